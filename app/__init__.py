@@ -1,0 +1,3 @@
+"""Sluice: one LLM gateway, many doors."""
+
+__version__ = "0.1.0"
