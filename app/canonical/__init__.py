@@ -1,0 +1,1 @@
+"""The vocabulary between two dialects: requests, responses, events, media."""

@@ -1,0 +1,26 @@
+"""Wire formats, each usable from both ends; looked up by name, imported at first use."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import import_module
+from typing import Any, Final
+
+_MODULES: Final = {
+    "chat": "app.dialects.chat",
+    "responses": "app.dialects.responses",
+    "messages": "app.dialects.messages",
+    "gemini": "app.dialects.gemini",
+    "converse": "app.dialects.converse",
+    "cohere": "app.dialects.cohere",
+}
+
+
+@cache
+def dialect(name: str) -> Any:
+    """Return the dialect called ``name``: an object with the halves it has (``base``).
+
+    Each module offers its single instance as ``DIALECT``. Raises KeyError for a name that
+    is no dialect's.
+    """
+    return import_module(_MODULES[name]).DIALECT

@@ -1,0 +1,294 @@
+"""The canonical stream: blocks that start, grow and end, and what ends the whole.
+
+Order grammar (every decoder keeps it, every encoder may rely on it)::
+
+    stream := Started (BlockStarted | BlockDelta | BlockEnded)* Finished+ Ended  |  … Failed
+    per block: BlockStarted BlockDelta* BlockEnded; blocks may overlap
+    Finished once for each choice, after all its blocks ended; Ended or Failed is last, once
+
+``Accumulator`` folds events into a Response and ``replay`` turns one into events;
+non-stream answers, stored responses, cost and logs all use that one fold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from app.canonical.request import (
+    AudioPart,
+    Item,
+    Message,
+    Native,
+    Part,
+    ReasoningPart,
+    RefusalPart,
+    Signature,
+    TextPart,
+    ToolCallPart,
+)
+from app.canonical.response import Choice, Finish, Response, Usage
+from app.errors import GatewayError
+
+
+@dataclass(slots=True)
+class Started:
+    """The upstream began to answer. ``native``: top-level members of its first frame."""
+
+    id: str | None = None
+    model: str | None = None
+    created: int | None = None
+    service_tier: str | None = None
+    native: Native | None = None
+
+
+@dataclass(slots=True)
+class BlockStarted:
+    """Block ``block`` (unique within the stream) opens.
+
+    ``part`` says what it is, its text still empty: a TextPart(""), a RefusalPart(""),
+    a ReasoningPart("", form), a ToolCallPart(id, name, "") with id and name final, an
+    AudioPart, or a whole OpaquePart/ImagePart (which gets no deltas). ``item`` numbers
+    the message that the block belongs to, per choice: blocks with the same (choice, item)
+    are one message. ``info`` is that item's own identity where the wire gives it.
+    """
+
+    block: int
+    item: int
+    part: Part
+    choice: int = 0
+    info: Item | None = None
+
+
+@dataclass(slots=True)
+class BlockDelta:
+    """Block ``block`` grows by ``text`` (text, refusal, reasoning, arguments or input,
+    base64 audio for an AudioPart), ``logprobs`` (OpenAI token objects), one
+    ``annotation`` or a piece of the audio ``transcript``."""
+
+    block: int
+    text: str = ""
+    logprobs: tuple[Mapping[str, Any], ...] | None = None
+    annotation: Mapping[str, Any] | None = None
+    transcript: str = ""
+
+
+@dataclass(slots=True)
+class BlockEnded:
+    """Block ``block`` is whole. ``signature`` and ``native`` are set here where the wire
+    gives them at the end. ``part``, when given, replaces what the deltas built (opaque
+    blocks whose final form differs)."""
+
+    block: int
+    signature: Signature | None = None
+    native: Native | None = None
+    part: Part | None = None
+    status: str | None = None
+
+
+@dataclass(slots=True)
+class Finished:
+    """A choice is whole; no block of it is open."""
+
+    finish: Finish
+    choice: int = 0
+
+
+@dataclass(slots=True)
+class Ended:
+    """The stream met its terminal frame. ``native``: late top-level members (citations,
+    x_groq, content filters …) that belong on the whole response."""
+
+    usage: Usage | None = None
+    native: Native | None = None
+    service_tier: str | None = None
+
+
+@dataclass(slots=True)
+class Failed:
+    """The stream ended in an error; nothing follows."""
+
+    error: GatewayError
+    usage: Usage | None = None
+
+
+Event = Started | BlockStarted | BlockDelta | BlockEnded | Finished | Ended | Failed
+
+
+@dataclass(slots=True)
+class _Open:
+    """A block as it grows."""
+
+    started: BlockStarted
+    texts: list[str] = field(default_factory=list)
+    logprobs: list[Mapping[str, Any]] | None = None
+    annotations: list[Mapping[str, Any]] = field(default_factory=list)
+    transcript: list[str] = field(default_factory=list)
+    ended: BlockEnded | None = None
+
+    def part(self) -> Part:
+        base = self.started.part
+        if self.ended is not None and self.ended.part is not None:
+            return self.ended.part
+        return _sign(_grow(base, self), self.ended)
+
+
+def _grow(base: Part, block: _Open) -> Part:
+    text = "".join(block.texts)
+    if isinstance(base, TextPart):
+        logprobs = base.logprobs if block.logprobs is None else (base.logprobs or ()) + tuple(block.logprobs)
+        annotations = base.annotations + tuple(block.annotations)
+        return replace(base, text=base.text + text, annotations=annotations, logprobs=logprobs)
+    if isinstance(base, ReasoningPart | RefusalPart):
+        return replace(base, text=base.text + text)
+    if isinstance(base, ToolCallPart):
+        return replace(base, arguments=base.arguments + text)
+    if isinstance(base, AudioPart):
+        spoken = (base.transcript or "") + "".join(block.transcript)
+        return replace(base, data=(base.data or "") + text, transcript=spoken or None)
+    return base
+
+
+def _sign(part: Part, ended: BlockEnded | None) -> Part:
+    if ended is None:
+        return part
+    if ended.signature is not None and isinstance(part, ReasoningPart | ToolCallPart):
+        part = replace(part, signature=ended.signature)
+    if ended.native is not None:
+        part = replace(part, native=_merge_native(part.native, ended.native))  # type: ignore[arg-type]
+    return part
+
+
+def _merge_native(old: Native | None, new: Native | None) -> Native | None:
+    if old is None or new is None:
+        return new if old is None else old
+    return (new[0], {**old[1], **new[1]}) if old[0] == new[0] else new
+
+
+class Accumulator:
+    """Fold events into a Response. Partial streams fold too: what was open is kept."""
+
+    def __init__(self) -> None:
+        self._started: Started | None = None
+        self._blocks: dict[int, _Open] = {}
+        self._finishes: dict[int, Finish] = {}
+        self._ended: Ended | None = None
+        self.error: GatewayError | None = None
+        self._failed_usage: Usage | None = None
+
+    @property
+    def complete(self) -> bool:
+        """True when the stream met its terminal frame without failing."""
+        return self._ended is not None and self.error is None
+
+    @property
+    def has_content(self) -> bool:
+        """True once any block was opened."""
+        return bool(self._blocks)
+
+    def feed(self, event: Event) -> None:
+        """Take one event; raises KeyError for a delta of a block that never started."""
+        if isinstance(event, BlockDelta):
+            block = self._blocks[event.block]
+            if event.text:
+                block.texts.append(event.text)
+            if event.logprobs is not None:
+                block.logprobs = [*(block.logprobs or ()), *event.logprobs]
+            if event.annotation is not None:
+                block.annotations.append(event.annotation)
+            if event.transcript:
+                block.transcript.append(event.transcript)
+        elif isinstance(event, BlockStarted):
+            self._blocks[event.block] = _Open(event)
+        elif isinstance(event, BlockEnded):
+            self._blocks[event.block].ended = event
+        elif isinstance(event, Started):
+            self._started = event
+        elif isinstance(event, Finished):
+            self._finishes[event.choice] = event.finish
+        elif isinstance(event, Ended):
+            self._ended = event
+        else:
+            self.error = event.error
+            self._failed_usage = event.usage
+
+    def response(self) -> Response:
+        """Return all that was folded so far; unfinished choices have ``finish`` None."""
+        started = self._started or Started()
+        ended = self._ended or Ended()
+        indexes = sorted({b.started.choice for b in self._blocks.values()} | set(self._finishes)) or [0]
+        return Response(
+            id=started.id,
+            model=started.model,
+            choices=tuple(Choice(i, self._messages(i), self._finishes.get(i)) for i in indexes),
+            usage=ended.usage or self._failed_usage,
+            created=started.created,
+            service_tier=ended.service_tier or started.service_tier,
+            native=_merge_native(started.native, ended.native),
+        )
+
+    def _messages(self, choice: int) -> tuple[Message, ...]:
+        items: dict[int, list[_Open]] = {}
+        for block in self._blocks.values():
+            if block.started.choice == choice:
+                items.setdefault(block.started.item, []).append(block)
+        return tuple(self._message(blocks) for blocks in items.values())
+
+    @staticmethod
+    def _message(blocks: list[_Open]) -> Message:
+        info = next((b.started.info for b in blocks if b.started.info is not None), None)
+        status = next((b.ended.status for b in blocks if b.ended and b.ended.status), None)
+        if status is not None:
+            info = replace(info or Item(), status=status)
+        return Message("assistant", tuple(b.part() for b in blocks), item=info)
+
+
+def replay(response: Response) -> Iterator[Event]:
+    """Turn a whole Response into the events that would have made it, one delta a block."""
+    yield Started(response.id, response.model, response.created, response.service_tier, response.native)
+    block = 0
+    for choice in response.choices:
+        for item, message in enumerate(choice.messages):
+            for part in message.parts:
+                yield from _replay_part(part, BlockStarted(block, item, part, choice.index, message.item))
+                block += 1
+        yield Finished(choice.finish or Finish("stop"), choice.index)
+    yield Ended(response.usage, service_tier=response.service_tier)
+
+
+def _replay_part(part: Part, started: BlockStarted) -> Iterator[Event]:
+    block = started.block
+    if isinstance(part, TextPart):
+        started.part = replace(part, text="", annotations=(), logprobs=None)
+        yield started
+        if part.text or part.logprobs:
+            yield BlockDelta(block, part.text, part.logprobs)
+        for annotation in part.annotations:
+            yield BlockDelta(block, annotation=annotation)
+        yield BlockEnded(block)
+        return
+    if isinstance(part, ReasoningPart | ToolCallPart):
+        text = part.text if isinstance(part, ReasoningPart) else part.arguments
+        empty = {"text": ""} if isinstance(part, ReasoningPart) else {"arguments": ""}
+        started.part = replace(part, signature=None, **empty)  # type: ignore[arg-type]
+        yield started
+        if text:
+            yield BlockDelta(block, text)
+        yield BlockEnded(block, signature=part.signature)
+        return
+    yield from _replay_other(part, started)
+
+
+def _replay_other(part: Part, started: BlockStarted) -> Iterator[Event]:
+    if isinstance(part, RefusalPart):
+        started.part = replace(part, text="")
+        yield started
+        yield BlockDelta(started.block, part.text)
+    elif isinstance(part, AudioPart):
+        started.part = replace(part, data=None, transcript=None)
+        yield started
+        yield BlockDelta(started.block, part.data or "", transcript=part.transcript or "")
+    else:
+        yield started
+    yield BlockEnded(started.block)

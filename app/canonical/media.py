@@ -1,0 +1,184 @@
+"""Canonical requests and answers of the operations that are not generation:
+embeddings, speech, transcription, text completion and model lists."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from app.canonical.request import Native, Origin, Sampling
+from app.canonical.response import Finish, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingRequest:
+    """Texts (or token arrays) to embed, order kept. ``encoding_format``: float or base64."""
+
+    model: str
+    inputs: tuple[str | tuple[int, ...], ...]
+    dimensions: int | None = None
+    encoding_format: str = "float"
+    user: str | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    origin: Origin | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingResponse:
+    """One vector of floats for each input, in the order of the inputs."""
+
+    model: str | None
+    vectors: tuple[Sequence[float], ...]
+    usage: Usage | None = None
+    native: Native | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechRequest:
+    """Text to speak. ``format``: mp3, opus, aac, flac, wav or pcm; None is the default (mp3).
+    ``voice`` is a name or id, or OpenAI's ``{"id": …}`` reduced to the id."""
+
+    model: str
+    text: str
+    voice: str | None = None
+    format: str | None = None
+    speed: float | None = None
+    instructions: str | None = None
+    language: str | None = None
+    stream: bool = False
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    origin: Origin | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechResponse:
+    """Whole audio: bytes, their media type, the usage, and character timing if asked for."""
+
+    audio: bytes
+    media_type: str
+    usage: Usage | None = None
+    characters: int | None = None
+    native: Native | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """An uploaded file: ``read()`` gives its bytes; ``path`` when it was spooled to disk."""
+
+    filename: str
+    media_type: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class TranscriptionRequest:
+    """Speech to write down. ``format``: json, verbose_json, text, srt, vtt, diarized_json."""
+
+    model: str
+    file: Upload
+    language: str | None = None
+    prompt: str | None = None
+    format: str = "json"
+    temperature: float | None = None
+    granularities: tuple[str, ...] = ()
+    include: tuple[str, ...] = ()
+    stream: bool = False
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    origin: Origin | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A timed piece of a transcript, in seconds. ``native`` keeps OpenAI's further members."""
+
+    start: float
+    end: float
+    text: str
+    speaker: str | None = None
+    native: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """One word and its time in seconds."""
+
+    start: float
+    end: float
+    text: str
+    speaker: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """A whole transcript. ``duration`` in seconds; lists are empty where the wire gives none."""
+
+    text: str
+    language: str | None = None
+    duration: float | None = None
+    segments: tuple[Segment, ...] = ()
+    words: tuple[Word, ...] = ()
+    logprobs: tuple[Mapping[str, Any], ...] | None = None
+    usage: Usage | None = None
+    native: Native | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CompletionRequest:
+    """A legacy text completion. ``prompts`` are texts or token arrays."""
+
+    model: str
+    prompts: tuple[str | tuple[int, ...], ...]
+    sampling: Sampling = Sampling()
+    suffix: str | None = None
+    echo: bool = False
+    best_of: int | None = None
+    logprobs: int | None = None
+    stream: bool = False
+    include_usage: bool = False
+    user: str | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    origin: Origin | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CompletionChoice:
+    """One completion; ``logprobs`` in the legacy object's own form."""
+
+    index: int
+    text: str
+    finish: Finish | None = None
+    logprobs: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CompletionResponse:
+    """Whole completions, by index."""
+
+    id: str | None
+    model: str | None
+    choices: tuple[CompletionChoice, ...]
+    usage: Usage | None = None
+    created: int | None = None
+    native: Native | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelEntry:
+    """One model of a provider's list: its own id, and what the list says of it."""
+
+    id: str
+    created: int | None = None
+    owned_by: str | None = None
+    name: str | None = None
+    context_length: int | None = None
+    max_output_tokens: int | None = None
+    native: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPage:
+    """One page of a model list and the query members that fetch the next, or None."""
+
+    models: tuple[ModelEntry, ...]
+    next_query: Mapping[str, str] | None = None

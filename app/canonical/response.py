@@ -1,0 +1,79 @@
+"""The canonical response: what a model answered, with its usage and finish reason."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from app.canonical.request import Message, Native
+
+FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """Why a choice ended: unified ``reason``, the wire's own word in ``raw``, and the
+    stop sequence that was met, where the wire tells."""
+
+    reason: FinishReason
+    raw: str | None = None
+    stop_sequence: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one call, counted the OpenAI way.
+
+    ``input_tokens`` INCLUDES ``cached_tokens`` (read from a cache) and
+    ``cache_write_tokens``; Anthropic's and Bedrock's wires exclude both, so their
+    decoders add them. ``output_tokens`` INCLUDES ``reasoning_tokens``; Gemini's
+    candidates exclude thoughts, so its decoder adds them. ``total_tokens`` is the sum of
+    input and output unless the wire gives its own. ``details`` holds further named counts
+    (audio_tokens, image_tokens, accepted_prediction_tokens, citation_tokens,
+    num_search_queries …) keyed ``input.NAME`` or ``output.NAME``. ``cost`` is the
+    provider's own figure as the wire gives it, with at least ``total_cost`` in US dollars.
+    ``estimated`` marks counts that we made because the wire gave none.
+    """
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    total_tokens: int | None = None
+    cached_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
+    details: Mapping[str, int] = field(default_factory=dict)
+    cost: Mapping[str, Any] | None = None
+    estimated: bool = False
+    native: Native | None = None
+
+    @property
+    def total(self) -> int:
+        """Return the wire's total, else input plus output."""
+        if self.total_tokens is not None:
+            return self.total_tokens
+        return self.input_tokens + self.output_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One of the answers asked for by ``n``; its messages are items in order."""
+
+    index: int
+    messages: tuple[Message, ...]
+    finish: Finish | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A whole answer. ``id`` and ``model`` are the upstream's own (None where the wire has
+    none), ``created`` Unix seconds or None. ``native`` keeps top-level members of its
+    dialect (system_fingerprint, citations, search_results, container …)."""
+
+    id: str | None
+    model: str | None
+    choices: tuple[Choice, ...]
+    usage: Usage | None = None
+    created: int | None = None
+    service_tier: str | None = None
+    native: Native | None = None

@@ -1,0 +1,146 @@
+"""Losses: what a target cannot take of a request, by class, from one table.
+
+A dialect's client half reports every member that it cannot send. The table gives the
+class; the class decides: *adjusted* and *hint* are warnings, *changes* (it would change
+the answer) is refused with 400 so that the next target may be tried. Nothing is dropped
+without a report.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from app.errors import GatewayError
+
+LossClass = Literal["adjusted", "hint", "changes"]
+
+LOSS_CLASSES: Final[Mapping[str, LossClass]] = {
+    # changes the answer: refused
+    "n": "changes",
+    "content": "changes",
+    "image": "changes",
+    "audio": "changes",
+    "file": "changes",
+    "file_id": "changes",
+    "modalities": "changes",
+    "output_schema": "changes",
+    "forced_tool": "changes",
+    "custom_tool": "changes",
+    "opaque_input": "changes",
+    "prompt": "changes",
+    "logprobs": "changes",
+    "suffix": "changes",
+    "tokens_input": "changes",
+    "prompts": "changes",
+    # adjusted: sent in another form
+    "max_tokens": "adjusted",
+    "temperature": "adjusted",
+    "top_p": "adjusted",
+    "reasoning_effort": "adjusted",
+    "reasoning_budget": "adjusted",
+    "tool_choice": "adjusted",
+    "tool_schema": "adjusted",
+    "message_name": "adjusted",
+    "message_role": "adjusted",
+    "output_json": "adjusted",
+    "image_detail": "adjusted",
+    "tool_result": "adjusted",
+    "voice": "adjusted",
+    "speed": "adjusted",
+    # everything else is a hint: left out with a warning
+}
+
+_PATHS: Final[Mapping[str, Mapping[str, str]]] = {
+    "responses": {
+        "max_tokens": "max_output_tokens",
+        "reasoning_effort": "reasoning.effort",
+        "reasoning_budget": "reasoning.max_tokens",
+        "reasoning_summary": "reasoning.summary",
+        "reasoning_signature": "input",
+        "output_schema": "text.format",
+        "output_json": "text.format",
+        "verbosity": "text.verbosity",
+        "logprobs": "include",
+        "content": "input",
+        "image": "input",
+        "audio": "input",
+        "file": "input",
+        "file_id": "input",
+        "image_detail": "input",
+        "tool_result": "input",
+        "opaque_input": "input",
+        "message_name": "input",
+        "message_role": "input",
+        "forced_tool": "tool_choice",
+        "hosted_tool": "tools",
+        "custom_tool": "tools",
+        "tool_schema": "tools",
+        "tool_strict": "tools",
+        "modalities": "modalities",
+    },
+    "chat": {
+        "max_tokens": "max_completion_tokens",
+        "reasoning_budget": "reasoning.max_tokens",
+        "reasoning_summary": "reasoning.summary",
+        "reasoning_signature": "messages",
+        "output_schema": "response_format",
+        "output_json": "response_format",
+        "content": "messages",
+        "image": "messages",
+        "audio": "messages",
+        "file": "messages",
+        "file_id": "messages",
+        "image_detail": "messages",
+        "tool_result": "messages",
+        "opaque_input": "messages",
+        "message_name": "messages",
+        "message_role": "messages",
+        "forced_tool": "tool_choice",
+        "hosted_tool": "tools",
+        "custom_tool": "tools",
+        "tool_schema": "tools",
+        "tool_strict": "tools",
+    },
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """One warning: the client's own member path and a sentence."""
+
+    param: str
+    message: str
+
+
+class Losses:
+    """Collect the losses of one encoding.
+
+    ``origin`` is the dialect the client wrote, whose member paths are used. ``target``
+    names the provider or model in sentences. ``strict`` (x-sluice-strict) turns every
+    warning into a refusal.
+    """
+
+    def __init__(self, origin: str | None = None, *, target: str = "this model", strict: bool = False) -> None:
+        self._paths = _PATHS.get(origin or "", {})
+        self._target = target
+        self._strict = strict
+        self.items: list[Loss] = []
+
+    def report(self, feature: str, message: str | None = None, *, param: str | None = None) -> None:
+        """Note that ``feature`` is lost or changed.
+
+        ``param`` overrides the client's member path. Raises GatewayError
+        ``unsupported_parameter`` when the loss would change the answer, or in strict mode.
+        """
+        path = param or self._paths.get(feature, feature)
+        loss_class = LOSS_CLASSES.get(feature, "hint")
+        text = message or f"'{path}' is not supported by {self._target}"
+        if loss_class == "changes" or self._strict:
+            raise GatewayError("unsupported_parameter", f"{text.rstrip('.')}.", param=path)
+        if message is None:
+            text += " and was left out"
+        loss = Loss(path, f"{text.rstrip('.')}.")
+        if loss not in self.items:
+            self.items.append(loss)
