@@ -1,0 +1,69 @@
+# `make` alone lists what there is. Needed: make, and a Python from 3.11 on.
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+# A stamp is named by the checksum of the lock it stands for: another branch's lock is another stamp.
+RUN_STAMP := $(VENV)/.run-$(shell cksum < requirements.txt | cut -d ' ' -f 1)
+DEV_STAMP := $(VENV)/.dev-$(shell cksum < requirements-dev.txt | cut -d ' ' -f 1)
+
+PYTHONS := python3.11 python3.12 python3.13 python3
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header $(UPGRADE)
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check lint format-check types fmt lock clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
+
+run: $(RUN_STAMP) ## serve on 127.0.0.1:8080 (PORT=9000 for another port)
+	@exec $(BIN)/gunicorn -c gunicorn.conf.py wsgi:app
+
+test: $(DEV_STAMP) ## run the tests (ARGS="tests/wire -x" for some of them)
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: lint format-check types test ## all that CI asks: lint, format, types, tests and the rules of the house
+
+lint: $(DEV_STAMP) ## ruff's rules
+	@$(BIN)/ruff check .
+
+format-check: $(DEV_STAMP) ## is everything formatted?
+	@$(BIN)/ruff format --check --quiet . || { echo "not formatted; run: make fmt"; exit 1; }
+
+types: $(DEV_STAMP) ## mypy over app/
+	@$(BIN)/mypy
+
+fmt: $(DEV_STAMP) ## format, and mend what ruff can mend
+	@$(BIN)/ruff check --fix-only --quiet .
+	@$(BIN)/ruff format --quiet .
+
+lock: $(DEV_STAMP) ## rewrite both locks from the .in files (UPGRADE=--upgrade for newer versions)
+	$(LOCK) --output-file requirements.txt requirements.in
+	$(LOCK) --output-file requirements-dev.txt requirements-dev.in
+
+clean: ## remove the environment and every cache
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.created:
+	@for python in $(PYTHONS); do \
+	    if $$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	        echo "creating $(VENV) with $$python"; \
+	        $$python -m venv $(VENV) && touch $@ && exit 0; \
+	        exit 1; \
+	    fi; \
+	done; \
+	echo "No Python from 3.11 on with venv was found (tried: $(PYTHONS))." >&2; exit 1
+
+$(RUN_STAMP): $(VENV)/.created
+	@echo "installing requirements.txt"
+	@$(PIP_INSTALL) --require-hashes --requirement requirements.txt
+	@$(PIP_INSTALL) --no-deps --no-build-isolation --use-pep517 --editable .
+	@rm -f $(VENV)/.run-* && touch $@
+
+$(DEV_STAMP): $(VENV)/.created
+	@echo "installing requirements-dev.txt"
+	@$(PIP_INSTALL) --require-hashes --requirement requirements-dev.txt
+	@$(PIP_INSTALL) --no-deps --no-build-isolation --use-pep517 --editable .
+	@rm -f $(VENV)/.run-* $(VENV)/.dev-* && touch $(RUN_STAMP) $@

@@ -1,0 +1,66 @@
+from gevent import monkey
+
+monkey.patch_all()
+
+# Why the two statements above come first: whatever pulls in ssl before the patch breaks every
+# outgoing HTTPS call of the worker. The reasons of the other settings stand beside them.
+
+import importlib
+import importlib.util
+import os
+import sys
+
+from app import serving
+
+_keyed = _open = False
+try:
+    _keyed, _open = serving.has_client_keys(os.environ), serving.is_open(os.environ)
+    bind = serving.resolve_bind(os.environ, protected=_keyed or _open)
+except serving.ServingError as _error:
+    sys.exit(f"sluice: {_error}")
+
+worker_class = "gevent"
+workers = int(os.environ.get("WEB_CONCURRENCY") or 1)
+worker_connections = 2000  # slow request bodies hold a slot each
+preload_app = False  # transports, pools and the writer thread belong to one worker
+
+# An idle client connection holds a leaving worker for as long as this, so it is short; a router in
+# front must close first (nginx: keepalive_timeout 4s) or be outlived (Heroku: SLUICE_KEEPALIVE=95).
+keepalive = int(os.environ.get("SLUICE_KEEPALIVE") or 5)
+
+# At graceful_timeout a worker dies without running any `finally`; the drain of our own ends before.
+# Platforms kill after 30 s.
+graceful_timeout = 25
+# Not a limit on requests: only a hub that does not turn for so long is taken for dead.
+timeout = 120
+
+accesslog = None  # the gateway writes its own log line for each call
+errorlog = "-"
+control_socket_disable = True  # it would live in a home folder that a container may not have
+forwarded_allow_ips = os.environ.get("FORWARDED_ALLOW_IPS") or "127.0.0.1,::1"  # exact addresses of the proxy
+http_parser = "auto"  # the C parser where it is installed
+
+_LIFECYCLE = "app.gateway.lifecycle"
+
+
+def when_ready(server):
+    """Say where the server listens, with a line to try it."""
+    address = server.LISTENERS[0].sock.getsockname()
+    where = "with client keys" if _keyed else "open, without keys" if _open else "loopback only, without keys"
+    line = serving.curl_line(address[0], address[1], keyed=_keyed)
+    print(f"sluice is listening on {address[0]}:{address[1]} ({where}). Try:\n\n  {line}\n", flush=True)
+
+
+def post_worker_init(worker):
+    """Start what a worker runs beside its requests: drain watch, sweepers, background runner."""
+    _lifecycle("start", worker)
+
+
+def worker_exit(server, worker):
+    """Flush and close what ``post_worker_init`` started."""
+    _lifecycle("stop", worker)
+
+
+def _lifecycle(step, worker):
+    if importlib.util.find_spec(_LIFECYCLE) is not None:
+        getattr(importlib.import_module(_LIFECYCLE), step)(worker)
