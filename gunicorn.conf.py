@@ -43,6 +43,13 @@ http_parser = "auto"  # the C parser where it is installed
 _LIFECYCLE = "app.gateway.lifecycle"
 
 
+def on_starting(server):
+    """Hold an address from gunicorn's own command line (``--bind``) to the same rule."""
+    for address in server.cfg.address:
+        if not (_keyed or _open or isinstance(address, str) or serving.is_loopback(address[0])):
+            sys.exit(f"sluice: {serving.refusal(address[0])}")
+
+
 def when_ready(server):
     """Say where the server listens, with a line to try it."""
     address = server.LISTENERS[0].sock.getsockname()

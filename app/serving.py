@@ -31,11 +31,16 @@ def resolve_bind(environ: Mapping[str, str], *, protected: bool) -> str:
     """
     host = environ.get("SLUICE_HOST", "").strip("[] ") or (ANYWHERE if protected else LOOPBACK)
     if not protected and not is_loopback(host):
-        raise ServingError(
-            f"SLUICE_HOST={host} would serve everyone who can reach it, and no client key is set. "
-            "Set SLUICE_KEYS or SLUICE_MASTER_KEY, or say SLUICE_OPEN=1 to go without keys."
-        )
+        raise ServingError(refusal(host))
     return f"[{host}]:{resolve_port(environ)}" if ":" in host else f"{host}:{resolve_port(environ)}"
+
+
+def refusal(host: str) -> str:
+    """Return the message for an address beyond loopback that nothing protects."""
+    return (
+        f"listening on {host} would serve everyone who can reach it, and no client key is set. "
+        "Set SLUICE_KEYS or SLUICE_MASTER_KEY, or say SLUICE_OPEN=1 to go without keys."
+    )
 
 
 def resolve_port(environ: Mapping[str, str]) -> int:

@@ -1,0 +1,92 @@
+"""What every test may ask for: the shared reference folder, a fresh database, Redis, Node."""
+
+from gevent import monkey
+
+monkey.patch_all()
+
+import os
+import secrets
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+REPO = Path(__file__).resolve().parent.parent
+
+
+def leave_out(reason: str) -> NoReturn:
+    """Skip with a reason on a developer's machine; fail where CI promised that nothing is left out."""
+    if os.environ.get("SLUICE_CI") == "1":
+        pytest.fail(f"left out although SLUICE_CI=1: {reason}", pytrace=False)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def repo_dir() -> Path:
+    """The root of the checkout."""
+    return REPO
+
+
+@pytest.fixture(scope="session")
+def shared_dir() -> Path:
+    """The reference folder beside the checkout: recorded traffic, specifications."""
+    path = REPO.parent / "shared"
+    if not path.is_dir():
+        leave_out(f"no reference folder at {path}")
+    return path
+
+
+@pytest.fixture
+def postgres_url() -> Iterator[str]:
+    """A ``postgresql://`` URL of an empty database of this test's own, dropped afterwards."""
+    server = os.environ.get("SLUICE_TEST_POSTGRES_URL")
+    if not server:
+        leave_out("SLUICE_TEST_POSTGRES_URL is not set")
+    import psycopg
+
+    name = f"sluice_test_{secrets.token_hex(6)}"
+    try:
+        with psycopg.connect(server, autocommit=True, connect_timeout=5) as connection:
+            connection.execute(f"CREATE DATABASE {name}")
+    except psycopg.OperationalError as error:
+        leave_out(f"PostgreSQL does not answer at SLUICE_TEST_POSTGRES_URL: {error}")
+    yield server.rpartition("/")[0] + f"/{name}"
+    with psycopg.connect(server, autocommit=True, connect_timeout=5) as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def redis_url() -> str:
+    """The URL of a Redis that answers. It may be shared: use keys of your own, never flush it."""
+    url = os.environ.get("SLUICE_TEST_REDIS_URL")
+    if not url:
+        leave_out("SLUICE_TEST_REDIS_URL is not set")
+    import redis
+
+    try:
+        redis.Redis.from_url(url, socket_connect_timeout=5).ping()
+    except redis.ConnectionError as error:
+        leave_out(f"Redis does not answer at SLUICE_TEST_REDIS_URL: {error}")
+    return url
+
+
+@pytest.fixture(scope="session")
+def nginx() -> str:
+    """The path of an nginx binary."""
+    found = shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
+    return found or leave_out("nginx is not installed")
+
+
+@pytest.fixture(scope="session")
+def node_openai() -> str:
+    """The path of a Node binary that can ``require("openai")`` (NODE_PATH says where the SDK is)."""
+    node = shutil.which("node")
+    if node is None:
+        leave_out("node is not installed")
+    probe = subprocess.run([node, "-e", "require('openai')"], capture_output=True, timeout=30, check=False)
+    if probe.returncode != 0:
+        leave_out("node cannot require('openai'): install it anywhere and set NODE_PATH to its node_modules")
+    return node
