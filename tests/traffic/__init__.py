@@ -1,0 +1,1 @@
+"""The independent judge: what the recorded provider traffic says, read without any code of app/."""
