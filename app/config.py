@@ -1,0 +1,131 @@
+"""Settings: what the operator decided, from the environment and one TOML file.
+
+Frozen values only; loading and validation live in ``app.config_loading``. The
+environment wins over the file (contract/surfaces.md 7). Secrets are of a type that
+never prints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+class Secret:
+    """A secret text: ``reveal()`` gives it, everything else shows ``***``."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """Return the secret itself."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "***"
+
+    __str__ = __repr__
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._value == self._value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderKey:
+    """One credential of a provider. ``models`` limits it to those model ids (None: any);
+    ``weight`` is its share among the keys that fit."""
+
+    name: str
+    secret: Secret
+    models: tuple[str, ...] | None = None
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderSettings:
+    """One configured provider. ``dialect`` is set for custom ones. ``options`` holds the
+    provider's own settings (api_version, project, location, region, voices …), all texts or
+    tables. ``prices`` maps a model to USD per million tokens: input, output, cached."""
+
+    name: str
+    base_url: str | None = None
+    keys: tuple[ProviderKey, ...] = ()
+    dialect: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    proxy: str | None = None
+    ca_bundle: str | None = None
+    client_cert: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    models: tuple[str, ...] = ()
+    prices: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    max_concurrency: int = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class VirtualKey:
+    """A client's key. ``models`` are patterns (``provider/model`` with ``*``) it may use;
+    None allows all."""
+
+    name: str
+    secret: Secret
+    tenant: str
+    models: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Alias:
+    """A model name of the operator's: weighted targets, then fallbacks in order."""
+
+    targets: tuple[tuple[str, float], ...]
+    fallbacks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """The four clocks in seconds; ``first_byte`` None follows ``total`` for JSON answers
+    and is 120 for streams."""
+
+    connect: float = 10.0
+    first_byte: float | None = None
+    idle: float = 120.0
+    total: float = 600.0
+    background: float = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All that the operator decided."""
+
+    host: str | None = None
+    port: int = 8080
+    database_url: str = "sqlite:///sluice.db"
+    redis_url: str | None = None
+    master_key: Secret | None = None
+    keys: tuple[VirtualKey, ...] = ()
+    open: bool = False
+    secret_keys: tuple[Secret, ...] = ()
+    timeouts: Timeouts = Timeouts()
+    max_retries: int = 1
+    background: str = "embedded"
+    worker_grace: float = 900.0
+    status_after: float = 25.0
+    hold: float = 2.0
+    comment_every: float = 15.0
+    breaker: bool = False
+    store_by_default: bool = True
+    retention_days: float | None = 30.0
+    raw_allowed: bool = False
+    responses_done: bool = False
+    max_body_bytes: int = 32 * 1024 * 1024
+    body_deadline: float = 30.0
+    drain_after: float = 20.0
+    proxy_hops: int = 0
+    providers: Mapping[str, ProviderSettings] = field(default_factory=dict)
+    aliases: Mapping[str, Alias] = field(default_factory=dict)
+    environ: Mapping[str, str] = field(default_factory=dict, repr=False)
