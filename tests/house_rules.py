@@ -1,0 +1,290 @@
+"""The rules of the house, as functions from a parsed module to the faults in it.
+
+``test_architecture.py`` applies them to ``app/`` and proves that each one bites.
+A rule takes a ``Module`` and yields sentences; it reads source, never imports it.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+MAX_FILE_LINES = 500
+MAX_FUNCTION_LINES = 60
+
+# What each part of app/ may import of the others. Parts are packages, or modules directly in app/.
+# A part may always import itself. ``app`` is app/__init__.py.
+_VOCABULARY = {"errors", "canonical"}
+MAY_IMPORT: dict[str, set[str]] = {
+    "errors": set(),
+    "canonical": {"errors"},
+    "dialects": _VOCABULARY,
+    "wire": _VOCABULARY,
+    "config": _VOCABULARY | {"wire"},
+    "serving": {"config"},
+    "providers": _VOCABULARY | {"dialects", "wire", "config"},
+    "state": _VOCABULARY | {"wire", "config"},
+    "gateway": _VOCABULARY | {"providers", "dialects", "state", "wire", "config"},
+    "surfaces": _VOCABULARY | {"gateway", "providers", "dialects", "state", "wire", "config"},
+    "cli": _VOCABULARY | {"app", "gateway", "providers", "dialects", "state", "wire", "config", "serving"},
+    "__main__": {"cli"},
+    "app": _VOCABULARY | {"surfaces", "gateway", "providers", "dialects", "state", "wire", "config"},
+}
+
+PURE_PARTS = {"canonical", "dialects"}
+IMPURE_MODULES = {
+    *("flask", "werkzeug", "gevent", "requests", "urllib3", "sqlalchemy", "redis", "structlog"),
+    *("time", "random", "secrets", "uuid", "logging", "socket", "ssl", "threading", "os", "subprocess"),
+}
+FRAMEWORK_PARTS = {"surfaces", "app"}
+EGRESS = "app/wire/egress.py"
+LATE_MODULES = {"botocore", "google", "msal", "genai_prices", "opentelemetry", "tiktoken"}
+
+PROVIDER_NAMES = {
+    *("openai", "anthropic", "azure", "bedrock", "cohere", "vertex", "mistral", "ollama"),
+    *("gemini", "groq", "openrouter", "sgl", "parasail", "elevenlabs", "perplexity", "cerebras"),
+    "sandbox",
+}
+
+_EMPTY_WORDS = re.compile(
+    r"^_*(handle|process|manage)(_|$)|(^|_)(helpers?|utils?|manager)(_|$)", re.IGNORECASE
+)
+_EMPTY_CLASS = re.compile(r"(Manager|Helpers?|Utils?|Handler)$")
+
+
+@dataclass(frozen=True)
+class Module:
+    """One source file: its path from the root of the checkout (``app/wire/sse.py``), text and tree."""
+
+    path: str
+    text: str
+    tree: ast.Module
+
+    @property
+    def part(self) -> str:
+        """The part of app/ it belongs to: ``wire``, ``errors``, or ``app`` for app/__init__.py."""
+        if self.path == "app/__init__.py":
+            return "app"
+        return self.path.split("/")[1].removesuffix(".py")
+
+    @property
+    def package(self) -> list[str]:
+        """The names of the package it lies in, for relative imports."""
+        return self.path.split("/")[:-1]
+
+
+def read_modules(root: Path) -> list[Module]:
+    """Read every Python file below ``root``/app."""
+    found = []
+    for file in sorted((root / "app").rglob("*.py")):
+        text = file.read_text(encoding="utf-8")
+        found.append(Module(file.relative_to(root).as_posix(), text, ast.parse(text)))
+    return found
+
+
+def parse_module(path: str, text: str) -> Module:
+    """Return a module of the given source, for trying a rule."""
+    return Module(path, text, ast.parse(text))
+
+
+def imported_names(module: Module, tree: ast.AST | None = None) -> Iterator[tuple[int, str]]:
+    """Yield (line, dotted name) of every import in ``tree``, anywhere, relative ones resolved.
+
+    ``from app import x`` yields ``app.x``, and ``from a.b import c`` yields ``a.b.c``.
+    """
+    for node in ast.walk(tree or module.tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield node.lineno, alias.name
+        elif isinstance(node, ast.ImportFrom):
+            base = [node.module] if node.module else []
+            if node.level:
+                base = module.package[: len(module.package) - node.level + 1] + base
+            for alias in node.names:
+                yield node.lineno, ".".join([*base, alias.name])
+
+
+def imports_against_the_direction(module: Module) -> Iterator[str]:
+    """surfaces -> gateway -> providers -> dialects -> canonical, as ``MAY_IMPORT`` says in full."""
+    if module.part not in MAY_IMPORT:
+        yield f"{module.path}: part {module.part!r} has no row in MAY_IMPORT (tests/house_rules.py)"
+        return
+    for line, name in imported_names(module):
+        steps = name.split(".")
+        if steps[0] != "app":
+            continue
+        target = steps[1] if len(steps) > 1 and steps[1] in MAY_IMPORT else "app"
+        if target not in MAY_IMPORT[module.part] | {module.part}:
+            yield f"{module.path}:{line} {module.part} imports {name}"
+
+
+def requests_outside_egress(module: Module) -> Iterator[str]:
+    """Only wire/egress.py imports requests (or urllib3 below it)."""
+    for line, name in imported_names(module):
+        if name.split(".")[0] in {"requests", "urllib3"} and module.path != EGRESS:
+            yield f"{module.path}:{line} imports {name}"
+
+
+def impure_translation(module: Module) -> Iterator[str]:
+    """canonical and dialects know no framework, socket, clock, chance or log."""
+    if module.part in PURE_PARTS:
+        for line, name in imported_names(module):
+            if name.split(".")[0] in IMPURE_MODULES:
+                yield f"{module.path}:{line} imports {name}"
+
+
+def flask_below_the_surfaces(module: Module) -> Iterator[str]:
+    """Flask lives in surfaces/ and app/__init__.py."""
+    if module.part not in FRAMEWORK_PARTS:
+        for line, name in imported_names(module):
+            if name.split(".")[0] in {"flask", "werkzeug"}:
+                yield f"{module.path}:{line} imports {name}"
+
+
+def early_cloud_imports(module: Module) -> Iterator[str]:
+    """Cloud, telemetry and price libraries are imported at first use, inside a function."""
+    for statement in statements_run_at_import(module.tree.body):
+        if isinstance(statement, ast.Import | ast.ImportFrom):
+            for line, name in imported_names(module, statement):
+                if name.split(".")[0] in LATE_MODULES:
+                    yield f"{module.path}:{line} imports {name} at import time"
+
+
+def statements_run_at_import(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    """Yield the statements that importing runs; ``if TYPE_CHECKING`` and functions are left out."""
+    for statement in body:
+        if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        if isinstance(statement, ast.If) and "TYPE_CHECKING" in ast.dump(statement.test):
+            continue
+        yield statement
+        for _, inner in ast.iter_fields(statement):
+            if isinstance(inner, list) and inner and isinstance(inner[0], ast.stmt):
+                yield from statements_run_at_import(inner)
+
+
+def provider_names_compared(module: Module) -> Iterator[str]:
+    """No provider's name is tested outside providers/: a difference is a row, a quirk or a table."""
+    if module.part == "providers":
+        return
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Compare):
+            tested: list[ast.expr] = [node.left, *node.comparators]
+        elif isinstance(node, ast.MatchValue):
+            tested = [node.value]
+        else:
+            continue
+        for part in tested:
+            for name in _constants(part):
+                if name in PROVIDER_NAMES:
+                    yield f"{module.path}:{node.lineno} tests for {name!r}"
+
+
+def _constants(node: ast.expr) -> Iterator[object]:
+    """Yield a constant, or the constants of a literal tuple, list or set."""
+    if isinstance(node, ast.Constant):
+        yield node.value
+    elif isinstance(node, ast.Tuple | ast.List | ast.Set):
+        for element in node.elts:
+            yield from _constants(element)
+
+
+def long_files(module: Module) -> Iterator[str]:
+    """A file past 500 lines holds a second idea."""
+    count = module.text.count("\n")
+    if count > MAX_FILE_LINES:
+        yield f"{module.path} has {count} lines"
+
+
+def long_functions(module: Module) -> Iterator[str]:
+    """A function past 60 lines lacks a name for some part of it."""
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            count = (node.end_lineno or node.lineno) - node.lineno + 1
+            if count > MAX_FUNCTION_LINES:
+                yield f"{module.path}:{node.lineno} {node.name} has {count} lines"
+
+
+def swallowed_exceptions(module: Module) -> Iterator[str]:
+    """An except clause acts, or raises; ``pass``, ``continue`` and ``...`` alone hide a fault."""
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.ExceptHandler) and all(_does_nothing(step) for step in node.body):
+            yield f"{module.path}:{node.lineno} swallows an exception"
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in {"suppress", "contextlib.suppress"}:
+            yield f"{module.path}:{node.lineno} swallows an exception by suppress"
+
+
+def _does_nothing(step: ast.stmt) -> bool:
+    literal = isinstance(step, ast.Expr) and isinstance(step.value, ast.Constant)
+    return literal or isinstance(step, ast.Pass | ast.Continue)
+
+
+def missing_docstrings(module: Module) -> Iterator[str]:
+    """Every module says in its docstring what it knows (an empty ``__init__.py`` has nothing to say)."""
+    if module.text.strip() and not ast.get_docstring(module.tree):
+        yield f"{module.path} has no docstring"
+
+
+def mutable_globals(module: Module) -> Iterator[str]:
+    """A function that rebinds a module's name keeps state there."""
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Global):
+            yield f"{module.path}:{node.lineno} global {', '.join(node.names)}"
+
+
+def empty_names(module: Module) -> Iterator[str]:
+    """Names say what a thing is: no handle, process, manager, helper, utils."""
+    stem = module.path.rsplit("/", 1)[-1].removesuffix(".py")
+    if _EMPTY_WORDS.search(stem):
+        yield f"{module.path}: the file's name says nothing"
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and _EMPTY_WORDS.search(node.name):
+            yield f"{module.path}:{node.lineno} def {node.name}"
+        if isinstance(node, ast.ClassDef) and _EMPTY_CLASS.search(node.name):
+            yield f"{module.path}:{node.lineno} class {node.name}"
+
+
+RULES = (
+    imports_against_the_direction,
+    requests_outside_egress,
+    impure_translation,
+    flask_below_the_surfaces,
+    early_cloud_imports,
+    provider_names_compared,
+    long_files,
+    long_functions,
+    swallowed_exceptions,
+    missing_docstrings,
+    mutable_globals,
+    empty_names,
+)
+
+
+def lock_faults(name: str, text: str) -> Iterator[str]:
+    """Every requirement of a lock is pinned and hashed; no index, file or machine is named."""
+    lines = text.replace("\\\n", " ").splitlines()
+    for requirement in (line for line in lines if line.strip() and not line.lstrip().startswith("#")):
+        first = requirement.split(" --hash", 1)[0].strip()
+        if first.startswith("-") or "://" in first or " @ " in first:
+            yield f"{name}: {first!r} is no plain requirement"
+        elif "==" not in first:
+            yield f"{name}: {first!r} is not pinned"
+        elif "--hash=sha256:" not in requirement:
+            yield f"{name}: {first!r} has no hash"
+    for line in text.splitlines():
+        if re.search(r"file:|://|(^|[\s=])/[A-Za-z]|[A-Z]:\\", line):
+            yield f"{name}: {line.strip()!r} names an index or a machine"
+
+
+def modules_loaded_by(statement: str, root: Path) -> set[str]:
+    """Run ``statement`` in a fresh interpreter at ``root`` and return the modules it loaded."""
+    script = f"import sys\n{statement}\nprint(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=root, capture_output=True, text=True, timeout=60, check=True
+    )
+    return set(done.stdout.split())
