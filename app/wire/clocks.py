@@ -1,0 +1,141 @@
+"""The four clocks of an upstream call, and the watchdog that enforces them.
+
+A read time-out bounds one read, not a call: a body that drips a byte a second never
+trips it. So the clocks run outside the read (contract/reliability.md 1, finding 4),
+on a timer of gevent's hub, and end the wait of whoever waits.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+from gevent import get_hub, getcurrent
+
+from app.errors import GatewayError
+from app.wire.upstream import TransportError
+
+
+@dataclass(frozen=True, slots=True)
+class Clocks:
+    """Time limits of one attempt, in seconds.
+
+    ``connect`` bounds each TCP connect and TLS step; ``first_byte`` runs from the
+    start to the first data; ``idle`` runs between data events; ``total`` bounds the
+    whole attempt, whatever it does. Retries and fallbacks get the rest of the same
+    total (``within``), never a fresh one.
+    """
+
+    connect: float = 10.0
+    first_byte: float = 120.0
+    idle: float = 120.0
+    total: float = 600.0
+
+    def within(self, seconds: float) -> Clocks:
+        """Return these clocks with no limit beyond ``seconds`` (at least a millisecond)."""
+        rest = max(seconds, 0.001)
+        return Clocks(
+            min(self.connect, rest), min(self.first_byte, rest), min(self.idle, rest), min(self.total, rest)
+        )
+
+
+class Interrupted(BaseException):
+    """Ends a wait from outside. Not an ``Exception``: no library's handler may take it for its own."""
+
+
+class Watchdog:
+    """Watches one attempt. Its first reason to stop is the only one.
+
+    The waiting greenlet wraps each blocking step in ``with watchdog:``. A reason
+    that arrives meanwhile (a clock, or ``abort`` from another greenlet of the same
+    thread) interrupts the wait, and leaving the block raises that reason. When
+    nobody waits, ``on_abort`` runs instead, once, to let go of the connection.
+
+    First byte and idle count only the time spent waiting for the upstream, so a
+    slow reader of ours is never taken for a silent upstream. ``progress()`` is
+    called for each data event; comments do not count.
+    """
+
+    def __init__(self, clocks: Clocks, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self.clocks = clocks
+        self.reason: GatewayError | None = None
+        self.on_abort: Callable[[], None] | None = None
+        self._now = monotonic
+        self._started = monotonic()
+        self._waited = 0.0
+        self._flowing = False
+        self._entered = 0.0
+        self._waiter: Any = None
+        self._interrupt: Any = None
+        self._timer: Any = None
+        self._arm(min(clocks.first_byte, clocks.total))
+
+    def progress(self) -> None:
+        """Note one data event: from now on the idle clock runs, from zero."""
+        self._flowing = True
+        self._waited = 0.0
+        if self._waiter is not None:
+            self._entered = self._now()
+
+    def abort(self, reason: GatewayError) -> bool:
+        """Stop the attempt for ``reason``; False if it had ended or been stopped before."""
+        if self.reason is not None or self._timer is None:
+            return False
+        self.reason = reason
+        self.stop()
+        if self._waiter is not None:
+            self._interrupt = get_hub().loop.run_callback(self._waiter.throw, Interrupted)
+        elif self.on_abort is not None:
+            self.on_abort()
+        return True
+
+    def stop(self) -> None:
+        """End the watch: no clock fires any more."""
+        if self._timer is not None:
+            self._timer.stop()
+            self._timer.close()
+            self._timer = None
+
+    def __enter__(self) -> None:
+        if self.reason is not None:
+            raise self.reason
+        self._waiter = getcurrent()
+        self._entered = self._now()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._waited += self._now() - self._entered
+        self._waiter = None
+        if self._interrupt is not None:
+            self._interrupt.stop()
+            self._interrupt = None
+        if self.reason is not None and (error is None or isinstance(error, (Exception, Interrupted))):
+            raise self.reason from (error if isinstance(error, Exception) else None)
+
+    def _arm(self, seconds: float) -> None:
+        self._timer = get_hub().loop.timer(max(seconds, 0.0))
+        self._timer.start(self._tick)
+
+    def _tick(self) -> None:
+        """Abort if a clock has run out, else sleep until the next one can."""
+        now = self._now()
+        waited = self._waited + (now - self._entered if self._waiter is not None else 0.0)
+        total_left = self._started + self.clocks.total - now
+        silence_left = (self.clocks.idle if self._flowing else self.clocks.first_byte) - waited
+        if total_left <= 0:
+            self.abort(_late("upstream_timeout", f"did not finish within {self.clocks.total:g} s"))
+        elif silence_left <= 0 and self._flowing:
+            self.abort(_late("upstream_idle", f"sent nothing for {self.clocks.idle:g} s"))
+        elif silence_left <= 0:
+            self.abort(_late("upstream_timeout", f"sent nothing within {self.clocks.first_byte:g} s"))
+        else:
+            self.stop()
+            self._arm(min(total_left, silence_left))
+
+
+def _late(kind: str, what: str) -> TransportError:
+    return TransportError(kind, f"The provider {what}.", maybe_charged=True)
