@@ -1,0 +1,83 @@
+"""Tolerant reading of JSON that others wrote: a wrong shape reads as nothing, never as a crash.
+
+Upstream bodies are read with these everywhere; what must be there is asked for by the
+dialect itself, which raises ``upstream_invalid`` or ``bad_request``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import unquote_to_bytes
+
+_MAX_COUNT: Final = 2**53
+
+
+def as_dict(value: Any) -> dict[str, Any]:
+    """Return a JSON object as it is, anything else as ``{}``."""
+    return value if isinstance(value, dict) else {}
+
+
+def as_list(value: Any) -> list[Any]:
+    """Return a JSON array as it is, anything else as ``[]``."""
+    return value if isinstance(value, list) else []
+
+
+def dicts(value: Any) -> list[dict[str, Any]]:
+    """Return the objects of a JSON array; other members are passed over."""
+    return [item for item in as_list(value) if isinstance(item, dict)]
+
+
+def as_str(value: Any, default: str = "") -> str:
+    """Return a string as it is, anything else as ``default``."""
+    return value if isinstance(value, str) else default
+
+
+def opt_str(value: Any) -> str | None:
+    """Return a string that is not empty, anything else as None."""
+    return value if isinstance(value, str) and value else None
+
+
+def label(value: Any) -> str | None:
+    """Return a code or type as text: ``429`` and ``"429"`` are one; objects are None."""
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        return None
+    return str(value) or None
+
+
+def count(value: Any) -> int | None:
+    """Return a token count, or None for what cannot be one (negative, absurd, not whole)."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    if isinstance(value, float) and not (math.isfinite(value) and value.is_integer()):
+        return None
+    return int(value) if 0 <= value <= _MAX_COUNT else None
+
+
+def number(value: Any) -> float | None:
+    """Return a finite number as it is, anything else as None."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return value if math.isfinite(value) else None
+
+
+def rest(members: Mapping[str, Any], known: frozenset[str]) -> dict[str, Any]:
+    """Return the members that are not ``known``, in their order."""
+    return {name: value for name, value in members.items() if name not in known}
+
+
+def split_data_url(url: str) -> tuple[str | None, str] | None:
+    """Return ``(media type, base64 text)`` of a base64 ``data:`` URL, None for any other URL."""
+    if not url[:5].lower() == "data:":
+        return None
+    head, comma, data = url[5:].partition(",")
+    if not comma or not head.lower().endswith(";base64"):
+        return None
+    media_type = head.split(";", 1)[0].strip().lower()
+    return media_type or None, unquote_to_bytes(data).decode("ascii", "replace") if "%" in data else data
+
+
+def data_url(media_type: str | None, data: str) -> str:
+    """Return a base64 ``data:`` URL."""
+    return f"data:{media_type or 'application/octet-stream'};base64,{data}"
