@@ -26,14 +26,17 @@ MAY_IMPORT: dict[str, set[str]] = {
     "dialects": _VOCABULARY,
     "wire": _VOCABULARY,
     "config": _VOCABULARY | {"wire"},
+    "config_loading": _VOCABULARY | {"config", "providers", "wire"},
     "serving": {"config"},
     "providers": _VOCABULARY | {"dialects", "wire", "config"},
     "state": _VOCABULARY | {"wire", "config"},
     "gateway": _VOCABULARY | {"providers", "dialects", "state", "wire", "config"},
     "surfaces": _VOCABULARY | {"gateway", "providers", "dialects", "state", "wire", "config"},
-    "cli": _VOCABULARY | {"app", "gateway", "providers", "dialects", "state", "wire", "config", "serving"},
+    "cli": _VOCABULARY
+    | {"app", "gateway", "providers", "dialects", "state", "wire", "config", "config_loading", "serving"},
     "__main__": {"cli"},
-    "app": _VOCABULARY | {"surfaces", "gateway", "providers", "dialects", "state", "wire", "config"},
+    "app": _VOCABULARY
+    | {"surfaces", "gateway", "providers", "dialects", "state", "wire", "config", "config_loading"},
 }
 
 PURE_PARTS = {"canonical", "dialects"}
