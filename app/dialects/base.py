@@ -63,7 +63,9 @@ class ClientContext:
 
     ``model`` is the id to send upstream; ``options`` the dialect's own row of quirks
     (``ChatOptions`` …), given by the provider; ``realm`` says whose signatures this target
-    can verify; ``provider`` is for sentences only, never for decisions.
+    can verify; ``provider`` is for sentences only, never for decisions. ``request`` is the
+    request being answered, for decoders whose wire does not say again what was asked
+    (which tools are custom ones).
     """
 
     model: str
@@ -73,6 +75,7 @@ class ClientContext:
     realm: str | None = None
     provider: str = ""
     losses: Losses = field(default_factory=Losses)
+    request: Request | None = None
 
     def accepts(self, signature: Signature | None, dialect: str) -> bool:
         """Tell whether ``signature`` may go to this target: same dialect, same realm."""
