@@ -187,7 +187,10 @@ def failure(exchange: Exchange) -> Failure | None:
     body = exchange.json() if exchange.kind == "json" else {}
     if exchange.status < 400 and not _says_error(body):
         return None
-    return spoken(exchange.status, body)
+    error = spoken(exchange.status, body)
+    if named := exchange.response["headers"].get("x-amzn-errortype"):
+        error.type = named.partition(":")[0]
+    return error
 
 
 def _says_error(body: Any) -> bool:

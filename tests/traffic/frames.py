@@ -60,9 +60,9 @@ def eventstream(body: bytes) -> list[Message]:
     messages, at = [], 0
     while at < len(body):
         total, header_length, prelude_crc = struct.unpack_from(">III", body, at)
-        (message_crc,) = struct.unpack_from(">I", body, at + total - 4)
         if zlib.crc32(body[at : at + 8]) != prelude_crc:
             raise ValueError(f"prelude checksum at byte {at}")
+        (message_crc,) = struct.unpack_from(">I", body, at + total - 4)
         if zlib.crc32(body[at : at + total - 4]) != message_crc:
             raise ValueError(f"message checksum at byte {at}")
         start = at + 12 + header_length

@@ -45,14 +45,21 @@ def pieces(body: Json) -> list[Json]:
 
 
 def usage(body: Json, headers: dict[str, str]) -> Usage | None:
-    """The last streamed chunk's ``invocationMetrics``, else the headers, else Llama's own counts."""
+    """The last streamed chunk's ``invocationMetrics``, else the headers, else the family's own counts."""
     if metrics := body.get("amazon-bedrock-invocationMetrics"):
-        before, after = metrics["inputTokenCount"], metrics["outputTokenCount"]
-    elif "x-amzn-bedrock-input-token-count" in headers:
-        before = int(headers["x-amzn-bedrock-input-token-count"])
-        after = int(headers["x-amzn-bedrock-output-token-count"])
-    elif body.get("prompt_token_count") is not None:
-        before, after = body["prompt_token_count"], body["generation_token_count"]
-    else:
-        return None
+        return counted(metrics["inputTokenCount"], metrics["outputTokenCount"])
+    if "x-amzn-bedrock-input-token-count" in headers:
+        return counted(*(int(headers[f"x-amzn-bedrock-{way}-token-count"]) for way in ("input", "output")))
+    if "usage" in body:
+        return counted(body["usage"]["prompt_tokens"], body["usage"]["completion_tokens"])
+    if body.get("prompt_token_count") is not None:
+        return counted(body["prompt_token_count"], body["generation_token_count"])
+    if "inputTextTokenCount" in body:
+        each = [result["tokenCount"] for result in body.get("results", [])]
+        written = sum(each) if each else int(body["totalOutputTextTokenCount"] or 0)
+        return counted(int(body["inputTextTokenCount"]), written)
+    return None
+
+
+def counted(before: int, after: int) -> Usage:
     return Usage(before, after, total(before, after))
