@@ -1,0 +1,104 @@
+"""What each family of Claude models takes, whichever wire carries them.
+
+Knows limits, sampling and thinking by family; knows no wire. Sources:
+contract/providers.md (top section and 3.4); that sampling ends with 4-6 (Haiku: 4-5) and
+budgets with 4-6, that 4-8 is the first to read a system message between turns, that the
+4-6 generation and later write 128,000 tokens: public change notes of 2026.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+_EFFORTS: Final = ("low", "medium", "high", "max")
+_EFFORTS_XHIGH: Final = ("low", "medium", "high", "xhigh", "max")
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """The rules of one family.
+
+    ``max_tokens`` is sent when the client gave none. ``sampling``: takes temperature or
+    top_p (one of them) and top_k. ``budgets``: takes a thinking budget; ``adaptive``:
+    decides itself how much to think, steered by one of ``efforts``. ``schemas``: has
+    native structured output and strict tools. ``system_turns``: reads a system message
+    after a user turn.
+    """
+
+    max_tokens: int
+    sampling: bool = True
+    budgets: bool = False
+    adaptive: bool = False
+    efforts: tuple[str, ...] = ()
+    schemas: bool = False
+    system_turns: bool = False
+
+    @property
+    def thinks(self) -> bool:
+        """True when the family can be asked to think."""
+        return self.budgets or self.adaptive
+
+
+_OLDEST: Final = Family(4096)
+_THREE_FIVE: Final = Family(8192)
+_THREE_SEVEN: Final = Family(8192, budgets=True)
+_OPUS_4: Final = Family(32_000, budgets=True)
+_OPUS_4_1: Final = Family(32_000, budgets=True, schemas=True)
+_SONNET_4: Final = Family(64_000, budgets=True)
+_FOUR_FIVE: Final = Family(64_000, budgets=True, schemas=True)
+_SONNET_4_6: Final = Family(64_000, budgets=True, adaptive=True, efforts=_EFFORTS, schemas=True)
+_OPUS_4_6: Final = Family(128_000, budgets=True, adaptive=True, efforts=_EFFORTS, schemas=True)
+_OPUS_4_7: Final = Family(128_000, sampling=False, adaptive=True, efforts=_EFFORTS_XHIGH, schemas=True)
+_OPUS_4_8: Final = Family(
+    128_000, sampling=False, adaptive=True, efforts=_EFFORTS_XHIGH, schemas=True, system_turns=True
+)
+# 64,000 is what every Claude since 4-5 is known to write at least
+_FIVE: Final = Family(
+    64_000, sampling=False, adaptive=True, efforts=_EFFORTS_XHIGH, schemas=True, system_turns=True
+)
+# a name we do not know (a deployment's alias): ask as of the newest, promise as little as of the oldest
+_UNKNOWN: Final = Family(4096, sampling=False, adaptive=True, efforts=_EFFORTS, schemas=True)
+
+_ROWS: Final = (
+    # first match wins; longer names before their prefixes
+    ("claude-instant", _OLDEST),
+    ("claude-v2", _OLDEST),
+    ("claude-2", _OLDEST),
+    ("claude-3-5", _THREE_FIVE),
+    ("claude-3-7", _THREE_SEVEN),
+    ("claude-3-", _OLDEST),
+    ("haiku-4-5", _FOUR_FIVE),
+    ("sonnet-4-5", _FOUR_FIVE),
+    ("sonnet-4-6", _SONNET_4_6),
+    ("sonnet-4", _SONNET_4),
+    ("4-sonnet", _SONNET_4),
+    ("opus-4-1", _OPUS_4_1),
+    ("opus-4-5", _FOUR_FIVE),
+    ("opus-4-6", _OPUS_4_6),
+    ("opus-4-7", _OPUS_4_7),
+    ("opus-4-8", _OPUS_4_8),
+    ("opus-4", _OPUS_4),
+    ("4-opus", _OPUS_4),
+    ("haiku-5", _FIVE),
+    ("sonnet-5", _FIVE),
+    ("opus-5", _FIVE),
+    ("fable-5", _FIVE),
+    ("mythos", _FIVE),
+)
+
+
+def family_of(model: str) -> Family:
+    """Return the rules for a model id of any host.
+
+    Reads ``claude-sonnet-4-5-20250929``, ``claude-opus-4@20250514``,
+    ``us.anthropic.claude-3-5-haiku-20241022-v1:0``, ``claude-3.7-sonnet`` and the like;
+    an unknown name gets the rules of a new model with a small output limit.
+    """
+    name = model.lower().replace(".", "-").replace("_", "-")
+    return next((family for text, family in _ROWS if text in name), _UNKNOWN)
+
+
+def is_claude(model: str) -> bool:
+    """Tell whether a model id on a host of many vendors names a Claude."""
+    return "claude" in model.lower()
