@@ -1,0 +1,260 @@
+"""JSON in and out: strict for client bodies, lenient for upstream answers, strict out.
+
+orjson does the work and refuses most of what must be refused. What it lets through
+(a duplicate member, depth up to 1024, 2^63 as a whole number, 2^64 as a float) is
+looked for in the bytes, by passes that run at C speed and touch no Python object per
+member. Without orjson the standard library does the same, slower.
+"""
+
+from __future__ import annotations
+
+import json as stdlib
+import math
+import re
+from itertools import accumulate
+from typing import Any, Final, NoReturn
+
+from app.errors import GatewayError
+
+try:
+    import orjson
+except ImportError:  # wheels are missing on some platforms
+    orjson = None  # type: ignore[assignment]
+
+MAX_DEPTH: Final = 100
+MAX_DEPTH_LENIENT: Final = 400  # walkers of ours recurse, and Python stops at 1000
+MAX_ELEMENTS: Final = 500_000
+MAX_COPY: Final = 4 * 1024 * 1024  # bytes; larger bodies are not written again to be checked
+INT_BOUND: Final = 2**63
+GOVERNING: Final = ("model", "stream", "input", "messages")  # policy and upstream must read the same one
+
+_NOT_STRUCTURE: Final = bytes(set(range(256)) - set(b'[]{},"'))
+_NOT_BRACKET: Final = b',"'
+_STEPS: Final = bytes({ord("["): 1, ord("{"): 1, ord("]"): 255, ord("}"): 255}.get(i, 0) for i in range(256))
+_DIGITS_AS_ZERO: Final = bytes(ord("0") if chr(i).isdecimal() and i < 128 else i for i in range(256))
+_LONE: Final = re.compile("[\ud800-\udfff]")
+
+
+class InvalidJSON(ValueError):
+    """Upstream bytes that are no JSON value."""
+
+
+def loads(data: bytes, *, strict: bool = True) -> Any:
+    """Return the value of a client's JSON body.
+
+    Raises ``bad_request`` (400) for anything but UTF-8 without BOM, for NaN,
+    Infinity, numbers past a double, whole numbers outside ±2^63, lone surrogates,
+    depth past 100, more than 500,000 members and elements, and a second ``model``,
+    ``stream``, ``input`` or ``messages`` at the top level. With ``strict`` off it
+    is ``loads_lenient``.
+    """
+    if not strict:
+        return loads_lenient(data)
+    _check_size(data)
+    try:
+        value = _parse(data)
+    except UnicodeDecodeError as error:
+        raise _refusal(f"The body is not UTF-8 (byte {error.start}).") from error
+    except RecursionError as error:
+        raise _refusal(f"The JSON is nested deeper than {MAX_DEPTH} levels.") from error
+    except ValueError as error:
+        raise _refusal(f"The body is not valid JSON: {error}.") from error
+    _check_numbers(data)
+    if isinstance(value, dict):
+        _check_duplicates(data, value)
+    return value
+
+
+def loads_lenient(data: bytes) -> Any:
+    """Return the value of an upstream's JSON, forgiving what its vendor may get wrong.
+
+    A BOM is skipped, NaN and infinities become None, lone surrogates U+FFFD, and
+    whole numbers may have any size. Raises ``InvalidJSON`` (a ``ValueError``) for
+    what is no JSON, no UTF-8, or nested past 400 levels.
+    """
+    data = data.removeprefix(b"\xef\xbb\xbf")
+    if _openers(data) > MAX_DEPTH_LENIENT and _depth(_structure(data)) > MAX_DEPTH_LENIENT:
+        raise InvalidJSON(f"nested deeper than {MAX_DEPTH_LENIENT} levels")
+    try:
+        return _parse(data)
+    except (ValueError, RecursionError):
+        return _parse_anyhow(data)
+
+
+def dumps(value: Any) -> bytes:
+    """Return ``value`` as compact UTF-8 JSON.
+
+    Raises ``ValueError`` for a NaN or an infinity (never ``null`` in their place),
+    ``TypeError`` for a value that has no JSON form.
+    """
+    out = _write(value)
+    if b"null" in out:  # how orjson writes NaN, too
+        _refuse_non_finite(value)
+    return out
+
+
+def dumps_ascii(value: Any) -> bytes:
+    """Return ``dumps(value)`` fit for one line of a stream.
+
+    JSON escapes line feeds by itself; the other characters that some clients break
+    lines at (U+0085, U+2028, U+2029) are escaped here.
+    """
+    out = dumps(value)
+    if b"\xe2\x80" in out:
+        out = out.replace(b"\xe2\x80\xa8", b"\\u2028").replace(b"\xe2\x80\xa9", b"\\u2029")
+    if b"\xc2\x85" in out:
+        out = out.replace(b"\xc2\x85", b"\\u0085")
+    return out
+
+
+# --- what orjson lets through -------------------------------------------------------------
+
+
+def _refusal(message: str) -> GatewayError:
+    return GatewayError("bad_request", message)
+
+
+def _openers(data: bytes) -> int:
+    return data.count(b"[") + data.count(b"{")
+
+
+def _structure(data: bytes) -> bytes:
+    """Return the brackets and commas of ``data`` that stand outside strings, in order."""
+    if b"\\\\" in data:
+        data = data.replace(b"\\\\", b"")
+    if b'\\"' in data:
+        data = data.replace(b'\\"', b"")
+    return b"".join(data.translate(None, _NOT_STRUCTURE).split(b'"')[::2])
+
+
+def _depth(structure: bytes) -> int:
+    steps = structure.translate(_STEPS, _NOT_BRACKET)
+    return max(accumulate(memoryview(steps).cast("b")), default=0)
+
+
+def _check_size(data: bytes) -> None:
+    """Refuse a body too deep or of too many elements, before anything is built from it."""
+    openers = _openers(data)
+    if openers <= MAX_DEPTH and openers + data.count(b",") <= MAX_ELEMENTS:
+        return
+    structure = _structure(data)
+    if len(structure) > 2 * MAX_ELEMENTS and _openers(structure) + structure.count(b",") > MAX_ELEMENTS:
+        raise _refusal(f"The JSON has more than {MAX_ELEMENTS} members and elements.")
+    if _depth(structure) > MAX_DEPTH:
+        raise _refusal(f"The JSON is nested deeper than {MAX_DEPTH} levels.")
+
+
+def _check_numbers(data: bytes) -> None:
+    """Refuse whole numbers outside ±2^63; only a run of 19 digits can be one."""
+    if b"0" * 19 in data.translate(_DIGITS_AS_ZERO):
+        stdlib.loads(data, parse_int=_bounded)
+
+
+def _bounded(digits: str) -> int:
+    if len(digits) > 20 or not -INT_BOUND < int(digits) < INT_BOUND:
+        raise _refusal("The JSON holds a whole number outside the range of 64 bits.")
+    return int(digits)
+
+
+def _check_duplicates(data: bytes, value: dict[str, Any]) -> None:
+    """Refuse a second governing member of the top-level object, however it is spelled."""
+    if not _may_have_lost_members(data, value):
+        return
+    names = stdlib.loads(data, object_pairs_hook=lambda pairs: [name for name, _ in pairs])
+    for name in GOVERNING:
+        if names.count(name) > 1:
+            raise _refusal(f"The member '{name}' stands more than once in the body.")
+
+
+def _may_have_lost_members(data: bytes, value: dict[str, Any]) -> bool:
+    """Say whether parsing ``data`` to ``value`` may have dropped a repeated governing member.
+
+    A dropped member takes its colon with it, so a copy with as many colons as the
+    original has lost nothing; only an escaped colon could make up for one.
+    """
+    if len(data) > MAX_COPY:
+        return b"\\u00" in data or any(data.count(b'"%b"' % name.encode()) > 1 for name in GOVERNING)
+    if b"\\u003a" in data or b"\\u003A" in data:
+        return True
+    again = _write(value)
+    return again != data and again.count(b":") != data.count(b":")
+
+
+def _refuse_non_finite(value: Any) -> None:
+    pending = [value]
+    while pending:
+        item = pending.pop()
+        if isinstance(item, dict):
+            pending.extend(item.values())
+        elif isinstance(item, (list, tuple)):
+            pending.extend(item)
+        elif isinstance(item, float) and not math.isfinite(item):
+            raise ValueError("a NaN or an infinity has no JSON form")
+
+
+# --- the standard library's part ------------------------------------------------------------
+
+
+def _parse(data: bytes) -> Any:
+    return _parse_stdlib(data) if orjson is None else orjson.loads(data)
+
+
+def _parse_stdlib(data: bytes) -> Any:
+    """Parse as strictly as orjson does."""
+    value = stdlib.loads(data.decode("utf-8"), parse_constant=_no_constant, parse_float=_finite)
+    if b"\\ud" in data or b"\\uD" in data:
+        _write_text(value).encode("utf-8")  # a lone surrogate cannot be encoded
+    return value
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a JSON value")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        raise ValueError(f"the number {digits[:20]} is out of range")
+    return number
+
+
+def _parse_anyhow(data: bytes) -> Any:
+    """Parse what orjson refused, if it is JSON but for NaN, infinities and lone surrogates."""
+    try:
+        text = data.decode("utf-8")
+        value = stdlib.loads(text, parse_constant=lambda name: None, parse_float=_finite_or_none)
+    except (ValueError, RecursionError) as error:
+        raise InvalidJSON(str(error)) from error
+    return _without_lone(value)
+
+
+def _finite_or_none(digits: str) -> float | None:
+    number = float(digits)
+    return number if math.isfinite(number) else None
+
+
+def _without_lone(value: Any) -> Any:
+    if isinstance(value, str):
+        return _LONE.sub("\ufffd", value)
+    if isinstance(value, list):
+        return [_without_lone(item) for item in value]
+    if isinstance(value, dict):
+        return {_without_lone(name): _without_lone(item) for name, item in value.items()}
+    return value
+
+
+def _write(value: Any) -> bytes:
+    if orjson is None:
+        return _write_stdlib(value)
+    try:
+        return orjson.dumps(value)
+    except TypeError:  # wide integers, lone surrogates, keys that are no text
+        return _write_stdlib(value)
+
+
+def _write_stdlib(value: Any) -> bytes:
+    return _LONE.sub("\ufffd", _write_text(value)).encode("utf-8")
+
+
+def _write_text(value: Any) -> str:
+    return stdlib.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
