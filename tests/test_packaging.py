@@ -1,0 +1,95 @@
+"""The packaging agrees with itself: one start command, one list of dependencies, the patch first."""
+
+from __future__ import annotations
+
+import ast
+import configparser
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from app.serving import curl_line
+
+START = "gunicorn -c gunicorn.conf.py wsgi:app"
+
+
+@pytest.mark.parametrize("name", ["gunicorn.conf.py", "wsgi.py", "tests/conftest.py"])
+def test_gevent_patches_before_anything_else_is_imported(name: str, repo_dir: Path) -> None:
+    body = ast.parse((repo_dir / name).read_text()).body
+    statements = [ast.unparse(node) for node in body if not _is_docstring(node)]
+    assert statements[:2] == ["from gevent import monkey", "monkey.patch_all()"]
+
+
+def _is_docstring(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+
+
+def test_make_run_the_procfile_and_the_readme_start_the_server_alike(repo_dir: Path) -> None:
+    procfile = dict(line.split(": ", 1) for line in (repo_dir / "Procfile").read_text().splitlines())
+    recipe = re.search(
+        r"^run: .*\n\t@exec \$\(BIN\)/(.*)$", (repo_dir / "Makefile").read_text(), re.MULTILINE
+    )
+    assert recipe is not None
+    assert recipe.group(1) == START
+    assert procfile["web"] == f"SLUICE_KEEPALIVE=95 {START}"
+    assert f"\n{START}\n" in (repo_dir / "README.md").read_text()
+
+
+def test_the_readme_shows_the_line_that_the_server_prints(repo_dir: Path) -> None:
+    assert f"\n{curl_line('127.0.0.1', 8080, keyed=False)}\n" in (repo_dir / "README.md").read_text()
+
+
+def test_setup_cfg_and_requirements_in_name_the_same_distributions(repo_dir: Path) -> None:
+    setup = configparser.ConfigParser(interpolation=None)
+    setup.read(repo_dir / "setup.cfg")
+    extras = setup["options.extras_require"]
+    named = [setup["options"]["install_requires"], *(extras[name] for name in extras if name != "all")]
+    locked = (repo_dir / "requirements.in").read_text()
+    assert _distributions("\n".join(named)) | {"setuptools"} == _distributions(locked)
+
+
+def _distributions(text: str) -> set[str]:
+    lines = (line.strip() for line in text.splitlines())
+    return {re.split(r"[ \[=<>]", line, maxsplit=1)[0].lower() for line in lines if line and line[0] != "#"}
+
+
+def test_app_json_asks_for_what_production_needs(repo_dir: Path) -> None:
+    env = json.loads((repo_dir / "app.json").read_text())["env"]
+    assert {name for name, row in env.items() if row.get("generator") == "secret"} == {
+        "SLUICE_MASTER_KEY",
+        "SLUICE_SECRET_KEY",
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environ", "message"),
+    [
+        (["--bind", "0.0.0.0:0"], {}, "listening on 0.0.0.0 would serve everyone"),
+        ([], {"SLUICE_HOST": "0.0.0.0"}, "listening on 0.0.0.0 would serve everyone"),
+        ([], {"PORT": "eighty"}, "PORT=eighty is not a port number"),
+        ([], {"SLUICE_CONFIG": "absent.toml"}, "absent.toml cannot be read"),
+    ],
+)
+def test_gunicorn_refuses_a_wrong_start_in_one_clear_line(
+    arguments: list[str], environ: dict[str, str], message: str, repo_dir: Path
+) -> None:
+    clean = {
+        name: value for name, value in os.environ.items() if not name.startswith(("SLUICE_", "GUNICORN_"))
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", *arguments, "wsgi:app"],
+        cwd=repo_dir,
+        env={**clean, "PORT": "0", **environ},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert [line for line in done.stderr.splitlines() if "Traceback" in line] == []
+    assert message in done.stderr
