@@ -1,9 +1,11 @@
 """The judge is judged: every recording has one reader, and readings agree with what a person read."""
 
+import ast
 from typing import Any
 
 import pytest
 
+from tests.traffic import load
 from tests.traffic.answers import Answer, Failure, ToolCall, Transcript, Usage, Vectors, extract
 from tests.traffic.exclusions import FAMILIES, SINGLE, exclusions, reason
 from tests.traffic.frames import Frame, eventstream, ndjson, sse
@@ -107,6 +109,31 @@ def test_the_recordings_are_many_and_filters_pick_from_them() -> None:
 
 
 RESPONSES = ["openai.responses", "azure.openai.responses", "openrouter.openai.responses"]
+
+
+def test_the_judge_imports_nothing_of_the_gateway() -> None:
+    folder = load.ROOT / "tests" / "traffic"
+    for source in folder.rglob("*.py"):
+        nodes = list(ast.walk(ast.parse(source.read_text(encoding="utf-8"))))
+        named = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+        named += [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)]
+        assert [name for name in named if name.split(".")[0] == "app"] == [], source
+
+
+def test_missing_recordings_skip_at_home_and_fail_in_ci(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(load, "FOLDER", load.ROOT / "no-such-folder")
+    monkeypatch.delenv("CI", raising=False)
+    monkeypatch.delenv("SLUICE_CI", raising=False)
+    with pytest.raises(pytest.skip.Exception):
+        load.require()
+    assert load.absent().marks
+    for name, value in (("CI", "true"), ("SLUICE_CI", "1")):
+        with monkeypatch.context() as patch:
+            patch.setenv(name, value)
+            with pytest.raises(pytest.fail.Exception):
+                load.require()
+            assert not load.absent().marks
+
 
 # --- two roads to one value ------------------------------------------------------------------------
 

@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 
+from tests.traffic.chat_grammar import DONE, check_chat_stream
 from tests.traffic.frames import Frame, payloads, sse
 from tests.traffic.grammar import (
-    DONE,
-    check_chat_stream,
     check_padding,
     check_responses_frames,
     check_responses_stream,

@@ -1,4 +1,8 @@
-"""OpenAI Responses. A stream is read by its deltas; what only the finished item has, from the item."""
+"""OpenAI Responses. A stream is read by its deltas; what only the finished item has, from the item.
+
+Real servers encrypt reasoning anew for each snapshot: a stream's signatures are those of
+``output_item.done``, and differ from those in the terminal object.
+"""
 
 from collections import defaultdict
 
