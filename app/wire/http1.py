@@ -1,0 +1,283 @@
+"""HTTP/1.1 answers as bytes: the head read strictly, the framing taken off the body.
+
+``http.client`` takes a head cut short by a closed socket for a whole one, 103 for the
+final answer, and hands out chunked bodies a chunk a call. Here a head is whole or an
+error, interim answers are skipped, and all chunks of one read come out joined, which
+is what makes many small events cheap (design/performance.md 4). Sockets and pools are
+not known here.
+"""
+
+from __future__ import annotations
+
+import http.client
+import re
+import zlib
+from collections.abc import Mapping
+from typing import Final, NamedTuple, Protocol
+
+MAX_HEAD: Final = 256 * 1024  # bytes of status line and headers
+MAX_HEADERS: Final = 200
+MAX_INTERIM: Final = 10  # answers of status 1xx before the final one
+MAX_CHUNK_LINE: Final = 4096
+
+_STATUS_LINE: Final = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: ([^\r\n]*))?\r?\n")
+_HEADER_LINE: Final = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([^\r\n]*?)[ \t]*\r?\n")
+_CHUNK_SIZE: Final = re.compile(rb"([0-9a-fA-F]{1,16})[ \t]*(?:;.*)?")
+
+
+class Malformed(http.client.HTTPException):
+    """The bytes are no HTTP/1.1 answer."""
+
+
+class Cut(http.client.HTTPException):
+    """The connection ended before the answer did."""
+
+
+class _Lines(Protocol):
+    def readline(self, limit: int = -1, /) -> bytes: ...
+
+
+class Head(NamedTuple):
+    """Status line and headers of one answer; header values are Latin-1 texts."""
+
+    minor: int
+    status: int
+    reason: str
+    headers: list[tuple[str, str]]
+
+
+def read_head(file: _Lines) -> Head:
+    """Read the head of the final answer, past interim ones.
+
+    Raises ``http.client.RemoteDisconnected`` when the connection closed before a
+    byte came, ``Cut`` when it closed within the head, ``Malformed`` for the rest.
+    """
+    for _ in range(MAX_INTERIM + 1):
+        head = _read_one_head(file)
+        if head.status == 101 or head.status >= 200:
+            return head
+    raise Malformed("too many interim answers")
+
+
+def _read_one_head(file: _Lines) -> Head:
+    line = file.readline(MAX_HEAD)
+    if not line:
+        raise http.client.RemoteDisconnected("closed without an answer")
+    status = _STATUS_LINE.fullmatch(line)
+    if status is None:
+        raise Malformed("no HTTP/1.1 status line") if line.endswith(b"\n") else Cut("cut in the status line")
+    headers: list[tuple[str, str]] = []
+    room = MAX_HEAD - len(line)
+    while (line := file.readline(room + 1)) not in (b"\r\n", b"\n"):
+        room -= len(line)
+        if room < 0 or len(headers) == MAX_HEADERS:
+            raise Malformed("too many headers")
+        if not line.endswith(b"\n"):
+            raise Cut("cut in the headers")
+        header = _HEADER_LINE.fullmatch(line)
+        if header is None:
+            raise Malformed("a header line that is none")
+        headers.append((header[1].decode("ascii"), header[2].decode("latin-1")))
+    return Head(int(status[1]), int(status[2]), (status[3] or b"").decode("latin-1"), headers)
+
+
+class Response(http.client.HTTPResponse):
+    """``http.client``'s response with the head read by ``read_head``.
+
+    Its ``fp`` is then at the first byte of the body, which a ``Body`` takes over.
+    """
+
+    def begin(self) -> None:
+        """Read the head once."""
+        if self.headers is not None:
+            return
+        head = read_head(self.fp)
+        self.version = 10 + head.minor
+        self.code = self.status = head.status
+        self.reason = head.reason
+        self.headers = self.msg = http.client.HTTPMessage()
+        for name, value in head.headers:
+            self.headers[name] = value
+        self.chunked = self.headers.get("transfer-encoding", "").lower() == "chunked"
+        self.chunk_left = None
+        self.length = None
+        tokens = self.headers.get("connection", "").lower()
+        self.will_close = "close" in tokens or (head.minor == 0 and "keep-alive" not in tokens)
+
+
+class Body(Protocol):
+    """Takes the framing off one body. ``ended``: all of it has been fed; ``reusable``: the
+    connection may carry another answer."""
+
+    ended: bool
+    reusable: bool
+
+    def feed(self, data: bytes) -> bytes:
+        """Return the content in ``data``; ``Malformed`` if the framing is broken."""
+        ...
+
+    def end(self) -> None:
+        """Note that the connection ended; ``Cut`` if the body had not."""
+        ...
+
+
+def body_of(method: str, status: int, headers: Mapping[str, str]) -> Body:
+    """Return the ``Body`` that fits an answer (RFC 9112, section 6.3).
+
+    ``headers`` has lower-case names. Raises ``Malformed`` for a transfer coding but
+    chunked and for lengths that differ.
+    """
+    if method == "HEAD" or status in (204, 304) or status < 200:
+        return SizedBody(0)
+    coding = headers.get("transfer-encoding")
+    if coding is not None:
+        if coding.lower() != "chunked":
+            raise Malformed("an unknown transfer coding")
+        return ChunkedBody(reusable="content-length" not in headers)
+    if "content-length" not in headers:
+        return OpenBody()
+    lengths = {part.strip() for part in headers["content-length"].split(",")}
+    length = lengths.pop()
+    if lengths or not (length.isascii() and length.isdigit() and len(length) < 16):
+        raise Malformed("a content length that is none")
+    return SizedBody(int(length))
+
+
+class SizedBody:
+    """A body of known length in bytes."""
+
+    def __init__(self, length: int) -> None:
+        self.ended = length == 0
+        self.reusable = True
+        self._left = length
+
+    def feed(self, data: bytes) -> bytes:
+        """Return ``data`` up to the length; what goes past it spoils the connection."""
+        if len(data) > self._left:
+            self.reusable = False
+            data = data[: self._left]
+        self._left -= len(data)
+        self.ended = self._left == 0
+        return data
+
+    def end(self) -> None:
+        """The connection ended."""
+        if not self.ended:
+            raise Cut("cut before its content length")
+
+
+class OpenBody:
+    """A body that the end of the connection ends: a cut cannot be told from an end."""
+
+    def __init__(self) -> None:
+        self.ended = False
+        self.reusable = False
+
+    def feed(self, data: bytes) -> bytes:
+        """Return ``data``."""
+        return data
+
+    def end(self) -> None:
+        """The connection ended, and so did the body."""
+        self.ended = True
+
+
+class ChunkedBody:
+    """A chunked body (RFC 9112, section 7.1). Extensions and trailers are dropped."""
+
+    def __init__(self, *, reusable: bool = True) -> None:
+        self.ended = False
+        self.reusable = reusable
+        self._left = 0  # bytes of the current chunk still to come
+        self._line = b""  # the start of an unfinished line
+        self._expect = self._size_line
+
+    def feed(self, data: bytes) -> bytes:
+        """Return the content of all chunks in ``data``, joined."""
+        content: list[bytes] = []
+        at = 0
+        while at < len(data) and not self.ended:
+            if self._left:
+                piece = data[at : at + self._left]
+                content.append(piece)
+                self._left -= len(piece)
+                at += len(piece)
+                continue
+            stop = data.find(b"\n", at)
+            if stop < 0:
+                self._line += data[at:]
+                at = len(data)
+            else:
+                line, self._line = self._line + data[at:stop], b""
+                self._expect(line.removesuffix(b"\r"))
+                at = stop + 1
+            if len(self._line) > MAX_CHUNK_LINE:
+                raise Malformed("a chunk line too long")
+        if at < len(data):
+            self.reusable = False
+        return content[0] if len(content) == 1 else b"".join(content)
+
+    def end(self) -> None:
+        """The connection ended."""
+        if not self.ended:
+            raise Cut("cut before the last chunk")
+
+    def _size_line(self, line: bytes) -> None:
+        size = _CHUNK_SIZE.fullmatch(line)
+        if size is None:
+            raise Malformed("a chunk size that is none")
+        self._left = int(size[1], 16)
+        self._expect = self._after_chunk if self._left else self._trailer_line
+
+    def _after_chunk(self, line: bytes) -> None:
+        if line:
+            raise Malformed("a chunk longer than its size")
+        self._expect = self._size_line
+
+    def _trailer_line(self, line: bytes) -> None:
+        self.ended = not line
+
+
+class Inflater:
+    """Undoes gzip or deflate, never more than a given size at once.
+
+    Identity is asked for, so this is for servers and proxies that do not listen.
+    """
+
+    def __init__(self) -> None:
+        self._zlib = zlib.decompressobj(zlib.MAX_WBITS | 32)
+        self._held = b""
+        self._fed = False
+
+    @property
+    def holds(self) -> bool:
+        """Whether fed bytes wait to be inflated."""
+        return bool(self._held)
+
+    def feed(self, data: bytes, limit: int) -> bytes:
+        """Return up to ``limit`` bytes of content; ``Malformed`` for what is no gzip or deflate."""
+        data = self._held + data
+        self._fed = self._fed or bool(data)
+        if self._zlib.eof and data:
+            self._zlib = zlib.decompressobj(zlib.MAX_WBITS | 32)
+        try:
+            content = self._zlib.decompress(data, limit)
+        except zlib.error as error:
+            raise Malformed("a broken content encoding") from error
+        self._held = self._zlib.unused_data or self._zlib.unconsumed_tail
+        return content
+
+    def end(self) -> None:
+        """Note that the body ended; ``Cut`` if the compressed data had not."""
+        if self._fed and not self._zlib.eof:
+            raise Cut("cut within its compressed data")
+
+
+def inflater_of(headers: Mapping[str, str]) -> Inflater | None:
+    """Return what undoes the content encoding, None for identity; ``Malformed`` for one unknown."""
+    coding = headers.get("content-encoding", "").strip().lower()
+    if coding in ("", "identity"):
+        return None
+    if coding in ("gzip", "x-gzip", "deflate"):
+        return Inflater()
+    raise Malformed("a content encoding that was not asked for")

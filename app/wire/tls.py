@@ -1,0 +1,81 @@
+"""TLS contexts: which authorities are trusted, loaded once for each choice.
+
+Every authority named by the operator is added to the system's and certifi's; none
+replaces them. Parsing a bundle takes some 15 ms of CPU, so a context is built at its
+first use and shared by all connections (design/performance.md 2).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import ssl
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import certifi
+
+_FILES: Final = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+_FOLDERS: Final = "SSL_CERT_DIR"
+_HASHED: Final = re.compile(r"[0-9a-f]{8}\.[0-9]+")  # how OpenSSL looks certificates up in a folder
+_PEM: Final = frozenset({".pem", ".crt", ".cer"})
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """A choice of authorities (files and folders besides the default ones) and of our own certificate.
+
+    ``client_cert`` is one PEM file, or the pair (certificate, key).
+    """
+
+    paths: tuple[str, ...] = ()
+    client_cert: str | tuple[str, str] | None = None
+
+    def context(self) -> ssl.SSLContext:
+        """Build the context of this choice."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        for path in (certifi.where(), *_system_paths(), *self.paths):
+            _load(context, Path(path))
+        if isinstance(self.client_cert, tuple):
+            context.load_cert_chain(*self.client_cert)
+        elif self.client_cert:
+            context.load_cert_chain(self.client_cert)
+        return context
+
+
+def paths_of(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the files and folders that the environment names, in either case of its variables."""
+    named = [environ.get(name) or environ.get(name.lower()) or "" for name in _FILES]
+    folders = environ.get(_FOLDERS) or environ.get(_FOLDERS.lower()) or ""
+    return existing([*named, *folders.split(os.pathsep)])
+
+
+def existing(paths: Iterable[str]) -> tuple[str, ...]:
+    """Return the paths without empty ones and repeats; ``ValueError`` for one that does not exist."""
+    found = dict.fromkeys(os.path.expanduser(path) for path in paths if path)
+    for path in found:
+        if not os.path.exists(path):
+            raise ValueError(f"the CA bundle {path} does not exist")
+    return tuple(found)
+
+
+def _system_paths() -> list[str]:
+    """Return OpenSSL's built-in places; its own loader would let SSL_CERT_FILE replace them."""
+    default = ssl.get_default_verify_paths()
+    return [path for path in (default.openssl_cafile, default.openssl_capath) if os.path.exists(path)]
+
+
+def _load(context: ssl.SSLContext, path: Path) -> None:
+    if path.is_file():
+        context.load_verify_locations(cafile=path)
+        return
+    names = [entry.name for entry in os.scandir(path)]
+    if any(_HASHED.fullmatch(name) for name in names):
+        context.load_verify_locations(capath=path)
+        return
+    for name in names:
+        if Path(name).suffix in _PEM:
+            context.load_verify_locations(cafile=path / name)
