@@ -19,7 +19,8 @@ class Frame(NamedTuple):
 def sse(body: bytes) -> list[Frame]:
     """Split a whole SSE body; comments are dropped, a last message without blank line counts."""
     frames: list[Frame] = []
-    event, data = "", []
+    event = ""
+    data: list[str] = []
     for line in [*LINE_END.split(body.decode("utf-8-sig")), ""]:
         name, _, value = line.partition(":")
         value = value.removeprefix(" ")

@@ -30,11 +30,11 @@ CLOSED = ("completed", "incomplete", "failed")
 class Channel(NamedTuple):
     """A text that is streamed: its member in the ``.done`` event, and what it is a part of.
 
-    ``index`` names the member that tells the part (``None``: the text belongs to the item itself).
+    ``place`` names the member that tells the part (``None``: the text belongs to the item itself).
     """
 
     member: str
-    index: str | None
+    place: str | None
     kind: str
 
 
@@ -59,7 +59,7 @@ STATES = {
     "mcp_list_tools": ("in_progress", "completed", "failed"),
     "mcp_call": ("in_progress", "completed", "failed"),
 }
-EMPTY_AT_FIRST = {
+EMPTY_AT_FIRST: dict[str, Json] = {
     "message": {"content": [], "status": "in_progress", "role": "assistant"},
     "function_call": {"arguments": "", "status": "in_progress"},
     "custom_tool_call": {"input": ""},
@@ -181,7 +181,8 @@ class _Responses:
         if kind in TERMINAL:
             return self.terminal
         if kind in _SINGLE:
-            return getattr(self, _SINGLE[kind])
+            found: Callable[[Json], None] = getattr(self, _SINGLE[kind])
+            return found
         if name in CHANNELS and verb in ("delta", "done"):
             return self.delta if verb == "delta" else self.text_done
         if name.removeprefix("response.") in STATES:
@@ -335,7 +336,7 @@ class _Responses:
     def grow(self, event: Json, name: str, more: str | None) -> None:
         """Add a delta to its part or item; ``None`` stands for the ``.done`` event."""
         channel = CHANNELS[name]
-        if channel.index is not None:
+        if channel.place is not None:
             if part := self.part(event):
                 self.expect(part.kind == channel.kind, f"goes to a {part.kind} part")
                 self.expect(not part.text_done, "comes after the text was done")

@@ -93,7 +93,8 @@ class Reply:
         """An event stream, written frame by frame."""
         headers = {"content-type": "text/event-stream; charset=utf-8", **knobs.pop("headers", {})}
         content = body.encode() if isinstance(body, str) else body
-        return cls(200, content, headers, **{"chunk": FRAME, "framing": "chunked"} | knobs)
+        streamed: dict[str, Any] = {"chunk": FRAME, "framing": "chunked"}
+        return cls(200, content, headers, **streamed | knobs)
 
     @classmethod
     def of(cls, recording: Exchange, **knobs: Any) -> Self:
@@ -101,9 +102,10 @@ class Reply:
         recorded = recording.response["headers"].items()
         headers = {name: value for name, value in recorded if name.lower() not in LEFT_OUT}
         headers |= knobs.pop("headers", {})
-        streamed = {"chunk": FRAME, "framing": "chunked"} if recording.streamed else {}
-        made = {"status": recording.status, "body": recording.content(), "headers": headers}
-        return cls(**made | streamed | knobs)
+        made: dict[str, Any] = {"status": recording.status, "body": recording.content(), "headers": headers}
+        if recording.streamed:
+            made |= {"chunk": FRAME, "framing": "chunked"}
+        return cls(**made | knobs)
 
     def pieces(self) -> Iterator[bytes]:
         """The body in the pieces that are written one by one."""
