@@ -1,7 +1,373 @@
-"""Outbound HTTP: the only user of ``requests``."""
+"""Outbound HTTP: the only user of ``requests`` (and of urllib3 below it).
+
+One ``Egress`` per worker holds what the operator said about proxies and authorities;
+each provider gets one long-lived ``Transport`` from it, and each call an ``Upstream``.
+There is no Session: no cookies, no .netrc, no environment, no redirects and no retries
+exist here. Requests are prepared by hand and sent by an adapter, bodies are read
+straight from the connection under ``app.wire.http1`` (design/performance.md 5).
+"""
 
 from __future__ import annotations
 
-from app.wire.paths import host_label, segment
+import http.client
+import ssl
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Final
+from urllib.parse import SplitResult, urlsplit
 
-__all__ = ["host_label", "segment"]
+import requests
+import urllib3
+from gevent import monkey
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+
+from app.wire import http1, outgoing, proxies, tls
+from app.wire.answer import PLAIN_ERRORS, HttpUpstream
+from app.wire.clocks import Clocks, Watchdog
+from app.wire.paths import host_label, segment
+from app.wire.upstream import Abortable, Opener, TransportError, Upstream
+
+__all__ = ["Clocks", "Egress", "Transport", "TransportError", "Upstream", "host_label", "segment"]
+
+POOL_SIZE: Final = 1000  # kept connections per host; beyond it urllib3 drops one, which costs a handshake
+
+
+class Egress:
+    """The way out: proxies, authorities, transports.
+
+    ``environ`` is read here, once; ``proxy`` and ``ca_bundles`` of the gateway's own
+    settings come on top (the proxy wins, the authorities are added). Raises
+    ``ValueError`` for a proxy that is no URL and a CA path that does not exist.
+    """
+
+    def __init__(
+        self,
+        environ: Mapping[str, str] | None = None,
+        *,
+        proxy: str | None = None,
+        ca_bundles: Iterable[str] = (),
+        pool_size: int = POOL_SIZE,
+    ) -> None:
+        environ = environ or {}
+        self._rules = proxies.rules_of(environ) if proxy is None else proxies.fixed_rules(proxy)
+        self._ca_paths = (*tls.paths_of(environ), *tls.existing(ca_bundles))
+        self._pool_size = pool_size
+        self._contexts: dict[tls.Trust, ssl.SSLContext] = {}
+        self._openers: dict[str, Opener] = {}
+        self._transports: list[Transport] = []
+
+    def register(self, scheme: str, opener: Opener) -> None:
+        """Let ``opener`` serve every URL of ``scheme`` (``sandbox``), without a socket."""
+        self._openers[scheme] = opener
+
+    def opener(self, scheme: str) -> Opener | None:
+        """Return what was registered for ``scheme``."""
+        return self._openers.get(scheme)
+
+    def transport(
+        self,
+        *,
+        proxy: str | None = None,
+        ca_bundle: str | None = None,
+        client_cert: str | tuple[str, str] | None = None,
+    ) -> Transport:
+        """Return a new transport; make one per provider and keep it.
+
+        ``proxy`` wins over everything, ``NO_PROXY`` included (``direct``: none);
+        ``ca_bundle`` is added to the authorities; ``client_cert`` is a PEM file with
+        certificate and key, or the pair of them.
+        """
+        rules = self._rules if proxy is None else proxies.fixed_rules(proxy)
+        paths = tls.existing((*self._ca_paths, *([ca_bundle] if ca_bundle else [])))
+        adapter = _Adapter(
+            rules,
+            target_tls=lambda: self._context(tls.Trust(paths, client_cert)),
+            proxy_tls=lambda: self._context(tls.Trust(paths)),
+            pool_size=self._pool_size,
+        )
+        transport = Transport(adapter, self.opener)
+        self._transports.append(transport)
+        return transport
+
+    def close(self) -> None:
+        """Close every idle connection."""
+        for transport in self._transports:
+            transport.close()
+
+    def _context(self, trust: tls.Trust) -> ssl.SSLContext:
+        if trust not in self._contexts:
+            self._contexts[trust] = trust.context()
+        return self._contexts[trust]
+
+
+class Transport:
+    """Sends requests to one provider over kept connections."""
+
+    def __init__(self, adapter: _Adapter, opener: Callable[[str], Opener | None]) -> None:
+        self._adapter = adapter
+        self._opener = opener
+
+    def open(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | Iterable[bytes] | None = None,
+        *,
+        clocks: Clocks,
+        stream: bool,
+        on_open: Callable[[Abortable], object] | None = None,
+    ) -> Upstream:
+        """Send a request and return the answer once its headers are here, whatever its status.
+
+        A body in pieces goes out with the caller's ``content-length``, else chunked.
+        With ``stream`` the caller reports each data event by ``progress()``; without,
+        every byte counts. ``on_open`` gets, before anything is sent, what aborts the
+        call even while its headers are awaited.
+
+        Raises ``bad_request`` for a URL or header that must not go out, and a
+        ``TransportError`` of the kinds upstream_unreachable, upstream_dns,
+        upstream_tls, egress_proxy, upstream_timeout and upstream_invalid (a redirect
+        among them), or the reason of whoever aborted.
+        """
+        parts = urlsplit(url)
+        opener = self._opener(parts.scheme)
+        if opener is not None:
+            return opener(method, url, headers, body, clocks=clocks, stream=stream, on_open=on_open)
+        request = _prepare(method, url, parts, headers, body)
+        watchdog = Watchdog(clocks)
+        try:
+            if on_open is not None:
+                on_open(watchdog)
+            return self._exchange(request, watchdog, stream)
+        except BaseException as error:
+            watchdog.stop()
+            if isinstance(error, _FAILURES):
+                raise _fault_of(error) from error
+            raise
+
+    def _exchange(self, request: requests.PreparedRequest, watchdog: Watchdog, stream: bool) -> HttpUpstream:
+        raw: urllib3.HTTPResponse | None = None
+        try:
+            with watchdog:
+                limits = (watchdog.clocks.connect, watchdog.clocks.total)
+                raw = self._adapter.send(request, timeout=limits).raw
+            upstream = HttpUpstream(
+                _live_response(raw),
+                watchdog,
+                method=request.method or "",
+                stream=stream,
+                keep=raw.release_conn,
+                drop=raw.close,
+            )
+            return _accept(upstream, proxied=self._adapter.proxied(request))
+        except BaseException:
+            if raw is not None:
+                raw.close()
+            raise
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        self._adapter.close()
+
+
+def _live_response(raw: urllib3.HTTPResponse) -> http1.Response:
+    """Return the ``http.client`` response below urllib3's: the one private name that we use."""
+    live: Any = raw._original_response
+    if not isinstance(live, http1.Response):
+        raise TypeError("urllib3 no longer keeps the http.client response where it did")
+    return live
+
+
+def _prepare(
+    method: str,
+    url: str,
+    parts: SplitResult,
+    headers: Mapping[str, str],
+    body: bytes | Iterable[bytes] | None,
+) -> requests.PreparedRequest:
+    """Return the request as it will be sent."""
+    outgoing.check_url(url, parts)
+    request: Any = requests.PreparedRequest()
+    request.method, request.url = method, url
+    # a plain dict: urllib3 copies it as it is, and faster than requests' own kind
+    request.headers = sent = outgoing.headers_of(method, headers, body)
+    if body is None or isinstance(body, bytes):
+        request.body = body
+    else:
+        declared = sent.get("Content-Length")
+        request.body = body if declared is None else outgoing.measured(body, int(declared))
+    prepared: requests.PreparedRequest = request
+    return prepared
+
+
+class _Quiet:
+    """What our connections do differently: strict heads, and a cheap look for a dropped connection."""
+
+    response_class: Any = http1.Response
+    sock: Any
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the kept connection is open and silent. gevent's own poll costs a hub switch."""
+        if self.sock is None:
+            return False
+        poll = monkey.get_original("select", "poll")()
+        poll.register(self.sock.fileno(), 1)  # POLLIN: the end of the stream, or bytes nobody asked for
+        return not poll.poll(0)
+
+
+class _PlainConnection(_Quiet, HTTPConnection):
+    pass
+
+
+class _TLSConnection(_Quiet, HTTPSConnection):
+    pass
+
+
+_CONNECTIONS: Final = {"http": _PlainConnection, "https": _TLSConnection}
+
+
+class _Adapter(HTTPAdapter):
+    """requests' adapter with one TLS context, proxies decided beforehand, and pools looked up by origin."""
+
+    def __init__(
+        self,
+        rules: proxies.ProxyRules,
+        *,
+        target_tls: Callable[[], ssl.SSLContext],
+        proxy_tls: Callable[[], ssl.SSLContext],
+        pool_size: int,
+    ) -> None:
+        self._rules = rules
+        self._target_tls = target_tls
+        self._proxy_tls = proxy_tls
+        self._origins: dict[tuple[str, str], tuple[Any, str | None]] = {}
+        super().__init__(pool_connections=256, pool_maxsize=pool_size, max_retries=0)
+
+    def proxied(self, request: requests.PreparedRequest) -> bool:
+        """Whether the request goes through a proxy."""
+        return self._origin(request.url)[1] is not None
+
+    def get_connection_with_tls_context(
+        self, request: Any, verify: Any, proxies: Any = None, cert: Any = None
+    ) -> Any:
+        """Return the pool of the request's origin."""
+        return self._origin(request.url)[0]
+
+    def request_url(self, request: Any, proxies: Any) -> str:
+        """Return the target as it stands in the request line: in full only for plain http through a proxy."""
+        parts = urlsplit(request.url)
+        proxy = self._origin(request.url)[1]
+        if proxy is not None and parts.scheme == "http" and not proxy.startswith("socks"):
+            return parts._replace(fragment="", netloc=parts.netloc.rpartition("@")[2]).geturl()
+        return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+
+    def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
+        """Do nothing: the context knows its authorities, and urllib3 would parse them for every connection."""
+
+    def build_response(self, req: Any, resp: Any) -> requests.Response:
+        """Return a bare response: no cookies are kept, no header is read twice."""
+        response = requests.Response()
+        response.raw = resp
+        return response
+
+    def _origin(self, url: str | None) -> tuple[Any, str | None]:
+        parts = urlsplit(url or "")
+        key = (parts.scheme, parts.netloc)
+        if key not in self._origins:
+            self._origins[key] = self._connect_origin(parts)
+        return self._origins[key]
+
+    def _connect_origin(self, parts: SplitResult) -> tuple[Any, str | None]:
+        host, port = parts.hostname or "", parts.port or outgoing.PORTS[parts.scheme]
+        proxy = self._rules.proxy_for(parts.scheme, host, port)
+        secure = parts.scheme == "https"
+        manager: Any = self.poolmanager
+        if proxy is not None:
+            tunnel_tls = {"proxy_ssl_context": self._proxy_tls()} if proxy.startswith("https:") else {}
+            manager = self.proxy_manager_for(proxy, **tunnel_tls)
+        pool = manager.connection_from_host(
+            host=host,
+            port=port,
+            scheme=parts.scheme,
+            pool_kwargs={"ssl_context": self._target_tls()} if secure else {},
+        )
+        pool.ConnectionCls = _CONNECTIONS[pool.scheme]
+        return pool, proxy
+
+
+# --- the answer and its faults ----------------------------------------------------------------
+
+
+def _accept(upstream: HttpUpstream, *, proxied: bool) -> HttpUpstream:
+    """Return an answer that may be read, or raise for one that is no provider's."""
+    if upstream.status == 407 or (proxied and upstream.status < 500 and _is_html(upstream)):
+        raise TransportError("egress_proxy", "The egress proxy refused the request to the provider.")
+    if upstream.status < 200 or 300 <= upstream.status < 400 or upstream.status > 599:
+        what = "a redirect, which is never followed" if 300 <= upstream.status < 400 else "no final status"
+        raise TransportError(
+            "upstream_invalid", f"The provider answered with {what} ({upstream.status}).", maybe_charged=True
+        )
+    return upstream
+
+
+def _is_html(upstream: HttpUpstream) -> bool:
+    return upstream.headers.get("content-type", "").lower().startswith("text/html")
+
+
+_FAILURES: Final = (requests.RequestException, urllib3.exceptions.HTTPError, *PLAIN_ERRORS)
+
+# Exception, kind, message, maybe_charged. The first row that fits any exception of the chain decides.
+_FAULTS: Final[tuple[tuple[type[BaseException], str, str, bool], ...]] = (
+    (requests.exceptions.InvalidSchema, "egress_proxy", "The egress proxy's scheme is not supported.", False),
+    (urllib3.exceptions.ProxyError, "egress_proxy", "The egress proxy could not be used.", False),
+    (
+        urllib3.exceptions.NameResolutionError,
+        "upstream_dns",
+        "The provider's name could not be resolved.",
+        False,
+    ),
+    (
+        urllib3.exceptions.NewConnectionError,
+        "upstream_unreachable",
+        "The provider could not be reached.",
+        False,
+    ),
+    (
+        urllib3.exceptions.ConnectTimeoutError,
+        "upstream_timeout",
+        "The provider did not connect in time.",
+        False,
+    ),
+    (urllib3.exceptions.SSLError, "upstream_tls", "The TLS connection to the provider failed.", False),
+    (ssl.SSLError, "upstream_tls", "The TLS connection to the provider failed.", False),
+    (urllib3.exceptions.TimeoutError, "upstream_timeout", "The provider did not answer in time.", True),
+    (TimeoutError, "upstream_timeout", "The provider did not answer in time.", True),
+    (http.client.RemoteDisconnected, "upstream_unreachable", "The provider closed the connection.", True),
+    (http1.Cut, "upstream_cut", "The provider's answer was cut off.", True),
+    (http.client.HTTPException, "upstream_invalid", "The provider's answer is not HTTP.", True),
+    (UnicodeError, "bad_request", "A value in this request cannot be sent to the provider.", False),
+    (urllib3.exceptions.InvalidHeader, "upstream_invalid", "The provider's answer is not HTTP.", True),
+    (Exception, "upstream_unreachable", "The connection to the provider failed.", True),
+)
+
+
+def _fault_of(error: BaseException) -> TransportError:
+    chain = list(_causes(error))
+    for fault, kind, message, charged in _FAULTS:
+        found = next((cause for cause in chain if isinstance(cause, fault)), None)
+        if found is not None:
+            return TransportError(
+                kind, message, maybe_charged=charged, raw=f"{type(found).__name__}: {found}"
+            )
+    raise error
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an exception and those it wraps: in its arguments, its ``reason`` or its cause."""
+    yield error
+    inner = [*error.args, getattr(error, "reason", None), error.__cause__]
+    for cause in inner:
+        if isinstance(cause, BaseException) and cause is not error:
+            yield from _causes(cause)

@@ -104,6 +104,14 @@ class Response(http.client.HTTPResponse):
         tokens = self.headers.get("connection", "").lower()
         self.will_close = "close" in tokens or (head.minor == 0 and "keep-alive" not in tokens)
 
+    def joined_headers(self) -> dict[str, str]:
+        """Return the headers by lower-case name, repeated ones joined by a comma and a space."""
+        joined: dict[str, str] = {}
+        for name, value in self.headers.items():
+            key = name.lower()
+            joined[key] = f"{joined[key]}, {value}" if key in joined else value
+        return joined
+
 
 class Body(Protocol):
     """Takes the framing off one body. ``ended``: all of it has been fed; ``reusable``: the

@@ -1,0 +1,73 @@
+"""What goes out: a URL, headers and a body that mean on the wire what they say here.
+
+A caller's value that would change the target or add a header is refused before
+anything is connected (contract/reliability.md 2, A1 and A2).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
+from urllib.parse import SplitResult
+
+from app.errors import GatewayError
+
+PORTS: Final = {"http": 80, "https": 443}
+
+_URL: Final = re.compile(r"[!-~]+")
+_DOT_SEGMENT: Final = re.compile(r"/\.{1,2}(?:/|$)")
+_HEADER_NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_HEADER_VALUE: Final = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+# The transport's own business: framing, the connection, and what the proxy is told.
+_OURS: Final = frozenset(
+    {"accept-encoding", "connection", "content-length", "expect", "keep-alive", "proxy-authorization"}
+    | {"proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"}
+)
+_WITHOUT_BODY: Final = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
+
+
+def check_url(url: str, parts: SplitResult) -> None:
+    """Raise ``bad_request`` for a URL with a control, a space, a non-ASCII character or a dot segment."""
+    if parts.scheme not in PORTS or not parts.hostname:
+        raise GatewayError("provider_not_configured", "The provider's base URL is no http or https URL.")
+    if not _URL.fullmatch(url) or _DOT_SEGMENT.search(parts.path):
+        raise GatewayError("bad_request", "A value in this request cannot be part of a provider's URL.")
+
+
+def headers_of(
+    method: str, headers: Mapping[str, str], body: bytes | Iterable[bytes] | None
+) -> dict[str, str]:
+    """Return the headers to send: the caller's, checked, with our own framing and identity encoding.
+
+    Raises ``bad_request`` for a name or value that cannot stand in a header; the
+    value is not repeated. A body in pieces keeps the declared ``content-length``.
+    """
+    outgoing: dict[str, str] = {"Accept-Encoding": "identity"}
+    for name, value in headers.items():
+        if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
+            raise GatewayError("bad_request", f"The value for the header {name!r} cannot stand in a header.")
+        if name.lower() not in _OURS:
+            outgoing[name] = value
+        elif name.lower() == "content-length" and not isinstance(body, bytes | None):
+            outgoing["Content-Length"] = value
+    if isinstance(body, bytes):
+        outgoing["Content-Length"] = str(len(body))
+    elif body is None and method not in _WITHOUT_BODY:
+        outgoing["Content-Length"] = "0"
+    return outgoing
+
+
+def measured(body: Iterable[bytes], size: int) -> Iterator[bytes]:
+    """Yield ``body`` in pieces of ``size`` bytes in all; raises ``internal`` for any other sum.
+
+    Bytes past a declared length would pass for the next request on the connection.
+    """
+    sent = 0
+    for piece in body:
+        sent += len(piece)
+        if sent > size:
+            break
+        yield piece
+    if sent != size:
+        raise GatewayError("internal", "A request body has not the size that was declared for it.")
