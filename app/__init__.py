@@ -1,3 +1,29 @@
 """Sluice: one LLM gateway, many doors."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+    from app.config import Settings
+
 __version__ = "0.1.0"
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """Return the WSGI application.
+
+    Without ``settings`` they are read from the environment and the file it names. The caller
+    has applied gevent's patch first. Raises ``ConfigError`` for settings that make no sense.
+    """
+    from app.surfaces.application import build  # noqa: PLC0415 - keeps `import app` light
+
+    if settings is None:
+        import os  # noqa: PLC0415
+
+        from app.config_loading import load  # noqa: PLC0415
+
+        settings = load(os.environ)
+    return build(settings)

@@ -83,7 +83,8 @@ class GatewayError(Exception):
     """An error that a client may see.
 
     ``kind`` names a row of ``KINDS``; ``status``, ``type`` and ``code`` override
-    that row where an upstream's own status or a finer code is known. ``param`` is
+    that row where an upstream's own status or a finer code is known (``code=""`` shows
+    null). ``param`` is
     the client's own member path (``input[0].content``). ``retry_after`` is whole
     seconds. ``details`` lists every fault as ``{message, param, code}``. ``raw`` is
     the upstream's own error value for operators, never shown unscrubbed.
@@ -106,7 +107,7 @@ class GatewayError(Exception):
         self.kind = KINDS[kind]
         self.message = message
         self.param = param
-        self.code = code if code is not None else self.kind.code
+        self.code = self.kind.code if code is None else (code or None)
         self.type = type or self.kind.type
         self.status = status or self.kind.status
         self.retry_after = retry_after

@@ -1,0 +1,27 @@
+"""The one door for bodies: marshmallow schemas, made once, by operation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from app.surfaces.schemas.base import Body
+from app.surfaces.schemas.chat import ChatBody
+from app.surfaces.schemas.responses import ChatShapedResponsesBody, ResponsesBody
+
+_SCHEMAS: Mapping[str, type[Body]] = {
+    "chat": ChatBody,
+    "responses": ResponsesBody,
+    "chat_shaped_responses": ChatShapedResponsesBody,
+}
+
+
+@cache
+def _schema(operation: str) -> Body:
+    return _SCHEMAS[operation]()
+
+
+def check(operation: str, body: Mapping[str, Any]) -> None:
+    """Raise GatewayError ``bad_request`` when ``body`` is not what ``operation`` takes."""
+    _schema(operation).refuse(body)

@@ -1,0 +1,122 @@
+"""The gateway of one process: settings joined with providers, dispatch and open calls."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from app.canonical.events import Failed, Started
+from app.config import Settings
+from app.dialects import dialect
+from app.dialects.base import Frame
+from app.errors import GatewayError
+from app.gateway.call import Abort, Call, Outcome, Sealing
+from app.gateway.cost import PriceList
+from app.gateway.dispatch import Dispatcher
+from app.gateway.operations import decoded, exchange
+from app.gateway.router import Registry, Router
+from app.gateway.sealing import make_sealing
+from app.gateway.streaming import StreamRun, Terminal
+from app.gateway.translating import server_context
+from app.providers.base import Provider
+from app.providers.registry import all_names, configured_names, make_provider
+from app.wire.client_socket import ClientWatch
+from app.wire.egress import Egress
+
+
+class OpenCalls:
+    """The aborts of all calls in flight, so that a drain can end them."""
+
+    def __init__(self) -> None:
+        self._open: set[Abort] = set()
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def add(self, abort: Abort) -> None:
+        """Note a call that began."""
+        self._open.add(abort)
+
+    def discard(self, abort: Abort) -> None:
+        """Note that it is over."""
+        self._open.discard(abort)
+
+    def abort_all(self, make_reason: Callable[[], GatewayError]) -> int:
+        """Abort every open call; return how many there were."""
+        calls = list(self._open)
+        for abort in calls:
+            abort(make_reason())
+        return len(calls)
+
+
+class Gateway:
+    """What surfaces call; one for each process."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.egress = Egress(settings.environ)
+        self.registry = Registry(all_names(settings), configured_names(settings), self._make_provider)
+        self.router = Router(self.registry, settings.aliases, self._knows_model)
+        self.dispatcher = Dispatcher(settings, self.router, PriceList())
+        self.sealing: Sealing = make_sealing(settings)
+        self.open_calls = OpenCalls()
+        self.clients = ClientWatch()
+        self.draining = threading.Event()
+
+    def answer(self, call: Call) -> Outcome:
+        """Return the whole answer of ``call``; raises GatewayError when every target failed."""
+        end = self._begin(call)
+        try:
+            return self.dispatcher.answer(call, exchange)
+        finally:
+            end()
+
+    def stream(self, call: Call, on_terminal: Terminal | None = None) -> StreamRun:
+        """Return the streamed run of ``call``; it starts when its batches are asked for."""
+        end = self._begin(call)
+        run = StreamRun(self.dispatcher, call, exchange, on_terminal)
+        run.outcome.on_end(lambda outcome: end())
+        return run
+
+    def _begin(self, call: Call) -> Callable[[], None]:
+        """Count ``call`` as open and watch its client; return what ends both."""
+        self.open_calls.add(call.abort)
+        token = None
+        if call.socket is not None:
+            token = self.clients.register(call.socket, lambda: call.abort(_client_gone()))
+
+        def end() -> None:
+            self.open_calls.discard(call.abort)
+            if token is not None:
+                self.clients.unregister(token)
+
+        return end
+
+    def failure_frames(self, call: Call, error: GatewayError) -> list[Frame]:
+        """Return the frames of a stream that failed before anything of it was made."""
+        encoder = dialect(call.dialect).stream_encoder(decoded(call), server_context(call, call.model))
+        frames: list[Frame] = [*encoder.feed(Started(model=call.model)), *encoder.feed(Failed(error))]
+        return frames
+
+    def close(self) -> None:
+        """Close the transports."""
+        self.registry.close()
+
+    def _make_provider(self, name: str) -> Provider:
+        return make_provider(name, self.settings, self.egress)
+
+    def _knows_model(self, provider: Provider, model: str) -> bool:
+        if model in provider.settings.models:
+            return True
+        return self.dispatcher.catalogue_knows(provider, model)
+
+
+def _client_gone() -> GatewayError:
+    return GatewayError("client_gone", "The client closed the connection.")
+
+
+def gateway_of(app: Any) -> Gateway:
+    """Return the gateway of a Flask application."""
+    found: Gateway = app.extensions["sluice"]
+    return found

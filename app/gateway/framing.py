@@ -1,0 +1,92 @@
+"""From upstream chunks to (event name, parsed JSON), by the framing of the wire."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any, Final, Protocol
+
+from app.errors import GatewayError
+from app.wire.eventstream import EventStreamDecoder
+from app.wire.json import loads_lenient
+from app.wire.sse import SSEDecoder
+
+_DONE: Final = b"[DONE]"
+
+
+class FrameReader(Protocol):
+    """Takes chunks, gives frames; ``data`` None is ``[DONE]``."""
+
+    def feed(self, chunk: bytes) -> list[tuple[str | None, Any]]:
+        """Return the frames that ``chunk`` completes."""
+        ...
+
+
+class SSEReader:
+    """Server-sent events whose data is JSON."""
+
+    def __init__(self) -> None:
+        self._decoder = SSEDecoder()
+
+    def feed(self, chunk: bytes) -> list[tuple[str | None, Any]]:
+        """Return the frames that ``chunk`` completes; raises upstream_invalid for bad JSON."""
+        frames: list[tuple[str | None, Any]] = []
+        for raw in self._decoder.feed(chunk):
+            data = raw.data.strip()
+            if data == _DONE:
+                frames.append((raw.event, None))
+            elif data:
+                frames.append((raw.event, _parse(data)))
+        return frames
+
+
+class AWSReader:
+    """AWS event stream messages; exceptions get the event name ``exception:NAME``.
+
+    InvokeModel's chunks carry base64 JSON in ``bytes``, which is unwrapped here.
+    """
+
+    def __init__(self) -> None:
+        self._decoder = EventStreamDecoder()
+
+    def feed(self, chunk: bytes) -> list[tuple[str | None, Any]]:
+        """Return the messages that ``chunk`` completes."""
+        return [self._frame(m.headers, m.payload) for m in self._decoder.feed(chunk)]
+
+    @staticmethod
+    def _frame(headers: dict[str, str], payload: bytes) -> tuple[str | None, Any]:
+        data = _parse(payload) if payload else {}
+        kind = headers.get(":message-type")
+        if kind == "exception":
+            return f"exception:{headers.get(':exception-type', 'unknown')}", data
+        if kind == "error":
+            message = headers.get(":error-message")
+            return f"exception:{headers.get(':error-code', 'unknown')}", {"message": message}
+        if isinstance(data, dict) and set(data) >= {"bytes"} and headers.get(":event-type") == "chunk":
+            return None, _parse(base64.b64decode(data["bytes"]))
+        return headers.get(":event-type"), data
+
+
+class BytesReader:
+    """No framing: each chunk is a frame of its own (raw audio)."""
+
+    def feed(self, chunk: bytes) -> list[tuple[str | None, Any]]:
+        """Return ``chunk`` itself."""
+        return [(None, chunk)] if chunk else []
+
+
+_READERS: Final = {"sse": SSEReader, "eventstream": AWSReader, "bytes": BytesReader}
+
+
+def frame_reader(framing: str) -> FrameReader:
+    """Return a new reader for ``framing``: sse, eventstream or bytes."""
+    reader: FrameReader = _READERS[framing]()
+    return reader
+
+
+def _parse(data: bytes) -> Any:
+    try:
+        return loads_lenient(data)
+    except ValueError as error:
+        raise GatewayError(
+            "upstream_invalid", "The provider sent a stream event that is not valid JSON.", raw=data[:4096]
+        ) from error

@@ -1,0 +1,56 @@
+"""From an operation to the exchange of one attempt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from app.canonical.request import Request
+from app.dialects import dialect
+from app.dialects.base import ServerContext
+from app.dialects.losses import Losses
+from app.gateway.call import Call, Target
+from app.gateway.exchange import Exchange
+from app.gateway.passing import ChatPatch, PassExchange, Patch
+from app.gateway.plan import Plan, plan
+from app.gateway.translating import TranslateExchange, server_context
+
+_PATCHES: Final[Mapping[str, Callable[[Call, Target, Losses, ServerContext], Patch]]] = {"chat": ChatPatch}
+
+
+def decoded(call: Call) -> Request:
+    """Return the call's canonical request, decoded at first use."""
+    if call.request is None:
+        body = call.upstream_body if call.upstream_body is not None else call.body
+        call.request = dialect(call.dialect).decode_request(body, server_context(call, None))
+    request: Request = call.request
+    return request
+
+
+def generation(call: Call, target: Target) -> Exchange:
+    """Return the exchange of a chat or Responses call."""
+    chosen = plan(call, target, call.prefer)
+    if chosen.way == "pass" and call.dialect in _PATCHES:
+        return _passing(call, target, chosen)
+    return TranslateExchange(call, target, chosen.wire, decoded(call))
+
+
+def _passing(call: Call, target: Target, chosen: Plan) -> Exchange:
+    def patch(losses: Losses, context: ServerContext) -> Patch:
+        return _PATCHES[call.dialect](call, target, losses, context)
+
+    return PassExchange(call, target, chosen.wire, patch, lambda: decoded(call))
+
+
+EXCHANGES: Final[Mapping[str, Callable[[Call, Target], Exchange]]] = {
+    "chat": generation,
+    "responses": generation,
+}
+
+
+def exchange(call: Call, target: Target) -> Exchange:
+    """Return the exchange that puts ``call`` to ``target``."""
+    return EXCHANGES[call.operation](call, target)
+
+
+__all__: list[Any] = ["EXCHANGES", "decoded", "exchange", "generation"]

@@ -1,0 +1,145 @@
+"""From a model string to ordered targets.
+
+The rules are contract/surfaces.md 2: ``provider/model`` only when the left part is a
+provider's name; then the operator's aliases; then the mount's default provider, or the
+first configured provider whose offline list knows the model. Each candidate must be
+allowed for the caller. No network is used.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Mapping
+from typing import TypeVar
+
+from app.config import Alias, ProviderKey
+from app.errors import GatewayError
+from app.gateway.call import Call, Target
+from app.providers.base import Provider
+
+
+class Registry:
+    """The providers by name, made when first asked for.
+
+    ``make`` builds one from its name; ``names`` are those that exist; ``configured`` those
+    that have what they need, in the operator's order.
+    """
+
+    def __init__(
+        self, names: frozenset[str], configured: tuple[str, ...], make: Callable[[str], Provider]
+    ) -> None:
+        self.names = names
+        self.configured = configured
+        self._make = make
+        self._made: dict[str, Provider] = {}
+
+    def get(self, name: str) -> Provider:
+        """Return the provider; raises KeyError for a name that is none."""
+        if name not in self.names:
+            raise KeyError(name)
+        if name not in self._made:
+            self._made[name] = self._make(name)
+        return self._made[name]
+
+    def close(self) -> None:
+        """Close every transport that was opened."""
+        for provider in self._made.values():
+            provider.transport.close()
+
+
+T = TypeVar("T")
+
+KnowsModel = Callable[[Provider, str], bool]
+
+
+class Router:
+    """Resolve the model strings of a call to targets."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        aliases: Mapping[str, Alias],
+        knows_model: KnowsModel,
+        choose: Callable[[], float] = random.random,
+    ) -> None:
+        self.registry = registry
+        self._aliases = aliases
+        self._knows_model = knows_model
+        self._choose = choose
+
+    def targets(self, call: Call) -> Iterator[Target | GatewayError]:
+        """Yield the targets of a call in order; an error stands for a candidate that
+        cannot be tried (unknown, not configured, forbidden)."""
+        for candidate in call.candidates:
+            try:
+                names = self._names(candidate, call.default_provider)
+            except GatewayError as error:
+                yield error
+                continue
+            for name, model in names:
+                yield from self._keys(call, name, model)
+
+    def resolve(self, model: str, default_provider: str | None = None) -> tuple[str, str]:
+        """Return (provider name, model id) of a model string.
+
+        Raises GatewayError ``model_not_found``."""
+        found = self._names(model, default_provider)[0]
+        return found[0], found[1]
+
+    def _names(self, model: str, default: str | None) -> list[tuple[str, str]]:
+        provider, slash, rest = model.partition("/")
+        if slash and rest and provider in self.registry.names:
+            return [(provider, rest)]
+        if model in self._aliases:
+            return self._of_alias(model, default)
+        if default is not None:
+            return [(default, model)]
+        for name in self.registry.configured:
+            if self._knows_model(self.registry.get(name), model):
+                return [(name, model)]
+        raise GatewayError("model_not_found", f"The requested model '{model}' does not exist.", param="model")
+
+    def _of_alias(self, name: str, default: str | None) -> list[tuple[str, str]]:
+        alias = self._aliases[name]
+        chosen = _weighted(list(alias.targets), self._choose())
+        models = [chosen, *(t for t, _ in alias.targets if t != chosen), *alias.fallbacks]
+        return [pair for m in dict.fromkeys(models) if m != name for pair in self._names(m, default)]
+
+    def _keys(self, call: Call, name: str, model: str) -> Iterator[Target | GatewayError]:
+        label = f"{name}/{model}"
+        if not call.principal.allows(label):
+            yield GatewayError("forbidden", f"This key may not use the model '{label}'.", param="model")
+            return
+        try:
+            provider = self.registry.get(name)
+            keys = provider.keys(model)
+        except GatewayError as error:
+            yield error
+            return
+        ordered = self._order(keys)
+        if call.realm is not None:
+            ordered.sort(key=lambda key: provider.realm(key) != call.realm)
+        for key in ordered:
+            yield Target(provider, model, key)
+
+    def _order(self, keys: tuple[ProviderKey | None, ...]) -> list[ProviderKey | None]:
+        if len(keys) < 2:
+            return list(keys)
+        left = [(key, key.weight if key else 1.0) for key in keys]
+        ordered: list[ProviderKey | None] = []
+        while left:
+            chosen = _weighted(left, self._choose())
+            ordered.append(chosen)
+            left = [pair for pair in left if pair[0] is not chosen]
+        return ordered
+
+
+def _weighted(pairs: list[tuple[T, float]], draw: float) -> T:
+    """Return one of ``pairs`` by weight; ``draw`` is in [0, 1)."""
+    total = sum(weight for _, weight in pairs)
+    point = draw * total
+    for value, weight in pairs:
+        point -= weight
+        if point < 0:
+            return value
+    return pairs[-1][0]

@@ -1,0 +1,221 @@
+"""One streamed call: upstream chunks to the caller's frames, with fallback until content.
+
+``StreamRun.batches`` is a generator that reads upstreams and yields lists of frames, one
+list for each upstream read. Frames made before the first content are *held* rather than
+yielded: whoever writes them out may take them early (the status is then spent) and says so
+by taking; until then an attempt that fails leaves no trace. Errors before content fall back,
+errors after it end the stream in the caller's dialect.
+
+Who drives it is not known here: an HTTP view through a pump, or a background runner.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Final, NamedTuple
+
+from app.dialects.base import Frame
+from app.errors import GatewayError
+from app.gateway.call import Attempt, Call, Outcome, Target
+from app.gateway.cost import put_cost
+from app.gateway.dispatch import Dispatcher, MakeExchange
+from app.gateway.exchange import Exchange, Translator
+from app.gateway.framing import frame_reader
+from app.wire.upstream import Upstream
+
+_JSON: Final = "application/json"
+_HTML: Final = "text/html"
+
+Terminal = Callable[[Outcome, list[Frame]], None]
+
+
+class Batch(NamedTuple):
+    """The frames of one upstream read; ``last`` with those that end the stream."""
+
+    frames: list[Frame]
+    last: bool
+
+
+class StreamRun:
+    """One streamed call over as many attempts as it takes.
+
+    ``on_terminal(outcome, frames)`` is called with the last frames before they are yielded,
+    so that what they say can be stored first; it may change their data in place.
+    """
+
+    def __init__(
+        self, dispatcher: Dispatcher, call: Call, make: MakeExchange, on_terminal: Terminal | None = None
+    ) -> None:
+        self.outcome = Outcome(call)
+        self.content = False
+        self._dispatcher = dispatcher
+        self._call = call
+        self._make = make
+        self._on_terminal = on_terminal
+        self._held: list[Frame] = []
+        self._held_taken = False
+        self._translator: Translator | None = None
+        self._tail: list[Frame] = []
+        self._sequence = 0
+
+    def take_held(self) -> list[Frame]:
+        """Return the lifecycle frames held so far; from now on they count as sent."""
+        held, self._held = self._held, []
+        self._held_taken = self._held_taken or bool(held)
+        return self._numbered(held)
+
+    @property
+    def holding(self) -> bool:
+        """True while lifecycle frames wait for content."""
+        return bool(self._held)
+
+    def batches(self) -> Iterator[Batch]:
+        """Yield batches; one without frames means "only lifecycle frames so far".
+
+        Raises the first target's GatewayError when nothing was or could be said yet; once
+        lifecycle frames were taken, or content began, an error becomes the last frames.
+        """
+        try:
+            yield from self._over_targets()
+        except GatewayError as error:
+            self.outcome.error = error
+            if not (self.content or self._held_taken):
+                self.outcome.end(error)
+                raise
+            yield Batch(self._failing(error), last=True)
+        finally:
+            self.outcome.end()
+
+    def _over_targets(self) -> Iterator[Batch]:
+        first: GatewayError | None = None
+        for target in self._dispatcher.tries(self._call):
+            if isinstance(target, GatewayError):
+                first = first or target
+                continue
+            try:
+                with self._dispatcher.attempt(self._call, target) as attempt:
+                    yield from self._attempt(target, attempt)
+                return
+            except GatewayError as error:
+                if self.content:
+                    raise
+                self._held.clear()
+                first = first or error
+                if not self._dispatcher.goes_on(self._call, error):
+                    break
+        raise self._dispatcher.failure(self._call, first)
+
+    def _attempt(self, target: Target, attempt: Attempt) -> Iterator[Batch]:
+        call = self._call
+        exchange = self._make(call, target)
+        sent = exchange.send()
+        started = time.monotonic()
+        self._note_target(target, exchange)
+        with self._dispatcher.opened(call, target, exchange, sent, attempt, stream=True) as upstream:
+            translator = exchange.translator()
+            self._translator = translator
+            for frames in self._read(upstream, exchange, translator):
+                self.outcome.losses = [*call.left_out, *exchange.losses.items]
+                self.outcome.upstream_ms = round((time.monotonic() - started) * 1000)
+                yield Batch(self._passed_on(frames, translator), last=translator.ended)
+                if translator.ended:
+                    return
+
+    def _note_target(self, target: Target, exchange: Exchange) -> None:
+        self.outcome.target = target
+        self.outcome.passed = exchange.passed
+
+    def _read(self, upstream: Upstream, exchange: Exchange, translator: Translator) -> Iterator[list[Frame]]:
+        """Yield the frames of each upstream read; raises where the stream failed."""
+        content_type = upstream.headers.get("content-type", "")
+        if content_type.startswith(_HTML):
+            raise GatewayError("upstream_invalid", "The provider answered with an HTML page.")
+        if content_type.startswith(_JSON) and exchange.wire.framing == "sse" or not exchange.wire.streams:
+            yield self._checked(translator, translator.whole(upstream.read()))
+            return
+        reader = frame_reader(exchange.wire.framing)
+        while not translator.ended:
+            chunk = upstream.read1()
+            frames: list[Frame] = []
+            if not chunk:
+                frames = translator.eof()
+                if translator.failure is None and not translator.ended:
+                    translator.failure = GatewayError(
+                        "upstream_cut", "The provider's stream ended before it was complete."
+                    )
+            for event, data in reader.feed(chunk):
+                frames += translator.done() if data is None else translator.feed(event, data)
+                upstream.progress()
+            yield self._checked(translator, frames)
+
+    def _checked(self, translator: Translator, frames: list[Frame]) -> list[Frame]:
+        """Return ``frames``; raises the translator's failure, after what was good went out."""
+        if translator.failure is None:
+            return frames
+        if translator.content and frames:
+            self.content = True
+            self._tail = frames
+        raise translator.failure
+
+    def _passed_on(self, frames: list[Frame], translator: Translator) -> list[Frame]:
+        """Hold ``frames`` until content, then give all that was held with them."""
+        if self._held_taken and not self.content:
+            frames = [frame for frame in frames if not _is_opening(frame)]
+        if not translator.content:
+            self._held += frames
+            return []
+        if not self.content:
+            self.content = True
+            self.outcome.first_content = time.monotonic()
+        out = [*self.take_held(), *self._numbered(frames)]
+        if translator.ended:
+            self._settle(translator, out)
+        return out
+
+    def _numbered(self, frames: list[Frame]) -> list[Frame]:
+        """Number the frames of one stream over all its attempts, where the dialect numbers."""
+        for frame in frames:
+            if frame.data is not None and "sequence_number" in frame.data:
+                frame.data["sequence_number"] = self._sequence
+                self._sequence += 1
+        return frames
+
+    def _settle(self, translator: Translator, frames: list[Frame]) -> None:
+        """Close the record with what the translator saw, and tell what the last frames say."""
+        outcome = self.outcome
+        outcome.usage = translator.usage
+        outcome.finish = translator.finish
+        outcome.response = translator.response()
+        outcome.cost = self._dispatcher.price(outcome)
+        for frame in frames:
+            put_cost(frame.data, outcome)
+        if self._on_terminal is not None:
+            self._on_terminal(outcome, frames)
+
+    def _failing(self, error: GatewayError) -> list[Frame]:
+        """Return the last frames of a stream that failed after it was shown."""
+        translator = self._translator
+        if translator is None:
+            raise error
+        frames = [*self.take_held(), *self._numbered([*self._tail, *translator.fail(error)])]
+        self._settle(translator, frames)
+        return frames
+
+
+_OPENING: Final = frozenset({"response.created", "response.queued", "response.in_progress"})
+
+
+def _is_opening(frame: Frame) -> bool:
+    """Tell whether a frame only opens a stream, as one that was already sent did."""
+    if frame.event is not None:
+        return frame.event in _OPENING
+    return _is_role_chunk(frame.data)
+
+
+def _is_role_chunk(data: Any) -> bool:
+    choices = data.get("choices") if isinstance(data, dict) else None
+    if not choices or len(choices) != 1:
+        return False
+    delta = choices[0].get("delta") or {}
+    return "role" in delta and not any(v for k, v in delta.items() if k not in ("role", "content", "refusal"))

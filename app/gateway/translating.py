@@ -1,0 +1,188 @@
+"""Translate: decode the caller's dialect, go through canonical, encode for the target.
+
+Works for chat and Responses on either side. The decoded request is made once a call and
+shared by its attempts.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from app.canonical.events import (
+    Accumulator,
+    BlockDelta,
+    BlockStarted,
+    Ended,
+    Event,
+    Failed,
+    Finished,
+    Started,
+    replay,
+)
+from app.canonical.request import OpaquePart, Request, ToolCallPart
+from app.canonical.response import Finish, Response, Usage
+from app.dialects import dialect
+from app.dialects.base import ClientContext, Frame, ServerContext, StreamDecoder, StreamEncoder
+from app.dialects.losses import Losses
+from app.errors import GatewayError
+from app.gateway.call import Call, Target
+from app.gateway.exchange import Answer, Fetch, Sent
+from app.providers.base import Wire
+from app.state.ids import new_id
+from app.wire.json import dumps, loads_lenient
+
+
+def parse_upstream(body: bytes) -> Any:
+    """Parse an upstream's JSON; raises GatewayError ``upstream_invalid``."""
+    try:
+        return loads_lenient(body)
+    except ValueError as error:
+        raise GatewayError(
+            "upstream_invalid", "The provider's answer is not valid JSON.", raw=body[:4096]
+        ) from error
+
+
+def server_context(call: Call, model: str | None) -> ServerContext:
+    """Return what the caller's dialect needs to write this call's answer."""
+    return ServerContext(
+        new_id=new_id,
+        now=int(time.time()),
+        model=model,
+        response_id=call.response_id,
+        wrap=call.sealing.wrap,
+        unwrap=call.sealing.unwrap,
+    )
+
+
+def losses_of(call: Call, target: Target) -> Losses:
+    """Return a collector of this attempt's losses in the caller's words."""
+    return Losses(call.dialect, target=f"'{target.label}'", strict=call.strict)
+
+
+class TranslateExchange:
+    """One attempt by translation."""
+
+    passed = False
+
+    def __init__(self, call: Call, target: Target, wire: Wire, request: Request) -> None:
+        self.wire = wire
+        self.losses = losses_of(call, target)
+        self._call = call
+        self._target = target
+        self._request = replace(request, model=target.model, stream=call.stream and wire.streams)
+        self._server = dialect(call.dialect)
+        self._client = dialect(wire.dialect)
+        self._server_context = server_context(call, target.model)
+        self._context = ClientContext(
+            model=target.model,
+            new_id=new_id,
+            now=self._server_context.now,
+            options=wire.options,
+            realm=target.provider.realm(target.key),
+            provider=target.provider.name,
+            losses=self.losses,
+        )
+
+    def send(self) -> Sent:
+        """Encode the request for the target."""
+        encoded = self._client.encode_request(self._request, self._context)
+        return Sent(dumps(encoded.body), encoded.headers)
+
+    def fetch(self, fetch: Fetch) -> Answer:
+        """Fetch, decode and encode one whole answer."""
+        received = fetch(self.send())
+        raw = parse_upstream(received.body)
+        response = self._client.decode_response(raw, self._context)
+        body = self._server.encode_response(response, self._request, self._server_context)
+        finish = response.choices[0].finish if response.choices else None
+        return Answer(body, response=response, usage=response.usage, finish=finish, raw=raw)
+
+    def translator(self) -> TranslateStream:
+        """Return the stream's translator."""
+        return TranslateStream(
+            self._client.stream_decoder(self._context),
+            self._server.stream_encoder(self._request, self._server_context),
+            lambda body: replay(self._client.decode_response(parse_upstream(body), self._context)),
+        )
+
+    def error(self, status: int, body: Any, headers: Mapping[str, str]) -> GatewayError:
+        """Read the target's error body."""
+        error: GatewayError = self._client.decode_error(status, body, headers)
+        return error
+
+
+class TranslateStream:
+    """Decoder, fold and encoder in one line."""
+
+    def __init__(self, decoder: StreamDecoder, encoder: StreamEncoder, whole: Any) -> None:
+        self.content = False
+        self.ended = False
+        self.failure: GatewayError | None = None
+        self.usage: Usage | None = None
+        self.finish: Finish | None = None
+        self._decoder = decoder
+        self._encoder = encoder
+        self._whole = whole
+        self._fold = Accumulator()
+
+    def feed(self, event: str | None, data: Any) -> list[Frame]:
+        """Take one upstream frame."""
+        return self._take(self._decoder.feed(event, data))
+
+    def done(self) -> list[Frame]:
+        """Take ``[DONE]``."""
+        return self._take(self._decoder.done())
+
+    def eof(self) -> list[Frame]:
+        """Take the end of the body."""
+        return self._take(self._decoder.eof())
+
+    def whole(self, body: bytes) -> list[Frame]:
+        """Take a whole JSON answer as if it had been streamed."""
+        return self._take(self._whole(body))
+
+    def fail(self, error: GatewayError) -> list[Frame]:
+        """Return the frames that end the stream in ``error``."""
+        failed = Failed(error, self.usage)
+        self._fold.feed(failed)
+        self.ended = True
+        return self._encoder.feed(failed)
+
+    def response(self) -> Response:
+        """Return the fold so far."""
+        return self._fold.response()
+
+    @property
+    def final(self) -> dict[str, Any] | None:
+        """Return the terminal object as the encoder made it, where it makes one."""
+        return getattr(self._encoder, "final", None)
+
+    def _take(self, events: Iterable[Event]) -> list[Frame]:
+        frames: list[Frame] = []
+        for event in events:
+            if self.ended or self.failure is not None:
+                break
+            if isinstance(event, Failed):
+                self.failure = event.error
+                self.usage = event.usage or self.usage
+                break
+            self._note(event)
+            self._fold.feed(event)
+            frames += self._encoder.feed(event)
+        return frames
+
+    def _note(self, event: Event) -> None:
+        if isinstance(event, BlockDelta | Finished):
+            self.content = True
+            if isinstance(event, Finished) and (self.finish is None or event.choice == 0):
+                self.finish = event.finish
+        elif isinstance(event, BlockStarted):
+            self.content = self.content or isinstance(event.part, ToolCallPart | OpaquePart)
+        elif isinstance(event, Ended):
+            self.content = self.ended = True
+            self.usage = event.usage
+        elif isinstance(event, Started):
+            return

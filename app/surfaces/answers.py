@@ -1,0 +1,94 @@
+"""HTTP answers: JSON bytes, the headers every LLM answer has, and errors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from flask import Response, g, request
+
+from app.errors import GatewayError
+from app.gateway.call import Call, Outcome
+from app.surfaces.envelope import seal_error
+from app.surfaces.mounts import below_azure, mount_of
+from app.wire.json import dumps
+
+JSON = "application/json"
+
+
+def json_response(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """Return ``value`` as a JSON response."""
+    return Response(dumps(value), status, dict(headers or {}), mimetype=JSON)
+
+
+def outcome_headers(outcome: Outcome) -> dict[str, str]:
+    """Return the headers that tell who answered, how and for how much."""
+    call = outcome.call
+    headers = {
+        "x-sluice-attempts": str(max(1, len(call.attempts))),
+        "x-sluice-cache": "off",
+    }
+    if outcome.target is not None:
+        headers["x-sluice-provider"] = _header_value(outcome.target.provider.name)
+        headers["x-sluice-model"] = _header_value(outcome.target.model)
+    if not call.stream:
+        headers["server-timing"] = _timing(outcome)
+        if outcome.cost is not None and outcome.cost.get("total_cost") is not None:
+            headers["x-sluice-cost"] = f"{outcome.cost['total_cost']:.10f}".rstrip("0").rstrip(".")
+    return headers
+
+
+def _timing(outcome: Outcome) -> str:
+    whole = outcome.call.elapsed_ms()
+    upstream = min(whole, outcome.upstream_ms or 0)
+    return f"gateway;dur={whole - upstream}, upstream;dur={upstream}"
+
+
+def _header_value(text: str) -> str:
+    """Return ``text`` fit for a header: printable ASCII, other characters as ``?``."""
+    return "".join(c if " " <= c <= "~" else "?" for c in text)
+
+
+def warnings_header(outcome: Outcome) -> dict[str, str]:
+    """Return ``x-sluice-warnings``: the members that could not be honoured, comma-separated."""
+    if not outcome.losses:
+        return {}
+    return {"x-sluice-warnings": _header_value(", ".join(dict.fromkeys(x.param for x in outcome.losses)))}
+
+
+def error_response(error: GatewayError, call: Call | None = None, operation: str | None = None) -> Response:
+    """Return the JSON error of the surface that the current path lies under."""
+    mount = mount_of(request.path)
+    shown = operation or (call.operation if call else _operation_of(request.path))
+    headers = {"cache-control": "no-store"}
+    if error.retry_after is not None or error.status == 503:
+        headers["retry-after"] = str(error.retry_after or 1)
+    if error.kind.should_retry is not None:
+        headers["x-should-retry"] = "true" if error.kind.should_retry else "false"
+    elif call is not None and len(call.attempts) > 1 and error.status >= 500:
+        headers["x-should-retry"] = "false"
+    if call is not None:
+        headers["x-sluice-attempts"] = str(len(call.attempts))
+    return json_response(seal_error(mount, error, call, shown), error.status, headers)
+
+
+def _operation_of(path: str) -> str:
+    """Return the operation that a path names, for errors found before a view ran."""
+    endings = {
+        "chat/completions": "chat",
+        "completions": "completion",
+        "embeddings": "embedding",
+        "audio/speech": "speech",
+        "audio/transcriptions": "transcription",
+        "models": "models",
+    }
+    return next((name for ending, name in endings.items() if path.endswith(ending)), "responses")
+
+
+def finish_headers(response: Response) -> Response:
+    """Add the headers every answer has: request id, no-store, and Azure's own id."""
+    response.headers["x-request-id"] = g.request_id
+    response.headers.setdefault("cache-control", "no-store")
+    if below_azure(request.path):
+        response.headers["apim-request-id"] = g.request_id
+    return response

@@ -1,0 +1,117 @@
+"""The Flask application: ids and credentials before each request, JSON errors after."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from typing import Any, Final
+
+from flask import Flask, Response, g, request
+from flask.sessions import SecureCookieSessionInterface
+from werkzeug.exceptions import HTTPException
+
+from app.config import Settings
+from app.errors import GatewayError
+from app.gateway.core import Gateway, gateway_of
+from app.surfaces import operations
+from app.surfaces.answers import error_response, finish_headers
+from app.surfaces.blueprints import blueprints
+from app.surfaces.credentials import KeyRing
+from app.surfaces.log import log_fault
+from app.surfaces.mounts import below_azure, mount_of
+from app.surfaces.pump import unexpected
+
+_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_API_VERSION: Final = re.compile(r"v1|preview|\d{4}-\d{2}-\d{2}(-preview)?")
+
+
+class _NoSession(SecureCookieSessionInterface):
+    """No sessions: nothing is stored in cookies."""
+
+    def open_session(self, app: Flask, request: Any) -> None:
+        return None
+
+
+def build(settings: Settings) -> Flask:
+    """Return the WSGI application for ``settings``."""
+    app = Flask("sluice", static_folder=None)
+    app.session_interface = _NoSession()
+    app.url_map.strict_slashes = True
+    app.url_map.merge_slashes = False
+    app.extensions["sluice"] = Gateway(settings)
+    app.extensions["sluice_keys"] = KeyRing(settings)
+    app.before_request(_before)
+    app.after_request(finish_headers)
+    app.register_error_handler(GatewayError, _gateway_error)
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(Exception, _fault)
+    for blueprint in blueprints():
+        app.register_blueprint(blueprint)
+    app.register_blueprint(operations.blueprint())
+    return app
+
+
+def _before() -> None:
+    """Give the request an id, check who calls, then the api-version."""
+    given = request.headers.get("x-request-id", "")
+    g.request_id = given if _REQUEST_ID.fullmatch(given) else f"req_{secrets.token_hex(16)}"
+    mount = mount_of(request.path)
+    if mount is None:
+        return
+    from flask import current_app  # noqa: PLC0415 - a proxy, wanted at call time
+
+    keys: KeyRing = current_app.extensions["sluice_keys"]
+    g.principal = keys.authenticate(mount, request.headers)
+    if below_azure(request.path):
+        _check_version(request.args.get("api-version"))
+    if gateway_of(current_app).draining.is_set():
+        raise GatewayError("server_shutdown", "This server is shutting down; try again.", retry_after=1)
+
+
+def _check_version(version: str | None) -> None:
+    if version is None or _is_version(version):
+        return
+    raise GatewayError(
+        "bad_request",
+        f"Invalid value: '{version[:64]}'. Supported values are: 'v1', 'preview' and dates such as "
+        "'2025-04-01-preview'.",
+        param="api-version",
+        code="invalid_value",
+    )
+
+
+def _is_version(version: str) -> bool:
+    if not _API_VERSION.fullmatch(version):
+        return False
+    if not version[0].isdigit():
+        return True
+    import datetime  # noqa: PLC0415 - only for dated versions
+
+    try:
+        datetime.date.fromisoformat(version[:10])
+    except ValueError:
+        return False
+    return True
+
+
+def _gateway_error(error: GatewayError) -> Response:
+    return error_response(error, g.get("call"))
+
+
+def _http_error(error: HTTPException) -> Response:
+    if error.code == 404:
+        shown = GatewayError("not_found", f"Invalid URL ({request.method} {request.path})")
+    elif error.code == 405:
+        shown = GatewayError("method_not_allowed", f"Not allowed to {request.method} on {request.path}.")
+    else:
+        shown = GatewayError("bad_request", error.description or error.name, status=error.code or 400)
+    response = error_response(shown)
+    for name, value in error.get_headers():
+        if name.lower() == "allow":
+            response.headers[name] = value
+    return response
+
+
+def _fault(error: Exception) -> Response:
+    log_fault(error, g.get("request_id"))
+    return error_response(unexpected(error), g.get("call"))

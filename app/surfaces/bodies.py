@@ -1,0 +1,78 @@
+"""Reading a client's body: under a cap and a deadline, by our own strict JSON loader."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import gevent
+from flask import Request
+
+from app.errors import GatewayError
+from app.wire.json import loads
+
+_CHUNK: Final = 65536
+
+
+def read_body(request: Request, *, limit: int, deadline: float) -> bytes:
+    """Return the body's bytes.
+
+    Raises GatewayError: ``too_large`` past ``limit`` bytes, ``unsupported_media`` for a
+    content encoding, ``bad_request`` when the body did not arrive within ``deadline`` seconds.
+    """
+    encoding = request.headers.get("Content-Encoding", "identity")
+    if encoding.lower() != "identity":
+        raise GatewayError("unsupported_media", f"Content-Encoding '{encoding}' is not supported; send it plain.")
+    length = request.content_length
+    if length is not None and length > limit:
+        raise _too_large(limit)
+    stream = request.environ["wsgi.input"]
+    pieces: list[bytes] = []
+    total = 0
+    try:
+        with gevent.Timeout(deadline):
+            while length is None or total < length:
+                piece = stream.read(_CHUNK if length is None else min(_CHUNK, length - total))
+                if not piece:
+                    break
+                total += len(piece)
+                if total > limit:
+                    raise _too_large(limit)
+                pieces.append(piece)
+    except gevent.Timeout as late:
+        raise GatewayError(
+            "bad_request", f"The request body did not arrive within {deadline:g} seconds.", status=408
+        ) from late
+    if length is not None and total < length:
+        raise GatewayError("bad_request", f"The request body ended after {total} of {length} bytes.")
+    return b"".join(pieces)
+
+
+def json_body(request: Request, *, limit: int, deadline: float, optional: bool = False) -> dict[str, Any]:
+    """Return the body as a JSON object; ``optional`` takes an empty body for ``{}``.
+
+    Raises GatewayError ``bad_request`` for anything but one strict JSON object, and
+    ``unsupported_media`` for another content type.
+    """
+    mimetype = request.mimetype
+    if mimetype and mimetype != "application/json" and not mimetype.endswith("+json"):
+        raise GatewayError(
+            "unsupported_media", f"Content-Type '{mimetype}' is not supported here; send application/json."
+        )
+    data = read_body(request, limit=limit, deadline=deadline)
+    if not data.strip():
+        if optional:
+            return {}
+        raise GatewayError("bad_request", "The request body is empty; send a JSON object.")
+    value = loads(data, strict=True)
+    if not isinstance(value, dict):
+        raise GatewayError("bad_request", f"The request body must be a JSON object, not {_name(value)}.")
+    return value
+
+
+def _too_large(limit: int) -> GatewayError:
+    return GatewayError("too_large", f"The request body is larger than {limit} bytes.")
+
+
+def _name(value: Any) -> str:
+    names = {list: "an array", str: "a string", bool: "a boolean", int: "a number", float: "a number"}
+    return names.get(type(value), "null")

@@ -1,0 +1,173 @@
+"""From an HTTP request at a mount to a Call, and from what came back to an HTTP answer."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from flask import Response, g, request
+
+from app.dialects.base import Frame
+from app.errors import GatewayError
+from app.gateway.call import Abort, Call, Outcome
+from app.gateway.core import Gateway, gateway_of
+from app.surfaces.answers import json_response, outcome_headers, warnings_header
+from app.surfaces.envelope import FrameEnvelope, seal_answer
+from app.surfaces.mounts import Mount
+from app.surfaces.pump import Pace, Pump
+from app.wire.json import dumps_ascii
+from app.wire.sse import encode_frame
+
+_MODEL: Final = re.compile(r"[^\x00-\x1f\x7f]{1,512}")
+_HEADER: Final = re.compile(r"[\x20-\x7e]{1,1024}")
+_SSE: Final = {
+    "content-type": "text/event-stream; charset=utf-8",
+    "cache-control": "no-cache, no-transform",
+    "x-accel-buffering": "no",
+}
+_DONE: Final = b"data: [DONE]\n\n"
+
+
+def current_gateway() -> Gateway:
+    """Return the gateway of the application that serves this request."""
+    from flask import current_app  # noqa: PLC0415 - a proxy, wanted at call time
+
+    return gateway_of(current_app)
+
+
+def make_call(
+    mount: Mount,
+    operation: str,
+    dialect: str,
+    body: Mapping[str, Any],
+    *,
+    deployment: str | None = None,
+    stream: bool = False,
+    background: bool = False,
+) -> Call:
+    """Return the Call for a body that was checked.
+
+    Raises GatewayError for a missing or malformed model or fallbacks.
+    """
+    gateway = current_gateway()
+    model = model_string(body, deployment, gateway.registry.names)
+    times = gateway.settings.timeouts
+    return Call(
+        id=g.request_id,
+        operation=operation,
+        dialect=dialect,
+        body=body,
+        model=model,
+        candidates=(model, *_fallbacks(body)),
+        principal=g.principal,
+        abort=Abort(),
+        sealing=gateway.sealing,
+        deadline=time.monotonic() + (times.background if background else times.total),
+        default_provider=mount.default_provider,
+        stream=stream,
+        strict=request.headers.get("x-sluice-strict", "").lower() == "true",
+        client_headers=_clean_headers(),
+        keep_raw=_raw_wanted(gateway),
+        socket=request.environ.get("gunicorn.socket"),
+    )
+
+
+def model_string(body: Mapping[str, Any], deployment: str | None, providers: frozenset[str]) -> str:
+    """Return the model that body and path ask for (contract/surfaces.md 2).
+
+    A body model ``provider/model`` decides alone; else the path's deployment wins.
+    """
+    model = body.get("model")
+    if isinstance(model, str) and not _MODEL.fullmatch(model):
+        raise GatewayError(
+            "bad_request",
+            "Invalid value for 'model': 1 to 512 characters, no control characters.",
+            param="model",
+            code="invalid_value",
+        )
+    named = isinstance(model, str) and "/" in model and model.partition("/")[0] in providers
+    if deployment is not None and not named:
+        return _deployment(deployment)
+    if not isinstance(model, str):
+        raise GatewayError(
+            "bad_request",
+            "Missing required parameter: 'model'.",
+            param="model",
+            code="missing_required_parameter",
+        )
+    return model
+
+
+def _deployment(deployment: str) -> str:
+    parts = deployment.split("/")
+    if any(part in {"", ".", ".."} for part in parts) or not _MODEL.fullmatch(deployment):
+        raise GatewayError("not_found", f"Invalid URL ({request.method} {request.path})")
+    return deployment
+
+
+def _fallbacks(body: Mapping[str, Any]) -> tuple[str, ...]:
+    fallbacks = body.get("fallbacks") or ()
+    for index, model in enumerate(fallbacks):
+        if not isinstance(model, str) or not _MODEL.fullmatch(model):
+            raise GatewayError(
+                "bad_request",
+                f"Invalid type for 'fallbacks[{index}]': expected a string 'provider/model'.",
+                param=f"fallbacks[{index}]",
+                code="invalid_type",
+            )
+    return tuple(fallbacks)
+
+
+def _clean_headers() -> dict[str, str]:
+    """Return the client's headers by lower-case name, those fit to be sent on."""
+    return {name.lower(): value for name, value in request.headers.items() if _HEADER.fullmatch(value)}
+
+
+def _raw_wanted(gateway: Gateway) -> bool:
+    asked = ("x-bf-send-back-raw-request", "x-bf-send-back-raw-response")
+    return gateway.settings.raw_allowed and any(
+        request.headers.get(name, "").lower() == "true" for name in asked
+    )
+
+
+def answer_whole(mount: Mount, call: Call, outcome: Outcome) -> Response:
+    """Return the HTTP answer of a whole outcome in its surface's envelope."""
+    headers = outcome_headers(outcome)
+    if mount.envelope == "provider":
+        headers |= warnings_header(outcome) | {"x-tfy-resolved-model": headers["x-sluice-model"]}
+    return json_response(seal_answer(mount, outcome, outcome.body), headers=headers)
+
+
+def answer_stream(
+    mount: Mount,
+    call: Call,
+    run: Any,
+    *,
+    fail: Callable[[GatewayError], list[Frame]],
+    done_frame: bool,
+) -> Response:
+    """Return the streamed HTTP answer of a run, once its status may be sent.
+
+    Raises the GatewayError of a run that failed before.
+    """
+    gateway = current_gateway()
+    settings = gateway.settings
+    envelope = FrameEnvelope(mount, run.outcome)
+
+    def write(frames: list[Frame], last: bool) -> bytes:
+        sealed = envelope.seal(frames, last=last)
+        return b"".join(_DONE if f.data is None else encode_frame(f.event, dumps_ascii(f.data)) for f in sealed) + (
+            _DONE if last and done_frame else b""
+        )
+
+    pump = Pump(run, Pace(settings.hold, settings.status_after, settings.comment_every), write, fail)
+    if call.socket is not None:
+        call.socket.settimeout(settings.timeouts.idle)  # a reader that stopped reading is let go
+    pump.open()
+    headers = {**_SSE, **outcome_headers(run.outcome)}
+    if mount.envelope == "provider":
+        headers |= warnings_header(run.outcome) | {"x-tfy-resolved-model": headers.get("x-sluice-model", call.model)}
+    return Response(pump.chunks(), 200, headers, direct_passthrough=True)
+

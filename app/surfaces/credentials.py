@@ -1,0 +1,67 @@
+"""Who calls: from a request's headers to a Principal.
+
+``Authorization: Bearer`` decides when present, else the first of the mount's own headers
+that is set; keys in a query string do not count. Keys are looked up by a keyed hash, then
+compared in constant time (contract/reliability.md, rule 13).
+"""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from collections.abc import Mapping
+from hashlib import sha256
+
+from app.config import Secret, Settings
+from app.errors import GatewayError
+from app.gateway.call import Principal
+from app.surfaces.mounts import Mount
+
+OPEN_PRINCIPAL = Principal(key="open", tenant="default")
+
+
+class KeyRing:
+    """The client keys of the settings. With none, and open or on loopback, all may call."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._pepper = secrets.token_bytes(32)
+        self._rows: dict[bytes, tuple[Secret, Principal]] = {}
+        for key in settings.keys:
+            principal = Principal(key.name, key.tenant, key.models)
+            self._rows[self._digest(key.secret.reveal())] = (key.secret, principal)
+        if settings.master_key is not None:
+            principal = Principal("master", "default", admin=True)
+            self._rows[self._digest(settings.master_key.reveal())] = (settings.master_key, principal)
+        self._open = settings.open or not self._rows
+
+    def authenticate(self, mount: Mount, headers: Mapping[str, str]) -> Principal:
+        """Return the caller; raises GatewayError ``unauthenticated``."""
+        presented = _presented(mount, headers)
+        if self._open:
+            return OPEN_PRINCIPAL
+        if presented is None:
+            raise GatewayError(
+                "unauthenticated",
+                "You didn't provide an API key. Send it as 'Authorization: Bearer YOUR_KEY'"
+                + (f" or in the header '{mount.credentials[0]}'." if mount.credentials else "."),
+                code="",
+            )
+        row = self._rows.get(self._digest(presented))
+        if row is None or not hmac.compare_digest(row[0].reveal().encode(), presented.encode()):
+            raise GatewayError("unauthenticated", "Incorrect API key provided.")
+        return row[1]
+
+    def _digest(self, key: str) -> bytes:
+        return hmac.digest(self._pepper, key.encode("utf-8", "surrogateescape"), sha256)
+
+
+def _presented(mount: Mount, headers: Mapping[str, str]) -> str | None:
+    authorization = headers.get("Authorization")
+    if authorization is not None:
+        scheme, _, token = authorization.partition(" ")
+        return token.strip() if scheme.lower() == "bearer" else None
+    for name in mount.credentials:
+        value = headers.get(name)
+        if value:
+            return value.strip()
+    return None

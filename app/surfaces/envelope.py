@@ -1,0 +1,178 @@
+"""Envelopes: what a surface adds to an answer, a chunk, an event or an error.
+
+``extra_fields`` as contract/surfaces.md 3 has it, with both generations of names, or the
+one member ``provider``. Nothing here decides anything; it shows what the outcome says.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any, Final
+
+from app.canonical.response import Usage
+from app.dialects.base import Frame
+from app.errors import GatewayError
+from app.gateway.call import Call, Outcome
+from app.surfaces.mounts import Mount, request_type
+
+_PARAMS: Final[Mapping[str, str]] = {
+    "temperature": "temperature",
+    "top_p": "top_p",
+    "top_k": "top_k",
+    "max_output_tokens": "max_tokens",
+    "max_tokens": "max_tokens",
+    "max_completion_tokens": "max_tokens",
+    "stop": "stop_sequences",
+    "presence_penalty": "presence_penalty",
+    "frequency_penalty": "frequency_penalty",
+    "tools": "tools",
+    "tool_choice": "tool_choice",
+    "parallel_tool_calls": "parallel_tool_calls",
+}
+
+
+def model_params(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the sampling parameters of a body under the page's names."""
+    return {shown: body[name] for name, shown in _PARAMS.items() if body.get(name) is not None}
+
+
+def billed_usage(usage: Usage | None) -> dict[str, int] | None:
+    """Return the usage that the cost was computed from."""
+    if usage is None:
+        return None
+    return {"prompt_tokens": usage.input_tokens, "completion_tokens": usage.output_tokens}
+
+
+def base_fields(call: Call, outcome: Outcome | None) -> dict[str, Any]:
+    """Return the members of ``extra_fields`` that do not change during a call."""
+    target = outcome.target if outcome else None
+    provider = target.provider.name if target else _tried(call, "provider")
+    model = target.model if target else _tried(call, "model")
+    return {
+        "request_type": request_type(call.operation, call.stream),
+        "provider": provider,
+        "model_requested": call.model,
+        "original_model_requested": call.model,
+        "model_deployment": model,
+        "resolved_model_used": model,
+    }
+
+
+def _tried(call: Call, member: str) -> str | None:
+    return getattr(call.attempts[-1], member) if call.attempts else None
+
+
+def extra_fields(outcome: Outcome, *, latency: int, chunk_index: int = 0) -> dict[str, Any]:
+    """Return the whole ``extra_fields`` of a JSON answer or of the last frame of a stream."""
+    call = outcome.call
+    fields = base_fields(call, outcome)
+    fields["latency"] = latency
+    fields["chunk_index"] = chunk_index
+    if call.operation == "responses":
+        fields["model_params"] = model_params(call.body)
+        fields["billed_usage"] = billed_usage(outcome.usage)
+    return fields | _told(outcome)
+
+
+def _told(outcome: Outcome) -> dict[str, Any]:
+    told: dict[str, Any] = {}
+    if len(outcome.call.attempts) > 1:
+        told["attempts"] = [attempt.shown() for attempt in outcome.call.attempts]
+    if outcome.losses:
+        told["warnings"] = [{"param": loss.param, "message": loss.message} for loss in outcome.losses]
+    if outcome.call.keep_raw:
+        told["raw_request"] = outcome.raw_request
+        told["raw_response"] = outcome.raw_response
+    return told
+
+
+def seal_answer(mount: Mount, outcome: Outcome, body: dict[str, Any]) -> dict[str, Any]:
+    """Return a JSON answer in its surface's envelope."""
+    if mount.envelope == "provider":
+        return {**body, "provider": outcome.target.provider.name if outcome.target else None}
+    if mount.page_members and outcome.call.operation == "responses":
+        body = body | page_members(body, outcome)
+    latency = outcome.upstream_ms if outcome.upstream_ms is not None else outcome.call.elapsed_ms()
+    return {**body, "extra_fields": extra_fields(outcome, latency=latency)}
+
+
+def page_members(body: Mapping[str, Any], outcome: Outcome) -> dict[str, Any]:
+    """Return the members that pages 000 and 001 show beside the response object."""
+    conversation = body.get("conversation")
+    finish = outcome.finish
+    return {
+        "conversation_id": conversation.get("id") if isinstance(conversation, dict) else conversation,
+        "stop_reason": (finish.raw or finish.reason) if finish else None,
+        "stop_sequence": finish.stop_sequence if finish else None,
+        "finish_reason": finish.reason if finish else None,
+        "created": body.get("created_at"),
+    }
+
+
+def seal_error(mount: Mount | None, error: GatewayError, call: Call | None, operation: str) -> dict[str, Any]:
+    """Return an error body in its surface's envelope."""
+    body: dict[str, Any] = {"error": error.body()}
+    if mount is None or mount.envelope != "extra_fields":
+        return body
+    body |= {"is_bifrost_error": error.kind.name not in _UPSTREAM_SAID, "status_code": error.status}
+    fields: dict[str, Any] = {"request_type": request_type(operation, False), "provider": None}
+    if call is not None:
+        fields = base_fields(call, None) | {"latency": call.elapsed_ms(), "chunk_index": 0}
+        if len(call.attempts) > 1:
+            fields["attempts"] = [attempt.shown() for attempt in call.attempts]
+    return body | {"extra_fields": fields}
+
+
+_UPSTREAM_SAID: Final = frozenset(
+    {
+        "upstream_rejected",
+        "upstream_error",
+        "upstream_auth",
+        "upstream_quota",
+        "upstream_rate_limited",
+        "upstream_overloaded",
+        "context_length",
+        "content_filter",
+    }
+)
+"""Kinds whose words are the provider's, so ``is_bifrost_error`` (our own fault) is false."""
+
+
+class FrameEnvelope:
+    """Decorates the frames of one stream in place."""
+
+    def __init__(self, mount: Mount, outcome: Outcome) -> None:
+        self._mount = mount
+        self._outcome = outcome
+        self._index = 0
+        self._last = outcome.call.started
+        self._base: dict[str, Any] | None = None
+
+    def seal(self, frames: list[Frame], *, last: bool) -> list[Frame]:
+        """Add the envelope to each frame that has data; ``last`` marks the terminal ones."""
+        named = [frame for frame in frames if isinstance(frame.data, dict)]
+        for position, frame in enumerate(named):
+            self._seal_one(frame.data, last=last and position == len(named) - 1)
+        return frames
+
+    def _seal_one(self, data: dict[str, Any], *, last: bool) -> None:
+        outcome = self._outcome
+        if self._mount.envelope == "provider":
+            response = data.get("response", data)
+            if isinstance(response, dict) and "object" in response:
+                response["provider"] = outcome.target.provider.name if outcome.target else None
+            return
+        if last:
+            latency = outcome.upstream_ms if outcome.upstream_ms is not None else 0
+            data["extra_fields"] = extra_fields(outcome, latency=latency, chunk_index=self._index)
+            return
+        if self._base is None or outcome.target is None or self._base["provider"] is None:
+            self._base = base_fields(outcome.call, outcome)
+        now = time.monotonic()
+        fields = {**self._base, "latency": round((now - self._last) * 1000), "chunk_index": self._index}
+        if self._index == 0:
+            fields |= _told(outcome)
+        data["extra_fields"] = fields
+        self._last = now
+        self._index += 1

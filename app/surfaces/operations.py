@@ -1,0 +1,35 @@
+"""Health: is the process alive, is it ready to serve."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, current_app
+
+from app import __version__
+from app.gateway.core import gateway_of
+from app.surfaces.answers import json_response
+
+_ALIVE = ("/health", "/health/liveness", "/health/liveliness", "/healthz")
+_READY = ("/health/readiness", "/readyz")
+
+
+def blueprint() -> Blueprint:
+    """Return the blueprint of the operations surface; no key is asked for."""
+    made = Blueprint("operations", __name__)
+    for path in _ALIVE:
+        made.add_url_rule(path, path, alive, methods=["GET"])
+    for path in _READY:
+        made.add_url_rule(path, path, ready, methods=["GET"])
+    return made
+
+
+def alive() -> Response:
+    """Tell that the process answers."""
+    return json_response({"status": "ok", "version": __version__})
+
+
+def ready() -> Response:
+    """Tell whether new calls are welcome: 503 while draining."""
+    gateway = gateway_of(current_app)
+    draining = gateway.draining.is_set()
+    body = {"status": "draining" if draining else "ready", "open_calls": len(gateway.open_calls)}
+    return json_response(body, 503 if draining else 200)

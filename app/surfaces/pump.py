@@ -1,0 +1,141 @@
+"""The pump between a streamed call and the client's socket.
+
+A greenlet reads the upstream and fills a short channel; the WSGI generator empties it. So
+the writer can wait with a time limit: hold lifecycle frames for content, send a comment when
+nothing comes, and leave an upstream error before the status its real status.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import gevent
+from gevent.queue import Empty, Queue
+
+from app.dialects.base import Frame
+from app.errors import GatewayError
+from app.gateway.streaming import Batch, StreamRun
+from app.wire.sse import comment
+
+_DEPTH: Final = 16  # upstream reads that may wait for a slow client
+
+Write = Callable[[list[Frame], bool], bytes]
+"""Turns frames into the bytes of one write; the flag marks the last ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How long the writer waits, in seconds: ``hold`` for content after the first
+    lifecycle frame, ``status_after`` in silence before the status is spent, ``comment_every``
+    between comments."""
+
+    hold: float
+    status_after: float
+    comment_every: float
+
+
+_Item = Batch | GatewayError | None
+
+
+class Pump:
+    """Runs one StreamRun in a greenlet of its own."""
+
+    def __init__(self, run: StreamRun, pace: Pace, write: Write, fail: Callable[[GatewayError], list[Frame]]) -> None:
+        self._run = run
+        self._pace = pace
+        self._write = write
+        self._fail = fail
+        self._channel: Queue[_Item] = Queue(_DEPTH)
+        self._over = False
+        self._first: Batch | None = None
+        gevent.spawn(self._fill)
+
+    def open(self) -> None:
+        """Wait until the status may be sent.
+
+        Returns on content, ``hold`` seconds after the first lifecycle frame, or after
+        ``status_after`` seconds of silence; raises the GatewayError of a call that failed
+        before any of these.
+        """
+        limit = time.monotonic() + self._pace.status_after
+        while True:
+            item = self._next(limit - time.monotonic())
+            if isinstance(item, GatewayError):
+                raise item
+            if item is None:
+                self._over = True
+                return
+            if item is _SILENCE:
+                self._first = Batch(self._run.take_held(), last=False)
+                return
+            if item.frames:
+                self._first = item
+                return
+            limit = min(limit, time.monotonic() + self._pace.hold) if self._run.holding else limit
+
+    def chunks(self) -> Iterator[bytes]:
+        """Yield what goes to the client, one piece for each upstream read."""
+        try:
+            if self._first is not None:
+                yield self._written(self._first) if self._first.frames else comment("keep-alive")
+            while not self._over:
+                item = self._next(self._wait())
+                if item is _SILENCE:
+                    yield self._silent()
+                elif isinstance(item, GatewayError):
+                    self._over = True
+                    yield self._write(self._fail(item), True)
+                elif item is None:
+                    self._over = True
+                elif item.frames:
+                    yield self._written(item)
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Stop the call if it still runs, and let its greenlet end."""
+        if not self._over:
+            self._over = True
+            self._run.outcome.call.abort(GatewayError("client_gone", "The client closed the connection."))
+        self._channel.maxsize = None
+
+    def _wait(self) -> float:
+        return self._pace.hold if self._run.holding else self._pace.comment_every
+
+    def _silent(self) -> bytes:
+        if self._run.holding:
+            return self._written(Batch(self._run.take_held(), last=False))
+        return comment("keep-alive")
+
+    def _written(self, batch: Batch) -> bytes:
+        return self._write(batch.frames, batch.last)
+
+    def _next(self, seconds: float) -> _Item:
+        try:
+            return self._channel.get(timeout=max(0.0, seconds))
+        except Empty:
+            return _SILENCE
+
+    def _fill(self) -> None:
+        try:
+            for batch in self._run.batches():
+                self._channel.put(batch)
+        except GatewayError as error:
+            self._channel.put(error)
+        except Exception as error:
+            self._channel.put(unexpected(error))
+        else:
+            self._channel.put(None)
+
+
+_SILENCE: Final = Batch([], last=False)
+
+
+def unexpected(error: Exception) -> GatewayError:
+    """Return the error a client sees of a fault of ours; the cause stays chained for the log."""
+    fault = GatewayError("internal", "The gateway met an internal error.")
+    fault.__cause__ = error
+    return fault

@@ -1,0 +1,259 @@
+"""Strict fields and the sentences they refuse with.
+
+marshmallow's own fields convert (``"5"`` becomes 5, ``"yes"`` becomes True); these do not.
+Each refusal is a ``Fault`` that renders OpenAI's sentence once its path is known
+(contract/responses.md 1.2). Unknown members are kept: bodies go on untouched.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from marshmallow import INCLUDE, Schema, ValidationError, fields
+
+from app.errors import GatewayError
+
+_NAMES: Final[Mapping[type, str]] = {
+    dict: "an object",
+    list: "an array",
+    str: "a string",
+    bool: "a boolean",
+    int: "an integer",
+    float: "a decimal",
+    type(None): "null",
+}
+_MAX_DETAILS: Final = 20
+
+
+class Fault(str):
+    """One refusal: its code and a sentence with ``{path}`` still open."""
+
+    code: str
+
+    def __new__(cls, code: str, sentence: str) -> Fault:
+        fault = super().__new__(cls, sentence)
+        fault.code = code
+        return fault
+
+    def at(self, path: str) -> dict[str, Any]:
+        """Return ``{message, param, code}`` for the member at ``path``."""
+        return {"message": self.replace("{path}", path), "param": path, "code": self.code}
+
+
+def type_name(value: Any) -> str:
+    """Return a JSON value's type with its article."""
+    return _NAMES.get(type(value), "an unknown value")
+
+
+def wrong_type(expected: str, value: Any) -> Fault:
+    """Return the refusal of a value of another type."""
+    shown = type_name(value)
+    return Fault("invalid_type", f"Invalid type for '{{path}}': expected {expected}, but got {shown} instead.")
+
+
+def wrong_value(value: Any, supported: Sequence[str]) -> Fault:
+    """Return the refusal of a value outside an enumeration."""
+    shown = str(value)[:64].replace("{", "(").replace("}", ")")
+    names = ", ".join(f"'{name}'" for name in supported)
+    return Fault("invalid_value", f"Invalid value: '{shown}'. Supported values are: {names}.")
+
+
+def fault(code: str, sentence: str) -> ValidationError:
+    """Return a ValidationError that carries one Fault."""
+    return ValidationError([Fault(code, sentence)])
+
+
+class Strict(fields.Field):
+    """A member of one JSON type; null counts as absent."""
+
+    expected = "a value"
+    types: tuple[type, ...] = ()
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(allow_none=True, **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        if not self.fits(value):
+            raise ValidationError([wrong_type(self.expected, value)])
+        self.bound(value)
+        return value
+
+    def fits(self, value: Any) -> bool:
+        """Tell whether the value has the member's type; a boolean is no number."""
+        return isinstance(value, self.types) and not (isinstance(value, bool) and bool not in self.types)
+
+    def bound(self, value: Any) -> None:
+        """Raise ValidationError for a value of the right type outside its bounds."""
+
+
+class Text(Strict):
+    """A string, perhaps one of ``choices``, of at most ``longest`` characters."""
+
+    expected = "a string"
+    types = (str,)
+
+    def __init__(self, *, choices: Sequence[str] = (), longest: int | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.choices = tuple(choices)
+        self.longest = longest
+
+    def bound(self, value: Any) -> None:
+        """Check choices and length."""
+        if self.choices and value not in self.choices:
+            raise ValidationError([wrong_value(value, self.choices)])
+        if self.longest is not None and len(value) > self.longest:
+            raise fault(
+                "string_above_max_length",
+                f"Invalid '{{path}}': string too long. Expected a string with maximum length {self.longest}, "
+                f"but got a string with length {len(value)} instead.",
+            )
+
+
+class Flag(Strict):
+    """A boolean."""
+
+    expected = "a boolean"
+    types = (bool,)
+
+
+class Number(Strict):
+    """A number within ``least`` and ``most``."""
+
+    expected = "a decimal"
+    types = (int, float)
+    word = "decimal"
+
+    def __init__(self, *, least: float | None = None, most: float | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.least = least
+        self.most = most
+
+    def bound(self, value: Any) -> None:
+        """Check both bounds."""
+        if not math.isfinite(value):
+            raise ValidationError([wrong_type(self.expected, value)])
+        if self.least is not None and value < self.least:
+            raise self._beyond("below_min", "below minimum", ">=", self.least, value)
+        if self.most is not None and value > self.most:
+            raise self._beyond("above_max", "above maximum", "<=", self.most, value)
+
+    def _beyond(self, code: str, words: str, sign: str, limit: float, value: float) -> ValidationError:
+        return fault(
+            f"{self.word}_{code}_value",
+            f"Invalid '{{path}}': {self.word} {words} value. Expected a value {sign} {limit:g}, "
+            f"but got {value:g} instead.",
+        )
+
+
+class Whole(Number):
+    """An integer; ``5.0`` is one."""
+
+    expected = "an integer"
+    word = "integer"
+
+    def fits(self, value: Any) -> bool:
+        """Take integers and decimals without a fraction."""
+        return super().fits(value) and (isinstance(value, int) or float(value).is_integer())
+
+
+class Array(Strict):
+    """An array of at most ``longest`` values; ``each`` checks one and names its faults."""
+
+    expected = "an array"
+    types = (list,)
+
+    def __init__(
+        self, *, each: Callable[[Any], Any] | None = None, longest: int | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.each = each
+        self.longest = longest
+
+    def bound(self, value: Any) -> None:
+        """Check the length, then each value."""
+        if self.longest is not None and len(value) > self.longest:
+            raise fault(
+                "array_above_max_length",
+                f"Invalid '{{path}}': array too long. Expected an array with maximum length {self.longest}, "
+                f"but got an array with length {len(value)} instead.",
+            )
+        if self.each is not None:
+            faults = {i: found for i, item in enumerate(value) if (found := self.each(item))}
+            if faults:
+                raise ValidationError(faults)
+
+
+class Table(Strict):
+    """An object; ``check`` may look inside and return faults by member."""
+
+    expected = "an object"
+    types = (dict,)
+
+    def __init__(self, *, check: Callable[[dict[str, Any]], Any] | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.check = check
+
+    def bound(self, value: Any) -> None:
+        """Run the inner check."""
+        found = self.check(value) if self.check is not None else None
+        if found:
+            raise ValidationError(found)
+
+
+class Either(Strict):
+    """A value that one of several fields takes, chosen by its JSON type."""
+
+    def __init__(self, *options: Strict, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.options = options
+        self.expected = " or ".join(option.expected for option in options)
+
+    def fits(self, value: Any) -> bool:
+        """Tell whether one of the options has this type."""
+        return any(option.fits(value) for option in self.options)
+
+    def bound(self, value: Any) -> None:
+        """Apply the bounds of the option that fits."""
+        next(option for option in self.options if option.fits(value)).bound(value)
+
+
+class Body(Schema):
+    """A request body: strict members, unknown ones kept."""
+
+    class Meta:
+        unknown = INCLUDE
+
+    def refuse(self, body: Mapping[str, Any]) -> None:
+        """Raise GatewayError ``bad_request`` naming every fault, the first as its own."""
+        errors = self.validate(body)
+        if not errors:
+            return
+        details = [one.at(path) for path, one in walk(errors)][:_MAX_DETAILS]
+        first = details[0]
+        raise GatewayError(
+            "bad_request", first["message"], param=first["param"], code=first["code"], details=details
+        )
+
+
+def walk(errors: Any, path: str = "") -> Iterator[tuple[str, Fault]]:
+    """Yield (client's path, Fault) of nested marshmallow messages, in the body's order."""
+    if isinstance(errors, Mapping):
+        for key, inner in errors.items():
+            if isinstance(key, int):
+                yield from walk(inner, f"{path}[{key}]")
+            elif key == "_schema":
+                yield from walk(inner, path)
+            else:
+                yield from walk(inner, f"{path}.{key}" if path else str(key))
+        return
+    for one in errors if isinstance(errors, list) else [errors]:
+        if isinstance(one, Fault):
+            yield path, one
+        elif isinstance(one, Mapping):
+            yield from walk(one, path)
+        elif "required" in str(one):
+            yield path, Fault("missing_required_parameter", "Missing required parameter: '{path}'.")
+        else:
+            yield path, Fault("invalid_value", f"Invalid '{{path}}': {one}")

@@ -1,0 +1,48 @@
+"""The body of ``POST chat/completions`` (page 003 and OpenAI's description)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app.surfaces.schemas.base import Array, Body, Either, Flag, Number, Table, Text, Whole
+from app.surfaces.schemas.parts import Faults, chat_message, metadata, missing, text, tool
+
+EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+
+
+def _choice(value: dict[str, Any]) -> Faults:
+    return None if isinstance(value.get("type"), str) else missing("type")
+
+
+class ChatBody(Body):
+    """Shape and limits of the top level; what is deeper is read by the dialect."""
+
+    model = Text(longest=512)
+    messages = Array(each=chat_message, required=True, longest=100_000)
+    stream = Flag()
+    max_tokens = Whole(least=1)
+    max_completion_tokens = Whole(least=1)
+    temperature = Number(least=0, most=2)
+    top_p = Number(least=0, most=1)
+    top_k = Whole(least=0)
+    frequency_penalty = Number(least=-2, most=2)
+    presence_penalty = Number(least=-2, most=2)
+    logit_bias = Table()
+    logprobs = Flag()
+    top_logprobs = Whole(least=0, most=20)
+    n = Whole(least=1, most=128)
+    stop = Either(Text(), Array(each=text, longest=64))
+    seed = Whole()
+    user = Text()
+    tools = Array(each=tool, longest=10_000)
+    tool_choice = Either(Text(choices=("none", "auto", "required", "any", "tool")), Table(check=_choice))
+    parallel_tool_calls = Flag()
+    response_format = Table(check=_choice)
+    reasoning_effort = Text(choices=EFFORTS)
+    reasoning = Table()
+    service_tier = Text()
+    stream_options = Table()
+    store = Flag()
+    metadata = Table(check=metadata)
+    modalities = Array(each=text)
+    fallbacks = Array(each=text, longest=16)

@@ -1,0 +1,112 @@
+"""The body of ``POST responses`` (pages 000 to 002 and contract/responses.md 2)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app.surfaces.schemas.base import Array, Body, Either, Flag, Number, Table, Text, Whole, wrong_type
+from app.surfaces.schemas.chat import EFFORTS
+from app.surfaces.schemas.parts import Faults, chat_message, input_item, metadata, missing, text, tool
+
+_LONGEST_INPUT = 10_485_760
+
+
+def _conversation(value: dict[str, Any]) -> Faults:
+    return None if isinstance(value.get("id"), str) else missing("id")
+
+
+def _choice(value: dict[str, Any]) -> Faults:
+    return None if isinstance(value.get("type"), str) else missing("type")
+
+
+def _reasoning(value: dict[str, Any]) -> Faults:
+    effort = value.get("effort")
+    if effort is None or isinstance(effort, str):
+        return _known_effort(effort)
+    return {"effort": [wrong_type("a string", effort)]}
+
+
+def _known_effort(effort: str | None) -> Faults:
+    from app.surfaces.schemas.base import wrong_value  # noqa: PLC0415
+
+    return None if effort is None or effort in EFFORTS else {"effort": [wrong_value(effort, EFFORTS)]}
+
+
+def _text(value: dict[str, Any]) -> Faults:
+    form = value.get("format")
+    if form is not None and not isinstance(form, dict):
+        return {"format": [wrong_type("an object", form)]}
+    if form and form.get("type") == "json_schema":
+        for member, kind, name in (("name", str, "a string"), ("schema", dict, "an object")):
+            held = form.get(member)
+            if held is None:
+                return {"format": missing(member)}
+            if not isinstance(held, kind):
+                return {"format": {member: [wrong_type(name, held)]}}
+    return _inner_tokens(value.get("max_tokens"))
+
+
+def _inner_tokens(value: Any) -> Faults:
+    from app.surfaces.schemas.base import Fault  # noqa: PLC0415
+
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value):
+        return {"max_tokens": [wrong_type("an integer", value)]}
+    if value < 1:
+        sentence = (
+            "Invalid '{path}': integer below minimum value. Expected a value >= 1, "
+            f"but got {value:g} instead."
+        )
+        return {"max_tokens": [Fault("integer_below_min_value", sentence)]}
+    return None
+
+
+class ResponsesBody(Body):
+    """Shape and limits of the top level; what is deeper is read by the dialect."""
+
+    model = Text(longest=512)
+    input = Either(Text(longest=_LONGEST_INPUT), Array(each=input_item, longest=100_000))
+    instructions = Either(Text(), Array(each=input_item))
+    previous_response_id = Text()
+    conversation = Either(Text(), Table(check=_conversation))
+    max_output_tokens = Whole(least=16)
+    max_tool_calls = Whole(least=1)
+    temperature = Number(least=0, most=2)
+    top_p = Number(least=0, most=1)
+    top_logprobs = Whole(least=0, most=20)
+    presence_penalty = Number(least=-2, most=2)
+    frequency_penalty = Number(least=-2, most=2)
+    tools = Array(each=tool, longest=10_000)
+    tool_choice = Either(Text(choices=("none", "auto", "required", "any", "tool")), Table(check=_choice))
+    parallel_tool_calls = Flag()
+    text = Table(check=_text)
+    reasoning = Table(check=_reasoning)
+    include = Array(each=text)
+    store = Flag()
+    background = Flag()
+    stream = Flag()
+    stream_options = Table()
+    truncation = Text(choices=("auto", "disabled"))
+    metadata = Table(check=metadata)
+    service_tier = Text()
+    safety_identifier = Text(longest=64)
+    prompt_cache_key = Text()
+    prompt = Table()
+    user = Text()
+    context_management = Array()
+    fallbacks = Array(each=text, longest=16)
+
+
+class ChatShapedResponsesBody(ResponsesBody):
+    """The same with ``messages`` and chat's own members beside (page 002)."""
+
+    messages = Array(each=chat_message, longest=100_000)
+    max_tokens = Whole(least=1)
+    max_completion_tokens = Whole(least=1)
+    n = Whole(least=1, most=128)
+    logprobs = Either(Flag(), Number(least=0, most=20))
+    stop = Either(Text(), Array(each=text, longest=64))
+    seed = Whole()
+    logit_bias = Table()
+    max_output_tokens = Whole(least=1)
