@@ -1,0 +1,1 @@
+"""The dialects, held against recorded traffic and by tables."""

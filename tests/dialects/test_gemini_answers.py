@@ -1,0 +1,235 @@
+"""Forms of Gemini's answers that no recording shows, or that are worth saying plainly."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from app.canonical.events import Ended, Event, Failed, Finished
+from app.canonical.request import (
+    AudioPart,
+    ImagePart,
+    Message,
+    ReasoningPart,
+    Request,
+    Signature,
+    TextPart,
+    ToolCallPart,
+)
+from app.canonical.response import Finish, Response, Usage
+from app.dialects.base import Frame
+from app.dialects.gemini import DIALECT
+from tests.dialects import generic
+
+
+def chunk(*parts: dict[str, Any], index: int = 0, **members: Any) -> dict[str, Any]:
+    return {"candidates": [{"index": index, "content": {"role": "model", "parts": list(parts)}, **members}]}
+
+
+def stream(*chunks: Any) -> list[Event]:
+    events = generic.decoded(
+        DIALECT.stream_decoder(generic.client_context()), [Frame(None, c) for c in chunks]
+    )
+    generic.assert_order(events)
+    return events
+
+
+def folded(*chunks: Any) -> Response:
+    return generic.fold(stream(*chunks)).response()
+
+
+def parts(*chunks: Any) -> list[Any]:
+    return generic.parts_of(folded(*chunks).choices[0])
+
+
+STOP = chunk(finishReason="STOP")
+
+
+@pytest.mark.parametrize(
+    ("raw", "reason"),
+    [
+        ("STOP", "stop"),
+        ("FINISH_REASON_UNSPECIFIED", "stop"),
+        ("A_REASON_OF_TOMORROW", "stop"),
+        ("MAX_TOKENS", "length"),
+        ("SAFETY", "content_filter"),
+        ("RECITATION", "content_filter"),
+        ("LANGUAGE", "content_filter"),
+        ("SPII", "content_filter"),
+        ("IMAGE_SAFETY", "content_filter"),
+        ("MALFORMED_FUNCTION_CALL", "error"),
+        ("UNEXPECTED_TOOL_CALL", "error"),
+        ("OTHER", "error"),
+        (1, "stop"),
+        (2, "length"),
+    ],
+)
+def test_finish_reasons(raw: Any, reason: str) -> None:
+    assert folded(chunk({"text": "x"}, finishReason=raw)).choices[0].finish == Finish(reason, str(raw))  # type: ignore[arg-type]
+
+
+def test_stop_after_a_call_means_tool_calls() -> None:
+    finish = folded(chunk({"functionCall": {"name": "f"}}), STOP).choices[0].finish
+    assert finish == Finish("tool_calls", "STOP")
+
+
+def test_a_call_arrives_as_one_delta_with_compact_json() -> None:
+    (call,) = parts(chunk({"functionCall": {"name": "f", "args": {"b": "ü", "a": [1]}}}, finishReason="STOP"))
+    assert call == ToolCallPart("call_1", "f", '{"b":"ü","a":[1]}')
+
+
+def test_a_blocked_prompt_is_a_content_filter_and_no_error() -> None:
+    feedback = {"blockReason": "SAFETY", "blockReasonMessage": "no"}
+    response = folded({"promptFeedback": feedback})
+    assert response.choices[0].finish == Finish("content_filter", "SAFETY")
+    assert response.native == ("gemini", {"promptFeedback": feedback})
+
+
+def test_a_chunk_with_usage_alone_is_no_fault_and_the_last_usage_counts() -> None:
+    first = {**chunk({"text": "a"}), "usageMetadata": {"promptTokenCount": 3, "totalTokenCount": 3}}
+    counts = {
+        "promptTokenCount": 3,
+        "candidatesTokenCount": 4,
+        "thoughtsTokenCount": 5,
+        "toolUsePromptTokenCount": 6,
+        "cachedContentTokenCount": 2,
+        "totalTokenCount": 18,
+        "promptTokensDetails": [{"modality": "AUDIO", "tokenCount": 3}],
+        "serviceTier": "standard",
+    }
+    response = folded(first, STOP, {"usageMetadata": counts})
+    details = {"input.audio_tokens": 3, "input.tool_use_tokens": 6}
+    assert response.usage == Usage(9, 9, 18, 2, 0, 5, details, native=("gemini", counts))
+    assert response.service_tier == "standard"
+
+
+def test_absurd_counts_are_no_counts() -> None:
+    usage = {"promptTokenCount": -1, "candidatesTokenCount": "7", "totalTokenCount": 1e300}
+    assert folded({**STOP, "usageMetadata": usage}).usage is None
+
+
+def test_a_finish_may_be_followed_by_more() -> None:
+    events = stream(chunk({"text": "a"}, finishReason="STOP"), chunk({"text": "b"}, finishReason="SAFETY"))
+    finishes = [event.finish for event in events if isinstance(event, Finished)]
+    assert finishes == [Finish("content_filter", "SAFETY")]
+    assert generic.fold(events).response().choices[0].messages[0].parts == (TextPart("ab"),)
+
+
+def test_several_candidates_are_choices() -> None:
+    response = folded(
+        {"candidates": [*chunk({"text": "a"})["candidates"], *chunk({"text": "b"}, index=1)["candidates"]]},
+        chunk({"text": "B"}, index=1, finishReason="STOP"),
+        chunk({"text": "A"}, finishReason="MAX_TOKENS"),
+    )
+    assert [(c.index, generic.parts_of(c)) for c in response.choices] == [
+        (0, [TextPart("aA")]),
+        (1, [TextPart("bB")]),
+    ]
+
+
+def test_one_candidate_unfinished_is_a_cut_stream() -> None:
+    events = stream(chunk({"text": "a"}, finishReason="STOP"), chunk({"text": "b"}, index=1))
+    assert isinstance(events[-1], Failed)
+    assert events[-1].error.kind.name == "upstream_cut"
+
+
+def test_thoughts_and_their_signatures() -> None:
+    signed = {"text": "hm", "thought": True, "thoughtSignature": "c2ln"}
+    thought, text = parts(chunk(signed), chunk({"text": "yes"}, finishReason="STOP"))
+    assert thought == ReasoningPart(
+        "hm", "summary", Signature("c2ln", "gemini", "there"), ("gemini", {"signed": True})
+    )
+    assert text == TextPart("yes")
+    context = generic.client_context("gemini-2.5-flash")
+    body = DIALECT.encode_request(Request("m", (Message("assistant", (thought, text)),)), context).body
+    assert body["contents"][0]["parts"] == [signed, {"text": "yes"}]
+
+
+def test_pictures_and_speech_in_the_answer() -> None:
+    picture = {"inlineData": {"mimeType": "image/png", "data": "aGk="}}
+    sound = {"inlineData": {"mimeType": "audio/L16;codec=pcm;rate=24000", "data": "AAA="}}
+    native = ("gemini", {"mimeType": "audio/L16;codec=pcm;rate=24000"})
+    assert parts(chunk(picture, sound, {}), STOP) == [
+        ImagePart(data="aGk=", media_type="image/png"),
+        AudioPart("AAA=", "pcm16", native=native),
+    ]
+
+
+def test_citations_count_characters_and_find_their_block() -> None:
+    """Google counts bytes over all visible text; ours count characters of one text."""
+    first, second = "Grüße – ", "naïve Café."
+    segment = {"startIndex": len((first + "naïve ").encode()), "endIndex": len((first + second).encode())}
+    metadata = {
+        "groundingChunks": [{"web": {"uri": "https://a", "title": "A"}}, {"web": {"uri": "https://b"}}],
+        "groundingSupports": [
+            {"segment": {**segment, "text": "Café."}, "groundingChunkIndices": [0, 7, None]}
+        ],
+    }
+    code = {"executableCode": {"code": "1", "language": "PYTHON"}}
+    texts = [
+        part
+        for part in parts(
+            chunk({"text": first}, code, {"text": second}, groundingMetadata=metadata, finishReason="STOP")
+        )
+        if isinstance(part, TextPart)
+    ]
+    assert texts[0] == TextPart(first)
+    assert texts[1].annotations == (
+        {"type": "url_citation", "url": "https://a", "title": "A", "start_index": 6, "end_index": 11},
+        {"type": "url_citation", "url": "https://b", "title": "", "start_index": 11, "end_index": 11},
+    )
+
+
+def test_logprobs_become_openais_token_objects() -> None:
+    result = {
+        "chosenCandidates": [{"token": "é", "logProbability": -0.5}],
+        "topCandidates": [{"candidates": [{"token": "é", "logProbability": -0.5}]}],
+    }
+    (text,) = parts(chunk({"text": "é"}, logprobsResult=result, finishReason="STOP"))
+    token = {"token": "é", "logprob": -0.5, "bytes": [195, 169]}
+    assert text.logprobs == ({**token, "top_logprobs": [token]},)
+
+
+def test_an_error_after_content_fails_the_stream() -> None:
+    error = {"error": {"code": 503, "message": "overloaded", "status": "UNAVAILABLE"}}
+    events = stream(chunk({"text": "a"}), error, STOP)
+    assert isinstance(events[-1], Failed)
+    assert (events[-1].error.kind.name, events[-1].error.message) == ("upstream_overloaded", "overloaded")
+
+
+def test_the_wait_that_google_asks_for_is_told() -> None:
+    body = {
+        "error": {"code": 429, "message": "slow", "details": [{"@type": "RetryInfo", "retryDelay": "34.4s"}]}
+    }
+    assert DIALECT.decode_error(429, body, {}).retry_after == 35
+    assert DIALECT.decode_error(429, [body], {"retry-after": "3"}).retry_after == 3
+
+
+@pytest.mark.parametrize(
+    "body", [None, [], [[]], "no", {"error": "x"}, {"error": {"details": [1], "message": 5}}]
+)
+def test_strange_error_bodies_still_are_errors(body: Any) -> None:
+    assert DIALECT.decode_error(500, body, {}).message == "The provider answered with status 500."
+
+
+STRANGE: list[Any] = [
+    "text",
+    5,
+    [],
+    {"candidates": {}},
+    {"candidates": [{"content": [], "finishReason": {}}]},
+    {"candidates": [{"content": {"parts": [None, {"text": 5}, {"functionCall": []}, {"inlineData": 3}]}}]},
+    {"candidates": [{"index": "x", "groundingMetadata": 1, "citationMetadata": [], "logprobsResult": 2}]},
+    {"usageMetadata": [], "promptFeedback": "x", "createTime": 4, "responseId": 5, "modelVersion": []},
+    chunk(
+        {"text": "é"},
+        groundingMetadata={"groundingChunks": [{"web": 1}], "groundingSupports": [{"segment": 1}]},
+    ),
+]
+
+
+@pytest.mark.parametrize("strange", STRANGE)
+def test_a_strange_chunk_never_crashes_the_decoder(strange: Any) -> None:
+    events = stream(chunk({"text": "a"}), strange, STOP)
+    assert isinstance(events[-1], Ended)
