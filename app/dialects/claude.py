@@ -8,7 +8,7 @@ budgets with 4-6, that 4-8 is the first to read a system message between turns, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 _EFFORTS: Final = ("low", "medium", "high", "max")
@@ -23,7 +23,8 @@ class Family:
     top_p (one of them) and top_k. ``budgets``: takes a thinking budget; ``adaptive``:
     decides itself how much to think, steered by one of ``efforts``. ``schemas``: has
     native structured output and strict tools. ``system_turns``: reads a system message
-    after a user turn.
+    after a user turn. ``hides``: keeps its thinking to itself unless a display is asked for.
+    ``always_thinks``: thinking cannot be turned off. ``searches``: has the web search tool.
     """
 
     max_tokens: int
@@ -33,6 +34,9 @@ class Family:
     efforts: tuple[str, ...] = ()
     schemas: bool = False
     system_turns: bool = False
+    hides: bool = False
+    always_thinks: bool = False
+    searches: bool = True
 
     @property
     def thinks(self) -> bool:
@@ -40,7 +44,7 @@ class Family:
         return self.budgets or self.adaptive
 
 
-_OLDEST: Final = Family(4096)
+_OLDEST: Final = Family(4096, searches=False)
 _THREE_FIVE: Final = Family(8192)
 _THREE_SEVEN: Final = Family(8192, budgets=True)
 _OPUS_4: Final = Family(32_000, budgets=True)
@@ -48,17 +52,16 @@ _OPUS_4_1: Final = Family(32_000, budgets=True, schemas=True)
 _SONNET_4: Final = Family(64_000, budgets=True)
 _FOUR_FIVE: Final = Family(64_000, budgets=True, schemas=True)
 _SONNET_4_6: Final = Family(64_000, budgets=True, adaptive=True, efforts=_EFFORTS, schemas=True)
-_OPUS_4_6: Final = Family(128_000, budgets=True, adaptive=True, efforts=_EFFORTS, schemas=True)
-_OPUS_4_7: Final = Family(128_000, sampling=False, adaptive=True, efforts=_EFFORTS_XHIGH, schemas=True)
-_OPUS_4_8: Final = Family(
-    128_000, sampling=False, adaptive=True, efforts=_EFFORTS_XHIGH, schemas=True, system_turns=True
+_OPUS_4_6: Final = replace(_SONNET_4_6, max_tokens=128_000)
+_OPUS_4_7: Final = Family(
+    128_000, sampling=False, adaptive=True, efforts=_EFFORTS_XHIGH, schemas=True, hides=True
 )
+_OPUS_4_8: Final = replace(_OPUS_4_7, system_turns=True)
 # 64,000 is what every Claude since 4-5 is known to write at least
-_FIVE: Final = Family(
-    64_000, sampling=False, adaptive=True, efforts=_EFFORTS_XHIGH, schemas=True, system_turns=True
-)
+_FIVE: Final = replace(_OPUS_4_8, max_tokens=64_000)
+_FABLE: Final = replace(_FIVE, always_thinks=True)
 # a name we do not know (a deployment's alias): ask as of the newest, promise as little as of the oldest
-_UNKNOWN: Final = Family(4096, sampling=False, adaptive=True, efforts=_EFFORTS, schemas=True)
+_UNKNOWN: Final = replace(_OPUS_4_7, max_tokens=4096, efforts=_EFFORTS)
 
 _ROWS: Final = (
     # first match wins; longer names before their prefixes
@@ -83,8 +86,8 @@ _ROWS: Final = (
     ("haiku-5", _FIVE),
     ("sonnet-5", _FIVE),
     ("opus-5", _FIVE),
-    ("fable-5", _FIVE),
-    ("mythos", _FIVE),
+    ("fable-5", _FABLE),
+    ("mythos", _FABLE),
 )
 
 

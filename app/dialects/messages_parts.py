@@ -1,0 +1,196 @@
+"""Content blocks of Anthropic Messages to canonical parts, for requests and answers alike.
+
+Members that no canonical part has stay with it as native members; a block of a kind we
+do not know is opaque. Source of the shapes: the content block types of the anthropic SDK.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from app.canonical.request import (
+    FilePart,
+    ImagePart,
+    Message,
+    Native,
+    OpaquePart,
+    Part,
+    ReasoningPart,
+    Signature,
+    TextPart,
+    ToolCallPart,
+    ToolResultPart,
+)
+from app.dialects.messages_citations import annotations_of
+from app.dialects.messages_options import ANSWER_TOOL, NAME, OMITTED
+from app.dialects.reading import as_dict, as_list, as_str, dicts, opt_str
+
+Block = Mapping[str, Any]
+Sign = Callable[[str], Signature]
+
+CUSTOM_INPUT: Final = "input"
+"""The one member of the schema under which a free-text tool is offered."""
+
+
+def sign_native(text: str, realm: str | None = None) -> Signature:
+    """Return a signature as this wire's own models make it."""
+    return Signature(text, NAME, realm)
+
+
+def to_json(value: Any) -> str:
+    """Return compact JSON text, key order kept."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def native_rest(block: Block, *known: str) -> Native | None:
+    """Return the block's members beside ``known`` and null ones as native, or None."""
+    left = {name: value for name, value in block.items() if name not in known and value is not None}
+    return (NAME, left) if left else None
+
+
+@dataclass(frozen=True, slots=True)
+class BlockReader:
+    """Reads blocks: ``sign`` makes a signature of its text, ``customs`` names free-text tools."""
+
+    sign: Sign = sign_native
+    customs: frozenset[str] = frozenset()
+
+    def parts(self, content: Any) -> list[Part]:
+        """Return the parts of a content member: a string, or a list of blocks."""
+        if isinstance(content, str):
+            return [TextPart(content)] if content else []
+        return [self.part(block) for block in dicts(content)]
+
+    def part(self, block: Block) -> Part:
+        """Return the part that one block is."""
+        reader = _READERS.get(as_str(block.get("type")))
+        part = reader(self, block) if reader is not None else None
+        return part if part is not None else opaque(block)
+
+    def thinking(self, text: str, signature: str) -> ReasoningPart:
+        """Return shown thinking; withheld thinking is marked in its signature's value."""
+        if not signature:
+            return ReasoningPart(text)
+        signed = self.sign(signature)
+        if not text and signed.dialect == NAME and not signed.value.startswith(OMITTED):
+            signed = replace(signed, value=OMITTED + signed.value)
+        return ReasoningPart(text, signature=signed)
+
+    def tool_call(self, call_id: str, name: str, arguments: str, native: Native | None) -> Part:
+        """Return a tool call from its input as JSON text, undoing what stood for something else."""
+        if name == ANSWER_TOOL:
+            return TextPart(arguments)
+        if name in self.customs:
+            return ToolCallPart(call_id, name, _free_text(arguments), "custom", native=native)
+        return ToolCallPart(call_id, name, arguments or "{}", native=native)
+
+    def stands_for_text(self, block: Block) -> bool:
+        """Tell whether a started block is the tool that stands for a JSON answer."""
+        return block.get("type") == "tool_use" and block.get("name") == ANSWER_TOOL
+
+    def _text(self, block: Block) -> Part:
+        text = as_str(block.get("text"))
+        annotations = annotations_of(block.get("citations"), text)
+        native = native_rest({**block, "citations": block.get("citations") or None}, "type", "text")
+        return TextPart(text, annotations, native=native)
+
+    def _image(self, block: Block) -> Part | None:
+        source = as_dict(block.get("source"))
+        native = native_rest(block, "type", "source")
+        kind = source.get("type")
+        if kind == "base64":
+            return ImagePart(as_str(source.get("data")), opt_str(source.get("media_type")), native=native)
+        if kind == "url":
+            return ImagePart(url=as_str(source.get("url")), native=native)
+        if kind == "file":
+            return ImagePart(file_id=as_str(source.get("file_id")), native=native)
+        return None
+
+    def _document(self, block: Block) -> Part | None:
+        source = as_dict(block.get("source"))
+        member = _DOCUMENT_MEMBERS.get(as_str(source.get("type")))
+        if member is None:
+            return None
+        wire, ours = member
+        return FilePart(
+            filename=opt_str(block.get("title")),
+            media_type=opt_str(source.get("media_type")),
+            native=native_rest(block, "type", "source", "title"),
+            **{ours: as_str(source.get(wire))},
+        )
+
+    def _thinking(self, block: Block) -> Part:
+        return self.thinking(as_str(block.get("thinking")), as_str(block.get("signature")))
+
+    def _redacted(self, block: Block) -> Part:
+        return ReasoningPart("", "hidden", self.sign(as_str(block.get("data"))))
+
+    def _tool_use(self, block: Block) -> Part:
+        native = native_rest(block, "type", "id", "name", "input")
+        given = block.get("input")
+        arguments = given if isinstance(given, str) else to_json(as_dict(given))
+        return self.tool_call(as_str(block.get("id")), as_str(block.get("name")), arguments, native)
+
+    def _tool_result(self, block: Block) -> Part:
+        return ToolResultPart(
+            as_str(block.get("tool_use_id")),
+            tuple(self.parts(block.get("content"))),
+            is_error=block.get("is_error") is True,
+            native=native_rest(
+                block, "type", "tool_use_id", "content", *(["is_error"] if block.get("is_error") else [])
+            ),
+        )
+
+
+_DOCUMENT_MEMBERS: Final[Mapping[str, tuple[str, str]]] = {
+    "base64": ("data", "data"),
+    "text": ("data", "text"),
+    "url": ("url", "url"),
+    "file": ("file_id", "file_id"),
+}
+
+_READERS: Final[Mapping[str, Callable[[BlockReader, Block], Part | None]]] = {
+    "text": BlockReader._text,
+    "image": BlockReader._image,
+    "document": BlockReader._document,
+    "thinking": BlockReader._thinking,
+    "redacted_thinking": BlockReader._redacted,
+    "tool_use": BlockReader._tool_use,
+    "tool_result": BlockReader._tool_result,
+}
+
+
+def opaque(block: Block) -> OpaquePart:
+    """Return a block as an opaque part of this dialect."""
+    return OpaquePart(as_str(block.get("type"), "unknown") or "unknown", (NAME, dict(block)))
+
+
+def items_of(parts: list[Part]) -> tuple[Message, ...]:
+    """Return assistant messages, one an item: adjacent texts share one, all else stands alone."""
+    groups: list[list[Part]] = []
+    for part in parts:
+        if isinstance(part, TextPart) and groups and isinstance(groups[-1][0], TextPart):
+            groups[-1].append(part)
+        else:
+            groups.append([part])
+    return tuple(Message("assistant", tuple(group)) for group in groups)
+
+
+def _free_text(arguments: str) -> str:
+    """Return the free text of a custom tool's call; what does not have its form stays whole."""
+    try:
+        given = json.loads(arguments or "{}")
+    except ValueError:
+        return arguments
+    text = given.get(CUSTOM_INPUT) if isinstance(given, dict) else None
+    return text if isinstance(text, str) else arguments
+
+
+def first_text(content: Any) -> str:
+    """Return the joined text of a content member."""
+    if isinstance(content, str):
+        return content
+    return "".join(as_str(block.get("text")) for block in as_list(content) if isinstance(block, dict))
