@@ -18,12 +18,12 @@ def create_app(settings: Settings | None = None) -> Flask:
     Without ``settings`` they are read from the environment and the file it names. The caller
     has applied gevent's patch first. Raises ``ConfigError`` for settings that make no sense.
     """
-    from app.surfaces.application import build  # noqa: PLC0415 - keeps `import app` light
+    from app.surfaces.application import build
 
     if settings is None:
-        import os  # noqa: PLC0415
+        import os
 
-        from app.config_loading import load  # noqa: PLC0415
+        from app.config_loading import load
 
         settings = load(os.environ)
     return build(settings)

@@ -50,21 +50,24 @@ class ProviderKey:
 @dataclass(frozen=True, slots=True)
 class ProviderSettings:
     """One configured provider. ``dialect`` is set for custom ones. ``options`` holds the
-    provider's own settings (api_version, project, location, region, voices …), all texts or
-    tables. ``prices`` maps a model to USD per million tokens: input, output, cached."""
+    provider's own settings (api_version, project, location, region, voices …): texts, flags,
+    tables, and ``Secret`` where one is. ``prices`` maps a model to USD per million tokens:
+    input, output, cached. ``client_cert`` is a PEM file with certificate and key, or the pair.
+    ``chain``: without a key, the vendor's own chain of credentials is asked."""
 
     name: str
     base_url: str | None = None
     keys: tuple[ProviderKey, ...] = ()
     dialect: str | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
-    proxy: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    proxy: str | None = field(default=None, repr=False)
     ca_bundle: str | None = None
-    client_cert: str | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)
+    client_cert: str | tuple[str, str] | None = None
+    options: Mapping[str, Any] = field(default_factory=dict, repr=False)
     models: tuple[str, ...] = ()
     prices: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     max_concurrency: int = 1000
+    chain: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +92,7 @@ class Alias:
 @dataclass(frozen=True, slots=True)
 class Timeouts:
     """The four clocks in seconds; ``first_byte`` None follows ``total`` for JSON answers
-    and is 120 for streams."""
+    and is 120 for streams. ``background`` is the total of a background run."""
 
     connect: float = 10.0
     first_byte: float | None = None
@@ -100,12 +103,20 @@ class Timeouts:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All that the operator decided."""
+    """All that the operator decided.
+
+    What each member means, its variable and its bounds are the rows of
+    ``app.config_loading.members``. ``environ`` holds the variables that say how to get out
+    (proxies, authorities) and nothing else; ``secret_variables`` names those that held a
+    secret, for the server's entry to remove.
+    """
 
     host: str | None = None
     port: int = 8080
-    database_url: str = "sqlite:///sluice.db"
-    redis_url: str | None = None
+    workers: int = 1
+    keepalive: float = 5.0
+    database_url: str = field(default="sqlite:///sluice.db", repr=False)
+    redis_url: str | None = field(default=None, repr=False)
     master_key: Secret | None = None
     keys: tuple[VirtualKey, ...] = ()
     open: bool = False
@@ -129,3 +140,4 @@ class Settings:
     providers: Mapping[str, ProviderSettings] = field(default_factory=dict)
     aliases: Mapping[str, Alias] = field(default_factory=dict)
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
+    secret_variables: tuple[str, ...] = ()

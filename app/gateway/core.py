@@ -58,7 +58,8 @@ class Gateway:
         self.egress = Egress(settings.environ)
         self.registry = Registry(all_names(settings), configured_names(settings), self._make_provider)
         self.router = Router(self.registry, settings.aliases, self._knows_model)
-        self.dispatcher = Dispatcher(settings, self.router, PriceList())
+        self.prices = PriceList()
+        self.dispatcher = Dispatcher(settings, self.router, self.prices)
         self.sealing: Sealing = make_sealing(settings)
         self.open_calls = OpenCalls()
         self.clients = ClientWatch()
@@ -109,7 +110,7 @@ class Gateway:
     def _knows_model(self, provider: Provider, model: str) -> bool:
         if model in provider.settings.models:
             return True
-        return self.dispatcher.catalogue_knows(provider, model)
+        return self.prices.knows(provider.spec.price_as, model)
 
 
 def _client_gone() -> GatewayError:

@@ -37,12 +37,25 @@ class PriceList:
             return _shown(_by_row(row, usage), "config")
         return self._by_catalogue(target, usage)
 
+    @staticmethod
+    def knows(provider: str | None, model: str) -> bool:
+        """Tell whether the catalogue lists ``model`` for its provider id ``provider``."""
+        if provider is None:
+            return False
+        from genai_prices.data_snapshot import get_snapshot
+
+        try:
+            get_snapshot().find_provider_model(model, None, provider, None)
+        except LookupError:
+            return False
+        return True
+
     def _by_catalogue(self, target: Target, usage: Usage) -> dict[str, Any] | None:
         provider = target.provider.spec.price_as
         if provider is None or (provider, target.model) in self._unknown:
             return None
-        from genai_prices import Usage as PricedUsage  # noqa: PLC0415 - a heavy library
-        from genai_prices import calc_price  # noqa: PLC0415
+        from genai_prices import Usage as PricedUsage
+        from genai_prices import calc_price
 
         counts = PricedUsage(
             input_tokens=usage.input_tokens,

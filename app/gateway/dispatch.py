@@ -89,9 +89,9 @@ class Dispatcher:
                 first = first or error
                 if not self.goes_on(call, error):
                     break
-        error = self.failure(call, first)
-        outcome.end(error)
-        raise error
+        failure = self.failure(call, first)
+        outcome.end(failure)
+        raise failure
 
     def _fetch(
         self, call: Call, target: Target, attempt: Attempt, exchange: Exchange, outcome: Outcome

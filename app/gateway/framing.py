@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
 from app.errors import GatewayError
@@ -74,13 +75,16 @@ class BytesReader:
         return [(None, chunk)] if chunk else []
 
 
-_READERS: Final = {"sse": SSEReader, "eventstream": AWSReader, "bytes": BytesReader}
+_READERS: Final[Mapping[str, Callable[[], FrameReader]]] = {
+    "sse": SSEReader,
+    "eventstream": AWSReader,
+    "bytes": BytesReader,
+}
 
 
 def frame_reader(framing: str) -> FrameReader:
     """Return a new reader for ``framing``: sse, eventstream or bytes."""
-    reader: FrameReader = _READERS[framing]()
-    return reader
+    return _READERS[framing]()
 
 
 def _parse(data: bytes) -> Any:

@@ -7,6 +7,7 @@ then every open stream is ended with an error event that tells the client to try
 
 from __future__ import annotations
 
+import time
 from typing import Any, Final
 
 import gevent
@@ -36,9 +37,9 @@ def _drain_when_leaving(worker: Any, gateway: Gateway) -> None:
 def drain(gateway: Gateway) -> int:
     """Refuse new calls, wait for open ones, then abort those left; return how many."""
     gateway.draining.set()
-    with gevent.Timeout(gateway.settings.drain_after, False):
-        while len(gateway.open_calls):
-            gevent.sleep(_POLL)
+    limit = time.monotonic() + gateway.settings.drain_after
+    while len(gateway.open_calls) and time.monotonic() < limit:
+        gevent.sleep(_POLL)
     return gateway.open_calls.abort_all(
         lambda: GatewayError(
             "server_shutdown", "The server is shutting down; try the request again.", retry_after=1

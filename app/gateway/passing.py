@@ -63,7 +63,12 @@ class PassExchange:
     passed = True
 
     def __init__(
-        self, call: Call, target: Target, wire: Wire, patch: Callable[[Losses, ServerContext], Patch], request: Callable[[], Request]
+        self,
+        call: Call,
+        target: Target,
+        wire: Wire,
+        patch: Callable[[Losses, ServerContext], Patch],
+        request: Callable[[], Request],
     ) -> None:
         self.wire = wire
         self.losses = losses_of(call, target)
@@ -80,6 +85,7 @@ class PassExchange:
             realm=target.provider.realm(target.key),
             provider=target.provider.name,
             losses=self.losses,
+            request=None,
         )
 
     def send(self) -> Sent:

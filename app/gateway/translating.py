@@ -84,6 +84,7 @@ class TranslateExchange:
             realm=target.provider.realm(target.key),
             provider=target.provider.name,
             losses=self.losses,
+            request=self._request,
         )
 
     def send(self) -> Sent:

@@ -8,34 +8,55 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Literal
+
+OptionKind = Literal["text", "secret", "flag", "table"]
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """A setting of one provider's own: the variables that give it, best first, and its type."""
+
+    variables: tuple[str, ...] = ()
+    kind: OptionKind = "text"
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
     """Where a provider is defined and what the environment calls its settings.
 
-    ``keys``, ``urls``: variables in order of preference. ``options``: setting -> variables.
-    ``keyless``: a base URL alone configures it. ``always``: needs neither.
-    ``chain``: variables any of which configures it by a vendor's own credential chain.
+    ``keys``, ``urls``: variables in order of preference. ``options``: its own settings.
+    ``keyless``: no key is needed. ``always``: nothing at all is needed. ``chain``: variables
+    any of which lets a vendor's own credential chain stand for a key. ``needs``: what must be
+    set besides: ``base_url`` or options.
     """
 
     module: str
     keys: tuple[str, ...] = ()
     urls: tuple[str, ...] = ()
-    options: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    options: Mapping[str, Option] = field(default_factory=dict)
     keyless: bool = False
     always: bool = False
     chain: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
 
 
-def _plain(name: str, *, keys: tuple[str, ...] = (), urls: tuple[str, ...] = (), keyless: bool = False) -> Row:
+def _plain(
+    name: str,
+    *,
+    keys: tuple[str, ...] = (),
+    keyless: bool = False,
+    needs: tuple[str, ...] = (),
+    options: Mapping[str, Option] | None = None,
+) -> Row:
     upper = name.upper()
     return Row(
         f"app.providers.{name}",
         keys=(f"{upper}_API_KEY", *keys),
-        urls=(f"{upper}_BASE_URL", f"{upper}_API_BASE", *urls),
+        urls=(f"{upper}_BASE_URL", f"{upper}_API_BASE"),
+        options=options or {},
         keyless=keyless,
+        needs=needs,
     )
 
 
@@ -47,21 +68,27 @@ PROVIDERS: Final[Mapping[str, Row]] = {
         keys=("AZURE_OPENAI_API_KEY", "AZURE_API_KEY"),
         urls=("AZURE_OPENAI_ENDPOINT", "AZURE_BASE_URL", "AZURE_API_BASE"),
         options={
-            "api_version": ("AZURE_OPENAI_API_VERSION", "OPENAI_API_VERSION"),
-            "token": ("AZURE_OPENAI_AD_TOKEN",),
-            "tenant_id": ("AZURE_TENANT_ID",),
-            "client_id": ("AZURE_CLIENT_ID",),
-            "client_secret": ("AZURE_CLIENT_SECRET",),
+            "api_version": Option(("AZURE_OPENAI_API_VERSION", "OPENAI_API_VERSION")),
+            "token": Option(("AZURE_OPENAI_AD_TOKEN",), "secret"),
+            "tenant_id": Option(("AZURE_TENANT_ID",)),
+            "client_id": Option(("AZURE_CLIENT_ID",)),
+            "client_secret": Option(("AZURE_CLIENT_SECRET",), "secret"),
+            "authority": Option(("AZURE_AUTHORITY_HOST",)),
+            "scope": Option(),
         },
         chain=("AZURE_OPENAI_AD_TOKEN", "AZURE_CLIENT_SECRET"),
+        needs=("base_url",),
     ),
     "bedrock": Row(
         "app.providers.bedrock",
         keys=("AWS_BEARER_TOKEN_BEDROCK",),
         urls=("BEDROCK_BASE_URL", "AWS_BEDROCK_RUNTIME_ENDPOINT"),
         options={
-            "region": ("AWS_REGION", "AWS_DEFAULT_REGION"),
-            "profile": ("AWS_PROFILE",),
+            "region": Option(("AWS_REGION", "AWS_DEFAULT_REGION")),
+            "profile": Option(("AWS_PROFILE",)),
+            "access_key_id": Option(("AWS_ACCESS_KEY_ID",)),
+            "secret_access_key": Option(("AWS_SECRET_ACCESS_KEY",), "secret"),
+            "session_token": Option(("AWS_SESSION_TOKEN",), "secret"),
         },
         chain=(
             "AWS_ACCESS_KEY_ID",
@@ -77,23 +104,47 @@ PROVIDERS: Final[Mapping[str, Row]] = {
         keys=("VERTEX_ACCESS_TOKEN",),
         urls=("VERTEX_BASE_URL", "VERTEX_API_BASE"),
         options={
-            "project": ("VERTEX_PROJECT", "GOOGLE_CLOUD_PROJECT"),
-            "location": ("VERTEX_LOCATION", "GOOGLE_CLOUD_LOCATION"),
-            "credentials_file": ("GOOGLE_APPLICATION_CREDENTIALS",),
+            "project": Option(("VERTEX_PROJECT", "GOOGLE_CLOUD_PROJECT")),
+            "location": Option(("VERTEX_LOCATION", "GOOGLE_CLOUD_LOCATION")),
+            "credentials_file": Option(("GOOGLE_APPLICATION_CREDENTIALS",)),
         },
         chain=("GOOGLE_APPLICATION_CREDENTIALS",),
+        needs=("project",),
     ),
     "mistral": _plain("mistral"),
-    "ollama": _plain("ollama", keyless=True),
+    "ollama": _plain("ollama", keyless=True, needs=("base_url",)),
     "gemini": _plain("gemini", keys=("GOOGLE_API_KEY",)),
     "groq": _plain("groq"),
     "openrouter": _plain("openrouter"),
-    "sgl": _plain("sgl", keyless=True),
+    "sgl": _plain("sgl", keyless=True, needs=("base_url",)),
     "parasail": _plain("parasail"),
-    "elevenlabs": _plain("elevenlabs"),
+    "elevenlabs": _plain("elevenlabs", options={"voices": Option(kind="table")}),
     "perplexity": _plain("perplexity", keys=("PERPLEXITYAI_API_KEY",)),
     "cerebras": _plain("cerebras"),
     "sandbox": Row("app.providers.sandbox", always=True),
 }
 
-CUSTOM_MODULE: Final = "app.providers.custom"
+CUSTOM_DIALECTS: Final = ("chat", "responses", "messages", "gemini", "cohere")
+"""What a custom provider may speak."""
+
+
+def custom_row(name: str) -> Row:
+    """Return the row of a provider that the operator named, with variables after its name."""
+    upper = name.upper().replace("-", "_").replace(".", "_")
+    return Row(
+        "app.providers.custom",
+        keys=(f"{upper}_API_KEY",),
+        urls=(f"{upper}_BASE_URL", f"{upper}_API_BASE"),
+        options={
+            "passes": Option(kind="flag"),
+            "auth_header": Option(),
+            "max_tokens": Option(),
+        },
+        keyless=True,
+        needs=("base_url",),
+    )
+
+
+def row_of(name: str) -> Row:
+    """Return the row of a provider by name, of the table or of the operator's own."""
+    return PROVIDERS.get(name) or custom_row(name)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import datetime
 import re
 import secrets
 from typing import Any, Final
 
-from flask import Flask, Response, g, request
+from flask import Flask, Response, current_app, g, request
 from flask.sessions import SecureCookieSessionInterface
 from werkzeug.exceptions import HTTPException
 
@@ -58,8 +59,6 @@ def _before() -> None:
     mount = mount_of(request.path)
     if mount is None:
         return
-    from flask import current_app  # noqa: PLC0415 - a proxy, wanted at call time
-
     keys: KeyRing = current_app.extensions["sluice_keys"]
     g.principal = keys.authenticate(mount, request.headers)
     if below_azure(request.path):
@@ -85,8 +84,6 @@ def _is_version(version: str) -> bool:
         return False
     if not version[0].isdigit():
         return True
-    import datetime  # noqa: PLC0415 - only for dated versions
-
     try:
         datetime.date.fromisoformat(version[:10])
     except ValueError:

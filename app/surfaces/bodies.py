@@ -21,7 +21,9 @@ def read_body(request: Request, *, limit: int, deadline: float) -> bytes:
     """
     encoding = request.headers.get("Content-Encoding", "identity")
     if encoding.lower() != "identity":
-        raise GatewayError("unsupported_media", f"Content-Encoding '{encoding}' is not supported; send it plain.")
+        raise GatewayError(
+            "unsupported_media", f"Content-Encoding '{encoding}' is not supported; send it plain."
+        )
     length = request.content_length
     if length is not None and length > limit:
         raise _too_large(limit)

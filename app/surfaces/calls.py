@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from flask import Response, g, request
+from flask import Response, current_app, g, request
 
 from app.dialects.base import Frame
 from app.errors import GatewayError
@@ -32,8 +32,6 @@ _DONE: Final = b"data: [DONE]\n\n"
 
 def current_gateway() -> Gateway:
     """Return the gateway of the application that serves this request."""
-    from flask import current_app  # noqa: PLC0415 - a proxy, wanted at call time
-
     return gateway_of(current_app)
 
 
@@ -158,9 +156,9 @@ def answer_stream(
 
     def write(frames: list[Frame], last: bool) -> bytes:
         sealed = envelope.seal(frames, last=last)
-        return b"".join(_DONE if f.data is None else encode_frame(f.event, dumps_ascii(f.data)) for f in sealed) + (
-            _DONE if last and done_frame else b""
-        )
+        return b"".join(
+            _DONE if f.data is None else encode_frame(f.event, dumps_ascii(f.data)) for f in sealed
+        ) + (_DONE if last and done_frame else b"")
 
     pump = Pump(run, Pace(settings.hold, settings.status_after, settings.comment_every), write, fail)
     if call.socket is not None:
@@ -168,6 +166,7 @@ def answer_stream(
     pump.open()
     headers = {**_SSE, **outcome_headers(run.outcome)}
     if mount.envelope == "provider":
-        headers |= warnings_header(run.outcome) | {"x-tfy-resolved-model": headers.get("x-sluice-model", call.model)}
+        headers |= warnings_header(run.outcome) | {
+            "x-tfy-resolved-model": headers.get("x-sluice-model", call.model)
+        }
     return Response(pump.chunks(), 200, headers, direct_passthrough=True)
-

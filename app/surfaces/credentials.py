@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import hmac
 import secrets
-from collections.abc import Mapping
 from hashlib import sha256
+
+from werkzeug.datastructures import Headers
 
 from app.config import Secret, Settings
 from app.errors import GatewayError
@@ -34,7 +35,7 @@ class KeyRing:
             self._rows[self._digest(settings.master_key.reveal())] = (settings.master_key, principal)
         self._open = settings.open or not self._rows
 
-    def authenticate(self, mount: Mount, headers: Mapping[str, str]) -> Principal:
+    def authenticate(self, mount: Mount, headers: Headers) -> Principal:
         """Return the caller; raises GatewayError ``unauthenticated``."""
         presented = _presented(mount, headers)
         if self._open:
@@ -55,7 +56,7 @@ class KeyRing:
         return hmac.digest(self._pepper, key.encode("utf-8", "surrogateescape"), sha256)
 
 
-def _presented(mount: Mount, headers: Mapping[str, str]) -> str | None:
+def _presented(mount: Mount, headers: Headers) -> str | None:
     authorization = headers.get("Authorization")
     if authorization is not None:
         scheme, _, token = authorization.partition(" ")

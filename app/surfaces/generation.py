@@ -50,4 +50,3 @@ def _generate(mount: Mount, call: Call) -> Response:
         fail=lambda error: gateway.failure_frames(call, error),
         done_frame=call.operation == "responses" and gateway.settings.responses_done,
     )
-

@@ -22,4 +22,6 @@ def log_line(**fields: Any) -> None:
 def log_fault(error: BaseException, request_id: str | None) -> None:
     """Log a fault of ours with its trace, which no client sees."""
     trace = "".join(traceback.format_exception(error))
-    log_line(level="error", event="fault", request_id=request_id, error=repr(error)[:500], trace=trace[-8000:])
+    log_line(
+        level="error", event="fault", request_id=request_id, error=repr(error)[:500], trace=trace[-8000:]
+    )

@@ -43,7 +43,9 @@ _Item = Batch | GatewayError | None
 class Pump:
     """Runs one StreamRun in a greenlet of its own."""
 
-    def __init__(self, run: StreamRun, pace: Pace, write: Write, fail: Callable[[GatewayError], list[Frame]]) -> None:
+    def __init__(
+        self, run: StreamRun, pace: Pace, write: Write, fail: Callable[[GatewayError], list[Frame]]
+    ) -> None:
         self._run = run
         self._pace = pace
         self._write = write
@@ -100,7 +102,9 @@ class Pump:
         if not self._over:
             self._over = True
             self._run.outcome.call.abort(GatewayError("client_gone", "The client closed the connection."))
-        self._channel.maxsize = None
+        self._channel.maxsize = None  # type: ignore[misc]  # gevent's stubs lack the setter
+        if not self._channel.empty():
+            self._channel.get_nowait()  # wakes a greenlet that waits for room
 
     def _wait(self) -> float:
         return self._pace.hold if self._run.holding else self._pace.comment_every
@@ -125,7 +129,7 @@ class Pump:
                 self._channel.put(batch)
         except GatewayError as error:
             self._channel.put(error)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an ending
             self._channel.put(unexpected(error))
         else:
             self._channel.put(None)

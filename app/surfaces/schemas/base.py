@@ -50,7 +50,9 @@ def type_name(value: Any) -> str:
 def wrong_type(expected: str, value: Any) -> Fault:
     """Return the refusal of a value of another type."""
     shown = type_name(value)
-    return Fault("invalid_type", f"Invalid type for '{{path}}': expected {expected}, but got {shown} instead.")
+    return Fault(
+        "invalid_type", f"Invalid type for '{{path}}': expected {expected}, but got {shown} instead."
+    )
 
 
 def wrong_value(value: Any, supported: Sequence[str]) -> Fault:
@@ -65,7 +67,7 @@ def fault(code: str, sentence: str) -> ValidationError:
     return ValidationError([Fault(code, sentence)])
 
 
-class Strict(fields.Field):
+class Strict(fields.Field[Any]):
     """A member of one JSON type; null counts as absent."""
 
     expected = "a value"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from app.surfaces.schemas.base import Array, Body, Either, Flag, Number, Table, Text, Whole
-from app.surfaces.schemas.parts import Faults, chat_message, metadata, missing, text, tool
+from app.surfaces.schemas.parts import Faults, chat_message, metadata, missing, string, tool
 
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 
@@ -31,7 +31,7 @@ class ChatBody(Body):
     logprobs = Flag()
     top_logprobs = Whole(least=0, most=20)
     n = Whole(least=1, most=128)
-    stop = Either(Text(), Array(each=text, longest=64))
+    stop = Either(Text(), Array(each=string, longest=64))
     seed = Whole()
     user = Text()
     tools = Array(each=tool, longest=10_000)
@@ -44,5 +44,5 @@ class ChatBody(Body):
     stream_options = Table()
     store = Flag()
     metadata = Table(check=metadata)
-    modalities = Array(each=text)
-    fallbacks = Array(each=text, longest=16)
+    modalities = Array(each=string)
+    fallbacks = Array(each=string, longest=16)

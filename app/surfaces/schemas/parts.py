@@ -106,7 +106,9 @@ def input_item(item: Any) -> Faults:
     if kind in (None, "message") and ("role" in item or kind == "message"):
         role = item.get("role")
         if role not in ITEM_ROLES:
-            shown = [wrong_value(role, ITEM_ROLES)] if isinstance(role, str) else [wrong_type("a string", role)]
+            shown = (
+                [wrong_value(role, ITEM_ROLES)] if isinstance(role, str) else [wrong_type("a string", role)]
+            )
             return {"role": shown} if role is not None else missing("role")
         return _content(item.get("content"))
     if kind is None and not isinstance(item.get("id"), str):
@@ -133,7 +135,11 @@ def _item_members(kind: str | None, item: Mapping[str, Any]) -> Faults:
             return missing("call_id")
         output = item.get("output")
         if not isinstance(output, str | list):
-            return {"output": [wrong_type("a string or an array", output)]} if "output" in item else missing("output")
+            return (
+                {"output": [wrong_type("a string or an array", output)]}
+                if "output" in item
+                else missing("output")
+            )
     return None
 
 
@@ -173,7 +179,7 @@ def _parameters(holder: Mapping[str, Any]) -> Faults:
     return {"parameters": [wrong_type("an object", parameters)]}
 
 
-def text(value: Any) -> Faults:
+def string(value: Any) -> Faults:
     """Check that a value is a string."""
     return None if isinstance(value, str) else [wrong_type("a string", value)]
 
@@ -181,7 +187,9 @@ def text(value: Any) -> Faults:
 def metadata(value: Mapping[str, Any]) -> Faults:
     """Check OpenAI's metadata: at most 16 pairs, keys of 64, texts of 512 characters."""
     if len(value) > 16:
-        sentence = f"Invalid '{{path}}': too many properties. Expected at most 16, but got {len(value)} instead."
+        sentence = (
+            f"Invalid '{{path}}': too many properties. Expected at most 16, but got {len(value)} instead."
+        )
         return [Fault("object_above_max_properties", sentence)]
     for key, held in value.items():
         if len(key) > 64:

@@ -4,9 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.surfaces.schemas.base import Array, Body, Either, Flag, Number, Table, Text, Whole, wrong_type
+from app.surfaces.schemas.base import (
+    Array,
+    Body,
+    Either,
+    Fault,
+    Flag,
+    Number,
+    Table,
+    Text,
+    Whole,
+    wrong_type,
+    wrong_value,
+)
 from app.surfaces.schemas.chat import EFFORTS
-from app.surfaces.schemas.parts import Faults, chat_message, input_item, metadata, missing, text, tool
+from app.surfaces.schemas.parts import Faults, chat_message, input_item, metadata, missing, string, tool
 
 _LONGEST_INPUT = 10_485_760
 
@@ -27,8 +39,6 @@ def _reasoning(value: dict[str, Any]) -> Faults:
 
 
 def _known_effort(effort: str | None) -> Faults:
-    from app.surfaces.schemas.base import wrong_value  # noqa: PLC0415
-
     return None if effort is None or effort in EFFORTS else {"effort": [wrong_value(effort, EFFORTS)]}
 
 
@@ -47,8 +57,6 @@ def _text(value: dict[str, Any]) -> Faults:
 
 
 def _inner_tokens(value: Any) -> Faults:
-    from app.surfaces.schemas.base import Fault  # noqa: PLC0415
-
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value):
@@ -82,7 +90,7 @@ class ResponsesBody(Body):
     parallel_tool_calls = Flag()
     text = Table(check=_text)
     reasoning = Table(check=_reasoning)
-    include = Array(each=text)
+    include = Array(each=string)
     store = Flag()
     background = Flag()
     stream = Flag()
@@ -95,7 +103,7 @@ class ResponsesBody(Body):
     prompt = Table()
     user = Text()
     context_management = Array()
-    fallbacks = Array(each=text, longest=16)
+    fallbacks = Array(each=string, longest=16)
 
 
 class ChatShapedResponsesBody(ResponsesBody):
@@ -106,7 +114,7 @@ class ChatShapedResponsesBody(ResponsesBody):
     max_completion_tokens = Whole(least=1)
     n = Whole(least=1, most=128)
     logprobs = Either(Flag(), Number(least=0, most=20))
-    stop = Either(Text(), Array(each=text, longest=64))
+    stop = Either(Text(), Array(each=string, longest=64))
     seed = Whole()
     logit_bias = Table()
     max_output_tokens = Whole(least=1)
