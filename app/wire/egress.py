@@ -29,6 +29,8 @@ from app.wire.upstream import Abortable, Opener, TransportError, Upstream
 
 __all__ = ["Clocks", "Egress", "Transport", "TransportError", "Upstream", "host_label", "segment"]
 
+MAX_HELD: Final = 16 * 1024  # bytes of a piece that is sent together with the request's head
+MAX_HELD_PIECES: Final = 4
 POOL_SIZE: Final = 1000  # kept connections per host; beyond it urllib3 drops one, which costs a handshake
 
 
@@ -150,8 +152,9 @@ class Transport:
         raw: urllib3.HTTPResponse | None = None
         try:
             with watchdog:
-                limits = (watchdog.clocks.connect, watchdog.clocks.total)
-                raw = self._adapter.send(request, timeout=limits).raw
+                raw = self._adapter.send(
+                    request, timeout=(watchdog.clocks.connect, _read_limit(watchdog))
+                ).raw
             upstream = HttpUpstream(
                 _live_response(raw),
                 watchdog,
@@ -169,6 +172,11 @@ class Transport:
     def close(self) -> None:
         """Close the idle connections."""
         self._adapter.close()
+
+
+def _read_limit(watchdog: Watchdog) -> float | None:
+    """Return the socket's own time limit: none where the watchdog works, for it costs a timer a read."""
+    return None if monkey.is_module_patched("socket") else watchdog.clocks.total
 
 
 def _live_response(raw: urllib3.HTTPResponse) -> http1.Response:
@@ -201,11 +209,36 @@ def _prepare(
     return prepared
 
 
-class _Quiet:
-    """What our connections do differently: strict heads, and a cheap look for a dropped connection."""
+class _Lean:
+    """What our connections do differently: strict heads, one packet for head and small body, and a
+    cheap look for a dropped connection."""
 
     response_class: Any = http1.Response
     sock: Any
+    _held: list[bytes] | None = None
+
+    def request(self, *args: Any, **kwargs: Any) -> None:
+        """Send a request; its small pieces go out together."""
+        self._held = []
+        try:
+            super().request(*args, **kwargs)  # type: ignore[misc]
+            held = self._held
+        finally:
+            self._held = None
+        if held:
+            self.send(b"".join(held))
+
+    def send(self, data: Any) -> None:
+        """Send ``data``, or hold it while a request is written and it is small."""
+        if self._held is None:
+            super().send(data)  # type: ignore[misc]
+        elif len(data) <= MAX_HELD and len(self._held) < MAX_HELD_PIECES:
+            self._held.append(data)
+        else:
+            held, self._held = [*self._held, data], None
+            for piece in held:
+                self.send(piece)
+            self._held = []
 
     @property
     def is_connected(self) -> bool:
@@ -217,11 +250,11 @@ class _Quiet:
         return not poll.poll(0)
 
 
-class _PlainConnection(_Quiet, HTTPConnection):
+class _PlainConnection(_Lean, HTTPConnection):
     pass
 
 
-class _TLSConnection(_Quiet, HTTPSConnection):
+class _TLSConnection(_Lean, HTTPSConnection):
     pass
 
 
