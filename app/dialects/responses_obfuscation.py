@@ -1,0 +1,46 @@
+"""Padding of stream deltas, so that the size of a frame does not tell the token in it.
+
+Seen on OpenAI's wire: ``obfuscation`` holds random alphanumerics that bring the delta to
+the next multiple of 16 characters, empty when it is one already
+(contract/responses.md 0.7 and 4.4). Randomness comes in as an argument.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from string import ascii_letters, digits
+from typing import Any, Final
+
+ALPHABET: Final = ascii_letters + digits
+
+_BLOCK: Final = 16
+
+OBFUSCATED: Final = frozenset(
+    {
+        "response.output_text.delta",
+        "response.function_call_arguments.delta",
+        "response.mcp_call_arguments.delta",
+        "response.reasoning_summary_text.delta",
+        "response.code_interpreter_call_code.delta",
+        "response.shell_call_command.delta",
+        "response.apply_patch_call_operation_diff.delta",
+    }
+)
+"""Event types that carry the member."""
+
+
+def obfuscation_for(delta_length: int, rand: Callable[[int], str]) -> str:
+    """Return the pad for a delta of ``delta_length`` characters.
+
+    ``rand(n)`` gives n random characters of ``ALPHABET``; it is not called for n = 0.
+    """
+    missing = -delta_length % _BLOCK
+    return rand(missing) if missing else ""
+
+
+def pad(event: Mapping[str, Any], rand: Callable[[int], str]) -> dict[str, Any]:
+    """Return a stream event with its ``obfuscation``; events that carry none stay as they are."""
+    delta = event.get("delta")
+    if event.get("type") not in OBFUSCATED or not isinstance(delta, str):
+        return dict(event)
+    return {**event, "obfuscation": obfuscation_for(len(delta), rand)}
