@@ -22,7 +22,7 @@ _STATUS_OF: Final[Mapping[tuple[int, str], int]] = {
 
 _TOO_LONG: Final = re.compile(
     r"maximum context length|longer than the model'?s context|exceed\w* (?:the )?(?:max(?:imum)? )?context"
-    r"|context (?:window|length|size) (?:is )?exceeded|prompt too long|too large for model with \d+ maximum context",
+    r"|context (?:window|length|size) (?:is )?exceeded|prompt too long|total length of all messages is too long|too large for model with \d+ maximum context",
     re.IGNORECASE,
 )
 _CODES: Final[Mapping[str, str]] = {
@@ -120,4 +120,4 @@ def _code(status: int, code: str | None, message: str | None) -> str | None:
         return _CODES[code]
     if status in {400, 413, 422} and message and _TOO_LONG.search(message):
         return "context_length_exceeded"
-    return code
+    return None if code == str(status) else code

@@ -57,7 +57,7 @@ PLATFORM_MEMBERS: Final = frozenset(
 _VENDOR_MEMBERS: Final = frozenset(
     """
     answering_model best_of cache_control chat_template_kwargs citation_options clear_thinking
-    compound_custom country cum_logprobs debug deferred_tools disable_reasoning disable_search
+    compound_custom country cum_logprobs data_sources debug deferred_tools disable_reasoning disable_search
     disable_tool_validation diverse_first_token documents ebnf enable_search_classifier
     exclude_domains file_workspace_id guardrails guided_choice guided_grammar guided_json
     guided_regex ignore_eos image_config image_domain_filter image_format_filter
@@ -72,7 +72,7 @@ _VENDOR_MEMBERS: Final = frozenset(
     search_settings separate_reasoning session_id stop_server_tools_when stop_token_ids
     stream_mode stream_reasoning system_prompt thread_id top_a top_k top_prompt_logprobs
     trace transforms updated_after_timestamp updated_before_timestamp usage use_threads
-    user_original_query
+    user_original_query user_security_context
     """.split()
 )
 
@@ -153,4 +153,4 @@ class ChatOptions:
 
     def takes(self, member: str) -> bool:
         """Tell whether the request member ``member`` may be sent."""
-        return self.open_members or member in self.members
+        return member in self.members or (self.open_members and member not in PLATFORM_MEMBERS)

@@ -1,0 +1,169 @@
+"""Each provider's chat-completions wire as a ``ChatOptions`` row.
+
+Members were read in the vendors' own SDK types of November 2026 (the OpenAI, Azure,
+Groq, Cerebras, OpenRouter, Perplexity and Mistral packages), for Ollama in its list of
+supported fields; history slots and ids in recorded traffic.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from app.dialects.chat_options import COMMON_MEMBERS, PLATFORM_MEMBERS, ChatOptions
+
+CUSTOM: Final = ChatOptions()
+"""An OpenAI-like server that we know nothing of: the oldest names, any vendor's members."""
+
+OPENAI: Final = ChatOptions(
+    members=COMMON_MEMBERS | PLATFORM_MEMBERS,
+    open_members=False,
+    max_tokens="max_completion_tokens",
+    history="none",
+    developer_role=True,
+    file_ids=True,
+    refusals=True,
+    part_members=frozenset({"prompt_cache_breakpoint"}),
+    custom_tools=True,
+    tool_choices=frozenset({"auto", "none", "required", "named", "allowed"}),
+)
+
+AZURE: Final = replace(
+    OPENAI,
+    members=(COMMON_MEMBERS | PLATFORM_MEMBERS | {"data_sources", "user_security_context"})
+    - {"moderation", "web_search_options"},
+)
+"""Azure's deployments of OpenAI models."""
+
+AZURE_MODELS: Final = replace(CUSTOM, open_members=False, history="none")
+"""Azure's other models (Grok, DeepSeek, Llama), which take the older names."""
+
+GROQ: Final = ChatOptions(
+    # its type lists logit_bias, logprobs and n as "not yet supported by any of our models"
+    members=(COMMON_MEMBERS - {"logit_bias", "logprobs", "top_logprobs", "n"})
+    | frozenset(
+        """
+        citation_options compound_custom disable_tool_validation documents exclude_domains
+        include_domains include_reasoning reasoning_format search_settings service_tier
+        """.split()
+    ),
+    open_members=False,
+    max_tokens="max_completion_tokens",
+    efforts=("none", "low", "medium", "high"),
+    history="reasoning",
+    developer_role=True,
+    part_types=frozenset({"text", "image_url"}),
+    hosted_tools=frozenset({"browser_search", "code_interpreter"}),
+)
+
+CEREBRAS: Final = ChatOptions(
+    members=COMMON_MEMBERS
+    | frozenset(
+        """
+        clear_thinking disable_reasoning min_completion_tokens min_tokens model_parameters
+        prediction prompt_cache_key reasoning_format service_tier
+        """.split()
+    ),
+    open_members=False,
+    max_tokens="max_completion_tokens",
+    efforts=("none", "low", "medium", "high"),
+    history="reasoning",
+    developer_role=True,
+    part_types=frozenset({"text", "image_url"}),
+)
+
+OPENROUTER: Final = ChatOptions(
+    members=COMMON_MEMBERS
+    | frozenset(
+        """
+        audio cache_control debug deferred_tools image_config include_reasoning metadata min_p
+        modalities models plugins prediction prompt_cache_key prompt_cache_options provider
+        reasoning repetition_penalty route service_tier session_id stop_server_tools_when top_a
+        top_k trace transforms usage
+        """.split()
+    ),
+    open_members=False,
+    max_tokens="max_completion_tokens",
+    reasoning="object",
+    history="reasoning_details",
+    developer_role=True,
+    file_urls=True,
+    refusals=True,
+    message_members=frozenset({"annotations", "cache_control", "images", "model"}),
+    part_members=frozenset({"cache_control"}),
+    tool_members=frozenset({"cache_control"}),
+    hosted_tools=frozenset({"openrouter", "web_search", "web_search_preview"}),
+)
+
+PERPLEXITY: Final = ChatOptions(
+    members=(COMMON_MEMBERS - {"logit_bias", "seed", "stream_options", "user"})
+    | frozenset(
+        """
+        best_of country cum_logprobs disable_search diverse_first_token enable_search_classifier
+        file_workspace_id image_domain_filter image_format_filter language_preference
+        last_updated_after_filter last_updated_before_filter latitude longitude media_response
+        num_images num_search_results ranking_model response_formatting_locale
+        response_metadata return_images return_related_questions safe_search
+        search_after_date_filter search_before_date_filter search_domain_filter
+        search_language_filter search_mode search_recency_filter stream_mode thread_id top_k
+        updated_after_timestamp updated_before_timestamp use_threads user_original_query
+        web_search_options
+        """.split()
+    ),
+    open_members=False,
+    efforts=("minimal", "low", "medium", "high"),
+    history="none",
+    names=False,
+    part_types=frozenset({"text", "image_url", "file"}),
+    file_form="file_url",
+    file_urls=True,
+    formats=frozenset({"json_schema"}),
+    web_search=True,
+    tool_choices=frozenset({"auto", "none", "required"}),
+    tool_parameters_required=True,
+)
+
+SGL: Final = CUSTOM
+"""SGLang, self-hosted: takes its own sampling members, which clients write by name."""
+
+PARASAIL: Final = CUSTOM
+"""vLLM behind a key."""
+
+OLLAMA: Final = ChatOptions(
+    members=(COMMON_MEMBERS - {"logit_bias", "n", "parallel_tool_calls", "tool_choice", "user"}),
+    open_members=False,
+    efforts=("none", "low", "medium", "high"),
+    history="reasoning",
+    part_types=frozenset({"text", "image_url"}),
+    strict_tools=False,
+    tool_choices=frozenset({"auto"}),
+)
+
+MISTRAL: Final = ChatOptions(
+    members=(COMMON_MEMBERS - {"logit_bias", "seed", "stream_options", "user"})
+    | frozenset(
+        """
+        guardrails metadata min_tokens prediction prompt_cache_key prompt_logprobs prompt_mode
+        random_seed repetition_penalty safe_prompt service_tier top_k top_prompt_logprobs
+        """.split()
+    ),
+    open_members=False,
+    seed="random_seed",
+    temperature_max=1.5,
+    history="thinking",
+    names=False,
+    file_form="document_url",
+    file_ids=True,
+    file_urls=True,
+    message_members=frozenset({"prefix"}),
+    hosted_tools=frozenset({"image_generation", "document_library", "connector"}),
+    tool_parameters_required=True,
+    prefix=True,
+    short_ids=True,
+)
+
+VERTEX_OPENAPI: Final = replace(CUSTOM, open_members=False, history="none")
+"""Vertex's endpoint for models of other makers (Llama, DeepSeek, Qwen)."""
+
+GEMINI_COMPAT: Final = replace(CUSTOM, open_members=False, history="extra_content")
+"""Google's OpenAI-compatible endpoint, which returns thought signatures in ``extra_content``."""
