@@ -1,0 +1,150 @@
+"""Large data URLs live beside the items, once per tenant.
+
+A string ``data:…`` past 64 KiB is taken out of an item before it is stored and put
+back, character for character, when it is read. The table `blob_use` says who needs
+a blob; a blob that nobody uses is deleted with its last user.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import Connection, delete, exists, select
+
+from app.state.dialect import insert_new
+from app.state.tables import blob, blob_use
+
+LARGE: Final = 64 * 1024
+_MARK: Final = "sluice:blob"
+_MARKED: Final = re.compile(rb'"sluice:blob":\s?"([0-9a-f]{64})"')
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """A file taken out of an item: its digest, its media type and its bytes."""
+
+    sha256: str
+    media_type: str
+    data: bytes
+
+
+def detach(value: Any, found: dict[str, Blob]) -> Any:
+    """Return ``value`` with its large data URLs replaced by marks; add the blobs to ``found``."""
+    if isinstance(value, str):
+        return _detach_url(value, found) if _is_large_url(value) else value
+    if isinstance(value, dict):
+        return {key: detach(member, found) for key, member in value.items()}
+    if isinstance(value, list):
+        return [detach(member, found) for member in value]
+    return value
+
+
+def attach(value: Any, blobs: Mapping[str, bytes]) -> Any:
+    """Return ``value`` with the marks replaced by the data URLs they stand for."""
+    if isinstance(value, dict):
+        data = blobs.get(value.get(_MARK, "")) if _MARK in value else None
+        if data is not None:
+            return _url(value, data)
+        return {key: attach(member, blobs) for key, member in value.items()}
+    if isinstance(value, list):
+        return [attach(member, blobs) for member in value]
+    return value
+
+
+def keep(connection: Connection, tenant: str, owner_id: str, blobs: Iterable[Blob]) -> None:
+    """Store ``blobs`` and note that ``owner_id`` (a response or conversation) needs them."""
+    for one in blobs:
+        insert_new(
+            connection,
+            blob,
+            [
+                {
+                    "tenant": tenant,
+                    "sha256": one.sha256,
+                    "media_type": one.media_type,
+                    "bytes": one.data,
+                }
+            ],
+        )
+        use(connection, tenant, owner_id, [one.sha256])
+
+
+def use(connection: Connection, tenant: str, owner_id: str, digests: Iterable[str]) -> None:
+    """Note that ``owner_id`` needs blobs that are stored already."""
+    rows = [{"owner_id": owner_id, "sha256": d, "tenant": tenant} for d in set(digests)]
+    if rows:
+        insert_new(connection, blob_use, rows)
+
+
+def marked(bodies: Iterable[bytes]) -> set[str]:
+    """Return the digests that stored item bodies mention."""
+    return {match.decode() for body in bodies for match in _MARKED.findall(body)}
+
+
+def fetch(connection: Connection, tenant: str, bodies: Sequence[bytes]) -> dict[str, bytes]:
+    """Read the blobs that ``bodies`` mention, by digest."""
+    digests = marked(bodies)
+    if not digests:
+        return {}
+    rows = connection.execute(
+        select(blob.c.sha256, blob.c.bytes).where(blob.c.tenant == tenant, blob.c.sha256.in_(digests))
+    )
+    return {row.sha256: bytes(row.bytes) for row in rows}
+
+
+def release(connection: Connection, owner_ids: Sequence[str]) -> None:
+    """Forget what ``owner_ids`` needed, and delete the blobs that nobody needs now."""
+    needed = connection.execute(
+        select(blob_use.c.tenant, blob_use.c.sha256).where(blob_use.c.owner_id.in_(owner_ids))
+    ).all()
+    if not needed:
+        return
+    connection.execute(delete(blob_use).where(blob_use.c.owner_id.in_(owner_ids)))
+    for tenant, digest in needed:
+        connection.execute(
+            delete(blob).where(
+                blob.c.tenant == tenant,
+                blob.c.sha256 == digest,
+                ~exists().where(blob_use.c.tenant == tenant, blob_use.c.sha256 == digest),
+            )
+        )
+
+
+def _is_large_url(text: str) -> bool:
+    return len(text) > LARGE and text.startswith("data:")
+
+
+def _detach_url(url: str, found: dict[str, Blob]) -> Any:
+    prefix, comma, content = url.partition(",")
+    if not comma:
+        return url
+    data = _decoded(content) if prefix.endswith(";base64") else None
+    encoding = "text" if data is None else "base64"
+    if data is None:
+        data = content.encode("utf-8", "surrogatepass")
+    digest = hashlib.sha256(data).hexdigest()
+    media_type = prefix.removeprefix("data:").split(";")[0]
+    found[digest] = Blob(digest, media_type, data)
+    return {_MARK: digest, "prefix": prefix + comma, "encoding": encoding}
+
+
+def _decoded(content: str) -> bytes | None:
+    """Return the bytes when encoding them again gives exactly ``content``."""
+    try:
+        data = base64.b64decode(content, validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    return data if base64.b64encode(data) == content.encode() else None
+
+
+def _url(mark: Mapping[str, Any], data: bytes) -> str:
+    prefix = str(mark.get("prefix", ""))
+    if mark.get("encoding") == "base64":
+        return prefix + base64.b64encode(data).decode()
+    return prefix + data.decode("utf-8", "surrogatepass")

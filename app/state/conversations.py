@@ -1,0 +1,199 @@
+"""Conversations: a named list of items that turns read and append to.
+
+Items added by hand and items of finished turns lie in one order. Ids and string
+contents are normalised as for responses, so an item has the same id everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from sqlalchemy import Connection, delete, insert, select, update
+
+from app.errors import GatewayError
+from app.state import blobs, conversationrows, retention
+from app.state.database import Database
+from app.state.ids import CONVERSATION, new_id, storable
+from app.state.items import ItemRow, Packed, pack
+from app.state.paging import PageQuery, Scope, as_list, read_page
+from app.state.records import JSON
+from app.state.rows import present_items, touch_thread
+from app.state.tables import conversation, conversation_item, db_now, response
+from app.wire.json import dumps, loads_lenient
+
+MAX_ITEMS: Final = 20
+
+
+class Conversations:
+    """The conversations of all tenants; each method takes the tenant."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def create(
+        self,
+        tenant: str,
+        *,
+        metadata: Mapping[str, Any] | None = None,
+        items: Sequence[Mapping[str, Any]] = (),
+    ) -> JSON:
+        """Create a conversation with at most 20 items and return its object."""
+        _check_count(items)
+        packed = pack(items)
+        conversation_id = new_id(CONVERSATION)
+
+        def work(connection: Connection) -> JSON:
+            connection.execute(
+                insert(conversation).values(
+                    id=conversation_id,
+                    tenant=tenant,
+                    metadata=dumps(dict(metadata or {})),
+                    created_at=db_now(),
+                )
+            )
+            _add(connection, tenant, conversation_id, packed)
+            return _object(conversationrows.live(connection, tenant, conversation_id))
+
+        return self._db.write(work)
+
+    def get(self, tenant: str, conversation_id: str) -> JSON:
+        """Return the conversation object."""
+        return self._db.read(lambda connection: _object(_live(connection, tenant, conversation_id)))
+
+    def update(self, tenant: str, conversation_id: str, metadata: Mapping[str, Any]) -> JSON:
+        """Replace the metadata and return the object."""
+
+        def work(connection: Connection) -> JSON:
+            _live(connection, tenant, conversation_id, lock=True)
+            connection.execute(
+                update(conversation)
+                .where(conversation.c.id == conversation_id)
+                .values(metadata=dumps(dict(metadata)))
+            )
+            return _object(_live(connection, tenant, conversation_id))
+
+        return self._db.write(work)
+
+    def delete(self, tenant: str, conversation_id: str) -> JSON:
+        """Delete a conversation; its items stay only as history of living responses."""
+
+        def work(connection: Connection) -> None:
+            _live(connection, tenant, conversation_id, lock=True)
+            connection.execute(
+                update(conversation).where(conversation.c.id == conversation_id).values(deleted_at=db_now())
+            )
+            if not _is_history(connection, conversation_id):
+                retention.drop_conversation(connection, conversation_id)
+
+        self._db.write(work)
+        return {"id": conversation_id, "object": "conversation.deleted", "deleted": True}
+
+    def add_items(self, tenant: str, conversation_id: str, items: Sequence[Mapping[str, Any]]) -> JSON:
+        """Append at most 20 items and return them as a list object."""
+        _check_count(items)
+        packed = pack(items)
+
+        def work(connection: Connection) -> list[JSON]:
+            _live(connection, tenant, conversation_id, lock=True)
+            _add(connection, tenant, conversation_id, packed)
+            return present_items(connection, tenant, packed.rows)
+
+        return as_list(self._db.write(work), has_more=False)
+
+    def list_items(self, tenant: str, conversation_id: str, query: PageQuery) -> JSON:
+        """Return a page of items."""
+
+        def work(connection: Connection) -> tuple[list[JSON], bool]:
+            _live(connection, tenant, conversation_id)
+            scope = Scope(
+                conversation_item,
+                conversation_item.c.conversation_id == conversation_id,
+                conversation_item.c.position,
+            )
+            page, more = read_page(connection, scope, query)
+            return present_items(connection, tenant, page), more
+
+        return as_list(*self._db.read(work))
+
+    def get_item(self, tenant: str, conversation_id: str, item_id: str) -> JSON:
+        """Return one item."""
+
+        def work(connection: Connection) -> JSON:
+            _live(connection, tenant, conversation_id)
+            row = ItemRow(item_id, _item_body(connection, conversation_id, item_id))
+            return present_items(connection, tenant, [row])[0]
+
+        return self._db.read(work)
+
+    def delete_item(self, tenant: str, conversation_id: str, item_id: str) -> JSON:
+        """Delete one item and return the conversation object."""
+
+        def work(connection: Connection) -> JSON:
+            row = _live(connection, tenant, conversation_id, lock=True)
+            _item_body(connection, conversation_id, item_id)
+            connection.execute(
+                delete(conversation_item).where(
+                    conversation_item.c.conversation_id == conversation_id,
+                    conversation_item.c.item_id == item_id,
+                )
+            )
+            return _object(row)
+
+        return self._db.write(work)
+
+
+def _live(connection: Connection, tenant: str, conversation_id: str, *, lock: bool = False) -> Any:
+    """Find a conversation named in a path: its 404 blames no body member."""
+    return conversationrows.live(connection, tenant, conversation_id, lock=lock, param=None)
+
+
+def _add(connection: Connection, tenant: str, conversation_id: str, packed: Packed) -> None:
+    conversationrows.append(connection, tenant, conversation_id, packed.rows)
+    blobs.keep(connection, tenant, conversation_id, packed.blobs)
+    touch_thread(connection, conversation_id, tenant)
+
+
+def _is_history(connection: Connection, conversation_id: str) -> bool:
+    statement = select(response.c.id).where(
+        response.c.conversation_id == conversation_id, response.c.deleted_at.is_(None)
+    )
+    return connection.execute(statement.limit(1)).first() is not None
+
+
+def _item_body(connection: Connection, conversation_id: str, item_id: str) -> bytes:
+    """Return the newest item with that id; 404 when there is none."""
+    body = None
+    if storable(item_id):
+        body = connection.execute(
+            select(conversation_item.c.body)
+            .where(
+                conversation_item.c.conversation_id == conversation_id,
+                conversation_item.c.item_id == item_id,
+            )
+            .order_by(conversation_item.c.position.desc())
+            .limit(1)
+        ).scalar()
+    if body is None:
+        raise GatewayError("not_found", f"Item with id '{item_id}' not found.")
+    return bytes(body)
+
+
+def _object(row: Any) -> JSON:
+    return {
+        "id": row.id,
+        "object": "conversation",
+        "created_at": int(row.created_at),
+        "metadata": loads_lenient(row.metadata),
+    }
+
+
+def _check_count(items: Sequence[Mapping[str, Any]]) -> None:
+    if len(items) > MAX_ITEMS:
+        raise GatewayError(
+            "bad_request",
+            f"Invalid 'items': array too long. Expected an array with maximum length {MAX_ITEMS}, "
+            f"but got an array with length {len(items)} instead.",
+            param="items",
+            code="array_above_max_length",
+        )

@@ -1,0 +1,91 @@
+"""Sealing what clients carry for us and what lies at rest: compaction, wrapped reasoning.
+
+Keys come from ``SLUICE_SECRET_KEY``, a comma list: the first seals, all unseal, so a key
+can be rotated. Any text serves: a Fernet key is derived from it by HKDF. Without the
+variable a random secret is kept in a 0600 file beside the SQLite file; several machines
+(PostgreSQL) must be given one.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import os
+import secrets
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from sqlalchemy.engine import URL
+
+VARIABLE: Final = "SLUICE_SECRET_KEY"
+_DIGEST: Final = hashlib.sha256().digest_size
+
+
+class Sealer:
+    """Encrypts and authenticates bytes, bound to what they belong to."""
+
+    def __init__(self, keys: Sequence[str]) -> None:
+        if not keys:
+            raise ValueError(f"{VARIABLE} holds no key")
+        self._fernet = MultiFernet([Fernet(_derived(key)) for key in keys])
+
+    def seal(self, data: bytes, aad: bytes = b"") -> str:
+        """Return ``data`` as a URL-safe token that only opens with the same ``aad``."""
+        return self._fernet.encrypt(hashlib.sha256(aad).digest() + data).decode("ascii")
+
+    def unseal(self, token: str, aad: bytes = b"") -> bytes | None:
+        """Return what was sealed; None when token, key or ``aad`` is not ours."""
+        try:
+            opened = self._fernet.decrypt(token.encode("utf-8", "replace"))
+        except InvalidToken:
+            return None
+        bound, data = opened[:_DIGEST], opened[_DIGEST:]
+        return data if hmac.compare_digest(bound, hashlib.sha256(aad).digest()) else None
+
+
+def load_keys(environ: Mapping[str, str], database: URL) -> list[str]:
+    """Return the secrets, the sealing one first.
+
+    Raises ``ValueError`` when there are none and the database is PostgreSQL.
+    """
+    given = [key.strip() for key in environ.get(VARIABLE, "").split(",") if key.strip()]
+    if given:
+        return given
+    if database.get_backend_name() != "sqlite" or not database.database:
+        raise ValueError(
+            f"{VARIABLE} must be set when DATABASE_URL is PostgreSQL: every process needs the same key"
+        )
+    return [_from_file(Path(database.database).with_suffix(".key"))]
+
+
+def _from_file(path: Path) -> str:
+    """Read the secret beside the database; make it first, whole or not at all."""
+    if not path.exists():
+        draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_urlsafe(32))
+            file.flush()
+            os.fsync(file.fileno())
+        _publish(draft, path)
+    return path.read_text().strip()
+
+
+def _publish(draft: Path, path: Path) -> None:
+    """Give the draft its name unless another process was first."""
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        return
+    finally:
+        draft.unlink()
+
+
+def _derived(key: str) -> bytes:
+    hkdf = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"sluice sealer 1")
+    return base64.urlsafe_b64encode(hkdf.derive(key.encode()))

@@ -1,0 +1,167 @@
+"""History: what ``previous_response_id``, ``conversation`` and ``item_reference`` stand for.
+
+``instructions`` never carry over. Errors are in OpenAI's words
+(contract/responses.md 1.2): a shorter history than asked for is never an answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from app.errors import GatewayError
+from app.state.chain import Found, Source, find
+from app.state.database import Database
+from app.state.ids import check_previous_response_id
+from app.state.items import as_items, item_type, normalise, present, unpack
+from app.state.records import JSON
+
+_CALLS: Final[Mapping[str, tuple[str, str]]] = {
+    # type of a call: type of its output, name in the message
+    "function_call": ("function_call_output", "function call"),
+    "custom_tool_call": ("custom_tool_call_output", "custom tool call"),
+    "computer_call": ("computer_call_output", "computer call"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Expansion:
+    """A request's input with everything it refers to.
+
+    ``input``: history first, then this turn's items. ``sources`` runs beside it, None for
+    items the client sent itself. ``own``: this turn's items alone, to be stored.
+    """
+
+    input: list[JSON]
+    sources: list[Source | None]
+    own: list[JSON]
+    parent_id: str | None = None
+    conversation_id: str | None = None
+    conversation_head: int | None = None
+
+
+class History:
+    """Expands requests from the store."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def expand(
+        self,
+        tenant: str,
+        input: str | Sequence[Mapping[str, Any]] | None,
+        *,
+        previous_response_id: Any = None,
+        conversation: Any = None,
+    ) -> Expansion:
+        """Put the history before ``input`` and resolve its item references.
+
+        ``conversation`` is an id or ``{"id": …}``. Touches the database only when the
+        request refers to something. Raises the contract's errors for unknown, foreign,
+        malformed or deleted ids, for both states at once, and for a tool call that has
+        no output.
+        """
+        items = as_items(input)
+        if previous_response_id is not None and conversation is not None:
+            raise _mutually_exclusive()
+        parent_id = None
+        if previous_response_id is not None:
+            parent_id = check_previous_response_id(previous_response_id)
+        conversation_id = None if conversation is None else conversation_id_of(conversation)
+        references = [str(one.get("id")) for one in items if item_type(one) == "item_reference"]
+        if parent_id is None and conversation_id is None and not references:
+            return Expansion(items, [None] * len(items), items)
+        found = self._db.read(
+            lambda connection: find(connection, tenant, parent_id, conversation_id, references)
+        )
+        joined = _join(items, found, parent_id, conversation_id)
+        check_tool_outputs(joined.input)
+        return joined
+
+
+def conversation_id_of(value: Any) -> str:
+    """Return the id from a request's ``conversation`` (string or object)."""
+    named = value.get("id") if isinstance(value, Mapping) else value
+    if isinstance(named, str):
+        return named
+    raise GatewayError(
+        "bad_request",
+        "Invalid type for 'conversation': expected a conversation ID or an object with an 'id'.",
+        param="conversation",
+        code="invalid_type",
+    )
+
+
+def check_tool_outputs(items: Sequence[Mapping[str, Any]]) -> None:
+    """Raise OpenAI's 400 when a tool call in ``items`` has no output after it."""
+    answered = {(one.get("type"), one.get("call_id")) for one in items}
+    for one in items:
+        output, words = _CALLS.get(one.get("type", ""), ("", ""))
+        if output and (output, one.get("call_id")) not in answered:
+            raise GatewayError(
+                "bad_request",
+                f"No tool output found for {words} {one.get('call_id')}.",
+                param="input",
+            )
+
+
+def _mutually_exclusive() -> GatewayError:
+    return GatewayError(
+        "bad_request",
+        "Mutually exclusive parameters: 'previous_response_id' and 'conversation'. "
+        "Ensure you are only providing one of them.",
+        param="previous_response_id",
+        code="mutually_exclusive_parameters",
+    )
+
+
+def _join(
+    items: Iterable[JSON],
+    found: Found,
+    parent_id: str | None,
+    conversation_id: str | None,
+) -> Expansion:
+    sent, sources = _usable(found)
+    known = dict(zip(found.past.ids, found.past.bodies, strict=True))
+    own: list[JSON] = []
+    for one in items:
+        if item_type(one) == "item_reference":
+            item_id = str(one.get("id"))
+            if item_id in found.referenced:  # else it is part of the history already
+                body, source = found.referenced[item_id]
+                sent.append(unpack(body, found.files))
+                sources.append(source)
+                own.append(present(item_id, body, found.files))
+        elif not _repeats(one, known, found.files):
+            sent.append(one)
+            sources.append(None)
+            own.append(one)
+    head = found.conversation_head
+    return Expansion(sent, sources, own, parent_id, conversation_id, head)
+
+
+def _usable(found: Found) -> tuple[list[JSON], list[Source | None]]:
+    """Return the history without calls and thoughts that a cut-off turn left unfinished."""
+    history: list[JSON] = []
+    sources: list[Source | None] = []
+    for body, source in zip(found.past.bodies, found.past.sources, strict=True):
+        value = unpack(body, found.files)
+        cut_off = value.get("status") in ("incomplete", "in_progress")
+        if cut_off and value.get("type") != "message":
+            continue
+        history.append(value)
+        sources.append(source)
+    return history, sources
+
+
+def _repeats(one: JSON, known: Mapping[str, bytes], files: Mapping[str, bytes]) -> bool:
+    """Say whether a client sent an item that the history holds already, word for word."""
+    body = known.get(str(one.get("id", "")))
+    if body is None:
+        return False
+    return _bare(unpack(body, files)) == _bare(normalise(one))
+
+
+def _bare(value: JSON) -> JSON:
+    return {key: member for key, member in value.items() if key not in ("id", "status")}

@@ -1,0 +1,118 @@
+"""What goes when: deletion of content nobody needs, and the purge of old threads.
+
+A deleted response is unreachable at once. Its content stays while a living
+descendant has it in its history, and goes with the last of them. Retention counts
+from a thread's newest turn, so a long-lived conversation is kept whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from sqlalchemy import Connection, delete, exists, select
+
+from app.state import blobs
+from app.state.database import Database
+from app.state.rows import chunks
+from app.state.tables import (
+    RUNNING,
+    conversation,
+    conversation_item,
+    db_now,
+    event,
+    item,
+    response,
+    thread,
+    vault,
+)
+
+DAY: Final = 86_400.0
+EVENTS_KEPT: Final = 3_600.0
+_THREADS_AT_ONCE: Final = 100
+
+
+def collect(connection: Connection, thread_id: str) -> None:
+    """Drop the deleted responses of a thread that no living response descends from."""
+    needed = (
+        select(response.c.id, response.c.parent_id)
+        .where(response.c.thread_id == thread_id, response.c.deleted_at.is_(None))
+        .cte("needed", recursive=True)
+    )
+    needed = needed.union(
+        select(response.c.id, response.c.parent_id).join(needed, response.c.id == needed.c.parent_id)
+    )
+    doomed = connection.execute(
+        select(response.c.id).where(
+            response.c.thread_id == thread_id,
+            response.c.deleted_at.is_not(None),
+            response.c.id.not_in(select(needed.c.id)),
+        )
+    ).scalars()
+    drop_responses(connection, list(doomed))
+
+
+def drop_responses(connection: Connection, ids: Sequence[str]) -> None:
+    """Delete responses with all they hold; the attempts stay, for the ledger hangs on them."""
+    for some in chunks(ids):
+        connection.execute(delete(item).where(item.c.response_id.in_(some)))
+        connection.execute(delete(event).where(event.c.response_id.in_(some)))
+        blobs.release(connection, some)
+        connection.execute(delete(response).where(response.c.id.in_(some)))
+
+
+def drop_conversation(connection: Connection, conversation_id: str) -> None:
+    """Delete a conversation with its items."""
+    connection.execute(
+        delete(conversation_item).where(conversation_item.c.conversation_id == conversation_id)
+    )
+    blobs.release(connection, [conversation_id])
+    connection.execute(delete(conversation).where(conversation.c.id == conversation_id))
+
+
+def purge(db: Database, *, older_than: float | None, events_kept: float = EVENTS_KEPT) -> int:
+    """Delete threads unused for ``older_than`` seconds, and logs ``events_kept`` after their end.
+
+    ``older_than`` None keeps threads for ever. Works in short transactions and returns
+    how many threads went. Threads with something running are left alone.
+    """
+    db.write(lambda connection: _drop_old_events(connection, events_kept))
+    if older_than is None:
+        return 0
+    db.write(
+        lambda connection: (
+            connection.execute(delete(vault).where(vault.c.created_at < db_now() - older_than)).rowcount
+        )
+    )
+    total = 0
+    while went := db.write(lambda connection: _drop_old_threads(connection, older_than)):
+        total += went
+    return total
+
+
+def _drop_old_events(connection: Connection, kept: float) -> None:
+    over = select(response.c.id).where(
+        response.c.id == event.c.response_id,
+        response.c.completed_at < db_now() - kept,
+    )
+    connection.execute(delete(event).where(exists(over)))
+
+
+def _drop_old_threads(connection: Connection, older_than: float) -> int:
+    running = exists().where(response.c.thread_id == thread.c.id, RUNNING)
+    old = (
+        connection.execute(
+            select(thread.c.id)
+            .where(thread.c.last_used_at < db_now() - older_than, ~running)
+            .limit(_THREADS_AT_ONCE)
+            .with_for_update(skip_locked=True)
+        )
+        .scalars()
+        .all()
+    )
+    ids = connection.execute(select(response.c.id).where(response.c.thread_id.in_(old)))
+    drop_responses(connection, list(ids.scalars()))
+    for thread_id in old:
+        drop_conversation(connection, thread_id)
+    connection.execute(delete(thread).where(thread.c.id.in_(old)))
+    return len(old)

@@ -1,0 +1,170 @@
+"""The runner: claims background work and keeps its leases while an injected function does it.
+
+``execute(job)`` runs one response in a greenlet of its own and stores the end itself
+(`Responses.finish` with ``job.work.fence``); after an abort it stores nothing. The runner wakes at a bell, at a NOTIFY, and
+every second anyway. A job is told to stop by ``job.abort(reason)``: cancelled by its
+owner, lease lost (``server_lost``), or this process is leaving (``server_shutdown``).
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Final
+
+import gevent
+
+from app.errors import GatewayError
+from app.state.background import Queue, Work
+from app.state.leases import LEASE_SECONDS
+from app.state.signals import Signals
+from app.state.wakeups import QUEUE
+
+_LOG: Final = logging.getLogger(__name__)
+
+CONCURRENCY: Final = 32
+_TURN_SECONDS: Final = 1.0
+_HAND_OVER_SECONDS: Final = 2.0
+
+
+class Job:
+    """One piece of work while it runs in this process."""
+
+    def __init__(self, work: Work) -> None:
+        self.work = work
+        self.aborted: str | None = None
+        self._stop: Callable[[str], None] | None = None
+
+    def on_abort(self, stop: Callable[[str], None]) -> None:
+        """Have ``stop(reason)`` called when the work must end; at once when it must already."""
+        self._stop = stop
+        if self.aborted is not None:
+            stop(self.aborted)
+
+    def abort(self, reason: str) -> None:
+        """Tell the work to end; the first reason wins."""
+        if self.aborted is not None:
+            return
+        self.aborted = reason
+        if self._stop is not None:
+            self._stop(reason)
+
+
+class Runner:
+    """Runs background responses, at most ``concurrency`` at once."""
+
+    def __init__(
+        self,
+        signals: Signals,
+        queue: Queue,
+        execute: Callable[[Job], None],
+        *,
+        concurrency: int = CONCURRENCY,
+        lease: float = LEASE_SECONDS,
+    ) -> None:
+        self._signals = signals
+        self._queue = queue
+        self._execute = execute
+        self._concurrency = concurrency
+        self._lease = lease
+        self._jobs: dict[Job, gevent.Greenlet[..., None]] = {}
+        self._kept_until = 0.0
+        self._renew_at = 0.0
+        self._loop: gevent.Greenlet[..., None] | None = None
+
+    @property
+    def running(self) -> int:
+        """How many jobs this process runs now."""
+        return len(self._jobs)
+
+    def start(self) -> None:
+        """Begin to claim work."""
+        if self._loop is None:
+            self._loop = gevent.spawn(self._run)
+
+    def stop(self, grace: float) -> None:
+        """Claim no more, wait ``grace`` seconds for what runs, hand over the rest."""
+        deadline = time.monotonic() + grace
+        if self._loop is not None:
+            self._loop.kill()
+            self._loop = None
+        while self._jobs and time.monotonic() < deadline:
+            self._attend()
+            gevent.joinall(list(self._jobs.values()), timeout=_TURN_SECONDS, count=1)
+        left = dict(self._jobs)
+        for job in left:
+            job.abort("server_shutdown")
+        gevent.joinall(list(left.values()), timeout=_HAND_OVER_SECONDS)
+        for job in left:
+            self._hand_over(job)
+
+    def _run(self) -> None:
+        with self._signals.wakeups.waiting(QUEUE) as bell:
+            while True:
+                bell.clear()
+                try:
+                    self._attend()
+                    self._take()
+                except Exception:  # noqa: BLE001 - the loop must outlive any fault, or work would wait for ever
+                    _LOG.exception("the runner stumbled")
+                bell.wait(_TURN_SECONDS)
+
+    def _take(self) -> None:
+        """Claim as much as there is room for; the rest waits for a job to end."""
+        room = self._concurrency - len(self._jobs)
+        if room <= 0:
+            return
+        try:
+            claimed = self._queue.claim(room)
+        except GatewayError as error:
+            _LOG.warning("no work claimed: %s", error.raw or error.message)
+            return
+        if claimed and not self._jobs:
+            self._note_renewed()
+        for work in claimed:
+            job = Job(work)
+            self._jobs[job] = gevent.spawn(self._work_on, job)
+
+    def _attend(self) -> None:
+        """Renew the leases in time, and stop the jobs that are not ours any more."""
+        if not self._jobs:
+            return
+        fences = {job.work.id: job.work.fence for job in self._jobs}
+        try:
+            if time.monotonic() >= self._renew_at:
+                self._queue.renew(fences)
+                self._note_renewed()
+            reasons = self._queue.lost(fences)
+        except GatewayError as error:
+            _LOG.warning("leases not renewed: %s", error.raw or error.message)
+            over = time.monotonic() >= self._kept_until
+            reasons = dict.fromkeys(fences, "server_lost") if over else {}
+        for job in list(self._jobs):
+            if job.work.id in reasons:
+                job.abort(reasons[job.work.id])
+
+    def _note_renewed(self) -> None:
+        now = time.monotonic()
+        self._kept_until = now + self._lease
+        self._renew_at = now + self._lease * 0.3
+
+    def _work_on(self, job: Job) -> None:
+        try:
+            self._execute(job)
+        except Exception:  # noqa: BLE001 - whatever the injected function raises, the response must end
+            _LOG.exception("background response %s failed in its runner", job.work.id)
+        try:
+            if job.aborted is None:
+                self._queue.fail(job.work.id, job.work.fence)
+        except GatewayError as error:
+            _LOG.warning("left to the sweep: %s: %s", job.work.id, error.raw or error.message)
+        finally:
+            self._jobs.pop(job, None)
+            self._signals.wakeups.ring(QUEUE)
+
+    def _hand_over(self, job: Job) -> None:
+        try:
+            self._queue.release(job.work.id, job.work.fence)
+        except GatewayError as error:
+            _LOG.warning("left to the sweep: %s: %s", job.work.id, error.raw or error.message)

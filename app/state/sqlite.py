@@ -1,0 +1,128 @@
+"""SQLite as a backend: one native writer thread, a few native readers.
+
+WAL, so that readers never wait. ``synchronous=FULL``: in WAL mode the cheaper NORMAL
+keeps the file consistent but may lose the last commits at a power cut, and what we
+acknowledged must not be lost; one fsync a transaction is bearable because the writer
+takes all that is queued as one transaction.
+
+Writes are ``BEGIN IMMEDIATE`` (a deferred BEGIN that upgrades fails with "database is
+locked" under two processes), each job in its own savepoint, so that one failing
+write does not undo its neighbours. Nothing yields inside a transaction: jobs are
+plain SQL in a thread that no greenlet runs in.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import URL
+from sqlalchemy.pool import StaticPool
+
+from app.state.threads import Job, Lane, original
+
+BUSY_SECONDS: Final = 5.0
+_BATCH: Final = 256
+_WAITING_MAX: Final = 10_000
+_PRAGMAS: Final = (
+    "PRAGMA journal_mode=WAL",
+    "PRAGMA synchronous=FULL",
+    "PRAGMA temp_store=MEMORY",
+    "PRAGMA cache_size=-16000",
+)
+
+
+def open_engine(path: str, *, write: bool) -> Engine:
+    """Make an engine of one connection, for use by one thread at a time."""
+    engine = create_engine(
+        URL.create("sqlite", database=path),
+        poolclass=StaticPool,
+        connect_args={
+            "timeout": BUSY_SECONDS,
+            "isolation_level": None,
+            "check_same_thread": False,
+        },
+    )
+    begin = "BEGIN IMMEDIATE" if write else "BEGIN"
+    event.listen(engine, "connect", _prepare)
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
+    return engine
+
+
+def _prepare(connection: Any, record: Any) -> None:
+    """Set the connection up; switching a new file to WAL may find another process doing it."""
+    deadline = time.monotonic() + BUSY_SECONDS
+    for pragma in _PRAGMAS:
+        while not _applied(connection, pragma, deadline):
+            original("time", "sleep")(0.02)
+
+
+def _applied(connection: Any, pragma: str, deadline: float) -> bool:
+    try:
+        connection.execute(pragma).close()
+    except connection.OperationalError:
+        if time.monotonic() > deadline:
+            raise
+        return False
+    return True
+
+
+class SQLiteBackend:
+    """Run functions over a connection in native threads; see `Database` for the contract."""
+
+    def __init__(self, path: str, *, readers: int = 2) -> None:
+        self._writer = open_engine(path, write=True)
+        self._readers = [open_engine(path, write=False) for _ in range(readers)]
+        self._idle = list(self._readers)
+        self._writes = Lane(self._serve_writes, threads=1, batch=_BATCH)
+        self._reads = Lane(self._serve_read, threads=readers, batch=1)
+
+    def write(self, run: Callable[[Connection], Any], timeout: float) -> Any:
+        if self._writes.waiting > _WAITING_MAX:
+            raise TimeoutError("too many writes are waiting")
+        return self._writes.submit(run).wait(timeout)
+
+    def read(self, run: Callable[[Connection], Any], timeout: float) -> Any:
+        return self._reads.submit(run).wait(timeout)
+
+    def close(self) -> None:
+        self._reads.close()
+        self._writes.close()
+        for engine in (self._writer, *self._readers):
+            engine.dispose()
+
+    def _serve_writes(self, jobs: list[Job]) -> None:
+        try:
+            with self._writer.begin() as connection:
+                if len(jobs) == 1:
+                    jobs[0].result = jobs[0].run(connection)
+                else:
+                    for job in jobs:
+                        _run_in_savepoint(job, connection)
+        except Exception as error:  # noqa: BLE001 - the caller's greenlet raises it
+            for job in jobs:
+                job.error = job.error or error
+
+    def _serve_read(self, jobs: list[Job]) -> None:
+        engine = self._idle.pop()
+        try:
+            with engine.begin() as connection:
+                jobs[0].result = jobs[0].run(connection)
+        except Exception as error:  # noqa: BLE001 - the caller's greenlet raises it
+            jobs[0].error = error
+        finally:
+            self._idle.append(engine)
+
+
+def _run_in_savepoint(job: Job, connection: Connection) -> None:
+    """Run one of several jobs; an error escapes only when it ended the whole transaction."""
+    try:
+        with connection.begin_nested():
+            job.result = job.run(connection)
+    except Exception as error:
+        driver: Any = connection.connection.driver_connection
+        if not driver.in_transaction:
+            raise
+        job.error = error

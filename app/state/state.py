@@ -1,0 +1,94 @@
+"""The store, opened: everything the gateway keeps, behind one object.
+
+state = open_state("sqlite:///sluice.db", environ)
+state.start()                      # in each serving process
+state.run_background(execute)      # where background work is to be done
+...
+state.stop(grace=20.0)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from app.state import retention
+from app.state.attempts import Attempts
+from app.state.background import Queue
+from app.state.conversations import Conversations
+from app.state.crypto import Sealer, load_keys
+from app.state.database import Database
+from app.state.eventlog import EventLog
+from app.state.history import History
+from app.state.leases import Keeper
+from app.state.runner import CONCURRENCY, Job, Runner
+from app.state.signals import Signals
+from app.state.store import Responses
+from app.state.vault import Vault
+from app.state.wakeups import Wakeups
+
+
+@dataclass(slots=True)
+class State:
+    """The parts of the store; each method of each part takes the tenant."""
+
+    db: Database
+    sealer: Sealer
+    signals: Signals
+    keeper: Keeper
+    responses: Responses
+    conversations: Conversations
+    history: History
+    events: EventLog
+    queue: Queue
+    attempts: Attempts
+    vault: Vault
+    runner: Runner | None = field(default=None)
+
+    def start(self) -> None:
+        """Begin to renew leases, sweep, and listen. Call it in the process that serves, after a fork."""
+        self.keeper.start()
+        self.signals.start()
+
+    def run_background(self, execute: Callable[[Job], None], *, concurrency: int = CONCURRENCY) -> None:
+        """Begin to run background responses with ``execute``."""
+        self.runner = Runner(self.signals, self.queue, execute, concurrency=concurrency)
+        self.runner.start()
+
+    def stop(self, grace: float = 0.0) -> None:
+        """Finish or hand over background work within ``grace`` seconds and close everything."""
+        if self.runner is not None:
+            self.runner.stop(grace)
+            self.runner = None
+        self.signals.stop()
+        self.keeper.stop()
+        self.db.close()
+
+    def purge(self, older_than: float | None) -> int:
+        """Delete threads unused for ``older_than`` seconds, and old event logs; return how many threads."""
+        return retention.purge(self.db, older_than=older_than)
+
+
+def open_state(database_url: str, environ: Mapping[str, str]) -> State:
+    """Open, and migrate, the store at ``database_url``.
+
+    Raises ``ValueError`` for a URL or a secret that cannot serve, and
+    ``GatewayError("store_unavailable")`` when the database does not answer.
+    """
+    db = Database.open(database_url)
+    sealer = Sealer(load_keys(environ, db.url))
+    signals = Signals(db, Wakeups())
+    keeper = Keeper(signals)
+    return State(
+        db=db,
+        sealer=sealer,
+        signals=signals,
+        keeper=keeper,
+        responses=Responses(signals, keeper),
+        conversations=Conversations(db),
+        history=History(db),
+        events=EventLog(signals),
+        queue=Queue(signals),
+        attempts=Attempts(db),
+        vault=Vault(db),
+    )

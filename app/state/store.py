@@ -1,0 +1,244 @@
+"""Responses: written ahead, finished once, fetched, cancelled, deleted.
+
+Every method takes the tenant, and what is not the tenant's own is missing, by the
+same query and the same words. Messages and codes: contract/responses.md 1.1, 1.2.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import Connection, select, update
+
+from app.errors import GatewayError
+from app.state import chain, conversationrows, eventrows, retention, rows
+from app.state.ending import terminate
+from app.state.items import Packed, pack
+from app.state.leases import LEASE_SECONDS, Keeper
+from app.state.lifecycle import opening
+from app.state.paging import PageQuery, Scope, as_list, read_page
+from app.state.records import JSON, Ending, Fence, NewResponse, StoredResponse
+from app.state.signals import Signals
+from app.state.tables import AnyRow, db_now, item, response
+from app.state.wakeups import QUEUE
+from app.wire.json import loads_lenient
+
+_NOT_CANCELLABLE: Final = {
+    "completed": "Cannot cancel a completed response.",
+    "failed": "Cannot cancel a failed response.",
+    "incomplete": "Cannot cancel a response in terminal state.",
+}
+
+
+class Responses:
+    """The stored responses of all tenants."""
+
+    def __init__(self, signals: Signals, keeper: Keeper) -> None:
+        self._signals = signals
+        self._db = signals.db
+        self._keeper = keeper
+
+    def create(self, new: NewResponse) -> Fence:
+        """Write a synchronous response ahead of its upstream call; return the fence for its end.
+
+        The row is kept alive by this process until `finish` or `abandon`. Raises the
+        contract's errors when the parent or conversation is gone.
+        """
+        fence = Fence(self._db.owner, 1)
+        packed = pack(new.input)
+        self._keeper.hold(new.id)
+        try:
+            self._db.write(
+                lambda connection: insert_new_response(connection, new, packed, fence),
+                idempotent=True,
+            )
+        except BaseException:
+            self._keeper.drop(new.id)
+            raise
+        return fence
+
+    def finish(self, tenant: str, response_id: str, fence: Fence, ending: Ending) -> bool:
+        """Store the terminal state with its output, before any terminal event is sent.
+
+        Returns false when the response had ended otherwise (cancelled, or lost to
+        another process): then nothing was changed and what `get` returns is the truth.
+        Doing it twice stores it once.
+        """
+        packed = pack(ending.object.get("output") or ())
+        try:
+            return self._signals.write(
+                lambda connection: _finish(connection, tenant, response_id, fence, ending, packed),
+                [response_id],
+                idempotent=True,
+            )
+        finally:
+            self._keeper.drop(response_id)
+
+    def abandon(self, response_id: str) -> None:
+        """Stop keeping a response alive that was not finished; the sweep marks it lost."""
+        self._keeper.drop(response_id)
+
+    def get(self, tenant: str, response_id: str) -> StoredResponse:
+        """Return a response; 404 while a synchronous one still runs."""
+        row, output = self._db.read(lambda connection: _read_shown(connection, tenant, response_id))
+        return _stored(row, output)
+
+    def input_items(self, tenant: str, response_id: str, query: PageQuery) -> JSON:
+        """Return a page of the turn's own input items."""
+
+        def work(connection: Connection) -> tuple[list[JSON], bool]:
+            _shown_row(connection, tenant, response_id)
+            condition = (item.c.response_id == response_id) & (item.c.direction == "input")
+            page, more = read_page(connection, Scope(item, condition, item.c.seq), query)
+            return rows.present_items(connection, tenant, page), more
+
+        return as_list(*self._db.read(work))
+
+    def delete(self, tenant: str, response_id: str) -> None:
+        """Delete a response: gone for everyone at once, its content when nobody needs it.
+
+        Raises 404, or 400 for a background response that still runs.
+        """
+        self._db.write(lambda connection: _delete(connection, tenant, response_id))
+
+    def cancel(self, tenant: str, response_id: str) -> StoredResponse:
+        """Cancel a background response and return it; again on a cancelled one is the same.
+
+        The row is terminal when this returns, whatever its runner does. Output that a
+        log had shown is kept. Raises 404, or 400 in OpenAI's words.
+        """
+        self._signals.write(lambda connection: _cancel(connection, tenant, response_id), [response_id, QUEUE])
+        return self.get(tenant, response_id)
+
+
+def insert_new_response(
+    connection: Connection, new: NewResponse, packed: Packed, fence: Fence | None
+) -> None:
+    """Insert a response with its input and, for background streams, the log's opening."""
+    thread_id = _thread_of(connection, new)
+    if not rows.insert_response(connection, new, thread_id, fence, LEASE_SECONDS):
+        return
+    rows.touch_thread(connection, thread_id, new.tenant)
+    rows.insert_items(connection, new.tenant, new.id, "input", packed)
+    if new.background and new.stream:
+        eventrows.append(connection, new.id, opening(new.object))
+
+
+def _thread_of(connection: Connection, new: NewResponse) -> str:
+    """Return the thread a turn belongs to, making sure that what it continues still lives."""
+    if new.conversation_id is not None:
+        conversationrows.live(connection, new.tenant, new.conversation_id)
+        return new.conversation_id
+    if new.parent_id is None:
+        return new.id
+    parent = connection.execute(
+        select(response.c.thread_id)
+        .where(
+            response.c.id == new.parent_id,
+            response.c.tenant == new.tenant,
+            response.c.deleted_at.is_(None),
+        )
+        .with_for_update(read=True)
+    ).scalar()
+    if parent is None:
+        raise chain.previous_not_found(new.parent_id)
+    return str(parent)
+
+
+def _finish(
+    connection: Connection,
+    tenant: str,
+    response_id: str,
+    fence: Fence,
+    ending: Ending,
+    packed: Packed,
+) -> bool:
+    row = rows.find(connection, tenant, response_id, lock=True)
+    if row is None:
+        return False
+    if not rows.end_row(connection, response_id, ending, rows.guard(fence)):
+        return _ended_by_us(row, fence, ending)
+    rows.insert_items(connection, tenant, response_id, "output", packed)
+    rows.touch_thread(connection, row.thread_id, tenant)
+    if row.conversation_id and ending.status in ("completed", "incomplete"):
+        conversationrows.append_turn(connection, tenant, row.conversation_id, response_id)
+    if row.background:
+        _log_end(connection, row, ending)
+    return True
+
+
+def _log_end(connection: Connection, row: AnyRow, ending: Ending) -> None:
+    """Append the last events; a log that was closed until now opens with all of them."""
+    if not row.stream:
+        eventrows.append(connection, row.id, opening(loads_lenient(row.object)))
+    eventrows.append(connection, row.id, ending.events)
+
+
+def _ended_by_us(row: AnyRow, fence: Fence, ending: Ending) -> bool:
+    """Say whether this very ending was stored by a first try that was said to have failed."""
+    return (
+        row.status == ending.status
+        and (row.lease_owner, row.attempt) == (fence.owner, fence.attempt)
+        and not row.cancel_requested
+    )
+
+
+def _shown_row(connection: Connection, tenant: str, response_id: str) -> AnyRow:
+    """Return the row as GET sees it: a running synchronous response does not exist yet."""
+    row = rows.find(connection, tenant, response_id)
+    if row is None or (not row.background and row.status in rows.RUNNING_STATUSES):
+        raise rows.response_not_found(response_id)
+    return row
+
+
+def _read_shown(connection: Connection, tenant: str, response_id: str) -> tuple[AnyRow, list[JSON]]:
+    row = _shown_row(connection, tenant, response_id)
+    stored = rows.item_rows(connection, response_id, "output")
+    return row, rows.present_items(connection, tenant, stored)
+
+
+def _delete(connection: Connection, tenant: str, response_id: str) -> None:
+    row = rows.find(connection, tenant, response_id, lock=True)
+    if row is None:
+        raise rows.response_not_found(response_id)
+    if row.status in rows.RUNNING_STATUSES:
+        if not row.background:
+            raise rows.response_not_found(response_id)
+        raise GatewayError("bad_request", "Cannot delete an in-flight response.")
+    connection.execute(update(response).where(response.c.id == response_id).values(deleted_at=db_now()))
+    retention.collect(connection, row.thread_id)
+
+
+def _cancel(connection: Connection, tenant: str, response_id: str) -> None:
+    row = rows.find(connection, tenant, response_id, lock=True)
+    if row is None:
+        raise rows.response_not_found(response_id)
+    if not row.background:
+        raise GatewayError("bad_request", "Cannot cancel a synchronous response.")
+    if row.status in _NOT_CANCELLABLE:
+        raise GatewayError("bad_request", _NOT_CANCELLABLE[row.status])
+    if row.status in rows.RUNNING_STATUSES:
+        terminate(connection, row, "cancelled", None)
+
+
+def _stored(row: AnyRow, output: list[JSON]) -> StoredResponse:
+    return StoredResponse(
+        id=row.id,
+        tenant=row.tenant,
+        status=row.status,
+        object=rows.show(row, output),
+        background=row.background,
+        stream=row.stream,
+        attempt=row.attempt,
+        key_id=row.key_id,
+        mount=row.mount,
+        api_version=row.api_version,
+        realm=row.realm,
+        provider=row.provider,
+        model=row.model,
+        parent_id=row.parent_id,
+        conversation_id=row.conversation_id,
+        extra=loads_lenient(row.extra),
+        created_at=row.created_at,
+        completed_at=row.completed_at,
+    )

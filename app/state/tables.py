@@ -1,0 +1,209 @@
+"""The tables, as SQLAlchemy Core metadata; one schema for SQLite and PostgreSQL.
+
+BLOB columns hold JSON bytes (blob.bytes excepted: the file itself). Times are Unix seconds as doubles,
+taken from the database's clock (`db_now`), so that leases of several machines
+compare. The migrations are the truth of what exists on disk; a test keeps the two
+equal. Every row is reached through a tenant: either the table has the column or
+its key begins with an id that was looked up under one.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Row,
+    Table,
+    Text,
+    false,
+    text,
+    true,
+)
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
+
+metadata = MetaData()
+
+#: A fetched row, of whatever columns.
+AnyRow: TypeAlias = Row[*tuple[Any, ...]]
+
+#: The rows that are not terminal. A literal, so that both planners see the partial index.
+RUNNING = text("response.status IN ('queued', 'in_progress')")
+_RUNNING_INDEX = text("status IN ('queued', 'in_progress')")
+
+
+class db_now(FunctionElement[float]):
+    """The database's clock: Unix seconds, with fractions."""
+
+    type = Double()
+    inherit_cache = True
+
+
+@compiles(db_now, "sqlite")
+def _sqlite_now(element: Any, compiler: Any, **kw: Any) -> str:
+    return "((julianday('now') - 2440587.5) * 86400.0)"
+
+
+@compiles(db_now, "postgresql")
+def _postgresql_now(element: Any, compiler: Any, **kw: Any) -> str:
+    return "CAST(EXTRACT(EPOCH FROM clock_timestamp()) AS DOUBLE PRECISION)"
+
+
+thread = Table(
+    "thread",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("tenant", Text, nullable=False),
+    Column("last_used_at", Double, nullable=False),
+    Index("thread_last_used_at", "last_used_at"),
+)
+
+response = Table(
+    "response",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("tenant", Text, nullable=False),
+    Column("thread_id", Text, nullable=False),
+    Column("parent_id", Text),
+    Column("conversation_id", Text),
+    Column("key_id", Text),
+    Column("mount", Text),
+    Column("api_version", Text),
+    Column("background", Boolean, nullable=False, server_default=false()),
+    Column("stream", Boolean, nullable=False, server_default=false()),
+    Column("store", Boolean, nullable=False, server_default=true()),
+    Column("status", Text, nullable=False),
+    Column("cancel_requested", Boolean, nullable=False, server_default=false()),
+    # True once a reader may have seen output: such work is never run again.
+    Column("shown", Boolean, nullable=False, server_default=false()),
+    Column("attempt", Integer, nullable=False, server_default=text("0")),
+    Column("lease_owner", Text),
+    Column("lease_until", Double),
+    Column("realm", Text),
+    Column("provider", Text),
+    Column("model", Text),
+    Column("upstream_id", Text),
+    Column("upstream_state", LargeBinary),
+    Column("created_at", Double, nullable=False),
+    Column("completed_at", Double),
+    Column("deleted_at", Double),
+    Column("expires_at", Double),
+    Column("request", LargeBinary),
+    Column("headers", LargeBinary),
+    Column("object", LargeBinary),
+    Column("extra", LargeBinary),
+    Index("response_thread_id", "thread_id"),
+    Index("response_parent_id", "parent_id"),
+    Index("response_conversation_id", "conversation_id"),
+    Index(
+        "response_running",
+        "created_at",
+        sqlite_where=_RUNNING_INDEX,
+        postgresql_where=_RUNNING_INDEX,
+    ),
+    Index(
+        "response_running_key",
+        "tenant",
+        "key_id",
+        sqlite_where=_RUNNING_INDEX,
+        postgresql_where=_RUNNING_INDEX,
+    ),
+)
+
+item = Table(
+    "item",
+    metadata,
+    Column("response_id", Text, primary_key=True),
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("tenant", Text, nullable=False),
+    Column("direction", Text, nullable=False),  # "input" or "output"
+    Column("item_id", Text, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Index("item_tenant_item_id", "tenant", "item_id"),
+)
+
+conversation = Table(
+    "conversation",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("tenant", Text, nullable=False),
+    Column("metadata", LargeBinary, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("deleted_at", Double),
+)
+
+conversation_item = Table(
+    "conversation_item",
+    metadata,
+    Column("conversation_id", Text, primary_key=True),
+    Column("position", BigInteger, primary_key=True, autoincrement=False),
+    Column("tenant", Text, nullable=False),
+    Column("item_id", Text, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("response_id", Text),
+    Index("conversation_item_tenant_item_id", "tenant", "item_id"),
+)
+
+event = Table(
+    "event",
+    metadata,
+    Column("response_id", Text, primary_key=True),
+    Column("first_seq", Integer, primary_key=True, autoincrement=False),
+    Column("last_seq", Integer, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+)
+
+blob = Table(
+    "blob",
+    metadata,
+    Column("tenant", Text, primary_key=True),
+    Column("sha256", Text, primary_key=True),
+    Column("media_type", Text, nullable=False),
+    Column("bytes", LargeBinary, nullable=False),
+)
+
+# Which response or conversation needs which blob: a blob without a use is deleted.
+blob_use = Table(
+    "blob_use",
+    metadata,
+    Column("owner_id", Text, primary_key=True),
+    Column("sha256", Text, primary_key=True),
+    Column("tenant", Text, nullable=False),
+    Index("blob_use_tenant_sha256", "tenant", "sha256"),
+)
+
+attempt = Table(
+    "attempt",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("tenant", Text, nullable=False),
+    Column("response_id", Text),
+    Column("call_id", Text, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("realm", Text),
+    Column("status", Text, nullable=False),
+    Column("error_kind", Text),
+    Column("usage", LargeBinary),
+    Column("started_at", Double, nullable=False),
+    Column("ended_at", Double),
+    Index("attempt_response_id", "response_id"),
+    Index("attempt_started_at", "started_at"),
+)
+
+vault = Table(
+    "vault",
+    metadata,
+    Column("tenant", Text, primary_key=True),
+    Column("call_id", Text, primary_key=True),
+    Column("body", LargeBinary, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Index("vault_created_at", "created_at"),
+)

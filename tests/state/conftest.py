@@ -1,0 +1,76 @@
+"""The store on both databases, empty for each test."""
+
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from app.state.database import Database, parse_url
+from app.state.migrations import upgrade
+from app.state.state import State, open_state
+from app.state.tables import metadata
+from tests.conftest import leave_out
+
+ENVIRON = {"SLUICE_SECRET_KEY": "a test's own secret"}
+LOCAL_SERVER = "postgresql://postgres@127.0.0.1:5432/postgres"
+
+
+@pytest.fixture(scope="session")
+def postgres_database() -> Iterator[str]:
+    """The URL of a migrated PostgreSQL database of this session's own."""
+    psycopg = pytest.importorskip("psycopg")
+    server = os.environ.get("SLUICE_TEST_POSTGRES_URL", LOCAL_SERVER)
+    name = f"sluice_state_{secrets.token_hex(6)}"
+    try:
+        with psycopg.connect(server, autocommit=True, connect_timeout=5) as connection:
+            connection.execute(f"CREATE DATABASE {name}")
+    except psycopg.OperationalError as error:
+        leave_out(f"PostgreSQL does not answer (SLUICE_TEST_POSTGRES_URL): {error}")
+    url = server.rpartition("/")[0] + f"/{name}"
+    upgrade(parse_url(url))
+    yield url
+    with psycopg.connect(server, autocommit=True, connect_timeout=5) as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated, empty SQLite file to copy."""
+    path = tmp_path_factory.mktemp("state") / "template.db"
+    upgrade(parse_url(f"sqlite:///{path}"))
+    return path
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty, migrated database; each test runs on both kinds."""
+    if request.param == "sqlite":
+        path = tmp_path / "sluice.db"
+        shutil.copy(request.getfixturevalue("sqlite_template"), path)
+        return f"sqlite:///{path}"
+    url: str = request.getfixturevalue("postgres_database")
+    names = ", ".join(metadata.tables)
+    db = Database(parse_url(url))
+    db.write(lambda connection: connection.execute(text(f"TRUNCATE {names}")) and None)
+    db.close()
+    return url
+
+
+@pytest.fixture
+def state(database_url: str) -> Iterator[State]:
+    """The store, opened; nothing of it runs by itself."""
+    opened = open_state(database_url, ENVIRON)
+    yield opened
+    opened.stop()
+
+
+@pytest.fixture
+def second(database_url: str) -> Iterator[State]:
+    """The same store opened again, as another process would."""
+    opened = open_state(database_url, ENVIRON)
+    yield opened
+    opened.stop()
