@@ -11,22 +11,22 @@ import os
 import sys
 
 from app import serving
+from app.config_loading import ConfigError, load
 
-_keyed = _open = False
 try:
-    _keyed, _open = serving.has_client_keys(os.environ), serving.is_open(os.environ)
-    bind = serving.resolve_bind(os.environ, protected=_keyed or _open)
-except serving.ServingError as _error:
-    sys.exit(f"sluice: {_error}")
+    _settings = load(os.environ)
+    bind = serving.resolve_bind(_settings)
+except (ConfigError, serving.ServingError) as _error:
+    sys.exit("\n".join(f"sluice: {line}" for line in str(_error).splitlines()))
 
 worker_class = "gevent"
-workers = int(os.environ.get("WEB_CONCURRENCY") or 1)
+workers = _settings.workers
 worker_connections = 2000  # slow request bodies hold a slot each
 preload_app = False  # transports, pools and the writer thread belong to one worker
 
 # An idle client connection holds a leaving worker for as long as this, so it is short; a router in
 # front must close first (nginx: keepalive_timeout 4s) or be outlived (Heroku: SLUICE_KEEPALIVE=95).
-keepalive = int(os.environ.get("SLUICE_KEEPALIVE") or 5)
+keepalive = _settings.keepalive
 
 # At graceful_timeout a worker dies without running any `finally`; the drain of our own ends before.
 # Platforms kill after 30 s.
@@ -46,15 +46,17 @@ _LIFECYCLE = "app.gateway.lifecycle"
 def on_starting(server):
     """Hold an address from gunicorn's own command line (``--bind``) to the same rule."""
     for address in server.cfg.address:
-        if not (_keyed or _open or isinstance(address, str) or serving.is_loopback(address[0])):
+        bound = isinstance(address, str) or serving.is_loopback(address[0])
+        if not (bound or serving.is_protected(_settings)):
             sys.exit(f"sluice: {serving.refusal(address[0])}")
 
 
 def when_ready(server):
     """Say where the server listens, with a line to try it."""
     address = server.LISTENERS[0].sock.getsockname()
-    where = "with client keys" if _keyed else "open, without keys" if _open else "loopback only, without keys"
-    line = serving.curl_line(address[0], address[1], keyed=_keyed)
+    keyed = serving.has_client_keys(_settings)
+    where = "with client keys" if keyed else "open" if _settings.open else "loopback only, without keys"
+    line = serving.curl_line(address[0], address[1], keyed=keyed)
     print(f"sluice is listening on {address[0]}:{address[1]} ({where}). Try:\n\n  {line}\n", flush=True)
 
 

@@ -114,7 +114,7 @@ class Settings:
     host: str | None = None
     port: int = 8080
     workers: int = 1
-    keepalive: float = 5.0
+    keepalive: int = 5
     database_url: str = field(default="sqlite:///sluice.db", repr=False)
     redis_url: str | None = field(default=None, repr=False)
     master_key: Secret | None = None

@@ -71,8 +71,8 @@ def test_app_json_asks_for_what_production_needs(repo_dir: Path) -> None:
     [
         (["--bind", "0.0.0.0:0"], {}, "listening on 0.0.0.0 would serve everyone"),
         ([], {"SLUICE_HOST": "0.0.0.0"}, "listening on 0.0.0.0 would serve everyone"),
-        ([], {"PORT": "eighty"}, "PORT=eighty is not a port number"),
-        ([], {"SLUICE_CONFIG": "absent.toml"}, "absent.toml cannot be read"),
+        ([], {"PORT": "eighty"}, "sluice: PORT: must be a port number from 0 to 65535"),
+        ([], {"SLUICE_CONFIG": "absent.toml"}, "sluice: absent.toml: cannot be read"),
     ],
 )
 def test_gunicorn_refuses_a_wrong_start_in_one_clear_line(

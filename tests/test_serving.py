@@ -2,43 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from app.serving import ServingError, curl_line, has_client_keys, is_loopback, is_open, resolve_bind
+from app.config import Settings
+from app.config_loading import load
+from app.serving import ServingError, curl_line, has_client_keys, is_loopback, is_protected, resolve_bind
+
+SettingsOf = Callable[[dict[str, str]], Settings]
+
+
+@pytest.fixture
+def settings_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SettingsOf:
+    """Load settings in a folder without a configuration file."""
+    monkeypatch.chdir(tmp_path)
+    return load
 
 
 @pytest.mark.parametrize(
-    ("environ", "protected", "bind"),
+    ("environ", "bind"),
     [
-        ({}, False, "127.0.0.1:8080"),
-        ({"PORT": "9000"}, False, "127.0.0.1:9000"),
-        ({"PORT": " "}, False, "127.0.0.1:8080"),
-        ({"PORT": "0"}, False, "127.0.0.1:0"),
-        ({}, True, "0.0.0.0:8080"),
-        ({"PORT": "9000"}, True, "0.0.0.0:9000"),
-        ({"SLUICE_HOST": "127.0.0.1"}, True, "127.0.0.1:8080"),
-        ({"SLUICE_HOST": "localhost"}, False, "localhost:8080"),
-        ({"SLUICE_HOST": "::1"}, False, "[::1]:8080"),
-        ({"SLUICE_HOST": "[::]"}, True, "[::]:8080"),
-        ({"SLUICE_HOST": "gateway.internal", "PORT": "1"}, True, "gateway.internal:1"),
+        ({}, "127.0.0.1:8080"),
+        ({"PORT": "9000"}, "127.0.0.1:9000"),
+        ({"PORT": " "}, "127.0.0.1:8080"),
+        ({"PORT": "0"}, "127.0.0.1:0"),
+        ({"SLUICE_OPEN": "1"}, "0.0.0.0:8080"),
+        ({"SLUICE_KEYS": "ann:secret", "PORT": "9000"}, "0.0.0.0:9000"),
+        ({"SLUICE_MASTER_KEY": "secret", "SLUICE_HOST": "127.0.0.1"}, "127.0.0.1:8080"),
+        ({"SLUICE_HOST": "localhost"}, "localhost:8080"),
+        ({"SLUICE_HOST": "::1"}, "[::1]:8080"),
+        ({"SLUICE_OPEN": "1", "SLUICE_HOST": "[::]"}, "[::]:8080"),
+        ({"SLUICE_OPEN": "1", "SLUICE_HOST": "gateway.internal", "PORT": "1"}, "gateway.internal:1"),
     ],
 )
-def test_the_bind_address_follows_the_keys(environ: dict[str, str], protected: bool, bind: str) -> None:
-    assert resolve_bind(environ, protected=protected) == bind
+def test_the_bind_address_follows_the_keys(
+    environ: dict[str, str], bind: str, settings_of: SettingsOf
+) -> None:
+    assert resolve_bind(settings_of(environ)) == bind
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.4", "gateway.internal"])
-def test_nothing_beyond_loopback_is_bound_without_keys(host: str) -> None:
+def test_nothing_beyond_loopback_is_bound_without_keys(host: str, settings_of: SettingsOf) -> None:
     with pytest.raises(ServingError, match="no client key is set. Set SLUICE_KEYS"):
-        resolve_bind({"SLUICE_HOST": host}, protected=False)
-
-
-@pytest.mark.parametrize("port", ["http", "-1", "65536", "80.5", "٨٠"])
-def test_a_port_that_is_none_is_refused_by_name(port: str) -> None:
-    with pytest.raises(ServingError, match="PORT=.* is not a port number"):
-        resolve_bind({"PORT": port}, protected=True)
+        resolve_bind(settings_of({"SLUICE_HOST": host}))
 
 
 @pytest.mark.parametrize(
@@ -51,20 +59,21 @@ def test_loopback_is_told_from_the_rest(host: str, loopback: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("environ", "keyed"),
+    ("environ", "keyed", "protected"),
     [
-        ({}, False),
-        ({"SLUICE_KEYS": "  "}, False),
-        ({"SLUICE_KEYS": "ann:secret"}, True),
-        ({"SLUICE_MASTER_KEY": "secret"}, True),
-        ({"SLUICE_OPEN": "1"}, False),
+        ({}, False, False),
+        ({"SLUICE_KEYS": "  "}, False, False),
+        ({"SLUICE_KEYS": "ann:secret"}, True, True),
+        ({"SLUICE_MASTER_KEY": "secret"}, True, True),
+        ({"SLUICE_OPEN": "1"}, False, True),
+        ({"SLUICE_OPEN": "0"}, False, False),
     ],
 )
-def test_client_keys_are_seen_in_the_environment(
-    environ: dict[str, str], keyed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_keys_or_the_operators_word_protect_the_server(
+    environ: dict[str, str], keyed: bool, protected: bool, settings_of: SettingsOf
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert has_client_keys(environ) is keyed
+    settings = settings_of(environ)
+    assert (has_client_keys(settings), is_protected(settings)) == (keyed, protected)
 
 
 @pytest.mark.parametrize(
@@ -73,27 +82,13 @@ def test_client_keys_are_seen_in_the_environment(
         ("", False),
         ("[keys]\n", False),
         ("[keys.ann]\nkey = 'secret'\n", True),
-        ("master_key = 'env:M'\n", True),
+        ("[server]\nmaster_key = 'env:M'\n", True),
     ],
 )
 def test_client_keys_are_seen_in_the_file(text: str, keyed: bool, tmp_path: Path) -> None:
     (tmp_path / "own.toml").write_text(text)
-    assert has_client_keys({"SLUICE_CONFIG": str(tmp_path / "own.toml")}) is keyed
-
-
-@pytest.mark.parametrize("content", [None, "keys = [", b"\xff\xfe"])
-def test_a_named_file_that_cannot_be_read_is_an_error(content: str | bytes | None, tmp_path: Path) -> None:
-    file = tmp_path / "own.toml"
-    if content is not None:
-        file.write_bytes(content if isinstance(content, bytes) else content.encode())
-    with pytest.raises(ServingError, match=r"own\.toml cannot be read"):
-        has_client_keys({"SLUICE_CONFIG": str(file)})
-
-
-def test_only_the_word_1_opens_the_gateway() -> None:
-    assert [is_open({"SLUICE_OPEN": text}) for text in ("1", " 1 ", "0", "", "yes")] == [True, True] + [
-        False
-    ] * 3
+    settings = load({"SLUICE_CONFIG": str(tmp_path / "own.toml"), "M": "secret"})
+    assert has_client_keys(settings) is keyed
 
 
 @pytest.mark.parametrize(

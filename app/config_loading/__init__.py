@@ -1,0 +1,83 @@
+"""Settings from the environment and one TOML file: ``load``.
+
+The environment is laid over the file's document, references to secrets are resolved, the
+whole is validated by marshmallow schemas, and frozen ``Settings`` are built. All faults are
+reported at once, each with the member's path or the variable's name, never with a value.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, MutableMapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from marshmallow import ValidationError
+
+from app.config import Settings
+from app.config_loading.building import build
+from app.config_loading.environment import Overlay
+from app.config_loading.faults import ConfigError
+from app.config_loading.members import DEFAULT_FILE, FILE_VARIABLE, KEYS_VARIABLE, MEMBERS
+from app.config_loading.references import resolve_references
+from app.config_loading.schemas import FILE
+from app.providers import row_of
+
+__all__ = ["ConfigError", "load", "scrub_environ"]
+
+
+def load(environ: Mapping[str, str], path: str | Path | None = None) -> Settings:
+    """Return the settings that ``environ`` and the file at ``path`` state.
+
+    Without ``path`` the file is ``$SLUICE_CONFIG``, or ``sluice.toml`` where there is one.
+    Raises ``ConfigError`` with every fault.
+    """
+    overlay = Overlay(_read(environ, path), environ)
+    overlay.lay()
+    referred = resolve_references(overlay.document, environ, overlay.faults)
+    try:
+        valid = FILE.load(overlay.document)
+    except ValidationError as error:
+        overlay.faults.add_tree(error.messages)
+        valid = {}
+    overlay.faults.check()
+    settings = build(valid, overlay, environ)
+    overlay.faults.check()
+    return _with_secret_variables(settings, referred, environ)
+
+
+def scrub_environ(environ: MutableMapping[str, str], settings: Settings) -> None:
+    """Remove the variables whose secrets ``settings`` now hold.
+
+    For the server's own entry, after loading: nothing that later reads the environment
+    (a crash report, a child process) then finds a key.
+    """
+    for name in settings.secret_variables:
+        environ.pop(name, None)
+
+
+def _read(environ: Mapping[str, str], path: str | Path | None) -> dict[str, Any]:
+    named = path or environ.get(FILE_VARIABLE)
+    file = Path(named or DEFAULT_FILE)
+    if not named and not file.exists():
+        return {}
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(((str(file), f"cannot be read: {error.strerror}"),)) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(((str(file), "cannot be read: it is not UTF-8"),)) from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(((str(file), f"is not TOML: {error}"),)) from error
+
+
+def _with_secret_variables(settings: Settings, referred: set[str], environ: Mapping[str, str]) -> Settings:
+    names = {KEYS_VARIABLE, *referred, *(member.variable for member in MEMBERS if member.secret)}
+    for name in settings.providers:
+        row = row_of(name)
+        names.update(row.keys)
+        for option in row.options.values():
+            names.update(option.variables if option.kind == "secret" else ())
+    present = tuple(sorted(name for name in names if name in environ))
+    return replace(settings, secret_variables=present)

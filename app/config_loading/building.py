@@ -1,0 +1,177 @@
+"""From a valid document to ``Settings``: frozen values, and the checks that need more than one member."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from app.config import (
+    Alias,
+    ProviderKey,
+    ProviderSettings,
+    Secret,
+    Settings,
+    Timeouts,
+    VirtualKey,
+)
+from app.config_loading.environment import Overlay
+from app.config_loading.faults import Faults
+from app.config_loading.kinds import OPTION_KINDS
+from app.config_loading.members import EGRESS_VARIABLES
+from app.config_loading.schemas import unknown_member
+from app.providers import PROVIDERS, Option, row_of
+from app.wire import proxies, tls
+
+_SECRET_TEXTS = ("master_key",)
+
+
+def build(valid: Mapping[str, Any], overlay: Overlay, environ: Mapping[str, str]) -> Settings:
+    """Return the settings; faults go to ``overlay.faults``, whoever calls then checks them."""
+    faults = overlay.faults
+    egress = {name: environ[name] for name in EGRESS_VARIABLES if environ.get(name)}
+    _check_way_out(egress, faults)
+    providers = {
+        name: _provider(name, section, overlay) for name, section in valid.get("providers", {}).items()
+    }
+    return Settings(
+        **_server(valid.get("server", {}), faults),
+        keys=_virtual_keys(valid.get("keys", {}), faults),
+        providers=providers,
+        aliases=_aliases(valid.get("models", {}), frozenset({*PROVIDERS, *providers}), faults),
+        environ=egress,
+    )
+
+
+def _server(section: Mapping[str, Any], faults: Faults) -> dict[str, Any]:
+    members = dict(section)
+    members["timeouts"] = Timeouts(**members.pop("timeouts", {}))
+    if members.get("retention_days") == "never":
+        members["retention_days"] = None
+    for name in _SECRET_TEXTS:
+        if name in members:
+            members[name] = Secret(members[name])
+    keys = members.get("secret_keys", [])
+    listed = [key.strip() for key in (keys.split(",") if isinstance(keys, str) else keys)]
+    members["secret_keys"] = tuple(Secret(key) for key in listed if key)
+    if members.get("database_url", "").startswith("postgres") and not members["secret_keys"]:
+        faults.add(("server", "secret_keys"), "is required with PostgreSQL (SLUICE_SECRET_KEY)")
+    return members
+
+
+def _provider(name: str, section: Mapping[str, Any], overlay: Overlay) -> ProviderSettings:
+    faults, path = overlay.faults, ("providers", name)
+    row = row_of(name)
+    if (name in PROVIDERS) == ("dialect" in section):
+        fault = (
+            "is chosen for custom providers only"
+            if name in PROVIDERS
+            else "is required for a custom provider"
+        )
+        faults.add((*path, "dialect"), fault)
+    if name not in PROVIDERS and "base_url" not in section:
+        faults.add((*path, "base_url"), "is required for a custom provider")
+    certificate = section.get("client_cert")
+    _check_provider_way_out(section, path, faults)
+    return ProviderSettings(
+        name=name,
+        base_url=section.get("base_url"),
+        keys=_provider_keys(section, path, faults),
+        dialect=section.get("dialect"),
+        headers=section.get("headers", {}),
+        proxy=section.get("proxy"),
+        ca_bundle=section.get("ca_bundle"),
+        client_cert=tuple(certificate) if isinstance(certificate, list) else certificate,
+        options=_options(section.get("options", {}), row.options, path, faults),
+        models=tuple(section.get("models", ())),
+        prices=section.get("prices", {}),
+        max_concurrency=section.get("max_concurrency", ProviderSettings(name).max_concurrency),
+        chain=bool(row.chain) and (name in overlay.declared or overlay.chain_of(row)),
+    )
+
+
+def _provider_keys(
+    section: Mapping[str, Any], path: tuple[str, ...], faults: Faults
+) -> tuple[ProviderKey, ...]:
+    rows = section.get("keys", [])
+    if rows and "api_key" in section:
+        faults.add((*path, "api_key"), "stands beside a list of keys; give one or the other")
+    if "api_key" in section:
+        return (ProviderKey("default", Secret(section["api_key"])),)
+    found: dict[str, ProviderKey] = {}
+    for index, row in enumerate(rows):
+        name = row.get("name", f"key-{index + 1}")
+        if name in found:
+            faults.add((*path, "keys", index, "name"), "is used twice")
+        models = tuple(row["models"]) if "models" in row else None
+        found[name] = ProviderKey(name, Secret(row["value"]), models, float(row.get("weight", 1.0)))
+    return tuple(found.values())
+
+
+def _options(
+    given: Mapping[str, Any], known: Mapping[str, Option], path: tuple[str, ...], faults: Faults
+) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in given.items():
+        option = known.get(name)
+        if option is None:
+            faults.add((*path, "options", name), unknown_member(name, known))
+        elif not OPTION_KINDS[option.kind].fits(value):
+            faults.add((*path, "options", name), OPTION_KINDS[option.kind].sentence)
+        else:
+            found[name] = Secret(value) if option.kind == "secret" else value
+    return found
+
+
+def _virtual_keys(section: Mapping[str, Any], faults: Faults) -> tuple[VirtualKey, ...]:
+    seen: dict[str, str] = {}
+    for name, row in section.items():
+        if row["key"] in seen:
+            faults.add(("keys", name), f"has the same key as '{seen[row['key']]}'")
+        seen[row["key"]] = name
+    return tuple(
+        VirtualKey(
+            name,
+            Secret(row["key"]),
+            row.get("tenant", name),
+            tuple(row["models"]) if "models" in row else None,
+        )
+        for name, row in section.items()
+    )
+
+
+def _aliases(section: Mapping[str, Any], names: frozenset[str], faults: Faults) -> dict[str, Alias]:
+    aliases = {}
+    for name, row in section.items():
+        owner, slash, _ = name.partition("/")
+        if slash and owner in names:
+            faults.add(("models", name), f"is never reached: '{owner}' is a provider's name")
+        targets = row.get("targets") or [{"target": row["target"]}]
+        aliases[name] = Alias(
+            tuple((target["target"], float(target.get("weight", 1.0))) for target in targets),
+            tuple(row.get("fallbacks", ())),
+        )
+    return aliases
+
+
+def _check_way_out(egress: Mapping[str, str], faults: Faults) -> None:
+    """Check the variables of proxies and authorities; their readers' messages name the variable."""
+    for check in (proxies.rules_of, tls.paths_of):
+        try:
+            check(egress)
+        except ValueError as error:
+            faults.add(("environment",), str(error))
+
+
+def _check_provider_way_out(section: Mapping[str, Any], path: tuple[str, ...], faults: Faults) -> None:
+    if "proxy" in section:
+        try:
+            proxies.fixed_rules(section["proxy"])
+        except ValueError:
+            sentence = "must be a proxy's URL (scheme://[user:password@]host[:port]) or 'direct'"
+            faults.add((*path, "proxy"), sentence)
+    for name in ("ca_bundle", "client_cert"):
+        paths = section.get(name, [])
+        try:
+            tls.existing([paths] if isinstance(paths, str) else paths)
+        except ValueError:
+            faults.add((*path, name), "names a file that does not exist")

@@ -1,0 +1,67 @@
+"""What is wrong with a configuration: every fault at once, each with the place it stands.
+
+A place is a path in the file (``providers.openai.keys[0].weight``) or the variable that
+gave the value. No value is ever repeated: it might be a secret.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+Path = tuple[str | int, ...]
+
+_BARE = re.compile(r"[A-Za-z0-9_-]+")
+
+
+class ConfigError(Exception):
+    """A configuration that cannot be used; ``faults`` are pairs of place and sentence."""
+
+    def __init__(self, faults: tuple[tuple[str, str], ...]) -> None:
+        self.faults = faults
+        super().__init__("\n".join(f"{place}: {sentence}" for place, sentence in faults))
+
+
+class Faults:
+    """Collects faults. ``sources`` says which variable gave the value at a path."""
+
+    def __init__(self, sources: Mapping[Path, str] | None = None) -> None:
+        self._sources = {} if sources is None else sources
+        self._found: dict[tuple[str, str], None] = {}
+
+    def add(self, path: Path, sentence: str) -> None:
+        """Note a fault at ``path``."""
+        self._found[self.place(path), sentence] = None
+
+    def add_tree(self, tree: Any, path: Path = ()) -> None:
+        """Note all faults of a marshmallow error tree: nested members down to lists of sentences."""
+        if isinstance(tree, Mapping):
+            for name, below in tree.items():
+                self.add_tree(below, path if name == "_schema" else (*path, name))
+            return
+        for sentence in tree if isinstance(tree, list) else [tree]:
+            self.add(path, str(sentence))
+
+    def place(self, path: Path) -> str:
+        """Return the variable that gave the value at ``path`` or above it, else the path as written in the file."""
+        for length in range(len(path), 0, -1):
+            if path[:length] in self._sources:
+                return self._sources[path[:length]]
+        return shown_path(path)
+
+    def check(self) -> None:
+        """Raise ``ConfigError`` if there is any fault."""
+        if self._found:
+            raise ConfigError(tuple(self._found))
+
+
+def shown_path(path: Path) -> str:
+    """Return ``providers.openai.keys[0]``, with quotes around names that need them in TOML."""
+    text = ""
+    for step in path:
+        if isinstance(step, int):
+            text += f"[{step}]"
+        else:
+            text += ("." if text else "") + (step if _BARE.fullmatch(step) else f'"{step}"')
+    return text or "the file"

@@ -1,0 +1,159 @@
+"""Kinds of values: what fits, how a variable's text is read, and the sentence that says so.
+
+A kind is used twice: as a field of a marshmallow schema, and to read a variable.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from marshmallow import ValidationError, fields
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind. ``read`` turns a variable's text into a value, or gives the text back."""
+
+    sentence: str
+    fits: Callable[[Any], bool]
+    read: Callable[[str], Any] = str
+
+
+class Checked(fields.Field[Any]):
+    """A schema's field of one kind: the value itself if it fits, else the kind's sentence."""
+
+    def __init__(self, kind: Kind, **options: Any) -> None:
+        self.kind = kind
+        required = {"required": kind.sentence, "null": kind.sentence}
+        super().__init__(error_messages=required, **options)
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **options: Any) -> Any:
+        if not self.kind.fits(value):
+            raise ValidationError(self.kind.sentence)
+        return value
+
+
+def is_text(value: Any) -> bool:
+    """Tell whether ``value`` is a text that says something."""
+    return isinstance(value, str) and bool(value.strip())
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value == value
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _read_number(text: str) -> Any:
+    try:
+        return int(text) if re.fullmatch(r"[+-]?[0-9]+", text) else float(text)
+    except ValueError:  # the text itself goes on, and does not fit
+        return text
+
+
+_FLAGS: Final[Mapping[str, bool]] = {
+    **dict.fromkeys(("1", "true", "yes", "on"), True),
+    **dict.fromkeys(("0", "false", "no", "off"), False),
+}
+
+
+def _read_flag(text: str) -> Any:
+    return _FLAGS.get(text.lower(), text)
+
+
+def _is_url(value: Any, schemes: frozenset[str]) -> bool:
+    if not is_text(value) or not value.isprintable() or " " in value:
+        return False
+    try:
+        parts = urlsplit(value)
+        return parts.scheme in schemes and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:  # a port or an address that is none
+        return False
+
+
+def _is_base_url(value: Any) -> bool:
+    if not _is_url(value, frozenset({"http", "https"})):
+        return False
+    parts = urlsplit(value)
+    return not parts.query and not parts.fragment and parts.username is None
+
+
+def _is_database(value: Any) -> bool:
+    return is_text(value) and value.partition("://")[0].partition("+")[0] in (
+        *("sqlite", "postgres", "postgresql"),
+    )
+
+
+def one_of(*names: str) -> Kind:
+    """Return the kind of a text that is one of ``names``."""
+    listed = " or ".join(f"'{name}'" for name in names)
+    return Kind(f"must be {listed}", lambda value: value in names)
+
+
+def between(low: int, high: int, what: str) -> Kind:
+    """Return the kind of whole numbers from ``low`` to ``high``."""
+    return Kind(
+        f"must be {what} from {low} to {high}", lambda v: _is_whole(v) and low <= v <= high, _read_number
+    )
+
+
+TEXT: Final = Kind("must be a text", is_text)
+NAME: Final = Kind(
+    "must be made of letters, digits, '.', '_' and '-', 64 at most",
+    lambda v: isinstance(v, str) and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", v) is not None,
+)
+FLAG: Final = Kind(
+    "must be true or false (in a variable also on, off, 1 or 0)", lambda v: isinstance(v, bool), _read_flag
+)
+ABOVE_0: Final = Kind("must be a number above 0", lambda v: _is_number(v) and 0 < v < 1e12, _read_number)
+FROM_0: Final = Kind(
+    "must be a number that is not below 0", lambda v: _is_number(v) and 0 <= v < 1e12, _read_number
+)
+COUNT: Final = Kind("must be a whole number above 0", lambda v: _is_whole(v) and v > 0, _read_number)
+WHOLE: Final = Kind(
+    "must be a whole number that is not below 0", lambda v: _is_whole(v) and v >= 0, _read_number
+)
+DAYS: Final = Kind(
+    "must be a number of days above 0, or 'never'",
+    lambda v: v == "never" or (_is_number(v) and 0 < v < 1e6),
+    _read_number,
+)
+BASE_URL: Final = Kind(
+    "must be an http or https URL without query or user, such as https://host/v1", _is_base_url
+)
+DATABASE: Final = Kind("must be a sqlite:// or postgresql:// URL", _is_database)
+REDIS: Final = Kind(
+    "must be a redis:// or rediss:// URL",
+    lambda v: is_text(v) and v.partition("://")[0] in ("redis", "rediss", "unix"),
+)
+HEADER_NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+HEADER: Final = Kind(
+    "must be a text that can stand in a header",
+    lambda v: isinstance(v, str) and re.fullmatch(r"[\t\x20-\x7e\x80-\xff]*", v) is not None,
+)
+TEXTS: Final = Kind(
+    "must be a list of texts", lambda v: isinstance(v, list) and all(is_text(text) for text in v)
+)
+SECRETS: Final = Kind(
+    "must be a text or a list of texts",
+    lambda v: is_text(v) or (isinstance(v, list) and bool(v) and all(is_text(text) for text in v)),
+)
+CERTIFICATE: Final = Kind(
+    "must be the path of a PEM file, or a list of two: certificate and key",
+    lambda v: is_text(v) or (isinstance(v, list) and len(v) == 2 and all(is_text(path) for path in v)),
+)
+OPTION_KINDS: Final[Mapping[str, Kind]] = {
+    "text": TEXT,
+    "secret": TEXT,
+    "flag": FLAG,
+    "table": Kind(
+        "must be a table of texts",
+        lambda v: isinstance(v, dict) and all(is_text(text) for text in v.values()),
+    ),
+}

@@ -1,0 +1,112 @@
+"""The members of ``[server]``: variable, kind and meaning, one row each.
+
+The schema of the file, the reading of the environment and ``docs/configuration.md`` all
+come from this table (contract/surfaces.md 7).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from app.config_loading import kinds
+from app.config_loading.kinds import Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One setting: its path below ``[server]``, its variable, what fits and what it means."""
+
+    path: tuple[str, ...]
+    variable: str
+    kind: Kind
+    meaning: str
+    secret: bool = False
+
+
+def _row(path: str, variable: str, kind: Kind, meaning: str, *, secret: bool = False) -> Member:
+    return Member(tuple(path.split(".")), variable, kind, meaning, secret)
+
+
+MEMBERS: Final = (
+    _row(
+        "host", "SLUICE_HOST", kinds.TEXT, "address to bind; beyond loopback it needs client keys or `open`"
+    ),
+    _row("port", "PORT", kinds.between(0, 65535, "a port number"), "port to bind"),
+    _row("workers", "WEB_CONCURRENCY", kinds.COUNT, "number of worker processes"),
+    _row("keepalive", "SLUICE_KEEPALIVE", kinds.WHOLE, "whole seconds an idle client connection is kept"),
+    _row("database_url", "DATABASE_URL", kinds.DATABASE, "SQLite file or PostgreSQL server", secret=True),
+    _row("redis_url", "REDIS_URL", kinds.REDIS, "limits and caches shared by all processes", secret=True),
+    _row("master_key", "SLUICE_MASTER_KEY", kinds.TEXT, "the administrator's key", secret=True),
+    _row("open", "SLUICE_OPEN", kinds.FLAG, "serve everyone, without client keys"),
+    _row(
+        "secret_keys",
+        "SLUICE_SECRET_KEY",
+        kinds.SECRETS,
+        "comma list (in the file also a list): the first encrypts what is stored, all decrypt; "
+        "required with PostgreSQL",
+        secret=True,
+    ),
+    _row("timeouts.connect", "SLUICE_TIMEOUT_CONNECT", kinds.ABOVE_0, "seconds to connect to a provider"),
+    _row(
+        "timeouts.first_byte",
+        "SLUICE_TIMEOUT_FIRST_BYTE",
+        kinds.ABOVE_0,
+        "seconds to the first byte; unset, 120 for streams and `total` for JSON answers",
+    ),
+    _row("timeouts.idle", "SLUICE_TIMEOUT_IDLE", kinds.ABOVE_0, "seconds of silence within a stream"),
+    _row(
+        "timeouts.total", "SLUICE_TIMEOUT_TOTAL", kinds.ABOVE_0, "seconds for a whole call, retries included"
+    ),
+    _row("timeouts.background", "SLUICE_TIMEOUT_BACKGROUND", kinds.ABOVE_0, "seconds for a background run"),
+    _row(
+        "max_retries", "SLUICE_MAX_RETRIES", kinds.between(0, 5, "a whole number"), "retries for each target"
+    ),
+    _row(
+        "background",
+        "SLUICE_BACKGROUND",
+        kinds.one_of("embedded", "off"),
+        "where background responses run: in the web workers, or only in `sluice worker`",
+    ),
+    _row("worker_grace", "SLUICE_WORKER_GRACE", kinds.ABOVE_0, "seconds a leaving `sluice worker` has"),
+    _row(
+        "status_after",
+        "SLUICE_STATUS_AFTER",
+        kinds.ABOVE_0,
+        "seconds after which a silent stream's 200 and keep-alives start",
+    ),
+    _row("hold", "SLUICE_HOLD", kinds.FROM_0, "seconds that a stream's opening events wait for content"),
+    _row("comment_every", "SLUICE_COMMENT_EVERY", kinds.ABOVE_0, "seconds of silence before a keep-alive"),
+    _row("breaker", "SLUICE_BREAKER", kinds.FLAG, "circuit breaker and cooldowns"),
+    _row(
+        "store_by_default", "SLUICE_STORE_BY_DEFAULT", kinds.FLAG, "store responses that do not say `store`"
+    ),
+    _row("retention_days", "SLUICE_RETENTION_DAYS", kinds.DAYS, "days that stored responses are kept"),
+    _row(
+        "raw_allowed",
+        "SLUICE_RAW_ALLOWED",
+        kinds.FLAG,
+        "clients may ask for the raw exchange with a provider",
+    ),
+    _row("responses_done", "SLUICE_RESPONSES_DONE", kinds.FLAG, "end Responses streams with `[DONE]` too"),
+    _row("max_body_bytes", "SLUICE_MAX_BODY_BYTES", kinds.COUNT, "largest request body"),
+    _row("body_deadline", "SLUICE_BODY_DEADLINE", kinds.ABOVE_0, "seconds a request body may take to arrive"),
+    _row("drain_after", "SLUICE_DRAIN_AFTER", kinds.FROM_0, "seconds that open streams have at SIGTERM"),
+    _row(
+        "proxy_hops", "SLUICE_PROXY_HOPS", kinds.WHOLE, "trusted proxies in front, for `X-Forwarded-Prefix`"
+    ),
+)
+
+KEYS_VARIABLE: Final = "SLUICE_KEYS"
+FILE_VARIABLE: Final = "SLUICE_CONFIG"
+DEFAULT_FILE: Final = "sluice.toml"
+
+EGRESS_VARIABLES: Final = tuple(
+    spelling
+    for name in (
+        *("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY"),
+        *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
+    )
+    for spelling in (name, name.lower())
+)
+"""How to get out: the only variables that are kept after loading."""
