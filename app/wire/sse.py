@@ -90,16 +90,22 @@ class SSEDecoder:
         rest = b"" if last in (10, 13) else lines.pop()
         if self._partial_size and lines:
             lines[0] = b"".join((*self._partial, lines[0]))
-            if len(lines[0]) > self._max_line:
-                raise self._long_line()
             self._partial.clear()
             self._partial_size = 0
         if rest:
             self._partial.append(rest)
             self._partial_size += len(rest)
-            if self._partial_size > self._max_line:  # the lines before it are still good
-                self._fault = self._long_line()
+        if max(len(chunk), self._partial_size, len(lines[0]) if lines else 0) > self._max_line:
+            lines = self._before_long_line(lines)
         return lines
+
+    def _before_long_line(self, lines: list[bytes]) -> list[bytes]:
+        """Return the lines before the first that is too long, which becomes the fault."""
+        sizes = [len(line) for line in lines] + [self._partial_size]
+        at = next((at for at, size in enumerate(sizes) if size > self._max_line), len(lines))
+        if sizes[at] > self._max_line:
+            self._fault = _invalid(f"a line is longer than {self._max_line} bytes")
+        return lines[:at]
 
     def _without_bom(self, chunk: bytes) -> bytes:
         """Take a byte order mark off the start of the stream, even one that comes in pieces."""
@@ -112,9 +118,6 @@ class SSEDecoder:
             return b""
         self._at_start = False
         return chunk.removeprefix(_BOM)
-
-    def _long_line(self) -> GatewayError:
-        return _invalid(f"a line is longer than {self._max_line} bytes")
 
     def _add_data(self, value: bytes) -> None:
         self._data_size += len(value) + 1

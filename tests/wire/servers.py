@@ -91,7 +91,10 @@ def read_request(file: Any, number: int = 0) -> Received | None:
 
 
 def answer(
-    body: bytes = b"{}", *, status: str = "200 OK", headers: tuple[str, ...] = ("Content-Type: application/json",)
+    body: bytes = b"{}",
+    *,
+    status: str = "200 OK",
+    headers: tuple[str, ...] = ("Content-Type: application/json",),
 ) -> bytes:
     """Return an answer with a content length."""
     head = [f"HTTP/1.1 {status}", *headers, f"Content-Length: {len(body)}"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json as stdlib
 import math
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -78,7 +79,9 @@ def test_a_whole_number_past_64_bits_is_refused(digits: str) -> None:
     assert "whole number" in message or "not valid JSON" in message
 
 
-@pytest.mark.parametrize("text", ["9223372036854775807", "-9223372036854775807", "0.12345678901234567890123", "1e300"])
+@pytest.mark.parametrize(
+    "text", ["9223372036854775807", "-9223372036854775807", "0.12345678901234567890123", "1e300"]
+)
 @pytest.mark.usefixtures("parser")
 def test_a_number_within_range_is_taken(text: str) -> None:
     assert json.loads(text.encode()) == stdlib.loads(text)
@@ -129,7 +132,9 @@ TWICE = [
 @pytest.mark.parametrize("data", TWICE)
 @pytest.mark.parametrize("copied", [True, False])
 @pytest.mark.usefixtures("parser")
-def test_a_governing_member_may_stand_once(data: bytes, copied: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_governing_member_may_stand_once(
+    data: bytes, copied: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if not copied:  # as if it were a large body
         monkeypatch.setattr(json, "MAX_COPY", 0)
     assert "stands more than once" in refusal(data)
@@ -148,7 +153,9 @@ ONCE = [
 @pytest.mark.parametrize("data", ONCE)
 @pytest.mark.parametrize("copied", [True, False])
 @pytest.mark.usefixtures("parser")
-def test_other_repeats_are_none_of_our_business(data: bytes, copied: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_repeats_are_none_of_our_business(
+    data: bytes, copied: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if not copied:
         monkeypatch.setattr(json, "MAX_COPY", 0)
     assert json.loads(data) == stdlib.loads(data)
@@ -157,7 +164,9 @@ def test_other_repeats_are_none_of_our_business(data: bytes, copied: bool, monke
 @given(VALUES, st.booleans(), st.sampled_from([None, 2]))
 @settings(max_examples=200, deadline=None)
 def test_what_the_standard_library_writes_is_read_back(value: Any, ascii: bool, indent: int | None) -> None:
-    data = stdlib.dumps(value, ensure_ascii=ascii, indent=indent, allow_nan=False).encode("utf-8", "surrogatepass")
+    data = stdlib.dumps(value, ensure_ascii=ascii, indent=indent, allow_nan=False).encode(
+        "utf-8", "surrogatepass"
+    )
     assert json.loads(data) == json.loads_lenient(data) == stdlib.loads(data)
 
 
@@ -177,14 +186,18 @@ def test_a_line_of_a_stream_stays_one_line(text: str) -> None:
 @given(st.binary(max_size=200))
 @settings(max_examples=300, deadline=None)
 def test_any_bytes_give_a_value_or_a_bad_request(data: bytes) -> None:
+    assert kind_of_fault(json.loads, data) in (None, "bad_request")
+    assert kind_of_fault(json.loads_lenient, data) in (None, "InvalidJSON")
+
+
+def kind_of_fault(load: Callable[[bytes], Any], data: bytes) -> str | None:
     try:
-        json.loads(data)
+        load(data)
     except GatewayError as error:
-        assert error.kind.name == "bad_request"
-    try:
-        json.loads_lenient(data)
+        return error.kind.name
     except ValueError as error:
-        assert isinstance(error, json.InvalidJSON)
+        return type(error).__name__
+    return None
 
 
 @pytest.mark.parametrize(
@@ -206,7 +219,9 @@ def test_an_upstream_may_count_without_bound() -> None:
     assert json.loads_lenient(b'{"n":18446744073709551616}')["n"] == pytest.approx(2**64)
 
 
-@pytest.mark.parametrize("data", [b"", b"<html>", b'{"a":"\xff"}', b"{", b"[" * 401 + b"]" * 401, b"[" * 100_000])
+@pytest.mark.parametrize(
+    "data", [b"", b"<html>", b'{"a":"\xff"}', b"{", b"[" * 401 + b"]" * 401, b"[" * 100_000]
+)
 @pytest.mark.usefixtures("parser")
 def test_an_upstream_is_not_forgiven_everything(data: bytes) -> None:
     with pytest.raises(json.InvalidJSON):
@@ -224,7 +239,10 @@ def test_a_number_without_json_form_is_an_error_and_not_null(number: float) -> N
 @pytest.mark.usefixtures("parser")
 def test_what_goes_out_is_compact_utf8() -> None:
     value = {"a": None, "é": [1, 1.5, True, "\u2028"], "big": 10**30}
-    assert json.dumps(value) == '{"a":null,"é":[1,1.5,true,"\u2028"],"big":1000000000000000000000000000000}'.encode()
+    assert (
+        json.dumps(value)
+        == '{"a":null,"é":[1,1.5,true,"\u2028"],"big":1000000000000000000000000000000}'.encode()
+    )
     assert json.dumps("lone \ud800") == '"lone \ufffd"'.encode()
 
 
