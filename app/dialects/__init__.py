@@ -13,6 +13,10 @@ _MODULES: Final = {
     "gemini": "app.dialects.gemini",
     "converse": "app.dialects.converse",
     "cohere": "app.dialects.cohere",
+    "embeddings_openai": "app.dialects.embeddings_openai",
+    "embeddings_gemini": "app.dialects.embeddings_gemini",
+    "embeddings_cohere": "app.dialects.embeddings_cohere",
+    "embeddings_bedrock": "app.dialects.embeddings_bedrock",
 }
 
 
