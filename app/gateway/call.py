@@ -137,7 +137,10 @@ class Call:
     ``model`` is the model string as the client wrote it, ``candidates`` the model strings
     to try in order. ``response_id`` is the id the answer shall have, None to keep the
     upstream's. ``upstream_body`` replaces ``body`` for the provider once history was
-    expanded. ``deadline`` is monotonic seconds.
+    expanded. ``socket`` is the client's, watched while the call runs. ``prefer`` overrides
+    the order of the target's wires. ``request`` is the canonical request, decoded once.
+    ``realm`` is preferred among the keys of a target: the call holds state that only that
+    account can read. ``created_at`` is in Unix seconds, ``deadline`` monotonic.
     """
 
     id: str
@@ -163,6 +166,7 @@ class Call:
     realm: str | None = None
     prefer: tuple[str, ...] | None = None
     request: Any = None
+    created_at: int = field(default_factory=lambda: int(time.time()))
     started: float = field(default_factory=time.monotonic)
     attempts: list[Attempt] = field(default_factory=list)
     on_attempt: Callable[[Attempt, Target], None] | None = None

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from app.canonical.events import Failed, Started
 from app.config import Settings
 from app.dialects import dialect
 from app.dialects.base import Frame
 from app.errors import GatewayError
-from app.gateway.call import Abort, Call, Outcome, Sealing
+from app.gateway.call import Abort, Call, Outcome, Principal, Sealing
 from app.gateway.cost import PriceList
 from app.gateway.dispatch import Dispatcher
 from app.gateway.operations import decoded, exchange
@@ -94,6 +94,23 @@ class Gateway:
 
         return end
 
+    def background_timeout(self) -> float:
+        """Return the seconds that a background response may take."""
+        return self.settings.timeouts.background
+
+    def principal_of(self, key: str | None, tenant: str) -> Principal:
+        """Return the owner of stored work as he is now; raises ``forbidden`` when the key is gone."""
+        for row in self.settings.keys:
+            if row.name == key and row.tenant == tenant:
+                return Principal(row.name, row.tenant, row.models)
+        if key in _KEYLESS:
+            return Principal(key or "", tenant)
+        raise GatewayError("forbidden", "The key that asked for this response is no longer valid.")
+
+    def background_run(self, call: Call, *, first: int, leave_out: frozenset[str]) -> StreamRun:
+        """Return the streamed run of a background job."""
+        return StreamRun(self.dispatcher, call, exchange, first=first, leave_out=leave_out)
+
     def failure_frames(self, call: Call, error: GatewayError) -> list[Frame]:
         """Return the frames of a stream that failed before anything of it was made."""
         encoder = dialect(call.dialect).stream_encoder(decoded(call), server_context(call, call.model))
@@ -111,6 +128,9 @@ class Gateway:
         if model in provider.settings.models:
             return True
         return self.prices.knows(provider.spec.price_as, model)
+
+
+_KEYLESS: Final = frozenset({"open", "master"})
 
 
 def _client_gone() -> GatewayError:

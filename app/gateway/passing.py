@@ -28,9 +28,9 @@ from app.dialects.losses import Losses
 from app.errors import GatewayError
 from app.gateway.call import Call, Target
 from app.gateway.exchange import Answer, Fetch, Sent
+from app.gateway.minting import mint
 from app.gateway.translating import losses_of, parse_upstream, server_context
 from app.providers.base import Wire
-from app.state.ids import new_id
 from app.wire.json import dumps
 
 GATEWAY_MEMBERS: Final = frozenset({"fallbacks"})
@@ -79,7 +79,7 @@ class PassExchange:
         self._dialect = dialect(call.dialect)
         self._context = ClientContext(
             model=target.model,
-            new_id=new_id,
+            new_id=mint,
             now=self._server_context.now,
             options=wire.options,
             realm=target.provider.realm(target.key),

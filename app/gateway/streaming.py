@@ -41,11 +41,19 @@ class StreamRun:
     """One streamed call over as many attempts as it takes.
 
     ``on_terminal(outcome, frames)`` is called with the last frames before they are yielded,
-    so that what they say can be stored first; it may change their data in place.
+    so that what they say can be stored first; it may change their data in place. Numbered
+    frames count from ``first``; events named in ``leave_out`` were sent by somebody else.
     """
 
     def __init__(
-        self, dispatcher: Dispatcher, call: Call, make: MakeExchange, on_terminal: Terminal | None = None
+        self,
+        dispatcher: Dispatcher,
+        call: Call,
+        make: MakeExchange,
+        on_terminal: Terminal | None = None,
+        *,
+        first: int = 0,
+        leave_out: frozenset[str] = frozenset(),
     ) -> None:
         self.outcome = Outcome(call)
         self.content = False
@@ -57,13 +65,19 @@ class StreamRun:
         self._held_taken = False
         self._translator: Translator | None = None
         self._tail: list[Frame] = []
-        self._sequence = 0
+        self._sequence = first
+        self._leave_out = leave_out
 
     def take_held(self) -> list[Frame]:
         """Return the lifecycle frames held so far; from now on they count as sent."""
         held, self._held = self._held, []
         self._held_taken = self._held_taken or bool(held)
         return self._numbered(held)
+
+    @property
+    def next_number(self) -> int:
+        """Return the number of the next numbered frame."""
+        return self._sequence
 
     @property
     def holding(self) -> bool:
@@ -162,6 +176,8 @@ class StreamRun:
         """Hold ``frames`` until content, then give all that was held with them."""
         if self._held_taken and not self.content:
             frames = [frame for frame in frames if not _is_opening(frame)]
+        if self._leave_out and not self.content:
+            frames = [frame for frame in frames if frame.event not in self._leave_out]
         if not translator.content:
             self._held += frames
             return []

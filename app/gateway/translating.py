@@ -6,7 +6,6 @@ shared by its attempts.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -30,8 +29,8 @@ from app.dialects.losses import Losses
 from app.errors import GatewayError
 from app.gateway.call import Call, Target
 from app.gateway.exchange import Answer, Fetch, Sent
+from app.gateway.minting import mint
 from app.providers.base import Wire
-from app.state.ids import new_id
 from app.wire.json import dumps, loads_lenient
 
 
@@ -48,8 +47,8 @@ def parse_upstream(body: bytes) -> Any:
 def server_context(call: Call, model: str | None) -> ServerContext:
     """Return what the caller's dialect needs to write this call's answer."""
     return ServerContext(
-        new_id=new_id,
-        now=int(time.time()),
+        new_id=mint,
+        now=call.created_at,
         model=model,
         response_id=call.response_id,
         wrap=call.sealing.wrap,
@@ -78,7 +77,7 @@ class TranslateExchange:
         self._server_context = server_context(call, target.model)
         self._context = ClientContext(
             model=target.model,
-            new_id=new_id,
+            new_id=mint,
             now=self._server_context.now,
             options=wire.options,
             realm=target.provider.realm(target.key),

@@ -1,0 +1,268 @@
+"""One Responses turn with its state: expanded from the store, written ahead, stored at its end.
+
+The gateway keeps the state for every provider (architecture: state belongs to the gateway).
+A turn is made before the call goes out and settled exactly once: with the terminal object
+that the caller sees, or with what was known when it failed or was left.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any, Final
+
+from app.canonical.request import Signature, ToolCallPart
+from app.dialects.base import Frame
+from app.dialects.responses_echo import failure_body, response_shell, strip_encrypted
+from app.errors import GatewayError
+from app.gateway.call import Call, Outcome
+from app.gateway.operations import decoded
+from app.state.history import Expansion, conversation_id_of
+from app.state.ids import RESPONSE, new_id
+from app.state.records import Ending, Fence, NewResponse
+from app.state.state import State
+
+_TERMINAL: Final = frozenset({"response.completed", "response.incomplete", "response.failed"})
+_LEFT: Final = frozenset({"client_gone", "cancelled"})
+
+
+def wants_store(body: Mapping[str, Any], default: bool) -> bool:
+    """Tell whether a body asks for its response to be stored."""
+    store = body.get("store")
+    return store if isinstance(store, bool) else default
+
+
+def echo_body(body: Mapping[str, Any], store: bool) -> dict[str, Any]:
+    """Return the body whose members the response object echoes."""
+    return {**body, "store": store}
+
+
+def is_terminal(frame: Frame) -> bool:
+    """Tell whether a frame is the terminal event of a Responses stream."""
+    return frame.event in _TERMINAL and isinstance(frame.data, dict)
+
+
+def complete_now(response: dict[str, Any]) -> None:
+    """Set the time of completion on a response object that completed."""
+    if response.get("status") == "completed":
+        response["completed_at"] = int(time.time())
+
+
+class Turn:
+    """The state of one Responses call.
+
+    ``state`` is None for a turn that neither stores nor refers to anything stored.
+    """
+
+    def __init__(self, state: State | None, call: Call, expansion: Expansion, *, store: bool) -> None:
+        self.call = call
+        self.store = store
+        self._state = state
+        self._expansion = expansion
+        self._fence: Fence | None = None
+        self._settled = False
+
+    @property
+    def include(self) -> Any:
+        """Return the caller's ``include`` list."""
+        return self.call.body.get("include")
+
+    def begin(self, mount: str) -> None:
+        """Write the row ahead of the upstream call, where the turn is stored."""
+        if self._state is not None and self.store:
+            self._fence = self._state.responses.create(self.new_row(mount, "in_progress"))
+
+    def new_row(self, mount: str, status: str, **more: Any) -> NewResponse:
+        """Return the row of this turn in ``status``."""
+        call = self.call
+        return NewResponse(
+            id=call.response_id or "",
+            tenant=call.principal.tenant,
+            object=self.shell(status),
+            input=self._expansion.own,
+            parent_id=self._expansion.parent_id,
+            conversation_id=self._expansion.conversation_id,
+            conversation_head=self._expansion.conversation_head,
+            key_id=call.principal.key,
+            mount=mount,
+            realm=call.realm,
+            model=call.model,
+            **more,
+        )
+
+    def shell(self, status: str, **more: Any) -> dict[str, Any]:
+        """Return the response object of this turn in ``status``, without output."""
+        return response_shell(
+            self.call.body,
+            id=self.call.response_id or "",
+            created_at=self.call.created_at,
+            model=self.call.model,
+            status=status,
+            **more,
+        )
+
+    def settle_whole(self, outcome: Outcome) -> dict[str, Any]:
+        """Store the answer of a JSON call; return it as the caller shall see it."""
+        self._keep_signatures(outcome)
+        complete_now(outcome.body)
+        self._finish(outcome.body, outcome)
+        return strip_encrypted(outcome.body, self.include)
+
+    def settle_frames(self, outcome: Outcome, frames: list[Frame]) -> None:
+        """Store what the last frames of a stream say, before they go out."""
+        self._keep_signatures(outcome)
+        for frame in frames:
+            if is_terminal(frame):
+                complete_now(frame.data["response"])
+                self._finish(frame.data["response"], outcome)
+
+    def settle_failure(self, outcome: Outcome) -> None:
+        """Store the end of a call of which nothing was shown."""
+        if self._settled or outcome.error is None:
+            return
+        error = outcome.error
+        if error.kind.name in _LEFT:
+            ended = self.shell("cancelled")
+        else:
+            ended = self.shell("failed", error=failure_body(error))
+        try:
+            self._finish(ended, outcome)
+        except GatewayError:
+            self._abandon()
+
+    def _finish(self, ended: Mapping[str, Any], outcome: Outcome) -> None:
+        if self._settled:
+            return
+        self._settled = True
+        if self._state is None or self._fence is None:
+            return
+        target = outcome.target
+        ending = Ending(
+            status=str(ended.get("status")),
+            object=self._left(ended, outcome),
+            realm=target.provider.realm(target.key) if target else None,
+            provider=target.provider.name if target else None,
+            model=target.model if target else None,
+            upstream_id=outcome.response.id if outcome.response else None,
+        )
+        kept = self._state.responses.finish(
+            self.call.principal.tenant, self.call.response_id or "", self._fence, ending
+        )
+        if not kept:
+            raise GatewayError(
+                "server_lost", "The response was ended by another process before it was complete."
+            )
+
+    @staticmethod
+    def _left(ended: Mapping[str, Any], outcome: Outcome) -> Mapping[str, Any]:
+        """Return the object to store: cancelled when it was the client that left."""
+        if outcome.error is not None and outcome.error.kind.name in _LEFT:
+            return {**ended, "status": "cancelled", "error": None}
+        return ended
+
+    def _abandon(self) -> None:
+        if self._state is not None and self._fence is not None:
+            self._state.responses.abandon(self.call.response_id or "")
+
+    def _keep_signatures(self, outcome: Outcome) -> None:
+        if self._state is not None:
+            keep_signatures(self._state, self.call, outcome)
+
+
+def open_turn(state: State | None, call: Call, *, store: bool, response_id: str | None = None) -> Turn:
+    """Expand a call from the store and return its turn; the call then has its id and history.
+
+    Raises the contract's errors for unknown or contradictory references.
+    """
+    body = call.body
+    if state is None:
+        expansion = Expansion([], [], [])
+    else:
+        expansion = state.history.expand(
+            call.principal.tenant,
+            body.get("input"),
+            previous_response_id=body.get("previous_response_id"),
+            conversation=body.get("conversation"),
+        )
+    call.body = echo_body(body, store)
+    call.response_id = response_id or new_id(RESPONSE)
+    if state is not None and len(expansion.input) > len(expansion.own):
+        call.upstream_body = {**call.body, "input": expansion.input}
+        call.realm = _realm_of(expansion)
+    return Turn(state, call, expansion, store=store)
+
+
+def refers(body: Mapping[str, Any]) -> bool:
+    """Tell whether a body refers to anything stored."""
+    if body.get("previous_response_id") is not None or body.get("conversation") is not None:
+        return True
+    items = body.get("input")
+    return isinstance(items, list) and any(
+        isinstance(item, dict)
+        and (item.get("type") == "item_reference" or (item.get("type") is None and "role" not in item))
+        for item in items
+    )
+
+
+def _realm_of(expansion: Expansion) -> str | None:
+    """Return the realm of the newest stored turn, whose account may hold what it refers to."""
+    for source in reversed(expansion.sources):
+        realm = getattr(source, "realm", None)
+        if realm is not None:
+            return str(realm)
+    return None
+
+
+def keep_signatures(state: State, call: Call, outcome: Outcome) -> None:
+    """Keep the signatures of tool calls by call id, for clients that send only the id back."""
+    if outcome.response is None:
+        return
+    entries = {
+        part.id: {"d": part.signature.dialect, "r": part.signature.realm, "v": part.signature.value}
+        for choice in outcome.response.choices
+        for message in choice.messages
+        for part in message.parts
+        if isinstance(part, ToolCallPart) and part.signature is not None
+    }
+    if entries:
+        state.vault.put(call.principal.tenant, entries)
+
+
+def restore_signatures(state: State, call: Call) -> None:
+    """Put kept signatures back on the tool calls of a request's history."""
+    request = decoded(call)
+    bare = [
+        part.id
+        for message in request.messages
+        for part in message.parts
+        if isinstance(part, ToolCallPart) and part.signature is None
+    ]
+    kept = state.vault.get(call.principal.tenant, bare) if bare else {}
+    if kept:
+        call.request = with_signatures(request, kept)
+
+
+def with_signatures(request: Any, kept: Mapping[str, Any]) -> Any:
+    """Return ``request`` with the kept signatures on its unsigned tool calls."""
+    from dataclasses import replace
+
+    def signed(part: Any) -> Any:
+        row = kept.get(part.id) if isinstance(part, ToolCallPart) and part.signature is None else None
+        if not isinstance(row, Mapping):
+            return part
+        return replace(part, signature=Signature(str(row["v"]), str(row["d"]), row.get("r")))
+
+    messages = tuple(replace(m, parts=tuple(signed(p) for p in m.parts)) for m in request.messages)
+    return replace(request, messages=messages)
+
+
+__all__ = [
+    "Turn",
+    "conversation_id_of",
+    "echo_body",
+    "keep_signatures",
+    "open_turn",
+    "refers",
+    "restore_signatures",
+    "wants_store",
+]
