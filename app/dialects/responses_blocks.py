@@ -86,9 +86,8 @@ class WireItem:
         """Return the status of the finished item; reasoning has one only where its wire gave it."""
         if self.kind == "opaque":
             return None
-        if self.kind == "reasoning":
-            return self.status
-        return self.status or cut or "completed"
+        told = self.status or self.info.status
+        return told if self.kind == "reasoning" else told or cut or "completed"
 
     def added(self) -> dict[str, Any]:
         """Return the members of ``output_item.added``."""
@@ -231,21 +230,20 @@ class _Refusal(_Content):
         return [("response.refusal.done", {**self._at, "refusal": self.part.text}), *super()._done()]
 
 
-class _Audio(_Content):
-    """Spoken output: there is no item for it, so it rides as a content part without deltas."""
+class _Audio(_Text):
+    """Spoken output: its transcript streams as text, the sound comes whole with the part."""
 
     def __init__(self, item: WireItem, part: Part, writer: ItemWriter) -> None:
         super().__init__(item, part, writer)
-        self._spoken: list[str] = []
+        self._sound: list[str] = []
 
     def delta(self, event: BlockDelta) -> list[Payload]:
-        self._texts.append(event.text)
-        self._spoken.append(event.transcript)
-        return []
+        self._sound.append(event.text)
+        return super().delta(BlockDelta(event.block, event.transcript))
 
     def _fold(self, text: str) -> Part:
         assert isinstance(self.part, AudioPart)
-        return replace(self.part, data=text, transcript="".join(self._spoken) or None)
+        return replace(self.part, data="".join(self._sound) or None, transcript=text)
 
 
 class _Reasoning(BlockWriter):
@@ -331,6 +329,15 @@ class _Hosted(BlockWriter):
 
     def start(self) -> list[Payload]:
         return self._steps(_OPENING)
+
+    def end(self, event: BlockEnded | None) -> list[Payload]:
+        if event is not None:
+            return super().end(event)
+        self.ended = True
+        if isinstance(self.part, OpaquePart) and "status" in self.part.native[1]:
+            dialect, item = self.part.native
+            self.part = replace(self.part, native=(dialect, {**item, "status": "incomplete"}))
+        return []
 
     def _done(self) -> list[Payload]:
         return [*self._piece(), *self._steps(_CLOSING)]

@@ -8,18 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from app.dialects.checking import missing, wrong_type, wrong_value
 from app.dialects.responses_items import item_type
 from app.errors import GatewayError
 
-_NAMES: Final[Mapping[type, str]] = {
-    str: "a string",
-    bool: "a boolean",
-    int: "an integer",
-    float: "a decimal",
-    list: "an array",
-    dict: "an object",
-    type(None): "null",
-}
+_WORDS: Final[Mapping[type, str]] = {str: "a string", bool: "a boolean", list: "an array"}
 
 _REQUIRED: Final[Mapping[str, tuple[tuple[str, tuple[type, ...]], ...]]] = {
     "message": (("role", (str,)), ("content", (str, list))),
@@ -53,28 +46,7 @@ def expect(
     value = members.get(name)
     if value is None or isinstance(value, wanted):
         return value
-    raise invalid_type(path or name, words, value)
-
-
-def invalid_type(path: str, words: str, value: Any) -> GatewayError:
-    """Return the 400 for a value of a wrong JSON type at ``path``."""
-    got = _NAMES.get(type(value), "an unknown value")
-    return GatewayError(
-        "bad_request",
-        f"Invalid type for '{path}': expected {words}, but got {got} instead.",
-        param=path,
-        code="invalid_type",
-    )
-
-
-def missing(path: str) -> GatewayError:
-    """Return the 400 for a required member that is absent at ``path``."""
-    return GatewayError(
-        "bad_request",
-        f"Missing required parameter: '{path}'.",
-        param=path,
-        code="missing_required_parameter",
-    )
+    raise wrong_type(path or name, words, value)
 
 
 def item_not_found(item_id: str) -> GatewayError:
@@ -91,7 +63,7 @@ def check_input(value: Any, path: str = "input") -> list[dict[str, Any]]:
     if value is None:
         return []
     if not isinstance(value, list):
-        raise invalid_type(path, "a string or an array of items", value)
+        raise wrong_type(path, "a string or an array of items", value)
     for index, item in enumerate(value):
         _check_item(item, f"{path}[{index}]")
     return value
@@ -99,20 +71,14 @@ def check_input(value: Any, path: str = "input") -> list[dict[str, Any]]:
 
 def _check_item(item: Any, path: str) -> None:
     if not isinstance(item, dict):
-        raise invalid_type(path, "an object", item)
+        raise wrong_type(path, "an object", item)
     kind = item_type(item)
     if kind == "item_reference":
         raise item_not_found(str(item.get("id")))
     for name, types in _REQUIRED.get(kind, ()):
         _check_member(item, name, types, f"{path}.{name}")
     if kind == "message" and item["role"] not in _ROLES:
-        raise GatewayError(
-            "bad_request",
-            f"Invalid value: '{item['role']}'. Supported values are: 'assistant', 'system', "
-            "'developer', and 'user'.",
-            param=f"{path}.role",
-            code="invalid_value",
-        )
+        raise wrong_value(f"{path}.role", item["role"], "'assistant', 'system', 'developer', and 'user'")
     if kind in _REQUIRED or kind == "reasoning":
         _check_parts(item, path)
 
@@ -122,7 +88,7 @@ def _check_member(item: Mapping[str, Any], name: str, types: tuple[type, ...], p
         raise missing(path)
     value = item[name]
     if not isinstance(value, types):
-        raise invalid_type(path, " or ".join(_NAMES[wanted] for wanted in types), value)
+        raise wrong_type(path, " or ".join(_WORDS[wanted] for wanted in types), value)
 
 
 def _check_parts(item: Mapping[str, Any], path: str) -> None:
@@ -134,12 +100,12 @@ def _check_parts(item: Mapping[str, Any], path: str) -> None:
 
 def _check_part(part: Any, path: str) -> None:
     if not isinstance(part, dict):
-        raise invalid_type(path, "an object", part)
+        raise wrong_type(path, "an object", part)
     kind = part.get("type")
     if kind is None:
         raise missing(f"{path}.type")
     if not isinstance(kind, str):
-        raise invalid_type(f"{path}.type", "a string", kind)
+        raise wrong_type(f"{path}.type", "a string", kind)
     slot = _PART_REQUIRED.get(kind)
     if slot is not None:
         _check_member(part, slot, (str,), f"{path}.{slot}")

@@ -13,7 +13,7 @@ from app.canonical.request import Message, Native, Request, Signature, ToolCallP
 from app.canonical.response import Choice, Finish, FinishReason, Response, Usage
 from app.dialects.base import ClientContext, ServerContext
 from app.dialects.failures import status_of_code, upstream_failure
-from app.dialects.reading import as_dict, as_list, as_str, count, dicts, label, number, opt_str, rest
+from app.dialects.reading import as_dict, as_list, count, dicts, label, number, opt_str, rest
 from app.dialects.responses_echo import RESOLVED, response_shell
 from app.dialects.responses_items import NAME, Sign, decode_item
 from app.dialects.responses_request import namespaces
@@ -193,16 +193,17 @@ def calls_tools(messages: Iterable[Message]) -> bool:
 
 def finish_of(response: Mapping[str, Any], calls: bool) -> Finish | None:
     """Return why a response ended by its status; None while it has not."""
-    status = as_str(response.get("status"), "completed")
+    given = opt_str(response.get("status"))
+    status = given or "completed"
     if status in ("queued", "in_progress"):
         return None
     if status == "incomplete":
         reason = opt_str(as_dict(response.get("incomplete_details")).get("reason"))
         filtered = reason == "content_filter"
         return Finish("content_filter" if filtered else "length", reason or status)
-    if status != "completed":
+    if status in ("cancelled", "failed"):
         return Finish("error", status)
-    return Finish("tool_calls" if calls else "stop", status)
+    return Finish("tool_calls" if calls else "stop", given)
 
 
 def decode_usage(value: Any) -> Usage | None:

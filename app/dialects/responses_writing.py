@@ -102,7 +102,9 @@ class ItemWriter:
         elif self.mint is not None and not item.get("id"):
             head["id"] = self.mint(item_prefix(kind))
         head["type"] = kind
-        shown = own.status or (status if self.mint is not None and kind in _WITH_STATUS else None)
+        shown = own.status
+        if self.mint is not None and kind in _WITH_STATUS:
+            shown = shown if shown in _CLOSED else status
         if shown is not None:
             head["status"] = shown
         if own.phase is not None and kind == "message":
@@ -188,6 +190,7 @@ class ItemWriter:
         return dict(part.native[1])
 
 
+_CLOSED: Final = frozenset({"completed", "incomplete", "failed"})
 _WITH_STATUS: Final = frozenset(
     {
         "message",
@@ -320,7 +323,10 @@ def _write_file(part: Any, assistant: bool) -> dict[str, Any]:
 
 def _write_audio(part: Any, assistant: bool) -> dict[str, Any]:
     if assistant:
-        return {"type": "output_audio", "data": part.data or "", "transcript": part.transcript or ""}
+        # No Responses item speaks: the transcript is the text, the sound rides beside it.
+        sound = {"data": part.data, "format": part.format}
+        spoken = _write_text(TextPart(part.transcript or ""), True)
+        return {**spoken, "audio": sound} if part.data else spoken
     audio = {"data": part.data or "", "format": part.format or "wav"}
     return {"type": "input_audio", "input_audio": audio, **_own_members(part)}
 
