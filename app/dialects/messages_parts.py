@@ -53,10 +53,12 @@ def native_rest(block: Block, *known: str) -> Native | None:
 
 @dataclass(frozen=True, slots=True)
 class BlockReader:
-    """Reads blocks: ``sign`` makes a signature of its text, ``customs`` names free-text tools."""
+    """Reads blocks: ``sign`` makes a signature of its text, ``customs`` names free-text tools,
+    ``mint`` makes an id for a call that came without one."""
 
     sign: Sign = sign_native
     customs: frozenset[str] = frozenset()
+    mint: Callable[[str], str] = str
 
     def parts(self, content: Any) -> list[Part]:
         """Return the parts of a content member: a string, or a list of blocks."""
@@ -132,7 +134,8 @@ class BlockReader:
         native = native_rest(block, "type", "id", "name", "input")
         given = block.get("input")
         arguments = given if isinstance(given, str) else to_json(as_dict(given))
-        return self.tool_call(as_str(block.get("id")), as_str(block.get("name")), arguments, native)
+        call_id = opt_str(block.get("id")) or self.mint("toolu")
+        return self.tool_call(call_id, as_str(block.get("name")), arguments, native)
 
     def _tool_result(self, block: Block) -> Part:
         return ToolResultPart(

@@ -57,7 +57,7 @@ def reader_of(context: ClientContext) -> BlockReader:
     """Return a reader that signs with the target's realm and knows the custom tools asked for."""
     tools = context.request.tools if context.request is not None else ()
     customs = frozenset(tool.name for tool in tools if tool.kind == "custom")
-    return BlockReader(lambda text: sign_native(text, context.realm), customs)
+    return BlockReader(lambda text: sign_native(text, context.realm), customs, context.new_id)
 
 
 def decode_response(body: Any, context: ClientContext) -> Response:

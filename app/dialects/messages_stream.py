@@ -36,7 +36,7 @@ from app.dialects.messages_response import (
     reader_of,
     tier_of,
 )
-from app.dialects.reading import as_dict, as_str, label, opt_str
+from app.dialects.reading import as_dict, as_str, dicts, label, opt_str
 from app.errors import GatewayError
 
 Members = dict[str, Any]
@@ -112,7 +112,7 @@ class MessagesDecoder:
         text = isinstance(part, TextPart)
         if not (text and self._parts and isinstance(self._parts[-1], TextPart)):
             self._item += 1
-        growing = _Growing(self._blocks, start, part)
+        growing = _Growing(self._blocks, start, part, citations=dicts(start.get("citations")))
         growing.held = _is_held(self._reader, part)
         self._open[frame.get("index")] = growing
         self._blocks += 1

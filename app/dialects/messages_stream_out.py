@@ -16,7 +16,7 @@ from app.canonical.events import (
     Finished,
     Started,
 )
-from app.canonical.request import OpaquePart, Part, ReasoningPart, RefusalPart, TextPart, ToolCallPart
+from app.canonical.request import Native, OpaquePart, Part, ReasoningPart, RefusalPart, TextPart, ToolCallPart
 from app.canonical.response import Finish
 from app.dialects.base import Frame, ServerContext
 from app.dialects.messages_citations import citations_of
@@ -48,7 +48,7 @@ class MessagesEncoder:
 
     def _start(self, event: Started) -> list[Frame]:
         self._started = event
-        native = event.native[1] if event.native and event.native[0] == NAME else {}
+        native = _own(event.native)
         message = {
             **native,
             **head(event.id, event.model, self._context),
@@ -99,6 +99,7 @@ class MessagesEncoder:
         opening = encode_part(part, self._context)
         if opening is None:
             return []
+        opening.pop("citations", None)  # they follow as deltas
         return [self._block_frame("content_block_start", block, content_block=opening)]
 
     def _grow(self, event: BlockDelta) -> list[Frame]:
@@ -123,8 +124,8 @@ class MessagesEncoder:
         return [*frames, self._block_frame("content_block_stop", event.block)]
 
     def _close_text(self, event: BlockEnded) -> list[Frame]:
-        native = event.native[1] if event.native and event.native[0] == NAME else {}
         part = self._parts[event.block]
+        native = _own(event.native) or _own(getattr(part, "native", None))
         text = part.text if isinstance(part, TextPart) else ""
         cited = dicts(native.get("citations")) or citations_of(tuple(self._notes.pop(event.block, ())), text)
         return [
@@ -160,7 +161,7 @@ class MessagesEncoder:
         return []
 
     def _ended(self, event: Ended) -> list[Frame]:
-        native = event.native[1] if event.native and event.native[0] == NAME else {}
+        native = _own(event.native)
         delta = {**native, **stop_members(self._finish)}
         usage = encode_usage(event.usage, event.service_tier)
         return [
@@ -194,6 +195,10 @@ _DELTAS: Final[Mapping[type, tuple[str, str]]] = {
     ReasoningPart: ("thinking_delta", "thinking"),
     ToolCallPart: ("input_json_delta", "partial_json"),
 }
+
+
+def _own(native: Native | None) -> Mapping[str, Any]:
+    return native[1] if native is not None and native[0] == NAME else {}
 
 
 def _frame(members: Members) -> Frame:

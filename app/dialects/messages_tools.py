@@ -67,14 +67,12 @@ class ToolWriter:
 
     def _function(self, tool: Tool) -> Members:
         written: Members = {**native_members(tool.native), "name": tool.name}
-        if tool.description:
+        if tool.description is not None:
             written["description"] = tool.description
         schema = dict(tool.parameters or _EMPTY_SCHEMA)
         written["input_schema"] = schema if "type" in schema else {"type": "object", **schema}
         if tool.strict:
             written.update(self._strict(written["input_schema"]))
-        elif tool.strict is False and tool.native is not None and tool.native[0] == NAME:
-            written["strict"] = False
         return written
 
     def _strict(self, schema: Mapping[str, Any]) -> Members:
@@ -199,10 +197,10 @@ def _decode_tool(tool: Mapping[str, Any]) -> Tool:
     return Tool(
         "function",
         as_str(tool.get("name")),
-        opt_str(tool.get("description")),
+        description if isinstance(description := tool.get("description"), str) else None,
         as_dict(tool.get("input_schema")) or None,
         strict if isinstance(strict, bool) else None,
-        native=native_rest(tool, "name", "description", "input_schema", "strict"),
+        native=native_rest(tool, "name", "description", "input_schema", *(["strict"] if strict else [])),
     )
 
 
