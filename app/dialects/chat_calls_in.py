@@ -13,6 +13,7 @@ from typing import Any, Final
 from app.canonical.events import BlockEnded
 from app.canonical.request import Signature, ToolCallPart
 from app.dialects.base import ClientContext
+from app.dialects.chat_native import as_native, own_members
 from app.dialects.chat_reasoning import Sign, sign_call, thought_signature
 from app.dialects.reading import as_dict, count, opt_str, rest
 
@@ -81,14 +82,14 @@ class CallStream:
             return False
         signed = sign_call(call.part(), entry, sign)
         call.signature = signed.signature
-        call.native |= dict(signed.native[1]) if signed.native is not None else {}
+        call.native |= own_members(signed.native)
         return True
 
     def ends(self) -> Iterator[BlockEnded]:
         """Yield the end of each call's block."""
         for call in self._calls:
             if call.block is not None:
-                yield BlockEnded(call.block, call.signature, ("chat", call.native) if call.native else None)
+                yield BlockEnded(call.block, call.signature, as_native(call.native))
 
     def _find(self, index: int | None, identifier: str | None, name: str | None) -> CallBlock:
         """Find the call of a fragment. A further id under a known index, with a name, is a

@@ -55,18 +55,23 @@ def failure_in(body: Any) -> GatewayError | None:
     The status comes from the error's own ``status_code``, ``status`` or code.
     """
     members = as_dict(body)
-    error = members.get("error")
-    if not error:
-        flat = members.get("object") == "error" or (
-            members.get("type") == "error" and "choices" not in members
-        )
-        error = members if flat else _choice_error(members)
+    error = members.get("error") or (members if _is_flat(members) else _choice_error(members))
     if not error:
         return None
     found = _error_of({"error": error})
     stated = found.get("status_code") or found.get("status")
     code, kind = label(stated) or label(found.get("code")), label(found.get("type"))
     return decode_error(status_of_code(code, kind, default=502), {"error": error}, {})
+
+
+def _is_flat(members: Mapping[str, Any]) -> bool:
+    """Tell whether the object itself is the error: marked as one, or words and no answer."""
+    if "choices" in members:
+        return False
+    marked = "error" in (members.get("object"), members.get("type"))
+    return marked or (
+        "id" not in members and ("detail" in members or isinstance(members.get("message"), str))
+    )
 
 
 def _choice_error(members: Mapping[str, Any]) -> Any:

@@ -26,6 +26,7 @@ from app.canonical.request import (
     ToolResultPart,
 )
 from app.dialects.chat_annotations import annotations_of
+from app.dialects.chat_native import as_native
 from app.dialects.chat_reasoning import Sign, read_reasoning, sign_calls, thought_signature
 from app.dialects.checking import Checked, wrong_type, wrong_value
 from app.dialects.reading import rest, split_data_url
@@ -296,4 +297,4 @@ def _audio(message: Checked) -> tuple[Part, ...]:
 
 def _native(members: Checked, own: frozenset[str]) -> Native | None:
     remainder: dict[str, Any] = {k: v for k, v in rest(members.members, own).items() if v is not None}
-    return ("chat", remainder) if remainder else None
+    return as_native(remainder)

@@ -27,6 +27,7 @@ from app.canonical.request import (
 )
 from app.dialects.base import ClientContext
 from app.dialects.chat_annotations import nested_annotation
+from app.dialects.chat_native import own_members
 from app.dialects.chat_options import KNOWN_MESSAGE_MEMBERS, ChatOptions
 from app.dialects.chat_parts_out import PartWriter, admitted
 from app.dialects.chat_reasoning import call_entry, write_entries
@@ -153,8 +154,9 @@ class MessageWriter:
 
     def _own_opaque(self, part: OpaquePart) -> bool:
         """A hosted tool's item of another dialect has no place in this history."""
-        if part.native[0] == "chat":
-            return "reasoning_details" not in part.native[1]
+        own = own_members(part.native)
+        if own:
+            return "reasoning_details" not in own
         self._context.losses.report("hosted_item")
         return False
 
@@ -184,7 +186,7 @@ class MessageWriter:
             secret = self._secret(part)
             if not part.text:
                 continue
-            own = dict(part.native[1]) if part.native is not None and part.native[0] == "chat" else {}
+            own = own_members(part.native)
             signed = {"signature": secret} if secret else {}
             own.pop("format", None)
             piece = {"type": "thinking", "thinking": [{"type": "text", "text": part.text}], **own, **signed}
@@ -208,9 +210,8 @@ class MessageWriter:
     def _text_slot(
         self, thoughts: Sequence[ReasoningPart], calls: Sequence[ToolCallPart], _: Sequence[Part]
     ) -> Json:
-        for part in (*thoughts, *calls):
-            if part.signature is not None:
-                self._context.losses.report("reasoning_signature")
+        if any(part.signature for part in thoughts) or any(call.signature for call in calls):
+            self._context.losses.report("reasoning_signature")
         text = "".join(part.text for part in thoughts)
         return {self._options.history: text} if text else {}
 
@@ -223,11 +224,9 @@ class MessageWriter:
             if part.signature is None or secret is not None:
                 entries += write_entries(part, len(entries), secret)
         entries += [
-            dict(part.native[1]["reasoning_details"])
+            dict(own_members(part.native)["reasoning_details"])
             for part in parts
-            if isinstance(part, OpaquePart)
-            and part.native[0] == "chat"
-            and "reasoning_details" in part.native[1]
+            if isinstance(part, OpaquePart) and "reasoning_details" in own_members(part.native)
         ]
         for call in calls:
             if (secret := self._secret(call)) is not None:

@@ -16,6 +16,7 @@ from app.canonical.request import (
     TextPart,
 )
 from app.dialects.base import ClientContext
+from app.dialects.chat_native import own_members
 from app.dialects.chat_options import KNOWN_PART_MEMBERS, ChatOptions
 from app.dialects.reading import data_url
 
@@ -31,10 +32,8 @@ def admitted(
 ) -> Json:
     """Return the native members that may go out: those the wire takes, and those no API
     defines. A known member that it lacks is reported, unless it says nothing."""
-    if native is None or native[0] != "chat":
-        return {}
     kept: Json = {}
-    for name, value in native[1].items():
+    for name, value in own_members(native).items():
         if name in allowed or options.open_members or name not in known:
             kept[name] = value
         elif value:
@@ -134,10 +133,10 @@ class PartWriter:
         }
 
     def _opaque(self, part: OpaquePart) -> Json | None:
-        if part.native[0] == "chat":
-            return dict(part.native[1])
-        self._context.losses.report("opaque_input")
-        return None
+        own = own_members(part.native)
+        if not own:
+            self._context.losses.report("opaque_input")
+        return own or None
 
 
 _WRITERS: Final[Mapping[type, Callable[[PartWriter, Any], Json | None]]] = {

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from app.canonical.request import Native, OpaquePart, Part, ReasoningPart, Signature, ToolCallPart
+from app.canonical.request import OpaquePart, Part, ReasoningPart, Signature, ToolCallPart
+from app.dialects.chat_native import as_native, own_members
 from app.dialects.reading import as_dict, as_str, dicts, opt_str, rest
 
 Sign = Callable[[str], Signature]
@@ -51,7 +52,7 @@ def read_entry(entry: Mapping[str, Any], sign: Sign) -> Part:
         as_str(entry.get(member)),
         form,  # type: ignore[arg-type]
         sign(secret) if secret else None,
-        ("chat", remainder) if remainder else None,
+        as_native(remainder),
     )
 
 
@@ -60,7 +61,7 @@ def write_entry(part: ReasoningPart, index: int, secret: str | None) -> dict[str
 
     The entry's own remainder (format, id) is kept where this wire made it.
     """
-    own = dict(part.native[1]) if part.native is not None and part.native[0] == "chat" else {}
+    own = own_members(part.native)
     if part.form == "hidden":
         return {"type": "reasoning.encrypted", "data": secret or "", **{"index": index, **own}}
     kind, member = ("reasoning.text", "text") if part.form == "text" else ("reasoning.summary", "summary")
@@ -77,7 +78,7 @@ def write_entries(part: ReasoningPart, index: int, secret: str | None) -> list[d
 
 def call_entry(call: ToolCallPart, secret: str, index: int) -> dict[str, Any]:
     """Return the entry that carries a tool call's own signature."""
-    own = as_dict(dict(call.native[1]).get("reasoning_details")) if _is_ours(call.native) else {}
+    own = as_dict(own_members(call.native).get("reasoning_details"))
     return {"type": "reasoning.encrypted", "data": secret, "id": call.id, **{"index": index, **own}}
 
 
@@ -93,7 +94,7 @@ def sign_call(call: ToolCallPart, entry: Mapping[str, Any], sign: Sign) -> ToolC
     if secret is None:
         return call
     remainder = rest(entry, _ENTRY_OWN | {"id"})
-    kept = dict(call.native[1]) if call.native is not None and call.native[0] == "chat" else {}
+    kept = own_members(call.native)
     native = ("chat", {**kept, "reasoning_details": remainder}) if remainder else call.native
     return replace(call, signature=sign(secret), native=native)
 
@@ -101,10 +102,6 @@ def sign_call(call: ToolCallPart, entry: Mapping[str, Any], sign: Sign) -> ToolC
 def _belongs(entry: Mapping[str, Any], calls: set[Any]) -> bool:
     owner = entry.get("id")
     return isinstance(owner, str) and owner in calls
-
-
-def _is_ours(native: Native | None) -> bool:
-    return native is not None and native[0] == "chat"
 
 
 def thought_signature(holder: Mapping[str, Any]) -> str | None:

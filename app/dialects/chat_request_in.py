@@ -23,6 +23,7 @@ from app.canonical.request import (
 )
 from app.dialects.base import ServerContext
 from app.dialects.chat_messages_in import MessageReader
+from app.dialects.chat_native import as_native
 from app.dialects.checking import Checked, missing, wrong_type, wrong_value
 from app.dialects.reading import rest
 
@@ -170,8 +171,7 @@ def _reasoning(members: Checked) -> Reasoning | None:
     effort = wanted.text("effort") or effort
     if effort is None and remainder.get("enabled") is False:
         effort = "none"
-    native: Native | None = ("chat", remainder) if remainder else None
-    return Reasoning(effort, wanted.integer("max_tokens"), wanted.text("summary"), native)
+    return Reasoning(effort, wanted.integer("max_tokens"), wanted.text("summary"), as_native(remainder))
 
 
 def _stream_options(members: Checked) -> dict[str, Any]:
@@ -199,7 +199,7 @@ def _function_tool(tool: Checked) -> Tool:
     nested = tool.object("function")
     own = _FUNCTION | {"type", "function"} if nested is None else frozenset({"type", "function", "custom"})
     remainder = {k: v for k, v in rest(tool.members, own).items() if v is not None}
-    return _function(nested or tool, ("chat", remainder) if remainder else None)
+    return _function(nested or tool, as_native(remainder))
 
 
 _FUNCTION: Final = frozenset({"name", "description", "parameters", "strict"})

@@ -12,6 +12,7 @@ from typing import Any, Final
 from app.canonical.request import Output, Reasoning, Request, Tool, ToolChoice
 from app.dialects.base import ClientContext, Encoded
 from app.dialects.chat_messages_out import MessageWriter
+from app.dialects.chat_native import own_members
 from app.dialects.chat_options import KNOWN_MEMBERS, KNOWN_TOOL_MEMBERS, ChatOptions
 from app.dialects.chat_parts_out import admitted
 from app.dialects.effort import effort_of, nearest_effort
@@ -154,9 +155,10 @@ class _RequestWriter:
             return choice.mode
         if choice.kind != "hosted":
             return {"type": choice.kind, choice.kind: {"name": choice.name}}
-        if choice.native is None or choice.native[0] != "chat" or not self._runs(choice.name or ""):
+        own = own_members(choice.native)
+        if not own or not self._runs(choice.name or ""):
             self._context.losses.report("forced_tool")
-        return dict(choice.native[1]) if choice.native is not None else None
+        return own
 
     def _tool(self, tool: Tool) -> Json | None:
         writer = _TOOLS[tool.kind]
@@ -190,8 +192,9 @@ class _RequestWriter:
         return {"type": "custom", "custom": custom}
 
     def _hosted(self, tool: Tool) -> Json | None:
-        if self._runs(tool.name) and tool.native is not None and tool.native[0] == "chat":
-            return dict(tool.native[1])
+        own = own_members(tool.native)
+        if own and self._runs(tool.name):
+            return own
         if not (self._options.web_search and tool.name.startswith(_WEB_SEARCH)):
             self._context.losses.report("hosted_tool", f"the hosted tool '{tool.name}' was left out")
         return None
@@ -210,8 +213,9 @@ class _RequestWriter:
             return None
         for tool in self._request.tools:
             if tool.kind == "hosted" and tool.name.startswith(_WEB_SEARCH) and tool.native is not None:
+                members = tool.native[1]  # the same two words in every dialect that has the tool
                 wanted = ("search_context_size", "user_location")
-                return {name: tool.native[1][name] for name in wanted if tool.native[1].get(name)} or None
+                return {name: members[name] for name in wanted if members.get(name)} or None
         return None
 
     def _output(self, output: Output) -> Json:
@@ -287,11 +291,7 @@ class _RequestWriter:
         return effort
 
     def _object(self, reasoning: Reasoning) -> Json:
-        own = (
-            dict(reasoning.native[1])
-            if reasoning.native is not None and reasoning.native[0] == "chat"
-            else {}
-        )
+        own = own_members(reasoning.native)
         effort = None if reasoning.effort is None else self._effort_word(reasoning)
         given = {"effort": effort, "max_tokens": reasoning.budget, "summary": reasoning.summary}
         if reasoning.budget == -1:

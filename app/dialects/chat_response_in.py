@@ -28,6 +28,7 @@ from app.canonical.response import Choice, Response
 from app.dialects.base import ClientContext
 from app.dialects.chat_annotations import annotations_of, cited
 from app.dialects.chat_errors import failure_in
+from app.dialects.chat_native import as_native
 from app.dialects.chat_reasoning import read_reasoning, sign_calls, thought_signature
 from app.dialects.chat_usage import read_finish, read_usage
 from app.dialects.reading import as_dict, as_list, as_str, count, dicts, opt_str, rest, split_data_url
@@ -116,7 +117,7 @@ def _top_native(members: Mapping[str, Any]) -> Native | None:
     ]
     if rows:
         kept["choices"] = rows
-    return ("chat", kept) if kept else None
+    return as_native(kept)
 
 
 def _index(choice: Mapping[str, Any], position: int) -> int:
@@ -129,11 +130,8 @@ def _choice(
 ) -> Choice:
     message = as_dict(choice.get("message")) or as_dict(choice.get("delta"))
     thoughts, spoken, calls = _parts(message, choice, body, context)
-    messages = [
-        Message("assistant", tuple(group))
-        for group in (thoughts, spoken, *([call] for call in calls))
-        if group
-    ]
+    items: list[list[Part]] = [thoughts, spoken, *([call] for call in calls)]
+    messages = [Message("assistant", tuple(parts)) for parts in items if parts]
     own = remainder(message, _MESSAGE)
     if not messages:
         messages = [Message("assistant", (TextPart(""),))]
@@ -204,7 +202,7 @@ def read_call(call: Mapping[str, Any], context: ClientContext) -> ToolCallPart:
     if secret:
         kept.pop("extra_content", None)
     signature = sign(context, secret) if secret else None
-    native: Native | None = ("chat", kept) if kept else None
+    native = as_native(kept)
     if isinstance(call.get("custom"), dict):
         custom = call["custom"]
         name, text = as_str(custom.get("name")), as_str(custom.get("input"))

@@ -24,6 +24,7 @@ from app.canonical.request import (
 from app.canonical.response import Choice, Response
 from app.dialects.base import ServerContext
 from app.dialects.chat_annotations import nested_annotation
+from app.dialects.chat_native import own_members
 from app.dialects.chat_reasoning import call_entry, write_entries
 from app.dialects.chat_usage import write_finish, write_usage
 from app.dialects.reading import as_dict, count, data_url, dicts
@@ -72,9 +73,7 @@ def uses_functions(request: Request) -> bool:
 
 def native_members(response: Response) -> tuple[Json, dict[int, Json]]:
     """Return the top-level members that this wire made, and each choice's own by index."""
-    if response.native is None or response.native[0] != "chat":
-        return {}, {}
-    top = dict(response.native[1])
+    top = own_members(response.native)
     rows = dicts(top.pop(_ITEM_KEY, None))
     return top, {count(row.get("index")) or 0: {k: v for k, v in row.items() if k != "index"} for row in rows}
 
@@ -87,8 +86,7 @@ def encode_choice(choice: Choice, context: ServerContext, legacy: bool = False) 
     message |= _annotations(parts) | _reasoning(parts, calls, context) | _media(parts)
     message |= _calls(calls, legacy)
     for item in choice.messages:
-        if item.native is not None and item.native[0] == "chat":
-            message |= {name: value for name, value in item.native[1].items() if name not in message}
+        message |= {name: value for name, value in own_members(item.native).items() if name not in message}
     return {
         "index": choice.index,
         "message": message,
@@ -135,9 +133,8 @@ def _reasoning(parts: Sequence[Part], calls: Sequence[ToolCallPart], context: Se
 
 def opaque_entry(part: Part) -> Json:
     """Return the ``reasoning_details`` entry that this wire brought and did not understand."""
-    if not isinstance(part, OpaquePart) or part.native[0] != "chat":
-        return {}
-    return as_dict(part.native[1].get("reasoning_details"))
+    own = own_members(part.native) if isinstance(part, OpaquePart) else {}
+    return as_dict(own.get("reasoning_details"))
 
 
 def shown_reasoning(thoughts: Iterable[ReasoningPart]) -> str:
@@ -161,7 +158,7 @@ def _media(parts: Iterable[Part]) -> Json:
 
 
 def _audio(part: AudioPart) -> Json:
-    own = part.native[1] if part.native is not None and part.native[0] == "chat" else {}
+    own = own_members(part.native)
     return {
         "id": part.audio_id,
         "data": part.data or "",
@@ -180,7 +177,7 @@ def _calls(calls: Sequence[ToolCallPart], legacy: bool) -> Json:
 
 def write_call(call: ToolCallPart) -> Json:
     """Return a tool call of an answer, with what this wire had on it besides."""
-    own = {k: v for k, v in call.native[1].items() if k not in _CALL_SLOTS} if _is_ours(call) else {}
+    own = {k: v for k, v in own_members(call.native).items() if k not in _CALL_SLOTS}
     if call.kind == "custom":
         return {
             "id": call.id,
@@ -190,10 +187,6 @@ def write_call(call: ToolCallPart) -> Json:
         }
     function = {"name": call.name, "arguments": call.arguments or "{}"}
     return {"id": call.id, "type": "function", "function": function, **own}
-
-
-def _is_ours(call: ToolCallPart) -> bool:
-    return call.native is not None and call.native[0] == "chat"
 
 
 def _logprobs(parts: Iterable[Part]) -> Json | None:

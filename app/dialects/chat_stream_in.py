@@ -13,12 +13,13 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from app.canonical.events import BlockDelta, BlockEnded, BlockStarted, Ended, Event, Failed, Finished, Started
-from app.canonical.request import Native, OpaquePart, Part, ReasoningPart, RefusalPart, Signature, TextPart
+from app.canonical.request import OpaquePart, Part, ReasoningPart, RefusalPart, Signature, TextPart
 from app.canonical.response import Usage
 from app.dialects.base import ClientContext
 from app.dialects.chat_annotations import annotations_of, cited
 from app.dialects.chat_calls_in import CallStream
 from app.dialects.chat_errors import failure_in
+from app.dialects.chat_native import as_native, own_members
 from app.dialects.chat_reasoning import read_entry, thought_signature
 from app.dialects.chat_response_in import (
     arguments_text,
@@ -52,7 +53,7 @@ class _Choice:
     native: dict[str, Any] = field(default_factory=dict)
     entry: Any = None
     texts: list[str] = field(default_factory=list)
-    last_text: bool = False
+    annotated: bool = False
     waiting: list[dict[str, Any]] = field(default_factory=list)
     finish: Mapping[str, Any] | None = None
 
@@ -119,7 +120,7 @@ class ChatStreamDecoder:
 
     def _start(self, chunk: Mapping[str, Any]) -> Started:
         self._started = True
-        native: Native | None = ("chat", dict(self._top)) if self._top else None
+        native = as_native(dict(self._top))
         created = count(chunk.get("created"))
         return Started(
             opt_str(chunk.get("id")), opt_str(chunk.get("model")), created or None, self._tier, native
@@ -160,8 +161,7 @@ class ChatStreamDecoder:
     def _close(self, choice: _Choice, events: list[Event]) -> None:
         if choice.kind is None:
             return
-        native: Native | None = ("chat", choice.native) if choice.native else None
-        events.append(BlockEnded(choice.block, choice.signature, native))
+        events.append(BlockEnded(choice.block, choice.signature, as_native(choice.native)))
         choice.kind, choice.signature, choice.native, choice.entry = None, None, {}, None
 
     def _reasoning(
@@ -191,7 +191,7 @@ class ChatStreamDecoder:
     def _thought(
         self, choice: _Choice, part: ReasoningPart, entry: Mapping[str, Any], events: list[Event]
     ) -> None:
-        own = dict(part.native[1]) if part.native is not None else {}
+        own = own_members(part.native)
         if part.form == "hidden":
             self._open(choice, "hidden", ReasoningPart("", "hidden"), events, "reasoning")
             choice.signature, choice.native = part.signature, own
@@ -273,7 +273,7 @@ class ChatStreamDecoder:
             opened = audio_part({"id": audio.get("id")})
             self._open(choice, "audio", opened, events)
         if part.native is not None:
-            choice.native = dict(part.native[1])
+            choice.native = own_members(part.native)
         if part.data or part.transcript:
             events.append(BlockDelta(choice.block, part.data or "", transcript=part.transcript or ""))
 
@@ -293,6 +293,7 @@ class ChatStreamDecoder:
 
     def _place(self, choice: _Choice, events: list[Event]) -> None:
         """Give the waiting annotations to the open text."""
+        choice.annotated = choice.annotated or bool(choice.waiting)
         events += [BlockDelta(choice.block, annotation=row) for row in choice.waiting]
         choice.waiting = []
 
@@ -340,14 +341,13 @@ class ChatStreamDecoder:
             events.append(Finished(finish, choice.index))
         if self._rows:
             self._top["choices"] = [{"index": index, **row} for index, row in sorted(self._rows.items())]
-        events.append(Ended(self._usage, ("chat", self._top) if self._top else None, self._tier))
+        events.append(Ended(self._usage, as_native(self._top), self._tier))
         return events
 
     def _settle(self, choice: _Choice, events: list[Event]) -> None:
         """Close a choice's blocks; late annotations and citations go to its last text."""
-        choice.waiting += (
-            () if choice.waiting or choice.kind != "text" else cited("".join(choice.texts), self._top)
-        )
+        if choice.kind == "text" and not (choice.waiting or choice.annotated):
+            choice.waiting += cited("".join(choice.texts), self._top)
         if choice.waiting:
             if choice.kind != "text":
                 self._open(choice, "text", TextPart(""), events)

@@ -23,6 +23,7 @@ from app.canonical.request import (
 )
 from app.dialects.base import DONE, Frame, ServerContext
 from app.dialects.chat_annotations import nested_annotation
+from app.dialects.chat_native import own_members
 from app.dialects.chat_reasoning import call_entry, write_entry
 from app.dialects.chat_response_out import answer_id, opaque_entry, uses_functions
 from app.dialects.chat_usage import write_finish, write_usage
@@ -32,6 +33,8 @@ Json = dict[str, Any]
 
 _STICKY: Final = frozenset({"system_fingerprint", "citations", "search_results", "videos", "provider"})
 """Native top-level members that the wires which have them send on every chunk."""
+
+_CHUNK: Final = frozenset({"id", "object", "created", "model", "choices", "usage", "service_tier"})
 
 
 class ChatStreamEncoder:
@@ -49,6 +52,7 @@ class ChatStreamEncoder:
             "created": context.now,
             "model": context.model or request.model,
         }
+        self._shown: Json = {}
         self._blocks: dict[int, BlockStarted] = {}
         self._places: dict[int, int] = {}
         self._counts: dict[int, int] = {}
@@ -61,12 +65,13 @@ class ChatStreamEncoder:
         return _WRITERS[type(event)](self, event)
 
     def _started(self, event: Started) -> list[Frame]:
-        native = dict(event.native[1]) if event.native is not None and event.native[0] == "chat" else {}
+        native = own_members(event.native)
         self._base["id"] = answer_id(event.id, self._context)
         self._base["model"] = event.model or self._base["model"]
         self._base["created"] = event.created if event.created is not None else self._context.now
         if event.service_tier is not None:
             self._base["service_tier"] = event.service_tier
+        self._shown = dict(native)
         self._base |= {name: native.pop(name) for name in list(native) if name in _STICKY}
         frames = self._role(0)
         frames[0].data.update((name, value) for name, value in native.items() if name not in frames[0].data)
@@ -220,7 +225,7 @@ class ChatStreamEncoder:
         return delta
 
     def _close_audio(self, _: BlockStarted, event: BlockEnded) -> Json:
-        own = event.native[1] if event.native is not None and event.native[0] == "chat" else {}
+        own = own_members(event.native)
         return {"audio": {"expires_at": own["expires_at"]}} if "expires_at" in own else {}
 
     def _finished(self, event: Finished) -> list[Frame]:
@@ -231,9 +236,9 @@ class ChatStreamEncoder:
     def _ended(self, event: Ended) -> list[Frame]:
         if not self._include_usage or event.usage is None:
             return [DONE]
-        native = dict(event.native[1]) if event.native is not None and event.native[0] == "chat" else {}
+        native = own_members(event.native)
         native.pop("choices", None)
-        own = {name: value for name, value in native.items() if name not in self._base}
+        own = {k: v for k, v in native.items() if k not in _CHUNK and self._shown.get(k) != v}
         return [Frame(None, {**self._base, "choices": [], "usage": write_usage(event.usage), **own}), DONE]
 
     def _failed(self, event: Failed) -> list[Frame]:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from app.canonical.response import Finish, FinishReason, Usage
+from app.dialects.chat_native import as_native, own_members
 from app.dialects.reading import as_dict, count, number, opt_str, rest
 
 _COUNTED: Final = frozenset(
@@ -80,7 +81,7 @@ def read_usage(raw: Any) -> Usage | None:
         reasoning_tokens=_first(after.get("reasoning_tokens"), members.get("reasoning_tokens")),
         details=details,
         cost=_cost(members),
-        native=("chat", remainder) if remainder else None,
+        native=as_native(remainder),
     )
 
 
@@ -107,9 +108,7 @@ def write_usage(usage: Usage) -> dict[str, Any]:
     }
     if usage.cost is not None:
         body["cost"] = dict(usage.cost)
-    if usage.native is not None and usage.native[0] == "chat":
-        body = {**usage.native[1], **body}
-    return body
+    return {**own_members(usage.native), **body}
 
 
 def read_finish(raw: Any, *, calls: bool, stop_sequence: Any = None) -> Finish:
