@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from app.canonical.events import Failed
 from app.canonical.request import Native, Origin, Sampling
 from app.canonical.response import Finish, Usage
 
@@ -121,6 +122,52 @@ class Transcript:
     logprobs: tuple[Mapping[str, Any], ...] | None = None
     usage: Usage | None = None
     native: Native | None = None
+
+
+@dataclass(slots=True)
+class SpeechDelta:
+    """A piece of the audio, in the format that the answer as a whole has."""
+
+    audio: bytes
+
+
+@dataclass(slots=True)
+class SpeechDone:
+    """The audio is whole."""
+
+    usage: Usage | None = None
+    characters: int | None = None
+
+
+SpeechEvent = SpeechDelta | SpeechDone | Failed
+"""A speech stream: deltas, then one SpeechDone or Failed."""
+
+
+@dataclass(slots=True)
+class TranscriptDelta:
+    """A piece of the text; ``segment_id`` where the wire says to which segment it belongs."""
+
+    text: str
+    logprobs: tuple[Mapping[str, Any], ...] | None = None
+    segment_id: str | None = None
+
+
+@dataclass(slots=True)
+class TranscriptSegment:
+    """A segment that is whole."""
+
+    segment: Segment
+
+
+@dataclass(slots=True)
+class TranscriptDone:
+    """The transcript is whole, with all that the stream told."""
+
+    transcript: Transcript
+
+
+TranscriptEvent = TranscriptDelta | TranscriptSegment | TranscriptDone | Failed
+"""A transcription stream: deltas and segments, then one TranscriptDone or Failed."""
 
 
 @dataclass(frozen=True, slots=True)

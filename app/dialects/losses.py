@@ -34,6 +34,8 @@ LOSS_CLASSES: Final[Mapping[str, LossClass]] = {
     "suffix": "changes",
     "tokens_input": "changes",
     "prompts": "changes",
+    "speech_format": "changes",
+    "transcript_format": "changes",
     # adjusted: sent in another form
     "max_tokens": "adjusted",
     "temperature": "adjusted",
@@ -127,7 +129,9 @@ class Losses:
     warning into a refusal.
     """
 
-    def __init__(self, origin: str | None = None, *, target: str = "this model", strict: bool = False) -> None:
+    def __init__(
+        self, origin: str | None = None, *, target: str = "this model", strict: bool = False
+    ) -> None:
         self._paths = _PATHS.get(origin or "", {})
         self._target = target
         self._strict = strict
