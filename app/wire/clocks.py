@@ -75,10 +75,13 @@ class Watchdog:
 
     def progress(self) -> None:
         """Note one data event: from now on the idle clock runs, from zero."""
-        self._flowing = True
         self._waited = 0.0
         if self._waiter is not None:
             self._entered = self._now()
+        if not self._flowing:
+            self._flowing = True
+            if self._timer is not None:  # it was set for the first byte; from now on it finds its time itself
+                self._tick()
 
     def abort(self, reason: GatewayError) -> bool:
         """Stop the attempt for ``reason``; False if it had ended or been stopped before."""
