@@ -89,7 +89,8 @@ def encode_request(request: Request, context: ClientContext) -> Encoded:
     options = context.options or DEFAULT_OPTIONS
     native = request.origin is not None and request.origin.dialect == NAME
     body = _from_origin(request) if native else _from_canonical(request, context.losses)
-    body["model"] = context.model
+    if context.model:
+        body["model"] = context.model
     if not isinstance(body.get("input"), str):
         body["input"] = encode_input(request, context)
     body["stream"] = request.stream
