@@ -88,16 +88,16 @@ class PostgresBackend:
 
     def listen(self, heard: Callable[[str], None]) -> None:
         """Call ``heard(payload)`` for every NOTIFY on our channel; return or raise when cut."""
-        connection = self._engine.raw_connection()
+        pooled = self._engine.raw_connection()
+        driver: Any = pooled.driver_connection
+        pooled.detach()
         try:
-            connection.detach()
-            driver = connection.driver_connection
-            driver.autocommit = True  # type: ignore[union-attr]
-            driver.execute(f"LISTEN {CHANNEL}")  # type: ignore[union-attr]
-            for notice in driver.notifies():  # type: ignore[union-attr]
+            driver.autocommit = True
+            driver.execute(f"LISTEN {CHANNEL}")
+            for notice in driver.notifies():
                 heard(notice.payload)
         finally:
-            connection.close()
+            driver.close()
 
 
 class _DiedEarly(Exception):

@@ -50,6 +50,7 @@ def collect(connection: Connection, thread_id: str) -> None:
         )
     ).scalars()
     drop_responses(connection, list(doomed))
+    _drop_deleted_conversation(connection, thread_id)
 
 
 def drop_responses(connection: Connection, ids: Sequence[str]) -> None:
@@ -68,6 +69,19 @@ def drop_conversation(connection: Connection, conversation_id: str) -> None:
     )
     blobs.release(connection, [conversation_id])
     connection.execute(delete(conversation).where(conversation.c.id == conversation_id))
+
+
+def _drop_deleted_conversation(connection: Connection, conversation_id: str) -> None:
+    """Drop a deleted conversation once no response needs it as its history."""
+    row = connection.execute(
+        select(conversation.c.id).where(
+            conversation.c.id == conversation_id,
+            conversation.c.deleted_at.is_not(None),
+            ~exists().where(response.c.conversation_id == conversation.c.id),
+        )
+    ).first()
+    if row is not None:
+        drop_conversation(connection, conversation_id)
 
 
 def purge(db: Database, *, older_than: float | None, events_kept: float = EVENTS_KEPT) -> int:

@@ -26,6 +26,7 @@ _LOG: Final = logging.getLogger(__name__)
 CONCURRENCY: Final = 32
 _TURN_SECONDS: Final = 1.0
 _HAND_OVER_SECONDS: Final = 2.0
+_RENEW_AT: Final = 0.3  # of the lease: two renewals may fail before it is lost
 
 
 class Job:
@@ -68,6 +69,7 @@ class Runner:
         self._execute = execute
         self._concurrency = concurrency
         self._lease = lease
+        self._turn_seconds = min(_TURN_SECONDS, lease * _RENEW_AT)
         self._jobs: dict[Job, gevent.Greenlet[..., None]] = {}
         self._kept_until = 0.0
         self._renew_at = 0.0
@@ -91,7 +93,7 @@ class Runner:
             self._loop = None
         while self._jobs and time.monotonic() < deadline:
             self._attend()
-            gevent.joinall(list(self._jobs.values()), timeout=_TURN_SECONDS, count=1)
+            gevent.joinall(list(self._jobs.values()), timeout=self._turn_seconds, count=1)
         left = dict(self._jobs)
         for job in left:
             job.abort("server_shutdown")
@@ -108,7 +110,7 @@ class Runner:
                     self._take()
                 except Exception:  # noqa: BLE001 - the loop must outlive any fault, or work would wait for ever
                     _LOG.exception("the runner stumbled")
-                bell.wait(_TURN_SECONDS)
+                bell.wait(self._turn_seconds)
 
     def _take(self) -> None:
         """Claim as much as there is room for; the rest waits for a job to end."""
@@ -147,7 +149,7 @@ class Runner:
     def _note_renewed(self) -> None:
         now = time.monotonic()
         self._kept_until = now + self._lease
-        self._renew_at = now + self._lease * 0.3
+        self._renew_at = now + self._lease * _RENEW_AT
 
     def _work_on(self, job: Job) -> None:
         try:
