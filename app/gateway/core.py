@@ -11,16 +11,22 @@ from app.config import Settings
 from app.dialects import dialect
 from app.dialects.base import Frame
 from app.errors import GatewayError
-from app.gateway.call import Abort, Call, Outcome, Principal, Sealing
+from app.gateway.background import BackgroundWork
+from app.gateway.call import Abort, Call, Outcome, Principal, Sealing, Target
 from app.gateway.cost import PriceList
 from app.gateway.dispatch import Dispatcher
 from app.gateway.operations import decoded, exchange
+from app.gateway.plan import plan
 from app.gateway.router import Registry, Router
 from app.gateway.sealing import make_sealing
+from app.gateway.store import Store
 from app.gateway.streaming import StreamRun, Terminal
 from app.gateway.translating import server_context
+from app.gateway.turns import has_tool_calls, keep_signatures, restore_signatures, signatures_of
 from app.providers.base import Provider
 from app.providers.registry import all_names, configured_names, make_provider
+from app.state.records import StoredResponse
+from app.state.state import State
 from app.wire.client_socket import ClientWatch
 from app.wire.egress import Egress
 
@@ -61,13 +67,14 @@ class Gateway:
         self.prices = PriceList()
         self.dispatcher = Dispatcher(settings, self.router, self.prices)
         self.sealing: Sealing = make_sealing(settings)
+        self._store = Store(settings)
         self.open_calls = OpenCalls()
         self.clients = ClientWatch()
         self.draining = threading.Event()
 
     def answer(self, call: Call) -> Outcome:
         """Return the whole answer of ``call``; raises GatewayError when every target failed."""
-        end = self._begin(call)
+        end = self.begin(call.abort, call.socket)
         try:
             return self.dispatcher.answer(call, exchange)
         finally:
@@ -75,24 +82,54 @@ class Gateway:
 
     def stream(self, call: Call, on_terminal: Terminal | None = None) -> StreamRun:
         """Return the streamed run of ``call``; it starts when its batches are asked for."""
-        end = self._begin(call)
+        end = self.begin(call.abort, call.socket)
         run = StreamRun(self.dispatcher, call, exchange, on_terminal)
         run.outcome.on_end(lambda outcome: end())
         return run
 
-    def _begin(self, call: Call) -> Callable[[], None]:
-        """Count ``call`` as open and watch its client; return what ends both."""
-        self.open_calls.add(call.abort)
+    def begin(self, abort: Abort, socket: Any) -> Callable[[], None]:
+        """Count a call as open and watch its client's socket; return what ends both."""
+        self.open_calls.add(abort)
         token = None
-        if call.socket is not None:
-            token = self.clients.register(call.socket, lambda: call.abort(_client_gone()))
+        if socket is not None:
+            token = self.clients.register(socket, lambda: abort(_client_gone()))
 
         def end() -> None:
-            self.open_calls.discard(call.abort)
+            self.open_calls.discard(abort)
             if token is not None:
                 self.clients.unregister(token)
 
         return end
+
+    def first_target(self, call: Call) -> Target:
+        """Return the first target that could be tried; raises the first error when none can."""
+        first: GatewayError | None = None
+        for target in self.router.targets(call):
+            if not isinstance(target, GatewayError):
+                plan(call, target, call.prefer)
+                return target
+            first = first or target
+        raise first or GatewayError("model_not_found", f"No target for '{call.model}'.", param="model")
+
+    def state(self) -> State:
+        """Return the store, opened at first use; raises ``store_unavailable``."""
+        return self._store.open()
+
+    def restore_signatures(self, call: Call) -> None:
+        """Put back the signatures that an earlier answer's tool calls had."""
+        if has_tool_calls(call.body if call.upstream_body is None else call.upstream_body):
+            restore_signatures(self.state(), call)
+
+    def keep_signatures(self, call: Call, outcome: Outcome) -> None:
+        """Keep the signatures of an answer's tool calls."""
+        if signatures_of(outcome):
+            keep_signatures(self.state(), call, outcome)
+
+    def runs_of(self, stored: StoredResponse) -> list[dict[str, Any]]:
+        """Return each time the work of a background response was run."""
+        if stored.attempt < 2:
+            return []
+        return self.state().attempts.of_response(stored.tenant, stored.id)
 
     def background_timeout(self) -> float:
         """Return the seconds that a background response may take."""
@@ -117,9 +154,19 @@ class Gateway:
         frames: list[Frame] = [*encoder.feed(Started(model=call.model)), *encoder.feed(Failed(error))]
         return frames
 
-    def close(self) -> None:
-        """Close the transports."""
+    def close(self, grace: float = 0.0) -> None:
+        """Finish or hand over background work, close the store and the transports."""
+        self._store.close(grace)
         self.registry.close()
+
+    def start_background(self) -> None:
+        """Begin to run background responses in this process."""
+        state = self.state()
+        state.run_background(BackgroundWork(self, state).execute)
+
+    def stop_background(self, grace: float) -> None:
+        """Claim no more work; wait up to ``grace`` seconds for what runs, hand over the rest."""
+        self._store.stop_background(grace)
 
     def _make_provider(self, name: str) -> Provider:
         return make_provider(name, self.settings, self.egress)

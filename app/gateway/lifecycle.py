@@ -7,6 +7,7 @@ then every open stream is ended with an error event that tells the client to try
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import Any, Final
 
@@ -15,17 +16,35 @@ import gevent
 from app.errors import GatewayError
 from app.gateway.core import Gateway, gateway_of
 
+_LOG: Final = logging.getLogger(__name__)
 _POLL: Final = 0.1
+_REOPEN: Final = 2.0
 
 
 def start(worker: Any) -> None:
     """Begin to watch ``worker`` (a gunicorn worker whose application is loaded)."""
-    gevent.spawn(_drain_when_leaving, worker, gateway_of(worker.wsgi))
+    gateway = gateway_of(worker.wsgi)
+    gevent.spawn(_drain_when_leaving, worker, gateway)
+    if gateway.settings.background == "embedded":
+        gevent.spawn(_run_background, gateway)
 
 
 def stop(worker: Any) -> None:
     """Let go of what the worker's gateway holds."""
-    gateway_of(worker.wsgi).close()
+    if getattr(worker, "wsgi", None) is not None:
+        gateway_of(worker.wsgi).close()
+
+
+def _run_background(gateway: Gateway) -> None:
+    """Start the background runner as soon as the store can be opened."""
+    while not gateway.draining.is_set():
+        try:
+            gateway.start_background()
+        except GatewayError as error:
+            _LOG.warning("the store cannot be opened yet: %s", error.message)
+            gevent.sleep(_REOPEN)
+        else:
+            return
 
 
 def _drain_when_leaving(worker: Any, gateway: Gateway) -> None:
@@ -37,6 +56,7 @@ def _drain_when_leaving(worker: Any, gateway: Gateway) -> None:
 def drain(gateway: Gateway) -> int:
     """Refuse new calls, wait for open ones, then abort those left; return how many."""
     gateway.draining.set()
+    gevent.spawn(gateway.stop_background, gateway.settings.drain_after)
     limit = time.monotonic() + gateway.settings.drain_after
     while len(gateway.open_calls) and time.monotonic() < limit:
         gevent.sleep(_POLL)

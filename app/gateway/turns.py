@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from app.canonical.request import Signature, ToolCallPart
@@ -17,12 +18,13 @@ from app.dialects.responses_echo import failure_body, response_shell, strip_encr
 from app.errors import GatewayError
 from app.gateway.call import Call, Outcome
 from app.gateway.operations import decoded
-from app.state.history import Expansion, conversation_id_of
+from app.state.history import Expansion
 from app.state.ids import RESPONSE, new_id
 from app.state.records import Ending, Fence, NewResponse
 from app.state.state import State
 
 _TERMINAL: Final = frozenset({"response.completed", "response.incomplete", "response.failed"})
+_CALL_TYPES: Final = frozenset({"function_call", "custom_tool_call"})
 _LEFT: Final = frozenset({"client_gone", "cancelled"})
 
 
@@ -117,10 +119,13 @@ class Turn:
                 self._finish(frame.data["response"], outcome)
 
     def settle_failure(self, outcome: Outcome) -> None:
-        """Store the end of a call of which nothing was shown."""
-        if self._settled or outcome.error is None:
-            return
-        error = outcome.error
+        """Store the end of a stream of which nothing was shown."""
+        if not self._settled and outcome.error is not None:
+            self.settle_error(outcome.error, outcome)
+
+    def settle_error(self, error: GatewayError, outcome: Outcome | None = None) -> None:
+        """Store the end of a call that failed in ``error``."""
+        outcome = outcome or Outcome(self.call, error=error)
         if error.kind.name in _LEFT:
             ended = self.shell("cancelled")
         else:
@@ -215,17 +220,34 @@ def _realm_of(expansion: Expansion) -> str | None:
 
 def keep_signatures(state: State, call: Call, outcome: Outcome) -> None:
     """Keep the signatures of tool calls by call id, for clients that send only the id back."""
+    entries = signatures_of(outcome)
+    if entries:
+        state.vault.put(call.principal.tenant, entries)
+
+
+def signatures_of(outcome: Outcome) -> dict[str, Any]:
+    """Return the signatures of an answer's tool calls, by call id."""
     if outcome.response is None:
-        return
-    entries = {
+        return {}
+    return {
         part.id: {"d": part.signature.dialect, "r": part.signature.realm, "v": part.signature.value}
         for choice in outcome.response.choices
         for message in choice.messages
         for part in message.parts
         if isinstance(part, ToolCallPart) and part.signature is not None
     }
-    if entries:
-        state.vault.put(call.principal.tenant, entries)
+
+
+def has_tool_calls(body: Mapping[str, Any]) -> bool:
+    """Tell whether a chat or Responses body holds calls made in earlier turns."""
+    for item in (*_dicts(body.get("messages")), *_dicts(body.get("input"))):
+        if item.get("tool_calls") or item.get("type") in _CALL_TYPES:
+            return True
+    return False
+
+
+def _dicts(value: Any) -> list[dict[str, Any]]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def restore_signatures(state: State, call: Call) -> None:
@@ -244,7 +266,6 @@ def restore_signatures(state: State, call: Call) -> None:
 
 def with_signatures(request: Any, kept: Mapping[str, Any]) -> Any:
     """Return ``request`` with the kept signatures on its unsigned tool calls."""
-    from dataclasses import replace
 
     def signed(part: Any) -> Any:
         row = kept.get(part.id) if isinstance(part, ToolCallPart) and part.signature is None else None
@@ -254,15 +275,3 @@ def with_signatures(request: Any, kept: Mapping[str, Any]) -> Any:
 
     messages = tuple(replace(m, parts=tuple(signed(p) for p in m.parts)) for m in request.messages)
     return replace(request, messages=messages)
-
-
-__all__ = [
-    "Turn",
-    "conversation_id_of",
-    "echo_body",
-    "keep_signatures",
-    "open_turn",
-    "refers",
-    "restore_signatures",
-    "wants_store",
-]

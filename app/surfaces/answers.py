@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from flask import Response, g, request
 
@@ -13,7 +13,12 @@ from app.surfaces.envelope import seal_error
 from app.surfaces.mounts import below_azure, mount_of
 from app.wire.json import dumps
 
-JSON = "application/json"
+JSON: Final = "application/json"
+SSE_HEADERS: Final = {
+    "content-type": "text/event-stream; charset=utf-8",
+    "cache-control": "no-cache, no-transform",
+    "x-accel-buffering": "no",
+}
 
 
 def json_response(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

@@ -8,26 +8,41 @@ from typing import Any, Final
 
 from flask import Blueprint, Response
 
-from app.surfaces import generation
+from app.surfaces import conversations, generation, responses, stored
 from app.surfaces.mounts import MOUNTS, Mount
 
 View = Callable[..., Response]
 
-_ROUTES: Final[tuple[tuple[str, str, str, View], ...]] = (
-    ("POST", "/responses", "responses", generation.responses),
-    ("POST", "/chat/completions", "chat", generation.chat),
+_CONVERSATION: Final = "/conversations/<conversation_id>"
+
+_ROUTES: Final[tuple[tuple[str, str, View], ...]] = (
+    ("POST", "/responses", responses.create),
+    ("GET", "/responses/<response_id>", stored.retrieve),
+    ("DELETE", "/responses/<response_id>", stored.delete),
+    ("POST", "/responses/<response_id>/cancel", stored.cancel),
+    ("GET", "/responses/<response_id>/input_items", stored.input_items),
+    ("POST", "/conversations", conversations.create),
+    ("GET", _CONVERSATION, conversations.get),
+    ("POST", _CONVERSATION, conversations.update),
+    ("DELETE", _CONVERSATION, conversations.delete),
+    ("POST", _CONVERSATION + "/items", conversations.add_items),
+    ("GET", _CONVERSATION + "/items", conversations.list_items),
+    ("GET", _CONVERSATION + "/items/<item_id>", conversations.get_item),
+    ("DELETE", _CONVERSATION + "/items/<item_id>", conversations.delete_item),
+    ("POST", "/chat/completions", generation.chat),
 )
-"""Method, path below a prefix, endpoint name, view."""
+"""Method, path below a prefix, view."""
 
 
 def make_blueprint(mount: Mount) -> Blueprint:
     """Return the blueprint that serves ``mount`` at all its prefixes."""
     blueprint = Blueprint(mount.name, __name__)
     for number, prefix in enumerate(mount.prefixes):
-        for method, path, name, view in _ROUTES:
+        for method, path, view in _ROUTES:
+            name = f"{view.__module__.rpartition('.')[2]}_{view.__name__}"
             blueprint.add_url_rule(
                 prefix + path,
-                endpoint=f"{name}_{number}_{method.lower()}",
+                endpoint=f"{name}_{number}",
                 view_func=_bound(view, mount),
                 methods=[method],
                 provide_automatic_options=False,

@@ -13,7 +13,7 @@ from app.dialects.base import Frame
 from app.errors import GatewayError
 from app.gateway.call import Abort, Call, Outcome
 from app.gateway.core import Gateway, gateway_of
-from app.surfaces.answers import json_response, outcome_headers, warnings_header
+from app.surfaces.answers import SSE_HEADERS, json_response, outcome_headers, warnings_header
 from app.surfaces.envelope import FrameEnvelope, seal_answer
 from app.surfaces.mounts import Mount
 from app.surfaces.pump import Pace, Pump
@@ -22,11 +22,6 @@ from app.wire.sse import encode_frame
 
 _MODEL: Final = re.compile(r"[^\x00-\x1f\x7f]{1,512}")
 _HEADER: Final = re.compile(r"[\x20-\x7e]{1,1024}")
-_SSE: Final = {
-    "content-type": "text/event-stream; charset=utf-8",
-    "cache-control": "no-cache, no-transform",
-    "x-accel-buffering": "no",
-}
 _DONE: Final = b"data: [DONE]\n\n"
 
 
@@ -145,17 +140,20 @@ def answer_stream(
     *,
     fail: Callable[[GatewayError], list[Frame]],
     done_frame: bool,
+    shape: Callable[[list[Frame]], list[Frame]] | None = None,
 ) -> Response:
     """Return the streamed HTTP answer of a run, once its status may be sent.
 
-    Raises the GatewayError of a run that failed before.
+    ``shape`` changes frames to the caller's wishes before the envelope. Raises the
+    GatewayError of a run that failed before.
     """
     gateway = current_gateway()
     settings = gateway.settings
     envelope = FrameEnvelope(mount, run.outcome)
 
     def write(frames: list[Frame], last: bool) -> bytes:
-        sealed = envelope.seal(frames, last=last)
+        shaped = frames if shape is None else shape(frames)
+        sealed = envelope.seal(shaped, last=last)
         return b"".join(
             _DONE if f.data is None else encode_frame(f.event, dumps_ascii(f.data)) for f in sealed
         ) + (_DONE if last and done_frame else b"")
@@ -164,7 +162,7 @@ def answer_stream(
     if call.socket is not None:
         call.socket.settimeout(settings.timeouts.idle)  # a reader that stopped reading is let go
     pump.open()
-    headers = {**_SSE, **outcome_headers(run.outcome)}
+    headers = {**SSE_HEADERS, **outcome_headers(run.outcome)}
     if mount.envelope == "provider":
         headers |= warnings_header(run.outcome) | {
             "x-tfy-resolved-model": headers.get("x-sluice-model", call.model)

@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, Final
 
-from app.canonical.response import Usage
+from app.canonical.response import Finish, Usage
 from app.dialects.base import Frame
 from app.errors import GatewayError
 from app.gateway.call import Call, Outcome
@@ -92,15 +92,14 @@ def seal_answer(mount: Mount, outcome: Outcome, body: dict[str, Any]) -> dict[st
     if mount.envelope == "provider":
         return {**body, "provider": outcome.target.provider.name if outcome.target else None}
     if mount.page_members and outcome.call.operation == "responses":
-        body = body | page_members(body, outcome)
+        body = body | page_members(body, outcome.finish)
     latency = outcome.upstream_ms if outcome.upstream_ms is not None else outcome.call.elapsed_ms()
     return {**body, "extra_fields": extra_fields(outcome, latency=latency)}
 
 
-def page_members(body: Mapping[str, Any], outcome: Outcome) -> dict[str, Any]:
+def page_members(body: Mapping[str, Any], finish: Finish | None) -> dict[str, Any]:
     """Return the members that pages 000 and 001 show beside the response object."""
     conversation = body.get("conversation")
-    finish = outcome.finish
     return {
         "conversation_id": conversation.get("id") if isinstance(conversation, dict) else conversation,
         "stop_reason": (finish.raw or finish.reason) if finish else None,

@@ -1,4 +1,4 @@
-"""The views of chat completions and Responses: one function for each operation."""
+"""The view of chat completions, and the reading of checked bodies that views share."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from typing import Any
 
 from flask import Response, g, request
 
-from app.gateway.call import Call
 from app.surfaces.bodies import json_body
 from app.surfaces.calls import answer_stream, answer_whole, current_gateway, make_call
 from app.surfaces.mounts import Mount
@@ -25,28 +24,18 @@ def chat(mount: Mount, deployment: str | None = None) -> Response:
     """Serve ``POST chat/completions``."""
     body = checked_body("chat")
     call = make_call(mount, "chat", "chat", body, deployment=deployment, stream=body.get("stream") is True)
-    return _generate(mount, call)
-
-
-def responses(mount: Mount, deployment: str | None = None) -> Response:
-    """Serve ``POST responses``."""
-    body = checked_body("responses")
-    call = make_call(
-        mount, "responses", "responses", body, deployment=deployment, stream=body.get("stream") is True
-    )
-    return _generate(mount, call)
-
-
-def _generate(mount: Mount, call: Call) -> Response:
     g.call = call
     gateway = current_gateway()
+    gateway.restore_signatures(call)
     if not call.stream:
-        return answer_whole(mount, call, gateway.answer(call))
-    run = gateway.stream(call)
+        outcome = gateway.answer(call)
+        gateway.keep_signatures(call, outcome)
+        return answer_whole(mount, call, outcome)
+    run = gateway.stream(call, lambda outcome, frames: gateway.keep_signatures(call, outcome))
     return answer_stream(
         mount,
         call,
         run,
         fail=lambda error: gateway.failure_frames(call, error),
-        done_frame=call.operation == "responses" and gateway.settings.responses_done,
+        done_frame=False,
     )

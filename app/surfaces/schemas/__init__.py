@@ -8,12 +8,20 @@ from typing import Any
 
 from app.surfaces.schemas.base import Body
 from app.surfaces.schemas.chat import ChatBody
+from app.surfaces.schemas.conversations import (
+    ConversationBody,
+    ConversationItemsBody,
+    ConversationUpdateBody,
+)
 from app.surfaces.schemas.responses import ChatShapedResponsesBody, ResponsesBody
 
 _SCHEMAS: Mapping[str, type[Body]] = {
     "chat": ChatBody,
     "responses": ResponsesBody,
     "chat_shaped_responses": ChatShapedResponsesBody,
+    "conversation": ConversationBody,
+    "conversation_update": ConversationUpdateBody,
+    "conversation_items": ConversationItemsBody,
 }
 
 

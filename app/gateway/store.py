@@ -1,0 +1,46 @@
+"""The store of one process, opened at first use.
+
+A gateway that is only asked stateless questions never opens it, and one whose database is
+down answers those all the same.
+"""
+
+from __future__ import annotations
+
+from gevent.lock import RLock
+
+from app.config import Settings
+from app.state.state import State, open_state
+
+
+class Store:
+    """Opens the state of the settings once; ``close`` ends it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._lock = RLock()
+        self._state: State | None = None
+
+    def open(self) -> State:
+        """Return the state; raises GatewayError ``store_unavailable`` when it cannot be opened."""
+        if self._state is None:
+            with self._lock:
+                if self._state is None:
+                    self._state = self._opened()
+        return self._state
+
+    def close(self, grace: float) -> None:
+        """Finish or hand over background work within ``grace`` seconds and close."""
+        if self._state is not None:
+            self._state.stop(grace)
+            self._state = None
+
+    def stop_background(self, grace: float) -> None:
+        """Stop the background runner, if one runs."""
+        if self._state is not None and self._state.runner is not None:
+            self._state.runner.stop(grace)
+
+    def _opened(self) -> State:
+        keys = ",".join(key.reveal() for key in self._settings.secret_keys)
+        state = open_state(self._settings.database_url, {"SLUICE_SECRET_KEY": keys} if keys else {})
+        state.start()
+        return state

@@ -1,0 +1,83 @@
+"""The views of conversations and their items."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from flask import Response, g, request
+
+from app.dialects.responses_echo import strip_encrypted
+from app.surfaces import queries
+from app.surfaces.answers import json_response
+from app.surfaces.bodies import json_body
+from app.surfaces.calls import current_gateway
+from app.surfaces.mounts import Mount
+from app.surfaces.schemas import check
+
+
+def _conversations() -> Any:
+    return current_gateway().state().conversations
+
+
+def _body(schema: str, *, optional: bool = False) -> Mapping[str, Any]:
+    settings = current_gateway().settings
+    body = json_body(
+        request, limit=settings.max_body_bytes, deadline=settings.body_deadline, optional=optional
+    )
+    check(schema, body)
+    return body
+
+
+def create(mount: Mount, deployment: str | None = None) -> Response:
+    """Serve ``POST conversations``; the body may be absent."""
+    body = _body("conversation", optional=True)
+    made = _conversations().create(
+        g.principal.tenant, metadata=body.get("metadata"), items=body.get("items") or ()
+    )
+    return json_response(made)
+
+
+def get(mount: Mount, conversation_id: str, deployment: str | None = None) -> Response:
+    """Serve ``GET conversations/{id}``."""
+    return json_response(_conversations().get(g.principal.tenant, conversation_id))
+
+
+def update(mount: Mount, conversation_id: str, deployment: str | None = None) -> Response:
+    """Serve ``POST conversations/{id}``: the metadata is replaced."""
+    body = _body("conversation_update")
+    return json_response(
+        _conversations().update(g.principal.tenant, conversation_id, body.get("metadata") or {})
+    )
+
+
+def delete(mount: Mount, conversation_id: str, deployment: str | None = None) -> Response:
+    """Serve ``DELETE conversations/{id}``."""
+    return json_response(_conversations().delete(g.principal.tenant, conversation_id))
+
+
+def add_items(mount: Mount, conversation_id: str, deployment: str | None = None) -> Response:
+    """Serve ``POST conversations/{id}/items``."""
+    include = queries.include()
+    body = _body("conversation_items")
+    added = _conversations().add_items(g.principal.tenant, conversation_id, body["items"])
+    return json_response(strip_encrypted(added, include))
+
+
+def list_items(mount: Mount, conversation_id: str, deployment: str | None = None) -> Response:
+    """Serve ``GET conversations/{id}/items``."""
+    include = queries.include()
+    listed = _conversations().list_items(g.principal.tenant, conversation_id, queries.page())
+    return json_response(strip_encrypted(listed, include))
+
+
+def get_item(mount: Mount, conversation_id: str, item_id: str, deployment: str | None = None) -> Response:
+    """Serve ``GET conversations/{id}/items/{item_id}``."""
+    include = queries.include()
+    item = _conversations().get_item(g.principal.tenant, conversation_id, item_id)
+    return json_response(strip_encrypted(item, include))
+
+
+def delete_item(mount: Mount, conversation_id: str, item_id: str, deployment: str | None = None) -> Response:
+    """Serve ``DELETE conversations/{id}/items/{item_id}``: the conversation is returned."""
+    return json_response(_conversations().delete_item(g.principal.tenant, conversation_id, item_id))

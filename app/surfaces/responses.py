@@ -1,0 +1,126 @@
+"""The view of ``POST responses``: a turn is opened, run and stored; or queued for background."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from typing import Any
+
+from flask import Response, g
+
+from app.dialects.base import Frame
+from app.dialects.losses import Loss
+from app.dialects.responses_chat_shape import to_responses_body
+from app.dialects.responses_echo import strip_encrypted
+from app.dialects.responses_obfuscation import pad
+from app.errors import GatewayError
+from app.gateway.background import job_extra
+from app.gateway.call import Call, Outcome, Target
+from app.gateway.core import Gateway
+from app.gateway.turns import Turn, open_turn, refers, wants_store
+from app.surfaces.calls import answer_stream, answer_whole, current_gateway, make_call
+from app.surfaces.generation import checked_body
+from app.surfaces.mounts import Mount
+from app.surfaces.stored import follow
+
+
+def create(mount: Mount, deployment: str | None = None) -> Response:
+    """Serve ``POST responses``."""
+    gateway = current_gateway()
+    body, left_out, prefer = _body(mount)
+    background = body.get("background") is True
+    store = wants_store(body, gateway.settings.store_by_default)
+    if background and not store:
+        raise GatewayError(
+            "bad_request",
+            "A background response must be stored: 'background' needs 'store' to be true.",
+            param="background",
+            code="unsupported_parameter",
+        )
+    call = make_call(
+        mount,
+        "responses",
+        "responses",
+        body,
+        deployment=deployment,
+        stream=body.get("stream") is True,
+        background=background,
+    )
+    call.left_out, call.prefer = left_out, prefer
+    g.call = call
+    needs_state = store or refers(body)
+    turn = open_turn(gateway.state() if needs_state else None, call, store=store)
+    target = gateway.first_target(call)
+    if background:
+        return _queue(gateway, mount, turn, target)
+    return _run(gateway, mount, turn)
+
+
+def _body(mount: Mount) -> tuple[dict[str, Any], tuple[Loss, ...], tuple[str, ...] | None]:
+    """Return the Responses body, what of a chat-shaped one was left out, and preferred wires."""
+    if not mount.chat_shaped:
+        return checked_body("responses"), (), None
+    body = checked_body("chat_shaped_responses")
+    if "messages" not in body:
+        return body, (), None
+    shaped, left_out = to_responses_body(body)
+    return shaped, tuple(left_out), ("chat", "responses")
+
+
+def _queue(gateway: Gateway, mount: Mount, turn: Turn, target: Target) -> Response:
+    """Queue a background turn; answer with its object or with its log."""
+    call = turn.call
+    streamed = call.stream
+    row = turn.new_row(
+        mount.name,
+        "queued",
+        background=True,
+        stream=streamed,
+        request=dict(call.body),
+        extra=job_extra(call),
+    )
+    gateway.state().queue.enqueue(row)
+    if streamed:
+        return follow(gateway, row.id, -1)
+    return answer_whole(mount, call, Outcome(call, target, turn.shell("queued")))
+
+
+def _run(gateway: Gateway, mount: Mount, turn: Turn) -> Response:
+    call = turn.call
+    gateway.restore_signatures(call)
+    turn.begin(mount.name)
+    if not call.stream:
+        try:
+            outcome = gateway.answer(call)
+        except GatewayError as error:
+            turn.settle_error(error)
+            raise
+        outcome.body = turn.settle_whole(outcome)
+        return answer_whole(mount, call, outcome)
+    run = gateway.stream(call, turn.settle_frames)
+    run.outcome.on_end(turn.settle_failure)
+    return answer_stream(
+        mount,
+        call,
+        run,
+        fail=lambda error: gateway.failure_frames(call, error),
+        done_frame=gateway.settings.responses_done,
+        shape=_shaper(call),
+    )
+
+
+def _shaper(call: Call) -> Callable[[list[Frame]], list[Frame]]:
+    """Return what the caller's own wishes change in frames: encrypted reasoning, padding."""
+    include = call.body.get("include")
+    options = call.body.get("stream_options")
+    padded = not (isinstance(options, dict) and options.get("include_obfuscation") is False)
+
+    def shape(frames: list[Frame]) -> list[Frame]:
+        stripped = [Frame(f.event, strip_encrypted(f.data, include)) if f.data else f for f in frames]
+        return [Frame(f.event, pad(f.data, _random)) if padded and f.data else f for f in stripped]
+
+    return shape
+
+
+def _random(length: int) -> str:
+    return secrets.token_hex((length + 1) // 2)[:length]

@@ -1,0 +1,25 @@
+"""The bodies of the conversations family (contract/responses.md 1)."""
+
+from __future__ import annotations
+
+from app.surfaces.schemas.base import Array, Body, Table
+from app.surfaces.schemas.parts import input_item, metadata
+
+
+class ConversationBody(Body):
+    """``POST conversations``."""
+
+    metadata = Table(check=metadata)
+    items = Array(each=input_item, longest=20)
+
+
+class ConversationUpdateBody(Body):
+    """``POST conversations/{id}``."""
+
+    metadata = Table(check=metadata, required=True)
+
+
+class ConversationItemsBody(Body):
+    """``POST conversations/{id}/items``."""
+
+    items = Array(each=input_item, longest=20, required=True)

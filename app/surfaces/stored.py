@@ -1,0 +1,138 @@
+"""The views of stored responses: retrieve, stream again, delete, cancel, list input items."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from flask import Response, g, request
+
+from app.dialects.responses_echo import strip_encrypted
+from app.errors import GatewayError
+from app.gateway.call import Abort
+from app.gateway.core import Gateway
+from app.state.records import StoredResponse
+from app.surfaces import queries
+from app.surfaces.answers import SSE_HEADERS, json_response
+from app.surfaces.calls import current_gateway
+from app.surfaces.mounts import Mount
+from app.wire.json import dumps_ascii
+from app.wire.sse import comment, encode_frame
+
+_LOOK: Final = 1.0  # seconds between looks of a reader at its own abort
+
+INCLUDES: Final = frozenset(
+    {
+        "file_search_call.results",
+        "web_search_call.results",
+        "web_search_call.action.sources",
+        "message.input_image.image_url",
+        "computer_call_output.output.image_url",
+        "code_interpreter_call.outputs",
+        "reasoning.encrypted_content",
+        "message.output_text.logprobs",
+    }
+)
+
+
+def retrieve(mount: Mount, response_id: str, deployment: str | None = None) -> Response:
+    """Serve ``GET responses/{id}``, whole or as a stream of its events."""
+    include = queries.include()
+    wants_stream = queries.boolean("stream", False)
+    after = queries.integer("starting_after", None, least=0)
+    queries.boolean("include_obfuscation", True)
+    gateway = current_gateway()
+    if wants_stream:
+        return follow(gateway, response_id, -1 if after is None else after)
+    stored = gateway.state().responses.get(g.principal.tenant, response_id)
+    return json_response(shown(mount, stored, include))
+
+
+def shown(mount: Mount, stored: StoredResponse, include: Any) -> dict[str, Any]:
+    """Return a stored response as ``mount`` shows it."""
+    body = strip_encrypted(stored.object, include)
+    if mount.envelope == "provider":
+        return {**body, "provider": stored.provider}
+    if mount.plain_retrieve:
+        return body
+    fields: dict[str, Any] = {
+        "request_type": "responses",
+        "provider": stored.provider,
+        "model_requested": body.get("model") if stored.model is None else stored.model,
+        "model_deployment": stored.model,
+        "resolved_model_used": stored.model,
+    }
+    runs = current_gateway().runs_of(stored)
+    if len(runs) > 1:
+        fields["attempts"] = runs
+    return {**body, "extra_fields": fields}
+
+
+def delete(mount: Mount, response_id: str, deployment: str | None = None) -> Response:
+    """Serve ``DELETE responses/{id}``."""
+    current_gateway().state().responses.delete(g.principal.tenant, response_id)
+    return json_response({"id": response_id, "object": "response", "deleted": True})
+
+
+def cancel(mount: Mount, response_id: str, deployment: str | None = None) -> Response:
+    """Serve ``POST responses/{id}/cancel``; a body, if any, is ignored."""
+    stored = current_gateway().state().responses.cancel(g.principal.tenant, response_id)
+    return json_response(shown(mount, stored, ()))
+
+
+def input_items(mount: Mount, response_id: str, deployment: str | None = None) -> Response:
+    """Serve ``GET responses/{id}/input_items``."""
+    include = queries.include()
+    listed = current_gateway().state().responses.input_items(g.principal.tenant, response_id, queries.page())
+    return json_response(strip_encrypted(listed, include))
+
+
+def follow(gateway: Gateway, response_id: str, after: int) -> Response:
+    """Return the log of a background response above number ``after`` as a stream.
+
+    Raises before the status for a response that is missing or has no log.
+    """
+    batches = gateway.state().events.follow(g.principal.tenant, response_id, after, idle=_LOOK)
+    abort = Abort()
+    end = gateway.begin(abort, request.environ.get("gunicorn.socket"))
+    return Response(
+        _read(batches, abort, gateway.settings.comment_every, end),
+        200,
+        dict(SSE_HEADERS),
+        direct_passthrough=True,
+    )
+
+
+def _read(
+    batches: Iterator[list[dict[str, Any]]], abort: Abort, comment_every: float, end: Any
+) -> Iterator[bytes]:
+    """Yield the bytes of each batch; a drain ends the stream with an unnumbered error event."""
+    quiet_since = time.monotonic()
+    try:
+        yield comment("open")
+        for events in batches:
+            if abort.reason is not None:
+                yield _unnumbered(abort.reason)
+                return
+            if events:
+                yield b"".join(encode_frame(event["type"], dumps_ascii(event)) for event in events)
+                quiet_since = time.monotonic()
+            elif time.monotonic() - quiet_since >= comment_every:
+                yield comment("keep-alive")
+                quiet_since = time.monotonic()
+    except GatewayError as error:
+        yield _unnumbered(error)
+    finally:
+        end()
+
+
+def _unnumbered(error: GatewayError) -> bytes:
+    body: Mapping[str, Any] = {
+        "type": "error",
+        "code": error.code,
+        "message": error.message,
+        "param": error.param,
+        "error": error.body(),
+    }
+    return encode_frame("error", dumps_ascii(body))
