@@ -30,7 +30,8 @@ class Wire:
     to ``path``. ``passes`` says that the provider takes the dialect whole, so that a request
     in that very dialect is forwarded rather than translated. ``framing`` is the framing of
     its streams; ``streams`` False means that it has none and a stream is made of the whole.
-    ``error_dialect`` reads error bodies where that is another dialect's shape.
+    ``base`` replaces the provider's base URL. ``realm`` says who can verify the signatures of
+    this wire's reasoning, where that is more than the account that made them.
     """
 
     dialect: str
@@ -45,6 +46,7 @@ class Wire:
     stream_query: Mapping[str, str] = field(default_factory=dict)
     base: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    realm: str | None = None
 
 
 @dataclass(slots=True)
@@ -98,8 +100,8 @@ class Spec:
     ``wires`` maps an operation to its wire; ``choose`` decides instead where the model
     matters and may return None for "cannot". ``base_url`` is the default base, or a
     function of the settings. ``forwards`` names client headers that reach this provider.
-    ``model_of`` maps the requested model to the id sent. ``price_as`` is the provider's id
-    in the price catalogue, None where it lists none. ``missing`` names what to set.
+    ``price_as`` is the provider's id in the price catalogue, None where it lists none.
+    ``missing`` is the sentence that names what to set.
     """
 
     name: str
@@ -157,8 +159,10 @@ class Provider:
             raise self.not_configured()
         return (None,)
 
-    def realm(self, key: ProviderKey | None) -> str:
-        """Return the realm of state that an answer by ``key`` belongs to."""
+    def realm(self, key: ProviderKey | None, wire: Wire | None = None) -> str:
+        """Return the realm of state that an answer by ``key`` (over ``wire``) belongs to."""
+        if wire is not None and wire.realm is not None:
+            return wire.realm
         return self.spec.realm(self.name, self.settings, key)
 
     def outgoing(

@@ -1,0 +1,20 @@
+"""Cohere: chat and embeddings by its second API, tokens and models by its first."""
+
+from __future__ import annotations
+
+from app.providers.auth import BearerAuth
+from app.providers.base import Spec, Wire
+
+SPEC = Spec(
+    name="cohere",
+    base_url="https://api.cohere.com",
+    auth=BearerAuth(),
+    wires={
+        "chat": Wire("cohere", "/v2/chat"),
+        "embedding": Wire("embeddings_cohere", "/v2/embed"),
+        "models": Wire("models", "/v1/models", method="GET", streams=False, query={"page_size": "1000"}),
+        "count_tokens": Wire("cohere", "/v1/tokenize", streams=False),
+    },
+    price_as="cohere",
+    missing="Set COHERE_API_KEY.",
+)

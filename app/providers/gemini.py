@@ -1,0 +1,41 @@
+"""Google's Gemini API with a key; the models on Google Cloud are ``vertex``."""
+
+from __future__ import annotations
+
+from app.config import ProviderSettings
+from app.dialects.embeddings_gemini import GoogleEmbeddingOptions
+from app.dialects.gemini_options import GeminiOptions
+from app.providers.auth import HeaderAuth
+from app.providers.base import Spec, Wire, default_url
+
+_OPTIONS = GeminiOptions()
+_GENERATE = "/models/{model}:generateContent"
+_STREAM = "/models/{model}:streamGenerateContent"
+_SSE = {"alt": "sse"}
+
+
+def _url(settings: ProviderSettings, base: str, wire: Wire, model: str, stream: bool) -> str:
+    """Return the URL; the API's own ``models/`` before an id is taken off, its lists write it."""
+    return default_url(settings, base, wire, model.removeprefix("models/"), stream)
+
+
+SPEC = Spec(
+    name="gemini",
+    base_url="https://generativelanguage.googleapis.com/v1beta",
+    auth=HeaderAuth("x-goog-api-key"),
+    wires={
+        "chat": Wire("gemini", _GENERATE, stream_path=_STREAM, stream_query=_SSE, options=_OPTIONS),
+        "embedding": Wire(
+            "embeddings_gemini", "/models/{model}:batchEmbedContents", options=GoogleEmbeddingOptions()
+        ),
+        "speech": Wire("gemini_audio", _GENERATE, stream_path=_STREAM, stream_query=_SSE, options=_OPTIONS),
+        "transcription": Wire(
+            "gemini_audio", _GENERATE, stream_path=_STREAM, stream_query=_SSE, options=_OPTIONS
+        ),
+        "models": Wire("models", "/models", method="GET", streams=False, query={"pageSize": "1000"}),
+        "count_tokens": Wire("gemini", "/models/{model}:countTokens", options=_OPTIONS, streams=False),
+    },
+    url=_url,
+    price_as="google",
+    missing="Set GEMINI_API_KEY.",
+)

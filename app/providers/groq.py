@@ -1,0 +1,21 @@
+"""Groq: chat completions, and OpenAI's speech and transcription paths."""
+
+from __future__ import annotations
+
+from app.providers import chat_options, openai_like
+from app.providers.auth import BearerAuth
+from app.providers.base import Spec
+
+SPEC = Spec(
+    name="groq",
+    base_url="https://api.groq.com/openai/v1",
+    auth=BearerAuth(),
+    wires={
+        "chat": openai_like.chat(chat_options.GROQ),
+        "speech": openai_like.speech(),
+        "transcription": openai_like.transcription(),
+        "models": openai_like.models(),
+    },
+    price_as="groq",
+    missing="Set GROQ_API_KEY.",
+)

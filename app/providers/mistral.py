@@ -1,0 +1,22 @@
+"""Mistral: chat completions with quirks of their own, embeddings, speech both ways."""
+
+from __future__ import annotations
+
+from app.dialects.embeddings_openai import MISTRAL
+from app.providers import chat_options, openai_like
+from app.providers.auth import BearerAuth
+from app.providers.base import Spec
+
+SPEC = Spec(
+    name="mistral",
+    base_url="https://api.mistral.ai",
+    auth=BearerAuth(),
+    wires={
+        "chat": openai_like.chat(chat_options.MISTRAL, root="/v1"),
+        "embedding": openai_like.embedding(MISTRAL, root="/v1"),
+        "transcription": openai_like.transcription("/v1"),
+        "models": openai_like.models("/v1"),
+    },
+    price_as="mistral",
+    missing="Set MISTRAL_API_KEY.",
+)

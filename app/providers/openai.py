@@ -1,0 +1,28 @@
+"""OpenAI: the home of chat completions and Responses, which therefore pass whole."""
+
+from __future__ import annotations
+
+from app.dialects.responses_upstream import ResponsesOptions
+from app.providers import chat_options, openai_like
+from app.providers.auth import BearerAuth
+from app.providers.base import Spec, Wire
+
+RESPONSES = ResponsesOptions()
+
+SPEC = Spec(
+    name="openai",
+    base_url="https://api.openai.com/v1",
+    auth=BearerAuth(),
+    wires={
+        "responses": Wire("responses", "/responses", options=RESPONSES, passes=True),
+        "chat": openai_like.chat(chat_options.OPENAI, passes=True),
+        "completion": openai_like.completion(),
+        "embedding": openai_like.embedding(),
+        "speech": openai_like.speech(),
+        "transcription": openai_like.transcription(),
+        "models": openai_like.models(),
+        "count_tokens": Wire("responses", "/responses/input_tokens", options=RESPONSES, streams=False),
+    },
+    price_as="openai",
+    missing="Set OPENAI_API_KEY.",
+)

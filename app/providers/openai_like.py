@@ -1,0 +1,41 @@
+"""Wires that OpenAI's API and its many likes have in common, as makers of ``Wire`` rows.
+
+Paths are those below a base URL that ends in ``/v1``; a provider whose SDK takes the bare
+host gives ``root="/v1"``.
+"""
+
+from __future__ import annotations
+
+from app.dialects.chat_options import ChatOptions
+from app.dialects.embeddings_openai import EmbeddingOptions
+from app.providers.base import Wire
+
+
+def chat(options: ChatOptions, *, root: str = "", passes: bool = False) -> Wire:
+    """Return the chat-completions wire."""
+    return Wire("chat", f"{root}/chat/completions", options=options, passes=passes)
+
+
+def completion(root: str = "") -> Wire:
+    """Return the legacy text-completions wire."""
+    return Wire("completions", f"{root}/completions")
+
+
+def embedding(options: EmbeddingOptions | None = None, *, root: str = "") -> Wire:
+    """Return the embeddings wire."""
+    return Wire("embeddings_openai", f"{root}/embeddings", options=options or EmbeddingOptions())
+
+
+def speech(root: str = "") -> Wire:
+    """Return the speech wire: a JSON body, audio bytes back."""
+    return Wire("openai_media", f"{root}/audio/speech")
+
+
+def transcription(root: str = "") -> Wire:
+    """Return the transcription wire: a multipart body."""
+    return Wire("openai_media", f"{root}/audio/transcriptions")
+
+
+def models(root: str = "") -> Wire:
+    """Return the wire of the model list."""
+    return Wire("models", f"{root}/models", method="GET", streams=False)

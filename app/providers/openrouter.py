@@ -1,0 +1,25 @@
+"""OpenRouter: chat completions and Responses of many makers' models, with its own price in each usage."""
+
+from __future__ import annotations
+
+from app.dialects.responses_upstream import ResponsesOptions
+from app.providers import chat_options, openai_like
+from app.providers.auth import BearerAuth
+from app.providers.base import Spec, Wire
+
+SPEC = Spec(
+    name="openrouter",
+    base_url="https://openrouter.ai/api/v1",
+    auth=BearerAuth(),
+    wires={
+        "responses": Wire("responses", "/responses", options=ResponsesOptions(), passes=True),
+        "chat": openai_like.chat(chat_options.OPENROUTER, passes=True),
+        "completion": openai_like.completion(),
+        "embedding": openai_like.embedding(),
+        "transcription": openai_like.transcription(),
+        "models": openai_like.models(),
+    },
+    forwards=("http-referer", "x-title"),
+    price_as="openrouter",
+    missing="Set OPENROUTER_API_KEY.",
+)
