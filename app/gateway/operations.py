@@ -7,15 +7,43 @@ from typing import Any, Final
 
 from app.canonical.request import Request
 from app.dialects import dialect
-from app.dialects.base import ServerContext
+from app.dialects.base import ClientContext, ServerContext
 from app.dialects.losses import Losses
+from app.dialects.responses_patch import ResponsesPatch
+from app.dialects.responses_upstream import DEFAULT_OPTIONS
 from app.gateway.call import Call, Target
 from app.gateway.exchange import Exchange
 from app.gateway.passing import ChatPatch, PassExchange, Patch
 from app.gateway.plan import Plan, plan
 from app.gateway.translating import TranslateExchange, server_context
 
-_PATCHES: Final[Mapping[str, Callable[[Call, Target, Losses, ServerContext], Patch]]] = {"chat": ChatPatch}
+
+def responses_patch(call: Call, target: Target, losses: Losses, context: ServerContext) -> Patch:
+    """Return the patch of a Responses call: its state taken out, our ids and echo put in."""
+    realm = target.provider.realm(target.key)
+    wire = target.provider.wire("responses", target.model)
+    accepting = ClientContext(target.model, context.new_id, context.now, realm=realm)
+    expanded = call.upstream_body
+    return ResponsesPatch(
+        caller_body=call.body,
+        id=call.response_id or "",
+        model=target.model,
+        realm=realm,
+        now=context.now,
+        wrap=context.wrap,
+        unwrap=context.unwrap,
+        accepts=lambda signature: accepting.accepts(signature, "responses"),
+        losses=losses,
+        options=(wire.options if wire else None) or DEFAULT_OPTIONS,
+        input=expanded.get("input") if expanded is not None else None,
+        created_at=call.created_at,
+    )
+
+
+_PATCHES: Final[Mapping[str, Callable[[Call, Target, Losses, ServerContext], Patch]]] = {
+    "chat": ChatPatch,
+    "responses": responses_patch,
+}
 
 
 def decoded(call: Call) -> Request:
