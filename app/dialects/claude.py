@@ -11,6 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final
 
+OMITTED: Final = "thinking:"
+"""Leads the value of a signature whose thinking was withheld, so that it goes back as
+thinking without text; a hidden signature without it is redacted thinking."""
+
 _EFFORTS: Final = ("low", "medium", "high", "max")
 _EFFORTS_XHIGH: Final = ("low", "medium", "high", "xhigh", "max")
 

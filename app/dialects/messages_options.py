@@ -12,10 +12,6 @@ NAME: Final = "messages"
 ANSWER_TOOL: Final = "sluice_answer"
 """The tool that stands for a JSON schema where the model has no structured output."""
 
-OMITTED: Final = "thinking:"
-"""Leads the value of a signature whose thinking was withheld, so that it goes back as a
-``thinking`` block; a hidden signature without it is the data of ``redacted_thinking``."""
-
 
 @dataclass(frozen=True, slots=True)
 class MessagesOptions:

@@ -24,8 +24,9 @@ from app.canonical.request import (
     ToolCallPart,
     ToolResultPart,
 )
+from app.dialects.claude import OMITTED
 from app.dialects.messages_citations import annotations_of
-from app.dialects.messages_options import ANSWER_TOOL, NAME, OMITTED
+from app.dialects.messages_options import ANSWER_TOOL, NAME
 from app.dialects.reading import as_dict, as_list, as_str, dicts, opt_str
 
 Block = Mapping[str, Any]

@@ -7,14 +7,14 @@ think, then what sampling is left. Sources: contract/providers.md 3.4, contract/
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Mapping
 from typing import Any, Final
 
-from app.canonical.request import Message, Output, Part, RefusalPart, Request, TextPart, merge_turns
+from app.canonical.request import Output, Request
 from app.dialects.base import ClientContext, Encoded
 from app.dialects.claude import Family
 from app.dialects.claude_thinking import Circumstances, Thinking, sampling_of, thinking_of
+from app.dialects.leftovers import report_leftovers, sendable_extras
 from app.dialects.losses import Losses
 from app.dialects.messages_betas import BETA_HEADER, betas_of
 from app.dialects.messages_blocks import Block, BlockWriter, starts_with_thinking
@@ -22,9 +22,25 @@ from app.dialects.messages_options import NAME, MessagesOptions, options_of
 from app.dialects.messages_schema import closed, is_open
 from app.dialects.messages_tools import ToolWriter
 from app.dialects.reading import as_dict
+from app.dialects.turns import split_conversation
 
 _JSON_ONLY: Final = "Answer with one valid JSON object and nothing else: no words around it, no code fence."
-_SYSTEM_ROLES: Final = frozenset({"system", "developer"})
+_OWN: Final = frozenset(
+    {
+        "cache_control",
+        "container",
+        "context_management",
+        "diagnostics",
+        "inference_geo",
+        "mcp_servers",
+        "speed",
+    }
+)
+"""Members of this API alone that a client of another may send beside the standard ones."""
+
+_TAKEN: Final = frozenset({"parallel_tool_calls", "safety_identifier", "top_k", "user", "web_search_options"})
+"""What is written, or reported, with the metadata, the sampling and the tools."""
+
 _TIERS: Final = {
     "auto": "auto",
     "default": "standard_only",
@@ -42,7 +58,7 @@ def encode_request(request: Request, context: ClientContext) -> Encoded:
     options = options_of(context.options)
     family = options.family_for(context.model)
     writer = BlockWriter(context, options)
-    own = request.extra if request.origin is None or request.origin.dialect == NAME else {}
+    own = sendable_extras(request, NAME, _OWN, context.losses)
     body: dict[str, Any] = {**own, **_head(request, context, options, family)}
     system, turns = _conversation(request, writer, family)
     native = _native_schema(request.output, family, options)
@@ -62,7 +78,6 @@ def encode_request(request: Request, context: ClientContext) -> Encoded:
         body["system"] = system[0]["text"] if _is_plain(system) else system
     body["messages"] = turns
     body.update(_hints(request, context.losses))
-    _report_rest(request, context.losses)
     return Encoded(body, _headers(body, options))
 
 
@@ -95,60 +110,15 @@ def _headers(body: Mapping[str, Any], options: MessagesOptions) -> dict[str, str
 
 
 def _conversation(request: Request, writer: BlockWriter, family: Family) -> tuple[list[Block], list[Block]]:
-    """Return the system blocks and the turns.
-
-    Instructions and system messages before the first turn are the system prompt. A later
-    one keeps its place where the model reads such turns; elsewhere it joins the system
-    prompt, because as user text it would lose its authority, and that is reported.
-    """
+    """Return the system blocks and the turns."""
     losses = writer.context.losses
-    opening = [TextPart(request.instructions)] if request.instructions else []
-    system, turns = _system_text(opening, writer), []
-    for message in request.messages:
-        if message.name is not None:
-            losses.report("message_name", "Messages have no names here; the name was left out")
-        if message.role not in _SYSTEM_ROLES:
-            turns.append(replace(message, name=None))
-        elif not turns:
-            system += _system_text(message.parts, writer)
-        else:
-            turns.append(Message("system", message.parts))
-    merged = merge_turns(turns, roles={"tool": "user"})
-    kept: list[Message] = []
-    for index, message in enumerate(merged):
-        if message.role == "system" and not (family.system_turns and _stands_well(merged, index)):
-            losses.report("message_role", "A later system message was moved to the system prompt")
-            system += _system_text(message.parts, writer)
-        else:
-            kept.append(message)
-    written = [turn for message in merge_turns(kept) if (turn := _turn(message, writer)) is not None]
-    if not written and system:
+    texts, messages = split_conversation(request, losses, system_turns=family.system_turns)
+    system = writer.blocks(texts, "system")
+    turns = [turn for message in messages if (turn := writer.turn(message)) is not None]
+    if not turns and system:
         losses.report("message_role", "With no other message, the system prompt was sent as the user's")
         return [], [{"role": "user", "content": system}]
-    return system, written
-
-
-def _stands_well(turns: list[Message], index: int) -> bool:
-    """A system turn follows the user's and ends the conversation or precedes the assistant's."""
-    after = turns[index + 1].role if index + 1 < len(turns) else "assistant"
-    return turns[index - 1].role == "user" and after == "assistant"
-
-
-def _turn(message: Message, writer: BlockWriter) -> Block | None:
-    if message.role != "system":
-        return writer.turn(message)
-    blocks = _system_text(message.parts, writer)
-    return {"role": "system", "content": blocks} if blocks else None
-
-
-def _system_text(parts: Iterable[Part], writer: BlockWriter) -> list[Block]:
-    texts = []
-    for part in parts:
-        if isinstance(part, TextPart | RefusalPart):
-            texts.append(part)
-        else:
-            writer.context.losses.report("content", "A system message can hold only text")
-    return writer.blocks(texts, "system")
+    return system, turns
 
 
 def _is_plain(system: list[Block]) -> bool:
@@ -218,59 +188,9 @@ def _hints(request: Request, losses: Losses) -> dict[str, Any]:
     user = request.hints.get("safety_identifier") or request.hints.get("user")
     if own or user:
         sent["metadata"] = {**(own or {}), **({"user_id": user} if user else {})}
-    for name, value in request.hints.items():
-        writer = _HINTS.get(name, _left_out)
-        sent.update(writer(name, value, losses))
+    tier = request.hints.get("service_tier")
+    if tier in _TIERS:
+        sent["service_tier"] = _TIERS[tier]
+    taken = _TAKEN | {"service_tier"} if tier in _TIERS else _TAKEN
+    report_leftovers(request, taken, losses)
     return sent
-
-
-def _left_out(name: str, value: Any, losses: Losses) -> dict[str, Any]:
-    if value not in (None, [], {}):
-        losses.report(name)
-    return {}
-
-
-def _elsewhere(name: str, value: Any, losses: Losses) -> dict[str, Any]:
-    return {}
-
-
-def _tier(name: str, value: Any, losses: Losses) -> dict[str, Any]:
-    if value in _TIERS:
-        return {"service_tier": _TIERS[value]}
-    return _left_out(name, value, losses)
-
-
-def _truncation(name: str, value: Any, losses: Losses) -> dict[str, Any]:
-    return {} if value == "disabled" else _left_out(name, value, losses)
-
-
-_HINTS: Final[Mapping[str, Callable[[str, Any, Losses], dict[str, Any]]]] = {
-    "service_tier": _tier,
-    "truncation": _truncation,
-    # written with the metadata or the tools, or a matter of the gateway's own answer
-    "user": _elsewhere,
-    "safety_identifier": _elsewhere,
-    "web_search_options": _elsewhere,
-    "include": _elsewhere,
-}
-
-
-def _report_rest(request: Request, losses: Losses) -> None:
-    """Report the sampling and output members that Messages has no place for."""
-    sampling, output = request.sampling, request.output
-    asked = {
-        "n": sampling.n not in (None, 1),
-        "seed": sampling.seed is not None,
-        "presence_penalty": bool(sampling.presence_penalty),
-        "frequency_penalty": bool(sampling.frequency_penalty),
-        "logit_bias": bool(sampling.logit_bias),
-        "logprobs": bool(sampling.logprobs or sampling.top_logprobs),
-        "verbosity": output.verbosity is not None,
-        "modalities": any(kind != "text" for kind in output.modalities),
-    }
-    for feature, wanted in asked.items():
-        if wanted:
-            losses.report(feature)
-    if request.extra and request.origin is not None and request.origin.dialect != NAME:
-        for name in request.extra:
-            losses.report("unknown_member", f"'{name}' is unknown to this API and was left out", param=name)

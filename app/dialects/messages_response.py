@@ -21,9 +21,10 @@ from app.canonical.request import (
 )
 from app.canonical.response import Choice, Finish, FinishReason, Response, Usage
 from app.dialects.base import ClientContext, ServerContext
+from app.dialects.claude import OMITTED
 from app.dialects.failures import status_of_code, upstream_failure
 from app.dialects.messages_citations import citations_of
-from app.dialects.messages_options import NAME, OMITTED
+from app.dialects.messages_options import NAME
 from app.dialects.messages_parts import BlockReader, items_of, sign_native
 from app.dialects.reading import as_dict, as_str, count, dicts, label, opt_str, rest
 from app.errors import GatewayError

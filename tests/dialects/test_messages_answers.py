@@ -19,9 +19,10 @@ from app.canonical.request import (
 )
 from app.canonical.response import Choice, Finish, Response, Usage
 from app.dialects.base import Frame, ServerContext
+from app.dialects.claude import OMITTED
 from app.dialects.messages import DIALECT
 from app.dialects.messages_betas import merge_betas
-from app.dialects.messages_options import ANSWER_TOOL, OMITTED
+from app.dialects.messages_options import ANSWER_TOOL
 from app.errors import GatewayError
 from tests.dialects import generic
 from tests.traffic import load

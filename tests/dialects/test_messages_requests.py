@@ -29,10 +29,10 @@ from app.canonical.request import (
     ToolChoice,
     ToolResultPart,
 )
-from app.dialects.claude import Family, family_of
+from app.dialects.claude import OMITTED, Family, family_of
 from app.dialects.losses import Losses
 from app.dialects.messages import DIALECT
-from app.dialects.messages_options import ANSWER_TOOL, OMITTED, MessagesOptions
+from app.dialects.messages_options import ANSWER_TOOL, MessagesOptions
 from app.errors import GatewayError
 from tests.dialects import generic, typed
 
@@ -608,7 +608,7 @@ def test_other_members_are_mapped_or_reported() -> None:
         "standard_only",
         True,
     )
-    assert lost == ["prompt_cache_key", "fancy"]
+    assert lost == ["fancy", "prompt_cache_key"]
     assert encode(Request("m", (HI,), hints={"service_tier": "flex", "truncation": "auto"}))[1] == [
         "service_tier",
         "truncation",

@@ -14,8 +14,9 @@ from app.canonical.events import Event, Failed, replay
 from app.canonical.request import Message, Part, Request, TextPart, ToolCallPart
 from app.canonical.response import Choice, Response
 from app.dialects.base import Frame, ServerContext
+from app.dialects.claude import OMITTED
 from app.dialects.messages import DIALECT
-from app.dialects.messages_options import OMITTED, MessagesOptions
+from app.dialects.messages_options import MessagesOptions
 from app.dialects.messages_parts import to_json
 from app.errors import GatewayError
 from tests.dialects import generic

@@ -1,0 +1,61 @@
+"""What of a request is left when a wire has taken its part: reported, or sent as it came.
+
+Shared by the wires whose vocabulary is far from OpenAI's, so that each names only what
+it takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from app.canonical.request import Request
+from app.dialects.losses import Losses
+
+QUIET_HINTS: Final = frozenset({"include"})
+"""Hints that only shape the gateway's own answer."""
+
+
+def sendable_extras(request: Request, dialect: str, own: frozenset[str], losses: Losses) -> dict[str, Any]:
+    """Return the extra members that may go out.
+
+    All of them to the dialect they came in; from any other the wire's ``own`` members,
+    which a client may send beside the standard ones. The rest is reported.
+    """
+    if request.origin is None or request.origin.dialect == dialect:
+        return dict(request.extra)
+    for name in request.extra:
+        if name not in own:
+            losses.report("extra", f"'{name}' is unknown to this API and was left out", param=name)
+    return {name: value for name, value in request.extra.items() if name in own}
+
+
+def report_leftovers(request: Request, taken: frozenset[str], losses: Losses) -> None:
+    """Report what was asked for of sampling, output form and hints that is not in ``taken``.
+
+    A value that is the default anyway (one choice, no penalty, no truncation) is no loss.
+    """
+    for feature, wanted in _asked(request).items():
+        if wanted and feature not in taken:
+            losses.report(feature)
+    for name, value in request.hints.items():
+        if name in taken or name in QUIET_HINTS or value in (None, [], {}, ""):
+            continue
+        if (name, value) != ("truncation", "disabled"):
+            losses.report(name)
+
+
+def _asked(request: Request) -> Mapping[str, bool]:
+    sampling, output = request.sampling, request.output
+    return {
+        "n": sampling.n not in (None, 1),
+        "seed": sampling.seed is not None,
+        "presence_penalty": bool(sampling.presence_penalty),
+        "frequency_penalty": bool(sampling.frequency_penalty),
+        "logit_bias": bool(sampling.logit_bias),
+        "logprobs": bool(sampling.logprobs or sampling.top_logprobs),
+        "top_k": sampling.top_k is not None,
+        "verbosity": output.verbosity is not None,
+        "modalities": any(kind != "text" for kind in output.modalities),
+        "parallel_tool_calls": request.parallel_tool_calls is False and bool(request.tools),
+    }
