@@ -126,15 +126,22 @@ class Losses:
 
     ``origin`` is the dialect the client wrote, whose member paths are used. ``target``
     names the provider or model in sentences. ``strict`` (x-sluice-strict) turns every
-    warning into a refusal.
+    warning into a refusal; ``forgiven`` names features whose loss a surface's contract makes
+    a warning although it changes the answer (TrueFoundry's chat members).
     """
 
     def __init__(
-        self, origin: str | None = None, *, target: str = "this model", strict: bool = False
+        self,
+        origin: str | None = None,
+        *,
+        target: str = "this model",
+        strict: bool = False,
+        forgiven: frozenset[str] = frozenset(),
     ) -> None:
         self._paths = _PATHS.get(origin or "", {})
         self._target = target
         self._strict = strict
+        self._forgiven = forgiven
         self.items: list[Loss] = []
 
     def report(self, feature: str, message: str | None = None, *, param: str | None = None) -> None:
@@ -144,7 +151,7 @@ class Losses:
         ``unsupported_parameter`` when the loss would change the answer, or in strict mode.
         """
         path = param or self._paths.get(feature, feature)
-        loss_class = LOSS_CLASSES.get(feature, "hint")
+        loss_class = "hint" if feature in self._forgiven else LOSS_CLASSES.get(feature, "hint")
         text = message or f"'{path}' is not supported by {self._target}"
         if loss_class == "changes" or self._strict:
             raise GatewayError("unsupported_parameter", f"{text.rstrip('.')}.", param=path)

@@ -17,7 +17,7 @@ _WORDS: Final[Mapping[type, str]] = {str: "a string", bool: "a boolean", list: "
 _REQUIRED: Final[Mapping[str, tuple[tuple[str, tuple[type, ...]], ...]]] = {
     "message": (("role", (str,)), ("content", (str, list))),
     "function_call": (("call_id", (str,)), ("name", (str,)), ("arguments", (str,))),
-    "function_call_output": (("call_id", (str,)), ("output", (str, list))),
+    "function_call_output": (("output", (str, list)),),
     "custom_tool_call": (("call_id", (str,)), ("name", (str,)), ("input", (str,))),
     "custom_tool_call_output": (("call_id", (str,)), ("output", (str, list))),
     "mcp_approval_response": (("approval_request_id", (str,)), ("approve", (bool,))),

@@ -40,7 +40,7 @@ Sign = Callable[[str], Signature]
 """Turns an ``encrypted_content`` into a signature."""
 
 _COMMON: Final = frozenset({"type", "id", "status"})
-_MESSAGE: Final = _COMMON | {"role", "content", "phase"}
+_MESSAGE: Final = _COMMON | {"role", "content", "phase", "name"}
 _REASONING: Final = _COMMON | {"summary", "content", "encrypted_content"}
 _ROLES: Final[Mapping[str, Role]] = {
     "user": "user",
@@ -94,7 +94,8 @@ def _decode_message(item: Mapping[str, Any], sign: Sign) -> Message:
     role = _ROLES.get(as_str(item.get("role")), "user")
     native = message_native(item)
     parts = _with_last(decode_content(item.get("content")), native)
-    return Message(role, parts, item=identity(item), native=None if parts else native)
+    name = opt_str(item.get("name"))
+    return Message(role, parts, identity(item), name, native=None if parts else native)
 
 
 def _decode_reasoning(item: Mapping[str, Any], sign: Sign) -> Message:
@@ -138,7 +139,7 @@ def _decode_result(item: Mapping[str, Any], sign: Sign) -> Message:
         content=decode_content(output),
         name=opt_str(item.get("name")),
         kind="custom" if item.get("type") == "custom_tool_call_output" else "function",
-        native=item_native(item, _COMMON | {"call_id", "output", "name"}),
+        native=item_native(item, _COMMON | {"call_id", "output"}),
     )
     return Message("tool", (part,), item=identity(item))
 

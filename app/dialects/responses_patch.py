@@ -22,12 +22,11 @@ from app.dialects.reading import as_dict, as_list, as_str, count, dicts, opt_str
 from app.dialects.responses_echo import failure_body, response_shell
 from app.dialects.responses_items import NAME
 from app.dialects.responses_response import mark_incomplete, overlay
-from app.dialects.responses_upstream import DEFAULT_OPTIONS, ResponsesOptions, fit
+from app.dialects.responses_upstream import DEFAULT_OPTIONS, REASONING_LOST, ResponsesOptions, fit
 from app.errors import GatewayError
 
 _SECRETIVE: Final = frozenset({"reasoning", "compaction"})
 _TERMINAL: Final = frozenset({"response.completed", "response.incomplete", "response.failed"})
-_LOST: Final = "Encrypted reasoning of another model or account was left out."
 
 
 def state_patch(
@@ -71,7 +70,7 @@ def _opened_items(
         elif accepts(signature):
             yield {**item, "encrypted_content": signature.value}
         else:
-            losses.report("reasoning_signature", _LOST)
+            losses.report("reasoning_signature", REASONING_LOST)
             bare = {name: value for name, value in item.items() if name != "encrypted_content"}
             if bare.get("summary") or bare.get("content"):
                 yield bare

@@ -29,6 +29,7 @@ from app.canonical.request import (
     ToolResultPart,
 )
 from app.dialects.base import ClientContext, Encoded, ServerContext
+from app.dialects.effort import effort_of
 from app.dialects.losses import Losses
 from app.dialects.reading import as_dict, as_list, count, dicts
 from app.dialects.responses_echo import echo_tool_choice, flat_tool, max_output_tokens
@@ -48,6 +49,8 @@ STATE_MEMBERS: Final = ("previous_response_id", "conversation", "background", "f
 ONLY_OPEN_RESPONSES: Final = frozenset({"presence_penalty", "frequency_penalty"})
 """Request members of Open Responses that OpenAI's and Azure's request types lack."""
 
+REASONING_LOST: Final = "Reasoning that this model or account cannot read was left out."
+
 _FEATURES: Final[Mapping[str, str]] = {
     "reasoning": "reasoning_effort",
     "top_logprobs": "top_logprobs",
@@ -55,6 +58,7 @@ _FEATURES: Final[Mapping[str, str]] = {
 }
 _UNIQUE_ID: Final = frozenset({"message", "reasoning", "function_call", "custom_tool_call"})
 _MAX_ID: Final = 64
+_USUAL_OUTPUT: Final = 32_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +70,10 @@ class ResponsesOptions:
     ``reasoning_models`` matches the models that reason (None: all may): for others
     ``reasoning`` is left out and encrypted reasoning not asked for;
     ``dropped_when_reasoning`` is left out for those that do. ``item_ids`` tells whether
-    input items keep their ids, ``cache_control`` whether Anthropic's cache marks may stay.
+    input items keep their ids, ``cache_control`` whether Anthropic's cache marks may stay,
+    ``open_reasoning`` whether reasoning without encrypted content may go in (OpenAI refuses
+    its text and looks its id up in a store we do not use), ``reasoning_budget`` whether
+    ``reasoning.max_tokens`` is known.
     """
 
     lacks: frozenset[str] = CHAT_MEMBERS
@@ -75,6 +82,8 @@ class ResponsesOptions:
     dropped_when_reasoning: frozenset[str] = frozenset()
     item_ids: bool = True
     cache_control: bool = False
+    open_reasoning: bool = False
+    reasoning_budget: bool = False
 
     def reasons(self, model: str) -> bool:
         """Tell whether ``model`` may be asked to reason."""
@@ -101,26 +110,17 @@ def encode_input(request: Request, context: ClientContext) -> list[dict[str, Any
     """Return the input items of a request's messages, foreign signatures left out."""
     messages = [_fitting(message, context.losses) for message in request.messages]
     writer = ItemWriter(_sealer(context), namespaces=namespaces(request.tools) or None)
-    return [item for item in writer.items(messages) if not _is_empty_reasoning(item)]
+    return writer.items(messages)
 
 
 def _sealer(context: ClientContext) -> Callable[[Signature], str | None]:
     def seal(signature: Signature) -> str | None:
         if context.accepts(signature, NAME):
             return signature.value
-        context.losses.report(
-            "reasoning_signature",
-            "Encrypted reasoning of another model or account was left out.",
-        )
+        context.losses.report("reasoning_signature", REASONING_LOST)
         return None
 
     return seal
-
-
-def _is_empty_reasoning(item: Mapping[str, Any]) -> bool:
-    if item.get("type") != "reasoning":
-        return False
-    return not (item.get("encrypted_content") or item.get("summary") or item.get("content"))
 
 
 # --- messages --------------------------------------------------------------------------
@@ -316,7 +316,7 @@ def fit(body: Mapping[str, Any], options: ResponsesOptions, losses: Losses) -> d
     _fit_reasoning(sent, options, losses)
     sent["store"] = False
     if isinstance(sent.get("input"), list):
-        sent["input"] = [_fit_item(item, options) for item in sent["input"]]
+        sent["input"] = _fit_input(sent["input"], options, losses)
     if not options.cache_control and isinstance(sent.get("tools"), list):
         sent["tools"] = [_without_mark(tool) for tool in sent["tools"]]
     return sent
@@ -384,21 +384,48 @@ def _fit_reasoning(sent: dict[str, Any], options: ResponsesOptions, losses: Loss
     include = as_list(sent.get("include"))
     if ENCRYPTED not in include:
         sent["include"] = [*include, ENCRYPTED]
+    if not options.reasoning_budget:
+        _fit_budget(sent, losses)
+
+
+def _fit_budget(sent: dict[str, Any], losses: Losses) -> None:
+    """Say a budget of thinking tokens as an effort."""
     reasoning = as_dict(sent.get("reasoning"))
-    if "max_tokens" in reasoning and "reasoning.max_tokens" in options.lacks:
-        losses.report("reasoning_budget")
-        sent["reasoning"] = {name: value for name, value in reasoning.items() if name != "max_tokens"}
+    budget = reasoning.get("max_tokens")
+    if not isinstance(budget, int):
+        return
+    kept = {name: value for name, value in reasoning.items() if name != "max_tokens"}
+    effort = effort_of(budget, count(sent.get("max_output_tokens")) or _USUAL_OUTPUT)
+    sent["reasoning"] = {"effort": effort, **kept}
+    losses.report("reasoning_budget", f"A budget of thinking tokens was sent as effort '{effort}'.")
 
 
-def _fit_item(item: Any, options: ResponsesOptions) -> Any:
+def _fit_input(items: Iterable[Any], options: ResponsesOptions, losses: Losses) -> list[Any]:
+    """Leave out reasoning that the target could not read. Ids then go too: the target would
+    miss the reasoning that it knows to belong to them."""
+    given = list(items)
+    kept = [item for item in given if options.open_reasoning or not _is_unreadable(item)]
+    if len(kept) < len(given):
+        losses.report("reasoning_signature", REASONING_LOST)
+    with_ids = options.item_ids and len(kept) == len(given)
+    return [_fit_item(item, options, with_ids, losses) for item in kept]
+
+
+def _is_unreadable(item: Any) -> bool:
+    return isinstance(item, dict) and item.get("type") == "reasoning" and not item.get("encrypted_content")
+
+
+def _fit_item(item: Any, options: ResponsesOptions, with_ids: bool, losses: Losses) -> Any:
     if not isinstance(item, dict):
         return item
     kind, item_id = item.get("type", "message"), item.get("id")
     fitted = dict(item)
     if isinstance(item_id, str) and kind in _UNIQUE_ID:
         foreign = not item_id.startswith(f"{item_prefix(kind)}_") or len(item_id) > _MAX_ID
-        if foreign or not options.item_ids:
+        if foreign or not with_ids:
             del fitted["id"]
+    if kind == "message" and fitted.pop("name", None) is not None:
+        losses.report("message_name")
     content = fitted.get("content")
     if not options.cache_control and isinstance(content, list):
         fitted["content"] = [_without_mark(part) for part in content]
