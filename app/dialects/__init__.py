@@ -8,6 +8,7 @@ from typing import Any, Final
 
 _MODULES: Final = {
     "chat": "app.dialects.chat",
+    "completions": "app.dialects.completions",
     "responses": "app.dialects.responses",
     "messages": "app.dialects.messages",
     "gemini": "app.dialects.gemini",

@@ -130,7 +130,8 @@ def _choice(
 ) -> Choice:
     message = as_dict(choice.get("message")) or as_dict(choice.get("delta"))
     thoughts, spoken, calls = _parts(message, choice, body, context)
-    items: list[list[Part]] = [thoughts, spoken, *([call] for call in calls)]
+    items: list[list[Part]] = [thoughts, spoken]
+    items += [[call] for call in calls]
     messages = [Message("assistant", tuple(parts)) for parts in items if parts]
     own = remainder(message, _MESSAGE)
     if not messages:

@@ -255,9 +255,14 @@ def test_a_recorded_request_is_read_and_written_with_every_member(exchange: Exch
     assert context.losses.items == []
 
 
+def says(value: Any) -> bool:
+    """Null, false and empty members say nothing; zeros do."""
+    return value is not None and value is not False and value != [] and value != {}
+
+
 def _normal(body: dict[str, Any], options: Any) -> dict[str, Any]:
     """The one form of members that have several spellings, defaults left out."""
-    normal = {name: value for name, value in body.items() if value not in (None, False, [], {})}
+    normal = {name: value for name, value in body.items() if says(value)}
     limit = normal.pop("max_completion_tokens", None)
     older = normal.pop("max_tokens", None)
     normal["limit"] = older if limit is None else limit
@@ -285,7 +290,7 @@ def _tool(tool: dict[str, Any]) -> dict[str, Any]:
 
 
 def _message(message: dict[str, Any], options: Any) -> dict[str, Any]:
-    normal = {name: value for name, value in message.items() if value not in (None, False, [], {})}
+    normal = {name: value for name, value in message.items() if says(value)}
     content = normal.get("content", "")
     if isinstance(content, list) and len(content) == 1 and content[0].keys() == {"type", "text"}:
         content = content[0]["text"]
