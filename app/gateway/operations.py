@@ -12,6 +12,7 @@ from app.dialects.losses import Losses
 from app.dialects.responses_patch import ResponsesPatch
 from app.dialects.responses_upstream import DEFAULT_OPTIONS
 from app.gateway.call import Call, Target
+from app.gateway.completing import completing
 from app.gateway.exchange import Exchange
 from app.gateway.passing import ChatPatch, PassExchange, Patch
 from app.gateway.plan import Plan, plan
@@ -73,6 +74,7 @@ def _passing(call: Call, target: Target, chosen: Plan) -> Exchange:
 EXCHANGES: Final[Mapping[str, Callable[[Call, Target], Exchange]]] = {
     "chat": generation,
     "responses": generation,
+    "completion": completing,
 }
 
 

@@ -23,13 +23,12 @@ from app.canonical.events import (
 from app.canonical.request import OpaquePart, Request, Signature, ToolCallPart
 from app.canonical.response import Finish, Response, Usage
 from app.dialects import dialect
-from app.dialects.base import DONE, ClientContext, Frame, ServerContext
+from app.dialects.base import DONE, Frame, ServerContext
 from app.dialects.losses import Losses
 from app.errors import GatewayError
 from app.gateway.call import Call, Target
 from app.gateway.exchange import Answer, Fetch, Sent
-from app.gateway.minting import mint
-from app.gateway.translating import losses_of, parse_upstream, server_context
+from app.gateway.translating import client_context, losses_of, parse_upstream, server_context
 from app.providers.base import Wire
 from app.wire.json import dumps
 
@@ -77,16 +76,7 @@ class PassExchange:
         self._patch = patch(self.losses, self._server_context)
         self._request = request
         self._dialect = dialect(call.dialect)
-        self._context = ClientContext(
-            model=target.model,
-            new_id=mint,
-            now=self._server_context.now,
-            options=wire.options,
-            realm=target.provider.realm(target.key),
-            provider=target.provider.name,
-            losses=self.losses,
-            request=None,
-        )
+        self._context = client_context(call, target, wire, self.losses)
 
     def send(self) -> Sent:
         """Return the patched copy of the caller's body."""

@@ -61,6 +61,22 @@ def losses_of(call: Call, target: Target) -> Losses:
     return Losses(call.dialect, target=f"'{target.label}'", strict=call.strict)
 
 
+def client_context(
+    call: Call, target: Target, wire: Wire, losses: Losses, request: Request | None = None
+) -> ClientContext:
+    """Return what the target's dialect needs for this attempt."""
+    return ClientContext(
+        model=target.model,
+        new_id=mint,
+        now=call.created_at,
+        options=wire.options,
+        realm=target.provider.realm(target.key),
+        provider=target.provider.name,
+        losses=losses,
+        request=request,
+    )
+
+
 class TranslateExchange:
     """One attempt by translation."""
 
@@ -75,16 +91,7 @@ class TranslateExchange:
         self._server = dialect(call.dialect)
         self._client = dialect(wire.dialect)
         self._server_context = server_context(call, target.model)
-        self._context = ClientContext(
-            model=target.model,
-            new_id=mint,
-            now=self._server_context.now,
-            options=wire.options,
-            realm=target.provider.realm(target.key),
-            provider=target.provider.name,
-            losses=self.losses,
-            request=self._request,
-        )
+        self._context = client_context(call, target, wire, self.losses, self._request)
 
     def send(self) -> Sent:
         """Encode the request for the target."""

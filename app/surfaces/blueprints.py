@@ -30,6 +30,7 @@ _ROUTES: Final[tuple[tuple[str, str, View], ...]] = (
     ("GET", _CONVERSATION + "/items/<item_id>", conversations.get_item),
     ("DELETE", _CONVERSATION + "/items/<item_id>", conversations.delete_item),
     ("POST", "/chat/completions", generation.chat),
+    ("POST", "/completions", generation.completion),
 )
 """Method, path below a prefix, view."""
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from flask import Response, g, request
 
+from app.gateway.call import Call
 from app.surfaces.bodies import json_body
 from app.surfaces.calls import answer_stream, answer_whole, current_gateway, make_call
 from app.surfaces.mounts import Mount
@@ -20,13 +21,26 @@ def checked_body(operation: str) -> dict[str, Any]:
     return body
 
 
+def completion(mount: Mount, deployment: str | None = None) -> Response:
+    """Serve ``POST completions``."""
+    body = checked_body("completion")
+    stream = body.get("stream") is True
+    return _serve(
+        mount, make_call(mount, "completion", "completions", body, deployment=deployment, stream=stream)
+    )
+
+
 def chat(mount: Mount, deployment: str | None = None) -> Response:
     """Serve ``POST chat/completions``."""
     body = checked_body("chat")
     call = make_call(mount, "chat", "chat", body, deployment=deployment, stream=body.get("stream") is True)
+    current_gateway().restore_signatures(call)
+    return _serve(mount, call)
+
+
+def _serve(mount: Mount, call: Call) -> Response:
     g.call = call
     gateway = current_gateway()
-    gateway.restore_signatures(call)
     if not call.stream:
         outcome = gateway.answer(call)
         gateway.keep_signatures(call, outcome)

@@ -10,7 +10,6 @@ from flask import Response, g
 
 from app.dialects.base import Frame
 from app.dialects.losses import Loss
-from app.dialects.responses_chat_shape import to_responses_body
 from app.dialects.responses_echo import strip_encrypted
 from app.dialects.responses_obfuscation import pad
 from app.errors import GatewayError
@@ -63,6 +62,8 @@ def _body(mount: Mount) -> tuple[dict[str, Any], tuple[Loss, ...], tuple[str, ..
     body = checked_body("chat_shaped_responses")
     if "messages" not in body:
         return body, (), None
+    from app.dialects.responses_chat_shape import to_responses_body
+
     shaped, left_out = to_responses_body(body)
     return shaped, tuple(left_out), ("chat", "responses")
 

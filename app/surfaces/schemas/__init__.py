@@ -8,6 +8,7 @@ from typing import Any
 
 from app.surfaces.schemas.base import Body
 from app.surfaces.schemas.chat import ChatBody
+from app.surfaces.schemas.completions import CompletionBody
 from app.surfaces.schemas.conversations import (
     ConversationBody,
     ConversationItemsBody,
@@ -17,6 +18,7 @@ from app.surfaces.schemas.responses import ChatShapedResponsesBody, ResponsesBod
 
 _SCHEMAS: Mapping[str, type[Body]] = {
     "chat": ChatBody,
+    "completion": CompletionBody,
     "responses": ResponsesBody,
     "chat_shaped_responses": ChatShapedResponsesBody,
     "conversation": ConversationBody,

@@ -1,0 +1,135 @@
+"""Text completions: over a provider's own wire, else over its chat."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from app.canonical.events import Event, replay
+from app.canonical.media import CompletionRequest, CompletionResponse
+from app.canonical.request import Message, TextPart
+from app.canonical.response import Choice, Finish, Response
+from app.dialects import dialect
+from app.dialects.base import ClientContext, StreamDecoder
+from app.dialects.completions_over_chat import ChatToCompletion, chat_request, completion
+from app.errors import GatewayError
+from app.gateway.call import Call, Target
+from app.gateway.exchange import Answer, Fetch, Sent
+from app.gateway.plan import plan
+from app.gateway.translating import (
+    TranslateStream,
+    client_context,
+    losses_of,
+    parse_upstream,
+    server_context,
+)
+from app.providers.base import Wire
+from app.wire.json import dumps
+
+
+def completing(call: Call, target: Target) -> CompletionExchange:
+    """Return the exchange of a text-completion call."""
+    chosen = plan(call, target)
+    if call.request is None:
+        call.request = dialect("completions").decode_request(call.body, server_context(call, None))
+    if chosen.serves == "completion":
+        return CompletionExchange(call, target, chosen.wire, call.request)
+    return ChatCompletionExchange(call, target, chosen.wire, call.request)
+
+
+class CompletionExchange:
+    """One attempt over a wire that has completions."""
+
+    passed = False
+
+    def __init__(self, call: Call, target: Target, wire: Wire, request: CompletionRequest) -> None:
+        self.wire = wire
+        self.losses = losses_of(call, target)
+        self._request = replace(request, model=target.model, stream=call.stream and wire.streams)
+        self._server = dialect("completions")
+        self._client = dialect(wire.dialect)
+        self._server_context = server_context(call, target.model)
+        self._context: ClientContext = client_context(call, target, wire, self.losses)
+
+    def send(self) -> Sent:
+        """Encode the request."""
+        encoded = self._client.encode_request(self._request, self._context)
+        return Sent(dumps(encoded.body), encoded.headers)
+
+    def fetch(self, fetch: Fetch) -> Answer:
+        """Fetch, decode and encode one whole answer."""
+        raw = parse_upstream(fetch(self.send()).body)
+        response = self._decoded(raw)
+        body = self._server.encode_response(response, self._request, self._server_context)
+        finish = response.choices[0].finish if response.choices else None
+        return Answer(body, usage=response.usage, finish=finish, raw=raw)
+
+    def translator(self) -> TranslateStream:
+        """Return the stream's translator."""
+        return TranslateStream(
+            self._decoder(),
+            self._server.stream_encoder(self._request, self._server_context),
+            lambda body: _replayed(self._decoded(parse_upstream(body))),
+        )
+
+    def error(self, status: int, body: Any, headers: Mapping[str, str]) -> GatewayError:
+        """Read the target's error body."""
+        error: GatewayError = self._client.decode_error(status, body, headers)
+        return error
+
+    def _decoded(self, raw: Any) -> CompletionResponse:
+        response: CompletionResponse = self._client.decode_response(raw, self._context)
+        return response
+
+    def _decoder(self) -> StreamDecoder:
+        decoder: StreamDecoder = self._client.stream_decoder(self._context)
+        return decoder
+
+
+class ChatCompletionExchange(CompletionExchange):
+    """One attempt over a wire that only chats."""
+
+    def send(self) -> Sent:
+        """Encode the prompt as a chat."""
+        request = replace(chat_request(self._request, self.losses), origin=self._request.origin)
+        encoded = self._client.encode_request(request, self._context)
+        return Sent(dumps(encoded.body), encoded.headers)
+
+    def _decoded(self, raw: Any) -> CompletionResponse:
+        return completion(self._client.decode_response(raw, self._context), self._request)
+
+    def _decoder(self) -> StreamDecoder:
+        return _Mapped(super()._decoder(), ChatToCompletion(self._request))
+
+
+class _Mapped:
+    """A chat decoder whose events become a completion's."""
+
+    def __init__(self, decoder: StreamDecoder, mapper: ChatToCompletion) -> None:
+        self._decoder = decoder
+        self._mapper = mapper
+
+    def feed(self, event: str | None, data: Any) -> list[Event]:
+        """Take one frame."""
+        return self._mapped(self._decoder.feed(event, data))
+
+    def done(self) -> list[Event]:
+        """Take ``[DONE]``."""
+        return self._mapped(self._decoder.done())
+
+    def eof(self) -> list[Event]:
+        """Take the end of the body."""
+        return self._mapped(self._decoder.eof())
+
+    def _mapped(self, events: list[Event]) -> list[Event]:
+        return [mapped for event in events for mapped in self._mapper.feed(event)]
+
+
+def _replayed(response: CompletionResponse) -> Iterator[Event]:
+    """Return the events of a whole completion."""
+    choices = tuple(
+        Choice(c.index, (Message("assistant", (TextPart(c.text),)),), c.finish or Finish("stop"))
+        for c in response.choices
+    )
+    return replay(Response(response.id, response.model, choices, response.usage, response.created))
