@@ -85,7 +85,9 @@ def _provider(name: str, section: Mapping[str, Any], overlay: Overlay) -> Provid
         models=tuple(section.get("models", ())),
         prices=section.get("prices", {}),
         max_concurrency=section.get("max_concurrency", ProviderSettings(name).max_concurrency),
-        chain=bool(row.chain) and (name in overlay.declared or overlay.chain_of(row)),
+        chain=overlay.chain_of(row)
+        or (row.ambient and name in overlay.declared)
+        or any(option in section.get("options", {}) for option in row.chain_options),
     )
 
 

@@ -26,9 +26,10 @@ class Row:
     """Where a provider is defined and what the environment calls its settings.
 
     ``keys``, ``urls``: variables in order of preference. ``options``: its own settings.
-    ``keyless``: no key is needed. ``always``: nothing at all is needed. ``chain``: variables
-    any of which lets a vendor's own credential chain stand for a key. ``needs``: what must be
-    set besides: ``base_url`` or options.
+    ``keyless``: no key is needed. ``always``: nothing at all is needed. A vendor's own chain of
+    credentials stands for a key where one of the options ``chain_options`` or of the variables
+    ``chain`` is set or, where it is ``ambient`` (a machine's role), the file has a section.
+    ``needs``: what must be set besides: ``base_url`` or options.
     """
 
     module: str
@@ -38,6 +39,8 @@ class Row:
     keyless: bool = False
     always: bool = False
     chain: tuple[str, ...] = ()
+    chain_options: tuple[str, ...] = ()
+    ambient: bool = False
     needs: tuple[str, ...] = ()
 
 
@@ -76,7 +79,7 @@ PROVIDERS: Final[Mapping[str, Row]] = {
             "authority": Option(("AZURE_AUTHORITY_HOST",)),
             "scope": Option(),
         },
-        chain=("AZURE_OPENAI_AD_TOKEN", "AZURE_CLIENT_SECRET"),
+        chain_options=("token", "client_secret"),
         needs=("base_url",),
     ),
     "bedrock": Row(
@@ -90,9 +93,9 @@ PROVIDERS: Final[Mapping[str, Row]] = {
             "secret_access_key": Option(("AWS_SECRET_ACCESS_KEY",), "secret"),
             "session_token": Option(("AWS_SESSION_TOKEN",), "secret"),
         },
+        chain_options=("access_key_id", "profile"),
+        ambient=True,
         chain=(
-            "AWS_ACCESS_KEY_ID",
-            "AWS_PROFILE",
             "AWS_WEB_IDENTITY_TOKEN_FILE",
             "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
             "AWS_CONTAINER_CREDENTIALS_FULL_URI",
@@ -108,7 +111,8 @@ PROVIDERS: Final[Mapping[str, Row]] = {
             "location": Option(("VERTEX_LOCATION", "GOOGLE_CLOUD_LOCATION")),
             "credentials_file": Option(("GOOGLE_APPLICATION_CREDENTIALS",)),
         },
-        chain=("GOOGLE_APPLICATION_CREDENTIALS",),
+        chain_options=("credentials_file",),
+        ambient=True,
         needs=("project",),
     ),
     "mistral": _plain("mistral"),

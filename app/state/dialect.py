@@ -17,7 +17,8 @@ def insert_new(connection: Connection, table: Table, rows: Sequence[Mapping[str,
 def insert_once(connection: Connection, table: Table, row: Mapping[str, Any]) -> bool:
     """Insert ``row`` (values or expressions); return false when its key exists already."""
     statement = _insert(connection, table).values(**row).on_conflict_do_nothing()
-    return bool(connection.execute(statement).rowcount)
+    # Drivers do not agree on the row count of such an insert; what comes back is certain.
+    return connection.execute(statement.returning(*table.primary_key)).first() is not None
 
 
 def upsert(connection: Connection, table: Table, row: Mapping[str, Any], change: Sequence[str]) -> None:

@@ -377,7 +377,9 @@ _FAULTS: Final[tuple[tuple[type[BaseException], str, str, bool], ...]] = (
     (ssl.SSLError, "upstream_tls", "The TLS connection to the provider failed.", False),
     (urllib3.exceptions.TimeoutError, "upstream_timeout", "The provider did not answer in time.", True),
     (TimeoutError, "upstream_timeout", "The provider did not answer in time.", True),
-    (http.client.RemoteDisconnected, "upstream_unreachable", "The provider closed the connection.", True),
+    (http1.Closed, "upstream_unreachable", "The provider closed the connection.", True),
+    # heads are read by http1; only a tunnel's answer still comes from http.client itself
+    (http.client.BadStatusLine, "egress_proxy", "The egress proxy did not answer in HTTP.", False),
     (http1.Cut, "upstream_cut", "The provider's answer was cut off.", True),
     (http.client.HTTPException, "upstream_invalid", "The provider's answer is not HTTP.", True),
     (UnicodeError, "bad_request", "A value in this request cannot be sent to the provider.", False),

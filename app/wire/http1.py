@@ -29,6 +29,10 @@ class Malformed(http.client.HTTPException):
     """The bytes are no HTTP/1.1 answer."""
 
 
+class Closed(http.client.RemoteDisconnected):
+    """The connection ended before a byte of the answer came."""
+
+
 class Cut(http.client.HTTPException):
     """The connection ended before the answer did."""
 
@@ -49,8 +53,8 @@ class Head(NamedTuple):
 def read_head(file: _Lines) -> Head:
     """Read the head of the final answer, past interim ones.
 
-    Raises ``http.client.RemoteDisconnected`` when the connection closed before a
-    byte came, ``Cut`` when it closed within the head, ``Malformed`` for the rest.
+    Raises ``Closed`` when the connection ended before a byte came, ``Cut`` when it
+    ended within the head, ``Malformed`` for the rest.
     """
     for _ in range(MAX_INTERIM + 1):
         head = _read_one_head(file)
@@ -62,7 +66,7 @@ def read_head(file: _Lines) -> Head:
 def _read_one_head(file: _Lines) -> Head:
     line = file.readline(MAX_HEAD)
     if not line:
-        raise http.client.RemoteDisconnected("closed without an answer")
+        raise Closed("closed without an answer")
     status = _STATUS_LINE.fullmatch(line)
     if status is None:
         raise Malformed("no HTTP/1.1 status line") if line.endswith(b"\n") else Cut("cut in the status line")
