@@ -137,7 +137,8 @@ class Call:
     ``model`` is the model string as the client wrote it, ``candidates`` the model strings
     to try in order. ``response_id`` is the id the answer shall have, None to keep the
     upstream's. ``upstream_body`` replaces ``body`` for the provider once history was
-    expanded. ``socket`` is the client's, watched while the call runs. ``prefer`` overrides
+    expanded. ``left_out`` was lost before dispatch; ``may_leave_out`` names features whose loss
+    is a warning here, whatever their class. ``socket`` is the client's, watched while the call runs. ``prefer`` overrides
     the order of the target's wires. ``request`` is the canonical request, decoded once.
     ``realm`` is preferred among the keys of a target: the call holds state that only that
     account can read. ``created_at`` is in Unix seconds, ``deadline`` monotonic.
@@ -160,6 +161,7 @@ class Call:
     response_id: str | None = None
     upstream_body: Mapping[str, Any] | None = None
     left_out: tuple[Loss, ...] = ()
+    may_leave_out: frozenset[str] = frozenset()
     client_headers: Mapping[str, str] = field(default_factory=dict)
     keep_raw: bool = False
     socket: Any = None

@@ -58,7 +58,7 @@ def server_context(call: Call, model: str | None) -> ServerContext:
 
 def losses_of(call: Call, target: Target) -> Losses:
     """Return a collector of this attempt's losses in the caller's words."""
-    return Losses(call.dialect, target=f"'{target.label}'", strict=call.strict)
+    return Losses(call.dialect, target=f"'{target.label}'", strict=call.strict, forgiven=call.may_leave_out)
 
 
 def client_context(

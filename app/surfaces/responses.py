@@ -9,7 +9,7 @@ from typing import Any
 from flask import Response, g
 
 from app.dialects.base import Frame
-from app.dialects.losses import Loss
+from app.dialects.responses_chat_shape import is_chat_shaped, to_responses_body
 from app.dialects.responses_echo import strip_encrypted
 from app.dialects.responses_obfuscation import pad
 from app.errors import GatewayError
@@ -26,7 +26,7 @@ from app.surfaces.stored import follow
 def create(mount: Mount, deployment: str | None = None) -> Response:
     """Serve ``POST responses``."""
     gateway = current_gateway()
-    body, left_out, prefer = _body(mount)
+    body, may_leave_out, prefer = _body(mount)
     background = body.get("background") is True
     store = wants_store(body, gateway.settings.store_by_default)
     if background and not store:
@@ -45,7 +45,7 @@ def create(mount: Mount, deployment: str | None = None) -> Response:
         stream=body.get("stream") is True,
         background=background,
     )
-    call.left_out, call.prefer = left_out, prefer
+    call.may_leave_out, call.prefer = may_leave_out, prefer
     g.call = call
     needs_state = store or refers(body)
     turn = open_turn(gateway.state() if needs_state else None, call, store=store)
@@ -55,17 +55,15 @@ def create(mount: Mount, deployment: str | None = None) -> Response:
     return _run(gateway, mount, turn)
 
 
-def _body(mount: Mount) -> tuple[dict[str, Any], tuple[Loss, ...], tuple[str, ...] | None]:
-    """Return the Responses body, what of a chat-shaped one was left out, and preferred wires."""
+def _body(mount: Mount) -> tuple[dict[str, Any], frozenset[str], tuple[str, ...] | None]:
+    """Return the Responses body, what of a chat-shaped one may be left out, and preferred wires."""
     if not mount.chat_shaped:
-        return checked_body("responses"), (), None
+        return checked_body("responses"), frozenset(), None
     body = checked_body("chat_shaped_responses")
-    if "messages" not in body:
-        return body, (), None
-    from app.dialects.responses_chat_shape import to_responses_body
-
-    shaped, left_out = to_responses_body(body)
-    return shaped, tuple(left_out), ("chat", "responses")
+    if not is_chat_shaped(body):
+        return body, frozenset(), None
+    shaped, may_leave_out = to_responses_body(body)
+    return shaped, frozenset(may_leave_out), ("chat", "responses")
 
 
 def _queue(gateway: Gateway, mount: Mount, turn: Turn, target: Target) -> Response:
