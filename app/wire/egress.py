@@ -152,9 +152,7 @@ class Transport:
         raw: urllib3.HTTPResponse | None = None
         try:
             with watchdog:
-                raw = self._adapter.send(
-                    request, timeout=(watchdog.clocks.connect, _read_limit(watchdog))
-                ).raw
+                raw = self._adapter.send(request, timeout=_socket_limits(watchdog.clocks)).raw
             upstream = HttpUpstream(
                 _live_response(raw),
                 watchdog,
@@ -174,9 +172,14 @@ class Transport:
         self._adapter.close()
 
 
-def _read_limit(watchdog: Watchdog) -> float | None:
-    """Return the socket's own time limit: none where the watchdog works, for it costs a timer a read."""
-    return None if monkey.is_module_patched("socket") else watchdog.clocks.total
+def _socket_limits(clocks: Clocks) -> tuple[float, float] | tuple[float, None]:
+    """Return the socket's own limits for connecting and reading, in seconds.
+
+    Where the watchdog works reads need none, and a limit would cost a timer a read.
+    """
+    if monkey.is_module_patched("socket"):
+        return clocks.connect, None
+    return clocks.connect, clocks.total
 
 
 def _live_response(raw: urllib3.HTTPResponse) -> http1.Response:
