@@ -28,8 +28,8 @@ class Checked(fields.Field[Any]):
 
     def __init__(self, kind: Kind, **options: Any) -> None:
         self.kind = kind
-        required = {"required": kind.sentence, "null": kind.sentence}
-        super().__init__(error_messages=required, **options)
+        sentences: dict[str, Any] = {"required": kind.sentence, "null": kind.sentence}
+        super().__init__(error_messages=sentences, **options)
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **options: Any) -> Any:
         if not self.kind.fits(value):

@@ -1,0 +1,130 @@
+"""Azure: OpenAI's models by deployment or by the v1 paths, Claude by its own, one endpoint.
+
+Two forms of URL (contract/providers.md 3.10): ``/openai/deployments/{deployment}/…`` with a
+dated ``api-version``, and ``/openai/v1/…`` with the deployment as ``model`` in the body. The
+second is taken when ``api_version`` is ``v1`` or ``preview``, or the endpoint ends in
+``/openai/v1``. Responses have the second form only.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from app.config import ProviderSettings
+from app.dialects.claude import is_claude
+from app.dialects.embeddings_openai import EmbeddingOptions
+from app.dialects.messages_options import MessagesOptions
+from app.dialects.responses_upstream import ResponsesOptions
+from app.providers import anthropic, chat_options
+from app.providers.auth import HeaderAuth
+from app.providers.azure_auth import MISSING, AzureAuth
+from app.providers.base import Spec, Wire, default_url
+
+API_VERSION: Final = "2024-10-21"
+
+_DEPLOYMENT: Final = "/openai/deployments/{model}"
+_V1: Final = "/openai/v1"
+_UNDATED: Final = frozenset({"v1", "preview"})
+_OTHER_MAKERS: Final = re.compile(
+    r"grok|deepseek|llama|mistral|ministral|phi-|kimi|qwen|cohere|jamba", re.IGNORECASE
+)
+
+_CLAUDE: Final[dict[str, Wire]] = {
+    "chat": Wire(
+        "messages",
+        "/anthropic/v1/messages",
+        options=MessagesOptions(),
+        headers=anthropic.VERSION,
+        realm=anthropic.SIGNERS,
+    ),
+    "count_tokens": Wire(
+        "messages",
+        "/anthropic/v1/messages/count_tokens",
+        options=MessagesOptions(),
+        headers=anthropic.VERSION,
+        streams=False,
+    ),
+}
+
+
+def _wires(root: str) -> dict[str, Wire]:
+    """Return the wires of OpenAI's models below ``root``; Responses are at the v1 paths always."""
+    return {
+        "responses": Wire("responses", f"{_V1}/responses", options=ResponsesOptions(), passes=True),
+        "chat": Wire("chat", f"{root}/chat/completions", options=chat_options.AZURE, passes=True),
+        "completion": Wire("completions", f"{root}/completions"),
+        "embedding": Wire("embeddings_openai", f"{root}/embeddings", options=EmbeddingOptions()),
+        "speech": Wire("openai_media", f"{root}/audio/speech"),
+        "transcription": Wire("openai_media", f"{root}/audio/transcriptions"),
+        "models": Wire(
+            "models", f"{root.removesuffix('/deployments/{model}')}/models", method="GET", streams=False
+        ),
+    }
+
+
+def _others(wires: dict[str, Wire]) -> dict[str, Wire]:
+    """Return the wires of other makers' models: the older chat members, and no Responses."""
+    chat = Wire("chat", wires["chat"].path, options=chat_options.AZURE_MODELS)
+    return {name: wire for name, wire in wires.items() if name != "responses"} | {"chat": chat}
+
+
+_DATED_WIRES: Final = _wires(_DEPLOYMENT)
+_V1_WIRES: Final = _wires(_V1)
+_DATED_OTHERS: Final = _others(_DATED_WIRES)
+_V1_OTHERS: Final = _others(_V1_WIRES)
+
+
+def _is_v1(settings: ProviderSettings) -> bool:
+    endpoint = (settings.base_url or "").rstrip("/")
+    return settings.options.get("api_version") in _UNDATED or endpoint.endswith(_V1)
+
+
+def _choose(settings: ProviderSettings, operation: str, model: str) -> Wire | None:
+    """Return the wire for a deployment: by what its name says of its maker, and the form of URL."""
+    if is_claude(model) and operation != "models":
+        return _CLAUDE.get(operation)
+    if _OTHER_MAKERS.search(model):
+        return (_V1_OTHERS if _is_v1(settings) else _DATED_OTHERS).get(operation)
+    return (_V1_WIRES if _is_v1(settings) else _DATED_WIRES).get(operation)
+
+
+def _url(settings: ProviderSettings, base: str, wire: Wire, model: str, stream: bool) -> str:
+    endpoint = base.rstrip("/").removesuffix(_V1).removesuffix("/openai")
+    url = default_url(settings, endpoint, wire, model, stream)
+    version = _version(settings, wire)
+    return f"{url}?{urlencode({'api-version': version})}" if version else url
+
+
+def _version(settings: ProviderSettings, wire: Wire) -> str | None:
+    """Return the ``api-version`` of a wire, None where the path says it all."""
+    given = settings.options.get("api_version")
+    if wire.dialect == "messages":
+        return None
+    if wire.path.startswith(_V1):
+        if wire.dialect == "responses" and given != "v1":
+            return "preview"
+        return given if given == "preview" else None
+    return API_VERSION if given in (None, *_UNDATED) else given
+
+
+def bind(settings: ProviderSettings, egress: Any, transport: Any) -> Spec:
+    """Return the spec with these settings' credentials."""
+    return _spec(AzureAuth(settings, transport))
+
+
+def _spec(auth: Any) -> Spec:
+    return Spec(
+        name="azure",
+        auth=auth,
+        wires={**_DATED_WIRES, **{"count_tokens": _CLAUDE["count_tokens"]}},
+        choose=_choose,
+        url=_url,
+        forwards=("anthropic-beta",),
+        price_as="azure",
+        missing=MISSING,
+    )
+
+
+SPEC: Final = _spec(HeaderAuth("api-key"))

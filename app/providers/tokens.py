@@ -1,0 +1,102 @@
+"""Access tokens: fetched by one greenlet for all that wait, and again before they end.
+
+The vendors' libraries let every waiting call fetch its own token (design/stack.md); here
+one lock per credential makes it one. Token servers are called through the provider's own
+transport, so that its proxy and authorities hold for them too.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Final, NamedTuple
+
+from app.errors import GatewayError
+from app.wire.egress import Clocks, Transport
+
+MARGIN: Final = 240.0  # seconds before its end that a token is renewed; msal's own cache turns at 300
+_CLOCKS: Final = Clocks(connect=10, first_byte=20, idle=20, total=30)
+_MAX_ANSWER: Final = 1024 * 1024  # bytes
+_FAILURE_LASTS: Final = 1.0  # seconds that whoever waited behind a failed fetch gets the same failure
+
+
+class Token(NamedTuple):
+    """A token and the Unix time at which it ends."""
+
+    value: str
+    ends: float
+
+
+class Reply(NamedTuple):
+    """A token server's answer."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class TokenSource:
+    """One credential's token. ``fetch`` gets a new one; it is never called twice at a time."""
+
+    def __init__(self, fetch: Callable[[], Token], now: Callable[[], float] = time.time) -> None:
+        self._fetch = fetch
+        self._now = now
+        self._lock = threading.Lock()
+        self._token: Token | None = None
+        self._failure: tuple[float, GatewayError] | None = None
+
+    def token(self) -> str:
+        """Return a token that is good for a while; raises what ``fetch`` raises."""
+        token = self._token
+        if token is not None:
+            left = token.ends - self._now()
+            if left > MARGIN or (left > 0 and self._lock.locked()):
+                return token.value
+        with self._lock:
+            return self._renewed()
+
+    def _renewed(self) -> str:
+        now = self._now()
+        if self._token is not None and self._token.ends - now > MARGIN:
+            return self._token.value
+        if self._failure is not None and now - self._failure[0] < _FAILURE_LASTS:
+            raise self._failure[1]
+        try:
+            self._token = self._fetch()
+        except GatewayError as error:
+            self._failure = (self._now(), error)
+            if self._token is not None and self._token.ends > now:
+                return self._token.value  # the old one is still good; the next call tries again
+            raise
+        self._failure = None
+        return self._token.value
+
+
+def call(
+    transport: Transport, method: str, url: str, headers: Mapping[str, str], body: bytes | None
+) -> Reply:
+    """Call a token server and return its whole answer; raises GatewayError for a failed call."""
+    upstream = transport.open(method, url, headers, body, clocks=_CLOCKS, stream=False)
+    try:
+        return Reply(upstream.status, upstream.headers, upstream.read(_MAX_ANSWER))
+    finally:
+        upstream.close()
+
+
+def refused(vendor: str, reason: object) -> GatewayError:
+    """Return the error for credentials that a vendor's token server refused; ``reason`` is for operators."""
+    return GatewayError(
+        "upstream_auth",
+        f"{vendor} gave no access token for the configured credentials.",
+        raw=str(reason)[:500],
+    )
+
+
+def missing_library(extra: str) -> GatewayError:
+    """Return the error for a cloud library that is not installed."""
+    return GatewayError(
+        "provider_not_configured",
+        f"The library for these credentials is not installed: pip install 'sluice-gateway[{extra}]'.",
+        param="model",
+    )

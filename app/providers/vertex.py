@@ -1,0 +1,171 @@
+"""Google Cloud's models (Vertex): Gemini, Claude, Mistral and others, chosen by the model's id.
+
+Each maker's models speak their own dialect below their own path (contract/providers.md 3.9):
+``publishers/google`` Gemini, ``publishers/anthropic`` Claude's Messages, ``publishers/mistralai``
+chat, all others the OpenAI-compatible endpoint. A model of digits only is a tuned endpoint.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from app.config import ProviderSettings
+from app.dialects import embeddings_gemini
+from app.dialects.gemini_options import VERTEX
+from app.dialects.messages_options import MessagesOptions
+from app.errors import GatewayError
+from app.providers import anthropic, chat_options
+from app.providers.auth import BearerAuth
+from app.providers.base import Spec, Wire
+from app.providers.google_auth import GoogleAuth
+from app.wire.egress import host_label, segment
+
+DEFAULT_LOCATION: Final = "global"
+MISSING: Final = (
+    "Set VERTEX_PROJECT and VERTEX_LOCATION, and GOOGLE_APPLICATION_CREDENTIALS or VERTEX_ACCESS_TOKEN."
+)
+_SSE: Final = {"alt": "sse"}
+_PLACE: Final = "/v1/projects/{project}/locations/{location}"
+_MULTI_REGIONS: Final = frozenset({"us", "eu"})
+
+_CLAUDE: Final = MessagesOptions(
+    model_in_body=False, anthropic_version="vertex-2023-10-16", native_schema=False, files=False
+)
+
+
+def _google(verb: str, dialect: str, options: Any, *, where: str = "publishers/google/models") -> Wire:
+    path = f"{_PLACE}/{where}/{{model}}"
+    if verb != "generateContent":
+        return Wire(dialect, f"{path}:{verb}", options=options, streams=False)
+    return Wire(
+        dialect,
+        f"{path}:{verb}",
+        stream_path=f"{path}:streamGenerateContent",
+        stream_query=_SSE,
+        options=options,
+    )
+
+
+def _raw(maker: str, dialect: str, options: Any, realm: str | None = None) -> Wire:
+    path = f"{_PLACE}/publishers/{maker}/models/{{model}}"
+    return Wire(
+        dialect, f"{path}:rawPredict", stream_path=f"{path}:streamRawPredict", options=options, realm=realm
+    )
+
+
+_GEMINI: Final[dict[str, Wire]] = {
+    "chat": _google("generateContent", "gemini", VERTEX),
+    "count_tokens": _google("countTokens", "gemini", VERTEX),
+}
+_TUNED: Final[dict[str, Wire]] = {
+    "chat": _google("generateContent", "gemini", VERTEX, where="endpoints"),
+    "count_tokens": _google("countTokens", "gemini", VERTEX, where="endpoints"),
+}
+_CLAUDE_WIRES: Final[dict[str, Wire]] = {
+    "chat": _raw("anthropic", "messages", _CLAUDE, anthropic.SIGNERS),
+    "count_tokens": Wire(
+        "messages",
+        f"{_PLACE}/publishers/anthropic/models/count-tokens:rawPredict",
+        options=replace(_CLAUDE, model_in_body=True),
+        streams=False,
+    ),
+}
+_MISTRAL: Final[dict[str, Wire]] = {"chat": _raw("mistralai", "chat", chat_options.MISTRAL)}
+_OTHERS: Final[dict[str, Wire]] = {
+    "chat": Wire("chat", f"{_PLACE}/endpoints/openapi/chat/completions", options=chat_options.VERTEX_OPENAPI)
+}
+_MODELS: Final = Wire(
+    "models", "/v1beta1/publishers/google/models", method="GET", streams=False, query={"pageSize": "300"}
+)
+
+_MAKERS: Final = (
+    # what a model's id looks like, the prefix that may stand before it, its wires
+    (re.compile(r"\d+"), "", _TUNED),
+    (re.compile(r"(google/)?(gemini|gemma|learnlm)-.*"), "google/", _GEMINI),
+    (re.compile(r"(anthropic/)?claude-.*"), "anthropic/", _CLAUDE_WIRES),
+    (re.compile(r"(mistralai/)?(mistral|ministral|codestral|magistral)-.*"), "mistralai/", _MISTRAL),
+)
+
+_EMBEDDINGS: Final = (
+    # the newest take one content a call, at another verb; gemini-embedding-001 takes one instance
+    (re.compile(r"gemini-embedding-([2-9]|\d\d).*"), "embedContent", embeddings_gemini.SINGLE),
+    (re.compile(r"gemini-embedding-.*"), "predict", embeddings_gemini.PREDICT_ONE),
+    (re.compile(r".*"), "predict", embeddings_gemini.PREDICT),
+)
+
+
+def _choose(settings: ProviderSettings, operation: str, model: str) -> Wire | None:
+    if operation == "models":
+        return _MODELS
+    if operation == "embedding":
+        name = _bare(model)
+        verb, options = next((verb, options) for form, verb, options in _EMBEDDINGS if form.fullmatch(name))
+        return _google(verb, "embeddings_gemini", options)
+    wires = next((wires for form, _, wires in _MAKERS if form.fullmatch(model)), _OTHERS)
+    return wires.get(operation)
+
+
+def _bare(model: str) -> str:
+    """Return a model's id without its maker, which the path says."""
+    return next(
+        (model.removeprefix(prefix) for form, prefix, _ in _MAKERS if form.fullmatch(model)),
+        model.removeprefix("google/"),
+    )
+
+
+def location_of(settings: ProviderSettings) -> str:
+    """Return the location, a DNS label: it is part of the host."""
+    return host_label(settings.options.get("location") or DEFAULT_LOCATION, name="location")
+
+
+def _base_url(settings: ProviderSettings) -> str | None:
+    if not settings.options.get("project"):
+        return None
+    location = location_of(settings)
+    if location == "global":
+        return "https://aiplatform.googleapis.com"
+    if location in _MULTI_REGIONS:
+        return f"https://aiplatform.{location}.rep.googleapis.com"
+    return f"https://{location}-aiplatform.googleapis.com"
+
+
+def _url(settings: ProviderSettings, base: str, wire: Wire, model: str, stream: bool) -> str:
+    path = wire.stream_path if stream and wire.stream_path is not None else wire.path
+    if "{project}" in path:
+        project = settings.options.get("project")
+        if not project:
+            raise GatewayError(
+                "provider_not_configured",
+                f"Provider '{settings.name}' is not configured. {MISSING}",
+                param="model",
+            )
+        path = path.replace("{project}", segment(project, allow=":", name="project"))
+        path = path.replace("{location}", location_of(settings))
+    if "{model}" in path:
+        path = path.replace("{model}", segment(_bare(model), allow="@", name="model"))
+    query = {**wire.query, **(wire.stream_query if stream else {})}
+    return f"{base.rstrip('/')}{path}" + (f"?{urlencode(query)}" if query else "")
+
+
+def bind(settings: ProviderSettings, egress: Any, transport: Any) -> Spec:
+    """Return the spec with these settings' credentials."""
+    return _spec(GoogleAuth(settings, transport))
+
+
+def _spec(auth: Any) -> Spec:
+    return Spec(
+        name="vertex",
+        auth=auth,
+        wires={**_GEMINI, "embedding": _google("predict", "embeddings_gemini", None), "models": _MODELS},
+        base_url=_base_url,
+        choose=_choose,
+        url=_url,
+        price_as="google",
+        missing=MISSING,
+    )
+
+
+SPEC: Final = _spec(BearerAuth())
