@@ -4,6 +4,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,9 +20,9 @@ ENVIRON = {"SLUICE_SECRET_KEY": "a test's own secret"}
 LOCAL_SERVER = "postgresql://postgres@127.0.0.1:5432/postgres"
 
 
-@pytest.fixture(scope="session")
-def postgres_database() -> Iterator[str]:
-    """The URL of a migrated PostgreSQL database of this session's own."""
+@contextmanager
+def new_postgres() -> Iterator[str]:
+    """Make an empty PostgreSQL database and drop it afterwards."""
     psycopg = pytest.importorskip("psycopg")
     server = os.environ.get("SLUICE_TEST_POSTGRES_URL", LOCAL_SERVER)
     name = f"sluice_state_{secrets.token_hex(6)}"
@@ -30,11 +31,26 @@ def postgres_database() -> Iterator[str]:
             connection.execute(f"CREATE DATABASE {name}")
     except psycopg.OperationalError as error:
         leave_out(f"PostgreSQL does not answer (SLUICE_TEST_POSTGRES_URL): {error}")
-    url = server.rpartition("/")[0] + f"/{name}"
-    upgrade(parse_url(url))
-    yield url
-    with psycopg.connect(server, autocommit=True, connect_timeout=5) as connection:
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    try:
+        yield server.rpartition("/")[0] + f"/{name}"
+    finally:
+        with psycopg.connect(server, autocommit=True, connect_timeout=5) as connection:
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def empty_postgres() -> Iterator[str]:
+    """The URL of a PostgreSQL database without tables."""
+    with new_postgres() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def postgres_database() -> Iterator[str]:
+    """The URL of a migrated PostgreSQL database of this session's own."""
+    with new_postgres() as url:
+        upgrade(parse_url(url))
+        yield url
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ from sqlalchemy import func, select
 
 from app.state.history import Expansion
 from app.state.ids import new_id
+from app.state.paging import PageQuery
 from app.state.state import State
 from app.state.tables import item, response
 from tests.state.faults import refusal
@@ -161,8 +162,6 @@ def test_an_item_reference_is_replaced_by_the_item(state: State) -> None:
 
 
 def test_a_reference_to_an_id_of_our_making_keeps_it_for_the_owner_only(state: State) -> None:
-    from app.state.paging import PageQuery
-
     first = take_turn(state, "1")
     listed = state.responses.input_items(TENANT, first, PageQuery())["data"][0]
     expansion = state.history.expand(TENANT, [{"type": "item_reference", "id": listed["id"]}])

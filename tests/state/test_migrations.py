@@ -1,0 +1,74 @@
+"""Migrations: one schema on both databases, equal to the metadata, safe for many at once."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import create_engine, inspect
+
+from app.state import migrations
+from app.state.database import Database, parse_url
+from app.state.tables import metadata
+from tests.conftest import REPO
+
+
+def test_the_newest_script_is_the_one_the_program_expects() -> None:
+    assert ScriptDirectory.from_config(migrations.configuration()).get_heads() == [migrations.HEAD]
+
+
+def test_a_migrated_database_is_what_the_metadata_says(database_url: str) -> None:
+    engine = create_engine(parse_url(database_url))
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, metadata) == []
+    engine.dispose()
+
+
+def test_both_databases_have_the_same_tables_and_columns(
+    sqlite_template: Path, postgres_database: str
+) -> None:
+    def shape(url: str) -> dict[str, list[str]]:
+        engine = create_engine(parse_url(url))
+        found = inspect(engine)
+        tables = {name: [c["name"] for c in found.get_columns(name)] for name in found.get_table_names()}
+        engine.dispose()
+        return tables
+
+    assert shape(f"sqlite:///{sqlite_template}") == shape(postgres_database)
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_processes_that_start_at_once_migrate_once(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    if kind == "sqlite":
+        url = f"sqlite:///{tmp_path}/new.db"
+    else:
+        url = request.getfixturevalue("empty_postgres")
+    script = f"from app.state.database import Database; Database.open({url!r}).close()"
+    started = [
+        subprocess.Popen([sys.executable, "-c", script], cwd=REPO, stderr=subprocess.PIPE, text=True)
+        for _ in range(4)
+    ]
+    assert [process.communicate(timeout=50)[1] for process in started] == [""] * 4
+    db = Database.open(url)
+    assert db.read(migrations.current) == migrations.HEAD
+    db.close()
+
+
+def test_a_migration_can_be_taken_back(tmp_path: Path) -> None:
+    from alembic import command
+
+    url = parse_url(f"sqlite:///{tmp_path}/new.db")
+    migrations.upgrade(url)
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        config = migrations.configuration()
+        config.attributes["connection"] = connection
+        command.downgrade(config, "base")
+        assert set(inspect(connection).get_table_names()) == {"alembic_version"}
+    engine.dispose()
