@@ -79,8 +79,9 @@ class WireItem:
         return not any(isinstance(b.part, ReasoningPart) and b.part.signature for b in self.blocks if b.ended)
 
     def is_whole(self, later: bool) -> bool:
-        """Whether the item can be closed: all ended, and nothing more can come for it."""
-        return self.all_ended and (later or self.kind not in ("content", "reasoning"))
+        """Whether the item can be closed: all ended, and a later one began. The last item
+        waits for the finish, which may make it incomplete; a hosted one does not."""
+        return self.all_ended and (later or self.kind == "opaque")
 
     def closing_status(self, cut: str | None) -> str | None:
         """Return the status of the finished item; reasoning has one only where its wire gave it."""

@@ -31,6 +31,9 @@ STATUSES: Final[Mapping[FinishReason, tuple[str, str | None]]] = {
 
 BROKEN_OFF: Final = {"code": "server_error", "message": "The model ended its answer in an error."}
 
+CUTTABLE: Final = frozenset({"message", "function_call", "custom_tool_call"})
+"""Items whose status says that the answer broke off in them."""
+
 _SHARED_NATIVE: Final = ("citations", "search_results", "videos", "images", "related_questions")
 _CANONICAL: Final = frozenset(
     {
@@ -92,11 +95,9 @@ def partial_output(response: Response, request: Request, context: ServerContext)
 
 
 def mark_incomplete(output: list[dict[str, Any]]) -> None:
-    """Give the last item that has a status the status ``incomplete``."""
-    for item in reversed(output):
-        if "status" in item:
-            item["status"] = "incomplete"
-            return
+    """Give the last item, a message or a call, the status ``incomplete``."""
+    if output and output[-1].get("type") in CUTTABLE:
+        output[-1]["status"] = "incomplete"
 
 
 def with_native(shell: dict[str, Any], native: Native | None, body: Mapping[str, Any]) -> dict[str, Any]:

@@ -225,12 +225,14 @@ _KINDS: Final[Mapping[type, str]] = {
 def part_runs(parts: Iterable[Part], role: str = "assistant") -> Iterator[tuple[str, list[Part]]]:
     """Yield the parts as items want them: content together, reasoning up to each signature,
     everything else alone; opaque parts of other dialects are left out."""
-    for kind, run in groupby(parts, lambda part: part_kind(part, role)):
+    kinds = [(part_kind(part, role), part) for part in parts]
+    for kind, pairs in groupby((pair for pair in kinds if pair[0] != "foreign"), lambda pair: pair[0]):
+        run = [part for _, part in pairs]
         if kind == "content":
-            yield kind, list(run)
+            yield kind, run
         elif kind == "reasoning":
             yield from (("reasoning", group) for group in _signed_groups(run))
-        elif kind != "foreign":
+        else:
             yield from ((kind, [part]) for part in run)
 
 
