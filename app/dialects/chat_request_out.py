@@ -65,7 +65,7 @@ class _RequestWriter:
             if self._options.takes(name):
                 taken[name] = value
             else:
-                self._context.losses.report(name)
+                self._context.losses.report(name, param=name if self._own else None)
         return taken
 
     def _sampling(self) -> Json:
