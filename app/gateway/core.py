@@ -15,13 +15,13 @@ from app.gateway.background import BackgroundWork
 from app.gateway.call import Abort, Call, Outcome, Principal, Sealing, Target
 from app.gateway.cost import PriceList
 from app.gateway.dispatch import Dispatcher
-from app.gateway.operations import decoded, exchange
+from app.gateway.operations import exchange
 from app.gateway.plan import plan
 from app.gateway.router import Registry, Router
 from app.gateway.sealing import make_sealing
 from app.gateway.store import Store
 from app.gateway.streaming import StreamRun, Terminal
-from app.gateway.translating import server_context
+from app.gateway.translating import decoded, server_context
 from app.gateway.turns import has_tool_calls, keep_signatures, restore_signatures, signatures_of
 from app.providers.base import Provider
 from app.providers.registry import all_names, configured_names, make_provider

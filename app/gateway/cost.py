@@ -87,6 +87,8 @@ def put_cost(body: Any, outcome: Outcome) -> None:
         usage = holder.get("usage") if isinstance(holder, dict) else None
         if isinstance(usage, dict):
             usage["cost"] = dict(outcome.cost) if outcome.cost is not None else None
+            if outcome.usage is not None and outcome.usage.estimated:
+                usage["estimated"] = True
 
 
 def _by_row(row: Mapping[str, float], usage: Usage) -> dict[str, float]:

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Final
 
-from app.canonical.request import Request
-from app.dialects import dialect
 from app.dialects.base import ClientContext, ServerContext
 from app.dialects.losses import Losses
 from app.dialects.responses_patch import ResponsesPatch
 from app.dialects.responses_upstream import DEFAULT_OPTIONS
 from app.gateway.call import Call, Target
 from app.gateway.completing import completing
+from app.gateway.counting import counting
 from app.gateway.exchange import Exchange
 from app.gateway.passing import ChatPatch, PassExchange, Patch
 from app.gateway.plan import Plan, plan
-from app.gateway.translating import TranslateExchange, server_context
+from app.gateway.translating import TranslateExchange, decoded
 
 
 def responses_patch(call: Call, target: Target, losses: Losses, context: ServerContext) -> Patch:
@@ -47,15 +46,6 @@ _PATCHES: Final[Mapping[str, Callable[[Call, Target, Losses, ServerContext], Pat
 }
 
 
-def decoded(call: Call) -> Request:
-    """Return the call's canonical request, decoded at first use."""
-    if call.request is None:
-        body = call.upstream_body if call.upstream_body is not None else call.body
-        call.request = dialect(call.dialect).decode_request(body, server_context(call, None))
-    request: Request = call.request
-    return request
-
-
 def generation(call: Call, target: Target) -> Exchange:
     """Return the exchange of a chat or Responses call."""
     chosen = plan(call, target, call.prefer)
@@ -75,12 +65,10 @@ EXCHANGES: Final[Mapping[str, Callable[[Call, Target], Exchange]]] = {
     "chat": generation,
     "responses": generation,
     "completion": completing,
+    "count_tokens": counting,
 }
 
 
 def exchange(call: Call, target: Target) -> Exchange:
     """Return the exchange that puts ``call`` to ``target``."""
     return EXCHANGES[call.operation](call, target)
-
-
-__all__: list[Any] = ["EXCHANGES", "decoded", "exchange", "generation"]

@@ -27,6 +27,7 @@ from app.dialects.base import DONE, Frame, ServerContext
 from app.dialects.losses import Losses
 from app.errors import GatewayError
 from app.gateway.call import Call, Target
+from app.gateway.estimates import estimated_usage
 from app.gateway.exchange import Answer, Fetch, Sent
 from app.gateway.translating import client_context, losses_of, parse_upstream, server_context
 from app.providers.base import Wire
@@ -87,9 +88,8 @@ class PassExchange:
         raw = parse_upstream(fetch(self.send()).body)
         response = self._dialect.decode_response(raw, self._context)
         finish = response.choices[0].finish if response.choices else None
-        return Answer(
-            self._patch.answer(raw), response=response, usage=response.usage, finish=finish, raw=raw
-        )
+        usage = response.usage or estimated_usage(self._request(), response)
+        return Answer(self._patch.answer(raw), response=response, usage=usage, finish=finish, raw=raw)
 
     def translator(self) -> PassStream:
         """Return the stream's patcher and observer."""
@@ -99,6 +99,10 @@ class PassExchange:
         """Read the target's error body."""
         error: GatewayError = self._dialect.decode_error(status, body, headers)
         return error
+
+    def estimate(self, response: Response) -> Usage:
+        """Return a guessed usage for an answer whose upstream told none."""
+        return estimated_usage(self._request(), response)
 
     def encoder(self) -> Any:
         """Return a server half's encoder, for an ending of our own."""
@@ -191,7 +195,7 @@ class PassStream:
                 self.finish = self.finish or event.finish
             elif isinstance(event, Ended):
                 self.content = self.ended = True
-                self.usage = event.usage
+                self.usage = event.usage or self._exchange.estimate(self._fold.response())
 
 
 class ChatPatch:

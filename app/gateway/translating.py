@@ -6,7 +6,7 @@ shared by its attempts.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -28,6 +28,7 @@ from app.dialects.base import ClientContext, Frame, ServerContext, StreamDecoder
 from app.dialects.losses import Losses
 from app.errors import GatewayError
 from app.gateway.call import Call, Target
+from app.gateway.estimates import estimated_usage
 from app.gateway.exchange import Answer, Fetch, Sent
 from app.gateway.minting import mint
 from app.providers.base import Wire
@@ -59,6 +60,15 @@ def server_context(call: Call, model: str | None) -> ServerContext:
 def losses_of(call: Call, target: Target) -> Losses:
     """Return a collector of this attempt's losses in the caller's words."""
     return Losses(call.dialect, target=f"'{target.label}'", strict=call.strict, forgiven=call.may_leave_out)
+
+
+def decoded(call: Call) -> Request:
+    """Return the call's canonical request, decoded at first use."""
+    if call.request is None:
+        body = call.upstream_body if call.upstream_body is not None else call.body
+        call.request = dialect(call.dialect).decode_request(body, server_context(call, None))
+    request: Request = call.request
+    return request
 
 
 def client_context(
@@ -103,6 +113,8 @@ class TranslateExchange:
         received = fetch(self.send())
         raw = parse_upstream(received.body)
         response = self._client.decode_response(raw, self._context)
+        if response.usage is None:
+            response = replace(response, usage=estimated_usage(self._request, response))
         body = self._server.encode_response(response, self._request, self._server_context)
         finish = response.choices[0].finish if response.choices else None
         return Answer(body, response=response, usage=response.usage, finish=finish, raw=raw)
@@ -113,6 +125,7 @@ class TranslateExchange:
             self._client.stream_decoder(self._context),
             self._server.stream_encoder(self._request, self._server_context),
             lambda body: replay(self._client.decode_response(parse_upstream(body), self._context)),
+            lambda response: estimated_usage(self._request, response),
         )
 
     def error(self, status: int, body: Any, headers: Mapping[str, str]) -> GatewayError:
@@ -124,7 +137,13 @@ class TranslateExchange:
 class TranslateStream:
     """Decoder, fold and encoder in one line."""
 
-    def __init__(self, decoder: StreamDecoder, encoder: StreamEncoder, whole: Any) -> None:
+    def __init__(
+        self,
+        decoder: StreamDecoder,
+        encoder: StreamEncoder,
+        whole: Callable[[bytes], Iterable[Event]],
+        estimate: Callable[[Response], Usage] | None = None,
+    ) -> None:
         self.content = False
         self.ended = False
         self.failure: GatewayError | None = None
@@ -133,6 +152,7 @@ class TranslateStream:
         self._decoder = decoder
         self._encoder = encoder
         self._whole = whole
+        self._estimate = estimate
         self._fold = Accumulator()
 
     def feed(self, event: str | None, data: Any) -> list[Frame]:
@@ -176,6 +196,8 @@ class TranslateStream:
                 self.failure = event.error
                 self.usage = event.usage or self.usage
                 break
+            if isinstance(event, Ended) and event.usage is None and self._estimate is not None:
+                event.usage = self._estimate(self._fold.response())
             self._note(event)
             self._fold.feed(event)
             frames += self._encoder.feed(event)

@@ -17,9 +17,11 @@ from app.dialects.base import Frame
 from app.dialects.responses_echo import failure_body, response_shell, strip_encrypted
 from app.errors import GatewayError
 from app.gateway.call import Call, Outcome
-from app.gateway.operations import decoded
+from app.gateway.compaction import holds_compaction, opened
+from app.gateway.translating import decoded
 from app.state.history import Expansion
 from app.state.ids import RESPONSE, new_id
+from app.state.items import as_items
 from app.state.records import Ending, Fence, NewResponse
 from app.state.state import State
 
@@ -179,22 +181,33 @@ def open_turn(state: State | None, call: Call, *, store: bool, response_id: str 
 
     Raises the contract's errors for unknown or contradictory references.
     """
+    call.body = echo_body(call.body, store)
+    call.response_id = response_id or new_id(RESPONSE)
+    return Turn(state, call, expand(state, call), store=store)
+
+
+def expand(state: State | None, call: Call) -> Expansion:
+    """Put what a call's body refers to before its input; the call then has its history.
+
+    Without ``state`` the body refers to nothing. Our own compactions become messages.
+    """
     body = call.body
     if state is None:
-        expansion = Expansion([], [], [])
-    else:
-        expansion = state.history.expand(
-            call.principal.tenant,
-            body.get("input"),
-            previous_response_id=body.get("previous_response_id"),
-            conversation=body.get("conversation"),
-        )
-    call.body = echo_body(body, store)
-    call.response_id = response_id or new_id(RESPONSE)
-    if state is not None and len(expansion.input) > len(expansion.own):
-        call.upstream_body = {**call.body, "input": expansion.input}
+        items = as_items(body.get("input"))
+        return Expansion(items, [None] * len(items), items)
+    expansion = state.history.expand(
+        call.principal.tenant,
+        body.get("input"),
+        previous_response_id=body.get("previous_response_id"),
+        conversation=body.get("conversation"),
+    )
+    items = expansion.input
+    if holds_compaction(items):
+        items = opened(items, state.sealer, call.principal.tenant)
+    if items is not expansion.input or len(items) > len(expansion.own):
+        call.upstream_body = {**body, "input": items}
         call.realm = _realm_of(expansion)
-    return Turn(state, call, expansion, store=store)
+    return expansion
 
 
 def refers(body: Mapping[str, Any]) -> bool:
@@ -202,6 +215,8 @@ def refers(body: Mapping[str, Any]) -> bool:
     if body.get("previous_response_id") is not None or body.get("conversation") is not None:
         return True
     items = body.get("input")
+    if holds_compaction(items):
+        return True
     return isinstance(items, list) and any(
         isinstance(item, dict)
         and (item.get("type") == "item_reference" or (item.get("type") is None and "role" not in item))

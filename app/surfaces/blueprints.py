@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from flask import Blueprint, Response
 
-from app.surfaces import conversations, generation, responses, stored
+from app.surfaces import conversations, generation, prompts, responses, stored
 from app.surfaces.mounts import MOUNTS, Mount
 
 View = Callable[..., Response]
@@ -17,6 +17,8 @@ _CONVERSATION: Final = "/conversations/<conversation_id>"
 
 _ROUTES: Final[tuple[tuple[str, str, View], ...]] = (
     ("POST", "/responses", responses.create),
+    ("POST", "/responses/input_tokens", prompts.input_tokens),
+    ("POST", "/responses/compact", prompts.compact),
     ("GET", "/responses/<response_id>", stored.retrieve),
     ("DELETE", "/responses/<response_id>", stored.delete),
     ("POST", "/responses/<response_id>/cancel", stored.cancel),

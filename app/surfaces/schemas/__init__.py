@@ -14,13 +14,20 @@ from app.surfaces.schemas.conversations import (
     ConversationItemsBody,
     ConversationUpdateBody,
 )
-from app.surfaces.schemas.responses import ChatShapedResponsesBody, ResponsesBody
+from app.surfaces.schemas.responses import (
+    ChatShapedResponsesBody,
+    CompactBody,
+    InputTokensBody,
+    ResponsesBody,
+)
 
 _SCHEMAS: Mapping[str, type[Body]] = {
     "chat": ChatBody,
     "completion": CompletionBody,
     "responses": ResponsesBody,
     "chat_shaped_responses": ChatShapedResponsesBody,
+    "input_tokens": InputTokensBody,
+    "compact": CompactBody,
     "conversation": ConversationBody,
     "conversation_update": ConversationUpdateBody,
     "conversation_items": ConversationItemsBody,

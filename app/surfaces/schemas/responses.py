@@ -118,3 +118,14 @@ class ChatShapedResponsesBody(ResponsesBody):
     seed = Whole()
     logit_bias = Table()
     max_output_tokens = Whole(least=1)
+
+
+class InputTokensBody(ResponsesBody):
+    """``POST responses/input_tokens``: the prompt's members, all optional."""
+
+
+class CompactBody(ResponsesBody):
+    """``POST responses/compact``."""
+
+    model = Text(longest=512, required=True)
+    prompt_cache_key = Text(longest=64)

@@ -1,0 +1,117 @@
+"""Compaction: a conversation's history made short by the model that has it.
+
+Done by the gateway for every provider. The summary travels in the item's
+``encrypted_content``, sealed for its tenant, and is put back as a message when the item
+comes with a later turn (contract/responses.md 1: "Compaction on the wire").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from app.canonical.request import TextPart
+from app.canonical.response import Response
+from app.dialects.responses_response import encode_usage
+from app.errors import GatewayError
+from app.gateway.call import Call, Outcome
+from app.state.crypto import Sealer
+from app.state.ids import RESPONSE, new_id, new_item_id
+
+_TAG: Final = "slc1."
+_INSTRUCTIONS: Final = (
+    "The conversation so far must be replaced by a summary of it. Write that summary now. Keep every "
+    "fact, decision, name, number, file path, open task and result of a tool call that a later turn "
+    "could need, in the order in which they came up. Write plain prose and lists, address nobody, "
+    "add nothing that was not said, and do not continue the conversation."
+)
+_OPENING: Final = "Summary of the conversation so far, made to shorten it:\n\n"
+
+
+def summary_body(call: Call, items: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the Responses body that asks the model for the summary of ``items``."""
+    given = call.body.get("instructions")
+    ask = {"type": "message", "role": "user", "content": _INSTRUCTIONS}
+    body: dict[str, Any] = {"model": call.model, "input": [*items, ask], "store": False}
+    if isinstance(given, str):
+        body["instructions"] = given
+    return body
+
+
+def compacted(
+    call: Call, items: Sequence[Mapping[str, Any]], outcome: Outcome, sealer: Sealer
+) -> dict[str, Any]:
+    """Return the ``response.compaction`` object for the answer that holds the summary.
+
+    Raises ``upstream_invalid`` when the model wrote none.
+    """
+    summary = _text_of(outcome.response)
+    if not summary:
+        raise GatewayError("upstream_invalid", "The model wrote no summary.")
+    sealed = _TAG + sealer.seal(summary.encode(), call.principal.tenant.encode())
+    item = {"id": new_item_id("compaction"), "type": "compaction", "encrypted_content": sealed}
+    return {
+        "id": new_id(RESPONSE),
+        "object": "response.compaction",
+        "created_at": call.created_at,
+        "output": [*_user_messages(items), item],
+        "usage": encode_usage(outcome.usage),
+    }
+
+
+def opened(items: Iterable[Any], sealer: Sealer, tenant: str) -> list[Any]:
+    """Return input items with our compactions as messages that tell the summary.
+
+    Raises 400 for one of ours that cannot be read: another tenant's, or an old key's.
+    """
+    return [_opened(item, sealer, tenant) for item in items]
+
+
+def holds_compaction(items: Any) -> bool:
+    """Tell whether any item is a compaction that we made."""
+    return isinstance(items, list) and any(_sealed(item) is not None for item in items)
+
+
+def _sealed(item: Any) -> str | None:
+    content = item.get("encrypted_content") if isinstance(item, Mapping) else None
+    ours = isinstance(content, str) and content.startswith(_TAG) and item.get("type") == "compaction"
+    return content[len(_TAG) :] if ours and isinstance(content, str) else None
+
+
+def _opened(item: Any, sealer: Sealer, tenant: str) -> Any:
+    token = _sealed(item)
+    if token is None:
+        return item
+    summary = sealer.unseal(token, tenant.encode())
+    if summary is None:
+        raise GatewayError(
+            "bad_request",
+            "The 'encrypted_content' of a compaction item cannot be read.",
+            param="input",
+            code="invalid_value",
+        )
+    return {"type": "message", "role": "developer", "content": _OPENING + summary.decode()}
+
+
+def _user_messages(items: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    return [_whole(item) for item in items if item.get("role") == "user"]
+
+
+def _whole(item: Mapping[str, Any]) -> dict[str, Any]:
+    content = item.get("content")
+    if isinstance(content, str):
+        content = [{"type": "input_text", "text": content}]
+    return {
+        "id": item.get("id") or new_item_id("message"),
+        "type": "message",
+        "status": "completed",
+        "content": content,
+        "role": "user",
+    }
+
+
+def _text_of(response: Response | None) -> str:
+    if response is None or not response.choices:
+        return ""
+    parts = [part for message in response.choices[0].messages for part in message.parts]
+    return "".join(part.text for part in parts if isinstance(part, TextPart)).strip()

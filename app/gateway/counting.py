@@ -1,0 +1,72 @@
+"""Counting a prompt's tokens: by the provider's counter, else by a marked estimate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from app.canonical.request import Request
+from app.dialects import dialect
+from app.errors import GatewayError
+from app.gateway.call import Call, Target
+from app.gateway.estimates import tokens_of_request
+from app.gateway.exchange import Answer, Exchange, Fetch, Sent
+from app.gateway.plan import OPERATION_WIRES, plan
+from app.gateway.translating import client_context, decoded, losses_of, parse_upstream
+from app.providers.base import Wire
+from app.wire.json import dumps
+
+
+def counting(call: Call, target: Target) -> Exchange:
+    """Return the exchange that counts; it needs no network where the provider cannot count."""
+    wire = target.provider.wire("count_tokens", target.model)
+    if wire is None:
+        return EstimateExchange(call, target, plan(call, target, OPERATION_WIRES["responses"]).wire)
+    return CountExchange(call, target, wire)
+
+
+def count_object(tokens: int, *, estimated: bool) -> dict[str, Any]:
+    """Return the answer of ``POST responses/input_tokens``; an estimate says so."""
+    body: dict[str, Any] = {"object": "response.input_tokens", "input_tokens": tokens}
+    return body | {"estimated": True} if estimated else body
+
+
+class CountExchange:
+    """One attempt at the provider's own counter."""
+
+    passed = False
+
+    def __init__(self, call: Call, target: Target, wire: Wire) -> None:
+        self.wire = wire
+        self.losses = losses_of(call, target)
+        self._request: Request = replace(decoded(call), model=target.model, stream=False)
+        self._client = dialect(wire.dialect)
+        self._context = client_context(call, target, wire, self.losses, self._request)
+
+    def send(self) -> Sent:
+        """Encode the prompt."""
+        encoded = self._client.encode_count(self._request, self._context)
+        return Sent(dumps(encoded.body), encoded.headers)
+
+    def fetch(self, fetch: Fetch) -> Answer:
+        """Fetch the count."""
+        raw = parse_upstream(fetch(self.send()).body)
+        return Answer(count_object(self._client.decode_count(raw), estimated=False), raw=raw)
+
+    def translator(self) -> Any:
+        """Counting has no streams."""
+        raise GatewayError("unsupported_operation", "Token counts are not streamed.")
+
+    def error(self, status: int, body: Any, headers: Mapping[str, str]) -> GatewayError:
+        """Read the target's error body."""
+        error: GatewayError = self._client.decode_error(status, body, headers)
+        return error
+
+
+class EstimateExchange(CountExchange):
+    """An estimate of our own, where the provider has no counter."""
+
+    def fetch(self, fetch: Fetch) -> Answer:
+        """Return the estimate; nothing is fetched."""
+        return Answer(count_object(tokens_of_request(self._request), estimated=True))
