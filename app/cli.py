@@ -1,0 +1,174 @@
+"""The command ``sluice``: start the server, check the configuration, prepare the database.
+
+Exit codes: 0 for success, 1 for something that failed, 2 for a wrong command line or
+configuration.
+"""
+
+from gevent import monkey
+
+monkey.patch_all()
+
+import argparse
+import os
+import secrets
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from app import __version__
+
+if TYPE_CHECKING:
+    from app.config import Settings
+    from app.providers.base import Provider
+
+_ROOT: Final = Path(__file__).resolve().parent.parent
+_WRONG: Final = 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    parser = _parser()
+    given, rest = parser.parse_known_args(arguments)
+    if rest and given.run is not _serve:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    given.rest = rest
+    run: Callable[[argparse.Namespace], int] = given.run
+    return run(given)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="sluice", description="One LLM gateway, many doors.")
+    verbs = parser.add_subparsers(required=True, metavar="command")
+    verbs.add_parser("serve", help="serve under gunicorn; its own options may follow").set_defaults(
+        run=_serve
+    )
+    for name, run, help_text in (
+        ("check-config", _check_config, "read the configuration and show what was understood"),
+        ("doctor", _doctor, "ask each configured provider for its models and say who answers"),
+        ("db", _upgrade, "prepare the database"),
+    ):
+        verb = verbs.add_parser(name, help=help_text)
+        if name == "db":
+            verb.add_argument("action", choices=["upgrade"])
+        verb.add_argument("--config", metavar="FILE", help="the TOML file instead of $SLUICE_CONFIG")
+        verb.set_defaults(run=run)
+    keys = verbs.add_parser("keys", help="make client keys")
+    keys.add_argument("action", choices=["new"])
+    keys.add_argument("name")
+    keys.add_argument("--tenant")
+    keys.set_defaults(run=_new_key)
+    verbs.add_parser("version", help="show the version").set_defaults(run=_version)
+    return parser
+
+
+def _serve(given: argparse.Namespace) -> int:
+    """Become gunicorn, started as in production (``gunicorn -c gunicorn.conf.py wsgi:app``)."""
+    settings_file = _ROOT / "gunicorn.conf.py"
+    if not settings_file.exists():
+        print(f"sluice: serving needs a checkout: {settings_file} does not exist", file=sys.stderr)
+        return 1
+    command = [sys.executable, "-m", "gunicorn", "-c", str(settings_file), "--pythonpath", str(_ROOT)]
+    os.execv(sys.executable, [*command, *given.rest, "wsgi:app"])
+
+
+def _check_config(given: argparse.Namespace) -> int:
+    from app.config_loading.showing import describe
+    from app.providers.registry import configured_names
+
+    settings = _settings(given)
+    if settings is None:
+        return _WRONG
+    for line in describe(settings, configured_names(settings)):
+        print(line)
+    return 0
+
+
+def _doctor(given: argparse.Namespace) -> int:
+    from app.providers.registry import configured_names, make_provider
+    from app.wire.egress import Egress
+
+    settings = _settings(given)
+    if settings is None:
+        return _WRONG
+    egress = Egress(settings.environ)
+    well = True
+    for name in configured_names(settings):
+        for good, line in _examine(make_provider(name, settings, egress)):
+            well = well and good
+            print(f"{name}: {line}")
+    return 0 if well else 1
+
+
+def _examine(provider: "Provider") -> Iterator[tuple[bool, str]]:
+    """Yield, for each key, whether the provider's list of models can be had, and a sentence."""
+    from app.errors import GatewayError
+    from app.wire.egress import Clocks
+
+    wire = provider.wire("models", "")
+    if wire is None:
+        yield True, "has no list of models to ask for"
+        return
+    for key in provider.keys(""):
+        label = f"key {key.name}" if key else "without a key"
+        try:
+            asked = provider.outgoing(wire, key, "", None)
+            upstream = provider.transport.open(
+                asked.method, asked.url, asked.headers, None, clocks=Clocks(10, 20, 20, 30), stream=False
+            )
+            upstream.close()
+        except GatewayError as error:
+            yield False, f"{label}: {error.message}"
+        else:
+            yield upstream.status < 400, f"{label}: answers with status {upstream.status}"
+
+
+def _upgrade(given: argparse.Namespace) -> int:
+    from app.errors import GatewayError
+    from app.state.database import Database
+
+    settings = _settings(given)
+    if settings is None:
+        return _WRONG
+    try:
+        Database.open(settings.database_url).close()
+    except (GatewayError, ValueError) as error:
+        print(f"sluice: the database could not be prepared: {error}", file=sys.stderr)
+        return 1
+    print("the database is up to date")
+    return 0
+
+
+def _new_key(given: argparse.Namespace) -> int:
+    """Print a new client key and where to put it; nothing is stored."""
+    from app.config_loading.kinds import NAME
+
+    for text in filter(None, (given.name, given.tenant)):
+        if not NAME.fits(text):
+            print(f"sluice: a name {NAME.sentence}", file=sys.stderr)
+            return _WRONG
+    key = f"sk-sluice-{secrets.token_urlsafe(32)}"
+    tenant = f":{given.tenant}" if given.tenant else ""
+    print(f"SLUICE_KEYS={given.name}:{key}{tenant}")
+    return 0
+
+
+def _version(given: argparse.Namespace) -> int:
+    print(__version__)
+    return 0
+
+
+def _settings(given: argparse.Namespace) -> "Settings | None":
+    """Load the settings; with faults, print them and return None."""
+    from app.config_loading import ConfigError, load
+
+    try:
+        return load(os.environ, given.config)
+    except ConfigError as error:
+        for place, sentence in error.faults:
+            print(f"sluice: {place}: {sentence}", file=sys.stderr)
+        return None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,72 @@
+"""What is configured, in lines that may be shown to anyone: secrets are ``***``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+from app.config import ProviderSettings, Settings
+from app.config_loading.members import MEMBERS
+from app.providers import PROVIDERS
+
+_HIDDEN = "***"
+
+
+def describe(settings: Settings, configured: tuple[str, ...]) -> Iterator[str]:
+    """Yield the lines that show ``settings``; ``configured`` are the providers ready for use."""
+    yield "[server]"
+    for member in MEMBERS:
+        value: Any = settings
+        for step in member.path:
+            value = getattr(value, step)
+        if value not in (None, ()):
+            yield f"  {'.'.join(member.path)} = {_shown(value)}"
+    yield "[keys]"
+    for key in settings.keys:
+        allowed = ", ".join(key.models) if key.models is not None else "every model"
+        yield f"  {key.name} = {_HIDDEN} (tenant {key.tenant}; {allowed})"
+    yield "[models]"
+    for name, alias in settings.aliases.items():
+        targets = ", ".join(f"{target} ({weight:g})" for target, weight in alias.targets)
+        yield f'  "{name}" = {targets}' + "".join(f", then {target}" for target in alias.fallbacks)
+    yield "[providers]"
+    for name in dict.fromkeys([*settings.providers, *configured, *PROVIDERS]):
+        given = settings.providers.get(name)
+        state = "ready" if name in configured else "incomplete" if given else "not configured"
+        yield f"  {name}: {'; '.join([state, *(_details(given) if given else ())])}"
+
+
+def _details(given: ProviderSettings) -> Iterator[str]:
+    if given.base_url:
+        yield f"base_url {given.base_url}"
+    if given.dialect:
+        yield f"dialect {given.dialect}"
+    for key in given.keys:
+        limits = f" for {', '.join(key.models)}" if key.models is not None else ""
+        yield f"key {key.name} {_HIDDEN} (weight {key.weight:g}){limits}"
+    if given.chain and not given.keys:
+        yield "credentials by the vendor's chain"
+    for name, value in given.options.items():
+        yield f"{name} {_shown(value)}"
+    if given.headers:
+        yield f"headers {', '.join(given.headers)}"
+    if given.proxy:
+        yield f"proxy {_shown(given.proxy)}"
+    if given.models:
+        yield f"{len(given.models)} models listed"
+
+
+def _shown(value: Any) -> str:
+    """Return a value as text; of a URL, user and query are hidden."""
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value))
+    if isinstance(value, bool):
+        return str(value).lower()
+    text = str(value)
+    parts = urlsplit(text) if "://" in text else None
+    if parts is None or not (parts.netloc or parts.query):
+        return text
+    _, at, host = parts.netloc.rpartition("@")
+    shown = parts._replace(netloc=f"{_HIDDEN}@{host}" if at else host, query=_HIDDEN if parts.query else "")
+    return shown.geturl()
