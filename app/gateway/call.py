@@ -173,6 +173,7 @@ class Call:
     attempts: list[Attempt] = field(default_factory=list)
     on_attempt: Callable[[Attempt, Target], None] | None = None
     last_error: GatewayError | None = None
+    log_metadata: Mapping[str, str] = field(default_factory=dict)
 
     def remaining(self) -> float:
         """Return the seconds left of the total; raises upstream_timeout at 0."""

@@ -15,6 +15,7 @@ from app.gateway.background import BackgroundWork
 from app.gateway.call import Abort, Call, Outcome, Principal, Sealing, Target
 from app.gateway.cost import PriceList
 from app.gateway.dispatch import Dispatcher
+from app.gateway.layers.log import log_call
 from app.gateway.operations import exchange
 from app.gateway.plan import plan
 from app.gateway.router import Registry, Router
@@ -76,15 +77,21 @@ class Gateway:
         """Return the whole answer of ``call``; raises GatewayError when every target failed."""
         end = self.begin(call.abort, call.socket)
         try:
-            return self.dispatcher.answer(call, exchange)
+            outcome = self.dispatcher.answer(call, exchange)
+        except GatewayError as error:
+            log_call(Outcome(call, error=error))
+            raise
         finally:
             end()
+        log_call(outcome)
+        return outcome
 
     def stream(self, call: Call, on_terminal: Terminal | None = None) -> StreamRun:
         """Return the streamed run of ``call``; it starts when its batches are asked for."""
         end = self.begin(call.abort, call.socket)
         run = StreamRun(self.dispatcher, call, exchange, on_terminal)
         run.outcome.on_end(lambda outcome: end())
+        run.outcome.on_end(log_call)
         return run
 
     def begin(self, abort: Abort, socket: Any) -> Callable[[], None]:
@@ -146,7 +153,9 @@ class Gateway:
 
     def background_run(self, call: Call, *, first: int, leave_out: frozenset[str]) -> StreamRun:
         """Return the streamed run of a background job."""
-        return StreamRun(self.dispatcher, call, exchange, first=first, leave_out=leave_out)
+        run = StreamRun(self.dispatcher, call, exchange, first=first, leave_out=leave_out)
+        run.outcome.on_end(log_call)
+        return run
 
     def failure_frames(self, call: Call, error: GatewayError) -> list[Frame]:
         """Return the frames of a stream that failed before anything of it was made."""

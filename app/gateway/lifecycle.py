@@ -19,12 +19,16 @@ from app.gateway.core import Gateway, gateway_of
 _LOG: Final = logging.getLogger(__name__)
 _POLL: Final = 0.1
 _REOPEN: Final = 2.0
+_DAY: Final = 86_400.0
+_PURGE_EVERY: Final = 3_600.0
 
 
 def start(worker: Any) -> None:
     """Begin to watch ``worker`` (a gunicorn worker whose application is loaded)."""
     gateway = gateway_of(worker.wsgi)
     gevent.spawn(_drain_when_leaving, worker, gateway)
+    if gateway.settings.retention_days is not None:
+        gevent.spawn(_purge, gateway, gateway.settings.retention_days * _DAY)
     if gateway.settings.background == "embedded":
         gevent.spawn(_run_background, gateway)
 
@@ -45,6 +49,16 @@ def _run_background(gateway: Gateway) -> None:
             gevent.sleep(_REOPEN)
         else:
             return
+
+
+def _purge(gateway: Gateway, older_than: float) -> None:
+    """Delete what retention no longer keeps, once an hour."""
+    while not gateway.draining.is_set():
+        gevent.sleep(_PURGE_EVERY)
+        try:
+            gateway.state().purge(older_than)
+        except GatewayError as error:
+            _LOG.warning("nothing purged: %s", error.message)
 
 
 def _drain_when_leaving(worker: Any, gateway: Gateway) -> None:

@@ -14,11 +14,11 @@ from werkzeug.exceptions import HTTPException
 from app.config import Settings
 from app.errors import GatewayError
 from app.gateway.core import Gateway, gateway_of
+from app.gateway.layers.log import log_fault
 from app.surfaces import operations
 from app.surfaces.answers import error_response, finish_headers
 from app.surfaces.blueprints import blueprints
 from app.surfaces.credentials import KeyRing
-from app.surfaces.log import log_fault
 from app.surfaces.mounts import below_azure, mount_of
 from app.surfaces.pump import unexpected
 

@@ -17,7 +17,7 @@ from app.surfaces.answers import SSE_HEADERS, json_response, outcome_headers, wa
 from app.surfaces.envelope import FrameEnvelope, seal_answer
 from app.surfaces.mounts import Mount
 from app.surfaces.pump import Pace, Pump
-from app.wire.json import dumps_ascii
+from app.wire.json import dumps_ascii, loads
 from app.wire.sse import encode_frame
 
 _MODEL: Final = re.compile(r"[^\x00-\x1f\x7f]{1,512}")
@@ -64,6 +64,7 @@ def make_call(
         client_headers=_clean_headers(),
         keep_raw=_raw_wanted(gateway),
         socket=request.environ.get("gunicorn.socket"),
+        log_metadata=_log_metadata(),
     )
 
 
@@ -116,6 +117,19 @@ def _fallbacks(body: Mapping[str, Any]) -> tuple[str, ...]:
 def _clean_headers() -> dict[str, str]:
     """Return the client's headers by lower-case name, those fit to be sent on."""
     return {name.lower(): value for name, value in request.headers.items() if _HEADER.fullmatch(value)}
+
+
+def _log_metadata() -> dict[str, str]:
+    """Return the texts of the JSON object in ``x-tfy-metadata``, for the log alone.
+
+    Raises GatewayError ``bad_request`` when the header is not an object of strings."""
+    header = request.headers.get("x-tfy-metadata")
+    if header is None:
+        return {}
+    value = loads(header.encode("latin-1", "replace"), strict=True)
+    if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
+        raise GatewayError("bad_request", "The header 'x-tfy-metadata' must be a JSON object of strings.")
+    return value
 
 
 def _raw_wanted(gateway: Gateway) -> bool:

@@ -1,0 +1,40 @@
+"""``sluice worker``: a process that only runs background responses.
+
+On SIGTERM or SIGINT it claims no more, lets what runs finish within its grace, and hands
+the rest over to another worker.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+from typing import Final
+
+import gevent
+from gevent.event import Event
+
+from app.config import Settings
+from app.errors import GatewayError
+from app.gateway.core import Gateway
+
+_LOG: Final = logging.getLogger(__name__)
+_REOPEN: Final = 2.0
+
+
+def run(settings: Settings) -> int:
+    """Run until told to stop; return the process's exit code."""
+    gateway = Gateway(settings)
+    leave = Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        gevent.signal_handler(number, leave.set)
+    while not leave.is_set():
+        try:
+            gateway.start_background()
+            break
+        except GatewayError as error:
+            _LOG.warning("the store cannot be opened yet: %s", error.message)
+            leave.wait(_REOPEN)
+    print("sluice worker is ready", flush=True)
+    leave.wait()
+    gateway.close(settings.worker_grace)
+    return 0
