@@ -32,7 +32,7 @@ from app.dialects.base import ClientContext
 from app.dialects.claude import OMITTED
 from app.dialects.media_types import media_type_of
 from app.dialects.messages_options import NAME, MessagesOptions
-from app.dialects.messages_parts import CUSTOM_INPUT
+from app.dialects.tool_forms import CUSTOM_INPUT
 from app.dialects.tool_ids import WORD, fit_tool_id
 
 Block = dict[str, Any]

@@ -9,9 +9,6 @@ from app.dialects.claude import Family, family_of
 
 NAME: Final = "messages"
 
-ANSWER_TOOL: Final = "sluice_answer"
-"""The tool that stands for a JSON schema where the model has no structured output."""
-
 
 @dataclass(frozen=True, slots=True)
 class MessagesOptions:

@@ -26,14 +26,12 @@ from app.canonical.request import (
 )
 from app.dialects.claude import OMITTED
 from app.dialects.messages_citations import annotations_of
-from app.dialects.messages_options import ANSWER_TOOL, NAME
-from app.dialects.reading import as_dict, as_list, as_str, dicts, opt_str
+from app.dialects.messages_options import NAME
+from app.dialects.reading import as_dict, as_str, dicts, opt_str
+from app.dialects.tool_forms import ANSWER_TOOL, free_text
 
 Block = Mapping[str, Any]
 Sign = Callable[[str], Signature]
-
-CUSTOM_INPUT: Final = "input"
-"""The one member of the schema under which a free-text tool is offered."""
 
 
 def sign_native(text: str, realm: str | None = None) -> Signature:
@@ -87,7 +85,7 @@ class BlockReader:
         if name == ANSWER_TOOL:
             return TextPart(arguments)
         if name in self.customs:
-            return ToolCallPart(call_id, name, _free_text(arguments), "custom", native=native)
+            return ToolCallPart(call_id, name, free_text(arguments), "custom", native=native)
         return ToolCallPart(call_id, name, arguments or "{}", native=native)
 
     def stands_for_text(self, block: Block) -> bool:
@@ -181,20 +179,3 @@ def items_of(parts: list[Part]) -> tuple[Message, ...]:
         else:
             groups.append([part])
     return tuple(Message("assistant", tuple(group)) for group in groups)
-
-
-def _free_text(arguments: str) -> str:
-    """Return the free text of a custom tool's call; what does not have its form stays whole."""
-    try:
-        given = json.loads(arguments or "{}")
-    except ValueError:
-        return arguments
-    text = given.get(CUSTOM_INPUT) if isinstance(given, dict) else None
-    return text if isinstance(text, str) else arguments
-
-
-def first_text(content: Any) -> str:
-    """Return the joined text of a content member."""
-    if isinstance(content, str):
-        return content
-    return "".join(as_str(block.get("text")) for block in as_list(content) if isinstance(block, dict))

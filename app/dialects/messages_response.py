@@ -27,6 +27,7 @@ from app.dialects.messages_citations import citations_of
 from app.dialects.messages_options import NAME
 from app.dialects.messages_parts import BlockReader, items_of, sign_native
 from app.dialects.reading import as_dict, as_str, count, dicts, label, opt_str, rest
+from app.dialects.tool_forms import customs_of
 from app.errors import GatewayError
 
 Members = dict[str, Any]
@@ -56,9 +57,9 @@ _KNOWN: Final = frozenset(
 
 def reader_of(context: ClientContext) -> BlockReader:
     """Return a reader that signs with the target's realm and knows the custom tools asked for."""
-    tools = context.request.tools if context.request is not None else ()
-    customs = frozenset(tool.name for tool in tools if tool.kind == "custom")
-    return BlockReader(lambda text: sign_native(text, context.realm), customs, context.new_id)
+    return BlockReader(
+        lambda text: sign_native(text, context.realm), customs_of(context.request), context.new_id
+    )
 
 
 def decode_response(body: Any, context: ClientContext) -> Response:

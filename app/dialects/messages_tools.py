@@ -9,17 +9,16 @@ from app.canonical.request import Request, Tool, ToolChoice
 from app.dialects.base import ClientContext
 from app.dialects.claude import Family
 from app.dialects.messages_blocks import native_members
-from app.dialects.messages_options import ANSWER_TOOL, NAME, MessagesOptions
-from app.dialects.messages_parts import CUSTOM_INPUT, native_rest
+from app.dialects.messages_options import NAME, MessagesOptions
+from app.dialects.messages_parts import native_rest
 from app.dialects.messages_schema import is_open
 from app.dialects.reading import as_dict, as_list, as_str, dicts, opt_str
+from app.dialects.tool_forms import ANSWER_TOOL, ANSWER_WORDS, custom_schema, is_allowed, object_schema
 
 Members = dict[str, Any]
 
 _WEB_SEARCH: Final = "web_search_20250305"
 """The version that every searching family takes (recorded up to Opus 4.8)."""
-
-_EMPTY_SCHEMA: Final[Mapping[str, Any]] = {"type": "object", "properties": {}}
 
 
 class ToolWriter:
@@ -45,7 +44,7 @@ class ToolWriter:
     def members(self, request: Request) -> Members:
         """Return ``tools`` and ``tool_choice``, as far as there are any."""
         choice = request.tool_choice or ToolChoice("auto")
-        offered = [tool for tool in request.tools if _allowed(tool, choice)]
+        offered = [tool for tool in request.tools if is_allowed(tool, choice)]
         tools = [written for tool in offered if (written := self._tool(tool)) is not None]
         tools += self._searching(request, tools)
         mode = self._mode(choice, tools)
@@ -69,8 +68,7 @@ class ToolWriter:
         written: Members = {**native_members(tool.native), "name": tool.name}
         if tool.description is not None:
             written["description"] = tool.description
-        schema = dict(tool.parameters or _EMPTY_SCHEMA)
-        written["input_schema"] = schema if "type" in schema else {"type": "object", **schema}
+        written["input_schema"] = object_schema(tool.parameters)
         if tool.strict:
             written.update(self._strict(written["input_schema"]))
         return written
@@ -82,17 +80,7 @@ class ToolWriter:
         return {}
 
     def _custom(self, tool: Tool) -> Members:
-        rule = as_dict(tool.format)
-        grammar = as_str(rule.get("definition") or as_dict(rule.get("grammar")).get("definition"))
-        self._context.losses.report(
-            "tool_schema",
-            f"The free-text tool '{tool.name}' is offered as a function with one text member"
-            + ("; its grammar is only described" if grammar else ""),
-        )
-        text: Members = {"type": "string", "description": "The whole input of the tool, as free text."}
-        if grammar:
-            text["description"] += f" It must follow this grammar:\n{grammar}"
-        schema = {"type": "object", "properties": {CUSTOM_INPUT: text}, "required": [CUSTOM_INPUT]}
+        schema = custom_schema(tool, self._context.losses)
         written: Members = {**native_members(tool.native), "name": tool.name, "input_schema": schema}
         return {**written, "description": tool.description} if tool.description else written
 
@@ -163,23 +151,10 @@ def _choose(name: str) -> Members:
     return {"type": "tool", "name": name}
 
 
-def _allowed(tool: Tool, choice: ToolChoice) -> bool:
-    if choice.mode != "allowed":
-        return True
-    names = {_allowed_name(entry) for entry in choice.allowed}
-    return tool.name in names
-
-
-def _allowed_name(entry: Mapping[str, Any]) -> str:
-    """An entry of ``allowed_tools``: flat, or nested below its type as chat has it."""
-    nested = as_dict(entry.get(as_str(entry.get("type"))))
-    return as_str(entry.get("name") or nested.get("name") or entry.get("type"))
-
-
 def _answer_tool(schema: Mapping[str, Any]) -> Members:
     return {
         "name": ANSWER_TOOL,
-        "description": "Gives the final answer. Call it once, with the whole answer as its input.",
+        "description": ANSWER_WORDS,
         "input_schema": dict(schema),
     }
 

@@ -22,7 +22,7 @@ from app.dialects.base import Frame, ServerContext
 from app.dialects.claude import OMITTED
 from app.dialects.messages import DIALECT
 from app.dialects.messages_betas import merge_betas
-from app.dialects.messages_options import ANSWER_TOOL
+from app.dialects.tool_forms import ANSWER_TOOL
 from app.errors import GatewayError
 from tests.dialects import generic
 from tests.traffic import load

@@ -32,7 +32,8 @@ from app.canonical.request import (
 from app.dialects.claude import OMITTED, Family, family_of
 from app.dialects.losses import Losses
 from app.dialects.messages import DIALECT
-from app.dialects.messages_options import ANSWER_TOOL, MessagesOptions
+from app.dialects.messages_options import MessagesOptions
+from app.dialects.tool_forms import ANSWER_TOOL
 from app.errors import GatewayError
 from tests.dialects import generic, typed
 
