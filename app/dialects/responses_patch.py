@@ -60,8 +60,8 @@ def _opened_items(
     accepts: Callable[[Signature], bool],
     losses: Losses,
 ) -> Iterable[Any]:
-    """Yield the items with their own text in ``encrypted_content``; what is left of an item
-    whose cipher may not go is left out when it is nothing."""
+    """Yield the items with their own text in ``encrypted_content``, or without it where it
+    may not go (``fit`` leaves out what then is nothing)."""
     for item in items:
         secret = item.get("encrypted_content") if isinstance(item, dict) else None
         signature = unwrap(secret) if isinstance(secret, str) else None
@@ -71,9 +71,7 @@ def _opened_items(
             yield {**item, "encrypted_content": signature.value}
         else:
             losses.report("reasoning_signature", REASONING_LOST)
-            bare = {name: value for name, value in item.items() if name != "encrypted_content"}
-            if bare.get("summary") or bare.get("content"):
-                yield bare
+            yield {name: value for name, value in item.items() if name != "encrypted_content"}
 
 
 def reverse_patch(

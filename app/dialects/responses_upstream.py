@@ -404,15 +404,19 @@ def _fit_input(items: Iterable[Any], options: ResponsesOptions, losses: Losses) 
     """Leave out reasoning that the target could not read. Ids then go too: the target would
     miss the reasoning that it knows to belong to them."""
     given = list(items)
-    kept = [item for item in given if options.open_reasoning or not _is_unreadable(item)]
+    kept = [item for item in given if not _is_unreadable(item, options.open_reasoning)]
     if len(kept) < len(given):
         losses.report("reasoning_signature", REASONING_LOST)
     with_ids = options.item_ids and len(kept) == len(given)
     return [_fit_item(item, options, with_ids, losses) for item in kept]
 
 
-def _is_unreadable(item: Any) -> bool:
-    return isinstance(item, dict) and item.get("type") == "reasoning" and not item.get("encrypted_content")
+def _is_unreadable(item: Any, open_reasoning: bool) -> bool:
+    """Tell whether a reasoning or compaction item lacks the cipher that it lives by."""
+    kind = item.get("type") if isinstance(item, dict) else None
+    if kind not in ("reasoning", "compaction") or item.get("encrypted_content"):
+        return False
+    return kind == "compaction" or not (open_reasoning and (item.get("content") or item.get("summary")))
 
 
 def _fit_item(item: Any, options: ResponsesOptions, with_ids: bool, losses: Losses) -> Any:

@@ -64,8 +64,16 @@ def known_parts(value: Any) -> Any:
 
 
 def known_output(response: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what the schemas do not know: hosted items and tools, two efforts; and a JSON
+    Schema, which they allow to be null only."""
+    form = response["text"]["format"]
+    form = {**form, "schema": None} if form["type"] == "json_schema" else form
+    thinking = response["reasoning"]
+    effort = {"minimal": "low", "max": "xhigh"}.get(thinking["effort"], thinking["effort"])
     return {
         **response,
+        "text": {**response["text"], "format": form},
+        "reasoning": {**thinking, "effort": effort},
         "output": [item for item in response["output"] if item["type"] in ITEMS],
         "tools": [tool for tool in response["tools"] if tool["type"] == "function"],
     }

@@ -1,0 +1,352 @@
+"""Bodies that pass: what goes out, what comes back, and every recorded exchange patched."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from app.canonical.request import Signature
+from app.dialects.losses import Losses
+from app.dialects.responses_echo import strip_encrypted
+from app.dialects.responses_patch import ResponsesPatch, reverse_patch, state_patch
+from app.dialects.responses_upstream import ResponsesOptions
+from app.errors import GatewayError
+from tests.dialects.openresponses import faults_of_event, faults_of_response
+from tests.dialects.test_responses_traffic import BODIES, STREAMS, frames_of, told
+from tests.traffic import load
+from tests.traffic.answers import Answer
+from tests.traffic.grammar import check_responses_stream
+from tests.traffic.load import Exchange
+from tests.traffic.wires import responses as reader
+
+ENCRYPTED = ["reasoning.encrypted_content"]
+
+
+def wrap(signature: Signature) -> str:
+    return f"ours:{signature.realm}:{signature.value}"
+
+
+def unwrap(text: str) -> Signature | None:
+    if not text.startswith("ours:"):
+        return None
+    _, realm, value = text.split(":", 2)
+    return Signature(value, "responses", realm)
+
+
+def sent(body: dict[str, Any], **members: Any) -> tuple[dict[str, Any], list[str]]:
+    losses = members.pop("losses", Losses("responses", target="'openai/m'"))
+    patched = state_patch(
+        {"model": "openai/m", **body},
+        model="m",
+        unwrap=unwrap,
+        accepts=lambda signature: signature.realm == "here",
+        losses=losses,
+        **members,
+    )
+    return patched, [loss.param for loss in losses.items]
+
+
+OUT = [
+    # body, members of the patched body (None: absent), params warned of
+    ({"input": "hi"}, {"model": "m", "input": "hi", "store": False, "include": ENCRYPTED}, []),
+    ({"input": "hi", "store": True}, {"store": False}, []),
+    ({"input": "hi", "include": ["file_search_call.results"]}, {"include": ["file_search_call.results", *ENCRYPTED]}, []),
+    (
+        {"input": "hi", "previous_response_id": "resp_1", "conversation": {"id": "c"}, "background": True, "fallbacks": ["x/y"]},
+        {"previous_response_id": None, "conversation": None, "background": None, "fallbacks": None},
+        [],
+    ),
+    ({"input": "hi", "unheard_of": {"a": [1]}, "metadata": {"k": "v"}}, {"unheard_of": {"a": [1]}, "metadata": {"k": "v"}}, []),
+    ({"input": "hi", "text": {"max_tokens": 40, "verbosity": "low"}}, {"max_output_tokens": 40, "text": {"verbosity": "low"}}, []),
+    ({"input": "hi", "max_output_tokens": 3}, {"max_output_tokens": 16}, ["max_output_tokens"]),
+    ({"input": "hi", "stream": True, "stream_options": {"include_usage": True}}, {"stream": True, "stream_options": None}, []),
+    (
+        {"input": "hi", "stream": True, "stream_options": {"include_obfuscation": False}},
+        {"stream_options": {"include_obfuscation": False}},
+        [],
+    ),
+    ({"input": "hi", "tool_choice": "any"}, {"tool_choice": "required"}, []),
+    ({"input": "hi", "tool_choice": {"type": "tool"}}, {"tool_choice": "required"}, []),
+    (
+        {"input": "hi", "tools": [{"type": "function", "function": {"name": "f", "parameters": {}}}]},
+        {"tools": [{"name": "f", "parameters": {}, "type": "function"}]},
+        [],
+    ),
+    ({"input": "hi", "presence_penalty": 1, "seed": 5, "n": 1}, {"presence_penalty": None, "seed": None, "n": None}, ["presence_penalty", "seed"]),
+    ({"input": "hi", "logprobs": 3}, {"logprobs": None, "top_logprobs": 3, "include": ["message.output_text.logprobs", *ENCRYPTED]}, []),
+    ({"input": "hi", "reasoning": {"max_tokens": 1000}, "max_output_tokens": 2000}, {"reasoning": {"effort": "medium"}}, ["reasoning.max_tokens"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("body, members, warned", OUT)
+def test_the_state_patch(body: dict[str, Any], members: dict[str, Any], warned: list[str]) -> None:
+    patched, params = sent(body)
+    assert {name: patched.get(name) for name in members} == members
+    assert params == warned
+
+
+def test_several_answers_are_refused() -> None:
+    with pytest.raises(GatewayError) as raised:
+        sent({"input": "hi", "n": 2})
+    assert (raised.value.kind.name, raised.value.param) == ("unsupported_parameter", "n")
+
+
+def test_the_expanded_history_takes_the_place_of_the_input() -> None:
+    history = [{"type": "message", "role": "user", "content": "before"}, {"role": "user", "content": "now"}]
+    patched, _ = sent({"input": "now", "previous_response_id": "resp_1"}, input=history)
+    assert patched["input"] == history
+
+
+def reasoning(secret: str | None, **members: Any) -> dict[str, Any]:
+    item = {"type": "reasoning", "id": "rs_1", "summary": [], **members}
+    return item if secret is None else {**item, "encrypted_content": secret}
+
+
+CIPHERS = [
+    # what the caller holds, what goes out, whether it was told
+    (reasoning("ours:here:abc"), reasoning("abc"), False),
+    (reasoning("theirs"), reasoning("theirs"), False),
+    (reasoning("ours:elsewhere:abc"), None, True),
+    (reasoning("ours:elsewhere:abc", summary=[{"type": "summary_text", "text": "so"}]), None, True),
+    (reasoning(None, summary=[{"type": "summary_text", "text": "so"}]), None, True),
+    ({"type": "compaction", "encrypted_content": "ours:here:abc"}, {"type": "compaction", "encrypted_content": "abc"}, False),
+    ({"type": "compaction", "encrypted_content": "ours:elsewhere:abc"}, None, True),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("item, out, lost", CIPHERS)
+def test_a_cipher_goes_to_its_own_realm_alone(
+    item: dict[str, Any], out: dict[str, Any] | None, lost: bool
+) -> None:
+    after = {"type": "message", "role": "user", "content": "now"}
+    patched, params = sent({"input": [item, after]})
+    assert patched["input"] == [after] if out is None else [out, after]
+    assert params == (["input"] if lost else [])
+
+
+def test_ids_go_with_the_reasoning_that_is_left_out() -> None:
+    call = {"type": "function_call", "id": "fc_1", "call_id": "call_1", "name": "f", "arguments": "{}"}
+    bare = {name: value for name, value in call.items() if name != "id"}
+    assert sent({"input": [reasoning("ours:elsewhere:abc"), call]})[0]["input"] == [bare]
+    assert sent({"input": [reasoning("ours:here:abc"), call]})[0]["input"] == [reasoning("abc"), call]
+
+
+def test_foreign_item_ids_cache_marks_and_names_stay_here() -> None:
+    message = {"type": "message", "id": "chatcmpl-1", "role": "user", "name": "bob"}
+    content = [{"type": "input_text", "text": "hi", "cache_control": {"type": "ephemeral"}}]
+    patched, params = sent({"input": [{**message, "content": content}]})
+    assert patched["input"] == [
+        {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "hi"}]}
+    ]
+    assert params == ["input"]
+
+
+def test_a_model_that_does_not_reason_is_not_asked_to() -> None:
+    options = ResponsesOptions(reasoning_models=re.compile("^o"), dropped_when_reasoning=frozenset({"top_p"}))
+    patched, params = sent({"input": "hi", "reasoning": {"effort": "low"}, "top_p": 0.5}, options=options)
+    assert ("reasoning" in patched, "include" in patched, patched["top_p"]) == (False, False, 0.5)
+    assert params == ["reasoning"]
+
+
+CALLER = {
+    "model": "openai/m",
+    "input": "hi",
+    "store": True,
+    "previous_response_id": "resp_0",
+    "conversation": "conv_1",
+    "background": True,
+    "metadata": {"k": "v"},
+    "instructions": "be brief",
+    "reasoning": {"effort": "low", "summary": "auto"},
+    "top_logprobs": 2,
+    "max_tool_calls": 3,
+    "truncation": "auto",
+    "tool_choice": {"type": "function", "function": {"name": "f"}},
+    "tools": [
+        {"type": "function", "function": {"name": "f"}},
+        {"type": "mcp", "server_label": "s", "server_url": "https://u:p@host:8443/secret?k=1", "authorization": "t", "headers": {"x": "y"}},
+    ],
+    "user": "me",
+    "max_output_tokens": 77,
+    "parallel_tool_calls": False,
+}  # fmt: skip
+ECHO = {
+    "id": "resp_ours",
+    "store": True,
+    "previous_response_id": "resp_0",
+    "conversation": {"id": "conv_1"},
+    "background": True,
+    "metadata": {"k": "v"},
+    "instructions": "be brief",
+    "reasoning": {"effort": "low", "summary": "auto"},
+    "top_logprobs": 2,
+    "max_tool_calls": 3,
+    "truncation": "auto",
+    "tool_choice": {"type": "function", "name": "f"},
+    "tools": [
+        {"type": "function", "description": None, "name": "f", "parameters": None, "strict": True},
+        {
+            "type": "mcp", "allowed_tools": None, "headers": {"x": "<redacted>"}, "require_approval": "always",
+            "server_label": "s", "server_url": "https://host:8443/<redacted>", "authorization": "<redacted>",
+        },
+    ],
+    "user": "me",
+    "max_output_tokens": 77,
+    "parallel_tool_calls": False,
+    "text": {"format": {"type": "text"}, "verbosity": "medium"},
+}  # fmt: skip
+UPSTREAM = {
+    "id": "resp_theirs", "object": "response", "created_at": 5, "status": "completed", "completed_at": 9, "model": "m-2026",
+    "store": False, "background": False, "previous_response_id": None, "instructions": "other", "metadata": {},
+    "reasoning": {"effort": "medium", "summary": "detailed"}, "top_logprobs": 0, "truncation": "disabled", "tools": [],
+    "tool_choice": "auto", "user": None, "temperature": 0.7, "top_p": 0.98, "service_tier": "flex", "text": {"verbosity": "high"},
+    "max_output_tokens": 9, "parallel_tool_calls": True, "content_filters": [1], "billing": {"payer": "x"}, "output_text": "no",
+    "output": [
+        {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "abc"},
+        {"type": "message", "id": "msg_1", "status": "completed", "role": "assistant", "content": []},
+    ],
+    "usage": {"input_tokens": 1, "input_tokens_details": None, "output_tokens": 2, "total_tokens": 3, "cost": 0.5},
+}  # fmt: skip
+
+
+def reversed_(upstream: dict[str, Any], body: dict[str, Any], **members: Any) -> dict[str, Any]:
+    return reverse_patch(
+        upstream, id="resp_ours", caller_body=body, wrap=wrap, realm="here", now=10, **members
+    )
+
+
+def test_the_reverse_patch_echoes_the_caller_alone() -> None:
+    shown = reversed_(UPSTREAM, CALLER)
+    assert {name: shown[name] for name in ECHO} == ECHO
+    assert {name: shown[name] for name in ("created_at", "completed_at", "model", "temperature", "top_p", "service_tier")} == {
+        "created_at": 5, "completed_at": 9, "model": "m-2026", "temperature": 0.7, "top_p": 0.98, "service_tier": "flex",
+    }  # fmt: skip
+    assert (shown["content_filters"], shown["billing"], "output_text" in shown) == (
+        [1],
+        {"payer": "x"},
+        False,
+    )
+    assert shown["output"][0]["encrypted_content"] == "ours:here:abc"
+    assert shown["usage"] == {
+        "input_tokens": 1, "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
+        "output_tokens": 2, "output_tokens_details": {"reasoning_tokens": 0}, "total_tokens": 3, "cost": 0.5,
+    }  # fmt: skip
+    assert faults_of_response(shown) == []
+
+
+def test_defaults_fill_what_the_caller_left_out() -> None:
+    shown = reversed_(UPSTREAM, {"model": "openai/m", "input": "hi"}, created_at=4)
+    assert (shown["created_at"], shown["store"], shown["instructions"], shown["truncation"]) == (
+        4,
+        True,
+        None,
+        "disabled",
+    )
+    assert (shown["reasoning"], shown["tools"], shown["max_output_tokens"]) == (
+        {"effort": None, "summary": None},
+        [],
+        None,
+    )
+    assert "conversation" not in shown
+
+
+def test_the_caller_sees_ciphers_only_when_it_asked() -> None:
+    shown = reversed_(UPSTREAM, CALLER)
+    assert "encrypted_content" not in strip_encrypted(shown, None)["output"][0]
+    assert strip_encrypted(shown, ENCRYPTED) == shown
+    assert shown["output"][0]["encrypted_content"] == "ours:here:abc"
+    event = {
+        "type": "response.output_item.done",
+        "item": {"type": "reasoning", "encrypted_content": "x", "summary": []},
+    }
+    assert strip_encrypted(event, [])["item"] == {"type": "reasoning", "summary": []}
+    assert strip_encrypted({"type": "response.completed", "response": shown}, [])[
+        "response"
+    ] == strip_encrypted(shown, [])
+    kept = {"type": "compaction", "encrypted_content": "x"}
+    assert strip_encrypted({"output": [kept]}, []) == {"output": [kept]}
+
+
+def patch_of(exchange: Exchange, **members: Any) -> ResponsesPatch:
+    body = exchange.request["body"]
+    return ResponsesPatch(
+        caller_body=body if isinstance(body, dict) else {"model": "m", "input": "hi"},
+        id="resp_ours", model="m", realm="here", now=1_700_000_000, wrap=wrap, unwrap=unwrap,
+        accepts=lambda signature: signature.realm == "here", losses=Losses("responses"), **members,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("exchange", load.params(BODIES))
+def test_a_recorded_answer_passes_whole(exchange: Exchange) -> None:
+    upstream = exchange.json()
+    shown = patch_of(exchange).answer(upstream)
+    assert answer_of(shown) == answer_of(upstream)
+    if shown["status"] in ("completed", "failed", "incomplete"):
+        assert faults_of_response(shown) == []
+    kept = set(upstream) - {
+        "output_text",
+        "conversation",
+        "prompt",
+        "status_details",
+        "tool_calls",
+        "total_tokens",
+    }
+    assert kept <= set(shown)
+
+
+def answer_of(response: dict[str, Any]) -> Answer:
+    """What an answer says, our wrapping and our id undone."""
+    answer = reader.from_object({**response, "status": response.get("status") or "completed"})
+    choice = answer.choices[0]
+    choice.signatures = [text.removeprefix("ours:here:") for text in choice.signatures]
+    answer.id = answer.usage = None
+    return answer
+
+
+@pytest.mark.parametrize("exchange", load.params(STREAMS))
+def test_a_recorded_stream_passes_in_order(exchange: Exchange) -> None:
+    patch = patch_of(exchange)
+    shown = [patch.frame(frame.event, frame.data) for frame in frames_of(exchange)]
+    events = [frame.data for frame in shown if frame is not None]
+    if told(exchange).error is not None:
+        return
+    upstream = [frame.data for frame in frames_of(exchange)]
+    assert set(check_responses_stream(events)) <= set(check_responses_stream(upstream))
+    assert [event["type"] for event in events] == [event["type"] for event in upstream]
+    assert patch.final == events[-1]["response"]
+    assert not any("obfuscation" in event for event in events)
+    assert [fault for event in events for fault in faults_of_event(event)] == []
+    assert {event["response"]["id"] for event in events if "response" in event} == {"resp_ours"}
+
+
+@pytest.mark.parametrize("exchange", load.params(STREAMS[:6]))
+def test_a_passed_stream_that_breaks_off_ends_in_one_failure(exchange: Exchange) -> None:
+    frames = frames_of(exchange)
+    for end in range(0, len(frames), max(1, len(frames) // 8)):
+        patch = patch_of(exchange)
+        shown = [frame for f in frames[:end] if (frame := patch.frame(f.event, f.data)) is not None]
+        shown += patch.fail(GatewayError("upstream_cut", "Cut.")) if patch.final is None else []
+        if end >= 2:
+            assert check_responses_stream([frame.data for frame in shown], ours=True) == []
+        assert patch.final is not None
+        assert (patch.final["status"], patch.final["error"]["message"]) == ("failed", "Cut.")
+        assert patch.frame(*frames[-1]) is None
+
+
+def test_a_cancelled_stream_ends_with_one_event() -> None:
+    patch = patch_of(STREAMS[0])
+    frames = patch.fail(GatewayError("cancelled", "Gone."))
+    assert [frame.event for frame in frames] == ["response.failed"]
+    assert (frames[0].data["response"]["status"], frames[0].data["response"]["error"]) == ("cancelled", None)
+
+
+def test_a_request_of_the_patch_is_the_state_patch() -> None:
+    losses = Losses("responses")
+    patch = patch_of(STREAMS[0], input=[{"role": "user", "content": "hi"}])
+    expected = state_patch(
+        STREAMS[0].request["body"], model="m", input=[{"role": "user", "content": "hi"}], unwrap=unwrap,
+        accepts=lambda signature: True, losses=losses,
+    )  # fmt: skip
+    assert patch.request() == expected
