@@ -195,8 +195,16 @@ def _tool(tool: Checked) -> Tool:
     return Tool("hosted", kind, native=("chat", dict(tool.members))) if reader is None else reader(tool)
 
 
+def _nested(holder: Checked, kind: str) -> Checked | None:
+    """Return the object that chat nests a tool in; None for the flat form, which has a name."""
+    nested = holder.object(kind)
+    if nested is None and "name" not in holder.members:
+        raise missing(holder.at(kind))
+    return nested
+
+
 def _function_tool(tool: Checked) -> Tool:
-    nested = tool.object("function")
+    nested = _nested(tool, "function")
     own = _FUNCTION | {"type", "function"} if nested is None else frozenset({"type", "function", "custom"})
     remainder = {k: v for k, v in rest(tool.members, own).items() if v is not None}
     return _function(nested or tool, as_native(remainder))
@@ -217,7 +225,7 @@ def _function(function: Checked, native: Native | None) -> Tool:
 
 
 def _custom_tool(tool: Checked) -> Tool:
-    custom = tool.object("custom") or tool
+    custom = _nested(tool, "custom") or tool
     return Tool("custom", custom.required_text("name"), custom.text("description"), format=_format(custom))
 
 
@@ -259,7 +267,7 @@ def _legacy_choice(members: Checked) -> Any:
 def _chosen(choice: Checked) -> ToolChoice:
     kind = choice.text("type") or "function"
     if kind in {"function", "custom"}:
-        nested = choice.object(kind) or choice
+        nested = _nested(choice, kind) or choice
         return ToolChoice("named", nested.required_text("name"), kind)  # type: ignore[arg-type]
     if kind == "allowed_tools":
         allowed = choice.object("allowed_tools") or choice
