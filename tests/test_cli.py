@@ -1,0 +1,141 @@
+"""The command as users run it: exit codes, what it prints, and that no secret is in it."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from app import __version__, cli
+
+CANARY = "c4n4ry-0f-a-s3cr3t"
+
+
+@pytest.fixture(autouse=True)
+def _clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty folder, and no variable of the developer's own."""
+    monkeypatch.chdir(tmp_path)
+    for name in list(os.environ):
+        if name.endswith(("_API_KEY", "_URL", "_PROXY")) or name.startswith(("SLUICE_", "AWS_", "AZURE_")):
+            monkeypatch.delenv(name)
+
+
+def test_gevent_patches_before_anything_else_is_imported(repo_dir: Path) -> None:
+    body = ast.parse((repo_dir / "app" / "cli.py").read_text()).body
+    assert [ast.unparse(node) for node in body[1:3]] == ["from gevent import monkey", "monkey.patch_all()"]
+
+
+def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["version"]) == 0
+    assert capsys.readouterr().out == f"{__version__}\n"
+
+
+def test_check_config_shows_what_is_configured_and_no_secret(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", CANARY)
+    monkeypatch.setenv("REDIS_URL", f"redis://u:{CANARY}@h/0?password={CANARY}")
+    monkeypatch.setenv("SLUICE_KEYS", f"ann:{CANARY}:team")
+    (tmp_path / "sluice.toml").write_text(
+        "[providers.own]\ndialect = 'chat'\nbase_url = 'http://h/v1'\n"
+        "[models.'m']\ntargets = [{target = 'own/x', weight = 2}, {target = 'own/y'}]\nfallbacks = ['own/z']\n"
+    )
+    assert cli.main(["check-config"]) == 0
+    shown = capsys.readouterr()
+    lines = shown.out.splitlines()
+    assert CANARY not in shown.out + shown.err
+    assert {
+        "  port = 8080",
+        "  redis_url = redis://***@h/0?***",
+        "  ann = *** (tenant team; every model)",
+        '  "m" = own/x (2), own/y (1), then own/z',
+        "  own: ready; base_url http://h/v1; dialect chat",
+        "  openai: ready; key default *** (weight 1)",
+        "  groq: not configured",
+    } <= set(lines)
+
+
+def test_check_config_prints_every_fault_and_ends_with_2(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "x.toml").write_text(
+        f"[server]\nprot = 1\n[keys.ann]\nkey = 'env:{CANARY.replace('-', '_')}'\n"
+    )
+    assert cli.main(["check-config", "--config", "x.toml"]) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.splitlines() == [
+        "sluice: keys.ann.key: names a variable that is not set or empty",
+        "sluice: server.prot: is unknown; did you mean 'port'?",
+    ]
+
+
+@pytest.mark.parametrize("arguments", [["db", "upgrade"], ["doctor"]])
+def test_other_commands_refuse_a_wrong_configuration_too(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PORT", "x")
+    assert cli.main(arguments) == 2
+    assert capsys.readouterr().err == "sluice: PORT: must be a port number from 0 to 65535\n"
+
+
+@pytest.mark.parametrize("arguments", [[], ["frob"], ["version", "--x"], ["db", "downgrade"], ["keys"]])
+def test_a_wrong_command_line_ends_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(arguments)
+    assert ended.value.code == 2
+    assert "usage: sluice" in capsys.readouterr().err
+
+
+def test_the_database_is_prepared_and_found_prepared(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/own.db")
+    assert [cli.main(["db", "upgrade"]) for _ in range(2)] == [0, 0]
+    assert (tmp_path / "own.db").stat().st_size > 0
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/no/folder.db")
+    assert cli.main(["db", "upgrade"]) == 1
+    assert "could not be prepared" in capsys.readouterr().err
+
+
+def test_a_new_key_can_be_used_as_it_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    from app.config_loading import load
+
+    assert [cli.main(["keys", "new", "ann", "--tenant", "team"]) for _ in range(2)] == [0, 0]
+    lines = capsys.readouterr().out.splitlines()
+    keys = [load({"SLUICE_KEYS": line.removeprefix("SLUICE_KEYS=")}).keys[0] for line in lines]
+    assert {(key.name, key.tenant) for key in keys} == {("ann", "team")}
+    assert len({key.secret.reveal() for key in keys}) == 2
+    assert all(len(key.secret.reveal()) >= 43 for key in keys)
+    assert cli.main(["keys", "new", "a:b"]) == 2
+
+
+def test_serve_becomes_gunicorn_started_as_in_production(
+    monkeypatch: pytest.MonkeyPatch, repo_dir: Path
+) -> None:
+    calls: list[tuple[str, list[str]]] = []
+    monkeypatch.setattr(os, "execv", lambda path, command: calls.append((path, command)))
+    cli.main(["serve", "--bind", "127.0.0.1:0"])
+    start = ["-m", "gunicorn", "-c", str(repo_dir / "gunicorn.conf.py"), "--pythonpath", str(repo_dir)]
+    assert calls == [(sys.executable, [sys.executable, *start, "--bind", "127.0.0.1:0", "wsgi:app"])]
+
+
+def test_serve_refuses_what_gunicorns_file_refuses(tmp_path: Path, repo_dir: Path) -> None:
+    environ = {
+        name: value for name, value in os.environ.items() if not name.startswith(("SLUICE_", "GUNICORN"))
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "app.cli", "serve"],
+        cwd=tmp_path,
+        env={**environ, "PYTHONPATH": str(repo_dir), "SLUICE_HOST": "0.0.0.0", "PORT": "0"},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("sluice: listening on 0.0.0.0 would serve everyone")
