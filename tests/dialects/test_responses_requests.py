@@ -6,11 +6,10 @@ from typing import Any
 
 import pytest
 
-from app.canonical.request import Message, OpaquePart, Request, Signature, TextPart, ToolChoice
+from app.canonical.request import Request
 from app.dialects.base import ServerContext
 from app.dialects.losses import Losses
 from app.dialects.responses import DIALECT
-from app.errors import GatewayError
 from tests.dialects import generic
 from tests.traffic import load
 from tests.traffic.load import Exchange
