@@ -13,11 +13,11 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 from app.config import ProviderSettings
+from app.dialects import openai_transcription
 from app.dialects.claude import is_claude
-from app.dialects.embeddings_openai import EmbeddingOptions
 from app.dialects.messages_options import MessagesOptions
 from app.dialects.responses_upstream import ResponsesOptions
-from app.providers import anthropic, chat_options
+from app.providers import anthropic, chat_options, openai_like
 from app.providers.auth import HeaderAuth
 from app.providers.azure_auth import MISSING, AzureAuth
 from app.providers.base import Spec, Wire, default_url
@@ -53,11 +53,11 @@ def _wires(root: str) -> dict[str, Wire]:
     """Return the wires of OpenAI's models below ``root``; Responses are at the v1 paths always."""
     return {
         "responses": Wire("responses", f"{_V1}/responses", options=ResponsesOptions(), passes=True),
-        "chat": Wire("chat", f"{root}/chat/completions", options=chat_options.AZURE, passes=True),
-        "completion": Wire("completions", f"{root}/completions"),
-        "embedding": Wire("embeddings_openai", f"{root}/embeddings", options=EmbeddingOptions()),
-        "speech": Wire("openai_media", f"{root}/audio/speech"),
-        "transcription": Wire("openai_media", f"{root}/audio/transcriptions"),
+        "chat": openai_like.chat(chat_options.AZURE, root=root, passes=True),
+        "completion": openai_like.completion(root),
+        "embedding": openai_like.embedding(root=root),
+        "speech": openai_like.speech(root=root),
+        "transcription": openai_like.transcription(openai_transcription.OPENAI, root=root),
         "models": Wire(
             "models", f"{root.removesuffix('/deployments/{model}')}/models", method="GET", streams=False
         ),

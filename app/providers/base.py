@@ -78,6 +78,15 @@ def default_url(settings: ProviderSettings, base: str, wire: Wire, model: str, s
     return f"{(wire.base or base).rstrip('/')}{path}" + (f"?{urlencode(query)}" if query else "")
 
 
+def completed(url: str, fill: Mapping[str, str], suffix: str, query: Mapping[str, str]) -> str:
+    """Return ``url`` with its placeholders filled, ``suffix`` after its path and ``query`` added."""
+    path, _, asked = url.partition("?")
+    for name, value in fill.items():
+        path = path.replace(f"{{{name}}}", segment(value, name=name))
+    members = "&".join(part for part in (asked, urlencode(query)) if part)
+    return f"{path}{suffix}" + (f"?{members}" if members else "")
+
+
 def key_realm(name: str, settings: ProviderSettings, key: ProviderKey | None) -> str:
     """Return the realm of state that lives in one account: provider and key name."""
     return f"{name}:{key.name if key else '-'}"
@@ -174,9 +183,17 @@ class Provider:
         *,
         stream: bool = False,
         headers: Mapping[str, str] | None = None,
+        fill: Mapping[str, str] | None = None,
+        suffix: str = "",
+        query: Mapping[str, str] | None = None,
     ) -> Outgoing:
-        """Return the signed HTTP request for ``body`` over ``wire``."""
+        """Return the signed HTTP request for ``body`` over ``wire``.
+
+        A dialect may complete the URL: ``fill`` gives the path's other placeholders, each one
+        segment, ``suffix`` is appended to the path as it is, ``query`` is added.
+        """
         url = self.spec.url(self.settings, self.base_url, wire, model, stream)
+        url = completed(url, fill or {}, suffix, query or {})
         base: dict[str, str] = {"content-type": "application/json"} if body is not None else {}
         base |= {**wire.headers, **self.settings.headers, **(headers or {})}
         outgoing = Outgoing(wire.method, url, base, body)

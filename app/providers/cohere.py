@@ -1,7 +1,8 @@
-"""Cohere: chat and embeddings by its second API, tokens and models by its first."""
+"""Cohere: chat, embeddings and transcription by its second API, tokens and models by its first."""
 
 from __future__ import annotations
 
+from app.dialects import openai_transcription
 from app.providers.auth import BearerAuth
 from app.providers.base import Spec, Wire
 
@@ -12,6 +13,12 @@ SPEC = Spec(
     wires={
         "chat": Wire("cohere", "/v2/chat"),
         "embedding": Wire("embeddings_cohere", "/v2/embed"),
+        "transcription": Wire(
+            "openai_transcription",
+            "/v2/audio/transcriptions",
+            options=openai_transcription.COHERE,
+            streams=False,
+        ),
         "models": Wire("models", "/v1/models", method="GET", streams=False, query={"page_size": "1000"}),
         "count_tokens": Wire("cohere", "/v1/tokenize", streams=False),
     },

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from app.config import ProviderSettings
+from app.dialects.openai_transcription import TranscriptionOptions
 from app.dialects.responses_upstream import ResponsesOptions
 from app.providers import anthropic, chat_options, cohere, gemini, openai_like
 from app.providers.auth import BearerAuth, HeaderAuth
@@ -49,7 +50,7 @@ def _likes(settings: ProviderSettings) -> dict[str, Wire]:
         "completion": openai_like.completion(),
         "embedding": openai_like.embedding(),
         "speech": openai_like.speech(),
-        "transcription": openai_like.transcription(),
+        "transcription": openai_like.transcription(TranscriptionOptions()),
         "models": openai_like.models(),
     }
 

@@ -28,9 +28,9 @@ SPEC = Spec(
         "embedding": Wire(
             "embeddings_gemini", "/models/{model}:batchEmbedContents", options=GoogleEmbeddingOptions()
         ),
-        "speech": Wire("gemini_audio", _GENERATE, stream_path=_STREAM, stream_query=_SSE, options=_OPTIONS),
+        "speech": Wire("gemini_speech", _GENERATE, stream_path=_STREAM, stream_query=_SSE, options=_OPTIONS),
         "transcription": Wire(
-            "gemini_audio", _GENERATE, stream_path=_STREAM, stream_query=_SSE, options=_OPTIONS
+            "gemini_transcription", _GENERATE, stream_path=_STREAM, stream_query=_SSE, options=_OPTIONS
         ),
         "models": Wire("models", "/models", method="GET", streams=False, query={"pageSize": "1000"}),
         "count_tokens": Wire("gemini", "/models/{model}:countTokens", options=_OPTIONS, streams=False),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from app.dialects import openai_speech, openai_transcription
 from app.providers import chat_options, openai_like
 from app.providers.auth import BearerAuth
 from app.providers.base import Spec
@@ -12,8 +13,8 @@ SPEC = Spec(
     auth=BearerAuth(),
     wires={
         "chat": openai_like.chat(chat_options.GROQ),
-        "speech": openai_like.speech(),
-        "transcription": openai_like.transcription(),
+        "speech": openai_like.speech(openai_speech.GROQ),
+        "transcription": openai_like.transcription(openai_transcription.GROQ),
         "models": openai_like.models(),
     },
     price_as="groq",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from app.dialects import openai_speech, openai_transcription
 from app.dialects.embeddings_openai import MISTRAL
 from app.providers import chat_options, openai_like
 from app.providers.auth import BearerAuth
@@ -14,7 +15,8 @@ SPEC = Spec(
     wires={
         "chat": openai_like.chat(chat_options.MISTRAL, root="/v1"),
         "embedding": openai_like.embedding(MISTRAL, root="/v1"),
-        "transcription": openai_like.transcription("/v1"),
+        "speech": openai_like.speech(openai_speech.MISTRAL, root="/v1"),
+        "transcription": openai_like.transcription(openai_transcription.MISTRAL, root="/v1"),
         "models": openai_like.models("/v1"),
     },
     price_as="mistral",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from app.dialects import openai_transcription
 from app.dialects.responses_upstream import ResponsesOptions
 from app.providers import chat_options, openai_like
 from app.providers.auth import BearerAuth
@@ -19,7 +20,7 @@ SPEC = Spec(
         "completion": openai_like.completion(),
         "embedding": openai_like.embedding(),
         "speech": openai_like.speech(),
-        "transcription": openai_like.transcription(),
+        "transcription": openai_like.transcription(openai_transcription.OPENAI),
         "models": openai_like.models(),
         "count_tokens": Wire("responses", "/responses/input_tokens", options=RESPONSES, streams=False),
     },

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from app.dialects.chat_options import ChatOptions
 from app.dialects.embeddings_openai import EmbeddingOptions
+from app.dialects.openai_speech import SpeechOptions
+from app.dialects.openai_transcription import TranscriptionOptions
 from app.providers.base import Wire
 
 
@@ -26,14 +28,14 @@ def embedding(options: EmbeddingOptions | None = None, *, root: str = "") -> Wir
     return Wire("embeddings_openai", f"{root}/embeddings", options=options or EmbeddingOptions())
 
 
-def speech(root: str = "") -> Wire:
-    """Return the speech wire: a JSON body, audio bytes back."""
-    return Wire("openai_media", f"{root}/audio/speech")
+def speech(options: SpeechOptions | None = None, *, root: str = "") -> Wire:
+    """Return the speech wire: a JSON body, audio back as bytes or in events."""
+    return Wire("openai_speech", f"{root}/audio/speech", options=options or SpeechOptions())
 
 
-def transcription(root: str = "") -> Wire:
+def transcription(options: TranscriptionOptions, *, root: str = "") -> Wire:
     """Return the transcription wire: a multipart body."""
-    return Wire("openai_media", f"{root}/audio/transcriptions")
+    return Wire("openai_transcription", f"{root}/audio/transcriptions", options=options)
 
 
 def models(root: str = "") -> Wire:

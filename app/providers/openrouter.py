@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from app.dialects import openai_transcription
 from app.dialects.responses_upstream import ResponsesOptions
 from app.providers import chat_options, openai_like
 from app.providers.auth import BearerAuth
@@ -16,7 +17,7 @@ SPEC = Spec(
         "chat": openai_like.chat(chat_options.OPENROUTER, passes=True),
         "completion": openai_like.completion(),
         "embedding": openai_like.embedding(),
-        "transcription": openai_like.transcription(),
+        "transcription": openai_like.transcription(openai_transcription.OPENROUTER),
         "models": openai_like.models(),
     },
     forwards=("http-referer", "x-title"),
