@@ -106,11 +106,19 @@ class _RequestWriter:
         tools = [written for tool in self._offered() if (written := self._tool(tool)) is not None]
         body = self._take({"web_search_options": self._search_options()})
         if not tools:
+            self._refuse_forced()
             return body
         body["tools"] = tools
         if choice is not None:
             body["tool_choice"] = choice
         return body | self._take({"parallel_tool_calls": self._request.parallel_tool_calls})
+
+    def _refuse_forced(self) -> None:
+        """A call that must be made of tools that were all left out."""
+        choice = self._request.tool_choice
+        must = choice is not None and (choice.mode in {"required", "named"} or choice.required)
+        if must and self._request.tools:
+            self._context.losses.report("forced_tool")
 
     def _offered(self) -> Iterable[Tool]:
         """The tools to send: all, or those that the choice leaves where the wire cannot say it."""

@@ -34,8 +34,8 @@ from app.dialects.chat_usage import read_finish, read_usage
 from app.dialects.reading import as_dict, as_list, as_str, count, dicts, opt_str, rest, split_data_url
 from app.errors import GatewayError
 
-_TOP: Final = frozenset({"id", "object", "created", "model", "choices", "usage", "service_tier"})
-_CHOICE: Final = frozenset({"index", "message", "delta", "finish_reason", "logprobs", "text"})
+TOP_MEMBERS: Final = frozenset({"id", "object", "created", "model", "choices", "usage", "service_tier"})
+CHOICE_MEMBERS: Final = frozenset({"index", "message", "delta", "finish_reason", "logprobs", "text"})
 _MESSAGE: Final = frozenset(
     {
         "role",
@@ -98,22 +98,12 @@ def remainder(members: Mapping[str, Any], own: frozenset[str]) -> dict[str, Any]
     return {name: value for name, value in rest(members, own).items() if value is not None}
 
 
-def choice_remainder(choice: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a choice's own further members (content filter results, native reasons)."""
-    return remainder(choice, _CHOICE)
-
-
-def top_remainder(members: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the top-level members that stay native."""
-    return remainder(members, _TOP)
-
-
 def _top_native(members: Mapping[str, Any]) -> Native | None:
-    kept = top_remainder(members)
+    kept = remainder(members, TOP_MEMBERS)
     rows = [
         {"index": _index(choice, position), **own}
         for position, choice in enumerate(dicts(members.get("choices")))
-        if (own := choice_remainder(choice))
+        if (own := remainder(choice, CHOICE_MEMBERS))
     ]
     if rows:
         kept["choices"] = rows

@@ -22,21 +22,23 @@ from app.dialects.chat_errors import failure_in
 from app.dialects.chat_native import as_native, own_members
 from app.dialects.chat_reasoning import read_entry, thought_signature
 from app.dialects.chat_response_in import (
+    CHOICE_MEMBERS,
+    TOP_MEMBERS,
     arguments_text,
     audio_part,
-    choice_remainder,
     content_part,
     picture,
     sign,
     token_logprobs,
-    top_remainder,
     usage_member,
 )
 from app.dialects.chat_usage import read_finish, read_usage
 from app.dialects.reading import as_dict, count, dicts, opt_str
 from app.errors import GatewayError
 
-_PADDING: Final = frozenset({"obfuscation", "p"})
+_NO_REMAINDER: Final = TOP_MEMBERS | {"obfuscation", "p"}
+_PLAIN: Final = frozenset({"role", "content"})
+"""The members of most deltas: the other readers need not look."""
 
 
 @dataclass(slots=True)
@@ -116,7 +118,9 @@ class ChatStreamDecoder:
         """Keep what belongs to the whole answer: usage (the last wins), tier, further members."""
         self._usage = read_usage(usage_member(chunk)) or self._usage
         self._tier = opt_str(chunk.get("service_tier")) or self._tier
-        self._top.update((k, v) for k, v in top_remainder(chunk).items() if k not in _PADDING)
+        for name, value in chunk.items():
+            if name not in _NO_REMAINDER and value is not None:
+                self._top[name] = value
 
     def _start(self, chunk: Mapping[str, Any]) -> Started:
         self._started = True
@@ -129,10 +133,14 @@ class ChatStreamDecoder:
     def _feed_choice(self, raw: Mapping[str, Any], events: list[Event]) -> None:
         choice = self._choice(count(raw.get("index")) or 0)
         delta = as_dict(raw.get("delta"))
-        for read in _READERS:
-            read(self, choice, delta, raw, events)
-        if own := choice_remainder({k: v for k, v in raw.items() if k != "message"}):
-            self._rows.setdefault(choice.index, {}).update(own)
+        if delta.keys() <= _PLAIN:
+            self._content(choice, delta, raw, events)
+        else:
+            for read in _READERS:
+                read(self, choice, delta, raw, events)
+        for name, value in raw.items():
+            if name not in CHOICE_MEMBERS and value is not None:
+                self._rows.setdefault(choice.index, {})[name] = value
         if opt_str(raw.get("finish_reason")) is not None:
             choice.finish = raw
 

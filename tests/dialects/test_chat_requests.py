@@ -593,6 +593,7 @@ REFUSED: list[tuple[ChatOptions, Json, str]] = [
         "tool_choice",
     ),
     (rows.GROQ, {"modalities": ["text", "audio"]}, "modalities"),
+    (rows.OPENAI, {"tools": [{"type": "browser_search"}], "tool_choice": "required"}, "tool_choice"),
     (
         rows.GROQ,
         {"messages": [{"role": "user", "content": [{"type": "file", "file": {"file_id": "f"}}]}]},
