@@ -18,6 +18,12 @@ _MODULES: Final = {
     "embeddings_gemini": "app.dialects.embeddings_gemini",
     "embeddings_cohere": "app.dialects.embeddings_cohere",
     "embeddings_bedrock": "app.dialects.embeddings_bedrock",
+    "openai_speech": "app.dialects.openai_speech",
+    "openai_transcription": "app.dialects.openai_transcription",
+    "elevenlabs_speech": "app.dialects.elevenlabs_speech",
+    "elevenlabs_transcription": "app.dialects.elevenlabs_transcription",
+    "gemini_speech": "app.dialects.gemini_speech",
+    "gemini_transcription": "app.dialects.gemini_transcription",
 }
 
 

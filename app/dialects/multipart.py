@@ -1,0 +1,64 @@
+"""Multipart form bodies (RFC 7578), written without copying the file.
+
+The boundary is given from outside. The body is an iterable of three pieces whose length
+is known beforehand, so it can be sent with a Content-Length and iterated again on a retry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from app.canonical.media import Upload
+
+_ESCAPES: Final = str.maketrans({'"': "%22", "\r": "%0D", "\n": "%0A"})
+"""How browsers write names inside Content-Disposition (WHATWG HTML, form submission)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """Fields in order, then the file as field ``file_field``."""
+
+    fields: Sequence[tuple[str, str]]
+    file: Upload | None = None
+    file_field: str = "file"
+
+    def encode(self, boundary: str) -> MultipartBody:
+        """Return the body; ``boundary`` must not occur in the file or any field."""
+        head = bytearray()
+        for name, value in self.fields:
+            head += _disposition(boundary, name) + b"\r\n" + value.encode() + b"\r\n"
+        data, tail = b"", b""
+        if self.file is not None:
+            head += _disposition(boundary, self.file_field, self.file.filename)
+            head += b"Content-Type: " + _one_line(self.file.media_type) + b"\r\n\r\n"
+            data, tail = self.file.data, b"\r\n"
+        return MultipartBody(bytes(head), data, tail + f"--{boundary}--\r\n".encode(), boundary)
+
+
+class MultipartBody:
+    """A multipart body: iterable, of known length, sent as ``content_type``."""
+
+    __slots__ = ("_pieces", "content_type")
+
+    def __init__(self, head: bytes, data: bytes, tail: bytes, boundary: str) -> None:
+        self._pieces = (head, data, tail)
+        self.content_type = f"multipart/form-data; boundary={boundary}"
+
+    def __len__(self) -> int:
+        return sum(map(len, self._pieces))
+
+    def __iter__(self) -> Iterator[bytes]:
+        return (piece for piece in self._pieces if piece)
+
+
+def _disposition(boundary: str, name: str, filename: str | None = None) -> bytes:
+    line = f'--{boundary}\r\nContent-Disposition: form-data; name="{name.translate(_ESCAPES)}"'
+    if filename is not None:
+        line += f'; filename="{filename.translate(_ESCAPES)}"'
+    return line.encode() + b"\r\n"
+
+
+def _one_line(value: str) -> bytes:
+    return value.replace("\r", "").replace("\n", "").encode("latin-1", "replace")

@@ -1,0 +1,47 @@
+"""The RIFF header that makes raw PCM samples a WAV file."""
+
+from __future__ import annotations
+
+import struct
+from typing import Final
+
+HEADER_SIZE: Final = 44
+_UNKNOWN: Final = 0xFFFFFFFF
+_PCM: Final = 1
+
+
+def wav_header(size: int | None, *, rate: int, channels: int = 1, bits: int = 16) -> bytes:
+    """Return the 44 bytes before ``size`` bytes of little-endian PCM samples.
+
+    ``rate`` is samples a second. ``size`` None writes the largest length, as players
+    expect of a stream whose end is not known yet.
+    """
+    frame = channels * bits // 8
+    data = _UNKNOWN if size is None else min(size, _UNKNOWN)
+    riff = _UNKNOWN if size is None else min(size + HEADER_SIZE - 8, _UNKNOWN)
+    return struct.pack(
+        "<4sI4s4sIHHIIHH4sI",
+        b"RIFF",
+        riff,
+        b"WAVE",
+        b"fmt ",
+        16,
+        _PCM,
+        channels,
+        rate,
+        rate * frame,
+        frame,
+        bits,
+        b"data",
+        data,
+    )
+
+
+def wav(samples: bytes, *, rate: int, channels: int = 1, bits: int = 16) -> bytes:
+    """Return a WAV file of ``samples`` (little-endian PCM)."""
+    return wav_header(len(samples), rate=rate, channels=channels, bits=bits) + samples
+
+
+def is_wav(data: bytes) -> bool:
+    """Tell whether ``data`` begins like a WAV file."""
+    return data[:4] == b"RIFF" and data[8:12] == b"WAVE"
