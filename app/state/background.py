@@ -218,15 +218,14 @@ def _why_lost(row: AnyRow | None, fence: Fence) -> str | None:
 
 
 def _holds(connection: Connection, response_id: str, fence: Fence) -> bool:
-    statement = select(response.c.id).where(response.c.id == response_id, *rows.guard(fence))
-    return connection.execute(statement).first() is not None
+    statement = select(response.c.id).where(response.c.id == response_id, *rows.GUARD)
+    return connection.execute(statement, rows.fenced(fence)).first() is not None
 
 
 def _guarded(connection: Connection, response_id: str, fence: Fence) -> AnyRow | None:
     """Return the locked row when ``fence`` may still write to it."""
-    return connection.execute(
-        select(response).where(response.c.id == response_id, *rows.guard(fence)).with_for_update()
-    ).first()
+    statement = select(response).where(response.c.id == response_id, *rows.GUARD).with_for_update()
+    return connection.execute(statement, rows.fenced(fence)).first()
 
 
 def _check_room(connection: Connection, new: NewResponse, limit: int) -> None:

@@ -15,7 +15,7 @@ from app.state.items import pack
 from app.state.lifecycle import closing, opening
 from app.state.partial import fold
 from app.state.records import JSON, Ending
-from app.state.tables import RUNNING, AnyRow
+from app.state.tables import AnyRow
 from app.wire.json import loads_lenient
 
 
@@ -25,10 +25,7 @@ def terminate(connection: Connection, row: AnyRow, status: str, error: Mapping[s
     output = fold(logged)
     terminal = _terminal(row, status, output, error)
     ending = Ending(status, terminal)
-    cancelled = status == "cancelled"
-    if not rows.end_row(
-        connection, row.id, ending, [RUNNING], cancel_requested=cancelled or row.cancel_requested
-    ):
+    if not rows.end_row(connection, row.id, ending, cancelled=status == "cancelled"):
         return False
     rows.insert_items(connection, row.tenant, row.id, "output", pack(output))
     rows.touch_thread(connection, row.thread_id, row.tenant)

@@ -11,10 +11,10 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from gevent.event import Event
-from sqlalchemy import Connection, literal, or_, update
+from sqlalchemy import Boolean, Connection, bindparam, or_, update
 
 from app.errors import GatewayError
 from app.state import eventrows, rows
@@ -23,6 +23,15 @@ from app.state.lifecycle import shows_output
 from app.state.records import JSON, Fence
 from app.state.signals import Signals
 from app.state.tables import db_now, response
+
+_RENEW: Final = (
+    update(response)
+    .where(response.c.id == bindparam("renewed_id"), response.c.stream, *rows.GUARD)
+    .values(
+        lease_until=db_now() + bindparam("lease_seconds"),
+        shown=or_(response.c.shown, bindparam("shows_output", type_=Boolean)),
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +81,13 @@ class EventLog:
         events: Sequence[Mapping[str, Any]],
     ) -> bool:
         renewed = connection.execute(
-            update(response)
-            .where(response.c.id == response_id, response.c.stream, *rows.guard(fence))
-            .values(
-                lease_until=db_now() + self._lease,
-                shown=or_(response.c.shown, literal(shows_output(events))),
-            )
+            _RENEW,
+            {
+                "renewed_id": response_id,
+                "lease_seconds": self._lease,
+                "shows_output": shows_output(events),
+                **rows.fenced(fence),
+            },
         )
         if renewed.rowcount != 1:
             return False

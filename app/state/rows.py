@@ -6,14 +6,15 @@ a row out of a terminal state.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, bindparam, func, select, update
 
 from app.errors import GatewayError
 from app.state import blobs
-from app.state.dialect import insert_new, insert_once, upsert
+from app.state.dialect import insert_for, insert_new, inserted, returning_if_new, upsert_for
 from app.state.ids import storable
 from app.state.items import ItemRow, Packed, present
 from app.state.records import JSON, Ending, Fence, NewResponse
@@ -21,6 +22,48 @@ from app.state.tables import RUNNING, AnyRow, db_now, item, response, thread
 from app.wire.json import dumps, loads_lenient
 
 RUNNING_STATUSES: Final = frozenset({"queued", "in_progress"})
+
+
+_FIND: Final = select(response).where(
+    response.c.id == bindparam("id"),
+    response.c.tenant == bindparam("tenant"),
+    response.c.deleted_at.is_(None),
+)
+_FIND_LOCKED: Final = _FIND.with_for_update()
+_COUNT_ITEMS: Final = (
+    select(func.count()).select_from(item).where(item.c.response_id == bindparam("response_id"))
+)
+_COPIED: Final = (
+    *("id", "tenant", "parent_id", "conversation_id", "key_id", "mount", "api_version"),
+    *("background", "stream", "realm", "provider", "model"),
+)
+_WRITTEN: Final = ("thread_id", "status", "attempt", "lease_owner", "request", "headers", "object", "extra")
+
+
+#: The conditions under which the holder of a fence may still write (parameters: `fenced`).
+GUARD: Final = (
+    RUNNING,
+    response.c.lease_owner == bindparam("fence_owner"),
+    response.c.attempt == bindparam("fence_attempt"),
+    ~response.c.cancel_requested,
+)
+_LEARNED: Final = ("realm", "provider", "model", "upstream_id", "upstream_state")
+_END: Final = (
+    update(response)
+    .where(response.c.id == bindparam("ended_id"), RUNNING)
+    .values(
+        status=bindparam("new_status"),
+        object=bindparam("new_object"),
+        cancel_requested=bindparam("new_cancelled"),
+        completed_at=db_now(),
+        lease_until=None,
+        **{
+            name: func.coalesce(bindparam(f"new_{name}", type_=response.c[name].type), response.c[name])
+            for name in _LEARNED
+        },
+    )
+)
+_END_FENCED: Final = _END.where(*GUARD)
 
 
 def response_not_found(response_id: Any) -> GatewayError:
@@ -32,18 +75,14 @@ def find(connection: Connection, tenant: str, response_id: Any, *, lock: bool = 
     """Return the living row of this tenant, locked until commit when asked."""
     if not storable(response_id):
         return None
-    statement = select(response).where(
-        response.c.id == response_id,
-        response.c.tenant == tenant,
-        response.c.deleted_at.is_(None),
-    )
-    return connection.execute(statement.with_for_update() if lock else statement).first()
+    statement = _FIND_LOCKED if lock else _FIND
+    return connection.execute(statement, {"id": response_id, "tenant": tenant}).first()
 
 
 def touch_thread(connection: Connection, thread_id: str, tenant: str) -> None:
     """Note that a thread was used now, which is what retention counts from."""
-    row = {"id": thread_id, "tenant": tenant, "last_used_at": db_now()}
-    upsert(connection, thread, row, ["last_used_at"])
+    values = {"thread_id": thread_id, "thread_tenant": tenant}
+    connection.execute(_upsert_thread(connection.dialect.name), values)
 
 
 def insert_response(
@@ -53,31 +92,21 @@ def insert_response(
 
     Returns false when the row is there already, from a first try said to have failed.
     """
+    copied = {name: getattr(new, name) for name in _COPIED}
     values = {
-        "id": new.id,
-        "tenant": new.tenant,
+        **copied,
         "thread_id": thread_id,
-        "parent_id": new.parent_id,
-        "conversation_id": new.conversation_id,
-        "key_id": new.key_id,
-        "mount": new.mount,
-        "api_version": new.api_version,
-        "background": new.background,
-        "stream": new.stream,
         "status": "in_progress" if fence else "queued",
         "attempt": fence.attempt if fence else 0,
         "lease_owner": fence.owner if fence else None,
-        "lease_until": db_now() + lease if fence else None,
-        "realm": new.realm,
-        "provider": new.provider,
-        "model": new.model,
-        "created_at": db_now(),
         "request": None if new.request is None else dumps(new.request),
         "headers": dumps(dict(new.headers)),
         "object": dumps({**new.object, "output": None}),
         "extra": dumps({**new.extra, "conversation_head": new.conversation_head}),
     }
-    return insert_once(connection, response, values)
+    if fence is not None:
+        values["lease_seconds"] = lease
+    return inserted(connection, _insert_response(connection.dialect.name, fence is not None), values)
 
 
 def insert_items(
@@ -86,9 +115,7 @@ def insert_items(
     """Append items to a response; the caller makes sure that this happens once."""
     if not packed.rows:
         return
-    first = connection.execute(
-        select(func.count()).select_from(item).where(item.c.response_id == response_id)
-    ).scalar_one()
+    first = connection.execute(_COUNT_ITEMS, {"response_id": response_id}).scalar_one()
     rows = [
         {
             "response_id": response_id,
@@ -104,39 +131,28 @@ def insert_items(
     blobs.keep(connection, tenant, response_id, packed.blobs)
 
 
-def guard(fence: Fence) -> tuple[Any, ...]:
-    """The conditions under which the holder of ``fence`` may still write."""
-    return (
-        RUNNING,
-        response.c.lease_owner == fence.owner,
-        response.c.attempt == fence.attempt,
-        ~response.c.cancel_requested,
-    )
+def fenced(fence: Fence) -> dict[str, Any]:
+    """Return the parameters of ``GUARD``."""
+    return {"fence_owner": fence.owner, "fence_attempt": fence.attempt}
 
 
 def end_row(
     connection: Connection,
     response_id: str,
     ending: Ending,
-    conditions: Iterable[Any],
-    **more: Any,
+    *,
+    fence: Fence | None = None,
+    cancelled: bool = False,
 ) -> bool:
-    """Make a running row terminal; false when it was not running under ``conditions``."""
-    named = ("realm", "provider", "model", "upstream_id", "upstream_state")
-    known = {name: getattr(ending, name) for name in named if getattr(ending, name) is not None}
-    done = connection.execute(
-        update(response)
-        .where(response.c.id == response_id, *conditions)
-        .values(
-            status=ending.status,
-            object=dumps({**ending.object, "status": ending.status, "output": None}),
-            completed_at=db_now(),
-            lease_until=None,
-            **known,
-            **more,
-        )
-    )
-    return done.rowcount == 1
+    """Make a running row terminal; false when it is not running, or not under ``fence`` when given."""
+    values = {f"new_{name}": getattr(ending, name) for name in _LEARNED}
+    values["ended_id"] = response_id
+    values["new_status"] = ending.status
+    values["new_object"] = dumps({**ending.object, "status": ending.status, "output": None})
+    values["new_cancelled"] = cancelled
+    if fence is None:
+        return connection.execute(_END, values).rowcount == 1
+    return connection.execute(_END_FENCED, values | fenced(fence)).rowcount == 1
 
 
 def item_rows(connection: Connection, response_id: str, direction: str) -> list[ItemRow]:
@@ -166,3 +182,18 @@ def chunks(values: Sequence[str], size: int = 500) -> Iterator[Sequence[str]]:
     """Cut a list of ids into what one statement may take as parameters."""
     for start in range(0, len(values), size):
         yield values[start : start + size]
+
+
+@cache
+def _insert_response(dialect: str, leased: bool) -> Any:
+    values: dict[str, Any] = {name: bindparam(name) for name in (*_COPIED, *_WRITTEN)}
+    values["created_at"] = db_now()
+    if leased:
+        values["lease_until"] = db_now() + bindparam("lease_seconds")
+    return returning_if_new(insert_for(dialect, response).values(**values), response)
+
+
+@cache
+def _upsert_thread(dialect: str) -> Any:
+    row = {"id": bindparam("thread_id"), "tenant": bindparam("thread_tenant"), "last_used_at": db_now()}
+    return upsert_for(dialect, thread, row, ["last_used_at"])

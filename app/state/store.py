@@ -156,7 +156,7 @@ def _finish(
     row = rows.find(connection, tenant, response_id, lock=True)
     if row is None:
         return False
-    if not rows.end_row(connection, response_id, ending, rows.guard(fence)):
+    if not rows.end_row(connection, response_id, ending, fence=fence):
         return _ended_by_us(row, fence, ending)
     rows.insert_items(connection, tenant, response_id, "output", packed)
     rows.touch_thread(connection, row.thread_id, tenant)

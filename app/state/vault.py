@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from app.state.database import Database
-from app.state.dialect import upsert
+from app.state.dialect import upsert_for
 from app.state.ids import storable
 from app.state.tables import db_now, vault
 from app.wire.json import dumps, loads_lenient
@@ -39,7 +39,7 @@ class Vault:
                     "body": bodies[call_id],
                     "created_at": db_now(),
                 }
-                upsert(connection, vault, row, ["body", "created_at"])
+                connection.execute(upsert_for(connection.dialect.name, vault, row, ["body", "created_at"]))
 
         self._db.write(work, idempotent=True)
 
