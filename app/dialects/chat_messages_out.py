@@ -27,6 +27,7 @@ from app.canonical.request import (
 )
 from app.dialects.base import ClientContext
 from app.dialects.chat_annotations import nested_annotation
+from app.dialects.chat_losses import tell
 from app.dialects.chat_native import own_members
 from app.dialects.chat_options import KNOWN_MESSAGE_MEMBERS, ChatOptions
 from app.dialects.chat_parts_out import PartWriter, admitted
@@ -94,7 +95,7 @@ class MessageWriter:
         if message.name is not None and self._options.names:
             return {"name": message.name, **members}
         if message.name is not None:
-            self._context.losses.report("message_name")
+            tell(self._context.losses, "message_name")
         return members
 
     def _result(self, message: Message, result: ToolResultPart) -> Json:
@@ -157,7 +158,7 @@ class MessageWriter:
         own = own_members(part.native)
         if own:
             return "reasoning_details" not in own
-        self._context.losses.report("hosted_item")
+        tell(self._context.losses, "hosted_item")
         return False
 
     def _refusal(self, parts: Sequence[Part]) -> Json:
@@ -169,7 +170,7 @@ class MessageWriter:
         if spoken is None:
             return {}
         if not self._options.takes("audio"):
-            self._context.losses.report("audio")
+            tell(self._context.losses, "audio")
         return {"audio": {"id": spoken.audio_id}}
 
     def _annotations(self, parts: Sequence[Part]) -> Json:
@@ -202,7 +203,7 @@ class MessageWriter:
         self, thoughts: Sequence[ReasoningPart], calls: Sequence[ToolCallPart], _: Sequence[Part]
     ) -> Json:
         if thoughts:
-            self._context.losses.report("reasoning_history")
+            tell(self._context.losses, "reasoning_history")
         for call in calls:
             self._secret(call)
         return {}
@@ -211,7 +212,7 @@ class MessageWriter:
         self, thoughts: Sequence[ReasoningPart], calls: Sequence[ToolCallPart], _: Sequence[Part]
     ) -> Json:
         if any(part.signature for part in thoughts) or any(call.signature for call in calls):
-            self._context.losses.report("reasoning_signature")
+            tell(self._context.losses, "reasoning_signature")
         text = "".join(part.text for part in thoughts)
         return {self._options.history: text} if text else {}
 
@@ -245,7 +246,7 @@ class MessageWriter:
     ) -> Json:
         secrets = [secret for part in thoughts if (secret := self._secret(part))]
         if any(part.text for part in thoughts):
-            self._context.losses.report("reasoning_history")
+            tell(self._context.losses, "reasoning_history")
         return {"extra_content": {"google": {"thought_signature": secrets[-1]}}} if secrets else {}
 
     def _secret(self, part: ReasoningPart | ToolCallPart) -> str | None:
@@ -254,7 +255,7 @@ class MessageWriter:
             return None
         if self._options.history in _SIGNED and self._context.accepts(part.signature, "chat"):
             return part.signature.value
-        self._context.losses.report("reasoning_signature")
+        tell(self._context.losses, "reasoning_signature")
         return None
 
     def _call(self, call: ToolCallPart) -> Json:
@@ -262,7 +263,7 @@ class MessageWriter:
         body: Json = {"id": identifier, "type": call.kind}
         if call.kind == "custom":
             if not self._options.custom_tools:
-                self._context.losses.report("custom_tool")
+                tell(self._context.losses, "custom_tool")
             body["custom"] = {"name": call.name, "input": call.arguments}
         else:
             body["function"] = {"name": call.name, "arguments": call.arguments or "{}"}

@@ -16,6 +16,7 @@ from app.canonical.request import (
     TextPart,
 )
 from app.dialects.base import ClientContext
+from app.dialects.chat_losses import tell
 from app.dialects.chat_native import own_members
 from app.dialects.chat_options import KNOWN_PART_MEMBERS, ChatOptions
 from app.dialects.reading import data_url
@@ -75,7 +76,7 @@ class PartWriter:
     def _refuse(self, kind: str, feature: str) -> None:
         """Report a part of a kind that the wire does not take: it would change the answer."""
         if kind not in self._options.part_types:
-            self._context.losses.report(feature)
+            tell(self._context.losses, feature)
 
     def _text(self, part: TextPart) -> Json:
         return {"type": "text", "text": part.text}
@@ -88,7 +89,7 @@ class PartWriter:
     def _image(self, part: ImagePart) -> Json:
         self._refuse("image_url", "image")
         if part.file_id is not None:
-            self._context.losses.report("file_id")
+            tell(self._context.losses, "file_id")
         url = part.url if part.data is None else data_url(part.media_type or "image/png", part.data)
         image = {"url": url} if part.detail is None else {"url": url, "detail": part.detail}
         return {"type": "image_url", "image_url": image}
@@ -96,7 +97,7 @@ class PartWriter:
     def _audio(self, part: AudioPart) -> Json:
         self._refuse("input_audio", "audio")
         if part.data is None:
-            self._context.losses.report("audio")
+            tell(self._context.losses, "audio")
         return {"type": "input_audio", "input_audio": {"data": part.data, "format": part.format or "wav"}}
 
     def _file(self, part: FilePart) -> Json:
@@ -104,7 +105,7 @@ class PartWriter:
             return {"type": "text", "text": part.text}
         self._refuse("file", "file")
         if part.file_id is not None and not self._options.file_ids:
-            self._context.losses.report("file_id")
+            tell(self._context.losses, "file_id")
         return _FILES[self._options.file_form](self, part)
 
     def _plain_file(self, part: FilePart) -> Json:
@@ -135,7 +136,7 @@ class PartWriter:
     def _opaque(self, part: OpaquePart) -> Json | None:
         own = own_members(part.native)
         if not own:
-            self._context.losses.report("opaque_input")
+            tell(self._context.losses, "opaque_input")
         return own or None
 
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from app.canonical.request import Output, Reasoning, Request, Tool, ToolChoice
 from app.dialects.base import ClientContext, Encoded
+from app.dialects.chat_losses import tell
 from app.dialects.chat_messages_out import MessageWriter
 from app.dialects.chat_native import own_members
 from app.dialects.chat_options import KNOWN_MEMBERS, KNOWN_TOOL_MEMBERS, ChatOptions
@@ -118,7 +119,7 @@ class _RequestWriter:
         choice = self._request.tool_choice
         must = choice is not None and (choice.mode in {"required", "named"} or choice.required)
         if must and self._request.tools:
-            self._context.losses.report("forced_tool")
+            tell(self._context.losses, "forced_tool")
 
     def _offered(self) -> Iterable[Tool]:
         """The tools to send: all, or those that the choice leaves where the wire cannot say it."""
@@ -147,9 +148,9 @@ class _RequestWriter:
         """Say with ``required`` (over fewer tools) what the wire has no word for."""
         must = choice.mode in {"required", "named"} or choice.required
         if must and "required" not in known:
-            self._context.losses.report("forced_tool")
+            tell(self._context.losses, "forced_tool")
         if choice.mode == "named" and choice.kind == "hosted":
-            self._context.losses.report("forced_tool")
+            tell(self._context.losses, "forced_tool")
         if choice.mode == "named":
             self._context.losses.report("tool_choice", "the forced tool was offered alone and made required")
         return "required" if must else None
@@ -165,7 +166,7 @@ class _RequestWriter:
             return {"type": choice.kind, choice.kind: {"name": choice.name}}
         own = own_members(choice.native)
         if not own or not self._runs(choice.name or ""):
-            self._context.losses.report("forced_tool")
+            tell(self._context.losses, "forced_tool")
         return own
 
     def _tool(self, tool: Tool) -> Json | None:
@@ -183,7 +184,7 @@ class _RequestWriter:
         if tool.strict is not None and self._options.strict_tools:
             function["strict"] = tool.strict
         elif tool.strict:
-            self._context.losses.report("tool_strict")
+            tell(self._context.losses, "tool_strict")
         members = admitted(
             tool.native, self._options.tool_members, KNOWN_TOOL_MEMBERS, self._context, self._options
         )
@@ -191,7 +192,7 @@ class _RequestWriter:
 
     def _custom(self, tool: Tool) -> Json:
         if not self._options.custom_tools:
-            self._context.losses.report("custom_tool")
+            tell(self._context.losses, "custom_tool")
         custom: Json = {"name": tool.name}
         if tool.description is not None:
             custom["description"] = tool.description
@@ -253,7 +254,7 @@ class _RequestWriter:
 
     def _schema_format(self, output: Output) -> Json:
         if "json_schema" not in self._options.formats:
-            self._context.losses.report("output_schema")
+            tell(self._context.losses, "output_schema")
         schema: Json = {"name": output.name or "response"}
         if output.description is not None:
             schema["description"] = output.description
@@ -311,8 +312,8 @@ class _RequestWriter:
     def _hints(self) -> Json:
         request = self._request
         hints = {name: value for name, value in request.hints.items() if name not in _GATEWAY_HINTS}
-        for name, tell in _GATEWAY_HINTS.items():
-            if tell(request.hints.get(name)):
+        for name, asks in _GATEWAY_HINTS.items():
+            if asks(request.hints.get(name)):
                 self._context.losses.report(name)
         if not self._own:
             return self._take(hints)
