@@ -16,13 +16,15 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from app.canonical.request import Signature
+from app.canonical.response import Response, Usage
 from app.dialects.base import Frame
 from app.dialects.losses import Losses
 from app.dialects.reading import as_dict, as_list, as_str, count, dicts, opt_str
 from app.dialects.responses_echo import failure_body, response_shell
 from app.dialects.responses_items import NAME
-from app.dialects.responses_response import mark_incomplete, overlay
+from app.dialects.responses_response import encode_usage, overlay
 from app.dialects.responses_upstream import DEFAULT_OPTIONS, REASONING_LOST, ResponsesOptions, fit
+from app.dialects.responses_writing import ItemWriter
 from app.errors import GatewayError
 
 _SECRETIVE: Final = frozenset({"reasoning", "compaction"})
@@ -194,21 +196,36 @@ class ResponsesPatch:
         """Return what ends a good stream beyond the upstream's own frames: nothing."""
         return []
 
-    def fail(self, error: GatewayError, partial: Sequence[Mapping[str, Any]] | None = None) -> list[Frame]:
+    def fail(
+        self, error: GatewayError, answer: Response | None = None, usage: Usage | None = None
+    ) -> list[Frame]:
         """Return the frames that end the stream in ``error``, as OpenAI does: the numbered
-        error event, then ``response.failed``. ``partial`` is what was answered so far (None:
-        the finished items). A cancelled stream ends with ``response.failed`` alone."""
+        error event, then ``response.failed``, without closing what was open. ``answer`` is
+        the fold so far, shown as partial output (None: the finished items). A cancelled
+        stream ends with ``response.failed`` alone."""
         cancelled = error.kind.name == "cancelled"
         body = {**failure_body(error), "param": error.param}
         frames = (
             [] if cancelled else [self._numbered("error", {**body, "error": {"type": error.type, **body}})]
         )
-        output = [dict(item) for item in (self._sent() if partial is None else partial)]
-        mark_incomplete(output)
-        status = "cancelled" if cancelled else "failed"
-        told = {**self._snapshot, "status": status, "error": failure_body(error), "incomplete_details": None}
-        self.final = self._reversed(told, output)
+        told = {
+            **self._snapshot,
+            "status": "cancelled" if cancelled else "failed",
+            "error": failure_body(error),
+            "incomplete_details": None,
+            "usage": encode_usage(usage),
+        }
+        self.final = self._reversed(told, self._partial(answer))
         return [*frames, self._numbered("response.failed", {"response": self.final})]
+
+    def _partial(self, answer: Response | None) -> list[dict[str, Any]]:
+        """Return the finished items as they were sent, and the fold's others as incomplete."""
+        sent = self._sent()
+        if answer is None or not answer.choices:
+            return sent
+        known = {item.get("id") for item in sent}
+        items = ItemWriter(self.wrap, lambda prefix: prefix).items(answer.choices[0].messages, "incomplete")
+        return sent + [item for item in items if item.get("id") not in known]
 
     def _note(self, kind: str, shown: Mapping[str, Any]) -> None:
         index = count(shown.get("output_index"))

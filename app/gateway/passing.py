@@ -56,6 +56,11 @@ class Patch(Protocol):
         """Return what ends a good stream beyond the upstream's own frames."""
         ...
 
+    def fail(self, error: GatewayError, answer: Response, usage: Usage | None) -> list[Frame] | None:
+        """Return what ends a broken stream after the frames that went out, ``answer`` being
+        the fold of them; None where the dialect's own encoder can say it."""
+        ...
+
 
 class PassExchange:
     """One attempt by passing."""
@@ -91,7 +96,7 @@ class PassExchange:
         usage = response.usage or estimated_usage(self._request(), response)
         return Answer(self._patch.answer(raw), response=response, usage=usage, finish=finish, raw=raw)
 
-    def translator(self) -> PassStream:
+    def translator(self, headers: Mapping[str, str]) -> PassStream:
         """Return the stream's patcher and observer."""
         return PassStream(self)
 
@@ -164,6 +169,10 @@ class PassStream:
 
     def fail(self, error: GatewayError) -> list[Frame]:
         """Return the frames that end the stream in ``error``, after what the fold holds."""
+        patched = self._exchange.patch.fail(error, self._fold.response(), self.usage)
+        if patched is not None:
+            self.ended = True
+            return patched
         encoder = self._exchange.encoder()
         for event in replay(self._fold.response()):
             if not isinstance(event, Finished | Ended):
@@ -239,6 +248,10 @@ class ChatPatch:
     def closing(self) -> list[Frame]:
         """Return ``[DONE]``."""
         return [DONE]
+
+    def fail(self, error: GatewayError, answer: Response, usage: Usage | None) -> None:
+        """Leave the ending to the encoder: chunks carry no numbers that must go on."""
+        return None
 
     def _message(self, message: Any) -> Any:
         details = message.get("reasoning_details") if isinstance(message, dict) else None

@@ -8,11 +8,14 @@ from typing import Any
 import pytest
 
 from app.canonical.request import Signature
+from app.canonical.response import Usage
 from app.dialects.losses import Losses
+from app.dialects.responses import DIALECT
 from app.dialects.responses_echo import strip_encrypted
 from app.dialects.responses_patch import ResponsesPatch, reverse_patch, state_patch
 from app.dialects.responses_upstream import ResponsesOptions
 from app.errors import GatewayError
+from tests.dialects import generic
 from tests.dialects.openresponses import faults_of_event, faults_of_response
 from tests.dialects.test_responses_traffic import BODIES, STREAMS, frames_of, told
 from tests.traffic import load
@@ -335,8 +338,25 @@ def test_a_passed_stream_that_breaks_off_ends_in_one_failure(exchange: Exchange)
         assert patch.frame(*frames[-1]) is None
 
 
+def test_what_was_said_before_the_break_is_shown_as_incomplete() -> None:
+    exchange = load.exchange("openai-responses_stream-dd7156046f0b")
+    frames = [frame for frame in frames_of(exchange) if "arguments" not in frame.data["type"]][:-2]
+    patch, decoder = patch_of(exchange), DIALECT.stream_decoder(generic.client_context(realm="here"))
+    shown = [patch.frame(frame.event, frame.data) for frame in frames]
+    answer = generic.fold(generic.decoded(decoder, frames)).response()
+    ending = patch.fail(GatewayError("upstream_cut", "Cut."), answer, Usage(3, 4))
+    assert ending[0].data["sequence_number"] == len(shown)
+    output = ending[-1].data["response"]["output"]
+    assert [(item["type"], item.get("status")) for item in output] == [
+        ("reasoning", None),
+        ("function_call", "incomplete"),
+    ]
+    assert output[0] == next(f.data["item"] for f in shown if f and f.event == "response.output_item.done")
+    assert ending[-1].data["response"]["usage"]["total_tokens"] == 7
+
+
 def test_a_cancelled_stream_ends_with_one_event() -> None:
-    patch = patch_of(STREAMS[0])
+    patch = patch_of(next(iter(STREAMS)))
     frames = patch.fail(GatewayError("cancelled", "Gone."))
     assert [frame.event for frame in frames] == ["response.failed"]
     assert (frames[0].data["response"]["status"], frames[0].data["response"]["error"]) == ("cancelled", None)
