@@ -9,6 +9,7 @@ from typing import Any, Final
 _MODULES: Final = {
     "chat": "app.dialects.chat",
     "completions": "app.dialects.completions",
+    "bedrock_invoke": "app.dialects.bedrock_invoke",
     "responses": "app.dialects.responses",
     "messages": "app.dialects.messages",
     "gemini": "app.dialects.gemini",

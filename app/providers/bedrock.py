@@ -12,6 +12,7 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 from app.config import ProviderSettings
+from app.dialects.bedrock_invoke import completes_text
 from app.providers.auth import BearerAuth
 from app.providers.aws_auth import DEFAULT_REGION, MISSING, AwsAuth, AwsSession
 from app.providers.base import Spec, UrlMaker, Wire
@@ -35,7 +36,7 @@ _WIRES: Final[dict[str, Wire]] = {
         framing="eventstream",
         headers=_EVENT_STREAM,
     ),
-    "embedding": Wire("embeddings_bedrock", _INVOKE),
+    "embedding": Wire("embeddings_bedrock", _INVOKE, streams=False),
     "models": Wire("models", _CONTROL, method="GET", streams=False),
     "count_tokens": Wire("converse", "/model/{model}/count-tokens", streams=False),
 }
@@ -59,6 +60,13 @@ def _url(
     return f"{base.rstrip('/')}{path}{query}"
 
 
+def _choose(settings: ProviderSettings, operation: str, model: str) -> Wire | None:
+    """Models that only chat have no completion wire: those go over Converse."""
+    if operation == "completion" and not completes_text(model):
+        return None
+    return _WIRES.get(operation)
+
+
 def bind(settings: ProviderSettings, egress: Any, transport: Any) -> Spec:
     """Return the spec with these settings' credentials and region."""
     session = AwsSession(settings)
@@ -69,7 +77,14 @@ def bind(settings: ProviderSettings, egress: Any, transport: Any) -> Spec:
 
 def _spec(auth: Any, base_url: Any, url: UrlMaker) -> Spec:
     return Spec(
-        name="bedrock", auth=auth, wires=_WIRES, base_url=base_url, url=url, price_as="aws", missing=MISSING
+        name="bedrock",
+        auth=auth,
+        wires=_WIRES,
+        choose=_choose,
+        base_url=base_url,
+        url=url,
+        price_as="aws",
+        missing=MISSING,
     )
 
 
