@@ -32,7 +32,9 @@ def read_reasoning(message: Mapping[str, Any], sign: Sign) -> list[Part]:
     """Return a message's reasoning, in order; the details win over the plain text,
     which repeats them, unless they show none of it."""
     details = dicts(message.get("reasoning_details"))
-    calls = {call.get("id") for call in dicts(message.get("tool_calls"))} - {None}
+    calls = {
+        identifier for call in dicts(message.get("tool_calls")) if (identifier := opt_str(call.get("id")))
+    }
     parts = [read_entry(entry, sign) for entry in details if not _belongs(entry, calls)]
     text = opt_str(message.get("reasoning")) or opt_str(message.get("reasoning_content"))
     if text and not any(isinstance(part, ReasoningPart) and part.text for part in parts):
@@ -84,7 +86,7 @@ def call_entry(call: ToolCallPart, secret: str, index: int) -> dict[str, Any]:
 
 def sign_calls(calls: Iterable[ToolCallPart], message: Mapping[str, Any], sign: Sign) -> list[ToolCallPart]:
     """Return the calls with the signatures that ``reasoning_details`` keeps for them."""
-    entries = {entry.get("id"): entry for entry in dicts(message.get("reasoning_details"))}
+    entries = {as_str(entry.get("id")): entry for entry in dicts(message.get("reasoning_details"))}
     return [sign_call(call, entries[call.id], sign) if call.id in entries else call for call in calls]
 
 
@@ -99,7 +101,7 @@ def sign_call(call: ToolCallPart, entry: Mapping[str, Any], sign: Sign) -> ToolC
     return replace(call, signature=sign(secret), native=native)
 
 
-def _belongs(entry: Mapping[str, Any], calls: set[Any]) -> bool:
+def _belongs(entry: Mapping[str, Any], calls: set[str]) -> bool:
     owner = entry.get("id")
     return isinstance(owner, str) and owner in calls
 

@@ -541,3 +541,29 @@ def test_log_probabilities_annotations_audio_and_refusals_have_their_members() -
 def test_a_delta_of_nothing_makes_no_chunk() -> None:
     quiet: list[Event] = [Started("up"), BlockStarted(0, 0, TextPart("")), BlockDelta(0, ""), BlockEnded(0)]
     assert len(encode(quiet)) == 1
+
+
+ODD_BODIES: list[Json] = [
+    {
+        "tool_calls": [{"id": [1], "function": {"name": "f"}}],
+        "reasoning_details": [{"id": {}, "type": "reasoning.text"}],
+    },
+    {"content": 5, "refusal": [], "annotations": {}, "audio": "x", "images": [1], "function_call": "f"},
+    {
+        "content": [None, {"type": 4}, {"type": "thinking", "thinking": 7}],
+        "reasoning": 9,
+        "extra_content": [],
+    },
+]
+
+
+@pytest.mark.parametrize("message", ODD_BODIES, ids=lambda value: json.dumps(value)[:40])
+def test_no_shape_crashes_the_reading_of_a_whole_answer(message: Json) -> None:
+    body = {
+        "choices": [{"message": message, "logprobs": [], "finish_reason": 3}],
+        "usage": [],
+        "created": "now",
+    }
+    response = DIALECT.decode_response(body, generic.client_context())
+    assert response.choices[0].finish is not None
+    assert encode(response)[-1] is None
