@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gzip
-import socket
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import pytest
 
 from app.errors import GatewayError
 from app.wire.clocks import Clocks
-from app.wire.egress import Egress, Transport
+from app.wire.egress import Egress, Transport, _PlainConnection
 from app.wire.upstream import Abortable, Upstream
 from tests.wire.servers import Received, always, answer, chunked, serving
 
@@ -253,19 +253,20 @@ def test_a_kept_connection_that_closed_or_spoke_is_replaced(
             gevent.sleep(0.03)
 
 
-def test_head_and_small_body_are_one_packet(transport: Transport, clocks: Clocks) -> None:
-    first_reads = []
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+@pytest.mark.parametrize(("size", "sends"), [(0, 1), (100, 1), (16_384, 1), (16_385, 2), (5_000_000, 2)])
+def test_a_head_and_its_small_body_go_out_by_one_call(size: int, sends: int) -> None:
+    sent: list[bytes] = []
 
-        def serve() -> None:
-            sock, _ = listener.accept()
-            with sock:
-                first_reads.append(sock.recv(65536))
-                sock.sendall(answer())
+    class Socket:
+        sendall = staticmethod(sent.append)
 
-        gevent.spawn(serve)
-        post(transport, f"http://127.0.0.1:{listener.getsockname()[1]}/", clocks, b"the body").read()
-    assert first_reads[0].endswith(b"\r\n\r\nthe body")
+        def settimeout(self, seconds: float | None) -> None: ...
+
+    connection = _PlainConnection("host.example")
+    connection.sock = Socket()
+    connection.request("POST", "/x", body=b"b" * size, headers={"Content-Length": str(size)})
+    assert len(sent) == sends
+    assert b"".join(sent).endswith(b"\r\n\r\n" + b"b" * size)
 
 
 # --- bodies ---------------------------------------------------------------------------------------
@@ -323,8 +324,6 @@ def test_an_interim_answer_is_not_the_answer(transport: Transport, clocks: Clock
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate"])
 def test_compression_nobody_asked_for_is_undone(transport: Transport, clocks: Clocks, coding: str) -> None:
-    import zlib
-
     packed = gzip.compress(b"hello " * 1000) if coding == "gzip" else zlib.compress(b"hello " * 1000)
     with serving(always(answer(packed, headers=(f"Content-Encoding: {coding}",)))) as server:
         for _ in range(2):

@@ -90,6 +90,7 @@ BROKEN = {
     "prelude checksum": GOOD[:8] + bytes([GOOD[8] ^ 1]) + GOOD[9:],
     "payload changed": GOOD[:-10] + bytes([GOOD[-10] ^ 1]) + GOOD[-9:],
     "message checksum": GOOD[:-1] + bytes([GOOD[-1] ^ 1]),
+    "prelude checksum of a message to come": struct.pack(">III", 100, 0, 12345),
     "too large": prelude(25 * 1024 * 1024, 0),
     "too many header bytes": prelude(1024 * 1024, 200 * 1024),
     "too short": prelude(15, 0),

@@ -96,7 +96,10 @@ def test_depth_100_is_taken_and_101_refused() -> None:
     assert "nested deeper" in refusal(b"[" * 100_000)
 
 
-@pytest.mark.parametrize("text", ["[" * 500, '\\"[' * 500, "\\\\" * 3, '\\\\\\"' + "{" * 300, "{}[]," * 200])
+@pytest.mark.parametrize(
+    "text",
+    ["[" * 500, '\\"[' * 500, "\\\\" * 3, '\\\\\\"' + "{" * 300, "{}[]," * 200, '\\\\","b":"' + "[" * 500],
+)
 @pytest.mark.usefixtures("parser")
 def test_brackets_within_strings_have_no_depth(text: str) -> None:
     data = b'{"input":"%b","deep":[[1]]}' % text.encode()
