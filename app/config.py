@@ -134,6 +134,7 @@ class Settings:
     raw_allowed: bool = False
     responses_done: bool = False
     max_body_bytes: int = 32 * 1024 * 1024
+    max_upload_bytes: int = 25 * 1024 * 1024
     body_deadline: float = 30.0
     drain_after: float = 20.0
     proxy_hops: int = 0

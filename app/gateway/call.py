@@ -133,7 +133,8 @@ class Call:
     """What a surface asks the gateway for.
 
     ``operation`` is what the surface offers; ``dialect`` the wire format it reads and
-    writes; ``body`` the client's parsed JSON (or a canonical media request in ``media``).
+    writes; ``body`` the client's parsed JSON. ``shown_stream`` is False where the gateway
+    streams although the client did not ask for events.
     ``model`` is the model string as the client wrote it, ``candidates`` the model strings
     to try in order. ``response_id`` is the id the answer shall have, None to keep the
     upstream's. ``upstream_body`` replaces ``body`` for the provider once history was
@@ -156,7 +157,7 @@ class Call:
     deadline: float
     default_provider: str | None = None
     stream: bool = False
-    media: Any = None
+    shown_stream: bool = True
     strict: bool = False
     response_id: str | None = None
     upstream_body: Mapping[str, Any] | None = None

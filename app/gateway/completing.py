@@ -65,7 +65,7 @@ class CompletionExchange:
         finish = response.choices[0].finish if response.choices else None
         return Answer(body, usage=response.usage, finish=finish, raw=raw)
 
-    def translator(self) -> TranslateStream:
+    def translator(self, headers: Mapping[str, str]) -> TranslateStream:
         """Return the stream's translator."""
         return TranslateStream(
             self._decoder(),

@@ -54,7 +54,7 @@ class CountExchange:
         raw = parse_upstream(fetch(self.send()).body)
         return Answer(count_object(self._client.decode_count(raw), estimated=False), raw=raw)
 
-    def translator(self) -> Any:
+    def translator(self, headers: Mapping[str, str]) -> Any:
         """Counting has no streams."""
         raise GatewayError("unsupported_operation", "Token counts are not streamed.")
 

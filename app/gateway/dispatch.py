@@ -200,10 +200,16 @@ class Dispatcher:
 
         Raises the exchange's error for a status other than 2xx.
         """
-        model = sent.model or target.model
         headers = self._headers(call, target, sent)
+        wire = sent.wire or exchange.wire
+        stream = stream and wire.streams
         outgoing = target.provider.outgoing(
-            exchange.wire, target.key, model, sent.body, stream=stream, headers=headers
+            wire,
+            target.key,
+            target.model,
+            sent.body,
+            stream=stream,
+            headers=headers,
         )
         upstream: Upstream = target.provider.transport.open(
             outgoing.method,

@@ -19,11 +19,13 @@ from app.providers.base import Wire
 
 @dataclass(slots=True)
 class Sent:
-    """One HTTP body to send: bytes (or an iterable with its length) and extra headers."""
+    """One HTTP body to send: bytes (or an iterable with its length) and extra headers.
+
+    ``wire`` replaces the exchange's own where this very request has its own path."""
 
     body: bytes | Iterable[bytes] | None
     headers: Mapping[str, str] = field(default_factory=dict)
-    model: str | None = None
+    wire: Wire | None = None
 
 
 @dataclass(slots=True)
@@ -105,7 +107,7 @@ class Exchange(Protocol):
         """Get the whole answer, usually by one fetch."""
         ...
 
-    def translator(self) -> Translator:
+    def translator(self, headers: Mapping[str, str]) -> Translator:
         """Return what turns the upstream's stream into the caller's frames."""
         ...
 

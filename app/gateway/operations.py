@@ -13,6 +13,7 @@ from app.gateway.call import Call, Target
 from app.gateway.completing import completing
 from app.gateway.counting import counting
 from app.gateway.exchange import Exchange
+from app.gateway.media import EmbeddingExchange, SpeechExchange, TranscriptionExchange
 from app.gateway.passing import ChatPatch, PassExchange, Patch
 from app.gateway.plan import Plan, plan
 from app.gateway.translating import TranslateExchange, decoded
@@ -66,6 +67,9 @@ EXCHANGES: Final[Mapping[str, Callable[[Call, Target], Exchange]]] = {
     "responses": generation,
     "completion": completing,
     "count_tokens": counting,
+    "embedding": EmbeddingExchange,
+    "speech": SpeechExchange,
+    "transcription": TranscriptionExchange,
 }
 
 

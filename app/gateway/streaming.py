@@ -22,6 +22,7 @@ from app.gateway.cost import put_cost
 from app.gateway.dispatch import Dispatcher, MakeExchange
 from app.gateway.exchange import Exchange, Translator
 from app.gateway.framing import frame_reader
+from app.providers.base import Wire
 from app.wire.upstream import Upstream
 
 _JSON: Final = "application/json"
@@ -127,9 +128,9 @@ class StreamRun:
         started = time.monotonic()
         self._note_target(target, exchange)
         with self._dispatcher.opened(call, target, exchange, sent, attempt, stream=True) as upstream:
-            translator = exchange.translator()
+            translator = exchange.translator(upstream.headers)
             self._translator = translator
-            for frames in self._read(upstream, exchange, translator):
+            for frames in self._read(upstream, sent.wire or exchange.wire, translator):
                 self.outcome.losses = [*call.left_out, *exchange.losses.items]
                 self.outcome.upstream_ms = round((time.monotonic() - started) * 1000)
                 yield Batch(self._passed_on(frames, translator), last=translator.ended)
@@ -140,15 +141,15 @@ class StreamRun:
         self.outcome.target = target
         self.outcome.passed = exchange.passed
 
-    def _read(self, upstream: Upstream, exchange: Exchange, translator: Translator) -> Iterator[list[Frame]]:
+    def _read(self, upstream: Upstream, wire: Wire, translator: Translator) -> Iterator[list[Frame]]:
         """Yield the frames of each upstream read; raises where the stream failed."""
         content_type = upstream.headers.get("content-type", "")
         if content_type.startswith(_HTML):
             raise GatewayError("upstream_invalid", "The provider answered with an HTML page.")
-        if content_type.startswith(_JSON) and exchange.wire.framing == "sse" or not exchange.wire.streams:
+        if content_type.startswith(_JSON) and wire.framing != "eventstream" or not wire.streams:
             yield self._checked(translator, translator.whole(upstream.read()))
             return
-        reader = frame_reader(exchange.wire.framing)
+        reader = frame_reader(wire.framing)
         while not translator.ended:
             chunk = upstream.read1()
             frames: list[Frame] = []
@@ -184,6 +185,7 @@ class StreamRun:
         if not self.content:
             self.content = True
             self.outcome.first_content = time.monotonic()
+            self.outcome.media_type = getattr(translator, "media_type", None)
         out = [*self.take_held(), *self._numbered(frames)]
         if translator.ended:
             self._settle(translator, out)

@@ -119,7 +119,7 @@ class TranslateExchange:
         finish = response.choices[0].finish if response.choices else None
         return Answer(body, response=response, usage=response.usage, finish=finish, raw=raw)
 
-    def translator(self) -> TranslateStream:
+    def translator(self, headers: Mapping[str, str]) -> TranslateStream:
         """Return the stream's translator."""
         return TranslateStream(
             self._client.stream_decoder(self._context),

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from flask import Blueprint, Response
 
-from app.surfaces import conversations, generation, prompts, responses, stored
+from app.surfaces import conversations, generation, media, prompts, responses, stored
 from app.surfaces.mounts import MOUNTS, Mount
 
 View = Callable[..., Response]
@@ -33,6 +33,9 @@ _ROUTES: Final[tuple[tuple[str, str, View], ...]] = (
     ("DELETE", _CONVERSATION + "/items/<item_id>", conversations.delete_item),
     ("POST", "/chat/completions", generation.chat),
     ("POST", "/completions", generation.completion),
+    ("POST", "/embeddings", media.embedding),
+    ("POST", "/audio/speech", media.speech),
+    ("POST", "/audio/transcriptions", media.transcription),
 )
 """Method, path below a prefix, view."""
 

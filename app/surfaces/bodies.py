@@ -26,7 +26,7 @@ def read_body(request: Request, *, limit: int, deadline: float) -> bytes:
         )
     length = request.content_length
     if length is not None and length > limit:
-        raise _too_large(limit)
+        raise too_large(limit)
     stream = request.environ["wsgi.input"]
     pieces: list[bytes] = []
     total = 0
@@ -38,7 +38,7 @@ def read_body(request: Request, *, limit: int, deadline: float) -> bytes:
                     break
                 total += len(piece)
                 if total > limit:
-                    raise _too_large(limit)
+                    raise too_large(limit)
                 pieces.append(piece)
     except gevent.Timeout as late:
         raise GatewayError(
@@ -71,7 +71,8 @@ def json_body(request: Request, *, limit: int, deadline: float, optional: bool =
     return value
 
 
-def _too_large(limit: int) -> GatewayError:
+def too_large(limit: int) -> GatewayError:
+    """Return the refusal of a body past ``limit`` bytes."""
     return GatewayError("too_large", f"The request body is larger than {limit} bytes.")
 
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from flask import Response, current_app, g, request
 
+from app.config import Settings
 from app.dialects.base import Frame
 from app.errors import GatewayError
 from app.gateway.call import Abort, Call, Outcome
@@ -142,9 +143,20 @@ def _raw_wanted(gateway: Gateway) -> bool:
 def answer_whole(mount: Mount, call: Call, outcome: Outcome) -> Response:
     """Return the HTTP answer of a whole outcome in its surface's envelope."""
     headers = outcome_headers(outcome)
+    if outcome.media_type is not None:
+        return Response(outcome.body, 200, {**headers, "content-type": outcome.media_type})
     if mount.envelope == "provider":
         headers |= warnings_header(outcome) | {"x-tfy-resolved-model": headers["x-sluice-model"]}
     return json_response(seal_answer(mount, outcome, outcome.body), headers=headers)
+
+
+def pace(settings: Settings, *, patient: bool = False) -> Pace:
+    """Return the waits of a stream; ``patient``: no status and no comment before content, for
+    bodies that are not events."""
+    silence = settings.timeouts.total if patient else settings.status_after
+    if patient:
+        return Pace(silence, silence, None)
+    return Pace(settings.hold, silence, settings.comment_every)
 
 
 def answer_stream(
@@ -172,7 +184,7 @@ def answer_stream(
             _DONE if f.data is None else encode_frame(f.event, dumps_ascii(f.data)) for f in sealed
         ) + (_DONE if last and done_frame else b"")
 
-    pump = Pump(run, Pace(settings.hold, settings.status_after, settings.comment_every), write, fail)
+    pump = Pump(run, pace(settings), write, fail)
     if call.socket is not None:
         call.socket.settimeout(settings.timeouts.idle)  # a reader that stopped reading is let go
     pump.open()

@@ -50,7 +50,7 @@ def base_fields(call: Call, outcome: Outcome | None) -> dict[str, Any]:
     provider = target.provider.name if target else _tried(call, "provider")
     model = target.model if target else _tried(call, "model")
     return {
-        "request_type": request_type(call.operation, call.stream),
+        "request_type": request_type(call.operation, call.stream and call.shown_stream),
         "provider": provider,
         "model_requested": call.model,
         "original_model_requested": call.model,

@@ -30,11 +30,11 @@ Write = Callable[[list[Frame], bool], bytes]
 class Pace:
     """How long the writer waits, in seconds: ``hold`` for content after the first
     lifecycle frame, ``status_after`` in silence before the status is spent, ``comment_every``
-    between comments."""
+    between comments, which are left out when that is None."""
 
     hold: float
     status_after: float
-    comment_every: float
+    comment_every: float | None
 
 
 _Item = Batch | GatewayError | None
@@ -82,7 +82,7 @@ class Pump:
         """Yield what goes to the client, one piece for each upstream read."""
         try:
             if self._first is not None:
-                yield self._written(self._first) if self._first.frames else comment("keep-alive")
+                yield self._written(self._first) if self._first.frames else self._silent()
             while not self._over:
                 item = self._next(self._wait())
                 if item is _SILENCE:
@@ -106,20 +106,20 @@ class Pump:
         if not self._channel.empty():
             self._channel.get_nowait()  # wakes a greenlet that waits for room
 
-    def _wait(self) -> float:
+    def _wait(self) -> float | None:
         return self._pace.hold if self._run.holding else self._pace.comment_every
 
     def _silent(self) -> bytes:
         if self._run.holding:
             return self._written(Batch(self._run.take_held(), last=False))
-        return comment("keep-alive")
+        return comment("keep-alive") if self._pace.comment_every is not None else b""
 
     def _written(self, batch: Batch) -> bytes:
         return self._write(batch.frames, batch.last)
 
-    def _next(self, seconds: float) -> _Item:
+    def _next(self, seconds: float | None) -> _Item:
         try:
-            return self._channel.get(timeout=max(0.0, seconds))
+            return self._channel.get(timeout=None if seconds is None else max(0.0, seconds))
         except Empty:
             return _SILENCE
 

@@ -14,6 +14,7 @@ from app.surfaces.schemas.conversations import (
     ConversationItemsBody,
     ConversationUpdateBody,
 )
+from app.surfaces.schemas.media import EmbeddingBody, SpeechBody
 from app.surfaces.schemas.responses import (
     ChatShapedResponsesBody,
     CompactBody,
@@ -28,6 +29,8 @@ _SCHEMAS: Mapping[str, type[Body]] = {
     "chat_shaped_responses": ChatShapedResponsesBody,
     "input_tokens": InputTokensBody,
     "compact": CompactBody,
+    "embedding": EmbeddingBody,
+    "speech": SpeechBody,
     "conversation": ConversationBody,
     "conversation_update": ConversationUpdateBody,
     "conversation_items": ConversationItemsBody,

@@ -1,0 +1,257 @@
+"""Embeddings, speech and transcription: one attempt each, over their own dialects."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+from app.canonical.events import Failed
+from app.canonical.media import (
+    EmbeddingRequest,
+    SpeechDelta,
+    SpeechDone,
+    SpeechRequest,
+    SpeechResponse,
+    Transcript,
+    TranscriptDone,
+    TranscriptionRequest,
+)
+from app.canonical.response import Finish, Response, Usage
+from app.dialects import dialect
+from app.dialects.audio_base import (
+    MEDIA_TYPES,
+    MediaEncoded,
+    replay_speech,
+    replay_transcript,
+    speech_format,
+)
+from app.dialects.base import Frame
+from app.dialects.media_base import merge, split
+from app.errors import GatewayError
+from app.gateway.call import Call, Target
+from app.gateway.exchange import Answer, Fetch, Sent
+from app.gateway.plan import plan
+from app.gateway.translating import client_context, losses_of, parse_upstream, server_context
+from app.providers.base import Wire
+from app.wire.json import dumps
+from app.wire.paths import segment
+
+
+class MediaExchange:
+    """What the attempts of all media operations share."""
+
+    passed = False
+
+    def __init__(self, call: Call, target: Target) -> None:
+        self.wire: Wire = plan(call, target).wire
+        self.losses = losses_of(call, target)
+        self._client = dialect(self.wire.dialect)
+        self._server = dialect(call.dialect)
+        self._server_context = server_context(call, target.model)
+        self._context = client_context(call, target, self.wire, self.losses)
+        self._model = target.model
+
+    def error(self, status: int, body: Any, headers: Mapping[str, str]) -> GatewayError:
+        """Read the target's error body."""
+        error: GatewayError = self._client.decode_error(status, body, headers)
+        return error
+
+
+class EmbeddingExchange(MediaExchange):
+    """Embeddings in as many calls as the provider's limit asks for."""
+
+    def __init__(self, call: Call, target: Target) -> None:
+        super().__init__(call, target)
+        self._request: EmbeddingRequest = replace(call.request, model=target.model)
+
+    def send(self) -> Sent:
+        """Return the first batch."""
+        return self._sent(self._batches()[0])
+
+    def fetch(self, fetch: Fetch) -> Answer:
+        """Fetch each batch in order and join the vectors."""
+        answers = []
+        for batch in self._batches():
+            received = fetch(self._sent(batch))
+            raw = parse_upstream(received.body)
+            answers.append(self._client.decode_response(raw, batch, self._context, received.headers))
+        response = merge(answers)
+        body = self._server.encode_response(response, self._request, self._server_context)
+        return Answer(body, usage=response.usage)
+
+    def translator(self, headers: Mapping[str, str]) -> Any:
+        """Embeddings have no streams."""
+        raise GatewayError("unsupported_operation", "Embeddings are not streamed.", param="stream")
+
+    def _batches(self) -> list[EmbeddingRequest]:
+        return split(self._request, self._client.batch_limit(self._context))
+
+    def _sent(self, batch: EmbeddingRequest) -> Sent:
+        encoded = self._client.encode_request(batch, self._context)
+        return Sent(dumps(encoded.body), encoded.headers)
+
+
+class AudioExchange(MediaExchange):
+    """What speech and transcription share: bodies that may be forms, paths that may vary."""
+
+    def __init__(self, call: Call, target: Target) -> None:
+        super().__init__(call, target)
+        self._request: Any = replace(call.request, model=target.model)
+
+    def send(self) -> Sent:
+        """Encode the request."""
+        encoded: MediaEncoded = self._client.encode_request(self._request, self._context)
+        wire = _placed(self.wire, encoded)
+        if encoded.form is None:
+            return Sent(dumps(encoded.body), encoded.headers, wire=wire)
+        form = encoded.form.encode(f"sluice-{secrets.token_hex(16)}")
+        sizes = {"content-type": form.content_type, "content-length": str(len(form))}
+        return Sent(form, {**encoded.headers, **sizes}, wire=wire)
+
+
+class SpeechExchange(AudioExchange):
+    """Text to speech."""
+
+    _request: SpeechRequest
+
+    def fetch(self, fetch: Fetch) -> Answer:
+        """Fetch whole audio."""
+        received = fetch(self.send())
+        response = self._client.decode_response(received.body, self._request, self._context, received.headers)
+        return Answer(response.audio, response.media_type, usage=response.usage)
+
+    def translator(self, headers: Mapping[str, str]) -> AudioStream:
+        """Return the stream's translator: events of ours, or the bare bytes."""
+        told = headers.get("content-type", "").partition(";")[0].strip()
+        media_type = told if told.startswith("audio/") else MEDIA_TYPES[speech_format(self._request)]
+        encoder = self._server.stream_encoder() if self._request.stream else _BareAudio()
+        return AudioStream(
+            self._client.stream_decoder(self._request, self._context),
+            encoder.feed,
+            lambda body: replay_speech(self._whole(body, headers)),
+            media_type,
+        )
+
+    def _whole(self, body: bytes, headers: Mapping[str, str]) -> SpeechResponse:
+        response: SpeechResponse = self._client.decode_response(body, self._request, self._context, headers)
+        return response
+
+
+class TranscriptionExchange(AudioExchange):
+    """Speech to text."""
+
+    _request: TranscriptionRequest
+
+    def fetch(self, fetch: Fetch) -> Answer:
+        """Fetch a whole transcript in the form that the client asked for."""
+        received = fetch(self.send())
+        transcript = self._decoded(received.body, received.headers)
+        body = self._server.encode_response(transcript, self._request)
+        if isinstance(body, str):
+            return Answer(body.encode(), "text/plain; charset=utf-8", usage=transcript.usage)
+        return Answer(body, usage=transcript.usage)
+
+    def translator(self, headers: Mapping[str, str]) -> AudioStream:
+        """Return the stream's translator."""
+        return AudioStream(
+            self._client.stream_decoder(self._request, self._context),
+            self._server.stream_encoder().feed,
+            lambda body: replay_transcript(self._decoded(body, headers)),
+            None,
+        )
+
+    def _decoded(self, body: bytes, headers: Mapping[str, str]) -> Transcript:
+        transcript: Transcript = self._client.decode_response(body, self._request, self._context, headers)
+        return transcript
+
+
+class AudioStream:
+    """A speech or transcription stream on its way to the caller's frames."""
+
+    def __init__(
+        self,
+        decoder: Any,
+        encode: Callable[[Any], list[Frame]],
+        whole: Callable[[bytes], Iterable[Any]],
+        media_type: str | None,
+    ) -> None:
+        self.content = False
+        self.ended = False
+        self.failure: GatewayError | None = None
+        self.usage: Usage | None = None
+        self.finish: Finish | None = None
+        self.media_type = media_type
+        self._decoder = decoder
+        self._encode = encode
+        self._whole = whole
+
+    def feed(self, event: str | None, data: Any) -> list[Frame]:
+        """Take one frame, or a piece of raw audio."""
+        return self._take(self._decoder.feed(event, data))
+
+    def done(self) -> list[Frame]:
+        """Take ``[DONE]``."""
+        return self._take(self._decoder.eof())
+
+    def eof(self) -> list[Frame]:
+        """Take the end of the body."""
+        return self._take(self._decoder.eof())
+
+    def whole(self, body: bytes) -> list[Frame]:
+        """Take a whole answer as if it had been streamed."""
+        return self._take(self._whole(body))
+
+    def fail(self, error: GatewayError) -> list[Frame]:
+        """Return the frames that end the stream in ``error``."""
+        self.ended = True
+        return self._encode(Failed(error))
+
+    def response(self) -> Response | None:
+        """Audio has no canonical response."""
+        return None
+
+    def _take(self, events: Iterable[Any]) -> list[Frame]:
+        frames: list[Frame] = []
+        for event in events:
+            if self.ended or self.failure is not None:
+                break
+            if isinstance(event, Failed):
+                self.failure = event.error
+                break
+            self.content = True
+            if isinstance(event, SpeechDone):
+                self.ended, self.usage = True, event.usage
+            elif isinstance(event, TranscriptDone):
+                self.ended, self.usage = True, event.transcript.usage
+            frames += self._encode(event)
+        return frames
+
+
+class _BareAudio:
+    """Encodes speech as its bytes; a failure can only cut it short."""
+
+    def feed(self, event: Any) -> list[Frame]:
+        """Return the audio of a delta as a frame."""
+        return [Frame(None, event.audio)] if isinstance(event, SpeechDelta) else []
+
+
+def _placed(wire: Wire, encoded: MediaEncoded) -> Wire:
+    """Return the wire with this request's own path, query and framing."""
+    stream_path = wire.stream_path if wire.stream_path is not None else wire.path
+    framing: Final = encoded.framing
+    return replace(
+        wire,
+        path=_filled(wire.path, encoded.path) + encoded.suffix,
+        stream_path=_filled(stream_path, encoded.path) + encoded.suffix,
+        query={**wire.query, **encoded.query},
+        framing="sse" if framing == "json" else framing,
+        streams=wire.streams and framing != "json",
+    )
+
+
+def _filled(path: str, values: Mapping[str, str]) -> str:
+    for name, value in values.items():
+        path = path.replace("{" + name + "}", segment(value, name=name))
+    return path

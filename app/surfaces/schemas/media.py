@@ -1,0 +1,31 @@
+"""The bodies of embeddings and speech; the multipart form of transcription is read by its dialect."""
+
+from __future__ import annotations
+
+from app.surfaces.schemas.base import Array, Body, Either, Flag, Number, Table, Text, Whole
+from app.surfaces.schemas.parts import string
+
+
+class EmbeddingBody(Body):
+    """``POST embeddings``."""
+
+    model = Text(longest=512)
+    input = Either(Text(), Array(longest=100_000), required=True)
+    dimensions = Whole(least=1)
+    encoding_format = Text(choices=("float", "base64"))
+    user = Text()
+    fallbacks = Array(each=string, longest=16)
+
+
+class SpeechBody(Body):
+    """``POST audio/speech``."""
+
+    model = Text(longest=512)
+    input = Text(required=True, longest=1_000_000)
+    voice = Either(Text(), Table())
+    response_format = Text(choices=("mp3", "opus", "aac", "flac", "wav", "pcm"))
+    speed = Number(least=0.25, most=4)
+    instructions = Text()
+    stream_format = Text(choices=("sse", "audio"))
+    stream = Flag()
+    fallbacks = Array(each=string, longest=16)
