@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, Protocol, get_args
 from urllib.parse import urlencode
 
 from app.config import ProviderKey, ProviderSettings
@@ -19,6 +19,7 @@ from app.wire.paths import segment
 Operation = Literal[
     "responses", "chat", "completion", "embedding", "speech", "transcription", "models", "count_tokens"
 ]
+OPERATIONS: Final[tuple[str, ...]] = get_args(Operation)
 Framing = Literal["sse", "eventstream", "bytes"]
 
 

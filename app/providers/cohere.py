@@ -12,7 +12,7 @@ SPEC = Spec(
     auth=BearerAuth(),
     wires={
         "chat": Wire("cohere", "/v2/chat"),
-        "embedding": Wire("embeddings_cohere", "/v2/embed"),
+        "embedding": Wire("embeddings_cohere", "/v2/embed", streams=False),
         "transcription": Wire(
             "openai_transcription",
             "/v2/audio/transcriptions",

@@ -26,7 +26,10 @@ SPEC = Spec(
     wires={
         "chat": Wire("gemini", _GENERATE, stream_path=_STREAM, stream_query=_SSE, options=_OPTIONS),
         "embedding": Wire(
-            "embeddings_gemini", "/models/{model}:batchEmbedContents", options=GoogleEmbeddingOptions()
+            "embeddings_gemini",
+            "/models/{model}:batchEmbedContents",
+            options=GoogleEmbeddingOptions(),
+            streams=False,
         ),
         "speech": Wire("gemini_speech", _GENERATE, stream_path=_STREAM, stream_query=_SSE, options=_OPTIONS),
         "transcription": Wire(

@@ -25,7 +25,8 @@ def completion(root: str = "") -> Wire:
 
 def embedding(options: EmbeddingOptions | None = None, *, root: str = "") -> Wire:
     """Return the embeddings wire."""
-    return Wire("embeddings_openai", f"{root}/embeddings", options=options or EmbeddingOptions())
+    options = options or EmbeddingOptions()
+    return Wire("embeddings_openai", f"{root}/embeddings", options=options, streams=False)
 
 
 def speech(options: SpeechOptions | None = None, *, root: str = "") -> Wire:

@@ -93,7 +93,7 @@ _EMBEDDINGS: Final = (
     # the newest take one content a call, at another verb; gemini-embedding-001 takes one instance
     (re.compile(r"gemini-embedding-([2-9]|\d\d).*"), "embedContent", embeddings_gemini.SINGLE),
     (re.compile(r"gemini-embedding-.*"), "predict", embeddings_gemini.PREDICT_ONE),
-    (re.compile(r".*"), "predict", embeddings_gemini.PREDICT),
+    (re.compile(r".*", re.DOTALL), "predict", embeddings_gemini.PREDICT),
 )
 
 
