@@ -25,6 +25,7 @@ _MODULES: Final = {
     "elevenlabs_transcription": "app.dialects.elevenlabs_transcription",
     "gemini_speech": "app.dialects.gemini_speech",
     "gemini_transcription": "app.dialects.gemini_transcription",
+    "models": "app.dialects.models",
 }
 
 

@@ -1,0 +1,259 @@
+"""Model lists: OpenAI's list object for clients, and every vendor's list read into entries.
+
+Vendors differ in names only, so each list is a ``ListForm``: where the entries are, what
+their members are called, how the next page is asked for (recorded traffic; for Azure,
+Cohere, ElevenLabs and Vertex the vendors' references).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from app.canonical.media import ModelEntry, ModelPage
+from app.dialects import chat_errors, elevenlabs_errors, gemini_errors
+from app.dialects.base import ClientContext
+from app.dialects.reading import as_dict, as_str, count, dicts, opt_str
+from app.errors import GatewayError
+
+NAME: Final = "models"
+
+Path = tuple[str, ...]
+Query = dict[str, str]
+
+
+def _no_next(body: Mapping[str, Any]) -> Query | None:
+    return None
+
+
+def _page_token(body: Mapping[str, Any]) -> Query | None:
+    token = opt_str(body.get("nextPageToken"))
+    return None if token is None else {"pageToken": token}
+
+
+def _cohere_token(body: Mapping[str, Any]) -> Query | None:
+    token = opt_str(body.get("next_page_token"))
+    return None if token is None else {"page_token": token}
+
+
+def _last_id(body: Mapping[str, Any]) -> Query | None:
+    last = opt_str(body.get("last_id"))
+    return {"after_id": last} if body.get("has_more") is True and last is not None else None
+
+
+@dataclass(frozen=True, slots=True)
+class ListForm:
+    """One vendor's list.
+
+    ``member`` holds the entries (None: the body is the list). The others are the names,
+    or paths, under which an entry tells its id, name, owner, birth and limits; the first
+    that is there counts. ``status``: entries of another status are left out.
+    """
+
+    member: str | None = "data"
+    id: tuple[str, ...] = ("id",)
+    prefix: str = ""
+    name: tuple[str, ...] = ("name", "display_name")
+    owner: tuple[str, ...] = ("owned_by",)
+    created: tuple[str, ...] = ("created", "created_at")
+    context: tuple[Path, ...] = (
+        ("context_length",),
+        ("context_window",),
+        ("max_context_length",),
+        ("max_model_len",),
+    )
+    output: tuple[Path, ...] = (
+        ("max_output_tokens",),
+        ("max_completion_tokens",),
+        ("max_output_length",),
+        ("top_provider", "max_completion_tokens"),
+    )
+    status: str | None = None
+    next: Callable[[Mapping[str, Any]], Query | None] = _no_next
+    error: Callable[[int, Any, Mapping[str, str]], GatewayError] = chat_errors.decode_error
+
+
+OPENAI: Final = ListForm()
+"""Also Groq, Cerebras, Mistral, OpenRouter, Perplexity, SGLang, Parasail."""
+AZURE: Final = ListForm(status="succeeded")
+ANTHROPIC: Final = ListForm(context=(("max_input_tokens",),), output=(("max_tokens",),), next=_last_id)
+GEMINI: Final = ListForm(
+    member="models",
+    id=("name",),
+    prefix="models/",
+    name=("displayName",),
+    context=(("inputTokenLimit",),),
+    output=(("outputTokenLimit",),),
+    next=_page_token,
+    error=gemini_errors.decode_error,
+)
+VERTEX: Final = ListForm(
+    member="publisherModels",
+    id=("name",),
+    prefix="publishers/google/models/",
+    name=("displayName",),
+    next=_page_token,
+    error=gemini_errors.decode_error,
+)
+COHERE: Final = ListForm(member="models", id=("name",), next=_cohere_token)
+BEDROCK: Final = ListForm(
+    member="modelSummaries",
+    id=("modelId",),
+    name=("modelName",),
+    owner=("providerName",),
+    output=(("converse", "maxTokensMaximum"),),
+)
+OLLAMA: Final = ListForm(member="models", id=("model", "name"), created=("modified_at",))
+ELEVENLABS: Final = ListForm(member=None, id=("model_id",), error=elevenlabs_errors.decode_error)
+
+_SHOWN: Final = (
+    "description",
+    "canonical_slug",
+    "hugging_face_id",
+    "architecture",
+    "pricing",
+    "top_provider",
+    "per_request_limits",
+    "supported_parameters",
+    "default_parameters",
+)
+"""Catalogue members that are shown as the vendor tells them."""
+
+
+class ModelLists:
+    """OpenAI's list, server half, and the client half of every vendor's."""
+
+    name: Final = NAME
+
+    # Server half
+
+    def encode_list(self, models: Iterable[ModelEntry], *, has_more: bool | None = None) -> dict[str, Any]:
+        """Return OpenAI's list object; paging members only where a page was asked for."""
+        data = [self.encode_model(model) for model in models]
+        body: dict[str, Any] = {"object": "list", "data": data}
+        if has_more is None:
+            return body
+        first, last = (data[0]["id"], data[-1]["id"]) if data else (None, None)
+        return {**body, "first_id": first, "last_id": last, "has_more": has_more}
+
+    def encode_model(self, model: ModelEntry) -> dict[str, Any]:
+        """Return OpenAI's model object and what else is known of it; unknown is left out."""
+        known = {
+            "name": model.name,
+            "context_length": model.context_length,
+            "max_output_tokens": model.max_output_tokens,
+            "supported_methods": model.native.get("supportedGenerationMethods"),
+            **{name: model.native.get(name) for name in _SHOWN},
+        }
+        return {
+            "id": model.id,
+            "object": "model",
+            "created": model.created or 0,
+            "owned_by": model.owned_by or "",
+            **{name: value for name, value in known.items() if value is not None},
+        }
+
+    # Client half
+
+    def decode_page(self, body: Any, context: ClientContext) -> ModelPage:
+        """Read one page; ``context.options`` is the ``ListForm``.
+
+        Raises the error that a 200 holds, and ``upstream_invalid`` for what is no list.
+        """
+        form = _form(context)
+        failure = chat_errors.failure_in(body)
+        if failure is not None:
+            raise failure
+        entries = body if form.member is None else as_dict(body).get(form.member)
+        if not isinstance(entries, list):
+            raise GatewayError("upstream_invalid", "The provider's answer is no list of models.", raw=body)
+        found = (_entry(entry, form) for entry in dicts(entries) if _is_ready(entry, form))
+        models = tuple(model for model in found if model is not None)
+        return ModelPage(models, form.next(as_dict(body)))
+
+    def decode_model(self, body: Any, context: ClientContext) -> ModelEntry:
+        """Read the answer that tells one model; raises ``upstream_invalid`` without an id."""
+        model = _entry(as_dict(body), _form(context))
+        if model is None:
+            raise GatewayError("upstream_invalid", "The provider's answer is no model.", raw=body)
+        return model
+
+    def decode_error(
+        self, status: int, body: Any, headers: Mapping[str, str], context: ClientContext | None = None
+    ) -> GatewayError:
+        """Read an answer that was no success, in the list's own form where it is known."""
+        form = _form(context) if context is not None else OPENAI
+        return form.error(status, body, headers)
+
+
+def page(
+    models: Sequence[ModelEntry], limit: int | None, after: str | None
+) -> tuple[Sequence[ModelEntry], bool | None]:
+    """Return the part of a list that ``limit`` and ``after`` ask for, and whether more follow.
+
+    Without either the whole list and None. An ``after`` that is no model's id is
+    ``bad_request``.
+    """
+    if limit is None and after is None:
+        return models, None
+    start = 0
+    if after is not None:
+        ids = [model.id for model in models]
+        if after not in ids:
+            raise GatewayError("bad_request", f"No model '{after}'.", param="after", code="invalid_value")
+        start = ids.index(after) + 1
+    end = len(models) if limit is None else start + limit
+    return models[start:end], end < len(models)
+
+
+def _entry(entry: Mapping[str, Any], form: ListForm) -> ModelEntry | None:
+    """Read one entry; None without an id."""
+    identifier = _first_text(entry, form.id)
+    if identifier is None:
+        return None
+    return ModelEntry(
+        id=identifier.removeprefix(form.prefix),
+        created=next((time for time in (_unix(entry.get(name)) for name in form.created) if time), None),
+        owned_by=_first_text(entry, form.owner),
+        name=_first_text(entry, form.name),
+        context_length=_first_count(entry, form.context),
+        max_output_tokens=_first_count(entry, form.output),
+        native=dict(entry),
+    )
+
+
+def _is_ready(entry: Mapping[str, Any], form: ListForm) -> bool:
+    return form.status is None or entry.get("status", form.status) == form.status
+
+
+def _first_text(entry: Mapping[str, Any], names: Iterable[str]) -> str | None:
+    return next((text for text in (opt_str(entry.get(name)) for name in names) if text), None)
+
+
+def _first_count(entry: Mapping[str, Any], paths: Iterable[Path]) -> int | None:
+    return next((number for number in (count(_at(entry, path)) for path in paths) if number), None)
+
+
+def _at(entry: Any, path: Path) -> Any:
+    for name in path:
+        entry = as_dict(entry).get(name)
+    return entry
+
+
+def _unix(value: Any) -> int | None:
+    """Unix seconds, as they are or from an RFC 3339 time."""
+    if not isinstance(value, str):
+        return count(value)
+    try:
+        return int(datetime.fromisoformat(as_str(value)).timestamp())
+    except ValueError:
+        return None
+
+
+def _form(context: ClientContext) -> ListForm:
+    return context.options if isinstance(context.options, ListForm) else OPENAI
+
+
+DIALECT: Final = ModelLists()
