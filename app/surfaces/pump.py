@@ -79,23 +79,29 @@ class Pump:
             limit = min(limit, time.monotonic() + self._pace.hold) if self._run.holding else limit
 
     def chunks(self) -> Iterator[bytes]:
-        """Yield what goes to the client, one piece for each upstream read."""
+        """Yield what goes to the client, one piece for each upstream read, never an empty one
+        (which would end a chunked body)."""
         try:
-            if self._first is not None:
-                yield self._written(self._first) if self._first.frames else self._silent()
-            while not self._over:
-                item = self._next(self._wait())
-                if item is _SILENCE:
-                    yield self._silent()
-                elif isinstance(item, GatewayError):
-                    self._over = True
-                    yield self._write(self._fail(item), True)
-                elif item is None:
-                    self._over = True
-                elif item.frames:
-                    yield self._written(item)
+            for piece in self._pieces():
+                if piece:
+                    yield piece
         finally:
             self.close()
+
+    def _pieces(self) -> Iterator[bytes]:
+        if self._first is not None:
+            yield self._written(self._first) if self._first.frames else self._silent()
+        while not self._over:
+            item = self._next(self._wait())
+            if item is _SILENCE:
+                yield self._silent()
+            elif isinstance(item, GatewayError):
+                self._over = True
+                yield self._write(self._fail(item), True)
+            elif item is None:
+                self._over = True
+            else:
+                yield self._written(item)
 
     def close(self) -> None:
         """Stop the call if it still runs, and let its greenlet end."""
@@ -115,7 +121,7 @@ class Pump:
         return comment("keep-alive") if self._pace.comment_every is not None else b""
 
     def _written(self, batch: Batch) -> bytes:
-        return self._write(batch.frames, batch.last)
+        return self._write(batch.frames, batch.last) if batch.frames else b""
 
     def _next(self, seconds: float | None) -> _Item:
         try:
