@@ -181,15 +181,14 @@ def _may_have_lost_members(data: bytes, value: dict[str, Any]) -> bool:
 
 
 def _refuse_non_finite(value: Any) -> None:
-    pending = [value]
-    while pending:
-        item = pending.pop()
-        if isinstance(item, dict):
-            pending.extend(item.values())
-        elif isinstance(item, (list, tuple)):
-            pending.extend(item)
-        elif isinstance(item, float) and not math.isfinite(item):
-            raise ValueError("a NaN or an infinity has no JSON form")
+    pending: list[Any] = [(value,)]
+    for holder in pending:
+        for item in holder.values() if isinstance(holder, dict) else holder:
+            if isinstance(item, float):
+                if not math.isfinite(item):
+                    raise ValueError("a NaN or an infinity has no JSON form")
+            elif isinstance(item, (dict, list, tuple)):
+                pending.append(item)
 
 
 # --- the standard library's part ------------------------------------------------------------
