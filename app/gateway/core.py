@@ -16,6 +16,7 @@ from app.gateway.call import Abort, Call, Outcome, Principal, Sealing, Target
 from app.gateway.cost import PriceList
 from app.gateway.dispatch import Dispatcher
 from app.gateway.layers.log import log_call
+from app.gateway.listing import Catalogue
 from app.gateway.operations import exchange
 from app.gateway.plan import plan
 from app.gateway.router import Registry, Router
@@ -65,6 +66,7 @@ class Gateway:
         self.egress = Egress(settings.environ)
         self.registry = Registry(all_names(settings), configured_names(settings), self._make_provider)
         self.router = Router(self.registry, settings.aliases, self._knows_model)
+        self.catalogue = Catalogue(self.registry, settings.timeouts)
         self.prices = PriceList()
         self.dispatcher = Dispatcher(settings, self.router, self.prices)
         self.sealing: Sealing = make_sealing(settings)

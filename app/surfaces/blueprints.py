@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from flask import Blueprint, Response
 
-from app.surfaces import conversations, generation, media, prompts, responses, stored
+from app.surfaces import conversations, generation, media, models, prompts, responses, stored
 from app.surfaces.mounts import MOUNTS, Mount
 
 View = Callable[..., Response]
@@ -33,6 +33,8 @@ _ROUTES: Final[tuple[tuple[str, str, View], ...]] = (
     ("DELETE", _CONVERSATION + "/items/<item_id>", conversations.delete_item),
     ("POST", "/chat/completions", generation.chat),
     ("POST", "/completions", generation.completion),
+    ("GET", "/models", models.listed),
+    ("GET", "/models/<path:model_id>", models.one),
     ("POST", "/embeddings", media.embedding),
     ("POST", "/audio/speech", media.speech),
     ("POST", "/audio/transcriptions", media.transcription),

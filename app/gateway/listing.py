@@ -1,0 +1,153 @@
+"""The list of models: every configured provider's own, asked side by side and kept a while.
+
+One provider that fails or is slow does not fail the list; asked for alone, its failure is
+the answer (contract/surfaces.md 1).
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+import gevent
+
+from app.canonical.media import ModelEntry, ModelPage
+from app.config import Timeouts
+from app.dialects import dialect
+from app.dialects.base import ClientContext
+from app.errors import GatewayError
+from app.gateway.call import Principal
+from app.gateway.minting import mint
+from app.gateway.plan import unsupported
+from app.gateway.router import Registry
+from app.providers.base import Provider, Wire
+from app.wire.clocks import Clocks
+from app.wire.json import loads_lenient
+
+_LOG: Final = logging.getLogger(__name__)
+_PATIENCE: Final = 10.0  # seconds for one provider
+_KEPT: Final = 300.0  # seconds that a list is shown again
+_PAGES: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    until: float
+    models: tuple[ModelEntry, ...]
+
+
+class Catalogue:
+    """The models of all configured providers, with ids ``provider/id``."""
+
+    def __init__(self, registry: Registry, timeouts: Timeouts) -> None:
+        self._registry = registry
+        self._timeouts = timeouts
+        self._kept: dict[str, _Kept] = {}
+
+    def models(self, principal: Principal, only: str | None = None) -> list[ModelEntry]:
+        """Return the models that ``principal`` may use, by provider in the operator's order.
+
+        ``only`` asks one provider; its GatewayError is raised then, and
+        ``provider_not_configured`` or ``model_not_found`` for a name that is none.
+        """
+        if only is not None:
+            return _allowed(self._of(self._provider(only)), only, principal)
+        names = self._registry.configured
+        asked = {name: gevent.spawn(self._quietly, name) for name in names}
+        gevent.joinall(list(asked.values()), timeout=_PATIENCE)
+        return [
+            model
+            for name, greenlet in asked.items()
+            if greenlet.successful()
+            for model in _allowed(greenlet.value or (), name, principal)
+        ]
+
+    def model(self, principal: Principal, model_id: str) -> ModelEntry:
+        """Return one model by its ``provider/id``; raises ``not_found``."""
+        provider, slash, _ = model_id.partition("/")
+        if slash and provider in self._registry.names:
+            for model in self.models(principal, provider):
+                if model.id == model_id:
+                    return model
+        raise GatewayError("not_found", f"The model '{model_id}' does not exist.", code="model_not_found")
+
+    def _provider(self, name: str) -> Provider:
+        try:
+            return self._registry.get(name)
+        except KeyError as error:
+            raise GatewayError(
+                "bad_request",
+                f"Invalid value: '{name[:64]}'. It is no provider's name.",
+                param="provider",
+                code="invalid_value",
+            ) from error
+
+    def _quietly(self, name: str) -> tuple[ModelEntry, ...]:
+        try:
+            return self._of(self._registry.get(name))
+        except GatewayError as error:
+            _LOG.warning("no models of %s: %s", name, error.message)
+            return _configured(self._registry.get(name))
+
+    def _of(self, provider: Provider) -> tuple[ModelEntry, ...]:
+        kept = self._kept.get(provider.name)
+        if kept is not None and kept.until > time.monotonic():
+            return kept.models
+        wire = provider.wire("models", "")
+        own = _configured(provider)
+        if wire is None and not own:
+            raise unsupported("list_models", provider.name)
+        told = _fetch(provider, wire, self._timeouts) if wire is not None else ()
+        known = {model.id for model in told}
+        models = (*told, *(model for model in own if model.id not in known))
+        self._kept[provider.name] = _Kept(time.monotonic() + _KEPT, models)
+        return models
+
+
+def _configured(provider: Provider) -> tuple[ModelEntry, ...]:
+    """Return the models that the operator's own file names."""
+    return tuple(ModelEntry(model, owned_by=provider.name) for model in provider.settings.models)
+
+
+def _allowed(models: tuple[ModelEntry, ...], name: str, principal: Principal) -> list[ModelEntry]:
+    named = (replace(model, id=f"{name}/{model.id}") for model in models)
+    return [model for model in named if principal.allows(model.id)]
+
+
+def _fetch(provider: Provider, wire: Wire, timeouts: Timeouts) -> tuple[ModelEntry, ...]:
+    """Return all pages of a provider's list."""
+    found: list[ModelEntry] = []
+    query: Mapping[str, str] | None = {}
+    for _ in range(_PAGES):
+        if query is None:
+            break
+        page = _page(provider, replace(wire, query={**wire.query, **query}), timeouts)
+        found += page.models
+        query = page.next_query
+    return tuple(found)
+
+
+def _page(provider: Provider, wire: Wire, timeouts: Timeouts) -> ModelPage:
+    client = dialect(wire.dialect)
+    key = provider.keys("")[0]
+    context = ClientContext("", mint, int(time.time()), options=wire.options, provider=provider.name)
+    asked = provider.outgoing(wire, key, "", None)
+    clocks = Clocks(timeouts.connect, _PATIENCE, _PATIENCE, _PATIENCE)
+    upstream = provider.transport.open(
+        asked.method, asked.url, asked.headers, asked.body, clocks=clocks, stream=False
+    )
+    try:
+        data = upstream.read()
+    finally:
+        upstream.close()
+    try:
+        body = loads_lenient(data)
+    except ValueError as error:
+        raise GatewayError("upstream_invalid", "The provider's list of models is not JSON.") from error
+    if not 200 <= upstream.status < 300:
+        raise client.decode_error(upstream.status, body, upstream.headers, context)
+    page: ModelPage = client.decode_page(body, context)
+    return page
