@@ -72,7 +72,6 @@ class ListForm:
     )
     status: str | None = None
     next: Callable[[Mapping[str, Any]], Query | None] = _no_next
-    error: Callable[[int, Any, Mapping[str, str]], GatewayError] = chat_errors.decode_error
 
 
 OPENAI: Final = ListForm()
@@ -87,7 +86,6 @@ GEMINI: Final = ListForm(
     context=(("inputTokenLimit",),),
     output=(("outputTokenLimit",),),
     next=_page_token,
-    error=gemini_errors.decode_error,
 )
 VERTEX: Final = ListForm(
     member="publisherModels",
@@ -95,7 +93,6 @@ VERTEX: Final = ListForm(
     prefix="publishers/google/models/",
     name=("displayName",),
     next=_page_token,
-    error=gemini_errors.decode_error,
 )
 COHERE: Final = ListForm(member="models", id=("name",), next=_cohere_token)
 BEDROCK: Final = ListForm(
@@ -106,7 +103,7 @@ BEDROCK: Final = ListForm(
     output=(("converse", "maxTokensMaximum"),),
 )
 OLLAMA: Final = ListForm(member="models", id=("model", "name"), created=("modified_at",))
-ELEVENLABS: Final = ListForm(member=None, id=("model_id",), error=elevenlabs_errors.decode_error)
+ELEVENLABS: Final = ListForm(member=None, id=("model_id",))
 
 _SHOWN: Final = (
     "description",
@@ -158,11 +155,11 @@ class ModelLists:
     # Client half
 
     def decode_page(self, body: Any, context: ClientContext) -> ModelPage:
-        """Read one page; ``context.options`` is the ``ListForm``.
+        """Read one page, in the ``ListForm`` of ``context.options`` or the one its shape tells.
 
         Raises the error that a 200 holds, and ``upstream_invalid`` for what is no list.
         """
-        form = _form(context)
+        form = _form(context, body)
         failure = chat_errors.failure_in(body)
         if failure is not None:
             raise failure
@@ -175,17 +172,19 @@ class ModelLists:
 
     def decode_model(self, body: Any, context: ClientContext) -> ModelEntry:
         """Read the answer that tells one model; raises ``upstream_invalid`` without an id."""
-        model = _entry(as_dict(body), _form(context))
+        model = _entry(as_dict(body), _form(context, {"models": [body]} if "name" in as_dict(body) else body))
         if model is None:
             raise GatewayError("upstream_invalid", "The provider's answer is no model.", raw=body)
         return model
 
-    def decode_error(
-        self, status: int, body: Any, headers: Mapping[str, str], context: ClientContext | None = None
-    ) -> GatewayError:
-        """Read an answer that was no success, in the list's own form where it is known."""
-        form = _form(context) if context is not None else OPENAI
-        return form.error(status, body, headers)
+    def decode_error(self, status: int, body: Any, headers: Mapping[str, str]) -> GatewayError:
+        """Read an answer that was no success, in the vendor's form that its shape tells."""
+        members = as_dict(body)
+        if isinstance(as_dict(members.get("error")).get("status"), str):
+            return gemini_errors.decode_error(status, body, headers)
+        if isinstance(members.get("detail"), dict):
+            return elevenlabs_errors.decode_error(status, body, headers)
+        return chat_errors.decode_error(status, body, headers)
 
 
 def page(
@@ -252,8 +251,35 @@ def _unix(value: Any) -> int | None:
         return None
 
 
-def _form(context: ClientContext) -> ListForm:
-    return context.options if isinstance(context.options, ListForm) else OPENAI
+def _form(context: ClientContext, body: Any) -> ListForm:
+    if isinstance(context.options, ListForm):
+        return context.options
+    if isinstance(body, list):
+        return ELEVENLABS
+    return next((form for form, fits in _SHAPES if fits(as_dict(body))), OPENAI)
+
+
+def _holds(member: str, *marks: str) -> Callable[[Mapping[str, Any]], bool]:
+    """Return a test for a list whose first entry has one of ``marks`` (any entry without)."""
+
+    def fits(body: Mapping[str, Any]) -> bool:
+        entries = dicts(body.get(member))
+        return member in body and (not marks or any(mark in entry for entry in entries[:1] for mark in marks))
+
+    return fits
+
+
+_SHAPES: Final[tuple[tuple[ListForm, Callable[[Mapping[str, Any]], bool]], ...]] = (
+    (VERTEX, _holds("publisherModels")),
+    (BEDROCK, _holds("modelSummaries")),
+    (GEMINI, _holds("models", "supportedGenerationMethods", "inputTokenLimit")),
+    (OLLAMA, _holds("models", "digest", "modified_at")),
+    (COHERE, _holds("models")),
+    (ANTHROPIC, _holds("data", "max_input_tokens")),
+    (ANTHROPIC, lambda body: "first_id" in body and "has_more" in body),
+    (AZURE, _holds("data", "lifecycle_status")),
+)
+"""How a list is known by its shape, the surest sign first; OpenAI's is what is left."""
 
 
 DIALECT: Final = ModelLists()

@@ -52,6 +52,13 @@ def test_ids_are_read_as_the_extractor_reads_them(exchange: Exchange) -> None:
     ]
 
 
+@pytest.mark.parametrize("exchange", load.params([e for e in FOUND if e.status == 200]))
+def test_a_form_is_known_by_its_shape(exchange: Exchange) -> None:
+    told, guess = reading(FORMS[exchange.api]), reading(None)  # type: ignore[arg-type]
+    read = DIALECT.decode_model if exchange.api in ALONE else DIALECT.decode_page
+    assert read(exchange.json(), guess) == read(exchange.json(), told)  # type: ignore[operator]
+
+
 @pytest.mark.parametrize("exchange", load.params([e for e in FOUND if e.api in ALONE]))
 def test_one_model_is_read(exchange: Exchange) -> None:
     told = extract(exchange)
@@ -64,7 +71,7 @@ def test_errors_keep_their_words(exchange: Exchange) -> None:
     told = extract(exchange).error
     assert told is not None
     body = exchange.response["body"]
-    error = DIALECT.decode_error(exchange.status, body, {}, reading(FORMS[exchange.api]))
+    error = DIALECT.decode_error(exchange.status, body, {})
     assert (error.kind.name, error.message[:15]) == ("upstream_auth", told.message[:15])
 
 
@@ -118,9 +125,30 @@ def test_the_next_page(form: ListForm, body: Any, query: dict[str, str] | None) 
     assert DIALECT.decode_page(body, reading(form)) == ModelPage((), query)
 
 
+def test_error_shapes() -> None:
+    google = {
+        "error": {
+            "code": 400,
+            "message": "bad key",
+            "status": "INVALID_ARGUMENT",
+            "details": [{"reason": "API_KEY_INVALID"}],
+        }
+    }
+    assert DIALECT.decode_error(400, google, {}).kind.name == "upstream_auth"
+    eleven = {"detail": {"status": "invalid_api_key", "message": "Invalid API key"}}
+    assert DIALECT.decode_error(401, eleven, {}).message == "Invalid API key"
+    assert DIALECT.decode_error(500, {"message": "boom"}, {}).message == "boom"
+
+
 def test_lists_no_recording_shows() -> None:
-    azure = {"data": [{"id": "a", "status": "succeeded", "created_at": 5}, {"id": "b", "status": "failed"}]}
-    assert [m.id for m in DIALECT.decode_page(azure, reading(models.AZURE)).models] == ["a"]
+    azure = {
+        "data": [
+            {"id": "a", "status": "succeeded", "created_at": 5, "lifecycle_status": "preview"},
+            {"id": "b", "status": "failed"},
+        ]
+    }
+    for form in (models.AZURE, None):
+        assert [m.id for m in DIALECT.decode_page(azure, reading(form)).models] == ["a"]  # type: ignore[arg-type]
     eleven = [{"model_id": "eleven_v3", "name": "Eleven v3"}, {"name": "nameless"}, 5]
     (model,) = DIALECT.decode_page(eleven, reading(models.ELEVENLABS)).models
     assert (model.id, model.name) == ("eleven_v3", "Eleven v3")
