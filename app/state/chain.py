@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, literal, select
+from sqlalchemy import Connection, Select, bindparam, literal, select
 
 from app.errors import GatewayError
 from app.state import blobs, conversationrows
@@ -113,6 +114,11 @@ def _walk(connection: Connection, tenant: str, response_id: str) -> Sequence[Any
     """Return the turn and its ancestors, newest first."""
     if not storable(response_id):
         return []
+    return connection.execute(_walk_statement(), {"id": response_id, "tenant": tenant}).all()
+
+
+@cache
+def _walk_statement() -> Select[*tuple[Any, ...]]:
     columns = (
         response.c.id,
         response.c.parent_id,
@@ -123,21 +129,19 @@ def _walk(connection: Connection, tenant: str, response_id: str) -> Sequence[Any
         response.c.provider,
         response.c.extra,
     )
-    chain = (
-        select(*columns, literal(0).label("depth"))
-        .where(
-            response.c.id == response_id,
-            response.c.tenant == tenant,
-            response.c.deleted_at.is_(None),
-        )
-        .cte("chain", recursive=True)
+    start = select(*columns, literal(0).label("depth")).where(
+        response.c.id == bindparam("id"),
+        response.c.tenant == bindparam("tenant"),
+        response.c.deleted_at.is_(None),
     )
-    chain = chain.union_all(
+    chain = start.cte("chain", recursive=True)
+    parents = (
         select(*columns, chain.c.depth + 1)
         .join(chain, response.c.id == chain.c.parent_id)
-        .where(response.c.tenant == tenant)
+        .where(response.c.tenant == bindparam("tenant"))
     )
-    return connection.execute(select(chain).order_by(chain.c.depth)).all()
+    walk = chain.union_all(parents)
+    return select(walk).order_by(walk.c.depth)
 
 
 def _check_parent(turns: Sequence[AnyRow], parent_id: str) -> None:

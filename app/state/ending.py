@@ -27,7 +27,8 @@ def terminate(connection: Connection, row: AnyRow, status: str, error: Mapping[s
     ending = Ending(status, terminal)
     if not rows.end_row(connection, row.id, ending, cancelled=status == "cancelled"):
         return False
-    rows.insert_items(connection, row.tenant, row.id, "output", pack(output))
+    first = rows.count_items(connection, row.id)
+    rows.insert_items(connection, row.tenant, row.id, "output", pack(output), first=first)
     rows.touch_thread(connection, row.thread_id, row.tenant)
     if row.background:
         _close_log(connection, row, logged, terminal, error)

@@ -79,6 +79,10 @@ class Keeper:
         """Let the lease of ``response_id`` run out."""
         self._held.discard(response_id)
 
+    def holds(self, response_id: str) -> bool:
+        """Say whether this process keeps ``response_id`` alive, so that it is a synchronous one."""
+        return response_id in self._held
+
     def start(self) -> None:
         """Begin renewing and sweeping in a greenlet of this process."""
         if self._loop is None:

@@ -110,12 +110,11 @@ def insert_response(
 
 
 def insert_items(
-    connection: Connection, tenant: str, response_id: str, direction: str, packed: Packed
+    connection: Connection, tenant: str, response_id: str, direction: str, packed: Packed, *, first: int
 ) -> None:
-    """Append items to a response; the caller makes sure that this happens once."""
+    """Store items of a response from place ``first`` on; the same items again change nothing."""
     if not packed.rows:
         return
-    first = connection.execute(_COUNT_ITEMS, {"response_id": response_id}).scalar_one()
     rows = [
         {
             "response_id": response_id,
@@ -129,6 +128,11 @@ def insert_items(
     ]
     insert_new(connection, item, rows)
     blobs.keep(connection, tenant, response_id, packed.blobs)
+
+
+def count_items(connection: Connection, response_id: str) -> int:
+    """Return how many items a response has: the place of its next one."""
+    return int(connection.execute(_COUNT_ITEMS, {"response_id": response_id}).scalar_one())
 
 
 def fenced(fence: Fence) -> dict[str, Any]:

@@ -65,10 +65,12 @@ class Responses:
         Doing it twice stores it once.
         """
         packed = pack(ending.object.get("output") or ())
+        # Nobody waits for what this process holds: a synchronous response has no log.
+        topics = [] if self._keeper.holds(response_id) else [response_id]
         try:
             return self._signals.write(
                 lambda connection: _finish(connection, tenant, response_id, fence, ending, packed),
-                [response_id],
+                topics,
                 idempotent=True,
             )
         finally:
@@ -119,7 +121,7 @@ def insert_new_response(
     if not rows.insert_response(connection, new, thread_id, fence, LEASE_SECONDS):
         return
     rows.touch_thread(connection, thread_id, new.tenant)
-    rows.insert_items(connection, new.tenant, new.id, "input", packed)
+    rows.insert_items(connection, new.tenant, new.id, "input", packed, first=0)
     if new.background and new.stream:
         eventrows.append(connection, new.id, opening(new.object))
 
@@ -158,7 +160,8 @@ def _finish(
         return False
     if not rows.end_row(connection, response_id, ending, fence=fence):
         return _ended_by_us(row, fence, ending)
-    rows.insert_items(connection, tenant, response_id, "output", packed)
+    first = rows.count_items(connection, response_id) if packed.rows else 0
+    rows.insert_items(connection, tenant, response_id, "output", packed, first=first)
     rows.touch_thread(connection, row.thread_id, tenant)
     if row.conversation_id and ending.status in ("completed", "incomplete"):
         conversationrows.append_turn(connection, tenant, row.conversation_id, response_id)
