@@ -132,7 +132,7 @@ class Transport:
         upstream_tls, egress_proxy, upstream_timeout and upstream_invalid (a redirect
         among them), or the reason of whoever aborted.
         """
-        parts = urlsplit(url)
+        parts = outgoing.split_url(url)
         opener = self._opener(parts.scheme)
         if opener is not None:
             return opener(method, url, headers, body, clocks=clocks, stream=stream, on_open=on_open)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
-from urllib.parse import SplitResult
+from urllib.parse import SplitResult, urlsplit
 
 from app.errors import GatewayError
 
@@ -25,6 +25,16 @@ _OURS: Final = frozenset(
     | {"proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"}
 )
 _WITHOUT_BODY: Final = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
+
+
+def split_url(url: str) -> SplitResult:
+    """Return the parts of ``url``; ``provider_not_configured`` for what is no URL at all."""
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018  # raises for a port that is no number
+    except ValueError as error:
+        raise GatewayError("provider_not_configured", "The provider's base URL is no URL.") from error
+    return parts
 
 
 def check_url(url: str, parts: SplitResult) -> None:

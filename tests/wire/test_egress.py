@@ -121,7 +121,17 @@ def test_a_url_that_would_change_is_a_bad_request_and_nothing_is_sent(
 
 
 @pytest.mark.parametrize(
-    "url", ["ftp://host/x", "file:///etc/passwd", "gopher://x", "/v1/chat", "http:///x", "x"]
+    "url",
+    [
+        "ftp://host/x",
+        "file:///etc/passwd",
+        "gopher://x",
+        "/v1/chat",
+        "http:///x",
+        "x",
+        "http://[::1",
+        "http://x:port/",
+    ],
 )
 def test_only_http_leaves_by_a_socket(transport: Transport, clocks: Clocks, url: str) -> None:
     with pytest.raises(GatewayError) as caught:
