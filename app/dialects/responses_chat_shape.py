@@ -10,13 +10,15 @@ Rules: contract/surfaces.md 3 ("TrueFoundry surface") and contract/responses.md 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
-from app.canonical.request import Signature
+from app.canonical.request import Message, OpaquePart, Part, Signature, ToolResultPart
 from app.dialects.chat_messages_in import MessageReader
 from app.dialects.checking import Checked, wrong_type
 from app.dialects.reading import as_dict, as_list, as_str, dicts
 from app.dialects.responses_echo import flat_tool
+from app.dialects.responses_items import NAME
 from app.dialects.responses_writing import ItemWriter
 from app.errors import GatewayError
 
@@ -102,8 +104,22 @@ def input_items(messages: Any) -> list[dict[str, Any]]:
     writer = ItemWriter(_as_written)
     items: list[dict[str, Any]] = []
     for message in Checked({"messages": messages}).objects("messages"):
-        items += _named(list(writer.split(reader.read(message))), _name(message))
+        read = _renamed(reader.read(message))
+        items += _named(list(writer.split(read)), _name(message))
     return items
+
+
+def _renamed(message: Message) -> Message:
+    """Keep what parts carry beside their own (cache marks) as members of the new parts."""
+    return replace(message, parts=tuple(_with_members(part) for part in message.parts))
+
+
+def _with_members(part: Part) -> Part:
+    if isinstance(part, ToolResultPart):
+        part = replace(part, content=tuple(_with_members(piece) for piece in part.content))
+    if isinstance(part, OpaquePart) or part.native is None:
+        return part
+    return replace(part, native=(NAME, part.native[1]))
 
 
 def _name(message: Checked) -> str | None:

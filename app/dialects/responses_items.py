@@ -226,12 +226,13 @@ def _decode_refusal(part: Mapping[str, Any]) -> Part:
 def _decode_image(part: Mapping[str, Any]) -> Part:
     url = opt_str(part.get("image_url"))
     found = split_data_url(url) if url is not None else None
+    detail = opt_str(part.get("detail"))
     return ImagePart(
         data=found[1] if found else None,
         media_type=found[0] if found else None,
         url=None if found else url,
         file_id=opt_str(part.get("file_id")),
-        detail=opt_str(part.get("detail")),
+        detail=None if detail == "auto" else detail,
         native=_part_native(part, _IMAGE),
     )
 
