@@ -154,12 +154,15 @@ class _Candidate:
         call = as_dict(part.get("functionCall"))
         self._calls_tools = True
         identifier = opt_str(call.get("id")) or self._context.new_id("call")
-        arguments = json.dumps(as_dict(call.get("args")), ensure_ascii=False, separators=(",", ":"))
+        name, arguments = as_str(call.get("name")), as_dict(call.get("args"))
         signature = opt_str(part.get("thoughtSignature"))
-        started = ToolCallPart(identifier, as_str(call.get("name")))
+        if _is_custom(name, self._context):
+            started, text = ToolCallPart(identifier, name, kind="custom"), as_str(arguments.get("input"))
+        else:
+            started, text = ToolCallPart(identifier, name), _compact(arguments)
         return [
             *self.close(),
-            *self._whole(started, self._signature(signature) if signature else None, arguments),
+            *self._whole(started, self._signature(signature) if signature else None, text),
         ]
 
     def _data(self, part: dict[str, Any]) -> list[Event]:
@@ -287,6 +290,16 @@ class GeminiStreamDecoder:
         answers = [{"index": c.index, **c.native} for c in self._candidates.values() if c.native]
         members = {**self._native, **({"candidates": answers} if answers else {})}
         return (NAME, members) if members else None
+
+
+def _is_custom(name: str, context: ClientContext) -> bool:
+    """A custom tool was offered as a function of one text; its call turns back."""
+    tools = context.request.tools if context.request is not None else ()
+    return any(tool.kind == "custom" and tool.name == name for tool in tools)
+
+
+def _compact(arguments: dict[str, Any]) -> str:
+    return json.dumps(arguments, ensure_ascii=False, separators=(",", ":"))
 
 
 def _audio_format(media_type: str) -> str:

@@ -15,6 +15,7 @@ from app.canonical.request import (
     Request,
     Signature,
     TextPart,
+    Tool,
     ToolCallPart,
 )
 from app.canonical.response import Finish, Response, Usage
@@ -77,6 +78,15 @@ def test_stop_after_a_call_means_tool_calls() -> None:
 def test_a_call_arrives_as_one_delta_with_compact_json() -> None:
     (call,) = parts(chunk({"functionCall": {"name": "f", "args": {"b": "ü", "a": [1]}}}, finishReason="STOP"))
     assert call == ToolCallPart("call_1", "f", '{"b":"ü","a":[1]}')
+
+
+def test_the_call_of_a_custom_tool_turns_back_into_its_text() -> None:
+    request = Request("m", tools=(Tool("custom", "shell"),))
+    decoder = DIALECT.stream_decoder(generic.client_context(request=request))
+    call = {"functionCall": {"name": "shell", "args": {"input": "ls -l"}}}
+    events = generic.decoded(decoder, [Frame(None, chunk(call, finishReason="STOP"))])
+    (part,) = generic.parts_of(generic.fold(events).response().choices[0])
+    assert part == ToolCallPart("call_1", "shell", "ls -l", "custom")
 
 
 def test_a_blocked_prompt_is_a_content_filter_and_no_error() -> None:
