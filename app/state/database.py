@@ -63,6 +63,7 @@ class Database:
     def __init__(self, url: URL) -> None:
         self.url = url
         self._backend: Backend | None = None
+        self._inherited: list[Backend | None] = []
         self._pid = 0
         self._owner = ""
 
@@ -116,8 +117,9 @@ class Database:
             return self._current().write(run, _WAIT_SECONDS)
 
     def _current(self) -> Backend:
-        """Return this process's backend; what a parent opened is left to the parent."""
+        """Return this process's backend; what a parent opened is left to the parent, unclosed."""
         if self._backend is None or self._pid != os.getpid():
+            self._inherited.append(self._backend)
             self._pid = os.getpid()
             self._owner = f"{socket.gethostname()[:64]}-{self._pid}-{secrets.token_hex(8)}"
             self._backend = _open_backend(self.url)

@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from gevent.event import Event
 from sqlalchemy import Boolean, Connection, bindparam, or_, update
 
 from app.errors import GatewayError
@@ -96,6 +95,7 @@ class EventLog:
 
     def _follow(self, tenant: str, response_id: str, after: int, idle: float) -> Iterator[list[JSON]]:
         quiet_since = time.monotonic()
+        pause = self._signals.poll_seconds
         with self._signals.wakeups.waiting(response_id) as bell:
             while True:
                 bell.clear()
@@ -104,24 +104,24 @@ class EventLog:
                 if events:
                     after = events[-1]["sequence_number"]
                     yield events
-                    quiet_since = time.monotonic()
                 if seen.ended:
                     return
-                if time.monotonic() - quiet_since >= idle:
+                now = time.monotonic()
+                if events:
+                    quiet_since, pause = now, self._signals.poll_seconds
+                elif now - quiet_since >= idle:
                     yield []
                     quiet_since = time.monotonic()
-                self._rest(bell, idle)
-
-    def _rest(self, bell: Event, idle: float) -> None:
-        bell.wait(min(self._signals.poll_seconds, idle))
+                bell.wait(min(pause, idle))
+                pause = self._signals.longer(pause)
 
     def _look(self, tenant: str, response_id: str, after: int) -> _Seen:
         def work(connection: Connection) -> _Seen:
-            row = rows.find(connection, tenant, response_id)
-            if row is None:  # deleted meanwhile
+            status = rows.status_of(connection, tenant, response_id)
+            if status is None:  # deleted meanwhile
                 return _Seen([], ended=True)
             bodies = eventrows.read_bodies(connection, response_id, after=after)
-            return _Seen(bodies, ended=row.status not in rows.RUNNING_STATUSES)
+            return _Seen(bodies, ended=status not in rows.RUNNING_STATUSES)
 
         return self._signals.db.read(work)
 

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
 from app.state.dialect import insert_new
 from app.state.records import JSON
 from app.state.tables import event
 from app.wire.json import dumps, loads_lenient
+
+_AFTER: Final = (
+    select(event.c.body)
+    .where(event.c.response_id == bindparam("id"), event.c.last_seq > bindparam("after"))
+    .order_by(event.c.first_seq)
+)
 
 
 def append(connection: Connection, response_id: str, events: Sequence[Mapping[str, Any]]) -> None:
@@ -33,11 +39,7 @@ def read(connection: Connection, response_id: str, *, after: int) -> list[JSON]:
 
 def read_bodies(connection: Connection, response_id: str, *, after: int) -> list[bytes]:
     """Return the batches that hold an event numbered above ``after``."""
-    found = connection.execute(
-        select(event.c.body)
-        .where(event.c.response_id == response_id, event.c.last_seq > after)
-        .order_by(event.c.first_seq)
-    )
+    found = connection.execute(_AFTER, {"id": response_id, "after": after})
     return [bytes(row.body) for row in found]
 
 

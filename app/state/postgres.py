@@ -57,10 +57,6 @@ class PostgresBackend:
     def close(self) -> None:
         self._engine.dispose()
 
-    def forget(self) -> None:
-        """Drop the pool without closing sockets that belong to the parent process."""
-        self._engine.dispose(close=False)
-
     def _serve(self, job: Job) -> None:
         try:
             job.result = self._transact(job.run)

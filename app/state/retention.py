@@ -7,9 +7,11 @@ from a thread's newest turn, so a long-lived conversation is kept whole.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Final
 
+import gevent
 from sqlalchemy import Connection, delete, exists, select
 
 from app.state import blobs
@@ -30,6 +32,8 @@ from app.state.tables import (
 DAY: Final = 86_400.0
 EVENTS_KEPT: Final = 3_600.0
 _THREADS_AT_ONCE: Final = 100
+_PURGE_SECONDS: Final = 600.0
+_LOG: Final = logging.getLogger(__name__)
 
 
 def collect(connection: Connection, thread_id: str) -> None:
@@ -130,3 +134,31 @@ def _drop_old_threads(connection: Connection, older_than: float) -> int:
         drop_conversation(connection, thread_id)
     connection.execute(delete(thread).where(thread.c.id.in_(old)))
     return len(old)
+
+
+class Purger:
+    """Purges from time to time in a greenlet of this process; several processes may."""
+
+    def __init__(self, db: Database, *, older_than: float | None) -> None:
+        self._db = db
+        self._older_than = older_than
+        self._loop: gevent.Greenlet[..., None] | None = None
+
+    def start(self) -> None:
+        """Purge now and every ten minutes."""
+        if self._loop is None:
+            self._loop = gevent.spawn(self._run)
+
+    def stop(self) -> None:
+        """End the greenlet; a purge under way keeps what it committed."""
+        if self._loop is not None:
+            self._loop.kill()
+            self._loop = None
+
+    def _run(self) -> None:
+        while True:
+            try:
+                purge(self._db, older_than=self._older_than)
+            except Exception:  # noqa: BLE001 - the next turn does what this one left
+                _LOG.warning("the purge of old responses stopped", exc_info=True)
+            gevent.sleep(_PURGE_SECONDS)

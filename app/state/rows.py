@@ -29,6 +29,7 @@ _FIND: Final = select(response).where(
     response.c.tenant == bindparam("tenant"),
     response.c.deleted_at.is_(None),
 )
+_STATUS: Final = _FIND.with_only_columns(response.c.status)
 _FIND_LOCKED: Final = _FIND.with_for_update()
 _COUNT_ITEMS: Final = (
     select(func.count()).select_from(item).where(item.c.response_id == bindparam("response_id"))
@@ -77,6 +78,11 @@ def find(connection: Connection, tenant: str, response_id: Any, *, lock: bool = 
         return None
     statement = _FIND_LOCKED if lock else _FIND
     return connection.execute(statement, {"id": response_id, "tenant": tenant}).first()
+
+
+def status_of(connection: Connection, tenant: str, response_id: str) -> str | None:
+    """Return a living response's status, without reading the rest of its row."""
+    return connection.execute(_STATUS, {"id": response_id, "tenant": tenant}).scalar()
 
 
 def touch_thread(connection: Connection, thread_id: str, tenant: str) -> None:

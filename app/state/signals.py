@@ -20,6 +20,8 @@ from app.state.wakeups import Wakeups
 T = TypeVar("T")
 _LOG: Final = logging.getLogger(__name__)
 _RECONNECT_SECONDS: Final = 2.0
+_POLL_SECONDS: Final = 0.05
+_POLL_MAX_SECONDS: Final = 0.5
 
 
 class Signals:
@@ -40,8 +42,12 @@ class Signals:
 
     @property
     def poll_seconds(self) -> float:
-        """How long to wait for a bell before looking again by oneself."""
-        return 0.5 if self.db.is_postgres else 0.05
+        """How long to wait for a bell, at first, before looking again by oneself."""
+        return _POLL_MAX_SECONDS if self.db.is_postgres else _POLL_SECONDS
+
+    def longer(self, seconds: float) -> float:
+        """Return the next wait of a reader that found nothing after ``seconds``."""
+        return min(seconds * 2, _POLL_MAX_SECONDS)
 
     def start(self) -> None:
         """Listen for what other processes send; nothing to do on SQLite."""

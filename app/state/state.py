@@ -10,7 +10,7 @@ state.stop(grace=20.0)
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from app.state import retention
 from app.state.attempts import Attempts
@@ -21,6 +21,7 @@ from app.state.database import Database
 from app.state.eventlog import EventLog
 from app.state.history import History
 from app.state.leases import Keeper
+from app.state.retention import Purger
 from app.state.runner import CONCURRENCY, Job, Runner
 from app.state.signals import Signals
 from app.state.store import Responses
@@ -43,12 +44,20 @@ class State:
     queue: Queue
     attempts: Attempts
     vault: Vault
-    runner: Runner | None = field(default=None)
+    runner: Runner | None = None
+    purger: Purger | None = None
 
-    def start(self) -> None:
-        """Begin to renew leases, sweep, and listen. Call it in the process that serves, after a fork."""
+    def start(self, *, retention_seconds: float | None = None) -> None:
+        """Begin to renew leases, sweep, listen and purge.
+
+        Call it in the process that serves, after a fork: without it a synchronous
+        response counts as lost after ten seconds. ``retention_seconds`` None keeps
+        threads for ever; event logs go an hour after their end all the same.
+        """
         self.keeper.start()
         self.signals.start()
+        self.purger = Purger(self.db, older_than=retention_seconds)
+        self.purger.start()
 
     def run_background(self, execute: Callable[[Job], None], *, concurrency: int = CONCURRENCY) -> None:
         """Begin to run background responses with ``execute``."""
@@ -60,6 +69,8 @@ class State:
         if self.runner is not None:
             self.runner.stop(grace)
             self.runner = None
+        if self.purger is not None:
+            self.purger.stop()
         self.signals.stop()
         self.keeper.stop()
         self.db.close()
