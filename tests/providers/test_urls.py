@@ -405,15 +405,20 @@ def test_a_model_never_leaves_its_segment(
 ) -> None:
     provider = provider_of(name, environ_of(name))
     pattern = re.escape(str(url_of(provider, operation, "MODEL"))).replace("MODEL", "[A-Za-z0-9%._~-]+")
-    try:
-        url = url_of(provider, operation, model)
-    except GatewayError as error:
-        assert error.kind.name == "bad_request"
+    url, refused = url_or_refusal(provider, operation, model)
+    if url is None:
+        assert refused == "bad_request"
         return
-    assert url is not None
     assert re.fullmatch(pattern, url)
     assert "/.." not in url
     assert not re.search(r"%2e|%00|%0d|%0a|%5c|%3f|%23|%25", url, re.IGNORECASE)
+
+
+def url_or_refusal(provider: Provider, operation: str, model: str) -> tuple[str | None, str | None]:
+    try:
+        return url_of(provider, operation, model), None
+    except GatewayError as error:
+        return None, error.kind.name
 
 
 @pytest.mark.parametrize("name", ["gemini", "vertex"])
