@@ -32,6 +32,7 @@ from app.dialects.base import ClientContext
 from app.dialects.gemini_options import Family, GeminiOptions
 from app.dialects.media_types import media_type_of
 from app.dialects.reading import split_data_url
+from app.dialects.tool_forms import CUSTOM_INPUT
 
 NAME: Final = "gemini"
 
@@ -242,7 +243,7 @@ class ContentsEncoder:
 
     def _arguments(self, part: ToolCallPart) -> dict[str, Any]:
         if part.kind == "custom":
-            return {"input": part.arguments}
+            return {CUSTOM_INPUT: part.arguments}
         if not part.arguments.strip():
             return {}
         value = _parsed(part.arguments)

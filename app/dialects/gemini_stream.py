@@ -40,6 +40,7 @@ from app.dialects.gemini_grounding import annotations_of
 from app.dialects.gemini_parts import NAME
 from app.dialects.gemini_usage import blocked, decode_usage, finish_of, raw_reason
 from app.dialects.reading import as_dict, as_str, count, dicts, opt_str
+from app.dialects.tool_forms import customs_of, free_text
 from app.errors import GatewayError
 
 _PART_KINDS: Final = ("functionCall", "inlineData", "text")
@@ -156,10 +157,11 @@ class _Candidate:
         identifier = opt_str(call.get("id")) or self._context.new_id("call")
         name, arguments = as_str(call.get("name")), as_dict(call.get("args"))
         signature = opt_str(part.get("thoughtSignature"))
-        if _is_custom(name, self._context):
-            started, text = ToolCallPart(identifier, name, kind="custom"), as_str(arguments.get("input"))
+        text = _compact(arguments)
+        if name in customs_of(self._context.request):
+            started, text = ToolCallPart(identifier, name, kind="custom"), free_text(text)
         else:
-            started, text = ToolCallPart(identifier, name), _compact(arguments)
+            started = ToolCallPart(identifier, name)
         return [
             *self.close(),
             *self._whole(started, self._signature(signature) if signature else None, text),
@@ -290,12 +292,6 @@ class GeminiStreamDecoder:
         answers = [{"index": c.index, **c.native} for c in self._candidates.values() if c.native]
         members = {**self._native, **({"candidates": answers} if answers else {})}
         return (NAME, members) if members else None
-
-
-def _is_custom(name: str, context: ClientContext) -> bool:
-    """A custom tool was offered as a function of one text; its call turns back."""
-    tools = context.request.tools if context.request is not None else ()
-    return any(tool.kind == "custom" and tool.name == name for tool in tools)
 
 
 def _compact(arguments: dict[str, Any]) -> str:

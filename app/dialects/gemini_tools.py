@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from app.canonical.request import Request, Tool, ToolChoice
@@ -10,7 +10,7 @@ from app.dialects.base import ClientContext
 from app.dialects.gemini_options import Family, GeminiOptions
 from app.dialects.gemini_parts import NAME
 from app.dialects.gemini_schema import Reducer
-from app.dialects.reading import as_dict
+from app.dialects.tool_forms import custom_schema, is_allowed
 
 _HOSTED: Final[Mapping[str, str]] = {
     "web_search": "googleSearch",
@@ -19,12 +19,6 @@ _HOSTED: Final[Mapping[str, str]] = {
 }
 
 _MODES: Final[Mapping[str, str]] = {"auto": "AUTO", "none": "NONE", "required": "ANY", "named": "ANY"}
-
-_CUSTOM_INPUT: Final[Mapping[str, Any]] = {
-    "type": "object",
-    "properties": {"input": {"type": "string", "description": "The tool's whole input."}},
-    "required": ["input"],
-}
 
 
 class ToolsEncoder:
@@ -41,7 +35,7 @@ class ToolsEncoder:
         offered = [tool for tool in request.tools if _offered(tool, choice)]
         functions = [self._function(tool) for tool in offered if tool.kind != "hosted"]
         hosted = self._hosted(offered, request.hints)
-        config = self._config(choice)
+        config = self._config(choice, request.tools)
         if functions and hosted and self._mixes:
             config["includeServerSideToolInvocations"] = True
         elif functions and hosted:
@@ -77,12 +71,7 @@ class ToolsEncoder:
         declaration: dict[str, Any] = {"name": tool.name}
         if tool.description:
             declaration["description"] = tool.description
-        parameters = tool.parameters
-        if tool.kind == "custom":
-            self._losses.report(
-                "tool_schema", f"The custom tool '{tool.name}' was sent as a function of one text"
-            )
-            parameters = _CUSTOM_INPUT
+        parameters = custom_schema(tool, self._losses) if tool.kind == "custom" else tool.parameters
         if tool.strict:
             self._losses.report("tool_strict")
         if parameters:
@@ -108,11 +97,11 @@ class ToolsEncoder:
             found.setdefault("googleSearch", {})
         return [{name: value} for name, value in found.items()]
 
-    def _config(self, choice: ToolChoice | None) -> dict[str, Any]:
+    def _config(self, choice: ToolChoice | None, tools: Sequence[Tool]) -> dict[str, Any]:
         if choice is None:
             return {}
         if choice.mode == "allowed":
-            return self._allowed(choice)
+            return self._allowed(choice, tools)
         if choice.mode == "named" and choice.kind == "hosted":
             self._losses.report("forced_tool", "Gemini cannot be made to use one of Google's tools")
         calling: dict[str, Any] = {"mode": _MODES[choice.mode]}
@@ -120,26 +109,17 @@ class ToolsEncoder:
             calling["allowedFunctionNames"] = [choice.name]
         return {"functionCallingConfig": calling}
 
-    def _allowed(self, choice: ToolChoice) -> dict[str, Any]:
+    def _allowed(self, choice: ToolChoice, tools: Sequence[Tool]) -> dict[str, Any]:
         """Names may be listed in mode ANY only; in mode AUTO the others are not offered."""
         calling: dict[str, Any] = {"mode": "ANY" if choice.required else "AUTO"}
-        names = _names(choice)
+        names = [tool.name for tool in tools if tool.kind != "hosted" and is_allowed(tool, choice)]
         if choice.required and names:
-            calling["allowedFunctionNames"] = sorted(names)
+            calling["allowedFunctionNames"] = names
         return {"functionCallingConfig": calling}
 
 
 def _offered(tool: Tool, choice: ToolChoice | None) -> bool:
-    if choice is None or choice.mode != "allowed" or choice.required:
-        return True
-    return tool.name in _names(choice)
-
-
-def _names(choice: ToolChoice) -> set[str]:
-    """Names of allowed tools, flat (Responses) or nested (chat); hosted ones by type."""
-    named = (as_dict(entry.get("function")).get("name") or entry.get("name") for entry in choice.allowed)
-    types = (entry.get("type") for entry in choice.allowed)
-    return {name for name in (*named, *types) if isinstance(name, str)} - {"function", "custom"}
+    return choice is None or choice.required or is_allowed(tool, choice)
 
 
 def _own(tool: Tool) -> dict[str, Any] | None:
