@@ -6,6 +6,7 @@ library is imported at the first token.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from datetime import UTC
 from typing import Any, Final
@@ -78,7 +79,9 @@ class GoogleCredentials:
         import google.auth
 
         if self._file:
-            return google.auth.load_credentials_from_file(self._file, scopes=list(SCOPES))[0]
+            with warnings.catch_warnings():  # it warns of files from strangers; this one is the operator's
+                warnings.simplefilter("ignore", DeprecationWarning)
+                return google.auth.load_credentials_from_file(self._file, scopes=list(SCOPES))[0]
         request: Any = self._request  # google-auth asks for its own class, and calls it
         return google.auth.default(scopes=list(SCOPES), request=request)[0]
 
