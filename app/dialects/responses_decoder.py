@@ -64,7 +64,7 @@ Key = tuple[str, int]
 @dataclass(slots=True)
 class _Block:
     number: int
-    text: str = ""
+    texts: list[str] = field(default_factory=list)
     annotations: int = 0
     whole: bool = False
     native: Native | None = None
@@ -337,7 +337,7 @@ class ResponsesDecoder:
         logprobs = tuple(dicts(data.get("logprobs"))) or None
         if block is None or not (delta or logprobs):
             return events
-        block.text += delta
+        block.texts.append(delta)
         events.append(BlockDelta(block.number, delta, logprobs))
         return events
 
@@ -362,7 +362,7 @@ class ResponsesDecoder:
         delta = as_str(data.get("delta"))
         if block is None or not delta:
             return []
-        block.text += delta
+        block.texts.append(delta)
         return [BlockDelta(block.number, delta)]
 
     def _annotation(self, data: Mapping[str, Any]) -> list[Event]:
@@ -377,11 +377,11 @@ class ResponsesDecoder:
     @staticmethod
     def _remainder(block: _Block, text: str) -> list[Event]:
         """Return what ``text`` holds beyond the deltas; nothing where the two disagree."""
-        if len(text) <= len(block.text) or not text.startswith(block.text):
+        seen = "".join(block.texts)
+        if len(text) <= len(seen) or not text.startswith(seen):
             return []
-        missing = text[len(block.text) :]
-        block.text = text
-        return [BlockDelta(block.number, missing)]
+        block.texts = [text]
+        return [BlockDelta(block.number, text[len(seen) :])]
 
 
 _PLACES: Final = {"text": "content", "summary": "summary", "hidden": "hidden"}

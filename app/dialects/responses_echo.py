@@ -65,7 +65,7 @@ def response_shell(
         "max_output_tokens": max_output_tokens(body),
         "max_tool_calls": count(body.get("max_tool_calls")),
         "model": model or as_str(body.get("model")),
-        "moderation": body.get("moderation"),
+        "moderation": None,  # results, which the request's member of that name only asks for
         "output": list(output),
         "parallel_tool_calls": body.get("parallel_tool_calls") is not False,
         "presence_penalty": _number(body, "presence_penalty", 0.0),

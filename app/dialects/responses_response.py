@@ -122,7 +122,7 @@ def overlay(shell: Mapping[str, Any], upstream: Mapping[str, Any], body: Mapping
         if body.get(name) is None and upstream.get(name) is not None:
             shown[name] = upstream[name]
     for name, value in upstream.items():
-        if name not in shown and name not in _NOT_OURS:
+        if name not in _NOT_OURS and (name not in shown or name == "moderation"):
             shown[name] = value
     return shown
 
