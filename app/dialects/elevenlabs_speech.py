@@ -109,10 +109,14 @@ class ElevenLabsSpeech:
             audio = wav(audio, rate=_rate(request))
         return SpeechResponse(
             audio,
-            MEDIA_TYPES[speech_format(request)],
+            self.media_type(request, headers),
             characters=_characters(headers, request),
             native=(NAME, native) if native else None,
         )
+
+    def media_type(self, request: SpeechRequest, headers: Mapping[str, str]) -> str:
+        """Return the type of what was asked for: upstream calls a WAV file's samples pcm."""
+        return MEDIA_TYPES[speech_format(request)]
 
     def stream_decoder(self, request: SpeechRequest, context: ClientContext) -> ElevenLabsSpeechDecoder:
         """Return a decoder for raw audio; a WAV file's header goes before its first piece."""

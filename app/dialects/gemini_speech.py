@@ -72,7 +72,11 @@ class GeminiSpeech:
         samples = b"".join(_bytes(sound.data or "") for sound in sounds)
         if request.format != "pcm":
             samples = wav(samples, rate=_rate(sounds[0]))
-        return SpeechResponse(samples, MEDIA_TYPES[request.format or "wav"], response.usage)
+        return SpeechResponse(samples, self.media_type(request, headers), response.usage)
+
+    def media_type(self, request: SpeechRequest, headers: Mapping[str, str]) -> str:
+        """Return WAV's type, or PCM's where the client wants samples."""
+        return MEDIA_TYPES[request.format or "wav"]
 
     def stream_decoder(self, request: SpeechRequest, context: ClientContext) -> GeminiSpeechDecoder:
         """Return a decoder for chunks of streamGenerateContent."""

@@ -16,7 +16,7 @@ from typing import Any, Final
 from app.canonical.events import Failed
 from app.canonical.media import SpeechDelta, SpeechDone, SpeechEvent, SpeechRequest, SpeechResponse
 from app.canonical.request import Origin
-from app.dialects.audio_base import DEFAULT_FORMAT, MEDIA_TYPES, MediaEncoded, speech_format
+from app.dialects.audio_base import MEDIA_TYPES, MediaEncoded, speech_format
 from app.dialects.audio_usage import decode_audio_usage, encode_audio_usage
 from app.dialects.base import ClientContext, Frame, ServerContext
 from app.dialects.chat_errors import decode_error, failure_in
@@ -140,14 +140,20 @@ class OpenAISpeech:
         self, content: bytes, request: SpeechRequest, context: ClientContext, headers: Mapping[str, str]
     ) -> SpeechResponse:
         """Read whole audio: the bytes themselves, or base64 in a JSON object."""
-        media_type = MEDIA_TYPES.get(speech_format(request), MEDIA_TYPES[DEFAULT_FORMAT])
+        media_type = self.media_type(request, headers)
         if not _is_json(headers) and not _options(context).coded:
-            return SpeechResponse(content, _shown(headers, media_type))
+            return SpeechResponse(content, media_type)
         body = json_body(content)
         failure = failure_in(body)
         if failure is not None:
             raise failure
         return SpeechResponse(audio_of(body), media_type, decode_audio_usage(body.get("usage")))
+
+    def media_type(self, request: SpeechRequest, headers: Mapping[str, str]) -> str:
+        """Return the upstream's audio type where it is one we know, else what was asked for."""
+        told = headers.get("content-type", "").partition(";")[0].strip().lower()
+        told = _ALIASES.get(told, told)
+        return told if told in MEDIA_TYPES.values() else MEDIA_TYPES[speech_format(request)]
 
     def stream_decoder(self, request: SpeechRequest, context: ClientContext) -> OpenAISpeechDecoder:
         """Return a decoder for events or raw bytes, whichever come."""
@@ -258,13 +264,6 @@ def _speaks_only_bytes(model: str) -> bool:
 
 def _is_json(headers: Mapping[str, str]) -> bool:
     return headers.get("content-type", "").startswith("application/json")
-
-
-def _shown(headers: Mapping[str, str], expected: str) -> str:
-    """Trust the upstream's audio type where it is one we know, else what was asked for."""
-    told = headers.get("content-type", "").partition(";")[0].strip().lower()
-    told = _ALIASES.get(told, told)
-    return told if told in MEDIA_TYPES.values() else expected
 
 
 def _options(context: ClientContext) -> SpeechOptions:

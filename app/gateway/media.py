@@ -20,13 +20,7 @@ from app.canonical.media import (
 )
 from app.canonical.response import Finish, Response, Usage
 from app.dialects import dialect
-from app.dialects.audio_base import (
-    MEDIA_TYPES,
-    MediaEncoded,
-    replay_speech,
-    replay_transcript,
-    speech_format,
-)
+from app.dialects.audio_base import MediaEncoded, replay_speech, replay_transcript
 from app.dialects.base import Frame
 from app.dialects.media_base import merge, split
 from app.errors import GatewayError
@@ -124,14 +118,12 @@ class SpeechExchange(AudioExchange):
 
     def translator(self, headers: Mapping[str, str]) -> AudioStream:
         """Return the stream's translator: events of ours, or the bare bytes."""
-        told = headers.get("content-type", "").partition(";")[0].strip()
-        media_type = told if told.startswith("audio/") else MEDIA_TYPES[speech_format(self._request)]
         encoder = self._server.stream_encoder() if self._request.stream else _BareAudio()
         return AudioStream(
             self._client.stream_decoder(self._request, self._context),
             encoder.feed,
             lambda body: replay_speech(self._whole(body, headers)),
-            media_type,
+            self._client.media_type(self._request, headers),
         )
 
     def _whole(self, body: bytes, headers: Mapping[str, str]) -> SpeechResponse:

@@ -206,6 +206,23 @@ def test_content_types(told: str, asked: str | None, shown: str) -> None:
     assert answer.media_type == shown
 
 
+@pytest.mark.parametrize(
+    ("dialect", "asked", "shown"),
+    [
+        (ELEVEN, "wav", "audio/wav"),
+        (ELEVEN, None, "audio/mpeg"),
+        (GEMINI, None, "audio/wav"),
+        (GEMINI, "pcm", "audio/pcm"),
+        (OPENAI, None, "audio/mpeg"),
+    ],
+)
+def test_a_streams_content_type_is_that_of_the_bytes_we_send(
+    dialect: Any, asked: str | None, shown: str
+) -> None:
+    headers = {"content-type": "audio/pcm" if dialect is ELEVEN else "text/event-stream"}
+    assert dialect.media_type(SpeechRequest("m", "Hello", "v", asked), headers) == shown
+
+
 SETTINGS = {"voice_settings": {"style": 0.2}, "stability": 0.9, "seed": 4, "enable_logging": False, "odd": 1}
 GOLDEN: list[tuple[Any, str, Any, SpeechRequest, MediaEncoded, list[str]]] = [
     (
