@@ -150,7 +150,9 @@ class TranscriptionExchange(AudioExchange):
         return AudioStream(
             self._client.stream_decoder(self._request, self._context),
             self._server.stream_encoder().feed,
-            lambda body: replay_transcript(self._decoded(body, headers)),
+            lambda body: replay_transcript(
+                self._decoded(body, headers), speakers=self._request.format == "diarized_json"
+            ),
             None,
         )
 
