@@ -40,6 +40,12 @@ class Expansion:
     conversation_id: str | None = None
     conversation_head: int | None = None
 
+    @property
+    def refers(self) -> bool:
+        """Say whether the request referred to anything stored, so that ``input`` replaces its own."""
+        named = self.parent_id is not None or self.conversation_id is not None
+        return named or any(source is not None for source in self.sources)
+
 
 class History:
     """Expands requests from the store."""

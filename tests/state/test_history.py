@@ -11,7 +11,7 @@ from app.state.paging import PageQuery
 from app.state.state import State
 from app.state.tables import item, response
 from tests.state.faults import refusal
-from tests.state.turns import TENANT, answer, begin, call, enqueue, message, take_turn, texts, user
+from tests.state.turns import TENANT, answer, begin, call, ending, enqueue, message, take_turn, texts, user
 
 
 def expand(state: State, previous: str, input="next", tenant: str = TENANT) -> Expansion:
@@ -229,19 +229,33 @@ def test_deleting_a_leaf_keeps_what_the_other_branch_needs(state: State) -> None
     assert texts(expand(state, right, []).input) == ["root", "to root", "right", "to right"]
 
 
-def test_two_hundred_turns_store_two_hundred_inputs_and_read_in_order(state: State) -> None:
-    previous, sizes, times = None, {}, {}
+def test_two_hundred_turns_are_stored_once_each_and_read_in_order(state: State) -> None:
+    previous, took = None, {}
     for number in range(200):
-        started = time.perf_counter()
-        expansion = state.history.expand(TENANT, f"{number}", previous_response_id=previous)
-        times[number] = time.perf_counter() - started
-        previous = take_turn(state, f"{number}", [message(f"a{number}")], previous=previous)
-        sizes[number] = len(expansion.input)
-    assert sizes == {number: 2 * number + 1 for number in range(200)}
+        if number in (1, 199):
+            started = time.perf_counter()
+            assert len(expand(state, previous, "next").input) == 2 * number + 1
+            took[number] = time.perf_counter() - started
+        turn = Expansion([], [], [{"role": "user", "content": f"{number}"}], parent_id=previous)
+        response_id, fence = begin(state, turn)
+        assert state.responses.finish(
+            TENANT, response_id, fence, ending(response_id, [message(f"a{number}")])
+        )
+        previous = response_id
     assert count(state, item) == 400
     stored = texts(expand(state, previous, []).input)
     assert stored == [word for number in range(200) for word in (f"{number}", f"a{number}")]
-    assert times[199] < 0.5
+    assert took[199] < took[1] + 0.5
+
+
+@pytest.mark.parametrize(
+    "input, refers", [("x", False), ([{"type": "item_reference", "id": "msg_one"}], True)]
+)
+def test_an_expansion_says_whether_it_refers_to_anything(state: State, input, refers: bool) -> None:
+    first = take_turn(state, "1", [message("one", "msg_one")])
+    assert state.history.expand(TENANT, input).refers is refers
+    assert expand(state, first, input).refers
+    assert state.history.expand(TENANT, input, conversation=state.conversations.create(TENANT)["id"]).refers
 
 
 def count(state: State, table) -> int:

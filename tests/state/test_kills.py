@@ -105,9 +105,9 @@ def test_a_synchronous_response_of_a_killed_process_ends_failed(state: State, st
     victim = start("holds")
     response_id = first_words(victim)
     kill(victim)
-    shorten_leases(state)
-    state.start()
-    assert ended(state, response_id, 10) == "failed"
+    shorten_leases(state, 0.0)
+    state.keeper.turn()
+    assert ended(state, response_id, 1) == "failed"
     assert state.responses.get(TENANT, response_id).object["error"]["code"] == "server_lost"
 
 

@@ -21,11 +21,10 @@ _ADVISORY_LOCK: Final = 0x51_1C_E0_01
 
 def upgrade(url: URL) -> None:
     """Bring the database at ``url`` to ``HEAD``; do nothing when it is there already."""
-    engine = _engine(url)
+    if _is_current(url):
+        return
+    engine = _engine(url, write=True)
     try:
-        with engine.connect() as connection:
-            if current(connection) == HEAD:
-                return
         with engine.begin() as connection:
             if url.get_backend_name() == "postgresql":
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
@@ -51,6 +50,16 @@ def configuration() -> Any:
     return config
 
 
+def _is_current(url: URL) -> bool:
+    """Look without asking for the write lock: the usual start must not wait for anybody."""
+    engine = _engine(url, write=False)
+    try:
+        with engine.connect() as connection:
+            return current(connection) == HEAD
+    finally:
+        engine.dispose()
+
+
 def _run(connection: Connection) -> None:
     from alembic import command
 
@@ -59,9 +68,9 @@ def _run(connection: Connection) -> None:
     command.upgrade(config, "head")
 
 
-def _engine(url: URL) -> Engine:
+def _engine(url: URL, *, write: bool) -> Engine:
     if url.get_backend_name() == "sqlite":
         from app.state.sqlite import open_engine
 
-        return open_engine(str(url.database), write=True)
+        return open_engine(str(url.database), write=write)
     return create_engine(url, poolclass=NullPool, connect_args={"connect_timeout": 5})
