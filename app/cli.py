@@ -45,6 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     for name, run, help_text in (
         ("check-config", _check_config, "read the configuration and show what was understood"),
+        ("worker", _work, "run background responses, and nothing else, until told to stop"),
         ("doctor", _doctor, "ask each configured provider for its models and say who answers"),
         ("db", _upgrade, "prepare the database"),
     ):
@@ -82,6 +83,13 @@ def _check_config(given: argparse.Namespace) -> int:
     for line in describe(settings, configured_names(settings)):
         print(line)
     return 0
+
+
+def _work(given: argparse.Namespace) -> int:
+    from app.gateway import worker
+
+    settings = _settings(given)
+    return _WRONG if settings is None else worker.run(settings)
 
 
 def _doctor(given: argparse.Namespace) -> int:

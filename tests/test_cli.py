@@ -74,7 +74,7 @@ def test_check_config_prints_every_fault_and_ends_with_2(
     ]
 
 
-@pytest.mark.parametrize("arguments", [["db", "upgrade"], ["doctor"]])
+@pytest.mark.parametrize("arguments", [["db", "upgrade"], ["doctor"], ["worker"]])
 def test_other_commands_refuse_a_wrong_configuration_too(
     arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

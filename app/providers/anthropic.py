@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from app.dialects import models
 from app.dialects.messages_options import MessagesOptions
 from app.providers.auth import HeaderAuth
 from app.providers.base import Spec, Wire
@@ -21,7 +22,9 @@ SPEC = Spec(
     auth=HeaderAuth("x-api-key"),
     wires={
         "chat": Wire("messages", "/v1/messages", options=OPTIONS, headers=VERSION, realm=SIGNERS),
-        "models": Wire("models", "/v1/models", method="GET", streams=False, headers=VERSION),
+        "models": Wire(
+            "models", "/v1/models", method="GET", streams=False, headers=VERSION, options=models.ANTHROPIC
+        ),
         "count_tokens": Wire(
             "messages", "/v1/messages/count_tokens", options=OPTIONS, streams=False, headers=VERSION
         ),

@@ -13,7 +13,7 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 from app.config import ProviderSettings
-from app.dialects import openai_transcription
+from app.dialects import models, openai_transcription
 from app.dialects.claude import is_claude
 from app.dialects.messages_options import MessagesOptions
 from app.dialects.responses_upstream import ResponsesOptions
@@ -59,7 +59,11 @@ def _wires(root: str) -> dict[str, Wire]:
         "speech": openai_like.speech(root=root),
         "transcription": openai_like.transcription(openai_transcription.OPENAI, root=root),
         "models": Wire(
-            "models", f"{root.removesuffix('/deployments/{model}')}/models", method="GET", streams=False
+            "models",
+            f"{root.removesuffix('/deployments/{model}')}/models",
+            method="GET",
+            streams=False,
+            options=models.AZURE,
         ),
     }
 

@@ -27,7 +27,8 @@ Framing = Literal["sse", "eventstream", "bytes"]
 class Wire:
     """How one operation is served: the dialect, its options, and the path below the base.
 
-    ``path`` may hold ``{model}``, filled with one quoted segment. ``stream_path`` defaults
+    ``path`` may hold ``{model}``, filled with one quoted segment (other placeholders are the
+    dialect's to fill). ``stream_path`` defaults
     to ``path``. ``passes`` says that the provider takes the dialect whole, so that a request
     in that very dialect is forwarded rather than translated. ``framing`` is the framing of
     its streams; ``streams`` False means that it has none and a stream is made of the whole.
@@ -77,15 +78,6 @@ def default_url(settings: ProviderSettings, base: str, wire: Wire, model: str, s
         path = path.replace("{model}", segment(model))
     query = {**wire.query, **(wire.stream_query if stream else {})}
     return f"{(wire.base or base).rstrip('/')}{path}" + (f"?{urlencode(query)}" if query else "")
-
-
-def completed(url: str, fill: Mapping[str, str], suffix: str, query: Mapping[str, str]) -> str:
-    """Return ``url`` with its placeholders filled, ``suffix`` after its path and ``query`` added."""
-    path, _, asked = url.partition("?")
-    for name, value in fill.items():
-        path = path.replace(f"{{{name}}}", segment(value, name=name))
-    members = "&".join(part for part in (asked, urlencode(query)) if part)
-    return f"{path}{suffix}" + (f"?{members}" if members else "")
 
 
 def key_realm(name: str, settings: ProviderSettings, key: ProviderKey | None) -> str:
@@ -161,8 +153,9 @@ class Provider:
         return self.spec.wires.get(operation)
 
     def keys(self, model: str) -> tuple[ProviderKey | None, ...]:
-        """Return the credentials that may serve ``model``; ``(None,)`` where none is needed."""
-        fitting = tuple(k for k in self.settings.keys if k.models is None or model in k.models)
+        """Return the credentials that may serve ``model`` (``""``: whatever the model);
+        ``(None,)`` where none is needed."""
+        fitting = tuple(k for k in self.settings.keys if not model or k.models is None or model in k.models)
         if fitting:
             return fitting
         if self.spec.needs_key:
@@ -184,17 +177,9 @@ class Provider:
         *,
         stream: bool = False,
         headers: Mapping[str, str] | None = None,
-        fill: Mapping[str, str] | None = None,
-        suffix: str = "",
-        query: Mapping[str, str] | None = None,
     ) -> Outgoing:
-        """Return the signed HTTP request for ``body`` over ``wire``.
-
-        A dialect may complete the URL: ``fill`` gives the path's other placeholders, each one
-        segment, ``suffix`` is appended to the path as it is, ``query`` is added.
-        """
+        """Return the signed HTTP request for ``body`` over ``wire``."""
         url = self.spec.url(self.settings, self.base_url, wire, model, stream)
-        url = completed(url, fill or {}, suffix, query or {})
         base: dict[str, str] = {"content-type": "application/json"} if body is not None else {}
         base |= {**wire.headers, **self.settings.headers, **(headers or {})}
         outgoing = Outgoing(wire.method, url, base, body)

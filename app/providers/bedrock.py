@@ -12,6 +12,7 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 from app.config import ProviderSettings
+from app.dialects import models
 from app.dialects.bedrock_invoke import completes_text
 from app.providers.auth import BearerAuth
 from app.providers.aws_auth import DEFAULT_REGION, MISSING, AwsAuth, AwsSession
@@ -37,7 +38,7 @@ _WIRES: Final[dict[str, Wire]] = {
         headers=_EVENT_STREAM,
     ),
     "embedding": Wire("embeddings_bedrock", _INVOKE, streams=False),
-    "models": Wire("models", _CONTROL, method="GET", streams=False),
+    "models": Wire("models", _CONTROL, method="GET", streams=False, options=models.BEDROCK),
     "count_tokens": Wire("converse", "/model/{model}/count-tokens", streams=False),
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.dialects import openai_transcription
+from app.dialects import models, openai_transcription
 from app.providers.auth import BearerAuth
 from app.providers.base import Spec, Wire
 
@@ -19,7 +19,14 @@ SPEC = Spec(
             options=openai_transcription.COHERE,
             streams=False,
         ),
-        "models": Wire("models", "/v1/models", method="GET", streams=False, query={"page_size": "1000"}),
+        "models": Wire(
+            "models",
+            "/v1/models",
+            method="GET",
+            streams=False,
+            query={"page_size": "1000"},
+            options=models.COHERE,
+        ),
         "count_tokens": Wire("cohere", "/v1/tokenize", streams=False),
     },
     price_as="cohere",

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from app.config import ProviderSettings
+from app.dialects import models
 from app.dialects.elevenlabs_speech import ElevenLabsOptions
 from app.providers.auth import HeaderAuth
 from app.providers.base import Spec, Wire
@@ -23,7 +24,7 @@ SPEC = Spec(
     wires={
         "speech": replace(_SPEECH, options=ElevenLabsOptions()),
         "transcription": Wire("elevenlabs_transcription", "/v1/speech-to-text", streams=False),
-        "models": Wire("models", "/v1/models", method="GET", streams=False),
+        "models": Wire("models", "/v1/models", method="GET", streams=False, options=models.ELEVENLABS),
     },
     price_as="elevenlabs",
     missing="Set ELEVENLABS_API_KEY.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from app.config import ProviderSettings
+from app.dialects import models
 from app.dialects.embeddings_gemini import GoogleEmbeddingOptions
 from app.dialects.gemini_options import GeminiOptions
 from app.providers.auth import HeaderAuth
@@ -35,7 +36,14 @@ SPEC = Spec(
         "transcription": Wire(
             "gemini_transcription", _GENERATE, stream_path=_STREAM, stream_query=_SSE, options=_OPTIONS
         ),
-        "models": Wire("models", "/models", method="GET", streams=False, query={"pageSize": "1000"}),
+        "models": Wire(
+            "models",
+            "/models",
+            method="GET",
+            streams=False,
+            query={"pageSize": "1000"},
+            options=models.GEMINI,
+        ),
         "count_tokens": Wire("gemini", "/models/{model}:countTokens", options=_OPTIONS, streams=False),
     },
     url=_url,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from app.config import ProviderSettings
+from app.dialects import models
 from app.dialects.embeddings_openai import OLLAMA
 from app.providers import chat_options, openai_like
 from app.providers.auth import BearerAuth
@@ -23,7 +24,7 @@ SPEC = Spec(
         "chat": openai_like.chat(chat_options.OLLAMA),
         "completion": openai_like.completion(),
         "embedding": openai_like.embedding(OLLAMA),
-        "models": Wire("models", _TAGS, method="GET", streams=False),
+        "models": Wire("models", _TAGS, method="GET", streams=False, options=models.OLLAMA),
     },
     url=_url,
     missing="Set OLLAMA_BASE_URL, such as http://host:11434/v1.",

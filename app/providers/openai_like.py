@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from app.dialects.chat_options import ChatOptions
 from app.dialects.embeddings_openai import EmbeddingOptions
+from app.dialects.models import OPENAI
 from app.dialects.openai_speech import SpeechOptions
 from app.dialects.openai_transcription import TranscriptionOptions
 from app.providers.base import Wire
@@ -41,4 +42,4 @@ def transcription(options: TranscriptionOptions, *, root: str = "") -> Wire:
 
 def models(root: str = "") -> Wire:
     """Return the wire of the model list."""
-    return Wire("models", f"{root}/models", method="GET", streams=False)
+    return Wire("models", f"{root}/models", method="GET", streams=False, options=OPENAI)

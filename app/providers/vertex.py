@@ -13,7 +13,7 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 from app.config import ProviderSettings
-from app.dialects import embeddings_gemini
+from app.dialects import embeddings_gemini, models
 from app.dialects.gemini_options import VERTEX
 from app.dialects.messages_options import MessagesOptions
 from app.errors import GatewayError
@@ -78,7 +78,12 @@ _OTHERS: Final[dict[str, Wire]] = {
     "chat": Wire("chat", f"{_PLACE}/endpoints/openapi/chat/completions", options=chat_options.VERTEX_OPENAPI)
 }
 _MODELS: Final = Wire(
-    "models", "/v1beta1/publishers/google/models", method="GET", streams=False, query={"pageSize": "300"}
+    "models",
+    "/v1beta1/publishers/google/models",
+    method="GET",
+    streams=False,
+    query={"pageSize": "300"},
+    options=models.VERTEX,
 )
 
 _MAKERS: Final = (

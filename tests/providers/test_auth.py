@@ -129,7 +129,11 @@ def test_a_half_configured_azure_and_vertex_say_what_lacks(provider_of: MakeProv
 def test_keys_are_chosen_by_model_and_realms_are_accounts(provider_of: MakeProvider) -> None:
     text = "[providers.openai]\nkeys = [{ name = 'a', value = '1', models = ['x'] }, { name = 'b', value = '2' }]\n"
     provider = provider_of("openai", {}, text)
-    assert [[key.name for key in provider.keys(model) if key] for model in ("x", "y")] == [["a", "b"], ["b"]]
+    assert [[key.name for key in provider.keys(model) if key] for model in ("x", "y", "")] == [
+        ["a", "b"],
+        ["b"],
+        ["a", "b"],
+    ]
     assert [provider.realm(key) for key in provider.keys("x")] == ["openai:a", "openai:b"]
 
 

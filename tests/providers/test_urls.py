@@ -39,7 +39,7 @@ def url_of(provider: Provider, operation: str, model: str, *, stream: bool = Fal
         return None
     body = b"{}" if wire.method == "POST" else None
     (key, *_) = provider.keys(model)
-    sent = provider.outgoing(wire, key, model, body, stream=stream, fill={"voice": "voice-id"})
+    sent = provider.outgoing(wire, key, model, body, stream=stream)
     return f"{sent.method} {sent.url}"
 
 
@@ -430,16 +430,6 @@ def test_a_model_never_chooses_the_verb(name: str, model: str, provider_of: Make
         url_of(provider_of(name, environ_of(name)), "chat", model)
 
 
-@pytest.mark.parametrize("voice", ["../x", "a/b", "", "v?x", "v:stream"])
-def test_a_voice_never_leaves_its_segment(voice: str, provider_of: MakeProvider) -> None:
-    provider = provider_of("elevenlabs", environ_of("elevenlabs"))
-    wire = provider.wire("speech", "m")
-    assert wire is not None
-    with pytest.raises(GatewayError) as caught:
-        provider.outgoing(wire, provider.keys("m")[0], "m", b"{}", fill={"voice": voice})
-    assert caught.value.kind.name == "bad_request"
-
-
 @pytest.mark.parametrize(
     ("name", "variable"),
     [("bedrock", "AWS_REGION"), ("vertex", "VERTEX_LOCATION"), ("vertex", "VERTEX_PROJECT")],
@@ -454,21 +444,3 @@ def test_a_part_of_the_host_is_one_dns_label(
     with pytest.raises(GatewayError) as caught:
         url_of(provider, "chat", MODELS[name])
     assert caught.value.kind.name == "bad_request"
-
-
-def test_a_dialect_completes_the_url_of_its_wire(provider_of: MakeProvider) -> None:
-    provider = provider_of("elevenlabs", environ_of("elevenlabs"))
-    wire = provider.wire("speech", "m")
-    assert wire is not None
-    sent = provider.outgoing(
-        wire,
-        provider.keys("m")[0],
-        "m",
-        b"{}",
-        fill={"voice": "JBF qn"},
-        suffix="/stream/with-timestamps",
-        query={"output_format": "mp3_44100_128"},
-    )
-    assert sent.url == (
-        "https://api.elevenlabs.io/v1/text-to-speech/JBF%20qn/stream/with-timestamps?output_format=mp3_44100_128"
-    )
