@@ -80,7 +80,7 @@ def client_context(
         new_id=mint,
         now=call.created_at,
         options=wire.options,
-        realm=target.provider.realm(target.key),
+        realm=target.provider.realm(target.key, wire),
         provider=target.provider.name,
         losses=losses,
         request=request,
