@@ -1,9 +1,10 @@
 """What each family of Claude models takes, whichever wire carries them.
 
 Knows limits, sampling and thinking by family; knows no wire. Sources:
-contract/providers.md (top section and 3.4); that sampling ends with 4-6 (Haiku: 4-5) and
-budgets with 4-6, that 4-8 is the first to read a system message between turns, that the
-4-6 generation and later write 128,000 tokens: public change notes of 2026.
+contract/providers.md (top section and 3.4); Anthropic's recorded model list for thinking,
+efforts, structured output and the limits of what 3.4 does not name; that sampling ends
+with 4-6 (Haiku: 4-5) and that 4-8 is the first to read a system message between turns:
+public change notes of 2026.
 """
 
 from __future__ import annotations
@@ -61,9 +62,7 @@ _OPUS_4_7: Final = Family(
     128_000, sampling=False, adaptive=True, efforts=_EFFORTS_XHIGH, schemas=True, hides=True
 )
 _OPUS_4_8: Final = replace(_OPUS_4_7, system_turns=True)
-# 64,000 is what every Claude since 4-5 is known to write at least
-_FIVE: Final = replace(_OPUS_4_8, max_tokens=64_000)
-_FABLE: Final = replace(_FIVE, always_thinks=True)
+_FABLE: Final = replace(_OPUS_4_8, always_thinks=True)
 # a name we do not know (a deployment's alias): ask as of the newest, promise as little as of the oldest
 _UNKNOWN: Final = replace(_OPUS_4_7, max_tokens=4096, efforts=_EFFORTS)
 
@@ -87,9 +86,9 @@ _ROWS: Final = (
     ("opus-4-8", _OPUS_4_8),
     ("opus-4", _OPUS_4),
     ("4-opus", _OPUS_4),
-    ("haiku-5", _FIVE),
-    ("sonnet-5", _FIVE),
-    ("opus-5", _FIVE),
+    ("haiku-5", _OPUS_4_8),
+    ("sonnet-5", _OPUS_4_8),
+    ("opus-5", _OPUS_4_8),
     ("fable-5", _FABLE),
     ("mythos", _FABLE),
 )

@@ -9,10 +9,8 @@ streams in ``messages_stream`` and ``messages_stream_out``.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any, Final
 
-from app.canonical.media import ModelEntry, ModelPage
 from app.canonical.request import Request
 from app.canonical.response import Response
 from app.dialects import messages_decode, messages_request, messages_response
@@ -20,7 +18,7 @@ from app.dialects.base import ClientContext, Encoded, ServerContext, StreamDecod
 from app.dialects.messages_options import NAME
 from app.dialects.messages_stream import MessagesDecoder
 from app.dialects.messages_stream_out import MessagesEncoder
-from app.dialects.reading import as_dict, as_str, count, dicts, opt_str
+from app.dialects.reading import as_dict, count
 from app.errors import GatewayError
 
 _COUNTED: Final = frozenset(
@@ -78,15 +76,6 @@ class MessagesDialect:
             raise GatewayError("upstream_invalid", "The provider's answer has no token count.", raw=body)
         return tokens
 
-    def decode_models(self, body: Any) -> ModelPage:
-        """Return one page of ``/v1/models``; the next is fetched with ``after_id``."""
-        page = as_dict(body)
-        if not isinstance(page.get("data"), list):
-            raise GatewayError("upstream_invalid", "The provider's answer has no model list.", raw=body)
-        last = opt_str(page.get("last_id"))
-        more = {"after_id": last} if page.get("has_more") is True and last else None
-        return ModelPage(tuple(_entry(model) for model in dicts(page["data"]) if model.get("id")), more)
-
     # server half
 
     def decode_request(self, body: Mapping[str, Any], context: ServerContext) -> Request:
@@ -104,25 +93,6 @@ class MessagesDialect:
     def encode_error(self, error: GatewayError) -> dict[str, Any]:
         """Return Anthropic's error body."""
         return messages_response.encode_error(error)
-
-
-def _entry(model: Mapping[str, Any]) -> ModelEntry:
-    return ModelEntry(
-        as_str(model.get("id")),
-        created=_seconds(as_str(model.get("created_at"))),
-        name=opt_str(model.get("display_name")),
-        context_length=count(model.get("max_input_tokens")),
-        max_output_tokens=count(model.get("max_tokens")),
-        native=model,
-    )
-
-
-def _seconds(moment: str) -> int | None:
-    """Return an RFC 3339 moment as Unix seconds, None where it is none."""
-    try:
-        return int(datetime.fromisoformat(moment).timestamp())
-    except ValueError:
-        return None
 
 
 DIALECT: Final = MessagesDialect()

@@ -26,7 +26,7 @@ from app.dialects.tool_forms import ANSWER_TOOL
 from app.errors import GatewayError
 from tests.dialects import generic
 from tests.traffic import load
-from tests.traffic.answers import Catalogue, Count, extract
+from tests.traffic.answers import Count, extract
 from tests.traffic.load import Exchange
 
 
@@ -470,28 +470,6 @@ def test_tokens_are_counted(exchange: Exchange) -> None:
     assert DIALECT.decode_count(exchange.json()) == told.tokens
     with pytest.raises(GatewayError):
         DIALECT.decode_count({"input_tokens": "7"})
-
-
-@pytest.mark.parametrize(
-    "exchange", load.params([e for e in load.exchanges(("anthropic.models",)) if e.status == 200])
-)
-def test_models_are_listed(exchange: Exchange) -> None:
-    told = extract(exchange)
-    assert isinstance(told, Catalogue)
-    page = DIALECT.decode_models(exchange.json())
-    assert [model.id for model in page.models] == told.ids
-    assert all(model.name and model.created and model.created > 1_600_000_000 for model in page.models)
-    more = DIALECT.decode_models({"data": [], "has_more": True, "last_id": "x"})
-    assert more.next_query == {"after_id": "x"}
-    with pytest.raises(GatewayError):
-        DIALECT.decode_models({"data": None})
-
-
-@pytest.mark.parametrize(
-    "exchange", load.params([e for e in load.exchanges(("anthropic.models",)) if e.status != 200])
-)
-def test_a_refused_list_is_an_error(exchange: Exchange) -> None:
-    assert DIALECT.decode_error(exchange.status, exchange.json(), {}).kind.name == "upstream_auth"
 
 
 def test_beta_flags_of_several_headers_are_joined_once() -> None:
