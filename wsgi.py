@@ -1,13 +1,19 @@
 """The WSGI entry point: ``gunicorn -c gunicorn.conf.py wsgi:app``.
 
 gevent patches the standard library first: a TLS context made before the patch
-recurses without end on its first use.
+recurses without end on its first use. Once the settings hold the secrets, the
+environment forgets them.
 """
 
 from gevent import monkey
 
 monkey.patch_all()
 
-from app import create_app
+import os
 
-app = create_app()
+from app import create_app
+from app.config_loading import load, scrub_environ
+
+_settings = load(os.environ)
+app = create_app(_settings)
+scrub_environ(os.environ, _settings)

@@ -86,13 +86,18 @@ def _check_config(given: argparse.Namespace) -> int:
 
 
 def _work(given: argparse.Namespace) -> int:
+    from app.config_loading import scrub_environ
     from app.gateway import worker
 
     settings = _settings(given)
-    return _WRONG if settings is None else worker.run(settings)
+    if settings is None:
+        return _WRONG
+    scrub_environ(os.environ, settings)
+    return worker.run(settings)
 
 
 def _doctor(given: argparse.Namespace) -> int:
+    from app.providers import row_of
     from app.providers.registry import configured_names, make_provider
     from app.wire.egress import Egress
 
@@ -102,6 +107,8 @@ def _doctor(given: argparse.Namespace) -> int:
     egress = Egress(settings.environ)
     well = True
     for name in configured_names(settings):
+        if row_of(name).always:
+            continue  # it is in this process
         for good, line in _examine(make_provider(name, settings, egress)):
             well = well and good
             print(f"{name}: {line}")

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from app import __version__, cli
+from tests.wire.servers import always, answer, serving
 
 CANARY = "c4n4ry-0f-a-s3cr3t"
 
@@ -83,6 +84,26 @@ def test_other_commands_refuse_a_wrong_configuration_too(
     assert capsys.readouterr().err == "sluice: PORT: must be a port number from 0 to 65535\n"
 
 
+def test_the_doctor_asks_each_configured_provider_and_shows_no_key(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with serving(always(answer(b"{}"))) as well, serving(always(answer(b"{}", status="401 No"))) as refusing:
+        gone = f"http://127.0.0.1:{refusing.port}/v1"
+        monkeypatch.setenv("GROQ_API_KEY", CANARY)
+        monkeypatch.setenv("GROQ_BASE_URL", f"http://127.0.0.1:{well.port}/openai/v1")
+        assert cli.main(["doctor"]) == 0
+        assert "groq: key default: answers with status 200\n" in capsys.readouterr().out
+        assert well.requests[0].line == "GET /openai/v1/models HTTP/1.1"
+        monkeypatch.setenv("OPENAI_API_KEY", CANARY)
+        monkeypatch.setenv("OPENAI_BASE_URL", gone)
+        assert cli.main(["doctor"]) == 1
+        shown = capsys.readouterr().out
+    assert "openai: key default: answers with status 401\n" in shown
+    assert CANARY not in shown
+    assert cli.main(["doctor"]) == 1
+    assert "openai: key default: The provider could not be reached.\n" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("arguments", [[], ["frob"], ["version", "--x"], ["db", "downgrade"], ["keys"]])
 def test_a_wrong_command_line_ends_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
@@ -139,3 +160,38 @@ def test_serve_refuses_what_gunicorns_file_refuses(tmp_path: Path, repo_dir: Pat
     )
     assert done.returncode == 1
     assert done.stderr.startswith("sluice: listening on 0.0.0.0 would serve everyone")
+
+
+def test_the_server_and_the_worker_forget_the_secrets_of_their_environment(
+    tmp_path: Path, repo_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secrets = {
+        "OPENAI_API_KEY": CANARY,
+        "SLUICE_MASTER_KEY": CANARY,
+        "DATABASE_URL": f"sqlite:///{tmp_path}/s.db",
+    }
+    program = "import wsgi, os, json; print(json.dumps(dict(os.environ)))"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(repo_dir), **secrets},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert CANARY not in done.stdout
+    assert '"PATH"' in done.stdout
+
+    from app.gateway import worker
+
+    monkeypatch.setenv("OPENAI_API_KEY", CANARY)
+    kept: list[str | None] = []
+
+    def run(settings: object) -> int:
+        kept.append(os.environ.get("OPENAI_API_KEY"))
+        return 0
+
+    monkeypatch.setattr(worker, "run", run)
+    assert cli.main(["worker"]) == 0
+    assert kept == [None]
