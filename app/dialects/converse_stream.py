@@ -116,7 +116,8 @@ class ConverseDecoder:
     def _block_start(self, data: Members) -> list[Event]:
         start = as_dict(data.get("start"))
         part = self._opening(start)
-        return self._begin(data.get("contentBlockIndex"), part, start)
+        again = self._block_stop(data)  # a number that is used again ends its first block
+        return [*again, *self._begin(data.get("contentBlockIndex"), part, start)]
 
     def _opening(self, start: Members) -> Part:
         call = as_dict(start.get("toolUse"))

@@ -109,6 +109,7 @@ class MessagesDecoder:
     def _block_start(self, frame: Members) -> list[Event]:
         start = as_dict(frame.get("content_block"))
         part = _opening(self._reader, start)
+        events = self._block_stop(frame)  # a number that is used again ends its first block
         text = isinstance(part, TextPart)
         if not (text and self._parts and isinstance(self._parts[-1], TextPart)):
             self._item += 1
@@ -117,7 +118,7 @@ class MessagesDecoder:
         self._open[frame.get("index")] = growing
         self._blocks += 1
         self._parts.append(part)
-        events: list[Event] = [BlockStarted(growing.number, self._item, part)]
+        events.append(BlockStarted(growing.number, self._item, part))
         first = as_str(start.get("text")) or as_str(start.get("thinking"))
         if first and not isinstance(part, OpaquePart):
             growing.text = first

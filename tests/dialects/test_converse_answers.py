@@ -197,6 +197,11 @@ def test_a_schemas_tool_and_a_free_text_tool_of_a_stream() -> None:
     ]
 
 
+def test_a_block_number_used_twice_ends_the_first_block() -> None:
+    call = start(0, toolUse={"toolUseId": "c", "name": "f"})
+    generic.assert_order(stream(BEGIN, call, call, delta(0, text="x"), END, META))
+
+
 def test_a_hosted_tools_blocks_are_whole_when_they_end() -> None:
     events = stream(
         BEGIN,

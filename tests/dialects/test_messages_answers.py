@@ -252,6 +252,13 @@ def test_withheld_thinking_keeps_a_signature_that_says_so() -> None:
     ]
 
 
+def test_a_block_number_used_twice_ends_the_first_block() -> None:
+    opening = block(0, {"type": "text", "text": "a"})[0]
+    events = stream(START, opening, opening, STOP)
+    generic.assert_order(events)
+    assert [e.text for e in events if isinstance(e, BlockDelta)] == ["a", "a"]
+
+
 def test_an_opaque_block_is_whole_when_it_ends() -> None:
     events = stream(
         START,

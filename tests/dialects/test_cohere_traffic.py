@@ -1,0 +1,117 @@
+"""Every recorded exchange of Cohere's v2 chat, held against the extractors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from app.canonical.events import Event, Failed, replay
+from app.canonical.request import TextPart
+from app.canonical.response import Response
+from app.dialects.cohere import DIALECT
+from app.errors import GatewayError
+from tests.dialects import generic
+from tests.traffic import load
+from tests.traffic.answers import Answer, Count, extract
+from tests.traffic.load import Exchange
+
+FOUND = load.exchanges(("cohere.v2.chat",))
+ANSWERS = [exchange for exchange in FOUND if exchange.status == 200]
+STREAMS = [exchange for exchange in ANSWERS if exchange.streamed]
+ERRORS = [exchange for exchange in FOUND if exchange.status >= 400]
+
+
+def events_of(exchange: Exchange, size: int = 1 << 30) -> list[Event]:
+    decoder = DIALECT.stream_decoder(generic.client_context())
+    return generic.decoded(decoder, generic.sse_frames(exchange.content(), size))
+
+
+def response_of(exchange: Exchange) -> Response:
+    if exchange.streamed:
+        return generic.fold(events_of(exchange)).response()
+    return DIALECT.decode_response(exchange.json(), generic.client_context())
+
+
+def told(exchange: Exchange) -> Answer:
+    answer = extract(exchange)
+    assert isinstance(answer, Answer)
+    return answer
+
+
+def without_finish(summary: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in summary.items() if name != "finish_raw"}
+
+
+@pytest.mark.parametrize("exchange", load.params(ANSWERS))
+def test_the_answer_is_read_as_the_extractor_reads_it(exchange: Exchange) -> None:
+    answer, response = told(exchange), response_of(exchange)
+    got = [generic.summary(choice) for choice in response.choices]
+    want = [generic.expected(choice) for choice in answer.choices]
+    if answer.error is not None:
+        failed = events_of(exchange)[-1]
+        assert isinstance(failed, Failed)
+        assert failed.error.message == answer.error.message
+        got, want = [without_finish(s) for s in got], [without_finish(s) for s in want]
+    assert got == want
+    assert (response.id, response.model) == (answer.id, None)
+    if answer.usage is not None:
+        generic.assert_usage(response, answer)
+
+
+@pytest.mark.parametrize("exchange", load.params([e for e in ANSWERS if "citations" in e.features]))
+def test_every_citation_is_an_annotation_on_the_words_it_cites(exchange: Exchange) -> None:
+    texts = [p for p in generic.parts_of(response_of(exchange).choices[0]) if isinstance(p, TextPart)]
+    (part,) = [text for text in texts if text.annotations]
+    assert part.native is not None
+    citations = part.native[1]["citations"]
+    assert [citation["sources"][0]["id"] for citation in citations] == told(exchange).choices[0].citations
+    for citation, note in zip(citations, part.annotations, strict=True):
+        assert part.text[citation["start"] : citation["end"]] == citation["text"]
+        assert note.get("url") or note["filename"]
+
+
+@pytest.mark.parametrize("exchange", load.params(STREAMS))
+def test_events_keep_their_order(exchange: Exchange) -> None:
+    generic.assert_order(events_of(exchange))
+
+
+@pytest.mark.parametrize("exchange", load.params(STREAMS))
+def test_a_stream_reads_the_same_however_it_is_cut(exchange: Exchange) -> None:
+    whole = [repr(event) for event in events_of(exchange)]  # an error equals only itself
+    for size in generic.CHUNK_SIZES:
+        assert [repr(event) for event in events_of(exchange, size)] == whole
+
+
+@pytest.mark.parametrize("exchange", load.params(STREAMS))
+def test_a_stream_without_its_end_has_failed(exchange: Exchange) -> None:
+    frames = [f for f in generic.sse_frames(exchange.content(), 1 << 30) if f.data is not None]
+    events = generic.decoded(DIALECT.stream_decoder(generic.client_context()), frames[:-1])
+    assert isinstance(events[-1], Failed)
+    assert events[-1].error.kind.name == "upstream_cut"
+
+
+@pytest.mark.parametrize("exchange", load.params([e for e in ANSWERS if told(e).error is None]))
+def test_an_answer_survives_replay(exchange: Exchange) -> None:
+    response = response_of(exchange)
+    events = list(replay(response))
+    generic.assert_order(events)
+    assert generic.fold(events).response().choices == response.choices
+
+
+@pytest.mark.parametrize("exchange", load.params(ERRORS))
+def test_an_error_keeps_its_words(exchange: Exchange) -> None:
+    failure = told(exchange).error
+    assert failure is not None
+    error = DIALECT.decode_error(exchange.status, exchange.json(), {})
+    assert error.kind.name == {400: "upstream_rejected", 401: "upstream_auth"}[exchange.status]
+    assert error.message.startswith(failure.message[:30])
+
+
+@pytest.mark.parametrize("exchange", load.params(load.exchanges(("cohere.v1.tokenize",))))
+def test_tokens_are_counted(exchange: Exchange) -> None:
+    counted = extract(exchange)
+    assert isinstance(counted, Count)
+    assert DIALECT.decode_count(exchange.json()) == counted.tokens
+    with pytest.raises(GatewayError):
+        DIALECT.decode_count({"tokens": 3})
