@@ -21,9 +21,9 @@ from app.dialects.base import Frame
 from app.dialects.losses import Losses
 from app.dialects.reading import as_dict, as_list, as_str, count, dicts, opt_str
 from app.dialects.responses_echo import failure_body, response_shell
+from app.dialects.responses_fit import DEFAULT_OPTIONS, REASONING_LOST, ResponsesOptions, fit
 from app.dialects.responses_items import NAME
 from app.dialects.responses_response import encode_usage, overlay
-from app.dialects.responses_upstream import DEFAULT_OPTIONS, REASONING_LOST, ResponsesOptions, fit
 from app.dialects.responses_writing import ItemWriter
 from app.errors import GatewayError
 

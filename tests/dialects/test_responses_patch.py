@@ -146,11 +146,41 @@ def test_foreign_item_ids_cache_marks_and_names_stay_here() -> None:
     assert params == ["input"]
 
 
-def test_a_model_that_does_not_reason_is_not_asked_to() -> None:
+@pytest.mark.parametrize(
+    "model, asked, left",
+    [
+        ("gpt-4o", False, True), ("my-GPT-4.1-mini", False, True), ("openai/gpt-3.5-turbo", False, True),
+        ("gpt-5-chat-latest", False, True), ("chatgpt-4o-latest", False, True), ("gpt35", False, True),
+        ("gpt-5", True, False), ("o4-mini", True, False), ("gpt-5.4", True, False), ("prod", True, False), ("gpt-45", False, True),
+    ],
+)  # fmt: skip
+def test_a_model_that_does_not_reason_is_not_asked_to(model: str, asked: bool, left: bool) -> None:
+    losses = Losses("responses")
+    patched = state_patch(
+        {"input": "hi", "reasoning": {"effort": "low"}},
+        model=model,
+        unwrap=unwrap,
+        accepts=lambda s: True,
+        losses=losses,
+    )
+    assert (patched.get("include") == ENCRYPTED, [loss.param for loss in losses.items] == ["reasoning"]) == (
+        asked,
+        left,
+    )
+
+
+def test_what_a_provider_says_of_its_models_decides() -> None:
     options = ResponsesOptions(reasoning_models=re.compile("^o"), dropped_when_reasoning=frozenset({"top_p"}))
-    patched, params = sent({"input": "hi", "reasoning": {"effort": "low"}, "top_p": 0.5}, options=options)
-    assert ("reasoning" in patched, "include" in patched, patched["top_p"]) == (False, False, 0.5)
-    assert params == ["reasoning"]
+    patched, params = sent({"input": "hi", "top_p": 0.5}, options=options)
+    assert ("include" in patched, patched["top_p"], params) == (False, 0.5, [])
+    patched, params = sent({"input": "hi", "top_p": 0.5, "reasoning": {"effort": "low"}}, options=options)
+    assert ("include" in patched, "top_p" in patched, params) == (True, False, ["top_p"])
+
+
+def test_the_text_of_reasoning_stays_here_where_it_is_refused() -> None:
+    thought = reasoning("theirs", content=[{"type": "reasoning_text", "text": "hm"}])
+    assert sent({"input": [thought]})[0]["input"] == [reasoning("theirs")]
+    assert sent({"input": [thought]}, options=ResponsesOptions(open_reasoning=True))[0]["input"] == [thought]
 
 
 CALLER = {

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from app.canonical.request import Message, OpaquePart, Request, Signature, TextPart, ToolChoice
+from app.canonical.request import Message, OpaquePart, Request, Signature, TextPart, Tool, ToolChoice
 from app.dialects import dialect
 from app.dialects.base import ServerContext
 from app.dialects.losses import Losses
@@ -55,7 +55,7 @@ def test_a_recorded_request_keeps_every_member_through_both_halves(exchange: Exc
     if body.get("tools") is None:
         del expected["tools"]
     assert {k: v for k, v in sent.items() if k not in ("input", "include")} == expected | FORCED
-    assert set(body.get("include") or ()) <= set(sent["include"])
+    assert set(body.get("include") or ()) <= set(sent.get("include", ()))
     assert losses.items == []
     again = DIALECT.encode_request(decode(sent), generic.client_context(body.get("model", ""))).body
     assert again == sent
@@ -304,3 +304,33 @@ def test_what_an_item_cannot_say_is_refused_or_told() -> None:
     body = DIALECT.encode_request(Request("m", (foreign,)), generic.client_context("m", losses=losses)).body
     assert [item["content"] for item in body["input"]] == ["a"]
     assert [loss.param for loss in losses.items] == ["input"]
+
+
+@pytest.mark.parametrize(
+    "tool, sent, warned",
+    [
+        ({"type": "web_search", "filters": 1}, [{"type": "web_search", "filters": 1}], []),
+        (
+            {"type": "web_search_20250305", "name": "web_search"},
+            None,
+            ["tools"],
+        ),
+        ({"type": "openrouter:advisor", "x": 1}, None, ["tools"]),
+    ],
+)
+def test_a_hosted_tool_of_another_api(tool: dict[str, Any], sent: Any, warned: list[str]) -> None:
+    hosted = Tool("hosted", tool["type"], native=("chat", tool))
+    losses = Losses("chat")
+    request = Request("m", (Message("user", (TextPart("hi"),)),), tools=(hosted,))
+    body = DIALECT.encode_request(request, generic.client_context("m", losses=losses)).body
+    assert body.get("tools") == sent
+    assert [loss.param for loss in losses.items] == warned
+
+
+def test_a_forced_tool_that_is_not_run_is_refused() -> None:
+    choice = ToolChoice("named", "openrouter:advisor", "hosted")
+    with pytest.raises(GatewayError) as raised:
+        DIALECT.encode_request(
+            Request("m", tool_choice=choice), generic.client_context(losses=Losses("chat"))
+        )
+    assert raised.value.param == "tool_choice"
