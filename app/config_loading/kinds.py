@@ -152,6 +152,7 @@ OPTION_KINDS: Final[Mapping[str, Kind]] = {
     "text": TEXT,
     "secret": TEXT,
     "flag": FLAG,
+    "number": FROM_0,
     "table": Kind(
         "must be a table of texts",
         lambda v: isinstance(v, dict) and all(is_text(text) for text in v.values()),

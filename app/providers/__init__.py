@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-OptionKind = Literal["text", "secret", "flag", "table"]
+OptionKind = Literal["text", "secret", "flag", "number", "table"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,7 @@ PROVIDERS: Final[Mapping[str, Row]] = {
     "elevenlabs": _plain("elevenlabs", options={"voices": Option(kind="table")}),
     "perplexity": _plain("perplexity", keys=("PERPLEXITYAI_API_KEY",)),
     "cerebras": _plain("cerebras"),
-    "sandbox": Row("app.providers.sandbox", always=True),
+    "sandbox": Row("app.providers.sandbox", options={"words_per_second": Option(kind="number")}, always=True),
 }
 
 CUSTOM_DIALECTS: Final = ("chat", "responses", "messages", "gemini", "cohere")

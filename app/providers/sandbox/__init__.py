@@ -1,0 +1,92 @@
+"""The sandbox: a built-in provider that obeys the last user message, for free and offline.
+
+A transport of its own under ``sandbox://``, made of the dialects' server halves; dispatch
+knows nothing of it. The language is in docs/sandbox.md.
+
+It speaks chat completions, so that all else is exercised by translation. A model name that
+begins with ``chat-``, ``responses-`` or ``messages-`` chooses a dialect, which then passes
+whole where the caller speaks it too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+from app.config import ProviderSettings
+from app.dialects.chat_options import COMMON_MEMBERS, PLATFORM_MEMBERS, ChatOptions
+from app.dialects.messages_options import MessagesOptions
+from app.dialects.responses_upstream import ResponsesOptions
+from app.errors import GatewayError
+from app.providers.auth import NoAuth
+from app.providers.base import Spec, Wire, provider_realm
+from app.providers.sandbox.routes import Sandbox
+from app.providers.sandbox.transport import ScriptedTransport
+from app.wire.egress import Egress
+
+SCHEME: Final = "sandbox"
+WORDS_PER_SECOND: Final = 500.0
+
+CHAT: Final = ChatOptions(
+    members=COMMON_MEMBERS | PLATFORM_MEMBERS,
+    max_tokens="max_completion_tokens",
+    history="reasoning_details",
+    developer_role=True,
+    file_ids=True,
+    file_urls=True,
+    refusals=True,
+    custom_tools=True,
+    tool_choices=frozenset({"auto", "none", "required", "named", "allowed"}),
+)
+"""A chat wire that can say all that chat completions can."""
+
+_CHAT_WIRE: Final = Wire("chat", "/chat/completions", options=CHAT)
+
+WIRES: Final[Mapping[str, Wire]] = {"chat": _CHAT_WIRE}
+
+CHOSEN: Final[Mapping[str, Mapping[str, Wire]]] = {
+    # beginning of a model name: the wires of generation
+    "chat-": {"chat": replace(_CHAT_WIRE, passes=True)},
+    "responses-": {"responses": Wire("responses", "/responses", options=ResponsesOptions(), passes=True)},
+    "messages-": {"chat": Wire("messages", "/messages", options=MessagesOptions(), passes=True)},
+}
+
+_GENERATION: Final = frozenset({"chat", "responses"})
+
+
+def choose(settings: ProviderSettings, operation: str, model: str) -> Wire | None:
+    """Return the wire of ``operation``; the beginning of a model's name may choose its dialect."""
+    if operation in _GENERATION:
+        for beginning, wires in CHOSEN.items():
+            if model.startswith(beginning):
+                return wires.get(operation)
+    return WIRES.get(operation)
+
+
+SPEC = Spec(
+    name="sandbox",
+    base_url=f"{SCHEME}://local",
+    auth=NoAuth(),
+    wires=WIRES,
+    choose=choose,
+    realm=provider_realm,
+    needs_key=False,
+)
+
+
+def bind(settings: ProviderSettings, egress: Egress, transport: Any) -> Spec:
+    """Mount the sandbox's transport under its scheme and return its spec.
+
+    ``options.words_per_second`` is the pace of streams (0: no pauses). Raises
+    ``provider_not_configured`` for a pace that is no number of 0 or above.
+    """
+    pace = settings.options.get("words_per_second", WORDS_PER_SECOND)
+    if isinstance(pace, bool) or not isinstance(pace, int | float) or not 0 <= pace < 1e9:
+        raise GatewayError(
+            "provider_not_configured",
+            "The sandbox's 'words_per_second' must be a number of 0 or above.",
+            param="model",
+        )
+    egress.register(SCHEME, ScriptedTransport(Sandbox(float(pace)).write).open)
+    return SPEC

@@ -1,0 +1,282 @@
+"""The sandbox as a model: a canonical request to the canonical response that it gives.
+
+Deterministic but for the ids, which come from outside. Says everything at once; when and
+how it is told is for ``telling``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from app.canonical.request import (
+    Message,
+    Part,
+    ReasoningPart,
+    RefusalPart,
+    Request,
+    Signature,
+    TextPart,
+    Tool,
+    ToolCallPart,
+)
+from app.canonical.response import Choice, Finish, FinishReason, Response, Usage
+from app.errors import GatewayError
+from app.providers.sandbox import conversation
+from app.providers.sandbox.assignments import natural, parse_assignments
+from app.providers.sandbox.directives import CallWanted, Directives
+from app.providers.sandbox.fitting import fit, fit_members
+from app.providers.sandbox.limits import cut, first_words, measured, stopped, words
+from app.providers.sandbox.schemas import Unsatisfiable
+
+MAX_CHOICES: Final = 128
+MAX_CALLS: Final = 128
+_RESTATED: Final = 30  # words of a plain message that are said again
+
+REFUSAL: Final = "I'm sorry, but I cannot help with that."
+FAILURE: Final = "The sandbox failed midway, as it was asked to."
+
+_THOUGHTS: Final = (
+    "The last message is what counts.",
+    "It holds words, and words can be answered.",
+    "A short answer that shows what was read will do.",
+    "Nothing else needs to be looked up.",
+)
+_EFFORTS: Final[Mapping[str, int]] = {"none": 0, "minimal": 1, "low": 1, "medium": 2, "high": 3}
+"""Effort to the number of sentences thought; higher efforts think them all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """What an answer needs from outside: ids (by prefix), Unix seconds, the dialect in which it
+    is told, and how a refusal ends there."""
+
+    new_id: Callable[[str], str]
+    now: int
+    dialect: str = "chat"
+    refusal: Finish = Finish("stop")
+
+
+def answer(request: Request, read: Directives, voice: Voice) -> Response:
+    """Return the answer to ``request``, whose last user message says ``read``.
+
+    Raises ``bad_request`` for what no model could do: more than 128 choices, a schema that
+    no value fits.
+    """
+    count = _count(request)
+    choices = tuple(_choice(index, request, read, voice) for index in range(count))
+    return Response(
+        id=None,
+        model=request.model,
+        choices=choices,
+        usage=_usage(request, choices),
+        created=voice.now,
+    )
+
+
+def _count(request: Request) -> int:
+    count = request.sampling.n or 1
+    if not 1 <= count <= MAX_CHOICES:
+        raise GatewayError(
+            "bad_request",
+            f"Invalid 'n': expected 1 to {MAX_CHOICES}, got {count}.",
+            param="n",
+            code="invalid_value",
+        )
+    return count
+
+
+def _choice(index: int, request: Request, read: Directives, voice: Voice) -> Choice:
+    parts = [*_thinking(request, read, voice), *_speech(request, read, voice)]
+    finish = _finish(parts, read, voice)
+    parts, met = stopped(parts, request.sampling.stop)
+    if met is not None:
+        finish = Finish("stop", stop_sequence=met)
+    parts, was_cut = cut(parts, request.sampling.max_tokens)
+    if was_cut:
+        finish = Finish("length")
+    if request.sampling.logprobs:
+        parts = [measured(part, request.sampling.top_logprobs or 0) for part in parts]
+    return Choice(index, tuple(Message("assistant", (part,)) for part in parts), finish)
+
+
+def _finish(parts: list[Part], read: Directives, voice: Voice) -> Finish:
+    if read.at_length:
+        return Finish("length")
+    if any(isinstance(part, RefusalPart) for part in parts):
+        return voice.refusal
+    reason: FinishReason = "tool_calls" if any(isinstance(part, ToolCallPart) for part in parts) else "stop"
+    return Finish(reason)
+
+
+def _usage(request: Request, choices: tuple[Choice, ...]) -> Usage:
+    parts = [part for choice in choices for message in choice.messages for part in message.parts]
+    thought = sum(words(part.text) for part in parts if isinstance(part, ReasoningPart))
+    said = sum(words(part.text) for part in parts if isinstance(part, TextPart | RefusalPart))
+    called = sum(words(part.arguments) for part in parts if isinstance(part, ToolCallPart))
+    return Usage(
+        input_tokens=conversation.input_words(request),
+        output_tokens=thought + said + called,
+        reasoning_tokens=thought,
+    )
+
+
+# --- reasoning ----------------------------------------------------------------------------------
+
+
+def _thinking(request: Request, read: Directives, voice: Voice) -> Iterator[Part]:
+    thought = _thought(request) if read.think is None else read.think
+    if thought:
+        proof = hashlib.sha256(thought.encode("utf-8", "replace")).hexdigest()
+        yield ReasoningPart(thought, "text", Signature(f"sandbox-{proof[:24]}", voice.dialect))
+
+
+def _thought(request: Request) -> str:
+    """Return what is thought because reasoning was asked for; empty where it was not."""
+    wanted = request.reasoning
+    if wanted is None or (wanted.effort is None and wanted.budget is None):
+        return ""
+    if wanted.effort == "none" or wanted.budget == 0:
+        return ""
+    thought = " ".join(_THOUGHTS[: _EFFORTS.get(wanted.effort or "medium", len(_THOUGHTS))])
+    budget = wanted.budget
+    return thought if budget is None or budget < 0 else first_words(thought, budget)
+
+
+# --- what is said -------------------------------------------------------------------------------
+
+
+def _speech(request: Request, read: Directives, voice: Voice) -> Iterator[Part]:
+    if read.refuse:
+        yield RefusalPart(REFUSAL)
+        return
+    calls, missing = _calls(request, read, voice)
+    text = _text(request, read, missing, calling=bool(calls))
+    if text is not None:
+        yield TextPart(text)
+    yield from calls
+
+
+def _text(request: Request, read: Directives, missing: list[str], *, calling: bool) -> str | None:
+    """Return what is said in words beside ``calling``, None for nothing."""
+    if read.say is not None:
+        return read.say
+    if read.echo:
+        return conversation.history(request)
+    if missing:
+        return _no_tool(request, missing)
+    if calling:
+        return None
+    if request.output.format != "text":
+        return _structured(request, read)
+    if read.fill is not None:
+        return _json(natural(parse_assignments(read.fill)))
+    found = conversation.results(request)
+    return _quoted(request) if found else _restated(request)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _structured(request: Request, read: Directives) -> str:
+    """Return JSON that fits the requested schema, or an object where only JSON was asked for."""
+    given = parse_assignments(read.fill) if read.fill else {}
+    if request.output.format == "json" or request.output.schema is None:
+        return _json(natural(given) or {"answer": _restated(request)})
+    schema = request.output.schema
+    try:
+        return _json(fit(schema, given) if given else fit(schema))
+    except (Unsatisfiable, RecursionError, OverflowError) as error:
+        raise GatewayError(
+            "bad_request",
+            f"Invalid schema for the response: {error}.",
+            param="response_format",
+            code="invalid_json_schema",
+        ) from error
+
+
+def _quoted(request: Request) -> str:
+    names = conversation.tool_names(request)
+    lines = []
+    for result in conversation.results(request):
+        said = " ".join(conversation.shown(part) for part in result.content) or "(nothing)"
+        verb = "failed with" if result.is_error else "answered"
+        lines.append(f"The tool {result.name or names.get(result.call_id) or result.call_id} {verb}: {said}")
+    return "\n".join(lines)
+
+
+def _restated(request: Request) -> str:
+    """Return a short text that visibly answers a message without directives."""
+    asked, brought = conversation.user_text(request).strip(), conversation.attachments(request)
+    lines = []
+    if asked:
+        short = first_words(asked, _RESTATED)
+        rest = words(asked) - words(short)
+        lines.append(f"You said: {short}{f' … ({rest} more words)' if rest else ''}")
+    if brought:
+        lines.append(f"You sent {brought}.")
+    return "\n".join(lines) or "You said nothing."
+
+
+# --- tool calls ---------------------------------------------------------------------------------
+
+
+def _calls(request: Request, read: Directives, voice: Voice) -> tuple[list[Part], list[str]]:
+    """Return the calls to make now, and the tools asked for that may not be called."""
+    offered = _callable(request)
+    wanted = list(read.calls[:MAX_CALLS])
+    missing = [call.name for call in wanted if call.name not in offered]
+    ready = [call for call in wanted if call.name in offered]
+    done = conversation.calls_made(request)
+    pending = ready[done:]
+    if request.parallel_tool_calls is False:
+        pending = pending[:1]
+    if not pending and not ready:
+        pending = _forced(request, offered)
+    calls: list[Part] = [_call(offered[call.name], call, voice) for call in pending]
+    return calls, [] if calls or done else missing
+
+
+def _callable(request: Request) -> dict[str, Tool]:
+    """Return the client's tools that the tool choice lets the model call, by name."""
+    tools = {tool.name: tool for tool in request.tools if tool.kind != "hosted"}
+    choice = request.tool_choice
+    if choice is None or choice.mode in ("auto", "required"):
+        return tools
+    names = {choice.name} if choice.mode == "named" else {tool.get("name") for tool in choice.allowed}
+    return {name: tool for name, tool in tools.items() if choice.mode != "none" and name in names}
+
+
+def _forced(request: Request, offered: Mapping[str, Tool]) -> list[CallWanted]:
+    """Return the call that the tool choice demands where the message asks for none."""
+    choice = request.tool_choice
+    forced = choice is not None and (choice.mode in ("required", "named") or choice.required)
+    return [CallWanted(name) for name in list(offered)[:1]] if forced else []
+
+
+def _call(tool: Tool, wanted: CallWanted, voice: Voice) -> ToolCallPart:
+    if tool.kind == "custom":
+        return ToolCallPart(voice.new_id("call"), tool.name, wanted.given or "some input", "custom")
+    return ToolCallPart(voice.new_id("call"), tool.name, _json(_arguments(tool, wanted)))
+
+
+def _arguments(tool: Tool, wanted: CallWanted) -> Any:
+    given = parse_assignments(wanted.given)
+    try:
+        return (
+            fit(tool.parameters, given, optional=False)
+            if tool.strict
+            else fit_members(tool.parameters, given)
+        )
+    except (Unsatisfiable, RecursionError, OverflowError):
+        return natural(given)
+
+
+def _no_tool(request: Request, missing: list[str]) -> str:
+    names = ", ".join(f"'{name}'" for name in dict.fromkeys(missing))
+    offered = ", ".join(_callable(request)) or "none"
+    return f"I cannot call {names}: the tools that I may call are: {offered}."

@@ -1,0 +1,111 @@
+"""``a=b, c=5`` as the sandbox's language writes it, read into members.
+
+A quoted value is a string, one in brackets or braces is JSON, anything else is a bare word
+whose type is settled by the schema it goes into, or by its look where there is none.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+_NAME: Final = re.compile(r"[\s,]*([A-Za-z_$][\w$.\-]*|\"[^\"\n]{1,200}\")\s*=\s*")
+_NEXT: Final = re.compile(r",\s*(?=(?:[A-Za-z_$][\w$.\-]*|\"[^\"\n]{1,200}\")\s*=)")
+_AFTER: Final = re.compile(r"[ \t]*(?:,|$)")
+_NUMBER: Final = re.compile(r"-?(?:0|[1-9]\d{0,17})(?:\.\d{1,17})?(?:[eE][+-]?\d{1,2})?")
+_WORDS: Final[Mapping[str, Any]] = {"true": True, "false": False, "null": None}
+_MAX_GIVEN: Final = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Bare:
+    """A value without quotes: ``text`` as written."""
+
+    text: str
+
+    @property
+    def natural(self) -> Any:
+        """The number, boolean or null that the text looks like, else the text."""
+        if self.text in _WORDS:
+            return _WORDS[self.text]
+        if _NUMBER.fullmatch(self.text):
+            return json.loads(self.text)
+        return self.text
+
+    def readings(self) -> list[Any]:
+        """Return what the text may stand for, likeliest first; a list may hold it alone."""
+        return [self.natural, self.text, [self.natural], [self.text]]
+
+
+def parse_assignments(text: str) -> dict[str, Any]:
+    """Return the members that ``text`` gives; values are JSON values or ``Bare``.
+
+    A text that is a JSON object gives its members. ``a.b=1`` stays one name here: whether
+    it reaches into an object is the schema's matter. What is no assignment is passed over.
+    """
+    text = text[:_MAX_GIVEN].strip()
+    whole = _json_at(text, 0) if text.startswith("{") else None
+    if whole is not None and isinstance(whole[0], dict):
+        return whole[0]
+    members: dict[str, Any] = {}
+    position = 0
+    while (name := _NAME.match(text, position)) is not None:
+        members[name[1].strip('"')], position = _value(text, name.end())
+    return members
+
+
+def natural(value: Any) -> Any:
+    """Return a parsed value with every bare word as what it looks like."""
+    if isinstance(value, Bare):
+        return value.natural
+    if isinstance(value, dict):
+        return {name: natural(member) for name, member in value.items()}
+    return [natural(item) for item in value] if isinstance(value, list) else value
+
+
+def _value(text: str, start: int) -> tuple[Any, int]:
+    """Return the value that begins at ``start`` and where the next name may begin."""
+    if text[start : start + 1] in ('"', "'", "[", "{"):
+        quoted = _json_at(text, start) or _single_quoted(text, start)
+        if quoted is not None and _AFTER.match(text, quoted[1]):
+            return quoted
+    end = _NEXT.search(text, start)
+    stop = end.start() if end is not None else len(text)
+    return _loose(text[start:stop].strip()), stop
+
+
+def _loose(text: str) -> Any:
+    """Return a bare word, or a list of them where brackets hold no JSON (``[red, blue]``)."""
+    if text.startswith("[") and text.endswith("]"):
+        return [Bare(word.strip()) for word in text[1:-1].split(",") if word.strip()]
+    return Bare(text)
+
+
+def _json_at(text: str, start: int) -> tuple[Any, int] | None:
+    try:
+        value, end = json.JSONDecoder(parse_constant=_no_constant, parse_float=_finite).raw_decode(
+            text, start
+        )
+    except (ValueError, RecursionError):
+        return None
+    return value, end
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON value")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        raise ValueError(f"{digits[:20]} is out of range")
+    return number
+
+
+def _single_quoted(text: str, start: int) -> tuple[str, int] | None:
+    end = text.find("'", start + 1)
+    return (text[start + 1 : end], end + 1) if text[start] == "'" and end > 0 else None

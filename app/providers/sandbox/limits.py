@@ -1,0 +1,89 @@
+"""What bounds an answer: stop sequences, the word limit; and its tokens with their probabilities.
+
+A token is a word here, with the space before it where a text is cut into tokens.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import replace
+from typing import Any, Final
+
+from app.canonical.request import Part, ReasoningPart, RefusalPart, TextPart, ToolCallPart
+
+
+def words(text: str) -> int:
+    """Count the tokens of ``text``: a token is a whitespace-separated word."""
+    return len(text.split())
+
+
+_PIECE: Final = re.compile(r"\s*\S+(?:\s+\Z)?|\s+\Z")
+
+
+def pieces(text: str) -> list[str]:
+    """Return ``text`` in tokens: words with the space before them. Joined they are the text."""
+    return _PIECE.findall(text)
+
+
+def first_words(text: str, count: int) -> str:
+    """Return the first ``count`` words of ``text`` as they stand in it."""
+    for index, match in enumerate(re.finditer(r"\S+", text)):
+        if index == count:
+            return text[: match.start()].rstrip()
+    return text
+
+
+def stopped(parts: list[Part], stops: tuple[str, ...]) -> tuple[list[Part], str | None]:
+    """Return what is said before the first stop sequence, and that sequence."""
+    kept: list[Part] = []
+    for part in parts:
+        if isinstance(part, TextPart):
+            found = [(at, stop) for stop in stops if stop and (at := part.text.find(stop)) >= 0]
+            if found:
+                at, stop = min(found)
+                return [*kept, replace(part, text=part.text[:at])], stop
+        kept.append(part)
+    return kept, None
+
+
+def cut(parts: list[Part], most: int | None) -> tuple[list[Part], bool]:
+    """Return what is said within ``most`` words, and whether something was cut off.
+
+    A call that does not fit is not made: half of its arguments would be no call.
+    """
+    if most is None:
+        return parts, False
+    kept: list[Part] = []
+    left = max(most, 0)
+    for part in parts:
+        text = part.arguments if isinstance(part, ToolCallPart) else getattr(part, "text", "")
+        needed = words(text)
+        if needed > left:
+            if left and isinstance(part, TextPart | ReasoningPart | RefusalPart):
+                kept.append(replace(part, text=first_words(text, left)))
+            return kept, True
+        kept.append(part)
+        left -= needed
+    return kept, False
+
+
+def measured(part: Part, alternatives: int) -> Part:
+    """Return a text with a log probability for each token, made up from the token itself."""
+    if not isinstance(part, TextPart):
+        return part
+    return replace(part, logprobs=tuple(_logprob(token, alternatives) for token in pieces(part.text)))
+
+
+def _logprob(token: str, alternatives: int) -> dict[str, Any]:
+    weight = hashlib.sha256(token.encode("utf-8", "replace")).digest()[0]
+    first = -round(0.001 + weight / 1000, 6)
+    rows = [
+        _row(token if rank == 0 else f"{token}{'~' * rank}", first * (rank + 1))
+        for rank in range(min(alternatives, 20))
+    ]
+    return {**_row(token, first), "top_logprobs": rows}
+
+
+def _row(token: str, logprob: float) -> dict[str, Any]:
+    return {"token": token, "logprob": logprob, "bytes": list(token.encode("utf-8", "replace"))}

@@ -1,0 +1,411 @@
+"""JSON Schema, read: references resolved, alternatives merged, values checked.
+
+The keywords are those of draft 2020-12 that say something about a value, without dynamic
+references and ``unevaluated…``. ``format`` is an annotation here, as it is by default.
+Costs are bounded, because schemas are a client's.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Any, Final
+from urllib.parse import unquote
+
+from app.providers.sandbox.patterns import Node, Unsupported, matches, parse_pattern
+
+MAX_STEPS: Final = 100_000
+MAX_DEPTH: Final = 60
+
+JsonSchema = Mapping[str, Any]
+
+
+class Unsatisfiable(ValueError):
+    """No value was found that fits, or finding one costs too much."""
+
+
+class Schemas:
+    """One root schema, with what its references point to and a bound on all work."""
+
+    def __init__(self, root: Any) -> None:
+        self.root = root
+        self._steps = 0
+        self._patterns: dict[str, Node | None] = {}
+
+    def step(self) -> None:
+        """Count a piece of work; raises Unsatisfiable past the bound."""
+        self._steps += 1
+        if self._steps > MAX_STEPS:
+            raise Unsatisfiable("the schema is too large")
+
+    def flat(self, schema: Any) -> dict[str, Any]:
+        """Return ``schema`` as an object with its references and ``allOf`` merged in.
+
+        Raises Unsatisfiable for ``false`` and for references that do not resolve.
+        """
+        for _ in range(MAX_DEPTH):
+            self.step()
+            if schema is False:
+                raise Unsatisfiable("a schema is false")
+            if not isinstance(schema, Mapping):
+                return {}
+            further = self._further(schema)
+            if further is None:
+                return dict(schema)
+            schema = further
+        raise Unsatisfiable("references go round in a circle")
+
+    def _further(self, schema: JsonSchema) -> Any:
+        """Return ``schema`` with one reference or ``allOf`` taken in, None where it has none."""
+        if "$ref" in schema:
+            rest = {name: value for name, value in schema.items() if name != "$ref"}
+            return merged(self.resolve(schema["$ref"]), rest) if rest else self.resolve(schema["$ref"])
+        if not isinstance(schema.get("allOf"), list):
+            return None
+        whole: Any = {name: value for name, value in schema.items() if name != "allOf"}
+        for part in schema["allOf"]:
+            whole = merged(whole, part if not _has(part, "$ref", "allOf") else self.flat(part))
+        return whole
+
+    def resolve(self, reference: Any) -> Any:
+        """Return what ``#/…`` points to; raises Unsatisfiable where that is nothing."""
+        if not isinstance(reference, str) or not reference.startswith("#"):
+            raise Unsatisfiable(f"the reference {str(reference)[:100]!r} points outside of the schema")
+        found: Any = self.root
+        for step in [unquote(s).replace("~1", "/").replace("~0", "~") for s in reference[1:].split("/")[1:]]:
+            if isinstance(found, Mapping) and step in found:
+                found = found[step]
+            elif isinstance(found, list) and step.isascii() and step.isdigit() and int(step[:6]) < len(found):
+                found = found[int(step[:6])]
+            else:
+                raise Unsatisfiable(f"the reference {reference[:100]!r} points to nothing")
+        return found
+
+    def pattern(self, text: Any) -> Node | None:
+        """Return the tree of a pattern, None for one that is not read here."""
+        if not isinstance(text, str):
+            return None
+        if text not in self._patterns:
+            try:
+                self._patterns[text] = parse_pattern(text)
+            except Unsupported:
+                self._patterns[text] = None
+        return self._patterns[text]
+
+    def matches(self, pattern: Any, text: str) -> bool:
+        """Tell whether ``text`` matches; a pattern that is not read here matches everything."""
+        node = self.pattern(pattern)
+        try:
+            return node is None or matches(node, text)
+        except Unsupported as error:
+            raise Unsatisfiable(str(error)) from error
+
+    def accepts(self, value: Any, schema: Any, depth: int = 0) -> bool:
+        """Tell whether ``value`` fits ``schema``."""
+        self.step()
+        if depth > MAX_DEPTH:
+            raise Unsatisfiable("the schema is nested too deep")
+        if schema is False:
+            return False
+        if not isinstance(schema, Mapping):
+            return True
+        for keyword, expected in schema.items():
+            check = _CHECKS.get(keyword)
+            if check is not None and not check(self, value, expected, schema, depth + 1):
+                return False
+        return True
+
+
+def _has(schema: Any, *keywords: str) -> bool:
+    return isinstance(schema, Mapping) and any(keyword in schema for keyword in keywords)
+
+
+# --- joining two schemas --------------------------------------------------------------------
+
+
+def merged(first: Any, second: Any) -> Any:
+    """Return a schema that says what both say, as far as one object can say it."""
+    if first is False or second is False:
+        return False
+    if not isinstance(first, Mapping) or not isinstance(second, Mapping):
+        return second if isinstance(second, Mapping) else first
+    whole = dict(first)
+    for keyword, value in second.items():
+        whole[keyword] = _joined(keyword, whole[keyword], value) if keyword in whole else value
+    return whole
+
+
+def _joined(keyword: str, first: Any, second: Any) -> Any:
+    join = _JOINS.get(keyword)
+    return second if join is None else join(first, second)
+
+
+def as_list(value: Any) -> list[Any]:
+    """Return a list as it is, anything else as an empty one."""
+    return value if isinstance(value, list) else []
+
+
+def _types(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _join_types(first: Any, second: Any) -> Any:
+    both = [kind for kind in _types(first) if kind in _types(second)]
+    if "integer" in _types(first) + _types(second) and "number" in _types(first) + _types(second):
+        both.append("integer")
+    return both
+
+
+def _join_members(first: Any, second: Any) -> Any:
+    if not isinstance(first, Mapping) or not isinstance(second, Mapping):
+        return second
+    whole = dict(first)
+    for name, schema in second.items():
+        whole[name] = {"allOf": [whole[name], schema]} if name in whole else schema
+    return whole
+
+
+def _join_lists(first: Any, second: Any) -> Any:
+    return [*as_list(first), *(item for item in as_list(second) if item not in as_list(first))]
+
+
+def _both(first: Any, second: Any) -> Any:
+    return {"allOf": [first, second]}
+
+
+def _pairs(first: Any, second: Any) -> Any:
+    """Two ``anyOf`` cannot be one: pair every branch of the one with every branch of the other."""
+    pairs = [merged(one, other) for one in as_list(first)[:8] for other in as_list(second)[:8]]
+    return [pair for pair in pairs if pair is not False]
+
+
+def _greater(first: Any, second: Any) -> Any:
+    return max(first, second) if is_number(first) and is_number(second) else second
+
+
+def _less(first: Any, second: Any) -> Any:
+    return min(first, second) if is_number(first) and is_number(second) else second
+
+
+_JOINS: Final[Mapping[str, Callable[[Any, Any], Any]]] = {
+    "type": _join_types,
+    "enum": lambda first, second: [value for value in as_list(first) if _among(value, as_list(second))],
+    "properties": _join_members,
+    "patternProperties": _join_members,
+    "$defs": _join_members,
+    "required": _join_lists,
+    "items": _both,
+    "additionalProperties": _both,
+    "propertyNames": _both,
+    "not": lambda first, second: {"anyOf": [first, second]},
+    "anyOf": _pairs,
+    "oneOf": _pairs,
+    **dict.fromkeys(
+        ("minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties", "minContains"), _greater
+    ),
+    **dict.fromkeys(("maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties"), _less),
+}
+
+
+# --- checking a value -----------------------------------------------------------------------
+
+
+def is_number(value: Any) -> bool:
+    """Tell whether ``value`` is a JSON number."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def is_whole(value: Any) -> bool:
+    """Tell whether ``value`` is a number without a fraction (1.0 is an integer)."""
+    return is_number(value) and (isinstance(value, int) or value.is_integer())
+
+
+def same(first: Any, second: Any) -> bool:
+    """Tell whether two JSON values are equal; true is not 1 here."""
+    if isinstance(first, bool) or isinstance(second, bool):
+        return first is second
+    if isinstance(first, list) and isinstance(second, list):
+        return len(first) == len(second) and all(map(same, first, second))
+    if isinstance(first, Mapping) and isinstance(second, Mapping):
+        return first.keys() == second.keys() and all(same(v, second[k]) for k, v in first.items())
+    return bool(first == second)
+
+
+def _among(value: Any, values: list[Any]) -> bool:
+    return any(same(value, other) for other in values)
+
+
+TYPES: Final[Mapping[str, Callable[[Any], bool]]] = {
+    "null": lambda value: value is None,
+    "boolean": lambda value: isinstance(value, bool),
+    "integer": is_whole,
+    "number": is_number,
+    "string": lambda value: isinstance(value, str),
+    "array": lambda value: isinstance(value, list),
+    "object": lambda value: isinstance(value, Mapping),
+}
+
+Check = Callable[[Schemas, Any, Any, JsonSchema, int], bool]
+
+
+def _has_type(schemas: Schemas, value: Any, expected: Any, schema: JsonSchema, depth: int) -> bool:
+    return any(TYPES[kind](value) for kind in _types(expected) if isinstance(kind, str) and kind in TYPES)
+
+
+def _bound(
+    applies: Callable[[Any], bool], measure: Callable[[Any], Any], holds: Callable[[Any, Any], bool]
+) -> Check:
+    def check(schemas: Schemas, value: Any, expected: Any, schema: JsonSchema, depth: int) -> bool:
+        return not applies(value) or not is_number(expected) or holds(measure(value), expected)
+
+    return check
+
+
+def _itself(value: Any) -> Any:
+    return value
+
+
+def _divides(value: Any, step: Any) -> bool:
+    if step <= 0 or not math.isfinite(step) or not math.isfinite(value):
+        return False
+    return Decimal(str(value)) % Decimal(str(step)) == 0
+
+
+def _every_property(schemas: Schemas, value: Any, expected: Any, schema: JsonSchema, depth: int) -> bool:
+    if not isinstance(value, Mapping) or not isinstance(expected, Mapping):
+        return True
+    return all(schemas.accepts(value[name], part, depth) for name, part in expected.items() if name in value)
+
+
+def _every_pattern(schemas: Schemas, value: Any, expected: Any, schema: JsonSchema, depth: int) -> bool:
+    if not isinstance(value, Mapping) or not isinstance(expected, Mapping):
+        return True
+    return all(
+        schemas.accepts(member, part, depth)
+        for pattern, part in expected.items()
+        for name, member in value.items()
+        if schemas.matches(pattern, name)
+    )
+
+
+def _additional(schemas: Schemas, value: Any, expected: Any, schema: JsonSchema, depth: int) -> bool:
+    return not isinstance(value, Mapping) or all(
+        schemas.accepts(member, expected, depth)
+        for name, member in value.items()
+        if not declared(schemas, schema, name)
+    )
+
+
+def declared(schemas: Schemas, schema: JsonSchema, name: str) -> bool:
+    """Tell whether ``properties`` or ``patternProperties`` speak of ``name``."""
+    if _has(schema.get("properties"), name):
+        return True
+    patterns = schema.get("patternProperties")
+    return isinstance(patterns, Mapping) and any(schemas.matches(pattern, name) for pattern in patterns)
+
+
+def _names(schemas: Schemas, value: Any, expected: Any, schema: JsonSchema, depth: int) -> bool:
+    return not isinstance(value, Mapping) or all(schemas.accepts(name, expected, depth) for name in value)
+
+
+def _required(schemas: Schemas, value: Any, expected: Any, schema: JsonSchema, depth: int) -> bool:
+    return not isinstance(value, Mapping) or all(
+        name in value for name in as_list(expected) if isinstance(name, str)
+    )
+
+
+def _dependent(schemas: Schemas, value: Any, expected: Any, schema: JsonSchema, depth: int) -> bool:
+    if not isinstance(value, Mapping) or not isinstance(expected, Mapping):
+        return True
+    return all(
+        _required(schemas, value, names, schema, depth) for name, names in expected.items() if name in value
+    )
+
+
+def _dependent_schemas(schemas: Schemas, value: Any, expected: Any, schema: JsonSchema, depth: int) -> bool:
+    if not isinstance(value, Mapping) or not isinstance(expected, Mapping):
+        return True
+    return all(schemas.accepts(value, part, depth) for name, part in expected.items() if name in value)
+
+
+def _prefix(schemas: Schemas, value: Any, expected: Any, schema: JsonSchema, depth: int) -> bool:
+    return not isinstance(value, list) or all(
+        schemas.accepts(item, part, depth) for item, part in zip(value, as_list(expected), strict=False)
+    )
+
+
+def _items(schemas: Schemas, value: Any, expected: Any, schema: JsonSchema, depth: int) -> bool:
+    if not isinstance(value, list):
+        return True
+    if isinstance(expected, list):  # the tuples of older drafts
+        return _prefix(schemas, value, expected, schema, depth)
+    start = len(as_list(schema.get("prefixItems")))
+    return all(schemas.accepts(item, expected, depth) for item in value[start:])
+
+
+def _unique(schemas: Schemas, value: Any, expected: Any, schema: JsonSchema, depth: int) -> bool:
+    if expected is not True or not isinstance(value, list):
+        return True
+    for index, item in enumerate(value):
+        schemas.step()
+        if _among(item, value[:index]):
+            return False
+    return True
+
+
+def _contains(schemas: Schemas, value: Any, expected: Any, schema: JsonSchema, depth: int) -> bool:
+    if not isinstance(value, list):
+        return True
+    found = sum(schemas.accepts(item, expected, depth) for item in value)
+    least, most = schema.get("minContains", 1), schema.get("maxContains", math.inf)
+    return bool((not is_number(least) or found >= least) and (not is_number(most) or found <= most))
+
+
+def _condition(schemas: Schemas, value: Any, expected: Any, schema: JsonSchema, depth: int) -> bool:
+    branch = "then" if schemas.accepts(value, expected, depth) else "else"
+    return schemas.accepts(value, schema.get(branch, True), depth)
+
+
+_CHECKS: Final[Mapping[str, Check]] = {
+    "$ref": lambda s, value, expected, schema, depth: s.accepts(value, s.resolve(expected), depth),
+    "type": _has_type,
+    "enum": lambda s, value, expected, schema, depth: _among(value, as_list(expected)),
+    "const": lambda s, value, expected, schema, depth: same(value, expected),
+    "minimum": _bound(is_number, _itself, lambda value, bound: value >= bound),
+    "maximum": _bound(is_number, _itself, lambda value, bound: value <= bound),
+    "exclusiveMinimum": _bound(is_number, _itself, lambda value, bound: value > bound),
+    "exclusiveMaximum": _bound(is_number, _itself, lambda value, bound: value < bound),
+    "multipleOf": _bound(is_number, _itself, _divides),
+    "minLength": _bound(TYPES["string"], len, lambda length, bound: length >= bound),
+    "maxLength": _bound(TYPES["string"], len, lambda length, bound: length <= bound),
+    "minItems": _bound(TYPES["array"], len, lambda length, bound: length >= bound),
+    "maxItems": _bound(TYPES["array"], len, lambda length, bound: length <= bound),
+    "minProperties": _bound(TYPES["object"], len, lambda length, bound: length >= bound),
+    "maxProperties": _bound(TYPES["object"], len, lambda length, bound: length <= bound),
+    "pattern": lambda s, value, expected, schema, depth: (
+        not isinstance(value, str) or s.matches(expected, value)
+    ),
+    "properties": _every_property,
+    "patternProperties": _every_pattern,
+    "additionalProperties": _additional,
+    "propertyNames": _names,
+    "required": _required,
+    "dependentRequired": _dependent,
+    "dependentSchemas": _dependent_schemas,
+    "prefixItems": _prefix,
+    "items": _items,
+    "uniqueItems": _unique,
+    "contains": _contains,
+    "allOf": lambda s, value, parts, schema, depth: all(
+        s.accepts(value, part, depth) for part in as_list(parts)
+    ),
+    "anyOf": lambda s, value, parts, schema, depth: any(
+        s.accepts(value, part, depth) for part in as_list(parts)
+    ),
+    "oneOf": lambda s, value, parts, schema, depth: (
+        sum(s.accepts(value, p, depth) for p in as_list(parts)) == 1
+    ),
+    "not": lambda s, value, expected, schema, depth: not s.accepts(value, expected, depth),
+    "if": _condition,
+}
