@@ -21,6 +21,17 @@ from app.dialects.responses_writing import item_prefix
 STATE_MEMBERS: Final = ("previous_response_id", "conversation", "background", "fallbacks")
 """Members that only the gateway acts on; never sent to a provider."""
 
+LACKING: Final = CHAT_MEMBERS | {
+    "max_tokens",
+    "max_completion_tokens",
+    "response_format",
+    "reasoning_effort",
+    "verbosity",
+    "functions",
+    "function_call",
+}
+"""Members of chat completions that OpenAI's and Azure's Responses request types lack."""
+
 PLAIN_MODELS: Final = re.compile(
     r"(?:^|[^a-z0-9])(?:gpt-?3|gpt-?4|chatgpt-4|gpt-5(?:\.\d+)?-chat)", re.IGNORECASE
 )
@@ -35,6 +46,9 @@ _FEATURES: Final[Mapping[str, str]] = {
     "top_logprobs": "top_logprobs",
     "max_output_tokens": "max_tokens",
 }
+_IDLE: Final[Mapping[str, Any]] = {"n": 1, "modalities": ["text"]}
+"""Values of chat's members that ask for what a response is anyway."""
+
 _UNIQUE_ID: Final = frozenset({"message", "reasoning", "function_call", "custom_tool_call"})
 _MAX_ID: Final = 64
 _USUAL_OUTPUT: Final = 32_000
@@ -56,7 +70,7 @@ class ResponsesOptions:
     ``reasoning.max_tokens`` is known.
     """
 
-    lacks: frozenset[str] = CHAT_MEMBERS
+    lacks: frozenset[str] = LACKING
     min_output_tokens: int = 16
     plain_models: re.Pattern[str] = PLAIN_MODELS
     reasoning_models: re.Pattern[str] | None = None
@@ -133,8 +147,9 @@ def _ask_logprobs(sent: dict[str, Any]) -> None:
 
 
 def _leave_out(sent: dict[str, Any], options: ResponsesOptions, losses: Losses) -> None:
-    if sent.get("n") == 1:
-        del sent["n"]
+    for name, idle in _IDLE.items():
+        if sent.get(name) == idle:
+            del sent[name]
     for name in [name for name in sent if name in options.lacks]:
         losses.report(_FEATURES.get(name, name), param=name)
         del sent[name]

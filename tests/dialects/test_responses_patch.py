@@ -90,6 +90,13 @@ def test_the_state_patch(body: dict[str, Any], members: dict[str, Any], warned: 
     assert params == warned
 
 
+def test_chats_own_members_are_left_out_and_told() -> None:
+    chats = {"max_tokens": 5, "verbosity": "low", "modalities": ["text"], "top_k": 3}
+    patched, params = sent({"input": "hi", **chats})
+    assert not set(chats) & set(patched)
+    assert params == ["max_tokens", "verbosity", "top_k"]
+
+
 def test_several_answers_are_refused() -> None:
     with pytest.raises(GatewayError) as raised:
         sent({"input": "hi", "n": 2})
