@@ -105,12 +105,18 @@ _EMBEDDINGS: Final = (
 def _choose(settings: ProviderSettings, operation: str, model: str) -> Wire | None:
     if operation == "models":
         return _MODELS
-    if operation == "embedding":
-        name = _bare(model)
-        verb, options = next((verb, options) for form, verb, options in _EMBEDDINGS if form.fullmatch(name))
-        return _google(verb, "embeddings_gemini", options)
     wires = next((wires for form, _, wires in _MAKERS if form.fullmatch(model)), _OTHERS)
+    if operation == "embedding" and wires in (_GEMINI, _OTHERS):
+        return _embedding(_bare(model))
     return wires.get(operation)
+
+
+def _embedding(name: str) -> Wire | None:
+    """Return the wire of one of Google's embedding models; other makers' names hold a slash."""
+    if "/" in name:
+        return None
+    verb, options = next((verb, options) for form, verb, options in _EMBEDDINGS if form.fullmatch(name))
+    return _google(verb, "embeddings_gemini", options)
 
 
 def _bare(model: str) -> str:

@@ -1,0 +1,165 @@
+"""The tables of the documentation, made from the code: ``python -m tests.documentation`` writes them.
+
+A table stands between two markers of its page; ``test_documentation.py`` holds the pages to it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from app.config import ProviderSettings, Settings
+from app.config_loading.members import MEMBERS
+from app.config_loading.schemas import ProviderKeySchema, ProviderSchema
+from app.gateway.plan import OPERATION_WIRES
+from app.providers import PROVIDERS
+from app.providers.base import OPERATIONS, Spec
+from app.providers.registry import make_provider
+from app.wire.egress import Egress
+
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+
+_MARKERS = "<!-- {name}: made by python -m tests.documentation -->\n{body}<!-- end -->"
+
+
+def table(heads: Sequence[str], rows: Iterator[Sequence[str]]) -> str:
+    """Return a Markdown table."""
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+def server_members() -> str:
+    """Return the members of ``[server]`` with variables and defaults."""
+    return table(("`[server]`", "variable", "meaning", "default"), map(_member_row, MEMBERS))
+
+
+def _member_row(member: Any) -> Sequence[str]:
+    value: Any = Settings()
+    for step in member.path:
+        value = getattr(value, step)
+    shown = _shown(value)
+    return f"`{'.'.join(member.path)}`", f"`{member.variable}`", member.meaning, shown
+
+
+def _shown(value: Any) -> str:
+    if value is None or value == ():
+        return ""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
+
+
+def provider_variables() -> str:
+    """Return each provider's variables."""
+    return table(("provider", "key", "address", "own settings"), _variable_rows())
+
+
+def _variable_rows() -> Iterator[Sequence[str]]:
+    for name, row in PROVIDERS.items():
+        options = [
+            f"`{option}`" + (f" ({_listed(spec.variables)})" if spec.variables else " (file only)")
+            for option, spec in row.options.items()
+        ]
+        chain = f"; or {_listed(row.chain)}" if row.chain else ""
+        yield name, _listed(row.keys) + chain, _listed(row.urls), ", ".join(options)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def provider_members() -> str:
+    """Return the members of ``[providers.NAME]`` and of one key."""
+    rows = [(name, PROVIDER_MEANINGS[name]) for name in ProviderSchema().fields]
+    rows += [(f"keys[].{name}", KEY_MEANINGS[name]) for name in ProviderKeySchema().fields]
+    return table(("member", "meaning"), ((f"`{name}`", meaning) for name, meaning in rows))
+
+
+PROVIDER_MEANINGS = {
+    "api_key": "the one key; its name is `default`",
+    "keys": "several keys instead, shared by weight",
+    "base_url": "what the provider's own SDK takes as base URL",
+    "dialect": "custom providers only: `chat`, `responses`, `messages`, `gemini` or `cohere`",
+    "headers": "headers added to each request",
+    "proxy": "this provider's proxy, or `direct`; wins over the environment and `NO_PROXY`",
+    "ca_bundle": "a file of authorities trusted besides the system's",
+    "client_cert": "our own certificate: a PEM file with the key, or `[certificate, key]`",
+    "options": "the provider's own settings, below",
+    "models": "model ids it is known to serve, for model names without a provider",
+    "prices": "by model: USD per million tokens `input`, `output`, `cached`, and per `request`",
+    "max_concurrency": "calls at once in one process",
+}
+KEY_MEANINGS = {
+    "name": "shown in attempts and logs; `key-1`, `key-2` … by default",
+    "value": "the key",
+    "models": "the model ids that this key serves; all by default",
+    "weight": "its share among the keys that fit; 1 by default",
+}
+
+_COLUMNS = tuple(operation for operation in OPERATIONS if operation != "count_tokens")
+_VARIANTS = (
+    ("azure", "OpenAI's models", "gpt-4o"),
+    ("azure", "Claude", "claude-opus-4-5"),
+    ("azure", "others", "grok-4"),
+    ("bedrock", "", "anthropic.claude-3-haiku-20240307-v1:0"),
+    ("vertex", "Gemini", "gemini-2.5-pro"),
+    ("vertex", "Claude", "claude-opus-4-5"),
+    ("vertex", "Mistral", "mistral-medium-3"),
+    ("vertex", "others", "meta/llama-4"),
+)
+
+
+def capabilities() -> str:
+    """Return what each provider can do: its own wire, a way round, or nothing."""
+    return table(("provider", *_COLUMNS), _capability_rows())
+
+
+def _capability_rows() -> Iterator[Sequence[str]]:
+    special = {name for name, _, _ in _VARIANTS}
+    plain = [(name, "", "model") for name, row in PROVIDERS.items() if name not in special and not row.always]
+    for name, what, model in sorted([*plain, *_VARIANTS]):
+        spec = make_provider(name, Settings(), Egress()).spec
+        label = f"{name} ({what})" if what else name
+        yield label, *(_cell(spec, operation, model) for operation in _COLUMNS)
+
+
+def _cell(spec: Spec, operation: str, model: str) -> str:
+    def wire(name: str) -> Any:
+        return spec.choose(ProviderSettings(spec.name), name, model) if spec.choose else spec.wires.get(name)
+
+    for number, name in enumerate(OPERATION_WIRES.get(operation, (operation,))):
+        found = wire(name)
+        if found is not None:
+            way = "passes" if found.passes else found.dialect
+            return f"{'over ' if number else ''}{way}" if operation != "models" else "yes"
+    return "–"
+
+
+PAGES: dict[str, dict[str, Callable[[], str]]] = {
+    "configuration.md": {
+        "server": server_members,
+        "providers": provider_members,
+        "variables": provider_variables,
+    },
+    "providers.md": {"capabilities": capabilities},
+}
+
+
+def renewed(page: str, text: str) -> str:
+    """Return the text of a page with its tables as the code has them now."""
+    for name, make in PAGES[page].items():
+        pattern = _MARKERS.format(name=name, body="BODY")
+        found = re.compile(re.escape(pattern).replace("BODY", ".*?"), re.DOTALL)
+        if not found.search(text):
+            raise ValueError(f"{page} has no place for the table {name!r}")
+        body = _MARKERS.format(name=name, body=make())
+        text = found.sub(lambda match, body=body: body, text)
+    return text
+
+
+if __name__ == "__main__":
+    for page in PAGES:
+        path = DOCS / page
+        path.write_text(renewed(page, path.read_text(encoding="utf-8")), encoding="utf-8")
