@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from app.dialects.reading import as_dict, as_list, as_str, dicts
 
+_PLACES: Final = ("start_index", "end_index")
 _MARK: Final = re.compile(r"\[(\d{1,3})\]")
 
 
@@ -23,14 +24,18 @@ def flat_annotation(annotation: Mapping[str, Any]) -> dict[str, Any]:
     return {"type": "url_citation", **nested}
 
 
-def nested_annotation(annotation: Mapping[str, Any]) -> dict[str, Any] | None:
+def nested_annotation(annotation: Mapping[str, Any], before: int = 0) -> dict[str, Any] | None:
     """Return a flat annotation in chat form; None for a kind that chat does not have
-    (file and container citations of hosted tools)."""
+    (file and container citations of hosted tools). ``before`` counts the characters of the
+    message before the annotated part: chat joins the parts, so its places move by them."""
     if annotation.get("type") != "url_citation":
         return dict(annotation) if isinstance(annotation.get(str(annotation.get("type"))), dict) else None
     if isinstance(annotation.get("url_citation"), dict):
         return dict(annotation)
-    return {"type": "url_citation", "url_citation": {k: v for k, v in annotation.items() if k != "type"}}
+    nested = {name: value for name, value in annotation.items() if name != "type"}
+    if nested.get("end_index"):  # the empty span at 0 says "no place"
+        nested |= {name: nested[name] + before for name in _PLACES if isinstance(nested.get(name), int)}
+    return {"type": "url_citation", "url_citation": nested}
 
 
 def cited(text: str, body: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:

@@ -111,8 +111,12 @@ def _refusal(parts: Iterable[Part]) -> str | None:
 
 
 def _annotations(parts: Iterable[Part]) -> Json:
-    flat = [row for part in parts if isinstance(part, TextPart) for row in part.annotations]
-    nested = [row for row in map(nested_annotation, flat) if row is not None]
+    nested, before = [], 0
+    for part in parts:
+        if isinstance(part, TextPart):
+            rows = (nested_annotation(row, before) for row in part.annotations)
+            nested += [row for row in rows if row is not None]
+            before += len(part.text)
     return {"annotations": nested} if nested else {}
 
 

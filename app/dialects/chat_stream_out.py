@@ -59,6 +59,8 @@ class ChatStreamEncoder:
         self._entries: dict[int, int] = {}
         self._spoke: set[int] = set()
         self._wrote: set[int] = set()
+        self._said: dict[int, int] = {}  # characters of each choice's content
+        self._before: dict[int, int] = {}  # those before each text block
 
     def feed(self, event: Event) -> list[Frame]:
         """Return the frames of ``event``, in order; may be none."""
@@ -93,6 +95,7 @@ class ChatStreamEncoder:
 
     def _block_started(self, event: BlockStarted) -> list[Frame]:
         self._blocks[event.block] = event
+        self._before[event.block] = self._said.get(event.choice, 0)
         frames = self._role(event.choice)
         opener = _OPENERS.get(type(event.part))
         delta = None if opener is None else opener(self, event)
@@ -156,9 +159,12 @@ class ChatStreamEncoder:
             return []
         return [self._chunk(started.choice, delta, logprobs=logprobs)]
 
-    def _grow_text(self, _: BlockStarted, event: BlockDelta) -> Json:
+    def _grow_text(self, started: BlockStarted, event: BlockDelta) -> Json:
         delta: Json = {"content": event.text} if event.text else {}
-        nested = nested_annotation(event.annotation) if event.annotation is not None else None
+        self._said[started.choice] = self._said.get(started.choice, 0) + len(event.text)
+        if event.annotation is None:
+            return delta
+        nested = nested_annotation(event.annotation, self._before[event.block])
         return {**delta, "annotations": [nested]} if nested is not None else delta
 
     def _grow_refusal(self, _: BlockStarted, event: BlockDelta) -> Json:

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from app.canonical.request import Request, Signature
+from app.canonical.events import replay
+from app.canonical.request import Request, Signature, TextPart
 from app.canonical.response import Response
-from app.dialects import chat, converse, messages, responses
+from app.dialects import chat, cohere, converse, messages, responses
 from app.dialects.base import ServerContext
 from tests.dialects import generic
 from tests.dialects.test_converse_traffic import response_of as converse_response
@@ -121,3 +122,48 @@ def test_another_accounts_thinking_stays_behind(road: Road) -> None:
         b for turn in body["messages"] if turn["role"] == "assistant" for b in thinking_of(turn["content"])
     ]
     assert [loss for loss in context.losses.items if "reasoning" in loss.message]
+
+
+CITED = [
+    e
+    for e in load.exchanges(("anthropic.messages", "cohere.v2.chat"))
+    if e.status == 200
+    and any(feature.startswith("cite:") or feature == "citations" for feature in e.features)
+]
+
+
+def decode_any(exchange: Exchange) -> tuple[Response, list[Any]]:
+    """The answer of either wire, and its events."""
+    client = cohere.DIALECT if exchange.api.startswith("cohere") else messages.DIALECT
+    if not exchange.streamed:
+        response = client.decode_response(exchange.json(), generic.client_context())
+        return response, list(replay(response))
+    decoder = client.stream_decoder(generic.client_context())
+    events = generic.decoded(decoder, generic.sse_frames(exchange.content(), 1 << 30))
+    return generic.fold(events).response(), events
+
+
+@pytest.mark.parametrize("exchange", load.params(CITED))
+def test_in_chat_a_citation_still_covers_its_words(exchange: Exchange) -> None:
+    response, events = decode_any(exchange)
+    texts = [part for part in generic.parts_of(response.choices[0]) if isinstance(part, TextPart)]
+    words = [
+        part.text[note["start_index"] : note["end_index"]]
+        for part in texts
+        for note in part.annotations
+        if note["type"] == "url_citation"
+    ]
+    asked = chat.DIALECT.decode_request({"model": "m", "messages": []}, server(Vault()))
+    message = chat.DIALECT.encode_response(response, asked, server(Vault()))["choices"][0]["message"]
+    encoder = chat.DIALECT.stream_encoder(asked, server(Vault()))
+    deltas = [
+        choice["delta"]
+        for event in events
+        for frame in encoder.feed(event)
+        for choice in (frame.data or {}).get("choices", [])
+    ]
+    content = "".join(delta.get("content") or "" for delta in deltas)
+    notes = [note for delta in deltas for note in delta.get("annotations") or []]
+    for text, found in ((message["content"], message.get("annotations", [])), (content, notes)):
+        spans = [note["url_citation"] for note in found if note["type"] == "url_citation"]
+        assert [text[span["start_index"] : span["end_index"]] for span in spans] == words
