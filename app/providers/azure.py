@@ -16,8 +16,8 @@ from app.config import ProviderSettings
 from app.dialects import models, openai_transcription
 from app.dialects.claude import is_claude
 from app.dialects.messages_options import MessagesOptions
-from app.dialects.responses_upstream import ResponsesOptions
-from app.providers import anthropic, chat_options, openai_like
+from app.dialects.responses_fit import ResponsesOptions
+from app.providers import anthropic, chat_options, openai, openai_like
 from app.providers.auth import HeaderAuth
 from app.providers.azure_auth import MISSING, AzureAuth
 from app.providers.base import Spec, Wire, default_url
@@ -29,6 +29,10 @@ _V1: Final = "/openai/v1"
 _UNDATED: Final = frozenset({"v1", "preview"})
 _OTHER_MAKERS: Final = re.compile(
     r"grok|deepseek|llama|mistral|ministral|phi-|kimi|qwen|cohere|jamba", re.IGNORECASE
+)
+
+_RESPONSES: Final = ResponsesOptions(
+    reasoning_models=openai.REASONERS, dropped_when_reasoning=openai.RESPONSES.dropped_when_reasoning
 )
 
 _CLAUDE: Final[dict[str, Wire]] = {
@@ -52,7 +56,7 @@ _CLAUDE: Final[dict[str, Wire]] = {
 def _wires(root: str) -> dict[str, Wire]:
     """Return the wires of OpenAI's models below ``root``; Responses are at the v1 paths always."""
     return {
-        "responses": Wire("responses", f"{_V1}/responses", options=ResponsesOptions(), passes=True),
+        "responses": Wire("responses", f"{_V1}/responses", options=_RESPONSES, passes=True),
         "chat": openai_like.chat(chat_options.AZURE, root=root, passes=True),
         "completion": openai_like.completion(root),
         "embedding": openai_like.embedding(root=root),

@@ -13,8 +13,8 @@ from typing import Any, Final
 
 from app.config import ProviderSettings
 from app.dialects.openai_transcription import TranscriptionOptions
-from app.dialects.responses_upstream import ResponsesOptions
-from app.providers import anthropic, chat_options, cohere, gemini, openai_like
+from app.dialects.responses_fit import ResponsesOptions
+from app.providers import anthropic, chat_options, cohere, gemini, openai, openai_like
 from app.providers.auth import BearerAuth, HeaderAuth
 from app.providers.base import Spec, Wire
 
@@ -61,7 +61,9 @@ def _chat(settings: ProviderSettings) -> Spec:
 
 def _responses(settings: ProviderSettings) -> Spec:
     passes = settings.options.get("passes", False)
-    wire = Wire("responses", "/responses", options=ResponsesOptions(), passes=passes)
+    wire = Wire(
+        "responses", "/responses", options=ResponsesOptions(reasoning_models=openai.REASONERS), passes=passes
+    )
     return Spec(
         name=settings.name, auth=BearerAuth(), wires={"responses": wire, "models": openai_like.models()}
     )

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import re
+from typing import Final
+
 from app.dialects import openai_transcription
-from app.dialects.responses_upstream import ResponsesOptions
+from app.dialects.responses_fit import ResponsesOptions
 from app.providers import chat_options, openai_like
 from app.providers.auth import BearerAuth
 from app.providers.base import Spec, Wire
 
-RESPONSES = ResponsesOptions()
+RESPONSES: Final = ResponsesOptions(dropped_when_reasoning=frozenset({"top_p"}))
+
+REASONERS: Final = re.compile(r"(?:^|[^a-z0-9])(?:o[1-9]|gpt-5|codex)", re.IGNORECASE)
+"""Names of models that reason, for hosts whose other names are aliases that may hide any model."""
 
 SPEC = Spec(
     name="openai",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.dialects import openai_transcription
-from app.dialects.responses_upstream import ResponsesOptions
+from app.dialects.responses_fit import ResponsesOptions
 from app.providers import chat_options, openai_like
 from app.providers.auth import BearerAuth
 from app.providers.base import Spec, Wire
@@ -13,7 +13,9 @@ SPEC = Spec(
     base_url="https://openrouter.ai/api/v1",
     auth=BearerAuth(),
     wires={
-        "responses": Wire("responses", "/responses", options=ResponsesOptions(), passes=True),
+        "responses": Wire(
+            "responses", "/responses", options=ResponsesOptions(reasoning_budget=True), passes=True
+        ),
         "chat": openai_like.chat(chat_options.OPENROUTER, passes=True),
         "completion": openai_like.completion(),
         "embedding": openai_like.embedding(),
