@@ -77,7 +77,7 @@ def _provider(name: str, section: Mapping[str, Any], overlay: Overlay) -> Provid
         base_url=section.get("base_url"),
         keys=_provider_keys(section, path, faults),
         dialect=section.get("dialect"),
-        headers=section.get("headers", {}),
+        headers={header.lower(): value for header, value in section.get("headers", {}).items()},
         proxy=section.get("proxy"),
         ca_bundle=section.get("ca_bundle"),
         client_cert=tuple(certificate) if isinstance(certificate, list) else certificate,

@@ -90,6 +90,7 @@ MEMBERS: Final = (
     ),
     _row("responses_done", "SLUICE_RESPONSES_DONE", kinds.FLAG, "end Responses streams with `[DONE]` too"),
     _row("max_body_bytes", "SLUICE_MAX_BODY_BYTES", kinds.COUNT, "largest request body"),
+    _row("max_upload_bytes", "SLUICE_MAX_UPLOAD_BYTES", kinds.COUNT, "largest uploaded file"),
     _row("body_deadline", "SLUICE_BODY_DEADLINE", kinds.ABOVE_0, "seconds a request body may take to arrive"),
     _row("drain_after", "SLUICE_DRAIN_AFTER", kinds.FROM_0, "seconds that open streams have at SIGTERM"),
     _row(

@@ -151,14 +151,14 @@ def test_claudes_signatures_share_one_realm_over_the_hosts_of_its_own_wire(provi
 
 
 def test_the_operators_headers_go_out_and_never_replace_the_credential(provider_of: MakeProvider) -> None:
-    text = "[providers.openai]\nheaders = { OpenAI-Organization = 'org', authorization = 'Bearer forged' }\n"
+    text = "[providers.openai]\nheaders = { OpenAI-Organization = 'org', Authorization = 'Bearer forged' }\n"
     provider = provider_of("openai", {"OPENAI_API_KEY": "k"}, text)
     wire = provider.wire("chat", "m")
     assert wire is not None
     sent = provider.outgoing(wire, provider.keys("m")[0], "m", b"{}", headers={"x-request": "1"})
     assert sent.headers == {
         "content-type": "application/json",
-        "OpenAI-Organization": "org",
+        "openai-organization": "org",
         "x-request": "1",
         "authorization": "Bearer k",
     }
