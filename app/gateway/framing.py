@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, Protocol
 
 from app.errors import GatewayError
@@ -17,8 +17,8 @@ _DONE: Final = b"[DONE]"
 class FrameReader(Protocol):
     """Takes chunks, gives frames; ``data`` None is ``[DONE]``."""
 
-    def feed(self, chunk: bytes) -> list[tuple[str | None, Any]]:
-        """Return the frames that ``chunk`` completes."""
+    def feed(self, chunk: bytes) -> Iterable[tuple[str | None, Any]]:
+        """Yield the frames that ``chunk`` completes, those before a fault first."""
         ...
 
 
@@ -28,16 +28,14 @@ class SSEReader:
     def __init__(self) -> None:
         self._decoder = SSEDecoder()
 
-    def feed(self, chunk: bytes) -> list[tuple[str | None, Any]]:
-        """Return the frames that ``chunk`` completes; raises upstream_invalid for bad JSON."""
-        frames: list[tuple[str | None, Any]] = []
+    def feed(self, chunk: bytes) -> Iterator[tuple[str | None, Any]]:
+        """Yield the frames that ``chunk`` completes; raises upstream_invalid for bad JSON."""
         for raw in self._decoder.feed(chunk):
             data = raw.data.strip()
             if data == _DONE:
-                frames.append((raw.event, None))
+                yield raw.event, None
             elif data:
-                frames.append((raw.event, _parse(data)))
-        return frames
+                yield raw.event, _parse(data)
 
 
 class AWSReader:
@@ -49,9 +47,10 @@ class AWSReader:
     def __init__(self) -> None:
         self._decoder = EventStreamDecoder()
 
-    def feed(self, chunk: bytes) -> list[tuple[str | None, Any]]:
-        """Return the messages that ``chunk`` completes."""
-        return [self._frame(m.headers, m.payload) for m in self._decoder.feed(chunk)]
+    def feed(self, chunk: bytes) -> Iterator[tuple[str | None, Any]]:
+        """Yield the messages that ``chunk`` completes."""
+        for message in self._decoder.feed(chunk):
+            yield self._frame(message.headers, message.payload)
 
     @staticmethod
     def _frame(headers: dict[str, str], payload: bytes) -> tuple[str | None, Any]:

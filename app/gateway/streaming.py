@@ -21,7 +21,7 @@ from app.gateway.call import Attempt, Call, Outcome, Target
 from app.gateway.cost import put_cost
 from app.gateway.dispatch import Dispatcher, MakeExchange
 from app.gateway.exchange import Exchange, Translator
-from app.gateway.framing import frame_reader
+from app.gateway.framing import FrameReader, frame_reader
 from app.providers.base import Wire
 from app.wire.upstream import Upstream
 
@@ -152,17 +152,7 @@ class StreamRun:
         reader = frame_reader(wire.framing)
         while not translator.ended:
             chunk = upstream.read1()
-            frames: list[Frame] = []
-            if not chunk:
-                frames = translator.eof()
-                if translator.failure is None and not translator.ended:
-                    translator.failure = GatewayError(
-                        "upstream_cut", "The provider's stream ended before it was complete."
-                    )
-            for event, data in reader.feed(chunk):
-                frames += translator.done() if data is None else translator.feed(event, data)
-                upstream.progress()
-            yield self._checked(translator, frames)
+            yield self._checked(translator, _translated(upstream, reader, translator, chunk))
 
     def _checked(self, translator: Translator, frames: list[Frame]) -> list[Frame]:
         """Return ``frames``; raises the translator's failure, after what was good went out."""
@@ -219,6 +209,26 @@ class StreamRun:
         frames = [*self.take_held(), *self._numbered([*self._tail, *translator.fail(error)])]
         self._settle(translator, frames)
         return frames
+
+
+def _translated(upstream: Upstream, reader: FrameReader, translator: Translator, chunk: bytes) -> list[Frame]:
+    """Return what one read brings, up to its end or fault; ``b""`` is the end of the body."""
+    frames: list[Frame] = []
+    try:
+        for event, data in reader.feed(chunk):
+            frames += translator.done() if data is None else translator.feed(event, data)
+            upstream.progress()
+            if translator.ended or translator.failure is not None:
+                return frames  # what comes after the end is dropped
+        if not chunk:
+            frames += translator.eof()
+            if translator.failure is None and not translator.ended:
+                translator.failure = GatewayError(
+                    "upstream_cut", "The provider's stream ended before it was complete."
+                )
+    except GatewayError as error:
+        translator.failure = error
+    return frames
 
 
 _OPENING: Final = frozenset({"response.created", "response.queued", "response.in_progress"})
