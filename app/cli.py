@@ -47,6 +47,7 @@ def _parser() -> argparse.ArgumentParser:
         ("check-config", _check_config, "read the configuration and show what was understood"),
         ("worker", _work, "run background responses, and nothing else, until told to stop"),
         ("doctor", _doctor, "ask each configured provider for its models and say who answers"),
+        ("models", _models, "list the models of the configured providers, as they tell them now"),
         ("db", _upgrade, "prepare the database"),
     ):
         verb = verbs.add_parser(name, help=help_text)
@@ -54,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
             verb.add_argument("action", choices=["upgrade"])
         verb.add_argument("--config", metavar="FILE", help="the TOML file instead of $SLUICE_CONFIG")
         verb.set_defaults(run=run)
+    verbs.choices["models"].add_argument("--provider", help="one provider only, whose failure is then shown")
     keys = verbs.add_parser("keys", help="make client keys")
     keys.add_argument("action", choices=["new"])
     keys.add_argument("name")
@@ -136,6 +138,31 @@ def _examine(provider: "Provider") -> Iterator[tuple[bool, str]]:
             yield False, f"{label}: {error.message}"
         else:
             yield upstream.status < 400, f"{label}: answers with status {upstream.status}"
+
+
+def _models(given: argparse.Namespace) -> int:
+    from app.errors import GatewayError
+    from app.gateway.call import Principal
+    from app.gateway.listing import Catalogue
+    from app.gateway.router import Registry
+    from app.providers.registry import all_names, configured_names, make_provider
+    from app.wire.egress import Egress
+
+    settings = _settings(given)
+    if settings is None:
+        return _WRONG
+    egress = Egress(settings.environ)
+    registry = Registry(
+        all_names(settings), configured_names(settings), lambda name: make_provider(name, settings, egress)
+    )
+    try:
+        found = Catalogue(registry, settings.timeouts).models(Principal("cli", "default"), given.provider)
+    except GatewayError as error:
+        print(f"sluice: {error.message}", file=sys.stderr)
+        return 1
+    for model in found:
+        print(model.id)
+    return 0
 
 
 def _upgrade(given: argparse.Namespace) -> int:

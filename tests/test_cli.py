@@ -75,7 +75,7 @@ def test_check_config_prints_every_fault_and_ends_with_2(
     ]
 
 
-@pytest.mark.parametrize("arguments", [["db", "upgrade"], ["doctor"], ["worker"]])
+@pytest.mark.parametrize("arguments", [["db", "upgrade"], ["doctor"], ["worker"], ["models"]])
 def test_other_commands_refuse_a_wrong_configuration_too(
     arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -102,6 +102,28 @@ def test_the_doctor_asks_each_configured_provider_and_shows_no_key(
     assert CANARY not in shown
     assert cli.main(["doctor"]) == 1
     assert "openai: key default: The provider could not be reached.\n" in capsys.readouterr().out
+
+
+def test_the_models_of_a_provider_are_listed_as_it_tells_them(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("GROQ_API_KEY", CANARY)
+    listed = answer(b'{"object": "list", "data": [{"id": "llama"}, {"id": "maker/other"}]}')
+    with serving(always(listed)) as server:
+        monkeypatch.setenv("GROQ_BASE_URL", f"http://127.0.0.1:{server.port}/openai/v1")
+        assert cli.main(["models", "--provider", "groq"]) == 0
+        assert capsys.readouterr().out == "groq/llama\ngroq/maker/other\n"
+    refusal = answer(b'{"error": {"message": "Invalid API Key"}}', status="401 Unauthorized")
+    with serving(always(refusal)) as server:
+        monkeypatch.setenv("GROQ_BASE_URL", f"http://127.0.0.1:{server.port}/openai/v1")
+        assert cli.main(["models", "--provider", "groq"]) == 1
+        assert capsys.readouterr().err.startswith("sluice: ")
+    assert cli.main(["models", "--provider", "groq"]) == 1
+    assert cli.main(["models", "--provider", "nobody"]) == 1
+    assert capsys.readouterr().err == (
+        "sluice: The provider could not be reached.\n"
+        "sluice: Invalid value: 'nobody'. It is no provider's name.\n"
+    )
 
 
 @pytest.mark.parametrize("arguments", [[], ["frob"], ["version", "--x"], ["db", "downgrade"], ["keys"]])

@@ -148,6 +148,6 @@ def _page(provider: Provider, wire: Wire, timeouts: Timeouts) -> ModelPage:
     except ValueError as error:
         raise GatewayError("upstream_invalid", "The provider's list of models is not JSON.") from error
     if not 200 <= upstream.status < 300:
-        raise client.decode_error(upstream.status, body, upstream.headers, context)
+        raise client.decode_error(upstream.status, body, upstream.headers)
     page: ModelPage = client.decode_page(body, context)
     return page
