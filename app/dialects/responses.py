@@ -13,11 +13,27 @@ from app.canonical.request import Request
 from app.canonical.response import Response
 from app.dialects import responses_request, responses_response
 from app.dialects.base import ClientContext, Encoded, ServerContext
+from app.dialects.reading import as_dict, count
 from app.dialects.responses_decoder import ResponsesDecoder
 from app.dialects.responses_items import NAME
 from app.dialects.responses_stream import ResponsesEncoder
 from app.dialects.responses_upstream import encode_request
 from app.errors import GatewayError
+
+_COUNTED: Final = frozenset(
+    {
+        "input",
+        "instructions",
+        "model",
+        "parallel_tool_calls",
+        "reasoning",
+        "text",
+        "tool_choice",
+        "tools",
+        "truncation",
+    }
+)
+"""Members of the counter's request type (``TokenCountsBody``) that a stateless call has."""
 
 
 class ResponsesDialect:
@@ -46,6 +62,19 @@ class ResponsesDialect:
     def encode_request(self, request: Request, context: ClientContext) -> Encoded:
         """Write a create body for a provider."""
         return encode_request(request, context)
+
+    def encode_count(self, request: Request, context: ClientContext) -> Encoded:
+        """Write the body that has a prompt's tokens counted (``/responses/input_tokens``)."""
+        encoded = encode_request(request, context)
+        body = {name: value for name, value in encoded.body.items() if name in _COUNTED}
+        return Encoded(body, encoded.headers)
+
+    def decode_count(self, body: Any) -> int:
+        """Read the counted input tokens; ``upstream_invalid`` when the answer has none."""
+        tokens = count(as_dict(body).get("input_tokens"))
+        if tokens is None:
+            raise GatewayError("upstream_invalid", "The provider's answer has no token count.", raw=body)
+        return tokens
 
     def decode_response(self, body: Any, context: ClientContext) -> Response:
         """Read a whole response object."""
