@@ -192,7 +192,7 @@ class ResponsesPatch:
             shown["response"] = self._seen(kind, shown["response"])
         return self._numbered(kind, shown)
 
-    def closing(self) -> list[Frame]:
+    def closing(self, usage: Usage | None = None) -> list[Frame]:
         """Return what ends a good stream beyond the upstream's own frames: nothing."""
         return []
 

@@ -29,6 +29,7 @@ from app.errors import GatewayError
 from app.gateway.call import Call, Target
 from app.gateway.estimates import estimated_usage
 from app.gateway.exchange import Answer, Fetch, Sent
+from app.gateway.told_usage import mend_usage
 from app.gateway.translating import client_context, losses_of, parse_upstream, server_context
 from app.providers.base import Wire
 from app.wire.json import dumps
@@ -52,8 +53,8 @@ class Patch(Protocol):
         """Return a stream frame as the caller shall see it, None to leave it out."""
         ...
 
-    def closing(self) -> list[Frame]:
-        """Return what ends a good stream beyond the upstream's own frames."""
+    def closing(self, usage: Usage | None) -> list[Frame]:
+        """Return what ends a good stream of ``usage`` beyond the upstream's own frames."""
         ...
 
     def fail(self, error: GatewayError, answer: Response, usage: Usage | None) -> list[Frame] | None:
@@ -94,7 +95,9 @@ class PassExchange:
         response = self._dialect.decode_response(raw, self._context)
         finish = response.choices[0].finish if response.choices else None
         usage = response.usage or estimated_usage(self._request(), response)
-        return Answer(self._patch.answer(raw), response=response, usage=usage, finish=finish, raw=raw)
+        answer = self._patch.answer(raw)
+        mend_usage(answer, self._call.dialect, usage)
+        return Answer(answer, response=response, usage=usage, finish=finish, raw=raw)
 
     def translator(self, headers: Mapping[str, str]) -> PassStream:
         """Return the stream's patcher and observer."""
@@ -122,6 +125,11 @@ class PassExchange:
         return replay(self._dialect.decode_response(parse_upstream(body), self._context))
 
     @property
+    def dialect(self) -> str:
+        """Return the name of the dialect that passes."""
+        return self._call.dialect
+
+    @property
     def patch(self) -> Patch:
         """Return this attempt's patch."""
         return self._patch
@@ -146,7 +154,12 @@ class PassStream:
         if self.failure is not None or not isinstance(data, dict):
             return []
         frame = self._exchange.patch.frame(event, data)
-        return self._close([] if frame is None else [frame])
+        if frame is None:
+            return self._close([])
+        ended = frame.data.get("response") if self.ended and isinstance(frame.data, dict) else None
+        if ended is not None and self.usage is not None:
+            mend_usage(ended, self._exchange.dialect, self.usage)
+        return self._close([frame])
 
     def done(self) -> list[Frame]:
         """Take ``[DONE]``."""
@@ -186,7 +199,7 @@ class PassStream:
         return self._fold.response()
 
     def _close(self, frames: list[Frame]) -> list[Frame]:
-        return [*frames, *self._exchange.patch.closing()] if self.ended else frames
+        return [*frames, *self._exchange.patch.closing(self.usage)] if self.ended else frames
 
     def _observe(self, events: Iterable[Event]) -> None:
         for event in events:
@@ -204,7 +217,11 @@ class PassStream:
                 self.finish = self.finish or event.finish
             elif isinstance(event, Ended):
                 self.content = self.ended = True
-                self.usage = event.usage or self._exchange.estimate(self._fold.response())
+                event.usage = event.usage or self._exchange.estimate(self._fold.response())
+                self.usage = event.usage
+
+
+_CONSTANT: Final = ("id", "object", "created", "model")
 
 
 class ChatPatch:
@@ -218,6 +235,8 @@ class ChatPatch:
         self._context = context
         options = call.body.get("stream_options")
         self._usage_wanted = isinstance(options, dict) and options.get("include_usage") is True
+        self._told: Any = None
+        self._last: dict[str, Any] = {}
 
     def request(self) -> dict[str, Any]:
         """Return the caller's body for the target."""
@@ -236,18 +255,27 @@ class ChatPatch:
         return body
 
     def frame(self, event: str | None, data: dict[str, Any]) -> Frame | None:
-        """Return a chunk; a usage chunk nobody asked for is left out."""
-        if not self._usage_wanted and "usage" in data:
-            if not data.get("choices") and data["usage"] is not None:
+        """Return a chunk. Usage is kept for the extra chunk at the end, where it belongs."""
+        usage = data.pop("usage", None)
+        if self._usage_wanted:
+            data["usage"] = None
+        self._last = data
+        if usage is not None:
+            self._told = usage
+            if not data.get("choices"):
                 return None
-            del data["usage"]
         for choice in data.get("choices") or ():
             self._wrap(choice.get("delta"))
         return Frame(None, data)
 
-    def closing(self) -> list[Frame]:
-        """Return ``[DONE]``."""
-        return [DONE]
+    def closing(self, usage: Usage | None) -> list[Frame]:
+        """Return the usage chunk, if the caller asked for one, and ``[DONE]``."""
+        if not self._usage_wanted or usage is None:
+            return [DONE]
+        kept = self._last if not self._last.get("choices") else {n: self._last.get(n) for n in _CONSTANT}
+        last = {**kept, "choices": [], "usage": self._told}
+        mend_usage(last, "chat", usage)
+        return [Frame(None, last), DONE]
 
     def fail(self, error: GatewayError, answer: Response, usage: Usage | None) -> None:
         """Leave the ending to the encoder: chunks carry no numbers that must go on."""

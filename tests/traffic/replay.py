@@ -220,6 +220,14 @@ class Upstream:
         wanted = path or "*" + request["path"]
         self.add(Reply.of(recording, **knobs), method=request["method"], path=wanted, times=times)
 
+    def forget(self) -> None:
+        """Drop what was queued and noted, so that one server can serve many tests."""
+        with self._arrival:
+            self._rules.clear()
+            self.requests.clear()
+            self.unmatched.clear()
+        self.script = None
+
     def wait_for(self, count: int, timeout: float = 5.0) -> list[Request]:
         """Wait until so many requests have arrived; ``TimeoutError`` when they do not."""
         with self._arrival:
