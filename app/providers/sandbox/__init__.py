@@ -17,8 +17,10 @@ from typing import Any, Final
 from app.config import ProviderSettings
 from app.dialects.chat_options import COMMON_MEMBERS, PLATFORM_MEMBERS, ChatOptions
 from app.dialects.messages_options import MessagesOptions
+from app.dialects.openai_transcription import TranscriptionOptions
 from app.dialects.responses_upstream import ResponsesOptions
 from app.errors import GatewayError
+from app.providers import openai_like
 from app.providers.auth import NoAuth
 from app.providers.base import Spec, Wire, provider_realm
 from app.providers.sandbox.routes import Sandbox
@@ -41,9 +43,21 @@ CHAT: Final = ChatOptions(
 )
 """A chat wire that can say all that chat completions can."""
 
+TRANSCRIPTION: Final = TranscriptionOptions(
+    formats=frozenset({"json", "verbose_json", "diarized_json"}), mute=r"$^"
+)
+
 _CHAT_WIRE: Final = Wire("chat", "/chat/completions", options=CHAT)
 
-WIRES: Final[Mapping[str, Wire]] = {"chat": _CHAT_WIRE}
+WIRES: Final[Mapping[str, Wire]] = {
+    "chat": _CHAT_WIRE,
+    "completion": openai_like.completion(),
+    "embedding": openai_like.embedding(),
+    "speech": openai_like.speech(),
+    "transcription": openai_like.transcription(TRANSCRIPTION),
+    "models": openai_like.models(),
+    "count_tokens": Wire("responses", "/responses/input_tokens", options=ResponsesOptions(), streams=False),
+}
 
 CHOSEN: Final[Mapping[str, Mapping[str, Wire]]] = {
     # beginning of a model name: the wires of generation

@@ -6,6 +6,7 @@ how it is told is for ``telling``.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from app.canonical.request import (
+    AudioPart,
     Message,
     Part,
     ReasoningPart,
@@ -27,6 +29,7 @@ from app.canonical.response import Choice, Finish, FinishReason, Response, Usage
 from app.errors import GatewayError
 from app.providers.sandbox import conversation
 from app.providers.sandbox.assignments import natural, parse_assignments
+from app.providers.sandbox.audio import speak, wav_file
 from app.providers.sandbox.directives import CallWanted, Directives
 from app.providers.sandbox.fitting import fit, fit_members
 from app.providers.sandbox.limits import cut, first_words, measured, stopped, words
@@ -116,6 +119,7 @@ def _usage(request: Request, choices: tuple[Choice, ...]) -> Usage:
     parts = [part for choice in choices for message in choice.messages for part in message.parts]
     thought = sum(words(part.text) for part in parts if isinstance(part, ReasoningPart))
     said = sum(words(part.text) for part in parts if isinstance(part, TextPart | RefusalPart))
+    said += sum(words(part.transcript or "") for part in parts if isinstance(part, AudioPart))
     called = sum(words(part.arguments) for part in parts if isinstance(part, ToolCallPart))
     return Usage(
         input_tokens=conversation.input_words(request),
@@ -156,8 +160,22 @@ def _speech(request: Request, read: Directives, voice: Voice) -> Iterator[Part]:
     calls, missing = _calls(request, read, voice)
     text = _text(request, read, missing, calling=bool(calls))
     if text is not None:
-        yield TextPart(text)
+        yield _spoken(text, request, voice) if "audio" in request.output.modalities else TextPart(text)
     yield from calls
+
+
+def _spoken(text: str, request: Request, voice: Voice) -> AudioPart:
+    """Return ``text`` as audio, in the two formats that need no codec."""
+    form = (request.output.audio or {}).get("format", "wav")
+    if form not in ("wav", "pcm16"):
+        raise GatewayError(
+            "bad_request",
+            f"Invalid 'audio.format': the sandbox makes wav and pcm16, not '{form}'.",
+            param="audio.format",
+            code="invalid_value",
+        )
+    data = wav_file(text) if form == "wav" else b"".join(speak(text))
+    return AudioPart(base64.b64encode(data).decode("ascii"), form, voice.new_id("audio"), text)
 
 
 def _text(request: Request, read: Directives, missing: list[str], *, calling: bool) -> str | None:

@@ -5,9 +5,9 @@ Moments are seconds since the telling began. One word is one delta.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from app.canonical.events import (
     BlockDelta,
@@ -32,7 +32,7 @@ class Beat(NamedTuple):
     """What happens ``at`` a moment: ``events``, and after them the stream may break off."""
 
     at: float
-    events: tuple[Event, ...]
+    events: tuple[Any, ...]
     breaks: Midway | None = None
 
 
@@ -58,17 +58,24 @@ def tell(response: Response, pace: Pace, failure: GatewayError) -> Iterator[Beat
     ``failure`` is what a stream that fails midway ends with.
     """
     groups = list(_groups(response))
+    yield Beat(0.0, (Started(model=response.model, created=response.created),))
+    yield from beats_of(groups, (Ended(response.usage),), pace, Failed(failure))
+
+
+def beats_of(
+    groups: Sequence[tuple[Any, ...]], ending: tuple[Any, ...], pace: Pace, failed: Failed
+) -> Iterator[Beat]:
+    """Yield ``groups`` of events spread evenly over the time that they take, ``ending`` when it
+    is over; in their middle ``pace`` may break them off, with ``failed`` where it is to fail."""
     end = pace.duration(len(groups))
     step = end / max(len(groups), 1)
-    yield Beat(0.0, (Started(model=response.model, created=response.created),))
     middle = (len(groups) + 1) // 2 if pace.midway else len(groups)
     for index, events in enumerate(groups[:middle]):
         yield Beat(index * step, events)
     if pace.midway is None:
-        yield Beat(end, (Ended(response.usage),))
+        yield Beat(end, ending)
     else:
-        last = (Failed(failure),) if pace.midway == "fail" else ()
-        yield Beat(middle * step, last, pace.midway)
+        yield Beat(middle * step, (failed,) if pace.midway == "fail" else (), pace.midway)
 
 
 def _groups(response: Response) -> Iterator[tuple[Event, ...]]:

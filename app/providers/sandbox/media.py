@@ -1,0 +1,239 @@
+"""The sandbox's operations beside generation: completions, embeddings, speech, transcription.
+
+The texts that they are given are searched for directives, too; of these, failing and timing
+are obeyed everywhere, the rest where there is an answer in words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+from app.canonical.events import Failed
+from app.canonical.media import (
+    CompletionRequest,
+    EmbeddingRequest,
+    EmbeddingResponse,
+    ModelEntry,
+    Segment,
+    SpeechDelta,
+    SpeechDone,
+    SpeechRequest,
+    Transcript,
+    TranscriptDelta,
+    TranscriptDone,
+    TranscriptionRequest,
+    Word,
+)
+from app.canonical.request import Message, Request, TextPart
+from app.canonical.response import Choice, Response, Usage
+from app.dialects import dialect
+from app.dialects.audio_base import MEDIA_TYPES
+from app.dialects.completions import folded
+from app.dialects.transcripts import media_type_of
+from app.errors import GatewayError
+from app.providers.sandbox.answering import Voice, answer
+from app.providers.sandbox.audio import RATE, read_recording, speak, wav_head
+from app.providers.sandbox.forms import read_form
+from app.providers.sandbox.generation import midway_failure
+from app.providers.sandbox.limits import pieces, words
+from app.providers.sandbox.scripts import (
+    directed,
+    json_object,
+    json_script,
+    server_context,
+    spread,
+    stream_script,
+    whole_script,
+)
+from app.providers.sandbox.telling import Pace, beats_of, tell
+from app.providers.sandbox.transport import Asked, Script
+from app.providers.sandbox.vectors import DIMENSIONS, MAX_DIMENSIONS, embed
+
+FORMATS: Final = ("wav", "pcm")
+MODELS: Final = (
+    "echo",
+    "chat-echo",
+    "responses-echo",
+    "messages-echo",
+    "embedding",
+    "speech",
+    "transcription",
+)
+"""Names that the list shows; any other works as well."""
+
+_CREATED: Final = 1_767_225_600  # 2026-01-01
+
+
+def _invalid(message: str, param: str) -> GatewayError:
+    return GatewayError("bad_request", message, param=param, code="invalid_value")
+
+
+# --- text completions ---------------------------------------------------------------------------
+
+
+def complete(asked: Asked, words_per_second: float) -> Script:
+    """Answer legacy text completions: each prompt is a message of its own."""
+    context, wire = server_context(), dialect("completions")
+    request: CompletionRequest = wire.decode_request(json_object(asked), context)
+    texts = [_prompt_text(prompt) for prompt in request.prompts]
+    read = directed(texts[0], request.model)
+    voice = Voice(context.new_id, context.now)
+    answers = [answer(_as_chat(request, text), directed(text, request.model), voice) for text in texts]
+    if request.echo:
+        answers = [_echoing(one, text) for one, text in zip(answers, texts, strict=True)]
+    response = _joined(answers)
+    if not request.stream:
+        body = wire.encode_response(folded(response), request, context)
+        return json_script(body, read)
+    told = tell(response, Pace(words_per_second, read.seconds, read.midway), midway_failure())
+    return stream_script(told, wire.stream_encoder(request, context).feed, read)
+
+
+def _prompt_text(prompt: str | tuple[int, ...]) -> str:
+    return prompt if isinstance(prompt, str) else " ".join(map(str, prompt))
+
+
+def _as_chat(request: CompletionRequest, text: str) -> Request:
+    sampling = request.sampling
+    if request.logprobs is not None:
+        sampling = replace(sampling, logprobs=True, top_logprobs=request.logprobs)
+    return Request(request.model, (Message("user", (TextPart(text),)),), sampling=sampling)
+
+
+def _echoing(response: Response, prompt: str) -> Response:
+    """Return the response with the prompt before each text."""
+    choices = [
+        replace(choice, messages=(Message("assistant", (TextPart(prompt),)), *choice.messages))
+        for choice in response.choices
+    ]
+    return replace(response, choices=tuple(choices))
+
+
+def _joined(answers: list[Response]) -> Response:
+    """Return one response with the choices of all, numbered through."""
+    choices = [choice for one in answers for choice in one.choices]
+    used = [one.usage for one in answers if one.usage is not None]
+    return replace(
+        answers[0],
+        choices=tuple(Choice(index, choice.messages, choice.finish) for index, choice in enumerate(choices)),
+        usage=Usage(sum(u.input_tokens for u in used), sum(u.output_tokens for u in used)),
+    )
+
+
+# --- embeddings ---------------------------------------------------------------------------------
+
+
+def embeddings(asked: Asked, words_per_second: float) -> Script:
+    """Answer with a unit vector for each input; like texts are near."""
+    context, wire = server_context(), dialect("embeddings_openai")
+    request: EmbeddingRequest = wire.decode_request(json_object(asked), context)
+    dimensions = request.dimensions or DIMENSIONS
+    if dimensions > MAX_DIMENSIONS:
+        raise _invalid(f"Invalid 'dimensions': at most {MAX_DIMENSIONS} are made here.", "dimensions")
+    texts = [_prompt_text(text) for text in request.inputs]
+    read = directed(texts[0] if texts else "", request.model)
+    response = EmbeddingResponse(
+        request.model,
+        tuple(embed(text, dimensions) for text in texts),
+        Usage(sum(map(words, texts))),
+    )
+    return json_script(wire.encode_response(response, request, context), read)
+
+
+# --- speech -------------------------------------------------------------------------------------
+
+
+def speech(asked: Asked, words_per_second: float) -> Script:
+    """Answer with tones, one a word, as WAV (also where no format was asked for) or raw PCM."""
+    request: SpeechRequest = dialect("openai_speech").decode_request(json_object(asked), server_context())
+    form = request.format or FORMATS[0]
+    if form not in FORMATS:
+        raise _invalid(
+            f"Invalid 'response_format': the sandbox makes {' and '.join(FORMATS)}, not '{form}'.",
+            "response_format",
+        )
+    if request.speed is not None and not 0.25 <= request.speed <= 4.0:
+        raise _invalid("Invalid 'speed': expected 0.25 to 4.0.", "speed")
+    read = directed(request.text, request.model)
+    tones = list(speak(request.text, request.speed or 1.0))
+    head = [wav_head(request.text, sum(map(len, tones)))] if form == "wav" else []
+    pace = Pace(words_per_second, read.seconds, read.midway)
+    if request.stream:
+        events = [SpeechDelta(piece) for piece in (*head, *tones)]
+        usage = Usage(words(request.text), len(tones))
+        beats = beats_of([(event,) for event in events], (SpeechDone(usage),), pace, Failed(midway_failure()))
+        return stream_script(beats, dialect("openai_speech").stream_encoder().feed, read)
+    headers = {"content-type": MEDIA_TYPES[form]}
+    if read.midway is not None or read.seconds is None:
+        return whole_script(b"".join((*head, *tones)), headers, read)
+    return Script(200, headers, spread([*head, *tones], read.seconds), read.silence)
+
+
+# --- transcription ------------------------------------------------------------------------------
+
+
+def transcription(asked: Asked, words_per_second: float) -> Script:
+    """Answer with the text that a recording of ours carries, or with what the file is."""
+    fields, file = read_form(asked.body, asked.headers.get("content-type", ""))
+    wire: Any = dialect("openai_transcription")
+    request: TranscriptionRequest = wire.decode_request(fields, file, server_context())
+    read = directed(request.prompt or "", request.model)
+    transcript = _transcript(request)
+    if request.stream:
+        told = pieces(transcript.text)
+        beats = beats_of(
+            [(TranscriptDelta(piece),) for piece in told],
+            (TranscriptDone(transcript),),
+            Pace(words_per_second, read.seconds, read.midway),
+            Failed(midway_failure()),
+        )
+        return stream_script(beats, wire.stream_encoder().feed, read)
+    body = wire.encode_response(transcript, request)
+    if isinstance(body, str):
+        return whole_script(body.encode(), {"content-type": media_type_of(request.format)}, read)
+    return json_script(body, read)
+
+
+_SEGMENT: Final[Mapping[str, Any]] = {
+    "seek": 0,
+    "tokens": [],
+    "temperature": 0.0,
+    "avg_logprob": -0.1,
+    "compression_ratio": 1.0,
+    "no_speech_prob": 0.0,
+}
+
+
+def _transcript(request: TranscriptionRequest) -> Transcript:
+    found = read_recording(request.file.data)
+    seconds = found.seconds if found.seconds is not None else len(request.file.data) / (RATE * 2)
+    text = found.text
+    if text is None:
+        text = f"A recording named {request.file.filename}, of {len(request.file.data)} bytes."
+    spoken = list(_timed(text, seconds))
+    return Transcript(
+        text,
+        language=request.language or "english",
+        duration=round(seconds, 3),
+        segments=(Segment(0.0, round(seconds, 3), text, "A", _SEGMENT),) if text else (),
+        words=tuple(spoken),
+        usage=Usage(words(request.prompt or ""), words(text)),
+    )
+
+
+def _timed(text: str, seconds: float) -> Iterator[Word]:
+    said = text.split()
+    step = seconds / max(len(said), 1)
+    for index, word in enumerate(said):
+        yield Word(round(index * step, 3), round((index + 1) * step, 3), word, "A")
+
+
+# --- the list of models -------------------------------------------------------------------------
+
+
+def models(asked: Asked, words_per_second: float) -> Script:
+    """Answer with the names that show what the sandbox does; any other name works, too."""
+    entries = [ModelEntry(name, _CREATED, "sandbox", f"Sandbox: {name}") for name in MODELS]
+    return json_script(dialect("models").encode_list(entries), directed("", ""))
