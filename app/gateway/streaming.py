@@ -184,7 +184,7 @@ class StreamRun:
     def _numbered(self, frames: list[Frame]) -> list[Frame]:
         """Number the frames of one stream over all its attempts, where the dialect numbers."""
         for frame in frames:
-            if frame.data is not None and "sequence_number" in frame.data:
+            if isinstance(frame.data, dict) and "sequence_number" in frame.data:
                 frame.data["sequence_number"] = self._sequence
                 self._sequence += 1
         return frames
