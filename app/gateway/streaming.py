@@ -64,6 +64,7 @@ class StreamRun:
         self._on_terminal = on_terminal
         self._held: list[Frame] = []
         self._held_taken = False
+        self._identity: dict[str, Any] = {}
         self._translator: Translator | None = None
         self._tail: list[Frame] = []
         self._sequence = first
@@ -72,7 +73,9 @@ class StreamRun:
     def take_held(self) -> list[Frame]:
         """Return the lifecycle frames held so far; from now on they count as sent."""
         held, self._held = self._held, []
-        self._held_taken = self._held_taken or bool(held)
+        if held and not self.content:
+            self._held_taken = True
+            self._identity = self._identity or _identity_of(held[0])
         return self._numbered(held)
 
     @property
@@ -182,8 +185,11 @@ class StreamRun:
         return out
 
     def _numbered(self, frames: list[Frame]) -> list[Frame]:
-        """Number the frames of one stream over all its attempts, where the dialect numbers."""
+        """Number the frames of one stream over all its attempts, where the dialect numbers;
+        where it tells the answer's id in each, keep the one that was sent first."""
         for frame in frames:
+            if self._identity and isinstance(frame.data, dict) and "id" in frame.data:
+                frame.data.update(self._identity)
             if isinstance(frame.data, dict) and "sequence_number" in frame.data:
                 frame.data["sequence_number"] = self._sequence
                 self._sequence += 1
@@ -229,6 +235,12 @@ def _translated(upstream: Upstream, reader: FrameReader, translator: Translator,
     except GatewayError as error:
         translator.failure = error
     return frames
+
+
+def _identity_of(frame: Frame) -> dict[str, Any]:
+    """Return what every chunk of one chat stream has alike, whoever made it."""
+    data = frame.data if frame.event is None and isinstance(frame.data, dict) else {}
+    return {name: data[name] for name in ("id", "created") if name in data}
 
 
 _OPENING: Final = frozenset({"response.created", "response.queued", "response.in_progress"})
