@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from app.version import __version__
+
 if TYPE_CHECKING:
     from flask import Flask
 
     from app.config import Settings
 
-__version__ = "0.1.0"
+
+__all__ = ["__version__", "create_app"]
 
 
 def create_app(settings: Settings | None = None) -> Flask:

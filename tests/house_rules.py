@@ -22,6 +22,7 @@ MAX_FUNCTION_LINES = 60
 _VOCABULARY = {"errors", "canonical"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
+    "version": set(),
     "canonical": {"errors"},
     "dialects": _VOCABULARY,
     "wire": _VOCABULARY,
@@ -31,12 +32,22 @@ MAY_IMPORT: dict[str, set[str]] = {
     "providers": _VOCABULARY | {"dialects", "wire", "config"},
     "state": _VOCABULARY | {"wire", "config"},
     "gateway": _VOCABULARY | {"providers", "dialects", "state", "wire", "config"},
-    "surfaces": _VOCABULARY | {"gateway", "providers", "dialects", "state", "wire", "config"},
+    "surfaces": _VOCABULARY | {"version", "gateway", "providers", "dialects", "state", "wire", "config"},
     "cli": _VOCABULARY
     | {"app", "gateway", "providers", "dialects", "state", "wire", "config", "config_loading", "serving"},
     "__main__": {"cli"},
     "app": _VOCABULARY
-    | {"surfaces", "gateway", "providers", "dialects", "state", "wire", "config", "config_loading"},
+    | {
+        "version",
+        "surfaces",
+        "gateway",
+        "providers",
+        "dialects",
+        "state",
+        "wire",
+        "config",
+        "config_loading",
+    },
 }
 
 PURE_PARTS = {"canonical", "dialects"}

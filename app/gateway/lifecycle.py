@@ -19,18 +19,13 @@ from app.gateway.core import Gateway, gateway_of
 _LOG: Final = logging.getLogger(__name__)
 _POLL: Final = 0.1
 _REOPEN: Final = 2.0
-_DAY: Final = 86_400.0
-_PURGE_EVERY: Final = 3_600.0
 
 
 def start(worker: Any) -> None:
     """Begin to watch ``worker`` (a gunicorn worker whose application is loaded)."""
     gateway = gateway_of(worker.wsgi)
     gevent.spawn(_drain_when_leaving, worker, gateway)
-    if gateway.settings.retention_days is not None:
-        gevent.spawn(_purge, gateway, gateway.settings.retention_days * _DAY)
-    if gateway.settings.background == "embedded":
-        gevent.spawn(_run_background, gateway)
+    gevent.spawn(_open_store, gateway)
 
 
 def stop(worker: Any) -> None:
@@ -39,26 +34,18 @@ def stop(worker: Any) -> None:
         gateway_of(worker.wsgi).close()
 
 
-def _run_background(gateway: Gateway) -> None:
-    """Start the background runner as soon as the store can be opened."""
+def _open_store(gateway: Gateway) -> None:
+    """Open the store as soon as it can be, so that its sweeps and background work run."""
     while not gateway.draining.is_set():
         try:
-            gateway.start_background()
+            gateway.state()
+            if gateway.settings.background == "embedded":
+                gateway.start_background()
         except GatewayError as error:
             _LOG.warning("the store cannot be opened yet: %s", error.message)
             gevent.sleep(_REOPEN)
         else:
             return
-
-
-def _purge(gateway: Gateway, older_than: float) -> None:
-    """Delete what retention no longer keeps, once an hour."""
-    while not gateway.draining.is_set():
-        gevent.sleep(_PURGE_EVERY)
-        try:
-            gateway.state().purge(older_than)
-        except GatewayError as error:
-            _LOG.warning("nothing purged: %s", error.message)
 
 
 def _drain_when_leaving(worker: Any, gateway: Gateway) -> None:

@@ -6,10 +6,14 @@ down answers those all the same.
 
 from __future__ import annotations
 
+from typing import Final
+
 from gevent.lock import RLock
 
 from app.config import Settings
 from app.state.state import State, open_state
+
+_DAY: Final = 86_400.0
 
 
 class Store:
@@ -42,5 +46,6 @@ class Store:
     def _opened(self) -> State:
         keys = ",".join(key.reveal() for key in self._settings.secret_keys)
         state = open_state(self._settings.database_url, {"SLUICE_SECRET_KEY": keys} if keys else {})
-        state.start()
+        days = self._settings.retention_days
+        state.start(retention_seconds=None if days is None else days * _DAY)
         return state

@@ -204,7 +204,7 @@ def expand(state: State | None, call: Call) -> Expansion:
     items = expansion.input
     if holds_compaction(items):
         items = opened(items, state.sealer, call.principal.tenant)
-    if items is not expansion.input or len(items) > len(expansion.own):
+    if expansion.refers or items is not expansion.input:
         call.upstream_body = {**body, "input": items}
         call.realm = _realm_of(expansion)
     return expansion

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, current_app
 
-from app import __version__
 from app.gateway.core import gateway_of
 from app.surfaces.answers import json_response
+from app.version import __version__
 
 _ALIVE = ("/health", "/health/liveness", "/health/liveliness", "/healthz")
 _READY = ("/health/readiness", "/readyz")
