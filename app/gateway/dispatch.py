@@ -17,6 +17,7 @@ import gevent
 
 from app.config import Settings
 from app.errors import GatewayError
+from app.gateway.breaker import Breaker
 from app.gateway.call import Attempt, Call, Outcome, Target
 from app.gateway.cost import PriceList, put_cost
 from app.gateway.exchange import Exchange, Received, Sent
@@ -63,6 +64,7 @@ class Dispatcher:
         self.router = router
         self.budget = RetryBudget()
         self._prices = prices
+        self._breaker = Breaker() if settings.breaker else None
 
     def price(self, outcome: Outcome) -> dict[str, Any] | None:
         """Return what the answer cost, None where no price is known."""
@@ -121,7 +123,8 @@ class Dispatcher:
     def tries(self, call: Call) -> Iterator[Target | GatewayError]:
         """Yield targets, each once more where the last error of it allows a retry."""
         self.budget.call()
-        for target in self.router.targets(call):
+        found = self.router.targets(call)
+        for target in found if self._breaker is None else self._breaker.order(found):
             yield target
             if isinstance(target, GatewayError):
                 continue
@@ -176,11 +179,17 @@ class Dispatcher:
         if call.on_attempt is not None:
             call.on_attempt(attempt, target)
         try:
-            yield attempt
+            with target.provider.slot():
+                yield attempt
         except GatewayError as error:
             attempt.maybe_charged = bool(getattr(error, "maybe_charged", False))
             attempt.close(error)
+            if self._breaker is not None:
+                self._breaker.failed(target, error)
             raise
+        else:
+            if self._breaker is not None:
+                self._breaker.succeeded(target)
         finally:
             call.abort.watch(None)
             attempt.close()

@@ -7,7 +7,8 @@ functions of the spec; nothing outside ``providers/`` asks for a name.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol, get_args
 from urllib.parse import urlencode
@@ -127,6 +128,23 @@ class Provider:
         self.name = settings.name
         self.settings = settings
         self.transport = transport
+        self._in_flight = 0
+
+    @contextmanager
+    def slot(self) -> Iterator[None]:
+        """Hold one of the calls that this worker may have open at the provider.
+
+        Raises ``overloaded`` when all are taken, so that the next target is tried.
+        """
+        if self._in_flight >= self.settings.max_concurrency:
+            raise GatewayError(
+                "overloaded", f"Too many calls to provider '{self.name}' are open; try again.", retry_after=1
+            )
+        self._in_flight += 1
+        try:
+            yield
+        finally:
+            self._in_flight -= 1
 
     @property
     def base_url(self) -> str:

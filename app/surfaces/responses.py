@@ -6,7 +6,8 @@ import secrets
 from collections.abc import Callable
 from typing import Any
 
-from flask import Response, g
+from flask import Response, g, request
+from werkzeug.exceptions import MethodNotAllowed
 
 from app.dialects.base import Frame
 from app.dialects.responses_chat_shape import is_chat_shaped, to_responses_body
@@ -53,6 +54,18 @@ def create(mount: Mount, deployment: str | None = None) -> Response:
     if background:
         return _queue(gateway, mount, turn, target)
     return _run(gateway, mount, turn)
+
+
+def upgrade(mount: Mount, deployment: str | None = None) -> Response:
+    """Answer ``GET responses``: there is no list, and no WebSocket transport."""
+    if request.headers.get("upgrade", "").lower() == "websocket":
+        raise GatewayError(
+            "method_not_allowed",
+            "The WebSocket transport of Responses is not served here; use POST with stream: true.",
+            status=426,
+            code="websocket_not_supported",
+        )
+    raise MethodNotAllowed(["POST"])
 
 
 def _body(mount: Mount) -> tuple[dict[str, Any], frozenset[str], tuple[str, ...] | None]:
