@@ -81,7 +81,7 @@ def answer(request: Request, read: Directives, voice: Voice) -> Response:
 
 
 def _count(request: Request) -> int:
-    count = request.sampling.n or 1
+    count = 1 if request.sampling.n is None else request.sampling.n
     if not 1 <= count <= MAX_CHOICES:
         raise GatewayError(
             "bad_request",

@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
+from app.dialects.reading import as_dict, as_list
 from app.providers.sandbox.assignments import Bare, natural
 from app.providers.sandbox.scalars import SCALARS
 from app.providers.sandbox.schemas import (
@@ -17,7 +18,6 @@ from app.providers.sandbox.schemas import (
     JsonSchema,
     Schemas,
     Unsatisfiable,
-    as_list,
     declared,
     is_number,
     merged,
@@ -180,9 +180,9 @@ class _Maker:
 
     def object_of(self, flat: JsonSchema, given: Mapping[str, Any], depth: int) -> dict[str, Any]:
         """Return an object with what fits of ``given``, the rest made up."""
-        properties = flat["properties"] if isinstance(flat.get("properties"), Mapping) else {}
+        properties = as_dict(flat.get("properties"))
         given = _nested(given, properties)
-        required = [name for name in as_list(flat.get("required")) if isinstance(name, str)]
+        required = _texts(flat.get("required"))
         made: dict[str, Any] = {}
         for name in [*(n for n in properties if n in required or n in given), *given, *required]:
             self._add(made, flat, name, given.get(name, NOTHING), depth, needed=name in required)
@@ -201,8 +201,8 @@ class _Maker:
         if name in made:
             return
         schema = self._member_schema(flat, name)
-        tries = [given, NOTHING] if given is not NOTHING else [NOTHING]
-        for value in tries:
+        tries = [] if given is NOTHING else [given]
+        for value in [*tries, NOTHING] if needed or self._optional else tries:
             fitted = self._try(schema, value, name, depth + 1, 0)
             if fitted is not NOTHING and (value is NOTHING or _taken(fitted, value) > 0):
                 made[name] = fitted
@@ -211,10 +211,9 @@ class _Maker:
             raise Unsatisfiable("a required member could not be made up")
 
     def _member_schema(self, flat: JsonSchema, name: str) -> Any:
-        properties, patterns = flat.get("properties"), flat.get("patternProperties")
-        parts = [properties[name]] if isinstance(properties, Mapping) and name in properties else []
-        if isinstance(patterns, Mapping):
-            parts += [part for pattern, part in patterns.items() if self._schemas.matches(pattern, name)]
+        properties, patterns = as_dict(flat.get("properties")), as_dict(flat.get("patternProperties"))
+        parts = [properties[name]] if name in properties else []
+        parts += [part for pattern, part in patterns.items() if self._schemas.matches(pattern, name)]
         if "propertyNames" in flat and not self._schemas.accepts(name, flat["propertyNames"]):
             return False
         if not declared(self._schemas, flat, name):
@@ -223,14 +222,13 @@ class _Maker:
 
     def _complete(self, made: dict[str, Any], flat: JsonSchema, depth: int) -> None:
         """Add what members demand of one another, and members up to ``minProperties``."""
-        dependent = flat.get("dependentRequired")
-        for owner, names in dependent.items() if isinstance(dependent, Mapping) else ():
-            for name in as_list(names) if owner in made else ():
+        for owner, names in as_dict(flat.get("dependentRequired")).items():
+            for name in _texts(names) if owner in made else ():
                 self._add(made, flat, name, NOTHING, depth, needed=True)
         least = flat.get("minProperties", 0)
         if not is_number(least) or least > _MAX_ITEMS:
             raise Unsatisfiable("too many members are wanted")
-        names_wanted = [*(flat.get("properties") or ()), *(f"member_{i + 1}" for i in range(int(least)))]
+        names_wanted = [*as_dict(flat.get("properties")), *(f"member_{i + 1}" for i in range(int(least)))]
         for name in names_wanted if least else ():
             if len(made) >= least:
                 return
@@ -286,6 +284,10 @@ def _others(branches: list[Any], one: Any) -> dict[str, Any]:
     return {"anyOf": [branch for branch in branches if branch is not one]}
 
 
+def _texts(value: Any) -> list[str]:
+    return [name for name in as_list(value) if isinstance(name, str)]
+
+
 def _items_schema(flat: JsonSchema) -> Any:
     items = flat.get("items", True)
     return flat.get("additionalItems", True) if isinstance(items, list) else items
@@ -309,7 +311,8 @@ def _taken(value: Any, given: Any) -> int:
     if given is NOTHING:
         return 0
     if isinstance(given, Bare):
-        return 1 if any(same(value, reading) for reading in given.readings()) else 0
+        told = value[:1] if isinstance(value, list) else value
+        return 1 if any(same(told, reading) for reading in given.readings()) else 0
     if isinstance(given, Mapping):
         if not isinstance(value, Mapping):
             return 0

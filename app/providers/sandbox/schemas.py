@@ -13,6 +13,7 @@ from decimal import Decimal
 from typing import Any, Final
 from urllib.parse import unquote
 
+from app.dialects.reading import as_list
 from app.providers.sandbox.patterns import Node, Unsupported, matches, parse_pattern
 
 MAX_STEPS: Final = 100_000
@@ -139,11 +140,6 @@ def merged(first: Any, second: Any) -> Any:
 def _joined(keyword: str, first: Any, second: Any) -> Any:
     join = _JOINS.get(keyword)
     return second if join is None else join(first, second)
-
-
-def as_list(value: Any) -> list[Any]:
-    """Return a list as it is, anything else as an empty one."""
-    return value if isinstance(value, list) else []
 
 
 def _types(value: Any) -> list[Any]:
