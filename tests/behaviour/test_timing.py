@@ -143,7 +143,7 @@ def test_opening_events_are_held_and_an_early_error_has_its_status(surface: str,
 
 @pytest.mark.parametrize("surface", SURFACES)
 def test_opening_events_go_out_after_the_hold(surface: str, world: World) -> None:
-    world.upstream.add(Reply.sse(paced(ROLE, 0.6, chat_text("late"), chat_end())))
+    world.upstream.add(Reply.sse(paced(ROLE, 0.6, chat_text("tardy"), chat_end())))
 
     began = time.monotonic()
     connection = world.open(surface)
@@ -152,11 +152,11 @@ def test_opening_events_go_out_after_the_hold(surface: str, world: World) -> Non
     everything = head + to_the_end(connection)
 
     assert spent >= HOLD
-    assert b"late" not in head
+    assert b"tardy" not in head
     assert head.startswith(b"HTTP/1.1 200 ")
     assert b": keep-alive" in everything
     answer = stream_of(everything)
-    assert (answer.text, answer.broken(surface)) == ("late", [])
+    assert (answer.text, answer.broken(surface)) == ("tardy", [])
 
 
 @pytest.mark.parametrize("second", ["groq/y", "openai/y"])
