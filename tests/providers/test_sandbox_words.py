@@ -1,0 +1,224 @@
+"""How the sandbox reads its language: directives, assignments, patterns."""
+
+import re
+import time
+from contextlib import suppress
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.providers.sandbox.assignments import natural, parse_assignments
+from app.providers.sandbox.directives import CallWanted, Directives, parse_directives
+from app.providers.sandbox.limits import first_words, pieces
+from app.providers.sandbox.patterns import Unsupported, example, matches, parse_pattern
+
+NONE = Directives()
+
+
+@pytest.mark.parametrize(
+    ("text", "members"),
+    [
+        ("say exactly: X", {"say": "X"}),
+        ("say exactly:X", {"say": "X"}),
+        ("say exactly:", {"say": ""}),
+        ("say exactly:\n  indented\nlines\n", {"say": "  indented\nlines"}),
+        ("say exactly: a\n\nb\ntake 1 second", {"say": "a\n\nb", "seconds": 1.0}),
+        ("say exactly: please refuse. then hang", {"say": "please refuse. then hang"}),
+        ("say exactly: a\nsay exactly: b", {"say": "a\nb"}),
+        ("take 2 seconds and say exactly: hi", {"seconds": 2.0, "say": "hi"}),
+        ("Take 1.5s, stop at length", {"seconds": 1.5, "at_length": True}),
+        ("think: a, b.\nsay exactly: c", {"think": "a, b.", "say": "c"}),
+        ("think: a, then say exactly: c", {"think": "a", "say": "c"}),
+        ("think: one\ntwo", {"think": "one\ntwo"}),
+        ("call tool f with a=b, c=5", {"calls": (CallWanted("f", "a=b, c=5"),)}),
+        ("call tool f", {"calls": (CallWanted("f"),)}),
+        ("call tool `f`.", {"calls": (CallWanted("f"),)}),
+        (
+            "Please call tool a.\nThen call tool b with x=1",
+            {"calls": (CallWanted("a"), CallWanted("b", "x=1"))},
+        ),
+        ("1. call tool a\n2. call tool b", {"calls": (CallWanted("a"), CallWanted("b"))}),
+        ("fill a=b, c=5", {"fill": "a=b, c=5"}),
+        ("fill", {"fill": ""}),
+        ('fill {"a": [1]}', {"fill": '{"a": [1]}'}),
+        ("echo history", {"echo": True}),
+        ("refuse.", {"refuse": True}),
+        ("fail with 429", {"status": 429}),
+        ("fail with status 503", {"status": 503}),
+        ("fail with 503 for gpt-4o", {"status": 503, "only_for": "gpt-4o"}),
+        ("fail midway", {"midway": "fail"}),
+        ("cut", {"midway": "cut"}),
+        ("cut midway", {"midway": "cut"}),
+        ("hang midway", {"midway": "hang"}),
+        ("hang", {"silence": float("inf")}),
+        ("be silent for 2 seconds; fail with 500", {"silence": 2.0, "status": 500}),
+        # prose that only sounds like it
+        ("Why do people refuse to say exactly what they think?", {}),
+        ("I cut the rope, and the boat drifted.", {}),
+        ("fill the form", {}),
+        ("fail with 200", {}),
+        ("fail with 4290", {}),
+        ("take a few seconds", {}),
+        ("hang on", {}),
+        ("refuse to answer", {}),
+        ("", {}),
+    ],
+)
+def test_a_message_is_read(text, members):
+    assert parse_directives(text) == replace(NONE, **members)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                "say exactly:",
+                "think:",
+                "call tool",
+                "f",
+                "with",
+                "a=1",
+                "take",
+                "2",
+                "seconds",
+                "fail with",
+                "500",
+                "midway",
+                "cut",
+                "hang",
+                "\n",
+                ", ",
+                ". ",
+                "please",
+                "then",
+                "fill",
+                "x",
+                "{",
+                '"',
+                "be silent for",
+            ]
+        )
+    ).map(" ".join)
+)
+def test_no_words_break_the_reader(text):
+    parse_directives(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x" * 10**7,
+        " " * 10**6,
+        ", " * 10**6,
+        "say exactly: " + "y\n" * 10**6,
+        "think: a\n" * 20_000,
+        "call tool f with a=1\n" * 12_000,
+        "fail with " * 10**5,
+        ("," + " " * 1000) * 1000,
+    ],
+)
+def test_long_messages_are_read_fast(text):
+    started = time.monotonic()
+    parse_directives(text)
+    assert time.monotonic() - started < 2
+
+
+@pytest.mark.parametrize(
+    ("text", "members"),
+    [
+        ("city=Paris, days=3", {"city": "Paris", "days": 3}),
+        ("city=Paris, France, days=3.5", {"city": "Paris, France", "days": 3.5}),
+        ("a=true, b=false, c=null, d=-2, e=1e2", {"a": True, "b": False, "c": None, "d": -2, "e": 100.0}),
+        ('a="x, y=z", b=\'q r\', c="5"', {"a": "x, y=z", "b": "q r", "c": "5"}),
+        ('a=[1, "b"], c={"d": null}, e=[red, blue]', {"a": [1, "b"], "c": {"d": None}, "e": ["red", "blue"]}),
+        ('{"a": {"b": 1}}', {"a": {"b": 1}}),
+        ("url=https://a.b/?c=1&d=2, z=1", {"url": "https://a.b/?c=1&d=2", "z": 1}),
+        ("a=007, b=1e999, c=", {"a": "007", "b": "1e999", "c": ""}),
+        ('"some name"=1', {"some name": 1}),
+        ('a="x" y, b=1', {"a": '"x" y', "b": 1}),
+        ("ls -l", {}),
+        ("", {}),
+    ],
+)
+def test_assignments_are_read(text, members):
+    assert natural(parse_assignments(text)) == members
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a=b," * 20_000, "a=1" + " " * 60_000 + "x", "a=[" * 20_000, 'a="x" ' * 10_000, "a=" + " ," * 20_000],
+)
+def test_long_assignments_are_read_fast(text):
+    started = time.monotonic()
+    parse_assignments(text)
+    assert time.monotonic() - started < 2
+
+
+PATTERNS = [
+    r"^\d{5}$",
+    r"^[A-Z]{3}-\d{2,4}$",
+    r"^@[a-zA-Z0-9_]+$",
+    r"^(foo|bar)?baz*$",
+    r"a.c",
+    r"^[^@\s]+@[^@\s]+\.[a-z]{2,}$",
+    r"^(?:\+\d{1,3} )?\(\d{3}\) \d{3}-\d{4}$",
+    r"^[]a-]b$",
+    r"A\x42\u0043\.",
+    r"^#(?:[0-9a-fA-F]{3}){1,2}$",
+    r"^(?P<word>ab)+?$",
+    r"",
+]
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+@pytest.mark.parametrize("extra", [0, 1, 3])
+def test_an_example_matches_its_pattern(pattern, extra):
+    text = example(parse_pattern(pattern), extra)
+    assert re.search(pattern, text)
+    assert matches(parse_pattern(pattern), text)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from(PATTERNS), st.text("ab@foz019-.#() +ABC_", max_size=12))
+def test_a_text_matches_where_pythons_own_engine_says_so(pattern, text):
+    assert matches(parse_pattern(pattern), text) == bool(re.search(pattern, text))
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "(",
+        "(?=a)b",
+        r"\bfoo",
+        r"(a)\1",
+        "a{2,1}",
+        "*a",
+        "a)",
+        "[a",
+        "a{9999}",
+        "x" * 501,
+        "(" * 50 + ")" * 50,
+    ],
+)
+def test_a_pattern_that_is_not_read_says_so(pattern):
+    with pytest.raises(Unsupported):
+        parse_pattern(pattern)
+
+
+@pytest.mark.parametrize("pattern", ["^(a+)+$", "^(a*)*b$", "^(a|aa)+$", "^((a{0,9}){0,9}){0,9}b$"])
+def test_no_pattern_takes_long(pattern):
+    started = time.monotonic()
+    with suppress(Unsupported):  # it may give up, but soon
+        assert not matches(parse_pattern(pattern), "a" * 3000 + "!")
+    assert time.monotonic() - started < 2
+
+
+@given(st.text(" \n\tab", max_size=30))
+def test_the_tokens_of_a_text_are_its_words_and_join_to_it(text):
+    assert "".join(pieces(text)) == text
+    if text.split():
+        assert len(pieces(text)) == len(text.split())
+    assert first_words(text, 2).split() == text.split()[:2]
