@@ -17,10 +17,13 @@ _MARK: Final = re.compile(r"\[(\d{1,3})\]")
 
 
 def flat_annotation(annotation: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a chat annotation in the flat form; types other than url_citation stay."""
+    """Return a chat annotation in the flat form; types other than url_citation stay.
+
+    ``index`` beside a nested member is the entry's place in a stream's list, and is left out."""
     nested = annotation.get("url_citation")
     if annotation.get("type") != "url_citation" or not isinstance(nested, dict):
-        return dict(annotation)
+        placed = isinstance(annotation.get(str(annotation.get("type"))), dict)
+        return {name: value for name, value in annotation.items() if not (placed and name == "index")}
     return {"type": "url_citation", **nested}
 
 

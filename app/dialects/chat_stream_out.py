@@ -56,7 +56,7 @@ class ChatStreamEncoder:
         self._blocks: dict[int, BlockStarted] = {}
         self._places: dict[int, int] = {}
         self._counts: dict[int, int] = {}
-        self._entries: dict[int, int] = {}
+        self._entries: dict[tuple[int, str], int] = {}  # those of each choice's lists, by member
         self._spoke: set[int] = set()
         self._wrote: set[int] = set()
         self._said: dict[int, int] = {}  # characters of each choice's content
@@ -116,9 +116,7 @@ class ChatStreamEncoder:
 
     def _open_thought(self, event: BlockStarted) -> Json:
         """Number the entry; a summary that follows another begins with a blank line."""
-        number = self._entries.get(event.choice, 0)
-        self._entries[event.choice] = number + 1
-        self._places[event.block] = number
+        self._places[event.block] = self._next(event.choice, "reasoning_details")
         follows = any(
             isinstance(other.part, ReasoningPart)
             and other.choice == event.choice
@@ -132,6 +130,12 @@ class ChatStreamEncoder:
             else {}
         )
 
+    def _next(self, choice: int, member: str) -> int:
+        """Number the next entry of a list that grows over chunks: the SDKs' accumulators join by ``index``."""
+        number = self._entries.get((choice, member), 0)
+        self._entries[choice, member] = number + 1
+        return number
+
     def _open_audio(self, event: BlockStarted) -> Json:
         part = event.part
         assert isinstance(part, AudioPart)
@@ -141,7 +145,8 @@ class ChatStreamEncoder:
         part = event.part
         assert isinstance(part, ImagePart)
         url = part.url if part.data is None else data_url(part.media_type or "image/png", part.data)
-        return {"images": [{"type": "image_url", "image_url": {"url": url}}]}
+        number = self._next(event.choice, "images")
+        return {"images": [{"type": "image_url", "image_url": {"url": url}, "index": number}]}
 
     def _open_opaque(self, event: BlockStarted) -> Json:
         entry = opaque_entry(event.part)
@@ -165,7 +170,9 @@ class ChatStreamEncoder:
         if event.annotation is None:
             return delta
         nested = nested_annotation(event.annotation, self._before[event.block])
-        return {**delta, "annotations": [nested]} if nested is not None else delta
+        if nested is None:
+            return delta
+        return {**delta, "annotations": [{**nested, "index": self._next(started.choice, "annotations")}]}
 
     def _grow_refusal(self, _: BlockStarted, event: BlockDelta) -> Json:
         return {"refusal": event.text} if event.text else {}
@@ -227,7 +234,8 @@ class ChatStreamEncoder:
         signature = event.signature or call.signature
         if signature is not None:
             signed = ToolCallPart(call.id, call.name, native=event.native or call.native)
-            delta["reasoning_details"] = [call_entry(signed, self._context.wrap(signature), 0)]
+            number = self._next(started.choice, "reasoning_details")
+            delta["reasoning_details"] = [call_entry(signed, self._context.wrap(signature), number)]
         return delta
 
     def _close_audio(self, _: BlockStarted, event: BlockEnded) -> Json:

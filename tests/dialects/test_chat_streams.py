@@ -473,7 +473,7 @@ def test_reasoning_is_shown_and_its_secrets_are_wrapped() -> None:
         {"reasoning": "hm", "reasoning_details": [{"type": "reasoning.text", "text": "hm", "index": 0}]},
         {"reasoning_details": [{"type": "reasoning.text", "signature": "sealed:S", "index": 0}]},
         {"reasoning_details": [{"type": "reasoning.encrypted", "data": "sealed:E", "index": 1}]},
-        {"reasoning_details": [{"type": "reasoning.encrypted", "data": "sealed:T", "id": "a", "index": 0}]},
+        {"reasoning_details": [{"type": "reasoning.encrypted", "data": "sealed:T", "id": "a", "index": 2}]},
     ]
 
 
@@ -531,7 +531,7 @@ def test_log_probabilities_annotations_audio_and_refusals_have_their_members() -
     nested = {"type": "url_citation", "url_citation": {k: v for k, v in note.items() if k != "type"}}
     assert deltas(frames)[1:-1] == [
         {"content": "hi"},
-        {"annotations": [nested]},
+        {"annotations": [{**nested, "index": 0}]},
         {"refusal": "no"},
         {"audio": {"id": "au"}},
         {"audio": {"data": "AAAA", "transcript": "hey"}},

@@ -1,0 +1,1 @@
+"""Real clients drive the real gateway."""
