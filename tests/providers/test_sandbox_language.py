@@ -361,6 +361,15 @@ def test_reasoning_is_signed_and_the_signature_comes_back():
         assert "[reasoning, signed: hm]" in text
 
 
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(("summary", "form"), [(None, "text"), ("auto", "summary")])
+def test_reasoning_is_told_in_the_form_asked_for(stream, summary, form):
+    request = asking("think: hm", reasoning=Reasoning("low", summary=summary))
+    thought = parts_of(answer_to(request, "responses", stream=stream).choices[0])[0]
+    assert isinstance(thought, ReasoningPart)
+    assert (thought.form, thought.text) == (form, "hm")
+
+
 def test_the_answer_to_one_request_is_always_the_same():
     request = asking(f"think: a\n{CALL_PARIS}", tools=TOOLS)
     first, second = (answer_to(request, "responses", stream=True) for _ in range(2))

@@ -135,7 +135,9 @@ def _thinking(request: Request, read: Directives, voice: Voice) -> Iterator[Part
     thought = _thought(request) if read.think is None else read.think
     if thought:
         proof = hashlib.sha256(thought.encode("utf-8", "replace")).hexdigest()
-        yield ReasoningPart(thought, "text", Signature(f"sandbox-{proof[:24]}", voice.dialect))
+        summed_up = request.reasoning is not None and request.reasoning.summary is not None
+        signature = Signature(f"sandbox-{proof[:24]}", voice.dialect)
+        yield ReasoningPart(thought, "summary" if summed_up else "text", signature)
 
 
 def _thought(request: Request) -> str:
