@@ -1,0 +1,62 @@
+"""OpenAI's SDK for Node drives the gateway: ``drive_node.js`` calls, and what it saw is compared."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.behaviour.world import World
+from tests.clients.conftest import KEY
+
+SCRIPT = Path(__file__).with_name("drive_node.js")
+
+
+@pytest.fixture(scope="module")
+def seen(node_openai: str, world: World) -> dict[str, Any]:
+    """What the script saw."""
+    done = subprocess.run(
+        [node_openai, str(SCRIPT), world.gateway.url, KEY],
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    told: dict[str, Any] = json.loads(done.stdout)
+    return told
+
+
+def test_responses_whole_streamed_and_stored(seen: dict[str, Any]) -> None:
+    numbers = seen["responses"].pop("numbers")
+    assert numbers == list(range(len(numbers)))
+    assert seen["responses"] == {
+        "whole": "whole",
+        "first": "response.created",
+        "last": "response.completed",
+        "helped": "helped",
+        "cancelled": "cancelled",
+        "fetched": "whole",
+        "conversation": "conversation",
+    }
+
+
+def test_chat_streams(seen: dict[str, Any]) -> None:
+    assert seen["chat"] == {"streamed": "chunks", "helped": "helped"}
+
+
+def test_azures_class(seen: dict[str, Any]) -> None:
+    assert seen["azure"] == {"chat": "deployed", "response": "responded", "dimensions": True}
+
+
+def test_errors_are_the_sdks_classes(seen: dict[str, Any]) -> None:
+    assert seen["refused"] == {
+        "name": "BadRequestError",
+        "status": 400,
+        "code": "model_not_found",
+        "param": "model",
+    }
+    assert seen["brokenOff"] == {"name": "APIError", "code": True}
