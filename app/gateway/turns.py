@@ -8,12 +8,13 @@ that the caller sees, or with what was known when it failed or was left.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
 from app.canonical.request import Signature, ToolCallPart
 from app.dialects.base import Frame
+from app.dialects.losses import Loss
 from app.dialects.responses_echo import failure_body, response_shell, strip_encrypted
 from app.errors import GatewayError
 from app.gateway.call import Call, Outcome
@@ -39,6 +40,12 @@ def wants_store(body: Mapping[str, Any], default: bool) -> bool:
 def echo_body(body: Mapping[str, Any], store: bool) -> dict[str, Any]:
     """Return the body whose members the response object echoes."""
     return {**body, "store": store}
+
+
+def told_losses(losses: Iterable[Loss]) -> dict[str, Any]:
+    """Return what a stored response keeps of its losses, so that GET can tell them too."""
+    told = [{"param": loss.param, "message": loss.message} for loss in losses]
+    return {"warnings": told} if told else {}
 
 
 def is_terminal(frame: Frame) -> bool:
@@ -74,7 +81,8 @@ class Turn:
     def begin(self, mount: str) -> None:
         """Write the row ahead of the upstream call, where the turn is stored."""
         if self._state is not None and self.store:
-            self._fence = self._state.responses.create(self.new_row(mount, "in_progress"))
+            row = self.new_row(mount, "in_progress", extra={"model": self.call.model})
+            self._fence = self._state.responses.create(row)
 
     def new_row(self, mount: str, status: str, **more: Any) -> NewResponse:
         """Return the row of this turn in ``status``."""
@@ -144,13 +152,15 @@ class Turn:
         if self._state is None or self._fence is None:
             return
         target = outcome.target
+        left = self._left(ended, outcome)
         ending = Ending(
-            status=str(ended.get("status")),
-            object=self._left(ended, outcome),
+            status=str(left.get("status")),
+            object=left,
             realm=target.provider.realm(target.key) if target else None,
             provider=target.provider.name if target else None,
             model=target.model if target else None,
             upstream_id=outcome.response.id if outcome.response else None,
+            extra=told_losses(outcome.losses),
         )
         kept = self._state.responses.finish(
             self.call.principal.tenant, self.call.response_id or "", self._fence, ending
