@@ -1,7 +1,6 @@
 """What a call cost: the provider's own figure, else the operator's price, else the catalogue.
 
-Costs are US dollars; an unknown price is None, never 0 (contract/surfaces.md 3). The price
-catalogue is a large library, so it is imported at the first priced call.
+Costs are US dollars; an unknown price is None, never 0 (contract/surfaces.md 3).
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ from typing import Any, Final
 
 from app.canonical.response import Usage
 from app.gateway.call import Outcome, Target
+from app.gateway.pricebook import PriceBook
 
 _MEMBERS: Final = (
     "input_tokens_cost",
@@ -23,10 +23,10 @@ _MILLION: Final = 1_000_000
 
 
 class PriceList:
-    """Prices of models, by provider; remembers the catalogue's misses."""
+    """Prices of models, by provider."""
 
     def __init__(self) -> None:
-        self._unknown: set[tuple[str, str]] = set()
+        self._book = PriceBook()
 
     def cost(self, target: Target, usage: Usage) -> dict[str, Any] | None:
         """Return the cost object of ``usage`` at ``target``, or None when unknown."""
@@ -37,45 +37,29 @@ class PriceList:
             return _shown(_by_row(row, usage), "config")
         return self._by_catalogue(target, usage)
 
-    @staticmethod
-    def knows(provider: str | None, model: str) -> bool:
-        """Tell whether the catalogue lists ``model`` for its provider id ``provider``."""
-        if provider is None:
-            return False
-        from genai_prices.data_snapshot import get_snapshot
+    def expect(self, target: Target) -> None:
+        """Begin to load what ``cost`` will need; a call says so while its upstream works."""
+        listed = target.provider.spec.price_as is not None
+        if listed and target.model not in target.provider.settings.prices:
+            self._book.begin()
 
-        try:
-            get_snapshot().find_provider_model(model, None, provider, None)
-        except LookupError:
-            return False
-        return True
+    def knows(self, provider: str | None, model: str) -> bool:
+        """Tell whether the catalogue lists ``model`` for its provider id ``provider``."""
+        return provider is not None and self._book.knows(provider, model)
 
     def _by_catalogue(self, target: Target, usage: Usage) -> dict[str, Any] | None:
         provider = target.provider.spec.price_as
-        if provider is None or (provider, target.model) in self._unknown:
+        if provider is None:
             return None
-        from genai_prices import Usage as PricedUsage
-        from genai_prices import calc_price
-
-        counts = PricedUsage(
-            input_tokens=usage.input_tokens,
-            cache_read_tokens=usage.cached_tokens or None,
-            cache_write_tokens=usage.cache_write_tokens or None,
-            output_tokens=usage.output_tokens,
-            input_audio_tokens=usage.details.get("input.audio_tokens") or None,
-            output_audio_tokens=usage.details.get("output.audio_tokens") or None,
-        )
         try:
-            price = calc_price(counts, target.model, provider_id=provider)
-        except (LookupError, ValueError):
-            self._unknown.add((provider, target.model))
+            price = self._book.price(provider, target.model, usage)
+        except ValueError:  # counts that contradict each other have no price
             return None
-        parts = {
-            "input_tokens_cost": float(price.input_price),
-            "output_tokens_cost": float(price.output_price),
-            "total_cost": float(price.total_price),
-        }
-        parts["request_cost"] = max(0.0, round(parts["total_cost"] - sum(list(parts.values())[:2]), 12))
+        if price is None:
+            return None
+        into, out, total = float(price.input), float(price.output), float(price.total)
+        parts = {"input_tokens_cost": into, "output_tokens_cost": out, "total_cost": total}
+        parts["request_cost"] = max(0.0, round(total - (into + out), 12))
         return _shown(parts, "catalogue")
 
 

@@ -176,6 +176,7 @@ class Dispatcher:
         attempt = Attempt(target.provider.name, target.model, target.key.name if target.key else None)
         call.attempts.append(attempt)
         call.last_error = None
+        self._prices.expect(target)
         if call.on_attempt is not None:
             call.on_attempt(attempt, target)
         try:
