@@ -88,8 +88,9 @@ class PriceBook:
         return rates.price(usage)
 
     def _found(self, provider: str, model: str) -> Any:
+        find: Any = self.begin().get()
         try:
-            return self.begin().get()(model, None, provider, None)[1]
+            return find(model, None, provider, None)[1]
         except LookupError:
             return None
 
