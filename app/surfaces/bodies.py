@@ -24,6 +24,11 @@ def read_body(request: Request, *, limit: int, deadline: float) -> bytes:
         raise GatewayError(
             "unsupported_media", f"Content-Encoding '{encoding}' is not supported; send it plain."
         )
+    coding = request.headers.get("Transfer-Encoding", "chunked")
+    if coding.strip().lower() != "chunked":
+        raise GatewayError(
+            "unsupported_media", f"Transfer-Encoding '{coding}' is not supported; send it plain."
+        )
     length = request.content_length
     if length is not None and length > limit:
         raise too_large(limit)
@@ -44,6 +49,8 @@ def read_body(request: Request, *, limit: int, deadline: float) -> bytes:
         raise GatewayError(
             "bad_request", f"The request body did not arrive within {deadline:g} seconds.", status=408
         ) from late
+    except OSError as broken:
+        raise GatewayError("bad_request", "The request body could not be read to its end.") from broken
     if length is not None and total < length:
         raise GatewayError("bad_request", f"The request body ended after {total} of {length} bytes.")
     return b"".join(pieces)

@@ -1,0 +1,139 @@
+"""The gunicorn worker: the gevent one, but for requests that cannot be read.
+
+They are refused in JSON, like all else here. A connection whose request body did not end
+where its framing says is closed and never read on: what follows such a body could be
+taken for a second request. The application sees a broken body as ``OSError``. Nothing
+here knows the application.
+"""
+
+from __future__ import annotations
+
+import secrets
+import socket
+from typing import Any, Final, Protocol
+
+import gevent
+from gunicorn.http import errors
+from gunicorn.workers.ggevent import GeventWorker
+
+from app.errors import GatewayError
+from app.wire.json import dumps
+
+_LINGER: Final = 1.0  # seconds in which a refused client may still send, so that it reads the refusal
+_SKIP: Final = 65536
+
+# The first row that fits decides. None of the sentences repeats what the client sent.
+_REFUSALS: Final[tuple[tuple[type[Exception], int, str, str], ...]] = (
+    (
+        errors.LimitRequestHeaders,
+        431,
+        "Request Header Fields Too Large",
+        "The request's headers are too large.",
+    ),
+    (errors.LimitRequestLine, 414, "URI Too Long", "The request's URL is too long."),
+    (errors.ExpectationFailed, 417, "Expectation Failed", "Only 'Expect: 100-continue' is understood."),
+    (
+        errors.UnsupportedTransferCoding,
+        501,
+        "Not Implemented",
+        "Only the chunked transfer coding is understood.",
+    ),
+    (errors.ParseException, 400, "Bad Request", "The request is not valid HTTP/1.1."),
+)
+
+
+class _Reader(Protocol):
+    def read(self, size: int) -> bytes: ...
+
+
+class Framing:
+    """The reader below a request's body; remembers whether the framing was found broken."""
+
+    def __init__(self, reader: _Reader) -> None:
+        self._reader = reader
+        self._broken = False
+
+    def read(self, size: int) -> bytes:
+        """Return up to ``size`` bytes, none at the end; ``OSError`` where the framing is broken."""
+        if self._broken:
+            raise OSError("the body's framing is broken")
+        self._broken = True  # and so it stays when a read is interrupted: what it had taken is lost
+        try:
+            data = self._reader.read(size)
+        except (OSError, errors.ParseException) as error:
+            raise OSError("the body's framing is broken") from error
+        self._broken = False
+        return data
+
+    def reaches_end(self, seconds: float) -> bool:
+        """Skip what the application left unread, for so long at most; say whether the body ended well."""
+        try:
+            with gevent.Timeout(seconds):
+                while self.read(_SKIP):
+                    continue
+        except (OSError, gevent.Timeout):
+            return False
+        return True
+
+
+class Worker(GeventWorker):
+    """gunicorn's gevent worker with strict ends of requests and refusals in JSON."""
+
+    def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> None:
+        """Answer one request; raise ``StopIteration`` where its connection must end."""
+        _check_head(req)
+        framing = req.body.reader = Framing(req.body.reader)
+        super().handle_request(listener_name, req, sock, addr)
+        if not framing.reaches_end(self.cfg.keepalive or _LINGER):
+            _linger(sock)
+            raise StopIteration
+
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
+        """Refuse what could not be read, or own up to a fault of ours."""
+        status, reason, error = _refusal_of(exc)
+        if status == 500:
+            self.log.error("Error on a connection", exc_info=exc)
+        else:
+            self.log.warning("Refused a request: %s", type(exc).__name__)
+        try:
+            client.sendall(_answer(status, reason, error))
+            _linger(client)
+        except OSError:
+            self.log.debug("The refused client had gone.")
+
+
+def _check_head(request: Any) -> None:
+    """Refuse what the C parser lets through: folded header lines, and HTTP/1.1 without a host."""
+    names = {name for name, _ in request.headers}
+    if "" in names:
+        raise errors.ObsoleteFolding("folded")
+    if "HOST" not in names and request.version >= (1, 1):
+        raise errors.InvalidHeader("HOST", req=request)
+
+
+def _refusal_of(exc: BaseException) -> tuple[int, str, GatewayError]:
+    for kind, status, reason, message in _REFUSALS:
+        if isinstance(exc, kind):
+            return status, reason, GatewayError("bad_request", message, status=status)
+    return 500, "Internal Server Error", GatewayError("internal", "The gateway met an internal error.")
+
+
+def _answer(status: int, reason: str, error: GatewayError) -> bytes:
+    body = dumps({"error": error.body()})
+    lines = (
+        f"HTTP/1.1 {status} {reason}",
+        "Connection: close",
+        "Content-Type: application/json",
+        f"Content-Length: {len(body)}",
+        "Cache-Control: no-store",
+        f"x-request-id: req_{secrets.token_hex(16)}",
+    )
+    return "\r\n".join(lines).encode("ascii") + b"\r\n\r\n" + body
+
+
+def _linger(sock: Any) -> None:
+    """Take in what is still under way: closing on unread bytes would reset the connection."""
+    sock.shutdown(socket.SHUT_WR)
+    with gevent.Timeout(_LINGER, False):  # type: ignore[arg-type]  # the stubs lack it
+        while sock.recv(_SKIP):
+            continue
