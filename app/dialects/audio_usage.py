@@ -63,6 +63,6 @@ def encode_audio_usage(usage: Usage | None) -> dict[str, Any] | None:
     }
     kinds = ("text_tokens", "audio_tokens")
     details = {kind: usage.details.get(f"input.{kind}", 0) for kind in kinds}
-    if any(details.values()):
+    if any(details.values()) or not usage.input_tokens:
         encoded["input_token_details"] = details
     return encoded

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from flask import Response, g, request
+from werkzeug.exceptions import MethodNotAllowed
 
 from app.dialects.responses_echo import strip_encrypted
 from app.errors import GatewayError
@@ -22,18 +23,20 @@ from app.wire.sse import comment, encode_frame
 
 _LOOK: Final = 1.0  # seconds between looks of a reader at its own abort
 
-INCLUDES: Final = frozenset(
-    {
-        "file_search_call.results",
-        "web_search_call.results",
-        "web_search_call.action.sources",
-        "message.input_image.image_url",
-        "computer_call_output.output.image_url",
-        "code_interpreter_call.outputs",
-        "reasoning.encrypted_content",
-        "message.output_text.logprobs",
-    }
-)
+
+def unlisted(mount: Mount, deployment: str | None = None) -> Response:
+    """Refuse ``GET responses``: there is no list, and the WebSocket transport is not spoken.
+
+    Raises GatewayError (426) for a client that asks to upgrade, else MethodNotAllowed.
+    """
+    if "websocket" in request.headers.get("upgrade", "").lower():
+        raise GatewayError(
+            "bad_request",
+            "WebSocket connections are not supported here; POST to this path with 'stream': true.",
+            status=426,
+            code="websocket_not_supported",
+        )
+    raise MethodNotAllowed(valid_methods=["POST"])
 
 
 def retrieve(mount: Mount, response_id: str, deployment: str | None = None) -> Response:
@@ -56,17 +59,30 @@ def shown(mount: Mount, stored: StoredResponse, include: Any) -> dict[str, Any]:
         return {**body, "provider": stored.provider}
     if mount.plain_retrieve:
         return body
+    return {**body, "extra_fields": _extra_fields(stored)}
+
+
+def _extra_fields(stored: StoredResponse) -> dict[str, Any]:
+    """Return what the enveloped surface tells of a stored response beside its object."""
+    requested = stored.extra.get("model")
+    resolved = stored.model if stored.provider is not None else None
     fields: dict[str, Any] = {
         "request_type": "responses",
         "provider": stored.provider,
-        "model_requested": body.get("model") if stored.model is None else stored.model,
-        "model_deployment": stored.model,
-        "resolved_model_used": stored.model,
+        "model_requested": requested,
+        "original_model_requested": requested,
+        "model_deployment": resolved,
+        "resolved_model_used": resolved,
     }
-    runs = current_gateway().runs_of(stored)
-    if len(runs) > 1:
-        fields["attempts"] = runs
-    return {**body, "extra_fields": fields}
+    tries = current_gateway().runs_of(stored)
+    if stored.provider is None and tries:
+        fields |= {"provider": tries[-1]["provider"], "resolved_model_used": tries[-1]["model"]}
+        fields["model_deployment"] = fields["resolved_model_used"]
+    if len(tries) > 1:
+        fields["attempts"] = tries
+    if stored.extra.get("warnings"):
+        fields["warnings"] = stored.extra["warnings"]
+    return fields
 
 
 def delete(mount: Mount, response_id: str, deployment: str | None = None) -> Response:

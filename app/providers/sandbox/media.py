@@ -212,14 +212,14 @@ def _transcript(request: TranscriptionRequest) -> Transcript:
     text = found.text
     if text is None:
         text = f"A recording named {request.file.filename}, of {len(request.file.data)} bytes."
-    spoken = list(_timed(text, seconds))
+    spoken, asked = list(_timed(text, seconds)), words(request.prompt or "")
     return Transcript(
         text,
         language=request.language or "english",
         duration=round(seconds, 3),
         segments=(Segment(0.0, round(seconds, 3), text, "A", _SEGMENT),) if text else (),
         words=tuple(spoken),
-        usage=Usage(words(request.prompt or ""), words(text)),
+        usage=Usage(asked, words(text), details={"input.text_tokens": asked}),
     )
 
 
