@@ -18,7 +18,6 @@ _CONVERSATION: Final = "/conversations/<conversation_id>"
 _ROUTES: Final[tuple[tuple[str, str, View], ...]] = (
     ("POST", "/responses", responses.create),
     ("GET", "/responses", responses.upgrade),
-    ("GET", "/responses", stored.unlisted),
     ("POST", "/responses/input_tokens", prompts.input_tokens),
     ("POST", "/responses/compact", prompts.compact),
     ("GET", "/responses/<response_id>", stored.retrieve),
@@ -57,6 +56,14 @@ def make_blueprint(mount: Mount) -> Blueprint:
                 methods=[method],
                 provide_automatic_options=False,
             )
+        blueprint.add_url_rule(
+            f"{prefix}/responses",
+            endpoint=f"socket_{number}",
+            view_func=_bound(stored.socket, mount),
+            methods=["GET"],
+            websocket=True,
+            provide_automatic_options=False,
+        )
     return blueprint
 
 

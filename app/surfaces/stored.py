@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from flask import Response, g, request
-from werkzeug.exceptions import MethodNotAllowed
 
 from app.dialects.responses_echo import strip_encrypted
 from app.errors import GatewayError
@@ -24,19 +23,14 @@ from app.wire.sse import comment, encode_frame
 _LOOK: Final = 1.0  # seconds between looks of a reader at its own abort
 
 
-def unlisted(mount: Mount, deployment: str | None = None) -> Response:
-    """Refuse ``GET responses``: there is no list, and the WebSocket transport is not spoken.
-
-    Raises GatewayError (426) for a client that asks to upgrade, else MethodNotAllowed.
-    """
-    if "websocket" in request.headers.get("upgrade", "").lower():
-        raise GatewayError(
-            "bad_request",
-            "WebSocket connections are not supported here; POST to this path with 'stream': true.",
-            status=426,
-            code="websocket_not_supported",
-        )
-    raise MethodNotAllowed(valid_methods=["POST"])
+def socket(mount: Mount, deployment: str | None = None) -> Response:
+    """Refuse the WebSocket transport of Responses: raises GatewayError with status 426."""
+    raise GatewayError(
+        "bad_request",
+        "WebSocket connections are not supported here; POST to this path with 'stream': true.",
+        status=426,
+        code="websocket_not_supported",
+    )
 
 
 def retrieve(mount: Mount, response_id: str, deployment: str | None = None) -> Response:
