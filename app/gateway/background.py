@@ -8,7 +8,7 @@ being written and go in as one batch.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, Protocol
 
 import gevent
@@ -17,10 +17,18 @@ from gevent.queue import Empty, Queue
 from app.dialects.base import Frame
 from app.dialects.responses_echo import strip_encrypted
 from app.errors import GatewayError
-from app.gateway.call import Abort, Attempt, Call, Principal, Sealing, Target
+from app.gateway.call import Abort, Call, Principal, Sealing, Target
+from app.gateway.runs import note_tries
 from app.gateway.streaming import Batch, StreamRun
-from app.gateway.turns import complete_now, is_terminal, keep_signatures, open_turn
-from app.state.attempts import NewAttempt
+from app.gateway.turns import (
+    complete_now,
+    has_tool_calls,
+    is_terminal,
+    keep_signatures,
+    open_turn,
+    restore_signatures,
+    told_losses,
+)
 from app.state.ids import new_id
 from app.state.records import Ending
 from app.state.runner import Job
@@ -57,7 +65,16 @@ def job_extra(call: Call) -> dict[str, Any]:
         "default_provider": call.default_provider,
         "prefer": list(call.prefer) if call.prefer else None,
         "strict": call.strict,
+        "may_leave_out": sorted(call.may_leave_out),
     }
+
+
+def job_headers(call: Call, targets: Iterable[Target | GatewayError]) -> dict[str, str]:
+    """Return the client's headers that one of ``targets`` takes; no other header is stored."""
+    taken = {
+        name for target in targets if isinstance(target, Target) for name in target.provider.spec.forwards
+    }
+    return {name: value for name, value in call.client_headers.items() if name in taken}
 
 
 class BackgroundWork:
@@ -96,6 +113,8 @@ class BackgroundWork:
             stream=True,
             strict=bool(extra.get("strict")),
             prefer=tuple(extra["prefer"]) if extra.get("prefer") else None,
+            may_leave_out=frozenset(extra.get("may_leave_out") or ()),
+            client_headers=work.headers,
             created_at=int(work.object["created_at"]),
             response_id=work.id,
         )
@@ -104,19 +123,9 @@ class BackgroundWork:
         """Check the owner again and put the history before the input."""
         call.principal = self._host.principal_of(job.work.key_id, job.work.tenant)
         open_turn(self._state, call, store=True, response_id=job.work.id)
-        call.on_attempt = lambda attempt, target: self._note_attempt(job, call, attempt, target)
-
-    def _note_attempt(self, job: Job, call: Call, attempt: Attempt, target: Target) -> None:
-        self._state.attempts.begin(
-            NewAttempt(
-                id=new_id("att"),
-                tenant=job.work.tenant,
-                response_id=job.work.id,
-                call_id=call.id,
-                target=target.label,
-                realm=target.provider.realm(target.key),
-            )
-        )
+        note_tries(self._state, call, job.work)
+        if has_tool_calls(call.body if call.upstream_body is None else call.upstream_body):
+            restore_signatures(self._state, call)
 
     def _run(self, job: Job, call: Call) -> None:
         done = {"response.created", "response.queued"}
@@ -171,6 +180,7 @@ class BackgroundWork:
                 provider=target.provider.name if target else None,
                 model=target.model if target else None,
                 upstream_id=outcome.response.id if outcome and outcome.response else None,
+                extra=told_losses(outcome.losses if outcome else ()),
             ),
         )
 

@@ -142,7 +142,8 @@ class Call:
     is a warning here, whatever their class. ``socket`` is the client's, watched while the call runs. ``prefer`` overrides
     the order of the target's wires. ``request`` is the canonical request, decoded once.
     ``realm`` is preferred among the keys of a target: the call holds state that only that
-    account can read. ``created_at`` is in Unix seconds, ``deadline`` monotonic.
+    account can read. ``on_attempt`` hears of each try before it is made and returns what hears of
+    its end. ``created_at`` is in Unix seconds, ``deadline`` monotonic.
     """
 
     id: str
@@ -172,7 +173,7 @@ class Call:
     created_at: int = field(default_factory=lambda: int(time.time()))
     started: float = field(default_factory=time.monotonic)
     attempts: list[Attempt] = field(default_factory=list)
-    on_attempt: Callable[[Attempt, Target], None] | None = None
+    on_attempt: Callable[[Attempt, Target], Callable[[], None]] | None = None
     last_error: GatewayError | None = None
     log_metadata: Mapping[str, str] = field(default_factory=dict)
 

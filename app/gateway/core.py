@@ -20,6 +20,7 @@ from app.gateway.listing import Catalogue
 from app.gateway.operations import exchange
 from app.gateway.plan import plan
 from app.gateway.router import Registry, Router
+from app.gateway.runs import tries_of
 from app.gateway.sealing import make_sealing
 from app.gateway.store import Store
 from app.gateway.streaming import StreamRun, Terminal
@@ -66,7 +67,7 @@ class Gateway:
         self.egress = Egress(settings.environ)
         self.registry = Registry(all_names(settings), configured_names(settings), self._make_provider)
         self.router = Router(self.registry, settings.aliases, self._knows_model)
-        self.catalogue = Catalogue(self.registry, settings.timeouts)
+        self.catalogue = Catalogue(self.registry, settings.timeouts, settings.models_kept)
         self.prices = PriceList()
         self.dispatcher = Dispatcher(settings, self.router, self.prices)
         self.sealing: Sealing = make_sealing(settings)
@@ -135,10 +136,8 @@ class Gateway:
             keep_signatures(self.state(), call, outcome)
 
     def runs_of(self, stored: StoredResponse) -> list[dict[str, Any]]:
-        """Return each time the work of a background response was run."""
-        if stored.attempt < 2:
-            return []
-        return self.state().attempts.of_response(stored.tenant, stored.id)
+        """Return the tries of a background response, over all the times its work was run."""
+        return tries_of(self.state(), stored)
 
     def background_timeout(self) -> float:
         """Return the seconds that a background response may take."""

@@ -177,8 +177,7 @@ class Dispatcher:
         call.attempts.append(attempt)
         call.last_error = None
         self._prices.expect(target)
-        if call.on_attempt is not None:
-            call.on_attempt(attempt, target)
+        noted = call.on_attempt(attempt, target) if call.on_attempt is not None else None
         try:
             with target.provider.slot():
                 yield attempt
@@ -194,6 +193,8 @@ class Dispatcher:
         finally:
             call.abort.watch(None)
             attempt.close()
+            if noted is not None:
+                noted()
 
     @contextmanager
     def opened(

@@ -22,7 +22,11 @@ from app.wire.json import dumps, loads_lenient
 
 @dataclass(frozen=True, slots=True)
 class NewAttempt:
-    """A try about to be made; ``target`` is ``provider/model``, ``realm`` the account's."""
+    """A try about to be made; ``target`` is ``provider/model``, ``realm`` the account's.
+
+    ``run`` counts the times a background response's work was begun, from 1; ``key_name``
+    names the provider's key, never its value.
+    """
 
     id: str
     tenant: str
@@ -30,6 +34,8 @@ class NewAttempt:
     target: str
     realm: str | None = None
     response_id: str | None = None
+    run: int | None = None
+    key_name: str | None = None
 
 
 class Attempts:
@@ -47,6 +53,8 @@ class Attempts:
             "target": new.target,
             "realm": new.realm,
             "response_id": new.response_id,
+            "run": new.run,
+            "key_name": new.key_name,
             "status": "running",
             "started_at": db_now(),
         }
@@ -60,6 +68,8 @@ class Attempts:
         *,
         error_kind: str | None = None,
         usage: Mapping[str, Any] | None = None,
+        http_status: int | None = None,
+        latency_ms: int | None = None,
     ) -> None:
         """Store how a try ended (``ok``, ``failed``, ``cancelled`` …); the first end stays."""
 
@@ -75,6 +85,8 @@ class Attempts:
                     status=status,
                     error_kind=error_kind,
                     usage=None if usage is None else dumps(dict(usage)),
+                    http_status=http_status,
+                    latency_ms=latency_ms,
                     ended_at=db_now(),
                 )
             )
@@ -82,7 +94,7 @@ class Attempts:
         self._db.write(work, idempotent=True)
 
     def of_response(self, tenant: str, response_id: str) -> list[JSON]:
-        """Return a response's tries in order: id, call_id, target, status, error_kind, usage, times."""
+        """Return a response's tries in order, each as its row with ``usage`` parsed."""
 
         def work(connection: Connection) -> list[JSON]:
             found = connection.execute(

@@ -7,7 +7,7 @@ concurrent turns follow one another whole.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, func, select
 
@@ -16,7 +16,10 @@ from app.state import blobs
 from app.state.dialect import insert_new
 from app.state.ids import storable
 from app.state.items import ItemRow
-from app.state.tables import AnyRow, conversation, conversation_item, item
+from app.state.records import NewResponse
+from app.state.tables import RUNNING, AnyRow, conversation, conversation_item, item, response
+
+LOCKED: Final = "conversation_locked"
 
 
 def conversation_not_found(conversation_id: Any, *, param: str | None = "conversation") -> GatewayError:
@@ -47,6 +50,26 @@ def live(
     return row
 
 
+def take(connection: Connection, new: NewResponse) -> None:
+    """Make sure that a new turn may begin: no other runs, and it has seen the last one.
+
+    Turns of one conversation follow one another; raises 404, or 409 ``conversation_locked``.
+    """
+    live(connection, new.tenant, new.conversation_id, lock=True)
+    running = select(response.c.id).where(
+        response.c.conversation_id == new.conversation_id, RUNNING, response.c.id != new.id
+    )
+    seen = new.conversation_head == _last_position(connection, str(new.conversation_id))
+    if not seen or connection.execute(running.limit(1)).first() is not None:
+        raise GatewayError(
+            "conflict",
+            "Another process is currently operating on this conversation. Please retry in a few seconds.",
+            param="conversation",
+            code=LOCKED,
+            retry_after=1,
+        )
+
+
 def append(
     connection: Connection,
     tenant: str,
@@ -58,12 +81,7 @@ def append(
     """Give ``rows`` the next positions; the caller holds the conversation's lock."""
     if not rows:
         return
-    last = connection.execute(
-        select(func.max(conversation_item.c.position)).where(
-            conversation_item.c.conversation_id == conversation_id
-        )
-    ).scalar()
-    first = (last or 0) + 1
+    first = _last_position(connection, conversation_id) + 1
     values = [
         {
             "conversation_id": conversation_id,
@@ -77,6 +95,14 @@ def append(
     ]
     insert_new(connection, conversation_item, values)
     blobs.use(connection, tenant, conversation_id, blobs.marked(row.body for row in rows))
+
+
+def _last_position(connection: Connection, conversation_id: str) -> int:
+    """Return the position of the newest item; 0 when there is none."""
+    statement = select(func.max(conversation_item.c.position)).where(
+        conversation_item.c.conversation_id == conversation_id
+    )
+    return connection.execute(statement).scalar() or 0
 
 
 def append_turn(connection: Connection, tenant: str, conversation_id: str, response_id: str) -> None:

@@ -56,7 +56,8 @@ class Ending:
 
     ``object`` is the terminal response object; its ``output`` is stored as items.
     ``events`` is what the log still lacks: the last batch, or, for background without
-    stream, all events from number 2 (`response.in_progress`) on.
+    stream, all events from number 2 (`response.in_progress`) on. ``extra`` joins what the
+    row's own holds.
     """
 
     status: str
@@ -67,6 +68,7 @@ class Ending:
     model: str | None = None
     upstream_id: str | None = None
     upstream_state: bytes | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,6 +58,7 @@ _END: Final = (
         cancel_requested=bindparam("new_cancelled"),
         completed_at=db_now(),
         lease_until=None,
+        extra=func.coalesce(bindparam("new_extra", type_=response.c.extra.type), response.c.extra),
         **{
             name: func.coalesce(bindparam(f"new_{name}", type_=response.c[name].type), response.c[name])
             for name in _LEARNED
@@ -153,13 +154,18 @@ def end_row(
     *,
     fence: Fence | None = None,
     cancelled: bool = False,
+    extra: bytes | None = None,
 ) -> bool:
-    """Make a running row terminal; false when it is not running, or not under ``fence`` when given."""
+    """Make a running row terminal; false when it is not running, or not under ``fence`` when given.
+
+    ``extra`` replaces the row's, None leaves it.
+    """
     values = {f"new_{name}": getattr(ending, name) for name in _LEARNED}
     values["ended_id"] = response_id
     values["new_status"] = ending.status
     values["new_object"] = dumps({**ending.object, "status": ending.status, "output": None})
     values["new_cancelled"] = cancelled
+    values["new_extra"] = extra
     if fence is None:
         return connection.execute(_END, values).rowcount == 1
     return connection.execute(_END_FENCED, values | fenced(fence)).rowcount == 1

@@ -21,7 +21,7 @@ from app.state.records import JSON, Ending, Fence, NewResponse, StoredResponse
 from app.state.signals import Signals
 from app.state.tables import AnyRow, db_now, item, response
 from app.state.wakeups import QUEUE
-from app.wire.json import loads_lenient
+from app.wire.json import dumps, loads_lenient
 
 _NOT_CANCELLABLE: Final = {
     "completed": "Cannot cancel a completed response.",
@@ -129,7 +129,7 @@ def insert_new_response(
 def _thread_of(connection: Connection, new: NewResponse) -> str:
     """Return the thread a turn belongs to, making sure that what it continues still lives."""
     if new.conversation_id is not None:
-        conversationrows.live(connection, new.tenant, new.conversation_id)
+        conversationrows.take(connection, new)
         return new.conversation_id
     if new.parent_id is None:
         return new.id
@@ -158,7 +158,8 @@ def _finish(
     row = rows.find(connection, tenant, response_id, lock=True)
     if row is None:
         return False
-    if not rows.end_row(connection, response_id, ending, fence=fence):
+    extra = dumps({**loads_lenient(row.extra), **ending.extra}) if ending.extra else None
+    if not rows.end_row(connection, response_id, ending, fence=fence, extra=extra):
         return _ended_by_us(row, fence, ending)
     first = rows.count_items(connection, response_id) if packed.rows else 0
     rows.insert_items(connection, tenant, response_id, "output", packed, first=first)

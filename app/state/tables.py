@@ -194,6 +194,10 @@ attempt = Table(
     Column("usage", LargeBinary),
     Column("started_at", Double, nullable=False),
     Column("ended_at", Double),
+    Column("run", Integer),
+    Column("key_name", Text),
+    Column("http_status", Integer),
+    Column("latency_ms", Integer),
     Index("attempt_response_id", "response_id"),
     Index("attempt_started_at", "started_at"),
 )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
+import gevent
 from flask import Response, g, request
 from werkzeug.exceptions import MethodNotAllowed
 
@@ -14,14 +16,18 @@ from app.dialects.responses_chat_shape import is_chat_shaped, to_responses_body
 from app.dialects.responses_echo import strip_encrypted
 from app.dialects.responses_obfuscation import pad
 from app.errors import GatewayError
-from app.gateway.background import job_extra
+from app.gateway.background import job_extra, job_headers
 from app.gateway.call import Call, Outcome, Target
 from app.gateway.core import Gateway
 from app.gateway.turns import Turn, open_turn, refers, wants_store
+from app.state.conversationrows import LOCKED
 from app.surfaces.calls import answer_stream, answer_whole, current_gateway, make_call
 from app.surfaces.generation import checked_body
 from app.surfaces.mounts import Mount
 from app.surfaces.stored import follow
+
+_CONVERSATION_WAIT: Final = 10.0  # seconds that a turn waits for the one before it
+_CONVERSATION_LOOK: Final = 0.1
 
 
 def create(mount: Mount, deployment: str | None = None) -> Response:
@@ -48,12 +54,41 @@ def create(mount: Mount, deployment: str | None = None) -> Response:
     )
     call.may_leave_out, call.prefer = may_leave_out, prefer
     g.call = call
-    needs_state = store or refers(body)
+    turn, target = _begun(gateway, mount, call, store=store, background=background)
+    if not background:
+        return _run(gateway, mount, turn)
+    if call.stream:
+        return follow(gateway, call.response_id or "", -1)
+    return answer_whole(mount, call, Outcome(call, target, turn.shell("queued")))
+
+
+def _begun(
+    gateway: Gateway, mount: Mount, call: Call, *, store: bool, background: bool
+) -> tuple[Turn, Target]:
+    """Open a turn and write its row; wait a while for the turn that its conversation is in."""
+    limit = time.monotonic() + _CONVERSATION_WAIT
+    while True:
+        try:
+            return _begin(gateway, mount, call, store=store, background=background)
+        except GatewayError as error:
+            if error.code != LOCKED or time.monotonic() >= limit:
+                raise
+        call.request = call.upstream_body = None
+        gevent.sleep(_CONVERSATION_LOOK)
+
+
+def _begin(
+    gateway: Gateway, mount: Mount, call: Call, *, store: bool, background: bool
+) -> tuple[Turn, Target]:
+    needs_state = store or refers(call.body)
     turn = open_turn(gateway.state() if needs_state else None, call, store=store)
     target = gateway.first_target(call)
     if background:
-        return _queue(gateway, mount, turn, target)
-    return _run(gateway, mount, turn)
+        _queue(gateway, mount, turn)
+    else:
+        gateway.restore_signatures(call)
+        turn.begin(mount.name)
+    return turn, target
 
 
 def upgrade(mount: Mount, deployment: str | None = None) -> Response:
@@ -79,28 +114,23 @@ def _body(mount: Mount) -> tuple[dict[str, Any], frozenset[str], tuple[str, ...]
     return shaped, frozenset(may_leave_out), ("chat", "responses")
 
 
-def _queue(gateway: Gateway, mount: Mount, turn: Turn, target: Target) -> Response:
-    """Queue a background turn; answer with its object or with its log."""
+def _queue(gateway: Gateway, mount: Mount, turn: Turn) -> None:
+    """Queue a background turn."""
     call = turn.call
-    streamed = call.stream
     row = turn.new_row(
         mount.name,
         "queued",
         background=True,
-        stream=streamed,
+        stream=call.stream,
         request=dict(call.body),
+        headers=job_headers(call, gateway.router.targets(call)),
         extra=job_extra(call),
     )
     gateway.state().queue.enqueue(row)
-    if streamed:
-        return follow(gateway, row.id, -1)
-    return answer_whole(mount, call, Outcome(call, target, turn.shell("queued")))
 
 
 def _run(gateway: Gateway, mount: Mount, turn: Turn) -> Response:
     call = turn.call
-    gateway.restore_signatures(call)
-    turn.begin(mount.name)
     if not call.stream:
         try:
             outcome = gateway.answer(call)

@@ -4,6 +4,7 @@ import gevent
 import pytest
 from sqlalchemy import func, select
 
+from app.errors import GatewayError
 from app.state.ids import new_id
 from app.state.paging import PageQuery
 from app.state.state import State
@@ -136,7 +137,14 @@ def test_concurrent_turns_follow_one_another_whole(state: State, second: State) 
 
     def turn(number: int) -> None:
         store = (state, second)[number % 2]
-        take_turn(store, f"q{number}", [message(f"a{number}")], conversation=conversation)
+        while True:
+            try:
+                take_turn(store, f"q{number}", [message(f"a{number}")], conversation=conversation)
+            except GatewayError as error:
+                assert (error.status, error.code) == (409, "conversation_locked")  # noqa: PT017
+                gevent.sleep(0.01)
+            else:
+                return
 
     gevent.joinall([gevent.spawn(turn, number) for number in range(20)], raise_error=True)
     words = texts(listed(state, conversation))

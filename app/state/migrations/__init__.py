@@ -15,7 +15,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.pool import NullPool
 
 #: The newest revision; a test compares it with the scripts.
-HEAD: Final = "0001"
+HEAD: Final = "0002"
 _ADVISORY_LOCK: Final = 0x51_1C_E0_01
 
 

@@ -1,0 +1,94 @@
+"""The tries of a background response, written down before and after, and shown on GET.
+
+A try without an end, under a run that another one followed, died with its process; a run of
+which no try was written died before it reached a provider. Both are told as ``server_lost``
+(contract/surfaces.md 3: a response picked up after a crash must say so).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from app.errors import GatewayError
+from app.gateway.call import Attempt, Call, Target
+from app.state.attempts import NewAttempt
+from app.state.background import Work
+from app.state.ids import new_id
+from app.state.records import StoredResponse
+from app.state.state import State
+
+_LOG: Final = logging.getLogger(__name__)
+_LOST: Final = "server_lost"
+
+
+def note_tries(state: State, call: Call, work: Work) -> None:
+    """Have each try of ``call`` written ahead of its upstream, and its end after."""
+
+    def begun(attempt: Attempt, target: Target) -> Callable[[], None]:
+        attempt_id = new_id("att")
+        state.attempts.begin(
+            NewAttempt(
+                id=attempt_id,
+                tenant=work.tenant,
+                response_id=work.id,
+                call_id=call.id,
+                target=target.label,
+                realm=target.provider.realm(target.key),
+                run=work.fence.attempt,
+                key_name=attempt.key,
+            )
+        )
+        return lambda: _ended(state, work.tenant, attempt_id, attempt)
+
+    call.on_attempt = begun
+
+
+def _ended(state: State, tenant: str, attempt_id: str, attempt: Attempt) -> None:
+    """Write a try's end; trouble of the store leaves it open and disturbs nothing."""
+    try:
+        state.attempts.end(
+            tenant,
+            attempt_id,
+            "ok" if attempt.error is None else "failed",
+            error_kind=attempt.error,
+            http_status=attempt.status,
+            latency_ms=attempt.latency,
+        )
+    except GatewayError as error:
+        _LOG.warning("the end of %s was not written: %s", attempt_id, error.message)
+
+
+def tries_of(state: State, stored: StoredResponse) -> list[dict[str, Any]]:
+    """Return the rows of ``extra_fields.attempts`` of a stored response."""
+    if not stored.background or stored.attempt == 0:
+        return []
+    rows = state.attempts.of_response(stored.tenant, stored.id)
+    shown: list[dict[str, Any]] = []
+    for run in range(1, stored.attempt + 1):
+        of_run = [row for row in rows if row["run"] == run]
+        over = run < stored.attempt
+        shown += _shown_run(of_run, over=over)
+    return shown
+
+
+def _shown_run(rows: Sequence[Mapping[str, Any]], *, over: bool) -> list[dict[str, Any]]:
+    if not rows and over:
+        return [
+            dict.fromkeys(("provider", "model", "key", "status"), None) | {"error": _LOST, "latency": None}
+        ]
+    return [_shown(row, over=over) for row in rows]
+
+
+def _shown(row: Mapping[str, Any], *, over: bool) -> dict[str, Any]:
+    provider, _, model = row["target"].partition("/")
+    lost = over and row["ended_at"] is None
+    return {
+        "provider": provider,
+        "model": model,
+        "key": row["key_name"],
+        "status": row["http_status"],
+        "error": _LOST if lost else row["error_kind"],
+        "latency": row["latency_ms"],
+    }
