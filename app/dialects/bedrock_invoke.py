@@ -21,7 +21,7 @@ from app.canonical.response import Finish, FinishReason, Usage
 from app.dialects.base import ClientContext, Encoded
 from app.dialects.converse_response import decode_error, exception_error
 from app.dialects.losses import Losses
-from app.dialects.reading import as_dict, as_str, count, dicts, opt_str
+from app.dialects.reading import as_dict, as_str, count, dicts, opt_str, present
 from app.errors import GatewayError
 
 Members = dict[str, Any]
@@ -329,7 +329,7 @@ def _wanted(request: CompletionRequest, family: _Family) -> Members:
         "logprobs": request.logprobs,
         "user": request.user,
     }
-    return {name: value for name, value in asked.items() if value is not None}
+    return present(asked)
 
 
 def _put(body: Members, path: Path, value: Any) -> None:

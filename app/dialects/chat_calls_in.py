@@ -15,7 +15,7 @@ from app.canonical.request import Signature, ToolCallPart
 from app.dialects.base import ClientContext
 from app.dialects.chat_native import as_native, own_members
 from app.dialects.chat_reasoning import Sign, sign_call, thought_signature
-from app.dialects.reading import as_dict, count, opt_str, rest
+from app.dialects.reading import as_dict, count, opt_str, present, rest
 
 _OWN: Final = frozenset({"id", "type", "function", "custom", "index"})
 
@@ -111,7 +111,7 @@ class CallStream:
         return self._calls[-1] if self._calls else None
 
     def _keep(self, call: CallBlock, fragment: Mapping[str, Any]) -> None:
-        kept = {name: value for name, value in rest(fragment, _OWN).items() if value is not None}
+        kept = present(rest(fragment, _OWN))
         if secret := thought_signature(fragment):
             call.signature = Signature(secret, "chat", self._context.realm)
             kept.pop("extra_content", None)

@@ -7,7 +7,7 @@ on assistant messages, documents by URL, cache marks (which stay native members)
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Final
 
 from app.canonical.request import (
     AudioPart,
@@ -29,7 +29,7 @@ from app.dialects.chat_annotations import annotations_of
 from app.dialects.chat_native import as_native
 from app.dialects.chat_reasoning import Sign, read_reasoning, sign_calls, thought_signature
 from app.dialects.checking import Checked, wrong_type, wrong_value
-from app.dialects.reading import rest, split_data_url
+from app.dialects.reading import present, rest, split_data_url
 
 _ROLES: Final = "'system', 'developer', 'user', 'assistant', 'tool' and 'function'"
 _SPOKEN: Final = frozenset({"role", "content", "name"})
@@ -296,5 +296,4 @@ def _audio(message: Checked) -> tuple[Part, ...]:
 
 
 def _native(members: Checked, own: frozenset[str]) -> Native | None:
-    remainder: dict[str, Any] = {k: v for k, v in rest(members.members, own).items() if v is not None}
-    return as_native(remainder)
+    return as_native(present(rest(members.members, own)))

@@ -25,7 +25,7 @@ from app.dialects.base import ServerContext
 from app.dialects.chat_messages_in import MessageReader
 from app.dialects.chat_native import as_native
 from app.dialects.checking import Checked, missing, wrong_type, wrong_value
-from app.dialects.reading import rest
+from app.dialects.reading import present, rest
 
 _HINTS: Final = (
     "service_tier",
@@ -206,8 +206,7 @@ def _nested(holder: Checked, kind: str) -> Checked | None:
 def _function_tool(tool: Checked) -> Tool:
     nested = _nested(tool, "function")
     own = _FUNCTION | {"type", "function"} if nested is None else frozenset({"type", "function", "custom"})
-    remainder = {k: v for k, v in rest(tool.members, own).items() if v is not None}
-    return _function(nested or tool, as_native(remainder))
+    return _function(nested or tool, as_native(present(rest(tool.members, own))))
 
 
 _FUNCTION: Final = frozenset({"name", "description", "parameters", "strict"})

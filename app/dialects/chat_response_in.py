@@ -7,7 +7,6 @@ old ``function_call``, errors inside a 200.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -31,7 +30,18 @@ from app.dialects.chat_errors import failure_in
 from app.dialects.chat_native import as_native
 from app.dialects.chat_reasoning import read_reasoning, sign_calls, thought_signature
 from app.dialects.chat_usage import read_finish, read_usage
-from app.dialects.reading import as_dict, as_list, as_str, count, dicts, opt_str, rest, split_data_url
+from app.dialects.reading import (
+    as_dict,
+    as_list,
+    as_str,
+    count,
+    dicts,
+    json_text,
+    opt_str,
+    present,
+    rest,
+    split_data_url,
+)
 from app.errors import GatewayError
 
 TOP_MEMBERS: Final = frozenset({"id", "object", "created", "model", "choices", "usage", "service_tier"})
@@ -95,7 +105,7 @@ def sign(context: ClientContext, text: str) -> Signature:
 
 def remainder(members: Mapping[str, Any], own: frozenset[str]) -> dict[str, Any]:
     """Return the members that the canonical form has no place for, nulls left out."""
-    return {name: value for name, value in rest(members, own).items() if value is not None}
+    return present(rest(members, own))
 
 
 def _top_native(members: Mapping[str, Any]) -> Native | None:
@@ -206,7 +216,7 @@ def read_call(call: Mapping[str, Any], context: ClientContext) -> ToolCallPart:
 def arguments_text(arguments: Any) -> str:
     """Return tool arguments as JSON text: some servers send them parsed."""
     if isinstance(arguments, dict | list):
-        return json.dumps(arguments, ensure_ascii=False, separators=(",", ":"))
+        return json_text(arguments)
     return as_str(arguments)
 
 

@@ -31,8 +31,7 @@ from app.dialects.cohere_options import NAME, max_thinking
 from app.dialects.effort import budget_of
 from app.dialects.leftovers import report_leftovers, sendable_extras
 from app.dialects.losses import Losses
-from app.dialects.messages_parts import to_json
-from app.dialects.reading import as_dict, data_url
+from app.dialects.reading import as_dict, data_url, json_text, present
 from app.dialects.tool_forms import (
     ANSWER_TOOL,
     ANSWER_WORDS,
@@ -130,7 +129,7 @@ def _citations(part: Part) -> list[Any]:
 
 
 def _call(part: ToolCallPart, losses: Losses) -> Members:
-    arguments = to_json({CUSTOM_INPUT: part.arguments}) if part.kind == "custom" else part.arguments
+    arguments = json_text({CUSTOM_INPUT: part.arguments}) if part.kind == "custom" else part.arguments
     function = {"name": part.name, "arguments": arguments.strip() or "{}"}
     return {"id": part.id, "type": "function", "function": function}
 
@@ -230,7 +229,7 @@ def _sampling(request: Request, losses: Losses) -> Members:
         "presence_penalty": sampling.presence_penalty,
         "logprobs": sampling.logprobs or None,
     }
-    return {name: value for name, value in wanted.items() if value is not None}
+    return present(wanted)
 
 
 def _thinking(request: Request, context: ClientContext) -> Members:

@@ -15,7 +15,7 @@ from app.dialects.base import ClientContext
 from app.dialects.cohere_options import NAME
 from app.dialects.failures import upstream_failure
 from app.dialects.messages_parts import items_of
-from app.dialects.reading import as_dict, as_list, as_str, count, dicts, label, number, opt_str, rest
+from app.dialects.reading import as_dict, as_list, as_str, count, dicts, label, number, opt_str, present, rest
 from app.dialects.tool_forms import ANSWER_TOOL, customs_of, free_text
 from app.errors import GatewayError
 
@@ -44,7 +44,7 @@ def decode_response(body: Any, context: ClientContext) -> Response:
     if not isinstance(answer.get("message"), dict):
         raise GatewayError("upstream_invalid", "The provider's answer has no message.", raw=body)
     parts = _parts(answer, context)
-    native = {name: value for name, value in rest(answer, _KNOWN).items() if value is not None}
+    native = present(rest(answer, _KNOWN))
     return Response(
         opt_str(answer.get("id")),
         None,

@@ -7,7 +7,6 @@ model of ``bedrock-runtime``.
 from __future__ import annotations
 
 import base64
-import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
@@ -30,6 +29,7 @@ from app.dialects.base import ClientContext
 from app.dialects.claude import OMITTED
 from app.dialects.converse_options import NAME, ConverseOptions
 from app.dialects.media_types import media_type_of
+from app.dialects.reading import parsed
 from app.dialects.tool_forms import CUSTOM_INPUT
 from app.dialects.tool_ids import CONVERSE, fit_tool_id
 
@@ -203,7 +203,7 @@ class BlockWriter:
     def _input(self, part: ToolCallPart) -> Any:
         if not part.arguments.strip():
             return {}
-        given = _parsed(part.arguments)
+        given = parsed(part.arguments)
         if not isinstance(given, dict):
             self._lose("content", f"The arguments of the call '{part.id}' are not a JSON object")
         return given
@@ -236,17 +236,9 @@ _WRITERS: Final[Mapping[type, Callable[[BlockWriter, Any], Block | None]]] = {
 }
 
 
-def _parsed(text: str) -> Any:
-    """Return the JSON value of a text, or the text itself when it is none."""
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
-
-
 def _result_text(text: str) -> Block:
     """A tool's answer that is JSON goes as JSON, which the wire wants to be an object."""
-    value = _parsed(text)
+    value = parsed(text, text)
     if value is text or isinstance(value, str):
         return {"text": text}
     if isinstance(value, dict):

@@ -5,7 +5,6 @@ Sources: contract/providers.md 3.5, botocore's service model, the recorded excha
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -24,8 +23,8 @@ from app.dialects.base import ClientContext
 from app.dialects.claude import OMITTED
 from app.dialects.converse_options import NAME
 from app.dialects.failures import upstream_failure
-from app.dialects.messages_parts import items_of, to_json
-from app.dialects.reading import as_dict, as_str, count, dicts, opt_str, rest
+from app.dialects.messages_parts import items_of
+from app.dialects.reading import as_dict, as_str, count, dicts, json_text, opt_str, present, rest
 from app.dialects.tool_forms import ANSWER_TOOL, customs_of, free_text
 from app.errors import GatewayError
 
@@ -112,7 +111,7 @@ class BlockReader:
         if call.get("type") == "server_tool_use":
             return OpaquePart("server_tool_use", (NAME, dict(block)))
         return self.tool_call(
-            opt_str(call.get("toolUseId")), as_str(call.get("name")), to_json(as_dict(call.get("input")))
+            opt_str(call.get("toolUseId")), as_str(call.get("name")), json_text(as_dict(call.get("input")))
         )
 
     def _cited(self, block: Mapping[str, Any]) -> Part:
@@ -201,7 +200,7 @@ def decode_response(body: Any, context: ClientContext) -> Response:
 
 def native_of(members: Mapping[str, Any], known: frozenset[str]) -> tuple[str, Members] | None:
     """Return the members beside ``known`` (metrics, trace, the model's own fields) as native."""
-    left = {name: value for name, value in rest(members, known).items() if value is not None}
+    left = present(rest(members, known))
     return (NAME, left) if left else None
 
 
@@ -261,11 +260,3 @@ def exception_error(name: str, payload: Any) -> GatewayError:
     status = told if told is not None and 400 <= told <= 599 else _EXCEPTIONS.get(word, 500)
     text = opt_str(error.get("originalMessage")) or opt_str(error.get("message"))
     return upstream_failure(status, text, type=name, raw=payload)
-
-
-def parsed_input(text: str) -> Any:
-    """Return the JSON value of a streamed input, or its text where it is none."""
-    try:
-        return json.loads(text or "{}")
-    except ValueError:
-        return text

@@ -31,11 +31,10 @@ from app.dialects.converse_response import (
     finish_of,
     native_of,
     opaque,
-    parsed_input,
     reader_of,
     tier_of,
 )
-from app.dialects.reading import as_dict, as_list, as_str, dicts
+from app.dialects.reading import as_dict, as_list, as_str, dicts, parsed
 from app.dialects.tool_forms import ANSWER_TOOL
 from app.errors import GatewayError
 
@@ -253,7 +252,7 @@ def _whole(growing: _Growing) -> Members:
         return {}
     block = dict(as_dict(growing.start[kind]))
     if kind == "toolUse":
-        block["input"] = parsed_input(growing.text)
+        block["input"] = parsed(growing.text or "{}", growing.text)
     elif kind == "toolResult":
         block["content"] = dicts(growing.results)
     return {kind: block}

@@ -16,7 +16,7 @@ from app.dialects.base import ClientContext, Encoded
 from app.dialects.gemini_errors import decode_error
 from app.dialects.gemini_options import bare_model
 from app.dialects.media_base import check_count, counted_usage, texts_only, vector_of
-from app.dialects.reading import as_dict, count, dicts
+from app.dialects.reading import as_dict, count, dicts, present
 from app.errors import GatewayError
 
 Form = Literal["batch", "single", "predict"]
@@ -104,15 +104,13 @@ def _members(request: EmbeddingRequest, context: ClientContext) -> dict[str, Any
     return found
 
 
-def _given(**members: Any) -> dict[str, Any]:
-    return {name: value for name, value in members.items() if value is not None}
-
-
 def _content(text: str, members: Mapping[str, Any], request: EmbeddingRequest) -> dict[str, Any]:
-    given = _given(
-        taskType=members.get("task"), title=members.get("title"), outputDimensionality=request.dimensions
-    )
-    return {"content": {"parts": [{"text": text}]}, **given}
+    given = {
+        "taskType": members.get("task"),
+        "title": members.get("title"),
+        "outputDimensionality": request.dimensions,
+    }
+    return {"content": {"parts": [{"text": text}]}, **present(given)}
 
 
 def _batch(
@@ -130,16 +128,18 @@ def _single(
     """One input; on Vertex the configuration is an object of its own."""
     content = _content(texts[0], members, request)
     config = {name: value for name, value in content.items() if name != "content"}
-    config.update(_given(autoTruncate=members.get("truncate")))
+    config.update(present({"autoTruncate": members.get("truncate")}))
     return {"content": content["content"], **({"embedContentConfig": config} if config else {})}
 
 
 def _predict(
     texts: list[str], members: Mapping[str, Any], request: EmbeddingRequest, context: ClientContext
 ) -> dict[str, Any]:
-    given = _given(task_type=members.get("task"), title=members.get("title"))
+    given = present({"task_type": members.get("task"), "title": members.get("title")})
     body: dict[str, Any] = {"instances": [{"content": text, **given} for text in texts]}
-    parameters = _given(outputDimensionality=request.dimensions, autoTruncate=members.get("truncate"))
+    parameters = present(
+        {"outputDimensionality": request.dimensions, "autoTruncate": members.get("truncate")}
+    )
     return {**body, **({"parameters": parameters} if parameters else {})}
 
 

@@ -9,7 +9,6 @@ traffic (text-only thoughts are never signed; of parallel calls only the first i
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
@@ -31,7 +30,7 @@ from app.canonical.request import (
 from app.dialects.base import ClientContext
 from app.dialects.gemini_options import Family, GeminiOptions
 from app.dialects.media_types import media_type_of
-from app.dialects.reading import split_data_url
+from app.dialects.reading import parsed, split_data_url
 from app.dialects.tool_forms import CUSTOM_INPUT
 
 NAME: Final = "gemini"
@@ -246,7 +245,7 @@ class ContentsEncoder:
             return {CUSTOM_INPUT: part.arguments}
         if not part.arguments.strip():
             return {}
-        value = _parsed(part.arguments)
+        value = parsed(part.arguments)
         if not isinstance(value, dict):
             self._losses.report(
                 "content", f"The arguments of the call of '{part.name}' are not a JSON object"
@@ -310,14 +309,7 @@ def _attach(wire: dict[str, Any], pending: str | None, out: list[dict[str, Any]]
 def _response(text: str, is_error: bool) -> dict[str, Any]:
     """A JSON object as it is; anything else under ``output``, a fault under ``error``
     (the two keys that Google's FunctionResponse gives a meaning)."""
-    value = _parsed(text)
+    value = parsed(text)
     if is_error:
         return {"error": value if isinstance(value, dict) else text}
     return value if isinstance(value, dict) else {"output": text}
-
-
-def _parsed(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return None

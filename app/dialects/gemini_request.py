@@ -17,7 +17,7 @@ from app.dialects.gemini_parts import NAME, ContentsEncoder
 from app.dialects.gemini_thinking import thinking_config
 from app.dialects.gemini_tools import ToolsEncoder
 from app.dialects.losses import Losses
-from app.dialects.reading import as_dict
+from app.dialects.reading import as_dict, present
 
 _SCALARS: Final[Mapping[str, str]] = {
     "max_tokens": "maxOutputTokens",
@@ -156,7 +156,7 @@ def speech_config(voice: Any) -> dict[str, Any]:
 
 
 def _add_hints(request: Request, body: dict[str, Any], losses: Losses) -> None:
-    hints = {name: value for name, value in request.hints.items() if value is not None}
+    hints = present(request.hints)
     tier = hints.get("service_tier")
     if tier is not None and tier not in _TIERS:
         losses.report("service_tier")

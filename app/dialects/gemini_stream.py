@@ -8,7 +8,6 @@ so the closing events wait for the end of the body.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
@@ -39,7 +38,7 @@ from app.dialects.gemini_errors import decode_error_body
 from app.dialects.gemini_grounding import annotations_of
 from app.dialects.gemini_parts import NAME
 from app.dialects.gemini_usage import blocked, decode_usage, finish_of, raw_reason
-from app.dialects.reading import as_dict, as_str, count, dicts, opt_str
+from app.dialects.reading import as_dict, as_str, count, dicts, json_text, opt_str
 from app.dialects.tool_forms import customs_of, free_text
 from app.errors import GatewayError
 
@@ -157,7 +156,7 @@ class _Candidate:
         identifier = opt_str(call.get("id")) or self._context.new_id("call")
         name, arguments = as_str(call.get("name")), as_dict(call.get("args"))
         signature = opt_str(part.get("thoughtSignature"))
-        text = _compact(arguments)
+        text = json_text(arguments)
         if name in customs_of(self._context.request):
             started, text = ToolCallPart(identifier, name, kind="custom"), free_text(text)
         else:
@@ -292,10 +291,6 @@ class GeminiStreamDecoder:
         answers = [{"index": c.index, **c.native} for c in self._candidates.values() if c.native]
         members = {**self._native, **({"candidates": answers} if answers else {})}
         return (NAME, members) if members else None
-
-
-def _compact(arguments: dict[str, Any]) -> str:
-    return json.dumps(arguments, ensure_ascii=False, separators=(",", ":"))
 
 
 def _audio_format(media_type: str) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -32,6 +31,7 @@ from app.dialects.base import ClientContext
 from app.dialects.claude import OMITTED
 from app.dialects.media_types import media_type_of
 from app.dialects.messages_options import NAME, MessagesOptions
+from app.dialects.reading import parsed
 from app.dialects.tool_forms import CUSTOM_INPUT
 from app.dialects.tool_ids import WORD, fit_tool_id
 
@@ -187,10 +187,7 @@ class BlockWriter:
     def _input(self, part: ToolCallPart) -> Any:
         if not part.arguments.strip():
             return {}
-        try:
-            given = json.loads(part.arguments)
-        except ValueError:
-            given = None
+        given = parsed(part.arguments)
         if not isinstance(given, dict):
             self._lose("content", f"The arguments of the call '{part.id}' are not a JSON object")
         return given

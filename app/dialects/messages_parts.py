@@ -6,7 +6,6 @@ do not know is opaque. Source of the shapes: the content block types of the anth
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -27,7 +26,7 @@ from app.canonical.request import (
 from app.dialects.claude import OMITTED
 from app.dialects.messages_citations import annotations_of
 from app.dialects.messages_options import NAME
-from app.dialects.reading import as_dict, as_str, dicts, opt_str
+from app.dialects.reading import as_dict, as_str, dicts, json_text, opt_str
 from app.dialects.tool_forms import ANSWER_TOOL, free_text
 
 Block = Mapping[str, Any]
@@ -37,11 +36,6 @@ Sign = Callable[[str], Signature]
 def sign_native(text: str, realm: str | None = None) -> Signature:
     """Return a signature as this wire's own models make it."""
     return Signature(text, NAME, realm)
-
-
-def to_json(value: Any) -> str:
-    """Return compact JSON text, key order kept."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def native_rest(block: Block, *known: str) -> Native | None:
@@ -132,7 +126,7 @@ class BlockReader:
     def _tool_use(self, block: Block) -> Part:
         native = native_rest(block, "type", "id", "name", "input")
         given = block.get("input")
-        arguments = given if isinstance(given, str) else to_json(as_dict(given))
+        arguments = given if isinstance(given, str) else json_text(as_dict(given))
         call_id = opt_str(block.get("id")) or self.mint("toolu")
         return self.tool_call(call_id, as_str(block.get("name")), arguments, native)
 

@@ -5,7 +5,6 @@ Sources: contract/providers.md 3.4; the ``Message`` and ``Usage`` types of the a
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
@@ -26,7 +25,7 @@ from app.dialects.failures import status_of_code, upstream_failure
 from app.dialects.messages_citations import citations_of
 from app.dialects.messages_options import NAME
 from app.dialects.messages_parts import BlockReader, items_of, sign_native
-from app.dialects.reading import as_dict, as_str, count, dicts, label, opt_str, rest
+from app.dialects.reading import as_dict, as_str, count, dicts, label, opt_str, parsed, present, rest
 from app.dialects.tool_forms import customs_of
 from app.errors import GatewayError
 
@@ -87,7 +86,7 @@ def decode_response(body: Any, context: ClientContext) -> Response:
 
 def native_of(message: Mapping[str, Any]) -> tuple[str, Members] | None:
     """Return the top-level members that no canonical answer has, null ones left out."""
-    left = {name: value for name, value in rest(message, _KNOWN).items() if value is not None}
+    left = present(rest(message, _KNOWN))
     return (NAME, left) if left else None
 
 
@@ -254,10 +253,8 @@ def _tool_call(part: ToolCallPart, context: ServerContext) -> Members:
 
 def parse_input(part: ToolCallPart) -> Members:
     """Return a call's input as the object that this wire wants; other text goes into ``input``."""
-    try:
-        given = json.loads(part.arguments or "{}") if part.kind == "function" else part.arguments
-    except ValueError:
-        given = part.arguments
+    text = part.arguments
+    given = parsed(text or "{}", text) if part.kind == "function" else text
     return given if isinstance(given, dict) else {"input": given}
 
 

@@ -7,7 +7,6 @@ contract/providers.md 3.4 and the recorded streams.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -27,7 +26,7 @@ from app.dialects.base import ClientContext
 from app.dialects.failures import status_of_code
 from app.dialects.messages_citations import annotations_of
 from app.dialects.messages_options import NAME
-from app.dialects.messages_parts import BlockReader, opaque, to_json
+from app.dialects.messages_parts import BlockReader, opaque
 from app.dialects.messages_response import (
     decode_error,
     decode_usage,
@@ -36,7 +35,7 @@ from app.dialects.messages_response import (
     reader_of,
     tier_of,
 )
-from app.dialects.reading import as_dict, as_str, dicts, label, opt_str
+from app.dialects.reading import as_dict, as_str, dicts, json_text, label, opt_str, parsed, present
 from app.errors import GatewayError
 
 Members = dict[str, Any]
@@ -186,7 +185,7 @@ class MessagesDecoder:
         """What is still to be said of a block: held text, or input that came with the start."""
         if growing.start.get("type") != "tool_use" or (growing.text and not growing.held):
             return ""
-        arguments = growing.text or to_json(as_dict(growing.start.get("input")))
+        arguments = growing.text or json_text(as_dict(growing.start.get("input")))
         name = as_str(growing.start.get("name"))
         made = self._reader.tool_call("", name, arguments, None)
         return made.arguments if isinstance(made, ToolCallPart) else arguments
@@ -195,7 +194,7 @@ class MessagesDecoder:
         self._count(frame.get("usage"))
         further = {name: value for name, value in frame.items() if name not in _FRAME_MEMBERS}
         told = {**as_dict(frame.get("delta")), **further}
-        self._late.update({name: value for name, value in told.items() if value is not None})
+        self._late.update(present(told))
         return []
 
     def _message_stop(self, frame: Members) -> list[Event]:
@@ -265,10 +264,7 @@ def _whole(growing: _Growing) -> Members:
     if block.get("type") == "compaction":
         block["content"] = growing.text
         return block
-    try:
-        block["input"] = json.loads(growing.text)
-    except ValueError:
-        block["input"] = growing.text
+    block["input"] = parsed(growing.text, growing.text)
     return block
 
 

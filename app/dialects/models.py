@@ -15,7 +15,7 @@ from typing import Any, Final
 from app.canonical.media import ModelEntry, ModelPage
 from app.dialects import chat_errors, elevenlabs_errors, gemini_errors
 from app.dialects.base import ClientContext
-from app.dialects.reading import as_dict, as_str, count, dicts, opt_str
+from app.dialects.reading import as_dict, as_str, count, dicts, opt_str, present
 from app.errors import GatewayError
 
 NAME: Final = "models"
@@ -149,7 +149,7 @@ class ModelLists:
             "object": "model",
             "created": model.created or 0,
             "owned_by": model.owned_by or "",
-            **{name: value for name, value in known.items() if value is not None},
+            **present(known),
         }
 
     # Client half

@@ -23,7 +23,7 @@ from app.canonical.media import (
 )
 from app.dialects.audio_usage import decode_audio_usage
 from app.dialects.chat_errors import failure_in
-from app.dialects.reading import as_dict, as_str, dicts, number, opt_str, rest
+from app.dialects.reading import as_dict, as_str, dicts, number, opt_str, present, rest
 from app.errors import GatewayError
 
 _SEGMENT_KNOWN: Final = frozenset({"start", "end", "text", "speaker", "speaker_id", "type"})
@@ -137,14 +137,10 @@ class OpenAITranscriptDecoder:
 
     def _done(self, frame: dict[str, Any]) -> list[TranscriptEvent]:
         self._over = True
-        whole = transcript_of({"text": "".join(self._texts), "language": self._language, **_said(frame)})
+        whole = transcript_of({"text": "".join(self._texts), "language": self._language, **present(frame)})
         if not whole.segments and self._segments:
             whole = replace(whole, segments=tuple(self._segments))
         return [TranscriptDone(whole)]
-
-
-def _said(frame: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in frame.items() if value is not None}
 
 
 _Reader = Callable[[OpenAITranscriptDecoder, dict[str, Any]], list[TranscriptEvent]]

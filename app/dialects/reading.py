@@ -6,6 +6,7 @@ dialect itself, which raises ``upstream_invalid`` or ``bad_request``.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from typing import Any, Final
@@ -67,9 +68,27 @@ def rest(members: Mapping[str, Any], known: frozenset[str]) -> dict[str, Any]:
     return {name: value for name, value in members.items() if name not in known}
 
 
+def present(members: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the members that are not null, in their order: most wires write null for nothing."""
+    return {name: value for name, value in members.items() if value is not None}
+
+
+def parsed(text: str, default: Any = None) -> Any:
+    """Return the JSON value of a text, ``default`` for a text that is none."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return default
+
+
+def json_text(value: Any) -> str:
+    """Return compact JSON text, key order kept."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
 def split_data_url(url: str) -> tuple[str | None, str] | None:
     """Return ``(media type, base64 text)`` of a base64 ``data:`` URL, None for any other URL."""
-    if not url[:5].lower() == "data:":
+    if url[:5].lower() != "data:":
         return None
     head, comma, data = url[5:].partition(",")
     if not comma or not head.lower().endswith(";base64"):

@@ -19,7 +19,7 @@ from app.canonical.request import Signature
 from app.canonical.response import Response, Usage
 from app.dialects.base import Frame
 from app.dialects.losses import Losses
-from app.dialects.reading import as_dict, as_list, as_str, count, dicts, opt_str
+from app.dialects.reading import as_dict, as_list, as_str, count, dicts, opt_str, present
 from app.dialects.responses_echo import failure_body, response_shell
 from app.dialects.responses_fit import DEFAULT_OPTIONS, REASONING_LOST, ResponsesOptions, fit
 from app.dialects.responses_items import NAME
@@ -117,13 +117,13 @@ def whole_usage(value: Any) -> dict[str, Any] | None:
     """Return a usage with the members that the newest schema requires; others stay."""
     if not isinstance(value, dict) or not value:
         return None
-    before = {"cached_tokens": 0, "cache_write_tokens": 0, **_present(value.get("input_tokens_details"))}
-    after = {"reasoning_tokens": 0, **_present(value.get("output_tokens_details"))}
+    before = {
+        "cached_tokens": 0,
+        "cache_write_tokens": 0,
+        **present(as_dict(value.get("input_tokens_details"))),
+    }
+    after = {"reasoning_tokens": 0, **present(as_dict(value.get("output_tokens_details")))}
     return {**value, "input_tokens_details": before, "output_tokens_details": after}
-
-
-def _present(value: Any) -> dict[str, Any]:
-    return {name: member for name, member in as_dict(value).items() if member is not None}
 
 
 def seal_item(item: Mapping[str, Any], wrap: Callable[[Signature], str], realm: str | None) -> dict[str, Any]:

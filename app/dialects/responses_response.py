@@ -13,7 +13,7 @@ from app.canonical.request import Message, Native, Request, Signature, ToolCallP
 from app.canonical.response import Choice, Finish, FinishReason, Response, Usage
 from app.dialects.base import ClientContext, ServerContext
 from app.dialects.failures import status_of_code, upstream_failure
-from app.dialects.reading import as_dict, as_list, count, dicts, label, number, opt_str, rest
+from app.dialects.reading import as_dict, as_list, count, dicts, label, number, opt_str, present, rest
 from app.dialects.responses_echo import RESOLVED, response_shell
 from app.dialects.responses_items import NAME, Sign, decode_item
 from app.dialects.responses_request import namespaces
@@ -245,7 +245,7 @@ _COUNTED: Final = frozenset({"cached_tokens", "cache_write_tokens", "reasoning_t
 
 def _counts(side: str, details: Mapping[str, Any]) -> dict[str, int]:
     found = {f"{side}.{name}": count(value) for name, value in details.items() if name not in _COUNTED}
-    return {name: value for name, value in found.items() if value is not None}
+    return present(found)
 
 
 # --- errors ----------------------------------------------------------------------------

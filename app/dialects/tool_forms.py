@@ -6,13 +6,12 @@ become a tool, and a choice among allowed tools becomes a shorter list of tools.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any, Final
 
 from app.canonical.request import Request, Tool, ToolChoice
 from app.dialects.losses import Losses
-from app.dialects.reading import as_dict, as_str
+from app.dialects.reading import as_dict, as_str, parsed
 
 ANSWER_TOOL: Final = "sluice_answer"
 """The tool that stands for a JSON schema where the model has no structured output."""
@@ -53,11 +52,7 @@ def customs_of(request: Request | None) -> frozenset[str]:
 
 def free_text(arguments: str) -> str:
     """Return the free text of a custom tool's call; what does not have its form stays whole."""
-    try:
-        given = json.loads(arguments or "{}")
-    except ValueError:
-        return arguments
-    text = given.get(CUSTOM_INPUT) if isinstance(given, dict) else None
+    text = as_dict(parsed(arguments or "{}")).get(CUSTOM_INPUT)
     return text if isinstance(text, str) else arguments
 
 

@@ -17,7 +17,7 @@ from app.dialects.base import Frame, ServerContext
 from app.dialects.claude import OMITTED
 from app.dialects.messages import DIALECT
 from app.dialects.messages_options import MessagesOptions
-from app.dialects.messages_parts import to_json
+from app.dialects.reading import json_text
 from app.errors import GatewayError
 from tests.dialects import generic
 from tests.traffic import frames, load
@@ -136,7 +136,7 @@ def compact(response: Response) -> Response:
 
     def part(one: Part) -> Part:
         if isinstance(one, ToolCallPart):
-            return replace(one, arguments=to_json(json.loads(one.arguments)))
+            return replace(one, arguments=json_text(json.loads(one.arguments)))
         return one
 
     def message(one: Message) -> Message:
