@@ -18,6 +18,7 @@ from app.surfaces.answers import SSE_HEADERS, json_response, outcome_headers, wa
 from app.surfaces.envelope import FrameEnvelope, seal_answer
 from app.surfaces.mounts import Mount
 from app.surfaces.pump import Pace, Pump
+from app.surfaces.steering import without_steering
 from app.wire.json import dumps_ascii, loads
 from app.wire.sse import encode_frame
 
@@ -48,6 +49,8 @@ def make_call(
     gateway = current_gateway()
     model = model_string(body, deployment, gateway.registry.names)
     times = gateway.settings.timeouts
+    strict = request.headers.get("x-sluice-strict", "").lower() == "true"
+    body, left_out = without_steering(body, strict=strict)
     return Call(
         id=g.request_id,
         operation=operation,
@@ -61,7 +64,8 @@ def make_call(
         deadline=time.monotonic() + (times.background if background else times.total),
         default_provider=mount.default_provider,
         stream=stream,
-        strict=request.headers.get("x-sluice-strict", "").lower() == "true",
+        strict=strict,
+        left_out=left_out,
         client_headers=_clean_headers(),
         keep_raw=_raw_wanted(gateway),
         socket=request.environ.get("gunicorn.socket"),
