@@ -47,6 +47,10 @@ class Registry:
             provider.transport.close()
 
 
+def _is_refusal(target: Target | GatewayError) -> bool:
+    return isinstance(target, GatewayError) and not target.kind.falls_back
+
+
 T = TypeVar("T")
 
 KnowsModel = Callable[[Provider, str], bool]
@@ -69,15 +73,20 @@ class Router:
 
     def targets(self, call: Call) -> Iterator[Target | GatewayError]:
         """Yield the targets of a call in order; an error stands for a candidate that
-        cannot be tried (unknown, not configured, forbidden)."""
-        for candidate in call.candidates:
-            try:
-                names = self._names(candidate, call.default_provider)
-            except GatewayError as error:
-                yield error
-                continue
-            for name, model in names:
-                yield from self._keys(call, name, model)
+        cannot be tried (unknown, not configured, forbidden). A key that may not use the
+        model it asks for gets that refusal alone; a forbidden fallback is passed over."""
+        for position, candidate in enumerate(call.candidates):
+            found = self._of_candidate(call, candidate)
+            yield from found
+            if position == 0 and found and all(_is_refusal(target) for target in found):
+                return
+
+    def _of_candidate(self, call: Call, candidate: str) -> list[Target | GatewayError]:
+        try:
+            names = self._names(candidate, call.default_provider)
+        except GatewayError as error:
+            return [error]
+        return [target for name, model in names for target in self._keys(call, name, model)]
 
     def resolve(self, model: str, default_provider: str | None = None) -> tuple[str, str]:
         """Return (provider name, model id) of a model string.
