@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, Final
 
 from marshmallow import INCLUDE, Schema, ValidationError, fields
@@ -156,9 +157,13 @@ class Number(Strict):
     def _beyond(self, code: str, words: str, sign: str, limit: float, value: float) -> ValidationError:
         return fault(
             f"{self.word}_{code}_value",
-            f"Invalid '{{path}}': {self.word} {words} value. Expected a value {sign} {limit:g}, "
-            f"but got {value:g} instead.",
+            f"Invalid '{{path}}': {self.word} {words} value. Expected a value {sign} {_shown(limit)}, "
+            f"but got {_shown(value)} instead.",
         )
+
+
+def _shown(number: float) -> str:
+    return str(number) if isinstance(number, int) else f"{number:g}"
 
 
 class Whole(Number):
@@ -194,7 +199,8 @@ class Array(Strict):
                 f"but got an array with length {len(value)} instead.",
             )
         if self.each is not None:
-            faults = {i: found for i, item in enumerate(value) if (found := self.each(item))}
+            found = ((i, told) for i, item in enumerate(value) if (told := self.each(item)))
+            faults = dict(islice(found, _MAX_DETAILS))
             if faults:
                 raise ValidationError(faults)
 

@@ -7,6 +7,8 @@ from typing import Any
 from app.surfaces.schemas.base import Array, Body, Either, Flag, Number, Table, Text, Whole
 from app.surfaces.schemas.parts import Faults, chat_message, metadata, missing, string, tool
 
+MOST_TOKENS = 2**31 - 1
+MOST_MESSAGES = 20_000  # more take a second to read
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 
 
@@ -18,10 +20,10 @@ class ChatBody(Body):
     """Shape and limits of the top level; what is deeper is read by the dialect."""
 
     model = Text(longest=512)
-    messages = Array(each=chat_message, required=True, longest=100_000)
+    messages = Array(each=chat_message, required=True, longest=MOST_MESSAGES)
     stream = Flag()
-    max_tokens = Whole(least=1)
-    max_completion_tokens = Whole(least=1)
+    max_tokens = Whole(least=1, most=MOST_TOKENS)
+    max_completion_tokens = Whole(least=1, most=MOST_TOKENS)
     temperature = Number(least=0, most=2)
     top_p = Number(least=0, most=1)
     top_k = Whole(least=0)

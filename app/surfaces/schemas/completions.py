@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from app.surfaces.schemas.base import Array, Body, Either, Flag, Number, Table, Text, Whole
+from app.surfaces.schemas.chat import MOST_TOKENS
 from app.surfaces.schemas.parts import string
 
 
@@ -12,7 +13,7 @@ class CompletionBody(Body):
     model = Text(longest=512)
     prompt = Either(Text(), Array(longest=100_000), required=True)
     stream = Flag()
-    max_tokens = Whole(least=0)
+    max_tokens = Whole(least=0, most=MOST_TOKENS)
     temperature = Number(least=0, most=2)
     top_p = Number(least=0, most=1)
     frequency_penalty = Number(least=-2, most=2)

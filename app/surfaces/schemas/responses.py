@@ -17,7 +17,7 @@ from app.surfaces.schemas.base import (
     wrong_type,
     wrong_value,
 )
-from app.surfaces.schemas.chat import EFFORTS
+from app.surfaces.schemas.chat import EFFORTS, MOST_MESSAGES, MOST_TOKENS
 from app.surfaces.schemas.parts import Faults, chat_message, input_item, metadata, missing, string, tool
 
 _LONGEST_INPUT = 10_485_760
@@ -74,12 +74,12 @@ class ResponsesBody(Body):
     """Shape and limits of the top level; what is deeper is read by the dialect."""
 
     model = Text(longest=512)
-    input = Either(Text(longest=_LONGEST_INPUT), Array(each=input_item, longest=100_000))
+    input = Either(Text(longest=_LONGEST_INPUT), Array(each=input_item, longest=MOST_MESSAGES))
     instructions = Either(Text(), Array(each=input_item))
     previous_response_id = Text()
     conversation = Either(Text(), Table(check=_conversation))
-    max_output_tokens = Whole(least=16)
-    max_tool_calls = Whole(least=1)
+    max_output_tokens = Whole(least=16, most=MOST_TOKENS)
+    max_tool_calls = Whole(least=1, most=MOST_TOKENS)
     temperature = Number(least=0, most=2)
     top_p = Number(least=0, most=1)
     top_logprobs = Whole(least=0, most=20)
@@ -109,15 +109,15 @@ class ResponsesBody(Body):
 class ChatShapedResponsesBody(ResponsesBody):
     """The same with ``messages`` and chat's own members beside (page 002)."""
 
-    messages = Array(each=chat_message, longest=100_000)
-    max_tokens = Whole(least=1)
-    max_completion_tokens = Whole(least=1)
+    messages = Array(each=chat_message, longest=MOST_MESSAGES)
+    max_tokens = Whole(least=1, most=MOST_TOKENS)
+    max_completion_tokens = Whole(least=1, most=MOST_TOKENS)
     n = Whole(least=1, most=128)
     logprobs = Either(Flag(), Number(least=0, most=20))
     stop = Either(Text(), Array(each=string, longest=64))
     seed = Whole()
     logit_bias = Table()
-    max_output_tokens = Whole(least=1)
+    max_output_tokens = Whole(least=1, most=MOST_TOKENS)
 
 
 class InputTokensBody(ResponsesBody):
