@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 import traceback
-from typing import Any
+from typing import Any, Final
 
 from app.gateway.call import Outcome
 from app.wire.json import dumps
 
+_BREAKING: Final = re.compile("[\x7f-\x9f\u2028\u2029]")
+"""What a viewer may take for a line's end or a terminal's command; JSON escapes the rest."""
+
 
 def log_line(**fields: Any) -> None:
     """Write one line; a log that cannot be written never fails a request."""
-    line = dumps({"time": round(time.time(), 3), **fields}) + b"\n"
+    text = dumps({"time": round(time.time(), 3), **fields}).decode()
+    line = _BREAKING.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n"
     try:
-        os.write(2, line)
+        os.write(2, line.encode())
     except OSError:
         return
 
