@@ -137,6 +137,7 @@ class Settings:
     max_upload_bytes: int = 25 * 1024 * 1024
     body_deadline: float = 30.0
     drain_after: float = 20.0
+    models_kept: float = 300.0
     proxy_hops: int = 0
     providers: Mapping[str, ProviderSettings] = field(default_factory=dict)
     aliases: Mapping[str, Alias] = field(default_factory=dict)

@@ -81,6 +81,7 @@ VARIABLES: list[tuple[str, str, str, Any]] = [
     ("SLUICE_MAX_UPLOAD_BYTES", "2000", "max_upload_bytes", 2000),
     ("SLUICE_BODY_DEADLINE", "9", "body_deadline", 9),
     ("SLUICE_DRAIN_AFTER", "0.5", "drain_after", 0.5),
+    ("SLUICE_MODELS_KEPT", "0", "models_kept", 0.0),
     ("SLUICE_PROXY_HOPS", "2", "proxy_hops", 2),
     ("SLUICE_KEYS", "ann:k1", "keys", (VirtualKey("ann", Secret("k1"), "ann"),)),
     (

@@ -94,6 +94,9 @@ MEMBERS: Final = (
     _row("body_deadline", "SLUICE_BODY_DEADLINE", kinds.ABOVE_0, "seconds a request body may take to arrive"),
     _row("drain_after", "SLUICE_DRAIN_AFTER", kinds.FROM_0, "seconds that open streams have at SIGTERM"),
     _row(
+        "models_kept", "SLUICE_MODELS_KEPT", kinds.FROM_0, "seconds that a provider's list of models is kept"
+    ),
+    _row(
         "proxy_hops", "SLUICE_PROXY_HOPS", kinds.WHOLE, "trusted proxies in front, for `X-Forwarded-Prefix`"
     ),
 )

@@ -20,7 +20,7 @@ from app.dialects.chat_usage import read_finish, read_usage, write_finish, write
 from app.dialects.checking import Checked, missing, wrong_type
 from app.dialects.completions_logprobs import legacy_logprobs
 from app.dialects.completions_stream import CompletionStreamDecoder, CompletionStreamEncoder
-from app.dialects.reading import as_dict, as_str, count, dicts, opt_str, rest
+from app.dialects.reading import as_dict, as_str, count, dicts, opt_str, present, rest
 from app.errors import GatewayError
 
 NAME: Final = "completions"
@@ -126,15 +126,18 @@ class CompletionsDialect:
             body |= _stream_members(request, options)
         return Encoded({**_extra(request, context), **body})
 
-    def decode_response(self, body: Any, context: ClientContext) -> CompletionResponse:
-        """Read an upstream's whole answer; raises ``upstream_invalid`` for one without choices."""
+    def decode_response(
+        self, body: Any, context: ClientContext, headers: Mapping[str, str] | None = None
+    ) -> CompletionResponse:
+        """Read an upstream's whole answer, whose ``headers`` say nothing of it; raises
+        ``upstream_invalid`` for one without choices."""
         if (error := failure_in(body)) is not None:
             raise error
         members = as_dict(body)
         choices = dicts(members.get("choices"))
         if not choices:
             raise GatewayError("upstream_invalid", "The provider's answer has no choices.", raw=body)
-        native = {k: v for k, v in rest(members, _TOP).items() if v is not None}
+        native = present(rest(members, _TOP))
         return CompletionResponse(
             id=opt_str(members.get("id")),
             model=opt_str(members.get("model")),

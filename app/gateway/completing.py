@@ -12,9 +12,11 @@ from app.canonical.request import Message, TextPart
 from app.canonical.response import Choice, Finish, Response
 from app.dialects import dialect
 from app.dialects.base import ClientContext, StreamDecoder
+from app.dialects.completions import folded
 from app.dialects.completions_over_chat import ChatToCompletion, chat_request, completion
 from app.errors import GatewayError
 from app.gateway.call import Call, Target
+from app.gateway.estimates import estimated_completion_usage
 from app.gateway.exchange import Answer, Fetch, Sent
 from app.gateway.plan import plan
 from app.gateway.translating import (
@@ -59,8 +61,11 @@ class CompletionExchange:
 
     def fetch(self, fetch: Fetch) -> Answer:
         """Fetch, decode and encode one whole answer."""
-        raw = parse_upstream(fetch(self.send()).body)
-        response = self._decoded(raw)
+        received = fetch(self.send())
+        raw = parse_upstream(received.body)
+        response = self._decoded(raw, received.headers)
+        if response.usage is None:
+            response = replace(response, usage=estimated_completion_usage(self._request, texts_of(response)))
         body = self._server.encode_response(response, self._request, self._server_context)
         finish = response.choices[0].finish if response.choices else None
         return Answer(body, usage=response.usage, finish=finish, raw=raw)
@@ -70,7 +75,8 @@ class CompletionExchange:
         return TranslateStream(
             self._decoder(),
             self._server.stream_encoder(self._request, self._server_context),
-            lambda body: _replayed(self._decoded(parse_upstream(body))),
+            lambda body: _replayed(self._decoded(parse_upstream(body), headers)),
+            lambda answer: estimated_completion_usage(self._request, texts_of(folded(answer))),
         )
 
     def error(self, status: int, body: Any, headers: Mapping[str, str]) -> GatewayError:
@@ -78,8 +84,9 @@ class CompletionExchange:
         error: GatewayError = self._client.decode_error(status, body, headers)
         return error
 
-    def _decoded(self, raw: Any) -> CompletionResponse:
-        response: CompletionResponse = self._client.decode_response(raw, self._context)
+    def _decoded(self, raw: Any, headers: Mapping[str, str]) -> CompletionResponse:
+        """Read a whole answer; ``headers`` hold the token counts where the body has none."""
+        response: CompletionResponse = self._client.decode_response(raw, self._context, headers)
         return response
 
     def _decoder(self) -> StreamDecoder:
@@ -96,7 +103,7 @@ class ChatCompletionExchange(CompletionExchange):
         encoded = self._client.encode_request(request, self._context)
         return Sent(dumps(encoded.body), encoded.headers)
 
-    def _decoded(self, raw: Any) -> CompletionResponse:
+    def _decoded(self, raw: Any, headers: Mapping[str, str]) -> CompletionResponse:
         return completion(self._client.decode_response(raw, self._context), self._request)
 
     def _decoder(self) -> StreamDecoder:
@@ -124,6 +131,11 @@ class _Mapped:
 
     def _mapped(self, events: list[Event]) -> list[Event]:
         return [mapped for event in events for mapped in self._mapper.feed(event)]
+
+
+def texts_of(response: CompletionResponse) -> list[str]:
+    """Return the texts of all choices."""
+    return [choice.text for choice in response.choices]
 
 
 def _replayed(response: CompletionResponse) -> Iterator[Event]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+from app.canonical.media import CompletionRequest
 from app.canonical.request import (
     FilePart,
     ImagePart,
@@ -73,4 +74,12 @@ def estimated_usage(request: Request, response: Response) -> Usage:
             if isinstance(part, ReasoningPart)
         ),
         estimated=True,
+    )
+
+
+def estimated_completion_usage(request: CompletionRequest, texts: Iterable[str]) -> Usage:
+    """Return the guessed usage of text completions whose wire told none; a token array counts as it is."""
+    before = sum(len(p) if isinstance(p, tuple) else tokens_of_text(p) for p in request.prompts)
+    return Usage(
+        input_tokens=before, output_tokens=sum(tokens_of_text(text) for text in texts), estimated=True
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, Protocol
 
@@ -39,10 +38,7 @@ class SSEReader:
 
 
 class AWSReader:
-    """AWS event stream messages; exceptions get the event name ``exception:NAME``.
-
-    InvokeModel's chunks carry base64 JSON in ``bytes``, which is unwrapped here.
-    """
+    """AWS event stream messages; exceptions get the event name ``exception:NAME``."""
 
     def __init__(self) -> None:
         self._decoder = EventStreamDecoder()
@@ -61,8 +57,6 @@ class AWSReader:
         if kind == "error":
             message = headers.get(":error-message")
             return f"exception:{headers.get(':error-code', 'unknown')}", {"message": message}
-        if isinstance(data, dict) and set(data) >= {"bytes"} and headers.get(":event-type") == "chunk":
-            return None, _parse(base64.b64decode(data["bytes"]))
         return headers.get(":event-type"), data
 
 
@@ -81,9 +75,13 @@ _READERS: Final[Mapping[str, Callable[[], FrameReader]]] = {
 }
 
 
-def frame_reader(framing: str) -> FrameReader:
-    """Return a new reader for ``framing``: sse, eventstream or bytes."""
-    return _READERS[framing]()
+def frame_reader(framing: str, content_type: str = "") -> FrameReader:
+    """Return a new reader for ``framing``: sse, eventstream or bytes.
+
+    A body that says it is audio is read as bytes, whatever was asked for: a model that cannot
+    send events of speech sends the bare file.
+    """
+    return BytesReader() if content_type.startswith("audio/") else _READERS[framing]()
 
 
 def _parse(data: bytes) -> Any:

@@ -29,7 +29,6 @@ from app.wire.json import loads_lenient
 
 _LOG: Final = logging.getLogger(__name__)
 _PATIENCE: Final = 10.0  # seconds for one provider
-_KEPT: Final = 300.0  # seconds that a list is shown again
 _PAGES: Final = 20
 
 
@@ -42,9 +41,11 @@ class _Kept:
 class Catalogue:
     """The models of all configured providers, with ids ``provider/id``."""
 
-    def __init__(self, registry: Registry, timeouts: Timeouts) -> None:
+    def __init__(self, registry: Registry, timeouts: Timeouts, keep: float = 0.0) -> None:
+        """``keep``: seconds that a provider's list is shown again."""
         self._registry = registry
         self._timeouts = timeouts
+        self._keep = keep
         self._kept: dict[str, _Kept] = {}
 
     def models(self, principal: Principal, only: str | None = None) -> list[ModelEntry]:
@@ -103,7 +104,7 @@ class Catalogue:
         told = _fetch(provider, wire, self._timeouts) if wire is not None else ()
         known = {model.id for model in told}
         models = (*told, *(model for model in own if model.id not in known))
-        self._kept[provider.name] = _Kept(time.monotonic() + _KEPT, models)
+        self._kept[provider.name] = _Kept(time.monotonic() + self._keep, models)
         return models
 
 

@@ -25,6 +25,7 @@ from app.canonical.response import Finish, Response, Usage
 from app.dialects import dialect
 from app.dialects.base import DONE, Frame, ServerContext
 from app.dialects.losses import Losses
+from app.dialects.reading import as_dict
 from app.errors import GatewayError
 from app.gateway.call import Call, Target
 from app.gateway.estimates import estimated_usage
@@ -237,6 +238,7 @@ class ChatPatch:
         self._usage_wanted = isinstance(options, dict) and options.get("include_usage") is True
         self._told: Any = None
         self._last: dict[str, Any] = {}
+        self._finished: set[Any] = set()
 
     def request(self) -> dict[str, Any]:
         """Return the caller's body for the target."""
@@ -257,16 +259,28 @@ class ChatPatch:
     def frame(self, event: str | None, data: dict[str, Any]) -> Frame | None:
         """Return a chunk. Usage is kept for the extra chunk at the end, where it belongs."""
         usage = data.pop("usage", None)
+        told = data.get("choices") or ()
+        if told:
+            data["choices"] = [choice for choice in told if self._is_news(choice)]
         if self._usage_wanted:
             data["usage"] = None
         self._last = data
         if usage is not None:
             self._told = usage
-            if not data.get("choices"):
-                return None
+        if not data.get("choices") and (told or usage is not None):
+            return None
         for choice in data.get("choices") or ():
             self._wrap(choice.get("delta"))
         return Frame(None, data)
+
+    def _is_news(self, choice: dict[str, Any]) -> bool:
+        """Tell whether a choice of a chunk says more than that it has finished once more, as the
+        usage chunk of some hosts does."""
+        index, delta = choice.get("index"), as_dict(choice.get("delta"))
+        again = index in self._finished and not any(v for k, v in delta.items() if k != "role")
+        if choice.get("finish_reason") is not None:
+            self._finished.add(index)
+        return not again
 
     def closing(self, usage: Usage | None) -> list[Frame]:
         """Return the usage chunk, if the caller asked for one, and ``[DONE]``."""

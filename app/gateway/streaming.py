@@ -152,7 +152,7 @@ class StreamRun:
         if content_type.startswith(_JSON) and wire.framing != "eventstream" or not wire.streams:
             yield self._checked(translator, translator.whole(upstream.read()))
             return
-        reader = frame_reader(wire.framing)
+        reader = frame_reader(wire.framing, content_type)
         while not translator.ended:
             chunk = upstream.read1()
             yield self._checked(translator, _translated(upstream, reader, translator, chunk))

@@ -148,6 +148,8 @@ def tool(value: Any) -> Faults:
     if not isinstance(value, dict):
         return [wrong_type("an object", value)]
     kind = value.get("type")
+    if kind is None and isinstance(value.get("function"), dict):
+        kind = "function"  # the type that Mistral's clients leave out
     if kind is None:
         return missing("type")
     if not isinstance(kind, str):

@@ -1,6 +1,8 @@
 """Text completions: ``choices[].text``, whole or in chunks."""
 
-from tests.traffic.answers import Answer, failure
+from collections.abc import Iterable
+
+from tests.traffic.answers import Answer, Json, failure
 from tests.traffic.frames import payloads
 from tests.traffic.load import Exchange
 from tests.traffic.wires.chat import usage
@@ -9,8 +11,14 @@ from tests.traffic.wires.chat import usage
 def read(exchange: Exchange) -> Answer:
     if error := failure(exchange):
         return Answer(error=error)
-    answer = Answer(stream=exchange.streamed)
-    for chunk in payloads(exchange.content()) if exchange.streamed else [exchange.json()]:
+    chunks = payloads(exchange.content()) if exchange.streamed else [exchange.json()]
+    return fold(chunks, exchange.streamed)
+
+
+def fold(chunks: Iterable[Json], stream: bool) -> Answer:
+    """Join chunks, or read one body as a single one."""
+    answer = Answer(stream=stream)
+    for chunk in chunks:
         answer.id = answer.id or chunk.get("id")
         answer.model = answer.model or chunk.get("model")
         answer.usage = usage(chunk.get("usage")) or answer.usage
