@@ -12,7 +12,7 @@ from tests.behaviour.world import SURFACES, World
 from tests.behaviour.world import Answer as Http
 from tests.replay import asking, comparing, left_out, reading
 from tests.replay.setting import SECRETS, replaying_world
-from tests.traffic.load import Exchange, absent, exchanges
+from tests.traffic.load import Exchange, absent, exchanges, require
 from tests.traffic.replay import NEVER, Reply
 
 
@@ -64,3 +64,51 @@ def _place(path: str) -> str:
     if before == "text-to-speech" or last == "stream":
         return "text-to-speech"
     return last.rpartition(":")[2] if ":" in last else last
+
+
+def native_cases() -> list[Any]:
+    found = [(one, ask) for one in exchanges() if left_out.reason(one) is None for ask in asking.asks(one)]
+    passing = [
+        pair for pair in found if pair[1].native and comparing.PASSES.get(pair[0].api) == pair[1].reads
+    ]
+    return [pytest.param(one, ask, id=one.id) for one, ask in passing] or [absent()]
+
+
+@pytest.mark.parametrize(("recording", "ask"), native_cases())
+def test_a_body_that_passes_goes_out_as_the_client_wrote_it(
+    world: World, recording: Exchange, ask: asking.Ask
+) -> None:
+    world.fresh().upstream.add(Reply.of(recording, chunk=0), times=NEVER)
+    world.send(ask.method, ask.path, ask.body, ask.headers)
+    sent = world.upstream.requests[0].json()
+    kept = {name: value for name, value in sent.items() if name not in _OURS[ask.reads]}
+    wanted = {name: value for name, value in ask.body.items() if name not in _OURS[ask.reads]}
+    if ask.reads == "responses" and "tools" in wanted:
+        wanted["tools"] = [_flat(tool) for tool in wanted["tools"]]
+    assert kept == wanted
+    assert ask.body["model"].endswith(sent["model"])
+
+
+def _flat(tool: dict[str, Any]) -> dict[str, Any]:
+    """A tool in chat's nesting as Responses has it."""
+    return {**{k: v for k, v in tool.items() if k != "function"}, **tool.get("function", {})}
+
+
+_OURS = {"chat": {"model", "stream_options"}, "responses": {"model", "store", "include", "stream"}}
+"""What the gateway decides itself: usage is always asked for, and state is its own."""
+
+
+def test_every_recording_is_asked_for_or_left_out_with_its_reason() -> None:
+    require()
+    asked = {one.id for one in exchanges() if left_out.reason(one) is None and asking.asks(one)}
+    named = {one.id for one in exchanges() if left_out.reason(one) is not None}
+    assert asked | named == {one.id for one in exchanges()}
+    assert asked.isdisjoint(named)
+    assert len(asked) > 600
+
+
+def test_no_reason_stands_for_a_recording_that_is_not_there() -> None:
+    require()
+    there = {one.id for one in exchanges()}
+    assert set(left_out.SINGLE) | set(left_out.OFF_GRAMMAR) <= there
+    assert set(left_out.FAMILIES) <= {one.api for one in exchanges()}
