@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,14 +17,17 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def write_config(shipped: Path, folder: Path, *, listen: int, gateway: int) -> Path:
-    """Write the shipped file to ``folder`` with the two ports and the pid file replaced."""
+def write_config(
+    shipped: Path, folder: Path, *, listen: int, gateway: int, edits: Mapping[str, str] | None = None
+) -> Path:
+    """Write the shipped file to ``folder`` with the two ports and the pid file replaced, then ``edits``."""
     text = shipped.read_text()
-    for old, new in (
-        ("listen 8000;", f"listen 127.0.0.1:{listen};"),
-        ("server 127.0.0.1:8080 ", f"server 127.0.0.1:{gateway} "),
-        ("pid /run/nginx.pid;", f"pid {folder}/nginx.pid;"),
-    ):
+    addresses = {
+        "listen 8000;": f"listen 127.0.0.1:{listen};",
+        "server 127.0.0.1:8080 ": f"server 127.0.0.1:{gateway} ",
+        "pid /run/nginx.pid;": f"pid {folder}/nginx.pid;",
+    }
+    for old, new in (addresses | dict(edits or {})).items():
         assert text.count(old) == 1, f"deploy/nginx.conf should say {old!r} once"
         text = text.replace(old, new)
     config = folder / "nginx.conf"
@@ -33,10 +36,12 @@ def write_config(shipped: Path, folder: Path, *, listen: int, gateway: int) -> P
 
 
 @contextmanager
-def running_nginx(binary: str, shipped: Path, folder: Path, *, gateway: int) -> Iterator[int]:
+def running_nginx(
+    binary: str, shipped: Path, folder: Path, *, gateway: int, edits: Mapping[str, str] | None = None
+) -> Iterator[int]:
     """Run nginx before the gateway at port ``gateway``; yield the port nginx listens on."""
     listen = free_port()
-    config = write_config(shipped, folder, listen=listen, gateway=gateway)
+    config = write_config(shipped, folder, listen=listen, gateway=gateway, edits=edits)
     process = subprocess.Popen([binary, "-c", config, "-p", folder, "-g", "daemon off;"])
     try:
         _await_listener(listen, process)
