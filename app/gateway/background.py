@@ -8,7 +8,7 @@ being written and go in as one batch.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Protocol
 
 import gevent
@@ -46,7 +46,7 @@ _ABORTS: Final[Mapping[str, tuple[str, str]]] = {
 class Host(Protocol):
     """What a job needs of the gateway that runs it."""
 
-    sealing: Sealing
+    sealing: Callable[[str], Sealing]
 
     def background_timeout(self) -> float: ...
 
@@ -107,7 +107,7 @@ class BackgroundWork:
             candidates=tuple(extra["candidates"]),
             principal=Principal(work.key_id or "", work.tenant),
             abort=Abort(),
-            sealing=self._host.sealing,
+            sealing=self._host.sealing(work.tenant),
             deadline=time.monotonic() + self._host.background_timeout(),
             default_provider=extra.get("default_provider"),
             stream=True,

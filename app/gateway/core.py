@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from typing import Any, Final
@@ -32,6 +33,9 @@ from app.state.records import StoredResponse
 from app.state.state import State
 from app.wire.client_socket import ClientWatch
 from app.wire.egress import Egress
+
+
+_LOG: Final = logging.getLogger(__name__)
 
 
 class OpenCalls:
@@ -70,7 +74,7 @@ class Gateway:
         self.catalogue = Catalogue(self.registry, settings.timeouts, settings.models_kept)
         self.prices = PriceList()
         self.dispatcher = Dispatcher(settings, self.router, self.prices)
-        self.sealing: Sealing = make_sealing(settings)
+        self.sealing: Callable[[str], Sealing] = make_sealing(settings)
         self._store = Store(settings)
         self.open_calls = OpenCalls()
         self.clients = ClientWatch()
@@ -126,14 +130,29 @@ class Gateway:
         return self._store.open()
 
     def restore_signatures(self, call: Call) -> None:
-        """Put back the signatures that an earlier answer's tool calls had."""
-        if has_tool_calls(call.body if call.upstream_body is None else call.upstream_body):
+        """Put back the signatures that an earlier answer's tool calls had, if the store can be asked."""
+        if not has_tool_calls(call.body if call.upstream_body is None else call.upstream_body):
+            return
+        try:
             restore_signatures(self.state(), call)
+        except GatewayError as error:
+            self._go_on_without_store(error)
 
     def keep_signatures(self, call: Call, outcome: Outcome) -> None:
         """Keep the signatures of an answer's tool calls."""
-        if signatures_of(outcome):
+        if not signatures_of(outcome):
+            return
+        try:
             keep_signatures(self.state(), call, outcome)
+        except GatewayError as error:
+            self._go_on_without_store(error)
+
+    @staticmethod
+    def _go_on_without_store(error: GatewayError) -> None:
+        """Log trouble of the store that a stateless call survives; raise any other error."""
+        if error.kind.name != "store_unavailable":
+            raise error
+        _LOG.warning("signatures were left out: %s", error.message)
 
     def runs_of(self, stored: StoredResponse) -> list[dict[str, Any]]:
         """Return the tries of a background response, over all the times its work was run."""

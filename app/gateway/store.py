@@ -11,6 +11,7 @@ from typing import Final
 from gevent.lock import RLock
 
 from app.config import Settings
+from app.state.crypto import sealing_variables
 from app.state.state import State, open_state
 
 _DAY: Final = 86_400.0
@@ -44,8 +45,8 @@ class Store:
             self._state.runner.stop(grace)
 
     def _opened(self) -> State:
-        keys = ",".join(key.reveal() for key in self._settings.secret_keys)
-        state = open_state(self._settings.database_url, {"SLUICE_SECRET_KEY": keys} if keys else {})
+        keys = sealing_variables(key.reveal() for key in self._settings.secret_keys)
+        state = open_state(self._settings.database_url, keys)
         days = self._settings.retention_days
         state.start(retention_seconds=None if days is None else days * _DAY)
         return state

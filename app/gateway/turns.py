@@ -7,6 +7,7 @@ that the caller sees, or with what was known when it failed or was left.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -26,6 +27,7 @@ from app.state.items import as_items
 from app.state.records import Ending, Fence, NewResponse
 from app.state.state import State
 
+_LOG: Final = logging.getLogger(__name__)
 _TERMINAL: Final = frozenset({"response.completed", "response.incomplete", "response.failed"})
 _CALL_TYPES: Final = frozenset({"function_call", "custom_tool_call"})
 _LEFT: Final = frozenset({"client_gone", "cancelled"})
@@ -244,10 +246,16 @@ def _realm_of(expansion: Expansion) -> str | None:
 
 
 def keep_signatures(state: State, call: Call, outcome: Outcome) -> None:
-    """Keep the signatures of tool calls by call id, for clients that send only the id back."""
+    """Keep the signatures of tool calls by call id, for clients that send only the id back.
+
+    An answer is worth more than its signatures: trouble of the store is only logged."""
     entries = signatures_of(outcome)
-    if entries:
+    if not entries:
+        return
+    try:
         state.vault.put(call.principal.tenant, entries)
+    except GatewayError as error:
+        _LOG.warning("signatures of %s were not kept: %s", call.id, error.message)
 
 
 def signatures_of(outcome: Outcome) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import hashlib
 import hmac
 import os
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -46,6 +46,12 @@ class Sealer:
             return None
         bound, data = opened[:_DIGEST], opened[_DIGEST:]
         return data if hmac.compare_digest(bound, hashlib.sha256(aad).digest()) else None
+
+
+def sealing_variables(keys: Iterable[str]) -> dict[str, str]:
+    """Return the environment that `load_keys` reads, for keys that are known already."""
+    joined = ",".join(keys)
+    return {VARIABLE: joined} if joined else {}
 
 
 def load_keys(environ: Mapping[str, str], database: URL) -> list[str]:

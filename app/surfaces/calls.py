@@ -60,7 +60,7 @@ def make_call(
         candidates=(model, *_fallbacks(body)),
         principal=g.principal,
         abort=Abort(),
-        sealing=gateway.sealing,
+        sealing=gateway.sealing(g.principal.tenant),
         deadline=time.monotonic() + (times.background if background else times.total),
         default_provider=mount.default_provider,
         stream=stream,
@@ -137,10 +137,17 @@ def _log_metadata() -> dict[str, str]:
     return value
 
 
-def _raw_wanted(gateway: Gateway) -> bool:
-    asked = ("x-bf-send-back-raw-request", "x-bf-send-back-raw-response")
-    return gateway.settings.raw_allowed and any(
-        request.headers.get(name, "").lower() == "true" for name in asked
+_RAW: Final = {
+    "raw_request": "x-bf-send-back-raw-request",
+    "raw_response": "x-bf-send-back-raw-response",
+}
+
+
+def _raw_wanted(gateway: Gateway) -> frozenset[str]:
+    if not gateway.settings.raw_allowed:
+        return frozenset()
+    return frozenset(
+        name for name, header in _RAW.items() if request.headers.get(header, "").lower() == "true"
     )
 
 
