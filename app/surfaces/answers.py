@@ -10,6 +10,7 @@ from flask import Response, g, request
 from app.errors import GatewayError
 from app.gateway.call import Call, Outcome
 from app.surfaces.envelope import seal_error
+from app.surfaces.lean import WholeResponse
 from app.surfaces.mounts import below_azure, mount_of
 from app.wire.json import dumps
 
@@ -23,7 +24,9 @@ SSE_HEADERS: Final = {
 
 def json_response(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """Return ``value`` as a JSON response."""
-    return Response(dumps(value), status, dict(headers or {}), mimetype=JSON)
+    body = dumps(value)
+    framing = {"content-type": JSON, "content-length": str(len(body))}
+    return WholeResponse(body, status, {**framing, **(headers or {})})
 
 
 def outcome_headers(outcome: Outcome) -> dict[str, str]:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import datetime
 import re
 import secrets
-from typing import Any, Final
+from typing import Final
 
 from flask import Flask, Response, current_app, g, request
-from flask.sessions import SecureCookieSessionInterface
 from werkzeug.exceptions import HTTPException
 
 from app.config import Settings
@@ -19,6 +18,7 @@ from app.surfaces import operations
 from app.surfaces.answers import error_response, finish_headers
 from app.surfaces.blueprints import blueprints
 from app.surfaces.credentials import KeyRing
+from app.surfaces.lean import LeanFlask
 from app.surfaces.mounts import below_azure, mount_of
 from app.surfaces.pump import unexpected
 
@@ -26,17 +26,9 @@ _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _API_VERSION: Final = re.compile(r"v1|preview|\d{4}-\d{2}-\d{2}(-preview)?")
 
 
-class _NoSession(SecureCookieSessionInterface):
-    """No sessions: nothing is stored in cookies."""
-
-    def open_session(self, app: Flask, request: Any) -> None:
-        return None
-
-
 def build(settings: Settings) -> Flask:
     """Return the WSGI application for ``settings``."""
-    app = Flask("sluice", static_folder=None)
-    app.session_interface = _NoSession()
+    app = LeanFlask("sluice")
     app.url_map.strict_slashes = True
     app.url_map.merge_slashes = False
     app.extensions["sluice"] = Gateway(settings)
