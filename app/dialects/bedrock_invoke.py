@@ -18,6 +18,7 @@ from app.canonical.events import BlockDelta, BlockEnded, BlockStarted, Ended, Ev
 from app.canonical.media import CompletionChoice, CompletionRequest, CompletionResponse
 from app.canonical.request import TextPart
 from app.canonical.response import Finish, FinishReason, Usage
+from app.dialects.answers import cut_stream
 from app.dialects.base import ClientContext, Encoded
 from app.dialects.converse_response import decode_error, exception_error
 from app.dialects.losses import Losses
@@ -276,7 +277,7 @@ class InvokeDecoder:
             return []
         if self._finishes:
             return self._end()
-        return self._fail(GatewayError("upstream_cut", "The provider's stream ended before its last event."))
+        return self._fail(cut_stream())
 
     def _end(self) -> list[Event]:
         self._over = True

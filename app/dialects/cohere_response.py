@@ -9,14 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from app.canonical.request import OpaquePart, Part, ReasoningPart, TextPart, ToolCallPart
+from app.canonical.request import OpaquePart, Part, ReasoningPart, TextPart
 from app.canonical.response import Choice, Finish, FinishReason, Response, Usage
+from app.dialects import answers
+from app.dialects.answers import call_part, counts_at, items_of, native_rest
 from app.dialects.base import ClientContext
 from app.dialects.cohere_options import NAME
 from app.dialects.failures import upstream_failure
-from app.dialects.messages_parts import items_of
-from app.dialects.reading import as_dict, as_list, as_str, count, dicts, label, number, opt_str, present, rest
-from app.dialects.tool_forms import ANSWER_TOOL, customs_of, free_text
+from app.dialects.reading import as_dict, as_list, as_str, count, dicts, label, number, opt_str
+from app.dialects.tool_forms import customs_of
 from app.errors import GatewayError
 
 Members = dict[str, Any]
@@ -44,13 +45,12 @@ def decode_response(body: Any, context: ClientContext) -> Response:
     if not isinstance(answer.get("message"), dict):
         raise GatewayError("upstream_invalid", "The provider's answer has no message.", raw=body)
     parts = _parts(answer, context)
-    native = present(rest(answer, _KNOWN))
     return Response(
         opt_str(answer.get("id")),
         None,
         (Choice(0, items_of(parts), finish_of(answer.get("finish_reason"), parts)),),
         decode_usage(answer.get("usage")),
-        native=(NAME, native) if native else None,
+        native=native_rest(NAME, answer, _KNOWN),
     )
 
 
@@ -68,7 +68,7 @@ def _parts(answer: Mapping[str, Any], context: ClientContext) -> list[Part]:
         function = as_dict(call.get("function"))
         identity = opt_str(call.get("id")) or context.new_id("call")
         name, arguments = as_str(function.get("name")), as_str(function.get("arguments"))
-        parts.append(tool_call(identity, name, arguments, customs_of(context.request)))
+        parts.append(call_part(identity, name, arguments, customs_of(context.request)))
     return parts
 
 
@@ -88,15 +88,6 @@ def _block(block: Members, citations: list[Members], answer: Mapping[str, Any]) 
     notes = tuple(note for citation in citations for note in annotations_of(citation))
     native = (NAME, {"citations": citations}) if citations else None
     return TextPart(as_str(block.get("text")), notes, logprobs_of(answer.get("logprobs")), native)
-
-
-def tool_call(call_id: str, name: str, arguments: str, customs: frozenset[str]) -> Part:
-    """Return a call from its arguments, undoing what stood for something else."""
-    if name == ANSWER_TOOL:
-        return TextPart(arguments)
-    if name in customs:
-        return ToolCallPart(call_id, name, free_text(arguments), "custom")
-    return ToolCallPart(call_id, name, arguments or "{}")
 
 
 def annotations_of(citation: Mapping[str, Any]) -> Iterator[Members]:
@@ -133,10 +124,7 @@ def logprobs_of(value: Any) -> tuple[Members, ...] | None:
 
 def finish_of(raw: Any, parts: list[Part]) -> Finish:
     """Return why the answer ended; a TOOL_CALL of the answer's own tool is a plain stop."""
-    word = opt_str(raw)
-    calls = any(isinstance(part, ToolCallPart) for part in parts)
-    reason = _FINISHES.get(word or "", "tool_calls" if calls and word is None else "stop")
-    return Finish("stop" if reason == "tool_calls" and not calls else reason, word)
+    return answers.finish_of(raw, _FINISHES, parts)
 
 
 def decode_usage(value: Any) -> Usage | None:
@@ -146,17 +134,12 @@ def decode_usage(value: Any) -> Usage | None:
     before, after = count(counted.get("input_tokens")), count(counted.get("output_tokens"))
     if before is None and after is None:
         return None
-    details = {
-        name: found
-        for (group, member), name in _DETAILS.items()
-        if (found := count(as_dict(raw.get(group)).get(member)))
-    }
     return Usage(
         input_tokens=before or 0,
         output_tokens=after or 0,
         cached_tokens=count(raw.get("cached_tokens")) or 0,
         reasoning_tokens=count(counted.get("reasoning_tokens")) or 0,
-        details=details,
+        details=counts_at(raw, _DETAILS),
         native=(NAME, raw),
     )
 

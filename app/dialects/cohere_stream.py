@@ -22,9 +22,10 @@ from app.canonical.events import (
 )
 from app.canonical.request import OpaquePart, Part, ReasoningPart, TextPart, ToolCallPart
 from app.canonical.response import Usage
+from app.dialects.answers import call_part, continues_item, cut_stream, is_free_text
 from app.dialects.base import ClientContext
 from app.dialects.cohere_options import NAME
-from app.dialects.cohere_response import annotations_of, decode_usage, finish_of, logprobs_of, tool_call
+from app.dialects.cohere_response import annotations_of, decode_usage, finish_of, logprobs_of
 from app.dialects.failures import status_of_code, upstream_failure
 from app.dialects.reading import as_dict, as_str, count, label, opt_str
 from app.dialects.tool_forms import ANSWER_TOOL, customs_of
@@ -79,7 +80,7 @@ class CohereDecoder:
         """Take the end of the body: before ``message-end`` it is a cut."""
         if self._over:
             return []
-        return self._fail(GatewayError("upstream_cut", "The provider's stream ended before its last event."))
+        return self._fail(cut_stream())
 
     def _fail(self, error: GatewayError, usage: Usage | None = None) -> list[Event]:
         self._over = True
@@ -109,7 +110,7 @@ class CohereDecoder:
             self._ended.add(key)
         events = [*self._start({}), *self._settle()]
         self._ended.discard(key)
-        if not (isinstance(part, TextPart) and self._parts and isinstance(self._parts[-1], TextPart)):
+        if not continues_item(part, self._parts):
             self._item += 1
         growing = _Growing(len(self._parts), part)
         self._open[key] = growing
@@ -125,7 +126,7 @@ class CohereDecoder:
     def _close(self, growing: _Growing) -> list[Event]:
         part, events = growing.part, list[Event]()
         if isinstance(part, ToolCallPart) and (part.kind == "custom" or not growing.text):
-            made = tool_call(part.id, part.name, growing.text, self._customs)
+            made = call_part(part.id, part.name, growing.text, self._customs)
             text = made.arguments if isinstance(made, ToolCallPart) else growing.text
             events.append(BlockDelta(growing.number, text))
         native = (NAME, {"citations": growing.citations}) if growing.citations else None
@@ -133,9 +134,8 @@ class CohereDecoder:
 
     def _grow(self, growing: _Growing, text: str, logprobs: Any = None) -> list[Event]:
         growing.text += text
-        held = isinstance(growing.part, ToolCallPart) and growing.part.kind == "custom"
         rows = logprobs_of(logprobs)
-        if held or isinstance(growing.part, OpaquePart) or not (text or rows):
+        if is_free_text(growing.part) or isinstance(growing.part, OpaquePart) or not (text or rows):
             return []
         return [BlockDelta(growing.number, text, rows)]
 

@@ -16,16 +16,16 @@ from app.canonical.request import (
     ReasoningPart,
     Signature,
     TextPart,
-    ToolCallPart,
 )
 from app.canonical.response import Choice, Finish, FinishReason, Response, Usage
+from app.dialects import answers
+from app.dialects.answers import call_part, items_of, native_rest
 from app.dialects.base import ClientContext
 from app.dialects.claude import OMITTED
 from app.dialects.converse_options import NAME
 from app.dialects.failures import upstream_failure
-from app.dialects.messages_parts import items_of
-from app.dialects.reading import as_dict, as_str, count, dicts, json_text, opt_str, present, rest
-from app.dialects.tool_forms import ANSWER_TOOL, customs_of, free_text
+from app.dialects.reading import as_dict, as_str, count, dicts, json_text, opt_str
+from app.dialects.tool_forms import customs_of
 from app.errors import GatewayError
 
 Members = dict[str, Any]
@@ -89,12 +89,7 @@ class BlockReader:
 
     def tool_call(self, call_id: str | None, name: str, arguments: str) -> Part:
         """Return a call from its input as JSON text, undoing what stood for something else."""
-        if name == ANSWER_TOOL:
-            return TextPart(arguments)
-        identity = call_id or self.mint("tooluse")
-        if name in self.customs:
-            return ToolCallPart(identity, name, free_text(arguments), "custom")
-        return ToolCallPart(identity, name, arguments or "{}")
+        return call_part(call_id or self.mint("tooluse"), name, arguments, self.customs)
 
     def _text(self, block: Mapping[str, Any]) -> Part:
         return TextPart(as_str(block.get("text")))
@@ -200,8 +195,7 @@ def decode_response(body: Any, context: ClientContext) -> Response:
 
 def native_of(members: Mapping[str, Any], known: frozenset[str]) -> tuple[str, Members] | None:
     """Return the members beside ``known`` (metrics, trace, the model's own fields) as native."""
-    left = present(rest(members, known))
-    return (NAME, left) if left else None
+    return native_rest(NAME, members, known)
 
 
 def tier_of(members: Mapping[str, Any]) -> str | None:
@@ -211,10 +205,7 @@ def tier_of(members: Mapping[str, Any]) -> str | None:
 
 def finish_of(raw: Any, parts: list[Part]) -> Finish:
     """Return why the answer ended; a ``tool_use`` of the answer's own tool is a plain stop."""
-    word = opt_str(raw)
-    calls = any(isinstance(part, ToolCallPart) for part in parts)
-    reason = _FINISHES.get(word or "", "tool_calls" if calls and word is None else "stop")
-    return Finish("stop" if reason == "tool_calls" and not calls else reason, word)
+    return answers.finish_of(raw, _FINISHES, parts)
 
 
 def decode_usage(value: Any) -> Usage | None:

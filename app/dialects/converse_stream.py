@@ -22,6 +22,7 @@ from app.canonical.events import (
     Started,
 )
 from app.canonical.request import OpaquePart, Part, ReasoningPart, TextPart, ToolCallPart
+from app.dialects.answers import continues_item, cut_stream, is_free_text
 from app.dialects.base import ClientContext
 from app.dialects.converse_options import NAME
 from app.dialects.converse_response import (
@@ -93,7 +94,7 @@ class ConverseDecoder:
             return []
         if self._finished:
             return self._end({})
-        return self._fail(GatewayError("upstream_cut", "The provider's stream ended before its last event."))
+        return self._fail(cut_stream())
 
     def _fail(self, error: GatewayError) -> list[Event]:
         self._over = True
@@ -130,7 +131,7 @@ class ConverseDecoder:
         return made
 
     def _begin(self, index: Any, part: Part, start: Members) -> list[Event]:
-        if not (isinstance(part, TextPart) and self._parts and isinstance(self._parts[-1], TextPart)):
+        if not continues_item(part, self._parts):
             self._item += 1
         growing = _Growing(len(self._parts), part, start)
         self._open[index] = growing
@@ -158,7 +159,7 @@ class ConverseDecoder:
     def _input(self, growing: _Growing, value: Any) -> list[Event]:
         text = as_str(as_dict(value).get("input"))
         growing.text += text
-        held = isinstance(growing.part, OpaquePart) or _is_custom(growing.part)
+        held = isinstance(growing.part, OpaquePart) or is_free_text(growing.part)
         return [BlockDelta(growing.number, text)] if text and not held else []
 
     def _reasoning(self, growing: _Growing, value: Any) -> list[Event]:
@@ -187,7 +188,7 @@ class ConverseDecoder:
             made = self._reader.reasoning(growing.text, growing.signature, growing.redacted)
             return [BlockEnded(number, signature=made.signature)]
         events: list[Event] = []
-        if isinstance(part, ToolCallPart) and (_is_custom(part) or not growing.text):
+        if isinstance(part, ToolCallPart) and (is_free_text(part) or not growing.text):
             made_call = self._reader.tool_call(part.id, part.name, growing.text or "{}")
             text = made_call.arguments if isinstance(made_call, ToolCallPart) else ""
             events.append(BlockDelta(number, text))
@@ -239,10 +240,6 @@ def _first_part(kind: str, value: Any) -> Part:
     if kind in ("text", "citation"):
         return TextPart("")
     return opaque({kind: {}})
-
-
-def _is_custom(part: Part) -> bool:
-    return isinstance(part, ToolCallPart) and part.kind == "custom"
 
 
 def _whole(growing: _Growing) -> Members:

@@ -33,6 +33,7 @@ from app.canonical.request import (
     ToolCallPart,
 )
 from app.canonical.response import Finish, Usage
+from app.dialects.answers import cut_stream
 from app.dialects.base import ClientContext
 from app.dialects.gemini_errors import decode_error_body
 from app.dialects.gemini_grounding import annotations_of
@@ -40,7 +41,6 @@ from app.dialects.gemini_parts import NAME
 from app.dialects.gemini_usage import blocked, decode_usage, finish_of, raw_reason
 from app.dialects.reading import as_dict, as_str, count, dicts, json_text, opt_str
 from app.dialects.tool_forms import customs_of, free_text
-from app.errors import GatewayError
 
 _PART_KINDS: Final = ("functionCall", "inlineData", "text")
 _CANDIDATE_NATIVE: Final = (
@@ -246,8 +246,7 @@ class GeminiStreamDecoder:
             return []
         self._over = True
         if not self._finished():
-            error = GatewayError("upstream_cut", "The provider's stream ended before its finish reason.")
-            return [Failed(error, self._usage)]
+            return [Failed(cut_stream(), self._usage)]
         events: list[Event] = []
         for candidate in self._candidates.values():
             finish = candidate.finish() or blocked(self._blocked or "BLOCKED_REASON_UNSPECIFIED")

@@ -13,21 +13,20 @@ from typing import Any, Final
 from app.canonical.request import (
     FilePart,
     ImagePart,
-    Message,
     Native,
     OpaquePart,
     Part,
     ReasoningPart,
     Signature,
     TextPart,
-    ToolCallPart,
     ToolResultPart,
 )
+from app.dialects.answers import call_part, native_rest
 from app.dialects.claude import OMITTED
 from app.dialects.messages_citations import annotations_of
 from app.dialects.messages_options import NAME
 from app.dialects.reading import as_dict, as_str, dicts, json_text, opt_str
-from app.dialects.tool_forms import ANSWER_TOOL, free_text
+from app.dialects.tool_forms import ANSWER_TOOL
 
 Block = Mapping[str, Any]
 Sign = Callable[[str], Signature]
@@ -38,10 +37,9 @@ def sign_native(text: str, realm: str | None = None) -> Signature:
     return Signature(text, NAME, realm)
 
 
-def native_rest(block: Block, *known: str) -> Native | None:
+def block_native(block: Block, *known: str) -> Native | None:
     """Return the block's members beside ``known`` and null ones as native, or None."""
-    left = {name: value for name, value in block.items() if name not in known and value is not None}
-    return (NAME, left) if left else None
+    return native_rest(NAME, block, frozenset(known))
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +72,6 @@ class BlockReader:
             signed = replace(signed, value=OMITTED + signed.value)
         return ReasoningPart(text, signature=signed)
 
-    def tool_call(self, call_id: str, name: str, arguments: str, native: Native | None) -> Part:
-        """Return a tool call from its input as JSON text, undoing what stood for something else."""
-        if name == ANSWER_TOOL:
-            return TextPart(arguments)
-        if name in self.customs:
-            return ToolCallPart(call_id, name, free_text(arguments), "custom", native=native)
-        return ToolCallPart(call_id, name, arguments or "{}", native=native)
-
     def stands_for_text(self, block: Block) -> bool:
         """Tell whether a started block is the tool that stands for a JSON answer."""
         return block.get("type") == "tool_use" and block.get("name") == ANSWER_TOOL
@@ -89,12 +79,12 @@ class BlockReader:
     def _text(self, block: Block) -> Part:
         text = as_str(block.get("text"))
         annotations = annotations_of(block.get("citations"), text)
-        native = native_rest({**block, "citations": block.get("citations") or None}, "type", "text")
+        native = block_native({**block, "citations": block.get("citations") or None}, "type", "text")
         return TextPart(text, annotations, native=native)
 
     def _image(self, block: Block) -> Part | None:
         source = as_dict(block.get("source"))
-        native = native_rest(block, "type", "source")
+        native = block_native(block, "type", "source")
         kind = source.get("type")
         if kind == "base64":
             return ImagePart(as_str(source.get("data")), opt_str(source.get("media_type")), native=native)
@@ -113,7 +103,7 @@ class BlockReader:
         return FilePart(
             filename=opt_str(block.get("title")),
             media_type=opt_str(source.get("media_type")),
-            native=native_rest(block, "type", "source", "title"),
+            native=block_native(block, "type", "source", "title"),
             **{ours: as_str(source.get(wire))},
         )
 
@@ -124,18 +114,18 @@ class BlockReader:
         return ReasoningPart("", "hidden", self.sign(as_str(block.get("data"))))
 
     def _tool_use(self, block: Block) -> Part:
-        native = native_rest(block, "type", "id", "name", "input")
+        native = block_native(block, "type", "id", "name", "input")
         given = block.get("input")
         arguments = given if isinstance(given, str) else json_text(as_dict(given))
         call_id = opt_str(block.get("id")) or self.mint("toolu")
-        return self.tool_call(call_id, as_str(block.get("name")), arguments, native)
+        return call_part(call_id, as_str(block.get("name")), arguments, self.customs, native)
 
     def _tool_result(self, block: Block) -> Part:
         return ToolResultPart(
             as_str(block.get("tool_use_id")),
             tuple(self.parts(block.get("content"))),
             is_error=block.get("is_error") is True,
-            native=native_rest(
+            native=block_native(
                 block, "type", "tool_use_id", "content", *(["is_error"] if block.get("is_error") else [])
             ),
         )
@@ -162,14 +152,3 @@ _READERS: Final[Mapping[str, Callable[[BlockReader, Block], Part | None]]] = {
 def opaque(block: Block) -> OpaquePart:
     """Return a block as an opaque part of this dialect."""
     return OpaquePart(as_str(block.get("type"), "unknown") or "unknown", (NAME, dict(block)))
-
-
-def items_of(parts: list[Part]) -> tuple[Message, ...]:
-    """Return assistant messages, one an item: adjacent texts share one, all else stands alone."""
-    groups: list[list[Part]] = []
-    for part in parts:
-        if isinstance(part, TextPart) and groups and isinstance(groups[-1][0], TextPart):
-            groups[-1].append(part)
-        else:
-            groups.append([part])
-    return tuple(Message("assistant", tuple(group)) for group in groups)

@@ -5,7 +5,7 @@ Sources: contract/providers.md 3.4; the ``Message`` and ``Usage`` types of the a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from app.canonical.request import (
@@ -19,13 +19,15 @@ from app.canonical.request import (
     ToolCallPart,
 )
 from app.canonical.response import Choice, Finish, FinishReason, Response, Usage
+from app.dialects import answers
+from app.dialects.answers import counts_at, items_of, native_rest
 from app.dialects.base import ClientContext, ServerContext
 from app.dialects.claude import OMITTED
 from app.dialects.failures import status_of_code, upstream_failure
 from app.dialects.messages_citations import citations_of
 from app.dialects.messages_options import NAME
-from app.dialects.messages_parts import BlockReader, items_of, sign_native
-from app.dialects.reading import as_dict, as_str, count, dicts, label, opt_str, parsed, present, rest
+from app.dialects.messages_parts import BlockReader, sign_native
+from app.dialects.reading import as_dict, as_str, count, dicts, label, opt_str, parsed
 from app.dialects.tool_forms import customs_of
 from app.errors import GatewayError
 
@@ -86,19 +88,13 @@ def decode_response(body: Any, context: ClientContext) -> Response:
 
 def native_of(message: Mapping[str, Any]) -> tuple[str, Members] | None:
     """Return the top-level members that no canonical answer has, null ones left out."""
-    left = present(rest(message, _KNOWN))
-    return (NAME, left) if left else None
+    return native_rest(NAME, message, _KNOWN)
 
 
 def finish_of(raw: Any, sequence: Any, parts: list[Part]) -> Finish:
     """Return why the answer ended. A ``tool_use`` of nothing but the tool that stands for
     a JSON answer, or of none, is a plain stop."""
-    word = opt_str(raw)
-    calls = any(isinstance(part, ToolCallPart) for part in parts)
-    reason = _FINISHES.get(word or "", "tool_calls" if calls and word is None else "stop")
-    if reason == "tool_calls" and not calls:
-        reason = "stop"
-    return Finish(reason, word, opt_str(sequence))
+    return answers.finish_of(raw, _FINISHES, parts, sequence)
 
 
 def decode_usage(value: Any) -> Usage | None:
@@ -115,15 +111,9 @@ def decode_usage(value: Any) -> Usage | None:
         cached_tokens=cached,
         cache_write_tokens=written,
         reasoning_tokens=count(as_dict(raw.get("output_tokens_details")).get("thinking_tokens")) or 0,
-        details=dict(_details(raw)),
+        details=counts_at(raw, _DETAILS),
         native=(NAME, raw),
     )
-
-
-def _details(raw: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
-    for (group, member), name in _DETAILS.items():
-        if found := count(as_dict(raw.get(group)).get(member)):
-            yield name, found
 
 
 _DETAILS: Final[Mapping[tuple[str, str], str]] = {

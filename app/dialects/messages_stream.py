@@ -22,6 +22,7 @@ from app.canonical.events import (
     Started,
 )
 from app.canonical.request import OpaquePart, Part, ReasoningPart, TextPart, ToolCallPart
+from app.dialects.answers import call_part, continues_item, cut_stream, is_free_text
 from app.dialects.base import ClientContext
 from app.dialects.failures import status_of_code
 from app.dialects.messages_citations import annotations_of
@@ -83,7 +84,7 @@ class MessagesDecoder:
         """Take the end of the body: before ``message_stop`` it is a cut."""
         if self._over:
             return []
-        return self._fail(GatewayError("upstream_cut", "The provider's stream ended before its last event."))
+        return self._fail(cut_stream())
 
     def _fail(self, error: GatewayError) -> list[Event]:
         self._over = True
@@ -109,11 +110,10 @@ class MessagesDecoder:
         start = as_dict(frame.get("content_block"))
         part = _opening(self._reader, start)
         events = self._block_stop(frame)  # a number that is used again ends its first block
-        text = isinstance(part, TextPart)
-        if not (text and self._parts and isinstance(self._parts[-1], TextPart)):
+        if not continues_item(part, self._parts):
             self._item += 1
         growing = _Growing(self._blocks, start, part, citations=dicts(start.get("citations")))
-        growing.held = _is_held(self._reader, part)
+        growing.held = is_free_text(part)
         self._open[frame.get("index")] = growing
         self._blocks += 1
         self._parts.append(part)
@@ -187,7 +187,7 @@ class MessagesDecoder:
             return ""
         arguments = growing.text or json_text(as_dict(growing.start.get("input")))
         name = as_str(growing.start.get("name"))
-        made = self._reader.tool_call("", name, arguments, None)
+        made = call_part("", name, arguments, self._reader.customs)
         return made.arguments if isinstance(made, ToolCallPart) else arguments
 
     def _message_delta(self, frame: Members) -> list[Event]:
@@ -249,11 +249,6 @@ def _opening(reader: BlockReader, start: Members) -> Part:
             else part
         )
     return opaque(start)
-
-
-def _is_held(reader: BlockReader, part: Part) -> bool:
-    """Free text of a custom tool comes wrapped in JSON, so it can be said only when whole."""
-    return isinstance(part, ToolCallPart) and part.kind == "custom"
 
 
 def _whole(growing: _Growing) -> Members:

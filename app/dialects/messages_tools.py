@@ -10,7 +10,7 @@ from app.dialects.base import ClientContext
 from app.dialects.claude import Family
 from app.dialects.messages_blocks import native_members
 from app.dialects.messages_options import NAME, MessagesOptions
-from app.dialects.messages_parts import native_rest
+from app.dialects.messages_parts import block_native
 from app.dialects.messages_schema import is_open
 from app.dialects.reading import as_dict, as_list, as_str, dicts, opt_str
 from app.dialects.tool_forms import ANSWER_TOOL, ANSWER_WORDS, custom_schema, is_allowed, object_schema
@@ -175,7 +175,7 @@ def _decode_tool(tool: Mapping[str, Any]) -> Tool:
         description if isinstance(description := tool.get("description"), str) else None,
         as_dict(tool.get("input_schema")) or None,
         strict if isinstance(strict, bool) else None,
-        native=native_rest(tool, "name", "description", "input_schema", *(["strict"] if strict else [])),
+        native=block_native(tool, "name", "description", "input_schema", *(["strict"] if strict else [])),
     )
 
 
@@ -185,7 +185,7 @@ def decode_choice(value: Any, tools: tuple[Tool, ...]) -> tuple[ToolChoice | Non
     kind = _CHOICES.get(as_str(choice.get("type")))
     if kind is None:
         return None, None
-    native = native_rest(choice, "type", "name")
+    native = block_native(choice, "type", "name")
     single = choice.get("disable_parallel_tool_use")
     parallel = not single if isinstance(single, bool) else None
     if kind != "named":

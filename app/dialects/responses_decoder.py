@@ -36,6 +36,7 @@ from app.canonical.request import (
     ToolCallPart,
 )
 from app.canonical.response import Finish
+from app.dialects.answers import cut_stream
 from app.dialects.base import ClientContext
 from app.dialects.reading import as_dict, as_str, count, dicts, opt_str
 from app.dialects.responses_items import (
@@ -112,7 +113,7 @@ class ResponsesDecoder:
         """Take the end of the body; without a terminal event the stream was cut."""
         if self._over:
             return []
-        return self._fail(GatewayError("upstream_cut", "The provider's stream ended before its final event."))
+        return self._fail(cut_stream())
 
     # life cycle
 
