@@ -38,6 +38,8 @@ _REFUSALS: Final[tuple[tuple[type[Exception], int, str, str], ...]] = (
         "Not Implemented",
         "Only the chunked transfer coding is understood.",
     ),
+    # gunicorn's word for a path that is not below SCRIPT_NAME
+    (errors.ConfigurationProblem, 404, "Not Found", "Invalid URL: it is not below this server's path."),
     (errors.ParseException, 400, "Bad Request", "The request is not valid HTTP/1.1."),
 )
 

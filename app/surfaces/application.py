@@ -9,6 +9,7 @@ from typing import Final
 
 from flask import Flask, Response, current_app, g, request
 from werkzeug.exceptions import HTTPException
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from app.config import Settings
 from app.errors import GatewayError
@@ -41,6 +42,9 @@ def build(settings: Settings) -> Flask:
     for blueprint in blueprints():
         app.register_blueprint(blueprint)
     app.register_blueprint(operations.blueprint())
+    if settings.proxy_hops:
+        hops = settings.proxy_hops
+        app.wsgi_app = ProxyFix(app.wsgi_app, hops, hops, hops, x_prefix=hops)  # type: ignore[method-assign]
     return app
 
 
