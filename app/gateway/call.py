@@ -143,7 +143,8 @@ class Call:
     the order of the target's wires. ``request`` is the canonical request, decoded once.
     ``realm`` is preferred among the keys of a target: the call holds state that only that
     account can read. ``on_attempt`` hears of each try before it is made and returns what hears of
-    its end. ``created_at`` is in Unix seconds, ``deadline`` monotonic.
+    its end. ``keep_raw`` names what to keep of the exchange with the provider (``raw_request``,
+    ``raw_response``). ``created_at`` is in Unix seconds, ``deadline`` monotonic.
     """
 
     id: str
@@ -165,7 +166,7 @@ class Call:
     left_out: tuple[Loss, ...] = ()
     may_leave_out: frozenset[str] = frozenset()
     client_headers: Mapping[str, str] = field(default_factory=dict)
-    keep_raw: bool = False
+    keep_raw: frozenset[str] = frozenset()
     socket: Any = None
     realm: str | None = None
     prefer: tuple[str, ...] | None = None

@@ -21,6 +21,7 @@ from app.gateway.breaker import Breaker
 from app.gateway.call import Attempt, Call, Outcome, Target
 from app.gateway.cost import PriceList, put_cost
 from app.gateway.exchange import Exchange, Received, Sent
+from app.gateway.redaction import Redactor
 from app.gateway.router import Router
 from app.wire.clocks import Clocks
 from app.wire.json import loads_lenient
@@ -63,6 +64,7 @@ class Dispatcher:
         self.settings = settings
         self.router = router
         self.budget = RetryBudget()
+        self.redactor = Redactor(settings)
         self._prices = prices
         self._breaker = Breaker() if settings.breaker else None
 
@@ -102,7 +104,7 @@ class Dispatcher:
 
         def fetch(sent: Sent) -> Received:
             if call.keep_raw:
-                outcome.raw_request = _shown_request(sent)
+                outcome.raw_request = self.redactor.value(shown_request(sent))
             with self.opened(call, target, exchange, sent, attempt, stream=False) as upstream:
                 return Received(upstream.status, upstream.headers, upstream.read())
 
@@ -115,7 +117,7 @@ class Dispatcher:
         outcome.finish = answer.finish
         outcome.losses = [*call.left_out, *exchange.losses.items]
         outcome.passed = exchange.passed
-        outcome.raw_response = answer.raw if call.keep_raw else None
+        outcome.raw_response = self.redactor.value(answer.raw) if call.keep_raw else None
         outcome.upstream_ms = round((time.monotonic() - started) * 1000)
         outcome.cost = self.price(outcome)
         put_cost(outcome.body, outcome)
@@ -182,6 +184,7 @@ class Dispatcher:
             with target.provider.slot():
                 yield attempt
         except GatewayError as error:
+            self.redactor.error(error)
             attempt.maybe_charged = bool(getattr(error, "maybe_charged", False))
             attempt.close(error)
             if self._breaker is not None:
@@ -276,7 +279,8 @@ def _dated(headers: Mapping[str, str]) -> Mapping[str, str]:
     return {**headers, "date": now}
 
 
-def _shown_request(sent: Sent) -> Any:
+def shown_request(sent: Sent) -> Any:
+    """Return the body of a request to a provider as JSON; None where it is none."""
     if not isinstance(sent.body, bytes):
         return None
     try:

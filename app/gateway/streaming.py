@@ -19,8 +19,8 @@ from app.dialects.base import Frame
 from app.errors import GatewayError
 from app.gateway.call import Attempt, Call, Outcome, Target
 from app.gateway.cost import put_cost
-from app.gateway.dispatch import Dispatcher, MakeExchange
-from app.gateway.exchange import Exchange, Translator
+from app.gateway.dispatch import Dispatcher, MakeExchange, shown_request
+from app.gateway.exchange import Exchange, Sent, Translator
 from app.gateway.framing import FrameReader, frame_reader
 from app.providers.base import Wire
 from app.wire.upstream import Upstream
@@ -129,7 +129,7 @@ class StreamRun:
         exchange = self._make(call, target)
         sent = exchange.send()
         started = time.monotonic()
-        self._note_target(target, exchange)
+        self._note_target(target, exchange, sent)
         with self._dispatcher.opened(call, target, exchange, sent, attempt, stream=True) as upstream:
             translator = exchange.translator(upstream.headers)
             self._translator = translator
@@ -140,9 +140,12 @@ class StreamRun:
                 if translator.ended:
                     return
 
-    def _note_target(self, target: Target, exchange: Exchange) -> None:
+    def _note_target(self, target: Target, exchange: Exchange, sent: Sent) -> None:
         self.outcome.target = target
         self.outcome.passed = exchange.passed
+        if self._call.keep_raw:
+            self.outcome.raw_request = self._dispatcher.redactor.value(shown_request(sent))
+            self.outcome.raw_response = ""
 
     def _read(self, upstream: Upstream, wire: Wire, translator: Translator) -> Iterator[list[Frame]]:
         """Yield the frames of each upstream read; raises where the stream failed."""
@@ -155,6 +158,9 @@ class StreamRun:
         reader = frame_reader(wire.framing, content_type)
         while not translator.ended:
             chunk = upstream.read1()
+            if self._call.keep_raw:
+                text = self.outcome.raw_response + chunk.decode("utf-8", "replace")
+                self.outcome.raw_response = self._dispatcher.redactor.text(text)
             yield self._checked(translator, _translated(upstream, reader, translator, chunk))
 
     def _checked(self, translator: Translator, frames: list[Frame]) -> list[Frame]:

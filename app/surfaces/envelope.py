@@ -81,10 +81,7 @@ def _told(outcome: Outcome) -> dict[str, Any]:
         told["attempts"] = [attempt.shown() for attempt in outcome.call.attempts]
     if outcome.losses:
         told["warnings"] = [{"param": loss.param, "message": loss.message} for loss in outcome.losses]
-    if outcome.call.keep_raw:
-        told["raw_request"] = outcome.raw_request
-        told["raw_response"] = outcome.raw_response
-    return told
+    return told | {name: getattr(outcome, name) for name in sorted(outcome.call.keep_raw)}
 
 
 def seal_answer(mount: Mount, outcome: Outcome, body: dict[str, Any]) -> dict[str, Any]:
