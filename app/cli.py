@@ -156,7 +156,7 @@ def _models(given: argparse.Namespace) -> int:
         all_names(settings), configured_names(settings), lambda name: make_provider(name, settings, egress)
     )
     try:
-        found = Catalogue(registry, settings.timeouts).models(Principal("cli", "default"), given.provider)
+        found = Catalogue(registry, settings).models(Principal("cli", "default"), given.provider)
     except GatewayError as error:
         print(f"sluice: {error.message}", file=sys.stderr)
         return 1

@@ -34,7 +34,6 @@ from app.state.state import State
 from app.wire.client_socket import ClientWatch
 from app.wire.egress import Egress
 
-
 _LOG: Final = logging.getLogger(__name__)
 
 
@@ -71,7 +70,7 @@ class Gateway:
         self.egress = Egress(settings.environ)
         self.registry = Registry(all_names(settings), configured_names(settings), self._make_provider)
         self.router = Router(self.registry, settings.aliases, self._knows_model)
-        self.catalogue = Catalogue(self.registry, settings.timeouts, settings.models_kept)
+        self.catalogue = Catalogue(self.registry, settings)
         self.prices = PriceList()
         self.dispatcher = Dispatcher(settings, self.router, self.prices)
         self.sealing: Callable[[str], Sealing] = make_sealing(settings)

@@ -15,13 +15,14 @@ from typing import Final
 import gevent
 
 from app.canonical.media import ModelEntry, ModelPage
-from app.config import Timeouts
+from app.config import Settings, Timeouts
 from app.dialects import dialect
 from app.dialects.base import ClientContext
 from app.errors import GatewayError
 from app.gateway.call import Principal
 from app.gateway.minting import mint
 from app.gateway.plan import unsupported
+from app.gateway.redaction import Redactor
 from app.gateway.router import Registry
 from app.providers.base import Provider, Wire
 from app.wire.clocks import Clocks
@@ -41,11 +42,11 @@ class _Kept:
 class Catalogue:
     """The models of all configured providers, with ids ``provider/id``."""
 
-    def __init__(self, registry: Registry, timeouts: Timeouts, keep: float = 0.0) -> None:
-        """``keep``: seconds that a provider's list is shown again."""
+    def __init__(self, registry: Registry, settings: Settings) -> None:
         self._registry = registry
-        self._timeouts = timeouts
-        self._keep = keep
+        self._timeouts = settings.timeouts
+        self._keep = settings.models_kept
+        self._redactor = Redactor(settings)
         self._kept: dict[str, _Kept] = {}
 
     def models(self, principal: Principal, only: str | None = None) -> list[ModelEntry]:
@@ -101,11 +102,17 @@ class Catalogue:
         own = _configured(provider)
         if wire is None and not own:
             raise unsupported("list_models", provider.name)
-        told = _fetch(provider, wire, self._timeouts) if wire is not None else ()
+        told = self._told(provider, wire) if wire is not None else ()
         known = {model.id for model in told}
         models = (*told, *(model for model in own if model.id not in known))
         self._kept[provider.name] = _Kept(time.monotonic() + self._keep, models)
         return models
+
+    def _told(self, provider: Provider, wire: Wire) -> tuple[ModelEntry, ...]:
+        try:
+            return _fetch(provider, wire, self._timeouts)
+        except GatewayError as error:
+            raise self._redactor.error(error) from error.__cause__
 
 
 def _configured(provider: Provider) -> tuple[ModelEntry, ...]:

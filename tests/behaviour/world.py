@@ -186,7 +186,8 @@ def running_world(
 ) -> Iterator[World]:
     """Run a gateway whose groq, openai and anthropic are one fake provider.
 
-    ``{upstream}`` in ``config`` and in the values of ``env`` stands for the provider's address.
+    ``{upstream}`` in ``config`` and in the values of ``env`` stands for the provider's URL,
+    ``{upstream_host}`` in ``config`` for its host and port.
     """
     with Upstream() as upstream:
         variables = {
@@ -199,6 +200,8 @@ def running_world(
             **{name: value.replace("{upstream}", upstream.url) for name, value in (env or {}).items()},
         }
         text = None if config is None else config.replace("{upstream}", upstream.url)
+        if text is not None:
+            text = text.replace("{upstream_host}", f"127.0.0.1:{upstream.port}")
         with running_gateway(variables, config=text) as gateway:
             yield World(gateway, upstream, key)
 

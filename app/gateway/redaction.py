@@ -1,0 +1,94 @@
+"""What must never be said: the secrets that the gateway holds, taken out of others' words.
+
+A provider that refuses a key may repeat it, and a proxy its password. ``scrub`` of the
+dialects knows what keys look like; this knows what ours are, so that no spelling escapes
+(contract/reliability.md 2, A10). Everything is replaced by value, before anyone sees it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final
+from urllib.parse import unquote, urlsplit
+
+from app.config import Secret, Settings
+from app.errors import GatewayError
+
+_SHORTEST: Final = 8  # shorter ones would take harmless words out; nobody should have such a key
+_SHOWN: Final = "[redacted]"
+_LABEL: Final = re.compile(r"[\w.:/\[\]() -]{1,128}")
+
+
+class Redactor:
+    """Takes the secrets of ``settings`` out of texts, errors and JSON values."""
+
+    def __init__(self, settings: Settings) -> None:
+        known = {secret for secret in _secrets(settings) if len(secret) >= _SHORTEST}
+        self._known = sorted(known, key=len, reverse=True)
+        self._pattern = re.compile("|".join(map(re.escape, self._known))) if known else None
+
+    def text(self, text: str) -> str:
+        """Return ``text`` without secrets, nor the beginning of one at its cut-off end."""
+        if self._pattern is None:
+            return text
+        shown = self._pattern.sub(_SHOWN, text)
+        return self._without_half(shown[:-1]) + "…" if shown.endswith("…") else shown
+
+    def error(self, error: GatewayError) -> GatewayError:
+        """Clean what a client will see of ``error``, in place, and return it."""
+        error.message = self.text(error.message)
+        error.code = self._label(error.code)
+        error.param = self._label(error.param)
+        error.type = self._label(error.type) or error.kind.type
+        return error
+
+    def value(self, value: Any) -> Any:
+        """Return a JSON value without secrets."""
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, Mapping):
+            return {self.text(name): self.value(member) for name, member in value.items()}
+        return [self.value(member) for member in value] if isinstance(value, list) else value
+
+    def _label(self, label: str | None) -> str | None:
+        return self.text(label) if label is not None and _LABEL.fullmatch(label) else None
+
+    def _without_half(self, text: str) -> str:
+        for secret in self._known:
+            for size in range(len(secret) - 1, 3, -1):
+                if text.endswith(secret[:size]):
+                    return text[:-size] + _SHOWN
+        return text
+
+
+def _secrets(settings: Settings) -> Iterator[str]:
+    """Yield every secret: keys, sealed options, operator's headers, passwords in URLs."""
+    yield from _revealed(settings)
+    urls = [settings.database_url, settings.redis_url, *settings.environ.values()]
+    for provider in settings.providers.values():
+        yield from provider.headers.values()
+        urls.append(provider.proxy)
+    yield from _passwords(url for url in urls if url)
+
+
+def _revealed(value: Any) -> Iterator[str]:
+    if isinstance(value, Secret):
+        yield value.reveal()
+    elif dataclasses.is_dataclass(value):
+        for field in dataclasses.fields(value):
+            yield from _revealed(getattr(value, field.name))
+    elif isinstance(value, Mapping):
+        for member in value.values():
+            yield from _revealed(member)
+    elif isinstance(value, tuple | list):
+        for member in value:
+            yield from _revealed(member)
+
+
+def _passwords(urls: Iterable[str]) -> Iterator[str]:
+    for url in urls:
+        password = urlsplit(url).password if "@" in url else None
+        if password:
+            yield from {password, unquote(password)}
