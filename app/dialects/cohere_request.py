@@ -29,7 +29,7 @@ from app.canonical.request import (
 from app.dialects.base import ClientContext, Encoded
 from app.dialects.cohere_options import NAME, max_thinking
 from app.dialects.effort import budget_of
-from app.dialects.leftovers import report_leftovers, sendable_extras
+from app.dialects.leftovers import report_leftovers, report_opaque, sendable_extras
 from app.dialects.losses import Losses
 from app.dialects.reading import as_dict, data_url, json_text, present
 from app.dialects.tool_forms import (
@@ -192,8 +192,7 @@ def _audio(part: AudioPart, role: str, losses: Losses) -> Members | None:
 
 
 def _opaque(part: OpaquePart, role: str, losses: Losses) -> Members | None:
-    feature = "hosted_item" if role == "assistant" else "opaque_input"
-    losses.report(feature, f"An item of type '{part.type}' can be read only by the API that made it")
+    report_opaque(part, role, losses)
     return None
 
 

@@ -28,9 +28,10 @@ from app.canonical.request import (
 from app.dialects.base import ClientContext
 from app.dialects.claude import OMITTED
 from app.dialects.converse_options import NAME, ConverseOptions
+from app.dialects.leftovers import own_block, own_signature
 from app.dialects.media_types import media_type_of
 from app.dialects.reading import parsed
-from app.dialects.tool_forms import CUSTOM_INPUT
+from app.dialects.tool_forms import call_input
 from app.dialects.tool_ids import CONVERSE, fit_tool_id
 
 Block = dict[str, Any]
@@ -115,11 +116,7 @@ class BlockWriter:
         self.context.losses.report(feature, message)
 
     def _opaque(self, part: OpaquePart, role: str) -> Block | None:
-        if part.native[0] == NAME:
-            return dict(part.native[1])
-        feature = "hosted_item" if role == "assistant" else "opaque_input"
-        self._lose(feature, f"An item of type '{part.type}' can be read only by the API that made it")
-        return None
+        return own_block(part, role, NAME, self.context.losses)
 
     def _text(self, part: TextPart) -> Block | None:
         if not part.text.strip():
@@ -184,12 +181,8 @@ class BlockWriter:
         return name
 
     def _reasoning(self, part: ReasoningPart) -> Block | None:
-        signature = part.signature
-        if signature is None or not self.context.accepts(signature, NAME):
-            self._lose(
-                "reasoning_signature",
-                "Earlier reasoning was left out: only its maker's own signature lets it go back",
-            )
+        signature = own_signature(part, NAME, self.context)
+        if signature is None:
             return None
         if part.form == "hidden" and not signature.value.startswith(OMITTED):
             return {_THINKING: {"redactedContent": signature.value}}
@@ -197,16 +190,8 @@ class BlockWriter:
         return {_THINKING: {"reasoningText": {"text": part.text, "signature": value}}}
 
     def _tool_call(self, part: ToolCallPart) -> Block | None:
-        given = {CUSTOM_INPUT: part.arguments} if part.kind == "custom" else self._input(part)
+        given = call_input(part, self.context.losses)
         return {"toolUse": {"toolUseId": fit_tool_id(part.id, CONVERSE), "name": part.name, "input": given}}
-
-    def _input(self, part: ToolCallPart) -> Any:
-        if not part.arguments.strip():
-            return {}
-        given = parsed(part.arguments)
-        if not isinstance(given, dict):
-            self._lose("content", f"The arguments of the call '{part.id}' are not a JSON object")
-        return given
 
     def _tool_result(self, part: ToolResultPart) -> Block | None:
         content = [block for inner in part.content for block in self._result_blocks(inner)]

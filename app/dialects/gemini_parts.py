@@ -31,7 +31,7 @@ from app.dialects.base import ClientContext
 from app.dialects.gemini_options import Family, GeminiOptions
 from app.dialects.media_types import media_type_of
 from app.dialects.reading import parsed, split_data_url
-from app.dialects.tool_forms import CUSTOM_INPUT
+from app.dialects.tool_forms import call_input
 
 NAME: Final = "gemini"
 
@@ -230,7 +230,7 @@ class ContentsEncoder:
         return {"fileData": {"mimeType": media_type, "fileUri": uri}}
 
     def _call(self, part: ToolCallPart) -> list[dict[str, Any]]:
-        call: dict[str, Any] = {"name": part.name, "args": self._arguments(part)}
+        call: dict[str, Any] = {"name": part.name, "args": call_input(part, self._losses)}
         if self._options.function_call_ids and part.id:
             call["id"] = part.id
         wire: dict[str, Any] = {"functionCall": call}
@@ -239,19 +239,6 @@ class ContentsEncoder:
         elif part.signature is not None:
             self._losses.report("reasoning_signature", "Another provider's signature was left out")
         return [wire]
-
-    def _arguments(self, part: ToolCallPart) -> dict[str, Any]:
-        if part.kind == "custom":
-            return {CUSTOM_INPUT: part.arguments}
-        if not part.arguments.strip():
-            return {}
-        value = parsed(part.arguments)
-        if not isinstance(value, dict):
-            self._losses.report(
-                "content", f"The arguments of the call of '{part.name}' are not a JSON object"
-            )
-            return {}
-        return value
 
     def _result(self, part: ToolResultPart) -> list[dict[str, Any]]:
         """A functionResponse; media go inside it where the family takes them, else beside it."""

@@ -1,6 +1,6 @@
 """What of a request is left when a wire has taken its part: reported, or sent as it came.
 
-Shared by the wires whose vocabulary is far from OpenAI's, so that each names only what
+Members, items that only their maker can read, and thoughts that only it signs. Shared by the wires whose vocabulary is far from OpenAI's, so that each names only what
 it takes.
 """
 
@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from app.canonical.request import Request
+from app.canonical.request import OpaquePart, ReasoningPart, Request, Signature
+from app.dialects.base import ClientContext
 from app.dialects.losses import Losses
 
 QUIET_HINTS: Final = frozenset({"include"})
@@ -59,3 +60,28 @@ def _asked(request: Request) -> Mapping[str, bool]:
         "modalities": any(kind != "text" for kind in output.modalities),
         "parallel_tool_calls": request.parallel_tool_calls is False and bool(request.tools),
     }
+
+
+def own_block(part: OpaquePart, role: str, dialect: str, losses: Losses) -> dict[str, Any] | None:
+    """Return an opaque part as it came where this very wire made it; else report it."""
+    if part.native[0] == dialect:
+        return dict(part.native[1])
+    report_opaque(part, role, losses)
+    return None
+
+
+def report_opaque(part: OpaquePart, role: str, losses: Losses) -> None:
+    """Report an item that another wire made: an assistant's is left out, other input refused."""
+    feature = "hosted_item" if role == "assistant" else "opaque_input"
+    losses.report(feature, f"An item of type '{part.type}' can be read only by the API that made it")
+
+
+def own_signature(part: ReasoningPart, dialect: str, context: ClientContext) -> Signature | None:
+    """Return a thought's signature where the target takes it back; else report the thought."""
+    if part.signature is not None and context.accepts(part.signature, dialect):
+        return part.signature
+    context.losses.report(
+        "reasoning_signature",
+        "Earlier reasoning was left out: only its maker's own signature lets it go back",
+    )
+    return None

@@ -29,10 +29,10 @@ from app.canonical.request import (
 )
 from app.dialects.base import ClientContext
 from app.dialects.claude import OMITTED
+from app.dialects.leftovers import own_block, own_signature
 from app.dialects.media_types import media_type_of
 from app.dialects.messages_options import NAME, MessagesOptions
-from app.dialects.reading import parsed
-from app.dialects.tool_forms import CUSTOM_INPUT
+from app.dialects.tool_forms import call_input
 from app.dialects.tool_ids import WORD, fit_tool_id
 
 Block = dict[str, Any]
@@ -95,11 +95,7 @@ class BlockWriter:
         self.context.losses.report(feature, message)
 
     def _opaque(self, part: OpaquePart, role: str) -> Block | None:
-        if part.native[0] == NAME:
-            return dict(part.native[1])
-        feature = "hosted_item" if role == "assistant" else "opaque_input"
-        self._lose(feature, f"An item of type '{part.type}' can be read only by the API that made it")
-        return None
+        return own_block(part, role, NAME, self.context.losses)
 
     def _text(self, part: TextPart) -> Block | None:
         if not part.text:
@@ -161,12 +157,8 @@ class BlockWriter:
         return _plain(text or "")
 
     def _reasoning(self, part: ReasoningPart) -> Block | None:
-        signature = part.signature
-        if signature is None or not self.context.accepts(signature, NAME):
-            self._lose(
-                "reasoning_signature",
-                "Earlier reasoning was left out: only its maker's own signature lets it go back",
-            )
+        signature = own_signature(part, NAME, self.context)
+        if signature is None:
             return None
         value = signature.value
         if value.startswith(OMITTED):
@@ -181,16 +173,8 @@ class BlockWriter:
             "type": "tool_use",
             "id": fit_tool_id(part.id, WORD),
             "name": part.name,
-            "input": {CUSTOM_INPUT: part.arguments} if part.kind == "custom" else self._input(part),
+            "input": call_input(part, self.context.losses),
         }
-
-    def _input(self, part: ToolCallPart) -> Any:
-        if not part.arguments.strip():
-            return {}
-        given = parsed(part.arguments)
-        if not isinstance(given, dict):
-            self._lose("content", f"The arguments of the call '{part.id}' are not a JSON object")
-        return given
 
     def _tool_result(self, part: ToolResultPart) -> Block | None:
         block: Block = {

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from app.canonical.request import Request, Tool, ToolChoice
+from app.canonical.request import Request, Tool, ToolCallPart, ToolChoice
 from app.dialects.losses import Losses
 from app.dialects.reading import as_dict, as_str, parsed
 
@@ -54,6 +54,16 @@ def free_text(arguments: str) -> str:
     """Return the free text of a custom tool's call; what does not have its form stays whole."""
     text = as_dict(parsed(arguments or "{}")).get(CUSTOM_INPUT)
     return text if isinstance(text, str) else arguments
+
+
+def call_input(part: ToolCallPart, losses: Losses) -> dict[str, Any]:
+    """Return a call's input as the JSON object that wires of functions want; other JSON is refused."""
+    if part.kind == "custom":
+        return {CUSTOM_INPUT: part.arguments}
+    given = parsed(part.arguments) if part.arguments.strip() else {}
+    if not isinstance(given, dict):
+        losses.report("content", f"The arguments of the call '{part.id}' are not a JSON object")
+    return as_dict(given)
 
 
 def is_allowed(tool: Tool, choice: ToolChoice) -> bool:
