@@ -21,7 +21,7 @@ from gevent import monkey
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
-from app.wire import http1, outgoing, proxies, tls
+from app.wire import direct, http1, outgoing, proxies, tls
 from app.wire.answer import PLAIN_ERRORS, HttpUpstream
 from app.wire.clocks import Clocks, Watchdog
 from app.wire.paths import host_label, segment
@@ -149,7 +149,7 @@ class Transport:
             raise
 
     def _exchange(self, request: requests.PreparedRequest, watchdog: Watchdog, stream: bool) -> HttpUpstream:
-        raw: urllib3.HTTPResponse | None = None
+        raw: urllib3.HTTPResponse | direct.Exchange | None = None
         try:
             with watchdog:
                 raw = self._adapter.send(request, timeout=_socket_limits(watchdog.clocks)).raw
@@ -182,8 +182,10 @@ def _socket_limits(clocks: Clocks) -> tuple[float, float] | tuple[float, None]:
     return clocks.connect, clocks.total
 
 
-def _live_response(raw: urllib3.HTTPResponse) -> http1.Response:
+def _live_response(raw: urllib3.HTTPResponse | direct.Exchange) -> http1.Response:
     """Return the ``http.client`` response below urllib3's: the one private name that we use."""
+    if isinstance(raw, direct.Exchange):
+        return raw.live
     live: Any = raw._original_response
     if not isinstance(live, http1.Response):
         raise TypeError("urllib3 no longer keeps the http.client response where it did")
@@ -261,11 +263,23 @@ class _TLSConnection(_Lean, HTTPSConnection):
     pass
 
 
-_CONNECTIONS: Final = {"http": _PlainConnection, "https": _TLSConnection}
+_CONNECTIONS: Final[Mapping[str, Any]] = {"http": _PlainConnection, "https": _TLSConnection}
+
+
+_AGENT: Final = f"python-urllib3/{urllib3.__version__}"  # type: ignore[attr-defined]  # not in its __all__
+
+
+class _Bare(requests.Response):
+    """A response that only carries ``raw``: no cookies are kept, no header is read twice."""
+
+    def __init__(self, raw: Any) -> None:
+        self.raw = raw
 
 
 class _Adapter(HTTPAdapter):
-    """requests' adapter with one TLS context, proxies decided beforehand, and pools looked up by origin."""
+    """requests' adapter with one TLS context, proxies decided beforehand, and pools looked up by origin.
+
+    Where no proxy stands between, a whole body goes out over ``app.wire.direct``."""
 
     def __init__(
         self,
@@ -279,11 +293,29 @@ class _Adapter(HTTPAdapter):
         self._target_tls = target_tls
         self._proxy_tls = proxy_tls
         self._origins: dict[tuple[str, str], tuple[Any, str | None]] = {}
+        self._direct: dict[tuple[str, str], direct.Origin] = {}
+        self._pool_size = pool_size
         super().__init__(pool_connections=256, pool_maxsize=pool_size, max_retries=0)
 
     def proxied(self, request: requests.PreparedRequest) -> bool:
         """Whether the request goes through a proxy."""
         return self._origin(request.url)[1] is not None
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
+        """Send a request; ``timeout`` is the pair of seconds for connecting and for a read."""
+        parts = urlsplit(request.url or "")
+        if not isinstance(request.body, bytes | None) or self.proxied(request):
+            return super().send(request, *args, **kwargs)
+        origin = self._direct.get((parts.scheme, parts.netloc)) or self._open_direct(parts)
+        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        limits = kwargs.get("timeout") or (None, None)
+        return _Bare(origin.send(request.method or "", target, request.headers, request.body, limits))
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        super().close()
+        for origin in self._direct.values():
+            origin.close()
 
     def get_connection_with_tls_context(
         self, request: Any, verify: Any, proxies: Any = None, cert: Any = None
@@ -303,10 +335,27 @@ class _Adapter(HTTPAdapter):
         """Do nothing: the context knows its authorities, and urllib3 would parse them for every connection."""
 
     def build_response(self, req: Any, resp: Any) -> requests.Response:
-        """Return a bare response: no cookies are kept, no header is read twice."""
-        response = requests.Response()
-        response.raw = resp
-        return response
+        """Return a bare response."""
+        return _Bare(resp)
+
+    def _open_direct(self, parts: SplitResult) -> direct.Origin:
+        host, port = parts.hostname or "", parts.port or outgoing.PORTS[parts.scheme]
+        secure = {"ssl_context": self._target_tls()} if parts.scheme == "https" else {}
+
+        def connect(timeout: float | None) -> Any:
+            connection = _CONNECTIONS[parts.scheme](host, port, timeout=timeout, **secure)
+            try:
+                connection.connect()
+            except BaseException:
+                connection.close()
+                raise
+            return connection
+
+        named = f"[{host}]" if ":" in host else host
+        value = named if port == outgoing.PORTS[parts.scheme] else f"{named}:{port}"
+        origin = direct.Origin(value, connect, agent=_AGENT, size=self._pool_size)
+        self._direct[parts.scheme, parts.netloc] = origin
+        return origin
 
     def _origin(self, url: str | None) -> tuple[Any, str | None]:
         parts = urlsplit(url or "")

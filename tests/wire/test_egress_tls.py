@@ -315,7 +315,8 @@ def test_the_live_response_is_where_urllib3_keeps_it(clocks: Clocks) -> None:
     """The one private name in use; this fails when an upgrade moves it."""
     with serving(always(answer(b"body"))) as server, ExitStack() as stack:
         adapter: Any = Egress().transport()._adapter
-        request = egress._prepare("GET", url := server.url(), egress.urlsplit(url), {}, None)
+        pieces = iter([b"in ", b"pieces"])  # a whole body takes the direct way
+        request = egress._prepare("POST", url := server.url(), egress.urlsplit(url), {}, pieces)
         raw = adapter.send(request).raw
         stack.callback(raw.close)
         live = egress._live_response(raw)

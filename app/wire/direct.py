@@ -1,0 +1,143 @@
+"""Connections to one origin without a proxy between: kept, and used with one packet a request.
+
+``http.client`` writes a head line by line and ``urllib3`` wraps each answer twice; this is
+what is left when URL, headers and framing are decided before (``app.wire.outgoing``) and
+the head is read by ``app.wire.http1``. How a connection is made is passed in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any, Final, Protocol
+
+from gevent import monkey
+
+from app.wire import http1
+
+MAX_JOINED: Final = 16 * 1024  # bytes of a body that goes out together with the request's head
+_POLLIN: Final = 1  # the end of the stream, or bytes nobody asked for
+
+
+class Connection(Protocol):
+    """A connected socket and what closes it."""
+
+    sock: Any
+
+    def close(self) -> None:
+        """Close it."""
+        ...
+
+
+class _Kept:
+    """A connection between two answers."""
+
+    __slots__ = ("connection", "_poll")
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self._poll = monkey.get_original("select", "poll")()  # gevent's own costs a switch to the hub
+        self._poll.register(connection.sock.fileno(), _POLLIN)
+
+    def is_silent(self) -> bool:
+        """Tell whether it is open and nothing came unasked."""
+        return not self._poll.poll(0)
+
+
+class Origin:
+    """The connections to one origin.
+
+    ``host`` is the value of the header; ``connect`` takes its time limit in seconds and
+    returns a connection. At most ``size`` are kept.
+    """
+
+    def __init__(
+        self, host: str, connect: Callable[[float | None], Connection], *, agent: str, size: int
+    ) -> None:
+        self._start = f" HTTP/1.1\r\nHost: {host}\r\n"
+        self._agent = f"User-Agent: {agent}\r\n"
+        self._connect = connect
+        self._size = size
+        self._idle: list[_Kept] = []
+
+    def send(
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        limits: tuple[float | None, float | None],
+    ) -> Exchange:
+        """Send a request and return it with the head of its answer.
+
+        ``headers`` frame the body already; ``limits`` are for connecting and for one read, in
+        seconds. Raises what sockets, TLS and ``http1.read_head`` raise.
+        """
+        kept = self._take() or _Kept(self._connect(limits[0]))
+        try:
+            kept.connection.sock.settimeout(limits[1])
+            self._write(kept.connection.sock, method + " " + target, headers, body or b"")
+            live = _answered(kept.connection.sock, method)
+        except BaseException:
+            kept.connection.close()
+            raise
+        return Exchange(live, kept, self._idle, self._size)
+
+    def close(self) -> None:
+        """Close the connections that nobody uses."""
+        while self._idle:
+            self._idle.pop().connection.close()
+
+    def _take(self) -> _Kept | None:
+        while self._idle:
+            kept = self._idle.pop()
+            if kept.is_silent():
+                return kept
+            kept.connection.close()
+        return None
+
+    def _write(self, sock: Any, start: str, headers: Mapping[str, str], body: bytes) -> None:
+        lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+        agent = "" if any(name.lower() == "user-agent" for name in headers) else self._agent
+        head = f"{start}{self._start}{lines}{agent}\r\n".encode("latin-1")
+        # who closes while we write may have answered before: the answer tells, or its absence
+        with suppress(BrokenPipeError, ConnectionResetError):
+            if len(body) <= MAX_JOINED:
+                sock.sendall(head + body)
+            else:
+                sock.sendall(head)
+                sock.sendall(body)
+
+
+def _answered(sock: Any, method: str) -> http1.Response:
+    live = http1.Response(sock, method=method)
+    try:
+        live.begin()
+    except BaseException:
+        live.close()  # its file holds the socket, too
+        raise
+    return live
+
+
+class Exchange:
+    """A request that was sent, and its answer at the first byte of the body."""
+
+    __slots__ = ("live", "_idle", "_kept", "_size")
+
+    def __init__(self, live: http1.Response, kept: _Kept, idle: list[_Kept], size: int) -> None:
+        self.live = live
+        self._kept = kept
+        self._idle = idle
+        self._size = size
+
+    def release_conn(self) -> None:
+        """Keep the connection for another request, where the answer allows it."""
+        if self.live.will_close or len(self._idle) >= self._size:
+            self._kept.connection.close()
+        else:
+            self._idle.append(self._kept)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self.live.close()
+        self._kept.connection.close()
