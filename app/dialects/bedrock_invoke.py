@@ -23,6 +23,7 @@ from app.dialects.base import ClientContext, Encoded
 from app.dialects.converse_response import decode_error, exception_error
 from app.dialects.losses import Losses
 from app.dialects.reading import as_dict, as_str, count, dicts, opt_str, present
+from app.dialects.sampling import sampling_members
 from app.errors import GatewayError
 
 Members = dict[str, Any]
@@ -314,16 +315,11 @@ def _wanted(request: CompletionRequest, family: _Family) -> Members:
     """Return what was asked for beside the prompt, by canonical name."""
     sampling = request.sampling
     asked = {
+        **sampling_members(sampling),
         "max_tokens": sampling.max_tokens if sampling.max_tokens is not None else family.max_tokens,
-        "temperature": sampling.temperature,
-        "top_p": sampling.top_p,
-        "top_k": sampling.top_k,
-        "stop": list(sampling.stop) or None,
         "n": sampling.n if sampling.n != 1 else None,
-        "seed": sampling.seed,
         "presence_penalty": sampling.presence_penalty or None,
         "frequency_penalty": sampling.frequency_penalty or None,
-        "logit_bias": sampling.logit_bias or None,
         "suffix": request.suffix or None,
         "echo": request.echo or None,
         "best_of": request.best_of if request.best_of != 1 else None,

@@ -8,6 +8,7 @@ Members that are none of these stay in ``extra``.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from app.canonical.request import (
@@ -26,6 +27,7 @@ from app.dialects.chat_messages_in import MessageReader
 from app.dialects.chat_native import as_native
 from app.dialects.checking import Checked, missing, wrong_type, wrong_value
 from app.dialects.reading import present, rest
+from app.dialects.sampling import read_sampling
 
 _HINTS: Final = (
     "service_tier",
@@ -114,21 +116,12 @@ def decode_request(body: Mapping[str, Any], context: ServerContext) -> Request:
 
 def _sampling(members: Checked) -> Sampling:
     limit = members.integer("max_completion_tokens")
-    older = members.integer("max_tokens")
-    logit_bias = members.mapping("logit_bias")
-    return Sampling(
-        max_tokens=older if limit is None else limit,
-        temperature=members.number("temperature"),
-        top_p=members.number("top_p"),
-        top_k=members.integer("top_k"),
-        stop=members.texts("stop"),
-        seed=members.integer("seed"),
-        presence_penalty=members.number("presence_penalty"),
-        frequency_penalty=members.number("frequency_penalty"),
-        logit_bias=logit_bias,
+    common = read_sampling(members)
+    return replace(
+        common,
+        max_tokens=common.max_tokens if limit is None else limit,
         logprobs=members.flag("logprobs"),
         top_logprobs=members.integer("top_logprobs"),
-        n=members.integer("n"),
     )
 
 

@@ -17,6 +17,8 @@ from app.dialects.chat_native import own_members
 from app.dialects.chat_options import KNOWN_MEMBERS, KNOWN_TOOL_MEMBERS, ChatOptions
 from app.dialects.chat_parts_out import admitted
 from app.dialects.effort import effort_of, nearest_effort
+from app.dialects.reading import rest
+from app.dialects.sampling import sampling_members
 
 Json = dict[str, Any]
 
@@ -26,6 +28,8 @@ _ASSUMED_LIMIT: Final = 16_384
 _ANY_OBJECT: Final = {"type": "object", "properties": {}}
 _QUIET_INCLUDES: Final = frozenset({"reasoning.encrypted_content", "message.output_text.logprobs"})
 _WEB_SEARCH: Final = "web_search"
+_LIMIT_AND_SEED: Final = frozenset({"max_tokens", "seed"})
+"""Sampling whose member has another name on some wires."""
 
 
 def encode_request(request: Request, context: ClientContext) -> Encoded:
@@ -78,22 +82,18 @@ class _RequestWriter:
             body[options.seed] = sampling.seed
         elif sampling.seed is not None:
             self._context.losses.report("seed")
-        return body | self._take(
-            {
-                "temperature": self._temperature(),
-                "top_p": sampling.top_p,
-                "top_k": sampling.top_k,
-                "stop": list(sampling.stop) or None,
-                "presence_penalty": sampling.presence_penalty,
-                "frequency_penalty": sampling.frequency_penalty,
-                "logit_bias": dict(sampling.logit_bias) if sampling.logit_bias else None,
-                "logprobs": sampling.logprobs if sampling.logprobs or options.takes("logprobs") else None,
-                "top_logprobs": sampling.top_logprobs
-                if sampling.logprobs or options.takes("top_logprobs")
-                else None,
-                "n": sampling.n if sampling.n != 1 or options.takes("n") else None,
-            }
-        )
+        others = rest(sampling_members(sampling), _LIMIT_AND_SEED)
+        others["temperature"] = self._temperature()
+        # a default that the wire does not know is no loss
+        silent = {
+            "logprobs": not sampling.logprobs,
+            "top_logprobs": not sampling.logprobs,
+            "n": sampling.n == 1,
+        }
+        for name, is_default in silent.items():
+            if is_default and not options.takes(name):
+                others[name] = None
+        return body | self._take(others)
 
     def _temperature(self) -> float | None:
         value, most = self._request.sampling.temperature, self._options.temperature_max

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from app.canonical.media import CompletionChoice, CompletionRequest, CompletionResponse
-from app.canonical.request import Origin, RefusalPart, Sampling, TextPart
+from app.canonical.request import Origin, RefusalPart, TextPart
 from app.canonical.response import Response
 from app.dialects.base import ClientContext, Encoded, ServerContext
 from app.dialects.chat_errors import decode_error, failure_in
@@ -21,6 +21,7 @@ from app.dialects.checking import Checked, missing, wrong_type
 from app.dialects.completions_logprobs import legacy_logprobs
 from app.dialects.completions_stream import CompletionStreamDecoder, CompletionStreamEncoder
 from app.dialects.reading import as_dict, as_str, count, dicts, opt_str, present, rest
+from app.dialects.sampling import read_sampling, sampling_members
 from app.errors import GatewayError
 
 NAME: Final = "completions"
@@ -71,7 +72,7 @@ class CompletionsDialect:
         return CompletionRequest(
             model=members.text("model") or "",
             prompts=_prompts(members),
-            sampling=_sampling(members),
+            sampling=read_sampling(members),
             suffix=members.text("suffix"),
             echo=members.flag("echo") or False,
             best_of=members.integer("best_of"),
@@ -206,34 +207,9 @@ def _wanted_logprobs(members: Checked) -> int | None:
     return members.integer("logprobs")
 
 
-def _sampling(members: Checked) -> Sampling:
-    return Sampling(
-        max_tokens=members.integer("max_tokens"),
-        temperature=members.number("temperature"),
-        top_p=members.number("top_p"),
-        top_k=members.integer("top_k"),
-        stop=members.texts("stop"),
-        seed=members.integer("seed"),
-        presence_penalty=members.number("presence_penalty"),
-        frequency_penalty=members.number("frequency_penalty"),
-        logit_bias=members.mapping("logit_bias"),
-        n=members.integer("n"),
-    )
-
-
 def _wanted(request: CompletionRequest) -> dict[str, Any]:
-    sampling = request.sampling
     return {
-        "max_tokens": sampling.max_tokens,
-        "temperature": sampling.temperature,
-        "top_p": sampling.top_p,
-        "top_k": sampling.top_k,
-        "stop": list(sampling.stop) or None,
-        "seed": sampling.seed,
-        "presence_penalty": sampling.presence_penalty,
-        "frequency_penalty": sampling.frequency_penalty,
-        "logit_bias": dict(sampling.logit_bias) if sampling.logit_bias else None,
-        "n": sampling.n,
+        **sampling_members(request.sampling),
         "suffix": request.suffix,
         "echo": request.echo or None,
         "best_of": request.best_of,

@@ -38,6 +38,7 @@ from app.dialects.responses_request import (
     namespaces,
 )
 from app.dialects.responses_writing import ItemWriter
+from app.dialects.sampling import sampling_members
 
 HOSTED_TOOLS: Final = frozenset(
     {
@@ -181,20 +182,8 @@ def _web_search(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _encode_sampling(sampling: Sampling) -> dict[str, Any]:
-    return {
-        "max_output_tokens": sampling.max_tokens,
-        "temperature": sampling.temperature,
-        "top_p": sampling.top_p,
-        "top_k": sampling.top_k,
-        "stop": list(sampling.stop) or None,
-        "seed": sampling.seed,
-        "presence_penalty": sampling.presence_penalty,
-        "frequency_penalty": sampling.frequency_penalty,
-        "logit_bias": sampling.logit_bias,
-        "logprobs": sampling.logprobs,
-        "top_logprobs": sampling.top_logprobs,
-        "n": sampling.n,
-    }
+    members = sampling_members(sampling)
+    return {"max_output_tokens": members.pop("max_tokens"), **members}
 
 
 def _encode_output(output: Output) -> dict[str, Any]:
