@@ -87,6 +87,10 @@ class Gateway:
         except GatewayError as error:
             log_call(Outcome(call, error=error))
             raise
+        except Exception as error:
+            fault = self.dispatcher.fault(error, call.id)
+            log_call(Outcome(call, error=fault))
+            raise fault from error
         finally:
             end()
         log_call(outcome)

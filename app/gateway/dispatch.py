@@ -21,6 +21,7 @@ from app.gateway.breaker import Breaker
 from app.gateway.call import Attempt, Call, Outcome, Target
 from app.gateway.cost import PriceList, put_cost
 from app.gateway.exchange import Exchange, Received, Sent
+from app.gateway.layers.log import fault_of
 from app.gateway.redaction import Redactor
 from app.gateway.router import Router
 from app.wire.clocks import Clocks
@@ -73,6 +74,10 @@ class Dispatcher:
         if outcome.target is None or outcome.usage is None:
             return None
         return self._prices.cost(outcome.target, outcome.usage)
+
+    def fault(self, error: Exception, request_id: str | None) -> GatewayError:
+        """Log a fault of ours; return the error that stands for it."""
+        return fault_of(error, request_id, self.redactor.text)
 
     def answer(self, call: Call, make: MakeExchange) -> Outcome:
         """Return the whole answer of the first target that gives one.

@@ -15,6 +15,7 @@ import gevent
 
 from app.errors import GatewayError
 from app.gateway.core import Gateway, gateway_of
+from app.gateway.layers.log import take_notes
 
 _LOG: Final = logging.getLogger(__name__)
 _POLL: Final = 0.1
@@ -24,6 +25,7 @@ _REOPEN: Final = 2.0
 def start(worker: Any) -> None:
     """Begin to watch ``worker`` (a gunicorn worker whose application is loaded)."""
     gateway = gateway_of(worker.wsgi)
+    take_notes(gateway.dispatcher.redactor.text)
     gevent.spawn(_drain_when_leaving, worker, gateway)
     gevent.spawn(_open_store, gateway)
 

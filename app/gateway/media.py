@@ -214,6 +214,9 @@ class AudioStream:
             if isinstance(event, Failed):
                 self.failure = event.error
                 break
+            if isinstance(event, SpeechDone) and not self.content:
+                self.failure = GatewayError("upstream_invalid", "The provider sent no audio.")
+                break
             self.content = True
             if isinstance(event, SpeechDone):
                 self.ended, self.usage = True, event.usage
@@ -227,7 +230,9 @@ class _BareAudio:
     """Encodes speech as its bytes; a failure can only cut it short."""
 
     def feed(self, event: Any) -> list[Frame]:
-        """Return the audio of a delta as a frame."""
+        """Return the audio of a delta as a frame; raises the error of a failure."""
+        if isinstance(event, Failed):
+            raise event.error
         return [Frame(None, event.audio)] if isinstance(event, SpeechDelta) else []
 
 

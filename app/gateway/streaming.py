@@ -97,13 +97,18 @@ class StreamRun:
         try:
             yield from self._over_targets()
         except GatewayError as error:
-            self.outcome.error = error
-            if not (self.content or self._held_taken):
-                self.outcome.end(error)
-                raise
-            yield Batch(self._failing(error), last=True)
+            yield self._ended_in(error)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the stream gets an ending
+            yield self._ended_in(self._dispatcher.fault(error, self._call.id))
         finally:
             self.outcome.end()
+
+    def _ended_in(self, error: GatewayError) -> Batch:
+        self.outcome.error = error
+        if not (self.content or self._held_taken):
+            self.outcome.end(error)
+            raise error
+        return Batch(self._failing(error), last=True)
 
     def _over_targets(self) -> Iterator[Batch]:
         first: GatewayError | None = None

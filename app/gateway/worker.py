@@ -16,6 +16,7 @@ from gevent.event import Event
 from app.config import Settings
 from app.errors import GatewayError
 from app.gateway.core import Gateway
+from app.gateway.layers.log import take_notes
 
 _LOG: Final = logging.getLogger(__name__)
 _REOPEN: Final = 2.0
@@ -24,6 +25,7 @@ _REOPEN: Final = 2.0
 def run(settings: Settings) -> int:
     """Run until told to stop; return the process's exit code."""
     gateway = Gateway(settings)
+    take_notes(gateway.dispatcher.redactor.text)
     leave = Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         gevent.signal_handler(number, leave.set)

@@ -14,14 +14,12 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from app.config import Settings
 from app.errors import GatewayError
 from app.gateway.core import Gateway, gateway_of
-from app.gateway.layers.log import log_fault
 from app.surfaces import operations
 from app.surfaces.answers import error_response, finish_headers
 from app.surfaces.blueprints import blueprints
 from app.surfaces.credentials import KeyRing
 from app.surfaces.lean import LeanFlask
 from app.surfaces.mounts import below_azure, mount_of
-from app.surfaces.pump import unexpected
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _API_VERSION: Final = re.compile(r"v1|preview|\d{4}-\d{2}-\d{2}(-preview)?")
@@ -106,5 +104,5 @@ def _http_error(error: HTTPException) -> Response:
 
 
 def _fault(error: Exception) -> Response:
-    log_fault(error, g.get("request_id"))
-    return error_response(unexpected(error), g.get("call"))
+    fault = gateway_of(current_app).dispatcher.fault(error, g.get("request_id"))
+    return error_response(fault, g.get("call"))

@@ -195,7 +195,7 @@ def answer_stream(
             _DONE if f.data is None else encode_frame(f.event, dumps_ascii(f.data)) for f in sealed
         ) + (_DONE if last and done_frame else b"")
 
-    pump = Pump(run, pace(settings), write, fail)
+    pump = Pump(run, pace(settings), write, fail, lambda error: gateway.dispatcher.fault(error, call.id))
     if call.socket is not None:
         call.socket.settimeout(settings.timeouts.idle)  # a reader that stopped reading is let go
     pump.open()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import Any, Final
 
 import gevent
@@ -59,7 +60,13 @@ def _audio(mount: Mount, call: Call) -> Response:
     gateway = current_gateway()
     call.shown_stream = False
     run = gateway.stream(call)
-    pump = Pump(run, pace(gateway.settings, patient=True), _joined, _cut)
+    pump = Pump(
+        run,
+        pace(gateway.settings, patient=True),
+        _joined,
+        _cut,
+        lambda error: gateway.dispatcher.fault(error, call.id),
+    )
     pump.open()
     headers = outcome_headers(run.outcome)
     if mount.envelope == "provider":
@@ -73,7 +80,8 @@ def _joined(frames: list[Frame], last: bool) -> bytes:
 
 
 def _cut(error: GatewayError) -> list[Frame]:
-    raise error
+    """Cut the connection, as the provider did: half a sound must not pass for a whole one."""
+    raise ConnectionResetError(errno.ECONNRESET, error.message) from error
 
 
 def transcription(mount: Mount, deployment: str | None = None) -> Response:

@@ -44,12 +44,18 @@ class Pump:
     """Runs one StreamRun in a greenlet of its own."""
 
     def __init__(
-        self, run: StreamRun, pace: Pace, write: Write, fail: Callable[[GatewayError], list[Frame]]
+        self,
+        run: StreamRun,
+        pace: Pace,
+        write: Write,
+        fail: Callable[[GatewayError], list[Frame]],
+        fault: Callable[[Exception], GatewayError],
     ) -> None:
         self._run = run
         self._pace = pace
         self._write = write
         self._fail = fail
+        self._fault = fault
         self._channel: Queue[_Item] = Queue(_DEPTH)
         self._over = False
         self._first: Batch | None = None
@@ -136,16 +142,9 @@ class Pump:
         except GatewayError as error:
             self._channel.put(error)
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an ending
-            self._channel.put(unexpected(error))
+            self._channel.put(self._fault(error))
         else:
             self._channel.put(None)
 
 
 _SILENCE: Final = Batch([], last=False)
-
-
-def unexpected(error: Exception) -> GatewayError:
-    """Return the error a client sees of a fault of ours; the cause stays chained for the log."""
-    fault = GatewayError("internal", "The gateway met an internal error.")
-    fault.__cause__ = error
-    return fault

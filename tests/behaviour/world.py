@@ -182,7 +182,11 @@ def received(connection: socket.socket, until: bytes, seconds: float = 10.0) -> 
 
 @contextmanager
 def running_world(
-    env: Mapping[str, str] | None = None, *, config: str | None = None, key: str | None = None
+    env: Mapping[str, str] | None = None,
+    *,
+    config: str | None = None,
+    key: str | None = None,
+    arguments: tuple[str, ...] = (),
 ) -> Iterator[World]:
     """Run a gateway whose groq, openai and anthropic are one fake provider.
 
@@ -202,7 +206,7 @@ def running_world(
         text = None if config is None else config.replace("{upstream}", upstream.url)
         if text is not None:
             text = text.replace("{upstream_host}", f"127.0.0.1:{upstream.port}")
-        with running_gateway(variables, config=text) as gateway:
+        with running_gateway(variables, config=text, arguments=arguments) as gateway:
             yield World(gateway, upstream, key)
 
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import time
 import traceback
+from collections.abc import Callable
 from typing import Any, Final
 
+from app.errors import GatewayError
 from app.gateway.call import Outcome
 from app.wire.json import dumps
+
+Redact = Callable[[str], str]
 
 _BREAKING: Final = re.compile("[\x7f-\x9f\u2028\u2029]")
 """What a viewer may take for a line's end or a terminal's command; JSON escapes the rest."""
@@ -25,12 +30,42 @@ def log_line(**fields: Any) -> None:
         return
 
 
-def log_fault(error: BaseException, request_id: str | None) -> None:
-    """Log a fault of ours with its trace, which no client sees."""
-    trace = "".join(traceback.format_exception(error))
+def fault_of(error: Exception, request_id: str | None, redact: Redact) -> GatewayError:
+    """Log a fault of ours with its trace; return the error that the client sees in its place."""
     log_line(
-        level="error", event="fault", request_id=request_id, error=repr(error)[:500], trace=trace[-8000:]
+        level="error",
+        event="fault",
+        request_id=request_id,
+        error=redact(repr(error))[:500],
+        trace=redact("".join(traceback.format_exception(error)))[-8000:],
     )
+    fault = GatewayError("internal", "The gateway met an internal error.")
+    fault.__cause__ = error
+    return fault
+
+
+class LogLines(logging.Handler):
+    """What modules tell Python's logging, as lines of this log."""
+
+    def __init__(self, redact: Redact) -> None:
+        super().__init__(logging.INFO)
+        self._redact = redact
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one record."""
+        log_line(
+            level=record.levelname.lower(),
+            event="note",
+            source=record.name,
+            message=self._redact(record.getMessage())[:2000],
+        )
+
+
+def take_notes(redact: Redact) -> None:
+    """Send what the gateway's modules tell Python's logging to this log, in this process."""
+    logger = logging.getLogger("app")
+    logger.handlers = [LogLines(redact)]
+    logger.propagate = False
 
 
 def log_call(outcome: Outcome) -> None:

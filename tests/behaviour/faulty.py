@@ -1,0 +1,33 @@
+"""The gateway with faults of its own, for ``test_own_faults``: some models break what serves them."""
+
+from gevent import monkey
+
+monkey.patch_all()
+
+from collections.abc import Iterator  # noqa: E402
+from typing import Any  # noqa: E402
+
+from app import create_app  # noqa: E402
+
+SECRET = "groq-key-cnry-3141"
+
+app = create_app()
+_gateway = app.extensions["sluice"]
+_targets, _price = _gateway.router.targets, _gateway.dispatcher.price
+
+
+def _breaking_targets(call: Any) -> Iterator[Any]:
+    for target in _targets(call):
+        if call.model.endswith("/early"):
+            raise ZeroDivisionError(f"this must not be seen: {SECRET}")
+        yield target
+
+
+def _breaking_price(outcome: Any) -> Any:
+    if outcome.call.model.endswith("/late") and outcome.error is None:
+        raise KeyError(f"this must not be seen: {SECRET}")
+    return _price(outcome)
+
+
+_gateway.router.targets = _breaking_targets
+_gateway.dispatcher.price = _breaking_price
