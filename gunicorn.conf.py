@@ -58,6 +58,22 @@ def when_ready(server):
     where = "with client keys" if keyed else "open" if _settings.open else "loopback only, without keys"
     line = serving.curl_line(address[0], address[1], keyed=keyed)
     print(f"sluice is listening on {address[0]}:{address[1]} ({where}). Try:\n\n  {line}\n", flush=True)
+    _refuse_faulty_reloads(server)
+
+
+def _refuse_faulty_reloads(server):
+    """Let SIGHUP with a faulty configuration change nothing: gunicorn itself would end."""
+    reload = server.reload
+
+    def reload_what_is_sound():
+        try:
+            serving.resolve_bind(load(os.environ))
+        except (ConfigError, serving.ServingError) as error:
+            server.log.error("sluice keeps its configuration, for the new one is faulty:\n%s", error)
+        else:
+            reload()
+
+    server.reload = reload_what_is_sound
 
 
 def post_worker_init(worker):
