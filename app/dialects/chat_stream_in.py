@@ -12,13 +12,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from app.canonical.events import BlockDelta, BlockEnded, BlockStarted, Ended, Event, Failed, Finished, Started
+from app.canonical.events import BlockDelta, BlockEnded, BlockStarted, Ended, Event, Finished, Started
 from app.canonical.request import OpaquePart, Part, ReasoningPart, RefusalPart, Signature, TextPart
-from app.canonical.response import Usage
 from app.dialects.base import ClientContext
 from app.dialects.chat_annotations import annotations_of, cited
 from app.dialects.chat_calls_in import CallStream
-from app.dialects.chat_errors import failure_in
+from app.dialects.chat_chunks import ChunkDecoder
 from app.dialects.chat_native import as_native, own_members
 from app.dialects.chat_reasoning import read_entry, thought_signature
 from app.dialects.chat_response_in import (
@@ -60,59 +59,18 @@ class _Choice:
     finish: Mapping[str, Any] | None = None
 
 
-class ChatStreamDecoder:
+class ChatStreamDecoder(ChunkDecoder):
     """Frames of a chat-completions stream to events. ``feed`` takes parsed chunks; frames
     after the end are passed over."""
 
     def __init__(self, context: ClientContext) -> None:
+        super().__init__()
         self._context = context
         self._choices: dict[int, _Choice] = {}
         self._blocks = 0
-        self._started = False
-        self._over = False
-        self._usage: Usage | None = None
         self._tier: str | None = None
         self._top: dict[str, Any] = {}
         self._rows: dict[int, dict[str, Any]] = {}
-
-    def feed(self, event: str | None, data: Any) -> list[Event]:
-        """Take one frame. An error frame ends the stream with Failed."""
-        if self._over:
-            return []
-        chunk = as_dict(data)
-        error = failure_in({"error": chunk} if event == "error" and "error" not in chunk else chunk)
-        self._note(chunk)
-        if error is not None:
-            return self._fail(error)
-        events: list[Event] = []
-        choices = dicts(chunk.get("choices"))
-        if not self._started and (choices or chunk.get("id")):
-            events.append(self._start(chunk))
-        for choice in choices:
-            self._feed_choice(choice, events)
-        return events
-
-    def done(self) -> list[Event]:
-        """Take ``[DONE]``: close what is open and end."""
-        if self._over:
-            return []
-        if not self._choices:
-            return self._fail(
-                GatewayError("upstream_invalid", "The provider's stream ended without an answer.")
-            )
-        return self._finish()
-
-    def eof(self) -> list[Event]:
-        """Take the end of the body, which is the end where a finish reason was seen."""
-        if self._over:
-            return []
-        if self._choices and all(choice.finish is not None for choice in self._choices.values()):
-            return self._finish()
-        return self._fail(GatewayError("upstream_cut", "The provider's stream broke off before its end."))
-
-    def _fail(self, error: GatewayError) -> list[Event]:
-        self._over = True
-        return [Failed(error, self._usage)]
 
     def _note(self, chunk: Mapping[str, Any]) -> None:
         """Keep what belongs to the whole answer: usage (the last wins), tier, further members."""
@@ -122,8 +80,7 @@ class ChatStreamDecoder:
             if name not in _NO_REMAINDER and value is not None:
                 self._top[name] = value
 
-    def _start(self, chunk: Mapping[str, Any]) -> Started:
-        self._started = True
+    def _opening(self, chunk: Mapping[str, Any]) -> Started:
         native = as_native(dict(self._top))
         created = count(chunk.get("created"))
         return Started(
@@ -327,18 +284,15 @@ class ChatStreamDecoder:
         if call.block is not None and text:
             events.append(BlockDelta(call.block, text))
 
-    def _finish(self) -> list[Event]:
-        self._over = True
-        unnamed = [
-            call for choice in self._choices.values() for call in choice.calls.all() if call.block is None
-        ]
-        if unnamed:
-            return [
-                Failed(
-                    GatewayError("upstream_invalid", "The provider made a tool call without a name."),
-                    self._usage,
-                )
-            ]
+    def _finishes(self) -> list[Mapping[str, Any] | None]:
+        return [choice.finish for choice in self._choices.values()]
+
+    def _closing(self) -> list[Event]:
+        calls_made = (call for choice in self._choices.values() for call in choice.calls.all())
+        if any(call.block is None for call in calls_made):
+            return self._fail(
+                GatewayError("upstream_invalid", "The provider made a tool call without a name.")
+            )
         events: list[Event] = []
         for choice in self._choices.values():
             self._settle(choice, events)

@@ -150,7 +150,7 @@ class CompletionsDialect:
 
     def stream_decoder(self, context: ClientContext) -> CompletionStreamDecoder:
         """Return the decoder of one upstream stream: events whose blocks are texts."""
-        return CompletionStreamDecoder(context)
+        return CompletionStreamDecoder()
 
     def decode_error(self, status: int, body: Any, headers: Mapping[str, str]) -> GatewayError:
         """Read an upstream's error answer."""

@@ -2,76 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
 from app.canonical.events import BlockDelta, BlockEnded, BlockStarted, Ended, Event, Failed, Finished, Started
 from app.canonical.media import CompletionRequest
 from app.canonical.request import RefusalPart, TextPart
-from app.canonical.response import Usage
-from app.dialects.base import DONE, ClientContext, Frame, ServerContext
-from app.dialects.chat_errors import failure_in
+from app.dialects.base import DONE, Frame, ServerContext
+from app.dialects.chat_chunks import ChunkDecoder
 from app.dialects.chat_usage import read_finish, read_usage, write_finish, write_usage
 from app.dialects.completions_logprobs import legacy_logprobs, token_rows
-from app.dialects.reading import as_dict, as_str, count, dicts, opt_str, rest
-from app.errors import GatewayError
+from app.dialects.reading import as_str, count, opt_str, present, rest
 
 _TOP: Final = frozenset({"id", "object", "created", "model", "choices", "usage", "obfuscation"})
 
 
-class CompletionStreamDecoder:
+class CompletionStreamDecoder(ChunkDecoder):
     """Frames of a text-completions stream to events. Frames after the end are passed over."""
 
-    def __init__(self, context: ClientContext) -> None:
-        self._context = context
+    def __init__(self) -> None:
+        super().__init__()
         self._blocks: dict[int, int] = {}
-        self._finishes: dict[int, Mapping[str, Any] | None] = {}
+        self._choices: dict[int, Mapping[str, Any] | None] = {}
         self._top: dict[str, Any] = {}
-        self._usage: Usage | None = None
-        self._started = False
-        self._over = False
 
-    def feed(self, event: str | None, data: Any) -> list[Event]:
-        """Take one frame. An error frame ends the stream with Failed."""
-        if self._over:
-            return []
-        chunk = as_dict(data)
+    def _note(self, chunk: Mapping[str, Any]) -> None:
         self._usage = read_usage(chunk.get("usage")) or self._usage
-        error = failure_in({"error": chunk} if event == "error" and "error" not in chunk else chunk)
-        if error is not None:
-            return self._fail(error)
-        events: list[Event] = []
-        self._top.update((k, v) for k, v in rest(chunk, _TOP).items() if v is not None)
-        choices = dicts(chunk.get("choices"))
-        if not self._started and (choices or chunk.get("id")):
-            self._started = True
-            created = count(chunk.get("created"))
-            events.append(Started(opt_str(chunk.get("id")), opt_str(chunk.get("model")), created))
-        for choice in choices:
-            self._feed_choice(choice, events)
-        return events
+        self._top.update(present(rest(chunk, _TOP)))
 
-    def done(self) -> list[Event]:
-        """Take ``[DONE]``."""
-        if self._over:
-            return []
-        if not self._finishes:
-            return self._fail(
-                GatewayError("upstream_invalid", "The provider's stream ended without an answer.")
-            )
-        return self._finish()
-
-    def eof(self) -> list[Event]:
-        """Take the end of the body, which is the end where every choice had its finish."""
-        if self._over:
-            return []
-        if self._finishes and all(self._finishes.values()):
-            return self._finish()
-        return self._fail(GatewayError("upstream_cut", "The provider's stream broke off before its end."))
+    def _opening(self, chunk: Mapping[str, Any]) -> Started:
+        return Started(opt_str(chunk.get("id")), opt_str(chunk.get("model")), count(chunk.get("created")))
 
     def _feed_choice(self, choice: Mapping[str, Any], events: list[Event]) -> None:
         index = count(choice.get("index")) or 0
-        self._finishes.setdefault(index, None)
+        self._choices.setdefault(index, None)
         text, rows = as_str(choice.get("text")), token_rows(choice.get("logprobs"))
         if text or rows:
             if index not in self._blocks:
@@ -79,20 +43,18 @@ class CompletionStreamDecoder:
                 events.append(BlockStarted(self._blocks[index], 0, TextPart(""), index))
             events.append(BlockDelta(self._blocks[index], text, rows or None))
         if opt_str(choice.get("finish_reason")) is not None:
-            self._finishes[index] = choice
+            self._choices[index] = choice
 
-    def _finish(self) -> list[Event]:
-        self._over = True
+    def _finishes(self) -> Collection[Mapping[str, Any] | None]:
+        return self._choices.values()
+
+    def _closing(self) -> list[Event]:
         events: list[Event] = [BlockEnded(block) for block in self._blocks.values()]
-        for index, choice in sorted(self._finishes.items()):
+        for index, choice in sorted(self._choices.items()):
             raw = choice or {}
             finish = read_finish(raw.get("finish_reason"), calls=False, stop_sequence=raw.get("matched_stop"))
             events.append(Finished(finish, index))
         return [*events, Ended(self._usage, ("completions", self._top) if self._top else None)]
-
-    def _fail(self, error: GatewayError) -> list[Event]:
-        self._over = True
-        return [Failed(error, self._usage)]
 
 
 class CompletionStreamEncoder:
