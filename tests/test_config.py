@@ -430,6 +430,7 @@ FAULTS: list[tuple[str, str]] = [
         "[models.'openai/m']\ntarget='a/b'",
         "models.\"openai/m\": is never reached: 'openai' is a provider's name",
     ),
+    ("[models.'m']\ntarget='m'", "models.m: leads back to itself"),
     ("[model.'m']\n", "model: is unknown; did you mean 'models'?"),
     ("[server]\nprot=1", "server.prot: is unknown; did you mean 'port'?"),
     ("[server]\nport='80'", "server.port: must be a port number from 0 to 65535"),
@@ -452,6 +453,11 @@ FAULTS: list[tuple[str, str]] = [
 @pytest.mark.parametrize(("text", "fault"), FAULTS)
 def test_a_fault_in_the_file_names_its_path(text: str, fault: str, load_text: Loader) -> None:
     assert faults_of(text, load_text) == [fault]
+
+
+def test_aliases_in_a_circle_are_faults_each(load_text: Loader) -> None:
+    text = "[models.m]\ntarget='a/b'\nfallbacks=['n']\n[models.n]\ntarget='m'\n[models.k]\ntarget='m'"
+    assert faults_of(text, load_text) == ["models.m: leads back to itself", "models.n: leads back to itself"]
 
 
 @pytest.mark.parametrize(

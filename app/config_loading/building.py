@@ -152,7 +152,22 @@ def _aliases(section: Mapping[str, Any], names: frozenset[str], faults: Faults) 
             tuple((target["target"], float(target.get("weight", 1.0))) for target in targets),
             tuple(row.get("fallbacks", ())),
         )
+    for name in aliases:
+        if name in _reached(name, aliases):
+            faults.add(("models", name), "leads back to itself")
     return aliases
+
+
+def _reached(name: str, aliases: Mapping[str, Alias]) -> set[str]:
+    """Return all names that an alias leads to, over other aliases too."""
+    found: set[str] = set()
+    waiting = [name]
+    while waiting:
+        alias = aliases.get(waiting.pop())
+        named = {*(target for target, _ in alias.targets), *alias.fallbacks} - found if alias else set()
+        found |= named
+        waiting += named
+    return found
 
 
 def _check_way_out(egress: Mapping[str, str], faults: Faults) -> None:

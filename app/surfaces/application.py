@@ -22,6 +22,8 @@ from app.surfaces.lean import LeanFlask
 from app.surfaces.mounts import below_azure, mount_of
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_SLASH: Final = "%2f"
+_SLASHED: Final = ("/deployments/", "/models/")  # what may hold an escaped slash follows one of these
 _API_VERSION: Final = re.compile(r"v1|preview|\d{4}-\d{2}-\d{2}(-preview)?")
 
 
@@ -55,10 +57,18 @@ def _before() -> None:
         return
     keys: KeyRing = current_app.extensions["sluice_keys"]
     g.principal = keys.authenticate(mount, request.headers)
+    _check_spelling(request.environ.get("RAW_URI", "").partition("?")[0])
     if below_azure(request.path):
         _check_version(request.args.get("api-version"))
     if gateway_of(current_app).draining.is_set():
         raise GatewayError("server_shutdown", "This server is shutting down; try again.", retry_after=1)
+
+
+def _check_spelling(raw: str) -> None:
+    """Refuse a path that only decoding or trimming would make one of ours; raises ``not_found``."""
+    fixed = raw.partition(next((word for word in _SLASHED if word in raw), "?"))[0]
+    if raw.startswith("//") or _SLASH in fixed.lower():
+        raise GatewayError("not_found", f"Invalid URL ({request.method} {request.path})")
 
 
 def _check_version(version: str | None) -> None:
@@ -90,7 +100,9 @@ def _gateway_error(error: GatewayError) -> Response:
 
 
 def _http_error(error: HTTPException) -> Response:
-    if error.code == 404:
+    if "websocket" in request.headers.get("upgrade", "").lower():
+        shown = _no_websocket()
+    elif error.code == 404:
         shown = GatewayError("not_found", f"Invalid URL ({request.method} {request.path})")
     elif error.code == 405:
         shown = GatewayError("method_not_allowed", f"Not allowed to {request.method} on {request.path}.")
@@ -101,6 +113,15 @@ def _http_error(error: HTTPException) -> Response:
         if name.lower() == "allow":
             response.headers[name] = value
     return response
+
+
+def _no_websocket() -> GatewayError:
+    return GatewayError(
+        "bad_request",
+        "WebSocket connections are not supported here; POST to this path with 'stream': true.",
+        status=426,
+        code="websocket_not_supported",
+    )
 
 
 def _fault(error: Exception) -> Response:

@@ -56,14 +56,6 @@ def make_blueprint(mount: Mount) -> Blueprint:
                 methods=[method],
                 provide_automatic_options=False,
             )
-        blueprint.add_url_rule(
-            f"{prefix}/responses",
-            endpoint=f"socket_{number}",
-            view_func=_bound(stored.socket, mount),
-            methods=["GET"],
-            websocket=True,
-            provide_automatic_options=False,
-        )
     return blueprint
 
 

@@ -22,7 +22,7 @@ from app.surfaces.steering import without_steering
 from app.wire.json import dumps_ascii, loads
 from app.wire.sse import encode_frame
 
-_MODEL: Final = re.compile(r"[^\x00-\x1f\x7f]{1,512}")
+_MODEL: Final = re.compile(r"(?=.*\S)[^\x00-\x1f\x7f]{1,512}")
 _HEADER: Final = re.compile(r"[\x20-\x7e]{1,1024}")
 _DONE: Final = b"data: [DONE]\n\n"
 

@@ -16,9 +16,9 @@ def blueprint() -> Blueprint:
     """Return the blueprint of the operations surface; no key is asked for."""
     made = Blueprint("operations", __name__)
     for path in _ALIVE:
-        made.add_url_rule(path, path, alive, methods=["GET"])
+        made.add_url_rule(path, path, alive, methods=["GET"], provide_automatic_options=False)
     for path in _READY:
-        made.add_url_rule(path, path, ready, methods=["GET"])
+        made.add_url_rule(path, path, ready, methods=["GET"], provide_automatic_options=False)
     return made
 
 

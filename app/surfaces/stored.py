@@ -23,16 +23,6 @@ from app.wire.sse import comment, encode_frame
 _LOOK: Final = 1.0  # seconds between looks of a reader at its own abort
 
 
-def socket(mount: Mount, deployment: str | None = None) -> Response:
-    """Refuse the WebSocket transport of Responses: raises GatewayError with status 426."""
-    raise GatewayError(
-        "bad_request",
-        "WebSocket connections are not supported here; POST to this path with 'stream': true.",
-        status=426,
-        code="websocket_not_supported",
-    )
-
-
 def retrieve(mount: Mount, response_id: str, deployment: str | None = None) -> Response:
     """Serve ``GET responses/{id}``, whole or as a stream of its events."""
     include = queries.include()
