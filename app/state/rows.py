@@ -58,6 +58,7 @@ _END: Final = (
         cancel_requested=bindparam("new_cancelled"),
         completed_at=db_now(),
         lease_until=None,
+        request=None,  # it may hold secrets of the caller's, and nobody runs it again
         extra=func.coalesce(bindparam("new_extra", type_=response.c.extra.type), response.c.extra),
         **{
             name: func.coalesce(bindparam(f"new_{name}", type_=response.c[name].type), response.c[name])

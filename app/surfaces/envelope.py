@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from app.canonical.response import Finish, Usage
 from app.dialects.base import Frame
+from app.dialects.responses_echo import echo_tool
 from app.errors import GatewayError
 from app.gateway.call import Call, Outcome
 from app.surfaces.mounts import Mount, request_type
@@ -34,7 +35,10 @@ _PARAMS: Final[Mapping[str, str]] = {
 
 def model_params(body: Mapping[str, Any]) -> dict[str, Any]:
     """Return the sampling parameters of a body under the page's names."""
-    return {shown: body[name] for name, shown in _PARAMS.items() if body.get(name) is not None}
+    params = {shown: body[name] for name, shown in _PARAMS.items() if body.get(name) is not None}
+    if isinstance(params.get("tools"), list):
+        params["tools"] = [echo_tool(tool) for tool in params["tools"]]
+    return params
 
 
 def billed_usage(usage: Usage | None) -> dict[str, int] | None:

@@ -1,0 +1,87 @@
+"""Another tenant's things are missing: the same status and the same body as for ids of nobody (A11)."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from tests.behaviour.world import Answer
+from tests.lifecycle.house import Client
+
+NOBODYS = {"resp": "resp_" + "0" * 48, "conv": "conv_" + "0" * 48, "msg": "msg_" + "0" * 48}
+
+
+def things(client: Client) -> dict[str, str]:
+    """Make a background response, a conversation and an item; return their ids by prefix."""
+    response = client.ended(client.made(background=True)["id"])
+    conversation = client.post("/v1/conversations", {"items": [{"role": "user", "content": "secret"}]}).json
+    return {"resp": response["id"], "conv": conversation["id"], "msg": response["output"][0]["id"]}
+
+
+def same(answer: Answer) -> tuple[int, Any, set[str]]:
+    """The answer without what each call has of its own: ids, and the call's length in time."""
+    text = re.sub(r"(resp|conv|msg)_[0-9a-f]{48}", r"\1_ID", answer.body.decode())
+    body = json.loads(text)
+    body.get("extra_fields", {}).pop("latency", None)
+    return answer.status, body, set(answer.headers)
+
+
+CALLS: list[tuple[str, str, Any]] = [
+    ("GET", "responses/{resp}", None),
+    ("GET", "responses/{resp}?stream=true", None),
+    ("GET", "responses/{resp}?stream=true&starting_after=3", None),
+    ("GET", "responses/{resp}/input_items", None),
+    ("GET", "responses/{resp}/input_items?after={msg}", None),
+    ("POST", "responses/{resp}/cancel", None),
+    ("DELETE", "responses/{resp}", None),
+    ("GET", "conversations/{conv}", None),
+    ("POST", "conversations/{conv}", {"metadata": {"a": "b"}}),
+    ("DELETE", "conversations/{conv}", None),
+    ("GET", "conversations/{conv}/items", None),
+    ("POST", "conversations/{conv}/items", {"items": [{"role": "user", "content": "x"}]}),
+    ("GET", "conversations/{conv}/items/{msg}", None),
+    ("DELETE", "conversations/{conv}/items/{msg}", None),
+    ("POST", "responses", {"previous_response_id": "{resp}"}),
+    ("POST", "responses", {"conversation": "{conv}"}),
+    ("POST", "responses", {"conversation": {"id": "{conv}"}, "background": True}),
+    ("POST", "responses", {"input": [{"type": "item_reference", "id": "{msg}"}]}),
+    ("POST", "responses/input_tokens", {"previous_response_id": "{resp}"}),
+    ("POST", "responses/compact", {"previous_response_id": "{resp}"}),
+]
+
+
+@pytest.mark.parametrize("door", ["/v1", "/openai/v1", "/openai/deployments/gpt", "/api/llm"])
+@pytest.mark.parametrize(("method", "path", "body"), CALLS)
+def test_not_yours_is_missing(ann: Client, bob: Client, door: str, method: str, path: str, body: Any) -> None:
+    anns = things(ann)
+
+    def ask(ids: dict[str, str]) -> Answer:
+        text = json.dumps({"model": "sandbox/echo", "input": "x", **(body or {})})
+        for name, one in ids.items():
+            text = text.replace(f"{{{name}}}", one)
+        sent = json.loads(text) if body is not None else None
+        return bob.send(method, f"{door}/{path.format(**ids)}", sent)
+
+    theirs, nobodys = ask(anns), ask(NOBODYS)
+    assert same(theirs) == same(nobodys)
+    assert theirs.status in (404, 400)
+    assert ann.get(f"/v1/responses/{anns['resp']}").status == 200
+    assert ann.get(f"/v1/conversations/{anns['conv']}").json["metadata"] == {}
+
+
+def test_the_keys_of_one_tenant_share_everything(ann: Client, ann_too: Client) -> None:
+    ids = things(ann)
+    assert ann_too.get(f"/v1/responses/{ids['resp']}").status == 200
+    assert ann_too.made(previous_response_id=ids["resp"])["status"] == "completed"
+    assert ann_too.made(conversation=ids["conv"])["status"] == "completed"
+    assert ann_too.delete(f"/v1/responses/{ids['resp']}").status == 200
+    assert ann.get(f"/v1/responses/{ids['resp']}").status == 404
+
+
+def test_ids_hold_at_least_128_random_bits(ann: Client) -> None:
+    made = {ann.made()["id"] for _ in range(5)} | {ann.post("/v1/conversations").json["id"] for _ in range(5)}
+    assert len(made) == 10
+    assert all(re.fullmatch(r"(resp|conv)_[0-9a-f]{48}", one) for one in made)
