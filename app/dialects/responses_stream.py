@@ -78,6 +78,10 @@ class ResponsesEncoder:
         """Return the frames that ``event`` makes; [] after the terminal ones."""
         return [] if self.final is not None else _FEEDS[type(event)](self, event)
 
+    def take_back_end(self) -> None:
+        """Forget the terminal frames, which never went out: another end follows."""
+        self.final = None
+
     def open(self) -> list[Frame]:
         """Return the opening snapshots, once."""
         if self._opened:

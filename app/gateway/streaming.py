@@ -190,10 +190,12 @@ class StreamRun:
             self.content = True
             self.outcome.first_content = time.monotonic()
             self.outcome.media_type = getattr(translator, "media_type", None)
-        out = [*self.take_held(), *self._numbered(frames)]
+        held, self._held = self._held, []
+        out = [*held, *frames]
         if translator.ended:
+            self._tail = out[:-1]  # goes out all the same when the end cannot be told as it is
             self._settle(translator, out)
-        return out
+        return self._numbered(out)
 
     def _numbered(self, frames: list[Frame]) -> list[Frame]:
         """Number the frames of one stream over all its attempts, where the dialect numbers;

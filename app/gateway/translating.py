@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from app.canonical.events import (
     Accumulator,
@@ -134,6 +134,15 @@ class TranslateExchange:
         return error
 
 
+@runtime_checkable
+class Reopening(Protocol):
+    """An encoder that remembers its end, and can be told that it never went out."""
+
+    def take_back_end(self) -> None:
+        """Forget the terminal frames."""
+        ...
+
+
 class TranslateStream:
     """Decoder, fold and encoder in one line."""
 
@@ -173,6 +182,8 @@ class TranslateStream:
 
     def fail(self, error: GatewayError) -> list[Frame]:
         """Return the frames that end the stream in ``error``."""
+        if self.ended and isinstance(self._encoder, Reopening):
+            self._encoder.take_back_end()
         failed = Failed(error, self.usage)
         self._fold.feed(failed)
         self.ended = True

@@ -119,16 +119,26 @@ class Turn:
         """Store the answer of a JSON call; return it as the caller shall see it."""
         self._keep_signatures(outcome)
         complete_now(outcome.body)
-        self._finish(outcome.body, outcome)
+        try:
+            self._finish(outcome.body, outcome)
+        except GatewayError:
+            self._abandon()
+            raise
         return strip_encrypted(outcome.body, self.include)
 
     def settle_frames(self, outcome: Outcome, frames: list[Frame]) -> None:
-        """Store what the last frames of a stream say, before they go out."""
+        """Store what the last frames of a stream say, before they go out.
+
+        Raises where a success cannot be stored; a failure is stored if it can be."""
         self._keep_signatures(outcome)
         for frame in frames:
-            if is_terminal(frame):
-                complete_now(frame.data["response"])
+            if not is_terminal(frame):
+                continue
+            complete_now(frame.data["response"])
+            if outcome.error is None:
                 self._finish(frame.data["response"], outcome)
+            else:
+                self._finish_if_possible(frame.data["response"], outcome)
 
     def settle_failure(self, outcome: Outcome) -> None:
         """Store the end of a stream of which nothing was shown."""
@@ -142,16 +152,17 @@ class Turn:
             ended = self.shell("cancelled")
         else:
             ended = self.shell("failed", error=failure_body(error))
+        self._finish_if_possible(ended, outcome)
+
+    def _finish_if_possible(self, ended: Mapping[str, Any], outcome: Outcome) -> None:
+        """Store an end that the caller has already; else the sweep marks the response lost."""
         try:
             self._finish(ended, outcome)
         except GatewayError:
             self._abandon()
 
     def _finish(self, ended: Mapping[str, Any], outcome: Outcome) -> None:
-        if self._settled:
-            return
-        self._settled = True
-        if self._state is None or self._fence is None:
+        if self._settled or self._state is None or self._fence is None:
             return
         target = outcome.target
         left = self._left(ended, outcome)
@@ -167,6 +178,7 @@ class Turn:
         kept = self._state.responses.finish(
             self.call.principal.tenant, self.call.response_id or "", self._fence, ending
         )
+        self._settled = True
         if not kept:
             raise GatewayError(
                 "server_lost", "The response was ended by another process before it was complete."

@@ -8,11 +8,14 @@ from collections.abc import Iterator  # noqa: E402
 from typing import Any  # noqa: E402
 
 from app import create_app  # noqa: E402
+from app.errors import GatewayError  # noqa: E402
+from app.state.store import Responses  # noqa: E402
 
 SECRET = "groq-key-cnry-3141"
 
 app = create_app()
 _gateway = app.extensions["sluice"]
+_finish = Responses.finish
 _targets, _price = _gateway.router.targets, _gateway.dispatcher.price
 
 
@@ -29,5 +32,12 @@ def _breaking_price(outcome: Any) -> Any:
     return _price(outcome)
 
 
+def _breaking_finish(self: Any, tenant: str, response_id: str, fence: Any, ending: Any) -> Any:
+    if ending.model == "unstored" and ending.status == "completed":
+        raise GatewayError("store_unavailable", "The store is not available.")
+    return _finish(self, tenant, response_id, fence, ending)
+
+
 _gateway.router.targets = _breaking_targets
 _gateway.dispatcher.price = _breaking_price
+Responses.finish = _breaking_finish  # type: ignore[method-assign]

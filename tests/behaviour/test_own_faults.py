@@ -75,6 +75,20 @@ def test_a_late_fault_ends_the_stream_in_one_error(surface: str, world: World) -
     assert "must not be seen" not in answer.body.decode()
 
 
+@pytest.mark.parametrize("model", ["groq/unstored", "openai/unstored"])
+@pytest.mark.parametrize("delay", [0, 0.05], ids=["one read", "frames"])
+def test_an_answer_that_cannot_be_stored_does_not_end_as_a_success(
+    delay: float, model: str, world: World
+) -> None:
+    world.upstream.add(replace(good("responses", model, stream=True), delay=delay))
+
+    answer = world.ask("responses", model=model, stream=True)
+
+    assert (answer.status, answer.text, answer.broken("responses")) == (200, "good", [])
+    assert [event["type"] for event in answer.events[-2:]] == ["error", "response.failed"]
+    assert answer.events[-1]["response"]["error"]["code"] == "store_unavailable"
+
+
 def test_a_late_fault_of_a_json_call_is_a_500(world: World) -> None:
     world.upstream.add(good("chat", "groq/late", stream=False))
 
