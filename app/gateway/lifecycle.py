@@ -15,6 +15,7 @@ import gevent
 
 from app.errors import GatewayError
 from app.gateway.core import Gateway, gateway_of
+from app.gateway.heap import settle
 from app.gateway.layers.log import take_notes
 
 _LOG: Final = logging.getLogger(__name__)
@@ -26,6 +27,7 @@ def start(worker: Any) -> None:
     """Begin to watch ``worker`` (a gunicorn worker whose application is loaded)."""
     gateway = gateway_of(worker.wsgi)
     take_notes(gateway.dispatcher.redactor.text)
+    settle()
     gevent.spawn(_drain_when_leaving, worker, gateway)
     gevent.spawn(_open_store, gateway)
 
@@ -41,6 +43,7 @@ def _open_store(gateway: Gateway) -> None:
     while not gateway.draining.is_set():
         try:
             gateway.state()
+            settle()
             if gateway.settings.background == "embedded":
                 gateway.start_background()
         except GatewayError as error:

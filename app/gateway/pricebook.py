@@ -15,6 +15,7 @@ from gevent.event import AsyncResult
 from gevent.threadpool import ThreadPool
 
 from app.canonical.response import Usage
+from app.gateway.heap import settle
 
 _MILLION: Final = 1_000_000
 _PER_CALL: Final = "requests_kcount"  # the one unit that a call of text alone is charged in, too
@@ -98,7 +99,9 @@ class PriceBook:
 def _load() -> Callable[..., Any]:
     from genai_prices.data_snapshot import get_snapshot
 
-    return get_snapshot().find_provider_model
+    found = get_snapshot().find_provider_model
+    settle()
+    return found
 
 
 def _plain_rates(prices: Any) -> Rates | None:

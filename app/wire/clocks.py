@@ -88,19 +88,18 @@ class Watchdog:
         if self.reason is not None or self._timer is None:
             return False
         self.reason = reason
+        let_go = self.on_abort
         self.stop()
         if self._waiter is not None:
             self._interrupt = get_hub().loop.run_callback(self._waiter.throw, Interrupted)
-        elif self.on_abort is not None:
-            self.on_abort()
+        elif let_go is not None:
+            let_go()
         return True
 
     def stop(self) -> None:
-        """End the watch: no clock fires any more."""
-        if self._timer is not None:
-            self._timer.stop()
-            self._timer.close()
-            self._timer = None
+        """End the watch: no clock fires any more, and what it watched is forgotten."""
+        self.on_abort = None
+        self._disarm()
 
     def __enter__(self) -> None:
         if self.reason is not None:
@@ -119,6 +118,12 @@ class Watchdog:
         if self.reason is not None and (error is None or isinstance(error, (Exception, Interrupted))):
             raise self.reason from (error if isinstance(error, Exception) else None)
 
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.stop()
+            self._timer.close()
+            self._timer = None
+
     def _arm(self, seconds: float) -> None:
         self._timer = get_hub().loop.timer(max(seconds, 0.0))
         self._timer.start(self._tick)
@@ -136,7 +141,7 @@ class Watchdog:
         elif silence_left <= 0:
             self.abort(_late("upstream_timeout", f"sent nothing within {self.clocks.first_byte:g} s"))
         else:
-            self.stop()
+            self._disarm()
             self._arm(min(total_left, silence_left))
 
 
