@@ -11,12 +11,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from app.canonical.items import item_prefix
 from app.dialects.effort import effort_of
 from app.dialects.losses import Losses
 from app.dialects.reading import as_dict, as_list, count, dicts
 from app.dialects.responses_echo import echo_tool_choice, flat_tool, max_output_tokens
 from app.dialects.responses_request import CHAT_MEMBERS, ENCRYPTED, LOGPROBS
-from app.dialects.responses_writing import item_prefix
 
 STATE_MEMBERS: Final = ("previous_response_id", "conversation", "background", "fallbacks")
 """Members that only the gateway acts on; never sent to a provider."""

@@ -22,6 +22,7 @@ from app.canonical.events import (
     Finished,
     Started,
 )
+from app.canonical.items import item_prefix
 from app.canonical.request import Item, Message, Request, ToolCallPart
 from app.canonical.response import Finish, Usage
 from app.dialects.base import Frame, ServerContext
@@ -35,7 +36,7 @@ from app.dialects.responses_response import (
     output_writer,
     with_native,
 )
-from app.dialects.responses_writing import item_prefix, part_kind
+from app.dialects.responses_writing import part_kind
 from app.errors import GatewayError
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Final
 
+from app.canonical.items import item_prefix
 from app.canonical.request import (
     AudioPart,
     FilePart,
@@ -31,34 +32,6 @@ from app.dialects.responses_items import NAME
 
 Seal = Callable[[Signature], str | None]
 """Turns a signature into an ``encrypted_content``, or None where it may not go."""
-
-_PREFIXES: Final[Mapping[str, str]] = {
-    "message": "msg",
-    "reasoning": "rs",
-    "function_call": "fc",
-    "function_call_output": "fco",
-    "custom_tool_call": "ctc",
-    "custom_tool_call_output": "ctco",
-    "web_search_call": "ws",
-    "file_search_call": "fs",
-    "code_interpreter_call": "ci",
-    "image_generation_call": "ig",
-    "computer_call": "cu",
-    "local_shell_call": "lsh",
-    "shell_call": "sh",
-    "apply_patch_call": "apc",
-    "mcp_call": "mcp",
-    "mcp_list_tools": "mcpl",
-    "mcp_approval_request": "mcpr",
-    "compaction": "cmp",
-    "tool_search_call": "tsc",
-    "tool_search_output": "tso",
-}
-
-
-def item_prefix(item_type: str) -> str:
-    """Return the id prefix of an item type (``item`` for types without one of their own)."""
-    return _PREFIXES.get(item_type, "item")
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,51 +3,22 @@
 An id is a prefix, an underscore and 48 lower-case hexadecimal digits (24 random
 bytes), so at most 64 characters for every prefix here. Response and conversation
 ids are always ours; an item keeps the id its upstream or client gave it when that
-id can be stored, else it gets one of ours. Prefixes: contract/responses.md 3.
+id can be stored, else it gets one of ours.
 """
 
 from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Mapping
 from typing import Any, Final
 
+from app.canonical.items import item_prefix
 from app.errors import GatewayError
 
 RESPONSE: Final = "resp"
 CONVERSATION: Final = "conv"
 
 _STORABLE: Final = re.compile(r"[!-~]{1,512}")
-
-_ITEM_PREFIXES: Final[Mapping[str, str]] = {
-    "message": "msg",
-    "reasoning": "rs",
-    "function_call": "fc",
-    "function_call_output": "fco",
-    "custom_tool_call": "ctc",
-    "custom_tool_call_output": "ctco",
-    "web_search_call": "ws",
-    "file_search_call": "fs",
-    "code_interpreter_call": "ci",
-    "image_generation_call": "ig",
-    "computer_call": "cu",
-    "computer_call_output": "cuo",
-    "local_shell_call": "lsh",
-    "local_shell_call_output": "lsho",
-    "shell_call": "sh",
-    "shell_call_output": "sho",
-    "apply_patch_call": "apc",
-    "apply_patch_call_output": "apco",
-    "tool_search_call": "tsc",
-    "tool_search_output": "tso",
-    "tool_search_call_output": "tso",
-    "mcp_call": "mcp",
-    "mcp_list_tools": "mcpl",
-    "mcp_approval_request": "mcpr",
-    "mcp_approval_response": "mcpa",
-    "compaction": "cmp",
-}
 
 
 def new_id(prefix: str) -> str:
@@ -57,7 +28,7 @@ def new_id(prefix: str) -> str:
 
 def new_item_id(item_type: str) -> str:
     """Make an id for a Responses item of this ``type`` (``item_…`` for types unknown)."""
-    return new_id(_ITEM_PREFIXES.get(item_type, "item"))
+    return new_id(item_prefix(item_type))
 
 
 def storable(value: Any) -> bool:
