@@ -8,7 +8,10 @@ monkey.patch_all()
 import importlib
 import importlib.util
 import os
+import shutil
 import sys
+import tempfile
+from pathlib import Path
 
 from app import serving
 from app.config_loading import ConfigError, load
@@ -24,8 +27,8 @@ workers = _settings.workers
 worker_connections = 2000  # slow request bodies hold a slot each
 preload_app = False  # transports, pools and the writer thread belong to one worker
 
-# An idle client connection holds a leaving worker for as long as this, so it is short; a router in
-# front must close first (nginx: keepalive_timeout 4s) or be outlived (Heroku: SLUICE_KEEPALIVE=95).
+# How long a client may take for its next request, headers included, so it is short; a router in front
+# must close idle connections first (nginx: keepalive_timeout 4s) or be outlived (Heroku: SLUICE_KEEPALIVE=95).
 keepalive = _settings.keepalive
 
 # At graceful_timeout a worker dies without running any `finally`; the drain of our own ends before.
@@ -42,6 +45,12 @@ http_parser = "auto"  # the C parser where it is installed
 
 _LIFECYCLE = "app.gateway.lifecycle"
 
+# The workers' metrics lie in one folder; the library looks for its name when it is first imported.
+_METRICS = "PROMETHEUS_MULTIPROC_DIR"
+_OWN_FOLDER = "sluice-metrics-"
+if _settings.metrics and not os.environ.get(_METRICS):
+    os.environ[_METRICS] = tempfile.mkdtemp(prefix=_OWN_FOLDER)
+
 
 def on_starting(server):
     """Hold an address from gunicorn's own command line (``--bind``) to the same rule."""
@@ -49,6 +58,11 @@ def on_starting(server):
         bound = isinstance(address, str) or serving.is_loopback(address[0])
         if not (bound or serving.is_protected(_settings)):
             sys.exit(f"sluice: {serving.refusal(address[0])}")
+    if _settings.metrics:
+        folder = Path(os.environ[_METRICS])
+        folder.mkdir(parents=True, exist_ok=True)
+        for left_behind in folder.glob("*.db"):  # of a server that ran before
+            left_behind.unlink()
 
 
 def when_ready(server):
@@ -79,6 +93,21 @@ def _refuse_faulty_reloads(server):
 def post_worker_init(worker):
     """Start what a worker runs beside its requests: drain watch, sweepers, background runner."""
     _lifecycle("start", worker)
+
+
+def child_exit(server, worker):
+    """Count the open calls of a worker that ended no longer."""
+    if _settings.metrics:
+        from prometheus_client import multiprocess
+
+        multiprocess.mark_process_dead(worker.pid)
+
+
+def on_exit(server):
+    """Leave no folder of metrics behind that was made here."""
+    folder = Path(os.environ.get(_METRICS, ""))
+    if folder.name.startswith(_OWN_FOLDER):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def worker_exit(server, worker):

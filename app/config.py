@@ -139,6 +139,8 @@ class Settings:
     drain_after: float = 20.0
     models_kept: float = 300.0
     proxy_hops: int = 0
+    docs: bool = True
+    metrics: bool = False
     providers: Mapping[str, ProviderSettings] = field(default_factory=dict)
     aliases: Mapping[str, Alias] = field(default_factory=dict)
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)

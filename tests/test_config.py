@@ -83,6 +83,8 @@ VARIABLES: list[tuple[str, str, str, Any]] = [
     ("SLUICE_DRAIN_AFTER", "0.5", "drain_after", 0.5),
     ("SLUICE_MODELS_KEPT", "0", "models_kept", 0.0),
     ("SLUICE_PROXY_HOPS", "2", "proxy_hops", 2),
+    ("SLUICE_DOCS", "off", "docs", False),
+    ("SLUICE_METRICS", "on", "metrics", True),
     ("SLUICE_KEYS", "ann:k1", "keys", (VirtualKey("ann", Secret("k1"), "ann"),)),
     (
         "SLUICE_KEYS",

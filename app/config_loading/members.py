@@ -99,6 +99,13 @@ MEMBERS: Final = (
     _row(
         "proxy_hops", "SLUICE_PROXY_HOPS", kinds.WHOLE, "trusted proxies in front, for `X-Forwarded-Prefix`"
     ),
+    _row("docs", "SLUICE_DOCS", kinds.FLAG, "serve `/docs`, a page of all operations; it needs no key"),
+    _row(
+        "metrics",
+        "SLUICE_METRICS",
+        kinds.FLAG,
+        "serve `/metrics` for Prometheus; it needs no key, so keep it from the public",
+    ),
 )
 
 KEYS_VARIABLE: Final = "SLUICE_KEYS"

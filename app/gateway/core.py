@@ -17,6 +17,7 @@ from app.gateway.call import Abort, Call, Outcome, Principal, Sealing, Target
 from app.gateway.cost import PriceList
 from app.gateway.dispatch import Dispatcher
 from app.gateway.layers.log import log_call
+from app.gateway.layers.metrics import Metrics
 from app.gateway.listing import Catalogue
 from app.gateway.operations import exchange
 from app.gateway.plan import plan
@@ -78,6 +79,7 @@ class Gateway:
         self.open_calls = OpenCalls()
         self.clients = ClientWatch()
         self.draining = threading.Event()
+        self.metrics = Metrics() if settings.metrics else None
 
     def answer(self, call: Call) -> Outcome:
         """Return the whole answer of ``call``; raises GatewayError when every target failed."""
@@ -85,34 +87,44 @@ class Gateway:
         try:
             outcome = self.dispatcher.answer(call, exchange)
         except GatewayError as error:
-            log_call(Outcome(call, error=error))
+            self._tell(Outcome(call, error=error))
             raise
         except Exception as error:
             fault = self.dispatcher.fault(error, call.id)
-            log_call(Outcome(call, error=fault))
+            self._tell(Outcome(call, error=fault))
             raise fault from error
         finally:
             end()
-        log_call(outcome)
+        self._tell(outcome)
         return outcome
+
+    def _tell(self, outcome: Outcome) -> None:
+        """Tell log and metrics of a call that ended."""
+        log_call(outcome)
+        if self.metrics is not None:
+            self.metrics.observe(outcome)
 
     def stream(self, call: Call, on_terminal: Terminal | None = None) -> StreamRun:
         """Return the streamed run of ``call``; it starts when its batches are asked for."""
         end = self.begin(call.abort, call.socket)
         run = StreamRun(self.dispatcher, call, exchange, on_terminal)
         run.outcome.on_end(lambda outcome: end())
-        run.outcome.on_end(log_call)
+        run.outcome.on_end(self._tell)
         return run
 
     def begin(self, abort: Abort, socket: Any) -> Callable[[], None]:
         """Count a call as open and watch its client's socket; return what ends both."""
         self.open_calls.add(abort)
+        if self.metrics is not None:
+            self.metrics.opened()
         token = None
         if socket is not None:
             token = self.clients.register(socket, lambda: abort(_client_gone()))
 
         def end() -> None:
             self.open_calls.discard(abort)
+            if self.metrics is not None:
+                self.metrics.closed()
             if token is not None:
                 self.clients.unregister(token)
 
@@ -177,7 +189,7 @@ class Gateway:
     def background_run(self, call: Call, *, first: int, leave_out: frozenset[str]) -> StreamRun:
         """Return the streamed run of a background job."""
         run = StreamRun(self.dispatcher, call, exchange, first=first, leave_out=leave_out)
-        run.outcome.on_end(log_call)
+        run.outcome.on_end(self._tell)
         return run
 
     def failure_frames(self, call: Call, error: GatewayError) -> list[Frame]:

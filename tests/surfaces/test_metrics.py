@@ -1,0 +1,70 @@
+"""``/metrics``: counted over all workers, by operation, provider and status; off unless asked for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import gevent
+import pytest
+
+from tests.behaviour.world import World, running_world
+
+CALLS = 40
+FAILING = [{"role": "user", "content": "fail with 400"}]
+
+
+@pytest.fixture(scope="module")
+def counted() -> Iterator[World]:
+    """A gateway of two workers with metrics."""
+    with running_world({"WEB_CONCURRENCY": "2", "SLUICE_METRICS": "on"}) as world:
+        yield world
+
+
+def samples(world: World) -> dict[str, float]:
+    """Return the value of each series, its labels in alphabetical order."""
+    answer = World(world.gateway, world.upstream).send("GET", "/metrics")
+    assert answer.status == 200
+    assert answer.headers["content-type"].startswith("text/plain")
+    found = {}
+    for line in answer.body.decode().splitlines():
+        if not line.startswith("#"):
+            name, _, value = line.rpartition(" ")
+            found[re.sub(r"{(.*)}", lambda m: "{" + ",".join(sorted(m[1].split(","))) + "}", name)] = float(
+                value
+            )
+    return found
+
+
+def test_the_calls_of_both_workers_add_up(counted: World) -> None:
+    asked = [
+        gevent.spawn(counted.ask, "responses", model="sandbox/x", stream=n % 2 == 0) for n in range(CALLS)
+    ]
+    asked += [gevent.spawn(counted.ask, "chat", model="sandbox/x", messages=FAILING) for _ in range(3)]
+    gevent.joinall(asked, raise_error=True)
+    assert {greenlet.value.status for greenlet in asked} == {200, 400}
+    for _ in range(3):  # whichever worker answers, it tells of both
+        seen = samples(counted)
+        label = 'operation="responses",provider="sandbox"'
+        assert seen[f'sluice_calls_total{{{label},status="200"}}'] == CALLS
+        assert seen[f"sluice_call_seconds_count{{{label}}}"] == CALLS
+        assert seen[f"sluice_first_content_seconds_count{{{label}}}"] == CALLS / 2
+        assert seen['sluice_attempts_total{provider="sandbox",status="200"}'] == CALLS
+        assert seen['sluice_attempts_total{provider="sandbox",status="400"}'] == 3
+        assert seen['sluice_tokens_total{kind="input",provider="sandbox"}'] == CALLS  # one word each
+        assert seen["sluice_open_calls"] == 0
+    assert seen['sluice_calls_total{operation="chat",provider="sandbox",status="400"}'] == 3
+
+
+def test_open_calls_are_seen_while_they_run(counted: World) -> None:
+    with counted.open("responses", model="sandbox/x", input="take 20 seconds"):
+        with gevent.Timeout(10):
+            while samples(counted)["sluice_open_calls"] != 1:
+                gevent.sleep(0.05)
+    with gevent.Timeout(10):
+        while samples(counted)["sluice_open_calls"] != 0:
+            gevent.sleep(0.05)
+
+
+def test_no_metrics_are_served_unless_asked_for(world: World) -> None:
+    assert world.send("GET", "/metrics").status == 404
