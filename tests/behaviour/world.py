@@ -80,6 +80,7 @@ class Answer:
         if self.headers["content-type"].startswith("text/event-stream"):
             return "".join(_delta(event) for event in self.events if event != DONE)
         body = self.json
+        assert "error" not in body or self.status == 200, body["error"]
         if "choices" in body:
             return str(body["choices"][0]["message"]["content"])
         return "".join(p["text"] for i in body["output"] if i["type"] == "message" for p in i["content"])
