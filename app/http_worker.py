@@ -1,15 +1,17 @@
-"""The gunicorn worker: the gevent one, but for requests that cannot be read.
+"""The gunicorn worker: the gevent one, but for requests that cannot be read, and for leaving.
 
-They are refused in JSON, like all else here. A connection whose request body did not end
-where its framing says is closed and never read on: what follows such a body could be
-taken for a second request. The application sees a broken body as ``OSError``. Nothing
-here knows the application.
+What cannot be read is refused in JSON, like all else here. A connection whose request body
+did not end where its framing says is closed and never read on: what follows such a body
+could be taken for a second request. The application sees a broken body as ``OSError``.
+A worker that leaves does not wait for idle connections. Nothing here knows the application.
 """
 
 from __future__ import annotations
 
 import secrets
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final, Protocol
 
 import gevent
@@ -21,6 +23,8 @@ from app.wire.json import dumps
 
 _LINGER: Final = 1.0  # seconds in which a refused client may still send, so that it reads the refusal
 _SKIP: Final = 65536
+_LEAVING: Final = 1.0  # seconds in which a leaving worker still takes requests on open connections
+_POLL: Final = 0.1
 
 # The first row that fits decides. None of the sentences repeats what the client sent.
 _REFUSALS: Final[tuple[tuple[type[Exception], int, str, str], ...]] = (
@@ -80,6 +84,38 @@ class Framing:
 
 class Worker(GeventWorker):
     """gunicorn's gevent worker with strict ends of requests and refusals in JSON."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._idle: dict[gevent.Timeout, Any] = {}  # limits of waits, and the greenlets that wait
+
+    def run(self) -> None:
+        """Serve until told to leave."""
+        gevent.spawn(self._dismiss_idle)
+        super().run()
+
+    @contextmanager
+    def timeout_ctx(self) -> Iterator[None]:
+        """Limit the wait for a connection's next request."""
+        limit = gevent.Timeout(self.cfg.keepalive if self.alive else _LEAVING, False)  # type: ignore[arg-type]
+        self._idle[limit] = gevent.getcurrent()
+        try:
+            with limit:
+                yield
+        finally:
+            del self._idle[limit]
+
+    def _dismiss_idle(self) -> None:
+        """Once the worker leaves, end the waits that began before."""
+        while self.alive:
+            gevent.sleep(_POLL)
+        gevent.sleep(_LEAVING)
+        for limit in self._idle:
+            gevent.get_hub().loop.run_callback(self._expire, limit)
+
+    def _expire(self, limit: gevent.Timeout) -> None:
+        if limit in self._idle:  # runs in the hub, as timers do, so nothing can come between
+            self._idle[limit].throw(limit)
 
     def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> None:
         """Answer one request; raise ``StopIteration`` where its connection must end."""
