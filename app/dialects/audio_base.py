@@ -6,6 +6,9 @@ comes as server-sent events, and ``(None, bytes)`` where it comes as raw audio.
 
 from __future__ import annotations
 
+import base64
+import binascii
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol
@@ -183,3 +186,26 @@ def replay_transcript(transcript: Transcript, *, speakers: bool = False) -> Iter
 def speech_format(request: SpeechRequest) -> str:
     """Return the format that the client expects."""
     return request.format or DEFAULT_FORMAT
+
+
+def whole_json(content: bytes) -> Any:
+    """Parse a whole JSON body; raises ``upstream_invalid`` for anything else."""
+    try:
+        return json.loads(content)
+    except ValueError as error:
+        raise GatewayError("upstream_invalid", "The provider's answer is no JSON.", raw=str(error)) from error
+
+
+def audio_bytes(coded: str) -> bytes:
+    """Return the audio that a wire codes in base64; raises ``upstream_invalid``."""
+    try:
+        return base64.b64decode(coded, validate=True)
+    except binascii.Error as error:
+        raise GatewayError(
+            "upstream_invalid", "The provider's audio is no base64.", raw=str(error)
+        ) from error
+
+
+def no_audio(raw: Any = None) -> GatewayError:
+    """Return the error of an answer that should hold audio and does not."""
+    return GatewayError("upstream_invalid", "The provider's answer holds no audio.", raw=raw)

@@ -6,15 +6,19 @@ contract/providers.md 3.11 and ElevenLabs' published request schema.
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from app.canonical.media import SpeechDelta, SpeechDone, SpeechEvent, SpeechRequest, SpeechResponse
-from app.dialects.audio_base import MEDIA_TYPES, MediaEncoded, speech_format
+from app.dialects.audio_base import (
+    MEDIA_TYPES,
+    MediaEncoded,
+    audio_bytes,
+    no_audio,
+    speech_format,
+    whole_json,
+)
 from app.dialects.base import ClientContext
 from app.dialects.checking import missing
 from app.dialects.elevenlabs_errors import decode_error
@@ -102,8 +106,10 @@ class ElevenLabsSpeech:
         """Read audio, or the JSON of ``with_timestamps``, whose alignment is kept as native."""
         native, audio = None, content
         if _timed(request):
-            body = _object(content)
-            audio = _coded(body)
+            body = as_dict(whole_json(content))
+            audio = audio_bytes(as_str(body.get("audio_base64")))
+            if not audio:
+                raise no_audio()
             native = {name: body[name] for name in ("alignment", "normalized_alignment") if body.get(name)}
         if speech_format(request) == "wav":
             audio = wav(audio, rate=_rate(request))
@@ -203,26 +209,6 @@ def _query_text(value: Any) -> str:
 def _characters(headers: Mapping[str, str], request: SpeechRequest) -> int:
     told = headers.get("character-cost", "")
     return int(told) if told.isdecimal() else len(request.text)
-
-
-def _object(content: bytes) -> dict[str, Any]:
-    try:
-        return as_dict(json.loads(content))
-    except ValueError as error:
-        raise GatewayError("upstream_invalid", "The provider's answer is no JSON.", raw=str(error)) from error
-
-
-def _coded(body: dict[str, Any]) -> bytes:
-    coded = as_str(body.get("audio_base64"))
-    try:
-        audio = base64.b64decode(coded, validate=True)
-    except binascii.Error as error:
-        raise GatewayError(
-            "upstream_invalid", "The provider's audio is no base64.", raw=str(error)
-        ) from error
-    if not audio:
-        raise GatewayError("upstream_invalid", "The provider's answer holds no audio.")
-    return audio
 
 
 def _options(context: ClientContext) -> ElevenLabsOptions:

@@ -6,7 +6,6 @@ Segments are made of the words, since the API has none. Sources: contract/provid
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -17,7 +16,7 @@ from app.canonical.media import (
     TranscriptionRequest,
     Word,
 )
-from app.dialects.audio_base import MediaEncoded, replay_transcript
+from app.dialects.audio_base import MediaEncoded, replay_transcript, whole_json
 from app.dialects.base import ClientContext
 from app.dialects.elevenlabs_errors import decode_error
 from app.dialects.multipart import Form
@@ -82,13 +81,7 @@ class ElevenLabsTranscription:
         headers: Mapping[str, str],
     ) -> Transcript:
         """Read a whole answer; the channels of a multi-channel one are joined."""
-        try:
-            body = json.loads(content)
-        except ValueError as error:
-            raise GatewayError(
-                "upstream_invalid", "The provider's answer is no JSON.", raw=str(error)
-            ) from error
-        return _transcript(as_dict(body))
+        return _transcript(as_dict(whole_json(content)))
 
     def stream_decoder(
         self, request: TranscriptionRequest, context: ClientContext

@@ -6,8 +6,6 @@ The samples are 16 bit, mono, 24 kHz unless the media type says another rate
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from collections.abc import Mapping
 from typing import Any, Final
@@ -16,11 +14,10 @@ from app.canonical.events import BlockDelta, BlockStarted, Ended, Event, Failed
 from app.canonical.media import SpeechDelta, SpeechDone, SpeechEvent, SpeechRequest, SpeechResponse
 from app.canonical.request import AudioPart
 from app.canonical.response import Response
-from app.dialects.audio_base import MEDIA_TYPES, MediaEncoded
+from app.dialects.audio_base import MEDIA_TYPES, MediaEncoded, audio_bytes, no_audio, whole_json
 from app.dialects.base import ClientContext
 from app.dialects.gemini import DIALECT as GENERATION
 from app.dialects.gemini_request import speech_config
-from app.dialects.openai_speech import json_body
 from app.dialects.wav import wav, wav_header
 from app.errors import GatewayError
 
@@ -65,11 +62,11 @@ class GeminiSpeech:
         self, content: bytes, request: SpeechRequest, context: ClientContext, headers: Mapping[str, str]
     ) -> SpeechResponse:
         """Read a whole answer; its audio parts are joined."""
-        response = GENERATION.decode_response(json_body(content), context)
+        response = GENERATION.decode_response(whole_json(content), context)
         sounds = _sounds(response)
         if not sounds:
             raise _silent(response)
-        samples = b"".join(_bytes(sound.data or "") for sound in sounds)
+        samples = b"".join(audio_bytes(sound.data or "") for sound in sounds)
         if request.format != "pcm":
             samples = wav(samples, rate=_rate(sounds[0]))
         return SpeechResponse(samples, self.media_type(request, headers), response.usage)
@@ -115,7 +112,7 @@ class GeminiSpeechDecoder:
                 self._blocks.add(event.block)
                 self._rate = _rate(event.part)
             elif isinstance(event, BlockDelta) and event.block in self._blocks:
-                spoken.append(SpeechDelta(self._header() + _bytes(event.text)))
+                spoken.append(SpeechDelta(self._header() + audio_bytes(event.text)))
             elif isinstance(event, Ended):
                 spoken.append(SpeechDone(event.usage))
             elif isinstance(event, Failed):
@@ -152,22 +149,13 @@ def _rate(sound: AudioPart) -> int:
     return int(found.group(1)) if found else _RATE
 
 
-def _bytes(coded: str) -> bytes:
-    try:
-        return base64.b64decode(coded, validate=True)
-    except binascii.Error as error:
-        raise GatewayError(
-            "upstream_invalid", "The provider's audio is no base64.", raw=str(error)
-        ) from error
-
-
 def _silent(response: Response) -> GatewayError:
     finish = response.choices[0].finish if response.choices else None
     if finish is not None and finish.reason == "content_filter":
         return GatewayError(
             "content_filter", f"The provider refused to speak ({finish.raw}).", raw=finish.raw
         )
-    return GatewayError("upstream_invalid", "The provider's answer holds no audio.")
+    return no_audio()
 
 
 DIALECT: Final = GeminiSpeech()

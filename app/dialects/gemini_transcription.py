@@ -19,11 +19,10 @@ from app.canonical.media import (
 )
 from app.canonical.request import TextPart
 from app.canonical.response import Response
-from app.dialects.audio_base import MediaEncoded
+from app.dialects.audio_base import MediaEncoded, whole_json
 from app.dialects.base import ClientContext
 from app.dialects.gemini import DIALECT as GENERATION
 from app.dialects.media_types import media_type_of
-from app.dialects.openai_speech import json_body
 from app.errors import GatewayError
 
 NAME: Final = "gemini_transcription"
@@ -67,7 +66,7 @@ class GeminiTranscription:
         headers: Mapping[str, str],
     ) -> Transcript:
         """Read a whole answer."""
-        response = GENERATION.decode_response(json_body(content), context)
+        response = GENERATION.decode_response(whole_json(content), context)
         return Transcript(_text(response), request.language, usage=response.usage)
 
     def stream_decoder(

@@ -7,8 +7,6 @@ a JSON object with the whole in base64 (recorded traffic; vendors' SDK types).
 from __future__ import annotations
 
 import base64
-import binascii
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -16,7 +14,14 @@ from typing import Any, Final
 from app.canonical.events import Failed
 from app.canonical.media import SpeechDelta, SpeechDone, SpeechEvent, SpeechRequest, SpeechResponse
 from app.canonical.request import Origin
-from app.dialects.audio_base import MEDIA_TYPES, MediaEncoded, speech_format
+from app.dialects.audio_base import (
+    MEDIA_TYPES,
+    MediaEncoded,
+    audio_bytes,
+    no_audio,
+    speech_format,
+    whole_json,
+)
 from app.dialects.audio_usage import decode_audio_usage, encode_audio_usage
 from app.dialects.base import ClientContext, Frame, ServerContext
 from app.dialects.chat_errors import decode_error, failure_in
@@ -143,11 +148,11 @@ class OpenAISpeech:
         media_type = self.media_type(request, headers)
         if not _is_json(headers) and not _options(context).coded:
             return SpeechResponse(content, media_type)
-        body = json_body(content)
+        body = whole_json(content)
         failure = failure_in(body)
         if failure is not None:
             raise failure
-        return SpeechResponse(audio_of(body), media_type, decode_audio_usage(body.get("usage")))
+        return SpeechResponse(_audio_of(body), media_type, decode_audio_usage(body.get("usage")))
 
     def media_type(self, request: SpeechRequest, headers: Mapping[str, str]) -> str:
         """Return the upstream's audio type where it is one we know, else what was asked for."""
@@ -199,7 +204,7 @@ class OpenAISpeechDecoder:
             return [Failed(failure)]
         kind = as_str(frame.get("type"), event or "")
         if kind == "speech.audio.delta":
-            return [SpeechDelta(audio_of(frame))]
+            return [SpeechDelta(_audio_of(frame))]
         if kind == "speech.audio.done":
             self._over = True
             return [SpeechDone(decode_audio_usage(frame.get("usage")))]
@@ -219,25 +224,12 @@ class OpenAISpeechDecoder:
         return [SpeechDone()]
 
 
-def audio_of(body: Any) -> bytes:
-    """Return the audio of a JSON object that holds it in base64; raises ``upstream_invalid``."""
+def _audio_of(body: Any) -> bytes:
+    """The audio of a JSON object that holds it in base64."""
     coded = next((as_dict(body)[name] for name in _CODED if name in as_dict(body)), None)
-    try:
-        return base64.b64decode(as_str(coded), validate=True) if isinstance(coded, str) else _no_audio(body)
-    except binascii.Error as error:
-        raise GatewayError("upstream_invalid", "The provider's audio is no base64.", raw=error) from error
-
-
-def _no_audio(body: Any) -> bytes:
-    raise GatewayError("upstream_invalid", "The provider's answer holds no audio.", raw=body)
-
-
-def json_body(content: bytes) -> Any:
-    """Parse a whole JSON body; raises ``upstream_invalid`` for anything else."""
-    try:
-        return json.loads(content)
-    except ValueError as error:
-        raise GatewayError("upstream_invalid", "The provider's answer is no JSON.", raw=str(error)) from error
+    if not isinstance(coded, str):
+        raise no_audio(body)
+    return audio_bytes(coded)
 
 
 def _voice(value: Any) -> str | None:
