@@ -26,7 +26,7 @@ from app.surfaces.generation import checked_body
 from app.surfaces.mounts import Mount
 from app.surfaces.stored import follow
 
-_CONVERSATION_WAIT: Final = 10.0  # seconds that a turn waits for the one before it
+_CONVERSATION_WAIT: Final = 5.0  # seconds that a turn waits for the one before it
 _CONVERSATION_LOOK: Final = 0.1
 
 
