@@ -18,6 +18,7 @@ from sqlalchemy import Connection, and_, or_, select, update
 from app.errors import GatewayError
 from app.state.ending import terminate
 from app.state.lifecycle import LOST
+from app.state.loops import Loop
 from app.state.rows import chunks
 from app.state.signals import Signals
 from app.state.tables import RUNNING, db_now, response
@@ -69,7 +70,7 @@ class Keeper:
         self._signals = signals
         self._lease = lease
         self._held: set[str] = set()
-        self._loop: gevent.Greenlet[..., None] | None = None
+        self._loop = Loop(self._run)
 
     def hold(self, response_id: str) -> None:
         """Keep the lease of ``response_id`` alive from now on."""
@@ -85,14 +86,11 @@ class Keeper:
 
     def start(self) -> None:
         """Begin renewing and sweeping in a greenlet of this process."""
-        if self._loop is None:
-            self._loop = gevent.spawn(self._run)
+        self._loop.start()
 
     def stop(self) -> None:
         """End the greenlet; leases still held run out by themselves."""
-        if self._loop is not None:
-            self._loop.kill()
-            self._loop = None
+        self._loop.stop()
 
     def turn(self) -> None:
         """Renew once and sweep once."""

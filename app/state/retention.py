@@ -16,6 +16,7 @@ from sqlalchemy import Connection, delete, exists, select
 
 from app.state import blobs
 from app.state.database import Database
+from app.state.loops import Loop
 from app.state.rows import chunks
 from app.state.tables import (
     RUNNING,
@@ -142,18 +143,15 @@ class Purger:
     def __init__(self, db: Database, *, older_than: float | None) -> None:
         self._db = db
         self._older_than = older_than
-        self._loop: gevent.Greenlet[..., None] | None = None
+        self._loop = Loop(self._run)
 
     def start(self) -> None:
         """Purge now and every ten minutes."""
-        if self._loop is None:
-            self._loop = gevent.spawn(self._run)
+        self._loop.start()
 
     def stop(self) -> None:
         """End the greenlet; a purge under way keeps what it committed."""
-        if self._loop is not None:
-            self._loop.kill()
-            self._loop = None
+        self._loop.stop()
 
     def _run(self) -> None:
         while True:

@@ -18,6 +18,7 @@ import gevent
 from app.errors import GatewayError
 from app.state.background import Queue, Work
 from app.state.leases import LEASE_SECONDS
+from app.state.loops import Loop
 from app.state.signals import Signals
 from app.state.wakeups import QUEUE
 
@@ -73,7 +74,7 @@ class Runner:
         self._jobs: dict[Job, gevent.Greenlet[..., None]] = {}
         self._kept_until = 0.0
         self._renew_at = 0.0
-        self._loop: gevent.Greenlet[..., None] | None = None
+        self._loop = Loop(self._run)
 
     @property
     def running(self) -> int:
@@ -82,15 +83,12 @@ class Runner:
 
     def start(self) -> None:
         """Begin to claim work."""
-        if self._loop is None:
-            self._loop = gevent.spawn(self._run)
+        self._loop.start()
 
     def stop(self, grace: float) -> None:
         """Claim no more, wait ``grace`` seconds for what runs, hand over the rest."""
         deadline = time.monotonic() + grace
-        if self._loop is not None:
-            self._loop.kill()
-            self._loop = None
+        self._loop.stop()
         while self._jobs and time.monotonic() < deadline:
             self._attend()
             gevent.joinall(list(self._jobs.values()), timeout=self._turn_seconds, count=1)

@@ -15,6 +15,7 @@ import gevent
 from sqlalchemy import Connection
 
 from app.state.database import Database
+from app.state.loops import Loop
 from app.state.wakeups import Wakeups
 
 T = TypeVar("T")
@@ -30,7 +31,7 @@ class Signals:
     def __init__(self, db: Database, wakeups: Wakeups) -> None:
         self.db = db
         self.wakeups = wakeups
-        self._listener: gevent.Greenlet[..., None] | None = None
+        self._listener = Loop(self._listen)
 
     def write(self, run: Callable[[Connection], T], topics: Sequence[str], *, idempotent: bool = False) -> T:
         """Do ``db.write(run)`` and wake whoever waits for one of ``topics``, anywhere."""
@@ -51,14 +52,12 @@ class Signals:
 
     def start(self) -> None:
         """Listen for what other processes send; nothing to do on SQLite."""
-        if self.db.is_postgres and self._listener is None:
-            self._listener = gevent.spawn(self._listen)
+        if self.db.is_postgres:
+            self._listener.start()
 
     def stop(self) -> None:
         """Close the listener's connection."""
-        if self._listener is not None:
-            self._listener.kill()
-            self._listener = None
+        self._listener.stop()
 
     def _notifying(self, run: Callable[[Connection], T], topics: Sequence[str]) -> Callable[[Connection], T]:
         from app.state.postgres import notify
