@@ -15,6 +15,7 @@ from app.canonical.response import Response
 from app.dialects.responses_response import encode_usage
 from app.errors import GatewayError
 from app.gateway.call import Call, Outcome
+from app.gateway.cost import put_cost
 from app.state.crypto import Sealer
 from app.state.ids import RESPONSE, new_id, new_item_id
 
@@ -50,13 +51,15 @@ def compacted(
         raise GatewayError("upstream_invalid", "The model wrote no summary.")
     sealed = _TAG + sealer.seal(summary.encode(), call.principal.tenant.encode())
     item = {"id": new_item_id("compaction"), "type": "compaction", "encrypted_content": sealed}
-    return {
+    made: dict[str, Any] = {
         "id": new_id(RESPONSE),
         "object": "response.compaction",
         "created_at": call.created_at,
         "output": [*_user_messages(items), item],
         "usage": encode_usage(outcome.usage),
     }
+    put_cost(made, outcome)
+    return made
 
 
 def opened(items: Iterable[Any], sealer: Sealer, tenant: str) -> list[Any]:

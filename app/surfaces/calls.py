@@ -157,7 +157,9 @@ def answer_whole(mount: Mount, call: Call, outcome: Outcome) -> Response:
     if outcome.media_type is not None:
         return Response(outcome.body, 200, {**headers, "content-type": outcome.media_type})
     if mount.envelope == "provider":
-        headers |= warnings_header(outcome) | {"x-tfy-resolved-model": headers["x-sluice-model"]}
+        headers |= warnings_header(outcome) | {
+            "x-tfy-resolved-model": headers.get("x-sluice-model", call.model)
+        }
     return json_response(seal_answer(mount, outcome, outcome.body), headers=headers)
 
 
