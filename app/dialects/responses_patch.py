@@ -11,6 +11,7 @@ Rules: docs/architecture.md ("pass"); contract/responses.md 3 (echo), 4.3 and 4.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -28,6 +29,8 @@ from app.dialects.responses_writing import ItemWriter
 from app.errors import GatewayError
 
 _SECRETIVE: Final = frozenset({"reasoning", "compaction"})
+_KIND: Final = re.compile(r"[\w.:/-]{1,128}")  # it stands in the frame's event line
+_REWRITTEN: Final = frozenset({"type", "obfuscation", "sequence_number"})
 _TERMINAL: Final = frozenset({"response.completed", "response.incomplete", "response.failed"})
 
 
@@ -180,11 +183,9 @@ class ResponsesPatch:
     def frame(self, event: str | None, data: Mapping[str, Any]) -> Frame | None:
         """Return a stream frame as the caller shall see it; None after the terminal one."""
         kind = as_str(data.get("type")) or event or ""
-        if self.final is not None or not kind:
+        if self.final is not None or not _KIND.fullmatch(kind):
             return None
-        shown = {
-            name: value for name, value in data.items() if name not in ("obfuscation", "sequence_number")
-        }
+        shown = {name: value for name, value in data.items() if name not in _REWRITTEN}
         if isinstance(shown.get("item"), dict):
             shown["item"] = seal_item(shown["item"], self.wrap, self.realm)
             self._note(kind, shown)

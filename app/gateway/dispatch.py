@@ -30,6 +30,9 @@ from app.wire.upstream import Upstream
 
 MakeExchange = Callable[[Call, Target], Exchange]
 
+SHAPE_FAULTS: Final = (AttributeError, IndexError, KeyError, TypeError, ValueError, RecursionError)
+"""What reading an answer of an unforeseen shape may raise."""
+
 _DEFAULT_FIRST_BYTE: Final = 120.0
 _ERROR_LIMIT: Final = 1024 * 1024
 _WAITABLE: Final = 2  # seconds of Retry-After worth waiting for on the same target
@@ -79,6 +82,11 @@ class Dispatcher:
         """Log a fault of ours; return the error that stands for it."""
         return fault_of(error, request_id, self.redactor.text)
 
+    def unreadable(self, error: Exception, call: Call) -> GatewayError:
+        """Log why an answer could not be read; return the error of a provider that sent such."""
+        self.fault(error, call.id)
+        return GatewayError("upstream_invalid", "The provider's answer has a shape that cannot be read.")
+
     def answer(self, call: Call, make: MakeExchange) -> Outcome:
         """Return the whole answer of the first target that gives one.
 
@@ -106,14 +114,22 @@ class Dispatcher:
         self, call: Call, target: Target, attempt: Attempt, exchange: Exchange, outcome: Outcome
     ) -> None:
         started = time.monotonic()
+        received: Received | None = None
 
         def fetch(sent: Sent) -> Received:
+            nonlocal received
             if call.keep_raw:
                 outcome.raw_request = self.redactor.value(shown_request(sent))
             with self.opened(call, target, exchange, sent, attempt, stream=False) as upstream:
-                return Received(upstream.status, upstream.headers, upstream.read())
+                received = Received(upstream.status, upstream.headers, upstream.read())
+            return received
 
-        answer = exchange.fetch(fetch)
+        try:
+            answer = exchange.fetch(fetch)
+        except SHAPE_FAULTS as error:
+            if received is None:
+                raise
+            raise self.unreadable(error, call) from error
         outcome.target = target
         outcome.body = answer.body
         outcome.media_type = answer.media_type

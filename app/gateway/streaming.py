@@ -19,7 +19,7 @@ from app.dialects.base import Frame
 from app.errors import GatewayError
 from app.gateway.call import Attempt, Call, Outcome, Target
 from app.gateway.cost import put_cost
-from app.gateway.dispatch import Dispatcher, MakeExchange, shown_request
+from app.gateway.dispatch import SHAPE_FAULTS, Dispatcher, MakeExchange, shown_request
 from app.gateway.exchange import Exchange, Sent, Translator
 from app.gateway.framing import FrameReader, frame_reader
 from app.providers.base import Wire
@@ -158,7 +158,8 @@ class StreamRun:
         if content_type.startswith(_HTML):
             raise GatewayError("upstream_invalid", "The provider answered with an HTML page.")
         if content_type.startswith(_JSON) and wire.framing != "eventstream" or not wire.streams:
-            yield self._checked(translator, translator.whole(upstream.read()))
+            body = upstream.read()
+            yield self._checked(translator, self._read_whole(translator, body))
             return
         reader = frame_reader(wire.framing, content_type)
         while not translator.ended:
@@ -166,7 +167,36 @@ class StreamRun:
             if self._call.keep_raw:
                 text = self.outcome.raw_response + chunk.decode("utf-8", "replace")
                 self.outcome.raw_response = self._dispatcher.redactor.text(text)
-            yield self._checked(translator, _translated(upstream, reader, translator, chunk))
+            yield self._checked(translator, self._translated(upstream, reader, translator, chunk))
+
+    def _read_whole(self, translator: Translator, body: bytes) -> list[Frame]:
+        try:
+            return translator.whole(body)
+        except SHAPE_FAULTS as error:
+            raise self._dispatcher.unreadable(error, self._call) from error
+
+    def _translated(
+        self, upstream: Upstream, reader: FrameReader, translator: Translator, chunk: bytes
+    ) -> list[Frame]:
+        """Return what one read brings, up to its end or fault; ``b""`` is the end of the body."""
+        frames: list[Frame] = []
+        try:
+            for event, data in reader.feed(chunk):
+                frames += translator.done() if data is None else translator.feed(event, data)
+                upstream.progress()
+                if translator.ended or translator.failure is not None:
+                    return frames  # what comes after the end is dropped
+            if not chunk:
+                frames += translator.eof()
+                if translator.failure is None and not translator.ended:
+                    translator.failure = GatewayError(
+                        "upstream_cut", "The provider's stream ended before it was complete."
+                    )
+        except GatewayError as error:
+            translator.failure = error
+        except SHAPE_FAULTS as error:
+            translator.failure = self._dispatcher.unreadable(error, self._call)
+        return frames
 
     def _checked(self, translator: Translator, frames: list[Frame]) -> list[Frame]:
         """Return ``frames``; raises the translator's failure, after what was good went out."""
@@ -228,26 +258,6 @@ class StreamRun:
         frames = [*self.take_held(), *self._numbered([*self._tail, *translator.fail(error)])]
         self._settle(translator, frames)
         return frames
-
-
-def _translated(upstream: Upstream, reader: FrameReader, translator: Translator, chunk: bytes) -> list[Frame]:
-    """Return what one read brings, up to its end or fault; ``b""`` is the end of the body."""
-    frames: list[Frame] = []
-    try:
-        for event, data in reader.feed(chunk):
-            frames += translator.done() if data is None else translator.feed(event, data)
-            upstream.progress()
-            if translator.ended or translator.failure is not None:
-                return frames  # what comes after the end is dropped
-        if not chunk:
-            frames += translator.eof()
-            if translator.failure is None and not translator.ended:
-                translator.failure = GatewayError(
-                    "upstream_cut", "The provider's stream ended before it was complete."
-                )
-    except GatewayError as error:
-        translator.failure = error
-    return frames
 
 
 def _identity_of(frame: Frame) -> dict[str, Any]:

@@ -7,6 +7,7 @@ nothing comes, and leave an upstream error before the status its real status.
 
 from __future__ import annotations
 
+import errno
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -91,6 +92,12 @@ class Pump:
             for piece in self._pieces():
                 if piece:
                     yield piece
+        except OSError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is logged and the stream cut
+            raise ConnectionResetError(errno.ECONNRESET, "a stream that cannot be written is cut") from (
+                self._fault(error)
+            )
         finally:
             self.close()
 
