@@ -1,0 +1,138 @@
+"""Answers bent at random: never a fault of ours, whatever JSON a provider sends (reliability.md 3).
+
+Recorded good answers have a few of their members replaced, dropped or added, by a fixed seed. The
+gateway may pass the thing on, read it or refuse it as 502; it may not break.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.behaviour.world import ResponsesStream, World, event_frame, running_world
+from tests.traffic.frames import sse
+from tests.traffic.load import Exchange, exchanges, require
+from tests.traffic.replay import Reply
+
+VALUES: tuple[Any, ...] = (
+    *(None, True, 0, -1, 1.5, 10**30, "", "x", "a\nb: c"),
+    *([], {}, [None], [[]], [{}], ["x"], {"a": 1}, {"type": 5}, {"type": "text"}),
+)
+NAMES = ("type", "index", "id", "delta", "content", "role", "error")
+BENDS = 250
+WIRES = {
+    "openai.chat": (("chat", "groq/x"), ("responses", "groq/x"), ("chat", "openai/x")),
+    "openai.responses": (("responses", "openai/x"), ("chat", "responder/x")),
+    "anthropic.messages": (("chat", "anthropic/x"), ("responses", "anthropic/x")),
+}
+CONFIG = """
+[providers.responder]
+dialect = "responses"
+base_url = "{upstream}/v1"
+api_key = "some-key-of-ours"
+"""
+
+
+@pytest.fixture(scope="module")
+def _world() -> Iterator[World]:
+    with running_world({"SLUICE_MAX_RETRIES": "0"}, config=CONFIG) as world:
+        yield world
+
+
+@pytest.fixture
+def world(_world: World) -> World:
+    return _world.fresh()
+
+
+def places(value: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Yield the path of every member below ``value``."""
+    members = (
+        value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    )
+    for name, member in members:
+        yield (*at, name)
+        yield from places(member, (*at, name))
+
+
+def bent(value: Any, chance: random.Random) -> Any:
+    """Return a copy with one to three changes."""
+    value = copy.deepcopy(value)
+    for _ in range(chance.choice((1, 1, 1, 2, 3))):
+        paths = list(places(value))
+        if not paths:
+            break
+        *way, name = chance.choice(paths)
+        holder = value
+        for step in way:
+            holder = holder[step]
+        odd = copy.deepcopy(chance.choice(VALUES))
+        match chance.randrange(10):
+            case 0 | 1:
+                del holder[name]
+            case 2 if isinstance(holder, dict):
+                holder[chance.choice(NAMES)] = odd
+            case 2:
+                holder.insert(name, odd)
+            case _:
+                holder[name] = odd
+    return value
+
+
+def reply_of(recording: Exchange, chance: random.Random) -> Reply:
+    if not recording.streamed:
+        return Reply.json(bent(recording.json(), chance))
+    frames = sse(recording.content())
+    chosen = chance.randrange(len(frames))
+    body = ""
+    for number, frame in enumerate(frames):
+        data = frame.data
+        if number == chosen and data.startswith("{"):
+            data = json.dumps(bent(json.loads(data), chance))
+        body += (f"event: {frame.event}\n" if frame.event else "") + f"data: {data}\n\n"
+    return Reply.sse(body, chunk=chance.choice((0, 0, 700)))
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["json", "sse"])
+@pytest.mark.parametrize("api", WIRES)
+def test_no_answer_breaks_the_gateway(api: str, streamed: bool, world: World) -> None:
+    require()
+    chance = random.Random(f"{api}-{streamed}")
+    found = [e for e in exchanges([api]) if e.status == 200 and e.streamed is streamed]
+    for number in range(BENDS // 2):
+        recording = chance.choice(found)
+        surface, model = WIRES[api][number % len(WIRES[api])]
+        reply = reply_of(recording, chance)
+        world.fresh().upstream.add(reply)
+
+        answer = world.ask(surface, model=model, stream=streamed)
+
+        where = (number, recording.id, surface, model, answer.status, answer.body[-300:])
+        assert b"internal_error" not in answer.body, where
+        assert answer.status in (200, 502) or "error" in answer.json, where
+        assert "event: c" not in answer.body.decode(), where
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["response.x\nevent: response.completed", "a\rb", "", 5, None, [], {"a": 1}, "x" * 5000],
+    ids=lambda kind: repr(kind)[:30],
+)
+def test_an_event_of_an_odd_type_neither_breaks_nor_injects(kind: Any, world: World) -> None:
+    made = ResponsesStream()
+    odd = event_frame({"type": "response.odd", "x": 1}).replace(
+        b'"type": "response.odd"', b'"type": ' + json.dumps(kind).encode()
+    )
+    world.upstream.add(Reply.sse(made.opening() + made.text("good") + odd + made.end("good")))
+
+    answer = world.ask("responses", model="openai/x", stream=True)
+
+    events = answer.events
+    assert (answer.status, answer.text, events[-1]["type"]) == (200, "good", "response.completed")
+    assert [event["sequence_number"] for event in events] == list(range(len(events)))
+    assert [frame.event for frame in sse(answer.body)] == [event["type"] for event in events]
+    assert [event["type"] for event in events].count("response.completed") == 1
