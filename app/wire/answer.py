@@ -12,22 +12,21 @@ from typing import Any, Final
 
 import gevent
 
-from app.errors import GatewayError
 from app.wire import http1
 from app.wire.clocks import Watchdog
-from app.wire.upstream import MAX_BODY, TransportError
+from app.wire.upstream import TransportError
+from app.wire.watched import WatchedBody, broken
 
 MAX_STREAM: Final = 1024 * 1024 * 1024  # bytes that one answer may bring, read piecemeal
 LINGER: Final = 0.01  # seconds to wait for a body's last bytes, so that its connection can be kept
 PLAIN_ERRORS: Final = (OSError, http.client.HTTPException, ValueError)  # what a broken connection raises
 
 
-class HttpUpstream:
+class HttpUpstream(WatchedBody):
     """One HTTP answer; see ``app.wire.upstream.Upstream`` for the contract.
 
     ``live`` stands at the first byte of the body. ``keep`` returns its connection to
-    the pool, ``drop`` closes it; one of them is called once. ``stream`` says that the
-    caller reports progress; otherwise every byte is progress.
+    the pool, ``drop`` closes it; one of them is called once.
     """
 
     def __init__(
@@ -40,68 +39,33 @@ class HttpUpstream:
         keep: Callable[[], object],
         drop: Callable[[], object],
     ) -> None:
+        super().__init__(watchdog, stream=stream)
         self.status: int = live.status
         self.headers: Mapping[str, str] = live.joined_headers()
         self._live = live
         self._file: Any = live.fp
-        self._watchdog = watchdog
         self._keep_connection = keep
         self._drop_connection = drop
-        self._counts_bytes = not stream
         self._received = 0
-        self._fault: BaseException | None = None
         self._body = http1.body_of(method, self.status, self.headers)
         self._inflater = http1.inflater_of(self.headers)
         watchdog.on_abort = self._drop
         if self._body.ended:
             self._finish()
 
-    def read1(self, n: int = 65536) -> bytes:
-        """Return what has arrived, waiting for at least a byte; ``b""`` at the end.
-
-        Raises upstream_cut, upstream_invalid, or the reason of whoever aborted
-        (upstream_timeout and upstream_idle from the clocks); then again, each time.
-        """
-        if self._fault is not None:
-            raise self._fault
-        try:
-            content = self._next_content(n)
-        except PLAIN_ERRORS as error:
-            raise self._fail(_fault_of(error)) from error
-        except BaseException as error:
-            self._fail(error)
-            raise
-        if content and self._counts_bytes:
-            self._watchdog.progress()
-        return content
-
-    def read(self, limit: int = MAX_BODY) -> bytes:
-        """Return the rest of the body; upstream_invalid past ``limit`` bytes."""
-        pieces: list[bytes] = []
-        size = 0
-        while piece := self.read1():
-            size += len(piece)
-            if size > limit:
-                raise self._fail(_broken(f"larger than {limit} bytes"))
-            pieces.append(piece)
-        return b"".join(pieces)
-
-    def progress(self) -> None:
-        """Note a data event, which restarts the idle clock."""
-        self._watchdog.progress()
-
-    def abort(self, reason: GatewayError) -> bool:
-        """Stop for ``reason``, from any greenlet: who reads raises it; False if it had ended."""
-        return self._watchdog.abort(reason)
-
     def close(self) -> None:
         """Let go of the answer. The last bytes of a body are waited for a moment, to keep the connection."""
         if self._received and not self._body.ended:
             self._linger()
-        if not self._body.ended:
-            self._drop()
+        self._let_go()
 
     def _next_content(self, n: int) -> bytes:
+        try:
+            return self._content(n)
+        except PLAIN_ERRORS as error:
+            raise _fault_of(error) from error
+
+    def _content(self, n: int) -> bytes:
         while True:
             if self._inflater is not None and self._inflater.holds:
                 return self._inflater.feed(b"", n)
@@ -150,11 +114,9 @@ class HttpUpstream:
         else:
             self._drop_connection()
 
-    def _fail(self, fault: BaseException) -> BaseException:
-        self._fault = fault
+    def _let_go(self) -> None:
         if not self._body.ended:
             self._drop()
-        return fault
 
     def _drop(self) -> None:
         self._watchdog.stop()
@@ -164,10 +126,6 @@ class HttpUpstream:
 
 def _fault_of(error: Exception) -> TransportError:
     if isinstance(error, http1.Malformed):
-        return _broken(str(error))
+        return broken(str(error))
     message = "The provider's answer was cut off."
     return TransportError("upstream_cut", message, maybe_charged=True, raw=f"{type(error).__name__}: {error}")
-
-
-def _broken(what: str) -> TransportError:
-    return TransportError("upstream_invalid", f"The provider's answer is broken: {what}.", maybe_charged=True)

@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 
 import gevent
 
-from app.errors import GatewayError
 from app.wire.clocks import Clocks, Watchdog
-from app.wire.upstream import MAX_BODY, Abortable, TransportError, Upstream
+from app.wire.upstream import Abortable, TransportError, Upstream
+from app.wire.watched import WatchedBody
 
 _LONGEST_SLEEP: Final = 3600.0
 
@@ -83,67 +83,27 @@ class ScriptedTransport:
         except BaseException:
             watchdog.stop()
             raise
-        return ScriptedUpstream(script, watchdog, counts_bytes=not stream)
+        return ScriptedUpstream(script, watchdog, stream=stream)
 
 
-class ScriptedUpstream:
+class ScriptedUpstream(WatchedBody):
     """Plays the body of one script; see ``app.wire.upstream.Upstream``."""
 
-    def __init__(self, script: Script, watchdog: Watchdog, *, counts_bytes: bool) -> None:
+    def __init__(self, script: Script, watchdog: Watchdog, *, stream: bool) -> None:
+        super().__init__(watchdog, stream=stream)
         self.status = script.status
         self.headers: Mapping[str, str] = script.headers
         self._body: Iterator[Arrival] = iter(script.body)
         self._next: Arrival | None = None
-        self._watchdog = watchdog
-        self._counts_bytes = counts_bytes
         self._started = time.monotonic()
-        self._fault: BaseException | None = None
         self._ended = False
-        watchdog.on_abort = self._drop
-
-    def read1(self, n: int = 65536) -> bytes:
-        """Return what is due by now, waiting for at least a byte; ``b""`` at the end.
-
-        Raises upstream_cut, or the reason of whoever aborted; then again, each time.
-        """
-        if self._fault is not None:
-            raise self._fault
-        try:
-            data = self._arrived(n)
-        except BaseException as error:
-            self._fault = error
-            self._drop()
-            raise
-        if data and self._counts_bytes:
-            self._watchdog.progress()
-        return data
-
-    def read(self, limit: int = MAX_BODY) -> bytes:
-        """Return the rest of the body; upstream_invalid past ``limit`` bytes."""
-        pieces: list[bytes] = []
-        size = 0
-        while piece := self.read1():
-            size += len(piece)
-            if size > limit:
-                self._fault = TransportError("upstream_invalid", f"The answer is larger than {limit} bytes.")
-                self._drop()
-                raise self._fault
-            pieces.append(piece)
-        return b"".join(pieces)
-
-    def progress(self) -> None:
-        """Note a data event, which restarts the idle clock."""
-        self._watchdog.progress()
-
-    def abort(self, reason: GatewayError) -> bool:
-        """Stop for ``reason``, from any greenlet: who reads raises it; False if it had ended."""
-        return self._watchdog.abort(reason)
+        watchdog.on_abort = self._let_go
 
     def close(self) -> None:
         """Let go of the answer."""
-        self._drop()
+        self._let_go()
 
-    def _arrived(self, n: int) -> bytes:
+    def _next_content(self, n: int) -> bytes:
         pieces: list[bytes] = []
         size = 0
         while size < n and (arrival := self._upcoming()) is not None:
@@ -170,10 +130,10 @@ class ScriptedUpstream:
         """Return ``b""`` at a true end, or raise why it is none."""
         if self._watchdog.reason is not None:
             raise self._watchdog.reason
-        self._drop()
+        self._let_go()
         return b""
 
-    def _drop(self) -> None:
+    def _let_go(self) -> None:
         self._watchdog.stop()
         self._ended = True
         self._next = None
