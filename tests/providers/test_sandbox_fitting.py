@@ -5,7 +5,7 @@ import time
 
 import jsonschema
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from app.providers.sandbox.assignments import parse_assignments
@@ -318,6 +318,7 @@ ANYTHING = st.recursive(
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@example({"properties": {"type": None}, "maxProperties": None}, None)
 @given(ANYTHING, ANYTHING)
 def test_no_json_as_a_schema_breaks_it(schema, given_value):
     try:
