@@ -100,6 +100,9 @@ KNOWN_PART_MEMBERS: Final = frozenset({"cache_control", "prompt_cache_breakpoint
 
 KNOWN_TOOL_MEMBERS: Final = frozenset({"cache_control", "defer_loading", "allowed_callers", "input_examples"})
 
+ANY_TOOL: Final = frozenset({"*"})
+"""The hosted tools of a server that we know nothing of."""
+
 History = Literal["none", "reasoning", "reasoning_content", "reasoning_details", "thinking", "extra_content"]
 FileForm = Literal["file", "document_url", "file_url"]
 
@@ -117,7 +120,9 @@ class ChatOptions:
     ``file_form`` how a document is written; ``file_ids`` and ``file_urls`` whether files
     may be named so; ``refusals`` whether a refusal has a member of its own. ``message_members``, ``part_members``, ``tool_members``: vendor
     members it takes there. ``formats``: response_format types. ``tool_choices``: modes
-    it understands. ``hosted_tools``: tool types it runs itself. ``web_search``: a hosted
+    it understands. ``hosted_tools``: tool types it runs itself (``ANY_TOOL``: not known).
+    ``image_detail``: pictures may say how closely to look. ``service_tiers``: those it has (None: any).
+    ``web_search``: a hosted
     web search is asked for by ``web_search_options``. ``prefix``: a last assistant message
     is marked as the beginning of the answer. ``short_ids``: tool call ids are nine letters
     or digits.
@@ -142,14 +147,20 @@ class ChatOptions:
     part_members: frozenset[str] = frozenset()
     tool_members: frozenset[str] = frozenset()
     formats: frozenset[str] = frozenset({"json_object", "json_schema"})
+    image_detail: bool = True
+    service_tiers: frozenset[str] | None = None
     strict_tools: bool = True
     custom_tools: bool = False
-    hosted_tools: frozenset[str] = frozenset()
+    hosted_tools: frozenset[str] = ANY_TOOL
     web_search: bool = False
     tool_choices: frozenset[str] = frozenset({"auto", "none", "required", "named"})
     tool_parameters_required: bool = False
     prefix: bool = False
     short_ids: bool = False
+
+    def runs(self, kind: str) -> bool:
+        """Tell whether a tool of the hosted type ``kind`` may be sent."""
+        return not self.hosted_tools.isdisjoint({"*", kind, kind.partition(":")[0]})
 
     def takes(self, member: str) -> bool:
         """Tell whether the request member ``member`` may be sent."""

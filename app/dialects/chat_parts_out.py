@@ -91,7 +91,10 @@ class PartWriter:
         if part.file_id is not None:
             tell(self._context.losses, "file_id")
         url = part.url if part.data is None else data_url(part.media_type or "image/png", part.data)
-        image = {"url": url} if part.detail is None else {"url": url, "detail": part.detail}
+        detail = part.detail if self._options.image_detail else None
+        if part.detail not in (None, "auto", detail):
+            self._context.losses.report("image_detail", "how closely to look at pictures was left out")
+        image = {"url": url} if detail is None else {"url": url, "detail": detail}
         return {"type": "image_url", "image_url": image}
 
     def _audio(self, part: AudioPart) -> Json:

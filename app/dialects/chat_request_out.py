@@ -209,12 +209,7 @@ class _RequestWriter:
         return None
 
     def _runs(self, kind: str) -> bool:
-        options = self._options
-        return (
-            options.open_members
-            or kind in options.hosted_tools
-            or kind.partition(":")[0] in options.hosted_tools
-        )
+        return self._options.runs(kind)
 
     def _search_options(self) -> Json | None:
         """What a hosted web search asks for, where the wire searches by itself."""
@@ -315,6 +310,10 @@ class _RequestWriter:
         for name, asks in _GATEWAY_HINTS.items():
             if asks(request.hints.get(name)):
                 self._context.losses.report(name)
+        tiers, tier = self._options.service_tiers, hints.get("service_tier")
+        if tier is not None and tiers is not None and tier not in tiers:
+            self._context.losses.report("service_tier")
+            del hints["service_tier"]
         if not self._own:
             return self._take(hints)
         stored = request.state.store if request.state.store or self._options.takes("store") else None

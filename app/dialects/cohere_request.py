@@ -29,7 +29,7 @@ from app.canonical.request import (
 from app.dialects.base import ClientContext, Encoded
 from app.dialects.cohere_options import NAME, max_thinking
 from app.dialects.effort import budget_of
-from app.dialects.leftovers import report_leftovers, report_opaque, sendable_extras
+from app.dialects.leftovers import report_call_signature, report_leftovers, report_opaque, sendable_extras
 from app.dialects.losses import Losses
 from app.dialects.reading import as_dict, data_url, json_text, present
 from app.dialects.tool_forms import (
@@ -120,6 +120,8 @@ def _assistant(message: Message, losses: Losses) -> list[Members]:
 def _thought(part: ReasoningPart, losses: Losses) -> str:
     if not part.text:
         losses.report("reasoning_signature", "Earlier reasoning that only its maker can read was left out")
+    elif part.signature is not None:
+        losses.report("reasoning_signature", "The signature of earlier reasoning was left out")
     return part.text
 
 
@@ -129,6 +131,7 @@ def _citations(part: Part) -> list[Any]:
 
 
 def _call(part: ToolCallPart, losses: Losses) -> Members:
+    report_call_signature(part, losses)
     arguments = json_text({CUSTOM_INPUT: part.arguments}) if part.kind == "custom" else part.arguments
     function = {"name": part.name, "arguments": arguments.strip() or "{}"}
     return {"id": part.id, "type": "function", "function": function}

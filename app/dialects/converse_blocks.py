@@ -28,7 +28,7 @@ from app.canonical.request import (
 from app.dialects.base import ClientContext
 from app.dialects.claude import OMITTED
 from app.dialects.converse_options import NAME, ConverseOptions
-from app.dialects.leftovers import own_block, own_signature
+from app.dialects.leftovers import own_block, own_signature, report_call_signature
 from app.dialects.media_types import media_type_of
 from app.dialects.reading import parsed
 from app.dialects.tool_forms import call_input
@@ -190,6 +190,7 @@ class BlockWriter:
         return {_THINKING: {"reasoningText": {"text": part.text, "signature": value}}}
 
     def _tool_call(self, part: ToolCallPart) -> Block | None:
+        report_call_signature(part, self.context.losses)
         given = call_input(part, self.context.losses)
         return {"toolUse": {"toolUseId": fit_tool_id(part.id, CONVERSE), "name": part.name, "input": given}}
 

@@ -205,7 +205,8 @@ def _wanted_effort(request: Request, inference: Members) -> str | None:
 
 def _think_not(request: Request, inference: Members, fields: Members, losses: Losses) -> None:
     if _wanted_effort(request, inference) not in (None, "none"):
-        losses.report("reasoning_effort")
+        budgeted = request.reasoning is not None and request.reasoning.budget is not None
+        losses.report("reasoning_budget" if budgeted else "reasoning_effort")
 
 
 def _think_as_nova(request: Request, inference: Members, fields: Members, losses: Losses) -> None:

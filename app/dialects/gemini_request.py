@@ -16,6 +16,7 @@ from app.dialects.gemini_options import bare_model, family_of, options_of
 from app.dialects.gemini_parts import NAME, ContentsEncoder
 from app.dialects.gemini_thinking import thinking_config
 from app.dialects.gemini_tools import ToolsEncoder
+from app.dialects.leftovers import report_metadata
 from app.dialects.losses import Losses
 from app.dialects.reading import as_dict, present
 
@@ -169,6 +170,7 @@ def _add_hints(request: Request, body: dict[str, Any], losses: Losses) -> None:
             losses.report(name)
     if request.parallel_tool_calls is False and request.tools:
         losses.report("parallel_tool_calls")
+    report_metadata(request, losses)
 
 
 def _add_extras(

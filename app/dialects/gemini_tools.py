@@ -93,8 +93,12 @@ class ToolsEncoder:
                 self._losses.report(
                     "hosted_tool", f"The tool '{tool.name}' is not known to Gemini and was left out"
                 )
-        if hints.get("web_search_options") is not None:
+        wish = hints.get("web_search_options")
+        if wish is not None:
             found.setdefault("googleSearch", {})
+        if wish:
+            told = "Google searches as it sees fit; what the search was to be like was left out"
+            self._losses.report("web_search_options", told)
         return [{name: value} for name, value in found.items()]
 
     def _config(self, choice: ToolChoice | None, tools: Sequence[Tool]) -> dict[str, Any]:

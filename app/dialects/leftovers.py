@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from app.canonical.request import OpaquePart, ReasoningPart, Request, Signature
+from app.canonical.request import OpaquePart, ReasoningPart, Request, Signature, ToolCallPart
 from app.dialects.base import ClientContext
 from app.dialects.losses import Losses
 
@@ -39,11 +39,18 @@ def report_leftovers(request: Request, taken: frozenset[str], losses: Losses) ->
     for feature, wanted in _asked(request).items():
         if wanted and feature not in taken:
             losses.report(feature)
+    report_metadata(request, losses)
     for name, value in request.hints.items():
         if name in taken or name in QUIET_HINTS or value in (None, [], {}, ""):
             continue
         if (name, value) != ("truncation", "disabled"):
             losses.report(name)
+
+
+def report_metadata(request: Request, losses: Losses) -> None:
+    """Report a chat's metadata, which its upstream was to keep; a response's is kept here."""
+    if request.metadata and request.origin is not None and request.origin.dialect == "chat":
+        losses.report("metadata")
 
 
 def _asked(request: Request) -> Mapping[str, bool]:
@@ -74,6 +81,12 @@ def report_opaque(part: OpaquePart, role: str, losses: Losses) -> None:
     """Report an item that another wire made: an assistant's is left out, other input refused."""
     feature = "hosted_item" if role == "assistant" else "opaque_input"
     losses.report(feature, f"An item of type '{part.type}' can be read only by the API that made it")
+
+
+def report_call_signature(part: ToolCallPart, losses: Losses) -> None:
+    """Report a tool call's signature on a wire whose calls have none."""
+    if part.signature is not None:
+        losses.report("reasoning_signature", "The signature of an earlier tool call was left out")
 
 
 def own_signature(part: ReasoningPart, dialect: str, context: ClientContext) -> Signature | None:

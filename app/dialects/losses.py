@@ -123,6 +123,14 @@ class Loss:
     message: str
 
 
+def _named(feature: str, path: str) -> str:
+    """Name what is lost: a member by its path, what lies deep in one by its feature."""
+    return feature.replace("_", " ").capitalize() if path in _CONTAINERS else f"'{path}'"
+
+
+_CONTAINERS: Final = frozenset({"messages", "input", "tools"})
+
+
 class Losses:
     """Collect the losses of one encoding.
 
@@ -154,7 +162,7 @@ class Losses:
         """
         path = param or self._paths.get(feature, feature)
         loss_class = "hint" if feature in self._forgiven else LOSS_CLASSES.get(feature, "hint")
-        text = message or f"'{path}' is not supported by {self._target}"
+        text = message or f"{_named(feature, path)} is not supported by {self._target}"
         if loss_class == "changes" or self._strict:
             raise GatewayError("unsupported_parameter", f"{text.rstrip('.')}.", param=path)
         if message is None:

@@ -29,7 +29,7 @@ from app.canonical.request import (
 )
 from app.dialects.base import ClientContext
 from app.dialects.claude import OMITTED
-from app.dialects.leftovers import own_block, own_signature
+from app.dialects.leftovers import own_block, own_signature, report_call_signature
 from app.dialects.media_types import media_type_of
 from app.dialects.messages_options import NAME, MessagesOptions
 from app.dialects.tool_forms import call_input
@@ -168,6 +168,7 @@ class BlockWriter:
         return {"type": "thinking", "thinking": part.text, "signature": value}
 
     def _tool_call(self, part: ToolCallPart) -> Block | None:
+        report_call_signature(part, self.context.losses)
         return {
             **native_members(part.native),
             "type": "tool_use",

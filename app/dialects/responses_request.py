@@ -223,7 +223,8 @@ _CUSTOM: Final = frozenset({"type", "name", "description", "format"})
 
 
 def decode_tools(value: Any) -> Iterator[Tool]:
-    """Yield the tools on offer; a namespace's own are taken out, named as given.
+    """Yield the tools on offer; a namespace's own are taken out, named as given, and carry
+    its description.
 
     ``native`` of a tool out of a namespace holds ``namespace`` and its ``name`` there; where
     two namespaces share a name, the later tool is called ``namespace_name``.
@@ -235,13 +236,19 @@ def decode_tools(value: Any) -> Iterator[Tool]:
             taken.add(as_str(flat.get("name")))
             yield _tool(flat)
             continue
-        space = as_str(flat.get("name"))
+        space, about = as_str(flat.get("name")), opt_str(flat.get("description"))
         for inner in dicts(flat.get("tools")):
             name = as_str(inner.get("name"))
             shown = f"{space}_{name}" if name in taken else name
             taken.add(shown)
             place = {"namespace": {"namespace": space, "name": name}}
-            yield _tool({**flat_tool(inner), "name": shown}, place)
+            yield _tool({**_about(flat_tool(inner), about), "name": shown}, place)
+
+
+def _about(tool: Mapping[str, Any], space: str | None) -> dict[str, Any]:
+    """Return a tool of a namespace with what is said of the namespace before its own description."""
+    told = [text for text in (space, opt_str(tool.get("description"))) if text]
+    return {**tool, "description": "\n".join(told)} if told else dict(tool)
 
 
 def _tool(flat: Mapping[str, Any], place: Mapping[str, Any] | None = None) -> Tool:

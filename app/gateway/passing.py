@@ -24,8 +24,10 @@ from app.canonical.request import OpaquePart, Request, Signature, ToolCallPart
 from app.canonical.response import Finish, Response, Usage
 from app.dialects import dialect
 from app.dialects.base import DONE, Frame, ServerContext
+from app.dialects.chat_fit import fit
+from app.dialects.chat_options import ChatOptions
 from app.dialects.losses import Losses
-from app.dialects.reading import as_dict
+from app.dialects.reading import as_dict, count, dicts
 from app.errors import GatewayError
 from app.gateway.call import Call, Target
 from app.gateway.estimates import estimated_usage
@@ -231,6 +233,8 @@ class ChatPatch:
     def __init__(self, call: Call, target: Target, losses: Losses, context: ServerContext) -> None:
         self._call = call
         self._model = target.model
+        wire = target.provider.wire("chat", target.model)
+        self._options = (wire.options if wire else None) or ChatOptions()
         self._realm = target.provider.realm(target.key)
         self._losses = losses
         self._context = context
@@ -242,7 +246,8 @@ class ChatPatch:
 
     def request(self) -> dict[str, Any]:
         """Return the caller's body for the target."""
-        body = {k: v for k, v in self._call.body.items() if k not in GATEWAY_MEMBERS}
+        asked = {k: v for k, v in self._call.body.items() if k not in GATEWAY_MEMBERS}
+        body = fit(asked, self._options, self._losses)
         body["model"] = self._model
         if self._call.stream:
             body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
@@ -252,15 +257,15 @@ class ChatPatch:
 
     def answer(self, body: dict[str, Any]) -> dict[str, Any]:
         """Return the answer with its reasoning details wrapped."""
-        for choice in body.get("choices") or ():
+        for choice in dicts(body.get("choices")):
             self._wrap(choice.get("message"))
         return body
 
     def frame(self, event: str | None, data: dict[str, Any]) -> Frame | None:
         """Return a chunk. Usage is kept for the extra chunk at the end, where it belongs."""
         usage = data.pop("usage", None)
-        told = data.get("choices") or ()
-        if told:
+        told = dicts(data.get("choices"))
+        if "choices" in data:
             data["choices"] = [choice for choice in told if self._is_news(choice)]
         if self._usage_wanted:
             data["usage"] = None
@@ -276,7 +281,7 @@ class ChatPatch:
     def _is_news(self, choice: dict[str, Any]) -> bool:
         """Tell whether a choice of a chunk says more than that it has finished once more, as the
         usage chunk of some hosts does."""
-        index, delta = choice.get("index"), as_dict(choice.get("delta"))
+        index, delta = count(choice.get("index")), as_dict(choice.get("delta"))
         again = index in self._finished and not any(v for k, v in delta.items() if k != "role")
         if choice.get("finish_reason") is not None:
             self._finished.add(index)

@@ -23,9 +23,11 @@ OPENAI: Final = ChatOptions(
     developer_role=True,
     file_ids=True,
     refusals=True,
+    message_members=frozenset({"annotations"}),  # clients replay the answer they got (recorded)
     part_members=frozenset({"prompt_cache_breakpoint"}),
     custom_tools=True,
     tool_choices=frozenset({"auto", "none", "required", "named", "allowed"}),
+    hosted_tools=frozenset(),
 )
 
 AZURE: Final = replace(
@@ -35,7 +37,7 @@ AZURE: Final = replace(
 )
 """Azure's deployments of OpenAI models."""
 
-AZURE_MODELS: Final = replace(CUSTOM, open_members=False, history="none")
+AZURE_MODELS: Final = replace(CUSTOM, open_members=False, history="none", hosted_tools=frozenset())
 """Azure's other models (Grok, DeepSeek, Llama), which take the older names."""
 
 GROQ: Final = ChatOptions(
@@ -70,10 +72,11 @@ CEREBRAS: Final = ChatOptions(
     history="reasoning",
     developer_role=True,
     part_types=frozenset({"text", "image_url"}),
+    hosted_tools=frozenset(),
 )
 
 OPENROUTER: Final = ChatOptions(
-    members=COMMON_MEMBERS
+    members=(COMMON_MEMBERS - {"n"})
     | frozenset(
         """
         audio cache_control debug deferred_tools image_config include_reasoning metadata min_p
@@ -121,12 +124,14 @@ PERPLEXITY: Final = ChatOptions(
     web_search=True,
     tool_choices=frozenset({"auto", "none", "required"}),
     tool_parameters_required=True,
+    hosted_tools=frozenset(),
+    image_detail=False,
 )
 
-SGL: Final = CUSTOM
+SGL: Final = replace(CUSTOM, hosted_tools=frozenset())
 """SGLang, self-hosted: takes its own sampling members, which clients write by name."""
 
-PARASAIL: Final = CUSTOM
+PARASAIL: Final = SGL
 """vLLM behind a key."""
 
 OLLAMA: Final = ChatOptions(
@@ -137,6 +142,7 @@ OLLAMA: Final = ChatOptions(
     part_types=frozenset({"text", "image_url"}),
     strict_tools=False,
     tool_choices=frozenset({"auto"}),
+    hosted_tools=frozenset(),
 )
 
 MISTRAL: Final = ChatOptions(
@@ -160,9 +166,10 @@ MISTRAL: Final = ChatOptions(
     tool_parameters_required=True,
     prefix=True,
     short_ids=True,
+    service_tiers=frozenset({"auto", "standard_only"}),
 )
 
-VERTEX_OPENAPI: Final = replace(CUSTOM, open_members=False, history="none")
+VERTEX_OPENAPI: Final = replace(CUSTOM, open_members=False, history="none", hosted_tools=frozenset())
 """Vertex's endpoint for models of other makers (Llama, DeepSeek, Qwen)."""
 
 GEMINI_COMPAT: Final = replace(CUSTOM, open_members=False, history="extra_content")

@@ -609,7 +609,7 @@ def test_other_members_are_mapped_or_reported() -> None:
         "standard_only",
         True,
     )
-    assert lost == ["fancy", "prompt_cache_key"]
+    assert lost == ["fancy", "metadata", "prompt_cache_key"]
     assert encode(Request("m", (HI,), hints={"service_tier": "flex", "truncation": "auto"}))[1] == [
         "service_tier",
         "truncation",

@@ -22,6 +22,7 @@ def faults(value: Any, wanted: Any, path: str = "$") -> list[str]:
     """What of ``value`` does not fit the annotation ``wanted``; empty when all fits."""
     while get_origin(wanted) in (typing.Annotated, Required, NotRequired):
         wanted = get_args(wanted)[0]
+    wanted = getattr(wanted, "__value__", wanted)  # a named alias
     origin, inner = get_origin(wanted), get_args(wanted)
     if wanted in (Any, object):
         return []
