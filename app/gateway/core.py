@@ -79,6 +79,7 @@ class Gateway:
         self.open_calls = OpenCalls()
         self.clients = ClientWatch()
         self.draining = threading.Event()
+        self.leave_by = 0.0  # monotonic seconds; set when the drain begins
         self.metrics = Metrics() if settings.metrics else None
 
     def answer(self, call: Call) -> Outcome:

@@ -33,9 +33,10 @@ def start(worker: Any) -> None:
 
 
 def stop(worker: Any) -> None:
-    """Let go of what the worker's gateway holds."""
+    """Let go of what the worker's gateway holds; background work has what is left of the drain."""
     if getattr(worker, "wsgi", None) is not None:
-        gateway_of(worker.wsgi).close()
+        gateway = gateway_of(worker.wsgi)
+        gateway.close(max(0.0, gateway.leave_by - time.monotonic()))
 
 
 def _open_store(gateway: Gateway) -> None:
@@ -61,9 +62,9 @@ def _drain_when_leaving(worker: Any, gateway: Gateway) -> None:
 
 def drain(gateway: Gateway) -> int:
     """Refuse new calls, wait for open ones, then abort those left; return how many."""
+    limit = gateway.leave_by = time.monotonic() + gateway.settings.drain_after
     gateway.draining.set()
     gevent.spawn(gateway.stop_background, gateway.settings.drain_after)
-    limit = time.monotonic() + gateway.settings.drain_after
     while len(gateway.open_calls) and time.monotonic() < limit:
         gevent.sleep(_POLL)
     return gateway.open_calls.abort_all(

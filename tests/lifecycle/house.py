@@ -225,7 +225,7 @@ def running_house(
 def running_worker(env: Mapping[str, str], folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Run ``sluice worker`` until the end of the block."""
     folder.mkdir()
-    command = [sys.executable, "-m", "app", "worker"]
+    command = [sys.executable, "-m", "app.cli", "worker"]
     settings = environment(env, folder, 0) | {"PYTHONPATH": str(ROOT)}
     del settings["SLUICE_CONFIG"]
     process = subprocess.Popen(command, cwd=folder, env=settings, stdout=subprocess.PIPE)
