@@ -65,7 +65,7 @@ class SpeechResponse:
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """An uploaded file: ``read()`` gives its bytes; ``path`` when it was spooled to disk."""
+    """An uploaded file, its bytes whole in ``data``."""
 
     filename: str
     media_type: str

@@ -127,9 +127,7 @@ class EventLog:
 
 
 def _check_readable(connection: Connection, tenant: str, response_id: str) -> None:
-    row = rows.find(connection, tenant, response_id)
-    if row is None:
-        raise rows.response_not_found(response_id)
+    row = rows.require(connection, tenant, response_id)
     if not row.background:
         raise GatewayError(
             "bad_request",

@@ -82,6 +82,14 @@ def find(connection: Connection, tenant: str, response_id: Any, *, lock: bool = 
     return connection.execute(statement, {"id": response_id, "tenant": tenant}).first()
 
 
+def require(connection: Connection, tenant: str, response_id: Any, *, lock: bool = False) -> AnyRow:
+    """Return what ``find`` does; raises ``response_not_found`` where there is none."""
+    row = find(connection, tenant, response_id, lock=lock)
+    if row is None:
+        raise response_not_found(response_id)
+    return row
+
+
 def status_of(connection: Connection, tenant: str, response_id: str) -> str | None:
     """Return a living response's status, without reading the rest of its row."""
     return connection.execute(_STATUS, {"id": response_id, "tenant": tenant}).scalar()

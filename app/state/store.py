@@ -187,10 +187,10 @@ def _ended_by_us(row: AnyRow, fence: Fence, ending: Ending) -> bool:
     )
 
 
-def _shown_row(connection: Connection, tenant: str, response_id: str) -> AnyRow:
+def _shown_row(connection: Connection, tenant: str, response_id: str, *, lock: bool = False) -> AnyRow:
     """Return the row as GET sees it: a running synchronous response does not exist yet."""
-    row = rows.find(connection, tenant, response_id)
-    if row is None or (not row.background and row.status in rows.RUNNING_STATUSES):
+    row = rows.require(connection, tenant, response_id, lock=lock)
+    if not row.background and row.status in rows.RUNNING_STATUSES:
         raise rows.response_not_found(response_id)
     return row
 
@@ -202,21 +202,15 @@ def _read_shown(connection: Connection, tenant: str, response_id: str) -> tuple[
 
 
 def _delete(connection: Connection, tenant: str, response_id: str) -> None:
-    row = rows.find(connection, tenant, response_id, lock=True)
-    if row is None:
-        raise rows.response_not_found(response_id)
+    row = _shown_row(connection, tenant, response_id, lock=True)
     if row.status in rows.RUNNING_STATUSES:
-        if not row.background:
-            raise rows.response_not_found(response_id)
         raise GatewayError("bad_request", "Cannot delete an in-flight response.")
     connection.execute(update(response).where(response.c.id == response_id).values(deleted_at=db_now()))
     retention.collect(connection, row.thread_id)
 
 
 def _cancel(connection: Connection, tenant: str, response_id: str) -> None:
-    row = rows.find(connection, tenant, response_id, lock=True)
-    if row is None:
-        raise rows.response_not_found(response_id)
+    row = rows.require(connection, tenant, response_id, lock=True)
     if not row.background:
         raise GatewayError("bad_request", "Cannot cancel a synchronous response.")
     if row.status in _NOT_CANCELLABLE:
