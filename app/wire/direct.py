@@ -138,6 +138,8 @@ class Exchange:
             self._idle.append(self._kept)
 
     def close(self) -> None:
-        """Close the connection."""
+        """Close the connection, also one that is kept already: an answer without a body ends at once."""
         self.live.close()
+        if self._kept in self._idle:
+            self._idle.remove(self._kept)
         self._kept.connection.close()

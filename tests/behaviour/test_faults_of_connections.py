@@ -199,3 +199,13 @@ def test_an_operation_that_a_provider_cannot_do_names_both(world: World) -> None
     assert (made.status, made.error["code"]) == (400, "unsupported_operation")
     assert "anthropic" in made.error["message"]
     assert "embedding" in made.error["message"]
+
+
+@pytest.mark.parametrize("status", [101, 204, 301, 307, 407])
+def test_a_refused_answer_without_a_body_leaves_no_dead_connection_behind(status: int, world: World) -> None:
+    """Its connection is closed; a number of its own must not come back for another call."""
+    for _ in range(4):
+        world.upstream.add(Reply(status, b"", framing="length"))
+        assert world.ask().status == 502
+        world.upstream.add(good("chat", "groq/x", stream=False))
+        assert world.ask().text == "good"
