@@ -1,0 +1,1 @@
+"""The documentation is run: its commands and snippets, its addresses, its names."""

@@ -1,0 +1,123 @@
+"""Every command and snippet of the documentation runs as it stands; every link and name in it leads somewhere."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from app.config_loading import load, members
+from tests.docs.blocks import ROOT, SILENT, Block, blocks, pages, run_block
+from tests.running import Gateway, running_gateway
+from tests.traffic.load import exchange, require
+from tests.traffic.replay import Reply, Upstream
+
+RUN_HERE = [block for block in blocks() if block.runs_here]
+ANSWER = "anthropic-chat_completion-9899ed2fc86e"
+
+
+@pytest.fixture(scope="module")
+def gateway() -> Iterator[Gateway]:
+    """What a reader has started: the sandbox, and Anthropic with a key (a recording answers in its place)."""
+    require()
+    with Upstream(script=lambda request: Reply.of(exchange(ANSWER))) as upstream:
+        environ = {"ANTHROPIC_API_KEY": "sk-ant-key", "ANTHROPIC_BASE_URL": upstream.url}
+        with running_gateway(environ) as gateway:
+            yield gateway
+
+
+@pytest.fixture
+def ran(request: pytest.FixtureRequest, gateway: Gateway, tmp_path: Path) -> subprocess.CompletedProcess[str]:
+    """The block, run."""
+    block: Block = request.param
+    node_path = ""
+    if block.language == "js":
+        node = request.getfixturevalue("node_openai")
+        where = 'console.log(require.resolve("openai").split("/openai/")[0])'
+        node_path = subprocess.run(
+            [node, "-e", where], capture_output=True, text=True, check=True
+        ).stdout.strip()
+    return run_block(block, tmp_path, port=gateway.port, node_path=node_path)
+
+
+@pytest.mark.parametrize("ran", RUN_HERE, ids=lambda block: block.name, indirect=True)
+def test_a_block_runs_as_it_stands(ran: subprocess.CompletedProcess[str]) -> None:
+    assert ran.returncode == 0, f"{ran.stdout}\n{ran.stderr}"
+
+
+def _readme(language: str, words: str) -> Block:
+    return next(b for b in RUN_HERE if b.page == "README.md" and b.language == language and words in b.text)
+
+
+@pytest.mark.parametrize(
+    ("ran", "said"),
+    [
+        (_readme("sh", "sandbox/echo"), "You said: Hello"),
+        (_readme("python", "responses.stream"), "Good morning"),
+        (_readme("js", "chat.completions"), "Good morning"),
+        (_readme("sh", "anthropic/"), '"provider":"anthropic"'),
+        (_readme("python", "starting_after"), "one two three four five"),
+    ],
+    indirect=["ran"],
+    ids=["first call", "python", "node", "a real provider", "the life of a response"],
+)
+def test_the_readme_gets_what_it_promises(ran: subprocess.CompletedProcess[str], said: str) -> None:
+    assert said in ran.stdout
+
+
+def test_the_readme_resumes_without_a_gap(gateway: Gateway, tmp_path: Path) -> None:
+    ran = run_block(_readme("python", "starting_after"), tmp_path, port=gateway.port)
+    numbers = [int(n) for n in re.findall(r"^(\d+) response\.", ran.stdout, re.MULTILINE)]
+    assert numbers == list(range(numbers[0], numbers[-1] + 1))
+    assert "response.completed" in ran.stdout
+
+
+@pytest.mark.parametrize("block", [b for b in blocks() if not b.runs_here], ids=lambda block: block.name)
+def test_a_block_that_is_not_run_here_says_why(block: Block) -> None:
+    if block.run_by is not None:
+        assert (ROOT / block.run_by).is_file()
+    elif block.reason is None:
+        assert block.language in SILENT
+
+
+@pytest.mark.parametrize("block", [b for b in blocks() if b.language == "toml"], ids=lambda block: block.name)
+def test_a_configuration_in_a_page_is_sound(block: Block, tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.write_text("secret")
+    file = tmp_path / "sluice.toml"
+    file.write_text(re.sub(r'(?<=file:)/[^"]+|(?<=ca_bundle = ")/[^"]+', str(key), block.text))
+    environ = {name: f"value-of-{name}" for name in re.findall(r"env:([A-Z_]+)", block.text)}
+    load(environ, file)
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_to_pages_and_headings(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if "://" in target:
+            continue
+        path, _, anchor = target.partition("#")
+        found = (page.parent / path).resolve() if path else page
+        assert found.exists(), f"{page.name} links to {target}"
+        if anchor:
+            assert anchor in _anchors(found), f"{page.name} links to {target}"
+
+
+def _anchors(page: Path) -> set[str]:
+    heads = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_files_and_settings_that_are_named_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    named = set(re.findall(r"`((?:app|tests|docs|deploy)/[\w./-]+\.\w+)`", text))
+    assert {name for name in named if not (ROOT / name).exists()} == set()
+    known = {row.variable for row in members.MEMBERS} | {members.KEYS_VARIABLE, members.FILE_VARIABLE}
+    named = set(re.findall(r"`(SLUICE_[A-Z_]*[A-Z])\b", text)) - known
+    assert {
+        name for name in named if not name.startswith(("SLUICE_TEST_", "SLUICE_CI", "SLUICE_KEY"))
+    } == set()
