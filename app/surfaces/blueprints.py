@@ -17,7 +17,6 @@ _CONVERSATION: Final = "/conversations/<conversation_id>"
 
 _ROUTES: Final[tuple[tuple[str, str, View], ...]] = (
     ("POST", "/responses", responses.create),
-    ("GET", "/responses", responses.upgrade),
     ("POST", "/responses/input_tokens", prompts.input_tokens),
     ("POST", "/responses/compact", prompts.compact),
     ("GET", "/responses/<response_id>", stored.retrieve),

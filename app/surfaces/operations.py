@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, current_app
+from collections.abc import Callable
+from typing import Any, Final
+
+from flask import Blueprint, Response, current_app, request
 from werkzeug.exceptions import NotFound
 
 from app.gateway.core import gateway_of
 from app.surfaces.answers import json_response
 from app.version import __version__
 
-_ALIVE = ("/health", "/health/liveness", "/health/liveliness", "/healthz")
-_READY = ("/health/readiness", "/readyz")
+_DESCRIPTION: Final = "sluice_openapi"
 
 
 def blueprint() -> Blueprint:
     """Return the blueprint of the operations surface; no key is asked for."""
     made = Blueprint("operations", __name__)
-    for path in _ALIVE:
-        made.add_url_rule(path, path, alive, methods=["GET"], provide_automatic_options=False)
-    for path in _READY:
-        made.add_url_rule(path, path, ready, methods=["GET"], provide_automatic_options=False)
-    made.add_url_rule("/metrics", "metrics", metrics, methods=["GET"], provide_automatic_options=False)
+    for number, (path, view) in enumerate(_ROUTES):
+        made.add_url_rule(
+            path,
+            f"{view.__name__}_{number}",
+            view,
+            methods=["GET"],
+            provide_automatic_options=False,
+        )
     return made
 
 
@@ -38,9 +43,47 @@ def metrics() -> Response:
     return Response(page, 200, {"content-type": content_type})
 
 
+def description() -> Response:
+    """Serve the OpenAPI document, made at the first request."""
+    servers = [{"url": f"{request.script_root}/"}]
+    return json_response({**_described(), "servers": servers})
+
+
+def docs() -> Response:
+    """Serve a page of all operations, unless the operator turned it off."""
+    if not gateway_of(current_app).settings.docs:
+        raise NotFound
+    from app.surfaces.docs_page import HEADERS, render
+
+    return Response(render(_described(), request.script_root), 200, dict(HEADERS))
+
+
+def _described() -> dict[str, Any]:
+    extensions = current_app.extensions
+    if _DESCRIPTION not in extensions:
+        from app.surfaces.openapi import describe
+
+        extensions[_DESCRIPTION] = describe(current_app)
+    document: dict[str, Any] = extensions[_DESCRIPTION]
+    return document
+
+
 def ready() -> Response:
     """Tell whether new calls are welcome: 503 while draining."""
     gateway = gateway_of(current_app)
     draining = gateway.draining.is_set()
     body = {"status": "draining" if draining else "ready", "open_calls": len(gateway.open_calls)}
     return json_response(body, 503 if draining else 200)
+
+
+_ROUTES: Final[tuple[tuple[str, Callable[[], Response]], ...]] = (
+    ("/health", alive),
+    ("/health/liveness", alive),
+    ("/health/liveliness", alive),
+    ("/healthz", alive),
+    ("/health/readiness", ready),
+    ("/readyz", ready),
+    ("/metrics", metrics),
+    ("/openapi.json", description),
+    ("/docs", docs),
+)

@@ -8,8 +8,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import gevent
-from flask import Response, g, request
-from werkzeug.exceptions import MethodNotAllowed
+from flask import Response, g
 
 from app.dialects.base import Frame
 from app.dialects.responses_chat_shape import is_chat_shaped, to_responses_body
@@ -89,18 +88,6 @@ def _begin(
         gateway.restore_signatures(call)
         turn.begin(mount.name)
     return turn, target
-
-
-def upgrade(mount: Mount, deployment: str | None = None) -> Response:
-    """Answer ``GET responses``: there is no list, and no WebSocket transport."""
-    if request.headers.get("upgrade", "").lower() == "websocket":
-        raise GatewayError(
-            "method_not_allowed",
-            "The WebSocket transport of Responses is not served here; use POST with stream: true.",
-            status=426,
-            code="websocket_not_supported",
-        )
-    raise MethodNotAllowed(["POST"])
 
 
 def _body(mount: Mount) -> tuple[dict[str, Any], frozenset[str], tuple[str, ...] | None]:

@@ -22,7 +22,7 @@ from app.surfaces.schemas.responses import (
     ResponsesBody,
 )
 
-_SCHEMAS: Mapping[str, type[Body]] = {
+SCHEMAS: Mapping[str, type[Body]] = {
     "chat": ChatBody,
     "completion": CompletionBody,
     "responses": ResponsesBody,
@@ -35,11 +35,12 @@ _SCHEMAS: Mapping[str, type[Body]] = {
     "conversation_update": ConversationUpdateBody,
     "conversation_items": ConversationItemsBody,
 }
+"""By operation; ``/openapi.json`` shows the same."""
 
 
 @cache
 def _schema(operation: str) -> Body:
-    return _SCHEMAS[operation]()
+    return SCHEMAS[operation]()
 
 
 def check(operation: str, body: Mapping[str, Any]) -> None:

@@ -1,0 +1,288 @@
+"""The JSON of answers as OpenAPI schemas: data only.
+
+They say what a client may rely on; the objects hold more, which is why nothing is closed.
+Sources: contract of the Responses API (OpenAI's published description) and the five pages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+Shape = Mapping[str, Any]
+
+TEXT: Final[Shape] = {"type": "string"}
+TEXT_OR_NULL: Final[Shape] = {"type": ["string", "null"]}
+WHOLE: Final[Shape] = {"type": "integer"}
+NUMBER: Final[Shape] = {"type": "number"}
+NUMBER_OR_NULL: Final[Shape] = {"type": ["number", "null"]}
+FLAG: Final[Shape] = {"type": "boolean"}
+TABLE: Final[Shape] = {"type": "object"}
+
+
+def ref(name: str) -> Shape:
+    """Return a reference to a component."""
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def listed(item: Shape) -> Shape:
+    """Return an array of ``item``."""
+    return {"type": "array", "items": item}
+
+
+def record(properties: Mapping[str, Shape], optional: Sequence[str] = ()) -> Shape:
+    """Return an object whose members are all there but the ``optional`` ones."""
+    required = [name for name in properties if name not in optional]
+    return {"type": "object", "properties": properties, "required": required}
+
+
+def always(value: str) -> Shape:
+    """Return the schema of one fixed text."""
+    return {"type": "string", "const": value}
+
+
+_COST: Final = (
+    "input_tokens_cost",
+    "output_tokens_cost",
+    "reasoning_tokens_cost",
+    "request_cost",
+    "total_cost",
+)
+
+_ITEM: Final[Shape] = record(
+    {"id": TEXT, "type": TEXT, "status": TEXT, "role": TEXT, "content": {}, "name": TEXT, "arguments": TEXT},
+    optional=("id", "status", "role", "content", "name", "arguments"),
+)
+
+_RESPONSE: Final[Shape] = record(
+    {
+        "id": TEXT,
+        "object": always("response"),
+        "created_at": WHOLE,
+        "completed_at": {"type": ["integer", "null"]},
+        "status": {"enum": ["queued", "in_progress", "completed", "incomplete", "failed", "cancelled"]},
+        "background": FLAG,
+        "store": FLAG,
+        "error": {"anyOf": [record({"code": TEXT, "message": TEXT}), {"type": "null"}]},
+        "incomplete_details": {"anyOf": [record({"reason": TEXT}), {"type": "null"}]},
+        "instructions": {"type": ["string", "array", "null"]},
+        "max_output_tokens": {"type": ["integer", "null"]},
+        "metadata": TABLE,
+        "model": TEXT,
+        "output": listed(ref("Item")),
+        "parallel_tool_calls": FLAG,
+        "previous_response_id": TEXT_OR_NULL,
+        "conversation": {"anyOf": [record({"id": TEXT}), {"type": "null"}]},
+        "reasoning": {"type": ["object", "null"]},
+        "service_tier": TEXT,
+        "temperature": NUMBER,
+        "text": TABLE,
+        "tool_choice": {"type": ["string", "object"]},
+        "tools": listed(TABLE),
+        "top_p": NUMBER,
+        "truncation": TEXT,
+        "usage": {"anyOf": [ref("ResponseUsage"), {"type": "null"}]},
+    },
+    optional=("conversation",),
+)
+
+_CHOICE: Final[Shape] = record(
+    {
+        "index": WHOLE,
+        "finish_reason": TEXT,
+        "logprobs": {"type": ["object", "null"]},
+        "message": ref("ChatMessage"),
+    },
+    optional=("logprobs",),
+)
+
+_MESSAGE: Final[Shape] = record(
+    {
+        "role": always("assistant"),
+        "content": TEXT_OR_NULL,
+        "refusal": TEXT_OR_NULL,
+        "reasoning": TEXT_OR_NULL,
+        "reasoning_details": listed(TABLE),
+        "annotations": listed(TABLE),
+        "tool_calls": listed(
+            record({"id": TEXT, "type": TEXT, "function": TABLE, "custom": TABLE}, ("function", "custom"))
+        ),
+        "audio": {"type": ["object", "null"]},
+    },
+    optional=("reasoning", "reasoning_details", "annotations", "tool_calls", "audio"),
+)
+
+SHAPES: Final[Mapping[str, Shape]] = {
+    "Error": record(
+        {
+            "error": record(
+                {
+                    "message": TEXT,
+                    "type": TEXT,
+                    "param": TEXT_OR_NULL,
+                    "code": TEXT_OR_NULL,
+                    "details": listed(TABLE),
+                },
+                optional=("details",),
+            ),
+            "is_bifrost_error": FLAG,
+            "status_code": WHOLE,
+            "extra_fields": TABLE,
+        },
+        optional=("is_bifrost_error", "status_code", "extra_fields"),
+    ),
+    "ExtraFields": record(
+        {
+            "request_type": TEXT,
+            "provider": TEXT_OR_NULL,
+            "model_requested": TEXT_OR_NULL,
+            "original_model_requested": TEXT_OR_NULL,
+            "model_deployment": TEXT_OR_NULL,
+            "resolved_model_used": TEXT_OR_NULL,
+            "latency": {"type": "integer", "description": "milliseconds"},
+            "chunk_index": WHOLE,
+            "model_params": TABLE,
+            "billed_usage": {"type": ["object", "null"]},
+            "attempts": listed(TABLE),
+            "warnings": listed(record({"param": TEXT, "message": TEXT})),
+            "cache_debug": TABLE,
+            "raw_request": {},
+            "raw_response": {},
+        },
+        optional=(
+            *("original_model_requested", "latency", "chunk_index", "model_params", "billed_usage"),
+            *("attempts", "warnings", "cache_debug", "raw_request", "raw_response"),
+        ),
+    ),
+    "PageMembers": record(
+        {
+            "conversation_id": TEXT_OR_NULL,
+            "finish_reason": TEXT_OR_NULL,
+            "stop_reason": TEXT_OR_NULL,
+            "stop_sequence": TEXT_OR_NULL,
+            "created": WHOLE,
+        }
+    ),
+    "Cost": {
+        "anyOf": [
+            record(
+                {
+                    **dict.fromkeys(_COST, NUMBER_OR_NULL),
+                    "source": {"enum": ["provider", "config", "catalogue"]},
+                },
+                _COST[:-1],
+            ),
+            {"type": "null", "description": "the price is unknown"},
+        ]
+    },
+    "ResponseUsage": record(
+        {
+            "input_tokens": WHOLE,
+            "input_tokens_details": record({"cached_tokens": WHOLE, "cache_write_tokens": WHOLE}),
+            "output_tokens": WHOLE,
+            "output_tokens_details": record({"reasoning_tokens": WHOLE}),
+            "total_tokens": WHOLE,
+            "cost": ref("Cost"),
+        }
+    ),
+    "ChatUsage": record(
+        {
+            "prompt_tokens": WHOLE,
+            "completion_tokens": WHOLE,
+            "total_tokens": WHOLE,
+            "prompt_tokens_details": TABLE,
+            "completion_tokens_details": TABLE,
+            "cost": ref("Cost"),
+        },
+        optional=("prompt_tokens_details", "completion_tokens_details"),
+    ),
+    "Item": _ITEM,
+    "Response": _RESPONSE,
+    "ItemList": record(
+        {
+            "object": always("list"),
+            "data": listed(ref("Item")),
+            "first_id": TEXT_OR_NULL,
+            "last_id": TEXT_OR_NULL,
+            "has_more": FLAG,
+        }
+    ),
+    "DeletedResponse": record({"id": TEXT, "object": always("response"), "deleted": FLAG}),
+    "InputTokens": record({"object": always("response.input_tokens"), "input_tokens": WHOLE}),
+    "Compaction": record(
+        {
+            "id": TEXT,
+            "object": always("response.compaction"),
+            "created_at": WHOLE,
+            "output": listed(ref("Item")),
+            "usage": ref("ResponseUsage"),
+        }
+    ),
+    "Conversation": record(
+        {"id": TEXT, "object": always("conversation"), "created_at": WHOLE, "metadata": TABLE}
+    ),
+    "DeletedConversation": record({"id": TEXT, "object": always("conversation.deleted"), "deleted": FLAG}),
+    "ChatMessage": _MESSAGE,
+    "ChatCompletion": record(
+        {
+            "id": TEXT,
+            "object": always("chat.completion"),
+            "created": WHOLE,
+            "model": TEXT,
+            "choices": listed(_CHOICE),
+            "usage": ref("ChatUsage"),
+            "service_tier": TEXT_OR_NULL,
+            "system_fingerprint": TEXT_OR_NULL,
+            "citations": listed(TEXT),
+            "search_results": listed(TABLE),
+            "videos": listed(TABLE),
+        },
+        optional=("service_tier", "system_fingerprint", "citations", "search_results", "videos"),
+    ),
+    "TextCompletion": record(
+        {
+            "id": TEXT,
+            "object": always("text_completion"),
+            "created": WHOLE,
+            "model": TEXT,
+            "choices": listed(record({"text": TEXT, "index": WHOLE, "finish_reason": TEXT_OR_NULL})),
+            "usage": ref("ChatUsage"),
+        }
+    ),
+    "Embeddings": record(
+        {
+            "object": always("list"),
+            "data": listed(
+                record(
+                    {
+                        "object": always("embedding"),
+                        "index": WHOLE,
+                        "embedding": {"type": ["array", "string"]},
+                    }
+                )
+            ),
+            "model": TEXT,
+            "usage": TABLE,
+        }
+    ),
+    "Transcription": record(
+        {
+            "text": TEXT,
+            "language": TEXT,
+            "duration": NUMBER,
+            "segments": listed(TABLE),
+            "words": listed(TABLE),
+            "usage": TABLE,
+        },
+        optional=("language", "duration", "segments", "words", "usage"),
+    ),
+    "Model": record(
+        {"id": TEXT, "object": always("model"), "created": WHOLE, "owned_by": TEXT, "name": TEXT},
+        optional=("name",),
+    ),
+    "ModelList": record(
+        {"object": always("list"), "data": listed(ref("Model")), "has_more": FLAG}, ("has_more",)
+    ),
+    "Health": record({"status": TEXT}),
+}
+"""Components by name."""

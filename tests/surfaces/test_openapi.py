@@ -1,0 +1,124 @@
+"""``/openapi.json`` is valid, describes every route, and tells the truth about answers; ``/docs`` shows it."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from base64 import b64encode
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from app import create_app
+from app.config import Settings
+from app.surfaces.openapi import OPERATIONS as DESCRIBED
+from app.surfaces.openapi import describe, operation_of
+from tests.behaviour.world import World, running_world
+from tests.surfaces.test_doors import OPERATIONS, PREFIXES, _ids, _wants_model
+
+
+@pytest.fixture(scope="module")
+def document() -> dict[str, Any]:
+    """The description of the application with default settings."""
+    return describe(create_app(Settings()))
+
+
+def test_it_is_a_valid_openapi_document(document: dict[str, Any]) -> None:
+    errors = OpenAPIV31SpecValidator({**document, "servers": [{"url": "/"}]}).iter_errors()
+    assert [error.message for error in errors] == []
+
+
+def test_every_route_of_the_map_is_described_and_every_row_is_used(document: dict[str, Any]) -> None:
+    rules = list(create_app(Settings()).url_map.iter_rules())
+    paths = {re.sub(r"<(?:[a-z]+:)?([a-z_]+)>", r"{\1}", rule.rule) for rule in rules}
+    assert set(document["paths"]) == paths
+    used = [operation_of(rule.endpoint)[0] for rule in rules]
+    assert all(row in used for row in DESCRIBED.values())
+
+
+def test_each_operation_has_an_id_of_its_own_and_a_summary(document: dict[str, Any]) -> None:
+    operations = [
+        operation
+        for members in document["paths"].values()
+        for method, operation in members.items()
+        if method != "parameters"
+    ]
+    ids = [operation["operationId"] for operation in operations]
+    assert len(ids) == len(set(ids)) > 150
+    assert all(operation["summary"].endswith((".", "…")) for operation in operations)
+
+
+def test_the_bodies_are_those_checked_at_the_door(document: dict[str, Any]) -> None:
+    body = document["components"]["schemas"]["ResponsesBody"]
+    assert body["additionalProperties"] is True
+    (limits, null) = body["properties"]["max_output_tokens"]["anyOf"]
+    assert (limits["type"], limits["minimum"], null) == ("integer", 16, {"type": "null"})
+    assert body["properties"]["truncation"]["anyOf"][0]["enum"] == ["auto", "disabled"]
+    assert document["components"]["schemas"]["ChatBody"]["required"] == ["messages"]
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+def test_the_answers_are_as_described(world: World, document: dict[str, Any], prefix: str) -> None:
+    described = re.sub(r"(/deployments)/.*", r"\1/{deployment}", prefix)
+    resources = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "components": document["components"],
+    }
+    for name, (method, path, body, _) in OPERATIONS.items():
+        if isinstance(body, bytes) or name == "speech":
+            continue
+        ids = _ids(world) if "{" in path else {}
+        sent = {"model": "sandbox/x", **body} if isinstance(body, dict) and _wants_model(path) else body
+        answer = world.send(method, prefix + path.format(**ids), sent)
+        template = described + path.partition("?")[0]
+        for short, long in (
+            ("{response}", "{response_id}"),
+            ("{running}", "{response_id}"),
+            ("{item}", "{item_id}"),
+        ):
+            template = template.replace(short, long)
+        template = template.replace("{conversation}", "{conversation_id}").replace(
+            "sandbox/echo", "{model_id}"
+        )
+        content = document["paths"][template][method.lower()]["responses"]["200"]["content"]
+        schema = {**resources, **content["application/json"]["schema"]}
+        faults = [
+            f"{error.json_path}: {error.message}"
+            for error in Draft202012Validator(schema).iter_errors(answer.json)
+        ]
+        assert faults == [], (name, faults)
+
+
+def test_errors_are_as_described(world: World, document: dict[str, Any]) -> None:
+    schema = {"components": document["components"], "$ref": "#/components/schemas/Error"}
+    for path in ("/v1/responses", "/api/llm/responses", "/openai/v1/chat/completions"):
+        answer = world.send("POST", path, {"model": 5})
+        assert answer.status == 400
+        assert list(Draft202012Validator(schema).iter_errors(answer.json)) == []
+
+
+def test_the_server_serves_it_without_a_key(world: World) -> None:
+    keyless = World(world.gateway, world.upstream)
+    assert keyless.send("GET", "/openapi.json").json["openapi"] == "3.1.0"
+
+
+def test_the_page_of_docs_loads_nothing_and_lists_everything(world: World, document: dict[str, Any]) -> None:
+    answer = World(world.gateway, world.upstream).send("GET", "/docs")
+    assert answer.status == 200
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    page = answer.body.decode()
+    (style,) = re.findall(r"<style>(.*?)</style>", page, re.DOTALL)
+    digest = b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    assert answer.headers["content-security-policy"].startswith(
+        f"default-src 'none'; style-src 'sha256-{digest}'"
+    )
+    assert not re.search(r"<script|<img|<link|src=|https?://", page)
+    assert all(path in page for path in document["paths"])
+
+
+def test_the_page_of_docs_can_be_turned_off() -> None:
+    with running_world({"SLUICE_DOCS": "off"}) as world:
+        assert world.send("GET", "/docs").status == 404
+        assert world.send("GET", "/openapi.json").status == 200
