@@ -1,0 +1,149 @@
+"""The database is down: what must be durable is 503, what needs no state goes on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.behaviour.world import Answer
+from tests.lifecycle.house import Client, House, events_of, eventually, running_house, text_of
+from tests.lifecycle.test_leaving import first_words
+from tests.lifecycle.wire import relayed
+from tests.running import free_port
+from tests.traffic.load import exchange
+from tests.traffic.replay import Reply
+
+
+@pytest.fixture(scope="module")
+def dark() -> Iterator[House]:
+    """A house whose database was never there."""
+    with running_house(f"postgresql://nobody@127.0.0.1:{free_port()}/nothing") as house:
+        yield house
+
+
+def unavailable(answer: Answer) -> None:
+    assert (answer.status, answer.error["type"], answer.error["code"]) == (
+        503,
+        "server_error",
+        "store_unavailable",
+    )
+    assert answer.headers["retry-after"].isdigit()
+    assert "sqlalchemy" not in answer.body.decode().lower()
+
+
+DURABLE: list[tuple[str, str, Any]] = [
+    ("POST", "responses", {}),
+    ("POST", "responses", {"stream": True}),
+    ("POST", "responses", {"background": True}),
+    ("POST", "responses", {"background": True, "stream": True}),
+    ("POST", "responses", {"store": False, "previous_response_id": "resp_1"}),
+    ("POST", "responses", {"store": False, "conversation": "conv_1"}),
+    ("GET", "responses/resp_1", None),
+    ("GET", "responses/resp_1?stream=true", None),
+    ("GET", "responses/resp_1/input_items", None),
+    ("POST", "responses/resp_1/cancel", None),
+    ("DELETE", "responses/resp_1", None),
+    ("POST", "conversations", {}),
+    ("GET", "conversations/conv_1", None),
+    ("GET", "conversations/conv_1/items", None),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "body"), DURABLE)
+def test_what_must_be_durable_is_refused(dark: House, method: str, path: str, body: Any) -> None:
+    sent = None if body is None else {"model": "sandbox/echo", "input": "say exactly: x", **body}
+    unavailable(dark.client().send(method, f"/v1/{path}", sent))
+
+
+TOOL = {"type": "function", "name": "add", "parameters": {"type": "object", "properties": {}}}
+CALLED = [
+    {"role": "user", "content": "call tool add"},
+    {"type": "function_call", "call_id": "call_1", "name": "add", "arguments": "{}"},
+    {"type": "function_call_output", "call_id": "call_1", "output": "5"},
+]
+CHATTED = [
+    {"role": "user", "content": "call tool add"},
+    {
+        "role": "assistant",
+        "tool_calls": [{"id": "call_1", "type": "function", "function": {"name": "add", "arguments": "{}"}}],
+    },
+    {"role": "tool", "tool_call_id": "call_1", "content": "5"},
+]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_needs_no_state_goes_on(dark: House, stream: bool) -> None:
+    ann = dark.client()
+    assert ann.create("say exactly: x", store=False, stream=stream).text == "x"
+    assert ann.create(CALLED, tools=[TOOL], store=False, stream=stream).status == 200
+    chat = {"model": "sandbox/echo", "messages": CHATTED, "stream": stream}
+    assert ann.post("/v1/chat/completions", chat).status == 200
+    assert ann.get("/v1/models?provider=sandbox").status == 200
+    assert ann.post("/v1/responses/input_tokens", {"model": "sandbox/echo", "input": "x"}).status == 200
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_signed_tool_call_is_answered_although_its_signature_is_not_kept(dark: House, stream: bool) -> None:
+    dark.fresh()
+    recording = exchange("gemini-chat_completion-04ae71957db2")
+    dark.upstream.add(Reply.of(recording), path="*:generateContent")
+    dark.upstream.add(Reply.of(recording), path="*:streamGenerateContent")
+    body = {"model": "gemini/gemini-3-flash-preview", "messages": [{"role": "user", "content": "x"}]}
+    answer = dark.client().post("/v1/chat/completions", body | {"stream": stream})
+    assert answer.status == 200, answer.body
+    assert b"tool_calls" in answer.body
+
+
+def test_wrapped_reasoning_comes_back_without_a_store(dark: House) -> None:
+    dark.fresh()
+    ann = dark.client()
+    recording = exchange("openai-responses_stream-5c2eef6f39e7")
+    dark.upstream.add(Reply.of(recording, chunk=0), path="*/responses")
+    members = {"store": False, "include": ["reasoning.encrypted_content"], "model": "openai/gpt-5-nano"}
+    items = ann.create("Think.", stream=True, **members).events[-1]["response"]["output"]
+    secret = next(item["encrypted_content"] for item in items if item["type"] == "reasoning")
+    assert secret.startswith("slr1.")
+    ann.made([*items, {"role": "user", "content": "x"}], **members)
+    sent = dark.upstream.requests[-1].json()["input"]
+    inner = next(item["encrypted_content"] for item in sent if item.get("type") == "reasoning")
+    assert inner in recording.content().decode()
+
+
+def test_an_outage_passes(empty_postgres: str) -> None:
+    with relayed(empty_postgres) as (relay, url), running_house(url) as house:
+        ann = house.client()
+        kept = ann.made("say exactly: kept")
+        background = ann.made("take 5 seconds\nsay exactly: a b c", background=True)
+        text = "take 3 seconds\nsay exactly: a b c d e f g h"
+        connection = ann.open(
+            "POST", "/v1/responses", {"model": "sandbox/echo", "input": text, "stream": True, "metadata": {}}
+        )
+        answer = connection.getresponse()
+        seen = first_words(answer)
+        relay.cut()
+        began = time.monotonic()
+        unavailable(ann.create())
+        unavailable(ann.get(f"/v1/responses/{kept['id']}"))
+        assert time.monotonic() - began < 6
+        assert ann.create("say exactly: x", store=False).text == "x"
+        seen += answer.read()
+        events = events_of(Answer(200, {"content-type": "text/event-stream; charset=utf-8"}, seen))
+        assert [event["type"] for event in events[-2:]] == ["error", "response.failed"]
+        assert events[-2]["code"] == "store_unavailable"
+        assert [event["sequence_number"] for event in events] == list(range(len(events)))
+        relay.mend()
+        eventually(lambda: ann.get(f"/v1/responses/{kept['id']}").status == 200, 10)
+        assert ann.get(f"/v1/responses/{kept['id']}").json["output"] == kept["output"]
+        assert text_of(ann.ended(background["id"], seconds=30)) == "a b c"
+        assert ann.made(previous_response_id=kept["id"])["status"] == "completed"
+        unfinished = events[0]["response"]["id"]
+        lost = eventually(lambda: _shown(ann, unfinished), 20)
+        assert (lost["status"], lost["error"]["code"]) == ("failed", "server_lost")
+
+
+def _shown(client: Client, response_id: str) -> Any:
+    answer = client.get(f"/v1/responses/{response_id}")
+    return answer.json if answer.status == 200 else None
