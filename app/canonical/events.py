@@ -182,11 +182,6 @@ class Accumulator:
         """True when the stream met its terminal frame without failing."""
         return self._ended is not None and self.error is None
 
-    @property
-    def has_content(self) -> bool:
-        """True once any block was opened."""
-        return bool(self._blocks)
-
     def feed(self, event: Event) -> None:
         """Take one event; raises KeyError for a delta of a block that never started."""
         if isinstance(event, BlockDelta):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 Native = tuple[str, Mapping[str, Any]]
 """``(dialect name, members)``: what only that dialect understands."""
@@ -272,8 +272,9 @@ class Origin:
 class Request:
     """One generation asked for.
 
-    ``hints`` are known scalar members that several dialects share under one canonical
-    name (``HINTS``); a dialect sends those it has and reports the rest. ``extra`` are
+    ``hints`` are known members that several dialects share under OpenAI's name and in its
+    form (``service_tier``, ``user``, ``prompt_cache_key``, ``web_search_options``,
+    ``truncation`` …); a dialect sends those it has and reports the rest. ``extra`` are
     members no API we know defines, verbatim: they go out only where the target speaks
     the dialect they came in.
     """
@@ -293,27 +294,6 @@ class Request:
     hints: Mapping[str, Any] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)
     origin: Origin | None = None
-
-
-HINTS: Final = frozenset(
-    {
-        "service_tier",
-        "user",
-        "safety_identifier",
-        "prompt_cache_key",
-        "prompt_cache_retention",
-        "prompt_cache_options",
-        "prediction",
-        "web_search_options",
-        "truncation",
-        "max_tool_calls",
-        "moderation",
-        "context_management",
-        "prompt",
-        "include",
-    }
-)
-"""Canonical names of ``Request.hints``; the value keeps the OpenAI member's own form."""
 
 
 def merge_turns(messages: Iterable[Message], *, roles: Mapping[str, str] | None = None) -> list[Message]:

@@ -21,9 +21,6 @@ from app.dialects.chat_stream_in import ChatStreamDecoder
 from app.dialects.chat_stream_out import ChatStreamEncoder
 from app.errors import GatewayError
 
-ChatObserver = ChatStreamDecoder
-"""Runs beside forwarded frames, to see usage, finish and errors."""
-
 
 class ChatDialect:
     """Both halves of the chat-completions wire."""

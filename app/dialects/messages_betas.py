@@ -41,12 +41,6 @@ def betas_of(body: Mapping[str, Any]) -> list[str]:
     return list(dict.fromkeys(_flags(body)))
 
 
-def merge_betas(*headers: str | None) -> str | None:
-    """Join comma-separated flags of several headers, each flag once; None without any."""
-    flags = [flag.strip() for header in headers for flag in (header or "").split(",")]
-    return ",".join(dict.fromkeys(flag for flag in flags if flag)) or None
-
-
 def _flags(body: Mapping[str, Any]) -> Iterator[str]:
     for member, flag in _MEMBERS.items():
         if body.get(member):

@@ -86,14 +86,6 @@ def encode_response(response: Response, request: Request, context: ServerContext
     return with_native(shell, response.native, body)
 
 
-def partial_output(response: Response, request: Request, context: ServerContext) -> list[dict[str, Any]]:
-    """Return the items of an answer that broke off, the last one incomplete."""
-    messages = response.choices[0].messages if response.choices else ()
-    output = output_writer(request, context).items(messages)
-    mark_incomplete(output)
-    return output
-
-
 def mark_incomplete(output: list[dict[str, Any]]) -> None:
     """Give the last item, a message or a call, the status ``incomplete``."""
     if output and output[-1].get("type") in CUTTABLE:

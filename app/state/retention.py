@@ -30,7 +30,6 @@ from app.state.tables import (
     vault,
 )
 
-DAY: Final = 86_400.0
 EVENTS_KEPT: Final = 3_600.0
 _THREADS_AT_ONCE: Final = 100
 _PURGE_SECONDS: Final = 600.0

@@ -21,7 +21,6 @@ from app.canonical.response import Choice, Finish, Response, Usage
 from app.dialects.base import Frame, ServerContext
 from app.dialects.claude import OMITTED
 from app.dialects.messages import DIALECT
-from app.dialects.messages_betas import merge_betas
 from app.dialects.tool_forms import ANSWER_TOOL
 from app.errors import GatewayError
 from tests.dialects import generic
@@ -477,8 +476,3 @@ def test_tokens_are_counted(exchange: Exchange) -> None:
     assert DIALECT.decode_count(exchange.json()) == told.tokens
     with pytest.raises(GatewayError):
         DIALECT.decode_count({"input_tokens": "7"})
-
-
-def test_beta_flags_of_several_headers_are_joined_once() -> None:
-    assert merge_betas("a, b", None, "b,c") == "a,b,c"
-    assert merge_betas(None, "") is None
