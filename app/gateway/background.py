@@ -19,14 +19,12 @@ from app.dialects.responses_echo import strip_encrypted
 from app.errors import GatewayError
 from app.gateway.call import Abort, Call, Principal, Sealing, Target
 from app.gateway.runs import note_tries
+from app.gateway.signatures import has_tool_calls, keep_signatures, restore_signatures
 from app.gateway.streaming import Batch, StreamRun
 from app.gateway.turns import (
     complete_now,
-    has_tool_calls,
     is_terminal,
-    keep_signatures,
     open_turn,
-    restore_signatures,
     told_losses,
 )
 from app.state.ids import new_id

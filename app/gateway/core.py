@@ -24,10 +24,10 @@ from app.gateway.plan import plan
 from app.gateway.router import Registry, Router
 from app.gateway.runs import tries_of
 from app.gateway.sealing import make_sealing
+from app.gateway.signatures import has_tool_calls, keep_signatures, restore_signatures, signatures_of
 from app.gateway.store import Store
 from app.gateway.streaming import StreamRun, Terminal
 from app.gateway.translating import decoded, server_context
-from app.gateway.turns import has_tool_calls, keep_signatures, restore_signatures, signatures_of
 from app.providers.base import Provider
 from app.providers.registry import all_names, configured_names, make_provider
 from app.state.records import StoredResponse

@@ -10,17 +10,15 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import Any, Final
 
-from app.canonical.request import Signature, ToolCallPart
 from app.dialects.base import Frame
 from app.dialects.losses import Loss
 from app.dialects.responses_echo import failure_body, response_shell, strip_encrypted
 from app.errors import GatewayError
 from app.gateway.call import Call, Outcome
 from app.gateway.compaction import holds_compaction, opened
-from app.gateway.translating import decoded
+from app.gateway.signatures import keep_signatures
 from app.state.history import Expansion
 from app.state.ids import RESPONSE, new_id
 from app.state.items import as_items
@@ -29,7 +27,6 @@ from app.state.state import State
 
 _LOG: Final = logging.getLogger(__name__)
 _TERMINAL: Final = frozenset({"response.completed", "response.incomplete", "response.failed"})
-_CALL_TYPES: Final = frozenset({"function_call", "custom_tool_call"})
 _LEFT: Final = frozenset({"client_gone", "cancelled"})
 
 
@@ -255,68 +252,3 @@ def _realm_of(expansion: Expansion) -> str | None:
         if realm is not None:
             return str(realm)
     return None
-
-
-def keep_signatures(state: State, call: Call, outcome: Outcome) -> None:
-    """Keep the signatures of tool calls by call id, for clients that send only the id back.
-
-    An answer is worth more than its signatures: trouble of the store is only logged."""
-    entries = signatures_of(outcome)
-    if not entries:
-        return
-    try:
-        state.vault.put(call.principal.tenant, entries)
-    except GatewayError as error:
-        _LOG.warning("signatures of %s were not kept: %s", call.id, error.message)
-
-
-def signatures_of(outcome: Outcome) -> dict[str, Any]:
-    """Return the signatures of an answer's tool calls, by call id."""
-    if outcome.response is None:
-        return {}
-    return {
-        part.id: {"d": part.signature.dialect, "r": part.signature.realm, "v": part.signature.value}
-        for choice in outcome.response.choices
-        for message in choice.messages
-        for part in message.parts
-        if isinstance(part, ToolCallPart) and part.signature is not None
-    }
-
-
-def has_tool_calls(body: Mapping[str, Any]) -> bool:
-    """Tell whether a chat or Responses body holds calls made in earlier turns."""
-    for item in (*_dicts(body.get("messages")), *_dicts(body.get("input"))):
-        if item.get("tool_calls") or item.get("type") in _CALL_TYPES:
-            return True
-    return False
-
-
-def _dicts(value: Any) -> list[dict[str, Any]]:
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
-
-
-def restore_signatures(state: State, call: Call) -> None:
-    """Put kept signatures back on the tool calls of a request's history."""
-    request = decoded(call)
-    bare = [
-        part.id
-        for message in request.messages
-        for part in message.parts
-        if isinstance(part, ToolCallPart) and part.signature is None
-    ]
-    kept = state.vault.get(call.principal.tenant, bare) if bare else {}
-    if kept:
-        call.request = with_signatures(request, kept)
-
-
-def with_signatures(request: Any, kept: Mapping[str, Any]) -> Any:
-    """Return ``request`` with the kept signatures on its unsigned tool calls."""
-
-    def signed(part: Any) -> Any:
-        row = kept.get(part.id) if isinstance(part, ToolCallPart) and part.signature is None else None
-        if not isinstance(row, Mapping):
-            return part
-        return replace(part, signature=Signature(str(row["v"]), str(row["d"]), row.get("r")))
-
-    messages = tuple(replace(m, parts=tuple(signed(p) for p in m.parts)) for m in request.messages)
-    return replace(request, messages=messages)

@@ -1,0 +1,130 @@
+"""What must come back with a tool call although clients drop it: its signature, the thoughts before it.
+
+A plain chat client sends back a call's id, name and arguments only. So an answer's signatures, and its
+signed thoughts with the first call that followed them, are kept in the vault under that call's id, and
+put back into the history of the next turn; each dialect then takes what is its own.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+from app.canonical.request import Message, ReasoningPart, Request, Signature, ToolCallPart
+from app.canonical.response import Choice
+from app.errors import GatewayError
+from app.gateway.call import Call, Outcome
+from app.gateway.translating import decoded
+from app.state.state import State
+
+_LOG: Final = logging.getLogger(__name__)
+_CALL_TYPES: Final = frozenset({"function_call", "custom_tool_call"})
+
+
+def keep_signatures(state: State, call: Call, outcome: Outcome) -> None:
+    """Keep what an answer's tool calls must bring back, by call id.
+
+    An answer is worth more than its signatures: trouble of the store is only logged."""
+    entries = signatures_of(outcome)
+    if not entries:
+        return
+    try:
+        state.vault.put(call.principal.tenant, entries)
+    except GatewayError as error:
+        _LOG.warning("signatures of %s were not kept: %s", call.id, error.message)
+
+
+def signatures_of(outcome: Outcome) -> dict[str, Any]:
+    """Return the vault's entries for an answer: ``d``, ``r``, ``v`` are a call's own signature
+    (dialect, realm, value), ``t`` the signed thoughts before it."""
+    if outcome.response is None:
+        return {}
+    found: dict[str, Any] = {}
+    for choice in outcome.response.choices:
+        found.update(_entries(choice))
+    return found
+
+
+def _entries(choice: Choice) -> Iterator[tuple[str, dict[str, Any]]]:
+    thoughts: list[dict[str, Any]] = []
+    for part in (part for message in choice.messages for part in message.parts):
+        if isinstance(part, ReasoningPart) and (part.signature is not None or thoughts):
+            thoughts.append({"x": part.text, "f": part.form, **_stored(part.signature)})
+        if not isinstance(part, ToolCallPart):
+            continue
+        entry = {**_stored(part.signature), **({"t": thoughts} if thoughts else {})}
+        thoughts = []
+        if entry:
+            yield part.id, entry
+
+
+def _stored(signature: Signature | None) -> dict[str, Any]:
+    if signature is None:
+        return {}
+    return {"d": signature.dialect, "r": signature.realm, "v": signature.value}
+
+
+def _signature(row: Mapping[str, Any]) -> Signature | None:
+    return Signature(str(row["v"]), str(row["d"]), row.get("r")) if "v" in row else None
+
+
+def has_tool_calls(body: Mapping[str, Any]) -> bool:
+    """Tell whether a chat or Responses body holds calls made in earlier turns."""
+    for item in (*_dicts(body.get("messages")), *_dicts(body.get("input"))):
+        if item.get("tool_calls") or item.get("type") in _CALL_TYPES:
+            return True
+    return False
+
+
+def _dicts(value: Any) -> list[dict[str, Any]]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def restore_signatures(state: State, call: Call) -> None:
+    """Put back into a request's history what was kept of its tool calls."""
+    request = decoded(call)
+    ids = [
+        part.id for message in request.messages for part in message.parts if isinstance(part, ToolCallPart)
+    ]
+    kept = state.vault.get(call.principal.tenant, ids) if ids else {}
+    if kept:
+        call.request = with_signatures(request, kept)
+
+
+def with_signatures(request: Request, kept: Mapping[str, Any]) -> Request:
+    """Return ``request`` with the kept signatures on unsigned tool calls, and the kept thoughts
+    before calls of a turn that has no thoughts of its own."""
+    rows = {key: row for key, row in kept.items() if isinstance(row, Mapping)}
+    messages: list[Message] = []
+    thought = False
+    for message in request.messages:
+        if message.role != "assistant":
+            thought = False
+        thought = thought or any(isinstance(part, ReasoningPart) for part in message.parts)
+        messages += _restored(message, rows, thoughtless=not thought)
+    return replace(request, messages=tuple(messages))
+
+
+def _restored(
+    message: Message, rows: Mapping[str, Mapping[str, Any]], *, thoughtless: bool
+) -> Iterator[Message]:
+    """Yield ``message`` with what was kept; an item of its own stays alone, its thoughts before it."""
+    parts: list[Any] = []
+    for part in message.parts:
+        row = rows.get(part.id) if isinstance(part, ToolCallPart) else None
+        if row is None or not isinstance(part, ToolCallPart):
+            parts.append(part)
+            continue
+        thoughts = tuple(map(_thought, row.get("t") or ())) if thoughtless else ()
+        if thoughts and message.item is not None:
+            yield Message("assistant", thoughts)
+        elif thoughts:
+            parts += thoughts
+        parts.append(part if part.signature is not None else replace(part, signature=_signature(row)))
+    yield replace(message, parts=tuple(parts))
+
+
+def _thought(row: Mapping[str, Any]) -> ReasoningPart:
+    return ReasoningPart(str(row["x"]), row["f"], _signature(row))
