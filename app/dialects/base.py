@@ -41,12 +41,14 @@ def _unseal_nothing(text: str) -> Signature | None:
 class ServerContext:
     """What a server half needs from outside.
 
-    ``new_id(prefix)`` mints ids such as ``msg_…``; ``now`` is Unix seconds. ``model`` is
-    shown where the upstream told none. ``response_id`` is the id of the answer as the
-    client shall see it (None: mint one or keep the upstream's). ``wrap`` turns a signature
-    into the text of the surface's own slot (``encrypted_content``,
-    ``reasoning_details[].data``); ``unwrap`` reads such text back and gives None for text
-    that we did not make, which is then a native value of the dialect being read.
+    ``new_id(prefix)`` mints an id: the prefix is a bare word (``"msg"`` gives ``msg_…``);
+    only OpenAI's two that are joined by a hyphen bring it along (``"chatcmpl-"``,
+    ``"cmpl-"``). ``now`` is Unix seconds. ``model`` is shown where the upstream told none.
+    ``response_id`` is the id of the answer as the client shall see it (None: mint one or
+    keep the upstream's). ``wrap`` turns a signature into the text of the surface's own slot
+    (``encrypted_content``, ``reasoning_details[].data``); ``unwrap`` reads such text back
+    and gives None for text that we did not make, which is then a native value of the
+    dialect being read.
     """
 
     new_id: Callable[[str], str]
@@ -61,11 +63,11 @@ class ServerContext:
 class ClientContext:
     """What a client half needs from outside.
 
-    ``model`` is the id to send upstream; ``options`` the dialect's own row of quirks
-    (``ChatOptions`` …), given by the provider; ``realm`` says whose signatures this target
-    can verify; ``provider`` is for sentences only, never for decisions. ``request`` is the
-    request being answered, for decoders whose wire does not say again what was asked
-    (which tools are custom ones).
+    ``new_id`` and ``now`` are as in ``ServerContext``; ``model`` is the id to send upstream;
+    ``options`` the dialect's own row of quirks (``ChatOptions`` …), given by the provider;
+    ``realm`` says whose signatures this target can verify; ``provider`` is for sentences
+    only, never for decisions. ``request`` is the request being answered, for decoders whose
+    wire does not say again what was asked (which tools are custom ones).
     """
 
     model: str

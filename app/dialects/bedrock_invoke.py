@@ -215,7 +215,7 @@ class BedrockInvokeDialect:
             for position, piece in enumerate(pieces)
         )
         usage = _counted(family, answer) or _counted_headers(headers or {})
-        return CompletionResponse(context.new_id("cmpl"), None, choices, usage)
+        return CompletionResponse(context.new_id("cmpl-"), None, choices, usage)
 
     def stream_decoder(self, context: ClientContext) -> InvokeDecoder:
         """Return the decoder of one stream: events whose blocks are texts."""
@@ -251,7 +251,7 @@ class InvokeDecoder:
         events: list[Event] = []
         if not self._begun:
             self._begun = True
-            events.append(Started(self._new_id("cmpl")))
+            events.append(Started(self._new_id("cmpl-")))
         for position, piece in enumerate(_pieces(self._family, chunk)):
             events += self._piece(_index(piece, position), piece, chunk)
         return [*events, *self._end()] if _METRICS in chunk else events

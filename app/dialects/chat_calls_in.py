@@ -97,7 +97,7 @@ class CallStream:
         known = self._known(index, identifier)
         if known is not None and not (identifier and name and known.id != identifier and known.name):
             return known
-        call = CallBlock(index, identifier or self._context.new_id("call_"))
+        call = CallBlock(index, identifier or self._context.new_id("call"))
         self._calls.append(call)
         return call
 

@@ -197,7 +197,7 @@ def thinking_text(piece: Mapping[str, Any]) -> str:
 
 def read_call(call: Mapping[str, Any], context: ClientContext) -> ToolCallPart:
     """Return a tool call of an answer; a missing id is minted."""
-    identifier = opt_str(call.get("id")) or context.new_id("call_")
+    identifier = opt_str(call.get("id")) or context.new_id("call")
     kept = remainder(call, _CALL)
     secret = thought_signature(call)
     if secret:

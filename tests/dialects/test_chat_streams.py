@@ -98,7 +98,7 @@ CALLS: list[tuple[str, list[Json], list[tuple[str, str, str]]]] = [
     (
         "no id",
         [call(0, None, "f", "{}"), call(1, None, "g", "{}")],
-        [("call__1", "f", "{}"), ("call__2", "g", "{}")],
+        [("call_1", "f", "{}"), ("call_2", "g", "{}")],
     ),
     (
         "interleaved",
@@ -108,7 +108,7 @@ CALLS: list[tuple[str, list[Json], list[tuple[str, str, str]]]] = [
     (
         "the old form",
         [{"function_call": {"name": "f", "arguments": "{"}}, {"function_call": {"arguments": "}"}}],
-        [("call__1", "f", "{}")],
+        [("call_1", "f", "{}")],
     ),
 ]
 
