@@ -12,9 +12,9 @@ non-stream answers, stored responses, cost and logs all use that one fold.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Final
 
 from app.canonical.request import (
     AudioPart,
@@ -184,29 +184,7 @@ class Accumulator:
 
     def feed(self, event: Event) -> None:
         """Take one event; raises KeyError for a delta of a block that never started."""
-        if isinstance(event, BlockDelta):
-            block = self._blocks[event.block]
-            if event.text:
-                block.texts.append(event.text)
-            if event.logprobs is not None:
-                block.logprobs = [*(block.logprobs or ()), *event.logprobs]
-            if event.annotation is not None:
-                block.annotations.append(event.annotation)
-            if event.transcript:
-                block.transcript.append(event.transcript)
-        elif isinstance(event, BlockStarted):
-            self._blocks[event.block] = _Open(event)
-        elif isinstance(event, BlockEnded):
-            self._blocks[event.block].ended = event
-        elif isinstance(event, Started):
-            self._started = event
-        elif isinstance(event, Finished):
-            self._finishes[event.choice] = event.finish
-        elif isinstance(event, Ended):
-            self._ended = event
-        else:
-            self.error = event.error
-            self._failed_usage = event.usage
+        _FOLDS[type(event)](self, event)
 
     def response(self) -> Response:
         """Return all that was folded so far; unfinished choices have ``finish`` None."""
@@ -223,6 +201,35 @@ class Accumulator:
             native=_merge_native(started.native, ended.native),
         )
 
+    def _start(self, event: Started) -> None:
+        self._started = event
+
+    def _open(self, event: BlockStarted) -> None:
+        self._blocks[event.block] = _Open(event)
+
+    def _grow(self, event: BlockDelta) -> None:
+        block = self._blocks[event.block]
+        if event.text:
+            block.texts.append(event.text)
+        if event.logprobs is not None:
+            block.logprobs = [*(block.logprobs or ()), *event.logprobs]
+        if event.annotation is not None:
+            block.annotations.append(event.annotation)
+        if event.transcript:
+            block.transcript.append(event.transcript)
+
+    def _close(self, event: BlockEnded) -> None:
+        self._blocks[event.block].ended = event
+
+    def _finish(self, event: Finished) -> None:
+        self._finishes[event.choice] = event.finish
+
+    def _end(self, event: Ended) -> None:
+        self._ended = event
+
+    def _fail(self, event: Failed) -> None:
+        self.error, self._failed_usage = event.error, event.usage
+
     def _messages(self, choice: int) -> tuple[Message, ...]:
         items: dict[int, list[_Open]] = {}
         for block in self._blocks.values():
@@ -237,6 +244,17 @@ class Accumulator:
         if status is not None:
             info = replace(info or Item(), status=status)
         return Message("assistant", tuple(b.part() for b in blocks), item=info)
+
+
+_FOLDS: Final[Mapping[type, Callable[[Accumulator, Any], None]]] = {
+    Started: Accumulator._start,
+    BlockStarted: Accumulator._open,
+    BlockDelta: Accumulator._grow,
+    BlockEnded: Accumulator._close,
+    Finished: Accumulator._finish,
+    Ended: Accumulator._end,
+    Failed: Accumulator._fail,
+}
 
 
 def replay(response: Response) -> Iterator[Event]:
