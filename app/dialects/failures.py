@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from app.errors import GatewayError
 
+LOOKED_AT: Final = 2000  # characters of an upstream's words that patterns are looked for in
 _MAX_MESSAGE: Final = 500
 _MAX_RETRY_AFTER: Final = 86_400
 

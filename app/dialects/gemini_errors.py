@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from app.dialects.failures import upstream_failure
+from app.dialects.failures import LOOKED_AT, upstream_failure
 from app.dialects.reading import as_dict, as_list, as_str, count, dicts, opt_str
 from app.errors import GatewayError
 
@@ -27,7 +27,7 @@ def decode_error(status: int, body: Any, headers: Mapping[str, str]) -> GatewayE
     code = opt_str(error.get("status"))
     if any(detail.get("reason") == _BAD_KEY for detail in details):
         status = 401
-    if status == 400 and _TOO_LONG.search(message or ""):
+    if status == 400 and _TOO_LONG.search((message or "")[:LOOKED_AT]):
         code = "context_length_exceeded"
     return upstream_failure(status, message, code=code, headers=_waits(details, headers), raw=body)
 

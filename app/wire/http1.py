@@ -21,7 +21,7 @@ MAX_INTERIM: Final = 10  # answers of status 1xx before the final one
 MAX_CHUNK_LINE: Final = 4096
 
 _STATUS_LINE: Final = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: ([^\r\n]*))?\r?\n")
-_HEADER_LINE: Final = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([^\r\n]*?)[ \t]*\r?\n")
+_HEADER_LINE: Final = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):([^\r\n]*)\r?\n")
 _CHUNK_SIZE: Final = re.compile(rb"([0-9a-fA-F]{1,16})[ \t]*(?:;.*)?")
 
 
@@ -81,7 +81,7 @@ def _read_one_head(file: _Lines) -> Head:
         header = _HEADER_LINE.fullmatch(line)
         if header is None:
             raise Malformed("a header line that is none")
-        headers.append((header[1].decode("ascii"), header[2].decode("latin-1")))
+        headers.append((header[1].decode("ascii"), header[2].strip(b" \t").decode("latin-1")))
     return Head(int(status[1]), int(status[2]), (status[3] or b"").decode("latin-1"), headers)
 
 

@@ -941,3 +941,89 @@ def test_the_store_and_the_upstream_get_no_nul(world: World) -> None:
     answer = world.ask("responses", input="a\0b", metadata={"k": "\0"})
 
     assert answer.status in (200, 400)
+
+
+# --- A19: words that cost time -----------------------------------------------------------------------
+
+
+def spaced_header(count: int) -> Reply:
+    return Reply.json(chat_body(), headers={"x-spaces": "a" + " " * count + "b"})
+
+
+SLOW_WORDS = {
+    "exceed": lambda: Reply.json({"error": {"message": "exceed" * 150_000}}, 400),
+    "input token count": lambda: Reply.json(
+        {"error": {"message": "input token count" * 50_000, "code": 400}}, 400
+    ),
+    "key": lambda: Reply.json({"error": {"message": "key-" * 200_000 + "!"}}, 400),
+    "bearer": lambda: Reply.json({"error": {"message": "bearer" + " " * 900_000}}, 400),
+    "html": lambda: Reply(400, b"<html" * 150_000, {"content-type": "text/html"}),
+    "spaces in a header": lambda: spaced_header(200_000),
+    "deep json": lambda: Reply(200, b"[" * 900_000, {"content-type": "application/json"}),
+    "many numbers": lambda: Reply(
+        200, b"[" + b"1," * 3_000_000 + b"1]", {"content-type": "application/json"}
+    ),
+    "a long retry-after": lambda: Reply.json(
+        {"error": {"message": "x"}}, 429, headers={"retry-after": "9" * 60_000}
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SLOW_WORDS)
+@pytest.mark.parametrize("model", ["groq/x", "gemini/x", "openai/x"])
+def test_a_providers_words_never_hold_the_worker(model: str, name: str, world: World) -> None:
+    world.upstream.add(SLOW_WORDS[name]())
+
+    began = time.monotonic()
+    answer = world.ask(model=model)
+
+    assert answer.status in (200, 400, 429, 502)
+    assert time.monotonic() - began < 1.5
+
+
+# --- A5: addresses in bodies ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("model", ["groq/x", "openai/x", "anthropic/x", "gemini/x", "azure/x"])
+@pytest.mark.parametrize("surface", SURFACES)
+def test_an_address_in_a_body_is_never_fetched(surface: str, model: str, world: World) -> None:
+    address = f"{world.upstream.url}/fetched/secret.png"
+    any_good(world)
+    parts: dict[str, list[dict[str, Any]]] = {
+        "chat": [
+            {"type": "image_url", "image_url": {"url": address}},
+            {"type": "file", "file": {"file_url": address, "filename": "x.pdf"}},
+        ],
+        "responses": [
+            {"type": "input_image", "image_url": address},
+            {"type": "input_file", "file_url": address},
+        ],
+    }
+    for part in parts[surface]:
+        text = {"type": "text" if surface == "chat" else "input_text", "text": "look"}
+        messages = [{"role": "user", "content": [text, part]}]
+        world.ask(surface, model=model, **{"messages" if surface == "chat" else "input": messages})
+
+    assert [request.path for request in world.upstream.requests if "fetched" in request.path] == []
+    assert {request.method for request in world.upstream.requests} <= {"POST"}
+
+
+@pytest.mark.parametrize(
+    "value", ["'", '"; DROP TABLE response;--', "%", "_", "a%00b", "%27%20OR%201=1", "resp_%25", "\xa0"]
+)
+def test_an_odd_id_is_a_missing_one(value: str, world: World) -> None:
+    from urllib.parse import quote
+
+    spelled = quote(value, safe="%'_") if value.isascii() else "%C2%A0"
+    for path in (
+        "/v1/responses/{}",
+        "/v1/conversations/{}",
+        "/v1/responses/{}/input_items",
+        "/v1/conversations/{}/items",
+    ):
+        answer = world.send("GET", path.format(spelled))
+        assert answer.status in (400, 404), answer.body
+        assert answer.error
+    for member in ("previous_response_id", "conversation"):
+        answer = world.ask("responses", **{member: value})
+        assert (answer.status, answer.error["param"]) in ((400, member), (404, member))
