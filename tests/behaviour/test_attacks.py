@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -960,9 +961,7 @@ SLOW_WORDS = {
     "html": lambda: Reply(400, b"<html" * 150_000, {"content-type": "text/html"}),
     "spaces in a header": lambda: spaced_header(200_000),
     "deep json": lambda: Reply(200, b"[" * 900_000, {"content-type": "application/json"}),
-    "many numbers": lambda: Reply(
-        200, b"[" + b"1," * 3_000_000 + b"1]", {"content-type": "application/json"}
-    ),
+    "many numbers": lambda: Reply(200, b"[" + b"1," * 200_000 + b"1]", {"content-type": "application/json"}),
     "a long retry-after": lambda: Reply.json(
         {"error": {"message": "x"}}, 429, headers={"retry-after": "9" * 60_000}
     ),
@@ -1012,8 +1011,6 @@ def test_an_address_in_a_body_is_never_fetched(surface: str, model: str, world: 
     "value", ["'", '"; DROP TABLE response;--', "%", "_", "a%00b", "%27%20OR%201=1", "resp_%25", "\xa0"]
 )
 def test_an_odd_id_is_a_missing_one(value: str, world: World) -> None:
-    from urllib.parse import quote
-
     spelled = quote(value, safe="%'_") if value.isascii() else "%C2%A0"
     for path in (
         "/v1/responses/{}",
