@@ -70,6 +70,7 @@ def environment(env: Mapping[str, str], folder: Path, port: int) -> dict[str, st
         "DATABASE_URL": f"sqlite:///{folder / 'sluice.db'}",
         "SLUICE_CONFIG": str(folder / "sluice.toml"),
         "PYTHONUNBUFFERED": "1",
+        "PYTHONPATH": str(ROOT),  # before whatever an editable install points to
         **env,
     }
 

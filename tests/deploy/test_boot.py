@@ -255,7 +255,7 @@ def watched(tmp_path: Path) -> tuple[dict[str, str], Path]:
     notes = tmp_path / "network.log"
     notes.touch()
     (tmp_path / "sitecustomize.py").write_text(WATCH.format(log=str(notes)))
-    return {"PYTHONPATH": str(tmp_path)}, notes
+    return {"PYTHONPATH": f"{tmp_path}:{ROOT}"}, notes
 
 
 def test_nothing_is_looked_up_or_connected_to_at_start(watched: tuple[dict[str, str], Path]) -> None:

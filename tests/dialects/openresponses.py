@@ -12,7 +12,7 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
-from tests.traffic.load import ROOT
+from tests.traffic.load import ROOT, require
 
 SPEC = ROOT.parent / "shared" / "specs" / "openresponses-2026-04-24.openapi.json"
 ITEMS = ("message", "function_call", "function_call_output", "reasoning", "compaction")
@@ -26,6 +26,7 @@ UNKNOWN_EVENTS = (
 @cache
 def spec() -> dict[str, Any]:
     """The document; its ``#/components`` references resolve within it."""
+    require()
     document: dict[str, Any] = json.loads(SPEC.read_text(encoding="utf-8"))
     return document
 

@@ -10,6 +10,7 @@ import os
 import re
 import subprocess
 import sys
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +19,8 @@ RUN = ("sh", "python", "js")
 SILENT = ("toml", "nginx", "yaml", "")  # data and layouts; what can be checked in them has tests of its own
 
 _BLOCK = re.compile(
-    r"^(?P<marker><!-- [^\n]* -->\n)?```(?P<language>\w*)\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE
+    r"^(?P<marker> *<!-- [^\n]* -->\n)?(?P<margin> *)```(?P<language>\w*)\n(?P<text>.*?)^(?P=margin)```$",
+    re.DOTALL | re.MULTILINE,
 )
 _MARKER = re.compile(r"<!-- (run by (?P<test>\S+)|not run: (?P<reason>.+)) -->\n")
 
@@ -60,10 +62,14 @@ def _blocks_of(page: Path) -> list[Block]:
     text = page.read_text(encoding="utf-8")
     found = []
     for match in _BLOCK.finditer(text):
-        marker = _MARKER.fullmatch(match["marker"] or "")
+        marker = _MARKER.fullmatch((match["marker"] or "").lstrip())
         line = text.count("\n", 0, match.start("language")) + 1
         given = {"run_by": marker["test"], "reason": marker["reason"]} if marker else {}
-        found.append(Block(str(page.relative_to(ROOT)), line, match["language"], match["text"], **given))
+        found.append(
+            Block(
+                str(page.relative_to(ROOT)), line, match["language"], textwrap.dedent(match["text"]), **given
+            )
+        )
     return found
 
 

@@ -16,6 +16,7 @@ from tests.traffic.load import exchange, require
 from tests.traffic.replay import Reply, Upstream
 
 RUN_HERE = [block for block in blocks() if block.runs_here]
+INVENTED = {"app/providers/acme.py"}  # what CONTRIBUTING.md has its reader write
 ANSWER = "anthropic-chat_completion-9899ed2fc86e"
 
 
@@ -115,7 +116,7 @@ def _anchors(page: Path) -> set[str]:
 def test_files_and_settings_that_are_named_exist(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     named = set(re.findall(r"`((?:app|tests|docs|deploy)/[\w./-]+\.\w+)`", text))
-    assert {name for name in named if not (ROOT / name).exists()} == set()
+    assert {name for name in named if not (ROOT / name).exists()} - INVENTED == set()
     known = {row.variable for row in members.MEMBERS} | {members.KEYS_VARIABLE, members.FILE_VARIABLE}
     named = set(re.findall(r"`(SLUICE_[A-Z_]*[A-Z])\b", text)) - known
     assert {
