@@ -146,36 +146,37 @@ class Dispatcher:
     def tries(self, call: Call) -> Iterator[Target | GatewayError]:
         """Yield targets, each once more where the last error of it allows a retry."""
         self.budget.call()
-        found = self.router.targets(call)
-        for target in found if self._breaker is None else self._breaker.order(found):
+        found = list(self.router.targets(call))
+        if self._breaker is not None:
+            found = self._breaker.order(found)
+        for position, target in enumerate(found, 1):
             yield target
             if isinstance(target, GatewayError):
                 continue
+            last = not any(isinstance(other, Target) for other in found[position:])
             for _ in range(self.settings.max_retries):
-                if not self._retries(call):
+                if not self._retries(call, last):
                     break
                 yield target
 
-    def _retries(self, call: Call) -> bool:
+    def _retries(self, call: Call, last: bool) -> bool:
+        """Tell whether the target just tried gets another try, after its wait; one that asked for
+        a pause is waited for only if it is the ``last``."""
         error = call.last_error
         if error is None:
             return False
         wait = random.uniform(0.0, 0.25)
         if error.kind.name == "upstream_rate_limited" and error.retry_after is not None:
-            if error.retry_after > _WAITABLE or self._has_other(call):
+            if error.retry_after > _WAITABLE or not last:
                 return False
             wait = float(error.retry_after)
-        elif not error.kind.retryable or error.status == 529:
+        elif not error.kind.retryable:
             return False
         if wait >= call.deadline - time.monotonic() or not self.budget.take():
             return False
         gevent.sleep(wait)
         call.abort.check()
         return True
-
-    @staticmethod
-    def _has_other(call: Call) -> bool:
-        return len(call.candidates) > 1
 
     @staticmethod
     def goes_on(call: Call, error: GatewayError) -> bool:

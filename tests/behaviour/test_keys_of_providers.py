@@ -1,0 +1,94 @@
+"""Several keys of one provider: the next key before the next target, and never a wait for the first.
+
+Keys are drawn by weight, so the tests give one key nearly all of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.behaviour.world import SURFACES, World, good, running_world
+from tests.traffic.replay import Reply, Request
+
+CONFIG = """
+[[providers.groq.keys]]
+name = "heavy"
+value = "heavy-key-0001"
+weight = 1000000
+
+[[providers.groq.keys]]
+name = "light"
+value = "light-key-0002"
+weight = 0.000001
+
+[[providers.groq.keys]]
+name = "special"
+value = "special-key-0003"
+models = ["only-special"]
+"""
+
+
+@pytest.fixture(scope="module")
+def _world() -> Iterator[World]:
+    with running_world({"GROQ_API_KEY": ""}, config=CONFIG) as world:
+        yield world
+
+
+@pytest.fixture
+def world(_world: World) -> World:
+    return _world.fresh()
+
+
+def key_of(request: Request) -> str:
+    return request.headers["authorization"].removeprefix("Bearer ")
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "asked"),
+    [
+        (401, {}, ["heavy-key-0001", "light-key-0002"]),
+        (429, {"retry-after": "1"}, ["heavy-key-0001", "light-key-0002"]),
+        (429, {"retry-after": "60"}, ["heavy-key-0001", "light-key-0002"]),
+        (402, {}, ["heavy-key-0001", "light-key-0002"]),
+        (500, {}, ["heavy-key-0001", "heavy-key-0001", "light-key-0002"]),
+        (400, {}, ["heavy-key-0001"]),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("stream", [False, True], ids=["json", "sse"])
+@pytest.mark.parametrize("surface", SURFACES)
+def test_the_next_key_follows_a_fault_of_the_first(
+    surface: str, stream: bool, status: int, headers: dict[str, str], asked: list[str], world: World
+) -> None:
+    def reply(request: Request) -> Reply:
+        if key_of(request) == "heavy-key-0001":
+            return Reply.json({"error": {"message": "no"}}, status, headers=headers)
+        return good(surface, "groq/x", stream)
+
+    world.upstream.script = reply
+
+    answer = world.ask(surface, stream=stream)
+
+    assert [key_of(request) for request in world.upstream.requests] == asked
+    assert answer.status == (400 if status == 400 else 200)
+    assert answer.headers["x-sluice-attempts"] == str(len(asked))
+    if answer.status == 200 and not stream:
+        attempts = answer.json["extra_fields"]["attempts"]
+        assert [attempt["key"] for attempt in attempts] == [key.partition("-")[0] for key in asked]
+
+
+def test_a_key_for_some_models_serves_no_other(world: World) -> None:
+    world.upstream.script = lambda request: Reply.json({"error": {"message": "no"}}, 401)
+
+    world.ask(model="groq/x")
+    assert {key_of(request) for request in world.upstream.requests} == {"heavy-key-0001", "light-key-0002"}
+
+    world.fresh().upstream.script = lambda request: Reply.json({"error": {"message": "no"}}, 401)
+    world.ask(model="groq/only-special")
+    assert {key_of(request) for request in world.upstream.requests} == {
+        "heavy-key-0001",
+        "light-key-0002",
+        "special-key-0003",
+    }
