@@ -43,7 +43,8 @@ class StreamRun:
 
     ``on_terminal(outcome, frames)`` is called with the last frames before they are yielded,
     so that what they say can be stored first; it may change their data in place. Numbered
-    frames count from ``first``; events named in ``leave_out`` were sent by somebody else.
+    frames count from ``first``; events named in ``leave_out`` were sent by somebody else. With
+    ``patience`` an upstream that is silent for so many seconds makes an empty batch.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class StreamRun:
     ) -> None:
         self.outcome = Outcome(call)
         self.content = False
+        self.patience: float | None = None
         self._dispatcher = dispatcher
         self._call = call
         self._make = make
@@ -89,7 +91,7 @@ class StreamRun:
         return bool(self._held)
 
     def batches(self) -> Iterator[Batch]:
-        """Yield batches; one without frames means "only lifecycle frames so far".
+        """Yield batches; one without frames means "nothing to be shown yet".
 
         Raises the first target's GatewayError when nothing was or could be said yet; once
         lifecycle frames were taken, or content began, an error becomes the last frames.
@@ -163,7 +165,10 @@ class StreamRun:
             return
         reader = frame_reader(wire.framing, content_type)
         while not translator.ended:
-            chunk = upstream.read1()
+            chunk = upstream.read_within(self.patience)
+            if chunk is None:
+                yield []
+                continue
             if self._call.keep_raw:
                 text = self.outcome.raw_response + chunk.decode("utf-8", "replace")
                 self.outcome.raw_response = self._dispatcher.redactor.text(text)

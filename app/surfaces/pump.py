@@ -1,17 +1,20 @@
 """The pump between a streamed call and the client's socket.
 
-A greenlet reads the upstream and fills a short channel; the WSGI generator empties it. So
-the writer can wait with a time limit: hold lifecycle frames for content, send a comment when
-nothing comes, and leave an upstream error before the status its real status.
+Until content comes a greenlet reads the upstream and fills a short channel, so that the
+writer can wait with a time limit: hold lifecycle frames for content, send a comment when
+nothing comes, and leave an upstream error before the status its real status. From then on
+the writer reads for itself: a hop between two greenlets costs as much as a read.
 """
 
 from __future__ import annotations
 
 import errno
+import socket
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import gevent
 from gevent.queue import Empty, Queue
@@ -21,7 +24,8 @@ from app.errors import GatewayError
 from app.gateway.streaming import Batch, StreamRun
 from app.wire.sse import comment
 
-_DEPTH: Final = 16  # upstream reads that may wait for a slow client
+_DEPTH: Final = 16  # upstream reads that may wait for a slow client before content
+_HANGING: Final = 1.0  # seconds that a write may still take once its call is aborted
 
 Write = Callable[[list[Frame], bool], bytes]
 """Turns frames into the bytes of one write; the flag marks the last ones."""
@@ -42,7 +46,7 @@ _Item = Batch | GatewayError | None
 
 
 class Pump:
-    """Runs one StreamRun in a greenlet of its own."""
+    """Runs one StreamRun for a writer."""
 
     def __init__(
         self,
@@ -57,9 +61,14 @@ class Pump:
         self._write = write
         self._fail = fail
         self._fault = fault
+        self._source = self._items()
         self._channel: Queue[_Item] = Queue(_DEPTH)
+        self._handed_over = False  # the writer reads for itself
         self._over = False
         self._first: Batch | None = None
+        self._writes = 0
+        self._writing = False
+        run.outcome.call.abort.listen(self._unblock)
         gevent.spawn(self._fill)
 
     def open(self) -> None:
@@ -91,7 +100,10 @@ class Pump:
         try:
             for piece in self._pieces():
                 if piece:
+                    self._writes += 1
+                    self._writing = True
                     yield piece
+                    self._writing = False
         except OSError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, it is logged and the stream cut
@@ -99,31 +111,60 @@ class Pump:
                 self._fault(error)
             )
         finally:
+            self._writing = False
             self.close()
 
     def _pieces(self) -> Iterator[bytes]:
         if self._first is not None:
             yield self._written(self._first) if self._first.frames else self._silent()
+        spoken = time.monotonic()
         while not self._over:
-            item = self._next(self._wait())
-            if item is _SILENCE:
-                yield self._silent()
-            elif isinstance(item, GatewayError):
-                self._over = True
-                yield self._write(self._fail(item), True)
-            elif item is None:
-                self._over = True
-            else:
-                yield self._written(item)
+            piece = self._piece(self._upcoming(), spoken)
+            yield piece
+            if piece:
+                spoken = time.monotonic()
+
+    def _upcoming(self) -> _Item:
+        if self._handed_over and self._channel.empty():
+            return next(self._source, None)
+        return self._next(self._wait())
+
+    def _piece(self, item: _Item, spoken: float) -> bytes:
+        """Return what ``item`` makes, ``b""`` for nothing; ``spoken`` is when the last went out."""
+        if item is None:
+            self._over = True
+            return b""
+        if isinstance(item, GatewayError):
+            self._over = True
+            return self._write(self._fail(item), True)
+        if item.frames:
+            return self._write(item.frames, item.last)
+        every = self._pace.comment_every
+        due = every is not None and time.monotonic() - spoken >= every
+        return self._silent() if item is _SILENCE or (self._handed_over and due) else b""
 
     def close(self) -> None:
-        """Stop the call if it still runs, and let its greenlet end."""
+        """Stop the call if it still runs, and let it come to its end."""
         if not self._over:
             self._over = True
             self._run.outcome.call.abort(GatewayError("client_gone", "The client closed the connection."))
+        if self._handed_over:
+            for _ in self._source:
+                continue
         self._channel.maxsize = None  # type: ignore[misc]  # gevent's stubs lack the setter
         if not self._channel.empty():
             self._channel.get_nowait()  # wakes a greenlet that waits for room
+
+    def _unblock(self) -> None:
+        """Let go of a client that does not take what is being written, now that the call is aborted."""
+        if self._writing:
+            gevent.spawn_later(_HANGING, self._cut, self._writes)
+
+    def _cut(self, write: int) -> None:
+        client: Any = self._run.outcome.call.socket
+        if client is not None and self._writing and self._writes == write:
+            with suppress(OSError):  # it is gone already
+                client.shutdown(socket.SHUT_RDWR)
 
     def _wait(self) -> float | None:
         return self._pace.hold if self._run.holding else self._pace.comment_every
@@ -142,16 +183,23 @@ class Pump:
         except Empty:
             return _SILENCE
 
-    def _fill(self) -> None:
+    def _items(self) -> Iterator[_Item]:
         try:
-            for batch in self._run.batches():
-                self._channel.put(batch)
+            yield from self._run.batches()
         except GatewayError as error:
-            self._channel.put(error)
+            yield error
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an ending
-            self._channel.put(self._fault(error))
-        else:
-            self._channel.put(None)
+            yield self._fault(error)
+
+    def _fill(self) -> None:
+        """Read until content comes; to the end where the writer has left before."""
+        for item in self._source:
+            self._channel.put(item)
+            if self._run.content and not self._over:
+                self._run.patience = self._pace.comment_every
+                self._handed_over = True
+                return
+        self._channel.put(None)
 
 
 _SILENCE: Final = Batch([], last=False)

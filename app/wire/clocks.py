@@ -7,6 +7,7 @@ on a timer of gevent's hub, and end the wait of whoever waits.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -46,6 +47,10 @@ class Interrupted(BaseException):
     """Ends a wait from outside. Not an ``Exception``: no library's handler may take it for its own."""
 
 
+class Quiet(Exception):
+    """A wait took longer than the patience of whoever waits; it may be begun again."""
+
+
 class Watchdog:
     """Watches one attempt. Its first reason to stop is the only one.
 
@@ -54,15 +59,17 @@ class Watchdog:
     thread) interrupts the wait, and leaving the block raises that reason. When
     nobody waits, ``on_abort`` runs instead, once, to let go of the connection.
 
-    First byte and idle count only the time spent waiting for the upstream, so a
-    slow reader of ours is never taken for a silent upstream. ``progress()`` is
-    called for each data event; comments do not count.
+    A wait that lasts ``patience`` seconds is left with ``Quiet``. First byte and idle
+    count only the time spent waiting for the upstream, so a slow reader of ours is
+    never taken for a silent upstream. ``progress()`` is called for each data event;
+    comments do not count.
     """
 
     def __init__(self, clocks: Clocks, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self.clocks = clocks
         self.reason: GatewayError | None = None
         self.on_abort: Callable[[], None] | None = None
+        self.patience: float | None = None
         self._now = monotonic
         self._started = monotonic()
         self._waited = 0.0
@@ -71,6 +78,8 @@ class Watchdog:
         self._waiter: Any = None
         self._interrupt: Any = None
         self._timer: Any = None
+        self._due = 0.0
+        self._impatient = False
         self._arm(min(clocks.first_byte, clocks.total))
 
     def progress(self) -> None:
@@ -91,7 +100,7 @@ class Watchdog:
         let_go = self.on_abort
         self.stop()
         if self._waiter is not None:
-            self._interrupt = get_hub().loop.run_callback(self._waiter.throw, Interrupted)
+            self._interrupt_wait()
         elif let_go is not None:
             let_go()
         return True
@@ -106,6 +115,13 @@ class Watchdog:
             raise self.reason
         self._waiter = getcurrent()
         self._entered = self._now()
+        if (
+            self.patience is not None
+            and self._timer is not None
+            and self._due > self._entered + self.patience
+        ):
+            self._disarm()
+            self._arm(self.patience)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -115,8 +131,11 @@ class Watchdog:
         if self._interrupt is not None:
             self._interrupt.stop()
             self._interrupt = None
+        impatient, self._impatient = self._impatient, False
         if self.reason is not None and (error is None or isinstance(error, (Exception, Interrupted))):
             raise self.reason from (error if isinstance(error, Exception) else None)
+        if impatient and isinstance(error, Interrupted):
+            raise Quiet
 
     def _disarm(self) -> None:
         if self._timer is not None:
@@ -125,13 +144,15 @@ class Watchdog:
             self._timer = None
 
     def _arm(self, seconds: float) -> None:
+        self._due = self._now() + seconds
         self._timer = get_hub().loop.timer(max(seconds, 0.0))
         self._timer.start(self._tick)
 
     def _tick(self) -> None:
         """Abort if a clock has run out, else sleep until the next one can."""
         now = self._now()
-        waited = self._waited + (now - self._entered if self._waiter is not None else 0.0)
+        waiting = now - self._entered if self._waiter is not None else 0.0
+        waited = self._waited + waiting
         total_left = self._started + self.clocks.total - now
         silence_left = (self.clocks.idle if self._flowing else self.clocks.first_byte) - waited
         if total_left <= 0:
@@ -142,7 +163,21 @@ class Watchdog:
             self.abort(_late("upstream_timeout", f"sent nothing within {self.clocks.first_byte:g} s"))
         else:
             self._disarm()
-            self._arm(min(total_left, silence_left))
+            self._arm(min(total_left, silence_left, self._patience_left(waiting)))
+
+    def _patience_left(self, waiting: float) -> float:
+        """Return the seconds until a wait is left; leaves it when there are none."""
+        if self.patience is None:
+            return math.inf
+        if waiting < self.patience:
+            return self.patience - waiting
+        self._impatient = True
+        self._interrupt_wait()
+        return self.patience
+
+    def _interrupt_wait(self) -> None:
+        if self._interrupt is None:
+            self._interrupt = get_hub().loop.run_callback(self._waiter.throw, Interrupted)
 
 
 def _late(kind: str, what: str) -> TransportError:

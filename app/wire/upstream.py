@@ -54,6 +54,10 @@ class Upstream(Abortable, Protocol):
         """
         ...
 
+    def read_within(self, seconds: float | None) -> bytes | None:
+        """Return what ``read1`` returns, or None when nothing came for so many ``seconds``."""
+        ...
+
     def read(self, limit: int = MAX_BODY) -> bytes:
         """Return the rest of the body; ``upstream_invalid`` past ``limit`` bytes."""
         ...

@@ -10,7 +10,7 @@ import pytest
 from gevent.event import Event
 
 from app.errors import GatewayError
-from app.wire.clocks import Clocks, Watchdog
+from app.wire.clocks import Clocks, Quiet, Watchdog
 
 LONG = 30.0
 
@@ -172,3 +172,39 @@ def test_after_its_end_no_clock_fires_and_no_abort_counts() -> None:
 def test_the_rest_of_a_total_bounds_every_clock() -> None:
     assert Clocks(10, 120, 120, 600).within(60) == Clocks(10, 60, 60, 60)
     assert Clocks(10, 120, 120, 600).within(-1) == Clocks(0.001, 0.001, 0.001, 0.001)
+
+
+def test_a_wait_longer_than_the_patience_is_left_and_may_be_begun_again() -> None:
+    watchdog = Watchdog(Clocks())
+    watchdog.patience = 0.05
+    for _ in range(2):
+        started = time.monotonic()
+        with pytest.raises(Quiet), watchdog:
+            gevent.sleep(LONG)
+        assert 0.04 < time.monotonic() - started < 1
+    with watchdog:
+        gevent.sleep(0)
+    assert watchdog.reason is None
+
+
+def test_many_short_waits_are_no_silence() -> None:
+    watchdog = Watchdog(Clocks())
+    watchdog.patience = 0.05
+    for _ in range(10):
+        with watchdog:
+            gevent.sleep(0.01)
+
+
+def test_patience_stops_no_clock() -> None:
+    watchdog = Watchdog(Clocks(idle=0.12))
+    watchdog.progress()
+    watchdog.patience = 0.05
+    left = 0
+    with pytest.raises(GatewayError) as caught:
+        while left < 10:
+            try:
+                with watchdog:
+                    gevent.sleep(LONG)
+            except Quiet:
+                left += 1
+    assert (caught.value.kind.name, left) == ("upstream_idle", 2)
