@@ -29,7 +29,7 @@ from app.wire.clocks import Clocks
 from app.wire.json import loads_lenient
 
 _LOG: Final = logging.getLogger(__name__)
-_PATIENCE: Final = 10.0  # seconds for one provider
+_PATIENCE: Final = 10.0  # seconds for one provider, or less where the first byte must come sooner
 _PAGES: Final = 20
 
 
@@ -59,7 +59,7 @@ class Catalogue:
             return _allowed(self._of(self._provider(only)), only, principal)
         names = self._registry.configured
         asked = {name: gevent.spawn(self._quietly, name) for name in names}
-        gevent.joinall(list(asked.values()), timeout=_PATIENCE)
+        gevent.joinall(list(asked.values()), timeout=_patience(self._timeouts))
         return [
             model
             for name, greenlet in asked.items()
@@ -115,6 +115,10 @@ class Catalogue:
             raise self._redactor.error(error) from error.__cause__
 
 
+def _patience(timeouts: Timeouts) -> float:
+    return min(_PATIENCE, timeouts.first_byte or _PATIENCE)
+
+
 def _configured(provider: Provider) -> tuple[ModelEntry, ...]:
     """Return the models that the operator's own file names."""
     return tuple(ModelEntry(model, owned_by=provider.name) for model in provider.settings.models)
@@ -126,16 +130,17 @@ def _allowed(models: tuple[ModelEntry, ...], name: str, principal: Principal) ->
 
 
 def _fetch(provider: Provider, wire: Wire, timeouts: Timeouts) -> tuple[ModelEntry, ...]:
-    """Return all pages of a provider's list."""
-    found: list[ModelEntry] = []
+    """Return all pages of a provider's list, each id once (some list one twice)."""
+    found: dict[str, ModelEntry] = {}
     query: Mapping[str, str] | None = {}
     for _ in range(_PAGES):
         if query is None:
             break
         page = _page(provider, replace(wire, query={**wire.query, **query}), timeouts)
-        found += page.models
+        for model in page.models:
+            found.setdefault(model.id, model)
         query = page.next_query
-    return tuple(found)
+    return tuple(found.values())
 
 
 def _page(provider: Provider, wire: Wire, timeouts: Timeouts) -> ModelPage:
@@ -143,7 +148,8 @@ def _page(provider: Provider, wire: Wire, timeouts: Timeouts) -> ModelPage:
     key = provider.keys("")[0]
     context = ClientContext("", mint, int(time.time()), options=wire.options, provider=provider.name)
     asked = provider.outgoing(wire, key, "", None)
-    clocks = Clocks(timeouts.connect, _PATIENCE, _PATIENCE, _PATIENCE)
+    patience = _patience(timeouts)
+    clocks = Clocks(timeouts.connect, patience, patience, patience)
     upstream = provider.transport.open(
         asked.method, asked.url, asked.headers, asked.body, clocks=clocks, stream=False
     )

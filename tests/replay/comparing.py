@@ -222,7 +222,8 @@ def _spoken_words(exchange: Exchange) -> int:
 
 
 def _catalogue(exchange: Exchange, wanted: Catalogue, ask: Ask, got: Catalogue) -> Faults:
-    named = [f"{exchange.provider}/{identifier.removeprefix('models/')}" for identifier in wanted.ids]
+    once = dict.fromkeys(identifier.removeprefix("models/") for identifier in wanted.ids)
+    named = [f"{exchange.provider}/{identifier}" for identifier in once]
     return [] if got.ids == named else [f"ids {got.ids[:5]}, wanted {named[:5]}"]
 
 
