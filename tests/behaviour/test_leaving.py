@@ -13,6 +13,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 
 import gevent
 import pytest
@@ -156,13 +157,35 @@ def test_a_client_that_stops_reading_is_let_go_and_others_do_not_notice(world: W
     body = {"model": "groq/slow", "messages": [{"role": "user", "content": "hi"}], "stream": True}
     slow.sendall(raw_request("POST", PATHS["chat"], json.dumps(body).encode()))
     (request,) = world.upstream.wait_for(1)
+    before = resident(world)
 
     began = time.monotonic()
     assert world.ask(stream=True).text == "good"
     assert time.monotonic() - began < 1.0
     assert request.closed.wait(1.5 + LIMIT)  # the idle clock, then the closing
     assert request.sent < 50_000_000
+    assert resident(world) - before < 30_000_000
     slow.close()
+
+
+def test_a_body_without_end_is_refused_and_not_kept(world: World) -> None:
+    before = resident(world)
+    connection = world.connect()
+    connection.sendall(
+        b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        b"Transfer-Encoding: chunked\r\n\r\n"
+    )
+    with suppress(OSError):  # the gateway hangs up
+        for _ in range(1000):
+            connection.sendall(b"f4240\r\n" + b"x" * 1_000_000 + b"\r\n")
+
+    assert resident(world) - before < 3 * 32 * 1024 * 1024
+
+
+def resident(world: World) -> int:
+    """Return the bytes of memory that the worker holds."""
+    with open(f"/proc/{worker_of(world)}/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")
 
 
 def test_a_slow_body_is_cut_at_its_deadline_and_others_do_not_notice(world: World) -> None:
@@ -272,11 +295,13 @@ def test_sigterm_ends_open_streams_in_words_and_lets_short_ones_finish() -> None
         world.upstream.add(Reply(wait=NEVER), model="json")
         short = world.open("chat", model="groq/short")
         long = {surface: world.open(surface, model="groq/long") for surface in SURFACES}
+        world.upstream.add(Reply(wait=NEVER), model="json")
         silent = world.open("chat", model="groq/json", stream=False)
+        held = world.open("responses", model="groq/json")
         received(short, b"short ")
         for connection in long.values():
             received(connection, b'"x"')
-        world.upstream.wait_for(4)
+        world.upstream.wait_for(5)
 
         began = time.monotonic()
         world.gateway.terminate()
@@ -286,6 +311,7 @@ def test_sigterm_ends_open_streams_in_words_and_lets_short_ones_finish() -> None
         assert b"[DONE]" in received(short, b"\r\n0\r\n\r\n")
         endings = {surface: received(connection, b"\r\n0\r\n\r\n") for surface, connection in long.items()}
         answer = received(silent, b"}}")
+        refused = received(held, b"}}")
         assert 0.9 < time.monotonic() - began < 4
 
         for ending in endings.values():
@@ -293,6 +319,7 @@ def test_sigterm_ends_open_streams_in_words_and_lets_short_ones_finish() -> None
         assert b"[DONE]" not in endings["chat"]
         assert b"event: error\n" in endings["responses"]
         assert b"event: response.failed\n" in endings["responses"]
+        assert refused.startswith(b"HTTP/1.1 503 ")
         assert answer.startswith(b"HTTP/1.1 503 ")
         assert b"retry-after: 1" in answer.lower()
         assert b'"code":"server_shutdown"' in answer
