@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,43 +15,13 @@ from app.canonical.response import Finish, Usage
 from app.dialects.base import Frame
 from app.dialects.bedrock_invoke import DIALECT, completes_text
 from app.errors import GatewayError
-from app.wire.eventstream import EventStreamDecoder
 from tests.dialects import generic
-from tests.traffic import answers, exclusions, load
-from tests.traffic.answers import Answer, extract
+from tests.dialects.recorded import INVOKE, told
+from tests.traffic import answers, load
+from tests.traffic.answers import Answer
 from tests.traffic.load import Exchange
 
-
-def is_text(exchange: Exchange) -> bool:
-    """Prompts alone; vectors are another dialect's, chat goes over Converse."""
-    body = exchange.response["body"]
-    vectors = exchange.operation == "embedding" or (isinstance(body, dict) and "embedding" in body)
-    return not vectors and exclusions.reason(exchange) is None
-
-
-FOUND = [exchange for exchange in load.exchanges(("bedrock.invoke.*",)) if is_text(exchange)]
-ANSWERS = [exchange for exchange in FOUND if exchange.status == 200]
-STREAMS = [exchange for exchange in ANSWERS if exchange.streamed]
-BODIES = [exchange for exchange in ANSWERS if not exchange.streamed]
-ERRORS = [exchange for exchange in FOUND if exchange.status >= 400]
-
-
-def told(exchange: Exchange) -> Answer:
-    answer = extract(exchange)
-    assert isinstance(answer, Answer)
-    return answer
-
-
-def frames_of(exchange: Exchange, size: int) -> Iterator[Frame]:
-    body, decoder = exchange.content(), EventStreamDecoder()
-    for start in range(0, len(body), size):
-        for message in decoder.feed(body[start : start + size]):
-            yield Frame(message.headers[":event-type"], json.loads(message.payload))
-
-
-def events_of(exchange: Exchange, size: int = 1 << 30) -> list[Event]:
-    decoder = DIALECT.stream_decoder(generic.client_context(str(exchange.model)))
-    return generic.decoded(decoder, frames_of(exchange, size))
+STREAMS, BODIES, ERRORS = INVOKE.streams, INVOKE.bodies, INVOKE.errors
 
 
 def assert_usage(usage: Usage | None, answer: Answer) -> None:
@@ -73,9 +42,8 @@ def test_the_completions_are_read_as_the_extractor_reads_them(exchange: Exchange
 
 
 @pytest.mark.parametrize("exchange", load.params(STREAMS))
-def test_a_stream_is_read_as_the_extractor_reads_it_however_it_is_cut(exchange: Exchange) -> None:
-    answer, events = told(exchange), events_of(exchange)
-    generic.assert_order(events)
+def test_a_stream_is_read_as_the_extractor_reads_it(exchange: Exchange) -> None:
+    answer, events = told(exchange), INVOKE.events(exchange)
     assert isinstance(events[-1], Ended)
     response = generic.fold(events).response()
     got = [
@@ -88,8 +56,6 @@ def test_a_stream_is_read_as_the_extractor_reads_it_however_it_is_cut(exchange: 
     ]
     assert got == [(c.index, c.text, c.finish_raw) for c in answer.choices]
     assert_usage(response.usage, answer)
-    for size in generic.CHUNK_SIZES:
-        assert events_of(exchange, size) == events
 
 
 @pytest.mark.parametrize("exchange", load.params(ERRORS))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from app.canonical.events import Event, Failed, replay
+from app.canonical.events import Failed, replay
 from app.canonical.request import Origin, Request, TextPart, ToolCallPart
 from app.canonical.response import Response
 from app.dialects.base import Frame, ServerContext
@@ -16,8 +16,9 @@ from app.dialects.chat_messages_out import short_id
 from app.errors import GatewayError
 from app.providers import chat_options as rows
 from tests.dialects import generic
-from tests.traffic import exclusions, load
-from tests.traffic.answers import Answer, extract, parsed
+from tests.dialects.recorded import CHAT, told
+from tests.traffic import load
+from tests.traffic.answers import parsed
 from tests.traffic.chat_grammar import DONE, check_chat_stream
 from tests.traffic.load import Exchange
 
@@ -35,13 +36,8 @@ ROWS = {
     "mistral.chat": rows.MISTRAL,
     "gemini.openai_compat.chat": rows.GEMINI_COMPAT,
 }
-FOUND = [exchange for exchange in load.exchanges(ROWS) if exclusions.reason(exchange) is None]
-
-
-def told(exchange: Exchange) -> Answer:
-    answer = extract(exchange)
-    assert isinstance(answer, Answer)
-    return answer
+FOUND = CHAT.found
+events_of, response_of = CHAT.events, CHAT.response
 
 
 ANSWERS = [exchange for exchange in FOUND if told(exchange).error is None]
@@ -57,17 +53,6 @@ REQUESTS = [
 
 def server_context() -> ServerContext:
     return ServerContext(new_id=generic.counter(), now=1_700_000_000)
-
-
-def events_of(exchange: Exchange, size: int = 1 << 30) -> list[Event]:
-    decoder = DIALECT.stream_decoder(generic.client_context())
-    return generic.decoded(decoder, generic.sse_frames(exchange.content(), size))
-
-
-def response_of(exchange: Exchange) -> Response:
-    if exchange.streamed:
-        return generic.fold(events_of(exchange)).response()
-    return DIALECT.decode_response(exchange.json(), generic.client_context())
 
 
 def summary(choice: Any) -> dict[str, Any]:
@@ -118,18 +103,6 @@ def test_a_calls_own_id_is_kept_and_a_missing_one_is_minted(exchange: Exchange) 
         got = [part.id for part in generic.parts_of(choice) if isinstance(part, ToolCallPart)]
         for mine, theirs in zip(got, wanted.tool_calls, strict=True):
             assert mine == theirs.id if theirs.id else mine.startswith("call_")
-
-
-@pytest.mark.parametrize("exchange", load.params(STREAMS))
-def test_events_keep_their_order(exchange: Exchange) -> None:
-    generic.assert_order(events_of(exchange))
-
-
-@pytest.mark.parametrize("exchange", load.params(STREAMS))
-def test_a_stream_reads_the_same_however_it_is_cut(exchange: Exchange) -> None:
-    whole = generic.without_ids(generic.fold(events_of(exchange)).response())
-    for size in generic.CHUNK_SIZES:
-        assert generic.without_ids(generic.fold(events_of(exchange, size)).response()) == whole
 
 
 @pytest.mark.parametrize("exchange", load.params(STREAMS))

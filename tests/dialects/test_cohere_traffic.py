@@ -6,37 +6,18 @@ from typing import Any
 
 import pytest
 
-from app.canonical.events import Event, Failed, replay
+from app.canonical.events import Failed, replay
 from app.canonical.request import TextPart
-from app.canonical.response import Response
 from app.dialects.cohere import DIALECT
 from app.errors import GatewayError
 from tests.dialects import generic
+from tests.dialects.recorded import COHERE, told
 from tests.traffic import load
-from tests.traffic.answers import Answer, Count, extract
+from tests.traffic.answers import Count, extract
 from tests.traffic.load import Exchange
 
-FOUND = load.exchanges(("cohere.v2.chat",))
-ANSWERS = [exchange for exchange in FOUND if exchange.status == 200]
-STREAMS = [exchange for exchange in ANSWERS if exchange.streamed]
-ERRORS = [exchange for exchange in FOUND if exchange.status >= 400]
-
-
-def events_of(exchange: Exchange, size: int = 1 << 30) -> list[Event]:
-    decoder = DIALECT.stream_decoder(generic.client_context())
-    return generic.decoded(decoder, generic.sse_frames(exchange.content(), size))
-
-
-def response_of(exchange: Exchange) -> Response:
-    if exchange.streamed:
-        return generic.fold(events_of(exchange)).response()
-    return DIALECT.decode_response(exchange.json(), generic.client_context())
-
-
-def told(exchange: Exchange) -> Answer:
-    answer = extract(exchange)
-    assert isinstance(answer, Answer)
-    return answer
+ANSWERS, STREAMS, ERRORS = COHERE.answers, COHERE.streams, COHERE.errors
+events_of, response_of = COHERE.events, COHERE.response
 
 
 def without_finish(summary: dict[str, Any]) -> dict[str, Any]:
@@ -69,18 +50,6 @@ def test_every_citation_is_an_annotation_on_the_words_it_cites(exchange: Exchang
     for citation, note in zip(citations, part.annotations, strict=True):
         assert part.text[citation["start"] : citation["end"]] == citation["text"]
         assert note.get("url") or note["filename"]
-
-
-@pytest.mark.parametrize("exchange", load.params(STREAMS))
-def test_events_keep_their_order(exchange: Exchange) -> None:
-    generic.assert_order(events_of(exchange))
-
-
-@pytest.mark.parametrize("exchange", load.params(STREAMS))
-def test_a_stream_reads_the_same_however_it_is_cut(exchange: Exchange) -> None:
-    whole = [repr(event) for event in events_of(exchange)]  # an error equals only itself
-    for size in generic.CHUNK_SIZES:
-        assert [repr(event) for event in events_of(exchange, size)] == whole
 
 
 @pytest.mark.parametrize("exchange", load.params(STREAMS))

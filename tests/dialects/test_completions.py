@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from app.canonical.events import Accumulator, Event, Failed, replay
+from app.canonical.events import Accumulator, Failed, replay
 from app.canonical.media import CompletionResponse
 from app.canonical.request import Message, ReasoningPart, TextPart, ToolCallPart
 from app.canonical.response import Choice, Finish, Response, Usage
@@ -17,30 +17,17 @@ from app.dialects.completions_over_chat import ChatToCompletion, chat_request, c
 from app.dialects.losses import Losses
 from app.errors import GatewayError
 from tests.dialects import generic
-from tests.traffic import exclusions, load
-from tests.traffic.answers import Answer, extract
+from tests.dialects.recorded import COMPLETIONS, told
+from tests.traffic import load
 from tests.traffic.load import Exchange
 
-APIS = ("openai.completions", "azure.openai.completions", "sgl.openai.completions")
-FOUND = [exchange for exchange in load.exchanges(APIS) if exclusions.reason(exchange) is None]
-ANSWERS = [exchange for exchange in FOUND if exchange.status == 200]
-STREAMS = [exchange for exchange in ANSWERS if exchange.streamed]
+FOUND, ANSWERS, STREAMS = COMPLETIONS.found, COMPLETIONS.answers, COMPLETIONS.streams
+events_of = COMPLETIONS.events
 REQUESTS = [e for e in FOUND if isinstance(e.request["body"], dict) and "prompt" in e.request["body"]]
 
 
 def server_context() -> ServerContext:
     return ServerContext(new_id=generic.counter(), now=1_700_000_000)
-
-
-def told(exchange: Exchange) -> Answer:
-    answer = extract(exchange)
-    assert isinstance(answer, Answer)
-    return answer
-
-
-def events_of(exchange: Exchange, size: int = 1 << 30) -> list[Event]:
-    decoder = DIALECT.stream_decoder(generic.client_context())
-    return generic.decoded(decoder, generic.sse_frames(exchange.content(), size))
 
 
 def answer_of(exchange: Exchange) -> CompletionResponse:
@@ -58,14 +45,6 @@ def test_the_answer_is_read_as_the_extractor_reads_it(exchange: Exchange) -> Non
     if wanted.usage is not None:
         assert answer.usage is not None
         assert (answer.usage.input_tokens, answer.usage.total) == (wanted.usage.input, wanted.usage.total)
-
-
-@pytest.mark.parametrize("exchange", load.params(STREAMS))
-def test_events_keep_their_order_however_the_stream_is_cut(exchange: Exchange) -> None:
-    whole = events_of(exchange)
-    generic.assert_order(whole)
-    for size in generic.CHUNK_SIZES:
-        assert events_of(exchange, size) == whole
 
 
 @pytest.mark.parametrize("exchange", load.params([e for e in FOUND if e.status >= 400]))

@@ -2,52 +2,23 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-
 import pytest
 
-from app.canonical.events import Ended, Event, Failed, replay
+from app.canonical.events import Ended, Failed, replay
 from app.canonical.request import TextPart
-from app.canonical.response import Choice, Response
-from app.dialects.base import Frame
+from app.canonical.response import Choice
 from app.dialects.claude import OMITTED
 from app.dialects.converse import DIALECT
 from app.errors import GatewayError
-from app.wire.eventstream import EventStreamDecoder
 from tests.dialects import generic
+from tests.dialects.recorded import CONVERSE, told
 from tests.traffic import load
-from tests.traffic.answers import Answer, Count, extract
+from tests.traffic.answers import Count, extract
 from tests.traffic.load import Exchange
 
-FOUND = load.exchanges(("bedrock.converse",))
-ANSWERS = [exchange for exchange in FOUND if exchange.status == 200]
-STREAMS = [exchange for exchange in ANSWERS if exchange.streamed]
-ERRORS = [exchange for exchange in FOUND if exchange.status >= 400]
+ANSWERS, STREAMS, ERRORS = CONVERSE.answers, CONVERSE.streams, CONVERSE.errors
+events_of, response_of = CONVERSE.events, CONVERSE.response
 COUNTS = load.exchanges(("bedrock.count_tokens",))
-
-
-def frames_of(exchange: Exchange, size: int) -> Iterator[Frame]:
-    body, decoder = exchange.content(), EventStreamDecoder()
-    for start in range(0, len(body), size):
-        for message in decoder.feed(body[start : start + size]):
-            yield Frame(message.headers[":event-type"], json.loads(message.payload))
-
-
-def events_of(exchange: Exchange, size: int = 1 << 30) -> list[Event]:
-    return generic.decoded(DIALECT.stream_decoder(generic.client_context()), frames_of(exchange, size))
-
-
-def response_of(exchange: Exchange) -> Response:
-    if exchange.streamed:
-        return generic.fold(events_of(exchange)).response()
-    return DIALECT.decode_response(exchange.json(), generic.client_context())
-
-
-def told(exchange: Exchange) -> Answer:
-    answer = extract(exchange)
-    assert isinstance(answer, Answer)
-    return answer
 
 
 def summary(choice: Choice) -> dict[str, object]:
@@ -78,20 +49,8 @@ def test_every_citation_is_an_annotation_over_its_text(exchange: Exchange) -> No
 
 
 @pytest.mark.parametrize("exchange", load.params(STREAMS))
-def test_events_keep_their_order(exchange: Exchange) -> None:
-    generic.assert_order(events_of(exchange))
-
-
-@pytest.mark.parametrize("exchange", load.params(STREAMS))
-def test_a_stream_reads_the_same_however_it_is_cut(exchange: Exchange) -> None:
-    whole = events_of(exchange)
-    for size in generic.CHUNK_SIZES:
-        assert events_of(exchange, size) == whole
-
-
-@pytest.mark.parametrize("exchange", load.params(STREAMS))
 def test_before_the_stop_an_end_is_a_cut_and_after_it_only_the_usage_is_missing(exchange: Exchange) -> None:
-    frames = list(frames_of(exchange, 1 << 30))
+    frames = CONVERSE.frames(exchange)
     stop = next(i for i, frame in enumerate(frames) if frame.event == "messageStop")
     cut = generic.decoded(DIALECT.stream_decoder(generic.client_context()), frames[:stop])[-1]
     assert isinstance(cut, Failed)

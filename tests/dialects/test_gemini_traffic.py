@@ -14,43 +14,31 @@ from app.dialects.base import Frame
 from app.dialects.gemini import DIALECT
 from app.errors import GatewayError
 from tests.dialects import generic
+from tests.dialects.recorded import GEMINI, told
 from tests.traffic import load
-from tests.traffic.answers import Answer, Count, extract
+from tests.traffic.answers import Count, extract
 from tests.traffic.load import Exchange
 
-APIS = ("gemini.generateContent", "gemini.streamGenerateContent")
-FOUND = load.exchanges(APIS)
-ANSWERS = [exchange for exchange in FOUND if exchange.status == 200]
-STREAMS = [exchange for exchange in ANSWERS if exchange.api == APIS[1]]
-ERRORS = [exchange for exchange in FOUND if exchange.status >= 400]
+ANSWERS, ERRORS = GEMINI.answers, GEMINI.errors
+UNFRAMED = GEMINI.bodies
+"""JSON answers, and streams asked for without ``alt=sse``, which are lists of chunks."""
 
 
-def events_of(exchange: Exchange, size: int = 1 << 30) -> list[Event]:
+def events_of(exchange: Exchange) -> list[Event]:
     """A stream's events; one asked for without ``alt=sse`` is a list of chunks, a JSON answer one chunk."""
-    decoder = DIALECT.stream_decoder(generic.client_context())
     if exchange.streamed:
-        return generic.decoded(decoder, generic.sse_frames(exchange.content(), size))
+        return GEMINI.events(exchange)
     body = exchange.json()
     chunks = body if isinstance(body, list) else [body]
-    return generic.decoded(decoder, [Frame(None, chunk) for chunk in chunks])
+    return generic.decoded(GEMINI.decoder(exchange), [Frame(None, chunk) for chunk in chunks])
 
 
 def response_of(exchange: Exchange) -> Response:
     return generic.fold(events_of(exchange)).response()
 
 
-def told(exchange: Exchange) -> Answer:
-    answer = extract(exchange)
-    assert isinstance(answer, Answer)
-    return answer
-
-
-def expected(choice: Any) -> dict[str, Any]:
-    """A signature on code that Google ran stays inside the opaque part."""
-    return generic.expected(choice)
-
-
 def summary(choice: Any) -> dict[str, Any]:
+    """A signature on code that Google ran stays inside the opaque part."""
     got = generic.summary(choice)
     hidden = [
         part.native[1]["thoughtSignature"]
@@ -63,7 +51,7 @@ def summary(choice: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("exchange", load.params(ANSWERS))
 def test_the_answer_is_read_as_the_extractor_reads_it(exchange: Exchange) -> None:
     answer, response = told(exchange), response_of(exchange)
-    want = [{**expected(c), "signatures": sorted(c.signatures)} for c in answer.choices]
+    want = [{**generic.expected(c), "signatures": sorted(c.signatures)} for c in answer.choices]
     if answer.status and not answer.choices:
         want = [{**summary(response.choices[0]), "text": "", "tool_calls": [], "finish_raw": answer.status}]
         assert response.choices[0].finish is not None
@@ -81,16 +69,9 @@ def test_a_json_answer_folds_to_the_same_response_as_its_events(exchange: Exchan
     assert whole == response_of(exchange)
 
 
-@pytest.mark.parametrize("exchange", load.params(ANSWERS))
-def test_events_keep_their_order(exchange: Exchange) -> None:
+@pytest.mark.parametrize("exchange", load.params(UNFRAMED))
+def test_chunks_without_frames_keep_the_order_of_events(exchange: Exchange) -> None:
     generic.assert_order(events_of(exchange))
-
-
-@pytest.mark.parametrize("exchange", load.params([e for e in STREAMS if e.streamed]))
-def test_a_stream_reads_the_same_however_it_is_cut(exchange: Exchange) -> None:
-    whole = events_of(exchange)
-    for size in generic.CHUNK_SIZES:
-        assert events_of(exchange, size) == whole
 
 
 @pytest.mark.parametrize("exchange", load.params(ANSWERS))

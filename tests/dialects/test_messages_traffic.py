@@ -2,46 +2,30 @@
 
 from __future__ import annotations
 
-import base64
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from app.canonical.events import Event, Failed, replay
+from app.canonical.events import Failed, replay
 from app.canonical.request import Message, Part, Request, TextPart, ToolCallPart
 from app.canonical.response import Choice, Response
-from app.dialects.base import Frame, ServerContext
+from app.dialects.base import ServerContext
 from app.dialects.claude import OMITTED
 from app.dialects.messages import DIALECT
 from app.dialects.messages_options import MessagesOptions
 from app.dialects.reading import json_text
 from app.errors import GatewayError
-from tests.dialects import generic
-from tests.traffic import frames, load
-from tests.traffic.answers import Answer, extract
+from tests.dialects import generic, recorded
+from tests.dialects.recorded import MESSAGES
+from tests.traffic import load
+from tests.traffic.answers import Answer
 from tests.traffic.load import Exchange
 
-APIS = (
-    "anthropic.messages",
-    "azure.anthropic.messages",
-    "vertex.anthropic.messages",
-    "bedrock.invoke.anthropic",
-)
-
-
-def is_messages(exchange: Exchange) -> bool:
-    """Bedrock's older Claudes were asked for text completions by InvokeModel, another wire."""
-    return "prompt" not in (exchange.request["body"] or {})
-
-
-FOUND = [exchange for exchange in load.exchanges(APIS) if is_messages(exchange)]
-ANSWERS = [exchange for exchange in FOUND if exchange.status == 200]
-STREAMS = [exchange for exchange in ANSWERS if exchange.streamed]
-BODIES = [exchange for exchange in ANSWERS if not exchange.streamed]
-ERRORS = [exchange for exchange in FOUND if exchange.status >= 400]
+FOUND, ANSWERS, STREAMS = MESSAGES.found, MESSAGES.answers, MESSAGES.streams
+BODIES, ERRORS = MESSAGES.bodies, MESSAGES.errors
+events_of, response_of = MESSAGES.events, MESSAGES.response
 REQUESTS = [e for e in FOUND if isinstance(e.request["body"], dict) and e.status == 200]
 
 
@@ -49,37 +33,14 @@ def server_context() -> ServerContext:
     return ServerContext(new_id=generic.counter(), now=1_700_000_000)
 
 
-def frames_of(exchange: Exchange, size: int) -> Iterator[Frame]:
-    """Bedrock wraps each event in base64 inside an AWS event stream."""
-    if "eventstream" not in exchange.content_type:
-        yield from generic.sse_frames(exchange.content(), size)
-        return
-    for message in frames.eventstream(exchange.content()):
-        inner = json.loads(base64.b64decode(json.loads(message.payload)["bytes"]))
-        yield Frame(inner["type"], inner)
-
-
-def events_of(exchange: Exchange, size: int = 1 << 30) -> list[Event]:
-    decoder = DIALECT.stream_decoder(generic.client_context())
-    return generic.decoded(decoder, frames_of(exchange, size))
-
-
-def response_of(exchange: Exchange) -> Response:
-    if exchange.streamed:
-        return generic.fold(events_of(exchange)).response()
-    return DIALECT.decode_response(exchange.json(), generic.client_context())
-
-
 def told(exchange: Exchange) -> Answer:
     if "eventstream" in exchange.content_type or exchange.api.startswith("bedrock"):
         from tests.traffic.wires import messages
 
         if exchange.streamed:
-            return messages.from_events([frame.data for frame in frames_of(exchange, 1 << 30)])
+            return messages.from_events([frame.data for frame in MESSAGES.frames(exchange)])
         return messages.from_message(exchange.json())
-    answer = extract(exchange)
-    assert isinstance(answer, Answer)
-    return answer
+    return recorded.told(exchange)
 
 
 def summary(choice: Choice) -> dict[str, Any]:
@@ -112,21 +73,9 @@ def test_every_citation_of_a_web_page_is_an_annotation_over_its_block(exchange: 
 
 
 @pytest.mark.parametrize("exchange", load.params(STREAMS))
-def test_events_keep_their_order(exchange: Exchange) -> None:
-    generic.assert_order(events_of(exchange))
-
-
-@pytest.mark.parametrize("exchange", load.params(STREAMS))
-def test_a_stream_reads_the_same_however_it_is_cut(exchange: Exchange) -> None:
-    whole = events_of(exchange)
-    for size in generic.CHUNK_SIZES:
-        assert events_of(exchange, size) == whole
-
-
-@pytest.mark.parametrize("exchange", load.params(STREAMS))
 def test_a_stream_that_is_cut_short_has_failed(exchange: Exchange) -> None:
     decoder = DIALECT.stream_decoder(generic.client_context())
-    events = generic.decoded(decoder, list(frames_of(exchange, 1 << 30))[:-1])
+    events = generic.decoded(decoder, MESSAGES.frames(exchange)[:-1])
     assert isinstance(events[-1], Failed)
     assert events[-1].error.kind.name == "upstream_cut"
 
