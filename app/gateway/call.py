@@ -70,14 +70,17 @@ class Attempt:
             self.error = error.code or error.kind.name
 
     def shown(self) -> dict[str, Any]:
-        """Return the row of ``extra_fields.attempts``."""
+        """Return the row of ``extra_fields.attempts``; a try that still runs tells its time so far."""
+        latency = self.latency
+        if latency is None:
+            latency = round((time.monotonic() - self.started) * 1000)
         return {
             "provider": self.provider,
             "model": self.model,
             "key": self.key,
             "status": self.status,
             "error": self.error,
-            "latency": self.latency,
+            "latency": latency,
         }
 
 

@@ -39,16 +39,16 @@ def outcome_headers(outcome: Outcome) -> dict[str, str]:
     if outcome.target is not None:
         headers["x-sluice-provider"] = _header_value(outcome.target.provider.name)
         headers["x-sluice-model"] = _header_value(outcome.target.model)
-    if not call.stream:
-        headers["server-timing"] = _timing(outcome)
-        if outcome.cost is not None and outcome.cost.get("total_cost") is not None:
-            headers["x-sluice-cost"] = f"{outcome.cost['total_cost']:.10f}".rstrip("0").rstrip(".")
+    headers["server-timing"] = _timing(call, outcome.upstream_ms)
+    if not call.stream and outcome.cost is not None and outcome.cost.get("total_cost") is not None:
+        headers["x-sluice-cost"] = f"{outcome.cost['total_cost']:.10f}".rstrip("0").rstrip(".")
     return headers
 
 
-def _timing(outcome: Outcome) -> str:
-    whole = outcome.call.elapsed_ms()
-    upstream = min(whole, outcome.upstream_ms or 0)
+def _timing(call: Call, upstream_ms: int | None) -> str:
+    """Return the milliseconds so far, those of the provider apart."""
+    whole = call.elapsed_ms()
+    upstream = min(whole, upstream_ms or 0)
     return f"gateway;dur={whole - upstream}, upstream;dur={upstream}"
 
 
@@ -76,8 +76,18 @@ def error_response(error: GatewayError, call: Call | None = None, operation: str
     elif call is not None and len(call.attempts) > 1 and error.status >= 500:
         headers["x-should-retry"] = "false"
     if call is not None:
-        headers["x-sluice-attempts"] = str(len(call.attempts))
+        headers |= _tried(call)
     return json_response(seal_error(mount, error, call, shown), error.status, headers)
+
+
+def _tried(call: Call) -> dict[str, str]:
+    """Return the headers of a call that failed: how often it was tried, and where last."""
+    headers = {"x-sluice-attempts": str(len(call.attempts)), "x-sluice-cache": "off"}
+    headers["server-timing"] = _timing(call, sum(attempt.latency or 0 for attempt in call.attempts))
+    if call.attempts:
+        headers["x-sluice-provider"] = _header_value(call.attempts[-1].provider)
+        headers["x-sluice-model"] = _header_value(call.attempts[-1].model)
+    return headers
 
 
 def _operation_of(path: str) -> str:

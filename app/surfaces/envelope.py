@@ -7,7 +7,7 @@ one member ``provider``. Nothing here decides anything; it shows what the outcom
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from app.canonical.response import Finish, Usage
@@ -35,10 +35,33 @@ _PARAMS: Final[Mapping[str, str]] = {
 
 def model_params(body: Mapping[str, Any]) -> dict[str, Any]:
     """Return the sampling parameters of a body under the page's names."""
-    params = {shown: body[name] for name, shown in _PARAMS.items() if body.get(name) is not None}
-    if isinstance(params.get("tools"), list):
-        params["tools"] = [echo_tool(tool) for tool in params["tools"]]
-    return params
+    text = body.get("text")
+    limit = {"max_tokens": text.get("max_tokens")} if isinstance(text, Mapping) else {}
+    given = {
+        **limit,
+        **{shown: body.get(name) for name, shown in _PARAMS.items() if body.get(name) is not None},
+    }
+    params = {name: _SHOWN[name](value) if name in _SHOWN else value for name, value in given.items()}
+    return {name: value for name, value in params.items() if value is not None}
+
+
+def _tools(tools: Any) -> list[dict[str, Any]]:
+    """Return tools as the page shows them, functions nested; without secrets."""
+    return [_nested(echo_tool(tool)) for tool in tools]
+
+
+def _nested(tool: Mapping[str, Any]) -> dict[str, Any]:
+    kind = tool["type"]
+    if kind not in _NESTING:
+        return dict(tool)
+    return {"type": kind, kind: {k: v for k, v in tool.items() if k != "type" and v is not None}}
+
+
+_NESTING: Final = frozenset({"function", "custom"})
+_SHOWN: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "tools": _tools,
+    "stop_sequences": lambda stop: [stop] if isinstance(stop, str) else stop,
+}
 
 
 def billed_usage(usage: Usage | None) -> dict[str, int] | None:
@@ -46,6 +69,18 @@ def billed_usage(usage: Usage | None) -> dict[str, int] | None:
     if usage is None:
         return None
     return {"prompt_tokens": usage.input_tokens, "completion_tokens": usage.output_tokens}
+
+
+def bare_fields(operation: str, provider: str | None = None) -> dict[str, Any]:
+    """Return ``extra_fields`` of an answer that no call to a model stands behind."""
+    names = ("model_requested", "original_model_requested", "model_deployment", "resolved_model_used")
+    return {
+        "request_type": request_type(operation, False),
+        "provider": provider,
+        **dict.fromkeys(names),
+        "latency": 0,
+        "chunk_index": 0,
+    }
 
 
 def base_fields(call: Call, outcome: Outcome | None) -> dict[str, Any]:
@@ -116,7 +151,7 @@ def seal_error(mount: Mount | None, error: GatewayError, call: Call | None, oper
     if mount is None or mount.envelope != "extra_fields":
         return body
     body |= {"is_bifrost_error": error.kind.name not in _UPSTREAM_SAID, "status_code": error.status}
-    fields: dict[str, Any] = {"request_type": request_type(operation, False), "provider": None}
+    fields = bare_fields(operation)
     if call is not None:
         fields = base_fields(call, None) | {"latency": call.elapsed_ms(), "chunk_index": 0}
         if len(call.attempts) > 1:

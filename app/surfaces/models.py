@@ -8,6 +8,7 @@ from app.dialects.models import DIALECT, page
 from app.surfaces import queries
 from app.surfaces.answers import json_response
 from app.surfaces.calls import current_gateway
+from app.surfaces.envelope import bare_fields
 from app.surfaces.mounts import Mount
 
 
@@ -19,7 +20,7 @@ def listed(mount: Mount, deployment: str | None = None) -> Response:
     shown, more = page(models, limit, request.args.get("after") or None)
     body = DIALECT.encode_list(shown, has_more=more)
     if mount.envelope == "extra_fields":
-        body["extra_fields"] = {"request_type": "list_models", "provider": request.args.get("provider")}
+        body["extra_fields"] = bare_fields("models", request.args.get("provider") or None)
     return json_response(body)
 
 

@@ -119,7 +119,11 @@ def test_model_params_are_those_in_effect(world: World) -> None:
     assert ask(world).json["extra_fields"]["model_params"] == {}
     answer = ask(world, temperature=0.7, top_p=0.9, max_output_tokens=1000, tools=GIVEN["tools"])
     params = answer.json["extra_fields"]["model_params"]
-    assert params == {"temperature": 0.7, "top_p": 0.9, "max_tokens": 1000, "tools": GIVEN["tools"]}
+    (tool,) = params["tools"]
+    assert {**params, "tools": []} == {"temperature": 0.7, "top_p": 0.9, "max_tokens": 1000, "tools": []}
+    assert (tool["type"], tool["function"]["name"]) == ("function", "get_weather")
+    limited = ask(world, text={"max_tokens": 50}).json["extra_fields"]["model_params"]
+    assert limited == {"max_tokens": 50}
     known = {path.partition("model_params.")[2] for path in members(quoted("{" + EXTRA_FIELDS + "}"))}
     assert set(params) <= known
 

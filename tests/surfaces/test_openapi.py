@@ -16,7 +16,7 @@ from app.config import Settings
 from app.surfaces.openapi import OPERATIONS as DESCRIBED
 from app.surfaces.openapi import describe, operation_of
 from tests.behaviour.world import World, running_world
-from tests.surfaces.test_doors import OPERATIONS, PREFIXES, _ids, _wants_model
+from tests.surfaces.test_doors import OPERATIONS, PREFIXES, _wants_model, ids_for
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ def test_the_answers_are_as_described(world: World, document: dict[str, Any], pr
     for name, (method, path, body, _) in OPERATIONS.items():
         if isinstance(body, bytes) or name == "speech":
             continue
-        ids = _ids(world) if "{" in path else {}
+        ids = ids_for(world, path)
         sent = {"model": "sandbox/x", **body} if isinstance(body, dict) and _wants_model(path) else body
         answer = world.send(method, prefix + path.format(**ids), sent)
         template = described + path.partition("?")[0]

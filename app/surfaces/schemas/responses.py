@@ -117,7 +117,6 @@ class ChatShapedResponsesBody(ResponsesBody):
     stop = Either(Text(), Array(each=string, longest=64))
     seed = Whole()
     logit_bias = Table()
-    max_output_tokens = Whole(least=1, most=MOST_TOKENS)
 
 
 class InputTokensBody(ResponsesBody):
