@@ -31,7 +31,7 @@ from app.canonical.request import (
     ToolCallPart,
 )
 from app.canonical.response import Choice, Response
-from app.dialects.base import ClientContext, Frame, StreamDecoder
+from app.dialects.base import ClientContext, Frame, ServerContext, StreamDecoder
 from app.wire.sse import SSEDecoder
 from tests.traffic import answers
 
@@ -48,6 +48,11 @@ def client_context(model: str = "some-model", **members: Any) -> ClientContext:
     """A client context with counted ids and a clock that stands still."""
     defaults: dict[str, Any] = {"new_id": counter(), "now": 1_700_000_000, "realm": "there"}
     return ClientContext(model=model, **{**defaults, **members})
+
+
+def server_context(**members: Any) -> ServerContext:
+    """A server context with counted ids and a clock that stands still."""
+    return ServerContext(new_id=counter(), now=1_700_000_000, **members)
 
 
 def sse_frames(body: bytes, size: int) -> Iterator[Frame]:

@@ -90,6 +90,10 @@ class Wire:
         body = exchange.content()
         return list(self.cut(exchange, body if lines == b"\n" else body.replace(b"\n", lines), size))
 
+    def told_frames(self, exchange: Exchange) -> list[Frame]:
+        """The frames of a stream without the ``[DONE]`` that some servers send."""
+        return [frame for frame in self.frames(exchange) if frame.data is not None]
+
     def events(self, exchange: Exchange, size: int = WHOLE, *, lines: bytes = b"\n") -> list[Event]:
         """The events of a stream."""
         return generic.decoded(self.decoder(exchange), self.frames(exchange, size, lines=lines))

@@ -10,12 +10,13 @@ import pytest
 from app.canonical.events import Failed, replay
 from app.canonical.request import Origin, Request, TextPart, ToolCallPart
 from app.canonical.response import Response
-from app.dialects.base import Frame, ServerContext
+from app.dialects.base import Frame
 from app.dialects.chat import DIALECT
 from app.dialects.chat_messages_out import short_id
 from app.errors import GatewayError
 from app.providers import chat_options as rows
 from tests.dialects import generic
+from tests.dialects.generic import server_context
 from tests.dialects.recorded import CHAT, told
 from tests.traffic import load
 from tests.traffic.answers import parsed
@@ -49,10 +50,6 @@ OLLAMA_OWN_IMAGES = (
 REQUESTS = [
     e for e in load.exchanges(ROWS) if isinstance(e.request["body"], dict) and e.id != OLLAMA_OWN_IMAGES
 ]
-
-
-def server_context() -> ServerContext:
-    return ServerContext(new_id=generic.counter(), now=1_700_000_000)
 
 
 def summary(choice: Any) -> dict[str, Any]:

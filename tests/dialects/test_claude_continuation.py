@@ -14,9 +14,7 @@ from app.canonical.request import Request, Signature, TextPart
 from app.canonical.response import Response
 from app.dialects import chat, cohere, converse, messages, responses
 from app.dialects.base import ServerContext
-from tests.dialects import generic
-from tests.dialects.test_converse_traffic import response_of as converse_response
-from tests.dialects.test_messages_traffic import response_of as messages_response
+from tests.dialects import generic, recorded
 from tests.traffic import load
 from tests.traffic.load import Exchange
 
@@ -75,7 +73,7 @@ def thinking_of(blocks: list[dict[str, Any]]) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("road", ROADS)
 @pytest.mark.parametrize("exchange", load.params(MESSAGES))
 def test_messages_thinking_comes_back_unchanged(exchange: Exchange, road: Road) -> None:
-    response = messages_response(exchange)
+    response = recorded.MESSAGES.response(exchange)
     own = messages.DIALECT.encode_response(response, Request("m"), server(Vault()))
     original = messages.DIALECT.encode_response(
         response, Request("m"), ServerContext(new_id=generic.counter(), now=0)
@@ -98,7 +96,7 @@ def test_messages_thinking_comes_back_unchanged(exchange: Exchange, road: Road) 
 @pytest.mark.parametrize("road", ROADS)
 @pytest.mark.parametrize("exchange", load.params(CONVERSE))
 def test_converse_thinking_comes_back_unchanged(exchange: Exchange, road: Road) -> None:
-    response = converse_response(exchange)
+    response = recorded.CONVERSE.response(exchange)
     request = road(response, Vault())
     context = generic.client_context("us.anthropic.claude-sonnet-4-5-20250929-v1:0")
     body = converse.DIALECT.encode_request(request, context).body
@@ -115,7 +113,7 @@ def test_converse_thinking_comes_back_unchanged(exchange: Exchange, road: Road) 
 @pytest.mark.parametrize("road", ROADS)
 def test_another_accounts_thinking_stays_behind(road: Road) -> None:
     load.require()
-    response = messages_response(MESSAGES[0])
+    response = recorded.MESSAGES.response(MESSAGES[0])
     context = generic.client_context("claude-sonnet-4-5", realm="elsewhere")
     body = messages.DIALECT.encode_request(road(response, Vault()), context).body
     assert not [

@@ -54,7 +54,7 @@ def test_every_citation_is_an_annotation_on_the_words_it_cites(exchange: Exchang
 
 @pytest.mark.parametrize("exchange", load.params(STREAMS))
 def test_a_stream_without_its_end_has_failed(exchange: Exchange) -> None:
-    frames = [f for f in generic.sse_frames(exchange.content(), 1 << 30) if f.data is not None]
+    frames = COHERE.told_frames(exchange)
     events = generic.decoded(DIALECT.stream_decoder(generic.client_context()), frames[:-1])
     assert isinstance(events[-1], Failed)
     assert events[-1].error.kind.name == "upstream_cut"

@@ -11,12 +11,13 @@ from app.canonical.events import Accumulator, Failed, replay
 from app.canonical.media import CompletionResponse
 from app.canonical.request import Message, ReasoningPart, TextPart, ToolCallPart
 from app.canonical.response import Choice, Finish, Response, Usage
-from app.dialects.base import Frame, ServerContext
+from app.dialects.base import Frame
 from app.dialects.completions import DIALECT, CompletionOptions, folded
 from app.dialects.completions_over_chat import ChatToCompletion, chat_request, completion
 from app.dialects.losses import Losses
 from app.errors import GatewayError
 from tests.dialects import generic
+from tests.dialects.generic import server_context
 from tests.dialects.recorded import COMPLETIONS, told
 from tests.traffic import load
 from tests.traffic.load import Exchange
@@ -24,10 +25,6 @@ from tests.traffic.load import Exchange
 FOUND, ANSWERS, STREAMS = COMPLETIONS.found, COMPLETIONS.answers, COMPLETIONS.streams
 events_of = COMPLETIONS.events
 REQUESTS = [e for e in FOUND if isinstance(e.request["body"], dict) and "prompt" in e.request["body"]]
-
-
-def server_context() -> ServerContext:
-    return ServerContext(new_id=generic.counter(), now=1_700_000_000)
 
 
 def answer_of(exchange: Exchange) -> CompletionResponse:

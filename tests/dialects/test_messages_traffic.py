@@ -11,13 +11,13 @@ import pytest
 from app.canonical.events import Failed, replay
 from app.canonical.request import Message, Part, Request, TextPart, ToolCallPart
 from app.canonical.response import Choice, Response
-from app.dialects.base import ServerContext
 from app.dialects.claude import OMITTED
 from app.dialects.messages import DIALECT
 from app.dialects.messages_options import MessagesOptions
 from app.dialects.reading import json_text
 from app.errors import GatewayError
 from tests.dialects import generic, recorded
+from tests.dialects.generic import server_context
 from tests.dialects.recorded import MESSAGES
 from tests.traffic import load
 from tests.traffic.answers import Answer
@@ -27,10 +27,6 @@ FOUND, ANSWERS, STREAMS = MESSAGES.found, MESSAGES.answers, MESSAGES.streams
 BODIES, ERRORS = MESSAGES.bodies, MESSAGES.errors
 events_of, response_of = MESSAGES.events, MESSAGES.response
 REQUESTS = [e for e in FOUND if isinstance(e.request["body"], dict) and e.status == 200]
-
-
-def server_context() -> ServerContext:
-    return ServerContext(new_id=generic.counter(), now=1_700_000_000)
 
 
 def told(exchange: Exchange) -> Answer:

@@ -37,8 +37,8 @@ from app.dialects.responses_echo import response_shell
 from app.dialects.responses_obfuscation import OBFUSCATED, obfuscation_for, pad
 from app.dialects.responses_stream import ResponsesEncoder
 from app.errors import GatewayError
+from tests.dialects.generic import server_context
 from tests.dialects.openresponses import faults_of_response
-from tests.dialects.test_responses_traffic import server_context
 from tests.traffic.grammar import check_responses_stream
 
 REQUEST = Request(model="m")

@@ -18,8 +18,8 @@ from app.dialects.base import Frame
 from app.dialects.responses import DIALECT
 from app.errors import GatewayError
 from tests.dialects import generic
+from tests.dialects.generic import server_context
 from tests.dialects.openresponses import faults_of_event, faults_of_response
-from tests.dialects.test_responses_traffic import server_context
 from tests.traffic import frames, load
 from tests.traffic.exclusions import reason
 from tests.traffic.grammar import check_responses_stream

@@ -17,7 +17,7 @@ from app.dialects.responses_upstream import ResponsesOptions
 from app.errors import GatewayError
 from tests.dialects import generic
 from tests.dialects.openresponses import faults_of_event, faults_of_response
-from tests.dialects.test_responses_traffic import BODIES, STREAMS, frames_of, told
+from tests.dialects.recorded import RESPONSES, told
 from tests.traffic import load
 from tests.traffic.answers import Answer
 from tests.traffic.grammar import check_responses_stream
@@ -318,7 +318,7 @@ def patch_of(exchange: Exchange, **members: Any) -> ResponsesPatch:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("exchange", load.params(BODIES))
+@pytest.mark.parametrize("exchange", load.params(RESPONSES.bodies))
 def test_a_recorded_answer_passes_whole(exchange: Exchange) -> None:
     upstream = exchange.json()
     shown = patch_of(exchange).answer(upstream)
@@ -345,14 +345,14 @@ def answer_of(response: dict[str, Any]) -> Answer:
     return answer
 
 
-@pytest.mark.parametrize("exchange", load.params(STREAMS))
+@pytest.mark.parametrize("exchange", load.params(RESPONSES.streams))
 def test_a_recorded_stream_passes_in_order(exchange: Exchange) -> None:
     patch = patch_of(exchange)
-    shown = [patch.frame(frame.event, frame.data) for frame in frames_of(exchange)]
+    shown = [patch.frame(frame.event, frame.data) for frame in RESPONSES.told_frames(exchange)]
     events = [frame.data for frame in shown if frame is not None]
     if told(exchange).error is not None:
         return
-    upstream = [frame.data for frame in frames_of(exchange)]
+    upstream = [frame.data for frame in RESPONSES.told_frames(exchange)]
     assert set(check_responses_stream(events)) <= set(check_responses_stream(upstream))
     assert [event["type"] for event in events] == [event["type"] for event in upstream]
     assert patch.final == events[-1]["response"]
@@ -361,9 +361,9 @@ def test_a_recorded_stream_passes_in_order(exchange: Exchange) -> None:
     assert {event["response"]["id"] for event in events if "response" in event} == {"resp_ours"}
 
 
-@pytest.mark.parametrize("exchange", load.params(STREAMS[:6]))
+@pytest.mark.parametrize("exchange", load.params(RESPONSES.streams[:6]))
 def test_a_passed_stream_that_breaks_off_ends_in_one_failure(exchange: Exchange) -> None:
-    frames = frames_of(exchange)
+    frames = RESPONSES.told_frames(exchange)
     for end in range(0, len(frames), max(1, len(frames) // 8)):
         patch = patch_of(exchange)
         shown = [frame for f in frames[:end] if (frame := patch.frame(f.event, f.data)) is not None]
@@ -377,7 +377,9 @@ def test_a_passed_stream_that_breaks_off_ends_in_one_failure(exchange: Exchange)
 
 def test_what_was_said_before_the_break_is_shown_as_incomplete() -> None:
     exchange = load.exchange("openai-responses_stream-dd7156046f0b")
-    frames = [frame for frame in frames_of(exchange) if "arguments" not in frame.data["type"]][:-2]
+    frames = [frame for frame in RESPONSES.told_frames(exchange) if "arguments" not in frame.data["type"]][
+        :-2
+    ]
     patch, decoder = patch_of(exchange), DIALECT.stream_decoder(generic.client_context(realm="here"))
     shown = [patch.frame(frame.event, frame.data) for frame in frames]
     answer = generic.fold(generic.decoded(decoder, frames)).response()
@@ -393,7 +395,7 @@ def test_what_was_said_before_the_break_is_shown_as_incomplete() -> None:
 
 
 def test_a_cancelled_stream_ends_with_one_event() -> None:
-    patch = patch_of(next(iter(STREAMS)))
+    patch = patch_of(next(iter(RESPONSES.streams)))
     frames = patch.fail(GatewayError("cancelled", "Gone."))
     assert [frame.event for frame in frames] == ["response.failed"]
     assert (frames[0].data["response"]["status"], frames[0].data["response"]["error"]) == ("cancelled", None)
@@ -401,9 +403,9 @@ def test_a_cancelled_stream_ends_with_one_event() -> None:
 
 def test_a_request_of_the_patch_is_the_state_patch() -> None:
     losses = Losses("responses")
-    patch = patch_of(STREAMS[0], input=[{"role": "user", "content": "hi"}])
+    patch = patch_of(RESPONSES.streams[0], input=[{"role": "user", "content": "hi"}])
     expected = state_patch(
-        STREAMS[0].request["body"], model="m", input=[{"role": "user", "content": "hi"}], unwrap=unwrap,
+        RESPONSES.streams[0].request["body"], model="m", input=[{"role": "user", "content": "hi"}], unwrap=unwrap,
         accepts=lambda signature: True, losses=losses,
     )  # fmt: skip
     assert patch.request() == expected

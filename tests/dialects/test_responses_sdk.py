@@ -14,8 +14,8 @@ from app.canonical.request import Request
 from app.dialects.responses import DIALECT
 from app.errors import GatewayError
 from tests.dialects import generic
+from tests.dialects.generic import server_context
 from tests.dialects.test_responses_every_wire import found, spoken, written
-from tests.dialects.test_responses_traffic import server_context
 from tests.traffic.load import Exchange
 
 

@@ -10,10 +10,10 @@ import pytest
 from app.canonical.events import Event, Failed, replay
 from app.canonical.request import Request
 from app.canonical.response import Response
-from app.dialects.base import Frame, ServerContext
 from app.dialects.responses import DIALECT
 from app.errors import GatewayError
 from tests.dialects import generic
+from tests.dialects.generic import server_context
 from tests.dialects.recorded import RESPONSES, told
 from tests.traffic import load
 from tests.traffic.grammar import check_responses_stream
@@ -23,10 +23,6 @@ FOUND, ANSWERS, STREAMS = RESPONSES.found, RESPONSES.answers, RESPONSES.streams
 BODIES, ERRORS = RESPONSES.bodies, RESPONSES.errors
 events_of, response_of = RESPONSES.events, RESPONSES.response
 REQUESTS = [exchange for exchange in FOUND if isinstance(exchange.request["body"], dict)]
-
-
-def server_context(**members: Any) -> ServerContext:
-    return ServerContext(new_id=generic.counter(), now=1_700_000_000, **members)
 
 
 def outcome_of(exchange: Exchange) -> Response | GatewayError:
@@ -72,7 +68,7 @@ def test_the_fold_of_a_stream_is_its_final_object_decoded(exchange: Exchange) ->
     if isinstance(events[-1], Failed):
         assert events[-1].error.kind.name == "upstream_quota"
         return
-    final = frames_of(exchange)[-1].data["response"]
+    final = RESPONSES.told_frames(exchange)[-1].data["response"]
     folded = generic.fold(events).response()
     decoded = DIALECT.decode_response(final, generic.client_context())
     assert without_secrets(folded) == without_secrets(decoded)
@@ -121,11 +117,6 @@ def test_an_answer_survives_our_own_stream_and_object(exchange: Exchange) -> Non
     assert kept(DIALECT.decode_response(body, generic.client_context())) == kept(outcome)
 
 
-def frames_of(exchange: Exchange) -> list[Frame]:
-    """The frames, without the ``[DONE]`` that OpenRouter sends."""
-    return [f for f in generic.sse_frames(exchange.content(), 1 << 30) if f.data is not None]
-
-
 def stream_of(exchange: Exchange, response: Response) -> list[Event]:
     return events_of(exchange) if exchange.streamed else list(replay(response))
 
@@ -153,7 +144,7 @@ def request_of(exchange: Exchange) -> Request:
 
 @pytest.mark.parametrize("exchange", load.params(STREAMS))
 def test_a_stream_that_breaks_off_is_cut(exchange: Exchange) -> None:
-    frames = frames_of(exchange)[:-1]
+    frames = RESPONSES.told_frames(exchange)[:-1]
     decoder = DIALECT.stream_decoder(generic.client_context())
     last = generic.decoded(decoder, frames)[-1]
     assert isinstance(last, Failed)
@@ -162,7 +153,7 @@ def test_a_stream_that_breaks_off_is_cut(exchange: Exchange) -> None:
 
 @pytest.mark.parametrize("exchange", load.params(STREAMS))
 def test_a_stream_cut_anywhere_ends_in_our_grammar(exchange: Exchange) -> None:
-    frames = frames_of(exchange)
+    frames = RESPONSES.told_frames(exchange)
     for end in range(0, len(frames), max(1, len(frames) // 12)):
         decoder = DIALECT.stream_decoder(generic.client_context())
         encoder = DIALECT.stream_encoder(Request(model="some-model"), server_context())
