@@ -12,7 +12,6 @@ import errno
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -22,6 +21,7 @@ from gevent.queue import Empty, Queue
 from app.dialects.base import Frame
 from app.errors import GatewayError
 from app.gateway.streaming import Batch, StreamRun
+from app.wire.client_socket import is_closed
 from app.wire.sse import comment
 
 _DEPTH: Final = 16  # upstream reads that may wait for a slow client before content
@@ -162,9 +162,9 @@ class Pump:
 
     def _cut(self, write: int) -> None:
         client: Any = self._run.outcome.call.socket
-        if client is not None and self._writing and self._writes == write:
-            with suppress(OSError):  # it is gone already
-                client.shutdown(socket.SHUT_RDWR)
+        hangs = self._writing and self._writes == write
+        if hangs and client is not None and not is_closed(client):
+            client.shutdown(socket.SHUT_RDWR)
 
     def _wait(self) -> float | None:
         return self._pace.hold if self._run.holding else self._pace.comment_every

@@ -8,7 +8,6 @@ the head is read by ``app.wire.http1``. How a connection is made is passed in.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from typing import Any, Final, Protocol
 
 from gevent import monkey
@@ -76,8 +75,9 @@ class Origin:
         kept = self._take() or _Kept(self._connect(limits[0]))
         try:
             kept.connection.sock.settimeout(limits[1])
-            self._write(kept.connection.sock, method + " " + target, headers, body or b"")
-            live = _answered(kept.connection.sock, method)
+            packet = self._head(method + " " + target, headers)
+            whole = _written(kept.connection.sock, packet, body or b"")
+            live = _answered(kept.connection.sock, method, whole)
         except BaseException:
             kept.connection.close()
             raise
@@ -96,26 +96,34 @@ class Origin:
             kept.connection.close()
         return None
 
-    def _write(self, sock: Any, start: str, headers: Mapping[str, str], body: bytes) -> None:
+    def _head(self, start: str, headers: Mapping[str, str]) -> bytes:
         lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
         agent = "" if any(name.lower() == "user-agent" for name in headers) else self._agent
-        head = f"{start}{self._start}{lines}{agent}\r\n".encode("latin-1")
-        # who closes while we write may have answered before: the answer tells, or its absence
-        with suppress(BrokenPipeError, ConnectionResetError):
-            if len(body) <= MAX_JOINED:
-                sock.sendall(head + body)
-            else:
-                sock.sendall(head)
-                sock.sendall(body)
+        return f"{start}{self._start}{lines}{agent}\r\n".encode("latin-1")
 
 
-def _answered(sock: Any, method: str) -> http1.Response:
+def _written(sock: Any, head: bytes, body: bytes) -> bool:
+    """Write a request; False where the other side closed before its end, perhaps with an answer."""
+    try:
+        if len(body) <= MAX_JOINED:
+            sock.sendall(head + body)
+        else:
+            sock.sendall(head)
+            sock.sendall(body)
+    except (BrokenPipeError, ConnectionResetError):
+        return False
+    return True
+
+
+def _answered(sock: Any, method: str, whole: bool) -> http1.Response:
+    """Return the answer, its head read; after half a request it is the connection's last."""
     live = http1.Response(sock, method=method)
     try:
         live.begin()
     except BaseException:
         live.close()  # its file holds the socket, too
         raise
+    live.will_close = live.will_close or not whole
     return live
 
 
