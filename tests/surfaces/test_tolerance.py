@@ -1,0 +1,120 @@
+"""What is taken in without complaint, and what it comes to (contract/surfaces.md 4)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.behaviour.world import World, chat_body, responses_body
+from tests.traffic.replay import Reply
+
+FLAT = {"type": "function", "name": "get_weather", "parameters": {"type": "object"}}
+NESTED = {"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object"}}}
+CALLING = {
+    "chat": {"messages": [{"role": "user", "content": "call tool get_weather"}]},
+    "responses": {"input": "call tool get_weather"},
+}
+
+
+@pytest.mark.parametrize("surface", ["chat", "responses"])
+@pytest.mark.parametrize("tool", [FLAT, NESTED], ids=["flat", "nested"])
+@pytest.mark.parametrize("choice", ["auto", "required", "any", "tool", None])
+def test_tools_are_taken_in_both_nestings(world: World, surface: str, tool: Any, choice: str | None) -> None:
+    body = {**CALLING[surface], "tools": [tool], "tool_choice": choice}
+    answer = world.ask(surface, model="sandbox/x", **body).json
+    if surface == "chat":
+        assert answer["choices"][0]["message"]["tool_calls"][0]["function"]["name"] == "get_weather"
+    else:
+        assert [i["name"] for i in answer["output"] if i["type"] == "function_call"] == ["get_weather"]
+        assert answer["tools"][0]["name"] == "get_weather"  # the surface's own, flat form
+        assert "function" not in answer["tools"][0]
+        assert answer["tool_choice"] == (
+            choice if choice in ("auto", "required") else "required" if choice else "auto"
+        )
+
+
+@pytest.mark.parametrize("word", ["any", "tool"])
+def test_any_and_tool_are_sent_on_as_required(world: World, word: str) -> None:
+    world.upstream.add(Reply.json(chat_body("good")), times=2)
+    for surface in ("chat", "responses"):
+        world.ask(surface, tools=[FLAT], tool_choice=word)
+    assert [request.json()["tool_choice"] for request in world.upstream.requests] == ["required", "required"]
+
+
+def test_unknown_members_reach_a_target_of_the_same_dialect(world: World) -> None:
+    world.upstream.add(Reply.json(responses_body()))
+    answer = world.ask("responses", model="openai/x", brand_new_member={"a": 1})
+    assert answer.status == 200
+    assert world.upstream.requests[0].json()["brand_new_member"] == {"a": 1}
+    assert "warnings" not in answer.json["extra_fields"]
+
+
+def test_unknown_members_are_warned_of_elsewhere_and_refused_when_strict(world: World) -> None:
+    answer = world.ask("responses", model="sandbox/x", brand_new_member=1)
+    assert [row["param"] for row in answer.json["extra_fields"]["warnings"]] == ["brand_new_member"]
+    strict = world.ask(
+        "responses", model="sandbox/x", brand_new_member=1, headers={"x-sluice-strict": "true"}
+    )
+    assert (strict.status, strict.error["code"], strict.error["param"]) == (
+        400,
+        "unsupported_parameter",
+        "brand_new_member",
+    )
+
+
+@pytest.mark.parametrize(
+    "surface, member, least",
+    [
+        ("chat", "max_tokens", 1),
+        ("chat", "max_completion_tokens", 1),
+        ("chat", "n", 1),
+        ("responses", "max_output_tokens", 16),
+        ("responses", "text.max_tokens", 1),
+    ],
+)
+def test_lower_bounds_and_their_paths(world: World, surface: str, member: str, least: int) -> None:
+    def ask(value: Any) -> Any:
+        outer, _, inner = member.partition(".")
+        return world.ask(surface, model="sandbox/x", **{outer: {inner: value} if inner else value})
+
+    assert ask(least).status == 200
+    assert ask(float(least)).status == 200  # 5.0 is an integer
+    refused = ask(least - 1)
+    assert (refused.status, refused.error["param"]) == (400, member)
+    assert refused.error["code"] == "integer_below_min_value"
+    for wrong in (str(least), least + 0.5, True, [least]):
+        assert (ask(wrong).status, ask(wrong).error["param"]) == (400, member)
+
+
+def test_of_both_chat_limits_the_newer_wins(world: World) -> None:
+    world.upstream.add(Reply.json(chat_body("good")))
+    world.ask("chat", max_tokens=5, max_completion_tokens=9)
+    sent = world.upstream.requests[0].json()
+    assert [sent[name] for name in ("max_tokens", "max_completion_tokens") if name in sent] == [9]
+
+
+def test_stream_options_of_both_surfaces_are_taken_on_either(world: World) -> None:
+    options = {"include_usage": True, "include_obfuscation": False}
+    events = world.ask("responses", model="sandbox/x", stream=True, stream_options=options).events
+    assert not [event for event in events if "obfuscation" in event]
+    assert world.ask("chat", model="sandbox/x", stream=True, stream_options=options).status == 200
+
+
+@pytest.mark.parametrize("surface", ["chat", "responses"])
+def test_null_is_absent(world: World, surface: str) -> None:
+    members = (
+        "temperature",
+        "top_p",
+        "tools",
+        "tool_choice",
+        "metadata",
+        "stream",
+        "user",
+        "fallbacks",
+        "n",
+        "text",
+    )
+    answer = world.ask(surface, model="sandbox/x", **dict.fromkeys(members))
+    assert answer.status == 200, answer.body
+    assert "warnings" not in answer.json["extra_fields"]
