@@ -5,23 +5,16 @@ from gevent import monkey
 monkey.patch_all()
 
 import os
-import secrets
 import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn
 
 import pytest
 
+from tests.services import leave_out, new_postgres
+
 REPO = Path(__file__).resolve().parent.parent
-
-
-def leave_out(reason: str) -> NoReturn:
-    """Skip with a reason on a developer's machine; fail where CI promised that nothing is left out."""
-    if os.environ.get("SLUICE_CI") == "1":
-        pytest.fail(f"left out although SLUICE_CI=1: {reason}", pytrace=False)
-    pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")
@@ -42,20 +35,8 @@ def shared_dir() -> Path:
 @pytest.fixture
 def postgres_url() -> Iterator[str]:
     """A ``postgresql://`` URL of an empty database of this test's own, dropped afterwards."""
-    server = os.environ.get("SLUICE_TEST_POSTGRES_URL")
-    if not server:
-        leave_out("SLUICE_TEST_POSTGRES_URL is not set")
-    import psycopg
-
-    name = f"sluice_test_{secrets.token_hex(6)}"
-    try:
-        with psycopg.connect(server, autocommit=True, connect_timeout=5) as connection:
-            connection.execute(f"CREATE DATABASE {name}")
-    except psycopg.OperationalError as error:
-        leave_out(f"PostgreSQL does not answer at SLUICE_TEST_POSTGRES_URL: {error}")
-    yield server.rpartition("/")[0] + f"/{name}"
-    with psycopg.connect(server, autocommit=True, connect_timeout=5) as connection:
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    with new_postgres() as url:
+        yield url
 
 
 @pytest.fixture

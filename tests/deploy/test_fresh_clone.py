@@ -20,8 +20,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.conftest import leave_out
 from tests.running import free_port
+from tests.services import leave_out
 
 STAMPS = {"run": "requirements.txt", "dev": "requirements-dev.txt"}
 

@@ -2,36 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 
-from tests.conftest import leave_out
 from tests.lifecycle.house import Client, House, running_house
-
-
-@contextmanager
-def new_postgres() -> Iterator[str]:
-    """Make an empty PostgreSQL database and drop it afterwards."""
-    server = os.environ.get("SLUICE_TEST_POSTGRES_URL")
-    if not server:
-        leave_out("SLUICE_TEST_POSTGRES_URL is not set")
-    import psycopg
-
-    name = f"sluice_life_{secrets.token_hex(6)}"
-    try:
-        with psycopg.connect(server, autocommit=True, connect_timeout=5) as connection:
-            connection.execute(f"CREATE DATABASE {name}")
-    except psycopg.OperationalError as error:
-        leave_out(f"PostgreSQL does not answer at SLUICE_TEST_POSTGRES_URL: {error}")
-    try:
-        yield server.rpartition("/")[0] + f"/{name}"
-    finally:
-        with psycopg.connect(server, autocommit=True, connect_timeout=5) as connection:
-            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+from tests.services import new_postgres
 
 
 @pytest.fixture

@@ -1,10 +1,7 @@
 """The store on both databases, empty for each test."""
 
-import os
-import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,41 +11,23 @@ from app.state.database import Database, parse_url
 from app.state.migrations import upgrade
 from app.state.state import State, open_state
 from app.state.tables import metadata
-from tests.conftest import leave_out
+from tests.services import new_postgres
 
 ENVIRON = {"SLUICE_SECRET_KEY": "a test's own secret"}
 LOCAL_SERVER = "postgresql://postgres@127.0.0.1:5432/postgres"
 
 
-@contextmanager
-def new_postgres() -> Iterator[str]:
-    """Make an empty PostgreSQL database and drop it afterwards."""
-    psycopg = pytest.importorskip("psycopg")
-    server = os.environ.get("SLUICE_TEST_POSTGRES_URL", LOCAL_SERVER)
-    name = f"sluice_state_{secrets.token_hex(6)}"
-    try:
-        with psycopg.connect(server, autocommit=True, connect_timeout=5) as connection:
-            connection.execute(f"CREATE DATABASE {name}")
-    except psycopg.OperationalError as error:
-        leave_out(f"PostgreSQL does not answer (SLUICE_TEST_POSTGRES_URL): {error}")
-    try:
-        yield server.rpartition("/")[0] + f"/{name}"
-    finally:
-        with psycopg.connect(server, autocommit=True, connect_timeout=5) as connection:
-            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
-
-
 @pytest.fixture
 def empty_postgres() -> Iterator[str]:
     """The URL of a PostgreSQL database without tables."""
-    with new_postgres() as url:
+    with new_postgres(LOCAL_SERVER) as url:
         yield url
 
 
 @pytest.fixture(scope="session")
 def postgres_database() -> Iterator[str]:
     """The URL of a migrated PostgreSQL database of this session's own."""
-    with new_postgres() as url:
+    with new_postgres(LOCAL_SERVER) as url:
         upgrade(parse_url(url))
         yield url
 
