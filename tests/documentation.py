@@ -6,13 +6,15 @@ A table stands between two markers of its page; ``test_documentation.py`` holds 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from app.config import ProviderSettings, Settings
 from app.config_loading.members import MEMBERS
 from app.config_loading.schemas import ProviderKeySchema, ProviderSchema
+from app.dialects.openai_speech import SpeechOptions
+from app.dialects.openai_transcription import TranscriptionOptions
 from app.gateway.plan import OPERATION_WIRES
 from app.providers import PROVIDERS
 from app.providers.base import OPERATIONS, Spec
@@ -98,12 +100,15 @@ KEY_MEANINGS = {
     "weight": "its share among the keys that fit; 1 by default",
 }
 
-_COLUMNS = tuple(operation for operation in OPERATIONS if operation != "count_tokens")
-_VARIANTS = (
+_COLUMNS = OPERATIONS
+_STREAMED = frozenset({"responses", "chat", "completion", "speech", "transcription"})
+_OWN = "passes"
+VARIANTS = (
     ("azure", "OpenAI's models", "gpt-4o"),
     ("azure", "Claude", "claude-opus-4-5"),
     ("azure", "others", "grok-4"),
-    ("bedrock", "", "anthropic.claude-3-haiku-20240307-v1:0"),
+    ("bedrock", "models that chat", "anthropic.claude-3-haiku-20240307-v1:0"),
+    ("bedrock", "models of plain text", "amazon.titan-text-express-v1"),
     ("vertex", "Gemini", "gemini-2.5-pro"),
     ("vertex", "Claude", "claude-opus-4-5"),
     ("vertex", "Mistral", "mistral-medium-3"),
@@ -113,16 +118,18 @@ _VARIANTS = (
 
 def capabilities() -> str:
     """Return what each provider can do: its own wire, a way round, or nothing."""
-    return table(("provider", *_COLUMNS), _capability_rows())
+    rows = ((label, *cells.values()) for label, _, _, cells in capability_rows())
+    return table(("provider", *_COLUMNS), rows)
 
 
-def _capability_rows() -> Iterator[Sequence[str]]:
-    special = {name for name, _, _ in _VARIANTS}
+def capability_rows() -> Iterator[tuple[str, str, str, Mapping[str, str]]]:
+    """Yield the rows: label, provider, the model that stands for it, and each operation's cell."""
+    special = {name for name, _, _ in VARIANTS}
     plain = [(name, "", "model") for name, row in PROVIDERS.items() if name not in special and not row.always]
-    for name, what, model in sorted([*plain, *_VARIANTS]):
+    for name, what, model in sorted([*plain, *VARIANTS]):
         spec = make_provider(name, Settings(), Egress()).spec
         label = f"{name} ({what})" if what else name
-        yield label, *(_cell(spec, operation, model) for operation in _COLUMNS)
+        yield label, name, model, {operation: _cell(spec, operation, model) for operation in _COLUMNS}
 
 
 def _cell(spec: Spec, operation: str, model: str) -> str:
@@ -131,10 +138,23 @@ def _cell(spec: Spec, operation: str, model: str) -> str:
 
     for number, name in enumerate(OPERATION_WIRES.get(operation, (operation,))):
         found = wire(name)
+        if found is not None and operation == "models":
+            return "yes"
         if found is not None:
-            way = "passes" if found.passes else found.dialect
-            return f"{'over ' if number else ''}{way}" if operation != "models" else "yes"
-    return "–"
+            way = f"{'over ' if number else ''}{_OWN if found.passes else found.dialect}"
+            return f"{way}, s" if operation in _STREAMED and _streams(found) else way
+    chats = any(map(wire, OPERATION_WIRES["responses"]))
+    return "estimate" if operation == "count_tokens" and chats else "–"
+
+
+def _streams(wire: Any) -> bool:
+    """Tell whether a wire has events: its row may say no although the path would take a stream."""
+    options = wire.options
+    if isinstance(options, SpeechOptions):
+        return options.sse is not None
+    if isinstance(options, TranscriptionOptions):
+        return "stream" in options.members
+    return bool(wire.streams)
 
 
 PAGES: dict[str, dict[str, Callable[[], str]]] = {

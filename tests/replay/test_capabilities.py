@@ -1,0 +1,213 @@
+"""The table of docs/providers.md is true: each of its cells is asked for, whole and as a stream."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+import pytest
+
+from tests.behaviour.world import Answer as Http
+from tests.behaviour.world import World
+from tests.documentation import DOCS, capability_rows
+from tests.replay import asking, left_out, reading
+from tests.replay.setting import replaying_world
+from tests.traffic.answers import Answer, Sound, Transcript, Vectors, extract
+from tests.traffic.load import Exchange, exchanges, require
+from tests.traffic.replay import Reply, Request
+
+PATHS = {
+    "responses": "/v1/responses",
+    "chat": "/v1/chat/completions",
+    "completion": "/v1/completions",
+    "embedding": "/v1/embeddings",
+    "speech": "/v1/audio/speech",
+    "transcription": "/v1/audio/transcriptions",
+    "count_tokens": "/v1/responses/input_tokens",
+}
+APIS = {
+    # the end of a path -> the wire that answers there, and what its recordings are of
+    r"/responses": ("openai.responses", "responses"),
+    r"/chat/completions|/(mistral|mistralai)/.*awPredict": ("groq.openai.chat", "chat_completion"),
+    r"/completions": ("openai.completions", "text_completion"),
+    r"/messages|/anthropic/models/[^/]*:(raw|streamRaw)Predict": ("anthropic.messages", "chat_completion"),
+    r":generateContent": ("gemini.generateContent", "chat_completion"),
+    r":streamGenerateContent": ("gemini.streamGenerateContent", "chat_completion"),
+    r"/converse|/converse-stream": ("bedrock.converse", "chat_completion"),
+    r"titan-text[^/]*/invoke(-with-response-stream)?": ("bedrock.invoke.titan", "chat_completion"),
+    r"titan-embed[^/]*/invoke": ("bedrock.invoke.titan", "embedding"),
+    r"/v2/chat": ("cohere.v2.chat", "chat_completion"),
+    r"/v2/embed": ("cohere.v2.embed", "embedding"),
+    r"/embeddings": ("openai.embeddings", "embedding"),
+    r":batchEmbedContents": ("gemini.batchEmbedContents", "embedding"),
+    r"/audio/transcriptions": ("openai.audio.transcriptions", "transcription"),
+    r"/speech-to-text": ("elevenlabs.speech_to_text", "transcription"),
+    r"mistral/v1/audio/speech": ("mistral.audio.speech", "speech"),
+}
+COUNTS = {
+    r"/responses/input_tokens": {"object": "response.input_tokens", "input_tokens": 7},
+    r"/count_tokens|:rawPredict": {"input_tokens": 7},
+    r":countTokens": {"totalTokens": 7},
+    r"/count-tokens": {"inputTokens": 7},
+    r"/v1/tokenize": {"tokens": [1, 2, 3, 4, 5, 6, 7]},
+}
+EMBEDDERS = {"bedrock": "amazon.titan-embed-text-v2:0", "vertex": "text-embedding-005"}
+_PREDICTED = {"embeddings": {"values": [0.25, 0.5], "statistics": {"token_count": 1, "truncated": False}}}
+PCM = b"\x00\x01" * 64
+
+
+@cache
+def good(api: str, operation: str, stream: bool) -> Exchange:
+    """A recorded good answer of a wire that a plain question may get."""
+    for one in exchanges(apis=(api,)):
+        wanted = extract(one) if left_out.reason(one) is None else None
+        if wanted is None or wanted.error or one.status != 200 or one.streamed != stream:
+            continue
+        if not one.operation.startswith(operation) and not isinstance(wanted, Vectors):
+            continue
+        if isinstance(wanted, Answer) and not (wanted.text and not wanted.choices[0].tool_calls):
+            continue
+        if not isinstance(wanted, Answer | Sound | Transcript | Vectors):
+            continue
+        if isinstance(wanted, Vectors) and wanted.count != 1:
+            continue
+        return one
+    raise LookupError(f"no recorded answer for {api}, stream={stream}")
+
+
+def answered(request: Request) -> Reply:
+    """Answer as the wire at this place does."""
+    if "count" in request.path or "tokenize" in request.path or "input_tokens" in request.path:
+        return Reply.json(_found(COUNTS, request.path))
+    if request.path.endswith(("/audio/speech", "/stream")) or "/text-to-speech/" in request.path:
+        if "mistral" not in request.path:
+            return _speech(request)
+    if b"responseModalities" in request.body or b'"AUDIO"' in request.body:
+        return _gemini_speech(request)
+    stream = "stream" in request.path.lower() or b'"stream":true' in request.body.replace(b" ", b"")
+    stream = stream or b'name="stream"\r\n\r\ntrue' in request.body
+    if request.path.endswith(":predict"):
+        return Reply.json({"predictions": [_PREDICTED]})
+    api, operation = _found(APIS, request.path)
+    if api == "mistral.audio.speech":
+        return _mistral_speech(stream)
+    return Reply.of(good(api, operation, stream), chunk=0)
+
+
+def _found(table: dict[str, Any], path: str) -> Any:
+    for form, value in table.items():
+        if re.search(f"({form})$", path):
+            return value
+    raise LookupError(path)
+
+
+def _speech(request: Request) -> Reply:
+    if b'"sse"' in request.body:
+        events = b'data: {"type":"speech.audio.delta","audio":"AAEC"}\n\n'
+        return Reply.sse(events + b'data: {"type":"speech.audio.done","usage":null}\n\n')
+    return Reply(200, PCM, {"content-type": "audio/mpeg"})
+
+
+def _mistral_speech(stream: bool) -> Reply:
+    if not stream:
+        return Reply.json({"audio_data": "AAEC"})
+    events = b'event: speech.audio.delta\ndata: {"type":"speech.audio.delta","audio_data":"AAEC"}\n\n'
+    usage = b'{"prompt_tokens":1,"completion_tokens":1,"total_tokens":2}'
+    return Reply.sse(
+        events + b'event: speech.audio.done\ndata: {"type":"speech.audio.done","usage":' + usage + b"}\n\n"
+    )
+
+
+def _gemini_speech(request: Request) -> Reply:
+    part = {"inlineData": {"mimeType": "audio/L16;codec=pcm;rate=24000", "data": "AAEC"}}
+    usage = {"promptTokenCount": 1, "candidatesTokenCount": 1, "totalTokenCount": 2}
+    body = {"candidates": [{"content": {"parts": [part]}, "finishReason": "STOP"}], "usageMetadata": usage}
+    whole = Reply.json(body)
+    if "stream" not in request.path:
+        return whole
+    assert isinstance(whole.body, bytes)
+    return Reply.sse(b"data: " + whole.body + b"\r\n\r\n")
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[World]:
+    require()
+    with replaying_world() as running:
+        running.upstream.script = answered
+        yield running
+
+
+def ask(world: World, operation: str, model: str, stream: bool) -> Http:
+    path = PATHS[operation]
+    if operation == "transcription":
+        fields = {"model": model, "response_format": "json", **({"stream": "true"} if stream else {})}
+        head = {"content-type": f"multipart/form-data; boundary={asking.BOUNDARY}"}
+        return world.send("POST", path, asking.form(fields), head)
+    body: dict[str, Any] = {"model": model, **_BODIES[operation]}
+    if stream:
+        body |= {"stream_format": "sse"} if operation == "speech" else {"stream": True}
+    return world.send("POST", path, body)
+
+
+_BODIES: dict[str, dict[str, Any]] = {
+    "responses": {"input": "Hello"},
+    "chat": {"messages": [{"role": "user", "content": "Hello"}]},
+    "completion": {"prompt": "Hello"},
+    "embedding": {"input": "Hello"},
+    "speech": {"input": "Hello", "voice": "alloy"},
+    "count_tokens": {"input": "Hello"},
+}
+READERS = {
+    "speech": ("audio", "audio_events"),
+    "transcription": ("transcript", "transcript_events"),
+    "count_tokens": ("count", "count"),
+}
+CELLS = [
+    pytest.param(name, model, operation, cell, id=f"{label}-{operation}")
+    for label, name, model, cells in capability_rows()
+    for operation, cell in cells.items()
+    if operation != "models"  # each list is asked for in test_catalogue
+]
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize(("provider", "model", "operation", "cell"), CELLS)
+def test_a_cell_is_true(
+    world: World, provider: str, model: str, operation: str, cell: str, stream: bool
+) -> None:
+    if stream and operation in ("embedding", "count_tokens"):
+        return
+    if operation == "embedding" and cell != "–":
+        model = EMBEDDERS.get(provider, model)
+    world.upstream.requests.clear()
+    http = ask(world, operation, f"{provider}/{model}", stream)
+    if cell == "–":
+        assert (http.status, http.error["code"], http.error["param"]) == (
+            400,
+            "unsupported_operation",
+            "model",
+        )
+        assert provider in http.error["message"]
+        assert not world.upstream.requests
+        return
+    assert http.status == 200, http.body
+    whole, events = READERS.get(operation, (operation, operation))
+    assert reading.read(events if stream else whole, http).error is None
+    assert bool(world.upstream.requests) == (cell != "estimate")
+    assert reading.is_stream(http) == stream
+    if operation == "count_tokens":
+        assert http.json.get("estimated", False) == (cell == "estimate")
+    elif operation != "speech" or stream:
+        assert {fields["provider"] for fields in reading.envelopes(http)} == {provider}
+    if stream:
+        asked = world.upstream.requests[-1]
+        streamed = b'"stream":true' in asked.body or b'name="stream"' in asked.body or "tream" in asked.path
+        assert (streamed or b'"sse"' in asked.body) == cell.endswith(", s")
+
+
+def test_the_table_of_the_page_is_this_one() -> None:
+    text = (DOCS / "providers.md").read_text(encoding="utf-8")
+    for label, _, _, cells in capability_rows():
+        assert f"| {label} | {' | '.join(cells.values())} |" in text
