@@ -27,7 +27,7 @@ from app.canonical.request import (
 )
 from app.dialects.chat_annotations import annotations_of
 from app.dialects.chat_native import as_native
-from app.dialects.chat_reasoning import Sign, read_reasoning, sign_calls, thought_signature
+from app.dialects.chat_reasoning import Sign, decode_reasoning, sign_calls, thought_signature
 from app.dialects.checking import Checked, wrong_type, wrong_value
 from app.dialects.reading import present, rest, split_data_url
 
@@ -90,11 +90,11 @@ class MessageReader:
         native = _native(
             message, _SPOKEN | {"refusal", "reasoning", "annotations", "tool_calls", "tool_call_id"}
         )
-        return Message(role, read_content(message), name=message.text("name"), native=native)
+        return Message(role, decode_content(message), name=message.text("name"), native=native)
 
     def _assistant(self, message: Checked) -> Message:
         sign = self.sign
-        calls = [read_call(call, sign) for call in message.objects("tool_calls")]
+        calls = [decode_call(call, sign) for call in message.objects("tool_calls")]
         calls += self._legacy_call(message)
         calls = sign_calls(calls, message.members, sign)
         self._calls.update((call.id, call) for call in calls)
@@ -120,7 +120,7 @@ class MessageReader:
                 return [ReasoningPart(text)] if text else []
             message.text(name)
         message.items("reasoning_details")
-        parts = read_reasoning(message.members, sign)
+        parts = decode_reasoning(message.members, sign)
         if secret := thought_signature(message.members):
             parts.append(ReasoningPart("", "hidden", sign(secret)))
         return parts
@@ -139,7 +139,7 @@ class MessageReader:
         call = self._calls.get(call_id)
         result = ToolResultPart(
             call_id,
-            read_content(message),
+            decode_content(message),
             message.text("name") or (call.name if call else None),
             kind=call.kind if call else "function",
         )
@@ -148,10 +148,10 @@ class MessageReader:
     def _function(self, message: Checked) -> Message:
         name = message.required_text("name")
         call_id = self._open.pop(0) if self._open else f"call_function_{name}"
-        return Message("tool", (ToolResultPart(call_id, read_content(message), name),))
+        return Message("tool", (ToolResultPart(call_id, decode_content(message), name),))
 
 
-def read_call(call: Checked, sign: Sign) -> ToolCallPart:
+def decode_call(call: Checked, sign: Sign) -> ToolCallPart:
     """Return a tool call of an assistant message, function or custom, with the thought
     signature that Google's compatible wire puts into ``extra_content``."""
     secret = thought_signature(call.members)
@@ -171,7 +171,7 @@ def read_call(call: Checked, sign: Sign) -> ToolCallPart:
     )
 
 
-def read_content(message: Checked, name: str = "content") -> tuple[Part, ...]:
+def decode_content(message: Checked, name: str = "content") -> tuple[Part, ...]:
     """Return the parts of a message's content: a string is one text part."""
     value = message.members.get(name)
     if value is None:
@@ -180,10 +180,10 @@ def read_content(message: Checked, name: str = "content") -> tuple[Part, ...]:
         return (TextPart(value),)
     if not isinstance(value, list):
         raise wrong_type(message.at(name), "a string or an array of objects", value)
-    return tuple(read_part(part) for part in message.objects(name))
+    return tuple(decode_part(part) for part in message.objects(name))
 
 
-def read_part(part: Checked) -> Part:
+def decode_part(part: Checked) -> Part:
     """Return one content part; a type that is none of the API's stays opaque."""
     kind = part.required_text("type")
     reader = _PARTS.get(kind)
@@ -275,7 +275,7 @@ _PARTS: Final[Mapping[str, Callable[[Checked], Part]]] = {
 
 def _annotated(message: Checked) -> tuple[Part, ...]:
     """The content of an assistant message, with its annotations on the last text."""
-    parts = list(read_content(message))
+    parts = list(decode_content(message))
     annotations = annotations_of(message.members)
     for index in range(len(parts) - 1, -1, -1):
         part = parts[index]

@@ -31,7 +31,7 @@ from app.dialects.chat_losses import tell
 from app.dialects.chat_native import own_members
 from app.dialects.chat_options import KNOWN_MESSAGE_MEMBERS, ChatOptions
 from app.dialects.chat_parts_out import PartWriter, admitted
-from app.dialects.chat_reasoning import call_entry, write_entries
+from app.dialects.chat_reasoning import call_entry, encode_entries
 
 _SHORT_ID: Final = re.compile(r"[A-Za-z0-9]{9}\Z")
 _ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -223,7 +223,7 @@ class MessageWriter:
         for part in thoughts:
             secret = self._secret(part)
             if part.signature is None or secret is not None:
-                entries += write_entries(part, len(entries), secret)
+                entries += encode_entries(part, len(entries), secret)
         entries += [
             dict(own_members(part.native)["reasoning_details"])
             for part in parts

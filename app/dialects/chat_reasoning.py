@@ -28,21 +28,21 @@ _FORMS: Final[Mapping[str, tuple[str, str]]] = {
 _ENTRY_OWN: Final = frozenset({"type", "text", "summary", "signature", "data"})
 
 
-def read_reasoning(message: Mapping[str, Any], sign: Sign) -> list[Part]:
+def decode_reasoning(message: Mapping[str, Any], sign: Sign) -> list[Part]:
     """Return a message's reasoning, in order; the details win over the plain text,
     which repeats them, unless they show none of it."""
     details = dicts(message.get("reasoning_details"))
     calls = {
         identifier for call in dicts(message.get("tool_calls")) if (identifier := opt_str(call.get("id")))
     }
-    parts = [read_entry(entry, sign) for entry in details if not _belongs(entry, calls)]
+    parts = [decode_entry(entry, sign) for entry in details if not _belongs(entry, calls)]
     text = opt_str(message.get("reasoning")) or opt_str(message.get("reasoning_content"))
     if text and not any(isinstance(part, ReasoningPart) and part.text for part in parts):
         parts.insert(0, ReasoningPart(text))
     return parts
 
 
-def read_entry(entry: Mapping[str, Any], sign: Sign) -> Part:
+def decode_entry(entry: Mapping[str, Any], sign: Sign) -> Part:
     """Return one entry of ``reasoning_details``; an unknown type is opaque."""
     kind = as_str(entry.get("type"))
     if kind not in _FORMS:
@@ -58,7 +58,7 @@ def read_entry(entry: Mapping[str, Any], sign: Sign) -> Part:
     )
 
 
-def write_entry(part: ReasoningPart, index: int, secret: str | None) -> dict[str, Any]:
+def encode_entry(part: ReasoningPart, index: int, secret: str | None) -> dict[str, Any]:
     """Return the entry of ``part``; ``secret`` is its signature's text, if it may be shown.
 
     The entry's own remainder (format, id) is kept where this wire made it.
@@ -71,11 +71,11 @@ def write_entry(part: ReasoningPart, index: int, secret: str | None) -> dict[str
     return {"type": kind, member: part.text, **signed, **{"index": index, **own}}
 
 
-def write_entries(part: ReasoningPart, index: int, secret: str | None) -> list[dict[str, Any]]:
+def encode_entries(part: ReasoningPart, index: int, secret: str | None) -> list[dict[str, Any]]:
     """Return the entries of ``part``: a signed summary needs a second, encrypted one."""
     if part.form != "summary" or not secret:
-        return [write_entry(part, index, secret)]
-    return [write_entry(part, index, None), {"type": "reasoning.encrypted", "data": secret, "index": index}]
+        return [encode_entry(part, index, secret)]
+    return [encode_entry(part, index, None), {"type": "reasoning.encrypted", "data": secret, "index": index}]
 
 
 def call_entry(call: ToolCallPart, secret: str, index: int) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from app.dialects.chat_messages_in import MessageReader
 from app.dialects.chat_native import as_native
 from app.dialects.checking import Checked, missing, wrong_type, wrong_value
 from app.dialects.reading import present, rest
-from app.dialects.sampling import read_sampling
+from app.dialects.sampling import decode_sampling
 
 _HINTS: Final = (
     "service_tier",
@@ -116,7 +116,7 @@ def decode_request(body: Mapping[str, Any], context: ServerContext) -> Request:
 
 def _sampling(members: Checked) -> Sampling:
     limit = members.integer("max_completion_tokens")
-    common = read_sampling(members)
+    common = decode_sampling(members)
     return replace(
         common,
         max_tokens=common.max_tokens if limit is None else limit,

@@ -28,8 +28,8 @@ from app.dialects.base import ClientContext
 from app.dialects.chat_annotations import annotations_of, cited
 from app.dialects.chat_errors import failure_in
 from app.dialects.chat_native import as_native
-from app.dialects.chat_reasoning import read_reasoning, sign_calls, thought_signature
-from app.dialects.chat_usage import read_finish, read_usage
+from app.dialects.chat_reasoning import decode_reasoning, sign_calls, thought_signature
+from app.dialects.chat_usage import decode_finish, decode_usage
 from app.dialects.reading import (
     as_dict,
     as_list,
@@ -86,7 +86,7 @@ def decode_response(body: Any, context: ClientContext) -> Response:
         id=opt_str(members.get("id")),
         model=opt_str(members.get("model")),
         choices=choices,
-        usage=read_usage(usage_member(members)),
+        usage=decode_usage(usage_member(members)),
         created=count(members.get("created")),
         service_tier=opt_str(members.get("service_tier")),
         native=_top_native(members),
@@ -138,7 +138,7 @@ def _choice(
         messages = [Message("assistant", (TextPart(""),))]
     if own:
         messages[0] = Message("assistant", messages[0].parts, native=("chat", own))
-    finish = read_finish(
+    finish = decode_finish(
         choice.get("finish_reason"), calls=bool(calls), stop_sequence=choice.get("matched_stop")
     )
     return Choice(_index(choice, position), tuple(messages), finish)
@@ -152,7 +152,7 @@ def _parts(
     def signed(text: str) -> Signature:
         return sign(context, text)
 
-    thoughts = read_reasoning(message, signed)
+    thoughts = decode_reasoning(message, signed)
     spoken: list[Part] = []
     for part in content_parts(message.get("content"), context):
         (thoughts if isinstance(part, ReasoningPart) else spoken).append(part)
@@ -160,9 +160,9 @@ def _parts(
         thoughts.append(ReasoningPart("", "hidden", signed(secret)))
     _annotate(spoken, message, choice, body)
     spoken += _further(message)
-    calls = [read_call(call, context) for call in dicts(message.get("tool_calls"))]
+    calls = [decode_call(call, context) for call in dicts(message.get("tool_calls"))]
     calls += [
-        read_call({"function": call}, context) for call in [as_dict(message.get("function_call"))] if call
+        decode_call({"function": call}, context) for call in [as_dict(message.get("function_call"))] if call
     ]
     return thoughts, spoken, sign_calls(calls, message, signed)
 
@@ -195,7 +195,7 @@ def thinking_text(piece: Mapping[str, Any]) -> str:
     )
 
 
-def read_call(call: Mapping[str, Any], context: ClientContext) -> ToolCallPart:
+def decode_call(call: Mapping[str, Any], context: ClientContext) -> ToolCallPart:
     """Return a tool call of an answer; a missing id is minted."""
     identifier = opt_str(call.get("id")) or context.new_id("call")
     kept = remainder(call, _CALL)

@@ -25,8 +25,8 @@ from app.canonical.response import Choice, Response
 from app.dialects.base import ServerContext
 from app.dialects.chat_annotations import nested_annotation
 from app.dialects.chat_native import own_members
-from app.dialects.chat_reasoning import call_entry, write_entries
-from app.dialects.chat_usage import write_finish, write_usage
+from app.dialects.chat_reasoning import call_entry, encode_entries
+from app.dialects.chat_usage import encode_finish, encode_usage
 from app.dialects.reading import as_dict, count, data_url, dicts
 
 Json = dict[str, Any]
@@ -53,7 +53,7 @@ def encode_response(response: Response, request: Request, context: ServerContext
         "choices": choices,
     }
     if response.usage is not None:
-        body["usage"] = write_usage(response.usage)
+        body["usage"] = encode_usage(response.usage)
     if response.service_tier is not None:
         body["service_tier"] = response.service_tier
     body.setdefault("system_fingerprint", top.pop("system_fingerprint", None))
@@ -91,7 +91,7 @@ def encode_choice(choice: Choice, context: ServerContext, legacy: bool = False) 
         "index": choice.index,
         "message": message,
         "logprobs": _logprobs(parts),
-        "finish_reason": write_finish(choice.finish, calls=bool(calls), legacy=legacy),
+        "finish_reason": encode_finish(choice.finish, calls=bool(calls), legacy=legacy),
     }
 
 
@@ -125,7 +125,7 @@ def _reasoning(parts: Sequence[Part], calls: Sequence[ToolCallPart], context: Se
     entries: list[Json] = []
     for part in thoughts:
         secret = context.wrap(part.signature) if part.signature is not None else None
-        entries += write_entries(part, len(entries), secret)
+        entries += encode_entries(part, len(entries), secret)
     entries += [dict(entry) for part in parts if (entry := opaque_entry(part))]
     for call in calls:
         if call.signature is not None:
@@ -176,10 +176,10 @@ def _calls(calls: Sequence[ToolCallPart], legacy: bool) -> Json:
         return {}
     if legacy:
         return {"function_call": {"name": calls[0].name, "arguments": calls[0].arguments or "{}"}}
-    return {"tool_calls": [write_call(call) for call in calls]}
+    return {"tool_calls": [encode_call(call) for call in calls]}
 
 
-def write_call(call: ToolCallPart) -> Json:
+def encode_call(call: ToolCallPart) -> Json:
     """Return a tool call of an answer, with what this wire had on it besides."""
     own = {k: v for k, v in own_members(call.native).items() if k not in _CALL_SLOTS}
     if call.kind == "custom":

@@ -19,7 +19,7 @@ from app.dialects.chat_annotations import annotations_of, cited
 from app.dialects.chat_calls_in import CallStream
 from app.dialects.chat_chunks import ChunkDecoder
 from app.dialects.chat_native import as_native, own_members
-from app.dialects.chat_reasoning import read_entry, thought_signature
+from app.dialects.chat_reasoning import decode_entry, thought_signature
 from app.dialects.chat_response_in import (
     CHOICE_MEMBERS,
     TOP_MEMBERS,
@@ -31,7 +31,7 @@ from app.dialects.chat_response_in import (
     token_logprobs,
     usage_member,
 )
-from app.dialects.chat_usage import read_finish, read_usage
+from app.dialects.chat_usage import decode_finish, decode_usage
 from app.dialects.reading import as_dict, count, dicts, opt_str
 from app.errors import GatewayError
 
@@ -74,7 +74,7 @@ class ChatStreamDecoder(ChunkDecoder):
 
     def _note(self, chunk: Mapping[str, Any]) -> None:
         """Keep what belongs to the whole answer: usage (the last wins), tier, further members."""
-        self._usage = read_usage(usage_member(chunk)) or self._usage
+        self._usage = decode_usage(usage_member(chunk)) or self._usage
         self._tier = opt_str(chunk.get("service_tier")) or self._tier
         for name, value in chunk.items():
             if name not in _NO_REMAINDER and value is not None:
@@ -143,7 +143,7 @@ class ChatStreamDecoder(ChunkDecoder):
         for entry in dicts(delta.get("reasoning_details")):
             if choice.calls.sign(entry, lambda text: sign(self._context, text)):
                 continue
-            part = read_entry(entry, lambda text: sign(self._context, text))
+            part = decode_entry(entry, lambda text: sign(self._context, text))
             if isinstance(part, OpaquePart):
                 self._open(choice, "opaque", part, events, "reasoning")
                 self._close(choice, events)
@@ -299,7 +299,9 @@ class ChatStreamDecoder(ChunkDecoder):
         for choice in self._choices.values():
             raw = choice.finish or {}
             calls = bool(choice.calls.all())
-            finish = read_finish(raw.get("finish_reason"), calls=calls, stop_sequence=raw.get("matched_stop"))
+            finish = decode_finish(
+                raw.get("finish_reason"), calls=calls, stop_sequence=raw.get("matched_stop")
+            )
             events.append(Finished(finish, choice.index))
         if self._rows:
             self._top["choices"] = [{"index": index, **row} for index, row in sorted(self._rows.items())]

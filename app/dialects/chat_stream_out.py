@@ -24,9 +24,9 @@ from app.canonical.request import (
 from app.dialects.base import DONE, Frame, ServerContext
 from app.dialects.chat_annotations import nested_annotation
 from app.dialects.chat_native import own_members
-from app.dialects.chat_reasoning import call_entry, write_entry
+from app.dialects.chat_reasoning import call_entry, encode_entry
 from app.dialects.chat_response_out import answer_id, opaque_entry, uses_functions
-from app.dialects.chat_usage import write_finish, write_usage
+from app.dialects.chat_usage import encode_finish, encode_usage
 from app.dialects.reading import data_url
 
 Json = dict[str, Any]
@@ -183,7 +183,7 @@ class ChatStreamEncoder:
         if not event.text or part.form == "hidden":
             return {}
         piece = ReasoningPart(event.text, part.form, native=part.native)
-        entry = write_entry(piece, self._places[started.block], None)
+        entry = encode_entry(piece, self._places[started.block], None)
         return {"reasoning": event.text, "reasoning_details": [entry]}
 
     def _grow_call(self, started: BlockStarted, event: BlockDelta) -> Json:
@@ -217,9 +217,9 @@ class ChatStreamEncoder:
         secret, number = self._context.wrap(signature), self._places[started.block]
         native = event.native or part.native
         if part.form == "summary":
-            entry = write_entry(ReasoningPart("", "hidden"), number, secret)
+            entry = encode_entry(ReasoningPart("", "hidden"), number, secret)
         else:
-            entry = write_entry(ReasoningPart("", part.form, native=native), number, secret)
+            entry = encode_entry(ReasoningPart("", part.form, native=native), number, secret)
         if part.form == "text":
             del entry["text"]
         return {"reasoning_details": [entry]}
@@ -244,7 +244,7 @@ class ChatStreamEncoder:
 
     def _finished(self, event: Finished) -> list[Frame]:
         calls = self._counts.get(event.choice, 0) > 0
-        word = write_finish(event.finish, calls=calls, legacy=self._legacy)
+        word = encode_finish(event.finish, calls=calls, legacy=self._legacy)
         return [*self._role(event.choice), self._chunk(event.choice, {}, word)]
 
     def _ended(self, event: Ended) -> list[Frame]:
@@ -253,7 +253,7 @@ class ChatStreamEncoder:
         native = own_members(event.native)
         native.pop("choices", None)
         own = {k: v for k, v in native.items() if k not in _CHUNK and self._shown.get(k) != v}
-        return [Frame(None, {**self._base, "choices": [], "usage": write_usage(event.usage), **own}), DONE]
+        return [Frame(None, {**self._base, "choices": [], "usage": encode_usage(event.usage), **own}), DONE]
 
     def _failed(self, event: Failed) -> list[Frame]:
         return [Frame(None, {"error": event.error.body()})]

@@ -56,7 +56,7 @@ _REASON_WORDS: Final[Mapping[FinishReason, str]] = {
 }
 
 
-def read_usage(raw: Any) -> Usage | None:
+def decode_usage(raw: Any) -> Usage | None:
     """Return the usage of a chat answer; None for an absent object or one without counts."""
     members = as_dict(raw)
     prompt, completion = count(members.get("prompt_tokens")), count(members.get("completion_tokens"))
@@ -85,7 +85,7 @@ def read_usage(raw: Any) -> Usage | None:
     )
 
 
-def write_usage(usage: Usage) -> dict[str, Any]:
+def encode_usage(usage: Usage) -> dict[str, Any]:
     """Return the usage object, details always present as the API sends them."""
     before: dict[str, Any] = {"cached_tokens": usage.cached_tokens, "audio_tokens": 0}
     if usage.cache_write_tokens:
@@ -111,7 +111,7 @@ def write_usage(usage: Usage) -> dict[str, Any]:
     return {**own_members(usage.native), **body}
 
 
-def read_finish(raw: Any, *, calls: bool, stop_sequence: Any = None) -> Finish:
+def decode_finish(raw: Any, *, calls: bool, stop_sequence: Any = None) -> Finish:
     """Return the finish of a choice. A choice with tool calls that says ``stop`` (a forced
     call does) is a ``tool_calls`` finish; unknown words are ``stop``."""
     word = opt_str(raw)
@@ -121,7 +121,7 @@ def read_finish(raw: Any, *, calls: bool, stop_sequence: Any = None) -> Finish:
     return Finish(reason, word, opt_str(stop_sequence))
 
 
-def write_finish(finish: Finish | None, *, calls: bool, legacy: bool = False) -> str:
+def encode_finish(finish: Finish | None, *, calls: bool, legacy: bool = False) -> str:
     """Return the wire's finish word: one of the five that the API documents."""
     reason: FinishReason = "stop" if finish is None else finish.reason
     if calls and reason == "stop":

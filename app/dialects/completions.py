@@ -16,12 +16,12 @@ from app.canonical.request import Origin, RefusalPart, TextPart
 from app.canonical.response import Response
 from app.dialects.base import ClientContext, Encoded, ServerContext
 from app.dialects.chat_errors import decode_error, failure_in
-from app.dialects.chat_usage import read_finish, read_usage, write_finish, write_usage
+from app.dialects.chat_usage import decode_finish, decode_usage, encode_finish, encode_usage
 from app.dialects.checking import Checked, missing, wrong_type
 from app.dialects.completions_logprobs import legacy_logprobs
 from app.dialects.completions_stream import CompletionStreamDecoder, CompletionStreamEncoder
 from app.dialects.reading import as_dict, as_str, count, dicts, opt_str, present, rest
-from app.dialects.sampling import read_sampling, sampling_members
+from app.dialects.sampling import decode_sampling, sampling_members
 from app.errors import GatewayError
 
 NAME: Final = "completions"
@@ -72,7 +72,7 @@ class CompletionsDialect:
         return CompletionRequest(
             model=members.text("model") or "",
             prompts=_prompts(members),
-            sampling=read_sampling(members),
+            sampling=decode_sampling(members),
             suffix=members.text("suffix"),
             echo=members.flag("echo") or False,
             best_of=members.integer("best_of"),
@@ -97,7 +97,7 @@ class CompletionsDialect:
             "choices": [_written_choice(choice) for choice in response.choices],
         }
         if response.usage is not None:
-            body["usage"] = write_usage(response.usage)
+            body["usage"] = encode_usage(response.usage)
         return {**body, **{name: value for name, value in native.items() if name not in body}}
 
     def stream_encoder(self, request: CompletionRequest, context: ServerContext) -> CompletionStreamEncoder:
@@ -143,7 +143,7 @@ class CompletionsDialect:
             id=opt_str(members.get("id")),
             model=opt_str(members.get("model")),
             choices=tuple(_read_choice(choice, index) for index, choice in enumerate(choices)),
-            usage=read_usage(members.get("usage")),
+            usage=decode_usage(members.get("usage")),
             created=count(members.get("created")),
             native=(NAME, native) if native else None,
         )
@@ -240,7 +240,7 @@ def _extra(request: CompletionRequest, context: ClientContext) -> dict[str, Any]
 def _read_choice(choice: Mapping[str, Any], position: int) -> CompletionChoice:
     index = count(choice.get("index"))
     logprobs = choice.get("logprobs")
-    finish = read_finish(choice.get("finish_reason"), calls=False, stop_sequence=choice.get("matched_stop"))
+    finish = decode_finish(choice.get("finish_reason"), calls=False, stop_sequence=choice.get("matched_stop"))
     return CompletionChoice(
         position if index is None else index,
         as_str(choice.get("text")),
@@ -254,5 +254,5 @@ def _written_choice(choice: CompletionChoice) -> dict[str, Any]:
         "text": choice.text,
         "index": choice.index,
         "logprobs": None if choice.logprobs is None else dict(choice.logprobs),
-        "finish_reason": write_finish(choice.finish, calls=False),
+        "finish_reason": encode_finish(choice.finish, calls=False),
     }

@@ -10,7 +10,7 @@ from app.canonical.media import CompletionRequest
 from app.canonical.request import RefusalPart, TextPart
 from app.dialects.base import DONE, Frame, ServerContext
 from app.dialects.chat_chunks import ChunkDecoder
-from app.dialects.chat_usage import read_finish, read_usage, write_finish, write_usage
+from app.dialects.chat_usage import decode_finish, decode_usage, encode_finish, encode_usage
 from app.dialects.completions_logprobs import legacy_logprobs, token_rows
 from app.dialects.reading import as_str, count, opt_str, present, rest
 
@@ -27,7 +27,7 @@ class CompletionStreamDecoder(ChunkDecoder):
         self._top: dict[str, Any] = {}
 
     def _note(self, chunk: Mapping[str, Any]) -> None:
-        self._usage = read_usage(chunk.get("usage")) or self._usage
+        self._usage = decode_usage(chunk.get("usage")) or self._usage
         self._top.update(present(rest(chunk, _TOP)))
 
     def _opening(self, chunk: Mapping[str, Any]) -> Started:
@@ -52,7 +52,9 @@ class CompletionStreamDecoder(ChunkDecoder):
         events: list[Event] = [BlockEnded(block) for block in self._blocks.values()]
         for index, choice in sorted(self._choices.items()):
             raw = choice or {}
-            finish = read_finish(raw.get("finish_reason"), calls=False, stop_sequence=raw.get("matched_stop"))
+            finish = decode_finish(
+                raw.get("finish_reason"), calls=False, stop_sequence=raw.get("matched_stop")
+            )
             events.append(Finished(finish, index))
         return [*events, Ended(self._usage, ("completions", self._top) if self._top else None)]
 
@@ -106,12 +108,12 @@ class CompletionStreamEncoder:
         return []
 
     def _finished(self, event: Finished) -> list[Frame]:
-        return [self._chunk(event.choice, "", None, write_finish(event.finish, calls=False))]
+        return [self._chunk(event.choice, "", None, encode_finish(event.finish, calls=False))]
 
     def _ended(self, event: Ended) -> list[Frame]:
         if not self._include_usage or event.usage is None:
             return [DONE]
-        return [Frame(None, {**self._base, "choices": [], "usage": write_usage(event.usage)}), DONE]
+        return [Frame(None, {**self._base, "choices": [], "usage": encode_usage(event.usage)}), DONE]
 
     def _failed(self, event: Failed) -> list[Frame]:
         return [Frame(None, {"error": event.error.body()})]

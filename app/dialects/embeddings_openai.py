@@ -15,7 +15,7 @@ from app.canonical.request import Origin
 from app.canonical.response import Usage
 from app.dialects.base import ClientContext, Encoded, ServerContext
 from app.dialects.chat_errors import decode_error, failure_in
-from app.dialects.chat_usage import read_usage
+from app.dialects.chat_usage import decode_usage
 from app.dialects.checking import Checked, missing, wrong_type, wrong_value
 from app.dialects.media_base import check_count, pack, vector_of
 from app.dialects.reading import as_dict, count, dicts, opt_str, rest
@@ -142,7 +142,7 @@ class OpenAIEmbeddings:
         return EmbeddingResponse(
             model=opt_str(body.get("model")),
             vectors=tuple(vector_of(entry.get("embedding"), coding=coding) for entry in ordered),
-            usage=read_usage(body.get("usage")),
+            usage=decode_usage(body.get("usage")),
             native=(NAME, rest(body, _ANSWER_KNOWN)),
         )
 

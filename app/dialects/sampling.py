@@ -11,7 +11,7 @@ from app.canonical.request import Sampling
 from app.dialects.checking import Checked
 
 
-def read_sampling(members: Checked) -> Sampling:
+def decode_sampling(members: Checked) -> Sampling:
     """Return what chat and text completions say alike; their ``logprobs`` differ and stay unread.
 
     Raises ``bad_request`` that names the first member of a wrong type.

@@ -11,13 +11,12 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from app.canonical.response import Usage
-from app.dialects.chat_usage import write_usage
+from app.dialects import chat_usage, responses_response
 from app.dialects.reading import count
-from app.dialects.responses_response import encode_usage
 
 _WRITERS: Final[Mapping[str, Callable[[Usage], dict[str, Any] | None]]] = {
-    "chat": write_usage,
-    "responses": encode_usage,
+    "chat": chat_usage.encode_usage,
+    "responses": responses_response.encode_usage,
 }
 _MAIN: Final = (("prompt_tokens", "completion_tokens"), ("input_tokens", "output_tokens"))
 
