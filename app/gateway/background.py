@@ -23,6 +23,7 @@ from app.gateway.signatures import has_tool_calls, keep_signatures, restore_sign
 from app.gateway.streaming import Batch, StreamRun
 from app.gateway.turns import (
     complete_now,
+    holds_reference,
     is_terminal,
     open_turn,
     told_losses,
@@ -120,7 +121,10 @@ class BackgroundWork:
     def _expand(self, call: Call, job: Job) -> None:
         """Check the owner again and put the history before the input."""
         call.principal = self._host.principal_of(job.work.key_id, job.work.tenant)
-        open_turn(self._state, call, store=True, response_id=job.work.id)
+        if holds_reference(call.body.get("input")):
+            own = self._state.responses.own_input(job.work.tenant, job.work.id)
+            call.body = {**call.body, "input": own}
+        open_turn(self._state, call, store=True, response_id=job.work.id, accepted=True)
         note_tries(self._state, call, job.work)
         if has_tool_calls(call.body if call.upstream_body is None else call.upstream_body):
             restore_signatures(self._state, call)

@@ -21,7 +21,7 @@ from app.gateway.compaction import holds_compaction, opened
 from app.gateway.signatures import keep_signatures
 from app.state.history import Expansion
 from app.state.ids import RESPONSE, new_id
-from app.state.items import as_items
+from app.state.items import as_items, item_type
 from app.state.records import Ending, Fence, NewResponse
 from app.state.state import State
 
@@ -197,17 +197,20 @@ class Turn:
             keep_signatures(self._state, self.call, outcome)
 
 
-def open_turn(state: State | None, call: Call, *, store: bool, response_id: str | None = None) -> Turn:
+def open_turn(
+    state: State | None, call: Call, *, store: bool, response_id: str | None = None, accepted: bool = False
+) -> Turn:
     """Expand a call from the store and return its turn; the call then has its id and history.
 
-    Raises the contract's errors for unknown or contradictory references.
+    ``accepted``: its row is written already, so what it refers to was there. Raises the
+    contract's errors for unknown or contradictory references.
     """
     call.body = echo_body(call.body, store)
     call.response_id = response_id or new_id(RESPONSE)
-    return Turn(state, call, expand(state, call), store=store)
+    return Turn(state, call, expand(state, call, accepted=accepted), store=store)
 
 
-def expand(state: State | None, call: Call) -> Expansion:
+def expand(state: State | None, call: Call, *, accepted: bool = False) -> Expansion:
     """Put what a call's body refers to before its input; the call then has its history.
 
     Without ``state`` the body refers to nothing. Our own compactions become messages.
@@ -221,6 +224,7 @@ def expand(state: State | None, call: Call) -> Expansion:
         body.get("input"),
         previous_response_id=body.get("previous_response_id"),
         conversation=body.get("conversation"),
+        accepted=accepted,
     )
     items = expansion.input
     if holds_compaction(items):
@@ -235,13 +239,13 @@ def refers(body: Mapping[str, Any]) -> bool:
     """Tell whether a body refers to anything stored."""
     if body.get("previous_response_id") is not None or body.get("conversation") is not None:
         return True
-    items = body.get("input")
-    if holds_compaction(items):
-        return True
+    return holds_compaction(body.get("input")) or holds_reference(body.get("input"))
+
+
+def holds_reference(items: Any) -> bool:
+    """Tell whether any input item refers to a stored one."""
     return isinstance(items, list) and any(
-        isinstance(item, dict)
-        and (item.get("type") == "item_reference" or (item.get("type") is None and "role" not in item))
-        for item in items
+        isinstance(item, dict) and item_type(item) == "item_reference" for item in items
     )
 
 

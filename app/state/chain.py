@@ -82,12 +82,16 @@ def find(
     parent_id: str | None,
     conversation_id: str | None,
     references: Sequence[str],
+    *,
+    deleted_too: bool = False,
 ) -> Found:
+    """Read what a turn refers to; ``deleted_too``: also what was deleted since it was accepted."""
     past, head = Past(), None
     if parent_id is not None:
-        _read_chain(connection, tenant, parent_id, past)
+        _read_chain(connection, tenant, parent_id, past, deleted_too=deleted_too)
     if conversation_id is not None:
-        conversationrows.live(connection, tenant, conversation_id)
+        if not deleted_too:
+            conversationrows.live(connection, tenant, conversation_id)
         head = _read_conversation(connection, tenant, conversation_id, None, past)
     wanted = set(references) - set(past.ids)
     referenced = {one: _read_reference(connection, tenant, one) for one in wanted}
@@ -95,9 +99,11 @@ def find(
     return Found(past, referenced, blobs.fetch(connection, tenant, bodies), head)
 
 
-def _read_chain(connection: Connection, tenant: str, parent_id: str, past: Past) -> None:
+def _read_chain(
+    connection: Connection, tenant: str, parent_id: str, past: Past, *, deleted_too: bool
+) -> None:
     """Read the turns from the first ancestor down to ``parent_id``."""
-    turns = _walk(connection, tenant, parent_id)
+    turns = _walk(connection, tenant, parent_id, deleted_too=deleted_too)
     _check_parent(turns, parent_id)
     root = turns[-1]
     if root.conversation_id is not None:
@@ -110,15 +116,15 @@ def _read_chain(connection: Connection, tenant: str, parent_id: str, past: Past)
             past.add(row.item_id, row.body, source)
 
 
-def _walk(connection: Connection, tenant: str, response_id: str) -> Sequence[AnyRow]:
+def _walk(connection: Connection, tenant: str, response_id: str, *, deleted_too: bool) -> Sequence[AnyRow]:
     """Return the turn and its ancestors, newest first."""
     if not storable(response_id):
         return []
-    return connection.execute(_walk_statement(), {"id": response_id, "tenant": tenant}).all()
+    return connection.execute(_walk_statement(deleted_too), {"id": response_id, "tenant": tenant}).all()
 
 
 @cache
-def _walk_statement() -> Select[*tuple[Any, ...]]:
+def _walk_statement(deleted_too: bool) -> Select[*tuple[Any, ...]]:
     columns = (
         response.c.id,
         response.c.parent_id,
@@ -132,8 +138,9 @@ def _walk_statement() -> Select[*tuple[Any, ...]]:
     start = select(*columns, literal(0).label("depth")).where(
         response.c.id == bindparam("id"),
         response.c.tenant == bindparam("tenant"),
-        response.c.deleted_at.is_(None),
     )
+    if not deleted_too:
+        start = start.where(response.c.deleted_at.is_(None))
     chain = start.cte("chain", recursive=True)
     parents = (
         select(*columns, chain.c.depth + 1)

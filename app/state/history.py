@@ -60,11 +60,13 @@ class History:
         *,
         previous_response_id: Any = None,
         conversation: Any = None,
+        accepted: bool = False,
     ) -> Expansion:
         """Put the history before ``input`` and resolve its item references.
 
         ``conversation`` is an id or ``{"id": …}``. Touches the database only when the
-        request refers to something. Raises the contract's errors for unknown, foreign,
+        request refers to something. ``accepted``: a stored response refers to it already, so
+        that it counts although it was deleted since. Raises the contract's errors for unknown, foreign,
         malformed or deleted ids, for both states at once, and for a tool call that has
         no output.
         """
@@ -79,7 +81,9 @@ class History:
         if parent_id is None and conversation_id is None and not references:
             return Expansion(items, [None] * len(items), items)
         found = self._db.read(
-            lambda connection: find(connection, tenant, parent_id, conversation_id, references)
+            lambda connection: find(
+                connection, tenant, parent_id, conversation_id, references, deleted_too=accepted
+            )
         )
         joined = _join(items, found, parent_id, conversation_id)
         check_tool_outputs(joined.input)

@@ -11,9 +11,9 @@ from typing import Final
 from sqlalchemy import Connection, select, update
 
 from app.errors import GatewayError
-from app.state import chain, conversationrows, eventrows, retention, rows
+from app.state import blobs, chain, conversationrows, eventrows, retention, rows
 from app.state.ending import terminate
-from app.state.items import Packed, pack
+from app.state.items import Packed, pack, unpack
 from app.state.leases import LEASE_SECONDS, Keeper
 from app.state.lifecycle import opening
 from app.state.paging import PageQuery, Scope, as_list, read_page
@@ -95,6 +95,16 @@ class Responses:
             return rows.present_items(connection, tenant, page), more
 
         return as_list(*self._db.read(work))
+
+    def own_input(self, tenant: str, response_id: str) -> list[JSON]:
+        """Return the turn's own input as an upstream may see it, its references resolved."""
+
+        def work(connection: Connection) -> list[JSON]:
+            stored = rows.item_rows(connection, response_id, "input")
+            files = blobs.fetch(connection, tenant, [row.body for row in stored])
+            return [unpack(row.body, files) for row in stored]
+
+        return self._db.read(work)
 
     def delete(self, tenant: str, response_id: str) -> None:
         """Delete a response: gone for everyone at once, its content when nobody needs it.

@@ -137,7 +137,24 @@ def test_only_a_finished_turn_is_appended(
 
 def test_a_turn_of_a_deleted_conversation_still_ends(ann: Client) -> None:
     conversation = ann.post("/v1/conversations").json["id"]
-    made = ann.made("take 1 seconds\nsay exactly: x", conversation=conversation, background=True)
+    ann.made("say exactly: before", conversation=conversation)
+    made = ann.made("echo history", conversation=conversation, background=True)
     assert ann.delete(f"/v1/conversations/{conversation}").status == 200
-    assert ann.ended(made["id"])["status"] == "completed"
+    ended = ann.ended(made["id"])
+    assert ended["status"] == "completed"
+    assert "say exactly: before" in text_of(ended)
     assert ann.get(f"/v1/conversations/{conversation}").status == 404
+
+
+def test_what_a_queued_turn_refers_to_may_be_deleted_before_it_runs(ann: Client) -> None:
+    for _ in range(4):
+        first = ann.made("say exactly: the parent")
+        other = ann.made("say exactly: the other")
+        input = [{"type": "item_reference", "id": other["output"][0]["id"]}, user("echo history")]
+        made = ann.made(input, previous_response_id=first["id"], background=True)
+        ann.delete(f"/v1/responses/{first['id']}")
+        ann.delete(f"/v1/responses/{other['id']}")
+        ended = ann.ended(made["id"])
+        assert ended["status"] == "completed"
+        assert "the parent" in text_of(ended)
+        assert "the other" in text_of(ended)

@@ -63,8 +63,15 @@ def error_of(answer: Answer) -> tuple[int, Any, Any, Any]:
     return answer.status, answer.error["type"], answer.error["param"], answer.error["code"]
 
 
-@pytest.mark.parametrize("door", DOORS)
-@pytest.mark.parametrize("model", FAMILIES)
+def rows() -> list[tuple[str, str]]:
+    """Every family with every door but for the sandbox's other wires, which take turns at the doors."""
+    doors = list(DOORS)
+    full = [(model, door) for model in ("sandbox/echo", "openai/gpt-4.1") for door in doors]
+    others = [model for model in FAMILIES if model not in ("sandbox/echo", "openai/gpt-4.1")]
+    return full + [(model, doors[(2 * at + step) % 5]) for at, model in enumerate(others) for step in (0, 1)]
+
+
+@pytest.mark.parametrize(("model", "door"), rows())
 @pytest.mark.parametrize(("store", "background", "stream"), COMBINATIONS)
 def test_a_response_lives_as_the_table_says(
     ann: Client, store: bool, background: bool, stream: bool, model: str, door: str

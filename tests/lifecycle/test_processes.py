@@ -19,7 +19,6 @@ from tests.lifecycle.conftest import new_postgres
 from tests.lifecycle.house import (
     KEYS,
     Client,
-    House,
     children_of,
     eventually,
     kill,
@@ -69,7 +68,8 @@ def begin_stream(client: Client, **members: Any) -> tuple[Any, str]:
 
 
 def test_two_gateways_and_a_worker_serve_one_response(empty_postgres: str) -> None:
-    with running_house(empty_postgres, gateways=2, workers=1, env={"SLUICE_BACKGROUND": "off"}) as house:
+    env = {"SLUICE_BACKGROUND": "off", "SLUICE_DRAIN_AFTER": "0.5"}
+    with running_house(empty_postgres, gateways=2, workers=1, env=env) as house:
         here, there = house.client(gateway=0), house.client("ann-too", gateway=1)
         text = f"take 2 seconds\nsay exactly: {LETTERS}"
         connection = here.open(
@@ -91,6 +91,21 @@ def test_two_gateways_and_a_worker_serve_one_response(empty_postgres: str) -> No
         eventually(lambda: there.get(f"/v1/responses/{slow['id']}").json["status"] == "in_progress")
         assert there.post(f"/v1/responses/{slow['id']}/cancel").json["status"] == "cancelled"
         assert here.get(f"/v1/responses/{slow['id']}").json["status"] == "cancelled"
+        is_sent_away_and_resumes(here, there, house.gateways[0])
+
+
+def is_sent_away_and_resumes(here: Client, there: Client, leaving: Gateway) -> None:
+    """A reader of a gateway that leaves is told so, outside the log, and reads on at another."""
+    text = f"take 3 seconds\nsay exactly: {LETTERS}"
+    body = {"model": "sandbox/echo", "input": text, "stream": True, "background": True}
+    answer = here.open("POST", "/v1/responses", body).getresponse()
+    seen = first_words(answer)
+    leaving.terminate()
+    *logged, last = [json.loads(frame.data) for frame in sse(seen + answer.read())]
+    assert (last["type"], last["code"], "sequence_number" in last) == ("error", "server_shutdown", False)
+    rest = there.log(logged[0]["response"]["id"], after=logged[-1]["sequence_number"])
+    assert [event["sequence_number"] for event in logged + rest] == list(range(len(logged) + len(rest)))
+    assert text_of(rest[-1]["response"]) == LETTERS
 
 
 @contextmanager
@@ -175,7 +190,8 @@ def test_a_worker_that_is_told_to_leave_hands_its_work_over(empty_postgres: str,
         assert text_of(told).startswith("a")
 
 
-def test_a_gateway_that_leaves_lets_its_work_end(database_url: str) -> None:
+def test_a_gateway_that_leaves_lets_its_work_end(tmp_path: Path) -> None:
+    database_url = f"sqlite:///{tmp_path / 'shared.db'}"
     with ExitStack() as stack:
         house = stack.enter_context(running_house(database_url))
         other = stack.enter_context(second_gateway(house.upstream, database_url, SLUICE_BACKGROUND="off"))
@@ -200,30 +216,3 @@ def test_a_gateway_that_leaves_lets_its_work_end(database_url: str) -> None:
             assert (ended["status"], text_of(ended)) == ("completed", LETTERS)
             assert "attempts" not in ended["extra_fields"]
         assert survivor.get(f"/v1/responses/{last['response']['id']}").json["status"] == "completed"
-
-
-def test_a_reader_is_sent_away_and_resumes_elsewhere(empty_postgres: str) -> None:
-    env = {"SLUICE_BACKGROUND": "off", "SLUICE_DRAIN_AFTER": "0.5"}
-    with running_house(empty_postgres, gateways=2, workers=1, env=env) as house:
-        here, there = house.client(gateway=0), house.client(gateway=1)
-        text = f"take 4 seconds\nsay exactly: {LETTERS}"
-        connection = here.open(
-            "POST",
-            "/v1/responses",
-            {"model": "sandbox/echo", "input": text, "stream": True, "background": True},
-        )
-        answer = connection.getresponse()
-        seen = first_words(answer)
-        house.gateways[0].terminate()
-        events = [json.loads(frame.data) for frame in sse(seen + answer.read())]
-        *logged, last = events
-        assert (last["type"], last["code"], "sequence_number" in last) == ("error", "server_shutdown", False)
-        response_id = logged[0]["response"]["id"]
-        rest = there.log(response_id, after=logged[-1]["sequence_number"])
-        assert [event["sequence_number"] for event in logged + rest] == list(range(len(logged) + len(rest)))
-        assert text_of(rest[-1]["response"]) == LETTERS
-
-
-def test_a_house_of_several_workers_keeps_what_it_acknowledged(house: House) -> None:
-    """Nothing but a reminder that the shared house runs with one process: many are in the kill loop."""
-    assert len(children_of(house.gateways[0].process)) == 1
