@@ -77,13 +77,14 @@ REPLIES = {
 }
 
 
-@pytest.mark.parametrize("reset", [False, True], ids=["close", "reset"])
 @pytest.mark.parametrize("name", REPLIES)
 @pytest.mark.parametrize(
-    ("surface", "model"), [("chat", "groq/x"), ("chat", "openai/x"), ("responses", "groq/x")]
+    ("surface", "model", "reset"),
+    [("chat", "groq/x", False), ("chat", "openai/x", True), ("responses", "groq/x", False)],
+    ids=str,
 )
 def test_a_client_that_leaves_takes_its_stream_along(
-    surface: str, model: str, name: str, reset: bool, world: World
+    surface: str, model: str, reset: bool, name: str, world: World
 ) -> None:
     world.upstream.add(REPLIES[name]())
     connection = world.open(surface, model=model)
