@@ -18,7 +18,7 @@ from app.dialects.chat_options import (
     KNOWN_TOOL_MEMBERS,
     ChatOptions,
 )
-from app.dialects.effort import effort_of
+from app.dialects.effort import ASSUMED_LIMIT, effort_of
 from app.dialects.losses import Losses
 from app.dialects.reading import as_dict, count, dicts, opt_str
 
@@ -28,8 +28,6 @@ _THOUGHTS: Final = frozenset({"reasoning", "reasoning_content", "reasoning_detai
 _CALLABLE: Final = ("function", "custom")
 _OFFERED_WITH: Final = ("tools", "tool_choice", "parallel_tool_calls")
 _MODES: Final[Mapping[str, str]] = {"any": "required", "tool": "required"}
-_USUAL_LIMIT: Final = 16_384
-"""Output limit, in tokens, that a thinking budget is compared with when none was asked for."""
 
 
 def fit(body: Mapping[str, Any], options: ChatOptions, losses: Losses) -> Json:
@@ -71,7 +69,7 @@ class _Fitting:
         if body.get("reasoning_effort") is not None:
             return {}
         if effort is None and budget is not None:
-            limit = count(body.get("max_completion_tokens")) or count(body.get("max_tokens")) or _USUAL_LIMIT
+            limit = count(body.get("max_completion_tokens")) or count(body.get("max_tokens")) or ASSUMED_LIMIT
             effort = effort_of(budget, limit)
             told = f"the reasoning budget was asked for as effort '{effort}'"
             self._losses.report("reasoning_budget", told, param="reasoning.max_tokens")

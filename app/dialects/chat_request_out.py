@@ -16,15 +16,13 @@ from app.dialects.chat_messages_out import MessageWriter
 from app.dialects.chat_native import own_members
 from app.dialects.chat_options import KNOWN_MEMBERS, KNOWN_TOOL_MEMBERS, ChatOptions
 from app.dialects.chat_parts_out import admitted
-from app.dialects.effort import effort_of, nearest_effort
+from app.dialects.effort import ASSUMED_LIMIT, effort_of, nearest_effort
 from app.dialects.reading import rest
 from app.dialects.sampling import sampling_members
 
 Json = dict[str, Any]
 
 _DEFAULTS: Final = ChatOptions()
-_ASSUMED_LIMIT: Final = 16_384
-"""Output limit, in tokens, that a thinking budget is compared with when none was asked for."""
 _ANY_OBJECT: Final = {"type": "object", "properties": {}}
 _QUIET_INCLUDES: Final = frozenset({"reasoning.encrypted_content", "message.output_text.logprobs"})
 _WEB_SEARCH: Final = "web_search"
@@ -282,7 +280,7 @@ class _RequestWriter:
     def _effort_word(self, reasoning: Reasoning) -> str | None:
         wanted = reasoning.effort
         if wanted is None and reasoning.budget is not None and reasoning.budget >= 0:
-            wanted = effort_of(reasoning.budget, self._request.sampling.max_tokens or _ASSUMED_LIMIT)
+            wanted = effort_of(reasoning.budget, self._request.sampling.max_tokens or ASSUMED_LIMIT)
             told = f"the reasoning budget was asked for as effort '{wanted}'"
             self._context.losses.report("reasoning_budget", told)
         if wanted is None or wanted in self._options.efforts or self._options.open_members:

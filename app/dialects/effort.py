@@ -22,6 +22,9 @@ FRACTIONS: Final[Mapping[str, float]] = {
 }
 """Share of the output limit that an effort may spend on thinking."""
 
+ASSUMED_LIMIT: Final = 16_384
+"""Output limit, in tokens, that a thinking budget is compared with when none was asked for."""
+
 _LOW_RATIO: Final = 0.25
 _MEDIUM_RATIO: Final = 0.60
 
