@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from app.canonical.events import Event, Failed
 from app.canonical.request import Message, Native, Part, TextPart, ToolCallPart
-from app.canonical.response import Finish, FinishReason
+from app.canonical.response import Finish, FinishReason, Usage
 from app.dialects.reading import as_dict, count, opt_str, present, rest
 from app.dialects.tool_forms import ANSWER_TOOL, free_text
 from app.errors import GatewayError
@@ -79,6 +80,32 @@ def counts_at(raw: Mapping[str, Any], table: Mapping[tuple[str, str], str]) -> d
         for (group, member), name in table.items()
         if (found := count(as_dict(raw.get(group)).get(member)))
     }
+
+
+class TerminalDecoder:
+    """The life of a stream that ends with an event of its own, not with ``[DONE]``.
+
+    Whoever takes that event sets ``_over``; what follows it is passed over.
+    """
+
+    def __init__(self) -> None:
+        self._over = False
+
+    def done(self) -> list[Event]:
+        """Take ``[DONE]``, which says nothing here, where a server sends it at all."""
+        return []
+
+    def eof(self) -> list[Event]:
+        """Take the end of the body: before the terminal event it is a cut."""
+        return [] if self._over else self._fail(cut_stream())
+
+    def _fail(self, error: GatewayError, usage: Usage | None = None) -> list[Event]:
+        self._over = True
+        return [Failed(error, usage or self._counted())]
+
+    def _counted(self) -> Usage | None:
+        """Return what the stream has told of its usage so far."""
+        return None
 
 
 def cut_stream() -> GatewayError:

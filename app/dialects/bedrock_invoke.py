@@ -14,11 +14,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from app.canonical.events import BlockDelta, BlockEnded, BlockStarted, Ended, Event, Failed, Finished, Started
+from app.canonical.events import BlockDelta, BlockEnded, BlockStarted, Ended, Event, Finished, Started
 from app.canonical.media import CompletionChoice, CompletionRequest, CompletionResponse
 from app.canonical.request import TextPart
 from app.canonical.response import Finish, FinishReason, Usage
-from app.dialects.answers import cut_stream
+from app.dialects.answers import TerminalDecoder
 from app.dialects.base import ClientContext, Encoded
 from app.dialects.converse_response import decode_error, exception_error
 from app.dialects.losses import Losses
@@ -226,17 +226,17 @@ class BedrockInvokeDialect:
         return decode_error(status, body, headers)
 
 
-class InvokeDecoder:
+class InvokeDecoder(TerminalDecoder):
     """Payloads of an invoke stream to events, one text block a choice."""
 
     def __init__(self, family: _Family, context: ClientContext) -> None:
+        super().__init__()
         self._family = family
         self._new_id = context.new_id
         self._blocks: dict[int, int] = {}
         self._finishes: dict[int, Finish] = {}
         self._usage: Usage | None = None
         self._begun = False
-        self._over = False
 
     def feed(self, event: str | None, data: Any) -> list[Event]:
         """Take one message: ``chunk`` with base64 JSON, or ``exception:`` and its name."""
@@ -268,17 +268,9 @@ class InvokeDecoder:
             self._finishes[index] = finish
         return events
 
-    def done(self) -> list[Event]:
-        """Take ``[DONE]``, which this wire does not have."""
-        return []
-
     def eof(self) -> list[Event]:
         """Take the end of the body: the answer is whole once a choice had its finish."""
-        if self._over:
-            return []
-        if self._finishes:
-            return self._end()
-        return self._fail(cut_stream())
+        return self._end() if self._finishes and not self._over else super().eof()
 
     def _end(self) -> list[Event]:
         self._over = True
@@ -288,9 +280,8 @@ class InvokeDecoder:
         events += [Finished(self._finishes.get(i, Finish(last.reason)), i) for i in sorted(self._blocks)]
         return [*events, Ended(self._usage)]
 
-    def _fail(self, error: GatewayError) -> list[Event]:
-        self._over = True
-        return [Failed(error, self._usage)]
+    def _counted(self) -> Usage | None:
+        return self._usage
 
 
 def unwrap_chunk(data: Any) -> Members | None:

@@ -16,20 +16,18 @@ from app.canonical.events import (
     BlockStarted,
     Ended,
     Event,
-    Failed,
     Finished,
     Started,
 )
 from app.canonical.request import OpaquePart, Part, ReasoningPart, TextPart, ToolCallPart
 from app.canonical.response import Usage
-from app.dialects.answers import call_part, continues_item, cut_stream, is_free_text
+from app.dialects.answers import TerminalDecoder, call_part, continues_item, is_free_text
 from app.dialects.base import ClientContext
 from app.dialects.cohere_options import NAME
 from app.dialects.cohere_response import annotations_of, decode_usage, finish_of, logprobs_of
 from app.dialects.failures import status_of_code, upstream_failure
 from app.dialects.reading import as_dict, as_str, count, label, opt_str
 from app.dialects.tool_forms import ANSWER_TOOL, customs_of
-from app.errors import GatewayError
 
 Members = dict[str, Any]
 Key = tuple[str, Any]
@@ -47,10 +45,11 @@ class _Growing:
     citations: list[Members] = field(default_factory=list)
 
 
-class CohereDecoder:
+class CohereDecoder(TerminalDecoder):
     """Frames of a v2 chat stream to events."""
 
     def __init__(self, context: ClientContext) -> None:
+        super().__init__()
         self._context = context
         self._customs = customs_of(context.request)
         self._open: dict[Key, _Growing] = {}
@@ -58,7 +57,6 @@ class CohereDecoder:
         self._parts: list[Part] = []
         self._item = -1
         self._begun = False
-        self._over = False
         self._late_citations: list[Members] = []
 
     def feed(self, event: str | None, data: Any) -> list[Event]:
@@ -71,20 +69,6 @@ class CohereDecoder:
             return self._error(frame)
         taker = _TAKERS.get(kind)
         return [] if taker is None else taker(self, frame)
-
-    def done(self) -> list[Event]:
-        """Take ``[DONE]``, which follows ``message-end`` on most streams and says nothing."""
-        return []
-
-    def eof(self) -> list[Event]:
-        """Take the end of the body: before ``message-end`` it is a cut."""
-        if self._over:
-            return []
-        return self._fail(cut_stream())
-
-    def _fail(self, error: GatewayError, usage: Usage | None = None) -> list[Event]:
-        self._over = True
-        return [Failed(error, usage)]
 
     def _error(self, frame: Members) -> list[Event]:
         """A bare error body may stand in a frame; a frame without words says nothing."""

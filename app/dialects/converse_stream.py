@@ -17,12 +17,11 @@ from app.canonical.events import (
     BlockStarted,
     Ended,
     Event,
-    Failed,
     Finished,
     Started,
 )
 from app.canonical.request import OpaquePart, Part, ReasoningPart, TextPart, ToolCallPart
-from app.dialects.answers import continues_item, cut_stream, is_free_text
+from app.dialects.answers import TerminalDecoder, continues_item, is_free_text
 from app.dialects.base import ClientContext
 from app.dialects.converse_options import NAME
 from app.dialects.converse_response import (
@@ -37,7 +36,6 @@ from app.dialects.converse_response import (
 )
 from app.dialects.reading import as_dict, as_list, as_str, dicts, parsed
 from app.dialects.tool_forms import ANSWER_TOOL
-from app.errors import GatewayError
 
 Members = dict[str, Any]
 
@@ -60,10 +58,11 @@ class _Growing:
     results: list[Any] = field(default_factory=list)
 
 
-class ConverseDecoder:
+class ConverseDecoder(TerminalDecoder):
     """Messages of a ConverseStream to events."""
 
     def __init__(self, context: ClientContext) -> None:
+        super().__init__()
         self._reader = reader_of(context)
         self._new_id = context.new_id
         self._open: dict[Any, _Growing] = {}
@@ -71,7 +70,6 @@ class ConverseDecoder:
         self._item = -1
         self._begun = False
         self._finished = False
-        self._over = False
         self._late: Members = {}
 
     def feed(self, event: str | None, data: Any) -> list[Event]:
@@ -84,21 +82,9 @@ class ConverseDecoder:
         taker = _TAKERS.get(name)
         return [] if taker is None else taker(self, as_dict(data))
 
-    def done(self) -> list[Event]:
-        """Take ``[DONE]``, which this wire does not have."""
-        return []
-
     def eof(self) -> list[Event]:
         """Take the end of the body: after ``messageStop`` the answer is whole, without usage."""
-        if self._over:
-            return []
-        if self._finished:
-            return self._end({})
-        return self._fail(cut_stream())
-
-    def _fail(self, error: GatewayError) -> list[Event]:
-        self._over = True
-        return [Failed(error)]
+        return self._end({}) if self._finished and not self._over else super().eof()
 
     def _end(self, metadata: Members) -> list[Event]:
         self._over = True

@@ -17,12 +17,12 @@ from app.canonical.events import (
     BlockStarted,
     Ended,
     Event,
-    Failed,
     Finished,
     Started,
 )
 from app.canonical.request import OpaquePart, Part, ReasoningPart, TextPart, ToolCallPart
-from app.dialects.answers import call_part, continues_item, cut_stream, is_free_text
+from app.canonical.response import Usage
+from app.dialects.answers import TerminalDecoder, call_part, continues_item, is_free_text
 from app.dialects.base import ClientContext
 from app.dialects.failures import status_of_code
 from app.dialects.messages_citations import annotations_of
@@ -37,7 +37,6 @@ from app.dialects.messages_response import (
     tier_of,
 )
 from app.dialects.reading import as_dict, as_str, dicts, json_text, label, opt_str, parsed, present
-from app.errors import GatewayError
 
 Members = dict[str, Any]
 
@@ -55,10 +54,11 @@ class _Growing:
     held: bool = False  # its text goes out only when it is whole
 
 
-class MessagesDecoder:
+class MessagesDecoder(TerminalDecoder):
     """Frames of a Messages stream to events."""
 
     def __init__(self, context: ClientContext) -> None:
+        super().__init__()
         self._reader: BlockReader = reader_of(context)
         self._open: dict[Any, _Growing] = {}
         self._parts: list[Part] = []
@@ -66,7 +66,6 @@ class MessagesDecoder:
         self._item = -1
         self._usage: Members = {}
         self._late: Members = {}
-        self._over = False
 
     def feed(self, event: str | None, data: Any) -> list[Event]:
         """Take one frame. Unknown events are ignored, as the wire's own rules ask."""
@@ -76,19 +75,8 @@ class MessagesDecoder:
             return []
         return taker(self, frame)
 
-    def done(self) -> list[Event]:
-        """Take ``[DONE]``, which this wire never sends: it says nothing."""
-        return []
-
-    def eof(self) -> list[Event]:
-        """Take the end of the body: before ``message_stop`` it is a cut."""
-        if self._over:
-            return []
-        return self._fail(cut_stream())
-
-    def _fail(self, error: GatewayError) -> list[Event]:
-        self._over = True
-        return [Failed(error, decode_usage(self._usage))]
+    def _counted(self) -> Usage | None:
+        return decode_usage(self._usage)
 
     def _error(self, frame: Members) -> list[Event]:
         kind = label(as_dict(frame.get("error")).get("type"))

@@ -36,7 +36,7 @@ from app.canonical.request import (
     ToolCallPart,
 )
 from app.canonical.response import Finish
-from app.dialects.answers import cut_stream
+from app.dialects.answers import TerminalDecoder
 from app.dialects.base import ClientContext
 from app.dialects.reading import as_dict, as_str, count, dicts, opt_str
 from app.dialects.responses_items import (
@@ -56,7 +56,6 @@ from app.dialects.responses_response import (
     signer,
     top_level_native,
 )
-from app.errors import GatewayError
 
 Key = tuple[str, int]
 """A block's place in its item: ``content``, ``summary``, ``call`` or ``hidden``, and its index."""
@@ -83,16 +82,16 @@ class _Item:
     done: bool = False
 
 
-class ResponsesDecoder:
+class ResponsesDecoder(TerminalDecoder):
     """Frames of a Responses stream to canonical events; unknown event types are ignored."""
 
     def __init__(self, context: ClientContext) -> None:
+        super().__init__()
         self._sign = signer(context)
         self._items: dict[int, _Item] = {}
         self._blocks = 0
         self._calls = False
         self._started = False
-        self._over = False
 
     def feed(self, event: str | None, data: Any) -> list[Event]:
         """Take one frame."""
@@ -104,16 +103,6 @@ class ResponsesDecoder:
             self._started = True
             events.insert(0, Started())
         return events
-
-    def done(self) -> list[Event]:
-        """Take ``[DONE]``, which says nothing here: the terminal event came before it."""
-        return []
-
-    def eof(self) -> list[Event]:
-        """Take the end of the body; without a terminal event the stream was cut."""
-        if self._over:
-            return []
-        return self._fail(cut_stream())
 
     # life cycle
 
@@ -163,15 +152,11 @@ class ResponsesDecoder:
 
     def _failed(self, data: Mapping[str, Any]) -> list[Event]:
         response = as_dict(data.get("response"))
-        return self._fail(failed_response(response), response)
+        return self._fail(failed_response(response), decode_usage(response.get("usage")))
 
     def _error(self, data: Mapping[str, Any]) -> list[Event]:
         nested = data.get("error")
         return self._fail(failure_of(nested if nested else {**data, "type": None}, raw=data))
-
-    def _fail(self, error: GatewayError, response: Mapping[str, Any] | None = None) -> list[Event]:
-        self._over = True
-        return [Failed(error, decode_usage(as_dict(response).get("usage")))]
 
     # items
 
