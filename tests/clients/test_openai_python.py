@@ -165,6 +165,28 @@ def test_conversations_hold_turns(client: OpenAI) -> None:
     assert client.conversations.delete(conversation.id).deleted
 
 
+def test_the_helper_picks_a_background_stream_up_again(client: OpenAI) -> None:
+    asked: Any = {"model": MODEL, "input": "say exactly: one two three", "background": True, "stream": True}
+    events = list(client.responses.create(**asked))
+    made = events[0].response.id
+    with client.responses.stream(response_id=made) as stream:
+        assert [event.type for event in stream] == [event.type for event in events]
+        assert stream.get_final_response().output_text == "one two three"
+    with client.responses.stream(response_id=made, starting_after=4) as rest:
+        assert [event.sequence_number for event in rest] == list(range(5, len(events)))
+
+
+def test_a_pydantic_tool_is_parsed_on_both_surfaces(client: OpenAI) -> None:
+    tools: Any = [openai.pydantic_function_tool(Person)]
+    prompt = "call tool Person with name=Ann, age=30"
+    response = client.responses.parse(model=MODEL, input=prompt, tools=tools)
+    parsed = [item.parsed_arguments for item in response.output if item.type == "function_call"]
+    assert parsed == [Person(name="Ann", age=30)]
+    chat = client.chat.completions.parse(model=MODEL, messages=said(prompt), tools=tools)
+    (call,) = chat.choices[0].message.tool_calls or ()
+    assert call.function.parsed_arguments == Person(name="Ann", age=30)
+
+
 # --- chat completions ---------------------------------------------------------------------------
 
 
@@ -221,6 +243,15 @@ def test_chat_calls_tools_whole_and_streamed(client: OpenAI) -> None:
     assert "It rains" in (answer.choices[0].message.content or "")
 
 
+def test_several_choices_whole_and_streamed(client: OpenAI) -> None:
+    asked: Any = {"model": MODEL, "messages": said("say exactly: a b"), "n": 2}
+    whole = client.chat.completions.create(**asked)
+    assert [choice.message.content for choice in whole.choices] == ["a b", "a b"]
+    with client.chat.completions.stream(**asked) as stream:
+        final = stream.get_final_completion()
+    assert [choice.message.content for choice in final.choices] == ["a b", "a b"]
+
+
 def test_text_completions_whole_and_streamed(client: OpenAI) -> None:
     whole = client.completions.create(model=MODEL, prompt="say exactly: done")
     assert whole.choices[0].text == "done"
@@ -266,6 +297,11 @@ def test_transcription_in_every_form(client: OpenAI) -> None:
     )
     assert verbose.text == plain.text
     assert verbose.duration > 0
+    lines: Any = client.audio.transcriptions.create(model="sandbox/stt", file=file, response_format="text")
+    assert lines.strip() == plain.text
+    cues: Any = client.audio.transcriptions.create(model="sandbox/stt", file=file, response_format="vtt")
+    assert cues.startswith("WEBVTT")
+    assert plain.text in cues
     subtitles: Any = client.audio.transcriptions.create(model="sandbox/stt", file=file, response_format="srt")
     assert "-->" in subtitles
     events = list(client.audio.transcriptions.create(model="sandbox/stt", file=file, stream=True))
