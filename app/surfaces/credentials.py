@@ -57,10 +57,9 @@ class KeyRing:
 
 
 def _presented(mount: Mount, headers: Headers) -> str | None:
-    authorization = headers.get("Authorization")
-    if authorization is not None:
-        scheme, _, token = authorization.partition(" ")
-        return token.strip() if scheme.lower() == "bearer" else None
+    scheme, _, token = headers.get("Authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return token.strip()
     for name in mount.credentials:
         value = headers.get(name)
         if value:
