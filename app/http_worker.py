@@ -121,7 +121,13 @@ class Worker(GeventWorker):
         """Answer one request; raise ``StopIteration`` where its connection must end."""
         _check_head(req)
         framing = req.body.reader = Framing(req.body.reader)
-        super().handle_request(listener_name, req, sock, addr)
+        try:
+            super().handle_request(listener_name, req, sock, addr)
+        except TimeoutError:
+            self.log.warning("Let go of a client that stopped reading")
+            raise StopIteration from None
+        finally:
+            sock.settimeout(None)  # the limit was for writing this answer
         if not framing.reaches_end(self.cfg.keepalive or _LINGER):
             _linger(sock)
             raise StopIteration

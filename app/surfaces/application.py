@@ -36,6 +36,7 @@ def build(settings: Settings) -> Flask:
     app.extensions["sluice_keys"] = KeyRing(settings)
     app.before_request(_before)
     app.after_request(finish_headers)
+    app.after_request(_limit_writing)
     app.register_error_handler(GatewayError, _gateway_error)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(Exception, _fault)
@@ -69,6 +70,15 @@ def _check_spelling(raw: str) -> None:
     fixed = raw.partition(next((word for word in _SLASHED if word in raw), "?"))[0]
     if raw.startswith("//") or _SLASH in fixed.lower():
         raise GatewayError("not_found", f"Invalid URL ({request.method} {request.path})")
+
+
+def _limit_writing(response: Response) -> Response:
+    """Let go of a client that stops reading: within the idle time of a stream, or the total of a call."""
+    sock = request.environ.get("gunicorn.socket")
+    if sock is not None:
+        times = gateway_of(current_app).settings.timeouts
+        sock.settimeout(times.idle if response.is_streamed else times.total)
+    return response
 
 
 def _check_version(version: str | None) -> None:

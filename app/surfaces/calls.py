@@ -198,8 +198,6 @@ def answer_stream(
         ) + (_DONE if last and done_frame else b"")
 
     pump = Pump(run, pace(settings), write, fail, lambda error: gateway.dispatcher.fault(error, call.id))
-    if call.socket is not None:
-        call.socket.settimeout(settings.timeouts.idle)  # a reader that stopped reading is let go
     pump.open()
     headers = {**SSE_HEADERS, **outcome_headers(run.outcome)}
     if mount.envelope == "provider":

@@ -23,6 +23,7 @@ from tests.behaviour.world import (
     ROLE,
     SURFACES,
     World,
+    chat_body,
     chat_end,
     chat_text,
     good,
@@ -166,7 +167,57 @@ def test_a_client_that_stops_reading_is_let_go_and_others_do_not_notice(world: W
     assert request.closed.wait(1.5 + LIMIT)  # the idle clock, then the closing
     assert request.sent < 50_000_000
     assert resident(world) - before < 30_000_000
+    assert "Traceback" not in world.gateway.log
     slow.close()
+
+
+def test_a_client_that_stops_reading_a_whole_answer_is_let_go_too() -> None:
+    with running_world({"SLUICE_TIMEOUT_TOTAL": "1", "SLUICE_TIMEOUT_IDLE": "1"}) as world:
+        world.upstream.add(Reply.json(chat_body("x" * 20_000_000)), model="x")
+        slow = world.connect()
+        body = {"model": "groq/x", "messages": [{"role": "user", "content": "hi"}]}
+        slow.sendall(raw_request("POST", PATHS["chat"], json.dumps(body).encode()))
+        world.upstream.wait_for(1)
+        deadline = time.monotonic() + 5
+        while "stopped reading" not in world.gateway.log and time.monotonic() < deadline:
+            time.sleep(0.1)
+
+        assert "stopped reading" in world.gateway.log
+        assert "Traceback" not in world.gateway.log
+        slow.close()
+
+
+def test_a_connection_serves_one_stream_after_the_other(world: World) -> None:
+    connection = world.connect()
+    body = json.dumps({"model": "groq/x", "stream": True, "messages": [{"role": "user", "content": "hi"}]})
+    for _ in range(3):
+        world.upstream.add(good("chat", "groq/x", stream=True))
+        connection.sendall(raw_request("POST", PATHS["chat"], body.encode()))
+        assert received(connection, b"\r\n0\r\n\r\n").endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n")
+
+
+def test_a_client_of_http_1_0_gets_a_stream_that_its_end_ends(world: World) -> None:
+    world.upstream.add(good("chat", "groq/x", stream=True))
+    body = json.dumps({"model": "groq/x", "stream": True, "messages": [{"role": "user", "content": "hi"}]})
+    connection = world.connect()
+    connection.sendall(raw_request("POST", PATHS["chat"], body.encode()).replace(b"HTTP/1.1", b"HTTP/1.0"))
+
+    answer = received(connection, b"never comes", 5)
+
+    assert b"transfer-encoding" not in answer.lower()
+    assert answer.endswith(b"data: [DONE]\n\n")
+
+
+def test_a_client_that_asks_before_its_body_is_told_to_go_on(world: World) -> None:
+    world.upstream.add(good("chat", "groq/x", stream=False))
+    body = json.dumps({"model": "groq/x", "messages": [{"role": "user", "content": "hi"}]}).encode()
+    connection = world.connect()
+    connection.sendall(
+        raw_request("POST", PATHS["chat"], body, headers=["Expect: 100-continue"])[: -len(body)]
+    )
+    assert received(connection, b"\r\n\r\n", 2) == b"HTTP/1.1 100 Continue\r\n\r\n"
+    connection.sendall(body)
+    assert received(connection, b"}}").startswith(b"HTTP/1.1 200 ")
 
 
 def test_a_body_without_end_is_refused_and_not_kept(world: World) -> None:
