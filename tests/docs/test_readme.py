@@ -12,19 +12,26 @@ import pytest
 from app.config_loading import load, members
 from tests.docs.blocks import ROOT, SILENT, Block, blocks, pages, run_block
 from tests.running import Gateway, running_gateway
-from tests.traffic.load import exchange, require
 from tests.traffic.replay import Reply, Upstream
 
 RUN_HERE = [block for block in blocks() if block.runs_here]
 INVENTED = {"app/providers/acme.py"}  # what CONTRIBUTING.md has its reader write
-ANSWER = "anthropic-chat_completion-9899ed2fc86e"
+CLAUDE = {
+    "id": "msg_1",
+    "type": "message",
+    "role": "assistant",
+    "model": "claude",
+    "content": [{"type": "text", "text": "Hello there"}],
+    "stop_reason": "end_turn",
+    "stop_sequence": None,
+    "usage": {"input_tokens": 2, "output_tokens": 2},
+}
 
 
 @pytest.fixture(scope="module")
 def gateway() -> Iterator[Gateway]:
-    """What a reader has started: the sandbox, and Anthropic with a key (a recording answers in its place)."""
-    require()
-    with Upstream(script=lambda request: Reply.of(exchange(ANSWER))) as upstream:
+    """What a reader has started: the sandbox, and Anthropic with a key (its part is played)."""
+    with Upstream(script=lambda request: Reply.json(CLAUDE)) as upstream:
         environ = {"ANTHROPIC_API_KEY": "sk-ant-key", "ANTHROPIC_BASE_URL": upstream.url}
         with running_gateway(environ) as gateway:
             yield gateway
