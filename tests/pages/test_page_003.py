@@ -379,3 +379,43 @@ def test_fallbacks_are_tried_in_order(world: World) -> None:
     tried = [(row["provider"], row["model"]) for row in answer.json["extra_fields"]["attempts"]]
     assert tried[0] == ("sandbox", "first")
     assert tried[-1] == ("sandbox", "second")
+
+
+def test_what_was_searched_is_on_every_chunk_and_on_the_terminal_response(world: World) -> None:
+    found = {
+        "citations": ["https://a.example"],
+        "search_results": [{"title": "A", "url": "https://a.example"}],
+    }
+
+    def chunk(delta: dict[str, Any], finish: str | None = None, **more: Any) -> bytes:
+        choice = {"index": 0, "delta": delta, "finish_reason": finish}
+        data = {
+            "id": "p",
+            "object": "chat.completion.chunk",
+            "created": 1,
+            "model": "sonar",
+            "choices": [choice],
+        }
+        return b"data: " + json.dumps({**data, **found, **more}).encode() + b"\r\n\r\n"
+
+    usage = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5, "num_search_queries": 1}
+    stream = chunk({"role": "assistant", "content": "Rome "}) + chunk({"content": "is old [1]."})
+    stream += chunk({}, "stop", usage=usage)
+    world.fresh().upstream.add(Reply.sse(stream), times=2)
+    asked: dict[str, Any] = {
+        "model": "perplexity/sonar",
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+    chunks = ask(world, **asked).events[:-1]
+    assert all({name: event[name] for name in found} == found for event in chunks)
+    assert chunks[-1]["usage"]["completion_tokens_details"]["num_search_queries"] == 1
+    events = world.send("POST", "/openai/v1/responses", {**asked, "input": "hi"}).events
+    final = events[-1]["response"]
+    assert {name: final[name] for name in found} == found
+    notes = [
+        note["url"] for item in final["output"] for part in item["content"] for note in part["annotations"]
+    ]
+    assert notes == found["citations"]
+    fetched = world.send("GET", f"/openai/v1/responses/{final['id']}").json
+    assert {name: fetched[name] for name in found} == found
