@@ -40,8 +40,3 @@ def wav_header(size: int | None, *, rate: int, channels: int = 1, bits: int = 16
 def wav(samples: bytes, *, rate: int, channels: int = 1, bits: int = 16) -> bytes:
     """Return a WAV file of ``samples`` (little-endian PCM)."""
     return wav_header(len(samples), rate=rate, channels=channels, bits=bits) + samples
-
-
-def is_wav(data: bytes) -> bool:
-    """Tell whether ``data`` begins like a WAV file."""
-    return data[:4] == b"RIFF" and data[8:12] == b"WAVE"
