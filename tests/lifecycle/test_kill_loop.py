@@ -8,7 +8,7 @@ import pytest
 from tests.lifecycle.conftest import new_postgres
 from tests.lifecycle.kill_loop import fire
 
-SECONDS = 6.0
+SECONDS = 4.0
 
 
 @pytest.mark.timeout(180)

@@ -1,6 +1,6 @@
-"""Several processes over one database: followed across them, killed, told to leave.
+"""Several processes over one database: followed across them, killed, told to leave, cut off.
 
-One scenario holds several responses, because a lease takes its ten seconds.
+Leases take their ten seconds, so each scenario holds several responses, and all are played at once.
 """
 
 from __future__ import annotations
@@ -8,13 +8,15 @@ from __future__ import annotations
 import json
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+import gevent
 import pytest
 
+from tests.lifecycle import outage
 from tests.lifecycle.conftest import new_postgres
 from tests.lifecycle.house import (
     KEYS,
@@ -37,16 +39,6 @@ LETTERS = " ".join("abcdefghijklmnopqrst")
 LONG = f"take 30 seconds\nsay exactly: {LETTERS}"
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """An empty database of each kind."""
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / 'shared.db'}"
-        return
-    with new_postgres() as url:
-        yield url
-
-
 def client_of(gateway: Gateway, key: str = "ann") -> Client:
     return Client(gateway.port, KEYS[key])
 
@@ -67,9 +59,9 @@ def begin_stream(client: Client, **members: Any) -> tuple[Any, str]:
     return connection, seen.decode().partition('"id":"')[2].partition('"')[0]
 
 
-def test_two_gateways_and_a_worker_serve_one_response(empty_postgres: str) -> None:
+def two_gateways_and_a_worker_serve_one_response(url: str, folder: Path) -> None:
     env = {"SLUICE_BACKGROUND": "off", "SLUICE_DRAIN_AFTER": "0.5"}
-    with running_house(empty_postgres, gateways=2, workers=1, env=env) as house:
+    with running_house(url, gateways=2, workers=1, env=env) as house:
         here, there = house.client(gateway=0), house.client("ann-too", gateway=1)
         text = f"take 2 seconds\nsay exactly: {LETTERS}"
         connection = here.open(
@@ -114,10 +106,10 @@ def second_gateway(upstream: Upstream, url: str, **env: str) -> Iterator[Gateway
         yield gateway
 
 
-def test_what_a_killed_process_left_is_done_again_or_ends_clearly(database_url: str, tmp_path: Path) -> None:
+def what_a_killed_process_left_is_done_again_or_ends_clearly(url: str, folder: Path) -> None:
     with ExitStack() as stack:
-        house = stack.enter_context(running_house(database_url))
-        other = stack.enter_context(second_gateway(house.upstream, database_url, SLUICE_BACKGROUND="off"))
+        house = stack.enter_context(running_house(url))
+        other = stack.enter_context(second_gateway(house.upstream, url, SLUICE_BACKGROUND="off"))
         first, survivor = house.client(), client_of(other)
         kept = [first.made(f"say exactly: kept {number}") for number in range(3)]
         quiet = first.made(f"take 3 seconds\nsay exactly: {LETTERS}", background=True)
@@ -127,7 +119,7 @@ def test_what_a_killed_process_left_is_done_again_or_ends_clearly(database_url: 
         shot(house.gateways[0])
         died = time.monotonic()
         waiting = survivor.made("say exactly: waited", background=True)
-        stack.enter_context(running_worker(variables(house.upstream, database_url), tmp_path / "worker"))
+        stack.enter_context(running_worker(variables(house.upstream, url), folder / "worker"))
         assert text_of(survivor.ended(waiting["id"])) == "waited"
         runs_again(survivor, quiet["id"])
         ends_as_lost(survivor, shown, log=True)
@@ -169,32 +161,31 @@ def ends_as_lost(client: Client, response_id: str, *, log: bool) -> None:
     assert [event["type"] for event in read.events[-2:]] == ["error", "response.failed"]
 
 
-def test_a_worker_that_is_told_to_leave_hands_its_work_over(empty_postgres: str, tmp_path: Path) -> None:
+def a_worker_that_is_told_to_leave_hands_its_work_over(url: str, folder: Path) -> None:
     env = {"SLUICE_BACKGROUND": "off", "SLUICE_WORKER_GRACE": "0.2"}
     with ExitStack() as stack:
-        house = stack.enter_context(running_house(empty_postgres, workers=1, env=env))
+        house = stack.enter_context(running_house(url, workers=1, env=env))
         ann = house.client()
         quiet = ann.made("take 3 seconds\nsay exactly: x y z", background=True)
         _, shown = begin_stream(ann, background=True)
         eventually(lambda: ann.get(f"/v1/responses/{quiet['id']}").json["status"] == "in_progress")
-        stack.enter_context(running_worker(variables(house.upstream, empty_postgres), tmp_path / "heir"))
-        left = time.monotonic()
         house.workers[0].send_signal(signal.SIGTERM)
         assert house.workers[0].wait(10) == 0
-        ended = ann.ended(quiet["id"])
-        assert (ended["status"], text_of(ended)) == ("completed", "x y z")
-        assert time.monotonic() - left < 8  # no lease had to run out
-        assert [row["error"] for row in ended["extra_fields"]["attempts"]] == ["server_shutdown", None]
+        left = time.monotonic()
         told = ann.ended(shown)
         assert (told["status"], told["error"]["code"]) == ("failed", "server_shutdown")
         assert text_of(told).startswith("a")
+        stack.enter_context(running_worker(variables(house.upstream, url), folder / "heir"))
+        ended = ann.ended(quiet["id"])
+        assert (ended["status"], text_of(ended)) == ("completed", "x y z")
+        assert time.monotonic() - left < 10  # no lease had to run out
+        assert [row["error"] for row in ended["extra_fields"]["attempts"]] == ["server_shutdown", None]
 
 
-def test_a_gateway_that_leaves_lets_its_work_end(tmp_path: Path) -> None:
-    database_url = f"sqlite:///{tmp_path / 'shared.db'}"
+def a_gateway_that_leaves_lets_its_work_end(url: str, folder: Path) -> None:
     with ExitStack() as stack:
-        house = stack.enter_context(running_house(database_url))
-        other = stack.enter_context(second_gateway(house.upstream, database_url, SLUICE_BACKGROUND="off"))
+        house = stack.enter_context(running_house(url))
+        other = stack.enter_context(second_gateway(house.upstream, url, SLUICE_BACKGROUND="off"))
         ann, survivor = house.client(), client_of(other)
         text = f"take 3 seconds\nsay exactly: {LETTERS}"
         background = ann.made(text, background=True)
@@ -216,3 +207,42 @@ def test_a_gateway_that_leaves_lets_its_work_end(tmp_path: Path) -> None:
             assert (ended["status"], text_of(ended)) == ("completed", LETTERS)
             assert "attempts" not in ended["extra_fields"]
         assert survivor.get(f"/v1/responses/{last['response']['id']}").json["status"] == "completed"
+
+
+Scenario = Callable[[str, Path], None]
+SCENARIOS: dict[str, tuple[Scenario, str]] = {
+    "two gateways and a worker": (two_gateways_and_a_worker_serve_one_response, "postgres"),
+    "killed, on SQLite": (what_a_killed_process_left_is_done_again_or_ends_clearly, "sqlite"),
+    "killed, on PostgreSQL": (what_a_killed_process_left_is_done_again_or_ends_clearly, "postgres"),
+    "a worker leaves": (a_worker_that_is_told_to_leave_hands_its_work_over, "postgres"),
+    "a gateway leaves": (a_gateway_that_leaves_lets_its_work_end, "sqlite"),
+    "the database goes and comes": (outage.an_outage_passes, "postgres"),
+}
+
+
+def play(name: str, folder: Path) -> None:
+    """Play one scenario over an empty database of its kind."""
+    scenario, kind = SCENARIOS[name]
+    if kind == "sqlite":
+        scenario(f"sqlite:///{folder / 'shared.db'}", folder)
+        return
+    with new_postgres() as url:
+        scenario(url, folder)
+
+
+@pytest.fixture(scope="module")
+def played(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, gevent.Greenlet[..., None]]:
+    """The scenarios that were asked for, all begun."""
+    asked = [item.callspec.params for item in request.session.items if hasattr(item, "callspec")]
+    names = [params["scenario"] for params in asked if "scenario" in params]
+    return {name: gevent.spawn(play, name, tmp_path_factory.mktemp("scenario")) for name in names}
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_several_processes_over_one_database(
+    played: dict[str, gevent.Greenlet[..., None]], scenario: str
+) -> None:
+    played[scenario].get(timeout=150)
