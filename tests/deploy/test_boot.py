@@ -170,6 +170,14 @@ def test_the_printed_line_works_as_it_stands(environ: dict[str, str], said: str,
     assert without.status_code == (401 if key else 200)
 
 
+def test_a_sub_path_can_be_served_as_it_comes() -> None:
+    with running_gateway({"SCRIPT_NAME": "/llm"}) as gateway:
+        below = requests.post(f"{gateway.url}/llm/v1/responses", json=SAY, timeout=20)
+        beside = requests.post(f"{gateway.url}/v1/responses", json=SAY, timeout=20)
+    assert (below.status_code, beside.status_code) == (200, 404)
+    assert beside.json()["error"]["type"] == "invalid_request_error"
+
+
 # --- signals ----------------------------------------------------------------------------------
 
 ALIAS = '[models."{name}"]\ntarget = "sandbox/echo"\n'

@@ -162,3 +162,14 @@ def test_a_client_that_leaves_nginx_leaves_the_provider(nginx: str, repo_dir: Pa
             (asked,) = upstream.wait_for(1)
             connection.close()
             assert asked.closed.wait(3)
+
+
+def test_a_sub_path_can_be_stripped_by_nginx(
+    front: Front, nginx: str, repo_dir: Path, tmp_path: Path
+) -> None:
+    below = {"location / {": "location /llm/ {", "proxy_pass http://sluice;": "proxy_pass http://sluice/;"}
+    shipped = repo_dir / "deploy/nginx.conf"
+    with running_nginx(nginx, shipped, tmp_path, gateway=front.gateway.port, edits=below) as port:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        connection.request("POST", "/llm/v1/responses", _asked("Hello"), CONTENT_TYPE)
+        assert connection.getresponse().status == 200
