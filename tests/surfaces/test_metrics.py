@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import gevent
 import pytest
 
+from app.gateway.layers.metrics import Metrics
 from tests.behaviour.world import World, running_world
 
 CALLS = 40
@@ -64,6 +66,18 @@ def test_open_calls_are_seen_while_they_run(counted: World) -> None:
     with gevent.Timeout(10):
         while samples(counted)["sluice_open_calls"] != 0:
             gevent.sleep(0.05)
+
+
+def test_the_series_are_those_that_the_page_of_deploying_lists(counted: World) -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "deploy.md").read_text(encoding="utf-8")
+    listed = dict(re.findall(r"^\| `(sluice_[a-z_]+)` \|([^|]*)\|", page, re.MULTILINE))
+    known = re.findall(r"^# HELP (sluice_[a-z_]+)", Metrics().page()[0].decode(), re.MULTILINE)
+    assert set(listed) == {name for name in known if not name.endswith("_created")}
+    counted.ask("chat", model="sandbox/x", stream=True)
+    scraped = counted.send("GET", "/metrics").body.decode()
+    for name in ("sluice_calls_total", "sluice_attempts_total", "sluice_tokens_total"):
+        (labels, *_) = re.findall(name + r"{(.*?)}", scraped)
+        assert set(re.findall(r"`([a-z]+)`", listed[name])) == set(re.findall(r'([a-z]+)="', labels))
 
 
 def test_no_metrics_are_served_unless_asked_for(world: World) -> None:
