@@ -186,7 +186,7 @@ class _Maker:
         made: dict[str, Any] = {}
         for name in [*(n for n in properties if n in required or n in given), *given, *required]:
             self._add(made, flat, name, given.get(name, NOTHING), depth, needed=name in required)
-        told = flat.get("maxProperties")
+        told: Any = flat.get("maxProperties")
         most = told if is_number(told) else math.inf
         for name in properties if self._optional and depth < _FULL_DEPTH else ():
             if len(made) < most:
