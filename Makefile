@@ -12,7 +12,7 @@ PYTHONS := python3.11 python3.12 python3.13 python3
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header $(UPGRADE)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint format-check types fmt lock clean
+.PHONY: help run test check lint format-check types fmt bench lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -37,6 +37,9 @@ types: $(DEV_STAMP) ## mypy over app/
 fmt: $(DEV_STAMP) ## format, and mend what ruff can mend
 	@$(BIN)/ruff check --fix-only --quiet .
 	@$(BIN)/ruff format --quiet .
+
+bench: $(DEV_STAMP) ## measure CPU, memory and delay beside a plain stack and peers (ARGS="--rounds 9")
+	@$(BIN)/python -m benchmarks.run $(ARGS)
 
 lock: $(DEV_STAMP) ## rewrite both locks from the .in files (UPGRADE=--upgrade for newer versions)
 	$(LOCK) --output-file requirements.txt requirements.in

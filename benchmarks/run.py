@@ -1,0 +1,235 @@
+"""Measure the gateway beside a plain stack and peers, all in one run: ``make bench``.
+
+The targets run on one core, provider and load on another. Targets are visited in turn,
+round by round, so that a busy machine hits all alike; the figure to trust is CPU time, and
+the figure to quote is the ratio to another target of the same run. ``--gate`` is the short
+form for CI: ours against the pooled plain stack, exit 1 past the bounds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks.meter import cpu_seconds, memory_mib
+from benchmarks.targets import ROOT, Running, free_port, running, targets
+
+GATE: Final = {"chat": 1.0, "stream": 2.5}
+"""How much CPU ours may take for what the pooled plain stack takes 1 for."""
+
+_PROMPT: Final = "Tell me in three hundred tokens how a gateway keeps each request short and plain."
+_CHAT: Final = {
+    "messages": [
+        {"role": "system", "content": "You are a helpful assistant that answers in plain words."},
+        {"role": "user", "content": _PROMPT},
+    ],
+    "temperature": 0.7,
+    "max_tokens": 400,
+}
+_STREAMS: Final = 25
+_HELD: Final = 200
+
+Results = dict[str, dict[str, list[float]]]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """The cores, the length of a visit in seconds and of a stream in chunks, and where logs go."""
+
+    gateway_cpu: int
+    load_cpu: int
+    seconds: float
+    chunks: int
+    folder: Path
+
+    def load(self, at: Running, path: str, body: dict[str, Any], **order: Any) -> dict[str, Any]:
+        """Put load on a target and return its result; raises for any bad answer."""
+        told = self.start(at, path, body, **order).communicate()[0]
+        result: dict[str, Any] = json.loads(told)
+        if result["bad"] or not result["good"]:
+            raise RuntimeError(f"{at.target.name}: {result}")
+        return result
+
+    def start(self, at: Running, path: str, body: dict[str, Any], **order: Any) -> subprocess.Popen[bytes]:
+        """Begin to put load on a target."""
+        whole = {"path": path, "headers": dict(at.target.headers), "port": at.port, **order}
+        whole["body"] = {"model": at.target.model, **body}
+        return _started(self.load_cpu, "benchmarks.load", given=json.dumps(whole).encode())
+
+    def chat(self, at: Running, connections: int = 16) -> dict[str, float]:
+        """Return the CPU microseconds of one whole chat answer."""
+        return self._whole(at, "/v1/chat/completions", _CHAT, "chat", connections)
+
+    def alone(self, at: Running) -> dict[str, float]:
+        """Return the milliseconds that one request alone takes."""
+        order = {"connections": 1, "seconds": self.seconds}
+        return {"latency": self.load(at, "/v1/chat/completions", _CHAT, **order)["wait_ms"]}
+
+    def responses(self, at: Running) -> dict[str, float]:
+        """Return the CPU microseconds of Responses calls, stored and not, and of a translated chat."""
+        if not at.target.responses:
+            return {}
+        stateless = self._whole(at, "/v1/responses", {"input": _PROMPT, "store": False}, "responses", 16)
+        stored = self._whole(at, "/v1/responses", {"input": _PROMPT}, "responses_stored", 16)
+        groq = {**_CHAT, "model": "groq/llama-3.3-70b-versatile"}
+        return stateless | stored | self._whole(at, "/v1/chat/completions", groq, "chat_translated", 16)
+
+    def stream(self, at: Running) -> dict[str, float]:
+        """Return the CPU microseconds of one chunk and the milliseconds to the first."""
+        body = _streamed(self.chunks, 20)
+        before = cpu_seconds(at.pids)
+        result = self.load(at, "/v1/chat/completions", body, connections=_STREAMS, chunks=self.chunks)
+        used = cpu_seconds(at.pids) - before
+        return {"stream": used * 1e6 / result["chunks"], "first_byte": result["wait_ms"]}
+
+    def held(self, at: Running) -> dict[str, float]:
+        """Return the KiB that one open stream takes."""
+        before = memory_mib(at.pids)
+        load = self.start(at, "/v1/chat/completions", _streamed(4, 1500), connections=_HELD, chunks=4)
+        time.sleep(3.5)
+        open_now = memory_mib(at.pids)
+        load.communicate()
+        return {"held": (open_now - before) * 1024 / _HELD}
+
+    def _whole(
+        self, at: Running, path: str, body: dict[str, Any], name: str, connections: int
+    ) -> dict[str, float]:
+        before = cpu_seconds(at.pids)
+        result = self.load(at, path, body, connections=connections, seconds=self.seconds)
+        return {name: (cpu_seconds(at.pids) - before) * 1e6 / result["good"]}
+
+
+def _streamed(chunks: int, pause: int) -> dict[str, Any]:
+    asked = [{"role": "user", "content": f"bench n={chunks} d={pause} {_PROMPT}"}]
+    return {**_CHAT, "messages": asked, "stream": True, "stream_options": {"include_usage": True}}
+
+
+def _started(cpu: int, module: str, *arguments: str, given: bytes = b"") -> subprocess.Popen[bytes]:
+    command = ["taskset", "-c", str(cpu), sys.executable, "-m", module, *arguments]
+    process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    if process.stdin is not None and given:
+        process.stdin.write(given)
+        process.stdin.close()
+        process.stdin = None
+    return process
+
+
+@contextmanager
+def _provider(cpu: int) -> Iterator[str]:
+    port = free_port()
+    process = _started(cpu, "benchmarks.provider", str(port))
+    time.sleep(0.5)
+    try:
+        yield f"http://127.0.0.1:{port}/v1"
+    finally:
+        process.kill()
+        process.wait()
+
+
+@contextmanager
+def _scene(seconds: float, chunks: int, names: frozenset[str]) -> Iterator[tuple[Bench, list[Running]]]:
+    """Run provider and targets; ``names`` empty means all that are here."""
+    cores = sorted(os.sched_getaffinity(0))
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sluice-bench-")))
+        bench = Bench(cores[0], cores[-1], seconds, chunks, folder)
+        upstream = stack.enter_context(_provider(bench.load_cpu))
+        chosen = [t for t in targets(upstream, folder) if not names or t.name in names]
+        yield bench, [stack.enter_context(running(t, folder, bench.gateway_cpu)) for t in chosen]
+
+
+def measure(
+    rounds: int, seconds: float, names: frozenset[str], tests: tuple[str, ...], chunks: int = 100
+) -> Results:
+    """Return the figures of every target: name of the figure -> one value a round."""
+    results: Results = defaultdict(lambda: defaultdict(list))
+    with _scene(seconds, chunks, names) as (bench, running_targets):
+        for at in running_targets:
+            results[at.target.name]["start"].append(at.started)
+            results[at.target.name]["idle"].append(memory_mib(at.pids))
+            bench.load(at, "/v1/chat/completions", _CHAT, connections=16, seconds=0.5)
+        for _ in range(rounds):
+            for test in tests:
+                for at in running_targets:
+                    run: Callable[[Running], dict[str, float]] = getattr(bench, test)
+                    for figure, value in run(at).items():
+                        results[at.target.name][figure].append(value)
+    return results
+
+
+_FIGURES: Final = {
+    "chat": "CPU of a chat answer, µs",
+    "chat_translated": "CPU of a translated chat answer, µs",
+    "responses": "CPU of a Responses answer, not stored, µs",
+    "responses_stored": "CPU of a Responses answer, stored, µs",
+    "stream": "CPU of a stream's chunk, µs",
+    "latency": "one request alone, ms",
+    "first_byte": f"first content of {_STREAMS} streams, ms",
+    "held": "memory of an open stream, KiB",
+    "idle": "memory, idle, MiB",
+    "start": "start to first answer, s",
+}
+
+
+def _print_table(results: Results) -> None:
+    names = list(results)
+    print(f"| figure | {' | '.join(names)} |\n|---|{'---|' * len(names)}")
+    for figure, words in _FIGURES.items():
+        ours = results["ours"].get(figure)
+        if ours:
+            cells = [_cell(results[name].get(figure), ours) for name in names]
+            print(f"| {words} | {' | '.join(cells)} |")
+
+
+def _cell(values: list[float] | None, ours: list[float]) -> str:
+    """Return the median with its spread, and how many times ours it is."""
+    if not values:
+        return "–"
+    median = statistics.median(values)
+    spread = f" [{min(values):.3g}..{max(values):.3g}]" if len(values) > 1 else ""
+    times = "" if values is ours else f", {median / statistics.median(ours):.2g}×"
+    return f"{median:.3g}{spread}{times}"
+
+
+def gate() -> dict[str, float]:
+    """Return ours in parts of the pooled plain stack, by figure of ``GATE``: the best of three rounds."""
+    results = measure(3, 0.5, frozenset({"ours", "pooled"}), ("chat", "stream"), chunks=40)
+    return {
+        figure: min(a / b for a, b in zip(results["ours"][figure], results["pooled"][figure], strict=True))
+        for figure in GATE
+    }
+
+
+def main() -> int:
+    """Run what the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--gate", action="store_true")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=2.0, help="of one visit")
+    parser.add_argument("--only", default="", help="names of targets, with commas")
+    options = parser.parse_args()
+    if options.gate:
+        found = gate()
+        for figure, bound in GATE.items():
+            print(f"{_FIGURES[figure]}: {found[figure]:.2f} of the plain stack's, bound {bound}")
+        return int(any(found[figure] > bound for figure, bound in GATE.items()))
+    names = frozenset(filter(None, options.only.split(",")))
+    tests = ("chat", "alone", "responses", "stream", "held")
+    _print_table(measure(options.rounds, options.seconds, names, tests))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
