@@ -136,7 +136,8 @@ BAD_VERSIONS = ("v2", "2025-13-01", "2025-02-30", "latest", "", "2025-4-1", "202
 
 
 @pytest.mark.parametrize(
-    "prefix, version", itertools.product(("/openai", "/openai/v1", "/openai/deployments/one"), GOOD_VERSIONS)
+    "prefix, version",
+    list(itertools.product(("/openai", "/openai/v1", "/openai/deployments/one"), GOOD_VERSIONS)),
 )
 def test_azures_versions_are_accepted(world: World, prefix: str, version: str | None) -> None:
     query = "" if version is None else f"?api-version={version}"

@@ -159,11 +159,11 @@ def params(found: Iterable[Exchange]) -> list[Any]:
     return [pytest.param(item, id=item.id) for item in found] or [absent()]
 
 
-def absent() -> Any:
-    """The parameter that stands for missing recordings."""
+def absent(width: int = 1) -> Any:
+    """The parameter set, of so many values, that stands for missing recordings."""
     reason = f"no recorded traffic at {FOLDER.parent.name}/{FOLDER.name} beside the project"
     marks = () if in_ci() else pytest.mark.skip(reason=reason)
-    return pytest.param(None, id="traffic-missing", marks=marks)
+    return pytest.param(*[None] * width, id="traffic-missing", marks=marks)
 
 
 def require() -> None:
