@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import leave_out
+from tests.services import leave_out
 
 BUILD = "from setuptools import build_meta as b; b.build_wheel('out'); b.build_sdist('out')"
 
