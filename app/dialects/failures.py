@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
+from app.dialects.rate_limits import reset_wait
 from app.errors import GatewayError
 
 LOOKED_AT: Final = 2000  # characters of an upstream's words that patterns are looked for in
@@ -121,7 +122,7 @@ def upstream_failure(
         code=code if kind in {"upstream_rejected", "content_filter"} else None,
         type=native_type,
         status=shown,
-        retry_after=retry_after(headers or {}) if status == 429 or status >= 500 else None,
+        retry_after=_wait(status, headers or {}),
         raw=raw,
     )
 
@@ -152,6 +153,15 @@ def retry_after(headers: Mapping[str, str]) -> int | None:
         if seconds is not None:
             return max(1, min(_MAX_RETRY_AFTER, math.ceil(seconds)))
     return None
+
+
+def _wait(status: int, headers: Mapping[str, str]) -> int | None:
+    """Return the wait that an answer asks for: by name, or by the rate limits it shows used up."""
+    if status != 429 and status < 500:
+        return None
+    asked = retry_after(headers)
+    reset = reset_wait(headers) if asked is None and status == 429 else None
+    return asked if reset is None else max(1, min(_MAX_RETRY_AFTER, math.ceil(reset)))
 
 
 def _seconds(value: str, scale: float, date: str | None) -> float | None:

@@ -294,8 +294,8 @@ def _error_body(upstream: Upstream) -> Any:
 
 
 def _dated(headers: Mapping[str, str]) -> Mapping[str, str]:
-    """Return the headers with a date, so that an HTTP-date Retry-After can be counted."""
-    if "retry-after" not in headers or "date" in headers:
+    """Return the headers with a date, so that a moment to wait for can be counted from it."""
+    if "date" in headers:
         return headers
     now = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime())
     return {**headers, "date": now}

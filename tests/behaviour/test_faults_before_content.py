@@ -64,6 +64,7 @@ def raw_body(body: bytes, content_type: str = "application/json", status: int = 
     return Reply(status, body, {"content-type": content_type, **knobs.pop("headers", {})}, **knobs)
 
 
+NOW = "Thu, 01 Jan 2026 00:00:00 GMT"
 INVALID = "upstream_invalid_response"
 
 ROWS = [
@@ -101,6 +102,37 @@ ROWS = [
     Row("429 infinite", failing(429, retry_after="inf"), 429, "rate_limit_exceeded"),
     Row("429 garbage", failing(429, retry_after="soon\xe9"), 429, "rate_limit_exceeded"),
     Row("429 negative", failing(429, retry_after="-5"), 429, "rate_limit_exceeded"),
+    *(
+        Row(f"429 {name}", failing(429, date=NOW, **headers), 429, "rate_limit_exceeded", 1, wait)
+        for name, headers, wait in [
+            (
+                "duration",
+                {"x_ratelimit_reset_requests": "6m1.5s", "x_ratelimit_remaining_requests": "0"},
+                "362",
+            ),
+            (
+                "not used up",
+                {"x_ratelimit_reset_requests": "6m0s", "x_ratelimit_remaining_requests": "9"},
+                None,
+            ),
+            ("epoch", {"x_ratelimit_reset": "1767225630000", "x_ratelimit_remaining": "0"}, "30"),
+            (
+                "moment",
+                {
+                    "anthropic_ratelimit_tokens_reset": "2026-01-01T00:01:00Z",
+                    "anthropic_ratelimit_tokens_remaining": "0",
+                },
+                "60",
+            ),
+            ("garbage", {"x_ratelimit_reset_tokens": "soon", "x_ratelimit_remaining_tokens": "0"}, None),
+            ("endless", {"x_ratelimit_reset_tokens": "9" * 5000, "x_ratelimit_remaining_tokens": "0"}, None),
+            (
+                "two",
+                {"x_ratelimit_reset_tokens": "9s", "x_ratelimit_remaining_tokens": "0", "retry_after": "4"},
+                "4",
+            ),
+        ]
+    ),
     Row("redirect", Reply(307, b"", {"location": "/elsewhere"}), 502, INVALID),
     Row("redirect 301", Reply(301, b"moved", {"location": "http://127.0.0.1:1/"}), 502, INVALID),
     Row("204", Reply(204, b"", framing="close"), 502, INVALID),
