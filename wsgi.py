@@ -9,7 +9,10 @@ from gevent import monkey
 
 monkey.patch_all()
 
+import gc
 import os
+
+gc.disable()  # while modules load nothing becomes garbage; what is loaded is taken out of its sight later
 
 from app import create_app
 from app.config_loading import load, scrub_environ
@@ -17,3 +20,4 @@ from app.config_loading import load, scrub_environ
 _settings = load(os.environ)
 app = create_app(_settings)
 scrub_environ(os.environ, _settings)
+gc.enable()

@@ -30,10 +30,23 @@ class _NoSession(SessionInterface):
         raise RuntimeError("there are no sessions")
 
 
+class LeanRule(Rule):
+    """A rule that is only matched. Werkzeug compiles two functions a rule, to make URLs of it:
+    half the time that building this application takes."""
+
+    def _compile_builder(self, append_unknown: bool = True) -> Callable[..., tuple[str, str]]:
+        return _no_url
+
+
+def _no_url(rule: Rule, **values: Any) -> NoReturn:
+    raise RuntimeError("URLs are never made from routes here")
+
+
 class LeanFlask(Flask):
     """Routes without parameters are looked up; the others go through Werkzeug's matcher."""
 
     session_interface = _NoSession()
+    url_rule_class = LeanRule
 
     def __init__(self, name: str) -> None:
         super().__init__(name, static_folder=None)
