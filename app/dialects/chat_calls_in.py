@@ -8,26 +8,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Literal
 
-from app.canonical.events import BlockEnded
+from app.canonical.events import BlockDelta, BlockEnded
 from app.canonical.request import Signature, ToolCallPart
 from app.dialects.base import ClientContext
 from app.dialects.chat_native import as_native, own_members
 from app.dialects.chat_reasoning import Sign, sign_call, thought_signature
 from app.dialects.reading import as_dict, count, opt_str, present, rest
+from app.dialects.tool_forms import customs_of, free_text
 
 _OWN: Final = frozenset({"id", "type", "function", "custom", "index"})
 
 
 @dataclass(slots=True)
 class CallBlock:
-    """One call as it grows. ``held`` keeps arguments that came before the name."""
+    """One call as it grows. ``held`` keeps arguments that came before the name, and all of a
+    free-text tool's that was offered as a function (``free``)."""
 
     index: int | None
     id: str | None
     name: str = ""
     custom: bool = False
+    free: bool = False
     block: int | None = None
     held: list[str] = field(default_factory=list)
     wrote: bool = False
@@ -41,7 +44,12 @@ class CallBlock:
 
     def part(self) -> ToolCallPart:
         """Return the part that opens the block: id and name final, arguments empty."""
-        return ToolCallPart(self.id or "", self.name, "", "custom" if self.custom else "function")
+        kind: Literal["custom", "function"] = "custom" if self.custom or self.free else "function"
+        return ToolCallPart(self.id or "", self.name, "", kind)
+
+    def opening(self) -> str:
+        """Return the arguments that came before the block opened."""
+        return "" if self.free else "".join(self.held)
 
 
 class CallStream:
@@ -50,6 +58,7 @@ class CallStream:
     def __init__(self, choice: int, context: ClientContext) -> None:
         self._choice = choice
         self._context = context
+        self._customs = customs_of(context.request)
         self._calls: list[CallBlock] = []
 
     def all(self) -> list[CallBlock]:
@@ -67,12 +76,13 @@ class CallStream:
         call = self._find(count(fragment.get("index")), identifier, name)
         call.custom = call.custom or bool(custom) or fragment.get("type") == "custom"
         call.name = call.name or name or ""
+        call.free = not call.custom and call.name in self._customs
         self._keep(call, fragment)
         text = text_of(function.get("input") if custom else function.get("arguments"))
         call.wrote = call.wrote or bool(text)
-        if call.block is None and text:
+        if text and (call.block is None or call.free):
             call.held.append(text)
-        return call, text
+        return call, "" if call.free else text
 
     def sign(self, entry: Mapping[str, Any], sign: Sign) -> bool:
         """Give a ``reasoning_details`` entry to the call whose id it bears, if there is one."""
@@ -85,9 +95,11 @@ class CallStream:
         call.native |= own_members(signed.native)
         return True
 
-    def ends(self) -> Iterator[BlockEnded]:
+    def ends(self) -> Iterator[BlockDelta | BlockEnded]:
         """Yield the end of each call's block."""
         for call in self._calls:
+            if call.block is not None and call.free and (text := free_text("".join(call.held))):
+                yield BlockDelta(call.block, text)
             if call.block is not None:
                 yield BlockEnded(call.block, call.signature, as_native(call.native))
 

@@ -32,6 +32,8 @@ from app.dialects.chat_native import own_members
 from app.dialects.chat_options import KNOWN_MESSAGE_MEMBERS, ChatOptions
 from app.dialects.chat_parts_out import PartWriter, admitted
 from app.dialects.chat_reasoning import call_entry, encode_entries
+from app.dialects.reading import json_text
+from app.dialects.tool_forms import CUSTOM_INPUT
 
 _SHORT_ID: Final = re.compile(r"[A-Za-z0-9]{9}\Z")
 _ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -260,13 +262,13 @@ class MessageWriter:
 
     def _call(self, call: ToolCallPart) -> Json:
         identifier = short_id(call.id) if self._options.short_ids else call.id
-        body: Json = {"id": identifier, "type": call.kind}
-        if call.kind == "custom":
-            if not self._options.custom_tools:
-                tell(self._context.losses, "custom_tool")
-            body["custom"] = {"name": call.name, "input": call.arguments}
+        if call.kind == "custom" and self._options.custom_tools:
+            called: Json = {"type": "custom", "custom": {"name": call.name, "input": call.arguments}}
         else:
-            body["function"] = {"name": call.name, "arguments": call.arguments or "{}"}
+            free = call.kind == "custom"
+            arguments = json_text({CUSTOM_INPUT: call.arguments}) if free else call.arguments or "{}"
+            called = {"type": "function", "function": {"name": call.name, "arguments": arguments}}
+        body: Json = {"id": identifier, **called}
         if self._options.history == "extra_content" and (secret := self._secret(call)):
             body["extra_content"] = {"google": {"thought_signature": secret}}
         kept = call.native

@@ -155,6 +155,7 @@ class ChatOptions:
     web_search: bool = False
     tool_choices: frozenset[str] = frozenset({"auto", "none", "required", "named"})
     tool_parameters_required: bool = False
+    tool_description_required: bool = False
     prefix: bool = False
     short_ids: bool = False
 

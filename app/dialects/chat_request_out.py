@@ -19,6 +19,7 @@ from app.dialects.chat_parts_out import admitted
 from app.dialects.effort import ASSUMED_LIMIT, effort_of, nearest_effort
 from app.dialects.reading import rest
 from app.dialects.sampling import sampling_members
+from app.dialects.tool_forms import custom_schema
 
 Json = dict[str, Any]
 
@@ -155,17 +156,22 @@ class _RequestWriter:
 
     def _written_choice(self, choice: ToolChoice) -> Any:
         if choice.mode == "allowed":
-            tools = [_nested(tool) for tool in choice.allowed]
+            tools = [_nested(self._offered_as(tool)) for tool in choice.allowed]
             mode = "required" if choice.required else "auto"
             return {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": tools}}
         if choice.mode != "named":
             return choice.mode
         if choice.kind != "hosted":
-            return {"type": choice.kind, choice.kind: {"name": choice.name}}
+            kind = choice.kind if self._options.custom_tools else "function"
+            return {"type": kind, kind: {"name": choice.name}}
         own = own_members(choice.native)
         if not own or not self._runs(choice.name or ""):
             tell(self._context.losses, "forced_tool")
         return own
+
+    def _offered_as(self, tool: Mapping[str, Any]) -> Mapping[str, Any]:
+        free = tool.get("type") == "custom" and not self._options.custom_tools
+        return {**tool, "type": "function"} if free else tool
 
     def _tool(self, tool: Tool) -> Json | None:
         writer = _TOOLS[tool.kind]
@@ -173,8 +179,8 @@ class _RequestWriter:
 
     def _function(self, tool: Tool) -> Json:
         function: Json = {"name": tool.name}
-        if tool.description is not None:
-            function["description"] = tool.description
+        if tool.description is not None or self._options.tool_description_required:
+            function["description"] = tool.description or ""
         if tool.parameters is not None:
             function["parameters"] = dict(tool.parameters)
         elif self._options.tool_parameters_required:
@@ -190,7 +196,8 @@ class _RequestWriter:
 
     def _custom(self, tool: Tool) -> Json:
         if not self._options.custom_tools:
-            tell(self._context.losses, "custom_tool")
+            schema = custom_schema(tool, self._context.losses)
+            return self._function(Tool("function", tool.name, tool.description, schema))
         custom: Json = {"name": tool.name}
         if tool.description is not None:
             custom["description"] = tool.description

@@ -42,6 +42,7 @@ from app.dialects.reading import (
     rest,
     split_data_url,
 )
+from app.dialects.tool_forms import customs_of, free_text
 from app.errors import GatewayError
 
 TOP_MEMBERS: Final = frozenset({"id", "object", "created", "model", "choices", "usage", "service_tier"})
@@ -209,8 +210,10 @@ def decode_call(call: Mapping[str, Any], context: ClientContext) -> ToolCallPart
         name, text = as_str(custom.get("name")), as_str(custom.get("input"))
         return ToolCallPart(identifier, name, text, "custom", signature, native)
     function = as_dict(call.get("function"))
-    arguments = arguments_text(function.get("arguments")) or "{}"
-    return ToolCallPart(identifier, as_str(function.get("name")), arguments, "function", signature, native)
+    name, arguments = as_str(function.get("name")), arguments_text(function.get("arguments")) or "{}"
+    if name in customs_of(context.request):
+        return ToolCallPart(identifier, name, free_text(arguments), "custom", signature, native)
+    return ToolCallPart(identifier, name, arguments, "function", signature, native)
 
 
 def arguments_text(arguments: Any) -> str:

@@ -280,7 +280,7 @@ class ChatStreamDecoder(ChunkDecoder):
             choice.item, choice.group = choice.item + 1, "call"
             call.block = self._next_block()
             events.append(BlockStarted(call.block, choice.item, call.part(), choice.index))
-            text = "".join(call.held)
+            text = call.opening()
         if call.block is not None and text:
             events.append(BlockDelta(call.block, text))
 

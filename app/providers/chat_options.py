@@ -124,6 +124,7 @@ PERPLEXITY: Final = ChatOptions(
     web_search=True,
     tool_choices=frozenset({"auto", "none", "required"}),
     tool_parameters_required=True,
+    tool_description_required=True,
     hosted_tools=frozenset(),
     image_detail=False,
 )

@@ -585,7 +585,6 @@ def test_what_a_wire_lacks_is_mapped_or_told(
 REFUSED: list[tuple[ChatOptions, Json, str]] = [
     (rows.GROQ, {"n": 2}, "n"),
     (rows.GROQ, {"logprobs": True}, "logprobs"),
-    (rows.GROQ, {"tools": [{"type": "custom", "custom": {"name": "g"}}]}, "tools"),
     (rows.OLLAMA, {"tools": [{"function": {"name": "f"}}], "tool_choice": "required"}, "tool_choice"),
     (
         rows.OPENAI,

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.behaviour.world import World
+from tests.behaviour.world import World, chat_body, chat_chunk
 from tests.replay import asking
 from tests.replay.asking import CHAT, RESPONSES
 from tests.replay.setting import replaying_world
@@ -204,6 +204,34 @@ def _mistral_call() -> Exchange:
     """A recorded answer of Mistral's that calls a tool."""
     found = exchanges(apis=("mistral.chat",), operations=("chat_completion",))
     return next(one for one in found if "tool_call" in one.features and one.status == 200)
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+def test_a_free_text_tool_works_on_a_wire_of_functions(world: World, stream: bool) -> None:
+    call = {"id": "c1", "type": "function", "function": {"name": "shell", "arguments": '{"input": "ls -l"}'}}
+    if stream:
+        chunk = chat_chunk({"tool_calls": [{"index": 0, **call}]}) + chat_chunk({}, "tool_calls")
+        reply = Reply.sse(chunk + b"data: [DONE]\n\n")
+    else:
+        message = {"role": "assistant", "content": None, "tool_calls": [call]}
+        reply = Reply.json(
+            chat_body(choices=[{"index": 0, "message": message, "finish_reason": "tool_calls"}])
+        )
+    tools = [{"type": "custom", "name": "shell"}]
+    body = {"model": "groq/x", "input": "Go", "tools": tools, "stream": stream}
+    world.fresh().upstream.add(reply, times=NEVER)
+    http = world.send("POST", RESPONSES, body)
+    answer = http.events[-1]["response"] if stream else http.json
+    (item,) = answer["output"]
+    assert (item["type"], item["name"], item["input"]) == ("custom_tool_call", "shell", "ls -l")
+    if stream:
+        assert http.broken("responses") == []
+    result = {"type": "custom_tool_call_output", "call_id": item["call_id"], "output": "a file"}
+    more = {**body, "input": [result], "previous_response_id": answer["id"]}
+    assert world.send("POST", RESPONSES, more).status == 200
+    sent = world.upstream.requests[-1].json()["messages"]
+    assert json.loads(sent[1]["tool_calls"][0]["function"]["arguments"]) == {"input": "ls -l"}
+    assert (sent[2]["tool_call_id"], sent[2]["content"]) == (sent[1]["tool_calls"][0]["id"], "a file")
 
 
 def test_no_signature_of_a_provider_is_shown_bare_where_its_slot_is_not_its_own(world: World) -> None:
