@@ -34,6 +34,25 @@ def test_tools_are_taken_in_both_nestings(world: World, surface: str, tool: Any,
         )
 
 
+ALLOWING = {
+    "chat": {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [NESTED]}},
+    "responses": {"type": "allowed_tools", "mode": "auto", "tools": [FLAT]},
+}
+
+
+@pytest.mark.parametrize("surface", ALLOWING)
+@pytest.mark.parametrize("wrong", [[], {}, 5, [{"type": []}], [{"type": "function", "name": {}}], [5]])
+def test_the_tools_that_a_choice_allows_are_checked(world: World, surface: str, wrong: Any) -> None:
+    assert world.ask(surface, model="sandbox/x", tools=[FLAT], tool_choice=ALLOWING[surface]).status == 200
+    holder = {"allowed_tools": {"mode": "auto", "tools": wrong}} if surface == "chat" else {"tools": wrong}
+    refused = world.ask(
+        surface, model="sandbox/x", tools=[FLAT], tool_choice={"type": "allowed_tools", **holder}
+    )
+    assert refused.status == (200 if wrong == [] else 400)
+    if wrong != []:
+        assert refused.error["param"].startswith("tool_choice.")
+
+
 @pytest.mark.parametrize("word", ["any", "tool"])
 def test_any_and_tool_are_sent_on_as_required(world: World, word: str) -> None:
     world.upstream.add(Reply.json(chat_body("good")), times=2)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from app.surfaces.schemas.base import Array, Body, Either, Flag, Number, Table, Text, Whole
-from app.surfaces.schemas.parts import Faults, chat_message, metadata, missing, string, tool
+from app.surfaces.schemas.parts import Faults, chat_message, metadata, missing, string, tool, tool_choice
 
 MOST_TOKENS = 2**31 - 1
 MOST_MESSAGES = 20_000  # more take a second to read
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 
 
-def _choice(value: dict[str, Any]) -> Faults:
+def _format(value: dict[str, Any]) -> Faults:
     return None if isinstance(value.get("type"), str) else missing("type")
 
 
@@ -37,9 +37,9 @@ class ChatBody(Body):
     seed = Whole()
     user = Text()
     tools = Array(each=tool, longest=10_000)
-    tool_choice = Either(Text(choices=("none", "auto", "required", "any", "tool")), Table(check=_choice))
+    tool_choice = Either(Text(choices=("none", "auto", "required", "any", "tool")), Table(check=tool_choice))
     parallel_tool_calls = Flag()
-    response_format = Table(check=_choice)
+    response_format = Table(check=_format)
     reasoning_effort = Text(choices=EFFORTS)
     reasoning = Table()
     service_tier = Text()

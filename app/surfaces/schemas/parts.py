@@ -181,6 +181,40 @@ def _parameters(holder: Mapping[str, Any]) -> Faults:
     return {"parameters": [wrong_type("an object", parameters)]}
 
 
+def tool_choice(value: Mapping[str, Any]) -> Faults:
+    """Check a tool choice that is an object, and the tools that it allows, in either nesting."""
+    kind = value.get("type")
+    if not isinstance(kind, str):
+        return missing("type") if kind is None else {"type": [wrong_type("a string", kind)]}
+    nested = value.get("allowed_tools")
+    holder = nested if isinstance(nested, dict) else value
+    tools = holder.get("tools")
+    if tools is None:
+        return None
+    if not isinstance(tools, list):
+        found: Faults = {"tools": [wrong_type("an array", tools)]}
+    else:
+        faults = {i: fault for i, one in enumerate(tools) if (fault := _reference(one))}
+        found = {"tools": faults} if faults else None
+    return {"allowed_tools": found} if found and holder is nested else found
+
+
+def _reference(value: Any) -> Faults:
+    """Check a tool that is only named."""
+    if not isinstance(value, dict):
+        return [wrong_type("an object", value)]
+    kind = value.get("type")
+    if not isinstance(kind, str):
+        return missing("type") if kind is None else {"type": [wrong_type("a string", kind)]}
+    nested = value.get(kind)
+    holder = nested if isinstance(nested, dict) else value
+    name = holder.get("name")
+    if name is None or isinstance(name, str):
+        return None
+    fault = {"name": [wrong_type("a string", name)]}
+    return {kind: fault} if holder is nested else fault
+
+
 def string(value: Any) -> Faults:
     """Check that a value is a string."""
     return None if isinstance(value, str) else [wrong_type("a string", value)]

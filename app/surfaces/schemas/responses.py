@@ -18,17 +18,22 @@ from app.surfaces.schemas.base import (
     wrong_value,
 )
 from app.surfaces.schemas.chat import EFFORTS, MOST_MESSAGES, MOST_TOKENS
-from app.surfaces.schemas.parts import Faults, chat_message, input_item, metadata, missing, string, tool
+from app.surfaces.schemas.parts import (
+    Faults,
+    chat_message,
+    input_item,
+    metadata,
+    missing,
+    string,
+    tool,
+    tool_choice,
+)
 
 _LONGEST_INPUT = 10_485_760
 
 
 def _conversation(value: dict[str, Any]) -> Faults:
     return None if isinstance(value.get("id"), str) else missing("id")
-
-
-def _choice(value: dict[str, Any]) -> Faults:
-    return None if isinstance(value.get("type"), str) else missing("type")
 
 
 def _reasoning(value: dict[str, Any]) -> Faults:
@@ -86,7 +91,7 @@ class ResponsesBody(Body):
     presence_penalty = Number(least=-2, most=2)
     frequency_penalty = Number(least=-2, most=2)
     tools = Array(each=tool, longest=10_000)
-    tool_choice = Either(Text(choices=("none", "auto", "required", "any", "tool")), Table(check=_choice))
+    tool_choice = Either(Text(choices=("none", "auto", "required", "any", "tool")), Table(check=tool_choice))
     parallel_tool_calls = Flag()
     text = Table(check=_text)
     reasoning = Table(check=_reasoning)
