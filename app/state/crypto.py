@@ -14,25 +14,35 @@ import hmac
 import os
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from cryptography.fernet import Fernet, InvalidToken, MultiFernet
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from sqlalchemy.engine import URL
+
+if TYPE_CHECKING:
+    from cryptography.fernet import MultiFernet
 
 VARIABLE: Final = "SLUICE_SECRET_KEY"
 _DIGEST: Final = hashlib.sha256().digest_size
 
 
 class Sealer:
-    """Encrypts and authenticates bytes, bound to what they belong to."""
+    """Encrypts and authenticates bytes, bound to what they belong to.
+
+    The library, 10 MiB of a worker's memory, is loaded when something is sealed.
+    """
 
     def __init__(self, keys: Sequence[str]) -> None:
         if not keys:
             raise ValueError(f"{VARIABLE} holds no key")
-        self._fernet = MultiFernet([Fernet(_derived(key)) for key in keys])
+        self._keys = tuple(keys)
+
+    @cached_property
+    def _fernet(self) -> MultiFernet:
+        from cryptography.fernet import Fernet, MultiFernet
+
+        return MultiFernet([Fernet(_derived(key)) for key in self._keys])
 
     def seal(self, data: bytes, aad: bytes = b"") -> str:
         """Return ``data`` as a URL-safe token that only opens with the same ``aad``."""
@@ -40,6 +50,8 @@ class Sealer:
 
     def unseal(self, token: str, aad: bytes = b"") -> bytes | None:
         """Return what was sealed; None when token, key or ``aad`` is not ours."""
+        from cryptography.fernet import InvalidToken
+
         try:
             opened = self._fernet.decrypt(token.encode("utf-8", "replace"))
         except InvalidToken:
@@ -93,5 +105,8 @@ def _publish(draft: Path, path: Path) -> None:
 
 
 def _derived(key: str) -> bytes:
+    from cryptography.hazmat.primitives.hashes import SHA256
+    from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
     hkdf = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"sluice sealer 1")
     return base64.urlsafe_b64encode(hkdf.derive(key.encode()))
