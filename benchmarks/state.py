@@ -22,7 +22,7 @@ from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
 
 import gevent  # noqa: E402
-from sqlalchemy import func, select  # noqa: E402
+from sqlalchemy import Connection, func, select  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -42,7 +42,7 @@ WORDS = "a sentence of some words, so that a turn has the size of a turn. " * 8
 
 def snapshot(response_id: str, status: str) -> dict[str, Any]:
     """Return a response object of common size, without output."""
-    echo = {
+    echo: dict[str, Any] = {
         "instructions": None,
         "metadata": {},
         "tools": [],
@@ -108,11 +108,13 @@ def timed(work: Callable[[], object], times: int = 15) -> float:
 
 def bytes_of(state: State, response_id: str) -> int:
     """Return what one turn takes in the tables: its items and its row's JSON."""
-    items = select(func.sum(func.length(item.c.body))).where(item.c.response_id == response_id)
-    row = select(func.length(response.c.object)).where(response.c.id == response_id)
-    return state.db.read(
-        lambda connection: sum(connection.execute(one).scalar() or 0 for one in (items, row))
-    )
+    items: Any = select(func.sum(func.length(item.c.body))).where(item.c.response_id == response_id)
+    row: Any = select(func.length(response.c.object)).where(response.c.id == response_id)
+
+    def total(connection: Connection) -> int:
+        return sum(int(connection.execute(one).scalar() or 0) for one in (items, row))
+
+    return state.db.read(total)
 
 
 def chain(state: State) -> dict[str, tuple[float, float]]:

@@ -131,14 +131,26 @@ class Gateway:
 
         return end
 
-    def first_target(self, call: Call) -> Target:
-        """Return the first target that could be tried; raises the first error when none can."""
+    def first_target(self, call: Call, *, encoded: bool = False) -> Target:
+        """Return the first target that could be tried; raises the first error when none can.
+
+        ``encoded``: one that can also be sent this request, for a call that is tried later.
+        """
         first: GatewayError | None = None
         for target in self.router.targets(call):
-            if not isinstance(target, GatewayError):
+            if isinstance(target, GatewayError):
+                first = first or target
+                continue
+            try:
                 plan(call, target, call.prefer)
+                if encoded:
+                    exchange(call, target).send()
+            except GatewayError as error:
+                first = first or error
+                if not error.kind.falls_back:
+                    break
+            else:
                 return target
-            first = first or target
         raise first or GatewayError("model_not_found", f"No target for '{call.model}'.", param="model")
 
     def state(self) -> State:

@@ -20,6 +20,7 @@ from app.gateway.call import Call, Outcome, Target
 from app.gateway.core import Gateway
 from app.gateway.turns import Turn, open_turn, refers, wants_store
 from app.state.conversationrows import LOCKED
+from app.surfaces.answers import outcome_headers
 from app.surfaces.calls import answer_stream, answer_whole, current_gateway, make_call
 from app.surfaces.generation import checked_body
 from app.surfaces.mounts import Mount
@@ -57,7 +58,8 @@ def create(mount: Mount, deployment: str | None = None) -> Response:
     if not background:
         return _run(gateway, mount, turn)
     if call.stream:
-        return follow(gateway, call.response_id or "", -1)
+        headers = outcome_headers(Outcome(call, target))
+        return follow(gateway, call.response_id or "", -1, headers)
     return answer_whole(mount, call, Outcome(call, target, turn.shell("queued")))
 
 
@@ -81,11 +83,11 @@ def _begin(
 ) -> tuple[Turn, Target]:
     needs_state = store or refers(call.body)
     turn = open_turn(gateway.state() if needs_state else None, call, store=store)
-    target = gateway.first_target(call)
+    gateway.restore_signatures(call)
+    target = gateway.first_target(call, encoded=background)
     if background:
         _queue(gateway, mount, turn)
     else:
-        gateway.restore_signatures(call)
         turn.begin(mount.name)
     return turn, target
 

@@ -88,7 +88,9 @@ def input_items(mount: Mount, response_id: str, deployment: str | None = None) -
     return json_response(strip_encrypted(listed, include))
 
 
-def follow(gateway: Gateway, response_id: str, after: int) -> Response:
+def follow(
+    gateway: Gateway, response_id: str, after: int, headers: Mapping[str, str] | None = None
+) -> Response:
     """Return the log of a background response above number ``after`` as a stream.
 
     Raises before the status for a response that is missing or has no log.
@@ -99,7 +101,7 @@ def follow(gateway: Gateway, response_id: str, after: int) -> Response:
     return Response(
         _read(batches, abort, gateway.settings.comment_every, end),
         200,
-        dict(SSE_HEADERS),
+        {**SSE_HEADERS, **(headers or {})},
         direct_passthrough=True,
     )
 

@@ -201,6 +201,36 @@ def test_what_still_runs_cannot_be_continued(ann: Client) -> None:
     ann.post(f"/v1/responses/{response_id}/cancel")
 
 
+FORCED = {"tools": [{"type": "web_search"}], "tool_choice": {"type": "web_search"}}
+
+
+@pytest.mark.parametrize("background", [False, True])
+def test_what_no_target_can_do_is_refused_before_it_is_queued(ann: Client, background: bool) -> None:
+    answer = ann.create(background=background, model="groq/llama", **FORCED)
+    assert shown(answer)[:4] == (400, INVALID, "tool_choice", "unsupported_parameter")
+    strict = {"x-sluice-strict": "true"}
+    body = {"model": "anthropic/claude-haiku-4-5", "input": "x", "seed": 7, "background": background}
+    answer = ann.send("POST", "/v1/responses", body, strict)
+    assert shown(answer)[:4] == (400, INVALID, "seed", "unsupported_parameter")
+    answer = ann.create(background=background, model="elevenlabs/x")
+    assert (answer.status, answer.error["code"]) in (
+        (400, "unsupported_operation"),
+        (400, "provider_not_configured"),
+    )
+
+
+@pytest.mark.parametrize("background", [False, True])
+def test_what_one_target_cannot_do_another_may(ann: Client, background: bool) -> None:
+    made = ann.made(background=background, model="elevenlabs/x", fallbacks=["sandbox/echo"])
+    assert ann.ended(made["id"])["extra_fields"]["provider"] == "sandbox"
+
+
+def test_a_background_answer_says_who_will_answer(ann: Client) -> None:
+    for stream in (False, True):
+        answer = ann.create(background=True, stream=stream)
+        assert (answer.headers["x-sluice-provider"], answer.headers["x-sluice-model"]) == ("sandbox", "echo")
+
+
 def test_a_deleted_response_is_no_parent(ann: Client) -> None:
     first = ann.made()
     ann.delete(f"/v1/responses/{first['id']}")
