@@ -93,7 +93,7 @@ def rate(work: Callable[[], object], seconds: float) -> float:
     began = time.monotonic()
     callers = [gevent.spawn(call) for _ in range(CALLERS)]
     gevent.joinall(callers, raise_error=True)
-    return float(sum(caller.value for caller in callers)) / (time.monotonic() - began)
+    return float(sum(int(caller.get() or 0) for caller in callers)) / (time.monotonic() - began)
 
 
 def timed(work: Callable[[], object], times: int = 15) -> float:
