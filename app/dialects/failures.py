@@ -47,6 +47,7 @@ _SHOWN_STATUS: Final = frozenset({400, 404, 409, 413, 422, 500, 503, 504})
 
 _CODE_KINDS: Final[Mapping[str, str]] = {
     "context_length_exceeded": "context_length",
+    "TOO_MANY_TOKENS": "context_length",
     "insufficient_quota": "upstream_quota",
     "content_filter": "content_filter",
     "content_policy_violation": "content_filter",

@@ -53,13 +53,13 @@ STATUSES: Mapping[int, int] = {401: 502, 402: 429, 403: 502, 424: 502, 498: 429,
 def faults(exchange: Exchange, wanted: Outcome, ask: Ask, got: Outcome, http: Http) -> Faults:
     """Compare by the kind of outcome."""
     if wanted.error is not None:
-        return _failure(exchange, wanted.error, got.error)
+        return _failure(exchange, wanted.error, got.error, http)
     if got.error is not None and got.error.code != "server_error":
         return [f"an error: {got.error}"]
     return _COMPARERS[type(wanted)](exchange, wanted, ask, got)
 
 
-def _failure(exchange: Exchange, wanted: Failure, got: Failure | None) -> Faults:
+def _failure(exchange: Exchange, wanted: Failure, got: Failure | None, http: Http) -> Faults:
     if got is None:
         return [f"no error, wanted {wanted}"]
     found = []
@@ -67,6 +67,17 @@ def _failure(exchange: Exchange, wanted: Failure, got: Failure | None) -> Faults
     if got.status not in (status, 200):
         found.append(f"status {got.status}, wanted {status}")
     words = " ".join(wanted.message.split())
+    if wanted.status in (401, 403) and status == 502 and http.headers.get("x-should-retry") != "false":
+        found.append("a client is not told that trying again is no use")
+    if (
+        status in (429, 503)
+        and got.code != "insufficient_quota"
+        and not http.headers.get("retry-after", "").isdigit()
+    ):
+        found.append("a client is not told when to try again")
+    if wanted.code and not wanted.code.isdigit() and got.status == wanted.status in (400, 404, 422):
+        if got.code not in (wanted.code, "context_length_exceeded"):
+            found.append(f"code {got.code!r}, wanted {wanted.code!r}")
     if not same_words(got.message, words):
         found.append(f"message {got.message!r}, wanted {words!r}")
     return found
