@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -32,9 +32,6 @@ class Plan:
     way: Literal["pass", "translate"]
     wire: Wire
     serves: str
-
-
-Prefer = Callable[[Call], tuple[str, ...]]
 
 
 def plan(call: Call, target: Target, wires: tuple[str, ...] | None = None) -> Plan:

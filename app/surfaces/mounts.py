@@ -31,7 +31,6 @@ class Mount:
     page_members: bool = False
     plain_retrieve: bool = False
     chat_shaped: bool = False
-    responses_only_prefixes: tuple[str, ...] = ()
 
 
 MOUNTS: Final[tuple[Mount, ...]] = (
