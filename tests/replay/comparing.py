@@ -69,11 +69,7 @@ def _failure(exchange: Exchange, wanted: Failure, got: Failure | None, http: Htt
     words = " ".join(wanted.message.split())
     if wanted.status in (401, 403) and status == 502 and http.headers.get("x-should-retry") != "false":
         found.append("a client is not told that trying again is no use")
-    if (
-        status in (429, 503)
-        and got.code != "insufficient_quota"
-        and not http.headers.get("retry-after", "").isdigit()
-    ):
+    if status == 503 and not http.headers.get("retry-after", "").isdigit():
         found.append("a client is not told when to try again")
     if wanted.code and not wanted.code.isdigit() and got.status == wanted.status in (400, 404, 422):
         if got.code not in (wanted.code, "context_length_exceeded"):
