@@ -31,3 +31,12 @@ def test_a_refusal_by_nginx_is_an_error_object(
         answer = requests.post(f"http://127.0.0.1:{port}/v1/responses", data=body, timeout=10)
     assert (answer.status_code, answer.headers["Content-Type"]) == (status, "application/json")
     assert answer.json()["error"]["code"] == code
+
+
+def test_the_numbers_of_all_callers_are_not_for_the_public(
+    nginx: str, repo_dir: Path, tmp_path: Path
+) -> None:
+    with running_nginx(nginx, repo_dir / "deploy/nginx.conf", tmp_path, gateway=free_port()) as port:
+        answer = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=10)
+    assert (answer.status_code, answer.headers["Content-Type"]) == (404, "application/json")
+    assert answer.json()["error"]["type"] == "invalid_request_error"
