@@ -12,19 +12,22 @@ from app.canonical.media import (
     EmbeddingRequest,
     SpeechDelta,
     SpeechDone,
+    SpeechEvent,
     SpeechRequest,
     SpeechResponse,
     Transcript,
     TranscriptDone,
+    TranscriptEvent,
     TranscriptionRequest,
 )
-from app.canonical.response import Finish, Response, Usage
+from app.canonical.response import Response
 from app.dialects import dialect
 from app.dialects.audio_base import MediaEncoded, replay_speech, replay_transcript
 from app.dialects.base import Frame
 from app.dialects.media_base import merge, split
 from app.errors import GatewayError
 from app.gateway.call import Call, Target
+from app.gateway.event_streams import Decoder, EventStream
 from app.gateway.exchange import Answer, Fetch, Sent
 from app.gateway.plan import plan
 from app.gateway.translating import client_context, losses_of, parse_upstream, server_context
@@ -161,41 +164,19 @@ class TranscriptionExchange(AudioExchange):
         return transcript
 
 
-class AudioStream:
+class AudioStream(EventStream[SpeechEvent | TranscriptEvent]):
     """A speech or transcription stream on its way to the caller's frames."""
 
     def __init__(
         self,
-        decoder: Any,
+        decoder: Decoder[SpeechEvent | TranscriptEvent],
         encode: Callable[[Any], list[Frame]],
-        whole: Callable[[bytes], Iterable[Any]],
+        whole: Callable[[bytes], Iterable[SpeechEvent | TranscriptEvent]],
         media_type: str | None,
     ) -> None:
-        self.content = False
-        self.ended = False
-        self.failure: GatewayError | None = None
-        self.usage: Usage | None = None
-        self.finish: Finish | None = None
+        super().__init__(decoder, whole)
         self.media_type = media_type
-        self._decoder = decoder
         self._encode = encode
-        self._whole = whole
-
-    def feed(self, event: str | None, data: Any) -> list[Frame]:
-        """Take one frame, or a piece of raw audio."""
-        return self._take(self._decoder.feed(event, data))
-
-    def done(self) -> list[Frame]:
-        """Take ``[DONE]``."""
-        return self._take(self._decoder.eof())
-
-    def eof(self) -> list[Frame]:
-        """Take the end of the body."""
-        return self._take(self._decoder.eof())
-
-    def whole(self, body: bytes) -> list[Frame]:
-        """Take a whole answer as if it had been streamed."""
-        return self._take(self._whole(body))
 
     def fail(self, error: GatewayError) -> list[Frame]:
         """Return the frames that end the stream in ``error``."""
@@ -206,24 +187,20 @@ class AudioStream:
         """Audio has no canonical response."""
         return None
 
-    def _take(self, events: Iterable[Any]) -> list[Frame]:
-        frames: list[Frame] = []
-        for event in events:
-            if self.ended or self.failure is not None:
-                break
-            if isinstance(event, Failed):
-                self.failure = event.error
-                break
-            if isinstance(event, SpeechDone) and not self.content:
-                self.failure = GatewayError("upstream_invalid", "The provider sent no audio.")
-                break
+    def _write(self, event: SpeechEvent | TranscriptEvent) -> list[Frame]:
+        return self._encode(event)
+
+    def _note(self, event: SpeechEvent | TranscriptEvent) -> None:
+        if isinstance(event, Failed):
+            self._note_failure(event)
+        elif isinstance(event, SpeechDone) and not self.content:
+            self.failure = GatewayError("upstream_invalid", "The provider sent no audio.")
+        elif isinstance(event, SpeechDone):
+            self.ended, self.usage = True, event.usage
+        else:
             self.content = True
-            if isinstance(event, SpeechDone):
-                self.ended, self.usage = True, event.usage
-            elif isinstance(event, TranscriptDone):
+            if isinstance(event, TranscriptDone):
                 self.ended, self.usage = True, event.transcript.usage
-            frames += self._encode(event)
-        return frames
 
 
 class _BareAudio:

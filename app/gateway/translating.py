@@ -18,17 +18,17 @@ from app.canonical.events import (
     Event,
     Failed,
     Finished,
-    Started,
     replay,
 )
 from app.canonical.request import OpaquePart, Request, ToolCallPart
-from app.canonical.response import Finish, Response, Usage
+from app.canonical.response import Response, Usage
 from app.dialects import dialect
 from app.dialects.base import ClientContext, Frame, ServerContext, StreamDecoder, StreamEncoder
 from app.dialects.losses import Losses
 from app.errors import GatewayError
 from app.gateway.call import Call, Target
 from app.gateway.estimates import estimated_usage
+from app.gateway.event_streams import EventStream
 from app.gateway.exchange import Answer, Fetch, Sent
 from app.gateway.minting import mint
 from app.providers.base import Wire
@@ -143,7 +143,7 @@ class Reopening(Protocol):
         ...
 
 
-class TranslateStream:
+class TranslateStream(EventStream[Event]):
     """Decoder, fold and encoder in one line."""
 
     def __init__(
@@ -153,32 +153,10 @@ class TranslateStream:
         whole: Callable[[bytes], Iterable[Event]],
         estimate: Callable[[Response], Usage] | None = None,
     ) -> None:
-        self.content = False
-        self.ended = False
-        self.failure: GatewayError | None = None
-        self.usage: Usage | None = None
-        self.finish: Finish | None = None
-        self._decoder = decoder
+        super().__init__(decoder, whole)
         self._encoder = encoder
-        self._whole = whole
         self._estimate = estimate
         self._fold = Accumulator()
-
-    def feed(self, event: str | None, data: Any) -> list[Frame]:
-        """Take one upstream frame."""
-        return self._take(self._decoder.feed(event, data))
-
-    def done(self) -> list[Frame]:
-        """Take ``[DONE]``."""
-        return self._take(self._decoder.done())
-
-    def eof(self) -> list[Frame]:
-        """Take the end of the body."""
-        return self._take(self._decoder.eof())
-
-    def whole(self, body: bytes) -> list[Frame]:
-        """Take a whole JSON answer as if it had been streamed."""
-        return self._take(self._whole(body))
 
     def fail(self, error: GatewayError) -> list[Frame]:
         """Return the frames that end the stream in ``error``."""
@@ -198,31 +176,23 @@ class TranslateStream:
         """Return the terminal object as the encoder made it, where it makes one."""
         return getattr(self._encoder, "final", None)
 
-    def _take(self, events: Iterable[Event]) -> list[Frame]:
-        frames: list[Frame] = []
-        for event in events:
-            if self.ended or self.failure is not None:
-                break
-            if isinstance(event, Failed):
-                self.failure = event.error
-                self.usage = event.usage or self.usage
-                break
-            if isinstance(event, Ended) and event.usage is None and self._estimate is not None:
-                event.usage = self._estimate(self._fold.response())
-            self._note(event)
-            self._fold.feed(event)
-            frames += self._encoder.feed(event)
-        return frames
+    def _write(self, event: Event) -> list[Frame]:
+        self._fold.feed(event)
+        return self._encoder.feed(event)
 
     def _note(self, event: Event) -> None:
-        if isinstance(event, BlockDelta | Finished):
+        if isinstance(event, BlockDelta):
             self.content = True
-            if isinstance(event, Finished) and (self.finish is None or event.choice == 0):
-                self.finish = event.finish
         elif isinstance(event, BlockStarted):
             self.content = self.content or isinstance(event.part, ToolCallPart | OpaquePart)
+        elif isinstance(event, Finished):
+            self.content = True
+            if self.finish is None or event.choice == 0:
+                self.finish = event.finish
         elif isinstance(event, Ended):
+            if event.usage is None and self._estimate is not None:
+                event.usage = self._estimate(self._fold.response())
             self.content = self.ended = True
             self.usage = event.usage
-        elif isinstance(event, Started):
-            return
+        elif isinstance(event, Failed):
+            self._note_failure(event)
