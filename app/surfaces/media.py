@@ -138,11 +138,11 @@ def _as_body(fields: list[tuple[str, str]]) -> dict[str, Any]:
     return {**body, "fallbacks": models} if models else body
 
 
-def _models(value: str) -> list[str]:
+def _models(value: str) -> list[Any]:
     """Return the models of one form field: a JSON array, or names with commas between."""
     if value.lstrip().startswith("["):
         listed = loads(value.encode(), strict=True)
-        return [str(one) for one in listed] if isinstance(listed, list) else []
+        return listed if isinstance(listed, list) else [listed]
     return [one.strip() for one in value.split(",") if one.strip()]
 
 

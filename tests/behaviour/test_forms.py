@@ -1,0 +1,136 @@
+"""Attacks by form: what a multipart body may hold, and what of it reaches the provider."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.behaviour.world import Answer, World, running_world
+from tests.traffic.replay import Reply
+
+PATH = "/v1/audio/transcriptions"
+MODEL = ("model", "openai/whisper-1")
+
+
+@pytest.fixture(scope="module")
+def _world() -> Iterator[World]:
+    with running_world({"SLUICE_BODY_DEADLINE": "1"}) as world:
+        yield world
+
+
+@pytest.fixture
+def world(_world: World) -> World:
+    world = _world.fresh()
+    world.upstream.script = lambda request: Reply.json({"text": "hello"})
+    return world
+
+
+def form(
+    fields: list[tuple[str, str]],
+    file: bytes | None = b"RIFF",
+    filename: str = "a.wav",
+    kind: str = "audio/wav",
+) -> bytes:
+    parts = [f'--b\r\nContent-Disposition: form-data; name="{n}"\r\n\r\n{v}\r\n'.encode() for n, v in fields]
+    if file is not None:
+        head = f'--b\r\nContent-Disposition: form-data; name="file"; filename="{filename}"\r\nContent-Type: {kind}\r\n\r\n'
+        parts.append(head.encode() + file + b"\r\n")
+    return b"".join(parts) + b"--b--\r\n"
+
+
+def send(world: World, body: bytes, content_type: str = "multipart/form-data; boundary=b") -> Answer:
+    return world.send("POST", PATH, body, {"content-type": content_type})
+
+
+def test_a_good_form_is_answered(world: World) -> None:
+    answer = send(world, form([MODEL]))
+
+    assert (answer.status, answer.json["text"]) == (200, "hello")
+    (request,) = world.upstream.requests
+    assert (request.path, request.body.count(b"RIFF")) == ("/openai/audio/transcriptions", 1)
+
+
+@pytest.mark.parametrize(
+    "filename",
+    [
+        "../../etc/passwd",
+        "a%0d%0aX-Evil: 1",
+        'a\\"; x=\\"',
+        "a\\",
+        "ünï.wav",
+        "",
+        "a" * 5000,
+        "a\tb",
+        "nul\0.wav",
+    ],
+    ids=lambda name: repr(name)[:24],
+)
+def test_a_filename_never_leaves_its_quotes(filename: str, world: World) -> None:
+    answer = send(world, form([MODEL], filename=filename))
+
+    assert answer.status in (200, 400), answer.body
+    for request in world.upstream.requests:
+        heads = re.findall(rb"Content-Disposition: form-data; [^\r\n]*\r\n", request.body, re.IGNORECASE)
+        assert len(heads) == request.body.count(b"--" + boundary(request.headers["content-type"])) - 1
+        assert b"\r\nx-evil" not in request.body.lower()
+        assert all(re.search(rb'name="(file|model|response_format)"', head) for head in heads)
+
+
+def boundary(content_type: str) -> bytes:
+    return content_type.partition("boundary=")[2].strip('"').encode()
+
+
+@pytest.mark.parametrize(
+    "kind", ["text/html", "audio/wav\r\nX-Evil: 1", "a" * 3000, "é/è", ""], ids=lambda k: repr(k)[:20]
+)
+def test_a_parts_type_adds_no_header(kind: str, world: World) -> None:
+    answer = send(world, form([MODEL], kind=kind))
+
+    assert answer.status in (200, 400)
+    for request in world.upstream.requests:
+        assert b"x-evil" not in request.body.lower()
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "status"),
+    [
+        (form([MODEL], file=None), "multipart/form-data; boundary=b", 400),
+        (form([], file=b"x"), "multipart/form-data; boundary=b", 400),
+        (form([MODEL])[:-40], "multipart/form-data; boundary=b", 400),
+        (form([MODEL]), "multipart/form-data", 400),
+        (form([MODEL]), "multipart/form-data; boundary=other", 400),
+        (form([MODEL]), "multipart/form-data; boundary=" + "b" * 300, 400),
+        (b"", "multipart/form-data; boundary=b", 400),
+        (b"--b\r\n" * 50_000, "multipart/form-data; boundary=b", 400),
+        (form([MODEL]), "multipart/mixed; boundary=b", 415),
+        (form([MODEL, ("temperature", "hot")]), "multipart/form-data; boundary=b", 400),
+        (form([MODEL, ("stream", "maybe")]), "multipart/form-data; boundary=b", 400),
+        (form([("model", "openai/x\ny")]), "multipart/form-data; boundary=b", 400),
+        (form([MODEL, ("fallbacks", "[[]]")]), "multipart/form-data; boundary=b", 400),
+        (form([MODEL], file=b"x" * (26 * 1024 * 1024)), "multipart/form-data; boundary=b", 413),
+        (form([MODEL, ("prompt", "x" * 3_000_000)]), "multipart/form-data; boundary=b", 413),
+        (form([MODEL, *((f"f{n}", "x") for n in range(3000))]), "multipart/form-data; boundary=b", 413),
+    ],
+    ids=lambda value: repr(value)[:24],
+)
+def test_a_broken_or_huge_form_is_refused_in_json(
+    body: bytes, content_type: str, status: int, world: World
+) -> None:
+    began = time.monotonic()
+    answer = send(world, body, content_type)
+
+    assert (answer.status, bool(answer.error["message"])) == (status, True), answer.body
+    assert time.monotonic() - began < 2
+    assert world.upstream.requests == []
+
+
+def test_a_form_that_does_not_come_is_cut_at_its_deadline(world: World) -> None:
+    connection = world.connect()
+    head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=b\r\nContent-Length: 9999\r\n\r\n"
+    connection.sendall(head.encode() + form([MODEL])[:60])
+
+    connection.settimeout(4)
+    assert connection.recv(12) == b"HTTP/1.1 408"
