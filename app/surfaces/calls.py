@@ -24,6 +24,7 @@ from app.wire.sse import encode_frame
 
 _MODEL: Final = re.compile(r"(?=.*\S)[^\x00-\x1f\x7f]{1,512}")
 _HEADER: Final = re.compile(r"[\x20-\x7e]{1,1024}")
+_MOST_FALLBACKS: Final = 16
 _DONE: Final = b"data: [DONE]\n\n"
 
 
@@ -108,6 +109,14 @@ def _deployment(deployment: str) -> str:
 
 def _fallbacks(body: Mapping[str, Any]) -> tuple[str, ...]:
     fallbacks = body.get("fallbacks") or ()
+    if len(fallbacks) > _MOST_FALLBACKS:
+        raise GatewayError(
+            "bad_request",
+            f"Invalid 'fallbacks': array too long. Expected an array with maximum length {_MOST_FALLBACKS}, "
+            f"but got an array with length {len(fallbacks)} instead.",
+            param="fallbacks",
+            code="array_above_max_length",
+        )
     for index, model in enumerate(fallbacks):
         if not isinstance(model, str) or not _MODEL.fullmatch(model):
             raise GatewayError(

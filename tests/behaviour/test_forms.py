@@ -110,6 +110,8 @@ def test_a_parts_type_adds_no_header(kind: str, world: World) -> None:
         (form([MODEL, ("stream", "maybe")]), "multipart/form-data; boundary=b", 400),
         (form([("model", "openai/x\ny")]), "multipart/form-data; boundary=b", 400),
         (form([MODEL, ("fallbacks", "[[]]")]), "multipart/form-data; boundary=b", 400),
+        (form([MODEL, ("fallbacks", "groq/x," * 500)]), "multipart/form-data; boundary=b", 400),
+        (form([MODEL, *[("fallbacks", "groq/x")] * 17]), "multipart/form-data; boundary=b", 400),
         (form([MODEL], file=b"x" * (26 * 1024 * 1024)), "multipart/form-data; boundary=b", 413),
         (form([MODEL, ("prompt", "x" * 3_000_000)]), "multipart/form-data; boundary=b", 413),
         (form([MODEL, *((f"f{n}", "x") for n in range(3000))]), "multipart/form-data; boundary=b", 413),
