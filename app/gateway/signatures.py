@@ -72,10 +72,16 @@ def _signature(row: Mapping[str, Any]) -> Signature | None:
 
 def has_tool_calls(body: Mapping[str, Any]) -> bool:
     """Tell whether a chat or Responses body holds calls made in earlier turns."""
-    for item in (*_dicts(body.get("messages")), *_dicts(body.get("input"))):
-        if item.get("tool_calls") or item.get("type") in _CALL_TYPES:
-            return True
-    return False
+    return next(_call_ids(body), None) is not None
+
+
+def _call_ids(body: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the ids of those calls as the body tells them: most bodies need not be decoded."""
+    calls = [row.get("id") for item in _dicts(body.get("messages")) for row in _dicts(item.get("tool_calls"))]
+    items = [item.get("call_id") for item in _dicts(body.get("input")) if item.get("type") in _CALL_TYPES]
+    for call_id in (*calls, *items):
+        if isinstance(call_id, str):
+            yield call_id
 
 
 def _dicts(value: Any) -> list[dict[str, Any]]:
@@ -84,13 +90,10 @@ def _dicts(value: Any) -> list[dict[str, Any]]:
 
 def restore_signatures(state: State, call: Call) -> None:
     """Put back into a request's history what was kept of its tool calls."""
-    request = decoded(call)
-    ids = [
-        part.id for message in request.messages for part in message.parts if isinstance(part, ToolCallPart)
-    ]
+    ids = list(_call_ids(call.body if call.upstream_body is None else call.upstream_body))
     kept = state.vault.get(call.principal.tenant, ids) if ids else {}
     if kept:
-        call.request = with_signatures(request, kept)
+        call.request = with_signatures(decoded(call), kept)
 
 
 def with_signatures(request: Request, kept: Mapping[str, Any]) -> Request:
