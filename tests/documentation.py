@@ -13,8 +13,8 @@ from typing import Any
 from app.config import ProviderSettings, Settings
 from app.config_loading.members import MEMBERS
 from app.config_loading.schemas import ProviderKeySchema, ProviderSchema
-from app.dialects.openai_speech import SpeechOptions
-from app.dialects.openai_transcription import TranscriptionOptions
+from app.dialects.media.openai_speech import SpeechOptions
+from app.dialects.media.openai_transcription import TranscriptionOptions
 from app.gateway.plan import OPERATION_WIRES
 from app.providers import PROVIDERS
 from app.providers.base import OPERATIONS, Spec

@@ -28,7 +28,7 @@ LONG_BODY = "def f():\n" + "    x = 1\n" * 60
 BITES: list[tuple[Rule, str, str, str]] = [
     (
         house_rules.imports_against_the_direction,
-        "app/dialects/chat.py",
+        "app/dialects/chat/dialect.py",
         "from app.providers.base import Provider",
         "from app.canonical.request import Request\nfrom app.dialects import base\nfrom app.errors import KINDS",
     ),
@@ -62,7 +62,7 @@ BITES: list[tuple[Rule, str, str, str]] = [
         "def f():\n    from requests.adapters import HTTPAdapter",
         "from app.wire.egress import Egress",
     ),
-    (house_rules.impure_translation, "app/dialects/chat.py", "from time import time", "import json"),
+    (house_rules.impure_translation, "app/dialects/chat/dialect.py", "from time import time", "import json"),
     (
         house_rules.flask_below_the_surfaces,
         "app/gateway/call.py",

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Protocol
 from app.canonical.events import Event
 from app.canonical.request import Request, Signature
 from app.canonical.response import Response
-from app.dialects.losses import Losses
+from app.dialects.shared.losses import Losses
 from app.errors import GatewayError
 
 

@@ -13,9 +13,11 @@ from datetime import datetime
 from typing import Any, Final
 
 from app.canonical.media import ModelEntry, ModelPage
-from app.dialects import chat_errors, elevenlabs_errors, gemini_errors
 from app.dialects.base import ClientContext
-from app.dialects.reading import as_dict, as_str, count, dicts, opt_str, present
+from app.dialects.chat import errors as chat_errors
+from app.dialects.gemini import errors as gemini_errors
+from app.dialects.media import elevenlabs_errors
+from app.dialects.shared.reading import as_dict, as_str, count, dicts, opt_str, present
 from app.errors import GatewayError
 
 NAME: Final = "models"

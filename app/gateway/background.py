@@ -15,7 +15,7 @@ import gevent
 from gevent.queue import Empty, Queue
 
 from app.dialects.base import Frame
-from app.dialects.responses_echo import strip_encrypted
+from app.dialects.responses.echo import strip_encrypted
 from app.errors import GatewayError
 from app.gateway.call import Abort, Call, Principal, Sealing, Target
 from app.gateway.runs import note_tries

@@ -14,7 +14,7 @@ from typing import Any
 from app.canonical.request import Signature
 from app.canonical.response import Finish, Response, Usage
 from app.config import ProviderKey
-from app.dialects.losses import Loss
+from app.dialects.shared.losses import Loss
 from app.errors import GatewayError
 from app.providers.base import Provider
 

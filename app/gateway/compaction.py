@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from app.canonical.request import TextPart
 from app.canonical.response import Response
-from app.dialects.responses_response import encode_usage
+from app.dialects.responses.response import encode_usage
 from app.errors import GatewayError
 from app.gateway.call import Call, Outcome
 from app.gateway.cost import put_cost

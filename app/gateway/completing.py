@@ -12,8 +12,8 @@ from app.canonical.request import Message, TextPart
 from app.canonical.response import Choice, Finish, Response
 from app.dialects import dialect
 from app.dialects.base import ClientContext, StreamDecoder
-from app.dialects.completions import folded
-from app.dialects.completions_over_chat import ChatToCompletion, chat_request, completion
+from app.dialects.completions.dialect import folded
+from app.dialects.completions.over_chat import ChatToCompletion, chat_request, completion
 from app.errors import GatewayError
 from app.gateway.call import Call, Target
 from app.gateway.estimates import estimated_completion_usage

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from app.canonical.response import Finish, Response, Usage
 from app.dialects.base import Frame
-from app.dialects.losses import Losses
+from app.dialects.shared.losses import Losses
 from app.errors import GatewayError
 from app.providers.base import Wire
 

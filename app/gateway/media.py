@@ -22,9 +22,9 @@ from app.canonical.media import (
 )
 from app.canonical.response import Response
 from app.dialects import dialect
-from app.dialects.audio_base import MediaEncoded, replay_speech, replay_transcript
 from app.dialects.base import Frame
-from app.dialects.media_base import merge, split
+from app.dialects.media.audio import MediaEncoded, replay_speech, replay_transcript
+from app.dialects.media.base import merge, split
 from app.errors import GatewayError
 from app.gateway.call import Call, Target
 from app.gateway.event_streams import Decoder, EventStream

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from app.dialects.base import ClientContext, ServerContext
-from app.dialects.losses import Losses
-from app.dialects.responses_patch import ResponsesPatch
-from app.dialects.responses_upstream import DEFAULT_OPTIONS
+from app.dialects.responses.patch import ResponsesPatch
+from app.dialects.responses.request_out import DEFAULT_OPTIONS
+from app.dialects.shared.losses import Losses
 from app.gateway.call import Call, Target
 from app.gateway.completing import completing
 from app.gateway.counting import counting

@@ -24,10 +24,10 @@ from app.canonical.request import OpaquePart, Request, Signature, ToolCallPart
 from app.canonical.response import Finish, Response, Usage
 from app.dialects import dialect
 from app.dialects.base import DONE, Frame, ServerContext
-from app.dialects.chat_fit import fit
-from app.dialects.chat_options import ChatOptions
-from app.dialects.losses import Losses
-from app.dialects.reading import as_dict, count, dicts
+from app.dialects.chat.fit import fit
+from app.dialects.chat.options import ChatOptions
+from app.dialects.shared.losses import Losses
+from app.dialects.shared.reading import as_dict, count, dicts
 from app.errors import GatewayError
 from app.gateway.call import Call, Target
 from app.gateway.estimates import estimated_usage

@@ -11,8 +11,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from app.canonical.response import Usage
-from app.dialects import chat_usage, responses_response
-from app.dialects.reading import count
+from app.dialects.chat import usage as chat_usage
+from app.dialects.responses import response as responses_response
+from app.dialects.shared.reading import count
 
 _WRITERS: Final[Mapping[str, Callable[[Usage], dict[str, Any] | None]]] = {
     "chat": chat_usage.encode_usage,

@@ -24,7 +24,7 @@ from app.canonical.request import OpaquePart, Request, ToolCallPart
 from app.canonical.response import Response, Usage
 from app.dialects import dialect
 from app.dialects.base import ClientContext, Frame, ServerContext, StreamDecoder, StreamEncoder
-from app.dialects.losses import Losses
+from app.dialects.shared.losses import Losses
 from app.errors import GatewayError
 from app.gateway.call import Call, Target
 from app.gateway.estimates import estimated_usage

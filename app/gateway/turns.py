@@ -13,8 +13,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from app.dialects.base import Frame
-from app.dialects.losses import Loss
-from app.dialects.responses_echo import failure_body, response_shell, strip_encrypted
+from app.dialects.responses.echo import failure_body, response_shell, strip_encrypted
+from app.dialects.shared.losses import Loss
 from app.errors import GatewayError
 from app.gateway.call import Call, Outcome
 from app.gateway.compaction import holds_compaction, opened

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from app.dialects import models
-from app.dialects.messages_options import MessagesOptions
+from app.dialects.messages.options import MessagesOptions
 from app.providers.auth import HeaderAuth
 from app.providers.base import Spec, Wire
 

@@ -13,10 +13,11 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 from app.config import ProviderSettings
-from app.dialects import models, openai_transcription
-from app.dialects.claude import is_claude
-from app.dialects.messages_options import MessagesOptions
-from app.dialects.responses_fit import ResponsesOptions
+from app.dialects import models
+from app.dialects.media import openai_transcription
+from app.dialects.messages.options import MessagesOptions
+from app.dialects.responses.fit import ResponsesOptions
+from app.dialects.shared.claude import is_claude
 from app.providers import anthropic, chat_options, openai, openai_like
 from app.providers.auth import HeaderAuth
 from app.providers.azure_auth import MISSING, AzureAuth

@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 
 from app.config import ProviderSettings
 from app.dialects import models
-from app.dialects.bedrock_invoke import completes_text
+from app.dialects.completions.bedrock_invoke import completes_text
 from app.providers.auth import BearerAuth
 from app.providers.aws_auth import DEFAULT_REGION, MISSING, AwsAuth, AwsSession
 from app.providers.base import Spec, UrlMaker, Wire

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from app.dialects.chat_options import COMMON_MEMBERS, PLATFORM_MEMBERS, ChatOptions
+from app.dialects.chat.options import COMMON_MEMBERS, PLATFORM_MEMBERS, ChatOptions
 
 CUSTOM: Final = ChatOptions()
 """An OpenAI-like server that we know nothing of: the oldest names, any vendor's members."""

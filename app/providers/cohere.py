@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from app.dialects import models, openai_transcription
+from app.dialects import models
+from app.dialects.media import openai_transcription
 from app.providers.auth import BearerAuth
 from app.providers.base import Spec, Wire
 

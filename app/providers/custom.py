@@ -12,8 +12,8 @@ from dataclasses import replace
 from typing import Any, Final
 
 from app.config import ProviderSettings
-from app.dialects.openai_transcription import TranscriptionOptions
-from app.dialects.responses_fit import ResponsesOptions
+from app.dialects.media.openai_transcription import TranscriptionOptions
+from app.dialects.responses.fit import ResponsesOptions
 from app.providers import anthropic, chat_options, cohere, gemini, openai, openai_like
 from app.providers.auth import BearerAuth, HeaderAuth
 from app.providers.base import Spec, Wire

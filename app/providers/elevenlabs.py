@@ -11,7 +11,7 @@ from typing import Any
 
 from app.config import ProviderSettings
 from app.dialects import models
-from app.dialects.elevenlabs_speech import ElevenLabsOptions
+from app.dialects.media.elevenlabs_speech import ElevenLabsOptions
 from app.providers.auth import HeaderAuth
 from app.providers.base import Spec, Wire
 

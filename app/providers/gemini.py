@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from app.config import ProviderSettings
 from app.dialects import models
-from app.dialects.embeddings_gemini import GoogleEmbeddingOptions
-from app.dialects.gemini_options import GeminiOptions
+from app.dialects.gemini.options import GeminiOptions
+from app.dialects.media.embeddings_gemini import GoogleEmbeddingOptions
 from app.providers.auth import HeaderAuth
 from app.providers.base import Spec, Wire, default_url
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from app.dialects import openai_speech, openai_transcription
-from app.dialects.embeddings_openai import MISTRAL
+from app.dialects.media import openai_speech, openai_transcription
+from app.dialects.media.embeddings_openai import MISTRAL
 from app.providers import chat_options, openai_like
 from app.providers.auth import BearerAuth
 from app.providers.base import Spec

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from app.config import ProviderSettings
 from app.dialects import models
-from app.dialects.embeddings_openai import OLLAMA
+from app.dialects.media.embeddings_openai import OLLAMA
 from app.providers import chat_options, openai_like
 from app.providers.auth import BearerAuth
 from app.providers.base import Spec, Wire, default_url

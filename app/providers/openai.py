@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from app.dialects import openai_transcription
-from app.dialects.responses_fit import ResponsesOptions
+from app.dialects.media import openai_transcription
+from app.dialects.responses.fit import ResponsesOptions
 from app.providers import chat_options, openai_like
 from app.providers.auth import BearerAuth
 from app.providers.base import Spec, Wire

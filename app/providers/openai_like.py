@@ -6,11 +6,11 @@ host gives ``root="/v1"``.
 
 from __future__ import annotations
 
-from app.dialects.chat_options import ChatOptions
-from app.dialects.embeddings_openai import EmbeddingOptions
+from app.dialects.chat.options import ChatOptions
+from app.dialects.media.embeddings_openai import EmbeddingOptions
+from app.dialects.media.openai_speech import SpeechOptions
+from app.dialects.media.openai_transcription import TranscriptionOptions
 from app.dialects.models import OPENAI
-from app.dialects.openai_speech import SpeechOptions
-from app.dialects.openai_transcription import TranscriptionOptions
 from app.providers.base import Wire
 
 

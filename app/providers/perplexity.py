@@ -6,7 +6,7 @@ chat completions only (contract/providers.md).
 
 from __future__ import annotations
 
-from app.dialects.embeddings_openai import PERPLEXITY
+from app.dialects.media.embeddings_openai import PERPLEXITY
 from app.providers import chat_options, openai_like
 from app.providers.auth import BearerAuth
 from app.providers.base import Spec

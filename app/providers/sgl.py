@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.dialects.embeddings_openai import LOCAL
+from app.dialects.media.embeddings_openai import LOCAL
 from app.providers import chat_options, openai_like
 from app.providers.auth import BearerAuth
 from app.providers.base import Spec

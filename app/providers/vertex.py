@@ -13,9 +13,10 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 from app.config import ProviderSettings
-from app.dialects import embeddings_gemini, models
-from app.dialects.gemini_options import VERTEX
-from app.dialects.messages_options import MessagesOptions
+from app.dialects import models
+from app.dialects.gemini.options import VERTEX
+from app.dialects.media import embeddings_gemini
+from app.dialects.messages.options import MessagesOptions
 from app.errors import GatewayError
 from app.providers import anthropic, chat_options
 from app.providers.auth import BearerAuth

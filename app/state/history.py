@@ -89,6 +89,18 @@ class History:
         check_tool_outputs(joined.input)
         return joined
 
+    def resolved(self, tenant: str, items: Sequence[Mapping[str, Any]]) -> list[JSON]:
+        """Return ``items`` with what their references stand for, to be kept elsewhere too.
+
+        Raises 404 for an item that is missing, foreign or deleted.
+        """
+        own = [dict(one) for one in items]
+        references = [str(one.get("id")) for one in own if item_type(one) == "item_reference"]
+        if not references:
+            return own
+        found = self._db.read(lambda connection: find(connection, tenant, None, None, references))
+        return _join(own, found, None, None).own
+
 
 def conversation_id_of(value: Any) -> str:
     """Return the id from a request's ``conversation`` (string or object)."""

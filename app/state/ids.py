@@ -42,7 +42,7 @@ def check_previous_response_id(value: Any) -> str:
         return value
     raise GatewayError(
         "bad_request",
-        f"Invalid 'previous_response_id': '{value}'. Expected an ID that begins with 'resp'.",
+        f"Invalid 'previous_response_id': '{str(value)[:64]}'. Expected an ID that begins with 'resp'.",
         param="previous_response_id",
         code="invalid_value",
     )

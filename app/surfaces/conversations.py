@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flask import Response, g, request
 
-from app.dialects.responses_echo import strip_encrypted
+from app.dialects.responses.echo import strip_encrypted
 from app.surfaces import queries
 from app.surfaces.answers import json_response
 from app.surfaces.bodies import json_body
@@ -29,11 +29,16 @@ def _body(schema: str, *, optional: bool = False) -> Mapping[str, Any]:
     return body
 
 
+def _resolved(items: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the items with copies in place of references."""
+    return current_gateway().state().history.resolved(g.principal.tenant, items)
+
+
 def create(mount: Mount, deployment: str | None = None) -> Response:
     """Serve ``POST conversations``; the body may be absent."""
     body = _body("conversation", optional=True)
     made = _conversations().create(
-        g.principal.tenant, metadata=body.get("metadata"), items=body.get("items") or ()
+        g.principal.tenant, metadata=body.get("metadata"), items=_resolved(body.get("items") or ())
     )
     return json_response(made)
 
@@ -60,7 +65,7 @@ def add_items(mount: Mount, conversation_id: str, deployment: str | None = None)
     """Serve ``POST conversations/{id}/items``."""
     include = queries.include()
     body = _body("conversation_items")
-    added = _conversations().add_items(g.principal.tenant, conversation_id, body["items"])
+    added = _conversations().add_items(g.principal.tenant, conversation_id, _resolved(body["items"]))
     return json_response(strip_encrypted(added, include))
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from app.canonical.response import Finish, Usage
 from app.dialects.base import Frame
-from app.dialects.responses_echo import echo_tool
+from app.dialects.responses.echo import echo_tool
 from app.errors import GatewayError
 from app.gateway.call import Call, Outcome
 from app.surfaces.mounts import Mount, request_type

@@ -11,9 +11,9 @@ import gevent
 from flask import Response, g
 
 from app.dialects.base import Frame
-from app.dialects.responses_chat_shape import is_chat_shaped, to_responses_body
-from app.dialects.responses_echo import strip_encrypted
-from app.dialects.responses_obfuscation import pad
+from app.dialects.responses.chat_shape import is_chat_shaped, to_responses_body
+from app.dialects.responses.echo import strip_encrypted
+from app.dialects.responses.obfuscation import pad
 from app.errors import GatewayError
 from app.gateway.background import job_extra, job_headers
 from app.gateway.call import Call, Outcome, Target

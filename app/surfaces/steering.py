@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from app.dialects.losses import Loss
+from app.dialects.shared.losses import Loss
 from app.errors import GatewayError
 
 STEERING: Final = frozenset(

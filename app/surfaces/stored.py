@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from flask import Response, g, request
 
-from app.dialects.responses_echo import strip_encrypted
+from app.dialects.responses.echo import strip_encrypted
 from app.errors import GatewayError
 from app.gateway.call import Abort
 from app.gateway.core import Gateway

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import gevent
 
-from app.wire import http1
+from app.wire import direct, http1
 from app.wire.clocks import Watchdog
 from app.wire.upstream import TransportError
 from app.wire.watched import WatchedBody, broken
@@ -31,7 +31,7 @@ class HttpUpstream(WatchedBody):
 
     def __init__(
         self,
-        live: http1.Response,
+        live: http1.Response | direct.Answer,
         watchdog: Watchdog,
         *,
         method: str,

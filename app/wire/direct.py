@@ -15,6 +15,7 @@ from gevent import monkey
 from app.wire import http1
 
 MAX_JOINED: Final = 16 * 1024  # bytes of a body that goes out together with the request's head
+_HEAD_READ: Final = 8192  # bytes; heads are smaller, and so are most first events
 _POLLIN: Final = 1  # the end of the stream, or bytes nobody asked for
 
 
@@ -77,7 +78,7 @@ class Origin:
             kept.connection.sock.settimeout(limits[1])
             packet = self._head(method + " " + target, headers)
             whole = _written(kept.connection.sock, packet, body or b"")
-            live = _answered(kept.connection.sock, method, whole)
+            live = Answer(kept.connection.sock, whole=whole)
         except BaseException:
             kept.connection.close()
             raise
@@ -115,16 +116,55 @@ def _written(sock: Any, head: bytes, body: bytes) -> bool:
     return True
 
 
-def _answered(sock: Any, method: str, whole: bool) -> http1.Response:
-    """Return the answer, its head read; after half a request it is the connection's last."""
-    live = http1.Response(sock, method=method)
-    try:
-        live.begin()
-    except BaseException:
-        live.close()  # its file holds the socket, too
-        raise
-    live.will_close = live.will_close or not whole
-    return live
+class _Reader:
+    """Reads a socket: lines of a head, then what has arrived. While it waits it holds no buffer,
+    which is what an open stream costs most of the time."""
+
+    __slots__ = ("_buffer", "_sock")
+
+    def __init__(self, sock: Any) -> None:
+        self._sock = sock
+        self._buffer = b""
+
+    def readline(self, limit: int = http1.MAX_HEAD, /) -> bytes:
+        """Return the next line with its end, or less at ``limit`` bytes and at the stream's end."""
+        while (stop := self._buffer.find(b"\n") + 1) == 0 and len(self._buffer) < limit:
+            piece = self._sock.recv(_HEAD_READ)
+            if not piece:
+                break
+            self._buffer += piece
+        size = min(stop or len(self._buffer), limit)
+        line, self._buffer = self._buffer[:size], self._buffer[size:]
+        return line
+
+    def read1(self, n: int = 65536) -> bytes:
+        """Return what has arrived, waiting for at least a byte; ``b""`` at the end."""
+        if not self._buffer:
+            data: bytes = self._sock.recv(n)
+            return data
+        data, self._buffer = self._buffer[:n], self._buffer[n:]
+        return data
+
+
+class Answer:
+    """An answer with its head read; ``fp`` stands at the first byte of the body."""
+
+    __slots__ = ("fp", "status", "will_close", "_headers")
+
+    def __init__(self, sock: Any, *, whole: bool) -> None:
+        self.fp = _Reader(sock)
+        head = http1.read_head(self.fp)
+        self.status = head.status
+        self._headers = http1.joined(head.headers)
+        # after half a request it is the connection's last answer
+        self.will_close = not whole or http1.ends_connection(head.minor, self._headers.get("connection", ""))
+
+    def joined_headers(self) -> dict[str, str]:
+        """Return the headers by lower-case name, repeated ones joined by a comma and a space."""
+        return self._headers
+
+    def close(self) -> None:
+        """Do nothing: the connection is another's business."""
 
 
 class Exchange:
@@ -132,7 +172,7 @@ class Exchange:
 
     __slots__ = ("live", "_idle", "_kept", "_size")
 
-    def __init__(self, live: http1.Response, kept: _Kept, idle: list[_Kept], size: int) -> None:
+    def __init__(self, live: Answer, kept: _Kept, idle: list[_Kept], size: int) -> None:
         self.live = live
         self._kept = kept
         self._idle = idle
@@ -147,7 +187,6 @@ class Exchange:
 
     def close(self) -> None:
         """Close the connection, also one that is kept already: an answer without a body ends at once."""
-        self.live.close()
         if self._kept in self._idle:
             self._idle.remove(self._kept)
         self._kept.connection.close()

@@ -182,7 +182,7 @@ def _socket_limits(clocks: Clocks) -> tuple[float, float] | tuple[float, None]:
     return clocks.connect, clocks.total
 
 
-def _live_response(raw: urllib3.HTTPResponse | direct.Exchange) -> http1.Response:
+def _live_response(raw: urllib3.HTTPResponse | direct.Exchange) -> http1.Response | direct.Answer:
     """Return the ``http.client`` response below urllib3's: the one private name that we use."""
     if isinstance(raw, direct.Exchange):
         return raw.live

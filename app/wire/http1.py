@@ -12,7 +12,7 @@ from __future__ import annotations
 import http.client
 import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple, Protocol
 
 MAX_HEAD: Final = 256 * 1024  # bytes of status line and headers
@@ -105,16 +105,26 @@ class Response(http.client.HTTPResponse):
         self.chunked = self.headers.get("transfer-encoding", "").lower() == "chunked"
         self.chunk_left = None
         self.length = None
-        tokens = self.headers.get("connection", "").lower()
-        self.will_close = "close" in tokens or (head.minor == 0 and "keep-alive" not in tokens)
+        self.will_close = ends_connection(head.minor, self.headers.get("connection", ""))
 
     def joined_headers(self) -> dict[str, str]:
         """Return the headers by lower-case name, repeated ones joined by a comma and a space."""
-        joined: dict[str, str] = {}
-        for name, value in self.headers.items():
-            key = name.lower()
-            joined[key] = f"{joined[key]}, {value}" if key in joined else value
-        return joined
+        return joined(self.headers.items())
+
+
+def ends_connection(minor: int, connection: str) -> bool:
+    """Tell whether an answer of HTTP/1.``minor`` with this ``Connection`` header is the last."""
+    tokens = connection.lower()
+    return "close" in tokens or (minor == 0 and "keep-alive" not in tokens)
+
+
+def joined(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Return headers by lower-case name, repeated ones joined by a comma and a space."""
+    found: dict[str, str] = {}
+    for name, value in headers:
+        key = name.lower()
+        found[key] = f"{found[key]}, {value}" if key in found else value
+    return found
 
 
 class Body(Protocol):

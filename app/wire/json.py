@@ -101,6 +101,8 @@ def dumps_ascii(value: Any) -> bytes:
     lines at (U+0085, U+2028, U+2029) are escaped here.
     """
     out = dumps(value)
+    if out.isascii():
+        return out
     if b"\xe2\x80" in out:
         out = out.replace(b"\xe2\x80\xa8", b"\\u2028").replace(b"\xe2\x80\xa9", b"\\u2029")
     if b"\xc2\x85" in out:

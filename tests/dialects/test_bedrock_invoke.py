@@ -13,7 +13,7 @@ from app.canonical.media import CompletionRequest
 from app.canonical.request import Sampling, TextPart
 from app.canonical.response import Finish, Usage
 from app.dialects.base import Frame
-from app.dialects.bedrock_invoke import DIALECT, completes_text
+from app.dialects.completions.bedrock_invoke import DIALECT, completes_text
 from app.errors import GatewayError
 from tests.dialects import generic
 from tests.dialects.recorded import INVOKE, told

@@ -8,8 +8,8 @@ import pytest
 
 from app.canonical.request import Message, Request, TextPart, Tool, ToolCallPart, ToolChoice, ToolResultPart
 from app.dialects.base import Frame
-from app.dialects.chat import DIALECT
-from app.dialects.losses import Losses
+from app.dialects.chat.dialect import DIALECT
+from app.dialects.shared.losses import Losses
 from app.providers import chat_options as rows
 from tests.dialects import generic
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from app.dialects.chat_fit import fit
-from app.dialects.losses import Losses
+from app.dialects.chat.fit import fit
+from app.dialects.shared.losses import Losses
 from app.errors import GatewayError
 from app.providers import chat_options
 

@@ -30,10 +30,10 @@ from app.canonical.request import (
     ToolResultPart,
 )
 from app.dialects.base import ServerContext
-from app.dialects.chat import DIALECT
-from app.dialects.chat_messages_out import short_id
-from app.dialects.chat_options import ChatOptions
-from app.dialects.losses import Losses
+from app.dialects.chat.dialect import DIALECT
+from app.dialects.chat.messages_out import short_id
+from app.dialects.chat.options import ChatOptions
+from app.dialects.shared.losses import Losses
 from app.errors import GatewayError
 from app.providers import chat_options as rows
 from tests.dialects import generic

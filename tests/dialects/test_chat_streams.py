@@ -34,7 +34,7 @@ from app.canonical.request import (
 )
 from app.canonical.response import Choice, Finish, Response, Usage
 from app.dialects.base import DONE, Frame, ServerContext
-from app.dialects.chat import DIALECT
+from app.dialects.chat.dialect import DIALECT
 from app.errors import GatewayError
 from tests.dialects import generic
 

@@ -11,8 +11,8 @@ from app.canonical.events import Failed, replay
 from app.canonical.request import Origin, Request, TextPart, ToolCallPart
 from app.canonical.response import Response
 from app.dialects.base import Frame
-from app.dialects.chat import DIALECT
-from app.dialects.chat_messages_out import short_id
+from app.dialects.chat.dialect import DIALECT
+from app.dialects.chat.messages_out import short_id
 from app.errors import GatewayError
 from app.providers import chat_options as rows
 from tests.dialects import generic

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from app.dialects.claude import family_of, is_claude
-from app.dialects.effort import budget_of, effort_of, nearest_effort
-from app.dialects.tool_ids import CONVERSE, WORD, fit_tool_id
+from app.dialects.shared.claude import family_of, is_claude
+from app.dialects.shared.effort import budget_of, effort_of, nearest_effort
+from app.dialects.shared.tool_ids import CONVERSE, WORD, fit_tool_id
 from tests.traffic import load
 
 

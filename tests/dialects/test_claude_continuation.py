@@ -12,8 +12,12 @@ import pytest
 from app.canonical.events import replay
 from app.canonical.request import Request, Signature, TextPart
 from app.canonical.response import Response
-from app.dialects import chat, cohere, converse, messages, responses
 from app.dialects.base import ServerContext
+from app.dialects.chat import dialect as chat
+from app.dialects.cohere import dialect as cohere
+from app.dialects.converse import dialect as converse
+from app.dialects.messages import dialect as messages
+from app.dialects.responses import dialect as responses
 from tests.dialects import generic, recorded
 from tests.traffic import load
 from tests.traffic.load import Exchange

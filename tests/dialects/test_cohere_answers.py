@@ -11,8 +11,8 @@ from app.canonical.events import BlockDelta, Ended, Failed, Finished
 from app.canonical.request import OpaquePart, ReasoningPart, Request, TextPart, Tool, ToolCallPart
 from app.canonical.response import Finish
 from app.dialects.base import Frame
-from app.dialects.cohere import DIALECT
-from app.dialects.tool_forms import ANSWER_TOOL
+from app.dialects.cohere.dialect import DIALECT
+from app.dialects.shared.tool_forms import ANSWER_TOOL
 from app.errors import GatewayError
 from tests.dialects import generic
 

@@ -33,9 +33,9 @@ from app.canonical.request import (
     ToolChoice,
     ToolResultPart,
 )
-from app.dialects.cohere import DIALECT
-from app.dialects.losses import Losses
-from app.dialects.tool_forms import ANSWER_TOOL
+from app.dialects.cohere.dialect import DIALECT
+from app.dialects.shared.losses import Losses
+from app.dialects.shared.tool_forms import ANSWER_TOOL
 from app.errors import GatewayError
 from tests.dialects import generic
 from tests.traffic import load

@@ -8,7 +8,7 @@ import pytest
 
 from app.canonical.events import Failed, replay
 from app.canonical.request import TextPart
-from app.dialects.cohere import DIALECT
+from app.dialects.cohere.dialect import DIALECT
 from app.errors import GatewayError
 from tests.dialects import generic
 from tests.dialects.recorded import COHERE, told

@@ -12,9 +12,9 @@ from app.canonical.media import CompletionResponse
 from app.canonical.request import Message, ReasoningPart, TextPart, ToolCallPart
 from app.canonical.response import Choice, Finish, Response, Usage
 from app.dialects.base import Frame
-from app.dialects.completions import DIALECT, CompletionOptions, folded
-from app.dialects.completions_over_chat import ChatToCompletion, chat_request, completion
-from app.dialects.losses import Losses
+from app.dialects.completions.dialect import DIALECT, CompletionOptions, folded
+from app.dialects.completions.over_chat import ChatToCompletion, chat_request, completion
+from app.dialects.shared.losses import Losses
 from app.errors import GatewayError
 from tests.dialects import generic
 from tests.dialects.generic import server_context

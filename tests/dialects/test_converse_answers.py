@@ -19,9 +19,9 @@ from app.canonical.request import (
 )
 from app.canonical.response import Finish
 from app.dialects.base import Frame
-from app.dialects.claude import OMITTED
-from app.dialects.converse import DIALECT
-from app.dialects.tool_forms import ANSWER_TOOL
+from app.dialects.converse.dialect import DIALECT
+from app.dialects.shared.claude import OMITTED
+from app.dialects.shared.tool_forms import ANSWER_TOOL
 from app.errors import GatewayError
 from tests.dialects import generic
 

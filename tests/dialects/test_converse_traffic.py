@@ -7,8 +7,8 @@ import pytest
 from app.canonical.events import Ended, Failed, replay
 from app.canonical.request import TextPart
 from app.canonical.response import Choice
-from app.dialects.claude import OMITTED
-from app.dialects.converse import DIALECT
+from app.dialects.converse.dialect import DIALECT
+from app.dialects.shared.claude import OMITTED
 from app.errors import GatewayError
 from tests.dialects import generic
 from tests.dialects.recorded import CONVERSE, told

@@ -11,17 +11,12 @@ import pytest
 from app.canonical.media import EmbeddingRequest, EmbeddingResponse
 from app.canonical.request import Origin
 from app.canonical.response import Usage
-from app.dialects import (
-    embeddings_bedrock,
-    embeddings_cohere,
-    embeddings_gemini,
-    embeddings_openai,
-)
 from app.dialects.base import ServerContext
-from app.dialects.embeddings_gemini import PREDICT, SINGLE
-from app.dialects.embeddings_openai import LOCAL, MISTRAL, PERPLEXITY, EmbeddingOptions
-from app.dialects.losses import Losses
-from app.dialects.media_base import merge, split
+from app.dialects.media import embeddings_bedrock, embeddings_cohere, embeddings_gemini, embeddings_openai
+from app.dialects.media.base import merge, split
+from app.dialects.media.embeddings_gemini import PREDICT, SINGLE
+from app.dialects.media.embeddings_openai import LOCAL, MISTRAL, PERPLEXITY, EmbeddingOptions
+from app.dialects.shared.losses import Losses
 from app.errors import GatewayError
 from tests.dialects import generic
 from tests.traffic import load

@@ -20,7 +20,7 @@ from app.canonical.request import (
 )
 from app.canonical.response import Finish, Response, Usage
 from app.dialects.base import Frame
-from app.dialects.gemini import DIALECT
+from app.dialects.gemini.dialect import DIALECT
 from tests.dialects import generic
 
 

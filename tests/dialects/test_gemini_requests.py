@@ -27,10 +27,10 @@ from app.canonical.request import (
     ToolChoice,
     ToolResultPart,
 )
-from app.dialects.gemini import DIALECT
-from app.dialects.gemini_options import VERTEX, GeminiOptions
-from app.dialects.gemini_parts import SKIP_SIGNATURE
-from app.dialects.losses import Losses
+from app.dialects.gemini.dialect import DIALECT
+from app.dialects.gemini.options import VERTEX, GeminiOptions
+from app.dialects.gemini.parts import SKIP_SIGNATURE
+from app.dialects.shared.losses import Losses
 from app.errors import GatewayError
 from tests.dialects import generic
 

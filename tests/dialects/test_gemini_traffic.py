@@ -11,7 +11,7 @@ from app.canonical.events import Event, Failed
 from app.canonical.request import OpaquePart, Request, TextPart, ToolCallPart
 from app.canonical.response import Response
 from app.dialects.base import Frame
-from app.dialects.gemini import DIALECT
+from app.dialects.gemini.dialect import DIALECT
 from app.errors import GatewayError
 from tests.dialects import generic
 from tests.dialects.recorded import GEMINI, told

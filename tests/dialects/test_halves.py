@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from app.dialects import dialect
-from app.dialects.audio_base import (
+from app.dialects.base import ClientHalf, ServerHalf
+from app.dialects.media.audio import (
     SpeechClientHalf,
     SpeechServerHalf,
     TranscriptionClientHalf,
     TranscriptionServerHalf,
 )
-from app.dialects.base import ClientHalf, ServerHalf
-from app.dialects.media_base import EmbeddingClientHalf, EmbeddingServerHalf
+from app.dialects.media.base import EmbeddingClientHalf, EmbeddingServerHalf
 
 HALVES: dict[str, tuple[type, ...]] = {
     "chat": (ServerHalf, ClientHalf),

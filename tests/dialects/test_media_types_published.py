@@ -12,8 +12,8 @@ from openai.types.audio.transcription_create_params import TranscriptionCreatePa
 from pydantic import TypeAdapter
 
 from app.canonical.media import EmbeddingRequest, SpeechRequest, TranscriptionRequest, Upload
-from app.dialects import embeddings_openai, openai_speech, openai_transcription
-from app.dialects.losses import Losses
+from app.dialects.media import embeddings_openai, openai_speech, openai_transcription
+from app.dialects.shared.losses import Losses
 from tests.dialects import generic
 
 EMBEDDING = EmbeddingRequest("m", ("a", "b"), 8, "base64", "u")

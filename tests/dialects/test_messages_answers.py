@@ -19,9 +19,9 @@ from app.canonical.request import (
 )
 from app.canonical.response import Choice, Finish, Response, Usage
 from app.dialects.base import Frame, ServerContext
-from app.dialects.claude import OMITTED
-from app.dialects.messages import DIALECT
-from app.dialects.tool_forms import ANSWER_TOOL
+from app.dialects.messages.dialect import DIALECT
+from app.dialects.shared.claude import OMITTED
+from app.dialects.shared.tool_forms import ANSWER_TOOL
 from app.errors import GatewayError
 from tests.dialects import generic
 from tests.traffic import load

@@ -29,11 +29,11 @@ from app.canonical.request import (
     ToolChoice,
     ToolResultPart,
 )
-from app.dialects.claude import OMITTED, Family, family_of
-from app.dialects.losses import Losses
-from app.dialects.messages import DIALECT
-from app.dialects.messages_options import MessagesOptions
-from app.dialects.tool_forms import ANSWER_TOOL
+from app.dialects.messages.dialect import DIALECT
+from app.dialects.messages.options import MessagesOptions
+from app.dialects.shared.claude import OMITTED, Family, family_of
+from app.dialects.shared.losses import Losses
+from app.dialects.shared.tool_forms import ANSWER_TOOL
 from app.errors import GatewayError
 from tests.dialects import generic, typed
 

@@ -11,10 +11,10 @@ import pytest
 from app.canonical.events import Failed, replay
 from app.canonical.request import Message, Part, Request, TextPart, ToolCallPart
 from app.canonical.response import Choice, Response
-from app.dialects.claude import OMITTED
-from app.dialects.messages import DIALECT
-from app.dialects.messages_options import MessagesOptions
-from app.dialects.reading import json_text
+from app.dialects.messages.dialect import DIALECT
+from app.dialects.messages.options import MessagesOptions
+from app.dialects.shared.claude import OMITTED
+from app.dialects.shared.reading import json_text
 from app.errors import GatewayError
 from tests.dialects import generic, recorded
 from tests.dialects.generic import server_context

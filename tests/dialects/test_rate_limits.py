@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.dialects.rate_limits import reset_wait
+from app.dialects.shared.rate_limits import reset_wait
 
 DATE = {"date": "Thu, 01 Jan 2026 00:00:00 GMT"}
 

@@ -10,10 +10,10 @@ import pytest
 from app.canonical.request import Request
 from app.dialects import dialect
 from app.dialects.base import ServerContext
-from app.dialects.chat_options import ChatOptions
-from app.dialects.losses import Losses
-from app.dialects.responses import DIALECT
-from app.dialects.responses_chat_shape import is_chat_shaped, to_responses_body
+from app.dialects.chat.options import ChatOptions
+from app.dialects.responses.chat_shape import is_chat_shaped, to_responses_body
+from app.dialects.responses.dialect import DIALECT
+from app.dialects.shared.losses import Losses
 from app.errors import GatewayError
 from tests.dialects import generic
 from tests.traffic import load

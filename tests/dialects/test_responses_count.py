@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from app.dialects.base import ClientContext, ServerContext
-from app.dialects.responses import DIALECT
+from app.dialects.responses.dialect import DIALECT
 from app.errors import GatewayError
 
 

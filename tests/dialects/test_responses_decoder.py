@@ -10,7 +10,7 @@ from app.canonical.events import Ended, Event, Failed
 from app.canonical.request import OpaquePart, ReasoningPart, RefusalPart, TextPart, ToolCallPart
 from app.canonical.response import Response
 from app.dialects.base import Frame
-from app.dialects.responses import DIALECT
+from app.dialects.responses.dialect import DIALECT
 from app.errors import GatewayError
 from tests.dialects import generic
 

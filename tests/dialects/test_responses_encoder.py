@@ -32,10 +32,10 @@ from app.canonical.request import (
     ToolCallPart,
 )
 from app.canonical.response import Choice, Finish, Response, Usage
-from app.dialects.responses import DIALECT
-from app.dialects.responses_echo import response_shell
-from app.dialects.responses_obfuscation import OBFUSCATED, obfuscation_for, pad
-from app.dialects.responses_stream import ResponsesEncoder
+from app.dialects.responses.dialect import DIALECT
+from app.dialects.responses.echo import response_shell
+from app.dialects.responses.obfuscation import OBFUSCATED, obfuscation_for, pad
+from app.dialects.responses.stream_out import ResponsesEncoder
 from app.errors import GatewayError
 from tests.dialects.generic import server_context
 from tests.dialects.openresponses import faults_of_response

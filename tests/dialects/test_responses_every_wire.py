@@ -15,7 +15,7 @@ from app.canonical.request import AudioPart, ReasoningPart, Request, TextPart
 from app.canonical.response import Response, Usage
 from app.dialects import dialect
 from app.dialects.base import Frame
-from app.dialects.responses import DIALECT
+from app.dialects.responses.dialect import DIALECT
 from app.errors import GatewayError
 from tests.dialects import generic
 from tests.dialects.generic import server_context

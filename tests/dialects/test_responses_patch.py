@@ -9,11 +9,11 @@ import pytest
 
 from app.canonical.request import Signature
 from app.canonical.response import Usage
-from app.dialects.losses import Losses
-from app.dialects.responses import DIALECT
-from app.dialects.responses_echo import strip_encrypted
-from app.dialects.responses_patch import ResponsesPatch, reverse_patch, state_patch
-from app.dialects.responses_upstream import ResponsesOptions
+from app.dialects.responses.dialect import DIALECT
+from app.dialects.responses.echo import strip_encrypted
+from app.dialects.responses.patch import ResponsesPatch, reverse_patch, state_patch
+from app.dialects.responses.request_out import ResponsesOptions
+from app.dialects.shared.losses import Losses
 from app.errors import GatewayError
 from tests.dialects import generic
 from tests.dialects.openresponses import faults_of_event, faults_of_response

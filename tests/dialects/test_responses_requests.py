@@ -11,8 +11,8 @@ import pytest
 from app.canonical.request import Message, OpaquePart, Request, Signature, TextPart, Tool, ToolChoice
 from app.dialects import dialect
 from app.dialects.base import ServerContext
-from app.dialects.losses import Losses
-from app.dialects.responses import DIALECT
+from app.dialects.responses.dialect import DIALECT
+from app.dialects.shared.losses import Losses
 from app.errors import GatewayError
 from tests.dialects import generic
 from tests.traffic import load

@@ -11,7 +11,7 @@ import pytest
 
 from app.canonical.events import Failed, Started
 from app.canonical.request import Request
-from app.dialects.responses import DIALECT
+from app.dialects.responses.dialect import DIALECT
 from app.errors import GatewayError
 from tests.dialects import generic
 from tests.dialects.generic import server_context

@@ -10,7 +10,7 @@ import pytest
 from app.canonical.events import Event, Failed, replay
 from app.canonical.request import Request
 from app.canonical.response import Response
-from app.dialects.responses import DIALECT
+from app.dialects.responses.dialect import DIALECT
 from app.errors import GatewayError
 from tests.dialects import generic
 from tests.dialects.generic import server_context

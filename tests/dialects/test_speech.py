@@ -16,13 +16,13 @@ from app.canonical.events import Failed
 from app.canonical.media import SpeechDelta, SpeechDone, SpeechEvent, SpeechRequest, SpeechResponse
 from app.canonical.request import Origin
 from app.canonical.response import Usage
-from app.dialects import elevenlabs_speech, gemini_speech, openai_speech
-from app.dialects.audio_base import MediaEncoded, replay_speech
 from app.dialects.base import Frame, ServerContext
-from app.dialects.elevenlabs_speech import ElevenLabsOptions
-from app.dialects.losses import Losses
-from app.dialects.openai_speech import GROQ, MISTRAL
-from app.dialects.wav import wav, wav_header
+from app.dialects.media import elevenlabs_speech, gemini_speech, openai_speech
+from app.dialects.media.audio import MediaEncoded, replay_speech
+from app.dialects.media.elevenlabs_speech import ElevenLabsOptions
+from app.dialects.media.openai_speech import GROQ, MISTRAL
+from app.dialects.media.wav import wav, wav_header
+from app.dialects.shared.losses import Losses
 from app.errors import GatewayError
 from tests.dialects import generic
 from tests.traffic import load

@@ -24,14 +24,14 @@ from app.canonical.media import (
 )
 from app.canonical.request import Origin
 from app.canonical.response import Usage
-from app.dialects import elevenlabs_transcription, gemini_transcription, openai_transcription
-from app.dialects.audio_base import replay_transcript
 from app.dialects.base import DONE, Frame, ServerContext
-from app.dialects.losses import Losses
-from app.dialects.multipart import Form
-from app.dialects.openai_transcription import COHERE, GROQ, MISTRAL, OPENROUTER
-from app.dialects.openai_transcription import OPENAI as OPENAI_OPTIONS
-from app.dialects.transcripts import media_type_of, render, segments_of
+from app.dialects.media import elevenlabs_transcription, gemini_transcription, openai_transcription
+from app.dialects.media.audio import replay_transcript
+from app.dialects.media.multipart import Form
+from app.dialects.media.openai_transcription import COHERE, GROQ, MISTRAL, OPENROUTER
+from app.dialects.media.openai_transcription import OPENAI as OPENAI_OPTIONS
+from app.dialects.media.transcripts import media_type_of, render, segments_of
+from app.dialects.shared.losses import Losses
 from app.errors import GatewayError
 from tests.dialects import generic
 from tests.traffic import answers, load

@@ -75,6 +75,19 @@ def test_a_conversation_needs_no_body(ann: Client, body: Any) -> None:
     assert (answer.status, answer.json["metadata"]) == (200, {})
 
 
+def test_a_reference_among_items_becomes_a_copy(ann: Client) -> None:
+    made = ann.made("say exactly: the original")
+    items = [{"type": "item_reference", "id": made["output"][0]["id"]}, user("mine")]
+    conversation = ann.post("/v1/conversations", {"items": items}).json["id"]
+    added = ann.post(f"/v1/conversations/{conversation}/items", {"items": items[:1]}).json
+    assert added["data"][0]["content"] == made["output"][0]["content"]
+    ann.delete(f"/v1/responses/{made['id']}")
+    assert words(ann, conversation) == ["the original", "mine", "the original"]
+    missing = [{"type": "item_reference", "id": "msg_gone"}]
+    assert ann.post("/v1/conversations", {"items": missing}).status == 404
+    assert ann.post(f"/v1/conversations/{conversation}/items", {"items": missing}).status == 404
+
+
 @pytest.mark.parametrize("background", [False, True])
 def test_turns_at_once_follow_one_another_whole(ann: Client, ann_too: Client, background: bool) -> None:
     conversation = ann.post("/v1/conversations").json["id"]

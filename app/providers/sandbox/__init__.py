@@ -15,10 +15,10 @@ from dataclasses import replace
 from typing import Any, Final
 
 from app.config import ProviderSettings
-from app.dialects.chat_options import COMMON_MEMBERS, PLATFORM_MEMBERS, ChatOptions
-from app.dialects.messages_options import MessagesOptions
-from app.dialects.openai_transcription import TranscriptionOptions
-from app.dialects.responses_upstream import ResponsesOptions
+from app.dialects.chat.options import COMMON_MEMBERS, PLATFORM_MEMBERS, ChatOptions
+from app.dialects.media.openai_transcription import TranscriptionOptions
+from app.dialects.messages.options import MessagesOptions
+from app.dialects.responses.request_out import ResponsesOptions
 from app.errors import GatewayError
 from app.providers import openai_like
 from app.providers.auth import NoAuth

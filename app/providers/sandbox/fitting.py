@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from app.dialects.reading import as_dict, as_list
+from app.dialects.shared.reading import as_dict, as_list
 from app.providers.sandbox.assignments import Bare, natural
 from app.providers.sandbox.scalars import SCALARS
 from app.providers.sandbox.schemas import (

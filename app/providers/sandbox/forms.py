@@ -1,4 +1,4 @@
-"""A multipart form, read: the counterpart of ``app.dialects.multipart`` for the sandbox."""
+"""A multipart form, read: the counterpart of ``app.dialects.media.multipart`` for the sandbox."""
 
 from __future__ import annotations
 

@@ -29,9 +29,9 @@ from app.canonical.media import (
 from app.canonical.request import Message, Request, TextPart
 from app.canonical.response import Choice, Response, Usage
 from app.dialects import dialect
-from app.dialects.audio_base import MEDIA_TYPES
-from app.dialects.completions import folded
-from app.dialects.transcripts import media_type_of
+from app.dialects.completions.dialect import folded
+from app.dialects.media.audio import MEDIA_TYPES
+from app.dialects.media.transcripts import media_type_of
 from app.errors import GatewayError
 from app.providers.sandbox.answering import Voice, answer
 from app.providers.sandbox.audio import RATE, read_recording, speak, wav_head

@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Any, Final
 from urllib.parse import unquote
 
-from app.dialects.reading import as_list
+from app.dialects.shared.reading import as_list
 from app.providers.sandbox.patterns import Node, Unsupported, matches, parse_pattern
 
 MAX_STEPS: Final = 100_000

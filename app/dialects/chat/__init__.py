@@ -1,0 +1,1 @@
+"""Chat completions, the wire that most providers speak."""

@@ -1,0 +1,128 @@
+"""Errors on the chat wire, in every shape that its servers send.
+
+OpenAI's ``{"error": {…}}`` (also as the only member of a list, or with a string), the flat
+``{"message", "type", "code"}`` with or without ``"object": "error"``, ``{"detail": …}``
+as a text or FastAPI's list, and errors inside a 200 or a stream.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from app.dialects.shared.failures import LOOKED_AT, status_of_code, upstream_failure
+from app.dialects.shared.reading import as_dict, as_list, as_str, dicts, label, opt_str
+from app.errors import GatewayError
+
+_STATUS_OF: Final[Mapping[tuple[int, str], int]] = {
+    # a request above the per-minute token limit is a rate limit, not a size limit
+    (413, "rate_limit_exceeded"): 429,
+}
+
+_TOO_LONG: Final = re.compile(
+    r"maximum context length|longer than the model'?s context|exceed\w* (?:the )?(?:max(?:imum)? )?context"
+    r"|context (?:window|length|size) (?:is )?exceeded|prompt too long|total length of all messages is too long|too large for model with \d+ maximum context",
+    re.IGNORECASE,
+)
+_CODES: Final[Mapping[str, str]] = {
+    # words of other servers for codes that the failure table knows
+    "ResponsibleAIPolicyViolation": "content_filter",
+    "request_quota_exceeded": "rate_limit_exceeded",
+}
+
+
+def decode_error(status: int, body: Any, headers: Mapping[str, str]) -> GatewayError:
+    """Return the error of an answer with ``status`` (400 or above) and parsed ``body``."""
+    error = _error_of(body)
+    code, kind = label(error.get("code")), label(error.get("type")) or label(error.get("error_type"))
+    status = _STATUS_OF.get((status, code or ""), status)
+    message = _message(error)
+    return upstream_failure(
+        status,
+        message,
+        code=_code(status, code, message),
+        type=kind,
+        param=opt_str(error.get("param")),
+        headers=headers,
+        raw=body,
+    )
+
+
+def failure_in(body: Any) -> GatewayError | None:
+    """Return the error that a 200's body, or a stream's frame, holds; None when it holds none.
+
+    The status comes from the error's own ``status_code``, ``status`` or code.
+    """
+    members = as_dict(body)
+    error = members.get("error") or (members if _is_flat(members) else _choice_error(members))
+    if not error:
+        return None
+    found = _error_of({"error": error})
+    stated = found.get("status_code") or found.get("status")
+    code, kind = label(stated) or label(found.get("code")), label(found.get("type"))
+    return decode_error(status_of_code(code, kind, default=502), {"error": error}, {})
+
+
+def _is_flat(members: Mapping[str, Any]) -> bool:
+    """Tell whether the object itself is the error: marked as one, or words and no answer."""
+    if "choices" in members:
+        return False
+    marked = "error" in (members.get("object"), members.get("type"))
+    return marked or (
+        "id" not in members and ("detail" in members or isinstance(members.get("message"), str))
+    )
+
+
+def _choice_error(members: Mapping[str, Any]) -> Any:
+    """Routers tell a failed choice by ``error`` on it, or by the finish reason alone."""
+    for choice in dicts(members.get("choices")):
+        if choice.get("error"):
+            return choice["error"]
+        if choice.get("finish_reason") == "error":
+            return {"message": "The provider ended the answer with an error.", "code": 502}
+    return None
+
+
+def _error_of(body: Any) -> dict[str, Any]:
+    """Return the object that holds message, type and code, whatever wraps it."""
+    if isinstance(body, list):
+        body = body[0] if body else {}
+    if isinstance(body, str):
+        return {"message": body}
+    members = as_dict(body)
+    error = members.get("error")
+    if isinstance(error, str):
+        return {**members, "message": as_str(members.get("message"), error)}
+    if isinstance(error, dict):
+        return error
+    return members
+
+
+def _message(error: Mapping[str, Any]) -> str | None:
+    message = error.get("message")
+    if isinstance(message, dict):  # a FastAPI error wrapped as a message
+        message = _details(message.get("detail"))
+    text = opt_str(message) or _details(error.get("detail")) or opt_str(error.get("detail"))
+    raw = opt_str(as_dict(error.get("metadata")).get("raw"))
+    if text and raw and raw not in text:
+        return f"{text}: {raw}"
+    return text
+
+
+def _details(rows: Any) -> str | None:
+    """Return FastAPI's list of faults as one sentence: ``path: what`` joined."""
+    told = []
+    for row in dicts(rows):
+        path = ".".join(str(step) for step in as_list(row.get("loc")))
+        told.append(f"{path}: {as_str(row.get('msg'))}" if path else as_str(row.get("msg")))
+    return "; ".join(told) or None
+
+
+def _code(status: int, code: str | None, message: str | None) -> str | None:
+    """Return the code, refined where a server has none for a prompt that is too long."""
+    if code is not None and code in _CODES:
+        return _CODES[code]
+    if status in {400, 413, 422} and message and _TOO_LONG.search(message[:LOOKED_AT]):
+        return "context_length_exceeded"
+    return None if code == str(status) else code

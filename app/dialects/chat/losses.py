@@ -1,0 +1,31 @@
+"""What is said of the losses whose member alone would not tell: one sentence a feature."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from app.dialects.shared.losses import Losses
+
+_SENTENCES: Final[Mapping[str, str]] = {
+    # refusals
+    "image": "pictures are not supported by this model",
+    "audio": "audio is not supported by this model",
+    "file": "documents are not supported by this model",
+    "file_id": "uploaded files cannot be named by their id here",
+    "opaque_input": "a content part of another API cannot be sent to this model",
+    "custom_tool": "custom tools are not supported by this model",
+    "forced_tool": "this model cannot be made to call that tool",
+    "output_schema": "answers by a JSON schema are not supported by this model",
+    # warnings
+    "hosted_item": "earlier items of hosted tools were left out",
+    "message_name": "the names of messages were left out",
+    "reasoning_history": "the reasoning of earlier turns was left out",
+    "reasoning_signature": "signed reasoning of earlier turns was left out",
+    "tool_strict": "'strict' was left out of the tools",
+}
+
+
+def tell(losses: Losses, feature: str) -> None:
+    """Report ``feature`` in its own words."""
+    losses.report(feature, _SENTENCES.get(feature))

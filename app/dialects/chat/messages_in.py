@@ -1,0 +1,299 @@
+"""Chat messages as a client writes them, read into canonical messages.
+
+Every role and part type of the API is known, and the forms that vendors added: reasoning
+on assistant messages, documents by URL, cache marks (which stay native members).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from app.canonical.request import (
+    AudioPart,
+    FilePart,
+    ImagePart,
+    Message,
+    Native,
+    OpaquePart,
+    Part,
+    ReasoningPart,
+    RefusalPart,
+    Role,
+    Signature,
+    TextPart,
+    ToolCallPart,
+    ToolResultPart,
+)
+from app.dialects.chat.annotations import annotations_of
+from app.dialects.chat.native import as_native
+from app.dialects.chat.reasoning import Sign, decode_reasoning, sign_calls, thought_signature
+from app.dialects.shared.checking import Checked, wrong_type, wrong_value
+from app.dialects.shared.reading import present, rest, split_data_url
+
+_ROLES: Final = "'system', 'developer', 'user', 'assistant', 'tool' and 'function'"
+_SPOKEN: Final = frozenset({"role", "content", "name"})
+_ASSISTANT: Final = _SPOKEN | {
+    "refusal",
+    "audio",
+    "tool_calls",
+    "function_call",
+    "reasoning",
+    "reasoning_content",
+    "reasoning_details",
+    "annotations",
+    "extra_content",
+    "tool_call_id",
+}
+_TOOL: Final = _SPOKEN | {"tool_call_id"}
+_CALL: Final = frozenset({"id", "call_id", "type", "function", "index", "name", "arguments"})
+
+
+class MessageReader:
+    """Read the ``messages`` of one body in order, remembering the calls for their results.
+
+    ``unwrap`` reads back what a server half wrapped (``ServerContext.unwrap``).
+    """
+
+    def __init__(self, unwrap: Callable[[str], Signature | None]) -> None:
+        self._unwrap = unwrap
+        self._calls: dict[str, ToolCallPart] = {}
+        self._open: list[str] = []
+        self._roles: Mapping[str, Callable[[Checked], Message]] = {
+            "system": self._system,
+            "developer": self._developer,
+            "user": self._user,
+            "assistant": self._assistant,
+            "tool": self._tool,
+            "function": self._function,
+        }
+
+    def read(self, message: Checked) -> Message:
+        """Return one message. Raises ``bad_request`` for a shape that is none."""
+        role = message.required_text("role")
+        reader = self._roles.get(role)
+        if reader is None:
+            raise wrong_value(message.at("role"), role, _ROLES)
+        return reader(message)
+
+    def _system(self, message: Checked) -> Message:
+        return self._spoken(message, "system")
+
+    def _developer(self, message: Checked) -> Message:
+        return self._spoken(message, "developer")
+
+    def _user(self, message: Checked) -> Message:
+        return self._spoken(message, "user")
+
+    @staticmethod
+    def _spoken(message: Checked, role: Role) -> Message:
+        native = _native(
+            message, _SPOKEN | {"refusal", "reasoning", "annotations", "tool_calls", "tool_call_id"}
+        )
+        return Message(role, decode_content(message), name=message.text("name"), native=native)
+
+    def _assistant(self, message: Checked) -> Message:
+        sign = self.sign
+        calls = [decode_call(call, sign) for call in message.objects("tool_calls")]
+        calls += self._legacy_call(message)
+        calls = sign_calls(calls, message.members, sign)
+        self._calls.update((call.id, call) for call in calls)
+        parts = (
+            *self._reasoning(message, sign),
+            *_annotated(message),
+            *_refused(message),
+            *_audio(message),
+            *calls,
+        )
+        return Message("assistant", parts, name=message.text("name"), native=_native(message, _ASSISTANT))
+
+    def sign(self, text: str) -> Signature:
+        """Return the signature that ``text`` stands for: ours unwrapped, or a native one."""
+        return self._unwrap(text) or Signature(text, "chat")
+
+    @staticmethod
+    def _reasoning(message: Checked, sign: Sign) -> list[Part]:
+        for name in ("reasoning", "reasoning_content"):
+            value = message.members.get(name)
+            if isinstance(value, list):  # text parts are allowed by one vendor's type
+                text = "".join(piece.text("text") or "" for piece in message.objects(name))
+                return [ReasoningPart(text)] if text else []
+            message.text(name)
+        message.items("reasoning_details")
+        parts = decode_reasoning(message.members, sign)
+        if secret := thought_signature(message.members):
+            parts.append(ReasoningPart("", "hidden", sign(secret)))
+        return parts
+
+    def _legacy_call(self, message: Checked) -> list[ToolCallPart]:
+        """The old ``function_call`` has no id: give it one that its result will find."""
+        call = message.object("function_call")
+        if call is None:
+            return []
+        identifier = f"call_function_{len(self._calls)}"
+        self._open.append(identifier)
+        return [ToolCallPart(identifier, call.required_text("name"), call.text("arguments") or "{}")]
+
+    def _tool(self, message: Checked) -> Message:
+        call_id = message.required_text("tool_call_id")
+        call = self._calls.get(call_id)
+        result = ToolResultPart(
+            call_id,
+            decode_content(message),
+            message.text("name") or (call.name if call else None),
+            kind=call.kind if call else "function",
+        )
+        return Message("tool", (result,), name=message.text("name"), native=_native(message, _TOOL))
+
+    def _function(self, message: Checked) -> Message:
+        name = message.required_text("name")
+        call_id = self._open.pop(0) if self._open else f"call_function_{name}"
+        return Message("tool", (ToolResultPart(call_id, decode_content(message), name),))
+
+
+def decode_call(call: Checked, sign: Sign) -> ToolCallPart:
+    """Return a tool call of an assistant message, function or custom, with the thought
+    signature that Google's compatible wire puts into ``extra_content``."""
+    secret = thought_signature(call.members)
+    signature = sign(secret) if secret else None
+    custom = call.object("custom")
+    if custom is not None or call.text("type") == "custom":
+        custom = custom or Checked.of(None, call.at("custom"))
+        native = _native(call, frozenset({"id", "type", "custom", "index"}))
+        name, text = custom.required_text("name"), custom.text("input") or ""
+        return ToolCallPart(call.required_text("id"), name, text, "custom", native=native)
+    function = call.object("function") or call  # the flat Responses form is taken too
+    own = _CALL | {"extra_content"} if signature else _CALL
+    identifier = call.text("id") or call.text("call_id") or call.required_text("id")
+    arguments = function.text("arguments") or "{}"
+    return ToolCallPart(
+        identifier, function.required_text("name"), arguments, "function", signature, _native(call, own)
+    )
+
+
+def decode_content(message: Checked, name: str = "content") -> tuple[Part, ...]:
+    """Return the parts of a message's content: a string is one text part."""
+    value = message.members.get(name)
+    if value is None:
+        return ()
+    if isinstance(value, str):
+        return (TextPart(value),)
+    if not isinstance(value, list):
+        raise wrong_type(message.at(name), "a string or an array of objects", value)
+    return tuple(decode_part(part) for part in message.objects(name))
+
+
+def decode_part(part: Checked) -> Part:
+    """Return one content part; a type that is none of the API's stays opaque."""
+    kind = part.required_text("type")
+    reader = _PARTS.get(kind)
+    return OpaquePart(kind, ("chat", dict(part.members))) if reader is None else reader(part)
+
+
+def _text(part: Checked) -> Part:
+    return TextPart(part.required_text("text"), native=_native(part, frozenset({"type", "text"})))
+
+
+def _refusal(part: Checked) -> Part:
+    return RefusalPart(part.required_text("refusal"), native=_native(part, frozenset({"type", "refusal"})))
+
+
+def _image(part: Checked) -> Part:
+    value = part.members.get("image_url")
+    if isinstance(value, str):
+        image = Checked({"url": value, "detail": part.members.get("detail")}, part.at("image_url"))
+    else:
+        image = Checked.of(value, part.at("image_url"))
+    native = _native(part, frozenset({"type", "image_url", "detail"}))
+    url, detail = image.required_text("url"), image.text("detail")
+    if (inline := split_data_url(url)) is not None:
+        return ImagePart(inline[1], inline[0], detail=detail, native=native)
+    return ImagePart(url=url, detail=detail, native=native)
+
+
+def _sound(part: Checked) -> Part:
+    native = _native(part, frozenset({"type", "input_audio"}))
+    value = part.members.get("input_audio")
+    if isinstance(value, str):
+        return AudioPart(value, native=native)
+    audio = Checked.of(value, part.at("input_audio"))
+    return AudioPart(audio.required_text("data"), audio.text("format"), native=native)
+
+
+def _file(part: Checked) -> Part:
+    native = _native(part, frozenset({"type", "file", "file_id"}))
+    if isinstance(part.members.get("file_id"), str):
+        return FilePart(file_id=part.members["file_id"], native=native)
+    file = Checked.of(part.members.get("file"), part.at("file"))
+    name, data, file_id = file.text("filename"), file.text("file_data"), file.text("file_id")
+    if data is None:
+        return FilePart(file_id=file_id or file.required_text("file_id"), filename=name, native=native)
+    return _document(data, name, native)
+
+
+def _document(source: str, name: str | None, native: Native | None) -> FilePart:
+    """A document given as a data URL, an address or bare base64 text."""
+    if (inline := split_data_url(source)) is not None:
+        return FilePart(inline[1], media_type=inline[0], filename=name, native=native)
+    if source.startswith(("http://", "https://")):
+        return FilePart(url=source, filename=name, native=native)
+    return FilePart(source, filename=name, native=native)
+
+
+def _document_url(member: str, name_member: str) -> Callable[[Checked], Part]:
+    def read(part: Checked) -> Part:
+        value = part.members.get(member)
+        url = value if isinstance(value, str) else Checked.of(value, part.at(member)).required_text("url")
+        native = _native(part, frozenset({"type", member, name_member}))
+        return _document(url, part.text(name_member), native)
+
+    return read
+
+
+def _thinking(part: Checked) -> Part:
+    """Mistral's thinking part: a list of text pieces, and a signature."""
+    text = "".join(piece.text("text") or "" for piece in part.objects("thinking"))
+    secret = part.text("signature")
+    native = _native(part, frozenset({"type", "thinking", "signature"}))
+    return ReasoningPart(text, "text", Signature(secret, "chat") if secret else None, native)
+
+
+_PARTS: Final[Mapping[str, Callable[[Checked], Part]]] = {
+    "text": _text,
+    "input_text": _text,
+    "output_text": _text,
+    "refusal": _refusal,
+    "image_url": _image,
+    "input_audio": _sound,
+    "file": _file,
+    "document_url": _document_url("document_url", "document_name"),
+    "file_url": _document_url("file_url", "file_name"),
+    "pdf_url": _document_url("pdf_url", "file_name"),
+    "thinking": _thinking,
+}
+
+
+def _annotated(message: Checked) -> tuple[Part, ...]:
+    """The content of an assistant message, with its annotations on the last text."""
+    parts = list(decode_content(message))
+    annotations = annotations_of(message.members)
+    for index in range(len(parts) - 1, -1, -1):
+        part = parts[index]
+        if annotations and isinstance(part, TextPart):
+            parts[index] = TextPart(part.text, annotations, native=part.native)
+            break
+    return tuple(parts)
+
+
+def _refused(message: Checked) -> tuple[Part, ...]:
+    text = message.text("refusal")
+    return (RefusalPart(text),) if text else ()
+
+
+def _audio(message: Checked) -> tuple[Part, ...]:
+    audio = message.object("audio")
+    return () if audio is None else (AudioPart(audio_id=audio.required_text("id")),)
+
+
+def _native(members: Checked, own: frozenset[str]) -> Native | None:
+    return as_native(present(rest(members.members, own)))

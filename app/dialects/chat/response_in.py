@@ -1,0 +1,272 @@
+"""A chat completion as an upstream answers it, read into the canonical Response.
+
+Reads the API's own form and what vendors made of it: reasoning in three places, content
+as a list with thinking parts, tool calls without ids or with arguments as objects, the
+old ``function_call``, errors inside a 200.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from app.canonical.request import (
+    AudioPart,
+    ImagePart,
+    Message,
+    Native,
+    OpaquePart,
+    Part,
+    ReasoningPart,
+    RefusalPart,
+    Signature,
+    TextPart,
+    ToolCallPart,
+)
+from app.canonical.response import Choice, Response
+from app.dialects.base import ClientContext
+from app.dialects.chat.annotations import annotations_of, cited
+from app.dialects.chat.errors import failure_in
+from app.dialects.chat.native import as_native
+from app.dialects.chat.reasoning import decode_reasoning, sign_calls, thought_signature
+from app.dialects.chat.usage import decode_finish, decode_usage
+from app.dialects.shared.reading import (
+    as_dict,
+    as_list,
+    as_str,
+    count,
+    dicts,
+    json_text,
+    opt_str,
+    present,
+    rest,
+    split_data_url,
+)
+from app.dialects.shared.tool_forms import customs_of, free_text
+from app.errors import GatewayError
+
+TOP_MEMBERS: Final = frozenset({"id", "object", "created", "model", "choices", "usage", "service_tier"})
+CHOICE_MEMBERS: Final = frozenset({"index", "message", "delta", "finish_reason", "logprobs", "text"})
+_MESSAGE: Final = frozenset(
+    {
+        "role",
+        "content",
+        "refusal",
+        "annotations",
+        "audio",
+        "tool_calls",
+        "function_call",
+        "reasoning",
+        "reasoning_content",
+        "reasoning_details",
+        "extra_content",
+        "images",
+        "thought_signature",
+    }
+)
+_CALL: Final = frozenset({"id", "type", "function", "custom", "index"})
+
+
+def decode_response(body: Any, context: ClientContext) -> Response:
+    """Return the canonical response of a chat completion.
+
+    Raises the upstream's own failure where a 200 holds an error, and ``upstream_invalid``
+    for a body without choices.
+    """
+    if (error := failure_in(body)) is not None:
+        raise error
+    members = as_dict(body)
+    if not isinstance(members.get("choices"), list):
+        raise GatewayError("upstream_invalid", "The provider's answer has no choices.", raw=body)
+    choices = tuple(
+        _choice(choice, index, members, context) for index, choice in enumerate(dicts(members["choices"]))
+    )
+    if not choices:
+        raise GatewayError("upstream_invalid", "The provider's answer has no choices.", raw=body)
+    return Response(
+        id=opt_str(members.get("id")),
+        model=opt_str(members.get("model")),
+        choices=choices,
+        usage=decode_usage(usage_member(members)),
+        created=count(members.get("created")),
+        service_tier=opt_str(members.get("service_tier")),
+        native=_top_native(members),
+    )
+
+
+def usage_member(members: Mapping[str, Any]) -> Any:
+    """Return the usage object, which one vendor puts into ``x_groq`` instead."""
+    return members.get("usage") or as_dict(members.get("x_groq")).get("usage")
+
+
+def sign(context: ClientContext, text: str) -> Signature:
+    """Return the signature of this wire and target."""
+    return Signature(text, "chat", context.realm)
+
+
+def remainder(members: Mapping[str, Any], own: frozenset[str]) -> dict[str, Any]:
+    """Return the members that the canonical form has no place for, nulls left out."""
+    return present(rest(members, own))
+
+
+def _top_native(members: Mapping[str, Any]) -> Native | None:
+    kept = remainder(members, TOP_MEMBERS)
+    rows = [
+        {"index": _index(choice, position), **own}
+        for position, choice in enumerate(dicts(members.get("choices")))
+        if (own := remainder(choice, CHOICE_MEMBERS))
+    ]
+    if rows:
+        kept["choices"] = rows
+    return as_native(kept)
+
+
+def _index(choice: Mapping[str, Any], position: int) -> int:
+    index = count(choice.get("index"))
+    return position if index is None else index
+
+
+def _choice(
+    choice: Mapping[str, Any], position: int, body: Mapping[str, Any], context: ClientContext
+) -> Choice:
+    message = as_dict(choice.get("message")) or as_dict(choice.get("delta"))
+    thoughts, spoken, calls = _parts(message, choice, body, context)
+    items: list[list[Part]] = [thoughts, spoken]
+    items += [[call] for call in calls]
+    messages = [Message("assistant", tuple(parts)) for parts in items if parts]
+    own = remainder(message, _MESSAGE)
+    if not messages:
+        messages = [Message("assistant", (TextPart(""),))]
+    if own:
+        messages[0] = Message("assistant", messages[0].parts, native=("chat", own))
+    finish = decode_finish(
+        choice.get("finish_reason"), calls=bool(calls), stop_sequence=choice.get("matched_stop")
+    )
+    return Choice(_index(choice, position), tuple(messages), finish)
+
+
+def _parts(
+    message: Mapping[str, Any], choice: Mapping[str, Any], body: Mapping[str, Any], context: ClientContext
+) -> tuple[list[Part], list[Part], list[ToolCallPart]]:
+    """Return reasoning, speech and calls: an item each in the canonical form."""
+
+    def signed(text: str) -> Signature:
+        return sign(context, text)
+
+    thoughts = decode_reasoning(message, signed)
+    spoken: list[Part] = []
+    for part in content_parts(message.get("content"), context):
+        (thoughts if isinstance(part, ReasoningPart) else spoken).append(part)
+    if secret := thought_signature(message):
+        thoughts.append(ReasoningPart("", "hidden", signed(secret)))
+    _annotate(spoken, message, choice, body)
+    spoken += _further(message)
+    calls = [decode_call(call, context) for call in dicts(message.get("tool_calls"))]
+    calls += [
+        decode_call({"function": call}, context) for call in [as_dict(message.get("function_call"))] if call
+    ]
+    return thoughts, spoken, sign_calls(calls, message, signed)
+
+
+def content_parts(content: Any, context: ClientContext) -> list[Part]:
+    """Return the parts of a message's content: a string, or a list with thinking in it."""
+    if isinstance(content, str):
+        return [TextPart(content)] if content else []
+    return [part for piece in as_list(content) if (part := content_part(as_dict(piece), context)) is not None]
+
+
+def content_part(piece: Mapping[str, Any], context: ClientContext) -> Part | None:
+    """Return one content part of an answer; unknown types are opaque."""
+    kind = opt_str(piece.get("type"))
+    if kind in {"text", "output_text"} or (kind is None and isinstance(piece.get("text"), str)):
+        return TextPart(as_str(piece.get("text")))
+    if kind == "refusal":
+        return RefusalPart(as_str(piece.get("refusal")))
+    if kind == "thinking":
+        secret = opt_str(piece.get("signature"))
+        return ReasoningPart(thinking_text(piece), "text", sign(context, secret) if secret else None)
+    return None if kind is None else OpaquePart(kind, ("chat", dict(piece)))
+
+
+def thinking_text(piece: Mapping[str, Any]) -> str:
+    """Return the text of a thinking part: its pieces' text, or the text itself."""
+    thinking = piece.get("thinking")
+    return (
+        thinking if isinstance(thinking, str) else "".join(as_str(row.get("text")) for row in dicts(thinking))
+    )
+
+
+def decode_call(call: Mapping[str, Any], context: ClientContext) -> ToolCallPart:
+    """Return a tool call of an answer; a missing id is minted."""
+    identifier = opt_str(call.get("id")) or context.new_id("call")
+    kept = remainder(call, _CALL)
+    secret = thought_signature(call)
+    if secret:
+        kept.pop("extra_content", None)
+    signature = sign(context, secret) if secret else None
+    native = as_native(kept)
+    if isinstance(call.get("custom"), dict):
+        custom = call["custom"]
+        name, text = as_str(custom.get("name")), as_str(custom.get("input"))
+        return ToolCallPart(identifier, name, text, "custom", signature, native)
+    function = as_dict(call.get("function"))
+    name, arguments = as_str(function.get("name")), arguments_text(function.get("arguments")) or "{}"
+    if name in customs_of(context.request):
+        return ToolCallPart(identifier, name, free_text(arguments), "custom", signature, native)
+    return ToolCallPart(identifier, name, arguments, "function", signature, native)
+
+
+def arguments_text(arguments: Any) -> str:
+    """Return tool arguments as JSON text: some servers send them parsed."""
+    if isinstance(arguments, dict | list):
+        return json_text(arguments)
+    return as_str(arguments)
+
+
+def token_logprobs(choice: Mapping[str, Any]) -> tuple[dict[str, Any], ...] | None:
+    """Return the token log probabilities of a choice's content, None where it has none."""
+    rows = as_dict(choice.get("logprobs")).get("content")
+    return tuple(dicts(rows)) if isinstance(rows, list) else None
+
+
+def _annotate(
+    spoken: list[Part], message: Mapping[str, Any], choice: Mapping[str, Any], body: Mapping[str, Any]
+) -> None:
+    """Put annotations and log probabilities on the last text."""
+    annotations, logprobs = annotations_of(message), token_logprobs(choice)
+    for index in range(len(spoken) - 1, -1, -1):
+        part = spoken[index]
+        if isinstance(part, TextPart):
+            spoken[index] = TextPart(part.text, annotations or cited(part.text, body), logprobs)
+            return
+    if annotations or logprobs:
+        spoken.insert(0, TextPart("", annotations, logprobs))
+
+
+def _further(message: Mapping[str, Any]) -> list[Part]:
+    """Refusal, spoken audio and generated pictures."""
+    parts: list[Part] = []
+    if refusal := opt_str(message.get("refusal")):
+        parts.append(RefusalPart(refusal))
+    if audio := as_dict(message.get("audio")):
+        parts.append(audio_part(audio))
+    parts += [picture(row) for row in dicts(message.get("images"))]
+    return parts
+
+
+def audio_part(audio: Mapping[str, Any]) -> AudioPart:
+    """Return spoken audio: base64 data, its id, transcript and expiry."""
+    expires = count(audio.get("expires_at"))
+    return AudioPart(
+        opt_str(audio.get("data")),
+        audio_id=opt_str(audio.get("id")),
+        transcript=opt_str(audio.get("transcript")),
+        native=None if expires is None else ("chat", {"expires_at": expires}),
+    )
+
+
+def picture(row: Mapping[str, Any]) -> ImagePart:
+    """Return a generated picture (``images[].image_url.url``, a data URL as a rule)."""
+    url = as_str(as_dict(row.get("image_url")).get("url"))
+    inline = split_data_url(url)
+    return ImagePart(url=url) if inline is None else ImagePart(inline[1], inline[0])

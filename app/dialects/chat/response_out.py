@@ -1,0 +1,198 @@
+"""The canonical Response written as a genuine ``chat.completion`` object.
+
+All items of a choice become its one message. What chat has no place for (hosted tools'
+items) is left out; reasoning stands in ``reasoning`` and ``reasoning_details``, whose
+entries carry wrapped signatures back to us on the next turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from app.canonical.request import (
+    AudioPart,
+    ImagePart,
+    OpaquePart,
+    Part,
+    ReasoningPart,
+    RefusalPart,
+    Request,
+    TextPart,
+    ToolCallPart,
+)
+from app.canonical.response import Choice, Response
+from app.dialects.base import ServerContext
+from app.dialects.chat.annotations import nested_annotation
+from app.dialects.chat.native import own_members
+from app.dialects.chat.reasoning import call_entry, encode_entries
+from app.dialects.chat.usage import encode_finish, encode_usage
+from app.dialects.shared.reading import as_dict, count, data_url, dicts
+
+Json = dict[str, Any]
+
+_ITEM_KEY: Final = "choices"
+_CALL_SLOTS: Final = frozenset({"reasoning_details"})
+
+
+def encode_response(response: Response, request: Request, context: ServerContext) -> Json:
+    """Return the ``chat.completion`` object of a whole answer.
+
+    A request that used the old ``functions`` is answered with ``function_call``.
+    """
+    top, rows = native_members(response)
+    legacy = uses_functions(request)
+    choices = [encode_choice(choice, context, legacy) for choice in response.choices]
+    for choice in choices:
+        choice |= {name: value for name, value in rows.get(choice["index"], {}).items() if name not in choice}
+    body: Json = {
+        "id": answer_id(response.id, context),
+        "object": "chat.completion",
+        "created": response.created if response.created is not None else context.now,
+        "model": response.model or context.model or request.model,
+        "choices": choices,
+    }
+    if response.usage is not None:
+        body["usage"] = encode_usage(response.usage)
+    if response.service_tier is not None:
+        body["service_tier"] = response.service_tier
+    body.setdefault("system_fingerprint", top.pop("system_fingerprint", None))
+    return {**body, **{name: value for name, value in top.items() if name not in body}}
+
+
+def answer_id(upstream: str | None, context: ServerContext) -> str:
+    """Return the id the client sees: the gateway's, else the upstream's, else a new one."""
+    return context.response_id or upstream or context.new_id("chatcmpl-")
+
+
+def uses_functions(request: Request) -> bool:
+    """Tell whether the client wrote the old ``functions``, and so reads ``function_call``."""
+    body = request.origin.body if request.origin is not None and request.origin.dialect == "chat" else {}
+    return bool(body.get("functions")) and not body.get("tools")
+
+
+def native_members(response: Response) -> tuple[Json, dict[int, Json]]:
+    """Return the top-level members that this wire made, and each choice's own by index."""
+    top = own_members(response.native)
+    rows = dicts(top.pop(_ITEM_KEY, None))
+    return top, {count(row.get("index")) or 0: {k: v for k, v in row.items() if k != "index"} for row in rows}
+
+
+def encode_choice(choice: Choice, context: ServerContext, legacy: bool = False) -> Json:
+    """Return one choice: its items joined into the message of role assistant."""
+    parts = [part for message in choice.messages for part in message.parts]
+    calls = [part for part in parts if isinstance(part, ToolCallPart)]
+    message: Json = {"role": "assistant", "content": _content(parts), "refusal": _refusal(parts)}
+    message |= _annotations(parts) | _reasoning(parts, calls, context) | _media(parts)
+    message |= _calls(calls, legacy)
+    for item in choice.messages:
+        message |= {name: value for name, value in own_members(item.native).items() if name not in message}
+    return {
+        "index": choice.index,
+        "message": message,
+        "logprobs": _logprobs(parts),
+        "finish_reason": encode_finish(choice.finish, calls=bool(calls), legacy=legacy),
+    }
+
+
+def _content(parts: Iterable[Part]) -> str | None:
+    """Texts in order; null where there is none but a call, a refusal or audio."""
+    texts = [part.text for part in parts if isinstance(part, TextPart)]
+    if texts:
+        return "".join(texts)
+    return None if any(isinstance(part, _INSTEAD) for part in parts) else ""
+
+
+_INSTEAD: Final = (ToolCallPart, RefusalPart, AudioPart)
+
+
+def _refusal(parts: Iterable[Part]) -> str | None:
+    return "".join(part.text for part in parts if isinstance(part, RefusalPart)) or None
+
+
+def _annotations(parts: Iterable[Part]) -> Json:
+    nested, before = [], 0
+    for part in parts:
+        if isinstance(part, TextPart):
+            rows = (nested_annotation(row, before) for row in part.annotations)
+            nested += [row for row in rows if row is not None]
+            before += len(part.text)
+    return {"annotations": nested} if nested else {}
+
+
+def _reasoning(parts: Sequence[Part], calls: Sequence[ToolCallPart], context: ServerContext) -> Json:
+    thoughts = [part for part in parts if isinstance(part, ReasoningPart)]
+    entries: list[Json] = []
+    for part in thoughts:
+        secret = context.wrap(part.signature) if part.signature is not None else None
+        entries += encode_entries(part, len(entries), secret)
+    entries += [dict(entry) for part in parts if (entry := opaque_entry(part))]
+    for call in calls:
+        if call.signature is not None:
+            entries.append(call_entry(call, context.wrap(call.signature), len(entries)))
+    text = shown_reasoning(thoughts)
+    body: Json = {"reasoning": text} if text else {}
+    return {**body, "reasoning_details": entries} if entries else body
+
+
+def opaque_entry(part: Part) -> Json:
+    """Return the ``reasoning_details`` entry that this wire brought and did not understand."""
+    own = own_members(part.native) if isinstance(part, OpaquePart) else {}
+    return as_dict(own.get("reasoning_details"))
+
+
+def shown_reasoning(thoughts: Iterable[ReasoningPart]) -> str:
+    """Return the reasoning in one text: open thought joined as it is, summaries by blank lines."""
+    text = ""
+    for part in thoughts:
+        gap = "\n\n" if text and part.text and part.form == "summary" else ""
+        text += gap + part.text
+    return text
+
+
+def _media(parts: Iterable[Part]) -> Json:
+    body: Json = {}
+    for part in parts:
+        if isinstance(part, AudioPart):
+            body["audio"] = _audio(part)
+        elif isinstance(part, ImagePart):
+            url = part.url if part.data is None else data_url(part.media_type or "image/png", part.data)
+            body.setdefault("images", []).append({"type": "image_url", "image_url": {"url": url}})
+    return body
+
+
+def _audio(part: AudioPart) -> Json:
+    own = own_members(part.native)
+    return {
+        "id": part.audio_id,
+        "data": part.data or "",
+        "expires_at": own.get("expires_at", 0),
+        "transcript": part.transcript or "",
+    }
+
+
+def _calls(calls: Sequence[ToolCallPart], legacy: bool) -> Json:
+    if not calls:
+        return {}
+    if legacy:
+        return {"function_call": {"name": calls[0].name, "arguments": calls[0].arguments or "{}"}}
+    return {"tool_calls": [encode_call(call) for call in calls]}
+
+
+def encode_call(call: ToolCallPart) -> Json:
+    """Return a tool call of an answer, with what this wire had on it besides."""
+    own = {k: v for k, v in own_members(call.native).items() if k not in _CALL_SLOTS}
+    if call.kind == "custom":
+        return {
+            "id": call.id,
+            "type": "custom",
+            "custom": {"name": call.name, "input": call.arguments},
+            **own,
+        }
+    function = {"name": call.name, "arguments": call.arguments or "{}"}
+    return {"id": call.id, "type": "function", "function": function, **own}
+
+
+def _logprobs(parts: Iterable[Part]) -> Json | None:
+    rows = [part.logprobs for part in parts if isinstance(part, TextPart) and part.logprobs is not None]
+    return {"content": [dict(row) for group in rows for row in group], "refusal": None} if rows else None

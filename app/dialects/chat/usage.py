@@ -1,0 +1,154 @@
+"""The chat wire's usage object, its finish words and its token log probabilities, both ways.
+
+``prompt_tokens`` includes the cached tokens and ``completion_tokens`` the reasoning, as
+canonical Usage has it. Vendors add further counts at the top level (``reasoning_tokens``,
+``num_cached_tokens``, ``citation_tokens``) and a price (a number, or an object with
+``total_cost``), read in recorded answers of 2025 and 2026.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from app.canonical.response import Finish, FinishReason, Usage
+from app.dialects.chat.native import as_native, own_members
+from app.dialects.shared.reading import as_dict, count, number, opt_str, rest
+
+_COUNTED: Final = frozenset(
+    {
+        "prompt_tokens",
+        "completion_tokens",
+        "total_tokens",
+        "prompt_tokens_details",
+        "completion_tokens_details",
+        "cost",
+        "reasoning_tokens",
+        "num_cached_tokens",
+        "citation_tokens",
+        "num_search_queries",
+    }
+)
+_INPUT_OWN: Final = frozenset({"cached_tokens", "cache_write_tokens"})
+_OUTPUT_OWN: Final = frozenset({"reasoning_tokens"})
+_EXTRA_OUTPUT: Final = ("citation_tokens", "num_search_queries")
+
+_FINISHES: Final[Mapping[str, FinishReason]] = {
+    "stop": "stop",
+    "eos": "stop",
+    "stop_sequence": "stop",
+    "end_turn": "stop",
+    "length": "length",
+    "max_tokens": "length",
+    "model_length": "length",
+    "tool_calls": "tool_calls",
+    "function_call": "tool_calls",
+    "content_filter": "content_filter",
+    "error": "error",
+}
+
+_REASON_WORDS: Final[Mapping[FinishReason, str]] = {
+    "stop": "stop",
+    "length": "length",
+    "tool_calls": "tool_calls",
+    "content_filter": "content_filter",
+    "error": "stop",
+}
+
+
+def decode_usage(raw: Any) -> Usage | None:
+    """Return the usage of a chat answer; None for an absent object or one without counts."""
+    if not raw:  # most chunks of a stream say null
+        return None
+    members = as_dict(raw)
+    prompt, completion = count(members.get("prompt_tokens")), count(members.get("completion_tokens"))
+    total = count(members.get("total_tokens"))
+    if prompt is None and completion is None and total is None:
+        return None
+    before, after = (
+        as_dict(members.get("prompt_tokens_details")),
+        as_dict(members.get("completion_tokens_details")),
+    )
+    details = {**_counts("input", before, _INPUT_OWN), **_counts("output", after, _OUTPUT_OWN)}
+    for name in _EXTRA_OUTPUT:
+        if (value := count(members.get(name))) is not None:
+            details[f"output.{name}"] = value
+    remainder = rest(members, _COUNTED)
+    return Usage(
+        input_tokens=prompt or 0,
+        output_tokens=completion or 0,
+        total_tokens=total,
+        cached_tokens=_first(before.get("cached_tokens"), members.get("num_cached_tokens")),
+        cache_write_tokens=_first(before.get("cache_write_tokens")),
+        reasoning_tokens=_first(after.get("reasoning_tokens"), members.get("reasoning_tokens")),
+        details=details,
+        cost=_cost(members),
+        native=as_native(remainder),
+    )
+
+
+def encode_usage(usage: Usage) -> dict[str, Any]:
+    """Return the usage object, details always present as the API sends them."""
+    before: dict[str, Any] = {"cached_tokens": usage.cached_tokens, "audio_tokens": 0}
+    if usage.cache_write_tokens:
+        before["cache_write_tokens"] = usage.cache_write_tokens
+    after: dict[str, Any] = {
+        "reasoning_tokens": usage.reasoning_tokens,
+        "audio_tokens": 0,
+        "accepted_prediction_tokens": 0,
+        "rejected_prediction_tokens": 0,
+    }
+    for path, value in usage.details.items():
+        side, _, name = path.partition(".")
+        (before if side == "input" else after)[name] = value
+    body: dict[str, Any] = {
+        "prompt_tokens": usage.input_tokens,
+        "completion_tokens": usage.output_tokens,
+        "total_tokens": usage.total,
+        "prompt_tokens_details": before,
+        "completion_tokens_details": after,
+    }
+    if usage.cost is not None:
+        body["cost"] = dict(usage.cost)
+    return {**own_members(usage.native), **body}
+
+
+def decode_finish(raw: Any, *, calls: bool, stop_sequence: Any = None) -> Finish:
+    """Return the finish of a choice. A choice with tool calls that says ``stop`` (a forced
+    call does) is a ``tool_calls`` finish; unknown words are ``stop``."""
+    word = opt_str(raw)
+    reason = _FINISHES.get(word or "", "stop")
+    if calls and reason == "stop":
+        reason = "tool_calls"
+    return Finish(reason, word, opt_str(stop_sequence))
+
+
+def encode_finish(finish: Finish | None, *, calls: bool, legacy: bool = False) -> str:
+    """Return the wire's finish word: one of the five that the API documents."""
+    reason: FinishReason = "stop" if finish is None else finish.reason
+    if calls and reason == "stop":
+        reason = "tool_calls"
+    word = _REASON_WORDS[reason]
+    return "function_call" if legacy and word == "tool_calls" else word
+
+
+def _counts(side: str, members: Mapping[str, Any], own: frozenset[str]) -> dict[str, int]:
+    """Return further counts that are not zero, keyed ``input.NAME`` or ``output.NAME``."""
+    found = ((name, count(value)) for name, value in members.items() if name not in own)
+    return {f"{side}.{name}": value for name, value in found if value}
+
+
+def _first(*values: Any) -> int:
+    for value in values:
+        if (known := count(value)) is not None:
+            return known
+    return 0
+
+
+def _cost(members: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the provider's own price in US dollars, with at least ``total_cost``."""
+    cost = members.get("cost")
+    if isinstance(cost, dict):
+        return cost if number(cost.get("total_cost")) is not None else None
+    total = number(cost)
+    return None if total is None else {"total_cost": total}

@@ -1,0 +1,334 @@
+"""Canonical request to a Cohere v2 chat body.
+
+Sources: contract/providers.md (top section and 3.7), the request of the cohere SDK's
+``V2Client.chat``, the recorded exchanges.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from app.canonical.request import (
+    AudioPart,
+    FilePart,
+    ImagePart,
+    Message,
+    OpaquePart,
+    Part,
+    ReasoningPart,
+    RefusalPart,
+    Request,
+    TextPart,
+    Tool,
+    ToolCallPart,
+    ToolChoice,
+    ToolResultPart,
+    merge_turns,
+)
+from app.dialects.base import ClientContext, Encoded
+from app.dialects.cohere.options import NAME, max_thinking
+from app.dialects.shared.effort import budget_of
+from app.dialects.shared.leftovers import (
+    report_call_signature,
+    report_leftovers,
+    report_opaque,
+    sendable_extras,
+)
+from app.dialects.shared.losses import Losses
+from app.dialects.shared.reading import as_dict, data_url, json_text, present
+from app.dialects.shared.tool_forms import (
+    ANSWER_TOOL,
+    ANSWER_WORDS,
+    CUSTOM_INPUT,
+    custom_schema,
+    is_allowed,
+    object_schema,
+)
+
+Members = dict[str, Any]
+
+_OWN: Final = frozenset({"citation_options", "documents", "priority", "safety_mode", "thinking"})
+"""Members of this API alone that a client of another may send beside the standard ones."""
+
+_TAKEN: Final = frozenset(
+    {"seed", "presence_penalty", "frequency_penalty", "logprobs", "top_k", "parallel_tool_calls"}
+)
+
+
+def encode_request(request: Request, context: ClientContext) -> Encoded:
+    """Return the body of ``/v2/chat``; losses are reported to the context.
+
+    Raises GatewayError ``unsupported_parameter`` where leaving something out would change
+    the answer.
+    """
+    losses = context.losses
+    body: Members = {
+        **sendable_extras(request, NAME, _OWN, losses),
+        "model": context.model,
+        "messages": _messages(request, context),
+        **_sampling(request, losses),
+        **_tools_and_form(request, losses),
+    }
+    if "thinking" not in body:
+        body.update(_thinking(request, context))
+    if request.stream:
+        body["stream"] = True
+    report_leftovers(request, _TAKEN, losses)
+    return Encoded(body)
+
+
+# messages
+
+
+def _messages(request: Request, context: ClientContext) -> list[Members]:
+    opening = [Message("system", (TextPart(request.instructions),))] if request.instructions else []
+    written: list[Members] = []
+    for message in merge_turns([*opening, *request.messages], roles={"developer": "system"}):
+        if message.name is not None and message.role != "tool":
+            context.losses.report("message_name", "Messages have no names here; the name was left out")
+        written += _ROLES[message.role](message, context.losses)
+    return written
+
+
+def _spoken(message: Message, losses: Losses) -> list[Members]:
+    """A system's or user's message: plain text, or a list when it holds images."""
+    parts = [block for part in message.parts if (block := _block(part, message.role, losses)) is not None]
+    if not parts:
+        return []
+    if len(parts) == 1 and parts[0]["type"] == "text":
+        return [{"role": message.role, "content": parts[0]["text"]}]
+    return [{"role": message.role, "content": parts}]
+
+
+def _assistant(message: Message, losses: Losses) -> list[Members]:
+    calls = [_call(part, losses) for part in message.parts if isinstance(part, ToolCallPart)]
+    thoughts = [
+        t for part in message.parts if isinstance(part, ReasoningPart) if (t := _thought(part, losses))
+    ]
+    spoken = [part for part in message.parts if not isinstance(part, ToolCallPart | ReasoningPart)]
+    content = [block for part in spoken if (block := _block(part, "assistant", losses)) is not None]
+    written: Members = {"role": "assistant"}
+    if calls:
+        written["tool_calls"] = calls
+        if thoughts:
+            written["tool_plan"] = "".join(thoughts)
+    else:
+        content = [{"type": "thinking", "thinking": thought} for thought in thoughts] + content
+    if content:
+        written["content"] = content
+    if cited := [citation for part in spoken for citation in _citations(part)]:
+        written["citations"] = cited
+    return [written] if len(written) > 1 else []
+
+
+def _thought(part: ReasoningPart, losses: Losses) -> str:
+    if not part.text:
+        losses.report("reasoning_signature", "Earlier reasoning that only its maker can read was left out")
+    elif part.signature is not None:
+        losses.report("reasoning_signature", "The signature of earlier reasoning was left out")
+    return part.text
+
+
+def _citations(part: Part) -> list[Any]:
+    native = part.native if isinstance(part, TextPart) else None
+    return list(native[1].get("citations") or ()) if native is not None and native[0] == NAME else []
+
+
+def _call(part: ToolCallPart, losses: Losses) -> Members:
+    report_call_signature(part, losses)
+    arguments = json_text({CUSTOM_INPUT: part.arguments}) if part.kind == "custom" else part.arguments
+    function = {"name": part.name, "arguments": arguments.strip() or "{}"}
+    return {"id": part.id, "type": "function", "function": function}
+
+
+def _results(message: Message, losses: Losses) -> list[Members]:
+    """Each result is a message of its own."""
+    return [_result(part, losses) for part in message.parts if isinstance(part, ToolResultPart)]
+
+
+def _result(part: ToolResultPart, losses: Losses) -> Members:
+    if part.is_error:
+        losses.report("tool_result", "That a tool failed cannot be marked here; only its words were sent")
+    content = [block for inner in part.content if (block := _block(inner, "tool", losses)) is not None]
+    if len(content) == 1 and content[0]["type"] == "text":
+        return {"role": "tool", "tool_call_id": part.call_id, "content": content[0]["text"]}
+    return {"role": "tool", "tool_call_id": part.call_id, "content": content or ""}
+
+
+_ROLES: Final[Mapping[str, Callable[[Message, Losses], list[Members]]]] = {
+    "system": _spoken,
+    "user": _spoken,
+    "assistant": _assistant,
+    "tool": _results,
+}
+
+
+def _block(part: Part, role: str, losses: Losses) -> Members | None:
+    writer = _BLOCKS.get(type(part))
+    if writer is None:
+        losses.report("content", f"A '{role}' message cannot hold this content here")
+        return None
+    return writer(part, role, losses)
+
+
+def _text(part: TextPart | RefusalPart, role: str, losses: Losses) -> Members | None:
+    return {"type": "text", "text": part.text} if part.text else None
+
+
+def _image(part: ImagePart, role: str, losses: Losses) -> Members | None:
+    if role != "user" or part.file_id is not None:
+        losses.report("image", "Images can be shown in user messages, by URL or inline")
+    url = part.url if part.data is None else data_url(part.media_type or "image/png", part.data)
+    detail = {"detail": part.detail} if part.detail in ("auto", "low", "high") else {}
+    return {"type": "image_url", "image_url": {"url": url or "", **detail}}
+
+
+def _file(part: FilePart, role: str, losses: Losses) -> Members | None:
+    """A tool may answer with documents; elsewhere they go in the member ``documents``."""
+    if role != "tool" or part.text is None:
+        losses.report("file", "Files are not read here; send their text, or 'documents' beside the messages")
+    data = {"text": part.text or "", **({"title": part.filename} if part.filename else {})}
+    return {"type": "document", "document": {"data": data}}
+
+
+def _audio(part: AudioPart, role: str, losses: Losses) -> Members | None:
+    if part.transcript and not part.data:
+        return {"type": "text", "text": part.transcript}
+    losses.report("audio")
+    return None
+
+
+def _opaque(part: OpaquePart, role: str, losses: Losses) -> Members | None:
+    report_opaque(part, role, losses)
+    return None
+
+
+_BLOCKS: Final[Mapping[type, Callable[[Any, str, Losses], Members | None]]] = {
+    TextPart: _text,
+    RefusalPart: _text,
+    ImagePart: _image,
+    FilePart: _file,
+    AudioPart: _audio,
+    OpaquePart: _opaque,
+}
+
+
+# sampling and thinking
+
+
+def _sampling(request: Request, losses: Losses) -> Members:
+    sampling = request.sampling
+    temperature = sampling.temperature
+    if temperature is not None and temperature > 1:
+        losses.report("temperature", f"The temperature ends at 1; {temperature:g} was lowered to it")
+        temperature = 1
+    if sampling.top_logprobs:
+        losses.report("top_logprobs", "Only the chosen tokens have log probabilities here")
+    wanted = {
+        "max_tokens": sampling.max_tokens,
+        "temperature": temperature,
+        "p": sampling.top_p,
+        "k": sampling.top_k,
+        "stop_sequences": list(sampling.stop) or None,
+        "seed": sampling.seed,
+        "frequency_penalty": sampling.frequency_penalty,
+        "presence_penalty": sampling.presence_penalty,
+        "logprobs": sampling.logprobs or None,
+    }
+    return present(wanted)
+
+
+def _thinking(request: Request, context: ClientContext) -> Members:
+    reasoning, losses = request.reasoning, context.losses
+    if reasoning is None or (reasoning.effort is None and reasoning.budget is None):
+        return {}
+    limit = max_thinking(context.model)
+    off = reasoning.budget == 0 or (reasoning.budget is None and reasoning.effort == "none")
+    if limit is None:
+        if not off:
+            losses.report("reasoning_effort" if reasoning.budget is None else "reasoning_budget")
+        return {}
+    if off:
+        return {"thinking": {"type": "disabled"}}
+    budget = reasoning.budget
+    if budget is None:
+        budget = budget_of(reasoning.effort or "medium", request.sampling.max_tokens or limit)
+    return {"thinking": {"type": "enabled", **({"token_budget": budget} if budget > 0 else {})}}
+
+
+# tools and the form of the answer
+
+
+def _tools_and_form(request: Request, losses: Losses) -> Members:
+    choice = request.tool_choice or ToolChoice("auto")
+    tools = [
+        written
+        for tool in request.tools
+        if _is_offered(tool, choice) and (written := _KINDS[tool.kind](tool, losses)) is not None
+    ]
+    if request.parallel_tool_calls is False and tools:
+        losses.report("parallel_tool_calls")
+    mode = _mode(choice, bool(tools), losses)
+    output, sent = request.output, Members()
+    if output.format == "schema" and tools and mode != "REQUIRED":
+        # the wire takes no response_format beside tools, so that a tool stands for the schema
+        tools = tools if mode is None else []
+        tools.append(_function(ANSWER_TOOL, ANSWER_WORDS, as_dict(output.schema)))
+        mode = "REQUIRED"
+    elif output.format != "text" and tools:
+        losses.report("output_json", "A JSON answer cannot be asked for beside tools; it was left out")
+    elif output.format != "text":
+        schema = {"json_schema": dict(output.schema)} if output.schema else {}
+        sent["response_format"] = {"type": "json_object", **schema}
+    if tools:
+        sent["tools"] = tools
+        sent.update(_strict(request, losses))
+        if mode is not None:
+            sent["tool_choice"] = mode
+    return sent
+
+
+def _mode(choice: ToolChoice, offered: bool, losses: Losses) -> str | None:
+    """``auto`` is said by omission; a named tool is the only one offered, and required."""
+    if choice.mode == "named" and not offered:
+        losses.report("forced_tool", f"The tool '{choice.name}' cannot be offered")
+    required = choice.mode in {"required", "named"} or (choice.mode == "allowed" and choice.required)
+    if required and not offered:
+        losses.report("tool_choice", "No tool can be offered, so no call is required")
+        return None
+    return "REQUIRED" if required else "NONE" if choice.mode == "none" else None
+
+
+def _is_offered(tool: Tool, choice: ToolChoice) -> bool:
+    if choice.mode == "named":
+        return tool.name == choice.name
+    return is_allowed(tool, choice)
+
+
+def _strict(request: Request, losses: Losses) -> Members:
+    strict = [bool(tool.strict) for tool in request.tools if tool.kind == "function"]
+    if strict and all(strict):
+        return {"strict_tools": True}
+    if any(strict):
+        losses.report("tool_strict", "Strictness holds for all tools or none here; it was left out")
+    return {}
+
+
+def _function(name: str, description: str | None, schema: Mapping[str, Any]) -> Members:
+    function: Members = {"name": name}
+    if description:
+        function["description"] = description
+    return {"type": "function", "function": {**function, "parameters": dict(schema)}}
+
+
+def _hosted(tool: Tool, losses: Losses) -> Members | None:
+    losses.report("hosted_tool", f"The hosted tool '{tool.name}' is not run by this model")
+    return None
+
+
+_KINDS: Final[Mapping[str, Callable[[Tool, Losses], Members | None]]] = {
+    "function": lambda tool, losses: _function(tool.name, tool.description, object_schema(tool.parameters)),
+    "custom": lambda tool, losses: _function(tool.name, tool.description, custom_schema(tool, losses)),
+    "hosted": _hosted,
+}

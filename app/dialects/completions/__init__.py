@@ -1,0 +1,1 @@
+"""Text completions: OpenAI's first wire, and what stands for it elsewhere."""

@@ -1,0 +1,258 @@
+"""Legacy text completions (``POST /completions``), both halves, without streams.
+
+The wire of OpenAI's first API, which Azure, SGLang, Ollama and routers still serve.
+Streams lie in ``stream``; providers without this wire are reached through
+``over_chat``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from app.canonical.media import CompletionChoice, CompletionRequest, CompletionResponse
+from app.canonical.request import Origin, RefusalPart, TextPart
+from app.canonical.response import Response
+from app.dialects.base import ClientContext, Encoded, ServerContext
+from app.dialects.chat.errors import decode_error, failure_in
+from app.dialects.chat.usage import decode_finish, decode_usage, encode_finish, encode_usage
+from app.dialects.completions.logprobs import legacy_logprobs
+from app.dialects.completions.stream import CompletionStreamDecoder, CompletionStreamEncoder
+from app.dialects.shared.checking import Checked, missing, wrong_type
+from app.dialects.shared.reading import as_dict, as_str, count, dicts, opt_str, present, rest
+from app.dialects.shared.sampling import decode_sampling, sampling_members
+from app.errors import GatewayError
+
+NAME: Final = "completions"
+
+MEMBERS: Final = frozenset(
+    {
+        "best_of",
+        "echo",
+        "frequency_penalty",
+        "logit_bias",
+        "logprobs",
+        "max_tokens",
+        "n",
+        "presence_penalty",
+        "seed",
+        "stop",
+        "stream_options",
+        "suffix",
+        "temperature",
+        "top_p",
+        "user",
+    }
+)
+_READ: Final = MEMBERS | {"model", "prompt", "stream", "top_k", "fallbacks"}
+_TOP: Final = frozenset({"id", "object", "created", "model", "choices", "usage"})
+
+
+@dataclass(frozen=True, slots=True)
+class CompletionOptions:
+    """One wire's row: the members of its request beside model, prompt and stream."""
+
+    members: frozenset[str] = MEMBERS
+
+
+_DEFAULTS: Final = CompletionOptions()
+
+
+class CompletionsDialect:
+    """Both halves of the text-completions wire."""
+
+    name = NAME
+
+    def decode_request(self, body: Mapping[str, Any], context: ServerContext) -> CompletionRequest:
+        """Read a client's body; raises ``bad_request`` with the member's path."""
+        members = Checked(body)
+        options = members.mapping("stream_options") or {}
+        kept = rest(options, frozenset({"include_usage"}))
+        return CompletionRequest(
+            model=members.text("model") or "",
+            prompts=_prompts(members),
+            sampling=decode_sampling(members),
+            suffix=members.text("suffix"),
+            echo=members.flag("echo") or False,
+            best_of=members.integer("best_of"),
+            logprobs=_wanted_logprobs(members),
+            stream=members.flag("stream") or False,
+            include_usage=Checked(options, "stream_options").flag("include_usage") or False,
+            user=members.text("user"),
+            extra={**({"stream_options": kept} if kept else {}), **rest(body, _READ)},
+            origin=Origin(NAME, body),
+        )
+
+    def encode_response(
+        self, response: CompletionResponse, request: CompletionRequest, context: ServerContext
+    ) -> dict[str, Any]:
+        """Write a ``text_completion`` object."""
+        native = response.native[1] if response.native is not None and response.native[0] == NAME else {}
+        body: dict[str, Any] = {
+            "id": context.response_id or response.id or context.new_id("cmpl-"),
+            "object": "text_completion",
+            "created": response.created if response.created is not None else context.now,
+            "model": response.model or context.model or request.model,
+            "choices": [_written_choice(choice) for choice in response.choices],
+        }
+        if response.usage is not None:
+            body["usage"] = encode_usage(response.usage)
+        return {**body, **{name: value for name, value in native.items() if name not in body}}
+
+    def stream_encoder(self, request: CompletionRequest, context: ServerContext) -> CompletionStreamEncoder:
+        """Return the encoder of one stream of ``text_completion`` chunks."""
+        return CompletionStreamEncoder(request, context)
+
+    def encode_error(self, error: GatewayError) -> dict[str, Any]:
+        """Write the error envelope."""
+        return {"error": error.body()}
+
+    def encode_request(self, request: CompletionRequest, context: ClientContext) -> Encoded:
+        """Write the body for an upstream; what its row lacks is reported."""
+        options: CompletionOptions = context.options or _DEFAULTS
+        prompts = [prompt if isinstance(prompt, str) else list(prompt) for prompt in request.prompts]
+        body: dict[str, Any] = {
+            "model": context.model,
+            "prompt": prompts[0] if len(prompts) == 1 else prompts,
+        }
+        for name, value in _wanted(request).items():
+            if value is None:
+                continue
+            if name in options.members:
+                body[name] = value
+            else:
+                context.losses.report(name)
+        if request.stream:
+            body |= _stream_members(request, options)
+        return Encoded({**_extra(request, context), **body})
+
+    def decode_response(
+        self, body: Any, context: ClientContext, headers: Mapping[str, str] | None = None
+    ) -> CompletionResponse:
+        """Read an upstream's whole answer, whose ``headers`` say nothing of it; raises
+        ``upstream_invalid`` for one without choices."""
+        if (error := failure_in(body)) is not None:
+            raise error
+        members = as_dict(body)
+        choices = dicts(members.get("choices"))
+        if not choices:
+            raise GatewayError("upstream_invalid", "The provider's answer has no choices.", raw=body)
+        native = present(rest(members, _TOP))
+        return CompletionResponse(
+            id=opt_str(members.get("id")),
+            model=opt_str(members.get("model")),
+            choices=tuple(_read_choice(choice, index) for index, choice in enumerate(choices)),
+            usage=decode_usage(members.get("usage")),
+            created=count(members.get("created")),
+            native=(NAME, native) if native else None,
+        )
+
+    def stream_decoder(self, context: ClientContext) -> CompletionStreamDecoder:
+        """Return the decoder of one upstream stream: events whose blocks are texts."""
+        return CompletionStreamDecoder()
+
+    def decode_error(self, status: int, body: Any, headers: Mapping[str, str]) -> GatewayError:
+        """Read an upstream's error answer."""
+        return decode_error(status, body, headers)
+
+
+DIALECT = CompletionsDialect()
+
+
+def folded(response: Response) -> CompletionResponse:
+    """Return the completion that a stream's events fold to (``Accumulator.response``)."""
+    choices = []
+    for choice in response.choices:
+        parts = [part for message in choice.messages for part in message.parts]
+        text = "".join(part.text for part in parts if isinstance(part, TextPart | RefusalPart))
+        rows = [row for part in parts if isinstance(part, TextPart) for row in part.logprobs or ()]
+        choices.append(CompletionChoice(choice.index, text, choice.finish, legacy_logprobs(rows)))
+    native = response.native if response.native is not None and response.native[0] == NAME else None
+    return CompletionResponse(
+        response.id, response.model, tuple(choices), response.usage, response.created, native
+    )
+
+
+def _prompts(members: Checked) -> tuple[str | tuple[int, ...], ...]:
+    """Return the prompts: a text, texts, one array of tokens, or arrays of tokens."""
+    value = members.members.get("prompt")
+    if value is None:
+        raise missing("prompt")
+    if isinstance(value, str):
+        return (value,)
+    items = members.items("prompt") or []
+    if items and all(_is_token(item) for item in items):
+        return (tuple(items),)
+    return tuple(_prompt(item, f"prompt[{index}]") for index, item in enumerate(items)) or ("",)
+
+
+def _prompt(item: Any, path: str) -> str | tuple[int, ...]:
+    if isinstance(item, str):
+        return item
+    if isinstance(item, list) and all(_is_token(token) for token in item):
+        return tuple(item)
+    raise wrong_type(path, "a string or an array of tokens", item)
+
+
+def _is_token(item: Any) -> bool:
+    return isinstance(item, int) and not isinstance(item, bool)
+
+
+def _wanted_logprobs(members: Checked) -> int | None:
+    """Return how many alternatives were asked for; ``true``, a chat client's habit, is 0."""
+    value = members.members.get("logprobs")
+    if isinstance(value, bool):
+        return 0 if value else None
+    return members.integer("logprobs")
+
+
+def _wanted(request: CompletionRequest) -> dict[str, Any]:
+    return {
+        **sampling_members(request.sampling),
+        "suffix": request.suffix,
+        "echo": request.echo or None,
+        "best_of": request.best_of,
+        "logprobs": request.logprobs,
+        "user": request.user,
+    }
+
+
+def _stream_members(request: CompletionRequest, options: CompletionOptions) -> dict[str, Any]:
+    if "stream_options" not in options.members:
+        return {"stream": True}
+    return {
+        "stream": True,
+        "stream_options": {**(request.extra.get("stream_options") or {}), "include_usage": True},
+    }
+
+
+def _extra(request: CompletionRequest, context: ClientContext) -> dict[str, Any]:
+    """Members that no API defines go out verbatim where the client wrote this wire."""
+    extra = {name: value for name, value in request.extra.items() if name != "stream_options"}
+    if request.origin is None or request.origin.dialect == NAME:
+        return extra
+    for name in extra:
+        context.losses.report(name)
+    return {}
+
+
+def _read_choice(choice: Mapping[str, Any], position: int) -> CompletionChoice:
+    index = count(choice.get("index"))
+    logprobs = choice.get("logprobs")
+    finish = decode_finish(choice.get("finish_reason"), calls=False, stop_sequence=choice.get("matched_stop"))
+    return CompletionChoice(
+        position if index is None else index,
+        as_str(choice.get("text")),
+        finish,
+        logprobs if isinstance(logprobs, dict) else None,
+    )
+
+
+def _written_choice(choice: CompletionChoice) -> dict[str, Any]:
+    return {
+        "text": choice.text,
+        "index": choice.index,
+        "logprobs": None if choice.logprobs is None else dict(choice.logprobs),
+        "finish_reason": encode_finish(choice.finish, calls=False),
+    }

@@ -1,0 +1,97 @@
+"""What the model families on Bedrock's Converse take, by the id they are called with.
+
+Converse is one wire for many vendors' models; what each takes of it is data here.
+Sources: contract/providers.md 3.5, botocore's service model, the recorded exchanges,
+Amazon's lists of models with structured output, caching and system tools.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Final, Literal
+
+from app.dialects.shared.claude import Family, family_of
+
+NAME: Final = "converse"
+
+Thinker = Literal["none", "claude", "nova", "effort"]
+
+
+@dataclass(frozen=True, slots=True)
+class ConverseOptions:
+    """The row of one model family.
+
+    ``thinks``: how thinking is asked for (Claude's ``thinking``, Nova's ``reasoningConfig``,
+    a ``reasoning_effort`` field, or not at all). ``schemas``: structured output is native.
+    ``caches``: takes cache points. ``system``: takes a system prompt. ``strict_tools``:
+    enforces tool schemas. ``top_k``: path of that member below
+    ``additionalModelRequestFields``. ``system_tools``: the wire's names of hosted tools.
+    ``claude``: the family of a Claude.
+    """
+
+    thinks: Thinker = "none"
+    schemas: bool = False
+    caches: bool = False
+    system: bool = True
+    strict_tools: bool = False
+    top_k: tuple[str, ...] = ()
+    system_tools: Mapping[str, str] = field(default_factory=dict)
+    claude: Family | None = None
+
+
+_NOVA: Final = ConverseOptions(caches=True, top_k=("inferenceConfig", "topK"))
+_NOVA_2: Final = ConverseOptions(
+    thinks="nova",
+    caches=True,
+    top_k=("inferenceConfig", "topK"),
+    system_tools=MappingProxyType(
+        {"web_search": "nova_grounding", "code_interpreter": "nova_code_interpreter"}
+    ),
+)
+_OPEN_WEIGHT: Final = ConverseOptions(schemas=True, strict_tools=True)
+_OTHER: Final = ConverseOptions()
+
+_ROWS: Final = (
+    # first match wins
+    ("amazon.nova-2", _NOVA_2),
+    ("amazon.nova", _NOVA),
+    ("amazon.titan", ConverseOptions(system=False)),
+    ("mistral.mistral-7b", ConverseOptions(system=False, top_k=("top_k",))),
+    ("mistral.mixtral", ConverseOptions(system=False, top_k=("top_k",))),
+    ("mistral.mistral-large-24", ConverseOptions(top_k=("top_k",))),
+    ("mistral.", _OPEN_WEIGHT),
+    ("openai.gpt-oss", ConverseOptions(thinks="effort", schemas=True, strict_tools=True)),
+    ("qwen.", _OPEN_WEIGHT),
+    ("deepseek.v3", _OPEN_WEIGHT),
+    ("google.gemma", _OPEN_WEIGHT),
+    ("minimax.", _OPEN_WEIGHT),
+    ("moonshot", _OPEN_WEIGHT),
+    ("nvidia.", _OPEN_WEIGHT),
+    ("zai.", _OPEN_WEIGHT),
+    ("cohere.", ConverseOptions(top_k=("k",))),
+)
+
+
+def options_of(options: Any, model: str) -> ConverseOptions:
+    """Return the row given by the provider, else that of the model's id."""
+    if isinstance(options, ConverseOptions):
+        return options
+    name = model.lower()
+    if "claude" in name:
+        return _claude(family_of(model))
+    return next((row for text, row in _ROWS if text in name), _OTHER)
+
+
+def _claude(family: Family) -> ConverseOptions:
+    # on Bedrock structured output begins with the 4-5 generation (opus-4-1 is not served it)
+    modern = family.schemas and family.max_tokens >= 64_000
+    return ConverseOptions(
+        thinks="claude" if family.thinks else "none",
+        schemas=modern,
+        caches=family.thinks or family.max_tokens > 4096,
+        strict_tools=modern,
+        top_k=("top_k",),
+        claude=family,
+    )

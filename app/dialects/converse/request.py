@@ -1,0 +1,277 @@
+"""Canonical request to a Converse body.
+
+The model is said by the URL, so the body has none. Sources: contract/providers.md (top
+section and 3.5), botocore's service model.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+from app.canonical.request import Message, Request
+from app.dialects.base import ClientContext, Encoded
+from app.dialects.converse.blocks import Block, BlockWriter
+from app.dialects.converse.options import NAME, ConverseOptions, options_of
+from app.dialects.converse.tools import ToolWriter
+from app.dialects.messages.schema import closed, is_open
+from app.dialects.shared.claude import Family
+from app.dialects.shared.claude_thinking import MIN_BUDGET, Circumstances, Thinking, sampling_of, thinking_of
+from app.dialects.shared.effort import effort_of, nearest_effort
+from app.dialects.shared.leftovers import report_leftovers, sendable_extras
+from app.dialects.shared.losses import Losses
+from app.dialects.shared.reading import as_dict
+from app.dialects.shared.turns import split_conversation
+
+Members = dict[str, Any]
+
+_OWN: Final = frozenset(
+    {
+        "additionalModelRequestFields",
+        "additionalModelResponseFieldPaths",
+        "guardrailConfig",
+        "performanceConfig",
+        "promptVariables",
+        "requestMetadata",
+    }
+)
+"""Members of this API alone that a client of another may send beside the standard ones."""
+
+_TIERS: Final = frozenset({"default", "priority", "flex", "reserved"})
+_JSON_ONLY: Final = "Answer with one valid JSON object and nothing else: no words around it, no code fence."
+_NOVA_EFFORTS: Final = ("low", "medium", "high")
+_OPEN_EFFORTS: Final = ("low", "medium", "high")
+_ASSUMED_LIMIT: Final = 4096
+_COUNTED: Final = frozenset({"messages", "system", "toolConfig", "additionalModelRequestFields"})
+
+
+def encode_request(request: Request, context: ClientContext) -> Encoded:
+    """Return the body of Converse and ConverseStream; losses are reported to the context.
+
+    Raises GatewayError ``unsupported_parameter`` where leaving something out would change
+    the answer.
+    """
+    options = options_of(context.options, context.model)
+    losses = context.losses
+    body = sendable_extras(request, NAME, _OWN, losses)
+    writer = BlockWriter(context, options)
+    native = _native_schema(request, options)
+    wants_schema = request.output.format == "schema"
+    answer = as_dict(request.output.schema) if wants_schema and not native else None
+    system, turns, messages = _conversation(request, writer)
+    tools = ToolWriter(writer, answer)
+    if (config := tools.config(request, turns)) is not None:
+        body["toolConfig"] = config
+    if request.parallel_tool_calls is False and request.tools:
+        losses.report("parallel_tool_calls")
+    inference, fields = _inference(request, options, tools.forced, _is_bare(messages), losses)
+    output: Members = {}
+    if "effort" in fields:
+        output["effort"] = fields.pop("effort")
+    if native:
+        output["textFormat"] = _text_format(request, losses)
+    if request.output.format == "json":
+        losses.report("output_json", "A JSON object is asked for in words; this API has no such mode")
+        system.append({"text": _JSON_ONLY})
+    body["messages"] = messages
+    fields = {**fields, **as_dict(body.get("additionalModelRequestFields"))}
+    optional = {
+        "system": system,
+        "inferenceConfig": inference,
+        "additionalModelRequestFields": fields,
+        "outputConfig": output,
+    }
+    body.update({name: value for name, value in optional.items() if value})
+    body.update(_tier(request, losses))
+    return Encoded(body)
+
+
+def encode_count(request: Request, context: ClientContext) -> Encoded:
+    """Return the body of CountTokens."""
+    body = encode_request(request, context).body
+    return Encoded({"input": {"converse": {k: v for k, v in body.items() if k in _COUNTED}}})
+
+
+def _conversation(request: Request, writer: BlockWriter) -> tuple[list[Block], list[Message], list[Block]]:
+    """Return the system blocks, the turns, and the turns as written."""
+    losses, options = writer.context.losses, writer.options
+    texts, turns = split_conversation(
+        request, losses, system_turns=options.claude is not None and options.claude.system_turns
+    )
+    if texts and not (options.system and turns):
+        losses.report("message_role", "The system prompt was sent as the beginning of the user's turn")
+        opening = Message("user", tuple(texts))
+        turns = _led_by(opening, turns)
+        texts = []
+    written = [turn for message in turns if (turn := writer.turn(message)) is not None]
+    return writer.blocks(texts, "system"), turns, written
+
+
+def _led_by(opening: Message, turns: list[Message]) -> list[Message]:
+    if not turns or turns[0].role != "user":
+        return [opening, *turns]
+    return [Message("user", opening.parts + turns[0].parts), *turns[1:]]
+
+
+def _is_bare(messages: list[Block]) -> bool:
+    """Tell whether the last assistant turn is to be continued and does not begin with thinking."""
+    last = next((turn for turn in reversed(messages) if turn["role"] == "assistant"), None)
+    if last is None or "reasoningContent" in last["content"][0]:
+        return False
+    answered = any("toolResult" in block for block in messages[-1]["content"])
+    return messages[-1] is last or (answered and any("toolUse" in block for block in last["content"]))
+
+
+# sampling and thinking
+
+
+def _inference(
+    request: Request, options: ConverseOptions, forced: bool, bare: bool, losses: Losses
+) -> tuple[Members, Members]:
+    """Return ``inferenceConfig`` and the model's own fields (``effort`` among them)."""
+    sampling = request.sampling
+    inference: Members = {}
+    if sampling.max_tokens is not None:
+        inference["maxTokens"] = sampling.max_tokens
+    fields: Members = {}
+    if options.claude is not None:
+        fields = _claude(request, options.claude, inference, Circumstances(0, forced, bare), losses)
+    else:
+        _plain_sampling(request, options, inference, fields, losses)
+        _THINKERS[options.thinks](request, inference, fields, losses)
+    if sampling.stop:
+        inference["stopSequences"] = list(sampling.stop)
+    taken = {"parallel_tool_calls", "top_k", "service_tier"}
+    report_leftovers(request, frozenset(taken), losses)
+    return inference, fields
+
+
+def _claude(
+    request: Request, family: Family, inference: Members, around: Circumstances, losses: Losses
+) -> Members:
+    limit = inference.get("maxTokens", family.max_tokens)
+    around = Circumstances(limit, around.forced, around.bare_turn)
+    thinking: Thinking = thinking_of(request.reasoning, family, around, losses)
+    fields: Members = {}
+    if thinking.config is not None:
+        fields["thinking"] = thinking.config
+        if thinking.config.get("budget_tokens", 0) >= MIN_BUDGET:
+            inference["maxTokens"] = limit  # the budget must lie below it
+    if thinking.effort is not None:
+        fields["effort"] = thinking.effort
+    sent = dict(sampling_of(request.sampling, family, thinking.on, losses))
+    if "top_k" in sent:
+        fields["top_k"] = sent.pop("top_k")
+    inference.update({_WORDS[name]: value for name, value in sent.items()})
+    return fields
+
+
+_WORDS: Final = {"temperature": "temperature", "top_p": "topP"}
+
+
+def _plain_sampling(
+    request: Request, options: ConverseOptions, inference: Members, fields: Members, losses: Losses
+) -> None:
+    sampling = request.sampling
+    if sampling.temperature is not None:
+        if sampling.temperature > 1:
+            losses.report(
+                "temperature", f"The temperature ends at 1; {sampling.temperature:g} was lowered to it"
+            )
+        inference["temperature"] = min(sampling.temperature, 1)
+    if sampling.top_p is not None:
+        inference["topP"] = sampling.top_p
+    if sampling.top_k is None:
+        return
+    if not options.top_k:
+        losses.report("top_k")
+        return
+    *above, name = options.top_k
+    at = fields
+    for step in above:
+        at = at.setdefault(step, {})
+    at[name] = sampling.top_k
+
+
+def _wanted_effort(request: Request, inference: Members) -> str | None:
+    """Return the effort asked for, a budget turned into one; None when nothing was asked."""
+    reasoning = request.reasoning
+    if reasoning is None or (reasoning.effort is None and reasoning.budget is None):
+        return None
+    if reasoning.budget is not None:
+        return effort_of(reasoning.budget, inference.get("maxTokens", _ASSUMED_LIMIT))
+    return reasoning.effort
+
+
+def _think_not(request: Request, inference: Members, fields: Members, losses: Losses) -> None:
+    if _wanted_effort(request, inference) not in (None, "none"):
+        budgeted = request.reasoning is not None and request.reasoning.budget is not None
+        losses.report("reasoning_budget" if budgeted else "reasoning_effort")
+
+
+def _think_as_nova(request: Request, inference: Members, fields: Members, losses: Losses) -> None:
+    wanted = _wanted_effort(request, inference)
+    if wanted is None:
+        return
+    if wanted == "none":
+        fields["reasoningConfig"] = {"type": "disabled"}
+        return
+    effort = _effort(wanted, _NOVA_EFFORTS, losses)
+    fields["reasoningConfig"] = {"type": "enabled", "maxReasoningEffort": effort}
+    if effort != "high":
+        return
+    for member, feature in (("maxTokens", "max_tokens"), ("temperature", "temperature"), ("topP", "top_p")):
+        if inference.pop(member, None) is not None:
+            losses.report(feature, f"With high effort this model takes no {feature}; it was left out")
+
+
+def _think_by_effort(request: Request, inference: Members, fields: Members, losses: Losses) -> None:
+    wanted = _wanted_effort(request, inference)
+    if wanted is not None:
+        fields["reasoning_effort"] = _effort(wanted, _OPEN_EFFORTS, losses)
+
+
+def _effort(wanted: str, known: tuple[str, ...], losses: Losses) -> str:
+    effort = nearest_effort(wanted, known)
+    if effort != wanted:
+        losses.report("reasoning_effort", f"Effort '{wanted}' is not known here; '{effort}' is asked for")
+    return effort
+
+
+_THINKERS: Final = {
+    "none": _think_not,
+    "claude": _think_not,
+    "nova": _think_as_nova,
+    "effort": _think_by_effort,
+}
+
+
+# the answer's form
+
+
+def _native_schema(request: Request, options: ConverseOptions) -> bool:
+    return request.output.format == "schema" and options.schemas and not is_open(request.output.schema)
+
+
+def _text_format(request: Request, losses: Losses) -> Members:
+    output = request.output
+    lost: set[str] = set()
+    schema = closed(output.schema, lost)
+    if lost:
+        names = ", ".join(sorted(lost))
+        losses.report("output_constraint", f"Bounds in the schema are only described: {names}")
+    described: Members = {"schema": json.dumps(schema, ensure_ascii=False)}
+    if output.name:
+        described["name"] = output.name
+    if output.description:
+        described["description"] = output.description
+    return {"type": "json_schema", "structure": {"jsonSchema": described}}
+
+
+def _tier(request: Request, losses: Losses) -> Members:
+    tier = request.hints.get("service_tier")
+    if tier in _TIERS:
+        return {"serviceTier": {"type": tier}}
+    if tier not in (None, "auto"):
+        losses.report("service_tier")
+    return {}

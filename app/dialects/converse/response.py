@@ -1,0 +1,253 @@
+"""Whole Converse answers: content blocks, stop reasons, usage, errors.
+
+Sources: contract/providers.md 3.5, botocore's service model, the recorded exchanges.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from app.canonical.request import (
+    ImagePart,
+    OpaquePart,
+    Part,
+    ReasoningPart,
+    Signature,
+    TextPart,
+)
+from app.canonical.response import Choice, Finish, FinishReason, Response, Usage
+from app.dialects.base import ClientContext
+from app.dialects.converse.options import NAME
+from app.dialects.shared import answers
+from app.dialects.shared.answers import call_part, items_of, native_rest
+from app.dialects.shared.claude import OMITTED
+from app.dialects.shared.failures import upstream_failure
+from app.dialects.shared.reading import as_dict, as_str, count, dicts, json_text, opt_str
+from app.dialects.shared.tool_forms import customs_of
+from app.errors import GatewayError
+
+Members = dict[str, Any]
+
+_FINISHES: Final[Mapping[str, FinishReason]] = {
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "max_tokens": "length",
+    "model_context_window_exceeded": "length",
+    "tool_use": "tool_calls",
+    "guardrail_intervened": "content_filter",
+    "content_filtered": "content_filter",
+    "malformed_model_output": "error",
+    "malformed_tool_use": "error",
+}
+_EXCEPTIONS: Final[Mapping[str, int]] = {
+    # name of the exception, lower case and without "exception": HTTP status
+    "throttling": 429,
+    "servicequotaexceeded": 429,
+    "serviceunavailable": 503,
+    "modelnotready": 503,
+    "internalserver": 500,
+    "modelstreamerror": 500,
+    "modelerror": 500,
+    "modeltimeout": 504,
+    "validation": 400,
+    "accessdenied": 403,
+    "resourcenotfound": 404,
+}
+_ANSWER_MEMBERS: Final = frozenset({"output", "stopReason", "usage", "serviceTier"})
+_IMAGE_TYPES: Final = {"png": "image/png", "jpeg": "image/jpeg", "gif": "image/gif", "webp": "image/webp"}
+
+
+@dataclass(frozen=True, slots=True)
+class BlockReader:
+    """Reads content blocks: ``realm`` goes on signatures, ``customs`` names free-text tools,
+    ``mint`` makes an id for a call that came without one."""
+
+    realm: str | None
+    customs: frozenset[str]
+    mint: Callable[[str], str]
+
+    def part(self, block: Mapping[str, Any]) -> Part:
+        """Return the part that one block is; a kind we do not know is opaque."""
+        for kind, reader in _READERS.items():
+            if kind in block:
+                return reader(self, block)
+        return opaque(block)
+
+    def sign(self, value: str) -> Signature:
+        """Return a signature of this target's making."""
+        return Signature(value, NAME, self.realm)
+
+    def reasoning(self, text: str, signature: str, redacted: str) -> ReasoningPart:
+        """Return a thought; one that was withheld is marked in its signature's value."""
+        if redacted:
+            return ReasoningPart("", "hidden", self.sign(redacted))
+        if not signature:
+            return ReasoningPart(text)
+        return ReasoningPart(text, signature=self.sign(signature if text else OMITTED + signature))
+
+    def tool_call(self, call_id: str | None, name: str, arguments: str) -> Part:
+        """Return a call from its input as JSON text, undoing what stood for something else."""
+        return call_part(call_id or self.mint("tooluse"), name, arguments, self.customs)
+
+    def _text(self, block: Mapping[str, Any]) -> Part:
+        return TextPart(as_str(block.get("text")))
+
+    def _reasoning(self, block: Mapping[str, Any]) -> Part:
+        thought = as_dict(block.get("reasoningContent"))
+        shown = as_dict(thought.get("reasoningText"))
+        return self.reasoning(
+            as_str(shown.get("text")), as_str(shown.get("signature")), as_str(thought.get("redactedContent"))
+        )
+
+    def _tool_use(self, block: Mapping[str, Any]) -> Part:
+        call = as_dict(block.get("toolUse"))
+        if call.get("type") == "server_tool_use":
+            return OpaquePart("server_tool_use", (NAME, dict(block)))
+        return self.tool_call(
+            opt_str(call.get("toolUseId")), as_str(call.get("name")), json_text(as_dict(call.get("input")))
+        )
+
+    def _cited(self, block: Mapping[str, Any]) -> Part:
+        cited = as_dict(block.get("citationsContent"))
+        text = "".join(as_str(piece.get("text")) for piece in dicts(cited.get("content")))
+        return cited_text(TextPart(text), dicts(cited.get("citations")))
+
+    def _image(self, block: Mapping[str, Any]) -> Part:
+        image = as_dict(block.get("image"))
+        data = opt_str(as_dict(image.get("source")).get("bytes"))
+        if data is None:
+            return opaque(block)
+        return ImagePart(data, _IMAGE_TYPES.get(as_str(image.get("format"))))
+
+
+_READERS: Final[Mapping[str, Callable[[BlockReader, Mapping[str, Any]], Part]]] = {
+    "text": BlockReader._text,
+    "reasoningContent": BlockReader._reasoning,
+    "toolUse": BlockReader._tool_use,
+    "citationsContent": BlockReader._cited,
+    "image": BlockReader._image,
+}
+
+
+def reader_of(context: ClientContext) -> BlockReader:
+    """Return a reader for the answer to the context's request."""
+    return BlockReader(context.realm, customs_of(context.request), context.new_id)
+
+
+def opaque(block: Mapping[str, Any]) -> OpaquePart:
+    """Return a block as an opaque part; its one member names its type."""
+    return OpaquePart(next(iter(block), "unknown"), (NAME, dict(block)))
+
+
+def cited_text(part: TextPart, citations: list[Members]) -> TextPart:
+    """Return a text with its citations, as annotations and native."""
+    if not citations:
+        return part
+    notes = tuple(note for citation in citations if (note := annotation_of(citation, part.text)) is not None)
+    return replace(part, annotations=part.annotations + notes, native=(NAME, {"citations": citations}))
+
+
+def annotation_of(citation: Mapping[str, Any], text: str) -> Members | None:
+    """Return a flat OpenAI annotation over the whole of ``text``: ``url_citation`` for the
+    web, ``file_citation`` for a place in a document."""
+    location = as_dict(citation.get("location"))
+    web = as_dict(location.get("web"))
+    title = as_str(citation.get("title"))
+    if web:
+        return {
+            "type": "url_citation",
+            "url": as_str(web.get("url")),
+            "title": title or as_str(web.get("domain")),
+            "start_index": 0,
+            "end_index": len(text),
+        }
+    place = next((as_dict(value) for name, value in location.items() if name.startswith("document")), None)
+    if place is None:
+        return None
+    return {
+        "type": "file_citation",
+        "file_id": as_str(citation.get("source")),
+        "filename": title,
+        "index": count(place.get("documentIndex")) or 0,
+    }
+
+
+def decode_response(body: Any, context: ClientContext) -> Response:
+    """Return the answer that a Converse body is; raises ``upstream_invalid`` for a body
+    without a message."""
+    answer = as_dict(body)
+    message = as_dict(as_dict(answer.get("output")).get("message"))
+    if not isinstance(message.get("content"), list):
+        raise GatewayError("upstream_invalid", "The provider's answer has no message.", raw=body)
+    reader = reader_of(context)
+    parts = [reader.part(block) for block in dicts(message["content"])]
+    return Response(
+        context.new_id("msg"),
+        None,
+        (Choice(0, items_of(parts), finish_of(answer.get("stopReason"), parts)),),
+        decode_usage(answer.get("usage")),
+        service_tier=tier_of(answer),
+        native=native_of(answer, _ANSWER_MEMBERS),
+    )
+
+
+def native_of(members: Mapping[str, Any], known: frozenset[str]) -> tuple[str, Members] | None:
+    """Return the members beside ``known`` (metrics, trace, the model's own fields) as native."""
+    return native_rest(NAME, members, known)
+
+
+def tier_of(members: Mapping[str, Any]) -> str | None:
+    """Return the service tier that served the call."""
+    return opt_str(as_dict(members.get("serviceTier")).get("type"))
+
+
+def finish_of(raw: Any, parts: list[Part]) -> Finish:
+    """Return why the answer ended; a ``tool_use`` of the answer's own tool is a plain stop."""
+    return answers.finish_of(raw, _FINISHES, parts)
+
+
+def decode_usage(value: Any) -> Usage | None:
+    """Return the usage; the wire's input excludes what the cache read and wrote, its total
+    includes them."""
+    raw = as_dict(value)
+    fresh, output = count(raw.get("inputTokens")), count(raw.get("outputTokens"))
+    if fresh is None and output is None:
+        return None
+    cached = count(raw.get("cacheReadInputTokens")) or 0
+    written = count(raw.get("cacheWriteInputTokens")) or 0
+    return Usage(
+        input_tokens=(fresh or 0) + cached + written,
+        output_tokens=output or 0,
+        total_tokens=count(raw.get("totalTokens")),
+        cached_tokens=cached,
+        cache_write_tokens=written,
+        details=dict(_written_by_ttl(raw)),
+        native=(NAME, raw),
+    )
+
+
+def _written_by_ttl(raw: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
+    for entry in dicts(raw.get("cacheDetails")):
+        tokens = count(entry.get("inputTokens"))
+        if tokens and entry.get("ttl") in ("5m", "1h"):
+            yield f"input.cache_write_{entry['ttl']}_tokens", tokens
+
+
+def decode_error(status: int, body: Any, headers: Mapping[str, str]) -> GatewayError:
+    """Read AWS's error body: ``message`` and, in a header, the exception's name."""
+    error = as_dict(body)
+    text = opt_str(error.get("message")) or opt_str(error.get("Message"))
+    name = headers.get("x-amzn-errortype", "").partition(":")[0] or opt_str(error.get("__type"))
+    return upstream_failure(status, text or opt_str(body), type=name or None, headers=headers, raw=body)
+
+
+def exception_error(name: str, payload: Any) -> GatewayError:
+    """Return the error of an exception message inside a stream (``throttlingException`` …)."""
+    word = name.lower().removesuffix("exception")
+    error = as_dict(payload)
+    told = count(error.get("originalStatusCode"))
+    status = told if told is not None and 400 <= told <= 599 else _EXCEPTIONS.get(word, 500)
+    text = opt_str(error.get("originalMessage")) or opt_str(error.get("message"))
+    return upstream_failure(status, text, type=name, raw=payload)

@@ -1,0 +1,131 @@
+"""Tools and tool choice of Converse."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+from app.canonical.request import Message, Request, Tool, ToolCallPart, ToolChoice, ToolResultPart
+from app.dialects.converse.blocks import BlockWriter
+from app.dialects.shared.reading import as_dict
+from app.dialects.shared.tool_forms import (
+    ANSWER_TOOL,
+    ANSWER_WORDS,
+    EMPTY_SCHEMA,
+    custom_schema,
+    is_allowed,
+    object_schema,
+)
+
+Members = dict[str, Any]
+
+
+class ToolWriter:
+    """Writes ``toolConfig`` of one request. ``forced`` tells afterwards whether the model has
+    to call something."""
+
+    def __init__(self, writer: BlockWriter, answer: Mapping[str, Any] | None = None) -> None:
+        self._writer = writer
+        self._losses = writer.context.losses
+        self._answer = answer
+        self.forced = False
+
+    def config(self, request: Request, turns: Iterable[Message]) -> Members | None:
+        """Return ``toolConfig``, or None when there is no tool to speak of.
+
+        The wire demands tools where the history holds calls: they are made up from the
+        calls then. It has no word for "none": without calls in the history the tools stay
+        away instead.
+        """
+        choice = request.tool_choice or ToolChoice("auto")
+        called = _called(turns)
+        if choice.mode == "none" and not called:
+            return self._with_answer([], ToolChoice("auto"))
+        tools = [entry for tool in request.tools if is_allowed(tool, choice) for entry in self._tool(tool)]
+        names = {as_dict(entry.get("toolSpec")).get("name") for entry in tools}
+        if not tools or choice.mode == "allowed":
+            tools += [_made_up(name) for name in called if name not in names]
+        if choice.mode == "none":
+            self._losses.report("tool_choice", "This API cannot forbid tools that the history calls")
+            choice = ToolChoice("auto")
+        return self._with_answer(tools, choice)
+
+    def _with_answer(self, tools: list[Members], choice: ToolChoice) -> Members | None:
+        mode = self._mode(choice, tools)
+        if self._answer is not None and choice.mode not in {"required", "named"}:
+            mode = {"any": {}} if tools else {"tool": {"name": ANSWER_TOOL}}
+            tools = [*tools, _answer_tool(self._answer)]
+        if not tools:
+            return None
+        self.forced = mode is not None and "auto" not in mode
+        return {"tools": tools} if mode is None else {"tools": tools, "toolChoice": mode}
+
+    def _tool(self, tool: Tool) -> list[Members]:
+        written = _KINDS[tool.kind](self, tool)
+        return [] if written is None else [written, *self._writer.cache_points(tool.native)]
+
+    def _function(self, tool: Tool) -> Members:
+        schema = object_schema(tool.parameters)
+        spec = _spec(tool.name, tool.description, schema)
+        if tool.strict:
+            if self._writer.options.strict_tools and schema.get("additionalProperties") is False:
+                spec["strict"] = True
+            else:
+                self._losses.report("tool_strict", "Strict tool schemas are not enforced by this model")
+        return {"toolSpec": spec}
+
+    def _custom(self, tool: Tool) -> Members:
+        return {"toolSpec": _spec(tool.name, tool.description, custom_schema(tool, self._losses))}
+
+    def _hosted(self, tool: Tool) -> Members | None:
+        known = self._writer.options.system_tools
+        name = next((ours for kind, ours in known.items() if tool.name.startswith(kind)), None)
+        if name is not None:
+            return {"systemTool": {"name": name}}
+        self._losses.report("hosted_tool", f"The hosted tool '{tool.name}' is not run by this model")
+        return None
+
+    def _mode(self, choice: ToolChoice, tools: list[Members]) -> Members | None:
+        if choice.mode == "named":
+            return self._named(choice, tools)
+        required = choice.mode == "required" or (choice.mode == "allowed" and choice.required)
+        if required and not tools:
+            self._losses.report("tool_choice", "No tool can be offered, so no call is required")
+            return None
+        return {"any": {}} if required else None
+
+    def _named(self, choice: ToolChoice, tools: list[Members]) -> Members:
+        if not any(as_dict(entry.get("toolSpec")).get("name") == choice.name for entry in tools):
+            self._losses.report("forced_tool", f"The tool '{choice.name}' cannot be forced")
+        return {"tool": {"name": choice.name}}
+
+
+_KINDS: Final[Mapping[str, Callable[[ToolWriter, Tool], Members | None]]] = {
+    "function": ToolWriter._function,
+    "custom": ToolWriter._custom,
+    "hosted": ToolWriter._hosted,
+}
+
+
+def _spec(name: str, description: str | None, schema: Mapping[str, Any]) -> Members:
+    spec: Members = {"name": name}
+    if description:
+        spec["description"] = description
+    return {**spec, "inputSchema": {"json": dict(schema)}}
+
+
+def _answer_tool(schema: Mapping[str, Any]) -> Members:
+    return {"toolSpec": _spec(ANSWER_TOOL, ANSWER_WORDS, schema)}
+
+
+def _made_up(name: str) -> Members:
+    return {"toolSpec": _spec(name, None, EMPTY_SCHEMA)}
+
+
+def _called(turns: Iterable[Message]) -> list[str]:
+    """Return the names of the tools that the history calls or answers for, each once."""
+    parts = [part for message in turns for part in message.parts]
+    names = [part.name for part in parts if isinstance(part, ToolCallPart)]
+    if not names:
+        names = [part.name or "tool" for part in parts if isinstance(part, ToolResultPart)]
+    return list(dict.fromkeys(names))

@@ -1,0 +1,191 @@
+"""Canonical requests as bodies of generateContent, streamGenerateContent and countTokens.
+
+Model, version and streaming are the URL's business; the body is the same. Members:
+contract/providers.md 3.6, contract/responses.md 5.5, google-genai's request types.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from app.canonical.request import Output, Request, Sampling
+from app.dialects.base import ClientContext, Encoded
+from app.dialects.gemini.options import bare_model, family_of, options_of
+from app.dialects.gemini.parts import NAME, ContentsEncoder
+from app.dialects.gemini.thinking import thinking_config
+from app.dialects.gemini.tools import ToolsEncoder
+from app.dialects.shared.leftovers import report_metadata
+from app.dialects.shared.losses import Losses
+from app.dialects.shared.reading import as_dict, present
+
+_SCALARS: Final[Mapping[str, str]] = {
+    "max_tokens": "maxOutputTokens",
+    "temperature": "temperature",
+    "top_p": "topP",
+    "top_k": "topK",
+    "n": "candidateCount",
+    "presence_penalty": "presencePenalty",
+    "frequency_penalty": "frequencyPenalty",
+}
+_MAX_TEMPERATURE: Final = 2.0
+_SEED_RANGE: Final = range(-(2**31), 2**31)
+
+_TIERS: Final[Mapping[str, str | None]] = {
+    "auto": None,
+    "default": "standard",
+    "standard": "standard",
+    "flex": "flex",
+    "priority": "priority",
+}
+
+_MODALITIES: Final[Mapping[str, str]] = {"text": "TEXT", "audio": "AUDIO", "image": "IMAGE"}
+
+_TOP_EXTRAS: Final = frozenset({"safetySettings", "cachedContent", "labels", "modelArmorConfig"})
+_CONFIG_EXTRAS: Final = frozenset(
+    {
+        "mediaResolution",
+        "speechConfig",
+        "imageConfig",
+        "audioTimestamp",
+        "routingConfig",
+        "modelSelectionConfig",
+        "enableEnhancedCivicAnswers",
+        "responseModalities",
+        "thinkingConfig",
+    }
+)
+"""Members of Gemini's own API that a client of another may send beside the standard ones
+(openai-python's ``extra_body``), in camel or snake case."""
+
+_QUIET_HINTS: Final = frozenset({"include", "web_search_options", "service_tier"})
+_COUNTED: Final = frozenset({"contents", "systemInstruction", "tools", "generationConfig"})
+
+
+def encode_request(request: Request, context: ClientContext) -> Encoded:
+    """Return the body of generateContent; losses are reported to the context."""
+    return Encoded(_body(request, context))
+
+
+def encode_count(request: Request, context: ClientContext) -> Encoded:
+    """Return the body of countTokens: the same turns, tools and instructions.
+
+    The Gemini API takes the whole request with its model inside; Vertex takes the four
+    members that it counts.
+    """
+    body = _body(request, context)
+    if options_of(context.options).count_wraps:
+        model = f"models/{bare_model(context.model)}"
+        return Encoded({"generateContentRequest": {"model": model, **body}})
+    return Encoded({name: value for name, value in body.items() if name in _COUNTED})
+
+
+def _body(request: Request, context: ClientContext) -> dict[str, Any]:
+    options, family = options_of(context.options), family_of(context.model)
+    system, contents = ContentsEncoder(context, options, family).encode(
+        request.instructions, request.messages
+    )
+    tools = ToolsEncoder(context, options, family)
+    body: dict[str, Any] = {"contents": contents}
+    if system:
+        body["systemInstruction"] = {"parts": system}
+    body.update(tools.encode(request))
+    config = {
+        **_sampling(request.sampling, context.losses),
+        **_output(request.output, tools, context.losses),
+    }
+    thinking = thinking_config(request, family, context.losses)
+    if thinking:
+        config["thinkingConfig"] = thinking
+    _add_hints(request, body, context.losses)
+    _add_extras(request, body, config, context)
+    if config:
+        body["generationConfig"] = config
+    return body
+
+
+def _sampling(sampling: Sampling, losses: Losses) -> dict[str, Any]:
+    values = ((wire, getattr(sampling, name)) for name, wire in _SCALARS.items())
+    config: dict[str, Any] = {wire: value for wire, value in values if value is not None}
+    if sampling.temperature is not None and sampling.temperature > _MAX_TEMPERATURE:
+        config["temperature"] = _MAX_TEMPERATURE
+        losses.report("temperature", "Gemini's temperatures end at 2; 2 was sent")
+    if sampling.stop:
+        config["stopSequences"] = list(sampling.stop)
+    if sampling.seed is not None and sampling.seed in _SEED_RANGE:
+        config["seed"] = sampling.seed
+    elif sampling.seed is not None:
+        losses.report("seed", "Gemini's seeds have 32 bits; this one was left out")
+    if sampling.logit_bias:
+        losses.report("logit_bias")
+    if sampling.logprobs:
+        config["responseLogprobs"] = True
+        if sampling.top_logprobs is not None:
+            config["logprobs"] = sampling.top_logprobs
+    return config
+
+
+def _output(output: Output, tools: ToolsEncoder, losses: Losses) -> dict[str, Any]:
+    config: dict[str, Any] = {}
+    if output.format != "text":
+        config["responseMimeType"] = "application/json"
+    if output.format == "schema" and output.schema is not None:
+        config.update(tools.output(output.schema))
+    if output.verbosity is not None:
+        losses.report("verbosity")
+    if output.modalities and output.modalities != ("text",):
+        config["responseModalities"] = _modalities(output.modalities, losses)
+    if output.audio:
+        config["speechConfig"] = speech_config(output.audio.get("voice"))
+        if output.audio.get("format") not in {None, "pcm16"}:
+            losses.report("audio_format", "Gemini speaks 24 kHz PCM only", param="audio.format")
+    return config
+
+
+def _modalities(names: tuple[str, ...], losses: Losses) -> list[str]:
+    unknown = [name for name in names if name not in _MODALITIES]
+    if unknown:
+        losses.report("modalities", f"Gemini cannot answer in '{unknown[0]}'")
+    return [_MODALITIES[name] for name in names]
+
+
+def speech_config(voice: Any) -> dict[str, Any]:
+    """Return ``speechConfig`` for a prebuilt voice: a name, or OpenAI's ``{"id": …}``."""
+    name = as_dict(voice).get("id") or voice
+    return {"voiceConfig": {"prebuiltVoiceConfig": {"voiceName": name}}}
+
+
+def _add_hints(request: Request, body: dict[str, Any], losses: Losses) -> None:
+    hints = present(request.hints)
+    tier = hints.get("service_tier")
+    if tier is not None and tier not in _TIERS:
+        losses.report("service_tier")
+    elif tier is not None and _TIERS[tier] is not None:
+        body["serviceTier"] = _TIERS[tier]
+    if hints.get("truncation") == "disabled":
+        hints.pop("truncation")
+    for name in hints:
+        if name not in _QUIET_HINTS:
+            losses.report(name)
+    if request.parallel_tool_calls is False and request.tools:
+        losses.report("parallel_tool_calls")
+    report_metadata(request, losses)
+
+
+def _add_extras(
+    request: Request, body: dict[str, Any], config: dict[str, Any], context: ClientContext
+) -> None:
+    verbatim = request.origin is not None and request.origin.dialect == NAME
+    for name, value in request.extra.items():
+        wire = re.sub(r"_([a-z])", lambda match: match.group(1).upper(), name)
+        if wire == "labels" and not options_of(context.options).labels:
+            context.losses.report("labels")
+        elif wire in _TOP_EXTRAS:
+            body[wire] = value
+        elif wire in _CONFIG_EXTRAS:
+            config[wire] = value
+        elif verbatim:
+            body[name] = value
+        else:
+            context.losses.report("extra", param=name)

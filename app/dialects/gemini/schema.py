@@ -1,0 +1,140 @@
+"""JSON Schema in Google's reduced form: the OpenAPI subset of ``Schema``.
+
+Only for hosts and model families that do not take full JSON Schema. Key order is kept
+and told through ``propertyOrdering``. Source of the members: google-genai's
+``types.Schema``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from app.dialects.shared.reading import as_dict, as_list, dicts
+
+_KEPT: Final = frozenset(
+    {
+        "type",
+        "format",
+        "title",
+        "description",
+        "nullable",
+        "default",
+        "example",
+        "minItems",
+        "maxItems",
+        "minProperties",
+        "maxProperties",
+        "minimum",
+        "maximum",
+        "minLength",
+        "maxLength",
+        "pattern",
+        "required",
+        "propertyOrdering",
+    }
+)
+_IGNORED: Final = frozenset({"$schema", "$id", "$defs", "definitions", "$comment"})
+_MAX_DEPTH: Final = 24
+
+
+class Reducer:
+    """Reduce one schema; ``dropped`` names the keywords that had no place in it."""
+
+    def __init__(self, root: Mapping[str, Any]) -> None:
+        self._root = root
+        self.dropped: set[str] = set()
+
+    def reduce(self) -> dict[str, Any]:
+        """Return the reduced schema."""
+        return self._schema(self._root, 0)
+
+    def _schema(self, schema: Any, depth: int) -> dict[str, Any]:
+        if depth > _MAX_DEPTH:
+            self.dropped.add("$ref")
+            return {"type": "object"}
+        out: dict[str, Any] = {}
+        for name, value in self._resolved(as_dict(schema)).items():
+            rewrite = _REWRITES.get(name)
+            if rewrite is not None:
+                rewrite(self, value, out, depth)
+            elif name in _KEPT:
+                out[name] = value
+            elif name not in _IGNORED and not (name == "additionalProperties" and value is False):
+                self.dropped.add(name)
+        return out
+
+    def _resolved(self, schema: dict[str, Any]) -> dict[str, Any]:
+        """Follow a local ``$ref``; its siblings win."""
+        for _ in range(_MAX_DEPTH):
+            reference = schema.get("$ref")
+            if not isinstance(reference, str):
+                break
+            target: Any = self._root if reference.startswith("#") else None
+            for step in reference.lstrip("#").strip("/").split("/"):
+                target = as_dict(target).get(step.replace("~1", "/").replace("~0", "~")) if step else target
+            schema = {**as_dict(target), **{k: v for k, v in schema.items() if k != "$ref"}}
+        return schema
+
+    def _type(self, value: Any, out: dict[str, Any], depth: int) -> None:
+        names = [name for name in as_list(value) if name != "null"]
+        if not isinstance(value, list):
+            out["type"] = value
+            return
+        if len(names) < len(value):
+            out["nullable"] = True
+        if len(names) == 1:
+            out["type"] = names[0]
+        elif names:
+            out["anyOf"] = [{"type": name} for name in names]
+
+    def _properties(self, value: Any, out: dict[str, Any], depth: int) -> None:
+        members = as_dict(value)
+        out["properties"] = {name: self._schema(member, depth + 1) for name, member in members.items()}
+        if len(members) > 1:
+            out.setdefault("propertyOrdering", list(members))
+
+    def _items(self, value: Any, out: dict[str, Any], depth: int) -> None:
+        out["items"] = self._schema(value, depth + 1)
+
+    def _any_of(self, value: Any, out: dict[str, Any], depth: int) -> None:
+        options = dicts(value)
+        kept = [option for option in options if option.get("type") != "null"]
+        if len(kept) < len(options):
+            out["nullable"] = True
+        if len(kept) == 1:
+            out.update(self._schema(kept[0], depth + 1))
+        else:
+            out["anyOf"] = [self._schema(option, depth + 1) for option in kept]
+
+    def _all_of(self, value: Any, out: dict[str, Any], depth: int) -> None:
+        for option in dicts(value):
+            out.update(self._schema(option, depth + 1))
+
+    def _enum(self, value: Any, out: dict[str, Any], depth: int) -> None:
+        """Only texts can be enumerated; null among them is ``nullable``."""
+        choices = as_list(value)
+        texts = [choice for choice in choices if isinstance(choice, str)]
+        if None in choices:
+            out["nullable"] = True
+        if len(texts) == len([c for c in choices if c is not None]):
+            out["enum"] = texts
+        else:
+            self.dropped.add("enum")
+
+    def _const(self, value: Any, out: dict[str, Any], depth: int) -> None:
+        self._enum([value], out, depth)
+        if isinstance(value, str):
+            out.setdefault("type", "string")
+
+
+_REWRITES: Final[Mapping[str, Callable[[Reducer, Any, dict[str, Any], int], None]]] = {
+    "type": Reducer._type,
+    "properties": Reducer._properties,
+    "items": Reducer._items,
+    "anyOf": Reducer._any_of,
+    "oneOf": Reducer._any_of,
+    "allOf": Reducer._all_of,
+    "enum": Reducer._enum,
+    "const": Reducer._const,
+}

@@ -1,0 +1,169 @@
+"""The halves of the dialects that are not generation, and what embeddings share.
+
+Embeddings go out in batches: ``split`` cuts a request to what one call may hold, and
+``merge`` joins the answers again, order kept and usage summed. Pure functions.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import sys
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final, Protocol
+
+from app.canonical.media import EmbeddingRequest, EmbeddingResponse
+from app.canonical.response import Usage
+from app.dialects.base import ClientContext, Encoded, ServerContext
+from app.dialects.shared.losses import Losses
+from app.errors import GatewayError
+
+_CHARS_PER_TOKEN: Final = 4
+
+
+class EmbeddingServerHalf(Protocol):
+    """What a surface speaks for embeddings."""
+
+    name: str
+
+    def decode_request(self, body: Mapping[str, Any], context: ServerContext) -> EmbeddingRequest: ...
+
+    def encode_response(
+        self, response: EmbeddingResponse, request: EmbeddingRequest, context: ServerContext
+    ) -> dict[str, Any]: ...
+
+
+class EmbeddingClientHalf(Protocol):
+    """What a provider is asked for embeddings with.
+
+    ``batch_limit`` is the number of inputs that one call may hold. ``headers`` are the
+    answer's, lower-case: some wires count tokens there only.
+    """
+
+    name: str
+
+    def batch_limit(self, context: ClientContext) -> int: ...
+
+    def encode_request(self, request: EmbeddingRequest, context: ClientContext) -> Encoded: ...
+
+    def decode_response(
+        self, body: Any, request: EmbeddingRequest, context: ClientContext, headers: Mapping[str, str]
+    ) -> EmbeddingResponse: ...
+
+    def decode_error(self, status: int, body: Any, headers: Mapping[str, str]) -> GatewayError: ...
+
+
+def split(request: EmbeddingRequest, limit: int) -> list[EmbeddingRequest]:
+    """Cut ``request`` into requests of at most ``limit`` inputs, in order."""
+    inputs = request.inputs
+    if len(inputs) <= limit:
+        return [request]
+    return [replace(request, inputs=inputs[start : start + limit]) for start in range(0, len(inputs), limit)]
+
+
+def merge(responses: Sequence[EmbeddingResponse]) -> EmbeddingResponse:
+    """Join the answers of ``split``'s requests: vectors in order, usage and costs summed.
+
+    The first answer's model and native members stand for all. Usage is None only where
+    no answer had any.
+    """
+    if len(responses) == 1:
+        return responses[0]
+    vectors = tuple(vector for response in responses for vector in response.vectors)
+    usages = [response.usage for response in responses if response.usage is not None]
+    return replace(responses[0], vectors=vectors, usage=_sum(usages) if usages else None)
+
+
+def _sum(usages: Sequence[Usage]) -> Usage:
+    costs = [usage.cost for usage in usages if usage.cost is not None]
+    return Usage(
+        input_tokens=sum(usage.input_tokens for usage in usages),
+        output_tokens=sum(usage.output_tokens for usage in usages),
+        total_tokens=sum(usage.total for usage in usages),
+        cost=_sum_costs(costs) if len(costs) == len(usages) else None,
+        estimated=any(usage.estimated for usage in usages),
+    )
+
+
+def _sum_costs(costs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    total: dict[str, Any] = {}
+    for cost in costs:
+        for name, value in cost.items():
+            known = total.get(name, 0)
+            is_number = isinstance(value, int | float) and not isinstance(value, bool)
+            total[name] = known + value if is_number and isinstance(known, int | float) else value
+    return total
+
+
+def texts_only(request: EmbeddingRequest, losses: Losses) -> list[str]:
+    """Return the inputs as texts; token arrays are refused (``tokens_input``)."""
+    texts = [item for item in request.inputs if isinstance(item, str)]
+    if len(texts) != len(request.inputs):
+        losses.report("tokens_input", "Token arrays cannot be embedded by this model", param="input")
+    return texts
+
+
+def estimated_usage(inputs: Iterable[str | tuple[int, ...]]) -> Usage:
+    """Return a usage for a wire that tells none: a token is four characters, marked as a guess."""
+    tokens = sum(
+        max(1, -(-len(item) // _CHARS_PER_TOKEN)) if isinstance(item, str) else len(item) for item in inputs
+    )
+    return Usage(input_tokens=tokens, total_tokens=tokens, estimated=True)
+
+
+def counted_usage(tokens: int | None, request: EmbeddingRequest) -> Usage:
+    """Return the usage for a count of input tokens, or an estimate where there is none."""
+    if tokens is None:
+        return estimated_usage(request.inputs)
+    return Usage(input_tokens=tokens, total_tokens=tokens)
+
+
+def vector_of(value: Any, *, coding: str = "base64") -> Sequence[float]:
+    """Read one vector: a JSON array of numbers, or base64 text.
+
+    ``coding`` of a text is ``base64`` (little-endian float32, OpenAI) or ``base64_int8``
+    (signed bytes, Perplexity). Raises ``upstream_invalid`` for anything else.
+    """
+    try:
+        if isinstance(value, str):
+            return _packed(base64.b64decode(value, validate=True), coding)
+        if isinstance(value, list):
+            return array("d", value)
+    except (TypeError, ValueError, binascii.Error) as error:
+        raise not_a_vector(value) from error
+    raise not_a_vector(value)
+
+
+def _packed(data: bytes, coding: str) -> Sequence[float]:
+    if coding == "base64_int8":
+        return array("d", array("b", data))
+    vector = array("f")
+    vector.frombytes(data)
+    if sys.byteorder == "big":
+        vector.byteswap()
+    return vector
+
+
+def not_a_vector(value: Any) -> GatewayError:
+    """Return the error for an embedding that is none."""
+    return GatewayError(
+        "upstream_invalid", "The provider's answer holds an embedding that is no vector.", raw=value
+    )
+
+
+def pack(vector: Sequence[float]) -> str:
+    """Return a vector as base64 text of little-endian float32 (OpenAI's ``base64``)."""
+    packed = vector if isinstance(vector, array) and vector.typecode == "f" else array("f", vector)
+    if sys.byteorder == "big":
+        packed = array("f", packed)
+        packed.byteswap()
+    return base64.b64encode(packed.tobytes()).decode("ascii")
+
+
+def check_count(vectors: Sequence[Any], request: EmbeddingRequest) -> None:
+    """Raise ``upstream_invalid`` unless there is one vector for each input."""
+    if len(vectors) != len(request.inputs):
+        message = f"The provider answered {len(request.inputs)} inputs with {len(vectors)} embeddings."
+        raise GatewayError("upstream_invalid", message)

@@ -1,0 +1,143 @@
+"""Embeddings by Bedrock's InvokeModel: every family has a body of its own.
+
+Titan and Nova take one text a call, Cohere many. The input tokens are in the answer
+(Titan) or in the header ``x-amzn-bedrock-input-token-count`` (recorded traffic).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from app.canonical.media import EmbeddingRequest, EmbeddingResponse
+from app.dialects.base import ClientContext, Encoded
+from app.dialects.media.base import check_count, counted_usage, texts_only, vector_of
+from app.dialects.media.embeddings_cohere import BATCH, cohere_answer, cohere_members
+from app.dialects.shared.failures import upstream_failure
+from app.dialects.shared.losses import Losses
+from app.dialects.shared.reading import as_dict, count, dicts, opt_str
+from app.errors import GatewayError
+
+_TOKENS_HEADER: Final = "x-amzn-bedrock-input-token-count"
+_ERROR_HEADER: Final = "x-amzn-errortype"
+_NOVA_PURPOSE: Final = "GENERIC_INDEX"
+_NOVA_PURPOSES: Final[Mapping[str, str]] = {
+    "search_document": "GENERIC_INDEX",
+    "search_query": "GENERIC_RETRIEVAL",
+    "classification": "CLASSIFICATION",
+    "clustering": "CLUSTERING",
+}
+
+Members = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Family:
+    """How one family is asked and how its answer is read."""
+
+    limit: int
+    encode: Callable[[EmbeddingRequest, Losses], Members]
+    vectors: Callable[[Members], list[Any]]
+
+
+class BedrockEmbeddings:
+    """The client half of InvokeModel for embedding models."""
+
+    name: Final = "embeddings_bedrock"
+
+    def batch_limit(self, context: ClientContext) -> int:
+        """Return the number of texts that one call may hold."""
+        return _family(context.model).limit
+
+    def encode_request(self, request: EmbeddingRequest, context: ClientContext) -> Encoded:
+        """Return the family's body; the model is in the URL."""
+        return Encoded(_family(context.model).encode(request, context.losses))
+
+    def decode_response(
+        self,
+        body: Any,
+        request: EmbeddingRequest,
+        context: ClientContext,
+        headers: Mapping[str, str],
+    ) -> EmbeddingResponse:
+        """Read the family's answer."""
+        members = as_dict(body)
+        told = headers.get(_TOKENS_HEADER, "")
+        tokens = count(members.get("inputTextTokenCount"))
+        if tokens is None and told.isdecimal():
+            tokens = int(told)
+        family = _family(context.model)
+        if family is _COHERE:
+            return cohere_answer(body, request, context.model, tokens)
+        vectors = family.vectors(members)
+        check_count(vectors, request)
+        return EmbeddingResponse(
+            context.model, tuple(vector_of(vector) for vector in vectors), counted_usage(tokens, request)
+        )
+
+    def decode_error(self, status: int, body: Any, headers: Mapping[str, str]) -> GatewayError:
+        """Read ``{"message"}``; the exception's name is in a header (``Name:url``)."""
+        members = as_dict(body)
+        message = opt_str(members.get("message")) or opt_str(members.get("Message"))
+        code = headers.get(_ERROR_HEADER, "").partition(":")[0] or None
+        return upstream_failure(status, message, code=code, headers=headers, raw=body)
+
+
+def _titan(request: EmbeddingRequest, losses: Losses) -> Members:
+    """Titan text v1 knows only the text; v2 takes dimensions and ``normalize``."""
+    body: Members = {"inputText": _one(request, losses)}
+    if request.dimensions is not None:
+        body["dimensions"] = request.dimensions
+    for name, value in request.extra.items():
+        if name == "normalize":
+            body[name] = value
+        else:
+            losses.report("extra", param=name)
+    return body
+
+
+def _nova(request: EmbeddingRequest, losses: Losses) -> Members:
+    given = request.extra.get("embeddingPurpose") or request.extra.get("input_type")
+    text = {"truncationMode": request.extra.get("truncationMode", "END"), "value": _one(request, losses)}
+    params: Members = {
+        "embeddingPurpose": _NOVA_PURPOSES.get(str(given), given) or _NOVA_PURPOSE,
+        "text": text,
+    }
+    if request.dimensions is not None:
+        params["embeddingDimension"] = request.dimensions
+    for name in request.extra.keys() - {"embeddingPurpose", "input_type", "truncationMode"}:
+        losses.report("extra", param=name)
+    return {"taskType": "SINGLE_EMBEDDING", "singleEmbeddingParams": params}
+
+
+def _one(request: EmbeddingRequest, losses: Losses) -> str:
+    if request.user is not None:
+        losses.report("user")
+    return texts_only(request, losses)[0]
+
+
+_TITAN: Final = _Family(1, _titan, lambda body: [body.get("embedding")])
+_NOVA: Final = _Family(
+    1, _nova, lambda body: [entry.get("embedding") for entry in dicts(body.get("embeddings"))]
+)
+_COHERE: Final = _Family(BATCH, cohere_members, lambda body: [])
+_FAMILIES: Final[Mapping[str, _Family]] = {
+    "amazon.titan-embed": _TITAN,
+    "amazon.nova": _NOVA,
+    "cohere.embed": _COHERE,
+}
+
+
+def _family(model: str) -> _Family:
+    """Find the family by the model id, which a region or an ARN may precede."""
+    found = next((family for name, family in _FAMILIES.items() if name in model), None)
+    if found is None:
+        message = (
+            f"The model '{model}' is not an embedding model that Bedrock's InvokeModel is known to serve."
+        )
+        raise GatewayError("unsupported_operation", message, param="model")
+    return found
+
+
+DIALECT: Final = BedrockEmbeddings()

@@ -1,0 +1,81 @@
+"""Cohere v2 embed: texts with an input type, vectors by type.
+
+``input_type`` is required by the API; ``search_document`` is sent unless the client says
+otherwise (contract/providers.md 3.7).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from app.canonical.media import EmbeddingRequest, EmbeddingResponse
+from app.dialects.base import ClientContext, Encoded
+from app.dialects.chat.errors import decode_error
+from app.dialects.media.base import check_count, counted_usage, texts_only, vector_of
+from app.dialects.shared.losses import Losses
+from app.dialects.shared.reading import as_dict, as_list, count
+from app.errors import GatewayError
+
+BATCH: Final = 96
+_DEFAULT_INPUT_TYPE: Final = "search_document"
+_TAKEN: Final = frozenset({"input_type", "truncate", "max_tokens", "priority"})
+
+
+class CohereEmbeddings:
+    """The client half of Cohere's embed."""
+
+    name: Final = "embeddings_cohere"
+
+    def batch_limit(self, context: ClientContext) -> int:
+        """Return the number of texts that one call may hold."""
+        return BATCH
+
+    def encode_request(self, request: EmbeddingRequest, context: ClientContext) -> Encoded:
+        """Return the body, floats asked for."""
+        return Encoded({"model": context.model, **cohere_members(request, context.losses)})
+
+    def decode_response(
+        self,
+        body: Any,
+        request: EmbeddingRequest,
+        context: ClientContext,
+        headers: Mapping[str, str],
+    ) -> EmbeddingResponse:
+        """Read an answer; tokens are counted in ``meta.billed_units``."""
+        units = as_dict(as_dict(as_dict(body).get("meta")).get("billed_units"))
+        return cohere_answer(body, request, context.model, count(units.get("input_tokens")))
+
+    def decode_error(self, status: int, body: Any, headers: Mapping[str, str]) -> GatewayError:
+        """Read an answer that was no success."""
+        return decode_error(status, body, headers)
+
+
+def cohere_members(request: EmbeddingRequest, losses: Losses) -> dict[str, Any]:
+    """Return the body without its model: Bedrock's Cohere models take the same."""
+    if request.user is not None:
+        losses.report("user")
+    body: dict[str, Any] = {
+        "input_type": _DEFAULT_INPUT_TYPE,
+        "embedding_types": ["float"],
+        "texts": texts_only(request, losses),
+    }
+    if request.dimensions is not None:
+        body["output_dimension"] = request.dimensions
+    for name, value in request.extra.items():
+        if name in _TAKEN:
+            body[name] = value
+        else:
+            losses.report("extra", param=name)
+    return body
+
+
+def cohere_answer(body: Any, request: EmbeddingRequest, model: str, tokens: int | None) -> EmbeddingResponse:
+    """Read vectors by type (``embeddings.float``) or, from older models, as a bare list."""
+    embeddings = as_dict(body).get("embeddings")
+    vectors = as_list(as_dict(embeddings).get("float")) or as_list(embeddings)
+    check_count(vectors, request)
+    return EmbeddingResponse(model, tuple(vector_of(v) for v in vectors), counted_usage(tokens, request))
+
+
+DIALECT: Final = CohereEmbeddings()

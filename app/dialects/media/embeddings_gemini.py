@@ -1,0 +1,162 @@
+"""Google's embeddings: batchEmbedContents, embedContent and Vertex's predict.
+
+Which of the three a model is called with is the provider's choice, told by
+``GoogleEmbeddingOptions.form``. Only predict counts tokens; for the others the usage is
+an estimate unless ``usageMetadata`` is there (contract/providers.md 3.6, 3.9).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from app.canonical.media import EmbeddingRequest, EmbeddingResponse
+from app.dialects.base import ClientContext, Encoded
+from app.dialects.gemini.errors import decode_error
+from app.dialects.gemini.options import bare_model
+from app.dialects.media.base import check_count, counted_usage, texts_only, vector_of
+from app.dialects.shared.reading import as_dict, count, dicts, present
+from app.errors import GatewayError
+
+Form = Literal["batch", "single", "predict"]
+
+_TASK: Final = frozenset({"task_type", "taskType", "input_type"})
+_TRUNCATE: Final = frozenset({"auto_truncate", "autoTruncate"})
+_TITLE: Final = "title"
+_TASKS: Final[Mapping[str, str]] = {
+    "search_document": "RETRIEVAL_DOCUMENT",
+    "search_query": "RETRIEVAL_QUERY",
+    "classification": "CLASSIFICATION",
+    "clustering": "CLUSTERING",
+}
+"""Cohere's input types, which clients send as ``input_type``, in Google's words."""
+
+
+@dataclass(frozen=True, slots=True)
+class GoogleEmbeddingOptions:
+    """``form``: batchEmbedContents, embedContent or predict; ``limit``: inputs a call
+    (100 for a batch, 250 for predict; some models take one)."""
+
+    form: Form = "batch"
+    limit: int = 100
+
+
+SINGLE: Final = GoogleEmbeddingOptions("single", 1)
+PREDICT: Final = GoogleEmbeddingOptions("predict", 250)
+PREDICT_ONE: Final = GoogleEmbeddingOptions("predict", 1)
+
+
+class GoogleEmbeddings:
+    """The client half of Google's three ways to embed."""
+
+    name: Final = "embeddings_gemini"
+
+    def batch_limit(self, context: ClientContext) -> int:
+        """Return the number of inputs that one call may hold."""
+        return _options(context).limit
+
+    def encode_request(self, request: EmbeddingRequest, context: ClientContext) -> Encoded:
+        """Return the body; ``task_type`` (or ``input_type``), ``title`` and
+        ``auto_truncate`` are taken from the client's further members."""
+        if request.user is not None:
+            context.losses.report("user")
+        texts = texts_only(request, context.losses)
+        members = _members(request, context)
+        return Encoded(_ENCODERS[_options(context).form](texts, members, request, context))
+
+    def decode_response(
+        self,
+        body: Any,
+        request: EmbeddingRequest,
+        context: ClientContext,
+        headers: Mapping[str, str],
+    ) -> EmbeddingResponse:
+        """Read an answer of any of the three forms."""
+        members = as_dict(body)
+        if "predictions" in members:
+            entries = [as_dict(entry.get("embeddings")) for entry in dicts(members["predictions"])]
+            tokens = _predicted_tokens(entries)
+        else:
+            entries = dicts(members.get("embeddings")) or dicts([members.get("embedding")])
+            tokens = count(as_dict(members.get("usageMetadata")).get("promptTokenCount"))
+        check_count(entries, request)
+        vectors = tuple(vector_of(entry.get("values")) for entry in entries)
+        return EmbeddingResponse(context.model, vectors, counted_usage(tokens, request))
+
+    def decode_error(self, status: int, body: Any, headers: Mapping[str, str]) -> GatewayError:
+        """Read an answer that was no success."""
+        return decode_error(status, body, headers)
+
+
+def _members(request: EmbeddingRequest, context: ClientContext) -> dict[str, Any]:
+    """The client's further members under three names of ours; the rest is reported."""
+    found: dict[str, Any] = {}
+    for name, value in request.extra.items():
+        if name in _TASK:
+            found["task"] = _TASKS.get(value, value) if isinstance(value, str) else value
+        elif name in _TRUNCATE:
+            found["truncate"] = value
+        elif name == _TITLE:
+            found["title"] = value
+        else:
+            context.losses.report("extra", param=name)
+    return found
+
+
+def _content(text: str, members: Mapping[str, Any], request: EmbeddingRequest) -> dict[str, Any]:
+    given = {
+        "taskType": members.get("task"),
+        "title": members.get("title"),
+        "outputDimensionality": request.dimensions,
+    }
+    return {"content": {"parts": [{"text": text}]}, **present(given)}
+
+
+def _batch(
+    texts: list[str], members: Mapping[str, Any], request: EmbeddingRequest, context: ClientContext
+) -> dict[str, Any]:
+    model = f"models/{bare_model(context.model)}"
+    if "truncate" in members:
+        context.losses.report("extra", param="auto_truncate")
+    return {"requests": [{"model": model, **_content(text, members, request)} for text in texts]}
+
+
+def _single(
+    texts: list[str], members: Mapping[str, Any], request: EmbeddingRequest, context: ClientContext
+) -> dict[str, Any]:
+    """One input; on Vertex the configuration is an object of its own."""
+    content = _content(texts[0], members, request)
+    config = {name: value for name, value in content.items() if name != "content"}
+    config.update(present({"autoTruncate": members.get("truncate")}))
+    return {"content": content["content"], **({"embedContentConfig": config} if config else {})}
+
+
+def _predict(
+    texts: list[str], members: Mapping[str, Any], request: EmbeddingRequest, context: ClientContext
+) -> dict[str, Any]:
+    given = present({"task_type": members.get("task"), "title": members.get("title")})
+    body: dict[str, Any] = {"instances": [{"content": text, **given} for text in texts]}
+    parameters = present(
+        {"outputDimensionality": request.dimensions, "autoTruncate": members.get("truncate")}
+    )
+    return {**body, **({"parameters": parameters} if parameters else {})}
+
+
+_ENCODERS: Final[
+    Mapping[str, Callable[[list[str], Mapping[str, Any], EmbeddingRequest, ClientContext], dict[str, Any]]]
+] = {"batch": _batch, "single": _single, "predict": _predict}
+
+
+def _predicted_tokens(entries: list[dict[str, Any]]) -> int | None:
+    counts = [count(as_dict(entry.get("statistics")).get("token_count")) for entry in entries]
+    known = [tokens for tokens in counts if tokens is not None]
+    return sum(known) if known and len(known) == len(counts) else None
+
+
+def _options(context: ClientContext) -> GoogleEmbeddingOptions:
+    options = context.options
+    return options if isinstance(options, GoogleEmbeddingOptions) else GoogleEmbeddingOptions()
+
+
+DIALECT: Final = GoogleEmbeddings()

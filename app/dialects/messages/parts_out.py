@@ -1,0 +1,236 @@
+"""Canonical parts to content blocks of a Messages request (client half).
+
+What a Claude cannot be shown is reported; what it can is sent in a form that the wire
+takes. Source of the rules: contract/providers.md 3.4 and the block types of the
+anthropic SDK.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from app.canonical.request import (
+    AudioPart,
+    FilePart,
+    ImagePart,
+    Message,
+    Native,
+    OpaquePart,
+    Part,
+    ReasoningPart,
+    RefusalPart,
+    TextPart,
+    ToolCallPart,
+    ToolResultPart,
+)
+from app.dialects.base import ClientContext
+from app.dialects.messages.options import NAME, MessagesOptions
+from app.dialects.shared.claude import OMITTED
+from app.dialects.shared.leftovers import own_block, own_signature, report_call_signature
+from app.dialects.shared.media_types import media_type_of
+from app.dialects.shared.tool_forms import call_input
+from app.dialects.shared.tool_ids import WORD, fit_tool_id
+
+Block = dict[str, Any]
+
+_IMAGE_TYPES: Final = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
+_IMAGE_STARTS: Final = (
+    ("iVBORw0KGgo", "image/png"),
+    ("/9j/", "image/jpeg"),
+    ("R0lGOD", "image/gif"),
+    ("UklGR", "image/webp"),
+)
+_TEXT_TYPES: Final = frozenset({"application/json", "application/xml", "application/javascript"})
+_PDF: Final = "application/pdf"
+_PDF_START: Final = "JVBERi"
+_CACHE: Final = {"type": "ephemeral"}
+
+
+def native_members(native: Native | None) -> Block:
+    """Return what a native remainder says to this wire: its own members, or a cache mark
+    that was written in another dialect."""
+    if native is None:
+        return {}
+    dialect, members = native
+    if dialect == NAME:
+        return dict(members)
+    if members.get("cache_control"):
+        return {"cache_control": members["cache_control"]}
+    return {"cache_control": dict(_CACHE)} if members.get("prompt_cache_breakpoint") else {}
+
+
+@dataclass(frozen=True, slots=True)
+class BlockWriter:
+    """Writes the blocks of one request."""
+
+    context: ClientContext
+    options: MessagesOptions
+
+    def turn(self, message: Message) -> Block | None:
+        """Return one turn of the conversation, or None when nothing of it can be sent."""
+        blocks = self.blocks(message.parts, message.role)
+        if not blocks:
+            return None
+        return {"role": message.role, "content": blocks}
+
+    def blocks(self, parts: Iterable[Part], role: str) -> list[Block]:
+        """Return the blocks of one turn: results first in a user's, thinking first in an assistant's."""
+        written = [block for part in parts if (block := self._block(part, role)) is not None]
+        if role == "user":
+            return sorted(written, key=lambda block: block["type"] != "tool_result")
+        if any(block["type"] not in _MOVABLE for block in written) or _starts_thinking(written):
+            return written
+        return sorted(written, key=lambda block: block["type"] not in _THINKING)
+
+    def _block(self, part: Part, role: str) -> Block | None:
+        if isinstance(part, OpaquePart):
+            return self._opaque(part, role)
+        return _WRITERS[type(part)](self, part)
+
+    def _lose(self, feature: str, message: str | None = None) -> None:
+        self.context.losses.report(feature, message)
+
+    def _opaque(self, part: OpaquePart, role: str) -> Block | None:
+        return own_block(part, role, NAME, self.context.losses)
+
+    def _text(self, part: TextPart) -> Block | None:
+        if not part.text:
+            return None
+        return {**native_members(part.native), "type": "text", "text": part.text}
+
+    def _refusal(self, part: RefusalPart) -> Block | None:
+        return {"type": "text", "text": part.text} if part.text else None
+
+    def _audio(self, part: AudioPart) -> Block | None:
+        if part.transcript and not part.data:
+            return {"type": "text", "text": part.transcript}
+        self._lose("audio")
+        return None
+
+    def _image(self, part: ImagePart) -> Block | None:
+        if part.detail not in (None, "auto"):
+            self._lose("image_detail", "Claude has no image detail; the image is sent as it is")
+        source = self._image_source(part)
+        if source is None:
+            return None
+        return {**native_members(part.native), "type": "image", "source": source}
+
+    def _image_source(self, part: ImagePart) -> Block | None:
+        if part.data is None:
+            return self._remote(part.url, part.file_id, "image")
+        media_type = part.media_type or _sniff(part.data)
+        if media_type == "image/jpg":
+            media_type = "image/jpeg"
+        if media_type not in _IMAGE_TYPES:
+            self._lose("image", f"Images of type '{media_type}' are not supported (JPEG, PNG, GIF, WebP are)")
+        return {"type": "base64", "media_type": media_type, "data": part.data}
+
+    def _remote(self, url: str | None, file_id: str | None, feature: str) -> Block | None:
+        if file_id is not None:
+            if not self.options.files:
+                self._lose("file_id", "Files by id are not supported here; send the content itself")
+            return {"type": "file", "file_id": file_id}
+        if not self.options.url_sources:
+            self._lose(feature, "Content by URL is not supported here; send the content itself")
+        return {"type": "url", "url": url or ""}
+
+    def _file(self, part: FilePart) -> Block | None:
+        title = {"title": part.filename} if part.filename else {}
+        source = self._document_source(part)
+        return {**native_members(part.native), "type": "document", "source": source, **title}
+
+    def _document_source(self, part: FilePart) -> Block | None:
+        if part.text is not None:
+            return _plain(part.text)
+        if part.data is None:
+            return self._remote(part.url, part.file_id, "file")
+        media_type = part.media_type or media_type_of(part.filename)
+        if media_type == _PDF or part.data.startswith(_PDF_START):
+            return {"type": "base64", "media_type": _PDF, "data": part.data}
+        text = _decoded_text(part.data) if _may_be_text(media_type) else None
+        if text is None:
+            self._lose("file", f"Documents of type '{media_type}' are not supported (PDF and text are)")
+        return _plain(text or "")
+
+    def _reasoning(self, part: ReasoningPart) -> Block | None:
+        signature = own_signature(part, NAME, self.context)
+        if signature is None:
+            return None
+        value = signature.value
+        if value.startswith(OMITTED):
+            return {"type": "thinking", "thinking": part.text, "signature": value[len(OMITTED) :]}
+        if part.form == "hidden":
+            return {"type": "redacted_thinking", "data": value}
+        return {"type": "thinking", "thinking": part.text, "signature": value}
+
+    def _tool_call(self, part: ToolCallPart) -> Block | None:
+        report_call_signature(part, self.context.losses)
+        return {
+            **native_members(part.native),
+            "type": "tool_use",
+            "id": fit_tool_id(part.id, WORD),
+            "name": part.name,
+            "input": call_input(part, self.context.losses),
+        }
+
+    def _tool_result(self, part: ToolResultPart) -> Block | None:
+        block: Block = {
+            **native_members(part.native),
+            "type": "tool_result",
+            "tool_use_id": fit_tool_id(part.call_id, WORD),
+        }
+        content = self.blocks(part.content, "tool")
+        if len(content) == 1 and content[0].keys() == {"type", "text"}:
+            block["content"] = content[0]["text"]
+        elif content:
+            block["content"] = content
+        if part.is_error:
+            block["is_error"] = True
+        return block
+
+
+_THINKING: Final = frozenset({"thinking", "redacted_thinking"})
+_MOVABLE: Final = _THINKING | {"text", "tool_use"}
+
+_WRITERS: Final[Mapping[type, Callable[[BlockWriter, Any], Block | None]]] = {
+    TextPart: BlockWriter._text,
+    RefusalPart: BlockWriter._refusal,
+    AudioPart: BlockWriter._audio,
+    ImagePart: BlockWriter._image,
+    FilePart: BlockWriter._file,
+    ReasoningPart: BlockWriter._reasoning,
+    ToolCallPart: BlockWriter._tool_call,
+    ToolResultPart: BlockWriter._tool_result,
+}
+
+
+def _starts_thinking(blocks: list[Block]) -> bool:
+    return bool(blocks) and blocks[0]["type"] in _THINKING
+
+
+def starts_with_thinking(turn: Mapping[str, Any]) -> bool:
+    """Tell whether an assistant turn begins with thinking."""
+    return _starts_thinking(turn["content"])
+
+
+def _plain(text: str) -> Block:
+    return {"type": "text", "media_type": "text/plain", "data": text}
+
+
+def _sniff(data: str) -> str | None:
+    return next((kind for start, kind in _IMAGE_STARTS if data.startswith(start)), None)
+
+
+def _may_be_text(media_type: str | None) -> bool:
+    return media_type is None or media_type.startswith("text/") or media_type in _TEXT_TYPES
+
+
+def _decoded_text(data: str) -> str | None:
+    try:
+        return base64.b64decode(data, validate=True).decode("utf-8")
+    except (binascii.Error, UnicodeDecodeError):
+        return None

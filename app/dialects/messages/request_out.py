@@ -1,0 +1,196 @@
+"""Canonical request to a Messages body (client half).
+
+Order of decisions: what the conversation and the tools are, then whether the model may
+think, then what sampling is left. Sources: contract/providers.md 3.4, contract/responses.md
+5.4, the request types of the anthropic SDK.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from app.canonical.request import Output, Request
+from app.dialects.base import ClientContext, Encoded
+from app.dialects.messages.betas import BETA_HEADER, betas_of
+from app.dialects.messages.options import NAME, MessagesOptions, options_of
+from app.dialects.messages.parts_out import Block, BlockWriter, starts_with_thinking
+from app.dialects.messages.schema import closed, is_open
+from app.dialects.messages.tools import ToolWriter
+from app.dialects.shared.claude import Family
+from app.dialects.shared.claude_thinking import Circumstances, Thinking, sampling_of, thinking_of
+from app.dialects.shared.leftovers import report_leftovers, sendable_extras
+from app.dialects.shared.losses import Losses
+from app.dialects.shared.reading import as_dict
+from app.dialects.shared.turns import split_conversation
+
+_JSON_ONLY: Final = "Answer with one valid JSON object and nothing else: no words around it, no code fence."
+_OWN: Final = frozenset(
+    {
+        "cache_control",
+        "container",
+        "context_management",
+        "diagnostics",
+        "inference_geo",
+        "mcp_servers",
+        "speed",
+    }
+)
+"""Members of this API alone that a client of another may send beside the standard ones."""
+
+_TAKEN: Final = frozenset({"parallel_tool_calls", "safety_identifier", "top_k", "user", "web_search_options"})
+"""What is written, or reported, with the metadata, the sampling and the tools."""
+
+_TIERS: Final = {
+    "auto": "auto",
+    "default": "standard_only",
+    "standard_only": "standard_only",
+    "priority": "auto",
+}
+
+
+def encode_request(request: Request, context: ClientContext) -> Encoded:
+    """Return the body and the ``anthropic-beta`` header that its features need.
+
+    Raises GatewayError ``unsupported_parameter`` where leaving something out would change
+    the answer; smaller losses are reported to the context.
+    """
+    options = options_of(context.options)
+    family = options.family_for(context.model)
+    writer = BlockWriter(context, options)
+    own = sendable_extras(request, NAME, _OWN, context.losses)
+    body: dict[str, Any] = {**own, **_head(request, context, options, family)}
+    system, turns = _conversation(request, writer, family)
+    native = _native_schema(request.output, family, options)
+    answer = None if native or request.output.format != "schema" else request.output.schema or {}
+    tools = ToolWriter(context, options, family, answer)
+    body.update(tools.members(request))
+    around = Circumstances(body["max_tokens"], tools.forced, _is_bare(turns))
+    thinking = thinking_of(request.reasoning, family, around, context.losses)
+    body.update(_output(request, own, thinking, context.losses, native))
+    body.update(sampling_of(request.sampling, family, thinking.on, context.losses))
+    if request.output.format == "json":
+        system.append({"type": "text", "text": _JSON_ONLY})
+        context.losses.report(
+            "output_json", "A JSON object is asked for in words; this model has no such mode"
+        )
+    if system:
+        body["system"] = system[0]["text"] if _is_plain(system) else system
+    body["messages"] = turns
+    body.update(_hints(request, context.losses))
+    return Encoded(body, _headers(body, options))
+
+
+def _head(
+    request: Request, context: ClientContext, options: MessagesOptions, family: Family
+) -> dict[str, Any]:
+    head: dict[str, Any] = {"model": context.model} if options.model_in_body else {}
+    if options.anthropic_version is not None:
+        head["anthropic_version"] = options.anthropic_version
+    limit = request.sampling.max_tokens
+    head["max_tokens"] = family.max_tokens if limit is None else limit
+    if request.stream and options.stream_in_body:
+        head["stream"] = True
+    stops = [stop for stop in request.sampling.stop if stop.strip()]
+    if len(stops) < len(request.sampling.stop):
+        context.losses.report("stop", "Stop sequences of white space alone are not taken and were left out")
+    if stops:
+        head["stop_sequences"] = stops
+    return head
+
+
+def _headers(body: Mapping[str, Any], options: MessagesOptions) -> dict[str, str]:
+    if options.excluded_betas is None:
+        return {}
+    flags = [flag for flag in betas_of(body) if flag not in options.excluded_betas]
+    return {BETA_HEADER: ",".join(flags)} if flags else {}
+
+
+# the conversation
+
+
+def _conversation(request: Request, writer: BlockWriter, family: Family) -> tuple[list[Block], list[Block]]:
+    """Return the system blocks and the turns."""
+    losses = writer.context.losses
+    texts, messages = split_conversation(request, losses, system_turns=family.system_turns)
+    system = writer.blocks(texts, "system")
+    turns = [turn for message in messages if (turn := writer.turn(message)) is not None]
+    if not turns and system:
+        losses.report("message_role", "With no other message, the system prompt was sent as the user's")
+        return [], [{"role": "user", "content": system}]
+    return system, turns
+
+
+def _is_plain(system: list[Block]) -> bool:
+    return len(system) == 1 and system[0].keys() == {"type", "text"}
+
+
+def _is_bare(turns: list[Block]) -> bool:
+    """Tell whether the last assistant turn is to be continued after its tool calls, or by
+    prefill, and does not begin with thinking (then the wire refuses a thinking budget)."""
+    last = next((turn for turn in reversed(turns) if turn["role"] == "assistant"), None)
+    if last is None or starts_with_thinking(last):
+        return False
+    called = any(block["type"] == "tool_use" for block in last["content"])
+    return turns[-1] is last or (called and turns[-1]["role"] == "user" and _has_results(turns[-1]))
+
+
+def _has_results(turn: Block) -> bool:
+    return any(block["type"] == "tool_result" for block in turn["content"])
+
+
+# the answer's form
+
+
+def _native_schema(output: Output, family: Family, options: MessagesOptions) -> bool:
+    if output.format != "schema" or not (family.schemas and options.native_schema):
+        return False
+    return not is_open(output.schema)
+
+
+def _output(
+    request: Request, own: Mapping[str, Any], thinking: Thinking, losses: Losses, native: bool
+) -> dict[str, Any]:
+    sent: dict[str, Any] = {}
+    config = dict(as_dict(own.get("output_config")))
+    if thinking.config is not None:
+        sent["thinking"] = {**_own_thinking(request, thinking.config), **thinking.config}
+    if thinking.effort is not None:
+        config["effort"] = thinking.effort
+    if native:
+        lost: set[str] = set()
+        config["format"] = {"type": "json_schema", "schema": closed(request.output.schema, lost)}
+        if lost:
+            names = ", ".join(sorted(lost))
+            losses.report("output_constraint", f"Bounds in the schema are only described: {names}")
+    elif (
+        request.output.format == "schema" and as_dict(request.output.schema).get("type", "object") != "object"
+    ):
+        losses.report("output_schema", "The schema of the answer must be an object for this model")
+    if config:
+        sent["output_config"] = config
+    return sent
+
+
+def _own_thinking(request: Request, config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The client's own further members of ``thinking`` (display), if the kind is still the same."""
+    native = request.reasoning.native if request.reasoning is not None else None
+    given = as_dict(native[1].get("thinking")) if native is not None and native[0] == NAME else {}
+    return given if given.get("type") == config["type"] else {}
+
+
+# members of other APIs
+
+
+def _hints(request: Request, losses: Losses) -> dict[str, Any]:
+    sent: dict[str, Any] = {}
+    own = request.metadata if request.origin is not None and request.origin.dialect == NAME else None
+    user = request.hints.get("safety_identifier") or request.hints.get("user")
+    if own or user:
+        sent["metadata"] = {**(own or {}), **({"user_id": user} if user else {})}
+    tier = request.hints.get("service_tier")
+    if tier in _TIERS:
+        sent["service_tier"] = _TIERS[tier]
+    taken = _TAKEN | {"service_tier"} if tier in _TIERS else _TAKEN
+    report_leftovers(request, taken, losses)
+    return sent

@@ -1,0 +1,188 @@
+"""Upstream failures: from a status and the vendor's words to one kind.
+
+Every client half reads message, type and code out of its own error body and calls
+``upstream_failure``; the mapping from status to kind lives only here
+(contract/reliability.md: decisions and section 3).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from typing import Any, Final
+
+from app.dialects.shared.rate_limits import reset_wait
+from app.errors import GatewayError
+
+LOOKED_AT: Final = 2000  # characters of an upstream's words that patterns are looked for in
+_MAX_MESSAGE: Final = 500
+_MAX_RETRY_AFTER: Final = 86_400
+
+_STATUS_KINDS: Final[Mapping[int, str]] = {
+    400: "upstream_rejected",
+    401: "upstream_auth",
+    402: "upstream_quota",
+    403: "upstream_auth",
+    404: "upstream_rejected",
+    405: "upstream_rejected",
+    407: "egress_proxy",
+    408: "upstream_timeout",
+    409: "upstream_rejected",
+    413: "upstream_rejected",
+    415: "upstream_rejected",
+    422: "upstream_rejected",
+    424: "upstream_error",
+    429: "upstream_rate_limited",
+    498: "upstream_rate_limited",
+    500: "upstream_error",
+    502: "upstream_error",
+    503: "upstream_overloaded",
+    504: "upstream_timeout",
+    529: "upstream_overloaded",
+}
+
+_SHOWN_STATUS: Final = frozenset({400, 404, 409, 413, 422, 500, 503, 504})
+
+_CODE_KINDS: Final[Mapping[str, str]] = {
+    "context_length_exceeded": "context_length",
+    "TOO_MANY_TOKENS": "context_length",
+    "insufficient_quota": "upstream_quota",
+    "content_filter": "content_filter",
+    "content_policy_violation": "content_filter",
+}
+
+_CODE_STATUSES: Final[Mapping[str, int]] = {
+    "rate_limit_exceeded": 429,
+    "rate_limit_error": 429,
+    "rate_limited": 429,
+    "too_many_requests_error": 429,
+    "request_quota_exceeded": 429,
+    "insufficient_quota": 429,
+    "overloaded_error": 529,
+    "api_error": 500,
+    "server_error": 500,
+    "internal_server_error": 500,
+    "internal_error": 500,
+    "service_unavailable": 503,
+    "timeout": 504,
+    "authentication_error": 401,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "request_too_large": 413,
+    "invalid_request_error": 400,
+    "invalid_request_invalid_args": 400,
+    "invalid_model": 400,
+    "BadRequestError": 400,
+    "context_length_exceeded": 400,
+    "content_filter": 400,
+    "billing_error": 402,
+}
+
+_SECRETS: Final = re.compile(
+    r"(?:sk|pk|rk|gsk|xai|csk|pplx|AIza|ya29\.|AKIA|ASIA|key|token|bearer)[-_ :=\"']*[A-Za-z0-9][A-Za-z0-9._\-*]{11,}",
+    re.IGNORECASE,
+)
+
+
+def scrub(text: str) -> str:
+    """Return an upstream's words fit to show: no markup, no key-like strings, at most
+    500 characters, one line."""
+    if "<html" in text[:1000].lower() or "<!doctype" in text[:1000].lower():
+        return "The provider answered with an HTML page."
+    flat = " ".join(_SECRETS.sub("[redacted]", text).split())
+    return flat if len(flat) <= _MAX_MESSAGE else flat[: _MAX_MESSAGE - 1] + "…"
+
+
+def upstream_failure(
+    status: int,
+    message: str | None,
+    *,
+    code: str | None = None,
+    type: str | None = None,
+    param: str | None = None,
+    headers: Mapping[str, str] | None = None,
+    raw: Any = None,
+) -> GatewayError:
+    """Make the GatewayError of an upstream answer that was no success.
+
+    ``status`` decides the kind; ``code`` (or ``type``) may refine it. ``headers`` are
+    lower-case; ``retry-after`` is read from them for 429 and 5xx only.
+    """
+    kind = _CODE_KINDS.get(code or "") or _CODE_KINDS.get(type or "") or _kind_of(status)
+    shown = None
+    if kind in {"upstream_rejected", "upstream_error"}:
+        shown = status if status in _SHOWN_STATUS else None
+    text = scrub(message) if message else f"The provider answered with status {status}."
+    native_type = type if kind == "upstream_rejected" and type else None
+    return GatewayError(
+        kind,
+        text,
+        param=param if kind in {"upstream_rejected", "context_length", "content_filter"} else None,
+        code=code if kind in {"upstream_rejected", "content_filter"} else None,
+        type=native_type,
+        status=shown,
+        retry_after=_wait(status, headers or {}),
+        raw=raw,
+    )
+
+
+def status_of_code(code: str | None, type: str | None = None, default: int = 500) -> int:
+    """Return the HTTP status that an error event's code or type stands for.
+
+    Numeric codes are taken as they are; unknown words give ``default``.
+    """
+    for word in (code, type):
+        if word is None:
+            continue
+        if str(word).isdigit() and 400 <= int(word) <= 599:
+            return int(word)
+        if str(word) in _CODE_STATUSES:
+            return _CODE_STATUSES[str(word)]
+    return default
+
+
+def retry_after(headers: Mapping[str, str]) -> int | None:
+    """Return whole seconds, 1 to 86,400, from ``retry-after-ms`` or ``retry-after``
+    (seconds or an HTTP date against the ``date`` header); None for garbage."""
+    for name, scale in (("retry-after-ms", 0.001), ("x-ms-retry-after-ms", 0.001), ("retry-after", 1.0)):
+        value = headers.get(name)
+        if value is None:
+            continue
+        seconds = _seconds(value, scale, headers.get("date"))
+        if seconds is not None:
+            return max(1, min(_MAX_RETRY_AFTER, math.ceil(seconds)))
+    return None
+
+
+def _wait(status: int, headers: Mapping[str, str]) -> int | None:
+    """Return the wait that an answer asks for: by name, or by the rate limits it shows used up."""
+    if status != 429 and status < 500:
+        return None
+    asked = retry_after(headers)
+    reset = reset_wait(headers) if asked is None and status == 429 else None
+    return asked if reset is None else max(1, min(_MAX_RETRY_AFTER, math.ceil(reset)))
+
+
+def _seconds(value: str, scale: float, date: str | None) -> float | None:
+    try:
+        number = float(value) * scale
+    except ValueError:
+        return _until(value, date)
+    return number if math.isfinite(number) and number >= 0 else None
+
+
+def _until(value: str, date: str | None) -> float | None:
+    if date is None:
+        return None
+    try:
+        return max(0.0, (parsedate_to_datetime(value) - parsedate_to_datetime(date)).total_seconds())
+    except (ValueError, TypeError):
+        return None
+
+
+def _kind_of(status: int) -> str:
+    if status in _STATUS_KINDS:
+        return _STATUS_KINDS[status]
+    return "upstream_error" if status >= 500 else "upstream_invalid" if status < 400 else "upstream_rejected"

@@ -1,0 +1,48 @@
+"""Sampling by its canonical names, which are OpenAI's: read from a body, and given to one.
+
+Each wire renames, leaves out or bounds what it must; the list of names stands here.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app.canonical.request import Sampling
+from app.dialects.shared.checking import Checked
+
+
+def decode_sampling(members: Checked) -> Sampling:
+    """Return what chat and text completions say alike; their ``logprobs`` differ and stay unread.
+
+    Raises ``bad_request`` that names the first member of a wrong type.
+    """
+    return Sampling(
+        max_tokens=members.integer("max_tokens"),
+        temperature=members.number("temperature"),
+        top_p=members.number("top_p"),
+        top_k=members.integer("top_k"),
+        stop=members.texts("stop"),
+        seed=members.integer("seed"),
+        presence_penalty=members.number("presence_penalty"),
+        frequency_penalty=members.number("frequency_penalty"),
+        logit_bias=members.mapping("logit_bias"),
+        n=members.integer("n"),
+    )
+
+
+def sampling_members(sampling: Sampling) -> dict[str, Any]:
+    """Return every member of ``sampling`` by name as JSON, None for what was not asked for."""
+    return {
+        "max_tokens": sampling.max_tokens,
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "top_k": sampling.top_k,
+        "stop": list(sampling.stop) or None,
+        "seed": sampling.seed,
+        "presence_penalty": sampling.presence_penalty,
+        "frequency_penalty": sampling.frequency_penalty,
+        "logit_bias": dict(sampling.logit_bias) if sampling.logit_bias else None,
+        "logprobs": sampling.logprobs,
+        "top_logprobs": sampling.top_logprobs,
+        "n": sampling.n,
+    }

@@ -1,0 +1,79 @@
+"""How tools are offered to a wire that knows only functions.
+
+A free-text tool becomes a function with one text member, a JSON schema for the answer may
+become a tool, and a choice among allowed tools becomes a shorter list of tools.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from app.canonical.request import Request, Tool, ToolCallPart, ToolChoice
+from app.dialects.shared.losses import Losses
+from app.dialects.shared.reading import as_dict, as_str, parsed
+
+ANSWER_TOOL: Final = "sluice_answer"
+"""The tool that stands for a JSON schema where the model has no structured output."""
+
+ANSWER_WORDS: Final = "Gives the final answer. Call it once, with the whole answer as its input."
+
+CUSTOM_INPUT: Final = "input"
+"""The one member of the schema under which a free-text tool is offered."""
+
+EMPTY_SCHEMA: Final[Mapping[str, Any]] = {"type": "object", "properties": {}}
+
+
+def object_schema(parameters: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return a tool's schema as an object's, which wires demand; key order is kept."""
+    schema = dict(parameters or EMPTY_SCHEMA)
+    return schema if "type" in schema else {"type": "object", **schema}
+
+
+def custom_schema(tool: Tool, losses: Losses) -> dict[str, Any]:
+    """Return the schema under which a free-text tool is offered, and report the change."""
+    rule = as_dict(tool.format)
+    grammar = as_str(rule.get("definition") or as_dict(rule.get("grammar")).get("definition"))
+    losses.report(
+        "tool_schema",
+        f"The free-text tool '{tool.name}' is offered as a function with one text member"
+        + ("; its grammar is only described" if grammar else ""),
+    )
+    text = {"type": "string", "description": "The whole input of the tool, as free text."}
+    if grammar:
+        text["description"] += f" It must follow this grammar:\n{grammar}"
+    return {"type": "object", "properties": {CUSTOM_INPUT: text}, "required": [CUSTOM_INPUT]}
+
+
+def customs_of(request: Request | None) -> frozenset[str]:
+    """Return the names of the free-text tools of a request."""
+    return frozenset(tool.name for tool in (request.tools if request else ()) if tool.kind == "custom")
+
+
+def free_text(arguments: str) -> str:
+    """Return the free text of a custom tool's call; what does not have its form stays whole."""
+    text = as_dict(parsed(arguments or "{}")).get(CUSTOM_INPUT)
+    return text if isinstance(text, str) else arguments
+
+
+def call_input(part: ToolCallPart, losses: Losses) -> dict[str, Any]:
+    """Return a call's input as the JSON object that wires of functions want; other JSON is refused."""
+    if part.kind == "custom":
+        return {CUSTOM_INPUT: part.arguments}
+    given = parsed(part.arguments) if part.arguments.strip() else {}
+    if not isinstance(given, dict):
+        losses.report("content", f"The arguments of the call '{part.id}' are not a JSON object")
+    return as_dict(given)
+
+
+def is_allowed(tool: Tool, choice: ToolChoice) -> bool:
+    """Tell whether a choice lets the model see the tool."""
+    if choice.mode != "allowed":
+        return True
+    return tool.name in {_name_of(entry) for entry in choice.allowed}
+
+
+def _name_of(entry: Mapping[str, Any]) -> str:
+    """An entry of ``allowed_tools``: flat, or nested below its type as chat has it."""
+    nested = as_dict(entry.get(as_str(entry.get("type"))))
+    return as_str(entry.get("name") or nested.get("name") or entry.get("type"))
