@@ -213,13 +213,20 @@ def test_a_fault_before_content_has_its_real_status(
     )
 
 
+def in_turn(rows: list[Row], *ways: tuple[str, bool]) -> list[Any]:
+    """Ask each row in one of the ways, turn and turn about."""
+    return [
+        pytest.param(row, *ways[number % len(ways)], id=f"{row.name}-{ways[number % len(ways)][0]}")
+        for number, row in enumerate(rows)
+    ]
+
+
 FALLING = [row for row in ROWS if row.status >= 500 or row.status == 429]
 STAYING = [row for row in ROWS if row not in FALLING]
 
 
-@pytest.mark.parametrize("row", FALLING, ids=lambda row: row.name)
-@pytest.mark.parametrize(("surface", "stream"), [("chat", True), ("responses", False)])
-def test_a_fault_of_the_provider_falls_back(surface: str, stream: bool, row: Row, world: World) -> None:
+@pytest.mark.parametrize(("row", "surface", "stream"), in_turn(FALLING, ("chat", True), ("responses", False)))
+def test_a_fault_of_the_provider_falls_back(row: Row, surface: str, stream: bool, world: World) -> None:
     world.upstream.add(row.reply, path="*/groq/chat/completions", times=9)
     world.upstream.add(good(surface, "openai/y", stream))
 
@@ -233,8 +240,7 @@ def test_a_fault_of_the_provider_falls_back(surface: str, stream: bool, row: Row
     assert answer.headers["x-sluice-attempts"] == str(row.tries + 1)
 
 
-@pytest.mark.parametrize("row", STAYING, ids=lambda row: row.name)
-@pytest.mark.parametrize(("surface", "stream"), [("chat", False), ("responses", True)])
+@pytest.mark.parametrize(("row", "surface", "stream"), in_turn(STAYING, ("chat", False), ("responses", True)))
 def test_a_fault_of_the_request_does_not_fall_back(
     surface: str, stream: bool, row: Row, world: World
 ) -> None:
