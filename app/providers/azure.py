@@ -18,7 +18,7 @@ from app.dialects.media import openai_transcription
 from app.dialects.messages.options import MessagesOptions
 from app.dialects.responses.fit import ResponsesOptions
 from app.dialects.shared.claude import is_claude
-from app.providers import anthropic, chat_options, openai, openai_like
+from app.providers import anthropic, chat_rows, openai, openai_like
 from app.providers.auth import HeaderAuth
 from app.providers.azure_auth import MISSING, AzureAuth
 from app.providers.base import Spec, Wire, default_url
@@ -58,7 +58,7 @@ def _wires(root: str) -> dict[str, Wire]:
     """Return the wires of OpenAI's models below ``root``; Responses are at the v1 paths always."""
     return {
         "responses": Wire("responses", f"{_V1}/responses", options=_RESPONSES, passes=True),
-        "chat": openai_like.chat(chat_options.AZURE, root=root, passes=True),
+        "chat": openai_like.chat(chat_rows.AZURE, root=root, passes=True),
         "completion": openai_like.completion(root),
         "embedding": openai_like.embedding(root=root),
         "speech": openai_like.speech(root=root),
@@ -75,7 +75,7 @@ def _wires(root: str) -> dict[str, Wire]:
 
 def _others(wires: dict[str, Wire]) -> dict[str, Wire]:
     """Return the wires of other makers' models: the older chat members, and no Responses."""
-    chat = Wire("chat", wires["chat"].path, options=chat_options.AZURE_MODELS)
+    chat = Wire("chat", wires["chat"].path, options=chat_rows.AZURE_MODELS)
     return {name: wire for name, wire in wires.items() if name != "responses"} | {"chat": chat}
 
 

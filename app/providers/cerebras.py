@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.providers import chat_options, openai_like
+from app.providers import chat_rows, openai_like
 from app.providers.auth import BearerAuth
 from app.providers.base import Spec
 
@@ -11,7 +11,7 @@ SPEC = Spec(
     base_url="https://api.cerebras.ai/v1",
     auth=BearerAuth(),
     wires={
-        "chat": openai_like.chat(chat_options.CEREBRAS),
+        "chat": openai_like.chat(chat_rows.CEREBRAS),
         "completion": openai_like.completion(),
         "models": openai_like.models(),
     },

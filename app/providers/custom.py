@@ -14,7 +14,7 @@ from typing import Any, Final
 from app.config import ProviderSettings
 from app.dialects.media.openai_transcription import TranscriptionOptions
 from app.dialects.responses.fit import ResponsesOptions
-from app.providers import anthropic, chat_options, cohere, gemini, openai, openai_like
+from app.providers import anthropic, chat_rows, cohere, gemini, openai, openai_like
 from app.providers.auth import BearerAuth, HeaderAuth
 from app.providers.base import Spec, Wire
 
@@ -43,7 +43,7 @@ def bind(settings: ProviderSettings, egress: Any, transport: Any) -> Spec:
 def _likes(settings: ProviderSettings) -> dict[str, Wire]:
     """Return OpenAI's common paths with this server's own chat wire."""
     options = replace(
-        chat_options.CUSTOM, max_tokens=settings.options.get("max_tokens", chat_options.CUSTOM.max_tokens)
+        chat_rows.CUSTOM, max_tokens=settings.options.get("max_tokens", chat_rows.CUSTOM.max_tokens)
     )
     return {
         "chat": openai_like.chat(options, passes=settings.options.get("passes", False)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.dialects.media import openai_speech, openai_transcription
-from app.providers import chat_options, openai_like
+from app.providers import chat_rows, openai_like
 from app.providers.auth import BearerAuth
 from app.providers.base import Spec
 
@@ -12,7 +12,7 @@ SPEC = Spec(
     base_url="https://api.groq.com/openai/v1",
     auth=BearerAuth(),
     wires={
-        "chat": openai_like.chat(chat_options.GROQ),
+        "chat": openai_like.chat(chat_rows.GROQ),
         "speech": openai_like.speech(openai_speech.GROQ),
         "transcription": openai_like.transcription(openai_transcription.GROQ),
         "models": openai_like.models(),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from app.dialects.media import openai_speech, openai_transcription
 from app.dialects.media.embeddings_openai import MISTRAL
-from app.providers import chat_options, openai_like
+from app.providers import chat_rows, openai_like
 from app.providers.auth import BearerAuth
 from app.providers.base import Spec
 
@@ -13,7 +13,7 @@ SPEC = Spec(
     base_url="https://api.mistral.ai",
     auth=BearerAuth(),
     wires={
-        "chat": openai_like.chat(chat_options.MISTRAL, root="/v1"),
+        "chat": openai_like.chat(chat_rows.MISTRAL, root="/v1"),
         "embedding": openai_like.embedding(MISTRAL, root="/v1"),
         "speech": openai_like.speech(openai_speech.MISTRAL, root="/v1"),
         "transcription": openai_like.transcription(openai_transcription.MISTRAL, root="/v1"),

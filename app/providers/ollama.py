@@ -5,7 +5,7 @@ from __future__ import annotations
 from app.config import ProviderSettings
 from app.dialects import models
 from app.dialects.media.embeddings_openai import OLLAMA
-from app.providers import chat_options, openai_like
+from app.providers import chat_rows, openai_like
 from app.providers.auth import BearerAuth
 from app.providers.base import Spec, Wire, default_url
 
@@ -21,7 +21,7 @@ SPEC = Spec(
     name="ollama",
     auth=BearerAuth(),
     wires={
-        "chat": openai_like.chat(chat_options.OLLAMA),
+        "chat": openai_like.chat(chat_rows.OLLAMA),
         "completion": openai_like.completion(),
         "embedding": openai_like.embedding(OLLAMA),
         "models": Wire("models", _TAGS, method="GET", streams=False, options=models.OLLAMA),

@@ -7,7 +7,7 @@ from typing import Final
 
 from app.dialects.media import openai_transcription
 from app.dialects.responses.fit import ResponsesOptions
-from app.providers import chat_options, openai_like
+from app.providers import chat_rows, openai_like
 from app.providers.auth import BearerAuth
 from app.providers.base import Spec, Wire
 
@@ -22,7 +22,7 @@ SPEC = Spec(
     auth=BearerAuth(),
     wires={
         "responses": Wire("responses", "/responses", options=RESPONSES, passes=True),
-        "chat": openai_like.chat(chat_options.OPENAI, passes=True),
+        "chat": openai_like.chat(chat_rows.OPENAI, passes=True),
         "completion": openai_like.completion(),
         "embedding": openai_like.embedding(),
         "speech": openai_like.speech(),

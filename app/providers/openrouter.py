@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from app.dialects.media import openai_transcription
 from app.dialects.responses.fit import ResponsesOptions
-from app.providers import chat_options, openai_like
+from app.providers import chat_rows, openai_like
 from app.providers.auth import BearerAuth
 from app.providers.base import Spec, Wire
 
@@ -16,7 +16,7 @@ SPEC = Spec(
         "responses": Wire(
             "responses", "/responses", options=ResponsesOptions(reasoning_budget=True), passes=True
         ),
-        "chat": openai_like.chat(chat_options.OPENROUTER, passes=True),
+        "chat": openai_like.chat(chat_rows.OPENROUTER, passes=True),
         "completion": openai_like.completion(),
         "embedding": openai_like.embedding(),
         "transcription": openai_like.transcription(openai_transcription.OPENROUTER),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.providers import chat_options, openai_like
+from app.providers import chat_rows, openai_like
 from app.providers.auth import BearerAuth
 from app.providers.base import Spec
 
@@ -10,6 +10,6 @@ SPEC = Spec(
     name="parasail",
     base_url="https://api.parasail.io/v1",
     auth=BearerAuth(),
-    wires={"chat": openai_like.chat(chat_options.PARASAIL), "models": openai_like.models()},
+    wires={"chat": openai_like.chat(chat_rows.PARASAIL), "models": openai_like.models()},
     missing="Set PARASAIL_API_KEY.",
 )

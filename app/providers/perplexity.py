@@ -7,7 +7,7 @@ chat completions only (contract/providers.md).
 from __future__ import annotations
 
 from app.dialects.media.embeddings_openai import PERPLEXITY
-from app.providers import chat_options, openai_like
+from app.providers import chat_rows, openai_like
 from app.providers.auth import BearerAuth
 from app.providers.base import Spec
 
@@ -16,7 +16,7 @@ SPEC = Spec(
     base_url="https://api.perplexity.ai",
     auth=BearerAuth(),
     wires={
-        "chat": openai_like.chat(chat_options.PERPLEXITY),
+        "chat": openai_like.chat(chat_rows.PERPLEXITY),
         "embedding": openai_like.embedding(PERPLEXITY, root="/v1"),
         "models": openai_like.models("/v1"),
     },

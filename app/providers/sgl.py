@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.dialects.media.embeddings_openai import LOCAL
-from app.providers import chat_options, openai_like
+from app.providers import chat_rows, openai_like
 from app.providers.auth import BearerAuth
 from app.providers.base import Spec
 
@@ -11,7 +11,7 @@ SPEC = Spec(
     name="sgl",
     auth=BearerAuth(),
     wires={
-        "chat": openai_like.chat(chat_options.SGL),
+        "chat": openai_like.chat(chat_rows.SGL),
         "completion": openai_like.completion(),
         "embedding": openai_like.embedding(LOCAL),
         "models": openai_like.models(),

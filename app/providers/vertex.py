@@ -18,7 +18,7 @@ from app.dialects.gemini.options import VERTEX
 from app.dialects.media import embeddings_gemini
 from app.dialects.messages.options import MessagesOptions
 from app.errors import GatewayError
-from app.providers import anthropic, chat_options
+from app.providers import anthropic, chat_rows
 from app.providers.auth import BearerAuth
 from app.providers.base import Spec, Wire
 from app.providers.google_auth import GoogleAuth
@@ -74,9 +74,9 @@ _CLAUDE_WIRES: Final[dict[str, Wire]] = {
         streams=False,
     ),
 }
-_MISTRAL: Final[dict[str, Wire]] = {"chat": _raw("mistralai", "chat", chat_options.MISTRAL)}
+_MISTRAL: Final[dict[str, Wire]] = {"chat": _raw("mistralai", "chat", chat_rows.MISTRAL)}
 _OTHERS: Final[dict[str, Wire]] = {
-    "chat": Wire("chat", f"{_PLACE}/endpoints/openapi/chat/completions", options=chat_options.VERTEX_OPENAPI)
+    "chat": Wire("chat", f"{_PLACE}/endpoints/openapi/chat/completions", options=chat_rows.VERTEX_OPENAPI)
 }
 _MODELS: Final = Wire(
     "models",

@@ -10,7 +10,7 @@ from app.canonical.request import Message, Request, TextPart, Tool, ToolCallPart
 from app.dialects.base import Frame
 from app.dialects.chat.dialect import DIALECT
 from app.dialects.shared.losses import Losses
-from app.providers import chat_options as rows
+from app.providers import chat_rows as rows
 from tests.dialects import generic
 
 SHELL = Tool("custom", "shell", "Runs a command.")

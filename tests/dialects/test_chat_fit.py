@@ -9,14 +9,14 @@ import pytest
 from app.dialects.chat.fit import fit
 from app.dialects.shared.losses import Losses
 from app.errors import GatewayError
-from app.providers import chat_options
+from app.providers import chat_rows
 
 HI = [{"role": "user", "content": "hi"}]
 FUNCTION = {"name": "sum", "parameters": {"type": "object"}}
 NESTED = {"type": "function", "function": FUNCTION}
 
 
-def fitted(options: Any = chat_options.OPENAI, **members: Any) -> tuple[dict[str, Any], list[str]]:
+def fitted(options: Any = chat_rows.OPENAI, **members: Any) -> tuple[dict[str, Any], list[str]]:
     losses = Losses("chat", target="here")
     body = fit({"messages": HI, **members}, options, losses)
     return {name: value for name, value in body.items() if value != HI}, [loss.param for loss in losses.items]
@@ -83,7 +83,7 @@ def test_earlier_thoughts_go_only_where_they_are_read() -> None:
     thought = {"role": "assistant", "content": "a", "reasoning": "t", "reasoning_details": [{"type": "x"}]}
     plain, told = fitted(messages=[thought])
     assert (plain["messages"], told) == ([{"role": "assistant", "content": "a"}], ["messages"])
-    assert fitted(chat_options.OPENROUTER, messages=[thought]) == ({"messages": [thought]}, [])
+    assert fitted(chat_rows.OPENROUTER, messages=[thought]) == ({"messages": [thought]}, [])
 
 
 def test_marks_on_parts_and_calls_go_only_where_they_are_read() -> None:
@@ -103,4 +103,4 @@ def test_marks_on_parts_and_calls_go_only_where_they_are_read() -> None:
 
 def test_several_choices_are_refused_where_there_is_one() -> None:
     with pytest.raises(GatewayError, match="'n'"):
-        fitted(chat_options.OPENROUTER, n=2)
+        fitted(chat_rows.OPENROUTER, n=2)

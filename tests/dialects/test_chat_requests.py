@@ -35,7 +35,7 @@ from app.dialects.chat.messages_out import short_id
 from app.dialects.chat.options import ChatOptions
 from app.dialects.shared.losses import Losses
 from app.errors import GatewayError
-from app.providers import chat_options as rows
+from app.providers import chat_rows as rows
 from tests.dialects import generic
 
 Json = dict[str, Any]

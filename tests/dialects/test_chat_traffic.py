@@ -14,7 +14,7 @@ from app.dialects.base import Frame
 from app.dialects.chat.dialect import DIALECT
 from app.dialects.chat.messages_out import short_id
 from app.errors import GatewayError
-from app.providers import chat_options as rows
+from app.providers import chat_rows as rows
 from tests.dialects import generic
 from tests.dialects.generic import server_context
 from tests.dialects.recorded import CHAT, told

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.lifecycle.house import Client, House, eventually, text_of
-from tests.traffic.load import exchange
+from tests.traffic.load import exchange, require
 from tests.traffic.replay import Reply, Request
 
 AZURE = "/openai/deployments/gpt"
@@ -32,6 +32,7 @@ def sent(house: House, number: int = -1) -> Request:
 def test_a_response_made_through_azure_goes_on_through_truefoundry_on_another_provider(
     house: House, ann: Client, ann_too: Client
 ) -> None:
+    require()
     first = ann.post(
         f"{AZURE}/responses?api-version=2025-03-01-preview",
         {"model": "openai/gpt-4.1", "input": "My cat is called Ada."},
@@ -160,6 +161,7 @@ PIXEL = (
 
 @pytest.mark.parametrize("size", [0, 100_000], ids=["small", "past 64 KiB"])
 def test_an_image_goes_on(house: House, ann: Client, size: int) -> None:
+    require()
     image = PIXEL + "A" * (size - size % 4)
     part = {"type": "input_image", "image_url": image, "detail": "low"}
     content = [{"type": "input_text", "text": "Look at this."}, part]
@@ -242,6 +244,7 @@ def test_signed_reasoning_goes_back_to_its_maker_alone(
 
 
 def test_a_warning_of_a_background_turn_is_told_by_get(house: House, ann: Client) -> None:
+    require()
     asked = ann.made("say exactly: x", background=True, seed=7, model="anthropic/claude-haiku-4-5")
     ended = ann.ended(asked["id"])
     assert [w["param"] for w in ended["extra_fields"]["warnings"]] == ["seed"]
