@@ -21,7 +21,7 @@ from tests.dialects.recorded import RESPONSES, told
 from tests.traffic import load
 from tests.traffic.answers import Answer
 from tests.traffic.grammar import check_responses_stream
-from tests.traffic.load import Exchange
+from tests.traffic.load import Exchange, require
 from tests.traffic.wires import responses as reader
 
 ENCRYPTED = ["reasoning.encrypted_content"]
@@ -395,6 +395,7 @@ def test_what_was_said_before_the_break_is_shown_as_incomplete() -> None:
 
 
 def test_a_cancelled_stream_ends_with_one_event() -> None:
+    require()
     patch = patch_of(next(iter(RESPONSES.streams)))
     frames = patch.fail(GatewayError("cancelled", "Gone."))
     assert [frame.event for frame in frames] == ["response.failed"]
@@ -402,6 +403,7 @@ def test_a_cancelled_stream_ends_with_one_event() -> None:
 
 
 def test_a_request_of_the_patch_is_the_state_patch() -> None:
+    require()
     losses = Losses("responses")
     patch = patch_of(RESPONSES.streams[0], input=[{"role": "user", "content": "hi"}])
     expected = state_patch(
