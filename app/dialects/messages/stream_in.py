@@ -36,7 +36,17 @@ from app.dialects.messages.response import (
 )
 from app.dialects.shared.answers import TerminalDecoder, call_part, continues_item, is_free_text
 from app.dialects.shared.failures import status_of_code
-from app.dialects.shared.reading import as_dict, as_str, dicts, json_text, label, opt_str, parsed, present
+from app.dialects.shared.reading import (
+    as_dict,
+    as_str,
+    count,
+    dicts,
+    json_text,
+    label,
+    opt_str,
+    parsed,
+    present,
+)
 
 Members = dict[str, Any]
 
@@ -102,7 +112,7 @@ class MessagesDecoder(TerminalDecoder):
             self._item += 1
         growing = _Growing(self._blocks, start, part, citations=dicts(start.get("citations")))
         growing.held = is_free_text(part)
-        self._open[frame.get("index")] = growing
+        self._open[count(frame.get("index"))] = growing
         self._blocks += 1
         self._parts.append(part)
         events.append(BlockStarted(growing.number, self._item, part))
@@ -113,7 +123,7 @@ class MessagesDecoder(TerminalDecoder):
         return events
 
     def _block_delta(self, frame: Members) -> list[Event]:
-        growing = self._open.get(frame.get("index"))
+        growing = self._open.get(count(frame.get("index")))
         delta = as_dict(frame.get("delta"))
         grow = _DELTAS.get(as_str(delta.get("type")))
         if growing is None or grow is None:
@@ -147,7 +157,7 @@ class MessagesDecoder(TerminalDecoder):
         return []
 
     def _block_stop(self, frame: Members) -> list[Event]:
-        growing = self._open.pop(frame.get("index"), None)
+        growing = self._open.pop(count(frame.get("index")), None)
         return [] if growing is None else self._close(growing)
 
     def _close(self, growing: _Growing) -> list[Event]:

@@ -132,7 +132,7 @@ def whole_usage(value: Any) -> dict[str, Any] | None:
 def seal_item(item: Mapping[str, Any], wrap: Callable[[Signature], str], realm: str | None) -> dict[str, Any]:
     """Return an output item with its ``encrypted_content`` tagged by its maker's realm."""
     secret = item.get("encrypted_content")
-    if item.get("type") not in _SECRETIVE or not isinstance(secret, str) or not secret:
+    if as_str(item.get("type")) not in _SECRETIVE or not isinstance(secret, str) or not secret:
         return {name: value for name, value in item.items() if name != "encrypted_content" or value}
     return {**item, "encrypted_content": wrap(Signature(secret, NAME, realm))}
 
