@@ -36,7 +36,13 @@ MEMBERS: Final = (
     _row("workers", "WEB_CONCURRENCY", kinds.COUNT, "number of worker processes"),
     _row("keepalive", "SLUICE_KEEPALIVE", kinds.WHOLE, "whole seconds an idle client connection is kept"),
     _row("database_url", "DATABASE_URL", kinds.DATABASE, "SQLite file or PostgreSQL server", secret=True),
-    _row("redis_url", "REDIS_URL", kinds.REDIS, "reserved for limits and caches; checked, not used yet", secret=True),
+    _row(
+        "redis_url",
+        "REDIS_URL",
+        kinds.REDIS,
+        "reserved for limits and caches; checked, not used yet",
+        secret=True,
+    ),
     _row("master_key", "SLUICE_MASTER_KEY", kinds.TEXT, "the administrator's key", secret=True),
     _row("open", "SLUICE_OPEN", kinds.FLAG, "serve everyone, without client keys"),
     _row(

@@ -32,7 +32,8 @@ def add_block(into: Choice, block: Json) -> None:
     if kind == "text":
         into.text += block["text"]
         into.citations += [
-            c.get("url") or c.get("document_title") or c.get("source") or "" for c in block.get("citations") or []
+            c.get("url") or c.get("document_title") or c.get("source") or ""
+            for c in block.get("citations") or []
         ]
     elif kind == "thinking":
         into.reasoning += block["thinking"]
