@@ -207,6 +207,7 @@ def running_house(
     workers: int = 0,
     processes: int = 1,
     env: Mapping[str, str] | None = None,
+    config: str = "",
 ) -> Iterator[House]:
     """Run a house; without ``database_url`` its one gateway keeps a SQLite file of its own."""
     with ExitStack() as stack:
@@ -214,7 +215,9 @@ def running_house(
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sluice-house-")))
         url = database_url or f"sqlite:///{folder / 'house.db'}"
         made = variables(upstream, url) | {"WEB_CONCURRENCY": str(processes)} | dict(env or {})
-        running = [stack.enter_context(running_gateway(made, config=CONFIG)) for _ in range(gateways)]
+        running = [
+            stack.enter_context(running_gateway(made, config=CONFIG + config)) for _ in range(gateways)
+        ]
         house = House(running, upstream, url)
         for number in range(workers):
             house.workers.append(stack.enter_context(running_worker(made, folder / f"worker-{number}")))

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.lifecycle.house import Client, House, eventually, text_of
+from tests.lifecycle.house import Client, House, eventually, running_house, text_of
 from tests.traffic.load import exchange, require
 from tests.traffic.replay import Reply, Request
 
@@ -267,3 +267,30 @@ def test_what_a_client_left_is_history_too(ann: Client) -> None:
     connection.close()
     eventually(lambda: ann.get(f"/v1/responses/{response_id}").status == 200, 3)
     assert "take 5 seconds" in told(ann, previous_response_id=response_id)
+
+
+TWO_KEYS = """
+[[providers.openai.keys]]
+name = "first"
+value = "sk-first"
+
+[[providers.openai.keys]]
+name = "second"
+value = "sk-second"
+"""
+
+
+def test_what_an_account_holds_goes_back_to_that_account() -> None:
+    with running_house(env={"OPENAI_API_KEY": ""}, config=TWO_KEYS) as house:
+        ann = house.client()
+        used = set()
+        for _ in range(8):
+            first = ann.made("x", model="openai/gpt-4.1")
+            key = sent(house).headers["authorization"]
+            used.add(key)
+            second = ann.made("y", model="openai/gpt-4.1", previous_response_id=first["id"])
+            assert sent(house).headers["authorization"] == key
+            asked = ann.made("z", model="openai/gpt-4.1", previous_response_id=second["id"], background=True)
+            ann.ended(asked["id"])
+            assert sent(house).headers["authorization"] == key
+        assert used == {"Bearer sk-first", "Bearer sk-second"}

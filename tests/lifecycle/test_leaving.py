@@ -8,7 +8,10 @@ import threading
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
+from app.state.database import Database, parse_url
+from app.state.tables import response
 from tests.lifecycle.house import Client, House, events_of, eventually, text_of
 from tests.traffic.frames import sse
 from tests.traffic.grammar import check_responses_frames
@@ -122,11 +125,24 @@ def test_a_recorded_stream_that_its_client_left_is_kept_with_its_text(house: Hou
 
 def test_a_whole_answer_that_its_client_left_is_kept_as_cancelled(house: House, ann: Client) -> None:
     house.upstream.add(Reply.json({}, wait=30), path="*/responses")
-    body = {"model": "openai/gpt-4.1", "input": "x", "metadata": {"mark": "left"}}
+    body = {"model": "openai/gpt-4.1", "input": "x", "metadata": {"mark": "left-alone"}}
     connection = ann.open("POST", "/v1/responses", body)
     (request,) = house.upstream.wait_for(1)
     connection.close()
     assert request.closed.wait(3)
+    assert eventually(lambda: _statuses(house, "left-alone"), 3) == ["cancelled"]
+
+
+def _statuses(house: House, mark: str) -> list[str]:
+    """The statuses of the ended responses whose metadata hold ``mark``, read from the tables."""
+    db = Database(parse_url(house.database_url))
+    try:
+        found = db.read(
+            lambda connection: connection.execute(select(response.c.status, response.c.object)).all()
+        )
+    finally:
+        db.close()
+    return [row.status for row in found if mark.encode() in row.object and row.status != "in_progress"]
 
 
 @pytest.mark.parametrize("stream", [False, True])
