@@ -95,12 +95,13 @@ def dumps(value: Any) -> bytes:
 
 
 def dumps_ascii(value: Any) -> bytes:
-    """Return ``dumps(value)`` fit for one line of a stream.
+    """Return ``value`` as compact JSON fit for one line of a stream.
 
     JSON escapes line feeds by itself; the other characters that some clients break
-    lines at (U+0085, U+2028, U+2029) are escaped here.
+    lines at (U+0085, U+2028, U+2029) are escaped here. What streams is made of parsed
+    JSON, which has no NaN, so none is looked for.
     """
-    out = dumps(value)
+    out = _write(value)
     if out.isascii():
         return out
     if b"\xe2\x80" in out:

@@ -20,6 +20,7 @@ from app.dialects.chat.calls_in import CallStream
 from app.dialects.chat.chunks import ChunkDecoder
 from app.dialects.chat.native import as_native, own_members
 from app.dialects.chat.reasoning import decode_entry, thought_signature
+from app.dialects.chat.repeats import Repeats
 from app.dialects.chat.response_in import (
     CHOICE_MEMBERS,
     TOP_MEMBERS,
@@ -72,6 +73,28 @@ class ChatStreamDecoder(ChunkDecoder):
         self._tier: str | None = None
         self._top: dict[str, Any] = {}
         self._rows: dict[int, dict[str, Any]] = {}
+        self._repeats = Repeats()
+        self._speaking: _Choice | None = None
+
+    def feed(self, event: str | None, data: Any) -> list[Event]:
+        """Take one frame. An error frame ends the stream with Failed."""
+        text = self._repeats.text_of(data) if event is None and not self._over else None
+        speaking = self._speaking
+        if text is not None and speaking is not None:
+            speaking.texts.append(text)
+            return [BlockDelta(speaking.block, text)]
+        events = super().feed(event, data)
+        self._speaking = self._grown_by(events)
+        self._repeats.learn(data, plain=event is None and self._speaking is not None)
+        return events
+
+    def _grown_by(self, events: list[Event]) -> _Choice | None:
+        """Return the choice whose open text one piece of text, and nothing else, makes longer."""
+        delta = events[0] if len(events) == 1 else None
+        if not isinstance(delta, BlockDelta) or delta.logprobs is not None or delta.annotation is not None:
+            return None
+        open_texts = (choice for choice in self._choices.values() if choice.kind == "text")
+        return next((choice for choice in open_texts if choice.block == delta.block), None)
 
     def _note(self, chunk: Mapping[str, Any]) -> None:
         """Keep what belongs to the whole answer: usage (the last wins), tier, further members."""

@@ -1,0 +1,74 @@
+"""A chunk that is taken for a repetition makes just the events that reading it makes."""
+
+import copy
+import json
+from typing import Any
+
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from app.canonical.events import Accumulator
+from app.dialects.chat.dialect import DIALECT
+from app.dialects.chat.repeats import Repeats
+from tests.dialects import generic
+
+_DELTAS = st.sampled_from(
+    [{"content": "a"}, {"content": "b c"}, {"content": ""}, {"content": None}, {}, {"role": "assistant"}]
+    + [{"content": "d", "role": "assistant"}, {"reasoning": "t"}, {"refusal": "no"}, {"content": [1]}]
+    + [{"tool_calls": [{"index": 0, "id": "c1", "function": {"name": "f", "arguments": "{"}}]}]
+)
+_CHOICES = st.fixed_dictionaries(
+    {"index": st.sampled_from([0, 0, 0, 1]), "delta": _DELTAS},
+    optional={
+        "finish_reason": st.sampled_from([None, None, None, "stop", "error"]),
+        "logprobs": st.sampled_from([None, None, {"content": [{"token": "a", "logprob": -1.0}]}]),
+        "native_finish_reason": st.sampled_from([None, "x"]),
+    },
+)
+_CHUNKS = st.fixed_dictionaries(
+    {
+        "id": st.just("c"),
+        "choices": st.lists(_CHOICES, min_size=1, max_size=1) | st.lists(_CHOICES, max_size=2),
+    },
+    optional={
+        "created": st.integers(1, 3),
+        "model": st.just("m"),
+        "usage": st.sampled_from([None, None, {"prompt_tokens": 1, "completion_tokens": 2}]),
+        "obfuscation": st.text(max_size=2),
+        "system_fingerprint": st.sampled_from(["fp", "fp", "fq"]),
+        "service_tier": st.sampled_from(["default", "default", "flex"]),
+        "error": st.sampled_from([None, None, None, {"message": "bad"}]),
+    },
+)
+_PLAIN = {"id": "c", "choices": [{"index": 0, "delta": {"content": "a"}}], "obfuscation": "x", "created": 1}
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(st.tuples(_CHUNKS, st.integers(1, 3)), max_size=6))
+@example([(_PLAIN, 3), ({**_PLAIN, "created": 2, "obfuscation": "yz"}, 3)])
+@example([(_PLAIN, 2), ({**_PLAIN, "service_tier": "flex"}, 2), (_PLAIN, 2)])
+def test_repetitions_are_read_as_if_they_were_none(runs: list[tuple[dict[str, Any], int]]) -> None:
+    chunks = [json.loads(json.dumps(chunk)) for chunk, times in runs for _ in range(times)]
+    quick = DIALECT.stream_decoder(generic.client_context())
+    slow = DIALECT.stream_decoder(generic.client_context())
+    slow._repeats.text_of = lambda chunk: None
+    quick_fold, slow_fold = Accumulator(), Accumulator()
+    for chunk in chunks:
+        quick_events = quick.feed(None, copy.deepcopy(chunk))
+        slow_events = slow.feed(None, chunk)
+        assert repr(quick_events) == repr(slow_events)
+        for one, other in zip(quick_events, slow_events, strict=True):
+            quick_fold.feed(one)
+            slow_fold.feed(other)
+    assert repr(quick.done()) == repr(slow.done())
+    assert repr(quick_fold.response()) == repr(slow_fold.response())
+
+
+def test_the_text_of_a_repetition_is_found() -> None:
+    repeats = Repeats()
+    assert repeats.text_of(_PLAIN) is None
+    repeats.learn(_PLAIN, plain=True)
+    later = {**_PLAIN, "created": 9, "obfuscation": "", "choices": [{"index": 0, "delta": {"content": "é"}}]}
+    assert repeats.text_of(later) == "é"
+    assert repeats.text_of({**later, "choices": [{"index": 1, "delta": {"content": "é"}}]}) is None
+    assert repeats.text_of({**later, "usage": {}}) is None
