@@ -129,3 +129,16 @@ def test_files_and_settings_that_are_named_exist(page: Path) -> None:
     assert {
         name for name in named if not name.startswith(("SLUICE_TEST_", "SLUICE_CI", "SLUICE_KEY"))
     } == set()
+
+
+PARAGRAPHS = {"Gateway": "gateway", "State": "state", "Surfaces": "surfaces", "Wire": "wire"}
+
+
+@pytest.mark.parametrize("name", PARAGRAPHS)
+def test_the_modules_that_the_architecture_names_are_there(name: str) -> None:
+    text = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    paragraph = text.split(f"**{name}.**", 1)[1].split("\n\n", 1)[0]
+    named = re.findall(r"`([a-z_0-9]+)(/?)`", paragraph)
+    folder = ROOT / "app" / PARAGRAPHS[name]
+    assert len(named) > 5
+    assert [word for word, slash in named if not (folder / f"{word}{slash or '.py'}").exists()] == []
