@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import gevent
@@ -28,6 +28,7 @@ from app.surfaces.stored import follow
 
 _CONVERSATION_WAIT: Final = 5.0  # seconds that a turn waits for the one before it
 _CONVERSATION_LOOK: Final = 0.1
+_PROMPTS: Final = ("input", "previous_response_id", "conversation", "prompt")
 
 
 def create(mount: Mount, deployment: str | None = None) -> Response:
@@ -54,6 +55,7 @@ def create(mount: Mount, deployment: str | None = None) -> Response:
     )
     call.may_leave_out, call.prefer = may_leave_out, prefer
     g.call = call
+    _require_prompt(body)
     turn, target = _begun(gateway, mount, call, store=store, background=background)
     if not background:
         return _run(gateway, mount, turn)
@@ -61,6 +63,18 @@ def create(mount: Mount, deployment: str | None = None) -> Response:
         headers = outcome_headers(Outcome(call, target))
         return follow(gateway, call.response_id or "", -1, headers)
     return answer_whole(mount, call, Outcome(call, target, turn.shell("queued")))
+
+
+def _require_prompt(body: Mapping[str, Any]) -> None:
+    """Raise 400 for a body that asks nothing and goes on from nothing."""
+    if all(body.get(name) is None for name in _PROMPTS):
+        raise GatewayError(
+            "bad_request",
+            "Missing required parameter: 'input'. One of 'input', 'previous_response_id', 'conversation' "
+            "and 'prompt' must be given.",
+            param="input",
+            code="missing_required_parameter",
+        )
 
 
 def _begun(

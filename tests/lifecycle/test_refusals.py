@@ -267,3 +267,9 @@ def test_too_many_items_of_a_conversation_are_refused(ann: Client) -> None:
     assert ann.post(f"/v1/conversations/{made['id']}/items", {"items": items}).status == 400
     assert ann.post(f"/v1/conversations/{made['id']}/items", {}).error["code"] == "missing_required_parameter"
     assert ann.post(f"/v1/conversations/{made['id']}", {}).error["code"] == "missing_required_parameter"
+
+
+@pytest.mark.parametrize("more", [{}, {"instructions": "Be brief."}, {"input": None}])
+def test_a_create_that_asks_nothing_is_refused(ann: Client, more: dict[str, Any]) -> None:
+    answer = ann.post("/v1/responses", {"model": "sandbox/echo", **more})
+    assert shown(answer)[:4] == (400, INVALID, "input", "missing_required_parameter")
