@@ -54,6 +54,8 @@ def _timing(call: Call, upstream_ms: int | None) -> str:
 
 def _header_value(text: str) -> str:
     """Return ``text`` fit for a header: printable ASCII, other characters as ``?``."""
+    if text.isascii() and text.isprintable():
+        return text
     return "".join(c if " " <= c <= "~" else "?" for c in text)
 
 
@@ -105,8 +107,10 @@ def _operation_of(path: str) -> str:
 
 def finish_headers(response: Response) -> Response:
     """Add the headers every answer has: request id, no-store, and Azure's own id."""
-    response.headers["x-request-id"] = g.request_id
-    response.headers.setdefault("cache-control", "no-store")
+    headers, request_id = response.headers, g.request_id
+    headers["x-request-id"] = request_id
+    if "cache-control" not in headers:
+        headers.add("cache-control", "no-store")
     if below_azure(request.path):
-        response.headers["apim-request-id"] = g.request_id
+        headers["apim-request-id"] = request_id
     return response

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import datetime
+import os
 import re
-import secrets
 from typing import Final
 
 from flask import Flask, Response, current_app, g, request
+from flask.globals import request_ctx
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 
@@ -51,16 +52,17 @@ def build(settings: Settings) -> Flask:
 
 def _before() -> None:
     """Give the request an id, check who calls, then the api-version."""
-    given = request.headers.get("x-request-id", "")
-    g.request_id = given if _REQUEST_ID.fullmatch(given) else f"req_{secrets.token_hex(16)}"
-    mount = mount_of(request.path)
+    asked = request_ctx.request  # each look at a proxy costs as much as a look at a header
+    given = asked.headers.get("x-request-id", "")
+    g.request_id = given if _REQUEST_ID.fullmatch(given) else f"req_{os.urandom(16).hex()}"
+    mount = mount_of(asked.path)
     if mount is None:
         return
     keys: KeyRing = current_app.extensions["sluice_keys"]
-    g.principal = keys.authenticate(mount, request.headers)
-    _check_spelling(request.environ.get("RAW_URI", "").partition("?")[0])
-    if below_azure(request.path):
-        _check_version(request.args.get("api-version"))
+    g.principal = keys.authenticate(mount, asked.headers)
+    _check_spelling(asked.environ.get("RAW_URI", "").partition("?")[0])
+    if below_azure(asked.path):
+        _check_version(asked.args.get("api-version"))
     if gateway_of(current_app).draining.is_set():
         raise GatewayError("server_shutdown", "This server is shutting down; try again.", retry_after=1)
 

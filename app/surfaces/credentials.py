@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hmac
 import secrets
-from hashlib import sha256
+from hashlib import blake2b
 
 from werkzeug.datastructures import Headers
 
@@ -53,7 +53,7 @@ class KeyRing:
         return row[1]
 
     def _digest(self, key: str) -> bytes:
-        return hmac.digest(self._pepper, key.encode("utf-8", "surrogateescape"), sha256)
+        return blake2b(key.encode("utf-8", "surrogateescape"), key=self._pepper, digest_size=32).digest()
 
 
 def _presented(mount: Mount, headers: Headers) -> str | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Literal
 
 Envelope = Literal["extra_fields", "provider"]
@@ -88,6 +89,7 @@ def request_type(operation: str, stream: bool) -> str:
     return f"{name}_stream" if stream else name
 
 
+@lru_cache(maxsize=1024)
 def mount_of(path: str) -> Mount | None:
     """Return the mount that a URL path lies under, the longest fixed prefix winning."""
     best: tuple[int, Mount | None] = (0, None)
