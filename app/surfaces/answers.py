@@ -100,9 +100,11 @@ def _operation_of(path: str) -> str:
         "embeddings": "embedding",
         "audio/speech": "speech",
         "audio/transcriptions": "transcription",
+        "responses/input_tokens": "count_tokens",
         "models": "models",
     }
-    return next((name for ending, name in endings.items() if path.endswith(ending)), "responses")
+    rest = "models" if "/models/" in path else "responses"
+    return next((name for ending, name in endings.items() if path.endswith("/" + ending)), rest)
 
 
 def finish_headers(response: Response) -> Response:

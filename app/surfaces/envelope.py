@@ -91,8 +91,8 @@ def base_fields(call: Call, outcome: Outcome | None) -> dict[str, Any]:
     return {
         "request_type": request_type(call.operation, call.stream and call.shown_stream),
         "provider": provider,
-        "model_requested": call.model,
-        "original_model_requested": call.model,
+        "model_requested": call.model or None,
+        "original_model_requested": call.model or None,
         "model_deployment": model,
         "resolved_model_used": model,
     }

@@ -26,4 +26,8 @@ def listed(mount: Mount, deployment: str | None = None) -> Response:
 
 def one(mount: Mount, model_id: str, deployment: str | None = None) -> Response:
     """Serve ``GET models/{id}``; the id may hold slashes."""
-    return json_response(DIALECT.encode_model(current_gateway().catalogue.model(g.principal, model_id)))
+    model = current_gateway().catalogue.model(g.principal, model_id)
+    body = DIALECT.encode_model(model)
+    if mount.envelope == "extra_fields":
+        body["extra_fields"] = bare_fields("models", model.id.partition("/")[0])
+    return json_response(body)

@@ -28,6 +28,7 @@ def input_tokens(mount: Mount, deployment: str | None = None) -> Response:
     call = _call(mount, "count_tokens", body if told else {**body, "model": _NOBODY}, deployment)
     _put_history(gateway, call)
     if not told:
+        call.model = ""
         return answer_whole(mount, call, Outcome(call, body=_estimate(call)))
     return answer_whole(mount, call, gateway.answer(call))
 

@@ -261,6 +261,23 @@ def test_the_list_of_models_is_enveloped(world: World) -> None:
     assert "extra_fields" not in world.send("GET", "/api/llm/models?provider=sandbox").json
 
 
+def test_one_model_is_enveloped_and_so_is_its_refusal(world: World) -> None:
+    fields = world.send("GET", "/v1/models/sandbox/echo").json["extra_fields"]
+    assert set(ALWAYS) <= set(fields)
+    assert (fields["request_type"], fields["provider"]) == ("list_models", "sandbox")
+    assert "extra_fields" not in world.send("GET", "/api/llm/models/sandbox/echo").json
+    refused = world.send("GET", "/v1/models/nobody-has-this")
+    assert refused.status == 404
+    assert refused.json["extra_fields"]["request_type"] == "list_models"
+
+
+def test_a_count_for_no_model_names_none(world: World) -> None:
+    answer = world.send("POST", "/v1/responses/input_tokens", {"input": "one two"}).json
+    assert answer["estimated"] is True
+    fields = answer["extra_fields"]
+    assert (fields["model_requested"], fields["original_model_requested"]) == (None, None)
+
+
 def test_a_background_stream_is_the_bare_log(world: World) -> None:
     events = asked(world, "/v1", CALLS["responses"], stream=True, background=True).events
     assert events[-1]["type"] == "response.completed"
