@@ -29,6 +29,7 @@ from app.canonical.request import (
 )
 from app.dialects.base import ClientContext
 from app.dialects.gemini.options import Family, GeminiOptions
+from app.dialects.shared.leftovers import own_block
 from app.dialects.shared.media_types import media_type_of
 from app.dialects.shared.reading import parsed, split_data_url
 from app.dialects.shared.tool_forms import call_input
@@ -171,10 +172,13 @@ class ContentsEncoder:
     # Parts
 
     def _user_parts(self, parts: Sequence[Part]) -> list[dict[str, Any]]:
-        return [wire for part in parts for wire in self._part(part)]
+        return [wire for part in parts for wire in self._part(part, "user")]
 
-    def _part(self, part: Part) -> list[dict[str, Any]]:
+    def _part(self, part: Part, role: str = "assistant") -> list[dict[str, Any]]:
         """Return the wire parts of ``part``: mostly one, none where it was left out."""
+        if isinstance(part, OpaquePart):
+            own = own_block(part, role, NAME, self._losses)
+            return [] if own is None else [own]
         encoder = _ENCODERS.get(type(part))
         return encoder(self, part) if encoder else []
 
@@ -248,7 +252,7 @@ class ContentsEncoder:
                 "tool_result", f"No call '{part.call_id}' precedes its result; the id was sent as its name"
             )
         texts = [p.text for p in part.content if isinstance(p, TextPart)]
-        media = [wire for p in part.content if not isinstance(p, TextPart) for wire in self._part(p)]
+        media = [wire for p in part.content if not isinstance(p, TextPart) for wire in self._part(p, "tool")]
         body: dict[str, Any] = {
             "name": name or part.call_id,
             "response": _response("".join(texts), part.is_error),
@@ -261,14 +265,6 @@ class ContentsEncoder:
             self._losses.report("tool_result", "Images and files of a tool's result were sent beside it")
         return [{"functionResponse": body}, *media]
 
-    def _opaque(self, part: OpaquePart) -> list[dict[str, Any]]:
-        if part.native[0] == NAME:
-            return [dict(part.native[1])]
-        self._losses.report(
-            "hosted_item", f"An item of type '{part.type}' means nothing to Gemini and was left out"
-        )
-        return []
-
 
 _ENCODERS: Final[Mapping[type, Any]] = {
     TextPart: ContentsEncoder._text,
@@ -278,7 +274,6 @@ _ENCODERS: Final[Mapping[type, Any]] = {
     FilePart: ContentsEncoder._file,
     ToolCallPart: ContentsEncoder._call,
     ToolResultPart: ContentsEncoder._result,
-    OpaquePart: ContentsEncoder._opaque,
 }
 
 

@@ -48,7 +48,6 @@ _ROLES: Final[Mapping[str, Role]] = {
     "system": "system",
     "developer": "developer",
 }
-_USER_ITEMS: Final = frozenset({"mcp_approval_response", "compaction_trigger", "additional_tools"})
 
 
 def item_type(item: Mapping[str, Any]) -> str:
@@ -145,13 +144,10 @@ def _decode_result(item: Mapping[str, Any], sign: Sign) -> Message:
 
 
 def _decode_opaque(item: Mapping[str, Any], sign: Sign) -> Message:
-    kind = item_type(item)
-    role: Role = "assistant"
-    if kind.endswith("_output"):
-        role = "tool"
-    elif kind in _USER_ITEMS:
-        role = "user"
-    return Message(role, (OpaquePart(kind, (NAME, item)),), item=identity(item))
+    """A hosted item, also one that a client made (an approval, a result): part of the model's own
+    doings, so that a wire without that tool leaves the whole of them out with one warning."""
+    part = OpaquePart(item_type(item), (NAME, item))
+    return Message("assistant", (part,), item=identity(item))
 
 
 _ITEM_DECODERS: Final[Mapping[str, Callable[[Mapping[str, Any], Sign], Message]]] = {
