@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from decimal import Decimal
+from fractions import Fraction
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -265,7 +265,7 @@ def _itself(value: Any) -> Any:
 def _divides(value: Any, step: Any) -> bool:
     if step <= 0 or not math.isfinite(step) or not math.isfinite(value):
         return False
-    return Decimal(str(value)) % Decimal(str(step)) == 0
+    return Fraction(str(value)) % Fraction(str(step)) == 0
 
 
 def _every_property(schemas: Schemas, value: Any, expected: Any, schema: JsonSchema, depth: int) -> bool:
