@@ -71,11 +71,11 @@ class Loop:
         self._firing = True
 
     def run(self, seconds: float) -> list[str]:
-        """Load and kill for ``seconds``; return the faults found afterwards."""
+        """Load and kill for ``seconds``, and twice at least; return the faults found afterwards."""
         self.conversation = str(self._client().post("/v1/conversations").json["id"])
         clients = [gevent.spawn(self._load) for _ in range(6)]
         limit = time.monotonic() + seconds
-        while time.monotonic() < limit:
+        while time.monotonic() < limit or self.kills < 2:
             gevent.sleep(self._chance.uniform(0.3, 1.5))
             self._kill_one()
         self._firing = False
