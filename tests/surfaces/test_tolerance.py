@@ -106,6 +106,36 @@ def test_lower_bounds_and_their_paths(world: World, surface: str, member: str, l
         assert (ask(wrong).status, ask(wrong).error["param"]) == (400, member)
 
 
+@pytest.mark.parametrize(
+    "surface, member, right, wrong",
+    [
+        ("responses", "text.verbosity", "low", "loud"),
+        ("responses", "text.format.type", "json_object", "yaml"),
+        ("responses", "reasoning.summary", "concise", "long"),
+        ("chat", "verbosity", "low", "loud"),
+    ],
+)
+def test_words_inside_members_are_checked(
+    world: World, surface: str, member: str, right: str, wrong: str
+) -> None:
+    def ask(value: Any) -> Any:
+        first, *inner = member.split(".")
+        for name in reversed(inner):
+            value = {name: value}
+        return world.ask(surface, model="sandbox/x", **{first: value})
+
+    assert ask(right).status == 200
+    assert ask(None).status == 200
+    for value, code in ((wrong, "invalid_value"), (5, "invalid_type"), ([], "invalid_type")):
+        refused = ask(value)
+        assert (refused.status, refused.error["param"], refused.error["code"]) == (400, member, code)
+
+
+def test_whether_to_obfuscate_is_a_boolean(world: World) -> None:
+    refused = world.ask("responses", model="sandbox/x", stream_options={"include_obfuscation": "no"})
+    assert (refused.status, refused.error["param"]) == (400, "stream_options.include_obfuscation")
+
+
 def test_of_both_chat_limits_the_newer_wins(world: World) -> None:
     world.upstream.add(Reply.json(chat_body("good")))
     world.ask("chat", max_tokens=5, max_completion_tokens=9)

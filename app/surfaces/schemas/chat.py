@@ -9,6 +9,7 @@ from app.surfaces.schemas.parts import Faults, chat_message, metadata, missing, 
 
 MOST_TOKENS = 2**31 - 1
 MOST_MESSAGES = 20_000  # more take a second to read
+VERBOSITIES = ("low", "medium", "high")
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 
 
@@ -41,6 +42,7 @@ class ChatBody(Body):
     parallel_tool_calls = Flag()
     response_format = Table(check=_format)
     reasoning_effort = Text(choices=EFFORTS)
+    verbosity = Text(choices=VERBOSITIES)
     reasoning = Table()
     service_tier = Text()
     stream_options = Table()

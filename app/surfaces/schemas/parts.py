@@ -8,7 +8,7 @@ or faults by member.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from app.surfaces.schemas.base import Fault, wrong_type, wrong_value
@@ -24,6 +24,14 @@ Faults = Mapping[Any, Any] | list[Fault] | None
 def missing(member: str) -> dict[str, list[Fault]]:
     """Return the fault of an absent member."""
     return {member: [Fault("missing_required_parameter", "Missing required parameter: '{path}'.")]}
+
+
+def one_of(value: dict[str, Any], member: str, choices: Sequence[str]) -> Faults:
+    """Check a member that is absent, null or one of ``choices``."""
+    held = value.get(member)
+    if held is None or held in choices:
+        return None
+    return {member: [wrong_value(held, choices) if isinstance(held, str) else wrong_type("a string", held)]}
 
 
 def chat_message(message: Any) -> Faults:

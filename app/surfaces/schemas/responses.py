@@ -15,21 +15,23 @@ from app.surfaces.schemas.base import (
     Text,
     Whole,
     wrong_type,
-    wrong_value,
 )
-from app.surfaces.schemas.chat import EFFORTS, MOST_MESSAGES, MOST_TOKENS
+from app.surfaces.schemas.chat import EFFORTS, MOST_MESSAGES, MOST_TOKENS, VERBOSITIES
 from app.surfaces.schemas.parts import (
     Faults,
     chat_message,
     input_item,
     metadata,
     missing,
+    one_of,
     string,
     tool,
     tool_choice,
 )
 
 _LONGEST_INPUT = 10_485_760
+_FORMATS = ("text", "json_object", "json_schema")
+_SUMMARIES = ("auto", "concise", "detailed")
 
 
 def _conversation(value: dict[str, Any]) -> Faults:
@@ -37,28 +39,35 @@ def _conversation(value: dict[str, Any]) -> Faults:
 
 
 def _reasoning(value: dict[str, Any]) -> Faults:
-    effort = value.get("effort")
-    if effort is None or isinstance(effort, str):
-        return _known_effort(effort)
-    return {"effort": [wrong_type("a string", effort)]}
+    return one_of(value, "effort", EFFORTS) or one_of(value, "summary", _SUMMARIES)
 
 
-def _known_effort(effort: str | None) -> Faults:
-    return None if effort is None or effort in EFFORTS else {"effort": [wrong_value(effort, EFFORTS)]}
+def _stream_options(value: dict[str, Any]) -> Faults:
+    padded = value.get("include_obfuscation")
+    if padded is None or isinstance(padded, bool):
+        return None
+    return {"include_obfuscation": [wrong_type("a boolean", padded)]}
 
 
 def _text(value: dict[str, Any]) -> Faults:
     form = value.get("format")
     if form is not None and not isinstance(form, dict):
         return {"format": [wrong_type("an object", form)]}
-    if form and form.get("type") == "json_schema":
+    faults = _format(form) if form else None
+    if faults:
+        return {"format": faults}
+    return one_of(value, "verbosity", VERBOSITIES) or _inner_tokens(value.get("max_tokens"))
+
+
+def _format(form: dict[str, Any]) -> Faults:
+    if form.get("type") == "json_schema":
         for member, kind, name in (("name", str, "a string"), ("schema", dict, "an object")):
             held = form.get(member)
             if held is None:
-                return {"format": missing(member)}
+                return missing(member)
             if not isinstance(held, kind):
-                return {"format": {member: [wrong_type(name, held)]}}
-    return _inner_tokens(value.get("max_tokens"))
+                return {member: [wrong_type(name, held)]}
+    return one_of(form, "type", _FORMATS)
 
 
 def _inner_tokens(value: Any) -> Faults:
@@ -99,13 +108,16 @@ class ResponsesBody(Body):
     store = Flag()
     background = Flag()
     stream = Flag()
-    stream_options = Table()
+    stream_options = Table(check=_stream_options)
     truncation = Text(choices=("auto", "disabled"))
     metadata = Table(check=metadata)
     service_tier = Text()
     safety_identifier = Text(longest=64)
     prompt_cache_key = Text()
+    prompt_cache_retention = Text()
+    prompt_cache_options = Table()
     prompt = Table()
+    moderation = Table()
     user = Text()
     context_management = Array()
     fallbacks = Array(each=string, longest=16)
