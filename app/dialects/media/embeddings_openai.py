@@ -16,7 +16,7 @@ from app.canonical.response import Usage
 from app.dialects.base import ClientContext, Encoded, ServerContext
 from app.dialects.chat.errors import decode_error, failure_in
 from app.dialects.chat.usage import decode_usage
-from app.dialects.media.base import check_count, pack, vector_of
+from app.dialects.media.base import check_count, estimated_usage, pack, vector_of
 from app.dialects.shared.checking import Checked, missing, wrong_type, wrong_value
 from app.dialects.shared.reading import as_dict, count, dicts, opt_str, rest
 from app.errors import GatewayError
@@ -142,7 +142,7 @@ class OpenAIEmbeddings:
         return EmbeddingResponse(
             model=opt_str(body.get("model")),
             vectors=tuple(vector_of(entry.get("embedding"), coding=coding) for entry in ordered),
-            usage=decode_usage(body.get("usage")),
+            usage=decode_usage(body.get("usage")) or estimated_usage(request.inputs),
             native=(NAME, rest(body, _ANSWER_KNOWN)),
         )
 

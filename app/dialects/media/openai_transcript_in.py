@@ -23,6 +23,7 @@ from app.canonical.media import (
 )
 from app.dialects.chat.errors import failure_in
 from app.dialects.media.audio_usage import decode_audio_usage
+from app.dialects.media.subtitles import cues_in
 from app.dialects.shared.reading import as_dict, as_str, dicts, number, opt_str, present, rest
 from app.errors import GatewayError
 
@@ -34,22 +35,28 @@ _NAME: Final = "openai_transcription"
 
 
 def decode_transcript(content: bytes) -> Transcript:
-    """Read a whole answer; what is no JSON object is the text itself.
+    """Read a whole answer; what is no JSON object is subtitles or the text itself.
 
     Raises the error that a 200 holds, and ``upstream_invalid`` for an object without text.
     """
     if not content.lstrip().startswith(b"{"):
-        return Transcript(content.decode("utf-8", "replace").strip())
+        return _plain(content)
     try:
         body = json.loads(content)
     except ValueError:
-        return Transcript(content.decode("utf-8", "replace").strip())
+        return _plain(content)
     failure = failure_in(body)
     if failure is not None:
         raise failure
     if not isinstance(body.get("text"), str):
         raise GatewayError("upstream_invalid", "The provider's answer holds no transcript.", raw=body)
     return transcript_of(body)
+
+
+def _plain(content: bytes) -> Transcript:
+    text = content.decode("utf-8", "replace").strip()
+    cues = cues_in(text)
+    return Transcript(" ".join(cue.text for cue in cues), segments=cues) if cues else Transcript(text)
 
 
 def transcript_of(body: Mapping[str, Any]) -> Transcript:
