@@ -53,7 +53,28 @@ _CODE_KINDS: Final[Mapping[str, str]] = {
     "content_policy_violation": "content_filter",
 }
 
+_REQUESTS_FAULTS: Final = (
+    "invalid_prompt",
+    "data_residency_mismatch",
+    "bio_policy",
+    "invalid_image",
+    "invalid_image_format",
+    "invalid_base64_image",
+    "invalid_image_url",
+    "image_too_large",
+    "image_too_small",
+    "image_parse_error",
+    "image_content_policy_violation",
+    "invalid_image_mode",
+    "image_file_too_large",
+    "unsupported_image_media_type",
+    "empty_image_file",
+    "failed_to_download_image",
+    "image_file_not_found",
+)
+"""What OpenAI's ``Response.error.code`` may say of the request itself (its specification)."""
 _CODE_STATUSES: Final[Mapping[str, int]] = {
+    **dict.fromkeys(_REQUESTS_FAULTS, 400),
     "rate_limit_exceeded": 429,
     "rate_limit_error": 429,
     "rate_limited": 429,
