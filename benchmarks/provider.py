@@ -72,6 +72,7 @@ def _chunk(delta: dict[str, Any], finish: str | None = None) -> bytes:
 
 
 _WHOLE: Final = {b"/chat/completions": _whole(_chat()), b"/responses": _whole(_response())}
+_NOT_FOUND: Final = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
 _HEAD: Final = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 _NUMBERED: Final = [_chunk({"content": f"#{number:05d} token"}) for number in range(2000)]
 
@@ -103,7 +104,7 @@ def _answer(client: socket.socket, head: bytes, body: bytes) -> None:
     asked = _ASKED.search(body)
     if not asked or not re.search(rb'"stream": *true', body):
         path = head.split(b" ", 2)[1]
-        client.sendall(next(answer for end, answer in _WHOLE.items() if path.endswith(end)))
+        client.sendall(next((answer for end, answer in _WHOLE.items() if path.endswith(end)), _NOT_FOUND))
         return
     pause = int(asked[2]) / 1000
     for piece in _stream(int(asked[1])):
