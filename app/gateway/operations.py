@@ -38,6 +38,7 @@ def responses_patch(call: Call, target: Target, losses: Losses, context: ServerC
         options=(wire.options if wire else None) or DEFAULT_OPTIONS,
         input=expanded.get("input") if expanded is not None else None,
         created_at=call.created_at,
+        new_id=context.new_id,
     )
 
 

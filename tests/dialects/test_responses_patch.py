@@ -318,6 +318,19 @@ def patch_of(exchange: Exchange, **members: Any) -> ResponsesPatch:
     )  # fmt: skip
 
 
+def test_items_without_an_id_get_one_of_their_kind() -> None:
+    patch = ResponsesPatch(
+        caller_body={"model": "m", "input": "hi"},
+        id="resp_ours", model="m", realm="here", now=1_700_000_000, wrap=wrap, unwrap=unwrap,
+        accepts=lambda signature: True, losses=Losses("responses"), new_id=generic.counter(),
+    )  # fmt: skip
+    call = {"type": "function_call", "id": None, "call_id": "c", "name": "f", "arguments": "{}"}
+    output = [{"type": "message", "id": "msg_theirs", "content": []}, call]
+    shown = patch.answer({"object": "response", "status": "completed", "output": output})
+    assert shown["output"][0]["id"] == "msg_theirs"
+    assert shown["output"][1]["id"].startswith("fc")
+
+
 @pytest.mark.parametrize("exchange", load.params(RESPONSES.bodies))
 def test_a_recorded_answer_passes_whole(exchange: Exchange) -> None:
     upstream = exchange.json()

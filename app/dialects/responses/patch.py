@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from app.canonical.items import item_prefix
 from app.canonical.request import Signature
 from app.canonical.response import Response, Usage
 from app.dialects.base import Frame
@@ -137,6 +138,12 @@ def seal_item(item: Mapping[str, Any], wrap: Callable[[Signature], str], realm: 
     return {**item, "encrypted_content": wrap(Signature(secret, NAME, realm))}
 
 
+def _named(item: dict[str, Any], new_id: Callable[[str], str]) -> dict[str, Any]:
+    if isinstance(item.get("id"), str) and item["id"]:
+        return item
+    return {**item, "id": new_id(item_prefix(as_str(item.get("type"))))}
+
+
 @dataclass(slots=True)
 class ResponsesPatch:
     """Both patches for one attempt.
@@ -160,6 +167,7 @@ class ResponsesPatch:
     created_at: int | None = None
     number: int = 0
     final: dict[str, Any] | None = None
+    new_id: Callable[[str], str] | None = None
     _items: dict[int, dict[str, Any]] = field(default_factory=dict)
     _snapshot: dict[str, Any] = field(default_factory=dict)
 
@@ -176,8 +184,13 @@ class ResponsesPatch:
         )
 
     def answer(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a whole answer as the caller shall see it; also kept in ``final``."""
+        """Return a whole answer as the caller shall see it; also kept in ``final``.
+
+        Items without an id get one of ``new_id``, so that a stored item is found by the id shown.
+        """
         self.final = self._reversed(body)
+        if self.new_id is not None:
+            self.final["output"] = [_named(item, self.new_id) for item in self.final["output"]]
         return self.final
 
     def frame(self, event: str | None, data: Mapping[str, Any]) -> Frame | None:
