@@ -159,13 +159,24 @@ def _shaper(call: Call) -> Callable[[list[Frame]], list[Frame]]:
     include = call.body.get("include")
     options = call.body.get("stream_options")
     padded = not (isinstance(options, dict) and options.get("include_obfuscation") is False)
+    random = _Random()
 
     def shape(frames: list[Frame]) -> list[Frame]:
         stripped = [Frame(f.event, strip_encrypted(f.data, include)) if f.data else f for f in frames]
-        return [Frame(f.event, pad(f.data, _random)) if padded and f.data else f for f in stripped]
+        return [Frame(f.event, pad(f.data, random.take)) if padded and f.data else f for f in stripped]
 
     return shape
 
 
-def _random(length: int) -> str:
-    return secrets.token_hex((length + 1) // 2)[:length]
+class _Random:
+    """Random text for padding; the system is asked once for many pieces."""
+
+    def __init__(self) -> None:
+        self._text = ""
+
+    def take(self, length: int) -> str:
+        """Return so many characters that nobody was given before."""
+        if len(self._text) < length:
+            self._text = secrets.token_hex(512 + length)
+        piece, self._text = self._text[:length], self._text[length:]
+        return piece

@@ -22,6 +22,7 @@ MAX_CHUNK_LINE: Final = 4096
 
 _STATUS_LINE: Final = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: ([^\r\n]*))?\r?\n")
 _HEADER_LINE: Final = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):([^\r\n]*)\r?\n")
+_PLAIN_SIZE: Final = re.compile(rb"([1-9a-fA-F][0-9a-fA-F]{0,7})\r\n")
 _CHUNK_SIZE: Final = re.compile(rb"([0-9a-fA-F]{1,16})[ \t]*(?:;.*)?")
 
 
@@ -213,9 +214,14 @@ class ChunkedBody:
         self._left = 0  # bytes of the current chunk still to come
         self._line = b""  # the start of an unfinished line
         self._expect = self._size_line
+        self._between = True  # the next byte begins a size line
 
     def feed(self, data: bytes) -> bytes:
         """Return the content of all chunks in ``data``, joined."""
+        whole = _one_chunk(data) if self._between else None
+        return self._all_chunks(data) if whole is None else whole
+
+    def _all_chunks(self, data: bytes) -> bytes:
         content: list[bytes] = []
         at = 0
         while at < len(data) and not self.ended:
@@ -237,6 +243,7 @@ class ChunkedBody:
                 raise Malformed("a chunk line too long")
         if at < len(data):
             self.reusable = False
+        self._between = self._expect == self._size_line and not self._line
         return content[0] if len(content) == 1 else b"".join(content)
 
     def end(self) -> None:
@@ -258,6 +265,15 @@ class ChunkedBody:
 
     def _trailer_line(self, line: bytes) -> None:
         self.ended = not line
+
+
+def _one_chunk(data: bytes) -> bytes | None:
+    """Return the content of ``data`` where it is just one whole chunk, as one event of a stream mostly is."""
+    size = _PLAIN_SIZE.match(data)
+    if size is None:
+        return None
+    stop = size.end() + int(size[1], 16)
+    return data[size.end() : stop] if data[stop:] == b"\r\n" else None
 
 
 class Inflater:
