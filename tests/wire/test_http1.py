@@ -218,7 +218,7 @@ def test_only_known_encodings_are_undone() -> None:
 @given(st.lists(st.binary(min_size=1, max_size=40), min_size=1, max_size=6))
 @settings(max_examples=100, deadline=None)
 def test_a_read_that_is_one_chunk_is_taken_like_any_other(pieces: list[bytes]) -> None:
-    body = http1.ChunkedBody()
+    body = ChunkedBody()
     for piece in pieces:
         assert body.feed(b"%x\r\n%b\r\n" % (len(piece), piece)) == piece
     assert body.feed(b"0\r\n\r\n") == b""
@@ -226,7 +226,7 @@ def test_a_read_that_is_one_chunk_is_taken_like_any_other(pieces: list[bytes]) -
 
 
 def test_a_read_that_only_looks_like_one_chunk_is_none() -> None:
-    body = http1.ChunkedBody()
+    body = ChunkedBody()
     assert body.feed(b"5\r\nab") == b"ab"
     assert body.feed(b"3\r\n") == b"3\r\n"
     assert body.feed(b"\r\n4\r\nwxyz\r\n") == b"wxyz"
