@@ -89,6 +89,11 @@ class Worker(GeventWorker):
         super().__init__(*args, **kwargs)
         self._idle: dict[gevent.Timeout, Any] = {}  # limits of waits, and the greenlets that wait
 
+    def init_process(self) -> None:
+        """Begin to serve in the process of this worker; returns when it leaves."""
+        _make_plain(self.cfg)
+        super().init_process()
+
     def run(self) -> None:
         """Serve until told to leave."""
         gevent.spawn(self._dismiss_idle)
@@ -144,6 +149,12 @@ class Worker(GeventWorker):
             _linger(client)
         except OSError:
             self.log.debug("The refused client had gone.")
+
+
+def _make_plain(config: Any) -> None:
+    """Make gunicorn's settings plain attributes of its configuration, which are final in a worker:
+    it asks for twenty a request, each a look through a table and a call."""
+    vars(config).update({name: setting.get() for name, setting in config.settings.items()})
 
 
 def _check_head(request: Any) -> None:
