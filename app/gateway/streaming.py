@@ -70,6 +70,7 @@ class StreamRun:
         self._translator: Translator | None = None
         self._tail: list[Frame] = []
         self._sequence = first
+        self._raw = bytearray()
         self._leave_out = leave_out
 
     def take_held(self) -> list[Frame]:
@@ -152,7 +153,7 @@ class StreamRun:
         self.outcome.passed = exchange.passed
         if self._call.keep_raw:
             self.outcome.raw_request = self._dispatcher.redactor.value(shown_request(sent))
-            self.outcome.raw_response = ""
+            self._raw.clear()
 
     def _read(self, upstream: Upstream, wire: Wire, translator: Translator) -> Iterator[list[Frame]]:
         """Yield the frames of each upstream read; raises where the stream failed."""
@@ -170,8 +171,7 @@ class StreamRun:
                 yield []
                 continue
             if self._call.keep_raw:
-                text = self.outcome.raw_response + chunk.decode("utf-8", "replace")
-                self.outcome.raw_response = self._dispatcher.redactor.text(text)
+                self._raw += chunk
             yield self._checked(translator, self._translated(upstream, reader, translator, chunk))
 
     def _read_whole(self, translator: Translator, body: bytes) -> list[Frame]:
@@ -250,6 +250,8 @@ class StreamRun:
         outcome.finish = translator.finish
         outcome.response = translator.response()
         outcome.cost = self._dispatcher.price(outcome)
+        if self._call.keep_raw:  # whole, so that a character or a secret cut by a read stays one
+            outcome.raw_response = self._dispatcher.redactor.text(self._raw.decode("utf-8", "replace"))
         for frame in frames:
             put_cost(frame.data, outcome)
         if self._on_terminal is not None:
