@@ -61,7 +61,7 @@ def free_port() -> int:
         return port
 
 
-def environment(env: Mapping[str, str], folder: Path, port: int) -> dict[str, str]:
+def environment(env: Mapping[str, str], folder: Path, port: int, root: Path = ROOT) -> dict[str, str]:
     """Return a whole environment: the bare minimum, a store in ``folder``, then ``env``."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
     return {
@@ -70,25 +70,30 @@ def environment(env: Mapping[str, str], folder: Path, port: int) -> dict[str, st
         "DATABASE_URL": f"sqlite:///{folder / 'sluice.db'}",
         "SLUICE_CONFIG": str(folder / "sluice.toml"),
         "PYTHONUNBUFFERED": "1",
-        "PYTHONPATH": str(ROOT),  # before whatever an editable install points to
+        "PYTHONPATH": str(root),  # before whatever an editable install points to
         **env,
     }
 
 
 @contextmanager
 def running_gateway(
-    env: Mapping[str, str] | None = None, *, config: str | None = None, arguments: tuple[str, ...] = ()
+    env: Mapping[str, str] | None = None,
+    *,
+    config: str | None = None,
+    arguments: tuple[str, ...] = (),
+    root: Path = ROOT,
 ) -> Iterator[Gateway]:
-    """Run a gateway; ``config`` is the text of its sluice.toml, ``arguments`` gunicorn's own."""
+    """Run the gateway of the checkout ``root``; ``config`` is the text of its sluice.toml,
+    ``arguments`` gunicorn's own."""
     with tempfile.TemporaryDirectory(prefix="sluice-test-") as name:
         folder, port = Path(name), free_port()
-        variables = environment(env or {}, folder, port)
+        variables = environment(env or {}, folder, port, root)
         if config is not None:
             (folder / "sluice.toml").write_text(config)
         elif "SLUICE_CONFIG" not in (env or {}):
             del variables["SLUICE_CONFIG"]
-        command = [sys.executable, "-m", "gunicorn", "-c", str(ROOT / "gunicorn.conf.py")]
-        command += ["--pythonpath", str(ROOT), *arguments, "wsgi:app"]
+        command = [sys.executable, "-m", "gunicorn", "-c", str(root / "gunicorn.conf.py")]
+        command += ["--pythonpath", str(root), *arguments, "wsgi:app"]
         with (folder / "gateway.log").open("wb") as log:
             process = subprocess.Popen(command, cwd=folder, env=variables, stdout=log, stderr=log)
         gateway = Gateway(f"http://127.0.0.1:{port}", port, process, folder)

@@ -13,9 +13,10 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from tests.running import Gateway, running_gateway
+from tests.running import ROOT, Gateway, running_gateway
 from tests.traffic.chat_grammar import check_chat_stream
 from tests.traffic.frames import sse
 from tests.traffic.grammar import check_responses_frames
@@ -188,8 +189,9 @@ def running_world(
     config: str | None = None,
     key: str | None = None,
     arguments: tuple[str, ...] = (),
+    root: Path = ROOT,
 ) -> Iterator[World]:
-    """Run a gateway whose groq, openai and anthropic are one fake provider.
+    """Run the gateway of the checkout ``root``, whose groq, openai and anthropic are one fake provider.
 
     ``{upstream}`` in ``config`` and in the values of ``env`` stands for the provider's URL,
     ``{upstream_host}`` in ``config`` for its host and port.
@@ -207,7 +209,7 @@ def running_world(
         text = None if config is None else config.replace("{upstream}", upstream.url)
         if text is not None:
             text = text.replace("{upstream_host}", f"127.0.0.1:{upstream.port}")
-        with running_gateway(variables, config=text, arguments=arguments) as gateway:
+        with running_gateway(variables, config=text, arguments=arguments, root=root) as gateway:
             yield World(gateway, upstream, key)
 
 
