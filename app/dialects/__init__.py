@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from functools import cache
 from importlib import import_module
-from typing import Any, Final
+from typing import Final, TypeVar
+
+from app.dialects.base import Dialect, Row
 
 _MODULES: Final = {
     "chat": "app.dialects.chat.dialect",
@@ -29,11 +31,21 @@ _MODULES: Final = {
 }
 
 
-@cache
-def dialect(name: str) -> Any:
-    """Return the dialect called ``name``: an object with the halves it has (``base``).
+Kind = TypeVar("Kind", bound=Row)
 
-    Each module offers its single instance as ``DIALECT``. Raises KeyError for a name that
-    is no dialect's.
+
+def dialect(name: str) -> Dialect:
+    """Return the generation dialect called ``name``; raises KeyError for what is none."""
+    return dialect_of(Dialect, name)
+
+
+@cache
+def dialect_of(kind: type[Kind], name: str) -> Kind:
+    """Return the row called ``name``, which is of ``kind``; raises KeyError for what is none.
+
+    Its module is imported at first use and offers it as ``DIALECT``.
     """
-    return import_module(_MODULES[name]).DIALECT
+    row = import_module(_MODULES[name]).DIALECT
+    if not isinstance(row, kind):
+        raise KeyError(f"{name} is no {kind.__name__}")
+    return row

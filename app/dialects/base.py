@@ -1,18 +1,23 @@
-"""What a dialect is: the two halves, the contexts they are given, and a frame.
+"""What a dialect is: a typed row of functions, the contexts they are given, and a frame.
 
 A dialect translates between one wire format and the canonical vocabulary and is usable
 from both ends. The server half is what surfaces (and the sandbox) speak, the client half
 what providers are called with. Dialects do no input or output: JSON values, frames, ids
 and times come in as arguments.
+
+A row is a value (``DIALECT`` of the wire's module). One class of rows exists for each
+family of operations, so that a type checker can follow a request: ``Dialect`` and
+``CompletionDialect`` here, those of embeddings and audio in ``media``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, NoReturn, Protocol
 
 from app.canonical.events import Event
+from app.canonical.media import CompletionRequest, CompletionResponse, ModelEntry, ModelPage
 from app.canonical.request import Request, Signature
 from app.canonical.response import Response
 from app.dialects.shared.losses import Losses
@@ -123,31 +128,77 @@ class StreamDecoder(Protocol):
         ...
 
 
-class ServerHalf(Protocol):
-    """What a surface, the sandbox or a fake upstream speaks."""
+ErrorDecoder = Callable[[int, Any, Mapping[str, str]], GatewayError]
+"""Reads an answer of status 400 and above: status, parsed JSON or text, lower-case headers."""
+
+ErrorEncoder = Callable[[GatewayError], dict[str, Any]]
+"""Writes an error as the body of an answer."""
+
+
+def encode_error(error: GatewayError) -> dict[str, Any]:
+    """Return the error envelope that all of OpenAI's wires share."""
+    return {"error": error.body()}
+
+
+def absent(*_: object) -> NoReturn:
+    """Stand for a half that a wire does not have."""
+    raise NotImplementedError("This wire lacks the half that was asked for.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """What every wire has: its name, and errors in both directions."""
 
     name: str
-
-    def decode_request(self, body: Mapping[str, Any], context: ServerContext) -> Request: ...
-
-    def encode_response(
-        self, response: Response, request: Request, context: ServerContext
-    ) -> dict[str, Any]: ...
-
-    def stream_encoder(self, request: Request, context: ServerContext) -> StreamEncoder: ...
-
-    def encode_error(self, error: GatewayError) -> dict[str, Any]: ...
+    decode_error: ErrorDecoder
+    encode_error: ErrorEncoder = encode_error
 
 
-class ClientHalf(Protocol):
-    """What a provider is called with."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dialect(Row):
+    """A wire of generation (chat completions, Responses, Messages …).
 
-    name: str
+    ``decode_request`` raises ``bad_request`` with the member's path. ``encode_request``
+    reports losses to the context and raises ``unsupported_parameter`` where one would
+    change the answer. ``decode_response`` raises the failure that a success holds, and
+    ``upstream_invalid`` for what is no answer. ``encode_count`` and ``decode_count`` ask
+    for the tokens of a prompt. What a wire lacks raises NotImplementedError.
+    """
 
-    def encode_request(self, request: Request, context: ClientContext) -> Encoded: ...
+    encode_request: Callable[[Request, ClientContext], Encoded]
+    decode_response: Callable[[Any, ClientContext], Response]
+    stream_decoder: Callable[[ClientContext], StreamDecoder]
+    encode_count: Callable[[Request, ClientContext], Encoded] = absent
+    decode_count: Callable[[Any], int] = absent
+    decode_request: Callable[[Mapping[str, Any], ServerContext], Request] = absent
+    encode_response: Callable[[Response, Request, ServerContext], dict[str, Any]] = absent
+    stream_encoder: Callable[[Request, ServerContext], StreamEncoder] = absent
 
-    def decode_response(self, body: Any, context: ClientContext) -> Response: ...
 
-    def stream_decoder(self, context: ClientContext) -> StreamDecoder: ...
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompletionDialect(Row):
+    """A wire of text completions. ``decode_response`` is given the answer's headers, too:
+    some wires count tokens there only."""
 
-    def decode_error(self, status: int, body: Any, headers: Mapping[str, str]) -> GatewayError: ...
+    encode_request: Callable[[CompletionRequest, ClientContext], Encoded]
+    decode_response: Callable[[Any, ClientContext, Mapping[str, str]], CompletionResponse]
+    stream_decoder: Callable[[ClientContext], StreamDecoder]
+    decode_request: Callable[[Mapping[str, Any], ServerContext], CompletionRequest] = absent
+    encode_response: Callable[[CompletionResponse, CompletionRequest, ServerContext], dict[str, Any]] = absent
+    stream_encoder: Callable[[CompletionRequest, ServerContext], StreamEncoder] = absent
+
+
+class ListEncoder(Protocol):
+    """Writes a list of models; ``has_more`` is told only where a page was asked for."""
+
+    def __call__(self, models: Iterable[ModelEntry], *, has_more: bool | None = None) -> dict[str, Any]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelListDialect(Row):
+    """A wire that lists models."""
+
+    encode_list: ListEncoder
+    encode_model: Callable[[ModelEntry], dict[str, Any]]
+    decode_page: Callable[[Any, ClientContext], ModelPage]
+    decode_model: Callable[[Any, ClientContext], ModelEntry]

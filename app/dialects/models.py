@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from app.canonical.media import ModelEntry, ModelPage
-from app.dialects.base import ClientContext
+from app.dialects.base import ClientContext, ModelListDialect
 from app.dialects.chat import errors as chat_errors
 from app.dialects.gemini import errors as gemini_errors
 from app.dialects.media import elevenlabs_errors
@@ -121,72 +121,67 @@ _SHOWN: Final = (
 """Catalogue members that are shown as the vendor tells them."""
 
 
-class ModelLists:
-    """OpenAI's list, server half, and the client half of every vendor's."""
+def encode_list(models: Iterable[ModelEntry], *, has_more: bool | None = None) -> dict[str, Any]:
+    """Return OpenAI's list object; paging members only where a page was asked for."""
+    data = [encode_model(model) for model in models]
+    body: dict[str, Any] = {"object": "list", "data": data}
+    if has_more is None:
+        return body
+    first, last = (data[0]["id"], data[-1]["id"]) if data else (None, None)
+    return {**body, "first_id": first, "last_id": last, "has_more": has_more}
 
-    name: Final = NAME
 
-    # Server half
+def encode_model(model: ModelEntry) -> dict[str, Any]:
+    """Return OpenAI's model object and what else is known of it; unknown is left out."""
+    known = {
+        "name": model.name,
+        "context_length": model.context_length,
+        "max_output_tokens": model.max_output_tokens,
+        "supported_methods": model.native.get("supportedGenerationMethods"),
+        **{name: model.native.get(name) for name in _SHOWN},
+    }
+    return {
+        "id": model.id,
+        "object": "model",
+        "created": model.created or 0,
+        "owned_by": model.owned_by or "",
+        **present(known),
+    }
 
-    def encode_list(self, models: Iterable[ModelEntry], *, has_more: bool | None = None) -> dict[str, Any]:
-        """Return OpenAI's list object; paging members only where a page was asked for."""
-        data = [self.encode_model(model) for model in models]
-        body: dict[str, Any] = {"object": "list", "data": data}
-        if has_more is None:
-            return body
-        first, last = (data[0]["id"], data[-1]["id"]) if data else (None, None)
-        return {**body, "first_id": first, "last_id": last, "has_more": has_more}
 
-    def encode_model(self, model: ModelEntry) -> dict[str, Any]:
-        """Return OpenAI's model object and what else is known of it; unknown is left out."""
-        known = {
-            "name": model.name,
-            "context_length": model.context_length,
-            "max_output_tokens": model.max_output_tokens,
-            "supported_methods": model.native.get("supportedGenerationMethods"),
-            **{name: model.native.get(name) for name in _SHOWN},
-        }
-        return {
-            "id": model.id,
-            "object": "model",
-            "created": model.created or 0,
-            "owned_by": model.owned_by or "",
-            **present(known),
-        }
+def decode_page(body: Any, context: ClientContext) -> ModelPage:
+    """Read one page, in the ``ListForm`` of ``context.options`` or the one its shape tells.
 
-    # Client half
+    Raises the error that a 200 holds, and ``upstream_invalid`` for what is no list.
+    """
+    form = _form(context, body)
+    failure = chat_errors.failure_in(body)
+    if failure is not None:
+        raise failure
+    entries = body if form.member is None else as_dict(body).get(form.member)
+    if not isinstance(entries, list):
+        raise GatewayError("upstream_invalid", "The provider's answer is no list of models.", raw=body)
+    found = (_entry(entry, form) for entry in dicts(entries) if _is_ready(entry, form))
+    models = tuple(model for model in found if model is not None)
+    return ModelPage(models, form.next(as_dict(body)))
 
-    def decode_page(self, body: Any, context: ClientContext) -> ModelPage:
-        """Read one page, in the ``ListForm`` of ``context.options`` or the one its shape tells.
 
-        Raises the error that a 200 holds, and ``upstream_invalid`` for what is no list.
-        """
-        form = _form(context, body)
-        failure = chat_errors.failure_in(body)
-        if failure is not None:
-            raise failure
-        entries = body if form.member is None else as_dict(body).get(form.member)
-        if not isinstance(entries, list):
-            raise GatewayError("upstream_invalid", "The provider's answer is no list of models.", raw=body)
-        found = (_entry(entry, form) for entry in dicts(entries) if _is_ready(entry, form))
-        models = tuple(model for model in found if model is not None)
-        return ModelPage(models, form.next(as_dict(body)))
+def decode_model(body: Any, context: ClientContext) -> ModelEntry:
+    """Read the answer that tells one model; raises ``upstream_invalid`` without an id."""
+    model = _entry(as_dict(body), _form(context, {"models": [body]} if "name" in as_dict(body) else body))
+    if model is None:
+        raise GatewayError("upstream_invalid", "The provider's answer is no model.", raw=body)
+    return model
 
-    def decode_model(self, body: Any, context: ClientContext) -> ModelEntry:
-        """Read the answer that tells one model; raises ``upstream_invalid`` without an id."""
-        model = _entry(as_dict(body), _form(context, {"models": [body]} if "name" in as_dict(body) else body))
-        if model is None:
-            raise GatewayError("upstream_invalid", "The provider's answer is no model.", raw=body)
-        return model
 
-    def decode_error(self, status: int, body: Any, headers: Mapping[str, str]) -> GatewayError:
-        """Read an answer that was no success, in the vendor's form that its shape tells."""
-        members = as_dict(body)
-        if isinstance(as_dict(members.get("error")).get("status"), str):
-            return gemini_errors.decode_error(status, body, headers)
-        if isinstance(members.get("detail"), dict):
-            return elevenlabs_errors.decode_error(status, body, headers)
-        return chat_errors.decode_error(status, body, headers)
+def decode_error(status: int, body: Any, headers: Mapping[str, str]) -> GatewayError:
+    """Read an answer that was no success, in the vendor's form that its shape tells."""
+    members = as_dict(body)
+    if isinstance(as_dict(members.get("error")).get("status"), str):
+        return gemini_errors.decode_error(status, body, headers)
+    if isinstance(members.get("detail"), dict):
+        return elevenlabs_errors.decode_error(status, body, headers)
+    return chat_errors.decode_error(status, body, headers)
 
 
 def page(
@@ -284,4 +279,11 @@ _SHAPES: Final[tuple[tuple[ListForm, Callable[[Mapping[str, Any]], bool]], ...]]
 """How a list is known by its shape, the surest sign first; OpenAI's is what is left."""
 
 
-DIALECT: Final = ModelLists()
+DIALECT: Final = ModelListDialect(
+    name=NAME,
+    encode_list=encode_list,
+    encode_model=encode_model,
+    decode_page=decode_page,
+    decode_model=decode_model,
+    decode_error=decode_error,
+)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from app.canonical.events import Event, replay
 from app.canonical.media import CompletionRequest, CompletionResponse
 from app.canonical.request import Message, TextPart
 from app.canonical.response import Choice, Finish, Response
-from app.dialects import dialect
-from app.dialects.base import ClientContext, StreamDecoder
+from app.dialects import dialect, dialect_of
+from app.dialects.base import ClientContext, CompletionDialect, Encoded, StreamDecoder
 from app.dialects.completions.dialect import folded
 from app.dialects.completions.over_chat import ChatToCompletion, chat_request, completion
 from app.errors import GatewayError
@@ -29,19 +29,22 @@ from app.gateway.translating import (
 from app.providers.base import Wire
 from app.wire.json import dumps
 
+SERVER: Final = "completions"
 
-def completing(call: Call, target: Target) -> CompletionExchange:
+
+def completing(call: Call, target: Target) -> Completing:
     """Return the exchange of a text-completion call."""
     chosen = plan(call, target)
     if call.request is None:
-        call.request = dialect("completions").decode_request(call.body, server_context(call, None))
+        server = dialect_of(CompletionDialect, SERVER)
+        call.request = server.decode_request(call.body, server_context(call, None))
     if chosen.serves == "completion":
         return CompletionExchange(call, target, chosen.wire, call.request)
     return ChatCompletionExchange(call, target, chosen.wire, call.request)
 
 
-class CompletionExchange:
-    """One attempt over a wire that has completions."""
+class Completing:
+    """One attempt at a completion; a subclass knows the wire."""
 
     passed = False
 
@@ -49,14 +52,13 @@ class CompletionExchange:
         self.wire = wire
         self.losses = losses_of(call, target)
         self._request = replace(request, model=target.model, stream=call.stream and wire.streams)
-        self._server = dialect("completions")
-        self._client = dialect(wire.dialect)
+        self._server = dialect_of(CompletionDialect, SERVER)
         self._server_context = server_context(call, target.model)
         self._context: ClientContext = client_context(call, target, wire, self.losses)
 
     def send(self) -> Sent:
         """Encode the request."""
-        encoded = self._client.encode_request(self._request, self._context)
+        encoded = self._encoded()
         return Sent(dumps(encoded.body), encoded.headers)
 
     def fetch(self, fetch: Fetch) -> Answer:
@@ -81,33 +83,60 @@ class CompletionExchange:
 
     def error(self, status: int, body: Any, headers: Mapping[str, str]) -> GatewayError:
         """Read the target's error body."""
-        error: GatewayError = self._client.decode_error(status, body, headers)
-        return error
+        raise NotImplementedError
+
+    def _encoded(self) -> Encoded:
+        raise NotImplementedError
 
     def _decoded(self, raw: Any, headers: Mapping[str, str]) -> CompletionResponse:
         """Read a whole answer; ``headers`` hold the token counts where the body has none."""
-        response: CompletionResponse = self._client.decode_response(raw, self._context, headers)
-        return response
+        raise NotImplementedError
 
     def _decoder(self) -> StreamDecoder:
-        decoder: StreamDecoder = self._client.stream_decoder(self._context)
-        return decoder
+        raise NotImplementedError
 
 
-class ChatCompletionExchange(CompletionExchange):
-    """One attempt over a wire that only chats."""
+class CompletionExchange(Completing):
+    """One attempt over a wire that has completions."""
 
-    def send(self) -> Sent:
-        """Encode the prompt as a chat."""
+    def __init__(self, call: Call, target: Target, wire: Wire, request: CompletionRequest) -> None:
+        super().__init__(call, target, wire, request)
+        self._client = dialect_of(CompletionDialect, wire.dialect)
+
+    def error(self, status: int, body: Any, headers: Mapping[str, str]) -> GatewayError:
+        """Read the target's error body."""
+        return self._client.decode_error(status, body, headers)
+
+    def _encoded(self) -> Encoded:
+        return self._client.encode_request(self._request, self._context)
+
+    def _decoded(self, raw: Any, headers: Mapping[str, str]) -> CompletionResponse:
+        return self._client.decode_response(raw, self._context, headers)
+
+    def _decoder(self) -> StreamDecoder:
+        return self._client.stream_decoder(self._context)
+
+
+class ChatCompletionExchange(Completing):
+    """One attempt over a wire that only chats: the prompt is a chat."""
+
+    def __init__(self, call: Call, target: Target, wire: Wire, request: CompletionRequest) -> None:
+        super().__init__(call, target, wire, request)
+        self._client = dialect(wire.dialect)
+
+    def error(self, status: int, body: Any, headers: Mapping[str, str]) -> GatewayError:
+        """Read the target's error body."""
+        return self._client.decode_error(status, body, headers)
+
+    def _encoded(self) -> Encoded:
         request = replace(chat_request(self._request, self.losses), origin=self._request.origin)
-        encoded = self._client.encode_request(request, self._context)
-        return Sent(dumps(encoded.body), encoded.headers)
+        return self._client.encode_request(request, self._context)
 
     def _decoded(self, raw: Any, headers: Mapping[str, str]) -> CompletionResponse:
         return completion(self._client.decode_response(raw, self._context), self._request)
 
     def _decoder(self) -> StreamDecoder:
-        return _Mapped(super()._decoder(), ChatToCompletion(self._request))
+        return _Mapped(self._client.stream_decoder(self._context), ChatToCompletion(self._request))
 
 
 class _Mapped:

@@ -208,8 +208,7 @@ class Gateway:
     def failure_frames(self, call: Call, error: GatewayError) -> list[Frame]:
         """Return the frames of a stream that failed before anything of it was made."""
         encoder = dialect(call.dialect).stream_encoder(decoded(call), server_context(call, call.model))
-        frames: list[Frame] = [*encoder.feed(Started(model=call.model)), *encoder.feed(Failed(error))]
-        return frames
+        return [*encoder.feed(Started(model=call.model)), *encoder.feed(Failed(error))]
 
     def close(self, grace: float = 0.0) -> None:
         """Finish or hand over background work, close the store and the transports."""

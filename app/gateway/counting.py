@@ -60,8 +60,7 @@ class CountExchange:
 
     def error(self, status: int, body: Any, headers: Mapping[str, str]) -> GatewayError:
         """Read the target's error body."""
-        error: GatewayError = self._client.decode_error(status, body, headers)
-        return error
+        return self._client.decode_error(status, body, headers)
 
 
 class EstimateExchange(CountExchange):

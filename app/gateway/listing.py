@@ -16,8 +16,8 @@ import gevent
 
 from app.canonical.media import ModelEntry, ModelPage
 from app.config import Settings, Timeouts
-from app.dialects import dialect
-from app.dialects.base import ClientContext
+from app.dialects import dialect_of
+from app.dialects.base import ClientContext, ModelListDialect
 from app.errors import GatewayError
 from app.gateway.call import Principal
 from app.gateway.minting import mint
@@ -144,7 +144,7 @@ def _fetch(provider: Provider, wire: Wire, timeouts: Timeouts) -> tuple[ModelEnt
 
 
 def _page(provider: Provider, wire: Wire, timeouts: Timeouts) -> ModelPage:
-    client = dialect(wire.dialect)
+    client = dialect_of(ModelListDialect, wire.dialect)
     key = provider.keys("")[0]
     context = ClientContext("", mint, int(time.time()), options=wire.options, provider=provider.name)
     asked = provider.outgoing(wire, key, "", None)
@@ -163,5 +163,4 @@ def _page(provider: Provider, wire: Wire, timeouts: Timeouts) -> ModelPage:
         raise GatewayError("upstream_invalid", "The provider's list of models is not JSON.") from error
     if not 200 <= upstream.status < 300:
         raise client.decode_error(upstream.status, body, upstream.headers)
-    page: ModelPage = client.decode_page(body, context)
-    return page
+    return client.decode_page(body, context)

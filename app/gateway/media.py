@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from app.canonical.events import Failed
 from app.canonical.media import (
@@ -21,10 +21,17 @@ from app.canonical.media import (
     TranscriptionRequest,
 )
 from app.canonical.response import Response
-from app.dialects import dialect
-from app.dialects.base import Frame
-from app.dialects.media.audio import MediaEncoded, replay_speech, replay_transcript
-from app.dialects.media.base import merge, split
+from app.dialects import dialect_of
+from app.dialects.base import Frame, Row
+from app.dialects.media.audio import (
+    AudioEncoder,
+    MediaEncoded,
+    SpeechDialect,
+    TranscriptionDialect,
+    replay_speech,
+    replay_transcript,
+)
+from app.dialects.media.base import EmbeddingDialect, merge, split
 from app.errors import GatewayError
 from app.gateway.call import Call, Target
 from app.gateway.event_streams import Decoder, EventStream
@@ -44,16 +51,13 @@ class MediaExchange:
     def __init__(self, call: Call, target: Target) -> None:
         self.wire: Wire = plan(call, target).wire
         self.losses = losses_of(call, target)
-        self._client = dialect(self.wire.dialect)
-        self._server = dialect(call.dialect)
         self._server_context = server_context(call, target.model)
         self._context = client_context(call, target, self.wire, self.losses)
         self._model = target.model
 
     def error(self, status: int, body: Any, headers: Mapping[str, str]) -> GatewayError:
         """Read the target's error body."""
-        error: GatewayError = self._client.decode_error(status, body, headers)
-        return error
+        return dialect_of(Row, self.wire.dialect).decode_error(status, body, headers)
 
 
 class EmbeddingExchange(MediaExchange):
@@ -61,6 +65,8 @@ class EmbeddingExchange(MediaExchange):
 
     def __init__(self, call: Call, target: Target) -> None:
         super().__init__(call, target)
+        self._client = dialect_of(EmbeddingDialect, self.wire.dialect)
+        self._server = dialect_of(EmbeddingDialect, call.dialect)
         self._request: EmbeddingRequest = replace(call.request, model=target.model)
 
     def send(self) -> Sent:
@@ -93,13 +99,7 @@ class EmbeddingExchange(MediaExchange):
 class AudioExchange(MediaExchange):
     """What speech and transcription share: bodies that may be forms, paths that may vary."""
 
-    def __init__(self, call: Call, target: Target) -> None:
-        super().__init__(call, target)
-        self._request: Any = replace(call.request, model=target.model)
-
-    def send(self) -> Sent:
-        """Encode the request."""
-        encoded: MediaEncoded = self._client.encode_request(self._request, self._context)
+    def _sent(self, encoded: MediaEncoded) -> Sent:
         wire = _placed(self.wire, encoded)
         if encoded.form is None:
             return Sent(dumps(encoded.body), encoded.headers, wire=wire)
@@ -111,17 +111,27 @@ class AudioExchange(MediaExchange):
 class SpeechExchange(AudioExchange):
     """Text to speech."""
 
-    _request: SpeechRequest
+    def __init__(self, call: Call, target: Target) -> None:
+        super().__init__(call, target)
+        self._client = dialect_of(SpeechDialect, self.wire.dialect)
+        self._server = dialect_of(SpeechDialect, call.dialect)
+        self._request: SpeechRequest = replace(call.request, model=target.model)
+
+    def send(self) -> Sent:
+        """Encode the request."""
+        return self._sent(self._client.encode_request(self._request, self._context))
 
     def fetch(self, fetch: Fetch) -> Answer:
         """Fetch whole audio."""
         received = fetch(self.send())
-        response = self._client.decode_response(received.body, self._request, self._context, received.headers)
+        response = self._whole(received.body, received.headers)
         return Answer(response.audio, response.media_type, usage=response.usage)
 
-    def translator(self, headers: Mapping[str, str]) -> AudioStream:
+    def translator(self, headers: Mapping[str, str]) -> AudioStream[SpeechEvent]:
         """Return the stream's translator: events of ours, or the bare bytes."""
-        encoder = self._server.stream_encoder() if self._request.stream else _BareAudio()
+        encoder: AudioEncoder[SpeechEvent] = (
+            self._server.stream_encoder() if self._request.stream else _BareAudio()
+        )
         return AudioStream(
             self._client.stream_decoder(self._request, self._context),
             encoder.feed,
@@ -130,14 +140,21 @@ class SpeechExchange(AudioExchange):
         )
 
     def _whole(self, body: bytes, headers: Mapping[str, str]) -> SpeechResponse:
-        response: SpeechResponse = self._client.decode_response(body, self._request, self._context, headers)
-        return response
+        return self._client.decode_response(body, self._request, self._context, headers)
 
 
 class TranscriptionExchange(AudioExchange):
     """Speech to text."""
 
-    _request: TranscriptionRequest
+    def __init__(self, call: Call, target: Target) -> None:
+        super().__init__(call, target)
+        self._client = dialect_of(TranscriptionDialect, self.wire.dialect)
+        self._server = dialect_of(TranscriptionDialect, call.dialect)
+        self._request: TranscriptionRequest = replace(call.request, model=target.model)
+
+    def send(self) -> Sent:
+        """Encode the form."""
+        return self._sent(self._client.encode_request(self._request, self._context))
 
     def fetch(self, fetch: Fetch) -> Answer:
         """Fetch a whole transcript in the form that the client asked for."""
@@ -148,7 +165,7 @@ class TranscriptionExchange(AudioExchange):
             return Answer(body.encode(), "text/plain; charset=utf-8", usage=transcript.usage)
         return Answer(body, usage=transcript.usage)
 
-    def translator(self, headers: Mapping[str, str]) -> AudioStream:
+    def translator(self, headers: Mapping[str, str]) -> AudioStream[TranscriptEvent]:
         """Return the stream's translator."""
         return AudioStream(
             self._client.stream_decoder(self._request, self._context),
@@ -160,18 +177,20 @@ class TranscriptionExchange(AudioExchange):
         )
 
     def _decoded(self, body: bytes, headers: Mapping[str, str]) -> Transcript:
-        transcript: Transcript = self._client.decode_response(body, self._request, self._context, headers)
-        return transcript
+        return self._client.decode_response(body, self._request, self._context, headers)
 
 
-class AudioStream(EventStream[SpeechEvent | TranscriptEvent]):
+E = TypeVar("E", bound=SpeechEvent | TranscriptEvent)
+
+
+class AudioStream(EventStream[E]):
     """A speech or transcription stream on its way to the caller's frames."""
 
     def __init__(
         self,
-        decoder: Decoder[SpeechEvent | TranscriptEvent],
-        encode: Callable[[Any], list[Frame]],
-        whole: Callable[[bytes], Iterable[SpeechEvent | TranscriptEvent]],
+        decoder: Decoder[E],
+        encode: Callable[[E | Failed], list[Frame]],
+        whole: Callable[[bytes], Iterable[E]],
         media_type: str | None,
     ) -> None:
         super().__init__(decoder, whole)
@@ -187,10 +206,10 @@ class AudioStream(EventStream[SpeechEvent | TranscriptEvent]):
         """Audio has no canonical response."""
         return None
 
-    def _write(self, event: SpeechEvent | TranscriptEvent) -> list[Frame]:
+    def _write(self, event: E) -> list[Frame]:
         return self._encode(event)
 
-    def _note(self, event: SpeechEvent | TranscriptEvent) -> None:
+    def _note(self, event: E) -> None:
         if isinstance(event, Failed):
             self._note_failure(event)
         elif isinstance(event, SpeechDone) and not self.content:
@@ -206,7 +225,7 @@ class AudioStream(EventStream[SpeechEvent | TranscriptEvent]):
 class _BareAudio:
     """Encodes speech as its bytes; a failure can only cut it short."""
 
-    def feed(self, event: Any) -> list[Frame]:
+    def feed(self, event: SpeechEvent) -> list[Frame]:
         """Return the audio of a delta as a frame; raises the error of a failure."""
         if isinstance(event, Failed):
             raise event.error

@@ -23,7 +23,7 @@ from app.canonical.events import (
 from app.canonical.request import OpaquePart, Request, Signature, ToolCallPart
 from app.canonical.response import Finish, Response, Usage
 from app.dialects import dialect
-from app.dialects.base import DONE, Frame, ServerContext
+from app.dialects.base import DONE, Frame, ServerContext, StreamDecoder, StreamEncoder
 from app.dialects.chat.fit import fit
 from app.dialects.chat.options import ChatOptions
 from app.dialects.shared.losses import Losses
@@ -108,18 +108,17 @@ class PassExchange:
 
     def error(self, status: int, body: Any, headers: Mapping[str, str]) -> GatewayError:
         """Read the target's error body."""
-        error: GatewayError = self._dialect.decode_error(status, body, headers)
-        return error
+        return self._dialect.decode_error(status, body, headers)
 
     def estimate(self, response: Response) -> Usage:
         """Return a guessed usage for an answer whose upstream told none."""
         return estimated_usage(self._request(), response)
 
-    def encoder(self) -> Any:
+    def encoder(self) -> StreamEncoder:
         """Return a server half's encoder, for an ending of our own."""
         return self._dialect.stream_encoder(self._request(), self._server_context)
 
-    def decoder(self) -> Any:
+    def decoder(self) -> StreamDecoder:
         """Return the observing decoder."""
         return self._dialect.stream_decoder(self._context)
 
@@ -194,8 +193,7 @@ class PassStream:
             if not isinstance(event, Finished | Ended):
                 encoder.feed(event)
         self.ended = True
-        frames: list[Frame] = encoder.feed(Failed(error, self.usage))
-        return frames
+        return encoder.feed(Failed(error, self.usage))
 
     def response(self) -> Response:
         """Return the fold so far."""

@@ -10,8 +10,10 @@ from flask import Response, g, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from app.canonical.media import Upload
-from app.dialects import dialect
+from app.dialects import dialect_of
 from app.dialects.base import Frame
+from app.dialects.media.audio import SpeechDialect, TranscriptionDialect
+from app.dialects.media.base import EmbeddingDialect
 from app.errors import GatewayError
 from app.gateway.call import Call
 from app.gateway.translating import server_context
@@ -32,7 +34,8 @@ def embedding(mount: Mount, deployment: str | None = None) -> Response:
         mount, "embedding", "embeddings_openai", checked_body("embedding"), deployment=deployment
     )
     g.call = call
-    call.request = dialect(call.dialect).decode_request(call.body, server_context(call, call.model))
+    server = dialect_of(EmbeddingDialect, call.dialect)
+    call.request = server.decode_request(call.body, server_context(call, call.model))
     return answer_whole(mount, call, current_gateway().answer(call))
 
 
@@ -42,7 +45,8 @@ def speech(mount: Mount, deployment: str | None = None) -> Response:
         mount, "speech", "openai_speech", checked_body("speech"), deployment=deployment, stream=True
     )
     g.call = call
-    call.request = dialect(call.dialect).decode_request(call.body, server_context(call, call.model))
+    server = dialect_of(SpeechDialect, call.dialect)
+    call.request = server.decode_request(call.body, server_context(call, call.model))
     return _events(mount, call) if call.request.stream else _audio(mount, call)
 
 
@@ -94,7 +98,8 @@ def transcription(mount: Mount, deployment: str | None = None) -> Response:
         mount, "transcription", "openai_transcription", body, deployment=deployment, stream=stream
     )
     g.call = call
-    call.request = dialect(call.dialect).decode_request(fields, file, server_context(call, call.model))
+    server = dialect_of(TranscriptionDialect, call.dialect)
+    call.request = server.decode_request(fields, file, server_context(call, call.model))
     if not stream:
         return answer_whole(mount, call, gateway.answer(call))
     return _events(mount, call)

@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from app.canonical.events import Event
 from app.canonical.response import Response
-from app.dialects import dialect
-from app.dialects.base import Frame
+from app.dialects import dialect, dialect_of
+from app.dialects.base import Frame, Row
 from app.wire.eventstream import EventStreamDecoder
 from tests.dialects import generic
 from tests.traffic import exclusions, load
@@ -138,7 +138,8 @@ CHAT: Final = Wire(
     ),
 )
 COMPLETIONS: Final = Wire(
-    dialect("completions"), _kept("openai.completions", "azure.openai.completions", "sgl.openai.completions")
+    dialect_of(Row, "completions"),
+    _kept("openai.completions", "azure.openai.completions", "sgl.openai.completions"),
 )
 RESPONSES: Final = Wire(
     dialect("responses"),
@@ -167,7 +168,7 @@ GEMINI: Final = Wire(
 CONVERSE: Final = Wire(dialect("converse"), load.exchanges(("bedrock.converse",)), eventstream)
 COHERE: Final = Wire(dialect("cohere"), load.exchanges(("cohere.v2.chat",)))
 INVOKE: Final = Wire(
-    dialect("bedrock_invoke"),
+    dialect_of(Row, "bedrock_invoke"),
     [exchange for exchange in _kept("bedrock.invoke.*") if _is_text(exchange)],
     eventstream,
     named=True,

@@ -16,7 +16,8 @@ from unittest import mock
 from app.canonical.media import Upload
 from app.canonical.request import Signature
 from app.config_loading import load
-from app.dialects import dialect
+from app.dialects import dialect_of
+from app.dialects.base import Row
 from app.errors import GatewayError
 from app.gateway.call import Abort, Call, Principal, Sealing, Target
 from app.gateway.core import Gateway
@@ -142,8 +143,8 @@ def _media_request(call: Call) -> Any:
     context = server_context(call, call.model)
     if call.operation == "transcription":
         file = Upload("speech.wav", "audio/wav", WAV.encode())
-        return dialect(call.dialect).decode_request(list(call.body.items()), file, context)
-    return dialect(call.dialect).decode_request(call.body, context)
+        return dialect_of(Row, call.dialect).decode_request(list(call.body.items()), file, context)
+    return dialect_of(Row, call.dialect).decode_request(call.body, context)
 
 
 def _shown(gateway: Gateway, call: Call, target: Target, made: Exchange, sent: Sent) -> Record:

@@ -19,8 +19,8 @@ from app.canonical.media import (
     Upload,
 )
 from app.canonical.request import Sampling
-from app.dialects import dialect
-from app.dialects.base import ClientContext
+from app.dialects import dialect_of
+from app.dialects.base import ClientContext, Row
 from app.providers.sandbox import WIRES
 from app.providers.sandbox.audio import RATE, read_recording, wav_file
 from app.providers.sandbox.vectors import embed
@@ -37,13 +37,13 @@ def context(operation):
 def put(operation, request):
     """The script for a canonical request, and its dialect."""
     wire = WIRES[operation]
-    encoded = dialect(wire.dialect).encode_request(request, context(operation))
+    encoded = dialect_of(Row, wire.dialect).encode_request(request, context(operation))
     if getattr(encoded, "form", None) is not None:
         form = encoded.form.encode(BOUNDARY)
         script = sandbox_script("POST", wire.path, b"".join(form), content_type=form.content_type)
     else:
         script = sandbox_script("POST", wire.path, json.dumps(encoded.body).encode())
-    return script, dialect(wire.dialect)
+    return script, dialect_of(Row, wire.dialect)
 
 
 def near(a, b):
@@ -260,7 +260,7 @@ def test_every_operation_fails_when_asked_to(operation, request_):
 
 
 def test_the_list_names_models_that_show_what_it_does():
-    page = dialect("models").decode_page(
+    page = dialect_of(Row, "models").decode_page(
         json.loads(body_of(sandbox_script("GET", "/models"))), context("models")
     )
     assert {"echo", "embedding", "speech", "transcription"} <= {model.id for model in page.models}

@@ -78,6 +78,18 @@ def encode_request(request: Request, context: ClientContext) -> Encoded:
     return Encoded(body)
 
 
+def encode_count(request: Request, context: ClientContext) -> Encoded:
+    """Return the body that has a prompt's words cut into tokens (``/v1/tokenize``).
+
+    The wire counts plain text alone: instructions and all texts, one a line.
+    """
+    texts = [request.instructions] if request.instructions else []
+    texts += [
+        part.text for message in request.messages for part in message.parts if isinstance(part, TextPart)
+    ]
+    return Encoded({"model": context.model, "text": "\n".join(texts)})
+
+
 # messages
 
 

@@ -18,7 +18,7 @@ from app.canonical.events import BlockDelta, BlockEnded, BlockStarted, Ended, Ev
 from app.canonical.media import CompletionChoice, CompletionRequest, CompletionResponse
 from app.canonical.request import TextPart
 from app.canonical.response import Finish, FinishReason, Usage
-from app.dialects.base import ClientContext, Encoded
+from app.dialects.base import ClientContext, CompletionDialect, Encoded
 from app.dialects.converse.response import decode_error, exception_error
 from app.dialects.shared.answers import TerminalDecoder
 from app.dialects.shared.losses import Losses
@@ -180,50 +180,43 @@ def _family(model: str) -> _Family:
     )
 
 
-class BedrockInvokeDialect:
-    """InvokeModel for text completions, as a provider is called with it."""
+def encode_request(request: CompletionRequest, context: ClientContext) -> Encoded:
+    """Return the family's body; the model is in the URL.
 
-    name = NAME
+    Raises ``unsupported_operation`` for a model of no text family and
+    ``unsupported_parameter`` for several prompts, token arrays and a suffix.
+    """
+    family = _family(context.model)
+    body: Members = {**family.fixed, **(family.streamed if request.stream else {})}
+    _put(body, family.prompt, family.wrap(_prompt(request, context.losses)))
+    for name, value in _wanted(request, family).items():
+        if name in family.paths:
+            _put(body, family.paths[name], value)
+        else:
+            context.losses.report(name)
+    return Encoded(body)
 
-    def encode_request(self, request: CompletionRequest, context: ClientContext) -> Encoded:
-        """Return the family's body; the model is in the URL.
 
-        Raises ``unsupported_operation`` for a model of no text family and
-        ``unsupported_parameter`` for several prompts, token arrays and a suffix.
-        """
-        family = _family(context.model)
-        body: Members = {**family.fixed, **(family.streamed if request.stream else {})}
-        _put(body, family.prompt, family.wrap(_prompt(request, context.losses)))
-        for name, value in _wanted(request, family).items():
-            if name in family.paths:
-                _put(body, family.paths[name], value)
-            else:
-                context.losses.report(name)
-        return Encoded(body)
+def decode_response(
+    body: Any, context: ClientContext, headers: Mapping[str, str] | None = None
+) -> CompletionResponse:
+    """Return the completions of a body; ``headers`` hold the token counts that most
+    families tell nowhere else."""
+    family, answer = _family(context.model), as_dict(body)
+    pieces = _pieces(family, answer)
+    if not pieces:
+        raise GatewayError("upstream_invalid", "The provider's answer has no completion.", raw=body)
+    choices = tuple(
+        CompletionChoice(_index(piece, position), _text(family, piece), _finish(family, piece, answer))
+        for position, piece in enumerate(pieces)
+    )
+    usage = _counted(family, answer) or _counted_headers(headers or {})
+    return CompletionResponse(context.new_id("cmpl-"), None, choices, usage)
 
-    def decode_response(
-        self, body: Any, context: ClientContext, headers: Mapping[str, str] | None = None
-    ) -> CompletionResponse:
-        """Return the completions of a body; ``headers`` hold the token counts that most
-        families tell nowhere else."""
-        family, answer = _family(context.model), as_dict(body)
-        pieces = _pieces(family, answer)
-        if not pieces:
-            raise GatewayError("upstream_invalid", "The provider's answer has no completion.", raw=body)
-        choices = tuple(
-            CompletionChoice(_index(piece, position), _text(family, piece), _finish(family, piece, answer))
-            for position, piece in enumerate(pieces)
-        )
-        usage = _counted(family, answer) or _counted_headers(headers or {})
-        return CompletionResponse(context.new_id("cmpl-"), None, choices, usage)
 
-    def stream_decoder(self, context: ClientContext) -> InvokeDecoder:
-        """Return the decoder of one stream: events whose blocks are texts."""
-        return InvokeDecoder(_family(context.model), context)
-
-    def decode_error(self, status: int, body: Any, headers: Mapping[str, str]) -> GatewayError:
-        """Return the error that a body of status 400 and above says."""
-        return decode_error(status, body, headers)
+def stream_decoder(context: ClientContext) -> InvokeDecoder:
+    """Return the decoder of one stream: events whose blocks are texts."""
+    return InvokeDecoder(_family(context.model), context)
 
 
 class InvokeDecoder(TerminalDecoder):
@@ -376,4 +369,10 @@ def _counted_headers(headers: Mapping[str, str]) -> Usage | None:
     return Usage(int(before), int(after))
 
 
-DIALECT: Final = BedrockInvokeDialect()
+DIALECT: Final = CompletionDialect(
+    name=NAME,
+    encode_request=encode_request,
+    decode_response=decode_response,
+    stream_decoder=stream_decoder,
+    decode_error=decode_error,
+)

@@ -14,7 +14,7 @@ from typing import Any, Final
 from app.canonical.media import CompletionChoice, CompletionRequest, CompletionResponse
 from app.canonical.request import Origin, RefusalPart, TextPart
 from app.canonical.response import Response
-from app.dialects.base import ClientContext, Encoded, ServerContext
+from app.dialects.base import ClientContext, CompletionDialect, Encoded, ServerContext, encode_error
 from app.dialects.chat.errors import decode_error, failure_in
 from app.dialects.chat.usage import decode_finish, decode_usage, encode_finish, encode_usage
 from app.dialects.completions.logprobs import legacy_logprobs
@@ -59,105 +59,84 @@ class CompletionOptions:
 _DEFAULTS: Final = CompletionOptions()
 
 
-class CompletionsDialect:
-    """Both halves of the text-completions wire."""
-
-    name = NAME
-
-    def decode_request(self, body: Mapping[str, Any], context: ServerContext) -> CompletionRequest:
-        """Read a client's body; raises ``bad_request`` with the member's path."""
-        members = Checked(body)
-        options = members.mapping("stream_options") or {}
-        kept = rest(options, frozenset({"include_usage"}))
-        return CompletionRequest(
-            model=members.text("model") or "",
-            prompts=_prompts(members),
-            sampling=decode_sampling(members),
-            suffix=members.text("suffix"),
-            echo=members.flag("echo") or False,
-            best_of=members.integer("best_of"),
-            logprobs=_wanted_logprobs(members),
-            stream=members.flag("stream") or False,
-            include_usage=Checked(options, "stream_options").flag("include_usage") or False,
-            user=members.text("user"),
-            extra={**({"stream_options": kept} if kept else {}), **rest(body, _READ)},
-            origin=Origin(NAME, body),
-        )
-
-    def encode_response(
-        self, response: CompletionResponse, request: CompletionRequest, context: ServerContext
-    ) -> dict[str, Any]:
-        """Write a ``text_completion`` object."""
-        native = response.native[1] if response.native is not None and response.native[0] == NAME else {}
-        body: dict[str, Any] = {
-            "id": context.response_id or response.id or context.new_id("cmpl-"),
-            "object": "text_completion",
-            "created": response.created if response.created is not None else context.now,
-            "model": response.model or context.model or request.model,
-            "choices": [_written_choice(choice) for choice in response.choices],
-        }
-        if response.usage is not None:
-            body["usage"] = encode_usage(response.usage)
-        return {**body, **{name: value for name, value in native.items() if name not in body}}
-
-    def stream_encoder(self, request: CompletionRequest, context: ServerContext) -> CompletionStreamEncoder:
-        """Return the encoder of one stream of ``text_completion`` chunks."""
-        return CompletionStreamEncoder(request, context)
-
-    def encode_error(self, error: GatewayError) -> dict[str, Any]:
-        """Write the error envelope."""
-        return {"error": error.body()}
-
-    def encode_request(self, request: CompletionRequest, context: ClientContext) -> Encoded:
-        """Write the body for an upstream; what its row lacks is reported."""
-        options: CompletionOptions = context.options or _DEFAULTS
-        prompts = [prompt if isinstance(prompt, str) else list(prompt) for prompt in request.prompts]
-        body: dict[str, Any] = {
-            "model": context.model,
-            "prompt": prompts[0] if len(prompts) == 1 else prompts,
-        }
-        for name, value in _wanted(request).items():
-            if value is None:
-                continue
-            if name in options.members:
-                body[name] = value
-            else:
-                context.losses.report(name)
-        if request.stream:
-            body |= _stream_members(request, options)
-        return Encoded({**_extra(request, context), **body})
-
-    def decode_response(
-        self, body: Any, context: ClientContext, headers: Mapping[str, str] | None = None
-    ) -> CompletionResponse:
-        """Read an upstream's whole answer, whose ``headers`` say nothing of it; raises
-        ``upstream_invalid`` for one without choices."""
-        if (error := failure_in(body)) is not None:
-            raise error
-        members = as_dict(body)
-        choices = dicts(members.get("choices"))
-        if not choices:
-            raise GatewayError("upstream_invalid", "The provider's answer has no choices.", raw=body)
-        native = present(rest(members, _TOP))
-        return CompletionResponse(
-            id=opt_str(members.get("id")),
-            model=opt_str(members.get("model")),
-            choices=tuple(_read_choice(choice, index) for index, choice in enumerate(choices)),
-            usage=decode_usage(members.get("usage")),
-            created=count(members.get("created")),
-            native=(NAME, native) if native else None,
-        )
-
-    def stream_decoder(self, context: ClientContext) -> CompletionStreamDecoder:
-        """Return the decoder of one upstream stream: events whose blocks are texts."""
-        return CompletionStreamDecoder()
-
-    def decode_error(self, status: int, body: Any, headers: Mapping[str, str]) -> GatewayError:
-        """Read an upstream's error answer."""
-        return decode_error(status, body, headers)
+def decode_request(body: Mapping[str, Any], context: ServerContext) -> CompletionRequest:
+    """Read a client's body; raises ``bad_request`` with the member's path."""
+    members = Checked(body)
+    options = members.mapping("stream_options") or {}
+    kept = rest(options, frozenset({"include_usage"}))
+    return CompletionRequest(
+        model=members.text("model") or "",
+        prompts=_prompts(members),
+        sampling=decode_sampling(members),
+        suffix=members.text("suffix"),
+        echo=members.flag("echo") or False,
+        best_of=members.integer("best_of"),
+        logprobs=_wanted_logprobs(members),
+        stream=members.flag("stream") or False,
+        include_usage=Checked(options, "stream_options").flag("include_usage") or False,
+        user=members.text("user"),
+        extra={**({"stream_options": kept} if kept else {}), **rest(body, _READ)},
+        origin=Origin(NAME, body),
+    )
 
 
-DIALECT = CompletionsDialect()
+def encode_response(
+    response: CompletionResponse, request: CompletionRequest, context: ServerContext
+) -> dict[str, Any]:
+    """Write a ``text_completion`` object."""
+    native = response.native[1] if response.native is not None and response.native[0] == NAME else {}
+    body: dict[str, Any] = {
+        "id": context.response_id or response.id or context.new_id("cmpl-"),
+        "object": "text_completion",
+        "created": response.created if response.created is not None else context.now,
+        "model": response.model or context.model or request.model,
+        "choices": [_written_choice(choice) for choice in response.choices],
+    }
+    if response.usage is not None:
+        body["usage"] = encode_usage(response.usage)
+    return {**body, **{name: value for name, value in native.items() if name not in body}}
+
+
+def encode_request(request: CompletionRequest, context: ClientContext) -> Encoded:
+    """Write the body for an upstream; what its row lacks is reported."""
+    options: CompletionOptions = context.options or _DEFAULTS
+    prompts = [prompt if isinstance(prompt, str) else list(prompt) for prompt in request.prompts]
+    body: dict[str, Any] = {
+        "model": context.model,
+        "prompt": prompts[0] if len(prompts) == 1 else prompts,
+    }
+    for name, value in _wanted(request).items():
+        if value is None:
+            continue
+        if name in options.members:
+            body[name] = value
+        else:
+            context.losses.report(name)
+    if request.stream:
+        body |= _stream_members(request, options)
+    return Encoded({**_extra(request, context), **body})
+
+
+def decode_response(
+    body: Any, context: ClientContext, headers: Mapping[str, str] | None = None
+) -> CompletionResponse:
+    """Read an upstream's whole answer, whose ``headers`` say nothing of it; raises
+    ``upstream_invalid`` for one without choices."""
+    if (error := failure_in(body)) is not None:
+        raise error
+    members = as_dict(body)
+    choices = dicts(members.get("choices"))
+    if not choices:
+        raise GatewayError("upstream_invalid", "The provider's answer has no choices.", raw=body)
+    native = present(rest(members, _TOP))
+    return CompletionResponse(
+        id=opt_str(members.get("id")),
+        model=opt_str(members.get("model")),
+        choices=tuple(_read_choice(choice, index) for index, choice in enumerate(choices)),
+        usage=decode_usage(members.get("usage")),
+        created=count(members.get("created")),
+        native=(NAME, native) if native else None,
+    )
 
 
 def folded(response: Response) -> CompletionResponse:
@@ -256,3 +235,16 @@ def _written_choice(choice: CompletionChoice) -> dict[str, Any]:
         "logprobs": None if choice.logprobs is None else dict(choice.logprobs),
         "finish_reason": encode_finish(choice.finish, calls=False),
     }
+
+
+DIALECT: Final = CompletionDialect(
+    name=NAME,
+    encode_request=encode_request,
+    decode_response=decode_response,
+    stream_decoder=CompletionStreamDecoder,
+    decode_error=decode_error,
+    decode_request=decode_request,
+    encode_response=encode_response,
+    stream_encoder=CompletionStreamEncoder,
+    encode_error=encode_error,
+)

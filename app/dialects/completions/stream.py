@@ -8,7 +8,7 @@ from typing import Any, Final
 from app.canonical.events import BlockDelta, BlockEnded, BlockStarted, Ended, Event, Failed, Finished, Started
 from app.canonical.media import CompletionRequest
 from app.canonical.request import RefusalPart, TextPart
-from app.dialects.base import DONE, Frame, ServerContext
+from app.dialects.base import DONE, ClientContext, Frame, ServerContext
 from app.dialects.chat.chunks import ChunkDecoder
 from app.dialects.chat.usage import decode_finish, decode_usage, encode_finish, encode_usage
 from app.dialects.completions.logprobs import legacy_logprobs, token_rows
@@ -20,7 +20,7 @@ _TOP: Final = frozenset({"id", "object", "created", "model", "choices", "usage",
 class CompletionStreamDecoder(ChunkDecoder):
     """Frames of a text-completions stream to events. Frames after the end are passed over."""
 
-    def __init__(self) -> None:
+    def __init__(self, context: ClientContext) -> None:
         super().__init__()
         self._blocks: dict[int, int] = {}
         self._choices: dict[int, Mapping[str, Any] | None] = {}

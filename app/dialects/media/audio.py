@@ -1,4 +1,4 @@
-"""The halves of the audio dialects, and what speech and transcription share.
+"""The rows of the audio dialects, and what speech and transcription share.
 
 A stream decoder's ``feed`` takes a frame (event name and parsed JSON) where the answer
 comes as server-sent events, and ``(None, bytes)`` where it comes as raw audio.
@@ -9,9 +9,9 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Literal, Protocol, TypeVar
 
 from app.canonical.media import (
     SpeechDelta,
@@ -27,7 +27,7 @@ from app.canonical.media import (
     TranscriptSegment,
     Upload,
 )
-from app.dialects.base import ClientContext, Frame, ServerContext
+from app.dialects.base import ClientContext, Frame, Row, ServerContext, absent
 from app.dialects.media.multipart import Form
 from app.errors import GatewayError
 
@@ -65,102 +65,50 @@ class MediaEncoded:
     framing: Framing = "json"
 
 
-class SpeechDecoder(Protocol):
-    """A provider's speech stream to events; ``eof`` closes it."""
-
-    def feed(self, event: str | None, data: Any) -> list[SpeechEvent]: ...
-
-    def done(self) -> list[SpeechEvent]: ...
-
-    def eof(self) -> list[SpeechEvent]: ...
+E_co = TypeVar("E_co", covariant=True)
+E_contra = TypeVar("E_contra", contravariant=True)
 
 
-class SpeechClientHalf(Protocol):
-    """What a provider is asked for speech with. ``content`` is the whole body as bytes."""
+class AudioDecoder(Protocol[E_co]):
+    """A provider's stream to events; ``eof`` closes it."""
 
-    name: str
+    def feed(self, event: str | None, data: Any) -> Sequence[E_co]: ...
 
-    def encode_request(self, request: SpeechRequest, context: ClientContext) -> MediaEncoded: ...
+    def done(self) -> Sequence[E_co]: ...
 
-    def decode_response(
-        self, content: bytes, request: SpeechRequest, context: ClientContext, headers: Mapping[str, str]
-    ) -> SpeechResponse: ...
-
-    def media_type(self, request: SpeechRequest, headers: Mapping[str, str]) -> str:
-        """Return the content type of the audio that the client gets, whole or streamed."""
-        ...
-
-    def stream_decoder(self, request: SpeechRequest, context: ClientContext) -> SpeechDecoder: ...
-
-    def decode_error(self, status: int, body: Any, headers: Mapping[str, str]) -> GatewayError: ...
+    def eof(self) -> Sequence[E_co]: ...
 
 
-class SpeechStreamEncoder(Protocol):
-    """Speech events to a surface's frames."""
+class AudioEncoder(Protocol[E_contra]):
+    """Events to a surface's frames."""
 
-    def feed(self, event: SpeechEvent) -> list[Frame]: ...
-
-
-class TranscriptStreamEncoder(Protocol):
-    """Transcription events to a surface's frames."""
-
-    def feed(self, event: TranscriptEvent) -> list[Frame]: ...
+    def feed(self, event: E_contra) -> list[Frame]: ...
 
 
-class SpeechServerHalf(Protocol):
-    """What a surface speaks for speech; the audio itself goes out as bytes."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpeechDialect(Row):
+    """A wire of speech. ``decode_response`` takes the whole body as bytes and the answer's
+    headers; ``media_type`` is the type of the audio that the client gets, whole or streamed."""
 
-    name: str
-
-    def decode_request(self, body: Mapping[str, Any], context: ServerContext) -> SpeechRequest: ...
-
-    def stream_encoder(self) -> SpeechStreamEncoder: ...
-
-
-class TranscriptDecoder(Protocol):
-    """A provider's transcription stream to events; ``eof`` closes it."""
-
-    def feed(self, event: str | None, data: Any) -> list[TranscriptEvent]: ...
-
-    def done(self) -> list[TranscriptEvent]: ...
-
-    def eof(self) -> list[TranscriptEvent]: ...
+    encode_request: Callable[[SpeechRequest, ClientContext], MediaEncoded]
+    decode_response: Callable[[bytes, SpeechRequest, ClientContext, Mapping[str, str]], SpeechResponse]
+    media_type: Callable[[SpeechRequest, Mapping[str, str]], str]
+    stream_decoder: Callable[[SpeechRequest, ClientContext], AudioDecoder[SpeechEvent]]
+    decode_request: Callable[[Mapping[str, Any], ServerContext], SpeechRequest] = absent
+    stream_encoder: Callable[[], AudioEncoder[SpeechEvent]] = absent
 
 
-class TranscriptionClientHalf(Protocol):
-    """What a provider is asked for transcripts with. ``content`` is the whole body as bytes."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TranscriptionDialect(Row):
+    """A wire of transcription. ``decode_response`` takes the whole body as bytes;
+    ``encode_response`` returns JSON or text, as the request's format has it."""
 
-    name: str
-
-    def encode_request(self, request: TranscriptionRequest, context: ClientContext) -> MediaEncoded: ...
-
-    def decode_response(
-        self,
-        content: bytes,
-        request: TranscriptionRequest,
-        context: ClientContext,
-        headers: Mapping[str, str],
-    ) -> Transcript: ...
-
-    def stream_decoder(self, request: TranscriptionRequest, context: ClientContext) -> TranscriptDecoder: ...
-
-    def decode_error(self, status: int, body: Any, headers: Mapping[str, str]) -> GatewayError: ...
-
-
-class TranscriptionServerHalf(Protocol):
-    """What a surface speaks for transcription."""
-
-    name: str
-
-    def decode_request(
-        self, fields: Fields, file: Upload | None, context: ServerContext
-    ) -> TranscriptionRequest: ...
-
-    def encode_response(
-        self, transcript: Transcript, request: TranscriptionRequest
-    ) -> dict[str, Any] | str: ...
-
-    def stream_encoder(self) -> TranscriptStreamEncoder: ...
+    encode_request: Callable[[TranscriptionRequest, ClientContext], MediaEncoded]
+    decode_response: Callable[[bytes, TranscriptionRequest, ClientContext, Mapping[str, str]], Transcript]
+    stream_decoder: Callable[[TranscriptionRequest, ClientContext], AudioDecoder[TranscriptEvent]]
+    decode_request: Callable[[Fields, Upload | None, ServerContext], TranscriptionRequest] = absent
+    encode_response: Callable[[Transcript, TranscriptionRequest], dict[str, Any] | str] = absent
+    stream_encoder: Callable[[], AudioEncoder[TranscriptEvent]] = absent
 
 
 def replay_speech(response: SpeechResponse) -> Iterator[SpeechEvent]:

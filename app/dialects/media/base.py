@@ -1,4 +1,4 @@
-"""The halves of the dialects that are not generation, and what embeddings share.
+"""The row of an embedding wire, and what embeddings share.
 
 Embeddings go out in batches: ``split`` cuts a request to what one call may hold, and
 ``merge`` joins the answers again, order kept and usage summed. Pure functions.
@@ -10,49 +10,33 @@ import base64
 import binascii
 import sys
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
-from typing import Any, Final, Protocol
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
 from app.canonical.media import EmbeddingRequest, EmbeddingResponse
 from app.canonical.response import Usage
-from app.dialects.base import ClientContext, Encoded, ServerContext
+from app.dialects.base import ClientContext, Encoded, Row, ServerContext, absent
 from app.dialects.shared.losses import Losses
 from app.errors import GatewayError
 
 _CHARS_PER_TOKEN: Final = 4
 
 
-class EmbeddingServerHalf(Protocol):
-    """What a surface speaks for embeddings."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbeddingDialect(Row):
+    """A wire of embeddings.
 
-    name: str
-
-    def decode_request(self, body: Mapping[str, Any], context: ServerContext) -> EmbeddingRequest: ...
-
-    def encode_response(
-        self, response: EmbeddingResponse, request: EmbeddingRequest, context: ServerContext
-    ) -> dict[str, Any]: ...
-
-
-class EmbeddingClientHalf(Protocol):
-    """What a provider is asked for embeddings with.
-
-    ``batch_limit`` is the number of inputs that one call may hold. ``headers`` are the
-    answer's, lower-case: some wires count tokens there only.
+    ``batch_limit`` is the number of inputs that one call may hold. ``decode_response`` is
+    given the batch that it answers and the answer's headers, lower-case: some wires count
+    tokens there only.
     """
 
-    name: str
-
-    def batch_limit(self, context: ClientContext) -> int: ...
-
-    def encode_request(self, request: EmbeddingRequest, context: ClientContext) -> Encoded: ...
-
-    def decode_response(
-        self, body: Any, request: EmbeddingRequest, context: ClientContext, headers: Mapping[str, str]
-    ) -> EmbeddingResponse: ...
-
-    def decode_error(self, status: int, body: Any, headers: Mapping[str, str]) -> GatewayError: ...
+    batch_limit: Callable[[ClientContext], int]
+    encode_request: Callable[[EmbeddingRequest, ClientContext], Encoded]
+    decode_response: Callable[[Any, EmbeddingRequest, ClientContext, Mapping[str, str]], EmbeddingResponse]
+    decode_request: Callable[[Mapping[str, Any], ServerContext], EmbeddingRequest] = absent
+    encode_response: Callable[[EmbeddingResponse, EmbeddingRequest, ServerContext], dict[str, Any]] = absent
 
 
 def split(request: EmbeddingRequest, limit: int) -> list[EmbeddingRequest]:

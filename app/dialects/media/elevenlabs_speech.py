@@ -15,6 +15,7 @@ from app.dialects.base import ClientContext
 from app.dialects.media.audio import (
     MEDIA_TYPES,
     MediaEncoded,
+    SpeechDialect,
     audio_bytes,
     no_audio,
     speech_format,
@@ -25,7 +26,6 @@ from app.dialects.media.wav import wav, wav_header
 from app.dialects.shared.checking import missing
 from app.dialects.shared.losses import Losses
 from app.dialects.shared.reading import as_dict, as_str
-from app.errors import GatewayError
 
 NAME: Final = "elevenlabs_speech"
 
@@ -66,72 +66,66 @@ class ElevenLabsOptions:
     model: str = "eleven_multilingual_v2"
 
 
-class ElevenLabsSpeech:
-    """The client half of text-to-speech, with and without timestamps or stream."""
+def encode_request(request: SpeechRequest, context: ClientContext) -> MediaEncoded:
+    """Return body, query and the voice of the path; unset voice settings stay unset."""
+    options = _options(context)
+    if request.voice is None:
+        raise missing("voice")
+    body: dict[str, Any] = {"text": request.text, "model_id": context.model or options.model}
+    if request.language is not None:
+        body["language_code"] = request.language
+    if request.instructions is not None:
+        context.losses.report("instructions")
+    query = {"output_format": _wire_format(request, context.losses)}
+    settings = _settings(request, context.losses)
+    if settings:
+        body["voice_settings"] = settings
+    for name, value in request.extra.items():
+        if name in _BODY:
+            body[name] = value
+        elif name in _QUERY:
+            query[name] = _query_text(value)
+        elif name not in {"voice_settings", _TIMESTAMPS} | _SETTINGS:
+            context.losses.report("extra", param=name)
+    return MediaEncoded(
+        body,
+        query=query,
+        path={"voice": options.voices.get(request.voice, request.voice)},
+        suffix=_suffix(request),
+        framing="json" if _timed(request) else "bytes",
+    )
 
-    name: Final = NAME
 
-    def encode_request(self, request: SpeechRequest, context: ClientContext) -> MediaEncoded:
-        """Return body, query and the voice of the path; unset voice settings stay unset."""
-        options = _options(context)
-        if request.voice is None:
-            raise missing("voice")
-        body: dict[str, Any] = {"text": request.text, "model_id": context.model or options.model}
-        if request.language is not None:
-            body["language_code"] = request.language
-        if request.instructions is not None:
-            context.losses.report("instructions")
-        query = {"output_format": _wire_format(request, context.losses)}
-        settings = _settings(request, context.losses)
-        if settings:
-            body["voice_settings"] = settings
-        for name, value in request.extra.items():
-            if name in _BODY:
-                body[name] = value
-            elif name in _QUERY:
-                query[name] = _query_text(value)
-            elif name not in {"voice_settings", _TIMESTAMPS} | _SETTINGS:
-                context.losses.report("extra", param=name)
-        return MediaEncoded(
-            body,
-            query=query,
-            path={"voice": options.voices.get(request.voice, request.voice)},
-            suffix=_suffix(request),
-            framing="json" if _timed(request) else "bytes",
-        )
+def decode_response(
+    content: bytes, request: SpeechRequest, context: ClientContext, headers: Mapping[str, str]
+) -> SpeechResponse:
+    """Read audio, or the JSON of ``with_timestamps``, whose alignment is kept as native."""
+    native, audio = None, content
+    if _timed(request):
+        body = as_dict(whole_json(content))
+        audio = audio_bytes(as_str(body.get("audio_base64")))
+        if not audio:
+            raise no_audio()
+        native = {name: body[name] for name in ("alignment", "normalized_alignment") if body.get(name)}
+    if speech_format(request) == "wav":
+        audio = wav(audio, rate=_rate(request))
+    return SpeechResponse(
+        audio,
+        media_type(request, headers),
+        characters=_characters(headers, request),
+        native=(NAME, native) if native else None,
+    )
 
-    def decode_response(
-        self, content: bytes, request: SpeechRequest, context: ClientContext, headers: Mapping[str, str]
-    ) -> SpeechResponse:
-        """Read audio, or the JSON of ``with_timestamps``, whose alignment is kept as native."""
-        native, audio = None, content
-        if _timed(request):
-            body = as_dict(whole_json(content))
-            audio = audio_bytes(as_str(body.get("audio_base64")))
-            if not audio:
-                raise no_audio()
-            native = {name: body[name] for name in ("alignment", "normalized_alignment") if body.get(name)}
-        if speech_format(request) == "wav":
-            audio = wav(audio, rate=_rate(request))
-        return SpeechResponse(
-            audio,
-            self.media_type(request, headers),
-            characters=_characters(headers, request),
-            native=(NAME, native) if native else None,
-        )
 
-    def media_type(self, request: SpeechRequest, headers: Mapping[str, str]) -> str:
-        """Return the type of what was asked for: upstream calls a WAV file's samples pcm."""
-        return MEDIA_TYPES[speech_format(request)]
+def media_type(request: SpeechRequest, headers: Mapping[str, str]) -> str:
+    """Return the type of what was asked for: upstream calls a WAV file's samples pcm."""
+    return MEDIA_TYPES[speech_format(request)]
 
-    def stream_decoder(self, request: SpeechRequest, context: ClientContext) -> ElevenLabsSpeechDecoder:
-        """Return a decoder for raw audio; a WAV file's header goes before its first piece."""
-        header = wav_header(None, rate=_rate(request)) if speech_format(request) == "wav" else b""
-        return ElevenLabsSpeechDecoder(header, len(request.text))
 
-    def decode_error(self, status: int, body: Any, headers: Mapping[str, str]) -> GatewayError:
-        """Read an answer that was no success."""
-        return decode_error(status, body, headers)
+def stream_decoder(request: SpeechRequest, context: ClientContext) -> ElevenLabsSpeechDecoder:
+    """Return a decoder for raw audio; a WAV file's header goes before its first piece."""
+    header = wav_header(None, rate=_rate(request)) if speech_format(request) == "wav" else b""
+    return ElevenLabsSpeechDecoder(header, len(request.text))
 
 
 class ElevenLabsSpeechDecoder:
@@ -215,4 +209,11 @@ def _options(context: ClientContext) -> ElevenLabsOptions:
     return context.options if isinstance(context.options, ElevenLabsOptions) else ElevenLabsOptions()
 
 
-DIALECT: Final = ElevenLabsSpeech()
+DIALECT: Final = SpeechDialect(
+    name=NAME,
+    encode_request=encode_request,
+    decode_response=decode_response,
+    media_type=media_type,
+    stream_decoder=stream_decoder,
+    decode_error=decode_error,
+)

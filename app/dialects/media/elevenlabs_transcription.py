@@ -17,7 +17,7 @@ from app.canonical.media import (
     Word,
 )
 from app.dialects.base import ClientContext
-from app.dialects.media.audio import MediaEncoded, replay_transcript, whole_json
+from app.dialects.media.audio import MediaEncoded, TranscriptionDialect, replay_transcript, whole_json
 from app.dialects.media.elevenlabs_errors import decode_error
 from app.dialects.media.multipart import Form
 from app.dialects.media.transcripts import segments_of
@@ -46,52 +46,42 @@ _TAKEN: Final = frozenset(
 _ANSWER_KNOWN: Final = frozenset({"text", "language_code", "words", "transcripts", "audio_duration_secs"})
 
 
-class ElevenLabsTranscription:
-    """The client half of speech-to-text. It has no stream: the whole answer is replayed."""
+def encode_request(request: TranscriptionRequest, context: ClientContext) -> MediaEncoded:
+    """Return the form; speakers are asked for where the client wants them told."""
+    fields = [("model_id", context.model)]
+    if request.language is not None:
+        fields.append(("language_code", request.language))
+    if request.temperature is not None:
+        fields.append(("temperature", f"{request.temperature:g}"))
+    if request.format == "diarized_json" and "diarize" not in request.extra:
+        fields.append(("diarize", "true"))
+    if request.prompt is not None:
+        context.losses.report("spoken_prompt", "ElevenLabs takes no prompt", param="prompt")
+    if request.include:
+        context.losses.report("include", param="include")
+    for name, value in request.extra.items():
+        if name.removesuffix("[]") in _TAKEN:
+            fields += [
+                (name.removesuffix("[]"), one) for one in ([value] if isinstance(value, str) else value)
+            ]
+        else:
+            context.losses.report("extra", param=name)
+    return MediaEncoded(form=Form(fields, request.file))
 
-    name: Final = NAME
 
-    def encode_request(self, request: TranscriptionRequest, context: ClientContext) -> MediaEncoded:
-        """Return the form; speakers are asked for where the client wants them told."""
-        fields = [("model_id", context.model)]
-        if request.language is not None:
-            fields.append(("language_code", request.language))
-        if request.temperature is not None:
-            fields.append(("temperature", f"{request.temperature:g}"))
-        if request.format == "diarized_json" and "diarize" not in request.extra:
-            fields.append(("diarize", "true"))
-        if request.prompt is not None:
-            context.losses.report("spoken_prompt", "ElevenLabs takes no prompt", param="prompt")
-        if request.include:
-            context.losses.report("include", param="include")
-        for name, value in request.extra.items():
-            if name.removesuffix("[]") in _TAKEN:
-                fields += [
-                    (name.removesuffix("[]"), one) for one in ([value] if isinstance(value, str) else value)
-                ]
-            else:
-                context.losses.report("extra", param=name)
-        return MediaEncoded(form=Form(fields, request.file))
+def decode_response(
+    content: bytes,
+    request: TranscriptionRequest,
+    context: ClientContext,
+    headers: Mapping[str, str],
+) -> Transcript:
+    """Read a whole answer; the channels of a multi-channel one are joined."""
+    return _transcript(as_dict(whole_json(content)))
 
-    def decode_response(
-        self,
-        content: bytes,
-        request: TranscriptionRequest,
-        context: ClientContext,
-        headers: Mapping[str, str],
-    ) -> Transcript:
-        """Read a whole answer; the channels of a multi-channel one are joined."""
-        return _transcript(as_dict(whole_json(content)))
 
-    def stream_decoder(
-        self, request: TranscriptionRequest, context: ClientContext
-    ) -> ElevenLabsTranscriptDecoder:
-        """Return a decoder that takes the whole answer as its only frame."""
-        return ElevenLabsTranscriptDecoder(speakers=request.format == "diarized_json")
-
-    def decode_error(self, status: int, body: Any, headers: Mapping[str, str]) -> GatewayError:
-        """Read an answer that was no success."""
-        return decode_error(status, body, headers)
+def stream_decoder(request: TranscriptionRequest, context: ClientContext) -> ElevenLabsTranscriptDecoder:
+    """Return a decoder that takes the whole answer as its only frame."""
+    return ElevenLabsTranscriptDecoder(speakers=request.format == "diarized_json")
 
 
 class ElevenLabsTranscriptDecoder:
@@ -157,4 +147,10 @@ def _words(body: Mapping[str, Any]) -> list[Word]:
     ]
 
 
-DIALECT: Final = ElevenLabsTranscription()
+DIALECT: Final = TranscriptionDialect(
+    name=NAME,
+    encode_request=encode_request,
+    decode_response=decode_response,
+    stream_decoder=stream_decoder,
+    decode_error=decode_error,
+)

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from app.canonical.media import EmbeddingRequest, EmbeddingResponse
 from app.dialects.base import ClientContext, Encoded
-from app.dialects.media.base import check_count, counted_usage, texts_only, vector_of
+from app.dialects.media.base import EmbeddingDialect, check_count, counted_usage, texts_only, vector_of
 from app.dialects.media.embeddings_cohere import BATCH, cohere_answer, cohere_members
 from app.dialects.shared.failures import upstream_failure
 from app.dialects.shared.losses import Losses
@@ -41,47 +41,44 @@ class _Family:
     vectors: Callable[[Members], list[Any]]
 
 
-class BedrockEmbeddings:
-    """The client half of InvokeModel for embedding models."""
+def batch_limit(context: ClientContext) -> int:
+    """Return the number of texts that one call may hold."""
+    return _family(context.model).limit
 
-    name: Final = "embeddings_bedrock"
 
-    def batch_limit(self, context: ClientContext) -> int:
-        """Return the number of texts that one call may hold."""
-        return _family(context.model).limit
+def encode_request(request: EmbeddingRequest, context: ClientContext) -> Encoded:
+    """Return the family's body; the model is in the URL."""
+    return Encoded(_family(context.model).encode(request, context.losses))
 
-    def encode_request(self, request: EmbeddingRequest, context: ClientContext) -> Encoded:
-        """Return the family's body; the model is in the URL."""
-        return Encoded(_family(context.model).encode(request, context.losses))
 
-    def decode_response(
-        self,
-        body: Any,
-        request: EmbeddingRequest,
-        context: ClientContext,
-        headers: Mapping[str, str],
-    ) -> EmbeddingResponse:
-        """Read the family's answer."""
-        members = as_dict(body)
-        told = headers.get(_TOKENS_HEADER, "")
-        tokens = count(members.get("inputTextTokenCount"))
-        if tokens is None and told.isdecimal():
-            tokens = int(told)
-        family = _family(context.model)
-        if family is _COHERE:
-            return cohere_answer(body, request, context.model, tokens)
-        vectors = family.vectors(members)
-        check_count(vectors, request)
-        return EmbeddingResponse(
-            context.model, tuple(vector_of(vector) for vector in vectors), counted_usage(tokens, request)
-        )
+def decode_response(
+    body: Any,
+    request: EmbeddingRequest,
+    context: ClientContext,
+    headers: Mapping[str, str],
+) -> EmbeddingResponse:
+    """Read the family's answer."""
+    members = as_dict(body)
+    told = headers.get(_TOKENS_HEADER, "")
+    tokens = count(members.get("inputTextTokenCount"))
+    if tokens is None and told.isdecimal():
+        tokens = int(told)
+    family = _family(context.model)
+    if family is _COHERE:
+        return cohere_answer(body, request, context.model, tokens)
+    vectors = family.vectors(members)
+    check_count(vectors, request)
+    return EmbeddingResponse(
+        context.model, tuple(vector_of(vector) for vector in vectors), counted_usage(tokens, request)
+    )
 
-    def decode_error(self, status: int, body: Any, headers: Mapping[str, str]) -> GatewayError:
-        """Read ``{"message"}``; the exception's name is in a header (``Name:url``)."""
-        members = as_dict(body)
-        message = opt_str(members.get("message")) or opt_str(members.get("Message"))
-        code = headers.get(_ERROR_HEADER, "").partition(":")[0] or None
-        return upstream_failure(status, message, code=code, headers=headers, raw=body)
+
+def decode_error(status: int, body: Any, headers: Mapping[str, str]) -> GatewayError:
+    """Read ``{"message"}``; the exception's name is in a header (``Name:url``)."""
+    members = as_dict(body)
+    message = opt_str(members.get("message")) or opt_str(members.get("Message"))
+    code = headers.get(_ERROR_HEADER, "").partition(":")[0] or None
+    return upstream_failure(status, message, code=code, headers=headers, raw=body)
 
 
 def _titan(request: EmbeddingRequest, losses: Losses) -> Members:
@@ -140,4 +137,10 @@ def _family(model: str) -> _Family:
     return found
 
 
-DIALECT: Final = BedrockEmbeddings()
+DIALECT: Final = EmbeddingDialect(
+    name="embeddings_bedrock",
+    batch_limit=batch_limit,
+    encode_request=encode_request,
+    decode_response=decode_response,
+    decode_error=decode_error,
+)

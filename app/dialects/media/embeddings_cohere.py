@@ -12,43 +12,34 @@ from typing import Any, Final
 from app.canonical.media import EmbeddingRequest, EmbeddingResponse
 from app.dialects.base import ClientContext, Encoded
 from app.dialects.chat.errors import decode_error
-from app.dialects.media.base import check_count, counted_usage, texts_only, vector_of
+from app.dialects.media.base import EmbeddingDialect, check_count, counted_usage, texts_only, vector_of
 from app.dialects.shared.losses import Losses
 from app.dialects.shared.reading import as_dict, as_list, count
-from app.errors import GatewayError
 
 BATCH: Final = 96
 _DEFAULT_INPUT_TYPE: Final = "search_document"
 _TAKEN: Final = frozenset({"input_type", "truncate", "max_tokens", "priority"})
 
 
-class CohereEmbeddings:
-    """The client half of Cohere's embed."""
+def batch_limit(context: ClientContext) -> int:
+    """Return the number of texts that one call may hold."""
+    return BATCH
 
-    name: Final = "embeddings_cohere"
 
-    def batch_limit(self, context: ClientContext) -> int:
-        """Return the number of texts that one call may hold."""
-        return BATCH
+def encode_request(request: EmbeddingRequest, context: ClientContext) -> Encoded:
+    """Return the body, floats asked for."""
+    return Encoded({"model": context.model, **cohere_members(request, context.losses)})
 
-    def encode_request(self, request: EmbeddingRequest, context: ClientContext) -> Encoded:
-        """Return the body, floats asked for."""
-        return Encoded({"model": context.model, **cohere_members(request, context.losses)})
 
-    def decode_response(
-        self,
-        body: Any,
-        request: EmbeddingRequest,
-        context: ClientContext,
-        headers: Mapping[str, str],
-    ) -> EmbeddingResponse:
-        """Read an answer; tokens are counted in ``meta.billed_units``."""
-        units = as_dict(as_dict(as_dict(body).get("meta")).get("billed_units"))
-        return cohere_answer(body, request, context.model, count(units.get("input_tokens")))
-
-    def decode_error(self, status: int, body: Any, headers: Mapping[str, str]) -> GatewayError:
-        """Read an answer that was no success."""
-        return decode_error(status, body, headers)
+def decode_response(
+    body: Any,
+    request: EmbeddingRequest,
+    context: ClientContext,
+    headers: Mapping[str, str],
+) -> EmbeddingResponse:
+    """Read an answer; tokens are counted in ``meta.billed_units``."""
+    units = as_dict(as_dict(as_dict(body).get("meta")).get("billed_units"))
+    return cohere_answer(body, request, context.model, count(units.get("input_tokens")))
 
 
 def cohere_members(request: EmbeddingRequest, losses: Losses) -> dict[str, Any]:
@@ -78,4 +69,10 @@ def cohere_answer(body: Any, request: EmbeddingRequest, model: str, tokens: int 
     return EmbeddingResponse(model, tuple(vector_of(v) for v in vectors), counted_usage(tokens, request))
 
 
-DIALECT: Final = CohereEmbeddings()
+DIALECT: Final = EmbeddingDialect(
+    name="embeddings_cohere",
+    batch_limit=batch_limit,
+    encode_request=encode_request,
+    decode_response=decode_response,
+    decode_error=decode_error,
+)

@@ -15,9 +15,8 @@ from app.canonical.media import EmbeddingRequest, EmbeddingResponse
 from app.dialects.base import ClientContext, Encoded
 from app.dialects.gemini.errors import decode_error
 from app.dialects.gemini.options import bare_model
-from app.dialects.media.base import check_count, counted_usage, texts_only, vector_of
+from app.dialects.media.base import EmbeddingDialect, check_count, counted_usage, texts_only, vector_of
 from app.dialects.shared.reading import as_dict, count, dicts, present
-from app.errors import GatewayError
 
 Form = Literal["batch", "single", "predict"]
 
@@ -47,46 +46,38 @@ PREDICT: Final = GoogleEmbeddingOptions("predict", 250)
 PREDICT_ONE: Final = GoogleEmbeddingOptions("predict", 1)
 
 
-class GoogleEmbeddings:
-    """The client half of Google's three ways to embed."""
+def batch_limit(context: ClientContext) -> int:
+    """Return the number of inputs that one call may hold."""
+    return _options(context).limit
 
-    name: Final = "embeddings_gemini"
 
-    def batch_limit(self, context: ClientContext) -> int:
-        """Return the number of inputs that one call may hold."""
-        return _options(context).limit
+def encode_request(request: EmbeddingRequest, context: ClientContext) -> Encoded:
+    """Return the body; ``task_type`` (or ``input_type``), ``title`` and
+    ``auto_truncate`` are taken from the client's further members."""
+    if request.user is not None:
+        context.losses.report("user")
+    texts = texts_only(request, context.losses)
+    members = _members(request, context)
+    return Encoded(_ENCODERS[_options(context).form](texts, members, request, context))
 
-    def encode_request(self, request: EmbeddingRequest, context: ClientContext) -> Encoded:
-        """Return the body; ``task_type`` (or ``input_type``), ``title`` and
-        ``auto_truncate`` are taken from the client's further members."""
-        if request.user is not None:
-            context.losses.report("user")
-        texts = texts_only(request, context.losses)
-        members = _members(request, context)
-        return Encoded(_ENCODERS[_options(context).form](texts, members, request, context))
 
-    def decode_response(
-        self,
-        body: Any,
-        request: EmbeddingRequest,
-        context: ClientContext,
-        headers: Mapping[str, str],
-    ) -> EmbeddingResponse:
-        """Read an answer of any of the three forms."""
-        members = as_dict(body)
-        if "predictions" in members:
-            entries = [as_dict(entry.get("embeddings")) for entry in dicts(members["predictions"])]
-            tokens = _predicted_tokens(entries)
-        else:
-            entries = dicts(members.get("embeddings")) or dicts([members.get("embedding")])
-            tokens = count(as_dict(members.get("usageMetadata")).get("promptTokenCount"))
-        check_count(entries, request)
-        vectors = tuple(vector_of(entry.get("values")) for entry in entries)
-        return EmbeddingResponse(context.model, vectors, counted_usage(tokens, request))
-
-    def decode_error(self, status: int, body: Any, headers: Mapping[str, str]) -> GatewayError:
-        """Read an answer that was no success."""
-        return decode_error(status, body, headers)
+def decode_response(
+    body: Any,
+    request: EmbeddingRequest,
+    context: ClientContext,
+    headers: Mapping[str, str],
+) -> EmbeddingResponse:
+    """Read an answer of any of the three forms."""
+    members = as_dict(body)
+    if "predictions" in members:
+        entries = [as_dict(entry.get("embeddings")) for entry in dicts(members["predictions"])]
+        tokens = _predicted_tokens(entries)
+    else:
+        entries = dicts(members.get("embeddings")) or dicts([members.get("embedding")])
+        tokens = count(as_dict(members.get("usageMetadata")).get("promptTokenCount"))
+    check_count(entries, request)
+    vectors = tuple(vector_of(entry.get("values")) for entry in entries)
+    return EmbeddingResponse(context.model, vectors, counted_usage(tokens, request))
 
 
 def _members(request: EmbeddingRequest, context: ClientContext) -> dict[str, Any]:
@@ -159,4 +150,10 @@ def _options(context: ClientContext) -> GoogleEmbeddingOptions:
     return options if isinstance(options, GoogleEmbeddingOptions) else GoogleEmbeddingOptions()
 
 
-DIALECT: Final = GoogleEmbeddings()
+DIALECT: Final = EmbeddingDialect(
+    name="embeddings_gemini",
+    batch_limit=batch_limit,
+    encode_request=encode_request,
+    decode_response=decode_response,
+    decode_error=decode_error,
+)

@@ -16,7 +16,7 @@ from app.canonical.response import Usage
 from app.dialects.base import ClientContext, Encoded, ServerContext
 from app.dialects.chat.errors import decode_error, failure_in
 from app.dialects.chat.usage import decode_usage
-from app.dialects.media.base import check_count, estimated_usage, pack, vector_of
+from app.dialects.media.base import EmbeddingDialect, check_count, estimated_usage, pack, vector_of
 from app.dialects.shared.checking import Checked, missing, wrong_type, wrong_value
 from app.dialects.shared.reading import as_dict, count, dicts, opt_str, rest
 from app.errors import GatewayError
@@ -55,100 +55,90 @@ LOCAL: Final = EmbeddingOptions(limit=512, user=False, base64=False)
 OLLAMA: Final = EmbeddingOptions(limit=512, tokens=False, user=False, base64=False)
 
 
-class OpenAIEmbeddings:
-    """OpenAI's embeddings, both halves."""
+def decode_request(body: Mapping[str, Any], context: ServerContext) -> EmbeddingRequest:
+    """Read a client's body; raises ``bad_request`` naming the member that is wrong."""
+    checked = Checked(body)
+    encoding = checked.text("encoding_format") or "float"
+    if encoding not in _ENCODINGS:
+        raise wrong_value("encoding_format", encoding, "'float' and 'base64'")
+    dimensions = checked.integer("dimensions")
+    if dimensions is not None and dimensions < 1:
+        message = f"{dimensions} is less than the minimum of 1 - 'dimensions'"
+        raise GatewayError("bad_request", message, param="dimensions", code="integer_below_min_value")
+    return EmbeddingRequest(
+        model=checked.text("model") or context.model or "",
+        inputs=decode_inputs(body.get("input"), "input"),
+        dimensions=dimensions,
+        encoding_format=encoding,
+        user=checked.text("user"),
+        extra=rest(body, _KNOWN),
+        origin=Origin(NAME, body),
+    )
 
-    name: Final = NAME
 
-    # Server half
+def encode_response(
+    response: EmbeddingResponse, request: EmbeddingRequest, context: ServerContext
+) -> dict[str, Any]:
+    """Return OpenAI's list object, in the encoding that the client asked for."""
+    packed = request.encoding_format == "base64"
+    data = [
+        {"object": "embedding", "index": index, "embedding": pack(vector) if packed else list(vector)}
+        for index, vector in enumerate(response.vectors)
+    ]
+    usage = response.usage or Usage()
+    return {
+        "object": "list",
+        "data": data,
+        "model": response.model or context.model or request.model,
+        "usage": {"prompt_tokens": usage.input_tokens, "total_tokens": usage.total},
+    }
 
-    def decode_request(self, body: Mapping[str, Any], context: ServerContext) -> EmbeddingRequest:
-        """Read a client's body; raises ``bad_request`` naming the member that is wrong."""
-        checked = Checked(body)
-        encoding = checked.text("encoding_format") or "float"
-        if encoding not in _ENCODINGS:
-            raise wrong_value("encoding_format", encoding, "'float' and 'base64'")
-        dimensions = checked.integer("dimensions")
-        if dimensions is not None and dimensions < 1:
-            message = f"{dimensions} is less than the minimum of 1 - 'dimensions'"
-            raise GatewayError("bad_request", message, param="dimensions", code="integer_below_min_value")
-        return EmbeddingRequest(
-            model=checked.text("model") or context.model or "",
-            inputs=decode_inputs(body.get("input"), "input"),
-            dimensions=dimensions,
-            encoding_format=encoding,
-            user=checked.text("user"),
-            extra=rest(body, _KNOWN),
-            origin=Origin(NAME, body),
-        )
 
-    def encode_response(
-        self, response: EmbeddingResponse, request: EmbeddingRequest, context: ServerContext
-    ) -> dict[str, Any]:
-        """Return OpenAI's list object, in the encoding that the client asked for."""
-        packed = request.encoding_format == "base64"
-        data = [
-            {"object": "embedding", "index": index, "embedding": pack(vector) if packed else list(vector)}
-            for index, vector in enumerate(response.vectors)
-        ]
-        usage = response.usage or Usage()
-        return {
-            "object": "list",
-            "data": data,
-            "model": response.model or context.model or request.model,
-            "usage": {"prompt_tokens": usage.input_tokens, "total_tokens": usage.total},
-        }
+def batch_limit(context: ClientContext) -> int:
+    """Return the number of inputs that one call may hold."""
+    return _options(context).limit
 
-    # Client half
 
-    def batch_limit(self, context: ClientContext) -> int:
-        """Return the number of inputs that one call may hold."""
-        return _options(context).limit
+def encode_request(request: EmbeddingRequest, context: ClientContext) -> Encoded:
+    """Return the body; unknown members go out verbatim, for they came in this dialect."""
+    options, losses = _options(context), context.losses
+    if not options.tokens and not all(isinstance(item, str) for item in request.inputs):
+        losses.report("tokens_input", "Token arrays cannot be embedded by this model", param="input")
+    inputs = [item if isinstance(item, str) else list(item) for item in request.inputs]
+    body: dict[str, Any] = {"model": context.model, "input": inputs}
+    if request.dimensions is not None:
+        body[options.dimensions] = request.dimensions
+    if request.encoding_format == "base64" and options.base64:
+        body["encoding_format"] = "base64"
+    if request.user is not None and options.user:
+        body["user"] = request.user
+    elif request.user is not None:
+        losses.report("user")
+    if request.origin is None or request.origin.dialect == NAME:
+        body.update(request.extra)
+    return Encoded(body)
 
-    def encode_request(self, request: EmbeddingRequest, context: ClientContext) -> Encoded:
-        """Return the body; unknown members go out verbatim, for they came in this dialect."""
-        options, losses = _options(context), context.losses
-        if not options.tokens and not all(isinstance(item, str) for item in request.inputs):
-            losses.report("tokens_input", "Token arrays cannot be embedded by this model", param="input")
-        inputs = [item if isinstance(item, str) else list(item) for item in request.inputs]
-        body: dict[str, Any] = {"model": context.model, "input": inputs}
-        if request.dimensions is not None:
-            body[options.dimensions] = request.dimensions
-        if request.encoding_format == "base64" and options.base64:
-            body["encoding_format"] = "base64"
-        if request.user is not None and options.user:
-            body["user"] = request.user
-        elif request.user is not None:
-            losses.report("user")
-        if request.origin is None or request.origin.dialect == NAME:
-            body.update(request.extra)
-        return Encoded(body)
 
-    def decode_response(
-        self,
-        body: Any,
-        request: EmbeddingRequest,
-        context: ClientContext,
-        headers: Mapping[str, str],
-    ) -> EmbeddingResponse:
-        """Read an answer; entries are put in the order of their ``index``."""
-        failure = failure_in(body)
-        if failure is not None:
-            raise failure
-        entries = dicts(as_dict(body).get("data"))
-        check_count(entries, request)
-        ordered = sorted(entries, key=lambda entry: count(entry.get("index")) or 0)
-        coding = _options(context).coding
-        return EmbeddingResponse(
-            model=opt_str(body.get("model")),
-            vectors=tuple(vector_of(entry.get("embedding"), coding=coding) for entry in ordered),
-            usage=decode_usage(body.get("usage")) or estimated_usage(request.inputs),
-            native=(NAME, rest(body, _ANSWER_KNOWN)),
-        )
-
-    def decode_error(self, status: int, body: Any, headers: Mapping[str, str]) -> GatewayError:
-        """Read an answer that was no success."""
-        return decode_error(status, body, headers)
+def decode_response(
+    body: Any,
+    request: EmbeddingRequest,
+    context: ClientContext,
+    headers: Mapping[str, str],
+) -> EmbeddingResponse:
+    """Read an answer; entries are put in the order of their ``index``."""
+    failure = failure_in(body)
+    if failure is not None:
+        raise failure
+    entries = dicts(as_dict(body).get("data"))
+    check_count(entries, request)
+    ordered = sorted(entries, key=lambda entry: count(entry.get("index")) or 0)
+    coding = _options(context).coding
+    return EmbeddingResponse(
+        model=opt_str(body.get("model")),
+        vectors=tuple(vector_of(entry.get("embedding"), coding=coding) for entry in ordered),
+        usage=decode_usage(body.get("usage")) or estimated_usage(request.inputs),
+        native=(NAME, rest(body, _ANSWER_KNOWN)),
+    )
 
 
 def decode_inputs(value: Any, path: str) -> tuple[str | tuple[int, ...], ...]:
@@ -202,4 +192,12 @@ def _options(context: ClientContext) -> EmbeddingOptions:
     return context.options if isinstance(context.options, EmbeddingOptions) else EmbeddingOptions()
 
 
-DIALECT: Final = OpenAIEmbeddings()
+DIALECT: Final = EmbeddingDialect(
+    name=NAME,
+    batch_limit=batch_limit,
+    encode_request=encode_request,
+    decode_response=decode_response,
+    decode_error=decode_error,
+    decode_request=decode_request,
+    encode_response=encode_response,
+)

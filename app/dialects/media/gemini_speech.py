@@ -17,7 +17,14 @@ from app.canonical.response import Response
 from app.dialects.base import ClientContext
 from app.dialects.gemini.dialect import DIALECT as GENERATION
 from app.dialects.gemini.request import speech_config
-from app.dialects.media.audio import MEDIA_TYPES, MediaEncoded, audio_bytes, no_audio, whole_json
+from app.dialects.media.audio import (
+    MEDIA_TYPES,
+    MediaEncoded,
+    SpeechDialect,
+    audio_bytes,
+    no_audio,
+    whole_json,
+)
 from app.dialects.media.wav import wav, wav_header
 from app.errors import GatewayError
 
@@ -28,60 +35,54 @@ _FORMATS: Final = frozenset({"wav", "pcm"})
 _SPEAKERS: Final = "multi_speaker_voice_config"
 
 
-class GeminiSpeech:
-    """The client half of speech by generateContent."""
+def encode_request(request: SpeechRequest, context: ClientContext) -> MediaEncoded:
+    """Return the body. Absent, wav and pcm are served; another format is refused.
 
-    name: Final = NAME
+    Instructions go before the text as Google's guide has it ("Say cheerfully: …").
+    """
+    losses = context.losses
+    if request.format is not None and request.format not in _FORMATS:
+        losses.report(
+            "speech_format",
+            f"Gemini speaks 'wav' and 'pcm', not '{request.format}'",
+            param="response_format",
+        )
+    if request.speed is not None and request.speed != 1:
+        losses.report("speed")
+    text = f"{request.instructions}: {request.text}" if request.instructions else request.text
+    config: dict[str, Any] = {"responseModalities": ["AUDIO"]}
+    voice = _voice(request)
+    if voice:
+        config["speechConfig"] = voice
+    for name in request.extra:
+        if name != _SPEAKERS:
+            losses.report("extra", param=name)
+    body = {"contents": [{"role": "user", "parts": [{"text": text}]}], "generationConfig": config}
+    return MediaEncoded(body, framing="sse" if request.stream else "json")
 
-    def encode_request(self, request: SpeechRequest, context: ClientContext) -> MediaEncoded:
-        """Return the body. Absent, wav and pcm are served; another format is refused.
 
-        Instructions go before the text as Google's guide has it ("Say cheerfully: …").
-        """
-        losses = context.losses
-        if request.format is not None and request.format not in _FORMATS:
-            losses.report(
-                "speech_format",
-                f"Gemini speaks 'wav' and 'pcm', not '{request.format}'",
-                param="response_format",
-            )
-        if request.speed is not None and request.speed != 1:
-            losses.report("speed")
-        text = f"{request.instructions}: {request.text}" if request.instructions else request.text
-        config: dict[str, Any] = {"responseModalities": ["AUDIO"]}
-        voice = _voice(request)
-        if voice:
-            config["speechConfig"] = voice
-        for name in request.extra:
-            if name != _SPEAKERS:
-                losses.report("extra", param=name)
-        body = {"contents": [{"role": "user", "parts": [{"text": text}]}], "generationConfig": config}
-        return MediaEncoded(body, framing="sse" if request.stream else "json")
+def decode_response(
+    content: bytes, request: SpeechRequest, context: ClientContext, headers: Mapping[str, str]
+) -> SpeechResponse:
+    """Read a whole answer; its audio parts are joined."""
+    response = GENERATION.decode_response(whole_json(content), context)
+    sounds = _sounds(response)
+    if not sounds:
+        raise _silent(response)
+    samples = b"".join(audio_bytes(sound.data or "") for sound in sounds)
+    if request.format != "pcm":
+        samples = wav(samples, rate=_rate(sounds[0]))
+    return SpeechResponse(samples, media_type(request, headers), response.usage)
 
-    def decode_response(
-        self, content: bytes, request: SpeechRequest, context: ClientContext, headers: Mapping[str, str]
-    ) -> SpeechResponse:
-        """Read a whole answer; its audio parts are joined."""
-        response = GENERATION.decode_response(whole_json(content), context)
-        sounds = _sounds(response)
-        if not sounds:
-            raise _silent(response)
-        samples = b"".join(audio_bytes(sound.data or "") for sound in sounds)
-        if request.format != "pcm":
-            samples = wav(samples, rate=_rate(sounds[0]))
-        return SpeechResponse(samples, self.media_type(request, headers), response.usage)
 
-    def media_type(self, request: SpeechRequest, headers: Mapping[str, str]) -> str:
-        """Return WAV's type, or PCM's where the client wants samples."""
-        return MEDIA_TYPES[request.format or "wav"]
+def media_type(request: SpeechRequest, headers: Mapping[str, str]) -> str:
+    """Return WAV's type, or PCM's where the client wants samples."""
+    return MEDIA_TYPES[request.format or "wav"]
 
-    def stream_decoder(self, request: SpeechRequest, context: ClientContext) -> GeminiSpeechDecoder:
-        """Return a decoder for chunks of streamGenerateContent."""
-        return GeminiSpeechDecoder(context, headed=request.format != "pcm")
 
-    def decode_error(self, status: int, body: Any, headers: Mapping[str, str]) -> GatewayError:
-        """Read an answer that was no success."""
-        return GENERATION.decode_error(status, body, headers)
+def stream_decoder(request: SpeechRequest, context: ClientContext) -> GeminiSpeechDecoder:
+    """Return a decoder for chunks of streamGenerateContent."""
+    return GeminiSpeechDecoder(context, headed=request.format != "pcm")
 
 
 class GeminiSpeechDecoder:
@@ -158,4 +159,11 @@ def _silent(response: Response) -> GatewayError:
     return no_audio()
 
 
-DIALECT: Final = GeminiSpeech()
+DIALECT: Final = SpeechDialect(
+    name=NAME,
+    encode_request=encode_request,
+    decode_response=decode_response,
+    media_type=media_type,
+    stream_decoder=stream_decoder,
+    decode_error=GENERATION.decode_error,
+)

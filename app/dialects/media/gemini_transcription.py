@@ -21,9 +21,8 @@ from app.canonical.request import TextPart
 from app.canonical.response import Response
 from app.dialects.base import ClientContext
 from app.dialects.gemini.dialect import DIALECT as GENERATION
-from app.dialects.media.audio import MediaEncoded, whole_json
+from app.dialects.media.audio import MediaEncoded, TranscriptionDialect, whole_json
 from app.dialects.shared.media_types import media_type_of
-from app.errors import GatewayError
 
 NAME: Final = "gemini_transcription"
 
@@ -32,52 +31,37 @@ _TIMELESS: Final = frozenset({"json", "text"})
 _DEFAULT_TYPE: Final = "audio/wav"
 
 
-class GeminiTranscription:
-    """The client half of transcription by generateContent."""
+def encode_request(request: TranscriptionRequest, context: ClientContext) -> MediaEncoded:
+    """Return the body; the client's prompt and language follow the default prompt."""
+    losses = context.losses
+    if request.format not in _TIMELESS:
+        losses.report("transcript_format", "Gemini tells no times", param="response_format")
+    for name in ("granularities", "include"):
+        if getattr(request, name):
+            losses.report(name, param="timestamp_granularities" if name == "granularities" else name)
+    for name in request.extra:
+        losses.report("extra", param=name)
+    upload = request.file
+    audio = {
+        "mimeType": _audio_type(upload.media_type, upload.filename),
+        "data": base64.b64encode(upload.data).decode("ascii"),
+    }
+    parts = [{"text": _ask(request)}, {"inlineData": audio}]
+    body: dict[str, Any] = {"contents": [{"role": "user", "parts": parts}]}
+    if request.temperature is not None:
+        body["generationConfig"] = {"temperature": request.temperature}
+    return MediaEncoded(body, framing="sse" if request.stream else "json")
 
-    name: Final = NAME
 
-    def encode_request(self, request: TranscriptionRequest, context: ClientContext) -> MediaEncoded:
-        """Return the body; the client's prompt and language follow the default prompt."""
-        losses = context.losses
-        if request.format not in _TIMELESS:
-            losses.report("transcript_format", "Gemini tells no times", param="response_format")
-        for name in ("granularities", "include"):
-            if getattr(request, name):
-                losses.report(name, param="timestamp_granularities" if name == "granularities" else name)
-        for name in request.extra:
-            losses.report("extra", param=name)
-        upload = request.file
-        audio = {
-            "mimeType": _audio_type(upload.media_type, upload.filename),
-            "data": base64.b64encode(upload.data).decode("ascii"),
-        }
-        parts = [{"text": _ask(request)}, {"inlineData": audio}]
-        body: dict[str, Any] = {"contents": [{"role": "user", "parts": parts}]}
-        if request.temperature is not None:
-            body["generationConfig"] = {"temperature": request.temperature}
-        return MediaEncoded(body, framing="sse" if request.stream else "json")
-
-    def decode_response(
-        self,
-        content: bytes,
-        request: TranscriptionRequest,
-        context: ClientContext,
-        headers: Mapping[str, str],
-    ) -> Transcript:
-        """Read a whole answer."""
-        response = GENERATION.decode_response(whole_json(content), context)
-        return Transcript(_text(response), request.language, usage=response.usage)
-
-    def stream_decoder(
-        self, request: TranscriptionRequest, context: ClientContext
-    ) -> GeminiTranscriptDecoder:
-        """Return a decoder for chunks of streamGenerateContent."""
-        return GeminiTranscriptDecoder(request, context)
-
-    def decode_error(self, status: int, body: Any, headers: Mapping[str, str]) -> GatewayError:
-        """Read an answer that was no success."""
-        return GENERATION.decode_error(status, body, headers)
+def decode_response(
+    content: bytes,
+    request: TranscriptionRequest,
+    context: ClientContext,
+    headers: Mapping[str, str],
+) -> Transcript:
+    """Read a whole answer."""
+    response = GENERATION.decode_response(whole_json(content), context)
+    return Transcript(_text(response), request.language, usage=response.usage)
 
 
 class GeminiTranscriptDecoder:
@@ -139,4 +123,10 @@ def _text(response: Response) -> str:
     return "".join(part.text for part in parts if isinstance(part, TextPart)).strip()
 
 
-DIALECT: Final = GeminiTranscription()
+DIALECT: Final = TranscriptionDialect(
+    name=NAME,
+    encode_request=encode_request,
+    decode_response=decode_response,
+    stream_decoder=GeminiTranscriptDecoder,
+    decode_error=GENERATION.decode_error,
+)

@@ -19,6 +19,7 @@ from app.dialects.chat.errors import decode_error, failure_in
 from app.dialects.media.audio import (
     MEDIA_TYPES,
     MediaEncoded,
+    SpeechDialect,
     audio_bytes,
     no_audio,
     speech_format,
@@ -79,94 +80,76 @@ MISTRAL: Final = SpeechOptions(
 )
 
 
-class OpenAISpeech:
-    """OpenAI's audio/speech."""
-
-    name: Final = NAME
-
-    # Server half
-
-    def decode_request(self, body: Mapping[str, Any], context: ServerContext) -> SpeechRequest:
-        """Read a client's body; raises ``bad_request`` naming the member that is wrong."""
-        checked = Checked(body)
-        text = checked.required_text("input")
-        if not text:
-            raise GatewayError(
-                "bad_request", "Invalid 'input': it cannot be empty.", param="input", code="invalid_value"
-            )
-        stream_format = checked.text("stream_format")
-        if stream_format not in {None, *_STREAM_FORMATS}:
-            raise wrong_value("stream_format", str(stream_format), "'sse' and 'audio'")
-        return SpeechRequest(
-            model=checked.text("model") or context.model or "",
-            text=text,
-            voice=_voice(body.get("voice")),
-            format=_format(checked),
-            speed=checked.number("speed"),
-            instructions=checked.text("instructions"),
-            language=checked.text("language"),
-            stream=stream_format == "sse" or (stream_format is None and checked.flag("stream") is True),
-            extra=rest(body, _KNOWN),
-            origin=Origin(NAME, body),
+def decode_request(body: Mapping[str, Any], context: ServerContext) -> SpeechRequest:
+    """Read a client's body; raises ``bad_request`` naming the member that is wrong."""
+    checked = Checked(body)
+    text = checked.required_text("input")
+    if not text:
+        raise GatewayError(
+            "bad_request", "Invalid 'input': it cannot be empty.", param="input", code="invalid_value"
         )
+    stream_format = checked.text("stream_format")
+    if stream_format not in {None, *_STREAM_FORMATS}:
+        raise wrong_value("stream_format", str(stream_format), "'sse' and 'audio'")
+    return SpeechRequest(
+        model=checked.text("model") or context.model or "",
+        text=text,
+        voice=_voice(body.get("voice")),
+        format=_format(checked),
+        speed=checked.number("speed"),
+        instructions=checked.text("instructions"),
+        language=checked.text("language"),
+        stream=stream_format == "sse" or (stream_format is None and checked.flag("stream") is True),
+        extra=rest(body, _KNOWN),
+        origin=Origin(NAME, body),
+    )
 
-    def stream_encoder(self) -> SpeechEncoder:
-        """Return an encoder for a stream asked for with ``stream_format: "sse"``."""
-        return SpeechEncoder()
 
-    # Client half
+def encode_request(request: SpeechRequest, context: ClientContext) -> MediaEncoded:
+    """Return the JSON body; what the wire lacks is reported."""
+    options = _options(context)
+    if request.voice is None:
+        raise missing("voice")
+    body: dict[str, Any] = {"model": context.model, "input": request.text}
+    body["voice"] = (options.voices or {}).get(request.voice, request.voice)
+    if request.format is not None:
+        if request.format not in options.formats:
+            context.losses.report("speech_format", param="response_format")
+        body["response_format"] = request.format
+    for name in ("speed", "instructions", "language"):
+        value = getattr(request, name)
+        if value is not None and name in options.members:
+            body[name] = value
+        elif value is not None:
+            context.losses.report(name)
+    if request.origin is None or request.origin.dialect == NAME:
+        body.update(request.extra)
+    framing = "json" if options.coded else "bytes"
+    if request.stream and options.sse is not None and not _speaks_only_bytes(context.model):
+        body[options.sse] = "sse" if options.sse == "stream_format" else True
+        framing = "sse"
+    return MediaEncoded(body, framing=framing)  # type: ignore[arg-type]
 
-    def encode_request(self, request: SpeechRequest, context: ClientContext) -> MediaEncoded:
-        """Return the JSON body; what the wire lacks is reported."""
-        options = _options(context)
-        if request.voice is None:
-            raise missing("voice")
-        body: dict[str, Any] = {"model": context.model, "input": request.text}
-        body["voice"] = (options.voices or {}).get(request.voice, request.voice)
-        if request.format is not None:
-            if request.format not in options.formats:
-                context.losses.report("speech_format", param="response_format")
-            body["response_format"] = request.format
-        for name in ("speed", "instructions", "language"):
-            value = getattr(request, name)
-            if value is not None and name in options.members:
-                body[name] = value
-            elif value is not None:
-                context.losses.report(name)
-        if request.origin is None or request.origin.dialect == NAME:
-            body.update(request.extra)
-        framing = "json" if options.coded else "bytes"
-        if request.stream and options.sse is not None and not _speaks_only_bytes(context.model):
-            body[options.sse] = "sse" if options.sse == "stream_format" else True
-            framing = "sse"
-        return MediaEncoded(body, framing=framing)  # type: ignore[arg-type]
 
-    def decode_response(
-        self, content: bytes, request: SpeechRequest, context: ClientContext, headers: Mapping[str, str]
-    ) -> SpeechResponse:
-        """Read whole audio: the bytes themselves, or base64 in a JSON object."""
-        media_type = self.media_type(request, headers)
-        if not _is_json(headers) and not _options(context).coded:
-            return SpeechResponse(content, media_type)
-        body = whole_json(content)
-        failure = failure_in(body)
-        if failure is not None:
-            raise failure
-        return SpeechResponse(_audio_of(body), media_type, decode_audio_usage(body.get("usage")))
+def decode_response(
+    content: bytes, request: SpeechRequest, context: ClientContext, headers: Mapping[str, str]
+) -> SpeechResponse:
+    """Read whole audio: the bytes themselves, or base64 in a JSON object."""
+    sound = media_type(request, headers)
+    if not _is_json(headers) and not _options(context).coded:
+        return SpeechResponse(content, sound)
+    body = whole_json(content)
+    failure = failure_in(body)
+    if failure is not None:
+        raise failure
+    return SpeechResponse(_audio_of(body), sound, decode_audio_usage(body.get("usage")))
 
-    def media_type(self, request: SpeechRequest, headers: Mapping[str, str]) -> str:
-        """Return the upstream's audio type where it is one we know, else what was asked for."""
-        told = headers.get("content-type", "").partition(";")[0].strip().lower()
-        told = _ALIASES.get(told, told)
-        return told if told in MEDIA_TYPES.values() else MEDIA_TYPES[speech_format(request)]
 
-    def stream_decoder(self, request: SpeechRequest, context: ClientContext) -> OpenAISpeechDecoder:
-        """Return a decoder for events or raw bytes, whichever come."""
-        return OpenAISpeechDecoder()
-
-    def decode_error(self, status: int, body: Any, headers: Mapping[str, str]) -> GatewayError:
-        """Read an answer that was no success."""
-        return decode_error(status, body, headers)
+def media_type(request: SpeechRequest, headers: Mapping[str, str]) -> str:
+    """Return the upstream's audio type where it is one we know, else what was asked for."""
+    told = headers.get("content-type", "").partition(";")[0].strip().lower()
+    told = _ALIASES.get(told, told)
+    return told if told in MEDIA_TYPES.values() else MEDIA_TYPES[speech_format(request)]
 
 
 class SpeechEncoder:
@@ -186,7 +169,7 @@ class SpeechEncoder:
 class OpenAISpeechDecoder:
     """Events ``speech.audio.delta`` and ``.done``, or raw bytes that end by closing."""
 
-    def __init__(self) -> None:
+    def __init__(self, request: SpeechRequest, context: ClientContext) -> None:
         self._framed = False
         self._over = False
 
@@ -262,4 +245,13 @@ def _options(context: ClientContext) -> SpeechOptions:
     return context.options if isinstance(context.options, SpeechOptions) else SpeechOptions()
 
 
-DIALECT: Final = OpenAISpeech()
+DIALECT: Final = SpeechDialect(
+    name=NAME,
+    encode_request=encode_request,
+    decode_response=decode_response,
+    media_type=media_type,
+    stream_decoder=OpenAISpeechDecoder,
+    decode_error=decode_error,
+    decode_request=decode_request,
+    stream_encoder=SpeechEncoder,
+)

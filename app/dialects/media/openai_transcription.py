@@ -25,7 +25,7 @@ from app.canonical.media import (
 from app.canonical.request import Origin
 from app.dialects.base import DONE, ClientContext, Frame, ServerContext
 from app.dialects.chat.errors import decode_error
-from app.dialects.media.audio import Fields, MediaEncoded
+from app.dialects.media.audio import Fields, MediaEncoded, TranscriptionDialect
 from app.dialects.media.audio_usage import encode_audio_usage
 from app.dialects.media.multipart import Form
 from app.dialects.media.openai_transcript_in import OpenAITranscriptDecoder, decode_transcript
@@ -100,87 +100,65 @@ COHERE: Final = TranscriptionOptions(
 OPENROUTER: Final = TranscriptionOptions(formats=frozenset(), members=frozenset({"language", "temperature"}))
 
 
-class OpenAITranscription:
-    """OpenAI's audio/transcriptions, both halves."""
+def decode_request(fields: Fields, file: Upload | None, context: ServerContext) -> TranscriptionRequest:
+    """Read a client's form; repeated fields may be named with or without ``[]``.
 
-    name: Final = NAME
+    Raises ``bad_request`` naming the field that is wrong.
+    """
+    if file is None:
+        raise missing("file")
+    if not file.data:
+        raise GatewayError("bad_request", "Invalid 'file': it is empty.", param="file", code="invalid_value")
+    form = _Fields(fields)
+    chosen = form.one("response_format") or "json"
+    if chosen not in FORMS:
+        raise wrong_value("response_format", chosen, ", ".join(f"'{known}'" for known in FORMS))
+    return TranscriptionRequest(
+        model=form.one("model") or context.model or "",
+        file=file,
+        language=form.one("language"),
+        prompt=form.one("prompt"),
+        format=chosen,
+        temperature=form.number("temperature"),
+        granularities=form.choices("timestamp_granularities", _GRANULARITIES),
+        include=form.all("include"),
+        stream=form.flag("stream"),
+        extra=form.rest(),
+        origin=Origin(NAME, dict(fields)),
+    )
 
-    # Server half
 
-    def decode_request(
-        self, fields: Fields, file: Upload | None, context: ServerContext
-    ) -> TranscriptionRequest:
-        """Read a client's form; repeated fields may be named with or without ``[]``.
+def encode_response(transcript: Transcript, request: TranscriptionRequest) -> dict[str, Any] | str:
+    """Return the answer in the form asked for; its content type is ``media_type_of(form)``."""
+    return render(transcript, request.format, request.granularities)
 
-        Raises ``bad_request`` naming the field that is wrong.
-        """
-        if file is None:
-            raise missing("file")
-        if not file.data:
-            raise GatewayError(
-                "bad_request", "Invalid 'file': it is empty.", param="file", code="invalid_value"
-            )
-        form = _Fields(fields)
-        chosen = form.one("response_format") or "json"
-        if chosen not in FORMS:
-            raise wrong_value("response_format", chosen, ", ".join(f"'{known}'" for known in FORMS))
-        return TranscriptionRequest(
-            model=form.one("model") or context.model or "",
-            file=file,
-            language=form.one("language"),
-            prompt=form.one("prompt"),
-            format=chosen,
-            temperature=form.number("temperature"),
-            granularities=form.choices("timestamp_granularities", _GRANULARITIES),
-            include=form.all("include"),
-            stream=form.flag("stream"),
-            extra=form.rest(),
-            origin=Origin(NAME, dict(fields)),
-        )
 
-    def encode_response(self, transcript: Transcript, request: TranscriptionRequest) -> dict[str, Any] | str:
-        """Return the answer in the form asked for; its content type is ``media_type_of(form)``."""
-        return render(transcript, request.format, request.granularities)
+def encode_request(request: TranscriptionRequest, context: ClientContext) -> MediaEncoded:
+    """Return the form; what the wire lacks is reported or refused."""
+    options, losses = _options(context), context.losses
+    fields = [("model", context.model), *_plain(request, options, losses)]
+    fields += _form_of(request, options, context)
+    streams = request.stream and "stream" in options.members and not re.search(options.mute, context.model)
+    if streams:
+        fields.append(("stream", "true"))
+    for name, values in request.extra.items():
+        fields += [(name, value) for value in ([values] if isinstance(values, str) else values)]
+    return MediaEncoded(form=Form(fields, request.file), framing="sse" if streams else "json")
 
-    def stream_encoder(self) -> TranscriptEncoder:
-        """Return an encoder for one stream."""
-        return TranscriptEncoder()
 
-    # Client half
+def decode_response(
+    content: bytes,
+    request: TranscriptionRequest,
+    context: ClientContext,
+    headers: Mapping[str, str],
+) -> Transcript:
+    """Read a whole answer: a JSON object, or text as it is."""
+    return decode_transcript(content)
 
-    def encode_request(self, request: TranscriptionRequest, context: ClientContext) -> MediaEncoded:
-        """Return the form; what the wire lacks is reported or refused."""
-        options, losses = _options(context), context.losses
-        fields = [("model", context.model), *_plain(request, options, losses)]
-        fields += _form_of(request, options, context)
-        streams = (
-            request.stream and "stream" in options.members and not re.search(options.mute, context.model)
-        )
-        if streams:
-            fields.append(("stream", "true"))
-        for name, values in request.extra.items():
-            fields += [(name, value) for value in ([values] if isinstance(values, str) else values)]
-        return MediaEncoded(form=Form(fields, request.file), framing="sse" if streams else "json")
 
-    def decode_response(
-        self,
-        content: bytes,
-        request: TranscriptionRequest,
-        context: ClientContext,
-        headers: Mapping[str, str],
-    ) -> Transcript:
-        """Read a whole answer: a JSON object, or text as it is."""
-        return decode_transcript(content)
-
-    def stream_decoder(
-        self, request: TranscriptionRequest, context: ClientContext
-    ) -> OpenAITranscriptDecoder:
-        """Return a decoder for one stream."""
-        return OpenAITranscriptDecoder()
-
-    def decode_error(self, status: int, body: Any, headers: Mapping[str, str]) -> GatewayError:
-        """Read an answer that was no success."""
-        return decode_error(status, body, headers)
+def stream_decoder(request: TranscriptionRequest, context: ClientContext) -> OpenAITranscriptDecoder:
+    """Return a decoder for one stream."""
+    return OpenAITranscriptDecoder()
 
 
 class TranscriptEncoder:
@@ -340,4 +318,13 @@ def _options(context: ClientContext) -> TranscriptionOptions:
     return context.options if isinstance(context.options, TranscriptionOptions) else OPENAI
 
 
-DIALECT: Final = OpenAITranscription()
+DIALECT: Final = TranscriptionDialect(
+    name=NAME,
+    encode_request=encode_request,
+    decode_response=decode_response,
+    stream_decoder=stream_decoder,
+    decode_error=decode_error,
+    decode_request=decode_request,
+    encode_response=encode_response,
+    stream_encoder=TranscriptEncoder,
+)

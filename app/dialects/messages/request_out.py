@@ -49,6 +49,24 @@ _TIERS: Final = {
 }
 
 
+_COUNTED: Final = frozenset(
+    {
+        "anthropic_version",
+        "cache_control",
+        "context_management",
+        "mcp_servers",
+        "messages",
+        "model",
+        "output_config",
+        "system",
+        "thinking",
+        "tool_choice",
+        "tools",
+    }
+)
+"""Members that the token counter takes (the anthropic SDK's ``MessageCountTokensParams``)."""
+
+
 def encode_request(request: Request, context: ClientContext) -> Encoded:
     """Return the body and the ``anthropic-beta`` header that its features need.
 
@@ -79,6 +97,12 @@ def encode_request(request: Request, context: ClientContext) -> Encoded:
     body["messages"] = turns
     body.update(_hints(request, context.losses))
     return Encoded(body, _headers(body, options))
+
+
+def encode_count(request: Request, context: ClientContext) -> Encoded:
+    """Return the body that has a prompt's tokens counted (``/v1/messages/count_tokens``)."""
+    encoded = encode_request(request, context)
+    return Encoded({name: encoded.body[name] for name in encoded.body if name in _COUNTED}, encoded.headers)
 
 
 def _head(

@@ -15,6 +15,7 @@ from app.canonical.request import (
     Part,
     ReasoningPart,
     RefusalPart,
+    Request,
     TextPart,
     ToolCallPart,
 )
@@ -151,7 +152,7 @@ def decode_error(status: int, body: Any, headers: Mapping[str, str]) -> GatewayE
 # server half
 
 
-def encode_response(response: Response, context: ServerContext) -> Members:
+def encode_response(response: Response, request: Request, context: ServerContext) -> Members:
     """Return a Messages answer; of several choices the first."""
     choice = response.choices[0] if response.choices else Choice(0, ())
     parts = [part for message in choice.messages for part in message.parts]

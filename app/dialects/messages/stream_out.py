@@ -16,7 +16,16 @@ from app.canonical.events import (
     Finished,
     Started,
 )
-from app.canonical.request import Native, OpaquePart, Part, ReasoningPart, RefusalPart, TextPart, ToolCallPart
+from app.canonical.request import (
+    Native,
+    OpaquePart,
+    Part,
+    ReasoningPart,
+    RefusalPart,
+    Request,
+    TextPart,
+    ToolCallPart,
+)
 from app.canonical.response import Finish
 from app.dialects.base import Frame, ServerContext
 from app.dialects.messages.citations import citations_of
@@ -32,7 +41,7 @@ class MessagesEncoder:
     one that starts while another is open waits for it, because this wire knows no overlap
     that its clients could read."""
 
-    def __init__(self, context: ServerContext) -> None:
+    def __init__(self, request: Request, context: ServerContext) -> None:
         self._context = context
         self._started = Started()
         self._parts: dict[int, Part] = {}

@@ -49,6 +49,21 @@ HOSTED_TOOLS: Final = frozenset(
 )  # fmt: skip
 """Types of the tools that the API runs itself (contract/responses.md 2.3)."""
 
+_COUNTED: Final = frozenset(
+    {
+        "input",
+        "instructions",
+        "model",
+        "parallel_tool_calls",
+        "reasoning",
+        "text",
+        "tool_choice",
+        "tools",
+        "truncation",
+    }
+)
+"""Members of the counter's request type (``TokenCountsBody``) that a stateless call has."""
+
 
 def encode_request(request: Request, context: ClientContext) -> Encoded:
     """Return the create body for the target; losses go to ``context.losses``."""
@@ -61,6 +76,12 @@ def encode_request(request: Request, context: ClientContext) -> Encoded:
         body["input"] = encode_input(request, context)
     body["stream"] = request.stream
     return Encoded(fit(body, options, context.losses))
+
+
+def encode_count(request: Request, context: ClientContext) -> Encoded:
+    """Return the body that has a prompt's tokens counted (``/responses/input_tokens``)."""
+    body = encode_request(request, context).body
+    return Encoded({name: value for name, value in body.items() if name in _COUNTED})
 
 
 def encode_input(request: Request, context: ClientContext) -> list[dict[str, Any]]:

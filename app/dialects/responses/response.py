@@ -139,11 +139,6 @@ def encode_usage(usage: Usage | None) -> dict[str, Any] | None:
     }
 
 
-def encode_error(error: GatewayError) -> dict[str, Any]:
-    """Return the error envelope of an answer that has no response object."""
-    return {"error": error.body()}
-
-
 # --- client half -----------------------------------------------------------------------
 
 

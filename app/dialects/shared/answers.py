@@ -82,6 +82,15 @@ def counts_at(raw: Mapping[str, Any], table: Mapping[tuple[str, str], str]) -> d
     }
 
 
+def token_count(body: Any, *, member: str) -> int:
+    """Return the tokens that a counter's answer tells in ``member``; raises
+    ``upstream_invalid`` without a number."""
+    tokens = count(as_dict(body).get(member))
+    if tokens is None:
+        raise GatewayError("upstream_invalid", "The provider's answer has no token count.", raw=body)
+    return tokens
+
+
 class TerminalDecoder:
     """The life of a stream that ends with an event of its own, not with ``[DONE]``.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from app.canonical.request import Request
 from app.canonical.response import Finish
@@ -36,7 +36,7 @@ def generation(name: str) -> Respond:
         request, read = _read(name, asked, context)
         voice = Voice(context.new_id, context.now, name, _REFUSALS.get(name, Finish("stop")))
         response = answer(request, read, voice)
-        wire: Any = dialect(name)
+        wire = dialect(name)
         if not request.stream:
             return json_script(wire.encode_response(response, request, context), read)
         told = tell(response, Pace(words_per_second, read.seconds, read.midway), midway_failure())
@@ -61,5 +61,5 @@ def midway_failure() -> GatewayError:
 
 
 def _read(name: str, asked: Asked, context: ServerContext) -> tuple[Request, Directives]:
-    request: Request = dialect(name).decode_request(json_object(asked), context)
+    request = dialect(name).decode_request(json_object(asked), context)
     return request, directed(user_text(request), request.model)

@@ -13,13 +13,11 @@ from typing import Any, Final
 from app.canonical.events import Failed
 from app.canonical.media import (
     CompletionRequest,
-    EmbeddingRequest,
     EmbeddingResponse,
     ModelEntry,
     Segment,
     SpeechDelta,
     SpeechDone,
-    SpeechRequest,
     Transcript,
     TranscriptDelta,
     TranscriptDone,
@@ -28,9 +26,11 @@ from app.canonical.media import (
 )
 from app.canonical.request import Message, Request, TextPart
 from app.canonical.response import Choice, Response, Usage
-from app.dialects import dialect
+from app.dialects import dialect_of
+from app.dialects.base import CompletionDialect, ModelListDialect
 from app.dialects.completions.dialect import folded
-from app.dialects.media.audio import MEDIA_TYPES
+from app.dialects.media.audio import MEDIA_TYPES, SpeechDialect, TranscriptionDialect
+from app.dialects.media.base import EmbeddingDialect
 from app.dialects.media.transcripts import media_type_of
 from app.errors import GatewayError
 from app.providers.sandbox.answering import Voice, answer
@@ -75,8 +75,8 @@ def _invalid(message: str, param: str) -> GatewayError:
 
 def complete(asked: Asked, words_per_second: float) -> Script:
     """Answer legacy text completions: each prompt is a message of its own."""
-    context, wire = server_context(), dialect("completions")
-    request: CompletionRequest = wire.decode_request(json_object(asked), context)
+    context, wire = server_context(), dialect_of(CompletionDialect, "completions")
+    request = wire.decode_request(json_object(asked), context)
     texts = [_prompt_text(prompt) for prompt in request.prompts]
     read = directed(texts[0], request.model)
     voice = Voice(context.new_id, context.now)
@@ -127,8 +127,8 @@ def _joined(answers: list[Response]) -> Response:
 
 def embeddings(asked: Asked, words_per_second: float) -> Script:
     """Answer with a unit vector for each input; like texts are near."""
-    context, wire = server_context(), dialect("embeddings_openai")
-    request: EmbeddingRequest = wire.decode_request(json_object(asked), context)
+    context, wire = server_context(), dialect_of(EmbeddingDialect, "embeddings_openai")
+    request = wire.decode_request(json_object(asked), context)
     dimensions = request.dimensions or DIMENSIONS
     if dimensions > MAX_DIMENSIONS:
         raise _invalid(f"Invalid 'dimensions': at most {MAX_DIMENSIONS} are made here.", "dimensions")
@@ -147,7 +147,8 @@ def embeddings(asked: Asked, words_per_second: float) -> Script:
 
 def speech(asked: Asked, words_per_second: float) -> Script:
     """Answer with tones, one a word, as WAV (also where no format was asked for) or raw PCM."""
-    request: SpeechRequest = dialect("openai_speech").decode_request(json_object(asked), server_context())
+    wire = dialect_of(SpeechDialect, "openai_speech")
+    request = wire.decode_request(json_object(asked), server_context())
     form = request.format or FORMATS[0]
     if form not in FORMATS:
         raise _invalid(
@@ -164,7 +165,7 @@ def speech(asked: Asked, words_per_second: float) -> Script:
         events = [SpeechDelta(piece) for piece in (*head, *tones)]
         usage = Usage(words(request.text), len(tones))
         beats = beats_of([(event,) for event in events], (SpeechDone(usage),), pace, Failed(midway_failure()))
-        return stream_script(beats, dialect("openai_speech").stream_encoder().feed, read)
+        return stream_script(beats, wire.stream_encoder().feed, read)
     headers = {"content-type": MEDIA_TYPES[form]}
     if read.midway is not None or read.seconds is None:
         return whole_script(b"".join((*head, *tones)), headers, read)
@@ -177,8 +178,8 @@ def speech(asked: Asked, words_per_second: float) -> Script:
 def transcription(asked: Asked, words_per_second: float) -> Script:
     """Answer with the text that a recording of ours carries, or with what the file is."""
     fields, file = read_form(asked.body, asked.headers.get("content-type", ""))
-    wire: Any = dialect("openai_transcription")
-    request: TranscriptionRequest = wire.decode_request(fields, file, server_context())
+    wire = dialect_of(TranscriptionDialect, "openai_transcription")
+    request = wire.decode_request(fields, file, server_context())
     read = directed(request.prompt or "", request.model)
     transcript = _transcript(request)
     if request.stream:
@@ -236,4 +237,4 @@ def _timed(text: str, seconds: float) -> Iterator[Word]:
 def models(asked: Asked, words_per_second: float) -> Script:
     """Answer with the names that show what the sandbox does; any other name works, too."""
     entries = [ModelEntry(name, _CREATED, "sandbox", f"Sandbox: {name}") for name in MODELS]
-    return json_script(dialect("models").encode_list(entries), directed("", ""))
+    return json_script(dialect_of(ModelListDialect, "models").encode_list(entries), directed("", ""))

@@ -9,9 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from app.canonical.events import Event
-from app.dialects import dialect
-from app.dialects.base import Frame, ServerContext
+from app.dialects import dialect_of
+from app.dialects.base import Frame, Row, ServerContext
 from app.errors import GatewayError
 from app.providers.sandbox.directives import Directives, parse_directives
 from app.providers.sandbox.telling import Beat
@@ -65,7 +64,7 @@ def answered(name: str, respond: Respond, asked: Asked, words_per_second: float)
         return respond(asked, words_per_second)
     except GatewayError as error:
         headers = {**JSON, "retry-after": RETRY_AFTER} if error.status in (429, 503) else JSON
-        body = dialect(name).encode_error(error)
+        body = dialect_of(Row, name).encode_error(error)
         return Script(error.status, headers, [Arrival(0.0, dumps(body))], getattr(error, "silence", 0.0))
 
 
@@ -107,7 +106,7 @@ def whole_script(data: bytes, headers: Mapping[str, str], read: Directives) -> S
     return Script(200, headers, arrivals, silence)
 
 
-def stream_script(beats: Iterable[Beat], feed: Callable[[Event], list[Frame]], read: Directives) -> Script:
+def stream_script(beats: Iterable[Beat], feed: Callable[[Any], list[Frame]], read: Directives) -> Script:
     """Return the script of an event stream: ``feed`` turns events into frames."""
     return Script(200, SSE, _streamed(beats, feed), read.silence)
 
