@@ -9,7 +9,7 @@ RUN_STAMP := $(VENV)/.run-$(shell cksum < requirements.txt | cut -d ' ' -f 1)
 DEV_STAMP := $(VENV)/.dev-$(shell cksum < requirements-dev.txt | cut -d ' ' -f 1)
 
 PYTHONS := python3.11 python3.12 python3.13 python3
-LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header $(UPGRADE)
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-header $(UPGRADE)
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check lint format-check types fmt bench lock clean

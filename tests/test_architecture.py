@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -172,7 +173,7 @@ def test_the_lock_rule_bites(text: str, fault: str | None) -> None:
 
 def test_the_development_lock_holds_every_pin_of_the_other(repo_dir: Path) -> None:
     pins = [
-        {line.split(" ")[0] for line in (repo_dir / name).read_text().splitlines() if line[:1].isalnum()}
+        set(re.findall(r"^([\w.-]+)(?:\[.*?\])?(==\S+)", (repo_dir / name).read_text(), re.MULTILINE))
         for name in LOCKS
     ]
     assert len(pins[0]) > 30

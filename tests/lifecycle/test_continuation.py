@@ -281,6 +281,7 @@ value = "sk-second"
 
 
 def test_what_an_account_holds_goes_back_to_that_account() -> None:
+    require()
     with running_house(env={"OPENAI_API_KEY": ""}, config=TWO_KEYS) as house:
         ann = house.client()
         used = set()
