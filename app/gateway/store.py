@@ -46,7 +46,7 @@ class Store:
 
     def _opened(self) -> State:
         keys = sealing_variables(key.reveal() for key in self._settings.secret_keys)
-        state = open_state(self._settings.database_url, keys)
+        state = open_state(self._settings.database_url, keys, expanded_max=self._settings.max_body_bytes)
         days = self._settings.retention_days
         state.start(retention_seconds=None if days is None else days * _DAY)
         return state

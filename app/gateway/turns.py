@@ -207,10 +207,11 @@ def open_turn(
     """
     call.body = echo_body(call.body, store)
     call.response_id = response_id or new_id(RESPONSE)
-    return Turn(state, call, expand(state, call, accepted=accepted), store=store)
+    begins = store and not accepted
+    return Turn(state, call, expand(state, call, accepted=accepted, begins=begins), store=store)
 
 
-def expand(state: State | None, call: Call, *, accepted: bool = False) -> Expansion:
+def expand(state: State | None, call: Call, *, accepted: bool = False, begins: bool = False) -> Expansion:
     """Put what a call's body refers to before its input; the call then has its history.
 
     Without ``state`` the body refers to nothing. Our own compactions become messages.
@@ -225,6 +226,7 @@ def expand(state: State | None, call: Call, *, accepted: bool = False) -> Expans
         previous_response_id=body.get("previous_response_id"),
         conversation=body.get("conversation"),
         accepted=accepted,
+        begins=begins,
     )
     items = expansion.input
     if holds_compaction(items):

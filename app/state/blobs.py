@@ -1,8 +1,10 @@
 """Large data URLs live beside the items, once per tenant.
 
 A string ``data:…`` past 64 KiB is taken out of an item before it is stored and put
-back, character for character, when it is read. The table `blob_use` says who needs
-a blob; a blob that nobody uses is deleted with its last user.
+back, character for character, when it is read. In its place stands a mark, an object with
+the member ``sluice:blob``. A client's own member of that name is stored with a shield
+before it, so that whatever a client sends is never taken for a mark. The table `blob_use`
+says who needs a blob; a blob that nobody uses is deleted with its last user.
 """
 
 from __future__ import annotations
@@ -11,17 +13,21 @@ import base64
 import binascii
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, delete, exists, select
+from sqlalchemy import Connection, delete, exists, func, select
 
 from app.state.dialect import insert_new
 from app.state.tables import blob, blob_use
 
 LARGE: Final = 64 * 1024
 _MARK: Final = "sluice:blob"
+_SHIELD: Final = "sluice:"
+_SHIELDED: Final = re.compile(r"(?:sluice:)+blob")
+_TRACE: Final = b'sluice:blob"'
 _MARKED: Final = re.compile(rb'"sluice:blob":\s?"([0-9a-f]{64})"')
 
 
@@ -39,19 +45,30 @@ def detach(value: Any, found: dict[str, Blob]) -> Any:
     if isinstance(value, str):
         return _detach_url(value, found) if _is_large_url(value) else value
     if isinstance(value, dict):
-        return {key: detach(member, found) for key, member in value.items()}
+        return {
+            (key if key[-4:] != "blob" else _shielded(key)): detach(member, found)
+            for key, member in value.items()
+        }
     if isinstance(value, list):
         return [detach(member, found) for member in value]
     return value
 
 
+def holds_marks(body: bytes) -> bool:
+    """Say whether a stored body must go through `attach` to be what its client sent."""
+    return _TRACE in body
+
+
 def attach(value: Any, blobs: Mapping[str, bytes]) -> Any:
-    """Return ``value`` with the marks replaced by the data URLs they stand for."""
+    """Return ``value`` with the marks replaced by the data URLs they stand for, shields taken off.
+
+    A mark without its blob stays: rows of old hold what clients made up.
+    """
     if isinstance(value, dict):
-        data = blobs.get(value.get(_MARK, "")) if _MARK in value else None
-        if data is not None:
-            return _url(value, data)
-        return {key: attach(member, blobs) for key, member in value.items()}
+        digest = value.get(_MARK)
+        if isinstance(digest, str) and digest in blobs:
+            return _url(value, blobs[digest])
+        return {_unshielded(key): attach(member, blobs) for key, member in value.items()}
     if isinstance(value, list):
         return [attach(member, blobs) for member in value]
     return value
@@ -87,6 +104,19 @@ def marked(bodies: Iterable[bytes]) -> set[str]:
     return {match.decode() for body in bodies for match in _MARKED.findall(body)}
 
 
+def expanded_bytes(connection: Connection, tenant: str, bodies: Iterable[bytes]) -> int:
+    """Return by how many bytes ``bodies`` grow when their blobs are put back, without reading any."""
+    mentions = Counter(match.decode() for body in bodies for match in _MARKED.findall(body))
+    if not mentions:
+        return 0
+    rows = connection.execute(
+        select(blob.c.sha256, func.length(blob.c.bytes)).where(
+            blob.c.tenant == tenant, blob.c.sha256.in_(mentions)
+        )
+    )
+    return sum(mentions[digest] * size * 4 // 3 for digest, size in rows)
+
+
 def fetch(connection: Connection, tenant: str, bodies: Sequence[bytes]) -> dict[str, bytes]:
     """Read the blobs that ``bodies`` mention, by digest."""
     digests = marked(bodies)
@@ -114,6 +144,14 @@ def release(connection: Connection, owner_ids: Sequence[str]) -> None:
                 ~exists().where(blob_use.c.tenant == tenant, blob_use.c.sha256 == digest),
             )
         )
+
+
+def _shielded(name: str) -> str:
+    return _SHIELD + name if _SHIELDED.fullmatch(name) else name
+
+
+def _unshielded(name: str) -> str:
+    return name.removeprefix(_SHIELD) if name != _MARK and _SHIELDED.fullmatch(name) else name
 
 
 def _is_large_url(text: str) -> bool:

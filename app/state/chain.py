@@ -1,4 +1,7 @@
-"""Reading history: the walk up a response's parents, a conversation, a referenced item.
+"""Reading history: the walk up a response's parents, a conversation, and what is referred to.
+
+A few bytes can refer to very many: what they stand for is measured before it is read, and
+held to a limit.
 
 Turns are linked, not copied: the history of a response is a walk, so a turn sees its
 own branch only, and reading turn n costs what n turns hold. A chain that began in a
@@ -13,33 +16,33 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Select, bindparam, literal, select
+from sqlalchemy import Column, ColumnElement, Connection, Select, bindparam, func, literal, select
 
 from app.errors import GatewayError
 from app.state import blobs, conversationrows
 from app.state.ids import storable
+from app.state.records import Source
+from app.state.references import read as read_references
 from app.state.rows import RUNNING_STATUSES, chunks
-from app.state.tables import AnyRow, conversation, conversation_item, item, response
+from app.state.tables import AnyRow, conversation_item, item, response
 from app.wire.json import loads_lenient
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Where a stored item came from: dispatch puts secrets of a realm back only there."""
-
-    response_id: str | None
-    direction: str
-    realm: str | None = None
-    provider: str | None = None
 
 
 @dataclass(slots=True)
 class Past:
-    """Stored items in order, before their JSON is read."""
+    """Stored items in order, before their JSON is read; ``limit`` bounds their bytes."""
 
+    limit: int
+    size: int = 0
     ids: list[str] = field(default_factory=list)
     bodies: list[bytes] = field(default_factory=list)
     sources: list[Source] = field(default_factory=list)
+
+    def hold(self, size: int) -> None:
+        """Count ``size`` bytes that are about to be read; raises 400 past the limit."""
+        self.size += size
+        if self.size > self.limit:
+            raise _too_long(self.size, self.limit)
 
     def add(self, item_id: str, body: bytes, source: Source) -> None:
         self.ids.append(item_id)
@@ -67,11 +70,11 @@ def previous_not_found(response_id: Any) -> GatewayError:
     )
 
 
-def _item_not_found(item_id: str) -> GatewayError:
+def _too_long(size: int, limit: int) -> GatewayError:
     return GatewayError(
-        "not_found",
-        f"Item with id '{item_id}' not found. Items are not persisted when `store` is set to "
-        "false. Try again with `store` set to true, or remove this item from your input.",
+        "context_length",
+        f"What this request refers to holds {size:,} bytes; at most {limit:,} can be put before its own input. "
+        "Begin a new thread, compact this one, or refer to fewer items.",
         param="input",
     )
 
@@ -83,19 +86,29 @@ def find(
     conversation_id: str | None,
     references: Sequence[str],
     *,
+    limit: int,
     deleted_too: bool = False,
+    begins: bool = False,
 ) -> Found:
-    """Read what a turn refers to; ``deleted_too``: also what was deleted since it was accepted."""
-    past, head = Past(), None
+    """Read what a turn refers to; 400 for more than ``limit`` bytes.
+
+    ``deleted_too``: also what was deleted since the turn was accepted. ``begins``: the turn is
+    going to be stored, so that a conversation in which another runs is 409 before it is read.
+    """
+    past, head = Past(limit), None
     if parent_id is not None:
         _read_chain(connection, tenant, parent_id, past, deleted_too=deleted_too)
     if conversation_id is not None:
         if not deleted_too:
             conversationrows.live(connection, tenant, conversation_id)
+        if begins:
+            conversationrows.check_idle(connection, conversation_id)
         head = _read_conversation(connection, tenant, conversation_id, None, past)
-    wanted = set(references) - set(past.ids)
-    referenced = {one: _read_reference(connection, tenant, one) for one in wanted}
+    known = set(past.ids)
+    fresh = [one for one in dict.fromkeys(references) if one not in known]
+    referenced = read_references(connection, tenant, fresh, past.hold)
     bodies = [*past.bodies, *(body for body, _ in referenced.values())]
+    past.hold(blobs.expanded_bytes(connection, tenant, bodies))
     return Found(past, referenced, blobs.fetch(connection, tenant, bodies), head)
 
 
@@ -109,7 +122,7 @@ def _read_chain(
     if root.conversation_id is not None:
         head = loads_lenient(root.extra).get("conversation_head")
         _read_conversation(connection, tenant, root.conversation_id, head, past)
-    stored = _items_by_turn(connection, [turn.id for turn in turns])
+    stored = _items_by_turn(connection, [turn.id for turn in turns], past)
     for turn in reversed(turns):
         for row in stored.get(turn.id, ()):
             source = Source(turn.id, row.direction, turn.realm, turn.provider)
@@ -165,9 +178,10 @@ def _check_parent(turns: Sequence[AnyRow], parent_id: str) -> None:
         raise previous_not_found(turns[-1].parent_id)
 
 
-def _items_by_turn(connection: Connection, ids: Sequence[str]) -> dict[str, list[AnyRow]]:
+def _items_by_turn(connection: Connection, ids: Sequence[str], past: Past) -> dict[str, list[AnyRow]]:
     by_turn: dict[str, list[AnyRow]] = {}
     for some in chunks(ids):
+        past.hold(_bytes_of(connection, item.c.body, item.c.response_id.in_(some)))
         found = connection.execute(
             select(item.c.response_id, item.c.direction, item.c.item_id, item.c.body)
             .where(item.c.response_id.in_(some))
@@ -176,6 +190,11 @@ def _items_by_turn(connection: Connection, ids: Sequence[str]) -> dict[str, list
         for row in found:
             by_turn.setdefault(row.response_id, []).append(row)
     return by_turn
+
+
+def _bytes_of(connection: Connection, column: Column[Any], condition: ColumnElement[bool]) -> int:
+    """Return how many bytes a column holds in some rows; the bytes themselves are not read."""
+    return connection.execute(select(func.sum(func.length(column))).where(condition)).scalar() or 0
 
 
 def _read_conversation(
@@ -203,43 +222,14 @@ def _read_conversation(
         )
         .order_by(conversation_item.c.position)
     )
+    condition = conversation_item.c.conversation_id == conversation_id
     if head is not None:
         statement = statement.where(conversation_item.c.position <= head)
+        condition &= conversation_item.c.position <= head
+    past.hold(_bytes_of(connection, conversation_item.c.body, condition))
     last = 0
     for row in connection.execute(statement):
         source = Source(row.response_id, "conversation", row.realm, row.provider)
         past.add(row.item_id, row.body, source)
         last = row.position
     return last
-
-
-def _read_reference(connection: Connection, tenant: str, item_id: str) -> tuple[bytes, Source]:
-    """Find an item of this tenant that can still be seen: newest first, then conversations."""
-    if not storable(item_id):
-        raise _item_not_found(item_id)
-    row = connection.execute(
-        select(item.c.body, item.c.direction, response.c.id, response.c.realm, response.c.provider)
-        .join(response, response.c.id == item.c.response_id)
-        .where(
-            item.c.tenant == tenant,
-            item.c.item_id == item_id,
-            response.c.deleted_at.is_(None),
-        )
-        .order_by(response.c.created_at.desc())
-        .limit(1)
-    ).first()
-    if row is not None:
-        return bytes(row.body), Source(row.id, row.direction, row.realm, row.provider)
-    body = connection.execute(
-        select(conversation_item.c.body)
-        .join(conversation, conversation.c.id == conversation_item.c.conversation_id)
-        .where(
-            conversation_item.c.tenant == tenant,
-            conversation_item.c.item_id == item_id,
-            conversation.c.deleted_at.is_(None),
-        )
-        .limit(1)
-    ).scalar()
-    if body is None:
-        raise _item_not_found(item_id)
-    return bytes(body), Source(None, "conversation")

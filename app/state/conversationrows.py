@@ -56,18 +56,29 @@ def take(connection: Connection, new: NewResponse) -> None:
     Turns of one conversation follow one another; raises 404, or 409 ``conversation_locked``.
     """
     live(connection, new.tenant, new.conversation_id, lock=True)
+    conversation_id = str(new.conversation_id)
+    if new.conversation_head != _last_position(connection, conversation_id):
+        raise _locked()
+    check_idle(connection, conversation_id, but_for=new.id)
+
+
+def check_idle(connection: Connection, conversation_id: str, *, but_for: str = "") -> None:
+    """Raise 409 ``conversation_locked`` while a turn other than ``but_for`` runs; reads no item."""
     running = select(response.c.id).where(
-        response.c.conversation_id == new.conversation_id, RUNNING, response.c.id != new.id
+        response.c.conversation_id == conversation_id, RUNNING, response.c.id != but_for
     )
-    seen = new.conversation_head == _last_position(connection, str(new.conversation_id))
-    if not seen or connection.execute(running.limit(1)).first() is not None:
-        raise GatewayError(
-            "conflict",
-            "Another process is currently operating on this conversation. Please retry in a few seconds.",
-            param="conversation",
-            code=LOCKED,
-            retry_after=1,
-        )
+    if connection.execute(running.limit(1)).first() is not None:
+        raise _locked()
+
+
+def _locked() -> GatewayError:
+    return GatewayError(
+        "conflict",
+        "Another process is currently operating on this conversation. Please retry in a few seconds.",
+        param="conversation",
+        code=LOCKED,
+        retry_after=1,
+    )
 
 
 def append(

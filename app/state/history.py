@@ -11,11 +11,14 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from app.errors import GatewayError
-from app.state.chain import Found, Source, find
+from app.state.chain import Found, find
 from app.state.database import Database
 from app.state.ids import check_previous_response_id
 from app.state.items import as_items, item_type, normalise, present, unpack
-from app.state.records import JSON
+from app.state.records import JSON, Source
+
+#: What may be put before an input, where nothing else is said: as much as a body may hold.
+EXPANDED_MAX: Final = 32 * 1024 * 1024
 
 _CALLS: Final[Mapping[str, tuple[str, str]]] = {
     # type of a call: type of its output, name in the message
@@ -48,10 +51,11 @@ class Expansion:
 
 
 class History:
-    """Expands requests from the store."""
+    """Expands requests from the store, each by at most ``limit`` bytes."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, *, limit: int = EXPANDED_MAX) -> None:
         self._db = db
+        self._limit = limit
 
     def expand(
         self,
@@ -61,14 +65,16 @@ class History:
         previous_response_id: Any = None,
         conversation: Any = None,
         accepted: bool = False,
+        begins: bool = False,
     ) -> Expansion:
         """Put the history before ``input`` and resolve its item references.
 
         ``conversation`` is an id or ``{"id": …}``. Touches the database only when the
         request refers to something. ``accepted``: a stored response refers to it already, so
-        that it counts although it was deleted since. Raises the contract's errors for unknown, foreign,
-        malformed or deleted ids, for both states at once, and for a tool call that has
-        no output.
+        that it counts although it was deleted since. ``begins``: a turn of the conversation is
+        going to be stored; 409 ``conversation_locked`` while another runs, before anything is
+        read. Raises the contract's errors for unknown, foreign, malformed or deleted ids, for
+        both states at once, for more than the limit, and for a tool call that has no output.
         """
         items = as_items(input)
         if previous_response_id is not None and conversation is not None:
@@ -82,7 +88,14 @@ class History:
             return Expansion(items, [None] * len(items), items)
         found = self._db.read(
             lambda connection: find(
-                connection, tenant, parent_id, conversation_id, references, deleted_too=accepted
+                connection,
+                tenant,
+                parent_id,
+                conversation_id,
+                references,
+                limit=self._limit,
+                deleted_too=accepted,
+                begins=begins,
             )
         )
         joined = _join(items, found, parent_id, conversation_id)
@@ -98,7 +111,9 @@ class History:
         references = [str(one.get("id")) for one in own if item_type(one) == "item_reference"]
         if not references:
             return own
-        found = self._db.read(lambda connection: find(connection, tenant, None, None, references))
+        found = self._db.read(
+            lambda connection: find(connection, tenant, None, None, references, limit=self._limit)
+        )
         return _join(own, found, None, None).own
 
 
@@ -147,11 +162,12 @@ def _join(
     sent, sources = _usable(found)
     known = dict(zip(found.past.ids, found.past.bodies, strict=True))
     own: list[JSON] = []
+    referenced = dict(found.referenced)
     for one in items:
         if item_type(one) == "item_reference":
             item_id = str(one.get("id"))
-            if item_id in found.referenced:  # else it is part of the history already
-                body, source = found.referenced[item_id]
+            if item_id in referenced:  # else the history, or an earlier reference, brought it already
+                body, source = referenced.pop(item_id)
                 sent.append(unpack(body, found.files))
                 sources.append(source)
                 own.append(present(item_id, body, found.files))

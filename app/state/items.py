@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from app.state.blobs import Blob, attach, detach
+from app.state.blobs import Blob, attach, detach, holds_marks
 from app.state.ids import new_item_id, storable
 from app.wire.json import dumps, loads_lenient
 
@@ -92,7 +92,7 @@ def pack(items: Iterable[Mapping[str, Any]]) -> Packed:
 def unpack(body: bytes, blobs: Mapping[str, bytes]) -> dict[str, Any]:
     """Return a stored item as an upstream may see it: without an id of our making."""
     value: dict[str, Any] = loads_lenient(body)
-    return attach(value, blobs) if blobs else value
+    return attach(value, blobs) if holds_marks(body) else value
 
 
 def present(item_id: str, body: bytes, blobs: Mapping[str, bytes]) -> dict[str, Any]:

@@ -21,6 +21,16 @@ class Fence:
 
 
 @dataclass(frozen=True, slots=True)
+class Source:
+    """Where a stored item came from: dispatch puts secrets of a realm back only there."""
+
+    response_id: str | None
+    direction: str
+    realm: str | None = None
+    provider: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class NewResponse:
     """A response about to run.
 

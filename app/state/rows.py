@@ -48,10 +48,17 @@ GUARD: Final = (
     response.c.attempt == bindparam("fence_attempt"),
     ~response.c.cancel_requested,
 )
+#: A synchronous row that ended as failed while its owner still worked on it (parameters: `fenced`).
+_LOST_OF_FENCE: Final = (
+    response.c.status == "failed",
+    ~response.c.background,
+    response.c.lease_owner == bindparam("fence_owner"),
+    response.c.attempt == bindparam("fence_attempt"),
+)
 _LEARNED: Final = ("realm", "provider", "model", "upstream_id", "upstream_state")
-_END: Final = (
+_ENDED: Final = (
     update(response)
-    .where(response.c.id == bindparam("ended_id"), RUNNING)
+    .where(response.c.id == bindparam("ended_id"))
     .values(
         status=bindparam("new_status"),
         object=bindparam("new_object"),
@@ -66,7 +73,9 @@ _END: Final = (
         },
     )
 )
-_END_FENCED: Final = _END.where(*GUARD)
+_END: Final = _ENDED.where(RUNNING)
+_END_FENCED: Final = _ENDED.where(*GUARD)
+_END_LOST: Final = _ENDED.where(*_LOST_OF_FENCE)
 
 
 def response_not_found(response_id: Any) -> GatewayError:
@@ -162,11 +171,13 @@ def end_row(
     ending: Ending,
     *,
     fence: Fence | None = None,
+    lost: bool = False,
     cancelled: bool = False,
     extra: bytes | None = None,
 ) -> bool:
     """Make a running row terminal; false when it is not running, or not under ``fence`` when given.
 
+    ``lost``: the row is one that the sweep ended, and this is the end by its owner.
     ``extra`` replaces the row's, None leaves it.
     """
     values = {f"new_{name}": getattr(ending, name) for name in _LEARNED}
@@ -177,7 +188,8 @@ def end_row(
     values["new_extra"] = extra
     if fence is None:
         return connection.execute(_END, values).rowcount == 1
-    return connection.execute(_END_FENCED, values | fenced(fence)).rowcount == 1
+    statement = _END_LOST if lost else _END_FENCED
+    return connection.execute(statement, values | fenced(fence)).rowcount == 1
 
 
 def item_rows(connection: Connection, response_id: str, direction: str) -> list[ItemRow]:

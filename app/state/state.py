@@ -19,7 +19,7 @@ from app.state.conversations import Conversations
 from app.state.crypto import Sealer, load_keys
 from app.state.database import Database
 from app.state.eventlog import EventLog
-from app.state.history import History
+from app.state.history import EXPANDED_MAX, History
 from app.state.leases import Keeper
 from app.state.retention import Purger
 from app.state.runner import CONCURRENCY, Job, Runner
@@ -80,10 +80,10 @@ class State:
         return retention.purge(self.db, older_than=older_than)
 
 
-def open_state(database_url: str, environ: Mapping[str, str]) -> State:
+def open_state(database_url: str, environ: Mapping[str, str], *, expanded_max: int = EXPANDED_MAX) -> State:
     """Open, and migrate, the store at ``database_url``.
 
-    Raises ``ValueError`` for a URL or a secret that cannot serve, and
+    ``expanded_max`` bounds, in bytes, what a request may refer to. Raises ``ValueError`` for a URL or a secret that cannot serve, and
     ``GatewayError("store_unavailable")`` when the database does not answer.
     """
     db = Database.open(database_url)
@@ -97,7 +97,7 @@ def open_state(database_url: str, environ: Mapping[str, str]) -> State:
         keeper=keeper,
         responses=Responses(signals, keeper),
         conversations=Conversations(db),
-        history=History(db),
+        history=History(db, limit=expanded_max),
         events=EventLog(signals),
         queue=Queue(signals),
         attempts=Attempts(db),

@@ -15,7 +15,7 @@ from app.state import blobs, chain, conversationrows, eventrows, retention, rows
 from app.state.ending import terminate
 from app.state.items import Packed, pack, unpack
 from app.state.leases import LEASE_SECONDS, Keeper
-from app.state.lifecycle import opening
+from app.state.lifecycle import LOST, opening
 from app.state.paging import PageQuery, Scope, as_list, read_page
 from app.state.records import JSON, Ending, Fence, NewResponse, StoredResponse
 from app.state.signals import Signals
@@ -60,7 +60,8 @@ class Responses:
     def finish(self, tenant: str, response_id: str, fence: Fence, ending: Ending) -> bool:
         """Store the terminal state with its output, before any terminal event is sent.
 
-        Returns false when the response had ended otherwise (cancelled, or lost to
+        Replaces a synchronous response's ``server_lost``, for its owner was alive after
+        all. Returns false when the response had ended otherwise (cancelled, deleted, run by
         another process): then nothing was changed and what `get` returns is the truth.
         Doing it twice stores it once.
         """
@@ -169,7 +170,7 @@ def _finish(
     if row is None:
         return False
     extra = dumps({**loads_lenient(row.extra), **ending.extra}) if ending.extra else None
-    if not rows.end_row(connection, response_id, ending, fence=fence, extra=extra):
+    if not rows.end_row(connection, response_id, ending, fence=fence, lost=_is_lost(row), extra=extra):
         return _ended_by_us(row, fence, ending)
     first = rows.count_items(connection, response_id) if packed.rows else 0
     rows.insert_items(connection, tenant, response_id, "output", packed, first=first)
@@ -179,6 +180,17 @@ def _finish(
     if row.background:
         _log_end(connection, row, ending)
     return True
+
+
+def _is_lost(row: AnyRow) -> bool:
+    """Say whether the sweep ended a synchronous response, whose owner may only have been slow.
+
+    Nobody runs it again, so the owner's own end, paid for, is the better one.
+    """
+    if row.background or row.status != "failed":
+        return False
+    error = loads_lenient(row.object).get("error") or {}
+    return bool(error.get("code") == LOST["code"])
 
 
 def _log_end(connection: Connection, row: AnyRow, ending: Ending) -> None:

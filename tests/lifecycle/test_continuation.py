@@ -295,3 +295,23 @@ def test_what_an_account_holds_goes_back_to_that_account() -> None:
             ann.ended(asked["id"])
             assert sent(house).headers["authorization"] == key
         assert used == {"Bearer sk-first", "Bearer sk-second"}
+
+
+def test_three_hundred_references_to_one_item_store_it_once(ann: Client) -> None:
+    conversation = ann.post("/v1/conversations", {"items": [{**LARGE, "id": f"msg_{ann.port}"}]}).json["id"]
+    made = ann.made([{"type": "item_reference", "id": f"msg_{ann.port}"}] * 300)
+    stored = ann.get(f"/v1/responses/{made['id']}/input_items?limit=100").json
+    assert [item["content"][0]["text"] for item in stored["data"]] == [LARGE["content"]]
+    assert ann.delete(f"/v1/conversations/{conversation}").status == 200
+
+
+LARGE = {"role": "user", "content": "word " * 40_000}
+
+
+@pytest.mark.parametrize("forged", [{"sluice:blob": "0" * 64}, {"sluice:blob": ["x"]}, {"sluice:blob": None}])
+def test_a_thread_outlives_a_clients_own_mark(ann: Client, forged: dict[str, Any]) -> None:
+    items = [{"role": "user", "content": [{"type": "input_text", "text": "a", "extra": forged}]}]
+    made = ann.made(items, model="sandbox/echo")
+    shown = ann.get(f"/v1/responses/{made['id']}/input_items").json["data"]
+    assert shown[0]["content"][0]["extra"] == forged
+    assert ann.create("b", previous_response_id=made["id"]).status == 200

@@ -1,11 +1,13 @@
 """History: chains, branches, references, deletion and its errors."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import Engine, event, func, select
 
-from app.state.history import Expansion
+from app.state.history import Expansion, History
 from app.state.ids import new_id
 from app.state.paging import PageQuery
 from app.state.state import State
@@ -260,3 +262,109 @@ def test_an_expansion_says_whether_it_refers_to_anything(state: State, input, re
 
 def count(state: State, table) -> int:
     return state.db.read(lambda c: c.execute(select(func.count()).select_from(table)).scalar_one())
+
+
+@contextmanager
+def statements(state: State) -> Iterator[list[str]]:
+    """What is asked of the database inside the block."""
+    seen: list[str] = []
+
+    def note(connection, cursor, statement, parameters, context, many) -> None:
+        seen.append(statement)
+
+    state.db.read(lambda connection: None)
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        yield seen
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+
+
+def reference(item_id: str) -> dict:
+    return {"type": "item_reference", "id": item_id}
+
+
+def test_a_repeated_reference_brings_its_item_once(state: State) -> None:
+    take_turn(state, "x", [message("one", "msg_one"), message("two", "msg_two")])
+    named = ["msg_one", "msg_two", "msg_one"] * 100
+    expansion = state.history.expand(TENANT, [reference(one) for one in named])
+    assert [one["id"] for one in expansion.own] == ["msg_one", "msg_two"]
+    assert expansion.input == expansion.own
+
+
+def test_many_references_are_looked_up_by_few_statements(state: State) -> None:
+    conversation = state.conversations.create(TENANT)["id"]
+    for first in range(0, 60, 20):
+        items = [{**user("x"), "id": f"msg_{number}"} for number in range(first, first + 20)]
+        state.conversations.add_items(TENANT, conversation, items)
+    take_turn(state, "x", [message("y", f"msg_{number}") for number in range(60, 200)])
+    with statements(state) as asked:
+        expansion = state.history.expand(TENANT, [reference(f"msg_{number}") for number in range(200)])
+    assert [one["id"] for one in expansion.own] == [f"msg_{number}" for number in range(200)]
+    assert len(asked) < 10
+    with statements(state) as asked:
+        unknown = [reference(f"msg_none_{number}") for number in range(5_000)]
+        assert refusal(state.history.expand, TENANT, unknown).status == 404
+    assert len(asked) < 10
+
+
+LIMIT = 200_000
+LARGE = "data:image/png;base64," + "A" * 120_000
+
+
+@pytest.fixture
+def narrow(state: State) -> History:
+    """History that puts at most 200,000 bytes before an input."""
+    return History(state.db, limit=LIMIT)
+
+
+def test_what_references_stand_for_is_bounded_before_it_is_read(state: State, narrow: History) -> None:
+    take_turn(state, "x", [message("x" * 50_000, f"msg_{number}") for number in range(5)])
+    some = [reference(f"msg_{number}") for number in range(3)]
+    assert len(narrow.expand(TENANT, some).own) == 3
+    with statements(state) as asked:
+        error = refusal(narrow.expand, TENANT, [*some, reference("msg_3"), reference("msg_4")])
+    assert (error.status, error.code, error.param) == (400, "context_length_exceeded", "input")
+    assert "at most 200,000" in error.message
+    assert not [one for one in asked if "item.body, " in one or one.endswith("item.body")]
+
+
+def test_a_chain_is_bounded(state: State, narrow: History) -> None:
+    last = None
+    for _ in range(3):
+        last = take_turn(state, "x", [message("x" * 60_000)], previous=last)
+    assert len(narrow.expand(TENANT, "y", previous_response_id=last).input) == 7
+    last = take_turn(state, "x", [message("x" * 60_000)], previous=last)
+    assert refusal(narrow.expand, TENANT, "y", previous_response_id=last).code == "context_length_exceeded"
+
+
+def test_a_conversation_is_bounded(state: State, narrow: History) -> None:
+    conversation = state.conversations.create(TENANT)["id"]
+    items = [user("x" * 60_000)]
+    for _ in range(3):
+        state.conversations.add_items(TENANT, conversation, items)
+    assert len(narrow.expand(TENANT, "y", conversation=conversation).input) == 4
+    state.conversations.add_items(TENANT, conversation, items)
+    assert refusal(narrow.expand, TENANT, "y", conversation=conversation).code == "context_length_exceeded"
+
+
+def test_a_file_counts_as_often_as_it_is_put_back(state: State, narrow: History) -> None:
+    picture = {"role": "user", "content": [{"type": "input_image", "image_url": LARGE}]}
+    first = take_turn(state, [picture], [])
+    assert len(narrow.expand(TENANT, "y", previous_response_id=first).input) == 2
+    second = take_turn(state, [picture], [], previous=first)
+    assert refusal(narrow.expand, TENANT, "y", previous_response_id=second).code == "context_length_exceeded"
+
+
+def test_a_turn_that_must_wait_for_its_conversation_reads_none_of_it(state: State) -> None:
+    conversation = state.conversations.create(TENANT, items=[user("x")] * 20)["id"]
+    expansion = state.history.expand(TENANT, "slow", conversation=conversation, begins=True)
+    running, fence = begin(state, expansion)
+    with statements(state) as asked:
+        error = refusal(state.history.expand, TENANT, "x", conversation=conversation, begins=True)
+    assert (error.status, error.code) == (409, "conversation_locked")
+    assert not [one for one in asked if "conversation_item" in one]
+    only_read = state.history.expand(TENANT, "x", conversation=conversation)
+    assert len(only_read.input) == 21
+    assert state.responses.finish(TENANT, running, fence, ending(running, []))
+    assert len(state.history.expand(TENANT, "x", conversation=conversation, begins=True).input) == 22

@@ -1,6 +1,7 @@
 """The smaller parts: ids, items, blobs, partial output, vault, attempts, sealing, retention."""
 
 import base64
+import hashlib
 import os
 import stat
 from pathlib import Path
@@ -18,6 +19,7 @@ from app.state.paging import PageQuery
 from app.state.partial import fold
 from app.state.state import State
 from app.state.tables import blob, conversation, conversation_item, item, response, thread, vault
+from app.wire.json import dumps
 from tests.state.faults import refusal
 from tests.state.turns import TENANT, begin, delta, enqueue, item_opened, message, take_turn, texts
 
@@ -129,13 +131,52 @@ def test_the_same_file_is_stored_once_for_each_tenant_and_goes_with_its_last_use
     assert count(state, blob) == 1
 
 
-def test_a_mark_that_a_client_made_up_reaches_no_other_tenants_file(state: State) -> None:
+DIGEST = hashlib.sha256(base64.b64decode(PICTURE.partition(",")[2])).hexdigest()
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {"sluice:blob": DIGEST, "prefix": "data:,", "encoding": "base64"},
+        {"sluice:blob": DIGEST, "sluice:sluice:blob": DIGEST},
+        {"sluice:sluice:blob": {"sluice:blob": DIGEST}},
+        {"sluice:blob": DIGEST.upper()},
+        {"sluice:blob": ["a", {"sluice:blob": None}]},
+        {"sluice:blob": {}},
+        {"sluice:blob": 5, "blob": 1, ":blob": 2, "sluice:": 3, "sluice:sluice:": 4},
+        {"sluice:blob": PICTURE},
+        {"sluice:blob": ""},
+    ],
+)
+def test_a_mark_that_a_client_made_up_stays_what_it_is(state: State, forged: dict) -> None:
+    content = [{"type": "input_image", "image_url": forged}, {"type": "input_image", "image_url": PICTURE}]
+    mine = take_turn(state, [{"role": "user", "content": content, "sluice:blob": DIGEST}])
+    shown = state.responses.input_items(TENANT, mine, PageQuery())["data"][0]
+    assert (shown["content"], shown["sluice:blob"]) == (content, DIGEST)
+    following = take_turn(state, "and now?", previous=mine)
+    history = state.history.expand(TENANT, [], previous_response_id=following).input
+    assert (history[0]["content"], history[0]["sluice:blob"]) == (content, DIGEST)
+    conversation = state.conversations.create(TENANT, items=[{"role": "user", "content": content}])["id"]
+    listed = state.conversations.list_items(TENANT, conversation, PageQuery())["data"]
+    assert listed[0]["content"] == content
+
+
+def test_a_mark_reaches_no_other_tenants_file(state: State) -> None:
     take_turn(state, picture(), tenant="other")
-    digest = state.db.read(lambda c: c.execute(select(blob.c.sha256)).scalar_one())
-    forged = {"sluice:blob": digest, "prefix": "data:,", "encoding": "base64"}
+    forged = {"sluice:blob": DIGEST, "prefix": "data:,", "encoding": "base64"}
     mine = take_turn(state, [{"role": "user", "content": [{"type": "input_image", "image_url": forged}]}])
     shown = state.responses.input_items(TENANT, mine, PageQuery())["data"][0]
     assert shown["content"][0]["image_url"] == forged
+
+
+@pytest.mark.parametrize(
+    "mark", [{"sluice:blob": ["poison"]}, {"sluice:blob": "0" * 64}, {"sluice:blob": None}]
+)
+def test_a_mark_that_an_older_version_stored_poisons_no_thread(state: State, mark: dict) -> None:
+    first = take_turn(state, picture(), [])
+    body = dumps({"type": "message", "role": "user", "content": [mark]})
+    state.db.write(lambda c: c.execute(update(item).values(body=body)).rowcount)
+    assert state.history.expand(TENANT, [], previous_response_id=first).input[0]["content"] == [mark]
 
 
 def test_small_and_ordinary_strings_stay_where_they_are() -> None:

@@ -1,21 +1,28 @@
 """Responses: written ahead, finished once, fetched, listed, deleted."""
 
 import pytest
+from sqlalchemy import update
 
 from app.errors import GatewayError
 from app.state.ids import new_id
 from app.state.paging import PageQuery
+from app.state.records import Fence
 from app.state.state import State
+from app.state.tables import response
 from tests.state.turns import (
     TENANT,
     begin,
     call,
     claim_one,
+    delta,
     ending,
     enqueue,
+    in_progress,
+    item_opened,
     message,
     snapshot,
     take_turn,
+    texts,
 )
 
 
@@ -80,6 +87,57 @@ def test_finishing_twice_stores_once(state: State) -> None:
     assert state.responses.finish(TENANT, response_id, fence, end)
     assert state.responses.finish(TENANT, response_id, fence, end)
     assert len(state.responses.get(TENANT, response_id).object["output"]) == 1
+
+
+def sweep_as_lost(state: State, second: State, response_id: str) -> None:
+    """Let a second process end what this one has not kept alive, as after a stall or a jump of the clock."""
+    lapse = update(response).where(response.c.id == response_id).values(lease_until=0.0)
+    state.db.write(lambda connection: connection.execute(lapse).rowcount)
+    second.keeper.turn()
+    assert state.responses.get(TENANT, response_id).object["error"]["code"] == "server_lost"
+
+
+@pytest.mark.parametrize("status", ["completed", "incomplete", "failed", "cancelled"])
+def test_the_end_by_its_owner_replaces_server_lost(state: State, second: State, status: str) -> None:
+    response_id, fence = begin(state)
+    sweep_as_lost(state, second, response_id)
+    end = ending(response_id, [message("paid for", "msg_a")], status, provider="p", extra={"warnings": []})
+    assert state.responses.finish(TENANT, response_id, fence, end)
+    assert state.responses.finish(TENANT, response_id, fence, end)
+    stored = state.responses.get(TENANT, response_id)
+    assert (stored.status, stored.object["error"], stored.provider) == (status, None, "p")
+    assert [item["id"] for item in stored.object["output"]] == ["msg_a"]
+
+
+def test_only_the_owner_replaces_server_lost_and_only_once(state: State, second: State) -> None:
+    response_id, fence = begin(state)
+    sweep_as_lost(state, second, response_id)
+    end = ending(response_id, [])
+    assert not second.responses.finish(TENANT, response_id, Fence("another", 1), end)
+    assert not second.responses.finish(TENANT, response_id, Fence(fence.owner, 2), end)
+    assert state.responses.finish(TENANT, response_id, fence, end)
+    assert not state.responses.finish(TENANT, response_id, fence, ending(response_id, [], "failed"))
+    assert state.responses.get(TENANT, response_id).status == "completed"
+
+
+def test_the_turn_of_a_slow_owner_still_joins_its_conversation(state: State, second: State) -> None:
+    conversation = state.conversations.create(TENANT)["id"]
+    expansion = state.history.expand(TENANT, "slow", conversation=conversation)
+    response_id, fence = begin(state, expansion)
+    sweep_as_lost(state, second, response_id)
+    take_turn(second, "quick", conversation=conversation)
+    assert state.responses.finish(TENANT, response_id, fence, ending(response_id, [message("to slow")]))
+    history = state.history.expand(TENANT, [], conversation=conversation).input
+    assert texts(history) == ["quick", "to quick", "slow", "to slow"]
+
+
+def test_background_work_that_was_lost_stays_lost(state: State, second: State) -> None:
+    response_id = enqueue(state, stream=True)
+    work = claim_one(state)
+    assert state.events.append(response_id, work.fence, [in_progress(), *item_opened(), delta(5, "a")])
+    sweep_as_lost(state, second, response_id)
+    assert not state.responses.finish(TENANT, response_id, work.fence, ending(response_id, []))
+    assert state.responses.get(TENANT, response_id).status == "failed"
 
 
 def test_another_tenant_cannot_finish(state: State) -> None:
