@@ -15,9 +15,9 @@ from app.config_loading.members import MEMBERS
 from app.config_loading.schemas import ProviderKeySchema, ProviderSchema
 from app.dialects.media.openai_speech import SpeechOptions
 from app.dialects.media.openai_transcription import TranscriptionOptions
-from app.gateway.plan import OPERATION_WIRES
+from app.operations import OPERATIONS, WIRES
 from app.providers import PROVIDERS
-from app.providers.base import OPERATIONS, Spec
+from app.providers.base import Spec
 from app.providers.registry import make_provider
 from app.wire.egress import Egress
 
@@ -100,7 +100,7 @@ KEY_MEANINGS = {
     "weight": "its share among the keys that fit; 1 by default",
 }
 
-_COLUMNS = OPERATIONS
+_COLUMNS = WIRES
 _STREAMED = frozenset({"responses", "chat", "completion", "speech", "transcription"})
 _OWN = "passes"
 VARIANTS = (
@@ -136,14 +136,14 @@ def _cell(spec: Spec, operation: str, model: str) -> str:
     def wire(name: str) -> Any:
         return spec.choose(ProviderSettings(spec.name), name, model) if spec.choose else spec.wires.get(name)
 
-    for number, name in enumerate(OPERATION_WIRES.get(operation, (operation,))):
+    for number, name in enumerate(OPERATIONS[operation].wires):
         found = wire(name)
         if found is not None and operation == "models":
             return "yes"
         if found is not None:
             way = f"{'over ' if number else ''}{_OWN if found.passes else found.dialect}"
             return f"{way}, s" if operation in _STREAMED and _streams(found) else way
-    chats = any(map(wire, OPERATION_WIRES["responses"]))
+    chats = any(map(wire, OPERATIONS["responses"].wires))
     return "estimate" if operation == "count_tokens" and chats else "–"
 
 

@@ -23,6 +23,7 @@ _VOCABULARY = {"errors", "canonical"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "version": set(),
+    "operations": set(),
     "canonical": {"errors"},
     "dialects": _VOCABULARY,
     "wire": _VOCABULARY,
@@ -32,8 +33,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "http_worker": {"errors", "wire"},
     "providers": _VOCABULARY | {"dialects", "wire", "config"},
     "state": _VOCABULARY | {"wire", "config"},
-    "gateway": _VOCABULARY | {"providers", "dialects", "state", "wire", "config"},
-    "surfaces": _VOCABULARY | {"version", "gateway", "providers", "dialects", "state", "wire", "config"},
+    "gateway": _VOCABULARY | {"operations", "providers", "dialects", "state", "wire", "config"},
+    "surfaces": _VOCABULARY
+    | {"version", "operations", "gateway", "providers", "dialects", "state", "wire", "config"},
     "cli": _VOCABULARY
     | {"app", "gateway", "providers", "dialects", "state", "wire", "config", "config_loading", "serving"},
     "__main__": {"cli"},

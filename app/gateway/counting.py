@@ -12,8 +12,9 @@ from app.errors import GatewayError
 from app.gateway.call import Call, Target
 from app.gateway.estimates import tokens_of_request
 from app.gateway.exchange import Answer, Exchange, Fetch, Sent
-from app.gateway.plan import OPERATION_WIRES, plan
+from app.gateway.plan import plan
 from app.gateway.translating import client_context, decoded, losses_of, parse_upstream
+from app.operations import OPERATIONS
 from app.providers.base import Wire
 from app.wire.json import dumps
 
@@ -22,7 +23,7 @@ def counting(call: Call, target: Target) -> Exchange:
     """Return the exchange that counts; it needs no network where the provider cannot count."""
     wire = target.provider.wire("count_tokens", target.model)
     if wire is None:
-        return EstimateExchange(call, target, plan(call, target, OPERATION_WIRES["responses"]).wire)
+        return EstimateExchange(call, target, plan(call, target, OPERATIONS["responses"].wires).wire)
     return CountExchange(call, target, wire)
 
 

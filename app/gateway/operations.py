@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Final
 
 from app.dialects.base import ClientContext, ServerContext
@@ -10,13 +11,11 @@ from app.dialects.responses.patch import ResponsesPatch
 from app.dialects.responses.request_out import DEFAULT_OPTIONS
 from app.dialects.shared.losses import Losses
 from app.gateway.call import Call, Target
-from app.gateway.completing import completing
-from app.gateway.counting import counting
 from app.gateway.exchange import Exchange
-from app.gateway.media import EmbeddingExchange, SpeechExchange, TranscriptionExchange
 from app.gateway.passing import ChatPatch, PassExchange, Patch
 from app.gateway.plan import Plan, plan
 from app.gateway.translating import TranslateExchange, decoded
+from app.operations import OPERATIONS, resolve
 
 
 def responses_patch(call: Call, target: Target, losses: Losses, context: ServerContext) -> Patch:
@@ -63,17 +62,12 @@ def _passing(call: Call, target: Target, chosen: Plan) -> Exchange:
     return PassExchange(call, target, chosen.wire, patch, lambda: decoded(call))
 
 
-EXCHANGES: Final[Mapping[str, Callable[[Call, Target], Exchange]]] = {
-    "chat": generation,
-    "responses": generation,
-    "completion": completing,
-    "count_tokens": counting,
-    "embedding": EmbeddingExchange,
-    "speech": SpeechExchange,
-    "transcription": TranscriptionExchange,
-}
-
-
 def exchange(call: Call, target: Target) -> Exchange:
-    """Return the exchange that puts ``call`` to ``target``."""
-    return EXCHANGES[call.operation](call, target)
+    """Return the exchange that puts ``call`` to ``target``, made as its operation's row says."""
+    return _maker(call.operation)(call, target)
+
+
+@cache
+def _maker(operation: str) -> Callable[[Call, Target], Exchange]:
+    found: Callable[[Call, Target], Exchange] = resolve("gateway", OPERATIONS[operation].exchange)
+    return found

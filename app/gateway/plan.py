@@ -5,24 +5,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Literal
 
 from app.errors import GatewayError
 from app.gateway.call import Call, Target
+from app.operations import OPERATIONS
 from app.providers.base import Wire
-
-OPERATION_WIRES: Final[Mapping[str, tuple[str, ...]]] = {
-    "responses": ("responses", "chat"),
-    "chat": ("chat", "responses"),
-    "completion": ("completion", "chat"),
-    "embedding": ("embedding",),
-    "speech": ("speech",),
-    "transcription": ("transcription",),
-    "count_tokens": ("count_tokens",),
-}
-"""Operation of a surface -> the wires that can serve it, best first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +29,7 @@ def plan(call: Call, target: Target, wires: tuple[str, ...] | None = None) -> Pl
     ``wires`` overrides the order in which the target's wires are looked for. Raises
     GatewayError ``unsupported_operation`` naming operation and provider.
     """
-    for operation in wires or OPERATION_WIRES[call.operation]:
+    for operation in wires or OPERATIONS[call.operation].wires:
         wire = target.provider.wire(operation, target.model)
         if wire is not None:
             same = wire.dialect == call.dialect and operation == call.operation

@@ -10,17 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, Protocol, get_args
+from typing import Any, Literal, Protocol
 from urllib.parse import urlencode
 
 from app.config import ProviderKey, ProviderSettings
 from app.errors import GatewayError
 from app.wire.paths import segment
 
-Operation = Literal[
-    "responses", "chat", "completion", "embedding", "speech", "transcription", "models", "count_tokens"
-]
-OPERATIONS: Final[tuple[str, ...]] = get_args(Operation)
 Framing = Literal["sse", "eventstream", "bytes"]
 
 
@@ -100,7 +96,7 @@ RealmMaker = Callable[[str, ProviderSettings, "ProviderKey | None"], str]
 class Spec:
     """What a provider's file declares.
 
-    ``wires`` maps an operation to its wire; ``choose`` decides instead where the model
+    ``wires`` maps a name of ``app.operations.WIRES`` to its wire; ``choose`` decides instead where the model
     matters and may return None for "cannot". ``base_url`` is the default base, or a
     function of the settings. ``forwards`` names client headers that reach this provider.
     ``price_as`` is the provider's id in the price catalogue, None where it lists none.

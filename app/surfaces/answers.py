@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from flask import Response, g, request
+from flask import Response, g
 
 from app.errors import GatewayError
 from app.gateway.call import Call, Outcome
 from app.surfaces.envelope import seal_error
 from app.surfaces.lean import WholeResponse
-from app.surfaces.mounts import below_azure, mount_of
+from app.surfaces.rules import current_mount, current_operation
 from app.wire.json import dumps
 
 JSON: Final = "application/json"
@@ -66,10 +66,9 @@ def warnings_header(outcome: Outcome) -> dict[str, str]:
     return {"x-sluice-warnings": _header_value(", ".join(dict.fromkeys(x.param for x in outcome.losses)))}
 
 
-def error_response(error: GatewayError, call: Call | None = None, operation: str | None = None) -> Response:
-    """Return the JSON error of the surface that the current path lies under."""
-    mount = mount_of(request.path)
-    shown = operation or (call.operation if call else _operation_of(request.path))
+def error_response(error: GatewayError, call: Call | None = None) -> Response:
+    """Return the JSON error of the door that the current request came to."""
+    operation = call.operation if call else current_operation()
     headers = {"cache-control": "no-store"}
     if error.retry_after is not None or error.status == 503:
         headers["retry-after"] = str(error.retry_after or 1)
@@ -79,7 +78,7 @@ def error_response(error: GatewayError, call: Call | None = None, operation: str
         headers["x-should-retry"] = "false"
     if call is not None:
         headers |= _tried(call)
-    return json_response(seal_error(mount, error, call, shown), error.status, headers)
+    return json_response(seal_error(current_mount(), error, call, operation), error.status, headers)
 
 
 def _tried(call: Call) -> dict[str, str]:
@@ -92,27 +91,13 @@ def _tried(call: Call) -> dict[str, str]:
     return headers
 
 
-def _operation_of(path: str) -> str:
-    """Return the operation that a path names, for errors found before a view ran."""
-    endings = {
-        "chat/completions": "chat",
-        "completions": "completion",
-        "embeddings": "embedding",
-        "audio/speech": "speech",
-        "audio/transcriptions": "transcription",
-        "responses/input_tokens": "count_tokens",
-        "models": "models",
-    }
-    rest = "models" if "/models/" in path else "responses"
-    return next((name for ending, name in endings.items() if path.endswith("/" + ending)), rest)
-
-
 def finish_headers(response: Response) -> Response:
-    """Add the headers every answer has: request id, no-store, and Azure's own id."""
+    """Add the headers every answer has: request id, also by its door's own name, and no-store."""
     headers, request_id = response.headers, g.request_id
     headers["x-request-id"] = request_id
     if "cache-control" not in headers:
         headers.add("cache-control", "no-store")
-    if below_azure(request.path):
-        headers["apim-request-id"] = request_id
+    mount = current_mount()
+    if mount is not None and mount.request_id is not None:
+        headers[mount.request_id] = request_id
     return response

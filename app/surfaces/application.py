@@ -20,7 +20,8 @@ from app.surfaces.answers import error_response, finish_headers
 from app.surfaces.blueprints import blueprints
 from app.surfaces.credentials import KeyRing
 from app.surfaces.lean import LeanFlask
-from app.surfaces.mounts import below_azure, mount_of
+from app.surfaces.mounts import KEYLESS
+from app.surfaces.rules import current_mount, matched_rule
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _SLASH: Final = "%2f"
@@ -51,17 +52,20 @@ def build(settings: Settings) -> Flask:
 
 
 def _before() -> None:
-    """Give the request an id, check who calls, then the api-version."""
+    """Give the request an id, check who calls, then the api-version.
+
+    A path that no rule matches, but below a door's prefix, is asked for that door's key."""
     asked = request_ctx.request  # each look at a proxy costs as much as a look at a header
     given = asked.headers.get("x-request-id", "")
     g.request_id = given if _REQUEST_ID.fullmatch(given) else f"req_{os.urandom(16).hex()}"
-    mount = mount_of(asked.path)
-    if mount is None:
+    rule, mount = matched_rule(), current_mount()
+    places = rule.credentials if rule is not None else mount.credentials if mount is not None else KEYLESS
+    if places.keyless:
         return
     keys: KeyRing = current_app.extensions["sluice_keys"]
-    g.principal = keys.authenticate(mount, asked.headers)
+    g.principal = keys.authenticate(places, asked)
     _check_spelling(asked.environ.get("RAW_URI", "").partition("?")[0])
-    if below_azure(asked.path):
+    if mount is not None and mount.versioned:
         _check_version(asked.args.get("api-version"))
     if gateway_of(current_app).draining.is_set():
         raise GatewayError("server_shutdown", "This server is shutting down; try again.", retry_after=1)

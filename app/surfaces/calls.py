@@ -18,6 +18,7 @@ from app.surfaces.answers import SSE_HEADERS, json_response, outcome_headers, wa
 from app.surfaces.envelope import FrameEnvelope, seal_answer
 from app.surfaces.mounts import Mount
 from app.surfaces.pump import Pace, Pump
+from app.surfaces.rules import current_rule
 from app.surfaces.steering import without_steering
 from app.wire.json import dumps_ascii, loads
 from app.wire.sse import encode_frame
@@ -35,27 +36,25 @@ def current_gateway() -> Gateway:
 
 def make_call(
     mount: Mount,
-    operation: str,
-    dialect: str,
     body: Mapping[str, Any],
     *,
     deployment: str | None = None,
     stream: bool = False,
     background: bool = False,
 ) -> Call:
-    """Return the Call for a body that was checked.
+    """Return the Call of the current rule's operation for a body that was checked.
 
     Raises GatewayError for a missing or malformed model or fallbacks.
     """
-    gateway = current_gateway()
+    gateway, operation = current_gateway(), current_rule().served
     model = model_string(body, deployment, gateway.registry.names)
     times = gateway.settings.timeouts
     strict = request.headers.get("x-sluice-strict", "").lower() == "true"
     body, left_out = without_steering(body, strict=strict)
     return Call(
         id=g.request_id,
-        operation=operation,
-        dialect=dialect,
+        operation=operation.name,
+        dialect=mount.dialect or operation.dialect,
         body=body,
         model=model,
         candidates=(model, *_fallbacks(body)),

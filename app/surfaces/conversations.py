@@ -5,28 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from flask import Response, g, request
+from flask import Response, g
 
 from app.dialects.responses.echo import strip_encrypted
 from app.surfaces import queries
 from app.surfaces.answers import json_response
-from app.surfaces.bodies import json_body
 from app.surfaces.calls import current_gateway
+from app.surfaces.generation import checked_body
 from app.surfaces.mounts import Mount
-from app.surfaces.schemas import check
 
 
 def _conversations() -> Any:
     return current_gateway().state().conversations
-
-
-def _body(schema: str, *, optional: bool = False) -> Mapping[str, Any]:
-    settings = current_gateway().settings
-    body = json_body(
-        request, limit=settings.max_body_bytes, deadline=settings.body_deadline, optional=optional
-    )
-    check(schema, body)
-    return body
 
 
 def _resolved(items: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -36,7 +26,7 @@ def _resolved(items: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def create(mount: Mount, deployment: str | None = None) -> Response:
     """Serve ``POST conversations``; the body may be absent."""
-    body = _body("conversation", optional=True)
+    body = checked_body()
     made = _conversations().create(
         g.principal.tenant, metadata=body.get("metadata"), items=_resolved(body.get("items") or ())
     )
@@ -50,7 +40,7 @@ def get(mount: Mount, conversation_id: str, deployment: str | None = None) -> Re
 
 def update(mount: Mount, conversation_id: str, deployment: str | None = None) -> Response:
     """Serve ``POST conversations/{id}``: the metadata is replaced."""
-    body = _body("conversation_update")
+    body = checked_body()
     return json_response(
         _conversations().update(g.principal.tenant, conversation_id, body.get("metadata") or {})
     )
@@ -64,7 +54,7 @@ def delete(mount: Mount, conversation_id: str, deployment: str | None = None) ->
 def add_items(mount: Mount, conversation_id: str, deployment: str | None = None) -> Response:
     """Serve ``POST conversations/{id}/items``."""
     include = queries.include()
-    body = _body("conversation_items")
+    body = checked_body()
     added = _conversations().add_items(g.principal.tenant, conversation_id, _resolved(body["items"]))
     return json_response(strip_encrypted(added, include))
 

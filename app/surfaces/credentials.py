@@ -1,7 +1,7 @@
 """Who calls: from a request's headers to a Principal.
 
-``Authorization: Bearer`` decides when present, else the first of the mount's own headers
-that is set; keys in a query string do not count. Keys are looked up by a keyed hash, then
+``Authorization: Bearer`` decides when present, else the first of the rule's own headers that is
+set; a key in the query string counts only where the rule says so. Keys are looked up by a keyed hash, then
 compared in constant time (contract/reliability.md, rule 13).
 """
 
@@ -11,12 +11,12 @@ import hmac
 import secrets
 from hashlib import blake2b
 
-from werkzeug.datastructures import Headers
+from werkzeug.wrappers import Request
 
 from app.config import Secret, Settings
 from app.errors import GatewayError
 from app.gateway.call import Principal
-from app.surfaces.mounts import Mount
+from app.surfaces.mounts import Credentials
 
 OPEN_PRINCIPAL = Principal(key="open", tenant="default")
 
@@ -35,16 +35,16 @@ class KeyRing:
             self._rows[self._digest(settings.master_key.reveal())] = (settings.master_key, principal)
         self._open = settings.open or not self._rows
 
-    def authenticate(self, mount: Mount, headers: Headers) -> Principal:
+    def authenticate(self, places: Credentials, request: Request) -> Principal:
         """Return the caller; raises GatewayError ``unauthenticated``."""
-        presented = _presented(mount, headers)
+        presented = _presented(places, request)
         if self._open:
             return OPEN_PRINCIPAL
         if presented is None:
             raise GatewayError(
                 "unauthenticated",
                 "You didn't provide an API key. Send it as 'Authorization: Bearer YOUR_KEY'"
-                + (f" or in the header '{mount.credentials[0]}'." if mount.credentials else "."),
+                + (f" or in the header '{places.headers[0]}'." if places.headers else "."),
                 code="",
             )
         row = self._rows.get(self._digest(presented))
@@ -56,12 +56,13 @@ class KeyRing:
         return blake2b(key.encode("utf-8", "surrogateescape"), key=self._pepper, digest_size=32).digest()
 
 
-def _presented(mount: Mount, headers: Headers) -> str | None:
+def _presented(places: Credentials, request: Request) -> str | None:
+    headers = request.headers
     scheme, _, token = headers.get("Authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         return token.strip()
-    for name in mount.credentials:
+    for name in places.headers:
         value = headers.get(name)
         if value:
             return value.strip()
-    return None
+    return request.args.get(places.query) if places.query else None

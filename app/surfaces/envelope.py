@@ -15,7 +15,8 @@ from app.dialects.base import Frame
 from app.dialects.responses.echo import echo_tool
 from app.errors import GatewayError
 from app.gateway.call import Call, Outcome
-from app.surfaces.mounts import Mount, request_type
+from app.operations import request_type
+from app.surfaces.mounts import Mount
 
 _PARAMS: Final[Mapping[str, str]] = {
     "temperature": "temperature",

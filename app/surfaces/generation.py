@@ -10,30 +10,39 @@ from app.gateway.call import Call
 from app.surfaces.bodies import json_body
 from app.surfaces.calls import answer_stream, answer_whole, current_gateway, make_call
 from app.surfaces.mounts import Mount
+from app.surfaces.rules import current_rule
 from app.surfaces.schemas import check
 
 
-def checked_body(operation: str) -> dict[str, Any]:
-    """Return the request's JSON body, checked by the operation's schema."""
+def checked_body() -> dict[str, Any]:
+    """Return the request's JSON body, checked by the schema of the matched route."""
+    rule = current_rule()
+    route, mount = rule.route, rule.mount
     settings = current_gateway().settings
-    body = json_body(request, limit=settings.max_body_bytes, deadline=settings.body_deadline)
-    check(operation, body)
+    body = json_body(
+        request,
+        limit=settings.max_body_bytes,
+        deadline=settings.body_deadline,
+        optional=route.optional_body,
+    )
+    chat_shaped = mount is not None and mount.chat_shaped
+    place = route.chat_body if chat_shaped and route.chat_body else route.body
+    if place is not None:
+        check(place, body)
     return body
 
 
 def completion(mount: Mount, deployment: str | None = None) -> Response:
     """Serve ``POST completions``."""
-    body = checked_body("completion")
+    body = checked_body()
     stream = body.get("stream") is True
-    return _serve(
-        mount, make_call(mount, "completion", "completions", body, deployment=deployment, stream=stream)
-    )
+    return _serve(mount, make_call(mount, body, deployment=deployment, stream=stream))
 
 
 def chat(mount: Mount, deployment: str | None = None) -> Response:
     """Serve ``POST chat/completions``."""
-    body = checked_body("chat")
-    call = make_call(mount, "chat", "chat", body, deployment=deployment, stream=body.get("stream") is True)
+    body = checked_body()
+    call = make_call(mount, body, deployment=deployment, stream=body.get("stream") is True)
     current_gateway().restore_signatures(call)
     return _serve(mount, call)
 

@@ -14,6 +14,9 @@ from flask.sessions import NullSession, SessionInterface, SessionMixin
 from werkzeug.datastructures import Headers
 from werkzeug.routing import MapAdapter, Rule
 
+from app.surfaces.mounts import Credentials
+from app.surfaces.rules import DoorRule
+
 _SESSION: Final = NullSession()  # never read, never written: one does for all
 
 
@@ -30,27 +33,28 @@ class _NoSession(SessionInterface):
         raise RuntimeError("there are no sessions")
 
 
-class LeanRule(Rule):
-    """A rule that is only matched. Werkzeug compiles two functions a rule, to make URLs of it:
-    half the time that building this application takes."""
-
-    def _compile_builder(self, append_unknown: bool = True) -> Callable[..., tuple[str, str]]:
-        return _no_url
-
-
-def _no_url(rule: Rule, **values: Any) -> NoReturn:
-    raise RuntimeError("URLs are never made from routes here")
-
-
 class LeanFlask(Flask):
     """Routes without parameters are looked up; the others go through Werkzeug's matcher."""
 
     session_interface = _NoSession()
-    url_rule_class = LeanRule
+    url_rule_class: type[Rule] = DoorRule
 
     def __init__(self, name: str) -> None:
         super().__init__(name, static_folder=None)
         self._static: dict[tuple[str, str], Rule] | None = None
+
+    def add_url_rule(
+        self,
+        rule: str,
+        endpoint: str | None = None,
+        view_func: Callable[..., Any] | None = None,
+        provide_automatic_options: bool | None = None,
+        **options: Any,
+    ) -> None:
+        """Add a rule; raises ValueError for one that does not say who may call it."""
+        if not isinstance(options.get("credentials"), Credentials):
+            raise ValueError(f"the rule {rule} declares no credentials; one for everybody says KEYLESS")
+        super().add_url_rule(rule, endpoint, view_func, provide_automatic_options, **options)
 
     def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
         """Return what matches the request's URL; None where that is done, or is nobody's wish."""

@@ -30,9 +30,7 @@ _FORM_ROOM: Final = 1024 * 1024  # bytes of a form beside its file
 
 def embedding(mount: Mount, deployment: str | None = None) -> Response:
     """Serve ``POST embeddings``."""
-    call = make_call(
-        mount, "embedding", "embeddings_openai", checked_body("embedding"), deployment=deployment
-    )
+    call = make_call(mount, checked_body(), deployment=deployment)
     g.call = call
     server = dialect_of(EmbeddingDialect, call.dialect)
     call.request = server.decode_request(call.body, server_context(call, call.model))
@@ -41,9 +39,7 @@ def embedding(mount: Mount, deployment: str | None = None) -> Response:
 
 def speech(mount: Mount, deployment: str | None = None) -> Response:
     """Serve ``POST audio/speech``: events with ``stream_format: "sse"``, else the audio's bytes."""
-    call = make_call(
-        mount, "speech", "openai_speech", checked_body("speech"), deployment=deployment, stream=True
-    )
+    call = make_call(mount, checked_body(), deployment=deployment, stream=True)
     g.call = call
     server = dialect_of(SpeechDialect, call.dialect)
     call.request = server.decode_request(call.body, server_context(call, call.model))
@@ -94,9 +90,7 @@ def transcription(mount: Mount, deployment: str | None = None) -> Response:
     fields, file = read_form(gateway.settings.max_upload_bytes, gateway.settings.body_deadline)
     body = _as_body(fields)
     stream = body.get("stream") == "true"
-    call = make_call(
-        mount, "transcription", "openai_transcription", body, deployment=deployment, stream=stream
-    )
+    call = make_call(mount, body, deployment=deployment, stream=stream)
     g.call = call
     server = dialect_of(TranscriptionDialect, call.dialect)
     call.request = server.decode_request(fields, file, server_context(call, call.model))

@@ -1,34 +1,63 @@
-"""The doors: where each surface hangs, what it reads and writes, what it adds.
+"""The doors: where each surface hangs, who may call, what it reads, writes and adds.
 
-Rows of contract/surfaces.md 1. Every mount serves the same operations; they differ in
-prefix, envelope, accepted credentials and the provider a bare model name means.
+Rows of contract/surfaces.md 1. A door is such a row: its prefixes, its credentials, the
+operations that it serves and at which paths, the dialect it speaks, its envelope and the
+form of its errors.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final, Literal
 
-Envelope = Literal["extra_fields", "provider"]
+from app.operations import OPERATIONS, Route
+
+Envelope = Literal["extra_fields", "provider", "headers"]
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """Where a caller's key is looked for: ``Authorization: Bearer``, then ``headers`` in order,
+    then the query's member ``query``. ``keyless``: nobody is asked."""
+
+    headers: tuple[str, ...] = ()
+    query: str | None = None
+    keyless: bool = False
+
+
+KEYLESS: Final = Credentials(keyless=True)
+
+
+def _openai_routes() -> Mapping[str, tuple[Route, ...]]:
+    return {name: row.routes for name, row in OPERATIONS.items()}
 
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """One surface.
+    """One door.
 
-    ``prefixes`` may hold ``<path:deployment>``. ``credentials`` are header names after
-    ``Authorization: Bearer``, in order. ``page_members``: JSON answers of POST responses
-    carry the page's own members too. ``plain_retrieve``: GET responses has no envelope.
-    ``chat_shaped``: POST responses also takes a chat-shaped body.
+    ``prefixes`` may hold ``<path:deployment>``. ``operations`` are those it serves, by name, with
+    their paths below a prefix; OpenAI's by default. ``dialect`` is what generation reads and
+    writes here and how errors are written, None for each operation's own and OpenAI's errors.
+    ``envelope``: ``extra_fields`` or ``provider`` beside the members of an answer, or nothing in
+    bodies and all in ``headers``. ``default_provider`` is whom a bare model name means.
+    ``request_id`` is a further header for the request's id. ``versioned``: ``api-version`` is
+    checked. ``page_members``: JSON answers of POST responses have the page's own members, too.
+    ``plain_retrieve``: GET responses has no envelope. ``chat_shaped``: POST responses also takes
+    a chat-shaped body.
     """
 
     name: str
     prefixes: tuple[str, ...]
-    credentials: tuple[str, ...] = ()
+    credentials: Credentials
+    operations: Mapping[str, tuple[Route, ...]] = field(default_factory=_openai_routes)
+    dialect: str | None = None
     envelope: Envelope = "extra_fields"
     default_provider: str | None = None
+    request_id: str | None = None
+    versioned: bool = False
     page_members: bool = False
     plain_retrieve: bool = False
     chat_shaped: bool = False
@@ -38,14 +67,16 @@ MOUNTS: Final[tuple[Mount, ...]] = (
     Mount(
         "unified",
         ("/v1",),
-        credentials=("x-bf-vk", "x-api-key", "api-key", "x-goog-api-key"),
+        Credentials(("x-bf-vk", "x-api-key", "api-key", "x-goog-api-key")),
         page_members=True,
     ),
     Mount(
         "openai",
         ("/openai/v1", "/openai", "/openai/openai"),
-        credentials=("api-key",),
+        Credentials(("api-key",)),
         default_provider="openai",
+        request_id="apim-request-id",
+        versioned=True,
         plain_retrieve=True,
     ),
     Mount(
@@ -55,38 +86,22 @@ MOUNTS: Final[tuple[Mount, ...]] = (
             "/openai/openai/deployments/<path:deployment>",
             "/openai/v1/deployments/<path:deployment>",
         ),
-        credentials=("api-key",),
+        Credentials(("api-key",)),
         default_provider="azure",
+        request_id="apim-request-id",
+        versioned=True,
         page_members=True,
         plain_retrieve=True,
     ),
     Mount(
         "truefoundry",
         ("/api/llm/api/inference/openai", "/api/llm/api/inference/openai/v1", "/api/llm"),
+        Credentials(),
         envelope="provider",
-        chat_shaped=True,
         plain_retrieve=True,
+        chat_shaped=True,
     ),
 )
-
-AZURE_ROOT: Final = "/openai"
-"""Below this, ``api-version`` is checked and every answer has ``apim-request-id``."""
-
-REQUEST_TYPES: Final[Mapping[str, str]] = {
-    "models": "list_models",
-    "completion": "text_completion",
-    "chat": "chat_completion",
-    "responses": "responses",
-    "embedding": "embedding",
-    "speech": "speech",
-    "transcription": "transcription",
-}
-
-
-def request_type(operation: str, stream: bool) -> str:
-    """Return ``extra_fields.request_type``, with ``_stream`` where it streams."""
-    name = REQUEST_TYPES.get(operation, operation)
-    return f"{name}_stream" if stream else name
 
 
 @lru_cache(maxsize=1024)
@@ -99,8 +114,3 @@ def mount_of(path: str) -> Mount | None:
             if (path == fixed or path.startswith(fixed + "/")) and len(fixed) > best[0]:
                 best = (len(fixed), mount)
     return best[1]
-
-
-def below_azure(path: str) -> bool:
-    """Tell whether a path lies below ``/openai``."""
-    return path == AZURE_ROOT or path.startswith(AZURE_ROOT + "/")

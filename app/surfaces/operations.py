@@ -9,7 +9,9 @@ from flask import Blueprint, Response, current_app, request
 from werkzeug.exceptions import NotFound
 
 from app.gateway.core import gateway_of
+from app.operations import Route
 from app.surfaces.answers import json_response
+from app.surfaces.mounts import KEYLESS
 from app.version import __version__
 
 _DESCRIPTION: Final = "sluice_openapi"
@@ -18,13 +20,15 @@ _DESCRIPTION: Final = "sluice_openapi"
 def blueprint() -> Blueprint:
     """Return the blueprint of the operations surface; no key is asked for."""
     made = Blueprint("operations", __name__)
-    for number, (path, view) in enumerate(_ROUTES):
+    for number, (path, view, answer) in enumerate(_ROUTES):
         made.add_url_rule(
             path,
             f"{view.__name__}_{number}",
             view,
             methods=["GET"],
             provide_automatic_options=False,
+            route=Route("GET", path, f"operations.{view.__name__}", answer),
+            credentials=KEYLESS,
         )
     return made
 
@@ -76,14 +80,15 @@ def ready() -> Response:
     return json_response(body, 503 if draining else 200)
 
 
-_ROUTES: Final[tuple[tuple[str, Callable[[], Response]], ...]] = (
-    ("/health", alive),
-    ("/health/liveness", alive),
-    ("/health/liveliness", alive),
-    ("/healthz", alive),
-    ("/health/readiness", ready),
-    ("/readyz", ready),
-    ("/metrics", metrics),
-    ("/openapi.json", description),
-    ("/docs", docs),
+_ROUTES: Final[tuple[tuple[str, Callable[[], Response], str], ...]] = (
+    # path, view, answer
+    ("/health", alive, "Health"),
+    ("/health/liveness", alive, "Health"),
+    ("/health/liveliness", alive, "Health"),
+    ("/healthz", alive, "Health"),
+    ("/health/readiness", ready, "Health"),
+    ("/readyz", ready, "Health"),
+    ("/metrics", metrics, "Plain"),
+    ("/openapi.json", description, "Document"),
+    ("/docs", docs, "Plain"),
 )

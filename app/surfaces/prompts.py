@@ -23,9 +23,9 @@ _NOBODY = "estimate"
 def input_tokens(mount: Mount, deployment: str | None = None) -> Response:
     """Serve ``POST responses/input_tokens``: the provider's count, else a marked estimate."""
     gateway = current_gateway()
-    body = checked_body("input_tokens")
+    body = checked_body()
     told = body.get("model") is not None or deployment is not None
-    call = _call(mount, "count_tokens", body if told else {**body, "model": _NOBODY}, deployment)
+    call = _call(mount, body if told else {**body, "model": _NOBODY}, deployment)
     _put_history(gateway, call)
     if not told:
         call.model = ""
@@ -40,7 +40,7 @@ def _estimate(call: Call) -> dict[str, Any]:
 def compact(mount: Mount, deployment: str | None = None) -> Response:
     """Serve ``POST responses/compact``: a summary by the same model, sealed for this tenant."""
     gateway = current_gateway()
-    call = _call(mount, "responses", checked_body("compact"), deployment)
+    call = _call(mount, checked_body(), deployment)
     items = _put_history(gateway, call)
     shown_body, call.body = call.body, summary_body(call, items)
     call.upstream_body = None
@@ -50,8 +50,8 @@ def compact(mount: Mount, deployment: str | None = None) -> Response:
     return answer_whole(mount, call, outcome)
 
 
-def _call(mount: Mount, operation: str, body: dict[str, Any], deployment: str | None) -> Call:
-    call = make_call(mount, operation, "responses", body, deployment=deployment)
+def _call(mount: Mount, body: dict[str, Any], deployment: str | None) -> Call:
+    call = make_call(mount, body, deployment=deployment)
     g.call = call
     return call
 

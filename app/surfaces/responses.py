@@ -46,8 +46,6 @@ def create(mount: Mount, deployment: str | None = None) -> Response:
         )
     call = make_call(
         mount,
-        "responses",
-        "responses",
         body,
         deployment=deployment,
         stream=body.get("stream") is True,
@@ -108,10 +106,8 @@ def _begin(
 
 def _body(mount: Mount) -> tuple[dict[str, Any], frozenset[str], tuple[str, ...] | None]:
     """Return the Responses body, what of a chat-shaped one may be left out, and preferred wires."""
-    if not mount.chat_shaped:
-        return checked_body("responses"), frozenset(), None
-    body = checked_body("chat_shaped_responses")
-    if not is_chat_shaped(body):
+    body = checked_body()
+    if not (mount.chat_shaped and is_chat_shaped(body)):
         return body, frozenset(), None
     shaped, may_leave_out = to_responses_body(body)
     return shaped, frozenset(may_leave_out), ("chat", "responses")

@@ -12,8 +12,9 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 from app.errors import GatewayError
+from app.operations import WIRES
 from app.providers import PROVIDERS
-from app.providers.base import OPERATIONS, Provider
+from app.providers.base import Provider
 from tests.providers.conftest import MakeProvider
 
 GOLDEN = Path(__file__).with_name("urls.txt")
@@ -45,7 +46,7 @@ def url_of(provider: Provider, operation: str, model: str, *, stream: bool = Fal
 
 def table(name: str, provider: Provider) -> Iterator[str]:
     model = MODELS.get(name, "some-model")
-    for operation in OPERATIONS:
+    for operation in WIRES:
         whole = url_of(provider, operation, model)
         streamed = url_of(provider, operation, model, stream=True)
         if whole is not None:

@@ -5,9 +5,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from marshmallow import Schema
 
-from app.surfaces.schemas import SCHEMAS
+from app.surfaces.schemas import schemas as all_schemas
 from app.surfaces.schemas.base import Strict
 
+SCHEMAS = all_schemas()
 _LEAVES = (
     st.none()
     | st.booleans()
@@ -46,11 +47,11 @@ _SOUND = {
 }
 
 
-@pytest.mark.parametrize("operation", SCHEMAS)
+@pytest.mark.parametrize("name", SCHEMAS)
 @settings(max_examples=150, deadline=None)
 @given(data=st.data())
-def test_a_body_is_taken_just_when_the_schema_finds_no_fault(operation, data):
-    schema = SCHEMAS[operation]()
+def test_a_body_is_taken_just_when_the_schema_finds_no_fault(name, data):
+    schema = SCHEMAS[name]
     names = st.sampled_from([*schema.load_fields, "unknown_member"])
     changed = data.draw(st.dictionaries(names, _VALUES, max_size=4))
     left_out = data.draw(st.sets(st.sampled_from(sorted(_SOUND)), max_size=2))
@@ -58,9 +59,9 @@ def test_a_body_is_taken_just_when_the_schema_finds_no_fault(operation, data):
     assert schema.takes(body) == (not Schema.validate(schema, body))
 
 
-@pytest.mark.parametrize("operation", SCHEMAS)
-def test_nothing_in_a_schema_is_hidden_from_the_quick_look(operation):
-    schema = SCHEMAS[operation]()
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_nothing_in_a_schema_is_hidden_from_the_quick_look(name):
+    schema = SCHEMAS[name]
     assert all(isinstance(field, Strict) and not field.validators for field in schema.load_fields.values())
     assert not any(schema._hooks.values())
     assert {field.data_key for field in schema.load_fields.values()} == {None}

@@ -1,4 +1,4 @@
-"""The one door for bodies: marshmallow schemas, made once, by operation."""
+"""The one door for bodies: marshmallow schemas, made once, as the rows of operations name them."""
 
 from __future__ import annotations
 
@@ -6,43 +6,24 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
+from app.operations import OPERATIONS, resolve
 from app.surfaces.schemas.base import Body
-from app.surfaces.schemas.chat import ChatBody
-from app.surfaces.schemas.completions import CompletionBody
-from app.surfaces.schemas.conversations import (
-    ConversationBody,
-    ConversationItemsBody,
-    ConversationUpdateBody,
-)
-from app.surfaces.schemas.media import EmbeddingBody, SpeechBody
-from app.surfaces.schemas.responses import (
-    ChatShapedResponsesBody,
-    CompactBody,
-    InputTokensBody,
-    ResponsesBody,
-)
-
-SCHEMAS: Mapping[str, type[Body]] = {
-    "chat": ChatBody,
-    "completion": CompletionBody,
-    "responses": ResponsesBody,
-    "chat_shaped_responses": ChatShapedResponsesBody,
-    "input_tokens": InputTokensBody,
-    "compact": CompactBody,
-    "embedding": EmbeddingBody,
-    "speech": SpeechBody,
-    "conversation": ConversationBody,
-    "conversation_update": ConversationUpdateBody,
-    "conversation_items": ConversationItemsBody,
-}
-"""By operation; ``/openapi.json`` shows the same."""
 
 
 @cache
-def _schema(operation: str) -> Body:
-    return SCHEMAS[operation]()
+def schema(place: str) -> Body:
+    """Return the schema at ``place`` below ``app.surfaces``."""
+    made: Body = resolve("surfaces", place)()
+    return made
 
 
-def check(operation: str, body: Mapping[str, Any]) -> None:
-    """Raise GatewayError ``bad_request`` when ``body`` is not what ``operation`` takes."""
-    _schema(operation).refuse(body)
+def check(place: str, body: Mapping[str, Any]) -> None:
+    """Raise GatewayError ``bad_request`` when ``body`` is not what the schema at ``place`` takes."""
+    schema(place).refuse(body)
+
+
+def schemas() -> dict[str, Body]:
+    """Return the schemas of all operations by their names."""
+    routes = [route for row in OPERATIONS.values() for route in row.routes]
+    places = [place for route in routes for place in (route.body, route.chat_body) if place is not None]
+    return {type(made).__name__: made for made in map(schema, places)}

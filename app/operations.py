@@ -1,0 +1,273 @@
+"""What the gateway can be asked for: one row an operation, which names it once.
+
+Routes, plan, exchanges, schemas, the description of the API, envelopes and the tables of
+providers read these rows. What lies above this module is named by its place and imported
+when it is first used, as providers and dialects are; a test finds a place that is none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, Final, Literal
+
+Method = Literal["GET", "POST", "DELETE"]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One path of an operation, below the prefixes of a door.
+
+    ``view`` is a function below ``app.surfaces``, ``body`` a schema there (``chat_body`` at doors
+    that take a chat-shaped body, too); ``optional_body``: it may be absent; ``form``: the body is
+    multipart. ``answer`` is a component of the API's description: a name of ``openapi_shapes``, or
+    the place of a shape below ``app.surfaces``. ``streams``: events come instead where the request
+    asks for them. ``sealed``: the answer has its door's envelope. ``query`` names the query's
+    members.
+    """
+
+    method: Method
+    path: str
+    view: str
+    answer: str
+    body: str | None = None
+    chat_body: str | None = None
+    form: bool = False
+    optional_body: bool = False
+    query: tuple[str, ...] = ()
+    streams: bool = False
+    sealed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One row. ``wires`` can serve it, best first (a provider's table has a wire for each name).
+
+    ``request_type`` is its name in ``extra_fields``, None for the same. ``dialect`` is read and
+    written where a door has no dialect of its own. ``exchange`` makes one attempt's exchange,
+    below ``app.gateway``.
+    """
+
+    name: str
+    routes: tuple[Route, ...]
+    request_type: str | None = None
+    wires: tuple[str, ...] = ()
+    dialect: str = ""
+    exchange: str = ""
+
+
+_PAGE: Final = ("limit", "order", "after", "before", "include")
+_CONVERSATION: Final = "/conversations/<conversation_id>"
+
+_ROWS: Final = (
+    Operation(
+        "responses",
+        wires=("responses", "chat"),
+        dialect="responses",
+        exchange="operations.generation",
+        routes=(
+            Route(
+                "POST",
+                "/responses",
+                "responses.create",
+                "Response",
+                body="schemas.responses.ResponsesBody",
+                chat_body="schemas.responses.ChatShapedResponsesBody",
+                streams=True,
+                sealed=True,
+            ),
+            Route(
+                "POST",
+                "/responses/compact",
+                "prompts.compact",
+                "Compaction",
+                body="schemas.responses.CompactBody",
+                sealed=True,
+            ),
+            Route(
+                "GET",
+                "/responses/<response_id>",
+                "stored.retrieve",
+                "Response",
+                query=("include", "stream", "starting_after", "include_obfuscation"),
+                streams=True,
+            ),
+            Route("DELETE", "/responses/<response_id>", "stored.delete", "DeletedResponse"),
+            Route("POST", "/responses/<response_id>/cancel", "stored.cancel", "Response"),
+            Route(
+                "GET", "/responses/<response_id>/input_items", "stored.input_items", "ItemList", query=_PAGE
+            ),
+        ),
+    ),
+    Operation(
+        "chat",
+        request_type="chat_completion",
+        wires=("chat", "responses"),
+        dialect="chat",
+        exchange="operations.generation",
+        routes=(
+            Route(
+                "POST",
+                "/chat/completions",
+                "generation.chat",
+                "ChatCompletion",
+                body="schemas.chat.ChatBody",
+                streams=True,
+                sealed=True,
+            ),
+        ),
+    ),
+    Operation(
+        "completion",
+        request_type="text_completion",
+        wires=("completion", "chat"),
+        dialect="completions",
+        exchange="completing.completing",
+        routes=(
+            Route(
+                "POST",
+                "/completions",
+                "generation.completion",
+                "TextCompletion",
+                body="schemas.completions.CompletionBody",
+                streams=True,
+                sealed=True,
+            ),
+        ),
+    ),
+    Operation(
+        "embedding",
+        wires=("embedding",),
+        dialect="embeddings_openai",
+        exchange="media.EmbeddingExchange",
+        routes=(
+            Route(
+                "POST",
+                "/embeddings",
+                "media.embedding",
+                "Embeddings",
+                body="schemas.media.EmbeddingBody",
+                sealed=True,
+            ),
+        ),
+    ),
+    Operation(
+        "speech",
+        wires=("speech",),
+        dialect="openai_speech",
+        exchange="media.SpeechExchange",
+        routes=(
+            Route(
+                "POST",
+                "/audio/speech",
+                "media.speech",
+                "Speech",
+                body="schemas.media.SpeechBody",
+                streams=True,
+            ),
+        ),
+    ),
+    Operation(
+        "transcription",
+        wires=("transcription",),
+        dialect="openai_transcription",
+        exchange="media.TranscriptionExchange",
+        routes=(
+            Route(
+                "POST",
+                "/audio/transcriptions",
+                "media.transcription",
+                "Transcription",
+                form=True,
+                streams=True,
+                sealed=True,
+            ),
+        ),
+    ),
+    Operation(
+        "models",
+        request_type="list_models",
+        wires=("models",),
+        dialect="models",
+        routes=(
+            Route("GET", "/models", "models.listed", "ModelList", query=("provider", "limit", "after")),
+            Route("GET", "/models/<path:model_id>", "models.one", "Model"),
+        ),
+    ),
+    Operation(
+        "count_tokens",
+        wires=("count_tokens",),
+        dialect="responses",
+        exchange="counting.counting",
+        routes=(
+            Route(
+                "POST",
+                "/responses/input_tokens",
+                "prompts.input_tokens",
+                "InputTokens",
+                body="schemas.responses.InputTokensBody",
+                sealed=True,
+            ),
+        ),
+    ),
+    Operation(
+        "conversations",
+        request_type="responses",
+        routes=(
+            Route(
+                "POST",
+                "/conversations",
+                "conversations.create",
+                "Conversation",
+                body="schemas.conversations.ConversationBody",
+                optional_body=True,
+            ),
+            Route("GET", _CONVERSATION, "conversations.get", "Conversation"),
+            Route(
+                "POST",
+                _CONVERSATION,
+                "conversations.update",
+                "Conversation",
+                body="schemas.conversations.ConversationUpdateBody",
+            ),
+            Route("DELETE", _CONVERSATION, "conversations.delete", "DeletedConversation"),
+            Route(
+                "POST",
+                _CONVERSATION + "/items",
+                "conversations.add_items",
+                "ItemList",
+                body="schemas.conversations.ConversationItemsBody",
+                query=("include",),
+            ),
+            Route("GET", _CONVERSATION + "/items", "conversations.list_items", "ItemList", query=_PAGE),
+            Route(
+                "GET",
+                _CONVERSATION + "/items/<item_id>",
+                "conversations.get_item",
+                "Item",
+                query=("include",),
+            ),
+            Route("DELETE", _CONVERSATION + "/items/<item_id>", "conversations.delete_item", "Conversation"),
+        ),
+    ),
+)
+
+OPERATIONS: Final[Mapping[str, Operation]] = {row.name: row for row in _ROWS}
+"""By name."""
+
+WIRES: Final = tuple(dict.fromkeys(wire for row in _ROWS for wire in row.wires))
+"""The names that a provider's table may have a wire for."""
+
+
+def request_type(operation: str, stream: bool) -> str:
+    """Return ``extra_fields.request_type`` of an operation, with ``_stream`` where it streams."""
+    row = OPERATIONS[operation]
+    name = row.request_type or row.name
+    return f"{name}_stream" if stream else name
+
+
+def resolve(part: str, place: str) -> Any:
+    """Return what is at ``place`` (``module.name``) below the package ``part`` of this application."""
+    module, _, name = place.rpartition(".")
+    return getattr(import_module(f"app.{part}.{module}"), name)

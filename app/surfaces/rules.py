@@ -1,0 +1,82 @@
+"""Rules of the URL map that say what they serve, at which door, and who may call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from flask.globals import request_ctx
+from werkzeug.routing import Rule
+
+from app.operations import OPERATIONS, Operation, Route
+from app.surfaces.mounts import Credentials, Mount, mount_of
+
+
+class DoorRule(Rule):
+    """A rule with its route, the operation and door that it belongs to (None for health and the
+    like), and where a caller's key is looked for.
+
+    It is only matched. Werkzeug compiles two functions a rule, to make URLs of it: half the
+    time that building this application takes.
+    """
+
+    def __init__(
+        self,
+        string: str,
+        *,
+        route: Route,
+        credentials: Credentials,
+        operation: Operation | None = None,
+        mount: Mount | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(string, **options)
+        self.route = route
+        self.operation = operation
+        self.mount = mount
+        self.credentials = credentials
+
+    @property
+    def served(self) -> Operation:
+        """The operation that the rule's view serves; RuntimeError for a rule of none."""
+        if self.operation is None:
+            raise RuntimeError(f"{self.rule} serves no operation")
+        return self.operation
+
+    def _compile_builder(self, append_unknown: bool = True) -> Callable[..., tuple[str, str]]:
+        return _no_url
+
+
+def _no_url(rule: Rule, **values: Any) -> NoReturn:
+    raise RuntimeError("URLs are never made from routes here")
+
+
+def matched_rule() -> DoorRule | None:
+    """Return the rule that the current request matched, None for one that matched none."""
+    rule = request_ctx.request.url_rule
+    return rule if isinstance(rule, DoorRule) else None
+
+
+def current_rule() -> DoorRule:
+    """Return the rule whose view is running."""
+    rule = matched_rule()
+    if rule is None:
+        raise RuntimeError("no rule was matched")
+    return rule
+
+
+def current_mount() -> Mount | None:
+    """Return the door of the current request: its rule's, else the one that its path lies below."""
+    asked = request_ctx.request
+    rule = asked.url_rule
+    return rule.mount if isinstance(rule, DoorRule) else mount_of(asked.path)
+
+
+def current_operation() -> str:
+    """Return the operation of the current request, as far as its path tells where no rule was matched."""
+    rule = matched_rule()
+    if rule is not None and rule.operation is not None:
+        return rule.operation.name
+    path = request_ctx.request.path
+    named = (row.name for row in OPERATIONS.values() if any(path.endswith(r.path) for r in row.routes))
+    return next(named, "models" if "/models/" in path else "responses")

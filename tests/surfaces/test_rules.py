@@ -1,0 +1,59 @@
+"""Rules and rows: each says who may call, and each place that a row names is there."""
+
+from __future__ import annotations
+
+import pytest
+
+from app import create_app
+from app.config import Settings
+from app.operations import OPERATIONS, WIRES, Route, resolve
+from app.providers import PROVIDERS
+from app.providers.registry import make_provider
+from app.surfaces.lean import LeanFlask
+from app.surfaces.mounts import KEYLESS, MOUNTS
+from app.surfaces.openapi import door_rules
+from app.wire.egress import Egress
+
+NOTHING = Route("GET", "/x", "operations.alive", "Health")
+
+
+def test_a_rule_that_declares_no_credentials_is_refused_when_the_application_is_built() -> None:
+    app = LeanFlask("x")
+    with pytest.raises(ValueError, match="/x declares no credentials"):
+        app.add_url_rule("/x", "x", lambda: "", route=NOTHING)
+    with pytest.raises(ValueError, match="declares no credentials"):
+        app.add_url_rule("/x", "x", lambda: "", route=NOTHING, credentials=None)
+    app.add_url_rule("/x", "x", lambda: "", route=NOTHING, credentials=KEYLESS)
+
+
+def test_only_what_operators_ask_for_is_without_a_key() -> None:
+    rules = door_rules(create_app(Settings()))
+    keyless = {rule.rule for rule in rules if rule.credentials.keyless}
+    assert keyless == {
+        *("/health", "/health/liveness", "/health/liveliness", "/health/readiness", "/healthz", "/readyz"),
+        *("/metrics", "/openapi.json", "/docs"),
+    }
+    assert all(rule.credentials is rule.mount.credentials for rule in rules if rule.mount is not None)
+
+
+def test_the_doors_have_names_and_prefixes_of_their_own() -> None:
+    prefixes = [prefix for mount in MOUNTS for prefix in mount.prefixes]
+    assert len(prefixes) == len(set(prefixes))
+    assert len({mount.name for mount in MOUNTS}) == len(MOUNTS)
+
+
+@pytest.mark.parametrize(
+    "row", [row for row in OPERATIONS.values() if row.exchange], ids=lambda row: row.name
+)
+def test_the_exchange_of_a_row_is_there(row) -> None:
+    assert callable(resolve("gateway", row.exchange))
+
+
+def test_an_operation_has_an_exchange_just_when_a_provider_is_asked_for_it() -> None:
+    listing = {"models"}  # the catalogue asks each provider by itself
+    assert {row.name for row in OPERATIONS.values() if bool(row.wires) != bool(row.exchange)} == listing
+
+
+@pytest.mark.parametrize("name", PROVIDERS)
+def test_a_providers_wires_are_ones_that_some_operation_asks_for(name: str) -> None:
+    assert set(make_provider(name, Settings(), Egress()).spec.wires) <= set(WIRES)
