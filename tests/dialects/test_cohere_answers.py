@@ -12,6 +12,7 @@ from app.canonical.request import OpaquePart, ReasoningPart, Request, TextPart, 
 from app.canonical.response import Finish
 from app.dialects.base import Frame
 from app.dialects.cohere.dialect import DIALECT
+from app.dialects.cohere.options import PLAN
 from app.dialects.shared.tool_forms import ANSWER_TOOL
 from app.errors import GatewayError
 from tests.dialects import generic
@@ -75,7 +76,7 @@ def test_plans_thoughts_texts_and_calls_in_order() -> None:
         "citations": [cited],
     }
     assert parts(message) == [
-        ReasoningPart("plan"),
+        ReasoningPart("plan", native=PLAN),
         ReasoningPart("hm"),
         TextPart(
             "t",
@@ -185,7 +186,7 @@ def test_a_plan_ends_when_calls_begin_and_calls_are_whole() -> None:
     )
     generic.assert_order(events)
     assert generic.parts_of(generic.fold(events).response().choices[0]) == [
-        ReasoningPart("I plan"),
+        ReasoningPart("I plan", native=PLAN),
         ToolCallPart("a", "f", '{"x":1}'),
         ToolCallPart("b", "g", "{}"),
         ToolCallPart("c", "patch", "y", "custom"),

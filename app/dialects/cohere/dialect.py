@@ -1,4 +1,4 @@
-"""Cohere's v2 chat, client half."""
+"""Cohere's v2 chat, both halves."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from typing import Any, Final
 from app.dialects.base import Dialect
 from app.dialects.cohere.options import NAME
 from app.dialects.cohere.request import encode_count, encode_request
+from app.dialects.cohere.request_in import decode_request
 from app.dialects.cohere.response import decode_error, decode_response
+from app.dialects.cohere.response_out import encode_error, encode_response
 from app.dialects.cohere.stream import CohereDecoder
+from app.dialects.cohere.stream_out import CohereEncoder
 from app.dialects.shared.reading import as_dict
 from app.errors import GatewayError
 
@@ -23,6 +26,10 @@ def decode_count(body: Any) -> int:
 
 DIALECT: Final = Dialect(
     name=NAME,
+    decode_request=decode_request,
+    encode_response=encode_response,
+    stream_encoder=CohereEncoder,
+    encode_error=encode_error,
     encode_request=encode_request,
     decode_response=decode_response,
     stream_decoder=CohereDecoder,

@@ -6,6 +6,9 @@ from typing import Final
 
 NAME: Final = "cohere"
 
+PLAN: Final = (NAME, {"plan": True})
+"""Marks reasoning that this wire calls a tool plan."""
+
 _THINKERS: Final = (
     # a piece of the model id and the tokens it may write
     ("reasoning", 32_768),

@@ -67,6 +67,7 @@ def encode_request(request: Request, context: ClientContext) -> Encoded:
         **sendable_extras(request, NAME, _OWN, losses),
         "model": context.model,
         "messages": _messages(request, context),
+        **_documents(request),
         **_sampling(request, losses),
         **_tools_and_form(request, losses),
     }
@@ -101,6 +102,13 @@ def _messages(request: Request, context: ClientContext) -> list[Members]:
             context.losses.report("message_name", "Messages have no names here; the name was left out")
         written += _ROLES[message.role](message, context.losses)
     return written
+
+
+def _documents(request: Request) -> Members:
+    """Return the documents that a client of this wire gave beside its messages."""
+    spoken = (part for message in request.messages if message.role == "user" for part in message.parts)
+    found = [document for part in spoken if (document := _own_document(part)) is not None]
+    return {"documents": found} if found else {}
 
 
 def _spoken(message: Message, losses: Losses) -> list[Members]:
@@ -185,7 +193,15 @@ def _block(part: Part, role: str, losses: Losses) -> Members | None:
 
 
 def _text(part: TextPart | RefusalPart, role: str, losses: Losses) -> Members | None:
+    if (document := _own_document(part)) is not None:
+        return {"type": "document", "document": document} if role == "tool" else None
     return {"type": "text", "text": part.text} if part.text else None
+
+
+def _own_document(part: Part) -> Any:
+    """Return the document that a text stands for, as this wire's client wrote it, or None."""
+    native = part.native if isinstance(part, TextPart) else None
+    return native[1].get("document") if native is not None and native[0] == NAME else None
 
 
 def _image(part: ImagePart, role: str, losses: Losses) -> Members | None:

@@ -12,7 +12,7 @@ from typing import Any, Final
 from app.canonical.request import OpaquePart, Part, ReasoningPart, TextPart
 from app.canonical.response import Choice, Finish, FinishReason, Response, Usage
 from app.dialects.base import ClientContext
-from app.dialects.cohere.options import NAME
+from app.dialects.cohere.options import NAME, PLAN
 from app.dialects.shared import answers
 from app.dialects.shared.answers import call_part, counts_at, items_of, native_rest
 from app.dialects.shared.failures import upstream_failure
@@ -22,7 +22,7 @@ from app.errors import GatewayError
 
 Members = dict[str, Any]
 
-_FINISHES: Final[Mapping[str, FinishReason]] = {
+FINISHES: Final[Mapping[str, FinishReason]] = {
     "COMPLETE": "stop",
     "STOP_SEQUENCE": "stop",
     "MAX_TOKENS": "length",
@@ -58,7 +58,7 @@ def _parts(answer: Mapping[str, Any], context: ClientContext) -> list[Part]:
     message = as_dict(answer.get("message"))
     parts: list[Part] = []
     if plan := opt_str(message.get("tool_plan")):
-        parts.append(ReasoningPart(plan))
+        parts.append(ReasoningPart(plan, native=PLAN))
     content = as_list(message.get("content"))
     texts = [i for i, block in enumerate(content) if as_dict(block).get("type", "text") == "text"]
     for index, block in enumerate(content):
@@ -124,7 +124,7 @@ def logprobs_of(value: Any) -> tuple[Members, ...] | None:
 
 def finish_of(raw: Any, parts: list[Part]) -> Finish:
     """Return why the answer ended; a TOOL_CALL of the answer's own tool is a plain stop."""
-    return answers.finish_of(raw, _FINISHES, parts)
+    return answers.finish_of(raw, FINISHES, parts)
 
 
 def decode_usage(value: Any) -> Usage | None:

@@ -22,7 +22,7 @@ from app.canonical.events import (
 from app.canonical.request import OpaquePart, Part, ReasoningPart, TextPart, ToolCallPart
 from app.canonical.response import Usage
 from app.dialects.base import ClientContext
-from app.dialects.cohere.options import NAME
+from app.dialects.cohere.options import NAME, PLAN
 from app.dialects.cohere.response import annotations_of, decode_usage, finish_of, logprobs_of
 from app.dialects.shared.answers import TerminalDecoder, call_part, continues_item, is_free_text
 from app.dialects.shared.failures import status_of_code, upstream_failure
@@ -147,7 +147,7 @@ class CohereDecoder(TerminalDecoder):
         text = as_str(_message(frame).get("tool_plan"))
         if not text:
             return []
-        events = [] if _PLAN in self._open else self._begin(_PLAN, ReasoningPart(""))
+        events = [] if _PLAN in self._open else self._begin(_PLAN, ReasoningPart("", native=PLAN))
         return [*events, *self._grow(self._open[_PLAN], text)]
 
     def _call_start(self, frame: Members) -> list[Event]:

@@ -28,8 +28,8 @@ from app.dialects.shared import answers
 from app.dialects.shared.answers import counts_at, items_of, native_rest
 from app.dialects.shared.claude import OMITTED
 from app.dialects.shared.failures import status_of_code, upstream_failure
-from app.dialects.shared.reading import as_dict, as_str, count, dicts, label, opt_str, parsed
-from app.dialects.shared.tool_forms import customs_of
+from app.dialects.shared.reading import as_dict, as_str, count, dicts, label, opt_str
+from app.dialects.shared.tool_forms import call_object, customs_of
 from app.errors import GatewayError
 
 Members = dict[str, Any]
@@ -238,15 +238,8 @@ def _tool_call(part: ToolCallPart, context: ServerContext) -> Members:
         "type": "tool_use",
         "id": part.id,
         "name": part.name,
-        "input": parse_input(part),
+        "input": call_object(part),
     }
-
-
-def parse_input(part: ToolCallPart) -> Members:
-    """Return a call's input as the object that this wire wants; other text goes into ``input``."""
-    text = part.arguments
-    given = parsed(text or "{}", text) if part.kind == "function" else text
-    return given if isinstance(given, dict) else {"input": given}
 
 
 def _opaque(part: OpaquePart, context: ServerContext) -> Members | None:

@@ -66,6 +66,17 @@ def call_input(part: ToolCallPart, losses: Losses) -> dict[str, Any]:
     return as_dict(given)
 
 
+def call_object(part: ToolCallPart) -> dict[str, Any]:
+    """Return an answer's call as the JSON object that its client wants: nothing and null are
+    no arguments, any other text goes under one member."""
+    if part.kind == "custom":
+        return {CUSTOM_INPUT: part.arguments}
+    given = parsed(part.arguments or "{}", part.arguments)
+    if given is None:
+        return {}
+    return given if isinstance(given, dict) else {CUSTOM_INPUT: given}
+
+
 def is_allowed(tool: Tool, choice: ToolChoice) -> bool:
     """Tell whether a choice lets the model see the tool."""
     if choice.mode != "allowed":

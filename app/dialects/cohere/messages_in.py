@@ -1,0 +1,152 @@
+"""The messages of a Cohere v2 chat body, read into canonical messages (server half)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+from app.canonical.request import (
+    ImagePart,
+    Message,
+    Part,
+    ReasoningPart,
+    TextPart,
+    ToolCallPart,
+    ToolResultPart,
+)
+from app.dialects.cohere.options import NAME, PLAN
+from app.dialects.shared.checking import Checked, missing, wrong_type, wrong_value
+from app.dialects.shared.reading import json_text, split_data_url
+
+
+def read_message(entry: Checked) -> Message:
+    """Return one message; raises ``bad_request`` with its path for a shape the API does not have."""
+    role = entry.required_text("role")
+    reader = _ROLES.get(role)
+    if reader is None:
+        raise wrong_value(entry.at("role"), role, "'user', 'assistant', 'system' and 'tool'")
+    return reader(entry)
+
+
+def document_text(document: Any, path: str) -> str:
+    """Return what a document says as plain text: its own, or its fields line by line."""
+    if isinstance(document, str):
+        return document
+    data = document.get("data", document)
+    if isinstance(data, str):
+        return data
+    if not isinstance(data, dict):
+        raise wrong_type(f"{path}.data", "a string or an object", data)
+    return "\n".join(f"{name}: {_plain(value)}" for name, value in data.items())
+
+
+def _plain(value: Any) -> str:
+    return value if isinstance(value, str) else json_text(value)
+
+
+def _spoken(entry: Checked) -> Message:
+    role = entry.members["role"]
+    return Message(role, _content(entry, _SPOKEN[role]))
+
+
+def _assistant(entry: Checked) -> Message:
+    parts: list[Part] = []
+    if plan := entry.text("tool_plan"):
+        parts.append(ReasoningPart(plan, native=PLAN))
+    if entry.members.get("content") is not None:
+        parts += _content(entry, _ANSWERED)
+    parts = _cited(parts, entry)
+    parts += [_call(call) for call in entry.objects("tool_calls")]
+    if not parts and entry.members.get("content") is None:
+        raise missing(entry.at("content"))
+    return Message("assistant", tuple(parts))
+
+
+def _cited(parts: list[Part], entry: Checked) -> list[Part]:
+    """Return the parts, the message's citations on its first text."""
+    citations = [dict(citation.members) for citation in entry.objects("citations")]
+    for at, part in enumerate(parts):
+        if citations and isinstance(part, TextPart):
+            parts[at] = replace(part, native=(NAME, {"citations": citations}))
+            break
+    return parts
+
+
+def _call(call: Checked) -> ToolCallPart:
+    function = call.object("function")
+    if function is None:
+        raise missing(call.at("function"))
+    arguments = function.text("arguments") or "{}"
+    return ToolCallPart(call.required_text("id"), function.required_text("name"), arguments)
+
+
+def _result(entry: Checked) -> Message:
+    call_id = entry.required_text("tool_call_id")
+    return Message("tool", (ToolResultPart(call_id, _content(entry, _RETURNED)),))
+
+
+_ROLES: Final[Mapping[str, Callable[[Checked], Message]]] = {
+    "user": _spoken,
+    "system": _spoken,
+    "assistant": _assistant,
+    "tool": _result,
+}
+
+
+# content
+
+_Reader = Callable[[Checked], Part]
+
+
+def _content(entry: Checked, readers: Mapping[str, _Reader]) -> tuple[Part, ...]:
+    value = entry.members.get("content")
+    if value is None:
+        raise missing(entry.at("content"))
+    if isinstance(value, str):
+        return (TextPart(value),)
+    if not isinstance(value, list):
+        raise wrong_type(entry.at("content"), "a string or an array", value)
+    return tuple(_block(block, readers) for block in entry.objects("content"))
+
+
+def _block(block: Checked, readers: Mapping[str, _Reader]) -> Part:
+    kind = block.required_text("type")
+    if kind not in readers:
+        raise wrong_value(block.at("type"), kind, ", ".join(f"'{name}'" for name in readers))
+    return readers[kind](block)
+
+
+def _text(block: Checked) -> Part:
+    return TextPart(block.required_text("text"))
+
+
+def _thinking(block: Checked) -> Part:
+    return ReasoningPart(block.required_text("thinking"))
+
+
+def _image(block: Checked) -> Part:
+    image = block.object("image_url")
+    if image is None:
+        raise missing(block.at("image_url"))
+    url, detail = image.required_text("url"), image.text("detail")
+    inline = split_data_url(url)
+    if inline is None:
+        return ImagePart(url=url, detail=detail)
+    return ImagePart(inline[1], inline[0], detail=detail)
+
+
+def _document(block: Checked) -> Part:
+    document = block.object("document")
+    if document is None:
+        raise missing(block.at("document"))
+    text = document_text(document.members, document.path)
+    return TextPart(text, native=(NAME, {"document": dict(document.members)}))
+
+
+_SPOKEN: Final[Mapping[str, Mapping[str, _Reader]]] = {
+    "system": {"text": _text},
+    "user": {"text": _text, "image_url": _image},
+}
+_ANSWERED: Final[Mapping[str, _Reader]] = {"text": _text, "thinking": _thinking}
+_RETURNED: Final[Mapping[str, _Reader]] = {"text": _text, "document": _document}

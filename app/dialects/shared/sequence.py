@@ -1,0 +1,66 @@
+"""Overlapping blocks put one after another, for wires whose clients read one block at a time."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from app.canonical.events import BlockDelta, BlockEnded, BlockStarted, Event, Finished
+
+_BlockEvent = BlockStarted | BlockDelta | BlockEnded
+
+
+class BlockSequence:
+    """Returns the events of a stream so that no two blocks of a choice are open at once.
+
+    A block that starts while another is open is held until that one ends. Without
+    ``choices`` only the first choice passes. Each event is held at most once.
+    """
+
+    def __init__(self, *, choices: bool = False) -> None:
+        self._choices = choices
+        self._choice_of: dict[int, int] = {}
+        self._queues: dict[int, deque[int]] = {}
+        self._held: dict[int, list[_BlockEvent]] = {}
+
+    def feed(self, event: Event) -> list[Event]:
+        """Return the events that may go out now, in order."""
+        if isinstance(event, BlockStarted):
+            return self._start(event)
+        if isinstance(event, BlockDelta | BlockEnded):
+            return self._follow(event)
+        if isinstance(event, Finished) and event.choice and not self._choices:
+            return []
+        return [event]
+
+    def _start(self, event: BlockStarted) -> list[Event]:
+        if event.choice and not self._choices:
+            return []
+        self._choice_of[event.block] = event.choice
+        queue = self._queues.setdefault(event.choice, deque())
+        queue.append(event.block)
+        if queue[0] == event.block:
+            return [event]
+        self._held[event.block] = [event]
+        return []
+
+    def _follow(self, event: BlockDelta | BlockEnded) -> list[Event]:
+        choice = self._choice_of.get(event.block)
+        if choice is None:
+            return []
+        queue = self._queues[choice]
+        if queue[0] != event.block:
+            self._held[event.block].append(event)
+            return []
+        return [event] if isinstance(event, BlockDelta) else [event, *self._release(queue)]
+
+    def _release(self, queue: deque[int]) -> list[Event]:
+        """Drop the block that ended and return what waited behind it, up to one that is still open."""
+        released: list[Event] = []
+        self._choice_of.pop(queue.popleft())
+        while queue:
+            waiting = self._held.pop(queue[0])
+            released += waiting
+            if not isinstance(waiting[-1], BlockEnded):
+                break
+            self._choice_of.pop(queue.popleft())
+        return released

@@ -1,0 +1,226 @@
+"""What holds for every server half: any recorded answer is written and read again, whole and
+streamed, in the order of its grammar."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import pytest
+
+from app.canonical.events import Failed, Started
+from app.canonical.request import (
+    Message,
+    ReasoningPart,
+    Request,
+    Sampling,
+    Signature,
+    TextPart,
+    ToolCallPart,
+)
+from app.canonical.response import Choice, Finish, Response, Usage
+from app.dialects import dialect
+from app.errors import GatewayError
+from tests.dialects import generic, served
+from tests.dialects.recorded import WIRES
+from tests.traffic import load
+
+DOORS: Final = ("cohere",)
+SOURCES: Final = ("chat", "responses", "messages", "gemini", "converse", "cohere")
+REQUEST = Request("m", sampling=Sampling(logprobs=True))
+
+
+def recorded_answers(source: str) -> list[Response]:
+    """The answers of a wire that are answers, at most fifty of each kind."""
+    load.require()
+    wire = WIRES[source]
+    found: list[Response] = []
+    for exchange in (*wire.bodies[:50], *wire.streams[:50]):
+        try:
+            response = wire.response(exchange)
+        except GatewayError:
+            continue
+        if response.choices and response.choices[0].finish is not None:
+            found.append(response)
+    return found
+
+
+@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("source", SOURCES)
+def test_any_answer_is_written_and_read_again(door: str, source: str) -> None:
+    for response in recorded_answers(source):
+        again = served.whole(dialect(door), response, REQUEST, served.sealing_context())
+        assert served.essence(again.choices[0]) == served.essence(response.choices[0])
+
+
+@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("source", SOURCES)
+def test_any_answer_is_streamed_and_read_again(door: str, source: str) -> None:
+    for response in recorded_answers(source):
+        again = served.streamed(dialect(door), response, REQUEST, served.sealing_context())
+        assert served.essence(again.choices[0]) == served.essence(response.choices[0])
+
+
+THREE = Response(
+    "id",
+    "model",
+    (
+        Choice(
+            0,
+            (
+                Message("assistant", (ReasoningPart("Hmm", signature=Signature("s", "other", "r")),)),
+                Message("assistant", (TextPart("One"),)),
+                Message("assistant", (ToolCallPart("c1", "f", '{"a":1}'),)),
+                Message("assistant", (ToolCallPart("c2", "g", '{"b":2}'),)),
+            ),
+            Finish("tool_calls"),
+        ),
+    ),
+    Usage(3, 4),
+)
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_blocks_that_overlap_go_out_one_after_another(door: str) -> None:
+    encoder = dialect(door).stream_encoder(REQUEST, served.sealing_context())
+    frames = served.written(encoder, served.overlapping(THREE))
+    again = generic.fold(served.read_again(dialect(door), frames)).response()
+    assert served.essence(again.choices[0]) == served.essence(THREE.choices[0])
+    assert again.usage is not None
+    assert (again.usage.input_tokens, again.usage.output_tokens) == (3, 4)
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_a_broken_stream_ends_in_the_doors_own_words(door: str) -> None:
+    encoder = dialect(door).stream_encoder(REQUEST, served.sealing_context())
+    events = [Started("id"), Failed(GatewayError("upstream_cut", "It broke off."))]
+    failed = generic.decoded(
+        dialect(door).stream_decoder(generic.client_context()), served.written(encoder, events)
+    )[-1]
+    assert isinstance(failed, Failed)
+    assert failed.error.message == "It broke off."
+
+
+JUNK: Final[tuple[Any, ...]] = (None, True, 0, -1.5, "x", [], [None], {}, {"type": 5}, {"role": "user"}, [[]])
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_any_json_at_any_member_is_read_or_refused_by_name(door: str) -> None:
+    body = SHAPES[door]
+    dialect(door).decode_request(body, served.sealing_context())
+    for path in paths(body):
+        for junk in JUNK:
+            error = refusal(door, put(body, path, junk))
+            assert error is None or (error.kind.name == "bad_request" and error.param), (path, junk)
+
+
+def refusal(door: str, body: Any) -> GatewayError | None:
+    """Why a body is refused, None for one that is read."""
+    try:
+        dialect(door).decode_request(body, served.sealing_context())
+    except GatewayError as error:
+        return error
+    return None
+
+
+def paths(value: Any, above: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Every place in a JSON value below its root."""
+    members = (
+        value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    )
+    return [found for key, item in members for found in ((*above, key), *paths(item, (*above, key)))]
+
+
+def put(value: Any, path: tuple[Any, ...], junk: Any) -> Any:
+    """A copy of ``value`` with ``junk`` at ``path``."""
+    if not path:
+        return junk
+    copy = list(value) if isinstance(value, list) else dict(value)
+    copy[path[0]] = put(value[path[0]], path[1:], junk)
+    return copy
+
+
+PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+
+SHAPES: dict[str, dict[str, Any]] = {
+    "messages": {
+        "model": "m",
+        "max_tokens": 5,
+        "system": [{"type": "text", "text": "S"}],
+        "messages": [
+            {
+                "role": "user",
+                "content": [
+                    {"type": "text", "text": "Hi", "cache_control": {"type": "ephemeral", "ttl": "1h"}},
+                    {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PNG}},
+                    {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "D"}},
+                ],
+            },
+            {
+                "role": "assistant",
+                "content": [
+                    {"type": "thinking", "thinking": "T", "signature": "s"},
+                    {"type": "tool_use", "id": "c", "name": "f", "input": {"a": 1}},
+                ],
+            },
+            {
+                "role": "user",
+                "content": [
+                    {"type": "tool_result", "tool_use_id": "c", "content": [{"type": "text", "text": "R"}]}
+                ],
+            },
+        ],
+        "tools": [{"name": "f", "description": "F", "input_schema": {"type": "object"}}],
+        "tool_choice": {"type": "tool", "name": "f", "disable_parallel_tool_use": True},
+        "thinking": {"type": "enabled", "budget_tokens": 1024},
+        "output_config": {"effort": "high", "format": {"type": "json_schema", "schema": {"type": "object"}}},
+        "stop_sequences": ["x"],
+        "temperature": 1,
+        "top_p": 1,
+        "top_k": 1,
+        "stream": True,
+        "metadata": {"user_id": "u"},
+    },
+    "cohere": {
+        "model": "m",
+        "messages": [
+            {"role": "system", "content": "S"},
+            {
+                "role": "user",
+                "content": [
+                    {"type": "text", "text": "Hi"},
+                    {
+                        "type": "image_url",
+                        "image_url": {"url": f"data:image/png;base64,{PNG}", "detail": "low"},
+                    },
+                ],
+            },
+            {
+                "role": "assistant",
+                "tool_plan": "P",
+                "tool_calls": [{"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}],
+                "citations": [{"start": 0, "end": 1, "text": "x", "sources": []}],
+            },
+            {
+                "role": "tool",
+                "tool_call_id": "c",
+                "content": [{"type": "document", "document": {"id": "d", "data": {"a": "b"}}}],
+            },
+        ],
+        "documents": ["D", {"id": "d", "data": {"title": "T", "text": "X"}}],
+        "tools": [{"type": "function", "function": {"name": "f", "description": "F", "parameters": {}}}],
+        "strict_tools": True,
+        "tool_choice": "REQUIRED",
+        "response_format": {"type": "json_object", "json_schema": {"type": "object"}},
+        "thinking": {"type": "enabled", "token_budget": 5},
+        "max_tokens": 5,
+        "temperature": 0.5,
+        "p": 0.5,
+        "k": 5,
+        "seed": 5,
+        "stop_sequences": ["x"],
+        "frequency_penalty": 0.1,
+        "presence_penalty": 0.1,
+        "logprobs": True,
+        "stream": False,
+    },
+}
