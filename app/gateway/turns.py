@@ -19,7 +19,7 @@ from app.errors import GatewayError
 from app.gateway.call import Call, Outcome
 from app.gateway.compaction import holds_compaction, opened
 from app.gateway.signatures import keep_signatures
-from app.state.history import Expansion
+from app.state.history import Expansion, check_tool_calls
 from app.state.ids import RESPONSE, new_id
 from app.state.items import as_items, item_type
 from app.state.records import Ending, Fence, NewResponse
@@ -219,6 +219,7 @@ def expand(state: State | None, call: Call, *, accepted: bool = False, begins: b
     body = call.body
     if state is None:
         items = as_items(body.get("input"))
+        check_tool_calls(items)
         return Expansion(items, [None] * len(items), items)
     expansion = state.history.expand(
         call.principal.tenant,
@@ -229,6 +230,7 @@ def expand(state: State | None, call: Call, *, accepted: bool = False, begins: b
         begins=begins,
     )
     items = expansion.input
+    check_tool_calls(items)
     if holds_compaction(items):
         items = opened(items, state.sealer, call.principal.tenant)
     if expansion.refers or items is not expansion.input:

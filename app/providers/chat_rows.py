@@ -28,6 +28,7 @@ OPENAI: Final = ChatOptions(
     custom_tools=True,
     tool_choices=frozenset({"auto", "none", "required", "named", "allowed"}),
     hosted_tools=frozenset(),
+    reads_arguments=False,
 )
 
 AZURE: Final = replace(

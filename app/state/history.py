@@ -26,6 +26,10 @@ _CALLS: Final[Mapping[str, tuple[str, str]]] = {
     "custom_tool_call": ("custom_tool_call_output", "custom tool call"),
     "computer_call": ("computer_call_output", "computer call"),
 }
+_OUTPUTS: Final[Mapping[str, str]] = {
+    "function_call_output": "function call output",
+    "custom_tool_call_output": "custom tool call output",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +147,25 @@ def check_tool_outputs(items: Sequence[Mapping[str, Any]]) -> None:
             )
 
 
+def check_tool_calls(items: Sequence[Mapping[str, Any]]) -> None:
+    """Raise OpenAI's 400 when a tool's output in ``items`` answers no call in them.
+
+    A compaction may hold the call, so that beside one nothing is looked for.
+    """
+    kinds = {str(one.get("type", "")) for one in items}
+    if kinds.isdisjoint(_OUTPUTS) or "compaction" in kinds:
+        return
+    called = {one.get("call_id") for one in items if not str(one.get("type", "")).endswith("_output")}
+    for one in items:
+        words = _OUTPUTS.get(one.get("type", ""))
+        if words and isinstance(one.get("call_id"), str) and one["call_id"] not in called:
+            raise GatewayError(
+                "bad_request",
+                f"No tool call found for {words} with call_id {one['call_id']}.",
+                param="input",
+            )
+
+
 def _mutually_exclusive() -> GatewayError:
     return GatewayError(
         "bad_request",
@@ -159,7 +182,7 @@ def _join(
     parent_id: str | None,
     conversation_id: str | None,
 ) -> Expansion:
-    sent, sources = _usable(found)
+    sent, sources = _usable(found, items)
     known = dict(zip(found.past.ids, found.past.bodies, strict=True))
     own: list[JSON] = []
     referenced = dict(found.referenced)
@@ -179,14 +202,16 @@ def _join(
     return Expansion(sent, sources, own, parent_id, conversation_id, head)
 
 
-def _usable(found: Found) -> tuple[list[JSON], list[Source | None]]:
-    """Return the history without calls and thoughts that a cut-off turn left unfinished."""
+def _usable(found: Found, items: Iterable[JSON]) -> tuple[list[JSON], list[Source | None]]:
+    """Return the history without thoughts, and calls nobody answered, that a cut-off turn left
+    unfinished; ``items`` are the new ones."""
     history: list[JSON] = []
     sources: list[Source | None] = []
-    for body, source in zip(found.past.bodies, found.past.sources, strict=True):
-        value = unpack(body, found.files)
+    past = [unpack(body, found.files) for body in found.past.bodies]
+    answered = {one.get("call_id") for one in (*past, *items) if item_type(one).endswith("_output")}
+    for value, source in zip(past, found.past.sources, strict=True):
         cut_off = value.get("status") in ("incomplete", "in_progress")
-        if cut_off and value.get("type") != "message":
+        if cut_off and value.get("type") != "message" and value.get("call_id") not in answered:
             continue
         history.append(value)
         sources.append(source)

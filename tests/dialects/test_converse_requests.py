@@ -305,7 +305,6 @@ REFUSED = [
     Request("m", (HI,), sampling=Sampling(n=2)),
     Request("m", (HI,), sampling=Sampling(logprobs=True)),
     Request("m", (HI,), tool_choice=ToolChoice("named", "web_search", "hosted")),
-    Request("m", (HI, Message("assistant", (ToolCallPart("a", "f", "[1]"),)))),
     Request("m", (Message("user", (OpaquePart("input_video", ("responses", {"x": 1})),)),)),
 ]
 

@@ -310,8 +310,6 @@ def test_a_result_without_its_call_is_named_by_the_id_with_a_warning() -> None:
 
 REFUSED: dict[str, Message] = {
     "messages": Message("user", (ImagePart(file_id="file-abc"),)),
-    "arguments": Message("assistant", (ToolCallPart("c", "f", "[1]"),)),
-    "broken": Message("assistant", (ToolCallPart("c", "f", "{oh"),)),
     "speech": Message("assistant", (AudioPart(audio_id="audio_1"),)),
     "system": Message("system", (ImagePart(data="aGk="),)),
 }

@@ -159,7 +159,6 @@ REFUSED = [
     Request("m", (Message("user", (ImagePart("AAAA", "image/tiff"),)),)),
     Request("m", (HI,), hints={"prompt": {"id": "p"}}),
     Request("m", (HI,), tool_choice=ToolChoice("named", "file_search", "hosted")),
-    Request("m", (HI, Message("assistant", (ToolCallPart("a", "f", "[1]"),)))),
     Request("m", (Message("user", (OpaquePart("input_video", ("responses", {"x": 1})),)),)),
 ]
 

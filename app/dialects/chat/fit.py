@@ -20,6 +20,7 @@ from app.dialects.chat.options import (
 )
 from app.dialects.shared.effort import ASSUMED_LIMIT, effort_of
 from app.dialects.shared.losses import Losses
+from app.dialects.shared.pairing import paired_chat
 from app.dialects.shared.reading import as_dict, count, dicts, opt_str
 
 Json = dict[str, Any]
@@ -53,7 +54,8 @@ class _Fitting:
             elif value not in (None, {}, []):
                 self._losses.report(name, param=name)
         if isinstance(sent.get("messages"), list):
-            sent["messages"] = [self._message(message) for message in sent["messages"]]
+            messages = paired_chat(sent["messages"], self._losses)
+            sent["messages"] = [self._message(message) for message in messages]
         if isinstance(sent.get("tools"), list):
             self._fit_tools(sent)
         if "tool_choice" in sent:

@@ -32,8 +32,7 @@ from app.dialects.chat.native import own_members
 from app.dialects.chat.options import KNOWN_MESSAGE_MEMBERS, ChatOptions
 from app.dialects.chat.parts_out import PartWriter, admitted
 from app.dialects.chat.reasoning import call_entry, encode_entries
-from app.dialects.shared.reading import json_text
-from app.dialects.shared.tool_forms import CUSTOM_INPUT
+from app.dialects.shared.tool_forms import call_text
 
 _SHORT_ID: Final = re.compile(r"[A-Za-z0-9]{9}\Z")
 _ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -265,8 +264,8 @@ class MessageWriter:
         if call.kind == "custom" and self._options.custom_tools:
             called: Json = {"type": "custom", "custom": {"name": call.name, "input": call.arguments}}
         else:
-            free = call.kind == "custom"
-            arguments = json_text({CUSTOM_INPUT: call.arguments}) if free else call.arguments or "{}"
+            read = call.kind == "custom" or self._options.reads_arguments
+            arguments = call_text(call, self._context.losses) if read else call.arguments or "{}"
             called = {"type": "function", "function": {"name": call.name, "arguments": arguments}}
         body: Json = {"id": identifier, **called}
         if self._options.history == "extra_content" and (secret := self._secret(call)):

@@ -125,7 +125,8 @@ class ChatOptions:
     ``web_search``: a hosted
     web search is asked for by ``web_search_options``. ``prefix``: a last assistant message
     is marked as the beginning of the answer. ``short_ids``: tool call ids are nine letters
-    or digits.
+    or digits. ``reads_arguments``: the server parses the arguments of earlier calls, and refuses
+    what is no JSON.
     """
 
     members: frozenset[str] = COMMON_MEMBERS
@@ -158,6 +159,7 @@ class ChatOptions:
     tool_description_required: bool = False
     prefix: bool = False
     short_ids: bool = False
+    reads_arguments: bool = True
 
     def runs(self, kind: str) -> bool:
         """Tell whether a tool of the hosted type ``kind`` may be sent."""

@@ -17,6 +17,7 @@ from app.dialects.chat.native import own_members
 from app.dialects.chat.options import KNOWN_MEMBERS, KNOWN_TOOL_MEMBERS, ChatOptions
 from app.dialects.chat.parts_out import admitted
 from app.dialects.shared.effort import ASSUMED_LIMIT, effort_of, nearest_effort
+from app.dialects.shared.pairing import paired
 from app.dialects.shared.reading import rest
 from app.dialects.shared.sampling import sampling_members
 from app.dialects.shared.tool_forms import custom_schema
@@ -36,7 +37,7 @@ def encode_request(request: Request, context: ClientContext) -> Encoded:
 
     Raises ``unsupported_parameter`` where a loss would change the answer.
     """
-    return Encoded(_RequestWriter(request, context).write())
+    return Encoded(_RequestWriter(paired(request, context.losses), context).write())
 
 
 class _RequestWriter:

@@ -36,11 +36,12 @@ from app.dialects.shared.leftovers import (
     sendable_extras,
 )
 from app.dialects.shared.losses import Losses
-from app.dialects.shared.reading import as_dict, data_url, json_text, present
+from app.dialects.shared.pairing import paired
+from app.dialects.shared.reading import as_dict, data_url, present
 from app.dialects.shared.tool_forms import (
     ANSWER_TOOL,
     ANSWER_WORDS,
-    CUSTOM_INPUT,
+    call_text,
     custom_schema,
     is_allowed,
     object_schema,
@@ -63,6 +64,7 @@ def encode_request(request: Request, context: ClientContext) -> Encoded:
     the answer.
     """
     losses = context.losses
+    request = paired(request, losses)
     body: Members = {
         **sendable_extras(request, NAME, _OWN, losses),
         "model": context.model,
@@ -157,8 +159,7 @@ def _citations(part: Part) -> list[Any]:
 
 def _call(part: ToolCallPart, losses: Losses) -> Members:
     report_call_signature(part, losses)
-    arguments = json_text({CUSTOM_INPUT: part.arguments}) if part.kind == "custom" else part.arguments
-    function = {"name": part.name, "arguments": arguments.strip() or "{}"}
+    function = {"name": part.name, "arguments": call_text(part, losses)}
     return {"id": part.id, "type": "function", "function": function}
 
 

@@ -30,9 +30,9 @@ from app.dialects.converse.options import NAME, ConverseOptions
 from app.dialects.shared.claude import OMITTED
 from app.dialects.shared.leftovers import own_block, own_signature, report_call_signature
 from app.dialects.shared.media_types import media_type_of
-from app.dialects.shared.reading import parsed
 from app.dialects.shared.tool_forms import call_input
 from app.dialects.shared.tool_ids import CONVERSE, fit_tool_id
+from app.dialects.shared.tool_values import faithful_value
 
 Block = dict[str, Any]
 
@@ -223,9 +223,10 @@ _WRITERS: Final[Mapping[type, Callable[[BlockWriter, Any], Block | None]]] = {
 
 
 def _result_text(text: str) -> Block:
-    """A tool's answer that is JSON goes as JSON, which the wire wants to be an object."""
-    value = parsed(text, text)
-    if value is text or isinstance(value, str):
+    """A tool's answer that is JSON goes as JSON, which the wire wants to be an object; what
+    would not come out as it was written goes as text."""
+    value = faithful_value(text)
+    if value is None or isinstance(value, str):
         return {"text": text}
     if isinstance(value, dict):
         return {"json": value}

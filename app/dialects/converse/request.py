@@ -20,6 +20,7 @@ from app.dialects.shared.claude_thinking import MIN_BUDGET, Circumstances, Think
 from app.dialects.shared.effort import effort_of, nearest_effort
 from app.dialects.shared.leftovers import report_leftovers, sendable_extras
 from app.dialects.shared.losses import Losses
+from app.dialects.shared.pairing import paired
 from app.dialects.shared.reading import as_dict
 from app.dialects.shared.turns import split_conversation
 
@@ -53,6 +54,7 @@ def encode_request(request: Request, context: ClientContext) -> Encoded:
     """
     options = options_of(context.options, context.model)
     losses = context.losses
+    request = paired(request, losses)
     body = sendable_extras(request, NAME, _OWN, losses)
     writer = BlockWriter(context, options)
     native = _native_schema(request, options)

@@ -31,8 +31,9 @@ from app.dialects.base import ClientContext
 from app.dialects.gemini.options import Family, GeminiOptions
 from app.dialects.shared.leftovers import own_block
 from app.dialects.shared.media_types import media_type_of
-from app.dialects.shared.reading import parsed, split_data_url
+from app.dialects.shared.reading import split_data_url
 from app.dialects.shared.tool_forms import call_input
+from app.dialects.shared.tool_values import faithful_value
 
 NAME: Final = "gemini"
 
@@ -289,9 +290,9 @@ def _attach(wire: dict[str, Any], pending: str | None, out: list[dict[str, Any]]
 
 
 def _response(text: str, is_error: bool) -> dict[str, Any]:
-    """A JSON object as it is; anything else under ``output``, a fault under ``error``
+    """A JSON object as it is, where it comes out as it was written; anything else under ``output``, a fault under ``error``
     (the two keys that Google's FunctionResponse gives a meaning)."""
-    value = parsed(text)
+    value = faithful_value(text)
     if is_error:
         return {"error": value if isinstance(value, dict) else text}
     return value if isinstance(value, dict) else {"output": text}

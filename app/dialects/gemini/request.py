@@ -18,6 +18,7 @@ from app.dialects.gemini.thinking import thinking_config
 from app.dialects.gemini.tools import ToolsEncoder
 from app.dialects.shared.leftovers import report_metadata
 from app.dialects.shared.losses import Losses
+from app.dialects.shared.pairing import paired
 from app.dialects.shared.reading import as_dict, present
 
 _SCALARS: Final[Mapping[str, str]] = {
@@ -82,6 +83,7 @@ def encode_count(request: Request, context: ClientContext) -> Encoded:
 
 
 def _body(request: Request, context: ClientContext) -> dict[str, Any]:
+    request = paired(request, context.losses)
     options, family = options_of(context.options), family_of(context.model)
     system, contents = ContentsEncoder(context, options, family).encode(
         request.instructions, request.messages

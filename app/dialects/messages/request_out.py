@@ -21,6 +21,7 @@ from app.dialects.shared.claude import Family
 from app.dialects.shared.claude_thinking import Circumstances, Thinking, sampling_of, thinking_of
 from app.dialects.shared.leftovers import report_leftovers, sendable_extras
 from app.dialects.shared.losses import Losses
+from app.dialects.shared.pairing import paired
 from app.dialects.shared.reading import as_dict
 from app.dialects.shared.turns import split_conversation
 
@@ -73,6 +74,7 @@ def encode_request(request: Request, context: ClientContext) -> Encoded:
     Raises GatewayError ``unsupported_parameter`` where leaving something out would change
     the answer; smaller losses are reported to the context.
     """
+    request = paired(request, context.losses)
     options = options_of(context.options)
     family = options.family_for(context.model)
     writer = BlockWriter(context, options)

@@ -16,6 +16,7 @@ from app.dialects.responses.echo import echo_tool_choice, flat_tool, max_output_
 from app.dialects.responses.request_in import CHAT_MEMBERS, ENCRYPTED, LOGPROBS
 from app.dialects.shared.effort import effort_of
 from app.dialects.shared.losses import Losses
+from app.dialects.shared.pairing import paired_items
 from app.dialects.shared.reading import as_dict, as_list, count, dicts
 
 STATE_MEMBERS: Final = ("previous_response_id", "conversation", "background", "fallbacks")
@@ -197,7 +198,7 @@ def _fit_budget(sent: dict[str, Any], losses: Losses) -> None:
 def _fit_input(items: Iterable[Any], options: ResponsesOptions, losses: Losses) -> list[Any]:
     """Leave out reasoning that the target could not read. Ids then go too: the target would
     miss the reasoning that it knows to belong to them."""
-    given = list(items)
+    given = paired_items(list(items), losses)
     kept = [item for item in given if not _is_unreadable(item, options.open_reasoning)]
     if len(kept) < len(given):
         losses.report("reasoning_signature", REASONING_LOST)

@@ -50,6 +50,7 @@ LOSS_CLASSES: Final[Mapping[str, LossClass]] = {
     "output_constraint": "adjusted",
     "image_detail": "adjusted",
     "tool_result": "adjusted",
+    "tool_arguments": "adjusted",
     "voice": "adjusted",
     "speed": "adjusted",
     # everything else is a hint: left out with a warning
@@ -75,6 +76,7 @@ _PATHS: Final[Mapping[str, Mapping[str, str]]] = {
         "file_id": "input",
         "image_detail": "input",
         "tool_result": "input",
+        "tool_arguments": "input",
         "opaque_input": "input",
         "hosted_item": "input",
         "message_name": "input",
@@ -102,6 +104,7 @@ _PATHS: Final[Mapping[str, Mapping[str, str]]] = {
         "file_id": "messages",
         "image_detail": "messages",
         "tool_result": "messages",
+        "tool_arguments": "messages",
         "opaque_input": "messages",
         "hosted_item": "messages",
         "message_name": "messages",

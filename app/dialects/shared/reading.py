@@ -8,11 +8,17 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
 _MAX_COUNT: Final = 2**53
+MAX_DEPTH: Final = 100
+"""The deepest JSON that goes out as a value: what our own door takes, too."""
+
+_STRINGS: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_BRACKETS: Final = re.compile(r"[\[\]{}]")
 
 
 def as_dict(value: Any) -> dict[str, Any]:
@@ -74,11 +80,36 @@ def present(members: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def parsed(text: str, default: Any = None) -> Any:
-    """Return the JSON value of a text, ``default`` for a text that is none."""
+    """Return the JSON value of a text, ``default`` for a text that is none.
+
+    ``NaN``, numbers past a double and more nesting than other servers read are no JSON here, so
+    that what comes out can always be written again.
+    """
     try:
-        return json.loads(text)
-    except ValueError:
+        if not is_shallow(text):
+            return default
+        return json.loads(text, parse_float=_finite, parse_constant=_finite)
+    except (ValueError, RecursionError):
         return default
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        raise ValueError(f"{digits[:20]} is no number of JSON")
+    return number
+
+
+def is_shallow(text: str) -> bool:
+    """Tell whether JSON text is nested no deeper than servers read (``MAX_DEPTH``)."""
+    if text.count("[") + text.count("{") <= MAX_DEPTH:
+        return True
+    depth = 0
+    for bracket in _BRACKETS.findall(_STRINGS.sub("", text)):
+        depth += 1 if bracket in "[{" else -1
+        if depth > MAX_DEPTH:
+            return False
+    return True
 
 
 def json_text(value: Any) -> str:

@@ -6,12 +6,15 @@ become a tool, and a choice among allowed tools becomes a shorter list of tools.
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
 from app.canonical.request import Request, Tool, ToolCallPart, ToolChoice
 from app.dialects.shared.losses import Losses
-from app.dialects.shared.reading import as_dict, as_str, parsed
+from app.dialects.shared.reading import as_dict, as_str, json_text, parsed
+from app.dialects.shared.tool_values import argument_object, is_json
 
 ANSWER_TOOL: Final = "sluice_answer"
 """The tool that stands for a JSON schema where the model has no structured output."""
@@ -51,19 +54,60 @@ def customs_of(request: Request | None) -> frozenset[str]:
 
 
 def free_text(arguments: str) -> str:
-    """Return the free text of a custom tool's call; what does not have its form stays whole."""
+    """Return the free text of a custom tool's call; what does not have its form stays whole.
+
+    Of a call that was cut off, the text as far as it came.
+    """
     text = as_dict(parsed(arguments or "{}")).get(CUSTOM_INPUT)
-    return text if isinstance(text, str) else arguments
+    if isinstance(text, str):
+        return text
+    cut = _CUT_INPUT.match(arguments)
+    if cut is not None:
+        return _unescaped(cut.group(1))
+    return "" if _OPENING.startswith("".join(arguments.split())) else arguments
+
+
+_OPENING: Final = f'{{"{CUSTOM_INPUT}":"'
+_CUT_INPUT: Final = re.compile(
+    rf'\s*\{{\s*"{CUSTOM_INPUT}"\s*:\s*"([^"\\]*(?:\\.[^"\\]*)*)["\\]?\s*\Z', re.DOTALL
+)
+_HALF_ESCAPE: Final = re.compile(r"(?:\\u[dD][89abAB][0-9a-fA-F]{2})?(?:\\u[0-9a-fA-F]{0,3})?\Z")
+
+
+def _unescaped(body: str) -> str:
+    """Return what stands in a JSON string that was cut off, without half an escape at its end."""
+    whole = _HALF_ESCAPE.sub("", body)
+    try:
+        return as_str(json.loads(f'"{whole}"', strict=False), body)
+    except ValueError:
+        return body
 
 
 def call_input(part: ToolCallPart, losses: Losses) -> dict[str, Any]:
-    """Return a call's input as the JSON object that wires of functions want; other JSON is refused."""
+    """Return a call's input as the JSON object that wires of functions want.
+
+    Arguments that are none (a call that was cut off) go out as ``{}``, and whatever an object
+    cannot say as it was written is reported.
+    """
     if part.kind == "custom":
         return {CUSTOM_INPUT: part.arguments}
-    given = parsed(part.arguments) if part.arguments.strip() else {}
-    if not isinstance(given, dict):
-        losses.report("content", f"The arguments of the call '{part.id}' are not a JSON object")
-    return as_dict(given)
+    given, exact = argument_object(part.arguments)
+    if not exact:
+        told = "as an empty object" if not given else "with some values changed"
+        losses.report("tool_arguments", f"The arguments of the call '{part.id}' were sent {told}")
+    return given
+
+
+def call_text(part: ToolCallPart, losses: Losses) -> str:
+    """Return a call's arguments as JSON text, for wires of functions whose servers read it."""
+    if part.kind == "custom":
+        return json_text({CUSTOM_INPUT: part.arguments})
+    if not part.arguments.strip():
+        return "{}"
+    if is_json(part.arguments):
+        return part.arguments
+    losses.report("tool_arguments", f"The arguments of the call '{part.id}' were sent as an empty object")
+    return "{}"
 
 
 def call_object(part: ToolCallPart) -> dict[str, Any]:
