@@ -2,7 +2,13 @@
 
 VENV := .venv
 BIN := $(VENV)/bin
-PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+PIP_INSTALL := $(BIN)/python -I -m pip install --quiet --disable-pip-version-check
+
+# Given on the command line alone; and nothing of the caller's may move or bend what pip installs here.
+ARGS :=
+UPGRADE :=
+unexport PIP_CONSTRAINT PIP_DRY_RUN PIP_EDITABLE PIP_NO_DEPS PIP_PREFIX PIP_PYTHON PIP_REQUIRE_HASHES PIP_REQUIREMENT
+unexport PIP_ROOT PIP_SRC PIP_TARGET PIP_USER
 
 # A stamp is named by the checksum of the lock it stands for: another branch's lock is another stamp.
 RUN_STAMP := $(VENV)/.run-$(shell cksum < requirements.txt | cut -d ' ' -f 1)
@@ -12,7 +18,7 @@ PYTHONS := python3.11 python3.12 python3.13 python3
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-header $(UPGRADE)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint format-check types fmt bench lock clean
+.PHONY: help run test test-pure check lint format-check types fmt bench lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -21,7 +27,10 @@ run: $(RUN_STAMP) ## serve on 127.0.0.1:8080 (PORT=9000 for another port)
 	@exec $(BIN)/gunicorn -c gunicorn.conf.py wsgi:app
 
 test: $(DEV_STAMP) ## run the tests (ARGS="tests/wire -x" for some of them)
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -E -m tests $(ARGS)
+
+test-pure: $(DEV_STAMP) ## run those without processes: dialects, wire, configuration, rules
+	@$(BIN)/python -E -m tests --pure
 
 check: lint format-check types test ## all that CI asks: lint, format, types, tests and the rules of the house
 
@@ -51,9 +60,9 @@ clean: ## remove the environment and every cache
 
 $(VENV)/.created:
 	@for python in $(PYTHONS); do \
-	    if $$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	    if $$python -I -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
 	        echo "creating $(VENV) with $$python"; \
-	        $$python -m venv $(VENV) && touch $@ && exit 0; \
+	        $$python -I -m venv $(VENV) && touch $@ && exit 0; \
 	        exit 1; \
 	    fi; \
 	done; \

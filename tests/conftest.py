@@ -13,7 +13,10 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests import environment
 from tests.services import leave_out, new_postgres
+
+environment.enter()
 
 # The same examples in every run: a new find is for whoever looks for it (SLUICE_EXPLORE=1), not
 # for whoever lands or tries the tests for the first time.

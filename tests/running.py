@@ -7,7 +7,6 @@ reaches a test.
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
 import subprocess
@@ -18,6 +17,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.environment import bare
 
 ROOT = Path(__file__).resolve().parent.parent
 _START_LIMIT = 30.0
@@ -63,9 +64,8 @@ def free_port() -> int:
 
 def environment(env: Mapping[str, str], folder: Path, port: int, root: Path = ROOT) -> dict[str, str]:
     """Return a whole environment: the bare minimum, a store in ``folder``, then ``env``."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
     return {
-        **kept,
+        **bare(),
         "PORT": str(port),
         "DATABASE_URL": f"sqlite:///{folder / 'sluice.db'}",
         "SLUICE_CONFIG": str(folder / "sluice.toml"),

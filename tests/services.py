@@ -19,12 +19,12 @@ def leave_out(reason: str) -> NoReturn:
 
 
 @contextmanager
-def new_postgres(server: str | None = None) -> Iterator[str]:
+def new_postgres() -> Iterator[str]:
     """Make an empty PostgreSQL database and drop it afterwards; gives its ``postgresql://`` URL.
 
-    The server is that of ``SLUICE_TEST_POSTGRES_URL``; ``server`` stands in where it is not set.
+    The server is that of ``SLUICE_TEST_POSTGRES_URL``: nobody's database is used unasked.
     """
-    server = os.environ.get("SLUICE_TEST_POSTGRES_URL") or server
+    server = os.environ.get("SLUICE_TEST_POSTGRES_URL")
     if not server:
         leave_out("SLUICE_TEST_POSTGRES_URL is not set")
     import psycopg

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from app import __version__, cli
+from tests import environment
 from tests.wire.servers import always, answer, serving
 
 CANARY = "c4n4ry-0f-a-s3cr3t"
@@ -18,11 +19,10 @@ CANARY = "c4n4ry-0f-a-s3cr3t"
 
 @pytest.fixture(autouse=True)
 def _clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An empty folder, and no variable of the developer's own."""
+    """An empty folder, and no variable that steers the tests."""
     monkeypatch.chdir(tmp_path)
-    for name in list(os.environ):
-        if name.endswith(("_API_KEY", "_URL", "_PROXY")) or name.startswith(("SLUICE_", "AWS_", "AZURE_")):
-            monkeypatch.delenv(name)
+    for name in environment.STEERING:
+        monkeypatch.delenv(name, raising=False)
 
 
 def test_gevent_patches_before_anything_else_is_imported(repo_dir: Path) -> None:
@@ -168,13 +168,10 @@ def test_serve_becomes_gunicorn_started_as_in_production(
 
 
 def test_serve_refuses_what_gunicorns_file_refuses(tmp_path: Path, repo_dir: Path) -> None:
-    environ = {
-        name: value for name, value in os.environ.items() if not name.startswith(("SLUICE_", "GUNICORN"))
-    }
     done = subprocess.run(
         [sys.executable, "-m", "app.cli", "serve"],
         cwd=tmp_path,
-        env={**environ, "PYTHONPATH": str(repo_dir), "SLUICE_HOST": "0.0.0.0", "PORT": "0"},
+        env={**environment.bare(), "PYTHONPATH": str(repo_dir), "SLUICE_HOST": "0.0.0.0", "PORT": "0"},
         capture_output=True,
         text=True,
         timeout=30,
@@ -196,7 +193,7 @@ def test_the_server_and_the_worker_forget_the_secrets_of_their_environment(
     done = subprocess.run(
         [sys.executable, "-c", program],
         cwd=tmp_path,
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(repo_dir), **secrets},
+        env={**environment.bare(), "PYTHONPATH": str(repo_dir), **secrets},
         capture_output=True,
         text=True,
         timeout=60,

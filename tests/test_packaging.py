@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import configparser
 import json
-import os
 import re
 import subprocess
 import sys
@@ -14,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from app.serving import curl_line
+from tests.__main__ import GROUPS, others
+from tests.environment import bare, clean
 
 START = "gunicorn -c gunicorn.conf.py wsgi:app"
 
@@ -78,13 +79,10 @@ def test_app_json_asks_for_what_production_needs(repo_dir: Path) -> None:
 def test_gunicorn_refuses_a_wrong_start_in_one_clear_line(
     arguments: list[str], environ: dict[str, str], message: str, repo_dir: Path
 ) -> None:
-    clean = {
-        name: value for name, value in os.environ.items() if not name.startswith(("SLUICE_", "GUNICORN_"))
-    }
     done = subprocess.run(
         [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", *arguments, "wsgi:app"],
         cwd=repo_dir,
-        env={**clean, "PORT": "0", **environ},
+        env={**bare(), "PORT": "0", **environ},
         capture_output=True,
         text=True,
         timeout=30,
@@ -93,3 +91,22 @@ def test_gunicorn_refuses_a_wrong_start_in_one_clear_line(
     assert done.returncode == 1
     assert [line for line in done.stderr.splitlines() if "Traceback" in line] == []
     assert message in done.stderr
+
+
+def test_an_environment_is_clean_when_only_places_and_what_steers_tests_remain() -> None:
+    theirs = {
+        "PATH": "/bin",
+        "SLUICE_CI": "1",
+        "SLUICE_KEYS": "a:b",
+        "PORT": "1",
+        "LANG": "tr_TR",
+        "PYTHONPATH": "x",
+    }
+    assert clean(theirs) == {"PATH": "/bin", "SLUICE_CI": "1", "LANG": "C.UTF-8"}
+
+
+def test_every_test_file_is_run_once_by_make_test(repo_dir: Path) -> None:
+    groups = [list(paths or others()) for paths in GROUPS]
+    for file in sorted((repo_dir / "tests").rglob("test_*.py")):
+        path = file.relative_to(repo_dir)
+        assert sum(path.is_relative_to(named) for group in groups for named in group) == 1, path

@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from tests.environment import bare
 from tests.running import free_port
 from tests.services import leave_out
 
@@ -48,8 +49,7 @@ def clone(repo_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _environ(clone: Path, more: dict[str, str]) -> dict[str, str]:
     """Return a bare environment in which the clone's own code is found before the borrowed one."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
-    return {**kept, "PYTHONPATH": str(clone), **more}
+    return {**bare(), "PYTHONPATH": str(clone), **more}
 
 
 def _make(clone: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
@@ -127,6 +127,39 @@ def test_some_of_the_tests_run_and_name_what_they_left_out(clone: Path) -> None:
     )
     assert done.returncode == 0, done.stdout
     assert re.search(r"^SKIPPED .*SLUICE_TEST_POSTGRES_URL is not set$", done.stdout, re.MULTILINE)
+
+
+THEIRS = {
+    **{
+        "PORT": "eighty",
+        "DATABASE_URL": "nonsense://",
+        "SLUICE_KEYS": "ann:sk-ann",
+        "OPENAI_API_KEY": "sk-theirs",
+    },
+    **{
+        "HTTP_PROXY": "http://127.0.0.1:9",
+        "http_proxy": "http://127.0.0.1:9",
+        "ALL_PROXY": "socks5://127.0.0.1:9",
+    },
+    **{
+        "GUNICORN_CMD_ARGS": "--nonsense",
+        "PYTEST_ADDOPTS": "--nonsense",
+        "WEB_CONCURRENCY": "many",
+        "CI": "true",
+    },
+    **{
+        "PYTHONOPTIMIZE": "2",
+        "PYTHONWARNINGS": "error",
+        "AWS_PROFILE": "theirs",
+        "SSL_CERT_FILE": "/nowhere",
+    },
+    **{"ARGS": "--nonsense", "TZ": "Asia/Kolkata", "LC_ALL": "tr_TR.ISO-8859-9", "PIP_USER": "1"},
+}
+
+
+def test_the_tests_see_nothing_of_the_callers_environment(clone: Path) -> None:
+    done = _make(clone, "test", "ARGS=tests/test_cli.py tests/test_packaging.py", **THEIRS)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_what_is_left_out_fails_where_nothing_may_be(clone: Path) -> None:

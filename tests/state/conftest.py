@@ -14,20 +14,19 @@ from app.state.tables import metadata
 from tests.services import new_postgres
 
 ENVIRON = {"SLUICE_SECRET_KEY": "a test's own secret"}
-LOCAL_SERVER = "postgresql://postgres@127.0.0.1:5432/postgres"
 
 
 @pytest.fixture
 def empty_postgres() -> Iterator[str]:
     """The URL of a PostgreSQL database without tables."""
-    with new_postgres(LOCAL_SERVER) as url:
+    with new_postgres() as url:
         yield url
 
 
 @pytest.fixture(scope="session")
 def postgres_database() -> Iterator[str]:
     """The URL of a migrated PostgreSQL database of this session's own."""
-    with new_postgres(LOCAL_SERVER) as url:
+    with new_postgres() as url:
         upgrade(parse_url(url))
         yield url
 

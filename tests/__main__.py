@@ -1,0 +1,108 @@
+"""``python -m tests``: all tests, in groups that run side by side; with arguments, pytest with these.
+
+Each group is a pytest of its own in a clean environment, so that what waits (processes, clocks) does
+not hold up what computes. What a group leaves out is listed once, at the end.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+from typing import Final
+
+from tests.environment import clean
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+PYTEST: Final = [sys.executable, "-m", "pytest"]
+SIDE_BY_SIDE: Final = 3
+COUNT: Final = re.compile(r"(\d+) (passed|failed|error|skipped)")
+SKIPPED: Final = re.compile(r"^SKIPPED \[(\d+)\] \S+: (.*)$", re.MULTILINE)
+
+# No socket but a test's own, no process that stays: values in, values out.
+PURE: Final = (
+    *("tests/dialects", "tests/golden", "tests/traffic", "tests/test_architecture.py"),
+    *("tests/test_config.py", "tests/test_documentation.py", "tests/test_requirements.py"),
+    *("tests/providers/test_urls.py", "tests/wire/test_sse.py", "tests/wire/test_eventstream.py"),
+    *("tests/wire/test_http1.py", "tests/wire/test_json.py", "tests/wire/test_paths.py"),
+)
+# The longest first. What no group names runs in the last one.
+GROUPS: Final[Sequence[Sequence[str]]] = (
+    ("tests/lifecycle",),
+    ("tests/behaviour",),
+    ("tests/replay",),
+    ("tests/state", "tests/deploy", "tests/clients"),
+    PURE,
+    (),
+)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run everything, the pure tests (``--pure``), or what pytest makes of the arguments."""
+    os.chdir(ROOT)
+    if arguments and arguments[0] != "--pure":
+        os.execve(sys.executable, [*PYTEST, *arguments], clean(os.environ))
+    groups = [PURE] if arguments else [list(paths or others()) for paths in GROUPS]
+    return run(groups)
+
+
+def others() -> Iterator[str]:
+    """Yield the test files that no group names."""
+    for file in sorted((ROOT / "tests").rglob("test_*.py")):
+        path = file.relative_to(ROOT)
+        if not any(path.is_relative_to(named) for group in GROUPS for named in group):
+            yield str(path)
+
+
+def run(groups: Sequence[Sequence[str]]) -> int:
+    """Run the groups side by side, print each as it ends, then what was left out and the sum."""
+    codes: set[int] = set()
+    counts: Counter[str] = Counter()
+    reasons: Counter[str] = Counter()
+    with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+        for group in as_completed([pool.submit(run_group, paths) for paths in groups]):
+            done = group.result()
+            codes.add(done.returncode)
+            counts += Counter({word: int(number) for number, word in COUNT.findall(_last_line(done.stdout))})
+            for number, reason in SKIPPED.findall(done.stdout):
+                reasons[reason] += int(number)
+            print("\n".join([f"== {' '.join(done.args[len(PYTEST) :])}", *_shown(done)]), flush=True)
+    for reason, number in reasons.most_common():
+        print(f"left out: {number} because {reason}")
+    print(
+        f"{counts['passed']} passed, {counts['failed'] + counts['error']} failed, {counts['skipped']} skipped"
+    )
+    return max(codes)
+
+
+def run_group(paths: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    """Run pytest over some paths to its end, its output kept."""
+    command = [*PYTEST, "--color=no", "-p", "no:cacheprovider", *paths]
+    return subprocess.run(
+        command,
+        env=clean(os.environ),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+
+
+def _last_line(output: str) -> str:
+    return output.rstrip().rpartition("\n")[2]
+
+
+def _shown(done: subprocess.CompletedProcess[str]) -> list[str]:
+    """Return what a reader wants of a group: all of a failure, the last line of a success."""
+    if done.returncode == 0:
+        return [_last_line(done.stdout)]
+    return [line for line in done.stdout.splitlines() if not SKIPPED.match(line)]
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
