@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from pathlib import Path
 
-from tests.behaviour.world import chat_body, running_world
+import pytest
+
+from tests.behaviour.world import World, chat_body, running_world
 from tests.scratch import Scratch
+from tests.traffic.frames import sse
 from tests.traffic.replay import Reply
 
 ACME = '''"""Acme: chat and text completions."""
@@ -44,3 +49,173 @@ def test_a_provider_like_openai_is_one_file_and_one_row(tmp_path: Path) -> None:
         assert answer.json["extra_fields"]["provider"] == "acme"
         (sent,) = world.upstream.requests
         assert (sent.path, sent.headers["authorization"]) == ("/acme/chat/completions", "Bearer acme-key")
+
+
+DOOR = """    Mount(
+        "anthropic",
+        ("/anthropic/v1", "/anthropic"),
+        Credentials(("x-api-key", "x-bf-vk")),
+        operations={
+            "chat": (
+                Route(
+                    "POST",
+                    "/messages",
+                    "messages.create",
+                    "messages.Message",
+                    body="messages.MessagesBody",
+                    streams=True,
+                ),
+            ),
+        },
+        dialect="messages",
+        envelope="headers",
+        default_provider="anthropic",
+        request_id="request-id",
+        error_id="request_id",
+        statuses={"model_not_found": 404, "overloaded": 529, "upstream_overloaded": 529},
+    ),
+"""
+VIEW = '''"""Anthropic's Messages: its view, its body and the shape of its answer."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from flask import Response
+
+from app.surfaces.generation import generate
+from app.surfaces.mounts import Mount
+from app.surfaces.openapi_shapes import TABLE, TEXT, TEXT_OR_NULL, Shape, always, listed, record
+from app.surfaces.schemas.base import Array, Body, Either, Flag, Number, Table, Text, Whole
+from app.surfaces.schemas.chat import MOST_MESSAGES, MOST_TOKENS
+from app.surfaces.schemas.parts import string
+
+
+class MessagesBody(Body):
+    """Shape and limits of the top level; what is deeper is read by the dialect."""
+
+    model = Text(longest=512)
+    messages = Array(required=True, longest=MOST_MESSAGES)
+    max_tokens = Whole(least=1, most=MOST_TOKENS, required=True)
+    system = Either(Text(), Array())
+    temperature = Number(least=0, most=1)
+    top_p = Number(least=0, most=1)
+    top_k = Whole(least=0)
+    stop_sequences = Array(each=string, longest=64)
+    stream = Flag()
+    tools = Array(longest=10_000)
+    tool_choice = Table()
+    thinking = Table()
+    output_config = Table()
+    metadata = Table()
+    service_tier = Text()
+    fallbacks = Array(each=string, longest=16)
+
+
+Message: Final[Shape] = record(
+    {
+        "id": TEXT,
+        "type": always("message"),
+        "role": always("assistant"),
+        "model": TEXT,
+        "content": listed(TABLE),
+        "stop_reason": TEXT_OR_NULL,
+        "stop_sequence": TEXT_OR_NULL,
+        "usage": TABLE,
+    }
+)
+
+
+def create(mount: Mount, deployment: str | None = None) -> Response:
+    """Serve ``POST messages``."""
+    return generate(mount, deployment)
+'''
+KEY = "sk-door-0123456789"
+ASKED = {
+    "model": "sandbox/x",
+    "max_tokens": 99,
+    "messages": [{"role": "user", "content": "say exactly: hello"}],
+}
+
+
+@pytest.fixture(scope="module")
+def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A gateway with a door for a dialect that had both halves: three files, of which one is a row."""
+    scratch = Scratch(tmp_path_factory.mktemp("door"))
+    scratch.insert("app/surfaces/mounts.py", '    Mount(\n        "truefoundry"', DOOR)
+    scratch.add("app/surfaces/messages.py", VIEW)
+    changes = scratch.changes()
+    assert len(changes) <= 4
+    assert sum(changes.values()) <= 80
+    assert scratch.faults() == []
+    with running_world({"SLUICE_KEYS": f"ann:{KEY}"}, root=scratch.root) as world:
+        yield world
+
+
+@pytest.mark.parametrize("prefix", ["/anthropic/v1", "/anthropic"])
+def test_a_new_door_answers_in_its_own_dialect(door: World, prefix: str) -> None:
+    answer = door.send("POST", f"{prefix}/messages", ASKED, {"x-api-key": KEY})
+    assert answer.status == 200
+    assert set(answer.json) == {
+        *("id", "type", "role", "model", "content", "stop_reason", "stop_sequence", "usage"),
+    }
+    assert answer.json["content"] == [{"type": "text", "text": "hello"}]
+    assert answer.json["stop_reason"] == "end_turn"
+    assert "cost" not in answer.json["usage"]
+    assert answer.headers["x-sluice-provider"] == "sandbox"
+    assert answer.headers["request-id"] == answer.headers["x-request-id"]
+
+
+def test_a_new_door_streams_in_its_own_dialect(door: World) -> None:
+    answer = door.send("POST", "/anthropic/v1/messages", {**ASKED, "stream": True}, {"x-api-key": KEY})
+    events = [json.loads(frame.data) for frame in sse(answer.body)]
+    assert [event["type"] for event in events][:2] == ["message_start", "content_block_start"]
+    assert [event["type"] for event in events][-2:] == ["message_delta", "message_stop"]
+    assert "extra_fields" not in str(events)
+    assert "cost" not in str(events)
+    text = "".join(event["delta"]["text"] for event in events if event["type"] == "content_block_delta")
+    assert text == "hello"
+
+
+def test_a_new_door_tells_what_was_lost_in_a_header(door: World) -> None:
+    answer = door.send(
+        "POST", "/anthropic/v1/messages", {**ASKED, "api_base": "http://x"}, {"x-api-key": KEY}
+    )
+    (warning,) = json.loads(answer.headers["x-sluice-warnings"])
+    assert warning["param"] == "api_base"
+
+
+@pytest.mark.parametrize(
+    "members, key, path, status, kind",
+    [
+        ({}, None, "/anthropic/v1/messages", 401, "authentication_error"),
+        ({}, None, "/anthropic/nothing", 401, "authentication_error"),
+        ({}, KEY, "/anthropic/nothing", 404, "not_found_error"),
+        ({"max_tokens": 0}, KEY, "/anthropic/v1/messages", 400, "invalid_request_error"),
+        ({"messages": [5]}, KEY, "/anthropic/v1/messages", 400, "invalid_request_error"),
+        ({"model": "no-such-model"}, KEY, "/anthropic/v1/messages", 404, "not_found_error"),
+        ({"stream": True, "model": "no-such-model"}, KEY, "/anthropic/messages", 404, "not_found_error"),
+    ],
+)
+def test_a_new_door_errs_in_its_own_form(
+    door: World, members: dict, key: str | None, path: str, status: int, kind: str
+) -> None:
+    unknown = {"type": "error", "error": {"type": "not_found_error", "message": "model: x"}}
+    door.fresh().upstream.add(Reply.json(unknown, 404), path="*/messages")
+    answer = door.send("POST", path, {**ASKED, **members}, {"x-api-key": key} if key else {})
+    assert answer.status == status, answer.body
+    assert answer.json["type"] == "error"
+    assert answer.json["error"]["type"] == kind
+    assert set(answer.json) == {"type", "error", "request_id"}
+    assert answer.json["request_id"] == answer.headers["request-id"]
+
+
+def test_a_new_door_is_in_the_description_of_the_api(door: World) -> None:
+    document = door.send("GET", "/openapi.json").json
+    described = document["paths"]["/anthropic/v1/messages"]["post"]
+    assert described["summary"] == "Serve POST messages."
+    assert described["requestBody"]["content"]["application/json"]["schema"] == {
+        "$ref": "#/components/schemas/MessagesBody"
+    }
+    assert document["components"]["schemas"]["MessagesBody"]["required"] == ["messages", "max_tokens"]
+    assert document["components"]["schemas"]["Message"]["properties"]["type"]["const"] == "message"

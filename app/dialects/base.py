@@ -147,11 +147,14 @@ def absent(*_: object) -> NoReturn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """What every wire has: its name, and errors in both directions."""
+    """What every wire has: its name, and errors in both directions.
+
+    ``tells_cost``: as a server we put a call's cost beside its usage, as OpenAI's wires bear."""
 
     name: str
     decode_error: ErrorDecoder
     encode_error: ErrorEncoder = encode_error
+    tells_cost: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

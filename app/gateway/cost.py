@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from app.canonical.response import Usage
+from app.dialects import dialect_of
+from app.dialects.base import Row
 from app.gateway.call import Outcome, Target
 from app.gateway.pricebook import PriceBook
 
@@ -64,8 +66,9 @@ class PriceList:
 
 
 def put_cost(body: Any, outcome: Outcome) -> None:
-    """Set ``usage.cost`` wherever ``body`` (an answer, a chunk or an event) tells a usage."""
-    if not isinstance(body, dict):
+    """Set ``usage.cost`` wherever ``body`` (an answer, a chunk or an event) tells a usage, in
+    dialects that can bear it."""
+    if not isinstance(body, dict) or not dialect_of(Row, outcome.call.dialect).tells_cost:
         return
     for holder in (body, body.get("response")):
         usage = holder.get("usage") if isinstance(holder, dict) else None

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from flask import Response, g
 
+from app.dialects.shared.losses import Loss
 from app.errors import GatewayError
 from app.gateway.call import Call, Outcome
 from app.surfaces.envelope import seal_error
 from app.surfaces.lean import WholeResponse
+from app.surfaces.mounts import Mount
 from app.surfaces.rules import current_mount, current_operation
-from app.wire.json import dumps
+from app.wire.json import dumps, dumps_ascii
 
 JSON: Final = "application/json"
 SSE_HEADERS: Final = {
@@ -59,16 +61,42 @@ def _header_value(text: str) -> str:
     return "".join(c if " " <= c <= "~" else "?" for c in text)
 
 
-def warnings_header(outcome: Outcome) -> dict[str, str]:
-    """Return ``x-sluice-warnings``: the members that could not be honoured, comma-separated."""
-    if not outcome.losses:
+def door_headers(mount: Mount, outcome: Outcome, *, resolved: bool = True) -> dict[str, str]:
+    """Return what a door tells in headers that others tell in bodies: warnings and, where it is
+    ``resolved``, the model that answered."""
+    if mount.envelope == "headers":
+        return _listed_warnings(outcome.losses)
+    if mount.envelope != "provider":
         return {}
-    return {"x-sluice-warnings": _header_value(", ".join(dict.fromkeys(x.param for x in outcome.losses)))}
+    model = outcome.target.model if outcome.target is not None else outcome.call.model
+    params = ", ".join(dict.fromkeys(loss.param for loss in outcome.losses))
+    warnings = {_WARNINGS: _header_value(params)} if outcome.losses else {}
+    return warnings | ({"x-tfy-resolved-model": _header_value(model)} if resolved else {})
+
+
+_WARNINGS: Final = "x-sluice-warnings"
+_MOST_WARNINGS: Final = 4096  # bytes of the header
+_NOTE_ROOM: Final = 64  # of these, for saying how many were left out
+
+
+def _listed_warnings(losses: Sequence[Loss]) -> dict[str, str]:
+    """Return the warnings as one ASCII JSON array; whole entries are left out from the end where
+    it would grow past 4 KiB, and the last entry then says how many."""
+    entries = [dumps_ascii({"param": loss.param, "message": loss.message}) for loss in losses]
+    room = _MOST_WARNINGS - 2
+    if sum(map(len, entries)) + len(entries) > room:
+        taken, size = 0, _NOTE_ROOM
+        while size + len(entries[taken]) + 1 <= room:
+            size += len(entries[taken]) + 1
+            taken += 1
+        note = {"param": None, "message": f"and {len(entries) - taken} more"}
+        entries = [*entries[:taken], dumps_ascii(note)]
+    return {_WARNINGS: f"[{b','.join(entries).decode()}]"} if entries else {}
 
 
 def error_response(error: GatewayError, call: Call | None = None) -> Response:
     """Return the JSON error of the door that the current request came to."""
-    operation = call.operation if call else current_operation()
+    mount, operation = current_mount(), call.operation if call else current_operation()
     headers = {"cache-control": "no-store"}
     if error.retry_after is not None or error.status == 503:
         headers["retry-after"] = str(error.retry_after or 1)
@@ -78,7 +106,8 @@ def error_response(error: GatewayError, call: Call | None = None) -> Response:
         headers["x-should-retry"] = "false"
     if call is not None:
         headers |= _tried(call)
-    return json_response(seal_error(current_mount(), error, call, operation), error.status, headers)
+    error = error if mount is None else mount.restated(error)
+    return json_response(seal_error(mount, error, call, operation, g.request_id), error.status, headers)
 
 
 def _tried(call: Call) -> dict[str, str]:

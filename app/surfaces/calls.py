@@ -14,7 +14,7 @@ from app.dialects.base import Frame
 from app.errors import GatewayError
 from app.gateway.call import Abort, Call, Outcome
 from app.gateway.core import Gateway, gateway_of
-from app.surfaces.answers import SSE_HEADERS, json_response, outcome_headers, warnings_header
+from app.surfaces.answers import SSE_HEADERS, door_headers, json_response, outcome_headers
 from app.surfaces.envelope import FrameEnvelope, seal_answer
 from app.surfaces.mounts import Mount
 from app.surfaces.pump import Pace, Pump
@@ -164,10 +164,7 @@ def answer_whole(mount: Mount, call: Call, outcome: Outcome) -> Response:
     headers = outcome_headers(outcome)
     if outcome.media_type is not None:
         return Response(outcome.body, 200, {**headers, "content-type": outcome.media_type})
-    if mount.envelope == "provider":
-        headers |= warnings_header(outcome) | {
-            "x-tfy-resolved-model": headers.get("x-sluice-model", call.model)
-        }
+    headers |= door_headers(mount, outcome)
     return json_response(seal_answer(mount, outcome, outcome.body), headers=headers)
 
 
@@ -207,9 +204,5 @@ def answer_stream(
 
     pump = Pump(run, pace(settings), write, fail, lambda error: gateway.dispatcher.fault(error, call.id))
     pump.open()
-    headers = {**SSE_HEADERS, **outcome_headers(run.outcome)}
-    if mount.envelope == "provider":
-        headers |= warnings_header(run.outcome) | {
-            "x-tfy-resolved-model": headers.get("x-sluice-model", call.model)
-        }
+    headers = {**SSE_HEADERS, **outcome_headers(run.outcome), **door_headers(mount, run.outcome)}
     return Response(pump.chunks(), 200, headers, direct_passthrough=True)

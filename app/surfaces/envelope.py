@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from app.canonical.response import Finish, Usage
-from app.dialects.base import Frame
+from app.dialects import dialect
+from app.dialects.base import Frame, encode_error
 from app.dialects.responses.echo import echo_tool
 from app.errors import GatewayError
 from app.gateway.call import Call, Outcome
@@ -126,6 +127,8 @@ def _told(outcome: Outcome) -> dict[str, Any]:
 
 def seal_answer(mount: Mount, outcome: Outcome, body: dict[str, Any]) -> dict[str, Any]:
     """Return a JSON answer in its surface's envelope."""
+    if mount.envelope == "headers":
+        return body
     if mount.envelope == "provider":
         return {**body, "provider": outcome.target.provider.name if outcome.target else None}
     if mount.page_members and outcome.call.operation == "responses":
@@ -146,9 +149,14 @@ def page_members(body: Mapping[str, Any], finish: Finish | None) -> dict[str, An
     }
 
 
-def seal_error(mount: Mount | None, error: GatewayError, call: Call | None, operation: str) -> dict[str, Any]:
-    """Return an error body in its surface's envelope."""
-    body: dict[str, Any] = {"error": error.body()}
+def seal_error(
+    mount: Mount | None, error: GatewayError, call: Call | None, operation: str, request_id: str
+) -> dict[str, Any]:
+    """Return an error body in its door's form and envelope."""
+    encode = encode_error if mount is None or mount.dialect is None else dialect(mount.dialect).encode_error
+    body = encode(error)
+    if mount is not None and mount.error_id is not None:
+        body[mount.error_id] = request_id
     if mount is None or mount.envelope != "extra_fields":
         return body
     body |= {"is_bifrost_error": error.kind.name not in _UPSTREAM_SAID, "status_code": error.status}
@@ -187,6 +195,8 @@ class FrameEnvelope:
 
     def seal(self, frames: list[Frame], *, last: bool) -> list[Frame]:
         """Add the envelope to each frame that has data; ``last`` marks the terminal ones."""
+        if self._mount.envelope == "headers":
+            return frames
         named = [frame for frame in frames if isinstance(frame.data, dict)]
         for position, frame in enumerate(named):
             self._seal_one(frame.data, last=last and position == len(named) - 1)

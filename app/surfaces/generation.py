@@ -1,4 +1,4 @@
-"""The view of chat completions, and the reading of checked bodies that views share."""
+"""The views of generation, and the reading of checked bodies that views share."""
 
 from __future__ import annotations
 
@@ -35,14 +35,19 @@ def checked_body() -> dict[str, Any]:
 def completion(mount: Mount, deployment: str | None = None) -> Response:
     """Serve ``POST completions``."""
     body = checked_body()
-    stream = body.get("stream") is True
-    return _serve(mount, make_call(mount, body, deployment=deployment, stream=stream))
+    return _serve(mount, make_call(mount, body, deployment=deployment, stream=body.get("stream") is True))
 
 
 def chat(mount: Mount, deployment: str | None = None) -> Response:
     """Serve ``POST chat/completions``."""
+    return generate(mount, deployment)
+
+
+def generate(mount: Mount, deployment: str | None, stream: bool | None = None) -> Response:
+    """Answer a prompt in the dialect of the door; ``stream`` None: as the body says."""
     body = checked_body()
-    call = make_call(mount, body, deployment=deployment, stream=body.get("stream") is True)
+    streamed = body.get("stream") is True if stream is None else stream
+    call = make_call(mount, body, deployment=deployment, stream=streamed)
     current_gateway().restore_signatures(call)
     return _serve(mount, call)
 

@@ -17,7 +17,7 @@ from app.dialects.media.base import EmbeddingDialect
 from app.errors import GatewayError
 from app.gateway.call import Call
 from app.gateway.translating import server_context
-from app.surfaces.answers import outcome_headers, warnings_header
+from app.surfaces.answers import door_headers, outcome_headers
 from app.surfaces.bodies import too_large
 from app.surfaces.calls import answer_stream, answer_whole, current_gateway, make_call, pace
 from app.surfaces.generation import checked_body
@@ -68,9 +68,7 @@ def _audio(mount: Mount, call: Call) -> Response:
         lambda error: gateway.dispatcher.fault(error, call.id),
     )
     pump.open()
-    headers = outcome_headers(run.outcome)
-    if mount.envelope == "provider":
-        headers |= warnings_header(run.outcome)
+    headers = outcome_headers(run.outcome) | door_headers(mount, run.outcome, resolved=False)
     media_type = run.outcome.media_type or "application/octet-stream"
     return Response(pump.chunks(), 200, {**headers, "content-type": media_type}, direct_passthrough=True)
 

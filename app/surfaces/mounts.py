@@ -8,10 +8,12 @@ form of its errors.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final, Literal
 
+from app.errors import GatewayError
 from app.operations import OPERATIONS, Route
 
 Envelope = Literal["extra_fields", "provider", "headers"]
@@ -43,7 +45,8 @@ class Mount:
     writes here and how errors are written, None for each operation's own and OpenAI's errors.
     ``envelope``: ``extra_fields`` or ``provider`` beside the members of an answer, or nothing in
     bodies and all in ``headers``. ``default_provider`` is whom a bare model name means.
-    ``request_id`` is a further header for the request's id. ``versioned``: ``api-version`` is
+    ``request_id`` is a further header for the request's id, ``error_id`` a member of errors for it.
+    ``statuses`` are those of kinds of errors, where they differ here. ``versioned``: ``api-version`` is
     checked. ``page_members``: JSON answers of POST responses have the page's own members, too.
     ``plain_retrieve``: GET responses has no envelope. ``chat_shaped``: POST responses also takes
     a chat-shaped body.
@@ -57,10 +60,20 @@ class Mount:
     envelope: Envelope = "extra_fields"
     default_provider: str | None = None
     request_id: str | None = None
+    error_id: str | None = None
+    statuses: Mapping[str, int] = field(default_factory=dict)
     versioned: bool = False
     page_members: bool = False
     plain_retrieve: bool = False
     chat_shaped: bool = False
+
+    def restated(self, error: GatewayError) -> GatewayError:
+        """Return an error with the HTTP status that its kind has here."""
+        if error.kind.name not in self.statuses:
+            return error
+        other = copy(error)
+        other.status = self.statuses[error.kind.name]
+        return other
 
 
 MOUNTS: Final[tuple[Mount, ...]] = (

@@ -25,6 +25,7 @@ DIALECT: Final = Dialect(
     decode_request=decode_request,
     encode_response=encode_response,
     stream_encoder=MessagesEncoder,
+    tells_cost=False,
     encode_error=encode_error,
     encode_request=encode_request,
     decode_response=decode_response,

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from app.operations import OPERATIONS, resolve
+from app.operations import resolve
+from app.surfaces.mounts import MOUNTS
 from app.surfaces.schemas.base import Body
 
 
@@ -23,7 +24,7 @@ def check(place: str, body: Mapping[str, Any]) -> None:
 
 
 def schemas() -> dict[str, Body]:
-    """Return the schemas of all operations by their names."""
-    routes = [route for row in OPERATIONS.values() for route in row.routes]
+    """Return the schemas of all doors' operations by their names."""
+    routes = [route for mount in MOUNTS for served in mount.operations.values() for route in served]
     places = [place for route in routes for place in (route.body, route.chat_body) if place is not None]
     return {type(made).__name__: made for made in map(schema, places)}
