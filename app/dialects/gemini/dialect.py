@@ -1,4 +1,4 @@
-"""Google's generateContent and streamGenerateContent, as the client speaks them.
+"""Google's generateContent and streamGenerateContent, both halves.
 
 Spoken by the Gemini API and by Vertex; what differs between the two is
 ``GeminiOptions``. Streams are asked for with ``alt=sse``; model and stream belong to the URL.
@@ -15,7 +15,10 @@ from app.dialects.base import ClientContext, Dialect
 from app.dialects.gemini.errors import decode_error
 from app.dialects.gemini.parts import NAME
 from app.dialects.gemini.request import encode_count, encode_request
+from app.dialects.gemini.request_in import decode_request
+from app.dialects.gemini.response_out import encode_error, encode_response
 from app.dialects.gemini.stream import GeminiStreamDecoder
+from app.dialects.gemini.stream_out import GeminiEncoder
 from app.dialects.shared.answers import token_count
 from app.errors import GatewayError
 
@@ -40,6 +43,10 @@ def decode_response(body: Any, context: ClientContext) -> Response:
 
 DIALECT: Final = Dialect(
     name=NAME,
+    decode_request=decode_request,
+    encode_response=encode_response,
+    stream_encoder=GeminiEncoder,
+    encode_error=encode_error,
     encode_request=encode_request,
     decode_response=decode_response,
     stream_decoder=GeminiStreamDecoder,

@@ -44,7 +44,7 @@ model, a history written by hand); Gemini 3 refuses a first call without any."""
 _SYSTEM_ROLES: Final = frozenset({"system", "developer"})
 _WIRE_ROLES: Final = {"assistant": "model", "user": "user"}
 
-_AUDIO_TYPES: Final[Mapping[str, str]] = {
+AUDIO_TYPES: Final[Mapping[str, str]] = {
     "mp3": "audio/mp3",
     "wav": "audio/wav",
     "opus": "audio/ogg",
@@ -193,7 +193,7 @@ class ContentsEncoder:
             wire["mediaResolution"] = {"level": level}
         elif level:
             self._losses.report("image_detail")
-        return [wire]
+        return [{**wire, **_beside(part)}]
 
     def _audio(self, part: AudioPart) -> list[dict[str, Any]]:
         if part.data is None and part.transcript:
@@ -201,7 +201,7 @@ class ContentsEncoder:
             return [{"text": part.transcript}]
         if part.data is None:
             self._losses.report("audio", "Gemini cannot be given earlier speech by its id")
-        media_type = _AUDIO_TYPES.get(part.format or "", f"audio/{part.format or 'wav'}")
+        media_type = AUDIO_TYPES.get(part.format or "", f"audio/{part.format or 'wav'}")
         if part.native is not None and part.native[0] == NAME:
             media_type = part.native[1].get("mimeType", media_type)
         return [{"inlineData": {"mimeType": media_type, "data": part.data}}]
@@ -217,7 +217,7 @@ class ContentsEncoder:
             next(iter(wire.values()))["displayName"] = part.filename
         elif part.filename:
             self._losses.report("filename", "The file's name was left out")
-        return [wire]
+        return [{**wire, **_beside(part)}]
 
     def _media(
         self, data: str | None, url: str | None, file_id: str | None, media_type: str | None, default: str
@@ -276,6 +276,11 @@ _ENCODERS: Final[Mapping[type, Any]] = {
     ToolCallPart: ContentsEncoder._call,
     ToolResultPart: ContentsEncoder._result,
 }
+
+
+def _beside(part: ImagePart | FilePart) -> dict[str, Any]:
+    """Return what a client of this wire said beside a medium: which part of a video is meant."""
+    return dict(part.native[1]) if part.native is not None and part.native[0] == NAME else {}
 
 
 def _attach(wire: dict[str, Any], pending: str | None, out: list[dict[str, Any]]) -> str | None:

@@ -44,7 +44,7 @@ _TIERS: Final[Mapping[str, str | None]] = {
 _MODALITIES: Final[Mapping[str, str]] = {"text": "TEXT", "audio": "AUDIO", "image": "IMAGE"}
 
 _TOP_EXTRAS: Final = frozenset({"safetySettings", "cachedContent", "labels", "modelArmorConfig"})
-_CONFIG_EXTRAS: Final = frozenset(
+CONFIG_EXTRAS: Final = frozenset(
     {
         "mediaResolution",
         "speechConfig",
@@ -185,8 +185,10 @@ def _add_extras(
             context.losses.report("labels")
         elif wire in _TOP_EXTRAS:
             body[wire] = value
-        elif wire in _CONFIG_EXTRAS:
+        elif wire in CONFIG_EXTRAS:
             config[wire] = value
+        elif verbatim and wire == "generationConfig":
+            config.update(as_dict(value))
         elif verbatim:
             body[name] = value
         else:

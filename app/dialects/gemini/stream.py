@@ -173,7 +173,7 @@ class _Candidate:
         signature = opt_str(part.get("thoughtSignature"))
         events = [*self.close(), *self._hidden(signature)]
         if media_type.startswith("audio/"):
-            sound = AudioPart(format=_audio_format(media_type), native=(NAME, {"mimeType": media_type}))
+            sound = AudioPart(format=audio_format(media_type), native=(NAME, {"mimeType": media_type}))
             return [*events, *self._whole(sound, None, data)]
         if media_type.startswith("image/"):
             return [*events, *self._whole(ImagePart(data=data, media_type=media_type), None)]
@@ -292,8 +292,8 @@ class GeminiStreamDecoder:
         return (NAME, members) if members else None
 
 
-def _audio_format(media_type: str) -> str:
-    """``audio/L16;rate=24000`` is raw 16 bit PCM; other types name their format."""
+def audio_format(media_type: str) -> str:
+    """Return the name of a sound's format: ``audio/L16;rate=24000`` is raw 16 bit PCM; other types name their format."""
     name = media_type.partition(";")[0].partition("/")[2].lower()
     return {"l16": "pcm16", "pcm": "pcm16", "mpeg": "mp3", "x-wav": "wav"}.get(name, name)
 

@@ -9,7 +9,7 @@ from app.canonical.response import Finish, FinishReason, Usage
 from app.dialects.gemini.parts import NAME
 from app.dialects.shared.reading import as_str, count, dicts, label
 
-_REASONS: Final[Mapping[str, FinishReason]] = {
+REASONS: Final[Mapping[str, FinishReason]] = {
     "STOP": "stop",
     "MAX_TOKENS": "length",
     **dict.fromkeys(
@@ -62,7 +62,7 @@ _MODALITIES: Final = frozenset({"text", "image", "audio", "video", "document"})
 
 def finish_of(raw: str, *, calls_tools: bool) -> Finish:
     """Return the finish of a candidate; STOP after function calls is ``tool_calls``."""
-    reason = _REASONS.get(raw, "stop")
+    reason = REASONS.get(raw, "stop")
     return Finish("tool_calls" if reason == "stop" and calls_tools else reason, raw)
 
 

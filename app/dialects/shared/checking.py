@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from app.errors import GatewayError
 
@@ -54,7 +54,7 @@ class Checked:
         self.path = path
 
     @classmethod
-    def of(cls, value: Any, path: str) -> Checked:
+    def of(cls, value: Any, path: str) -> Self:
         """Wrap an object; raises ``bad_request`` when ``value`` is none."""
         if not isinstance(value, Mapping):
             raise wrong_type(path, "an object", value)

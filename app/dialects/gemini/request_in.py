@@ -1,0 +1,188 @@
+"""A generateContent body to the canonical request (server half).
+
+The model and whether to stream are in the URL: the view puts them into ``model`` and
+``stream`` of the body, which Google's clients leave out. Members that only this API has
+stay in ``extra``. Members: google-genai's request types and Google's REST reference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from app.canonical.request import Message, Origin, Output, Reasoning, Request, Sampling
+from app.dialects.base import ServerContext
+from app.dialects.gemini.contents_in import ContentsReader
+from app.dialects.gemini.members import Members
+from app.dialects.gemini.parts import NAME
+from app.dialects.gemini.request import CONFIG_EXTRAS
+from app.dialects.gemini.schema_in import json_schema
+from app.dialects.gemini.tools_in import decode_choice, decode_tools
+from app.dialects.shared.checking import missing, wrong_value
+from app.dialects.shared.reading import as_dict, rest
+
+_READ: Final = frozenset(
+    {
+        "model",
+        "stream",
+        "contents",
+        "systemInstruction",
+        "tools",
+        "toolConfig",
+        "generationConfig",
+        "serviceTier",
+        "fallbacks",  # the gateway's own: consumed by the router
+    }
+)
+_CONFIG_READ: Final = frozenset(
+    {
+        "temperature",
+        "topP",
+        "topK",
+        "maxOutputTokens",
+        "candidateCount",
+        "presencePenalty",
+        "frequencyPenalty",
+        "stopSequences",
+        "seed",
+        "responseLogprobs",
+        "logprobs",
+        "responseMimeType",
+        "responseSchema",
+        "responseJsonSchema",
+        "responseModalities",
+        "thinkingConfig",
+    }
+)
+_EFFORTS: Final = {
+    "THINKING_LEVEL_UNSPECIFIED": None,
+    "MINIMAL": "minimal",
+    "LOW": "low",
+    "MEDIUM": "medium",
+    "HIGH": "high",
+}
+_MODALITIES: Final = {"TEXT": "text", "IMAGE": "image", "AUDIO": "audio", "MODALITY_UNSPECIFIED": "text"}
+_TIERS: Final = {"standard": "default"}
+_FORMS: Final = {"", "text/plain", "application/json", "text/x.enum"}
+
+
+def decode_request(body: Mapping[str, Any], context: ServerContext) -> Request:
+    """Return what a generateContent body asks for.
+
+    Raises ``bad_request`` that names the member (``contents[0].parts``), as the client
+    spells it, for any shape that the API does not have.
+    """
+    members = Members(body)
+    config = members.object("generationConfig") or Members({}, "generationConfig")
+    return Request(
+        model=members.text("model") or "",
+        messages=tuple(_messages(members, ContentsReader(context.unwrap))),
+        tools=decode_tools(members),
+        tool_choice=decode_choice(members),
+        sampling=_sampling(config),
+        output=_output(config),
+        reasoning=_reasoning(config),
+        stream=members.flag("stream") or False,
+        hints=_hints(members),
+        extra=_extra(members, config),
+        origin=Origin(NAME, body),
+    )
+
+
+def _messages(members: Members, reader: ContentsReader) -> list[Message]:
+    if members.members.get("contents") is None:
+        raise missing("contents")
+    system = members.members.get("systemInstruction")
+    opening = Members({"systemInstruction": _instruction(system)}) if system is not None else None
+    first = opening.object("systemInstruction") if opening is not None else None
+    messages = reader.system(first) if first is not None else []
+    for content in members.objects("contents"):
+        messages += reader.content(content)
+    return messages
+
+
+def _instruction(value: Any) -> Any:
+    """A bare text stands for a content of one part, as google-genai takes it."""
+    return {"parts": [{"text": value}]} if isinstance(value, str) else value
+
+
+def _sampling(config: Members) -> Sampling:
+    return Sampling(
+        max_tokens=config.integer("maxOutputTokens"),
+        temperature=config.number("temperature"),
+        top_p=config.number("topP"),
+        top_k=config.integer("topK"),
+        stop=config.texts("stopSequences"),
+        seed=config.integer("seed"),
+        presence_penalty=config.number("presencePenalty"),
+        frequency_penalty=config.number("frequencyPenalty"),
+        logprobs=config.flag("responseLogprobs"),
+        top_logprobs=config.integer("logprobs"),
+        n=config.integer("candidateCount"),
+    )
+
+
+def _output(config: Members) -> Output:
+    form = config.text("responseMimeType") or ""
+    if form not in _FORMS:
+        raise wrong_value(
+            config.at("responseMimeType"), form, "'text/plain', 'application/json' and 'text/x.enum'"
+        )
+    schema = config.mapping("responseJsonSchema")
+    reduced = config.mapping("responseSchema")
+    if schema is None and reduced is not None:
+        schema = json_schema(reduced)
+    shared: dict[str, Any] = {"modalities": _modalities(config), "audio": _audio(config)}
+    if form == "application/json":
+        return Output("json" if schema is None else "schema", schema=schema, **shared)
+    return Output(**shared)
+
+
+def _modalities(config: Members) -> tuple[str, ...]:
+    words = config.texts("responseModalities")
+    for index, word in enumerate(words):
+        if word.upper() not in _MODALITIES:
+            path = f"{config.at('responseModalities')}[{index}]"
+            raise wrong_value(path, word, "'TEXT', 'IMAGE' and 'AUDIO'")
+    return tuple(_MODALITIES[word.upper()] for word in words)
+
+
+def _audio(config: Members) -> dict[str, Any] | None:
+    """Return the prebuilt voice in OpenAI's form, which other dialects speak with."""
+    speech = config.object("speechConfig")
+    voice = speech.object("voiceConfig") if speech is not None else None
+    prebuilt = voice.object("prebuiltVoiceConfig") if voice is not None else None
+    name = prebuilt.text("voiceName") if prebuilt is not None else None
+    return {"voice": name, "format": "pcm16"} if name else None
+
+
+def _reasoning(config: Members) -> Reasoning | None:
+    thinking = config.object("thinkingConfig")
+    if thinking is None:
+        return None
+    return Reasoning(
+        thinking.choice("thinkingLevel", _EFFORTS),
+        thinking.integer("thinkingBudget"),
+        "auto" if thinking.flag("includeThoughts") else None,
+    )
+
+
+def _hints(members: Members) -> dict[str, Any]:
+    tier = members.text("serviceTier")
+    return {"service_tier": _TIERS.get(tier.lower(), tier.lower())} if tier else {}
+
+
+def _extra(members: Members, config: Members) -> dict[str, Any]:
+    """Return the members that no canonical request has; the known ones of generationConfig lie
+    flat, as clients of other dialects send them."""
+    further = rest(config.members, _CONFIG_READ)
+    if set(as_dict(further.get("speechConfig"))) <= {"voiceConfig", "voice_config"} and _audio(config):
+        del further["speechConfig"]
+    extra = {name: further.pop(name) for name in list(further) if name in CONFIG_EXTRAS}
+    if config.members.get("responseMimeType") == "text/x.enum":
+        further |= {name: config.members.get(name) for name in ("responseMimeType", "responseSchema")}
+    if further:
+        extra["generationConfig"] = further
+    if set(as_dict(members.members.get("toolConfig"))) - {"functionCallingConfig", "function_calling_config"}:
+        extra["toolConfig"] = members.members["toolConfig"]
+    return {**extra, **rest(members.members, _READ)}

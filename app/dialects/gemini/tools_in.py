@@ -1,0 +1,70 @@
+"""Gemini's ``tools`` and ``toolConfig`` as a client writes them (server half)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from app.canonical.request import Tool, ToolChoice
+from app.dialects.gemini.members import Members
+from app.dialects.gemini.parts import NAME
+from app.dialects.gemini.schema_in import json_schema
+from app.dialects.shared.checking import missing
+from app.dialects.shared.reading import present
+
+_HOSTED: Final[Mapping[str, str]] = {
+    "googleSearch": "web_search",
+    "googleSearchRetrieval": "web_search",
+    "codeExecution": "code_interpreter",
+}
+"""Google's tools under the names that other dialects know; the rest keep their own."""
+
+_MODES: Final = {
+    "MODE_UNSPECIFIED": "auto",
+    "AUTO": "auto",
+    "VALIDATED": "auto",
+    "ANY": "required",
+    "NONE": "none",
+}
+
+
+def decode_tools(members: Members) -> tuple[Tool, ...]:
+    """Return every function and every tool of Google's own; raises ``bad_request`` by path."""
+    return tuple(tool for entry in members.objects("tools") for tool in _tools(entry))
+
+
+def _tools(entry: Members) -> Iterator[Tool]:
+    for name, value in entry.members.items():
+        if name == "functionDeclarations":
+            yield from map(_function, entry.objects(name))
+        elif value is not None:
+            yield Tool("hosted", _HOSTED.get(name, name), native=(NAME, {name: value}))
+
+
+def _function(entry: Members) -> Tool:
+    schema = entry.mapping("parametersJsonSchema")
+    reduced = entry.mapping("parameters")
+    if schema is None and reduced is not None:
+        schema = json_schema(reduced)
+    name = entry.text("name")
+    if not name:
+        raise missing(entry.at("name"))
+    native = present({member: entry.members.get(member) for member in ("behavior", "response")})
+    return Tool(
+        "function", name, entry.text("description") or None, schema, native=(NAME, native) if native else None
+    )
+
+
+def decode_choice(members: Members) -> ToolChoice | None:
+    """Return the choice among functions, None where nothing is said of it."""
+    config = members.object("toolConfig")
+    calling = config.object("functionCallingConfig") if config is not None else None
+    if calling is None:
+        return None
+    mode, names = calling.choice("mode", _MODES, "auto"), calling.texts("allowedFunctionNames")
+    if mode == "none" or not names:
+        return ToolChoice(mode)
+    if mode == "required" and len(names) == 1:
+        return ToolChoice("named", names[0])
+    allowed: tuple[Mapping[str, Any], ...] = tuple({"type": "function", "name": name} for name in names)
+    return ToolChoice("allowed", allowed=allowed, required=mode == "required")
