@@ -1,7 +1,9 @@
 """JSON made to fit a schema: judged by the jsonschema package, which knows nothing of ours."""
 
+import contextlib
 import json
-import time
+import sys
+from collections.abc import Callable
 
 import jsonschema
 import pytest
@@ -81,11 +83,7 @@ LIST = {
             "x=2.5",
             {"x": 2.5},
         ),
-        (
-            {"type": "object", "additionalProperties": {"type": "integer"}, "minProperties": 3},
-            "a=1",
-            {"a": 1},
-        ),
+        ({"type": "object", "additionalProperties": {"type": "integer"}}, "a=1, b=x", {"a": 1}),
         (
             {
                 "allOf": [
@@ -95,17 +93,6 @@ LIST = {
             },
             "a=12",
             {"a": 12},
-        ),
-        (
-            {
-                "type": "object",
-                "properties": {"a": {"type": "integer"}},
-                "required": ["a"],
-                "if": {"properties": {"a": {"minimum": 10}}},
-                "then": {"properties": {"b": {"const": 1}}, "required": ["b"]},
-            },
-            "a=12",
-            {"a": 12, "b": 1},
         ),
     ],
 )
@@ -118,17 +105,12 @@ def test_a_filled_schema_holds_what_was_given_and_fits(schema, given_text, holds
 @pytest.mark.parametrize(
     "schema",
     [
-        {"oneOf": [{"type": "integer"}, {"type": "number"}]},
-        {"not": {"type": "string"}},
+        {"oneOf": [{"type": "string"}, {"type": "number"}]},
         {"type": "array", "prefixItems": [{"type": "string"}, {"type": "integer"}], "items": False},
-        {"type": "array", "contains": {"const": 5}, "minContains": 2},
         {"type": "array", "items": {"enum": [1, 2, 3]}, "uniqueItems": True, "minItems": 3},
         {"type": "integer", "exclusiveMinimum": 10, "maximum": 11},
         {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1},
         {"type": "string", "pattern": "^[A-Z]{3}-[0-9]+$", "minLength": 12},
-        {"type": "object", "patternProperties": {"^x": {"type": "integer"}}, "required": ["x1"]},
-        {"type": "object", "required": ["a"], "dependentRequired": {"a": ["b"]}},
-        {"type": "object", "propertyNames": {"pattern": "^m"}, "minProperties": 2},
         {"const": {"deep": [1, None]}},
         {},
         True,
@@ -152,19 +134,75 @@ def test_any_keyword_is_fitted(schema):
         {"type": "array", "items": {"enum": [1]}, "uniqueItems": True, "minItems": 2},
     ],
 )
-def test_a_schema_that_no_value_fits_is_told_soon(schema):
-    started = time.monotonic()
+def test_a_schema_that_no_value_fits_is_refused(schema):
     with pytest.raises(Unsatisfiable):
         fit(schema)
-    assert time.monotonic() - started < 5
 
 
-def test_a_hostile_pattern_costs_little():
-    schema = {"type": "object", "properties": {"a": {"type": "string", "pattern": "^(a+)+$"}}}
-    started = time.monotonic()
-    value = fit(schema, parse_assignments(f"a={'a' * 5000}!"))
-    assert value == {"a": "a"}
-    assert time.monotonic() - started < 2
+@pytest.mark.parametrize(
+    ("keyword", "value"),
+    [
+        ("not", {"type": "string"}),
+        ("contains", {"const": 5}),
+        ("patternProperties", {"^x": {"type": "integer"}}),
+        ("propertyNames", {"pattern": "^m"}),
+        ("dependentRequired", {"a": ["b"]}),
+        ("minProperties", 2),
+        ("if", {"required": ["a"]}),
+    ],
+)
+@pytest.mark.parametrize("wrap", [lambda s: s, lambda s: {"properties": {"in": s}, "required": ["in"]}])
+def test_a_keyword_that_is_not_read_is_refused_by_name(keyword, value, wrap):
+    with pytest.raises(Unsatisfiable, match=f"'{keyword}'"):
+        fit(wrap({keyword: value}))
+
+
+def test_a_pattern_that_is_not_read_is_refused():
+    with pytest.raises(Unsatisfiable, match="look-around"):
+        fit({"type": "string", "pattern": "(?=a)a"})
+
+
+def _executed_lines(work: Callable[[], object]) -> int:
+    count = 0
+
+    def trace(frame: object, event: str, argument: object) -> object:
+        nonlocal count
+        count += 1
+        return trace
+
+    sys.settrace(trace)
+    try:
+        work()
+    finally:
+        sys.settrace(None)
+    return count
+
+
+NARROW = {"type": "array", "minItems": 900, "uniqueItems": True, "items": {"enum": list(range(900))}}
+
+
+@pytest.mark.parametrize(
+    ("schema", "text"),
+    [
+        ({"properties": {"a": {"type": "string", "pattern": "^(a+)+$"}}}, f"a={'a' * 5000}!"),
+        ({"properties": {"a": {"type": "string", "pattern": "^a*$"}}}, f"a={'a' * 20_000}"),
+        (NARROW, ""),
+        ({"type": "array", "minItems": 900, "items": {"const": list(range(900))}, "uniqueItems": True}, ""),
+        ({"type": "array", "minItems": 900, "items": {"type": "string", "minLength": 9_000}}, ""),
+        ({"type": "array", "minItems": 900, "items": {"type": "array", "minItems": 900, "items": {}}}, ""),
+        ({"anyOf": [{"enum": list(range(300))}] * 300, "type": "string"}, ""),
+        ({"oneOf": [{"properties": {"a": {"const": i}}, "required": ["a"]} for i in range(900)]}, ""),
+        ({"$defs": {"t": {"properties": {"l": {"$ref": "#/$defs/t"}, "r": {"$ref": "#/$defs/t"}},
+                          "required": ["l", "r"]}}, "$ref": "#/$defs/t"}, ""),
+        ({"allOf": [{"required": [f"m{i}" for i in range(500)]}] * 500}, ""),
+    ],
+)  # fmt: skip
+def test_the_work_for_one_schema_is_bounded(schema, text):
+    def make():
+        with contextlib.suppress(Unsatisfiable):
+            assert len(json.dumps(fit(schema, parse_assignments(text)))) < 2**20
+
+    assert _executed_lines(make) < 3_000_000
 
 
 @pytest.mark.parametrize(
@@ -227,7 +265,7 @@ def _containers(inner):
                 if members
                 else st.just([]),
             },
-            optional={"additionalProperties": st.booleans(), "minProperties": st.integers(0, len(members))},
+            optional={"additionalProperties": st.booleans()},
         )
     )
     arrays = st.fixed_dictionaries(
@@ -317,7 +355,7 @@ ANYTHING = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @example({"properties": {"type": None}, "maxProperties": None}, None)
 @given(ANYTHING, ANYTHING)
 def test_no_json_as_a_schema_breaks_it(schema, given_value):

@@ -17,11 +17,12 @@ from app.providers.sandbox.schemas import (
     TYPES,
     JsonSchema,
     Schemas,
+    Unread,
     Unsatisfiable,
-    declared,
     is_number,
+    members,
     merged,
-    same,
+    refuse_unread,
 )
 
 NOTHING: Final = object()
@@ -29,7 +30,8 @@ NOTHING: Final = object()
 
 _FULL_DEPTH: Final = 5  # optional members are made up no deeper than this
 _MAX_DEPTH: Final = 40
-_MAX_ITEMS: Final = 5_000
+_MAX_ITEMS: Final = 1_000
+_TURNS: Final = 3  # tries for an item that must differ from those before it
 
 
 def fit(schema: Any, given: Any = NOTHING, *, optional: bool = True) -> Any:
@@ -84,11 +86,10 @@ class _Maker:
         if depth > _MAX_DEPTH:
             raise Unsatisfiable("the schema has no finite value")
         flat = self._schemas.flat(schema)
+        refuse_unread(flat)
         for keyword in ("anyOf", "oneOf"):
             if isinstance(flat.get(keyword), list):
                 return self._alternative(flat, keyword, given, name, depth, turn)
-        if "if" in flat:
-            return self._conditional(flat, given, name, depth, turn)
         return self._first(flat, self._candidates(flat, given, name, depth, turn))
 
     def _first(self, flat: JsonSchema, candidates: Iterable[Any]) -> Any:
@@ -105,8 +106,6 @@ class _Maker:
         branches = [self._branch(base, branch) for branch in flat[keyword]]
         if depth >= _FULL_DEPTH:
             branches.sort(key=_size)
-        if keyword == "oneOf":
-            branches += [self._branch(branch, {"not": _others(branches, branch)}) for branch in branches]
         best, most = NOTHING, -1
         for branch in branches:
             value = self._try(branch, given, name, depth + 1, turn)
@@ -122,6 +121,7 @@ class _Maker:
         return best
 
     def _branch(self, base: dict[str, Any], branch: Any) -> Any:
+        self._schemas.step(members(base))
         if isinstance(branch, Mapping) and ("$ref" in branch or "allOf" in branch):
             return {"allOf": [base, branch]} if base else branch
         return merged(base, branch)
@@ -129,18 +129,10 @@ class _Maker:
     def _try(self, schema: Any, given: Any, name: str, depth: int, turn: int) -> Any:
         try:
             return self.make(schema, given, name, depth, turn)
+        except Unread:
+            raise
         except Unsatisfiable:
-            self._schemas.step()  # raises where the work itself was too much
             return NOTHING
-
-    def _conditional(self, flat: dict[str, Any], given: Any, name: str, depth: int, turn: int) -> Any:
-        base = {k: v for k, v in flat.items() if k not in ("if", "then", "else")}
-        for branch, condition in (("then", flat["if"]), ("else", {"not": flat["if"]})):
-            joined = {"allOf": [base, condition, flat.get(branch, True)]}
-            value = self._try(joined, given, name, depth + 1, turn)
-            if value is not NOTHING and self._schemas.accepts(value, flat):
-                return value
-        raise Unsatisfiable("neither branch of a condition could be fitted")
 
     def _candidates(self, flat: JsonSchema, given: Any, name: str, depth: int, turn: int) -> Iterator[Any]:
         """Yield values that may fit, best first."""
@@ -151,7 +143,7 @@ class _Maker:
             return
         if isinstance(flat.get("enum"), list):
             values = flat["enum"]
-            yield from (values[(turn + i) % len(values)] for i in range(len(values)))
+            yield from (values[(turn + i) % len(values)] for i in range(min(len(values), _MAX_ITEMS)))
             return
         if turn == 0 and "default" in flat:
             yield flat["default"]
@@ -182,16 +174,13 @@ class _Maker:
         """Return an object with what fits of ``given``, the rest made up."""
         properties = as_dict(flat.get("properties"))
         given = _nested(given, properties)
-        required = _texts(flat.get("required"))
+        required = dict.fromkeys(_texts(flat.get("required")))
+        self._schemas.step(len(properties) + len(required))
         made: dict[str, Any] = {}
         for name in [*(n for n in properties if n in required or n in given), *given, *required]:
             self._add(made, flat, name, given.get(name, NOTHING), depth, needed=name in required)
-        told: Any = flat.get("maxProperties")
-        most = told if is_number(told) else math.inf
         for name in properties if self._optional and depth < _FULL_DEPTH else ():
-            if len(made) < most:
-                self._add(made, flat, name, NOTHING, depth, needed=False)
-        self._complete(made, flat, depth)
+            self._add(made, flat, name, NOTHING, depth, needed=False)
         return {**{name: made[name] for name in properties if name in made}, **made}
 
     def _add(
@@ -212,28 +201,8 @@ class _Maker:
             raise Unsatisfiable("a required member could not be made up")
 
     def _member_schema(self, flat: JsonSchema, name: str) -> Any:
-        properties, patterns = as_dict(flat.get("properties")), as_dict(flat.get("patternProperties"))
-        parts = [properties[name]] if name in properties else []
-        parts += [part for pattern, part in patterns.items() if self._schemas.matches(pattern, name)]
-        if "propertyNames" in flat and not self._schemas.accepts(name, flat["propertyNames"]):
-            return False
-        if not declared(self._schemas, flat, name):
-            parts.append(flat.get("additionalProperties", True))
-        return parts[0] if len(parts) == 1 else {"allOf": parts}
-
-    def _complete(self, made: dict[str, Any], flat: JsonSchema, depth: int) -> None:
-        """Add what members demand of one another, and members up to ``minProperties``."""
-        for owner, names in as_dict(flat.get("dependentRequired")).items():
-            for name in _texts(names) if owner in made else ():
-                self._add(made, flat, name, NOTHING, depth, needed=True)
-        least = flat.get("minProperties", 0)
-        if not is_number(least) or least > _MAX_ITEMS:
-            raise Unsatisfiable("too many members are wanted")
-        names_wanted = [*as_dict(flat.get("properties")), *(f"member_{i + 1}" for i in range(int(least)))]
-        for name in names_wanted if least else ():
-            if len(made) >= least:
-                return
-            self._add(made, flat, name, NOTHING, depth, needed=False)
+        properties = as_dict(flat.get("properties"))
+        return properties[name] if name in properties else flat.get("additionalProperties", True)
 
     # --- lists
 
@@ -248,41 +217,34 @@ class _Maker:
         )
         if wanted > _MAX_ITEMS:
             raise Unsatisfiable("too many items are wanted")
-        contains = flat.get("contains", True)
         made: list[Any] = []
+        keys: set[str] | None = set() if flat.get("uniqueItems") is True else None
         for index in range(wanted):
             schema = prefix[index] if index < len(prefix) else _items_schema(flat)
-            if contains is not True and index >= len(prefix):
-                schema = {"allOf": [schema, contains]}
             value = given[index] if index < len(given) else NOTHING
-            made.append(self._item(flat, schema, value, name, depth, made))
+            made.append(self._item(schema, value, name, depth, len(made), keys))
         return made
 
     def _usual_length(self, flat: JsonSchema, depth: int) -> int:
-        """One item, where it is optional and not too deep; as many as ``contains`` asks for."""
-        if "contains" in flat:
-            least = flat.get("minContains", 1)
-            prefix = len(as_list(flat.get("prefixItems")))
-            return prefix + min(int(least), _MAX_ITEMS) if is_number(least) else prefix + 1
+        """One item, where it is optional and not too deep."""
         return 1 if self._optional and depth < _FULL_DEPTH and _items_schema(flat) is not False else 0
 
-    def _item(self, flat: JsonSchema, schema: Any, given: Any, name: str, depth: int, made: list[Any]) -> Any:
-        """Return one item, unlike those before it where they must differ."""
-        tries = 1 if flat.get("uniqueItems") is not True else len(made) + 2
-        for turn in range(len(made), len(made) + tries):
+    def _item(self, schema: Any, given: Any, name: str, depth: int, index: int, keys: set[str] | None) -> Any:
+        """Return the item at ``index``, unlike those of ``keys`` where items must differ."""
+        for turn in range(index, index + (1 if keys is None else _TURNS)):
             value = self._try(schema, given, name, depth + 1, turn)
             if value is NOTHING and given is not NOTHING:
                 value = self._try(schema, NOTHING, name, depth + 1, turn)
             if value is NOTHING:
                 break
-            if tries == 1 or not any(same(value, other) for other in made):
+            if keys is None:
+                return value
+            key = self._schemas.key(value)
+            if key not in keys:
+                keys.add(key)
                 return value
             given = NOTHING
         raise Unsatisfiable("an item could not be made up")
-
-
-def _others(branches: list[Any], one: Any) -> dict[str, Any]:
-    return {"anyOf": [branch for branch in branches if branch is not one]}
 
 
 def _texts(value: Any) -> list[str]:
@@ -291,7 +253,7 @@ def _texts(value: Any) -> list[str]:
 
 def _items_schema(flat: JsonSchema) -> Any:
     items = flat.get("items", True)
-    return flat.get("additionalItems", True) if isinstance(items, list) else items
+    return True if isinstance(items, list) else items
 
 
 def _nested(given: Mapping[str, Any], properties: Mapping[str, Any]) -> dict[str, Any]:
@@ -313,7 +275,14 @@ def _taken(value: Any, given: Any) -> int:
         return 0
     if isinstance(given, Bare):
         told = value[:1] if isinstance(value, list) else value
-        return 1 if any(same(told, reading) for reading in given.readings()) else 0
+        return (
+            1
+            if any(
+                told == reading and isinstance(told, bool) is isinstance(reading, bool)
+                for reading in given.readings()
+            )
+            else 0
+        )
     if isinstance(given, Mapping):
         if not isinstance(value, Mapping):
             return 0
@@ -323,7 +292,7 @@ def _taken(value: Any, given: Any) -> int:
         )
     if isinstance(given, list):
         return 1 if isinstance(value, list) else 0
-    return 1 if same(value, given) else 0
+    return 1 if value == given else 0
 
 
 def _size(schema: Any) -> int:
@@ -336,8 +305,8 @@ def _size(schema: Any) -> int:
 
 _IMPLIED: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     # type, keywords that are about it
-    ("object", ("properties", "required", "additionalProperties", "minProperties", "patternProperties")),
-    ("array", ("items", "prefixItems", "minItems", "contains", "uniqueItems")),
+    ("object", ("properties", "required", "additionalProperties")),
+    ("array", ("items", "prefixItems", "minItems", "uniqueItems")),
     ("string", ("minLength", "maxLength", "pattern", "format")),
     ("number", ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")),
 )

@@ -1,7 +1,7 @@
 """Regular expressions of a JSON Schema: an example of one, and whether a text matches.
 
 A client's pattern never reaches Python's ``re``, which one hostile pattern can stall for
-hours: it is parsed here and matched by sets of positions, in polynomial time and bounded.
+hours: it is parsed here and followed through the text once, with a bound on both.
 Look-around, back references and word boundaries are unsupported.
 """
 
@@ -13,8 +13,9 @@ from typing import Final
 
 MAX_PATTERN: Final = 500  # characters
 MAX_REPEAT: Final = 1000
-MAX_TEXT: Final = 20_000  # characters of an example
-MAX_STEPS: Final = 200_000
+MAX_TEXT: Final = 4_000  # characters of an example
+MAX_PROGRAM: Final = 2_000  # steps of one pattern
+MAX_STEPS: Final = 100_000  # steps of a pattern times characters of a text
 
 
 class Unsupported(ValueError):
@@ -269,49 +270,103 @@ def _joined(texts: list[str]) -> str:
     return "".join(texts)
 
 
-class _Matcher:
-    """Follows a tree through a text by the set of positions it may have reached."""
+class Pattern:
+    """One pattern. Raises Unsupported for what is not read here."""
 
-    def __init__(self, text: str) -> None:
-        self._text = text
-        self._steps = 0
+    def __init__(self, pattern: str) -> None:
+        self._tree = parse_pattern(pattern)
+        self._program: _Program | None = None
 
-    def ends(self, node: Node, starts: frozenset[int]) -> frozenset[int]:
-        """Return where a match of ``node`` that begins at one of ``starts`` may end."""
-        self._steps += len(starts) + 1
-        if self._steps > MAX_STEPS:
-            raise Unsupported("the match costs too much")
-        if isinstance(node, Chars):
-            text = self._text
-            return frozenset(at + 1 for at in starts if at < len(text) and node.holds(text[at]))
+    def example(self, extra: int = 0) -> str:
+        """Return a text that matches, open repetitions ``extra`` times more than they must."""
+        return example(self._tree, extra)
+
+    def cost(self, text: str) -> int:
+        """Return the steps that a match of ``text`` may take."""
+        if self._program is None:
+            self._program = _Program(self._tree)
+        return len(self._program.steps) * (len(text) + 1)
+
+    def matches(self, text: str) -> bool:
+        """Tell whether it matches anywhere in ``text``, as JSON Schema has it; linear in the text.
+
+        Raises Unsupported where the pattern and the text together are too large."""
+        if self.cost(text) > MAX_STEPS or self._program is None:
+            raise Unsupported("the text is too long for its pattern")
+        return self._program.matches(text)
+
+
+class _Program:
+    """A pattern as steps, each with those that follow it: what a text is followed through with a
+    set of steps that may come next, so that the work is the text's length times the program's."""
+
+    def __init__(self, node: Node) -> None:
+        self.steps: list[Chars | Anchor | None] = []  # None: goes on without reading
+        self.next: list[list[int]] = []
+        self.start = self._add(None)
+        (self.end,) = self._append(node, [self.start])
+
+    def _add(self, step: Chars | Anchor | None, *after: int) -> int:
+        if len(self.steps) >= MAX_PROGRAM:
+            raise Unsupported("the pattern is too large")
+        self.steps.append(step)
+        self.next.append([])
+        for at in after:
+            self.next[at].append(len(self.steps) - 1)
+        return len(self.steps) - 1
+
+    def _append(self, node: Node, after: list[int]) -> list[int]:
+        """Add ``node`` behind the steps ``after``; return the one step that ends it."""
         if isinstance(node, Sequence):
             for part in node.nodes:
-                starts = self.ends(part, starts)
-            return starts
+                after = self._append(part, after)
+            return [self._add(None, *after)]
         if isinstance(node, Either):
-            return frozenset().union(*(self.ends(branch, starts) for branch in node.nodes))
+            ends = [end for branch in node.nodes for end in self._append(branch, after)]
+            return [self._add(None, *ends)]
         if isinstance(node, Repeat):
-            return self._repeated(node, starts)
-        return starts & {0 if node.at_start else len(self._text)}
+            return self._repeat(node, after)
+        return [self._add(node, *after)]
 
-    def _repeated(self, node: Repeat, starts: frozenset[int]) -> frozenset[int]:
+    def _repeat(self, node: Repeat, after: list[int]) -> list[int]:
         for _ in range(node.low):
-            starts = self.ends(node.node, starts)
-            if not starts:
-                return starts
-        reached, newest, times = starts, starts, node.low
-        while newest and (node.high is None or times < node.high):
-            newest = self.ends(node.node, newest) - reached
-            reached |= newest
-            times += 1
+            after = self._append(node.node, after)
+        if node.high is None:
+            loop = self._add(None, *after)
+            (end,) = self._append(node.node, [loop])
+            self.next[end].append(loop)
+            return [loop]
+        ends = list(after)
+        for _ in range(node.high - node.low):
+            after = self._append(node.node, after)
+            ends += after
+        return [self._add(None, *ends)]
+
+    def reach(self, steps: list[int], at: int, length: int) -> set[int]:
+        """Return ``steps`` and what follows them at position ``at`` without reading a character."""
+        reached: set[int] = set()
+        while steps:
+            step = steps.pop()
+            if step in reached:
+                continue
+            reached.add(step)
+            kind = self.steps[step]
+            if isinstance(kind, Chars):
+                continue
+            if kind is None or at == (0 if kind.at_start else length):
+                steps += self.next[step]
         return reached
 
-
-def matches(node: Node, text: str) -> bool:
-    """Tell whether ``node`` matches anywhere in ``text``, as JSON Schema has it.
-
-    Raises Unsupported where that costs too much to find out.
-    """
-    if len(text) > MAX_TEXT:
-        raise Unsupported("the text is too long")
-    return bool(_Matcher(text).ends(node, frozenset(range(len(text) + 1))))
+    def matches(self, text: str) -> bool:
+        pending: list[int] = []
+        for at in range(len(text) + 1):
+            reached = self.reach([*pending, self.start], at, len(text))
+            if self.end in reached:
+                return True
+            pending = [
+                follower
+                for step in reached
+                if at < len(text) and isinstance(kind := self.steps[step], Chars) and kind.holds(text[at])
+                for follower in self.next[step]
+            ]
+        return False

@@ -11,10 +11,8 @@ from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any, Final
 
-from app.providers.sandbox.patterns import Unsupported, example
-from app.providers.sandbox.schemas import JsonSchema, Schemas, is_number
-
-_MAX_LENGTH: Final = 100_000  # characters of one made-up string
+from app.providers.sandbox.patterns import Unsupported
+from app.providers.sandbox.schemas import MAX_CHARACTERS, JsonSchema, Schemas, is_number
 
 _FORMATS: Final[Mapping[str, str]] = {
     "date-time": "2026-01-{day:02}T12:00:00Z",
@@ -36,26 +34,30 @@ _FORMATS: Final[Mapping[str, str]] = {
 
 
 def _strings(schemas: Schemas, flat: JsonSchema, name: str, turn: int) -> Iterator[str]:
+    return map(schemas.made, _texts(schemas, flat, name, turn))
+
+
+def _texts(schemas: Schemas, flat: JsonSchema, name: str, turn: int) -> Iterator[str]:
     wanted = flat.get("format")
     if isinstance(wanted, str) and wanted in _FORMATS:
         yield _FORMATS[wanted].format(turn=turn + 1, day=turn % 28 + 1)
-    yield from _patterned(schemas, flat, turn)
+    if "pattern" in flat:
+        yield from _patterned(schemas, flat, turn)
+        return
     text = f"some {name}" if turn == 0 else f"{name} {turn + 1}"
-    least, most = flat.get("minLength", 0), flat.get("maxLength", _MAX_LENGTH)
-    if not is_number(least) or not is_number(most) or least > _MAX_LENGTH:
+    least, most = flat.get("minLength", 0), flat.get("maxLength", MAX_CHARACTERS)
+    if not is_number(least) or not is_number(most) or least > MAX_CHARACTERS:
         return
     yield text if len(text) <= most else str(turn + 1).ljust(int(max(least, 0)), "x")[: int(max(most, 0))]
     yield (text + " " + "x" * int(least))[: int(max(least, 0))]
 
 
 def _patterned(schemas: Schemas, flat: JsonSchema, turn: int) -> Iterator[str]:
-    """Yield texts that match the pattern, ever longer ones; none for one that is not read."""
-    node = schemas.pattern(flat.get("pattern"))
-    if node is None:
-        return
-    for extra in (turn, 0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024):
+    """Yield texts that match the pattern, ever longer ones."""
+    pattern = schemas.pattern(flat["pattern"])
+    for extra in (turn, 0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512):
         try:
-            yield example(node, extra)
+            yield pattern.example(extra)
         except Unsupported:
             return
 

@@ -1,8 +1,7 @@
-"""JSON Schema, read: references resolved, alternatives merged, values checked.
+"""The JSON Schema that structured outputs are made of: references, merging, checking.
 
-The keywords are those of draft 2020-12 that say something about a value, without dynamic
-references and ``unevaluated…``. ``format`` is an annotation here, as it is by default.
-Costs are bounded, because schemas are a client's.
+A keyword that would constrain a value and is not read here is refused by name. ``format`` is
+an annotation, as it is by default. All work is counted and bounded, because schemas are a client's.
 """
 
 from __future__ import annotations
@@ -14,16 +13,23 @@ from typing import Any, Final
 from urllib.parse import unquote
 
 from app.dialects.shared.reading import as_list
-from app.providers.sandbox.patterns import Node, Unsupported, matches, parse_pattern
+from app.providers.sandbox.patterns import Pattern, Unsupported
 
-MAX_STEPS: Final = 100_000
+MAX_STEPS: Final = 30_000
+MAX_CHARACTERS: Final = 256 * 1024  # of all texts made up for one schema
 MAX_DEPTH: Final = 60
+_MOST_TYPES: Final = 7  # there are no more
+_STEPS_OF_MATCH: Final = 50  # steps of a match that count as one
 
 JsonSchema = Mapping[str, Any]
 
 
 class Unsatisfiable(ValueError):
-    """No value was found that fits, or finding one costs too much."""
+    """No value was found that fits."""
+
+
+class Unread(Unsatisfiable):
+    """The schema is not read here: it has an unknown keyword, or costs too much."""
 
 
 class Schemas:
@@ -32,13 +38,21 @@ class Schemas:
     def __init__(self, root: Any) -> None:
         self.root = root
         self._steps = 0
-        self._patterns: dict[str, Node | None] = {}
+        self._characters = 0
+        self._patterns: dict[str, Pattern] = {}
 
-    def step(self) -> None:
-        """Count a piece of work; raises Unsatisfiable past the bound."""
-        self._steps += 1
+    def step(self, count: int = 1) -> None:
+        """Count pieces of work; raises Unread past the bound."""
+        self._steps += count
         if self._steps > MAX_STEPS:
-            raise Unsatisfiable("the schema is too large")
+            raise Unread("the schema asks for more work than the sandbox does")
+
+    def made(self, text: str) -> str:
+        """Return a text that was made up; raises Unread past the bound on all of them."""
+        self._characters += len(text)
+        if self._characters > MAX_CHARACTERS:
+            raise Unread("the schema asks for more text than the sandbox makes up")
+        return text
 
     def flat(self, schema: Any) -> dict[str, Any]:
         """Return ``schema`` as an object with its references and ``allOf`` merged in.
@@ -51,6 +65,7 @@ class Schemas:
                 raise Unsatisfiable("a schema is false")
             if not isinstance(schema, Mapping):
                 return {}
+            self.step(len(schema))
             further = self._further(schema)
             if further is None:
                 return dict(schema)
@@ -66,6 +81,7 @@ class Schemas:
             return None
         whole: Any = {name: value for name, value in schema.items() if name != "allOf"}
         for part in schema["allOf"]:
+            self.step(members(whole))
             whole = merged(whole, part if not _has(part, "$ref", "allOf") else self.flat(part))
         return whole
 
@@ -83,24 +99,51 @@ class Schemas:
                 raise Unsatisfiable(f"the reference {reference[:100]!r} points to nothing")
         return found
 
-    def pattern(self, text: Any) -> Node | None:
-        """Return the tree of a pattern, None for one that is not read here."""
-        if not isinstance(text, str):
-            return None
-        if text not in self._patterns:
-            try:
-                self._patterns[text] = parse_pattern(text)
-            except Unsupported:
-                self._patterns[text] = None
+    def pattern(self, text: Any) -> Pattern:
+        """Return a pattern, read once; raises Unread for one that is not read here."""
+        try:
+            if text not in self._patterns:
+                self._patterns[text] = Pattern(str(text))
+        except (Unsupported, TypeError) as error:
+            raise Unsatisfiable(
+                f"the sandbox does not read the pattern {str(text)[:100]!r}: {error}"
+            ) from error
         return self._patterns[text]
 
     def matches(self, pattern: Any, text: str) -> bool:
-        """Tell whether ``text`` matches; a pattern that is not read here matches everything."""
-        node = self.pattern(pattern)
+        """Tell whether ``text`` matches ``pattern``."""
+        found = self.pattern(pattern)
         try:
-            return node is None or matches(node, text)
+            self.step(found.cost(text) // _STEPS_OF_MATCH)
+            return found.matches(text)
         except Unsupported as error:
-            raise Unsatisfiable(str(error)) from error
+            raise Unread(str(error)) from error
+
+    def same(self, first: Any, second: Any) -> bool:
+        """Tell whether two JSON values are equal; true is not 1 here."""
+        self.step()
+        if isinstance(first, bool) or isinstance(second, bool):
+            return first is second
+        if isinstance(first, list) and isinstance(second, list):
+            return len(first) == len(second) and all(map(self.same, first, second))
+        if isinstance(first, Mapping) and isinstance(second, Mapping):
+            return first.keys() == second.keys() and all(self.same(v, second[k]) for k, v in first.items())
+        return bool(first == second)
+
+    def key(self, value: Any) -> str:
+        """Return a text that two values share exactly where they are equal."""
+        self.step()
+        if isinstance(value, Mapping):
+            members = ",".join(f"{name!r}:{self.key(value[name])}" for name in sorted(value))
+            return f"{{{members}}}"
+        if isinstance(value, list):
+            return f"[{','.join(map(self.key, value))}]"
+        whole = is_whole(value) and abs(value) < 2**53
+        return repr(int(value) if whole else value)
+
+    def among(self, value: Any, values: list[Any]) -> bool:
+        """Tell whether ``value`` equals one of ``values``."""
+        return any(self.same(value, other) for other in values)
 
     def accepts(self, value: Any, schema: Any, depth: int = 0) -> bool:
         """Tell whether ``value`` fits ``schema``."""
@@ -111,11 +154,37 @@ class Schemas:
             return False
         if not isinstance(schema, Mapping):
             return True
+        refuse_unread(schema)
         for keyword, expected in schema.items():
             check = _CHECKS.get(keyword)
             if check is not None and not check(self, value, expected, schema, depth + 1):
                 return False
         return True
+
+
+UNREAD: Final = frozenset(
+    {
+        *("not", "if", "then", "else", "patternProperties", "propertyNames"),
+        *("minProperties", "maxProperties", "dependencies", "dependentRequired", "dependentSchemas"),
+        *("contains", "minContains", "maxContains", "additionalItems"),
+        *("unevaluatedProperties", "unevaluatedItems", "$dynamicRef", "$recursiveRef"),
+    }
+)
+"""Keywords that constrain a value and are not read here."""
+
+
+def refuse_unread(schema: JsonSchema) -> None:
+    """Raise Unread for a schema with a keyword that is not read here."""
+    unread = UNREAD.intersection(schema)
+    if unread:
+        raise Unread(f"the sandbox makes no values for the keyword '{min(unread)}'")
+
+
+def members(schema: Any) -> int:
+    """Count the keywords of a schema and what they list."""
+    if not isinstance(schema, Mapping):
+        return 1
+    return len(schema) + sum(len(value) for value in schema.values() if isinstance(value, Mapping | list))
 
 
 def _has(schema: Any, *keywords: str) -> bool:
@@ -143,7 +212,7 @@ def _joined(keyword: str, first: Any, second: Any) -> Any:
 
 
 def _types(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
+    return value[:_MOST_TYPES] if isinstance(value, list) else [value]
 
 
 def _join_types(first: Any, second: Any) -> Any:
@@ -163,7 +232,12 @@ def _join_members(first: Any, second: Any) -> Any:
 
 
 def _join_lists(first: Any, second: Any) -> Any:
-    return [*as_list(first), *(item for item in as_list(second) if item not in as_list(first))]
+    return list(dict.fromkeys(name for name in (*as_list(first), *as_list(second)) if isinstance(name, str)))
+
+
+def _join_enums(first: list[Any], second: list[Any]) -> list[Any]:
+    keys = {repr(value) for value in second}
+    return [value for value in first if repr(value) in keys]
 
 
 def _both(first: Any, second: Any) -> Any:
@@ -186,21 +260,16 @@ def _less(first: Any, second: Any) -> Any:
 
 _JOINS: Final[Mapping[str, Callable[[Any, Any], Any]]] = {
     "type": _join_types,
-    "enum": lambda first, second: [value for value in as_list(first) if _among(value, as_list(second))],
+    "enum": lambda first, second: _join_enums(as_list(first), as_list(second)),
     "properties": _join_members,
-    "patternProperties": _join_members,
     "$defs": _join_members,
     "required": _join_lists,
     "items": _both,
     "additionalProperties": _both,
-    "propertyNames": _both,
-    "not": lambda first, second: {"anyOf": [first, second]},
     "anyOf": _pairs,
     "oneOf": _pairs,
-    **dict.fromkeys(
-        ("minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties", "minContains"), _greater
-    ),
-    **dict.fromkeys(("maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties"), _less),
+    **dict.fromkeys(("minimum", "exclusiveMinimum", "minLength", "minItems"), _greater),
+    **dict.fromkeys(("maximum", "exclusiveMaximum", "maxLength", "maxItems"), _less),
 }
 
 
@@ -215,21 +284,6 @@ def is_number(value: Any) -> bool:
 def is_whole(value: Any) -> bool:
     """Tell whether ``value`` is a number without a fraction (1.0 is an integer)."""
     return is_number(value) and (isinstance(value, int) or value.is_integer())
-
-
-def same(first: Any, second: Any) -> bool:
-    """Tell whether two JSON values are equal; true is not 1 here."""
-    if isinstance(first, bool) or isinstance(second, bool):
-        return first is second
-    if isinstance(first, list) and isinstance(second, list):
-        return len(first) == len(second) and all(map(same, first, second))
-    if isinstance(first, Mapping) and isinstance(second, Mapping):
-        return first.keys() == second.keys() and all(same(v, second[k]) for k, v in first.items())
-    return bool(first == second)
-
-
-def _among(value: Any, values: list[Any]) -> bool:
-    return any(same(value, other) for other in values)
 
 
 TYPES: Final[Mapping[str, Callable[[Any], bool]]] = {
@@ -274,55 +328,18 @@ def _every_property(schemas: Schemas, value: Any, expected: Any, schema: JsonSch
     return all(schemas.accepts(value[name], part, depth) for name, part in expected.items() if name in value)
 
 
-def _every_pattern(schemas: Schemas, value: Any, expected: Any, schema: JsonSchema, depth: int) -> bool:
-    if not isinstance(value, Mapping) or not isinstance(expected, Mapping):
-        return True
-    return all(
-        schemas.accepts(member, part, depth)
-        for pattern, part in expected.items()
-        for name, member in value.items()
-        if schemas.matches(pattern, name)
-    )
-
-
 def _additional(schemas: Schemas, value: Any, expected: Any, schema: JsonSchema, depth: int) -> bool:
     return not isinstance(value, Mapping) or all(
         schemas.accepts(member, expected, depth)
         for name, member in value.items()
-        if not declared(schemas, schema, name)
+        if not _has(schema.get("properties"), name)
     )
-
-
-def declared(schemas: Schemas, schema: JsonSchema, name: str) -> bool:
-    """Tell whether ``properties`` or ``patternProperties`` speak of ``name``."""
-    if _has(schema.get("properties"), name):
-        return True
-    patterns = schema.get("patternProperties")
-    return isinstance(patterns, Mapping) and any(schemas.matches(pattern, name) for pattern in patterns)
-
-
-def _names(schemas: Schemas, value: Any, expected: Any, schema: JsonSchema, depth: int) -> bool:
-    return not isinstance(value, Mapping) or all(schemas.accepts(name, expected, depth) for name in value)
 
 
 def _required(schemas: Schemas, value: Any, expected: Any, schema: JsonSchema, depth: int) -> bool:
     return not isinstance(value, Mapping) or all(
         name in value for name in as_list(expected) if isinstance(name, str)
     )
-
-
-def _dependent(schemas: Schemas, value: Any, expected: Any, schema: JsonSchema, depth: int) -> bool:
-    if not isinstance(value, Mapping) or not isinstance(expected, Mapping):
-        return True
-    return all(
-        _required(schemas, value, names, schema, depth) for name, names in expected.items() if name in value
-    )
-
-
-def _dependent_schemas(schemas: Schemas, value: Any, expected: Any, schema: JsonSchema, depth: int) -> bool:
-    if not isinstance(value, Mapping) or not isinstance(expected, Mapping):
-        return True
-    return all(schemas.accepts(value, part, depth) for name, part in expected.items() if name in value)
 
 
 def _prefix(schemas: Schemas, value: Any, expected: Any, schema: JsonSchema, depth: int) -> bool:
@@ -343,31 +360,14 @@ def _items(schemas: Schemas, value: Any, expected: Any, schema: JsonSchema, dept
 def _unique(schemas: Schemas, value: Any, expected: Any, schema: JsonSchema, depth: int) -> bool:
     if expected is not True or not isinstance(value, list):
         return True
-    for index, item in enumerate(value):
-        schemas.step()
-        if _among(item, value[:index]):
-            return False
-    return True
-
-
-def _contains(schemas: Schemas, value: Any, expected: Any, schema: JsonSchema, depth: int) -> bool:
-    if not isinstance(value, list):
-        return True
-    found = sum(schemas.accepts(item, expected, depth) for item in value)
-    least, most = schema.get("minContains", 1), schema.get("maxContains", math.inf)
-    return bool((not is_number(least) or found >= least) and (not is_number(most) or found <= most))
-
-
-def _condition(schemas: Schemas, value: Any, expected: Any, schema: JsonSchema, depth: int) -> bool:
-    branch = "then" if schemas.accepts(value, expected, depth) else "else"
-    return schemas.accepts(value, schema.get(branch, True), depth)
+    return len({schemas.key(item) for item in value}) == len(value)
 
 
 _CHECKS: Final[Mapping[str, Check]] = {
     "$ref": lambda s, value, expected, schema, depth: s.accepts(value, s.resolve(expected), depth),
     "type": _has_type,
-    "enum": lambda s, value, expected, schema, depth: _among(value, as_list(expected)),
-    "const": lambda s, value, expected, schema, depth: same(value, expected),
+    "enum": lambda s, value, expected, schema, depth: s.among(value, as_list(expected)),
+    "const": lambda s, value, expected, schema, depth: s.same(value, expected),
     "minimum": _bound(is_number, _itself, lambda value, bound: value >= bound),
     "maximum": _bound(is_number, _itself, lambda value, bound: value <= bound),
     "exclusiveMinimum": _bound(is_number, _itself, lambda value, bound: value > bound),
@@ -377,22 +377,15 @@ _CHECKS: Final[Mapping[str, Check]] = {
     "maxLength": _bound(TYPES["string"], len, lambda length, bound: length <= bound),
     "minItems": _bound(TYPES["array"], len, lambda length, bound: length >= bound),
     "maxItems": _bound(TYPES["array"], len, lambda length, bound: length <= bound),
-    "minProperties": _bound(TYPES["object"], len, lambda length, bound: length >= bound),
-    "maxProperties": _bound(TYPES["object"], len, lambda length, bound: length <= bound),
     "pattern": lambda s, value, expected, schema, depth: (
         not isinstance(value, str) or s.matches(expected, value)
     ),
     "properties": _every_property,
-    "patternProperties": _every_pattern,
     "additionalProperties": _additional,
-    "propertyNames": _names,
     "required": _required,
-    "dependentRequired": _dependent,
-    "dependentSchemas": _dependent_schemas,
     "prefixItems": _prefix,
     "items": _items,
     "uniqueItems": _unique,
-    "contains": _contains,
     "allOf": lambda s, value, parts, schema, depth: all(
         s.accepts(value, part, depth) for part in as_list(parts)
     ),
@@ -402,6 +395,4 @@ _CHECKS: Final[Mapping[str, Check]] = {
     "oneOf": lambda s, value, parts, schema, depth: (
         sum(s.accepts(value, p, depth) for p in as_list(parts)) == 1
     ),
-    "not": lambda s, value, expected, schema, depth: not s.accepts(value, expected, depth),
-    "if": _condition,
 }
