@@ -129,6 +129,7 @@ class Settings:
     hold: float = 2.0
     comment_every: float = 15.0
     breaker: bool = False
+    sandbox: bool = True
     store_by_default: bool = True
     retention_days: float | None = 30.0
     raw_allowed: bool = False

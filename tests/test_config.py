@@ -72,6 +72,7 @@ VARIABLES: list[tuple[str, str, str, Any]] = [
     ("SLUICE_HOLD", "0", "hold", 0),
     ("SLUICE_COMMENT_EVERY", "1.5", "comment_every", 1.5),
     ("SLUICE_BREAKER", "on", "breaker", True),
+    ("SLUICE_SANDBOX", "off", "sandbox", False),
     ("SLUICE_STORE_BY_DEFAULT", "false", "store_by_default", False),
     ("SLUICE_RETENTION_DAYS", "7", "retention_days", 7),
     ("SLUICE_RETENTION_DAYS", "never", "retention_days", None),

@@ -83,6 +83,7 @@ MEMBERS: Final = (
     ),
     _row("hold", "SLUICE_HOLD", kinds.FROM_0, "seconds that a stream's opening events wait for content"),
     _row("comment_every", "SLUICE_COMMENT_EVERY", kinds.ABOVE_0, "seconds of silence before a keep-alive"),
+    _row("sandbox", "SLUICE_SANDBOX", kinds.FLAG, "offer the built-in `sandbox` provider"),
     _row("breaker", "SLUICE_BREAKER", kinds.FLAG, "circuit breaker and cooldowns"),
     _row(
         "store_by_default", "SLUICE_STORE_BY_DEFAULT", kinds.FLAG, "store responses that do not say `store`"

@@ -19,14 +19,22 @@ from app.wire.egress import Egress
 
 def all_names(settings: Settings) -> frozenset[str]:
     """Return the names of all providers: those of the table and the operator's own."""
-    return frozenset({*PROVIDERS, *settings.providers})
+    return frozenset({*PROVIDERS, *settings.providers} - _switched_off(settings))
 
 
 def configured_names(settings: Settings) -> tuple[str, ...]:
     """Return the providers that have all they need: the operator's order, then the built-in ones."""
     always = [name for name, row in PROVIDERS.items() if row.always]
     names = dict.fromkeys([*settings.providers, *always])
-    return tuple(name for name in names if is_configured(name, settings))
+    off = _switched_off(settings)
+    return tuple(name for name in names if name not in off and is_configured(name, settings))
+
+
+def _switched_off(settings: Settings) -> frozenset[str]:
+    """Return the providers that need no settings, where the operator wants none of them."""
+    return (
+        frozenset() if settings.sandbox else frozenset(name for name, row in PROVIDERS.items() if row.always)
+    )
 
 
 def is_configured(name: str, settings: Settings) -> bool:

@@ -148,3 +148,33 @@ def test_embeddings_completions_and_models_are_served(client):
     )
     assert [choice["text"] for choice in completed.get_json()["choices"]] == ["a", "b"]
     assert "sandbox/echo" in {row["id"] for row in client.get("/v1/models").get_json()["data"]}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "what"),
+    [
+        ("chat/completions", {"n": 128, "text": "say exactly: " + "word " * 5_000}, "characters"),
+        ("chat/completions", {"n": 8, "logprobs": True, "top_logprobs": 20, "text": "say exactly: " + "w " * 500},
+         "log probabilities"),
+        ("chat/completions", {"stop": ["s"] * 65, "text": "hello"}, "stop sequences"),
+        ("completions", {"prompt": ["hello"] * 100, "n": 100}, "choices"),
+        ("embeddings", {"input": ["a"] * 2_000, "dimensions": 4_096}, "numbers"),
+        ("embeddings", {"input": "word " * 250_000}, "characters"),
+        ("audio/speech", {"input": "word " * 4_000, "voice": "alloy"}, "bytes of sound"),
+    ],
+)  # fmt: skip
+def test_an_answer_larger_than_the_sandbox_makes_is_refused(client, path, body, what):
+    if "text" in body:
+        body["messages"] = [{"role": "user", "content": body.pop("text")}]
+    answer = client.post(f"/v1/{path}", json={"model": "sandbox/echo", **body})
+    assert answer.status_code == 400
+    assert what in answer.json["error"]["message"]
+    assert len(answer.data) < 2_000
+
+
+def test_a_sandbox_that_is_switched_off_is_no_provider(tmp_path):
+    settings = load({"DATABASE_URL": f"sqlite:///{tmp_path}/sluice.db", "SLUICE_SANDBOX": "off"})
+    client = create_app(settings).test_client()
+    assert chat(client, "hello").status_code in (400, 404)
+    listed = client.get("/v1/models").json["data"]
+    assert [entry for entry in listed if "sandbox" in entry["id"]] == []

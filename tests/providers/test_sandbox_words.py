@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from app.providers.sandbox.assignments import natural, parse_assignments
 from app.providers.sandbox.directives import CallWanted, Directives, parse_directives
 from app.providers.sandbox.limits import first_words, pieces
-from app.providers.sandbox.patterns import Unsupported, example, matches, parse_pattern
+from app.providers.sandbox.patterns import Pattern, Unsupported
 
 NONE = Directives()
 
@@ -176,15 +176,15 @@ PATTERNS = [
 @pytest.mark.parametrize("pattern", PATTERNS)
 @pytest.mark.parametrize("extra", [0, 1, 3])
 def test_an_example_matches_its_pattern(pattern, extra):
-    text = example(parse_pattern(pattern), extra)
+    text = Pattern(pattern).example(extra)
     assert re.search(pattern, text)
-    assert matches(parse_pattern(pattern), text)
+    assert Pattern(pattern).matches(text)
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.sampled_from(PATTERNS), st.text("ab@foz019-.#() +ABC_", max_size=12))
 def test_a_text_matches_where_pythons_own_engine_says_so(pattern, text):
-    assert matches(parse_pattern(pattern), text) == bool(re.search(pattern, text))
+    assert Pattern(pattern).matches(text) == bool(re.search(pattern, text))
 
 
 @pytest.mark.parametrize(
@@ -205,15 +205,40 @@ def test_a_text_matches_where_pythons_own_engine_says_so(pattern, text):
 )
 def test_a_pattern_that_is_not_read_says_so(pattern):
     with pytest.raises(Unsupported):
-        parse_pattern(pattern)
+        Pattern(pattern)
 
 
 @pytest.mark.parametrize("pattern", ["^(a+)+$", "^(a*)*b$", "^(a|aa)+$", "^((a{0,9}){0,9}){0,9}b$"])
 def test_no_pattern_takes_long(pattern):
     started = time.monotonic()
     with suppress(Unsupported):  # it may give up, but soon
-        assert not matches(parse_pattern(pattern), "a" * 3000 + "!")
+        assert not Pattern(pattern).matches("a" * 3000 + "!")
     assert time.monotonic() - started < 2
+
+
+LONG = 200_000  # characters: quadratic work on so many takes minutes
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "call tool " + "." * LONG,
+        "please, " * (LONG // 8),
+        "fill " + " " * LONG,
+        "take 3" + " " * LONG,
+        "say exactly: x\n" * (LONG // 15),
+        "call tool a\n" * (LONG // 12),
+        "think: a\n" * (LONG // 9),
+        "refuse " + "., " * (LONG // 3),
+        "then " * (LONG // 5),
+        "- " * (LONG // 2),
+    ],
+    ids=lambda text: text[:12],
+)
+def test_reading_a_long_message_costs_little(text):
+    started = time.process_time()
+    parse_directives(text)
+    assert time.process_time() - started < 5
 
 
 @given(st.text(" \n\tab", max_size=30))

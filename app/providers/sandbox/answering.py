@@ -10,7 +10,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from app.canonical.request import (
@@ -29,11 +29,21 @@ from app.canonical.response import Choice, Finish, FinishReason, Response, Usage
 from app.errors import GatewayError
 from app.providers.sandbox import conversation
 from app.providers.sandbox.assignments import natural, parse_assignments
-from app.providers.sandbox.audio import speak, wav_file
+from app.providers.sandbox.audio import MAX_BYTES, sound_bytes, speak, wav_file
 from app.providers.sandbox.directives import CallWanted, Directives
 from app.providers.sandbox.fitting import fit, fit_members
-from app.providers.sandbox.limits import cut, first_words, measured, stopped, words
-from app.providers.sandbox.schemas import Unsatisfiable
+from app.providers.sandbox.limits import (
+    MAX_CHARACTERS,
+    MAX_LOGPROBS,
+    check_size,
+    cut,
+    first_words,
+    measured,
+    size_of,
+    stopped,
+    words,
+)
+from app.providers.sandbox.schemas import Unsatisfiable, Work
 
 MAX_CHOICES: Final = 128
 MAX_CALLS: Final = 128
@@ -67,10 +77,11 @@ def answer(request: Request, read: Directives, voice: Voice) -> Response:
     """Return the answer to ``request``, whose last user message says ``read``.
 
     Raises ``bad_request`` for what no model could do: more than 128 choices, a schema that
-    no value fits.
+    no value fits, an answer that is too large.
     """
     count = _count(request)
-    choices = tuple(_choice(index, request, read, voice) for index in range(count))
+    parts, finish = _answer_parts(request, read, voice, count)
+    choices = tuple(_choice(index, parts, finish, voice) for index in range(count))
     return Response(
         id=None,
         model=request.model,
@@ -92,8 +103,9 @@ def _count(request: Request) -> int:
     return count
 
 
-def _choice(index: int, request: Request, read: Directives, voice: Voice) -> Choice:
-    parts = [*_thinking(request, read, voice), *_speech(request, read, voice)]
+def _answer_parts(request: Request, read: Directives, voice: Voice, count: int) -> tuple[list[Part], Finish]:
+    """Return what each of ``count`` choices says, and how it ends."""
+    parts = [*_thinking(request, read, voice), *_speech(request, read, voice, count)]
     finish = _finish(parts, read, voice)
     parts, met = stopped(parts, request.sampling.stop)
     if met is not None:
@@ -101,9 +113,27 @@ def _choice(index: int, request: Request, read: Directives, voice: Voice) -> Cho
     parts, was_cut = cut(parts, request.sampling.max_tokens)
     if was_cut:
         finish = Finish("length")
+    check_size("characters", size_of(parts) * count, MAX_CHARACTERS)
     if request.sampling.logprobs:
-        parts = [measured(part, request.sampling.top_logprobs or 0) for part in parts]
-    return Choice(index, tuple(Message("assistant", (part,)) for part in parts), finish)
+        parts = _measured(parts, min(request.sampling.top_logprobs or 0, 20), count)
+    return parts, finish
+
+
+def _measured(parts: list[Part], alternatives: int, count: int) -> list[Part]:
+    tokens = sum(words(part.text) for part in parts if isinstance(part, TextPart))
+    check_size("log probabilities", tokens * (1 + alternatives) * count, MAX_LOGPROBS, "logprobs")
+    return [measured(part, alternatives) for part in parts]
+
+
+def _choice(index: int, parts: list[Part], finish: Finish, voice: Voice) -> Choice:
+    own = parts if index == 0 else [_with_own_id(part, voice) for part in parts]
+    return Choice(index, tuple(Message("assistant", (part,)) for part in own), finish)
+
+
+def _with_own_id(part: Part, voice: Voice) -> Part:
+    if isinstance(part, ToolCallPart):
+        return replace(part, id=voice.new_id("call"))
+    return replace(part, audio_id=voice.new_id("audio")) if isinstance(part, AudioPart) else part
 
 
 def _finish(parts: list[Part], read: Directives, voice: Voice) -> Finish:
@@ -155,18 +185,19 @@ def _thought(request: Request) -> str:
 # --- what is said -------------------------------------------------------------------------------
 
 
-def _speech(request: Request, read: Directives, voice: Voice) -> Iterator[Part]:
+def _speech(request: Request, read: Directives, voice: Voice, count: int) -> Iterator[Part]:
     if read.refuse:
         yield RefusalPart(REFUSAL)
         return
     calls, missing = _calls(request, read, voice)
     text = _text(request, read, missing, calling=bool(calls))
     if text is not None:
-        yield _spoken(text, request, voice) if "audio" in request.output.modalities else TextPart(text)
+        spoken = "audio" in request.output.modalities
+        yield _spoken(text, request, voice, count) if spoken else TextPart(text)
     yield from calls
 
 
-def _spoken(text: str, request: Request, voice: Voice) -> AudioPart:
+def _spoken(text: str, request: Request, voice: Voice, count: int) -> AudioPart:
     """Return ``text`` as audio, in the two formats that need no codec."""
     form = (request.output.audio or {}).get("format", "wav")
     if form not in ("wav", "pcm16"):
@@ -176,6 +207,7 @@ def _spoken(text: str, request: Request, voice: Voice) -> AudioPart:
             param="audio.format",
             code="invalid_value",
         )
+    check_size("bytes of sound", sound_bytes(text) * count, MAX_BYTES)
     data = wav_file(text) if form == "wav" else b"".join(speak(text))
     return AudioPart(base64.b64encode(data).decode("ascii"), form, voice.new_id("audio"), text)
 
@@ -257,7 +289,8 @@ def _calls(request: Request, read: Directives, voice: Voice) -> tuple[list[Part]
         pending = pending[:1]
     if not pending and not ready:
         pending = _forced(request, offered)
-    calls: list[Part] = [_call(offered[call.name], call, voice) for call in pending]
+    work = Work()
+    calls: list[Part] = [_call(offered[call.name], call, voice, work) for call in pending]
     return calls, [] if calls or done else missing
 
 
@@ -278,19 +311,19 @@ def _forced(request: Request, offered: Mapping[str, Tool]) -> list[CallWanted]:
     return [CallWanted(name) for name in list(offered)[:1]] if forced else []
 
 
-def _call(tool: Tool, wanted: CallWanted, voice: Voice) -> ToolCallPart:
+def _call(tool: Tool, wanted: CallWanted, voice: Voice, work: Work) -> ToolCallPart:
     if tool.kind == "custom":
         return ToolCallPart(voice.new_id("call"), tool.name, wanted.given or "some input", "custom")
-    return ToolCallPart(voice.new_id("call"), tool.name, _json(_arguments(tool, wanted)))
+    return ToolCallPart(voice.new_id("call"), tool.name, _json(_arguments(tool, wanted, work)))
 
 
-def _arguments(tool: Tool, wanted: CallWanted) -> Any:
+def _arguments(tool: Tool, wanted: CallWanted, work: Work) -> Any:
     given = parse_assignments(wanted.given)
     try:
         return (
-            fit(tool.parameters, given, optional=False)
+            fit(tool.parameters, given, optional=False, work=work)
             if tool.strict
-            else fit_members(tool.parameters, given)
+            else fit_members(tool.parameters, given, work=work)
         )
     except (Unsatisfiable, RecursionError, OverflowError):
         return natural(given)

@@ -23,6 +23,15 @@ _LOWEST: Final = 48  # samples of the highest tone's period: 500 Hz
 _COMMENT: Final = b"ICMT"
 
 
+MAX_BYTES: Final = 12 * 1024 * 1024
+"""Bytes of sound in one answer."""
+
+
+def sound_bytes(text: str, speed: float = 1.0) -> int:
+    """Return about how many bytes ``speak`` makes of ``text``."""
+    return int(max(1, len(text.split())) * (TONE + GAP) * RATE * 2 / max(0.25, min(speed, 4.0)))
+
+
 def speak(text: str, speed: float = 1.0) -> Iterator[bytes]:
     """Yield raw PCM samples (24 kHz, 16 bits little-endian, mono), one piece a word."""
     for word in text.split() or [""]:

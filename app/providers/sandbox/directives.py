@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple
 
 MAX_READ: Final = 256 * 1024
@@ -51,13 +51,26 @@ class Directives:
 
 def parse_directives(text: str) -> Directives:
     """Return what ``text`` asks for; text that holds no directive gives ``Directives()``."""
-    read = Directives()
+    members: dict[str, Any] = {}
+    lists: dict[str, list[Any]] = {name: [] for name in _JOINS}
     for row, match, content in _found(text):
-        read = replace(read, **row.read(read, match, content))
-    return read
+        for name, value in row.read(match, content).items():
+            if name in lists:
+                lists[name].append(value)
+            else:
+                members[name] = value
+    joined = {name: _JOINS[name](values) for name, values in lists.items() if values}
+    return Directives(**members, **joined)
 
 
-Reader = Callable[[Directives, "re.Match[str]", str], dict[str, Any]]
+_JOINS: Final[Mapping[str, Callable[[list[Any]], Any]]] = {
+    "say": "\n".join,
+    "think": "\n".join,
+    "calls": tuple,
+}
+"""Members that several directives of one message add to."""
+
+Reader = Callable[["re.Match[str]", str], dict[str, Any]]
 
 
 class _Row(NamedTuple):
@@ -69,29 +82,28 @@ class _Row(NamedTuple):
     takes: Literal["nothing", "message", "thought"] = "nothing"
 
 
-def _says(read: Directives, match: re.Match[str], content: str) -> dict[str, Any]:
-    return {"say": content if read.say is None else f"{read.say}\n{content}"}
+def _says(match: re.Match[str], content: str) -> dict[str, Any]:
+    return {"say": content}
 
 
-def _thinks(read: Directives, match: re.Match[str], content: str) -> dict[str, Any]:
-    thought = content.strip().rstrip(",;")
-    return {"think": thought if read.think is None else f"{read.think}\n{thought}"}
+def _thinks(match: re.Match[str], content: str) -> dict[str, Any]:
+    return {"think": content.strip().rstrip(",;")}
 
 
-def _fails(read: Directives, match: re.Match[str], content: str) -> dict[str, Any]:
+def _fails(match: re.Match[str], content: str) -> dict[str, Any]:
     return {"status": int(match["status"]), "only_for": match["model"]}
 
 
-def _breaks(read: Directives, match: re.Match[str], content: str) -> dict[str, Any]:
+def _breaks(match: re.Match[str], content: str) -> dict[str, Any]:
     return {"midway": match["how"].lower(), "only_for": match["model"]}
 
 
-def _calls(read: Directives, match: re.Match[str], content: str) -> dict[str, Any]:
-    return {"calls": (*read.calls, CallWanted(match["tool"].strip("`\"'"), match["given"] or ""))}
+def _calls(match: re.Match[str], content: str) -> dict[str, Any]:
+    return {"calls": CallWanted(match["tool"].strip("`\"'"), match["given"] or "")}
 
 
 def _flag(name: str) -> Reader:
-    return lambda read, match, content: {name: True}
+    return lambda match, content: {name: True}
 
 
 def _row(
@@ -102,12 +114,12 @@ def _row(
     alone: bool = True,
 ) -> _Row:
     """``alone``: the directive must fill its clause, so that prose with its words in it is prose."""
-    end = r"(?=[ \t]*(?:[.,;!]|$|(?:and|then)\b))" if alone else ""
+    end = r"(?=[ \t]*+(?:[.,;!]|$|(?:and|then)\b))" if alone else ""
     return _Row(re.compile(pattern + end, re.IGNORECASE | re.MULTILINE), read, takes)
 
 
-_SECONDS: Final = r"[ \t]+(\d{1,6}(?:\.\d{1,6})?)[ \t]*(?:seconds?|secs?|s)\b"
-_FOR: Final = r"(?:[ \t]+for[ \t]+(?P<model>[^\s,;]+))?"
+_SECONDS: Final = r"[ \t]++(\d{1,6}(?:\.\d{1,6})?)[ \t]*+(?:seconds?|secs?|s)\b"
+_FOR: Final = r"(?:[ \t]++for[ \t]++(?P<model>[^\s,;]+))?"
 
 _ROWS: Final[dict[str, tuple[_Row, ...]]] = {
     # first word: what may follow
@@ -115,40 +127,41 @@ _ROWS: Final[dict[str, tuple[_Row, ...]]] = {
     "think": (_row("think:", _thinks, "thought", alone=False),),
     "call": (
         _row(
-            r"call tool[ \t]+(?P<tool>[^\s,:]+?)(?:[ \t]+with\b[ \t:]*(?P<given>[^\n]*)|(?=[.,;!]*[ \t]*$))",
+            r"call tool[ \t]++(?P<tool>[^\s,:]{1,200}?)"
+            r"(?:[ \t]++with\b[ \t:]*+(?P<given>[^\n]*)|(?=[.,;!]{0,8}[ \t]*+$))",
             _calls,
             alone=False,
         ),
     ),
     "fill": (
         _row(
-            r"fill\b(?P<given>[ \t]+\{[^\n]*|[ \t]+[^\n=]{1,200}=[^\n]*|(?=[ \t]*$))",
-            lambda read, match, content: {"fill": match["given"].strip()},
+            r"fill\b(?P<given>[ \t]++\{[^\n]*|[ \t]++[^\n=]{1,200}=[^\n]*|(?=[ \t]*+$))",
+            lambda match, content: {"fill": match["given"].strip()},
             alone=False,
         ),
     ),
     "echo": (_row("echo history", _flag("echo")),),
-    "take": (_row("take" + _SECONDS, lambda read, match, content: {"seconds": float(match[1])}),),
-    "be": (_row("be silent for" + _SECONDS, lambda read, match, content: {"silence": float(match[1])}),),
+    "take": (_row("take" + _SECONDS, lambda match, content: {"seconds": float(match[1])}),),
+    "be": (_row("be silent for" + _SECONDS, lambda match, content: {"silence": float(match[1])}),),
     "stop": (_row("stop at length", _flag("at_length")),),
     "refuse": (_row("refuse", _flag("refuse")),),
     "fail": (
-        _row(r"fail with[ \t]+(?:status[ \t]+)?(?P<status>[45]\d\d)\b" + _FOR, _fails),
-        _row(r"(?P<how>fail)[ \t]+midway" + _FOR, _breaks),
+        _row(r"fail with[ \t]++(?:status[ \t]++)?(?P<status>[45]\d\d)\b" + _FOR, _fails),
+        _row(r"(?P<how>fail)[ \t]++midway" + _FOR, _breaks),
     ),
-    "cut": (_row(r"(?P<how>cut)(?:[ \t]+midway)?" + _FOR, _breaks),),
+    "cut": (_row(r"(?P<how>cut)(?:[ \t]++midway)?" + _FOR, _breaks),),
     "hang": (
-        _row(r"(?P<how>hang)[ \t]+midway" + _FOR, _breaks),
-        _row("hang", lambda read, match, content: {"silence": math.inf}),
+        _row(r"(?P<how>hang)[ \t]++midway" + _FOR, _breaks),
+        _row("hang", lambda match, content: {"silence": math.inf}),
     ),
 }
 
 _WORD: Final = rf"(?P<word>{'|'.join(_ROWS)})\b"
-_LEAD: Final = r"[ \t]*(?:[-*•][ \t]+|\d{1,3}[.)][ \t]+)?(?:(?:please|then|and|now)[,:]?[ \t]+)*"
+_LEAD: Final = r"[ \t]*+(?:[-*•][ \t]++|\d{1,3}[.)][ \t]++)?(?:(?:please|then|and|now)[,:]?[ \t]++){0,4}"
 _FLAGS: Final = re.IGNORECASE | re.MULTILINE
 _CLAUSE: Final = re.compile(rf"(?:^|(?<=[.!?;:,])){_LEAD}{_WORD}", _FLAGS)
-_NEXT: Final = re.compile(rf"[ \t]*[.,;!]*{_LEAD}{_WORD}", _FLAGS)
-_LINE: Final = re.compile(rf"^[ \t]*{_WORD}", _FLAGS)
+_NEXT: Final = re.compile(rf"[ \t]*+[.,;!]*+{_LEAD}{_WORD}", _FLAGS)
+_LINE: Final = re.compile(rf"^[ \t]*+{_WORD}", _FLAGS)
 _ENDS_THOUGHT: Final = frozenset({"say", "call"})
 
 

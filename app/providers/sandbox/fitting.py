@@ -19,6 +19,7 @@ from app.providers.sandbox.schemas import (
     Schemas,
     Unread,
     Unsatisfiable,
+    Work,
     is_number,
     members,
     merged,
@@ -34,20 +35,21 @@ _MAX_ITEMS: Final = 1_000
 _TURNS: Final = 3  # tries for an item that must differ from those before it
 
 
-def fit(schema: Any, given: Any = NOTHING, *, optional: bool = True) -> Any:
+def fit(schema: Any, given: Any = NOTHING, *, optional: bool = True, work: Work | None = None) -> Any:
     """Return a value that fits ``schema`` and holds as much of ``given`` as fits.
 
     ``given`` is what ``parse_assignments`` returns. ``optional`` makes up members that are
-    not required, too. Raises Unsatisfiable when none was found.
+    not required, too; ``work`` is counted on where several are made for one answer. Raises
+    Unsatisfiable when none was found.
     """
-    schemas = Schemas(schema)
+    schemas = Schemas(schema, work)
     value = _Maker(schemas, optional).make(schema, given, "value", 0, 0)
     if not schemas.accepts(value, schema):
         raise Unsatisfiable("no value was found that fits the schema")
     return value
 
 
-def fit_members(schema: Any, given: Mapping[str, Any]) -> dict[str, Any]:
+def fit_members(schema: Any, given: Mapping[str, Any], *, work: Work | None = None) -> dict[str, Any]:
     """Return the arguments of a call: every member given, of the type that the schema wants
     where it can be, and made-up values for what else is required.
 
@@ -55,7 +57,7 @@ def fit_members(schema: Any, given: Mapping[str, Any]) -> dict[str, Any]:
     nothing.
     """
     try:
-        value = fit(schema, given, optional=False)
+        value = fit(schema, given, optional=False, work=work)
     except Unsatisfiable:
         value = {}
     members = value if isinstance(value, dict) else {}

@@ -1,4 +1,4 @@
-"""What bounds an answer: stop sequences, the word limit; and its tokens with their probabilities.
+"""What bounds an answer: its size, stop sequences, the word limit; its tokens with their probabilities.
 
 A token is a word here, with the space before it where a text is cut into tokens.
 """
@@ -11,6 +11,33 @@ from dataclasses import replace
 from typing import Any, Final
 
 from app.canonical.request import Part, ReasoningPart, RefusalPart, TextPart, ToolCallPart
+from app.errors import GatewayError
+
+MAX_CHARACTERS: Final = 1024 * 1024
+"""Characters of one answer, over all its choices."""
+
+MAX_LOGPROBS: Final = 20_000
+"""Log probabilities in one answer, alternatives and choices counted."""
+
+MAX_STOPS: Final = 64
+
+
+def check_size(what: str, size: int, most: int, param: str | None = None) -> None:
+    """Raise ``bad_request`` for an answer that would hold more than the sandbox makes."""
+    if size > most:
+        raise GatewayError(
+            "bad_request",
+            f"The sandbox makes at most {most:,} {what} in one answer; this request asks for {size:,}.",
+            param=param,
+            code="invalid_value",
+        )
+
+
+def size_of(parts: list[Part]) -> int:
+    """Count the characters that ``parts`` say."""
+    return sum(
+        len(part.arguments if isinstance(part, ToolCallPart) else getattr(part, "text", "")) for part in parts
+    )
 
 
 def words(text: str) -> int:
@@ -36,6 +63,7 @@ def first_words(text: str, count: int) -> str:
 
 def stopped(parts: list[Part], stops: tuple[str, ...]) -> tuple[list[Part], str | None]:
     """Return what is said before the first stop sequence, and that sequence."""
+    check_size("stop sequences", len(stops), MAX_STOPS, "stop")
     kept: list[Part] = []
     for part in parts:
         if isinstance(part, TextPart):

@@ -33,11 +33,11 @@ from app.dialects.media.audio import MEDIA_TYPES, SpeechDialect, TranscriptionDi
 from app.dialects.media.base import EmbeddingDialect
 from app.dialects.media.transcripts import media_type_of
 from app.errors import GatewayError
-from app.providers.sandbox.answering import Voice, answer
-from app.providers.sandbox.audio import RATE, read_recording, speak, wav_head
+from app.providers.sandbox.answering import MAX_CHOICES, Voice, answer
+from app.providers.sandbox.audio import MAX_BYTES, RATE, read_recording, sound_bytes, speak, wav_head
 from app.providers.sandbox.forms import read_form
 from app.providers.sandbox.generation import midway_failure
-from app.providers.sandbox.limits import pieces, words
+from app.providers.sandbox.limits import MAX_CHARACTERS, check_size, pieces, words
 from app.providers.sandbox.scripts import (
     directed,
     json_object,
@@ -49,7 +49,7 @@ from app.providers.sandbox.scripts import (
 )
 from app.providers.sandbox.telling import Pace, beats_of, tell
 from app.providers.sandbox.transport import Asked, Script
-from app.providers.sandbox.vectors import DIMENSIONS, MAX_DIMENSIONS, embed
+from app.providers.sandbox.vectors import DIMENSIONS, MAX_DIMENSIONS, MAX_NUMBERS, embed
 
 FORMATS: Final = ("wav", "pcm")
 MODELS: Final = (
@@ -78,6 +78,7 @@ def complete(asked: Asked, words_per_second: float) -> Script:
     context, wire = server_context(), dialect_of(CompletionDialect, "completions")
     request = wire.decode_request(json_object(asked), context)
     texts = [_prompt_text(prompt) for prompt in request.prompts]
+    check_size("choices", len(texts) * (request.sampling.n or 1), MAX_CHOICES, "prompt")
     read = directed(texts[0], request.model)
     voice = Voice(context.new_id, context.now)
     answers = [answer(_as_chat(request, text), directed(text, request.model), voice) for text in texts]
@@ -133,6 +134,8 @@ def embeddings(asked: Asked, words_per_second: float) -> Script:
     if dimensions > MAX_DIMENSIONS:
         raise _invalid(f"Invalid 'dimensions': at most {MAX_DIMENSIONS} are made here.", "dimensions")
     texts = [_prompt_text(text) for text in request.inputs]
+    check_size("numbers", len(texts) * dimensions, MAX_NUMBERS, "input")
+    check_size("embedded characters", sum(map(len, texts)), MAX_CHARACTERS, "input")
     read = directed(texts[0] if texts else "", request.model)
     response = EmbeddingResponse(
         request.model,
@@ -158,6 +161,7 @@ def speech(asked: Asked, words_per_second: float) -> Script:
     if request.speed is not None and not 0.25 <= request.speed <= 4.0:
         raise _invalid("Invalid 'speed': expected 0.25 to 4.0.", "speed")
     read = directed(request.text, request.model)
+    check_size("bytes of sound", sound_bytes(request.text, request.speed or 1.0), MAX_BYTES, "input")
     tones = list(speak(request.text, request.speed or 1.0))
     head = [wav_head(request.text, sum(map(len, tones)))] if form == "wav" else []
     pace = Pace(words_per_second, read.seconds, read.midway)

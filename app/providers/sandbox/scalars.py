@@ -34,7 +34,7 @@ _FORMATS: Final[Mapping[str, str]] = {
 
 
 def _strings(schemas: Schemas, flat: JsonSchema, name: str, turn: int) -> Iterator[str]:
-    return map(schemas.made, _texts(schemas, flat, name, turn))
+    return map(schemas.work.write, _texts(schemas, flat, name, turn))
 
 
 def _texts(schemas: Schemas, flat: JsonSchema, name: str, turn: int) -> Iterator[str]:

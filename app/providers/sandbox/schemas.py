@@ -32,14 +32,12 @@ class Unread(Unsatisfiable):
     """The schema is not read here: it has an unknown keyword, or costs too much."""
 
 
-class Schemas:
-    """One root schema, with what its references point to and a bound on all work."""
+class Work:
+    """The work that one answer may cost, over all schemas that it is made for."""
 
-    def __init__(self, root: Any) -> None:
-        self.root = root
+    def __init__(self) -> None:
         self._steps = 0
         self._characters = 0
-        self._patterns: dict[str, Pattern] = {}
 
     def step(self, count: int = 1) -> None:
         """Count pieces of work; raises Unread past the bound."""
@@ -47,12 +45,22 @@ class Schemas:
         if self._steps > MAX_STEPS:
             raise Unread("the schema asks for more work than the sandbox does")
 
-    def made(self, text: str) -> str:
+    def write(self, text: str) -> str:
         """Return a text that was made up; raises Unread past the bound on all of them."""
         self._characters += len(text)
         if self._characters > MAX_CHARACTERS:
             raise Unread("the schema asks for more text than the sandbox makes up")
         return text
+
+
+class Schemas:
+    """One root schema, with what its references point to."""
+
+    def __init__(self, root: Any, work: Work | None = None) -> None:
+        self.root = root
+        self.work = work or Work()
+        self.step = self.work.step
+        self._patterns: dict[str, Pattern] = {}
 
     def flat(self, schema: Any) -> dict[str, Any]:
         """Return ``schema`` as an object with its references and ``allOf`` merged in.

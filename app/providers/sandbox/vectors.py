@@ -14,6 +14,8 @@ from zlib import crc32
 
 DIMENSIONS: Final = 256
 MAX_DIMENSIONS: Final = 4096
+MAX_NUMBERS: Final = 2048 * DIMENSIONS
+"""Numbers in one answer: OpenAI's longest list of inputs, at the usual length."""
 
 _WORD: Final = re.compile(r"\w+")
 _POINTS: Final = 6  # coordinates that a word points at
