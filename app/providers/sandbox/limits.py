@@ -19,8 +19,6 @@ MAX_CHARACTERS: Final = 1024 * 1024
 MAX_LOGPROBS: Final = 20_000
 """Log probabilities in one answer, alternatives and choices counted."""
 
-MAX_STOPS: Final = 64
-
 
 def check_size(what: str, size: int, most: int, param: str | None = None) -> None:
     """Raise ``bad_request`` for an answer that would hold more than the sandbox makes."""
@@ -63,7 +61,6 @@ def first_words(text: str, count: int) -> str:
 
 def stopped(parts: list[Part], stops: tuple[str, ...]) -> tuple[list[Part], str | None]:
     """Return what is said before the first stop sequence, and that sequence."""
-    check_size("stop sequences", len(stops), MAX_STOPS, "stop")
     kept: list[Part] = []
     for part in parts:
         if isinstance(part, TextPart):
