@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import gevent
@@ -11,7 +12,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from app.canonical.media import Upload
 from app.dialects import dialect_of
-from app.dialects.base import Frame
+from app.dialects.base import Frame, ServerContext
 from app.dialects.media.audio import SpeechDialect, TranscriptionDialect
 from app.dialects.media.base import EmbeddingDialect
 from app.errors import GatewayError
@@ -25,15 +26,22 @@ from app.surfaces.mounts import Mount
 from app.surfaces.pump import Pump
 from app.wire.json import loads
 
+Reader = Callable[[Mapping[str, Any], ServerContext], Any]
+"""Reads a body: the ``decode_request`` of a dialect."""
+
 _FORM_ROOM: Final = 1024 * 1024  # bytes of a form beside its file
 
 
 def embedding(mount: Mount, deployment: str | None = None) -> Response:
     """Serve ``POST embeddings``."""
+    return whole(mount, deployment, lambda wire: dialect_of(EmbeddingDialect, wire).decode_request)
+
+
+def whole(mount: Mount, deployment: str | None, reader: Callable[[str], Reader]) -> Response:
+    """Answer a JSON body by one JSON object; ``reader`` finds what reads it, by the dialect's name."""
     call = make_call(mount, checked_body(), deployment=deployment)
     g.call = call
-    server = dialect_of(EmbeddingDialect, call.dialect)
-    call.request = server.decode_request(call.body, server_context(call, call.model))
+    call.request = reader(call.dialect)(call.body, server_context(call, call.model))
     return answer_whole(mount, call, current_gateway().answer(call))
 
 
