@@ -14,11 +14,13 @@ FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "error"
 @dataclass(frozen=True, slots=True)
 class Finish:
     """Why a choice ended: unified ``reason``, the wire's own word in ``raw``, and the
-    stop sequence that was met, where the wire tells."""
+    stop sequence that was met, where the wire tells. ``details`` is what a provider tells of
+    a refusal (Anthropic's ``stop_details``: type, category, explanation), None without one."""
 
     reason: FinishReason
     raw: str | None = None
     stop_sequence: str | None = None
+    details: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

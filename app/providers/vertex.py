@@ -33,7 +33,11 @@ _PLACE: Final = "/v1/projects/{project}/locations/{location}"
 _MULTI_REGIONS: Final = frozenset({"us", "eu"})
 
 _CLAUDE: Final = MessagesOptions(
-    model_in_body=False, anthropic_version="vertex-2023-10-16", native_schema=False, files=False
+    model_in_body=False,
+    anthropic_version="vertex-2023-10-16",
+    native_schema=False,
+    files=False,
+    url_sources=False,
 )
 
 

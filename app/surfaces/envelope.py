@@ -146,6 +146,7 @@ def page_members(body: Mapping[str, Any], finish: Finish | None) -> dict[str, An
         "stop_sequence": finish.stop_sequence if finish else None,
         "finish_reason": finish.reason if finish else None,
         "created": body.get("created_at"),
+        **({"stop_details": dict(finish.details)} if finish and finish.details else {}),
     }
 
 

@@ -198,8 +198,12 @@ def _nested(holder: Checked, kind: str) -> Checked | None:
 
 def _function_tool(tool: Checked) -> Tool:
     nested = _nested(tool, "function")
-    own = _FUNCTION | {"type", "function"} if nested is None else frozenset({"type", "function", "custom"})
-    return _function(nested or tool, as_native(present(rest(tool.members, own))))
+    if nested is None:
+        return _function(tool, as_native(present(rest(tool.members, _FUNCTION | {"type", "function"}))))
+    members = present(rest(tool.members, frozenset({"type", "function", "custom"})))
+    if inner := present(rest(nested.members, _FUNCTION)):
+        members["function"] = inner  # a vendor's, written beside the function's own
+    return _function(nested, as_native(members))
 
 
 _FUNCTION: Final = frozenset({"name", "description", "parameters", "strict"})

@@ -13,12 +13,12 @@ from app.canonical.request import Output, Reasoning, Request, Tool, ToolChoice
 from app.dialects.base import ClientContext, Encoded
 from app.dialects.chat.losses import tell
 from app.dialects.chat.messages_out import MessageWriter
-from app.dialects.chat.native import own_members
+from app.dialects.chat.native import as_native, own_members
 from app.dialects.chat.options import KNOWN_MEMBERS, KNOWN_TOOL_MEMBERS, ChatOptions
 from app.dialects.chat.parts_out import admitted
 from app.dialects.shared.effort import ASSUMED_LIMIT, effort_of, nearest_effort
 from app.dialects.shared.pairing import paired
-from app.dialects.shared.reading import rest
+from app.dialects.shared.reading import as_dict, rest
 from app.dialects.shared.sampling import sampling_members
 from app.dialects.shared.tool_forms import custom_schema
 
@@ -190,10 +190,13 @@ class _RequestWriter:
             function["strict"] = tool.strict
         elif tool.strict:
             tell(self._context.losses, "tool_strict")
-        members = admitted(
-            tool.native, self._options.tool_members, KNOWN_TOOL_MEMBERS, self._context, self._options
-        )
-        return {"type": "function", "function": function, **members}
+        members = own_members(tool.native)
+        function |= self._tool_members(as_dict(members.pop("function", None)))
+        return {"type": "function", "function": function, **self._tool_members(members)}
+
+    def _tool_members(self, members: Mapping[str, Any]) -> Json:
+        native = as_native(members)
+        return admitted(native, self._options.tool_members, KNOWN_TOOL_MEMBERS, self._context, self._options)
 
     def _custom(self, tool: Tool) -> Json:
         if not self._options.custom_tools:

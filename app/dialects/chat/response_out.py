@@ -21,7 +21,7 @@ from app.canonical.request import (
     TextPart,
     ToolCallPart,
 )
-from app.canonical.response import Choice, Response
+from app.canonical.response import Choice, Finish, Response
 from app.dialects.base import ServerContext
 from app.dialects.chat.annotations import nested_annotation
 from app.dialects.chat.native import own_members
@@ -92,7 +92,14 @@ def encode_choice(choice: Choice, context: ServerContext, legacy: bool = False) 
         "message": message,
         "logprobs": _logprobs(parts),
         "finish_reason": encode_finish(choice.finish, calls=bool(calls), legacy=legacy),
+        **stop_details(choice.finish),
     }
+
+
+def stop_details(finish: Finish | None) -> Json:
+    """Return what the provider told of a refusal, as a member of the choice; ``{}`` without."""
+    details = finish.details if finish is not None else None
+    return {"stop_details": dict(details)} if details else {}
 
 
 def _content(parts: Iterable[Part]) -> str | None:

@@ -25,7 +25,7 @@ from app.dialects.base import DONE, Frame, ServerContext
 from app.dialects.chat.annotations import nested_annotation
 from app.dialects.chat.native import own_members
 from app.dialects.chat.reasoning import call_entry, encode_entry
-from app.dialects.chat.response_out import answer_id, opaque_entry, uses_functions
+from app.dialects.chat.response_out import answer_id, opaque_entry, stop_details, uses_functions
 from app.dialects.chat.usage import encode_finish, encode_usage
 from app.dialects.shared.reading import data_url
 
@@ -245,7 +245,9 @@ class ChatStreamEncoder:
     def _finished(self, event: Finished) -> list[Frame]:
         calls = self._counts.get(event.choice, 0) > 0
         word = encode_finish(event.finish, calls=calls, legacy=self._legacy)
-        return [*self._role(event.choice), self._chunk(event.choice, {}, word)]
+        last = self._chunk(event.choice, {}, word)
+        last.data["choices"][0] |= stop_details(event.finish)
+        return [*self._role(event.choice), last]
 
     def _ended(self, event: Ended) -> list[Frame]:
         if not self._include_usage or event.usage is None:

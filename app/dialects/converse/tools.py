@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from app.canonical.request import Message, Request, Tool, ToolCallPart, ToolChoice, ToolResultPart
 from app.dialects.converse.blocks import BlockWriter
+from app.dialects.shared.flat_schema import flattened
 from app.dialects.shared.reading import as_dict
 from app.dialects.shared.tool_forms import (
     ANSWER_TOOL,
@@ -65,7 +66,7 @@ class ToolWriter:
         return [] if written is None else [written, *self._writer.cache_points(tool.native)]
 
     def _function(self, tool: Tool) -> Members:
-        schema = object_schema(tool.parameters)
+        schema = self._schema(tool)
         spec = _spec(tool.name, tool.description, schema)
         if tool.strict:
             if self._writer.options.strict_tools and schema.get("additionalProperties") is False:
@@ -73,6 +74,13 @@ class ToolWriter:
             else:
                 self._losses.report("tool_strict", "Strict tool schemas are not enforced by this model")
         return {"toolSpec": spec}
+
+    def _schema(self, tool: Tool) -> Members:
+        schema, combined = flattened(tool.parameters or {})
+        if combined:
+            told = f"'{combined[0]}' at the top of the schema of tool '{tool.name}' is only described"
+            self._losses.report("tool_schema", told)
+        return object_schema(schema)
 
     def _custom(self, tool: Tool) -> Members:
         return {"toolSpec": _spec(tool.name, tool.description, custom_schema(tool, self._losses))}
@@ -115,7 +123,7 @@ def _spec(name: str, description: str | None, schema: Mapping[str, Any]) -> Memb
 
 
 def _answer_tool(schema: Mapping[str, Any]) -> Members:
-    return {"toolSpec": _spec(ANSWER_TOOL, ANSWER_WORDS, schema)}
+    return {"toolSpec": _spec(ANSWER_TOOL, ANSWER_WORDS, object_schema(flattened(schema)[0]))}
 
 
 def _made_up(name: str) -> Members:

@@ -24,6 +24,7 @@ from app.canonical.request import (
     ReasoningPart,
     RefusalPart,
     TextPart,
+    Tool,
     ToolCallPart,
     ToolResultPart,
 )
@@ -32,8 +33,10 @@ from app.dialects.messages.options import NAME, MessagesOptions
 from app.dialects.shared.claude import OMITTED
 from app.dialects.shared.leftovers import own_block, own_signature, report_call_signature
 from app.dialects.shared.media_types import media_type_of
+from app.dialects.shared.members import CACHE_MARKS, cache_mark, taken_members
 from app.dialects.shared.tool_forms import call_input
 from app.dialects.shared.tool_ids import WORD, fit_tool_id
+from app.dialects.shared.turns import without_blanks
 
 Block = dict[str, Any]
 
@@ -47,20 +50,26 @@ _IMAGE_STARTS: Final = (
 _TEXT_TYPES: Final = frozenset({"application/json", "application/xml", "application/javascript"})
 _PDF: Final = "application/pdf"
 _PDF_START: Final = "JVBERi"
-_CACHE: Final = {"type": "ephemeral"}
 
 
-def native_members(native: Native | None) -> Block:
-    """Return what a native remainder says to this wire: its own members, or a cache mark
-    that was written in another dialect."""
+TAKES: Final = {
+    object: CACHE_MARKS,
+    FilePart: frozenset({"citations", "context"}),
+    Tool: frozenset({"defer_loading", "eager_input_streaming", "input_examples", "allowed_callers"}),
+}
+"""Members of this wire's own that clients of others write on parts and tools."""
+
+
+def native_members(native: Native | None, kind: type = object) -> Block:
+    """Return what a native remainder says to this wire: its own members, or those of them
+    (``TAKES``) that a client wrote in another dialect."""
     if native is None:
         return {}
-    dialect, members = native
-    if dialect == NAME:
-        return dict(members)
-    if members.get("cache_control"):
-        return {"cache_control": members["cache_control"]}
-    return {"cache_control": dict(_CACHE)} if members.get("prompt_cache_breakpoint") else {}
+    if native[0] == NAME:
+        return dict(native[1])
+    taken = taken_members(native, TAKES[kind]) if kind is not object else {}
+    mark = cache_mark(native)
+    return taken if mark is None else {**taken, "cache_control": mark}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +79,14 @@ class BlockWriter:
     context: ClientContext
     options: MessagesOptions
 
-    def turn(self, message: Message) -> Block | None:
-        """Return one turn of the conversation, or None when nothing of it can be sent."""
-        blocks = self.blocks(message.parts, message.role)
-        if not blocks:
-            return None
-        return {"role": message.role, "content": blocks}
+    def turn(self, message: Message) -> Block:
+        """Return one turn of the conversation; it may hold no block."""
+        return {"role": message.role, "content": self.blocks(message.parts, message.role)}
 
     def blocks(self, parts: Iterable[Part], role: str) -> list[Block]:
         """Return the blocks of one turn: results first in a user's, thinking first in an assistant's."""
-        written = [block for part in parts if (block := self._block(part, role)) is not None]
+        spoken = without_blanks(parts, self.context.losses)
+        written = [block for part in spoken if (block := self._block(part, role)) is not None]
         if role == "user":
             return sorted(written, key=lambda block: block["type"] != "tool_result")
         if any(block["type"] not in _MOVABLE for block in written) or _starts_thinking(written):
@@ -97,13 +104,14 @@ class BlockWriter:
     def _opaque(self, part: OpaquePart, role: str) -> Block | None:
         return own_block(part, role, NAME, self.context.losses)
 
-    def _text(self, part: TextPart) -> Block | None:
-        if not part.text:
-            return None
+    def _text(self, part: TextPart) -> Block:
         return {**native_members(part.native), "type": "text", "text": part.text}
 
     def _refusal(self, part: RefusalPart) -> Block | None:
-        return {"type": "text", "text": part.text} if part.text else None
+        """A refusal's own words; what only explains one was never the model's."""
+        if part.native is not None and part.native[0] == NAME:
+            return None
+        return {**native_members(part.native), "type": "text", "text": part.text}
 
     def _audio(self, part: AudioPart) -> Block | None:
         if part.transcript and not part.data:
@@ -141,7 +149,7 @@ class BlockWriter:
     def _file(self, part: FilePart) -> Block | None:
         title = {"title": part.filename} if part.filename else {}
         source = self._document_source(part)
-        return {**native_members(part.native), "type": "document", "source": source, **title}
+        return {**native_members(part.native, FilePart), "type": "document", "source": source, **title}
 
     def _document_source(self, part: FilePart) -> Block | None:
         if part.text is not None:

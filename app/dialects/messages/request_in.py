@@ -13,7 +13,6 @@ from app.canonical.request import (
     Message,
     Origin,
     Output,
-    Reasoning,
     Request,
     Sampling,
     TextPart,
@@ -23,6 +22,7 @@ from app.dialects.base import ServerContext
 from app.dialects.messages.options import NAME
 from app.dialects.messages.parts_in import BlockReader, sign_native
 from app.dialects.messages.tools import decode_choice, decode_tools
+from app.dialects.shared.claude_thinking import decode_thinking
 from app.dialects.shared.reading import as_dict, as_list, as_str, count, number, opt_str, rest
 from app.errors import GatewayError
 
@@ -73,7 +73,7 @@ def decode_request(body: Mapping[str, Any], context: ServerContext) -> Request:
         parallel_tool_calls=parallel,
         sampling=_sampling(body),
         output=_output(config.get("format") or body.get("output_format")),
-        reasoning=_reasoning(as_dict(body.get("thinking")), opt_str(config.get("effort"))),
+        reasoning=decode_thinking(as_dict(body.get("thinking")), opt_str(config.get("effort"))),
         stream=body.get("stream") is True,
         metadata=rest(metadata, frozenset({"user_id"})) or None,
         hints=_hints(body, metadata),
@@ -142,18 +142,6 @@ def _sampling(body: Mapping[str, Any]) -> Sampling:
 def _output(form: Any) -> Output:
     schema = as_dict(form).get("schema")
     return Output("schema", schema=schema) if isinstance(schema, dict) else Output()
-
-
-def _reasoning(thinking: Mapping[str, Any], effort: str | None) -> Reasoning | None:
-    native = (NAME, {"thinking": dict(thinking)}) if thinking else None
-    kind = thinking.get("type")
-    if kind == "disabled":
-        return Reasoning("none", native=native)
-    if kind == "enabled":
-        return Reasoning(effort, count(thinking.get("budget_tokens")), native=native)
-    if kind is not None:
-        return Reasoning(effort, -1, native=native)
-    return Reasoning(effort) if effort is not None else None
 
 
 def _hints(body: Mapping[str, Any], metadata: Mapping[str, Any]) -> dict[str, Any]:

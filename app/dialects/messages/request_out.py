@@ -14,18 +14,26 @@ from app.canonical.request import Output, Request
 from app.dialects.base import ClientContext, Encoded
 from app.dialects.messages.betas import BETA_HEADER, betas_of
 from app.dialects.messages.options import NAME, MessagesOptions, options_of
-from app.dialects.messages.parts_out import Block, BlockWriter, starts_with_thinking
+from app.dialects.messages.parts_out import TAKES, Block, BlockWriter, starts_with_thinking
 from app.dialects.messages.schema import closed, is_open
 from app.dialects.messages.tools import ToolWriter
 from app.dialects.shared.claude import Family
-from app.dialects.shared.claude_thinking import Circumstances, Thinking, sampling_of, thinking_of
+from app.dialects.shared.claude_thinking import (
+    Circumstances,
+    Thinking,
+    sampling_of,
+    thinking_of,
+    with_thinking,
+)
 from app.dialects.shared.leftovers import report_leftovers, sendable_extras
 from app.dialects.shared.losses import Losses
+from app.dialects.shared.members import report_members
 from app.dialects.shared.pairing import paired
-from app.dialects.shared.reading import as_dict
-from app.dialects.shared.turns import split_conversation
+from app.dialects.shared.reading import as_dict, json_text
+from app.dialects.shared.turns import NOTHING_SAID, alternating, end_of_prefill, split_conversation
 
 _JSON_ONLY: Final = "Answer with one valid JSON object and nothing else: no words around it, no code fence."
+_BLANK: Final = {"type": "text", "text": NOTHING_SAID}
 _OWN: Final = frozenset(
     {
         "cache_control",
@@ -77,23 +85,25 @@ def encode_request(request: Request, context: ClientContext) -> Encoded:
     request = paired(request, context.losses)
     options = options_of(context.options)
     family = options.family_for(context.model)
+    request = with_thinking(request)
+    report_members(request, NAME, TAKES, context.losses)
     writer = BlockWriter(context, options)
     own = sendable_extras(request, NAME, _OWN, context.losses)
     body: dict[str, Any] = {**own, **_head(request, context, options, family)}
     system, turns = _conversation(request, writer, family)
     native = _native_schema(request.output, family, options)
-    answer = None if native or request.output.format != "schema" else request.output.schema or {}
+    by_tool = request.output.format == "schema" and not native and family.forces
+    answer = (request.output.schema or {}) if by_tool else None
     tools = ToolWriter(context, options, family, answer)
     body.update(tools.members(request))
     around = Circumstances(body["max_tokens"], tools.forced, _is_bare(turns))
     thinking = thinking_of(request.reasoning, family, around, context.losses)
     body.update(_output(request, own, thinking, context.losses, native))
     body.update(sampling_of(request.sampling, family, thinking.on, context.losses))
-    if request.output.format == "json":
-        system.append({"type": "text", "text": _JSON_ONLY})
-        context.losses.report(
-            "output_json", "A JSON object is asked for in words; this model has no such mode"
-        )
+    if request.output.format != "text" and not native and not by_tool:
+        system.append({"type": "text", "text": _in_words(request.output)})
+        told = "JSON is asked for in words; this model has no such mode"
+        context.losses.report("output_json", told)
     if system:
         body["system"] = system[0]["text"] if _is_plain(system) else system
     body["messages"] = turns
@@ -140,7 +150,8 @@ def _conversation(request: Request, writer: BlockWriter, family: Family) -> tupl
     losses = writer.context.losses
     texts, messages = split_conversation(request, losses, system_turns=family.system_turns)
     system = writer.blocks(texts, "system")
-    turns = [turn for message in messages if (turn := writer.turn(message)) is not None]
+    turns = alternating(map(writer.turn, messages), _BLANK, losses, user_first=False)
+    end_of_prefill(turns, losses)
     if not turns and system:
         losses.report("message_role", "With no other message, the system prompt was sent as the user's")
         return [], [{"role": "user", "content": system}]
@@ -169,9 +180,15 @@ def _has_results(turn: Block) -> bool:
 
 
 def _native_schema(output: Output, family: Family, options: MessagesOptions) -> bool:
-    if output.format != "schema" or not (family.schemas and options.native_schema):
-        return False
-    return not is_open(output.schema)
+    """Tell whether the wire enforces the schema itself. A host whose models are made to call a
+    tool instead serves it too for those that cannot be made to."""
+    served = family.schemas and (options.native_schema or not family.forces)
+    return output.format == "schema" and served and not is_open(output.schema)
+
+
+def _in_words(output: Output) -> str:
+    schema = f" It must fit this JSON schema: {json_text(output.schema)}" if output.schema else ""
+    return _JSON_ONLY + schema
 
 
 def _output(
@@ -180,7 +197,9 @@ def _output(
     sent: dict[str, Any] = {}
     config = dict(as_dict(own.get("output_config")))
     if thinking.config is not None:
-        sent["thinking"] = {**_own_thinking(request, thinking.config), **thinking.config}
+        own_config = _own_thinking(request, thinking.config)
+        display = {"display": own_config["display"]} if "display" in own_config else {}
+        sent["thinking"] = {**own_config, **thinking.config, **display}
     if thinking.effort is not None:
         config["effort"] = thinking.effort
     if native:

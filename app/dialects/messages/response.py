@@ -6,6 +6,7 @@ Sources: contract/providers.md 3.4; the ``Message`` and ``Usage`` types of the a
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from app.canonical.request import (
@@ -76,7 +77,8 @@ def decode_response(body: Any, context: ClientContext) -> Response:
     if not isinstance(message.get("content"), list):
         raise GatewayError("upstream_invalid", "The provider's answer has no content.", raw=body)
     parts = reader_of(context).parts(message["content"])
-    finish = finish_of(message.get("stop_reason"), message.get("stop_sequence"), parts)
+    finish = finish_of(message, parts)
+    parts += refused(finish)
     return Response(
         opt_str(message.get("id")),
         opt_str(message.get("model")),
@@ -92,10 +94,21 @@ def native_of(message: Mapping[str, Any]) -> tuple[str, Members] | None:
     return native_rest(NAME, message, _KNOWN)
 
 
-def finish_of(raw: Any, sequence: Any, parts: list[Part]) -> Finish:
-    """Return why the answer ended. A ``tool_use`` of nothing but the tool that stands for
-    a JSON answer, or of none, is a plain stop."""
-    return answers.finish_of(raw, _FINISHES, parts, sequence)
+def finish_of(told: Mapping[str, Any], parts: list[Part]) -> Finish:
+    """Return why the answer ended, by its ``stop_…`` members. A ``tool_use`` of nothing but the
+    tool that stands for a JSON answer, or of none, is a plain stop."""
+    finish = answers.finish_of(told.get("stop_reason"), _FINISHES, parts, told.get("stop_sequence"))
+    return replace(finish, details=as_dict(told.get("stop_details")) or None)
+
+
+def refused(finish: Finish) -> list[RefusalPart]:
+    """Return the refusal that ``stop_details`` explains (``RefusalStopDetails`` of the anthropic
+    SDK 2.14), for wires that show a refusal; this one shows the details themselves."""
+    details = finish.details or {}
+    text = as_str(details.get("explanation"))
+    if not text and details.get("category"):
+        text = f"The request was refused (category: {details['category']})."
+    return [RefusalPart(text, native=(NAME, {"explains": "stop_details"}))] if text else []
 
 
 def decode_usage(value: Any) -> Usage | None:
@@ -182,7 +195,8 @@ def stop_members(finish: Finish | None) -> Members:
         return {"stop_reason": None, "stop_sequence": None}
     own = finish.raw if finish.raw in _FINISHES else None
     met = "stop_sequence" if finish.stop_sequence else None
-    return {"stop_reason": own or met or _STOPS[finish.reason], "stop_sequence": finish.stop_sequence}
+    told = {"stop_reason": own or met or _STOPS[finish.reason], "stop_sequence": finish.stop_sequence}
+    return {**told, "stop_details": dict(finish.details)} if finish.details else told
 
 
 def encode_usage(usage: Usage | None, tier: str | None = None) -> Members:
@@ -220,8 +234,8 @@ def _text(part: TextPart, context: ServerContext) -> Members:
     return block
 
 
-def _refusal(part: RefusalPart, context: ServerContext) -> Members:
-    return {"type": "text", "text": part.text}
+def _refusal(part: RefusalPart, context: ServerContext) -> Members | None:
+    return None if _native(part) else {"type": "text", "text": part.text}
 
 
 def _reasoning(part: ReasoningPart, context: ServerContext) -> Members:

@@ -8,7 +8,7 @@ contract/providers.md 3.4 and the recorded streams.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from app.canonical.events import (
@@ -32,6 +32,7 @@ from app.dialects.messages.response import (
     finish_of,
     native_of,
     reader_of,
+    refused,
     tier_of,
 )
 from app.dialects.shared.answers import TerminalDecoder, call_part, continues_item, is_free_text
@@ -198,8 +199,10 @@ class MessagesDecoder(TerminalDecoder):
     def _message_stop(self, frame: Members) -> list[Event]:
         self._over = True
         events = [event for growing in self._open.values() for event in self._close(growing)]
-        reason = self._late.get("stop_reason")
-        finish = finish_of(reason, self._late.get("stop_sequence"), self._parts)
+        finish = finish_of(self._late, self._parts)
+        for part in refused(finish):
+            events += [BlockStarted(self._blocks, self._item + 1, replace(part, text=""))]
+            events += [BlockDelta(self._blocks, part.text), BlockEnded(self._blocks)]
         usage = decode_usage(self._usage)
         return [*events, Finished(finish), Ended(usage, native_of(self._late), tier_of(self._usage))]
 

@@ -116,7 +116,7 @@ class MessagesEncoder:
         if event.annotation is not None:
             self._notes.setdefault(event.block, []).append(event.annotation)
         delta = _DELTAS.get(type(part))
-        if delta is None or not event.text:
+        if delta is None or not event.text or event.block not in self._indexes:
             return []
         if isinstance(part, TextPart):
             self._parts[event.block] = replace(part, text=part.text + event.text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -12,10 +13,14 @@ from app.dialects.messages.parts_in import block_native
 from app.dialects.messages.parts_out import native_members
 from app.dialects.messages.schema import is_open
 from app.dialects.shared.claude import Family
-from app.dialects.shared.reading import as_dict, as_list, as_str, dicts, opt_str
+from app.dialects.shared.flat_schema import flattened
+from app.dialects.shared.reading import as_dict, as_str, dicts, opt_str
 from app.dialects.shared.tool_forms import ANSWER_TOOL, ANSWER_WORDS, custom_schema, is_allowed, object_schema
 
 Members = dict[str, Any]
+
+_DATED: Final = re.compile(r"[a-z_]+_20\d{6}")
+"""The form of the types of Anthropic's own tools (``bash_20250124``)."""
 
 _WEB_SEARCH: Final = "web_search_20250305"
 """The version that every searching family takes (recorded up to Opus 4.8)."""
@@ -60,18 +65,31 @@ class ToolWriter:
         return {"tools": tools, "tool_choice": sent}
 
     def _tool(self, tool: Tool) -> Members | None:
-        if tool.native is not None and tool.native[0] == NAME and tool.kind == "hosted":
+        if tool.kind == "hosted" and tool.native is not None and self._is_own(tool):
             return dict(tool.native[1])
         return _KINDS[tool.kind](self, tool)
 
+    def _is_own(self, tool: Tool) -> bool:
+        """Tell whether a hosted tool is of this API: read from its wire, or by its dated type."""
+        own = tool.native is not None and tool.native[0] == NAME
+        searches = tool.name.startswith("web_search") and not self._can_search()
+        return own or (_DATED.fullmatch(tool.name) is not None and not searches)
+
     def _function(self, tool: Tool) -> Members:
-        written: Members = {**native_members(tool.native), "name": tool.name}
+        written: Members = {**native_members(tool.native, Tool), "name": tool.name}
         if tool.description is not None:
             written["description"] = tool.description
-        written["input_schema"] = object_schema(tool.parameters)
+        written["input_schema"] = self._schema(tool)
         if tool.strict:
             written.update(self._strict(written["input_schema"]))
         return written
+
+    def _schema(self, tool: Tool) -> Members:
+        schema, combined = flattened(tool.parameters or {})
+        if combined:
+            told = f"'{combined[0]}' at the top of the schema of tool '{tool.name}' is only described"
+            self._context.losses.report("tool_schema", told)
+        return object_schema(schema)
 
     def _strict(self, schema: Mapping[str, Any]) -> Members:
         if self._family.schemas and self._options.native_schema and not is_open(schema):
@@ -81,7 +99,7 @@ class ToolWriter:
 
     def _custom(self, tool: Tool) -> Members:
         schema = custom_schema(tool, self._context.losses)
-        written: Members = {**native_members(tool.native), "name": tool.name, "input_schema": schema}
+        written: Members = {**native_members(tool.native, Tool), "name": tool.name, "input_schema": schema}
         return {**written, "description": tool.description} if tool.description else written
 
     def _hosted(self, tool: Tool) -> Members | None:
@@ -109,9 +127,13 @@ class ToolWriter:
 
     def _web_search(self, settings: Mapping[str, Any]) -> Members:
         written: Members = {"type": _WEB_SEARCH, "name": "web_search"}
-        domains = as_list(as_dict(settings.get("filters")).get("allowed_domains"))
-        if domains:
-            written["allowed_domains"] = domains
+        filters = as_dict(settings.get("filters"))
+        for name in ("allowed_domains", "blocked_domains", "max_uses", "cache_control"):
+            if value := settings.get(name) or filters.get(name):
+                written[name] = value
+        if "allowed_domains" in written and written.pop("blocked_domains", None):
+            told = "A web search has allowed or blocked domains; with allowed ones the blocked are left out"
+            self._context.losses.report("blocked_domains", told)
         place = {name: value for name, value in as_dict(settings.get("user_location")).items() if value}
         if place:
             written["user_location"] = {"type": "approximate", **place}
@@ -129,6 +151,10 @@ class ToolWriter:
         if required and not tools:
             self._context.losses.report("tool_choice", "No tool can be offered, so no call is required")
             required = False
+        if (choice.mode == "named" or required) and not self._family.forces:
+            told = "This model cannot be made to call a tool; the choice is left to it"
+            self._context.losses.report("tool_choice", told)
+            return {"type": "auto"}
         if choice.mode == "named":
             return {**native_members(choice.native), **_choose(wanted)}
         word = "any" if required else "none" if choice.mode == "none" else "auto"
@@ -155,7 +181,7 @@ def _answer_tool(schema: Mapping[str, Any]) -> Members:
     return {
         "name": ANSWER_TOOL,
         "description": ANSWER_WORDS,
-        "input_schema": dict(schema),
+        "input_schema": object_schema(flattened(schema)[0]),
     }
 
 

@@ -4,17 +4,19 @@ Knows limits, sampling and thinking by family; knows no wire. Sources:
 contract/providers.md (top section and 3.4); Anthropic's recorded model list for thinking,
 efforts, structured output and the limits of what 3.4 does not name; that sampling ends
 with 4-6 (Haiku: 4-5) and that 4-8 is the first to read a system message between turns:
-public change notes of 2026.
+public change notes of 2026; the 5-5 generation, Fable and Mythos: docs/contract/providers.md.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, Literal
 
 OMITTED: Final = "thinking:"
 """Leads the value of a signature whose thinking was withheld, so that it goes back as
 thinking without text; a hidden signature without it is redacted thinking."""
+
+Off = Literal["disabled", "between_tools"]
 
 _EFFORTS: Final = ("low", "medium", "high", "max")
 _EFFORTS_XHIGH: Final = ("low", "medium", "high", "xhigh", "max")
@@ -29,7 +31,8 @@ class Family:
     decides itself how much to think, steered by one of ``efforts``. ``schemas``: has
     native structured output and strict tools. ``system_turns``: reads a system message
     after a user turn. ``hides``: keeps its thinking to itself unless a display is asked for.
-    ``always_thinks``: thinking cannot be turned off. ``searches``: has the web search tool.
+    ``off``: the type of ``thinking`` that turns it off, None where it cannot be. ``forces``:
+    takes a tool choice that makes it call. ``searches``: has the web search tool.
     """
 
     max_tokens: int
@@ -40,7 +43,8 @@ class Family:
     schemas: bool = False
     system_turns: bool = False
     hides: bool = False
-    always_thinks: bool = False
+    off: Off | None = "disabled"
+    forces: bool = True
     searches: bool = True
 
     @property
@@ -62,7 +66,8 @@ _OPUS_4_7: Final = Family(
     128_000, sampling=False, adaptive=True, efforts=_EFFORTS_XHIGH, schemas=True, hides=True
 )
 _OPUS_4_8: Final = replace(_OPUS_4_7, system_turns=True)
-_FABLE: Final = replace(_OPUS_4_8, always_thinks=True)
+_SONNET_5_5: Final = replace(_OPUS_4_8, off="between_tools", forces=False)
+_ALWAYS_THINKS: Final = replace(_OPUS_4_8, off=None, forces=False)
 # a name we do not know (a deployment's alias): ask as of the newest, promise as little as of the oldest
 _UNKNOWN: Final = replace(_OPUS_4_7, max_tokens=4096, efforts=_EFFORTS)
 
@@ -87,10 +92,12 @@ _ROWS: Final = (
     ("opus-4", _OPUS_4),
     ("4-opus", _OPUS_4),
     ("haiku-5", _OPUS_4_8),
+    ("sonnet-5-5", _SONNET_5_5),
     ("sonnet-5", _OPUS_4_8),
+    ("opus-5-5", _ALWAYS_THINKS),
     ("opus-5", _OPUS_4_8),
-    ("fable-5", _FABLE),
-    ("mythos", _FABLE),
+    ("fable", _ALWAYS_THINKS),
+    ("mythos", _ALWAYS_THINKS),
 )
 
 

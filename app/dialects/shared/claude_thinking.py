@@ -7,15 +7,20 @@ the output limit; thinking needs a tool choice of auto or none and a temperature
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from app.canonical.request import Reasoning, Sampling
+from app.canonical.request import Reasoning, Request, Sampling
 from app.dialects.shared.claude import Family
 from app.dialects.shared.effort import budget_of, effort_of, nearest_effort
 from app.dialects.shared.losses import Losses
+from app.dialects.shared.reading import count, rest
 
 MIN_BUDGET: Final = 1024
+NAME: Final = "messages"
+"""The dialect whose ``thinking`` member is read here for all of them."""
+
+_OFF: Final = frozenset({"disabled", "between_tools"})
 _MIN_THINKING_TOP_P: Final = 0.95
 
 
@@ -29,7 +34,7 @@ class Thinking:
     @property
     def on(self) -> bool:
         """True when the model is told to think."""
-        return self.config is not None and self.config["type"] != "disabled"
+        return self.config is not None and self.config["type"] not in _OFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +69,47 @@ def thinking_of(
     return _budgeted(reasoning, around, losses)
 
 
+def decode_thinking(thinking: Mapping[str, Any], effort: str | None = None) -> Reasoning | None:
+    """Return what a ``thinking`` object (Anthropic's) and an effort ask for; None for nothing."""
+    native = (NAME, {"thinking": dict(thinking)}) if thinking else None
+    kind = thinking.get("type")
+    if kind in _OFF:
+        return Reasoning("none", native=native)
+    if kind == "enabled":
+        return Reasoning(effort, count(thinking.get("budget_tokens")), native=native)
+    if kind is not None:
+        return Reasoning(effort, -1, native=native)
+    return Reasoning(effort) if effort is not None else None
+
+
+def with_thinking(request: Request) -> Request:
+    """Return the request with a client's ``thinking`` member read as reasoning.
+
+    Anthropic documents that member for its OpenAI-compatible endpoint, so clients of other
+    wires write it beside the standard ones; an effort that stands there too goes with it.
+    """
+    given = request.extra.get("thinking")
+    if request.origin is None or request.origin.dialect == NAME or not isinstance(given, dict):
+        return request
+    asked = request.reasoning or Reasoning()
+    wish = decode_thinking(given, asked.effort)
+    if wish is None:
+        return request
+    if wish.effort is None and wish.budget is None:
+        wish = replace(wish, budget=-1)
+    reasoning = replace(wish, summary=asked.summary)
+    return replace(request, reasoning=reasoning, extra=rest(request.extra, frozenset({"thinking"})))
+
+
 def _asked(reasoning: Reasoning) -> str:
     return "reasoning_effort" if reasoning.budget is None else "reasoning_budget"
 
 
 def _off(family: Family, losses: Losses) -> Thinking:
-    if family.always_thinks:
+    if family.off is None:
         losses.report("reasoning_effort", "This model always thinks; the lowest effort is asked for")
         return Thinking(effort=family.efforts[0])
-    return Thinking({"type": "disabled"} if family.thinks else None)
+    return Thinking({"type": family.off} if family.thinks else None)
 
 
 def _adaptive(reasoning: Reasoning, family: Family, around: Circumstances, losses: Losses) -> Thinking:

@@ -53,6 +53,7 @@ LOSS_CLASSES: Final[Mapping[str, LossClass]] = {
     "tool_arguments": "adjusted",
     "voice": "adjusted",
     "speed": "adjusted",
+    "message_text": "adjusted",
     # everything else is a hint: left out with a warning
 }
 
@@ -81,6 +82,7 @@ _PATHS: Final[Mapping[str, Mapping[str, str]]] = {
         "hosted_item": "input",
         "message_name": "input",
         "message_role": "input",
+        "message_text": "input",
         "forced_tool": "tool_choice",
         "hosted_tool": "tools",
         "custom_tool": "tools",
@@ -109,6 +111,7 @@ _PATHS: Final[Mapping[str, Mapping[str, str]]] = {
         "hosted_item": "messages",
         "message_name": "messages",
         "message_role": "messages",
+        "message_text": "messages",
         "forced_tool": "tool_choice",
         "hosted_tool": "tools",
         "custom_tool": "tools",

@@ -30,6 +30,8 @@ EMPTY_SCHEMA: Final[Mapping[str, Any]] = {"type": "object", "properties": {}}
 def object_schema(parameters: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return a tool's schema as an object's, which wires demand; key order is kept."""
     schema = dict(parameters or EMPTY_SCHEMA)
+    if isinstance(schema.get("type"), list) and "object" in schema["type"]:
+        schema["type"] = "object"
     return schema if "type" in schema else {"type": "object", **schema}
 
 

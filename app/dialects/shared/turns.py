@@ -4,14 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
-from app.canonical.request import Message, Part, RefusalPart, Request, TextPart, merge_turns
+from app.canonical.request import (
+    Message,
+    Native,
+    OpaquePart,
+    Part,
+    ReasoningPart,
+    RefusalPart,
+    Request,
+    TextPart,
+    merge_turns,
+)
 from app.dialects.shared.losses import Losses
+from app.dialects.shared.members import cache_mark
 
 _SYSTEM_ROLES: Final = frozenset({"system", "developer"})
 
 SystemPart = TextPart | RefusalPart
+
+Block = dict[str, Any]
+
+NOTHING_SAID: Final = "."
+"""What is sent for a user's turn of white space alone, so that the turns keep alternating."""
 
 
 def split_conversation(
@@ -31,7 +47,7 @@ def split_conversation(
         if message.name is not None and message.role != "tool":
             losses.report("message_name", "Messages have no names here; the name was left out")
         if message.role in _SYSTEM_ROLES and not turns:
-            system += system_texts(message.parts, losses)
+            system += system_texts(_plain(message).parts, losses)
         else:
             turns.append(_plain(message))
     merged = merge_turns(turns, roles={"tool": "user", "developer": "system"})
@@ -57,14 +73,89 @@ def system_texts(parts: Iterable[Part], losses: Losses) -> list[SystemPart]:
 
 
 def _plain(message: Message) -> Message:
-    """Drop the name, and hand a cache mark on the whole message to its last part."""
-    native = message.native
-    mark = native[1].get("cache_control") if native is not None else None
-    if not mark or not message.parts or native is None:
-        return replace(message, name=None)
-    last = message.parts[-1]
-    marked = replace(last, native=(native[0], {"cache_control": mark})) if last.native is None else last
-    return replace(message, name=None, parts=(*message.parts[:-1], marked))
+    """Drop the name, and hand a cache mark on the whole message to its last part that can bear it."""
+    parts = list(message.parts)
+    if message.native is not None and cache_mark(message.native) is not None:
+        _mark_last(parts, message.native)
+    return replace(message, name=None, parts=tuple(parts))
+
+
+def _mark_last(parts: list[Part], native: Native) -> bool:
+    """Put a cache mark on the last part that can bear one; False where there is none."""
+    for at in range(len(parts) - 1, -1, -1):
+        part = parts[at]
+        if isinstance(part, ReasoningPart | OpaquePart):
+            continue
+        own = part.native[1] if part.native is not None and part.native[0] == native[0] else {}
+        parts[at] = replace(part, native=(native[0], {**own, "cache_control": cache_mark(native)}))
+        return True
+    return False
+
+
+def without_blanks(parts: Iterable[Part], losses: Losses) -> list[Part]:
+    """Return parts without texts of white space alone, which some wires refuse.
+
+    White space next to a text joins it (Claude writes such blocks between cited ones); else
+    it goes. A cache mark on it goes to the part before.
+    """
+    kept: list[Part] = []
+    waiting = ""
+    for part in parts:
+        if not isinstance(part, TextPart | RefusalPart):
+            kept.append(part)
+            waiting = ""
+        elif part.text.strip():
+            kept.append(replace(part, text=waiting + part.text) if waiting else part)
+            waiting = ""
+        else:
+            waiting += _joined_blank(kept, part.text)
+            if part.native is None or cache_mark(part.native) is None:
+                continue
+            if not _mark_last(kept, part.native):
+                losses.report("cache_control", "A cache mark on white space alone was left out")
+    return kept
+
+
+def _joined_blank(kept: list[Part], blank: str) -> str:
+    """Add white space to a text that stands just before; else return it for the next one."""
+    if not kept or not isinstance(last := kept[-1], TextPart | RefusalPart):
+        return blank
+    kept[-1] = replace(last, text=last.text + blank)
+    return ""
+
+
+def alternating(turns: Iterable[Block], blank: Block, losses: Losses, *, user_first: bool) -> list[Block]:
+    """Return written turns (``role`` and ``content`` blocks), users' and assistants' by turns.
+
+    A user's turn that holds nothing is sent as ``blank``; an assistant's (null content, white
+    space, another model's reasoning) is left out, and what stood around it becomes one turn.
+    ``user_first``: the wire refuses a conversation that the assistant opens.
+    """
+    kept: list[Block] = []
+    for turn in turns:
+        if not turn["content"] and turn["role"] == "user":
+            turn = {**turn, "content": [blank]}
+            losses.report("message_text", f"A user's message without words was sent as '{NOTHING_SAID}'")
+        if user_first and not kept and turn["role"] == "assistant" and turn["content"]:
+            kept.append({"role": "user", "content": [blank]})
+            told = f"'{NOTHING_SAID}' was sent as a first user's message: a conversation begins with one here"
+            losses.report("message_text", told)
+        if kept and kept[-1]["role"] == turn["role"]:
+            kept[-1] = {**kept[-1], "content": kept[-1]["content"] + turn["content"]}
+        elif turn["content"]:
+            kept.append(turn)
+    return kept
+
+
+def end_of_prefill(turns: list[Block], losses: Losses) -> None:
+    """Cut the white space at the end of a last assistant turn, which Claude refuses there."""
+    if not turns or turns[-1]["role"] != "assistant" or "text" not in turns[-1]["content"][-1]:
+        return
+    last = turns[-1]["content"][-1]
+    text = last["text"].rstrip()
+    if text != last["text"]:
+        turns[-1]["content"][-1] = {**last, "text": text}
+        losses.report("message_text", "The white space at the end of the last assistant message was cut off")
 
 
 def _stands_well(turns: list[Message], index: int) -> bool:

@@ -22,6 +22,7 @@ def from_message(message: Json) -> Answer:
     answer = Answer(id=message["id"], model=message["model"], usage=usage(message["usage"]))
     choice = answer.choice(0)
     choice.finish_raw = message["stop_reason"]
+    choice.refusal = (message.get("stop_details") or {}).get("explanation") or ""
     for block in message["content"]:
         add_block(choice, block)
     return answer
