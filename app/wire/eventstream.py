@@ -19,6 +19,8 @@ from app.errors import GatewayError
 MAX_MESSAGE: Final = 24 * 1024 * 1024  # bytes; the service's own limit
 MAX_HEADERS: Final = 128 * 1024
 
+EXCEPTION: Final = "exception:"  # begins the name of a frame that is an exception message
+
 _PRELUDE: Final = struct.Struct(">III")
 _CRC: Final = struct.Struct(">I")
 _OVERHEAD: Final = _PRELUDE.size + _CRC.size
@@ -89,6 +91,14 @@ def encode_message(headers: Mapping[str, str], payload: bytes) -> bytes:
     lengths = struct.pack(">II", _OVERHEAD + len(block) + len(payload), len(block))
     message = lengths + _CRC.pack(zlib.crc32(lengths)) + block + payload
     return message + _CRC.pack(zlib.crc32(message))
+
+
+def encode_event(event: str, payload: bytes) -> bytes:
+    """Return one event of JSON; a name that begins with ``exception:`` makes it an exception."""
+    name = event.removeprefix(EXCEPTION)
+    kind = "event" if name == event else "exception"
+    headers = {f":{kind}-type": name, ":content-type": "application/json", ":message-type": kind}
+    return encode_message(headers, payload)
 
 
 def _read_message(message: bytes) -> EventMessage:

@@ -26,7 +26,7 @@ from tests.dialects import generic, served
 from tests.dialects.recorded import WIRES
 from tests.traffic import load
 
-DOORS: Final = ("cohere", "gemini")
+DOORS: Final = ("converse", "cohere", "gemini")
 SOURCES: Final = ("chat", "responses", "messages", "gemini", "converse", "cohere")
 REQUEST = Request("m", sampling=Sampling(logprobs=True), reasoning=Reasoning(summary="auto"))
 
@@ -193,6 +193,78 @@ SHAPES: dict[str, dict[str, Any]] = {
         "top_k": 1,
         "stream": True,
         "metadata": {"user_id": "u"},
+    },
+    "converse": {
+        "system": [{"text": "S"}, {"cachePoint": {"type": "default"}}],
+        "messages": [
+            {
+                "role": "user",
+                "content": [
+                    {"text": "Hi"},
+                    {"cachePoint": {"type": "default", "ttl": "1h"}},
+                    {"image": {"format": "png", "source": {"bytes": PNG}}},
+                    {"image": {"format": "png", "source": {"s3Location": {"uri": "s3://a/b.png"}}}},
+                    {"document": {"format": "pdf", "name": "D", "source": {"bytes": PNG}, "context": "C"}},
+                    {"document": {"format": "txt", "name": "E", "source": {"content": [{"text": "T"}]}}},
+                    {"audio": {"format": "wav", "source": {"bytes": PNG}}},
+                    {"guardContent": {"text": {"text": "G"}}},
+                ],
+            },
+            {
+                "role": "assistant",
+                "content": [
+                    {"reasoningContent": {"reasoningText": {"text": "T", "signature": "s"}}},
+                    {"reasoningContent": {"redactedContent": "c2ln"}},
+                    {"citationsContent": {"content": [{"text": "C"}], "citations": [{"title": "t"}]}},
+                    {"toolUse": {"toolUseId": "c", "name": "f", "input": {"a": 1}}},
+                ],
+            },
+            {
+                "role": "user",
+                "content": [
+                    {
+                        "toolResult": {
+                            "toolUseId": "c",
+                            "content": [{"text": "R"}, {"json": {"a": 1}}],
+                            "status": "error",
+                        }
+                    }
+                ],
+            },
+        ],
+        "inferenceConfig": {"maxTokens": 5, "temperature": 1, "topP": 1, "stopSequences": ["x"]},
+        "toolConfig": {
+            "tools": [
+                {
+                    "toolSpec": {
+                        "name": "f",
+                        "description": "F",
+                        "inputSchema": {"json": {"type": "object"}},
+                        "strict": True,
+                    }
+                },
+                {"cachePoint": {"type": "default"}},
+                {"systemTool": {"name": "nova_grounding"}},
+            ],
+            "toolChoice": {"tool": {"name": "f"}},
+        },
+        "additionalModelRequestFields": {
+            "thinking": {"type": "enabled", "budget_tokens": 1024},
+            "reasoningConfig": {"type": "enabled", "maxReasoningEffort": "low"},
+            "output_config": {"effort": "low"},
+            "inferenceConfig": {"topK": 5},
+            "top_k": 5,
+            "reasoning_effort": "low",
+        },
+        "outputConfig": {
+            "textFormat": {
+                "type": "json_schema",
+                "structure": {"jsonSchema": {"schema": "{}", "name": "n", "description": "d"}},
+            },
+            "effort": "low",
+        },
+        "serviceTier": {"type": "flex"},
+        "requestMetadata": {"a": "b"},
     },
     "gemini": {
         "systemInstruction": {"parts": [{"text": "S"}]},

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.errors import GatewayError
-from app.wire.eventstream import EventMessage, EventStreamDecoder, encode_message
+from app.wire.eventstream import EventMessage, EventStreamDecoder, encode_event, encode_message
 
 GOOD = encode_message({":event-type": "messageStop", ":message-type": "event"}, b'{"stopReason":"end_turn"}')
 
@@ -124,3 +124,16 @@ def test_an_unfinished_message_is_reported() -> None:
     decoder = EventStreamDecoder()
     assert len(decoder.feed(GOOD + GOOD[:-1])) == 1
     assert decoder.pending
+
+
+@pytest.mark.parametrize(
+    ("event", "kind"), [("messageStop", "event"), ("exception:throttlingException", "exception")]
+)
+def test_an_event_or_exception_is_written_as_a_service_writes_it(event: str, kind: str) -> None:
+    (message,) = EventStreamDecoder().feed(encode_event(event, b"{}"))
+    assert message.headers == {
+        f":{kind}-type": event.removeprefix("exception:"),
+        ":content-type": "application/json",
+        ":message-type": kind,
+    }
+    assert message.payload == b"{}"

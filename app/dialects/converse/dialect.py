@@ -1,4 +1,4 @@
-"""Bedrock Converse and ConverseStream, client half.
+"""Bedrock Converse and ConverseStream, both halves.
 
 Frames of a stream are ``:event-type`` and the parsed payload.
 """
@@ -11,12 +11,20 @@ from typing import Final
 from app.dialects.base import Dialect
 from app.dialects.converse.options import NAME
 from app.dialects.converse.request import encode_count, encode_request
+from app.dialects.converse.request_in import decode_request
 from app.dialects.converse.response import decode_error, decode_response
+from app.dialects.converse.response_out import encode_error, encode_response
 from app.dialects.converse.stream import ConverseDecoder
+from app.dialects.converse.stream_out import ConverseEncoder
 from app.dialects.shared.answers import token_count
 
 DIALECT: Final = Dialect(
     name=NAME,
+    decode_request=decode_request,
+    encode_response=encode_response,
+    stream_encoder=ConverseEncoder,
+    tells_cost=False,
+    encode_error=encode_error,
     encode_request=encode_request,
     decode_response=decode_response,
     stream_decoder=ConverseDecoder,

@@ -30,7 +30,7 @@ from app.errors import GatewayError
 
 Members = dict[str, Any]
 
-_FINISHES: Final[Mapping[str, FinishReason]] = {
+FINISHES: Final[Mapping[str, FinishReason]] = {
     "end_turn": "stop",
     "stop_sequence": "stop",
     "max_tokens": "length",
@@ -205,7 +205,7 @@ def tier_of(members: Mapping[str, Any]) -> str | None:
 
 def finish_of(raw: Any, parts: list[Part]) -> Finish:
     """Return why the answer ended; a ``tool_use`` of the answer's own tool is a plain stop."""
-    return answers.finish_of(raw, _FINISHES, parts)
+    return answers.finish_of(raw, FINISHES, parts)
 
 
 def decode_usage(value: Any) -> Usage | None:

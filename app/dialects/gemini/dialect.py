@@ -46,6 +46,7 @@ DIALECT: Final = Dialect(
     decode_request=decode_request,
     encode_response=encode_response,
     stream_encoder=GeminiEncoder,
+    tells_cost=False,
     encode_error=encode_error,
     encode_request=encode_request,
     decode_response=decode_response,
