@@ -1,59 +1,53 @@
 """Background responses: one job run for its owner, its events logged, its end stored.
 
-The runner of ``app.state`` claims the work and keeps its lease; ``BackgroundWork.execute``
-does it by the same streamed run that an HTTP call uses. Events gather while the log is
-being written and go in as one batch.
+The runner of ``app.state`` claims the work and keeps its lease; ``BackgroundWork.execute`` does it by
+the same run that an HTTP call uses. Events gather while the log is being written and go in as one
+batch. Tests: tests/lifecycle/test_matrix.py, tests/lifecycle/test_processes.py, tests/lifecycle/test_kill_loop.py.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any, Final, Protocol
 
 import gevent
-from gevent.queue import Empty, Queue
 
 from app.dialects.base import Frame
 from app.dialects.responses.echo import strip_encrypted
 from app.errors import GatewayError
-from app.gateway.call import Abort, Call, Principal, Sealing, Target
-from app.gateway.runs import note_tries
-from app.gateway.signatures import has_tool_calls, keep_signatures, restore_signatures
-from app.gateway.streaming import Batch, StreamRun
-from app.gateway.turns import (
-    complete_now,
-    holds_reference,
-    is_terminal,
-    open_turn,
-    told_losses,
-)
+from app.gateway import attempt_rows
+from app.gateway.call import Abort, Call, Principal, Sealing
+from app.gateway.layers.base import House, Proceed
+from app.gateway.plan import Planned
+from app.gateway.run import Run
+from app.gateway.stored_turn import StoredTurn, echo_body, expand, holds_reference, is_terminal, with_history
+from app.state.history import Expansion
 from app.state.ids import new_id
 from app.state.records import Ending
 from app.state.runner import Job
 from app.state.state import State
 
-_DEPTH: Final = 64
+_MOST: Final = 1_000  # events that may wait for the log
 
 _ABORTS: Final[Mapping[str, tuple[str, str]]] = {
     "cancelled": ("cancelled", "The response was cancelled."),
     "server_lost": ("server_lost", "Another worker runs this response now."),
     "server_shutdown": ("server_shutdown", "The worker is shutting down."),
 }
+_OPENED: Final = frozenset({"response.created", "response.queued"})
+_STARTED: Final = frozenset({*_OPENED, "response.in_progress"})
 
 
-class Host(Protocol):
+class Runs(Protocol):
     """What a job needs of the gateway that runs it."""
 
     sealing: Callable[[str], Sealing]
 
     def background_timeout(self) -> float: ...
 
-    def principal_of(self, key: str | None, tenant: str) -> Principal: ...
-
-    def background_run(self, call: Call, *, first: int, leave_out: frozenset[str]) -> StreamRun: ...
-
-    def failure_frames(self, call: Call, error: GatewayError) -> list[Frame]: ...
+    def run_job(self, call: Call) -> Run: ...
 
 
 def job_extra(call: Call) -> dict[str, Any]:
@@ -68,46 +62,46 @@ def job_extra(call: Call) -> dict[str, Any]:
     }
 
 
-def job_headers(call: Call, targets: Iterable[Target | GatewayError]) -> dict[str, str]:
+def job_headers(call: Call, targets: Iterable[Planned]) -> dict[str, str]:
     """Return the client's headers that one of ``targets`` takes; no other header is stored."""
-    taken = {
-        name for target in targets if isinstance(target, Target) for name in target.provider.spec.forwards
-    }
+    taken = {name for planned in targets for name in planned.target.provider.spec.forwards}
     return {name: value for name, value in call.client_headers.items() if name in taken}
 
 
 class BackgroundWork:
     """Runs claimed jobs; ``execute`` is what the runner calls."""
 
-    def __init__(self, host: Host, state: State) -> None:
-        self._host = host
+    def __init__(self, gateway: Runs, state: State) -> None:
+        self._gateway = gateway
         self._state = state
 
     def execute(self, job: Job) -> None:
         """Run one job to its stored end; stores nothing once it was told to stop."""
-        call = self._call(job)
+        host = JobHost(job, self._state)
+        call = self._call(job, host)
         job.on_abort(lambda reason: call.abort(GatewayError(*_ABORTS[reason])))
         try:
-            self._expand(call, job)
-        except GatewayError as error:
-            self._end(job, call, None, self._failed(job, call, error, None), [])
-            return
-        self._run(job, call)
+            run = self._gateway.run_job(call)
+            for batch in run.batches():
+                if not batch.last:
+                    host.log(call, batch.frames or run.take_held())
+        except GatewayError:
+            return  # its turn stored the end, and the listeners were told
 
-    def _call(self, job: Job) -> Call:
+    def _call(self, job: Job, host: JobHost) -> Call:
         work = job.work
         extra = work.extra
         return Call(
             id=new_id("req"),
             operation="responses",
             dialect="responses",
-            body=work.request,
+            body=echo_body(work.request, True),
             model=extra["model"],
             candidates=tuple(extra["candidates"]),
             principal=Principal(work.key_id or "", work.tenant),
             abort=Abort(),
-            sealing=self._host.sealing(work.tenant),
-            deadline=time.monotonic() + self._host.background_timeout(),
+            sealing=self._gateway.sealing(work.tenant),
+            deadline=time.monotonic() + self._gateway.background_timeout(),
             default_provider=extra.get("default_provider"),
             stream=True,
             strict=bool(extra.get("strict")),
@@ -116,128 +110,142 @@ class BackgroundWork:
             client_headers=work.headers,
             created_at=int(work.object["created_at"]),
             response_id=work.id,
+            host=host,
+            signs=True,
         )
 
-    def _expand(self, call: Call, job: Job) -> None:
+
+class JobHost:
+    """Keeps the turn of a job: under the job's fence, with its events in the log."""
+
+    def __init__(self, job: Job, state: State) -> None:
+        self._job = job
+        self._state = state
+        self._log = EventSink()
+        self._failing: Callable[[GatewayError], list[Frame]]
+
+    def run(self, house: House, call: Call, proceed: Proceed) -> Run:
+        """Return the run of a job's call; what fails before it is stored as the job's end."""
+        work = self._job.work
+        self._failing = lambda error: self._failure_frames(house, call, error, work.next_number)
+        if work.stream:
+            self._log.open(self._append, call.abort)
+        turn = self._turn(call, Expansion([], [], []))
+        try:
+            turn = self._expanded(house, call)
+            run = proceed(turn.call)
+        except GatewayError as error:
+            turn.fail(error)
+            raise
+        self._failing = lambda error: self._failure_frames(house, turn.call, error, run.next_number)
+        run.continue_at(work.next_number, _STARTED if work.started else _OPENED)
+        run.on_attempt(attempt_rows.writer(self._state, work))
+        turn.follow(run)
+        return run
+
+    def log(self, call: Call, frames: list[Frame]) -> None:
+        """Have frames logged; they are kept for the end where nobody reads from the start."""
+        if self._job.aborted is None:
+            self._log.add(_events(call, frames))
+
+    def begin(self, turn: StoredTurn) -> None:
+        """Do nothing: the row is there, and its fence is the job's."""
+
+    def events(self, turn: StoredTurn, frames: list[Frame]) -> list[dict[str, Any]]:
+        """Return the events that the log still lacks."""
+        return [*self._log.drain(), *_events(turn.call, frames)]
+
+    def end(self, turn: StoredTurn, ending: Ending) -> bool:
+        """Store the end together with the last events; nothing once the job was told to stop."""
+        work = self._job.work
+        if self._job.aborted is not None:
+            return True
+        return self._state.responses.finish(work.tenant, work.id, work.fence, ending)
+
+    def failure(self, turn: StoredTurn, error: GatewayError) -> tuple[Mapping[str, Any], list[Frame]]:
+        """Return the frames that end a job of which no output was made."""
+        frames = self._failing(error)
+        return next(frame.data["response"] for frame in frames if is_terminal(frame)), frames
+
+    def abandon(self, turn: StoredTurn) -> None:
+        """Do nothing: the runner gives up the lease."""
+
+    def _turn(self, call: Call, expansion: Expansion) -> StoredTurn:
+        turn = StoredTurn(call, expansion, self)
+        turn.begin()
+        return turn
+
+    def _expanded(self, house: House, call: Call) -> StoredTurn:
         """Check the owner again and put the history before the input."""
-        call.principal = self._host.principal_of(job.work.key_id, job.work.tenant)
+        work = self._job.work
+        call = replace(call, principal=house.principal_of(work.key_id, work.tenant))
         if holds_reference(call.body.get("input")):
-            own = self._state.responses.own_input(job.work.tenant, job.work.id)
-            call.body = {**call.body, "input": own}
-        open_turn(self._state, call, store=True, response_id=job.work.id, accepted=True)
-        note_tries(self._state, call, job.work)
-        if has_tool_calls(call.body if call.upstream_body is None else call.upstream_body):
-            restore_signatures(self._state, call)
+            own = self._state.responses.own_input(work.tenant, work.id)
+            call = replace(call, body={**call.body, "input": own})
+        expansion = expand(self._state, call, accepted=True)
+        return self._turn(with_history(call, expansion), expansion)
 
-    def _run(self, job: Job, call: Call) -> None:
-        done = {"response.created", "response.queued"}
-        if job.work.started:
-            done.add("response.in_progress")
-        run = self._host.background_run(call, first=job.work.next_number, leave_out=frozenset(done))
-        channel: Queue[Batch | GatewayError] = Queue(_DEPTH)
-        gevent.spawn(_fill, run, channel)
-        pending: list[dict[str, Any]] = []
-        while True:
-            batch = _gathered(channel, run)
-            if job.aborted is not None:
-                _let_go(channel)
-                return
-            if isinstance(batch, GatewayError):
-                batch = Batch(self._failed(job, call, batch, run), last=True)
-            if batch.last:
-                self._end(job, call, run, batch.frames, pending)
-                return
-            pending = self._log(job, call, pending + self._events(call, batch.frames))
+    def _append(self, events: list[dict[str, Any]]) -> None:
+        if not self._state.events.append(self._job.work.id, self._job.work.fence, events):
+            self._job.abort("server_lost")
 
-    def _log(self, job: Job, call: Call, events: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Append to the log where the job has readers from the start; else keep for the end."""
-        if not job.work.stream or not events:
-            return events
-        if not self._state.events.append(job.work.id, job.work.fence, events):
-            call.abort(GatewayError("server_lost", "Another worker runs this response now."))
-            job.abort("server_lost")
-        return []
-
-    def _end(
-        self, job: Job, call: Call, run: StreamRun | None, frames: list[Frame], pending: list[dict[str, Any]]
-    ) -> None:
-        """Store the terminal state together with the last events of the log."""
-        if job.aborted is not None:
-            return
-        terminal = next(frame.data["response"] for frame in frames if is_terminal(frame))
-        complete_now(terminal)
-        outcome = run.outcome if run is not None else None
-        target = outcome.target if outcome is not None else None
-        if outcome is not None:
-            keep_signatures(self._state, call, outcome)
-        self._state.responses.finish(
-            job.work.tenant,
-            job.work.id,
-            job.work.fence,
-            Ending(
-                status=terminal["status"],
-                object=terminal,
-                events=[*pending, *self._events(call, frames)],
-                realm=target.provider.realm(target.key) if target else None,
-                provider=target.provider.name if target else None,
-                model=target.model if target else None,
-                upstream_id=outcome.response.id if outcome and outcome.response else None,
-                extra=told_losses(outcome.losses if outcome else ()),
-            ),
-        )
-
-    def _failed(self, job: Job, call: Call, error: GatewayError, run: StreamRun | None) -> list[Frame]:
-        """Return the numbered frames that end a job of which no output was made."""
-        frames = [
-            frame
-            for frame in self._host.failure_frames(call, error)
-            if frame.event not in ("response.created", "response.queued")
-        ]
-        number = run.next_number if run is not None else job.work.next_number
-        if number > job.work.next_number or job.work.started:
-            frames = [frame for frame in frames if frame.event != "response.in_progress"]
+    def _failure_frames(self, house: House, call: Call, error: GatewayError, number: int) -> list[Frame]:
+        work = self._job.work
+        started = number > work.next_number or work.started
+        left_out = _STARTED if started else _OPENED
+        frames = [frame for frame in house.failure_frames(call, error) if frame.event not in left_out]
         for offset, frame in enumerate(frames):
             frame.data["sequence_number"] = number + offset
         return frames
 
-    @staticmethod
-    def _events(call: Call, frames: list[Frame]) -> list[dict[str, Any]]:
-        include = call.body.get("include")
-        return [strip_encrypted(frame.data, include) for frame in frames if frame.data is not None]
 
+class EventSink:
+    """Events on their way to a log: those that come while it is written go in as one batch.
 
-def _fill(run: StreamRun, channel: Queue[Batch | GatewayError]) -> None:
-    try:
-        for batch in run.batches():
-            if not batch.frames and run.holding:
-                batch = Batch(run.take_held(), last=False)
-            channel.put(batch)
-    except GatewayError as error:
-        channel.put(error)
-    except Exception as error:  # noqa: BLE001 - whatever it is, the response must end
-        fault = GatewayError("internal", "The gateway met an internal error.")
-        fault.__cause__ = error
-        channel.put(fault)
+    Until it is opened it only keeps them. Trouble with the log is told to ``fail``, once.
+    """
 
+    def __init__(self) -> None:
+        self._pending: list[dict[str, Any]] = []
+        self._append: Callable[[list[dict[str, Any]]], None] | None = None
+        self._fail: Callable[[GatewayError], None] | None = None
+        self._writer: gevent.Greenlet[..., None] | None = None
 
-def _gathered(channel: Queue[Batch | GatewayError], run: StreamRun) -> Batch | GatewayError:
-    """Return the next batch joined with all that is already waiting."""
-    first = channel.get()
-    if isinstance(first, GatewayError) or first.last:
-        return first
-    frames = list(first.frames)
-    while True:
+    def open(
+        self, append: Callable[[list[dict[str, Any]]], None], fail: Callable[[GatewayError], None]
+    ) -> None:
+        """Begin to write by ``append``."""
+        self._append = append
+        self._fail = fail
+
+    def add(self, events: list[dict[str, Any]]) -> None:
+        """Take events; waits where the log is far behind."""
+        self._pending += events
+        if self._append is None or not self._pending:
+            return
+        if self._writer is None or self._writer.ready():
+            self._writer = gevent.spawn(self._write, self._append)
+        if len(self._pending) > _MOST:
+            self._writer.join()
+
+    def drain(self) -> list[dict[str, Any]]:
+        """Wait for the writer; return what was not written."""
+        if self._writer is not None:
+            self._writer.join()
+        pending, self._pending = self._pending, []
+        return pending
+
+    def _write(self, append: Callable[[list[dict[str, Any]]], None]) -> None:
         try:
-            more = channel.peek(block=False)
-        except Empty:
-            return Batch(frames, last=False)
-        if isinstance(more, GatewayError) or more.last:
-            return Batch(frames, last=False)
-        frames += channel.get().frames  # type: ignore[union-attr]  # it was peeked
+            while self._pending:
+                events, self._pending = self._pending, []
+                append(events)
+        except GatewayError as error:
+            self._append = None
+            if self._fail is not None:
+                self._fail(error)
 
 
-def _let_go(channel: Queue[Batch | GatewayError]) -> None:
-    """Wake the filling greenlet if it waits for room; it ends by the abort."""
-    channel.maxsize = None  # type: ignore[misc]  # gevent's stubs lack the setter
-    if not channel.empty():
-        channel.get_nowait()
+def _events(call: Call, frames: list[Frame]) -> list[dict[str, Any]]:
+    include = call.body.get("include")
+    return [strip_encrypted(frame.data, include) for frame in frames if frame.data is not None]

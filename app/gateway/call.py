@@ -1,6 +1,7 @@
-"""One call through the gateway: who asks, for what, which targets were tried, what came.
+"""One call through the gateway: who asks, for what, and which targets were tried.
 
-Values and small records only; the work is in ``dispatch`` and ``streaming``.
+Values and small records only; the work is in ``driver`` and the layers. What a call came to is
+``outcome``. Tests: tests/behaviour, tests/golden.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from app.canonical.request import Signature
-from app.canonical.response import Finish, Response, Usage
+from app.canonical.response import Usage
 from app.config import ProviderKey
 from app.dialects.shared.losses import Loss
 from app.errors import GatewayError
@@ -45,43 +46,6 @@ class Target:
     def label(self) -> str:
         """Return ``provider/model``."""
         return f"{self.provider.name}/{self.model}"
-
-
-@dataclass(slots=True)
-class Attempt:
-    """One try at a target; ``status`` is the upstream's, None where none came.
-
-    ``latency`` is in whole milliseconds, None while it runs."""
-
-    provider: str
-    model: str
-    key: str | None
-    status: int | None = None
-    error: str | None = None
-    latency: int | None = None
-    maybe_charged: bool = False
-    started: float = field(default_factory=time.monotonic)
-
-    def close(self, error: GatewayError | None = None) -> None:
-        """Note the end of this try and what it ended in."""
-        if self.latency is None:
-            self.latency = round((time.monotonic() - self.started) * 1000)
-        if error is not None:
-            self.error = error.code or error.kind.name
-
-    def shown(self) -> dict[str, Any]:
-        """Return the row of ``extra_fields.attempts``; a try that still runs tells its time so far."""
-        latency = self.latency
-        if latency is None:
-            latency = round((time.monotonic() - self.started) * 1000)
-        return {
-            "provider": self.provider,
-            "model": self.model,
-            "key": self.key,
-            "status": self.status,
-            "error": self.error,
-            "latency": latency,
-        }
 
 
 class Abort:
@@ -132,22 +96,102 @@ class Sealing:
 
 
 @dataclass(slots=True)
+class Attempt:
+    """One attempt of ``call`` at ``target``, which may make several requests.
+
+    ``status`` is the upstream's, None where none came. ``usage`` and ``cost`` are what it used up,
+    estimated where it broke off before the provider said so. ``latency`` is in whole milliseconds,
+    None while it runs. A listener of ``on_close`` is called once, when the attempt is over.
+    """
+
+    call: Call
+    target: Target
+    status: int | None = None
+    error: str | None = None
+    latency: int | None = None
+    usage: Usage | None = None
+    cost: Mapping[str, Any] | None = None
+    maybe_charged: bool = False
+    started: float = field(default_factory=time.monotonic)
+    on_close: list[Callable[[], None]] = field(default_factory=list)
+
+    @property
+    def provider(self) -> str:
+        """Return the provider's name."""
+        return self.target.provider.name
+
+    @property
+    def model(self) -> str:
+        """Return the model as it was asked for at the provider."""
+        return self.target.model
+
+    @property
+    def key(self) -> str | None:
+        """Return the name of the provider's key."""
+        return self.target.key.name if self.target.key else None
+
+    def fail(self, error: GatewayError) -> None:
+        """Note what this attempt ended in; the first error stays."""
+        self.error = self.error or error.code or error.kind.name
+        self.maybe_charged = self.maybe_charged or bool(getattr(error, "maybe_charged", False))
+
+    def close(self) -> None:
+        """Note the end of this attempt; later calls change nothing."""
+        if self.latency is not None:
+            return
+        self.latency = round((time.monotonic() - self.started) * 1000)
+        for listener in self.on_close:
+            listener()
+
+    def row(self) -> dict[str, Any]:
+        """Return the row of ``extra_fields.attempts``; an attempt that still runs has its time so far."""
+        latency = self.latency
+        if latency is None:
+            latency = round((time.monotonic() - self.started) * 1000)
+        return {
+            "provider": self.provider,
+            "model": self.model,
+            "key": self.key,
+            "status": self.status,
+            "error": self.error,
+            "latency": latency,
+        }
+
+
+@dataclass(slots=True)
+class Progress:
+    """What changes while a call runs; all copies of a call share one.
+
+    ``attempts`` in order. ``last_error`` is that of the last attempt. ``refusal`` ends the whole
+    call, whatever other targets there are. ``ended``: its outcome was closed. ``decoded`` is a body
+    with its canonical request.
+    """
+
+    attempts: list[Attempt] = field(default_factory=list)
+    last_error: GatewayError | None = None
+    refusal: GatewayError | None = None
+    ended: bool = False
+    decoded: tuple[Any, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
-    """What a surface asks the gateway for.
+    """What a surface asks the gateway for; a layer that changes something makes a copy.
 
     ``operation`` is what the surface offers; ``dialect`` the wire format it reads and
-    writes; ``body`` the client's parsed JSON. ``shown_stream`` is False where the gateway
-    streams although the client did not ask for events.
+    writes; ``body`` the client's parsed JSON. ``stream``: events, or bytes as they come, are asked for;
+    ``shown_stream`` is False where the gateway streams although the client did not ask for events.
     ``model`` is the model string as the client wrote it, ``candidates`` the model strings
     to try in order. ``response_id`` is the id the answer shall have, None to keep the
     upstream's. ``upstream_body`` replaces ``body`` for the provider once history was
     expanded. ``left_out`` was lost before dispatch; ``may_leave_out`` names features whose loss
     is a warning here, whatever their class. ``socket`` is the client's, watched while the call runs. ``prefer`` overrides
-    the order of the target's wires. ``request`` is the canonical request, decoded once.
+    the order of the target's wires. ``request`` is the canonical request where it is not decoded from the body.
     ``realm`` is preferred among the keys of a target: the call holds state that only that
-    account can read. ``on_attempt`` hears of each try before it is made and returns what hears of
-    its end. ``keep_raw`` names what to keep of the exchange with the provider (``raw_request``,
-    ``raw_response``). ``created_at`` is in Unix seconds, ``deadline`` monotonic.
+    account can read. ``host`` is where the turn of a Responses call is kept, None for calls that are no turns.
+    ``signs``: what an answer's tool calls must bring back is put back, and kept where ``keeps_signatures``.
+    ``route`` holds the targets once they are planned. ``keep_raw`` names what to keep of the exchange with the provider (``raw_request``,
+    ``raw_response``). ``created_at`` is in Unix seconds, ``deadline`` and ``started`` monotonic.
     """
 
     id: str
@@ -174,12 +218,24 @@ class Call:
     realm: str | None = None
     prefer: tuple[str, ...] | None = None
     request: Any = None
+    host: Any = None
+    signs: bool = False
+    keeps_signatures: bool = True
+    route: Any = None
     created_at: int = field(default_factory=lambda: int(time.time()))
     started: float = field(default_factory=time.monotonic)
-    attempts: list[Attempt] = field(default_factory=list)
-    on_attempt: Callable[[Attempt, Target], Callable[[], None]] | None = None
-    last_error: GatewayError | None = None
     log_metadata: Mapping[str, str] = field(default_factory=dict)
+    progress: Progress = field(default_factory=Progress)
+
+    @property
+    def attempts(self) -> list[Attempt]:
+        """Return the attempts so far."""
+        return self.progress.attempts
+
+    @property
+    def full_body(self) -> Mapping[str, Any]:
+        """Return the body with its history, as providers are asked."""
+        return self.body if self.upstream_body is None else self.upstream_body
 
     def remaining(self) -> float:
         """Return the seconds left of the total; raises upstream_timeout at 0."""
@@ -191,44 +247,3 @@ class Call:
     def elapsed_ms(self) -> int:
         """Return whole milliseconds since the call came in."""
         return round((time.monotonic() - self.started) * 1000)
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What a call came to; the same record whether passed, translated, aborted or failed.
-
-    ``body`` is the JSON answer in the surface's dialect (or bytes with ``media_type``).
-    ``response`` is the canonical answer where one was decoded. ``cost`` is the cost object
-    or None. ``losses`` are warnings. Times are monotonic seconds.
-    """
-
-    call: Call
-    target: Target | None = None
-    body: Any = None
-    media_type: str | None = None
-    response: Response | None = None
-    usage: Usage | None = None
-    cost: Mapping[str, Any] | None = None
-    finish: Finish | None = None
-    losses: list[Loss] = field(default_factory=list)
-    error: GatewayError | None = None
-    upstream_ms: int | None = None
-    first_content: float | None = None
-    raw_request: Any = None
-    raw_response: Any = None
-    passed: bool = False
-    _listeners: list[Callable[[Outcome], None]] = field(default_factory=list)
-    _ended: bool = False
-
-    def on_end(self, listener: Callable[[Outcome], None]) -> None:
-        """Call ``listener`` once, when the call is over however it ended."""
-        self._listeners.append(listener)
-
-    def end(self, error: GatewayError | None = None) -> None:
-        """Close the record; later calls change nothing."""
-        if self._ended:
-            return
-        self._ended = True
-        self.error = self.error or error
-        for listener in self._listeners:
-            listener(self)

@@ -14,8 +14,9 @@ from app.canonical.request import TextPart
 from app.canonical.response import Response
 from app.dialects.responses.response import encode_usage
 from app.errors import GatewayError
-from app.gateway.call import Call, Outcome
+from app.gateway.call import Call
 from app.gateway.cost import put_cost
+from app.gateway.outcome import Outcome
 from app.state.crypto import Sealer
 from app.state.ids import RESPONSE, new_id, new_item_id
 

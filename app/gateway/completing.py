@@ -9,7 +9,7 @@ from typing import Any, Final
 from app.canonical.events import Event, replay
 from app.canonical.media import CompletionRequest, CompletionResponse
 from app.canonical.request import Message, TextPart
-from app.canonical.response import Choice, Finish, Response
+from app.canonical.response import Choice, Finish, Response, Usage
 from app.dialects import dialect, dialect_of
 from app.dialects.base import ClientContext, CompletionDialect, Encoded, StreamDecoder
 from app.dialects.completions.dialect import folded
@@ -18,10 +18,11 @@ from app.errors import GatewayError
 from app.gateway.call import Call, Target
 from app.gateway.estimates import estimated_completion_usage
 from app.gateway.exchange import Answer, Fetch, Sent
-from app.gateway.plan import plan
+from app.gateway.plan import Plan
 from app.gateway.translating import (
     TranslateStream,
     client_context,
+    decode_once,
     losses_of,
     parse_upstream,
     server_context,
@@ -32,15 +33,11 @@ from app.wire.json import dumps
 SERVER: Final = "completions"
 
 
-def completing(call: Call, target: Target) -> Completing:
+def completing(call: Call, target: Target, chosen: Plan) -> Completing:
     """Return the exchange of a text-completion call."""
-    chosen = plan(call, target)
-    if call.request is None:
-        server = dialect_of(CompletionDialect, SERVER)
-        call.request = server.decode_request(call.body, server_context(call, None))
-    if chosen.serves == "completion":
-        return CompletionExchange(call, target, chosen.wire, call.request)
-    return ChatCompletionExchange(call, target, chosen.wire, call.request)
+    make = CompletionExchange if chosen.serves == "completion" else ChatCompletionExchange
+    request = decode_once(call, dialect_of(CompletionDialect, SERVER).decode_request)
+    return make(call, target, chosen.wire, request)
 
 
 class Completing:
@@ -78,8 +75,12 @@ class Completing:
             self._decoder(),
             self._server.stream_encoder(self._request, self._server_context),
             lambda body: _replayed(self._decoded(parse_upstream(body), headers)),
-            lambda answer: estimated_completion_usage(self._request, texts_of(folded(answer))),
+            self.estimate,
         )
+
+    def estimate(self, response: Response) -> Usage:
+        """Return the guessed usage of an answer whose wire told none."""
+        return estimated_completion_usage(self._request, texts_of(folded(response)))
 
     def error(self, status: int, body: Any, headers: Mapping[str, str]) -> GatewayError:
         """Read the target's error body."""

@@ -1,32 +1,38 @@
-"""The gateway of one process: settings joined with providers, dispatch and open calls."""
+"""The gateway of one process: settings joined with providers, the driver, its layers and open calls.
+
+Tests: tests/behaviour, tests/lifecycle, tests/gateway/test_layers.py.
+"""
 
 from __future__ import annotations
 
-import logging
 import threading
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Final, TypeVar
 
 from app.canonical.events import Failed, Started
 from app.config import Settings
 from app.dialects import dialect
 from app.dialects.base import Frame
 from app.errors import GatewayError
+from app.gateway.attempt_rows import attempts_of
 from app.gateway.background import BackgroundWork
-from app.gateway.call import Abort, Call, Outcome, Principal, Sealing, Target
+from app.gateway.breaker import Breaker
+from app.gateway.call import Abort, Call, Principal, Sealing
 from app.gateway.cost import PriceList
-from app.gateway.dispatch import Dispatcher
-from app.gateway.layers.log import log_call
+from app.gateway.driver import Driver
+from app.gateway.layers import ATTEMPT_LAYERS, CALL_LAYERS, JOB_LAYERS, LISTENERS
+from app.gateway.layers.base import CallLayer, Proceed
+from app.gateway.layers.log import fault_of
 from app.gateway.layers.metrics import Metrics
 from app.gateway.listing import Catalogue
-from app.gateway.operations import exchange
-from app.gateway.plan import plan
+from app.gateway.outcome import Outcome
+from app.gateway.plan import Route, plan_route
+from app.gateway.redaction import Redactor
 from app.gateway.router import Registry, Router
-from app.gateway.runs import tries_of
+from app.gateway.run import Run, Source
 from app.gateway.sealing import make_sealing
-from app.gateway.signatures import has_tool_calls, keep_signatures, restore_signatures, signatures_of
 from app.gateway.store import Store
-from app.gateway.streaming import StreamRun, Terminal
 from app.gateway.translating import decoded, server_context
 from app.providers.base import Provider
 from app.providers.registry import all_names, configured_names, make_provider
@@ -34,8 +40,6 @@ from app.state.records import StoredResponse
 from app.state.state import State
 from app.wire.client_socket import ClientWatch
 from app.wire.egress import Egress
-
-_LOG: Final = logging.getLogger(__name__)
 
 
 class OpenCalls:
@@ -73,45 +77,81 @@ class Gateway:
         self.router = Router(self.registry, settings.aliases, self._knows_model)
         self.catalogue = Catalogue(self.registry, settings)
         self.prices = PriceList()
-        self.dispatcher = Dispatcher(settings, self.router, self.prices)
+        self.redactor = Redactor(settings)
+        self.breaker = Breaker() if settings.breaker else None
+        self.metrics = Metrics() if settings.metrics else None
         self.sealing: Callable[[str], Sealing] = make_sealing(settings)
         self._store = Store(settings)
         self.open_calls = OpenCalls()
         self.clients = ClientWatch()
         self.draining = threading.Event()
         self.leave_by = 0.0  # monotonic seconds; set when the drain begins
-        self.metrics = Metrics() if settings.metrics else None
+        attempt_layers = _made(ATTEMPT_LAYERS, self)
+        self._driver = Driver(settings, self.prices, self.redactor, self.plan, attempt_layers, self.fault)
+        self._call_layers = _made(CALL_LAYERS, self)
+        self._around_job = _chain(_made(JOB_LAYERS, self), self.run_inner)
+        self._listeners = _made(LISTENERS, self)
 
-    def answer(self, call: Call) -> Outcome:
-        """Return the whole answer of ``call``; raises GatewayError when every target failed."""
+    def run(self, call: Call, *inner: CallLayer) -> Run:
+        """Return the run of a client's call, which ends it; ``inner`` layers are the operation's own.
+
+        Raises the GatewayError of a call that is refused; its end is told all the same."""
         end = self.begin(call.abort, call.socket)
         try:
-            outcome = self.dispatcher.answer(call, exchange)
+            run = self._begun(call, _chain((*self._call_layers, *inner), self.run_inner))
+        except GatewayError:
+            end()
+            raise
+        run.outcome.on_end(lambda outcome: end())
+        return self._heard(run)
+
+    def run_job(self, call: Call) -> Run:
+        """Return the run of a background job's call, which was admitted when it was asked for."""
+        return self._heard(self._begun(call, self._around_job))
+
+    def run_inner(self, call: Call) -> Run:
+        """Return the run of a call that another call makes: on its behalf, without layers of its own."""
+        return self.feed(call, self._driver.drive)
+
+    def feed(self, call: Call, source: Source) -> Run:
+        """Return a run of ``call`` that ``source`` feeds."""
+        return Run(call, source, lambda error: self.fault(error, call.id))
+
+    def refuse(self, error: GatewayError, call: Call | None = None) -> None:
+        """Tell the end of what was refused before it ran, or before there was a call."""
+        if call is None or not call.progress.ended:
+            outcome = Outcome(call, error=error)
+            self._listen(outcome)
+            outcome.end()
+
+    def plan(self, call: Call) -> Route:
+        """Return the planned targets of ``call``, those that rest last."""
+        targets = list(self.router.targets(call))
+        return plan_route(call, targets if self.breaker is None else self.breaker.order(targets))
+
+    def fault(self, error: Exception, request_id: str | None) -> GatewayError:
+        """Log a fault of ours; return the error that stands for it."""
+        return fault_of(error, request_id, self.redactor.text)
+
+    def _begun(self, call: Call, proceed: Proceed) -> Run:
+        """Return the run of ``call``; what is refused before there is one is told as its end."""
+        try:
+            return proceed(call)
         except GatewayError as error:
-            self._tell(Outcome(call, error=error))
+            self.refuse(error, call)
             raise
         except Exception as error:
-            fault = self.dispatcher.fault(error, call.id)
-            self._tell(Outcome(call, error=fault))
+            fault = self.fault(error, call.id)
+            self.refuse(fault, call)
             raise fault from error
-        finally:
-            end()
-        self._tell(outcome)
-        return outcome
 
-    def _tell(self, outcome: Outcome) -> None:
-        """Tell log and metrics of a call that ended."""
-        log_call(outcome)
-        if self.metrics is not None:
-            self.metrics.observe(outcome)
-
-    def stream(self, call: Call, on_terminal: Terminal | None = None) -> StreamRun:
-        """Return the streamed run of ``call``; it starts when its batches are asked for."""
-        end = self.begin(call.abort, call.socket)
-        run = StreamRun(self.dispatcher, call, exchange, on_terminal)
-        run.outcome.on_end(lambda outcome: end())
-        run.outcome.on_end(self._tell)
+    def _heard(self, run: Run) -> Run:
+        self._listen(run.outcome)
         return run
+
+    def _listen(self, outcome: Outcome) -> None:
+        for listener in self._listeners:
+            outcome.on_end(listener)
 
     def begin(self, abort: Abort, socket: Any) -> Callable[[], None]:
         """Count a call as open and watch its client's socket; return what ends both."""
@@ -131,60 +171,13 @@ class Gateway:
 
         return end
 
-    def first_target(self, call: Call, *, encoded: bool = False) -> Target:
-        """Return the first target that could be tried; raises the first error when none can.
-
-        ``encoded``: one that can also be sent this request, for a call that is tried later.
-        """
-        first: GatewayError | None = None
-        for target in self.router.targets(call):
-            if isinstance(target, GatewayError):
-                first = first or target
-                continue
-            try:
-                plan(call, target, call.prefer)
-                if encoded:
-                    exchange(call, target).send()
-            except GatewayError as error:
-                first = first or error
-                if not error.kind.falls_back:
-                    break
-            else:
-                return target
-        raise first or GatewayError("model_not_found", f"No target for '{call.model}'.", param="model")
-
     def state(self) -> State:
         """Return the store, opened at first use; raises ``store_unavailable``."""
         return self._store.open()
 
-    def restore_signatures(self, call: Call) -> None:
-        """Put back the signatures that an earlier answer's tool calls had, if the store can be asked."""
-        if not has_tool_calls(call.body if call.upstream_body is None else call.upstream_body):
-            return
-        try:
-            restore_signatures(self.state(), call)
-        except GatewayError as error:
-            self._go_on_without_store(error)
-
-    def keep_signatures(self, call: Call, outcome: Outcome) -> None:
-        """Keep the signatures of an answer's tool calls."""
-        if not signatures_of(outcome):
-            return
-        try:
-            keep_signatures(self.state(), call, outcome)
-        except GatewayError as error:
-            self._go_on_without_store(error)
-
-    @staticmethod
-    def _go_on_without_store(error: GatewayError) -> None:
-        """Log trouble of the store that a stateless call survives; raise any other error."""
-        if error.kind.name != "store_unavailable":
-            raise error
-        _LOG.warning("signatures were left out: %s", error.message)
-
-    def runs_of(self, stored: StoredResponse) -> list[dict[str, Any]]:
-        """Return the tries of a background response, over all the times its work was run."""
-        return tries_of(self.state(), stored)
+    def attempts_of(self, stored: StoredResponse) -> list[dict[str, Any]]:
+        """Return the attempts of a background response, over all the times its work was run."""
+        return attempts_of(self.state(), stored)
 
     def background_timeout(self) -> float:
         """Return the seconds that a background response may take."""
@@ -198,12 +191,6 @@ class Gateway:
         if key in _KEYLESS:
             return Principal(key or "", tenant)
         raise GatewayError("forbidden", "The key that asked for this response is no longer valid.")
-
-    def background_run(self, call: Call, *, first: int, leave_out: frozenset[str]) -> StreamRun:
-        """Return the streamed run of a background job."""
-        run = StreamRun(self.dispatcher, call, exchange, first=first, leave_out=leave_out)
-        run.outcome.on_end(self._tell)
-        return run
 
     def failure_frames(self, call: Call, error: GatewayError) -> list[Frame]:
         """Return the frames of a stream that failed before anything of it was made."""
@@ -231,6 +218,26 @@ class Gateway:
         if model in provider.settings.models:
             return True
         return self.prices.knows(provider.spec.price_as, model)
+
+
+T = TypeVar("T")
+
+
+def _made(makers: Sequence[Callable[[Any], T | None]], gateway: Gateway) -> tuple[T, ...]:
+    """Return what the makers of a table make, without those that are not configured."""
+    made = (make(gateway) for make in makers)
+    return tuple(one for one in made if one is not None)
+
+
+def _chain(layers: Sequence[CallLayer], proceed: Proceed) -> Proceed:
+    """Return what ``layers``, outermost first, make around ``proceed``."""
+    for layer in reversed(layers):
+        proceed = partial(_through, layer, proceed)
+    return proceed
+
+
+def _through(layer: CallLayer, proceed: Proceed, call: Call) -> Run:
+    return layer(call, proceed)
 
 
 _KEYLESS: Final = frozenset({"open", "master"})

@@ -11,7 +11,8 @@ from typing import Any, Final
 from app.canonical.response import Usage
 from app.dialects import dialect_of
 from app.dialects.base import Row
-from app.gateway.call import Outcome, Target
+from app.gateway.call import Target
+from app.gateway.outcome import Outcome
 from app.gateway.pricebook import PriceBook
 
 _MEMBERS: Final = (

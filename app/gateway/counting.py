@@ -7,24 +7,22 @@ from dataclasses import replace
 from typing import Any
 
 from app.canonical.request import Request
+from app.canonical.response import Response
 from app.dialects import dialect
 from app.errors import GatewayError
 from app.gateway.call import Call, Target
 from app.gateway.estimates import tokens_of_request
 from app.gateway.exchange import Answer, Exchange, Fetch, Sent
-from app.gateway.plan import plan
+from app.gateway.plan import Plan
 from app.gateway.translating import client_context, decoded, losses_of, parse_upstream
-from app.operations import OPERATIONS
 from app.providers.base import Wire
 from app.wire.json import dumps
 
 
-def counting(call: Call, target: Target) -> Exchange:
+def counting(call: Call, target: Target, chosen: Plan) -> Exchange:
     """Return the exchange that counts; it needs no network where the provider cannot count."""
-    wire = target.provider.wire("count_tokens", target.model)
-    if wire is None:
-        return EstimateExchange(call, target, plan(call, target, OPERATIONS["responses"].wires).wire)
-    return CountExchange(call, target, wire)
+    make = CountExchange if chosen.serves == "count_tokens" else EstimateExchange
+    return make(call, target, chosen.wire)
 
 
 def count_object(tokens: int, *, estimated: bool) -> dict[str, Any]:
@@ -58,6 +56,10 @@ class CountExchange:
     def translator(self, headers: Mapping[str, str]) -> Any:
         """Counting has no streams."""
         raise GatewayError("unsupported_operation", "Token counts are not streamed.")
+
+    def estimate(self, response: Response) -> None:
+        """A count has no usage."""
+        return None
 
     def error(self, status: int, body: Any, headers: Mapping[str, str]) -> GatewayError:
         """Read the target's error body."""

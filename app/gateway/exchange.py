@@ -1,7 +1,7 @@
-"""The seam between dispatch and one attempt's translation.
+"""The seam between the driver and one attempt's translation.
 
 An ``Exchange`` knows how one call is put to one target and how the answer comes back in
-the caller's dialect; it never touches a socket. Dispatch and streaming drive it.
+the caller's dialect; it never touches a socket. The driver drives it. Tests: tests/golden, tests/replay.
 """
 
 from __future__ import annotations
@@ -43,7 +43,10 @@ Fetch = Callable[[Sent], Received]
 
 @dataclass(slots=True)
 class Answer:
-    """A whole answer in the caller's dialect: JSON value, or bytes with ``media_type``."""
+    """An answer in the caller's dialect: JSON value, or bytes with ``media_type``.
+
+    Of a stream it holds what the frames do not: the canonical response, usage and finish.
+    ``cost`` is set by whoever knows prices; ``raw`` is the provider's own."""
 
     body: Any
     media_type: str | None = None
@@ -51,6 +54,7 @@ class Answer:
     usage: Usage | None = None
     finish: Finish | None = None
     raw: Any = None
+    cost: Mapping[str, Any] | None = None
 
 
 class Translator(Protocol):
@@ -109,6 +113,10 @@ class Exchange(Protocol):
 
     def translator(self, headers: Mapping[str, str]) -> Translator:
         """Return what turns the upstream's stream into the caller's frames."""
+        ...
+
+    def estimate(self, response: Response) -> Usage | None:
+        """Return a guessed usage for an answer, or a part of one, whose upstream told none."""
         ...
 
     def error(self, status: int, body: Any, headers: Mapping[str, str]) -> GatewayError:

@@ -26,7 +26,7 @@ _REOPEN: Final = 2.0
 def start(worker: Any) -> None:
     """Begin to watch ``worker`` (a gunicorn worker whose application is loaded)."""
     gateway = gateway_of(worker.wsgi)
-    take_notes(gateway.dispatcher.redactor.text)
+    take_notes(gateway.redactor.text)
     settle()
     gevent.spawn(_drain_when_leaving, worker, gateway)
     gevent.spawn(_open_store, gateway)

@@ -36,7 +36,7 @@ from app.errors import GatewayError
 from app.gateway.call import Call, Target
 from app.gateway.event_streams import Decoder, EventStream
 from app.gateway.exchange import Answer, Fetch, Sent
-from app.gateway.plan import plan
+from app.gateway.plan import Plan
 from app.gateway.translating import client_context, losses_of, parse_upstream, server_context
 from app.providers.base import Wire
 from app.wire.json import dumps
@@ -48,12 +48,16 @@ class MediaExchange:
 
     passed = False
 
-    def __init__(self, call: Call, target: Target) -> None:
-        self.wire: Wire = plan(call, target).wire
+    def __init__(self, call: Call, target: Target, chosen: Plan) -> None:
+        self.wire: Wire = chosen.wire
         self.losses = losses_of(call, target)
         self._server_context = server_context(call, target.model)
         self._context = client_context(call, target, self.wire, self.losses)
         self._model = target.model
+
+    def estimate(self, response: Response) -> None:
+        """Nothing is guessed for media."""
+        return None
 
     def error(self, status: int, body: Any, headers: Mapping[str, str]) -> GatewayError:
         """Read the target's error body."""
@@ -63,8 +67,8 @@ class MediaExchange:
 class EmbeddingExchange(MediaExchange):
     """Embeddings in as many calls as the provider's limit asks for."""
 
-    def __init__(self, call: Call, target: Target) -> None:
-        super().__init__(call, target)
+    def __init__(self, call: Call, target: Target, chosen: Plan) -> None:
+        super().__init__(call, target, chosen)
         self._client = dialect_of(EmbeddingDialect, self.wire.dialect)
         self._server = dialect_of(EmbeddingDialect, call.dialect)
         self._request: EmbeddingRequest = replace(call.request, model=target.model)
@@ -111,8 +115,8 @@ class AudioExchange(MediaExchange):
 class SpeechExchange(AudioExchange):
     """Text to speech."""
 
-    def __init__(self, call: Call, target: Target) -> None:
-        super().__init__(call, target)
+    def __init__(self, call: Call, target: Target, chosen: Plan) -> None:
+        super().__init__(call, target, chosen)
         self._client = dialect_of(SpeechDialect, self.wire.dialect)
         self._server = dialect_of(SpeechDialect, call.dialect)
         self._request: SpeechRequest = replace(call.request, model=target.model)
@@ -146,8 +150,8 @@ class SpeechExchange(AudioExchange):
 class TranscriptionExchange(AudioExchange):
     """Speech to text."""
 
-    def __init__(self, call: Call, target: Target) -> None:
-        super().__init__(call, target)
+    def __init__(self, call: Call, target: Target, chosen: Plan) -> None:
+        super().__init__(call, target, chosen)
         self._client = dialect_of(TranscriptionDialect, self.wire.dialect)
         self._server = dialect_of(TranscriptionDialect, call.dialect)
         self._request: TranscriptionRequest = replace(call.request, model=target.model)

@@ -13,7 +13,7 @@ from app.dialects.shared.losses import Losses
 from app.gateway.call import Call, Target
 from app.gateway.exchange import Exchange
 from app.gateway.passing import ChatPatch, PassExchange, Patch
-from app.gateway.plan import Plan, plan
+from app.gateway.plan import Plan, Planned
 from app.gateway.translating import TranslateExchange, decoded
 from app.operations import OPERATIONS, resolve
 
@@ -47,9 +47,8 @@ _PATCHES: Final[Mapping[str, Callable[[Call, Target, Losses, ServerContext], Pat
 }
 
 
-def generation(call: Call, target: Target) -> Exchange:
+def generation(call: Call, target: Target, chosen: Plan) -> Exchange:
     """Return the exchange of a chat or Responses call."""
-    chosen = plan(call, target, call.prefer)
     if chosen.way == "pass" and call.dialect in _PATCHES:
         return _passing(call, target, chosen)
     return TranslateExchange(call, target, chosen.wire, decoded(call))
@@ -62,12 +61,14 @@ def _passing(call: Call, target: Target, chosen: Plan) -> Exchange:
     return PassExchange(call, target, chosen.wire, patch, lambda: decoded(call))
 
 
-def exchange(call: Call, target: Target) -> Exchange:
-    """Return the exchange that puts ``call`` to ``target``, made as its operation's row says."""
-    return _maker(call.operation)(call, target)
+def exchange(call: Call, planned: Planned) -> Exchange:
+    """Return the exchange that puts ``call`` to a planned target, made as its operation's row says.
+
+    Raises what made the plan impossible."""
+    return _maker(call.operation)(call, planned.target, planned.way())
 
 
 @cache
-def _maker(operation: str) -> Callable[[Call, Target], Exchange]:
-    found: Callable[[Call, Target], Exchange] = resolve("gateway", OPERATIONS[operation].exchange)
+def _maker(operation: str) -> Callable[[Call, Target, Plan], Exchange]:
+    found: Callable[[Call, Target, Plan], Exchange] = resolve("gateway", OPERATIONS[operation].exchange)
     return found

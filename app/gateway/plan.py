@@ -1,17 +1,23 @@
 """One decision: which wire serves a call at a target, and whether it passes or is translated.
 
-``pass`` when the caller's dialect is the very one the target takes whole; else translate.
+``pass`` when the caller's dialect is the very one the target takes whole; else translate. A call's
+targets are planned once, before anything is written or sent. Tests: tests/behaviour/test_routes.py,
+tests/golden.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from app.errors import GatewayError
 from app.gateway.call import Call, Target
 from app.operations import OPERATIONS
 from app.providers.base import Wire
+
+_ESTIMATED: Final[Mapping[str, tuple[str, ...]]] = {"count_tokens": OPERATIONS["responses"].wires}
+"""Wires of another operation, for a model whose provider cannot do this one: then we estimate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,18 +29,80 @@ class Plan:
     serves: str
 
 
-def plan(call: Call, target: Target, wires: tuple[str, ...] | None = None) -> Plan:
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A target with its plan, or with the error for which it cannot be asked."""
+
+    target: Target
+    plan: Plan | GatewayError
+
+    def way(self) -> Plan:
+        """Return the plan; raises the error in its place."""
+        if isinstance(self.plan, GatewayError):
+            raise self.plan
+        return self.plan
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """The planned targets of a call in order; an error stands for a candidate that is none."""
+
+    steps: tuple[Planned | GatewayError, ...]
+
+    @property
+    def targets(self) -> tuple[Planned, ...]:
+        """Return what can be tried."""
+        return tuple(step for step in self.steps if isinstance(step, Planned))
+
+    def first(self, call: Call, check: Callable[[Planned], object] = Planned.way) -> Planned:
+        """Return the first target that can be asked; raises the first error when there is none.
+
+        ``check`` raises for a target that cannot; an error that forbids a fallback ends the search."""
+        first: GatewayError | None = None
+        for step in self.steps:
+            if isinstance(step, GatewayError):
+                first = first or step
+                continue
+            try:
+                check(step)
+            except GatewayError as error:
+                first = first or error
+                if not error.kind.falls_back:
+                    break
+            else:
+                return step
+        raise first or no_target(call)
+
+
+def plan_route(call: Call, targets: Iterable[Target | GatewayError]) -> Route:
+    """Plan each target of ``call``."""
+    return Route(tuple(t if isinstance(t, GatewayError) else _planned(call, t) for t in targets))
+
+
+def _planned(call: Call, target: Target) -> Planned:
+    try:
+        return Planned(target, plan(call, target))
+    except GatewayError as error:
+        return Planned(target, error)
+
+
+def plan(call: Call, target: Target) -> Plan:
     """Decide how ``call`` is put to ``target``.
 
-    ``wires`` overrides the order in which the target's wires are looked for. Raises
-    GatewayError ``unsupported_operation`` naming operation and provider.
+    Raises GatewayError ``unsupported_operation`` naming operation and provider.
     """
-    for operation in wires or OPERATIONS[call.operation].wires:
+    wires = OPERATIONS[call.operation].wires + _ESTIMATED.get(call.operation, ())
+    for operation in call.prefer or wires:
         wire = target.provider.wire(operation, target.model)
         if wire is not None:
             same = wire.dialect == call.dialect and operation == call.operation
             return Plan("pass" if same and wire.passes else "translate", wire, operation)
     raise unsupported(call.operation, target.provider.name)
+
+
+def no_target(call: Call) -> GatewayError:
+    """Return the error of a call for which there is nothing to try."""
+    return GatewayError("model_not_found", f"No target for '{call.model}'.", param="model")
 
 
 def unsupported(operation: str, provider: str) -> GatewayError:

@@ -2,38 +2,21 @@
 
 A plain chat client sends back a call's id, name and arguments only. So an answer's signatures, and its
 signed thoughts with the first call that followed them, are kept in the vault under that call's id, and
-put back into the history of the next turn; each dialect then takes what is its own.
+put back into the history of the next turn; each dialect then takes what is its own. Who keeps them is
+the layer of the same name. Tests: tests/lifecycle/test_sealing.py, tests/replay/test_continuing.py.
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
 from app.canonical.request import Message, ReasoningPart, Request, Signature, ToolCallPart
 from app.canonical.response import Choice
-from app.errors import GatewayError
-from app.gateway.call import Call, Outcome
-from app.gateway.translating import decoded
-from app.state.state import State
+from app.gateway.outcome import Outcome
 
-_LOG: Final = logging.getLogger(__name__)
 _CALL_TYPES: Final = frozenset({"function_call", "custom_tool_call"})
-
-
-def keep_signatures(state: State, call: Call, outcome: Outcome) -> None:
-    """Keep what an answer's tool calls must bring back, by call id.
-
-    An answer is worth more than its signatures: trouble of the store is only logged."""
-    entries = signatures_of(outcome)
-    if not entries:
-        return
-    try:
-        state.vault.put(call.principal.tenant, entries)
-    except GatewayError as error:
-        _LOG.warning("signatures of %s were not kept: %s", call.id, error.message)
 
 
 def signatures_of(outcome: Outcome) -> dict[str, Any]:
@@ -70,11 +53,6 @@ def _signature(row: Mapping[str, Any]) -> Signature | None:
     return Signature(str(row["v"]), str(row["d"]), row.get("r")) if "v" in row else None
 
 
-def has_tool_calls(body: Mapping[str, Any]) -> bool:
-    """Tell whether a chat or Responses body holds calls made in earlier turns."""
-    return next(_call_ids(body), None) is not None
-
-
 def _call_ids(body: Mapping[str, Any]) -> Iterator[str]:
     """Yield the ids of those calls as the body tells them: most bodies need not be decoded."""
     calls = [row.get("id") for item in _dicts(body.get("messages")) for row in _dicts(item.get("tool_calls"))]
@@ -88,12 +66,9 @@ def _dicts(value: Any) -> list[dict[str, Any]]:
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
-def restore_signatures(state: State, call: Call) -> None:
-    """Put back into a request's history what was kept of its tool calls."""
-    ids = list(_call_ids(call.body if call.upstream_body is None else call.upstream_body))
-    kept = state.vault.get(call.principal.tenant, ids) if ids else {}
-    if kept:
-        call.request = with_signatures(decoded(call), kept)
+def call_ids(body: Mapping[str, Any]) -> list[str]:
+    """Return the ids of calls made in earlier turns of a chat or Responses body."""
+    return list(_call_ids(body))
 
 
 def with_signatures(request: Request, kept: Mapping[str, Any]) -> Request:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from app.canonical.events import (
     Accumulator,
@@ -33,6 +33,8 @@ from app.gateway.exchange import Answer, Fetch, Sent
 from app.gateway.minting import mint
 from app.providers.base import Wire
 from app.wire.json import dumps, loads_lenient
+
+T = TypeVar("T")
 
 
 def parse_upstream(body: bytes) -> Any:
@@ -62,13 +64,18 @@ def losses_of(call: Call, target: Target) -> Losses:
     return Losses(call.dialect, target=f"'{target.label}'", strict=call.strict, forgiven=call.may_leave_out)
 
 
-def decoded(call: Call) -> Request:
-    """Return the call's canonical request, decoded at first use."""
-    if call.request is None:
-        body = call.upstream_body if call.upstream_body is not None else call.body
-        call.request = dialect(call.dialect).decode_request(body, server_context(call, None))
-    request: Request = call.request
+def decode_once(call: Call, decode: Callable[[Mapping[str, Any], ServerContext], T]) -> T:
+    """Return the call's canonical request, decoded at first use and shared by its attempts."""
+    body, known = call.full_body, call.progress.decoded
+    if call.request is None and (known is None or known[0] is not body):
+        call.progress.decoded = known = (body, decode(body, server_context(call, None)))
+    request: T = call.request if call.request is not None or known is None else known[1]
     return request
+
+
+def decoded(call: Call) -> Request:
+    """Return the canonical request of a chat or Responses call."""
+    return decode_once(call, dialect(call.dialect).decode_request)
 
 
 def client_context(
@@ -125,8 +132,12 @@ class TranslateExchange:
             self._client.stream_decoder(self._context),
             self._server.stream_encoder(self._request, self._server_context),
             lambda body: replay(self._client.decode_response(parse_upstream(body), self._context)),
-            lambda response: estimated_usage(self._request, response),
+            self.estimate,
         )
+
+    def estimate(self, response: Response) -> Usage:
+        """Return a guessed usage for an answer whose upstream told none."""
+        return estimated_usage(self._request, response)
 
     def error(self, status: int, body: Any, headers: Mapping[str, str]) -> GatewayError:
         """Read the target's error body."""

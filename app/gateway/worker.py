@@ -25,7 +25,7 @@ _REOPEN: Final = 2.0
 def run(settings: Settings) -> int:
     """Run until told to stop; return the process's exit code."""
     gateway = Gateway(settings)
-    take_notes(gateway.dispatcher.redactor.text)
+    take_notes(gateway.redactor.text)
     leave = Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         gevent.signal_handler(number, leave.set)

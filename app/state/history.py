@@ -37,7 +37,8 @@ class Expansion:
     """A request's input with everything it refers to.
 
     ``input``: history first, then this turn's items. ``sources`` runs beside it, None for
-    items the client sent itself. ``own``: this turn's items alone, to be stored.
+    items the client sent itself. ``own``: this turn's items alone, to be stored. ``changed``: what the
+    client sent itself was put otherwise.
     """
 
     input: list[JSON]
@@ -46,6 +47,7 @@ class Expansion:
     parent_id: str | None = None
     conversation_id: str | None = None
     conversation_head: int | None = None
+    changed: bool = False
 
     @property
     def refers(self) -> bool:

@@ -9,7 +9,8 @@ from flask import Response, g
 
 from app.dialects.shared.losses import Loss
 from app.errors import GatewayError
-from app.gateway.call import Call, Outcome
+from app.gateway.call import Call
+from app.gateway.outcome import Outcome
 from app.surfaces.envelope import seal_error
 from app.surfaces.lean import WholeResponse
 from app.surfaces.mounts import Mount

@@ -112,7 +112,9 @@ def _is_version(version: str) -> bool:
 
 
 def _gateway_error(error: GatewayError) -> Response:
-    return error_response(error, g.get("call"))
+    call = g.get("call")
+    gateway_of(current_app).refuse(error, call)
+    return error_response(error, call)
 
 
 def _http_error(error: HTTPException) -> Response:
@@ -124,6 +126,7 @@ def _http_error(error: HTTPException) -> Response:
         shown = GatewayError("method_not_allowed", f"Not allowed to {request.method} on {request.path}.")
     else:
         shown = GatewayError("bad_request", error.description or error.name, status=error.code or 400)
+    gateway_of(current_app).refuse(shown)
     response = error_response(shown)
     for name, value in error.get_headers():
         if name.lower() == "allow":
@@ -141,5 +144,5 @@ def _no_websocket() -> GatewayError:
 
 
 def _fault(error: Exception) -> Response:
-    fault = gateway_of(current_app).dispatcher.fault(error, g.get("request_id"))
-    return error_response(fault, g.get("call"))
+    fault = gateway_of(current_app).fault(error, g.get("request_id"))
+    return _gateway_error(fault)

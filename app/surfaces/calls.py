@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final
 
 from flask import Response, current_app, g, request
@@ -12,8 +13,10 @@ from flask import Response, current_app, g, request
 from app.config import Settings
 from app.dialects.base import Frame
 from app.errors import GatewayError
-from app.gateway.call import Abort, Call, Outcome
+from app.gateway.call import Abort, Call
 from app.gateway.core import Gateway, gateway_of
+from app.gateway.outcome import Outcome
+from app.gateway.run import Run
 from app.surfaces.answers import SSE_HEADERS, door_headers, json_response, outcome_headers
 from app.surfaces.envelope import FrameEnvelope, seal_answer
 from app.surfaces.mounts import Mount
@@ -41,13 +44,17 @@ def make_call(
     deployment: str | None = None,
     stream: bool = False,
     background: bool = False,
+    nameless: bool = False,
+    **more: Any,
 ) -> Call:
     """Return the Call of the current rule's operation for a body that was checked.
+
+    ``nameless``: it asks no model. ``more`` are members of the call that few have.
 
     Raises GatewayError for a missing or malformed model or fallbacks.
     """
     gateway, operation = current_gateway(), current_rule().served
-    model = model_string(body, deployment, gateway.registry.names)
+    model = "" if nameless else model_string(body, deployment, gateway.registry.names)
     times = gateway.settings.timeouts
     strict = request.headers.get("x-sluice-strict", "").lower() == "true"
     body, left_out = without_steering(body, strict=strict)
@@ -70,6 +77,7 @@ def make_call(
         keep_raw=_raw_wanted(gateway),
         socket=request.environ.get("gunicorn.socket"),
         log_metadata=_log_metadata(),
+        **more,
     )
 
 
@@ -159,7 +167,7 @@ def _raw_wanted(gateway: Gateway) -> frozenset[str]:
     )
 
 
-def answer_whole(mount: Mount, call: Call, outcome: Outcome) -> Response:
+def answer_whole(mount: Mount, outcome: Outcome) -> Response:
     """Return the HTTP answer of a whole outcome in its surface's envelope."""
     headers = outcome_headers(outcome)
     if outcome.media_type is not None:
@@ -179,15 +187,15 @@ def pace(settings: Settings, *, patient: bool = False) -> Pace:
 
 def answer_stream(
     mount: Mount,
-    call: Call,
-    run: Any,
+    run: Run,
     *,
-    fail: Callable[[GatewayError], list[Frame]],
-    done_frame: bool,
+    fail: Callable[[GatewayError], list[Frame]] | None = None,
+    done_frame: bool = False,
     shape: Callable[[list[Frame]], list[Frame]] | None = None,
 ) -> Response:
     """Return the streamed HTTP answer of a run, once its status may be sent.
 
+    ``fail`` makes the frames of a failure before anything was made, where they are not the dialect's own.
     ``shape`` changes frames to the caller's wishes before the envelope. Raises the
     GatewayError of a run that failed before.
     """
@@ -202,7 +210,9 @@ def answer_stream(
             _DONE if f.data is None else encode_frame(f.event, dumps_ascii(f.data)) for f in sealed
         ) + (_DONE if last and done_frame else b"")
 
-    pump = Pump(run, pace(settings), write, fail, lambda error: gateway.dispatcher.fault(error, call.id))
+    call = run.call
+    failed = fail or partial(gateway.failure_frames, call)
+    pump = Pump(run, pace(settings), write, failed, lambda error: gateway.fault(error, call.id))
     pump.open()
     headers = {**SSE_HEADERS, **outcome_headers(run.outcome), **door_headers(mount, run.outcome)}
     return Response(pump.chunks(), 200, headers, direct_passthrough=True)

@@ -15,7 +15,8 @@ from app.dialects import dialect
 from app.dialects.base import Frame, encode_error
 from app.dialects.responses.echo import echo_tool
 from app.errors import GatewayError
-from app.gateway.call import Call, Outcome
+from app.gateway.call import Call
+from app.gateway.outcome import Outcome
 from app.operations import request_type
 from app.surfaces.mounts import Mount
 
@@ -119,7 +120,7 @@ def extra_fields(outcome: Outcome, *, latency: int, chunk_index: int = 0) -> dic
 def _told(outcome: Outcome) -> dict[str, Any]:
     told: dict[str, Any] = {}
     if len(outcome.call.attempts) > 1:
-        told["attempts"] = [attempt.shown() for attempt in outcome.call.attempts]
+        told["attempts"] = [attempt.row() for attempt in outcome.call.attempts]
     if outcome.losses:
         told["warnings"] = [{"param": loss.param, "message": loss.message} for loss in outcome.losses]
     return told | {name: getattr(outcome, name) for name in sorted(outcome.call.keep_raw)}
@@ -165,7 +166,7 @@ def seal_error(
     if call is not None:
         fields = base_fields(call, None) | {"latency": call.elapsed_ms(), "chunk_index": 0}
         if len(call.attempts) > 1:
-            fields["attempts"] = [attempt.shown() for attempt in call.attempts]
+            fields["attempts"] = [attempt.row() for attempt in call.attempts]
     return body | {"extra_fields": fields}
 
 

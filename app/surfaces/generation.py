@@ -47,23 +47,10 @@ def generate(mount: Mount, deployment: str | None, stream: bool | None = None) -
     """Answer a prompt in the dialect of the door; ``stream`` None: as the body says."""
     body = checked_body()
     streamed = body.get("stream") is True if stream is None else stream
-    call = make_call(mount, body, deployment=deployment, stream=streamed)
-    current_gateway().restore_signatures(call)
-    return _serve(mount, call)
+    return _serve(mount, make_call(mount, body, deployment=deployment, stream=streamed, signs=True))
 
 
 def _serve(mount: Mount, call: Call) -> Response:
     g.call = call
-    gateway = current_gateway()
-    if not call.stream:
-        outcome = gateway.answer(call)
-        gateway.keep_signatures(call, outcome)
-        return answer_whole(mount, call, outcome)
-    run = gateway.stream(call, lambda outcome, frames: gateway.keep_signatures(call, outcome))
-    return answer_stream(
-        mount,
-        call,
-        run,
-        fail=lambda error: gateway.failure_frames(call, error),
-        done_frame=False,
-    )
+    run = current_gateway().run(call)
+    return answer_stream(mount, run) if call.stream else answer_whole(mount, run.result())

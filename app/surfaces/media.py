@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 import gevent
@@ -12,7 +12,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from app.canonical.media import Upload
 from app.dialects import dialect_of
-from app.dialects.base import Frame, ServerContext
+from app.dialects.base import Frame
 from app.dialects.media.audio import SpeechDialect, TranscriptionDialect
 from app.dialects.media.base import EmbeddingDialect
 from app.errors import GatewayError
@@ -26,23 +26,16 @@ from app.surfaces.mounts import Mount
 from app.surfaces.pump import Pump
 from app.wire.json import loads
 
-Reader = Callable[[Mapping[str, Any], ServerContext], Any]
-"""Reads a body: the ``decode_request`` of a dialect."""
-
 _FORM_ROOM: Final = 1024 * 1024  # bytes of a form beside its file
 
 
 def embedding(mount: Mount, deployment: str | None = None) -> Response:
     """Serve ``POST embeddings``."""
-    return whole(mount, deployment, lambda wire: dialect_of(EmbeddingDialect, wire).decode_request)
-
-
-def whole(mount: Mount, deployment: str | None, reader: Callable[[str], Reader]) -> Response:
-    """Answer a JSON body by one JSON object; ``reader`` finds what reads it, by the dialect's name."""
     call = make_call(mount, checked_body(), deployment=deployment)
     g.call = call
-    call.request = reader(call.dialect)(call.body, server_context(call, call.model))
-    return answer_whole(mount, call, current_gateway().answer(call))
+    server = dialect_of(EmbeddingDialect, call.dialect)
+    call = replace(call, request=server.decode_request(call.body, server_context(call, call.model)))
+    return answer_whole(mount, current_gateway().run(call).result())
 
 
 def speech(mount: Mount, deployment: str | None = None) -> Response:
@@ -50,13 +43,13 @@ def speech(mount: Mount, deployment: str | None = None) -> Response:
     call = make_call(mount, checked_body(), deployment=deployment, stream=True)
     g.call = call
     server = dialect_of(SpeechDialect, call.dialect)
-    call.request = server.decode_request(call.body, server_context(call, call.model))
-    return _events(mount, call) if call.request.stream else _audio(mount, call)
+    asked = server.decode_request(call.body, server_context(call, call.model))
+    call = replace(call, request=asked, shown_stream=asked.stream)
+    return _events(mount, call) if asked.stream else _audio(mount, call)
 
 
 def _events(mount: Mount, call: Call) -> Response:
-    run = current_gateway().stream(call)
-    return answer_stream(mount, call, run, fail=_error_frames, done_frame=False)
+    return answer_stream(mount, current_gateway().run(call), fail=_error_frames)
 
 
 def _error_frames(error: GatewayError) -> list[Frame]:
@@ -66,14 +59,13 @@ def _error_frames(error: GatewayError) -> list[Frame]:
 def _audio(mount: Mount, call: Call) -> Response:
     """Return the audio's bytes as they come; a failure after the first cuts the connection."""
     gateway = current_gateway()
-    call.shown_stream = False
-    run = gateway.stream(call)
+    run = gateway.run(call)
     pump = Pump(
         run,
         pace(gateway.settings, patient=True),
         _joined,
         _cut,
-        lambda error: gateway.dispatcher.fault(error, call.id),
+        lambda error: gateway.fault(error, call.id),
     )
     pump.open()
     headers = outcome_headers(run.outcome) | door_headers(mount, run.outcome, resolved=False)
@@ -99,10 +91,8 @@ def transcription(mount: Mount, deployment: str | None = None) -> Response:
     call = make_call(mount, body, deployment=deployment, stream=stream)
     g.call = call
     server = dialect_of(TranscriptionDialect, call.dialect)
-    call.request = server.decode_request(fields, file, server_context(call, call.model))
-    if not stream:
-        return answer_whole(mount, call, gateway.answer(call))
-    return _events(mount, call)
+    call = replace(call, request=server.decode_request(fields, file, server_context(call, call.model)))
+    return _events(mount, call) if stream else answer_whole(mount, gateway.run(call).result())
 
 
 def read_form(limit: int, deadline: float) -> tuple[list[tuple[str, str]], Upload | None]:

@@ -20,7 +20,7 @@ from gevent.queue import Empty, Queue
 
 from app.dialects.base import Frame
 from app.errors import GatewayError
-from app.gateway.streaming import Batch, StreamRun
+from app.gateway.run import Batch, Run
 from app.wire.client_socket import is_closed
 from app.wire.sse import comment
 
@@ -46,11 +46,11 @@ _Item = Batch | GatewayError | None
 
 
 class Pump:
-    """Runs one StreamRun for a writer."""
+    """Runs one Run for a writer."""
 
     def __init__(
         self,
-        run: StreamRun,
+        run: Run,
         pace: Pace,
         write: Write,
         fail: Callable[[GatewayError], list[Frame]],
@@ -68,7 +68,7 @@ class Pump:
         self._first: Batch | None = None
         self._writes = 0
         self._writing = False
-        run.outcome.call.abort.listen(self._unblock)
+        run.call.abort.listen(self._unblock)
         gevent.spawn(self._fill)
 
     def open(self) -> None:
@@ -147,7 +147,7 @@ class Pump:
         """Stop the call if it still runs, and let it come to its end."""
         if not self._over:
             self._over = True
-            self._run.outcome.call.abort(GatewayError("client_gone", "The client closed the connection."))
+            self._run.call.abort(GatewayError("client_gone", "The client closed the connection."))
         if self._handed_over:
             for _ in self._source:
                 continue
@@ -161,7 +161,7 @@ class Pump:
             gevent.spawn_later(_HANGING, self._cut, self._writes)
 
     def _cut(self, write: int) -> None:
-        client: Any = self._run.outcome.call.socket
+        client: Any = self._run.call.socket
         hangs = self._writing and self._writes == write
         if hangs and client is not None and not is_closed(client):
             client.shutdown(socket.SHUT_RDWR)

@@ -58,12 +58,13 @@ def _extra_fields(stored: StoredResponse) -> dict[str, Any]:
         "model_deployment": resolved,
         "resolved_model_used": resolved,
     }
-    tries = current_gateway().runs_of(stored)
-    if stored.provider is None and tries:
-        fields |= {"provider": tries[-1]["provider"], "resolved_model_used": tries[-1]["model"]}
+    attempts = current_gateway().attempts_of(stored)
+    if stored.provider is None and attempts:
+        last = attempts[-1]
+        fields |= {"provider": last["provider"], "resolved_model_used": last["model"]}
         fields["model_deployment"] = fields["resolved_model_used"]
-    if len(tries) > 1:
-        fields["attempts"] = tries
+    if len(attempts) > 1:
+        fields["attempts"] = attempts
     if stored.extra.get("warnings"):
         fields["warnings"] = stored.extra["warnings"]
     return fields

@@ -16,7 +16,7 @@ SECRET = "groq-key-cnry-3141"
 app = create_app()
 _gateway = app.extensions["sluice"]
 _finish = Responses.finish
-_targets, _price = _gateway.router.targets, _gateway.dispatcher.price
+_targets, _cost = _gateway.router.targets, _gateway.prices.cost
 
 
 def _breaking_targets(call: Any) -> Iterator[Any]:
@@ -26,10 +26,10 @@ def _breaking_targets(call: Any) -> Iterator[Any]:
         yield target
 
 
-def _breaking_price(outcome: Any) -> Any:
-    if outcome.call.model.endswith("/late") and outcome.error is None:
+def _breaking_cost(target: Any, usage: Any) -> Any:
+    if target.model == "late":
         raise KeyError(f"this must not be seen: {SECRET}")
-    return _price(outcome)
+    return _cost(target, usage)
 
 
 def _breaking_finish(self: Any, tenant: str, response_id: str, fence: Any, ending: Any) -> Any:
@@ -39,5 +39,5 @@ def _breaking_finish(self: Any, tenant: str, response_id: str, fence: Any, endin
 
 
 _gateway.router.targets = _breaking_targets
-_gateway.dispatcher.price = _breaking_price
+_gateway.prices.cost = _breaking_cost
 Responses.finish = _breaking_finish  # type: ignore[method-assign]

@@ -24,6 +24,8 @@ from app.gateway.core import Gateway
 from app.gateway.exchange import Exchange, Sent
 from app.gateway.operations import exchange
 from app.gateway.translating import server_context
+from app.gateway.upstreams import client_headers
+from app.operations import OPERATIONS
 from app.providers.auth import NoAuth
 from app.providers.base import Provider
 from app.surfaces.schemas import check
@@ -124,16 +126,16 @@ def _unwrap(text: str) -> Signature | None:
 
 
 def _outgoing(gateway: Gateway, call: Call) -> Record:
-    if call.operation != "transcription":
-        check(call.operation, call.body)
+    schema = OPERATIONS[call.operation].routes[0].body
+    if schema is not None:
+        check(schema, call.body)
     if call.operation in _MEDIA:
-        call.request = _media_request(call)
-    target = next(gateway.router.targets(call))
-    if isinstance(target, GatewayError):
-        raise target
-    made = exchange(call, target)
-    sent = made.send()
-    return _shown(gateway, call, target, made, sent)
+        call = replace(call, request=_media_request(call))
+    step = gateway.plan(call).steps[0]
+    if isinstance(step, GatewayError):
+        raise step
+    made = exchange(call, step)
+    return _shown(call, step.target, made, made.send())
 
 
 _MEDIA = ("embedding", "speech", "transcription")
@@ -147,11 +149,11 @@ def _media_request(call: Call) -> Any:
     return dialect_of(Row, call.dialect).decode_request(call.body, context)
 
 
-def _shown(gateway: Gateway, call: Call, target: Target, made: Exchange, sent: Sent) -> Record:
+def _shown(call: Call, target: Target, made: Exchange, sent: Sent) -> Record:
     wire = sent.wire or made.wire
     spec = replace(target.provider.spec, auth=NoAuth())
     bare = Provider(spec, target.provider.settings, None)
-    headers = gateway.dispatcher._headers(call, target, sent)
+    headers = client_headers(call, target, sent)
     stream = call.stream and wire.streams
     data = sent.body if isinstance(sent.body, bytes) or sent.body is None else b"".join(sent.body)
     out = bare.outgoing(wire, target.key, target.model, data, stream=stream, headers=headers)

@@ -1,0 +1,28 @@
+"""The layers of this house: three tables, outermost first. A new layer is a module and a row.
+
+Tests: tests/gateway/test_layers.py adds one of each in a scratch copy.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from app.gateway.layers import log, metrics, resting, signatures, slots, turn
+from app.gateway.layers.base import MakeAttemptLayer, MakeCallLayer, MakeListener
+
+CALL_LAYERS: Final[tuple[MakeCallLayer, ...]] = (
+    # admission: allowances, requests, concurrent calls
+    turn.make,
+    # tokens: they need the expanded input; cache, with single flight
+    signatures.make,
+)
+"""Around a client's call."""
+
+JOB_LAYERS: Final[tuple[MakeCallLayer, ...]] = (turn.make, signatures.make)
+"""Around a background job, which was admitted when it was asked for."""
+
+ATTEMPT_LAYERS: Final[tuple[MakeAttemptLayer, ...]] = (slots.make, resting.make)
+"""Around each attempt, whoever made the call."""
+
+LISTENERS: Final[tuple[MakeListener, ...]] = (log.make, metrics.make)
+"""Told of each end, in this order, after everything else."""

@@ -1,4 +1,7 @@
-"""The gateway's log: one JSON object a line on standard error, allow-listed fields only."""
+"""The gateway's log: one JSON object a line on standard error, allow-listed fields only.
+
+Tests: tests/behaviour/test_attacks.py, tests/behaviour/test_own_faults.py.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from app.errors import GatewayError
-from app.gateway.call import Outcome
+from app.gateway.outcome import Outcome
 from app.wire.json import dumps
 
 Redact = Callable[[str], str]
@@ -53,11 +56,15 @@ class LogLines(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record."""
+        trace = {}
+        if record.exc_info:
+            trace["trace"] = self._redact("".join(traceback.format_exception(*record.exc_info)))[-8000:]
         log_line(
             level=record.levelname.lower(),
             event="note",
             source=record.name,
             message=self._redact(record.getMessage())[:2000],
+            **trace,
         )
 
 
@@ -70,6 +77,8 @@ def take_notes(redact: Redact) -> None:
 
 def log_call(outcome: Outcome) -> None:
     """Log the end of a call: who, what, where, how it ended and what it cost; no content."""
+    if not outcome.began:
+        return
     call, usage, error = outcome.call, outcome.usage, outcome.error
     line: dict[str, Any] = {
         "level": "info" if error is None else "warning",
@@ -88,7 +97,7 @@ def log_call(outcome: Outcome) -> None:
         "upstream_ms": outcome.upstream_ms,
         "first_content_ms": _since(call.started, outcome.first_content),
         "error": error.code or error.kind.name if error else None,
-        "status": error.status if error else 200,
+        "status": outcome.status,
     }
     if usage is not None:
         line |= {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}
@@ -96,6 +105,11 @@ def log_call(outcome: Outcome) -> None:
     if call.log_metadata:
         line["metadata"] = dict(call.log_metadata)
     log_line(**line)
+
+
+def make(house: object) -> Callable[[Outcome], None]:
+    """Return the listener that logs each end."""
+    return log_call
 
 
 def _since(start: float, moment: float | None) -> int | None:

@@ -1,18 +1,20 @@
-"""What Prometheus is told: calls, tries, tokens, money and times, by operation and provider.
+"""What Prometheus is told: calls, attempts, tokens, money and times, by operation and provider.
 
 The values of all workers of one server add up: gunicorn's configuration names a folder
 (``PROMETHEUS_MULTIPROC_DIR``) that they share. No model, key or tenant is a label, because a
 caller could make as many of them as he likes; the log has those. The library is imported
-when the metrics are made, which is when they are asked for (``SLUICE_METRICS``).
+when the metrics are made, which is when they are asked for (``SLUICE_METRICS``). Tests:
+tests/surfaces/test_metrics.py.
 """
 
 from __future__ import annotations
 
 import os
-from typing import Final
+from collections.abc import Callable
+from typing import Final, Protocol
 
 from app.canonical.response import Usage
-from app.gateway.call import Outcome
+from app.gateway.outcome import Outcome
 
 SHARED: Final = "PROMETHEUS_MULTIPROC_DIR"
 """The variable that names the folder of all workers; the library reads it when imported."""
@@ -74,9 +76,11 @@ class Metrics:
 
     def observe(self, outcome: Outcome) -> None:
         """Count a call that ended, however it ended."""
-        call, error = outcome.call, outcome.error
+        if not outcome.began:
+            return
+        call = outcome.call
         provider = _provider_of(outcome)
-        status = str(error.status if error else 200)
+        status = str(outcome.status)
         self._calls.labels(call.operation, provider, status).inc()
         self._seconds.labels(call.operation, provider).observe(call.elapsed_ms() / 1000)
         if outcome.first_content is not None:
@@ -111,6 +115,15 @@ class Metrics:
             registry = CollectorRegistry()
             MultiProcessCollector(registry)
         return generate_latest(registry), CONTENT_TYPE_LATEST
+
+
+class _Measured(Protocol):
+    metrics: Metrics | None
+
+
+def make(house: _Measured) -> Callable[[Outcome], None] | None:
+    """Return the listener that counts each end; None where no metrics are asked for."""
+    return None if house.metrics is None else house.metrics.observe
 
 
 def _provider_of(outcome: Outcome) -> str:

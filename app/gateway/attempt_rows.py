@@ -1,8 +1,9 @@
-"""The tries of a background response, written down before and after, and shown on GET.
+"""The attempts of a background response, written down before and after, and shown on GET.
 
-A try without an end, under a run that another one followed, died with its process; a run of
-which no try was written died before it reached a provider. Both are told as ``server_lost``
-(contract/surfaces.md 3: a response picked up after a crash must say so).
+An attempt without an end, under a run that another one followed, died with its process; a run of
+which no attempt was written died before it reached a provider. Both are told as ``server_lost``
+(contract/surfaces.md 3: a response picked up after a crash must say so). Tests: tests/lifecycle/test_processes.py,
+tests/lifecycle/test_kill_loop.py.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from app.errors import GatewayError
-from app.gateway.call import Attempt, Call, Target
+from app.gateway.call import Attempt
 from app.state.attempts import NewAttempt
 from app.state.background import Work
 from app.state.ids import new_id
@@ -23,30 +24,30 @@ _LOG: Final = logging.getLogger(__name__)
 _LOST: Final = "server_lost"
 
 
-def note_tries(state: State, call: Call, work: Work) -> None:
-    """Have each try of ``call`` written ahead of its upstream, and its end after."""
+def writer(state: State, work: Work) -> Callable[[Attempt], None]:
+    """Return what writes an attempt ahead of its request, and its end after."""
 
-    def begun(attempt: Attempt, target: Target) -> Callable[[], None]:
-        attempt_id = new_id("att")
+    def begin(attempt: Attempt) -> None:
+        attempt_id, target = new_id("att"), attempt.target
         state.attempts.begin(
             NewAttempt(
                 id=attempt_id,
                 tenant=work.tenant,
                 response_id=work.id,
-                call_id=call.id,
+                call_id=attempt.call.id,
                 target=target.label,
                 realm=target.provider.realm(target.key),
                 run=work.fence.attempt,
                 key_name=attempt.key,
             )
         )
-        return lambda: _ended(state, work.tenant, attempt_id, attempt)
+        attempt.on_close.append(lambda: _end(state, work.tenant, attempt_id, attempt))
 
-    call.on_attempt = begun
+    return begin
 
 
-def _ended(state: State, tenant: str, attempt_id: str, attempt: Attempt) -> None:
-    """Write a try's end; trouble of the store leaves it open and disturbs nothing."""
+def _end(state: State, tenant: str, attempt_id: str, attempt: Attempt) -> None:
+    """Write an attempt's end; trouble of the store leaves it open and disturbs nothing."""
     try:
         state.attempts.end(
             tenant,
@@ -60,7 +61,7 @@ def _ended(state: State, tenant: str, attempt_id: str, attempt: Attempt) -> None
         _LOG.warning("the end of %s was not written: %s", attempt_id, error.message)
 
 
-def tries_of(state: State, stored: StoredResponse) -> list[dict[str, Any]]:
+def attempts_of(state: State, stored: StoredResponse) -> list[dict[str, Any]]:
     """Return the rows of ``extra_fields.attempts`` of a stored response."""
     if not stored.background or stored.attempt == 0:
         return []

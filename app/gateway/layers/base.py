@@ -1,0 +1,65 @@
+"""What a layer is made of, and what it may ask of the house it serves.
+
+A call layer is a function ``(call, proceed) -> Run``: it may refuse, change the call on its way in, hand
+its own run out, or listen to the run's attempts and end. An attempt layer is a context manager around one
+attempt: what it raises on entering is that target's error, so that the next target is tried; on leaving it
+knows ``attempt.usage`` and ``attempt.cost``, also of a stream whose client left. A listener hears of every
+end, last. Each is made once a process, by a function of the house that returns None where it is not
+configured: then it costs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from app.config import Settings
+from app.dialects.base import Frame
+from app.errors import GatewayError
+from app.gateway.breaker import Breaker
+from app.gateway.call import Call, Principal
+from app.gateway.cost import PriceList
+from app.gateway.driver import AttemptLayer
+from app.gateway.layers.metrics import Metrics
+from app.gateway.outcome import Outcome
+from app.gateway.plan import Route
+from app.gateway.run import Run, Source
+from app.state.state import State
+
+Proceed = Callable[[Call], Run]
+CallLayer = Callable[[Call, Proceed], Run]
+Listener = Callable[[Outcome], None]
+
+
+class House(Protocol):
+    """The gateway, as layers see it."""
+
+    settings: Settings
+    prices: PriceList
+    metrics: Metrics | None
+    breaker: Breaker | None
+
+    def state(self) -> State:
+        """Return the store, opened at first use; raises ``store_unavailable``."""
+        ...
+
+    def plan(self, call: Call) -> Route:
+        """Return the planned targets of ``call``."""
+        ...
+
+    def feed(self, call: Call, source: Source) -> Run:
+        """Return a run of ``call`` that ``source`` feeds."""
+        ...
+
+    def principal_of(self, key: str | None, tenant: str) -> Principal:
+        """Return the owner of stored work as he is now; raises ``forbidden`` when the key is gone."""
+        ...
+
+    def failure_frames(self, call: Call, error: GatewayError) -> list[Frame]:
+        """Return the frames of a stream that failed before anything of it was made."""
+        ...
+
+
+MakeCallLayer = Callable[[House], CallLayer | None]
+MakeAttemptLayer = Callable[[House], AttemptLayer | None]
+MakeListener = Callable[[House], Listener | None]

@@ -1,0 +1,67 @@
+"""Puts back, and keeps, what an answer's tool calls must bring back (``app.gateway.signatures``)."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import Any, Final
+
+from app.dialects.base import Frame
+from app.errors import GatewayError
+from app.gateway.call import Call
+from app.gateway.layers.base import CallLayer, House, Proceed
+from app.gateway.outcome import Outcome
+from app.gateway.run import Run
+from app.gateway.signatures import call_ids, signatures_of, with_signatures
+from app.gateway.translating import decoded
+
+_LOG: Final = logging.getLogger(__name__)
+
+
+def make(house: House) -> CallLayer:
+    """Return the layer."""
+    return _Signatures(house)
+
+
+class _Signatures:
+    """An answer is worth more than its signatures: trouble of the store is only logged."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+
+    def __call__(self, call: Call, proceed: Proceed) -> Run:
+        if not call.signs:
+            return proceed(call)
+        kept = self._kept(call)
+        if kept:
+            call = replace(call, request=with_signatures(decoded(call), kept))
+        run = proceed(call)
+        if call.keeps_signatures:
+            run.on_terminal(self._keep)
+        return run
+
+    def _kept(self, call: Call) -> dict[str, Any]:
+        ids = call_ids(call.full_body)
+        if not ids:
+            return {}
+        try:
+            return self._house.state().vault.get(call.principal.tenant, ids)
+        except GatewayError as error:
+            _note(call, error)
+            return {}
+
+    def _keep(self, outcome: Outcome, frames: list[Frame]) -> None:
+        entries = signatures_of(outcome)
+        if not entries:
+            return
+        try:
+            self._house.state().vault.put(outcome.call.principal.tenant, entries)
+        except GatewayError as error:
+            _note(outcome.call, error)
+
+
+def _note(call: Call, error: GatewayError) -> None:
+    """Log trouble of the store, which a call survives; raise any other error."""
+    if error.kind.name != "store_unavailable":
+        raise error
+    _LOG.warning("signatures of %s were left out: %s", call.id, error.message)

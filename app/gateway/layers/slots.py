@@ -1,0 +1,19 @@
+"""Slots: how many calls this worker may have open at one provider."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+
+from app.gateway.call import Attempt
+from app.gateway.driver import AttemptLayer
+from app.gateway.layers.base import House
+
+
+def make(house: House) -> AttemptLayer:
+    """Return the layer."""
+    return _slot
+
+
+def _slot(attempt: Attempt) -> AbstractContextManager[None]:
+    """Hold one of the provider's slots; refuses with ``overloaded`` when all are taken."""
+    return attempt.target.provider.slot()

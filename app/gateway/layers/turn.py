@@ -1,0 +1,16 @@
+"""The turn: a Responses call has its history before its input, and is kept, as its host says."""
+
+from __future__ import annotations
+
+from app.gateway.call import Call
+from app.gateway.layers.base import CallLayer, House, Proceed
+from app.gateway.run import Run
+
+
+def make(house: House) -> CallLayer:
+    """Return the layer."""
+
+    def layer(call: Call, proceed: Proceed) -> Run:
+        return proceed(call) if call.host is None else call.host.run(house, call, proceed)
+
+    return layer

@@ -1,0 +1,97 @@
+"""What a call came to, and who hears of its end.
+
+Tests: tests/gateway/test_outcome.py; the log line and the metrics of each end in tests/behaviour.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from app.canonical.response import Finish, Response, Usage
+from app.dialects.shared.losses import Loss
+from app.errors import GatewayError
+from app.gateway.call import Call, Target
+from app.gateway.exchange import Answer
+
+_LOG: Final = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a call came to; the same record whether passed, translated, aborted or failed.
+
+    ``body`` is the JSON answer in the surface's dialect (or bytes with ``media_type``).
+    ``response`` is the canonical answer where one was decoded. ``cost`` is the cost object
+    or None. ``losses`` are warnings. Times are monotonic seconds. What was refused before it was a
+    call has none (``began`` is False).
+    """
+
+    _call: Call | None
+    target: Target | None = None
+    body: Any = None
+    media_type: str | None = None
+    response: Response | None = None
+    usage: Usage | None = None
+    cost: Mapping[str, Any] | None = None
+    finish: Finish | None = None
+    losses: list[Loss] = field(default_factory=list)
+    error: GatewayError | None = None
+    upstream_ms: int | None = None
+    first_content: float | None = None
+    raw_request: Any = None
+    raw_response: Any = None
+    passed: bool = False
+    _listeners: list[Callable[[Outcome], None]] = field(default_factory=list)
+    _ended: bool = False
+
+    @property
+    def began(self) -> bool:
+        """Tell whether there was a call."""
+        return self._call is not None
+
+    @property
+    def call(self) -> Call:
+        """Return the call; raises LookupError where none began."""
+        if self._call is None:
+            raise LookupError("this was refused before it was a call")
+        return self._call
+
+    @property
+    def status(self) -> int:
+        """Return the HTTP status that it came to."""
+        return self.error.status if self.error is not None else 200
+
+    def show_as(self, call: Call) -> None:
+        """Be the outcome of ``call``, on whose behalf another one ran."""
+        self._call = call
+
+    def fill(self, answer: Answer) -> None:
+        """Take what an answer, or what there is of one, says."""
+        self.response = answer.response
+        self.usage = answer.usage
+        self.cost = answer.cost
+        self.finish = answer.finish
+        self.raw_response = answer.raw
+        self.body = answer.body
+        self.media_type = answer.media_type or self.media_type
+
+    def on_end(self, listener: Callable[[Outcome], None]) -> None:
+        """Call ``listener`` once, when the call is over however it ended, after those that came before it."""
+        self._listeners.append(listener)
+
+    def end(self, error: GatewayError | None = None) -> None:
+        """Close the record and tell everyone who listens; later calls change nothing."""
+        if self._ended:
+            return
+        self._ended = True
+        self.error = self.error or error
+        if self._call is not None:
+            self._call.progress.ended = True
+        for listener in self._listeners:
+            try:
+                listener(self)
+            except Exception:  # noqa: BLE001 - the others must hear of it all the same
+                _LOG.exception("a listener to the end of a call failed")

@@ -1,0 +1,66 @@
+"""Hosts of calls that look at a prompt and keep nothing: counts and compaction.
+
+Tests: tests/lifecycle/test_compaction.py, tests/surfaces.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import replace
+
+from app.dialects.base import Frame
+from app.gateway.call import Call
+from app.gateway.compaction import compacted, summary_body
+from app.gateway.counting import count_object
+from app.gateway.estimates import tokens_of_request
+from app.gateway.exchange import Answer
+from app.gateway.layers.base import House, Proceed
+from app.gateway.outcome import Outcome
+from app.gateway.run import Batch, Run
+from app.gateway.stored_turn import expand, refers, with_history
+from app.gateway.translating import decoded
+from app.state.history import Expansion
+
+
+class HistoryHost:
+    """A call that has its history, and is not kept."""
+
+    def run(self, house: House, call: Call, proceed: Proceed) -> Run:
+        """Return the run of the call with its history."""
+        return proceed(with_history(call, _history(house, call)))
+
+
+class EstimateHost:
+    """A count of a prompt that names no model: nobody is asked."""
+
+    def run(self, house: House, call: Call, proceed: Proceed) -> Run:
+        """Return a run that estimates."""
+        call = with_history(call, _history(house, call))
+
+        def source(run: Run) -> Generator[Batch, None, None]:
+            tokens = tokens_of_request(decoded(call))
+            yield Batch([], last=True, answer=Answer(count_object(tokens, estimated=True)))
+
+        return house.feed(call, source)
+
+
+class CompactionHost:
+    """A call whose answer is a summary, asked of the same model, in the place of its history."""
+
+    def run(self, house: House, call: Call, proceed: Proceed) -> Run:
+        """Return the run of the call for the summary, as that of the compaction."""
+        items = _history(house, call).input
+        sealer = house.state().sealer
+
+        def compact(outcome: Outcome, frames: list[Frame]) -> None:
+            outcome.body = compacted(call, items, outcome, sealer)
+
+        run = proceed(replace(call, body=summary_body(call, items)))
+        run.outcome.show_as(call)
+        run.on_terminal(compact)
+        return run
+
+
+def _history(house: House, call: Call) -> Expansion:
+    """Return what a call refers to; the store is opened only where it refers to anything."""
+    return expand(house.state() if refers(call.body) else None, call)

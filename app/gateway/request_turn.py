@@ -1,0 +1,149 @@
+"""The turn of a client's request: kept in the store under this process's own fence, or queued.
+
+Turns of one conversation follow one another: a turn waits a while for the one before it, reads the
+history only then, and takes the conversation by its row, which is therefore written at once. Any other
+turn's row is written when the first request is about to go out, so what is refused before leaves none.
+Tests: tests/lifecycle/test_conversations.py, tests/lifecycle/test_refusals.py.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import gevent
+
+from app.dialects.base import Frame
+from app.errors import GatewayError
+from app.gateway.background import job_extra, job_headers
+from app.gateway.call import Call
+from app.gateway.exchange import Answer
+from app.gateway.layers.base import House, Proceed
+from app.gateway.operations import exchange
+from app.gateway.plan import Planned
+from app.gateway.run import Batch, Run
+from app.gateway.stored_turn import StoredTurn, echo_body, expand, refers, with_history
+from app.state.conversationrows import LOCKED
+from app.state.ids import RESPONSE, new_id
+from app.state.records import Ending, Fence
+from app.state.state import State
+
+_CONVERSATION_WAIT: Final = 5.0  # seconds that a turn waits for the one before it
+_CONVERSATION_LOOK: Final = 0.1
+
+
+class _Row:
+    """Keeps one turn as a row that this process holds."""
+
+    def __init__(self, state: State, mount: str) -> None:
+        self._state = state
+        self._mount = mount
+        self._fence: Fence | None = None
+
+    def begin(self, turn: StoredTurn) -> None:
+        row = turn.new_row(self._mount, "in_progress", extra={"model": turn.call.model})
+        self._fence = self._state.responses.create(row)
+
+    def events(self, turn: StoredTurn, frames: list[Frame]) -> list[dict[str, Any]]:
+        return []  # only a background response has a log
+
+    def end(self, turn: StoredTurn, ending: Ending) -> bool:
+        call = turn.call
+        if self._fence is None:
+            return True
+        return self._state.responses.finish(
+            call.principal.tenant, call.response_id or "", self._fence, ending
+        )
+
+    def failure(self, turn: StoredTurn, error: GatewayError) -> tuple[Mapping[str, Any], list[Frame]]:
+        return turn.end_in(error), []
+
+    def abandon(self, turn: StoredTurn) -> None:
+        self._state.responses.abandon(turn.call.response_id or "")
+
+
+@dataclass(frozen=True, slots=True)
+class RequestHost:
+    """A request at ``mount``; ``store``: its turn is kept; ``background``: it is queued for a runner."""
+
+    mount: str
+    store: bool
+    background: bool = False
+
+    def run(self, house: House, call: Call, proceed: Proceed) -> Run:
+        """Return the run of a call as one turn."""
+        call = replace(call, body=echo_body(call.body, self.store), response_id=new_id(RESPONSE))
+        state = house.state() if self.store or refers(call.body) else None
+        call = replace(call, keeps_signatures=state is not None)
+        if self.background:
+            turn, first = self._begun(house, state, call, self._queue(house))
+            return _queued(house, turn, first)
+        turn, _ = self._begun(house, state, call, _begin_in_conversation)
+        try:
+            run = proceed(turn.call)
+        except GatewayError as error:
+            turn.fail(error)
+            raise
+        turn.follow(run)
+        return run
+
+    def _begun(
+        self, house: House, state: State | None, call: Call, begin: Callable[[StoredTurn], Planned | None]
+    ) -> tuple[StoredTurn, Planned | None]:
+        """Return the turn with its history and its route, and what ``begin`` returns of it."""
+        limit = time.monotonic() + _CONVERSATION_WAIT
+        while True:
+            try:
+                turn = self._expanded(house, state, call)
+                return turn, begin(turn)
+            except GatewayError as error:
+                if error.code != LOCKED or time.monotonic() >= limit:
+                    raise
+            call.abort.check()
+            gevent.sleep(_CONVERSATION_LOOK)
+
+    def _expanded(self, house: House, state: State | None, call: Call) -> StoredTurn:
+        """Return the turn with its history and its route; 409 while another of its conversation runs."""
+        expansion = expand(state, call, begins=self.store)
+        expanded = with_history(call, expansion)
+        keeper = _Row(state, self.mount) if state is not None and self.store else None
+        return StoredTurn(replace(expanded, route=house.plan(expanded)), expansion, keeper)
+
+    def _queue(self, house: House) -> Callable[[StoredTurn], Planned]:
+        """Return what queues a turn that some target can take, and returns that target."""
+
+        def queue(turn: StoredTurn) -> Planned:
+            call = turn.call
+            first = call.route.first(call, lambda planned: exchange(call, planned).send())
+            row = turn.new_row(
+                self.mount,
+                "queued",
+                background=True,
+                stream=call.stream,
+                request=dict(call.body),
+                headers=job_headers(call, call.route.targets),
+                extra=job_extra(call),
+            )
+            house.state().queue.enqueue(row)
+            return first
+
+        return queue
+
+
+def _begin_in_conversation(turn: StoredTurn) -> None:
+    """Make sure that a turn can be asked somewhere; begin one that must take its conversation."""
+    turn.call.route.first(turn.call)
+    if turn.expansion.conversation_id is not None:
+        turn.begin()
+
+
+def _queued(house: House, turn: StoredTurn, first: Planned | None) -> Run:
+    """Return the run of a call whose answer is that it was queued."""
+
+    def source(run: Run) -> Generator[Batch, None, None]:
+        run.outcome.target = first.target if first else None
+        yield Batch([], last=True, answer=Answer(turn.shell("queued")))
+
+    return house.feed(turn.call, source)

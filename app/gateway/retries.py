@@ -1,0 +1,69 @@
+"""The retry rule: one layer retries, once a target, within a budget (before content everything is free).
+
+Tests: tests/behaviour/test_faults_before_content.py.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from typing import Final
+
+import gevent
+
+from app.errors import GatewayError
+from app.gateway.call import Call
+
+_WAITABLE: Final = 2  # seconds of Retry-After worth waiting for on the same target
+
+
+class RetryBudget:
+    """At most one retry in ten calls, with a floor of ten a second, per worker."""
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._now = monotonic
+        self._tokens = 10.0
+        self._last = monotonic()
+
+    def call(self) -> None:
+        """Note a call: each earns a tenth of a retry."""
+        self._tokens = min(100.0, self._tokens + 0.1)
+
+    def take(self) -> bool:
+        """Spend one retry if there is one."""
+        now = self._now()
+        self._tokens = min(100.0, self._tokens + (now - self._last) * 10.0)
+        self._last = now
+        if self._tokens < 1.0:
+            return False
+        self._tokens -= 1.0
+        return True
+
+    def grants(self, call: Call, last: bool) -> bool:
+        """Tell whether the target just tried gets another attempt, after its wait; one that asked for
+        a pause is waited for only if it is the ``last``."""
+        error = call.progress.last_error
+        if error is None:
+            return False
+        wait = random.uniform(0.0, 0.25)
+        if error.kind.name == "upstream_rate_limited" and error.retry_after is not None:
+            if error.retry_after > _WAITABLE or not last:
+                return False
+            wait = float(error.retry_after)
+        elif not error.kind.retryable:
+            return False
+        if wait >= call.deadline - time.monotonic() or not self.take():
+            return False
+        gevent.sleep(wait)
+        call.abort.check()
+        return True
+
+
+def goes_on(call: Call, error: GatewayError) -> bool:
+    """Tell whether another attempt may follow ``error``; remembers it for the retry rule."""
+    progress = call.progress
+    progress.last_error = error
+    if call.abort.reason is not None or progress.refusal is not None:
+        return False
+    return error.kind.falls_back or error.kind.retryable

@@ -1,0 +1,238 @@
+"""One call while it runs: what feeds it, what is held back, and how it ends.
+
+A ``Run`` is fed by a generator of batches: the driver, or whatever else has an answer (a cache, another
+call that asks the same). Frames made before the first content are *held* rather than yielded: whoever
+writes them out may take them early (the status is then spent) and says so by taking. Errors before
+content raise, errors after it end the stream in the caller's dialect. A whole answer is one batch
+without frames; its body is in the outcome.
+
+Who reads it is not known here: a view, a stream writer before a client, or a background job.
+Tests: tests/behaviour, tests/lifecycle; tests/gateway/test_outcome.py for its end.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
+from typing import Any, Final, NamedTuple
+
+from app.dialects.base import Frame
+from app.errors import GatewayError
+from app.gateway.call import Attempt, Call
+from app.gateway.cost import put_cost
+from app.gateway.exchange import Answer
+from app.gateway.outcome import Outcome
+
+
+class Batch(NamedTuple):
+    """The frames of one upstream read.
+
+    ``last`` with those that end the stream; ``content`` once there was any. ``answer`` comes with the
+    last batch; a whole answer is a batch of its own without frames, whose ``content`` is False.
+    """
+
+    frames: list[Frame]
+    last: bool
+    content: bool = False
+    answer: Answer | None = None
+
+
+Source = Callable[["Run"], Generator[Batch, None, None]]
+"""What feeds a run; it may note what it learns in the run's outcome."""
+
+Terminal = Callable[[Outcome, list[Frame]], None]
+"""Hears of an answer before its last frames (or, whole, the body in the outcome) go out; may change
+them in place, and may raise: then the call ends in that error."""
+
+Going = Callable[[Attempt], None]
+"""Hears of an attempt whose request is about to go out; an error ends the whole call."""
+
+
+class Run:
+    """One call, fed by ``source``.
+
+    ``fault`` logs a fault of ours and returns the error that stands for it. With ``patience`` an
+    upstream that is silent for so many seconds makes an empty batch. ``failing`` is set by a source
+    that can end a stream in an error once there was content.
+    """
+
+    def __init__(self, call: Call, source: Source, fault: Callable[[Exception], GatewayError]) -> None:
+        self.call = call
+        self.outcome = Outcome(call)
+        self.content = False
+        self.patience: float | None = None
+        self.failing: Callable[[GatewayError], Batch] | None = None
+        self._source = source
+        self._fault = fault
+        self._on_attempt: list[Going] = []
+        self._on_terminal: list[Terminal] = []
+        self._held: list[Frame] = []
+        self._held_taken = False
+        self._identity: dict[str, Any] = {}
+        self._tail: list[Frame] = []
+        self._sequence = 0
+        self._leave_out: frozenset[str] = frozenset()
+
+    def on_attempt(self, listener: Going) -> None:
+        """Call ``listener`` for each attempt when its first request is about to go out."""
+        self._on_attempt.append(listener)
+
+    def on_terminal(self, listener: Terminal) -> None:
+        """Call ``listener`` before the end goes out."""
+        self._on_terminal.append(listener)
+
+    def continue_at(self, number: int, sent: frozenset[str]) -> None:
+        """Number frames from ``number``; leave out events named in ``sent``, which somebody else sent."""
+        self._sequence = number
+        self._leave_out = sent
+
+    @property
+    def next_number(self) -> int:
+        """Return the number of the next numbered frame."""
+        return self._sequence
+
+    @property
+    def holding(self) -> bool:
+        """True while lifecycle frames wait for content."""
+        return bool(self._held)
+
+    def take_held(self) -> list[Frame]:
+        """Return the lifecycle frames held so far; from now on they count as sent."""
+        held, self._held = self._held, []
+        if held and not self.content:
+            self._held_taken = True
+            self._identity = self._identity or _identity_of(held[0])
+        return self._numbered(held)
+
+    def result(self) -> Outcome:
+        """Run a whole call to its end; return its outcome, or raise the error it ended in."""
+        for _ in self.batches():
+            continue
+        return self.outcome
+
+    def batches(self) -> Iterator[Batch]:
+        """Yield batches; one without frames means "nothing to be shown yet".
+
+        Raises the GatewayError of a call of which nothing was or could be said yet; once
+        lifecycle frames were taken, or content began, an error becomes the last frames.
+        """
+        try:
+            with closing(self._source(self)) as source:
+                for batch in source:
+                    yield self._passed_on(batch)
+        except GatewayError as error:
+            yield self._ended_in(error)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the stream gets an ending
+            yield self._ended_in(self._fault(error))
+        finally:
+            self.outcome.end()
+
+    def go_out(self, attempt: Attempt) -> None:
+        """Tell that the first request of ``attempt`` is about to go out; raises what forbids it."""
+        for listener in self._on_attempt:
+            listener(attempt)
+
+    def drop_held(self) -> None:
+        """Forget what an attempt that failed said before content."""
+        self._held.clear()
+
+    def leave_tail(self, frames: list[Frame]) -> None:
+        """Take the content that came in one read with the failure that follows: it goes out first."""
+        self.content = True
+        self._tail = frames
+
+    def _ended_in(self, error: GatewayError) -> Batch:
+        self.outcome.error = error
+        if self.failing is None or not (self.content or self._held_taken):
+            raise error
+        failed = self.failing(error)
+        frames = [*self.take_held(), *self._numbered([*self._tail, *failed.frames])]
+        self._settle(failed.answer, frames)
+        return Batch(frames, last=True)
+
+    def _passed_on(self, batch: Batch) -> Batch:
+        """Hold frames until content, then give all that was held with them."""
+        if self.content and not batch.last:
+            self._numbered(batch.frames)
+            return batch
+        frames = batch.frames
+        if not self.content:
+            frames = self._unsent(frames)
+            if not batch.content:
+                self._held += frames
+                self._settle(batch.answer, [])
+                return Batch([], last=batch.last)
+            self.content = True
+            self.outcome.first_content = time.monotonic()
+            frames = [*self._held, *frames]
+            self._held.clear()
+        if batch.last:
+            self._settle_end(batch.answer, frames)
+        else:
+            self._numbered(frames)
+        return Batch(frames, batch.last)
+
+    def _settle_end(self, answer: Answer | None, frames: list[Frame]) -> None:
+        """Settle with the last frames; what is not the end goes out all the same when that fails."""
+        self._tail, number = frames[:-1], self._sequence
+        self._numbered(frames)
+        try:
+            self._settle(answer, frames)
+        except Exception:
+            self._sequence = number
+            raise
+
+    def _unsent(self, frames: list[Frame]) -> list[Frame]:
+        if self._held_taken:
+            frames = [frame for frame in frames if not _is_opening(frame)]
+        if self._leave_out:
+            frames = [frame for frame in frames if frame.event not in self._leave_out]
+        return frames
+
+    def _numbered(self, frames: list[Frame]) -> list[Frame]:
+        """Number the frames of one stream over all its attempts, where the dialect numbers;
+        where it tells the answer's id in each, keep the one that was sent first."""
+        for frame in frames:
+            if self._identity and isinstance(frame.data, dict) and "id" in frame.data:
+                frame.data.update(self._identity)
+            if isinstance(frame.data, dict) and "sequence_number" in frame.data:
+                frame.data["sequence_number"] = self._sequence
+                self._sequence += 1
+        return frames
+
+    def _settle(self, answer: Answer | None, frames: list[Frame]) -> None:
+        """Fill the outcome with what an answer says, put its cost in, and tell who listens."""
+        if answer is None:
+            return
+        outcome = self.outcome
+        outcome.fill(answer)
+        put_cost(outcome.body, outcome)
+        for frame in frames:
+            put_cost(frame.data, outcome)
+        for listener in self._on_terminal:
+            listener(outcome, frames)
+
+
+def _identity_of(frame: Frame) -> dict[str, Any]:
+    """Return what every chunk of one chat stream has alike, whoever made it."""
+    data = frame.data if frame.event is None and isinstance(frame.data, dict) else {}
+    return {name: data[name] for name in ("id", "created") if name in data}
+
+
+_OPENING: Final = frozenset({"response.created", "response.queued", "response.in_progress"})
+
+
+def _is_opening(frame: Frame) -> bool:
+    """Tell whether a frame only opens a stream, as one that was already sent did."""
+    if frame.event is not None:
+        return frame.event in _OPENING
+    return _is_role_chunk(frame.data)
+
+
+def _is_role_chunk(data: Any) -> bool:
+    choices = data.get("choices") if isinstance(data, dict) else None
+    if not choices or len(choices) != 1:
+        return False
+    delta = choices[0].get("delta") or {}
+    return "role" in delta and not any(v for k, v in delta.items() if k not in ("role", "content", "refusal"))

@@ -1,0 +1,264 @@
+"""One Responses turn with its state: expanded from the store, written ahead, stored at its end.
+
+The gateway keeps the state for every provider (architecture: state belongs to the gateway).
+A turn is settled exactly once: with the terminal object that the caller sees, or with what was known
+when it failed or was left. Where it lives (a request, a background job, a socket) is its host's
+affair. Tests: tests/lifecycle, tests/state/test_background.py.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any, Final, Protocol
+
+from app.dialects.base import Frame
+from app.dialects.responses.echo import failure_body, response_shell, strip_encrypted
+from app.dialects.shared.losses import Loss
+from app.errors import GatewayError
+from app.gateway.call import Call
+from app.gateway.compaction import holds_compaction, opened
+from app.gateway.outcome import Outcome
+from app.gateway.run import Run
+from app.state.history import Expansion, check_tool_calls
+from app.state.items import as_items, item_type
+from app.state.records import Ending, NewResponse
+from app.state.state import State
+
+_TERMINAL: Final = frozenset({"response.completed", "response.incomplete", "response.failed"})
+_LEFT: Final = frozenset({"client_gone", "cancelled"})
+
+
+def wants_store(body: Mapping[str, Any], default: bool) -> bool:
+    """Tell whether a body asks for its response to be stored."""
+    store = body.get("store")
+    return store if isinstance(store, bool) else default
+
+
+def echo_body(body: Mapping[str, Any], store: bool) -> dict[str, Any]:
+    """Return the body whose members the response object echoes."""
+    return {**body, "store": store}
+
+
+def warnings_of(losses: Iterable[Loss]) -> dict[str, Any]:
+    """Return what a stored response keeps of its losses, so that GET can tell them too."""
+    warnings = [{"param": loss.param, "message": loss.message} for loss in losses]
+    return {"warnings": warnings} if warnings else {}
+
+
+def is_terminal(frame: Frame) -> bool:
+    """Tell whether a frame is the terminal event of a Responses stream."""
+    return frame.event in _TERMINAL and isinstance(frame.data, dict)
+
+
+def complete_now(response: dict[str, Any]) -> None:
+    """Set the time of completion on a response object that completed."""
+    if response.get("status") == "completed":
+        response["completed_at"] = int(time.time())
+
+
+class TurnKeeper(Protocol):
+    """What keeps a turn for its host."""
+
+    def begin(self, turn: StoredTurn) -> None:
+        """Write the turn ahead, before its first request goes out; raises where it cannot be."""
+        ...
+
+    def events(self, turn: StoredTurn, frames: list[Frame]) -> list[dict[str, Any]]:
+        """Return the events that the turn's log still lacks, those of ``frames`` last."""
+        ...
+
+    def end(self, turn: StoredTurn, ending: Ending) -> bool:
+        """Store the end; False when the turn had ended otherwise."""
+        ...
+
+    def failure(self, turn: StoredTurn, error: GatewayError) -> tuple[Mapping[str, Any], list[Frame]]:
+        """Return the object, and the frames, of a turn of which nothing was shown."""
+        ...
+
+    def abandon(self, turn: StoredTurn) -> None:
+        """Let go of a turn whose end could not be stored."""
+        ...
+
+
+class StoredTurn:
+    """The state of one Responses call, kept by ``keeper``; None for a turn that nobody keeps."""
+
+    def __init__(self, call: Call, expansion: Expansion, keeper: TurnKeeper | None) -> None:
+        self.call = call
+        self.expansion = expansion
+        self._keeper = keeper
+        self._begun = False
+        self._settled = False
+
+    def follow(self, run: Run) -> None:
+        """Begin with the run's first request, and settle with its end."""
+        run.on_attempt(lambda attempt: self.begin())
+        run.on_terminal(self._settle)
+        run.outcome.on_end(self._settle_failure)
+
+    def begin(self) -> None:
+        """Write the turn ahead of the upstream's first request; later calls change nothing."""
+        if self._keeper is not None and not self._begun:
+            self._keeper.begin(self)
+            self._begun = True
+
+    def fail(self, error: GatewayError) -> None:
+        """Store the end of a turn that ended in ``error`` before it ran."""
+        self._settle_failure(Outcome(self.call, error=error))
+
+    def new_row(self, mount: str, status: str, **more: Any) -> NewResponse:
+        """Return the row of this turn in ``status``."""
+        call, expansion = self.call, self.expansion
+        return NewResponse(
+            id=call.response_id or "",
+            tenant=call.principal.tenant,
+            object=self.shell(status),
+            input=expansion.own,
+            parent_id=expansion.parent_id,
+            conversation_id=expansion.conversation_id,
+            conversation_head=expansion.conversation_head,
+            key_id=call.principal.key,
+            mount=mount,
+            realm=call.realm,
+            model=call.model,
+            **more,
+        )
+
+    def shell(self, status: str, **more: Any) -> dict[str, Any]:
+        """Return the response object of this turn in ``status``, without output."""
+        return response_shell(
+            self.call.body,
+            id=self.call.response_id or "",
+            created_at=self.call.created_at,
+            model=self.call.model,
+            status=status,
+            **more,
+        )
+
+    def end_in(self, error: GatewayError) -> dict[str, Any]:
+        """Return the response object of a turn that ended in ``error`` before it had output."""
+        if error.kind.name in _LEFT:
+            return self.shell("cancelled")
+        return self.shell("failed", error=failure_body(error))
+
+    def _settle(self, outcome: Outcome, frames: list[Frame]) -> None:
+        """Store what an answer says before it goes out.
+
+        Raises where a success cannot be stored; a failure is stored if it can be."""
+        if outcome.body is not None:
+            complete_now(outcome.body)
+            self._finish(outcome.body, outcome, [])
+            outcome.body = strip_encrypted(outcome.body, self.call.body.get("include"))
+            return
+        for frame in filter(is_terminal, frames):
+            complete_now(frame.data["response"])
+            if outcome.error is None:
+                self._finish(frame.data["response"], outcome, frames)
+            else:
+                self._finish_if_possible(frame.data["response"], outcome, frames)
+
+    def _settle_failure(self, outcome: Outcome) -> None:
+        """Store the end of a turn of which nothing was shown."""
+        if self._settled or outcome.error is None or self._keeper is None or not self._begun:
+            return
+        ended, frames = self._keeper.failure(self, outcome.error)
+        self._finish_if_possible(ended, outcome, frames)
+
+    def _finish_if_possible(self, ended: Mapping[str, Any], outcome: Outcome, frames: list[Frame]) -> None:
+        """Store an end that the caller has already; else the sweep marks the response lost."""
+        if self._keeper is None:
+            return
+        try:
+            self._finish(ended, outcome, frames)
+        except GatewayError:
+            self._keeper.abandon(self)
+
+    def _finish(self, ended: Mapping[str, Any], outcome: Outcome, frames: list[Frame]) -> None:
+        if self._settled or self._keeper is None or not self._begun:
+            return
+        target = outcome.target
+        left = _left(ended, outcome)
+        ending = Ending(
+            status=str(left.get("status")),
+            object=left,
+            events=self._keeper.events(self, frames),
+            realm=target.provider.realm(target.key) if target else None,
+            provider=target.provider.name if target else None,
+            model=target.model if target else None,
+            upstream_id=outcome.response.id if outcome.response else None,
+            extra=warnings_of(outcome.losses),
+        )
+        stored = self._keeper.end(self, ending)
+        self._settled = True
+        if not stored:
+            raise GatewayError(
+                "server_lost", "The response was ended by another process before it was complete."
+            )
+
+
+def _left(ended: Mapping[str, Any], outcome: Outcome) -> Mapping[str, Any]:
+    """Return the object to store: cancelled when it was the client that left."""
+    if outcome.error is not None and outcome.error.kind.name in _LEFT:
+        return {**ended, "status": "cancelled", "error": None}
+    return ended
+
+
+def expand(state: State | None, call: Call, *, accepted: bool = False, begins: bool = False) -> Expansion:
+    """Return what a call's body refers to, put before its input. Our own compactions become messages.
+
+    Without ``state`` the body refers to nothing. ``accepted``: its row is written already, so what it
+    refers to was there. ``begins``: it is going to be stored, so no other turn of its conversation may
+    run: 409 ``conversation_locked``, before anything is read. Raises the contract's errors for unknown or contradictory references.
+    """
+    body = call.body
+    if state is None:
+        items = as_items(body.get("input"))
+        check_tool_calls(items)
+        return Expansion(items, [None] * len(items), items)
+    expansion = state.history.expand(
+        call.principal.tenant,
+        body.get("input"),
+        previous_response_id=body.get("previous_response_id"),
+        conversation=body.get("conversation"),
+        accepted=accepted,
+        begins=begins,
+    )
+    check_tool_calls(expansion.input)
+    if not holds_compaction(expansion.input):
+        return expansion
+    return replace(
+        expansion, input=opened(expansion.input, state.sealer, call.principal.tenant), changed=True
+    )
+
+
+def with_history(call: Call, expansion: Expansion) -> Call:
+    """Return the call that asks providers with the history that ``expansion`` found."""
+    if not (expansion.refers or expansion.changed):
+        return call
+    upstream_body = {**call.body, "input": expansion.input}
+    return replace(call, upstream_body=upstream_body, realm=_realm_of(expansion))
+
+
+def refers(body: Mapping[str, Any]) -> bool:
+    """Tell whether a body refers to anything stored."""
+    if body.get("previous_response_id") is not None or body.get("conversation") is not None:
+        return True
+    return holds_compaction(body.get("input")) or holds_reference(body.get("input"))
+
+
+def holds_reference(items: Any) -> bool:
+    """Tell whether any input item refers to a stored one."""
+    return isinstance(items, list) and any(
+        isinstance(item, dict) and item_type(item) == "item_reference" for item in items
+    )
+
+
+def _realm_of(expansion: Expansion) -> str | None:
+    """Return the realm of the newest stored turn, whose account may hold what it refers to."""
+    for source in reversed(expansion.sources):
+        realm = getattr(source, "realm", None)
+        if realm is not None:
+            return str(realm)
+    return None

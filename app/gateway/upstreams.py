@@ -1,0 +1,106 @@
+"""One request to a provider: its headers, its clocks, and the errors it is answered with.
+
+Tests: tests/behaviour/test_faults_of_connections.py, tests/behaviour/test_timing.py, tests/golden.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final
+
+from app.config import Settings
+from app.gateway.call import Attempt, Call, Target
+from app.gateway.exchange import Exchange, Sent
+from app.wire.clocks import Clocks
+from app.wire.json import loads_lenient
+from app.wire.upstream import Upstream
+
+_DEFAULT_FIRST_BYTE: Final = 120.0
+_ERROR_LIMIT: Final = 1024 * 1024
+
+
+@contextmanager
+def open_upstream(
+    settings: Settings, attempt: Attempt, exchange: Exchange, sent: Sent, *, stream: bool
+) -> Iterator[Upstream]:
+    """Open one upstream request and check its status; closes it at the end.
+
+    Raises the exchange's error for a status other than 2xx.
+    """
+    call, target = attempt.call, attempt.target
+    headers = client_headers(call, target, sent)
+    wire = sent.wire or exchange.wire
+    stream = stream and wire.streams
+    outgoing = target.provider.outgoing(
+        wire,
+        target.key,
+        target.model,
+        sent.body,
+        stream=stream,
+        headers=headers,
+    )
+    upstream: Upstream = target.provider.transport.open(
+        outgoing.method,
+        outgoing.url,
+        outgoing.headers,
+        outgoing.body,
+        clocks=_clocks(settings, call, stream),
+        stream=stream,
+        on_open=call.abort.watch,
+    )
+    try:
+        attempt.status = upstream.status
+        if not 200 <= upstream.status < 300:
+            raise exchange.error(upstream.status, _error_body(upstream), _dated(upstream.headers))
+        yield upstream
+    finally:
+        upstream.close()
+
+
+def client_headers(call: Call, target: Target, sent: Sent) -> dict[str, str]:
+    """Return the exchange's headers and those of the client that this provider takes."""
+    headers = dict(sent.headers)
+    for name in target.provider.spec.forwards:
+        value = call.client_headers.get(name)
+        if value is not None:
+            headers[name] = f"{headers[name]},{value}" if name in headers else value
+    return headers
+
+
+def _clocks(settings: Settings, call: Call, stream: bool) -> Clocks:
+    """Return the clocks of one request: what the settings say within what is left."""
+    times = settings.timeouts
+    remaining = call.remaining()
+    first_byte = times.first_byte
+    if first_byte is None:
+        first_byte = _DEFAULT_FIRST_BYTE if stream else remaining
+    return Clocks(times.connect, first_byte, times.idle, remaining).within(remaining)
+
+
+def _error_body(upstream: Upstream) -> Any:
+    """Return the error body as JSON where it is JSON, else as text."""
+    data = upstream.read(_ERROR_LIMIT)
+    try:
+        return loads_lenient(data)
+    except ValueError:
+        return data.decode("utf-8", "replace")
+
+
+def _dated(headers: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the headers with a date, so that a moment to wait for can be counted from it."""
+    if "date" in headers:
+        return headers
+    now = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime())
+    return {**headers, "date": now}
+
+
+def json_of(sent: Sent) -> Any:
+    """Return the body of a request to a provider as JSON; None where it is none."""
+    if not isinstance(sent.body, bytes):
+        return None
+    try:
+        return loads_lenient(sent.body)
+    except ValueError:
+        return None
