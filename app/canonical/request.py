@@ -303,11 +303,17 @@ def merge_turns(messages: Iterable[Message], *, roles: Mapping[str, str] | None 
     turn). The first message's name and native members stay; item identity is dropped
     from a joined message, since it then stands for several items.
     """
-    merged: list[Message] = []
+    runs: list[list[Message]] = []
     for message in messages:
         role = (roles or {}).get(message.role, message.role)
-        if merged and merged[-1].role == role and merged[-1].name == message.name:
-            merged[-1] = replace(merged[-1], parts=merged[-1].parts + message.parts, item=None)
+        renamed = message if role == message.role else replace(message, role=role)  # type: ignore[arg-type]
+        if runs and runs[-1][0].role == role and runs[-1][0].name == message.name:
+            runs[-1].append(renamed)
         else:
-            merged.append(replace(message, role=role))  # type: ignore[arg-type]
-    return merged
+            runs.append([renamed])
+    return [run[0] if len(run) == 1 else _joined(run) for run in runs]
+
+
+def _joined(run: list[Message]) -> Message:
+    """Return the messages of one turn as one."""
+    return replace(run[0], parts=tuple(part for message in run for part in message.parts), item=None)

@@ -65,14 +65,13 @@ def _header_value(text: str) -> str:
 def door_headers(mount: Mount, outcome: Outcome, *, resolved: bool = True) -> dict[str, str]:
     """Return what a door tells in headers that others tell in bodies: warnings and, where it is
     ``resolved``, the model that answered."""
-    if mount.envelope == "headers":
-        return _listed_warnings(outcome.losses)
-    if mount.envelope != "provider":
+    if mount.envelope not in ("headers", "provider"):
         return {}
-    model = outcome.target.model if outcome.target is not None else outcome.call.model
-    params = ", ".join(dict.fromkeys(loss.param for loss in outcome.losses))
-    warnings = {_WARNINGS: _header_value(params)} if outcome.losses else {}
-    return warnings | ({"x-tfy-resolved-model": _header_value(model)} if resolved else {})
+    headers = _listed_warnings(outcome.losses)
+    if mount.envelope == "provider" and resolved:
+        model = outcome.target.model if outcome.target is not None else outcome.call.model
+        headers["x-tfy-resolved-model"] = _header_value(model)
+    return headers
 
 
 _WARNINGS: Final = "x-sluice-warnings"

@@ -38,11 +38,40 @@ _IGNORED: Final = frozenset({"$schema", "$id", "$defs", "definitions", "$comment
 _MAX_DEPTH: Final = 24
 
 
-class Reducer:
-    """Reduce one schema; ``dropped`` names the keywords that had no place in it."""
+MAX_EXPANDED: Final = 50_000
+"""What the references of one request's schemas may be written out to: members, and 32 characters
+of a text as one."""
 
-    def __init__(self, root: Mapping[str, Any]) -> None:
+
+class Expansion:
+    """What is left for the references of one request: written out, few bytes can be without end."""
+
+    def __init__(self) -> None:
+        self._left = MAX_EXPANDED
+
+    def take(self, schema: Mapping[str, Any]) -> bool:
+        """Take room for one schema without what is nested in it; False when there is none."""
+        if self._left > 0:
+            self._left -= 1 + len(schema) + sum(map(_weight, schema.values()))
+        return self._left > 0
+
+
+def _weight(value: Any) -> int:
+    if isinstance(value, str):
+        return len(value) // 32
+    return sum(1 + _weight(item) for item in value) if isinstance(value, list) else 0
+
+
+class Reducer:
+    """Reduce one schema; ``dropped`` names the keywords that had no place in it.
+
+    A reference is written out, once on each path: at its first re-entry, and where ``expansion``
+    is used up, any object stands for it and ``$ref`` is named in ``dropped``."""
+
+    def __init__(self, root: Mapping[str, Any], expansion: Expansion) -> None:
         self._root = root
+        self._expansion = expansion
+        self._open: list[str] = []  # the references that are being written out
         self.dropped: set[str] = set()
 
     def reduce(self) -> dict[str, Any]:
@@ -50,11 +79,14 @@ class Reducer:
         return self._schema(self._root, 0)
 
     def _schema(self, schema: Any, depth: int) -> dict[str, Any]:
-        if depth > _MAX_DEPTH:
-            self.dropped.add("$ref")
-            return {"type": "object"}
+        resolved, references = self._resolved(as_dict(schema))
+        if resolved is None or depth > _MAX_DEPTH:
+            return self._any_object()
+        if (self._open or references) and not self._expansion.take(resolved):
+            return self._any_object()
+        self._open += references
         out: dict[str, Any] = {}
-        for name, value in self._resolved(as_dict(schema)).items():
+        for name, value in resolved.items():
             rewrite = _REWRITES.get(name)
             if rewrite is not None:
                 rewrite(self, value, out, depth)
@@ -62,19 +94,30 @@ class Reducer:
                 out[name] = value
             elif name not in _IGNORED and not (name == "additionalProperties" and value is False):
                 self.dropped.add(name)
+        del self._open[len(self._open) - len(references) :]
         return out
 
-    def _resolved(self, schema: dict[str, Any]) -> dict[str, Any]:
-        """Follow a local ``$ref``; its siblings win."""
-        for _ in range(_MAX_DEPTH):
-            reference = schema.get("$ref")
-            if not isinstance(reference, str):
-                break
-            target: Any = self._root if reference.startswith("#") else None
-            for step in reference.lstrip("#").strip("/").split("/"):
-                target = as_dict(target).get(step.replace("~1", "/").replace("~0", "~")) if step else target
+    def _any_object(self) -> dict[str, Any]:
+        self.dropped.add("$ref")
+        return {"type": "object"}
+
+    def _resolved(self, schema: dict[str, Any]) -> tuple[dict[str, Any] | None, list[str]]:
+        """Follow local references; their siblings win. Return the schema, None for one that holds
+        itself, and the references followed."""
+        followed: list[str] = []
+        while isinstance(reference := schema.get("$ref"), str):
+            if reference in self._open or reference in followed or len(followed) == _MAX_DEPTH:
+                return None, followed
+            followed.append(reference)
+            target = self._target(reference)
             schema = {**as_dict(target), **{k: v for k, v in schema.items() if k != "$ref"}}
-        return schema
+        return schema, followed
+
+    def _target(self, reference: str) -> Any:
+        target: Any = self._root if reference.startswith("#") else None
+        for step in reference.lstrip("#").strip("/").split("/"):
+            target = as_dict(target).get(step.replace("~1", "/").replace("~0", "~")) if step else target
+        return target
 
     def _type(self, value: Any, out: dict[str, Any], depth: int) -> None:
         names = [name for name in as_list(value) if name != "null"]

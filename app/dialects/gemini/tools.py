@@ -9,7 +9,7 @@ from app.canonical.request import Request, Tool, ToolChoice
 from app.dialects.base import ClientContext
 from app.dialects.gemini.options import Family, GeminiOptions
 from app.dialects.gemini.parts import NAME
-from app.dialects.gemini.schema import Reducer
+from app.dialects.gemini.schema import Expansion, Reducer
 from app.dialects.shared.tool_forms import custom_schema, is_allowed
 
 _HOSTED: Final[Mapping[str, str]] = {
@@ -26,6 +26,7 @@ class ToolsEncoder:
 
     def __init__(self, context: ClientContext, options: GeminiOptions, family: Family) -> None:
         self._losses = context.losses
+        self._expansion = Expansion()
         self._full_schema = options.json_schema and family.json_schema
         self._mixes = options.server_side_tools and family.signs_calls
 
@@ -60,7 +61,7 @@ class ToolsEncoder:
         return {"parameters": reduced} if reduced.get("properties") else {}
 
     def _reduced(self, schema: Mapping[str, Any], feature: str) -> dict[str, Any]:
-        reducer = Reducer(schema)
+        reducer = Reducer(schema, self._expansion)
         reduced = reducer.reduce()
         if reducer.dropped:
             names = ", ".join(sorted(reducer.dropped))

@@ -123,10 +123,17 @@ _PATHS: Final[Mapping[str, Mapping[str, str]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """One warning: the client's own member path and a sentence."""
+    """One warning: the client's own member path (None: of several) and a sentence."""
 
-    param: str
+    param: str | None
     message: str
+
+
+MAX_LOSSES: Final = 100
+"""Warnings of one request; more are counted."""
+
+_MAX_NAME: Final = 200  # characters of a client's own member path
+_MAX_MESSAGE: Final = 1_000  # characters; a message may quote names that are the client's
 
 
 def _named(feature: str, path: str) -> str:
@@ -158,7 +165,14 @@ class Losses:
         self._target = target
         self._strict = strict
         self._forgiven = forgiven
-        self.items: list[Loss] = []
+        self._items: dict[Loss, None] = {}
+        self._more = 0
+
+    @property
+    def items(self) -> list[Loss]:
+        """The losses so far, each once; past ``MAX_LOSSES`` the last one says how many more."""
+        more = [Loss(None, f"and {self._more} more")] if self._more else []
+        return [*self._items, *more]
 
     def report(self, feature: str, message: str | None = None, *, param: str | None = None) -> None:
         """Note that ``feature`` is lost or changed.
@@ -166,13 +180,17 @@ class Losses:
         ``param`` overrides the client's member path. Raises GatewayError
         ``unsupported_parameter`` when the loss would change the answer, or in strict mode.
         """
-        path = param or self._paths.get(feature, feature)
+        path = (param or self._paths.get(feature, feature))[:_MAX_NAME]
         loss_class = "hint" if feature in self._forgiven else LOSS_CLASSES.get(feature, "hint")
-        text = message or f"{_named(feature, path)} is not supported by {self._target}"
+        text = (message or f"{_named(feature, path)} is not supported by {self._target}")[:_MAX_MESSAGE]
         if loss_class == "changes" or self._strict:
             raise GatewayError("unsupported_parameter", f"{text.rstrip('.')}.", param=path)
         if message is None:
             text += " and was left out"
         loss = Loss(path, f"{text.rstrip('.')}.")
-        if loss not in self.items:
-            self.items.append(loss)
+        if loss in self._items:
+            return
+        if len(self._items) < MAX_LOSSES:
+            self._items[loss] = None
+        else:
+            self._more += 1

@@ -1,0 +1,211 @@
+"""Twice the request, twice the work: every dialect, both ways, for each way in which a request can grow.
+
+Work is counted in lines of ``app/`` that run and in bytes of the body that goes out, never in seconds.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytest
+
+from app.dialects import dialect
+from app.dialects.gemini.options import VERTEX
+from app.dialects.shared.losses import MAX_LOSSES, Losses
+from app.errors import GatewayError
+from tests.dialects import generic
+
+APP = str(Path(__file__).parents[2] / "app")
+SERVERS = ("responses", "messages", "gemini", "cohere")
+TARGETS = {
+    # wire: model, options
+    "chat": ("gpt-4o", None),
+    "responses": ("gpt-4o", None),
+    "messages": ("claude-sonnet-4-5", None),
+    "gemini": ("gemini-2.5-flash", None),
+    "gemini, reduced schema": ("gemini-2.0-flash", VERTEX),
+    "converse": ("amazon.nova-pro-v1:0", None),
+    "cohere": ("command-a-03-2025", None),
+}
+HI = {"role": "user", "content": "hi"}
+
+
+def _tools(schema: Any, count: int = 1) -> list[dict[str, Any]]:
+    return [{"type": "function", "function": {"name": f"f{i}", "parameters": schema}} for i in range(count)]
+
+
+def _call(index: int) -> dict[str, Any]:
+    function = {"name": "f", "arguments": json.dumps({"a": index})}
+    return {"id": f"call_{index}", "type": "function", "function": function}
+
+
+def _nested(depth: int) -> dict[str, Any]:
+    return {"type": "object", "properties": {"in": _nested(depth - 1)} if depth else {}}
+
+
+GROWTH: dict[str, Callable[[int], dict[str, Any]]] = {
+    # way of growing: a chat body of size n
+    "unknown members": lambda n: {"messages": [HI], **{f"member_{i}": i for i in range(n)}},
+    "members of a message": lambda n: {"messages": [{**HI, **{f"member_{i}": i for i in range(n)}}]},
+    "members of parts": lambda n: {
+        "messages": [
+            {"role": "user", "content": [{"type": "text", "text": "a", f"m{i}": i} for i in range(n)]}
+        ]
+    },
+    "messages of one side": lambda n: {"messages": [HI] * n},
+    "turns": lambda n: {"messages": [HI, {"role": "assistant", "content": "ho"}] * n + [HI]},
+    "system messages": lambda n: {"messages": [HI, {"role": "system", "content": "be brief"}] * n},
+    "parts": lambda n: {"messages": [{"role": "user", "content": [{"type": "text", "text": "a"}] * n}]},
+    "calls": lambda n: {
+        "messages": [HI, {"role": "assistant", "content": None, "tool_calls": [_call(i) for i in range(n)]}]
+        + [{"role": "tool", "tool_call_id": f"call_{i}", "content": "4"} for i in reversed(range(n))]
+    },
+    "calls of one id": lambda n: {
+        "messages": [
+            message
+            for _ in range(n)
+            for message in (
+                HI,
+                {"role": "assistant", "content": None, "tool_calls": [_call(0)]},
+                {"role": "tool", "tool_call_id": "call_0", "content": "4"},
+            )
+        ]
+    },
+    "tools": lambda n: {"messages": [HI], "tools": _tools({"type": "object"}, n)},
+    "members of a schema": lambda n: {
+        "messages": [HI],
+        "tools": _tools({"type": "object", "properties": {f"p{i}": {"type": "string"} for i in range(n)}}),
+    },
+    "keywords of schemas": lambda n: {
+        "messages": [HI],
+        "tools": _tools({"type": "object", "properties": {f"p{i}": {f"x-{i}": 1} for i in range(n)}}),
+    },
+    "references": lambda n: {
+        "messages": [HI],
+        "tools": _tools(
+            {
+                "type": "object",
+                "$defs": {"d": {"type": "object", "properties": {"a": {"type": "string"}}}},
+                "properties": {f"p{i}": {"$ref": "#/$defs/d"} for i in range(n)},
+            }
+        ),
+    },
+}
+FEW = {"calls": 100, "tools": 60}
+
+
+def _lines_run(work: Callable[[], object]) -> int:
+    """Run ``work``; return how many lines of ``app/`` it ran."""
+    count = 0
+
+    def trace(frame: FrameType, event: str, argument: object) -> Any:
+        nonlocal count
+        if event == "line":
+            count += 1
+        elif not frame.f_code.co_filename.startswith(APP):
+            return None
+        return trace
+
+    sys.settrace(trace)
+    try:
+        work()
+    finally:
+        sys.settrace(None)
+    return count
+
+
+def _sent(body: dict[str, Any], wire: str, server: str = "chat") -> tuple[Any, Losses]:
+    """Decode a body of ``server`` and encode it for ``wire``; a refusal is an answer, too."""
+    model, options = TARGETS[wire]
+    losses = Losses(server, target=model)
+    context = generic.client_context(model, options=options, losses=losses)
+    try:
+        request = dialect(server).decode_request({"model": model, **body}, generic.server_context())
+        return dialect(wire.partition(",")[0]).encode_request(request, context).body, losses
+    except GatewayError as error:
+        return {"error": error.message}, losses
+
+
+@pytest.mark.parametrize("wire", TARGETS)
+@pytest.mark.parametrize("kind", GROWTH)
+def test_twice_the_request_costs_twice_the_work(kind, wire):
+    size = FEW.get(kind, 200)
+    _sent(GROWTH[kind](2), wire)  # what is imported at first use
+    once = _lines_run(lambda: _sent(GROWTH[kind](size), wire))
+    twice = _lines_run(lambda: _sent(GROWTH[kind](2 * size), wire))
+    assert twice < 2.2 * once + 500
+
+
+@pytest.mark.parametrize("server", SERVERS)
+@pytest.mark.parametrize(
+    "kind", ["unknown members", "turns", "parts", "calls", "tools", "members of a schema"]
+)
+def test_a_server_half_reads_twice_the_request_for_twice_the_work(kind, server):
+    def read(size: int) -> Callable[[], object]:
+        body, _ = _sent(GROWTH[kind](size), server)
+        assert "error" not in body, body
+        return lambda: dialect(server).decode_request({"model": "m", **body}, generic.server_context())
+
+    size = FEW.get(kind, 200)
+    read(2)()
+    once, twice = _lines_run(read(size)), _lines_run(read(2 * size))
+    assert twice < 2.2 * once + 500
+
+
+def _tree(reference: str) -> dict[str, Any]:
+    return {"type": "object", "properties": {"left": {"$ref": reference}, "right": {"$ref": reference}}}
+
+
+def _doubling(steps: int) -> dict[str, Any]:
+    """A schema of which each step refers twice to the next."""
+    steps_of = {f"d{i}": _tree(f"#/$defs/d{i + 1}") for i in range(steps)}
+    return {**_tree("#/$defs/d0"), "$defs": {**steps_of, f"d{steps}": {"type": "string"}}}
+
+
+EXPLOSIVE = {
+    "a binary tree": {**_tree("#")},
+    "a tree of definitions": {**_tree("#/$defs/t"), "$defs": {"t": _tree("#/$defs/t")}},
+    "two that hold each other": {**_tree("#/$defs/a"), "$defs": {"a": _tree("#/$defs/b"), "b": _tree("#/$defs/a")}},
+    "a chain that doubles": _doubling(30),
+    "any of itself": {"type": "object", "anyOf": [{"$ref": "#"}, {"$ref": "#"}, {"type": "null"}]},
+    "a reference to itself": {"$ref": "#"},
+    "a long list referred to often": {
+        "type": "object",
+        "$defs": {"e": {"enum": [f"value {i}" for i in range(2_000)]}},
+        "properties": {f"p{i}": {"$ref": "#/$defs/e"} for i in range(2_000)},
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("wire", TARGETS)
+@pytest.mark.parametrize("schema", EXPLOSIVE.values(), ids=EXPLOSIVE)
+def test_a_schema_cannot_grow_without_end(schema, wire):
+    body = {"messages": [HI], "tools": _tools(schema, 20), "model": "m"}
+    outgoing: list[Any] = []
+    lines = _lines_run(lambda: outgoing.append(_sent(body, wire)[0]))
+    assert lines < 2_000_000
+    assert len(json.dumps(outgoing)) < 8 * len(json.dumps(body)) + 4_000_000
+
+
+def test_a_schema_that_holds_itself_is_written_out_once_and_told():
+    body, losses = _sent({"messages": [HI], "tools": _tools(_tree("#"))}, "gemini, reduced schema")
+    (function,) = body["tools"][0]["functionDeclarations"]
+    once = {"type": "object", "properties": {side: {"type": "object"} for side in ("left", "right")}}
+    for side in ("left", "right"):
+        member = function["parameters"]["properties"][side]
+        assert {name: member[name] for name in once} == once
+    assert any("$ref" in loss.message for loss in losses.items)
+
+
+@pytest.mark.parametrize("wire", TARGETS)
+def test_warnings_are_told_up_to_a_number_and_then_counted(wire):
+    _, losses = _sent(GROWTH["unknown members"](5_000), wire)
+    if losses.items:  # a wire that is sent what it does not know has none
+        assert len(losses.items) == MAX_LOSSES + 1
+        assert losses.items[-1].message == "and 4900 more"
+        assert losses.items[-1].param is None
