@@ -24,6 +24,21 @@ class Finish:
 
 
 @dataclass(frozen=True, slots=True)
+class Billing:
+    """What a call is charged for, or by, beside the counts that its caller sees.
+
+    ``units``: things counted one by one (``web_searches``, ``storage_searches``,
+    ``code_executions``, ``generated_images``). ``terms``: what the served call says of its price
+    (``speed``: fast). ``further``: runs of a model within the call that the counts leave out, with
+    the model's name where it is another.
+    """
+
+    units: Mapping[str, int] = field(default_factory=dict)
+    terms: Mapping[str, str] = field(default_factory=dict)
+    further: tuple[tuple[str | None, Usage], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Usage:
     """Tokens of one call, counted the OpenAI way.
 
@@ -47,6 +62,7 @@ class Usage:
     details: Mapping[str, int] = field(default_factory=dict)
     cost: Mapping[str, Any] | None = None
     estimated: bool = False
+    billing: Billing = Billing()
     native: Native | None = None
 
     @property

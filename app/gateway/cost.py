@@ -11,6 +11,7 @@ from typing import Any, Final
 from app.canonical.response import Usage
 from app.dialects import dialect_of
 from app.dialects.base import Row
+from app.dialects.shared.reading import as_dict
 from app.gateway.call import Target
 from app.gateway.outcome import Outcome
 from app.gateway.pricebook import PriceBook
@@ -31,14 +32,17 @@ class PriceList:
     def __init__(self) -> None:
         self._book = PriceBook()
 
-    def cost(self, target: Target, usage: Usage) -> dict[str, Any] | None:
-        """Return the cost object of ``usage`` at ``target``, or None when unknown."""
+    def cost(self, target: Target, usage: Usage, tier: str | None = None) -> dict[str, Any] | None:
+        """Return the cost object of ``usage`` at ``target``, or None when unknown.
+
+        ``tier`` is the service tier that served the call, in the provider's words.
+        """
         if usage.cost and usage.cost.get("total_cost") is not None:
             return _shown(usage.cost, "provider")
         row = target.provider.settings.prices.get(target.model)
         if row is not None:
             return _shown(_by_row(row, usage), "config")
-        return self._by_catalogue(target, usage)
+        return self._by_catalogue(target, usage, tier)
 
     def expect(self, target: Target) -> None:
         """Begin to load what ``cost`` will need; a call says so while its upstream works."""
@@ -50,12 +54,12 @@ class PriceList:
         """Tell whether the catalogue lists ``model`` for its provider id ``provider``."""
         return provider is not None and self._book.knows(provider, model)
 
-    def _by_catalogue(self, target: Target, usage: Usage) -> dict[str, Any] | None:
+    def _by_catalogue(self, target: Target, usage: Usage, tier: str | None) -> dict[str, Any] | None:
         provider = target.provider.spec.price_as
         if provider is None:
             return None
         try:
-            price = self._book.price(provider, target.model, usage)
+            price = self._book.price(provider, target.model, usage, tier)
         except ValueError:  # counts that contradict each other have no price
             return None
         if price is None:
@@ -67,30 +71,46 @@ class PriceList:
 
 
 def put_cost(body: Any, outcome: Outcome) -> None:
-    """Set ``usage.cost`` wherever ``body`` (an answer, a chunk or an event) tells a usage, in
-    dialects that can bear it."""
+    """Set ``usage.cost``, a number, and ``usage.cost_details`` wherever ``body`` (an answer, a chunk
+    or an event) tells a usage, in dialects that can bear it; a provider's own details stay."""
     if not isinstance(body, dict) or not dialect_of(Row, outcome.call.dialect).tells_cost:
         return
     for holder in (body, body.get("response")):
         usage = holder.get("usage") if isinstance(holder, dict) else None
         if isinstance(usage, dict):
-            usage["cost"] = dict(outcome.cost) if outcome.cost is not None else None
+            usage["cost"] = None if outcome.cost is None else outcome.cost["total_cost"]
+            if outcome.cost is not None:
+                usage["cost_details"] = {**as_dict(usage.get("cost_details")), **outcome.cost}
             if outcome.usage is not None and outcome.usage.estimated:
                 usage["estimated"] = True
 
 
+def cost_object(usage: dict[str, Any]) -> None:
+    """Make ``usage.cost`` the object that page 003 shows, in place; it has no details beside it."""
+    details = usage.pop("cost_details", None)
+    if usage.get("cost") is not None and isinstance(details, dict):
+        usage["cost"] = details
+
+
 def _by_row(row: Mapping[str, float], usage: Usage) -> dict[str, float]:
-    cached = min(usage.cached_tokens, usage.input_tokens)
-    fresh = usage.input_tokens - cached
-    into = (fresh * row.get("input", 0.0) + cached * row.get("cached", row.get("input", 0.0))) / _MILLION
-    out = usage.output_tokens * row.get("output", 0.0) / _MILLION
+    """Return the cost by the operator's prices, which are of the model itself."""
+    own = [further for model, further in usage.billing.further if model is None]
+    runs = [_run_by_row(row, run) for run in (usage, *own)]
     request = row.get("request", 0.0)
+    into, out = (sum(side) for side in zip(*runs, strict=True))
     return {
         "input_tokens_cost": into,
         "output_tokens_cost": out,
         "request_cost": request,
         "total_cost": into + out + request,
     }
+
+
+def _run_by_row(row: Mapping[str, float], usage: Usage) -> tuple[float, float]:
+    cached = min(usage.cached_tokens, usage.input_tokens)
+    fresh = usage.input_tokens - cached
+    into = (fresh * row.get("input", 0.0) + cached * row.get("cached", row.get("input", 0.0))) / _MILLION
+    return into, usage.output_tokens * row.get("output", 0.0) / _MILLION
 
 
 def _shown(parts: Mapping[str, Any], source: str) -> dict[str, Any]:

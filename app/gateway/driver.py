@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
 from typing import Any, Final
 
-from app.canonical.response import Usage
+from app.canonical.response import Response, Usage
 from app.config import Settings
 from app.dialects.base import Frame
 from app.errors import GatewayError
@@ -167,7 +167,7 @@ class Driver:
             raise self._unreadable(error, call) from error
         self._note_target(run, attempt, exchange, started)
         answer.raw = self._redactor.value(answer.raw) if call.keep_raw else None
-        answer.cost = self._charge(attempt, answer.usage)
+        answer.cost = self._charge(attempt, answer.usage, answer.response)
         return answer
 
     def _stream(self, run: Run, attempt: Attempt, exchange: Exchange) -> Generator[Batch, None, None]:
@@ -207,11 +207,14 @@ class Driver:
         if run.call.keep_raw:
             run.outcome.raw_request = self._redactor.value(json_of(sent))
 
-    def _charge(self, attempt: Attempt, usage: Usage | None) -> Mapping[str, Any] | None:
+    def _charge(
+        self, attempt: Attempt, usage: Usage | None, response: Response | None = None
+    ) -> Mapping[str, Any] | None:
         """Note what ``attempt`` used up; return its cost, None where no price is known."""
         if usage is not None and attempt.usage is not usage:
             attempt.usage = usage
-            attempt.cost = self._prices.cost(attempt.target, usage)
+            tier = response.service_tier if response is not None else None
+            attempt.cost = self._prices.cost(attempt.target, usage, tier)
         return attempt.cost
 
     def _failed(self, reading: _Reading, attempt: Attempt, error: GatewayError) -> Batch:
@@ -224,7 +227,7 @@ class Driver:
         answer = reading.answer()
         if answer.raw is not None:  # whole, so that a character or a secret cut by a read stays one
             answer.raw = self._redactor.text(answer.raw)
-        answer.cost = self._charge(attempt, answer.usage)
+        answer.cost = self._charge(attempt, answer.usage, answer.response)
         return answer
 
     def _read(self, upstream: Upstream, wire: Wire, reading: _Reading) -> Iterator[list[Frame]]:

@@ -34,11 +34,12 @@ def mend_usage(holder: dict[str, Any], dialect: str, usage: Usage) -> None:
 
 
 def is_sound(usage: Any) -> bool:
-    """Tell whether a wire's usage holds both its counts, and nothing that cannot be one."""
+    """Tell whether a wire's usage holds both its counts, the reasoning among them, and nothing
+    that cannot be one."""
     if not isinstance(usage, dict):
         return False
     told = any(all(count(usage.get(name)) is not None for name in pair) for pair in _MAIN)
-    return told and _counts_only(usage)
+    return told and _counts_only(usage) and not chat_usage.reasons_beside(usage)
 
 
 def _counts_only(members: Mapping[str, Any]) -> bool:

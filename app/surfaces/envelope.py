@@ -16,6 +16,7 @@ from app.dialects.base import Frame, encode_error
 from app.dialects.responses.echo import echo_tool
 from app.errors import GatewayError
 from app.gateway.call import Call
+from app.gateway.cost import cost_object
 from app.gateway.outcome import Outcome
 from app.operations import request_type
 from app.surfaces.mounts import Mount
@@ -130,6 +131,7 @@ def seal_answer(mount: Mount, outcome: Outcome, body: dict[str, Any]) -> dict[st
     """Return a JSON answer in its surface's envelope."""
     if mount.envelope == "headers":
         return body
+    _form_cost(mount, outcome, body)
     if mount.envelope == "provider":
         return {**body, "provider": outcome.target.provider.name if outcome.target else None}
     if mount.page_members and outcome.call.operation == "responses":
@@ -185,6 +187,11 @@ _UPSTREAM_SAID: Final = frozenset(
 """Kinds whose words are the provider's, so ``is_bifrost_error`` (our own fault) is false."""
 
 
+def _form_cost(mount: Mount, outcome: Outcome, body: dict[str, Any]) -> None:
+    if mount.cost_object and outcome.call.operation == "chat" and isinstance(body.get("usage"), dict):
+        cost_object(body["usage"])
+
+
 class FrameEnvelope:
     """Decorates the frames of one stream in place."""
 
@@ -206,6 +213,7 @@ class FrameEnvelope:
 
     def _seal_one(self, data: dict[str, Any], *, last: bool) -> None:
         outcome = self._outcome
+        _form_cost(self._mount, outcome, data)
         if self._mount.envelope == "provider":
             response = data.get("response", data)
             if isinstance(response, dict) and "object" in response:

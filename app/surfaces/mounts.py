@@ -49,7 +49,7 @@ class Mount:
     ``statuses`` are those of kinds of errors, where they differ here. ``versioned``: ``api-version`` is
     checked. ``page_members``: JSON answers of POST responses have the page's own members, too.
     ``plain_retrieve``: GET responses has no envelope. ``chat_shaped``: POST responses also takes
-    a chat-shaped body.
+    a chat-shaped body. ``cost_object``: chat's ``usage.cost`` is the object that page 003 shows.
     """
 
     name: str
@@ -66,6 +66,7 @@ class Mount:
     page_members: bool = False
     plain_retrieve: bool = False
     chat_shaped: bool = False
+    cost_object: bool = False
 
     def restated(self, error: GatewayError) -> GatewayError:
         """Return an error with the HTTP status that its kind has here."""
@@ -91,6 +92,7 @@ MOUNTS: Final[tuple[Mount, ...]] = (
         request_id="apim-request-id",
         versioned=True,
         plain_retrieve=True,
+        cost_object=True,
     ),
     Mount(
         "azure",

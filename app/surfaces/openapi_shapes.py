@@ -163,18 +163,10 @@ SHAPES: Final[Mapping[str, Shape]] = {
             "created": WHOLE,
         }
     ),
-    "Cost": {
-        "anyOf": [
-            record(
-                {
-                    **dict.fromkeys(_COST, NUMBER_OR_NULL),
-                    "source": {"enum": ["provider", "config", "catalogue"]},
-                },
-                _COST[:-1],
-            ),
-            {"type": "null", "description": "the price is unknown"},
-        ]
-    },
+    "Cost": record(
+        {**dict.fromkeys(_COST, NUMBER_OR_NULL), "source": {"enum": ["provider", "config", "catalogue"]}},
+        _COST[:-1],
+    ),
     "ResponseUsage": record(
         {
             "input_tokens": WHOLE,
@@ -182,8 +174,10 @@ SHAPES: Final[Mapping[str, Shape]] = {
             "output_tokens": WHOLE,
             "output_tokens_details": record({"reasoning_tokens": WHOLE}),
             "total_tokens": WHOLE,
-            "cost": ref("Cost"),
-        }
+            "cost": NUMBER_OR_NULL,
+            "cost_details": ref("Cost"),
+        },
+        optional=("cost_details",),
     ),
     "ChatUsage": record(
         {
@@ -192,9 +186,10 @@ SHAPES: Final[Mapping[str, Shape]] = {
             "total_tokens": WHOLE,
             "prompt_tokens_details": TABLE,
             "completion_tokens_details": TABLE,
-            "cost": ref("Cost"),
+            "cost": {"anyOf": [NUMBER_OR_NULL, ref("Cost")]},
+            "cost_details": ref("Cost"),
         },
-        optional=("prompt_tokens_details", "completion_tokens_details"),
+        optional=("prompt_tokens_details", "completion_tokens_details", "cost_details"),
     ),
     "Item": _ITEM,
     "Response": _RESPONSE,

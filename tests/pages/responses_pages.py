@@ -195,7 +195,7 @@ SHAPE = {
     "usage.input_tokens": "number",
     "usage.output_tokens": "number",
     "usage.total_tokens": "number",
-    "usage.cost": "object|null",
+    "usage.cost": "number|null",
     "usage.output_tokens_details.reasoning_tokens": "number",
     "usage.input_tokens_details.cached_tokens": "number",
     "usage.input_tokens_details.cache_write_tokens": "number",

@@ -133,8 +133,12 @@ def test_attempts_are_told_when_there_was_more_than_one(world: World) -> None:
 PRICE = {"input_tokens_cost": 3.0, "output_tokens_cost": 4.0, "total_cost": 7.0, "source": "config"}
 
 
-def _priced(cost: Any) -> dict[str, Any]:
-    assert isinstance(cost, dict)
+def _priced(usage: dict[str, Any], *, page_003: bool = False) -> dict[str, Any]:
+    """The cost object: beside the number, or in its place where page 003 shows it so."""
+    assert ("cost_details" in usage) is not page_003
+    if not page_003:
+        assert usage["cost"] == usage["cost_details"]["total_cost"]
+    cost = usage["cost"] if page_003 else usage["cost_details"]
     return {name: cost[name] for name in PRICE}
 
 
@@ -144,13 +148,13 @@ def test_the_cost_is_one_figure_everywhere(world: World, prefix: str) -> None:
     model = {"model": "mine/my-own-model"}
     world.upstream.add(Reply.json(chat_body("good")), times=2)
     made = world.send("POST", f"{prefix}/responses", {**model, "input": "hi"})
-    assert _priced(made.json["usage"]["cost"]) == PRICE
+    assert _priced(made.json["usage"]) == PRICE
     assert made.headers["x-sluice-cost"] == "7"
     for door in PREFIXES:
         fetched = world.send("GET", f"{door}/responses/{made.json['id']}").json
         assert fetched["usage"] == made.json["usage"]
     chat = world.send("POST", f"{prefix}/chat/completions", {**model, "messages": SAID})
-    assert _priced(chat.json["usage"]["cost"]) == PRICE
+    assert _priced(chat.json["usage"], page_003=prefix == "/openai/v1") == PRICE
     assert chat.headers["x-sluice-cost"] == "7"
 
 
@@ -160,14 +164,14 @@ def test_the_cost_of_a_stream_comes_with_the_final_usage(world: World, prefix: s
     world.upstream.add(Reply.sse(stream), times=2)
     model = {"model": "mine/my-own-model", "stream": True}
     last = events_of(world.send("POST", f"{prefix}/responses", {**model, "input": "hi"}))[-1]
-    assert _priced(last["response"]["usage"]["cost"]) == PRICE
+    assert _priced(last["response"]["usage"]) == PRICE
     stored = world.send("GET", f"/openai/v1/responses/{last['response']['id']}").json
     assert stored["usage"] == last["response"]["usage"]
     options = {"stream_options": {"include_usage": True}}
     chunk = events_of(
         world.send("POST", f"{prefix}/chat/completions", {**model, **options, "messages": SAID})
     )[-1]
-    assert _priced(chunk["usage"]["cost"]) == PRICE
+    assert _priced(chunk["usage"], page_003=prefix == "/openai/v1") == PRICE
 
 
 def test_an_unknown_price_is_null_and_never_zero(world: World) -> None:

@@ -1,7 +1,8 @@
 """The chat wire's usage object, its finish words and its token log probabilities, both ways.
 
 ``prompt_tokens`` includes the cached tokens and ``completion_tokens`` the reasoning, as
-canonical Usage has it. Vendors add further counts at the top level (``reasoning_tokens``,
+canonical Usage has it; where the total says that the reasoning was counted beside them
+(xAI), it is added. Vendors add further counts at the top level (``reasoning_tokens``,
 ``num_cached_tokens``, ``citation_tokens``) and a price (a number, or an object with
 ``total_cost``), read in recorded answers of 2025 and 2026.
 """
@@ -13,7 +14,8 @@ from typing import Any, Final
 
 from app.canonical.response import Finish, FinishReason, Usage
 from app.dialects.chat.native import as_native, own_members
-from app.dialects.shared.reading import as_dict, count, number, opt_str, rest
+from app.dialects.shared.prices import told_cost
+from app.dialects.shared.reading import as_dict, count, opt_str, rest
 
 _COUNTED: Final = frozenset(
     {
@@ -25,12 +27,16 @@ _COUNTED: Final = frozenset(
         "cost",
         "reasoning_tokens",
         "num_cached_tokens",
+        "prompt_cache_hit_tokens",
+        "cached_tokens",
         "citation_tokens",
         "num_search_queries",
     }
 )
 _INPUT_OWN: Final = frozenset({"cached_tokens", "cache_write_tokens"})
 _OUTPUT_OWN: Final = frozenset({"reasoning_tokens"})
+_CACHED: Final = ("num_cached_tokens", "prompt_cache_hit_tokens", "cached_tokens")
+"""Where servers tell the cached tokens that ``prompt_tokens_details`` lacks (DeepSeek, Moonshot …)."""
 _EXTRA_OUTPUT: Final = ("citation_tokens", "num_search_queries")
 
 _FINISHES: Final[Mapping[str, FinishReason]] = {
@@ -74,17 +80,27 @@ def decode_usage(raw: Any) -> Usage | None:
         if (value := count(members.get(name))) is not None:
             details[f"output.{name}"] = value
     remainder = rest(members, _COUNTED)
+    reasoning = _first(after.get("reasoning_tokens"), members.get("reasoning_tokens"))
+    beside = reasoning if reasons_beside(members) else 0
     return Usage(
         input_tokens=prompt or 0,
-        output_tokens=completion or 0,
+        output_tokens=(completion or 0) + beside,
         total_tokens=total,
-        cached_tokens=_first(before.get("cached_tokens"), members.get("num_cached_tokens")),
+        cached_tokens=_first(before.get("cached_tokens"), *(members.get(name) for name in _CACHED)),
         cache_write_tokens=_first(before.get("cache_write_tokens")),
-        reasoning_tokens=_first(after.get("reasoning_tokens"), members.get("reasoning_tokens")),
+        reasoning_tokens=reasoning,
         details=details,
-        cost=_cost(members),
+        cost=told_cost(members),
         native=as_native(remainder),
     )
+
+
+def reasons_beside(usage: Mapping[str, Any]) -> bool:
+    """Tell whether a usage's total says that its reasoning is not among its output."""
+    after = as_dict(usage.get("completion_tokens_details"))
+    reasoning = _first(after.get("reasoning_tokens"), usage.get("reasoning_tokens"))
+    known = sum(count(usage.get(name)) or 0 for name in ("prompt_tokens", "completion_tokens"))
+    return reasoning > 0 and count(usage.get("total_tokens")) == known + reasoning
 
 
 def encode_usage(usage: Usage) -> dict[str, Any]:
@@ -143,12 +159,3 @@ def _first(*values: Any) -> int:
         if (known := count(value)) is not None:
             return known
     return 0
-
-
-def _cost(members: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return the provider's own price in US dollars, with at least ``total_cost``."""
-    cost = members.get("cost")
-    if isinstance(cost, dict):
-        return cost if number(cost.get("total_cost")) is not None else None
-    total = number(cost)
-    return None if total is None else {"total_cost": total}

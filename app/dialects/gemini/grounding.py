@@ -48,6 +48,11 @@ def _grounded(metadata: dict[str, Any], text: str, before: int, *, last: bool) -
                 yield _citation(source, (len(text), len(text)))
 
 
+def searches_of(candidate: Mapping[str, Any]) -> int:
+    """Return how many searches of the web grounded a candidate."""
+    return len(as_list(as_dict(candidate.get("groundingMetadata")).get("webSearchQueries")))
+
+
 def _source(chunk: dict[str, Any]) -> dict[str, Any] | None:
     """The web page, map place or retrieved document of a chunk, if it has an address."""
     for kind in ("web", "maps", "retrievedContext", "image"):

@@ -9,6 +9,7 @@ so the closing events wait for the end of the body.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -32,10 +33,11 @@ from app.canonical.request import (
     TextPart,
     ToolCallPart,
 )
-from app.canonical.response import Finish, Usage
+from app.canonical.response import Billing, Finish, Usage
 from app.dialects.base import ClientContext
 from app.dialects.gemini.errors import decode_error_body
-from app.dialects.gemini.grounding import annotations_of
+from app.dialects.gemini.grounding import annotations_of, searches_of
+from app.dialects.gemini.options import family_of
 from app.dialects.gemini.parts import NAME
 from app.dialects.gemini.usage import blocked, decode_usage, finish_of, raw_reason
 from app.dialects.shared.answers import cut_stream
@@ -253,7 +255,15 @@ class GeminiStreamDecoder:
             events += [*candidate.close(last=True), Finished(finish, candidate.index)]
         if not self._candidates and self._blocked:
             events.append(Finished(blocked(self._blocked)))
-        return [*events, Ended(self._usage, self._late_native(), self._tier)]
+        return [*events, Ended(self._billed(), self._late_native(), self._tier)]
+
+    def _billed(self) -> Usage | None:
+        """The usage with the searches that grounded the answer: by query, before Gemini 3 by answer."""
+        queries = sum(searches_of(candidate.native) for candidate in self._candidates.values())
+        if self._usage is None or not queries:
+            return self._usage
+        searches = queries if family_of(self._context.model).levels else 1
+        return replace(self._usage, billing=Billing({"web_searches": searches}))
 
     def _finished(self) -> bool:
         answers = self._candidates.values()

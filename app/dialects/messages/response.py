@@ -20,7 +20,7 @@ from app.canonical.request import (
     TextPart,
     ToolCallPart,
 )
-from app.canonical.response import Choice, Finish, FinishReason, Response, Usage
+from app.canonical.response import Billing, Choice, Finish, FinishReason, Response, Usage
 from app.dialects.base import ClientContext, ServerContext
 from app.dialects.messages.citations import citations_of
 from app.dialects.messages.options import NAME
@@ -126,9 +126,30 @@ def decode_usage(value: Any) -> Usage | None:
         cache_write_tokens=written,
         reasoning_tokens=count(as_dict(raw.get("output_tokens_details")).get("thinking_tokens")) or 0,
         details=counts_at(raw, _DETAILS),
+        billing=_billing(raw),
         native=(NAME, raw),
     )
 
+
+def _billing(raw: Members) -> Billing:
+    """Return what the usage tells of the price: searches, speed and place, and the runs of a
+    model that the counts leave out (recorded: their sum is that of the ``message`` entries)."""
+    searches = count(as_dict(raw.get("server_tool_use")).get("web_search_requests"))
+    terms = {name: word for name in ("speed", "inference_geo") if (word := opt_str(raw.get(name)))}
+    further = [
+        (opt_str(entry.get("model")), usage)
+        for entry in dicts(raw.get("iterations"))
+        if entry.get("type") in _APART and (usage := decode_usage(entry)) is not None
+    ]
+    return Billing(
+        {"web_searches": searches} if searches else {},
+        {name: word for name, word in terms.items() if word not in _USUAL_TERMS},
+        tuple(further),
+    )
+
+
+_APART: Final = frozenset({"compaction", "advisor_message"})
+_USUAL_TERMS: Final = frozenset({"standard", "global", "not_available"})
 
 _DETAILS: Final[Mapping[tuple[str, str], str]] = {
     ("cache_creation", "ephemeral_5m_input_tokens"): "input.cache_write_5m_tokens",

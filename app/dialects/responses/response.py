@@ -5,19 +5,21 @@ Members and statuses: contract/responses.md 3 and 5.2.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
 from app.canonical.request import Message, Native, Request, Signature, ToolCallPart
-from app.canonical.response import Choice, Finish, FinishReason, Response, Usage
+from app.canonical.response import Billing, Choice, Finish, FinishReason, Response, Usage
 from app.dialects.base import ClientContext, ServerContext
 from app.dialects.responses.echo import RESOLVED, response_shell
 from app.dialects.responses.items_in import NAME, Sign, decode_item
 from app.dialects.responses.items_out import ItemWriter
 from app.dialects.responses.request_in import namespaces
 from app.dialects.shared.failures import status_of_code, upstream_failure
-from app.dialects.shared.reading import as_dict, as_list, count, dicts, label, number, opt_str, present, rest
+from app.dialects.shared.prices import told_cost
+from app.dialects.shared.reading import as_dict, as_list, as_str, count, dicts, label, opt_str, present, rest
 from app.errors import GatewayError
 
 STATUSES: Final[Mapping[FinishReason, tuple[str, str | None]]] = {
@@ -170,7 +172,7 @@ def decode_response(body: Any, context: ClientContext) -> Response:
         id=opt_str(found.get("id")),
         model=opt_str(found.get("model")),
         choices=(Choice(0, messages, finish_of(found, calls_tools(messages))),),
-        usage=decode_usage(found.get("usage")),
+        usage=usage_of(found),
         created=count(found.get("created_at")),
         service_tier=opt_str(found.get("service_tier")),
         native=(NAME, top_level_native(found)),
@@ -209,7 +211,6 @@ def decode_usage(value: Any) -> Usage | None:
     if count(raw.get("input_tokens")) is None and count(raw.get("output_tokens")) is None:
         return None
     before, after = as_dict(raw.get("input_tokens_details")), as_dict(raw.get("output_tokens_details"))
-    cost = number(raw.get("cost"))
     extras = rest(raw, _USAGE)
     return Usage(
         input_tokens=count(raw.get("input_tokens")) or 0,
@@ -219,10 +220,42 @@ def decode_usage(value: Any) -> Usage | None:
         cache_write_tokens=count(before.get("cache_write_tokens")) or 0,
         reasoning_tokens=count(after.get("reasoning_tokens")) or 0,
         details={**_counts("input", before), **_counts("output", after)},
-        cost={**as_dict(raw.get("cost_details")), "total_cost": cost} if cost is not None else None,
+        cost=told_cost(raw),
         native=(NAME, extras) if extras else None,
     )
 
+
+def usage_of(response: Mapping[str, Any]) -> Usage | None:
+    """Return the usage of a response object, with what its hosted tools are charged for."""
+    usage = decode_usage(response.get("usage"))
+    if usage is None:
+        return None
+    units = {name: number for name, number in _units(response).items() if number}
+    return replace(usage, billing=Billing(units)) if units else usage
+
+
+def _units(response: Mapping[str, Any]) -> dict[str, int]:
+    """Count the hosted tools' work: a search is charged, opening a page that it found is not."""
+    items = dicts(response.get("output"))
+    told = as_dict(as_dict(response.get("tool_usage")).get("web_search"))
+    searches = sum(1 for item in items if item.get("type") == "web_search_call" and _searches(item))
+    number = count(told.get("num_requests"))
+    kinds = Counter(as_str(item.get("type")) for item in items)
+    return {
+        "web_searches": searches if number is None else number,
+        **{unit: kinds[kind] for kind, unit in _CHARGED_ITEMS.items()},
+    }
+
+
+def _searches(item: Mapping[str, Any]) -> bool:
+    return as_dict(item.get("action")).get("type", "search") == "search"
+
+
+_CHARGED_ITEMS: Final[Mapping[str, str]] = {
+    "file_search_call": "storage_searches",
+    "code_interpreter_call": "code_executions",
+    "image_generation_call": "generated_images",
+}
 
 _USAGE: Final = frozenset(
     {"input_tokens", "input_tokens_details", "output_tokens", "output_tokens_details", "total_tokens"}

@@ -47,12 +47,12 @@ from app.dialects.responses.items_in import (
     item_type,
 )
 from app.dialects.responses.response import (
-    decode_usage,
     failed_response,
     failure_of,
     finish_of,
     signer,
     top_level_native,
+    usage_of,
 )
 from app.dialects.shared.answers import TerminalDecoder
 from app.dialects.shared.reading import as_dict, as_str, count, dicts, opt_str
@@ -129,7 +129,7 @@ class ResponsesDecoder(TerminalDecoder):
             *events,
             Finished(finish or Finish("stop", status)),
             Ended(
-                decode_usage(response.get("usage")),
+                usage_of(response),
                 native=(NAME, top_level_native(response)),
                 service_tier=opt_str(response.get("service_tier")),
             ),
@@ -152,7 +152,7 @@ class ResponsesDecoder(TerminalDecoder):
 
     def _failed(self, data: Mapping[str, Any]) -> list[Event]:
         response = as_dict(data.get("response"))
-        return self._fail(failed_response(response), decode_usage(response.get("usage")))
+        return self._fail(failed_response(response), usage_of(response))
 
     def _error(self, data: Mapping[str, Any]) -> list[Event]:
         nested = data.get("error")
