@@ -36,10 +36,14 @@ class Scratch:
 
     def insert(self, path: str, before: str, text: str) -> None:
         """Put ``text`` before the one place of a file that reads ``before``."""
+        self.replace(path, before, text + before)
+
+    def replace(self, path: str, old: str, new: str) -> None:
+        """Put ``new`` in the one place of a file that reads ``old``."""
         file = self.root / path
         source = file.read_text()
-        assert source.count(before) == 1, f"{path} holds {before!r} {source.count(before)} times"
-        file.write_text(source.replace(before, text + before))
+        assert source.count(old) == 1, f"{path} holds {old!r} {source.count(old)} times"
+        file.write_text(source.replace(old, new))
 
     def changes(self) -> dict[str, int]:
         """Return the lines added to each file that differs; a line that went counts, too."""

@@ -219,3 +219,206 @@ def test_a_new_door_is_in_the_description_of_the_api(door: World) -> None:
     }
     assert document["components"]["schemas"]["MessagesBody"]["required"] == ["messages", "max_tokens"]
     assert document["components"]["schemas"]["Message"]["properties"]["type"]["const"] == "message"
+
+
+RANK_ROW = """    Operation(
+        "rank",
+        request_type="ranking",
+        wires=("rank",),
+        dialect="rank",
+        exchange="ranking.RankExchange",
+        routes=(
+            Route("POST", "/rank", "ranking.rank", "ranking.Ranking", body="ranking.RankBody", sealed=True),
+        ),
+    ),
+"""
+RANK_DIALECT = '''"""Ranking of documents: what is asked and answered, and the wire that both sides speak."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from app.dialects.base import ClientContext, Encoded, Row, ServerContext
+from app.dialects.chat.errors import decode_error
+from app.dialects.shared.reading import as_dict, as_list, as_str
+
+
+@dataclass(frozen=True, slots=True)
+class RankRequest:
+    """Documents to put in the order of their nearness to a query."""
+
+    model: str
+    query: str
+    documents: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RankDialect(Row):
+    """A wire of ranking. An answer is the documents' numbers in order."""
+
+    encode_request: Callable[[RankRequest, ClientContext], Encoded]
+    decode_response: Callable[[Any], list[int]]
+    decode_request: Callable[[Mapping[str, Any], ServerContext], RankRequest]
+    encode_response: Callable[[list[int]], dict[str, Any]]
+
+
+def encode_request(request: RankRequest, context: ClientContext) -> Encoded:
+    """Return the body to send."""
+    return Encoded(
+        {"model": context.model, "query": request.query, "documents": list(request.documents)}
+    )
+
+
+def decode_response(body: Any) -> list[int]:
+    """Read the order."""
+    return [as_dict(row).get("index", 0) for row in as_list(as_dict(body).get("results"))]
+
+
+def decode_request(body: Mapping[str, Any], context: ServerContext) -> RankRequest:
+    """Read what a client asks."""
+    documents = tuple(as_str(one) for one in as_list(body.get("documents")))
+    return RankRequest(as_str(body.get("model")), as_str(body.get("query")), documents)
+
+
+def encode_response(order: list[int]) -> dict[str, Any]:
+    """Return the answer's body."""
+    return {"results": [{"index": index} for index in order]}
+
+
+DIALECT: Final = RankDialect(
+    name="rank",
+    encode_request=encode_request,
+    decode_response=decode_response,
+    decode_request=decode_request,
+    encode_response=encode_response,
+    decode_error=decode_error,
+)
+'''
+RANK_EXCHANGE = '''"""Ranking: one attempt."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from app.dialects import dialect_of
+from app.dialects.media.rank import RankDialect
+from app.errors import GatewayError
+from app.gateway.call import Call, Target
+from app.gateway.exchange import Answer, Fetch, Sent
+from app.gateway.media import MediaExchange
+from app.gateway.plan import Plan
+from app.gateway.translating import parse_upstream
+from app.wire.json import dumps
+
+
+class RankExchange(MediaExchange):
+    """Documents in order, by one call."""
+
+    def __init__(self, call: Call, target: Target, chosen: Plan) -> None:
+        super().__init__(call, target, chosen)
+        self._client = dialect_of(RankDialect, self.wire.dialect)
+        self._server = dialect_of(RankDialect, call.dialect)
+        self._request = replace(call.request, model=target.model)
+
+    def send(self) -> Sent:
+        """Return the request."""
+        return Sent(dumps(self._client.encode_request(self._request, self._context).body))
+
+    def fetch(self, fetch: Fetch) -> Answer:
+        """Fetch the order."""
+        order = self._client.decode_response(parse_upstream(fetch(self.send()).body))
+        return Answer(self._server.encode_response(order))
+
+    def translator(self, headers: Mapping[str, str]) -> Any:
+        """Rankings have no streams."""
+        raise GatewayError("unsupported_operation", "Rankings are not streamed.", param="stream")
+'''
+RANK_SURFACE = '''"""Ranking: its view, its body and the shape of its answer."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from flask import Response
+
+from app.dialects import dialect_of
+from app.dialects.media.rank import RankDialect
+from app.surfaces.media import whole
+from app.surfaces.mounts import Mount
+from app.surfaces.openapi_shapes import WHOLE, Shape, listed, record
+from app.surfaces.schemas.base import Array, Body, Text
+from app.surfaces.schemas.parts import string
+
+
+class RankBody(Body):
+    """``POST rank``."""
+
+    model = Text(longest=512)
+    query = Text(required=True)
+    documents = Array(each=string, longest=1000, required=True)
+
+
+Ranking: Final[Shape] = record({"results": listed(record({"index": WHOLE}))})
+
+
+def rank(mount: Mount, deployment: str | None = None) -> Response:
+    """Serve ``POST rank``."""
+    return whole(mount, deployment, lambda wire: dialect_of(RankDialect, wire).decode_request)
+'''
+
+
+@pytest.fixture(scope="module")
+def ranking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A gateway that has one operation more, with a wire of its own: six files, of which three are rows."""
+    scratch = Scratch(tmp_path_factory.mktemp("operation"))
+    scratch.insert("app/operations.py", '    Operation(\n        "speech",', RANK_ROW)
+    scratch.insert(
+        "app/dialects/__init__.py", '    "models": "app', '    "rank": "app.dialects.media.rank",\n'
+    )
+    scratch.add("app/dialects/media/rank.py", RANK_DIALECT)
+    scratch.add("app/gateway/ranking.py", RANK_EXCHANGE)
+    scratch.add("app/surfaces/ranking.py", RANK_SURFACE)
+    wire = '        "rank": Wire("rank", "/rank", streams=False),\n'
+    scratch.insert("app/providers/groq.py", '        "models": openai', wire)
+    scratch.replace("app/providers/groq.py", "import Spec\n", "import Spec, Wire\n")
+    assert len(scratch.changes()) <= 6
+    assert scratch.faults() == []
+    with running_world(root=scratch.root) as world:
+        yield world
+
+
+RANKED = {"model": "groq/ranker", "query": "q", "documents": ["a", "b"]}
+
+
+@pytest.mark.parametrize("prefix", ["/v1", "/openai", "/api/llm"])
+def test_a_new_operation_is_served_at_every_door(ranking: World, prefix: str) -> None:
+    order = [{"index": 1}, {"index": 0}]
+    ranking.fresh().upstream.add(Reply.json({"results": order}), path="*/rank")
+    answer = ranking.send("POST", f"{prefix}/rank", RANKED)
+    assert answer.json["results"] == order
+    (sent,) = ranking.upstream.requests
+    assert sent.json() == {**RANKED, "model": "ranker"}
+    assert answer.headers["x-sluice-provider"] == "groq"
+    if prefix == "/api/llm":
+        assert answer.json["provider"] == "groq"
+    else:
+        assert answer.json["extra_fields"]["request_type"] == "ranking"
+
+
+def test_the_body_of_a_new_operation_is_checked_and_described(ranking: World) -> None:
+    answer = ranking.send("POST", "/v1/rank", {**RANKED, "documents": ["a", 5]})
+    assert (answer.status, answer.error["param"]) == (400, "documents[1]")
+    assert answer.json["extra_fields"]["request_type"] == "ranking"
+    document = ranking.send("GET", "/openapi.json").json
+    assert document["components"]["schemas"]["RankBody"]["required"] == ["query", "documents"]
+    assert "/openai/deployments/{deployment}/rank" in document["paths"]
+
+
+def test_a_new_operation_is_refused_for_a_provider_that_lacks_it(ranking: World) -> None:
+    answer = ranking.send("POST", "/v1/rank", {**RANKED, "model": "anthropic/x"})
+    assert (answer.status, answer.error["code"]) == (400, "unsupported_operation")
+    assert "'rank'" in answer.error["message"]

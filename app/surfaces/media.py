@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -12,7 +13,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from app.canonical.media import Upload
 from app.dialects import dialect_of
-from app.dialects.base import Frame
+from app.dialects.base import Frame, ServerContext
 from app.dialects.media.audio import SpeechDialect, TranscriptionDialect
 from app.dialects.media.base import EmbeddingDialect
 from app.errors import GatewayError
@@ -26,15 +27,22 @@ from app.surfaces.mounts import Mount
 from app.surfaces.pump import Pump
 from app.wire.json import loads
 
+Reader = Callable[[Mapping[str, Any], ServerContext], Any]
+"""Reads a body: the ``decode_request`` of a dialect."""
+
 _FORM_ROOM: Final = 1024 * 1024  # bytes of a form beside its file
 
 
 def embedding(mount: Mount, deployment: str | None = None) -> Response:
     """Serve ``POST embeddings``."""
+    return whole(mount, deployment, lambda wire: dialect_of(EmbeddingDialect, wire).decode_request)
+
+
+def whole(mount: Mount, deployment: str | None, reader: Callable[[str], Reader]) -> Response:
+    """Answer a JSON body by one JSON object; ``reader`` finds what reads it, by the dialect's name."""
     call = make_call(mount, checked_body(), deployment=deployment)
     g.call = call
-    server = dialect_of(EmbeddingDialect, call.dialect)
-    call = replace(call, request=server.decode_request(call.body, server_context(call, call.model)))
+    call = replace(call, request=reader(call.dialect)(call.body, server_context(call, call.model)))
     return answer_whole(mount, current_gateway().run(call).result())
 
 
