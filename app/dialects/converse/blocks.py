@@ -30,9 +30,11 @@ from app.dialects.converse.options import NAME, ConverseOptions
 from app.dialects.shared.claude import OMITTED
 from app.dialects.shared.leftovers import own_block, own_signature, report_call_signature
 from app.dialects.shared.media_types import media_type_of
+from app.dialects.shared.members import CACHE_MARKS, Takes, cache_mark, taken_members, told_members
 from app.dialects.shared.tool_forms import call_input
 from app.dialects.shared.tool_ids import CONVERSE, fit_tool_id
 from app.dialects.shared.tool_values import faithful_value
+from app.dialects.shared.turns import NOTHING_SAID, without_blanks
 
 Block = dict[str, Any]
 
@@ -60,13 +62,16 @@ _FORBIDDEN_IN_NAME: Final = re.compile(r"[^A-Za-z0-9\s()\[\]-]+")
 _THINKING: Final = "reasoningContent"
 
 
+TAKES: Final[Takes] = {object: CACHE_MARKS, FilePart: frozenset({"citations", "context"})}
+"""Members of this wire's own that clients of others write on parts."""
+
+
 def cache_point(native: Native | None) -> Block | None:
     """Return the cache point that follows a part with a cache mark of any dialect."""
-    members = native[1] if native is not None else {}
-    mark = members.get("cache_control")
-    if not mark and not members.get("prompt_cache_breakpoint"):
+    mark = cache_mark(native)
+    if mark is None:
         return None
-    ttl = mark.get("ttl") if isinstance(mark, Mapping) else None
+    ttl = mark.get("ttl")
     return {"cachePoint": {"type": "default", **({"ttl": ttl} if ttl in ("5m", "1h") else {})}}
 
 
@@ -78,18 +83,23 @@ class BlockWriter:
         self.options = options
         self._names: set[str] = set()
 
-    def turn(self, message: Message) -> Block | None:
-        """Return one turn, or None when nothing of it can be sent."""
+    def turn(self, message: Message) -> Block:
+        """Return one turn; it may hold no block. The wire wants words beside a document."""
         content = self.blocks(message.parts, message.role)
-        return {"role": message.role, "content": content} if content else None
+        if message.role == "user" and _needs_words(content):
+            content.append({"text": NOTHING_SAID})
+            told = f"A document without words is not taken here; '{NOTHING_SAID}' was sent beside it"
+            self._lose("message_text", told)
+        return {"role": message.role, "content": content}
 
     def blocks(self, parts: Iterable[Part], role: str) -> list[Block]:
         """Return the blocks of one turn: results first in a user's, thinking first in an assistant's."""
-        groups = [group for part in parts if (group := self._with_cache_point(part, role))]
+        spoken = without_blanks(parts, self.context.losses)
+        groups = [group for part in spoken if (group := self._with_cache_point(part, role))]
         if role == "user":
             groups.sort(key=lambda group: "toolResult" not in group[0])
         elif (
-            not any(isinstance(part, OpaquePart) for part in parts)
+            not any(isinstance(part, OpaquePart) for part in spoken)
             and groups
             and _THINKING not in groups[0][0]
         ):
@@ -100,7 +110,7 @@ class BlockWriter:
         block = self._opaque(part, role) if isinstance(part, OpaquePart) else _WRITERS[type(part)](self, part)
         if block is None:
             return []
-        return [block, *self.cache_points(None if isinstance(part, OpaquePart) else part.native)]
+        return [block, *self.cache_points(_marked(part))]
 
     def cache_points(self, native: Native | None) -> list[Block]:
         """Return the cache point that a mark asks for, reported where the model has none."""
@@ -119,15 +129,13 @@ class BlockWriter:
         return own_block(part, role, NAME, self.context.losses)
 
     def _text(self, part: TextPart) -> Block | None:
-        if not part.text.strip():
-            return None  # the wire refuses blank text
         if part.native is not None and part.native[0] == NAME and part.native[1].get("citations"):
             cited = part.native[1]["citations"]
             return {"citationsContent": {"content": [{"text": part.text}], "citations": cited}}
         return {"text": part.text}
 
     def _refusal(self, part: RefusalPart) -> Block | None:
-        return {"text": part.text} if part.text.strip() else None
+        return {"text": part.text}
 
     def _audio(self, part: AudioPart) -> Block | None:
         if part.transcript and not part.data:
@@ -166,7 +174,8 @@ class BlockWriter:
             source = self._source(part.data, part.url, part.file_id, "file")
         if kind is None:
             self._lose("file", f"Documents of type '{media_type}' are not supported")
-        own = dict(part.native[1]) if part.native is not None and part.native[0] == NAME else {}
+        mine = part.native is not None and part.native[0] == NAME
+        own = told_members(part.native) if mine else taken_members(part.native, TAKES[FilePart])
         return {"document": {**own, "format": kind, "name": self._name(part.filename), "source": source}}
 
     def _name(self, filename: str | None) -> str:
@@ -195,7 +204,11 @@ class BlockWriter:
         return {"toolUse": {"toolUseId": fit_tool_id(part.id, CONVERSE), "name": part.name, "input": given}}
 
     def _tool_result(self, part: ToolResultPart) -> Block | None:
-        content = [block for inner in part.content for block in self._result_blocks(inner)]
+        inside = without_blanks(part.content, self.context.losses)
+        content = [block for inner in inside for block in self._result_blocks(inner)]
+        if not content:
+            content = [{"text": NOTHING_SAID}]
+            self._lose("tool_result", f"A tool's result without content was sent as '{NOTHING_SAID}'")
         result: Block = {"toolUseId": fit_tool_id(part.call_id, CONVERSE), "content": content}
         if part.is_error:
             result["status"] = "error"
@@ -203,7 +216,7 @@ class BlockWriter:
 
     def _result_blocks(self, part: Part) -> list[Block]:
         if isinstance(part, TextPart):
-            return [_result_text(part.text)] if part.text else []
+            return [_result_text(part.text)]
         block = (
             self._opaque(part, "tool") if isinstance(part, OpaquePart) else _WRITERS[type(part)](self, part)
         )
@@ -220,6 +233,19 @@ _WRITERS: Final[Mapping[type, Callable[[BlockWriter, Any], Block | None]]] = {
     ToolCallPart: BlockWriter._tool_call,
     ToolResultPart: BlockWriter._tool_result,
 }
+
+
+def _marked(part: Part) -> Native | None:
+    """Return the remainder with a part's cache mark: its own, or that of something inside a result."""
+    if isinstance(part, OpaquePart):
+        return None
+    inside = part.content if isinstance(part, ToolResultPart) else ()
+    natives = [part.native, *(inner.native for inner in inside if not isinstance(inner, OpaquePart))]
+    return next((native for native in natives if cache_mark(native) is not None), part.native)
+
+
+def _needs_words(content: list[Block]) -> bool:
+    return any("document" in block for block in content) and not any("text" in block for block in content)
 
 
 def _result_text(text: str) -> Block:

@@ -16,7 +16,7 @@ from app.dialects.shared.claude import Family, family_of
 
 NAME: Final = "converse"
 
-Thinker = Literal["none", "claude", "nova", "effort"]
+Thinker = Literal["none", "claude", "nova", "effort", "gpt"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +24,12 @@ class ConverseOptions:
     """The row of one model family.
 
     ``thinks``: how thinking is asked for (Claude's ``thinking``, Nova's ``reasoningConfig``,
-    a ``reasoning_effort`` field, or not at all). ``schemas``: structured output is native.
+    a ``reasoning_effort`` field, a ``reasoning`` object as GPT has it, or not at all). ``schemas``: structured output is native.
     ``caches``: takes cache points. ``system``: takes a system prompt. ``strict_tools``:
     enforces tool schemas. ``top_k``: path of that member below
     ``additionalModelRequestFields``. ``system_tools``: the wire's names of hosted tools.
-    ``claude``: the family of a Claude.
+    ``plain_schemas``: takes tools' schemas of ``type``, ``properties`` and ``required`` only.
+    ``off``: thinking can be turned off. ``claude``: the family of a Claude.
     """
 
     thinks: Thinker = "none"
@@ -38,13 +39,21 @@ class ConverseOptions:
     strict_tools: bool = False
     top_k: tuple[str, ...] = ()
     system_tools: Mapping[str, str] = field(default_factory=dict)
+    plain_schemas: bool = False
+    off: bool = True
     claude: Family | None = None
 
+    @property
+    def forces(self) -> bool:
+        """True when the model can be made to call a tool."""
+        return self.claude is None or self.claude.forces
 
-_NOVA: Final = ConverseOptions(caches=True, top_k=("inferenceConfig", "topK"))
+
+_NOVA: Final = ConverseOptions(caches=True, top_k=("inferenceConfig", "topK"), plain_schemas=True)
 _NOVA_2: Final = ConverseOptions(
     thinks="nova",
     caches=True,
+    plain_schemas=True,
     top_k=("inferenceConfig", "topK"),
     system_tools=MappingProxyType(
         {"web_search": "nova_grounding", "code_interpreter": "nova_code_interpreter"}
@@ -63,6 +72,8 @@ _ROWS: Final = (
     ("mistral.mistral-large-24", ConverseOptions(top_k=("top_k",))),
     ("mistral.", _OPEN_WEIGHT),
     ("openai.gpt-oss", ConverseOptions(thinks="effort", schemas=True, strict_tools=True)),
+    ("openai.gpt-6-astra", ConverseOptions(thinks="gpt", off=False)),
+    ("openai.gpt-", ConverseOptions(thinks="gpt")),
     ("qwen.", _OPEN_WEIGHT),
     ("deepseek.v3", _OPEN_WEIGHT),
     ("google.gemma", _OPEN_WEIGHT),

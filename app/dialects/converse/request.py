@@ -7,22 +7,31 @@ section and 3.5), botocore's service model.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any, Final
 
-from app.canonical.request import Message, Request
+from app.canonical.request import Message, Reasoning, Request
 from app.dialects.base import ClientContext, Encoded
-from app.dialects.converse.blocks import Block, BlockWriter
+from app.dialects.converse.blocks import TAKES, Block, BlockWriter
 from app.dialects.converse.options import NAME, ConverseOptions, options_of
 from app.dialects.converse.tools import ToolWriter
 from app.dialects.messages.schema import closed, is_open
 from app.dialects.shared.claude import Family
-from app.dialects.shared.claude_thinking import MIN_BUDGET, Circumstances, Thinking, sampling_of, thinking_of
+from app.dialects.shared.claude_thinking import (
+    MIN_BUDGET,
+    Circumstances,
+    Thinking,
+    sampling_of,
+    thinking_of,
+    with_thinking,
+)
 from app.dialects.shared.effort import effort_of, nearest_effort
 from app.dialects.shared.leftovers import report_leftovers, sendable_extras
 from app.dialects.shared.losses import Losses
+from app.dialects.shared.members import report_members
 from app.dialects.shared.pairing import paired
-from app.dialects.shared.reading import as_dict
-from app.dialects.shared.turns import split_conversation
+from app.dialects.shared.reading import as_dict, json_text
+from app.dialects.shared.turns import NOTHING_SAID, alternating, end_of_prefill, split_conversation
 
 Members = dict[str, Any]
 
@@ -39,9 +48,11 @@ _OWN: Final = frozenset(
 """Members of this API alone that a client of another may send beside the standard ones."""
 
 _TIERS: Final = frozenset({"default", "priority", "flex", "reserved"})
+_BLANK: Final = {"text": NOTHING_SAID}
 _JSON_ONLY: Final = "Answer with one valid JSON object and nothing else: no words around it, no code fence."
 _NOVA_EFFORTS: Final = ("low", "medium", "high")
 _OPEN_EFFORTS: Final = ("low", "medium", "high")
+_GPT_EFFORTS: Final = ("none", "low", "medium", "high", "xhigh", "max")
 _ASSUMED_LIMIT: Final = 4096
 _COUNTED: Final = frozenset({"messages", "system", "toolConfig", "additionalModelRequestFields"})
 
@@ -54,12 +65,14 @@ def encode_request(request: Request, context: ClientContext) -> Encoded:
     """
     options = options_of(context.options, context.model)
     losses = context.losses
-    request = paired(request, losses)
+    request = with_thinking(paired(request, losses))
+    report_members(request, NAME, TAKES, losses)
     body = sendable_extras(request, NAME, _OWN, losses)
     writer = BlockWriter(context, options)
     native = _native_schema(request, options)
     wants_schema = request.output.format == "schema"
-    answer = as_dict(request.output.schema) if wants_schema and not native else None
+    by_tool = wants_schema and not native and options.forces
+    answer = as_dict(request.output.schema) if by_tool else None
     system, turns, messages = _conversation(request, writer)
     tools = ToolWriter(writer, answer)
     if (config := tools.config(request, turns)) is not None:
@@ -72,9 +85,10 @@ def encode_request(request: Request, context: ClientContext) -> Encoded:
         output["effort"] = fields.pop("effort")
     if native:
         output["textFormat"] = _text_format(request, losses)
-    if request.output.format == "json":
-        losses.report("output_json", "A JSON object is asked for in words; this API has no such mode")
-        system.append({"text": _JSON_ONLY})
+    if request.output.format != "text" and not native and not by_tool:
+        losses.report("output_json", "JSON is asked for in words; this API has no such mode")
+        schema = f" It must fit this JSON schema: {json_text(request.output.schema)}" if wants_schema else ""
+        system.append({"text": _JSON_ONLY + schema})
     body["messages"] = messages
     fields = {**fields, **as_dict(body.get("additionalModelRequestFields"))}
     optional = {
@@ -105,7 +119,9 @@ def _conversation(request: Request, writer: BlockWriter) -> tuple[list[Block], l
         opening = Message("user", tuple(texts))
         turns = _led_by(opening, turns)
         texts = []
-    written = [turn for message in turns if (turn := writer.turn(message)) is not None]
+    written = alternating(map(writer.turn, turns), _BLANK, losses, user_first=True)
+    if options.claude is not None:
+        end_of_prefill(written, losses)
     return writer.blocks(texts, "system"), turns, written
 
 
@@ -140,7 +156,7 @@ def _inference(
         fields = _claude(request, options.claude, inference, Circumstances(0, forced, bare), losses)
     else:
         _plain_sampling(request, options, inference, fields, losses)
-        _THINKERS[options.thinks](request, inference, fields, losses)
+        _THINKERS[options.thinks](_able(request, options, losses), inference, fields, losses)
     if sampling.stop:
         inference["stopSequences"] = list(sampling.stop)
     taken = {"parallel_tool_calls", "top_k", "service_tier"}
@@ -205,6 +221,14 @@ def _wanted_effort(request: Request, inference: Members) -> str | None:
     return reasoning.effort
 
 
+def _able(request: Request, options: ConverseOptions, losses: Losses) -> Request:
+    """Return the request with the least thinking in place of none, where there is no none."""
+    if options.off or _wanted_effort(request, {}) != "none":
+        return request
+    losses.report("reasoning_effort", "This model always thinks; the lowest effort is asked for")
+    return replace(request, reasoning=Reasoning("low"))
+
+
 def _think_not(request: Request, inference: Members, fields: Members, losses: Losses) -> None:
     if _wanted_effort(request, inference) not in (None, "none"):
         budgeted = request.reasoning is not None and request.reasoning.budget is not None
@@ -227,6 +251,12 @@ def _think_as_nova(request: Request, inference: Members, fields: Members, losses
             losses.report(feature, f"With high effort this model takes no {feature}; it was left out")
 
 
+def _think_as_gpt(request: Request, inference: Members, fields: Members, losses: Losses) -> None:
+    wanted = _wanted_effort(request, inference)
+    if wanted is not None:
+        fields["reasoning"] = {"effort": _effort(wanted, _GPT_EFFORTS, losses)}
+
+
 def _think_by_effort(request: Request, inference: Members, fields: Members, losses: Losses) -> None:
     wanted = _wanted_effort(request, inference)
     if wanted is not None:
@@ -234,7 +264,7 @@ def _think_by_effort(request: Request, inference: Members, fields: Members, loss
 
 
 def _effort(wanted: str, known: tuple[str, ...], losses: Losses) -> str:
-    effort = nearest_effort(wanted, known)
+    effort = nearest_effort(wanted, [name for name in known if name != "none" or wanted == "none"])
     if effort != wanted:
         losses.report("reasoning_effort", f"Effort '{wanted}' is not known here; '{effort}' is asked for")
     return effort
@@ -245,6 +275,7 @@ _THINKERS: Final = {
     "claude": _think_not,
     "nova": _think_as_nova,
     "effort": _think_by_effort,
+    "gpt": _think_as_gpt,
 }
 
 

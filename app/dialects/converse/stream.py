@@ -7,6 +7,7 @@ first delta opens them.
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -20,7 +21,7 @@ from app.canonical.events import (
     Finished,
     Started,
 )
-from app.canonical.request import OpaquePart, Part, ReasoningPart, TextPart, ToolCallPart
+from app.canonical.request import ImagePart, OpaquePart, Part, ReasoningPart, TextPart, ToolCallPart
 from app.dialects.base import ClientContext
 from app.dialects.converse.options import NAME
 from app.dialects.converse.response import (
@@ -106,6 +107,8 @@ class ConverseDecoder(TerminalDecoder):
         return [*again, *self._begin(data.get("contentBlockIndex"), part, start)]
 
     def _opening(self, start: Members) -> Part:
+        if "image" in start:
+            return ImagePart()
         call = as_dict(start.get("toolUse"))
         if not call or call.get("type") == "server_tool_use":
             return self._reader.part(start) if call else opaque(start)
@@ -123,6 +126,8 @@ class ConverseDecoder(TerminalDecoder):
         self._open[index] = growing
         self._parts.append(part)
         opening: list[Event] = self._message_start({})
+        if isinstance(part, ImagePart):
+            return opening  # comes whole at its end
         return [*opening, BlockStarted(growing.number, self._item, part)]
 
     def _block_delta(self, data: Members) -> list[Event]:
@@ -162,12 +167,24 @@ class ConverseDecoder(TerminalDecoder):
         growing.results += as_list(value)
         return []
 
+    def _picture(self, growing: _Growing, value: Any) -> list[Event]:
+        growing.results.append(as_dict(as_dict(value).get("source")))
+        return []
+
+    def _image(self, growing: _Growing) -> list[Event]:
+        """A picture, whole: its pieces are bytes, each in base64 of its own."""
+        image = {**as_dict(growing.start.get("image")), "source": _joined_source(growing.results)}
+        part = self._reader.part({"image": image})
+        return [BlockStarted(growing.number, self._item, part), BlockEnded(growing.number)]
+
     def _block_stop(self, data: Members) -> list[Event]:
         growing = self._open.pop(data.get("contentBlockIndex"), None)
         return [] if growing is None else self._close(growing)
 
     def _close(self, growing: _Growing) -> list[Event]:
         number, part = growing.number, growing.part
+        if isinstance(part, ImagePart):
+            return self._image(growing)
         if isinstance(part, OpaquePart):
             return [BlockEnded(number, part=OpaquePart(part.type, (NAME, _whole(growing))))]
         if isinstance(part, ReasoningPart):
@@ -216,13 +233,27 @@ _DELTAS: Final[Mapping[str, Callable[[ConverseDecoder, _Growing, Any], list[Even
     "reasoningContent": ConverseDecoder._reasoning,
     "citation": ConverseDecoder._citation,
     "toolResult": ConverseDecoder._result,
+    "image": ConverseDecoder._picture,
 }
+
+
+def _joined_source(pieces: list[Members]) -> Members:
+    texts = [as_str(piece.get("bytes")) for piece in pieces if piece.get("bytes")]
+    if len(texts) < 2:
+        return next((piece for piece in pieces if piece), {})
+    try:
+        data = b"".join(base64.b64decode(text) for text in texts)
+    except ValueError:
+        return {}
+    return {"bytes": base64.b64encode(data).decode()}
 
 
 def _first_part(kind: str, value: Any) -> Part:
     """Return the empty part of a block that begins with a delta."""
     if kind == "reasoningContent":
         return ReasoningPart("", "hidden" if "redactedContent" in as_dict(value) else "text")
+    if kind == "image":
+        return ImagePart()
     if kind in ("text", "citation"):
         return TextPart("")
     return opaque({kind: {}})

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from app.canonical.request import Message, Request, Tool, ToolCallPart, ToolChoice, ToolResultPart
 from app.dialects.converse.blocks import BlockWriter
-from app.dialects.shared.flat_schema import flattened
+from app.dialects.shared.flat_schema import flattened, plain_schema
 from app.dialects.shared.reading import as_dict
 from app.dialects.shared.tool_forms import (
     ANSWER_TOOL,
@@ -55,7 +55,7 @@ class ToolWriter:
         mode = self._mode(choice, tools)
         if self._answer is not None and choice.mode not in {"required", "named"}:
             mode = {"any": {}} if tools else {"tool": {"name": ANSWER_TOOL}}
-            tools = [*tools, _answer_tool(self._answer)]
+            tools = [*tools, _answer_tool(self._fitted(self._answer)[0])]
         if not tools:
             return None
         self.forced = mode is not None and "auto" not in mode
@@ -76,11 +76,19 @@ class ToolWriter:
         return {"toolSpec": spec}
 
     def _schema(self, tool: Tool) -> Members:
-        schema, combined = flattened(tool.parameters or {})
+        schema, combined = self._fitted(tool.parameters or {})
         if combined:
-            told = f"'{combined[0]}' at the top of the schema of tool '{tool.name}' is only described"
+            names = ", ".join(f"'{name}'" for name in combined)
+            told = f"Of the schema of tool '{tool.name}' {names} is only described, or left out"
             self._losses.report("tool_schema", told)
-        return object_schema(schema)
+        return schema
+
+    def _fitted(self, parameters: Mapping[str, Any]) -> tuple[Members, list[str]]:
+        schema, combined = flattened(parameters)
+        if not self._writer.options.plain_schemas:
+            return object_schema(schema), combined
+        plain, dropped = plain_schema(object_schema(schema))
+        return plain, [*combined, *dropped]
 
     def _custom(self, tool: Tool) -> Members:
         return {"toolSpec": _spec(tool.name, tool.description, custom_schema(tool, self._losses))}
@@ -95,12 +103,19 @@ class ToolWriter:
 
     def _mode(self, choice: ToolChoice, tools: list[Members]) -> Members | None:
         if choice.mode == "named":
-            return self._named(choice, tools)
+            named = self._named(choice, tools)
+            return named if self._can_force() else None
         required = choice.mode == "required" or (choice.mode == "allowed" and choice.required)
         if required and not tools:
             self._losses.report("tool_choice", "No tool can be offered, so no call is required")
             return None
-        return {"any": {}} if required else None
+        return {"any": {}} if required and self._can_force() else None
+
+    def _can_force(self) -> bool:
+        if not self._writer.options.forces:
+            told = "This model cannot be made to call a tool; the choice is left to it"
+            self._losses.report("tool_choice", told)
+        return self._writer.options.forces
 
     def _named(self, choice: ToolChoice, tools: list[Members]) -> Members:
         if not any(as_dict(entry.get("toolSpec")).get("name") == choice.name for entry in tools):
@@ -123,7 +138,7 @@ def _spec(name: str, description: str | None, schema: Mapping[str, Any]) -> Memb
 
 
 def _answer_tool(schema: Mapping[str, Any]) -> Members:
-    return {"toolSpec": _spec(ANSWER_TOOL, ANSWER_WORDS, object_schema(flattened(schema)[0]))}
+    return {"toolSpec": _spec(ANSWER_TOOL, ANSWER_WORDS, schema)}
 
 
 def _made_up(name: str) -> Members:

@@ -1,4 +1,4 @@
-"""A tool's schema without a combination at its top, which some wires refuse.
+"""A tool's schema in the simpler forms that some wires demand.
 
 Anthropic answers 400 to ``anyOf``, ``oneOf`` and ``allOf`` at the top of a tool's schema
 (its own error text, seen in public reports from August 2025 on, over Bedrock too). Deeper
@@ -78,3 +78,57 @@ def _needed(needs: list[list[Any]], word: str) -> list[Any]:
     if word == "allOf":
         return [name for names in needs for name in names]
     return [name for name in needs[0] if all(name in names for names in needs)] if needs else []
+
+
+# a schema of the plainest kind
+
+_TOP: Final = frozenset({"type", "properties", "required"})
+_SILENT: Final = frozenset({"$schema", "$id", "$defs", "definitions", "$comment", "$anchor", "title"})
+_MAX_NODES: Final = 4096
+
+
+def plain_schema(schema: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Return a schema whose top has ``type``, ``properties`` and ``required`` alone, and the
+    keywords whose meaning went.
+
+    References are written out (to a bounded depth and size), closed objects are not said to be
+    closed: Amazon's Nova models take no more (Amazon Nova's user guide, "Defining a tool").
+    """
+    writer = _Plain(schema)
+    found = writer.node({name: value for name, value in schema.items() if name in _TOP}, 0)
+    lost = [name for name in schema if name not in _TOP | _SILENT | {"description", "additionalProperties"}]
+    return found, [*lost, *sorted(writer.dropped)]
+
+
+class _Plain:
+    """Writes nodes of one schema."""
+
+    def __init__(self, root: Mapping[str, Any]) -> None:
+        self._root = root
+        self._nodes = 0
+        self.dropped: set[str] = set()
+
+    def node(self, schema: Mapping[str, Any], depth: int) -> dict[str, Any]:
+        """Return one node without references and the keywords that are not taken."""
+        self._nodes += 1
+        if depth > _MAX_DEPTH * 4 or self._nodes > _MAX_NODES:
+            self.dropped.add("$ref")
+            return {"type": "object"}
+        if reference := as_str(schema.get("$ref")):
+            beside = {name: value for name, value in schema.items() if name != "$ref"}
+            return self.node({**_target(self._root, reference), **beside}, depth + 1)
+        kept = {name: value for name, value in schema.items() if name not in _SILENT}
+        if kept.pop("additionalProperties", None):
+            self.dropped.add("additionalProperties")
+        return {name: self._value(name, value, depth) for name, value in kept.items()}
+
+    def _value(self, name: str, value: Any, depth: int) -> Any:
+        if name in {"properties", "patternProperties"}:
+            return {key: self.node(as_dict(inner), depth + 1) for key, inner in as_dict(value).items()}
+        if name in {"enum", "const", "default", "required", "examples", "type"}:
+            return value
+        if isinstance(value, dict):
+            return self.node(value, depth + 1)
+        if isinstance(value, list):
+            return [self.node(one, depth + 1) if isinstance(one, dict) else one for one in value]
+        return value
