@@ -107,7 +107,8 @@ def _doctor(given: argparse.Namespace) -> int:
     if settings is None:
         return _WRONG
     egress = Egress(settings.environ)
-    well = True
+    well, line = _examine_database(settings)
+    print(f"database: {line}")
     for name in configured_names(settings):
         if row_of(name).always:
             continue  # it is in this process
@@ -115,6 +116,17 @@ def _doctor(given: argparse.Namespace) -> int:
             well = well and good
             print(f"{name}: {line}")
     return 0 if well else 1
+
+
+def _examine_database(settings: "Settings") -> tuple[bool, str]:
+    """Say whether the database can be opened, and a sentence; nothing in it is changed."""
+    from app.errors import GatewayError
+    from app.state.database import condition
+
+    try:
+        return True, condition(settings.database_url)
+    except GatewayError as error:
+        return False, str(error.raw)
 
 
 def _examine(provider: "Provider") -> Iterator[tuple[bool, str]]:
@@ -174,8 +186,8 @@ def _upgrade(given: argparse.Namespace) -> int:
         return _WRONG
     try:
         Database.open(settings.database_url).close()
-    except (GatewayError, ValueError) as error:
-        print(f"sluice: the database could not be prepared: {error}", file=sys.stderr)
+    except GatewayError as error:
+        print(f"sluice: the database could not be prepared: {error.raw}", file=sys.stderr)
         return 1
     print("the database is up to date")
     return 0

@@ -116,6 +116,9 @@ class Settings:
     workers: int = 1
     keepalive: int = 5
     database_url: str = field(default="sqlite:///sluice.db", repr=False)
+    database_pool: int | None = None
+    database_wait: float | None = None
+    listen_url: str | None = field(default=None, repr=False)
     redis_url: str | None = field(default=None, repr=False)
     master_key: Secret | None = None
     keys: tuple[VirtualKey, ...] = ()

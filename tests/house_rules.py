@@ -28,12 +28,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "dialects": _VOCABULARY,
     "wire": _VOCABULARY,
     "config": _VOCABULARY | {"wire"},
-    "config_loading": _VOCABULARY | {"config", "providers", "wire"},
+    "database_url": set(),
+    "config_loading": _VOCABULARY | {"config", "providers", "wire", "database_url"},
     "serving": {"config"},
     "http_worker": {"errors", "wire"},
     "providers": _VOCABULARY | {"dialects", "wire", "config"},
-    "state": _VOCABULARY | {"wire", "config"},
-    "gateway": _VOCABULARY | {"operations", "providers", "dialects", "state", "wire", "config"},
+    "state": _VOCABULARY | {"wire", "config", "database_url"},
+    "gateway": _VOCABULARY
+    | {"operations", "providers", "dialects", "state", "wire", "config", "database_url"},
     "surfaces": _VOCABULARY
     | {"version", "operations", "gateway", "providers", "dialects", "state", "wire", "config"},
     "cli": _VOCABULARY

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import NoReturn
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -40,3 +47,65 @@ def new_postgres() -> Iterator[str]:
     finally:
         with psycopg.connect(server, autocommit=True, connect_timeout=5) as connection:
             connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+_POOLER = """
+[databases]
+* = host={host} port={port} user={user}{password}
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = {listen}
+unix_socket_dir =
+auth_type = any
+pool_mode = transaction
+default_pool_size = {size}
+max_client_conn = 500
+logfile = {folder}/pgbouncer.log
+pidfile = {folder}/pgbouncer.pid
+"""
+
+
+@contextmanager
+def pooler(url: str, *, size: int = 4) -> Iterator[str]:
+    """Run PgBouncer in transaction mode before a PostgreSQL database; gives the URL that goes through it."""
+    program = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
+    if program is None:
+        leave_out("pgbouncer is not installed")
+    server = urlsplit(url)
+    with tempfile.TemporaryDirectory(prefix="sluice-pooler-") as name, socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        listen = probe.getsockname()[1]
+        probe.close()
+        folder = Path(name)
+        (folder / "pgbouncer.ini").write_text(
+            _POOLER.format(
+                host=server.hostname,
+                port=server.port or 5432,
+                user=server.username or "postgres",
+                password=f" password={server.password}" if server.password else "",
+                listen=listen,
+                size=size,
+                folder=folder,
+            )
+        )
+        command = [program, "-q", str(folder / "pgbouncer.ini")]
+        if os.geteuid() == 0:  # it refuses to run as root
+            shutil.chown(folder, "nobody")
+            command[1:1] = ["-u", "nobody"]
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        try:
+            _wait_for_port(listen, process)
+            yield f"postgresql://anybody@127.0.0.1:{listen}{server.path}"
+        finally:
+            process.kill()
+            process.wait()
+
+
+def _wait_for_port(port: int, process: subprocess.Popen[bytes], seconds: float = 10.0) -> None:
+    limit = time.monotonic() + seconds
+    while time.monotonic() < limit and process.poll() is None:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.02)
+    raise RuntimeError("pgbouncer did not answer")

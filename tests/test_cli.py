@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import ast
 import os
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
 from app import __version__, cli
 from tests import environment
+from tests.services import new_postgres
 from tests.wire.servers import always, answer, serving
 
+POSTGRES = os.environ.get("SLUICE_TEST_POSTGRES_URL", "")  # before it is taken away
 CANARY = "c4n4ry-0f-a-s3cr3t"
 
 
@@ -140,9 +144,56 @@ def test_the_database_is_prepared_and_found_prepared(
     monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/own.db")
     assert [cli.main(["db", "upgrade"]) for _ in range(2)] == [0, 0]
     assert (tmp_path / "own.db").stat().st_size > 0
-    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/no/folder.db")
+
+
+UNOPENED = {
+    "sqlite:///{folder}/no/folder.db": "the folder {folder}/no does not exist",
+    "sqlite:///{folder}": "this is a folder, not a file",
+    "sqlite:///{folder}/text.db": "file is not a database",
+    "sqlite:///{folder}/newer.db": "a newer version of Sluice has upgraded this database",
+    "postgres://u:{canary}@127.0.0.1:1/d": "port 1 failed: Connection refused",
+    "postgres://u:{canary}@no.such.host.invalid/d": "failed to resolve host 'no.such.host.invalid'",
+    "postgres://postgres:{canary}@{server}/no_such_database": '"no_such_database" does not exist',
+    "postgres://no_such_role:{canary}@{server}/postgres": '"no_such_role"',
+}
+
+
+@pytest.mark.parametrize("url, words", UNOPENED.items())
+def test_a_database_that_cannot_be_opened_says_why(
+    url: str, words: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if "{server}" in url:
+        monkeypatch.setenv("SLUICE_TEST_POSTGRES_URL", POSTGRES)
+        with new_postgres() as answers:
+            url = url.replace("{server}", urlsplit(answers).netloc.rpartition("@")[2])
+    (tmp_path / "text.db").write_text("no database at all, but a text of some length\n" * 100)
+    with sqlite3.connect(tmp_path / "newer.db") as newer:
+        newer.execute("CREATE TABLE alembic_version (version_num TEXT)")
+        newer.execute("INSERT INTO alembic_version VALUES ('9999')")
+    monkeypatch.setenv("SLUICE_SECRET_KEY", "s")
+    monkeypatch.setenv("DATABASE_URL", url.format(folder=tmp_path, canary=CANARY))
     assert cli.main(["db", "upgrade"]) == 1
-    assert "could not be prepared" in capsys.readouterr().err
+    told, expected = capsys.readouterr().err, words.format(folder=tmp_path)
+    assert expected in told
+    assert CANARY not in told
+    if "newer" in url:
+        return
+    assert cli.main(["doctor"]) == 1
+    told = capsys.readouterr().out
+    assert expected in told
+    assert CANARY not in told
+
+
+def test_the_doctor_looks_at_a_database_and_leaves_it_as_it_is(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/own.db")
+    assert cli.main(["doctor"]) == 0
+    assert "own.db is empty; the first start prepares it" in capsys.readouterr().out
+    assert not (tmp_path / "own.db").exists()
+    cli.main(["db", "upgrade"])
+    cli.main(["doctor"])
+    assert "own.db answers and is up to date" in capsys.readouterr().out
 
 
 def test_a_new_key_can_be_used_as_it_is_printed(capsys: pytest.CaptureFixture[str]) -> None:

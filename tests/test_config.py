@@ -55,6 +55,9 @@ VARIABLES: list[tuple[str, str, str, Any]] = [
     ("WEB_CONCURRENCY", "4", "workers", 4),
     ("SLUICE_KEEPALIVE", "95", "keepalive", 95),
     ("DATABASE_URL", "sqlite:////var/lib/s.db", "database_url", "sqlite:////var/lib/s.db"),
+    ("SLUICE_DATABASE_POOL", "7", "database_pool", 7),
+    ("SLUICE_DATABASE_WAIT", "0.5", "database_wait", 0.5),
+    ("SLUICE_LISTEN_URL", "postgres://u:p@h:5432/d", "listen_url", "postgres://u:p@h:5432/d"),
     ("REDIS_URL", "rediss://u:p@h/1", "redis_url", "rediss://u:p@h/1"),
     ("SLUICE_MASTER_KEY", "m", "master_key", Secret("m")),
     ("SLUICE_OPEN", "1", "open", True),
@@ -119,6 +122,7 @@ def test_the_environment_wins_over_the_file_and_blanks_do_not(member: Any, load_
     else:
         samples = {"background": ("'off'", "embedded"), "database_url": ("'sqlite:///a'", "sqlite:///b")}
         samples["redis_url"] = ("'redis://a'", "redis://b")
+        samples["listen_url"] = ("'postgres://a/d'", "postgres://b/d")
         quoted, text = samples.get(member.path[0], ("'a'", "b"))
         file_value, blank = quoted, "\t"
     shown = str(file_value).lower() if isinstance(file_value, bool) else file_value
@@ -489,6 +493,12 @@ def test_aliases_in_a_circle_are_faults_each(load_text: Loader) -> None:
         ("SLUICE_KEYS", "a:secret,a:secret2", "SLUICE_KEYS: entry 2 repeats a name"),
         ("SLUICE_KEYS", "a:secret,b:secret", "SLUICE_KEYS: has the same key as 'a'"),
         ("DATABASE_URL", "oracle://u:secret@h", "DATABASE_URL: must be a sqlite:// or postgresql:// URL"),
+        (
+            "DATABASE_URL",
+            "sqlite:///secret.db?mode=ro",
+            "DATABASE_URL: the parameter 'mode' is not known for SQLite, which takes none",
+        ),
+        ("SLUICE_LISTEN_URL", "sqlite:///secret.db", "SLUICE_LISTEN_URL: must be a postgresql:// URL"),
         ("REDIS_URL", "secret", "REDIS_URL: must be a redis:// or rediss:// URL"),
         (
             "GROQ_BASE_URL",

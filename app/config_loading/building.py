@@ -19,6 +19,7 @@ from app.config_loading.faults import Faults
 from app.config_loading.kinds import OPTION_KINDS
 from app.config_loading.members import EGRESS_VARIABLES
 from app.config_loading.schemas import unknown_member
+from app.database_url import faults_of, is_postgres
 from app.providers import PROVIDERS, Option, row_of
 from app.wire import proxies, tls
 
@@ -53,7 +54,10 @@ def _server(section: Mapping[str, Any], faults: Faults) -> dict[str, Any]:
     keys = members.get("secret_keys", [])
     listed = [key.strip() for key in (keys.split(",") if isinstance(keys, str) else keys)]
     members["secret_keys"] = tuple(Secret(key) for key in listed if key)
-    if members.get("database_url", "").startswith("postgres") and not members["secret_keys"]:
+    for name in ("database_url", "listen_url"):
+        for fault in faults_of(members[name]) if name in members else ():
+            faults.add(("server", name), fault)
+    if is_postgres(members.get("database_url", "")) and not members["secret_keys"]:
         faults.add(("server", "secret_keys"), "is required with PostgreSQL (SLUICE_SECRET_KEY)")
     return members
 

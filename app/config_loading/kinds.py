@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 
 from marshmallow import ValidationError, fields
 
+from app.database_url import is_postgres
+
 
 @dataclass(frozen=True, slots=True)
 class Kind:
@@ -128,6 +130,7 @@ BASE_URL: Final = Kind(
     "must be an http or https URL without query or user, such as https://host/v1", _is_base_url
 )
 DATABASE: Final = Kind("must be a sqlite:// or postgresql:// URL", _is_database)
+POSTGRES: Final = Kind("must be a postgresql:// URL", lambda v: is_text(v) and is_postgres(v))
 REDIS: Final = Kind(
     "must be a redis:// or rediss:// URL",
     lambda v: is_text(v) and v.partition("://")[0] in ("redis", "rediss", "unix"),

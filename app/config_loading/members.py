@@ -37,6 +37,25 @@ MEMBERS: Final = (
     _row("keepalive", "SLUICE_KEEPALIVE", kinds.WHOLE, "whole seconds an idle client connection is kept"),
     _row("database_url", "DATABASE_URL", kinds.DATABASE, "SQLite file or PostgreSQL server", secret=True),
     _row(
+        "database_pool",
+        "SLUICE_DATABASE_POOL",
+        kinds.COUNT,
+        "connections to PostgreSQL that one process may hold; unset, 20 or the URL's `connection_limit`",
+    ),
+    _row(
+        "database_wait",
+        "SLUICE_DATABASE_WAIT",
+        kinds.FROM_0,
+        "seconds a call waits for one of them; unset, 5 or the URL's `pool_timeout`",
+    ),
+    _row(
+        "listen_url",
+        "SLUICE_LISTEN_URL",
+        kinds.POSTGRES,
+        "PostgreSQL without the pooler that `DATABASE_URL` goes through, for `LISTEN`",
+        secret=True,
+    ),
+    _row(
         "redis_url",
         "REDIS_URL",
         kinds.REDIS,

@@ -48,7 +48,7 @@ def _open_store(gateway: Gateway) -> None:
             if gateway.settings.background == "embedded":
                 gateway.start_background()
         except GatewayError as error:
-            _LOG.warning("the store cannot be opened yet: %s", error.message)
+            _LOG.warning("the store cannot be opened yet: %s", error.raw or error.message)
             gevent.sleep(_REOPEN)
         else:
             return

@@ -14,6 +14,7 @@ from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
 from app.config import Secret, Settings
+from app.database_url import password_of
 from app.errors import GatewayError
 
 _SHORTEST: Final = 8  # shorter ones would take harmless words out; nobody should have such a key
@@ -66,11 +67,15 @@ class Redactor:
 def _secrets(settings: Settings) -> Iterator[str]:
     """Yield every secret: keys, sealed options, operator's headers, passwords in URLs."""
     yield from _revealed(settings)
-    urls = [settings.database_url, settings.redis_url, *settings.environ.values()]
+    urls = [settings.redis_url, *settings.environ.values()]
     for provider in settings.providers.values():
         yield from provider.headers.values()
         urls.append(provider.proxy)
     yield from _passwords(url for url in urls if url)
+    for url in (settings.database_url, settings.listen_url or ""):
+        password = password_of(url)
+        if password:
+            yield from {password, unquote(password)}
 
 
 def _revealed(value: Any) -> Iterator[str]:

@@ -12,6 +12,7 @@ from gevent.lock import RLock
 
 from app.config import Settings
 from app.state.crypto import sealing_variables
+from app.state.database import Access
 from app.state.state import State, open_state
 
 _DAY: Final = 86_400.0
@@ -46,7 +47,9 @@ class Store:
 
     def _opened(self) -> State:
         keys = sealing_variables(key.reveal() for key in self._settings.secret_keys)
-        state = open_state(self._settings.database_url, keys, expanded_max=self._settings.max_body_bytes)
-        days = self._settings.retention_days
+        settings = self._settings
+        access = Access(settings.database_pool, settings.database_wait, settings.listen_url)
+        state = open_state(settings.database_url, keys, access=access, expanded_max=settings.max_body_bytes)
+        days = settings.retention_days
         state.start(retention_seconds=None if days is None else days * _DAY)
         return state

@@ -34,7 +34,7 @@ def run(settings: Settings) -> int:
             gateway.start_background()
             break
         except GatewayError as error:
-            _LOG.warning("the store cannot be opened yet: %s", error.message)
+            _LOG.warning("the store cannot be opened yet: %s", error.raw or error.message)
             leave.wait(_REOPEN)
     print("sluice worker is ready", flush=True)
     leave.wait()

@@ -15,14 +15,16 @@ import os
 import secrets
 import socket
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
 
 from sqlalchemy import Connection
 from sqlalchemy.engine import URL, make_url
 
+from app.database_url import faults_of, is_postgres
 from app.errors import GatewayError
 from app.state import migrations
-from app.state.faults import translated
+from app.state.faults import opening, translated
 from app.state.sqlite import SQLiteBackend
 
 T = TypeVar("T")
@@ -41,42 +43,66 @@ class Backend(Protocol):
     def close(self) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How a PostgreSQL server is used: connections of this process, seconds a call waits for one,
+    and the URL to listen by where the first goes through a pooler. None: the URL or the default says."""
+
+    pool: int | None = None
+    wait: float | None = None
+    listen_url: str | None = None
+
+
 def parse_url(text: str) -> URL:
     """Parse a ``DATABASE_URL``; ``postgres://`` and ``postgresql://`` mean psycopg 3.
 
-    Raises ``ValueError`` for any other kind of database and for SQLite in memory,
-    which no second connection could read.
+    Raises ``ValueError`` that says all that is wrong: another kind of database, SQLite in
+    memory (which no second connection could read), a parameter nobody knows.
     """
-    url = make_url(text)
-    if url.get_backend_name() in ("postgres", "postgresql"):
-        return url.set(drivername="postgresql+psycopg")
-    if url.get_backend_name() != "sqlite":
-        raise ValueError(f"DATABASE_URL: {url.drivername!r} is not served; use sqlite or postgresql")
-    if not url.database or url.database == ":memory:":
-        raise ValueError("DATABASE_URL: SQLite needs a file, for example sqlite:///sluice.db")
-    return url.set(drivername="sqlite")
+    faults = faults_of(text)
+    if faults:
+        raise ValueError("\n".join(f"DATABASE_URL: {fault}" for fault in faults))
+    driver = "postgresql+psycopg" if is_postgres(text) else "sqlite"
+    return make_url(text).set(drivername=driver)
+
+
+def condition(text: str) -> str:
+    """Return what state the database at a URL is in, as words that follow its name; change nothing.
+
+    Raises ``store_unavailable``, whose ``raw`` says why it cannot be opened.
+    """
+    url = parse_url(text)
+    with opening(url):
+        found = migrations.find_revision(url)
+    if found is None:
+        return f"{url.database} is empty; the first start prepares it"
+    if found != migrations.HEAD:
+        return f"{url.database} is at revision {found}; `sluice db upgrade` brings it to {migrations.HEAD}"
+    return f"{url.database} answers and is up to date"
 
 
 class Database:
     """A database opened for this process; threads and pools start at first use, and anew after a fork."""
 
-    def __init__(self, url: URL) -> None:
+    def __init__(self, url: URL, access: Access | None = None) -> None:
         self.url = url
+        self._access = access or Access()
         self._backend: Backend | None = None
         self._inherited: list[Backend | None] = []
         self._pid = 0
         self._owner = ""
 
     @classmethod
-    def open(cls, url: str = DEFAULT_URL) -> Database:
+    def open(cls, url: str = DEFAULT_URL, access: Access | None = None) -> Database:
         """Migrate the database at ``url`` to the current schema and return it opened.
 
-        Several processes may do this at once: see `app.state.migrations`.
+        Several processes may do this at once: see `app.state.migrations`. Raises
+        ``store_unavailable``, whose ``raw`` says why it cannot be opened.
         """
         parsed = parse_url(url)
-        with translated():
+        with opening(parsed):
             migrations.upgrade(parsed)
-        return cls(parsed)
+        return cls(parsed, access)
 
     @property
     def is_postgres(self) -> bool:
@@ -122,7 +148,7 @@ class Database:
             self._inherited.append(self._backend)
             self._pid = os.getpid()
             self._owner = f"{socket.gethostname()[:64]}-{self._pid}-{secrets.token_hex(8)}"
-            self._backend = _open_backend(self.url)
+            self._backend = _open_backend(self.url, self._access)
         return self._backend
 
     @property
@@ -131,9 +157,10 @@ class Database:
         return self._current()
 
 
-def _open_backend(url: URL) -> Backend:
+def _open_backend(url: URL, access: Access) -> Backend:
     if url.get_backend_name() == "sqlite":
         return SQLiteBackend(str(url.database))
     from app.state.postgres import PostgresBackend
 
-    return PostgresBackend(url)
+    listen = None if access.listen_url is None else parse_url(access.listen_url)
+    return PostgresBackend(url, size=access.pool, wait=access.wait, listen=listen)

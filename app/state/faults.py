@@ -7,10 +7,13 @@ ours and passes as it is.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from sqlalchemy import exc
+from sqlalchemy.engine import URL
 
 from app.errors import GatewayError
 
@@ -25,14 +28,49 @@ def is_trouble(error: BaseException) -> bool:
     return isinstance(error, _TROUBLE)
 
 
-def unavailable(error: BaseException) -> GatewayError:
-    """Make the error a client sees; the database's own words stay in ``raw``."""
+def unavailable(error: BaseException, cause: str | None = None) -> GatewayError:
+    """Make the error a client sees; the database's own words, or ``cause``, stay in ``raw``."""
     return GatewayError(
         "store_unavailable",
         "The response store is not available at the moment. Please try again.",
         retry_after=_RETRY_AFTER,
-        raw=str(error),
+        raw=cause or str(error),
     )
+
+
+def cause_of(error: BaseException, url: URL) -> str:
+    """Return why the database at ``url`` cannot be opened, in a sentence without its password."""
+    if url.get_backend_name() == "sqlite":
+        return f"{url.database}: {_cause_in_file(error, Path(str(url.database)))}"
+    words = " ".join(line.strip() for line in _driver_words(error).splitlines())
+    return f"{url.host or 'the local socket'}, database {url.database!r}: {words}"
+
+
+def _driver_words(error: BaseException) -> str:
+    """Return the driver's own words, without the statement that SQLAlchemy adds."""
+    return str(error.orig) if isinstance(error, exc.DBAPIError) else str(error)
+
+
+def _cause_in_file(error: BaseException, path: Path) -> str:
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        return f"the folder {folder} does not exist"
+    if path.is_dir():
+        return "this is a folder, not a file"
+    if path.exists() and not os.access(path, os.R_OK | os.W_OK):
+        return "this process may not read and write the file"
+    if not os.access(folder, os.W_OK):
+        return f"this process may not write in the folder {folder}, where SQLite keeps its journal"
+    return _driver_words(error)
+
+
+@contextmanager
+def opening(url: URL) -> Iterator[None]:
+    """Turn whatever keeps a database from being opened into ``store_unavailable`` that says why."""
+    try:
+        yield
+    except (exc.DBAPIError, exc.TimeoutError) as error:
+        raise unavailable(error, cause_of(error, url)) from error
 
 
 @contextmanager

@@ -2,45 +2,99 @@
 
 psycopg waits through gevent by itself, so functions run in greenlets. A write runs
 in a greenlet of its own: a caller that is killed or times out does not undo it. One
-listener connection a process receives NOTIFY and hands the payloads on.
+listener connection a process receives NOTIFY and hands the payloads on; behind a pooler
+in transaction mode there is none, and readers look by themselves.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, create_engine, text
+from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import NullPool
 
+from app.database_url import read_parameters
 from app.state.threads import Job, cooperative
 
 _LOG: Final = logging.getLogger(__name__)
 CHANNEL: Final = "sluice"
-_POOL_SECONDS: Final = 5.0
-_OPTIONS: Final = (
-    "-c statement_timeout=15000 -c lock_timeout=5000 -c idle_in_transaction_session_timeout=30000"
-)
+POOL: Final = 20
+WAIT: Final = 5.0
+_LIMITS: Final = ("statement_timeout=15000", "lock_timeout=5000", "idle_in_transaction_session_timeout=30000")
+
+
+@dataclass(frozen=True, slots=True)
+class Pooling:
+    """How many connections a process holds, and how many seconds a call waits for one."""
+
+    size: int
+    wait: float
+
+
+def open_engine(url: URL, pooling: Pooling | None = None) -> Engine:
+    """Make an engine that also works through a pooler in transaction mode.
+
+    Nothing of ours outlives a transaction: no start-up options, no prepared statements; limits and
+    schema are set with BEGIN, in the same message. Without ``pooling`` no connection is kept and no
+    limit is set, as migrations want it.
+    """
+    said = read_parameters(_flat(url))
+    options: dict[str, Any] = {"poolclass": NullPool}
+    if pooling is not None:
+        options = {"pool_size": pooling.size, "max_overflow": 0, "pool_timeout": pooling.wait}
+        options |= {"pool_recycle": 1800, "pool_use_lifo": True}
+    arguments: dict[str, Any] = {"prepare_threshold": None}
+    if "connect_timeout" not in said.libpq:
+        arguments["connect_timeout"] = 5
+    engine = create_engine(
+        url.set(query=said.libpq), connect_args=arguments, use_native_hstore=False, **options
+    )
+    limits = _LIMITS if pooling is not None and "options" not in said.libpq else ()
+    begin = _begin_statement(limits, said.schema)
+    event.listen(engine, "connect", _leave_begin_to_us)
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
+    return engine
+
+
+def resolve_pooling(url: URL, size: int | None, wait: float | None) -> Pooling:
+    """Return the pooling that settings, else the URL's parameters, else the defaults ask for."""
+    said = read_parameters(_flat(url))
+    chosen = [one for one in (wait, said.wait) if one is not None]
+    return Pooling(size or said.pool or POOL, chosen[0] if chosen else WAIT)
+
+
+def _flat(url: URL) -> dict[str, str]:
+    """Return a URL's parameters; of one that is repeated, such as ``host``, all values."""
+    return {name: value if isinstance(value, str) else ",".join(value) for name, value in url.query.items()}
+
+
+def _begin_statement(limits: Sequence[str], schema: str | None) -> str:
+    path = [] if schema is None else ['search_path="' + schema.replace(",", '","') + '"']
+    return "; ".join(["BEGIN", *(f"SET LOCAL {setting}" for setting in (*limits, *path))])
+
+
+def _leave_begin_to_us(connection: Any, record: Any) -> None:
+    connection.autocommit = True
 
 
 class PostgresBackend:
     """Run functions over a pooled connection; see `Database` for the contract."""
 
-    def __init__(self, url: URL, *, pool_size: int = 10) -> None:
-        arguments: dict[str, Any] = {"connect_timeout": 5}
-        if "options" not in url.query:
-            arguments["options"] = _OPTIONS
-        self._engine = create_engine(
-            url,
-            pool_size=pool_size,
-            max_overflow=pool_size,
-            pool_timeout=_POOL_SECONDS,
-            pool_recycle=1800,
-            pool_use_lifo=True,
-            connect_args=arguments,
-        )
+    def __init__(
+        self, url: URL, *, size: int | None = None, wait: float | None = None, listen: URL | None = None
+    ) -> None:
+        pooling = resolve_pooling(url, size, wait)
+        self._engine = open_engine(url, pooling)
+        self._listen_url = listen or url
+        self._loan = Loan(pooling.wait)
 
     def write(self, run: Callable[[Connection], Any], timeout: float) -> Any:
         if not cooperative():
@@ -74,30 +128,94 @@ class PostgresBackend:
             return self._once(run, last=True)
 
     def _once(self, run: Callable[[Connection], Any], *, last: bool = False) -> Any:
-        with self._engine.begin() as connection:
-            try:
+        with self._loan.taken(self._engine) as connection:
+            with _told_early(last):
+                transaction = connection.begin()
+            with transaction, _told_early(last):
                 return run(connection)
-            except DBAPIError as error:
-                if error.connection_invalidated and not last:
-                    raise _DiedEarly(str(error)) from error
-                raise
 
-    def listen(self, heard: Callable[[str], None]) -> None:
-        """Call ``heard(payload)`` for every NOTIFY on our channel; return or raise when cut."""
-        pooled = self._engine.raw_connection()
+    def listen(self, heard: Callable[[str], None]) -> bool:
+        """Call ``heard(payload)`` for every NOTIFY on our channel; raise when cut.
+
+        Returns false, at once, where a pooler stands between: a connection there is ours for a
+        transaction only, and hears nothing.
+        """
+        engine = open_engine(self._listen_url)
+        pooled = engine.raw_connection()
         driver: Any = pooled.driver_connection
         pooled.detach()
         try:
-            driver.autocommit = True
+            served_by = driver.execute("SELECT pg_backend_pid()").fetchone()[0]
+            if served_by != driver.info.backend_pid:
+                return False
             driver.execute(f"LISTEN {CHANNEL}")
             for notice in driver.notifies():
                 heard(notice.payload)
+            return True
         finally:
             driver.close()
 
 
+class Loan:
+    """Lends an engine's connections. Where the server gives no more, those that exist are waited for."""
+
+    def __init__(self, wait: float) -> None:
+        self._wait = wait
+        self._out = 0  # lent, or being opened
+        self._returned = 0
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def taken(self, engine: Engine) -> Iterator[Connection]:
+        """Lend a connection for the block; raises what opening one did when there is none to wait for."""
+        connection = self._take(engine)
+        try:
+            with connection:
+                yield connection
+        finally:
+            self._count(-1, returned=1)
+
+    def _take(self, engine: Engine) -> Connection:
+        deadline = time.monotonic() + self._wait
+        while True:
+            seen = self._returned
+            self._count(1)
+            try:
+                return engine.connect()
+            except BaseException as error:
+                self._count(-1)
+                if not isinstance(error, DBAPIError) or not self._another_returns(seen, deadline):
+                    raise
+
+    def _count(self, change: int, *, returned: int = 0) -> None:
+        with self._changed:
+            self._out += change
+            self._returned += returned
+            if returned or not self._out:
+                self._changed.notify_all()
+
+    def _another_returns(self, seen: int, deadline: float) -> bool:
+        """Wait until a connection came back after ``seen`` had; false when none is out, or at the deadline."""
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._returned != seen or not self._out, deadline - time.monotonic()
+            )
+            return self._returned != seen
+
+
 class _DiedEarly(Exception):
     """A pooled connection was already dead; nothing was committed."""
+
+
+@contextmanager
+def _told_early(last: bool) -> Iterator[None]:
+    """Turn the death of a connection inside the block into ``_DiedEarly``, but the ``last`` time."""
+    try:
+        yield
+    except DBAPIError as error:
+        if error.connection_invalidated and not last:
+            raise _DiedEarly(str(error)) from error
+        raise
 
 
 def notify(connection: Connection, topic: str) -> None:

@@ -2,7 +2,8 @@
 
 In this process a bell is rung right after the commit. On PostgreSQL the same topic
 goes out as NOTIFY inside the transaction, and one listener greenlet per process rings
-the bells of what it hears. On SQLite other processes find out by looking again.
+the bells of what it hears. On SQLite, and behind a pooler, other processes find out by looking
+again.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ class Signals:
         self.db = db
         self.wakeups = wakeups
         self._listener = Loop(self._listen)
+        self._hears = db.is_postgres
 
     def write(self, run: Callable[[Connection], T], topics: Sequence[str], *, idempotent: bool = False) -> T:
         """Do ``db.write(run)`` and wake whoever waits for one of ``topics``, anywhere."""
@@ -44,7 +46,7 @@ class Signals:
     @property
     def poll_seconds(self) -> float:
         """How long to wait for a bell, at first, before looking again by oneself."""
-        return _POLL_MAX_SECONDS if self.db.is_postgres else _POLL_SECONDS
+        return _POLL_MAX_SECONDS if self._hears else _POLL_SECONDS
 
     def longer(self, seconds: float) -> float:
         """Return the next wait of a reader that found nothing after ``seconds``."""
@@ -77,7 +79,10 @@ class Signals:
             backend = self.db.backend
             assert isinstance(backend, PostgresBackend)
             try:
-                backend.listen(self.wakeups.ring)
+                if not backend.listen(self.wakeups.ring):
+                    self._hears = False
+                    _LOG.info("behind a pooler: looking for news instead of listening (SLUICE_LISTEN_URL)")
+                    return
             except Exception:  # noqa: BLE001 - any fault of the connection; polling bridges the gap
                 _LOG.warning("lost the PostgreSQL listener; connecting again", exc_info=True)
             gevent.sleep(_RECONNECT_SECONDS)

@@ -17,7 +17,7 @@ from app.state.attempts import Attempts
 from app.state.background import Queue
 from app.state.conversations import Conversations
 from app.state.crypto import Sealer, load_keys
-from app.state.database import Database
+from app.state.database import Access, Database
 from app.state.eventlog import EventLog
 from app.state.history import EXPANDED_MAX, History
 from app.state.leases import Keeper
@@ -80,13 +80,19 @@ class State:
         return retention.purge(self.db, older_than=older_than)
 
 
-def open_state(database_url: str, environ: Mapping[str, str], *, expanded_max: int = EXPANDED_MAX) -> State:
+def open_state(
+    database_url: str,
+    environ: Mapping[str, str],
+    *,
+    access: Access | None = None,
+    expanded_max: int = EXPANDED_MAX,
+) -> State:
     """Open, and migrate, the store at ``database_url``.
 
     ``expanded_max`` bounds, in bytes, what a request may refer to. Raises ``ValueError`` for a URL or a secret that cannot serve, and
     ``GatewayError("store_unavailable")`` when the database does not answer.
     """
-    db = Database.open(database_url)
+    db = Database.open(database_url, access)
     sealer = Sealer(load_keys(environ, db.url))
     signals = Signals(db, Wakeups())
     keeper = Keeper(signals)

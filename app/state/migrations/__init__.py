@@ -8,20 +8,22 @@ database that is already current costs one query and no import of alembic.
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, create_engine, inspect, text
+from sqlalchemy import Connection, Engine, exc, inspect, text
 from sqlalchemy.engine import URL
-from sqlalchemy.pool import NullPool
 
 #: The newest revision; a test compares it with the scripts.
 HEAD: Final = "0002"
+_TOO_NEW: Final = "a newer version of Sluice has upgraded this database; this one cannot read it"
 _ADVISORY_LOCK: Final = 0x51_1C_E0_01
 
 
 def upgrade(url: URL) -> None:
     """Bring the database at ``url`` to ``HEAD``; do nothing when it is there already."""
-    if _is_current(url):
+    if find_revision(url) == HEAD:
         return
     engine = _engine(url, write=True)
     try:
@@ -50,27 +52,47 @@ def configuration() -> Any:
     return config
 
 
-def _is_current(url: URL) -> bool:
-    """Look without asking for the write lock: the usual start must not wait for anybody."""
+def find_revision(url: URL) -> str | None:
+    """Return the revision of the database at ``url``; ``None`` for an empty one, or a file to be made.
+
+    Looks without asking for the write lock: the usual start must not wait for anybody.
+    """
+    if url.get_backend_name() == "sqlite" and not Path(str(url.database)).exists():
+        _check_folder(Path(str(url.database)))
+        return None
     engine = _engine(url, write=False)
     try:
-        with engine.connect() as connection:
-            return current(connection) == HEAD
+        with engine.begin() as connection:
+            return current(connection)
     finally:
         engine.dispose()
 
 
+def _check_folder(path: Path) -> None:
+    """Raise what SQLite would, were it asked to make a file where none can be."""
+    folder = path.absolute().parent
+    if not (folder.is_dir() and os.access(folder, os.W_OK)):
+        error = OSError("unable to open database file")
+        raise exc.OperationalError("open", None, error)
+
+
 def _run(connection: Connection) -> None:
     from alembic import command
+    from alembic.util.exc import CommandError
 
     config = configuration()
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    try:
+        command.upgrade(config, "head")
+    except CommandError as error:  # a revision that this version's scripts do not know
+        raise exc.OperationalError("upgrade", None, RuntimeError(_TOO_NEW)) from error
 
 
 def _engine(url: URL, *, write: bool) -> Engine:
     if url.get_backend_name() == "sqlite":
-        from app.state.sqlite import open_engine
+        from app.state.sqlite import open_engine as open_sqlite
 
-        return open_engine(str(url.database), write=write)
-    return create_engine(url, poolclass=NullPool, connect_args={"connect_timeout": 5})
+        return open_sqlite(str(url.database), write=write)
+    from app.state.postgres import open_engine as open_postgres
+
+    return open_postgres(url)
