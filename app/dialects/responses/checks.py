@@ -5,25 +5,25 @@ Faults: contract/responses.md 1.2 (types, codes, messages and the path in ``para
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from app.dialects.responses.items_in import item_type
-from app.dialects.shared.checking import missing, wrong_type, wrong_value
+from app.dialects.shared import checking
+from app.dialects.shared.contents import content_faults, part_faults
+from app.dialects.shared.faults import Faults, missing, raise_first, unsupported, wrong_type, wrong_value
 from app.errors import GatewayError
 
-_WORDS: Final[Mapping[type, str]] = {str: "a string", bool: "a boolean", list: "an array"}
+ITEM_ROLES: Final = ("user", "assistant", "system", "developer", "tool")
 
-_REQUIRED: Final[Mapping[str, tuple[tuple[str, tuple[type, ...]], ...]]] = {
-    "message": (("role", (str,)), ("content", (str, list))),
-    "function_call": (("call_id", (str,)), ("name", (str,)), ("arguments", (str,))),
-    "function_call_output": (("output", (str, list)),),
-    "custom_tool_call": (("call_id", (str,)), ("name", (str,)), ("input", (str,))),
-    "custom_tool_call_output": (("call_id", (str,)), ("output", (str, list))),
-    "mcp_approval_response": (("approval_request_id", (str,)), ("approve", (bool,))),
+_REQUIRED: Final[Mapping[str, tuple[str, ...]]] = {
+    "function_call": ("call_id", "name", "arguments"),
+    "custom_tool_call": ("call_id", "name", "input"),
+    "item_reference": ("id",),
 }
+_OUTPUTS: Final = frozenset({"function_call_output", "custom_tool_call_output"})
 
-_PART_REQUIRED: Final[Mapping[str, str]] = {
+_TEXTS: Final[Mapping[str, str]] = {
     "input_text": "text",
     "output_text": "text",
     "text": "text",
@@ -31,8 +31,8 @@ _PART_REQUIRED: Final[Mapping[str, str]] = {
     "reasoning_text": "text",
     "refusal": "refusal",
 }
-
 _PARTED: Final = ("content", "summary", "output")
+_PARTED_ITEMS: Final = frozenset({"message", "reasoning", "mcp_approval_response", *_REQUIRED, *_OUTPUTS})
 _ROLES: Final = ("assistant", "system", "developer", "user")
 
 
@@ -46,7 +46,7 @@ def expect(
     value = members.get(name)
     if value is None or isinstance(value, wanted):
         return value
-    raise wrong_type(path or name, words, value)
+    raise checking.wrong_type(path or name, words, value)
 
 
 def item_not_found(item_id: str) -> GatewayError:
@@ -63,49 +63,102 @@ def check_input(value: Any, path: str = "input") -> list[dict[str, Any]]:
     if value is None:
         return []
     if not isinstance(value, list):
-        raise wrong_type(path, "a string or an array of items", value)
+        raise checking.wrong_type(path, "a string or an array of items", value)
     for index, item in enumerate(value):
         _check_item(item, f"{path}[{index}]")
     return value
 
 
 def _check_item(item: Any, path: str) -> None:
-    if not isinstance(item, dict):
-        raise wrong_type(path, "an object", item)
-    kind = item_type(item)
-    if kind == "item_reference":
+    if isinstance(item, dict) and item_type(item) == "item_reference":
         raise item_not_found(str(item.get("id")))
-    for name, types in _REQUIRED.get(kind, ()):
-        _check_member(item, name, types, f"{path}.{name}")
-    if kind == "message" and item["role"] not in _ROLES:
-        raise wrong_value(f"{path}.role", item["role"], "'assistant', 'system', 'developer', and 'user'")
-    if kind in _REQUIRED or kind == "reasoning":
-        _check_parts(item, path)
+    raise_first(item_faults(item) or _readable(item), path)
 
 
-def _check_member(item: Mapping[str, Any], name: str, types: tuple[type, ...], path: str) -> None:
-    if name not in item:
-        raise missing(path)
-    value = item[name]
-    if not isinstance(value, types):
-        raise wrong_type(path, " or ".join(_WORDS[wanted] for wanted in types), value)
+def item_faults(item: Any) -> Faults:
+    """Check one input item: what the doors refuse, whether or not the body is ever decoded."""
+    if not isinstance(item, dict):
+        return [wrong_type("an object", item)]
+    kind = item.get("type")
+    if kind is not None and not isinstance(kind, str):
+        return {"type": [wrong_type("a string", kind)]}
+    if kind in (None, "message") and ("role" in item or kind == "message"):
+        role = item.get("role")
+        if role not in ITEM_ROLES:
+            shown = (
+                [wrong_value(role, ITEM_ROLES)] if isinstance(role, str) else [wrong_type("a string", role)]
+            )
+            return {"role": shown} if role is not None else missing("role")
+        return content_faults(item.get("content"))
+    if kind is None and not isinstance(item.get("id"), str):
+        return missing("type")
+    return _item_members(kind, item)
 
 
-def _check_parts(item: Mapping[str, Any], path: str) -> None:
+def _item_members(kind: str | None, item: Mapping[str, Any]) -> Faults:
+    for member in _REQUIRED.get(kind or "", ()):
+        value = item.get(member)
+        if value is None:
+            return missing(member)
+        if not isinstance(value, str):
+            return {member: [wrong_type("a string", value)]}
+    if kind in _OUTPUTS:
+        if not isinstance(item.get("call_id"), str):
+            return missing("call_id")
+        output = item.get("output")
+        if not isinstance(output, str | list):
+            return (
+                {"output": [wrong_type("a string or an array", output)]}
+                if "output" in item
+                else missing("output")
+            )
+    return None
+
+
+def _readable(item: Mapping[str, Any]) -> Faults:
+    """Check what else decoding needs of an item that the doors let in."""
+    kind = item_type(item)
+    found = _MORE[kind](item) if kind in _MORE else None
+    return found or (_texts(item) if kind in _PARTED_ITEMS else None)
+
+
+def _message(item: Mapping[str, Any]) -> Faults:
+    if "content" not in item:
+        return missing("content")
+    if item["content"] is None:
+        return {"content": [wrong_type("a string or an array", None)]}
+    if item["role"] not in _ROLES:
+        return {"role": [unsupported(item["role"], "'assistant', 'system', 'developer', and 'user'")]}
+    return None
+
+
+def _approval(item: Mapping[str, Any]) -> Faults:
+    for member, kind, words in (("approval_request_id", str, "a string"), ("approve", bool, "a boolean")):
+        if member not in item:
+            return missing(member)
+        if not isinstance(item[member], kind):
+            return {member: [wrong_type(words, item[member])]}
+    return None
+
+
+_MORE: Final[Mapping[str, Callable[[Mapping[str, Any]], Faults]]] = {
+    "message": _message,
+    "mcp_approval_response": _approval,
+}
+
+
+def _texts(item: Mapping[str, Any]) -> Faults:
+    """Check the parts of an item, and that those of text have one."""
     for name in _PARTED:
         parts = item.get(name)
         for index, part in enumerate(parts if isinstance(parts, list) else ()):
-            _check_part(part, f"{path}.{name}[{index}]")
+            if found := part_faults(part) or _text(part):
+                return {name: {index: found}}
+    return None
 
 
-def _check_part(part: Any, path: str) -> None:
-    if not isinstance(part, dict):
-        raise wrong_type(path, "an object", part)
-    kind = part.get("type")
-    if kind is None:
-        raise missing(f"{path}.type")
-    if not isinstance(kind, str):
-        raise wrong_type(f"{path}.type", "a string", kind)
-    slot = _PART_REQUIRED.get(kind)
-    if slot is not None:
-        _check_member(part, slot, (str,), f"{path}.{slot}")
+def _text(part: Mapping[str, Any]) -> Faults:
+    slot = _TEXTS.get(part["type"])
+    if slot is None or isinstance(part.get(slot), str):
+        return None
+    return {slot: [wrong_type("a string", part[slot])]} if slot in part else missing(slot)

@@ -9,39 +9,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any, Final, Self
+from typing import Any, Self
 
+from app.dialects.shared import faults
 from app.errors import GatewayError
-
-_NAMES: Final[Mapping[type, str]] = {
-    bool: "a boolean",
-    int: "an integer",
-    float: "a decimal",
-    str: "a string",
-    list: "an array",
-    dict: "an object",
-    type(None): "null",
-}
 
 
 def wrong_type(path: str, expected: str, value: Any) -> GatewayError:
     """Return the error for a member of the wrong JSON type."""
-    got = _NAMES.get(type(value), "something else")
-    message = f"Invalid type for '{path}': expected {expected}, but got {got} instead."
-    return GatewayError("bad_request", message, param=path, code="invalid_type")
+    return faults.wrong_type(expected, value).error(path)
 
 
 def wrong_value(path: str, value: str, expected: str) -> GatewayError:
     """Return the error for a value that is none of those supported."""
-    message = f"Invalid value: '{value}'. Supported values are: {expected}."
-    return GatewayError("bad_request", message, param=path, code="invalid_value")
+    return faults.unsupported(value, expected).error(path)
 
 
 def missing(path: str) -> GatewayError:
     """Return the error for a member that must be there."""
-    return GatewayError(
-        "bad_request", f"Missing required parameter: '{path}'.", param=path, code="missing_required_parameter"
-    )
+    return faults.MISSING.error(path)
 
 
 class Checked:

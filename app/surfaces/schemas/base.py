@@ -1,66 +1,22 @@
 """Strict fields and the sentences they refuse with.
 
 marshmallow's own fields convert (``"5"`` becomes 5, ``"yes"`` becomes True); these do not.
-Each refusal is a ``Fault`` that renders OpenAI's sentence once its path is known
-(contract/responses.md 1.2). Unknown members are kept: bodies go on untouched.
+Each refusal is a ``Fault``, which renders OpenAI's sentence once its path is known. Unknown members are kept: bodies go on untouched.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final
 
 from marshmallow import INCLUDE, Schema, ValidationError, fields
 
+from app.dialects.shared.faults import Fault, walk, wrong_type, wrong_value
 from app.errors import GatewayError
 
-_NAMES: Final[Mapping[type, str]] = {
-    dict: "an object",
-    list: "an array",
-    str: "a string",
-    bool: "a boolean",
-    int: "an integer",
-    float: "a decimal",
-    type(None): "null",
-}
 _MAX_DETAILS: Final = 20
-
-
-class Fault(str):
-    """One refusal: its code and a sentence with ``{path}`` still open."""
-
-    code: str
-
-    def __new__(cls, code: str, sentence: str) -> Fault:
-        fault = super().__new__(cls, sentence)
-        fault.code = code
-        return fault
-
-    def at(self, path: str) -> dict[str, Any]:
-        """Return ``{message, param, code}`` for the member at ``path``."""
-        return {"message": self.replace("{path}", path), "param": path, "code": self.code}
-
-
-def type_name(value: Any) -> str:
-    """Return a JSON value's type with its article."""
-    return _NAMES.get(type(value), "an unknown value")
-
-
-def wrong_type(expected: str, value: Any) -> Fault:
-    """Return the refusal of a value of another type."""
-    shown = type_name(value)
-    return Fault(
-        "invalid_type", f"Invalid type for '{{path}}': expected {expected}, but got {shown} instead."
-    )
-
-
-def wrong_value(value: Any, supported: Sequence[str]) -> Fault:
-    """Return the refusal of a value outside an enumeration."""
-    shown = str(value)[:64].replace("{", "(").replace("}", ")")
-    names = ", ".join(f"'{name}'" for name in supported)
-    return Fault("invalid_value", f"Invalid value: '{shown}'. Supported values are: {names}.")
 
 
 def fault(code: str, sentence: str) -> ValidationError:
@@ -273,25 +229,3 @@ class Body(Schema):
         raise GatewayError(
             "bad_request", first["message"], param=first["param"], code=first["code"], details=details
         )
-
-
-def walk(errors: Any, path: str = "") -> Iterator[tuple[str, Fault]]:
-    """Yield (client's path, Fault) of nested marshmallow messages, in the body's order."""
-    if isinstance(errors, Mapping):
-        for key, inner in errors.items():
-            if isinstance(key, int):
-                yield from walk(inner, f"{path}[{key}]")
-            elif key == "_schema":
-                yield from walk(inner, path)
-            else:
-                yield from walk(inner, f"{path}.{key}" if path else str(key))
-        return
-    for one in errors if isinstance(errors, list) else [errors]:
-        if isinstance(one, Fault):
-            yield path, one
-        elif isinstance(one, Mapping):
-            yield from walk(one, path)
-        elif "required" in str(one):
-            yield path, Fault("missing_required_parameter", "Missing required parameter: '{path}'.")
-        else:
-            yield path, Fault("invalid_value", f"Invalid '{{path}}': {one}")

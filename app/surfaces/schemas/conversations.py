@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from app.dialects.responses.checks import item_faults
 from app.surfaces.schemas.base import Array, Body, Table
-from app.surfaces.schemas.parts import input_item, metadata
+from app.surfaces.schemas.parts import metadata
 
 
 class ConversationBody(Body):
     """``POST conversations``."""
 
     metadata = Table(check=metadata)
-    items = Array(each=input_item, longest=20)
+    items = Array(each=item_faults, longest=20)
 
 
 class ConversationUpdateBody(Body):
@@ -22,4 +23,4 @@ class ConversationUpdateBody(Body):
 class ConversationItemsBody(Body):
     """``POST conversations/{id}/items``."""
 
-    items = Array(each=input_item, longest=20, required=True)
+    items = Array(each=item_faults, longest=20, required=True)

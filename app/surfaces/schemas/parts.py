@@ -1,4 +1,4 @@
-"""Checks of what repeats inside bodies: messages, parts, tools, metadata.
+"""Checks of what repeats inside bodies: chat messages, tools, metadata.
 
 Written as plain loops: nested schemas over a history of hundreds of messages would cost
 more than the rest of the request (design: a sixth of the time this way). Each returns None
@@ -11,19 +11,12 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from app.surfaces.schemas.base import Fault, wrong_type, wrong_value
+from app.dialects.shared.contents import content_faults
+from app.dialects.shared.faults import Fault, Faults, missing, wrong_type, wrong_value
 
 ROLES: Final = ("system", "developer", "user", "assistant", "tool", "function")
-ITEM_ROLES: Final = ("user", "assistant", "system", "developer", "tool")
 _TOOL_NAME: Final = re.compile(r"[a-zA-Z0-9_.:-]{1,128}")
 _MAX_CALL_ID: Final = 512
-
-Faults = Mapping[Any, Any] | list[Fault] | None
-
-
-def missing(member: str) -> dict[str, list[Fault]]:
-    """Return the fault of an absent member."""
-    return {member: [Fault("missing_required_parameter", "Missing required parameter: '{path}'.")]}
 
 
 def one_of(value: dict[str, Any], member: str, choices: Sequence[str]) -> Faults:
@@ -47,50 +40,7 @@ def chat_message(message: Any) -> Faults:
         return {"role": [wrong_value(role, ROLES)]}
     if role == "tool" and not isinstance(message.get("tool_call_id"), str):
         return missing("tool_call_id")
-    return _content(message.get("content")) or _tool_calls(message.get("tool_calls"))
-
-
-def _content(content: Any) -> Faults:
-    if content is None or isinstance(content, str):
-        return None
-    if not isinstance(content, list):
-        return {"content": [wrong_type("a string or an array", content)]}
-    faults = {i: found for i, part in enumerate(content) if (found := _part(part))}
-    return {"content": faults} if faults else None
-
-
-def _part(part: Any) -> Faults:
-    if not isinstance(part, dict):
-        return [wrong_type("an object", part)]
-    kind = part.get("type")
-    if kind is None:
-        return missing("type")
-    if not isinstance(kind, str):
-        return {"type": [wrong_type("a string", kind)]}
-    return _PART_CHECKS[kind](part) if kind in _PART_CHECKS else None
-
-
-def _text_part(part: Mapping[str, Any]) -> Faults:
-    text = part.get("text")
-    return None if isinstance(text, str) else {"text": [wrong_type("a string", text)]}
-
-
-def _image_url(part: Mapping[str, Any]) -> Faults:
-    image = part.get("image_url")
-    if isinstance(image, str):
-        return None
-    if not isinstance(image, dict):
-        return {"image_url": [wrong_type("an object", image)]}
-    url = image.get("url")
-    return None if isinstance(url, str) else {"image_url": {"url": [wrong_type("a string", url)]}}
-
-
-_PART_CHECKS: Final = {
-    "text": _text_part,
-    "input_text": _text_part,
-    "output_text": _text_part,
-    "image_url": _image_url,
-}
+    return content_faults(message.get("content")) or _tool_calls(message.get("tool_calls"))
 
 
 def _tool_calls(calls: Any) -> Faults:
@@ -102,53 +52,6 @@ def _tool_calls(calls: Any) -> Faults:
         i: [wrong_type("an object", call)] for i, call in enumerate(calls) if not isinstance(call, dict)
     }
     return {"tool_calls": faults} if faults else None
-
-
-def input_item(item: Any) -> Faults:
-    """Check one Responses input item."""
-    if not isinstance(item, dict):
-        return [wrong_type("an object", item)]
-    kind = item.get("type")
-    if kind is not None and not isinstance(kind, str):
-        return {"type": [wrong_type("a string", kind)]}
-    if kind in (None, "message") and ("role" in item or kind == "message"):
-        role = item.get("role")
-        if role not in ITEM_ROLES:
-            shown = (
-                [wrong_value(role, ITEM_ROLES)] if isinstance(role, str) else [wrong_type("a string", role)]
-            )
-            return {"role": shown} if role is not None else missing("role")
-        return _content(item.get("content"))
-    if kind is None and not isinstance(item.get("id"), str):
-        return missing("type")
-    return _item_members(kind, item)
-
-
-_REQUIRED: Final[Mapping[str, tuple[str, ...]]] = {
-    "function_call": ("call_id", "name", "arguments"),
-    "custom_tool_call": ("call_id", "name", "input"),
-    "item_reference": ("id",),
-}
-
-
-def _item_members(kind: str | None, item: Mapping[str, Any]) -> Faults:
-    for member in _REQUIRED.get(kind or "", ()):
-        value = item.get(member)
-        if value is None:
-            return missing(member)
-        if not isinstance(value, str):
-            return {member: [wrong_type("a string", value)]}
-    if kind in {"function_call_output", "custom_tool_call_output"}:
-        if not isinstance(item.get("call_id"), str):
-            return missing("call_id")
-        output = item.get("output")
-        if not isinstance(output, str | list):
-            return (
-                {"output": [wrong_type("a string or an array", output)]}
-                if "output" in item
-                else missing("output")
-            )
-    return None
 
 
 def tool(value: Any) -> Faults:

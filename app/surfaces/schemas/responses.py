@@ -4,30 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.surfaces.schemas.base import (
-    Array,
-    Body,
-    Either,
-    Fault,
-    Flag,
-    Number,
-    Table,
-    Text,
-    Whole,
-    wrong_type,
-)
+from app.dialects.responses.checks import item_faults
+from app.dialects.shared.faults import Fault, Faults, missing, wrong_type
+from app.surfaces.schemas.base import Array, Body, Either, Flag, Number, Table, Text, Whole
 from app.surfaces.schemas.chat import EFFORTS, MOST_MESSAGES, MOST_TOKENS, VERBOSITIES
-from app.surfaces.schemas.parts import (
-    Faults,
-    chat_message,
-    input_item,
-    metadata,
-    missing,
-    one_of,
-    string,
-    tool,
-    tool_choice,
-)
+from app.surfaces.schemas.parts import chat_message, metadata, one_of, string, tool, tool_choice
 
 _LONGEST_INPUT = 10_485_760
 _FORMATS = ("text", "json_object", "json_schema")
@@ -88,8 +69,8 @@ class ResponsesBody(Body):
     """Shape and limits of the top level; what is deeper is read by the dialect."""
 
     model = Text(longest=512)
-    input = Either(Text(longest=_LONGEST_INPUT), Array(each=input_item, longest=MOST_MESSAGES))
-    instructions = Either(Text(), Array(each=input_item))
+    input = Either(Text(longest=_LONGEST_INPUT), Array(each=item_faults, longest=MOST_MESSAGES))
+    instructions = Either(Text(), Array(each=item_faults))
     previous_response_id = Text()
     conversation = Either(Text(), Table(check=_conversation))
     max_output_tokens = Whole(least=16, most=MOST_TOKENS)
