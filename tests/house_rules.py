@@ -25,7 +25,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "version": set(),
     "operations": set(),
     "canonical": {"errors"},
-    "dialects": _VOCABULARY,
+    "responses_form": {"errors"},
+    "dialects": _VOCABULARY | {"responses_form"},
     "wire": _VOCABULARY,
     "config": _VOCABULARY | {"wire"},
     "database_url": set(),
@@ -33,11 +34,21 @@ MAY_IMPORT: dict[str, set[str]] = {
     "serving": {"config"},
     "http_worker": {"errors", "wire"},
     "providers": _VOCABULARY | {"dialects", "wire", "config"},
-    "state": _VOCABULARY | {"wire", "config", "database_url"},
+    "state": _VOCABULARY | {"responses_form", "wire", "config", "database_url"},
     "gateway": _VOCABULARY
-    | {"operations", "providers", "dialects", "state", "wire", "config", "database_url"},
+    | {"operations", "providers", "dialects", "responses_form", "state", "wire", "config", "database_url"},
     "surfaces": _VOCABULARY
-    | {"version", "operations", "gateway", "providers", "dialects", "state", "wire", "config"},
+    | {
+        "version",
+        "operations",
+        "gateway",
+        "responses_form",
+        "providers",
+        "dialects",
+        "state",
+        "wire",
+        "config",
+    },
     "cli": _VOCABULARY
     | {"app", "gateway", "providers", "dialects", "state", "wire", "config", "config_loading", "serving"},
     "__main__": {"cli"},
@@ -55,7 +66,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
 }
 
-PURE_PARTS = {"canonical", "dialects"}
+PURE_PARTS = {"canonical", "responses_form", "dialects"}
 IMPURE_MODULES = {
     *("flask", "werkzeug", "gevent", "requests", "urllib3", "sqlalchemy", "redis", "structlog"),
     *("time", "random", "secrets", "uuid", "logging", "socket", "ssl", "threading", "os", "subprocess"),

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, NoReturn, Protocol
 from app.canonical.events import Event
 from app.canonical.media import CompletionRequest, CompletionResponse, ModelEntry, ModelPage
 from app.canonical.request import Request, Signature
-from app.canonical.response import Response
+from app.canonical.response import Response, Usage
 from app.dialects.shared.losses import Losses
 from app.errors import GatewayError
 
@@ -107,6 +107,46 @@ class StreamEncoder(Protocol):
         ...
 
 
+class Patch(Protocol):
+    """What is changed in bodies of one dialect when they pass, for one attempt."""
+
+    def request(self) -> dict[str, Any]:
+        """Return the body to send."""
+        ...
+
+    def answer(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Return the whole answer as the client shall see it."""
+        ...
+
+    def frame(self, event: str | None, data: dict[str, Any]) -> Frame | None:
+        """Return a stream frame as the client shall see it, None to leave it out."""
+        ...
+
+    def closing(self, usage: Usage | None) -> list[Frame]:
+        """Return what ends a good stream of ``usage`` beyond the upstream's own frames."""
+        ...
+
+    def fail(self, error: GatewayError, answer: Response, usage: Usage | None) -> list[Frame] | None:
+        """Return what ends a broken stream after the frames that went out, ``answer`` being
+        the fold of them; None where the dialect's own encoder can say it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A request that passes: what its dialect's patch is made of.
+
+    ``body`` is the client's own; ``expanded`` holds the history that it refers to, None
+    where it refers to nothing. ``stream`` says whether a stream is asked for upstream.
+    """
+
+    body: Mapping[str, Any]
+    client: ClientContext
+    server: ServerContext
+    expanded: Mapping[str, Any] | None = None
+    stream: bool = False
+
+
 class StreamDecoder(Protocol):
     """Frames of a provider to events."""
 
@@ -140,6 +180,18 @@ def encode_error(error: GatewayError) -> dict[str, Any]:
     return {"error": error.body()}
 
 
+def _never(frame: Frame) -> bool:
+    return False
+
+
+def _nothing(frame: Frame) -> dict[str, Any]:
+    return {}
+
+
+def _no_ids(body: Mapping[str, Any]) -> Iterable[str]:
+    return ()
+
+
 def absent(*_: object) -> NoReturn:
     """Stand for a half that a wire does not have."""
     raise NotImplementedError("This wire lacks the half that was asked for.")
@@ -147,14 +199,21 @@ def absent(*_: object) -> NoReturn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """What every wire has: its name, and errors in both directions.
+    """What every wire has: its name, errors in both directions, and how its frames look.
 
-    ``tells_cost``: as a server we put a call's cost beside its usage, as OpenAI's wires bear."""
+    ``is_opening`` knows a frame that only opens a stream, ``is_terminal`` the event that ends
+    one and holds the whole answer; ``identity`` returns the members that all frames of one
+    stream have alike. ``tells_cost``: as a server we put a call\'s cost beside its usage, as
+    OpenAI\'s wires bear.
+    """
 
     name: str
     decode_error: ErrorDecoder
     encode_error: ErrorEncoder = encode_error
     tells_cost: bool = True
+    is_opening: Callable[[Frame], bool] = _never
+    is_terminal: Callable[[Frame], bool] = _never
+    identity: Callable[[Frame], dict[str, Any]] = _nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,6 +225,13 @@ class Dialect(Row):
     change the answer. ``decode_response`` raises the failure that a success holds, and
     ``upstream_invalid`` for what is no answer. ``encode_count`` and ``decode_count`` ask
     for the tokens of a prompt. What a wire lacks raises NotImplementedError.
+
+    What a wire alone knows of itself, where a client writes it:
+
+    - ``patch`` makes the changes of a body that passes whole; None: nothing passes.
+    - ``write_usage`` returns a usage in the wire's own members.
+    - ``call_ids`` yields the ids of the tool calls that a request's history holds, without
+      decoding it.
     """
 
     encode_request: Callable[[Request, ClientContext], Encoded]
@@ -176,6 +242,9 @@ class Dialect(Row):
     decode_request: Callable[[Mapping[str, Any], ServerContext], Request] = absent
     encode_response: Callable[[Response, Request, ServerContext], dict[str, Any]] = absent
     stream_encoder: Callable[[Request, ServerContext], StreamEncoder] = absent
+    patch: Callable[[Passage], Patch] | None = None
+    write_usage: Callable[[Usage], dict[str, Any] | None] = absent
+    call_ids: Callable[[Mapping[str, Any]], Iterable[str]] = _no_ids
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,11 +15,12 @@ from typing import Any, Final
 from sqlalchemy import Connection, and_, func, or_, select, update
 
 from app.errors import GatewayError
+from app.responses_form.errors import INTERNAL, SHUTDOWN
+from app.responses_form.events import FIRST_NUMBER
 from app.state import eventrows, rows
 from app.state.ending import terminate
 from app.state.items import pack
 from app.state.leases import LEASE_SECONDS, MAX_ATTEMPTS
-from app.state.lifecycle import FIRST_NUMBER, INTERNAL, SHUTDOWN
 from app.state.records import JSON, Fence, NewResponse
 from app.state.signals import Signals
 from app.state.store import insert_new_response

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 
 from sqlalchemy import Connection
 
+from app.responses_form.events import closing, opening
+from app.responses_form.fold import fold
 from app.state import eventrows, rows
 from app.state.items import pack
-from app.state.lifecycle import closing, opening
-from app.state.partial import fold
 from app.state.records import JSON, Ending
 from app.state.tables import AnyRow
 from app.wire.json import loads_lenient

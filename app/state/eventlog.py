@@ -16,9 +16,9 @@ from typing import Any, Final
 from sqlalchemy import Boolean, Connection, bindparam, or_, update
 
 from app.errors import GatewayError
+from app.responses_form.events import shows_output
 from app.state import eventrows, rows
 from app.state.leases import LEASE_SECONDS
-from app.state.lifecycle import shows_output
 from app.state.records import JSON, Fence
 from app.state.signals import Signals
 from app.state.tables import db_now, response

@@ -10,26 +10,24 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from app.errors import GatewayError
+from app.responses_form.errors import mutually_exclusive
+from app.responses_form.items import (
+    as_items,
+    check_tool_outputs,
+    conversation_id_of,
+    is_reference,
+    item_type,
+    normalise,
+)
+from app.responses_form.items import check_tool_calls as check_tool_calls
 from app.state.chain import Found, find
 from app.state.database import Database
 from app.state.ids import check_previous_response_id
-from app.state.items import as_items, item_type, normalise, present, unpack
+from app.state.items import present, unpack
 from app.state.records import JSON, Source
 
 #: What may be put before an input, where nothing else is said: as much as a body may hold.
 EXPANDED_MAX: Final = 32 * 1024 * 1024
-
-_CALLS: Final[Mapping[str, tuple[str, str]]] = {
-    # type of a call: type of its output, name in the message
-    "function_call": ("function_call_output", "function call"),
-    "custom_tool_call": ("custom_tool_call_output", "custom tool call"),
-    "computer_call": ("computer_call_output", "computer call"),
-}
-_OUTPUTS: Final[Mapping[str, str]] = {
-    "function_call_output": "function call output",
-    "custom_tool_call_output": "custom tool call output",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +82,12 @@ class History:
         """
         items = as_items(input)
         if previous_response_id is not None and conversation is not None:
-            raise _mutually_exclusive()
+            raise mutually_exclusive()
         parent_id = None
         if previous_response_id is not None:
             parent_id = check_previous_response_id(previous_response_id)
         conversation_id = None if conversation is None else conversation_id_of(conversation)
-        references = [str(one.get("id")) for one in items if item_type(one) == "item_reference"]
+        references = [str(one.get("id")) for one in items if is_reference(one)]
         if parent_id is None and conversation_id is None and not references:
             return Expansion(items, [None] * len(items), items)
         found = self._db.read(
@@ -114,68 +112,13 @@ class History:
         Raises 404 for an item that is missing, foreign or deleted.
         """
         own = [dict(one) for one in items]
-        references = [str(one.get("id")) for one in own if item_type(one) == "item_reference"]
+        references = [str(one.get("id")) for one in own if is_reference(one)]
         if not references:
             return own
         found = self._db.read(
             lambda connection: find(connection, tenant, None, None, references, limit=self._limit)
         )
         return _join(own, found, None, None).own
-
-
-def conversation_id_of(value: Any) -> str:
-    """Return the id from a request's ``conversation`` (string or object)."""
-    named = value.get("id") if isinstance(value, Mapping) else value
-    if isinstance(named, str):
-        return named
-    raise GatewayError(
-        "bad_request",
-        "Invalid type for 'conversation': expected a conversation ID or an object with an 'id'.",
-        param="conversation",
-        code="invalid_type",
-    )
-
-
-def check_tool_outputs(items: Sequence[Mapping[str, Any]]) -> None:
-    """Raise OpenAI's 400 when a tool call in ``items`` has no output after it."""
-    answered = {(one.get("type"), one.get("call_id")) for one in items}
-    for one in items:
-        output, words = _CALLS.get(one.get("type", ""), ("", ""))
-        if output and (output, one.get("call_id")) not in answered:
-            raise GatewayError(
-                "bad_request",
-                f"No tool output found for {words} {one.get('call_id')}.",
-                param="input",
-            )
-
-
-def check_tool_calls(items: Sequence[Mapping[str, Any]]) -> None:
-    """Raise OpenAI's 400 when a tool's output in ``items`` answers no call in them.
-
-    A compaction may hold the call, so that beside one nothing is looked for.
-    """
-    kinds = {str(one.get("type", "")) for one in items}
-    if kinds.isdisjoint(_OUTPUTS) or "compaction" in kinds:
-        return
-    called = {one.get("call_id") for one in items if not str(one.get("type", "")).endswith("_output")}
-    for one in items:
-        words = _OUTPUTS.get(one.get("type", ""))
-        if words and isinstance(one.get("call_id"), str) and one["call_id"] not in called:
-            raise GatewayError(
-                "bad_request",
-                f"No tool call found for {words} with call_id {one['call_id']}.",
-                param="input",
-            )
-
-
-def _mutually_exclusive() -> GatewayError:
-    return GatewayError(
-        "bad_request",
-        "Mutually exclusive parameters: 'previous_response_id' and 'conversation'. "
-        "Ensure you are only providing one of them.",
-        param="previous_response_id",
-        code="mutually_exclusive_parameters",
-    )
 
 
 def _join(
@@ -189,7 +132,7 @@ def _join(
     own: list[JSON] = []
     referenced = dict(found.referenced)
     for one in items:
-        if item_type(one) == "item_reference":
+        if is_reference(one):
             item_id = str(one.get("id"))
             if item_id in referenced:  # else the history, or an earlier reference, brought it already
                 body, source = referenced.pop(item_id)

@@ -12,8 +12,8 @@ import re
 import secrets
 from typing import Any, Final
 
-from app.canonical.items import item_prefix
 from app.errors import GatewayError
+from app.responses_form.items import item_prefix
 
 RESPONSE: Final = "resp"
 CONVERSATION: Final = "conv"

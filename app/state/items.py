@@ -2,31 +2,21 @@
 
 An item that came without an id gets one of ours, kept in the row and not in the
 body: whoever fetches the item sees the id, while an upstream that receives the item
-as history never sees an id it did not make. Normal form (contract/responses.md 2.1):
-``type`` always present, string content as one part, ``status`` "completed" where
-the type has one.
+as history never sees an id it did not make.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
+from app.responses_form.items import as_items as as_items
+from app.responses_form.items import item_type as item_type
+from app.responses_form.items import normalise
 from app.state.blobs import Blob, attach, detach, holds_marks
 from app.state.ids import new_item_id, storable
 from app.wire.json import dumps, loads_lenient
-
-_STATELESS: Final = frozenset(
-    {
-        "reasoning",
-        "compaction",
-        "item_reference",
-        "mcp_list_tools",
-        "mcp_approval_request",
-        "mcp_approval_response",
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,36 +35,11 @@ class Packed:
     blobs: tuple[Blob, ...]
 
 
-def as_items(value: str | Sequence[Mapping[str, Any]] | None) -> list[dict[str, Any]]:
-    """Return a request's ``input`` (string, list or absent) as a list of items."""
-    if value is None:
-        return []
-    if isinstance(value, str):
-        return [{"type": "message", "role": "user", "content": value}]
-    return [dict(item) for item in value]
-
-
-def item_type(item: Mapping[str, Any]) -> str:
-    """Return an item's type; a client may leave it out of messages and references."""
-    if item.get("type"):
-        return str(item["type"])
-    return "message" if "role" in item else "item_reference"
-
-
-def normalise(item: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``item`` in normal form, without minting an id."""
-    kind = item_type(item)
-    normal: dict[str, Any] = {}
-    if storable(item.get("id")):
-        normal["id"] = item["id"]
-    normal["type"] = kind
-    if kind not in _STATELESS:
-        normal["status"] = item.get("status") or "completed"
-    normal.update((key, value) for key, value in item.items() if key not in ("id", "type", "status"))
-    if item.get("status") and kind in _STATELESS:
-        normal["status"] = item["status"]
-    if isinstance(normal.get("content"), str):
-        normal["content"] = [_text_part(normal.get("role"), normal["content"])]
+def storable_form(item: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``item`` in normal form, without an id that may not reach the database."""
+    normal = normalise(item)
+    if not storable(normal.get("id")):
+        normal.pop("id", None)
     return normal
 
 
@@ -83,7 +48,7 @@ def pack(items: Iterable[Mapping[str, Any]]) -> Packed:
     blobs: dict[str, Blob] = {}
     rows = []
     for item in items:
-        normal = normalise(item)
+        normal = storable_form(item)
         item_id = normal.get("id") or new_item_id(normal["type"])
         rows.append(ItemRow(item_id, dumps(detach(normal, blobs))))
     return Packed(tuple(rows), tuple(blobs.values()))
@@ -99,9 +64,3 @@ def present(item_id: str, body: bytes, blobs: Mapping[str, bytes]) -> dict[str, 
     """Return a stored item as its owner sees it: always with its id."""
     value = unpack(body, blobs)
     return value if "id" in value else {"id": item_id, **value}
-
-
-def _text_part(role: Any, text: str) -> dict[str, Any]:
-    if role == "assistant":
-        return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
-    return {"type": "input_text", "text": text}

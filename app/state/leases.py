@@ -16,8 +16,8 @@ import gevent
 from sqlalchemy import Connection, and_, or_, select, update
 
 from app.errors import GatewayError
+from app.responses_form.errors import LOST
 from app.state.ending import terminate
-from app.state.lifecycle import LOST
 from app.state.loops import Loop
 from app.state.rows import chunks
 from app.state.signals import Signals

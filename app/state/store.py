@@ -11,11 +11,12 @@ from typing import Final
 from sqlalchemy import Connection, select, update
 
 from app.errors import GatewayError
+from app.responses_form.errors import LOST
+from app.responses_form.events import opening
 from app.state import blobs, chain, conversationrows, eventrows, retention, rows
 from app.state.ending import terminate
 from app.state.items import Packed, pack, unpack
 from app.state.leases import LEASE_SECONDS, Keeper
-from app.state.lifecycle import LOST, opening
 from app.state.paging import PageQuery, Scope, as_list, read_page
 from app.state.records import JSON, Ending, Fence, NewResponse, StoredResponse
 from app.state.signals import Signals

@@ -12,6 +12,7 @@ from app.dialects.responses.echo import strip_encrypted
 from app.errors import GatewayError
 from app.gateway.call import Abort
 from app.gateway.core import Gateway
+from app.responses_form.errors import event_of_error
 from app.state.records import StoredResponse
 from app.surfaces import queries
 from app.surfaces.answers import SSE_HEADERS, json_response
@@ -131,11 +132,4 @@ def _read(
 
 
 def _unnumbered(error: GatewayError) -> bytes:
-    body: Mapping[str, Any] = {
-        "type": "error",
-        "code": error.code,
-        "message": error.message,
-        "param": error.param,
-        "error": error.body(),
-    }
-    return encode_frame("error", dumps_ascii(body))
+    return encode_frame("error", dumps_ascii({"type": "error", **event_of_error(error)}))

@@ -9,14 +9,15 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select, update
 
+from app.responses_form.fold import fold
+from app.responses_form.items import as_items
 from app.state import blobs, retention
 from app.state.attempts import NewAttempt
 from app.state.crypto import Sealer, load_keys
 from app.state.database import parse_url
 from app.state.ids import new_id, new_item_id, storable
-from app.state.items import as_items, normalise
+from app.state.items import storable_form
 from app.state.paging import PageQuery
-from app.state.partial import fold
 from app.state.state import State
 from app.state.tables import blob, conversation, conversation_item, item, response, thread, vault
 from app.wire.json import dumps
@@ -83,7 +84,7 @@ def test_ids_that_cannot_be_stored_are_known(value: object) -> None:
     ],
 )
 def test_items_get_their_normal_form(given: dict, expected: dict) -> None:
-    assert normalise(given) == expected
+    assert storable_form(given) == expected
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,9 @@ from typing import Any, Final
 from app.canonical.media import CompletionChoice, CompletionRequest, CompletionResponse
 from app.canonical.request import Origin, RefusalPart, TextPart
 from app.canonical.response import Response
-from app.dialects.base import ClientContext, CompletionDialect, Encoded, ServerContext, encode_error
+from app.dialects.base import ClientContext, CompletionDialect, Encoded, ServerContext
 from app.dialects.chat.errors import decode_error, failure_in
+from app.dialects.chat.opening import identity
 from app.dialects.chat.usage import decode_finish, decode_usage, encode_finish, encode_usage
 from app.dialects.completions.logprobs import legacy_logprobs
 from app.dialects.completions.stream import CompletionStreamDecoder, CompletionStreamEncoder
@@ -246,5 +247,5 @@ DIALECT: Final = CompletionDialect(
     decode_request=decode_request,
     encode_response=encode_response,
     stream_encoder=CompletionStreamEncoder,
-    encode_error=encode_error,
+    identity=identity,
 )

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from app.dialects.responses.items_in import item_type
 from app.dialects.shared import checking
 from app.dialects.shared.contents import content_faults, part_faults
 from app.dialects.shared.faults import Faults, missing, raise_first, unsupported, wrong_type, wrong_value
 from app.errors import GatewayError
+from app.responses_form.items import item_type
 
 ITEM_ROLES: Final = ("user", "assistant", "system", "developer", "tool")
 

@@ -10,12 +10,15 @@ from typing import Final
 
 from app.dialects.base import Dialect
 from app.dialects.responses.items_in import NAME
+from app.dialects.responses.patch import ResponsesPatch
 from app.dialects.responses.request_in import decode_request
 from app.dialects.responses.request_out import encode_count, encode_request
-from app.dialects.responses.response import decode_error, decode_response, encode_response
+from app.dialects.responses.response import decode_error, decode_response, encode_response, encode_usage
 from app.dialects.responses.stream_in import ResponsesDecoder
 from app.dialects.responses.stream_out import ResponsesEncoder
 from app.dialects.shared.answers import token_count
+from app.responses_form.events import OPENING, TERMINAL
+from app.responses_form.items import call_ids
 
 DIALECT: Final = Dialect(
     name=NAME,
@@ -26,6 +29,11 @@ DIALECT: Final = Dialect(
     decode_response=decode_response,
     stream_decoder=ResponsesDecoder,
     decode_error=decode_error,
+    patch=ResponsesPatch.of,
+    write_usage=encode_usage,
+    is_opening=lambda frame: frame.event in OPENING,
+    is_terminal=lambda frame: frame.event in TERMINAL and isinstance(frame.data, dict),
+    call_ids=call_ids,
     encode_count=encode_count,
     decode_count=partial(token_count, member="input_tokens"),
 )

@@ -15,7 +15,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from app.dialects.shared.reading import as_dict, as_list, as_str, count, dicts, number, opt_str
-from app.errors import GatewayError
+from app.responses_form.errors import failure_body as failure_body
 
 REDACTED: Final = "<redacted>"
 
@@ -88,11 +88,6 @@ def response_shell(
         "metadata": as_dict(body.get("metadata")),
     }
     return shell | _when_used(body)
-
-
-def failure_body(error: GatewayError) -> dict[str, Any]:
-    """Return the ``error`` member of a failed response."""
-    return {"code": error.code or "server_error", "message": error.message}
 
 
 def _when_used(body: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,13 +11,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from app.canonical.items import item_prefix
 from app.dialects.responses.echo import echo_tool_choice, flat_tool, max_output_tokens
 from app.dialects.responses.request_in import CHAT_MEMBERS, ENCRYPTED, LOGPROBS
 from app.dialects.shared.effort import effort_of
 from app.dialects.shared.losses import Losses
 from app.dialects.shared.pairing import paired_items
 from app.dialects.shared.reading import as_dict, as_list, count, dicts
+from app.responses_form.items import item_prefix
 
 STATE_MEMBERS: Final = ("previous_response_id", "conversation", "background", "fallbacks")
 """Members that only the gateway acts on; never sent to a provider."""

@@ -33,6 +33,7 @@ from app.canonical.request import (
     ToolResultPart,
 )
 from app.dialects.shared.reading import as_dict, as_list, as_str, dicts, opt_str, rest, split_data_url
+from app.responses_form.items import item_type
 
 NAME: Final = "responses"
 
@@ -48,14 +49,6 @@ _ROLES: Final[Mapping[str, Role]] = {
     "system": "system",
     "developer": "developer",
 }
-
-
-def item_type(item: Mapping[str, Any]) -> str:
-    """Return an item's type; without one it is a message by its role or a reference by its id."""
-    given = opt_str(item.get("type"))
-    if given is not None:
-        return given
-    return "message" if "role" in item else "item_reference" if "id" in item else "message"
 
 
 def decode_item(item: Mapping[str, Any], sign: Sign) -> Message:

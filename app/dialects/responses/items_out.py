@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Final
 
-from app.canonical.items import item_prefix
 from app.canonical.request import (
     AudioPart,
     FilePart,
@@ -29,6 +28,7 @@ from app.canonical.request import (
 )
 from app.dialects.responses.items_in import NAME
 from app.dialects.shared.reading import as_dict, as_list, as_str, data_url, dicts
+from app.responses_form.items import item_prefix
 
 Seal = Callable[[Signature], str | None]
 """Turns a signature into an ``encrypted_content``, or None where it may not go."""

@@ -16,11 +16,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from app.canonical.items import item_prefix
 from app.canonical.request import Signature
 from app.canonical.response import Response, Usage
-from app.dialects.base import Frame
-from app.dialects.responses.echo import failure_body, response_shell
+from app.dialects.base import Frame, Passage
+from app.dialects.responses.echo import response_shell
 from app.dialects.responses.fit import DEFAULT_OPTIONS, REASONING_LOST, ResponsesOptions, fit
 from app.dialects.responses.items_in import NAME
 from app.dialects.responses.items_out import ItemWriter
@@ -28,11 +27,13 @@ from app.dialects.responses.response import encode_usage, overlay
 from app.dialects.shared.losses import Losses
 from app.dialects.shared.reading import as_dict, as_list, as_str, count, dicts, opt_str, present
 from app.errors import GatewayError
+from app.responses_form.errors import event_of_error, failure_body
+from app.responses_form.events import TERMINAL
+from app.responses_form.items import item_prefix
 
 _SECRETIVE: Final = frozenset({"reasoning", "compaction"})
 _KIND: Final = re.compile(r"[\w.:/-]{1,128}")  # it stands in the frame's event line
 _REWRITTEN: Final = frozenset({"type", "obfuscation", "sequence_number"})
-_TERMINAL: Final = frozenset({"response.completed", "response.incomplete", "response.failed"})
 
 
 def state_patch(
@@ -171,6 +172,26 @@ class ResponsesPatch:
     _items: dict[int, dict[str, Any]] = field(default_factory=dict)
     _snapshot: dict[str, Any] = field(default_factory=dict)
 
+    @classmethod
+    def of(cls, passage: Passage) -> ResponsesPatch:
+        """Return the patch of one attempt: its state taken out, our ids and echo put in."""
+        client, server = passage.client, passage.server
+        return cls(
+            caller_body=passage.body,
+            id=server.response_id or "",
+            model=client.model,
+            realm=client.realm,
+            now=server.now,
+            wrap=server.wrap,
+            unwrap=server.unwrap,
+            accepts=lambda signature: client.accepts(signature, NAME),
+            losses=client.losses,
+            options=client.options or DEFAULT_OPTIONS,
+            input=passage.expanded.get("input") if passage.expanded is not None else None,
+            created_at=server.now,
+            new_id=server.new_id,
+        )
+
     def request(self) -> dict[str, Any]:
         """Return the body to send."""
         return state_patch(
@@ -218,10 +239,7 @@ class ResponsesPatch:
         the fold so far, shown as partial output (None: the finished items). A cancelled
         stream ends with ``response.failed`` alone."""
         cancelled = error.kind.name == "cancelled"
-        body = {**failure_body(error), "param": error.param}
-        frames = (
-            [] if cancelled else [self._numbered("error", {**body, "error": {"type": error.type, **body}})]
-        )
+        frames = [] if cancelled else [self._numbered("error", event_of_error(error))]
         told = {
             **self._snapshot,
             "status": "cancelled" if cancelled else "failed",
@@ -251,7 +269,7 @@ class ResponsesPatch:
 
     def _seen(self, kind: str, response: Mapping[str, Any]) -> dict[str, Any]:
         self._snapshot = {name: value for name, value in response.items() if name != "usage"}
-        if kind not in _TERMINAL:
+        if kind not in TERMINAL:
             return self._reversed(response)
         whole = len(self._items) >= len(as_list(response.get("output")))
         self.final = self._reversed(response, self._sent() if whole else None)

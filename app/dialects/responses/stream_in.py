@@ -44,7 +44,6 @@ from app.dialects.responses.items_in import (
     decode_item,
     decode_part,
     identity,
-    item_type,
 )
 from app.dialects.responses.response import (
     failed_response,
@@ -56,6 +55,7 @@ from app.dialects.responses.response import (
 )
 from app.dialects.shared.answers import TerminalDecoder
 from app.dialects.shared.reading import as_dict, as_str, count, dicts, opt_str
+from app.responses_form.items import item_type
 
 Key = tuple[str, int]
 """A block's place in its item: ``content``, ``summary``, ``call`` or ``hidden``, and its index."""

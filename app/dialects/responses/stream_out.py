@@ -22,12 +22,11 @@ from app.canonical.events import (
     Finished,
     Started,
 )
-from app.canonical.items import item_prefix
 from app.canonical.request import Item, Message, Request, ToolCallPart
 from app.canonical.response import Finish, Usage
 from app.dialects.base import Frame, ServerContext
 from app.dialects.responses.blocks_out import BlockWriter, Payload, WireItem, block_writer
-from app.dialects.responses.echo import failure_body, response_shell
+from app.dialects.responses.echo import response_shell
 from app.dialects.responses.items_out import part_kind
 from app.dialects.responses.response import (
     BROKEN_OFF,
@@ -38,6 +37,8 @@ from app.dialects.responses.response import (
     with_native,
 )
 from app.errors import GatewayError
+from app.responses_form.errors import event_of_error, failure_body
+from app.responses_form.items import item_prefix
 
 
 class ResponsesEncoder:
@@ -215,8 +216,7 @@ class ResponsesEncoder:
         return frame
 
     def _error_frame(self, error: GatewayError) -> Frame:
-        flat = {**failure_body(error), "param": error.param}
-        return self._frame("error", {**flat, "error": {"type": error.type, **flat}})
+        return self._frame("error", event_of_error(error))
 
     def _terminal(self, status: str, shell: dict[str, Any]) -> Frame:
         self.final = shell

@@ -1,0 +1,123 @@
+"""Pass: a chat body on its way to a provider of chat, and the answer on its way back.
+
+The model, the usage that is asked for and the wrapping of signatures change; whatever
+else a body holds stays as it was sent.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from app.canonical.request import Signature
+from app.canonical.response import Response, Usage
+from app.dialects.base import DONE, Frame, Passage
+from app.dialects.chat.fit import fit
+from app.dialects.chat.options import ChatOptions
+from app.dialects.chat.usage import encode_usage
+from app.dialects.shared.reading import as_dict, count, dicts
+from app.dialects.shared.usage_repair import repair_usage
+from app.errors import GatewayError
+
+_CONSTANT: Final = ("id", "object", "created", "model")
+
+
+class ChatPatch:
+    """What changes in chat bodies: the model, usage asked for, signatures' wrapping."""
+
+    def __init__(self, passage: Passage) -> None:
+        self._passage = passage
+        self._target = passage.client
+        options = passage.body.get("stream_options")
+        self._asks_usage = isinstance(options, dict) and options.get("include_usage") is True
+        self._usage: Any = None
+        self._last: dict[str, Any] = {}
+        self._finished: set[Any] = set()
+
+    def request(self) -> dict[str, Any]:
+        """Return the caller's body for the target."""
+        asked = {name: value for name, value in self._passage.body.items() if name != "fallbacks"}
+        body = fit(asked, self._target.options or ChatOptions(), self._target.losses)
+        body["model"] = self._target.model
+        if self._passage.stream:
+            body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
+        if isinstance(body.get("messages"), list):
+            body["messages"] = [self._message(message) for message in body["messages"]]
+        return body
+
+    def answer(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Return the answer with its reasoning details wrapped."""
+        for choice in dicts(body.get("choices")):
+            self._wrap(choice.get("message"))
+        return body
+
+    def frame(self, event: str | None, data: dict[str, Any]) -> Frame | None:
+        """Return a chunk. Usage is kept for the extra chunk at the end, where it belongs."""
+        usage = data.pop("usage", None)
+        told = dicts(data.get("choices"))
+        if "choices" in data:
+            data["choices"] = [choice for choice in told if self._is_news(choice)]
+        if self._asks_usage:
+            data["usage"] = None
+        self._last = data
+        if usage is not None:
+            self._usage = usage
+        if not data.get("choices") and (told or usage is not None):
+            return None
+        for choice in data.get("choices") or ():
+            self._wrap(choice.get("delta"))
+        return Frame(None, data)
+
+    def _is_news(self, choice: dict[str, Any]) -> bool:
+        """Tell whether a choice of a chunk says more than that it has finished once more, as the
+        usage chunk of some hosts does."""
+        index, delta = count(choice.get("index")), as_dict(choice.get("delta"))
+        again = index in self._finished and not any(v for k, v in delta.items() if k != "role")
+        if choice.get("finish_reason") is not None:
+            self._finished.add(index)
+        return not again
+
+    def closing(self, usage: Usage | None) -> list[Frame]:
+        """Return the usage chunk, if the caller asked for one, and ``[DONE]``."""
+        if not self._asks_usage or usage is None:
+            return [DONE]
+        kept = self._last if not self._last.get("choices") else {n: self._last.get(n) for n in _CONSTANT}
+        last = {**kept, "choices": [], "usage": self._usage}
+        repair_usage(last, usage, encode_usage)
+        return [Frame(None, last), DONE]
+
+    def fail(self, error: GatewayError, answer: Response, usage: Usage | None) -> None:
+        """Leave the ending to the encoder: chunks carry no numbers that must go on."""
+        return None
+
+    def _message(self, message: Any) -> Any:
+        details = message.get("reasoning_details") if isinstance(message, dict) else None
+        if not isinstance(details, list):
+            return message
+        kept = [detail for detail in map(self._unwrap, details) if detail is not None]
+        if len(kept) != len(details):
+            self._target.losses.report(
+                "reasoning_signature", "Reasoning made by another provider was left out.", param="messages"
+            )
+        return {**message, "reasoning_details": kept}
+
+    def _unwrap(self, detail: Any) -> Any:
+        if not isinstance(detail, dict):
+            return detail
+        changed = dict(detail)
+        for slot in ("signature", "data"):
+            text = detail.get(slot)
+            signature = self._passage.server.unwrap(text) if isinstance(text, str) else None
+            if signature is None:
+                continue
+            if signature.dialect != "chat" or signature.realm not in (None, self._target.realm):
+                return None
+            changed[slot] = signature.value
+        return changed
+
+    def _wrap(self, message: Any) -> None:
+        details = message.get("reasoning_details") if isinstance(message, dict) else None
+        for detail in details if isinstance(details, list) else ():
+            for slot in ("signature", "data"):
+                if isinstance(detail, dict) and isinstance(detail.get(slot), str):
+                    signature = Signature(detail[slot], "chat", self._target.realm)
+                    detail[slot] = self._passage.server.wrap(signature)

@@ -1,0 +1,53 @@
+"""Errors of a response: its ``error`` member, the members of an ``error`` event, and words of OpenAI's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from app.errors import GatewayError
+
+_SERVER_ERROR: Final = "server_error"
+
+LOST: Final = {
+    "code": "server_lost",
+    "message": "The server that was producing this response was lost.",
+}
+SHUTDOWN: Final = {
+    "code": "server_shutdown",
+    "message": "The server was shut down while it was producing this response.",
+}
+INTERNAL: Final = {
+    "code": _SERVER_ERROR,
+    "message": "The server had an error while producing this response.",
+}
+
+
+def failure_body(error: GatewayError) -> dict[str, Any]:
+    """Return the ``error`` member of a failed response."""
+    return {"code": error.code or _SERVER_ERROR, "message": error.message}
+
+
+def error_members(
+    failure: Mapping[str, Any], *, kind: str = _SERVER_ERROR, param: str | None = None
+) -> dict[str, Any]:
+    """Return the members of an ``error`` event in both shapes at once, flat (the API's type)
+    and nested (recorded streams). ``kind`` is the error's type."""
+    flat = {"code": failure["code"], "message": failure["message"], "param": param}
+    return {**flat, "error": {"type": kind, **flat}}
+
+
+def event_of_error(error: GatewayError) -> dict[str, Any]:
+    """Return the members of the ``error`` event that tells ``error``."""
+    return error_members(failure_body(error), kind=error.type, param=error.param)
+
+
+def mutually_exclusive() -> GatewayError:
+    """Return the error of a request that goes on from two states at once."""
+    return GatewayError(
+        "bad_request",
+        "Mutually exclusive parameters: 'previous_response_id' and 'conversation'. "
+        "Ensure you are only providing one of them.",
+        param="previous_response_id",
+        code="mutually_exclusive_parameters",
+    )
