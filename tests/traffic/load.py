@@ -1,7 +1,7 @@
 """Finds the recordings and hands them out as plain exchanges. Knows the file format, no wire.
 
-The format is described in ``../shared/traffic/README.md``: one JSON file per HTTP exchange, at
-``<provider>/<operation>/<id>.json``.
+One JSON file per HTTP exchange, at ``<provider>/<operation>/<id>.json``: recordings, where they lie beside the
+project, and the fixtures in ``made``, which are always there.
 """
 
 import base64
@@ -17,8 +17,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT.parent / "shared" / "traffic"
+MADE = Path(__file__).resolve().parent / "made"
 EVENT_STREAM = "application/vnd.amazon.eventstream"
-REAL = frozenset({"wire", "reserialized"})
+REAL = frozenset({"wire", "reserialized", "made"})
 
 
 @lru_cache(maxsize=8)
@@ -106,7 +107,7 @@ def _exchange(path: Path) -> Exchange:
 
 @lru_cache(maxsize=1)
 def _all() -> tuple[Exchange, ...]:
-    return tuple(_exchange(path) for path in sorted(FOLDER.glob("*/*/*.json")))
+    return tuple(_exchange(path) for folder in (FOLDER, MADE) for path in sorted(folder.glob("*/*/*.json")))
 
 
 def available() -> bool:
