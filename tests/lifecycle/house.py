@@ -33,10 +33,10 @@ SECRET = "the house's own secret"
 
 RECORDED = {
     # end of the provider's path: recordings of a stream and of a whole answer
-    "/responses": ("openai-responses_stream-49c90fd0eb6c", "openai-responses-4d47be0bb364"),
-    "/messages": ("anthropic-chat_completion_stream-0c15f0e82391", "anthropic-chat_completion-13216439a337"),
-    ":streamGenerateContent": ("gemini-chat_completion_stream-a425ef8f2348", None),
-    ":generateContent": (None, "gemini-chat_completion-ac09f5824173"),
+    "/responses": ("openai-responses_stream-text", "openai-responses-text"),
+    "/messages": ("anthropic-chat_completion_stream-text", "anthropic-chat_completion-end-turn"),
+    ":streamGenerateContent": ("gemini-chat_completion_stream-signed-text", None),
+    ":generateContent": (None, "gemini-chat_completion-text"),
 }
 
 

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from tests.lifecycle.house import Client, House, text_of
-from tests.traffic.load import require
 from tests.traffic.replay import Reply
 
 DOORS = ("/v1", "/openai/v1", "/openai/deployments/gpt", "/api/llm")
@@ -37,7 +36,6 @@ def compact(
 @pytest.mark.parametrize("door", DOORS)
 @pytest.mark.parametrize("model", MODELS)
 def test_a_compaction_keeps_the_users_words_and_a_sealed_summary(ann: Client, door: str, model: str) -> None:
-    require()
     history = [user("My cat is Ada."), {"role": "assistant", "content": "Noted."}, user("She is nine.")]
     made = compact(ann, door=door, model=model, input=history)
     assert made["id"].startswith("resp_")
@@ -177,7 +175,6 @@ def test_tokens_of_a_history_are_counted_with_it(ann: Client) -> None:
 
 @pytest.mark.parametrize("model", ["sandbox/echo", "anthropic/claude-haiku-4-5", "gemini/gemini-2.5-flash"])
 def test_context_management_is_answered_honestly(ann: Client, model: str) -> None:
-    require()
     made = ann.made("x", model=model, context_management=[{"type": "compaction", "compact_threshold": 1000}])
     warned = [w["param"] for w in made["extra_fields"].get("warnings", ())]
     assert "context_management" in warned

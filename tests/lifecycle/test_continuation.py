@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.lifecycle.house import Client, House, eventually, running_house, text_of
-from tests.traffic.load import exchange, require
+from tests.traffic.load import exchange
 from tests.traffic.replay import Reply, Request
 
 AZURE = "/openai/deployments/gpt"
@@ -32,7 +32,6 @@ def sent(house: House, number: int = -1) -> Request:
 def test_a_response_made_through_azure_goes_on_through_truefoundry_on_another_provider(
     house: House, ann: Client, ann_too: Client
 ) -> None:
-    require()
     first = ann.post(
         f"{AZURE}/responses?api-version=2025-03-01-preview",
         {"model": "openai/gpt-4.1", "input": "My cat is called Ada."},
@@ -161,7 +160,6 @@ PIXEL = (
 
 @pytest.mark.parametrize("size", [0, 100_000], ids=["small", "past 64 KiB"])
 def test_an_image_goes_on(house: House, ann: Client, size: int) -> None:
-    require()
     image = PIXEL + "A" * (size - size % 4)
     part = {"type": "input_image", "image_url": image, "detail": "low"}
     content = [{"type": "input_text", "text": "Look at this."}, part]
@@ -177,9 +175,9 @@ def test_an_image_goes_on(house: House, ann: Client, size: int) -> None:
 
 REASONED = {
     # model: a recording whose reasoning is signed, where the secret is in the next request
-    "openai/gpt-5-nano": "openai-responses_stream-5c2eef6f39e7",
-    "anthropic/claude-sonnet-4-5": "anthropic-chat_completion_stream-b6fa48fe9bfd",
-    "gemini/gemini-flash-latest": "gemini-chat_completion_stream-a425ef8f2348",
+    "openai/gpt-5-nano": "openai-responses_stream-encrypted-reasoning",
+    "anthropic/claude-sonnet-4-5": "anthropic-chat_completion_stream-structured-output-reasoning-signature",
+    "gemini/gemini-flash-latest": "gemini-chat_completion_stream-signed-text",
 }
 
 
@@ -244,7 +242,6 @@ def test_signed_reasoning_goes_back_to_its_maker_alone(
 
 
 def test_a_warning_of_a_background_turn_is_told_by_get(house: House, ann: Client) -> None:
-    require()
     asked = ann.made("say exactly: x", background=True, seed=7, model="anthropic/claude-haiku-4-5")
     ended = ann.ended(asked["id"])
     assert [w["param"] for w in ended["extra_fields"]["warnings"]] == ["seed"]
@@ -281,7 +278,6 @@ value = "sk-second"
 
 
 def test_what_an_account_holds_goes_back_to_that_account() -> None:
-    require()
     with running_house(env={"OPENAI_API_KEY": ""}, config=TWO_KEYS) as house:
         ann = house.client()
         used = set()

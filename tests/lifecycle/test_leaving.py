@@ -81,7 +81,7 @@ def test_a_reader_sees_the_cancelling_as_the_end(ann: Client) -> None:
 
 
 def test_cancelling_closes_the_upstream(house: House, ann: Client) -> None:
-    recording = exchange("openai-responses_stream-49c90fd0eb6c")
+    recording = exchange("openai-responses_stream-text")
     house.upstream.add(Reply.of(recording, chunk=FRAME, hang=2000), path="*/responses")
     made = ann.made("x", model="openai/gpt-4.1", background=True)
     (request,) = house.upstream.wait_for(1)
@@ -112,7 +112,7 @@ def _got(client: Client, response_id: str) -> dict[str, Any] | None:
 
 
 def test_a_recorded_stream_that_its_client_left_is_kept_with_its_text(house: House, ann: Client) -> None:
-    body = exchange("openai-responses_stream-49c90fd0eb6c").content()
+    body = exchange("openai-responses_stream-text").content()
     at = body.index(b"response.output_text.delta", body.index(b"response.output_text.delta") + 200)
     house.upstream.add(Reply.sse(body[:at], hang=at), path="*/responses")
     connection, response_id = begun(ann, model="openai/gpt-4.1", input="x")

@@ -14,7 +14,6 @@ from tests.behaviour.world import Answer
 from tests.lifecycle.house import Client, events_of, text_of
 from tests.traffic.frames import sse
 from tests.traffic.grammar import check_responses_frames
-from tests.traffic.load import require
 
 FAMILIES = {
     # model: a word of its answer
@@ -77,7 +76,6 @@ def rows() -> list[tuple[str, str]]:
 def test_a_response_lives_as_the_table_says(
     ann: Client, store: bool, background: bool, stream: bool, model: str, door: str
 ) -> None:
-    require()
     body = {"model": model, "input": "say exactly: hello there", "store": store}
     body |= {"background": background, "stream": stream}
     created = ann.post(path(door), body)

@@ -75,7 +75,7 @@ def test_what_needs_no_state_goes_on(dark: House, stream: bool) -> None:
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_signed_tool_call_is_answered_although_its_signature_is_not_kept(dark: House, stream: bool) -> None:
     dark.fresh()
-    recording = exchange("gemini-chat_completion-04ae71957db2")
+    recording = exchange("gemini-chat_completion-signed-tool-call")
     dark.upstream.add(Reply.of(recording), path="*:generateContent")
     dark.upstream.add(Reply.of(recording), path="*:streamGenerateContent")
     body = {"model": "gemini/gemini-3-flash-preview", "messages": [{"role": "user", "content": "x"}]}
@@ -87,7 +87,7 @@ def test_a_signed_tool_call_is_answered_although_its_signature_is_not_kept(dark:
 def test_wrapped_reasoning_comes_back_without_a_store(dark: House) -> None:
     dark.fresh()
     ann = dark.client()
-    recording = exchange("openai-responses_stream-5c2eef6f39e7")
+    recording = exchange("openai-responses_stream-encrypted-reasoning")
     dark.upstream.add(Reply.of(recording, chunk=0), path="*/responses")
     members = {"store": False, "include": ["reasoning.encrypted_content"], "model": "openai/gpt-5-nano"}
     items = ann.create("Think.", stream=True, **members).events[-1]["response"]["output"]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.lifecycle.house import Client, House, events_of
-from tests.traffic.load import exchange, require
+from tests.traffic.load import exchange
 from tests.traffic.replay import Reply
 
 KEYS = (
@@ -59,7 +59,6 @@ def whole(response: dict[str, Any]) -> None:
 def test_every_object_is_whole_and_costs_the_same_everywhere(
     ann: Client, model: str, stream: bool, background: bool
 ) -> None:
-    require()
     answer = ann.create("say exactly: x", model=model, stream=stream, background=background)
     objects = (
         [event["response"] for event in answer.events if "response" in event] if stream else [answer.json]
@@ -114,7 +113,6 @@ ASKED: dict[str, Any] = {
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("background", [False, True])
 def test_the_echo_is_the_clients_own_request(ann: Client, model: str, background: bool) -> None:
-    require()
     made = ann.made("say exactly: x", model=model, background=background, **ASKED)
     ended = ann.ended(made["id"])
     for shown in (made, ended):
@@ -134,7 +132,6 @@ MCP = {
 
 @pytest.mark.parametrize("background", [False, True])
 def test_secrets_of_an_mcp_server_are_never_shown(house: House, ann: Client, background: bool) -> None:
-    require()
     made = ann.create("x", model="openai/gpt-4.1", tools=[MCP], stream=True, background=background)
     response_id = made.events[0]["response"]["id"]
     ended = ann.ended(response_id)
@@ -147,7 +144,7 @@ def test_secrets_of_an_mcp_server_are_never_shown(house: House, ann: Client, bac
     assert (sent["authorization"], sent["headers"]) == (MCP["authorization"], MCP["headers"])
 
 
-ENCRYPTED = "openai-responses_stream-5c2eef6f39e7"
+ENCRYPTED = "openai-responses_stream-encrypted-reasoning"
 WANTED = "reasoning.encrypted_content"
 SPELLINGS = [
     f"include[]={WANTED}",
@@ -239,7 +236,6 @@ def test_input_items_come_in_pages(ann: Client, listed: tuple[str, list[str]], d
 
 
 def test_get_on_the_unified_surface_says_who_answered(ann: Client) -> None:
-    require()
     made = ann.made(model="openai/gpt-4.1")
     fields = ann.get(f"/v1/responses/{made['id']}").json["extra_fields"]
     names = {"model_requested": "openai/gpt-4.1", "original_model_requested": "openai/gpt-4.1"}

@@ -42,7 +42,7 @@ def sweep_up(state: State, key: str) -> str:
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_an_answer_replaces_the_server_lost_of_a_sweep(house: House, ann_too: Client, stream: bool) -> None:
-    names = ("openai-responses-4d47be0bb364", "openai-responses_stream-49c90fd0eb6c")
+    names = ("openai-responses-text", "openai-responses_stream-text")
     house.upstream.add(Reply.of(exchange(names[stream]), chunk=0, wait=1.5), path="*/responses")
     answers: list[Answer] = []
     body = {"model": "openai/gpt-4.1", "stream": stream}
