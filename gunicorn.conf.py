@@ -8,12 +8,9 @@ monkey.patch_all()
 import importlib
 import importlib.util
 import os
-import shutil
 import sys
-import tempfile
-from pathlib import Path
 
-from app import serving
+from app import metrics_folder, serving
 from app.config_loading import ConfigError, load
 
 try:
@@ -46,10 +43,8 @@ http_parser = "auto"  # the C parser where it is installed
 _LIFECYCLE = "app.gateway.lifecycle"
 
 # The workers' metrics lie in one folder; the library looks for its name when it is first imported.
-_METRICS = "PROMETHEUS_MULTIPROC_DIR"
-_OWN_FOLDER = "sluice-metrics-"
-if _settings.metrics and not os.environ.get(_METRICS):
-    os.environ[_METRICS] = tempfile.mkdtemp(prefix=_OWN_FOLDER)
+if _settings.metrics:
+    os.environ[metrics_folder.VARIABLE] = str(metrics_folder.make(os.environ.get(metrics_folder.VARIABLE)))
 
 
 def on_starting(server):
@@ -58,11 +53,6 @@ def on_starting(server):
         bound = isinstance(address, str) or serving.is_loopback(address[0])
         if not (bound or serving.is_protected(_settings)):
             sys.exit(f"sluice: {serving.refusal(address[0])}")
-    if _settings.metrics:
-        folder = Path(os.environ[_METRICS])
-        folder.mkdir(parents=True, exist_ok=True)
-        for left_behind in folder.glob("*.db"):  # of a server that ran before
-            left_behind.unlink()
 
 
 def when_ready(server):
@@ -104,10 +94,8 @@ def child_exit(server, worker):
 
 
 def on_exit(server):
-    """Leave no folder of metrics behind that was made here."""
-    folder = Path(os.environ.get(_METRICS, ""))
-    if folder.name.startswith(_OWN_FOLDER):
-        shutil.rmtree(folder, ignore_errors=True)
+    """Leave no folder of metrics behind."""
+    metrics_folder.remove(os.environ.get(metrics_folder.VARIABLE))
 
 
 def worker_exit(server, worker):

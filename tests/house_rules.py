@@ -30,6 +30,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "wire": _VOCABULARY,
     "config": _VOCABULARY | {"wire"},
     "database_url": set(),
+    "metrics_folder": set(),
     "config_loading": _VOCABULARY | {"config", "providers", "wire", "database_url"},
     "serving": {"config"},
     "http_worker": {"errors", "wire"},

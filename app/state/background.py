@@ -8,11 +8,11 @@ gave out. The database's clock decides about leases.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, or_, select, update
 
 from app.errors import GatewayError
 from app.responses_form.errors import INTERNAL, SHUTDOWN
@@ -81,11 +81,16 @@ class Queue:
 
         self._signals.write(work, [QUEUE, new.id], idempotent=True)
 
-    def claim(self, limit: int) -> list[Work]:
-        """Take at most ``limit`` due responses, oldest first, under leases of this process."""
-        if not self._db.read(_any_due):
+    def claim(self, limit: int, *, but_for: Collection[str] = ()) -> list[Work]:
+        """Take at most ``limit`` due responses under leases of this process.
+
+        Tenants take turns: first comes whoever has the fewest running or taken before, then
+        the oldest. ``but_for`` names tenants that get nothing this time.
+        """
+        condition = and_(_due(), response.c.tenant.not_in(but_for)) if but_for else _due()
+        if not self._db.read(lambda connection: _any(connection, condition)):
             return []
-        return self._db.write(lambda connection: self._claim(connection, limit))
+        return self._db.write(lambda connection: self._claim(connection, limit, condition))
 
     def renew(self, fences: Mapping[str, Fence]) -> None:
         """Renew the leases of running work, as far as it is still this process's."""
@@ -159,13 +164,15 @@ class Queue:
             ).scalar_one()
         )
 
-    def _claim(self, connection: Connection, limit: int) -> list[Work]:
+    def _claim(self, connection: Connection, limit: int, condition: ColumnElement[bool]) -> list[Work]:
+        ranked = _turns().subquery()
         due = (
             select(response.c.id)
-            .where(_due())
-            .order_by(response.c.created_at)
+            .join(ranked, ranked.c.id == response.c.id)
+            .where(condition)
+            .order_by(ranked.c.turn, response.c.created_at)
             .limit(limit)
-            .with_for_update(skip_locked=True)
+            .with_for_update(skip_locked=True, of=response)
             .cte("due")
         )
         claimed = connection.execute(
@@ -199,8 +206,15 @@ def _due() -> Any:
     )
 
 
-def _any_due(connection: Connection) -> bool:
-    return connection.execute(select(response.c.id).where(_due()).limit(1)).first() is not None
+def _turns() -> Select[*tuple[Any, ...]]:
+    """Number each tenant's background work: what runs first, then what waits, by age."""
+    order = (case((_due(), 1), else_=0), response.c.created_at)
+    turn = func.row_number().over(partition_by=response.c.tenant, order_by=order)
+    return select(response.c.id, turn.label("turn")).where(RUNNING, response.c.background)
+
+
+def _any(connection: Connection, condition: ColumnElement[bool]) -> bool:
+    return connection.execute(select(response.c.id).where(condition).limit(1)).first() is not None
 
 
 _HELD: Final = (

@@ -20,6 +20,7 @@ from app.state.loops import Loop
 from app.state.rows import chunks
 from app.state.tables import (
     RUNNING,
+    attempt,
     conversation,
     conversation_item,
     db_now,
@@ -32,6 +33,7 @@ from app.state.tables import (
 
 EVENTS_KEPT: Final = 3_600.0
 _THREADS_AT_ONCE: Final = 100
+_ATTEMPTS_AT_ONCE: Final = 2_000
 _PURGE_SECONDS: Final = 600.0
 _LOG: Final = logging.getLogger(__name__)
 
@@ -58,7 +60,7 @@ def collect(connection: Connection, thread_id: str) -> None:
 
 
 def drop_responses(connection: Connection, ids: Sequence[str]) -> None:
-    """Delete responses with all they hold; the attempts stay, for the ledger hangs on them."""
+    """Delete responses with all they hold; the attempts stay until the next purge of old ones."""
     for some in chunks(ids):
         connection.execute(delete(item).where(item.c.response_id.in_(some)))
         connection.execute(delete(event).where(event.c.response_id.in_(some)))
@@ -89,7 +91,7 @@ def _drop_deleted_conversation(connection: Connection, conversation_id: str) -> 
 
 
 def purge(db: Database, *, older_than: float | None, events_kept: float = EVENTS_KEPT) -> int:
-    """Delete threads unused for ``older_than`` seconds, and logs ``events_kept`` after their end.
+    """Delete threads and tries unused for ``older_than`` seconds, and logs ``events_kept`` after their end.
 
     ``older_than`` None keeps threads for ever. Works in short transactions and returns
     how many threads went. Threads with something running are left alone.
@@ -105,6 +107,8 @@ def purge(db: Database, *, older_than: float | None, events_kept: float = EVENTS
     total = 0
     while went := db.write(lambda connection: _drop_old_threads(connection, older_than)):
         total += went
+    while db.write(lambda connection: _drop_old_attempts(connection, older_than)):
+        continue
     return total
 
 
@@ -114,6 +118,13 @@ def _drop_old_events(connection: Connection, kept: float) -> None:
         response.c.completed_at < db_now() - kept,
     )
     connection.execute(delete(event).where(exists(over)))
+
+
+def _drop_old_attempts(connection: Connection, older_than: float) -> int:
+    """Drop tries that are old and belong to no response that is still kept."""
+    kept = exists().where(response.c.id == attempt.c.response_id)
+    old = select(attempt.c.id).where(attempt.c.started_at < db_now() - older_than, ~kept)
+    return connection.execute(delete(attempt).where(attempt.c.id.in_(old.limit(_ATTEMPTS_AT_ONCE)))).rowcount
 
 
 def _drop_old_threads(connection: Connection, older_than: float) -> int:

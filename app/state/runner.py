@@ -25,6 +25,7 @@ from app.state.wakeups import QUEUE
 _LOG: Final = logging.getLogger(__name__)
 
 CONCURRENCY: Final = 32
+_SPARE: Final = 8  # one place for newcomers beside so many
 _TURN_SECONDS: Final = 1.0
 _HAND_OVER_SECONDS: Final = 2.0
 _RENEW_AT: Final = 0.3  # of the lease: two renewals may fail before it is lost
@@ -54,7 +55,7 @@ class Job:
 
 
 class Runner:
-    """Runs background responses, at most ``concurrency`` at once."""
+    """Runs background responses, at most ``concurrency`` at once, an eighth more for other tenants."""
 
     def __init__(
         self,
@@ -111,12 +112,18 @@ class Runner:
                 bell.wait(self._turn_seconds)
 
     def _take(self) -> None:
-        """Claim as much as there is room for; the rest waits for a job to end."""
+        """Claim as much as there is room for; the rest waits for a job to end.
+
+        A full house still takes a few from tenants that have nothing running in it, so that
+        nobody's long work shuts the others out.
+        """
         room = self._concurrency - len(self._jobs)
+        here = {job.work.tenant for job in self._jobs} if room <= 0 else set()
+        room = room if room > 0 else room + max(1, self._concurrency // _SPARE)
         if room <= 0:
             return
         try:
-            claimed = self._queue.claim(room)
+            claimed = self._queue.claim(room, but_for=here)
         except GatewayError as error:
             _LOG.warning("no work claimed: %s", error.raw or error.message)
             return

@@ -409,3 +409,37 @@ def test_the_clock_is_the_databases(state: State) -> None:
     until = text("SELECT lease_until FROM response WHERE id = :id")
     lease = state.db.read(lambda connection: connection.execute(until, {"id": work.id}).scalar_one())
     assert lease - time.time() == pytest.approx(10.0, abs=1.0)
+
+
+def test_tenants_take_turns_whoever_queued_first(state: State) -> None:
+    """Those of ``red`` are older, and four of them run already."""
+    for _ in range(8):
+        enqueue(state, tenant="red")
+    assert [work.tenant for work in state.queue.claim(4)] == ["red"] * 4
+    for tenant in ("blue", "blue", "green"):
+        enqueue(state, tenant=tenant)
+    assert [work.tenant for work in state.queue.claim(1)] == ["blue"]
+    assert {work.tenant for work in state.queue.claim(2)} == {"blue", "green"}
+    assert [work.tenant for work in state.queue.claim(9)] == ["red"] * 4
+
+
+def test_a_full_house_has_room_for_tenants_that_run_nothing_in_it(state: State) -> None:
+    running: list[str] = []
+
+    def execute(job: Job) -> None:
+        running.append(job.work.tenant)
+        gevent.sleep(60)
+
+    for _ in range(40):
+        enqueue(state, tenant="red")
+    runner = run(state, execute, concurrency=16)
+    with gevent.Timeout(10):
+        for tenant, expected in [("red", 16), ("blue", 17), ("green", 18)]:
+            enqueue(state, tenant=tenant)
+            while len(running) < expected:
+                gevent.sleep(0.01)
+    enqueue(state, tenant="grey")
+    gevent.sleep(0.1)
+    assert (running.count("red"), running.count("blue"), running.count("green")) == (16, 1, 1)
+    assert len(running) == 18
+    runner.stop(0)

@@ -19,7 +19,7 @@ from app.state.ids import new_id, new_item_id, storable
 from app.state.items import storable_form
 from app.state.paging import PageQuery
 from app.state.state import State
-from app.state.tables import blob, conversation, conversation_item, item, response, thread, vault
+from app.state.tables import attempt, blob, conversation, conversation_item, item, response, thread, vault
 from app.wire.json import dumps
 from tests.state.faults import refusal
 from tests.state.turns import TENANT, begin, delta, enqueue, item_opened, message, take_turn, texts
@@ -283,6 +283,23 @@ def test_retention_counts_from_a_threads_newest_turn(state: State) -> None:
     assert state.responses.get(TENANT, queued).status == "queued"
     assert state.vault.get(TENANT, ["call_1"]) == {}
     state.keeper.drop(running)
+
+
+def test_tries_go_with_what_they_were_made_for(state: State) -> None:
+    old, living = take_turn(state, "old"), take_turn(state, "living")
+    for name, owner in [("att_old", old), ("att_alone", None), ("att_living", living)]:
+        state.attempts.begin(NewAttempt(name, TENANT, "call", "p/m", response_id=owner))
+    age(state, 100)
+    state.db.write(
+        lambda c: c.execute(update(attempt).values(started_at=attempt.c.started_at - 100)).rowcount
+    )
+    take_turn(state, "more", previous=living)
+    state.attempts.begin(NewAttempt("att_new", TENANT, "call", "p/m"))
+    assert state.purge(older_than=50) == 1
+    left = state.db.read(lambda c: sorted(c.execute(select(attempt.c.id)).scalars()))
+    assert left == ["att_living", "att_new"]
+    assert state.purge(older_than=None) == 0
+    assert count(state, attempt) == 2
 
 
 def test_retention_without_a_limit_keeps_everything(state: State) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 
 from app.gateway.layers.metrics import Metrics
 from tests.behaviour.world import World, running_world
+from tests.lifecycle.house import children_of
 
 CALLS = 40
 FAILING = [{"role": "user", "content": "fail with 400"}]
@@ -82,3 +85,25 @@ def test_the_series_are_those_that_the_page_of_deploying_lists(counted: World) -
 
 def test_no_metrics_are_served_unless_asked_for(world: World) -> None:
     assert world.send("GET", "/metrics").status == 404
+
+
+def test_two_servers_with_one_folder_leave_each_others_numbers_alone(tmp_path: Path) -> None:
+    env = {"SLUICE_METRICS": "on", "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+    with running_world(env) as first:
+        assert first.ask("responses", model="sandbox/x").status == 200
+        with running_world(env) as second:
+            assert second.ask("responses", model="sandbox/x").status == 200
+            assert (total(first), total(second)) == (1, 1)
+            assert len(list(tmp_path.iterdir())) == 2
+            for process in (*children_of(second.gateway.process), second.gateway.process.pid):
+                os.kill(process, signal.SIGKILL)
+            second.gateway.process.wait()
+        assert total(first) == 1
+        with running_world(env) as third:
+            assert total(third) == 0
+            assert len(list(tmp_path.iterdir())) == 2  # the killed one's is gone
+    assert list(tmp_path.iterdir()) == []
+
+
+def total(world: World) -> float:
+    return sum(value for name, value in samples(world).items() if name.startswith("sluice_calls_total"))
