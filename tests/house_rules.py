@@ -283,6 +283,30 @@ def empty_names(module: Module) -> Iterator[str]:
             yield f"{module.path}:{node.lineno} class {node.name}"
 
 
+ONE_CALL_SITE = {
+    "send": "app/gateway/operations.py",  # an exchange encodes
+    "fetch": "app/gateway/driver.py",  # an exchange gets a whole answer
+    "fill": "app/gateway/run.py",  # an outcome learns what an answer says
+    "drive": "app/gateway/core.py",  # the driver feeds a run
+}
+"""Methods of the middle of the house that are called at one place, and where."""
+
+
+def second_ways(module: Module) -> Iterator[str]:
+    """A call goes one way: what ``ONE_CALL_SITE`` names is called once, there."""
+    if module.part not in {"gateway", "surfaces"}:
+        return
+    seen: set[str] = set()
+    for node in ast.walk(module.tree):
+        if not isinstance(node, ast.Attribute) or node.attr not in ONE_CALL_SITE:
+            continue
+        if isinstance(node.value, ast.Name) and node.value.id == "self":
+            continue
+        if module.path != ONE_CALL_SITE[node.attr] or node.attr in seen:
+            yield f"{module.path}:{node.lineno} .{node.attr} is a second way"
+        seen.add(node.attr)
+
+
 RULES = (
     imports_against_the_direction,
     requests_outside_egress,
@@ -296,6 +320,7 @@ RULES = (
     missing_docstrings,
     mutable_globals,
     empty_names,
+    second_ways,
 )
 
 

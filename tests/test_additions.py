@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.behaviour.world import World, chat_body, running_world
+from tests.behaviour.world import (
+    PATHS,
+    PROMPTS,
+    SURFACES,
+    World,
+    chat_body,
+    good,
+    raw_request,
+    received,
+    running_world,
+)
+from tests.lifecycle.house import eventually
 from tests.scratch import Scratch
 from tests.traffic.frames import sse
 from tests.traffic.replay import Reply
@@ -422,3 +436,128 @@ def test_a_new_operation_is_refused_for_a_provider_that_lacks_it(ranking: World)
     answer = ranking.send("POST", "/v1/rank", {**RANKED, "model": "anthropic/x"})
     assert (answer.status, answer.error["code"]) == (400, "unsupported_operation")
     assert "'rank'" in answer.error["message"]
+
+
+BUDGET_LAYER = '''"""A budget: a purse of its own for each target, charged for what each attempt used up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from app.errors import GatewayError
+from app.gateway.call import Attempt
+from app.gateway.driver import AttemptLayer
+from app.gateway.layers.base import House
+from app.gateway.layers.log import log_line
+
+
+def make(house: House) -> AttemptLayer:
+    """Return the layer."""
+    return _budget
+
+
+@contextmanager
+def _budget(attempt: Attempt) -> Iterator[None]:
+    if attempt.model == "poor":
+        raise GatewayError("budget_exceeded", "Nothing is left to spend at this target.")
+    try:
+        yield
+    finally:
+        tokens = attempt.usage.output_tokens if attempt.usage else None
+        log_line(event="charge", request_id=attempt.call.id, tokens=tokens, error=attempt.error)
+'''
+QUOTA_LAYER = '''"""A quota of calls, of which one model has none."""
+
+from __future__ import annotations
+
+from app.errors import GatewayError
+from app.gateway.call import Call
+from app.gateway.layers.base import CallLayer, House, Proceed
+from app.gateway.run import Run
+
+
+def make(house: House) -> CallLayer:
+    """Return the layer."""
+    return _quota
+
+
+def _quota(call: Call, proceed: Proceed) -> Run:
+    if call.model.endswith("/none"):
+        raise GatewayError("rate_limited", "No calls are left.", retry_after=7)
+    return proceed(call)
+'''
+LAYERS = "app/gateway/layers/__init__.py"
+
+
+@pytest.fixture(scope="module")
+def layered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A gateway with one layer more in each ring: a module and a row."""
+    scratch = Scratch(tmp_path_factory.mktemp("layers"))
+    scratch.add("app/gateway/layers/budget.py", BUDGET_LAYER)
+    scratch.add("app/gateway/layers/quota.py", QUOTA_LAYER)
+    scratch.replace(LAYERS, "import log,", "import budget, log,")
+    scratch.replace(LAYERS, "metrics, resting", "metrics, quota, resting")
+    scratch.replace(LAYERS, "(slots.make, ", "(budget.make, slots.make, ")
+    scratch.insert(LAYERS, "    turn.make,\n    # tokens", "    quota.make,\n")
+    assert set(scratch.changes()) == {
+        LAYERS,
+        "app/gateway/layers/budget.py",
+        "app/gateway/layers/quota.py",
+    }
+    assert scratch.faults() == []
+    with running_world(root=scratch.root) as world:
+        yield world
+
+
+def lines_of(world: World, event: str, request_id: str) -> list[dict[str, Any]]:
+    lines = [json.loads(line) for line in world.gateway.log.split("\n") if line.startswith("{")]
+    return [line for line in lines if line["event"] == event and line.get("request_id") == request_id]
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["json", "sse"])
+@pytest.mark.parametrize("surface", SURFACES)
+def test_a_call_layer_refuses_with_429(surface: str, stream: bool, layered: World) -> None:
+    request_id = f"quota-{surface}-{stream}"
+    headers = {"x-request-id": request_id}
+    answer = layered.fresh().ask(surface, model="groq/none", stream=stream, headers=headers, store=True)
+    assert (answer.status, answer.error["code"]) == (429, "rate_limit_exceeded")
+    assert (answer.headers["retry-after"], answer.headers["x-sluice-attempts"]) == ("7", "0")
+    assert [line["status"] for line in lines_of(layered, "call", request_id)] == [429]
+    assert layered.upstream.requests == []
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["json", "sse"])
+@pytest.mark.parametrize("surface", SURFACES)
+def test_an_attempt_layer_makes_the_driver_pass_over_a_target(
+    surface: str, stream: bool, layered: World
+) -> None:
+    layered.fresh().upstream.add(good(surface, "groq/rich", stream=stream))
+    answer = layered.ask(surface, model="groq/poor", stream=stream, fallbacks=["groq/rich"])
+    assert (answer.status, answer.text) == (200, "good")
+    assert answer.headers["x-sluice-model"] == "rich"
+    assert len(layered.upstream.requests) == 1
+
+
+def test_what_every_target_is_refused_for_is_the_answer(layered: World) -> None:
+    answer = layered.fresh().ask("responses", model="groq/poor", store=True)
+    assert (answer.status, answer.error["code"]) == (429, "insufficient_quota")
+    with sqlite3.connect(layered.gateway.folder / "sluice.db") as store:
+        rows = store.execute("SELECT count(*) FROM response WHERE model = 'groq/poor'").fetchone()
+    assert rows == (0,)  # nothing went out, so nothing was written
+
+
+def test_an_attempt_layer_charges_a_stream_whose_client_left(layered: World) -> None:
+    whole = good("chat", "groq/rich", stream=True)
+    assert isinstance(whole.body, bytes)
+    first = whole.body.index(b"\n\n", whole.body.index(b"good")) + 2
+    layered.fresh().upstream.add(replace(whole, hang=first))
+    body = json.dumps({"model": "groq/rich", **PROMPTS["chat"], "stream": True}).encode()
+    request_id = "left-and-charged"
+    connection = layered.connect()
+    connection.sendall(raw_request("POST", PATHS["chat"], body, headers=[f"x-request-id: {request_id}"]))
+    received(connection, b"good")
+    connection.close()
+    (charge,) = eventually(lambda: lines_of(layered, "charge", request_id))
+    assert (charge["error"], charge["tokens"] > 0) == ("client_gone", True)
+    assert [line["status"] for line in eventually(lambda: lines_of(layered, "call", request_id))] == [499]

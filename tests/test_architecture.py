@@ -35,7 +35,7 @@ BITES: list[tuple[Rule, str, str, str]] = [
     ),
     (
         house_rules.imports_against_the_direction,
-        "app/gateway/dispatch.py",
+        "app/gateway/driver.py",
         "def f():\n    import app.surfaces.views",
         "from app.state import store\nfrom app import providers",
     ),
@@ -123,6 +123,18 @@ BITES: list[tuple[Rule, str, str, str]] = [
     ),
     (house_rules.empty_names, "app/wire/sse.py", "def handle_frame(): ...", "def parse_frame(): ..."),
     (house_rules.empty_names, "app/wire/utils.py", "", ""),
+    (
+        house_rules.second_ways,
+        "app/gateway/layers/cache.py",
+        "def f(exchange):\n    return exchange.fetch(g)",
+        "def f(self):\n    return self.fetch(g)",
+    ),
+    (
+        house_rules.second_ways,
+        "app/gateway/run.py",
+        "outcome.fill(a)\noutcome.fill(b)",
+        "outcome.fill(a)",
+    ),
     (house_rules.empty_names, "app/wire/sse.py", "class StreamManager: ...", "class StreamDecoder: ..."),
 ]
 

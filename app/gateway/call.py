@@ -101,7 +101,8 @@ class Attempt:
 
     ``status`` is the upstream's, None where none came. ``usage`` and ``cost`` are what it used up,
     estimated where it broke off before the provider said so. ``latency`` is in whole milliseconds,
-    None while it runs. A listener of ``on_close`` is called once, when the attempt is over.
+    None while it runs. ``refused``: a layer let nothing go out. A listener of ``on_close`` is called once,
+    when the attempt is over.
     """
 
     call: Call
@@ -112,6 +113,7 @@ class Attempt:
     usage: Usage | None = None
     cost: Mapping[str, Any] | None = None
     maybe_charged: bool = False
+    refused: bool = False
     started: float = field(default_factory=time.monotonic)
     on_close: list[Callable[[], None]] = field(default_factory=list)
 

@@ -22,7 +22,7 @@ from app.gateway.call import Attempt, Call
 from app.gateway.cost import PriceList
 from app.gateway.exchange import Answer, Exchange, Received, Sent, Translator
 from app.gateway.framing import FrameReader, frame_reader
-from app.gateway.operations import exchange
+from app.gateway.operations import encoded, exchange
 from app.gateway.plan import Planned, Route, no_target
 from app.gateway.redaction import Redactor
 from app.gateway.retries import RetryBudget, goes_on
@@ -72,7 +72,7 @@ class Driver:
             try:
                 with self._attempt(run, step) as attempt:
                     if call.stream:
-                        yield from self._stream(run, attempt, exchange(call, step))
+                        yield from self._stream(run, attempt, *encoded(call, step))
                         return
                     answer = self._whole(run, attempt, exchange(call, step))
             except GatewayError as error:
@@ -112,8 +112,7 @@ class Driver:
         self._prices.expect(attempt.target)
         try:
             with ExitStack() as stack:
-                for layer in self._layers:
-                    stack.enter_context(layer(attempt))
+                self._enter_layers(stack, attempt)
                 with self._closed(attempt):
                     yield attempt
         except GatewayError as error:
@@ -121,6 +120,15 @@ class Driver:
             raise
         finally:
             attempt.close()
+
+    def _enter_layers(self, stack: ExitStack, attempt: Attempt) -> None:
+        """Enter each layer; what one refuses concerns this target alone, whatever kind of error it is."""
+        try:
+            for layer in self._layers:
+                stack.enter_context(layer(attempt))
+        except GatewayError:
+            attempt.refused = True
+            raise
 
     @contextmanager
     def _closed(self, attempt: Attempt) -> Iterator[None]:
@@ -170,9 +178,10 @@ class Driver:
         answer.cost = self._charge(attempt, answer.usage, answer.response)
         return answer
 
-    def _stream(self, run: Run, attempt: Attempt, exchange: Exchange) -> Generator[Batch, None, None]:
+    def _stream(
+        self, run: Run, attempt: Attempt, exchange: Exchange, sent: Sent
+    ) -> Generator[Batch, None, None]:
         """Yield the batches of one attempt, up to the end that its stream tells."""
-        sent = exchange.send()
         started = time.monotonic()
         self._note_target(run, attempt, exchange, None)
         self._note_request(run, sent)

@@ -7,7 +7,7 @@ from functools import cache
 
 from app.dialects import dialect
 from app.gateway.call import Call, Target
-from app.gateway.exchange import Exchange
+from app.gateway.exchange import Exchange, Sent
 from app.gateway.passing import PassExchange
 from app.gateway.plan import Plan, Planned
 from app.gateway.translating import TranslateExchange, decoded
@@ -27,6 +27,12 @@ def exchange(call: Call, planned: Planned) -> Exchange:
 
     Raises what made the plan impossible."""
     return _maker(call.operation)(call, planned.target, planned.way())
+
+
+def encoded(call: Call, planned: Planned) -> tuple[Exchange, Sent]:
+    """Return the exchange with the request it sends; raises for what the target cannot take."""
+    made = exchange(call, planned)
+    return made, made.send()
 
 
 @cache

@@ -21,7 +21,7 @@ from app.gateway.background import job_extra, job_headers
 from app.gateway.call import Call
 from app.gateway.exchange import Answer
 from app.gateway.layers.base import House, Proceed
-from app.gateway.operations import exchange
+from app.gateway.operations import encoded
 from app.gateway.plan import Planned
 from app.gateway.run import Batch, Run
 from app.gateway.stored_turn import StoredTurn, echo_body, expand, refers, with_history
@@ -116,7 +116,7 @@ class RequestHost:
 
         def queue(turn: StoredTurn) -> Planned:
             call = turn.call
-            first = call.route.first(call, lambda planned: exchange(call, planned).send())
+            first = call.route.first(call, lambda planned: encoded(call, planned))
             row = turn.new_row(
                 self.mount,
                 "queued",

@@ -63,7 +63,9 @@ class RetryBudget:
 def goes_on(call: Call, error: GatewayError) -> bool:
     """Tell whether another attempt may follow ``error``; remembers it for the retry rule."""
     progress = call.progress
-    progress.last_error = error
     if call.abort.reason is not None or progress.refusal is not None:
         return False
+    if progress.attempts and progress.attempts[-1].refused:
+        return True  # by a layer, for this target alone
+    progress.last_error = error
     return error.kind.falls_back or error.kind.retryable

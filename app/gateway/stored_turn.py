@@ -146,7 +146,10 @@ class StoredTurn:
     def _settle(self, outcome: Outcome, frames: list[Frame]) -> None:
         """Store what an answer says before it goes out.
 
-        Raises where a success cannot be stored; a failure is stored if it can be."""
+        Raises where a success cannot be stored; a failure is stored if it can be. An answer for which no
+        request went out begins the turn here."""
+        if outcome.error is None:
+            self.begin()
         if outcome.body is not None:
             complete_now(outcome.body)
             self._finish(outcome.body, outcome, [])

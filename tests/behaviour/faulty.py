@@ -26,10 +26,10 @@ def _breaking_targets(call: Any) -> Iterator[Any]:
         yield target
 
 
-def _breaking_cost(target: Any, usage: Any) -> Any:
+def _breaking_cost(target: Any, *used: Any) -> Any:
     if target.model == "late":
         raise KeyError(f"this must not be seen: {SECRET}")
-    return _cost(target, usage)
+    return _cost(target, *used)
 
 
 def _breaking_finish(self: Any, tenant: str, response_id: str, fence: Any, ending: Any) -> Any:

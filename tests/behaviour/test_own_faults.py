@@ -23,7 +23,8 @@ SECRET = "groq-key-cnry-3141"  # what ``faulty`` puts into its exceptions
 @pytest.fixture(scope="module")
 def _world() -> Iterator[World]:
     with running_world(
-        {"GROQ_API_KEY": SECRET, "SLUICE_TIMEOUT_IDLE": "0.5"}, arguments=("tests.behaviour.faulty:app",)
+        {"GROQ_API_KEY": SECRET, "SLUICE_TIMEOUT_IDLE": "0.5", "SLUICE_METRICS": "on"},
+        arguments=("tests.behaviour.faulty:app",),
     ) as world:
         yield world
 
@@ -87,6 +88,72 @@ def test_an_answer_that_cannot_be_stored_does_not_end_as_a_success(
     assert (answer.status, answer.text, answer.broken("responses")) == (200, "good", [])
     assert [event["type"] for event in answer.events[-2:]] == ["error", "response.failed"]
     assert answer.events[-1]["response"]["error"]["code"] == "store_unavailable"
+
+
+@pytest.mark.parametrize("model", ["groq/unstored", "openai/unstored"])
+def test_a_json_answer_that_cannot_be_stored_is_503_in_log_and_metrics_too(model: str, world: World) -> None:
+    world.upstream.add(good("responses", model, stream=False))
+    before, request_id = counted(world, "503", model), f"unstored-{model.partition('/')[0]}"
+
+    answer = world.ask("responses", model=model, headers={"x-request-id": request_id})
+
+    assert (answer.status, answer.error["code"]) == (503, "store_unavailable")
+    assert [line["status"] for line in ends(world, request_id)] == [503]
+    assert counted(world, "503", model) == before + 1
+
+
+REFUSED: dict[str, tuple[str, dict[str, Any], int]] = {
+    "no prompt": ("/v1/responses", {"model": "groq/x"}, 400),
+    "no model": ("/v1/responses", {"model": "no-such-model", "input": "x"}, 400),
+    "an unknown previous response": (
+        "/v1/responses",
+        {"model": "groq/x", "input": "x", "previous_response_id": "resp_" + "0" * 48},
+        400,
+    ),
+    "a count without a model": ("/v1/responses/input_tokens", {"input": "x"}, 200),
+    "a background response": (
+        "/v1/responses",
+        {"model": "sandbox/echo", "input": "x", "background": True},
+        200,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_each_call_that_began_has_one_line_with_the_status_that_its_client_got(
+    case: str, world: World
+) -> None:
+    path, body, status = REFUSED[case]
+    request_id = f"end-of-{case.replace(' ', '-')}"
+
+    answer = world.send("POST", path, body, {"x-request-id": request_id})
+
+    assert answer.status == status
+    assert [line["status"] for line in ends(world, request_id)] == [status]
+
+
+def test_a_compaction_without_a_summary_is_no_success_in_the_log(world: World) -> None:
+    world.upstream.add(good("responses", "groq/x", stream=False, text=" "))
+
+    answer = world.send(
+        "POST", "/v1/responses/compact", {"model": "groq/x", "input": "x"}, {"x-request-id": "no-summary"}
+    )
+
+    assert answer.status == 502
+    assert [line["status"] for line in ends(world, "no-summary")] == [502]
+
+
+def ends(world: World, request_id: str) -> list[dict[str, Any]]:
+    lines = [json.loads(line) for line in world.gateway.log.split("\n") if line.startswith("{")]
+    return [line for line in lines if line["event"] == "call" and line["request_id"] == request_id]
+
+
+def counted(world: World, status: str, model: str) -> float:
+    page = world.send("GET", "/metrics").body.decode()
+    provider = model.partition("/")[0]
+    wanted = {'operation="responses"', f'provider="{provider}"', f'status="{status}"'}
+    rows = (line for line in page.splitlines() if line.startswith("sluice_calls_total{"))
+    return sum(float(row.rpartition(" ")[2]) for row in rows if all(label in row for label in wanted))
 
 
 def test_a_late_fault_of_a_json_call_is_a_500(world: World) -> None:
