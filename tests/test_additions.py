@@ -74,9 +74,9 @@ DOOR = """    Mount(
                 Route(
                     "POST",
                     "/messages",
-                    "messages.create",
-                    "messages.Message",
-                    body="messages.MessagesBody",
+                    "views.messages.create",
+                    "views.messages.Message",
+                    body="views.messages.MessagesBody",
                     streams=True,
                 ),
             ),
@@ -97,12 +97,12 @@ from typing import Final
 
 from flask import Response
 
-from app.surfaces.generation import generate
+from app.surfaces.views.generation import generate
 from app.surfaces.mounts import Mount
-from app.surfaces.openapi_shapes import TABLE, TEXT, TEXT_OR_NULL, Shape, always, listed, record
-from app.surfaces.schemas.base import Array, Body, Either, Flag, Number, Table, Text, Whole
-from app.surfaces.schemas.chat import MOST_MESSAGES, MOST_TOKENS
-from app.surfaces.schemas.parts import string
+from app.surfaces.openapi.shapes import TABLE, TEXT, TEXT_OR_NULL, Shape, always, listed, record
+from app.surfaces.body.schemas.base import Array, Body, Either, Flag, Number, Table, Text, Whole
+from app.surfaces.body.schemas.chat import MOST_MESSAGES, MOST_TOKENS
+from app.surfaces.body.schemas.parts import string
 
 
 class MessagesBody(Body):
@@ -157,7 +157,7 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """A gateway with a door for a dialect that had both halves: three files, of which one is a row."""
     scratch = Scratch(tmp_path_factory.mktemp("door"))
     scratch.insert("app/surfaces/mounts.py", '    Mount(\n        "truefoundry"', DOOR)
-    scratch.add("app/surfaces/messages.py", VIEW)
+    scratch.add("app/surfaces/views/messages.py", VIEW)
     changes = scratch.changes()
     assert len(changes) <= 4
     assert sum(changes.values()) <= 80
@@ -242,7 +242,7 @@ RANK_ROW = """    Operation(
         dialect="rank",
         exchange="ranking.RankExchange",
         routes=(
-            Route("POST", "/rank", "ranking.rank", "ranking.Ranking", body="ranking.RankBody", sealed=True),
+            Route("POST", "/rank", "views.ranking.rank", "views.ranking.Ranking", body="views.ranking.RankBody", sealed=True),
         ),
     ),
 """
@@ -361,11 +361,11 @@ from flask import Response
 
 from app.dialects import dialect_of
 from app.dialects.media.rank import RankDialect
-from app.surfaces.media import whole
+from app.surfaces.views.media import whole
 from app.surfaces.mounts import Mount
-from app.surfaces.openapi_shapes import WHOLE, Shape, listed, record
-from app.surfaces.schemas.base import Array, Body, Text
-from app.surfaces.schemas.parts import string
+from app.surfaces.openapi.shapes import WHOLE, Shape, listed, record
+from app.surfaces.body.schemas.base import Array, Body, Text
+from app.surfaces.body.schemas.parts import string
 
 
 class RankBody(Body):
@@ -395,7 +395,7 @@ def ranking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     )
     scratch.add("app/dialects/media/rank.py", RANK_DIALECT)
     scratch.add("app/gateway/ranking.py", RANK_EXCHANGE)
-    scratch.add("app/surfaces/ranking.py", RANK_SURFACE)
+    scratch.add("app/surfaces/views/ranking.py", RANK_SURFACE)
     wire = '        "rank": Wire("rank", "/rank", streams=False),\n'
     scratch.insert("app/providers/groq.py", '        "models": openai', wire)
     scratch.replace("app/providers/groq.py", "import Spec\n", "import Spec, Wire\n")

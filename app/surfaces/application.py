@@ -15,13 +15,13 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from app.config import Settings
 from app.errors import GatewayError
 from app.gateway.core import Gateway, gateway_of
-from app.surfaces import operations
-from app.surfaces.answers import error_response, finish_headers
 from app.surfaces.blueprints import blueprints
 from app.surfaces.credentials import KeyRing
-from app.surfaces.lean import LeanFlask
 from app.surfaces.mounts import KEYLESS
+from app.surfaces.replies.answers import error_response, finish_headers
 from app.surfaces.rules import current_mount, matched_rule
+from app.surfaces.sessionless import SessionlessFlask
+from app.surfaces.views import operators
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _SLASH: Final = "%2f"
@@ -31,7 +31,7 @@ _API_VERSION: Final = re.compile(r"v1|preview|\d{4}-\d{2}-\d{2}(-preview)?")
 
 def build(settings: Settings) -> Flask:
     """Return the WSGI application for ``settings``."""
-    app = LeanFlask("sluice")
+    app = SessionlessFlask("sluice")
     app.url_map.strict_slashes = True
     app.url_map.merge_slashes = False
     app.extensions["sluice"] = Gateway(settings)
@@ -44,7 +44,7 @@ def build(settings: Settings) -> Flask:
     app.register_error_handler(Exception, _fault)
     for blueprint in blueprints():
         app.register_blueprint(blueprint)
-    app.register_blueprint(operations.blueprint())
+    app.register_blueprint(operators.blueprint())
     if settings.proxy_hops:
         hops = settings.proxy_hops
         app.wsgi_app = ProxyFix(app.wsgi_app, hops, hops, hops, x_prefix=hops)  # type: ignore[method-assign]

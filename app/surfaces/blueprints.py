@@ -25,7 +25,7 @@ def _add(
 ) -> None:
     blueprint.add_url_rule(
         prefix + route.path,
-        endpoint=f"{route.view.replace('.', '_')}_{number}",
+        endpoint=f"{'_'.join(route.view.split('.')[-2:])}_{number}",
         view_func=partial(resolve("surfaces", route.view), mount),
         methods=[route.method],
         provide_automatic_options=False,

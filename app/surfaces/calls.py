@@ -1,35 +1,25 @@
-"""From an HTTP request at a mount to a Call, and from what came back to an HTTP answer."""
+"""From an HTTP request at a mount to a Call."""
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Mapping
 from typing import Any, Final
 
-from flask import Response, current_app, g, request
+from flask import current_app, g, request
 
-from app.config import Settings
-from app.dialects.base import Frame
 from app.errors import GatewayError
 from app.gateway.call import Abort, Call
 from app.gateway.core import Gateway, gateway_of
-from app.gateway.outcome import Outcome
-from app.gateway.run import Run
-from app.surfaces.answers import SSE_HEADERS, door_headers, json_response, outcome_headers
-from app.surfaces.envelope import FrameEnvelope, seal_answer
+from app.surfaces.body.forbidden import without_steering
 from app.surfaces.mounts import Mount
-from app.surfaces.pump import Pace, Pump
 from app.surfaces.rules import current_rule
-from app.surfaces.steering import without_steering
-from app.wire.json import dumps_ascii, loads
-from app.wire.sse import encode_frame
+from app.wire.json import loads
 
 _MODEL: Final = re.compile(r"(?=.*\S)[^\x00-\x1f\x7f]{1,512}")
 _HEADER: Final = re.compile(r"[\x20-\x7e]{1,1024}")
 _MOST_FALLBACKS: Final = 16
-_DONE: Final = b"data: [DONE]\n\n"
 
 
 def current_gateway() -> Gateway:
@@ -165,54 +155,3 @@ def _raw_wanted(gateway: Gateway) -> frozenset[str]:
     return frozenset(
         name for name, header in _RAW.items() if request.headers.get(header, "").lower() == "true"
     )
-
-
-def answer_whole(mount: Mount, outcome: Outcome) -> Response:
-    """Return the HTTP answer of a whole outcome in its surface's envelope."""
-    headers = outcome_headers(outcome)
-    if outcome.media_type is not None:
-        return Response(outcome.body, 200, {**headers, "content-type": outcome.media_type})
-    headers |= door_headers(mount, outcome)
-    return json_response(seal_answer(mount, outcome, outcome.body), headers=headers)
-
-
-def pace(settings: Settings, *, patient: bool = False) -> Pace:
-    """Return the waits of a stream; ``patient``: no status and no comment before content, for
-    bodies that are not events."""
-    silence = settings.timeouts.total if patient else settings.status_after
-    if patient:
-        return Pace(silence, silence, None)
-    return Pace(settings.hold, silence, settings.comment_every)
-
-
-def answer_stream(
-    mount: Mount,
-    run: Run,
-    *,
-    fail: Callable[[GatewayError], list[Frame]] | None = None,
-    done_frame: bool = False,
-    shape: Callable[[list[Frame]], list[Frame]] | None = None,
-) -> Response:
-    """Return the streamed HTTP answer of a run, once its status may be sent.
-
-    ``fail`` makes the frames of a failure before anything was made, where they are not the dialect's own.
-    ``shape`` changes frames to the caller's wishes before the envelope. Raises the
-    GatewayError of a run that failed before.
-    """
-    gateway = current_gateway()
-    settings = gateway.settings
-    envelope = FrameEnvelope(mount, run.outcome)
-
-    def write(frames: list[Frame], last: bool) -> bytes:
-        shaped = frames if shape is None else shape(frames)
-        sealed = envelope.seal(shaped, last=last)
-        return b"".join(
-            _DONE if f.data is None else encode_frame(f.event, dumps_ascii(f.data)) for f in sealed
-        ) + (_DONE if last and done_frame else b"")
-
-    call = run.call
-    failed = fail or partial(gateway.failure_frames, call)
-    pump = Pump(run, pace(settings), write, failed, lambda error: gateway.fault(error, call.id))
-    pump.open()
-    headers = {**SSE_HEADERS, **outcome_headers(run.outcome), **door_headers(mount, run.outcome)}
-    return Response(pump.chunks(), 200, headers, direct_passthrough=True)

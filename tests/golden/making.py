@@ -28,7 +28,7 @@ from app.gateway.upstreams import client_headers
 from app.operations import OPERATIONS
 from app.providers.auth import NoAuth
 from app.providers.base import Provider
-from app.surfaces.schemas import check
+from app.surfaces.body.schemas import check
 from tests.golden.fixtures import WAV
 
 ENVIRONMENT: Mapping[str, str] = {

@@ -14,7 +14,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from app import create_app
 from app.config import Settings
 from app.operations import OPERATIONS as ROWS
-from app.surfaces.openapi import describe, door_rules
+from app.surfaces.openapi.document import describe, door_rules
 from tests.behaviour.world import World, running_world
 from tests.surfaces.test_doors import OPERATIONS, PREFIXES, _wants_model, ids_for
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from app.errors import KINDS
-from app.surfaces.openapi_shapes import SHAPES
+from app.surfaces.openapi.shapes import SHAPES
 from tests.behaviour.world import World, running_world
 from tests.conftest import leave_out
 

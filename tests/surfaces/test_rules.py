@@ -9,16 +9,16 @@ from app.config import Settings
 from app.operations import OPERATIONS, WIRES, Route, resolve
 from app.providers import PROVIDERS
 from app.providers.registry import make_provider
-from app.surfaces.lean import LeanFlask
 from app.surfaces.mounts import KEYLESS, MOUNTS
-from app.surfaces.openapi import door_rules
+from app.surfaces.openapi.document import door_rules
+from app.surfaces.sessionless import SessionlessFlask
 from app.wire.egress import Egress
 
 NOTHING = Route("GET", "/x", "operations.alive", "Health")
 
 
 def test_a_rule_that_declares_no_credentials_is_refused_when_the_application_is_built() -> None:
-    app = LeanFlask("x")
+    app = SessionlessFlask("x")
     with pytest.raises(ValueError, match="/x declares no credentials"):
         app.add_url_rule("/x", "x", lambda: "", route=NOTHING)
     with pytest.raises(ValueError, match="declares no credentials"):

@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from marshmallow import Schema
 
-from app.surfaces.schemas import schemas as all_schemas
-from app.surfaces.schemas.base import Strict
+from app.surfaces.body.schemas import schemas as all_schemas
+from app.surfaces.body.schemas.base import Strict
 
 SCHEMAS = all_schemas()
 _LEAVES = (

@@ -1,35 +1,14 @@
-"""The views of generation, and the reading of checked bodies that views share."""
+"""The views of chat and text completions, and what doors of other dialects share with them."""
 
 from __future__ import annotations
 
-from typing import Any
-
-from flask import Response, g, request
+from flask import Response, g
 
 from app.gateway.call import Call
-from app.surfaces.bodies import json_body
-from app.surfaces.calls import answer_stream, answer_whole, current_gateway, make_call
+from app.surfaces.body.checked import checked_body
+from app.surfaces.calls import current_gateway, make_call
 from app.surfaces.mounts import Mount
-from app.surfaces.rules import current_rule
-from app.surfaces.schemas import check
-
-
-def checked_body() -> dict[str, Any]:
-    """Return the request's JSON body, checked by the schema of the matched route."""
-    rule = current_rule()
-    route, mount = rule.route, rule.mount
-    settings = current_gateway().settings
-    body = json_body(
-        request,
-        limit=settings.max_body_bytes,
-        deadline=settings.body_deadline,
-        optional=route.optional_body,
-    )
-    chat_shaped = mount is not None and mount.chat_shaped
-    place = route.chat_body if chat_shaped and route.chat_body else route.body
-    if place is not None:
-        check(place, body)
-    return body
+from app.surfaces.replies.runs import answer_stream, answer_whole
 
 
 def completion(mount: Mount, deployment: str | None = None) -> Response:

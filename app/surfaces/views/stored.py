@@ -14,10 +14,10 @@ from app.gateway.call import Abort
 from app.gateway.core import Gateway
 from app.responses_form.errors import event_of_error
 from app.state.records import StoredResponse
-from app.surfaces import queries
-from app.surfaces.answers import SSE_HEADERS, json_response
+from app.surfaces.body import queries
 from app.surfaces.calls import current_gateway
 from app.surfaces.mounts import Mount
+from app.surfaces.replies.answers import SSE_HEADERS, json_response
 from app.wire.json import dumps_ascii
 from app.wire.sse import comment, encode_frame
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from app.dialects.responses.checks import item_faults
 from app.dialects.shared.faults import Fault, Faults, missing, wrong_type
-from app.surfaces.schemas.base import Array, Body, Either, Flag, Number, Table, Text, Whole
-from app.surfaces.schemas.chat import EFFORTS, MOST_MESSAGES, MOST_TOKENS, VERBOSITIES
-from app.surfaces.schemas.parts import chat_message, metadata, one_of, string, tool, tool_choice
+from app.surfaces.body.schemas.base import Array, Body, Either, Flag, Number, Table, Text, Whole
+from app.surfaces.body.schemas.chat import EFFORTS, MOST_MESSAGES, MOST_TOKENS, VERBOSITIES
+from app.surfaces.body.schemas.parts import chat_message, metadata, one_of, string, tool, tool_choice
 
 _LONGEST_INPUT = 10_485_760
 _FORMATS = ("text", "json_object", "json_schema")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from app.dialects.shared.faults import Faults, missing
-from app.surfaces.schemas.base import Array, Body, Either, Flag, Number, Table, Text, Whole
-from app.surfaces.schemas.parts import chat_message, metadata, string, tool, tool_choice
+from app.surfaces.body.schemas.base import Array, Body, Either, Flag, Number, Table, Text, Whole
+from app.surfaces.body.schemas.parts import chat_message, metadata, string, tool, tool_choice
 
 MOST_TOKENS = 2**31 - 1
 MOST_MESSAGES = 20_000  # more take a second to read

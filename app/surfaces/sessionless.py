@@ -33,7 +33,7 @@ class _NoSession(SessionInterface):
         raise RuntimeError("there are no sessions")
 
 
-class LeanFlask(Flask):
+class SessionlessFlask(Flask):
     """Routes without parameters are looked up; the others go through Werkzeug's matcher."""
 
     session_interface = _NoSession()

@@ -16,11 +16,12 @@ from app.errors import GatewayError
 from app.gateway.call import Call
 from app.gateway.request_turn import RequestHost
 from app.gateway.stored_turn import wants_store
-from app.surfaces.answers import outcome_headers
-from app.surfaces.calls import answer_stream, answer_whole, current_gateway, make_call
-from app.surfaces.generation import checked_body
+from app.surfaces.body.checked import checked_body
+from app.surfaces.calls import current_gateway, make_call
 from app.surfaces.mounts import Mount
-from app.surfaces.stored import follow
+from app.surfaces.replies.answers import outcome_headers
+from app.surfaces.replies.runs import answer_stream, answer_whole
+from app.surfaces.views.stored import follow
 
 _PROMPTS: Final = ("input", "previous_response_id", "conversation", "prompt")
 

@@ -7,8 +7,8 @@ from functools import cache
 from typing import Any
 
 from app.operations import resolve
+from app.surfaces.body.schemas.base import Body
 from app.surfaces.mounts import MOUNTS
-from app.surfaces.schemas.base import Body
 
 
 @cache

@@ -5,11 +5,11 @@ from __future__ import annotations
 from flask import Response, g, request
 
 from app.dialects.models import DIALECT, page
-from app.surfaces import queries
-from app.surfaces.answers import json_response
+from app.surfaces.body import queries
 from app.surfaces.calls import current_gateway
-from app.surfaces.envelope import bare_fields
 from app.surfaces.mounts import Mount
+from app.surfaces.replies.answers import json_response
+from app.surfaces.replies.envelope import bare_fields
 
 
 def listed(mount: Mount, deployment: str | None = None) -> Response:

@@ -11,10 +11,10 @@ from app.dialects.shared.losses import Loss
 from app.errors import GatewayError
 from app.gateway.call import Call
 from app.gateway.outcome import Outcome
-from app.surfaces.envelope import seal_error
-from app.surfaces.lean import WholeResponse
 from app.surfaces.mounts import Mount
+from app.surfaces.replies.envelope import seal_error
 from app.surfaces.rules import current_mount, current_operation
+from app.surfaces.sessionless import WholeResponse
 from app.wire.json import dumps, dumps_ascii
 
 JSON: Final = "application/json"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from app.dialects.responses.checks import item_faults
-from app.surfaces.schemas.base import Array, Body, Table
-from app.surfaces.schemas.parts import metadata
+from app.surfaces.body.schemas.base import Array, Body, Table
+from app.surfaces.body.schemas.parts import metadata
 
 
 class ConversationBody(Body):

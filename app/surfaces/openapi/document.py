@@ -14,12 +14,12 @@ from apispec import APISpec
 from flask import Flask
 
 from app.operations import Route, resolve
+from app.surfaces.body.schemas import schemas
+from app.surfaces.body.schemas.base import Array, Body, Either, Flag, Number, Strict, Table, Text, Whole
+from app.surfaces.body.schemas.parts import string
 from app.surfaces.mounts import Credentials, Mount
-from app.surfaces.openapi_shapes import FLAG, SHAPES, TEXT, TEXT_OR_NULL, WHOLE, Shape, record, ref
+from app.surfaces.openapi.shapes import FLAG, SHAPES, TEXT, TEXT_OR_NULL, WHOLE, Shape, record, ref
 from app.surfaces.rules import DoorRule
-from app.surfaces.schemas import schemas
-from app.surfaces.schemas.base import Array, Body, Either, Flag, Number, Strict, Table, Text, Whole
-from app.surfaces.schemas.parts import string
 from app.version import __version__
 
 _ARGUMENT: Final = re.compile(r"<(?:[^:<>]+:)?([^<>]+)>")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from app.surfaces.schemas.base import Array, Body, Either, Flag, Number, Table, Text, Whole
-from app.surfaces.schemas.parts import string
+from app.surfaces.body.schemas.base import Array, Body, Either, Flag, Number, Table, Text, Whole
+from app.surfaces.body.schemas.parts import string
 
 
 class EmbeddingBody(Body):

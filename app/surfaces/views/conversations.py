@@ -8,11 +8,11 @@ from typing import Any
 from flask import Response, g
 
 from app.dialects.responses.echo import strip_encrypted
-from app.surfaces import queries
-from app.surfaces.answers import json_response
+from app.surfaces.body import queries
+from app.surfaces.body.checked import checked_body
 from app.surfaces.calls import current_gateway
-from app.surfaces.generation import checked_body
 from app.surfaces.mounts import Mount
+from app.surfaces.replies.answers import json_response
 
 
 def _conversations() -> Any:

@@ -7,9 +7,10 @@ from typing import Any
 from flask import Response, g
 
 from app.gateway.prompt_hosts import CompactionHost, EstimateHost, HistoryHost
-from app.surfaces.calls import answer_whole, current_gateway, make_call
-from app.surfaces.generation import checked_body
+from app.surfaces.body.checked import checked_body
+from app.surfaces.calls import current_gateway, make_call
 from app.surfaces.mounts import Mount
+from app.surfaces.replies.runs import answer_whole
 
 
 def input_tokens(mount: Mount, deployment: str | None = None) -> Response:

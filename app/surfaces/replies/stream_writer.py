@@ -1,4 +1,4 @@
-"""The pump between a streamed call and the client's socket.
+"""The writer of a stream: between a call and its client's socket.
 
 Until content comes a greenlet reads the upstream and fills a short channel, so that the
 writer can wait with a time limit: hold lifecycle frames for content, send a comment when
@@ -45,7 +45,7 @@ class Pace:
 _Item = Batch | GatewayError | None
 
 
-class Pump:
+class StreamWriter:
     """Runs one Run for a writer."""
 
     def __init__(

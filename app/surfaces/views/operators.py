@@ -10,8 +10,8 @@ from werkzeug.exceptions import NotFound
 
 from app.gateway.core import gateway_of
 from app.operations import Route
-from app.surfaces.answers import json_response
 from app.surfaces.mounts import KEYLESS
+from app.surfaces.replies.answers import json_response
 from app.version import __version__
 
 _DESCRIPTION: Final = "sluice_openapi"
@@ -27,7 +27,7 @@ def blueprint() -> Blueprint:
             view,
             methods=["GET"],
             provide_automatic_options=False,
-            route=Route("GET", path, f"operations.{view.__name__}", answer),
+            route=Route("GET", path, f"views.operators.{view.__name__}", answer),
             credentials=KEYLESS,
         )
     return made
@@ -57,7 +57,7 @@ def docs() -> Response:
     """Serve a page of all operations, unless the operator turned it off."""
     if not gateway_of(current_app).settings.docs:
         raise NotFound
-    from app.surfaces.docs_page import HEADERS, render
+    from app.surfaces.openapi.page import HEADERS, render
 
     return Response(render(_described(), request.script_root), 200, dict(HEADERS))
 
@@ -65,7 +65,7 @@ def docs() -> Response:
 def _described() -> dict[str, Any]:
     extensions = current_app.extensions
     if _DESCRIPTION not in extensions:
-        from app.surfaces.openapi import describe
+        from app.surfaces.openapi.document import describe
 
         extensions[_DESCRIPTION] = describe(current_app)
     document: dict[str, Any] = extensions[_DESCRIPTION]

@@ -1,0 +1,30 @@
+"""A JSON body, read and checked as the matched route says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import request
+
+from app.surfaces.body.reading import json_body
+from app.surfaces.body.schemas import check
+from app.surfaces.calls import current_gateway
+from app.surfaces.rules import current_rule
+
+
+def checked_body() -> dict[str, Any]:
+    """Return the request's JSON body, checked by the schema of the matched route."""
+    rule = current_rule()
+    route, mount = rule.route, rule.mount
+    settings = current_gateway().settings
+    body = json_body(
+        request,
+        limit=settings.max_body_bytes,
+        deadline=settings.body_deadline,
+        optional=route.optional_body,
+    )
+    chat_shaped = mount is not None and mount.chat_shaped
+    place = route.chat_body if chat_shaped and route.chat_body else route.body
+    if place is not None:
+        check(place, body)
+    return body

@@ -1,0 +1,65 @@
+"""Multipart bodies: the fields and the file, under a cap and a deadline."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import gevent
+from flask import request
+from werkzeug.exceptions import RequestEntityTooLarge
+
+from app.canonical.media import Upload
+from app.errors import GatewayError
+from app.surfaces.body.reading import too_large
+from app.wire.json import loads
+
+_FORM_ROOM: Final = 1024 * 1024  # bytes of a form beside its file
+
+
+def read_form(limit: int, deadline: float) -> tuple[list[tuple[str, str]], Upload | None]:
+    """Return the fields in order and the file of a multipart form.
+
+    Raises GatewayError: ``unsupported_media`` for another content type, ``too_large`` past
+    ``limit`` bytes of file, ``bad_request`` when it does not arrive within ``deadline`` seconds.
+    """
+    if request.mimetype != "multipart/form-data":
+        shown = request.mimetype or "none"
+        raise GatewayError(
+            "unsupported_media", f"Content-Type '{shown}' is not supported here; send multipart/form-data."
+        )
+    request.max_content_length = limit + _FORM_ROOM
+    request.max_form_memory_size = _FORM_ROOM
+    try:
+        with gevent.Timeout(deadline):
+            fields = [(name, value) for name, values in request.form.lists() for value in values]
+            file = request.files.get("file")
+    except gevent.Timeout as late:
+        raise GatewayError(
+            "bad_request", f"The request body did not arrive within {deadline:g} seconds.", status=408
+        ) from late
+    except RequestEntityTooLarge as error:
+        raise too_large(limit) from error
+    if file is None:
+        return fields, None
+    data = file.read()
+    if len(data) > limit:
+        raise too_large(limit)
+    return fields, Upload(file.filename or "file", file.mimetype or "application/octet-stream", data)
+
+
+def members(fields: list[tuple[str, str]]) -> dict[str, Any]:
+    """Return the single fields as members, ``fallbacks`` as a list."""
+    body: dict[str, Any] = {name: value for name, value in fields if name not in _LISTS}
+    models = [one for name, value in fields if name in _LISTS for one in _models(value)]
+    return {**body, "fallbacks": models} if models else body
+
+
+def _models(value: str) -> list[Any]:
+    """Return the models of one form field: a JSON array, or names with commas between."""
+    if value.lstrip().startswith("["):
+        listed = loads(value.encode(), strict=True)
+        return listed if isinstance(listed, list) else [listed]
+    return [one.strip() for one in value.split(",") if one.strip()]
+
+
+_LISTS: Final = frozenset({"fallbacks", "fallbacks[]"})

@@ -1,0 +1,75 @@
+"""From a run, or the outcome of one, to an HTTP answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+from flask import Response
+
+from app.config import Settings
+from app.dialects.base import Frame
+from app.errors import GatewayError
+from app.gateway.outcome import Outcome
+from app.gateway.run import Run
+from app.surfaces.calls import current_gateway
+from app.surfaces.mounts import Mount
+from app.surfaces.replies.answers import SSE_HEADERS, door_headers, json_response, outcome_headers
+from app.surfaces.replies.envelope import FrameEnvelope, seal_answer
+from app.surfaces.replies.stream_writer import Pace, StreamWriter
+from app.wire.json import dumps_ascii
+from app.wire.sse import encode_frame
+
+_DONE: Final = b"data: [DONE]\n\n"
+
+
+def answer_whole(mount: Mount, outcome: Outcome) -> Response:
+    """Return the HTTP answer of a whole outcome in its surface's envelope."""
+    headers = outcome_headers(outcome)
+    if outcome.media_type is not None:
+        return Response(outcome.body, 200, {**headers, "content-type": outcome.media_type})
+    headers |= door_headers(mount, outcome)
+    return json_response(seal_answer(mount, outcome, outcome.body), headers=headers)
+
+
+def pace(settings: Settings, *, patient: bool = False) -> Pace:
+    """Return the waits of a stream; ``patient``: no status and no comment before content, for
+    bodies that are not events."""
+    silence = settings.timeouts.total if patient else settings.status_after
+    if patient:
+        return Pace(silence, silence, None)
+    return Pace(settings.hold, silence, settings.comment_every)
+
+
+def answer_stream(
+    mount: Mount,
+    run: Run,
+    *,
+    fail: Callable[[GatewayError], list[Frame]] | None = None,
+    done_frame: bool = False,
+    shape: Callable[[list[Frame]], list[Frame]] | None = None,
+) -> Response:
+    """Return the streamed HTTP answer of a run, once its status may be sent.
+
+    ``fail`` makes the frames of a failure before anything was made, where they are not the dialect's own.
+    ``shape`` changes frames to the caller's wishes before the envelope. Raises the
+    GatewayError of a run that failed before.
+    """
+    gateway = current_gateway()
+    settings = gateway.settings
+    envelope = FrameEnvelope(mount, run.outcome)
+
+    def write(frames: list[Frame], last: bool) -> bytes:
+        shaped = frames if shape is None else shape(frames)
+        sealed = envelope.seal(shaped, last=last)
+        return b"".join(
+            _DONE if f.data is None else encode_frame(f.event, dumps_ascii(f.data)) for f in sealed
+        ) + (_DONE if last and done_frame else b"")
+
+    call = run.call
+    failed = fail or partial(gateway.failure_frames, call)
+    writer = StreamWriter(run, pace(settings), write, failed, lambda error: gateway.fault(error, call.id))
+    writer.open()
+    headers = {**SSE_HEADERS, **outcome_headers(run.outcome), **door_headers(mount, run.outcome)}
+    return Response(writer.chunks(), 200, headers, direct_passthrough=True)
