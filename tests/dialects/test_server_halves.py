@@ -26,7 +26,7 @@ from tests.dialects import generic, served
 from tests.dialects.recorded import WIRES
 from tests.traffic import load
 
-DOORS: Final = ("converse", "cohere", "gemini")
+DOORS: Final = ("messages", "converse", "cohere", "gemini")
 SOURCES: Final = ("chat", "responses", "messages", "gemini", "converse", "cohere")
 REQUEST = Request("m", sampling=Sampling(logprobs=True), reasoning=Reasoning(summary="auto"))
 

@@ -28,6 +28,7 @@ _DEFAULTS: Final = ChatOptions()
 _ANY_OBJECT: Final = {"type": "object", "properties": {}}
 _QUIET_INCLUDES: Final = frozenset({"reasoning.encrypted_content", "message.output_text.logprobs"})
 _WEB_SEARCH: Final = "web_search"
+_SUMMARIZED: Final = frozenset({"chat", "responses"})  # dialects that ask for summaries by name
 _LIMIT_AND_SEED: Final = frozenset({"max_tokens", "seed"})
 """Sampling whose member has another name on some wires."""
 
@@ -279,7 +280,9 @@ class _RequestWriter:
         return self._no_summary(reasoning)
 
     def _no_summary(self, reasoning: Reasoning) -> Json:
-        if reasoning.summary is not None:
+        """A summary is lost where it was asked for by that name; thoughts are shown as they are."""
+        origin = self._request.origin
+        if reasoning.summary is not None and (origin is None or origin.dialect in _SUMMARIZED):
             self._context.losses.report("reasoning_summary")
         return {}
 

@@ -16,6 +16,7 @@ from app.dialects.converse.blocks_in import BlockReader
 from app.dialects.converse.options import NAME
 from app.dialects.converse.tools_in import decode_choice, decode_tools
 from app.dialects.shared.checking import Checked, missing, wrong_type, wrong_value
+from app.dialects.shared.claude_thinking import decode_thinking
 from app.dialects.shared.reading import parsed, rest
 
 _READ: Final = frozenset(
@@ -136,21 +137,12 @@ class _Fields:
 def _reasoning(fields: _Fields, output: Checked | None) -> Reasoning | None:
     effort = (output.text("effort") if output is not None else None) or fields.effort
     if fields.thinking is not None:
-        return _claude(fields.thinking, effort)
+        fields.thinking.required_text("type")
+        return decode_thinking(fields.thinking.members, effort)
     if fields.nova is not None:
         on = (fields.nova.text("type") or "enabled") == "enabled"
         return Reasoning(fields.nova.text("maxReasoningEffort") or effort or "medium" if on else "none")
     return Reasoning(effort) if effort else None
-
-
-def _claude(thinking: Checked, effort: str | None) -> Reasoning:
-    kind = thinking.required_text("type")
-    native = ("messages", {"thinking": dict(thinking.members)})
-    if kind == "disabled":
-        return Reasoning("none", native=native)
-    if kind == "enabled":
-        return Reasoning(effort, thinking.integer("budget_tokens"), native=native)
-    return Reasoning(effort, -1, native=native)
 
 
 def _hints(members: Checked) -> dict[str, Any]:

@@ -98,13 +98,29 @@ class BlockReader:
         source = as_dict(block.get("source"))
         member = _DOCUMENT_MEMBERS.get(as_str(source.get("type")))
         if member is None:
-            return None
+            return self._pieces(block, source)
         wire, ours = member
         return FilePart(
             filename=opt_str(block.get("title")),
             media_type=opt_str(source.get("media_type")),
             native=block_native(block, "type", "source", "title"),
             **{ours: as_str(source.get(wire))},
+        )
+
+    def _pieces(self, block: Block, source: Block) -> Part | None:
+        """Return a document given in pieces as its text; its source goes back to a Claude."""
+        content = source.get("content")
+        texts = (
+            [content] if isinstance(content, str) else [as_str(piece.get("text")) for piece in dicts(content)]
+        )
+        if source.get("type") != "content" or not all(texts):
+            return None
+        own = {name: value for name, value in block.items() if name not in {"type", "title"}}
+        return FilePart(
+            text="\n".join(texts),
+            filename=opt_str(block.get("title")),
+            media_type="text/plain",
+            native=(NAME, own),
         )
 
     def _thinking(self, block: Block) -> Part:

@@ -148,8 +148,9 @@ class BlockWriter:
 
     def _file(self, part: FilePart) -> Block | None:
         title = {"title": part.filename} if part.filename else {}
-        source = self._document_source(part)
-        return {**native_members(part.native, FilePart), "type": "document", "source": source, **title}
+        own = native_members(part.native, FilePart)
+        source = own.get("source") or self._document_source(part)
+        return {**own, "type": "document", "source": source, **title}
 
     def _document_source(self, part: FilePart) -> Block | None:
         if part.text is not None:

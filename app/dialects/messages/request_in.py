@@ -7,24 +7,26 @@ it. Any JSON is read or refused with ``bad_request``, never a crash.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from app.canonical.request import (
     Message,
     Origin,
     Output,
+    Reasoning,
     Request,
     Sampling,
     TextPart,
     ToolResultPart,
 )
 from app.dialects.base import ServerContext
+from app.dialects.messages.checks import check_request
 from app.dialects.messages.options import NAME
 from app.dialects.messages.parts_in import BlockReader, sign_native
 from app.dialects.messages.tools import decode_choice, decode_tools
 from app.dialects.shared.claude_thinking import decode_thinking
-from app.dialects.shared.reading import as_dict, as_list, as_str, count, number, opt_str, rest
-from app.errors import GatewayError
+from app.dialects.shared.reading import as_dict, as_list, as_str, count, dicts, number, opt_str, rest
 
 _KNOWN: Final = frozenset(
     {
@@ -47,22 +49,25 @@ _KNOWN: Final = frozenset(
         "anthropic_version",
     }
 )
-_ROLES: Final = frozenset({"user", "assistant", "system"})
 _TIERS: Final = {"auto": "auto", "standard_only": "default"}
 
 
 def decode_request(body: Mapping[str, Any], context: ServerContext) -> Request:
     """Return what a Messages body asks for.
 
-    Raises GatewayError ``bad_request`` with the member's path for a shape that cannot be
-    read (``messages[0]: expected an object``).
+    Raises GatewayError ``bad_request`` with the member's path (``messages[0].content``) for a
+    shape that the API does not have.
     """
+    check_request(body)
     reader = BlockReader(lambda text: context.unwrap(text) or sign_native(text))
     tools = decode_tools(body.get("tools"))
     choice, parallel = decode_choice(body.get("tool_choice"), tools)
     config = as_dict(body.get("output_config"))
     metadata = as_dict(body.get("metadata"))
     extra = rest(body, _KNOWN)
+    names = extra.get("fallbacks")
+    if isinstance(names, list) and all(isinstance(name, str) for name in names):
+        del extra["fallbacks"]  # a list of names is the gateway's own: consumed by the router
     if further := rest(config, frozenset({"effort", "format"})):
         extra["output_config"] = further
     return Request(
@@ -73,18 +78,12 @@ def decode_request(body: Mapping[str, Any], context: ServerContext) -> Request:
         parallel_tool_calls=parallel,
         sampling=_sampling(body),
         output=_output(config.get("format") or body.get("output_format")),
-        reasoning=decode_thinking(as_dict(body.get("thinking")), opt_str(config.get("effort"))),
+        reasoning=_reasoning(as_dict(body.get("thinking")), opt_str(config.get("effort"))),
         stream=body.get("stream") is True,
         metadata=rest(metadata, frozenset({"user_id"})) or None,
         hints=_hints(body, metadata),
         extra=extra,
         origin=Origin(NAME, body),
-    )
-
-
-def _wrong(path: str, expected: str) -> GatewayError:
-    return GatewayError(
-        "bad_request", f"Invalid type for '{path}': expected {expected}.", param=path, code="invalid_type"
     )
 
 
@@ -94,33 +93,12 @@ def _system(value: Any, reader: BlockReader) -> list[Message]:
 
 
 def _messages(value: Any, reader: BlockReader) -> list[Message]:
-    if not isinstance(value, list):
-        raise _wrong("messages", "an array of messages")
-    messages: list[Message] = []
-    for index, entry in enumerate(value):
-        path = f"messages[{index}]"
-        if not isinstance(entry, dict):
-            raise _wrong(path, "an object")
-        if entry.get("role") not in _ROLES:
-            raise GatewayError(
-                "bad_request",
-                f"Invalid value for '{path}.role': expected user, assistant or system.",
-                param=f"{path}.role",
-                code="invalid_value",
-            )
-        messages += _turns(entry, path, reader)
-    return messages
+    return [message for entry in dicts(value) for message in _turns(entry, reader)]
 
 
-def _turns(entry: Mapping[str, Any], path: str, reader: BlockReader) -> list[Message]:
+def _turns(entry: Mapping[str, Any], reader: BlockReader) -> list[Message]:
     """Return one turn as messages: a user's tool results are a message of their own."""
-    content = entry.get("content")
-    if not isinstance(content, str | list):
-        raise _wrong(f"{path}.content", "a string or an array of content blocks")
-    for position, block in enumerate(as_list(content)):
-        if not isinstance(block, dict):
-            raise _wrong(f"{path}.content[{position}]", "an object")
-    parts = reader.parts(content)
+    parts = reader.parts(entry.get("content"))
     results = tuple(part for part in parts if isinstance(part, ToolResultPart))
     others = tuple(part for part in parts if not isinstance(part, ToolResultPart))
     split: list[Message] = [Message("tool", results)] if results else []
@@ -142,6 +120,14 @@ def _sampling(body: Mapping[str, Any]) -> Sampling:
 def _output(form: Any) -> Output:
     schema = as_dict(form).get("schema")
     return Output("schema", schema=schema) if isinstance(schema, dict) else Output()
+
+
+def _reasoning(thinking: Mapping[str, Any], effort: str | None) -> Reasoning | None:
+    """Return how much to think; thoughts are shown unless the client wants them omitted."""
+    wish = decode_thinking(thinking, effort)
+    if wish is None or wish.budget is None or thinking.get("display") == "omitted":
+        return wish
+    return replace(wish, summary="auto")
 
 
 def _hints(body: Mapping[str, Any], metadata: Mapping[str, Any]) -> dict[str, Any]:

@@ -195,7 +195,7 @@ def encode_response(response: Response, request: Request, context: ServerContext
         **native,
         **head(response.id, response.model, context),
         "content": [block for part in parts if (block := encode_part(part, context)) is not None],
-        **stop_members(choice.finish),
+        **stop_members(choice.finish, refused=any(isinstance(part, RefusalPart) for part in parts)),
         "usage": encode_usage(response.usage, response.service_tier),
     }
 
@@ -210,10 +210,15 @@ def head(answer_id: str | None, model: str | None, context: ServerContext) -> Me
     }
 
 
-def stop_members(finish: Finish | None) -> Members:
-    """Return ``stop_reason`` and ``stop_sequence``, the wire's own word where it is one of ours."""
+def stop_members(finish: Finish | None, *, refused: bool = False) -> Members:
+    """Return ``stop_reason`` and ``stop_sequence``, the wire's own word where it is one of ours.
+
+    A refusal in words, which other makers tell by a part, is a reason of its own here.
+    """
     if finish is None:
         return {"stop_reason": None, "stop_sequence": None}
+    if refused and finish.reason == "stop":
+        return {"stop_reason": "refusal", "stop_sequence": None}
     own = finish.raw if finish.raw in _FINISHES else None
     met = "stop_sequence" if finish.stop_sequence else None
     told = {"stop_reason": own or met or _STOPS[finish.reason], "stop_sequence": finish.stop_sequence}
@@ -292,14 +297,22 @@ _WRITERS: Final[Mapping[type, Callable[[Any, ServerContext], Members | None]]] =
 }
 
 
-def encode_error(error: GatewayError) -> Members:
-    """Return Anthropic's error body."""
-    kind = next((word for status, word in _ERRORS if error.status >= status), "invalid_request_error")
-    kind = _EXACT.get(error.status, kind)
-    return {"type": "error", "error": {"type": kind, "message": as_str(error.message)}}
+def error_status(error: GatewayError) -> int:
+    """Return the HTTP status of an error at this door: a model that is not there is 404, and an
+    overload 529."""
+    return _STATUSES.get(error.kind.name, error.status)
 
 
-_EXACT: Final = {
+def encode_error(error: GatewayError, *, request_id: str | None = None) -> Members:
+    """Return Anthropic's error body; ``request_id`` is the request's, where it is given."""
+    status = error_status(error)
+    kind = _ERRORS.get(status, "api_error" if status >= 500 else "invalid_request_error")
+    body: Members = {"type": "error", "error": {"type": kind, "message": error.message}}
+    return {**body, "request_id": request_id} if request_id else body
+
+
+_STATUSES: Final = {"model_not_found": 404, "overloaded": 529, "upstream_overloaded": 529}
+_ERRORS: Final = {
     401: "authentication_error",
     402: "billing_error",
     403: "permission_error",
@@ -310,4 +323,3 @@ _EXACT: Final = {
     504: "timeout_error",
     529: "overloaded_error",
 }
-_ERRORS: Final = ((500, "api_error"),)

@@ -185,6 +185,10 @@ def _answer_tool(schema: Mapping[str, Any]) -> Members:
     }
 
 
+_HOSTED: Final = {"web_search_": "web_search", "code_execution_": "code_interpreter"}
+"""Anthropic's tools, whose types end with a date, under the names that other dialects know."""
+
+
 def decode_tools(value: Any) -> tuple[Tool, ...]:
     """Return the tools of a request (server half); typed ones other than custom are hosted."""
     return tuple(_decode_tool(tool) for tool in dicts(value))
@@ -193,7 +197,8 @@ def decode_tools(value: Any) -> tuple[Tool, ...]:
 def _decode_tool(tool: Mapping[str, Any]) -> Tool:
     kind = opt_str(tool.get("type"))
     if kind not in (None, "custom"):
-        return Tool("hosted", kind, native=(NAME, dict(tool)))
+        name = next((ours for start, ours in _HOSTED.items() if kind.startswith(start)), kind)
+        return Tool("hosted", name, native=(NAME, dict(tool)))
     strict = tool.get("strict")
     return Tool(
         "function",

@@ -236,6 +236,10 @@ def _encode_reasoning(reasoning: Reasoning | None) -> dict[str, Any]:
     return {"reasoning": {k: v for k, v in {**native, **members}.items() if v is not None} or None}
 
 
+_FLAT: Final = frozenset({NAME, "chat"})
+"""Dialects whose hosted tools are objects of this wire."""
+
+
 def _encode_tools(tools: Iterable[Tool]) -> dict[str, Any]:
     return {"tools": [encode_tool(tool) for tool in tools] or None}
 
@@ -243,7 +247,8 @@ def _encode_tools(tools: Iterable[Tool]) -> dict[str, Any]:
 def encode_tool(tool: Tool) -> dict[str, Any]:
     """Return a tool in its flat form; a function says ``strict``, whose default differs here."""
     if tool.kind == "hosted":
-        return {**(tool.native[1] if tool.native is not None else {}), "type": tool.name}
+        flat = tool.native is not None and tool.native[0] in _FLAT
+        return {**(tool.native[1] if flat and tool.native else {}), "type": tool.name}
     native = dict(tool.native[1]) if tool.native is not None and tool.native[0] == NAME else {}
     native.pop("namespace", None)
     body: dict[str, Any] = {"type": tool.kind, "name": tool.name}

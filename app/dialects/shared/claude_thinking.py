@@ -14,7 +14,7 @@ from app.canonical.request import Reasoning, Request, Sampling
 from app.dialects.shared.claude import Family
 from app.dialects.shared.effort import budget_of, effort_of, nearest_effort
 from app.dialects.shared.losses import Losses
-from app.dialects.shared.reading import count, rest
+from app.dialects.shared.reading import count, opt_str, rest
 
 MIN_BUDGET: Final = 1024
 NAME: Final = "messages"
@@ -72,7 +72,7 @@ def thinking_of(
 def decode_thinking(thinking: Mapping[str, Any], effort: str | None = None) -> Reasoning | None:
     """Return what a ``thinking`` object (Anthropic's) and an effort ask for; None for nothing."""
     native = (NAME, {"thinking": dict(thinking)}) if thinking else None
-    kind = thinking.get("type")
+    kind = opt_str(thinking.get("type"))
     if kind in _OFF:
         return Reasoning("none", native=native)
     if kind == "enabled":

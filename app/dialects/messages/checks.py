@@ -1,0 +1,161 @@
+"""The shape of a Messages body as a client writes it: every member that we read, by its path.
+
+Blocks and tools of kinds that we do not know pass: only Anthropic can judge them. Source of the
+shapes: the request types of the anthropic SDK.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from app.dialects.shared.checking import Checked, missing, wrong_type, wrong_value
+from app.errors import GatewayError
+
+_ROLES: Final = frozenset({"user", "assistant", "system"})
+_CHOICES: Final = ("auto", "any", "tool", "none")
+
+
+def check_request(body: Mapping[str, Any]) -> None:
+    """Raise ``bad_request`` that names the first member whose shape the API does not have."""
+    members = Checked(body)
+    for name in ("model", "service_tier"):
+        members.text(name)
+    for name in ("temperature", "top_p"):
+        members.number(name)
+    for name in ("max_tokens", "top_k"):
+        members.integer(name)
+    _least(members, "max_tokens", 1)
+    members.flag("stream")
+    members.texts("stop_sequences")
+    metadata = members.object("metadata")
+    if metadata is not None:
+        metadata.text("user_id")
+    _content(members, "system", required=False)
+    _messages(members)
+    _tools(members)
+    _tool_choice(members)
+    _thinking(members)
+    _output(members)
+
+
+def _least(members: Checked, name: str, least: int) -> None:
+    value = members.integer(name)
+    if value is not None and value < least:
+        path = members.at(name)
+        message = f"Invalid '{path}': expected at least {least}, but got {value}."
+        raise GatewayError("bad_request", message, param=path, code="integer_below_min_value")
+
+
+def _messages(members: Checked) -> None:
+    if members.items("messages") is None:
+        raise missing("messages")
+    for entry in members.objects("messages"):
+        role = entry.required_text("role")
+        if role not in _ROLES:
+            raise wrong_value(entry.at("role"), role, "'user', 'assistant' and 'system'")
+        _content(entry, "content")
+
+
+def _content(holder: Checked, name: str, *, required: bool = True) -> None:
+    """Check a string or an array of blocks."""
+    value = holder.members.get(name)
+    if value is None and required:
+        raise missing(holder.at(name))
+    if value is None or isinstance(value, str):
+        return
+    if not isinstance(value, list):
+        raise wrong_type(holder.at(name), "a string or an array of content blocks", value)
+    for block in holder.objects(name):
+        checker = _BLOCKS.get(block.required_text("type"))
+        if checker is not None:
+            checker(block)
+        mark = block.object("cache_control")
+        if mark is not None:
+            mark.required_text("type")
+
+
+def _source(block: Checked) -> None:
+    source = block.object("source")
+    if source is None:
+        raise missing(block.at("source"))
+    for name in _SOURCES.get(source.required_text("type"), ()):
+        source.required_text(name)
+    if source.members["type"] == "content":
+        _content(source, "content")
+    block.text("title")
+
+
+def _tool_use(block: Checked) -> None:
+    block.required_text("id")
+    block.required_text("name")
+    if block.object("input") is None:
+        raise missing(block.at("input"))
+
+
+def _tool_result(block: Checked) -> None:
+    block.required_text("tool_use_id")
+    block.flag("is_error")
+    _content(block, "content", required=False)
+
+
+def _thought(block: Checked) -> None:
+    block.required_text("thinking")
+    block.text("signature")
+
+
+_SOURCES: Final[Mapping[str, tuple[str, ...]]] = {
+    "base64": ("media_type", "data"),
+    "text": ("data",),
+    "url": ("url",),
+    "file": ("file_id",),
+}
+_BLOCKS: Final[Mapping[str, Callable[[Checked], object]]] = {
+    "text": lambda block: (block.required_text("text"), block.items("citations")),
+    "image": _source,
+    "document": _source,
+    "thinking": _thought,
+    "redacted_thinking": lambda block: block.required_text("data"),
+    "tool_use": _tool_use,
+    "tool_result": _tool_result,
+}
+
+
+def _tools(members: Checked) -> None:
+    for tool in members.objects("tools"):
+        kind = tool.text("type")
+        tool.text("description")
+        tool.flag("strict")
+        if kind in (None, "custom"):
+            tool.required_text("name")
+            tool.object("input_schema")
+
+
+def _tool_choice(members: Checked) -> None:
+    choice = members.object("tool_choice")
+    if choice is None:
+        return
+    kind = choice.required_text("type")
+    if kind not in _CHOICES:
+        raise wrong_value(choice.at("type"), kind, ", ".join(f"'{known}'" for known in _CHOICES))
+    if kind == "tool":
+        choice.required_text("name")
+    choice.flag("disable_parallel_tool_use")
+
+
+def _thinking(members: Checked) -> None:
+    thinking = members.object("thinking")
+    if thinking is None:
+        return
+    thinking.text("display")
+    if thinking.required_text("type") == "enabled" and thinking.integer("budget_tokens") is None:
+        raise missing(thinking.at("budget_tokens"))
+
+
+def _output(members: Checked) -> None:
+    config = members.object("output_config")
+    if config is not None:
+        config.text("effort")
+    for form in (config.object("format") if config is not None else None, members.object("output_format")):
+        if form is not None and form.required_text("type") == "json_schema" and form.object("schema") is None:
+            raise missing(form.at("schema"))
