@@ -192,7 +192,7 @@ def _no_ids(body: Mapping[str, Any]) -> Iterable[str]:
     return ()
 
 
-def absent(*_: object) -> NoReturn:
+def absent(*_: object, **__: object) -> NoReturn:
     """Stand for a half that a wire does not have."""
     raise NotImplementedError("This wire lacks the half that was asked for.")
 
@@ -216,6 +216,12 @@ class Row:
     identity: Callable[[Frame], dict[str, Any]] = _nothing
 
 
+class CountEncoder(Protocol):
+    """Writes a prompt's token count; ``estimated`` where no provider counted it."""
+
+    def __call__(self, tokens: int, *, estimated: bool = False) -> dict[str, Any]: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dialect(Row):
     """A wire of generation (chat completions, Responses, Messages …).
@@ -224,7 +230,8 @@ class Dialect(Row):
     reports losses to the context and raises ``unsupported_parameter`` where one would
     change the answer. ``decode_response`` raises the failure that a success holds, and
     ``upstream_invalid`` for what is no answer. ``encode_count`` and ``decode_count`` ask
-    for the tokens of a prompt. What a wire lacks raises NotImplementedError.
+    for the tokens of a prompt; ``decode_count_request`` and ``encode_count_response`` are the
+    server's side of that. What a wire lacks raises NotImplementedError.
 
     What a wire alone knows of itself, where a client writes it:
 
@@ -245,6 +252,8 @@ class Dialect(Row):
     patch: Callable[[Passage], Patch] | None = None
     write_usage: Callable[[Usage], dict[str, Any] | None] = absent
     call_ids: Callable[[Mapping[str, Any]], Iterable[str]] = _no_ids
+    decode_count_request: Callable[[Mapping[str, Any], ServerContext], Request] = absent
+    encode_count_response: CountEncoder = absent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -136,6 +136,60 @@ def refusal(door: str, body: Any) -> GatewayError | None:
     return None
 
 
+PLAIN: dict[str, dict[str, Any]] = {
+    "messages": {
+        "messages": [
+            {
+                "role": "user",
+                "content": [
+                    {"type": "document", "source": {"type": "content", "content": "D"}},
+                    {"type": "text", "text": "Hi"},
+                ],
+            }
+        ]
+    },
+    "cohere": {"messages": [{"role": "user", "content": "Hi"}], "documents": ["D"]},
+    "gemini": {
+        "contents": [{"parts": [{"inlineData": {"mimeType": "text/plain", "data": "RA=="}}, {"text": "Hi"}]}]
+    },
+    "converse": {
+        "messages": [
+            {
+                "role": "user",
+                "content": [
+                    {"document": {"format": "txt", "name": "d", "source": {"text": "D"}}},
+                    {"text": "Hi"},
+                ],
+            }
+        ]
+    },
+}
+
+
+@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("target", DOORS)
+def test_a_text_document_reaches_every_target_without_a_word_of_how_it_was_written(
+    door: str, target: str
+) -> None:
+    request = dialect(door).decode_request(PLAIN[door], served.sealing_context())
+    context = generic.client_context(TARGETS[target])
+    if (door, target) in {("messages", "cohere"), ("gemini", "cohere"), ("converse", "cohere")}:
+        with pytest.raises(GatewayError, match="Files are not read"):
+            dialect(target).encode_request(request, context)
+        return
+    body = dialect(target).encode_request(request, context).body
+    assert "as_" not in served.json.dumps(body)
+    assert [loss.param for loss in context.losses.items if loss.param != "filename"] == []
+
+
+TARGETS: Final = {
+    "messages": "claude-opus-4-6",
+    "cohere": "command-a-03-2025",
+    "gemini": "gemini-2.5-flash",
+    "converse": "anthropic.claude-sonnet-4-5",
+}
+
+
 def paths(value: Any, above: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     """Every place in a JSON value below its root."""
     members = (

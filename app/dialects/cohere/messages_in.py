@@ -141,7 +141,7 @@ def _document(block: Checked) -> Part:
     if document is None:
         raise missing(block.at("document"))
     text = document_text(document.members, document.path)
-    return TextPart(text, native=(NAME, {"document": dict(document.members)}))
+    return TextPart(text, native=(NAME, {"as_document": dict(document.members)}))
 
 
 _SPOKEN: Final[Mapping[str, Mapping[str, _Reader]]] = {

@@ -202,7 +202,7 @@ def _text(part: TextPart | RefusalPart, role: str, losses: Losses) -> Members | 
 def _own_document(part: Part) -> Any:
     """Return the document that a text stands for, as this wire's client wrote it, or None."""
     native = part.native if isinstance(part, TextPart) else None
-    return native[1].get("document") if native is not None and native[0] == NAME else None
+    return native[1].get("as_document") if native is not None and native[0] == NAME else None
 
 
 def _image(part: ImagePart, role: str, losses: Losses) -> Members | None:

@@ -96,7 +96,7 @@ def _document(value: Any, index: int) -> TextPart:
         raise wrong_type(f"documents[{index}]", "a string or an object", value)
     label = opt_str(as_dict(value).get("id")) or str(index)
     text = f"Document {label}:\n{document_text(value, f'documents[{index}]')}\n\n"
-    return TextPart(text, native=(NAME, {"document": value}))
+    return TextPart(text, native=(NAME, {"as_document": value}))
 
 
 def _tools(members: Checked) -> tuple[Tool, ...]:

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Final
 
 from app.dialects.base import Dialect
+from app.dialects.converse.count import decode_count_request, encode_count_response
 from app.dialects.converse.options import NAME
 from app.dialects.converse.request import encode_count, encode_request
 from app.dialects.converse.request_in import decode_request
@@ -23,6 +24,8 @@ DIALECT: Final = Dialect(
     decode_request=decode_request,
     encode_response=encode_response,
     stream_encoder=ConverseEncoder,
+    decode_count_request=decode_count_request,
+    encode_count_response=encode_count_response,
     tells_cost=False,
     encode_error=encode_error,
     encode_request=encode_request,

@@ -107,11 +107,14 @@ def _output(config: Checked | None) -> Output:
     )
 
 
+_NESTED: Final = {"output_config": "effort", "reasoning": "effort", "inferenceConfig": "topK"}
+
+
 class _Fields:
     """``additionalModelRequestFields``: what of a model's own members is known, and the rest.
 
     Known are Claude's ``thinking``, ``output_config.effort`` and ``top_k``, Nova's
-    ``reasoningConfig`` and ``inferenceConfig.topK``, and ``reasoning_effort``.
+    ``reasoningConfig`` and ``inferenceConfig.topK``, ``reasoning_effort`` and ``reasoning.effort``.
     """
 
     def __init__(self, members: Checked) -> None:
@@ -119,15 +122,15 @@ class _Fields:
         self.thinking = fields.object("thinking")
         self.nova = fields.object("reasoningConfig")
         self.effort = fields.text("reasoning_effort")
-        config = fields.object("output_config")
-        if config is not None:
-            self.effort = config.text("effort") or self.effort
+        for config in (fields.object("output_config"), fields.object("reasoning")):
+            if config is not None:
+                self.effort = config.text("effort") or self.effort
         inference = fields.object("inferenceConfig")
         nova_k = inference.integer("topK") if inference is not None else None
         own_k = fields.integer("top_k")
         self.top_k = own_k if own_k is not None else nova_k
         left = rest(fields.members, frozenset({"thinking", "reasoningConfig", "reasoning_effort", "top_k"}))
-        for name, known in (("output_config", "effort"), ("inferenceConfig", "topK")):
+        for name, known in _NESTED.items():
             nested = fields.object(name)
             if nested is not None and set(nested.members) <= {known}:
                 del left[name]

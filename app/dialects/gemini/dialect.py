@@ -12,6 +12,7 @@ from typing import Any, Final
 from app.canonical.events import Accumulator
 from app.canonical.response import Response
 from app.dialects.base import ClientContext, Dialect
+from app.dialects.gemini.count import decode_count_request, encode_count_response
 from app.dialects.gemini.errors import decode_error
 from app.dialects.gemini.parts import NAME
 from app.dialects.gemini.request import encode_count, encode_request
@@ -46,6 +47,8 @@ DIALECT: Final = Dialect(
     decode_request=decode_request,
     encode_response=encode_response,
     stream_encoder=GeminiEncoder,
+    decode_count_request=decode_count_request,
+    encode_count_response=encode_count_response,
     tells_cost=False,
     encode_error=encode_error,
     encode_request=encode_request,

@@ -12,6 +12,8 @@ from typing import Any, Final
 
 from app.canonical.media import EmbeddingRequest, EmbeddingResponse
 from app.dialects.base import ClientContext, Encoded
+from app.dialects.converse.response_out import encode_error
+from app.dialects.media import embeddings_bedrock_server as server
 from app.dialects.media.base import EmbeddingDialect, check_count, counted_usage, texts_only, vector_of
 from app.dialects.media.embeddings_cohere import BATCH, cohere_answer, cohere_members
 from app.dialects.shared.failures import upstream_failure
@@ -143,4 +145,7 @@ DIALECT: Final = EmbeddingDialect(
     encode_request=encode_request,
     decode_response=decode_response,
     decode_error=decode_error,
+    decode_request=server.decode_request,
+    encode_response=server.encode_response,
+    encode_error=encode_error,
 )

@@ -12,6 +12,8 @@ from typing import Any, Final
 from app.canonical.media import EmbeddingRequest, EmbeddingResponse
 from app.dialects.base import ClientContext, Encoded
 from app.dialects.chat.errors import decode_error
+from app.dialects.cohere.response_out import encode_error
+from app.dialects.media import embeddings_cohere_server as server
 from app.dialects.media.base import EmbeddingDialect, check_count, counted_usage, texts_only, vector_of
 from app.dialects.shared.losses import Losses
 from app.dialects.shared.reading import as_dict, as_list, count
@@ -75,4 +77,7 @@ DIALECT: Final = EmbeddingDialect(
     encode_request=encode_request,
     decode_response=decode_response,
     decode_error=decode_error,
+    decode_request=server.decode_request,
+    encode_response=server.encode_response,
+    encode_error=encode_error,
 )

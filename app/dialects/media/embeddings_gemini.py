@@ -15,6 +15,8 @@ from app.canonical.media import EmbeddingRequest, EmbeddingResponse
 from app.dialects.base import ClientContext, Encoded
 from app.dialects.gemini.errors import decode_error
 from app.dialects.gemini.options import bare_model
+from app.dialects.gemini.response_out import encode_error
+from app.dialects.media import embeddings_gemini_server as server
 from app.dialects.media.base import EmbeddingDialect, check_count, counted_usage, texts_only, vector_of
 from app.dialects.shared.reading import as_dict, count, dicts, present
 
@@ -156,4 +158,7 @@ DIALECT: Final = EmbeddingDialect(
     encode_request=encode_request,
     decode_response=decode_response,
     decode_error=decode_error,
+    decode_request=server.decode_request,
+    encode_response=server.encode_response,
+    encode_error=encode_error,
 )

@@ -116,6 +116,9 @@ def encode_request(request: EmbeddingRequest, context: ClientContext) -> Encoded
         losses.report("user")
     if request.origin is None or request.origin.dialect == NAME:
         body.update(request.extra)
+    else:
+        for name in request.extra:
+            losses.report("extra", param=name)
     return Encoded(body)
 
 

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Final
 
 from app.dialects.base import Dialect
+from app.dialects.messages.count import decode_count_request, encode_count_response
 from app.dialects.messages.options import NAME
 from app.dialects.messages.request_in import decode_request
 from app.dialects.messages.request_out import encode_count, encode_request
@@ -25,6 +26,8 @@ DIALECT: Final = Dialect(
     decode_request=decode_request,
     encode_response=encode_response,
     stream_encoder=MessagesEncoder,
+    decode_count_request=decode_count_request,
+    encode_count_response=encode_count_response,
     tells_cost=False,
     encode_error=encode_error,
     encode_request=encode_request,

@@ -115,12 +115,12 @@ class BlockReader:
         )
         if source.get("type") != "content" or not all(texts):
             return None
-        own = {name: value for name, value in block.items() if name not in {"type", "title"}}
+        own = {name: value for name, value in block.items() if name not in {"type", "title", "source"}}
         return FilePart(
             text="\n".join(texts),
             filename=opt_str(block.get("title")),
             media_type="text/plain",
-            native=(NAME, own),
+            native=(NAME, {**own, "as_source": source}),
         )
 
     def _thinking(self, block: Block) -> Part:

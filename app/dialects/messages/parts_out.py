@@ -149,7 +149,7 @@ class BlockWriter:
     def _file(self, part: FilePart) -> Block | None:
         title = {"title": part.filename} if part.filename else {}
         own = native_members(part.native, FilePart)
-        source = own.get("source") or self._document_source(part)
+        source = own.pop("as_source", None) or self._document_source(part)
         return {**own, "type": "document", "source": source, **title}
 
     def _document_source(self, part: FilePart) -> Block | None:

@@ -28,6 +28,9 @@ _QUIET: Final = frozenset(
 )
 """What clients send back of an answer as they got it, and names that only order the message."""
 
+_OURS: Final = frozenset({"as_document", "as_source", "mimeType", "plan", "signed"})
+"""What server halves note of a part's first form; the part itself says all of it."""
+
 Takes = Mapping[type, frozenset[str]]
 """The members that a wire takes, by the kind of part (or ``Tool``) they stand on."""
 
@@ -65,7 +68,7 @@ def report_members(request: Request, dialect: str, takes: Takes, losses: Losses)
     for kind, native in _remainders(request):
         if native is None or native[0] == dialect:
             continue
-        known = _QUIET | takes.get(object, frozenset()) | takes.get(kind, frozenset())
+        known = _QUIET | _OURS | takes.get(object, frozenset()) | takes.get(kind, frozenset())
         for name, value in told_members(native).items():
             if name not in known and value not in (None, [], {}, ""):
                 where = _WORDS.get(kind, "a content part")
