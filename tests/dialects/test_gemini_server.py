@@ -40,10 +40,12 @@ from app.canonical.request import (
     ToolResultPart,
 )
 from app.canonical.response import Choice, Finish, Response, Usage
+from app.dialects import dialect
 from app.dialects.gemini import request_in, response_out
 from app.dialects.gemini.dialect import DIALECT
 from app.dialects.gemini.schema_in import json_schema
 from app.dialects.gemini.stream_out import GeminiEncoder
+from app.dialects.shared.losses import Losses
 from app.errors import GatewayError
 from tests.dialects import generic, served
 from tests.dialects.recorded import GEMINI
@@ -450,3 +452,39 @@ def test_an_error_is_googles(error: GatewayError, code: int, status: str) -> Non
     assert (body["code"], body["message"], body["status"]) == (code, "No.", status)
     read = DIALECT.decode_error(code, {"error": body}, {})
     assert read.retry_after == error.retry_after
+
+
+@pytest.mark.parametrize("target", ["messages", "converse", "cohere", "chat", "responses"])
+def test_a_cached_part_of_the_prompt_is_not_left_out(target: str) -> None:
+    request = decode(cachedContent="cachedContents/x")
+    context = generic.client_context(losses=Losses("gemini"))
+    with pytest.raises(GatewayError) as caught:
+        dialect(target).encode_request(request, context)
+    assert (caught.value.kind.name, caught.value.param) == ("unsupported_parameter", "cachedContent")
+
+
+LOST: list[tuple[str, dict[str, Any], str]] = [
+    (
+        "gemini",
+        {"contents": [{"parts": [{"text": "Hi"}]}], "generationConfig": {"topK": 5}},
+        "generationConfig.topK",
+    ),
+    (
+        "converse",
+        {
+            "messages": [{"role": "user", "content": [{"text": "Hi"}]}],
+            "additionalModelRequestFields": {"top_k": 5},
+        },
+        "additionalModelRequestFields.top_k",
+    ),
+    ("cohere", {"messages": [{"role": "user", "content": "Hi"}], "k": 5}, "k"),
+    ("messages", {"messages": [{"role": "user", "content": "Hi"}], "top_k": 5}, "top_k"),
+]
+
+
+@pytest.mark.parametrize(("door", "body", "param"), LOST)
+def test_a_loss_has_the_path_that_the_client_wrote(door: str, body: dict[str, Any], param: str) -> None:
+    request = dialect(door).decode_request(body, served.sealing_context())
+    context = generic.client_context("claude-opus-4-8", losses=Losses(door))
+    dialect("messages").encode_request(request, context)
+    assert [loss.param for loss in context.losses.items] == [param]

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from app.dialects.shared.loss_paths import CONTAINERS, LOSS_PATHS
 from app.errors import GatewayError
 
 LossClass = Literal["adjusted", "hint", "changes"]
@@ -34,6 +35,8 @@ LOSS_CLASSES: Final[Mapping[str, LossClass]] = {
     "suffix": "changes",
     "tokens_input": "changes",
     "prompts": "changes",
+    "cachedContent": "changes",
+    "cached_content": "changes",
     "speech_format": "changes",
     "transcript_format": "changes",
     # adjusted: sent in another form
@@ -57,69 +60,6 @@ LOSS_CLASSES: Final[Mapping[str, LossClass]] = {
     # everything else is a hint: left out with a warning
 }
 
-_PATHS: Final[Mapping[str, Mapping[str, str]]] = {
-    "responses": {
-        "max_tokens": "max_output_tokens",
-        "reasoning_effort": "reasoning.effort",
-        "reasoning_budget": "reasoning.max_tokens",
-        "reasoning_summary": "reasoning.summary",
-        "reasoning_signature": "input",
-        "reasoning_history": "input",
-        "output_schema": "text.format",
-        "output_json": "text.format",
-        "output_constraint": "text.format",
-        "verbosity": "text.verbosity",
-        "logprobs": "include",
-        "content": "input",
-        "image": "input",
-        "audio": "input",
-        "file": "input",
-        "file_id": "input",
-        "image_detail": "input",
-        "tool_result": "input",
-        "tool_arguments": "input",
-        "opaque_input": "input",
-        "hosted_item": "input",
-        "message_name": "input",
-        "message_role": "input",
-        "message_text": "input",
-        "forced_tool": "tool_choice",
-        "hosted_tool": "tools",
-        "custom_tool": "tools",
-        "tool_schema": "tools",
-        "tool_strict": "tools",
-        "modalities": "modalities",
-    },
-    "chat": {
-        "max_tokens": "max_completion_tokens",
-        "reasoning_budget": "reasoning.max_tokens",
-        "reasoning_summary": "reasoning.summary",
-        "reasoning_signature": "messages",
-        "reasoning_history": "messages",
-        "output_schema": "response_format",
-        "output_json": "response_format",
-        "output_constraint": "response_format",
-        "content": "messages",
-        "image": "messages",
-        "audio": "messages",
-        "file": "messages",
-        "file_id": "messages",
-        "image_detail": "messages",
-        "tool_result": "messages",
-        "tool_arguments": "messages",
-        "opaque_input": "messages",
-        "hosted_item": "messages",
-        "message_name": "messages",
-        "message_role": "messages",
-        "message_text": "messages",
-        "forced_tool": "tool_choice",
-        "hosted_tool": "tools",
-        "custom_tool": "tools",
-        "tool_schema": "tools",
-        "tool_strict": "tools",
-    },
-}
-
 
 @dataclass(frozen=True, slots=True)
 class Loss:
@@ -128,6 +68,9 @@ class Loss:
     param: str | None
     message: str
 
+
+_CONTENT: Final = frozenset({"cachedContent", "cached_content"})
+"""Members of one API alone that hold a part of the prompt."""
 
 MAX_LOSSES: Final = 100
 """Warnings of one request; more are counted."""
@@ -138,10 +81,7 @@ _MAX_MESSAGE: Final = 1_000  # characters; a message may quote names that are th
 
 def _named(feature: str, path: str) -> str:
     """Name what is lost: a member by its path, what lies deep in one by its feature."""
-    return feature.replace("_", " ").capitalize() if path in _CONTAINERS else f"'{path}'"
-
-
-_CONTAINERS: Final = frozenset({"messages", "input", "tools"})
+    return feature.replace("_", " ").capitalize() if path in CONTAINERS else f"'{path}'"
 
 
 class Losses:
@@ -161,7 +101,7 @@ class Losses:
         strict: bool = False,
         forgiven: frozenset[str] = frozenset(),
     ) -> None:
-        self._paths = _PATHS.get(origin or "", {})
+        self._paths = LOSS_PATHS.get(origin or "", {})
         self._target = target
         self._strict = strict
         self._forgiven = forgiven
@@ -180,6 +120,7 @@ class Losses:
         ``param`` overrides the client's member path. Raises GatewayError
         ``unsupported_parameter`` when the loss would change the answer, or in strict mode.
         """
+        feature = param if param is not None and param in _CONTENT else feature
         path = (param or self._paths.get(feature, feature))[:_MAX_NAME]
         loss_class = "hint" if feature in self._forgiven else LOSS_CLASSES.get(feature, "hint")
         text = (message or f"{_named(feature, path)} is not supported by {self._target}")[:_MAX_MESSAGE]
