@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any, Final
 
 from app.dialects.base import Dialect
+from app.dialects.chat.opening import call_ids
+from app.dialects.cohere.opening import is_opening
 from app.dialects.cohere.options import NAME
 from app.dialects.cohere.request import encode_count, encode_request
 from app.dialects.cohere.request_in import decode_request
 from app.dialects.cohere.response import decode_error, decode_response
-from app.dialects.cohere.response_out import encode_error, encode_response
+from app.dialects.cohere.response_out import encode_error, encode_response, encode_usage
 from app.dialects.cohere.stream import CohereDecoder
 from app.dialects.cohere.stream_out import CohereEncoder
 from app.dialects.shared.reading import as_dict
@@ -37,4 +39,7 @@ DIALECT: Final = Dialect(
     decode_error=decode_error,
     encode_count=encode_count,
     decode_count=decode_count,
+    is_opening=is_opening,
+    call_ids=call_ids,
+    write_usage=encode_usage,
 )

@@ -10,11 +10,12 @@ from typing import Final
 
 from app.dialects.base import Dialect
 from app.dialects.converse.count import decode_count_request, encode_count_response
+from app.dialects.converse.opening import call_ids, is_opening
 from app.dialects.converse.options import NAME
 from app.dialects.converse.request import encode_count, encode_request
 from app.dialects.converse.request_in import decode_request
 from app.dialects.converse.response import decode_error, decode_response
-from app.dialects.converse.response_out import encode_error, encode_response
+from app.dialects.converse.response_out import encode_error, encode_response, encode_usage
 from app.dialects.converse.stream import ConverseDecoder
 from app.dialects.converse.stream_out import ConverseEncoder
 from app.dialects.shared.answers import token_count
@@ -34,4 +35,7 @@ DIALECT: Final = Dialect(
     decode_error=decode_error,
     encode_count=encode_count,
     decode_count=partial(token_count, member="inputTokens"),
+    is_opening=is_opening,
+    call_ids=call_ids,
+    write_usage=encode_usage,
 )

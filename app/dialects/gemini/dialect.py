@@ -14,10 +14,11 @@ from app.canonical.response import Response
 from app.dialects.base import ClientContext, Dialect
 from app.dialects.gemini.count import decode_count_request, encode_count_response
 from app.dialects.gemini.errors import decode_error
+from app.dialects.gemini.opening import call_ids, identity
 from app.dialects.gemini.parts import NAME
 from app.dialects.gemini.request import encode_count, encode_request
 from app.dialects.gemini.request_in import decode_request
-from app.dialects.gemini.response_out import encode_error, encode_response
+from app.dialects.gemini.response_out import encode_error, encode_response, encode_usage
 from app.dialects.gemini.stream import GeminiStreamDecoder
 from app.dialects.gemini.stream_out import GeminiEncoder
 from app.dialects.shared.answers import token_count
@@ -57,4 +58,7 @@ DIALECT: Final = Dialect(
     decode_error=decode_error,
     encode_count=encode_count,
     decode_count=partial(token_count, member="totalTokens"),
+    identity=identity,
+    call_ids=call_ids,
+    write_usage=encode_usage,
 )

@@ -13,10 +13,17 @@ from typing import Final
 
 from app.dialects.base import Dialect
 from app.dialects.messages.count import decode_count_request, encode_count_response
+from app.dialects.messages.opening import call_ids, is_opening
 from app.dialects.messages.options import NAME
 from app.dialects.messages.request_in import decode_request
 from app.dialects.messages.request_out import encode_count, encode_request
-from app.dialects.messages.response import decode_error, decode_response, encode_error, encode_response
+from app.dialects.messages.response import (
+    decode_error,
+    decode_response,
+    encode_error,
+    encode_response,
+    encode_usage,
+)
 from app.dialects.messages.stream_in import MessagesDecoder
 from app.dialects.messages.stream_out import MessagesEncoder
 from app.dialects.shared.answers import token_count
@@ -36,4 +43,7 @@ DIALECT: Final = Dialect(
     decode_error=decode_error,
     encode_count=encode_count,
     decode_count=partial(token_count, member="input_tokens"),
+    is_opening=is_opening,
+    call_ids=call_ids,
+    write_usage=encode_usage,
 )
