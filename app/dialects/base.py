@@ -236,7 +236,7 @@ class Dialect(Row):
     What a wire alone knows of itself, where a client writes it:
 
     - ``patch`` makes the changes of a body that passes whole; None: nothing passes.
-    - ``write_usage`` returns a usage in the wire's own members.
+    - ``write_usage`` returns a usage in the wire's own members, which stands in ``usage_member``.
     - ``call_ids`` yields the ids of the tool calls that a request's history holds, without
       decoding it.
     """
@@ -251,6 +251,7 @@ class Dialect(Row):
     stream_encoder: Callable[[Request, ServerContext], StreamEncoder] = absent
     patch: Callable[[Passage], Patch] | None = None
     write_usage: Callable[[Usage], dict[str, Any] | None] = absent
+    usage_member: str = "usage"
     call_ids: Callable[[Mapping[str, Any]], Iterable[str]] = _no_ids
     decode_count_request: Callable[[Mapping[str, Any], ServerContext], Request] = absent
     encode_count_response: CountEncoder = absent

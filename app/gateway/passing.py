@@ -68,7 +68,7 @@ class PassExchange:
         finish = response.choices[0].finish if response.choices else None
         usage = response.usage or self.estimate(response)
         answer = self.patch.answer(raw)
-        repair_usage(answer, usage, self.dialect.write_usage)
+        repair_usage(answer, usage, self.dialect.write_usage, self.dialect.usage_member)
         return Answer(answer, response=response, usage=usage, finish=finish, raw=raw)
 
     def translator(self, headers: Mapping[str, str]) -> PassStream:

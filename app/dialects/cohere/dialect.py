@@ -8,6 +8,7 @@ from app.dialects.base import Dialect
 from app.dialects.chat.opening import call_ids
 from app.dialects.cohere.opening import is_opening
 from app.dialects.cohere.options import NAME
+from app.dialects.cohere.patch import CoherePatch
 from app.dialects.cohere.request import encode_count, encode_request
 from app.dialects.cohere.request_in import decode_request
 from app.dialects.cohere.response import decode_error, decode_response
@@ -42,4 +43,5 @@ DIALECT: Final = Dialect(
     is_opening=is_opening,
     call_ids=call_ids,
     write_usage=encode_usage,
+    patch=CoherePatch,
 )

@@ -155,7 +155,7 @@ class BlockReader:
         thought = _object(block, "reasoningContent")
         redacted = thought.text("redactedContent")
         if redacted is not None:
-            token = _unpacked(redacted)
+            token = unpacked(redacted)
             opened = self._unwrap(token) if token is not None else None
             return ReasoningPart(form="hidden", signature=opened or Signature(redacted, NAME))
         shown = _object(thought, "reasoningText")
@@ -215,7 +215,8 @@ def _document_text(source: Checked) -> str | None:
     return "".join(text for text in texts if text is not None)
 
 
-def _unpacked(value: str) -> str | None:
+def unpacked(value: str) -> str | None:
+    """Return the text in a member of bytes, None where it holds none."""
     try:
         return base64.b64decode(value, validate=True).decode("ascii")
     except (binascii.Error, ValueError):

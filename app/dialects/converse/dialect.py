@@ -12,6 +12,7 @@ from app.dialects.base import Dialect
 from app.dialects.converse.count import decode_count_request, encode_count_response
 from app.dialects.converse.opening import call_ids, is_opening
 from app.dialects.converse.options import NAME
+from app.dialects.converse.patch import ConversePatch
 from app.dialects.converse.request import encode_count, encode_request
 from app.dialects.converse.request_in import decode_request
 from app.dialects.converse.response import decode_error, decode_response
@@ -38,4 +39,5 @@ DIALECT: Final = Dialect(
     is_opening=is_opening,
     call_ids=call_ids,
     write_usage=encode_usage,
+    patch=ConversePatch,
 )

@@ -16,6 +16,7 @@ from app.dialects.gemini.count import decode_count_request, encode_count_respons
 from app.dialects.gemini.errors import decode_error
 from app.dialects.gemini.opening import call_ids, identity
 from app.dialects.gemini.parts import NAME
+from app.dialects.gemini.patch import GeminiPatch
 from app.dialects.gemini.request import encode_count, encode_request
 from app.dialects.gemini.request_in import decode_request
 from app.dialects.gemini.response_out import encode_error, encode_response, encode_usage
@@ -61,4 +62,6 @@ DIALECT: Final = Dialect(
     identity=identity,
     call_ids=call_ids,
     write_usage=encode_usage,
+    patch=GeminiPatch,
+    usage_member="usageMetadata",
 )

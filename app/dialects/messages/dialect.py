@@ -15,6 +15,7 @@ from app.dialects.base import Dialect
 from app.dialects.messages.count import decode_count_request, encode_count_response
 from app.dialects.messages.opening import call_ids, is_opening
 from app.dialects.messages.options import NAME
+from app.dialects.messages.patch import MessagesPatch
 from app.dialects.messages.request_in import decode_request
 from app.dialects.messages.request_out import encode_count, encode_request
 from app.dialects.messages.response import (
@@ -46,4 +47,5 @@ DIALECT: Final = Dialect(
     is_opening=is_opening,
     call_ids=call_ids,
     write_usage=encode_usage,
+    patch=MessagesPatch,
 )

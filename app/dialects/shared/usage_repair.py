@@ -18,12 +18,15 @@ _MAIN: Final = (("prompt_tokens", "completion_tokens"), ("input_tokens", "output
 
 
 def repair_usage(
-    holder: dict[str, Any], usage: Usage, write: Callable[[Usage], dict[str, Any] | None]
+    holder: dict[str, Any],
+    usage: Usage,
+    write: Callable[[Usage], dict[str, Any] | None],
+    member: str = "usage",
 ) -> None:
     """Put ``usage``, as ``write`` writes it, in the place of what ``holder`` tells, where
     that is unsound."""
-    if not is_sound(holder.get("usage")):
-        holder["usage"] = write(usage)
+    if not is_sound(holder.get(member)):
+        holder[member] = write(usage)
 
 
 def is_sound(usage: Any) -> bool:

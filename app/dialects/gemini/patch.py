@@ -1,0 +1,66 @@
+"""Pass: a generateContent body on its way to one of Google's hosts."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, Final
+
+from app.dialects.base import Passage
+from app.dialects.gemini.members import unpack
+from app.dialects.gemini.options import family_of
+from app.dialects.gemini.parts import NAME, SKIP_SIGNATURE
+from app.dialects.shared.plain_patch import Body, Opener, PlainPatch
+from app.dialects.shared.reading import as_dict
+
+_SIGNATURES: Final = ("thoughtSignature", "thought_signature")
+_CALLS: Final = ("functionCall", "function_call")
+
+
+def fit(body: Body, passage: Passage) -> Body:
+    """Return a body for the target: model and stream are said by the URL, signatures are those of
+    its own making, and a call without one has Google's stand-in where the family demands one."""
+    body = {name: value for name, value in body.items() if name not in {"model", "stream"}}
+    opener = Opener(passage, NAME, "contents")
+    demands = family_of(passage.client.model).signs_calls
+    contents = body.get("contents")
+    if isinstance(contents, dict):
+        contents = [contents]
+    if isinstance(contents, list):
+        body["contents"] = [_content(content, opener, demands) for content in contents]
+    return body
+
+
+def _content(content: Any, opener: Opener, demands: bool) -> Any:
+    parts = as_dict(content).get("parts")
+    if not isinstance(parts, list):
+        return content
+    kept = [part for part in (_part(part, opener) for part in parts) if part is not None]
+    if demands and content.get("role") == "model":
+        _stand_in(kept)
+    return {**content, "parts": kept or [{"text": ""}]}
+
+
+def _part(part: Any, opener: Opener) -> Any:
+    """Return a part with its signature opened; a thought of another maker is left out."""
+    name = next((name for name in _SIGNATURES if name in as_dict(part)), None)
+    text = part[name] if name is not None else None
+    token = unpack(text) if isinstance(text, str) else None
+    ours, value = opener.open(token)
+    if name is None or not ours:
+        return part
+    if value is not None:
+        return {**part, name: value}
+    if part.get("thought") is True:
+        return None
+    return {member: item for member, item in part.items() if member != name}
+
+
+def _stand_in(parts: list[Any]) -> None:
+    for at, part in enumerate(parts):
+        if any(name in as_dict(part) for name in _CALLS):
+            if not any(name in part for name in _SIGNATURES):
+                parts[at] = {**part, "thoughtSignature": SKIP_SIGNATURE}
+            return
+
+
+GeminiPatch: Final = partial(PlainPatch, fit=fit)
