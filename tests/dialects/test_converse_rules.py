@@ -142,6 +142,8 @@ def test_nova_is_sent_the_plainest_schemas(model: str) -> None:
     tool = {"type": "function", "function": {"name": "f", "parameters": WIDE}}
     out, warned = sent("chat", {"model": "m", "messages": [USER], "tools": [tool]}, "converse", model)
     assert out["toolConfig"]["tools"][0]["toolSpec"]["inputSchema"]["json"] == {
+        "title": "T",
+        "description": "D",
         "type": "object",
         "properties": {
             "a": A,

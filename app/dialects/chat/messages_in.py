@@ -43,6 +43,7 @@ _ASSISTANT: Final = _SPOKEN | {
     "reasoning_details",
     "annotations",
     "extra_content",
+    "images",
     "tool_call_id",
 }
 _TOOL: Final = _SPOKEN | {"tool_call_id"}
@@ -98,11 +99,13 @@ class MessageReader:
         calls += self._legacy_call(message)
         calls = sign_calls(calls, message.members, sign)
         self._calls.update((call.id, call) for call in calls)
+        pictures = _pictures(message, sign)
         parts = (
-            *self._reasoning(message, sign),
+            *(part for part in self._reasoning(message, sign) if not _signs(part, pictures)),
             *_annotated(message),
             *_refused(message),
             *_audio(message),
+            *pictures,
             *calls,
         )
         return Message("assistant", parts, name=message.text("name"), native=_native(message, _ASSISTANT))
@@ -293,6 +296,25 @@ def _refused(message: Checked) -> tuple[Part, ...]:
 def _audio(message: Checked) -> tuple[Part, ...]:
     audio = message.object("audio")
     return () if audio is None else (AudioPart(audio_id=audio.required_text("id")),)
+
+
+def _pictures(message: Checked, sign: Sign) -> list[Part]:
+    """The pictures that a model made (``images``), each behind its own thought signature."""
+    parts: list[Part] = []
+    for entry in message.objects("images"):
+        secret = thought_signature(entry.members)
+        if secret:
+            parts.append(ReasoningPart("", "hidden", sign(secret)))
+        url = Checked.of(entry.members.get("image_url"), entry.at("image_url")).required_text("url")
+        inline = split_data_url(url)
+        parts.append(ImagePart(url=url) if inline is None else ImagePart(inline[1], inline[0]))
+    return parts
+
+
+def _signs(part: Part, pictures: list[Part]) -> bool:
+    """Tell whether a thought is the signature that stands with a picture, too."""
+    signed = [other.signature for other in pictures if isinstance(other, ReasoningPart)]
+    return isinstance(part, ReasoningPart) and part.form == "hidden" and part.signature in signed
 
 
 def _native(members: Checked, own: frozenset[str]) -> Native | None:

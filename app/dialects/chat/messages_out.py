@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from app.canonical.request import (
     AudioPart,
+    ImagePart,
     Message,
     OpaquePart,
     Part,
@@ -32,6 +33,7 @@ from app.dialects.chat.native import own_members
 from app.dialects.chat.options import KNOWN_MESSAGE_MEMBERS, ChatOptions
 from app.dialects.chat.parts_out import PartWriter, admitted
 from app.dialects.chat.reasoning import call_entry, encode_entries
+from app.dialects.shared.reading import data_url
 from app.dialects.shared.tool_forms import call_text
 
 _SHORT_ID: Final = re.compile(r"[A-Za-z0-9]{9}\Z")
@@ -131,7 +133,7 @@ class MessageWriter:
         thoughts = [part for part in parts if isinstance(part, ReasoningPart)]
         calls = [part for part in parts if isinstance(part, ToolCallPart)]
         body: Json = {"role": "assistant", "content": self._spoken(parts, thoughts)}
-        body |= self._refusal(parts) | self._audio(parts) | self._annotations(parts)
+        body |= self._refusal(parts) | self._audio(parts) | self._annotations(parts) | self._pictures(parts)
         body |= self._reasoning(thoughts, calls, parts)
         if calls:
             body["tool_calls"] = [self._call(call) for call in calls]
@@ -152,6 +154,8 @@ class MessageWriter:
             return not self._options.refusals
         if isinstance(part, AudioPart):
             return part.audio_id is None
+        if isinstance(part, ImagePart):
+            return False
         return not isinstance(part, OpaquePart) or self._own_opaque(part)
 
     def _own_opaque(self, part: OpaquePart) -> bool:
@@ -173,6 +177,17 @@ class MessageWriter:
         if not self._options.takes("audio"):
             tell(self._context.losses, "audio")
         return {"audio": {"id": spoken.audio_id}}
+
+    def _pictures(self, parts: Sequence[Part]) -> Json:
+        """Pictures that a model made go back where the wire has them on its messages."""
+        made = [part for part in parts if isinstance(part, ImagePart)]
+        if not made:
+            return {}
+        if "images" not in self._options.message_members and not self._options.open_members:
+            tell(self._context.losses, "hosted_item")
+            return {}
+        urls = [part.url if part.data is None else data_url(part.media_type, part.data) for part in made]
+        return {"images": [{"type": "image_url", "image_url": {"url": url}} for url in urls]}
 
     def _annotations(self, parts: Sequence[Part]) -> Json:
         """Annotations tell the model nothing; they go back only where a router reads them."""

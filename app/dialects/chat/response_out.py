@@ -83,7 +83,7 @@ def encode_choice(choice: Choice, context: ServerContext, legacy: bool = False) 
     parts = [part for message in choice.messages for part in message.parts]
     calls = [part for part in parts if isinstance(part, ToolCallPart)]
     message: Json = {"role": "assistant", "content": _content(parts), "refusal": _refusal(parts)}
-    message |= _annotations(parts) | _reasoning(parts, calls, context) | _media(parts)
+    message |= _annotations(parts) | _reasoning(parts, calls, context) | _media(parts, context)
     message |= _calls(calls, legacy)
     for item in choice.messages:
         message |= {name: value for name, value in own_members(item.native).items() if name not in message}
@@ -157,15 +157,26 @@ def shown_reasoning(thoughts: Iterable[ReasoningPart]) -> str:
     return text
 
 
-def _media(parts: Iterable[Part]) -> Json:
+def _media(parts: Sequence[Part], context: ServerContext) -> Json:
     body: Json = {}
-    for part in parts:
+    for at, part in enumerate(parts):
         if isinstance(part, AudioPart):
             body["audio"] = _audio(part)
         elif isinstance(part, ImagePart):
-            url = part.url if part.data is None else data_url(part.media_type or "image/png", part.data)
-            body.setdefault("images", []).append({"type": "image_url", "image_url": {"url": url}})
+            before = parts[at - 1] if at else None
+            signed = (
+                before.signature if isinstance(before, ReasoningPart) and before.form == "hidden" else None
+            )
+            secret = context.wrap(signed) if signed is not None else None
+            body.setdefault("images", []).append(picture(part, secret))
     return body
+
+
+def picture(part: ImagePart, secret: str | None) -> Json:
+    """Return the entry of a picture that the model made, with the signature that came with it."""
+    url = part.url if part.data is None else data_url(part.media_type or "image/png", part.data)
+    entry: Json = {"type": "image_url", "image_url": {"url": url}}
+    return {**entry, "extra_content": {"google": {"thought_signature": secret}}} if secret else entry
 
 
 def _audio(part: AudioPart) -> Json:

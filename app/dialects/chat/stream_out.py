@@ -25,9 +25,8 @@ from app.dialects.base import DONE, Frame, ServerContext
 from app.dialects.chat.annotations import nested_annotation
 from app.dialects.chat.native import own_members
 from app.dialects.chat.reasoning import call_entry, encode_entry
-from app.dialects.chat.response_out import answer_id, opaque_entry, stop_details, uses_functions
+from app.dialects.chat.response_out import answer_id, opaque_entry, picture, stop_details, uses_functions
 from app.dialects.chat.usage import encode_finish, encode_usage
-from app.dialects.shared.reading import data_url
 
 Json = dict[str, Any]
 
@@ -61,6 +60,7 @@ class ChatStreamEncoder:
         self._wrote: set[int] = set()
         self._said: dict[int, int] = {}  # characters of each choice's content
         self._before: dict[int, int] = {}  # those before each text block
+        self._secrets: dict[int, str] = {}  # a signature that just ended, which may be a picture's
 
     def feed(self, event: Event) -> list[Frame]:
         """Return the frames of ``event``, in order; may be none."""
@@ -99,6 +99,7 @@ class ChatStreamEncoder:
         frames = self._role(event.choice)
         opener = _OPENERS.get(type(event.part))
         delta = None if opener is None else opener(self, event)
+        self._secrets.pop(event.choice, None)
         if delta:
             frames.append(self._chunk(event.choice, delta))
         return frames
@@ -144,9 +145,8 @@ class ChatStreamEncoder:
     def _open_image(self, event: BlockStarted) -> Json:
         part = event.part
         assert isinstance(part, ImagePart)
-        url = part.url if part.data is None else data_url(part.media_type or "image/png", part.data)
         number = self._next(event.choice, "images")
-        return {"images": [{"type": "image_url", "image_url": {"url": url}, "index": number}]}
+        return {"images": [{**picture(part, self._secrets.get(event.choice)), "index": number}]}
 
     def _open_opaque(self, event: BlockStarted) -> Json:
         entry = opaque_entry(event.part)
@@ -222,6 +222,8 @@ class ChatStreamEncoder:
             entry = encode_entry(ReasoningPart("", part.form, native=native), number, secret)
         if part.form == "text":
             del entry["text"]
+        if part.form == "hidden":
+            self._secrets[started.choice] = secret
         return {"reasoning_details": [entry]}
 
     def _close_call(self, started: BlockStarted, event: BlockEnded) -> Json:

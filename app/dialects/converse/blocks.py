@@ -107,6 +107,9 @@ class BlockWriter:
         return [block for group in groups for block in group]
 
     def _with_cache_point(self, part: Part, role: str) -> list[Block]:
+        if isinstance(part, ImagePart) and role == "assistant":
+            self._lose("hosted_item", "Pictures that a model made cannot be shown to this one")
+            return []
         block = self._opaque(part, role) if isinstance(part, OpaquePart) else _WRITERS[type(part)](self, part)
         if block is None:
             return []

@@ -7,6 +7,8 @@ from typing import Any, Final
 
 from app.canonical.request import Message, Request, Tool, ToolCallPart, ToolChoice, ToolResultPart
 from app.dialects.converse.blocks import BlockWriter
+from app.dialects.converse.options import NAME
+from app.dialects.shared.expansion import Expansion
 from app.dialects.shared.flat_schema import flattened, plain_schema
 from app.dialects.shared.reading import as_dict
 from app.dialects.shared.tool_forms import (
@@ -30,6 +32,8 @@ class ToolWriter:
         self._losses = writer.context.losses
         self._answer = answer
         self.forced = False
+        self._expansion = Expansion()
+        self._native = False  # a client of this wire writes the schemas that its model takes
 
     def config(self, request: Request, turns: Iterable[Message]) -> Members | None:
         """Return ``toolConfig``, or None when there is no tool to speak of.
@@ -38,6 +42,7 @@ class ToolWriter:
         calls then. It has no word for "none": without calls in the history the tools stay
         away instead.
         """
+        self._native = request.origin is not None and request.origin.dialect == NAME
         choice = request.tool_choice or ToolChoice("auto")
         called = _called(turns)
         if choice.mode == "none" and not called:
@@ -84,10 +89,12 @@ class ToolWriter:
         return schema
 
     def _fitted(self, parameters: Mapping[str, Any]) -> tuple[Members, list[str]]:
-        schema, combined = flattened(parameters)
+        if self._native:
+            return object_schema(parameters), []
+        schema, combined = flattened(parameters, self._expansion)
         if not self._writer.options.plain_schemas:
             return object_schema(schema), combined
-        plain, dropped = plain_schema(object_schema(schema))
+        plain, dropped = plain_schema(object_schema(schema), self._expansion)
         return plain, [*combined, *dropped]
 
     def _custom(self, tool: Tool) -> Members:

@@ -35,7 +35,7 @@ def decode_response(body: Any, context: ClientContext) -> Response:
     if not isinstance(body, dict | list):
         raise GatewayError("upstream_invalid", "The provider's answer is no JSON object.", raw=body)
     decoder, fold = GeminiStreamDecoder(context), Accumulator()
-    for event in (*decoder.feed(None, body), *decoder.eof()):
+    for event in (*decoder.feed(None, body), *decoder.end_whole()):
         fold.feed(event)
     if fold.error is None:
         return fold.response()

@@ -21,11 +21,19 @@ def annotations_of(candidate: Mapping[str, Any], text: str, before: int, *, last
     no block follows: sources that no segment names are then listed at the text's end.
     """
     found = [*_grounded(as_dict(candidate.get("groundingMetadata")), text, before, last=last)]
-    for citation in dicts(as_dict(candidate.get("citationMetadata")).get("citations")):
+    for citation in cited(as_dict(candidate.get("citationMetadata"))):
         span = _span(citation, None, text, before)
+        if span is None and last and citation.get("endIndex") is None:
+            span = (len(text), len(text))
         if span is not None and opt_str(citation.get("uri")):
             found.append(_citation(citation, span))
     return found
+
+
+def cited(metadata: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the citations of a ``citationMetadata``: Vertex names the list ``citations``, the
+    Gemini API ``citationSources`` (google-genai's and the REST reference's types)."""
+    return [*dicts(metadata.get("citations")), *dicts(metadata.get("citationSources"))]
 
 
 def _grounded(metadata: dict[str, Any], text: str, before: int, *, last: bool) -> Iterator[Annotation]:

@@ -8,7 +8,7 @@ Ranges and levels: Google's thinking guide and contract/providers.md 3.6.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 
@@ -45,6 +45,8 @@ class Family:
     and ``off`` says whether thinking can be turned off. ``signs_calls``: a function call
     in the history needs a thought signature. ``media_results``: a function's result may
     hold images and files. ``json_schema`` False: only the reduced schema form is taken.
+    ``signs_pictures``: so does a picture that the model made. ``mixes_json``: functions and
+    search may stand beside a JSON form of the answer.
     """
 
     levels: tuple[str, ...] = ()
@@ -53,23 +55,29 @@ class Family:
     signs_calls: bool = False
     media_results: bool = False
     json_schema: bool = True
+    signs_pictures: bool = False
+    mixes_json: bool = True
 
 
-_SILENT: Final = Family()
+_SILENT: Final = Family(mixes_json=False)
 _GEMINI_3: Final = Family(("minimal", "low", "medium", "high"), (1, 32_768), False, True, True)
+_FLASH_3_7: Final = Family(("low", "medium", "high"), (1, 32_768), False, True, True)
+_PAINTER: Final = Family(media_results=True, signs_pictures=True)
 
 _FAMILIES: Final[tuple[tuple[str, Family], ...]] = (
-    (r"^gemini-(1|2\.0)", Family(json_schema=False)),
+    (r"^gemini-(1|2\.0)", Family(json_schema=False, mixes_json=False)),
     (r"^gemini-2\.5-.*(image|tts|native-audio|live)", _SILENT),
-    (r"^gemini-2\.5-pro", Family(budget=(128, 32_768), off=False)),
-    (r"^gemini-2\.5-flash-lite", Family(budget=(512, 24_576))),
-    (r"^gemini-2\.5-flash", Family(budget=(1, 24_576))),
-    (r"^gemini-[3-9].*(tts|live)", _SILENT),
-    (r"^gemini-[3-9].*image", Family(media_results=True)),
+    (r"^gemini-2\.5-pro", Family(budget=(128, 32_768), off=False, mixes_json=False)),
+    (r"^gemini-2\.5-flash-lite", Family(budget=(512, 24_576), mixes_json=False)),
+    (r"^gemini-2\.5-flash", Family(budget=(1, 24_576), mixes_json=False)),
+    (r"^gemini-[3-9].*(tts|live)", Family()),
+    (r"^gemini-3\.[1-9]\S*flash\S*image", replace(_PAINTER, levels=("minimal", "high"), budget=(1, 32_768))),
+    (r"^gemini-[3-9].*image", _PAINTER),
     (r"^gemini-3-pro", Family(("low", "high"), (1, 32_768), False, True, True)),
     (r"^gemini-([3-9]\S*-)?pro", Family(("low", "medium", "high"), (1, 32_768), False, True, True)),
+    (r"^gemini-3\.[7-9]\S*-flash(?!-lite)", _FLASH_3_7),
     (r"^gemini-([3-9]|flash|nano)", _GEMINI_3),
-    (r"^(gemma|learnlm|palm|imagen)", _SILENT),
+    (r"^(gemma|learnlm|palm|imagen)", Family()),
 )
 _UNKNOWN: Final = Family(budget=(1_024, 24_576))
 

@@ -31,7 +31,7 @@ from app.dialects.base import ClientContext
 from app.dialects.gemini.options import Family, GeminiOptions
 from app.dialects.shared.leftovers import own_block
 from app.dialects.shared.media_types import media_type_of
-from app.dialects.shared.reading import split_data_url
+from app.dialects.shared.reading import as_str, split_data_url
 from app.dialects.shared.tool_forms import call_input
 from app.dialects.shared.tool_values import faithful_value
 
@@ -58,6 +58,9 @@ _RESOLUTIONS: Final[Mapping[str, str]] = {
     "high": "MEDIA_RESOLUTION_HIGH",
     "original": "MEDIA_RESOLUTION_ULTRA_HIGH",
 }
+
+_SIGNED: Final = frozenset({"text", "functionCall", "inlineData", "fileData"})
+"""The parts that bear a signature of their own."""
 
 _OWN_URIS: Final = ("gs://", "https://")
 
@@ -125,9 +128,12 @@ class ContentsEncoder:
         out: list[dict[str, Any]] = []
         pending: str | None = None
         owned = any(self._accepts(part) for part in parts)
-        for part in parts:
+        for part in map(_picture, parts):
             if isinstance(part, ReasoningPart):
-                pending = self._reasoning(part, owned, out) or pending
+                signed = self._reasoning(part, owned, out)
+                if signed and pending:
+                    out.append({"text": "", "thoughtSignature": pending})
+                pending = signed or pending
                 continue
             for wire in self._part(part):
                 pending = _attach(wire, pending, out)
@@ -135,7 +141,9 @@ class ContentsEncoder:
         if pending is not None:
             out.append({"text": "", "thoughtSignature": pending})
         if self._family.signs_calls:
-            self._stand_in(out)
+            self._stand_in([wire for wire in out if "functionCall" in wire][:1], "function call")
+        if self._family.signs_pictures:
+            self._stand_in([wire for wire in out if "inlineData" in wire or "fileData" in wire], "picture")
         return out
 
     def _accepts(self, part: Part) -> bool:
@@ -161,14 +169,12 @@ class ContentsEncoder:
             return None
         return value
 
-    def _stand_in(self, out: list[dict[str, Any]]) -> None:
-        first = next((wire for wire in out if "functionCall" in wire), None)
-        if first is not None and "thoughtSignature" not in first:
-            first["thoughtSignature"] = SKIP_SIGNATURE
-            self._losses.report(
-                "reasoning_signature",
-                "A function call without its thought signature was sent with Gemini's placeholder",
-            )
+    def _stand_in(self, wires: list[dict[str, Any]], what: str) -> None:
+        for wire in wires:
+            if "thoughtSignature" not in wire:
+                wire["thoughtSignature"] = SKIP_SIGNATURE
+                told = f"A {what} without its thought signature was sent with Gemini's placeholder"
+                self._losses.report("reasoning_signature", told)
 
     # Parts
 
@@ -278,16 +284,31 @@ _ENCODERS: Final[Mapping[type, Any]] = {
 }
 
 
+def _picture(part: Part) -> Part:
+    """Return a picture for the item that says that a model made one: its ``result`` is the picture."""
+    item = part.native[1] if isinstance(part, OpaquePart) else {}
+    result = item.get("result")
+    if (
+        not isinstance(part, OpaquePart)
+        or part.type != "image_generation_call"
+        or not isinstance(result, str)
+    ):
+        return part
+    if result.startswith(("https://", "http://")):
+        return ImagePart(url=result)
+    return ImagePart(result, f"image/{as_str(item.get('output_format')) or 'png'}")
+
+
 def _beside(part: ImagePart | FilePart) -> dict[str, Any]:
     """Return what a client of this wire said beside a medium: which part of a video is meant."""
     return dict(part.native[1]) if part.native is not None and part.native[0] == NAME else {}
 
 
 def _attach(wire: dict[str, Any], pending: str | None, out: list[dict[str, Any]]) -> str | None:
-    """Put a waiting signature on the text or call that follows it, else on an empty text."""
+    """Put a waiting signature on the text, call or picture that follows it, else on an empty text."""
     if pending is None:
         return None
-    if ("text" in wire or "functionCall" in wire) and "thoughtSignature" not in wire:
+    if not _SIGNED.isdisjoint(wire) and "thoughtSignature" not in wire:
         wire["thoughtSignature"] = pending
     else:
         out.append({"text": "", "thoughtSignature": pending})

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from app.canonical.request import Output, Request, Sampling
@@ -16,10 +17,12 @@ from app.dialects.gemini.options import bare_model, family_of, options_of
 from app.dialects.gemini.parts import NAME, ContentsEncoder
 from app.dialects.gemini.thinking import thinking_config
 from app.dialects.gemini.tools import ToolsEncoder
+from app.dialects.shared.claude_thinking import with_thinking
 from app.dialects.shared.leftovers import report_metadata
 from app.dialects.shared.losses import Losses
+from app.dialects.shared.members import report_members
 from app.dialects.shared.pairing import paired
-from app.dialects.shared.reading import as_dict, present
+from app.dialects.shared.reading import as_dict, json_text, present
 
 _SCALARS: Final[Mapping[str, str]] = {
     "max_tokens": "maxOutputTokens",
@@ -30,6 +33,7 @@ _SCALARS: Final[Mapping[str, str]] = {
     "presence_penalty": "presencePenalty",
     "frequency_penalty": "frequencyPenalty",
 }
+_JSON_ONLY: Final = "Answer with one valid JSON value and nothing else: no words around it, no code fence."
 _MAX_TEMPERATURE: Final = 2.0
 _SEED_RANGE: Final = range(-(2**31), 2**31)
 
@@ -83,20 +87,25 @@ def encode_count(request: Request, context: ClientContext) -> Encoded:
 
 
 def _body(request: Request, context: ClientContext) -> dict[str, Any]:
-    request = paired(request, context.losses)
+    request = with_thinking(paired(request, context.losses))
+    report_members(request, NAME, {}, context.losses)
     options, family = options_of(context.options), family_of(context.model)
     system, contents = ContentsEncoder(context, options, family).encode(
         request.instructions, request.messages
     )
     tools = ToolsEncoder(context, options, family)
     body: dict[str, Any] = {"contents": contents}
+    offered = tools.encode(request)
+    output = request.output
+    if output.format != "text" and offered.get("tools") and not family.mixes_json:
+        system.append({"text": _in_words(output)})
+        told = "JSON is asked for in words; this model gives no JSON form beside tools"
+        context.losses.report("output_json", told)
+        output = replace(output, format="text")
     if system:
         body["systemInstruction"] = {"parts": system}
-    body.update(tools.encode(request))
-    config = {
-        **_sampling(request.sampling, context.losses),
-        **_output(request.output, tools, context.losses),
-    }
+    body.update(offered)
+    config = {**_sampling(request.sampling, context.losses), **_output(output, tools, context.losses)}
     thinking = thinking_config(request, family, context.losses)
     if thinking:
         config["thinkingConfig"] = thinking
@@ -105,6 +114,11 @@ def _body(request: Request, context: ClientContext) -> dict[str, Any]:
     if config:
         body["generationConfig"] = config
     return body
+
+
+def _in_words(output: Output) -> str:
+    schema = f" It must fit this JSON schema: {json_text(output.schema)}" if output.schema else ""
+    return _JSON_ONLY + schema
 
 
 def _sampling(sampling: Sampling, losses: Losses) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from app.dialects.shared.expansion import Expansion
 from app.dialects.shared.reading import as_dict, as_list, dicts
 
 _KEPT: Final = frozenset(
@@ -36,30 +37,6 @@ _KEPT: Final = frozenset(
 )
 _IGNORED: Final = frozenset({"$schema", "$id", "$defs", "definitions", "$comment"})
 _MAX_DEPTH: Final = 24
-
-
-MAX_EXPANDED: Final = 50_000
-"""What the references of one request's schemas may be written out to: members, and 32 characters
-of a text as one."""
-
-
-class Expansion:
-    """What is left for the references of one request: written out, few bytes can be without end."""
-
-    def __init__(self) -> None:
-        self._left = MAX_EXPANDED
-
-    def take(self, schema: Mapping[str, Any]) -> bool:
-        """Take room for one schema without what is nested in it; False when there is none."""
-        if self._left > 0:
-            self._left -= 1 + len(schema) + sum(map(_weight, schema.values()))
-        return self._left > 0
-
-
-def _weight(value: Any) -> int:
-    if isinstance(value, str):
-        return len(value) // 32
-    return sum(1 + _weight(item) for item in value) if isinstance(value, list) else 0
 
 
 class Reducer:

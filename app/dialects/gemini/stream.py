@@ -36,7 +36,7 @@ from app.canonical.request import (
 from app.canonical.response import Billing, Finish, Usage
 from app.dialects.base import ClientContext
 from app.dialects.gemini.errors import decode_error_body
-from app.dialects.gemini.grounding import annotations_of, searches_of
+from app.dialects.gemini.grounding import annotations_of, cited, searches_of
 from app.dialects.gemini.options import family_of
 from app.dialects.gemini.parts import NAME
 from app.dialects.gemini.usage import blocked, decode_usage, finish_of, raw_reason
@@ -74,6 +74,7 @@ class _Candidate:
     def __init__(self, index: int, blocks: _Blocks, context: ClientContext) -> None:
         self.index = index
         self.raw: str | None = None
+        self.spoke = False
         self.native: dict[str, Any] = {}
         self._blocks = blocks
         self._context = context
@@ -86,9 +87,14 @@ class _Candidate:
 
     def feed(self, candidate: Mapping[str, Any]) -> list[Event]:
         """Take one chunk's candidate."""
+        before = cited(as_dict(self.native.get("citationMetadata")))
         self.native.update({k: candidate[k] for k in _CANDIDATE_NATIVE if candidate.get(k) is not None})
+        if before and (now := cited(as_dict(candidate.get("citationMetadata")))):
+            both = [*before, *(citation for citation in now if citation not in before)]
+            self.native["citationMetadata"] = {"citations": both}
         self.raw = raw_reason(candidate) or self.raw
         events: list[Event] = []
+        self.spoke = self.spoke or candidate.get("content") is not None
         for part in dicts(as_dict(candidate.get("content")).get("parts")):
             kind = next((name for name in _PART_KINDS if name in part), None)
             events += _READERS[kind](self, part) if kind else self._opaque(part)
@@ -242,11 +248,20 @@ class GeminiStreamDecoder:
         """This wire has no terminal frame; a ``[DONE]`` from a proxy before it is its end."""
         return self.eof()
 
+    def end_whole(self) -> list[Event]:
+        """Close a whole answer, which cannot have been cut: content without a finish reason is a stop."""
+        for answer in self._candidates.values():
+            if answer.spoke and answer.raw is None:
+                answer.raw = "STOP"
+        return self.eof()
+
     def eof(self) -> list[Event]:
         """Close what is open; without any finish reason the stream was cut."""
         if self._over:
             return []
         self._over = True
+        if not self._candidates and "promptFeedback" in self._native:
+            self._blocked = self._blocked or "BLOCKED_REASON_UNSPECIFIED"
         if not self._finished():
             return [Failed(cut_stream(), self._usage)]
         events: list[Event] = []

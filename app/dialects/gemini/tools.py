@@ -9,7 +9,8 @@ from app.canonical.request import Request, Tool, ToolChoice
 from app.dialects.base import ClientContext
 from app.dialects.gemini.options import Family, GeminiOptions
 from app.dialects.gemini.parts import NAME
-from app.dialects.gemini.schema import Expansion, Reducer
+from app.dialects.gemini.schema import Reducer
+from app.dialects.shared.expansion import Expansion
 from app.dialects.shared.tool_forms import custom_schema, is_allowed
 
 _HOSTED: Final[Mapping[str, str]] = {
@@ -36,7 +37,7 @@ class ToolsEncoder:
         offered = [tool for tool in request.tools if _offered(tool, choice)]
         functions = [self._function(tool) for tool in offered if tool.kind != "hosted"]
         hosted = self._hosted(offered, request.hints)
-        config = self._config(choice, request.tools)
+        config = self._config(choice, request.tools) if functions else self._no_config(choice)
         if functions and hosted and self._mixes:
             config["includeServerSideToolInvocations"] = True
         elif functions and hosted:
@@ -107,12 +108,25 @@ class ToolsEncoder:
             return {}
         if choice.mode == "allowed":
             return self._allowed(choice, tools)
-        if choice.mode == "named" and choice.kind == "hosted":
-            self._losses.report("forced_tool", "Gemini cannot be made to use one of Google's tools")
+        self._no_hosted(choice)
         calling: dict[str, Any] = {"mode": _MODES[choice.mode]}
         if choice.mode == "named" and choice.name:
             calling["allowedFunctionNames"] = [choice.name]
         return {"functionCallingConfig": calling}
+
+    def _no_hosted(self, choice: ToolChoice) -> None:
+        if choice.mode == "named" and choice.kind == "hosted":
+            self._losses.report("forced_tool", "Gemini cannot be made to use one of Google's tools")
+
+    def _no_config(self, choice: ToolChoice | None) -> dict[str, Any]:
+        """Without functions there is nothing to configure: Google refuses the member then."""
+        if choice is not None and choice.mode == "named":
+            self._no_hosted(choice)
+            self._losses.report("forced_tool", f"The tool '{choice.name}' cannot be offered")
+        if choice is not None and (choice.mode == "required" or choice.required):
+            told = "No function can be offered, so no call is required"
+            self._losses.report("tool_choice", told)
+        return {}
 
     def _allowed(self, choice: ToolChoice, tools: Sequence[Tool]) -> dict[str, Any]:
         """Names may be listed in mode ANY only; in mode AUTO the others are not offered."""

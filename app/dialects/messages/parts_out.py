@@ -96,6 +96,9 @@ class BlockWriter:
     def _block(self, part: Part, role: str) -> Block | None:
         if isinstance(part, OpaquePart):
             return self._opaque(part, role)
+        if isinstance(part, ImagePart) and role == "assistant":
+            self._lose("hosted_item", "Pictures that a model made cannot be shown to this one")
+            return None
         return _WRITERS[type(part)](self, part)
 
     def _lose(self, feature: str, message: str | None = None) -> None:

@@ -13,6 +13,7 @@ from app.dialects.messages.parts_in import block_native
 from app.dialects.messages.parts_out import native_members
 from app.dialects.messages.schema import is_open
 from app.dialects.shared.claude import Family
+from app.dialects.shared.expansion import Expansion
 from app.dialects.shared.flat_schema import flattened
 from app.dialects.shared.reading import as_dict, as_str, dicts, opt_str
 from app.dialects.shared.tool_forms import ANSWER_TOOL, ANSWER_WORDS, custom_schema, is_allowed, object_schema
@@ -45,6 +46,7 @@ class ToolWriter:
         self._family = family
         self._answer = answer
         self.forced = False
+        self._expansion = Expansion()
 
     def members(self, request: Request) -> Members:
         """Return ``tools`` and ``tool_choice``, as far as there are any."""
@@ -55,7 +57,7 @@ class ToolWriter:
         mode = self._mode(choice, tools)
         if self._answer is not None and mode["type"] not in {"tool"} and choice.mode != "required":
             mode = {"type": "any"} if tools and mode["type"] == "auto" else _choose(ANSWER_TOOL)
-            tools.append(_answer_tool(self._answer))
+            tools.append(_answer_tool(flattened(self._answer, self._expansion)[0]))
         self.forced = mode["type"] in {"any", "tool"}
         if not tools:
             return {}
@@ -85,7 +87,7 @@ class ToolWriter:
         return written
 
     def _schema(self, tool: Tool) -> Members:
-        schema, combined = flattened(tool.parameters or {})
+        schema, combined = flattened(tool.parameters or {}, self._expansion)
         if combined:
             told = f"'{combined[0]}' at the top of the schema of tool '{tool.name}' is only described"
             self._context.losses.report("tool_schema", told)
@@ -181,7 +183,7 @@ def _answer_tool(schema: Mapping[str, Any]) -> Members:
     return {
         "name": ANSWER_TOOL,
         "description": ANSWER_WORDS,
-        "input_schema": object_schema(flattened(schema)[0]),
+        "input_schema": object_schema(schema),
     }
 
 

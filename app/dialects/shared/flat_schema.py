@@ -9,8 +9,10 @@ them need is needed, and the rule itself is told in the description.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
+from app.dialects.shared.expansion import Expansion
 from app.dialects.shared.reading import as_dict, as_list, as_str, dicts, json_text
 
 _COMBINED: Final = ("allOf", "anyOf", "oneOf")
@@ -18,16 +20,33 @@ _WORDS: Final = {"allOf": "All of", "anyOf": "At least one of", "oneOf": "Exactl
 _MAX_DEPTH: Final = 8
 
 
-def flattened(schema: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+def flattened(schema: Mapping[str, Any], expansion: Expansion) -> tuple[dict[str, Any], list[str]]:
     """Return an object schema with nothing combined at its top, and the keywords that went.
 
-    The input is not changed; a schema that combines nothing comes back as it is.
+    The input is not changed; a schema that combines nothing comes back as it is. A branch
+    for whose references ``expansion`` has no room demands nothing.
     """
     found = [name for name in _COMBINED if name in schema]
-    return (_joined(schema, schema, 0), found) if found else (dict(schema), found)
+    return (_joined(schema, _Root(schema, expansion), 0), found) if found else (dict(schema), found)
 
 
-def _joined(schema: Mapping[str, Any], root: Mapping[str, Any], depth: int) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class _Root:
+    """The schema that references point into, and what may still be written out of it."""
+
+    schema: Mapping[str, Any]
+    expansion: Expansion
+
+    def target(self, reference: str) -> dict[str, Any] | None:
+        """Return what a reference means; ``{}`` for nothing, None where there is no room."""
+        at: Any = self.schema if reference.startswith("#") else None
+        for step in reference[1:].strip("/").split("/"):
+            at = as_dict(at).get(step.replace("~1", "/").replace("~0", "~")) if step else at
+        found = as_dict(at)
+        return found if self.expansion.take(found) else None
+
+
+def _joined(schema: Mapping[str, Any], root: _Root, depth: int) -> dict[str, Any]:
     flat = {name: value for name, value in schema.items() if name not in _COMBINED}
     properties, required = dict(as_dict(flat.get("properties"))), as_list(flat.get("required"))
     rules = [as_str(flat.get("description"))]
@@ -45,21 +64,16 @@ def _joined(schema: Mapping[str, Any], root: Mapping[str, Any], depth: int) -> d
     return {name: value for name, value in flat.items() if value or name not in {"required", "description"}}
 
 
-def _branch(branch: Mapping[str, Any], root: Mapping[str, Any], depth: int) -> Mapping[str, Any]:
+def _branch(branch: Mapping[str, Any], root: _Root, depth: int) -> Mapping[str, Any]:
     if depth >= _MAX_DEPTH:
         return {}
-    reference = as_str(branch.get("$ref"))
-    if reference.startswith("#"):
-        branch = {**_target(root, reference), **{k: v for k, v in branch.items() if k != "$ref"}}
-        return _branch(branch, root, depth + 1)
+    if reference := as_str(branch.get("$ref")):
+        target = root.target(reference)
+        if target is None:
+            return {}
+        beside = {name: value for name, value in branch.items() if name != "$ref"}
+        return _branch({**target, **beside}, root, depth + 1)
     return _joined(branch, root, depth + 1) if any(word in branch for word in _COMBINED) else branch
-
-
-def _target(root: Mapping[str, Any], reference: str) -> dict[str, Any]:
-    at: Any = root
-    for step in reference[1:].strip("/").split("/"):
-        at = as_dict(at).get(step.replace("~1", "/").replace("~0", "~")) if step else at
-    return as_dict(at)
 
 
 def _add(properties: dict[str, Any], more: Mapping[str, Any], word: str) -> None:
@@ -82,53 +96,54 @@ def _needed(needs: list[list[Any]], word: str) -> list[Any]:
 
 # a schema of the plainest kind
 
-_TOP: Final = frozenset({"type", "properties", "required"})
-_SILENT: Final = frozenset({"$schema", "$id", "$defs", "definitions", "$comment", "$anchor", "title"})
-_MAX_NODES: Final = 4096
+_SILENT: Final = frozenset({"$schema", "$id", "$defs", "definitions", "$comment", "$anchor"})
+_VALUES: Final = frozenset({"enum", "const", "default", "required", "examples", "type"})
 
 
-def plain_schema(schema: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """Return a schema whose top has ``type``, ``properties`` and ``required`` alone, and the
-    keywords whose meaning went.
+def plain_schema(schema: Mapping[str, Any], expansion: Expansion) -> tuple[dict[str, Any], list[str]]:
+    """Return a schema without references and what they need, and the keywords whose meaning went.
 
-    References are written out (to a bounded depth and size), closed objects are not said to be
-    closed: Amazon's Nova models take no more (Amazon Nova's user guide, "Defining a tool").
+    References are written out once on each path, as far as ``expansion`` has room, and closed
+    objects are not said to be closed (docs/contract/providers.md, Nova).
     """
-    writer = _Plain(schema)
-    found = writer.node({name: value for name, value in schema.items() if name in _TOP}, 0)
-    lost = [name for name in schema if name not in _TOP | _SILENT | {"description", "additionalProperties"}]
-    return found, [*lost, *sorted(writer.dropped)]
+    writer = _Plain(_Root(schema, expansion))
+    return writer.node(schema), sorted(writer.dropped)
 
 
 class _Plain:
-    """Writes nodes of one schema."""
+    """Writes the nodes of one schema."""
 
-    def __init__(self, root: Mapping[str, Any]) -> None:
+    def __init__(self, root: _Root) -> None:
         self._root = root
-        self._nodes = 0
+        self._open: list[str] = []  # the references that are being written out
         self.dropped: set[str] = set()
 
-    def node(self, schema: Mapping[str, Any], depth: int) -> dict[str, Any]:
+    def node(self, schema: Mapping[str, Any]) -> dict[str, Any]:
         """Return one node without references and the keywords that are not taken."""
-        self._nodes += 1
-        if depth > _MAX_DEPTH * 4 or self._nodes > _MAX_NODES:
-            self.dropped.add("$ref")
-            return {"type": "object"}
         if reference := as_str(schema.get("$ref")):
-            beside = {name: value for name, value in schema.items() if name != "$ref"}
-            return self.node({**_target(self._root, reference), **beside}, depth + 1)
+            return self._referred(schema, reference)
         kept = {name: value for name, value in schema.items() if name not in _SILENT}
         if kept.pop("additionalProperties", None):
             self.dropped.add("additionalProperties")
-        return {name: self._value(name, value, depth) for name, value in kept.items()}
+        return {name: self._value(name, value) for name, value in kept.items()}
 
-    def _value(self, name: str, value: Any, depth: int) -> Any:
-        if name in {"properties", "patternProperties"}:
-            return {key: self.node(as_dict(inner), depth + 1) for key, inner in as_dict(value).items()}
-        if name in {"enum", "const", "default", "required", "examples", "type"}:
+    def _referred(self, schema: Mapping[str, Any], reference: str) -> dict[str, Any]:
+        target = None if reference in self._open else self._root.target(reference)
+        if target is None:
+            self.dropped.add("$ref")
+            return {"type": "object"}
+        self._open.append(reference)
+        node = self.node({**target, **{name: value for name, value in schema.items() if name != "$ref"}})
+        self._open.pop()
+        return node
+
+    def _value(self, name: str, value: Any) -> Any:
+        if name in _VALUES:
             return value
+        if name in {"properties", "patternProperties"}:
+            return {key: self.node(as_dict(inner)) for key, inner in as_dict(value).items()}
         if isinstance(value, dict):
-            return self.node(value, depth + 1)
+            return self.node(value)
         if isinstance(value, list):
-            return [self.node(one, depth + 1) if isinstance(one, dict) else one for one in value]
+            return [self.node(one) if isinstance(one, dict) else one for one in value]
         return value
