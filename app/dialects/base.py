@@ -203,14 +203,15 @@ class Row:
 
     ``is_opening`` knows a frame that only opens a stream, ``is_terminal`` the event that ends
     one and holds the whole answer; ``identity`` returns the members that all frames of one
-    stream have alike. ``tells_cost``: as a server we put a call\'s cost beside its usage, as
-    OpenAI\'s wires bear.
+    stream have alike. ``tells_cost``: as a server we put a call's cost beside its usage, as
+    OpenAI's wires bear. ``tells_failure``: its answers can say that the model broke off.
     """
 
     name: str
     decode_error: ErrorDecoder
     encode_error: ErrorEncoder = encode_error
     tells_cost: bool = True
+    tells_failure: bool = False
     is_opening: Callable[[Frame], bool] = _never
     is_terminal: Callable[[Frame], bool] = _never
     identity: Callable[[Frame], dict[str, Any]] = _nothing

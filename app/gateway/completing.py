@@ -16,6 +16,7 @@ from app.dialects.completions.dialect import folded
 from app.dialects.completions.over_chat import ChatToCompletion, chat_request, completion
 from app.errors import GatewayError
 from app.gateway.call import Call, Target
+from app.gateway.endings import Breaks, check_whole
 from app.gateway.estimates import estimated_completion_usage
 from app.gateway.exchange import Answer, Fetch, Sent
 from app.gateway.plan import Plan
@@ -65,6 +66,7 @@ class Completing:
         response = self._decoded(raw, received.headers)
         if response.usage is None:
             response = replace(response, usage=estimated_completion_usage(self._request, texts_of(response)))
+        check_whole(choice.finish for choice in response.choices)
         body = self._server.encode_response(response, self._request, self._server_context)
         finish = response.choices[0].finish if response.choices else None
         return Answer(body, usage=response.usage, finish=finish, raw=raw)
@@ -76,6 +78,7 @@ class Completing:
             self._server.stream_encoder(self._request, self._server_context),
             lambda body: _replayed(self._decoded(parse_upstream(body), headers)),
             self.estimate,
+            breaks=Breaks(),
         )
 
     def estimate(self, response: Response) -> Usage:

@@ -21,7 +21,7 @@ from app.errors import GatewayError
 from app.gateway.call import Attempt, Call
 from app.gateway.cost import PriceList
 from app.gateway.exchange import Answer, Exchange, Received, Sent, Translator
-from app.gateway.framing import FrameReader, frame_reader
+from app.gateway.framing import FrameReader, frame_reader, is_event_stream
 from app.gateway.operations import encoded, exchange
 from app.gateway.plan import Planned, Route, no_target
 from app.gateway.redaction import Redactor
@@ -245,12 +245,15 @@ class Driver:
         if content_type.startswith(_HTML):
             raise GatewayError("upstream_invalid", "The provider answered with an HTML page.")
         translator, run = reading.translator, reading.run
+        lead = b""
         if content_type.startswith(_JSON) and wire.framing != "eventstream" or not wire.streams:
-            yield reading.checked(self._read_whole(reading, upstream.read()))
-            return
+            lead = yield from _lead(upstream, run)
+            if not (wire.streams and wire.framing == "sse" and is_event_stream(lead)):
+                yield reading.checked(self._read_whole(reading, lead + upstream.read()))
+                return
         frames = frame_reader(wire.framing, content_type)
         while not translator.ended:
-            chunk = upstream.read_within(run.patience)
+            chunk, lead = lead or upstream.read_within(run.patience), b""
             if chunk is None:
                 yield []
                 continue
@@ -292,6 +295,20 @@ class Driver:
         """Log why an answer could not be read; return the error of a provider that sent such."""
         self._fault(error, call.id)
         return GatewayError("upstream_invalid", "The provider's answer has a shape that cannot be read.")
+
+
+def _lead(upstream: Upstream, run: Run) -> Generator[list[Frame], None, bytes]:
+    """Return how a body begins, without white space; yields while nothing comes."""
+    lead = b""
+    while not lead:
+        chunk = upstream.read_within(run.patience)
+        if chunk is None:
+            yield []
+        elif not chunk:
+            break
+        else:
+            lead = chunk.lstrip()
+    return lead
 
 
 class _Reading:

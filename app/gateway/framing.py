@@ -7,8 +7,9 @@ from typing import Any, Final, Protocol
 
 from app.errors import GatewayError
 from app.wire.eventstream import EventStreamDecoder
+from app.wire.halves import Halves
 from app.wire.json import loads_lenient
-from app.wire.sse import SSEDecoder
+from app.wire.sse import RawFrame, SSEDecoder
 
 _DONE: Final = b"[DONE]"
 
@@ -26,15 +27,23 @@ class SSEReader:
 
     def __init__(self) -> None:
         self._decoder = SSEDecoder()
+        self._halves = Halves()
 
     def feed(self, chunk: bytes) -> Iterator[tuple[str | None, Any]]:
-        """Yield the frames that ``chunk`` completes; raises upstream_invalid for bad JSON."""
-        for raw in self._decoder.feed(chunk):
+        """Yield the frames that ``chunk`` completes; raises upstream_invalid for bad JSON.
+
+        ``b""`` is the end of the body: an event that only lacks its blank line is whole.
+        """
+        for raw in self._decoder.feed(chunk) if chunk else self._last():
             data = raw.data.strip()
             if data == _DONE:
                 yield raw.event, None
             elif data:
-                yield raw.event, _parse(data)
+                yield raw.event, _parse(data, self._halves)
+
+    def _last(self) -> list[RawFrame]:
+        """Return the event at the end of the body; one that was cut off is none."""
+        return [raw for raw in self._decoder.end() if raw.data.strip() == _DONE or _is_json(raw.data)]
 
 
 class AWSReader:
@@ -42,15 +51,15 @@ class AWSReader:
 
     def __init__(self) -> None:
         self._decoder = EventStreamDecoder()
+        self._halves = Halves()
 
     def feed(self, chunk: bytes) -> Iterator[tuple[str | None, Any]]:
         """Yield the messages that ``chunk`` completes."""
         for message in self._decoder.feed(chunk):
             yield self._frame(message.headers, message.payload)
 
-    @staticmethod
-    def _frame(headers: dict[str, str], payload: bytes) -> tuple[str | None, Any]:
-        data = _parse(payload) if payload else {}
+    def _frame(self, headers: dict[str, str], payload: bytes) -> tuple[str | None, Any]:
+        data = _parse(payload, self._halves) if payload else {}
         kind = headers.get(":message-type")
         if kind == "exception":
             return f"exception:{headers.get(':exception-type', 'unknown')}", data
@@ -84,10 +93,25 @@ def frame_reader(framing: str, content_type: str = "") -> FrameReader:
     return BytesReader() if content_type.startswith("audio/") else _READERS[framing]()
 
 
-def _parse(data: bytes) -> Any:
+def _parse(data: bytes, halves: Halves) -> Any:
     try:
-        return loads_lenient(data)
+        if not halves.waiting and b"\\ud" not in data and b"\\uD" not in data:
+            return loads_lenient(data)
+        return halves.join(loads_lenient(data, halves=True))
     except ValueError as error:
         raise GatewayError(
             "upstream_invalid", "The provider sent a stream event that is not valid JSON.", raw=data[:4096]
         ) from error
+
+
+def _is_json(data: bytes) -> bool:
+    try:
+        loads_lenient(data)
+    except ValueError:
+        return False
+    return True
+
+
+def is_event_stream(lead: bytes) -> bool:
+    """Tell whether a body that calls itself JSON begins as an event stream does."""
+    return lead[:1] in (b"d", b"e", b"i", b"r", b":")  # data, event, id, retry, a comment

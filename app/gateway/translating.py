@@ -27,6 +27,7 @@ from app.dialects.base import ClientContext, Frame, ServerContext, StreamDecoder
 from app.dialects.shared.losses import Losses
 from app.errors import GatewayError
 from app.gateway.call import Call, Target
+from app.gateway.endings import Breaks, check_whole
 from app.gateway.estimates import estimated_usage
 from app.gateway.event_streams import EventStream
 from app.gateway.exchange import Answer, Fetch, Sent
@@ -122,6 +123,8 @@ class TranslateExchange:
         response = self._client.decode_response(raw, self._context)
         if response.usage is None:
             response = replace(response, usage=estimated_usage(self._request, response))
+        if not self._server.tells_failure:
+            check_whole(choice.finish for choice in response.choices)
         body = self._server.encode_response(response, self._request, self._server_context)
         finish = response.choices[0].finish if response.choices else None
         return Answer(body, response=response, usage=response.usage, finish=finish, raw=raw)
@@ -133,6 +136,7 @@ class TranslateExchange:
             self._server.stream_encoder(self._request, self._server_context),
             lambda body: replay(self._client.decode_response(parse_upstream(body), self._context)),
             self.estimate,
+            breaks=None if self._server.tells_failure else Breaks(),
         )
 
     def estimate(self, response: Response) -> Usage:
@@ -162,8 +166,11 @@ class TranslateStream(EventStream[Event]):
         encoder: StreamEncoder,
         whole: Callable[[bytes], Iterable[Event]],
         estimate: Callable[[Response], Usage] | None = None,
+        *,
+        breaks: Breaks | None = None,
     ) -> None:
         super().__init__(decoder, whole)
+        self._breaks = breaks
         self._encoder = encoder
         self._estimate = estimate
         self._fold = Accumulator()
@@ -185,6 +192,9 @@ class TranslateStream(EventStream[Event]):
     def final(self) -> dict[str, Any] | None:
         """Return the terminal object as the encoder made it, where it makes one."""
         return getattr(self._encoder, "final", None)
+
+    def _take(self, events: Iterable[Event]) -> list[Frame]:
+        return super()._take(events if self._breaks is None else self._breaks.ended(events))
 
     def _write(self, event: Event) -> list[Frame]:
         self._fold.feed(event)

@@ -7,6 +7,7 @@ supported fields; history slots and ids in recorded traffic.
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Final
 
@@ -29,6 +30,7 @@ OPENAI: Final = ChatOptions(
     tool_choices=frozenset({"auto", "none", "required", "named", "allowed"}),
     hosted_tools=frozenset(),
     reads_arguments=False,
+    newer_limit=re.compile(r"(?:^|[^a-z0-9])(?:o[1-9]|gpt-?[5-9])(?![0-9])", re.IGNORECASE),
 )
 
 AZURE: Final = replace(

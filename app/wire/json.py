@@ -66,11 +66,11 @@ def loads(data: bytes, *, strict: bool = True) -> Any:
     return value
 
 
-def loads_lenient(data: bytes) -> Any:
+def loads_lenient(data: bytes, *, halves: bool = False) -> Any:
     """Return the value of an upstream's JSON, forgiving what its vendor may get wrong.
 
-    A BOM is skipped, NaN and infinities become None, lone surrogates U+FFFD, and
-    whole numbers may have any size. Raises ``InvalidJSON`` (a ``ValueError``) for
+    A BOM is skipped, NaN and infinities become None, lone surrogates U+FFFD (with ``halves``
+    they stay), and whole numbers may have any size. Raises ``InvalidJSON`` (a ``ValueError``) for
     what is no JSON, no UTF-8, or nested past 400 levels.
     """
     data = data.removeprefix(b"\xef\xbb\xbf")
@@ -79,7 +79,8 @@ def loads_lenient(data: bytes) -> Any:
     try:
         return _parse(data)
     except (ValueError, RecursionError):
-        return _parse_anyhow(data)
+        value = _parse_anyhow(data)
+    return value if halves else _without_lone(value)
 
 
 def dumps(value: Any) -> bytes:
@@ -227,10 +228,9 @@ def _parse_anyhow(data: bytes) -> Any:
     """Parse what orjson refused, if it is JSON but for NaN, infinities and lone surrogates."""
     try:
         text = data.decode("utf-8")
-        value = stdlib.loads(text, parse_constant=lambda name: None, parse_float=_finite_or_none)
+        return stdlib.loads(text, parse_constant=lambda name: None, parse_float=_finite_or_none)
     except (ValueError, RecursionError) as error:
         raise InvalidJSON(str(error)) from error
-    return _without_lone(value)
 
 
 def _finite_or_none(digits: str) -> float | None:

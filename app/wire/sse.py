@@ -28,8 +28,8 @@ class SSEDecoder:
     """Cuts a byte stream into frames, however the stream is cut into chunks.
 
     Lines end with LF, CRLF or CR. ``comments`` counts comment lines. At the end of
-    the stream ``pending`` tells that an event was begun and not finished; it is
-    discarded, as the standard says. ``max_line`` and ``max_event`` are bytes.
+    the stream ``pending`` tells that an event was begun and not finished; ``end``
+    gives it. ``max_line`` and ``max_event`` are bytes.
     """
 
     def __init__(self, max_line: int = MAX_LINE, max_event: int = MAX_EVENT) -> None:
@@ -74,6 +74,17 @@ class SSEDecoder:
         if self._fault is not None and not frames:
             raise self._fault
         return frames
+
+    def end(self) -> list[RawFrame]:
+        """Return the event that the body ended in, if it lacks nothing but its blank line.
+
+        The standard discards it; servers that close early after it are common. Whether its data
+        is whole is the caller's to see.
+        """
+        try:
+            return self.feed(b"\n\n") if self.pending else []
+        except GatewayError:
+            return []  # cut off within a character: no event
 
     def _lines(self, chunk: bytes) -> list[bytes]:
         """Return the complete lines, without their ends; keep the rest for the next chunk."""

@@ -378,9 +378,6 @@ TOLD: dict[str, Told] = {
         lambda http: finish_of(http) == "stop" and usage_of(http)[:2] == (3, 2),
         stream=True,
     ),
-    "an error of Cohere's is no raw finish": Told(
-        "cohere/command-a-03-2025", cohere("ERROR"), lambda http: words(http)["finish_reason"] == "stop"
-    ),
     "Perplexity's whole message beside a delta is not said twice": Told(
         "perplexity/sonar",
         Reply.sse(

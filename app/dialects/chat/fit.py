@@ -53,6 +53,7 @@ class _Fitting:
                 sent |= self._effort(value, body)
             elif value not in (None, {}, []):
                 self._losses.report(name, param=name)
+        self._fit_limits(sent)
         if isinstance(sent.get("messages"), list):
             messages = paired_chat(sent["messages"], self._losses)
             sent["messages"] = [self._message(message) for message in messages]
@@ -61,6 +62,16 @@ class _Fitting:
         if "tool_choice" in sent:
             sent["tool_choice"] = _choice(sent["tool_choice"])
         return sent
+
+    def _fit_limits(self, sent: Json) -> None:
+        """Of both names of the limit the newer goes out, and to models that refuse the older
+        only that."""
+        older, newer = sent.get("max_tokens"), sent.get("max_completion_tokens")
+        if newer is None and self._options.wants_newer_limit(str(sent.get("model"))):
+            newer = older
+        if newer is not None:
+            sent["max_completion_tokens"] = newer
+            sent.pop("max_tokens", None)
 
     def _effort(self, reasoning: Json, body: Mapping[str, Any]) -> Json:
         """Return ``reasoning_effort`` for a ``reasoning`` object; the client's own word wins."""

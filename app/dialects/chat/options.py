@@ -7,6 +7,7 @@ were read in the vendors' SDK types of November 2026.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -126,7 +127,7 @@ class ChatOptions:
     web search is asked for by ``web_search_options``. ``prefix``: a last assistant message
     is marked as the beginning of the answer. ``short_ids``: tool call ids are nine letters
     or digits. ``reads_arguments``: the server parses the arguments of earlier calls, and refuses
-    what is no JSON.
+    what is no JSON. ``newer_limit`` matches models that refuse ``max_tokens``.
     """
 
     members: frozenset[str] = COMMON_MEMBERS
@@ -160,6 +161,11 @@ class ChatOptions:
     prefix: bool = False
     short_ids: bool = False
     reads_arguments: bool = True
+    newer_limit: re.Pattern[str] | None = None
+
+    def wants_newer_limit(self, model: str) -> bool:
+        """Tell whether ``model`` refuses ``max_tokens`` and takes ``max_completion_tokens``."""
+        return self.newer_limit is not None and self.newer_limit.search(model) is not None
 
     def runs(self, kind: str) -> bool:
         """Tell whether a tool of the hosted type ``kind`` may be sent."""

@@ -18,6 +18,10 @@ from app.dialects.shared.reading import as_dict, count, dicts
 from app.dialects.shared.usage_repair import repair_usage
 from app.errors import GatewayError
 
+_SAID_AGAIN: Final = frozenset(
+    "index delta finish_reason logprobs native_finish_reason stop_reason matched_stop".split()
+)
+"""What a choice that has finished may hold once more without saying anything new."""
 _CONSTANT: Final = ("id", "object", "created", "model")
 
 
@@ -36,8 +40,8 @@ class ChatPatch:
     def request(self) -> dict[str, Any]:
         """Return the caller's body for the target."""
         asked = {name: value for name, value in self._passage.body.items() if name != "fallbacks"}
+        asked["model"] = self._target.model
         body = fit(asked, self._target.options or ChatOptions(), self._target.losses)
-        body["model"] = self._target.model
         if self._passage.stream:
             body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
         if isinstance(body.get("messages"), list):
@@ -71,8 +75,10 @@ class ChatPatch:
         """Tell whether a choice of a chunk says more than that it has finished once more, as the
         usage chunk of some hosts does."""
         index, delta = count(choice.get("index")), as_dict(choice.get("delta"))
-        again = index in self._finished and not any(v for k, v in delta.items() if k != "role")
-        if choice.get("finish_reason") is not None:
+        says = any(value for name, value in delta.items() if name != "role")
+        says = says or any(value for name, value in choice.items() if name not in _SAID_AGAIN)
+        again = index in self._finished and not says
+        if choice.get("finish_reason"):
             self._finished.add(index)
         return not again
 

@@ -50,7 +50,11 @@ _FINISHES: Final[Mapping[str, FinishReason]] = {
     "tool_calls": "tool_calls",
     "function_call": "tool_calls",
     "content_filter": "content_filter",
-    "error": "error",
+    # ends of a server, not of an answer: SGLang, vLLM, DeepSeek and hosts of theirs
+    **dict.fromkeys(
+        ("error", "abort", "aborted", "timeout", "cancelled", "canceled", "insufficient_system_resource"),
+        "error",
+    ),
 }
 
 _REASON_WORDS: Final[Mapping[FinishReason, str]] = {

@@ -12,6 +12,7 @@ from app.dialects.shared.reading import as_str, count, dicts, label
 REASONS: Final[Mapping[str, FinishReason]] = {
     "STOP": "stop",
     "MAX_TOKENS": "length",
+    "CONTINUATION": "length",  # the most of one request was reached, the answer is not whole
     **dict.fromkeys(
         (
             "SAFETY",
