@@ -199,6 +199,18 @@ def test_a_new_door_tells_what_was_lost_in_a_header(door: World) -> None:
     assert warning["param"] == "api_base"
 
 
+def test_a_header_of_warnings_is_cut_between_entries_and_says_how_many_are_left_out(door: World) -> None:
+    extra = {f"unknown_member_{number}": 1 for number in range(200)}
+    answer = door.send("POST", "/anthropic/v1/messages", {**ASKED, **extra}, {"x-api-key": KEY})
+    header = answer.headers["x-sluice-warnings"]
+    assert len(header) <= 4096
+    *entries, last = json.loads(header)
+    assert last["param"] is None
+    assert {entry["param"] for entry in entries} < set(extra)
+    assert last["message"].startswith("and ")
+    assert len(header) > 3500
+
+
 @pytest.mark.parametrize(
     "members, key, path, status, kind",
     [

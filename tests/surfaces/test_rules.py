@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import pytest
+from werkzeug.test import EnvironBuilder
+from werkzeug.wrappers import Request
 
 from app import create_app
-from app.config import Settings
+from app.config import Secret, Settings, VirtualKey
+from app.errors import GatewayError
 from app.operations import OPERATIONS, WIRES, Route, resolve
 from app.providers import PROVIDERS
 from app.providers.registry import make_provider
-from app.surfaces.mounts import KEYLESS, MOUNTS
+from app.surfaces.credentials import KeyRing
+from app.surfaces.mounts import KEYLESS, MOUNTS, Credentials
 from app.surfaces.openapi.document import door_rules
 from app.surfaces.sessionless import SessionlessFlask
 from app.wire.egress import Egress
@@ -34,6 +38,28 @@ def test_only_what_operators_ask_for_is_without_a_key() -> None:
         *("/metrics", "/openapi.json", "/docs"),
     }
     assert all(rule.credentials is rule.mount.credentials for rule in rules if rule.mount is not None)
+
+
+@pytest.mark.parametrize(
+    "query, headers, places, caller",
+    [
+        ("key=sk-1", {}, Credentials(query="key"), "ann"),
+        ("key=sk-2", {"x-api-key": "sk-1"}, Credentials(("x-api-key",), "key"), "ann"),
+        ("key=sk-1", {}, Credentials(("x-api-key",)), None),
+        ("key=sk-1", {"authorization": "Bearer sk-2"}, Credentials(query="key"), None),
+        ("", {"x-api-key": "sk-1"}, Credentials(query="key"), None),
+    ],
+)
+def test_a_key_in_the_query_counts_only_where_the_rule_says_so(
+    query: str, headers: dict[str, str], places: Credentials, caller: str | None
+) -> None:
+    keys = KeyRing(Settings(keys=(VirtualKey("ann", Secret("sk-1"), "default"),)))
+    request = Request(EnvironBuilder(query_string=query, headers=headers).get_environ())
+    if caller is None:
+        with pytest.raises(GatewayError, match="key"):
+            keys.authenticate(places, request)
+    else:
+        assert keys.authenticate(places, request).key == caller
 
 
 def test_the_doors_have_names_and_prefixes_of_their_own() -> None:
