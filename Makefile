@@ -2,7 +2,9 @@
 
 VENV := .venv
 BIN := $(VENV)/bin
-PIP_INSTALL := $(BIN)/python -I -m pip install --quiet --disable-pip-version-check
+# pip starts other Pythons, which `-I` does not reach.
+ISOLATED := env $(patsubst %,-u PYTHON%,HOME OPTIMIZE PATH PLATLIBDIR SAFEPATH STARTUP USERBASE WARNINGS)
+PIP_INSTALL := $(ISOLATED) $(BIN)/python -I -m pip install --quiet --disable-pip-version-check
 
 # Given on the command line alone; and nothing of the caller's may move or bend what pip installs here.
 ARGS :=
@@ -18,7 +20,7 @@ PYTHONS := python3.11 python3.12 python3.13 python3
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-header $(UPGRADE)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-pure check lint format-check types fmt bench lock clean
+.PHONY: help run test test-pure coverage check lint format-check types fmt bench lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -31,6 +33,12 @@ test: $(DEV_STAMP) ## run the tests (ARGS="tests/wire -x" for some of them)
 
 test-pure: $(DEV_STAMP) ## run those without processes: dialects, wire, configuration, rules
 	@$(BIN)/python -E -m tests --pure
+
+coverage: $(DEV_STAMP) ## branches of app/dialects that fixtures (and recordings, where they are) reach
+	@$(BIN)/python -E -m coverage run --data-file=$(VENV)/.coverage --branch --source=app/dialects \
+	    -m pytest --disable-warnings -p no:cacheprovider tests/dialects tests/golden tests/traffic
+	@$(BIN)/python -E -m coverage report --data-file=$(VENV)/.coverage --skip-covered
+	@$(BIN)/python -E -m coverage json --data-file=$(VENV)/.coverage --quiet -o - | grep -o '"percent_branches_covered": [0-9.]*' | tail -1
 
 check: lint format-check types test ## all that CI asks: lint, format, types, tests and the rules of the house
 
@@ -62,7 +70,7 @@ $(VENV)/.created:
 	@for python in $(PYTHONS); do \
 	    if $$python -I -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
 	        echo "creating $(VENV) with $$python"; \
-	        $$python -I -m venv $(VENV) && touch $@ && exit 0; \
+	        $(ISOLATED) $$python -I -m venv $(VENV) && touch $@ && exit 0; \
 	        exit 1; \
 	    fi; \
 	done; \

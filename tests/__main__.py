@@ -25,20 +25,24 @@ COUNT: Final = re.compile(r"(\d+) (passed|failed|error|skipped)")
 SKIPPED: Final = re.compile(r"^SKIPPED \[(\d+)\] \S+: (.*)$", re.MULTILINE)
 
 # No socket but a test's own, no process that stays: values in, values out.
-PURE: Final = (
-    *("tests/dialects", "tests/golden", "tests/traffic", "tests/test_architecture.py"),
-    *("tests/test_config.py", "tests/test_documentation.py", "tests/test_requirements.py"),
-    *("tests/providers/test_urls.py", "tests/wire/test_sse.py", "tests/wire/test_eventstream.py"),
-    *("tests/wire/test_http1.py", "tests/wire/test_json.py", "tests/wire/test_paths.py"),
+PURE: Final[Sequence[Sequence[str]]] = (
+    ("tests/dialects",),
+    (
+        *("tests/golden", "tests/traffic", "tests/test_architecture.py", "tests/test_config.py"),
+        *("tests/test_documentation.py", "tests/test_requirements.py", "tests/providers/test_urls.py"),
+        *("tests/wire/test_sse.py", "tests/wire/test_eventstream.py", "tests/wire/test_http1.py"),
+        *("tests/wire/test_json.py", "tests/wire/test_paths.py"),
+    ),
 )
-# The longest first. What no group names runs in the last one.
+# The longest first. What no group names runs in the empty one.
 GROUPS: Final[Sequence[Sequence[str]]] = (
     ("tests/lifecycle",),
     ("tests/behaviour",),
-    ("tests/replay",),
-    ("tests/state", "tests/deploy", "tests/clients"),
-    PURE,
+    ("tests/deploy", "tests/clients", "tests/docs"),
     (),
+    ("tests/state",),
+    *PURE,
+    ("tests/replay",),
 )
 
 
@@ -47,7 +51,7 @@ def main(arguments: Sequence[str]) -> int:
     os.chdir(ROOT)
     if arguments and arguments[0] != "--pure":
         os.execve(sys.executable, [*PYTEST, *arguments], clean(os.environ))
-    groups = [PURE] if arguments else [list(paths or others()) for paths in GROUPS]
+    groups = PURE if arguments else [list(paths or others()) for paths in GROUPS]
     return run(groups)
 
 
@@ -71,7 +75,8 @@ def run(groups: Sequence[Sequence[str]]) -> int:
             counts += Counter({word: int(number) for number, word in COUNT.findall(_last_line(done.stdout))})
             for number, reason in SKIPPED.findall(done.stdout):
                 reasons[reason] += int(number)
-            print("\n".join([f"== {' '.join(done.args[len(PYTEST) :])}", *_shown(done)]), flush=True)
+            named = " ".join(argument for argument in done.args if argument.startswith("tests"))
+            print("\n".join([f"== {named}", *_shown(done)]), flush=True)
     for reason, number in reasons.most_common():
         print(f"left out: {number} because {reason}")
     print(

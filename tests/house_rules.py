@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache, cached_property
 from pathlib import Path
 
 MAX_FILE_LINES = 500
@@ -97,6 +98,11 @@ class Module:
     text: str
     tree: ast.Module
 
+    @cached_property
+    def nodes(self) -> tuple[ast.AST, ...]:
+        """All nodes of the tree, walked once."""
+        return tuple(ast.walk(self.tree))
+
     @property
     def part(self) -> str:
         """The part of app/ it belongs to: ``wire``, ``errors``, or ``app`` for app/__init__.py."""
@@ -115,12 +121,13 @@ def read_modules(root: Path) -> list[Module]:
     found = []
     for file in sorted((root / "app").rglob("*.py")):
         text = file.read_text(encoding="utf-8")
-        found.append(Module(file.relative_to(root).as_posix(), text, ast.parse(text)))
+        found.append(parse_module(file.relative_to(root).as_posix(), text))
     return found
 
 
+@cache
 def parse_module(path: str, text: str) -> Module:
-    """Return a module of the given source, for trying a rule."""
+    """Return a module of the given source; what was parsed once serves every rule and every copy."""
     return Module(path, text, ast.parse(text))
 
 
@@ -129,7 +136,7 @@ def imported_names(module: Module, tree: ast.AST | None = None) -> Iterator[tupl
 
     ``from app import x`` yields ``app.x``, and ``from a.b import c`` yields ``a.b.c``.
     """
-    for node in ast.walk(tree or module.tree):
+    for node in module.nodes if tree is None else ast.walk(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield node.lineno, alias.name
@@ -204,7 +211,7 @@ def provider_names_compared(module: Module) -> Iterator[str]:
     """No provider's name is tested outside providers/: a difference is a row, a quirk or a table."""
     if module.part == "providers":
         return
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.Compare):
             tested: list[ast.expr] = [node.left, *node.comparators]
         elif isinstance(node, ast.MatchValue):
@@ -235,7 +242,7 @@ def long_files(module: Module) -> Iterator[str]:
 
 def long_functions(module: Module) -> Iterator[str]:
     """A function past 60 lines lacks a name for some part of it."""
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             count = (node.end_lineno or node.lineno) - node.lineno + 1
             if count > MAX_FUNCTION_LINES:
@@ -244,7 +251,7 @@ def long_functions(module: Module) -> Iterator[str]:
 
 def swallowed_exceptions(module: Module) -> Iterator[str]:
     """An except clause acts, or raises; ``pass``, ``continue`` and ``...`` alone hide a fault."""
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.ExceptHandler) and all(_does_nothing(step) for step in node.body):
             yield f"{module.path}:{node.lineno} swallows an exception"
         if isinstance(node, ast.Call) and ast.unparse(node.func) in {"suppress", "contextlib.suppress"}:
@@ -264,7 +271,7 @@ def missing_docstrings(module: Module) -> Iterator[str]:
 
 def mutable_globals(module: Module) -> Iterator[str]:
     """A function that rebinds a module's name keeps state there."""
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.Global):
             yield f"{module.path}:{node.lineno} global {', '.join(node.names)}"
 
@@ -275,7 +282,7 @@ def empty_names(module: Module) -> Iterator[str]:
     if _EMPTY_WORDS.search(stem):
         yield f"{module.path}: the file's name says nothing"
     given = _GIVEN_NAMES.get(module.path, set())
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         named = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name not in given
         if named and _EMPTY_WORDS.search(node.name):
             yield f"{module.path}:{node.lineno} def {node.name}"
@@ -297,7 +304,7 @@ def second_ways(module: Module) -> Iterator[str]:
     if module.part not in {"gateway", "surfaces"}:
         return
     seen: set[str] = set()
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if not isinstance(node, ast.Attribute) or node.attr not in ONE_CALL_SITE:
             continue
         if isinstance(node.value, ast.Name) and node.value.id == "self":

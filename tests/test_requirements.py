@@ -14,7 +14,7 @@ from packaging.utils import canonicalize_name
 
 LOCKS = ("requirements.txt", "requirements-dev.txt")
 # What make, setup.cfg or pytest names instead of an import.
-TOOLS = {"mypy", "pytest", "pytest-timeout", "ruff", "uv"}
+TOOLS = {"coverage", "mypy", "pytest", "pytest-timeout", "ruff", "uv"}
 IMPORTERS = {"_import", "__import__", "import_module", "importlib.import_module"}
 
 

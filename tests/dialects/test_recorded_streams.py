@@ -3,6 +3,8 @@ the cuts between reads nor the ends of lines change what is read."""
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from tests.dialects import generic
@@ -14,11 +16,14 @@ STREAMS = [
     for name, wire in WIRES.items()
     for exchange in wire.streams
 ]
-TEXT = [
-    pytest.param(wire, exchange, id=f"{name}-{exchange.id}")
-    for name, wire in WIRES.items()
-    if wire.cut is sse
-    for exchange in wire.streams
+# Each stream at one cut and one end of lines, in turn: tests/wire/test_sse.py has every pair over every stream.
+CUTS = [
+    pytest.param(*stream.values, size, lines if stream.values[0].cut is sse else b"\n", id=stream.id)
+    for stream, (size, lines) in zip(
+        STREAMS,
+        itertools.cycle(itertools.product(generic.CHUNK_SIZES, (b"\n", b"\r\n", b"\r"))),
+        strict=False,
+    )
 ]
 
 
@@ -32,20 +37,11 @@ def test_events_keep_their_order(wire: Wire, exchange: Exchange) -> None:
     generic.assert_order(wire.events(exchange))
 
 
-@pytest.mark.parametrize(("wire", "exchange"), STREAMS)
-def test_a_stream_reads_the_same_however_it_is_cut(wire: Wire, exchange: Exchange) -> None:
-    whole = wire.frames(exchange)
-    for size in generic.CHUNK_SIZES:
-        assert wire.frames(exchange, size) == whole
-
-
-@pytest.mark.parametrize(("wire", "exchange"), TEXT)
-@pytest.mark.parametrize("lines", [b"\r\n", b"\r"], ids=["CRLF", "CR"])
-def test_a_stream_reads_the_same_whatever_ends_its_lines(
-    wire: Wire, exchange: Exchange, lines: bytes
+@pytest.mark.parametrize(("wire", "exchange", "size", "lines"), CUTS)
+def test_a_stream_reads_the_same_however_it_is_cut_and_its_lines_end(
+    wire: Wire, exchange: Exchange, size: int, lines: bytes
 ) -> None:
-    for size in (1, generic.CHUNK_SIZES[-1]):
-        assert wire.frames(exchange, size, lines=lines) == wire.frames(exchange)
+    assert wire.frames(exchange, size, lines=lines) == wire.frames(exchange)
 
 
 @pytest.mark.parametrize(("wire", "exchange"), STREAMS)

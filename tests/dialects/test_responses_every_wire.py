@@ -33,6 +33,17 @@ WIRES = {
     "converse": ("bedrock.converse",),
     "responses": ("openai.responses", "azure.openai.responses", "openrouter.openai.responses"),
 }
+_OF_THE_REQUEST = (
+    "req:",
+    "tool:",
+    "tool_choice:",
+    "tier:",
+    "upstream:",
+    "multi_turn",
+    "system",
+    "tools",
+    "image_input",
+)
 APIS = {exchange.api for exchange in load.exchanges()}
 
 
@@ -40,14 +51,24 @@ def apis_of(patterns: tuple[str, ...]) -> list[str]:
     return [api for api in APIS for p in patterns if api == p or (p[0] == "*" and api.endswith(p[1:]))]
 
 
+def shape(exchange: Exchange) -> tuple[Any, ...]:
+    """What decides how an answer is written: its wire, and what the answer itself holds."""
+    said = (f for f in exchange.features if not f.startswith(_OF_THE_REQUEST))
+    return exchange.api, exchange.streamed, frozenset(said)
+
+
 def found() -> list[Any]:
-    return [
-        pytest.param(name, exchange, id=exchange.id)
+    """One answer of each shape on each wire."""
+    shapes = {
+        (name, shape(exchange)): exchange
         for name, patterns in WIRES.items()
         if find_spec(f"app.dialects.{name}") is not None
         for exchange in load.exchanges(apis_of(patterns))
         if exchange.status == 200 and reason(exchange) is None
-    ] or [pytest.param("", None, id="traffic-missing", marks=load.absent().marks)]
+    }
+    return [pytest.param(name, exchange, id=exchange.id) for (name, _), exchange in shapes.items()] or [
+        pytest.param("", None, id="traffic-missing", marks=load.absent().marks)
+    ]
 
 
 def wire_frames(exchange: Exchange) -> Iterator[Frame]:
