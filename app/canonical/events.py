@@ -212,7 +212,8 @@ class Accumulator:
         if event.text:
             block.texts.append(event.text)
         if event.logprobs is not None:
-            block.logprobs = [*(block.logprobs or ()), *event.logprobs]
+            block.logprobs = block.logprobs or []
+            block.logprobs += event.logprobs
         if event.annotation is not None:
             block.annotations.append(event.annotation)
         if event.transcript:

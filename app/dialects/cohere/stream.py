@@ -7,13 +7,11 @@ blocks and tool calls are numbered apart.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 from app.canonical.events import (
     BlockDelta,
     BlockEnded,
-    BlockStarted,
     Ended,
     Event,
     Finished,
@@ -24,7 +22,8 @@ from app.canonical.response import Usage
 from app.dialects.base import ClientContext
 from app.dialects.cohere.options import NAME, PLAN
 from app.dialects.cohere.response import annotations_of, decode_usage, finish_of, logprobs_of
-from app.dialects.shared.answers import TerminalDecoder, call_part, continues_item, is_free_text
+from app.dialects.shared.answers import TerminalDecoder, call_part
+from app.dialects.shared.blocks import OpenBlock, OpenBlocks
 from app.dialects.shared.failures import status_of_code, upstream_failure
 from app.dialects.shared.reading import as_dict, as_str, count, label, opt_str
 from app.dialects.shared.tool_forms import ANSWER_TOOL, customs_of
@@ -35,16 +34,6 @@ Key = tuple[str, Any]
 _PLAN: Final[Key] = ("plan", 0)
 
 
-@dataclass(slots=True)
-class _Growing:
-    """One open block: its canonical number and what has come of it."""
-
-    number: int
-    part: Part
-    text: str = ""
-    citations: list[Members] = field(default_factory=list)
-
-
 class CohereDecoder(TerminalDecoder):
     """Frames of a v2 chat stream to events."""
 
@@ -52,10 +41,8 @@ class CohereDecoder(TerminalDecoder):
         super().__init__()
         self._context = context
         self._customs = customs_of(context.request)
-        self._open: dict[Key, _Growing] = {}
+        self._blocks = OpenBlocks()
         self._ended: set[Key] = set()
-        self._parts: list[Part] = []
-        self._item = -1
         self._begun = False
         self._late_citations: list[Members] = []
 
@@ -90,38 +77,33 @@ class CohereDecoder(TerminalDecoder):
 
     def _begin(self, key: Key, part: Part) -> list[Event]:
         """Open a block; what had ended before it, ends now, and so does one of the same number."""
-        if key in self._open:
+        if key in self._blocks:
             self._ended.add(key)
         events = [*self._start({}), *self._settle()]
         self._ended.discard(key)
-        if not continues_item(part, self._parts):
-            self._item += 1
-        growing = _Growing(len(self._parts), part)
-        self._open[key] = growing
-        self._parts.append(part)
-        return [*events, BlockStarted(growing.number, self._item, part)]
+        return [*events, self._blocks.open(key, part).started()]
 
     def _settle(self, *, everything: bool = False) -> list[Event]:
         """Close what the wire has ended. A text waits so long, because citations may follow
         its end; a plan ends when anything else begins."""
-        keys = [key for key in self._open if everything or key in self._ended or key == _PLAN]
-        return [event for key in keys for event in self._close(self._open.pop(key))]
+        if everything:
+            ended = self._blocks.take_all()
+        else:
+            ended = self._blocks.take_those(lambda key: key in self._ended or key == _PLAN)
+        return [event for block in ended for event in self._close(block)]
 
-    def _close(self, growing: _Growing) -> list[Event]:
-        part, events = growing.part, list[Event]()
-        if isinstance(part, ToolCallPart) and (part.kind == "custom" or not growing.text):
-            made = call_part(part.id, part.name, growing.text, self._customs)
-            text = made.arguments if isinstance(made, ToolCallPart) else growing.text
-            events.append(BlockDelta(growing.number, text))
-        native = (NAME, {"citations": growing.citations}) if growing.citations else None
-        return [*events, BlockEnded(growing.number, native=native)]
+    def _close(self, block: OpenBlock) -> list[Event]:
+        part, whole, events = block.part, block.text, list[Event]()
+        if isinstance(part, ToolCallPart) and (part.kind == "custom" or not whole):
+            made = call_part(part.id, part.name, whole, self._customs)
+            text = made.arguments if isinstance(made, ToolCallPart) else whole
+            events.append(BlockDelta(block.number, text))
+        native = (NAME, {"citations": block.extras}) if block.extras else None
+        return [*events, BlockEnded(block.number, native=native)]
 
-    def _grow(self, growing: _Growing, text: str, logprobs: Any = None) -> list[Event]:
-        growing.text += text
-        rows = logprobs_of(logprobs)
-        if is_free_text(growing.part) or isinstance(growing.part, OpaquePart) or not (text or rows):
-            return []
-        return [BlockDelta(growing.number, text, rows)]
+    def _grow(self, key: Key, text: str, logprobs: Any = None) -> list[Event]:
+        block = self._blocks.get(key)
+        return [] if block is None else block.grow(text, logprobs_of(logprobs))
 
     def _content_start(self, frame: Members) -> list[Event]:
         content = _content(frame)
@@ -130,14 +112,14 @@ class CohereDecoder(TerminalDecoder):
         part = opening.get(kind) or OpaquePart(kind or "unknown", (NAME, content))
         key = ("content", frame.get("index"))
         events = self._begin(key, part)
-        return [*events, *self._grow(self._open[key], _said(content))]
+        return [*events, *self._grow(key, _said(content))]
 
     def _content_delta(self, frame: Members) -> list[Event]:
         key = ("content", frame.get("index"))
         content, events = _content(frame), list[Event]()
-        if key not in self._open:
+        if key not in self._blocks:
             events += self._begin(key, ReasoningPart("") if "thinking" in content else TextPart(""))
-        return [*events, *self._grow(self._open[key], _said(content), frame.get("logprobs"))]
+        return [*events, *self._grow(key, _said(content), frame.get("logprobs"))]
 
     def _content_end(self, frame: Members) -> list[Event]:
         self._ended.add(("content", frame.get("index")))
@@ -147,8 +129,8 @@ class CohereDecoder(TerminalDecoder):
         text = as_str(_message(frame).get("tool_plan"))
         if not text:
             return []
-        events = [] if _PLAN in self._open else self._begin(_PLAN, ReasoningPart("", native=PLAN))
-        return [*events, *self._grow(self._open[_PLAN], text)]
+        events = [] if _PLAN in self._blocks else self._begin(_PLAN, ReasoningPart("", native=PLAN))
+        return [*events, *self._grow(_PLAN, text)]
 
     def _call_start(self, frame: Members) -> list[Event]:
         call = as_dict(_message(frame).get("tool_calls"))
@@ -158,33 +140,31 @@ class CohereDecoder(TerminalDecoder):
         part: Part = ToolCallPart(identity, name, "", "custom" if name in self._customs else "function")
         key = ("call", frame.get("index"))
         events = self._begin(key, TextPart("") if name == ANSWER_TOOL else part)
-        return [*events, *self._grow(self._open[key], as_str(function.get("arguments")))]
+        return [*events, *self._grow(key, as_str(function.get("arguments")))]
 
     def _call_delta(self, frame: Members) -> list[Event]:
-        growing = self._open.get(("call", frame.get("index")))
         function = as_dict(as_dict(_message(frame).get("tool_calls")).get("function"))
-        return [] if growing is None else self._grow(growing, as_str(function.get("arguments")))
+        return self._grow(("call", frame.get("index")), as_str(function.get("arguments")))
 
     def _call_end(self, frame: Members) -> list[Event]:
-        growing = self._open.pop(("call", frame.get("index")), None)
-        return [] if growing is None else self._close(growing)
+        block = self._blocks.take(("call", frame.get("index")))
+        return [] if block is None else self._close(block)
 
     def _citation(self, frame: Members) -> list[Event]:
         citation = as_dict(_message(frame).get("citations"))
-        growing = self._cited(count(citation.get("content_index")))
-        if growing is None:
+        block = self._cited(count(citation.get("content_index")))
+        if block is None:
             self._late_citations.append(citation)
             return []
-        growing.citations.append(citation)
-        return [BlockDelta(growing.number, annotation=note) for note in annotations_of(citation)]
+        block.extras.append(citation)
+        return [BlockDelta(block.number, annotation=note) for note in annotations_of(citation)]
 
-    def _cited(self, index: int | None) -> _Growing | None:
+    def _cited(self, index: int | None) -> OpenBlock | None:
         """Return the open text that a citation names, else any open text."""
-        named = self._open.get(("content", index))
-        texts = [g for g in self._open.values() if isinstance(g.part, TextPart)]
+        named = self._blocks.get(("content", index))
         if named is not None and isinstance(named.part, TextPart):
             return named
-        return texts[-1] if texts else None
+        return next((b for b in reversed(self._blocks.blocks()) if isinstance(b.part, TextPart)), None)
 
     def _message_end(self, frame: Members) -> list[Event]:
         delta = as_dict(frame.get("delta"))
@@ -192,7 +172,7 @@ class CohereDecoder(TerminalDecoder):
         if message := opt_str(delta.get("error")):
             return self._failure(message, delta, usage)
         self._over = True
-        finish = finish_of(delta.get("finish_reason"), self._parts)
+        finish = finish_of(delta.get("finish_reason"), self._blocks.parts)
         native = (NAME, {"citations": self._late_citations}) if self._late_citations else None
         events = [*self._start({}), *self._settle(everything=True)]
         return [*events, Finished(finish), Ended(usage, native)]

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 from app.canonical.events import (
@@ -34,7 +33,8 @@ from app.dialects.converse.response import (
     reader_of,
     tier_of,
 )
-from app.dialects.shared.answers import TerminalDecoder, continues_item, is_free_text
+from app.dialects.shared.answers import TerminalDecoder
+from app.dialects.shared.blocks import OpenBlock, OpenBlocks
 from app.dialects.shared.reading import as_dict, as_list, as_str, dicts, parsed
 from app.dialects.shared.tool_forms import ANSWER_TOOL
 
@@ -45,20 +45,6 @@ _LATE: Final = frozenset({"usage", "serviceTier", "p"})
 _STOP: Final = frozenset({"stopReason", "p"})
 
 
-@dataclass(slots=True)
-class _Growing:
-    """One open block: its canonical number, how it began, and what has come of it."""
-
-    number: int
-    part: Part
-    start: Members
-    text: str = ""
-    signature: str = ""
-    redacted: str = ""
-    citations: list[Members] = field(default_factory=list)
-    results: list[Any] = field(default_factory=list)
-
-
 class ConverseDecoder(TerminalDecoder):
     """Messages of a ConverseStream to events."""
 
@@ -66,9 +52,7 @@ class ConverseDecoder(TerminalDecoder):
         super().__init__()
         self._reader = reader_of(context)
         self._new_id = context.new_id
-        self._open: dict[Any, _Growing] = {}
-        self._parts: list[Part] = []
-        self._item = -1
+        self._blocks = OpenBlocks()
         self._begun = False
         self._finished = False
         self._late: Members = {}
@@ -120,15 +104,11 @@ class ConverseDecoder(TerminalDecoder):
         return made
 
     def _begin(self, index: Any, part: Part, start: Members) -> list[Event]:
-        if not continues_item(part, self._parts):
-            self._item += 1
-        growing = _Growing(len(self._parts), part, start)
-        self._open[index] = growing
-        self._parts.append(part)
+        block = self._blocks.open(index, part, start)
         opening: list[Event] = self._message_start({})
         if isinstance(part, ImagePart):
             return opening  # comes whole at its end
-        return [*opening, BlockStarted(growing.number, self._item, part)]
+        return [*opening, block.started()]
 
     def _block_delta(self, data: Members) -> list[Event]:
         index, delta = data.get("contentBlockIndex"), as_dict(data.get("delta"))
@@ -137,79 +117,55 @@ class ConverseDecoder(TerminalDecoder):
             grow = _DELTAS.get(kind)
             if grow is None:
                 continue
-            if index not in self._open:
+            block = self._blocks.get(index)
+            if block is None:
                 events += self._begin(index, _first_part(kind, value), {})
-            events += grow(self, self._open[index], value)
+                block = self._blocks.get(index)
+            events += grow(block, value) if block is not None else []
         return events
 
-    def _text(self, growing: _Growing, value: Any) -> list[Event]:
-        text = as_str(value)
-        growing.text += text
-        return [BlockDelta(growing.number, text)] if text else []
-
-    def _input(self, growing: _Growing, value: Any) -> list[Event]:
-        text = as_str(as_dict(value).get("input"))
-        growing.text += text
-        held = isinstance(growing.part, OpaquePart) or is_free_text(growing.part)
-        return [BlockDelta(growing.number, text)] if text and not held else []
-
-    def _reasoning(self, growing: _Growing, value: Any) -> list[Event]:
-        thought = as_dict(value)
-        growing.signature += as_str(thought.get("signature"))
-        growing.redacted += as_str(thought.get("redactedContent"))
-        return self._text(growing, thought.get("text"))
-
-    def _citation(self, growing: _Growing, value: Any) -> list[Event]:
-        growing.citations.append(as_dict(value))
-        return []
-
-    def _result(self, growing: _Growing, value: Any) -> list[Event]:
-        growing.results += as_list(value)
-        return []
-
-    def _picture(self, growing: _Growing, value: Any) -> list[Event]:
-        growing.results.append(as_dict(as_dict(value).get("source")))
-        return []
-
-    def _image(self, growing: _Growing) -> list[Event]:
+    def _image(self, block: OpenBlock) -> list[Event]:
         """A picture, whole: its pieces are bytes, each in base64 of its own."""
-        image = {**as_dict(growing.start.get("image")), "source": _joined_source(growing.results)}
+        image = {**as_dict(block.start.get("image")), "source": _joined_source(block.extras)}
         part = self._reader.part({"image": image})
-        return [BlockStarted(growing.number, self._item, part), BlockEnded(growing.number)]
+        return [BlockStarted(block.number, block.item, part), BlockEnded(block.number)]
 
     def _block_stop(self, data: Members) -> list[Event]:
-        growing = self._open.pop(data.get("contentBlockIndex"), None)
-        return [] if growing is None else self._close(growing)
+        block = self._blocks.take(data.get("contentBlockIndex"))
+        return [] if block is None else self._close(block)
 
-    def _close(self, growing: _Growing) -> list[Event]:
-        number, part = growing.number, growing.part
+    def _close(self, block: OpenBlock) -> list[Event]:
+        number, part, whole = block.number, block.part, block.text
         if isinstance(part, ImagePart):
-            return self._image(growing)
+            return self._image(block)
         if isinstance(part, OpaquePart):
-            return [BlockEnded(number, part=OpaquePart(part.type, (NAME, _whole(growing))))]
+            return [BlockEnded(number, part=OpaquePart(part.type, (NAME, _whole(block))))]
         if isinstance(part, ReasoningPart):
-            made = self._reader.reasoning(growing.text, growing.signature, growing.redacted)
+            made = self._reader.reasoning(whole, block.signature, "".join(block.redacted))
             return [BlockEnded(number, signature=made.signature)]
         events: list[Event] = []
-        if isinstance(part, ToolCallPart) and (is_free_text(part) or not growing.text):
-            made_call = self._reader.tool_call(part.id, part.name, growing.text or "{}")
+        if isinstance(part, ToolCallPart) and (block.held or not whole):
+            made_call = self._reader.tool_call(part.id, part.name, whole or "{}")
             text = made_call.arguments if isinstance(made_call, ToolCallPart) else ""
             events.append(BlockDelta(number, text))
-        for citation in growing.citations:
-            if (note := annotation_of(citation, growing.text)) is not None:
+        for citation in block.extras:
+            if (note := annotation_of(citation, whole)) is not None:
                 events.append(BlockDelta(number, annotation=note))
-        native = (NAME, {"citations": growing.citations}) if growing.citations else None
+        native = (NAME, {"citations": block.extras}) if block.extras else None
         return [*events, BlockEnded(number, native=native)]
 
     def _message_stop(self, data: Members) -> list[Event]:
         if self._finished:
             return []
         self._finished = True
-        events = [event for growing in self._open.values() for event in self._close(growing)]
-        self._open.clear()
+        events = [event for block in self._blocks.take_all() for event in self._close(block)]
         native = native_of(data, _STOP)
         self._late.update(native[1] if native else {})
-        return [*self._message_start({}), *events, Finished(finish_of(data.get("stopReason"), self._parts))]
+        return [
+            *self._message_start({}),
+            *events,
+            Finished(finish_of(data.get("stopReason"), self._blocks.parts)),
+        ]
 
     def _metadata(self, data: Members) -> list[Event]:
         if not self._finished:
@@ -227,13 +183,44 @@ _TAKERS: Final[Mapping[str, Callable[[ConverseDecoder, Members], list[Event]]]] 
     "metadata": ConverseDecoder._metadata,
 }
 
-_DELTAS: Final[Mapping[str, Callable[[ConverseDecoder, _Growing, Any], list[Event]]]] = {
-    "text": ConverseDecoder._text,
-    "toolUse": ConverseDecoder._input,
-    "reasoningContent": ConverseDecoder._reasoning,
-    "citation": ConverseDecoder._citation,
-    "toolResult": ConverseDecoder._result,
-    "image": ConverseDecoder._picture,
+
+def _add_text(block: OpenBlock, value: Any) -> list[Event]:
+    return block.grow(as_str(value))
+
+
+def _add_input(block: OpenBlock, value: Any) -> list[Event]:
+    return block.grow(as_str(as_dict(value).get("input")))
+
+
+def _add_thought(block: OpenBlock, value: Any) -> list[Event]:
+    thought = as_dict(value)
+    block.signatures.append(as_str(thought.get("signature")))
+    block.redacted.append(as_str(thought.get("redactedContent")))
+    return block.grow(as_str(thought.get("text")))
+
+
+def _add_citation(block: OpenBlock, value: Any) -> list[Event]:
+    block.extras.append(as_dict(value))
+    return []
+
+
+def _add_result(block: OpenBlock, value: Any) -> list[Event]:
+    block.extras += as_list(value)
+    return []
+
+
+def _add_picture(block: OpenBlock, value: Any) -> list[Event]:
+    block.extras.append(as_dict(as_dict(value).get("source")))
+    return []
+
+
+_DELTAS: Final[Mapping[str, Callable[[OpenBlock, Any], list[Event]]]] = {
+    "text": _add_text,
+    "toolUse": _add_input,
+    "reasoningContent": _add_thought,
+    "citation": _add_citation,
+    "toolResult": _add_result,
+    "image": _add_picture,
 }
 
 
@@ -259,14 +246,15 @@ def _first_part(kind: str, value: Any) -> Part:
     return opaque({kind: {}})
 
 
-def _whole(growing: _Growing) -> Members:
+def _whole(opened: OpenBlock) -> Members:
     """Return an opaque block with what its deltas brought."""
-    kind = next(iter(growing.start), None)
+    kind = next(iter(opened.start), None)
     if kind is None:
         return {}
-    block = dict(as_dict(growing.start[kind]))
+    block = dict(as_dict(opened.start[kind]))
     if kind == "toolUse":
-        block["input"] = parsed(growing.text or "{}", growing.text)
+        text = opened.text
+        block["input"] = parsed(text or "{}", text)
     elif kind == "toolResult":
-        block["content"] = dicts(growing.results)
+        block["content"] = dicts(opened.extras)
     return {kind: block}

@@ -80,7 +80,7 @@ class _Candidate:
         self._context = context
         self._open: int | None = None
         self._open_thought = False
-        self._text = ""
+        self._pieces: list[str] = []
         self._bytes_before = 0
         self._late: str | None = None
         self._calls_tools = False
@@ -112,11 +112,12 @@ class _Candidate:
         events: list[Event] = []
         if self._open is not None:
             if not self._open_thought:
-                found = annotations_of(self.native, self._text, self._bytes_before, last=last)
+                text = "".join(self._pieces)
+                found = annotations_of(self.native, text, self._bytes_before, last=last)
                 events += [BlockDelta(self._open, annotation=annotation) for annotation in found]
-                self._bytes_before += len(self._text.encode())
+                self._bytes_before += len(text.encode())
             events.append(BlockEnded(self._open))
-        self._open, self._text = None, ""
+        self._open, self._pieces = None, []
         if self._late is not None:
             events += self._whole(ReasoningPart(form="hidden"), self._signature(self._late))
             self._late = None
@@ -136,7 +137,7 @@ class _Candidate:
             events += [*self._hidden(signature), *self._start(TextPart(""), thought=False)]
         else:
             self._late = signature or self._late
-        self._text += text
+        self._pieces.append(text)
         return [*events, BlockDelta(self._number(), text)]
 
     def _hidden(self, signature: str | None) -> list[Event]:

@@ -8,7 +8,7 @@ contract/providers.md 3.4 and the recorded streams.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, Final
 
 from app.canonical.events import (
@@ -35,7 +35,8 @@ from app.dialects.messages.response import (
     refused,
     tier_of,
 )
-from app.dialects.shared.answers import TerminalDecoder, call_part, continues_item, is_free_text
+from app.dialects.shared.answers import TerminalDecoder, call_part
+from app.dialects.shared.blocks import OpenBlock, OpenBlocks
 from app.dialects.shared.failures import status_of_code
 from app.dialects.shared.reading import (
     as_dict,
@@ -52,29 +53,13 @@ from app.dialects.shared.reading import (
 Members = dict[str, Any]
 
 
-@dataclass(slots=True)
-class _Growing:
-    """One open block: its first form, its canonical number, and what has come of it."""
-
-    number: int
-    start: Members
-    part: Part
-    text: str = ""
-    signature: str = ""
-    citations: list[Members] = field(default_factory=list)
-    held: bool = False  # its text goes out only when it is whole
-
-
 class MessagesDecoder(TerminalDecoder):
     """Frames of a Messages stream to events."""
 
     def __init__(self, context: ClientContext) -> None:
         super().__init__()
         self._reader: BlockReader = reader_of(context)
-        self._open: dict[Any, _Growing] = {}
-        self._parts: list[Part] = []
-        self._blocks = 0
-        self._item = -1
+        self._blocks = OpenBlocks()
         self._usage: Members = {}
         self._late: Members = {}
 
@@ -109,83 +94,48 @@ class MessagesDecoder(TerminalDecoder):
         start = as_dict(frame.get("content_block"))
         part = _opening(self._reader, start)
         events = self._block_stop(frame)  # a number that is used again ends its first block
-        if not continues_item(part, self._parts):
-            self._item += 1
-        growing = _Growing(self._blocks, start, part, citations=dicts(start.get("citations")))
-        growing.held = is_free_text(part)
-        self._open[count(frame.get("index"))] = growing
-        self._blocks += 1
-        self._parts.append(part)
-        events.append(BlockStarted(growing.number, self._item, part))
+        block = self._blocks.open(count(frame.get("index")), part, start)
+        block.extras = dicts(start.get("citations"))
         first = as_str(start.get("text")) or as_str(start.get("thinking"))
-        if first and not isinstance(part, OpaquePart):
-            growing.text = first
-            events.append(BlockDelta(growing.number, first))
-        return events
+        told = [] if isinstance(part, OpaquePart) else block.grow(first)
+        return [*events, block.started(), *told]
 
     def _block_delta(self, frame: Members) -> list[Event]:
-        growing = self._open.get(count(frame.get("index")))
+        block = self._blocks.get(count(frame.get("index")))
         delta = as_dict(frame.get("delta"))
         grow = _DELTAS.get(as_str(delta.get("type")))
-        if growing is None or grow is None:
-            return []
-        return grow(self, growing, delta)
-
-    def _grow(self, growing: _Growing, text: str) -> list[Event]:
-        growing.text += text
-        if not text or growing.held or isinstance(growing.part, OpaquePart):
-            return []
-        return [BlockDelta(growing.number, text)]
-
-    def _text_delta(self, growing: _Growing, delta: Members) -> list[Event]:
-        return self._grow(growing, as_str(delta.get("text")))
-
-    def _thinking_delta(self, growing: _Growing, delta: Members) -> list[Event]:
-        return self._grow(growing, as_str(delta.get("thinking")))
-
-    def _input_delta(self, growing: _Growing, delta: Members) -> list[Event]:
-        return self._grow(growing, as_str(delta.get("partial_json")))
-
-    def _compaction_delta(self, growing: _Growing, delta: Members) -> list[Event]:
-        return self._grow(growing, as_str(delta.get("content")))
-
-    def _signature_delta(self, growing: _Growing, delta: Members) -> list[Event]:
-        growing.signature += as_str(delta.get("signature"))
-        return []
-
-    def _citations_delta(self, growing: _Growing, delta: Members) -> list[Event]:
-        growing.citations.append(as_dict(delta.get("citation")))
-        return []
+        return [] if block is None or grow is None else grow(block, delta)
 
     def _block_stop(self, frame: Members) -> list[Event]:
-        growing = self._open.pop(count(frame.get("index")), None)
-        return [] if growing is None else self._close(growing)
+        block = self._blocks.take(count(frame.get("index")))
+        return [] if block is None else self._close(block)
 
-    def _close(self, growing: _Growing) -> list[Event]:
-        number, part = growing.number, growing.part
+    def _close(self, block: OpenBlock) -> list[Event]:
+        number, part = block.number, block.part
         if isinstance(part, OpaquePart):
-            return [BlockEnded(number, part=opaque(_whole(growing)))]
+            return [BlockEnded(number, part=opaque(_whole(block)))]
         if isinstance(part, ReasoningPart):
-            return [BlockEnded(number, signature=self._signature(growing))]
+            return [BlockEnded(number, signature=self._signature(block))]
+        whole = block.text
         events: list[Event] = []
-        if text := self._last_text(growing):
+        if text := self._last_text(block, whole):
             events.append(BlockDelta(number, text))
-        events += [BlockDelta(number, annotation=a) for a in annotations_of(growing.citations, growing.text)]
-        native = (NAME, {"citations": growing.citations}) if growing.citations else None
+        events += [BlockDelta(number, annotation=a) for a in annotations_of(block.extras, whole)]
+        native = (NAME, {"citations": block.extras}) if block.extras else None
         return [*events, BlockEnded(number, native=native)]
 
-    def _signature(self, growing: _Growing) -> Any:
-        given = growing.signature or as_str(growing.start.get("signature"))
-        if growing.start.get("type") == "redacted_thinking":
-            return self._reader.sign(as_str(growing.start.get("data")))
-        return self._reader.thinking(growing.text, given).signature
+    def _signature(self, block: OpenBlock) -> Any:
+        given = block.signature or as_str(block.start.get("signature"))
+        if block.start.get("type") == "redacted_thinking":
+            return self._reader.sign(as_str(block.start.get("data")))
+        return self._reader.thinking(block.text, given).signature
 
-    def _last_text(self, growing: _Growing) -> str:
+    def _last_text(self, block: OpenBlock, whole: str) -> str:
         """What is still to be said of a block: held text, or input that came with the start."""
-        if growing.start.get("type") != "tool_use" or (growing.text and not growing.held):
+        if block.start.get("type") != "tool_use" or (whole and not block.held):
             return ""
-        arguments = growing.text or json_text(as_dict(growing.start.get("input")))
-        name = as_str(growing.start.get("name"))
+        arguments = whole or json_text(as_dict(block.start.get("input")))
+        name = as_str(block.start.get("name"))
         made = call_part("", name, arguments, self._reader.customs)
         return made.arguments if isinstance(made, ToolCallPart) else arguments
 
@@ -198,11 +148,11 @@ class MessagesDecoder(TerminalDecoder):
 
     def _message_stop(self, frame: Members) -> list[Event]:
         self._over = True
-        events = [event for growing in self._open.values() for event in self._close(growing)]
-        finish = finish_of(self._late, self._parts)
-        for part in refused(finish):
-            events += [BlockStarted(self._blocks, self._item + 1, replace(part, text=""))]
-            events += [BlockDelta(self._blocks, part.text), BlockEnded(self._blocks)]
+        events = [event for block in self._blocks.take_all() for event in self._close(block)]
+        finish = finish_of(self._late, self._blocks.parts)
+        for number, part in enumerate(refused(finish), len(self._blocks.parts)):
+            events += [BlockStarted(number, self._blocks.item + 1, replace(part, text=""))]
+            events += [BlockDelta(number, part.text), BlockEnded(number)]
         usage = decode_usage(self._usage)
         return [*events, Finished(finish), Ended(usage, native_of(self._late), tier_of(self._usage))]
 
@@ -223,13 +173,28 @@ _TAKERS: Final[Mapping[str, Callable[[MessagesDecoder, Members], list[Event]]]] 
     "error": MessagesDecoder._error,
 }
 
-_DELTAS: Final[Mapping[str, Callable[[MessagesDecoder, _Growing, Members], list[Event]]]] = {
-    "text_delta": MessagesDecoder._text_delta,
-    "thinking_delta": MessagesDecoder._thinking_delta,
-    "input_json_delta": MessagesDecoder._input_delta,
-    "compaction_delta": MessagesDecoder._compaction_delta,
-    "signature_delta": MessagesDecoder._signature_delta,
-    "citations_delta": MessagesDecoder._citations_delta,
+
+def _grows_by(member: str) -> Callable[[OpenBlock, Members], list[Event]]:
+    return lambda block, delta: block.grow(as_str(delta.get(member)))
+
+
+def _add_signature(block: OpenBlock, delta: Members) -> list[Event]:
+    block.signatures.append(as_str(delta.get("signature")))
+    return []
+
+
+def _add_citation(block: OpenBlock, delta: Members) -> list[Event]:
+    block.extras.append(as_dict(delta.get("citation")))
+    return []
+
+
+_DELTAS: Final[Mapping[str, Callable[[OpenBlock, Members], list[Event]]]] = {
+    "text_delta": _grows_by("text"),
+    "thinking_delta": _grows_by("thinking"),
+    "input_json_delta": _grows_by("partial_json"),
+    "compaction_delta": _grows_by("content"),
+    "signature_delta": _add_signature,
+    "citations_delta": _add_citation,
 }
 
 
@@ -252,16 +217,14 @@ def _opening(reader: BlockReader, start: Members) -> Part:
     return opaque(start)
 
 
-def _whole(growing: _Growing) -> Members:
+def _whole(block: OpenBlock) -> Members:
     """Return an opaque block with what its deltas brought."""
-    block = dict(growing.start)
-    if not growing.text:
-        return block
-    if block.get("type") == "compaction":
-        block["content"] = growing.text
-        return block
-    block["input"] = parsed(growing.text, growing.text)
-    return block
+    members, text = dict(block.start), block.text
+    if not text:
+        return members
+    if members.get("type") == "compaction":
+        return {**members, "content": text}
+    return {**members, "input": parsed(text, text)}
 
 
 def _merge_counts(into: Members, usage: Members) -> None:

@@ -194,7 +194,8 @@ class _Text(_Content):
             self._texts.append(event.text)
             logprobs = [whole_logprob(entry) for entry in event.logprobs or ()]
             if logprobs:
-                self._logprobs = [*(self._logprobs or ()), *logprobs]
+                self._logprobs = self._logprobs or []
+                self._logprobs += logprobs
             payloads.append(
                 ("response.output_text.delta", {**self._at, "delta": event.text, "logprobs": logprobs})
             )
