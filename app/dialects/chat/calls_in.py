@@ -60,6 +60,7 @@ class CallStream:
         self._context = context
         self._customs = customs_of(context.request)
         self._calls: list[CallBlock] = []
+        self._of_index: dict[int | None, list[CallBlock]] = {}
 
     def all(self) -> list[CallBlock]:
         """Return the calls seen so far."""
@@ -111,11 +112,12 @@ class CallStream:
             return known
         call = CallBlock(index, identifier or self._context.new_id("call"))
         self._calls.append(call)
+        self._of_index.setdefault(index, []).append(call)
         return call
 
     def _known(self, index: int | None, identifier: str | None) -> CallBlock | None:
         if index is not None:
-            same = [call for call in self._calls if call.index == index]
+            same = self._of_index.get(index, [])
             exact = [call for call in same if call.id == identifier]
             return exact[-1] if exact else same[-1] if same else None
         if identifier is not None:
@@ -123,6 +125,8 @@ class CallStream:
         return self._calls[-1] if self._calls else None
 
     def _keep(self, call: CallBlock, fragment: Mapping[str, Any]) -> None:
+        if fragment.keys() <= _OWN:
+            return
         kept = present(rest(fragment, _OWN))
         if secret := thought_signature(fragment):
             call.signature = Signature(secret, "chat", self._context.realm)

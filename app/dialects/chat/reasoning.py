@@ -109,4 +109,6 @@ def _belongs(entry: Mapping[str, Any], calls: set[str]) -> bool:
 def thought_signature(holder: Mapping[str, Any]) -> str | None:
     """Return the Google thought signature of a message or tool call
     (``extra_content.google.thought_signature``), if it has one."""
+    if "extra_content" not in holder:
+        return None
     return opt_str(as_dict(as_dict(holder.get("extra_content")).get("google")).get("thought_signature"))

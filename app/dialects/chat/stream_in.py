@@ -116,8 +116,9 @@ class ChatStreamDecoder(ChunkDecoder):
         if delta.keys() <= _PLAIN:
             self._content(choice, delta, raw, events)
         else:
-            for read in _READERS:
-                read(self, choice, delta, raw, events)
+            for members, read in _READERS:
+                if not (members and delta.keys().isdisjoint(members)):
+                    read(self, choice, delta, raw, events)
         if not raw.keys() <= CHOICE_MEMBERS and (own := remainder(raw, CHOICE_MEMBERS)):
             self._rows.setdefault(choice.index, {}).update(own)
         if opt_str(raw.get("finish_reason")) is not None:
@@ -204,6 +205,8 @@ class ChatStreamDecoder(ChunkDecoder):
         self, choice: _Choice, delta: Mapping[str, Any], raw: Mapping[str, Any], events: list[Event]
     ) -> None:
         content = delta.get("content")
+        if content is None and raw.get("logprobs") is None:
+            return
         logprobs = token_logprobs(raw) or None
         if isinstance(content, str):
             self._say(choice, content, logprobs, events)
@@ -275,7 +278,7 @@ class ChatStreamDecoder(ChunkDecoder):
         self, choice: _Choice, delta: Mapping[str, Any], _: Mapping[str, Any], events: list[Event]
     ) -> None:
         choice.waiting += annotations_of(delta)
-        if choice.kind == "text":
+        if choice.waiting and choice.kind == "text":
             self._place(choice, events)
 
     def _place(self, choice: _Choice, events: list[Event]) -> None:
@@ -353,12 +356,13 @@ def _google(
 
 
 _READERS: Final = (
-    ChatStreamDecoder._reasoning,
-    ChatStreamDecoder._content,
-    ChatStreamDecoder._refusal,
-    ChatStreamDecoder._audio,
-    ChatStreamDecoder._images,
-    ChatStreamDecoder._annotations,
-    ChatStreamDecoder._calls,
-    _google,
+    # the members of a delta that it reads (none: whatever the delta holds), the reader
+    (("reasoning", "reasoning_content", "reasoning_details"), ChatStreamDecoder._reasoning),
+    ((), ChatStreamDecoder._content),
+    (("refusal",), ChatStreamDecoder._refusal),
+    (("audio",), ChatStreamDecoder._audio),
+    (("images",), ChatStreamDecoder._images),
+    ((), ChatStreamDecoder._annotations),
+    (("tool_calls", "function_call"), ChatStreamDecoder._calls),
+    (("extra_content",), _google),
 )

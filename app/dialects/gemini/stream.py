@@ -98,7 +98,8 @@ class _Candidate:
         for part in dicts(as_dict(candidate.get("content")).get("parts")):
             kind = next((name for name in _PART_KINDS if name in part), None)
             events += _READERS[kind](self, part) if kind else self._opaque(part)
-        tokens = _logprobs(as_dict(candidate.get("logprobsResult")))
+        scores = as_dict(candidate.get("logprobsResult"))
+        tokens = _logprobs(scores) if scores else None
         if tokens and self._open is not None and not self._open_thought:
             events.append(BlockDelta(self._open, logprobs=tokens))
         return events
@@ -288,9 +289,9 @@ class GeminiStreamDecoder:
     def _chunk(self, chunk: dict[str, Any]) -> list[Event]:
         events: list[Event] = [] if self._started else [self._start(chunk)]
         self._native.update({name: chunk[name] for name in _TOP_NATIVE if chunk.get(name) is not None})
-        metadata = as_dict(chunk.get("usageMetadata"))
-        self._usage = decode_usage(metadata) or self._usage
-        self._tier = opt_str(metadata.get("serviceTier")) or self._tier
+        if metadata := as_dict(chunk.get("usageMetadata")):
+            self._usage = decode_usage(metadata) or self._usage
+            self._tier = opt_str(metadata.get("serviceTier")) or self._tier
         feedback = as_dict(chunk.get("promptFeedback"))
         if feedback.get("blockReason") is not None:
             self._blocked = str(feedback["blockReason"])

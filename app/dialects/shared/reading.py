@@ -33,7 +33,7 @@ def as_list(value: Any) -> list[Any]:
 
 def dicts(value: Any) -> list[dict[str, Any]]:
     """Return the objects of a JSON array; other members are passed over."""
-    return [item for item in as_list(value) if isinstance(item, dict)]
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def as_str(value: Any, default: str = "") -> str:
