@@ -15,9 +15,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
-from app.dialects.base import Frame
+from app.dialects import dialect_of
+from app.dialects.base import Frame, Row
 from app.errors import GatewayError
 from app.gateway.call import Attempt, Call
 from app.gateway.cost import put_cost
@@ -69,6 +70,7 @@ class Run:
         self._on_terminal: list[Terminal] = []
         self._held: list[Frame] = []
         self._held_taken = False
+        self._dialect = dialect_of(Row, call.dialect)
         self._identity: dict[str, Any] = {}
         self._tail: list[Frame] = []
         self._sequence = 0
@@ -102,7 +104,7 @@ class Run:
         held, self._held = self._held, []
         if held and not self.content:
             self._held_taken = True
-            self._identity = self._identity or _identity_of(held[0])
+            self._identity = self._identity or self._dialect.identity(held[0])
         return self._numbered(held)
 
     def result(self) -> Outcome:
@@ -185,7 +187,7 @@ class Run:
 
     def _unsent(self, frames: list[Frame]) -> list[Frame]:
         if self._held_taken:
-            frames = [frame for frame in frames if not _is_opening(frame)]
+            frames = [frame for frame in frames if not self._dialect.is_opening(frame)]
         if self._leave_out:
             frames = [frame for frame in frames if frame.event not in self._leave_out]
         return frames
@@ -212,27 +214,3 @@ class Run:
             put_cost(frame.data, outcome)
         for listener in self._on_terminal:
             listener(outcome, frames)
-
-
-def _identity_of(frame: Frame) -> dict[str, Any]:
-    """Return what every chunk of one chat stream has alike, whoever made it."""
-    data = frame.data if frame.event is None and isinstance(frame.data, dict) else {}
-    return {name: data[name] for name in ("id", "created") if name in data}
-
-
-_OPENING: Final = frozenset({"response.created", "response.queued", "response.in_progress"})
-
-
-def _is_opening(frame: Frame) -> bool:
-    """Tell whether a frame only opens a stream, as one that was already sent did."""
-    if frame.event is not None:
-        return frame.event in _OPENING
-    return _is_role_chunk(frame.data)
-
-
-def _is_role_chunk(data: Any) -> bool:
-    choices = data.get("choices") if isinstance(data, dict) else None
-    if not choices or len(choices) != 1:
-        return False
-    delta = choices[0].get("delta") or {}
-    return "role" in delta and not any(v for k, v in delta.items() if k not in ("role", "content", "refusal"))

@@ -10,13 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
 from app.canonical.request import Message, ReasoningPart, Request, Signature, ToolCallPart
 from app.canonical.response import Choice
 from app.gateway.outcome import Outcome
-
-_CALL_TYPES: Final = frozenset({"function_call", "custom_tool_call"})
 
 
 def signatures_of(outcome: Outcome) -> dict[str, Any]:
@@ -51,24 +49,6 @@ def _stored(signature: Signature | None) -> dict[str, Any]:
 
 def _signature(row: Mapping[str, Any]) -> Signature | None:
     return Signature(str(row["v"]), str(row["d"]), row.get("r")) if "v" in row else None
-
-
-def _call_ids(body: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the ids of those calls as the body tells them: most bodies need not be decoded."""
-    calls = [row.get("id") for item in _dicts(body.get("messages")) for row in _dicts(item.get("tool_calls"))]
-    items = [item.get("call_id") for item in _dicts(body.get("input")) if item.get("type") in _CALL_TYPES]
-    for call_id in (*calls, *items):
-        if isinstance(call_id, str):
-            yield call_id
-
-
-def _dicts(value: Any) -> list[dict[str, Any]]:
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
-
-
-def call_ids(body: Mapping[str, Any]) -> list[str]:
-    """Return the ids of calls made in earlier turns of a chat or Responses body."""
-    return list(_call_ids(body))
 
 
 def with_signatures(request: Request, kept: Mapping[str, Any]) -> Request:

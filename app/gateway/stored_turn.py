@@ -14,19 +14,20 @@ from dataclasses import replace
 from typing import Any, Final, Protocol
 
 from app.dialects.base import Frame
-from app.dialects.responses.echo import failure_body, response_shell, strip_encrypted
+from app.dialects.responses.echo import response_shell, strip_encrypted
 from app.dialects.shared.losses import Loss
 from app.errors import GatewayError
 from app.gateway.call import Call
 from app.gateway.compaction import holds_compaction, opened
 from app.gateway.outcome import Outcome
 from app.gateway.run import Run
-from app.state.history import Expansion, check_tool_calls
-from app.state.items import as_items, item_type
+from app.responses_form.errors import failure_body
+from app.responses_form.events import TERMINAL
+from app.responses_form.items import as_items, check_tool_calls, is_reference
+from app.state.history import Expansion
 from app.state.records import Ending, NewResponse
 from app.state.state import State
 
-_TERMINAL: Final = frozenset({"response.completed", "response.incomplete", "response.failed"})
 _LEFT: Final = frozenset({"client_gone", "cancelled"})
 
 
@@ -49,7 +50,7 @@ def warnings_of(losses: Iterable[Loss]) -> dict[str, Any]:
 
 def is_terminal(frame: Frame) -> bool:
     """Tell whether a frame is the terminal event of a Responses stream."""
-    return frame.event in _TERMINAL and isinstance(frame.data, dict)
+    return frame.event in TERMINAL and isinstance(frame.data, dict)
 
 
 def complete_now(response: dict[str, Any]) -> None:
@@ -253,9 +254,7 @@ def refers(body: Mapping[str, Any]) -> bool:
 
 def holds_reference(items: Any) -> bool:
     """Tell whether any input item refers to a stored one."""
-    return isinstance(items, list) and any(
-        isinstance(item, dict) and item_type(item) == "item_reference" for item in items
-    )
+    return isinstance(items, list) and any(map(is_reference, items))
 
 
 def _realm_of(expansion: Expansion) -> str | None:

@@ -19,7 +19,6 @@ from app.responses_form.items import (
     item_type,
     normalise,
 )
-from app.responses_form.items import check_tool_calls as check_tool_calls
 from app.state.chain import Found, find
 from app.state.database import Database
 from app.state.ids import check_previous_response_id

@@ -11,8 +11,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from app.responses_form.items import as_items as as_items
-from app.responses_form.items import item_type as item_type
 from app.responses_form.items import normalise
 from app.state.blobs import Blob, attach, detach, holds_marks
 from app.state.ids import new_item_id, storable

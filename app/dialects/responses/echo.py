@@ -15,7 +15,6 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from app.dialects.shared.reading import as_dict, as_list, as_str, count, dicts, number, opt_str
-from app.responses_form.errors import failure_body as failure_body
 
 REDACTED: Final = "<redacted>"
 

@@ -6,13 +6,14 @@ import logging
 from dataclasses import replace
 from typing import Any, Final
 
+from app.dialects import dialect
 from app.dialects.base import Frame
 from app.errors import GatewayError
 from app.gateway.call import Call
 from app.gateway.layers.base import CallLayer, House, Proceed
 from app.gateway.outcome import Outcome
 from app.gateway.run import Run
-from app.gateway.signatures import call_ids, signatures_of, with_signatures
+from app.gateway.signatures import signatures_of, with_signatures
 from app.gateway.translating import decoded
 
 _LOG: Final = logging.getLogger(__name__)
@@ -41,7 +42,7 @@ class _Signatures:
         return run
 
     def _kept(self, call: Call) -> dict[str, Any]:
-        ids = call_ids(call.full_body)
+        ids = list(dialect(call.dialect).call_ids(call.full_body))
         if not ids:
             return {}
         try:
