@@ -45,13 +45,12 @@ REQUEST = Request(model="m")
 USAGE = Usage(10, 5, cached_tokens=4, cache_write_tokens=3, reasoning_tokens=2)
 
 
-def run(events: list[Event], request: Request = REQUEST, **members: Any) -> list[dict[str, Any]]:
+def run(events: list[Event], request: Request = REQUEST) -> list[dict[str, Any]]:
     """The frames' data, held to the grammar."""
-    encoder = ResponsesEncoder(request, server_context(response_id="resp_1"), **members)
+    encoder = ResponsesEncoder(request, server_context(response_id="resp_1"))
     told = [frame.data for event in events for frame in encoder.feed(event)]
-    assert check_responses_stream(told, ours=True, first=members.get("first", 0)) == []
+    assert check_responses_stream(told, ours=True) == []
     assert encoder.final == told[-1]["response"]
-    assert encoder.next_number == told[-1]["sequence_number"] + 1
     return told
 
 
@@ -210,20 +209,6 @@ def test_a_cancelled_stream_ends_with_response_failed_alone() -> None:
     told = run([*STARTED, Failed(GatewayError("cancelled", "Gone."))])
     assert "error" not in [event["type"] for event in told]
     assert (told[-1]["response"]["status"], told[-1]["response"]["error"]) == ("cancelled", None)
-
-
-def test_a_background_stream_is_queued_first_and_numbers_go_on() -> None:
-    told = run(list(replay(answer(TextPart("a")))), background=True)
-    assert [(e["type"], e["response"]["status"]) for e in told[:3]] == [
-        ("response.created", "queued"), ("response.queued", "queued"), ("response.in_progress", "in_progress"),
-    ]  # fmt: skip
-    assert run([*STARTED, Failed(GatewayError("internal", "x"))], first=7)[0]["sequence_number"] == 7
-
-
-def test_another_attempt_behind_the_same_stream_does_not_open_it_again() -> None:
-    encoder = ResponsesEncoder(REQUEST, server_context(response_id="resp_1"), first=2, opened=True)
-    told = [frame.data for event in replay(answer(TextPart("a"))) for frame in encoder.feed(event)]
-    assert (told[0]["type"], told[0]["sequence_number"]) == ("response.output_item.added", 2)
 
 
 def test_only_the_first_choice_is_written_and_nothing_after_the_end() -> None:

@@ -111,6 +111,11 @@ class TranscriptionDialect(Row):
     stream_encoder: Callable[[], AudioEncoder[TranscriptEvent]] = absent
 
 
+def error_frames(error: GatewayError) -> list[Frame]:
+    """Return what ends an OpenAI audio stream in ``error``, speech and transcript alike."""
+    return [Frame(None, {"type": "error", "error": error.body()})]
+
+
 def replay_speech(response: SpeechResponse) -> Iterator[SpeechEvent]:
     """Turn whole audio into the events of a stream that has one delta."""
     if response.audio:

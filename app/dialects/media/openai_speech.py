@@ -18,9 +18,11 @@ from app.dialects.base import ClientContext, Frame, ServerContext
 from app.dialects.chat.errors import decode_error, failure_in
 from app.dialects.media.audio import (
     MEDIA_TYPES,
+    Framing,
     MediaEncoded,
     SpeechDialect,
     audio_bytes,
+    error_frames,
     no_audio,
     speech_format,
     whole_json,
@@ -124,11 +126,11 @@ def encode_request(request: SpeechRequest, context: ClientContext) -> MediaEncod
             context.losses.report(name)
     if request.origin is None or request.origin.dialect == NAME:
         body.update(request.extra)
-    framing = "json" if options.coded else "bytes"
+    framing: Framing = "json" if options.coded else "bytes"
     if request.stream and options.sse is not None and not _speaks_only_bytes(context.model):
         body[options.sse] = "sse" if options.sse == "stream_format" else True
         framing = "sse"
-    return MediaEncoded(body, framing=framing)  # type: ignore[arg-type]
+    return MediaEncoded(body, framing=framing)
 
 
 def decode_response(
@@ -163,7 +165,7 @@ class SpeechEncoder:
         if isinstance(event, SpeechDone):
             usage = encode_audio_usage(event.usage)
             return [Frame(None, {"type": "speech.audio.done", "usage": usage})]
-        return [Frame(None, {"type": "error", "error": event.error.body()})]
+        return error_frames(event.error)
 
 
 class OpenAISpeechDecoder:

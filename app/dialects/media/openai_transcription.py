@@ -25,7 +25,7 @@ from app.canonical.media import (
 from app.canonical.request import Origin
 from app.dialects.base import DONE, ClientContext, Frame, ServerContext
 from app.dialects.chat.errors import decode_error
-from app.dialects.media.audio import Fields, MediaEncoded, TranscriptionDialect
+from app.dialects.media.audio import Fields, MediaEncoded, TranscriptionDialect, error_frames
 from app.dialects.media.audio_usage import encode_audio_usage
 from app.dialects.media.multipart import Form
 from app.dialects.media.openai_transcript_in import OpenAITranscriptDecoder, decode_transcript
@@ -175,7 +175,7 @@ class TranscriptEncoder:
             self._segments += 1
             return [Frame(None, encode_speech(event.segment, self._segments - 1))]
         if isinstance(event, Failed):
-            return [Frame(None, {"type": "error", "error": event.error.body()})]
+            return error_frames(event.error)
         return [Frame(None, _done(event.transcript)), DONE]
 
 

@@ -38,36 +38,21 @@ from app.dialects.responses.response import (
 )
 from app.errors import GatewayError
 from app.responses_form.errors import event_of_error, failure_body
+from app.responses_form.events import CREATED, IN_PROGRESS
 from app.responses_form.items import item_prefix
 
 
 class ResponsesEncoder:
-    """Events to frames.
+    """Events to frames, numbered from 0. Only choice 0 is written. After the terminal frames
+    ``final`` is the response object in them, ``encrypted_content`` included."""
 
-    ``first`` is the number of the first frame; ``background`` adds the ``queued`` snapshot;
-    ``opened`` says that the opening snapshots were already sent (another attempt behind the
-    same stream). Only choice 0 is written. After the terminal frames ``final`` is the
-    response object in them, ``encrypted_content`` included; ``completed_at`` may be set
-    before the end (Unix seconds, else the context's ``now``).
-    """
-
-    def __init__(
-        self,
-        request: Request,
-        context: ServerContext,
-        *,
-        first: int = 0,
-        background: bool = False,
-        opened: bool = False,
-    ) -> None:
+    def __init__(self, request: Request, context: ServerContext) -> None:
         self.final: dict[str, Any] | None = None
-        self.completed_at: int | None = None
-        self.next_number = first
+        self._next_number = 0
         self._context = context
         self._body = client_body(request)
         self._writer = output_writer(request, context)
-        self._background = background
-        self._opened = opened
+        self._opened = False
         self._id = context.response_id or context.new_id("resp")
         self._model = context.model or request.model
         self._started = Started()
@@ -84,16 +69,13 @@ class ResponsesEncoder:
         """Forget the terminal frames, which never went out: another end follows."""
         self.final = None
 
-    def open(self) -> list[Frame]:
+    def _open(self) -> list[Frame]:
         """Return the opening snapshots, once."""
         if self._opened:
             return []
         self._opened = True
-        statuses = ("queued", "queued", "in_progress") if self._background else ("in_progress",) * 2
-        kinds = ("created", "queued", "in_progress") if self._background else ("created", "in_progress")
         return [
-            self._frame(f"response.{kind}", {"response": self._shell(status)})
-            for kind, status in zip(kinds, statuses, strict=True)
+            self._frame(kind, {"response": self._shell("in_progress")}) for kind in (CREATED, IN_PROGRESS)
         ]
 
     # events
@@ -101,13 +83,13 @@ class ResponsesEncoder:
     def _start(self, event: Started) -> list[Frame]:
         self._started = event
         self._model = event.model or self._model
-        return self.open()
+        return self._open()
 
     def _block_started(self, event: BlockStarted) -> list[Frame]:
         kind = part_kind(event.part)
         if event.choice != 0 or kind == "foreign":
             return []
-        frames = self.open()
+        frames = self._open()
         item = self._current.get((event.item, kind))
         if item is None or not item.takes(kind):
             frames += self._close_ended()
@@ -152,7 +134,7 @@ class ResponsesEncoder:
 
     def _ended(self, event: Ended) -> list[Frame]:
         status, reason = STATUSES[self._finish.reason]
-        frames = self.open() + self._close_all(status == "completed")
+        frames = self._open() + self._close_all(status == "completed")
         error = GatewayError("upstream_error", BROKEN_OFF["message"], code=BROKEN_OFF["code"])
         if status == "failed":
             frames.append(self._error_frame(error))
@@ -169,7 +151,7 @@ class ResponsesEncoder:
 
     def _failed(self, event: Failed) -> list[Frame]:
         cancelled = event.error.kind.name == "cancelled"
-        frames = self.open() + self._close_all(False)
+        frames = self._open() + self._close_all(False)
         if not cancelled:
             frames.append(self._error_frame(event.error))
         shell = self._shell(
@@ -211,8 +193,8 @@ class ResponsesEncoder:
         return [self._frame(name, members) for name, members in payloads]
 
     def _frame(self, name: str, members: Mapping[str, Any]) -> Frame:
-        frame = Frame(name, {"type": name, "sequence_number": self.next_number, **members})
-        self.next_number += 1
+        frame = Frame(name, {"type": name, "sequence_number": self._next_number, **members})
+        self._next_number += 1
         return frame
 
     def _error_frame(self, error: GatewayError) -> Frame:
@@ -241,7 +223,7 @@ class ResponsesEncoder:
             usage=encode_usage(usage),
             error=error,
             incomplete_reason=incomplete_reason,
-            completed_at=self.completed_at or self._context.now,
+            completed_at=self._context.now,
             service_tier=service_tier,
         )
 

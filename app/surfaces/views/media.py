@@ -11,7 +11,7 @@ from flask import Response, g
 
 from app.dialects import dialect_of
 from app.dialects.base import Frame, ServerContext
-from app.dialects.media.audio import SpeechDialect, TranscriptionDialect
+from app.dialects.media.audio import SpeechDialect, TranscriptionDialect, error_frames
 from app.dialects.media.base import EmbeddingDialect
 from app.errors import GatewayError
 from app.gateway.call import Call
@@ -52,11 +52,7 @@ def speech(mount: Mount, deployment: str | None = None) -> Response:
 
 
 def _events(mount: Mount, call: Call) -> Response:
-    return answer_stream(mount, current_gateway().run(call), fail=_error_frames)
-
-
-def _error_frames(error: GatewayError) -> list[Frame]:
-    return [Frame(None, {"type": "error", "error": error.body()})]
+    return answer_stream(mount, current_gateway().run(call), fail=error_frames)
 
 
 def _audio(mount: Mount, call: Call) -> Response:
