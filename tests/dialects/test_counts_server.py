@@ -12,7 +12,7 @@ from app.canonical.events import Failed, Started, replay
 from app.canonical.request import Message, Request, TextPart
 from app.canonical.response import Choice, Finish, Response, Usage
 from app.dialects import dialect
-from app.dialects.messages.invoke import INVOKE, METRICS, InvokeEncoder, family_of_body
+from app.dialects.messages.invoke import INVOKE, METRICS, InvokeEncoder, family_of_body, wrap_event
 from app.errors import GatewayError
 from tests.dialects import generic, served
 from tests.traffic import load
@@ -109,6 +109,11 @@ def test_a_body_of_no_family_is_refused_with_what_there_is() -> None:
     with pytest.raises(GatewayError, match="inputText") as caught:
         family_of_body({"prompt": "x"})
     assert caught.value.kind.name == "bad_request"
+
+
+def test_half_a_character_in_an_answer_is_written_in_a_chunk() -> None:
+    frame = wrap_event({"type": "x", "text": "\ud800"})
+    assert json.loads(base64.b64decode(frame.data["bytes"])) == {"type": "x", "text": "\ud800"}
 
 
 def test_a_stream_of_invoke_is_messages_in_chunks_with_the_counts_at_its_end() -> None:

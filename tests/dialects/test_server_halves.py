@@ -3,11 +3,12 @@ streamed, in the order of its grammar."""
 
 from __future__ import annotations
 
+import json
 from typing import Any, Final
 
 import pytest
 
-from app.canonical.events import Failed, Started
+from app.canonical.events import Failed, Started, replay
 from app.canonical.request import (
     Message,
     Reasoning,
@@ -104,6 +105,17 @@ def test_blocks_that_overlap_go_out_one_after_another(door: str) -> None:
 
 
 @pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("arguments", ["", "null", "5", "no JSON", "[" * 100_000, '{"a":' * 5_000])
+def test_any_arguments_of_a_call_are_written(door: str, arguments: str) -> None:
+    call = Message("assistant", (ToolCallPart("c", "f", arguments),))
+    response = Response("id", "m", (Choice(0, (call,), Finish("tool_calls")),))
+    body = dialect(door).encode_response(response, REQUEST, served.sealing_context())
+    frames = served.written(dialect(door).stream_encoder(REQUEST, served.sealing_context()), replay(response))
+    assert '"f"' in json.dumps(body)
+    assert '"f"' in json.dumps([frame.data for frame in frames])
+
+
+@pytest.mark.parametrize("door", DOORS)
 def test_a_broken_stream_ends_in_the_doors_own_words(door: str) -> None:
     encoder = dialect(door).stream_encoder(REQUEST, served.sealing_context())
     events = [Started("id"), Failed(GatewayError("upstream_cut", "It broke off."))]
@@ -178,7 +190,7 @@ def test_a_text_document_reaches_every_target_without_a_word_of_how_it_was_writt
             dialect(target).encode_request(request, context)
         return
     body = dialect(target).encode_request(request, context).body
-    assert "as_" not in served.json.dumps(body)
+    assert "as_" not in json.dumps(body)
     assert [loss.param for loss in context.losses.items if loss.param != "filename"] == []
 
 

@@ -7,6 +7,7 @@ Bodies and answers are those of Messages; a stream's events are wrapped in base6
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
@@ -18,7 +19,6 @@ from app.dialects.base import Dialect, Frame, ServerContext
 from app.dialects.converse.response_out import encode_error, exception_of
 from app.dialects.messages.dialect import DIALECT as MESSAGES
 from app.dialects.messages.stream_out import MessagesEncoder
-from app.dialects.shared.reading import json_text
 from app.errors import GatewayError
 
 METRICS: Final = "amazon-bedrock-invocationMetrics"
@@ -52,7 +52,8 @@ def family_of_body(body: Mapping[str, Any]) -> str:
 
 def wrap_event(data: Mapping[str, Any]) -> Frame:
     """Return one event of a Messages stream as a ``chunk``."""
-    return Frame("chunk", {"bytes": base64.b64encode(json_text(data).encode()).decode("ascii")})
+    text = json.dumps(data, separators=(",", ":"))  # escaped, so that half a character is no fault
+    return Frame("chunk", {"bytes": base64.b64encode(text.encode()).decode("ascii")})
 
 
 class InvokeEncoder:
