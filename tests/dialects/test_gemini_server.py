@@ -368,6 +368,7 @@ def test_every_makers_signature_comes_back_to_it(way: str) -> None:
     assert all(sdk.Part.model_validate(part) for part in parts)
     body = {"contents": [{"role": "model", "parts": parts}]}
     (message,) = request_in.decode_request(body, context).messages
+    assert list(message.parts) == [part for answer in SIGNED.choices[0].messages for part in answer.parts]
     signatures = [
         p.signature for p in message.parts if isinstance(p, ReasoningPart | ToolCallPart) and p.signature
     ]
@@ -377,6 +378,24 @@ def test_every_makers_signature_comes_back_to_it(way: str) -> None:
         Signature("c2ln", "gemini", "r"),
         Signature("Y2Fs", "gemini", "r"),
     ]
+
+
+def test_what_a_client_kept_of_a_stream_chunk_by_chunk_is_joined() -> None:
+    pieces: list[dict[str, Any]] = [
+        {"text": "H", "thought": True},
+        {"text": "m", "thought": True},
+        {"text": "", "thought": True, "thoughtSignature": TOKEN},
+        {"text": "Hel"},
+        {"text": "lo"},
+        {"functionCall": {"name": "f", "id": "c"}},
+    ]
+    body = {"contents": [{"role": "model", "parts": [piece]} for piece in pieces]}
+    assert request_in.decode_request(body, served.sealing_context()).messages == (
+        Message(
+            "assistant",
+            (ReasoningPart("Hm", signature=OTHERS), TextPart("Hello"), ToolCallPart("c", "f", "{}")),
+        ),
+    )
 
 
 def test_thoughts_are_shown_to_those_who_ask() -> None:

@@ -8,7 +8,9 @@ joined by their names, in order.
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from itertools import groupby
 from typing import Any, Final
 
 from app.canonical.request import (
@@ -98,11 +100,8 @@ class ContentsReader:
 
     def _thought(self, text: str, signature: Signature | None) -> list[Part]:
         if not text:
-            return [ReasoningPart(form="hidden", signature=signature)] if signature else []
-        if signature is not None and signature.dialect != NAME:
-            return [ReasoningPart(text, signature=signature)]
-        native = (NAME, {"signed": True}) if signature else None
-        return [ReasoningPart(text, "summary", signature, native)]
+            return [ReasoningPart(form="hidden", signature=signature, native=_SIGNED)] if signature else []
+        return [_signed(ReasoningPart(text, "summary"), signature)]
 
     def _call(self, entry: Members) -> list[Part]:
         call = _object(entry, "functionCall")
@@ -163,6 +162,63 @@ class ContentsReader:
         if media_type is not None and media_type.startswith("image/"):
             return [ImagePart(url=uri, media_type=media_type, detail=_detail(entry), native=native)]
         return [FilePart(url=uri, filename=name, media_type=media_type, native=native)]
+
+
+def join_pieces(messages: Iterable[Message]) -> list[Message]:
+    """Join what a client kept of a stream, chunk by chunk: adjacent turns of the model, the pieces
+    of one text, and those of one thought with the signature that came behind them. The empty text
+    of a last chunk says nothing."""
+    joined: list[Message] = []
+    for role, turns in groupby(messages, key=lambda message: message.role):
+        if role == "assistant":
+            parts = [part for turn in turns for part in turn.parts]
+            said = [part for part in parts if part != TextPart("")] or parts[:1]
+            joined.append(Message(role, tuple(_joined(said))))
+        else:
+            joined += turns
+    return joined
+
+
+def _joined(parts: Iterable[Part]) -> Iterator[Part]:
+    last: Part | None = None
+    pieces: list[str] = []
+    for part in parts:
+        if isinstance(part, TextPart | ReasoningPart) and _continues(last, part):
+            pieces.append(part.text)
+            if isinstance(part, ReasoningPart) and isinstance(last, ReasoningPart):
+                last = _signed(last, part.signature)
+            continue
+        yield from _whole(last, pieces)
+        last, pieces = part, []
+    yield from _whole(last, pieces)
+
+
+def _continues(last: Part | None, part: TextPart | ReasoningPart) -> bool:
+    if isinstance(part, TextPart):
+        return isinstance(last, TextPart)
+    unsigned = isinstance(last, ReasoningPart) and last.form != "hidden" and last.signature is None
+    return unsigned and (part.form != "hidden" or part.native == _SIGNED)
+
+
+def _whole(part: Part | None, pieces: list[str]) -> Iterator[Part]:
+    if isinstance(part, ReasoningPart) and part.form == "hidden":
+        yield replace(part, native=None)
+    elif isinstance(part, TextPart | ReasoningPart) and pieces:
+        yield replace(part, text="".join((part.text, *pieces)))
+    elif part is not None:
+        yield part
+
+
+_SIGNED: Final = (NAME, {"signed": True})
+
+
+def _signed(part: ReasoningPart, signature: Signature | None) -> ReasoningPart:
+    """Return a thought with its signature: Google's thoughts are summaries, others' are open."""
+    if signature is None:
+        return part
+    if signature.dialect == NAME:
+        return replace(part, signature=signature, native=_SIGNED)
+    return replace(part, form="text", signature=signature)
 
 
 _READERS: Final[Mapping[str, Callable[[ContentsReader, Members], list[Part]]]] = {

@@ -41,7 +41,10 @@ class PartWriter:
     def write(self, part: Part) -> list[Wire]:
         """Return the wire parts that a whole part is, none for what this wire cannot say."""
         if isinstance(part, ReasoningPart):
-            return [*self.thought(part.text), *self.signed(part)]
+            said, signed = self.thought(part.text), self.signed(part)
+            if said and signed:  # one part, as Google signs its own
+                return [*said[:-1], {**signed[-1], "text": part.text}]
+            return said + signed
         writer = _WRITERS.get(type(part))
         wire = writer(self, part) if writer is not None else None
         return [] if wire is None else self.placed(wire)

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from app.canonical.request import Message, Origin, Output, Reasoning, Request, Sampling
 from app.dialects.base import ServerContext
-from app.dialects.gemini.contents_in import ContentsReader
+from app.dialects.gemini.contents_in import ContentsReader, join_pieces
 from app.dialects.gemini.members import Members
 from app.dialects.gemini.parts import NAME
 from app.dialects.gemini.request import CONFIG_EXTRAS
@@ -96,9 +96,8 @@ def _messages(members: Members, reader: ContentsReader) -> list[Message]:
     opening = Members({"systemInstruction": _instruction(system)}) if system is not None else None
     first = opening.object("systemInstruction") if opening is not None else None
     messages = reader.system(first) if first is not None else []
-    for content in members.objects("contents"):
-        messages += reader.content(content)
-    return messages
+    turns = [turn for content in members.objects("contents") for turn in reader.content(content)]
+    return messages + join_pieces(turns)
 
 
 def _instruction(value: Any) -> Any:
