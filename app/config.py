@@ -132,6 +132,7 @@ class Settings:
     hold: float = 2.0
     comment_every: float = 15.0
     breaker: bool = False
+    allowed_origins: tuple[str, ...] = ()
     sandbox: bool = True
     store_by_default: bool = True
     retention_days: float | None = 30.0

@@ -42,6 +42,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "surfaces": _VOCABULARY
     | {
         "version",
+        "serving",
         "operations",
         "gateway",
         "responses_form",

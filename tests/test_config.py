@@ -76,6 +76,7 @@ VARIABLES: list[tuple[str, str, str, Any]] = [
     ("SLUICE_COMMENT_EVERY", "1.5", "comment_every", 1.5),
     ("SLUICE_BREAKER", "on", "breaker", True),
     ("SLUICE_SANDBOX", "off", "sandbox", False),
+    ("SLUICE_ALLOWED_ORIGINS", "https://a, http://b:1", "allowed_origins", ("https://a", "http://b:1")),
     ("SLUICE_STORE_BY_DEFAULT", "false", "store_by_default", False),
     ("SLUICE_RETENTION_DAYS", "7", "retention_days", 7),
     ("SLUICE_RETENTION_DAYS", "never", "retention_days", None),
@@ -123,6 +124,7 @@ def test_the_environment_wins_over_the_file_and_blanks_do_not(member: Any, load_
         samples = {"background": ("'off'", "embedded"), "database_url": ("'sqlite:///a'", "sqlite:///b")}
         samples["redis_url"] = ("'redis://a'", "redis://b")
         samples["listen_url"] = ("'postgres://a/d'", "postgres://b/d")
+        samples["allowed_origins"] = ("'https://a'", "https://b")
         quoted, text = samples.get(member.path[0], ("'a'", "b"))
         file_value, blank = quoted, "\t"
     shown = str(file_value).lower() if isinstance(file_value, bool) else file_value
@@ -488,6 +490,11 @@ def test_aliases_in_a_circle_are_faults_each(load_text: Loader) -> None:
             "SLUICE_BREAKER: must be true or false (in a variable also on, off, 1 or 0)",
         ),
         ("SLUICE_BACKGROUND", "on", "SLUICE_BACKGROUND: must be 'embedded' or 'off'"),
+        (
+            "SLUICE_ALLOWED_ORIGINS",
+            "app.example.com",
+            "SLUICE_ALLOWED_ORIGINS: must be origins such as https://app.example.com, or '*'",
+        ),
         ("SLUICE_KEYS", "secret", "SLUICE_KEYS: entry 1 must be name:key or name:key:tenant"),
         ("SLUICE_KEYS", "a:secret,", "SLUICE_KEYS: entry 2 must be name:key or name:key:tenant"),
         ("SLUICE_KEYS", "a:secret,a:secret2", "SLUICE_KEYS: entry 2 repeats a name"),
@@ -610,3 +617,10 @@ def test_scrubbing_removes_every_variable_that_held_a_secret(load_text: Loader, 
     scrub_environ(environ, settings)
     assert environ == {"AWS_ACCESS_KEY_ID": "id", "PATH": "/bin", "PORT": "1"}
     assert settings.providers["openai"].keys[0].secret.reveal() == CANARY
+
+
+def test_open_beside_client_keys_is_a_fault(load_text: Loader) -> None:
+    fault = "SLUICE_OPEN: serves everyone, but client keys are set; give one or the other"
+    assert faults_of("", load_text, SLUICE_OPEN="1", SLUICE_KEYS="ann:sk-ann-0123456789") == [fault]
+    in_file = '[server]\nopen = true\n[keys.ann]\nkey = "sk-ann-0123456789"\n'
+    assert faults_of(in_file, load_text) == [fault.replace("SLUICE_OPEN", "server.open")]

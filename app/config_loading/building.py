@@ -16,7 +16,7 @@ from app.config import (
 )
 from app.config_loading.environment import Overlay
 from app.config_loading.faults import Faults
-from app.config_loading.kinds import OPTION_KINDS
+from app.config_loading.kinds import OPTION_KINDS, listed
 from app.config_loading.members import EGRESS_VARIABLES
 from app.config_loading.schemas import unknown_member
 from app.database_url import faults_of, is_postgres
@@ -34,9 +34,13 @@ def build(valid: Mapping[str, Any], overlay: Overlay, environ: Mapping[str, str]
     providers = {
         name: _provider(name, section, overlay) for name, section in valid.get("providers", {}).items()
     }
+    server = _server(valid.get("server", {}), faults)
+    keys = _virtual_keys(valid.get("keys", {}), faults)
+    if server.get("open") and keys:
+        faults.add(("server", "open"), "serves everyone, but client keys are set; give one or the other")
     return Settings(
-        **_server(valid.get("server", {}), faults),
-        keys=_virtual_keys(valid.get("keys", {}), faults),
+        **server,
+        keys=keys,
         providers=providers,
         aliases=_aliases(valid.get("models", {}), frozenset({*PROVIDERS, *providers}), faults),
         environ=egress,
@@ -51,9 +55,8 @@ def _server(section: Mapping[str, Any], faults: Faults) -> dict[str, Any]:
     for name in _SECRET_TEXTS:
         if name in members:
             members[name] = Secret(members[name])
-    keys = members.get("secret_keys", [])
-    listed = [key.strip() for key in (keys.split(",") if isinstance(keys, str) else keys)]
-    members["secret_keys"] = tuple(Secret(key) for key in listed if key)
+    members["secret_keys"] = tuple(Secret(key) for key in listed(members.get("secret_keys", [])))
+    members["allowed_origins"] = tuple(listed(members.get("allowed_origins", [])))
     for name in ("database_url", "listen_url"):
         for fault in faults_of(members[name]) if name in members else ():
             faults.add(("server", name), fault)

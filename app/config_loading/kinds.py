@@ -147,6 +147,24 @@ SECRETS: Final = Kind(
     "must be a text or a list of texts",
     lambda v: is_text(v) or (isinstance(v, list) and bool(v) and all(is_text(text) for text in v)),
 )
+_ORIGIN: Final = re.compile(
+    r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?"
+)
+
+
+def listed(value: Any) -> list[str]:
+    """Return the texts of a list, or of a text with commas between them."""
+    texts = value.split(",") if isinstance(value, str) else value
+    return [text.strip() for text in texts if text.strip()]
+
+
+def _are_origins(value: Any) -> bool:
+    if not isinstance(value, str) and not (isinstance(value, list) and all(map(is_text, value))):
+        return False
+    return all(origin == "*" or _ORIGIN.fullmatch(origin) for origin in listed(value))
+
+
+ORIGINS: Final = Kind("must be origins such as https://app.example.com, or '*'", _are_origins)
 CERTIFICATE: Final = Kind(
     "must be the path of a PEM file, or a list of two: certificate and key",
     lambda v: is_text(v) or (isinstance(v, list) and len(v) == 2 and all(is_text(path) for path in v)),

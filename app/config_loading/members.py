@@ -102,6 +102,12 @@ MEMBERS: Final = (
     ),
     _row("hold", "SLUICE_HOLD", kinds.FROM_0, "seconds that a stream's opening events wait for content"),
     _row("comment_every", "SLUICE_COMMENT_EVERY", kinds.ABOVE_0, "seconds of silence before a keep-alive"),
+    _row(
+        "allowed_origins",
+        "SLUICE_ALLOWED_ORIGINS",
+        kinds.ORIGINS,
+        "comma list (in the file also a list): origins of web pages that may call, `*` for all",
+    ),
     _row("sandbox", "SLUICE_SANDBOX", kinds.FLAG, "offer the built-in `sandbox` provider"),
     _row("breaker", "SLUICE_BREAKER", kinds.FLAG, "circuit breaker and cooldowns"),
     _row(

@@ -7,7 +7,7 @@ import os
 import re
 from typing import Final
 
-from flask import Flask, Response, current_app, g, request
+from flask import Flask, Request, Response, current_app, g, request
 from flask.globals import request_ctx
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
@@ -16,6 +16,7 @@ from app.config import Settings
 from app.errors import GatewayError
 from app.gateway.core import Gateway, gateway_of
 from app.surfaces.blueprints import blueprints
+from app.surfaces.browsers import Browsers
 from app.surfaces.credentials import KeyRing
 from app.surfaces.mounts import KEYLESS
 from app.surfaces.replies.answers import error_response, finish_headers
@@ -36,9 +37,12 @@ def build(settings: Settings) -> Flask:
     app.url_map.merge_slashes = False
     app.extensions["sluice"] = Gateway(settings)
     app.extensions["sluice_keys"] = KeyRing(settings)
+    app.extensions["sluice_browsers"] = Browsers(settings)
     app.before_request(_before)
     app.after_request(finish_headers)
     app.after_request(_limit_writing)
+    if settings.allowed_origins:
+        app.after_request(_mark_for_browsers)
     app.register_error_handler(GatewayError, _gateway_error)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(Exception, _fault)
@@ -51,7 +55,7 @@ def build(settings: Settings) -> Flask:
     return app
 
 
-def _before() -> None:
+def _before() -> Response | None:
     """Give the request an id, check who calls, then the api-version.
 
     A path that no rule matches, but below a door's prefix, is asked for that door's key."""
@@ -61,7 +65,11 @@ def _before() -> None:
     rule, mount = matched_rule(), current_mount()
     places = rule.credentials if rule is not None else mount.credentials if mount is not None else KEYLESS
     if places.keyless:
-        return
+        return None
+    browsers: Browsers = current_app.extensions["sluice_browsers"]
+    if mount is not None and (answer := browsers.preflight(asked, _methods(asked))) is not None:
+        return answer
+    browsers.check(asked)
     keys: KeyRing = current_app.extensions["sluice_keys"]
     g.principal = keys.authenticate(places, asked)
     _check_spelling(asked.environ.get("RAW_URI", "").partition("?")[0])
@@ -69,6 +77,20 @@ def _before() -> None:
         _check_version(asked.args.get("api-version"))
     if gateway_of(current_app).draining.is_set():
         raise GatewayError("server_shutdown", "This server is shutting down; try again.", retry_after=1)
+    return None
+
+
+def _methods(request: Request) -> list[str]:
+    """Return the methods that the path of a request is served with."""
+    adapter = current_app.url_map.bind_to_environ(request.environ)
+    return sorted(adapter.allowed_methods()) or ["GET", "POST", "DELETE"]
+
+
+def _mark_for_browsers(response: Response) -> Response:
+    """Say which web page may read an answer of a door."""
+    if current_mount() is not None:
+        current_app.extensions["sluice_browsers"].mark(request, response)
+    return response
 
 
 def _check_spelling(raw: str) -> None:

@@ -11,9 +11,9 @@ from app.surfaces.mounts import MOUNTS, Mount
 
 
 def make_blueprint(mount: Mount) -> Blueprint:
-    """Return the blueprint that serves ``mount`` at all its prefixes."""
+    """Return the blueprint that serves ``mount`` at all its prefixes, and at the root if it stands there."""
     blueprint = Blueprint(mount.name, __name__)
-    for number, prefix in enumerate(mount.prefixes):
+    for number, prefix in enumerate((*mount.prefixes, "") if mount.at_root else mount.prefixes):
         for name, routes in mount.operations.items():
             for route in routes:
                 _add(blueprint, mount, OPERATIONS[name], route, prefix, number)

@@ -40,7 +40,7 @@ def _openai_routes() -> Mapping[str, tuple[Route, ...]]:
 class Mount:
     """One door.
 
-    ``prefixes`` may hold ``<path:deployment>``. ``operations`` are those it serves, by name, with
+    ``prefixes`` may hold ``<path:deployment>``; ``at_root``: the exact paths also stand without any. ``operations`` are those it serves, by name, with
     their paths below a prefix; OpenAI's by default. ``dialect`` is what generation reads and
     writes here and how errors are written, None for each operation's own and OpenAI's errors.
     ``envelope``: ``extra_fields`` or ``provider`` beside the members of an answer, or nothing in
@@ -55,6 +55,7 @@ class Mount:
     name: str
     prefixes: tuple[str, ...]
     credentials: Credentials
+    at_root: bool = False
     operations: Mapping[str, tuple[Route, ...]] = field(default_factory=_openai_routes)
     dialect: str | None = None
     envelope: Envelope = "extra_fields"
@@ -82,6 +83,7 @@ MOUNTS: Final[tuple[Mount, ...]] = (
         "unified",
         ("/v1",),
         Credentials(("x-bf-vk", "x-api-key", "api-key", "x-goog-api-key")),
+        at_root=True,
         page_members=True,
     ),
     Mount(

@@ -89,7 +89,7 @@ def test_a_breaker_passes_over_a_target_that_keeps_failing() -> None:
 
 def test_a_body_that_breaks_off_is_no_fault_of_ours(world: World) -> None:
     connection = world.connect()
-    connection.sendall(b"POST /v1/responses HTTP/1.1\r\nHost: x\r\nContent-Length: 900\r\n\r\n{")
+    connection.sendall(b"POST /v1/responses HTTP/1.1\r\nHost: localhost\r\nContent-Length: 900\r\n\r\n{")
     connection.shutdown(1)
     received(connection, b"}}", 2)
     connection.close()

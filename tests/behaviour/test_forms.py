@@ -131,7 +131,7 @@ def test_a_broken_or_huge_form_is_refused_in_json(
 
 def test_a_form_that_does_not_come_is_cut_at_its_deadline(world: World) -> None:
     connection = world.connect()
-    head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=b\r\nContent-Length: 9999\r\n\r\n"
+    head = f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=b\r\nContent-Length: 9999\r\n\r\n"
     connection.sendall(head.encode() + form([MODEL])[:60])
 
     connection.settimeout(4)

@@ -224,7 +224,7 @@ def test_a_body_without_end_is_refused_and_not_kept(world: World) -> None:
     before = resident(world)
     connection = world.connect()
     connection.sendall(
-        b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         b"Transfer-Encoding: chunked\r\n\r\n"
     )
     with suppress(OSError):  # the gateway hangs up
@@ -260,7 +260,7 @@ def test_a_slow_body_is_cut_at_its_deadline_and_others_do_not_notice(world: Worl
 def test_a_chunked_body_that_drips_is_cut_at_its_deadline(world: World) -> None:
     connection = world.connect()
     connection.sendall(
-        b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         b"Transfer-Encoding: chunked\r\n\r\n"
     )
     began = time.monotonic()

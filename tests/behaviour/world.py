@@ -163,7 +163,7 @@ def raw_request(
     method: str, path: str, body: bytes = b"", key: str | None = None, headers: Iterable[str] = ()
 ) -> bytes:
     """Return the bytes of a request with a length."""
-    lines = [f"{method} {path} HTTP/1.1", "Host: gateway", "Content-Type: application/json"]
+    lines = [f"{method} {path} HTTP/1.1", "Host: localhost", "Content-Type: application/json"]
     lines += [f"Authorization: Bearer {key}"] if key else []
     lines += [*headers, f"Content-Length: {len(body)}"]
     return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body

@@ -29,7 +29,9 @@ def front(nginx: str, repo_dir: Path, tmp_path_factory: pytest.TempPathFactory) 
     """One for a module. A slow body is given up after two seconds."""
     folder = tmp_path_factory.mktemp("nginx")
     with (
-        running_gateway({"SLUICE_BODY_DEADLINE": "2"}) as gateway,
+        running_gateway(
+            {"SLUICE_BODY_DEADLINE": "2", "SLUICE_OPEN": "1", "SLUICE_HOST": "127.0.0.1"}
+        ) as gateway,
         running_nginx(nginx, repo_dir / "deploy/nginx.conf", folder, gateway=gateway.port) as port,
     ):
         yield Front(gateway, port)

@@ -87,7 +87,7 @@ def test_a_hundred_streams_flow_side_by_side(front: Front) -> None:
 
 def test_a_slow_body_waits_in_nginx_not_in_a_worker(front: Front) -> None:
     body = _asked("say exactly: at last")
-    head = b"POST /v1/responses HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    head = b"POST /v1/responses HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     head += b"Content-Length: %d\r\n\r\n" % len(body)
     jobs = {
         way: gevent.spawn(converse, front.port(way), head, body[:20], body[20:], pause=1.5)
@@ -147,7 +147,7 @@ def test_kept_connections_never_cost_a_request(front: Front) -> None:
 def test_a_client_that_leaves_nginx_leaves_the_provider(nginx: str, repo_dir: Path, tmp_path: Path) -> None:
     with Upstream() as upstream:
         upstream.add(Reply.sse(b'data: {"choices": []}\n\n', hang=20))
-        environ = {"GROQ_API_KEY": "k", "GROQ_BASE_URL": upstream.url}
+        environ = {"GROQ_API_KEY": "k", "GROQ_BASE_URL": upstream.url, "SLUICE_OPEN": "1"}
         shipped = repo_dir / "deploy/nginx.conf"
         with (
             running_gateway(environ) as gateway,

@@ -16,7 +16,7 @@ from tests.deploy.conftest import Front
 from tests.deploy.raw import Heard, converse
 
 BODY = b'{"model": "sandbox/echo", "input": "say exactly: mine"}'
-INNER = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
+INNER = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
 CHUNKS = b"%x\r\n%b\r\n0\r\n\r\n" % (len(BODY), BODY)
 LENGTH = b"Content-Length: %d" % len(BODY)
 CHUNKED = b"Transfer-Encoding: chunked"
@@ -25,7 +25,12 @@ CHUNKED = b"Transfer-Encoding: chunked"
 def _post(
     *lines: bytes, body: bytes = BODY, path: bytes = b"/v1/responses", version: bytes = b"1.1"
 ) -> tuple[bytes, ...]:
-    head = [b"POST %b HTTP/%b" % (path, version), b"Host: x", b"Content-Type: application/json", *lines]
+    head = [
+        b"POST %b HTTP/%b" % (path, version),
+        b"Host: localhost",
+        b"Content-Type: application/json",
+        *lines,
+    ]
     return (b"\r\n".join(head) + b"\r\n\r\n" + body,)
 
 
@@ -115,13 +120,16 @@ CASES: Mapping[str, Case] = {
     "an unknown expectation": Case(_post(b"Expect: tea", LENGTH), direct=(417,), nginx=(200,)),
     "an expectation": Case(_post(b"Expect: 100-continue", LENGTH), **GOOD),
     "a body with GET": Case(
-        (b"GET /v1/nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(INNER) + INNER,),
+        (b"GET /v1/nowhere HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(INNER) + INNER,),
         direct=(404,),
         nginx=(404,),
         closes=False,
     ),
     "a body with the wrong method": Case(
-        (b"PUT /v1/responses HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(INNER) + INNER,),
+        (
+            b"PUT /v1/responses HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(INNER)
+            + INNER,
+        ),
         direct=(405,),
         nginx=(405,),
         closes=False,

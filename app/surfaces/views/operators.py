@@ -30,7 +30,27 @@ def blueprint() -> Blueprint:
             route=Route("GET", path, f"views.operators.{view.__name__}", answer),
             credentials=KEYLESS,
         )
+        made.add_url_rule(
+            path,
+            f"allowed_{number}",
+            allowed,
+            methods=["OPTIONS"],
+            provide_automatic_options=False,
+            route=Route("OPTIONS", path, "operations.allowed", "Plain"),
+            credentials=KEYLESS,
+        )
     return made
+
+
+def root() -> Response:
+    """Tell what runs here, and where to read on."""
+    document = {"name": "sluice", "version": __version__, "docs": "/docs", "openapi": "/openapi.json"}
+    return json_response(document)
+
+
+def allowed() -> Response:
+    """Answer load balancers that ask by OPTIONS."""
+    return Response(status=204, headers={"allow": "GET, HEAD, OPTIONS"})
 
 
 def alive() -> Response:
@@ -82,6 +102,7 @@ def ready() -> Response:
 
 _ROUTES: Final[tuple[tuple[str, Callable[[], Response], str], ...]] = (
     # path, view, answer
+    ("/", root, "Health"),
     ("/health", alive, "Health"),
     ("/health/liveness", alive, "Health"),
     ("/health/liveliness", alive, "Health"),

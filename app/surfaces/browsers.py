@@ -1,0 +1,122 @@
+"""What a browser may do: which origins are answered, and whom a gateway without keys serves.
+
+A web page can send requests to any address that its reader's browser reaches, and read the answers
+of a name that its owner points there. Without client keys the gateway is therefore its developer's
+alone: asked by a loopback name, from no other site, through no proxy (contract/surfaces.md 1).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from flask import Response
+from werkzeug.datastructures import Headers
+from werkzeug.wrappers import Request
+
+from app.config import Settings
+from app.errors import GatewayError
+from app.serving import has_client_keys, is_loopback
+
+EXPOSED: Final = ", ".join(
+    (
+        *("x-request-id", "request-id", "apim-request-id", "retry-after", "x-should-retry", "server-timing"),
+        *("x-sluice-provider", "x-sluice-model", "x-sluice-attempts", "x-sluice-cost", "x-sluice-cache"),
+        *("x-sluice-warnings", "x-tfy-resolved-model", "idempotent-replayed"),
+        *(
+            f"x-ratelimit-{what}-{kind}"
+            for kind in ("requests", "tokens")
+            for what in ("limit", "remaining", "reset")
+        ),
+    )
+)
+"""Headers of ours that a page may read."""
+
+_MAX_AGE: Final = "600"  # seconds that a preflight's answer holds
+_NAMES: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~, -]{0,2048}")
+_FORWARDED: Final = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip")
+_PROTECT: Final = "Set SLUICE_KEYS, or say SLUICE_OPEN=1 to serve everyone who can reach this address."
+
+
+class Browsers:
+    """The rules for one gateway's settings."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._allowed = frozenset(settings.allowed_origins)
+        self._alone = not has_client_keys(settings) and not settings.open
+
+    def check(self, request: Request) -> None:
+        """Refuse what only its developer may ask of a gateway without keys; raises ``forbidden``."""
+        if not self._alone:
+            return
+        headers = request.headers
+        for name in _FORWARDED:
+            if name in headers:
+                raise _refusal(f"the request came through a proxy (header '{name}')")
+        host = headers.get("host", "")
+        if host and not _is_loopback_host(host):
+            raise _refusal(f"it was asked for as '{host[:100]}', which is no loopback name")
+        self._check_origin(headers, host)
+        if request.method == "POST" and not request.mimetype and _has_body(request):
+            raise GatewayError("unsupported_media", "The body has no Content-Type; send application/json.")
+
+    def _check_origin(self, headers: Headers, host: str) -> None:
+        origin = headers.get("origin")
+        if origin is not None:
+            if urlsplit(origin).netloc != host and not self.allows(origin):
+                raise _refusal(f"a page of '{origin[:100]}' sent the request", _ALLOW)
+        elif headers.get("sec-fetch-site") == "cross-site":
+            raise _refusal("a page of another site sent the request", _ALLOW)
+
+    def allows(self, origin: str) -> bool:
+        """Tell whether pages of ``origin`` may read answers."""
+        return "*" in self._allowed or origin in self._allowed
+
+    def preflight(self, request: Request, methods: list[str]) -> Response | None:
+        """Return the answer to a browser that asks whether it may; None for another request."""
+        origin, method = request.headers.get("origin"), request.headers.get("access-control-request-method")
+        if request.method != "OPTIONS" or origin is None or method is None:
+            return None
+        if not self.allows(origin):
+            raise GatewayError("forbidden", f"Pages of '{origin[:100]}' may not call this gateway. {_ALLOW}")
+        asked = request.headers.get("access-control-request-headers", "")
+        response = Response(status=204)
+        response.headers["access-control-allow-methods"] = ", ".join(methods)
+        response.headers["access-control-max-age"] = _MAX_AGE
+        if asked and _NAMES.fullmatch(asked):
+            response.headers["access-control-allow-headers"] = asked
+        return response
+
+    def mark(self, request: Request, response: Response) -> None:
+        """Say in the headers of an answer which page may read it."""
+        if not self._allowed:
+            return
+        response.headers.add("vary", "Origin")
+        origin = request.headers.get("origin")
+        if origin is not None and self.allows(origin):
+            response.headers["access-control-allow-origin"] = "*" if "*" in self._allowed else origin
+            response.headers["access-control-expose-headers"] = EXPOSED
+
+
+_ALLOW: Final = "SLUICE_ALLOWED_ORIGINS lists the origins that may."
+
+
+def _refusal(why: str, remedy: str = _PROTECT) -> GatewayError:
+    return GatewayError(
+        "forbidden", f"Without client keys this gateway serves only its own machine, and {why}. {remedy}"
+    )
+
+
+def _is_loopback_host(host: str) -> bool:
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+    except ValueError:  # brackets that hold no address
+        return False
+    return is_loopback(name) or name.endswith(".localhost")
+
+
+def _has_body(request: Request) -> bool:
+    environ: Mapping[str, Any] = request.environ
+    return bool(request.content_length) or "HTTP_TRANSFER_ENCODING" in environ
