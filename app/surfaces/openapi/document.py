@@ -1,7 +1,7 @@
 """The description of the API (OpenAPI 3.1), made from what serves it.
 
 Paths come from the URL map, request bodies from the schemas that check them at the door,
-answers from ``openapi_shapes``, as the routes of operations say. It is made at the first request and kept.
+answers from ``shapes``, as the routes of operations say. It is made at the first request and kept.
 """
 
 from __future__ import annotations
