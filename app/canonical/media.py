@@ -102,12 +102,13 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """One word and its time in seconds."""
+    """One word and its time in seconds. ``spaced``: white space stands before it in the text."""
 
     start: float
     end: float
     text: str
     speaker: str | None = None
+    spaced: bool = True
 
 
 @dataclass(frozen=True, slots=True)

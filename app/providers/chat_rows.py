@@ -55,6 +55,7 @@ GROQ: Final = ChatOptions(
     open_members=False,
     max_tokens="max_completion_tokens",
     efforts=("none", "low", "medium", "high"),
+    effort_rows=(("qwen", ("none", "default")), ("gpt-oss", ("low", "medium", "high"))),
     history="reasoning",
     developer_role=True,
     part_types=frozenset({"text", "image_url"}),
@@ -85,7 +86,7 @@ OPENROUTER: Final = ChatOptions(
         audio cache_control debug deferred_tools image_config include_reasoning metadata min_p
         modalities models plugins prediction prompt_cache_key prompt_cache_options provider
         reasoning repetition_penalty route service_tier session_id stop_server_tools_when top_a
-        top_k trace transforms usage
+        top_k trace transforms usage verbosity
         """.split()
     ),
     open_members=False,
@@ -130,10 +131,11 @@ PERPLEXITY: Final = ChatOptions(
     tool_description_required=True,
     hosted_tools=frozenset(),
     image_detail=False,
+    alternates=True,
 )
 
-SGL: Final = replace(CUSTOM, hosted_tools=frozenset())
-"""SGLang, self-hosted: takes its own sampling members, which clients write by name."""
+SGL: Final = replace(CUSTOM, hosted_tools=frozenset(), also_reasoning=True)
+"""SGLang and vLLM, self-hosted: take their own sampling members, which clients write by name."""
 
 PARASAIL: Final = SGL
 """vLLM behind a key."""
@@ -147,6 +149,7 @@ OLLAMA: Final = ChatOptions(
     strict_tools=False,
     tool_choices=frozenset({"auto"}),
     hosted_tools=frozenset(),
+    image_urls=False,
 )
 
 MISTRAL: Final = ChatOptions(
@@ -170,6 +173,7 @@ MISTRAL: Final = ChatOptions(
     tool_parameters_required=True,
     prefix=True,
     short_ids=True,
+    answers_tools=True,
     service_tiers=frozenset({"auto", "standard_only"}),
 )
 

@@ -318,7 +318,11 @@ def test_a_json_answer_and_a_schema() -> None:
 def test_beside_tools_a_tool_stands_for_the_schema() -> None:
     body, lost = encode(Request("m", (HI,), tools=(SUM,), output=Output("schema", SCHEMA)))
     assert [tool["function"]["name"] for tool in body["tools"]] == ["sum", ANSWER_TOOL]
-    assert (body["tool_choice"], "response_format" in body, lost) == ("REQUIRED", False, [])
+    assert (body["tool_choice"], "response_format" in body, lost) == (
+        "REQUIRED",
+        False,
+        ["response_format"],
+    )
     request = Request(
         "m", (HI,), tools=(SUM,), tool_choice=ToolChoice("none"), output=Output("schema", SCHEMA)
     )

@@ -147,7 +147,9 @@ class _Fitting:
             return tool
         if not isinstance(tool.get(kind), dict):
             tool = {"type": kind, kind: {name: value for name, value in tool.items() if name != "type"}}
-        return {"type": kind, **self._admitted(tool, KNOWN_TOOL_MEMBERS, self._options.tool_members)}
+        inner = self._admitted(tool[kind], KNOWN_TOOL_MEMBERS, self._options.tool_members)
+        outer = self._admitted(tool, KNOWN_TOOL_MEMBERS, self._options.tool_members)
+        return {"type": kind, **outer, kind: inner}
 
 
 def _kind(tool: Mapping[str, Any]) -> str:

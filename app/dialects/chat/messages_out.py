@@ -31,6 +31,7 @@ from app.dialects.chat.annotations import nested_annotation
 from app.dialects.chat.losses import tell
 from app.dialects.chat.native import own_members
 from app.dialects.chat.options import KNOWN_MESSAGE_MEMBERS, ChatOptions
+from app.dialects.chat.order import alternating, tools_answered
 from app.dialects.chat.parts_out import PartWriter, admitted
 from app.dialects.chat.reasoning import call_entry, encode_entries
 from app.dialects.shared.reading import data_url
@@ -77,6 +78,10 @@ class MessageWriter:
                 written += self._attachments()
             written += self._message(message)
         written += self._attachments()
+        if self._options.alternates:
+            written = alternating(written, self._context.losses)
+        if self._options.answers_tools:
+            written = tools_answered(written, self._context.losses)
         if self._options.prefix and written and written[-1]["role"] == "assistant":
             written[-1]["prefix"] = True
         return written
@@ -230,7 +235,10 @@ class MessageWriter:
         if any(part.signature for part in thoughts) or any(call.signature for call in calls):
             tell(self._context.losses, "reasoning_signature")
         text = "".join(part.text for part in thoughts)
-        return {self._options.history: text} if text else {}
+        if not text:
+            return {}
+        newer = {"reasoning": text} if self._options.also_reasoning else {}
+        return {self._options.history: text, **newer}
 
     def _details_slot(
         self, thoughts: Sequence[ReasoningPart], calls: Sequence[ToolCallPart], parts: Sequence[Part]

@@ -122,7 +122,11 @@ class ChatOptions:
     may be named so; ``refusals`` whether a refusal has a member of its own. ``message_members``, ``part_members``, ``tool_members``: vendor
     members it takes there. ``formats``: response_format types. ``tool_choices``: modes
     it understands. ``hosted_tools``: tool types it runs itself (``ANY_TOOL``: not known).
-    ``image_detail``: pictures may say how closely to look. ``service_tiers``: those it has (None: any).
+    ``image_detail``: pictures may say how closely to look. ``image_urls``: pictures may be given by
+    their address. ``effort_rows``: efforts of models by a part of their id, first match wins.
+    ``also_reasoning``: earlier reasoning goes back under its newer name, too. ``alternates``: system
+    messages come first, then users' and assistants' by turns. ``answers_tools``: an assistant's
+    message follows a tool's. ``service_tiers``: those it has (None: any).
     ``web_search``: a hosted
     web search is asked for by ``web_search_options``. ``prefix``: a last assistant message
     is marked as the beginning of the answer. ``short_ids``: tool call ids are nine letters
@@ -160,6 +164,17 @@ class ChatOptions:
     tool_description_required: bool = False
     prefix: bool = False
     short_ids: bool = False
+    image_urls: bool = True
+    effort_rows: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    also_reasoning: bool = False
+    alternates: bool = False
+    answers_tools: bool = False
+
+    def efforts_for(self, model: str) -> tuple[str, ...]:
+        """Return the efforts that a model knows, from least to most."""
+        name = model.lower()
+        return next((efforts for part, efforts in self.effort_rows if part in name), self.efforts)
+
     reads_arguments: bool = True
     newer_limit: re.Pattern[str] | None = None
 

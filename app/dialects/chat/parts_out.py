@@ -90,6 +90,9 @@ class PartWriter:
         self._refuse("image_url", "image")
         if part.file_id is not None:
             tell(self._context.losses, "file_id")
+        if part.data is None and not self._options.image_urls:
+            told = "pictures are not fetched from their address by this model; send the content itself"
+            self._context.losses.report("image", told)
         url = part.url if part.data is None else data_url(part.media_type or "image/png", part.data)
         detail = part.detail if self._options.image_detail else None
         if part.detail not in (None, "auto", detail):

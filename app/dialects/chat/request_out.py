@@ -85,6 +85,8 @@ class _RequestWriter:
             self._context.losses.report("seed")
         others = rest(sampling_members(sampling), _LIMIT_AND_SEED)
         others["temperature"] = self._temperature()
+        if (sampling.top_k or 0) < 0 and not options.open_members:
+            others["top_k"] = None  # vLLM's word for no limit, which is the others' default
         # a default that the wire does not know is no loss
         silent = {
             "logprobs": not sampling.logprobs,
@@ -297,12 +299,13 @@ class _RequestWriter:
             wanted = effort_of(reasoning.budget, self._request.sampling.max_tokens or ASSUMED_LIMIT)
             told = f"the reasoning budget was asked for as effort '{wanted}'"
             self._context.losses.report("reasoning_budget", told)
-        if wanted is None or wanted in self._options.efforts or self._options.open_members:
+        efforts = self._options.efforts_for(self._context.model)
+        if wanted is None or wanted in efforts or self._options.open_members:
             return wanted
         if wanted == "none":
             self._context.losses.report("reasoning_effort", "reasoning cannot be turned off here")
             return None
-        effort = nearest_effort(wanted, [name for name in self._options.efforts if name != "none"])
+        effort = nearest_effort(wanted, [name for name in efforts if name != "none"])
         self._context.losses.report("reasoning_effort", f"the effort '{wanted}' was asked for as '{effort}'")
         return effort
 

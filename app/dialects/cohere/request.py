@@ -28,6 +28,7 @@ from app.canonical.request import (
 )
 from app.dialects.base import ClientContext, Encoded
 from app.dialects.cohere.options import NAME, max_thinking
+from app.dialects.shared.claude_thinking import with_thinking
 from app.dialects.shared.effort import budget_of
 from app.dialects.shared.leftovers import (
     report_call_signature,
@@ -36,6 +37,7 @@ from app.dialects.shared.leftovers import (
     sendable_extras,
 )
 from app.dialects.shared.losses import Losses
+from app.dialects.shared.members import report_members
 from app.dialects.shared.pairing import paired
 from app.dialects.shared.reading import as_dict, data_url, present
 from app.dialects.shared.tool_forms import (
@@ -65,6 +67,9 @@ def encode_request(request: Request, context: ClientContext) -> Encoded:
     """
     losses = context.losses
     request = paired(request, losses)
+    if "budget_tokens" in as_dict(request.extra.get("thinking")):  # Anthropic's form, not this wire's
+        request = with_thinking(request)
+    report_members(request, NAME, {}, losses)
     body: Members = {
         **sendable_extras(request, NAME, _OWN, losses),
         "model": context.model,
@@ -186,6 +191,9 @@ _ROLES: Final[Mapping[str, Callable[[Message, Losses], list[Members]]]] = {
 
 
 def _block(part: Part, role: str, losses: Losses) -> Members | None:
+    if isinstance(part, ImagePart) and role == "assistant":
+        losses.report("hosted_item", "Pictures that a model made cannot be shown to this one")
+        return None
     writer = _BLOCKS.get(type(part))
     if writer is None:
         losses.report("content", f"A '{role}' message cannot hold this content here")
@@ -258,7 +266,7 @@ def _sampling(request: Request, losses: Losses) -> Members:
         "max_tokens": sampling.max_tokens,
         "temperature": temperature,
         "p": sampling.top_p,
-        "k": sampling.top_k,
+        "k": sampling.top_k if (sampling.top_k or 0) >= 0 else None,
         "stop_sequences": list(sampling.stop) or None,
         "seed": sampling.seed,
         "frequency_penalty": sampling.frequency_penalty,
@@ -303,6 +311,8 @@ def _tools_and_form(request: Request, losses: Losses) -> Members:
     if output.format == "schema" and tools and mode != "REQUIRED":
         # the wire takes no response_format beside tools, so that a tool stands for the schema
         tools = tools if mode is None else []
+        told = "The schema stands as a tool that must be called: there is no JSON form beside tools here"
+        losses.report("output_json", told)
         tools.append(_function(ANSWER_TOOL, ANSWER_WORDS, as_dict(output.schema)))
         mode = "REQUIRED"
     elif output.format != "text" and tools:

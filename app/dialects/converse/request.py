@@ -199,7 +199,7 @@ def _plain_sampling(
         inference["temperature"] = min(sampling.temperature, 1)
     if sampling.top_p is not None:
         inference["topP"] = sampling.top_p
-    if sampling.top_k is None:
+    if sampling.top_k is None or sampling.top_k < 0:
         return
     if not options.top_k:
         losses.report("top_k")

@@ -124,6 +124,8 @@ def _in_words(output: Output) -> str:
 def _sampling(sampling: Sampling, losses: Losses) -> dict[str, Any]:
     values = ((wire, getattr(sampling, name)) for name, wire in _SCALARS.items())
     config: dict[str, Any] = {wire: value for wire, value in values if value is not None}
+    if (sampling.top_k or 0) < 0:
+        del config["topK"]  # vLLM's word for no limit
     if sampling.temperature is not None and sampling.temperature > _MAX_TEMPERATURE:
         config["temperature"] = _MAX_TEMPERATURE
         losses.report("temperature", "Gemini's temperatures end at 2; 2 was sent")

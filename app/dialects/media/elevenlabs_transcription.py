@@ -20,7 +20,7 @@ from app.dialects.base import ClientContext
 from app.dialects.media.audio import MediaEncoded, TranscriptionDialect, replay_transcript, whole_json
 from app.dialects.media.elevenlabs_errors import decode_error
 from app.dialects.media.multipart import Form
-from app.dialects.media.transcripts import segments_of
+from app.dialects.media.transcripts import segments_of, spaced
 from app.dialects.shared.reading import as_dict, as_str, dicts, number, opt_str, rest
 from app.errors import GatewayError
 
@@ -135,7 +135,7 @@ def _transcript(body: dict[str, Any]) -> Transcript:
 
 def _words(body: Mapping[str, Any]) -> list[Word]:
     """Spoken words only: spacing and sounds are in the text anyway."""
-    return [
+    words = [
         Word(
             number(entry.get("start")) or 0.0,
             number(entry.get("end")) or 0.0,
@@ -145,6 +145,7 @@ def _words(body: Mapping[str, Any]) -> list[Word]:
         for entry in dicts(body.get("words"))
         if entry.get("type", "word") == "word"
     ]
+    return spaced(words, as_str(body.get("text")))
 
 
 DIALECT: Final = TranscriptionDialect(

@@ -7,7 +7,7 @@ Titan and Nova take one text a call, Cohere many. The input tokens are in the an
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from app.canonical.media import EmbeddingRequest, EmbeddingResponse
@@ -23,6 +23,7 @@ from app.errors import GatewayError
 
 _TOKENS_HEADER: Final = "x-amzn-bedrock-input-token-count"
 _ERROR_HEADER: Final = "x-amzn-errortype"
+_TITAN_V1_LENGTH: Final = 1536
 _NOVA_PURPOSE: Final = "GENERIC_INDEX"
 _NOVA_PURPOSES: Final[Mapping[str, str]] = {
     "search_document": "GENERIC_INDEX",
@@ -84,12 +85,35 @@ def decode_error(status: int, body: Any, headers: Mapping[str, str]) -> GatewayE
 
 
 def _titan(request: EmbeddingRequest, losses: Losses) -> Members:
-    """Titan text v1 knows only the text; v2 takes dimensions and ``normalize``."""
+    """Titan's second text model takes dimensions and ``normalize``."""
     body: Members = {"inputText": _one(request, losses)}
     if request.dimensions is not None:
         body["dimensions"] = request.dimensions
     for name, value in request.extra.items():
         if name == "normalize":
+            body[name] = value
+        else:
+            losses.report("extra", param=name)
+    return body
+
+
+def _titan_v1(request: EmbeddingRequest, losses: Losses) -> Members:
+    """The first Titan takes a text and nothing else; its vectors have 1,536 numbers."""
+    if request.dimensions not in (None, _TITAN_V1_LENGTH):
+        told = f"The vectors of this model have {_TITAN_V1_LENGTH} numbers; 'dimensions' was left out"
+        losses.report("dimensions", told)
+    for name in request.extra:
+        losses.report("extra", param=name)
+    return {"inputText": _one(request, losses)}
+
+
+def _titan_image(request: EmbeddingRequest, losses: Losses) -> Members:
+    """The Titan of pictures takes a text, too, and the length of the vector in a place of its own."""
+    body: Members = {"inputText": _one(request, losses)}
+    if request.dimensions is not None:
+        body["embeddingConfig"] = {"outputEmbeddingLength": request.dimensions}
+    for name, value in request.extra.items():
+        if name in {"embeddingConfig", "inputImage"}:
             body[name] = value
         else:
             losses.report("extra", param=name)
@@ -117,11 +141,16 @@ def _one(request: EmbeddingRequest, losses: Losses) -> str:
 
 
 _TITAN: Final = _Family(1, _titan, lambda body: [body.get("embedding")])
+_TITAN_V1: Final = replace(_TITAN, encode=_titan_v1)
+_TITAN_IMAGE: Final = replace(_TITAN, encode=_titan_image)
 _NOVA: Final = _Family(
     1, _nova, lambda body: [entry.get("embedding") for entry in dicts(body.get("embeddings"))]
 )
 _COHERE: Final = _Family(BATCH, cohere_members, lambda body: [])
 _FAMILIES: Final[Mapping[str, _Family]] = {
+    "amazon.titan-embed-text-v1": _TITAN_V1,
+    "amazon.titan-embed-g1": _TITAN_V1,
+    "amazon.titan-embed-image": _TITAN_IMAGE,
     "amazon.titan-embed": _TITAN,
     "amazon.nova": _NOVA,
     "cohere.embed": _COHERE,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 from app.canonical.media import Segment, Transcript, Word
@@ -11,6 +12,8 @@ from app.dialects.media.audio_usage import encode_audio_usage
 _SENTENCE_ENDS: Final = (".", "!", "?", "…", "。", "！", "？")
 _MAX_CUE: Final = 84
 """Characters of a cue: two lines of 42, the usual limit of subtitles."""
+_NEAR: Final = 200
+"""Characters after the last word among which the next one is looked for."""
 _PAUSE: Final = 1.0
 """Seconds of silence after which a new segment begins."""
 
@@ -52,7 +55,7 @@ def segments_of(words: Sequence[Word]) -> tuple[Segment, ...]:
 
 def _breaks(held: Sequence[Word], word: Word) -> bool:
     last = held[-1]
-    length = sum(len(one.text) + 1 for one in held) + len(word.text)
+    length = sum(len(one.text) + one.spaced for one in held) + len(word.text)
     return (
         last.text.endswith(_SENTENCE_ENDS)
         or last.speaker != word.speaker
@@ -62,8 +65,20 @@ def _breaks(held: Sequence[Word], word: Word) -> bool:
 
 
 def _segment(words: Sequence[Word]) -> Segment:
-    text = " ".join(word.text for word in words)
+    text = "".join(f" {word.text}" if word.spaced else word.text for word in words).strip()
     return Segment(words[0].start, words[-1].end, text, words[0].speaker)
+
+
+def spaced(words: Iterable[Word], text: str) -> list[Word]:
+    """Return words that know whether white space stands before them in ``text``: many languages
+    have none. A word that is not found near its place counts as one with a space."""
+    marked, at = [], 0
+    for word in words:
+        found = text.find(word.text, at, at + _NEAR + len(word.text)) if word.text else -1
+        before = text[at:found]
+        marked.append(replace(word, spaced=found < 0 or not at or before != before.rstrip()))
+        at = found + len(word.text) if found >= 0 else at
+    return marked
 
 
 def duration_of(transcript: Transcript) -> float:

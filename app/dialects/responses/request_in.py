@@ -133,7 +133,7 @@ def _sampling(body: Mapping[str, Any]) -> Sampling:
         max_tokens=max_output_tokens(body),
         temperature=number(body.get("temperature")),
         top_p=number(body.get("top_p")),
-        top_k=count(body.get("top_k")),
+        top_k=_integer(body.get("top_k")),
         stop=_stop(body.get("stop")),
         seed=_integer(body.get("seed")),
         presence_penalty=number(body.get("presence_penalty")),

@@ -170,7 +170,7 @@ def sampling_of(sampling: Sampling, family: Family, thinking: bool, losses: Loss
         sent["temperature"] = temperature
     if _takes_top_p(sampling.top_p, family, thinking, temperature, losses):
         sent["top_p"] = sampling.top_p
-    if sampling.top_k is not None:
+    if sampling.top_k is not None and sampling.top_k >= 0:
         if family.sampling and not thinking:
             sent["top_k"] = sampling.top_k
         else:

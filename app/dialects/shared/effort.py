@@ -61,6 +61,10 @@ def nearest_effort(effort: str, known: Sequence[str]) -> str:
     """
     if effort in known:
         return effort
-    rank = EFFORTS.index(effort) if effort in EFFORTS else EFFORTS.index("medium")
-    lower = [name for name in known if EFFORTS.index(name) <= rank]
+    rank = _rank(effort)
+    lower = [name for name in known if _rank(name) <= rank]
     return lower[-1] if lower else known[0]
+
+
+def _rank(effort: str) -> int:
+    return EFFORTS.index(effort) if effort in EFFORTS else EFFORTS.index("medium")

@@ -14,10 +14,12 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 from app.dialects.shared.rate_limits import reset_wait
+from app.dialects.shared.reading import as_dict, opt_str
 from app.errors import GatewayError
 
 LOOKED_AT: Final = 2000  # characters of an upstream's words that patterns are looked for in
 _MAX_MESSAGE: Final = 500
+_MAX_CATEGORIES: Final = 16
 _MAX_RETRY_AFTER: Final = 86_400
 
 _STATUS_KINDS: Final[Mapping[int, str]] = {
@@ -136,6 +138,8 @@ def upstream_failure(
     if kind in {"upstream_rejected", "upstream_error"}:
         shown = status if status in _SHOWN_STATUS else None
     text = scrub(message) if message else f"The provider answered with status {status}."
+    if kind == "content_filter" and (filtered := _filtered(raw)):
+        text = f"{text} (Filtered: {filtered}.)"
     native_type = type if kind == "upstream_rejected" and type else None
     return GatewayError(
         kind,
@@ -147,6 +151,19 @@ def upstream_failure(
         retry_after=_wait(status, headers or {}),
         raw=raw,
     )
+
+
+def _filtered(raw: Any) -> str:
+    """Return the categories that a filter tells: Azure's ``innererror.content_filter_result``."""
+    error = as_dict(as_dict(raw).get("error", raw))
+    results = as_dict(as_dict(error.get("innererror")).get("content_filter_result"))
+    told = []
+    for category, result in list(results.items())[:_MAX_CATEGORIES]:
+        found = as_dict(result)
+        if found.get("filtered") is True or found.get("detected") is True:
+            severity = opt_str(found.get("severity"))
+            told.append(scrub(f"{category} ({severity})" if severity else str(category)))
+    return ", ".join(told)
 
 
 def status_of_code(code: str | None, type: str | None = None, default: int = 500) -> int:
