@@ -88,17 +88,17 @@ class Gateway:
         self.leave_by = 0.0  # monotonic seconds; set when the drain begins
         attempt_layers = _made(ATTEMPT_LAYERS, self)
         self._driver = Driver(settings, self.prices, self.redactor, self.plan, attempt_layers, self.fault)
-        self._call_layers = _made(CALL_LAYERS, self)
+        self._around_call = _chain(_made(CALL_LAYERS, self), self.run_inner)
         self._around_job = _chain(_made(JOB_LAYERS, self), self.run_inner)
         self._listeners = _made(LISTENERS, self)
 
-    def run(self, call: Call, *inner: CallLayer) -> Run:
-        """Return the run of a client's call, which ends it; ``inner`` layers are the operation's own.
+    def run(self, call: Call) -> Run:
+        """Return the run of a client's call.
 
         Raises the GatewayError of a call that is refused; its end is told all the same."""
         end = self.begin(call.abort, call.socket)
         try:
-            run = self._begun(call, _chain((*self._call_layers, *inner), self.run_inner))
+            run = self._begun(call, self._around_call)
         except GatewayError:
             end()
             raise

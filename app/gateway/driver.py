@@ -95,52 +95,43 @@ class Driver:
             yield step
             if isinstance(step, GatewayError):
                 continue
-            last = not any(isinstance(other, Planned) for other in route.steps[position:])
             for _ in range(self._settings.max_retries):
+                last = not any(isinstance(other, Planned) for other in route.steps[position:])
                 if not self._budget.grants(call, last):
                     break
                 yield step
 
     @contextmanager
     def _attempt(self, run: Run, planned: Planned) -> Iterator[Attempt]:
-        """Record one attempt within its layers, however it ends."""
+        """Record one attempt within its layers, which hear of its end when it is closed."""
         call = run.call
         call.abort.check()
-        attempt = Attempt(call, planned.target)
+        attempt = Attempt(call, planned.target, refused=True)  # until its layers let it through
         call.attempts.append(attempt)
         call.progress.last_error = None
         self._prices.expect(attempt.target)
         try:
-            with ExitStack() as stack:
-                self._enter_layers(stack, attempt)
-                with self._closed(attempt):
+            with self._around(attempt):
+                attempt.refused = False
+                try:
                     yield attempt
+                except GatewayError as error:
+                    attempt.fail(self._redactor.error(error))
+                    raise
+                finally:
+                    call.abort.watch(None)
+                    attempt.close()
         except GatewayError as error:
-            attempt.fail(self._redactor.error(error))
-            raise
-        finally:
-            attempt.close()
-
-    def _enter_layers(self, stack: ExitStack, attempt: Attempt) -> None:
-        """Enter each layer; what one refuses concerns this target alone, whatever kind of error it is."""
-        try:
-            for layer in self._layers:
-                stack.enter_context(layer(attempt))
-        except GatewayError:
-            attempt.refused = True
+            if attempt.refused:
+                attempt.fail(self._redactor.error(error))
+                attempt.close()
             raise
 
-    @contextmanager
-    def _closed(self, attempt: Attempt) -> Iterator[None]:
-        """Close an attempt before its layers hear how it ended."""
-        try:
-            yield
-        except GatewayError as error:
-            attempt.fail(self._redactor.error(error))
-            raise
-        finally:
-            attempt.call.abort.watch(None)
-            attempt.close()
+    def _around(self, attempt: Attempt) -> AbstractContextManager[Any]:
+        """Return all layers as one, ready to be entered."""
+        if len(self._layers) == 1:
+            return self._layers[0](attempt)
+        return _nested(self._layers, attempt)
 
     def _go_out(self, run: Run, attempt: Attempt) -> None:
         """Tell that ``attempt`` goes out. What forbids it ends the call, and the attempt is none."""
@@ -155,7 +146,7 @@ class Driver:
         """Return the whole answer of one attempt."""
         call = run.call
         started = time.monotonic()
-        self._note_target(run, attempt, exchange, None)
+        run.outcome.target = attempt.target
         received: Received | None = None
 
         def fetch(sent: Sent) -> Received:
@@ -309,6 +300,14 @@ def _lead(upstream: Upstream, run: Run) -> Generator[list[Frame], None, bytes]:
         else:
             lead = chunk.lstrip()
     return lead
+
+
+@contextmanager
+def _nested(layers: Sequence[AttemptLayer], attempt: Attempt) -> Iterator[None]:
+    with ExitStack() as stack:
+        for layer in layers:
+            stack.enter_context(layer(attempt))
+        yield
 
 
 class _Reading:

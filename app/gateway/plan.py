@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from app.errors import GatewayError
 from app.gateway.call import Call, Target
@@ -29,8 +29,7 @@ class Plan:
     serves: str
 
 
-@dataclass(frozen=True, slots=True)
-class Planned:
+class Planned(NamedTuple):
     """A target with its plan, or with the error for which it cannot be asked."""
 
     target: Target
@@ -43,8 +42,7 @@ class Planned:
         return self.plan
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(NamedTuple):
     """The planned targets of a call in order; an error stands for a candidate that is none."""
 
     steps: tuple[Planned | GatewayError, ...]

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing
 from typing import Any, NamedTuple
 
 from app.dialects import dialect_of
@@ -120,9 +119,12 @@ class Run:
         lifecycle frames were taken, or content began, an error becomes the last frames.
         """
         try:
-            with closing(self._source(self)) as source:
+            source = self._source(self)
+            try:
                 for batch in source:
                     yield self._passed_on(batch)
+            finally:
+                source.close()
         except GatewayError as error:
             yield self._ended_in(error)
         except Exception as error:  # noqa: BLE001 - whatever it is, the stream gets an ending
