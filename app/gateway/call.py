@@ -166,7 +166,7 @@ class Progress:
 
     ``attempts`` in order. ``last_error`` is that of the last attempt. ``refusal`` ends the whole
     call, whatever other targets there are. ``ended``: its outcome was closed. ``decoded`` is a body
-    with its canonical request.
+    with its canonical request, ``route`` the targets once they are planned.
     """
 
     attempts: list[Attempt] = field(default_factory=list)
@@ -174,6 +174,7 @@ class Progress:
     refusal: GatewayError | None = None
     ended: bool = False
     decoded: tuple[Any, Any] | None = None
+    route: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,8 +192,7 @@ class Call:
     the order of the target's wires. ``request`` is the canonical request where it is not decoded from the body.
     ``realm`` is preferred among the keys of a target: the call holds state that only that
     account can read. ``host`` is where the turn of a Responses call is kept, None for calls that are no turns.
-    ``signs``: what an answer's tool calls must bring back is put back, and kept where ``keeps_signatures``.
-    ``route`` holds the targets once they are planned. ``keep_raw`` names what to keep of the exchange with the provider (``raw_request``,
+    ``signs``: what an answer's tool calls must bring back is put back, and kept where ``keeps_signatures``. ``keep_raw`` names what to keep of the exchange with the provider (``raw_request``,
     ``raw_response``). ``created_at`` is in Unix seconds, ``deadline`` and ``started`` monotonic.
     """
 
@@ -223,7 +223,6 @@ class Call:
     host: Any = None
     signs: bool = False
     keeps_signatures: bool = True
-    route: Any = None
     created_at: int = field(default_factory=lambda: int(time.time()))
     started: float = field(default_factory=time.monotonic)
     log_metadata: Mapping[str, str] = field(default_factory=dict)

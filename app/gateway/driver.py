@@ -90,7 +90,7 @@ class Driver:
     def _steps(self, call: Call) -> Iterator[Planned | GatewayError]:
         """Yield the planned targets, each once more where the last error of it allows a retry."""
         self._budget.call()
-        route = call.route or self._plan(call)
+        route = call.progress.route or self._plan(call)
         for position, step in enumerate(route.steps, 1):
             yield step
             if isinstance(step, GatewayError):

@@ -74,9 +74,9 @@ class RequestHost:
 
     def run(self, house: House, call: Call, proceed: Proceed) -> Run:
         """Return the run of a call as one turn."""
-        call = replace(call, body=echo_body(call.body, self.store), response_id=new_id(RESPONSE))
         state = house.state() if self.store or refers(call.body) else None
-        call = replace(call, keeps_signatures=state is not None)
+        body, response_id = echo_body(call.body, self.store), new_id(RESPONSE)
+        call = replace(call, body=body, response_id=response_id, keeps_signatures=state is not None)
         if self.background:
             turn, first = self._begun(house, state, call, self._queue(house))
             return _queued(house, turn, first)
@@ -109,21 +109,22 @@ class RequestHost:
         expansion = expand(state, call, begins=self.store)
         expanded = with_history(call, expansion)
         keeper = _Row(state, self.mount) if state is not None and self.store else None
-        return StoredTurn(replace(expanded, route=house.plan(expanded)), expansion, keeper)
+        call.progress.route = house.plan(expanded)
+        return StoredTurn(expanded, expansion, keeper)
 
     def _queue(self, house: House) -> Callable[[StoredTurn], Planned]:
         """Return what queues a turn that some target can take, and returns that target."""
 
         def queue(turn: StoredTurn) -> Planned:
             call = turn.call
-            first = call.route.first(call, lambda planned: encoded(call, planned))
+            first = call.progress.route.first(call, lambda planned: encoded(call, planned))
             row = turn.new_row(
                 self.mount,
                 "queued",
                 background=True,
                 stream=call.stream,
                 request=dict(call.body),
-                headers=job_headers(call, call.route.targets),
+                headers=job_headers(call, call.progress.route.targets),
                 extra=job_extra(call),
             )
             house.state().queue.enqueue(row)
@@ -134,7 +135,7 @@ class RequestHost:
 
 def _begin_in_conversation(turn: StoredTurn) -> None:
     """Make sure that a turn can be asked somewhere; begin one that must take its conversation."""
-    turn.call.route.first(turn.call)
+    turn.call.progress.route.first(turn.call)
     if turn.expansion.conversation_id is not None:
         turn.begin()
 
