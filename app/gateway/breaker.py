@@ -2,6 +2,8 @@
 
 They only re-order. A target that keeps failing, or that asked for a pause, goes behind the
 others and is still tried when nothing else is left. Kept per worker; off unless configured.
+
+Tests: tests/gateway/test_breaker.py.
 """
 
 from __future__ import annotations

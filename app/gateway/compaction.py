@@ -3,6 +3,8 @@
 Done by the gateway for every provider. The summary travels in the item's
 ``encrypted_content``, sealed for its tenant, and is put back as a message when the item
 comes with a later turn (contract/responses.md 1: "Compaction on the wire").
+
+Tests: tests/lifecycle/test_compaction.py.
 """
 
 from __future__ import annotations

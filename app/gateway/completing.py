@@ -1,4 +1,7 @@
-"""Text completions: over a provider's own wire, else over its chat."""
+"""Text completions: over a provider's own wire, else over its chat.
+
+Tests: tests/behaviour, tests/golden.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Counting a prompt's tokens: by the provider's counter, else by a marked estimate."""
+"""Counting a prompt's tokens: by the provider's counter, else by a marked estimate.
+
+Tests: tests/lifecycle/test_refusals.py, tests/surfaces/test_envelopes.py.
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 Four characters of text make a token, an image 765 (OpenAI's figure for a small picture in
 high detail), a message or tool a few more for its frame.
+
+Tests: tests/replay, tests/behaviour/test_odd_shapes.py.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 A subclass says what an event means for the record (``_note``) and how it is written
 (``_write``). Which events there are, and which dialect they come from, is not known here.
+
+Tests: tests/behaviour/test_cuts_of_every_wire.py.
 """
 
 from __future__ import annotations

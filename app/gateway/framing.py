@@ -1,4 +1,7 @@
-"""From upstream chunks to (event name, parsed JSON), by the framing of the wire."""
+"""From upstream chunks to (event name, parsed JSON), by the framing of the wire.
+
+Tests: tests/wire/test_sse.py, tests/wire/test_eventstream.py, tests/behaviour/test_cuts_of_every_wire.py.
+"""
 
 from __future__ import annotations
 

@@ -3,6 +3,8 @@
 A full collection of a worker that has just loaded takes 40 ms or more, in which every
 stream stands still. What is loaded never becomes garbage, so it is taken out of the
 collector's sight; then a collection costs what the open calls weigh.
+
+Tests: tests/behaviour.
 """
 
 from __future__ import annotations

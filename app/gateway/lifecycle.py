@@ -3,6 +3,8 @@
 gunicorn kills a worker at ``graceful_timeout`` without running generators' ``finally``. So
 the worker drains itself: at SIGTERM running calls may finish until ``drain_after`` seconds,
 then every open stream is ended with an error event that tells the client to try again.
+
+Tests: tests/behaviour/test_leaving.py, tests/lifecycle/test_processes.py.
 """
 
 from __future__ import annotations

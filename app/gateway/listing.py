@@ -2,6 +2,8 @@
 
 One provider that fails or is slow does not fail the list; asked for alone, its failure is
 the answer (contract/surfaces.md 1).
+
+Tests: tests/replay/test_catalogue.py.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Embeddings, speech and transcription: one attempt each, over their own dialects."""
+"""Embeddings, speech and transcription: one attempt each, over their own dialects.
+
+Tests: tests/surfaces/test_framing.py, tests/golden.
+"""
 
 from __future__ import annotations
 

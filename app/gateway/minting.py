@@ -1,4 +1,7 @@
-"""Ids that the gateway gives where an upstream gave none."""
+"""Ids that the gateway gives where an upstream gave none.
+
+Tests: tests/dialects.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""From an operation to the exchange of one attempt."""
+"""From an operation to the exchange of one attempt.
+
+Tests: tests/golden, tests/test_additions.py.
+"""
 
 from __future__ import annotations
 

@@ -3,6 +3,8 @@
 The request goes out as a patched copy and the answer comes back patched; every other
 member stays as it was sent. The target's own decoder runs beside the stream, so usage,
 finish reason, errors and the fold are the same as for a translated call.
+
+Tests: tests/replay, tests/behaviour/test_odd_shapes.py.
 """
 
 from __future__ import annotations

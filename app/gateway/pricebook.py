@@ -3,6 +3,8 @@
 Loading takes a quarter of a second of CPU, so a greenlet that needs it waits while streams
 go on; ``begin`` starts it early, behind a call's upstream. Most models have plain prices for
 a million tokens of text: those are multiplied here, the rest is the library's business.
+
+Tests: tests/gateway/test_pricebook.py.
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 A provider that refuses a key may repeat it, and a proxy its password. ``scrub`` of the
 dialects knows what keys look like; this knows what ours are, so that no spelling escapes
 (contract/reliability.md 2, A10). Everything is replaced by value, before anyone sees it.
+
+Tests: tests/behaviour/test_secrets.py.
 """
 
 from __future__ import annotations

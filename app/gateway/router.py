@@ -4,6 +4,8 @@ The rules are contract/surfaces.md 2: ``provider/model`` only when the left part
 provider's name; then the operator's aliases; then the mount's default provider, or the
 first configured provider whose offline list knows the model. Each candidate must be
 allowed for the caller. No network is used.
+
+Tests: tests/behaviour/test_routes.py, tests/surfaces/test_model_strings.py.
 """
 
 from __future__ import annotations

@@ -6,6 +6,8 @@ dialect that brought it; a token that does not open (another tenant's, an old ke
 target, so it is left out with a warning.
 
 The key is found without opening the store, because stateless calls wrap too.
+
+Tests: tests/lifecycle/test_sealing.py.
 """
 
 from __future__ import annotations

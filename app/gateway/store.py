@@ -2,6 +2,8 @@
 
 A gateway that is only asked stateless questions never opens it, and one whose database is
 down answers those all the same.
+
+Tests: tests/lifecycle/test_outage.py.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 Works for chat and Responses on either side. The decoded request is made once a call and
 shared by its attempts.
+
+Tests: tests/golden, tests/replay.
 """
 
 from __future__ import annotations

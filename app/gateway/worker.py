@@ -2,6 +2,8 @@
 
 On SIGTERM or SIGINT it claims no more, lets what runs finish within its grace, and hands
 the rest over to another worker.
+
+Tests: tests/test_cli.py, tests/lifecycle/test_processes.py.
 """
 
 from __future__ import annotations

@@ -6,6 +6,8 @@ attempt: what it raises on entering is that target's error, so that the next tar
 knows ``attempt.usage`` and ``attempt.cost``, also of a stream whose client left. A listener hears of every
 end, last. Each is made once a process, by a function of the house that returns None where it is not
 configured: then it costs nothing.
+
+Tests: tests/test_additions.py.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""What the circuit breaker hears of each attempt; where it is configured."""
+"""What the circuit breaker hears of each attempt; where it is configured.
+
+Tests: tests/gateway/test_breaker.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Puts back, and keeps, what an answer's tool calls must bring back (``app.gateway.signatures``)."""
+"""Puts back, and keeps, what an answer's tool calls must bring back (``app.gateway.signatures``).
+
+Tests: tests/lifecycle/test_sealing.py, tests/lifecycle/test_outage.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Slots: how many calls this worker may have open at one provider."""
+"""Slots: how many calls this worker may have open at one provider.
+
+Tests: tests/behaviour/test_crowds.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The turn: a Responses call has its history before its input, and is kept, as its host says."""
+"""The turn: a Responses call has its history before its input, and is kept, as its host says.
+
+Tests: tests/lifecycle.
+"""
 
 from __future__ import annotations
 
