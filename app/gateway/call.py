@@ -201,8 +201,10 @@ class Call:
     the order of the target's wires. ``request`` is the canonical request where it is not decoded from the body.
     ``realm`` is preferred among the keys of a target: the call holds state that only that
     account can read. ``host`` is where the turn of a Responses call is kept, None for calls that are no turns.
-    ``signs``: what an answer's tool calls must bring back is put back, and kept where ``keeps_signatures``. ``keep_raw`` names what to keep of the exchange with the provider (``raw_request``,
-    ``raw_response``). ``created_at`` is in Unix seconds, ``deadline`` and ``started`` monotonic.
+    ``signs``: what an answer's tool calls must bring back is put back, and kept where
+    ``keeps_signatures``. ``keep_raw`` names what to keep of the exchange with the provider
+    (``raw_request``, ``raw_response``). ``size`` is the body's in bytes as it came. ``created_at``
+    is in Unix seconds, ``deadline`` and ``started`` monotonic.
     """
 
     id: str
@@ -232,6 +234,7 @@ class Call:
     host: Any = None
     signs: bool = False
     keeps_signatures: bool = True
+    size: int = 0
     created_at: int = field(default_factory=lambda: int(time.time()))
     started: float = field(default_factory=time.monotonic)
     log_metadata: Mapping[str, str] = field(default_factory=dict)

@@ -27,11 +27,13 @@ from app.canonical.response import Finish, Response, Usage
 from app.dialects.base import ClientContext, Dialect, Frame, Passage, Patch, ServerContext, StreamEncoder
 from app.dialects.shared.usage_repair import repair_usage
 from app.errors import GatewayError
+from app.gateway.aside import aside_for
 from app.gateway.call import Call, Target
 from app.gateway.estimates import estimated_usage
 from app.gateway.exchange import Answer, Fetch, Sent
 from app.gateway.translating import client_context, losses_of, parse_upstream, server_context
 from app.providers.base import Wire
+from app.wire.aside import aside
 from app.wire.json import dumps
 
 
@@ -52,6 +54,7 @@ class PassExchange:
         self.wire = wire
         self.losses = losses_of(call, target)
         self.dialect = dialect
+        self._call = call
         self.context: ClientContext = client_context(call, target, wire, self.losses)
         self._server_context: ServerContext = server_context(call, target.model)
         self._request = request
@@ -61,11 +64,15 @@ class PassExchange:
 
     def send(self) -> Sent:
         """Return the patched copy of the caller's body."""
-        return Sent(dumps(self.patch.request()))
+        return aside_for(self._call, lambda: Sent(dumps(self.patch.request())))
 
     def fetch(self, fetch: Fetch) -> Answer:
         """Fetch one whole answer; it is decoded too, for the record."""
-        raw = parse_upstream(fetch(self.send()).body)
+        body = fetch(self.send()).body
+        return aside(len(body), lambda: self._answer(body))
+
+    def _answer(self, body: bytes) -> Answer:
+        raw = parse_upstream(body)
         response = self.dialect.decode_response(raw, self.context)
         finish = response.choices[0].finish if response.choices else None
         usage = response.usage or self.estimate(response)

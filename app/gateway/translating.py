@@ -28,13 +28,15 @@ from app.dialects import dialect
 from app.dialects.base import ClientContext, Frame, ServerContext, StreamDecoder, StreamEncoder
 from app.dialects.shared.losses import Losses
 from app.errors import GatewayError
+from app.gateway.aside import aside_for
 from app.gateway.call import Call, Target
 from app.gateway.endings import Breaks, check_whole
 from app.gateway.estimates import estimated_usage
 from app.gateway.event_streams import EventStream
-from app.gateway.exchange import Answer, Fetch, Sent
+from app.gateway.exchange import Answer, Fetch, Received, Sent
 from app.gateway.minting import mint
 from app.providers.base import Wire
+from app.wire.aside import aside
 from app.wire.json import dumps, loads_lenient
 
 T = TypeVar("T")
@@ -71,7 +73,8 @@ def decode_once(call: Call, decode: Callable[[Mapping[str, Any], ServerContext],
     """Return the call's canonical request, decoded at first use and shared by its attempts."""
     body, known = call.full_body, call.progress.decoded
     if call.request is None and (known is None or known[0] is not body):
-        call.progress.decoded = known = (body, decode(body, server_context(call, None)))
+        context = server_context(call, None)
+        call.progress.decoded = known = (body, aside_for(call, lambda: decode(body, context)))
     request: T = call.request if call.request is not None or known is None else known[1]
     return request
 
@@ -115,12 +118,18 @@ class TranslateExchange:
 
     def send(self) -> Sent:
         """Encode the request for the target."""
+        return aside_for(self._call, self._sent)
+
+    def _sent(self) -> Sent:
         encoded = self._client.encode_request(self._request, self._context)
         return Sent(dumps(encoded.body), encoded.headers)
 
     def fetch(self, fetch: Fetch) -> Answer:
         """Fetch, decode and encode one whole answer."""
         received = fetch(self.send())
+        return aside(len(received.body), lambda: self._answer(received))
+
+    def _answer(self, received: Received) -> Answer:
         raw = parse_upstream(received.body)
         response = self._client.decode_response(raw, self._context)
         if response.usage is None:

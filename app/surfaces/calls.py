@@ -67,6 +67,7 @@ def make_call(
         keep_raw=_raw_wanted(gateway),
         socket=request.environ.get("gunicorn.socket"),
         log_metadata=_log_metadata(),
+        size=request.content_length or 0,
         **more,
     )
 

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import gevent
 
+from app.wire.aside import aside
 from app.wire.clocks import Clocks, Watchdog
 from app.wire.upstream import Abortable, TransportError, Upstream
 from app.wire.watched import WatchedBody
@@ -77,7 +78,8 @@ class ScriptedTransport:
                 on_open(watchdog)
             whole = body if isinstance(body, bytes) else b"".join(body or ())
             lower = {name.lower(): value for name, value in headers.items()}
-            script = self._write(Asked(method, urlsplit(url).path, lower, whole))
+            asked = Asked(method, urlsplit(url).path, lower, whole)
+            script = aside(len(whole), lambda: self._write(asked))
             if script.silence > 0:
                 _wait(script.silence, watchdog)
         except BaseException:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from flask import request
@@ -10,6 +11,7 @@ from app.surfaces.body.reading import json_body
 from app.surfaces.body.schemas import check
 from app.surfaces.calls import current_gateway
 from app.surfaces.rules import current_rule
+from app.wire.aside import LARGE, aside
 
 
 def checked_body() -> dict[str, Any]:
@@ -26,5 +28,7 @@ def checked_body() -> dict[str, Any]:
     chat_shaped = mount is not None and mount.chat_shaped
     place = route.chat_body if chat_shaped and route.chat_body else route.body
     if place is not None:
-        check(place, body)
+        aside(
+            LARGE if request.content_length is None else request.content_length, partial(check, place, body)
+        )
     return body

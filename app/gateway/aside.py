@@ -1,0 +1,25 @@
+"""The pure work on a call, beside the loop where its body or history is large. Tests: tests/gateway/test_aside.py."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+from app.gateway.call import Call
+from app.wire.aside import LARGE, aside
+
+_MANY: Final = 1_000  # items of a history
+
+T = TypeVar("T")
+
+
+def aside_for(call: Call, work: Callable[[], T]) -> T:
+    """Do ``work`` on the whole body of ``call``, its history included."""
+    size = call.size
+    if size < LARGE and any(_is_long(value) for value in call.full_body.values()):
+        size = LARGE
+    return aside(size, work)
+
+
+def _is_long(value: Any) -> bool:
+    return isinstance(value, list) and len(value) > _MANY

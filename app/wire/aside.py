@@ -1,0 +1,39 @@
+"""Work on large bodies, done beside the loop: on a native thread, so that other calls go on meanwhile.
+
+Dialects are pure and know no loop to yield to. A thread shares the processor with the loop every few
+milliseconds; a body that is small is not worth the hand-over. Tests: tests/gateway/test_aside.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, NamedTuple, TypeVar
+
+import gevent
+
+LARGE: Final = 256 * 1024
+"""Bytes of a body from which on it is worked on beside the loop."""
+
+T = TypeVar("T")
+
+
+def aside(size: int, work: Callable[[], T]) -> T:
+    """Return what ``work`` returns, or raise what it raises; ``size`` is that of its input, in bytes."""
+    if size < LARGE:
+        return work()
+    done: T | _Failure = gevent.get_hub().threadpool.apply(_attempt, (work,))
+    if isinstance(done, _Failure):
+        raise done.error
+    return done
+
+
+class _Failure(NamedTuple):
+    error: Exception
+
+
+def _attempt(work: Callable[[], T]) -> T | _Failure:
+    """Do ``work``; hand back what it raises, which the pool would print with all that it was given."""
+    try:
+        return work()
+    except Exception as error:  # noqa: BLE001 - raised again by the caller
+        return _Failure(error)

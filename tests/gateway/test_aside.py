@@ -1,0 +1,94 @@
+"""Large bodies do not hold up other calls: counted in turns of the loop and in lines that run on it."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from types import FrameType
+from typing import Any
+
+import gevent
+import pytest
+
+from app import create_app
+from app.config_loading import load
+from app.wire.aside import LARGE, aside
+
+MODELS = {
+    "translated": "sandbox/echo",
+    "passed": "sandbox/chat-echo",
+    "of another dialect": "sandbox/messages-echo",
+}
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory) -> Any:
+    folder = tmp_path_factory.mktemp("aside")
+    settings = load({"DATABASE_URL": f"sqlite:///{folder}/sluice.db", "SLUICE_MAX_BODY_BYTES": "50000000"})
+    return create_app(settings).test_client()
+
+
+def _longest_run(work: Any) -> int:
+    """Run ``work`` while a second greenlet takes every turn it gets; return the most lines of the
+    dialects and checks that ran on the loop's thread between two of its turns."""
+    longest = lines = 0
+    over = False
+
+    def turns() -> None:
+        nonlocal longest, lines
+        while not over:
+            longest, lines = max(longest, lines), 0
+            gevent.sleep(0)
+
+    def trace(frame: FrameType, event: str, argument: object) -> Any:
+        nonlocal lines
+        name = frame.f_code.co_filename
+        if "/app/dialects/" not in name and "/app/surfaces/body/" not in name:
+            return None
+        lines += event == "line"
+        return trace
+
+    other = gevent.spawn(turns)
+    gevent.sleep(0)
+    sys.settrace(trace)  # of this thread alone
+    try:
+        work()
+    finally:
+        sys.settrace(None)
+        over = True
+        other.join()
+    return max(longest, lines)
+
+
+def _many_messages(count: int) -> list[dict[str, str]]:
+    turn = [{"role": "user", "content": "one two"}, {"role": "assistant", "content": "three"}]
+    return turn * (count // 2) + [{"role": "user", "content": "say exactly: done"}]
+
+
+@pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
+def test_a_body_of_many_messages_leaves_the_loop_to_others(client: Any, model: str) -> None:
+    def ask(count: int) -> int:
+        body = json.dumps({"model": model, "messages": _many_messages(count)})
+        answers = []
+
+        def post() -> None:
+            answers.append(client.post("/v1/chat/completions", data=body, content_type="application/json"))
+
+        longest = _longest_run(post)
+        assert answers[0].json["choices"][0]["message"]["content"] == "done"
+        return longest
+
+    small, large = ask(20), ask(18_000)
+    assert large < 50 * small  # nine hundred times the messages
+
+
+def test_what_work_raises_comes_back_from_the_other_thread_and_is_not_printed(capfd: Any) -> None:
+    def fail() -> None:
+        raise ValueError(threading.current_thread() is threading.main_thread())
+
+    with pytest.raises(ValueError, match="False"):
+        aside(LARGE, fail)
+    with pytest.raises(ValueError, match="True"):
+        aside(LARGE - 1, fail)
+    assert capfd.readouterr().err == ""
