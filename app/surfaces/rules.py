@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from flask import Request, current_app
 from flask.globals import request_ctx
+from werkzeug.exceptions import MethodNotAllowed
 from werkzeug.routing import Rule
 
 from app.operations import OPERATIONS, Operation, Route
@@ -66,10 +68,20 @@ def current_rule() -> DoorRule:
 
 
 def current_mount() -> Mount | None:
-    """Return the door of the current request: its rule's, else the one that its path lies below."""
+    """Return the door of the current request: its rule's, else that of its path by another method,
+    else the one that its path lies below."""
     asked = request_ctx.request
-    rule = asked.url_rule
+    rule = asked.url_rule or _other_method(asked)
     return rule.mount if isinstance(rule, DoorRule) else mount_of(asked.path)
+
+
+def _other_method(asked: Request) -> Rule | None:
+    error = asked.routing_exception
+    if not isinstance(error, MethodNotAllowed) or not error.valid_methods:
+        return None
+    adapter = current_app.url_map.bind_to_environ(asked.environ)
+    rule, _ = adapter.match(method=next(iter(error.valid_methods)), return_rule=True)
+    return rule
 
 
 def current_operation() -> str:
