@@ -1,14 +1,14 @@
 """The canonical request: what a client asked for, in no vendor's words.
 
 One message holds parts; one Responses item is one message, both ways. Adjacent
-messages of one role are legal: a dialect that needs alternating turns calls
-``merge_turns``. Values are frozen; nothing here knows a wire.
+messages of one role are legal; a dialect that needs alternating turns joins them itself.
+Values are frozen; nothing here knows a wire.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Native = tuple[str, Mapping[str, Any]]
@@ -294,26 +294,3 @@ class Request:
     hints: Mapping[str, Any] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)
     origin: Origin | None = None
-
-
-def merge_turns(messages: Iterable[Message], *, roles: Mapping[str, str] | None = None) -> list[Message]:
-    """Join adjacent messages of one role into one, parts in order.
-
-    ``roles`` renames roles first (``{"tool": "user"}`` where results ride on the user's
-    turn). The first message's name and native members stay; item identity is dropped
-    from a joined message, since it then stands for several items.
-    """
-    runs: list[list[Message]] = []
-    for message in messages:
-        role = (roles or {}).get(message.role, message.role)
-        renamed = message if role == message.role else replace(message, role=role)  # type: ignore[arg-type]
-        if runs and runs[-1][0].role == role and runs[-1][0].name == message.name:
-            runs[-1].append(renamed)
-        else:
-            runs.append([renamed])
-    return [run[0] if len(run) == 1 else _joined(run) for run in runs]
-
-
-def _joined(run: list[Message]) -> Message:
-    """Return the messages of one turn as one."""
-    return replace(run[0], parts=tuple(part for message in run for part in message.parts), item=None)

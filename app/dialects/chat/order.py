@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
+from app.dialects.shared.alternation import NOTHING_SAID
 from app.dialects.shared.losses import Losses
-from app.dialects.shared.turns import NOTHING_SAID
 
 Json = dict[str, Any]
 

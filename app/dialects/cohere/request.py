@@ -24,10 +24,10 @@ from app.canonical.request import (
     ToolCallPart,
     ToolChoice,
     ToolResultPart,
-    merge_turns,
 )
 from app.dialects.base import ClientContext, Encoded
 from app.dialects.cohere.options import NAME, max_thinking
+from app.dialects.shared.alternation import merge_turns
 from app.dialects.shared.claude_thinking import with_thinking
 from app.dialects.shared.effort import budget_of
 from app.dialects.shared.leftovers import (

@@ -27,6 +27,7 @@ from app.canonical.request import (
 )
 from app.dialects.base import ClientContext
 from app.dialects.converse.options import NAME, ConverseOptions
+from app.dialects.shared.alternation import NOTHING_SAID, without_blanks
 from app.dialects.shared.claude import OMITTED
 from app.dialects.shared.leftovers import own_block, own_signature, report_call_signature
 from app.dialects.shared.media_types import media_type_of
@@ -34,7 +35,6 @@ from app.dialects.shared.members import CACHE_MARKS, Takes, cache_mark, taken_me
 from app.dialects.shared.tool_forms import call_input
 from app.dialects.shared.tool_ids import CONVERSE, fit_tool_id
 from app.dialects.shared.tool_values import faithful_value
-from app.dialects.shared.turns import NOTHING_SAID, without_blanks
 
 Block = dict[str, Any]
 

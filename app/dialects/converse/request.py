@@ -16,6 +16,7 @@ from app.dialects.converse.blocks import TAKES, Block, BlockWriter
 from app.dialects.converse.options import NAME, ConverseOptions, options_of
 from app.dialects.converse.tools import ToolWriter
 from app.dialects.messages.schema import closed, is_open
+from app.dialects.shared.alternation import NOTHING_SAID, alternating, end_of_prefill, split_conversation
 from app.dialects.shared.claude import Family
 from app.dialects.shared.claude_thinking import (
     MIN_BUDGET,
@@ -31,7 +32,6 @@ from app.dialects.shared.losses import Losses
 from app.dialects.shared.members import report_members
 from app.dialects.shared.pairing import paired
 from app.dialects.shared.reading import as_dict, json_text
-from app.dialects.shared.turns import NOTHING_SAID, alternating, end_of_prefill, split_conversation
 
 Members = dict[str, Any]
 

@@ -25,10 +25,10 @@ from app.canonical.request import (
     TextPart,
     ToolCallPart,
     ToolResultPart,
-    merge_turns,
 )
 from app.dialects.base import ClientContext
 from app.dialects.gemini.options import Family, GeminiOptions
+from app.dialects.shared.alternation import merge_turns
 from app.dialects.shared.leftovers import own_block
 from app.dialects.shared.media_types import media_type_of
 from app.dialects.shared.reading import as_str, split_data_url

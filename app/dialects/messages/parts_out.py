@@ -30,13 +30,13 @@ from app.canonical.request import (
 )
 from app.dialects.base import ClientContext
 from app.dialects.messages.options import NAME, MessagesOptions
+from app.dialects.shared.alternation import without_blanks
 from app.dialects.shared.claude import OMITTED
 from app.dialects.shared.leftovers import own_block, own_signature, report_call_signature
 from app.dialects.shared.media_types import media_type_of
 from app.dialects.shared.members import CACHE_MARKS, cache_mark, taken_members
 from app.dialects.shared.tool_forms import call_input
 from app.dialects.shared.tool_ids import WORD, fit_tool_id
-from app.dialects.shared.turns import without_blanks
 
 Block = dict[str, Any]
 

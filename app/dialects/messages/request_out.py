@@ -17,6 +17,7 @@ from app.dialects.messages.options import NAME, MessagesOptions, options_of
 from app.dialects.messages.parts_out import TAKES, Block, BlockWriter, starts_with_thinking
 from app.dialects.messages.schema import closed, is_open
 from app.dialects.messages.tools import ToolWriter
+from app.dialects.shared.alternation import NOTHING_SAID, alternating, end_of_prefill, split_conversation
 from app.dialects.shared.claude import Family
 from app.dialects.shared.claude_thinking import (
     Circumstances,
@@ -30,7 +31,6 @@ from app.dialects.shared.losses import Losses
 from app.dialects.shared.members import report_members
 from app.dialects.shared.pairing import paired
 from app.dialects.shared.reading import as_dict, json_text
-from app.dialects.shared.turns import NOTHING_SAID, alternating, end_of_prefill, split_conversation
 
 _JSON_ONLY: Final = "Answer with one valid JSON object and nothing else: no words around it, no code fence."
 _BLANK: Final = {"type": "text", "text": NOTHING_SAID}

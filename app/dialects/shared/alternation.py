@@ -1,8 +1,8 @@
-"""A conversation split for wires that keep the system prompt apart from the turns."""
+"""Turns that alternate: messages of one side joined, and the system prompt kept apart where a wire does."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -14,8 +14,8 @@ from app.canonical.request import (
     ReasoningPart,
     RefusalPart,
     Request,
+    Role,
     TextPart,
-    merge_turns,
 )
 from app.dialects.shared.losses import Losses
 from app.dialects.shared.members import cache_mark
@@ -28,6 +28,29 @@ Block = dict[str, Any]
 
 NOTHING_SAID: Final = "."
 """What is sent for a user's turn of white space alone, so that the turns keep alternating."""
+
+
+def merge_turns(messages: Iterable[Message], *, roles: Mapping[str, Role] | None = None) -> list[Message]:
+    """Join adjacent messages of one role into one, parts in order.
+
+    ``roles`` renames roles first (``{"tool": "user"}`` where results ride on the user's
+    turn). The first message's name and native members stay; item identity is dropped
+    from a joined message, since it then stands for several items.
+    """
+    runs: list[list[Message]] = []
+    for message in messages:
+        role = (roles or {}).get(message.role, message.role)
+        renamed = message if role == message.role else replace(message, role=role)
+        if runs and runs[-1][0].role == role and runs[-1][0].name == message.name:
+            runs[-1].append(renamed)
+        else:
+            runs.append([renamed])
+    return [run[0] if len(run) == 1 else _one_turn(run) for run in runs]
+
+
+def _one_turn(run: list[Message]) -> Message:
+    """Return the messages of one turn as one."""
+    return replace(run[0], parts=tuple(part for message in run for part in message.parts), item=None)
 
 
 def split_conversation(
