@@ -7,8 +7,10 @@ monkey.patch_all()
 
 import importlib
 import importlib.util
+import math
 import os
 import sys
+import time
 
 from app import metrics_folder, serving
 from app.config_loading import ConfigError, load
@@ -29,8 +31,8 @@ preload_app = False  # transports, pools and the writer thread belong to one wor
 keepalive = _settings.keepalive
 
 # At graceful_timeout a worker dies without running any `finally`; the drain of our own ends before.
-# Platforms kill after 30 s.
-graceful_timeout = 25
+# Platforms kill after 30 s, 5 s more than follows from the default of SLUICE_DRAIN_AFTER.
+graceful_timeout = math.ceil(_settings.drain_after) + 5
 # Not a limit on requests: only a hub that does not turn for so long is taken for dead.
 timeout = 120
 
@@ -63,6 +65,8 @@ def when_ready(server):
     line = serving.curl_line(address[0], address[1], keyed=keyed)
     print(f"sluice is listening on {address[0]}:{address[1]} ({where}). Try:\n\n  {line}\n", flush=True)
     _refuse_faulty_reloads(server)
+    _let_the_new_listen_first(server)
+    _turn_newcomers_away_first(server)
 
 
 def _refuse_faulty_reloads(server):
@@ -78,6 +82,44 @@ def _refuse_faulty_reloads(server):
             reload()
 
     server.reload = reload_what_is_sound
+
+
+def _let_the_new_listen_first(server):
+    """Let no worker go for a new one before that one serves: it has given a sign of life by then.
+
+    Until its first sign, a worker's file has the time of its making, by the calendar; the signs
+    are by the clock that starts with the machine."""
+    manage = server.manage_workers
+
+    def manage_patiently():
+        limit = time.monotonic() + 15
+        while len(server.WORKERS) > server.num_workers and _is_one_starting(server):
+            if time.monotonic() > limit:
+                break
+            time.sleep(0.05)
+            server.reap_workers()
+        manage()
+
+    server.manage_workers = manage_patiently
+
+
+def _turn_newcomers_away_first(server):
+    """Let the whole server leave without resetting a connection that the kernel has accepted."""
+    stop = server.stop
+
+    def stop_in_order(graceful=True):
+        ours = server.reexec_pid == server.master_pid == 0 and not server.systemd  # and nobody else's
+        if graceful and ours:
+            for listener in server.LISTENERS:
+                serving.turn_newcomers_away(listener.sock)
+            time.sleep(0.1)  # for connections that are being made
+        stop(graceful)
+
+    server.stop = stop_in_order
+
+
+def _is_one_starting(server):
+    return any(worker.tmp.last_update() > time.monotonic() for worker in server.WORKERS.values())
 
 
 def post_worker_init(worker):

@@ -3,19 +3,25 @@
 What cannot be read is refused in JSON, like all else here. A connection whose request body
 did not end where its framing says is closed and never read on: what follows such a body
 could be taken for a second request. The application sees a broken body as ``OSError``.
-A worker that leaves does not wait for idle connections. Nothing here knows the application.
+A worker that leaves serves whatever it or the kernel has accepted, and gives an idle connection
+only a while for its next request. Nothing here knows the application.
 """
 
 from __future__ import annotations
 
 import secrets
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Final, Protocol
 
 import gevent
+from gevent.pool import Pool
+from gevent.server import StreamServer
 from gunicorn.http import errors
+from gunicorn.sock import ssl_context
 from gunicorn.workers.ggevent import GeventWorker
 
 from app.errors import GatewayError
@@ -23,7 +29,9 @@ from app.wire.json import dumps
 
 _LINGER: Final = 1.0  # seconds in which a refused client may still send, so that it reads the refusal
 _SKIP: Final = 65536
-_LEAVING: Final = 1.0  # seconds in which a leaving worker still takes requests on open connections
+# Seconds in which a leaving worker still takes requests on open connections. Who closes an idle one
+# may lose a request that is under way to it, so a proxy's limit should be shorter (nginx: 4 s).
+_LEAVING: Final = 5.0
 _POLL: Final = 0.1
 
 # The first row that fits decides. None of the sentences repeats what the client sent.
@@ -95,14 +103,44 @@ class Worker(GeventWorker):
         super().init_process()
 
     def run(self) -> None:
-        """Serve until told to leave."""
+        """Serve until told to leave; then serve what was accepted, and end."""
         gevent.spawn(self._dismiss_idle)
-        super().run()
+        servers = [self._listen(listener) for listener in self.sockets]
+        while self.alive:
+            self.notify()
+            gevent.sleep(1.0)
+        for server in servers:
+            _take_waiting(server)
+            server.close()
+        self._await_end(servers)
+
+    def _listen(self, listener: Any) -> StreamServer:
+        listener.setblocking(1)
+        secured = {"ssl_context": ssl_context(self.cfg)} if self.cfg.is_ssl else {}
+        pool = Pool(self.worker_connections)
+        server = StreamServer(listener, handle=partial(self.handle, listener), spawn=pool, **secured)
+        if self.cfg.workers > 1:
+            server.max_accept = 1
+        server.start()
+        return server
+
+    def _await_end(self, servers: list[StreamServer]) -> None:
+        """Wait for the connections that are open, as long as gunicorn's ``graceful_timeout`` allows."""
+        limit = time.monotonic() + self.cfg.graceful_timeout
+        while time.monotonic() < limit:
+            if not any(server.pool for server in servers):  # an empty pool is false
+                return
+            self.notify()
+            gevent.sleep(_POLL)
+        self.log.warning("Worker graceful timeout (pid:%s)", self.pid)
+        for server in servers:
+            server.stop(timeout=1)
 
     @contextmanager
     def timeout_ctx(self) -> Iterator[None]:
         """Limit the wait for a connection's next request."""
-        limit = gevent.Timeout(self.cfg.keepalive if self.alive else _LEAVING, False)  # type: ignore[arg-type]
+        seconds = self.cfg.keepalive if self.alive else min(self.cfg.keepalive, _LEAVING)
+        limit = gevent.Timeout(seconds, False)  # type: ignore[arg-type]
         self._idle[limit] = gevent.getcurrent()
         try:
             with limit:
@@ -149,6 +187,15 @@ class Worker(GeventWorker):
             _linger(client)
         except OSError:
             self.log.debug("The refused client had gone.")
+
+
+def _take_waiting(server: StreamServer) -> None:
+    """Accept what the kernel has accepted already: closing the listener would reset it, request and all."""
+    while not server.full():
+        accepted = server.do_read()
+        if accepted is None:
+            return
+        server.do_handle(*accepted)
 
 
 def _make_plain(config: Any) -> None:

@@ -7,6 +7,10 @@ and the command line agree. This module opens no socket and imports no framework
 
 from __future__ import annotations
 
+import ctypes
+import socket
+import struct
+import sys
 from ipaddress import ip_address
 from typing import Final
 
@@ -14,6 +18,17 @@ from app.config import Settings
 
 LOOPBACK: Final = "127.0.0.1"
 ANYWHERE: Final = "0.0.0.0"
+
+
+_SO_ATTACH_FILTER: Final = 26  # Linux: asm-generic/socket.h
+#: Classic BPF over the TCP header: a segment that opens a connection (SYN without ACK) is dropped.
+_NO_NEWCOMERS: Final = (
+    (0x30, 0, 0, 13),  # load the byte of the flags
+    (0x54, 0, 0, 0x12),  # keep SYN and ACK
+    (0x15, 0, 1, 0x02),  # SYN alone?
+    (0x06, 0, 0, 0),  # drop
+    (0x06, 0, 0, 0xFFFFFFFF),  # take
+)
 
 
 class ServingError(Exception):
@@ -68,3 +83,17 @@ def curl_line(host: str, port: int, *, keyed: bool) -> str:
         f"curl http://{reachable}:{port}/v1/responses{credential} -H 'Content-Type: application/json'"
         """ -d '{"model": "sandbox/echo", "input": "Hello"}'"""
     )
+
+
+def turn_newcomers_away(listener: socket.socket) -> None:
+    """Let no new connection come about at a listener of a server that ends; those begun still do.
+
+    Closing a listener resets what the kernel has accepted and nobody has taken yet, a request
+    and all. After this and a moment all that is there can be taken. Who comes now tries again
+    after a second and finds the door closed. Does nothing where the system has no such filter.
+    """
+    if not sys.platform.startswith("linux") or listener.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *row) for row in _NO_NEWCOMERS))
+    program = struct.pack("HL", len(_NO_NEWCOMERS), ctypes.addressof(code))
+    listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)

@@ -81,12 +81,13 @@ def running_gateway(
     *,
     config: str | None = None,
     arguments: tuple[str, ...] = (),
+    port: int | None = None,
     root: Path = ROOT,
 ) -> Iterator[Gateway]:
     """Run the gateway of the checkout ``root``; ``config`` is the text of its sluice.toml,
     ``arguments`` gunicorn's own."""
     with tempfile.TemporaryDirectory(prefix="sluice-test-") as name:
-        folder, port = Path(name), free_port()
+        folder, port = Path(name), port or free_port()
         variables = environment(env or {}, folder, port, root)
         if config is not None:
             (folder / "sluice.toml").write_text(config)

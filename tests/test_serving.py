@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +11,15 @@ import pytest
 
 from app.config import Settings
 from app.config_loading import load
-from app.serving import ServingError, curl_line, has_client_keys, is_loopback, is_protected, resolve_bind
+from app.serving import (
+    ServingError,
+    curl_line,
+    has_client_keys,
+    is_loopback,
+    is_protected,
+    resolve_bind,
+    turn_newcomers_away,
+)
 
 SettingsOf = Callable[[dict[str, str]], Settings]
 
@@ -103,3 +113,19 @@ def test_the_line_to_try_names_a_reachable_address(host: str, keyed: bool, start
     line = curl_line(host, 81, keyed=keyed)
     assert line.startswith(start)
     assert line.endswith("""-d '{"model": "sandbox/echo", "input": "Hello"}'""")
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a filter of Linux")
+def test_newcomers_are_turned_away_and_who_was_there_is_served() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = listener.getsockname()
+        with socket.create_connection(address) as waiting, socket.socket() as newcomer:
+            turn_newcomers_away(listener)
+            newcomer.settimeout(0.2)
+            with pytest.raises(TimeoutError):
+                newcomer.connect(address)
+            waiting.sendall(b"request")
+            taken, _ = listener.accept()
+            with taken:
+                taken.sendall(taken.recv(16))
+                assert waiting.recv(16) == b"request"

@@ -1,10 +1,10 @@
 """The life of a worker: what starts with it, and how it leaves.
 
 gunicorn kills a worker at ``graceful_timeout`` without running generators' ``finally``. So
-the worker drains itself: at SIGTERM running calls may finish until ``drain_after`` seconds,
-then every open stream is ended with an error event that tells the client to try again.
+the worker drains itself: at SIGTERM whatever was accepted is served, until ``drain_after``
+seconds, then every open stream is ended with an error event that tells the client to try again.
 
-Tests: tests/behaviour/test_leaving.py, tests/lifecycle/test_processes.py.
+Tests: tests/behaviour/test_leaving.py, tests/lifecycle/test_processes.py, tests/deploy/test_nothing_lost.py.
 """
 
 from __future__ import annotations
@@ -62,15 +62,19 @@ def _drain_when_leaving(worker: Any, gateway: Gateway) -> None:
     drain(gateway)
 
 
-def drain(gateway: Gateway) -> int:
-    """Refuse new calls, wait for open ones, then abort those left; return how many."""
+def drain(gateway: Gateway) -> None:
+    """Let calls end in their own time, those that still come too; at the limit, abort whatever is open.
+
+    Never returns: the worker ends when its last connection does.
+    """
     limit = gateway.leave_by = time.monotonic() + gateway.settings.drain_after
     gateway.draining.set()
     gevent.spawn(gateway.stop_background, gateway.settings.drain_after)
-    while len(gateway.open_calls) and time.monotonic() < limit:
-        gevent.sleep(_POLL)
-    return gateway.open_calls.abort_all(
-        lambda: GatewayError(
-            "server_shutdown", "The server is shutting down; try the request again.", retry_after=1
+    gevent.sleep(max(0.0, limit - time.monotonic()))
+    while True:
+        gateway.open_calls.abort_all(
+            lambda: GatewayError(
+                "server_shutdown", "The server is shutting down; try the request again.", retry_after=1
+            )
         )
-    )
+        gevent.sleep(_POLL)

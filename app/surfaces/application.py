@@ -75,8 +75,6 @@ def _before() -> Response | None:
     _check_spelling(asked.environ.get("RAW_URI", "").partition("?")[0])
     if mount is not None and mount.versioned:
         _check_version(asked.args.get("api-version"))
-    if gateway_of(current_app).draining.is_set():
-        raise GatewayError("server_shutdown", "This server is shutting down; try again.", retry_after=1)
     return None
 
 
