@@ -24,7 +24,7 @@ class Route:
     multipart. ``answer`` is a component of the API's description: a name of ``openapi.shapes``, or
     the place of a shape below ``app.surfaces``. ``streams``: events come instead where the request
     asks for them. ``sealed``: the answer has its door's envelope. ``query`` names the query's
-    members.
+    members. ``dialect`` is read and written at this path, where it is not its door's.
     """
 
     method: Method
@@ -38,6 +38,7 @@ class Route:
     query: tuple[str, ...] = ()
     streams: bool = False
     sealed: bool = False
+    dialect: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -188,6 +188,10 @@ def _nothing(frame: Frame) -> dict[str, Any]:
     return {}
 
 
+def _no_headers(error: GatewayError) -> Mapping[str, str]:
+    return {}
+
+
 def _no_ids(body: Mapping[str, Any]) -> Iterable[str]:
     return ()
 
@@ -204,12 +208,13 @@ class Row:
     ``is_opening`` knows a frame that only opens a stream, ``is_terminal`` the event that ends
     one and holds the whole answer; ``identity`` returns the members that all frames of one
     stream have alike. ``tells_cost``: as a server we put a call's cost beside its usage, as
-    OpenAI's wires bear. ``tells_failure``: its answers can say that the model broke off.
+    OpenAI's wires bear. ``tells_failure``: its answers can say that the model broke off. ``error_headers`` are those of an error's answer.
     """
 
     name: str
     decode_error: ErrorDecoder
     encode_error: ErrorEncoder = encode_error
+    error_headers: Callable[[GatewayError], Mapping[str, str]] = _no_headers
     tells_cost: bool = True
     tells_failure: bool = False
     is_opening: Callable[[Frame], bool] = _never

@@ -17,7 +17,7 @@ from app.gateway.call import Call, Target
 from app.gateway.estimates import tokens_of_request
 from app.gateway.exchange import Answer, Exchange, Fetch, Sent
 from app.gateway.plan import Plan
-from app.gateway.translating import client_context, decoded, losses_of, parse_upstream
+from app.gateway.translating import client_context, decoded_count, losses_of, parse_upstream
 from app.providers.base import Wire
 from app.wire.json import dumps
 
@@ -28,12 +28,6 @@ def counting(call: Call, target: Target, chosen: Plan) -> Exchange:
     return make(call, target, chosen.wire)
 
 
-def count_object(tokens: int, *, estimated: bool) -> dict[str, Any]:
-    """Return the answer of ``POST responses/input_tokens``; an estimate says so."""
-    body: dict[str, Any] = {"object": "response.input_tokens", "input_tokens": tokens}
-    return body | {"estimated": True} if estimated else body
-
-
 class CountExchange:
     """One attempt at the provider's own counter."""
 
@@ -42,8 +36,9 @@ class CountExchange:
     def __init__(self, call: Call, target: Target, wire: Wire) -> None:
         self.wire = wire
         self.losses = losses_of(call, target)
-        self._request: Request = replace(decoded(call), model=target.model, stream=False)
+        self._request: Request = replace(decoded_count(call), model=target.model, stream=False)
         self._client = dialect(wire.dialect)
+        self._server = dialect(call.dialect)
         self._context = client_context(call, target, wire, self.losses, self._request)
 
     def send(self) -> Sent:
@@ -54,7 +49,7 @@ class CountExchange:
     def fetch(self, fetch: Fetch) -> Answer:
         """Fetch the count."""
         raw = parse_upstream(fetch(self.send()).body)
-        return Answer(count_object(self._client.decode_count(raw), estimated=False), raw=raw)
+        return Answer(self._server.encode_count_response(self._client.decode_count(raw)), raw=raw)
 
     def translator(self, headers: Mapping[str, str]) -> Any:
         """Counting has no streams."""
@@ -74,4 +69,4 @@ class EstimateExchange(CountExchange):
 
     def fetch(self, fetch: Fetch) -> Answer:
         """Return the estimate; nothing is fetched."""
-        return Answer(count_object(tokens_of_request(self._request), estimated=True))
+        return Answer(self._server.encode_count_response(tokens_of_request(self._request), estimated=True))

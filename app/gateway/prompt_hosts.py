@@ -8,17 +8,17 @@ from __future__ import annotations
 from collections.abc import Generator
 from dataclasses import replace
 
+from app.dialects import dialect
 from app.dialects.base import Frame
 from app.gateway.call import Call
 from app.gateway.compaction import compacted, summary_body
-from app.gateway.counting import count_object
 from app.gateway.estimates import tokens_of_request
 from app.gateway.exchange import Answer
 from app.gateway.layers.base import House, Proceed
 from app.gateway.outcome import Outcome
 from app.gateway.run import Batch, Run
 from app.gateway.stored_turn import expand, refers, with_history
-from app.gateway.translating import decoded
+from app.gateway.translating import decoded_count
 from app.state.history import Expansion
 
 
@@ -38,8 +38,9 @@ class EstimateHost:
         call = with_history(call, _history(house, call))
 
         def source(run: Run) -> Generator[Batch, None, None]:
-            tokens = tokens_of_request(decoded(call))
-            yield Batch([], last=True, answer=Answer(count_object(tokens, estimated=True)))
+            tokens = tokens_of_request(decoded_count(call))
+            counted = dialect(call.dialect).encode_count_response(tokens, estimated=True)
+            yield Batch([], last=True, answer=Answer(counted))
 
         return house.feed(call, source)
 

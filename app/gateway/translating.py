@@ -84,6 +84,11 @@ def decoded(call: Call) -> Request:
     return decode_once(call, dialect(call.dialect).decode_request)
 
 
+def decoded_count(call: Call) -> Request:
+    """Return the canonical prompt of a call that counts its tokens."""
+    return decode_once(call, dialect(call.dialect).decode_count_request)
+
+
 def client_context(
     call: Call, target: Target, wire: Wire, losses: Losses, request: Request | None = None
 ) -> ClientContext:

@@ -12,6 +12,7 @@ from flask import current_app, g, request
 from app.errors import GatewayError
 from app.gateway.call import Abort, Call
 from app.gateway.core import Gateway, gateway_of
+from app.operations import Operation
 from app.surfaces.body.forbidden import without_steering
 from app.surfaces.mounts import Mount
 from app.surfaces.rules import current_rule
@@ -35,15 +36,18 @@ def make_call(
     stream: bool = False,
     background: bool = False,
     nameless: bool = False,
+    operation: Operation | None = None,
+    dialect: str | None = None,
     **more: Any,
 ) -> Call:
     """Return the Call of the current rule's operation for a body that was checked.
 
-    ``nameless``: it asks no model. ``more`` are members of the call that few have.
+    ``nameless``: it asks no model. ``operation`` and ``dialect`` are those of a body that says so itself. ``more`` are members of the call that few have.
 
     Raises GatewayError for a missing or malformed model or fallbacks.
     """
-    gateway, operation = current_gateway(), current_rule().served
+    gateway, rule = current_gateway(), current_rule()
+    operation = operation or rule.served
     model = "" if nameless else model_string(body, deployment, gateway.registry.names)
     times = gateway.settings.timeouts
     strict = request.headers.get("x-sluice-strict", "").lower() == "true"
@@ -51,7 +55,7 @@ def make_call(
     return Call(
         id=g.request_id,
         operation=operation.name,
-        dialect=mount.dialect or operation.dialect,
+        dialect=dialect or rule.route.dialect or mount.dialect or operation.dialect,
         body=body,
         model=model,
         candidates=(model, *_fallbacks(body)),
@@ -59,7 +63,7 @@ def make_call(
         abort=Abort(),
         sealing=gateway.sealing(g.principal.tenant),
         deadline=time.monotonic() + (times.background if background else times.total),
-        default_provider=mount.default_provider,
+        default_provider=mount.bare_means(gateway.registry.configured),
         stream=stream,
         strict=strict,
         left_out=left_out,

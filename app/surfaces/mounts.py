@@ -7,7 +7,7 @@ form of its errors.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from copy import copy
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -44,7 +44,8 @@ class Mount:
     their paths below a prefix; OpenAI's by default. ``dialect`` is what generation reads and
     writes here and how errors are written, None for each operation's own and OpenAI's errors.
     ``envelope``: ``extra_fields`` or ``provider`` beside the members of an answer, or nothing in
-    bodies and all in ``headers``. ``default_provider`` is whom a bare model name means.
+    bodies and all in ``headers``. ``default_provider`` is whom a bare model name means,
+    or the first of ``homes`` that is configured.
     ``request_id`` is a further header for the request's id, ``error_id`` a member of errors for it.
     ``statuses`` are those of kinds of errors, where they differ here. ``versioned``: ``api-version`` is
     checked. ``page_members``: JSON answers of POST responses have the page's own members, too.
@@ -60,6 +61,7 @@ class Mount:
     dialect: str | None = None
     envelope: Envelope = "extra_fields"
     default_provider: str | None = None
+    homes: tuple[str, ...] = ()
     request_id: str | None = None
     error_id: str | None = None
     statuses: Mapping[str, int] = field(default_factory=dict)
@@ -68,6 +70,10 @@ class Mount:
     plain_retrieve: bool = False
     chat_shaped: bool = False
     cost_object: bool = False
+
+    def bare_means(self, configured: Container[str]) -> str | None:
+        """Return the provider that a bare model name means here, None where the catalogue decides."""
+        return next((name for name in self.homes if name in configured), self.default_provider)
 
     def restated(self, error: GatewayError) -> GatewayError:
         """Return an error with the HTTP status that its kind has here."""

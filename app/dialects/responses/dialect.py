@@ -9,6 +9,7 @@ from functools import partial
 from typing import Final
 
 from app.dialects.base import Dialect
+from app.dialects.responses.count import encode_count_response
 from app.dialects.responses.items_in import NAME
 from app.dialects.responses.patch import ResponsesPatch
 from app.dialects.responses.request_in import decode_request
@@ -36,5 +37,7 @@ DIALECT: Final = Dialect(
     is_terminal=lambda frame: frame.event in TERMINAL and isinstance(frame.data, dict),
     call_ids=call_ids,
     encode_count=encode_count,
+    decode_count_request=decode_request,
+    encode_count_response=encode_count_response,
     decode_count=partial(token_count, member="input_tokens"),
 )

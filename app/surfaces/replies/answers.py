@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from flask import Response, g
 
+from app.dialects import dialect
 from app.dialects.shared.losses import Loss
 from app.errors import GatewayError
 from app.gateway.call import Call
@@ -18,11 +19,6 @@ from app.surfaces.sessionless import WholeResponse
 from app.wire.json import dumps, dumps_ascii
 
 JSON: Final = "application/json"
-SSE_HEADERS: Final = {
-    "content-type": "text/event-stream; charset=utf-8",
-    "cache-control": "no-cache, no-transform",
-    "x-accel-buffering": "no",
-}
 
 
 def json_response(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
@@ -107,6 +103,8 @@ def error_response(error: GatewayError, call: Call | None = None) -> Response:
     if call is not None:
         headers |= _tried(call)
     error = error if mount is None else mount.restated(error)
+    if mount is not None and mount.dialect is not None:
+        headers |= dialect(mount.dialect).error_headers(error)
     return json_response(seal_error(mount, error, call, operation, g.request_id), error.status, headers)
 
 

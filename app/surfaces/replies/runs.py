@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Final
 
 from flask import Response
 
@@ -15,13 +14,10 @@ from app.gateway.outcome import Outcome
 from app.gateway.run import Run
 from app.surfaces.calls import current_gateway
 from app.surfaces.mounts import Mount
-from app.surfaces.replies.answers import SSE_HEADERS, door_headers, json_response, outcome_headers
+from app.surfaces.replies.answers import door_headers, json_response, outcome_headers
 from app.surfaces.replies.envelope import FrameEnvelope, seal_answer
+from app.surfaces.replies.framings import Events, Framing
 from app.surfaces.replies.stream_writer import Pace, StreamWriter
-from app.wire.json import dumps_ascii
-from app.wire.sse import encode_frame
-
-_DONE: Final = b"data: [DONE]\n\n"
 
 
 def answer_whole(mount: Mount, outcome: Outcome) -> Response:
@@ -47,29 +43,33 @@ def answer_stream(
     run: Run,
     *,
     fail: Callable[[GatewayError], list[Frame]] | None = None,
-    done_frame: bool = False,
+    framing: Framing | None = None,
     shape: Callable[[list[Frame]], list[Frame]] | None = None,
 ) -> Response:
     """Return the streamed HTTP answer of a run, once its status may be sent.
 
     ``fail`` makes the frames of a failure before anything was made, where they are not the dialect's own.
-    ``shape`` changes frames to the caller's wishes before the envelope. Raises the
+    ``framing`` is how frames are written, as server-sent events by default. ``shape`` changes frames to the caller's wishes before the envelope. Raises the
     GatewayError of a run that failed before.
     """
     gateway = current_gateway()
-    settings = gateway.settings
+    settings, framing = gateway.settings, framing or Events()
     envelope = FrameEnvelope(mount, run.outcome)
 
     def write(frames: list[Frame], last: bool) -> bytes:
         shaped = frames if shape is None else shape(frames)
-        sealed = envelope.seal(shaped, last=last)
-        return b"".join(
-            _DONE if f.data is None else encode_frame(f.event, dumps_ascii(f.data)) for f in sealed
-        ) + (_DONE if last and done_frame else b"")
+        return framing.write(envelope.seal(shaped, last=last), last=last)
 
     call = run.call
     failed = fail or partial(gateway.failure_frames, call)
-    writer = StreamWriter(run, pace(settings), write, failed, lambda error: gateway.fault(error, call.id))
+    writer = StreamWriter(
+        run,
+        pace(settings),
+        write,
+        failed,
+        lambda error: gateway.fault(error, call.id),
+        silence=framing.silence,
+    )
     writer.open()
-    headers = {**SSE_HEADERS, **outcome_headers(run.outcome), **door_headers(mount, run.outcome)}
+    headers = {**framing.headers, **outcome_headers(run.outcome), **door_headers(mount, run.outcome)}
     return Response(writer.chunks(), 200, headers, direct_passthrough=True)

@@ -22,7 +22,6 @@ from app.dialects.base import Frame
 from app.errors import GatewayError
 from app.gateway.run import Batch, Run
 from app.wire.client_socket import is_closed
-from app.wire.sse import comment
 
 _DEPTH: Final = 16  # upstream reads that may wait for a slow client before content
 _HANGING: Final = 1.0  # seconds that a write may still take once its call is aborted
@@ -46,7 +45,7 @@ _Item = Batch | GatewayError | None
 
 
 class StreamWriter:
-    """Runs one Run for a writer."""
+    """Runs one Run for a writer; ``silence`` is what keeps its connection open."""
 
     def __init__(
         self,
@@ -55,12 +54,15 @@ class StreamWriter:
         write: Write,
         fail: Callable[[GatewayError], list[Frame]],
         fault: Callable[[Exception], GatewayError],
+        *,
+        silence: bytes = b"",
     ) -> None:
         self._run = run
         self._pace = pace
         self._write = write
         self._fail = fail
         self._fault = fault
+        self._silence = silence
         self._source = self._items()
         self._channel: Queue[_Item] = Queue(_DEPTH)
         self._handed_over = False  # the writer reads for itself
@@ -172,7 +174,7 @@ class StreamWriter:
     def _silent(self) -> bytes:
         if self._run.holding:
             return self._written(Batch(self._run.take_held(), last=False))
-        return comment("keep-alive") if self._pace.comment_every is not None else b""
+        return self._silence if self._pace.comment_every is not None else b""
 
     def _written(self, batch: Batch) -> bytes:
         return self._write(batch.frames, batch.last) if batch.frames else b""

@@ -1,9 +1,13 @@
-"""The views of the model list."""
+"""The views of the model list, in the form of each door."""
 
 from __future__ import annotations
 
+from typing import Final
+
 from flask import Response, g, request
 
+from app.canonical.media import ModelEntry
+from app.dialects.model_forms import MODEL_FORMS, ModelForm
 from app.dialects.models import DIALECT, page
 from app.surfaces.body import queries
 from app.surfaces.calls import current_gateway
@@ -11,12 +15,17 @@ from app.surfaces.mounts import Mount
 from app.surfaces.replies.answers import json_response
 from app.surfaces.replies.envelope import bare_fields
 
+_SIGNS: Final = (("anthropic-version", "messages"), ("x-goog-api-client", "gemini"))
+"""Headers that only one API's clients send, with the form that they read, for doors of all."""
+
 
 def listed(mount: Mount, deployment: str | None = None) -> Response:
-    """Serve ``GET models``: the whole list, or a page with ``limit`` and ``after``."""
+    """Serve ``GET models``: the whole list, or a page of it."""
+    models = current_gateway().catalogue.models(g.principal, request.args.get("provider") or None)
+    form = _form(mount)
+    if form is not None:
+        return json_response(form.encode_list(models, request.args))
     limit = queries.integer("limit", None, least=1)
-    gateway = current_gateway()
-    models = gateway.catalogue.models(g.principal, request.args.get("provider") or None)
     shown, more = page(models, limit, request.args.get("after") or None)
     body = DIALECT.encode_list(shown, has_more=more)
     if mount.envelope == "extra_fields":
@@ -26,8 +35,25 @@ def listed(mount: Mount, deployment: str | None = None) -> Response:
 
 def one(mount: Mount, model_id: str, deployment: str | None = None) -> Response:
     """Serve ``GET models/{id}``; the id may hold slashes."""
+    form = _form(mount)
+    if form is not None:
+        return json_response(form.encode_model(_of_string(mount, model_id)))
     model = current_gateway().catalogue.model(g.principal, model_id)
     body = DIALECT.encode_model(model)
     if mount.envelope == "extra_fields":
         body["extra_fields"] = bare_fields("models", model.id.partition("/")[0])
     return json_response(body)
+
+
+def _form(mount: Mount) -> ModelForm | None:
+    """Return the form of the door, or of the client; None for OpenAI's."""
+    if mount.dialect is not None:
+        return MODEL_FORMS[mount.dialect]
+    return next((MODEL_FORMS[form] for header, form in _SIGNS if header in request.headers), None)
+
+
+def _of_string(mount: Mount, model: str) -> ModelEntry:
+    """Return the model that a model string means at this door, bare names included."""
+    gateway = current_gateway()
+    provider, name = gateway.router.resolve(model, mount.bare_means(gateway.registry.configured))
+    return gateway.catalogue.model(g.principal, f"{provider}/{name}")

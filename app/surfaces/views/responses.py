@@ -20,6 +20,7 @@ from app.surfaces.body.checked import checked_body
 from app.surfaces.calls import current_gateway, make_call
 from app.surfaces.mounts import Mount
 from app.surfaces.replies.answers import outcome_headers
+from app.surfaces.replies.framings import Events
 from app.surfaces.replies.runs import answer_stream, answer_whole
 from app.surfaces.views.stored import follow
 
@@ -54,7 +55,9 @@ def create(mount: Mount, deployment: str | None = None) -> Response:
     _require_prompt(body)
     run = gateway.run(call)
     if call.stream and not background:
-        return answer_stream(mount, run, done_frame=gateway.settings.responses_done, shape=_shaper(call))
+        return answer_stream(
+            mount, run, framing=Events(done=gateway.settings.responses_done), shape=_shaper(call)
+        )
     outcome = run.result()
     if call.stream:
         return follow(gateway, run.call.response_id or "", -1, outcome_headers(outcome))

@@ -17,7 +17,8 @@ from app.state.records import StoredResponse
 from app.surfaces.body import queries
 from app.surfaces.calls import current_gateway
 from app.surfaces.mounts import Mount
-from app.surfaces.replies.answers import SSE_HEADERS, json_response
+from app.surfaces.replies.answers import json_response
+from app.surfaces.replies.framings import Events
 from app.wire.json import dumps_ascii
 from app.wire.sse import comment, encode_frame
 
@@ -103,7 +104,7 @@ def follow(
     return Response(
         _read(batches, abort, gateway.settings.comment_every, end),
         200,
-        {**SSE_HEADERS, **(headers or {})},
+        {**Events.headers, **(headers or {})},
         direct_passthrough=True,
     )
 

@@ -1,0 +1,71 @@
+"""How the frames of a stream are written: events, a growing array, or AWS's binary messages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, Protocol
+
+from app.dialects.base import Frame
+from app.wire.eventstream import encode_event
+from app.wire.json import dumps_ascii
+from app.wire.json_array import KEEP_ALIVE, JsonArray
+from app.wire.sse import comment, encode_frame
+
+_UNBUFFERED: Final = {"cache-control": "no-cache, no-transform", "x-accel-buffering": "no"}
+_DONE: Final = b"data: [DONE]\n\n"
+
+
+class Framing(Protocol):
+    """Writes one stream. ``silence`` is what keeps a silent one open."""
+
+    headers: Mapping[str, str]
+    silence: bytes
+
+    def write(self, frames: list[Frame], *, last: bool) -> bytes:
+        """Return the bytes of frames; ``last`` marks those that end the stream."""
+        ...
+
+
+class Events:
+    """Server-sent events; ``done``: a last ``[DONE]``, where the dialect writes none."""
+
+    headers: Mapping[str, str] = {"content-type": "text/event-stream; charset=utf-8", **_UNBUFFERED}
+
+    def __init__(self, *, done: bool = False, silence: bytes = comment("keep-alive")) -> None:
+        self.silence = silence
+        self._done = done
+
+    def write(self, frames: list[Frame], *, last: bool) -> bytes:
+        """Return the events."""
+        pieces = [_DONE if f.data is None else encode_frame(f.event, dumps_ascii(f.data)) for f in frames]
+        return b"".join(pieces) + (_DONE if last and self._done else b"")
+
+
+class GrowingArray:
+    """One JSON array, an element a frame; white space keeps it open."""
+
+    headers: Mapping[str, str] = {"content-type": "application/json; charset=UTF-8", **_UNBUFFERED}
+    silence = KEEP_ALIVE
+
+    def __init__(self) -> None:
+        self._array = JsonArray()
+
+    def write(self, frames: list[Frame], *, last: bool) -> bytes:
+        """Return the further elements."""
+        written = self._array.write(dumps_ascii(frame.data) for frame in frames)
+        return written + (self._array.end() if last else b"")
+
+
+class Messages:
+    """AWS's event stream. Its SDKs pass over events that they do not know, so one keeps it open."""
+
+    headers: Mapping[str, str] = {
+        "content-type": "application/vnd.amazon.eventstream",
+        "x-amzn-bedrock-content-type": "application/json",
+        **_UNBUFFERED,
+    }
+    silence = encode_event("ping", b"{}")
+
+    def write(self, frames: list[Frame], *, last: bool) -> bytes:
+        """Return the messages."""
+        return b"".join(encode_event(frame.event or "", dumps_ascii(frame.data)) for frame in frames)
