@@ -13,7 +13,7 @@ from typing import Final
 
 from app.dialects.chat.options import COMMON_MEMBERS, PLATFORM_MEMBERS, ChatOptions
 
-CUSTOM: Final = ChatOptions()
+CUSTOM: Final = ChatOptions(text_lists=False)
 """An OpenAI-like server that we know nothing of: the oldest names, any vendor's members."""
 
 OPENAI: Final = ChatOptions(
@@ -180,5 +180,5 @@ MISTRAL: Final = ChatOptions(
 VERTEX_OPENAPI: Final = replace(CUSTOM, open_members=False, history="none", hosted_tools=frozenset())
 """Vertex's endpoint for models of other makers (Llama, DeepSeek, Qwen)."""
 
-GEMINI_COMPAT: Final = replace(CUSTOM, open_members=False, history="extra_content")
+GEMINI_COMPAT: Final = replace(CUSTOM, text_lists=True, open_members=False, history="extra_content")
 """Google's OpenAI-compatible endpoint, which returns thought signatures in ``extra_content``."""

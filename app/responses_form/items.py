@@ -52,6 +52,8 @@ _STATELESS: Final = frozenset(
     {
         "reasoning",
         "compaction",
+        "compaction_trigger",
+        "additional_tools",
         "item_reference",
         "mcp_list_tools",
         "mcp_approval_request",

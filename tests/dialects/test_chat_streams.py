@@ -163,10 +163,22 @@ def test_a_block_closes_when_another_kind_begins() -> None:
         ("BlockStarted", 1, 1),
         ("BlockEnded", 1, None),
         ("BlockStarted", 2, 2),
+        ("BlockEnded", 2, None),
         ("BlockStarted", 3, 3),
         ("BlockEnded", 3, None),
-        ("BlockEnded", 2, None),
     ]
+
+
+def test_a_call_whose_arguments_are_not_whole_stays_open() -> None:
+    found = events(
+        chunk(call(0, "a", "f", '{"x": ')), chunk({"content": "\n"}), chunk(call(0, None, None, "1}")), STOP
+    )
+    (made,) = [
+        part
+        for part in generic.parts_of(generic.fold(found).response().choices[0])
+        if isinstance(part, ToolCallPart)
+    ]
+    assert made.arguments == '{"x": 1}'
 
 
 DETAILS: list[tuple[str, list[Json], list[Part]]] = [

@@ -24,7 +24,6 @@ ITEMS: dict[str, dict[str, Any]] = {
         "output": {"type": "computer_screenshot"},
     },
     "an approval": {"type": "mcp_approval_response", "approval_request_id": "mcpr_1", "approve": True},
-    "more tools": {"type": "additional_tools", "role": "developer", "tools": []},
     "one of tomorrow": {"type": "sparkle_call_output", "call_id": "c"},
 }
 

@@ -17,6 +17,7 @@ from app.dialects.chat.native import as_native, own_members
 from app.dialects.chat.reasoning import Sign, sign_call, thought_signature
 from app.dialects.shared.reading import as_dict, count, opt_str, present, rest
 from app.dialects.shared.tool_forms import customs_of, free_text
+from app.dialects.shared.tool_values import is_json
 
 _OWN: Final = frozenset({"id", "type", "function", "custom", "index"})
 
@@ -34,6 +35,8 @@ class CallBlock:
     block: int | None = None
     held: list[str] = field(default_factory=list)
     wrote: bool = False
+    said: list[str] = field(default_factory=list)
+    ended: bool = False
     signature: Signature | None = None
     native: dict[str, Any] = field(default_factory=dict)
 
@@ -81,6 +84,8 @@ class CallStream:
         self._keep(call, fragment)
         text = text_of(function.get("input") if custom else function.get("arguments"))
         call.wrote = call.wrote or bool(text)
+        if text:
+            call.said.append(text)
         if text and (call.block is None or call.free):
             call.held.append(text)
         return call, "" if call.free else text
@@ -96,9 +101,12 @@ class CallStream:
         call.native |= own_members(signed.native)
         return True
 
-    def ends(self) -> Iterator[BlockDelta | BlockEnded]:
-        """Yield the end of each call's block."""
+    def ends(self, *, whole: bool = False) -> Iterator[BlockDelta | BlockEnded]:
+        """Yield the end of each open call's block; ``whole``: only of those whose arguments are."""
         for call in self._calls:
+            if call.ended or (whole and not (call.block is not None and is_json("".join(call.said)))):
+                continue
+            call.ended = call.block is not None
             if call.block is not None and call.free and (text := free_text("".join(call.held))):
                 yield BlockDelta(call.block, text)
             if call.block is not None:

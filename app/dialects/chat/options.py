@@ -131,7 +131,8 @@ class ChatOptions:
     web search is asked for by ``web_search_options``. ``prefix``: a last assistant message
     is marked as the beginning of the answer. ``short_ids``: tool call ids are nine letters
     or digits. ``reads_arguments``: the server parses the arguments of earlier calls, and refuses
-    what is no JSON. ``newer_limit`` matches models that refuse ``max_tokens``.
+    what is no JSON. ``text_lists``: content may be a list of texts, not
+    one string only. ``newer_limit`` matches models that refuse ``max_tokens``.
     """
 
     members: frozenset[str] = COMMON_MEMBERS
@@ -176,6 +177,7 @@ class ChatOptions:
         return next((efforts for part, efforts in self.effort_rows if part in name), self.efforts)
 
     reads_arguments: bool = True
+    text_lists: bool = True
     newer_limit: re.Pattern[str] | None = None
 
     def wants_newer_limit(self, model: str) -> bool:

@@ -50,13 +50,16 @@ class PartWriter:
         self._options = options
 
     def content(self, parts: Iterable[Part]) -> str | list[Json] | None:
-        """Return content as the wire has it: one plain text as a string, else a list."""
+        """Return content as the wire has it: one plain text as a string, else a list;
+        several texts are one string where the server knows no lists."""
         pieces = self.pieces(parts)
         if not pieces:
             return None
         if len(pieces) == 1 and pieces[0].keys() == {"type", "text"} and pieces[0]["type"] == "text":
             text: str = pieces[0]["text"]
             return text
+        if not self._options.text_lists and all(piece.keys() == {"type", "text"} for piece in pieces):
+            return "\n".join(piece["text"] for piece in pieces)
         return pieces
 
     def pieces(self, parts: Iterable[Part]) -> list[Json]:

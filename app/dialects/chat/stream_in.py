@@ -134,8 +134,10 @@ class ChatStreamDecoder(ChunkDecoder):
         self, choice: _Choice, kind: str, part: Part, events: list[Event], group: str = "message"
     ) -> int:
         """Open a block of ``kind``, closing the one that is open. Blocks of one ``group``
-        in a row are one item: reasoning, message; each call is an item of its own."""
+        in a row are one item: reasoning, message; each call is an item of its own, and done
+        when what follows it begins, if its arguments are whole."""
         self._close(choice, events)
+        events += choice.calls.ends(whole=True)
         if choice.group != group:
             choice.item, choice.group = choice.item + 1, group
         choice.kind, choice.block = kind, self._next_block()
@@ -306,7 +308,7 @@ class ChatStreamDecoder(ChunkDecoder):
             call.block = self._next_block()
             events.append(BlockStarted(call.block, choice.item, call.part(), choice.index))
             text = call.opening()
-        if call.block is not None and text:
+        if call.block is not None and text and not call.ended:
             events.append(BlockDelta(call.block, text))
 
     def _finishes(self) -> list[Mapping[str, Any] | None]:
@@ -335,6 +337,8 @@ class ChatStreamDecoder(ChunkDecoder):
 
     def _settle(self, choice: _Choice, events: list[Event]) -> None:
         """Close a choice's blocks; late annotations and citations go to its last text."""
+        if choice.item < 0 and not choice.calls.all():  # a whole answer says nothing in one empty text
+            self._open(choice, "text", TextPart(""), events)
         if choice.kind == "text" and not (choice.waiting or choice.annotated):
             choice.waiting += cited("".join(choice.texts), self._top)
         if choice.waiting:

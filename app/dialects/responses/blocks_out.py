@@ -26,6 +26,7 @@ from app.canonical.request import (
     ToolCallPart,
 )
 from app.dialects.responses.items_out import ItemWriter, whole_annotation, whole_logprob
+from app.dialects.responses.places import Place
 from app.dialects.shared.reading import as_str
 
 Payload = tuple[str, dict[str, Any]]
@@ -45,13 +46,20 @@ class WireItem:
     status: str | None = None
     closed: bool = False
     value: dict[str, Any] | None = None
-    place: tuple[str, str] | None = None
+    place: Place | None = None
+
+    @property
+    def is_search(self) -> bool:
+        """Whether it is a call of the client's own search for tools, whose arguments come whole."""
+        return self.place is not None and self.place.search
 
     @property
     def type(self) -> str:
         """The item's type on the wire."""
         if isinstance(self.part, OpaquePart):
             return self.part.type if self.kind == "opaque" else "message"
+        if self.is_search:
+            return "tool_search_call"
         if isinstance(self.part, ToolCallPart):
             return f"{'custom_tool' if self.part.kind == 'custom' else 'function'}_call"
         return _TYPES.get(self.kind, "message")
@@ -105,7 +113,9 @@ class WireItem:
         head["status"] = "in_progress"
         if isinstance(part, ToolCallPart):
             slot = "input" if part.kind == "custom" else "arguments"
-            place = {"namespace": self.place[0], "name": self.place[1]} if self.place else {"name": part.name}
+            if self.is_search:
+                return {**head, "execution": "client", "arguments": {}, "call_id": part.id}
+            place = self.place.members() if self.place else {"name": part.name}
             return {**head, slot: "", "call_id": part.id, **place}
         if self.kind == "image":
             return {**head, "result": None}
@@ -321,6 +331,15 @@ class _Function(_Call):
         return [(f"{self.event}.delta", {**self._at, "delta": "{}"}), *super()._done()]
 
 
+class _Search(_Call):
+    def delta(self, event: BlockDelta) -> list[Payload]:
+        """Nothing is said of the arguments before the item is done."""
+        return BlockWriter.delta(self, event)
+
+    def _done(self) -> list[Payload]:
+        return []
+
+
 class _Custom(_Call):
     event = "response.custom_tool_call_input"
     slot = "input"
@@ -393,6 +412,8 @@ def block_writer(item: WireItem, part: Part, writer: ItemWriter) -> BlockWriter:
     if isinstance(part, ReasoningPart):
         return _REASONING[part.form](item, part, writer)
     if isinstance(part, ToolCallPart):
+        if item.is_search:
+            return _Search(item, part, writer)
         return (_Custom if part.kind == "custom" else _Function)(item, part, writer)
     if item.kind in ("opaque", "image"):
         return _Hosted(item, part, writer)

@@ -27,7 +27,9 @@ from app.canonical.request import (
     ToolResultPart,
 )
 from app.dialects.responses.items_in import NAME
+from app.dialects.responses.places import Place
 from app.dialects.shared.reading import as_dict, as_list, as_str, data_url, dicts
+from app.dialects.shared.tool_values import argument_object
 from app.responses_form.items import item_prefix
 
 Seal = Callable[[Signature], str | None]
@@ -41,12 +43,12 @@ class ItemWriter:
     ``seal`` gives the text of ``encrypted_content``. With ``mint`` (id maker, taking a
     prefix) items are written as a server's output: every one has an id and a status, and
     text always has its annotations and logprobs; without it as a client's input.
-    ``namespaces`` names the namespace of a tool where it was given in one.
+    ``places`` tell where a tool was offered whose name on the wire is another.
     """
 
     seal: Seal
     mint: Callable[[str], str] | None = None
-    namespaces: Mapping[str, tuple[str, str]] | None = None
+    places: Mapping[str, Place] | None = None
 
     def items(self, messages: Iterable[Message], status: str = "completed") -> list[dict[str, Any]]:
         """Return the items of all messages in order; ``status`` is for those without their own."""
@@ -118,27 +120,27 @@ class ItemWriter:
         """Return a function_call or custom_tool_call item."""
         part = parts[0]
         assert isinstance(part, ToolCallPart)
+        if (whole := _whole_of(part)) is not None:
+            return whole
+        place = self.place(part)
+        if place.search:
+            arguments = argument_object(part.arguments)[0]
+            return {**_SEARCH_CALL, "arguments": arguments, "call_id": part.id}
+        named = {"call_id": part.id, **place.members()}
         if part.kind == "custom":
-            return {
-                "type": "custom_tool_call",
-                "call_id": part.id,
-                "input": part.arguments,
-                "name": part.name,
-            }
-        item = {
-            "type": "function_call",
-            "arguments": part.arguments or "{}",
-            "call_id": part.id,
-            "name": part.name,
-        }
-        if self.namespaces and part.name in self.namespaces:
-            item["namespace"], item["name"] = self.namespaces[part.name]
-        return item
+            return {"type": "custom_tool_call", "input": part.arguments, **named}
+        return {"type": "function_call", "arguments": part.arguments or "{}", **named}
+
+    def place(self, part: ToolCallPart) -> Place:
+        """Return where the client offered the tool that ``part`` calls."""
+        return (self.places or {}).get(part.name) or Place(part.name)
 
     def result(self, message: Message, parts: Sequence[Part]) -> dict[str, Any]:
         """Return a function_call_output or custom_tool_call_output item."""
         part = parts[0]
         assert isinstance(part, ToolResultPart)
+        if (whole := _whole_of(part)) is not None:
+            return whole
         output: Any = [self.part(piece) for piece in part.content]
         if _is_plain(part.content):
             output = part.content[0].text  # type: ignore[union-attr]
@@ -163,11 +165,21 @@ class ItemWriter:
         return dict(part.native[1])
 
 
+def _whole_of(part: ToolCallPart | ToolResultPart) -> dict[str, Any] | None:
+    """Return the item of another type that a call or result came in, without its identity."""
+    whole = _native_of(part).get("whole")
+    if not isinstance(whole, dict):
+        return None
+    return {name: value for name, value in whole.items() if name not in ("id", "status")}
+
+
+_SEARCH_CALL: Final = {"type": "tool_search_call", "execution": "client"}
 _CLOSED: Final = frozenset({"completed", "incomplete", "failed"})
 _WITH_STATUS: Final = frozenset(
     {
         "message",
         "function_call",
+        "tool_search_call",
         "custom_tool_call",
         "function_call_output",
         "custom_tool_call_output",

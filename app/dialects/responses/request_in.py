@@ -13,7 +13,6 @@ from typing import Any, Final
 
 from app.canonical.request import (
     Message,
-    Native,
     Origin,
     Output,
     Reasoning,
@@ -21,14 +20,14 @@ from app.canonical.request import (
     Sampling,
     Signature,
     State,
-    Tool,
     ToolChoice,
 )
 from app.dialects.base import ServerContext
 from app.dialects.responses.checks import check_input, expect
-from app.dialects.responses.echo import conversation_id, echo_tool_choice, flat_tool, max_output_tokens
+from app.dialects.responses.echo import conversation_id, echo_tool_choice, max_output_tokens
 from app.dialects.responses.items_in import NAME, Sign, decode_item
-from app.dialects.shared.reading import as_dict, as_list, as_str, count, dicts, number, opt_str, rest
+from app.dialects.responses.tools_in import Names, decode_named, decode_tools, named_entries, names_of
+from app.dialects.shared.reading import as_dict, as_list, as_str, count, number, opt_str, rest
 
 LOGPROBS: Final = "message.output_text.logprobs"
 ENCRYPTED: Final = "reasoning.encrypted_content"
@@ -79,13 +78,13 @@ def decode_request(body: Mapping[str, Any], context: ServerContext) -> Request:
     Raises GatewayError ``bad_request`` with the client's own path, and ``not_found`` for an
     item reference that nobody resolved.
     """
-    sign = _signer(context)
+    sign, names = _signer(context), names_of(body)
     return Request(
         model=opt_str(body.get("model")) or context.model or "",
-        messages=tuple(_messages(body, sign)),
+        messages=tuple(_messages(body, sign, names)),
         instructions=opt_str(body.get("instructions")),
-        tools=tuple(decode_tools(body.get("tools"))),
-        tool_choice=decode_tool_choice(body.get("tool_choice")),
+        tools=tuple(decode_tools(body, names)),
+        tool_choice=decode_tool_choice(body.get("tool_choice"), names),
         parallel_tool_calls=_boolean(body, "parallel_tool_calls"),
         sampling=_sampling(body),
         output=_output(body),
@@ -106,7 +105,7 @@ def _signer(context: ServerContext) -> Sign:
     return sign
 
 
-def _messages(body: Mapping[str, Any], sign: Sign) -> Iterator[Message]:
+def _messages(body: Mapping[str, Any], sign: Sign, names: Names) -> Iterator[Message]:
     for member in ("instructions", "input"):
         value = body.get(member)
         if isinstance(value, str):
@@ -114,7 +113,8 @@ def _messages(body: Mapping[str, Any], sign: Sign) -> Iterator[Message]:
                 yield decode_item({"role": "user", "content": value}, sign)
             continue
         for item in check_input(value, member):
-            yield decode_item(item, sign)
+            if item.get("type") != "additional_tools":  # they are among the tools
+                yield decode_named(item, sign, names)
 
 
 def _boolean(body: Mapping[str, Any], name: str) -> bool | None:
@@ -216,75 +216,10 @@ def _hints(body: Mapping[str, Any]) -> dict[str, Any]:
     return hints
 
 
-# --- tools -----------------------------------------------------------------------------
-
-_FUNCTION: Final = frozenset({"type", "name", "description", "parameters", "strict"})
-_CUSTOM: Final = frozenset({"type", "name", "description", "format"})
+# --- which of the tools -----------------------------------------------------------------
 
 
-def decode_tools(value: Any) -> Iterator[Tool]:
-    """Yield the tools on offer; a namespace's own are taken out, named as given, and carry
-    its description.
-
-    ``native`` of a tool out of a namespace holds ``namespace`` and its ``name`` there; where
-    two namespaces share a name, the later tool is called ``namespace_name``.
-    """
-    taken: set[str] = set()
-    for tool in dicts(value):
-        flat = flat_tool(tool)
-        if flat["type"] != "namespace":
-            taken.add(as_str(flat.get("name")))
-            yield _tool(flat)
-            continue
-        space, about = as_str(flat.get("name")), opt_str(flat.get("description"))
-        for inner in dicts(flat.get("tools")):
-            name = as_str(inner.get("name"))
-            shown = f"{space}_{name}" if name in taken else name
-            taken.add(shown)
-            place = {"namespace": {"namespace": space, "name": name}}
-            yield _tool({**_about(flat_tool(inner), about), "name": shown}, place)
-
-
-def _about(tool: Mapping[str, Any], space: str | None) -> dict[str, Any]:
-    """Return a tool of a namespace with what is said of the namespace before its own description."""
-    told = [text for text in (space, opt_str(tool.get("description"))) if text]
-    return {**tool, "description": "\n".join(told)} if told else dict(tool)
-
-
-def _tool(flat: Mapping[str, Any], place: Mapping[str, Any] | None = None) -> Tool:
-    kind, known = flat["type"], {"function": _FUNCTION, "custom": _CUSTOM}.get(flat["type"])
-    if known is None:
-        return Tool("hosted", kind, native=(NAME, dict(flat)))
-    members = {**rest(flat, known), **(place or {})}
-    native: Native | None = (NAME, members) if members else None
-    name, description = as_str(flat.get("name")), opt_str(flat.get("description"))
-    if kind == "custom":
-        form = flat.get("format")
-        return Tool(
-            "custom", name, description, format=form if isinstance(form, dict) else None, native=native
-        )
-    schema, strict = flat.get("parameters"), flat.get("strict")
-    return Tool(
-        "function",
-        name,
-        description,
-        parameters=schema if isinstance(schema, dict) else None,
-        strict=strict if isinstance(strict, bool) else None,
-        native=native,
-    )
-
-
-def namespaces(tools: tuple[Tool, ...]) -> dict[str, tuple[str, str]]:
-    """Return ``{tool name: (namespace, its name there)}`` of the tools out of namespaces."""
-    found: dict[str, tuple[str, str]] = {}
-    for tool in tools:
-        place = as_dict(tool.native[1].get("namespace")) if tool.native and tool.native[0] == NAME else {}
-        if place:
-            found[tool.name] = (as_str(place.get("namespace")), as_str(place.get("name")))
-    return found
-
-
-def decode_tool_choice(value: Any) -> ToolChoice | None:
+def decode_tool_choice(value: Any, names: Names) -> ToolChoice | None:
     """Return the canonical choice; None where the client left it to the server."""
     if value is None:
         return None
@@ -295,7 +230,12 @@ def decode_tool_choice(value: Any) -> ToolChoice | None:
     kind = as_str(choice.get("type"))
     if kind == "allowed_tools":
         required = choice.get("mode") == "required"
-        return ToolChoice("allowed", allowed=tuple(dicts(choice.get("tools"))), required=required)
+        allowed = tuple(named_entries(choice.get("tools"), names))
+        return ToolChoice("allowed", allowed=allowed, required=required)
+    if kind == "namespace":
+        within = [{"type": "function", "name": name} for name in names.within(as_str(choice.get("name")))]
+        return ToolChoice("allowed", allowed=tuple(within), required=True)
     if kind in ("function", "custom"):
-        return ToolChoice("named", name=opt_str(choice.get("name")), kind=kind)  # type: ignore[arg-type]
+        name = names.called(as_str(choice.get("name")), opt_str(choice.get("namespace")))
+        return ToolChoice("named", name=name or None, kind=kind)  # type: ignore[arg-type]
     return ToolChoice("named", name=kind, kind="hosted", native=(NAME, choice))

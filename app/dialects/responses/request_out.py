@@ -34,10 +34,10 @@ from app.dialects.responses.items_in import NAME
 from app.dialects.responses.items_out import ItemWriter
 from app.dialects.responses.request_in import (
     decode_request,
-    namespaces,
 )
+from app.dialects.responses.tools_in import brought_tools, places_of
 from app.dialects.shared.losses import Losses
-from app.dialects.shared.reading import as_dict
+from app.dialects.shared.reading import as_dict, as_list
 from app.dialects.shared.sampling import sampling_members
 
 HOSTED_TOOLS: Final = frozenset(
@@ -87,7 +87,7 @@ def encode_count(request: Request, context: ClientContext) -> Encoded:
 def encode_input(request: Request, context: ClientContext) -> list[dict[str, Any]]:
     """Return the input items of a request's messages, foreign signatures left out."""
     messages = [_fitting(message, context.losses) for message in request.messages]
-    writer = ItemWriter(_sealer(context), namespaces=namespaces(request.tools) or None)
+    writer = ItemWriter(_sealer(context), places=places_of(request.tools) or None)
     return writer.items(messages)
 
 
@@ -133,6 +133,9 @@ def _from_origin(request: Request) -> dict[str, Any]:
     assert request.origin is not None
     body = dict(request.origin.body)
     before = decode_request(body, ServerContext(new_id=_no_id, now=0, model=request.model))
+    brought = brought_tools(body)
+    if brought:  # their items are gone from the messages
+        body["tools"] = [*as_list(body.get("tools")), *brought]
     if isinstance(body.get("instructions"), list):
         body.pop("instructions")
     if not (isinstance(body.get("input"), str) and before.messages == request.messages):
@@ -251,6 +254,8 @@ def encode_tool(tool: Tool) -> dict[str, Any]:
         return {**(tool.native[1] if flat and tool.native else {}), "type": tool.name}
     native = dict(tool.native[1]) if tool.native is not None and tool.native[0] == NAME else {}
     native.pop("namespace", None)
+    if "tool_search" in native:
+        return dict(native["tool_search"])
     body: dict[str, Any] = {"type": tool.kind, "name": tool.name}
     if tool.description is not None:
         body["description"] = tool.description

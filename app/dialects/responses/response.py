@@ -16,7 +16,7 @@ from app.dialects.base import ClientContext, ServerContext
 from app.dialects.responses.echo import RESOLVED, response_shell
 from app.dialects.responses.items_in import NAME, Sign, decode_item
 from app.dialects.responses.items_out import ItemWriter
-from app.dialects.responses.request_in import namespaces
+from app.dialects.responses.tools_in import places_of
 from app.dialects.shared.failures import status_of_code, upstream_failure
 from app.dialects.shared.prices import told_cost
 from app.dialects.shared.reading import as_dict, as_list, as_str, count, dicts, label, opt_str, present, rest
@@ -53,7 +53,7 @@ _NOT_OURS: Final = frozenset(
 
 def output_writer(request: Request, context: ServerContext) -> ItemWriter:
     """Return the writer of this answer's output items."""
-    return ItemWriter(context.wrap, context.new_id, namespaces(request.tools) or None)
+    return ItemWriter(context.wrap, context.new_id, places_of(request.tools) or None)
 
 
 def client_body(request: Request) -> Mapping[str, Any]:

@@ -103,10 +103,10 @@ class ResponsesEncoder:
     def _add_item(self, event: BlockStarted, kind: str) -> WireItem:
         info = event.info if (event.item, "any") not in self._current else None
         item = WireItem(len(self._items), event.item, kind, event.part, info or Item())
+        if isinstance(event.part, ToolCallPart):
+            item.place = self._writer.place(event.part)
         if item.info.id is None:
             item.mint(self._context.new_id(item_prefix(item.type)))
-        if isinstance(event.part, ToolCallPart):
-            item.place = (self._writer.namespaces or {}).get(event.part.name)
         self._items.append(item)
         self._current[event.item, kind] = self._current[event.item, "any"] = item
         return item

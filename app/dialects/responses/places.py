@@ -1,0 +1,27 @@
+"""Where a client offered a tool: alone, in a namespace, or as its own search for tools."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+SEARCH: Final = "tool_search"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A tool as its client names it: ``namespace`` is None for one that stands alone.
+
+    ``search`` marks the client's own search for tools, whose calls are items of their own."""
+
+    name: str
+    namespace: str | None = None
+    search: bool = False
+
+    def members(self) -> dict[str, str]:
+        """Return the members by which an item names the tool."""
+        return (
+            {"name": self.name}
+            if self.namespace is None
+            else {"name": self.name, "namespace": self.namespace}
+        )
