@@ -187,6 +187,7 @@ class Driver:
                     if translator.ended or not run.content:
                         self._note_target(run, attempt, exchange, started)
                     if translator.ended:
+                        attempt.close()  # its end is written before that of its response
                         yield Batch(frames, True, True, self._answer(reading, attempt))
                         return
                     yield Batch(frames, False, translator.content)
