@@ -156,7 +156,7 @@ def _models(given: argparse.Namespace) -> int:
     from app.errors import GatewayError
     from app.gateway.call import Principal
     from app.gateway.listing import Catalogue
-    from app.gateway.router import Registry
+    from app.gateway.router import Registry, Router
     from app.providers.registry import all_names, configured_names, make_provider
     from app.wire.egress import Egress
 
@@ -167,8 +167,11 @@ def _models(given: argparse.Namespace) -> int:
     registry = Registry(
         all_names(settings), configured_names(settings), lambda name: make_provider(name, settings, egress)
     )
+    router = Router(registry, settings.aliases, lambda provider, model: False)
     try:
-        found = Catalogue(registry, settings).models(Principal("cli", "default"), given.provider)
+        found = Catalogue(registry, settings, router.resolve).models(
+            Principal("cli", "default"), given.provider
+        )
     except GatewayError as error:
         print(f"sluice: {error.message}", file=sys.stderr)
         return 1

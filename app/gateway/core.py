@@ -75,7 +75,7 @@ class Gateway:
         self.egress = Egress(settings.environ)
         self.registry = Registry(all_names(settings), configured_names(settings), self._make_provider)
         self.router = Router(self.registry, settings.aliases, self._knows_model)
-        self.catalogue = Catalogue(self.registry, settings)
+        self.catalogue = Catalogue(self.registry, settings, self.router.resolve)
         self.prices = PriceList()
         self.redactor = Redactor(settings)
         self.breaker = Breaker() if settings.breaker else None

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -35,6 +35,9 @@ _PATIENCE: Final = 10.0  # seconds for one provider, or less where the first byt
 _PAGES: Final = 20
 
 
+Resolve = Callable[[str, str | None], tuple[str, str]]
+
+
 @dataclass(frozen=True, slots=True)
 class _Kept:
     until: float
@@ -42,9 +45,14 @@ class _Kept:
 
 
 class Catalogue:
-    """The models of all configured providers, with ids ``provider/id``."""
+    """The operator's own names, and the models of all configured providers, with ids ``provider/id``.
 
-    def __init__(self, registry: Registry, settings: Settings) -> None:
+    ``resolve`` says what a model string means: provider and model, or ``model_not_found``.
+    """
+
+    def __init__(self, registry: Registry, settings: Settings, resolve: Resolve) -> None:
+        self._aliases = settings.aliases
+        self._resolve = resolve
         self._registry = registry
         self._timeouts = settings.timeouts
         self._keep = settings.models_kept
@@ -52,7 +60,8 @@ class Catalogue:
         self._kept: dict[str, _Kept] = {}
 
     def models(self, principal: Principal, only: str | None = None) -> list[ModelEntry]:
-        """Return the models that ``principal`` may use, by provider in the operator's order.
+        """Return the models that ``principal`` may use: the operator's names, then by provider in the
+        operator's order.
 
         ``only`` asks one provider; its GatewayError is raised then, and
         ``provider_not_configured`` or ``model_not_found`` for a name that is none.
@@ -62,21 +71,43 @@ class Catalogue:
         names = self._registry.configured
         asked = {name: gevent.spawn(self._quietly, name) for name in names}
         gevent.joinall(list(asked.values()), timeout=_patience(self._timeouts))
-        return [
+        told = [
             model
             for name, greenlet in asked.items()
             if greenlet.successful()
             for model in _allowed(greenlet.value or (), name, principal)
         ]
+        return [_named(name) for name in self._aliases if self._may_use(principal, name)] + told
 
-    def model(self, principal: Principal, model_id: str) -> ModelEntry:
-        """Return one model by its ``provider/id``; raises ``not_found``."""
-        provider, slash, _ = model_id.partition("/")
-        if slash and provider in self._registry.names:
+    def model(self, principal: Principal, model_id: str, default: str | None = None) -> ModelEntry:
+        """Return the model that a string means to a call, of ``default`` where it names no provider.
+
+        Raises ``not_found``."""
+        if model_id in self._aliases and self._may_use(principal, model_id):
+            return _named(model_id)
+        missing = GatewayError("not_found", f"The model '{model_id}' does not exist.", code="model_not_found")
+        try:
+            provider, name = self._resolve(model_id, default)
+        except GatewayError as error:
+            raise missing from error
+        if provider in self._registry.names:
             for model in self.models(principal, provider):
-                if model.id == model_id:
+                if model.id == f"{provider}/{name}":
                     return model
-        raise GatewayError("not_found", f"The model '{model_id}' does not exist.", code="model_not_found")
+        raise missing
+
+    def _may_use(self, principal: Principal, name: str) -> bool:
+        """Tell whether one of the models behind an operator's name is allowed."""
+        alias = self._aliases[name]
+        for model in (*(target for target, _ in alias.targets), *alias.fallbacks):
+            try:
+                provider, own = self._resolve(model, None)
+            except GatewayError as error:
+                _LOG.debug("the alias %s names a model that is none: %s", name, error.message)
+                continue
+            if principal.allows(f"{provider}/{own}"):
+                return True
+        return False
 
     def _provider(self, name: str) -> Provider:
         try:
@@ -115,6 +146,11 @@ class Catalogue:
             return _fetch(provider, wire, self._timeouts)
         except GatewayError as error:
             raise self._redactor.error(error) from error.__cause__
+
+
+def _named(alias: str) -> ModelEntry:
+    """Return the entry of an operator's own name."""
+    return ModelEntry(alias, owned_by="operator")
 
 
 def _patience(timeouts: Timeouts) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 from flask import Request, current_app
 from flask.globals import request_ctx
@@ -84,11 +84,18 @@ def _other_method(asked: Request) -> Rule | None:
     return rule
 
 
-def current_operation() -> str:
-    """Return the operation of the current request, as far as its path tells where no rule was matched."""
+def current_operation() -> str | None:
+    """Return the operation of the current request, as far as its path tells where no rule was
+    matched; None for none of ours."""
     rule = matched_rule()
     if rule is not None and rule.operation is not None:
         return rule.operation.name
     path = request_ctx.request.path
     named = (row.name for row in OPERATIONS.values() if any(path.endswith(r.path) for r in row.routes))
-    return next(named, "models" if "/models/" in path else "responses")
+    parts = path.split("/")
+    below = next((name for word, name in _FAMILIES.items() if word in parts), None)
+    return next(named, below)
+
+
+_FAMILIES: Final = {"models": "models", "responses": "responses"}
+"""Words of paths that hold an id, and the operation that those belong to."""

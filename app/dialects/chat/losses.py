@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from app.canonical.request import AudioPart, FilePart, ImagePart, Part
 from app.dialects.shared.losses import Losses
 
 _SENTENCES: Final[Mapping[str, str]] = {
@@ -29,3 +30,21 @@ _SENTENCES: Final[Mapping[str, str]] = {
 def tell(losses: Losses, feature: str) -> None:
     """Report ``feature`` in its own words."""
     losses.report(feature, _SENTENCES.get(feature))
+
+
+def refuse_part(losses: Losses, feature: str, part: Part) -> None:
+    """Report a content part of a kind that the wire does not take, saying which one it is."""
+    which = _which(part)[:_MAX_NAMED]
+    losses.report(feature, f"{_SENTENCES[feature]}: {which}" if which else _SENTENCES[feature])
+
+
+_MAX_NAMED: Final = 120
+
+
+def _which(part: Part) -> str:
+    """Name a part by what its client wrote of it: a file's name, an address, a type."""
+    if isinstance(part, FilePart):
+        return part.filename or part.url or part.file_id or part.media_type or ""
+    if isinstance(part, ImagePart):
+        return part.url or part.file_id or part.media_type or ""
+    return part.format or "" if isinstance(part, AudioPart) else ""

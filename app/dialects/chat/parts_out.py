@@ -16,7 +16,7 @@ from app.canonical.request import (
     TextPart,
 )
 from app.dialects.base import ClientContext
-from app.dialects.chat.losses import tell
+from app.dialects.chat.losses import refuse_part, tell
 from app.dialects.chat.native import own_members
 from app.dialects.chat.options import KNOWN_PART_MEMBERS, ChatOptions
 from app.dialects.shared.reading import data_url
@@ -76,10 +76,10 @@ class PartWriter:
         )
         return {**piece, **members}
 
-    def _refuse(self, kind: str, feature: str) -> None:
+    def _refuse(self, kind: str, feature: str, part: Part) -> None:
         """Report a part of a kind that the wire does not take: it would change the answer."""
         if kind not in self._options.part_types:
-            tell(self._context.losses, feature)
+            refuse_part(self._context.losses, feature, part)
 
     def _text(self, part: TextPart) -> Json:
         return {"type": "text", "text": part.text}
@@ -90,7 +90,7 @@ class PartWriter:
         return {"type": "text", "text": part.text}
 
     def _image(self, part: ImagePart) -> Json:
-        self._refuse("image_url", "image")
+        self._refuse("image_url", "image", part)
         if part.file_id is not None:
             tell(self._context.losses, "file_id")
         if part.data is None and not self._options.image_urls:
@@ -104,7 +104,7 @@ class PartWriter:
         return {"type": "image_url", "image_url": image}
 
     def _audio(self, part: AudioPart) -> Json:
-        self._refuse("input_audio", "audio")
+        self._refuse("input_audio", "audio", part)
         if part.data is None:
             tell(self._context.losses, "audio")
         return {"type": "input_audio", "input_audio": {"data": part.data, "format": part.format or "wav"}}
@@ -112,7 +112,7 @@ class PartWriter:
     def _file(self, part: FilePart) -> Json:
         if part.text is not None:
             return {"type": "text", "text": part.text}
-        self._refuse("file", "file")
+        self._refuse("file", "file", part)
         if part.file_id is not None and not self._options.file_ids:
             tell(self._context.losses, "file_id")
         return _FILES[self._options.file_form](self, part)

@@ -26,6 +26,8 @@ Json = dict[str, Any]
 
 _DEFAULTS: Final = ChatOptions()
 _ANY_OBJECT: Final = {"type": "object", "properties": {}}
+_UNSAID: Final = "default"
+"""The effort that asks for none in particular: a word of Groq's."""
 _QUIET_INCLUDES: Final = frozenset({"reasoning.encrypted_content", "message.output_text.logprobs"})
 _WEB_SEARCH: Final = "web_search"
 _SUMMARIZED: Final = frozenset({"chat", "responses"})  # dialects that ask for summaries by name
@@ -302,6 +304,8 @@ class _RequestWriter:
         efforts = self._options.efforts_for(self._context.model)
         if wanted is None or wanted in efforts or self._options.open_members:
             return wanted
+        if wanted == _UNSAID:
+            return None
         if wanted == "none":
             self._context.losses.report("reasoning_effort", "reasoning cannot be turned off here")
             return None

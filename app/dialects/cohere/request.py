@@ -67,8 +67,8 @@ def encode_request(request: Request, context: ClientContext) -> Encoded:
     """
     losses = context.losses
     request = paired(request, losses)
-    if "budget_tokens" in as_dict(request.extra.get("thinking")):  # Anthropic's form, not this wire's
-        request = with_thinking(request)
+    own = "thinking" in request.extra and "budget_tokens" not in as_dict(request.extra["thinking"])
+    request = with_thinking(request, foreign=not own)  # this wire has a member of that name, too
     report_members(request, NAME, {}, losses)
     body: Members = {
         **sendable_extras(request, NAME, _OWN, losses),

@@ -82,14 +82,18 @@ def decode_thinking(thinking: Mapping[str, Any], effort: str | None = None) -> R
     return Reasoning(effort) if effort is not None else None
 
 
-def with_thinking(request: Request) -> Request:
-    """Return the request with a client's ``thinking`` member read as reasoning.
+def with_thinking(request: Request, *, foreign: bool = True) -> Request:
+    """Return the request with a client's ``thinking`` member read as reasoning, and without the
+    effort ``default``, which is Groq's word for none that was said.
 
     Anthropic documents that member for its OpenAI-compatible endpoint, so clients of other
-    wires write it beside the standard ones; an effort that stands there too goes with it.
+    wires write it beside the standard ones; an effort that stands there too goes with it. It
+    stays where it is not ``foreign`` to the wire.
     """
+    if request.reasoning is not None and request.reasoning.effort == "default":
+        request = replace(request, reasoning=replace(request.reasoning, effort=None))
     given = request.extra.get("thinking")
-    if request.origin is None or request.origin.dialect == NAME or not isinstance(given, dict):
+    if not foreign or request.origin is None or request.origin.dialect == NAME or not isinstance(given, dict):
         return request
     asked = request.reasoning or Reasoning()
     wish = decode_thinking(given, asked.effort)

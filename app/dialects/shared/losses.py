@@ -124,14 +124,23 @@ class Losses:
         path = (param or self._paths.get(feature, feature))[:_MAX_NAME]
         loss_class = "hint" if feature in self._forgiven else LOSS_CLASSES.get(feature, "hint")
         text = (message or f"{_named(feature, path)} is not supported by {self._target}")[:_MAX_MESSAGE]
-        if loss_class == "changes" or self._strict:
-            raise GatewayError("unsupported_parameter", f"{text.rstrip('.')}.", param=path)
+        refused = loss_class == "changes" or self._strict
+        text = self._addressed(text.rstrip("."), named=refused)
+        if refused:
+            raise GatewayError("unsupported_parameter", f"{text}.", param=path)
         if message is None:
             text += " and was left out"
-        loss = Loss(path, f"{text.rstrip('.')}.")
+        loss = Loss(path, f"{text}.")
         if loss in self._items:
             return
         if len(self._items) < MAX_LOSSES:
             self._items[loss] = None
         else:
             self._more += 1
+
+    def _addressed(self, text: str, *, named: bool) -> str:
+        """Name the model in a sentence that speaks of "this model", and always where it is to be
+        ``named``: one of several targets may have refused."""
+        for words in ("this model", "This model"):
+            text = text.replace(words, self._target)
+        return text if not named or self._target in text else f"{text} ({self._target})"

@@ -133,7 +133,7 @@ SHAPES: Final[Mapping[str, Shape]] = {
     ),
     "ExtraFields": record(
         {
-            "request_type": TEXT,
+            "request_type": TEXT_OR_NULL,
             "provider": TEXT_OR_NULL,
             "model_requested": TEXT_OR_NULL,
             "original_model_requested": TEXT_OR_NULL,

@@ -14,7 +14,7 @@ from app.gateway.call import Call
 from app.gateway.outcome import Outcome
 from app.surfaces.mounts import Mount
 from app.surfaces.replies.envelope import seal_error
-from app.surfaces.rules import current_mount, current_operation
+from app.surfaces.rules import current_mount, current_operation, matched_rule
 from app.surfaces.sessionless import WholeResponse
 from app.wire.json import dumps, dumps_ascii
 
@@ -105,7 +105,15 @@ def error_response(error: GatewayError, call: Call | None = None) -> Response:
     error = error if mount is None else mount.restated(error)
     if mount is not None and mount.dialect is not None:
         headers |= dialect(mount.dialect).error_headers(error)
-    return json_response(seal_error(mount, error, call, operation, g.request_id), error.status, headers)
+    body = seal_error(mount, error, call, operation, g.request_id, plain=_is_plain(mount))
+    return json_response(body, error.status, headers)
+
+
+def _is_plain(mount: Mount | None) -> bool:
+    """Tell whether the current request asked for a stored response at a door that shows them plainly."""
+    rule = matched_rule()
+    retrieves = rule is not None and rule.route.method == "GET" and "<response_id>" in rule.route.path
+    return mount is not None and mount.plain_retrieve and retrieves
 
 
 def _tried(call: Call) -> dict[str, str]:

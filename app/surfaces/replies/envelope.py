@@ -75,11 +75,12 @@ def billed_usage(usage: Usage | None) -> dict[str, int] | None:
     return {"prompt_tokens": usage.input_tokens, "completion_tokens": usage.output_tokens}
 
 
-def bare_fields(operation: str, provider: str | None = None) -> dict[str, Any]:
-    """Return ``extra_fields`` of an answer that no call to a model stands behind."""
+def bare_fields(operation: str | None, provider: str | None = None) -> dict[str, Any]:
+    """Return ``extra_fields`` of an answer that no call to a model stands behind; an operation that
+    there is not is null."""
     names = ("model_requested", "original_model_requested", "model_deployment", "resolved_model_used")
     return {
-        "request_type": request_type(operation, False),
+        "request_type": request_type(operation, False) if operation is not None else None,
         "provider": provider,
         **dict.fromkeys(names),
         "latency": 0,
@@ -154,14 +155,21 @@ def page_members(body: Mapping[str, Any], finish: Finish | None) -> dict[str, An
 
 
 def seal_error(
-    mount: Mount | None, error: GatewayError, call: Call | None, operation: str, request_id: str
+    mount: Mount | None,
+    error: GatewayError,
+    call: Call | None,
+    operation: str | None,
+    request_id: str,
+    *,
+    plain: bool = False,
 ) -> dict[str, Any]:
-    """Return an error body in its door's form and envelope."""
+    """Return an error body in its door's form and envelope; ``plain``: without the envelope, as
+    the answer would have been."""
     encode = encode_error if mount is None or mount.dialect is None else dialect(mount.dialect).encode_error
     body = encode(error)
     if mount is not None and mount.error_id is not None:
         body[mount.error_id] = request_id
-    if mount is None or mount.envelope != "extra_fields":
+    if plain or mount is None or mount.envelope != "extra_fields":
         return body
     body |= {"is_bifrost_error": error.kind.name not in _UPSTREAM_SAID, "status_code": error.status}
     fields = bare_fields(operation)

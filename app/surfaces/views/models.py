@@ -35,13 +35,13 @@ def listed(mount: Mount, deployment: str | None = None) -> Response:
 
 def one(mount: Mount, model_id: str, deployment: str | None = None) -> Response:
     """Serve ``GET models/{id}``; the id may hold slashes."""
-    form = _form(mount)
+    form, model = _form(mount), _of_string(mount, model_id)
     if form is not None:
-        return json_response(form.encode_model(_of_string(mount, model_id)))
-    model = current_gateway().catalogue.model(g.principal, model_id)
+        return json_response(form.encode_model(model))
     body = DIALECT.encode_model(model)
     if mount.envelope == "extra_fields":
-        body["extra_fields"] = bare_fields("models", model.id.partition("/")[0])
+        provider, slash, _ = model.id.partition("/")
+        body["extra_fields"] = bare_fields("models", provider if slash else None)
     return json_response(body)
 
 
@@ -55,5 +55,4 @@ def _form(mount: Mount) -> ModelForm | None:
 def _of_string(mount: Mount, model: str) -> ModelEntry:
     """Return the model that a model string means at this door, bare names included."""
     gateway = current_gateway()
-    provider, name = gateway.router.resolve(model, mount.bare_means(gateway.registry.configured))
-    return gateway.catalogue.model(g.principal, f"{provider}/{name}")
+    return gateway.catalogue.model(g.principal, model, mount.bare_means(gateway.registry.configured))

@@ -4,14 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.dialects.shared.faults import Faults, missing
+from app.dialects.shared.faults import Faults, missing, wrong_type
 from app.surfaces.body.schemas.base import Array, Body, Either, Flag, Number, Table, Text, Whole
 from app.surfaces.body.schemas.parts import chat_message, metadata, string, tool, tool_choice
 
 MOST_TOKENS = 2**31 - 1
 MOST_MESSAGES = 20_000  # more take a second to read
 VERBOSITIES = ("low", "medium", "high")
-EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+EFFORTS = ("none", "default", "minimal", "low", "medium", "high", "xhigh", "max")
+"""OpenAI's, and Groq's word for not saying any."""
+
+
+def stream_options(value: dict[str, Any]) -> Faults:
+    """Return the faults of what a stream is to tell: all its members are booleans."""
+    wrong = {
+        name: value.get(name) for name in _STREAM_OPTIONS if not isinstance(value.get(name), bool | None)
+    }
+    return {name: [wrong_type("a boolean", held)] for name, held in wrong.items()} or None
+
+
+_STREAM_OPTIONS = ("include_usage", "include_obfuscation")
 
 
 def _format(value: dict[str, Any]) -> Faults:
@@ -28,7 +40,7 @@ class ChatBody(Body):
     max_completion_tokens = Whole(least=1, most=MOST_TOKENS)
     temperature = Number(least=0, most=2)
     top_p = Number(least=0, most=1)
-    top_k = Whole(least=0)
+    top_k = Whole(least=-1)
     frequency_penalty = Number(least=-2, most=2)
     presence_penalty = Number(least=-2, most=2)
     logit_bias = Table()
@@ -46,7 +58,7 @@ class ChatBody(Body):
     verbosity = Text(choices=VERBOSITIES)
     reasoning = Table()
     service_tier = Text()
-    stream_options = Table()
+    stream_options = Table(check=stream_options)
     store = Flag()
     metadata = Table(check=metadata)
     modalities = Array(each=string)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.surfaces.body.schemas.base import Array, Body, Either, Flag, Number, Table, Text, Whole
-from app.surfaces.body.schemas.chat import MOST_TOKENS
+from app.surfaces.body.schemas.chat import MOST_TOKENS, stream_options
 from app.surfaces.body.schemas.parts import string
 
 
@@ -27,5 +27,5 @@ class CompletionBody(Body):
     suffix = Text()
     echo = Flag()
     user = Text()
-    stream_options = Table()
+    stream_options = Table(check=stream_options)
     fallbacks = Array(each=string, longest=16)

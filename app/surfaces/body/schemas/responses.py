@@ -7,7 +7,13 @@ from typing import Any
 from app.dialects.responses.checks import item_faults
 from app.dialects.shared.faults import Fault, Faults, missing, wrong_type
 from app.surfaces.body.schemas.base import Array, Body, Either, Flag, Number, Table, Text, Whole
-from app.surfaces.body.schemas.chat import EFFORTS, MOST_MESSAGES, MOST_TOKENS, VERBOSITIES
+from app.surfaces.body.schemas.chat import (
+    EFFORTS,
+    MOST_MESSAGES,
+    MOST_TOKENS,
+    VERBOSITIES,
+    stream_options,
+)
 from app.surfaces.body.schemas.parts import chat_message, metadata, one_of, string, tool, tool_choice
 
 _LONGEST_INPUT = 10_485_760
@@ -21,13 +27,6 @@ def _conversation(value: dict[str, Any]) -> Faults:
 
 def _reasoning(value: dict[str, Any]) -> Faults:
     return one_of(value, "effort", EFFORTS) or one_of(value, "summary", _SUMMARIES)
-
-
-def _stream_options(value: dict[str, Any]) -> Faults:
-    padded = value.get("include_obfuscation")
-    if padded is None or isinstance(padded, bool):
-        return None
-    return {"include_obfuscation": [wrong_type("a boolean", padded)]}
 
 
 def _text(value: dict[str, Any]) -> Faults:
@@ -89,7 +88,7 @@ class ResponsesBody(Body):
     store = Flag()
     background = Flag()
     stream = Flag()
-    stream_options = Table(check=_stream_options)
+    stream_options = Table(check=stream_options)
     truncation = Text(choices=("auto", "disabled"))
     metadata = Table(check=metadata)
     service_tier = Text()
