@@ -407,10 +407,30 @@ _PIECES: Final[Mapping[str, tuple[str, str]]] = {
 }
 
 
+class _Told(_Reasoning):
+    """Open text that is told as a summary, too, because one was asked for."""
+
+    def __init__(self, item: WireItem, part: Part, writer: ItemWriter) -> None:
+        super().__init__(item, part, writer)
+        self._summary = _Summary(item, part, writer)
+        self._summary._at["summary_index"] = self._at[self.index]
+
+    def start(self) -> list[Payload]:
+        return [*super().start(), *self._summary.start()]
+
+    def delta(self, event: BlockDelta) -> list[Payload]:
+        return [*super().delta(event), *self._summary.delta(event)]
+
+    def _done(self) -> list[Payload]:
+        self._summary.part = self.part
+        return [*super()._done(), *self._summary._done()]
+
+
 def block_writer(item: WireItem, part: Part, writer: ItemWriter) -> BlockWriter:
     """Return the writer of a block that begins with ``part`` in ``item``."""
     if isinstance(part, ReasoningPart):
-        return _REASONING[part.form](item, part, writer)
+        told = writer.summarises and part.form == "text"
+        return (_Told if told else _REASONING[part.form])(item, part, writer)
     if isinstance(part, ToolCallPart):
         if item.is_search:
             return _Search(item, part, writer)

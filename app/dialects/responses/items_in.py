@@ -36,6 +36,8 @@ from app.dialects.shared.reading import as_dict, as_list, as_str, dicts, opt_str
 from app.responses_form.items import item_type
 
 NAME: Final = "responses"
+OPEN: Final = "open"
+"""The ``dialect`` of a cipher that holds open thoughts: nobody's proof, the text itself."""
 
 Sign = Callable[[str], Signature]
 """Turns an ``encrypted_content`` into a signature."""
@@ -92,12 +94,18 @@ def _decode_message(item: Mapping[str, Any], sign: Sign) -> Message:
 
 def _decode_reasoning(item: Mapping[str, Any], sign: Sign) -> Message:
     parts = [_reasoning_part(part, "text") for part in dicts(item.get("content"))]
-    parts += [_reasoning_part(part, "summary") for part in dicts(item.get("summary"))]
+    summaries = [_reasoning_part(part, "summary") for part in dicts(item.get("summary"))]
     encrypted = opt_str(item.get("encrypted_content"))
+    signature = sign(encrypted) if encrypted is not None else None
+    if signature is not None and signature.dialect == OPEN:
+        parts = parts or [ReasoningPart(signature.value)]
+        signature, summaries = None, []
+    if [part.text for part in parts] != [part.text for part in summaries]:  # else said twice
+        parts += summaries
     if not parts:
         parts.append(ReasoningPart("", "hidden"))
-    if encrypted is not None:
-        parts[-1] = replace(parts[-1], signature=sign(encrypted))
+    if signature is not None:
+        parts[-1] = replace(parts[-1], signature=signature)
     return Message("assistant", _with_last(parts, reasoning_native(item)), item=identity(item))
 
 

@@ -26,7 +26,7 @@ from app.canonical.request import (
     ToolCallPart,
     ToolResultPart,
 )
-from app.dialects.responses.items_in import NAME
+from app.dialects.responses.items_in import NAME, OPEN
 from app.dialects.responses.places import Place
 from app.dialects.shared.reading import as_dict, as_list, as_str, data_url, dicts
 from app.dialects.shared.tool_values import argument_object
@@ -43,12 +43,16 @@ class ItemWriter:
     ``seal`` gives the text of ``encrypted_content``. With ``mint`` (id maker, taking a
     prefix) items are written as a server's output: every one has an id and a status, and
     text always has its annotations and logprobs; without it as a client's input.
+    ``summarises``: a summary was asked for, so open thoughts are told as one, too; ``seals_open``:
+    they are sealed, so that a client that keeps the cipher alone can send them back.
     ``places`` tell where a tool was offered whose name on the wire is another.
     """
 
     seal: Seal
     mint: Callable[[str], str] | None = None
     places: Mapping[str, Place] | None = None
+    summarises: bool = False
+    seals_open: bool = False
 
     def items(self, messages: Iterable[Message], status: str = "completed") -> list[dict[str, Any]]:
         """Return the items of all messages in order; ``status`` is for those without their own."""
@@ -110,10 +114,15 @@ class ItemWriter:
         if texts:
             item["content"] = texts
         signature = next((part.signature for part in reversed(found) if part.signature), None)
+        if signature is None and texts and self.seals_open:
+            signature = Signature("\n".join(text["text"] for text in texts), OPEN)
         sealed = self.seal(signature) if signature is not None else None
         if sealed is not None:
             item["encrypted_content"] = sealed
-        item["summary"] = [_reasoning_body(part, "summary_text") for part in found if part.form == "summary"]
+        told = [_reasoning_body(part, "summary_text") for part in found if part.form == "summary"]
+        if self.summarises and not told:
+            told = [{"type": "summary_text", "text": text["text"]} for text in texts]
+        item["summary"] = told
         return item
 
     def call(self, message: Message, parts: Sequence[Part]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from app.dialects.base import ClientContext, ServerContext
 from app.dialects.responses.echo import RESOLVED, response_shell
 from app.dialects.responses.items_in import NAME, Sign, decode_item
 from app.dialects.responses.items_out import ItemWriter
+from app.dialects.responses.request_in import ENCRYPTED
 from app.dialects.responses.tools_in import places_of
 from app.dialects.shared.failures import status_of_code, upstream_failure
 from app.dialects.shared.prices import told_cost
@@ -53,7 +54,14 @@ _NOT_OURS: Final = frozenset(
 
 def output_writer(request: Request, context: ServerContext) -> ItemWriter:
     """Return the writer of this answer's output items."""
-    return ItemWriter(context.wrap, context.new_id, places_of(request.tools) or None)
+    summary = request.reasoning.summary if request.reasoning is not None else None
+    return ItemWriter(
+        context.wrap,
+        context.new_id,
+        places_of(request.tools) or None,
+        summarises=summary not in (None, "none"),
+        seals_open=ENCRYPTED in as_list(client_body(request).get("include")),
+    )
 
 
 def client_body(request: Request) -> Mapping[str, Any]:
