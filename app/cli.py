@@ -48,11 +48,11 @@ def _parser() -> argparse.ArgumentParser:
         ("worker", _work, "run background responses, and nothing else, until told to stop"),
         ("doctor", _doctor, "ask each configured provider for its models and say who answers"),
         ("models", _models, "list the models of the configured providers, as they tell them now"),
-        ("db", _upgrade, "prepare the database"),
+        ("db", _prepare_database, "prepare the database, or seal anew what lies in it"),
     ):
         verb = verbs.add_parser(name, help=help_text)
         if name == "db":
-            verb.add_argument("action", choices=["upgrade"])
+            verb.add_argument("action", choices=["upgrade", "reencrypt"])
         verb.add_argument("--config", metavar="FILE", help="the TOML file instead of $SLUICE_CONFIG")
         verb.set_defaults(run=run)
     verbs.choices["models"].add_argument("--provider", help="one provider only, whose failure is then shown")
@@ -180,7 +180,7 @@ def _models(given: argparse.Namespace) -> int:
     return 0
 
 
-def _upgrade(given: argparse.Namespace) -> int:
+def _prepare_database(given: argparse.Namespace) -> int:
     from app.errors import GatewayError
     from app.state.database import Database
 
@@ -188,12 +188,43 @@ def _upgrade(given: argparse.Namespace) -> int:
     if settings is None:
         return _WRONG
     try:
+        if given.action == "reencrypt":
+            return _reencrypt(settings)
         Database.open(settings.database_url).close()
     except GatewayError as error:
         print(f"sluice: the database could not be prepared: {error.raw}", file=sys.stderr)
         return 1
     print("the database is up to date")
     return 0
+
+
+def _reencrypt(settings: "Settings") -> int:
+    """Rewrite what is stored as the settings would store it now, with a line of progress for each table."""
+    from app.state.atrest import Cipher
+    from app.state.crypto import load_keys, sealing_variables
+    from app.state.database import Database
+    from app.state.reencryption import reencrypt
+    from app.state.sqlite import compact
+
+    db = Database.open(settings.database_url)
+    keys = load_keys(sealing_variables(key.reveal() for key in settings.secret_keys), db.url)
+    cipher = Cipher(keys, seals=settings.encrypt)
+    db.seal(cipher)
+    changed = reencrypt(db, cipher, _show_progress)
+    db.close()
+    if not db.is_postgres:
+        compact(str(db.url.database))
+    print(f"{changed} rows are {'sealed with the first key' if settings.encrypt else 'open'} now")
+    return 0
+
+
+def _show_progress(name: str, seen: int, total: int) -> None:
+    width = 30
+    done = width * seen // max(total, 1)
+    bar = "#" * done + "." * (width - done)
+    print(
+        f"\r{name:<18} [{bar}] {seen}/{total}", end="\n" if seen >= total else "", file=sys.stderr, flush=True
+    )
 
 
 def _new_key(given: argparse.Namespace) -> int:

@@ -124,6 +124,7 @@ class Settings:
     keys: tuple[VirtualKey, ...] = ()
     open: bool = False
     secret_keys: tuple[Secret, ...] = ()
+    encrypt: bool = False
     timeouts: Timeouts = Timeouts()
     max_retries: int = 1
     background: str = "embedded"

@@ -2,7 +2,7 @@
 
 Measured on the store itself, without HTTP: stored responses a second (written ahead, ended, acknowledged after
 the commit), and a chain's 200th turn against its 2nd, in time to read its history and to store it, and in bytes
-stored. Then through a gateway: responses a second with ``store`` true and false. Times differ from machine to
+stored. The same with contents sealed. Then through a gateway: responses a second with ``store`` true and false. Times differ from machine to
 machine; the ratios are what counts. ``--database`` names an empty PostgreSQL database; without it, a SQLite file.
 """
 
@@ -157,6 +157,15 @@ def through_gateway(database_url: str, seconds: float) -> tuple[float, float]:
         return rate(asking(True), seconds), rate(asking(False), seconds)
 
 
+def sealed_rate(database_url: str, seconds: float) -> float:
+    """Return stored responses a second where contents are sealed first."""
+    state = open_state(database_url, SECRET, encrypt=True)
+    try:
+        return rate(lambda: take_turn(state), seconds)
+    finally:
+        state.stop()
+
+
 def measure(database_url: str, seconds: float) -> None:
     """Print the numbers of one database."""
     state = open_state(database_url, SECRET)
@@ -169,6 +178,8 @@ def measure(database_url: str, seconds: float) -> None:
     print(f"  stored responses a second, without HTTP   {stored:9.0f}")
     for name, (second, last) in costs.items():
         print(f"  turn 2 and turn {TURNS}: {name:22}    {second:9.1f} {last:9.1f}   ×{last / second:.1f}")
+    sealed = sealed_rate(database_url, seconds)
+    print(f"  the same sealed (SLUICE_ENCRYPT=on)       {sealed:9.0f}             ×{stored / sealed:.2f}")
     kept, left = through_gateway(database_url, seconds)
     print(f"  through a gateway, stored and not         {kept:9.0f} {left:9.0f}   ×{left / kept:.1f}")
 

@@ -87,7 +87,10 @@ PROVIDER_NAMES = {
 _EMPTY_WORDS = re.compile(
     r"^_*(handle|process|manage)(_|$)|(^|_)(helpers?|utils?|manager)(_|$)", re.IGNORECASE
 )
-_GIVEN_NAMES = {"app/http_worker.py": {"handle_request", "handle_error"}}  # gunicorn's words, overridden
+_GIVEN_NAMES = {  # words of gunicorn and SQLAlchemy, overridden
+    "app/http_worker.py": {"handle_request", "handle_error"},
+    "app/state/atrest.py": {"process_bind_param", "process_result_value"},
+}
 _EMPTY_CLASS = re.compile(r"(Manager|Helpers?|Utils?|Handler)$")
 
 

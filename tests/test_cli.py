@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import sqlite3
 import subprocess
@@ -144,6 +145,28 @@ def test_the_database_is_prepared_and_found_prepared(
     monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/own.db")
     assert [cli.main(["db", "upgrade"]) for _ in range(2)] == [0, 0]
     assert (tmp_path / "own.db").stat().st_size > 0
+
+
+def test_the_database_is_sealed_anew_with_a_bar_for_each_table(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/own.db")
+    cli.main(["db", "upgrade"])
+    row = ("t", "call", json.dumps(CANARY).encode(), 1.0)
+    with sqlite3.connect(tmp_path / "own.db") as plain:
+        plain.execute("INSERT INTO vault (tenant, call_id, body, created_at) VALUES (?, ?, ?, ?)", row)
+    for switch, expected in [
+        ("on", "1 rows are sealed with the first key now"),
+        ("off", "1 rows are open now"),
+    ]:
+        monkeypatch.setenv("SLUICE_ENCRYPT", switch)
+        capsys.readouterr()
+        assert cli.main(["db", "reencrypt"]) == 0
+        told = capsys.readouterr()
+        assert expected in told.out
+        assert "vault              [##############################] 1/1" in told.err
+        written = b"".join(path.read_bytes() for path in tmp_path.glob("own.db*"))
+        assert (CANARY.encode() in written) == (switch == "off")
 
 
 UNOPENED = {

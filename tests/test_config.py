@@ -55,6 +55,7 @@ VARIABLES: list[tuple[str, str, str, Any]] = [
     ("WEB_CONCURRENCY", "4", "workers", 4),
     ("SLUICE_KEEPALIVE", "95", "keepalive", 95),
     ("DATABASE_URL", "sqlite:////var/lib/s.db", "database_url", "sqlite:////var/lib/s.db"),
+    ("SLUICE_ENCRYPT", "on", "encrypt", True),
     ("SLUICE_DATABASE_POOL", "7", "database_pool", 7),
     ("SLUICE_DATABASE_WAIT", "0.5", "database_wait", 0.5),
     ("SLUICE_LISTEN_URL", "postgres://u:p@h:5432/d", "listen_url", "postgres://u:p@h:5432/d"),

@@ -68,9 +68,16 @@ MEMBERS: Final = (
         "secret_keys",
         "SLUICE_SECRET_KEY",
         kinds.SECRETS,
-        "comma list (in the file also a list): the first encrypts what is stored, all decrypt; "
+        "comma list (in the file also a list): the first seals what clients carry and, with `encrypt`, what is "
+        "stored; all open; "
         "required with PostgreSQL",
         secret=True,
+    ),
+    _row(
+        "encrypt",
+        "SLUICE_ENCRYPT",
+        kinds.FLAG,
+        "seal contents before they are stored; `sluice db reencrypt` rewrites what lies there",
     ),
     _row("timeouts.connect", "SLUICE_TIMEOUT_CONNECT", kinds.ABOVE_0, "seconds to connect to a provider"),
     _row(

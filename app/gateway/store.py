@@ -51,7 +51,13 @@ class Store:
         keys = sealing_variables(key.reveal() for key in self._settings.secret_keys)
         settings = self._settings
         access = Access(settings.database_pool, settings.database_wait, settings.listen_url)
-        state = open_state(settings.database_url, keys, access=access, expanded_max=settings.max_body_bytes)
+        state = open_state(
+            settings.database_url,
+            keys,
+            access=access,
+            expanded_max=settings.max_body_bytes,
+            encrypt=settings.encrypt,
+        )
         days = settings.retention_days
         state.start(retention_seconds=None if days is None else days * _DAY)
         return state

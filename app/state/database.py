@@ -24,6 +24,7 @@ from sqlalchemy.engine import URL, make_url
 from app.database_url import faults_of, is_postgres
 from app.errors import GatewayError
 from app.state import migrations
+from app.state.atrest import Cipher
 from app.state.faults import opening, translated
 from app.state.sqlite import SQLiteBackend
 
@@ -87,6 +88,7 @@ class Database:
     def __init__(self, url: URL, access: Access | None = None) -> None:
         self.url = url
         self._access = access or Access()
+        self._cipher = Cipher((), seals=False)
         self._backend: Backend | None = None
         self._inherited: list[Backend | None] = []
         self._pid = 0
@@ -103,6 +105,13 @@ class Database:
         with opening(parsed):
             migrations.upgrade(parsed)
         return cls(parsed, access)
+
+    def seal(self, cipher: Cipher) -> None:
+        """Have contents go through ``cipher``; to be said before the first read or write.
+
+        Without it nothing is sealed, and nothing sealed can be read.
+        """
+        self._cipher = cipher
 
     @property
     def is_postgres(self) -> bool:
@@ -148,7 +157,7 @@ class Database:
             self._inherited.append(self._backend)
             self._pid = os.getpid()
             self._owner = f"{socket.gethostname()[:64]}-{self._pid}-{secrets.token_hex(8)}"
-            self._backend = _open_backend(self.url, self._access)
+            self._backend = _open_backend(self.url, self._access, self._cipher)
         return self._backend
 
     @property
@@ -157,10 +166,10 @@ class Database:
         return self._current()
 
 
-def _open_backend(url: URL, access: Access) -> Backend:
+def _open_backend(url: URL, access: Access, cipher: Cipher) -> Backend:
     if url.get_backend_name() == "sqlite":
-        return SQLiteBackend(str(url.database))
+        return SQLiteBackend(str(url.database), cipher)
     from app.state.postgres import PostgresBackend
 
     listen = None if access.listen_url is None else parse_url(access.listen_url)
-    return PostgresBackend(url, size=access.pool, wait=access.wait, listen=listen)
+    return PostgresBackend(url, cipher, size=access.pool, wait=access.wait, listen=listen)

@@ -22,6 +22,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from app.database_url import read_parameters
+from app.state.atrest import Cipher, use_cipher
 from app.state.threads import Job, cooperative
 
 _LOG: Final = logging.getLogger(__name__)
@@ -89,10 +90,16 @@ class PostgresBackend:
     """Run functions over a pooled connection; see `Database` for the contract."""
 
     def __init__(
-        self, url: URL, *, size: int | None = None, wait: float | None = None, listen: URL | None = None
+        self,
+        url: URL,
+        cipher: Cipher,
+        *,
+        size: int | None = None,
+        wait: float | None = None,
+        listen: URL | None = None,
     ) -> None:
         pooling = resolve_pooling(url, size, wait)
-        self._engine = open_engine(url, pooling)
+        self._engine = use_cipher(open_engine(url, pooling), cipher)
         self._listen_url = listen or url
         self._loan = Loan(pooling.wait)
 

@@ -13,14 +13,17 @@ plain SQL in a thread that no greenlet runs in.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL
 from sqlalchemy.pool import StaticPool
 
+from app.state.atrest import Cipher, use_cipher
 from app.state.threads import Job, Lane, original
 
 BUSY_SECONDS: Final = 5.0
@@ -51,6 +54,23 @@ def open_engine(path: str, *, write: bool) -> Engine:
     return engine
 
 
+def make_private(path: Path) -> None:
+    """Make the file, for its owner alone, or take it from all others; SQLite's own beside it follow."""
+    if not path.exists():
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    elif path.stat().st_uid == os.geteuid():
+        path.chmod(path.stat().st_mode & ~0o007)
+
+
+def compact(path: str) -> None:
+    """Rewrite the whole file, so that nothing deleted or overwritten is left in it."""
+    engine = create_engine(URL.create("sqlite", database=path), connect_args={"isolation_level": None})
+    with engine.connect() as connection:
+        connection.exec_driver_sql("VACUUM")
+        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    engine.dispose()
+
+
 def _prepare(connection: Any, record: Any) -> None:
     """Set the connection up; switching a new file to WAL may find another process doing it."""
     deadline = time.monotonic() + BUSY_SECONDS
@@ -72,9 +92,9 @@ def _applied(connection: Any, pragma: str, deadline: float) -> bool:
 class SQLiteBackend:
     """Run functions over a connection in native threads; see `Database` for the contract."""
 
-    def __init__(self, path: str, *, readers: int = 2) -> None:
-        self._writer = open_engine(path, write=True)
-        self._readers = [open_engine(path, write=False) for _ in range(readers)]
+    def __init__(self, path: str, cipher: Cipher, *, readers: int = 2) -> None:
+        self._writer = use_cipher(open_engine(path, write=True), cipher)
+        self._readers = [use_cipher(open_engine(path, write=False), cipher) for _ in range(readers)]
         self._idle = list(self._readers)
         self._writes = Lane(self._serve_writes, threads=1, batch=_BATCH)
         self._reads = Lane(self._serve_read, threads=readers, batch=1)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from app.state import retention
+from app.state.atrest import Cipher
 from app.state.attempts import Attempts
 from app.state.background import Queue
 from app.state.conversations import Conversations
@@ -86,14 +87,18 @@ def open_state(
     *,
     access: Access | None = None,
     expanded_max: int = EXPANDED_MAX,
+    encrypt: bool = False,
 ) -> State:
     """Open, and migrate, the store at ``database_url``.
 
-    ``expanded_max`` bounds, in bytes, what a request may refer to. Raises ``ValueError`` for a URL or a secret that cannot serve, and
+    ``expanded_max`` bounds, in bytes, what a request may refer to. ``encrypt``: contents are
+    sealed before they are stored. Raises ``ValueError`` for a URL or a secret that cannot serve, and
     ``GatewayError("store_unavailable")`` when the database does not answer.
     """
     db = Database.open(database_url, access)
-    sealer = Sealer(load_keys(environ, db.url))
+    keys = load_keys(environ, db.url)
+    db.seal(Cipher(keys, seals=encrypt))
+    sealer = Sealer(keys)
     signals = Signals(db, Wakeups())
     keeper = Keeper(signals)
     return State(

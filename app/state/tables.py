@@ -1,6 +1,6 @@
 """The tables, as SQLAlchemy Core metadata; one schema for SQLite and PostgreSQL.
 
-BLOB columns hold JSON bytes (blob.bytes excepted: the file itself). Times are Unix seconds as doubles,
+BLOB columns hold JSON bytes (blob.bytes excepted: the file itself), sealed where the operator asks for it. Times are Unix seconds as doubles,
 taken from the database's clock (`db_now`), so that leases of several machines
 compare. The migrations are the truth of what exists on disk; a test keeps the two
 equal. Every row is reached through a tenant: either the table has the column or
@@ -18,7 +18,6 @@ from sqlalchemy import (
     Double,
     Index,
     Integer,
-    LargeBinary,
     MetaData,
     Row,
     Table,
@@ -29,6 +28,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
+
+from app.state.atrest import Sealed
 
 metadata = MetaData()
 
@@ -91,15 +92,15 @@ response = Table(
     Column("provider", Text),
     Column("model", Text),
     Column("upstream_id", Text),
-    Column("upstream_state", LargeBinary),
+    Column("upstream_state", Sealed),
     Column("created_at", Double, nullable=False),
     Column("completed_at", Double),
     Column("deleted_at", Double),
     Column("expires_at", Double),
-    Column("request", LargeBinary),
-    Column("headers", LargeBinary),
-    Column("object", LargeBinary),
-    Column("extra", LargeBinary),
+    Column("request", Sealed),
+    Column("headers", Sealed),
+    Column("object", Sealed),
+    Column("extra", Sealed),
     Index("response_thread_id", "thread_id"),
     Index("response_parent_id", "parent_id"),
     Index("response_conversation_id", "conversation_id"),
@@ -126,7 +127,7 @@ item = Table(
     Column("tenant", Text, nullable=False),
     Column("direction", Text, nullable=False),  # "input" or "output"
     Column("item_id", Text, nullable=False),
-    Column("body", LargeBinary, nullable=False),
+    Column("body", Sealed, nullable=False),
     Index("item_tenant_item_id", "tenant", "item_id"),
 )
 
@@ -135,7 +136,7 @@ conversation = Table(
     metadata,
     Column("id", Text, primary_key=True),
     Column("tenant", Text, nullable=False),
-    Column("metadata", LargeBinary, nullable=False),
+    Column("metadata", Sealed, nullable=False),
     Column("created_at", Double, nullable=False),
     Column("deleted_at", Double),
 )
@@ -147,7 +148,7 @@ conversation_item = Table(
     Column("position", BigInteger, primary_key=True, autoincrement=False),
     Column("tenant", Text, nullable=False),
     Column("item_id", Text, nullable=False),
-    Column("body", LargeBinary, nullable=False),
+    Column("body", Sealed, nullable=False),
     Column("response_id", Text),
     Index("conversation_item_tenant_item_id", "tenant", "item_id"),
 )
@@ -158,7 +159,7 @@ event = Table(
     Column("response_id", Text, primary_key=True),
     Column("first_seq", Integer, primary_key=True, autoincrement=False),
     Column("last_seq", Integer, nullable=False),
-    Column("body", LargeBinary, nullable=False),
+    Column("body", Sealed, nullable=False),
 )
 
 blob = Table(
@@ -167,7 +168,7 @@ blob = Table(
     Column("tenant", Text, primary_key=True),
     Column("sha256", Text, primary_key=True),
     Column("media_type", Text, nullable=False),
-    Column("bytes", LargeBinary, nullable=False),
+    Column("bytes", Sealed, nullable=False),
 )
 
 # Which response or conversation needs which blob: a blob without a use is deleted.
@@ -191,7 +192,7 @@ attempt = Table(
     Column("realm", Text),
     Column("status", Text, nullable=False),
     Column("error_kind", Text),
-    Column("usage", LargeBinary),
+    Column("usage", Sealed),
     Column("started_at", Double, nullable=False),
     Column("ended_at", Double),
     Column("run", Integer),
@@ -207,7 +208,7 @@ vault = Table(
     metadata,
     Column("tenant", Text, primary_key=True),
     Column("call_id", Text, primary_key=True),
-    Column("body", LargeBinary, nullable=False),
+    Column("body", Sealed, nullable=False),
     Column("created_at", Double, nullable=False),
     Index("vault_created_at", "created_at"),
 )

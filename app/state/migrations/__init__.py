@@ -23,7 +23,12 @@ _ADVISORY_LOCK: Final = 0x51_1C_E0_01
 
 def upgrade(url: URL) -> None:
     """Bring the database at ``url`` to ``HEAD``; do nothing when it is there already."""
-    if find_revision(url) == HEAD:
+    revision = find_revision(url)
+    if url.get_backend_name() == "sqlite":
+        from app.state.sqlite import make_private
+
+        make_private(Path(str(url.database)))
+    if revision == HEAD:
         return
     engine = _engine(url, write=True)
     try:

@@ -1,0 +1,87 @@
+"""Rewriting what lies in the database as the settings would store it now.
+
+Sealed, unsealed, or sealed with another key: row after row, in short transactions, while
+gateways serve. A row that somebody changes meanwhile is left as they wrote it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from sqlalchemy import (
+    Column,
+    Connection,
+    LargeBinary,
+    Table,
+    func,
+    literal,
+    select,
+    tuple_,
+    type_coerce,
+    update,
+)
+
+from app.state.atrest import Cipher, Sealed
+from app.state.database import Database
+from app.state.tables import AnyRow, blob, metadata
+
+_AT_ONCE: Final = 50
+_FILES_AT_ONCE: Final = 1  # each may be as large as a body
+
+#: Is told a table's name, how many of its rows were looked at, and how many there are.
+Progress = Callable[[str, int, int], None]
+
+
+def reencrypt(db: Database, cipher: Cipher, progress: Progress) -> int:
+    """Rewrite every row that is not as ``cipher`` would store it; return how many were."""
+    return sum(_rewrite(db, table, cipher, progress) for table in metadata.sorted_tables if _sealed(table))
+
+
+def _sealed(table: Table) -> list[Column[Any]]:
+    return [column for column in table.columns if isinstance(column.type, Sealed)]
+
+
+def _rewrite(db: Database, table: Table, cipher: Cipher, progress: Progress) -> int:
+    total = db.read(
+        lambda connection: connection.execute(select(func.count()).select_from(table)).scalar_one()
+    )
+    seen, changed, last = 0, 0, None
+    while rows := db.read(lambda connection, after=last: _page(connection, table, after)):  # type: ignore[misc]
+        stale = [row for row in rows if not _is_current(row, table, cipher)]
+        changed += db.write(lambda connection, some=stale: _seal(connection, table, some, cipher))  # type: ignore[misc]
+        seen, last = seen + len(rows), tuple(rows[-1][: len(table.primary_key)])
+        progress(table.name, seen, max(seen, total))
+    return changed
+
+
+def _page(connection: Connection, table: Table, after: tuple[Any, ...] | None) -> Sequence[AnyRow]:
+    """Return the next rows: the key, then the columns as they lie there."""
+    key = list(table.primary_key.columns)
+    raw = [type_coerce(column, LargeBinary) for column in _sealed(table)]
+    statement = select(*key, *raw).order_by(*key).limit(_FILES_AT_ONCE if table is blob else _AT_ONCE)
+    if after is not None:
+        statement = statement.where(tuple_(*key) > tuple_(*map(literal, after)))
+    return connection.execute(statement).all()
+
+
+def _is_current(row: AnyRow, table: Table, cipher: Cipher) -> bool:
+    return all(
+        cipher.is_current(bytes(value)) for value in row[len(table.primary_key) :] if value is not None
+    )
+
+
+def _seal(connection: Connection, table: Table, rows: Sequence[AnyRow], cipher: Cipher) -> int:
+    return sum(_seal_one(connection, table, row, cipher) for row in rows)
+
+
+def _seal_one(connection: Connection, table: Table, row: AnyRow, cipher: Cipher) -> int:
+    key = list(table.primary_key.columns)
+    statement = update(table).where(*(column == value for column, value in zip(key, row, strict=False)))
+    for column, old in zip(_sealed(table), row[len(key) :], strict=True):
+        if old is None:
+            continue
+        statement = statement.where(type_coerce(column, LargeBinary) == literal(bytes(old), LargeBinary))
+        new = literal(cipher.write(cipher.read(bytes(old))), LargeBinary)
+        statement = statement.values({column: new})
+    return connection.execute(statement).rowcount
