@@ -191,6 +191,15 @@ def test_cohere_is_told_of_members_that_it_has_no_place_for() -> None:
     assert sorted(param for param, _ in warned) == ["cache_control", "fancy"]
 
 
+@pytest.mark.parametrize("options", [chat_rows.MISTRAL, chat_rows.GROQ, chat_rows.SGL])
+def test_a_cache_mark_of_a_responses_client_is_told_on_chat_wires(options: Any) -> None:
+    mark = {"type": "ephemeral"}
+    marked = [{**USER, "cache_control": mark}, {**ITEMS[0]}, {**ITEMS[1], "cache_control": mark}]
+    tool = {"type": "function", "name": "f", "cache_control": mark}
+    _, warned = sent("responses", {"model": "m", "input": marked, "tools": [tool]}, "chat", "m", options)
+    assert [param for param, _ in warned] == ["cache_control"]
+
+
 # ElevenLabs: languages without spaces
 
 

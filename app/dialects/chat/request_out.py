@@ -13,10 +13,11 @@ from app.canonical.request import Output, Reasoning, Request, Tool, ToolChoice
 from app.dialects.base import ClientContext, Encoded
 from app.dialects.chat.losses import tell
 from app.dialects.chat.messages_out import MessageWriter
-from app.dialects.chat.native import as_native, own_members
+from app.dialects.chat.native import NAME, as_native, own_members
 from app.dialects.chat.options import KNOWN_MEMBERS, KNOWN_TOOL_MEMBERS, ChatOptions
 from app.dialects.chat.parts_out import admitted
 from app.dialects.shared.effort import ASSUMED_LIMIT, effort_of, nearest_effort
+from app.dialects.shared.members import report_marks
 from app.dialects.shared.pairing import paired
 from app.dialects.shared.reading import as_dict, rest
 from app.dialects.shared.sampling import sampling_members
@@ -52,6 +53,7 @@ class _RequestWriter:
 
     def write(self) -> Json:
         request = self._request
+        report_marks(request, NAME, self._context.losses)
         body: Json = {"model": self._context.model}
         body["messages"] = MessageWriter(self._context, self._options).write(request)
         body |= self._sampling()

@@ -21,7 +21,7 @@ _HOLDERS: Final = ("item", "function")
 
 _QUIET: Final = frozenset(
     """
-    agent allowed_callers audio caller created_by defer_loading executed_tools format function_call id images
+    agent audio caller created_by executed_tools format function_call id images
     index model namespace parsed phase provider_specific_fields reasoning_details role signature status
     tool_calls type
     """.split()
@@ -74,6 +74,13 @@ def report_members(request: Request, dialect: str, takes: Takes, losses: Losses)
                 where = _WORDS.get(kind, "a content part")
                 told = f"'{name}' of {where} is not known to this API and was left out"
                 losses.report("part_member", told, param=name)
+
+
+def report_marks(request: Request, dialect: str, losses: Losses) -> None:
+    """Report that cache marks of another wire's clients have no place on this one."""
+    for _, native in _remainders(request):
+        if native is not None and native[0] != dialect and cache_mark(native) is not None:
+            losses.report("cache_control", "'cache_control' is not known to this API and was left out")
 
 
 _WORDS: Final[Mapping[type, str]] = {Message: "a message", Tool: "a tool", ToolResultPart: "a tool's result"}
