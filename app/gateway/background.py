@@ -22,7 +22,15 @@ from app.gateway.call import Abort, Call, Principal, Sealing
 from app.gateway.layers.base import House, Proceed
 from app.gateway.plan import Planned
 from app.gateway.run import Run
-from app.gateway.stored_turn import StoredTurn, echo_body, expand, holds_reference, is_terminal, with_history
+from app.gateway.stored_turn import (
+    StoredTurn,
+    echo_body,
+    expand,
+    holds_reference,
+    is_terminal,
+    wants_store,
+    with_history,
+)
 from app.state.history import Expansion
 from app.state.ids import new_id
 from app.state.records import Ending
@@ -95,7 +103,7 @@ class BackgroundWork:
             id=new_id("req"),
             operation="responses",
             dialect="responses",
-            body=echo_body(work.request, True),
+            body=echo_body(work.request, wants_store(work.request, True)),
             model=extra["model"],
             candidates=tuple(extra["candidates"]),
             principal=Principal(work.key_id or "", work.tenant),

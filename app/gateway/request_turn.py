@@ -66,7 +66,8 @@ class _Row:
 
 @dataclass(frozen=True, slots=True)
 class RequestHost:
-    """A request at ``mount``; ``store``: its turn is kept; ``background``: it is queued for a runner."""
+    """A request at ``mount``; ``store``: its turn is kept; ``background``: it is queued for a runner,
+    who keeps what is not to be stored for the time of its log alone."""
 
     mount: str
     store: bool
@@ -74,7 +75,7 @@ class RequestHost:
 
     def run(self, house: House, call: Call, proceed: Proceed) -> Run:
         """Return the run of a call as one turn."""
-        state = house.state() if self.store or refers(call.body) else None
+        state = house.state() if self.store or self.background or refers(call.body) else None
         body, response_id = echo_body(call.body, self.store), new_id(RESPONSE)
         call = replace(call, body=body, response_id=response_id, keeps_signatures=state is not None)
         if self.background:
@@ -121,6 +122,7 @@ class RequestHost:
             row = turn.new_row(
                 self.mount,
                 "queued",
+                store=self.store,
                 background=True,
                 stream=call.stream,
                 request=dict(call.body),

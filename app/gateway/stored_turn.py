@@ -109,9 +109,11 @@ class StoredTurn:
         """Store the end of a turn that ended in ``error`` before it ran."""
         self._settle_failure(Outcome(self.call, error=error))
 
-    def new_row(self, mount: str, status: str, **more: Any) -> NewResponse:
-        """Return the row of this turn in ``status``."""
+    def new_row(self, mount: str, status: str, *, store: bool = True, **more: Any) -> NewResponse:
+        """Return the row of this turn in ``status``; without ``store`` it belongs to no thread."""
         call, expansion = self.call, self.expansion
+        if not store:
+            expansion = replace(expansion, parent_id=None, conversation_id=None, conversation_head=None)
         return NewResponse(
             id=call.response_id or "",
             tenant=call.principal.tenant,
@@ -124,6 +126,7 @@ class StoredTurn:
             mount=mount,
             realm=call.realm,
             model=call.model,
+            store=store,
             **more,
         )
 

@@ -153,7 +153,7 @@ def _walk_statement(deleted_too: bool) -> Select[*tuple[Any, ...]]:
         response.c.tenant == bindparam("tenant"),
     )
     if not deleted_too:
-        start = start.where(response.c.deleted_at.is_(None))
+        start = start.where(response.c.deleted_at.is_(None), response.c.store)
     chain = start.cte("chain", recursive=True)
     parents = (
         select(*columns, chain.c.depth + 1)

@@ -36,7 +36,7 @@ class NewResponse:
 
     ``input``: this turn's own items, references resolved (`Expansion.own`).
     ``object``: the response object as it would be shown now; its ``output`` is not
-    read. ``request`` and ``headers`` are what a background run needs later; ``key_id``
+    read. ``store`` False: it is kept for a while after its end, and not continued. ``request`` and ``headers`` are what a background run needs later; ``key_id``
     names the caller's key, for whom it acts.
     """
 
@@ -49,6 +49,7 @@ class NewResponse:
     conversation_head: int | None = None
     background: bool = False
     stream: bool = False
+    store: bool = True
     key_id: str | None = None
     mount: str | None = None
     api_version: str | None = None

@@ -84,7 +84,12 @@ def _seen_in_responses(tenant: str, ids: Sequence[str]) -> Select[*tuple[Any, ..
             response.c.provider,
         )
         .join(response, response.c.id == item.c.response_id)
-        .where(item.c.tenant == tenant, item.c.item_id.in_(ids), response.c.deleted_at.is_(None))
+        .where(
+            item.c.tenant == tenant,
+            item.c.item_id.in_(ids),
+            response.c.deleted_at.is_(None),
+            response.c.store,
+        )
         .order_by(response.c.created_at, item.c.seq.desc())
     )
 

@@ -97,6 +97,8 @@ def purge(db: Database, *, older_than: float | None, events_kept: float = EVENTS
     how many threads went. Threads with something running are left alone.
     """
     db.write(lambda connection: _drop_old_events(connection, events_kept))
+    while db.write(_drop_expired):
+        continue
     if older_than is None:
         return 0
     db.write(
@@ -118,6 +120,15 @@ def _drop_old_events(connection: Connection, kept: float) -> None:
         response.c.completed_at < db_now() - kept,
     )
     connection.execute(delete(event).where(exists(over)))
+
+
+def _drop_expired(connection: Connection) -> int:
+    """Drop responses that were not to be stored, once nobody can fetch them any more."""
+    old = select(response.c.id).where(response.c.store.is_(False), response.c.expires_at < db_now())
+    ids = list(connection.execute(old.limit(_THREADS_AT_ONCE)).scalars())
+    drop_responses(connection, ids)
+    connection.execute(delete(thread).where(thread.c.id.in_(ids)))  # each is a thread of its own
+    return len(ids)
 
 
 def _drop_old_attempts(connection: Connection, older_than: float) -> int:

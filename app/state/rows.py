@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, func, select, update
+from sqlalchemy import Connection, bindparam, case, func, or_, select, update
 
 from app.errors import GatewayError
 from app.state import blobs
@@ -24,10 +24,14 @@ from app.wire.json import dumps, loads_lenient
 RUNNING_STATUSES: Final = frozenset({"queued", "in_progress"})
 
 
+UNSTORED_KEPT: Final = 600.0
+"""Seconds for which a background response that was not to be stored can be fetched after its end."""
+
 _FIND: Final = select(response).where(
     response.c.id == bindparam("id"),
     response.c.tenant == bindparam("tenant"),
     response.c.deleted_at.is_(None),
+    or_(response.c.expires_at.is_(None), response.c.expires_at > db_now()),
 )
 _STATUS: Final = _FIND.with_only_columns(response.c.status)
 _FIND_LOCKED: Final = _FIND.with_for_update()
@@ -36,7 +40,7 @@ _COUNT_ITEMS: Final = (
 )
 _COPIED: Final = (
     *("id", "tenant", "parent_id", "conversation_id", "key_id", "mount", "api_version"),
-    *("background", "stream", "realm", "provider", "model"),
+    *("background", "stream", "store", "realm", "provider", "model"),
 )
 _WRITTEN: Final = ("thread_id", "status", "attempt", "lease_owner", "request", "headers", "object", "extra")
 
@@ -64,6 +68,7 @@ _ENDED: Final = (
         object=bindparam("new_object"),
         cancel_requested=bindparam("new_cancelled"),
         completed_at=db_now(),
+        expires_at=case((response.c.store, response.c.expires_at), else_=db_now() + UNSTORED_KEPT),
         lease_until=None,
         request=None,  # it may hold secrets of the caller's, and nobody runs it again
         extra=func.coalesce(bindparam("new_extra", type_=response.c.extra.type), response.c.extra),

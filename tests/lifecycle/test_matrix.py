@@ -193,7 +193,19 @@ def goes_when_deleted(ann: Client, door: str, response_id: str) -> None:
 
 @pytest.mark.parametrize("door", DOORS)
 @pytest.mark.parametrize("stream", [True, False])
-def test_background_without_store_is_refused(ann: Client, door: str, stream: bool) -> None:
-    body = {"model": "sandbox/echo", "input": "x", "store": False, "background": True, "stream": stream}
-    answer = ann.post(path(door), body)
-    assert error_of(answer) == (400, "invalid_request_error", "background", "unsupported_parameter")
+def test_background_without_store_runs_and_is_fetched_but_not_continued(
+    ann: Client, door: str, stream: bool
+) -> None:
+    first = ann.made("say exactly: one")
+    body = {"model": "sandbox/echo", "input": "say exactly: two", "store": False, "background": True}
+    answer = ann.post(path(door), {**body, "stream": stream, "previous_response_id": first["id"]})
+    assert answer.status == 200, answer.body
+    response_id = events_of(answer)[0]["response"]["id"] if stream else answer.json["id"]
+    ended = ann.ended(response_id)
+    assert (ended["status"], ended["store"], text_of(ended)) == ("completed", False, "two")
+    assert ann.log(response_id)[-1]["type"] == "response.completed"
+    assert error_of(ann.create("x", previous_response_id=response_id))[3] == "previous_response_not_found"
+    reference = {"type": "item_reference", "id": ended["output"][0]["id"]}
+    assert ann.create([reference]).status == 404
+    assert ann.create("x", previous_response_id=first["id"]).status == 200
+    goes_when_deleted(ann, door, response_id)

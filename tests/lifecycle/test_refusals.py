@@ -88,16 +88,6 @@ CREATES: dict[str, tuple[dict[str, Any], tuple[Any, ...]]] = {
             "Try again with `store` set to true, or remove this item from your input.",
         ),
     ),
-    "background without store": (
-        {"background": True, "store": False},
-        (
-            400,
-            INVALID,
-            "background",
-            "unsupported_parameter",
-            "A background response must be stored: 'background' needs 'store' to be true.",
-        ),
-    ),
     "an unknown model": (
         {"model": "no-such-model-of-anybody", "store": True},
         (400, INVALID, "model", "model_not_found", None),

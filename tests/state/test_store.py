@@ -1,12 +1,13 @@
 """Responses: written ahead, finished once, fetched, listed, deleted."""
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from app.errors import GatewayError
 from app.state.ids import new_id
 from app.state.paging import PageQuery
 from app.state.records import Fence
+from app.state.retention import purge
 from app.state.state import State
 from app.state.tables import response
 from tests.state.turns import (
@@ -261,3 +262,26 @@ def test_cancelling_twice_gives_the_same_body(state: State) -> None:
     first = state.responses.cancel(TENANT, response_id)
     assert first.object["status"] == "cancelled"
     assert state.responses.cancel(TENANT, response_id).object == first.object
+
+
+def test_what_was_not_to_be_stored_goes_ten_minutes_after_its_end(state: State) -> None:
+    stored = take_turn(state)
+    response_id = enqueue(state, store=False)
+    work = claim_one(state)
+    assert state.responses.finish(TENANT, response_id, work.fence, ending(response_id, [message("two")]))
+    assert texts(state.responses.get(TENANT, response_id).object["output"]) == ["two"]
+
+    def age(seconds: float) -> None:
+        earlier = {"expires_at": response.c.expires_at - seconds}
+        state.db.write(
+            lambda c: c.execute(update(response).where(response.c.id == response_id).values(earlier))
+        )
+
+    age(590)
+    purge(state.db, older_than=None)
+    assert state.responses.get(TENANT, response_id).status == "completed"
+    age(20)
+    assert refused(state.responses.get, TENANT, response_id).body() == not_found(response_id)
+    purge(state.db, older_than=None)
+    left = state.db.read(lambda c: c.execute(select(response.c.id)).scalars().all())
+    assert left == [stored]

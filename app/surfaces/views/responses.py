@@ -33,13 +33,6 @@ def create(mount: Mount, deployment: str | None = None) -> Response:
     body, may_leave_out, prefer = _body(mount)
     background = body.get("background") is True
     store = wants_store(body, gateway.settings.store_by_default)
-    if background and not store:
-        raise GatewayError(
-            "bad_request",
-            "A background response must be stored: 'background' needs 'store' to be true.",
-            param="background",
-            code="unsupported_parameter",
-        )
     call = make_call(
         mount,
         body,
