@@ -141,7 +141,8 @@ def _cell(spec: Spec, operation: str, model: str) -> str:
         if found is not None and operation == "models":
             return "yes"
         if found is not None:
-            way = f"{'over ' if number else ''}{_OWN if found.passes else found.dialect}"
+            passes = found.passes and found.dialect == OPERATIONS[operation].dialect
+            way = f"{'over ' if number else ''}{_OWN if passes else found.dialect}"
             return f"{way}, s" if operation in _STREAMED and _streams(found) else way
     chats = any(map(wire, OPERATIONS["responses"].wires))
     return "estimate" if operation == "count_tokens" and chats else "–"

@@ -66,27 +66,26 @@ def test_a_provider_like_openai_is_one_file_and_one_row(tmp_path: Path) -> None:
 
 
 DOOR = """    Mount(
-        "anthropic",
-        ("/anthropic/v1", "/anthropic"),
+        "acme",
+        ("/acme/v1", "/acme"),
         Credentials(("x-api-key", "x-bf-vk")),
         operations={
             "chat": (
                 Route(
                     "POST",
                     "/messages",
-                    "views.messages.create",
-                    "views.messages.Message",
-                    body="views.messages.MessagesBody",
+                    "views.acme.create",
+                    "views.acme.AcmeMessage",
+                    body="views.acme.AcmeBody",
                     streams=True,
                 ),
             ),
         },
         dialect="messages",
         envelope="headers",
-        default_provider="anthropic",
+        homes=("anthropic",),
         request_id="request-id",
         error_id="request_id",
-        statuses={"model_not_found": 404, "overloaded": 529, "upstream_overloaded": 529},
     ),
 """
 VIEW = '''"""Anthropic's Messages: its view, its body and the shape of its answer."""
@@ -105,7 +104,7 @@ from app.surfaces.body.schemas.chat import MOST_MESSAGES, MOST_TOKENS
 from app.surfaces.body.schemas.parts import string
 
 
-class MessagesBody(Body):
+class AcmeBody(Body):
     """Shape and limits of the top level; what is deeper is read by the dialect."""
 
     model = Text(longest=512)
@@ -126,7 +125,7 @@ class MessagesBody(Body):
     fallbacks = Array(each=string, longest=16)
 
 
-Message: Final[Shape] = record(
+AcmeMessage: Final[Shape] = record(
     {
         "id": TEXT,
         "type": always("message"),
@@ -157,7 +156,7 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """A gateway with a door for a dialect that had both halves: three files, of which one is a row."""
     scratch = Scratch(tmp_path_factory.mktemp("door"))
     scratch.insert("app/surfaces/mounts.py", '    Mount(\n        "truefoundry"', DOOR)
-    scratch.add("app/surfaces/views/messages.py", VIEW)
+    scratch.add("app/surfaces/views/acme.py", VIEW)
     changes = scratch.changes()
     assert len(changes) <= 4
     assert sum(changes.values()) <= 80
@@ -166,7 +165,7 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         yield world
 
 
-@pytest.mark.parametrize("prefix", ["/anthropic/v1", "/anthropic"])
+@pytest.mark.parametrize("prefix", ["/acme/v1", "/acme"])
 def test_a_new_door_answers_in_its_own_dialect(door: World, prefix: str) -> None:
     answer = door.send("POST", f"{prefix}/messages", ASKED, {"x-api-key": KEY})
     assert answer.status == 200
@@ -181,7 +180,7 @@ def test_a_new_door_answers_in_its_own_dialect(door: World, prefix: str) -> None
 
 
 def test_a_new_door_streams_in_its_own_dialect(door: World) -> None:
-    answer = door.send("POST", "/anthropic/v1/messages", {**ASKED, "stream": True}, {"x-api-key": KEY})
+    answer = door.send("POST", "/acme/v1/messages", {**ASKED, "stream": True}, {"x-api-key": KEY})
     events = [json.loads(frame.data) for frame in sse(answer.body)]
     assert [event["type"] for event in events][:2] == ["message_start", "content_block_start"]
     assert [event["type"] for event in events][-2:] == ["message_delta", "message_stop"]
@@ -192,16 +191,14 @@ def test_a_new_door_streams_in_its_own_dialect(door: World) -> None:
 
 
 def test_a_new_door_tells_what_was_lost_in_a_header(door: World) -> None:
-    answer = door.send(
-        "POST", "/anthropic/v1/messages", {**ASKED, "api_base": "http://x"}, {"x-api-key": KEY}
-    )
+    answer = door.send("POST", "/acme/v1/messages", {**ASKED, "api_base": "http://x"}, {"x-api-key": KEY})
     (warning,) = json.loads(answer.headers["x-sluice-warnings"])
     assert warning["param"] == "api_base"
 
 
 def test_a_header_of_warnings_is_cut_between_entries_and_says_how_many_are_left_out(door: World) -> None:
     extra = {f"unknown_member_{number}": 1 for number in range(200)}
-    answer = door.send("POST", "/anthropic/v1/messages", {**ASKED, **extra}, {"x-api-key": KEY})
+    answer = door.send("POST", "/acme/v1/messages", {**ASKED, **extra}, {"x-api-key": KEY})
     header = answer.headers["x-sluice-warnings"]
     assert len(header) <= 4096
     *entries, last = json.loads(header)
@@ -214,13 +211,13 @@ def test_a_header_of_warnings_is_cut_between_entries_and_says_how_many_are_left_
 @pytest.mark.parametrize(
     "members, key, path, status, kind",
     [
-        ({}, None, "/anthropic/v1/messages", 401, "authentication_error"),
-        ({}, None, "/anthropic/nothing", 401, "authentication_error"),
-        ({}, KEY, "/anthropic/nothing", 404, "not_found_error"),
-        ({"max_tokens": 0}, KEY, "/anthropic/v1/messages", 400, "invalid_request_error"),
-        ({"messages": [5]}, KEY, "/anthropic/v1/messages", 400, "invalid_request_error"),
-        ({"model": "no-such-model"}, KEY, "/anthropic/v1/messages", 404, "not_found_error"),
-        ({"stream": True, "model": "no-such-model"}, KEY, "/anthropic/messages", 404, "not_found_error"),
+        ({}, None, "/acme/v1/messages", 401, "authentication_error"),
+        ({}, None, "/acme/nothing", 401, "authentication_error"),
+        ({}, KEY, "/acme/nothing", 404, "not_found_error"),
+        ({"max_tokens": 0}, KEY, "/acme/v1/messages", 400, "invalid_request_error"),
+        ({"messages": [5]}, KEY, "/acme/v1/messages", 400, "invalid_request_error"),
+        ({"model": "no-such-model"}, KEY, "/acme/v1/messages", 404, "not_found_error"),
+        ({"stream": True, "model": "no-such-model"}, KEY, "/acme/messages", 404, "not_found_error"),
     ],
 )
 def test_a_new_door_errs_in_its_own_form(
@@ -238,13 +235,13 @@ def test_a_new_door_errs_in_its_own_form(
 
 def test_a_new_door_is_in_the_description_of_the_api(door: World) -> None:
     document = door.send("GET", "/openapi.json").json
-    described = document["paths"]["/anthropic/v1/messages"]["post"]
+    described = document["paths"]["/acme/v1/messages"]["post"]
     assert described["summary"] == "Serve POST messages."
     assert described["requestBody"]["content"]["application/json"]["schema"] == {
-        "$ref": "#/components/schemas/MessagesBody"
+        "$ref": "#/components/schemas/AcmeBody"
     }
-    assert document["components"]["schemas"]["MessagesBody"]["required"] == ["messages", "max_tokens"]
-    assert document["components"]["schemas"]["Message"]["properties"]["type"]["const"] == "message"
+    assert document["components"]["schemas"]["AcmeBody"]["required"] == ["messages", "max_tokens"]
+    assert document["components"]["schemas"]["AcmeMessage"]["properties"]["type"]["const"] == "message"
 
 
 RANK_ROW = """    Operation(

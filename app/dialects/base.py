@@ -180,6 +180,11 @@ def encode_error(error: GatewayError) -> dict[str, Any]:
     return {"error": error.body()}
 
 
+def error_status(error: GatewayError) -> int:
+    """Return the HTTP status of an error where a wire has no other for its kind."""
+    return error.status
+
+
 def _never(frame: Frame) -> bool:
     return False
 
@@ -208,13 +213,17 @@ class Row:
     ``is_opening`` knows a frame that only opens a stream, ``is_terminal`` the event that ends
     one and holds the whole answer; ``identity`` returns the members that all frames of one
     stream have alike. ``tells_cost``: as a server we put a call's cost beside its usage, as
-    OpenAI's wires bear. ``tells_failure``: its answers can say that the model broke off. ``error_headers`` are those of an error's answer.
+    OpenAI's wires bear. ``tells_failure``: its answers can say that the model broke off.
+    ``error_status`` and ``error_headers`` are those of an error's answer at its doors. ``own_fallbacks``:
+    its bodies have a member ``fallbacks`` of their own, so only a list of names is the gateway's.
     """
 
     name: str
     decode_error: ErrorDecoder
     encode_error: ErrorEncoder = encode_error
     error_headers: Callable[[GatewayError], Mapping[str, str]] = _no_headers
+    error_status: Callable[[GatewayError], int] = error_status
+    own_fallbacks: bool = False
     tells_cost: bool = True
     tells_failure: bool = False
     is_opening: Callable[[Frame], bool] = _never

@@ -72,8 +72,13 @@ def job_extra(call: Call) -> dict[str, Any]:
 
 def job_headers(call: Call, targets: Iterable[Planned]) -> dict[str, str]:
     """Return the client's headers that one of ``targets`` takes; no other header is stored."""
-    taken = {name for planned in targets for name in planned.target.provider.spec.forwards}
+    taken = {name for planned in targets for name in _forwarded(planned)}
     return {name: value for name, value in call.client_headers.items() if name in taken}
+
+
+def _forwarded(planned: Planned) -> tuple[str, ...]:
+    of_wire = () if isinstance(planned.plan, GatewayError) else planned.plan.wire.forwards
+    return (*planned.target.provider.spec.forwards, *of_wire)
 
 
 class BackgroundWork:

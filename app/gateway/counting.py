@@ -12,19 +12,22 @@ from typing import Any
 from app.canonical.request import Request
 from app.canonical.response import Response
 from app.dialects import dialect
+from app.dialects.base import Passage
 from app.errors import GatewayError
 from app.gateway.call import Call, Target
 from app.gateway.estimates import tokens_of_request
 from app.gateway.exchange import Answer, Exchange, Fetch, Sent
 from app.gateway.plan import Plan
-from app.gateway.translating import client_context, decoded_count, losses_of, parse_upstream
+from app.gateway.translating import client_context, decoded_count, losses_of, parse_upstream, server_context
 from app.providers.base import Wire
 from app.wire.json import dumps
 
 
 def counting(call: Call, target: Target, chosen: Plan) -> Exchange:
     """Return the exchange that counts; it needs no network where the provider cannot count."""
-    make = CountExchange if chosen.serves == "count_tokens" else EstimateExchange
+    if chosen.serves != "count_tokens":
+        return EstimateExchange(call, target, chosen.wire)
+    make = PassedCountExchange if chosen.way == "pass" else CountExchange
     return make(call, target, chosen.wire)
 
 
@@ -62,6 +65,23 @@ class CountExchange:
     def error(self, status: int, body: Any, headers: Mapping[str, str]) -> GatewayError:
         """Read the target's error body."""
         return self._client.decode_error(status, body, headers)
+
+
+class PassedCountExchange(CountExchange):
+    """One attempt at a counter that takes the caller's body whole."""
+
+    passed = True
+
+    def __init__(self, call: Call, target: Target, wire: Wire) -> None:
+        super().__init__(call, target, wire)
+        if self._server.patch is None:
+            raise RuntimeError(f"{self._server.name} has no patch, so nothing of it passes")
+        passage = Passage(call.full_body, self._context, server_context(call, target.model))
+        self._patch = self._server.patch(passage)
+
+    def send(self) -> Sent:
+        """Return the patched copy of the caller's body."""
+        return Sent(dumps(self._patch.request()))
 
 
 class EstimateExchange(CountExchange):

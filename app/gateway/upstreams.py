@@ -13,6 +13,7 @@ from typing import Any, Final
 from app.config import Settings
 from app.gateway.call import Attempt, Call, Target
 from app.gateway.exchange import Exchange, Sent
+from app.providers.base import Wire
 from app.wire.clocks import Clocks
 from app.wire.json import loads_lenient
 from app.wire.upstream import Upstream
@@ -30,8 +31,8 @@ def open_upstream(
     Raises the exchange's error for a status other than 2xx.
     """
     call, target = attempt.call, attempt.target
-    headers = client_headers(call, target, sent)
     wire = sent.wire or exchange.wire
+    headers = client_headers(call, target, sent, wire)
     stream = stream and wire.streams
     outgoing = target.provider.outgoing(
         wire,
@@ -59,10 +60,11 @@ def open_upstream(
         upstream.close()
 
 
-def client_headers(call: Call, target: Target, sent: Sent) -> dict[str, str]:
-    """Return the exchange's headers and those of the client that this provider takes."""
+def client_headers(call: Call, target: Target, sent: Sent, wire: Wire) -> dict[str, str]:
+    """Return the exchange's headers and those of the client that this provider, or this wire, takes."""
     headers = dict(sent.headers)
-    for name in target.provider.spec.forwards:
+    terms = wire.terms if wire.dialect == call.dialect else ()
+    for name in (*target.provider.spec.forwards, *wire.forwards, *terms):
         value = call.client_headers.get(name)
         if value is not None:
             headers[name] = f"{headers[name]},{value}" if name in headers else value

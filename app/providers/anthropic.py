@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from app.dialects import models
 from app.dialects.messages.options import MessagesOptions
@@ -16,20 +16,26 @@ SIGNERS: Final = "claude"
 
 OPTIONS: Final = MessagesOptions()
 
+BETAS: Final = ("anthropic-beta",)
+"""The header of a client that asks for features in beta."""
+
+
+def messages(path: str, **more: Any) -> Wire:
+    """Return the wire of a host that takes Messages whole, under a version in its header."""
+    return Wire("messages", path, headers=VERSION, passes=True, forwards=BETAS, terms=tuple(VERSION), **more)
+
+
 SPEC = Spec(
     name="anthropic",
     base_url="https://api.anthropic.com",
     auth=HeaderAuth("x-api-key"),
     wires={
-        "chat": Wire("messages", "/v1/messages", options=OPTIONS, headers=VERSION, realm=SIGNERS),
+        "chat": messages("/v1/messages", options=OPTIONS, realm=SIGNERS),
         "models": Wire(
             "models", "/v1/models", method="GET", streams=False, headers=VERSION, options=models.ANTHROPIC
         ),
-        "count_tokens": Wire(
-            "messages", "/v1/messages/count_tokens", options=OPTIONS, streams=False, headers=VERSION
-        ),
+        "count_tokens": messages("/v1/messages/count_tokens", options=OPTIONS, streams=False),
     },
-    forwards=("anthropic-beta",),
     price_as="anthropic",
     missing="Set ANTHROPIC_API_KEY.",
 )

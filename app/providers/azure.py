@@ -37,19 +37,9 @@ _RESPONSES: Final = ResponsesOptions(
 )
 
 _CLAUDE: Final[dict[str, Wire]] = {
-    "chat": Wire(
-        "messages",
-        "/anthropic/v1/messages",
-        options=MessagesOptions(),
-        headers=anthropic.VERSION,
-        realm=anthropic.SIGNERS,
-    ),
-    "count_tokens": Wire(
-        "messages",
-        "/anthropic/v1/messages/count_tokens",
-        options=MessagesOptions(),
-        headers=anthropic.VERSION,
-        streams=False,
+    "chat": anthropic.messages("/anthropic/v1/messages", options=MessagesOptions(), realm=anthropic.SIGNERS),
+    "count_tokens": anthropic.messages(
+        "/anthropic/v1/messages/count_tokens", options=MessagesOptions(), streams=False
     ),
 }
 
@@ -130,7 +120,6 @@ def _spec(auth: Any) -> Spec:
         wires={**_DATED_WIRES, **{"count_tokens": _CLAUDE["count_tokens"]}},
         choose=_choose,
         url=_url,
-        forwards=("anthropic-beta",),
         price_as="azure",
         missing=MISSING,
     )

@@ -30,7 +30,8 @@ class Wire:
     in that very dialect is forwarded rather than translated. ``framing`` is the framing of
     its streams; ``streams`` False means that it has none and a stream is made of the whole.
     ``base`` replaces the provider's base URL. ``realm`` says who can verify the signatures of
-    this wire's reasoning, where that is more than the account that made them.
+    this wire's reasoning, where that is more than the account that made them. ``forwards`` names headers
+    of a client that reach this wire, ``terms`` those that do where the client speaks its dialect.
     """
 
     dialect: str
@@ -46,6 +47,8 @@ class Wire:
     base: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     realm: str | None = None
+    forwards: tuple[str, ...] = ()
+    terms: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -98,7 +101,8 @@ class Spec:
 
     ``wires`` maps a name of ``app.operations.WIRES`` to its wire; ``choose`` decides instead where the model
     matters and may return None for "cannot". ``base_url`` is the default base, or a
-    function of the settings. ``forwards`` names client headers that reach this provider.
+    function of the settings. ``forwards`` names client headers that reach this provider,
+    whatever the client speaks.
     ``price_as`` is the provider's id in the price catalogue, None where it lists none.
     ``missing`` is the sentence that names what to set.
     """

@@ -54,10 +54,10 @@ def _google(verb: str, dialect: str, options: Any, *, where: str = "publishers/g
     )
 
 
-def _raw(maker: str, dialect: str, options: Any, realm: str | None = None) -> Wire:
+def _raw(maker: str, dialect: str, options: Any, **more: Any) -> Wire:
     path = f"{_PLACE}/publishers/{maker}/models/{{model}}"
     return Wire(
-        dialect, f"{path}:rawPredict", stream_path=f"{path}:streamRawPredict", options=options, realm=realm
+        dialect, f"{path}:rawPredict", stream_path=f"{path}:streamRawPredict", options=options, **more
     )
 
 
@@ -70,12 +70,16 @@ _TUNED: Final[dict[str, Wire]] = {
     "count_tokens": _google("countTokens", "gemini", VERTEX, where="endpoints"),
 }
 _CLAUDE_WIRES: Final[dict[str, Wire]] = {
-    "chat": _raw("anthropic", "messages", _CLAUDE, anthropic.SIGNERS),
+    "chat": _raw(
+        "anthropic", "messages", _CLAUDE, realm=anthropic.SIGNERS, passes=True, forwards=anthropic.BETAS
+    ),
     "count_tokens": Wire(
         "messages",
         f"{_PLACE}/publishers/anthropic/models/count-tokens:rawPredict",
         options=replace(_CLAUDE, model_in_body=True),
         streams=False,
+        passes=True,
+        forwards=anthropic.BETAS,
     ),
 }
 _MISTRAL: Final[dict[str, Wire]] = {"chat": _raw("mistralai", "chat", chat_rows.MISTRAL)}

@@ -27,6 +27,7 @@ from app.surfaces.views import operators
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _SLASH: Final = "%2f"
 _SLASHED: Final = ("/deployments/", "/models/")  # what may hold an escaped slash follows one of these
+_ARGUMENT: Final = re.compile(r"<[^<>]+>")
 _API_VERSION: Final = re.compile(r"v1|preview|\d{4}-\d{2}-\d{2}(-preview)?")
 
 
@@ -141,7 +142,7 @@ def _http_error(error: HTTPException) -> Response:
     if "websocket" in request.headers.get("upgrade", "").lower():
         shown = _no_websocket()
     elif error.code == 404:
-        shown = GatewayError("not_found", f"Invalid URL ({request.method} {request.path})")
+        shown = GatewayError("not_found", f"Invalid URL ({request.method} {request.path})" + _served())
     elif error.code == 405:
         shown = GatewayError("method_not_allowed", f"Not allowed to {request.method} on {request.path}.")
     else:
@@ -152,6 +153,16 @@ def _http_error(error: HTTPException) -> Response:
         if name.lower() == "allow":
             response.headers[name] = value
     return response
+
+
+def _served() -> str:
+    """Say what there is at a door of few operations."""
+    mount = current_mount()
+    if mount is None or mount.dialect is None:
+        return ""
+    routes = [route for served in mount.operations.values() for route in served]
+    shown = (f"{route.method} {mount.prefixes[0]}{route.path}" for route in routes)
+    return f". This door serves: {_ARGUMENT.sub('{id}', ', '.join(shown))}."
 
 
 def _no_websocket() -> GatewayError:

@@ -9,6 +9,8 @@ from typing import Any, Final
 
 from flask import current_app, g, request
 
+from app.dialects import dialect_of
+from app.dialects.base import Row
 from app.errors import GatewayError
 from app.gateway.call import Abort, Call
 from app.gateway.core import Gateway, gateway_of
@@ -48,6 +50,7 @@ def make_call(
     """
     gateway, rule = current_gateway(), current_rule()
     operation = operation or rule.served
+    spoken = dialect or rule.route.dialect or mount.dialect or operation.dialect
     model = "" if nameless else model_string(body, deployment, gateway.registry.names)
     times = gateway.settings.timeouts
     strict = request.headers.get("x-sluice-strict", "").lower() == "true"
@@ -55,10 +58,10 @@ def make_call(
     return Call(
         id=g.request_id,
         operation=operation.name,
-        dialect=dialect or rule.route.dialect or mount.dialect or operation.dialect,
+        dialect=spoken,
         body=body,
         model=model,
-        candidates=(model, *_fallbacks(body)),
+        candidates=(model, *_fallbacks(body, spoken)),
         principal=g.principal,
         abort=Abort(),
         sealing=gateway.sealing(g.principal.tenant),
@@ -109,8 +112,10 @@ def _deployment(deployment: str) -> str:
     return deployment
 
 
-def _fallbacks(body: Mapping[str, Any]) -> tuple[str, ...]:
+def _fallbacks(body: Mapping[str, Any], dialect: str) -> tuple[str, ...]:
     fallbacks = body.get("fallbacks") or ()
+    if dialect_of(Row, dialect).own_fallbacks and not _are_names(fallbacks):
+        return ()
     if len(fallbacks) > _MOST_FALLBACKS:
         raise GatewayError(
             "bad_request",
@@ -128,6 +133,10 @@ def _fallbacks(body: Mapping[str, Any]) -> tuple[str, ...]:
                 code="invalid_type",
             )
     return tuple(fallbacks)
+
+
+def _are_names(fallbacks: Any) -> bool:
+    return isinstance(fallbacks, list) and all(isinstance(name, str) for name in fallbacks)
 
 
 def _clean_headers() -> dict[str, str]:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Final, Literal
 
+from app.dialects import dialect
 from app.errors import GatewayError
 from app.operations import OPERATIONS, Route
 
@@ -46,8 +47,8 @@ class Mount:
     ``envelope``: ``extra_fields`` or ``provider`` beside the members of an answer, or nothing in
     bodies and all in ``headers``. ``default_provider`` is whom a bare model name means,
     or the first of ``homes`` that is configured.
-    ``request_id`` is a further header for the request's id, ``error_id`` a member of errors for it.
-    ``statuses`` are those of kinds of errors, where they differ here. ``versioned``: ``api-version`` is
+    ``request_id`` is a further header for the request's id, ``error_id`` a member of errors for it, ``error``
+    the component that describes them. ``versioned``: ``api-version`` is
     checked. ``page_members``: JSON answers of POST responses have the page's own members, too.
     ``plain_retrieve``: GET responses has no envelope. ``chat_shaped``: POST responses also takes
     a chat-shaped body. ``cost_object``: chat's ``usage.cost`` is the object that page 003 shows.
@@ -64,7 +65,7 @@ class Mount:
     homes: tuple[str, ...] = ()
     request_id: str | None = None
     error_id: str | None = None
-    statuses: Mapping[str, int] = field(default_factory=dict)
+    error: str = "Error"
     versioned: bool = False
     page_members: bool = False
     plain_retrieve: bool = False
@@ -77,12 +78,59 @@ class Mount:
 
     def restated(self, error: GatewayError) -> GatewayError:
         """Return an error with the HTTP status that its kind has here."""
-        if error.kind.name not in self.statuses:
+        status = error.status if self.dialect is None else dialect(self.dialect).error_status(error)
+        if status == error.status:
             return error
         other = copy(error)
-        other.status = self.statuses[error.kind.name]
+        other.status = status
         return other
 
+
+_COUNT: Final = Route(
+    "POST",
+    "/messages/count_tokens",
+    "views.messages.count",
+    "views.messages.MessageTokens",
+    body="views.messages.MessagesCountBody",
+)
+_MESSAGES: Final = Route(
+    "POST",
+    "/messages",
+    "views.messages.create",
+    "views.messages.Message",
+    body="views.messages.MessagesBody",
+    streams=True,
+)
+_ANTHROPIC: Final = Mount(
+    "anthropic",
+    ("/anthropic/v1", "/anthropic"),
+    Credentials(("x-api-key", "x-bf-vk")),
+    operations={
+        "chat": (_MESSAGES,),
+        "count_tokens": (_COUNT,),
+        "models": (
+            Route(
+                "GET",
+                "/models",
+                "views.models.listed",
+                "views.messages.MessagesModelList",
+                query=("limit", "after_id", "before_id", "provider"),
+            ),
+            Route("GET", "/models/<path:model_id>", "views.models.one", "views.messages.MessagesModel"),
+        ),
+    },
+    dialect="messages",
+    envelope="headers",
+    homes=("anthropic",),
+    request_id="request-id",
+    error_id="request_id",
+    error="MessagesError",
+)
+_MESSAGES_ALONE: Final = {
+    "chat": (replace(_MESSAGES, path=""),),
+    "count_tokens": (replace(_COUNT, path="/count_tokens"),),
+}
+"""Messages below a prefix that ends in ``/messages``, where another door serves the rest."""
 
 MOUNTS: Final[tuple[Mount, ...]] = (
     Mount(
@@ -123,6 +171,15 @@ MOUNTS: Final[tuple[Mount, ...]] = (
         envelope="provider",
         plain_retrieve=True,
         chat_shaped=True,
+    ),
+    _ANTHROPIC,
+    replace(_ANTHROPIC, name="messages", prefixes=("/v1/messages",), operations=_MESSAGES_ALONE),
+    replace(
+        _ANTHROPIC,
+        name="truefoundry_messages",
+        prefixes=("/api/llm/messages",),
+        credentials=Credentials(("x-api-key",)),
+        operations=_MESSAGES_ALONE,
     ),
 )
 

@@ -15,6 +15,7 @@ import pytest
 from app import create_app
 from app.config import Settings
 from tests.behaviour.world import Answer, World, good, raw_request, received, running_world
+from tests.traffic.replay import Reply
 
 KEY = "route-key-1234"
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "PROPFIND")
@@ -54,6 +55,13 @@ def asked(world: World, calls: list[tuple[str, str]], key: str | None = None) ->
     return [greenlet.value for greenlet in greenlets]
 
 
+def words(answer: Answer) -> str:
+    """Return what an error says, in the form of whichever door."""
+    body = answer.json
+    message: str = body.get("error", body)["message"]
+    return message
+
+
 def test_the_map_holds_the_doors() -> None:
     assert len(GUARDED) > 150
     assert "/v1/responses" in GUARDED
@@ -64,7 +72,7 @@ def test_the_map_holds_the_doors() -> None:
 def test_every_route_asks_for_a_key_whatever_the_method(method: str, world: World) -> None:
     for path, answer in zip(GUARDED, asked(world, [(method, p) for p in GUARDED]), strict=True):
         assert answer.status == 401, (method, path)
-        assert method == "HEAD" or answer.error["type"] == "invalid_request_error"
+        assert method == "HEAD" or "API key" in words(answer)
     assert world.upstream.requests == []
 
 
@@ -134,7 +142,7 @@ def test_a_wrong_method_is_405_in_json_and_names_the_right_ones(method: str, wor
         assert answer.status == 405, (method, path)
         allowed = set(answer.headers["allow"].replace(" ", "").split(","))
         assert allowed in (ROUTES[path], ROUTES[path] - {"GET", "HEAD"}), path  # GET responses only upgrades
-        assert method == "HEAD" or answer.error["code"] == "method_not_supported"
+        assert method == "HEAD" or words(answer).startswith(f"Not allowed to {method}")
 
 
 @pytest.mark.parametrize(
@@ -174,7 +182,8 @@ def test_an_unknown_url_is_404_in_json(path: str, world: World) -> None:
 
 
 def test_every_answer_of_the_map_is_json_with_an_id_and_never_a_trace(world: World) -> None:
-    world.upstream.script = lambda request: good("chat", "groq/x", stream=False)
+    answers = {"GET": Reply.json({"data": []}), "POST": good("chat", "groq/x", stream=False)}
+    world.upstream.script = lambda request: answers[request.method]
     calls = [(m, path) for path, methods in ROUTES.items() for m in sorted(methods) if m != "HEAD"]
 
     for (method, path), answer in zip(calls, asked(world, calls, KEY), strict=True):
@@ -219,7 +228,7 @@ def test_another_content_type_is_415(path: str, content_type: str, world: World)
 
     answer = world.send("POST", path, b"x=1", {"content-type": content_type})
 
-    assert (answer.status, answer.error["code"]) == (415, "unsupported_media_type")
+    assert (answer.status, "is not supported here" in words(answer)) == (415, True)
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,10 @@ SAID: dict[str, Any] = {
     "fallbacks": "saved",
     "models?provider": '"sandbox/echo"',
     "order-66": '"param":"made_up"',
-    "curl -N": "event: response.completed",
+    "curl -N http://127.0.0.1:8080/v1/responses": "event: response.completed",
+    "anthropic/v1/messages -H": '"text":"Hello"',
+    "curl -N http://127.0.0.1:8080/v1/messages": "event: message_stop",
+    "count_tokens": '"input_tokens":',
     "echo history": "I am Ann",
     "mistral/": "MISTRAL_API_KEY",
 }
@@ -60,7 +63,7 @@ def test_an_example_runs_as_it_stands(server: World, words: str) -> None:
 
 
 def test_no_example_is_left_out() -> None:
-    assert len(EXAMPLES) == len(SAID) == 10
+    assert len(EXAMPLES) == len(SAID) == 13
 
 
 def test_the_codes_of_the_table_exist() -> None:

@@ -16,7 +16,7 @@ from app.dialects.converse.patch import ConversePatch
 from app.dialects.converse.request import encode_count, encode_request
 from app.dialects.converse.request_in import decode_request
 from app.dialects.converse.response import decode_error, decode_response
-from app.dialects.converse.response_out import encode_error, encode_response, encode_usage
+from app.dialects.converse.response_out import encode_error, encode_response, encode_usage, error_status
 from app.dialects.converse.stream import ConverseDecoder
 from app.dialects.converse.stream_out import ConverseEncoder
 from app.dialects.shared.answers import token_count
@@ -30,6 +30,7 @@ DIALECT: Final = Dialect(
     encode_count_response=encode_count_response,
     tells_cost=False,
     encode_error=encode_error,
+    error_status=error_status,
     encode_request=encode_request,
     decode_response=decode_response,
     stream_decoder=ConverseDecoder,

@@ -19,7 +19,7 @@ from app.dialects.gemini.parts import NAME
 from app.dialects.gemini.patch import GeminiPatch
 from app.dialects.gemini.request import encode_count, encode_request
 from app.dialects.gemini.request_in import decode_request
-from app.dialects.gemini.response_out import encode_error, encode_response, encode_usage
+from app.dialects.gemini.response_out import encode_error, encode_response, encode_usage, error_status
 from app.dialects.gemini.stream import GeminiStreamDecoder
 from app.dialects.gemini.stream_out import GeminiEncoder
 from app.dialects.shared.answers import token_count
@@ -53,6 +53,7 @@ DIALECT: Final = Dialect(
     encode_count_response=encode_count_response,
     tells_cost=False,
     encode_error=encode_error,
+    error_status=error_status,
     encode_request=encode_request,
     decode_response=decode_response,
     stream_decoder=GeminiStreamDecoder,

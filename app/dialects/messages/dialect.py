@@ -24,6 +24,7 @@ from app.dialects.messages.response import (
     encode_error,
     encode_response,
     encode_usage,
+    error_status,
 )
 from app.dialects.messages.stream_in import MessagesDecoder
 from app.dialects.messages.stream_out import MessagesEncoder
@@ -38,6 +39,8 @@ DIALECT: Final = Dialect(
     encode_count_response=encode_count_response,
     tells_cost=False,
     encode_error=encode_error,
+    error_status=error_status,
+    own_fallbacks=True,
     encode_request=encode_request,
     decode_response=decode_response,
     stream_decoder=MessagesDecoder,

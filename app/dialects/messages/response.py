@@ -300,7 +300,9 @@ _WRITERS: Final[Mapping[type, Callable[[Any, ServerContext], Members | None]]] =
 def error_status(error: GatewayError) -> int:
     """Return the HTTP status of an error at this door: a model that is not there is 404, and an
     overload 529."""
-    return _STATUSES.get(error.kind.name, error.status)
+    if error.kind.name == "model_not_found":
+        return 404
+    return _OVERLOADED if error.status == 503 else error.status
 
 
 def encode_error(error: GatewayError, *, request_id: str | None = None) -> Members:
@@ -311,7 +313,7 @@ def encode_error(error: GatewayError, *, request_id: str | None = None) -> Membe
     return {**body, "request_id": request_id} if request_id else body
 
 
-_STATUSES: Final = {"model_not_found": 404, "overloaded": 529, "upstream_overloaded": 529}
+_OVERLOADED: Final = 529
 _ERRORS: Final = {
     401: "authentication_error",
     402: "billing_error",
@@ -319,7 +321,6 @@ _ERRORS: Final = {
     404: "not_found_error",
     413: "request_too_large",
     429: "rate_limit_error",
-    503: "overloaded_error",
     504: "timeout_error",
     529: "overloaded_error",
 }

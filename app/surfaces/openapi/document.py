@@ -30,6 +30,8 @@ _QUERY: Final[Mapping[str, Shape]] = {
     "limit": WHOLE,
     "order": {"enum": ["asc", "desc"]},
     "after": TEXT,
+    "after_id": TEXT,
+    "before_id": TEXT,
     "before": TEXT,
     "include": {"type": "array", "items": TEXT},
     "stream": FLAG,
@@ -164,7 +166,7 @@ def _operation(app: Flask, rule: DoorRule) -> dict[str, Any]:
         "responses": {"200": _answer(route, mount)},
     }
     if mount:
-        described["responses"]["default"] = _described("An error.", ref("Error"))
+        described["responses"]["default"] = _described("An error.", ref(mount.error))
     if route.body is not None or route.form:
         described["requestBody"] = _request(route, mount)
     return described

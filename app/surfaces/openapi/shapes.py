@@ -131,6 +131,9 @@ SHAPES: Final[Mapping[str, Shape]] = {
         },
         optional=("is_bifrost_error", "status_code", "extra_fields"),
     ),
+    "MessagesError": record(
+        {"type": always("error"), "error": record({"type": TEXT, "message": TEXT}), "request_id": TEXT}
+    ),
     "ExtraFields": record(
         {
             "request_type": TEXT_OR_NULL,

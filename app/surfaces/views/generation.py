@@ -8,6 +8,7 @@ from app.gateway.call import Call
 from app.surfaces.body.checked import checked_body
 from app.surfaces.calls import current_gateway, make_call
 from app.surfaces.mounts import Mount
+from app.surfaces.replies.framings import Framing
 from app.surfaces.replies.runs import answer_stream, answer_whole
 
 
@@ -22,14 +23,17 @@ def chat(mount: Mount, deployment: str | None = None) -> Response:
     return generate(mount, deployment)
 
 
-def generate(mount: Mount, deployment: str | None, stream: bool | None = None) -> Response:
-    """Answer a prompt in the dialect of the door; ``stream`` None: as the body says."""
+def generate(
+    mount: Mount, deployment: str | None, stream: bool | None = None, framing: Framing | None = None
+) -> Response:
+    """Answer a prompt in the dialect of the door; ``stream`` None: as the body says. ``framing`` is that
+    of its streams."""
     body = checked_body()
     streamed = body.get("stream") is True if stream is None else stream
-    return _serve(mount, make_call(mount, body, deployment=deployment, stream=streamed, signs=True))
+    return _serve(mount, make_call(mount, body, deployment=deployment, stream=streamed, signs=True), framing)
 
 
-def _serve(mount: Mount, call: Call) -> Response:
+def _serve(mount: Mount, call: Call, framing: Framing | None = None) -> Response:
     g.call = call
     run = current_gateway().run(call)
-    return answer_stream(mount, run) if call.stream else answer_whole(mount, run.result())
+    return answer_stream(mount, run, framing=framing) if call.stream else answer_whole(mount, run.result())

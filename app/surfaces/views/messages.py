@@ -1,0 +1,101 @@
+"""Anthropic's Messages: its views, its bodies and the shapes of its answers."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from flask import Response, g
+
+from app.dialects.messages.stream_out import PING
+from app.surfaces.body.checked import checked_body
+from app.surfaces.body.schemas.base import Array, Body, Either, Flag, Number, Table, Text, Whole
+from app.surfaces.body.schemas.chat import MOST_MESSAGES, MOST_TOKENS
+from app.surfaces.body.schemas.parts import string
+from app.surfaces.calls import current_gateway, make_call
+from app.surfaces.mounts import Mount
+from app.surfaces.openapi.shapes import (
+    FLAG,
+    TABLE,
+    TEXT,
+    TEXT_OR_NULL,
+    WHOLE,
+    Shape,
+    always,
+    listed,
+    record,
+)
+from app.surfaces.replies.framings import Events
+from app.surfaces.replies.runs import answer_whole
+from app.surfaces.views.generation import generate
+from app.wire.json import dumps_ascii
+from app.wire.sse import encode_frame
+
+_PING: Final = encode_frame(PING.event, dumps_ascii(PING.data))
+
+
+class MessagesCountBody(Body):
+    """Shape and limits of the top level; what is deeper is read by the dialect."""
+
+    model = Text(longest=512)
+    messages = Array(required=True, longest=MOST_MESSAGES)
+    system = Either(Text(), Array())
+    tools = Array(longest=10_000)
+    tool_choice = Table()
+    thinking = Table()
+    output_config = Table()
+    fallbacks = Either(Text(), Array(longest=16))
+
+
+class MessagesBody(MessagesCountBody):
+    """The same, and how to answer."""
+
+    max_tokens = Whole(least=1, most=MOST_TOKENS, required=True)
+    temperature = Number(least=0, most=1)
+    top_p = Number(least=0, most=1)
+    top_k = Whole(least=0)
+    stop_sequences = Array(each=string, longest=64)
+    stream = Flag()
+    metadata = Table()
+    service_tier = Text()
+
+
+Message: Final[Shape] = record(
+    {
+        "id": TEXT,
+        "type": always("message"),
+        "role": always("assistant"),
+        "model": TEXT,
+        "content": listed(TABLE),
+        "stop_reason": TEXT_OR_NULL,
+        "stop_sequence": TEXT_OR_NULL,
+        "usage": TABLE,
+    }
+)
+MessageTokens: Final[Shape] = record({"input_tokens": WHOLE, "estimated": FLAG}, optional=("estimated",))
+_LIMIT: Final[Shape] = {"type": ["integer", "null"]}
+MessagesModel: Final[Shape] = record(
+    {
+        "type": always("model"),
+        "id": TEXT,
+        "display_name": TEXT,
+        "created_at": TEXT,
+        "lifecycle": TEXT,
+        "max_input_tokens": _LIMIT,
+        "max_tokens": _LIMIT,
+        "capabilities": {"type": ["object", "null"]},
+    }
+)
+MessagesModelList: Final[Shape] = record(
+    {"data": listed(MessagesModel), "has_more": FLAG, "first_id": TEXT_OR_NULL, "last_id": TEXT_OR_NULL}
+)
+
+
+def create(mount: Mount, deployment: str | None = None) -> Response:
+    """Serve ``POST messages``."""
+    return generate(mount, deployment, framing=Events(silence=_PING))
+
+
+def count(mount: Mount, deployment: str | None = None) -> Response:
+    """Serve ``POST messages/count_tokens``: the provider's count, else a marked estimate."""
+    g.call = make_call(mount, checked_body(), deployment=deployment)
+    return answer_whole(mount, current_gateway().run(g.call).result())
