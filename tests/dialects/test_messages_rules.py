@@ -68,6 +68,20 @@ def _list(door: str) -> str:
     return "messages" if door == "chat" else "input"
 
 
+@pytest.mark.parametrize(
+    "model", ["claude-opus-4-6", "claude-sonnet-4-6", "claude-opus-5", "claude-haiku-5-5"]
+)
+def test_a_model_that_does_not_prefill_is_given_a_users_turn(model: str) -> None:
+    for door, body in both([USER, say("assistant", "Once ")]):
+        out, warned = sent(door, body, "messages", model)
+        assert out["messages"] == [turn("user", "hi"), turn("assistant", "Once "), turn("user", ".")]
+        assert [param for param, _ in warned] == [_list(door)]
+        out, _ = sent(door, body, "converse", f"anthropic.{model}")
+        assert [one["role"] for one in out["messages"]] == ["user", "assistant", "user"]
+    own = {"model": "m", "max_tokens": 9, "messages": [USER, say("assistant", "Once")]}
+    assert len(sent("messages", own, "messages", model)[0]["messages"]) == 2
+
+
 def test_a_blank_system_prompt_is_none() -> None:
     for door, body in both([say("system", " "), USER]):
         assert "system" not in sent(door, body, "messages", MODEL)[0]

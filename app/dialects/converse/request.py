@@ -121,7 +121,8 @@ def _conversation(request: Request, writer: BlockWriter) -> tuple[list[Block], l
         texts = []
     written = alternating(map(writer.turn, turns), _BLANK, losses, user_first=True)
     if options.claude is not None:
-        end_of_prefill(written, losses)
+        own = request.origin is not None and request.origin.dialect == NAME
+        end_of_prefill(written, _BLANK, losses, prefills=own or options.claude.prefills)
     return writer.blocks(texts, "system"), turns, written
 
 

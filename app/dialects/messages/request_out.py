@@ -151,7 +151,8 @@ def _conversation(request: Request, writer: BlockWriter, family: Family) -> tupl
     texts, messages = split_conversation(request, losses, system_turns=family.system_turns)
     system = writer.blocks(texts, "system")
     turns = alternating(map(writer.turn, messages), _BLANK, losses, user_first=False)
-    end_of_prefill(turns, losses)
+    own = request.origin is not None and request.origin.dialect == NAME
+    end_of_prefill(turns, _BLANK, losses, prefills=own or family.prefills)
     if not turns and system:
         losses.report("message_role", "With no other message, the system prompt was sent as the user's")
         return [], [{"role": "user", "content": system}]

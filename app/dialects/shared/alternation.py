@@ -170,9 +170,17 @@ def alternating(turns: Iterable[Block], blank: Block, losses: Losses, *, user_fi
     return kept
 
 
-def end_of_prefill(turns: list[Block], losses: Losses) -> None:
-    """Cut the white space at the end of a last assistant turn, which Claude refuses there."""
-    if not turns or turns[-1]["role"] != "assistant" or "text" not in turns[-1]["content"][-1]:
+def end_of_prefill(turns: list[Block], blank: Block, losses: Losses, *, prefills: bool) -> None:
+    """Make a last assistant turn one that a Claude takes: without white space at its end, and,
+    where the model does not go on from it, with a user's turn behind it."""
+    if not turns or turns[-1]["role"] != "assistant":
+        return
+    if not prefills:
+        told = f"This model does not go on from an assistant's message; '{NOTHING_SAID}' was sent as the user's next"
+        losses.report("message_text", told)
+        turns.append({"role": "user", "content": [blank]})
+        return
+    if "text" not in turns[-1]["content"][-1]:
         return
     last = turns[-1]["content"][-1]
     text = last["text"].rstrip()

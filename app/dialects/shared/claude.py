@@ -32,7 +32,8 @@ class Family:
     native structured output and strict tools. ``system_turns``: reads a system message
     after a user turn. ``hides``: keeps its thinking to itself unless a display is asked for.
     ``off``: the type of ``thinking`` that turns it off, None where it cannot be. ``forces``:
-    takes a tool choice that makes it call. ``searches``: has the web search tool.
+    takes a tool choice that makes it call. ``prefills``: goes on where a last assistant turn
+    ends. ``searches``: has the web search tool.
     """
 
     max_tokens: int
@@ -45,6 +46,7 @@ class Family:
     hides: bool = False
     off: Off | None = "disabled"
     forces: bool = True
+    prefills: bool = True
     searches: bool = True
 
     @property
@@ -60,10 +62,12 @@ _OPUS_4: Final = Family(32_000, budgets=True)
 _OPUS_4_1: Final = Family(32_000, budgets=True, schemas=True)
 _SONNET_4: Final = Family(64_000, budgets=True)
 _FOUR_FIVE: Final = Family(64_000, budgets=True, schemas=True)
-_SONNET_4_6: Final = Family(64_000, budgets=True, adaptive=True, efforts=_EFFORTS, schemas=True)
+_SONNET_4_6: Final = Family(
+    64_000, budgets=True, adaptive=True, efforts=_EFFORTS, schemas=True, prefills=False
+)
 _OPUS_4_6: Final = replace(_SONNET_4_6, max_tokens=128_000)
 _OPUS_4_7: Final = Family(
-    128_000, sampling=False, adaptive=True, efforts=_EFFORTS_XHIGH, schemas=True, hides=True
+    128_000, sampling=False, adaptive=True, efforts=_EFFORTS_XHIGH, schemas=True, hides=True, prefills=False
 )
 _OPUS_4_8: Final = replace(_OPUS_4_7, system_turns=True)
 _SONNET_5_5: Final = replace(_OPUS_4_8, off="between_tools", forces=False)
