@@ -19,6 +19,7 @@ from app.dialects.responses.echo import strip_encrypted
 from app.errors import GatewayError
 from app.gateway import attempt_rows
 from app.gateway.call import Abort, Call, Principal, Sealing
+from app.gateway.compaction_turn import proceed_with_turn
 from app.gateway.layers.base import House, Proceed
 from app.gateway.plan import Planned
 from app.gateway.run import Run
@@ -146,7 +147,7 @@ class JobHost:
         turn = self._turn(call, Expansion([], [], []))
         try:
             turn = self._expanded(house, call)
-            run = proceed(turn.call)
+            run = proceed_with_turn(house, turn.call, proceed)
         except GatewayError as error:
             turn.fail(error)
             raise

@@ -49,11 +49,7 @@ def compacted(
 
     Raises ``upstream_invalid`` when the model wrote none.
     """
-    summary = _text_of(outcome.response)
-    if not summary:
-        raise GatewayError("upstream_invalid", "The model wrote no summary.")
-    sealed = _TAG + sealer.seal(summary.encode(), call.principal.tenant.encode())
-    item = {"id": new_item_id("compaction"), "type": "compaction", "encrypted_content": sealed}
+    item = compaction_item(call, outcome, sealer)
     made: dict[str, Any] = {
         "id": new_id(RESPONSE),
         "object": "response.compaction",
@@ -63,6 +59,15 @@ def compacted(
     }
     put_cost(made, outcome)
     return made
+
+
+def compaction_item(call: Call, outcome: Outcome, sealer: Sealer) -> dict[str, Any]:
+    """Return the item that holds the summary; raises ``upstream_invalid`` when the model wrote none."""
+    summary = _text_of(outcome.response)
+    if not summary:
+        raise GatewayError("upstream_invalid", "The model wrote no summary.")
+    sealed = _TAG + sealer.seal(summary.encode(), call.principal.tenant.encode())
+    return {"id": new_item_id("compaction"), "type": "compaction", "encrypted_content": sealed}
 
 
 def opened(items: Iterable[Any], sealer: Sealer, tenant: str) -> list[Any]:

@@ -19,6 +19,7 @@ from app.dialects.base import Frame
 from app.errors import GatewayError
 from app.gateway.background import job_extra, job_headers
 from app.gateway.call import Call
+from app.gateway.compaction_turn import proceed_with_turn
 from app.gateway.exchange import Answer
 from app.gateway.layers.base import House, Proceed
 from app.gateway.operations import encoded
@@ -83,7 +84,7 @@ class RequestHost:
             return _queued(house, turn, first)
         turn, _ = self._begun(house, state, call, _begin_in_conversation)
         try:
-            run = proceed(turn.call)
+            run = proceed_with_turn(house, turn.call, proceed)
         except GatewayError as error:
             turn.fail(error)
             raise

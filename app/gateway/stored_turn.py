@@ -220,24 +220,40 @@ def expand(state: State | None, call: Call, *, accepted: bool = False, begins: b
     run: 409 ``conversation_locked``, before anything is read. Raises the contract's errors for unknown or contradictory references.
     """
     body = call.body
+    given = as_items(body.get("input"))
+    asked = without_trigger(given)
     if state is None:
-        items = as_items(body.get("input"))
-        check_tool_calls(items)
-        return Expansion(items, [None] * len(items), items)
+        check_tool_calls(asked)
+        return Expansion(asked, [None] * len(asked), asked, changed=len(asked) < len(given))
     expansion = state.history.expand(
         call.principal.tenant,
-        body.get("input"),
+        asked,
         previous_response_id=body.get("previous_response_id"),
         conversation=body.get("conversation"),
         accepted=accepted,
         begins=begins,
     )
     check_tool_calls(expansion.input)
+    if len(asked) < len(given):
+        expansion = replace(expansion, changed=True)
     if not holds_compaction(expansion.input):
         return expansion
     return replace(
         expansion, input=opened(expansion.input, state.sealer, call.principal.tenant), changed=True
     )
+
+
+def without_trigger(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return items without a ``compaction_trigger`` at their end; 400 for one that stands elsewhere."""
+    for index, item in enumerate(items[:-1]):
+        if item.get("type") == "compaction_trigger":
+            raise GatewayError(
+                "bad_request",
+                "A 'compaction_trigger' must be the last item of 'input'.",
+                param=f"input[{index}]",
+                code="invalid_value",
+            )
+    return items[:-1] if items and items[-1].get("type") == "compaction_trigger" else items
 
 
 def with_history(call: Call, expansion: Expansion) -> Call:

@@ -178,3 +178,48 @@ def test_context_management_is_answered_honestly(ann: Client, model: str) -> Non
     made = ann.made("x", model=model, context_management=[{"type": "compaction", "compact_threshold": 1000}])
     warned = [w["param"] for w in made["extra_fields"].get("warnings", ())]
     assert "context_management" in warned
+
+
+TRIGGER = {"type": "compaction_trigger"}
+
+
+@pytest.mark.parametrize("mode", ["whole", "stream", "background", "unstored"])
+@pytest.mark.parametrize("model", MODELS)
+def test_a_trigger_at_the_end_gives_one_compaction_item(
+    house: House, ann: Client, model: str, mode: str
+) -> None:
+    members: dict[str, Any] = {
+        "whole": {},
+        "stream": {"stream": True},
+        "background": {"background": True},
+        "unstored": {"store": False, "stream": True},
+    }[mode]
+    tools = [{"type": "function", "name": "f", "parameters": {"type": "object", "properties": {}}}]
+    answer = ann.create([user("My cat is Ada."), TRIGGER], model=model, tools=tools, **members)
+    assert answer.status == 200, answer.body
+    made = answer.events[-1]["response"] if members.get("stream") else answer.json
+    if mode == "background":
+        made = ann.ended(made["id"])
+    (item,) = made["output"]
+    assert (made["status"], item["type"], item["id"][:4]) == ("completed", "compaction", "cmp_")
+    assert made["usage"]["total_tokens"] > 0
+    if members.get("stream"):
+        assert answer.broken("responses") == []
+        assert [e["item"] for e in answer.events if e["type"] == "response.output_item.done"] == [item]
+    if mode in ("whole", "stream"):
+        assert ann.get(f"/v1/responses/{made['id']}").json["output"] == [item]
+        listed = ann.get(f"/v1/responses/{made['id']}/input_items").json["data"]
+        assert [one["type"] for one in listed] == ["message"]
+    assert not any(b"compaction_trigger" in request.body for request in house.upstream.requests)
+    assert "Summary of the conversation" in text_of(ann.made([item, user("echo history")]))
+
+
+def test_a_trigger_after_stored_history_summarises_it(house: House, ann: Client) -> None:
+    first = ann.made("say exactly: the cat is Ada", model="sandbox/echo")
+    second = ann.made([TRIGGER], previous_response_id=first["id"])
+    assert [item["type"] for item in second["output"]] == ["compaction"]
+
+
+def test_a_trigger_that_is_not_last_is_refused(ann: Client) -> None:
+    answer = ann.create([TRIGGER, user("hi")])
+    assert (answer.status, answer.error["param"]) == (400, "input[0]")
