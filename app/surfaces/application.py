@@ -26,6 +26,9 @@ from app.surfaces.views import operators
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _SLASH: Final = "%2f"
+_NO_PROGRESS: Final = 30.0  # seconds for one write
+_NO_PROGRESS_KEYLESS: Final = 5.0
+_PIECE: Final = 64 * 1024
 _SLASHED: Final = ("/deployments/", "/models/")  # what may hold an escaped slash follows one of these
 _ARGUMENT: Final = re.compile(r"<[^<>]+>")
 _API_VERSION: Final = re.compile(r"v1|preview|\d{4}-\d{2}-\d{2}(-preview)?")
@@ -65,6 +68,7 @@ def _before() -> Response | None:
     g.request_id = given if _REQUEST_ID.fullmatch(given) else f"req_{os.urandom(16).hex()}"
     rule, mount = matched_rule(), current_mount()
     places = rule.credentials if rule is not None else mount.credentials if mount is not None else KEYLESS
+    _check_spelling(asked.environ.get("RAW_URI", "").partition("?")[0])
     if places.keyless:
         return None
     browsers: Browsers = current_app.extensions["sluice_browsers"]
@@ -73,7 +77,6 @@ def _before() -> Response | None:
     browsers.check(asked)
     keys: KeyRing = current_app.extensions["sluice_keys"]
     g.principal = keys.authenticate(places, asked)
-    _check_spelling(asked.environ.get("RAW_URI", "").partition("?")[0])
     if mount is not None and mount.versioned:
         _check_version(asked.args.get("api-version"))
     return None
@@ -100,11 +103,19 @@ def _check_spelling(raw: str) -> None:
 
 
 def _limit_writing(response: Response) -> Response:
-    """Let go of a client that stops reading: within the idle time of a stream, or the total of a call."""
+    """Let go of a client that stops reading: after 30 s without progress, 5 s where nobody asked for its key.
+
+    A large body is written in pieces, for the limit holds for each write."""
     sock = request.environ.get("gunicorn.socket")
-    if sock is not None:
-        times = gateway_of(current_app).settings.timeouts
-        sock.settimeout(times.idle if response.is_streamed else times.total)
+    if sock is None:
+        return response
+    times, rule = gateway_of(current_app).settings.timeouts, matched_rule()
+    keyless = rule is None or rule.credentials.keyless
+    sock.settimeout(min(_NO_PROGRESS_KEYLESS if keyless else _NO_PROGRESS, times.idle, times.total))
+    if not response.is_streamed and not response.direct_passthrough:
+        whole = response.get_data()
+        if len(whole) > _PIECE:
+            response.response = [whole[at : at + _PIECE] for at in range(0, len(whole), _PIECE)]
     return response
 
 

@@ -28,7 +28,7 @@ _LOOK: Final = 1.0  # seconds between looks of a reader at its own abort
 def retrieve(mount: Mount, response_id: str, deployment: str | None = None) -> Response:
     """Serve ``GET responses/{id}``, whole or as a stream of its events."""
     include = queries.include()
-    wants_stream = queries.boolean("stream", False)
+    wants_stream = queries.boolean("stream", False) and request.method != "HEAD"  # whose body nobody reads
     after = queries.integer("starting_after", None, least=0)
     queries.boolean("include_obfuscation", True)
     gateway = current_gateway()

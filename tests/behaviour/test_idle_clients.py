@@ -1,0 +1,52 @@
+"""Clients that cost without asking: those who never read, HEAD for a stream, paths with a second slash."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.behaviour.world import World, raw_request, running_world
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[World]:
+    with running_world({"SLUICE_METRICS": "on"}) as world:
+        yield world
+
+
+def open_calls(world: World) -> int:
+    return int(world.send("GET", "/readyz").json["open_calls"])
+
+
+def test_head_for_a_stream_leaves_no_call_open(world: World) -> None:
+    made = world.send(
+        "POST", "/v1/responses", {"model": "sandbox/echo", "input": "x", "background": True}
+    ).json
+    for _ in range(3):
+        answer = world.send("HEAD", f"/v1/responses/{made['id']}?stream=true")
+        assert (answer.status, answer.body) == (200, b"")
+    assert open_calls(world) == 0
+
+
+@pytest.mark.parametrize("path", ["//metrics", "//health", "//openapi.json", "/%2Fmetrics"])
+def test_a_second_slash_is_another_path(world: World, path: str) -> None:
+    assert world.send("GET", path).status in (401, 404)
+    assert b"sluice_calls" not in world.send("GET", path).body
+
+
+def test_a_keyless_client_that_never_reads_is_let_go(world: World) -> None:
+    """Its answers fill what the kernel holds; then the write that makes no progress ends."""
+    client = world.connect()
+    client.settimeout(0.5)
+    asked = raw_request("GET", "/openapi.json")
+    limit = time.monotonic() + 30
+    while "stopped reading" not in world.gateway.log:
+        assert time.monotonic() < limit
+        try:
+            client.sendall(asked * 100)
+        except OSError:
+            time.sleep(0.2)
+    client.close()
+    assert world.send("GET", "/health").status == 200
