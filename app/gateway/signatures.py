@@ -14,24 +14,34 @@ from typing import Any
 
 from app.canonical.request import Message, ReasoningPart, Request, Signature, ToolCallPart
 from app.canonical.response import Choice
+from app.dialects.chat.options import ChatOptions
 from app.gateway.outcome import Outcome
 
 
 def signatures_of(outcome: Outcome) -> dict[str, Any]:
     """Return the vault's entries for an answer: ``d``, ``r``, ``v`` are a call's own signature
-    (dialect, realm, value), ``t`` the signed thoughts before it."""
+    (dialect, realm, value), ``t`` the thoughts before it: signed ones, and open ones of a server
+    that wants them again (DeepSeek refuses a call without the thoughts that led to it)."""
     if outcome.response is None:
         return {}
     found: dict[str, Any] = {}
     for choice in outcome.response.choices:
-        found.update(_entries(choice))
+        found.update(_entries(choice, _wants_open(outcome)))
     return found
 
 
-def _entries(choice: Choice) -> Iterator[tuple[str, dict[str, Any]]]:
+def _wants_open(outcome: Outcome) -> bool:
+    """Tell whether the wire that answered has a slot for open thoughts."""
+    target = outcome.target
+    wire = target.provider.wire("chat", target.model) if target is not None else None
+    options = wire.options if wire is not None else None
+    return isinstance(options, ChatOptions) and options.history in ("reasoning", "reasoning_content")
+
+
+def _entries(choice: Choice, open_too: bool) -> Iterator[tuple[str, dict[str, Any]]]:
     thoughts: list[dict[str, Any]] = []
     for part in (part for message in choice.messages for part in message.parts):
-        if isinstance(part, ReasoningPart) and (part.signature is not None or thoughts):
+        if isinstance(part, ReasoningPart) and (part.signature is not None or thoughts or open_too):
             thoughts.append({"x": part.text, "f": part.form, **_stored(part.signature)})
         if not isinstance(part, ToolCallPart):
             continue

@@ -95,3 +95,32 @@ def test_a_summary_streams_as_the_thoughts_do(world: World) -> None:
     kinds = [event["type"] for event in world.send("POST", RESPONSES, body).events]
     summary = [kind.removeprefix("response.reasoning_summary_") for kind in kinds if "summary" in kind]
     assert summary == ["part.added", "text.delta", "text.done", "part.done"]
+
+
+@BOTH
+@pytest.mark.parametrize("model", SLOTS)
+def test_a_plain_chat_client_brings_the_thoughts_of_a_call_back(
+    world: World, model: str, stream: bool
+) -> None:
+    slot, call_id = SLOTS[model], f"call_{model[:3]}_{stream}"
+    call = {"id": call_id, "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    body: Json = {"model": model, "messages": [GO], "stream": stream}
+    if stream:
+        deltas: list[Json] = [{"role": "assistant", slot: "hm so"}, {"tool_calls": [{"index": 0, **call}]}]
+        frames = b"".join(map(chat_chunk, deltas)) + chat_chunk({}, "tool_calls") + b"data: [DONE]\n\n"
+        world.upstream.add(Reply.sse(frames))
+    else:
+        message = {"role": "assistant", slot: "hm so", "content": None, "tool_calls": [call]}
+        choice = {"index": 0, "message": message, "finish_reason": "tool_calls"}
+        world.upstream.add(Reply.json(chat_body(choices=[choice])))
+    assert world.send("POST", "/v1/chat/completions", body).status == 200
+    world.upstream.add(Reply.json(chat_body()))
+    again = [
+        GO,
+        {"role": "assistant", "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": call_id, "content": "A"},
+    ]
+    answer = world.send("POST", "/v1/chat/completions", {"model": model, "messages": again})
+    assert answer.status == 200
+    assert world.upstream.requests[-1].json()["messages"][1][slot] == "hm so"
+    assert "warnings" not in answer.json["extra_fields"]
