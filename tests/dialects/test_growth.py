@@ -167,6 +167,12 @@ def _doubling(steps: int) -> dict[str, Any]:
     return {**_tree("#/$defs/d0"), "$defs": {**steps_of, f"d{steps}": {"type": "string"}}}
 
 
+def _often(definition: dict[str, Any]) -> dict[str, Any]:
+    """A schema of which many properties refer to one definition."""
+    properties = {f"p{i}": {"$ref": "#/$defs/d"} for i in range(2_000)}
+    return {"type": "object", "$defs": {"d": definition}, "properties": properties}
+
+
 EXPLOSIVE = {
     "a binary tree": {**_tree("#")},
     "a tree of definitions": {**_tree("#/$defs/t"), "$defs": {"t": _tree("#/$defs/t")}},
@@ -179,6 +185,23 @@ EXPLOSIVE = {
         "$defs": {"e": {"enum": [f"value {i}" for i in range(2_000)]}},
         "properties": {f"p{i}": {"$ref": "#/$defs/e"} for i in range(2_000)},
     },
+    "a large default referred to often": _often({"type": "object", "default": {f"m{i}": "a" for i in range(2_000)}}),
+    "a long name referred to often": _often({"type": "object", "properties": {"n" * 50_000: {"type": "string"}}}),
+    "a chain of references": {
+        "type": "object",
+        "$defs": {f"d{i}": {"properties": {"in": {"$ref": f"#/$defs/d{i + 1}"}}} for i in range(2_000)},
+        "properties": {"in": {"$ref": "#/$defs/d0"}},
+    },
+    "branches that all differ": {
+        "anyOf": [{"properties": {"p": {"const": i}}, "required": [f"n{i}"]} for i in range(1_000)]
+    },
+    "branches that all refer": {
+        "$defs": {"d": {"anyOf": [{"required": [f"n{i}" for i in range(1_000)]}]}},
+        "anyOf": [{"$ref": "#/$defs/d"}] * 2_000,
+    },
+    "branches that need much": {
+        "anyOf": [{"required": [f"n{i}" for i in order]} for order in (range(5_000), range(5_000, 10_000))]
+    },
 }  # fmt: skip
 
 
@@ -190,6 +213,46 @@ def test_a_schema_cannot_grow_without_end(schema, wire):
     lines = _lines_run(lambda: outgoing.append(_sent(body, wire)[0]))
     assert lines < 2_000_000
     assert len(json.dumps(outgoing)) < 8 * len(json.dumps(body)) + 4_000_000
+
+
+def _namespace(tools: list[dict[str, Any]], about: str) -> dict[str, Any]:
+    return {"type": "namespace", "name": "files", "description": about, "tools": tools}
+
+
+NAMESPACES: dict[str, Callable[[int], dict[str, Any]]] = {
+    "names that are one when written legally": lambda n: {
+        "tools": [{"type": "function", "name": f"f{chr(0x4E00 + i)}"} for i in range(n)]
+    },
+    "calls of tools in a namespace": lambda n: {
+        "tools": [_namespace([{"type": "function", "name": f"f{i}"} for i in range(n)], "files")],
+        "input": [
+            {"type": "function_call", "call_id": f"c{i}", "name": f"f{i}", "arguments": "{}"}
+            for i in range(n)
+        ],
+    },
+    "choices of one namespace": lambda n: {
+        "tools": [_namespace([{"type": "function", "name": f"f{i}"} for i in range(n)], "files")],
+        "tool_choice": {"type": "allowed_tools", "tools": [{"type": "namespace", "name": "files"}] * n},
+    },
+}
+
+
+@pytest.mark.parametrize("kind", NAMESPACES)
+def test_tools_in_namespaces_cost_twice_the_work_for_twice_the_request(kind):
+    def read(size: int) -> Callable[[], object]:
+        body = {"model": "m", "input": "hi", **NAMESPACES[kind](size)}
+        return lambda: dialect("responses").decode_request(body, generic.server_context())
+
+    read(2)()
+    once, twice = _lines_run(read(200)), _lines_run(read(400))
+    assert twice < 2.2 * once + 500
+
+
+def test_a_long_description_of_a_namespace_is_not_written_for_each_of_its_tools():
+    tools = [{"type": "function", "name": f"f{i}"} for i in range(400)]
+    body = {"model": "m", "input": "hi", "tools": [_namespace(tools, "a" * 1_000_000)]}
+    request = dialect("responses").decode_request(body, generic.server_context())
+    assert [len(tool.description or "") for tool in request.tools] == [1_000_000] + [0] * 399
 
 
 def test_a_schema_that_holds_itself_is_written_out_once_and_told():

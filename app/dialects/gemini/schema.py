@@ -86,8 +86,10 @@ class Reducer:
             if reference in self._open or reference in followed or len(followed) == _MAX_DEPTH:
                 return None, followed
             followed.append(reference)
-            target = self._target(reference)
-            schema = {**as_dict(target), **{k: v for k, v in schema.items() if k != "$ref"}}
+            target = as_dict(self._target(reference))
+            if not self._expansion.take(target):
+                return None, followed
+            schema = {**target, **{k: v for k, v in schema.items() if k != "$ref"}}
         return schema, followed
 
     def _target(self, reference: str) -> Any:

@@ -27,6 +27,7 @@ _CUSTOM: Final = frozenset({"type", "name", "description", "format"})
 _ILLEGAL: Final = re.compile(r"[^A-Za-z0-9_-]+")
 _MAX_NAME: Final = 64
 _HASH: Final = 8
+_MAX_REPEATED: Final = 200_000  # characters of namespaces' descriptions, each before every tool; past it once
 
 _SEARCH_SCHEMA: Final[Mapping[str, Any]] = {
     "type": "object",
@@ -41,6 +42,10 @@ class Names:
 
     def __init__(self, tools: list[tuple[Place, Mapping[str, Any]]]) -> None:
         self._wire: dict[Place, str] = {}
+        self._taken: set[str] = set()
+        self._numbers: dict[str, int] = {}  # the last number that was added to a name
+        self._named: dict[str, list[str]] = {}  # a client's name to the wire's, of tools in any namespace
+        self._within: dict[str | None, list[str]] = {}
         self.places: dict[str, Place] = {}
         """Wire names that differ from what the client wrote, to its place."""
         alone = [place for place, _ in tools if place.namespace is None]
@@ -52,12 +57,29 @@ class Names:
         known = self._wire.get(place)
         if known is not None:
             return known
-        taken = set(self._wire.values())
-        made = next(name for name in _candidates(place) if name not in taken)
+        made = self._free(place)
         self._wire[place] = made
+        self._taken.add(made)
+        self._within.setdefault(place.namespace, []).append(made)
+        if not place.search:
+            self._named.setdefault(place.name, []).append(made)
         if made != place.name or place.namespace is not None or place.search:
             self.places[made] = place
         return made
+
+    def _free(self, place: Place) -> str:
+        """Return the best name for a place that no other tool has."""
+        alone = _legal(place.name)
+        base = alone if place.namespace is None else _legal(f"{place.namespace}_{place.name}")
+        for name in (alone, base):
+            if name not in self._taken:
+                return name
+        stem = base[: _MAX_NAME - 8]
+        number = self._numbers.get(stem, 1) + 1
+        while f"{stem}_{number}" in self._taken:
+            number += 1
+        self._numbers[stem] = number
+        return f"{stem}_{number}"
 
     def called(self, name: str, namespace: str | None) -> str:
         """Return the wire's name of the tool that an item of the history, or a choice, names.
@@ -69,26 +91,14 @@ class Names:
         alone = self._wire.get(Place(name))
         if alone is not None:
             return alone
-        within = [made for place, made in self._wire.items() if place.name == name and not place.search]
+        within = self._named.get(name, [])
         if len(within) == 1:
             return within[0]
         return name if name in self.places else self.of(Place(name))
 
     def within(self, namespace: str) -> list[str]:
         """Return the wire's names of a namespace's tools."""
-        return [made for place, made in self._wire.items() if place.namespace == namespace]
-
-
-def _candidates(place: Place) -> Iterator[str]:
-    """Yield names for a place, best first; the last ones never end."""
-    alone = _legal(place.name)
-    yield alone
-    base = alone if place.namespace is None else _legal(f"{place.namespace}_{place.name}")
-    yield base
-    number = 2
-    while True:
-        yield f"{base[: _MAX_NAME - 8]}_{number}"
-        number += 1
+        return list(self._within.get(namespace, []))
 
 
 def _legal(name: str) -> str:
@@ -103,10 +113,15 @@ def _legal(name: str) -> str:
 def offered(body: Mapping[str, Any]) -> list[tuple[Place, Mapping[str, Any]]]:
     """Return all tools that a body offers, in order, flat; of two in one place the later."""
     found: dict[Place, Mapping[str, Any]] = {}
+    room = _MAX_REPEATED
     for tool in _given(body):
+        about = opt_str(tool.get("description")) if tool["type"] == "namespace" else None
         for place, flat in _placed(tool):
             found.pop(place, None)
-            found[place] = flat
+            found[place] = _about(flat, about)
+            if about:  # every tool says what its namespace is for, but few bytes cannot become many
+                room -= len(about)
+                about = about if len(about) <= room else None
     return list(found.items())
 
 
@@ -124,7 +139,7 @@ def brought_tools(body: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def _placed(flat: Mapping[str, Any]) -> Iterator[tuple[Place, Mapping[str, Any]]]:
-    """Yield a tool with its place; a namespace's own carry its description."""
+    """Yield a tool with its place; of a namespace, the tools in it."""
     kind = flat["type"]
     if kind == SEARCH and flat.get("execution") == "client":
         yield Place(SEARCH, search=True), flat
@@ -132,9 +147,9 @@ def _placed(flat: Mapping[str, Any]) -> Iterator[tuple[Place, Mapping[str, Any]]
         name = as_str(flat.get("name")) if kind in ("function", "custom") else f"{kind}:{_mark(flat)}"
         yield Place(name), flat
     else:
-        space, about = as_str(flat.get("name")), opt_str(flat.get("description"))
+        space = as_str(flat.get("name"))
         for inner in dicts(flat.get("tools")):
-            yield Place(as_str(inner.get("name")), space), _about(flat_tool(inner), about)
+            yield Place(as_str(inner.get("name")), space), flat_tool(inner)
 
 
 def _mark(flat: Mapping[str, Any]) -> str:
@@ -142,10 +157,10 @@ def _mark(flat: Mapping[str, Any]) -> str:
     return as_str(flat.get("server_label"))
 
 
-def _about(tool: Mapping[str, Any], space: str | None) -> dict[str, Any]:
-    """Return a tool of a namespace with what is said of the namespace before its own description."""
+def _about(tool: Mapping[str, Any], space: str | None) -> Mapping[str, Any]:
+    """Return a tool with what is said of its namespace before its own description."""
     said = [text for text in (space, opt_str(tool.get("description"))) if text]
-    return {**tool, "description": "\n".join(said)} if said else dict(tool)
+    return {**tool, "description": "\n".join(said)} if space else tool
 
 
 def names_of(body: Mapping[str, Any]) -> Names:
@@ -218,11 +233,14 @@ def places_of(tools: tuple[Tool, ...]) -> dict[str, Place]:
 
 def named_entries(entries: Any, names: Names) -> Iterator[dict[str, Any]]:
     """Yield the tools that a choice allows, under the wire's names; a namespace stands for its own."""
+    spaces: set[str] = set()
     for entry in dicts(as_list(entries)):
         flat = flat_tool(entry)
         if flat["type"] == "namespace":
-            for name in names.within(as_str(flat.get("name"))):
+            space = as_str(flat.get("name"))
+            for name in names.within(space) if space not in spaces else ():
                 yield {"type": "function", "name": name}
+            spaces.add(space)
         elif flat["type"] in ("function", "custom"):
             name = names.called(as_str(flat.get("name")), opt_str(flat.get("namespace")))
             yield {**{k: v for k, v in flat.items() if k != "namespace"}, "name": name}

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 MAX_EXPANDED: Final = 50_000
 """What the references of one request's schemas may be written out to: members, and 32 characters
 of a text as one."""
+
+
+VALUES: Final = frozenset({"enum", "const", "default", "required", "examples", "example", "type"})
+"""Keywords whose values are no schemas and are written as they are."""
 
 
 class Expansion:
@@ -17,13 +21,35 @@ class Expansion:
         self._left = MAX_EXPANDED
 
     def take(self, schema: Mapping[str, Any]) -> bool:
-        """Take room for one schema without what is nested in it; False when there is none."""
+        """Take room for one schema but for the schemas in it; False when there is none."""
+        return self._take(lambda: _members(schema, _verbatim))
+
+    def take_whole(self, schema: Mapping[str, Any]) -> bool:
+        """Take room for one schema with all that is in it; False when there is none."""
+        return self._take(lambda: _weight(schema))
+
+    def _take(self, weight: Callable[[], int]) -> bool:
         if self._left > 0:
-            self._left -= 1 + len(schema) + sum(map(_weight, schema.values()))
+            self._left -= weight()
         return self._left > 0
+
+
+def _members(schema: Mapping[str, Any], weigh: Callable[[str, Any], int]) -> int:
+    return 1 + sum(1 + len(name) // 32 + weigh(name, value) for name, value in schema.items())
+
+
+def _verbatim(name: str, value: Any) -> int:
+    """Return the weight of a keyword whose value is written as it is; schemas in it are weighed later."""
+    if name in VALUES or not isinstance(value, dict | list):
+        return _weight(value)
+    if isinstance(value, dict):
+        return sum(1 + len(inner) // 32 for inner in value)
+    return sum(1 + (0 if isinstance(item, dict) else _weight(item)) for item in value)
 
 
 def _weight(value: Any) -> int:
     if isinstance(value, str):
         return len(value) // 32
+    if isinstance(value, dict):
+        return _members(value, lambda name, inner: _weight(inner))
     return sum(1 + _weight(item) for item in value) if isinstance(value, list) else 0

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from app.dialects.shared.expansion import Expansion
+from app.dialects.shared.expansion import VALUES, Expansion
 from app.dialects.shared.reading import as_dict, as_list, as_str, dicts, json_text
 
 _COMBINED: Final = ("allOf", "anyOf", "oneOf")
@@ -37,13 +37,17 @@ class _Root:
     schema: Mapping[str, Any]
     expansion: Expansion
 
-    def target(self, reference: str) -> dict[str, Any] | None:
-        """Return what a reference means; ``{}`` for nothing, None where there is no room."""
+    def target(self, reference: str, *, whole: bool) -> dict[str, Any] | None:
+        """Return what a reference means; ``{}`` for nothing, None where there is no room.
+
+        ``whole``: it is written out with all that is in it, not node by node.
+        """
         at: Any = self.schema if reference.startswith("#") else None
         for step in reference[1:].strip("/").split("/"):
             at = as_dict(at).get(step.replace("~1", "/").replace("~0", "~")) if step else at
         found = as_dict(at)
-        return found if self.expansion.take(found) else None
+        take = self.expansion.take_whole if whole else self.expansion.take
+        return found if take(found) else None
 
 
 def _joined(schema: Mapping[str, Any], root: _Root, depth: int) -> dict[str, Any]:
@@ -52,8 +56,7 @@ def _joined(schema: Mapping[str, Any], root: _Root, depth: int) -> dict[str, Any
     rules = [as_str(flat.get("description"))]
     for word in _COMBINED:
         branches = [_branch(branch, root, depth) for branch in dicts(schema.get(word))]
-        for branch in branches:
-            _add(properties, as_dict(branch.get("properties")), word)
+        _add(properties, [as_dict(branch.get("properties")) for branch in branches], word)
         needs = [as_list(branch.get("required")) for branch in branches]
         required = required + _needed(needs, word)
         if word != "allOf" and any(needs):
@@ -68,7 +71,7 @@ def _branch(branch: Mapping[str, Any], root: _Root, depth: int) -> Mapping[str, 
     if depth >= _MAX_DEPTH:
         return {}
     if reference := as_str(branch.get("$ref")):
-        target = root.target(reference)
+        target = root.target(reference, whole=True)
         if target is None:
             return {}
         beside = {name: value for name, value in branch.items() if name != "$ref"}
@@ -76,28 +79,40 @@ def _branch(branch: Mapping[str, Any], root: _Root, depth: int) -> Mapping[str, 
     return _joined(branch, root, depth + 1) if any(word in branch for word in _COMBINED) else branch
 
 
-def _add(properties: dict[str, Any], more: Mapping[str, Any], word: str) -> None:
-    """Add a branch's properties; one that differs from branch to branch may be any of them."""
+def _add(properties: dict[str, Any], branches: list[dict[str, Any]], word: str) -> None:
+    """Add the branches' properties; one that differs from branch to branch may be any of them."""
     deeper = "allOf" if word == "allOf" else "anyOf"
-    for name, value in more.items():
-        known = properties.setdefault(name, value)
-        if known == value:
-            continue
-        options = known[deeper] if isinstance(known, dict) and known.keys() == {deeper} else [known]
-        if value not in options:
-            properties[name] = {deeper: [*options, value]}
+    found: dict[str, dict[str, Any]] = {}  # name: the different schemas by their text
+    for branch in branches:
+        for name, value in branch.items():
+            if name not in found:
+                found[name] = {json_text(one): one for one in _options(properties, name, deeper)}
+            found[name].setdefault(json_text(value), value)
+    for name, options in found.items():
+        one, *more = options.values()
+        properties[name] = {deeper: [one, *more]} if more else one
+
+
+def _options(properties: Mapping[str, Any], name: str, deeper: str) -> list[Any]:
+    if name not in properties:
+        return []
+    known = properties[name]
+    return list(as_list(known[deeper])) if isinstance(known, dict) and known.keys() == {deeper} else [known]
 
 
 def _needed(needs: list[list[Any]], word: str) -> list[Any]:
     if word == "allOf":
         return [name for names in needs for name in names]
-    return [name for name in needs[0] if all(name in names for names in needs)] if needs else []
+    if not needs:
+        return []
+    common = set.intersection(*(set(map(str, names)) for names in needs))
+    return [name for name in needs[0] if str(name) in common]
 
 
 # a schema of the plainest kind
 
 _SILENT: Final = frozenset({"$schema", "$id", "$defs", "definitions", "$comment", "$anchor"})
-_VALUES: Final = frozenset({"enum", "const", "default", "required", "examples", "type"})
+_MAX_OPEN: Final = 24  # references within references
 
 
 def plain_schema(schema: Mapping[str, Any], expansion: Expansion) -> tuple[dict[str, Any], list[str]]:
@@ -128,7 +143,8 @@ class _Plain:
         return {name: self._value(name, value) for name, value in kept.items()}
 
     def _referred(self, schema: Mapping[str, Any], reference: str) -> dict[str, Any]:
-        target = None if reference in self._open else self._root.target(reference)
+        deep = reference in self._open or len(self._open) == _MAX_OPEN
+        target = None if deep else self._root.target(reference, whole=False)
         if target is None:
             self.dropped.add("$ref")
             return {"type": "object"}
@@ -138,7 +154,7 @@ class _Plain:
         return node
 
     def _value(self, name: str, value: Any) -> Any:
-        if name in _VALUES:
+        if name in VALUES:
             return value
         if name in {"properties", "patternProperties"}:
             return {key: self.node(as_dict(inner)) for key, inner in as_dict(value).items()}
