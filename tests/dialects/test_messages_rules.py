@@ -358,6 +358,15 @@ def test_a_cache_mark_on_an_item_arrives(items: list[Json]) -> None:
     assert (marks(out), warned) == (1, [])
 
 
+def test_no_more_cache_marks_go_out_than_are_taken() -> None:
+    marked = {"role": "user", "content": [{**text("hi"), "cache_control": MARK}]}
+    opening = {"role": "system", "content": "s", "cache_control": MARK}
+    messages = [opening, *([marked, say("assistant", "a")] * 5), marked]
+    out, warned = sent("chat", {"model": "m", "messages": messages}, "messages", MODEL)
+    assert (marks(out), marks(out["system"]), marks(out["messages"][-1])) == (4, 1, 1)
+    assert [param for param, _ in warned] == ["cache_control"]
+
+
 def test_a_cache_mark_on_nothing_is_told() -> None:
     body = {"model": "m", "messages": [{"role": "user", "content": [{**text(" "), "cache_control": MARK}]}]}
     assert [param for param, _ in sent("chat", body, "messages", MODEL)[1]] == ["cache_control", "messages"]

@@ -72,6 +72,7 @@ ORDERS: list[tuple[list[Json], list[tuple[str, str]], int]] = [
     ),
     ([say("user", "a"), say("system", "s"), say("user", "b")], [("system", "s"), ("user", "a\n\nb")], 1),
     ([say("assistant", "a"), say("user", "b")], [("user", "."), ("assistant", "a"), ("user", "b")], 1),
+    ([say("user", "a"), say("assistant", "b")], [("user", "a"), ("assistant", "b"), ("user", ".")], 1),
 ]
 
 

@@ -153,7 +153,7 @@ def _shown(call: Call, target: Target, made: Exchange, sent: Sent) -> Record:
     wire = sent.wire or made.wire
     spec = replace(target.provider.spec, auth=NoAuth())
     bare = Provider(spec, target.provider.settings, None)
-    headers = client_headers(call, target, sent)
+    headers = client_headers(call, target, sent, wire)
     stream = call.stream and wire.streams
     data = sent.body if isinstance(sent.body, bytes) or sent.body is None else b"".join(sent.body)
     out = bare.outgoing(wire, target.key, target.model, data, stream=stream, headers=headers)

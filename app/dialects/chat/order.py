@@ -21,7 +21,7 @@ def alternating(messages: Iterable[Json], losses: Losses) -> list[Json]:
     """Return messages with the system's first and users' and assistants' by turns.
 
     Messages of one side become one, a later system message moves to the front, and a user's
-    opens the conversation.
+    opens and ends the conversation.
     """
     system: list[Json] = []
     turns: list[Json] = []
@@ -38,6 +38,10 @@ def alternating(messages: Iterable[Json], losses: Losses) -> list[Json]:
         told = f"'{NOTHING_SAID}' was sent as a first user's message: a conversation begins with one here"
         losses.report("message_text", told)
         turns.insert(0, {"role": "user", "content": NOTHING_SAID})
+    if turns and turns[-1]["role"] == "assistant":
+        told = f"'{NOTHING_SAID}' was sent as a last user's message: a conversation ends with one here"
+        losses.report("message_text", told)
+        turns.append({"role": "user", "content": NOTHING_SAID})
     return [*system, *turns]
 
 

@@ -7,7 +7,7 @@ think, then what sampling is left. Sources: contract/providers.md 3.4, contract/
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from app.canonical.request import Output, Request
@@ -34,6 +34,7 @@ from app.dialects.shared.reading import as_dict, json_text
 
 _JSON_ONLY: Final = "Answer with one valid JSON object and nothing else: no words around it, no code fence."
 _BLANK: Final = {"type": "text", "text": NOTHING_SAID}
+_MAX_MARKS: Final = 4
 _OWN: Final = frozenset(
     {
         "cache_control",
@@ -108,6 +109,8 @@ def encode_request(request: Request, context: ClientContext) -> Encoded:
         body["system"] = system[0]["text"] if _is_plain(system) else system
     body["messages"] = turns
     body.update(_hints(request, context.losses))
+    if request.origin is not None and request.origin.dialect != NAME:
+        _fit_marks(body, context.losses)
     return Encoded(body, _headers(body, options))
 
 
@@ -115,6 +118,24 @@ def encode_count(request: Request, context: ClientContext) -> Encoded:
     """Return the body that has a prompt's tokens counted (``/v1/messages/count_tokens``)."""
     encoded = encode_request(request, context)
     return Encoded({name: encoded.body[name] for name in encoded.body if name in _COUNTED}, encoded.headers)
+
+
+def _fit_marks(body: Mapping[str, Any], losses: Losses) -> None:
+    """Take off the oldest cache marks of turns where there are more than the API takes."""
+    turns = [block for turn in body["messages"] for block in _deep(turn["content"])]
+    system = body.get("system") if isinstance(body.get("system"), list) else []
+    holders = [*turns, *(system or []), *body.get("tools", [])]
+    marked = [holder for holder in holders if "cache_control" in holder]
+    for holder in marked[: max(0, len(marked) - _MAX_MARKS)]:
+        del holder["cache_control"]
+        losses.report("cache_control", f"Of more than {_MAX_MARKS} cache marks the oldest were left out")
+
+
+def _deep(blocks: Iterable[Block]) -> Iterator[Block]:
+    for block in blocks:
+        yield block
+        if isinstance(block.get("content"), list):
+            yield from _deep(block["content"])
 
 
 def _head(
