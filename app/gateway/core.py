@@ -23,7 +23,7 @@ from app.gateway.cost import PriceList
 from app.gateway.driver import Driver
 from app.gateway.layers import ATTEMPT_LAYERS, CALL_LAYERS, JOB_LAYERS, LISTENERS
 from app.gateway.layers.base import CallLayer, Proceed
-from app.gateway.layers.log import fault_of
+from app.gateway.layers.log import fault_of, log_request
 from app.gateway.layers.metrics import Metrics
 from app.gateway.listing import Catalogue
 from app.gateway.outcome import Outcome
@@ -123,6 +123,12 @@ class Gateway:
             outcome = Outcome(call, error=error)
             self._listen(outcome)
             outcome.end()
+
+    def note_request(self, operation: str, error: GatewayError | None, status: int, **fields: Any) -> None:
+        """Tell log and metrics of a request of a door that was no call."""
+        log_request(self.redactor.text, error, operation=operation, status=status, **fields)
+        if self.metrics is not None:
+            self.metrics.note_request(operation, status)
 
     def plan(self, call: Call) -> Route:
         """Return the planned targets of ``call``, those that rest last."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import os
 import re
+import time
 from typing import Final
 
 from flask import Flask, Request, Response, current_app, g, request
@@ -20,7 +21,7 @@ from app.surfaces.browsers import Browsers
 from app.surfaces.credentials import KeyRing
 from app.surfaces.mounts import KEYLESS
 from app.surfaces.replies.answers import error_response, finish_headers
-from app.surfaces.rules import current_mount, matched_rule
+from app.surfaces.rules import current_mount, current_operation, matched_rule
 from app.surfaces.sessionless import SessionlessFlask
 from app.surfaces.views import operators
 
@@ -45,6 +46,7 @@ def build(settings: Settings) -> Flask:
     app.before_request(_before)
     app.after_request(finish_headers)
     app.after_request(_limit_writing)
+    app.after_request(_note)
     if settings.allowed_origins:
         app.after_request(_mark_for_browsers)
     app.register_error_handler(GatewayError, _gateway_error)
@@ -65,6 +67,7 @@ def _before() -> Response | None:
     A path that no rule matches, but below a door's prefix, is asked for that door's key."""
     asked = request_ctx.request  # each look at a proxy costs as much as a look at a header
     given = asked.headers.get("x-request-id", "")
+    g.started = time.monotonic()
     g.request_id = given if _REQUEST_ID.fullmatch(given) else f"req_{os.urandom(16).hex()}"
     rule, mount = matched_rule(), current_mount()
     places = rule.credentials if rule is not None else mount.credentials if mount is not None else KEYLESS
@@ -100,6 +103,26 @@ def _check_spelling(raw: str) -> None:
     fixed = raw.partition(next((word for word in _SLASHED if word in raw), "?"))[0]
     if raw.startswith("//") or _SLASH in fixed.lower():
         raise GatewayError("not_found", f"Invalid URL ({request.method} {request.path})")
+
+
+def _note(response: Response) -> Response:
+    """Tell log and metrics of a door's request that was no call; a call tells its own end."""
+    mount = current_mount()
+    if mount is None or g.get("call") is not None:
+        return response
+    principal = g.get("principal")
+    gateway_of(current_app).note_request(
+        current_operation() or "none",
+        g.get("refusal"),
+        response.status_code,
+        request_id=g.request_id,
+        method=request.method,
+        door=mount.name,
+        key=principal.key if principal else None,
+        tenant=principal.tenant if principal else None,
+        ms=round((time.monotonic() - g.started) * 1000),
+    )
+    return response
 
 
 def _limit_writing(response: Response) -> Response:
@@ -145,7 +168,10 @@ def _is_version(version: str) -> bool:
 
 def _gateway_error(error: GatewayError) -> Response:
     call = g.get("call")
-    gateway_of(current_app).refuse(error, call)
+    if call is None:
+        g.refusal = error
+    else:
+        gateway_of(current_app).refuse(error, call)
     return error_response(error, call)
 
 
@@ -158,7 +184,7 @@ def _http_error(error: HTTPException) -> Response:
         shown = GatewayError("method_not_allowed", f"Not allowed to {request.method} on {request.path}.")
     else:
         shown = GatewayError("bad_request", error.description or error.name, status=error.code or 400)
-    gateway_of(current_app).refuse(shown)
+    g.refusal = shown
     response = error_response(shown)
     for name, value in error.get_headers():
         if name.lower() == "allow":

@@ -25,6 +25,7 @@ from app.gateway.driver import AttemptLayer
 from app.gateway.layers.metrics import Metrics
 from app.gateway.outcome import Outcome
 from app.gateway.plan import Route
+from app.gateway.redaction import Redactor
 from app.gateway.run import Run, Source
 from app.state.state import State
 
@@ -38,6 +39,7 @@ class House(Protocol):
 
     settings: Settings
     prices: PriceList
+    redactor: Redactor
     metrics: Metrics | None
     breaker: Breaker | None
 

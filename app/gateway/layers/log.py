@@ -6,31 +6,35 @@ Tests: tests/behaviour/test_attacks.py, tests/behaviour/test_own_faults.py.
 from __future__ import annotations
 
 import logging
-import os
 import re
 import time
 import traceback
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from app.errors import GatewayError
+from app.gateway.call import Call
 from app.gateway.outcome import Outcome
+from app.gateway.redaction import Redactor
 from app.wire.json import dumps
+from app.wire.line_writer import LineWriter
 
 Redact = Callable[[str], str]
 
+_MOST_OF_CAUSE: Final = 500  # characters
+
 _BREAKING: Final = re.compile("[\x7f-\x9f\u2028\u2029]")
 """What a viewer may take for a line's end or a terminal's command; JSON escapes the rest."""
+
+
+_WRITER: Final = LineWriter()
 
 
 def log_line(**fields: Any) -> None:
     """Write one line; a log that cannot be written never fails a request."""
     text = dumps({"time": round(time.time(), 3), **fields}).decode()
     line = _BREAKING.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n"
-    try:
-        os.write(2, line.encode())
-    except OSError:
-        return
+    _WRITER.write(line.encode())
 
 
 def fault_of(error: Exception, request_id: str | None, redact: Redact) -> GatewayError:
@@ -75,8 +79,10 @@ def take_notes(redact: Redact) -> None:
     logger.propagate = False
 
 
-def log_call(outcome: Outcome) -> None:
-    """Log the end of a call: who, what, where, how it ended and what it cost; no content."""
+def log_call(outcome: Outcome, redact: Redact) -> None:
+    """Log the end of a call: who, what, where, how it ended and what it cost; no content.
+
+    Of one that failed also the last attempt, and for the operator alone what its cause was."""
     if not outcome.began:
         return
     call, usage, error = outcome.call, outcome.usage, outcome.error
@@ -99,6 +105,8 @@ def log_call(outcome: Outcome) -> None:
         "error": error.code or error.kind.name if error else None,
         "status": outcome.status,
     }
+    if error is not None:
+        line |= _failure(call, call.progress.last_error or error, redact)
     if usage is not None:
         line |= {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}
         line["cost"] = outcome.cost.get("total_cost") if outcome.cost else None
@@ -107,9 +115,42 @@ def log_call(outcome: Outcome) -> None:
     log_line(**line)
 
 
-def make(house: object) -> Callable[[Outcome], None]:
+def _failure(call: Call, error: GatewayError, redact: Redact) -> dict[str, Any]:
+    """Return what an operator needs to know of a call that failed."""
+    found: dict[str, Any] = {"cause": redact(_cause(error))[:_MOST_OF_CAUSE]}
+    if call.attempts:
+        last = call.attempts[-1]
+        found |= {"provider": last.provider, "sent_model": last.model}
+        found |= {"provider_key": last.key, "upstream_status": last.status}
+    return found
+
+
+def _cause(error: GatewayError) -> str:
+    """Return the words of the upstream, of the connection or of what was raised, else the message."""
+    if isinstance(error.raw, str):
+        return error.raw
+    if error.raw is not None:
+        return dumps(error.raw).decode("utf-8", "replace")
+    below = error.__cause__
+    return f"{type(below).__name__}: {below}" if below is not None else error.message
+
+
+def log_request(redact: Redact, error: GatewayError | None, **fields: Any) -> None:
+    """Log a request of a door that was no call: refused before it was one, or served from the store."""
+    line: dict[str, Any] = {"level": "info" if error is None else "warning", "event": "request", **fields}
+    if error is not None:
+        line |= {"error": error.code or error.kind.name, "cause": redact(_cause(error))[:_MOST_OF_CAUSE]}
+    log_line(**line)
+
+
+class _Redacting(Protocol):
+    redactor: Redactor
+
+
+def make(house: _Redacting) -> Callable[[Outcome], None]:
     """Return the listener that logs each end."""
-    return log_call
+    redact = house.redactor.text
+    return lambda outcome: log_call(outcome, redact)
 
 
 def _since(start: float, moment: float | None) -> int | None:

@@ -105,6 +105,10 @@ class Metrics:
             if count:
                 self._tokens.labels(provider, kind).inc(count)
 
+    def note_request(self, operation: str, status: int) -> None:
+        """Count a request of a door that was no call."""
+        self._calls.labels(operation, _NONE, str(status)).inc()
+
     def page(self) -> tuple[bytes, str]:
         """Return the exposition and its content type; of all workers where they share a folder."""
         from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
