@@ -114,6 +114,20 @@ class GatewayError(Exception):
         self.details = tuple(details)
         self.raw = raw
 
+    def with_status(self, status: int) -> GatewayError:
+        """Return the same error with another HTTP status."""
+        return GatewayError(
+            self.kind.name,
+            self.message,
+            param=self.param,
+            code=self.code or "",
+            type=self.type,
+            status=status,
+            retry_after=self.retry_after,
+            details=self.details,
+            raw=self.raw,
+        )
+
     def __repr__(self) -> str:
         return f"GatewayError({self.kind.name!r}, {self.message!r}, status={self.status})"
 

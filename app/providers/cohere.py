@@ -12,7 +12,7 @@ SPEC = Spec(
     base_url="https://api.cohere.com",
     auth=BearerAuth(),
     wires={
-        "chat": Wire("cohere", "/v2/chat"),
+        "chat": Wire("cohere", "/v2/chat", passes=True),
         "embedding": Wire("embeddings_cohere", "/v2/embed", streams=False),
         "transcription": Wire(
             "openai_transcription",

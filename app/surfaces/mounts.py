@@ -8,7 +8,6 @@ form of its errors.
 from __future__ import annotations
 
 from collections.abc import Container, Mapping
-from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Final, Literal
@@ -79,11 +78,7 @@ class Mount:
     def restated(self, error: GatewayError) -> GatewayError:
         """Return an error with the HTTP status that its kind has here."""
         status = error.status if self.dialect is None else dialect(self.dialect).error_status(error)
-        if status == error.status:
-            return error
-        other = copy(error)
-        other.status = status
-        return other
+        return error if status == error.status else error.with_status(status)
 
 
 _COUNT: Final = Route(
@@ -131,6 +126,48 @@ _MESSAGES_ALONE: Final = {
     "count_tokens": (replace(_COUNT, path="/count_tokens"),),
 }
 """Messages below a prefix that ends in ``/messages``, where another door serves the rest."""
+_COHERE: Final = Mount(
+    "cohere",
+    ("/cohere",),
+    Credentials(("x-bf-vk",)),
+    operations={
+        "chat": (
+            Route(
+                "POST",
+                "/v2/chat",
+                "views.cohere.chat",
+                "views.cohere.CohereAnswer",
+                body="views.cohere.CohereChatBody",
+                streams=True,
+            ),
+        ),
+        "embedding": (
+            Route(
+                "POST",
+                "/v2/embed",
+                "views.cohere.embed",
+                "views.cohere.CohereEmbeddings",
+                body="views.cohere.CohereEmbedBody",
+                dialect="embeddings_cohere",
+            ),
+        ),
+        "models": (
+            Route(
+                "GET",
+                "/v1/models",
+                "views.models.listed",
+                "views.cohere.CohereModelList",
+                query=("page_size", "page_token", "endpoint", "provider"),
+            ),
+            Route("GET", "/v1/models/<path:model_id>", "views.models.one", "views.cohere.CohereModel"),
+        ),
+    },
+    dialect="cohere",
+    envelope="headers",
+    homes=("cohere",),
+    error_id="id",
+    error="CohereError",
+)
 
 MOUNTS: Final[tuple[Mount, ...]] = (
     Mount(
@@ -173,6 +210,7 @@ MOUNTS: Final[tuple[Mount, ...]] = (
         chat_shaped=True,
     ),
     _ANTHROPIC,
+    _COHERE,
     replace(_ANTHROPIC, name="messages", prefixes=("/v1/messages",), operations=_MESSAGES_ALONE),
     replace(
         _ANTHROPIC,

@@ -193,10 +193,11 @@ def test_a_stream_of_a_chat_provider_that_breaks_off_raises_in_the_sdk(
     world: World, client: Anthropic
 ) -> None:
     whole = chat_stream("good")
-    world.fresh().upstream.add(Reply.sse(whole, cut=whole.index(b"good") + 20))
+    world.fresh().upstream.add(Reply.sse(whole, cut=whole.index(b"\n\n", whole.index(b"good")) + 2))
     with (
         pytest.raises(anthropic.APIStatusError) as told,
         client.messages.stream(model="groq/x", max_tokens=9, messages=said("hi")) as stream,
     ):
+        assert next(stream.text_stream) == "good"
         stream.get_final_message()
     assert told.value.body["error"]["type"] == "api_error"

@@ -50,6 +50,8 @@ SAID: dict[str, Any] = {
     "curl -N http://127.0.0.1:8080/v1/responses": "event: response.completed",
     "anthropic/v1/messages -H": '"text":"Hello"',
     "curl -N http://127.0.0.1:8080/v1/messages": "event: message_stop",
+    "cohere/v2/chat": '"finish_reason":"COMPLETE"',
+    "cohere/v2/embed": '"response_type":"embeddings_by_type"',
     "count_tokens": '"input_tokens":',
     "echo history": "I am Ann",
     "mistral/": "MISTRAL_API_KEY",
@@ -63,7 +65,7 @@ def test_an_example_runs_as_it_stands(server: World, words: str) -> None:
 
 
 def test_no_example_is_left_out() -> None:
-    assert len(EXAMPLES) == len(SAID) == 13
+    assert len(EXAMPLES) == len(SAID) == 15
 
 
 def test_the_codes_of_the_table_exist() -> None:

@@ -12,7 +12,7 @@ from app.dialects.cohere.patch import CoherePatch
 from app.dialects.cohere.request import encode_count, encode_request
 from app.dialects.cohere.request_in import decode_request
 from app.dialects.cohere.response import decode_error, decode_response
-from app.dialects.cohere.response_out import encode_error, encode_response, encode_usage
+from app.dialects.cohere.response_out import encode_error, encode_response, encode_usage, error_status
 from app.dialects.cohere.stream import CohereDecoder
 from app.dialects.cohere.stream_out import CohereEncoder
 from app.dialects.shared.reading import as_dict
@@ -34,6 +34,7 @@ DIALECT: Final = Dialect(
     stream_encoder=CohereEncoder,
     tells_cost=False,
     encode_error=encode_error,
+    error_status=error_status,
     encode_request=encode_request,
     decode_response=decode_response,
     stream_decoder=CohereDecoder,

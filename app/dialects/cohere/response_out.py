@@ -175,6 +175,11 @@ def encode_usage(usage: Usage) -> Members:
     }
 
 
+def error_status(error: GatewayError) -> int:
+    """Return the HTTP status of an error at this door: a model that is not there is 404."""
+    return 404 if error.kind.name == "model_not_found" else error.status
+
+
 def encode_error(error: GatewayError, *, request_id: str | None = None) -> Members:
     """Return Cohere's error body; ``id`` is the request's, where it is given."""
     return {"message": error.message, **({"id": request_id} if request_id else {})}

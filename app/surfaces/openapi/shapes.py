@@ -134,6 +134,7 @@ SHAPES: Final[Mapping[str, Shape]] = {
     "MessagesError": record(
         {"type": always("error"), "error": record({"type": TEXT, "message": TEXT}), "request_id": TEXT}
     ),
+    "CohereError": record({"message": TEXT, "id": TEXT}),
     "ExtraFields": record(
         {
             "request_type": TEXT_OR_NULL,

@@ -1,0 +1,103 @@
+"""Cohere's v2 chat and embeddings: their views, bodies and the shapes of their answers."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from flask import Response
+
+from app.surfaces.body.schemas.base import Array, Body, Flag, Number, Table, Text, Whole
+from app.surfaces.body.schemas.chat import MOST_MESSAGES, MOST_TOKENS
+from app.surfaces.body.schemas.parts import string
+from app.surfaces.mounts import Mount
+from app.surfaces.openapi.shapes import FLAG, NUMBER, TABLE, TEXT, Shape, always, listed, record
+from app.surfaces.views.generation import generate
+from app.surfaces.views.media import embedding
+
+
+class CohereChatBody(Body):
+    """Shape and limits of the top level; what is deeper is read by the dialect."""
+
+    model = Text(longest=512)
+    messages = Array(required=True, longest=MOST_MESSAGES)
+    stream = Flag()
+    tools = Array(longest=10_000)
+    strict_tools = Flag()
+    tool_choice = Text(choices=("REQUIRED", "NONE"))
+    documents = Array(longest=10_000)
+    citation_options = Table()
+    response_format = Table()
+    safety_mode = Text()
+    max_tokens = Whole(least=1, most=MOST_TOKENS)
+    stop_sequences = Array(each=string, longest=64)
+    temperature = Number(least=0)
+    seed = Whole()
+    frequency_penalty = Number()
+    presence_penalty = Number()
+    k = Whole(least=0)
+    p = Number(least=0, most=1)
+    logprobs = Flag()
+    thinking = Table()
+    fallbacks = Array(each=string, longest=16)
+
+
+class CohereEmbedBody(Body):
+    """The same of embeddings."""
+
+    model = Text(longest=512)
+    input_type = Text()
+    texts = Array(each=string, longest=100_000)
+    inputs = Array(longest=100_000)
+    images = Array(each=string)
+    embedding_types = Array(each=string)
+    output_dimension = Whole(least=1)
+    truncate = Text()
+    max_tokens = Whole(least=1)
+    fallbacks = Array(each=string, longest=16)
+
+
+CohereAnswer: Final[Shape] = record(
+    {
+        "id": TEXT,
+        "message": record(
+            {
+                "role": always("assistant"),
+                "content": listed(TABLE),
+                "tool_plan": TEXT,
+                "tool_calls": listed(TABLE),
+                "citations": listed(TABLE),
+            },
+            optional=("content", "tool_plan", "tool_calls", "citations"),
+        ),
+        "finish_reason": TEXT,
+        "usage": TABLE,
+        "logprobs": listed(TABLE),
+    },
+    optional=("usage", "logprobs"),
+)
+CohereEmbeddings: Final[Shape] = record(
+    {"id": TEXT, "embeddings": TABLE, "texts": listed(TEXT), "response_type": TEXT, "meta": TABLE}
+)
+CohereModel: Final[Shape] = record(
+    {
+        "name": TEXT,
+        "is_deprecated": FLAG,
+        "endpoints": listed(TEXT),
+        "finetuned": FLAG,
+        "context_length": NUMBER,
+    },
+    optional=("context_length",),
+)
+CohereModelList: Final[Shape] = record(
+    {"models": listed(CohereModel), "next_page_token": TEXT}, optional=("next_page_token",)
+)
+
+
+def chat(mount: Mount, deployment: str | None = None) -> Response:
+    """Serve ``POST v2/chat``."""
+    return generate(mount, deployment)
+
+
+def embed(mount: Mount, deployment: str | None = None) -> Response:
+    """Serve ``POST v2/embed``."""
+    return embedding(mount, deployment)
