@@ -16,6 +16,7 @@ from app.gateway.call import Abort, Call
 from app.gateway.core import Gateway, gateway_of
 from app.operations import Operation
 from app.surfaces.body.forbidden import without_steering
+from app.surfaces.body.reading import size_of
 from app.surfaces.mounts import Mount
 from app.surfaces.rules import current_rule
 from app.wire.json import loads
@@ -74,7 +75,7 @@ def make_call(
         keep_raw=_raw_wanted(gateway),
         socket=request.environ.get("gunicorn.socket"),
         log_metadata=_log_metadata(),
-        size=request.content_length or 0,
+        size=size_of(request),
         **more,
     )
 

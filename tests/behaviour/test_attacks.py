@@ -345,8 +345,8 @@ def test_a_chunked_body_is_read(world: World) -> None:
     assert received(connection, b"}}").startswith(b"HTTP/1.1 200 ")
 
 
-@pytest.mark.parametrize("coding", ["gzip", "br", "deflate", "gzip, identity"])
-def test_a_compressed_body_is_415(coding: str, world: World) -> None:
+@pytest.mark.parametrize("coding", ["br", "deflate", "gzip, identity", "gzip, gzip"])
+def test_a_body_of_another_coding_is_415(coding: str, world: World) -> None:
     answer = world.send("POST", "/v1/chat/completions", b"\x1f\x8b", {"content-encoding": coding})
 
     assert (answer.status, answer.error["code"]) == (415, "unsupported_media_type")

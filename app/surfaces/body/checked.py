@@ -7,11 +7,11 @@ from typing import Any
 
 from flask import request
 
-from app.surfaces.body.reading import json_body
+from app.surfaces.body.reading import json_body, size_of
 from app.surfaces.body.schemas import check
 from app.surfaces.calls import current_gateway
 from app.surfaces.rules import current_rule
-from app.wire.aside import LARGE, aside
+from app.wire.aside import aside
 
 
 def checked_body() -> dict[str, Any]:
@@ -28,7 +28,5 @@ def checked_body() -> dict[str, Any]:
     chat_shaped = mount is not None and mount.chat_shaped
     place = route.chat_body if chat_shaped and route.chat_body else route.body
     if place is not None:
-        aside(
-            LARGE if request.content_length is None else request.content_length, partial(check, place, body)
-        )
+        aside(size_of(request), partial(check, place, body))
     return body

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import logging
+from io import BytesIO
 from typing import Any, Final
 
 import gevent
-from flask import request
+from flask import Request, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from app.canonical.media import Upload
 from app.errors import GatewayError
-from app.surfaces.body.reading import too_large
+from app.surfaces.body.reading import is_encoded, read_body, too_large
 from app.wire.json import loads
 
+_LOG: Final = logging.getLogger(__name__)
+_CODINGS: Final = frozenset({"HTTP_CONTENT_ENCODING", "HTTP_TRANSFER_ENCODING", "werkzeug.request"})
 _FORM_ROOM: Final = 1024 * 1024  # bytes of a form beside its file
 
 
@@ -27,24 +31,44 @@ def read_form(limit: int, deadline: float) -> tuple[list[tuple[str, str]], Uploa
         raise GatewayError(
             "unsupported_media", f"Content-Type '{shown}' is not supported here; send multipart/form-data."
         )
-    request.max_content_length = limit + _FORM_ROOM
-    request.max_form_memory_size = _FORM_ROOM
+    form = _plain(request, limit + _FORM_ROOM, deadline)
+    form.max_content_length = limit + _FORM_ROOM
+    form.max_form_memory_size = _FORM_ROOM
     try:
         with gevent.Timeout(deadline):
-            fields = [(name, value) for name, values in request.form.lists() for value in values]
-            file = request.files.get("file")
+            fields = [(name, value) for name, values in form.form.lists() for value in values]
+            file = form.files.get("file")
     except gevent.Timeout as late:
         raise GatewayError(
             "bad_request", f"The request body did not arrive within {deadline:g} seconds.", status=408
         ) from late
     except RequestEntityTooLarge as error:
         raise too_large(limit) from error
+    except OSError as error:
+        raise _unread(error) from error
     if file is None:
         return fields, None
     data = file.read()
     if len(data) > limit:
         raise too_large(limit)
     return fields, Upload(file.filename or "file", file.mimetype or "application/octet-stream", data)
+
+
+def _plain(sent: Request, limit: int, deadline: float) -> Request:
+    """Return the request with its body inflated, where that came compressed."""
+    if not is_encoded(sent):
+        return sent
+    data = read_body(sent, limit=limit, deadline=deadline)
+    environ = {**sent.environ, "wsgi.input": BytesIO(data), "CONTENT_LENGTH": str(len(data))}
+    return Request({name: value for name, value in environ.items() if name not in _CODINGS})
+
+
+def _unread(error: OSError) -> GatewayError:
+    """Return the refusal of a form that was not read: the client's fault, or that of this machine's disk."""
+    if error.errno is None or isinstance(error, ConnectionError):
+        return GatewayError("bad_request", "The request body could not be read to its end.")
+    _LOG.error("an upload cannot be kept in the folder for temporary files: %s", error.strerror)
+    return GatewayError("overloaded", "The gateway has no room for this upload now; try again later.")
 
 
 def members(fields: list[tuple[str, str]]) -> dict[str, Any]:

@@ -2,28 +2,51 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Final
 
 import gevent
 from flask import Request
 
 from app.errors import GatewayError
+from app.surfaces.body.inflating import inflate
+from app.wire.aside import LARGE, aside
 from app.wire.json import loads
 
 _CHUNK: Final = 65536
+_SMALL: Final = 4096  # bytes of a compressed body that is inflated at once
 
 
 def read_body(request: Request, *, limit: int, deadline: float) -> bytes:
-    """Return the body's bytes.
+    """Return the body's bytes, inflated where it came compressed.
 
-    Raises GatewayError: ``too_large`` past ``limit`` bytes, ``unsupported_media`` for a
-    content encoding, ``bad_request`` when the body did not arrive within ``deadline`` seconds.
+    Raises GatewayError: ``too_large`` past ``limit`` bytes, sent or inflated, ``unsupported_media``
+    for a content encoding that is not read, ``bad_request`` for one that is broken and when the
+    body did not arrive within ``deadline`` seconds.
     """
-    encoding = request.headers.get("Content-Encoding", "identity")
-    if encoding.lower() != "identity":
-        raise GatewayError(
-            "unsupported_media", f"Content-Encoding '{encoding}' is not supported; send it plain."
-        )
+    data = _sent_bytes(request, limit=limit, deadline=deadline)
+    if not is_encoded(request):
+        return data
+    size = LARGE if len(data) > _SMALL else len(data)
+    content = aside(size, partial(inflate, data, request.headers["Content-Encoding"], limit))
+    if content is None:
+        raise too_large(limit)
+    return content
+
+
+def is_encoded(request: Request) -> bool:
+    """Tell whether the body came in a content coding."""
+    return request.headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity")
+
+
+def size_of(request: Request) -> int:
+    """Return the body's size in bytes as its headers tell it, ``LARGE`` where they do not."""
+    if is_encoded(request) or "Transfer-Encoding" in request.headers:
+        return LARGE
+    return request.content_length or 0
+
+
+def _sent_bytes(request: Request, *, limit: int, deadline: float) -> bytes:
     coding = request.headers.get("Transfer-Encoding", "chunked")
     if coding.strip().lower() != "chunked":
         raise GatewayError(
