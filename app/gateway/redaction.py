@@ -20,6 +20,8 @@ from app.database_url import password_of
 from app.errors import GatewayError
 
 _SHORTEST: Final = 8  # shorter ones would take harmless words out; nobody should have such a key
+_PIECE: Final = 12  # characters of a secret that stand together; vendors show fewer, to tell keys apart
+_DIGIT: Final = re.compile("[0-9]")
 _SHOWN: Final = "[redacted]"
 _LABEL: Final = re.compile(r"[\w.:/\[\]() -]{1,128}")
 
@@ -30,13 +32,14 @@ class Redactor:
     def __init__(self, settings: Settings) -> None:
         known = {secret for secret in _secrets(settings) if len(secret) >= _SHORTEST}
         self._known = sorted(known, key=len, reverse=True)
+        self._pieces = {s[i : i + _PIECE] for s in known for i in range(len(s) - _PIECE + 1)}
         self._pattern = re.compile("|".join(map(re.escape, self._known))) if known else None
 
     def text(self, text: str) -> str:
         """Return ``text`` without secrets, nor the beginning of one at its cut-off end."""
         if self._pattern is None:
             return text
-        shown = self._pattern.sub(_SHOWN, text)
+        shown = self._without_pieces(self._pattern.sub(_SHOWN, text))
         return self._without_half(shown[:-1]) + "…" if shown.endswith("…") else shown
 
     def error(self, error: GatewayError) -> GatewayError:
@@ -57,6 +60,23 @@ class Redactor:
 
     def _label(self, label: str | None) -> str | None:
         return self.text(label) if label is not None and _LABEL.fullmatch(label) else None
+
+    def _without_pieces(self, text: str) -> str:
+        """Return ``text`` without long pieces of a secret; those without a digit may be words."""
+        spans: list[list[int]] = []
+        for start in range(len(text) - _PIECE + 1):
+            if text[start : start + _PIECE] not in self._pieces:
+                continue
+            if spans and start <= spans[-1][1]:
+                spans[-1][1] = start + _PIECE
+            else:
+                spans.append([start, start + _PIECE])
+        kept, at = [], 0
+        for start, end in spans:
+            if _DIGIT.search(text, start, end):
+                kept += [text[at:start], _SHOWN]
+                at = end
+        return "".join(kept) + text[at:]
 
     def _without_half(self, text: str) -> str:
         for secret in self._known:

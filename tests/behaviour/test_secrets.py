@@ -111,6 +111,23 @@ def test_a_provider_that_echoes_what_it_was_sent_gives_nothing_away(
     clean(world.ask(surface, model=model, stream=stream, headers=RAW))
 
 
+@pytest.mark.parametrize("status", [400, 401, 404, 422, 429, 500])
+@pytest.mark.parametrize("model", ["groq/x", "openai/x", "anthropic/x"])
+@pytest.mark.parametrize(
+    "piece", [slice(0, -6), slice(6, None), slice(3, -3)], ids=["head", "tail", "middle"]
+)
+def test_a_long_piece_of_a_secret_stays_out_of_every_member_and_the_log(
+    piece: slice, model: str, status: int, world: World
+) -> None:
+    secret = SECRETS["SLUICE_SECRET_KEY"][piece]
+    error = dict.fromkeys(("type", "code", "param"), secret) | {"message": f"No: {secret}; try again"}
+    world.upstream.script = lambda request: Reply.json({"error": error, "type": "error"}, status)
+    answer = world.ask(model=model, headers=RAW)
+
+    assert answer.status >= 400
+    assert secret not in json.dumps(answer.headers) + answer.body.decode() + world.gateway.log
+
+
 @pytest.mark.parametrize("body", [b"", b"<html>", b"{", b"null"])
 def test_a_provider_that_echoes_in_headers_and_text_gives_nothing_away(body: bytes, world: World) -> None:
     def reply(request: Request) -> Reply:
