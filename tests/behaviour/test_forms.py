@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import resource
 import time
 from collections.abc import Iterator
 
 import pytest
 
 from tests.behaviour.world import Answer, World, running_world
+from tests.lifecycle.house import children_of
 from tests.traffic.replay import Reply
 
 PATH = "/v1/audio/transcriptions"
@@ -136,3 +138,31 @@ def test_a_form_that_does_not_come_is_cut_at_its_deadline(world: World) -> None:
 
     connection.settimeout(4)
     assert connection.recv(12) == b"HTTP/1.1 408"
+
+
+@pytest.mark.parametrize(
+    "name", ["api_key", "api_base", "extra_headers", "headers[authorization]", "extra_body[model]", "timeout"]
+)
+def test_fields_that_would_redirect_a_call_do_nothing(name: str, world: World) -> None:
+    answer = send(world, form([MODEL, (name, "evil-7f3a")]))
+
+    assert answer.status == 200
+    assert name in answer.body.decode()
+    (request,) = world.upstream.requests
+    assert b"evil-7f3a" not in request.body
+    assert name.encode() not in request.body
+
+
+def test_an_upload_that_the_disk_has_no_room_for_is_503_and_logged() -> None:
+    """A limit on the size of files stands for a full disk: the same error at the same place."""
+    with running_world({}) as world:
+        world.upstream.script = lambda request: Reply.json({"text": "hello"})
+        for pid in children_of(world.gateway.process):
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (1_000_000, resource.RLIM_INFINITY))
+        answer = send(world, form([MODEL], file=b"x" * 4_000_000))
+        again = send(world, form([MODEL]))
+        log = world.gateway.log
+
+    assert (answer.status, answer.error["code"]) == (503, "overloaded")
+    assert "an upload cannot be kept" in log
+    assert again.status == 200

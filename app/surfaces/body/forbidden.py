@@ -25,12 +25,17 @@ STEERING: Final = frozenset(
 )
 
 
+def steers(name: str) -> bool:
+    """Tell whether a member steers; a form may write one of it as ``headers[name]``."""
+    return name in STEERING or name.partition("[")[0] in STEERING
+
+
 def without_steering(body: Mapping[str, Any], *, strict: bool) -> tuple[Mapping[str, Any], tuple[Loss, ...]]:
     """Return ``body`` without steering members, and a warning for each.
 
     Raises GatewayError ``unsupported_parameter`` when ``strict``.
     """
-    found = STEERING & body.keys()
+    found = {name for name in body if steers(name)}
     if not found:
         return body, ()
     losses = tuple(Loss(name, f"'{name}' is set by the gateway's operator.") for name in sorted(found))

@@ -17,6 +17,7 @@ from app.errors import GatewayError
 from app.gateway.call import Call
 from app.gateway.translating import server_context
 from app.surfaces.body.checked import checked_body
+from app.surfaces.body.forbidden import steers
 from app.surfaces.body.forms import members, read_form
 from app.surfaces.calls import current_gateway, make_call
 from app.surfaces.mounts import Mount
@@ -89,6 +90,7 @@ def transcription(mount: Mount, deployment: str | None = None) -> Response:
     stream = body.get("stream") == "true"
     call = make_call(mount, body, deployment=deployment, stream=stream)
     g.call = call
+    fields = [(name, value) for name, value in fields if not steers(name)]
     server = dialect_of(TranscriptionDialect, call.dialect)
     call = replace(call, request=server.decode_request(fields, file, server_context(call, call.model)))
     return _events(mount, call) if stream else answer_whole(mount, gateway.run(call).result())
