@@ -116,6 +116,22 @@ def _methods(model: ModelEntry) -> list[str]:
     return ["generateContent", "streamGenerateContent", "countTokens"]
 
 
+# Vertex: models by their publishers, a provider's as its own
+
+
+def _publisher_list(models: Models, query: Query) -> Members:
+    page, token = _token_page(models, query, _size(query, "pageSize", 100, 1000), "pageToken")
+    body: Members = {"publisherModels": [_publisher_model(model) for model in page]}
+    return {**body, **({"nextPageToken": token} if token else {})}
+
+
+def _publisher_model(model: ModelEntry) -> Members:
+    provider, _, name = model.id.partition("/")
+    publisher = "google" if model.owned_by == "google" else provider
+    known = {"displayName": model.name, "versionId": model.native.get("versionId")}
+    return {"name": f"publishers/{publisher}/models/{name.removeprefix('google/')}", **present(known)}
+
+
 # Bedrock
 
 
@@ -184,6 +200,7 @@ MODEL_FORMS: Final[Mapping[str, ModelForm]] = {
     "messages": ModelForm(_anthropic_list, _anthropic_model),
     "gemini": ModelForm(_gemini_list, _gemini_model),
     "converse": ModelForm(_bedrock_list, _bedrock_model),
+    "publishers": ModelForm(_publisher_list, _publisher_model),
     "cohere": ModelForm(_cohere_list, _cohere_model),
 }
-"""The form of each door, by the dialect that it speaks."""
+"""The form of each door, by the dialect that it speaks; ``publishers`` is Vertex's."""

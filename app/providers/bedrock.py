@@ -29,6 +29,7 @@ _WIRES: Final[dict[str, Wire]] = {
         "/model/{model}/converse",
         stream_path="/model/{model}/converse-stream",
         framing="eventstream",
+        passes=True,
     ),
     "completion": Wire(
         "bedrock_invoke",

@@ -25,7 +25,9 @@ SPEC = Spec(
     base_url="https://generativelanguage.googleapis.com/v1beta",
     auth=HeaderAuth("x-goog-api-key"),
     wires={
-        "chat": Wire("gemini", _GENERATE, stream_path=_STREAM, stream_query=_SSE, options=_OPTIONS),
+        "chat": Wire(
+            "gemini", _GENERATE, stream_path=_STREAM, stream_query=_SSE, options=_OPTIONS, passes=True
+        ),
         "embedding": Wire(
             "embeddings_gemini",
             "/models/{model}:batchEmbedContents",

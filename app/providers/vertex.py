@@ -51,6 +51,7 @@ def _google(verb: str, dialect: str, options: Any, *, where: str = "publishers/g
         stream_path=f"{path}:streamGenerateContent",
         stream_query=_SSE,
         options=options,
+        passes=True,
     )
 
 

@@ -30,7 +30,8 @@ _SLASH: Final = "%2f"
 _NO_PROGRESS: Final = 30.0  # seconds for one write
 _NO_PROGRESS_KEYLESS: Final = 5.0
 _PIECE: Final = 64 * 1024
-_SLASHED: Final = ("/deployments/", "/models/")  # what may hold an escaped slash follows one of these
+_SLASHED: Final = ("/deployments/", "/models/", "/model/", "/foundation-models/")
+"""What may hold an escaped slash follows one of these."""
 _ARGUMENT: Final = re.compile(r"<[^<>]+>")
 _API_VERSION: Final = re.compile(r"v1|preview|\d{4}-\d{2}-\d{2}(-preview)?")
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hmac
 import secrets
 from hashlib import blake2b
+from urllib.parse import unquote_plus
 
 from werkzeug.wrappers import Request
 
@@ -38,15 +39,12 @@ class KeyRing:
     def authenticate(self, places: Credentials, request: Request) -> Principal:
         """Return the caller; raises GatewayError ``unauthenticated``."""
         presented = _presented(places, request)
+        if places.query:
+            _take_off(places.query, request)
         if self._open:
             return OPEN_PRINCIPAL
         if presented is None:
-            raise GatewayError(
-                "unauthenticated",
-                "You didn't provide an API key. Send it as 'Authorization: Bearer YOUR_KEY'"
-                + (f" or in the header '{places.headers[0]}'." if places.headers else "."),
-                code="",
-            )
+            raise _nothing_presented(places, request)
         row = self._rows.get(self._digest(presented))
         if row is None or not hmac.compare_digest(row[0].reveal().encode(), presented.encode()):
             raise GatewayError("unauthenticated", "Incorrect API key provided.")
@@ -54,6 +52,34 @@ class KeyRing:
 
     def _digest(self, key: str) -> bytes:
         return blake2b(key.encode("utf-8", "surrogateescape"), key=self._pepper, digest_size=32).digest()
+
+
+def _nothing_presented(places: Credentials, request: Request) -> GatewayError:
+    """Return the refusal of a request without a key; a signature, or another scheme, is none."""
+    scheme = request.headers.get("Authorization", "").partition(" ")[0]
+    other = f" A credential of the scheme '{scheme[:32]}' is no key here." if scheme else ""
+    return GatewayError(
+        "unauthenticated",
+        f"You didn't provide an API key.{other} Send it as 'Authorization: Bearer YOUR_KEY'"
+        + (f" or in the header '{places.headers[0]}'." if places.headers else "."),
+        code="",
+    )
+
+
+def _take_off(name: str, request: Request) -> None:
+    """Take a key off the query, so that nothing that comes later can show it."""
+    pairs = request.query_string.split(b"&")
+    kept = [pair for pair in pairs if unquote_plus(pair.partition(b"=")[0].decode("latin-1")) != name]
+    if len(kept) == len(pairs):
+        return
+    request.query_string = query = b"&".join(kept)
+    request.__dict__.pop("args", None)
+    text = query.decode("latin-1")
+    request.environ["QUERY_STRING"] = text
+    for member in ("RAW_URI", "REQUEST_URI"):
+        if member in request.environ:
+            path = request.environ[member].partition("?")[0]
+            request.environ[member] = f"{path}?{text}" if text else path
 
 
 def _presented(places: Credentials, request: Request) -> str | None:

@@ -15,6 +15,8 @@ from typing import Final, Literal
 from app.dialects import dialect
 from app.errors import GatewayError
 from app.operations import OPERATIONS, Route
+from app.surfaces.routes.bedrock import bedrock_routes
+from app.surfaces.routes.google import gemini_routes, gemini_verbs, vertex_routes
 
 Envelope = Literal["extra_fields", "provider", "headers"]
 
@@ -169,6 +171,26 @@ _COHERE: Final = Mount(
     error="CohereError",
 )
 
+_GOOGLE_KEYS: Final = Credentials(("x-goog-api-key", "x-bf-vk"), query="key")
+
+
+def _google_prefixes(*versions: str) -> tuple[str, ...]:
+    return tuple(f"{door}{version}" for door in ("/genai", "/gemini") for version in versions)
+
+
+def _gemini(name: str, prefixes: tuple[str, ...], operations: Mapping[str, tuple[Route, ...]]) -> Mount:
+    return Mount(
+        name,
+        prefixes,
+        _GOOGLE_KEYS,
+        operations=operations,
+        dialect="gemini",
+        envelope="headers",
+        homes=("gemini", "vertex"),
+        error="GoogleError",
+    )
+
+
 MOUNTS: Final[tuple[Mount, ...]] = (
     Mount(
         "unified",
@@ -218,6 +240,37 @@ MOUNTS: Final[tuple[Mount, ...]] = (
         prefixes=("/api/llm/messages",),
         credentials=Credentials(("x-api-key",)),
         operations=_MESSAGES_ALONE,
+    ),
+    _gemini(
+        "gemini",
+        (*_google_prefixes("/v1beta", "/v1", "/v1alpha", ""), "/v1beta", "/v1alpha"),
+        gemini_routes(),
+    ),
+    _gemini("gemini_verbs", ("/v1",), gemini_verbs("/models")),
+    replace(
+        _gemini(
+            "vertex",
+            _google_prefixes(
+                "/v1beta1",
+                "/v1",
+                "/v1beta1/projects/<project>/locations/<location>",
+                "/v1/projects/<project>/locations/<location>",
+            ),
+            vertex_routes(),
+        ),
+        homes=(),
+        default_provider="vertex",
+    ),
+    Mount(
+        "bedrock",
+        ("/bedrock",),
+        Credentials(("x-bf-vk", "x-api-key")),
+        operations=bedrock_routes(),
+        dialect="converse",
+        envelope="headers",
+        default_provider="bedrock",
+        request_id="x-amzn-requestid",
+        error="AwsError",
     ),
 )
 

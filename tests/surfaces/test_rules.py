@@ -62,9 +62,15 @@ def test_a_key_in_the_query_counts_only_where_the_rule_says_so(
         assert keys.authenticate(places, request).key == caller
 
 
-def test_the_doors_have_names_and_prefixes_of_their_own() -> None:
-    prefixes = [prefix for mount in MOUNTS for prefix in mount.prefixes]
-    assert len(prefixes) == len(set(prefixes))
+def test_the_doors_have_names_and_paths_of_their_own() -> None:
+    paths = [
+        (route.method, prefix + route.path)
+        for mount in MOUNTS
+        for prefix in mount.prefixes
+        for routes in mount.operations.values()
+        for route in routes
+    ]
+    assert len(paths) == len(set(paths))
     assert len({mount.name for mount in MOUNTS}) == len(MOUNTS)
 
 

@@ -16,7 +16,13 @@ from app.dialects.converse.patch import ConversePatch
 from app.dialects.converse.request import encode_count, encode_request
 from app.dialects.converse.request_in import decode_request
 from app.dialects.converse.response import decode_error, decode_response
-from app.dialects.converse.response_out import encode_error, encode_response, encode_usage, error_status
+from app.dialects.converse.response_out import (
+    encode_error,
+    encode_response,
+    encode_usage,
+    error_name,
+    error_status,
+)
 from app.dialects.converse.stream import ConverseDecoder
 from app.dialects.converse.stream_out import ConverseEncoder
 from app.dialects.shared.answers import token_count
@@ -31,6 +37,7 @@ DIALECT: Final = Dialect(
     tells_cost=False,
     encode_error=encode_error,
     error_status=error_status,
+    error_headers=lambda error: {"x-amzn-errortype": error_name(error)},
     encode_request=encode_request,
     decode_response=decode_response,
     stream_decoder=ConverseDecoder,

@@ -8,19 +8,16 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from app.canonical.events import Ended, Event, Failed
-from app.canonical.request import Request
 from app.canonical.response import Usage
-from app.dialects.base import Dialect, Frame, ServerContext
-from app.dialects.converse.response_out import encode_error, exception_of
-from app.dialects.messages.dialect import DIALECT as MESSAGES
-from app.dialects.messages.stream_out import MessagesEncoder
+from app.dialects.base import Frame
+from app.dialects.messages.betas import BETA_HEADER
+from app.dialects.shared.reading import as_dict, as_str
 from app.errors import GatewayError
 
+EXCEPTION: Final = "exception:"  # begins the name of a frame that is an exception message
 METRICS: Final = "amazon-bedrock-invocationMetrics"
 
 _FAMILIES: Final = (
@@ -50,32 +47,45 @@ def family_of_body(body: Mapping[str, Any]) -> str:
     )
 
 
-def wrap_event(data: Mapping[str, Any]) -> Frame:
-    """Return one event of a Messages stream as a ``chunk``."""
+def lead_betas(body: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return a body without ``anthropic_beta``, and the header that says the same to Claude's own API."""
+    flags = body.get("anthropic_beta")
+    if not isinstance(flags, list):
+        return dict(body), {}
+    listed = ",".join(flag for flag in flags if isinstance(flag, str))
+    kept = {name: value for name, value in body.items() if name != "anthropic_beta"}
+    return kept, {BETA_HEADER: listed} if listed else {}
+
+
+def wrap_frames(frames: Iterable[Frame], usage: Usage | None) -> list[Frame]:
+    """Return the events of a Messages stream as messages of InvokeModelWithResponseStream.
+
+    ``usage`` is told with the last one; an error is the exception that its type means.
+    """
+    return [_wrapped(frame.data, usage) for frame in frames if isinstance(frame.data, dict)]
+
+
+def _wrapped(data: Mapping[str, Any], usage: Usage | None) -> Frame:
+    kind = data.get("type")
+    if kind == "error":
+        error = as_dict(data.get("error"))
+        name = _EXCEPTIONS.get(as_str(error.get("type")), "modelStreamErrorException")
+        return Frame(f"{EXCEPTION}{name}", {"message": as_str(error.get("message"))})
+    if kind == "message_stop" and METRICS not in data:
+        data = {**data, METRICS: _metrics(usage or Usage())}
     text = json.dumps(data, separators=(",", ":"))  # escaped, so that half a character is no fault
     return Frame("chunk", {"bytes": base64.b64encode(text.encode()).decode("ascii")})
 
 
-class InvokeEncoder:
-    """Events of one answer to the messages of InvokeModelWithResponseStream."""
-
-    def __init__(self, request: Request, context: ServerContext) -> None:
-        self._messages = MessagesEncoder(request, context)
-
-    def feed(self, event: Event) -> list[Frame]:
-        """Return the messages that the event makes."""
-        if isinstance(event, Failed):
-            name, body = exception_of(event.error)
-            return [Frame(f"exception:{name}", body)]
-        frames = [frame.data for frame in self._messages.feed(event)]
-        if isinstance(event, Ended):
-            frames[-1] = {**frames[-1], METRICS: _metrics(event.usage or Usage())}
-        return [wrap_event(data) for data in frames]
+_EXCEPTIONS: Final = {
+    "invalid_request_error": "validationException",
+    "rate_limit_error": "throttlingException",
+    "overloaded_error": "serviceUnavailableException",
+    "timeout_error": "modelTimeoutException",
+    "api_error": "internalServerException",
+}
+"""Types of Messages' errors as the exceptions that the service model knows in this stream."""
 
 
 def _metrics(usage: Usage) -> dict[str, int]:
     return {"inputTokenCount": usage.input_tokens, "outputTokenCount": usage.output_tokens}
-
-
-INVOKE: Final[Dialect] = replace(MESSAGES, stream_encoder=InvokeEncoder, encode_error=encode_error)
-"""Messages as Bedrock's InvokeModel bears it; its name is Messages', so that it passes as that."""

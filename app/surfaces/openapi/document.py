@@ -41,6 +41,9 @@ _QUERY: Final[Mapping[str, Shape]] = {
     "starting_after": WHOLE,
     "include_obfuscation": FLAG,
     "provider": TEXT,
+    "byProvider": TEXT,
+    "pageSize": WHOLE,
+    "pageToken": TEXT,
     "api-version": TEXT,
 }
 
@@ -63,6 +66,7 @@ _FORM: Final[Shape] = {
 _MEDIA: Final[Mapping[str, Mapping[str, Any]]] = {
     "Speech": {"audio/*": {"schema": {"type": "string", "contentMediaType": "audio/*"}}},
     "Plain": {"text/*": {"schema": TEXT}},
+    "EventStream": {"application/vnd.amazon.eventstream": {"schema": {"type": "string"}}},
     "Document": {_JSON: {"schema": {"type": "object"}}},
 }
 """Answers that are no component."""

@@ -131,6 +131,14 @@ SHAPES: Final[Mapping[str, Shape]] = {
         },
         optional=("is_bifrost_error", "status_code", "extra_fields"),
     ),
+    "GoogleError": record(
+        {
+            "error": record(
+                {"code": WHOLE, "message": TEXT, "status": TEXT, "details": listed(TABLE)}, ("details",)
+            )
+        }
+    ),
+    "AwsError": record({"message": TEXT}),
     "MessagesError": record(
         {"type": always("error"), "error": record({"type": TEXT, "message": TEXT}), "request_id": TEXT}
     ),

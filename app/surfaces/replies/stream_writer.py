@@ -139,7 +139,7 @@ class StreamWriter:
         if isinstance(item, GatewayError):
             self._over = True
             return self._write(self._fail(item), True)
-        if item.frames:
+        if item.frames or item.last:  # an end may have no frames of its own, and still be written
             return self._write(item.frames, item.last)
         every = self._pace.comment_every
         due = every is not None and time.monotonic() - spoken >= every

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from flask import Response, g
 
 from app.gateway.call import Call
@@ -24,13 +26,18 @@ def chat(mount: Mount, deployment: str | None = None) -> Response:
 
 
 def generate(
-    mount: Mount, deployment: str | None, stream: bool | None = None, framing: Framing | None = None
+    mount: Mount,
+    deployment: str | None,
+    body: dict[str, Any] | None = None,
+    *,
+    framing: Framing | None = None,
 ) -> Response:
-    """Answer a prompt in the dialect of the door; ``stream`` None: as the body says. ``framing`` is that
-    of its streams."""
-    body = checked_body()
-    streamed = body.get("stream") is True if stream is None else stream
-    return _serve(mount, make_call(mount, body, deployment=deployment, stream=streamed, signs=True), framing)
+    """Answer a prompt in the dialect of the door, streamed as its ``stream`` says.
+
+    ``body`` is the request's with what its URL adds; None: the request's own."""
+    body = checked_body() if body is None else body
+    call = make_call(mount, body, deployment=deployment, stream=body.get("stream") is True, signs=True)
+    return _serve(mount, call, framing)
 
 
 def _serve(mount: Mount, call: Call, framing: Framing | None = None) -> Response:

@@ -42,6 +42,19 @@ def whole(mount: Mount, deployment: str | None, reader: Callable[[str], Reader])
     return answer_whole(mount, current_gateway().run(call).result())
 
 
+def embed(mount: Mount, body: dict[str, Any], deployment: str) -> Response:
+    """Answer a body with its model, in the dialect of the door's embeddings."""
+    call = make_call(mount, body, deployment=deployment)
+    g.call = call
+    return answer_whole(mount, current_gateway().run(decode_embedding(call)).result())
+
+
+def decode_embedding(call: Call) -> Call:
+    """Return a call with what its body asks for, read in its dialect of embeddings."""
+    server = dialect_of(EmbeddingDialect, call.dialect)
+    return replace(call, request=server.decode_request(call.body, server_context(call, call.model)))
+
+
 def speech(mount: Mount, deployment: str | None = None) -> Response:
     """Serve ``POST audio/speech``: events with ``stream_format: "sse"``, else the audio's bytes."""
     call = make_call(mount, checked_body(), deployment=deployment, stream=True)

@@ -17,15 +17,16 @@ def input_tokens(mount: Mount, deployment: str | None = None) -> Response:
     """Serve ``POST responses/input_tokens``: the provider's count, else a marked estimate."""
     body = checked_body()
     if body.get("model") is None and deployment is None:
-        return _answer(mount, {**body, "model": ""}, host=EstimateHost(), nameless=True)
-    return _answer(mount, body, deployment, host=HistoryHost())
+        return answer(mount, {**body, "model": ""}, host=EstimateHost(), nameless=True)
+    return answer(mount, body, deployment, host=HistoryHost())
 
 
 def compact(mount: Mount, deployment: str | None = None) -> Response:
     """Serve ``POST responses/compact``: a summary by the same model, sealed for this tenant."""
-    return _answer(mount, checked_body(), deployment, host=CompactionHost())
+    return answer(mount, checked_body(), deployment, host=CompactionHost())
 
 
-def _answer(mount: Mount, body: dict[str, Any], deployment: str | None = None, **more: Any) -> Response:
+def answer(mount: Mount, body: dict[str, Any], deployment: str | None = None, **more: Any) -> Response:
+    """Answer a call that looks at the prompt of ``body``."""
     g.call = make_call(mount, body, deployment=deployment, **more)
     return answer_whole(mount, current_gateway().run(g.call).result())

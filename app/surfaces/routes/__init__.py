@@ -1,0 +1,1 @@
+"""The paths of doors whose operations are not OpenAI's."""

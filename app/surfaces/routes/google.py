@@ -1,0 +1,89 @@
+"""The paths of Google's API: Gemini's and, below a publisher, Vertex's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from app.operations import Route
+
+_VECTORS: Final = "embeddings_gemini"
+_PUBLISHED: Final = "/publishers/<publisher>/models"
+
+
+def gemini_verbs(models: str) -> dict[str, tuple[Route, ...]]:
+    """Return Google's verbs at ``models``, a path; the verb is what follows the last colon."""
+
+    def route(verb: str, view: str, body: str, answer: str, **more: Any) -> Route:
+        place = f"{models}/<path:deployment>:{verb}"
+        body, answer = f"body.schemas.gemini.{body}Body", f"openapi.google.{answer}"
+        return Route("POST", place, f"views.gemini.{view}", answer, body=body, **more)
+
+    written: Final = ("GenerateContent", "GenerateContentResponse")
+    return {
+        "chat": (
+            route("generateContent", "generate_content", *written),
+            route("streamGenerateContent", "stream_generate_content", *written, streams=True),
+            Route("POST", f"{models}/<path:deployment>:<verb>", "views.gemini.unknown_verb", "Document"),
+        ),
+        "count_tokens": (route("countTokens", "count_tokens", "CountTokens", "TokenCount"),),
+        "embedding": (
+            route("embedContent", "embed_content", "EmbedContent", "EmbedContentResponse", dialect=_VECTORS),
+            route(
+                "batchEmbedContents",
+                "batch_embed_contents",
+                "BatchEmbedContents",
+                "BatchEmbedContentsResponse",
+                dialect=_VECTORS,
+            ),
+        ),
+    }
+
+
+def gemini_routes() -> Mapping[str, tuple[Route, ...]]:
+    """Return the verbs and the list of models."""
+    query = ("pageSize", "pageToken", "provider")
+    lists = (
+        Route("GET", "/models", "views.models.listed", "openapi.google.GeminiModels", query=query),
+        Route("GET", "/models/<path:model_id>", "views.models.one", "openapi.google.GeminiModel"),
+    )
+    return {**gemini_verbs("/models"), "models": lists}
+
+
+def vertex_routes() -> Mapping[str, tuple[Route, ...]]:
+    """Return Google's verbs below a publisher, with those of Claude's bodies and of vectors."""
+
+    def claude(model: str, verb: str, view: str, **more: Any) -> Route:
+        place, body = f"{_PUBLISHED}/{model}:{verb}", "body.schemas.gemini.ClaudeBody"
+        return Route("POST", place, f"views.gemini.{view}", "Document", body=body, dialect="messages", **more)
+
+    verbs = gemini_verbs(_PUBLISHED)
+    predict = Route(
+        "POST",
+        f"{_PUBLISHED}/<path:deployment>:predict",
+        "views.gemini.predict",
+        "openapi.google.Predictions",
+        body="body.schemas.gemini.PredictBody",
+        dialect=_VECTORS,
+    )
+    any_model, listed, single = "<path:deployment>", "openapi.google.PublisherModels", "GeminiModel"
+    return {
+        "chat": (
+            *verbs["chat"],
+            claude(any_model, "rawPredict", "raw_predict"),
+            claude(any_model, "streamRawPredict", "stream_raw_predict", streams=True),
+        ),
+        "count_tokens": (*verbs["count_tokens"], claude("count-tokens", "rawPredict", "count_raw")),
+        "embedding": (*verbs["embedding"], predict),
+        "models": (
+            Route(
+                "GET", _PUBLISHED, "views.gemini.publisher_models", listed, query=("pageSize", "pageToken")
+            ),
+            Route(
+                "GET",
+                f"{_PUBLISHED}/<path:model_id>",
+                "views.gemini.publisher_model",
+                f"openapi.google.{single}",
+            ),
+        ),
+    }

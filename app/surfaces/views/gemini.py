@@ -1,0 +1,115 @@
+"""The views of Google's API: Gemini's paths and Vertex's, where the URL says model and verb."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from flask import Response, g, request
+
+from app.dialects.model_forms import MODEL_FORMS
+from app.errors import GatewayError
+from app.surfaces.body.checked import checked_body
+from app.surfaces.calls import current_gateway
+from app.surfaces.mounts import Mount
+from app.surfaces.replies.answers import json_response
+from app.surfaces.replies.framings import Events, Framing, GrowingArray
+from app.surfaces.views import generation, media, prompts
+
+_GOOGLE = "google"
+_SILENCE = b"\n"  # Google's SDKs take a comment for the beginning of an error
+
+
+def generate_content(mount: Mount, deployment: str, **place: str) -> Response:
+    """Serve ``POST models/{model}:generateContent``."""
+    return _generate(mount, deployment, place)
+
+
+def stream_generate_content(mount: Mount, deployment: str, **place: str) -> Response:
+    """Serve ``POST models/{model}:streamGenerateContent``: events with ``alt=sse``, else an array."""
+    events = request.args.get("alt") == "sse"
+    return _generate(mount, deployment, place, Events(silence=_SILENCE) if events else GrowingArray())
+
+
+def raw_predict(mount: Mount, deployment: str, **place: str) -> Response:
+    """Serve ``POST models/{model}:rawPredict``: a Messages body."""
+    return _generate(mount, deployment, place)
+
+
+def stream_raw_predict(mount: Mount, deployment: str, **place: str) -> Response:
+    """Serve ``POST models/{model}:streamRawPredict``: a Messages body."""
+    return _generate(mount, deployment, place, Events())
+
+
+def _generate(
+    mount: Mount, deployment: str, place: dict[str, str], framing: Framing | None = None
+) -> Response:
+    model = _model(deployment, place)
+    body = {**checked_body(), "model": model, "stream": framing is not None}
+    return generation.generate(mount, model, body, framing=framing)
+
+
+def count_tokens(mount: Mount, deployment: str, **place: str) -> Response:
+    """Serve ``POST models/{model}:countTokens``: the provider's count, else an estimate."""
+    model = _model(deployment, place)
+    return prompts.answer(mount, {**checked_body(), "model": model}, model)
+
+
+def count_raw(mount: Mount, **place: str) -> Response:
+    """Serve ``POST models/count-tokens:rawPredict``: a Messages body that names its model."""
+    body = checked_body()
+    model = body.get("model")
+    named = _model(model, place) if isinstance(model, str) else None
+    return prompts.answer(mount, {**body, "model": named}, None)
+
+
+def embed_content(mount: Mount, deployment: str, **place: str) -> Response:
+    """Serve ``POST models/{model}:embedContent``."""
+    return _embed(mount, deployment, place)
+
+
+def batch_embed_contents(mount: Mount, deployment: str, **place: str) -> Response:
+    """Serve ``POST models/{model}:batchEmbedContents``."""
+    return _embed(mount, deployment, place)
+
+
+def predict(mount: Mount, deployment: str, **place: str) -> Response:
+    """Serve ``POST models/{model}:predict`` of the embedding families."""
+    return _embed(mount, deployment, place)
+
+
+def _embed(mount: Mount, deployment: str, place: dict[str, str]) -> Response:
+    model = _model(deployment, place)
+    return media.embed(mount, {**checked_body(), "model": model}, model)
+
+
+def publisher_models(mount: Mount, publisher: str, **place: str) -> Response:
+    """Serve ``GET publishers/{publisher}/models``."""
+    models = current_gateway().catalogue.models(g.principal, _provider(mount, publisher))
+    return json_response(MODEL_FORMS["publishers"].encode_list(models, request.args))
+
+
+def publisher_model(mount: Mount, publisher: str, model_id: str, **place: str) -> Response:
+    """Serve ``GET publishers/{publisher}/models/{model}``."""
+    model = current_gateway().catalogue.model(g.principal, f"{_provider(mount, publisher)}/{model_id}")
+    return json_response(MODEL_FORMS["publishers"].encode_model(model))
+
+
+def unknown_verb(mount: Mount, **place: str) -> NoReturn:
+    """Refuse a verb that is not served."""
+    raise GatewayError(
+        "not_found",
+        f"Invalid URL ({request.method} {request.path}): a path ends in a model, a colon and a verb that is "
+        "served here, such as ':generateContent'.",
+    )
+
+
+def _model(deployment: str, place: dict[str, str]) -> str:
+    """Return the model string of a path: a publisher but Google is a provider."""
+    model = deployment.removeprefix("models/")
+    publisher = place.get("publisher", _GOOGLE)
+    return model if publisher == _GOOGLE else f"{publisher}/{model}"
+
+
+def _provider(mount: Mount, publisher: str) -> str | None:
+    """Return whose models a publisher's are: Google's are those of the door's own provider."""
+    return mount.default_provider if publisher == _GOOGLE else publisher
