@@ -73,11 +73,18 @@ def nginx() -> str:
 
 @pytest.fixture(scope="session")
 def node_openai() -> str:
-    """The path of a Node binary that can ``require("openai")`` (NODE_PATH says where the SDK is)."""
+    """The path of a Node binary that can ``require("openai")``."""
+    return node_that_can_require("openai")
+
+
+def node_that_can_require(module: str) -> str:
+    """Return the path of a Node binary that has ``module`` (NODE_PATH says where SDKs are)."""
     node = shutil.which("node")
     if node is None:
         leave_out("node is not installed")
-    probe = subprocess.run([node, "-e", "require('openai')"], capture_output=True, timeout=30, check=False)
+    probe = subprocess.run([node, "-e", f"require('{module}')"], capture_output=True, timeout=30, check=False)
     if probe.returncode != 0:
-        leave_out("node cannot require('openai'): install it anywhere and set NODE_PATH to its node_modules")
+        leave_out(
+            f"node cannot require('{module}'): install it anywhere and set NODE_PATH to its node_modules"
+        )
     return node

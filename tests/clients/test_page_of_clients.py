@@ -5,27 +5,47 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.behaviour.world import World
-from tests.clients.conftest import KEY
+from tests.clients.conftest import KEY, claude_code
+from tests.conftest import node_that_can_require
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "clients.md"
 SNIPPETS = re.findall(
-    r"^## (.*?)\n.*?```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
+    r"^## ([^\n]*)\n\n```(\w+)\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
 )
 
-
-def test_the_page_has_snippets() -> None:
-    assert {"Anthropic's SDK", "Cohere's SDK"} <= {name for name, _ in SNIPPETS}
+Done = subprocess.CompletedProcess[str]
 
 
-@pytest.mark.parametrize(("name", "snippet"), SNIPPETS, ids=[name for name, _ in SNIPPETS])
-def test_a_snippet_says_hello(world: World, name: str, snippet: str) -> None:
-    program = snippet.replace("http://127.0.0.1:8080", world.gateway.url).replace('"KEY"', f'"{KEY}"')
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
-    )
+def _run(*command: str) -> Done:
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def _shell(program: str, folder: Path) -> Done:
+    """Run a program of Claude Code's, whose settings are its exports."""
+    *exports, line = program.strip().split("\n")
+    env = dict(re.findall(r'(\w+)="?([^\s"]+)"?', " ".join(exports).replace("export ", "")))
+    return claude_code([line.removeprefix('claude -p "').removesuffix('"'), "-p"], env, folder)
+
+
+LANGUAGES: dict[str, Callable[[str, Path], Done]] = {
+    "python": lambda program, folder: _run(sys.executable, "-c", program),
+    "js": lambda program, folder: _run(node_that_can_require("@anthropic-ai/sdk"), "-e", program),
+    "sh": _shell,
+}
+
+
+def test_every_section_has_a_snippet() -> None:
+    assert len(SNIPPETS) == PAGE.read_text(encoding="utf-8").count("\n## ") == 4
+
+
+@pytest.mark.parametrize(("name", "language", "program"), SNIPPETS, ids=[name for name, _, _ in SNIPPETS])
+def test_a_snippet_says_hello(world: World, tmp_path: Path, name: str, language: str, program: str) -> None:
+    program = program.replace("http://127.0.0.1:8080", world.gateway.url).replace('"KEY"', f'"{KEY}"')
+    done = LANGUAGES[language](program, tmp_path)
     assert done.stdout.strip() == "Hello", done.stderr
