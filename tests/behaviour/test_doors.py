@@ -1,0 +1,296 @@
+"""Faults, attacks, silence and fallbacks at the doors that are not OpenAI's: the same rules, each in its own form."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.behaviour.doors import DOORS, Door, events
+from tests.behaviour.world import (
+    PATHS,
+    ROLE,
+    World,
+    chat_body,
+    chat_end,
+    chat_stream,
+    chat_text,
+    data_frame,
+    raw_request,
+    received,
+    running_world,
+)
+from tests.traffic.replay import NEVER, Reply
+
+MAX_BODY = 200_000
+BEN = "ben-secret-key-0002"
+
+
+@pytest.fixture(scope="module")
+def _world() -> Iterator[World]:
+    env = {
+        "SLUICE_MAX_BODY_BYTES": str(MAX_BODY),
+        "SLUICE_TIMEOUT_FIRST_BYTE": "2",
+        "SLUICE_TIMEOUT_IDLE": "2",
+        "SLUICE_STATUS_AFTER": "0.3",
+        "SLUICE_COMMENT_EVERY": "0.2",
+        "SLUICE_KEYS": f"ann:ann-secret-key-0001,ben:{BEN}",
+        "GEMINI_API_KEY": "gemini-key",
+        "GEMINI_BASE_URL": "{upstream}/gemini/v1beta",
+    }
+    with running_world(env, key="ann-secret-key-0001") as world:
+        yield world
+
+
+@pytest.fixture
+def world(_world: World) -> World:
+    return _world.fresh()
+
+
+EVERY = pytest.mark.parametrize("door", DOORS, ids=lambda door: door.name)
+BOTH = pytest.mark.parametrize("stream", [False, True], ids=["json", "sse"])
+COHERE = ["id", "message"]
+FAULTS = [
+    # the provider's status, that of each door, and the word of each
+    (500, {"anthropic": (500, "api_error"), "cohere": (500, COHERE)}),
+    (503, {"anthropic": (529, "overloaded_error"), "cohere": (503, COHERE)}),
+    (504, {"anthropic": (504, "timeout_error"), "cohere": (504, COHERE)}),
+    (400, {"anthropic": (400, "invalid_request_error"), "cohere": (400, COHERE)}),
+    (401, {"anthropic": (502, "api_error"), "cohere": (502, COHERE)}),
+    (404, {"anthropic": (404, "not_found_error"), "cohere": (404, COHERE)}),
+    (413, {"anthropic": (413, "request_too_large"), "cohere": (413, COHERE)}),
+    (429, {"anthropic": (429, "rate_limit_error"), "cohere": (429, COHERE)}),
+]
+
+
+@EVERY
+@BOTH
+@pytest.mark.parametrize(
+    ("given", "shown"), FAULTS, ids=lambda value: str(value) if isinstance(value, int) else ""
+)
+def test_a_fault_before_content_has_its_status_and_its_form(
+    world: World, door: Door, stream: bool, given: int, shown: dict[str, Any]
+) -> None:
+    error = {"message": "it broke", "type": "some_error", "param": None, "code": None}
+    world.upstream.script = lambda request: Reply.json({"error": error}, given)
+    answer = door.ask(world, "groq/x", stream=stream)
+    assert (answer.status, door.word(answer.json)) == shown[door.name]
+    assert "extra_fields" not in answer.json
+    assert answer.headers["x-sluice-provider"] == "groq"
+
+
+@EVERY
+@pytest.mark.parametrize(
+    "tail, knobs",
+    [
+        (data_frame({"error": {"message": "it broke", "type": "server_error", "code": None}}), {}),
+        (b"", {"cut": 10**9}),
+        (b"data: {nonsense\n\n", {}),
+        (data_frame({"choices": 5}), {}),
+    ],
+    ids=["told", "cut", "nonsense", "shape"],
+)
+def test_a_stream_that_breaks_ends_in_the_doors_own_way(
+    world: World, door: Door, tail: bytes, knobs: dict[str, Any]
+) -> None:
+    world.upstream.add(Reply.sse(ROLE + chat_text("good") + tail, **knobs))
+    answer = door.ask(world, "groq/x", stream=True, fallbacks=["openai/x"])
+    told = events(answer)
+    assert (answer.status, door.said(answer)) == (200, "good")
+    assert [bool(door.broken(event)) for event in told] == [False] * (len(told) - 1) + [True]
+    assert len(world.upstream.requests) == 1
+
+
+@EVERY
+@BOTH
+def test_a_fallback_answers_for_a_target_that_failed(world: World, door: Door, stream: bool) -> None:
+    def script(request: Any) -> Reply:
+        if request.path.startswith("/groq"):
+            return Reply.json({"error": {"message": "no"}}, 529)
+        return Reply.sse(chat_stream("saved")) if stream else Reply.json(chat_body("saved"))
+
+    world.upstream.script = script
+    answer = door.ask(world, "groq/x", stream=stream, fallbacks=["openai/x"])
+    assert (answer.status, door.said(answer)) == (200, "saved")
+    assert answer.headers["x-sluice-provider"] == "openai"
+    assert int(answer.headers["x-sluice-attempts"]) > 1
+    assert all("fallbacks" not in request.json() for request in world.upstream.requests)
+
+
+@pytest.mark.parametrize("wish", ["default", [{"model": "claude-y"}]], ids=["word", "objects"])
+def test_anthropics_own_fallbacks_reach_anthropic_alone(world: World, wish: Any) -> None:
+    (door, _) = DOORS
+    message = {"type": "message", "role": "assistant", "content": [{"type": "text", "text": "mine"}]}
+    world.upstream.add(Reply.json({**message, "usage": {"input_tokens": 1, "output_tokens": 1}}))
+    world.upstream.add(Reply.json(chat_body("other")))
+    assert door.said(door.ask(world, "claude-x", fallbacks=wish)) == "mine"
+    other = door.ask(world, "groq/x", fallbacks=wish)
+    at_home, elsewhere = (request.json() for request in world.upstream.requests)
+    assert (at_home["fallbacks"], "fallbacks" in elsewhere) == (wish, False)
+    assert [entry["param"] for entry in json.loads(other.headers["x-sluice-warnings"])] == ["fallbacks"]
+
+
+ATTACKS = [
+    (b"", 400),
+    (b"{", 400),
+    (b"[]", 400),
+    (b"5", 400),
+    (b'{"model": "groq/x", "messages": []', 400),
+    (b'{"model": "groq/x", "model": "groq/y", "max_tokens": 5, "messages": []}', 400),
+    (b'{"model": "groq/x", "max_tokens": NaN, "messages": []}', 400),
+    (b'{"model": "groq/x", "max_tokens": 5, "messages": "\xff"}', 400),
+    (b'{"model": "groq/x", "max_tokens": 5, "messages": [{"role": "user", "content": "\\ud800"}]}', 400),
+    (b'{"model": "groq/x", "max_tokens": 5, "messages": ' + b"[" * 5000 + b"]" * 5000 + b"}", 400),
+    (b'{"model": "groq/x", "max_tokens": "5", "messages": [{"role": "user", "content": "x"}]}', 400),
+    (b'{"model": "groq/x", "max_tokens": 5, "messages": [{"role": "user", "content": 5}]}', 400),
+    (b'{"model": "groq/x", "max_tokens": 5, "messages": [{"role": "boss", "content": "x"}]}', 400),
+    (b'{"model": "groq/\\u0000", "max_tokens": 5, "messages": [{"role": "user", "content": "x"}]}', 400),
+    (b'{"model": "groq/x", "max_tokens": 5, "fallbacks": 5, "messages": []}', 400),
+    (b'{"model": "x", "max_tokens": 5, "messages": "' + b"x" * MAX_BODY + b'"}', 413),
+]
+
+
+@EVERY
+@pytest.mark.parametrize(("body", "status"), ATTACKS, ids=range(len(ATTACKS)))
+def test_a_bad_body_is_refused_in_the_doors_form(world: World, door: Door, body: bytes, status: int) -> None:
+    answer = world.send("POST", door.path, body)
+    assert answer.status == status, answer.body
+    assert door.word(answer.json) in ("invalid_request_error", "request_too_large", COHERE)
+    assert world.upstream.requests == []
+
+
+@EVERY
+def test_steering_members_and_headers_go_nowhere(world: World, door: Door) -> None:
+    world.upstream.add(Reply.json(chat_body()))
+    headers = {"anthropic-beta": "b", "anthropic-version": "v", "cookie": "c=1", "x-evil": "1"}
+    answer = door.ask(world, "groq/x", api_base="http://evil.example", api_key="sk-evil", headers=headers)
+    assert answer.status == 200
+    (sent,) = world.upstream.requests
+    assert sent.headers["authorization"] == "Bearer groq-key"
+    assert not {"anthropic-beta", "anthropic-version", "cookie", "x-evil"} & sent.headers.keys()
+    assert b"evil" not in sent.body
+    assert {e["param"] for e in json.loads(answer.headers["x-sluice-warnings"])} == {"api_base", "api_key"}
+
+
+@EVERY
+@pytest.mark.parametrize(
+    "method, path, status", [("GET", "", 405), ("DELETE", "", 405), ("POST", "/nothing", 404)]
+)
+def test_other_paths_and_methods_are_refused_in_the_doors_form_after_the_key(
+    world: World, door: Door, method: str, path: str, status: int
+) -> None:
+    answer = world.send(method, door.path + path)
+    assert (answer.status, "error" in answer.json or sorted(answer.json) == COHERE) == (status, True)
+    keyless = World(world.gateway, world.upstream).send(method, door.path + path)
+    assert keyless.status == 401
+    assert door.word(keyless.json) in ("authentication_error", COHERE)
+
+
+def test_batches_are_told_what_there_is_instead(world: World) -> None:
+    answer = world.send("POST", "/anthropic/v1/messages/batches", {})
+    assert (answer.status, answer.json["error"]["type"]) == (404, "not_found_error")
+    assert "POST /anthropic/v1/messages/count_tokens" in answer.json["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    "door, silence", [(DOORS[0], b'event: ping\ndata: {"type":"ping"}\n\n'), (DOORS[1], b": keep-alive\n\n")]
+)
+def test_a_silent_stream_is_kept_open_in_the_doors_way(world: World, door: Door, silence: bytes) -> None:
+    body = ROLE + chat_text("good") + chat_end()
+    world.upstream.add(Reply.sse(body, wait=0.7))
+    answer = door.ask(world, "groq/x", stream=True)
+    assert (answer.status, door.said(answer)) == (200, "good")
+    assert silence in answer.body
+    assert (b": keep-alive" in answer.body) is (silence == b": keep-alive\n\n")
+
+
+@EVERY
+def test_a_client_that_leaves_ends_the_call_upstream(world: World, door: Door) -> None:
+    begun = ROLE + chat_text("good")
+    world.upstream.add(Reply.sse(begun, hang=len(begun)))
+    body = json.dumps({"model": "groq/x", **door.prompt, "stream": True}).encode()
+    connection = world.connect()
+    connection.sendall(raw_request("POST", door.path, body, world.key))
+    assert b"good" in received(connection, b"good")
+    connection.close()
+    (sent,) = world.upstream.requests
+    assert sent.closed.wait(1.5)
+
+
+@EVERY
+def test_a_provider_that_never_answers_is_a_timeout(world: World, door: Door) -> None:
+    world.upstream.add(Reply.json({}, wait=NEVER))
+    answer = door.ask(world, "groq/x")
+    assert answer.status == 504
+    assert door.word(answer.json) in ("timeout_error", COHERE)
+
+
+# --- thoughts of another maker, sealed ---------------------------------------------------------
+
+THOUGHT = {"text": "hm", "thought": True}
+CALL = {"functionCall": {"name": "look", "args": {}}, "thoughtSignature": "c2lnbmVkLWJ5LWdlbWluaQ=="}
+TOOL = {"name": "look", "input_schema": {"type": "object", "properties": {}}}
+
+
+def gemini(*parts: Any, stream: bool) -> Reply:
+    candidate = {"content": {"role": "model", "parts": list(parts)}, "finishReason": "STOP", "index": 0}
+    usage = {"promptTokenCount": 3, "candidatesTokenCount": 2, "totalTokenCount": 5}
+    body = {"candidates": [candidate], "usageMetadata": usage, "modelVersion": "gemini-3"}
+    return Reply.sse(data_frame(body)) if stream else Reply.json(body)
+
+
+def content_of(answer: Any) -> list[dict[str, Any]]:
+    """Return the content blocks of a Messages answer of either kind."""
+    if not answer.headers["content-type"].startswith("text/event-stream"):
+        blocks: list[dict[str, Any]] = answer.json["content"]
+        return blocks
+    blocks = []
+    for event in events(answer):
+        if event["type"] == "content_block_start":
+            blocks.append({**event["content_block"]})
+        delta = event.get("delta", {})
+        if "thinking" in delta:
+            blocks[-1]["thinking"] += delta["thinking"]
+        if "signature" in delta:
+            blocks[-1]["signature"] = delta["signature"]
+    return blocks
+
+
+@BOTH
+def test_a_thought_of_gemini_is_sealed_at_anthropics_door_and_comes_back_to_gemini_alone(
+    world: World, stream: bool
+) -> None:
+    (door, _) = DOORS
+    world.upstream.add(gemini(THOUGHT, CALL, stream=stream))
+    thinking = {"type": "enabled", "budget_tokens": 1024}
+    options: dict[str, Any] = {"tools": [TOOL], "thinking": thinking, "max_tokens": 4096}
+    first = door.ask(world, "gemini/gemini-3-pro", stream=stream, **options)
+    content = content_of(first)
+    assert [block["type"] for block in content] == ["thinking", "tool_use"]
+    assert b"c2lnbmVkLWJ5LWdlbWluaQ" not in first.body
+    result = {"type": "tool_result", "tool_use_id": content[1]["id"], "content": "seen"}
+    history = [*door.prompt["messages"], {"role": "assistant", "content": content}]
+    history.append({"role": "user", "content": [result]})
+
+    def next_turn(model: str, reply: Reply, key: str | None = None) -> bytes:
+        world.fresh().upstream.add(reply)
+        headers = {"authorization": f"Bearer {key}"} if key else {}
+        answer = door.ask(world, model, messages=history, headers=headers, **options)
+        assert answer.status == 200, answer.body
+        (sent,) = world.upstream.requests
+        return sent.body
+
+    answered = gemini({"text": "ok"}, stream=False)
+    assert b"c2lnbmVkLWJ5LWdlbWluaQ==" in next_turn("gemini/gemini-3-pro", answered)
+    assert b"c2lnbmVkLWJ5LWdlbWluaQ" not in next_turn("gemini/gemini-3-pro", answered, BEN)
+    message = {"type": "message", "role": "assistant", "content": [{"type": "text", "text": "ok"}]}
+    at_anthropic = next_turn("claude-sonnet-4-5", Reply.json({**message, "usage": {"input_tokens": 1}}))
+    assert b"slr1." not in at_anthropic
+    assert b"c2lnbmVkLWJ5LWdlbWluaQ" not in at_anthropic
+    assert b"slr1." not in next_turn("groq/x", Reply.json(chat_body()))
+
+
+def test_the_doors_of_this_table_are_not_those_of_openai() -> None:
+    assert not {door.path for door in DOORS} & set(PATHS.values())
