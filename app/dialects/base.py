@@ -72,7 +72,8 @@ class ClientContext:
     ``options`` the dialect's own row of quirks (``ChatOptions`` …), given by the provider;
     ``realm`` says whose signatures this target can verify; ``provider`` is for sentences
     only, never for decisions. ``request`` is the request being answered, for decoders whose
-    wire does not say again what was asked (which tools are custom ones).
+    wire does not say again what was asked (which tools are custom ones). ``headers`` are those of the
+    client that this wire's bodies speak of, by lower-case name.
     """
 
     model: str
@@ -83,6 +84,7 @@ class ClientContext:
     provider: str = ""
     losses: Losses = field(default_factory=Losses)
     request: Request | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     def accepts(self, signature: Signature | None, dialect: str) -> bool:
         """Tell whether ``signature`` may go to this target: same dialect, same realm."""

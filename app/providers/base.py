@@ -31,7 +31,8 @@ class Wire:
     its streams; ``streams`` False means that it has none and a stream is made of the whole.
     ``base`` replaces the provider's base URL. ``realm`` says who can verify the signatures of
     this wire's reasoning, where that is more than the account that made them. ``forwards`` names headers
-    of a client that reach this wire, ``terms`` those that do where the client speaks its dialect.
+    of a client that reach this wire, ``terms`` those that do where the client speaks its dialect,
+    ``reads`` those that its dialect writes into bodies.
     """
 
     dialect: str
@@ -49,6 +50,7 @@ class Wire:
     realm: str | None = None
     forwards: tuple[str, ...] = ()
     terms: tuple[str, ...] = ()
+    reads: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)

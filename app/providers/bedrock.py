@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 from app.config import ProviderSettings
 from app.dialects import models
 from app.dialects.completions.bedrock_invoke import completes_text
+from app.providers import anthropic
 from app.providers.auth import BearerAuth
 from app.providers.aws_auth import DEFAULT_REGION, MISSING, AwsAuth, AwsSession
 from app.providers.base import Spec, UrlMaker, Wire
@@ -30,6 +31,7 @@ _WIRES: Final[dict[str, Wire]] = {
         stream_path="/model/{model}/converse-stream",
         framing="eventstream",
         passes=True,
+        reads=anthropic.BETAS,
     ),
     "completion": Wire(
         "bedrock_invoke",

@@ -39,6 +39,8 @@ def _world() -> Iterator[World]:
         "SLUICE_KEYS": f"ann:ann-secret-key-0001,ben:{BEN}",
         "GEMINI_API_KEY": "gemini-key",
         "GEMINI_BASE_URL": "{upstream}/gemini/v1beta",
+        "AWS_BEARER_TOKEN_BEDROCK": "bedrock-key",
+        "BEDROCK_BASE_URL": "{upstream}/bedrock",
     }
     with running_world(env, key="ann-secret-key-0001") as world:
         yield world
@@ -130,6 +132,29 @@ def test_anthropics_own_fallbacks_reach_anthropic_alone(world: World, wish: Any)
     at_home, elsewhere = (request.json() for request in world.upstream.requests)
     assert (at_home["fallbacks"], "fallbacks" in elsewhere) == (wish, False)
     assert [entry["param"] for entry in json.loads(other.headers["x-sluice-warnings"])] == ["fallbacks"]
+
+
+@pytest.mark.parametrize(
+    "model, fields",
+    [
+        (
+            "anthropic.claude-sonnet-4-5-20250929-v1:0",
+            {"anthropic_beta": ["one-2026-01-01", "two-2026-02-02"]},
+        ),
+        ("amazon.nova-lite-v1:0", None),
+    ],
+)
+def test_betas_reach_claude_on_bedrock_in_its_body(world: World, model: str, fields: Any) -> None:
+    (door, _) = DOORS
+    output = {"message": {"role": "assistant", "content": [{"text": "good"}]}}
+    usage = {"inputTokens": 1, "outputTokens": 1, "totalTokens": 2}
+    world.upstream.add(Reply.json({"output": output, "stopReason": "end_turn", "usage": usage}))
+    headers = {"anthropic-beta": "one-2026-01-01, two-2026-02-02"}
+    answer = door.ask(world, f"bedrock/{model}", headers=headers)
+    assert (answer.status, door.said(answer)) == (200, "good")
+    (sent,) = world.upstream.requests
+    assert sent.json().get("additionalModelRequestFields") == fields
+    assert "anthropic-beta" not in sent.headers
 
 
 ATTACKS = [

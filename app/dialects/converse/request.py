@@ -90,7 +90,7 @@ def encode_request(request: Request, context: ClientContext) -> Encoded:
         schema = f" It must fit this JSON schema: {json_text(request.output.schema)}" if wants_schema else ""
         system.append({"text": _JSON_ONLY + schema})
     body["messages"] = messages
-    fields = {**fields, **as_dict(body.get("additionalModelRequestFields"))}
+    fields = {**fields, **_betas(options, context), **as_dict(body.get("additionalModelRequestFields"))}
     optional = {
         "system": system,
         "inferenceConfig": inference,
@@ -100,6 +100,12 @@ def encode_request(request: Request, context: ClientContext) -> Encoded:
     body.update({name: value for name, value in optional.items() if value})
     body.update(_tier(request, losses))
     return Encoded(body)
+
+
+def _betas(options: ConverseOptions, context: ClientContext) -> Members:
+    """Return the features in beta that a client asks Claude for, which this API has no header for."""
+    flags = context.headers.get("anthropic-beta") if options.claude is not None else None
+    return {"anthropic_beta": [flag.strip() for flag in flags.split(",") if flag.strip()]} if flags else {}
 
 
 def encode_count(request: Request, context: ClientContext) -> Encoded:
