@@ -90,12 +90,18 @@ def _check_config(given: argparse.Namespace) -> int:
 def _work(given: argparse.Namespace) -> int:
     from app.config_loading import scrub_environ
     from app.gateway import worker
+    from app.serving import ServingError, resolve_host
 
     settings = _settings(given)
     if settings is None:
         return _WRONG
+    try:
+        address = None if settings.worker_port is None else (resolve_host(settings), settings.worker_port)
+    except ServingError as error:
+        print(f"sluice: {error}", file=sys.stderr)
+        return _WRONG
     scrub_environ(os.environ, settings)
-    return worker.run(settings)
+    return worker.run(settings, address)
 
 
 def _doctor(given: argparse.Namespace) -> int:

@@ -128,6 +128,7 @@ class Settings:
     timeouts: Timeouts = Timeouts()
     max_retries: int = 1
     background: str = "embedded"
+    worker_port: int | None = None
     worker_grace: float = 900.0
     status_after: float = 25.0
     hold: float = 2.0

@@ -50,11 +50,17 @@ def resolve_bind(settings: Settings) -> str:
 
     Raises ``ServingError`` for a host beyond loopback that nothing protects.
     """
+    host = resolve_host(settings)
+    return f"[{host}]:{settings.port}" if ":" in host else f"{host}:{settings.port}"
+
+
+def resolve_host(settings: Settings) -> str:
+    """Return the address to bind; raises ``ServingError`` for one beyond loopback that nothing protects."""
     protected = is_protected(settings)
     host = (settings.host or "").strip("[] ") or (ANYWHERE if protected else LOOPBACK)
     if not protected and not is_loopback(host):
         raise ServingError(refusal(host))
-    return f"[{host}]:{settings.port}" if ":" in host else f"{host}:{settings.port}"
+    return host
 
 
 def refusal(host: str) -> str:

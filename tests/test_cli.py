@@ -281,7 +281,7 @@ def test_the_server_and_the_worker_forget_the_secrets_of_their_environment(
     monkeypatch.setenv("OPENAI_API_KEY", CANARY)
     kept: list[str | None] = []
 
-    def run(settings: object) -> int:
+    def run(settings: object, address: object) -> int:
         kept.append(os.environ.get("OPENAI_API_KEY"))
         return 0
 

@@ -100,6 +100,12 @@ MEMBERS: Final = (
         kinds.one_of("embedded", "off"),
         "where background responses run: in the web workers, or only in `sluice worker`",
     ),
+    _row(
+        "worker_port",
+        "SLUICE_WORKER_PORT",
+        kinds.between(1, 65535, "a port number"),
+        "port at which `sluice worker` serves `/healthz`, `/readyz` and `/metrics`; unset, at none",
+    ),
     _row("worker_grace", "SLUICE_WORKER_GRACE", kinds.ABOVE_0, "seconds a leaving `sluice worker` has"),
     _row(
         "status_after",

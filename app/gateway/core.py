@@ -107,7 +107,12 @@ class Gateway:
 
     def run_job(self, call: Call) -> Run:
         """Return the run of a background job's call, which was admitted when it was asked for."""
-        return self._heard(self._begun(call, self._around_job))
+        run = self._begun(call, self._around_job)
+        metrics = self.metrics
+        if metrics is not None:
+            metrics.opened()
+            run.outcome.on_end(lambda outcome: metrics.closed())
+        return self._heard(run)
 
     def run_inner(self, call: Call) -> Run:
         """Return the run of a call that another call makes: on its behalf, without layers of its own."""

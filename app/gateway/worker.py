@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import logging
 import signal
+import sys
+from dataclasses import replace
 from typing import Final
 
 import gevent
@@ -19,16 +21,29 @@ from app.config import Settings
 from app.errors import GatewayError
 from app.gateway.core import Gateway
 from app.gateway.layers.log import take_notes
+from app.gateway.worker_pages import serve_pages
 
 _LOG: Final = logging.getLogger(__name__)
 _REOPEN: Final = 2.0
 
 
-def run(settings: Settings) -> int:
-    """Run until told to stop; return the process's exit code."""
-    gateway = Gateway(settings)
+def run(settings: Settings, address: tuple[str, int] | None = None) -> int:
+    """Run until told to stop; return the process's exit code.
+
+    ``address`` is where its pages are served, whose metrics are then counted; None for no pages.
+    """
+    gateway = Gateway(settings if address is None else replace(settings, metrics=True))
     take_notes(gateway.redactor.text)
     leave = Event()
+    if address is not None and gateway.metrics is not None:
+        try:
+            serve_pages(address, gateway.metrics, leave.is_set)
+        except OSError as error:
+            print(
+                f"sluice: SLUICE_WORKER_PORT: cannot listen on {address[0]}: {error.strerror}",
+                file=sys.stderr,
+            )
+            return 1
     for number in (signal.SIGTERM, signal.SIGINT):
         gevent.signal_handler(number, leave.set)
     while not leave.is_set():
