@@ -115,6 +115,8 @@ def _doctor(given: argparse.Namespace) -> int:
     egress = Egress(settings.environ)
     well, line = _examine_database(settings)
     print(f"database: {line}")
+    if well and (count := _keys_under_older_secrets(settings)):
+        print(f"keys: {count} are hashed under an older secret of SLUICE_SECRET_KEY and were not used since")
     for name in configured_names(settings):
         if row_of(name).always:
             continue  # it is in this process
@@ -133,6 +135,26 @@ def _examine_database(settings: "Settings") -> tuple[bool, str]:
         return True, condition(settings.database_url)
     except GatewayError as error:
         return False, str(error.raw)
+
+
+def _keys_under_older_secrets(settings: "Settings") -> int:
+    """Count the keys that are lost when the operator takes his older secrets away."""
+    from app.state import migrations
+    from app.state.database import Database, parse_url
+    from app.state.keyform import Hasher
+    from app.state.keys import Keys
+    from app.state.signals import Signals
+    from app.state.wakeups import Wakeups
+
+    url = parse_url(settings.database_url)
+    if not settings.secret_keys or migrations.find_revision(url) != migrations.HEAD:
+        return 0
+    db = Database(url)
+    keys = Keys(Signals(db, Wakeups()), Hasher([key.reveal() for key in settings.secret_keys]))
+    try:
+        return keys.under_older_secrets()
+    finally:
+        db.close()
 
 
 def _examine(provider: "Provider") -> Iterator[tuple[bool, str]]:

@@ -72,13 +72,27 @@ class ProviderSettings:
 
 @dataclass(frozen=True, slots=True)
 class VirtualKey:
-    """A client's key. ``models`` are patterns (``provider/model`` with ``*``) it may use;
-    None allows all."""
+    """A client's key. ``models`` are patterns (``provider/model`` with ``*``, or a name of
+    ``Settings.aliases``) it may use, ``operations`` types of requests; None allows all.
+    ``expires_at`` is in Unix seconds."""
 
     name: str
     secret: Secret
     tenant: str
     models: tuple[str, ...] | None = None
+    operations: tuple[str, ...] | None = None
+    expires_at: int | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class TenantSettings:
+    """A tenant: what all of its keys may use at most, in the words of ``VirtualKey``."""
+
+    name: str
+    models: tuple[str, ...] | None = None
+    operations: tuple[str, ...] | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +136,7 @@ class Settings:
     redis_url: str | None = field(default=None, repr=False)
     master_key: Secret | None = None
     keys: tuple[VirtualKey, ...] = ()
+    tenants: Mapping[str, TenantSettings] = field(default_factory=dict)
     open: bool = False
     secret_keys: tuple[Secret, ...] = ()
     encrypt: bool = False

@@ -32,7 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "config": _VOCABULARY | {"wire"},
     "database_url": set(),
     "metrics_folder": set(),
-    "config_loading": _VOCABULARY | {"config", "providers", "wire", "database_url"},
+    "config_loading": _VOCABULARY | {"config", "operations", "providers", "wire", "database_url"},
     "serving": {"config"},
     "http_worker": {"errors", "wire"},
     "providers": _VOCABULARY | {"dialects", "wire", "config"},
@@ -51,6 +51,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "state",
         "wire",
         "config",
+        "config_loading",
     },
     "cli": _VOCABULARY
     | {"app", "gateway", "providers", "dialects", "state", "wire", "config", "config_loading", "serving"},

@@ -111,7 +111,7 @@ def test_a_variable_sets_its_member(variable: str, text: str, member: str, value
 
 def test_the_table_of_variables_covers_every_member() -> None:
     from_rows = {member.path[0] for member in MEMBERS}
-    elsewhere = {"keys", "providers", "aliases", "environ", "secret_variables"}
+    elsewhere = {"keys", "tenants", "providers", "aliases", "environ", "secret_variables"}
     assert from_rows | elsewhere == {field.name for field in dataclasses.fields(Settings)}
     assert {m.variable for m in MEMBERS} | {"SLUICE_KEYS"} == {variable for variable, *_ in VARIABLES}
 

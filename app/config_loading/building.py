@@ -11,6 +11,7 @@ from app.config import (
     ProviderSettings,
     Secret,
     Settings,
+    TenantSettings,
     Timeouts,
     VirtualKey,
 )
@@ -18,7 +19,7 @@ from app.config_loading.environment import Overlay
 from app.config_loading.faults import Faults
 from app.config_loading.kinds import OPTION_KINDS, listed
 from app.config_loading.members import EGRESS_VARIABLES
-from app.config_loading.schemas import unknown_member
+from app.config_loading.tables import unknown_member
 from app.database_url import faults_of, is_postgres
 from app.providers import PROVIDERS, Option, row_of
 from app.wire import proxies, tls
@@ -41,6 +42,7 @@ def build(valid: Mapping[str, Any], overlay: Overlay, environ: Mapping[str, str]
     return Settings(
         **server,
         keys=keys,
+        tenants=_tenants(valid.get("tenants", {})),
         providers=providers,
         aliases=_aliases(valid.get("models", {}), frozenset({*PROVIDERS, *providers}), faults),
         environ=egress,
@@ -142,10 +144,26 @@ def _virtual_keys(section: Mapping[str, Any], faults: Faults) -> tuple[VirtualKe
             name,
             Secret(row["key"]),
             row.get("tenant", name),
-            tuple(row["models"]) if "models" in row else None,
+            _listed(row, "models"),
+            _listed(row, "operations"),
+            row.get("expires_at"),
+            row.get("metadata", {}),
         )
         for name, row in section.items()
     )
+
+
+def _tenants(section: Mapping[str, Any]) -> dict[str, TenantSettings]:
+    return {
+        name: TenantSettings(
+            name, _listed(row, "models"), _listed(row, "operations"), row.get("metadata", {})
+        )
+        for name, row in section.items()
+    }
+
+
+def _listed(row: Mapping[str, Any], member: str) -> tuple[str, ...] | None:
+    return tuple(row[member]) if member in row else None
 
 
 def _aliases(section: Mapping[str, Any], names: frozenset[str], faults: Faults) -> dict[str, Alias]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from typing import Any, TypeVar, dataclass_transform
 
 from app.canonical.request import Signature
@@ -17,6 +16,7 @@ from app.canonical.response import Usage
 from app.config import ProviderKey
 from app.dialects.shared.losses import Loss
 from app.errors import GatewayError
+from app.gateway.allowances import Allowance
 from app.providers.base import Provider
 
 T = TypeVar("T")
@@ -24,16 +24,26 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """The caller: the key's name, its tenant and the models it may use (None: all)."""
+    """The caller: the key's name, its tenant, and what both may use.
+
+    ``id`` and ``digest`` name a key of the database and the secret that opened it, None for one of the
+    configuration.
+    """
 
     key: str
     tenant: str
-    models: tuple[str, ...] | None = None
+    allowances: tuple[Allowance, ...] = ()
     admin: bool = False
+    id: str | None = None
+    digest: str | None = None
 
-    def allows(self, target: str) -> bool:
-        """Tell whether ``provider/model`` is allowed for this key."""
-        return self.models is None or any(fnmatchcase(target, pattern) for pattern in self.models)
+    def allows(self, target: str, alias: str | None = None) -> bool:
+        """Tell whether key and tenant allow ``provider/model``, which the name ``alias`` may have led to."""
+        return all(level.allows_model(target, alias) for level in self.allowances)
+
+    def permits(self, operation: str) -> bool:
+        """Tell whether key and tenant allow a type of request, without its ``_stream``."""
+        return all(level.allows_operation(operation) for level in self.allowances)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,11 +21,13 @@ from app.gateway.breaker import Breaker
 from app.gateway.call import Abort, Call, Principal, Sealing
 from app.gateway.cost import PriceList
 from app.gateway.driver import Driver
+from app.gateway.keys import KeyDirectory
 from app.gateway.layers import ATTEMPT_LAYERS, CALL_LAYERS, JOB_LAYERS, LISTENERS
 from app.gateway.layers.base import CallLayer, Proceed
 from app.gateway.layers.log import fault_of, log_request
 from app.gateway.layers.metrics import Metrics
 from app.gateway.listing import Catalogue
+from app.gateway.open_calls import OpenCalls
 from app.gateway.outcome import Outcome
 from app.gateway.plan import Route, plan_route
 from app.gateway.redaction import Redactor
@@ -40,31 +42,6 @@ from app.state.records import StoredResponse
 from app.state.state import State
 from app.wire.client_socket import ClientWatch
 from app.wire.egress import Egress
-
-
-class OpenCalls:
-    """The aborts of all calls in flight, so that a drain can end them."""
-
-    def __init__(self) -> None:
-        self._open: set[Abort] = set()
-
-    def __len__(self) -> int:
-        return len(self._open)
-
-    def add(self, abort: Abort) -> None:
-        """Note a call that began."""
-        self._open.add(abort)
-
-    def discard(self, abort: Abort) -> None:
-        """Note that it is over."""
-        self._open.discard(abort)
-
-    def abort_all(self, make_reason: Callable[[], GatewayError]) -> int:
-        """Abort every open call; return how many there were."""
-        calls = list(self._open)
-        for abort in calls:
-            abort(make_reason())
-        return len(calls)
 
 
 class Gateway:
@@ -83,6 +60,7 @@ class Gateway:
         self.sealing: Callable[[str], Sealing] = make_sealing(settings)
         self._store = Store(settings)
         self.open_calls = OpenCalls()
+        self.keys = KeyDirectory(settings, self.state, self.open_calls)
         self.clients = ClientWatch()
         self.draining = threading.Event()
         self.leave_by = 0.0  # monotonic seconds; set when the drain begins
@@ -96,7 +74,7 @@ class Gateway:
         """Return the run of a client's call.
 
         Raises the GatewayError of a call that is refused; its end is told all the same."""
-        end = self.begin(call.abort, call.socket)
+        end = self.begin(call.abort, call.socket, call.principal)
         try:
             run = self._begun(call, self._around_call)
         except GatewayError:
@@ -164,9 +142,9 @@ class Gateway:
         for listener in self._listeners:
             outcome.on_end(listener)
 
-    def begin(self, abort: Abort, socket: Any) -> Callable[[], None]:
+    def begin(self, abort: Abort, socket: Any, principal: Principal) -> Callable[[], None]:
         """Count a call as open and watch its client's socket; return what ends both."""
-        self.open_calls.add(abort)
+        self.open_calls.add(abort, principal)
         if self.metrics is not None:
             self.metrics.opened()
         token = None
@@ -196,12 +174,12 @@ class Gateway:
 
     def principal_of(self, key: str | None, tenant: str) -> Principal:
         """Return the owner of stored work as he is now; raises ``forbidden`` when the key is gone."""
-        for row in self.settings.keys:
-            if row.name == key and row.tenant == tenant:
-                return Principal(row.name, row.tenant, row.models)
-        if key in _KEYLESS:
+        if key in _KEYLESS and (tenant, key) not in self.keys.configured:
             return Principal(key or "", tenant)
-        raise GatewayError("forbidden", "The key that asked for this response is no longer valid.")
+        found = None if key is None else self.keys.of_name(tenant, key)
+        if found is None:
+            raise GatewayError("forbidden", "The key that asked for this response is no longer valid.")
+        return found
 
     def failure_frames(self, call: Call, error: GatewayError) -> list[Frame]:
         """Return the frames of a stream that failed before anything of it was made."""
@@ -210,6 +188,7 @@ class Gateway:
 
     def close(self, grace: float = 0.0) -> None:
         """Finish or hand over background work, close the store and the transports."""
+        self.keys.close()
         self._store.close(grace)
         self.registry.close()
 

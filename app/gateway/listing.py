@@ -105,7 +105,7 @@ class Catalogue:
             except GatewayError as error:
                 _LOG.debug("the alias %s names a model that is none: %s", name, error.message)
                 continue
-            if principal.allows(f"{provider}/{own}"):
+            if principal.allows(f"{provider}/{own}", name):
                 return True
         return False
 

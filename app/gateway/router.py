@@ -88,7 +88,13 @@ class Router:
             names = self._names(candidate, call.default_provider)
         except GatewayError as error:
             return [error]
-        return [target for name, model in names for target in self._keys(call, name, model)]
+        alias = candidate if self.is_alias(candidate) else None
+        return [target for name, model in names for target in self._keys(call, name, model, alias)]
+
+    def is_alias(self, model: str) -> bool:
+        """Tell whether a model string is a name of the operator's."""
+        provider, slash, rest = model.partition("/")
+        return model in self._aliases and not (slash and rest and provider in self.registry.names)
 
     def resolve(self, model: str, default_provider: str | None = None) -> tuple[str, str]:
         """Return (provider name, model id) of a model string.
@@ -116,9 +122,9 @@ class Router:
         models = [chosen, *(t for t, _ in alias.targets if t != chosen), *alias.fallbacks]
         return [pair for m in dict.fromkeys(models) if m != name for pair in self._names(m, default)]
 
-    def _keys(self, call: Call, name: str, model: str) -> Iterator[Target | GatewayError]:
+    def _keys(self, call: Call, name: str, model: str, alias: str | None) -> Iterator[Target | GatewayError]:
         label = f"{name}/{model}"
-        if not call.principal.allows(label):
+        if not call.principal.allows(label, alias):
             yield GatewayError("forbidden", f"This key may not use the model '{label}'.", param="model")
             return
         try:

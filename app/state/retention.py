@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 import gevent
-from sqlalchemy import Connection, delete, exists, select
+from sqlalchemy import ColumnElement, Connection, delete, exists, select
 
 from app.state import blobs
 from app.state.database import Database
@@ -25,6 +26,7 @@ from app.state.tables import (
     conversation_item,
     db_now,
     event,
+    gone_tenant,
     item,
     response,
     thread,
@@ -99,15 +101,17 @@ def purge(db: Database, *, older_than: float | None, events_kept: float = EVENTS
     db.write(lambda connection: _drop_old_events(connection, events_kept))
     while db.write(_drop_expired):
         continue
+    gone = _purge_gone_tenants(db)
     if older_than is None:
-        return 0
+        return gone
     db.write(
         lambda connection: (
             connection.execute(delete(vault).where(vault.c.created_at < db_now() - older_than)).rowcount
         )
     )
-    total = 0
-    while went := db.write(lambda connection: _drop_old_threads(connection, older_than)):
+    total = gone
+    old = thread.c.last_used_at < db_now() - older_than
+    while went := db.write(lambda connection: _drop_threads(connection, old)):
         total += went
     while db.write(lambda connection: _drop_old_attempts(connection, older_than)):
         continue
@@ -138,12 +142,32 @@ def _drop_old_attempts(connection: Connection, older_than: float) -> int:
     return connection.execute(delete(attempt).where(attempt.c.id.in_(old.limit(_ATTEMPTS_AT_ONCE)))).rowcount
 
 
-def _drop_old_threads(connection: Connection, older_than: float) -> int:
+def _purge_gone_tenants(db: Database) -> int:
+    """Delete what is stored of tenants that were deleted; return how many threads that were."""
+    names = db.read(lambda connection: list(connection.execute(select(gone_tenant.c.name)).scalars()))
+    total = 0
+    for name in names:
+        mine = thread.c.tenant == name
+        while went := db.write(partial(_drop_threads, condition=mine)):
+            total += went
+        db.write(partial(_forget_tenant, name=name))
+    return total
+
+
+def _forget_tenant(connection: Connection, name: str) -> None:
+    """Drop a deleted tenant's last rows, unless something of his still runs."""
+    connection.execute(delete(vault).where(vault.c.tenant == name))
+    if connection.execute(select(thread.c.id).where(thread.c.tenant == name).limit(1)).first() is None:
+        connection.execute(delete(gone_tenant).where(gone_tenant.c.name == name))
+
+
+def _drop_threads(connection: Connection, condition: ColumnElement[bool]) -> int:
+    """Drop some of the threads that a condition picks, those with something running left alone."""
     running = exists().where(response.c.thread_id == thread.c.id, RUNNING)
     old = (
         connection.execute(
             select(thread.c.id)
-            .where(thread.c.last_used_at < db_now() - older_than, ~running)
+            .where(condition, ~running)
             .limit(_THREADS_AT_ONCE)
             .with_for_update(skip_locked=True)
         )

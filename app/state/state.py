@@ -13,19 +13,24 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from app.state import retention
+from app.state.admins import Admins
 from app.state.atrest import Cipher
 from app.state.attempts import Attempts
+from app.state.audit import Audit
 from app.state.background import Queue
 from app.state.conversations import Conversations
 from app.state.crypto import Sealer, load_keys
 from app.state.database import Access, Database
 from app.state.eventlog import EventLog
 from app.state.history import EXPANDED_MAX, History
+from app.state.keyform import Hasher
+from app.state.keys import Keys
 from app.state.leases import Keeper
 from app.state.retention import Purger
 from app.state.runner import CONCURRENCY, Job, Runner
 from app.state.signals import Signals
 from app.state.store import Responses
+from app.state.tenants import Tenants
 from app.state.vault import Vault
 from app.state.wakeups import Wakeups
 
@@ -45,6 +50,10 @@ class State:
     queue: Queue
     attempts: Attempts
     vault: Vault
+    keys: Keys
+    tenants: Tenants
+    admins: Admins
+    audit: Audit
     runner: Runner | None = None
     purger: Purger | None = None
 
@@ -96,9 +105,9 @@ def open_state(
     ``GatewayError("store_unavailable")`` when the database does not answer.
     """
     db = Database.open(database_url, access)
-    keys = load_keys(environ, db.url)
-    db.seal(Cipher(keys, seals=encrypt))
-    sealer = Sealer(keys)
+    secrets = load_keys(environ, db.url)
+    db.seal(Cipher(secrets, seals=encrypt))
+    sealer, hasher = Sealer(secrets), Hasher(secrets)
     signals = Signals(db, Wakeups())
     keeper = Keeper(signals)
     return State(
@@ -113,4 +122,8 @@ def open_state(
         queue=Queue(signals),
         attempts=Attempts(db),
         vault=Vault(db),
+        keys=Keys(signals, hasher),
+        tenants=Tenants(signals),
+        admins=Admins(signals, hasher),
+        audit=Audit(db),
     )

@@ -18,6 +18,7 @@ from sqlalchemy import (
     Double,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     Row,
     Table,
@@ -211,4 +212,94 @@ vault = Table(
     Column("body", Sealed, nullable=False),
     Column("created_at", Double, nullable=False),
     Index("vault_created_at", "created_at"),
+)
+
+# One row a name: its number grows with every change, so that processes see that something changed.
+revision = Table(
+    "revision",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("number", BigInteger, nullable=False),
+)
+
+tenant = Table(
+    "tenant",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("members", LargeBinary, nullable=False),
+    Column("created_at", Double, nullable=False),
+)
+
+# What was stored of a tenant until this moment goes with the next sweep.
+gone_tenant = Table(
+    "gone_tenant",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("gone_at", Double, nullable=False),
+)
+
+client_key = Table(
+    "client_key",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("tenant", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("prefix", Text, nullable=False),
+    Column("enabled", Boolean, nullable=False, server_default=true()),
+    Column("expires_at", BigInteger),
+    Column("members", LargeBinary, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("last_used_at", Double),
+    Column("rotated_at", Double),
+    Index("client_key_tenant_name", "tenant", "name", unique=True),
+)
+
+admin_key = Table(
+    "admin_key",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("prefix", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Index("admin_key_name", "name", unique=True),
+)
+
+# The secrets of keys, as keyed hashes. ``mark`` names the secret key that hashed; ``until`` is None
+# for as long as its key lasts.
+key_secret = Table(
+    "key_secret",
+    metadata,
+    Column("digest", Text, primary_key=True),
+    Column("owner_id", Text, nullable=False),
+    Column("mark", Text, nullable=False),
+    Column("until", Double),
+    Index("key_secret_owner_id", "owner_id"),
+)
+
+# Keys, or one secret of a key, whose running calls end at once.
+key_ending = Table(
+    "key_ending",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("revision", BigInteger, nullable=False),
+    Column("key_id", Text, nullable=False),
+    Column("digest", Text),
+    Column("created_at", Double, nullable=False),
+    Index("key_ending_revision", "revision"),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("created_at", Double, nullable=False),
+    Column("admin", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("before", LargeBinary),
+    Column("after", LargeBinary),
+    Index("audit_created_at", "created_at", "id"),
 )

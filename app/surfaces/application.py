@@ -16,14 +16,15 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from app.config import Settings
 from app.errors import GatewayError
 from app.gateway.core import Gateway, gateway_of
+from app.surfaces.admin.mounting import mount_admin
 from app.surfaces.blueprints import blueprints
 from app.surfaces.browsers import Browsers
-from app.surfaces.credentials import KeyRing
+from app.surfaces.credentials import KeyRing, check_operation
 from app.surfaces.mounts import KEYLESS
 from app.surfaces.replies.answers import error_response, finish_headers
 from app.surfaces.rules import current_mount, current_operation, matched_rule
 from app.surfaces.sessionless import SessionlessFlask
-from app.surfaces.views import operators
+from app.surfaces.views import key, operators
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _SLASH: Final = "%2f"
@@ -41,8 +42,8 @@ def build(settings: Settings) -> Flask:
     app = SessionlessFlask("sluice")
     app.url_map.strict_slashes = True
     app.url_map.merge_slashes = False
-    app.extensions["sluice"] = Gateway(settings)
-    app.extensions["sluice_keys"] = KeyRing(settings)
+    gateway = app.extensions["sluice"] = Gateway(settings)
+    app.extensions["sluice_keys"] = KeyRing(settings, gateway.keys)
     app.extensions["sluice_browsers"] = Browsers(settings)
     app.before_request(_before)
     app.after_request(finish_headers)
@@ -56,6 +57,8 @@ def build(settings: Settings) -> Flask:
     for blueprint in blueprints():
         app.register_blueprint(blueprint)
     app.register_blueprint(operators.blueprint())
+    app.register_blueprint(key.blueprint())
+    app.wsgi_app = mount_admin(app)  # type: ignore[method-assign, assignment]
     if settings.proxy_hops:
         hops = settings.proxy_hops
         app.wsgi_app = ProxyFix(app.wsgi_app, hops, hops, hops, x_prefix=hops)  # type: ignore[method-assign]
@@ -81,6 +84,8 @@ def _before() -> Response | None:
     browsers.check(asked)
     keys: KeyRing = current_app.extensions["sluice_keys"]
     g.principal = keys.authenticate(places, asked)
+    if rule is not None and rule.operation is not None:
+        check_operation(g.principal, rule.operation.name)
     if mount is not None and mount.versioned:
         _check_version(asked.args.get("api-version"))
     return None

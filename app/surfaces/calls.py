@@ -17,6 +17,7 @@ from app.gateway.core import Gateway, gateway_of
 from app.operations import Operation
 from app.surfaces.body.forbidden import without_steering
 from app.surfaces.body.reading import size_of
+from app.surfaces.credentials import check_operation
 from app.surfaces.mounts import Mount
 from app.surfaces.rules import current_rule
 from app.wire.json import loads
@@ -50,6 +51,8 @@ def make_call(
     Raises GatewayError for a missing or malformed model or fallbacks.
     """
     gateway, rule = current_gateway(), current_rule()
+    if operation is not None:
+        check_operation(g.principal, operation.name)
     operation = operation or rule.served
     spoken = dialect or rule.route.dialect or mount.dialect or operation.dialect
     model = "" if nameless else model_string(body, deployment, gateway.registry.names)

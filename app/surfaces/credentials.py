@@ -1,8 +1,8 @@
 """Who calls: from a request's headers to a Principal.
 
 ``Authorization: Bearer`` decides when present, else the first of the rule's own headers that is
-set; a key in the query string counts only where the rule says so. Keys are looked up by a keyed hash, then
-compared in constant time (contract/reliability.md, rule 13).
+set; a key in the query string counts only where the rule says so. Keys of the configuration come first: they
+are looked up by a keyed hash, then compared in constant time (contract/reliability.md, rule 13).
 """
 
 from __future__ import annotations
@@ -17,19 +17,23 @@ from werkzeug.wrappers import Request
 from app.config import Secret, Settings
 from app.errors import GatewayError
 from app.gateway.call import Principal
+from app.gateway.keys import KeyDirectory
+from app.operations import request_type
+from app.state.keyform import is_ours
 from app.surfaces.mounts import Credentials
 
 OPEN_PRINCIPAL = Principal(key="open", tenant="default")
 
 
 class KeyRing:
-    """The client keys of the settings. With none, and open or on loopback, all may call."""
+    """The keys that are accepted. With none in the settings, and open or on loopback, all may call."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, directory: KeyDirectory) -> None:
+        self._directory = directory
         self._pepper = secrets.token_bytes(32)
         self._rows: dict[bytes, tuple[Secret, Principal]] = {}
         for key in settings.keys:
-            principal = Principal(key.name, key.tenant, key.models)
+            principal = directory.configured[key.tenant, key.name]
             self._rows[self._digest(key.secret.reveal())] = (key.secret, principal)
         if settings.master_key is not None:
             principal = Principal("master", "default", admin=True)
@@ -46,9 +50,24 @@ class KeyRing:
         if presented is None:
             raise _nothing_presented(places, request)
         row = self._rows.get(self._digest(presented))
-        if row is None or not hmac.compare_digest(row[0].reveal().encode(), presented.encode()):
-            raise GatewayError("unauthenticated", "Incorrect API key provided.")
-        return row[1]
+        if row is not None and _same(row[0].reveal(), presented):
+            if self._directory.is_over(row[1]):
+                raise GatewayError("unauthenticated", "This API key has expired.")
+            return row[1]
+        if is_ours(presented):
+            return self._directory.find(presented)
+        raise GatewayError("unauthenticated", "Incorrect API key provided.")
+
+    def is_client(self, secret: str) -> bool:
+        """Tell whether ``secret`` is the key of a client."""
+        if self._digest(secret) in self._rows:
+            return True
+        try:
+            return is_ours(secret) and self._directory.find(secret) is not None
+        except GatewayError as error:
+            if error.kind.name != "unauthenticated":
+                raise
+            return False
 
     def _digest(self, key: str) -> bytes:
         return blake2b(key.encode("utf-8", "surrogateescape"), key=self._pepper, digest_size=32).digest()
@@ -80,6 +99,17 @@ def _take_off(name: str, request: Request) -> None:
         if member in request.environ:
             path = request.environ[member].partition("?")[0]
             request.environ[member] = f"{path}?{text}" if text else path
+
+
+def check_operation(principal: Principal, operation: str) -> None:
+    """Raise ``forbidden`` for an operation that the caller may not use."""
+    name = request_type(operation, False)
+    if not principal.permits(name):
+        raise GatewayError("forbidden", f"This key may not make requests of the type '{name}'.")
+
+
+def _same(one: str, other: str) -> bool:
+    return hmac.compare_digest(one.encode(), other.encode("utf-8", "surrogateescape"))
 
 
 def _presented(places: Credentials, request: Request) -> str | None:

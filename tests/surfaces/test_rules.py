@@ -9,6 +9,7 @@ from werkzeug.wrappers import Request
 from app import create_app
 from app.config import Secret, Settings, VirtualKey
 from app.errors import GatewayError
+from app.gateway.core import gateway_of
 from app.operations import OPERATIONS, WIRES, Route, resolve
 from app.providers import PROVIDERS
 from app.providers.registry import make_provider
@@ -53,7 +54,8 @@ def test_only_what_operators_ask_for_is_without_a_key() -> None:
 def test_a_key_in_the_query_counts_only_where_the_rule_says_so(
     query: str, headers: dict[str, str], places: Credentials, caller: str | None
 ) -> None:
-    keys = KeyRing(Settings(keys=(VirtualKey("ann", Secret("sk-1"), "default"),)))
+    settings = Settings(keys=(VirtualKey("ann", Secret("sk-1"), "default"),))
+    keys = KeyRing(settings, gateway_of(create_app(settings)).keys)
     request = Request(EnvironBuilder(query_string=query, headers=headers).get_environ())
     if caller is None:
         with pytest.raises(GatewayError, match="key"):

@@ -290,6 +290,28 @@ SHAPES: Final[Mapping[str, Shape]] = {
     "ModelList": record(
         {"object": always("list"), "data": listed(ref("Model")), "has_more": FLAG}, ("has_more",)
     ),
+    "Key": record(
+        {
+            "id": TEXT,
+            "object": always("key"),
+            "name": TEXT,
+            "tenant": TEXT,
+            "prefix": TEXT_OR_NULL,
+            "source": {"enum": ["config", "store"]},
+            "enabled": FLAG,
+            "expires_at": {"type": ["integer", "null"]},
+            "models": {"type": ["array", "null"], "items": TEXT},
+            "operations": {"type": ["array", "null"], "items": TEXT},
+            "metadata": TABLE,
+            "created_at": {"type": ["integer", "null"]},
+            "last_used_at": {"type": ["integer", "null"]},
+            "rotated_at": {"type": ["integer", "null"]},
+        },
+        optional=(
+            *("id", "prefix", "expires_at", "models", "operations", "metadata"),
+            *("created_at", "last_used_at", "rotated_at"),
+        ),
+    ),
     "Health": record({"status": TEXT}),
 }
 """Components by name."""

@@ -100,7 +100,7 @@ def follow(
     """
     batches = gateway.state().events.follow(g.principal.tenant, response_id, after, idle=_LOOK)
     abort = Abort()
-    end = gateway.begin(abort, request.environ.get("gunicorn.socket"))
+    end = gateway.begin(abort, request.environ.get("gunicorn.socket"), g.principal)
     return Response(
         _read(batches, abort, gateway.settings.comment_every, end),
         200,

@@ -1,0 +1,42 @@
+"""The calls in flight of this process, so that a drain, or the end of a key, can end them.
+
+Tests: tests/behaviour/test_leaving.py, tests/surfaces/test_admin_keys.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from app.errors import GatewayError
+from app.gateway.call import Abort, Principal
+
+
+class OpenCalls:
+    """The aborts of all calls in flight, with their callers."""
+
+    def __init__(self) -> None:
+        self._open: dict[Abort, Principal | None] = {}
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def add(self, abort: Abort, principal: Principal | None) -> None:
+        """Note a call that began."""
+        self._open[abort] = principal
+
+    def discard(self, abort: Abort) -> None:
+        """Note that it is over."""
+        self._open.pop(abort, None)
+
+    def abort_all(self, make_reason: Callable[[], GatewayError]) -> int:
+        """Abort every open call; return how many there were."""
+        calls = list(self._open)
+        for abort in calls:
+            abort(make_reason())
+        return len(calls)
+
+    def abort_key(self, key_id: str, digest: str | None, make_reason: Callable[[], GatewayError]) -> None:
+        """Abort the calls of a key, or of one secret of it."""
+        for abort, caller in list(self._open.items()):
+            if caller is not None and caller.id == key_id and digest in (None, caller.digest):
+                abort(make_reason())

@@ -1,0 +1,227 @@
+"""Tenants and keys as an administrator sees them: those of the configuration, then those of the database.
+
+The configuration's come first in every list, cannot be changed here, and win where names meet.
+Members were checked by the schemas. Tests: tests/surfaces/test_admin_keys.py.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from app.config import Settings
+from app.errors import GatewayError
+from app.state import keys, tenants
+from app.state.audit import Actor
+from app.state.keys import StoredKey
+from app.state.listing import Page
+from app.state.state import State
+
+Shown = dict[str, Any]
+
+_CONFIGURED: Final = "key_config."
+_RESERVED: Final = frozenset({"master", "open"})
+
+
+@dataclass(frozen=True, slots=True)
+class Owners:
+    """Lists and changes. ``state`` opens the store; ``now`` is in Unix seconds."""
+
+    settings: Settings
+    state: Callable[[], State]
+    now: Callable[[], float] = time.time
+
+    # --- keys ----------------------------------------------------------------------------------
+
+    def keys(self, limit: int, after: str | None, tenant: str | None = None) -> Page[Shown]:
+        """Return some keys after the one with the id ``after``, of one tenant or of all."""
+        mine = [key for key in self._configured_keys() if tenant in (None, key["tenant"])]
+        return _joined(
+            mine, limit, after, lambda n, a: _shown(self.state().keys.page(n, a, tenant), keys.shown)
+        )
+
+    def key(self, key_id: str) -> Shown:
+        """Return a key; raises ``not_found``."""
+        for configured in self._configured_keys():
+            if configured["id"] == key_id:
+                return configured
+        return keys.shown(self.state().keys.get(key_id))
+
+    def key_of(self, tenant: str, name: str) -> Shown | None:
+        """Return the key of a tenant by its name."""
+        for configured in self._configured_keys():
+            if (configured["tenant"], configured["name"]) == (tenant, name):
+                return configured
+        found = self.state().keys.of_name(tenant, name)
+        return None if found is None else keys.shown(found.key)
+
+    def create_key(self, actor: Actor, members: Mapping[str, Any]) -> Shown:
+        """Make a key; the answer alone has its secret, as ``key``. Raises ``bad_request``, ``conflict``."""
+        given = {name: value for name, value in members.items() if value is not None}
+        tenant, name = given.pop("tenant"), given.pop("name")
+        enabled, expires_at = given.pop("enabled", True), given.pop("expires_at", None)
+        self._check_tenant(tenant)
+        self._check_key_name(tenant, name)
+        self._check_future(expires_at)
+        asked = StoredKey("", tenant, name, "", enabled, expires_at, given, 0)
+        made, secret = self.state().keys.create(actor, asked)
+        return {**keys.shown(made), "key": secret}
+
+    def change_key(self, actor: Actor, key_id: str, changes: Mapping[str, Any], *, end_now: bool) -> Shown:
+        """Change a key; None takes a member away. ``end_now`` ends its running calls when it is disabled."""
+        before = self._stored_key(key_id)
+        for required in ("name", "enabled"):
+            if required in changes and changes[required] is None:
+                raise _invalid(required, "cannot be null")
+        self._check_future(changes.get("expires_at"))
+        if changes.get("name", before.name) != before.name:
+            self._check_key_name(before.tenant, changes["name"])
+        ends = end_now and changes.get("enabled") is False
+        return keys.shown(self.state().keys.change(actor, key_id, changes, end_now=ends))
+
+    def delete_key(self, actor: Actor, key_id: str, *, end_now: bool) -> None:
+        """Revoke a key; ``end_now`` ends its running calls."""
+        self._stored_key(key_id)
+        self.state().keys.delete(actor, key_id, end_now=end_now)
+
+    def rotate_key(self, actor: Actor, key_id: str, grace: int, *, end_now: bool) -> Shown:
+        """Give a key a new secret; the answer alone has it, as ``key``."""
+        self._stored_key(key_id)
+        rotated, secret = self.state().keys.rotate(actor, key_id, grace, end_now=end_now)
+        return {**keys.shown(rotated), "key": secret}
+
+    def _stored_key(self, key_id: str) -> StoredKey:
+        if any(key["id"] == key_id for key in self._configured_keys()):
+            raise _read_only("key")
+        return self.state().keys.get(key_id)
+
+    def _configured_keys(self) -> list[Shown]:
+        return [
+            {
+                "id": f"{_CONFIGURED}{key.name}",
+                "object": "key",
+                "name": key.name,
+                "tenant": key.tenant,
+                "prefix": None,
+                "source": "config",
+                "enabled": True,
+                "expires_at": key.expires_at,
+                "models": _list(key.models),
+                "operations": _list(key.operations),
+                "metadata": dict(key.metadata),
+                "created_at": None,
+                "last_used_at": None,
+                "rotated_at": None,
+            }
+            for key in self.settings.keys
+        ]
+
+    def _check_tenant(self, name: str) -> None:
+        if name not in self._configured_tenants() and not self.state().tenants.exists(name):
+            raise _invalid("tenant", f"there is no tenant '{name}'; make it first (POST /admin/tenants)")
+
+    def _check_key_name(self, tenant: str, name: str) -> None:
+        if name in _RESERVED:
+            raise _invalid("name", f"'{name}' is reserved; choose another name")
+        if any((key.tenant, key.name) == (tenant, name) for key in self.settings.keys):
+            raise keys.name_taken(tenant, name)
+
+    def _check_future(self, moment: int | None) -> None:
+        if moment is not None and moment <= self.now():
+            raise _invalid("expires_at", "is in the past; give Unix seconds to come")
+
+    # --- tenants -------------------------------------------------------------------------------
+
+    def tenants(self, limit: int, after: str | None) -> Page[Shown]:
+        """Return some tenants after the one with the name ``after``."""
+        mine = list(self._configured_tenants().values())
+        return _joined(
+            mine, limit, after, lambda n, a: _shown(self.state().tenants.page(n, a), tenants.shown)
+        )
+
+    def tenant(self, name: str) -> Shown:
+        """Return a tenant; raises ``not_found``."""
+        configured = self._configured_tenants().get(name)
+        return configured or tenants.shown(self.state().tenants.get(name))
+
+    def create_tenant(self, actor: Actor, members: Mapping[str, Any]) -> Shown:
+        """Make a tenant; raises ``conflict``."""
+        given = {name: value for name, value in members.items() if value is not None}
+        name = given.pop("name")
+        if name in self._configured_tenants():
+            raise tenants.name_taken(name)
+        return tenants.shown(self.state().tenants.create(actor, name, given))
+
+    def change_tenant(self, actor: Actor, name: str, changes: Mapping[str, Any]) -> Shown:
+        """Change a tenant; None takes a member away."""
+        self._check_stored_tenant(name)
+        return tenants.shown(self.state().tenants.change(actor, name, changes))
+
+    def stored_of_tenant(self, name: str) -> dict[str, int]:
+        """Count what is stored of a tenant; raises ``not_found``, and ``conflict`` for one of the configuration."""
+        self._check_stored_tenant(name)
+        self.state().tenants.get(name)
+        return self.state().tenants.stored(name)
+
+    def delete_tenant(self, actor: Actor, name: str) -> dict[str, int]:
+        """Delete a tenant and its keys; return what was stored of it."""
+        self._check_stored_tenant(name)
+        return self.state().tenants.delete(actor, name)
+
+    def _check_stored_tenant(self, name: str) -> None:
+        if name in self._configured_tenants():
+            raise _read_only("tenant")
+
+    def _configured_tenants(self) -> dict[str, Shown]:
+        named = dict.fromkeys([*self.settings.tenants, *(key.tenant for key in self.settings.keys)])
+        return {name: self._configured_tenant(name) for name in named}
+
+    def _configured_tenant(self, name: str) -> Shown:
+        row = self.settings.tenants.get(name)
+        return {
+            "id": name,
+            "object": "tenant",
+            "name": name,
+            "source": "config",
+            "models": _list(row.models) if row else None,
+            "operations": _list(row.operations) if row else None,
+            "metadata": dict(row.metadata) if row else {},
+            "created_at": None,
+        }
+
+
+def _joined(
+    configured: list[Shown],
+    limit: int,
+    after: str | None,
+    stored: Callable[[int, str | None], Page[Shown]],
+) -> Page[Shown]:
+    """Return one page of a list that begins with what is configured."""
+    places = {row["id"]: place for place, row in enumerate(configured, 1)}
+    if after is not None and after not in places:
+        return stored(limit, after)
+    first = configured[places.get(after or "", 0) :]
+    if len(first) > limit:
+        return Page(first[:limit], True)
+    if len(first) == limit:
+        return Page(first, bool(stored(1, None).rows))
+    rest = stored(limit - len(first), None)
+    return Page([*first, *rest.rows], rest.has_more)
+
+
+def _shown(page: Page[Any], show: Callable[[Any], Shown]) -> Page[Shown]:
+    return Page([show(row) for row in page.rows], page.has_more)
+
+
+def _list(texts: tuple[str, ...] | None) -> list[str] | None:
+    return None if texts is None else list(texts)
+
+
+def _invalid(member: str, reason: str) -> GatewayError:
+    return GatewayError("bad_request", f"Invalid '{member}': {reason}.", param=member, code="invalid_value")
+
+
+def _read_only(what: str) -> GatewayError:
+    return GatewayError("conflict", f"This {what} is the configuration's; change it there.", code="read_only")

@@ -1,0 +1,76 @@
+"""The audit: who changed what, from where, and what it was before and after; no secrets."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, insert
+
+from app.state import listing
+from app.state.database import Database
+from app.state.ids import new_id
+from app.state.listing import Page
+from app.state.tables import AnyRow, audit
+from app.wire.json import dumps, loads_lenient
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """An administrator at work: his name, his role and the address that he came from."""
+
+    name: str
+    role: str
+    address: str
+
+
+def record(
+    connection: Connection,
+    actor: Actor,
+    action: str,
+    subject: str,
+    before: Mapping[str, Any] | None,
+    after: Mapping[str, Any] | None,
+) -> None:
+    """Write down one change, in the transaction that makes it."""
+    row = {
+        "id": new_id("audit"),
+        "created_at": time.time(),
+        "admin": actor.name,
+        "role": actor.role,
+        "address": actor.address,
+        "action": action,
+        "subject": subject,
+        "before": None if before is None else dumps(before),
+        "after": None if after is None else dumps(after),
+    }
+    connection.execute(insert(audit).values(row))
+
+
+class Audit:
+    """Reads the rows, the newest first."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def page(self, limit: int, after: str | None) -> Page[dict[str, Any]]:
+        """Return some rows after the one with the id ``after``; raises ``bad_request`` for one that is none."""
+        rows, more = self._db.read(lambda connection: listing.read(connection, audit, limit, after))
+        return Page([_shown(row) for row in rows], more)
+
+
+def _shown(row: AnyRow) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "object": "audit.entry",
+        "created_at": int(row.created_at),
+        "admin": row.admin,
+        "role": row.role,
+        "address": row.address,
+        "action": row.action,
+        "subject": row.subject,
+        "before": None if row.before is None else loads_lenient(bytes(row.before)),
+        "after": None if row.after is None else loads_lenient(bytes(row.after)),
+    }

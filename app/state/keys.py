@@ -1,0 +1,328 @@
+"""Clients' keys that are made at run time: rows, their secrets as hashes, and whose calls end at once.
+
+A change advances the revision in its own transaction and rings for every process. What a key may
+do lies in ``members`` as the administrator wrote it; this module does not read it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, insert, select, update
+
+from app.errors import GatewayError
+from app.state import audit, listing, revisions
+from app.state.audit import Actor
+from app.state.ids import new_id, storable
+from app.state.keyform import SHOWN, Hasher, make_key
+from app.state.listing import Page
+from app.state.signals import Signals
+from app.state.tables import AnyRow, client_key, key_ending, key_secret, tenant
+from app.wire.json import dumps, loads_lenient
+
+_TOPICS: Final = (revisions.TOPIC,)
+_ENDINGS_KEPT: Final = 3_600.0
+
+
+@dataclass(frozen=True, slots=True)
+class StoredKey:
+    """A key. Times are Unix seconds; ``members`` are models, operations, metadata … as they were given."""
+
+    id: str
+    tenant: str
+    name: str
+    prefix: str
+    enabled: bool
+    expires_at: int | None
+    members: Mapping[str, Any]
+    created_at: int
+    last_used_at: int | None = None
+    rotated_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FoundKey:
+    """A key that a secret opens, until when that one does (None: as long as the key lasts), and its
+    tenant's members, None where the tenant is not in the database."""
+
+    key: StoredKey
+    digest: str
+    until: float | None
+    tenant_members: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class KeyEnding:
+    """Running calls of a key that end at once: those of one secret, or of all (``digest`` None)."""
+
+    revision: int
+    key_id: str
+    digest: str | None
+
+
+class Keys:
+    """The keys of all tenants."""
+
+    def __init__(self, signals: Signals, hasher: Hasher) -> None:
+        self._signals = signals
+        self._db = signals.db
+        self.hasher = hasher
+
+    # --- for calls -----------------------------------------------------------------------------
+
+    def find(self, secret: str) -> FoundKey | None:
+        """Return the key that ``secret`` opens; one hashed under an older secret is hashed anew."""
+        digests = self.hasher.digests(secret)
+        found = self._db.read(lambda connection: _find(connection, key_secret.c.digest.in_(digests)))
+        if found is not None and found.digest != digests[0]:
+            self._db.write(lambda connection: self._hash_anew(connection, found.digest, digests[0]))
+            return replace(found, digest=digests[0])
+        return found
+
+    def of_name(self, tenant_name: str, name: str) -> FoundKey | None:
+        """Return the key of a tenant by its name."""
+        mine = (client_key.c.tenant == tenant_name, client_key.c.name == name, key_secret.c.until.is_(None))
+        return self._db.read(lambda connection: _find(connection, *mine))
+
+    def revision(self) -> int:
+        """Return the number of the last change."""
+        return self._db.read(revisions.current)
+
+    def endings(self, after: int) -> list[KeyEnding]:
+        """Return whose calls were ended by changes after the number ``after``."""
+        statement = select(key_ending).where(key_ending.c.revision > after)
+        rows: list[Any] = self._db.read(lambda connection: list(connection.execute(statement)))
+        return [KeyEnding(row.revision, row.key_id, row.digest) for row in rows]
+
+    def note_uses(self, times: Mapping[str, float]) -> None:
+        """Write down when keys, by id, were last used."""
+        statement = (
+            update(client_key).where(client_key.c.id == bindparam("of")).values(last_used_at=bindparam("at"))
+        )
+        rows = [{"of": key_id, "at": moment} for key_id, moment in sorted(times.items())]
+        self._db.write(lambda connection: connection.execute(statement, rows) and None, idempotent=True)
+
+    def under_older_secrets(self) -> int:
+        """Count the secrets of keys that are not hashed under the operator's first secret."""
+        old = select(func.count()).where(key_secret.c.mark != self.hasher.marks[0])
+        return self._db.read(lambda connection: connection.execute(old).scalar()) or 0
+
+    # --- for administrators --------------------------------------------------------------------
+
+    def create(self, actor: Actor, key: StoredKey) -> tuple[StoredKey, str]:
+        """Make a key as ``key`` describes it; return it and its secret, which nobody sees again.
+
+        Raises ``conflict`` for a name that its tenant has already, ``bad_request`` for no tenant of the database.
+        """
+        secret = make_key()
+        made = replace(key, id=new_id("key"), prefix=secret[:SHOWN], created_at=int(time.time()))
+
+        def work(connection: Connection) -> None:
+            revisions.advance(connection)
+            _check_name(connection, made)
+            connection.execute(insert(client_key).values(_row(made)))
+            self._add_secret(connection, made.id, secret)
+            audit.record(connection, actor, "key.created", made.id, None, shown(made))
+
+        self._signals.write(work, _TOPICS)
+        return made, secret
+
+    def get(self, key_id: str) -> StoredKey:
+        """Return a key; raises ``not_found``."""
+        return self._db.read(lambda connection: _get(connection, key_id))
+
+    def page(self, limit: int, after: str | None, tenant_name: str | None = None) -> Page[StoredKey]:
+        """Return some keys, the newest first, of one tenant or of all."""
+        mine = () if tenant_name is None else (client_key.c.tenant == tenant_name,)
+        rows, more = self._db.read(lambda c: listing.read(c, client_key, limit, after, *mine))
+        return Page([_key(row) for row in rows], more)
+
+    def change(
+        self, actor: Actor, key_id: str, changes: Mapping[str, Any], *, end_now: bool = False
+    ) -> StoredKey:
+        """Change ``name``, ``enabled``, ``expires_at`` and members (None takes one away); raises ``not_found``.
+
+        ``end_now`` ends running calls."""
+
+        def work(connection: Connection) -> StoredKey:
+            number = revisions.advance(connection)
+            before = _get(connection, key_id)
+            after = _changed(before, changes)
+            if after.name != before.name:
+                _check_name(connection, after)
+            connection.execute(update(client_key).where(client_key.c.id == key_id).values(_row(after)))
+            if end_now:
+                _end(connection, number, key_id)
+            audit.record(connection, actor, "key.changed", key_id, shown(before), shown(after))
+            return after
+
+        return self._signals.write(work, _TOPICS)
+
+    def delete(self, actor: Actor, key_id: str, *, end_now: bool = False) -> None:
+        """Revoke a key; raises ``not_found``."""
+
+        def work(connection: Connection) -> None:
+            number = revisions.advance(connection)
+            before = _get(connection, key_id)
+            drop(connection, number, [before.id], end_now=end_now)
+            audit.record(connection, actor, "key.deleted", key_id, shown(before), None)
+
+        self._signals.write(work, _TOPICS)
+
+    def rotate(
+        self, actor: Actor, key_id: str, grace: int, *, end_now: bool = False
+    ) -> tuple[StoredKey, str]:
+        """Give a key a new secret; the old one works for ``grace`` seconds more. Raises ``not_found``."""
+        secret, now = make_key(), time.time()
+
+        def work(connection: Connection) -> StoredKey:
+            number = revisions.advance(connection)
+            before = _get(connection, key_id)
+            after = replace(before, prefix=secret[:SHOWN], rotated_at=int(now))
+            _outdate(connection, key_id, now, grace, number if end_now else None)
+            self._add_secret(connection, key_id, secret)
+            connection.execute(update(client_key).where(client_key.c.id == key_id).values(_row(after)))
+            audit.record(connection, actor, "key.rotated", key_id, shown(before), shown(after))
+            return after
+
+        return self._signals.write(work, _TOPICS), secret
+
+    def _add_secret(self, connection: Connection, owner: str, secret: str) -> None:
+        add_secret(connection, self.hasher, owner, secret)
+
+    def _hash_anew(self, connection: Connection, old: str, new: str) -> None:
+        values = {"digest": new, "mark": self.hasher.marks[0]}
+        connection.execute(update(key_secret).where(key_secret.c.digest == old).values(values))
+
+
+def add_secret(connection: Connection, hasher: Hasher, owner: str, secret: str) -> None:
+    """Store the hash of a key's secret."""
+    row = {"digest": hasher.digest(secret), "owner_id": owner, "mark": hasher.marks[0]}
+    connection.execute(insert(key_secret).values(row))
+
+
+def drop(connection: Connection, number: int, key_ids: list[str], *, end_now: bool) -> None:
+    """Delete keys with their secrets, by the change ``number``."""
+    connection.execute(delete(key_secret).where(key_secret.c.owner_id.in_(key_ids)))
+    connection.execute(delete(client_key).where(client_key.c.id.in_(key_ids)))
+    for key_id in key_ids if end_now else ():
+        _end(connection, number, key_id)
+
+
+def shown(key: StoredKey) -> dict[str, Any]:
+    """Return a key as an administrator sees it: everything but its secret."""
+    return {
+        "id": key.id,
+        "object": "key",
+        "name": key.name,
+        "tenant": key.tenant,
+        "prefix": key.prefix,
+        "source": "store",
+        "enabled": key.enabled,
+        "expires_at": key.expires_at,
+        "models": key.members.get("models"),
+        "operations": key.members.get("operations"),
+        "metadata": key.members.get("metadata") or {},
+        "created_at": key.created_at,
+        "last_used_at": key.last_used_at,
+        "rotated_at": key.rotated_at,
+    }
+
+
+def _find(connection: Connection, *conditions: ColumnElement[bool]) -> FoundKey | None:
+    joined = key_secret.join(client_key, client_key.c.id == key_secret.c.owner_id).outerjoin(
+        tenant, tenant.c.name == client_key.c.tenant
+    )
+    columns = (*client_key.c, key_secret.c.digest, key_secret.c.until)
+    statement = select(*columns, tenant.c.members.label("of_tenant")).select_from(joined).where(*conditions)
+    row: Any = connection.execute(statement).first()
+    if row is None:
+        return None
+    of_tenant = None if row.of_tenant is None else loads_lenient(bytes(row.of_tenant))
+    return FoundKey(_key(row), row.digest, row.until, of_tenant)
+
+
+def _get(connection: Connection, key_id: str) -> StoredKey:
+    row: Any = None
+    if storable(key_id):
+        row = connection.execute(select(client_key).where(client_key.c.id == key_id)).first()
+    if row is None:
+        raise GatewayError("not_found", f"There is no key with the id '{key_id[:80]}'.")
+    return _key(row)
+
+
+def _check_name(connection: Connection, key: StoredKey) -> None:
+    mine = (client_key.c.tenant == key.tenant, client_key.c.name == key.name)
+    if connection.execute(select(client_key.c.id).where(*mine)).first() is not None:
+        raise name_taken(key.tenant, key.name)
+
+
+def name_taken(tenant_name: str, name: str) -> GatewayError:
+    """Return the refusal of a second key of one name."""
+    return GatewayError(
+        "conflict",
+        f"The tenant '{tenant_name}' has a key with the name '{name}' already; choose another name.",
+        param="name",
+    )
+
+
+def _outdate(connection: Connection, key_id: str, now: float, grace: int, ending: int | None) -> None:
+    """Let the secrets of a key work for ``grace`` seconds more, and no longer than they would."""
+    mine = key_secret.c.owner_id == key_id
+    lasting = connection.execute(select(key_secret.c.digest).where(mine, key_secret.c.until.is_(None)))
+    for digest in list(lasting.scalars()):
+        if ending is not None:
+            _end(connection, ending, key_id, digest)
+    if grace:
+        statement = update(key_secret).where(mine, key_secret.c.until.is_(None))
+        connection.execute(statement.values(until=now + grace))
+    else:
+        connection.execute(delete(key_secret).where(mine))
+    connection.execute(delete(key_secret).where(mine, key_secret.c.until < now))
+
+
+def _end(connection: Connection, number: int, key_id: str, digest: str | None = None) -> None:
+    now = time.time()
+    connection.execute(delete(key_ending).where(key_ending.c.created_at < now - _ENDINGS_KEPT))
+    row = {"id": new_id("end"), "revision": number, "key_id": key_id, "digest": digest, "created_at": now}
+    connection.execute(insert(key_ending).values(row))
+
+
+def _changed(key: StoredKey, changes: Mapping[str, Any]) -> StoredKey:
+    columns = {name: changes[name] for name in ("name", "enabled", "expires_at") if name in changes}
+    members = {**key.members, **{name: value for name, value in changes.items() if name not in columns}}
+    return replace(
+        key, **columns, members={name: value for name, value in members.items() if value is not None}
+    )
+
+
+def _row(key: StoredKey) -> dict[str, Any]:
+    return {
+        "id": key.id,
+        "tenant": key.tenant,
+        "name": key.name,
+        "prefix": key.prefix,
+        "enabled": key.enabled,
+        "expires_at": key.expires_at,
+        "members": dumps(dict(key.members)),
+        "created_at": key.created_at,
+        "rotated_at": key.rotated_at,
+    }
+
+
+def _key(row: AnyRow) -> StoredKey:
+    return StoredKey(
+        id=row.id,
+        tenant=row.tenant,
+        name=row.name,
+        prefix=row.prefix,
+        enabled=bool(row.enabled),
+        expires_at=row.expires_at,
+        members=loads_lenient(bytes(row.members)),
+        created_at=int(row.created_at),
+        last_used_at=None if row.last_used_at is None else int(row.last_used_at),
+        rotated_at=None if row.rotated_at is None else int(row.rotated_at),
+    )

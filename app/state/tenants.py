@@ -1,0 +1,169 @@
+"""Tenants that are made at run time: what they may use, and how they go with all that is theirs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from sqlalchemy import Connection, delete, func, insert, select, update
+
+from app.errors import GatewayError
+from app.state import audit, keys, listing, revisions
+from app.state.audit import Actor
+from app.state.ids import storable
+from app.state.listing import Page
+from app.state.signals import Signals
+from app.state.tables import AnyRow, client_key, conversation, gone_tenant, response, tenant, thread, vault
+from app.wire.json import dumps, loads_lenient
+
+_TOPICS: Final = (revisions.TOPIC,)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTenant:
+    """A tenant; ``members`` are models, operations, metadata … as they were given."""
+
+    name: str
+    members: Mapping[str, Any]
+    created_at: int
+
+
+class Tenants:
+    """The tenants of the database."""
+
+    def __init__(self, signals: Signals) -> None:
+        self._signals = signals
+        self._db = signals.db
+
+    def exists(self, name: str) -> bool:
+        """Tell whether there is such a tenant."""
+        return self._db.read(lambda connection: _row(connection, name)) is not None
+
+    def get(self, name: str) -> StoredTenant:
+        """Return a tenant; raises ``not_found``."""
+        return self._db.read(lambda connection: _get(connection, name))
+
+    def page(self, limit: int, after: str | None) -> Page[StoredTenant]:
+        """Return some tenants, the newest first."""
+        rows, more = self._db.read(lambda connection: listing.read(connection, tenant, limit, after))
+        return Page([_tenant(row) for row in rows], more)
+
+    def create(self, actor: Actor, name: str, members: Mapping[str, Any]) -> StoredTenant:
+        """Make a tenant; raises ``conflict`` for a name that is taken, or whose former owner's things remain."""
+        made = StoredTenant(name, members, int(time.time()))
+
+        def work(connection: Connection) -> None:
+            revisions.advance(connection)
+            _check_free(connection, name)
+            row = {"name": name, "members": dumps(dict(members)), "created_at": made.created_at}
+            connection.execute(insert(tenant).values(row))
+            audit.record(connection, actor, "tenant.created", name, None, shown(made))
+
+        self._signals.write(work, _TOPICS)
+        return made
+
+    def change(self, actor: Actor, name: str, changes: Mapping[str, Any]) -> StoredTenant:
+        """Change members (None takes one away); raises ``not_found``."""
+
+        def work(connection: Connection) -> StoredTenant:
+            revisions.advance(connection)
+            before = _get(connection, name)
+            members = {**before.members, **changes}
+            after = replace(before, members={n: v for n, v in members.items() if v is not None})
+            values = {"members": dumps(dict(after.members))}
+            connection.execute(update(tenant).where(tenant.c.name == name).values(values))
+            audit.record(connection, actor, "tenant.changed", name, shown(before), shown(after))
+            return after
+
+        return self._signals.write(work, _TOPICS)
+
+    def stored(self, name: str) -> dict[str, int]:
+        """Count what is stored of a tenant: keys, responses, conversations."""
+        return self._db.read(lambda connection: _count(connection, name))
+
+    def delete(self, actor: Actor, name: str) -> dict[str, int]:
+        """Delete a tenant: its keys end at once, what else is stored goes with the sweep.
+
+        Returns how much that was; raises ``not_found``."""
+
+        def work(connection: Connection) -> dict[str, int]:
+            number = revisions.advance(connection)
+            before = _get(connection, name)
+            counts = _count(connection, name)
+            mine = connection.execute(select(client_key.c.id).where(client_key.c.tenant == name))
+            keys.drop(connection, number, list(mine.scalars()), end_now=True)
+            connection.execute(delete(tenant).where(tenant.c.name == name))
+            connection.execute(delete(gone_tenant).where(gone_tenant.c.name == name))
+            connection.execute(insert(gone_tenant).values(name=name, gone_at=time.time()))
+            audit.record(connection, actor, "tenant.deleted", name, {**shown(before), "stored": counts}, None)
+            return counts
+
+        return self._signals.write(work, _TOPICS)
+
+
+def shown(stored: StoredTenant) -> dict[str, Any]:
+    """Return a tenant as an administrator sees it."""
+    return {
+        "id": stored.name,
+        "object": "tenant",
+        "name": stored.name,
+        "source": "store",
+        "models": stored.members.get("models"),
+        "operations": stored.members.get("operations"),
+        "metadata": stored.members.get("metadata") or {},
+        "created_at": stored.created_at,
+    }
+
+
+def name_taken(name: str) -> GatewayError:
+    """Return the refusal of a second tenant of one name."""
+    return GatewayError("conflict", f"There is a tenant with the name '{name}' already.", param="name")
+
+
+def missing(name: str) -> GatewayError:
+    """Return the error for a tenant that does not exist."""
+    return GatewayError("not_found", f"There is no tenant with the name '{name[:80]}'.")
+
+
+def _check_free(connection: Connection, name: str) -> None:
+    if _row(connection, name) is not None:
+        raise name_taken(name)
+    left = select(thread.c.id).where(thread.c.tenant == name).limit(1)
+    if connection.execute(left).first() is not None:
+        raise GatewayError(
+            "conflict",
+            f"Something is stored of a former tenant '{name}'; it goes with the next sweep, within ten minutes.",
+            param="name",
+        )
+    connection.execute(delete(vault).where(vault.c.tenant == name))
+    connection.execute(delete(gone_tenant).where(gone_tenant.c.name == name))
+
+
+def _count(connection: Connection, name: str) -> dict[str, int]:
+    tables = {
+        "keys": (client_key, ()),
+        "responses": (response, (response.c.deleted_at.is_(None),)),
+        "conversations": (conversation, (conversation.c.deleted_at.is_(None),)),
+    }
+    counts = {}
+    for label, (table, more) in tables.items():
+        statement = select(func.count()).select_from(table).where(table.c.tenant == name, *more)
+        counts[label] = connection.execute(statement).scalar() or 0
+    return counts
+
+
+def _row(connection: Connection, name: str) -> Any:
+    return connection.execute(select(tenant).where(tenant.c.name == name)).first() if storable(name) else None
+
+
+def _get(connection: Connection, name: str) -> StoredTenant:
+    row = _row(connection, name)
+    if row is None:
+        raise missing(name)
+    return _tenant(row)
+
+
+def _tenant(row: AnyRow) -> StoredTenant:
+    return StoredTenant(row.name, loads_lenient(bytes(row.members)), int(row.created_at))

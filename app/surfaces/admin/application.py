@@ -1,0 +1,127 @@
+"""The admin API: a Flask application of its own, whose rows say who may call what.
+
+``Authorization: Bearer`` with the master key or an administrator's; a viewer may look, an
+administrator may change. Errors have the form of ``/v1``. Tests: tests/surfaces/test_admin_keys.py.
+"""
+
+from __future__ import annotations
+
+import hmac
+import os
+from collections.abc import Callable
+from typing import Any, Final
+
+from flask import Flask, Response, current_app, g, request
+from werkzeug.exceptions import HTTPException
+
+from app.errors import GatewayError
+from app.gateway.core import Gateway, gateway_of
+from app.operations import resolve
+from app.state.audit import Actor
+from app.state.keyform import ADMIN, is_sound
+from app.surfaces.admin.routes import ROUTES, AdminRoute
+from app.surfaces.replies.answers import json_response
+
+_ROUTES: Final = "sluice_admin_routes"
+_IS_CLIENT: Final = "sluice_is_client"
+_MASTER: Final = "master"
+
+
+def build_admin(gateway: Gateway, is_client: Callable[[str], bool]) -> Flask:
+    """Return the application that serves the paths below ``/admin``; ``is_client`` knows clients' keys."""
+    app = Flask("sluice_admin", static_folder=None)
+    app.url_map.strict_slashes = True
+    app.url_map.merge_slashes = False
+    app.extensions["sluice"] = gateway
+    app.extensions[_IS_CLIENT] = is_client
+    routes: dict[str, AdminRoute] = {}
+    for number, route in enumerate(ROUTES):
+        endpoint = f"{route.view}_{number}"
+        routes[endpoint] = route
+        app.add_url_rule(
+            route.path,
+            endpoint,
+            resolve("surfaces", f"admin.{route.view}"),
+            methods=[route.method],
+            provide_automatic_options=False,
+        )
+    app.extensions[_ROUTES] = routes
+    app.before_request(_before)
+    app.after_request(_after)
+    app.register_error_handler(GatewayError, _error)
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(Exception, _fault)
+    return app
+
+
+def _before() -> None:
+    """Give the request an id, and check who calls and what he may."""
+    g.request_id = f"req_{os.urandom(16).hex()}"
+    g.actor = _authenticate(gateway_of(current_app))
+    endpoint = request.endpoint
+    if endpoint is None:
+        return
+    route: AdminRoute = current_app.extensions[_ROUTES][endpoint]
+    if route.role == "admin" and g.actor.role != "admin":
+        raise GatewayError("forbidden", "A viewer may look, and change nothing; ask an administrator.")
+
+
+def _authenticate(gateway: Gateway) -> Actor:
+    """Return the administrator; raises ``unauthenticated``, and ``forbidden`` for a client's key."""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    secret, address = token.strip(), request.remote_addr or ""
+    if scheme.lower() != "bearer" or not secret:
+        raise GatewayError(
+            "unauthenticated",
+            "Send the key of an administrator as 'Authorization: Bearer KEY': the master key "
+            "(SLUICE_MASTER_KEY), or one made with it.",
+            code="",
+        )
+    master = gateway.settings.master_key
+    if master is not None and _same(master.reveal(), secret):
+        return Actor(_MASTER, "admin", address)
+    if is_sound(secret, ADMIN) and (found := gateway.state().admins.find(secret)) is not None:
+        return Actor(found.name, found.role, address)
+    if current_app.extensions[_IS_CLIENT](secret):
+        raise GatewayError("forbidden", "This is the key of a client; administrators have keys of their own.")
+    raise GatewayError("unauthenticated", "Incorrect administrator's key provided.")
+
+
+def _same(one: str, other: str) -> bool:
+    return hmac.compare_digest(one.encode(), other.encode("utf-8", "surrogateescape"))
+
+
+def _after(response: Response) -> Response:
+    response.headers["x-request-id"] = g.request_id
+    response.headers.setdefault("cache-control", "no-store")
+    return response
+
+
+def _error(error: GatewayError) -> Response:
+    headers = {}
+    if error.retry_after is not None or error.status == 503:
+        headers["retry-after"] = str(error.retry_after or 1)
+    return json_response({"error": error.body()}, error.status, headers)
+
+
+def _http_error(error: HTTPException) -> Response:
+    shown = _KINDS.get(error.code or 400, "bad_request")
+    where = f"{request.method} {request.script_root}{request.path}"
+    words: dict[str, Any] = {
+        "not_found": f"Invalid URL ({where})",
+        "method_not_allowed": f"Not allowed: {where}.",
+    }
+    response = _error(
+        GatewayError(shown, words.get(shown, error.description or error.name), status=error.code or 400)
+    )
+    for name, value in error.get_headers():
+        if name.lower() == "allow":
+            response.headers[name] = value
+    return response
+
+
+_KINDS: Final = {404: "not_found", 405: "method_not_allowed"}
+
+
+def _fault(error: Exception) -> Response:
+    return _error(gateway_of(current_app).fault(error, g.get("request_id")))

@@ -1,0 +1,99 @@
+"""What every view of the admin API reads and answers: bodies under a schema, pages, lists."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from flask import Response, current_app, g, request
+
+from app.config_loading.faults import ConfigError
+from app.config_loading.ownership import checked
+from app.config_loading.tables import Strict
+from app.errors import GatewayError
+from app.gateway.core import Gateway, gateway_of
+from app.gateway.owners import Owners
+from app.state.audit import Actor
+from app.state.listing import Page
+from app.surfaces.body import queries
+from app.surfaces.body.reading import json_body
+from app.surfaces.replies.answers import json_response
+
+_LARGEST_BODY: Final = 1024 * 1024
+_MOST: Final = 100
+_USUAL: Final = 20
+
+
+def gateway() -> Gateway:
+    """Return the gateway that is administered."""
+    return gateway_of(current_app)
+
+
+def actor() -> Actor:
+    """Return who asks."""
+    found: Actor = g.actor
+    return found
+
+
+def owners() -> Owners:
+    """Return the tenants and keys."""
+    return Owners(gateway().settings, gateway().state)
+
+
+def checked_body(schema: Strict, *, optional: bool = False) -> dict[str, Any]:
+    """Return the body's members; raises ``bad_request`` with every fault and its place."""
+    settings = gateway().settings
+    body = json_body(request, limit=_LARGEST_BODY, deadline=settings.body_deadline, optional=optional)
+    try:
+        return checked(schema, body)
+    except ConfigError as error:
+        raise _refusal(error) from error
+
+
+def _refusal(error: ConfigError) -> GatewayError:
+    details = [
+        {"message": f"Invalid '{place}': {sentence}.", "param": place, "code": "invalid_value"}
+        for place, sentence in error.faults
+    ]
+    first = details[0]
+    more = details if len(details) > 1 else ()
+    return GatewayError(
+        "bad_request", first["message"], param=first["param"], code=first["code"], details=more
+    )
+
+
+def page_query() -> tuple[int, str | None]:
+    """Return ``limit``, 1 to 100, and ``after``."""
+    limit = queries.integer("limit", _USUAL, least=1) or _USUAL
+    if limit > _MOST:
+        raise GatewayError(
+            "bad_request",
+            f"Invalid 'limit': integer above maximum value. Expected a value <= {_MOST}, but got {limit} instead.",
+            param="limit",
+            code="integer_above_max_value",
+        )
+    return limit, request.args.get("after") or None
+
+
+def listed(page: Page[dict[str, Any]]) -> Response:
+    """Answer with a list."""
+    rows = page.rows
+    return json_response(
+        {
+            "object": "list",
+            "data": rows,
+            "has_more": page.has_more,
+            "first_id": rows[0]["id"] if rows else None,
+            "last_id": rows[-1]["id"] if rows else None,
+        }
+    )
+
+
+def deleted(kind: str, name: str, **more: Any) -> Response:
+    """Answer that something is gone."""
+    return json_response({"id": name, "object": f"{kind}.deleted", "deleted": True, **more})
+
+
+def made(value: Mapping[str, Any]) -> Response:
+    """Answer with what was made."""
+    return json_response(value, 201)

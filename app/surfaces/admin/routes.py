@@ -1,0 +1,37 @@
+"""The paths below ``/admin``: one row each, with the role that may call it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+Role = Literal["admin", "viewer"]
+
+
+@dataclass(frozen=True, slots=True)
+class AdminRoute:
+    """One path; ``view`` is a function below ``app.surfaces.admin``. A viewer's path serves an administrator, too."""
+
+    method: str
+    path: str
+    view: str
+    role: Role
+
+
+ROUTES: Final = (
+    AdminRoute("GET", "/keys", "keys.listed", "viewer"),
+    AdminRoute("POST", "/keys", "keys.create", "admin"),
+    AdminRoute("GET", "/keys/<key_id>", "keys.get", "viewer"),
+    AdminRoute("PATCH", "/keys/<key_id>", "keys.change", "admin"),
+    AdminRoute("DELETE", "/keys/<key_id>", "keys.delete", "admin"),
+    AdminRoute("POST", "/keys/<key_id>/rotate", "keys.rotate", "admin"),
+    AdminRoute("GET", "/tenants", "tenants.listed", "viewer"),
+    AdminRoute("POST", "/tenants", "tenants.create", "admin"),
+    AdminRoute("GET", "/tenants/<name>", "tenants.get", "viewer"),
+    AdminRoute("PATCH", "/tenants/<name>", "tenants.change", "admin"),
+    AdminRoute("DELETE", "/tenants/<name>", "tenants.delete", "admin"),
+    AdminRoute("GET", "/admins", "admins.listed", "viewer"),
+    AdminRoute("POST", "/admins", "admins.create", "admin"),
+    AdminRoute("DELETE", "/admins/<admin_id>", "admins.delete", "admin"),
+    AdminRoute("GET", "/audit", "audit.listed", "viewer"),
+)

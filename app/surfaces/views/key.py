@@ -1,0 +1,44 @@
+"""What a key asks about itself."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from flask import Blueprint, Response, g
+
+from app.gateway.owners import Owners
+from app.operations import Route
+from app.surfaces.calls import current_gateway
+from app.surfaces.mounts import MOUNTS
+from app.surfaces.replies.answers import json_response
+
+_PATH: Final = "/v1/key"
+
+
+def blueprint() -> Blueprint:
+    """Return the blueprint of ``GET /v1/key``, which any key may ask, whatever its operations."""
+    made = Blueprint("key", __name__)
+    mount = next(mount for mount in MOUNTS if _PATH.startswith(mount.prefixes[0] + "/"))
+    made.add_url_rule(
+        _PATH,
+        "own",
+        own,
+        methods=["GET"],
+        provide_automatic_options=False,
+        route=Route("GET", _PATH, "views.key.own", "Key"),
+        mount=mount,
+        credentials=mount.credentials,
+    )
+    return made
+
+
+def own() -> Response:
+    """Serve ``GET /v1/key``: the members of the key that asks, without secrets."""
+    principal, gateway = g.principal, current_gateway()
+    found = Owners(gateway.settings, gateway.state).key_of(principal.tenant, principal.key)
+    return json_response(found or _keyless(principal.key, principal.tenant))
+
+
+def _keyless(name: str, tenant: str) -> dict[str, object]:
+    """Return what stands for the master key, and for whoever calls an open gateway."""
+    return {"object": "key", "name": name, "tenant": tenant, "source": "config", "enabled": True}

@@ -1,0 +1,91 @@
+"""Keys at rest: hashed under the operator's secrets, anew under the first, and changed one after another."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+
+from app.errors import GatewayError
+from app.state.audit import Actor
+from app.state.keyform import CLIENT, is_sound, make_key
+from app.state.keys import KeyEnding, StoredKey
+from app.state.state import State, open_state
+
+ACTOR = Actor("master", "admin", "127.0.0.1")
+ASKED = StoredKey("", "team", "bob", "", True, None, {"models": ["a/*"]}, 0)
+
+
+@pytest.mark.parametrize("number", range(8))
+def test_a_key_made_is_sound_and_one_letter_off_is_not(number: int) -> None:
+    key = make_key()
+    assert is_sound(key)
+    at = len(CLIENT) + number * 4
+    other = "x" if key[at] != "x" else "y"
+    assert not is_sound(key[:at] + other + key[at + 1 :])
+    assert not is_sound(key + "\n")
+
+
+def test_a_key_is_found_under_an_older_secret_and_hashed_anew(database_url: str) -> None:
+    def opened(secrets: str) -> State:
+        return open_state(database_url, {"SLUICE_SECRET_KEY": secrets})
+
+    first = opened("one")
+    made, secret = first.keys.create(ACTOR, ASKED)
+    first.stop()
+    both = opened("two,one")
+    assert both.keys.under_older_secrets() == 1
+    found = both.keys.find(secret)
+    assert found is not None
+    assert found.key == made
+    assert both.keys.under_older_secrets() == 0
+    both.stop()
+    alone = opened("two")
+    assert alone.keys.find(secret) == found
+    alone.stop()
+    stranger = opened("three")
+    assert stranger.keys.find(secret) is None
+    stranger.stop()
+
+
+def test_each_change_advances_the_number_and_ends_what_it_says(state: State, second: State) -> None:
+    made, secret = state.keys.create(ACTOR, ASKED)
+    start = second.keys.revision()
+    found = state.keys.find(secret)
+    assert found is not None
+    state.keys.rotate(ACTOR, made.id, 60, end_now=True)
+    state.keys.change(ACTOR, made.id, {"enabled": False}, end_now=True)
+    state.keys.delete(ACTOR, made.id)
+    assert second.keys.revision() == start + 3
+    assert second.keys.endings(start) == [
+        KeyEnding(start + 1, made.id, found.digest),
+        KeyEnding(start + 2, made.id, None),
+    ]
+    assert second.keys.find(secret) is None
+
+
+def test_of_two_who_take_one_name_at_once_one_wins(state: State, second: State) -> None:
+    def make(number: int) -> str:
+        try:
+            (state, second)[number % 2].keys.create(ACTOR, replace(ASKED, tenant="race"))
+        except GatewayError as error:
+            return error.kind.name
+        return "made"
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sorted(pool.map(make, range(8))) == ["conflict"] * 7 + ["made"]
+
+
+def test_what_a_deleted_tenant_stored_goes_with_the_sweep(state: State) -> None:
+    state.tenants.create(ACTOR, "team", {})
+    _, secret = state.keys.create(ACTOR, ASKED)
+    kept = state.conversations.create("other", metadata={}, items=())
+    state.conversations.create("team", metadata={}, items=())
+    assert state.tenants.delete(ACTOR, "team") == {"keys": 1, "responses": 0, "conversations": 1}
+    assert state.keys.find(secret) is None
+    with pytest.raises(GatewayError, match="within ten minutes"):
+        state.tenants.create(ACTOR, "team", {})
+    assert state.purge(None) == 1
+    assert state.tenants.create(ACTOR, "team", {}).name == "team"
+    assert state.conversations.get("other", kept["id"])["id"] == kept["id"]

@@ -1,0 +1,88 @@
+"""What a call costs in statements and connections: nothing, for whoever uses nothing that is kept."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy import Engine, event
+
+from app import create_app
+from app.config import Secret, Settings, VirtualKey
+from app.gateway.core import gateway_of
+from app.state.audit import Actor
+from app.state.keyform import make_key
+from app.state.keys import StoredKey
+
+KEY = "sk-ann-0123456789"
+PROMPT = {"model": "sandbox/echo", "messages": [{"role": "user", "content": "hi"}]}
+
+
+@dataclass
+class Count:
+    """Statements, but for the look at the number of the last change that comes by the clock; and connections."""
+
+    statements: list[str] = field(default_factory=list)
+    connections: list[Any] = field(default_factory=list)
+    counting: bool = True
+
+
+@pytest.fixture
+def count() -> Iterator[Count]:
+    counted = Count()
+
+    def hear(connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
+        if "FROM revision" not in statement:
+            counted.statements.append(statement)
+
+    def connected(name: str, arguments: Any) -> None:
+        if counted.counting and name == "socket.connect":
+            counted.connections.append(arguments)
+
+    event.listen(Engine, "before_cursor_execute", hear)
+    sys.addaudithook(connected)
+    yield counted
+    counted.counting = False
+    event.remove(Engine, "before_cursor_execute", hear)
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Iterator[Flask]:
+    keys = (VirtualKey("ann", Secret(KEY), "ann"),)
+    made = create_app(Settings(database_url=f"sqlite:///{tmp_path}/sluice.db", keys=keys, workers=2))
+    yield made
+    gateway_of(made).close()
+
+
+def call(app: Flask, key: str) -> int:
+    headers = {"authorization": f"Bearer {key}"}
+    return app.test_client().post("/v1/chat/completions", json=PROMPT, headers=headers).status_code
+
+
+def test_a_call_by_a_key_of_the_configuration_asks_nobody(app: Flask, count: Count) -> None:
+    assert [call(app, KEY) for _ in range(3)] == [200, 200, 200]
+    assert (count.statements, count.connections) == ([], [])
+
+
+def test_a_key_of_the_store_is_asked_for_once(app: Flask, count: Count) -> None:
+    asked = StoredKey("", "ann", "bob", "", True, None, {}, 0)
+    _, secret = gateway_of(app).state().keys.create(Actor("test", "admin", ""), asked)
+    assert call(app, secret) == 200
+    count.statements.clear()
+    assert [call(app, secret) for _ in range(5)] == [200] * 5
+    assert [text for text in count.statements if "key_secret" in text] == []
+    assert count.connections == []
+
+
+def test_a_key_that_nobody_has_is_asked_for_once(app: Flask, count: Count) -> None:
+    nobodys = make_key()
+    assert call(app, nobodys) == 401
+    count.statements.clear()
+    assert [call(app, nobodys) for _ in range(5)] == [401] * 5
+    assert [call(app, nobodys[:-1] + c) for c in "ab"] == [401, 401]
+    assert [text for text in count.statements if "key_secret" in text][1:] == []
