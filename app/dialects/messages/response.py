@@ -231,10 +231,12 @@ def encode_usage(usage: Usage | None, tier: str | None = None) -> Members:
         return {"input_tokens": 0, "output_tokens": 0}
     if usage.native is not None and usage.native[0] == NAME:
         return dict(usage.native[1])
+    cached = min(usage.cached_tokens, usage.input_tokens)  # xAI tells more than the whole prompt
+    stored = min(usage.cache_write_tokens, usage.input_tokens - cached)
     written: Members = {
-        "input_tokens": max(0, usage.input_tokens - usage.cached_tokens - usage.cache_write_tokens),
-        "cache_creation_input_tokens": usage.cache_write_tokens,
-        "cache_read_input_tokens": usage.cached_tokens,
+        "input_tokens": usage.input_tokens - cached - stored,
+        "cache_creation_input_tokens": stored,
+        "cache_read_input_tokens": cached,
         "output_tokens": usage.output_tokens,
     }
     if usage.reasoning_tokens:
