@@ -62,8 +62,10 @@ def when_ready(server):
     address = server.LISTENERS[0].sock.getsockname()
     keyed = serving.has_client_keys(_settings)
     where = "with client keys" if keyed else "open" if _settings.open else "loopback only, without keys"
-    line = serving.curl_line(address[0], address[1], keyed=keyed)
-    print(f"sluice is listening on {address[0]}:{address[1]} ({where}). Try:\n\n  {line}\n", flush=True)
+    line = serving.curl_line(address, keyed=keyed)
+    print(
+        f"sluice is listening on {serving.shown_address(address)} ({where}). Try:\n\n  {line}\n", flush=True
+    )
     _refuse_faulty_reloads(server)
     _let_the_new_listen_first(server)
     _turn_newcomers_away_first(server)

@@ -1,7 +1,7 @@
 """The command ``sluice``: start the server, check the configuration, prepare the database.
 
-Exit codes: 0 for success, 1 for something that failed, 2 for a wrong command line or
-configuration.
+Exit codes: 0 for success, 1 for something that failed or is hardly meant, 2 for a wrong command
+line or configuration.
 """
 
 from gevent import monkey
@@ -13,6 +13,7 @@ import os
 import secrets
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from app.providers.base import Provider
 
 _ROOT: Final = Path(__file__).resolve().parent.parent
+_DOUBTFUL: Final = 1
 _WRONG: Final = 2
 
 
@@ -76,15 +78,55 @@ def _serve(given: argparse.Namespace) -> int:
 
 
 def _check_config(given: argparse.Namespace) -> int:
+    from app.config_loading import ConfigError, load
     from app.config_loading.showing import describe
     from app.providers.registry import configured_names
+    from app.serving import ServingError, resolve_bind
 
-    settings = _settings(given)
-    if settings is None:
+    faults: list[tuple[str, str]] = []
+    sound: Settings | None
+    try:
+        sound = load(os.environ, given.config)
+    except ConfigError as error:
+        faults += error.faults
+        sound = error.sound
+    advice: list[tuple[str, str]] = []
+    if sound is not None:
+        try:
+            resolve_bind(sound)
+        except ServingError as error:
+            faults.append(("server.host", str(error)))
+        advice = _advice(sound)
+    for place, sentence in [*faults, *advice]:
+        print(f"sluice: {place}: {sentence}", file=sys.stderr)
+    if faults or sound is None:
         return _WRONG
-    for line in describe(settings, configured_names(settings)):
+    for line in describe(sound, configured_names(sound)):
         print(line)
-    return 0
+    return _DOUBTFUL if advice else 0
+
+
+def _advice(settings: "Settings") -> list[tuple[str, str]]:
+    """Return what is sound but hardly meant."""
+    from app.config_loading.advice import advise
+    from app.gateway.cost import PriceList
+    from app.providers.registry import configured_names, make_provider
+    from app.wire.egress import Egress
+
+    egress, prices = Egress({}), PriceList()  # nobody is called, and the way out may be faulty
+    plain = {
+        name: replace(given, proxy=None, ca_bundle=None, client_cert=None)
+        for name, given in settings.providers.items()
+    }
+    inert = replace(settings, providers=plain)
+
+    def find(name: str) -> "Provider":
+        return make_provider(name, inert, egress)
+
+    def knows(model: str) -> bool:
+        return any(prices.knows(find(name).spec.price_as, model) for name in configured_names(settings))
+
+    return list(advise(settings, os.environ, find, knows))
 
 
 def _work(given: argparse.Namespace) -> int:
@@ -105,6 +147,7 @@ def _work(given: argparse.Namespace) -> int:
 
 
 def _doctor(given: argparse.Namespace) -> int:
+    from app.gateway.redaction import Redactor
     from app.providers import row_of
     from app.providers.registry import configured_names, make_provider
     from app.wire.egress import Egress
@@ -117,12 +160,18 @@ def _doctor(given: argparse.Namespace) -> int:
     print(f"database: {line}")
     if well and (count := _keys_under_older_secrets(settings)):
         print(f"keys: {count} are hashed under an older secret of SLUICE_SECRET_KEY and were not used since")
-    for name in configured_names(settings):
-        if row_of(name).always:
-            continue  # it is in this process
+    names = [name for name in configured_names(settings) if not row_of(name).always]
+    if not names:
+        print("providers: none is configured but the built-in ones; set a key, such as OPENAI_API_KEY")
+    redact = Redactor(settings).text
+    for name in names:
         for good, line in _examine(make_provider(name, settings, egress)):
             well = well and good
-            print(f"{name}: {line}")
+            print(f"{name}: {redact(line)}")
+    for name in settings.providers:
+        if name not in names and (lack := make_provider(name, settings, egress).lack()):
+            well = False
+            print(f"{name}: {lack}")
     return 0 if well else 1
 
 
@@ -175,9 +224,32 @@ def _examine(provider: "Provider") -> Iterator[tuple[bool, str]]:
             )
             upstream.close()
         except GatewayError as error:
-            yield False, f"{label}: {error.message}"
+            cause = f" ({error.raw})" if isinstance(error.raw, str) else ""
+            step = _STEPS.get(error.kind.name, "connection")
+            yield False, f"{label}: {step}: {error.message}{cause}"
         else:
-            yield upstream.status < 400, f"{label}: answers with status {upstream.status}"
+            told = _STATUSES.get(upstream.status, "")
+            if upstream.status == 404 and (path := provider.missing_path()):
+                told = f": the base URL has no path; such an API mostly stands below {path}"
+            yield upstream.status < 400, f"{label}: answers with status {upstream.status}{told}"
+
+
+_STEPS: Final = {
+    # kind of error: what an operator looks at
+    "upstream_dns": "DNS",
+    "upstream_tls": "TLS",
+    "egress_proxy": "proxy",
+    "upstream_auth": "authentication",
+    "provider_not_configured": "configuration",
+    "upstream_timeout": "time",
+}
+_STATUSES: Final = {
+    401: ": authentication: it refuses this key",
+    403: ": authentication: this key may not do that",
+    404: ": it has nothing at that path; see its base URL",
+    407: ": proxy: it wants a user and a password",
+    429: ": it limits this key's rate",
+}
 
 
 def _models(given: argparse.Namespace) -> int:

@@ -8,13 +8,18 @@ and the command line agree. This module opens no socket and imports no framework
 from __future__ import annotations
 
 import ctypes
+import os
+import shlex
 import socket
 import struct
 import sys
 from ipaddress import ip_address
-from typing import Final
+from typing import Any, Final
 
 from app.config import Settings
+
+Address = str | bytes | tuple[Any, ...]
+"""What a socket says of itself: a path, or host and port with what IPv6 adds."""
 
 LOOPBACK: Final = "127.0.0.1"
 ANYWHERE: Final = "0.0.0.0"
@@ -81,12 +86,29 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def curl_line(host: str, port: int, *, keyed: bool) -> str:
-    """Return a shell line that gets an answer from the sandbox of the server at ``host:port``."""
+def shown_address(address: Address) -> str:
+    """Return a listener's address as one reads it."""
+    return f"unix:{_path_of(address)}" if isinstance(address, str | bytes) else f"{address[0]}:{address[1]}"
+
+
+def curl_line(address: Address, *, keyed: bool) -> str:
+    """Return a shell line that gets an answer from the sandbox of the server at ``address``."""
+    if isinstance(address, str | bytes):
+        return _curl(f"--unix-socket {shlex.quote(_path_of(address))} http://localhost", keyed)
+    host, port = address[0], address[1]
     reachable = {ANYWHERE: LOOPBACK, "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
+    return _curl(f"http://{reachable}:{port}", keyed)
+
+
+def _path_of(address: str | bytes) -> str:
+    """Return the path of a unix socket; Linux gives one without a file a name that begins with NUL."""
+    return os.fsdecode(address).replace("\0", "@", 1)
+
+
+def _curl(server: str, keyed: bool) -> str:
     credential = ' -H "Authorization: Bearer $SLUICE_KEY"' if keyed else ""
     return (
-        f"curl http://{reachable}:{port}/v1/responses{credential} -H 'Content-Type: application/json'"
+        f"curl {server}/v1/responses{credential} -H 'Content-Type: application/json'"
         """ -d '{"model": "sandbox/echo", "input": "Hello"}'"""
     )
 

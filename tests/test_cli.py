@@ -103,10 +103,146 @@ def test_the_doctor_asks_each_configured_provider_and_shows_no_key(
         monkeypatch.setenv("OPENAI_BASE_URL", gone)
         assert cli.main(["doctor"]) == 1
         shown = capsys.readouterr().out
-    assert "openai: key default: answers with status 401\n" in shown
+    assert "openai: key default: answers with status 401: authentication: it refuses this key\n" in shown
     assert CANARY not in shown
     assert cli.main(["doctor"]) == 1
-    assert "openai: key default: The provider could not be reached.\n" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "openai: key default: connection: The provider could not be reached. (" in told
+    assert "Connection refused" in told
+    assert CANARY not in told
+
+
+def test_the_doctor_tells_dns_tls_proxy_and_a_wrong_path_from_each_other(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    with serving(always(answer(b"{}", status="404 Not Found"))) as plain:
+        (tmp_path / "sluice.toml").write_text(
+            "".join(
+                f"[providers.{name}]\ndialect = 'chat'\nbase_url = '{url}'\n{more}"
+                for name, url, more in (
+                    ("nameless", "http://no.such.host.invalid/v1", ""),
+                    ("plain", f"https://127.0.0.1:{plain.port}/v1", ""),
+                    ("proxied", "http://h.invalid/v1", f"proxy = 'http://u:{CANARY}@127.0.0.1:1'\n"),
+                    ("pathless", f"http://127.0.0.1:{plain.port}", ""),
+                )
+            )
+        )
+        monkeypatch.setenv("AZURE_API_KEY", CANARY)
+        assert cli.main(["doctor"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    told = {line.partition(":")[0]: line for line in lines}
+    assert told["nameless"].startswith("nameless: without a key: DNS: ")
+    assert told["plain"].startswith("plain: without a key: TLS: ")
+    assert told["proxied"].startswith("proxied: without a key: proxy: ")
+    assert told["pathless"].endswith(
+        "status 404: the base URL has no path; such an API mostly stands below /v1"
+    )
+    assert told["azure"].startswith("azure: Provider 'azure' is not configured. Set AZURE_OPENAI_ENDPOINT")
+    assert CANARY not in "".join(lines)
+
+
+def test_the_doctor_says_so_when_no_provider_is_set(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["doctor"]) == 0
+    assert "providers: none is configured but the built-in ones" in capsys.readouterr().out
+
+
+DOUBTFUL = {
+    # what: variables, file, place and sentence
+    "a variable with a letter too few": ({"OPENAI_APIKEY": CANARY}, "", "OPENAI_APIKEY: is not read; did you mean 'OPENAI_API_KEY'?"),
+    "a vendor written wrongly": ({"ANTROPIC_API_KEY": CANARY}, "", "ANTROPIC_API_KEY: is not read; did you mean 'ANTHROPIC_API_KEY'?"),
+    "another tool's variable": ({"AZURE_OPENAI_KEY": CANARY}, "", "AZURE_OPENAI_KEY: is not read; did you mean 'AZURE_OPENAI_API_KEY'?"),
+    "a setting written wrongly": ({"SLUICE_DRAIN": "2"}, "", "SLUICE_DRAIN: is not read; did you mean 'SLUICE_DRAIN_AFTER'?"),
+    "a setting of nobody": ({"SLUICE_XYZZY": "2"}, "", "SLUICE_XYZZY: is no setting of this version, and is not read"),
+    "an alias to nobody": ({}, "[models.m]\ntarget = 'opnai/x'", "models.m: 'opnai/x' leads to nobody; did you mean 'openai'?"),
+    "a fallback to nobody": ({}, "[models.m]\ntarget = 'sandbox/x'\nfallbacks = ['nobody']", "models.m: 'nobody' leads to nobody unless"),
+    "an alias to who has no key": ({}, "[models.m]\ntarget = 'groq/x'", "models.m: 'groq/x' leads to a provider that is not configured: "),
+    "a pattern of no provider": ({}, "[keys.k]\nkey = 'k'\nmodels = ['opnai/*']", "keys.k.models: 'opnai/*' matches no provider; did you mean 'openai'?"),
+    "a pattern without a provider": ({}, "[keys.k]\nkey = 'k'\nmodels = ['gpt-4o']", "keys.k.models: 'gpt-4o' matches no provider; patterns are"),
+    "azure without its endpoint": ({"AZURE_API_KEY": CANARY}, "", "providers.azure: is not ready for use: Provider 'azure' is not configured. Set AZURE_OPENAI_ENDPOINT"),
+    "a base without /v1": ({}, "[providers.own]\ndialect = 'chat'\nbase_url = 'http://h:8000'", "providers.own.base_url: http://h:8000 has no path; such an API mostly stands below /v1"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("variables, text, sentence", DOUBTFUL.values(), ids=DOUBTFUL)
+def test_check_config_doubts_what_is_hardly_meant(
+    variables: dict[str, str],
+    text: str,
+    sentence: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    (tmp_path / "sluice.toml").write_text(text)
+    assert cli.main(["check-config"]) == 1
+    shown = capsys.readouterr()
+    (line,) = shown.err.splitlines()
+    assert line.startswith(f"sluice: {sentence}")
+    assert CANARY not in shown.out + shown.err
+
+
+SOUND = """
+[models.a]
+target = "b"
+fallbacks = ["openai/gpt-5", "gpt-4o", "listed"]
+[models.b]
+target = "sandbox/echo"
+[keys.k]
+key = "k"
+models = ["*", "openai/*", "open*/gpt-*", "*/gpt-4o", "sandbox/echo", "own-*/x"]
+[providers.own-1]
+dialect = "chat"
+base_url = "http://h/v1"
+models = ["listed"]
+"""
+
+
+def test_check_config_does_not_doubt_what_works(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "sluice.toml").write_text(SOUND)
+    for name in (
+        "OPENAI_API_KEY",
+        "OPENAI_ORG_ID",
+        "SLUICE_KEY",
+        "AWS_CONFIG_FILE",
+        "GROQ_LOG",
+        "KEY",
+        "HTTP_PROXY_X",
+    ):
+        monkeypatch.setenv(name, "x")
+    assert cli.main(["check-config"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_all_faults_and_doubts_are_told_in_one_round(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
+    key.write_text("-----BEGIN ENCRYPTED PRIVATE KEY-----\n")
+    certificate.write_text("-----BEGIN CERTIFICATE-----\n")
+    (tmp_path / "text.pem").write_text("hello")
+    monkeypatch.setenv("SLUICE_HOST", "0.0.0.0")
+    monkeypatch.setenv("OPENAI_APIKEY", CANARY)
+    monkeypatch.setenv("CURL_CA_BUNDLE", str(tmp_path / "text.pem"))
+    (tmp_path / "sluice.toml").write_text(
+        "[server]\nprot = 1\n[models.m]\ntarget = 'opnai/x'\n[providers.mistrall]\napi_key = 'k'\n"
+        "[providers.groq]\nca_bundle = 'text.pem'\n"
+        "[providers.cohere]\nclient_cert = ['cert.pem', 'key.pem']\n[providers.openai]\nclient_cert = 'cert.pem'\n"
+        "[providers.gemini]\nmax_concurrency = 0\n"
+    )
+    assert cli.main(["check-config"]) == 2
+    places = [line.split(": ")[1:3] for line in capsys.readouterr().err.splitlines()]
+    told = dict(places)
+    assert (
+        told["providers.mistrall.dialect"] == "is required for a custom provider; or did you mean 'mistral'?"
+    )
+    assert told["providers.cohere.client_cert"].startswith("has an encrypted key")
+    assert {
+        "server.prot", "server.host", "OPENAI_APIKEY", "environment", "models.m", "providers.groq.ca_bundle",
+        "providers.openai.client_cert", "providers.gemini.max_concurrency",
+    } <= told.keys()  # fmt: skip
 
 
 def test_the_models_of_a_provider_are_listed_as_it_tells_them(

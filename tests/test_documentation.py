@@ -22,7 +22,7 @@ def test_every_example_of_a_configuration_file_loads(tmp_path: Path) -> None:
     examples = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
     assert len(examples) >= 4
     key = tmp_path / "key"
-    key.write_text("secret")
+    key.write_text("-----BEGIN CERTIFICATE-----")
     for example in examples:
         file = tmp_path / "example.toml"
         file.write_text(re.sub(r"/run/secrets/ann|/etc/ssl/corporate\.pem", str(key), example))

@@ -42,7 +42,7 @@ def test_make_run_the_procfile_and_the_readme_start_the_server_alike(repo_dir: P
 
 
 def test_the_readme_shows_the_line_that_the_server_prints(repo_dir: Path) -> None:
-    assert f"\n{curl_line('127.0.0.1', 8080, keyed=False)}\n" in (repo_dir / "README.md").read_text()
+    assert f"\n{curl_line(('127.0.0.1', 8080), keyed=False)}\n" in (repo_dir / "README.md").read_text()
 
 
 def test_setup_cfg_and_requirements_in_name_the_same_distributions(repo_dir: Path) -> None:

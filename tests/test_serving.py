@@ -110,7 +110,7 @@ def test_client_keys_are_seen_in_the_file(text: str, keyed: bool, tmp_path: Path
     ],
 )
 def test_the_line_to_try_names_a_reachable_address(host: str, keyed: bool, start: str) -> None:
-    line = curl_line(host, 81, keyed=keyed)
+    line = curl_line((host, 81), keyed=keyed)
     assert line.startswith(start)
     assert line.endswith("""-d '{"model": "sandbox/echo", "input": "Hello"}'""")
 
@@ -129,3 +129,12 @@ def test_newcomers_are_turned_away_and_who_was_there_is_served() -> None:
             with taken:
                 taken.sendall(taken.recv(16))
                 assert waiting.recv(16) == b"request"
+
+
+@pytest.mark.parametrize(
+    "path, shown",
+    [("/run/sluice.sock", "/run/sluice.sock"), ("/a b", "'/a b'"), (b"\0abstract", "@abstract")],
+)
+def test_the_line_for_a_unix_socket_goes_through_it(path: str | bytes, shown: str) -> None:
+    line = curl_line(path, keyed=False)
+    assert line.startswith(f"curl --unix-socket {shown} http://localhost/v1/responses -H ")

@@ -40,10 +40,10 @@ def load(environ: Mapping[str, str], path: str | Path | None = None) -> Settings
         valid = FILE.load(overlay.document)
     except ValidationError as error:
         overlay.faults.add_tree(error.messages)
-        valid = {}
-    overlay.faults.check()
+        valid = error.valid_data if isinstance(error.valid_data, dict) else {}
+    overlay.faults.settle()
     settings = build(valid, overlay, environ)
-    overlay.faults.check()
+    overlay.faults.check(settings)
     return _with_secret_variables(settings, referred, environ)
 
 

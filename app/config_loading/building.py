@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from difflib import get_close_matches
+from typing import Any, Final
 
 from app.config import (
     Alias,
@@ -74,7 +75,7 @@ def _provider(name: str, section: Mapping[str, Any], overlay: Overlay) -> Provid
         fault = (
             "is chosen for custom providers only"
             if name in PROVIDERS
-            else "is required for a custom provider"
+            else f"is required for a custom provider{_meant(name)}"
         )
         faults.add((*path, "dialect"), fault)
     if name not in PROVIDERS and "base_url" not in section:
@@ -98,6 +99,11 @@ def _provider(name: str, section: Mapping[str, Any], overlay: Overlay) -> Provid
         or (row.ambient and name in overlay.declared)
         or any(option in section.get("options", {}) for option in row.chain_options),
     )
+
+
+def _meant(name: str) -> str:
+    near = get_close_matches(name.lower(), PROVIDERS, n=1, cutoff=0.7)
+    return f"; or did you mean '{near[0]}'?" if near else ""
 
 
 def _provider_keys(
@@ -211,9 +217,22 @@ def _check_provider_way_out(section: Mapping[str, Any], path: tuple[str, ...], f
         except ValueError:
             sentence = "must be a proxy's URL (scheme://[user:password@]host[:port]) or 'direct'"
             faults.add((*path, "proxy"), sentence)
-    for name in ("ca_bundle", "client_cert"):
-        paths = section.get(name, [])
+    for name, check in _FILES.items():
+        given = section.get(name, [])
+        paths = [given] if isinstance(given, str) else given
         try:
-            tls.existing([paths] if isinstance(paths, str) else paths)
+            tls.existing(paths)
         except ValueError:
             faults.add((*path, name), "names a file that does not exist")
+            continue
+        try:
+            if paths:
+                check(*paths)
+        except ValueError as error:
+            faults.add((*path, name), str(error))
+
+
+_FILES: Final[Mapping[str, Callable[..., None]]] = {
+    "ca_bundle": tls.check_bundle,
+    "client_cert": tls.check_client_cert,
+}

@@ -10,16 +10,21 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from app.config import Settings
+
 Path = tuple[str | int, ...]
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
 class ConfigError(Exception):
-    """A configuration that cannot be used; ``faults`` are pairs of place and sentence."""
+    """A configuration that cannot be used; ``faults`` are pairs of place and sentence.
 
-    def __init__(self, faults: tuple[tuple[str, str], ...]) -> None:
+    ``sound`` are the settings without what is faulty, where the file could be read at all."""
+
+    def __init__(self, faults: tuple[tuple[str, str], ...], sound: Settings | None = None) -> None:
         self.faults = faults
+        self.sound = sound
         super().__init__("\n".join(f"{place}: {sentence}" for place, sentence in faults))
 
 
@@ -29,10 +34,17 @@ class Faults:
     def __init__(self, sources: Mapping[Path, str] | None = None) -> None:
         self._sources = {} if sources is None else sources
         self._found: dict[tuple[str, str], None] = {}
+        self._settled: frozenset[str] = frozenset()
 
     def add(self, path: Path, sentence: str) -> None:
-        """Note a fault at ``path``."""
-        self._found[self.place(path), sentence] = None
+        """Note a fault at ``path``, unless what was wrong there was settled before."""
+        place = self.place(path)
+        if place not in self._settled:
+            self._found[place, sentence] = None
+
+    def settle(self) -> None:
+        """Let nothing more be said of the places that have a fault: what follows would build on it."""
+        self._settled = frozenset(place for place, _ in self._found)
 
     def add_tree(self, tree: Any, path: Path = ()) -> None:
         """Note all faults of a marshmallow error tree: nested members down to lists of sentences."""
@@ -50,10 +62,10 @@ class Faults:
                 return self._sources[path[:length]]
         return shown_path(path)
 
-    def check(self) -> None:
+    def check(self, sound: Settings | None = None) -> None:
         """Raise ``ConfigError`` if there is any fault."""
         if self._found:
-            raise ConfigError(tuple(self._found))
+            raise ConfigError(tuple(self._found), sound)
 
 
 def shown_path(path: Path) -> str:

@@ -70,8 +70,8 @@ class TableOf(fields.Field[Any]):
                 found[name] = self.value.deserialize(member)
             except ValidationError as error:
                 faults[name] = error.messages
-        if faults:
-            raise ValidationError(faults)
+        if faults:  # what is sound goes on, so that its own faults are told at once, too
+            raise ValidationError(faults, valid_data=found)
         return found
 
 

@@ -116,6 +116,7 @@ class Driver:
                 try:
                     yield attempt
                 except GatewayError as error:
+                    _tell_of_path(error, attempt)
                     attempt.fail(self._redactor.error(error))
                     raise
                 finally:
@@ -309,6 +310,14 @@ def _nested(layers: Sequence[AttemptLayer], attempt: Attempt) -> Iterator[None]:
         for layer in layers:
             stack.enter_context(layer(attempt))
         yield
+
+
+def _tell_of_path(error: GatewayError, attempt: Attempt) -> None:
+    """Say what a base URL may lack, where the provider has nothing at the path that was asked for."""
+    if attempt.status not in (404, 405):
+        return
+    if path := attempt.target.provider.missing_path():
+        error.message += f" (The provider's base URL has no path; such an API mostly stands below '{path}'.)"
 
 
 class _Reading:

@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Mapping
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from app.config import Alias, ProviderKey
 from app.errors import GatewayError
 from app.gateway.call import Call, Target
+from app.providers import PROVIDERS
 from app.providers.base import Provider
 
 
@@ -52,6 +53,9 @@ class Registry:
 def _is_refusal(target: Target | GatewayError) -> bool:
     return isinstance(target, GatewayError) and not target.kind.falls_back
 
+
+_EASE: Final = {name: (len(row.needs), position) for position, (name, row) in enumerate(PROVIDERS.items())}
+"""The providers in order: those first that want a key alone."""
 
 T = TypeVar("T")
 
@@ -114,7 +118,20 @@ class Router:
         for name in self.registry.configured:
             if self._knows_model(self.registry.get(name), model):
                 return [(name, model)]
-        raise GatewayError("model_not_found", f"The requested model '{model}' does not exist.", param="model")
+        message = f"The requested model '{model}' does not exist.{self._advice(model)}"
+        raise GatewayError("model_not_found", message, param="model")
+
+    def _advice(self, model: str) -> str:
+        """Return what would serve a model that no configured provider lists: who, which variable, which form."""
+        unset = self.registry.names.difference(self.registry.configured)
+        for name in sorted(unset & PROVIDERS.keys(), key=_EASE.__getitem__):
+            provider = self.registry.get(name)
+            if self._knows_model(provider, model):
+                return (
+                    f" Provider '{name}' would serve it, but is not configured. {provider.spec.missing} "
+                    f"Then ask for '{name}/{model}'."
+                )
+        return ""
 
     def _of_alias(self, name: str, default: str | None) -> list[tuple[str, str]]:
         alias = self._aliases[name]

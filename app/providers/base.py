@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
-from urllib.parse import urlencode
+from typing import Any, Final, Literal, Protocol
+from urllib.parse import urlencode, urlsplit
 
 from app.config import ProviderKey, ProviderSettings
 from app.errors import GatewayError
@@ -92,6 +92,8 @@ def provider_realm(name: str, settings: ProviderSettings, key: ProviderKey | Non
     return name
 
 
+_BELOW_V1: Final = frozenset({"/chat/completions", "/responses"})
+
 Chooser = Callable[[ProviderSettings, str, str], "Wire | None"]
 UrlMaker = Callable[[ProviderSettings, str, Wire, str, bool], str]
 RealmMaker = Callable[[str, ProviderSettings, "ProviderKey | None"], str]
@@ -157,6 +159,24 @@ class Provider:
         if not base:
             raise self.not_configured()
         return base
+
+    def lack(self) -> str | None:
+        """Return the sentence that says what is not set yet; None where nothing is missing."""
+        try:
+            self.keys("")
+            bool(self.base_url)
+        except GatewayError as error:
+            return error.message
+        return None
+
+    def missing_path(self) -> str | None:
+        """Return the path that APIs like this stand below, where the operator's base URL has none."""
+        given, usual = self.settings.base_url, self.spec.base_url
+        if given is None or callable(usual) or urlsplit(given).path.strip("/"):
+            return None
+        if usual is not None:
+            return urlsplit(usual).path.rstrip("/") or None
+        return "/v1" if any(wire.path in _BELOW_V1 for wire in self.spec.wires.values()) else None
 
     def not_configured(self) -> GatewayError:
         """Return the error that says which variable configures this provider."""

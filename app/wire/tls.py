@@ -20,6 +20,9 @@ import certifi
 _FILES: Final = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 _FOLDERS: Final = "SSL_CERT_DIR"
 _HASHED: Final = re.compile(r"[0-9a-f]{8}\.[0-9]+")  # how OpenSSL looks certificates up in a folder
+_CERTIFICATE: Final = re.compile(rb"-----BEGIN (?:TRUSTED |X509 )?CERTIFICATE-----")
+_KEY: Final = re.compile(rb"-----BEGIN (?:[A-Z]+ )?PRIVATE KEY-----")
+_ENCRYPTED: Final = re.compile(rb"-----BEGIN ENCRYPTED PRIVATE KEY-----|Proc-Type: 4,ENCRYPTED")
 _PEM: Final = frozenset({".pem", ".crt", ".cer"})
 
 
@@ -39,18 +42,26 @@ class Trust:
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         for path in (certifi.where(), *_system_paths(), *self.paths):
             _load(context, Path(path))
-        if isinstance(self.client_cert, tuple):
-            context.load_cert_chain(*self.client_cert)
-        elif self.client_cert:
-            context.load_cert_chain(self.client_cert)
+        if self.client_cert:
+            pair = self.client_cert
+            certificate, key = (pair, None) if isinstance(pair, str) else pair
+            context.load_cert_chain(certificate, key, password=_passphrase)
         return context
+
+
+def _passphrase() -> str:
+    """Stand where OpenSSL would ask on the terminal for a key's passphrase."""
+    raise ValueError("the client certificate's key is encrypted; give one without a passphrase")
 
 
 def paths_of(environ: Mapping[str, str]) -> tuple[str, ...]:
     """Return the files and folders that the environment names, in either case of its variables."""
     named = [environ.get(name) or environ.get(name.lower()) or "" for name in _FILES]
     folders = environ.get(_FOLDERS) or environ.get(_FOLDERS.lower()) or ""
-    return existing([*named, *folders.split(os.pathsep)])
+    paths = existing([*named, *folders.split(os.pathsep)])
+    for path in paths:
+        check_bundle(path)
+    return paths
 
 
 def existing(paths: Iterable[str]) -> tuple[str, ...]:
@@ -60,6 +71,30 @@ def existing(paths: Iterable[str]) -> tuple[str, ...]:
         if not os.path.exists(path):
             raise ValueError(f"the CA bundle {path} does not exist")
     return tuple(found)
+
+
+def check_bundle(path: str) -> None:
+    """Raise ``ValueError`` for a file in which no certificate stands as PEM; a folder may be of any kind."""
+    if os.path.isfile(os.path.expanduser(path)) and not _CERTIFICATE.search(_bytes_of(path)):
+        raise ValueError(f"the CA bundle {path} holds no PEM certificate (-----BEGIN CERTIFICATE-----)")
+
+
+def check_client_cert(certificate: str, key_file: str | None = None) -> None:
+    """Raise ``ValueError`` for files that are no PEM certificate and key, or whose key is encrypted."""
+    shown, key = _bytes_of(certificate), _bytes_of(key_file or certificate)
+    if not _CERTIFICATE.search(shown):
+        raise ValueError("names a file without a PEM certificate (-----BEGIN CERTIFICATE-----)")
+    if not _KEY.search(key):
+        raise ValueError("names no PEM file with the private key (-----BEGIN PRIVATE KEY-----)")
+    if _ENCRYPTED.search(key):
+        raise ValueError("has an encrypted key; give one without a passphrase, in a file of mode 0600")
+
+
+def _bytes_of(path: str) -> bytes:
+    try:
+        return Path(path).expanduser().read_bytes()
+    except OSError as error:
+        raise ValueError(f"names a file that cannot be read: {error.strerror}") from error
 
 
 def _system_paths() -> list[str]:

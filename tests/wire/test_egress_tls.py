@@ -15,11 +15,13 @@ from typing import Any
 import gevent
 import pytest
 import urllib3
+from cryptography.hazmat.primitives import serialization
 from gevent.server import StreamServer
 
 from app.wire import egress, http1
 from app.wire.clocks import Clocks
 from app.wire.egress import Egress, Transport
+from app.wire.tls import Trust
 from app.wire.upstream import TransportError
 from tests.wire.certificates import Authority, make_authority
 from tests.wire.servers import Received, always, answer, chunked, read_request, serving
@@ -324,3 +326,18 @@ def test_the_live_response_is_where_urllib3_keeps_it(clocks: Clocks) -> None:
         assert live.fp.read1(100) == b"body"
     with pytest.raises(TypeError, match="no longer"):
         egress._live_response(urllib3.HTTPResponse(b""))
+
+
+def test_an_encrypted_key_is_refused_and_nobody_is_asked(authority: Authority, tmp_path: Path) -> None:
+    key = serialization.load_pem_private_key(Path(authority.issue("h", name="own")).read_bytes(), None)
+    locked = tmp_path / "locked.pem"
+    locked.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.BestAvailableEncryption(b"secret"),
+        )
+    )
+    certificate = authority.issue("h", name="other")
+    with pytest.raises(ValueError, match="encrypted"):
+        Trust((), (certificate, str(locked))).context()
