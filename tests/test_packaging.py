@@ -56,7 +56,7 @@ def test_setup_cfg_and_requirements_in_name_the_same_distributions(repo_dir: Pat
 
 def _distributions(text: str) -> set[str]:
     lines = (line.strip() for line in text.splitlines())
-    return {re.split(r"[ \[=<>]", line, maxsplit=1)[0].lower() for line in lines if line and line[0] != "#"}
+    return {re.split(r"[ \[=<>;]", line, maxsplit=1)[0].lower() for line in lines if line and line[0] != "#"}
 
 
 def test_app_json_asks_for_what_production_needs(repo_dir: Path) -> None:
