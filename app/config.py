@@ -7,9 +7,9 @@ never prints.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 
 class Secret:
@@ -36,15 +36,47 @@ class Secret:
         return hash(self._value)
 
 
+LIMIT_KINDS: Final = ("requests", "tokens", "concurrent")
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """At most ``most`` of ``kind`` (``requests``, ``tokens``) in any span of ``per``, or so many calls at
+    once (``concurrent``, whose ``per`` is None). ``models`` is a pattern over ``provider/model``, or over
+    names of the operator's where it has no ``/``; None: whatever is asked."""
+
+    kind: str
+    most: int
+    per: str | None = None
+    models: str | None = None
+
+
+def limits_of(rows: Iterable[Mapping[str, Any]]) -> tuple[Limit, ...]:
+    """Return the limits that checked rows of a file, or of the admin API, tell."""
+    return tuple(
+        Limit(kind, row[kind], row.get("per"), row.get("models"))
+        for row in rows
+        for kind in LIMIT_KINDS
+        if kind in row
+    )
+
+
+def limit_rows(limits: Iterable[Limit]) -> list[dict[str, Any]]:
+    """Return limits in the words of the file and the admin API."""
+    rows = ({one.kind: one.most, "per": one.per, "models": one.models} for one in limits)
+    return [{name: value for name, value in row.items() if value is not None} for row in rows]
+
+
 @dataclass(frozen=True, slots=True)
 class ProviderKey:
     """One credential of a provider. ``models`` limits it to those model ids (None: any);
-    ``weight`` is its share among the keys that fit."""
+    ``weight`` is its share among the keys that fit; ``limits`` keep us below the account's own."""
 
     name: str
     secret: Secret
     models: tuple[str, ...] | None = None
     weight: float = 1.0
+    limits: tuple[Limit, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +100,7 @@ class ProviderSettings:
     prices: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     max_concurrency: int = 1000
     chain: bool = False
+    limits: tuple[Limit, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +116,7 @@ class VirtualKey:
     operations: tuple[str, ...] | None = None
     expires_at: int | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
+    limits: tuple[Limit, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +127,7 @@ class TenantSettings:
     models: tuple[str, ...] | None = None
     operations: tuple[str, ...] | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
+    limits: tuple[Limit, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +198,8 @@ class Settings:
     proxy_hops: int = 0
     docs: bool = True
     metrics: bool = False
+    limits_fail: str = "share"
+    limits: tuple[Limit, ...] = ()
     providers: Mapping[str, ProviderSettings] = field(default_factory=dict)
     aliases: Mapping[str, Alias] = field(default_factory=dict)
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)

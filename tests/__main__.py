@@ -38,6 +38,7 @@ PURE: Final[Sequence[Sequence[str]]] = (
 GROUPS: Final[Sequence[Sequence[str]]] = (
     ("tests/lifecycle",),
     ("tests/behaviour",),
+    ("tests/governance",),
     ("tests/deploy", "tests/clients", "tests/docs"),
     (),
     ("tests/state",),

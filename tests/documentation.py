@@ -92,12 +92,14 @@ PROVIDER_MEANINGS = {
     "models": "model ids it is known to serve, for model names without a provider",
     "prices": "by model: USD per million tokens `input`, `output`, `cached`, and per `request`",
     "max_concurrency": "calls at once in one process",
+    "limits": "what the account allows, in the words of [limits](governance.md#limits): beyond it the next target is tried",
 }
 KEY_MEANINGS = {
     "name": "shown in attempts and logs; `key-1`, `key-2` … by default",
     "value": "the key",
     "models": "the model ids that this key serves; all by default",
     "weight": "its share among the keys that fit; 1 by default",
+    "limits": "what this key's account allows, likewise",
 }
 
 _COLUMNS = WIRES

@@ -101,6 +101,27 @@ def pooler(url: str, *, size: int = 4) -> Iterator[str]:
             process.wait()
 
 
+@contextmanager
+def own_redis(port: int | None = None) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """Run a Redis that a test may stop; gives its URL and its process."""
+    program = shutil.which("redis-server")
+    if program is None:
+        leave_out("redis-server is not installed")
+    if port is None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+    with tempfile.TemporaryDirectory(prefix="sluice-redis-") as folder:
+        command = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+        process = subprocess.Popen([*command, "--dir", folder], stdout=subprocess.DEVNULL)
+        try:
+            _wait_for_port(port, process)
+            yield f"redis://127.0.0.1:{port}/0", process
+        finally:
+            process.kill()
+            process.wait()
+
+
 def _wait_for_port(port: int, process: subprocess.Popen[bytes], seconds: float = 10.0) -> None:
     limit = time.monotonic() + seconds
     while time.monotonic() < limit and process.poll() is None:
@@ -108,4 +129,4 @@ def _wait_for_port(port: int, process: subprocess.Popen[bytes], seconds: float =
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return
         time.sleep(0.02)
-    raise RuntimeError("pgbouncer did not answer")
+    raise RuntimeError(f"nobody answered on port {port}")

@@ -505,10 +505,10 @@ def layered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     scratch = Scratch(tmp_path_factory.mktemp("layers"))
     scratch.add("app/gateway/layers/budget.py", BUDGET_LAYER)
     scratch.add("app/gateway/layers/quota.py", QUOTA_LAYER)
-    scratch.replace(LAYERS, "import log,", "import budget, log,")
-    scratch.replace(LAYERS, "metrics, resting", "metrics, quota, resting")
-    scratch.replace(LAYERS, "(slots.make, ", "(budget.make, slots.make, ")
-    scratch.insert(LAYERS, "    turn.make,\n    # tokens", "    quota.make,\n")
+    scratch.insert(LAYERS, "    job_limits,\n", "    budget,\n")
+    scratch.insert(LAYERS, "    resting,\n", "    quota,\n")
+    scratch.replace(LAYERS, "(provider_limits.make, ", "(budget.make, provider_limits.make, ")
+    scratch.insert(LAYERS, "    turn.make,\n    # cache", "    quota.make,\n")
     assert set(scratch.changes()) == {
         LAYERS,
         "app/gateway/layers/budget.py",

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from app.config import Alias, ProviderKey, ProviderSettings, Secret, Settings, Timeouts, VirtualKey
+from app.config import Alias, Limit, ProviderKey, ProviderSettings, Secret, Settings, Timeouts, VirtualKey
 from app.config_loading import ConfigError, load, scrub_environ
 from app.config_loading.members import EGRESS_VARIABLES, MEMBERS
 from app.config_loading.showing import describe
@@ -92,6 +92,7 @@ VARIABLES: list[tuple[str, str, str, Any]] = [
     ("SLUICE_PROXY_HOPS", "2", "proxy_hops", 2),
     ("SLUICE_DOCS", "off", "docs", False),
     ("SLUICE_METRICS", "on", "metrics", True),
+    ("SLUICE_LIMITS_FAIL", "closed", "limits_fail", "closed"),
     ("SLUICE_KEYS", "ann:k1", "keys", (VirtualKey("ann", Secret("k1"), "ann"),)),
     (
         "SLUICE_KEYS",
@@ -111,7 +112,7 @@ def test_a_variable_sets_its_member(variable: str, text: str, member: str, value
 
 def test_the_table_of_variables_covers_every_member() -> None:
     from_rows = {member.path[0] for member in MEMBERS}
-    elsewhere = {"keys", "tenants", "providers", "aliases", "environ", "secret_variables"}
+    elsewhere = {"keys", "tenants", "limits", "providers", "aliases", "environ", "secret_variables"}
     assert from_rows | elsewhere == {field.name for field in dataclasses.fields(Settings)}
     assert {m.variable for m in MEMBERS} | {"SLUICE_KEYS"} == {variable for variable, *_ in VARIABLES}
 
@@ -124,6 +125,7 @@ def test_the_environment_wins_over_the_file_and_blanks_do_not(member: Any, load_
         file_value, text, blank = True, "off", " "
     else:
         samples = {"background": ("'off'", "embedded"), "database_url": ("'sqlite:///a'", "sqlite:///b")}
+        samples["limits_fail"] = ("'open'", "closed")
         samples["redis_url"] = ("'redis://a'", "redis://b")
         samples["listen_url"] = ("'postgres://a/d'", "postgres://b/d")
         samples["allowed_origins"] = ("'https://a'", "https://b")
@@ -626,3 +628,30 @@ def test_open_beside_client_keys_is_a_fault(load_text: Loader) -> None:
     assert faults_of("", load_text, SLUICE_OPEN="1", SLUICE_KEYS="ann:sk-ann-0123456789") == [fault]
     in_file = '[server]\nopen = true\n[keys.ann]\nkey = "sk-ann-0123456789"\n'
     assert faults_of(in_file, load_text) == [fault.replace("SLUICE_OPEN", "server.open")]
+
+
+@pytest.mark.parametrize("place", ["server", "tenants.t", "keys.k", "providers.openai"])
+@pytest.mark.parametrize(
+    ("limit", "fault"),
+    [
+        ("{ requests = 0, per = 'hour' }", "limits[0].requests: must be a whole number above 0"),
+        ("{ tokens = nan, per = 'hour' }", "limits[0].tokens: must be a whole number above 0"),
+        ("{ requests = 1 }", "limits[0].per: is required: 'second', 'minute', 'hour' or 'day'"),
+        ("{ requests = 1, per = 'week' }", "limits[0].per: must be 'second' or 'minute' or 'hour' or 'day'"),
+        ("{ concurrent = 1, per = 'day' }", "limits[0].per: has no meaning beside 'concurrent'"),
+        ("{ per = 'day' }", "limits[0]: needs one of 'requests', 'tokens' and 'concurrent'"),
+        ("{ request = 1, per = 'day' }", "limits[0].request: is unknown; did you mean 'requests'?"),
+    ],
+)
+def test_a_limit_that_makes_no_sense_is_refused_with_its_place(
+    place: str, limit: str, fault: str, load_text: Loader
+) -> None:
+    key = "key = 'k'\n" if place == "keys.k" else ""
+    faults = faults_of(f"[{place}]\n{key}limits = [{limit}]\n", load_text)
+    assert f"{place}.{fault}" in faults
+
+
+def test_a_pattern_of_a_limit_has_256_characters_at_most(load_text: Loader) -> None:
+    text = "[server]\nlimits = [{ concurrent = 1, models = '%s' }]"
+    assert load_text(text % ("a" * 256)).limits == (Limit("concurrent", 1, None, "a" * 256),)
+    assert len(faults_of(text % ("a" * 257), load_text)) == 1

@@ -15,6 +15,7 @@ from app.config import (
     TenantSettings,
     Timeouts,
     VirtualKey,
+    limits_of,
 )
 from app.config_loading.environment import Overlay
 from app.config_loading.faults import Faults
@@ -52,6 +53,7 @@ def build(valid: Mapping[str, Any], overlay: Overlay, environ: Mapping[str, str]
 
 def _server(section: Mapping[str, Any], faults: Faults) -> dict[str, Any]:
     members = dict(section)
+    members["limits"] = limits_of(section.get("limits", ()))
     members["timeouts"] = Timeouts(**members.pop("timeouts", {}))
     if members.get("retention_days") == "never":
         members["retention_days"] = None
@@ -98,6 +100,7 @@ def _provider(name: str, section: Mapping[str, Any], overlay: Overlay) -> Provid
         chain=overlay.chain_of(row)
         or (row.ambient and name in overlay.declared)
         or any(option in section.get("options", {}) for option in row.chain_options),
+        limits=limits_of(section.get("limits", ())),
     )
 
 
@@ -120,7 +123,13 @@ def _provider_keys(
         if name in found:
             faults.add((*path, "keys", index, "name"), "is used twice")
         models = tuple(row["models"]) if "models" in row else None
-        found[name] = ProviderKey(name, Secret(row["value"]), models, float(row.get("weight", 1.0)))
+        found[name] = ProviderKey(
+            name,
+            Secret(row["value"]),
+            models,
+            float(row.get("weight", 1.0)),
+            limits_of(row.get("limits", ())),
+        )
     return tuple(found.values())
 
 
@@ -154,6 +163,7 @@ def _virtual_keys(section: Mapping[str, Any], faults: Faults) -> tuple[VirtualKe
             _listed(row, "operations"),
             row.get("expires_at"),
             row.get("metadata", {}),
+            limits_of(row.get("limits", ())),
         )
         for name, row in section.items()
     )
@@ -162,7 +172,11 @@ def _virtual_keys(section: Mapping[str, Any], faults: Faults) -> tuple[VirtualKe
 def _tenants(section: Mapping[str, Any]) -> dict[str, TenantSettings]:
     return {
         name: TenantSettings(
-            name, _listed(row, "models"), _listed(row, "operations"), row.get("metadata", {})
+            name,
+            _listed(row, "models"),
+            _listed(row, "operations"),
+            row.get("metadata", {}),
+            limits_of(row.get("limits", ())),
         )
         for name, row in section.items()
     }

@@ -140,6 +140,10 @@ HEADER: Final = Kind(
     "must be a text that can stand in a header",
     lambda v: isinstance(v, str) and re.fullmatch(r"[\t\x20-\x7e\x80-\xff]*", v) is not None,
 )
+PATTERN: Final = Kind(
+    "must be a pattern over provider/model, or a name of [models], with '*' for any text, 256 characters at most",
+    lambda v: is_text(v) and len(v) <= 256 and v.isprintable(),
+)
 TEXTS: Final = Kind(
     "must be a list of texts", lambda v: isinstance(v, list) and all(is_text(text) for text in v)
 )

@@ -59,7 +59,7 @@ MEMBERS: Final = (
         "redis_url",
         "REDIS_URL",
         kinds.REDIS,
-        "reserved for limits and caches; checked, not used yet",
+        "where the processes count their limits together",
         secret=True,
     ),
     _row("master_key", "SLUICE_MASTER_KEY", kinds.TEXT, "the administrator's key", secret=True),
@@ -150,6 +150,12 @@ MEMBERS: Final = (
         "SLUICE_METRICS",
         kinds.FLAG,
         "serve `/metrics` for Prometheus; it needs no key, so keep it from the public",
+    ),
+    _row(
+        "limits_fail",
+        "SLUICE_LIMITS_FAIL",
+        kinds.one_of("share", "open", "closed"),
+        "while Redis is away: each process keeps its share of the limits, lets all calls through, or refuses them",
     ),
 )
 

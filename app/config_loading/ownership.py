@@ -10,7 +10,8 @@ from marshmallow import ValidationError
 from app.config_loading import kinds
 from app.config_loading.faults import Faults
 from app.config_loading.kinds import Checked, Kind
-from app.config_loading.tables import Strict
+from app.config_loading.limits import LimitSchema
+from app.config_loading.tables import Rows, Strict
 from app.operations import OPERATIONS, request_type
 
 _LONGEST_PATTERN: Final = 256
@@ -65,6 +66,7 @@ class TenantSchema(Strict):
 
     models = Checked(PATTERNS)
     operations = Checked(OPERATIONS_ALLOWED)
+    limits = Rows(LimitSchema())
     metadata = Checked(METADATA)
 
 

@@ -12,6 +12,7 @@ from marshmallow import ValidationError, fields, validates_schema
 
 from app.config_loading import kinds
 from app.config_loading.kinds import Checked, Kind
+from app.config_loading.limits import LimitSchema
 from app.config_loading.members import MEMBERS
 from app.config_loading.ownership import ConfiguredKeySchema, TenantSchema
 from app.config_loading.tables import Below, Rows, Strict, TableOf
@@ -25,6 +26,7 @@ class ProviderKeySchema(Strict):
     value = Checked(kinds.TEXT, required=True)
     models = Checked(kinds.TEXTS)
     weight = Checked(kinds.ABOVE_0)
+    limits = Rows(LimitSchema())
 
 
 class PriceSchema(Strict):
@@ -54,6 +56,7 @@ class ProviderSchema(Strict):
     models = Checked(kinds.TEXTS)
     prices = TableOf(Below(PriceSchema()))
     max_concurrency = Checked(kinds.COUNT)
+    limits = Rows(LimitSchema())
 
 
 class TargetSchema(Strict):
@@ -85,6 +88,7 @@ ServerSchema = Strict.from_dict(
     {
         **{member.path[0]: Checked(member.kind) for member in MEMBERS if len(member.path) == 1},
         "timeouts": Below(TimeoutsSchema()),
+        "limits": Rows(LimitSchema()),
     },
     name="ServerSchema",
 )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
-from app.config import ProviderSettings, Settings
+from app.config import Limit, ProviderSettings, Settings
 from app.config_loading.members import MEMBERS
 from app.providers import PROVIDERS
 
@@ -22,10 +22,17 @@ def describe(settings: Settings, configured: tuple[str, ...]) -> Iterator[str]:
             value = getattr(value, step)
         if value not in (None, ()):
             yield f"  {'.'.join(member.path)} = {_shown(value)}"
+    if settings.limits:
+        yield f"  limits = {_limits(settings.limits)}"
     yield "[keys]"
     for key in settings.keys:
         allowed = ", ".join(key.models) if key.models is not None else "every model"
-        yield f"  {key.name} = {_HIDDEN} (tenant {key.tenant}; {allowed})"
+        limited = f"; {_limits(key.limits)}" if key.limits else ""
+        yield f"  {key.name} = {_HIDDEN} (tenant {key.tenant}; {allowed}{limited})"
+    if settings.tenants:
+        yield "[tenants]"
+    for tenant in settings.tenants.values():
+        yield f"  {tenant.name} = {_limits(tenant.limits) or 'no limits'}"
     yield "[models]"
     for name, alias in settings.aliases.items():
         targets = ", ".join(f"{target} ({weight:g})" for target, weight in alias.targets)
@@ -45,6 +52,10 @@ def _details(given: ProviderSettings) -> Iterator[str]:
     for key in given.keys:
         limits = f" for {', '.join(key.models)}" if key.models is not None else ""
         yield f"key {key.name} {_HIDDEN} (weight {key.weight:g}){limits}"
+        if key.limits:
+            yield f"key {key.name} limited to {_limits(key.limits)}"
+    if given.limits:
+        yield f"limited to {_limits(given.limits)}"
     if given.chain and not given.keys:
         yield "credentials by the vendor's chain"
     for name, value in given.options.items():
@@ -55,6 +66,16 @@ def _details(given: ProviderSettings) -> Iterator[str]:
         yield f"proxy {_shown(given.proxy)}"
     if given.models:
         yield f"{len(given.models)} models listed"
+
+
+def _limits(limits: Iterable[Limit]) -> str:
+    """Return limits in the file's words."""
+    return ", ".join(
+        f"{limit.most} {limit.kind}"
+        + (f" per {limit.per}" if limit.per else "")
+        + (f" for {limit.models}" if limit.models else "")
+        for limit in limits
+    )
 
 
 def _shown(value: Any) -> str:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar, dataclass_transform
 
 from app.canonical.request import Signature
 from app.canonical.response import Usage
-from app.config import ProviderKey
+from app.config import Limit, ProviderKey
 from app.dialects.shared.losses import Loss
 from app.errors import GatewayError
 from app.gateway.allowances import Allowance
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """The caller: the key's name, its tenant, and what both may use.
+    """The caller: the key's name, its tenant, what both may use, and the limits of each.
 
     ``id`` and ``digest`` name a key of the database and the secret that opened it, None for one of the
     configuration.
@@ -36,6 +36,8 @@ class Principal:
     admin: bool = False
     id: str | None = None
     digest: str | None = None
+    limits: tuple[Limit, ...] = ()
+    tenant_limits: tuple[Limit, ...] = ()
 
     def allows(self, target: str, alias: str | None = None) -> bool:
         """Tell whether key and tenant allow ``provider/model``, which the name ``alias`` may have led to."""
@@ -178,7 +180,8 @@ class Progress:
 
     ``attempts`` in order. ``last_error`` is that of the last attempt. ``refusal`` ends the whole
     call, whatever other targets there are. ``ended``: its outcome was closed. ``decoded`` is a body
-    with its canonical request, ``route`` the targets once they are planned.
+    with its canonical request, ``route`` the targets once they are planned. ``headers`` are those of the
+    answer, whatever it is. ``passed_over`` is the refusal of the targets that are at limits of their own.
     """
 
     attempts: list[Attempt] = field(default_factory=list)
@@ -187,6 +190,8 @@ class Progress:
     ended: bool = False
     decoded: tuple[Any, Any] | None = None
     route: Any = None
+    headers: dict[str, str] = field(default_factory=dict)
+    passed_over: GatewayError | None = None
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))

@@ -26,6 +26,7 @@ from app.gateway.layers import ATTEMPT_LAYERS, CALL_LAYERS, JOB_LAYERS, LISTENER
 from app.gateway.layers.base import CallLayer, Proceed
 from app.gateway.layers.log import fault_of, log_request
 from app.gateway.layers.metrics import Metrics
+from app.gateway.limits.gate import Gate
 from app.gateway.listing import Catalogue
 from app.gateway.open_calls import OpenCalls
 from app.gateway.outcome import Outcome
@@ -57,6 +58,7 @@ class Gateway:
         self.redactor = Redactor(settings)
         self.breaker = Breaker() if settings.breaker else None
         self.metrics = Metrics() if settings.metrics else None
+        self.limits = Gate(settings, self.metrics)
         self.sealing: Callable[[str], Sealing] = make_sealing(settings)
         self._store = Store(settings)
         self.open_calls = OpenCalls()
@@ -175,7 +177,7 @@ class Gateway:
     def principal_of(self, key: str | None, tenant: str) -> Principal:
         """Return the owner of stored work as he is now; raises ``forbidden`` when the key is gone."""
         if key in _KEYLESS and (tenant, key) not in self.keys.configured:
-            return Principal(key or "", tenant)
+            return self.keys.keyless(key or "", tenant)
         found = None if key is None else self.keys.of_name(tenant, key)
         if found is None:
             raise GatewayError("forbidden", "The key that asked for this response is no longer valid.")
@@ -190,6 +192,7 @@ class Gateway:
         """Finish or hand over background work, close the store and the transports."""
         self.keys.close()
         self._store.close(grace)
+        self.limits.close()
         self.registry.close()
 
     def start_background(self) -> None:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final, TypeVar
 
-from app.config import Settings, VirtualKey
+from app.config import Limit, Settings, VirtualKey, limits_of
 from app.errors import GatewayError
 from app.gateway.allowances import Allowance, allowance
 from app.gateway.call import Principal
@@ -59,6 +59,7 @@ class KeyDirectory:
         self._tenants = {
             name: allowance(row.models, row.operations) for name, row in settings.tenants.items()
         }
+        self._tenant_limits = {name: row.limits for name, row in settings.tenants.items()}
         self.configured = {(key.tenant, key.name): self._of_settings(key) for key in settings.keys}
         self._expiring = {(key.tenant, key.name): key.expires_at for key in settings.keys}
         self._state = state
@@ -95,6 +96,10 @@ class KeyDirectory:
         if found is None or not found.key.enabled or _is_past(found.key.expires_at, self._now()):
             return None
         return self._principal(found)
+
+    def keyless(self, name: str, tenant: str, *, admin: bool = False) -> Principal:
+        """Return the caller that no client key stands for: anyone where that is allowed, or the administrator."""
+        return Principal(name, tenant, admin=admin, tenant_limits=self._tenant_limits.get(tenant, ()))
 
     def is_over(self, principal: Principal) -> bool:
         """Tell whether a key of the configuration has expired."""
@@ -197,11 +202,30 @@ class KeyDirectory:
             members = found.tenant_members or {}
             of_tenant = allowance(members.get("models"), members.get("operations"))
         own = allowance(key.members.get("models"), key.members.get("operations"))
-        return Principal(key.name, key.tenant, (*of_tenant, *own), id=key.id, digest=found.digest)
+        return Principal(
+            key.name,
+            key.tenant,
+            (*of_tenant, *own),
+            id=key.id,
+            digest=found.digest,
+            limits=limits_of(key.members.get("limits") or ()),
+            tenant_limits=self._limits_of_tenant(found),
+        )
+
+    def _limits_of_tenant(self, found: FoundKey) -> tuple[Limit, ...]:
+        if found.key.tenant in self._tenants:
+            return self._tenant_limits.get(found.key.tenant, ())
+        return limits_of((found.tenant_members or {}).get("limits") or ())
 
     def _of_settings(self, key: VirtualKey) -> Principal:
         of_tenant: tuple[Allowance, ...] = self._tenants.get(key.tenant, ())
-        return Principal(key.name, key.tenant, (*of_tenant, *allowance(key.models, key.operations)))
+        return Principal(
+            key.name,
+            key.tenant,
+            (*of_tenant, *allowance(key.models, key.operations)),
+            limits=key.limits,
+            tenant_limits=self._tenant_limits.get(key.tenant, ()),
+        )
 
 
 T = TypeVar("T")

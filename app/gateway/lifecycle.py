@@ -29,6 +29,7 @@ def start(worker: Any) -> None:
     """Begin to watch ``worker`` (a gunicorn worker whose application is loaded)."""
     gateway = gateway_of(worker.wsgi)
     take_notes(gateway.redactor.text)
+    gateway.limits.warn()
     settle()
     gevent.spawn(_drain_when_leaving, worker, gateway)
     gevent.spawn(_open_store, gateway)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from app.config import Settings
+from app.config import Settings, limit_rows
 from app.errors import GatewayError
 from app.state import keys, tenants
 from app.state.audit import Actor
@@ -110,6 +110,7 @@ class Owners:
                 "expires_at": key.expires_at,
                 "models": _list(key.models),
                 "operations": _list(key.operations),
+                "limits": limit_rows(key.limits),
                 "metadata": dict(key.metadata),
                 "created_at": None,
                 "last_used_at": None,
@@ -187,6 +188,7 @@ class Owners:
             "source": "config",
             "models": _list(row.models) if row else None,
             "operations": _list(row.operations) if row else None,
+            "limits": limit_rows(row.limits) if row else [],
             "metadata": dict(row.metadata) if row else {},
             "created_at": None,
         }

@@ -225,6 +225,7 @@ def shown(key: StoredKey) -> dict[str, Any]:
         "expires_at": key.expires_at,
         "models": key.members.get("models"),
         "operations": key.members.get("operations"),
+        "limits": key.members.get("limits") or [],
         "metadata": key.members.get("metadata") or {},
         "created_at": key.created_at,
         "last_used_at": key.last_used_at,

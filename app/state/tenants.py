@@ -112,6 +112,7 @@ def shown(stored: StoredTenant) -> dict[str, Any]:
         "source": "store",
         "models": stored.members.get("models"),
         "operations": stored.members.get("operations"),
+        "limits": stored.members.get("limits") or [],
         "metadata": stored.members.get("metadata") or {},
         "created_at": stored.created_at,
     }

@@ -22,8 +22,6 @@ from app.operations import request_type
 from app.state.keyform import is_ours
 from app.surfaces.mounts import Credentials
 
-OPEN_PRINCIPAL = Principal(key="open", tenant="default")
-
 
 class KeyRing:
     """The keys that are accepted. With none in the settings, and open or on loopback, all may call."""
@@ -36,17 +34,18 @@ class KeyRing:
             principal = directory.configured[key.tenant, key.name]
             self._rows[self._digest(key.secret.reveal())] = (key.secret, principal)
         if settings.master_key is not None:
-            principal = Principal("master", "default", admin=True)
+            principal = directory.keyless("master", "default", admin=True)
             self._rows[self._digest(settings.master_key.reveal())] = (settings.master_key, principal)
-        self._open = settings.open or not self._rows
+        is_open = settings.open or not self._rows
+        self._open = directory.keyless("open", "default") if is_open else None
 
     def authenticate(self, places: Credentials, request: Request) -> Principal:
         """Return the caller; raises GatewayError ``unauthenticated``."""
         presented = _presented(places, request)
         if places.query:
             _take_off(places.query, request)
-        if self._open:
-            return OPEN_PRINCIPAL
+        if self._open is not None:
+            return self._open
         if presented is None:
             raise _nothing_presented(places, request)
         row = self._rows.get(self._digest(presented))

@@ -99,7 +99,8 @@ def team(office: Office, request: pytest.FixtureRequest) -> str:
 
 
 def test_a_key_is_shown_once_and_works_in_every_process(office: Office, team: str) -> None:
-    made = office.make(team, "bob", models=["sandbox/*"], metadata={"cost": "7"})
+    limits = [{"requests": 100, "per": "hour"}]
+    made = office.make(team, "bob", models=["sandbox/*"], limits=limits, metadata={"cost": "7"})
     secret = made.pop("key")
     assert secret.startswith("sk-sluice-")
     assert len(secret) == 50
@@ -114,13 +115,15 @@ def test_a_key_is_shown_once_and_works_in_every_process(office: Office, team: st
         "expires_at": None,
         "models": ["sandbox/*"],
         "operations": None,
+        "limits": limits,
         "metadata": {"cost": "7"},
         "created_at": made["created_at"],
         "last_used_at": None,
         "rotated_at": None,
     }
     assert office.ask("GET", f"/keys/{made['id']}").json == made
-    assert [office.call(secret).status for _ in range(6)] == [200] * 6
+    answers = [office.call(secret) for _ in range(6)]
+    assert [(one.status, one.headers["x-ratelimit-limit-requests"]) for one in answers] == [(200, "100")] * 6
     own = office.world.send("GET", "/v1/key", None, {"authorization": f"Bearer {secret}"}).json
     assert {**own, "last_used_at": None} == made
 
@@ -298,6 +301,11 @@ def test_a_viewer_looks_and_changes_nothing(office: Office, team: str) -> None:
             {"name": "b", "tenant": "file", "metadata": {str(n): "" for n in range(17)}},
             "metadata",
             "at most 16",
+        ),
+        (
+            {"name": "b", "tenant": "file", "limits": [{"requests": 1, "per": "week"}]},
+            "limits[0].per",
+            "'minute'",
         ),
         ({"name": "b", "tenant": "file", "expires_at": 1.5}, "expires_at", "whole Unix seconds"),
         ({"name": "b", "tenant": "file", "expires_at": 1000}, "expires_at", "in the past"),

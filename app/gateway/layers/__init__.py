@@ -7,21 +7,31 @@ from __future__ import annotations
 
 from typing import Final
 
-from app.gateway.layers import log, metrics, resting, signatures, slots, turn
+from app.gateway.layers import (
+    job_limits,
+    limits,
+    log,
+    metrics,
+    provider_limits,
+    resting,
+    signatures,
+    slots,
+    turn,
+)
 from app.gateway.layers.base import MakeAttemptLayer, MakeCallLayer, MakeListener
 
 CALL_LAYERS: Final[tuple[MakeCallLayer, ...]] = (
-    # admission: allowances, requests, concurrent calls
+    limits.make,
     turn.make,
-    # tokens: they need the expanded input; cache, with single flight
+    # cache, with single flight
     signatures.make,
 )
 """Around a client's call."""
 
-JOB_LAYERS: Final[tuple[MakeCallLayer, ...]] = (turn.make, signatures.make)
+JOB_LAYERS: Final[tuple[MakeCallLayer, ...]] = (turn.make, job_limits.make, signatures.make)
 """Around a background job, which was admitted when it was asked for."""
 
-ATTEMPT_LAYERS: Final[tuple[MakeAttemptLayer, ...]] = (slots.make, resting.make)
+ATTEMPT_LAYERS: Final[tuple[MakeAttemptLayer, ...]] = (provider_limits.make, slots.make, resting.make)
 """Around each attempt, whoever made the call."""
 
 LISTENERS: Final[tuple[MakeListener, ...]] = (log.make, metrics.make)

@@ -23,6 +23,7 @@ from app.gateway.call import Call, Principal
 from app.gateway.cost import PriceList
 from app.gateway.driver import AttemptLayer
 from app.gateway.layers.metrics import Metrics
+from app.gateway.limits.gate import Gate
 from app.gateway.outcome import Outcome
 from app.gateway.plan import Route
 from app.gateway.redaction import Redactor
@@ -42,6 +43,7 @@ class House(Protocol):
     redactor: Redactor
     metrics: Metrics | None
     breaker: Breaker | None
+    limits: Gate
 
     def state(self) -> State:
         """Return the store, opened at first use; raises ``store_unavailable``."""

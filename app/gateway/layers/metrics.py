@@ -62,9 +62,16 @@ class Metrics:
             buckets=_SECONDS,
             registry=registry,
         )
+        self._away = Counter(
+            "sluice_limits_away", "Times that Redis did not answer for the limits.", registry=registry
+        )
         self._open = Gauge(
             "sluice_open_calls", "Calls in flight.", registry=registry, multiprocess_mode="livesum"
         )
+
+    def limits_away(self) -> None:
+        """Note that Redis did not answer for the limits."""
+        self._away.inc()
 
     def opened(self) -> None:
         """Note a call that began."""

@@ -34,6 +34,7 @@ def outcome_headers(outcome: Outcome) -> dict[str, str]:
     headers = {
         "x-sluice-attempts": str(max(1, len(call.attempts))),
         "x-sluice-cache": "off",
+        **call.progress.headers,
     }
     if outcome.target is not None:
         headers["x-sluice-provider"] = _header_value(outcome.target.provider.name)
@@ -119,6 +120,7 @@ def _is_plain(mount: Mount | None) -> bool:
 def _tried(call: Call) -> dict[str, str]:
     """Return the headers of a call that failed: how often it was tried, and where last."""
     headers = {"x-sluice-attempts": str(len(call.attempts)), "x-sluice-cache": "off"}
+    headers |= call.progress.headers
     headers["server-timing"] = _timing(call, sum(attempt.latency or 0 for attempt in call.attempts))
     if call.attempts:
         headers["x-sluice-provider"] = _header_value(call.attempts[-1].provider)

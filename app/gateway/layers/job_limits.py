@@ -1,0 +1,68 @@
+"""Limits around a background job: its place among calls at once, for which it waits, and its tokens.
+
+Its request and the estimate of its input were charged when it was asked for; what it uses beyond that is
+charged at its end. Tests: tests/governance.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+import gevent
+
+from app.errors import GatewayError
+from app.gateway.call import Call
+from app.gateway.estimates import tokens_of_body
+from app.gateway.layers.base import CallLayer, House, Proceed
+from app.gateway.layers.limits import Held
+from app.gateway.limits.charges import Touch, touches_of_call
+from app.gateway.limits.gate import Hold
+from app.gateway.run import Run
+
+_LOOK: Final = 1.0
+"""Seconds between two looks for a place."""
+
+_ENDLESS: Final = 2**50
+
+
+def make(house: House) -> CallLayer:
+    """Return the layer; a job that touches no limit passes by."""
+
+    def layer(call: Call, proceed: Proceed) -> Run:
+        touches = touches_of_call(call, house.settings.limits, house.plan)
+        held = [_unrefused(touch) for touch in touches if touch.limit.kind != "requests"]
+        if not held:
+            return proceed(call)
+        estimate = tokens_of_body(call.body)
+        hold = _placed(house, call, held)
+        known = tuple(
+            charge._replace(amount=estimate) if touch.limit.kind == "tokens" else charge
+            for touch, charge in zip(hold.touches, hold.charges, strict=True)
+        )
+        return Held(house.limits, replace(hold, charges=known), estimate, estimate).around(call, proceed)
+
+    return layer
+
+
+def _unrefused(touch: Touch) -> Touch:
+    """Return a touch whose tokens are not asked for again."""
+    if touch.limit.kind != "tokens":
+        return touch
+    return touch._replace(limit=replace(touch.limit, most=_ENDLESS))
+
+
+def _placed(house: House, call: Call, touches: list[Touch]) -> Hold:
+    """Return the hold of a job, as soon as there is a place for it."""
+    while True:
+        try:
+            hold = house.limits.admit(touches, 0)
+        except GatewayError as error:
+            if error.kind.name != "overloaded":
+                raise
+        else:
+            if hold.refused is None:
+                return hold
+        call.remaining()
+        call.abort.check()
+        gevent.sleep(_LOOK)

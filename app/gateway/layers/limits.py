@@ -1,0 +1,73 @@
+"""Limits of keys, tenants and the gateway around a client's call.
+
+All are charged at once before anything else is done, and once more at the end. A background response is
+counted when it is asked for; its run holds its place among calls at once (``job_limits``).
+Tests: tests/governance.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from app.gateway.call import Call
+from app.gateway.estimates import tokens_of_body
+from app.gateway.layers.base import CallLayer, House, Proceed
+from app.gateway.limits.charges import Touch, touches_of_call, used_of
+from app.gateway.limits.gate import Gate, Hold
+from app.gateway.limits.telling import headers_of, refusal
+from app.gateway.run import Run
+
+
+def make(house: House) -> CallLayer:
+    """Return the layer; a call that touches no limit passes by."""
+
+    def layer(call: Call, proceed: Proceed) -> Run:
+        touches = touches_of_call(call, house.settings.limits, house.plan)
+        if is_queued(call):
+            touches = [touch for touch in touches if touch.limit.kind != "concurrent"]
+        if not touches:
+            return proceed(call)
+        estimate = tokens_of_body(call.body) if any(t.limit.kind == "tokens" for t in touches) else 0
+        hold = house.limits.admit(touches, estimate)
+        call.progress.headers.update(headers_of(hold))
+        if hold.refused is not None:
+            raise refusal(hold)
+        return Held(house.limits, hold, estimate).around(call, proceed)
+
+    return layer
+
+
+def is_queued(call: Call) -> bool:
+    """Tell whether ``call`` asks for a response that is made later."""
+    return bool(getattr(call.host, "background", False))
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What a call holds until it is over; ``least`` tokens were charged before, and stay so."""
+
+    gate: Gate
+    hold: Hold
+    estimate: int
+    least: int = 0
+
+    def around(self, call: Call, proceed: Proceed) -> Run:
+        """Return the run of ``call``, at whose end the limits hear what it used."""
+        try:
+            run = proceed(call)
+        except BaseException:
+            self.end(call)
+            raise
+        run.outcome.on_end(lambda outcome: self.end(call, queued=is_queued(call) and outcome.error is None))
+        return run
+
+    def end(self, call: Call, *, queued: bool = False) -> None:
+        """Settle. A response that was queued keeps its estimate, which its run will make good."""
+        used = [charge.amount for charge in self.hold.charges]
+        if not queued:
+            used = [self._used(touch, call) for touch in self.hold.touches]
+        self.gate.end(self.hold, used)
+
+    def _used(self, touch: Touch, call: Call) -> int:
+        used = used_of(touch, call, self.estimate)
+        return max(self.least, used) if touch.limit.kind == "tokens" else used

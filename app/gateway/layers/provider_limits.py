@@ -1,0 +1,59 @@
+"""Limits of providers and of their keys around each attempt: a target that is at one is passed over.
+
+When none is left, the client hears when the first comes free. Tests: tests/governance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from app.errors import GatewayError
+from app.gateway.call import Attempt, Call
+from app.gateway.driver import AttemptLayer
+from app.gateway.estimates import tokens_of_body
+from app.gateway.layers.base import House
+from app.gateway.limits.charges import Touch, tokens_of, touches_of_target
+from app.gateway.limits.gate import Hold
+from app.gateway.limits.telling import refusal
+
+
+def make(house: House) -> AttemptLayer | None:
+    """Return the layer; None where no provider has a limit."""
+    providers = house.settings.providers.values()
+    if not any(one.limits or any(key.limits for key in one.keys) for one in providers):
+        return None
+
+    @contextmanager
+    def layer(attempt: Attempt) -> Iterator[None]:
+        touches = touches_of_target(attempt.target)
+        if not touches:
+            yield
+            return
+        estimate = tokens_of_body(attempt.call.full_body)
+        hold = house.limits.admit(touches, estimate)
+        if hold.refused is not None:
+            raise _passed_over(attempt.call, hold)
+        try:
+            yield
+        finally:
+            house.limits.end(hold, [_used(touch, attempt, estimate) for touch in hold.touches])
+
+    return layer
+
+
+def _used(touch: Touch, attempt: Attempt, estimate: int) -> int:
+    if touch.limit.kind == "tokens":
+        return tokens_of(attempt, estimate)
+    return 0 if attempt.refused else 1
+
+
+def _passed_over(call: Call, hold: Hold) -> GatewayError:
+    """Return the refusal of a target: one error for all of a call, which tells the shortest wait."""
+    error, first = refusal(hold), call.progress.passed_over
+    if first is None:
+        call.progress.passed_over = error
+        return error
+    if (error.retry_after or 0) < (first.retry_after or 0):
+        first.retry_after, first.message = error.retry_after, error.message
+    return first

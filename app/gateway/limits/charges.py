@@ -1,0 +1,112 @@
+"""What a call takes of which limits: at admission by an estimate, at its end by what it really used.
+
+Tests: tests/gateway/test_limits.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, NamedTuple
+
+from app.config import Limit
+from app.gateway import allowances
+from app.gateway.call import Attempt, Call, Target
+from app.gateway.limits.windows import Charge
+from app.gateway.plan import Route
+
+SECONDS: Final = {"second": 1, "minute": 60, "hour": 3_600, "day": 86_400}
+
+
+class Touch(NamedTuple):
+    """A limit that a call touches. ``level`` and ``owner`` name whose it is, ``words`` for people."""
+
+    level: str
+    owner: str
+    words: str
+    limit: Limit
+
+    @property
+    def key(self) -> str:
+        """Return what is counted; changing how much is allowed keeps what was used."""
+        limit = self.limit
+        return f"{self.level}:{self.owner}:{limit.kind}:{limit.per or ''}:{limit.models or ''}"
+
+    def charge(self, tokens: int, share: int = 1) -> Charge:
+        """Return what a call of so many estimated tokens takes; ``share``: among so many processes."""
+        limit = self.limit
+        most = max(1, limit.most // share)
+        seconds = SECONDS[limit.per] if limit.per else 0
+        return Charge(self.key, most, seconds, tokens if limit.kind == "tokens" else 1)
+
+
+def touches_of_call(call: Call, gateway: Sequence[Limit], plan: Callable[[Call], Route]) -> list[Touch]:
+    """Return the limits of key, tenant and gateway that ``call`` touches, those of a kind, span and pattern
+    that stand twice at one level once, as the tightest. ``plan`` is asked where one depends on the model."""
+    principal = call.principal
+    if not (principal.limits or principal.tenant_limits or gateway):
+        return []
+    tenant = principal.tenant
+    levels = (
+        ("key", f"{tenant}/{principal.key}", "this key", principal.limits),
+        ("tenant", tenant, f"the tenant '{tenant}'", principal.tenant_limits),
+        ("gateway", "", "the whole gateway", gateway),
+    )
+    every = [Touch(level, owner, words, one) for level, owner, words, limits in levels for one in limits]
+    if any(touch.limit.models is not None for touch in every):
+        labels = _labels(call, plan)
+        every = [touch for touch in every if fits(touch.limit, labels, call.candidates)]
+    return tightest(every)
+
+
+def touches_of_target(target: Target) -> list[Touch]:
+    """Return the limits of an attempt's provider and of its key there."""
+    settings, key, label = target.provider.settings, target.key, target.label
+    name = settings.name
+    rows = [Touch("provider", name, f"the provider '{name}'", one) for one in settings.limits]
+    if key is not None:
+        words = f"the key '{key.name}' of the provider '{name}'"
+        rows += [Touch("provider-key", f"{name}/{key.name}", words, one) for one in key.limits]
+    return tightest(touch for touch in rows if fits(touch.limit, (label,), (label, target.model)))
+
+
+def tightest(touches: Iterable[Touch]) -> list[Touch]:
+    """Return one touch for each thing that is counted."""
+    found: dict[str, Touch] = {}
+    for touch in touches:
+        other = found.get(touch.key)
+        if other is None or touch.limit.most < other.limit.most:
+            found[touch.key] = touch
+    return list(found.values())
+
+
+def fits(limit: Limit, labels: Iterable[str], names: Iterable[str]) -> bool:
+    """Tell whether a limit is about one of these targets (``provider/model``), or about a name that the
+    client asked for where its pattern has no ``/``."""
+    pattern = limit.models
+    if pattern is None or pattern == "*":
+        return True
+    return any(allowances.fits(pattern, text) for text in (labels if "/" in pattern else names))
+
+
+def used_of(touch: Touch, call: Call, estimate: int) -> int:
+    """Return what ``call`` took of a limit in the end, over its attempts at the models that it is about."""
+    attempts = [one for one in call.attempts if fits(touch.limit, (one.target.label,), call.candidates)]
+    if touch.limit.kind != "tokens":
+        return 1 if attempts or not call.attempts else 0
+    return sum(tokens_of(attempt, estimate) for attempt in attempts)
+
+
+def tokens_of(attempt: Attempt, estimate: int) -> int:
+    """Return the tokens that an attempt used up; one that broke off unheard may have used its input."""
+    if attempt.refused:
+        return 0
+    if attempt.usage is not None:
+        return attempt.usage.input_tokens + attempt.usage.output_tokens
+    return estimate if attempt.maybe_charged or attempt.error == "client_gone" else 0
+
+
+def _labels(call: Call, plan: Callable[[Call], Route]) -> list[str]:
+    route = plan(call)
+    if call.host is None:
+        call.progress.route = route
+    return [planned.target.label for planned in route.targets]

@@ -1,0 +1,186 @@
+"""The gate of the limits: all limits of a call at once, in Redis where there is one, else in this process.
+
+While Redis is away, ``SLUICE_LIMITS_FAIL`` decides: each process keeps its share in memory, lets all
+through, or refuses. A request waits ``redis_windows.WAIT`` seconds for it at most, and after that nobody
+asks it for a second. Tests: tests/governance.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Protocol, TypeVar
+
+import gevent
+
+from app.config import Settings
+from app.errors import GatewayError
+from app.gateway.limits.charges import Touch
+from app.gateway.limits.redis_windows import HELD, WAIT, RedisWindows
+from app.gateway.limits.windows import Charge, MemoryWindows, Settlement, Verdict, Windows
+
+T = TypeVar("T")
+_LOG: Final = logging.getLogger(__name__)
+_AWAY: Final = 1.0
+"""Seconds for which nobody asks a Redis that did not answer."""
+
+
+class _Counted(Protocol):
+    def limits_away(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """An admission, or its refusal: the limits touched, what each was charged and how it stands."""
+
+    touches: tuple[Touch, ...]
+    charges: tuple[Charge, ...]
+    verdict: Verdict
+    windows: Windows
+    holder: str
+
+    @property
+    def refused(self) -> Touch | None:
+        """Return the limit that stands in the way longest."""
+        place = self.verdict.refused
+        return None if place is None else self.touches[place]
+
+
+class Gate:
+    """The limits of one process; ``metrics`` hears of a Redis that does not answer."""
+
+    def __init__(self, settings: Settings, metrics: _Counted | None = None) -> None:
+        self._url = settings.redis_url
+        self._workers = settings.workers
+        self._fail = settings.limits_fail
+        self._configured = has_limits(settings)
+        self._metrics = metrics
+        self._memory = MemoryWindows()
+        self._redis: RedisWindows | None = None
+        self._away_until = 0.0
+        self._is_away = False
+        self._held: set[tuple[str, str]] = set()
+        self._renewer: gevent.Greenlet[..., None] | None = None
+        if self._configured and self._url:
+            self._shared()
+
+    def warn(self) -> None:
+        """Say at start what the operator may not expect."""
+        if self._configured and self._url is None and self._workers > 1:
+            _LOG.warning(
+                "limits without REDIS_URL: each of %d workers keeps its share of every limit, at least 1",
+                self._workers,
+            )
+
+    def admit(self, touches: Sequence[Touch], tokens: int) -> Hold:
+        """Charge a call of so many estimated tokens to all of ``touches``, or to none.
+
+        Raises ``overloaded`` while Redis is away and that is to be refused."""
+        holder = secrets.token_hex(12)
+        if self._url is None:
+            return self._in_memory(touches, tokens, holder)
+        charges = tuple(touch.charge(tokens) for touch in touches)
+        windows = self._shared()
+        verdict = self._asked(lambda: windows.admit(charges, holder))
+        if verdict is None:
+            return self._without_redis(touches, tokens, holder)
+        if verdict.refused is None:
+            self._keep((one.key, holder) for one in charges if not one.seconds)
+        return Hold(tuple(touches), charges, verdict, windows, holder)
+
+    def end(self, hold: Hold, used: Sequence[int]) -> None:
+        """Charge what each limit was really used, off the caller's path; let go of its place among calls."""
+        rows = zip(hold.charges, hold.verdict.standings, used, strict=True)
+        settlements = [
+            Settlement(charge, standing.part, amount - charge.amount)
+            for charge, standing, amount in rows
+            if not charge.seconds or amount != charge.amount
+        ]
+        self._held.difference_update((charge.key, hold.holder) for charge in hold.charges)
+        if not settlements:
+            return
+        if hold.windows is self._memory:
+            self._memory.settle(settlements, hold.holder)
+            return
+        gevent.spawn(self._asked, lambda: hold.windows.settle(settlements, hold.holder))
+
+    def close(self) -> None:
+        """Close the connections to Redis."""
+        if self._redis is not None:
+            self._redis.close()
+
+    def _shared(self) -> RedisWindows:
+        if self._redis is None:
+            self._redis = RedisWindows(self._url or "")
+        return self._redis
+
+    def _in_memory(self, touches: Sequence[Touch], tokens: int, holder: str) -> Hold:
+        charges = tuple(touch.charge(tokens, self._workers) for touch in touches)
+        verdict = self._memory.admit(charges, holder)
+        return Hold(tuple(touches), charges, verdict, self._memory, holder)
+
+    def _without_redis(self, touches: Sequence[Touch], tokens: int, holder: str) -> Hold:
+        if self._fail == "closed":
+            raise GatewayError("overloaded", "The limits cannot be looked up at the moment.", retry_after=1)
+        if self._fail == "open":
+            return Hold((), (), Verdict(()), self._memory, holder)
+        return self._in_memory(touches, tokens, holder)
+
+    def _asked(self, ask: Callable[[], T]) -> T | None:
+        """Return what Redis answers; None while it is away."""
+        from redis import RedisError
+
+        if time.monotonic() < self._away_until:
+            return None
+        limit = gevent.Timeout(WAIT)
+        try:
+            with limit:
+                answer = ask()
+        except RedisError as error:
+            self._note_away(error)
+            return None
+        except gevent.Timeout as error:
+            if error is not limit:
+                raise
+            self._note_away(f"no answer within {WAIT * 1000:g} ms")
+            return None
+        if self._is_away:
+            self._is_away = False
+            _LOG.warning("Redis answers again; the limits are kept there")
+        return answer
+
+    def _note_away(self, why: Any) -> None:
+        self._away_until = time.monotonic() + _AWAY
+        if self._metrics is not None:
+            self._metrics.limits_away()
+        if not self._is_away:
+            self._is_away = True
+            _LOG.warning(
+                "Redis does not answer, so the limits follow 'limits_fail = %s': %s", self._fail, why
+            )
+
+    def _keep(self, held: Any) -> None:
+        """Renew places among calls at once, as long as this process has any."""
+        self._held.update(held)
+        if self._held and (self._renewer is None or self._renewer.ready()):
+            self._renewer = gevent.spawn(self._renew)
+
+    def _renew(self) -> None:
+        while self._held:
+            gevent.sleep(HELD / 3)
+            held = list(self._held)
+            if held:
+                self._asked(lambda: self._shared().renew(held))  # noqa: B023 - asked at once
+
+
+def has_limits(settings: Settings) -> bool:
+    """Tell whether the configuration has any limit."""
+    providers = settings.providers.values()
+    rows = [settings.limits, *(key.limits for key in settings.keys)]
+    rows += [tenant.limits for tenant in settings.tenants.values()]
+    rows += [provider.limits for provider in providers]
+    rows += [key.limits for provider in providers for key in provider.keys]
+    return any(rows)

@@ -1,0 +1,69 @@
+"""What a client is told of the limits: the headers of its answer, and its refusal.
+
+The names and forms of the headers are OpenAI's. Tests: tests/gateway/test_limits.py, tests/governance.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+from app.errors import GatewayError
+from app.gateway.limits.charges import Touch
+from app.gateway.limits.gate import Hold
+
+_HEADED: Final = ("requests", "tokens")
+
+
+def headers_of(hold: Hold) -> dict[str, str]:
+    """Return the headers that tell how the tightest limit of each kind stands."""
+    headers: dict[str, str] = {}
+    for kind in _HEADED:
+        rows = [
+            (max(0, charge.most - standing.used), standing.reset, touch.limit.most)
+            for touch, charge, standing in zip(
+                hold.touches, hold.charges, hold.verdict.standings, strict=True
+            )
+            if touch.limit.kind == kind
+        ]
+        if rows:
+            left, reset, most = min(rows, key=lambda row: row[0])
+            headers |= {
+                f"x-ratelimit-limit-{kind}": str(most),
+                f"x-ratelimit-remaining-{kind}": str(left),
+                f"x-ratelimit-reset-{kind}": duration(reset),
+            }
+    return headers
+
+
+def duration(seconds: float) -> str:
+    """Return whole seconds, rounded up, as ``1s``, ``6m0s`` or ``2h0m5s``."""
+    minutes, rest = divmod(math.ceil(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}h{minutes}m{rest}s"
+    return f"{minutes}m{rest}s" if minutes else f"{rest}s"
+
+
+def refusal(hold: Hold) -> GatewayError:
+    """Return the error of a call that is refused; it names the limit's level and window."""
+    place = hold.verdict.refused or 0
+    touch, charge = hold.touches[place], hold.charges[place]
+    wait = max(1, math.ceil(hold.verdict.wait))
+    if charge.amount > charge.most:
+        message = (
+            f"This request is estimated at {charge.amount} tokens, above the whole limit of {touch.words}: "
+            f"{_amount(touch)}. Make it smaller."
+        )
+    else:
+        message = f"Rate limit reached for {touch.words}: {_amount(touch)}. Try again in {duration(wait)}."
+    kind = touch.limit.kind if touch.limit.kind in _HEADED else None
+    return GatewayError("rate_limited", message, type=kind, retry_after=wait)
+
+
+def _amount(touch: Touch) -> str:
+    limit = touch.limit
+    about = f" for '{limit.models}'" if limit.models else ""
+    if limit.per is None:
+        return f"{limit.most} concurrent calls{about}"
+    return f"{limit.most} {limit.kind} per {limit.per}{about}"

@@ -1,0 +1,168 @@
+"""The arithmetic of limits, and its back end for one process.
+
+A span of ``seconds`` is kept as sub-windows of a sixtieth of it. The sub-window that runs and the sixty
+before it count, so every span of that length is covered by them: never more than the limit is admitted in
+any such span, and what was used comes free at most a sixtieth late. A call is admitted by all of its
+charges or by none. ``redis_windows`` does the same; tests/gateway/test_limits.py holds the two to each other.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple, Protocol
+
+PARTS: Final = 60
+"""Sub-windows of a span."""
+
+_SWEEP: Final = 10_000  # admissions between two looks for windows that are empty
+
+
+class Charge(NamedTuple):
+    """What one call takes of one limit: ``amount`` of at most ``most`` in ``seconds``; 0 seconds is a
+    number of calls at once. ``key`` names the limit."""
+
+    key: str
+    most: int
+    seconds: int
+    amount: int
+
+
+class Standing(NamedTuple):
+    """How a limit stands: what is used, in how many seconds all of that is free again, and the sub-window
+    that runs."""
+
+    used: int
+    reset: float
+    part: int
+
+
+class Verdict(NamedTuple):
+    """Of an admission: how each limit stands after it. ``refused`` is the place of the charge that must wait
+    longest, None when the call is admitted; ``wait`` is in seconds."""
+
+    standings: tuple[Standing, ...]
+    refused: int | None = None
+    wait: float = 0.0
+
+
+class Settlement(NamedTuple):
+    """What is charged further (or, below 0, taken back from sub-window ``part``) when a call is over."""
+
+    charge: Charge
+    part: int
+    amount: int
+
+
+class Windows(Protocol):
+    """A back end."""
+
+    def admit(self, charges: Sequence[Charge], holder: str) -> Verdict:
+        """Charge all, or none."""
+        ...
+
+    def settle(self, settlements: Sequence[Settlement], holder: str) -> None:
+        """Charge what is left, whatever the limits say, and let ``holder`` go."""
+        ...
+
+
+@dataclass(slots=True)
+class _Window:
+    """One limit: counts by sub-window, or the holders of calls at once."""
+
+    seconds: int
+    counts: dict[int, int] = field(default_factory=dict)
+    holders: set[str] = field(default_factory=set)
+
+    def used(self, part: int) -> int:
+        """Return what counts while sub-window ``part`` runs; forget what does not any more."""
+        if not self.seconds:
+            return len(self.holders)
+        for old in [one for one in self.counts if one < part - PARTS]:
+            del self.counts[old]
+        return sum(self.counts.values())
+
+    def free_at(self, part: int) -> float:
+        """Return when what was used in ``part`` counts no more, in seconds of the clock."""
+        return (part + PARTS + 1) * self.seconds / PARTS
+
+    def reset(self, now: float) -> float:
+        """Return the seconds until all is free."""
+        return max(0.0, self.free_at(max(self.counts)) - now) if self.counts else 0.0
+
+    def wait(self, charge: Charge, used: int, now: float) -> float:
+        """Return the seconds until ``charge`` may be tried again, the whole span if it never fits."""
+        if not self.seconds:
+            return 1.0
+        for part in sorted(self.counts) if charge.amount <= charge.most else ():
+            used -= self.counts[part]
+            if used + charge.amount <= charge.most:
+                return self.free_at(part) - now
+        return float(self.seconds)
+
+    def add(self, charge: Charge, part: int, holder: str) -> None:
+        """Charge it in sub-window ``part``."""
+        if not self.seconds:
+            self.holders.add(holder)
+        elif charge.amount:
+            self.counts[part] = self.counts.get(part, 0) + charge.amount
+
+
+class MemoryWindows:
+    """The limits of one process. ``clock`` gives Unix seconds."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._windows: dict[str, _Window] = {}
+        self._admitted = 0
+
+    def admit(self, charges: Sequence[Charge], holder: str) -> Verdict:
+        """Charge all, or none."""
+        now = self._clock()
+        self._sweep(now)
+        found = [self._windows.setdefault(one.key, _Window(one.seconds)) for one in charges]
+        parts = [part_at(now, one.seconds) for one in charges]
+        used = [window.used(part) for window, part in zip(found, parts, strict=True)]
+        refused, wait = None, 0.0
+        for place, charge in enumerate(charges):
+            if used[place] + charge.amount > charge.most:
+                longer = found[place].wait(charge, used[place], now)
+                refused, wait = (place, longer) if longer > wait else (refused, wait)
+        if refused is None:
+            for window, charge, part in zip(found, charges, parts, strict=True):
+                window.add(charge, part, holder)
+            used = [window.used(part) for window, part in zip(found, parts, strict=True)]
+        standings = (Standing(n, w.reset(now), p) for n, w, p in zip(used, found, parts, strict=True))
+        return Verdict(tuple(standings), refused, wait)
+
+    def settle(self, settlements: Sequence[Settlement], holder: str) -> None:
+        """Charge what is left, whatever the limits say, and let ``holder`` go."""
+        now = self._clock()
+        for charge, part, amount in settlements:
+            window = self._windows.setdefault(charge.key, _Window(charge.seconds))
+            if not charge.seconds:
+                window.holders.discard(holder)
+            elif amount > 0:
+                window.add(charge._replace(amount=amount), part_at(now, charge.seconds), holder)
+            elif part in window.counts:
+                window.counts[part] = max(0, window.counts[part] + amount)
+
+    def _sweep(self, now: float) -> None:
+        """Forget limits of which nothing is used, now and then."""
+        self._admitted += 1
+        if self._admitted % _SWEEP == 0:
+            used = {
+                key: window
+                for key, window in self._windows.items()
+                if window.used(part_at(now, window.seconds))
+            }
+            self._windows = used
+
+
+def part_at(now: float, seconds: int) -> int:
+    """Return the number of the sub-window that runs at ``now``; 0 of calls at once."""
+    if not seconds:
+        return 0
+    whole, rest = divmod(now, seconds)
+    return int(whole) * PARTS + int(rest * PARTS / seconds)

@@ -1,0 +1,1 @@
+"""Keys, limits and money, held over real processes."""

@@ -1,0 +1,216 @@
+"""Limits at the HTTP edge of one process: what is refused, what is told, what is charged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.behaviour.world import CHAT_DONE, ROLE, chat_body, chat_stream, chat_text, received
+from tests.governance.city import CHAT, PROMPT, City, good, keys, running_city
+from tests.lifecycle.house import eventually
+from tests.traffic.replay import Reply, Request
+
+HOUR = 'per = "hour"'
+CONFIG = (
+    keys(
+        free="",
+        two=f"{{ requests = 2, {HOUR} }}",
+        tokens=f"{{ tokens = 20, {HOUR} }}",
+        some=f'{{ requests = 1, {HOUR}, models = "groq/big*" }}',
+        alias=f'{{ requests = 1, {HOUR}, models = "fast" }}',
+        one="{ concurrent = 1 }",
+        queue=f"{{ concurrent = 1 }}, {{ requests = 2, {HOUR} }}, {{ tokens = 60, {HOUR} }}",
+        chain=f"{{ requests = 5, {HOUR} }}",
+        mixed=f"{{ requests = 9, {HOUR} }}, {{ requests = 4, per = 'day' }}, {{ tokens = 900, {HOUR} }}",
+    )
+    + f"""
+[keys.blue]
+key = "sk-blue"
+tenant = "blue"
+[tenants.blue]
+limits = [{{ requests = 1, {HOUR} }}]
+[models."fast"]
+target = "groq/x"
+[providers.groq]
+[[providers.groq.keys]]
+name = "small"
+value = "small-key"
+models = ["pooled", "tight"]
+weight = 1000000
+limits = [{{ requests = 1, per = "hour" }}]
+[[providers.groq.keys]]
+name = "large"
+value = "large-key"
+models = ["pooled"]
+[[providers.groq.keys]]
+name = "rest"
+value = "rest-key"
+models = ["x", "y", "big", "big-2"]
+"""
+)
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[City]:
+    with running_city(CONFIG) as city:
+        yield city
+
+
+@pytest.fixture
+def city(running: City) -> City:
+    running.upstream.forget()
+    running.upstream.script = good
+    return running
+
+
+def told(answer: Any, kind: str) -> tuple[str | None, ...]:
+    return tuple(answer.headers.get(f"x-ratelimit-{what}-{kind}") for what in ("limit", "remaining", "reset"))
+
+
+def test_a_key_beyond_its_limit_is_refused_and_nothing_goes_upstream(city: City) -> None:
+    answers = [city.ask("two") for _ in range(3)]
+    assert [answer.status for answer in answers] == [200, 200, 429]
+    assert [told(answer, "requests")[:2] for answer in answers] == [("2", "1"), ("2", "0"), ("2", "0")]
+    refused = answers[-1]
+    assert refused.error["code"] == "rate_limit_exceeded"
+    assert refused.error["message"].startswith("Rate limit reached for this key: 2 requests per hour.")
+    assert 3540 <= int(refused.headers["retry-after"]) <= 3660
+    assert refused.headers["x-sluice-attempts"] == "0"
+    assert city.served == 2
+
+
+def test_a_key_without_limits_hears_of_none(city: City) -> None:
+    answer = city.ask("free")
+    assert answer.status == 200
+    assert [name for name in answer.headers if name.startswith("x-ratelimit")] == []
+
+
+def test_the_tightest_limit_of_each_kind_is_told(city: City) -> None:
+    answer = city.ask("mixed")
+    assert told(answer, "requests")[:2] == ("4", "3")
+    assert told(answer, "tokens")[:2] == ("900", "899")
+
+
+def test_tokens_are_charged_by_real_usage_also_beyond_the_limit(city: City) -> None:
+    seen = [city.ask("tokens") for _ in range(5)]
+    assert [answer.status for answer in seen] == [200, 200, 200, 200, 429]
+    assert [told(answer, "tokens")[1] for answer in seen[:4]] == ["19", "14", "9", "4"]
+    assert seen[-1].error["type"] == "tokens"
+
+
+@pytest.fixture(scope="module")
+def thirsty() -> Iterator[City]:
+    limits = dict.fromkeys(("failed", "large", "stream", "left"), f"{{ tokens = 20, {HOUR} }}")
+    with running_city(keys(**limits)) as city:
+        yield city
+
+
+def remaining(city: City, key: str) -> int:
+    """Return the tokens left to a key, by an answer that itself takes one of them so far."""
+    city.upstream.script = good
+    return int(told(city.ask(key), "tokens")[1] or "") + 1
+
+
+def test_a_failed_attempt_that_was_not_charged_costs_no_tokens(thirsty: City) -> None:
+    thirsty.upstream.script = lambda request: Reply.json({"error": {"message": "no"}}, 500)
+    assert thirsty.ask("failed", messages=[{"role": "user", "content": "x" * 60}]).status == 500
+    assert remaining(thirsty, "failed") == 20
+
+
+def test_an_input_above_the_whole_limit_is_told_so(thirsty: City) -> None:
+    thirsty.upstream.forget()
+    answer = thirsty.ask("large", messages=[{"role": "user", "content": "x" * 400}])
+    assert (answer.status, answer.headers["retry-after"]) == (429, "3600")
+    assert "above the whole limit of this key: 20 tokens per hour" in answer.error["message"]
+    assert thirsty.served == 0
+
+
+def test_a_stream_is_charged_at_its_end(thirsty: City) -> None:
+    thirsty.upstream.script = lambda request: Reply.sse(chat_stream("good"))
+    answer = thirsty.ask("stream", stream=True)
+    assert (answer.text, told(answer, "tokens")[:2]) == ("good", ("20", "19"))
+    assert remaining(thirsty, "stream") == 15
+
+
+def test_who_leaves_a_stream_is_charged_by_an_estimate(thirsty: City) -> None:
+    body = ROLE + chat_text("w" * 24)
+    thirsty.upstream.script = lambda request: Reply.sse(body + CHAT_DONE, hang=len(body))
+    connection = thirsty.client("left").open("POST", CHAT, {**PROMPT, "stream": True})
+    assert connection.sock is not None
+    received(connection.sock, b"wwww")
+    connection.close()
+    eventually(lambda: '"client_gone"' in thirsty.gateways[0].log)
+    assert remaining(thirsty, "left") < 15
+
+
+def test_a_place_among_calls_at_once_is_held_until_the_last_byte(city: City) -> None:
+    body = ROLE + chat_text("first")
+    city.upstream.script = lambda request: Reply.sse(body + CHAT_DONE, hang=len(body))
+    connection = city.client("one").open("POST", CHAT, {**PROMPT, "stream": True})
+    assert connection.sock is not None
+    received(connection.sock, b"first")
+    refused = city.ask("one")
+    assert (refused.status, refused.headers["retry-after"]) == (429, "1")
+    assert "1 concurrent calls" in refused.error["message"]
+    assert [name for name in refused.headers if name.startswith("x-ratelimit")] == []
+    connection.close()
+    city.upstream.script = good
+    eventually(lambda: city.ask("one").status == 200)
+
+
+def test_a_tenants_limit_counts_for_all_of_its_keys(city: City) -> None:
+    assert [city.ask("blue").status, city.ask("blue").status] == [200, 429]
+    assert "the tenant 'blue'" in city.ask("blue").error["message"]
+
+
+def test_a_limit_of_some_models_counts_for_these_alone(city: City) -> None:
+    assert [city.ask("some", model=f"groq/{name}").status for name in ("x", "big", "x", "big-2")] == [
+        *(200, 200, 200, 429),
+    ]
+
+
+def test_a_limit_of_a_name_of_the_operators_counts_where_it_is_asked_for(city: City) -> None:
+    assert [city.ask("alias", model=name).status for name in ("groq/x", "fast", "groq/x", "fast")] == [
+        *(200, 200, 200, 429),
+    ]
+
+
+def test_a_fallback_does_not_count_again(city: City) -> None:
+    def script(request: Request) -> Reply:
+        failing = request.json()["model"] == "y"
+        return Reply.json({"error": {"message": "no"}}, 500) if failing else Reply.json(chat_body())
+
+    city.upstream.script = script
+    answers = [city.ask("chain", model="groq/y", fallbacks=["groq/x"]) for _ in range(2)]
+    assert [told(answer, "requests")[1] for answer in answers] == ["4", "3"]
+    assert city.served == 4
+
+
+def test_a_providers_key_at_its_limit_is_passed_over(city: City) -> None:
+    answers = [city.ask("free", model="groq/pooled") for _ in range(3)]
+    assert [answer.status for answer in answers] == [200, 200, 200]
+    used = [request.headers["authorization"] for request in city.upstream.requests]
+    assert used == ["Bearer small-key", "Bearer large-key", "Bearer large-key"]
+    refused = city.ask("free", model="groq/tight")
+    assert (refused.status, refused.error["code"]) == (429, "rate_limit_exceeded")
+    assert "the key 'small' of the provider 'groq'" in refused.error["message"]
+    assert 3540 <= int(refused.headers["retry-after"]) <= 3660
+    assert city.served == 3
+
+
+def test_a_background_response_is_counted_once_and_its_run_holds_the_place(city: City) -> None:
+    client = city.client("queue")
+    members = {"background": True, "model": "sandbox/echo"}
+    first = client.made("take 1 seconds\nsay exactly: hello", **members)
+    second = client.create("say exactly: hello", **members)
+    assert (second.status, second.headers["x-ratelimit-remaining-requests"]) == (200, "0")
+    assert [client.ended(one["id"])["status"] for one in (first, second.json)] == ["completed", "completed"]
+    assert client.create("hi", **members).status == 429
+
+
+def test_a_body_that_cannot_be_read_is_charged_nothing(city: City) -> None:
+    before = int(told(city.ask("mixed"), "requests")[1] or "")
+    assert city.client("mixed").send("POST", CHAT, {"model": "groq/x"}).status == 400
+    assert told(city.ask("mixed"), "requests")[1] == str(before - 1)
