@@ -14,10 +14,11 @@ import secrets
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from app import __version__
+from app import __version__, commands
 
 if TYPE_CHECKING:
     from app.config import Settings
@@ -58,11 +59,15 @@ def _parser() -> argparse.ArgumentParser:
         verb.add_argument("--config", metavar="FILE", help="the TOML file instead of $SLUICE_CONFIG")
         verb.set_defaults(run=run)
     verbs.choices["models"].add_argument("--provider", help="one provider only, whose failure is then shown")
-    keys = verbs.add_parser("keys", help="make client keys")
-    keys.add_argument("action", choices=["new"])
-    keys.add_argument("name")
-    keys.add_argument("--tenant")
-    keys.set_defaults(run=_new_key)
+    keys = verbs.add_parser("keys", help="make, list, change, rotate and revoke client keys")
+    keys.add_argument("--tenant", help="of a key for SLUICE_KEYS (new)")
+    for what, verb in (
+        ("keys", keys),
+        ("tenants", verbs.add_parser("tenants", help="make, list and change")),
+    ):
+        commands.add_arguments(verb, what)
+        verb.add_argument("--config", metavar="FILE", help="the TOML file instead of $SLUICE_CONFIG")
+        verb.set_defaults(run=partial(_administer, what))
     verbs.add_parser("version", help="show the version").set_defaults(run=_version)
     return parser
 
@@ -327,10 +332,20 @@ def _show_progress(name: str, seen: int, total: int) -> None:
     )
 
 
+def _administer(what: str, given: argparse.Namespace) -> int:
+    if given.action == "new":
+        return _new_key(given)
+    settings = _settings(given)
+    return _WRONG if settings is None else commands.run(what, given, settings)
+
+
 def _new_key(given: argparse.Namespace) -> int:
     """Print a new client key and where to put it; nothing is stored."""
     from app.config_loading.kinds import NAME
 
+    if given.name is None:
+        print("sluice: keys new needs a name", file=sys.stderr)
+        return _WRONG
     for text in filter(None, (given.name, given.tenant)):
         if not NAME.fits(text):
             print(f"sluice: a name {NAME.sentence}", file=sys.stderr)

@@ -53,8 +53,20 @@ MAY_IMPORT: dict[str, set[str]] = {
         "config",
         "config_loading",
     },
+    "commands": _VOCABULARY | {"gateway", "state", "config", "config_loading"},
     "cli": _VOCABULARY
-    | {"app", "gateway", "providers", "dialects", "state", "wire", "config", "config_loading", "serving"},
+    | {
+        "app",
+        "commands",
+        "gateway",
+        "providers",
+        "dialects",
+        "state",
+        "wire",
+        "config",
+        "config_loading",
+        "serving",
+    },
     "__main__": {"cli"},
     "app": _VOCABULARY
     | {

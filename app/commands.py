@@ -1,0 +1,194 @@
+"""``sluice keys`` and ``sluice tenants``: what the admin API does, for a terminal, over the same database.
+
+Members are written ``name=value``: lists with commas, ``metadata.NAME=text``, nothing behind the sign to
+take one away. They are checked by the schemas of the file and of the API.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import socket
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from app.config import Settings
+    from app.config_loading.tables import Strict
+    from app.gateway.owners import Owners
+    from app.state.audit import Actor
+    from app.state.listing import Page
+
+Result = Mapping[str, Any] | list[Any]
+
+_WRONG: Final = 2
+_LISTS: Final = frozenset({"models", "operations"})
+_NUMBERS: Final = frozenset({"expires_at", "grace"})
+_FLAGS: Final = {"true": True, "on": True, "false": False, "off": False}
+_PAGE: Final = 100
+_COLUMNS: Final = {
+    "keys": ("id", "tenant", "name", "prefix", "source", "enabled", "models", "last_used_at"),
+    "tenants": ("name", "source", "models", "operations", "created_at"),
+}
+
+
+def add_arguments(verb: argparse.ArgumentParser, what: str) -> None:
+    """Give the command ``what`` (``keys`` or ``tenants``) its arguments."""
+    choices = [action for kind, action in _ACTIONS if kind == what]
+    verb.add_argument("action", choices=[*choices, "new"] if what == "keys" else choices)
+    verb.add_argument("name", nargs="?", help="the name of a new one, else the id")
+    verb.add_argument("members", nargs="*", metavar="member=value")
+    verb.add_argument("--now", action="store_true", help="end running calls, too")
+    verb.add_argument(
+        "--confirm", action="store_true", help="delete the tenant with all that is stored of it"
+    )
+    verb.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(what: str, given: argparse.Namespace, settings: Settings) -> int:
+    """Run one command and return its exit code."""
+    from app.config_loading import ConfigError
+    from app.errors import GatewayError
+    from app.gateway.core import Gateway
+    from app.gateway.owners import Owners
+    from app.state.audit import Actor
+
+    if given.action != "list" and given.name is None:
+        print(f"sluice: {what} {given.action} needs a name", file=sys.stderr)
+        return _WRONG
+    gateway = Gateway(settings)
+    try:
+        owners = Owners(settings, gateway.state)
+        actor = Actor("cli", "admin", socket.gethostname())
+        result = _ACTIONS[what, given.action](owners, actor, given)
+    except ConfigError as error:
+        for place, sentence in error.faults:
+            print(f"sluice: {place}: {sentence}", file=sys.stderr)
+        return _WRONG
+    except GatewayError as error:
+        print(f"sluice: {error.message}", file=sys.stderr)
+        return 1
+    finally:
+        gateway.close()
+    print(json.dumps(result, indent=2) if given.json else _table(what, result))
+    return 0
+
+
+def _members(given: argparse.Namespace, schema: Strict, **more: Any) -> dict[str, Any]:
+    from app.config_loading.ownership import checked
+
+    found: dict[str, Any] = dict(more)
+    for text in given.members:
+        name, _, value = text.partition("=")
+        holder, dot, inner = name.partition(".")
+        if dot and holder == "metadata":
+            found.setdefault(holder, {})[inner] = value
+        else:
+            found[name] = _value(name, value)
+    return checked(schema, found)
+
+
+def _value(name: str, text: str) -> Any:
+    if not text:
+        return None
+    if name in _LISTS:
+        return [piece.strip() for piece in text.split(",")]
+    if name in _NUMBERS and text.isdecimal():
+        return int(text)
+    return _FLAGS.get(text, text) if name == "enabled" else text
+
+
+def _all(read: Callable[[int, str | None], Page[dict[str, Any]]]) -> list[Any]:
+    rows: list[Any] = []
+    more = True
+    while more:
+        page = read(_PAGE, rows[-1]["id"] if rows else None)
+        rows += page.rows
+        more = page.has_more
+    return rows
+
+
+def _create_key(owners: Owners, actor: Actor, given: argparse.Namespace) -> Result:
+    from app.config_loading.ownership import NewKeySchema
+
+    return owners.create_key(actor, _members(given, NewKeySchema(), name=given.name))
+
+
+def _change_key(owners: Owners, actor: Actor, given: argparse.Namespace) -> Result:
+    from app.config_loading.ownership import KeyChangeSchema
+
+    return owners.change_key(actor, given.name, _members(given, KeyChangeSchema()), end_now=given.now)
+
+
+def _rotate_key(owners: Owners, actor: Actor, given: argparse.Namespace) -> Result:
+    from app.config_loading.ownership import RotationSchema
+
+    grace = _members(given, RotationSchema()).get("grace") or 0
+    return owners.rotate_key(actor, given.name, grace, end_now=given.now)
+
+
+def _revoke_key(owners: Owners, actor: Actor, given: argparse.Namespace) -> Result:
+    owners.delete_key(actor, given.name, end_now=given.now)
+    return {"id": given.name, "object": "key.deleted", "deleted": True}
+
+
+def _create_tenant(owners: Owners, actor: Actor, given: argparse.Namespace) -> Result:
+    from app.config_loading.ownership import NewTenantSchema
+
+    return owners.create_tenant(actor, _members(given, NewTenantSchema(), name=given.name))
+
+
+def _change_tenant(owners: Owners, actor: Actor, given: argparse.Namespace) -> Result:
+    from app.config_loading.ownership import TenantSchema
+
+    return owners.change_tenant(actor, given.name, _members(given, TenantSchema()))
+
+
+def _delete_tenant(owners: Owners, actor: Actor, given: argparse.Namespace) -> Result:
+    from app.errors import GatewayError
+
+    counts = owners.stored_of_tenant(given.name)
+    if not given.confirm:
+        stored = ", ".join(f"{count} {name}" for name, count in counts.items())
+        raise GatewayError("bad_request", f"Stored of it are {stored}. Say --confirm to delete them.")
+    stored_of = owners.delete_tenant(actor, given.name)
+    return {"id": given.name, "object": "tenant.deleted", "deleted": True, "stored": stored_of}
+
+
+_ACTIONS: Final[Mapping[tuple[str, str], Callable[[Owners, Actor, argparse.Namespace], Result]]] = {
+    ("keys", "list"): lambda owners, actor, given: _all(lambda n, a: owners.keys(n, a, given.name)),
+    ("keys", "show"): lambda owners, actor, given: owners.key(given.name),
+    ("keys", "create"): _create_key,
+    ("keys", "change"): _change_key,
+    ("keys", "rotate"): _rotate_key,
+    ("keys", "revoke"): _revoke_key,
+    ("tenants", "list"): lambda owners, actor, given: _all(owners.tenants),
+    ("tenants", "show"): lambda owners, actor, given: owners.tenant(given.name),
+    ("tenants", "create"): _create_tenant,
+    ("tenants", "change"): _change_tenant,
+    ("tenants", "delete"): _delete_tenant,
+}
+
+
+def _table(what: str, result: Result) -> str:
+    """Return rows below each other, or the members of one, for people."""
+    if isinstance(result, list):
+        columns = _COLUMNS[what]
+        return _aligned([columns, *([_text(row.get(column)) for column in columns] for row in result)])
+    return _aligned([(name, _text(value)) for name, value in result.items()])
+
+
+def _aligned(rows: Iterable[Iterable[str]]) -> str:
+    cells = [list(row) for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in cells)
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, list):
+        return ",".join(map(str, value))
+    return json.dumps(value) if isinstance(value, dict | bool) else str(value)
