@@ -24,9 +24,19 @@ def repair_usage(
     member: str = "usage",
 ) -> None:
     """Put ``usage``, as ``write`` writes it, in the place of what ``holder`` tells, where
-    that is unsound."""
-    if not is_sound(holder.get(member)):
-        holder[member] = write(usage)
+    that is unsound. Words beside the counts stay."""
+    told = holder.get(member)
+    if is_sound(told):
+        return
+    written = write(usage)
+    words = _words(told) if isinstance(told, dict) else {}
+    holder[member] = {**words, **written} if written is not None else None
+
+
+def _words(usage: Mapping[str, Any]) -> dict[str, str]:
+    return {
+        name: value for name, value in usage.items() if isinstance(value, str) and "token" not in name.lower()
+    }
 
 
 def is_sound(usage: Any) -> bool:

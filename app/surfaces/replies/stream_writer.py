@@ -194,10 +194,12 @@ class StreamWriter:
             yield self._fault(error)
 
     def _fill(self) -> None:
-        """Read until content comes; to the end where the writer has left before."""
+        """Read until there is content to write (what began may show later); to the end where the
+        writer has left before."""
         for item in self._source:
             self._channel.put(item)
-            if self._run.content and not self._over:
+            shown = isinstance(item, Batch) and item.frames
+            if shown and self._run.content and not self._over:
                 self._run.patience = self._pace.comment_every
                 self._handed_over = True
                 return
