@@ -16,7 +16,9 @@ from tests.conftest import node_that_can_require
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "clients.md"
 SNIPPETS = re.findall(
-    r"^## ([^\n]*)\n\n```(\w+)\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
+    r"^## ([^\n]*)\n\n(?:<!-- [^\n]* -->\n)?```(\w+)\n(.*?)```",
+    PAGE.read_text(encoding="utf-8"),
+    re.DOTALL | re.MULTILINE,
 )
 
 Done = subprocess.CompletedProcess[str]
@@ -41,7 +43,7 @@ LANGUAGES: dict[str, Callable[[str, Path], Done]] = {
 
 
 def test_every_section_has_a_snippet() -> None:
-    assert len(SNIPPETS) == PAGE.read_text(encoding="utf-8").count("\n## ") == 4
+    assert len(SNIPPETS) == PAGE.read_text(encoding="utf-8").count("\n## ")
 
 
 @pytest.mark.parametrize(("name", "language", "program"), SNIPPETS, ids=[name for name, _, _ in SNIPPETS])
