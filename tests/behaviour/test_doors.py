@@ -39,6 +39,8 @@ def _world() -> Iterator[World]:
         "SLUICE_KEYS": f"ann:ann-secret-key-0001,ben:{BEN}",
         "GEMINI_API_KEY": "gemini-key",
         "GEMINI_BASE_URL": "{upstream}/gemini/v1beta",
+        "COHERE_API_KEY": "cohere-key",
+        "COHERE_BASE_URL": "{upstream}/cohere",
         "AWS_BEARER_TOKEN_BEDROCK": "bedrock-key",
         "BEDROCK_BASE_URL": "{upstream}/bedrock",
     }
@@ -54,6 +56,7 @@ def world(_world: World) -> World:
 EVERY = pytest.mark.parametrize("door", DOORS, ids=lambda door: door.name)
 BOTH = pytest.mark.parametrize("stream", [False, True], ids=["json", "sse"])
 COHERE = ["id", "message"]
+HOMES = {"anthropic": "claude-x", "cohere": "command-x"}
 FAULTS = [
     # the provider's status, that of each door, and the word of each
     (500, {"anthropic": (500, "api_error"), "cohere": (500, COHERE)}),
@@ -123,7 +126,7 @@ def test_a_fallback_answers_for_a_target_that_failed(world: World, door: Door, s
 
 @pytest.mark.parametrize("wish", ["default", [{"model": "claude-y"}]], ids=["word", "objects"])
 def test_anthropics_own_fallbacks_reach_anthropic_alone(world: World, wish: Any) -> None:
-    (door, _) = DOORS
+    (door, *_) = DOORS
     message = {"type": "message", "role": "assistant", "content": [{"type": "text", "text": "mine"}]}
     world.upstream.add(Reply.json({**message, "usage": {"input_tokens": 1, "output_tokens": 1}}))
     world.upstream.add(Reply.json(chat_body("other")))
@@ -145,7 +148,7 @@ def test_anthropics_own_fallbacks_reach_anthropic_alone(world: World, wish: Any)
     ],
 )
 def test_betas_reach_claude_on_bedrock_in_its_body(world: World, model: str, fields: Any) -> None:
-    (door, _) = DOORS
+    (door, *_) = DOORS
     output = {"message": {"role": "assistant", "content": [{"text": "good"}]}}
     usage = {"inputTokens": 1, "outputTokens": 1, "totalTokens": 2}
     world.upstream.add(Reply.json({"output": output, "stopReason": "end_turn", "usage": usage}))
@@ -186,6 +189,60 @@ def test_a_bad_body_is_refused_in_the_doors_form(world: World, door: Door, body:
     assert world.upstream.requests == []
 
 
+ODD: list[dict[str, Any]] = [
+    {"messages": [5]},
+    {"messages": [None, [], "x"]},
+    {"messages": [{"role": "user", "content": 5}]},
+    {"messages": [{"role": "user", "content": [5, None, [], {"type": 5}, {"type": "tool_result"}]}]},
+    {"messages": [{"role": "assistant", "content": [{"type": "thinking", "signature": 5}]}]},
+    {"messages": [{"role": "assistant", "content": [{"type": "redacted_thinking", "data": {}}]}]},
+    {"messages": [{"role": "assistant", "content": [{"type": "tool_use", "id": 5, "input": 5}]}]},
+    {
+        "messages": [
+            {"role": "assistant", "tool_calls": 5},
+            {"role": "assistant", "tool_calls": [5, {"id": 5}]},
+        ]
+    },
+    {"tools": [5, {"type": 5}]},
+    {"thinking": {"type": 5}, "temperature": 0.5},
+    {"system": [5], "metadata": {"user_id": 5}, "context_management": {"edits": 5}},
+    {"tool_choice": None, "fallbacks": None, "documents": [5, {}]},
+]
+
+
+@EVERY
+@BOTH
+@pytest.mark.parametrize("members", ODD, ids=range(len(ODD)))
+def test_odd_shapes_at_home_are_the_providers_to_judge(
+    world: World, door: Door, stream: bool, members: dict[str, Any]
+) -> None:
+    world.upstream.script = lambda request: Reply.json({"message": "odd", "error": {"message": "odd"}}, 400)
+    answer = door.ask(world, HOMES[door.name], stream=stream, **members)
+    assert (answer.status, door.word(answer.json)) in [(400, "invalid_request_error"), (400, COHERE)]
+
+
+@pytest.mark.parametrize(
+    ("model", "reply", "told"),
+    [
+        ("groq/x", None, {"estimated": True}),
+        ("gemini/gemini-2.5-flash", Reply.json({"totalTokens": 7}), {"input_tokens": 7}),
+        ("claude-x", Reply.json({"input_tokens": 8}), {"input_tokens": 8}),
+    ],
+)
+def test_tokens_are_counted_by_the_provider_or_estimated(
+    world: World, model: str, reply: Reply | None, told: dict[str, Any]
+) -> None:
+    (door, *_) = DOORS
+    if reply is not None:
+        world.upstream.add(reply)
+    body = {"model": model, "messages": door.prompt["messages"]}
+    answer = world.send("POST", f"{door.path}/count_tokens", body)
+    assert answer.status == 200, answer.body
+    assert {name: answer.json.get(name) for name in told} == told
+    assert ("estimated" in answer.json) is ("estimated" in told)
+    assert len(world.upstream.requests) == (reply is not None)
+
+
 @EVERY
 def test_steering_members_and_headers_go_nowhere(world: World, door: Door) -> None:
     world.upstream.add(Reply.json(chat_body()))
@@ -211,6 +268,26 @@ def test_other_paths_and_methods_are_refused_in_the_doors_form_after_the_key(
     keyless = World(world.gateway, world.upstream).send(method, door.path + path)
     assert keyless.status == 401
     assert door.word(keyless.json) in ("authentication_error", COHERE)
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"authorization": f"Bearer {BEN}"}, 200),
+        ({"x-api-key": BEN}, 200),
+        ({"x-bf-vk": BEN}, 401),
+        ({"x-api-key": "wrong"}, 401),
+        ({"authorization": "Bearer wrong", "x-api-key": BEN}, 401),
+    ],
+)
+def test_truefoundrys_messages_take_a_bearer_or_x_api_key(
+    world: World, headers: dict[str, str], status: int
+) -> None:
+    (door, *_) = DOORS
+    world.upstream.add(Reply.json(chat_body("good")))
+    body = {"model": "groq/x", **door.prompt}
+    answer = World(world.gateway, world.upstream).send("POST", "/api/llm/messages", body, headers)
+    assert (answer.status, answer.json["type"]) == (status, "message" if status == 200 else "error")
 
 
 def test_batches_are_told_what_there_is_instead(world: World) -> None:
@@ -287,7 +364,7 @@ def content_of(answer: Any) -> list[dict[str, Any]]:
 def test_a_thought_of_gemini_is_sealed_at_anthropics_door_and_comes_back_to_gemini_alone(
     world: World, stream: bool
 ) -> None:
-    (door, _) = DOORS
+    (door, *_) = DOORS
     world.upstream.add(gemini(THOUGHT, CALL, stream=stream))
     thinking = {"type": "enabled", "budget_tokens": 1024}
     options: dict[str, Any] = {"tools": [TOOL], "thinking": thinking, "max_tokens": 4096}

@@ -18,6 +18,7 @@ from contextlib import suppress
 import gevent
 import pytest
 
+from tests.behaviour.doors import DOORS, Door
 from tests.behaviour.world import (
     PATHS,
     ROLE,
@@ -134,7 +135,8 @@ def test_a_client_that_left_is_logged_as_gone_and_its_response_stored_as_cancell
     stored = eventually(lambda: world.send("GET", f"/v1/responses/{response_id}"), 200)
     assert stored["status"] == "cancelled"
     assert stored["output"][0]["content"][0]["text"] == "partial"
-    last = [json.loads(line) for line in world.gateway.log.splitlines() if line.startswith("{")][-1]
+    lines = [json.loads(line) for line in world.gateway.log.splitlines() if line.startswith("{")]
+    last = [line for line in lines if line["event"] == "call"][-1]
     assert (last["error"], last["status"], last["response_id"]) == ("client_gone", 499, response_id)
 
 
@@ -329,6 +331,21 @@ def eventually(ask: object, status: int, seconds: float = 3.0) -> dict[str, obje
 
 # --- the gateway leaves -----------------------------------------------------------------------
 
+LAST_WORDS = {
+    "anthropic": b'event: error\ndata: {"type":"error","error":{"type":"overloaded_error",',
+    "cohere": b'"finish_reason":"ERROR","error":"The server is shutting down',
+}
+
+
+def opened_at(world: World, door: Door) -> socket.socket:
+    """Open a stream that goes on for long at another door."""
+    world.upstream.add(Reply.sse(trickle()), model="long")
+    body = json.dumps({"model": "groq/long", **door.prompt, "stream": True}).encode()
+    connection = world.connect()
+    connection.sendall(raw_request("POST", door.path, body))
+    return connection
+
+
 DRAIN = {"SLUICE_DRAIN_AFTER": "1", "SLUICE_KEEPALIVE": "1"}
 
 
@@ -351,9 +368,10 @@ def test_sigterm_ends_open_streams_in_words_and_lets_short_ones_finish() -> None
         silent = world.open("chat", model="groq/json", stream=False)
         held = world.open("responses", model="groq/json")
         received(short, b"short ")
-        for connection in long.values():
+        others = {door.name: opened_at(world, door) for door in DOORS}
+        for connection in (*long.values(), *others.values()):
             received(connection, b'"x"')
-        world.upstream.wait_for(5)
+        world.upstream.wait_for(5 + len(DOORS))
 
         began = time.monotonic()
         world.gateway.terminate()
@@ -362,6 +380,7 @@ def test_sigterm_ends_open_streams_in_words_and_lets_short_ones_finish() -> None
 
         assert b"[DONE]" in received(short, b"\r\n0\r\n\r\n")
         endings = {surface: received(connection, b"\r\n0\r\n\r\n") for surface, connection in long.items()}
+        last = {name: received(connection, b"\r\n0\r\n\r\n") for name, connection in others.items()}
         answer = received(silent, b"}}")
         refused = received(held, b"}}")
         assert 0.9 < time.monotonic() - began < 4
@@ -371,6 +390,8 @@ def test_sigterm_ends_open_streams_in_words_and_lets_short_ones_finish() -> None
         assert b"[DONE]" not in endings["chat"]
         assert b"event: error\n" in endings["responses"]
         assert b"event: response.failed\n" in endings["responses"]
+        for name, words in LAST_WORDS.items():
+            assert words in last[name]
         assert refused.startswith(b"HTTP/1.1 503 ")
         assert answer.startswith(b"HTTP/1.1 503 ")
         assert b"retry-after: 1" in answer.lower()
