@@ -139,6 +139,13 @@ def test_places_among_calls_at_once_are_held_by_their_calls(windows: Windows) ->
     assert admitted(windows, AT_ONCE, holder="c")
 
 
+def test_a_look_charges_nothing(windows: Windows) -> None:
+    admitted(windows, MINUTE, AT_ONCE)
+    looks = [one._replace(amount=0) for one in (MINUTE, AT_ONCE)]
+    found = [windows.admit(looks, f"look {number}").standings for number in range(3)]
+    assert [[standing.used for standing in standings] for standings in found] == [[1, 1]] * 3
+
+
 def test_places_of_a_killed_process_are_free_after_fifteen_seconds(redis_url: str, clock: Clock) -> None:
     windows = ClockedRedis(redis_url, clock)
     assert admitted(windows, AT_ONCE, holder="lives")

@@ -21,6 +21,7 @@ CONFIG = (
         some=f'{{ requests = 1, {HOUR}, models = "groq/big*" }}',
         alias=f'{{ requests = 1, {HOUR}, models = "fast" }}',
         one="{ concurrent = 1 }",
+        asks=f"{{ requests = 7, {HOUR} }}, {{ concurrent = 2 }}",
         queue=f"{{ concurrent = 1 }}, {{ requests = 2, {HOUR} }}, {{ tokens = 60, {HOUR} }}",
         chain=f"{{ requests = 5, {HOUR} }}",
         mixed=f"{{ requests = 9, {HOUR} }}, {{ requests = 4, per = 'day' }}, {{ tokens = 900, {HOUR} }}",
@@ -214,3 +215,17 @@ def test_a_body_that_cannot_be_read_is_charged_nothing(city: City) -> None:
     before = int(told(city.ask("mixed"), "requests")[1] or "")
     assert city.client("mixed").send("POST", CHAT, {"model": "groq/x"}).status == 400
     assert told(city.ask("mixed"), "requests")[1] == str(before - 1)
+
+
+def test_a_key_asks_how_its_limits_stand_and_that_costs_nothing(city: City) -> None:
+    client = city.client("asks")
+    rows = [client.get("/v1/key").json["limits"] for _ in range(2)][-1]
+    assert rows == [
+        {"requests": 7, "per": "hour", "level": "key", "remaining": 7, "reset": 0},
+        {"concurrent": 2, "level": "key", "remaining": 2, "reset": 0},
+    ]
+    assert city.ask("asks").status == 200
+    rows = client.get("/v1/key").json["limits"]
+    assert (rows[0]["remaining"], rows[1]["remaining"]) == (6, 2)
+    assert 3540 <= rows[0]["reset"] <= 3660
+    assert city.client("free").get("/v1/key").json["limits"] == []

@@ -125,7 +125,9 @@ def test_a_key_is_shown_once_and_works_in_every_process(office: Office, team: st
     answers = [office.call(secret) for _ in range(6)]
     assert [(one.status, one.headers["x-ratelimit-limit-requests"]) for one in answers] == [(200, "100")] * 6
     own = office.world.send("GET", "/v1/key", None, {"authorization": f"Bearer {secret}"}).json
-    assert {**own, "last_used_at": None} == made
+    (limit,) = own["limits"]
+    assert (limit["requests"], limit["per"], limit["level"]) == (100, "hour", "key")
+    assert {**own, "last_used_at": None, "limits": limits} == made
 
 
 def test_what_is_wrong_with_a_key_is_said(office: Office, team: str) -> None:

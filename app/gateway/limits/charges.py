@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from app.config import Limit
 from app.gateway import allowances
-from app.gateway.call import Attempt, Call, Target
+from app.gateway.call import Attempt, Call, Principal, Target
 from app.gateway.limits.windows import Charge
 from app.gateway.plan import Route
 
@@ -31,18 +31,25 @@ class Touch(NamedTuple):
         limit = self.limit
         return f"{self.level}:{self.owner}:{limit.kind}:{limit.per or ''}:{limit.models or ''}"
 
-    def charge(self, tokens: int, share: int = 1) -> Charge:
-        """Return what a call of so many estimated tokens takes; ``share``: among so many processes."""
+    def charge(self, tokens: int) -> Charge:
+        """Return what a call of so many estimated tokens takes."""
         limit = self.limit
-        most = max(1, limit.most // share)
         seconds = SECONDS[limit.per] if limit.per else 0
-        return Charge(self.key, most, seconds, tokens if limit.kind == "tokens" else 1)
+        return Charge(self.key, limit.most, seconds, tokens if limit.kind == "tokens" else 1)
 
 
 def touches_of_call(call: Call, gateway: Sequence[Limit], plan: Callable[[Call], Route]) -> list[Touch]:
     """Return the limits of key, tenant and gateway that ``call`` touches, those of a kind, span and pattern
     that stand twice at one level once, as the tightest. ``plan`` is asked where one depends on the model."""
-    principal = call.principal
+    every = touches_of_caller(call.principal, gateway)
+    if any(touch.limit.models is not None for touch in every):
+        labels = _labels(call, plan)
+        every = [touch for touch in every if fits(touch.limit, labels, call.candidates)]
+    return tightest(every)
+
+
+def touches_of_caller(principal: Principal, gateway: Sequence[Limit]) -> list[Touch]:
+    """Return all limits of key, tenant and gateway that hold a caller, whatever he asks for."""
     if not (principal.limits or principal.tenant_limits or gateway):
         return []
     tenant = principal.tenant
@@ -51,11 +58,7 @@ def touches_of_call(call: Call, gateway: Sequence[Limit], plan: Callable[[Call],
         ("tenant", tenant, f"the tenant '{tenant}'", principal.tenant_limits),
         ("gateway", "", "the whole gateway", gateway),
     )
-    every = [Touch(level, owner, words, one) for level, owner, words, limits in levels for one in limits]
-    if any(touch.limit.models is not None for touch in every):
-        labels = _labels(call, plan)
-        every = [touch for touch in every if fits(touch.limit, labels, call.candidates)]
-    return tightest(every)
+    return [Touch(level, owner, words, one) for level, owner, words, limits in levels for one in limits]
 
 
 def touches_of_target(target: Target) -> list[Touch]:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeVar
 
 import gevent
+from gevent.pool import Group
 
 from app.config import Settings
 from app.errors import GatewayError
@@ -62,6 +63,7 @@ class Gate:
         self._redis: RedisWindows | None = None
         self._away_until = 0.0
         self._is_away = False
+        self._settling = Group()
         self._held: set[tuple[str, str]] = set()
         self._renewer: gevent.Greenlet[..., None] | None = None
         if self._configured and self._url:
@@ -79,16 +81,22 @@ class Gate:
         """Charge a call of so many estimated tokens to all of ``touches``, or to none.
 
         Raises ``overloaded`` while Redis is away and that is to be refused."""
+        return self._admitted(touches, tuple(touch.charge(tokens) for touch in touches))
+
+    def look(self, touches: Sequence[Touch]) -> Hold:
+        """Return how limits stand, and charge nothing. Raises as ``admit`` does."""
+        return self._admitted(touches, tuple(touch.charge(0)._replace(amount=0) for touch in touches))
+
+    def _admitted(self, touches: Sequence[Touch], charges: tuple[Charge, ...]) -> Hold:
         holder = secrets.token_hex(12)
         if self._url is None:
-            return self._in_memory(touches, tokens, holder)
-        charges = tuple(touch.charge(tokens) for touch in touches)
+            return self._in_memory(touches, charges, holder)
         windows = self._shared()
         verdict = self._asked(lambda: windows.admit(charges, holder))
         if verdict is None:
-            return self._without_redis(touches, tokens, holder)
+            return self._without_redis(touches, charges, holder)
         if verdict.refused is None:
-            self._keep((one.key, holder) for one in charges if not one.seconds)
+            self._keep((one.key, holder) for one in charges if not one.seconds and one.amount)
         return Hold(tuple(touches), charges, verdict, windows, holder)
 
     def end(self, hold: Hold, used: Sequence[int]) -> None:
@@ -105,10 +113,11 @@ class Gate:
         if hold.windows is self._memory:
             self._memory.settle(settlements, hold.holder)
             return
-        gevent.spawn(self._asked, lambda: hold.windows.settle(settlements, hold.holder))
+        self._settling.spawn(self._asked, lambda: hold.windows.settle(settlements, hold.holder))
 
     def close(self) -> None:
-        """Close the connections to Redis."""
+        """Let what ended last be charged, and close the connections to Redis."""
+        self._settling.join(_AWAY)
         if self._redis is not None:
             self._redis.close()
 
@@ -117,17 +126,18 @@ class Gate:
             self._redis = RedisWindows(self._url or "")
         return self._redis
 
-    def _in_memory(self, touches: Sequence[Touch], tokens: int, holder: str) -> Hold:
-        charges = tuple(touch.charge(tokens, self._workers) for touch in touches)
-        verdict = self._memory.admit(charges, holder)
-        return Hold(tuple(touches), charges, verdict, self._memory, holder)
+    def _in_memory(self, touches: Sequence[Touch], charges: Sequence[Charge], holder: str) -> Hold:
+        """Charge the share of this process."""
+        shares = tuple(one._replace(most=max(1, one.most // self._workers)) for one in charges)
+        verdict = self._memory.admit(shares, holder)
+        return Hold(tuple(touches), shares, verdict, self._memory, holder)
 
-    def _without_redis(self, touches: Sequence[Touch], tokens: int, holder: str) -> Hold:
+    def _without_redis(self, touches: Sequence[Touch], charges: Sequence[Charge], holder: str) -> Hold:
         if self._fail == "closed":
             raise GatewayError("overloaded", "The limits cannot be looked up at the moment.", retry_after=1)
         if self._fail == "open":
             return Hold((), (), Verdict(()), self._memory, holder)
-        return self._in_memory(touches, tokens, holder)
+        return self._in_memory(touches, charges, holder)
 
     def _asked(self, ask: Callable[[], T]) -> T | None:
         """Return what Redis answers; None while it is away."""

@@ -37,7 +37,6 @@ end
 local function free_at(part, seconds) return (part + PARTS + 1) * seconds / PARTS end
 
 local function add(key, seconds, part, amount)
-  if amount == 0 then return end
   redis.call('HINCRBY', key, string.format('%.0f', part), amount)
   redis.call('EXPIRE', key, seconds * 2 + 60)
 end
@@ -111,7 +110,7 @@ local answer = {refused, string.format('%.6f', wait)}
 for place, key in ipairs(KEYS) do
   local seconds, amount = argument(place, 2), argument(place, 3)
   local window, part = windows[place], part_at(seconds)
-  if refused == 0 then
+  if refused == 0 and amount > 0 then
     if seconds == 0 then
       redis.call('ZADD', key, now + held, holder)
       redis.call('EXPIRE', key, held * 2)
@@ -119,7 +118,7 @@ for place, key in ipairs(KEYS) do
       add(key, seconds, part, amount)
     end
     window.used = window.used + amount
-    if amount > 0 then window.parts[#window.parts + 1] = part end
+    window.parts[#window.parts + 1] = part
   end
   local last, reset = window.parts[#window.parts], 0
   if last and seconds > 0 then reset = math.max(0, free_at(last, seconds) - now) end

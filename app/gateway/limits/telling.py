@@ -6,8 +6,9 @@ The names and forms of the headers are OpenAI's. Tests: tests/gateway/test_limit
 from __future__ import annotations
 
 import math
-from typing import Final
+from typing import Any, Final
 
+from app.config import limit_rows
 from app.errors import GatewayError
 from app.gateway.limits.charges import Touch
 from app.gateway.limits.gate import Hold
@@ -34,6 +35,23 @@ def headers_of(hold: Hold) -> dict[str, str]:
                 f"x-ratelimit-reset-{kind}": duration(reset),
             }
     return headers
+
+
+def standing_rows(hold: Hold) -> list[dict[str, Any]]:
+    """Return limits in the file's words, each with its level, what remains, and the seconds until all is
+    free again."""
+    rows = limit_rows(touch.limit for touch in hold.touches)
+    return [
+        {
+            **row,
+            "level": touch.level,
+            "remaining": max(0, charge.most - standing.used),
+            "reset": math.ceil(standing.reset),
+        }
+        for row, touch, charge, standing in zip(
+            rows, hold.touches, hold.charges, hold.verdict.standings, strict=True
+        )
+    ]
 
 
 def duration(seconds: float) -> str:

@@ -21,7 +21,7 @@ _SWEEP: Final = 10_000  # admissions between two looks for windows that are empt
 
 class Charge(NamedTuple):
     """What one call takes of one limit: ``amount`` of at most ``most`` in ``seconds``; 0 seconds is a
-    number of calls at once. ``key`` names the limit."""
+    number of calls at once, an amount of 0 only looks. ``key`` names the limit."""
 
     key: str
     most: int
@@ -103,9 +103,11 @@ class _Window:
 
     def add(self, charge: Charge, part: int, holder: str) -> None:
         """Charge it in sub-window ``part``."""
+        if not charge.amount:
+            return
         if not self.seconds:
             self.holders.add(holder)
-        elif charge.amount:
+        else:
             self.counts[part] = self.counts.get(part, 0) + charge.amount
 
 

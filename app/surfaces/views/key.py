@@ -6,6 +6,8 @@ from typing import Final
 
 from flask import Blueprint, Response, g
 
+from app.gateway.limits.charges import tightest, touches_of_caller
+from app.gateway.limits.telling import standing_rows
 from app.gateway.owners import Owners
 from app.operations import Route
 from app.surfaces.calls import current_gateway
@@ -33,10 +35,14 @@ def blueprint() -> Blueprint:
 
 
 def own() -> Response:
-    """Serve ``GET /v1/key``: the members of the key that asks, without secrets."""
+    """Serve ``GET /v1/key``: the members of the key that asks, without secrets, and how the limits stand
+    that hold it at every level."""
     principal, gateway = g.principal, current_gateway()
     found = Owners(gateway.settings, gateway.state).key_of(principal.tenant, principal.key)
-    return json_response(found or _keyless(principal.key, principal.tenant))
+    shown = found or _keyless(principal.key, principal.tenant)
+    touches = tightest(touches_of_caller(principal, gateway.settings.limits))
+    limits = standing_rows(gateway.limits.look(touches)) if touches else []
+    return json_response({**shown, "limits": limits})
 
 
 def _keyless(name: str, tenant: str) -> dict[str, object]:
