@@ -152,6 +152,7 @@ def _work(given: argparse.Namespace) -> int:
 
 
 def _doctor(given: argparse.Namespace) -> int:
+    from app.gateway.limits.redis_windows import condition
     from app.gateway.redaction import Redactor
     from app.providers import row_of
     from app.providers.registry import configured_names, make_provider
@@ -165,10 +166,14 @@ def _doctor(given: argparse.Namespace) -> int:
     print(f"database: {line}")
     if well and (count := _keys_under_older_secrets(settings)):
         print(f"keys: {count} are hashed under an older secret of SLUICE_SECRET_KEY and were not used since")
+    redact = Redactor(settings).text
+    if settings.redis_url is not None:
+        answers, line = condition(settings.redis_url)
+        well = well and answers
+        print(f"redis: {redact(line)}")
     names = [name for name in configured_names(settings) if not row_of(name).always]
     if not names:
         print("providers: none is configured but the built-in ones; set a key, such as OPENAI_API_KEY")
-    redact = Redactor(settings).text
     for name in names:
         for good, line in _examine(make_provider(name, settings, egress)):
             well = well and good

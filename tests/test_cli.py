@@ -15,7 +15,7 @@ import pytest
 
 from app import __version__, cli
 from tests import environment
-from tests.services import new_postgres
+from tests.services import new_postgres, own_redis
 from tests.wire.servers import always, answer, serving
 
 POSTGRES = os.environ.get("SLUICE_TEST_POSTGRES_URL", "")  # before it is taken away
@@ -340,6 +340,21 @@ def test_a_database_that_cannot_be_opened_says_why(
     assert cli.main(["doctor"]) == 1
     told = capsys.readouterr().out
     assert expected in told
+    assert CANARY not in told
+
+
+def test_the_doctor_asks_redis_and_shows_no_password(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/own.db")
+    with own_redis() as (url, _):
+        monkeypatch.setenv("REDIS_URL", url)
+        assert cli.main(["doctor"]) == 0
+        assert "redis: answers\n" in capsys.readouterr().out
+    monkeypatch.setenv("REDIS_URL", url.replace("//", f"//user:{CANARY}@"))
+    assert cli.main(["doctor"]) == 1
+    told = capsys.readouterr().out
+    assert "redis: does not answer: " in told
     assert CANARY not in told
 
 

@@ -44,6 +44,7 @@ _NO_INPUT: Final = frozenset(
     {
         *("model", "metadata", "user", "fallbacks", "safety_identifier", "prompt_cache_key", "service_tier"),
         *("type", "role", "id", "call_id", "tool_call_id", "tool_use_id", "previous_response_id"),
+        *("voice", "encoding_format", "stream_format", "tool_choice", "truncation", "effort", "verbosity"),
         *("conversation", "include", "encrypted_content", "signature", "thoughtSignature"),
     }
 )

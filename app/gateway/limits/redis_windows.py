@@ -176,3 +176,18 @@ class RedisWindows:
         arguments = [op, holder, HELD, *(value for row in rows for value in row)]
         found: list[Any] = self._script([self._prefix + key for key in keys], arguments)
         return found
+
+
+def condition(url: str) -> tuple[bool, str]:
+    """Tell whether the Redis at ``url`` answers, and a sentence for the operator without its password."""
+    import redis
+    from redis.backoff import NoBackoff
+    from redis.retry import Retry
+
+    times = {"socket_timeout": 5.0, "socket_connect_timeout": 5.0}
+    try:
+        with redis.Redis.from_url(url, retry=Retry(NoBackoff(), 0), **times) as store:
+            store.ping()
+    except (redis.RedisError, ValueError) as error:
+        return False, f"does not answer: {error}"
+    return True, "answers"
