@@ -21,6 +21,7 @@ from app.canonical.media import CompletionRequest, CompletionResponse, ModelEntr
 from app.canonical.request import Request, Signature
 from app.canonical.response import Response, Usage
 from app.dialects.shared.losses import Losses
+from app.dialects.shared.rate_limits import LimitHeaders, limit_headers
 from app.errors import GatewayError
 
 
@@ -217,7 +218,8 @@ class Row:
     stream have alike. ``tells_cost``: as a server we put a call's cost beside its usage, as
     OpenAI's wires bear. ``tells_failure``: its answers can say that the model broke off.
     ``error_status`` and ``error_headers`` are those of an error's answer at its doors. ``own_fallbacks``:
-    its bodies have a member ``fallbacks`` of their own, so only a list of names is the gateway's.
+    its bodies have a member ``fallbacks`` of their own, so only a list of names is the gateway's. ``limit_headers`` tell
+    how a caller's limits stand.
     """
 
     name: str
@@ -226,6 +228,7 @@ class Row:
     error_headers: Callable[[GatewayError], Mapping[str, str]] = _no_headers
     error_status: Callable[[GatewayError], int] = error_status
     own_fallbacks: bool = False
+    limit_headers: LimitHeaders = limit_headers
     tells_cost: bool = True
     tells_failure: bool = False
     is_opening: Callable[[Frame], bool] = _never

@@ -30,6 +30,11 @@ EXPOSED: Final = ", ".join(
             for kind in ("requests", "tokens")
             for what in ("limit", "remaining", "reset")
         ),
+        *(
+            f"anthropic-ratelimit-{kind}-{what}"
+            for kind in ("requests", "tokens")
+            for what in ("limit", "remaining", "reset")
+        ),
     )
 )
 """Headers of ours that a page may read."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -288,6 +289,22 @@ def test_truefoundrys_messages_take_a_bearer_or_x_api_key(
     body = {"model": "groq/x", **door.prompt}
     answer = World(world.gateway, world.upstream).send("POST", "/api/llm/messages", body, headers)
     assert (answer.status, answer.json["type"]) == (status, "message" if status == 200 else "error")
+
+
+def test_a_callers_limits_are_told_in_the_headers_of_each_api() -> None:
+    config = '[keys.ann]\nkey = "sk-ann"\nlimits = [{ requests = 1, per = "day" }]\n'
+    with running_world(config=config, key="sk-ann") as world:
+        (door, cohere, *_) = DOORS
+        first = door.ask(world, "sandbox/x")
+        refused, other = door.ask(world, "sandbox/x"), cohere.ask(world, "sandbox/x")
+    assert (first.status, refused.status, other.status) == (200, 429, 429)
+    for answer in (first, refused):
+        told = {name.removeprefix("anthropic-ratelimit-requests-"): v for name, v in answer.headers.items()}
+        assert (told["limit"], told["remaining"]) == ("1", "0")
+        assert datetime.fromisoformat(told["reset"]) > datetime.now(UTC)
+        assert not any(name.startswith("x-ratelimit") for name in answer.headers)
+    assert door.word(refused.json) == "rate_limit_error"
+    assert other.headers["x-ratelimit-remaining-requests"] == "0"
 
 
 def test_batches_are_told_what_there_is_instead(world: World) -> None:

@@ -12,11 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.config import Limit
+from app.dialects.shared.rate_limits import duration
 from app.gateway import allowances
 from app.gateway.estimates import tokens_of_body
 from app.gateway.limits.charges import Touch, fits, tightest
 from app.gateway.limits.redis_windows import HELD, SCRIPT, RedisWindows
-from app.gateway.limits.telling import duration
 from app.gateway.limits.windows import Charge, MemoryWindows, Settlement, Windows
 
 MINUTE = Charge("minute", 5, 60, 1)

@@ -25,6 +25,7 @@ from app.dialects.messages.response import (
     encode_response,
     encode_usage,
     error_status,
+    limit_headers,
 )
 from app.dialects.messages.stream_in import MessagesDecoder
 from app.dialects.messages.stream_out import MessagesEncoder
@@ -41,6 +42,7 @@ DIALECT: Final = Dialect(
     encode_error=encode_error,
     error_status=error_status,
     own_fallbacks=True,
+    limit_headers=limit_headers,
     encode_request=encode_request,
     decode_response=decode_response,
     stream_decoder=MessagesDecoder,

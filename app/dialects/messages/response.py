@@ -5,8 +5,10 @@ Sources: contract/providers.md 3.4; the ``Message`` and ``Usage`` types of the a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from app.canonical.request import (
@@ -29,6 +31,7 @@ from app.dialects.shared import answers
 from app.dialects.shared.answers import counts_at, items_of, native_rest
 from app.dialects.shared.claude import OMITTED
 from app.dialects.shared.failures import status_of_code, upstream_failure
+from app.dialects.shared.rate_limits import Standing
 from app.dialects.shared.reading import as_dict, as_str, count, dicts, label, opt_str
 from app.dialects.shared.tool_forms import call_object, customs_of
 from app.errors import GatewayError
@@ -313,6 +316,16 @@ def encode_error(error: GatewayError, *, request_id: str | None = None) -> Membe
     kind = _ERRORS.get(status, "api_error" if status >= 500 else "invalid_request_error")
     body: Members = {"type": "error", "error": {"type": kind, "message": error.message}}
     return {**body, "request_id": request_id} if request_id else body
+
+
+def limit_headers(kind: str, standing: Standing, now: float) -> dict[str, str]:
+    """Return Anthropic's headers of a limit; it resets at a moment (RFC 3339)."""
+    moment = datetime.fromtimestamp(math.ceil(now + standing.reset), UTC)
+    return {
+        f"anthropic-ratelimit-{kind}-limit": str(standing.most),
+        f"anthropic-ratelimit-{kind}-remaining": str(standing.left),
+        f"anthropic-ratelimit-{kind}-reset": moment.isoformat().replace("+00:00", "Z"),
+    }
 
 
 _OVERLOADED: Final = 529

@@ -1,4 +1,4 @@
-"""How long a used-up rate limit lasts, read from the counters that vendors send with each answer.
+"""Headers of rate limits: how long a used-up one lasts, by what vendors send, and how ours are told.
 
 Names and forms seen in recorded answers: ``x-ratelimit-reset-requests: 6m0s`` (OpenAI, Groq),
 ``x-ratelimit-reset: 1754667660000`` (OpenRouter, Unix milliseconds),
@@ -8,11 +8,12 @@ remains tells how long to wait.
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 _RESET: Final = re.compile(r"(x-ratelimit-)reset(-[a-z-]+)?|(anthropic-ratelimit-[a-z-]+-)reset")
 _DURATION: Final = re.compile(r"(?:\d{1,9}(?:\.\d{1,9})?(?:ms|s|m|h|d)){1,5}")
@@ -68,3 +69,33 @@ def _until(moment: datetime | None, date: str | None) -> float | None:
         return max(0.0, (moment - parsedate_to_datetime(date)).total_seconds())
     except (ValueError, TypeError):
         return None
+
+
+class Standing(NamedTuple):
+    """How a limit of ours stands: its amount, what is left, and the seconds until all is free again."""
+
+    most: int
+    left: int
+    reset: float
+
+
+LimitHeaders = Callable[[str, Standing, float], Mapping[str, str]]
+"""Writes the headers for a kind of limit (requests, tokens); the last is now, in Unix seconds."""
+
+
+def limit_headers(kind: str, standing: Standing, now: float) -> dict[str, str]:
+    """Return OpenAI's headers."""
+    return {
+        f"x-ratelimit-limit-{kind}": str(standing.most),
+        f"x-ratelimit-remaining-{kind}": str(standing.left),
+        f"x-ratelimit-reset-{kind}": duration(standing.reset),
+    }
+
+
+def duration(seconds: float) -> str:
+    """Return whole seconds, rounded up, as ``1s``, ``6m0s`` or ``2h0m5s``."""
+    minutes, rest = divmod(math.ceil(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}h{minutes}m{rest}s"
+    return f"{minutes}m{rest}s" if minutes else f"{rest}s"

@@ -7,8 +7,11 @@ Tests: tests/governance.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
+from app.dialects import dialect_of
+from app.dialects.base import Row
 from app.gateway.call import Call
 from app.gateway.estimates import tokens_of_body
 from app.gateway.layers.base import CallLayer, House, Proceed
@@ -29,7 +32,9 @@ def make(house: House) -> CallLayer:
             return proceed(call)
         estimate = tokens_of_body(call.body) if any(t.limit.kind == "tokens" for t in touches) else 0
         hold = house.limits.admit(touches, estimate)
-        call.progress.headers.update(headers_of(hold))
+        call.progress.headers.update(
+            headers_of(hold, dialect_of(Row, call.dialect).limit_headers, time.time())
+        )
         if hold.refused is not None:
             raise refusal(hold)
         return Held(house.limits, hold, estimate).around(call, proceed)

@@ -1,6 +1,6 @@
 """What a client is told of the limits: the headers of its answer, and its refusal.
 
-The names and forms of the headers are OpenAI's. Tests: tests/gateway/test_limits.py, tests/governance.
+The names and forms of the headers are those of the caller's dialect. Tests: tests/gateway/test_limits.py, tests/governance.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import math
 from typing import Any, Final
 
 from app.config import limit_rows
+from app.dialects.shared.rate_limits import LimitHeaders, Standing, duration
 from app.errors import GatewayError
 from app.gateway.limits.charges import Touch
 from app.gateway.limits.gate import Hold
@@ -16,8 +17,8 @@ from app.gateway.limits.gate import Hold
 _HEADED: Final = ("requests", "tokens")
 
 
-def headers_of(hold: Hold) -> dict[str, str]:
-    """Return the headers that tell how the tightest limit of each kind stands."""
+def headers_of(hold: Hold, write: LimitHeaders, now: float) -> dict[str, str]:
+    """Return the headers that tell how the tightest limit of each kind stands, as ``write`` makes them."""
     headers: dict[str, str] = {}
     for kind in _HEADED:
         rows = [
@@ -29,11 +30,7 @@ def headers_of(hold: Hold) -> dict[str, str]:
         ]
         if rows:
             left, reset, most = min(rows, key=lambda row: row[0])
-            headers |= {
-                f"x-ratelimit-limit-{kind}": str(most),
-                f"x-ratelimit-remaining-{kind}": str(left),
-                f"x-ratelimit-reset-{kind}": duration(reset),
-            }
+            headers |= write(kind, Standing(most, left, reset), now)
     return headers
 
 
@@ -52,15 +49,6 @@ def standing_rows(hold: Hold) -> list[dict[str, Any]]:
             rows, hold.touches, hold.charges, hold.verdict.standings, strict=True
         )
     ]
-
-
-def duration(seconds: float) -> str:
-    """Return whole seconds, rounded up, as ``1s``, ``6m0s`` or ``2h0m5s``."""
-    minutes, rest = divmod(math.ceil(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours}h{minutes}m{rest}s"
-    return f"{minutes}m{rest}s" if minutes else f"{rest}s"
 
 
 def refusal(hold: Hold) -> GatewayError:
