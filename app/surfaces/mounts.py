@@ -246,7 +246,7 @@ MOUNTS: Final[tuple[Mount, ...]] = (
         (*_google_prefixes("/v1beta", "/v1", "/v1alpha", ""), "/v1beta", "/v1alpha"),
         gemini_routes(),
     ),
-    _gemini("gemini_verbs", ("/v1",), gemini_verbs("/models")),
+    _gemini("gemini_verbs", ("/v1",), gemini_verbs("/models", rest="<path:deployment>:<verb>")),
     replace(
         _gemini(
             "vertex",

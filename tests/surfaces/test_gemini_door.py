@@ -211,6 +211,8 @@ REFUSED = [
     ("GET", "/genai/nothing", None, KEY, 404, "NOT_FOUND"),
     ("POST", "/v1beta/models/sandbox/x:guess", contents(), KEY, 404, "NOT_FOUND"),
     ("POST", "/v1/models/sandbox/x:guess", contents(), KEY, 404, "NOT_FOUND"),
+    ("POST", "/v1beta/models/sandbox/x", contents(), KEY, 404, "NOT_FOUND"),
+    ("POST", "/v1beta/models/sandbox/x:generateContent/more", contents(), KEY, 404, "NOT_FOUND"),
     ("POST", "/v1beta/models/a//b:generateContent", contents(), KEY, 404, "NOT_FOUND"),
     ("DELETE", "/v1beta/models", None, KEY, 405, "INVALID_ARGUMENT"),
     ("POST", "/v1beta/models/sandbox/x:generateContent", b"{", KEY, 400, "INVALID_ARGUMENT"),

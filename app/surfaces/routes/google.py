@@ -11,8 +11,10 @@ _VECTORS: Final = "embeddings_gemini"
 _PUBLISHED: Final = "/publishers/<publisher>/models"
 
 
-def gemini_verbs(models: str) -> dict[str, tuple[Route, ...]]:
-    """Return Google's verbs at ``models``, a path; the verb is what follows the last colon."""
+def gemini_verbs(models: str, *, rest: str = "<path:deployment>") -> dict[str, tuple[Route, ...]]:
+    """Return Google's verbs at ``models``, a path; the verb is what follows the last colon.
+
+    ``rest`` is what of the other paths below it is answered as one without a verb of ours."""
 
     def route(verb: str, view: str, body: str, answer: str, **more: Any) -> Route:
         place = f"{models}/<path:deployment>:{verb}"
@@ -24,7 +26,7 @@ def gemini_verbs(models: str) -> dict[str, tuple[Route, ...]]:
         "chat": (
             route("generateContent", "generate_content", *written),
             route("streamGenerateContent", "stream_generate_content", *written, streams=True),
-            Route("POST", f"{models}/<path:deployment>:<verb>", "views.gemini.unknown_verb", "Document"),
+            Route("POST", f"{models}/{rest}", "views.gemini.unknown_verb", "Document"),
         ),
         "count_tokens": (route("countTokens", "count_tokens", "CountTokens", "TokenCount"),),
         "embedding": (
