@@ -121,8 +121,8 @@ class Patch(Protocol):
         """Return the whole answer as the client shall see it."""
         ...
 
-    def frame(self, event: str | None, data: dict[str, Any]) -> Frame | None:
-        """Return a stream frame as the client shall see it, None to leave it out."""
+    def frames(self, event: str | None, data: dict[str, Any]) -> list[Frame]:
+        """Return what the client shall see of a stream frame."""
         ...
 
     def closing(self, usage: Usage | None) -> list[Frame]:

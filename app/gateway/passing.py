@@ -116,13 +116,12 @@ class PassStream:
         self._observe(self._decoder.feed(event, data))
         if self.failure is not None or not isinstance(data, dict):
             return []
-        frame = self._patch.frame(event, data)
-        if frame is None:
-            return self._close([])
-        ended = frame.data.get("response") if self.ended and isinstance(frame.data, dict) else None
+        frames = self._patch.frames(event, data)
+        last = frames[-1].data if frames and self.ended else None
+        ended = last.get("response") if isinstance(last, dict) else None
         if ended is not None and self.usage is not None:
             repair_usage(ended, self.usage, self._exchange.dialect.write_usage)
-        return self._close([frame])
+        return self._close(frames)
 
     def done(self) -> list[Frame]:
         """Take ``[DONE]``."""

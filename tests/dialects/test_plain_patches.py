@@ -173,5 +173,5 @@ def test_recorded_answers_go_back_as_they_came(name: str) -> None:
 @pytest.mark.parametrize("name", WIRES_THAT_PASS)
 def test_frames_go_on_as_they_came(name: str) -> None:
     patch, _ = patch_of(name, {})
-    assert patch.frame("event", {"a": 1}) == Frame("event", {"a": 1})
+    assert patch.frames("event", {"a": 1}) == [Frame("event", {"a": 1})]
     assert patch.closing(None) == ([DONE] if name == "cohere" else [])

@@ -314,7 +314,7 @@ def patch_of(exchange: Exchange, **members: Any) -> ResponsesPatch:
     return ResponsesPatch(
         caller_body=body if isinstance(body, dict) else {"model": "m", "input": "hi"},
         id="resp_ours", model="m", realm="here", now=1_700_000_000, wrap=wrap, unwrap=unwrap,
-        accepts=lambda signature: signature.realm == "here", losses=Losses("responses"), **members,
+        accepts=lambda signature: signature.realm == "here", losses=Losses("responses"), new_id=generic.counter(), **members,
     )  # fmt: skip
 
 
@@ -361,13 +361,14 @@ def answer_of(response: dict[str, Any]) -> Answer:
 @pytest.mark.parametrize("exchange", load.params(RESPONSES.streams))
 def test_a_recorded_stream_passes_in_order(exchange: Exchange) -> None:
     patch = patch_of(exchange)
-    shown = [patch.frame(frame.event, frame.data) for frame in RESPONSES.told_frames(exchange)]
-    events = [frame.data for frame in shown if frame is not None]
+    shown = [f for frame in RESPONSES.told_frames(exchange) for f in patch.frames(frame.event, frame.data)]
+    events = [frame.data for frame in shown]
     if told(exchange).error is not None:
         return
     upstream = [frame.data for frame in RESPONSES.told_frames(exchange)]
     assert set(check_responses_stream(events)) <= set(check_responses_stream(upstream))
-    assert [event["type"] for event in events] == [event["type"] for event in upstream]
+    steps = iter(event["type"] for event in events)  # a step that was left out may come in between
+    assert all(event["type"] in steps for event in upstream)
     assert patch.final == events[-1]["response"]
     assert not any("obfuscation" in event for event in events)
     assert [fault for event in events for fault in faults_of_event(event)] == []
@@ -379,13 +380,13 @@ def test_a_passed_stream_that_breaks_off_ends_in_one_failure(exchange: Exchange)
     frames = RESPONSES.told_frames(exchange)
     for end in range(0, len(frames), max(1, len(frames) // 8)):
         patch = patch_of(exchange)
-        shown = [frame for f in frames[:end] if (frame := patch.frame(f.event, f.data)) is not None]
+        shown = [frame for f in frames[:end] for frame in patch.frames(f.event, f.data)]
         shown += patch.fail(GatewayError("upstream_cut", "Cut.")) if patch.final is None else []
         if end >= 2:
             assert check_responses_stream([frame.data for frame in shown], ours=True) == []
         assert patch.final is not None
         assert (patch.final["status"], patch.final["error"]["message"]) == ("failed", "Cut.")
-        assert patch.frame(*frames[-1]) is None
+        assert patch.frames(*frames[-1]) == []
 
 
 def test_what_was_said_before_the_break_is_shown_as_incomplete() -> None:
@@ -394,7 +395,7 @@ def test_what_was_said_before_the_break_is_shown_as_incomplete() -> None:
         :-2
     ]
     patch, decoder = patch_of(exchange), DIALECT.stream_decoder(generic.client_context(realm="here"))
-    shown = [patch.frame(frame.event, frame.data) for frame in frames]
+    shown = [f for frame in frames for f in patch.frames(frame.event, frame.data)]
     answer = generic.fold(generic.decoded(decoder, frames)).response()
     ending = patch.fail(GatewayError("upstream_cut", "Cut."), answer, Usage(3, 4))
     assert ending[0].data["sequence_number"] == len(shown)

@@ -109,6 +109,19 @@ def test_a_whole_answer_to_a_stream_is_still_read(world: World) -> None:
     assert (answer.text, answer.broken("chat")) == ("good", [])
 
 
+def test_a_responses_stream_of_bare_deltas_is_whole_for_its_readers(world: World) -> None:
+    kind = "response.output_text.delta"
+    told = [{"type": kind, "delta": delta} for delta in ("go", None, "od")]
+    events = [*told, {"type": "response.completed", "response": {"status": "completed"}}]
+    world.upstream.add(Reply.sse(b"".join(map(data_frame, events))))
+    answer = world.send("POST", RESPONSES, {"model": "openai/gpt-4.1", "input": "hi", "stream": True})
+    assert answer.broken("responses") == []
+    final = answer.events[-1]["response"]
+    assert [part["text"] for item in final["output"] for part in item["content"]] == ["good"]
+    stored = world.send("GET", f"{RESPONSES}/{final['id']}").json
+    assert stored["output"] == final["output"]
+
+
 # --- ends that are no success --------------------------------------------------------------------
 
 WORDS = ("abort", "timeout", "cancelled", "insufficient_system_resource")

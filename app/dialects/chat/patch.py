@@ -54,7 +54,7 @@ class ChatPatch:
             self._wrap(choice.get("message"))
         return body
 
-    def frame(self, event: str | None, data: dict[str, Any]) -> Frame | None:
+    def frames(self, event: str | None, data: dict[str, Any]) -> list[Frame]:
         """Return a chunk. Usage is kept for the extra chunk at the end, where it belongs."""
         usage = data.pop("usage", None)
         told = dicts(data.get("choices"))
@@ -66,10 +66,10 @@ class ChatPatch:
         if usage is not None:
             self._usage = usage
         if not data.get("choices") and (told or usage is not None):
-            return None
+            return []
         for choice in data.get("choices") or ():
             self._wrap(choice.get("delta"))
-        return Frame(None, data)
+        return [Frame(None, data)]
 
     def _is_news(self, choice: dict[str, Any]) -> bool:
         """Tell whether a choice of a chunk says more than that it has finished once more, as the

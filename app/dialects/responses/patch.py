@@ -21,15 +21,16 @@ from app.canonical.response import Response, Usage
 from app.dialects.base import Frame, Passage
 from app.dialects.responses.echo import response_shell
 from app.dialects.responses.fit import DEFAULT_OPTIONS, REASONING_LOST, ResponsesOptions, fit
+from app.dialects.responses.grammar import Grammar
 from app.dialects.responses.items_in import NAME
 from app.dialects.responses.items_out import ItemWriter
 from app.dialects.responses.response import encode_usage, overlay
+from app.dialects.responses.whole_items import whole_item
 from app.dialects.shared.losses import Losses
 from app.dialects.shared.reading import as_dict, as_list, as_str, count, dicts, opt_str, present
 from app.errors import GatewayError
 from app.responses_form.errors import event_of_error, failure_body
 from app.responses_form.events import TERMINAL
-from app.responses_form.items import item_prefix
 
 _SECRETIVE: Final = frozenset({"reasoning", "compaction"})
 _KIND: Final = re.compile(r"[\w.:/-]{1,128}")  # it stands in the frame's event line
@@ -139,12 +140,6 @@ def seal_item(item: Mapping[str, Any], wrap: Callable[[Signature], str], realm: 
     return {**item, "encrypted_content": wrap(Signature(secret, NAME, realm))}
 
 
-def _named(item: dict[str, Any], new_id: Callable[[str], str]) -> dict[str, Any]:
-    if isinstance(item.get("id"), str) and item["id"]:
-        return item
-    return {**item, "id": new_id(item_prefix(as_str(item.get("type"))))}
-
-
 @dataclass(slots=True)
 class ResponsesPatch:
     """Both patches for one attempt.
@@ -163,12 +158,13 @@ class ResponsesPatch:
     unwrap: Callable[[str], Signature | None]
     accepts: Callable[[Signature], bool]
     losses: Losses
+    new_id: Callable[[str], str]
     options: ResponsesOptions = DEFAULT_OPTIONS
     input: Sequence[Mapping[str, Any]] | str | None = None
     created_at: int | None = None
     number: int = 0
     final: dict[str, Any] | None = None
-    new_id: Callable[[str], str] | None = None
+    _grammar: Grammar | None = None
     _items: dict[int, dict[str, Any]] = field(default_factory=dict)
     _snapshot: dict[str, Any] = field(default_factory=dict)
 
@@ -210,16 +206,21 @@ class ResponsesPatch:
         Items without an id get one of ``new_id``, so that a stored item is found by the id shown.
         """
         self.final = self._reversed(body)
-        if self.new_id is not None:
-            self.final["output"] = [_named(item, self.new_id) for item in self.final["output"]]
+        self.final["output"] = [whole_item(item, self.new_id) for item in self.final["output"]]
         return self.final
 
-    def frame(self, event: str | None, data: Mapping[str, Any]) -> Frame | None:
-        """Return a stream frame as the caller shall see it; None after the terminal one."""
+    def frames(self, event: str | None, data: Mapping[str, Any]) -> list[Frame]:
+        """Return what the caller shall see of a stream frame, in the grammar; nothing after the
+        terminal one."""
         kind = as_str(data.get("type")) or event or ""
         if self.final is not None or not _KIND.fullmatch(kind):
-            return None
+            return []
+        if self._grammar is None:
+            self._grammar = Grammar(self.new_id)
         shown = {name: value for name, value in data.items() if name not in _REWRITTEN}
+        return [self._frame(*payload) for payload in self._grammar.feed(kind, shown)]
+
+    def _frame(self, kind: str, shown: dict[str, Any]) -> Frame:
         if isinstance(shown.get("item"), dict):
             shown["item"] = seal_item(shown["item"], self.wrap, self.realm)
             self._note(kind, shown)

@@ -89,6 +89,8 @@ class ResponsesDecoder(TerminalDecoder):
         super().__init__()
         self._sign = signer(context)
         self._items: dict[int, _Item] = {}
+        self._numbers: dict[str, int] = {}
+        self._last: _Item | None = None
         self._blocks = 0
         self._calls = False
         self._started = False
@@ -162,17 +164,37 @@ class ResponsesDecoder(TerminalDecoder):
 
     def _item(self, data: Mapping[str, Any], kind: str) -> _Item:
         """Return the item an event belongs to; one never announced begins here."""
-        index = count(data.get("output_index")) or 0
+        index = self._index(data, opt_str(data.get("item_id")), kind)
         if index not in self._items:
-            self._items[index] = _Item(index, opt_str(data.get("item_id")), kind, {"type": kind})
+            self._begin_item(index, opt_str(data.get("item_id")), kind, {"type": kind})
         return self._items[index]
 
+    def _index(self, data: Mapping[str, Any], item_id: str | None, kind: str | None) -> int:
+        """Return the index of an event's item. Where none is told: that of its id, else that of
+        the last item if it is open and of this kind, else the next one."""
+        told = count(data.get("output_index"))
+        if told is not None:
+            return told
+        if item_id is not None and item_id in self._numbers:
+            return self._numbers[item_id]
+        last = self._last
+        if last is None or last.done or (item_id and last.id) or kind != last.type:
+            return len(self._items)
+        return last.number
+
+    def _begin_item(self, index: int, item_id: str | None, kind: str, added: Mapping[str, Any]) -> _Item:
+        state = self._last = self._items[index] = _Item(index, item_id, kind, added)
+        if item_id is not None:
+            self._numbers[item_id] = index
+        return state
+
     def _item_added(self, data: Mapping[str, Any]) -> list[Event]:
-        item, index = as_dict(data.get("item")), count(data.get("output_index")) or 0
+        item = as_dict(data.get("item"))
+        kind, item_id = item_type(item), opt_str(item.get("id"))
+        index = self._index(data, item_id, None)
         if index in self._items:
             return []
-        kind = item_type(item)
-        state = self._items[index] = _Item(index, opt_str(item.get("id")), kind, item)
+        state = self._begin_item(index, item_id, kind, item)
         if kind not in MODELLED:
             return self._open(state, ("opaque", 0), OpaquePart(kind, (NAME, item)))
         return self._open_call(state, item)
@@ -185,13 +207,14 @@ class ResponsesDecoder(TerminalDecoder):
         return self._open(state, ("call", 0), replace(part, arguments="", native=None))
 
     def _item_done(self, data: Mapping[str, Any]) -> list[Event]:
-        return self._done_item(count(data.get("output_index")) or 0, as_dict(data.get("item")))
+        item = as_dict(data.get("item"))
+        return self._done_item(self._index(data, opt_str(item.get("id")), item_type(item)), item)
 
     def _done_item(self, index: int, item: Mapping[str, Any]) -> list[Event]:
         state = self._items.get(index)
         events: list[Event] = []
         if state is None:
-            state = self._items[index] = _Item(index, opt_str(item.get("id")), item_type(item), item)
+            state = self._begin_item(index, opt_str(item.get("id")), item_type(item), item)
         if state.done:
             return []
         state.done = True
@@ -281,8 +304,8 @@ class ResponsesDecoder(TerminalDecoder):
         return events
 
     def _part_added(self, data: Mapping[str, Any]) -> list[Event]:
-        state = self._item(data, "message")
         part = decode_part(as_dict(data.get("part")))
+        state = self._item(data, _holder(data))
         key = ("content", count(data.get("content_index")) or 0)
         if state.type == "reasoning":
             part = ReasoningPart(_text_of(part), "text")
@@ -308,7 +331,7 @@ class ResponsesDecoder(TerminalDecoder):
         return self._mark_whole(data, ("summary", count(data.get("summary_index")) or 0))
 
     def _mark_whole(self, data: Mapping[str, Any], key: Key) -> list[Event]:
-        block = self._item(data, "message").open.get(key)
+        block = self._item(data, _holder(data)).open.get(key)
         if block is None:
             return []
         part = decode_part(as_dict(data.get("part")))
@@ -344,7 +367,8 @@ class ResponsesDecoder(TerminalDecoder):
         return self._grow(data, key, "reasoning", ReasoningPart("", "summary"))
 
     def _call_delta(self, data: Mapping[str, Any]) -> list[Event]:
-        block = self._item(data, "function_call").open.get(("call", 0))
+        custom = self._last is not None and self._last.type == "custom_tool_call"
+        block = self._item(data, "custom_tool_call" if custom else "function_call").open.get(("call", 0))
         delta = as_str(data.get("delta"))
         if block is None or not delta:
             return []
@@ -371,6 +395,12 @@ class ResponsesDecoder(TerminalDecoder):
 
 
 _PLACES: Final = {"text": "content", "summary": "summary", "hidden": "hidden"}
+
+
+def _holder(data: Mapping[str, Any]) -> str:
+    """Return the type of item that a part's event belongs to."""
+    kind = as_str(as_dict(data.get("part")).get("type"))
+    return "reasoning" if kind in ("reasoning_text", "summary_text") else "message"
 
 
 def _text_of(part: Part) -> str:

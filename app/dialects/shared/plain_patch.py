@@ -57,9 +57,9 @@ class PlainPatch:
         """Return the answer as it came."""
         return body
 
-    def frame(self, event: str | None, data: Body) -> Frame | None:
+    def frames(self, event: str | None, data: Body) -> list[Frame]:
         """Return a frame as it came."""
-        return Frame(event, data)
+        return [Frame(event, data)]
 
     def closing(self, usage: Usage | None) -> list[Frame]:
         """Return nothing: the upstream's own frames end the stream."""

@@ -1,0 +1,428 @@
+"""A provider's Responses stream in the grammar that OpenAI's SDKs accumulate.
+
+Hosts leave out events, indexes, ids and members, or write null for them. The SDKs append
+items and parts in the order of their ``added`` events and add each delta to what stands at its
+index, so one missing step makes them raise. Here every item opens, grows and closes once, with
+one id and the next index; what only a later event tells is said as the delta that was missing.
+A stream that keeps the grammar passes as it is.
+
+Events and their order: contract/responses.md 4.2 and 4.3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from app.dialects.responses.whole_items import LISTS, opening_item, whole_item, whole_part
+from app.dialects.shared.reading import as_dict, as_str, count, dicts, opt_str
+from app.responses_form.events import CREATED, IN_PROGRESS, OPENING, TERMINAL
+from app.responses_form.items import item_prefix
+
+JSON = dict[str, Any]
+Payload = tuple[str, JSON]
+
+
+@dataclass(frozen=True, slots=True)
+class _Growth:
+    """How one kind of text grows: its item, its list of parts and its names on the wire."""
+
+    event: str
+    item: str
+    list: str | None
+    part: str
+    member: str
+
+    @property
+    def index(self) -> str:
+        """The member that holds the part's index."""
+        return f"{self.list}_index"
+
+
+_GROWTHS: Final = (
+    _Growth("response.output_text", "message", "content", "output_text", "text"),
+    _Growth("response.refusal", "message", "content", "refusal", "refusal"),
+    _Growth("response.reasoning_text", "reasoning", "content", "reasoning_text", "text"),
+    _Growth("response.reasoning_summary_text", "reasoning", "summary", "summary_text", "text"),
+    _Growth("response.function_call_arguments", "function_call", None, "", "arguments"),
+    _Growth("response.custom_tool_call_input", "custom_tool_call", None, "", "input"),
+)
+_BY_PART: Final = {growth.part: growth for growth in _GROWTHS if growth.part}
+_BY_CALL: Final = {growth.item: growth for growth in _GROWTHS if growth.list is None}
+
+
+@dataclass(slots=True)
+class _Text:
+    """One growing text; ``growth`` is None for a part of a type not known here."""
+
+    growth: _Growth | None
+    at: JSON
+    part_event: str = ""
+    part: JSON = field(default_factory=dict)
+    pieces: list[str] = field(default_factory=list)
+    said: bool = False
+    closed: bool = False
+    annotations: list[JSON] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        return "".join(self.pieces)
+
+
+@dataclass(slots=True)
+class _Item:
+    """One item. One that is not ``shown`` yet is a call whose name is not known."""
+
+    index: int
+    id: str
+    type: str
+    added: JSON
+    shown: bool = False
+    done: bool = False
+    hidden: list[str] = field(default_factory=list)
+    texts: dict[str, list[_Text]] = field(default_factory=dict)
+    numbers: dict[tuple[str, int], _Text] = field(default_factory=dict)
+
+    @property
+    def at(self) -> JSON:
+        return {"item_id": self.id, "output_index": self.index}
+
+
+class Grammar:
+    """Takes a provider's events and returns those that the grammar asks for. ``new_id`` makes an
+    id of a prefix."""
+
+    def __init__(self, new_id: Callable[[str], str]) -> None:
+        self._new_id = new_id
+        self._items: list[_Item] = []
+        self._numbered: dict[int, _Item] = {}
+        self._by_id: dict[str, _Item] = {}
+        self._opened: set[str] = set()
+
+    def feed(self, kind: str, data: JSON) -> Iterator[Payload]:
+        """Yield the events, ``(type, members)``, that stand for one event of the provider."""
+        if kind.startswith("response.") and kind not in OPENING and IN_PROGRESS not in self._opened:
+            yield from self._open(IN_PROGRESS, {})
+        rule = _RULES.get(kind)
+        if rule is not None:
+            yield from rule(self, kind, data)
+        elif "output_index" in data or "item_id" in data:
+            item = self._item(data, None)
+            yield kind, data | item.at if item is not None else data
+        else:
+            yield kind, data
+
+    # life cycle
+
+    def _open(self, kind: str, data: JSON) -> Iterator[Payload]:
+        if kind in self._opened:
+            return
+        if kind != CREATED and CREATED not in self._opened:
+            yield from self._open(CREATED, data)
+        self._opened.add(kind)
+        status = "queued" if kind.endswith("queued") else "in_progress"
+        yield kind, data | {"response": _with_status(data, status)}
+
+    def _end(self, kind: str, data: JSON) -> Iterator[Payload]:
+        response = _with_status(data, kind.rpartition(".")[2])
+        for at, item in enumerate(dicts(response.get("output"))):
+            yield from self._late(at, item)
+        status = "completed" if response["status"] == "completed" else "incomplete"
+        for state in self._items:
+            yield from self._close_item(state, {"status": status})
+        yield kind, data | {"response": response}
+
+    def _late(self, at: int, item: JSON) -> Iterator[Payload]:
+        """Take an item of the terminal object that was not done, or never announced."""
+        kind = _type_of(item)
+        if at < len(self._items):
+            if self._items[at].type == kind:
+                yield from self._close_item(self._items[at], item)
+        elif as_str(item.get("id")) not in self._by_id:
+            yield from self._close_item(self._new(kind, item, None), item)
+
+    # items
+
+    def _item(self, data: JSON, kind: str | None) -> _Item | None:
+        """Return the item that an event belongs to, by its index, its id, or as the last open one
+        of its ``kind``."""
+        number, item_id = count(data.get("output_index")), opt_str(data.get("item_id"))
+        if number is not None and number in self._numbered:
+            return self._numbered[number]
+        if item_id is not None and item_id in self._by_id:
+            return self._by_id[item_id]
+        if number is not None or not self._items:
+            return None
+        last = self._items[-1]
+        return None if last.done or kind not in (None, last.type) else last
+
+    def _new(self, kind: str, item: JSON, number: int | None) -> _Item:
+        own = opt_str(item.get("id")) or self._new_id(item_prefix(kind))
+        state = _Item(len(self._items), own, kind, item)
+        self._items.append(state)
+        self._by_id[own] = state
+        if number is not None:
+            self._numbered[number] = state
+        return state
+
+    def _grown(self, growth: _Growth, data: JSON) -> _Item:
+        """Return the item of a text, begun here if no event announced it."""
+        item = self._item(data, growth.item)
+        if item is None:
+            told = {"id": data.get("item_id"), "type": growth.item}
+            item = self._new(growth.item, told, count(data.get("output_index")))
+        return item
+
+    def _show(self, item: _Item) -> Iterator[Payload]:
+        """Announce an item, a call only by its name."""
+        if item.shown or (item.type in _BY_CALL and not opt_str(item.added.get("name"))):
+            return
+        item.shown = True
+        opened = opening_item(item.added, item.type, item.id)
+        yield "response.output_item.added", {"output_index": item.index, "item": opened}
+
+    def _item_added(self, kind: str, data: JSON) -> Iterator[Payload]:
+        item = as_dict(data.get("item"))
+        number = count(data.get("output_index"))
+        known = self._numbered.get(number) if number is not None else None
+        known = known or self._by_id.get(as_str(item.get("id")))
+        if known is not None and _is_same(known, item):
+            return
+        yield from self._show(self._new(_type_of(item), item, number))
+
+    def _item_done(self, kind: str, data: JSON) -> Iterator[Payload]:
+        item = as_dict(data.get("item"))
+        wire_kind = _type_of(item)
+        state = self._item({"item_id": item.get("id"), **data}, wire_kind)
+        if state is None or state.type != wire_kind:
+            state = self._new(wire_kind, item, count(data.get("output_index")))
+        yield from self._close_item(state, item)
+
+    def _close_item(self, state: _Item, item: JSON) -> Iterator[Payload]:
+        """Bring an item up to its last form and end it, once."""
+        if state.done:
+            return
+        state.done = True
+        last = {**state.added, **{name: value for name, value in item.items() if value is not None}}
+        if not state.shown:
+            state.added = {"name": "unknown", **last} if state.type in _BY_CALL else last
+            yield from self._show(state)
+        whole = whole_item({**last, "type": state.type, "id": state.id}, lambda _: state.id)
+        yield from self._finish_texts(state, whole)
+        yield "response.output_item.done", {"output_index": state.index, "item": whole}
+
+    def _finish_texts(self, state: _Item, whole: JSON) -> Iterator[Payload]:
+        """Say what the finished item has beyond its events, and put into it what only they had."""
+        call = _BY_CALL.get(state.type)
+        if call is not None:
+            text = self._call_text(state, call)
+            whole[call.member] = whole[call.member] or text.text or "".join(state.hidden)
+            yield from _say(text, whole[call.member])
+        for name, part_kind in LISTS.get(state.type, ()):
+            told = state.texts.get(name, [])
+            parts = list(whole.get(name) or ())
+            parts += [_last_part(text) for text in told[len(parts) :]]
+            if parts or name in whole:
+                whole[name] = parts
+            for at, part in enumerate(parts):
+                if at >= len(told):
+                    yield from self._open_part(state, name, part, part_kind, None)
+                yield from _close_part(state.texts[name][at], part)
+
+    # parts and texts
+
+    def _open_part(
+        self, item: _Item, name: str, part: JSON, kind: str, number: int | None
+    ) -> Iterator[Payload]:
+        """Open the next part of an item's list, after the one before it."""
+        yield from self._show(item)
+        told = item.texts.setdefault(name, [])
+        if told:
+            yield from _close_part(told[-1], {})
+        whole = whole_part(part, kind)
+        growth = _BY_PART.get(whole["type"])
+        at = {**item.at, f"{name}_index": len(told)}
+        empty = whole if growth is None else whole_part({"type": whole["type"]}, kind)
+        text = _Text(growth, at, _part_event(name), empty)
+        told.append(text)
+        item.numbers[name, len(told) - 1 if number is None else number] = text
+        yield f"{text.part_event}.added", {**at, "part": empty}
+
+    def _part_added(self, kind: str, data: JSON) -> Iterator[Payload]:
+        name = "summary" if "summary" in kind else "content"
+        item = self._part_item(name, data)
+        number = count(data.get(f"{name}_index"))
+        if item.done or (number is not None and (name, number) in item.numbers):
+            return
+        part, default = as_dict(data.get("part")), _part_kind(item, name)
+        yield from self._open_part(item, name, part, default, number)
+        text = item.texts[name][-1]
+        if text.growth is not None:
+            yield from _grow(text, as_str(part.get(text.growth.member)), {})
+
+    def _part_item(self, name: str, data: JSON) -> _Item:
+        part = _BY_PART.get(as_str(as_dict(data.get("part")).get("type")))
+        growth = part or _BY_PART["summary_text" if name == "summary" else "output_text"]
+        item = self._item(data, None)
+        return item if item is not None and item.type in LISTS else self._grown(growth, data)
+
+    def _part_done(self, kind: str, data: JSON) -> Iterator[Payload]:
+        name = "summary" if "summary" in kind else "content"
+        item, part = self._part_item(name, data), as_dict(data.get("part"))
+        text = self._part(item, name, data)
+        if text is None and not item.done:
+            yield from self._open_part(item, name, part, _part_kind(item, name), None)
+            text = item.texts[name][-1]
+        if text is not None:
+            yield from _close_part(text, part)
+
+    @staticmethod
+    def _part(item: _Item, name: str, data: JSON) -> _Text | None:
+        """Return the part that an event belongs to: by its index, or the last one."""
+        number = count(data.get(f"{name}_index"))
+        if number is not None:
+            return item.numbers.get((name, number))
+        told = item.texts.get(name)
+        return told[-1] if told else None
+
+    def _call_text(self, item: _Item, growth: _Growth) -> _Text:
+        told = item.texts.setdefault(growth.member, [])
+        if not told:
+            told.append(_Text(growth, item.at))
+        return told[0]
+
+    def _text(self, growth: _Growth, item: _Item, data: JSON) -> Iterator[Payload]:
+        """Open the text of an event where none is open."""
+        if growth.list is None:
+            yield from self._show(item)
+            self._call_text(item, growth)
+            return
+        text = self._part(item, growth.list, data)
+        told_index = count(data.get(growth.index))
+        if text is None or (told_index is None and (text.closed or text.growth is not growth)):
+            yield from self._open_part(item, growth.list, {"type": growth.part}, growth.part, told_index)
+
+    def _delta(self, kind: str, data: JSON) -> Iterator[Payload]:
+        growth = _BY_EVENT[kind.rpartition(".")[0]]
+        item = self._grown(growth, data)
+        if item.done:
+            return
+        yield from self._text(growth, item, data)
+        text = self._current(growth, item, data)
+        if not isinstance(data.get("delta"), str) or text.growth is not growth or text.said:
+            return
+        if item.shown:
+            yield from _grow(text, data["delta"], data, always=True)
+        else:
+            item.hidden.append(data["delta"])
+
+    def _text_done(self, kind: str, data: JSON) -> Iterator[Payload]:
+        growth = _BY_EVENT[kind.rpartition(".")[0]]
+        item = self._grown(growth, data)
+        if item.done:
+            return
+        yield from self._text(growth, item, data)
+        text = self._current(growth, item, data)
+        if item.shown and text.growth is growth:
+            yield from _say(text, data.get(growth.member), data)
+
+    def _current(self, growth: _Growth, item: _Item, data: JSON) -> _Text:
+        if growth.list is None:
+            return self._call_text(item, growth)
+        return self._part(item, growth.list, data) or item.texts[growth.list][-1]
+
+    def _annotation(self, kind: str, data: JSON) -> Iterator[Payload]:
+        growth = _BY_PART["output_text"]
+        item = self._grown(growth, data)
+        if item.done or not isinstance(data.get("annotation"), dict):
+            return
+        yield from self._text(growth, item, data)
+        text = self._current(growth, item, data)
+        place = count(data.get("annotation_index"))
+        yield kind, data | text.at | {"annotation_index": len(text.annotations) if place is None else place}
+        text.annotations.append(data["annotation"])
+
+
+def _with_status(data: JSON, status: str) -> JSON:
+    response = as_dict(data.get("response"))
+    return {**response, "status": opt_str(response.get("status")) or status}
+
+
+def _type_of(item: Mapping[str, Any]) -> str:
+    return opt_str(item.get("type")) or "message"
+
+
+def _is_same(known: _Item, item: JSON) -> bool:
+    told = opt_str(item.get("id"))
+    return known.type == _type_of(item) and (told in (None, known.id) or "id" not in known.added)
+
+
+def _part_event(name: str) -> str:
+    return f"response.{'reasoning_summary' if name == 'summary' else 'content'}_part"
+
+
+def _part_kind(item: _Item, name: str) -> str:
+    return dict(LISTS.get(item.type, ())).get(name, "output_text")
+
+
+def _grow(text: _Text, delta: str, data: JSON, *, always: bool = False) -> Iterator[Payload]:
+    """Say a piece of a text; an empty one only where the provider said it."""
+    if text.growth is None or not (delta or always):
+        return
+    text.pieces.append(delta)
+    members = {**data, **text.at, "delta": delta}
+    if text.growth.part == "output_text":
+        members["logprobs"] = dicts(data.get("logprobs"))
+    yield f"{text.growth.event}.delta", members
+
+
+def _say(text: _Text, told: Any, data: JSON | None = None) -> Iterator[Payload]:
+    """Say the whole of a text, once, and before it what its deltas left out."""
+    if text.said or text.growth is None:
+        return
+    so_far, whole = text.text, told if isinstance(told, str) and told else text.text
+    if len(whole) > len(so_far) and whole.startswith(so_far):
+        yield from _grow(text, whole[len(so_far) :], {})
+    text.said = True
+    members = {**(data or {}), **text.at, text.growth.member: whole}
+    if text.growth.part == "output_text":
+        members["logprobs"] = dicts((data or {}).get("logprobs"))
+    yield f"{text.growth.event}.done", members
+
+
+def _last_part(text: _Text) -> JSON:
+    if text.growth is None:
+        return text.part
+    annotated = {"annotations": list(text.annotations)} if text.annotations else {}
+    return {**text.part, **annotated, text.growth.member: text.text}
+
+
+def _close_part(text: _Text, told: Mapping[str, Any]) -> Iterator[Payload]:
+    """End a part, once: its text whole, then the part. What ``told`` lacks is what was said."""
+    if text.closed:
+        return
+    text.closed = True
+    if text.growth is not None:
+        yield from _say(text, told.get(text.growth.member))
+    last = _last_part(text)
+    known = {name: value for name, value in told.items() if value is not None and value != ""}
+    text.part = whole_part({**last, **known}, last["type"])
+    yield f"{text.part_event}.done", {**text.at, "part": text.part}
+
+
+_BY_EVENT: Final = {growth.event: growth for growth in _GROWTHS}
+_Rule = Callable[[Grammar, str, JSON], Iterator[Payload]]
+_RULES: Final[Mapping[str, _Rule]] = {
+    **dict.fromkeys(OPENING, Grammar._open),
+    **dict.fromkeys(TERMINAL, Grammar._end),
+    "response.output_item.added": Grammar._item_added,
+    "response.output_item.done": Grammar._item_done,
+    "response.content_part.added": Grammar._part_added,
+    "response.content_part.done": Grammar._part_done,
+    "response.reasoning_summary_part.added": Grammar._part_added,
+    "response.reasoning_summary_part.done": Grammar._part_done,
+    "response.output_text.annotation.added": Grammar._annotation,
+    **{f"{growth.event}.delta": Grammar._delta for growth in _GROWTHS},
+    **{f"{growth.event}.done": Grammar._text_done for growth in _GROWTHS},
+}

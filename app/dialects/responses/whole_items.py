@@ -1,0 +1,80 @@
+"""Output items with every member that OpenAI's types require, whoever made them.
+
+Hosts that speak the Responses form leave members out (``content``, ``annotations``, ids) or
+write null for them, and OpenAI's SDKs raise on that. Only what is missing is added.
+Source: the published types of openai-python 2.45.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from app.dialects.shared.reading import as_list, dicts, opt_str, present
+from app.responses_form.items import item_prefix
+
+JSON = dict[str, Any]
+
+_PARTS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "output_text": {"text": "", "annotations": (), "logprobs": ()},
+    "refusal": {"refusal": ""},
+    "reasoning_text": {"text": ""},
+    "summary_text": {"text": ""},
+}
+_ITEMS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "message": {"status": "completed", "role": "assistant", "content": ()},
+    "function_call": {"status": "completed", "name": "", "arguments": ""},
+    "custom_tool_call": {"status": "completed", "name": "", "input": ""},
+    "reasoning": {"summary": ()},
+}
+_CALLS: Final = frozenset({"function_call", "custom_tool_call"})
+LISTS: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
+    "message": (("content", "output_text"),),
+    "reasoning": (("summary", "summary_text"), ("content", "reasoning_text")),
+}
+"""Item type to its lists of parts, each with the type that a part is of where none is told."""
+
+
+def whole_part(part: Mapping[str, Any], kind: str) -> JSON:
+    """Return a part with the members of its type; ``kind`` is the type of one that tells none."""
+    told = opt_str(part.get("type")) or kind
+    return _filled(part, {"type": told, **_PARTS.get(told, {})})
+
+
+def whole_item(item: Mapping[str, Any], item_id: Callable[[str], str]) -> JSON:
+    """Return an item with the members of its type; ``item_id`` makes an id of a prefix."""
+    kind = opt_str(item.get("type")) or ("message" if "content" in item else "item")
+    own = opt_str(item.get("id")) or item_id(item_prefix(kind))
+    whole = _filled(item, {"type": kind, **_ITEMS.get(kind, {})}) | {"id": own}
+    if kind in _CALLS and not opt_str(whole.get("call_id")):
+        whole["call_id"] = own
+    for name, part_kind in LISTS.get(kind, ()):
+        if whole.get(name) is not None:
+            whole[name] = _parts(whole[name], part_kind)
+    return whole
+
+
+def opening_item(item: Mapping[str, Any], kind: str, item_id: str) -> JSON:
+    """Return an item as ``output_item.added`` shows it: its texts are still to come."""
+    opened = whole_item({**item, "type": kind, "id": item_id}, lambda _: item_id)
+    for name, _ in LISTS.get(kind, ()):
+        if name in opened:
+            opened[name] = []
+    for name in ("arguments", "input"):
+        if kind in _CALLS and name in opened:
+            opened[name] = ""
+    if "status" in _ITEMS.get(kind, {}):
+        opened["status"] = "in_progress"
+    return opened
+
+
+def _parts(value: Any, kind: str) -> list[JSON]:
+    if isinstance(value, str):
+        return [whole_part({"text": value}, kind)] if value else []
+    return [whole_part(part, kind) for part in dicts(as_list(value))]
+
+
+def _filled(members: Mapping[str, Any], required: Mapping[str, Any]) -> JSON:
+    told = {name: value for name, value in members.items() if name not in required}
+    base = {name: [] if value == () else value for name, value in required.items()}
+    return {**base, **told, **present({name: members.get(name) for name in required})}
