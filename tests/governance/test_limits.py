@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,11 +17,13 @@ HOUR = 'per = "hour"'
 CONFIG = (
     keys(
         free="",
+        stores=f"{{ requests = 1, {HOUR} }}",
         two=f"{{ requests = 2, {HOUR} }}",
         tokens=f"{{ tokens = 20, {HOUR} }}",
         some=f'{{ requests = 1, {HOUR}, models = "groq/big*" }}',
         alias=f'{{ requests = 1, {HOUR}, models = "fast" }}',
         one="{ concurrent = 1 }",
+        waits="{ concurrent = 1 }",
         asks=f"{{ requests = 7, {HOUR} }}, {{ concurrent = 2 }}",
         queue=f"{{ concurrent = 1 }}, {{ requests = 2, {HOUR} }}, {{ tokens = 60, {HOUR} }}",
         chain=f"{{ requests = 5, {HOUR} }}",
@@ -209,6 +212,31 @@ def test_a_background_response_is_counted_once_and_its_run_holds_the_place(city:
     assert (second.status, second.headers["x-ratelimit-remaining-requests"]) == (200, "0")
     assert [client.ended(one["id"])["status"] for one in (first, second.json)] == ["completed", "completed"]
     assert client.create("hi", **members).status == 429
+
+
+def test_a_run_for_which_there_is_no_place_waits_for_one(city: City) -> None:
+    body = ROLE + chat_text("first")
+    city.upstream.script = lambda request: Reply.sse(body + CHAT_DONE, hang=len(body))
+    client, other = city.client("waits"), city.client("free")
+    connection = client.open("POST", CHAT, {**PROMPT, "stream": True})
+    assert connection.sock is not None
+    received(connection.sock, b"first")
+    members = {"background": True, "model": "sandbox/echo"}
+    waiting = client.made("say exactly: hello", **members)["id"]
+    later = other.made("say exactly: hello", **members)["id"]
+    assert other.ended(later)["status"] == "completed"
+    assert client.get(f"/v1/responses/{waiting}").json["status"] in ("queued", "in_progress")
+    connection.close()
+    assert client.ended(waiting)["status"] == "completed"
+
+
+def test_a_refused_response_leaves_nothing_stored(city: City) -> None:
+    client = city.client("stores")
+    assert client.create("say exactly: hello").status == 200
+    assert client.create("say exactly: hello").status == 429
+    with sqlite3.connect(city.gateways[0].folder / "sluice.db") as store:
+        (rows,) = store.execute("SELECT count(*) FROM response WHERE key_id = 'stores'").fetchone()
+    assert rows == 1
 
 
 def test_a_body_that_cannot_be_read_is_charged_nothing(city: City) -> None:
