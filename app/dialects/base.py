@@ -111,7 +111,14 @@ class StreamEncoder(Protocol):
 
 
 class Patch(Protocol):
-    """What is changed in bodies of one dialect when they pass, for one attempt."""
+    """What is changed in bodies of one dialect when they pass, for one attempt.
+
+    ``breaks_fail``: an answer that its server broke off is an error, since the dialect's own
+    words for a finish do not say so.
+    """
+
+    @property
+    def breaks_fail(self) -> bool: ...
 
     def request(self) -> dict[str, Any]:
         """Return the body to send."""

@@ -29,6 +29,7 @@ from app.dialects.shared.usage_repair import repair_usage
 from app.errors import GatewayError
 from app.gateway.aside import aside_for
 from app.gateway.call import Call, Target
+from app.gateway.endings import Breaks, check_whole
 from app.gateway.estimates import estimated_usage
 from app.gateway.exchange import Answer, Fetch, Sent
 from app.gateway.translating import client_context, losses_of, parse_upstream, server_context
@@ -74,6 +75,8 @@ class PassExchange:
     def _answer(self, body: bytes) -> Answer:
         raw = parse_upstream(body)
         response = self.dialect.decode_response(raw, self.context)
+        if self.patch.breaks_fail:
+            check_whole(choice.finish for choice in response.choices)
         finish = response.choices[0].finish if response.choices else None
         usage = response.usage or self.estimate(response)
         answer = self.patch.answer(raw)
@@ -110,6 +113,7 @@ class PassStream:
         self._patch = exchange.patch
         self._decoder = exchange.dialect.stream_decoder(exchange.context)
         self._fold = Accumulator()
+        self._breaks = Breaks() if exchange.patch.breaks_fail else None
 
     def feed(self, event: str | None, data: Any) -> list[Frame]:
         """Take one upstream frame."""
@@ -162,7 +166,7 @@ class PassStream:
         return [*frames, *self._patch.closing(self.usage)] if self.ended else frames
 
     def _observe(self, events: Iterable[Event]) -> None:
-        for event in events:
+        for event in events if self._breaks is None else self._breaks.ended(events):
             if isinstance(event, Failed):
                 self.failure = event.error
                 self.usage = event.usage or self.usage

@@ -13,7 +13,7 @@ from app.canonical.request import Origin
 from app.canonical.response import Usage
 from app.dialects.base import ServerContext
 from app.dialects.media import embeddings_bedrock, embeddings_cohere, embeddings_gemini, embeddings_openai
-from app.dialects.media.base import merge, split
+from app.dialects.media.base import merge, split, vector_of
 from app.dialects.media.embeddings_gemini import PREDICT, SINGLE
 from app.dialects.media.embeddings_openai import LOCAL, MISTRAL, PERPLEXITY, EmbeddingOptions
 from app.dialects.shared.losses import Losses
@@ -338,3 +338,20 @@ def test_batch_limits() -> None:
         assert dialect.batch_limit(generic.client_context(model, options=options)) == limit
     with pytest.raises(GatewayError, match="not an embedding model"):
         BEDROCK.batch_limit(generic.client_context("meta.llama3"))
+
+
+def packed_floats(*numbers: float) -> str:
+    return base64.b64encode(struct.pack(f"<{len(numbers)}f", *numbers)).decode()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        packed_floats(0.5, float("nan")), packed_floats(float("inf")), packed_floats(-float("inf")),
+        [1e300], [float("nan")], [10**400], [None], ["1"], "abc", {}, None,
+    ],
+)  # fmt: skip
+def test_a_vector_that_no_float_can_say_is_the_providers_fault(value: Any) -> None:
+    with pytest.raises(GatewayError) as raised:
+        vector_of(value)
+    assert raised.value.kind.name == "upstream_invalid"

@@ -150,6 +150,28 @@ def test_a_stream_that_was_broken_off_ends_in_an_error(world: World, word: str) 
     assert told[-1]["type"] == "response.failed"
 
 
+@pytest.mark.parametrize("model", ["openai/gpt-4.1", "mine/x"])
+@pytest.mark.parametrize("word", WORDS)
+def test_a_passed_answer_that_was_broken_off_is_no_success(world: World, word: str, model: str) -> None:
+    choice = {"index": 0, "message": {"role": "assistant", "content": "go"}, "finish_reason": word}
+    world.upstream.add(Reply.json(chat_body(choices=[choice])), times=9)
+    answer = world.send("POST", CHAT, {"model": model, **ASK})
+    assert (answer.status, word in answer.error["message"]) == (502, True)
+    rescued = world.send("POST", CHAT, {"model": model, **ASK, "fallbacks": ["sandbox/second"]})
+    assert (rescued.status, rescued.headers["x-sluice-model"]) == (200, "second")
+
+
+@pytest.mark.parametrize("model", ["openai/gpt-4.1", "mine/x"])
+@pytest.mark.parametrize("last", [{}, {"content": "od"}])
+def test_a_passed_stream_that_was_broken_off_ends_in_an_error(world: World, model: str, last: Json) -> None:
+    for word in WORDS:
+        answer = chat(world, CHAT_ROLE + chat_chunk({"content": "go"}) + chat_chunk(last, word) + DONE, model)
+        assert answer.text == "go" + last.get("content", "")
+        assert word in (answer.stream_error or {}).get("message", "")
+        assert [c for c in choices(answer) if c.get("finish_reason")] == []
+        assert answer.broken("chat") == []
+
+
 def test_geminis_continuation_is_an_answer_cut_at_its_length(world: World) -> None:
     part = {"content": {"role": "model", "parts": [{"text": "go"}]}, "finishReason": "CONTINUATION"}
     world.upstream.add(Reply.json({"candidates": [part]}), times=2)

@@ -13,7 +13,7 @@ from app.canonical.response import Response, Usage
 from app.dialects.base import DONE, Frame, Passage
 from app.dialects.chat.fit import fit
 from app.dialects.chat.options import ChatOptions
-from app.dialects.chat.usage import encode_usage
+from app.dialects.chat.usage import encode_usage, is_broken_off
 from app.dialects.shared.reading import as_dict, count, dicts
 from app.dialects.shared.usage_repair import repair_usage
 from app.errors import GatewayError
@@ -25,8 +25,16 @@ _SAID_AGAIN: Final = frozenset(
 _CONSTANT: Final = ("id", "object", "created", "model")
 
 
+def _unbroken(choice: dict[str, Any]) -> dict[str, Any]:
+    """Return a choice without the word of a server that broke off: what it said is shown, the
+    stream ends in an error."""
+    return {**choice, "finish_reason": None} if is_broken_off(choice.get("finish_reason")) else choice
+
+
 class ChatPatch:
     """What changes in chat bodies: the model, usage asked for, signatures' wrapping."""
+
+    breaks_fail: Final = True
 
     def __init__(self, passage: Passage) -> None:
         self._passage = passage
@@ -59,7 +67,7 @@ class ChatPatch:
         usage = data.pop("usage", None)
         told = dicts(data.get("choices"))
         if "choices" in data:
-            data["choices"] = [choice for choice in told if self._is_news(choice)]
+            data["choices"] = [_unbroken(choice) for choice in told if self._is_news(choice)]
         if self._asks_usage:
             data["usage"] = None
         self._last = data

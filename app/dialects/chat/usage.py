@@ -15,7 +15,7 @@ from typing import Any, Final
 from app.canonical.response import Finish, FinishReason, Usage
 from app.dialects.chat.native import as_native, own_members
 from app.dialects.shared.prices import told_cost
-from app.dialects.shared.reading import as_dict, count, opt_str, rest
+from app.dialects.shared.reading import as_dict, as_str, count, opt_str, rest
 
 _COUNTED: Final = frozenset(
     {
@@ -141,6 +141,11 @@ def decode_finish(raw: Any, *, calls: bool, stop_sequence: Any = None) -> Finish
     if calls and reason == "stop":
         reason = "tool_calls"
     return Finish(reason, word, opt_str(stop_sequence))
+
+
+def is_broken_off(raw: Any) -> bool:
+    """Tell whether a finish word says that the server, not the model, ended the answer."""
+    return _FINISHES.get(as_str(raw)) == "error"
 
 
 def encode_finish(finish: Finish | None, *, calls: bool, legacy: bool = False) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import math
 import sys
 from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -108,16 +109,22 @@ def vector_of(value: Any, *, coding: str = "base64") -> Sequence[float]:
     """Read one vector: a JSON array of numbers, or base64 text.
 
     ``coding`` of a text is ``base64`` (little-endian float32, OpenAI) or ``base64_int8``
-    (signed bytes, Perplexity). Raises ``upstream_invalid`` for anything else.
+    (signed bytes, Perplexity). Raises ``upstream_invalid`` for anything else, also for
+    numbers that no finite float32 holds: JSON cannot say them.
     """
     try:
-        if isinstance(value, str):
-            return _packed(base64.b64decode(value, validate=True), coding)
-        if isinstance(value, list):
-            return array("d", value)
-    except (TypeError, ValueError, binascii.Error) as error:
+        vector = _read(value, coding)
+    except (TypeError, ValueError, OverflowError, binascii.Error) as error:
         raise not_a_vector(value) from error
-    raise not_a_vector(value)
+    if vector is None or not all(map(math.isfinite, array("f", vector))):
+        raise not_a_vector(value)
+    return vector
+
+
+def _read(value: Any, coding: str) -> Sequence[float] | None:
+    if isinstance(value, str):
+        return _packed(base64.b64decode(value, validate=True), coding)
+    return array("d", value) if isinstance(value, list) else None
 
 
 def _packed(data: bytes, coding: str) -> Sequence[float]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from app.canonical.request import Signature
 from app.canonical.response import Response, Usage
@@ -148,6 +148,8 @@ class ResponsesPatch:
     on, their items remembered, so that the terminal object holds what was sent (OpenAI
     encrypts anew for it, OpenRouter changes ids) and a failure what was seen.
     """
+
+    breaks_fail: ClassVar[bool] = False  # a response says "failed" by itself
 
     caller_body: Mapping[str, Any]
     id: str

@@ -42,6 +42,8 @@ class Opener:
 class PlainPatch:
     """What changes in bodies of one wire: ``fit`` writes the request's copy."""
 
+    breaks_fail: Final = False
+
     def __init__(self, passage: Passage, fit: Callable[[Body, Passage], Body]) -> None:
         self._passage = passage
         self._fit = fit
