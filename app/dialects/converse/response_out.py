@@ -166,13 +166,14 @@ def encode_usage(usage: Usage | None) -> Members:
         return {"inputTokens": 0, "outputTokens": 0, "totalTokens": 0}
     if usage.native is not None and usage.native[0] == NAME:
         return dict(usage.native[1])
+    cached = min(usage.cached_tokens, usage.input_tokens)  # some hosts tell more than they count
     written: Members = {
-        "inputTokens": max(0, usage.input_tokens - usage.cached_tokens - usage.cache_write_tokens),
+        "inputTokens": max(0, usage.input_tokens - cached - usage.cache_write_tokens),
         "outputTokens": usage.output_tokens,
         "totalTokens": usage.total,
     }
     if usage.cached_tokens or usage.cache_write_tokens:
-        written["cacheReadInputTokens"] = usage.cached_tokens
+        written["cacheReadInputTokens"] = cached
         written["cacheWriteInputTokens"] = usage.cache_write_tokens
     return written
 

@@ -149,15 +149,16 @@ def encode_usage(usage: Usage, tier: str | None = None) -> Members:
     """Return ``usageMetadata``: thoughts are counted beside the candidates."""
     if usage.native is not None and usage.native[0] == NAME:
         return dict(usage.native[1])
+    thoughts = min(usage.reasoning_tokens, usage.output_tokens)  # some hosts tell more than they count
     counted: Members = {
         "promptTokenCount": usage.input_tokens,
-        "candidatesTokenCount": max(0, usage.output_tokens - usage.reasoning_tokens),
+        "candidatesTokenCount": usage.output_tokens - thoughts,
         "totalTokenCount": usage.total,
     }
     if usage.cached_tokens:
         counted["cachedContentTokenCount"] = usage.cached_tokens
-    if usage.reasoning_tokens:
-        counted["thoughtsTokenCount"] = usage.reasoning_tokens
+    if thoughts:
+        counted["thoughtsTokenCount"] = thoughts
     return {**counted, **({"serviceTier": tier} if tier else {})}
 
 
