@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol
 from app.errors import GatewayError
 from app.wire.eventstream import EventStreamDecoder
 from app.wire.halves import Halves
-from app.wire.json import loads_lenient
+from app.wire.json import dumps, loads_lenient
 from app.wire.sse import RawFrame, SSEDecoder
 
 _DONE: Final = b"[DONE]"
@@ -40,9 +40,12 @@ class SSEReader:
         for raw in self._decoder.feed(chunk) if chunk else self._last():
             data = raw.data.strip()
             if data == _DONE:
+                yield from self._halves.end()
                 yield raw.event, None
             elif data:
-                yield raw.event, _parse(data, self._halves)
+                yield from _parse(raw.event, data, self._halves)
+        if not chunk:
+            yield from self._halves.end()
 
     def _last(self) -> list[RawFrame]:
         """Return the event at the end of the body; one that was cut off is none."""
@@ -59,17 +62,19 @@ class AWSReader:
     def feed(self, chunk: bytes) -> Iterator[tuple[str | None, Any]]:
         """Yield the messages that ``chunk`` completes."""
         for message in self._decoder.feed(chunk):
-            yield self._frame(message.headers, message.payload)
+            yield from self._frames(message.headers, message.payload)
+        if not chunk:
+            yield from self._halves.end()
 
-    def _frame(self, headers: dict[str, str], payload: bytes) -> tuple[str | None, Any]:
-        data = _parse(payload, self._halves) if payload else {}
+    def _frames(self, headers: dict[str, str], payload: bytes) -> Iterator[tuple[str | None, Any]]:
         kind = headers.get(":message-type")
+        event = headers.get(":event-type")
         if kind == "exception":
-            return f"exception:{headers.get(':exception-type', 'unknown')}", data
+            event = f"exception:{headers.get(':exception-type', 'unknown')}"
         if kind == "error":
-            message = headers.get(":error-message")
-            return f"exception:{headers.get(':error-code', 'unknown')}", {"message": message}
-        return headers.get(":event-type"), data
+            event = f"exception:{headers.get(':error-code', 'unknown')}"
+            payload = dumps({"message": headers.get(":error-message")})
+        yield from _parse(event, payload or b"{}", self._halves)
 
 
 class BytesReader:
@@ -96,15 +101,18 @@ def frame_reader(framing: str, content_type: str = "") -> FrameReader:
     return BytesReader() if content_type.startswith("audio/") else _READERS[framing]()
 
 
-def _parse(data: bytes, halves: Halves) -> Any:
+def _parse(event: str | None, data: bytes, halves: Halves) -> Iterator[tuple[str | None, Any]]:
     try:
         if not halves.waiting and b"\\ud" not in data and b"\\uD" not in data:
-            return loads_lenient(data)
-        return halves.join(loads_lenient(data, halves=True))
+            frames = [(event, loads_lenient(data))]
+        else:
+            frames = halves.feed(event, loads_lenient(data, halves=True))
     except ValueError as error:
+        yield from halves.end()
         raise GatewayError(
             "upstream_invalid", "The provider sent a stream event that is not valid JSON.", raw=data[:4096]
         ) from error
+    yield from frames
 
 
 def _is_json(data: bytes) -> bool:

@@ -75,6 +75,18 @@ def test_a_character_in_two_deltas_is_one(world: World, model: str) -> None:
     assert chat(world, frames + chat_chunk({}, "stop") + DONE, model).text == "a\U0001f600b"
 
 
+@pytest.mark.parametrize("model", ["openai/gpt-4.1", "groq/x", "mine/x"])
+@pytest.mark.parametrize("finish", [chat_chunk({}, "stop"), chat_chunk({"content": ""}, "stop")])
+def test_a_half_of_a_character_at_the_end_is_not_lost(world: World, model: str, finish: bytes) -> None:
+    half = chat_chunk({"content": "go\ud83d"})
+    assert b"\\ud83d" in half
+    answer = chat(world, CHAT_ROLE + half + finish + DONE, model)
+    assert (answer.text, answer.broken("chat")) == ("go\ufffd", [])
+    world.upstream.add(Reply.sse(half + finish + DONE))
+    told = world.send("POST", RESPONSES, {"model": "groq/x", "input": "hi", "stream": True})
+    assert told.events[-1]["response"]["output"][0]["content"][0]["text"] == "go\ufffd"
+
+
 @pytest.mark.parametrize("model", ["openai/gpt-4.1", "groq/x"])
 @pytest.mark.parametrize("ending", [DONE.rstrip(), b""], ids=["done", "chunk"])
 def test_the_last_event_may_lack_its_blank_line(world: World, model: str, ending: bytes) -> None:

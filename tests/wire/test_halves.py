@@ -16,8 +16,13 @@ def chat(text: str, index: int = 0) -> dict[str, Any]:
 
 
 def texts(*frames: dict[str, Any]) -> list[str]:
+    return [frame["choices"][0]["delta"]["content"] for frame in joined(*frames)]
+
+
+def joined(*frames: dict[str, Any]) -> list[Any]:
     halves = Halves()
-    return [halves.join(frame)["choices"][0]["delta"]["content"] for frame in frames]
+    told = [one for frame in frames for one in halves.feed(None, frame)]
+    return [frame for _, frame in (*told, *halves.end())]
 
 
 def test_the_halves_of_two_frames_are_one_character() -> None:
@@ -31,7 +36,8 @@ def test_each_text_of_a_stream_has_its_own_halves() -> None:
 
 
 def test_a_half_without_the_other_is_the_replacement_character() -> None:
-    assert texts(chat("\ud83d"), chat("x")) == ["", "\ufffdx"]
+    assert texts(chat("\ud83d"), chat("x")) == ["\ufffd", "x"]
+    assert texts(chat("\ud83d"), chat("\ud83d"), chat("\ude00")) == ["\ufffd", "", "\U0001f600"]
     assert texts(chat("a\ude00b\ud83dc")) == ["a\ufffdb\ufffdc"]
 
 
@@ -45,8 +51,30 @@ def test_a_half_without_the_other_is_the_replacement_character() -> None:
     ids=["responses", "messages", "gemini"],
 )  # fmt: skip
 def test_every_wire_has_its_place(frames: list[dict[str, Any]]) -> None:
+    assert [str(frame).count("\U0001f600") for frame in joined(*frames)] == [0, 1]
+    assert [str(frame).count("\ufffd") for frame in joined(frames[0])] == [1]
+
+
+def test_a_half_that_ends_a_text_is_told_before_the_end() -> None:
+    end: dict[str, Any] = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
     halves = Halves()
-    assert [str(halves.join(frame)).count("\U0001f600") for frame in frames] == [0, 1]
+    assert halves.feed(None, chat("a\ud83d")) == []
+    assert halves.feed(None, end) == [(None, chat("a\ufffd")), (None, end)]
+    assert joined({"type": "response.output_text.done", "text": "a\ud83d"})[0]["text"] == "a\ufffd"
+
+
+def test_frames_wait_for_a_half_no_longer_than_a_while() -> None:
+    halves = Halves()
+    counts = [len(halves.feed(None, chat("\ud83d")))]
+    counts += [len(halves.feed(None, chat("x", 1))) for _ in range(20)]
+    assert counts == [0] * 16 + [17] + [1] * 4
+
+
+@pytest.mark.parametrize("end", [b"data: [DONE]\n\n", b"data: nonsense\n\n", b""])
+def test_a_half_at_the_end_of_a_stream_goes_out(end: bytes) -> None:
+    reader = SSEReader()
+    assert list(reader.feed(b'data: {"delta": "a\\ud83d"}\n\n')) == []
+    assert next(iter(reader.feed(end))) == (None, {"delta": "a\ufffd"})
 
 
 def test_events_are_read_with_whole_characters() -> None:
