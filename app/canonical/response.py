@@ -8,13 +8,14 @@ from typing import Any, Literal
 
 from app.canonical.request import Message, Native
 
-FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "error"]
+FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "fault", "error"]
 
 
 @dataclass(frozen=True, slots=True)
 class Finish:
     """Why a choice ended: unified ``reason``, the wire's own word in ``raw``, and the
-    stop sequence that was met, where the wire tells. ``details`` is what a provider tells of
+    stop sequence that was met, where the wire tells. A ``fault`` is the model's (a call that it could
+    not write), an ``error`` its server's (an answer that was aborted). ``details`` is what a provider tells of
     a refusal (Anthropic's ``stop_details``: type, category, explanation), None without one."""
 
     reason: FinishReason

@@ -62,7 +62,7 @@ STOPS = [
     ("model_context_window_exceeded", "length"),
     ("guardrail_intervened", "content_filter"),
     ("content_filtered", "content_filter"),
-    ("malformed_tool_use", "error"),
+    ("malformed_tool_use", "fault"),
     ("something_new", "stop"),
 ]
 

@@ -19,6 +19,9 @@ FAMILIES: Mapping[str, str] = {
 }
 
 _QUEUED = "the answer to a background request; the gateway runs background work itself"
+_CONTINUED = (
+    "continues a response that only its provider has, so its outputs answer no call that is known here"
+)
 _ARN = "an inference profile's ARN hides the family, on which the body of InvokeModel depends"
 
 SINGLE: Mapping[str, str] = {
@@ -26,6 +29,8 @@ SINGLE: Mapping[str, str] = {
     "openai-responses-8fbd80d2aa7e": _QUEUED,
     "openai-responses-c914f03a9ce7": _QUEUED,
     "bedrock-chat_completion-d8f4a4322b69": _ARN,
+    "azure-responses-f703d42c1973": _CONTINUED,
+    "openai-responses-523d832c5927": _CONTINUED,
 }
 
 

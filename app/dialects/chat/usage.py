@@ -62,6 +62,7 @@ _REASON_WORDS: Final[Mapping[FinishReason, str]] = {
     "length": "length",
     "tool_calls": "tool_calls",
     "content_filter": "content_filter",
+    "fault": "stop",
     "error": "stop",
 }
 

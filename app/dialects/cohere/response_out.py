@@ -34,6 +34,7 @@ _WORDS: Final[Mapping[FinishReason, str]] = {
     "length": "MAX_TOKENS",
     "tool_calls": "TOOL_CALL",
     "content_filter": "ERROR_TOXIC",
+    "fault": "ERROR",
     "error": "ERROR",
 }
 

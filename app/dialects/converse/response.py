@@ -38,8 +38,8 @@ FINISHES: Final[Mapping[str, FinishReason]] = {
     "tool_use": "tool_calls",
     "guardrail_intervened": "content_filter",
     "content_filtered": "content_filter",
-    "malformed_model_output": "error",
-    "malformed_tool_use": "error",
+    "malformed_model_output": "fault",
+    "malformed_tool_use": "fault",
 }
 _EXCEPTIONS: Final[Mapping[str, int]] = {
     # name of the exception, lower case and without "exception": HTTP status

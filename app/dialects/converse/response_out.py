@@ -37,6 +37,7 @@ _STOPS: Final[Mapping[FinishReason, str]] = {
     "length": "max_tokens",
     "tool_calls": "tool_use",
     "content_filter": "content_filtered",
+    "fault": "malformed_model_output",
     "error": "malformed_model_output",
 }
 _FORMATS: Final = {

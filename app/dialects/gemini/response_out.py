@@ -26,6 +26,7 @@ _WORDS: Final[Mapping[FinishReason, str]] = {
     "tool_calls": "STOP",
     "length": "MAX_TOKENS",
     "content_filter": "SAFETY",
+    "fault": "OTHER",
     "error": "OTHER",
 }
 

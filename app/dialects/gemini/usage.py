@@ -41,17 +41,17 @@ REASONS: Final[Mapping[str, FinishReason]] = {
             "IMAGE_OTHER",
             "OTHER",
         ),
-        "error",
+        "fault",
     ),
     # The same as numbers, for hosts that encode enums so (only these five agree on all hosts).
     "1": "stop",
     "2": "length",
     "3": "content_filter",
     "4": "content_filter",
-    "5": "error",
+    "5": "fault",
 }
 """Finish reasons of google-genai's ``FinishReason``. The faults of the model itself are
-errors, not ends: recorded UNEXPECTED_TOOL_CALL and OTHER answers say so in finishMessage."""
+no breaks of its server: recorded UNEXPECTED_TOOL_CALL and OTHER answers have status 200 and a finishMessage."""
 
 _DETAILS: Final = (
     ("promptTokensDetails", "input"),

@@ -53,6 +53,7 @@ _STOPS: Final[Mapping[FinishReason, str]] = {
     "length": "max_tokens",
     "tool_calls": "tool_use",
     "content_filter": "refusal",
+    "fault": "end_turn",
     "error": "end_turn",
 }
 _TIERS: Final = {"standard": "default", "priority": "priority", "batch": "batch"}

@@ -28,6 +28,7 @@ STATUSES: Final[Mapping[FinishReason, tuple[str, str | None]]] = {
     "tool_calls": ("completed", None),
     "length": ("incomplete", "max_output_tokens"),
     "content_filter": ("incomplete", "content_filter"),
+    "fault": ("failed", None),
     "error": ("failed", None),
 }
 """Finish reason to (response status, incomplete reason)."""
