@@ -146,4 +146,4 @@ def test_the_modules_that_the_architecture_names_are_there(name: str) -> None:
     named = re.findall(r"`([a-z_0-9]+)(/?)`", paragraph)
     folder = ROOT / "app" / PARAGRAPHS[name]
     assert len(named) > 5
-    assert [word for word, slash in named if not (folder / f"{word}{slash or '.py'}").exists()] == []
+    assert [word for word, slash in named if not any(folder.rglob(word if slash else f"{word}.py"))] == []
