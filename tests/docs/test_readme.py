@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from app.config_loading import load, members
 from tests.docs.blocks import ROOT, SILENT, Block, blocks, pages, run_block
 from tests.running import Gateway, running_gateway
+from tests.services import leave_out
 from tests.traffic.replay import Reply, Upstream
 
 RUN_HERE = [block for block in blocks() if block.runs_here]
@@ -42,6 +44,8 @@ def ran(request: pytest.FixtureRequest, gateway: Gateway, tmp_path: Path) -> sub
     """The block, run."""
     block: Block = request.param
     node_path = ""
+    if block.language == "sh" and (tool := _missing_tool(block.text)) is not None:
+        leave_out(f"{tool} is not installed")
     if block.language == "js":
         node = request.getfixturevalue("node_openai")
         where = 'console.log(require.resolve("openai").split("/openai/")[0])'
@@ -49,6 +53,12 @@ def ran(request: pytest.FixtureRequest, gateway: Gateway, tmp_path: Path) -> sub
             [node, "-e", where], capture_output=True, text=True, check=True
         ).stdout.strip()
     return run_block(block, tmp_path, port=gateway.port, node_path=node_path)
+
+
+def _missing_tool(text: str) -> str | None:
+    """The command line client that a block runs and this machine has not, None for none."""
+    tools = [word for word in CLIENTS if re.search(rf"^{word}\b", text, re.MULTILINE)]
+    return next((tool for tool in tools if shutil.which(tool) is None), None)
 
 
 @pytest.mark.parametrize("ran", RUN_HERE, ids=lambda block: block.name, indirect=True)
@@ -136,6 +146,7 @@ def _tests_variables() -> set[str]:
     return set(re.findall(r"\bSLUICE_(?:TEST_|CI|EXPLORE)[A-Z_]*\b", text))
 
 
+CLIENTS = ("claude", "gemini", "codex")
 PARAGRAPHS = {"Gateway": "gateway", "State": "state", "Surfaces": "surfaces", "Wire": "wire"}
 
 
