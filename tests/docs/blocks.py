@@ -77,7 +77,10 @@ def run_block(
     block: Block, folder: Path, *, port: int, node_path: str = ""
 ) -> subprocess.CompletedProcess[str]:
     """Run a block in ``folder`` against the server at ``port`` instead of 8080."""
-    text = block.text.replace("127.0.0.1:8080", f"127.0.0.1:{port}")
+    text = block.text.replace("127.0.0.1:8080", f"127.0.0.1:{port}").replace(
+        "localhost:8080", f"127.0.0.1:{port}"
+    )
+    text = text.replace(".venv/bin/", f"{Path(sys.executable).parent}/")
     command = {"sh": _shell, "python": _python, "js": _node}[block.language](text, folder, node_path)
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     environ = {"PATH": path, "HOME": str(folder), "LANG": "C.UTF-8"}
