@@ -198,6 +198,9 @@ class Settings:
     proxy_hops: int = 0
     docs: bool = True
     metrics: bool = False
+    call_log: str = "on"
+    log_days: float = 90.0
+    log_rows: int = 1_000_000
     limits_fail: str = "share"
     limits: tuple[Limit, ...] = ()
     providers: Mapping[str, ProviderSettings] = field(default_factory=dict)

@@ -77,6 +77,9 @@ VARIABLES: list[tuple[str, str, str, Any]] = [
     ("SLUICE_HOLD", "0", "hold", 0),
     ("SLUICE_COMMENT_EVERY", "1.5", "comment_every", 1.5),
     ("SLUICE_BREAKER", "on", "breaker", True),
+    ("SLUICE_CALL_LOG", "errors", "call_log", "errors"),
+    ("SLUICE_LOG_DAYS", "7", "log_days", 7),
+    ("SLUICE_LOG_ROWS", "1000", "log_rows", 1000),
     ("SLUICE_SANDBOX", "off", "sandbox", False),
     ("SLUICE_ALLOWED_ORIGINS", "https://a, http://b:1", "allowed_origins", ("https://a", "http://b:1")),
     ("SLUICE_STORE_BY_DEFAULT", "false", "store_by_default", False),
@@ -125,6 +128,7 @@ def test_the_environment_wins_over_the_file_and_blanks_do_not(member: Any, load_
         file_value, text, blank = True, "off", " "
     else:
         samples = {"background": ("'off'", "embedded"), "database_url": ("'sqlite:///a'", "sqlite:///b")}
+        samples["call_log"] = ("'off'", "errors")
         samples["limits_fail"] = ("'open'", "closed")
         samples["redis_url"] = ("'redis://a'", "redis://b")
         samples["listen_url"] = ("'postgres://a/d'", "postgres://b/d")

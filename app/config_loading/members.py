@@ -152,6 +152,14 @@ MEMBERS: Final = (
         "serve `/metrics` for Prometheus; it needs no key, so keep it from the public",
     ),
     _row(
+        "call_log",
+        "SLUICE_CALL_LOG",
+        kinds.one_of("on", "errors", "off"),
+        "which calls have a row in the database, for `/admin/calls`: all, those that failed, or none",
+    ),
+    _row("log_days", "SLUICE_LOG_DAYS", kinds.ABOVE_0, "days that rows of the call log are kept"),
+    _row("log_rows", "SLUICE_LOG_ROWS", kinds.COUNT, "rows of the call log that are kept at most"),
+    _row(
         "limits_fail",
         "SLUICE_LIMITS_FAIL",
         kinds.one_of("share", "open", "closed"),

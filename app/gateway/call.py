@@ -218,7 +218,8 @@ class Call:
     account can read. ``host`` is where the turn of a Responses call is kept, None for calls that are no turns.
     ``signs``: what an answer's tool calls must bring back is put back, and kept where
     ``keeps_signatures``. ``keep_raw`` names what to keep of the exchange with the provider
-    (``raw_request``, ``raw_response``). ``size`` is the body's in bytes as it came. ``created_at``
+    (``raw_request``, ``raw_response``). ``door`` names the door it came to, "" for none.
+    ``size`` is the body's in bytes as it came. ``created_at``
     is in Unix seconds, ``deadline`` and ``started`` monotonic.
     """
 
@@ -249,6 +250,7 @@ class Call:
     host: Any = None
     signs: bool = False
     keeps_signatures: bool = True
+    door: str = ""
     size: int = 0
     created_at: int = field(default_factory=lambda: int(time.time()))
     started: float = field(default_factory=time.monotonic)

@@ -61,6 +61,7 @@ class Gateway:
         self.limits = Gate(settings, self.metrics)
         self.sealing: Callable[[str], Sealing] = make_sealing(settings)
         self._store = Store(settings)
+        self._last_steps: list[Callable[[], None]] = []
         self.open_calls = OpenCalls()
         self.keys = KeyDirectory(settings, self.state, self.open_calls)
         self.clients = ClientWatch()
@@ -162,6 +163,10 @@ class Gateway:
 
         return end
 
+    def on_close(self, step: Callable[[], None]) -> None:
+        """Have ``step`` done when the gateway closes, while the store is still open."""
+        self._last_steps.append(step)
+
     def state(self) -> State:
         """Return the store, opened at first use; raises ``store_unavailable``."""
         return self._store.open()
@@ -190,6 +195,8 @@ class Gateway:
 
     def close(self, grace: float = 0.0) -> None:
         """Finish or hand over background work, close the store and the transports."""
+        for step in self._last_steps:
+            step()
         self.keys.close()
         self._store.close(grace)
         self.limits.close()

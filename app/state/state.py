@@ -18,6 +18,7 @@ from app.state.atrest import Cipher
 from app.state.attempts import Attempts
 from app.state.audit import Audit
 from app.state.background import Queue
+from app.state.calllog import CallLog
 from app.state.conversations import Conversations
 from app.state.crypto import Sealer, load_keys
 from app.state.database import Access, Database
@@ -51,6 +52,7 @@ class State:
     attempts: Attempts
     vault: Vault
     keys: Keys
+    call_log: CallLog
     tenants: Tenants
     admins: Admins
     audit: Audit
@@ -123,6 +125,7 @@ def open_state(
         attempts=Attempts(db),
         vault=Vault(db),
         keys=Keys(signals, hasher),
+        call_log=CallLog(db),
         tenants=Tenants(signals),
         admins=Admins(signals, hasher),
         audit=Audit(db),

@@ -303,3 +303,46 @@ audit = Table(
     Column("after", LargeBinary),
     Index("audit_created_at", "created_at", "id"),
 )
+
+# One row a call; what lists filter by has a column, the whole row lies in ``body``.
+call_log = Table(
+    "call_log",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("created_at", Double, nullable=False),
+    Column("tenant", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("provider", Text),
+    Column("model", Text),
+    Column("request_type", Text, nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("request_id", Text, nullable=False),
+    Column("response_id", Text),
+    Column("body", Sealed, nullable=False),
+    Index("call_log_created_at", "created_at", "id"),
+)
+
+# Sums of the calls of an hour that agree in all of ``members``; cost in nano-dollars.
+usage_hour = Table(
+    "usage_hour",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("hour", BigInteger, nullable=False),
+    Column("members", Sealed, nullable=False),
+    Column("calls", BigInteger, nullable=False),
+    Column("errors", BigInteger, nullable=False),
+    Column("input_tokens", BigInteger, nullable=False),
+    Column("output_tokens", BigInteger, nullable=False),
+    Column("cost", BigInteger, nullable=False),
+    Column("cache_hits", BigInteger, nullable=False),
+    Index("usage_hour_hour", "hour"),
+)
+
+# How many of these calls took how long: a bucket is 5 % longer than the one before.
+usage_latency = Table(
+    "usage_latency",
+    metadata,
+    Column("usage_id", Text, primary_key=True),
+    Column("bucket", Integer, primary_key=True, autoincrement=False),
+    Column("calls", BigInteger, nullable=False),
+)

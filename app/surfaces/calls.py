@@ -67,6 +67,7 @@ def make_call(
         model=model,
         candidates=(model, *_fallbacks(body, spoken)),
         principal=g.principal,
+        door=mount.name,
         abort=Abort(),
         sealing=gateway.sealing(g.principal.tenant),
         deadline=time.monotonic() + (times.background if background else times.total),

@@ -54,7 +54,7 @@ def count() -> Iterator[Count]:
 @pytest.fixture
 def app(tmp_path: Path) -> Iterator[Flask]:
     keys = (VirtualKey("ann", Secret(KEY), "ann"),)
-    made = create_app(Settings(database_url=f"sqlite:///{tmp_path}/sluice.db", keys=keys, workers=2))
+    made = create_app(Settings(database_url=f"sqlite:///{tmp_path}/sluice.db", keys=keys, call_log="off"))
     yield made
     gateway_of(made).close()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from app.gateway.layers import (
+    calls,
     job_limits,
     limits,
     log,
@@ -34,5 +35,5 @@ JOB_LAYERS: Final[tuple[MakeCallLayer, ...]] = (turn.make, job_limits.make, sign
 ATTEMPT_LAYERS: Final[tuple[MakeAttemptLayer, ...]] = (provider_limits.make, slots.make, resting.make)
 """Around each attempt, whoever made the call."""
 
-LISTENERS: Final[tuple[MakeListener, ...]] = (log.make, metrics.make)
+LISTENERS: Final[tuple[MakeListener, ...]] = (log.make, metrics.make, calls.make)
 """Told of each end, in this order, after everything else."""

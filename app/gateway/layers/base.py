@@ -45,6 +45,10 @@ class House(Protocol):
     breaker: Breaker | None
     limits: Gate
 
+    def on_close(self, step: Callable[[], None]) -> None:
+        """Have ``step`` done when the gateway closes, while the store is still open."""
+        ...
+
     def state(self) -> State:
         """Return the store, opened at first use; raises ``store_unavailable``."""
         ...

@@ -65,6 +65,9 @@ class Metrics:
         self._away = Counter(
             "sluice_limits_away", "Times that Redis did not answer for the limits.", registry=registry
         )
+        self._lost_rows = Counter(
+            "sluice_call_log_lost_rows", "Rows of the call log that could not be written.", registry=registry
+        )
         self._open = Gauge(
             "sluice_open_calls", "Calls in flight.", registry=registry, multiprocess_mode="livesum"
         )
@@ -111,6 +114,10 @@ class Metrics:
         for kind, count in kinds.items():
             if count:
                 self._tokens.labels(provider, kind).inc(count)
+
+    def note_lost_rows(self, count: int) -> None:
+        """Count rows of the call log that were dropped."""
+        self._lost_rows.inc(count)
 
     def note_request(self, operation: str, status: int) -> None:
         """Count a request of a door that was no call."""

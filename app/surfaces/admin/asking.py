@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, Final
 
 from flask import Response, current_app, g, request
@@ -22,6 +24,7 @@ from app.surfaces.replies.answers import json_response
 _LARGEST_BODY: Final = 1024 * 1024
 _MOST: Final = 100
 _USUAL: Final = 20
+_SECONDS: Final = re.compile(r"[0-9]{1,12}(\.[0-9]{1,9})?")
 
 
 def gateway() -> Gateway:
@@ -75,7 +78,33 @@ def page_query() -> tuple[int, str | None]:
     return limit, request.args.get("after") or None
 
 
-def listed(page: Page[dict[str, Any]]) -> Response:
+def span() -> tuple[float | None, float | None]:
+    """Return the moments ``from`` and ``to`` of the query, Unix seconds each or None."""
+    return _moment("from"), _moment("to")
+
+
+def _moment(name: str) -> float | None:
+    """Read Unix seconds, or RFC 3339."""
+    text = request.args.get(name)
+    if not text:
+        return None
+    try:
+        moment = float(text) if _SECONDS.fullmatch(text) else datetime.fromisoformat(text)
+    except ValueError:
+        moment = datetime.min
+    if isinstance(moment, float):
+        return moment
+    if moment.tzinfo is None:
+        raise GatewayError(
+            "bad_request",
+            f"Invalid '{name}': expected Unix seconds, or a time such as 2026-01-31T12:00:00Z.",
+            param=name,
+            code="invalid_value",
+        )
+    return moment.timestamp()
+
+
+def listed(page: Page[Any]) -> Response:
     """Answer with a list."""
     rows = page.rows
     return json_response(

@@ -33,5 +33,10 @@ ROUTES: Final = (
     AdminRoute("GET", "/admins", "admins.listed", "viewer"),
     AdminRoute("POST", "/admins", "admins.create", "admin"),
     AdminRoute("DELETE", "/admins/<admin_id>", "admins.delete", "admin"),
+    AdminRoute("GET", "/calls", "calls.listed", "viewer"),
+    AdminRoute("GET", "/calls.csv", "calls.as_csv", "viewer"),
+    AdminRoute("GET", "/calls.jsonl", "calls.as_jsonl", "viewer"),
+    AdminRoute("GET", "/calls/<call_id>", "calls.get", "viewer"),
+    AdminRoute("GET", "/usage", "usage.summed", "viewer"),
     AdminRoute("GET", "/audit", "audit.listed", "viewer"),
 )

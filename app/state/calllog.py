@@ -1,0 +1,187 @@
+"""The call log: a row for each call, and sums by hour that are added to as the rows are written.
+
+Rows are plain JSON as an administrator sees them. Sums are kept for each set of members that calls are
+grouped by; how long calls took, in buckets 5 % apart, so that a percentile is right within that.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Connection, delete, insert, select
+
+from app.errors import GatewayError
+from app.state import listing
+from app.state.database import Database
+from app.state.dialect import insert_for
+from app.state.ids import storable
+from app.state.listing import Page
+from app.state.tables import call_log, usage_hour, usage_latency
+from app.wire.json import dumps, loads_lenient
+
+Members = Mapping[str, Any]
+
+HOUR: Final = 3_600
+NANO: Final = 1_000_000_000
+FILTERS: Final = (
+    *("tenant", "key", "provider", "model", "status", "request_type", "response_id", "request_id"),
+)
+GROUPS: Final = (
+    *("key", "tenant", "provider", "model", "request_type", "user", "door", "error_code", "metadata"),
+)
+"""Members of a row that its sums are kept by."""
+
+_COLUMNS: Final = ("id", "created_at", *FILTERS)
+_SUMS: Final = ("calls", "errors", "input_tokens", "output_tokens", "cost", "cache_hits")
+_STEP: Final = math.log(1.05)
+_EXPORT_PAGE: Final = 500
+_PURGED_AT_ONCE: Final = 5_000
+
+
+@dataclass(slots=True)
+class Sums:
+    """Sums of some calls; ``cost`` in nano-dollars, ``latency`` counts calls by bucket."""
+
+    calls: int = 0
+    errors: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: int = 0
+    cache_hits: int = 0
+    latency: Counter[int] = field(default_factory=Counter)
+
+    def count(self, row: Members) -> None:
+        """Add one call."""
+        usage = row.get("usage") or {}
+        self.calls += 1
+        self.errors += row["status"] >= 400
+        self.input_tokens += usage.get("input_tokens") or 0
+        self.output_tokens += usage.get("output_tokens") or 0
+        self.cost += round((row.get("cost") or 0) * NANO)
+        self.cache_hits += row.get("cache") == "hit"
+        self.latency[_bucket(row["latency"])] += 1
+
+    def add(self, other: Sums) -> None:
+        """Add other sums."""
+        for name in _SUMS:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.latency.update(other.latency)
+
+    def percentile(self, share: float) -> int | None:
+        """Return the milliseconds within which ``share`` of the calls ended, right within 5 %."""
+        left = math.ceil(share * self.latency.total())
+        for bucket in sorted(self.latency):
+            left -= self.latency[bucket]
+            if left <= 0:
+                return round(math.exp(bucket * _STEP))
+        return None
+
+
+class CallLog:
+    """Writes, lists, sums and purges the rows."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def write(self, rows: Sequence[Members]) -> None:
+        """Write rows and add them to the sums of their hours, all or none."""
+        by_id: dict[str, tuple[int, dict[str, Any], Sums]] = {}
+        for row in rows:
+            hour = int(row["created_at"]) // HOUR * HOUR
+            members = {name: row.get(name) for name in GROUPS}
+            label = hashlib.sha256(dumps([hour, members])).hexdigest()
+            by_id.setdefault(label, (hour, members, Sums()))[2].count(row)
+        values = [{**{n: row.get(n) for n in _COLUMNS}, "body": dumps(dict(row))} for row in rows]
+
+        def work(connection: Connection) -> None:
+            connection.execute(insert(call_log), values)
+            for label in sorted(by_id):  # in one order, so that two writers never wait for each other
+                _add(connection, label, *by_id[label])
+
+        self._db.write(work)
+
+    def get(self, call_id: str) -> Members:
+        """Return one row; raises ``not_found``."""
+        body = None
+        if storable(call_id):
+            statement = select(call_log.c.body).where(call_log.c.id == call_id)
+            body = self._db.read(lambda connection: connection.execute(statement).scalar())
+        if body is None:
+            raise GatewayError("not_found", f"There is no call with the id '{call_id[:80]}'.")
+        row: Members = loads_lenient(bytes(body))
+        return row
+
+    def page(
+        self, limit: int, after: str | None, filters: Members, span: tuple[float | None, float | None]
+    ) -> Page[Members]:
+        """Return some rows, the newest first, that fit the filters, from and before the moments of ``span``."""
+        fitting = [call_log.c[name] == value for name, value in filters.items()]
+        fitting += _within(call_log.c.created_at, span)
+        rows, more = self._db.read(lambda c: listing.read(c, call_log, limit, after, *fitting))
+        return Page([loads_lenient(bytes(row.body)) for row in rows], more)
+
+    def all(self, filters: Members, span: tuple[float | None, float | None]) -> Iterator[Members]:
+        """Yield all rows that fit, the newest first, read page by page."""
+        after: str | None = None
+        more = True
+        while more:
+            page = self.page(_EXPORT_PAGE, after, filters, span)
+            yield from page.rows
+            more, after = page.has_more, page.rows[-1]["id"] if page.rows else None
+
+    def usage(self, span: tuple[float | None, float | None]) -> Iterator[tuple[int, Members, Sums]]:
+        """Yield hour, members and sums of each group whose hour lies in ``span``."""
+        begin = None if span[0] is None else span[0] // HOUR * HOUR
+        within = _within(usage_hour.c.hour, (begin, span[1]))
+        hours: list[Any] = self._db.read(lambda c: list(c.execute(select(usage_hour).where(*within))))
+        joined = usage_latency.join(usage_hour, usage_hour.c.id == usage_latency.c.usage_id)
+        statement = select(usage_latency).select_from(joined).where(*within)
+        latency: dict[str, Counter[int]] = {}
+        for row in self._db.read(lambda c: list(c.execute(statement))):
+            latency.setdefault(row.usage_id, Counter())[row.bucket] = row.calls
+        for row in hours:
+            sums = Sums(**{name: getattr(row, name) for name in _SUMS})
+            sums.latency = latency.get(row.id, Counter())
+            yield row.hour, loads_lenient(bytes(row.members)), sums
+
+    def purge(self, older_than: float, most: int) -> int:
+        """Delete rows that are older than so many seconds, and the oldest beyond ``most``; return how many."""
+        beyond = select(call_log.c.created_at).order_by(call_log.c.created_at.desc()).offset(most).limit(1)
+        edge = self._db.read(lambda connection: connection.execute(beyond).scalar())
+        limit = max(time.time() - older_than, edge or 0)
+        old = select(call_log.c.id).where(call_log.c.created_at <= limit).limit(_PURGED_AT_ONCE)
+        total = 0
+        while went := self._db.write(
+            lambda c: c.execute(delete(call_log).where(call_log.c.id.in_(old))).rowcount
+        ):
+            total += went
+        return total
+
+
+def _within(column: Any, span: tuple[float | None, float | None]) -> list[ColumnElement[bool]]:
+    begin, end = span
+    found = [] if begin is None else [column >= begin]
+    return found if end is None else [*found, column < end]
+
+
+def _bucket(milliseconds: int) -> int:
+    return round(math.log(max(1, milliseconds)) / _STEP)
+
+
+def _add(connection: Connection, label: str, hour: int, members: Members, sums: Sums) -> None:
+    row = {"id": label, "hour": hour, "members": dumps(dict(members))}
+    row |= {name: getattr(sums, name) for name in _SUMS}
+    statement = insert_for(connection.dialect.name, usage_hour)
+    grown = {name: usage_hour.c[name] + statement.excluded[name] for name in _SUMS}
+    connection.execute(statement.on_conflict_do_update(index_elements=[usage_hour.c.id], set_=grown), [row])
+    buckets = [{"usage_id": label, "bucket": b, "calls": n} for b, n in sorted(sums.latency.items())]
+    statement = insert_for(connection.dialect.name, usage_latency)
+    keys = list(usage_latency.primary_key.columns)
+    more = {"calls": usage_latency.c.calls + statement.excluded.calls}
+    connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=more), buckets)

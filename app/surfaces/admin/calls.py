@@ -1,0 +1,107 @@
+"""The views of ``/admin/calls``: the call log, and its exports."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Final
+
+from flask import Response, request
+
+from app.errors import GatewayError
+from app.state.calllog import FILTERS, Members
+from app.surfaces.admin import asking
+from app.surfaces.replies.answers import json_response
+from app.wire.json import dumps
+
+_COLUMNS: Final = (
+    *("id", "created_at", "request_id", "tenant", "key", "door", "request_type", "model_requested", "model"),
+    *("provider", "provider_key", "status", "error_code", "finish_reason", "usage", "cost", "cost_details"),
+    *(
+        "latency",
+        "first_content",
+        "queued",
+        "attempts",
+        "cache",
+        "warnings",
+        "user",
+        "metadata",
+        "response_id",
+    ),
+)
+
+
+def listed() -> Response:
+    """List the calls, the newest first."""
+    limit, after = asking.page_query()
+    page = _log().page(limit, after, _filters(), asking.span())
+    return asking.listed(page)
+
+
+def get(call_id: str) -> Response:
+    """Show a call."""
+    return json_response(_log().get(call_id))
+
+
+def as_csv() -> Response:
+    """Stream the calls as CSV; the last line counts them."""
+    return _export(_csv, "text/csv; charset=utf-8")
+
+
+def as_jsonl() -> Response:
+    """Stream the calls as one JSON object a line; the last one counts them."""
+    return _export(_jsonl, "application/jsonl")
+
+
+def _export(write: Callable[[Iterable[Members]], Iterator[bytes]], media_type: str) -> Response:
+    rows = _log().all(_filters(), asking.span())
+    return Response(write(rows), 200, {"content-type": media_type}, direct_passthrough=True)
+
+
+def _csv(rows: Iterable[Members]) -> Iterator[bytes]:
+    yield _line(_COLUMNS)
+    count = 0
+    for row in rows:
+        count += 1
+        yield _line([_cell(row.get(name)) for name in _COLUMNS])
+    yield f"# rows,{count}\n".encode()
+
+
+def _jsonl(rows: Iterable[Members]) -> Iterator[bytes]:
+    count = 0
+    for row in rows:
+        count += 1
+        yield dumps(dict(row)) + b"\n"
+    yield dumps({"object": "end", "rows": count}) + b"\n"
+
+
+def _line(cells: Iterable[Any]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(cells)
+    return text.getvalue().encode()
+
+
+def _cell(value: Any) -> Any:
+    """Return a value as a cell: JSON of lists and objects, and no text that a spreadsheet would compute."""
+    if isinstance(value, dict | list):
+        return dumps(value).decode()
+    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+
+
+def _filters() -> dict[str, Any]:
+    found: dict[str, Any] = {name: request.args[name] for name in FILTERS if request.args.get(name)}
+    if "status" in found:
+        if not found["status"].isdecimal():
+            raise GatewayError(
+                "bad_request",
+                "Invalid 'status': expected an HTTP status.",
+                param="status",
+                code="invalid_value",
+            )
+        found["status"] = int(found["status"][:9])
+    return found
+
+
+def _log() -> Any:
+    return asking.gateway().state().call_log

@@ -1,0 +1,64 @@
+"""The view of ``/admin/usage``: sums of the call log by whatever it is grouped by."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Final
+
+from flask import Response, request
+
+from app.errors import GatewayError
+from app.state.calllog import GROUPS, NANO, Members, Sums
+from app.surfaces.admin import asking
+from app.surfaces.replies.answers import json_response
+
+_METADATA: Final = "metadata."
+_TIMES: Final = {"hour": "%Y-%m-%dT%H:00:00Z", "day": "%Y-%m-%d"}
+_NAMES: Final = (*_TIMES, *(name for name in GROUPS if name != "metadata"))
+
+
+def summed() -> Response:
+    """Sum the calls of whole hours, grouped as the query says."""
+    names = _group_names()
+    groups: dict[tuple[Any, ...], Sums] = {}
+    for hour, members, sums in asking.gateway().state().call_log.usage(asking.span()):
+        label = tuple(_member(name, hour, members) for name in names)
+        groups.setdefault(label, Sums()).add(sums)
+    ordered = sorted(groups.items(), key=lambda pair: [str(part or "") for part in pair[0]])
+    data = [{**dict(zip(names, label, strict=True)), **_shown(sums)} for label, sums in ordered]
+    return json_response(
+        {"object": "list", "data": data, "has_more": False, "first_id": None, "last_id": None}
+    )
+
+
+def _group_names() -> list[str]:
+    names = [name for name in request.args.get("group_by", "").split(",") if name]
+    for name in names:
+        if name not in _NAMES and not (name.startswith(_METADATA) and len(name) > len(_METADATA)):
+            raise GatewayError(
+                "bad_request",
+                f"Invalid 'group_by': '{name[:64]}'. Supported values are: {', '.join(_NAMES)} and metadata.NAME.",
+                param="group_by",
+                code="invalid_value",
+            )
+    return list(dict.fromkeys(names))
+
+
+def _member(name: str, hour: int, members: Members) -> Any:
+    if name in _TIMES:
+        return time.strftime(_TIMES[name], time.gmtime(hour))
+    if name.startswith(_METADATA):
+        return (members.get("metadata") or {}).get(name[len(_METADATA) :])
+    return members.get(name)
+
+
+def _shown(sums: Sums) -> dict[str, Any]:
+    return {
+        "calls": sums.calls,
+        "errors": sums.errors,
+        "input_tokens": sums.input_tokens,
+        "output_tokens": sums.output_tokens,
+        "cost": sums.cost / NANO,
+        "cache_hits": sums.cache_hits,
+        "latency": {f"p{share}": sums.percentile(share / 100) for share in (50, 95, 99)},
+    }

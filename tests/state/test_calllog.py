@@ -1,0 +1,64 @@
+"""The call log at rest: sums that many writers add to, percentiles within 5 %, and what is purged."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from app.state.calllog import Sums
+from app.state.ids import new_id
+from app.state.state import State
+
+
+def row(**members: Any) -> dict[str, Any]:
+    return {
+        "id": new_id("call"),
+        "created_at": 7_200,
+        "tenant": "team",
+        "key": "ann",
+        "request_type": "chat_completion",
+        "status": 200,
+        "request_id": "req",
+        "usage": {"input_tokens": 3, "output_tokens": 2},
+        "cost": 0.000000001,
+        "latency": 10,
+        **members,
+    }
+
+
+def test_writers_at_once_lose_no_sum(state: State, second: State) -> None:
+    def write(number: int) -> None:
+        (state, second)[number % 2].call_log.write([row(), row(key="bob"), row(status=500)])
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(write, range(24)))
+    total = Sums()
+    groups = list(state.call_log.usage((None, None)))
+    for hour, _, sums in groups:
+        assert hour == 7_200
+        total.add(sums)
+    assert len(groups) == 2
+    assert (total.calls, total.errors, total.input_tokens, total.cost) == (72, 24, 216, 72)
+    assert total.latency.total() == 72
+
+
+def test_a_percentile_is_right_within_five_in_a_hundred() -> None:
+    sums = Sums()
+    for latency in range(1, 2001):
+        sums.count(row(latency=latency))
+    for share in (0.5, 0.95, 0.99):
+        found = sums.percentile(share)
+        assert found is not None
+        assert abs(found - share * 2000) <= 0.05 * share * 2000
+    assert Sums().percentile(0.5) is None
+
+
+def test_old_rows_go_and_the_oldest_beyond_the_most_and_sums_stay(state: State) -> None:
+    now = time.time()
+    state.call_log.write([row(created_at=now - age) for age in (1, 2, 3, 4, 900)])
+    assert state.call_log.purge(600, 1_000) == 1
+    assert state.call_log.purge(600, 2) == 2
+    kept = state.call_log.page(10, None, {}, (None, None)).rows
+    assert [round(now - one["created_at"]) for one in kept] == [1, 2]
+    assert sum(sums.calls for _, _, sums in state.call_log.usage((None, None))) == 5

@@ -1,0 +1,155 @@
+"""The call log by the admin API: a row for each call, its sums, its exports, and nothing lost at the end."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.behaviour.world import Answer, World, running_world
+from tests.services import new_postgres
+
+MASTER = "master-0123456789"
+ENV = {"SLUICE_MASTER_KEY": MASTER, "SLUICE_KEYS": "ann:sk-ann:red,bob:sk-bob:blue", "SLUICE_SECRET_KEY": "s"}
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+def running(request: pytest.FixtureRequest) -> Iterator[World]:
+    if request.param == "sqlite":
+        with running_world({**ENV, "WEB_CONCURRENCY": "2"}, key=MASTER) as world:
+            yield world
+        return
+    with (
+        new_postgres() as url,
+        running_world({**ENV, "DATABASE_URL": url, "WEB_CONCURRENCY": "2"}, key=MASTER) as world,
+    ):
+        yield world
+
+
+def admin(world: World, path: str) -> Answer:
+    return world.send("GET", f"/admin{path}")
+
+
+def rows(world: World, query: str, count: int) -> list[dict[str, Any]]:
+    """Return the rows of a list once there are so many."""
+    limit = time.monotonic() + 5
+    while True:
+        found: list[dict[str, Any]] = admin(world, f"/calls?{query}").json["data"]
+        if len(found) >= count:
+            return found
+        assert time.monotonic() < limit, found
+
+
+def call(world: World, key: str, **members: Any) -> Answer:
+    return world.ask(headers={"authorization": f"Bearer {key}"}, **{"model": "sandbox/echo", **members})
+
+
+def test_a_call_has_a_row_that_lists_and_exports_agree_on(running: World) -> None:
+    headers = {"authorization": "Bearer sk-ann", "x-tfy-metadata": '{"app": "one"}'}
+    answer = running.ask(model="sandbox/echo", headers=headers, user="u-1", metadata={"team": "x"})
+    (row,) = rows(running, "tenant=red&request_id=" + answer.headers["x-request-id"], 1)
+    assert row["id"].startswith("call_")
+    assert {
+        name: row[name] for name in row if name not in ("id", "created_at", "latency", "user", "attempts")
+    } == {
+        "object": "call",
+        "request_id": answer.headers["x-request-id"],
+        "tenant": "red",
+        "key": "ann",
+        "door": "unified",
+        "request_type": "chat_completion",
+        "model_requested": "sandbox/echo",
+        "model": "echo",
+        "provider": "sandbox",
+        "provider_key": None,
+        "status": 200,
+        "error_code": None,
+        "finish_reason": "stop",
+        "usage": {"input_tokens": 1, "output_tokens": 3, "cached_tokens": 0, "reasoning_tokens": 0},
+        "cost": None,
+        "cost_details": None,
+        "first_content": None,
+        "queued": None,
+        "cache": "off",
+        "warnings": 0,
+        "metadata": {"team": "x", "app": "one"},
+        "response_id": row["response_id"],
+    }
+    assert len(row["attempts"]) == 1
+    assert "u-1" not in json.dumps(row)
+    assert admin(running, f"/calls/{row['id']}").json == row
+    lines = admin(running, "/calls.jsonl?tenant=red&request_id=" + row["request_id"]).body.splitlines()
+    assert [json.loads(line) for line in lines] == [row, {"object": "end", "rows": 1}]
+    table = admin(running, "/calls.csv?tenant=red&request_id=" + row["request_id"]).body.decode().splitlines()
+    assert (table[0].split(",")[:3], table[1][: len(row["id"])], table[2:]) == (
+        ["id", "created_at", "request_id"],
+        row["id"],
+        ["# rows,1"],
+    )
+
+
+def test_usage_sums_what_the_rows_say(running: World) -> None:
+    for number in range(5):
+        assert call(running, "sk-bob", metadata={"part": str(number % 2)}).status == 200
+    refused = call(running, "sk-bob", model="nobody/x")
+    assert refused.status == 400
+    listed = rows(running, "tenant=blue", 6)
+    assert {row["status"] for row in listed} == {200, 400}
+    assert [row["error_code"] for row in listed if row["status"] == 400] == [refused.error["code"]]
+    whole = {row["tenant"]: row for row in admin(running, "/usage?group_by=tenant").json["data"]}["blue"]
+    latency = whole.pop("latency")
+    assert whole == {
+        "tenant": "blue",
+        "calls": 6,
+        "errors": 1,
+        "input_tokens": sum((row["usage"] or {}).get("input_tokens", 0) for row in listed),
+        "output_tokens": sum((row["usage"] or {}).get("output_tokens", 0) for row in listed),
+        "cost": 0.0,
+        "cache_hits": 0,
+    }
+    longest = max(row["latency"] for row in listed)
+    assert abs(latency["p99"] - longest) <= max(1, longest * 0.05)
+    parts = admin(running, "/usage?group_by=tenant,metadata.part,error_code,day").json["data"]
+    assert {(row["metadata.part"], row["calls"]) for row in parts if row["tenant"] == "blue"} == {
+        ("0", 3),
+        ("1", 2),
+        (None, 1),
+    }
+    assert admin(running, "/usage?from=2000-01-01T00:00:00Z&to=2001-01-01T00:00:00Z").json["data"] == []
+
+
+@pytest.mark.parametrize(
+    ("path", "param"),
+    [("/calls?status=x", "status"), ("/calls?from=now", "from"), ("/usage?group_by=colour", "group_by")],
+)
+def test_a_bad_query_is_named(running: World, path: str, param: str) -> None:
+    answer = admin(running, path)
+    assert (answer.status, answer.error["param"]) == (400, param)
+
+
+def test_lists_go_on_after_a_row(running: World) -> None:
+    call(running, "sk-ann")
+    call(running, "sk-ann")
+    everything = [row["id"] for row in rows(running, "limit=100", 2)]
+    first = admin(running, "/calls?limit=1").json
+    second = admin(running, f"/calls?limit=1&after={first['last_id']}").json
+    assert [first["last_id"], second["last_id"]] == everything[:2]
+
+
+@pytest.mark.parametrize(("what", "kept"), [("on", [200, 400]), ("errors", [400]), ("off", [])])
+def test_a_leaving_server_writes_what_waits_as_far_as_it_is_asked_to(
+    what: str, kept: list[int], tmp_path: Path
+) -> None:
+    url = f"sqlite:///{tmp_path}/kept.db"
+    with running_world({"DATABASE_URL": url, "SLUICE_CALL_LOG": what}) as world:
+        assert world.ask(model="sandbox/echo").status == 200
+        assert world.ask(model="nobody/x").status == 400
+        assert world.gateway.stop() == 0
+        with sqlite3.connect(tmp_path / "kept.db") as connection:
+            found = connection.execute("SELECT status FROM call_log ORDER BY status").fetchall()
+    assert [status for (status,) in found] == kept
