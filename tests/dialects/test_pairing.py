@@ -142,6 +142,10 @@ ITEMS: list[tuple[list[str], list[str]]] = [
     (["call c1", "out c1", "call c2", "out c1", "out c2"], ["call c1", "out c1", "call c2", "out c2"]),
     (["call c1", "call c1", "out c1"], ["call c1", "out c1"]),
     (["out c1", "user"], ["out c1", "user"]),
+    (
+        ["call c1", "out c1=A", "user", "call c1", "out c1=B", "custom c1", "out c1=C"],
+        ["call c1", "out c1=A", "user", "call c1_2", "out c1_2=B", "custom c1_3", "out c1_3=C"],
+    ),
 ]  # fmt: skip
 
 
@@ -171,6 +175,10 @@ TURNS: list[tuple[list[str], list[str]]] = [
     (["calls c1", "tool c1", "tool c1", "user"], ["calls c1", "tool c1", "user"]),
     (["calls c1", "calls c1 c2", "tool c1", "tool c2"], ["calls c1", "tool c1", "calls c2", "tool c2"]),
     (["user", "tool c9"], ["user", "tool c9"]),
+    (
+        ["calls c0 c1", "tool c0", "tool c1", "user", "calls c1 c2", "tool c2", "tool c1"],
+        ["calls c0 c1", "tool c0", "tool c1", "user", "calls c1_2 c2", "tool c2", "tool c1_2"],
+    ),
 ]
 
 

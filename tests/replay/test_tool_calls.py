@@ -147,11 +147,11 @@ def test_so_do_the_results_of_chat(world: World, model: str) -> None:
     assert words_at(world, model, GIVEN, CHAT) == WANTED
 
 
-@pytest.mark.parametrize("model", [model for model in WIRES if model != "openai/gpt-4.1"])
-def test_ids_that_return_are_made_unique_and_stay_paired(world: World, model: str) -> None:
-    words = words_at(
-        world, model, ["user", "call call_0", "out call_0", "user", "call call_0", "out call_0=B"]
-    )
+@pytest.mark.parametrize("door", [RESPONSES, CHAT])
+@pytest.mark.parametrize("model", WIRES)
+def test_ids_that_return_are_made_unique_and_stay_paired(world: World, model: str, door: str) -> None:
+    given = ["user", "call call_0", "out call_0", "user", "call call_0", "out call_0=B"]
+    words = words_at(world, model, given, door)
     assert words == ["user", "call call_0", "out call_0", "user", "call call_0_2", "out call_0_2"]
 
 

@@ -58,9 +58,18 @@ class PartWriter:
         if len(pieces) == 1 and pieces[0].keys() == {"type", "text"} and pieces[0]["type"] == "text":
             text: str = pieces[0]["text"]
             return text
-        if not self._options.text_lists and all(piece.keys() == {"type", "text"} for piece in pieces):
-            return "\n".join(piece["text"] for piece in pieces)
+        if not self._options.text_lists and all(piece["type"] == "text" for piece in pieces):
+            return self._one_text(pieces)
         return pieces
+
+    def _one_text(self, pieces: Iterable[Json]) -> str:
+        """Return the texts as one; what a string has no place for is reported."""
+        texts: list[str] = []
+        for piece in pieces:
+            texts.append(piece["text"])
+            for name in piece.keys() - {"type", "text"}:
+                self._context.losses.report(name)
+        return "\n".join(texts)
 
     def pieces(self, parts: Iterable[Part]) -> list[Json]:
         """Return one content object for each part that has a form here."""

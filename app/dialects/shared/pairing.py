@@ -235,18 +235,18 @@ def _changed(message: Message, index: int, arrangement: Arrangement) -> Message 
     return replace(message, parts=tuple(parts)) if parts or not message.parts else None
 
 
-# --- bodies that pass: ids stay, since their servers take one that returns ------------------
+# --- bodies that pass, and input items ----------------------------------------------------
 
 Json = dict[str, Any]
 
 
 def paired_chat(messages: Sequence[Any], losses: Losses) -> list[Any]:
-    """Return a chat body's messages in the same order; ids stay as they came."""
+    """Return a chat body's messages in the same order, each id used once."""
     return _paired_raw(messages, _chat_unit, losses, joined=False)
 
 
 def paired_items(items: Sequence[Any], losses: Losses) -> list[Any]:
-    """Return a Responses body's items in the same order; ids stay as they came."""
+    """Return a Responses body's items in the same order, each ``call_id`` used once."""
     return _paired_raw(items, _item_unit, losses, joined=True)
 
 
@@ -258,21 +258,35 @@ def _paired_raw(
         return list(values)
     arrangement = arrange(units, joined=joined)
     tell_overruled(arrangement, losses)
-    kept = (_without_calls(values[index], index, arrangement) for index in arrangement.order)
+    if not arrangement.changes(len(units)):
+        return list(values)
+    kept = (_changed_raw(values[index], units[index], index, arrangement) for index in arrangement.order)
     return [value for value in kept if value is not None]
 
 
-def _without_calls(value: Any, index: int, arrangement: Arrangement) -> Any:
-    """Return a message without the calls that repeat others; an item that is one is None."""
-    gone = {position for unit, position in arrangement.gone if unit == index}
-    if not gone:
+def _changed_raw(value: Any, unit: Unit, index: int, arrangement: Arrangement) -> Any:
+    """Return a message or item with its calls' own ids and without those that repeat others;
+    None when it is nothing then."""
+    if unit.answers is not None:
+        slot = "tool_call_id" if value.get("role") == "tool" else "call_id"
+        return {**value, slot: arrangement.ids.get((index, 0), unit.answers)}
+    if not unit.calls:
         return value
     if "tool_calls" not in value:
-        return None
-    calls = [call for position, call in enumerate(dicts(value["tool_calls"])) if position not in gone]
+        gone = (index, 0) in arrangement.gone
+        return None if gone else {**value, "call_id": arrangement.ids.get((index, 0), unit.calls[0][0])}
+    return _changed_calls(value, index, arrangement)
+
+
+def _changed_calls(message: Json, index: int, arrangement: Arrangement) -> Json | None:
+    calls = [
+        {**call, "id": arrangement.ids[index, position]} if (index, position) in arrangement.ids else call
+        for position, call in enumerate(dicts(message["tool_calls"]))
+        if (index, position) not in arrangement.gone
+    ]
     if calls:
-        return {**value, "tool_calls": calls}
-    rest = {name: member for name, member in value.items() if name != "tool_calls"}
+        return {**message, "tool_calls": calls}
+    rest = {name: member for name, member in message.items() if name != "tool_calls"}
     return rest if rest.get("content") else None
 
 
