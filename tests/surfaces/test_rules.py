@@ -64,6 +64,29 @@ def test_a_key_in_the_query_counts_only_where_the_rule_says_so(
         assert keys.authenticate(places, request).key == caller
 
 
+@pytest.mark.parametrize(
+    "query, left",
+    [
+        ("key=sk-1", ""),
+        ("alt=sse&key=sk-1&x=%26", "alt=sse&x=%26"),
+        ("key=sk-1&k%65y=sk-1", ""),
+        ("key=wrong&alt=sse", "alt=sse"),
+        ("monkey=1&keys=2&alt", "monkey=1&keys=2&alt"),
+    ],
+)
+def test_a_key_in_the_query_is_taken_off_whether_or_not_it_counts(query: str, left: str) -> None:
+    settings = Settings(keys=(VirtualKey("ann", Secret("sk-1"), "default"),))
+    keys = KeyRing(settings, gateway_of(create_app(settings)).keys)
+    environ = EnvironBuilder(query_string=query, headers={"x-api-key": "sk-1"}).get_environ()
+    environ["RAW_URI"] = f"/x?{query}"
+    request = Request(environ)
+    assert request.args is not None
+    assert keys.authenticate(Credentials(("x-api-key",), "key"), request).key == "ann"
+    shown = f"/x?{left}" if left else "/x"
+    assert (environ["QUERY_STRING"], environ["RAW_URI"]) == (left, shown)
+    assert "key" not in request.args
+
+
 def test_the_doors_have_names_and_paths_of_their_own() -> None:
     paths = [
         (route.method, prefix + route.path)
