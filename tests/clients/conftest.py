@@ -56,3 +56,25 @@ def claude_code(
         timeout=100,
         check=False,
     )
+
+
+def gemini_cli(
+    arguments: Sequence[str], env: Mapping[str, str], folder: Path
+) -> subprocess.CompletedProcess[str]:
+    """Run gemini-cli in a folder that is its home, too, where its settings choose the key."""
+    gemini = shutil.which("gemini")
+    if gemini is None:
+        leave_out("gemini is not on the path: npm install @google/gemini-cli")
+    settings = folder / ".gemini" / "settings.json"
+    settings.parent.mkdir()
+    settings.write_text('{"security": {"auth": {"selectedType": "gemini-api-key"}}}')
+    return subprocess.run(
+        [gemini, *arguments],
+        env={"PATH": os.environ["PATH"], "HOME": str(folder), "GEMINI_CLI_TRUST_WORKSPACE": "true", **env},
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )

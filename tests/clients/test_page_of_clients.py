@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.behaviour.world import World
-from tests.clients.conftest import KEY, claude_code
+from tests.clients.conftest import KEY, claude_code, gemini_cli
 from tests.conftest import node_that_can_require
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "clients.md"
@@ -29,15 +30,23 @@ def _run(*command: str) -> Done:
 
 
 def _shell(program: str, folder: Path) -> Done:
-    """Run a program of Claude Code's, whose settings are its exports."""
+    """Run a program of a coding agent, whose settings are its exports."""
     *exports, line = program.strip().split("\n")
     env = dict(re.findall(r'(\w+)="?([^\s"]+)"?', " ".join(exports).replace("export ", "")))
+    if line.startswith("gemini "):
+        return gemini_cli(shlex.split(line)[1:], env, folder)
     return claude_code([line.removeprefix('claude -p "').removesuffix('"'), "-p"], env, folder)
+
+
+def _required(program: str) -> str:
+    """Return the module that a program of Node requires."""
+    (module,) = re.findall(r'require\("([^"]+)"\)', program)
+    return str(module)
 
 
 LANGUAGES: dict[str, Callable[[str, Path], Done]] = {
     "python": lambda program, folder: _run(sys.executable, "-c", program),
-    "js": lambda program, folder: _run(node_that_can_require("@anthropic-ai/sdk"), "-e", program),
+    "js": lambda program, folder: _run(node_that_can_require(_required(program)), "-e", program),
     "sh": _shell,
 }
 
