@@ -20,7 +20,7 @@ PYTHONS := python3.11 python3.12 python3.13 python3
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-header $(UPGRADE)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-pure coverage check lint format-check types fmt bench lock clean
+.PHONY: help run test test-pure coverage check lint format-check types fmt guards fuzz reliability bench lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -54,6 +54,15 @@ types: $(DEV_STAMP) ## mypy over app/
 fmt: $(DEV_STAMP) ## format, and mend what ruff can mend
 	@$(BIN)/ruff check --fix-only --quiet .
 	@$(BIN)/ruff format --quiet .
+
+guards: $(DEV_STAMP) ## turn each guard off and show which test notices
+	@$(BIN)/python -E -m tests.guards
+
+fuzz: $(DEV_STAMP) ## Schemathesis over /openapi.json (ARGS="--seconds 3600" for longer)
+	@$(BIN)/python -E -m tests.fuzz $(ARGS)
+
+reliability: $(DEV_STAMP) ## count faults, kills, secrets, inputs and guards; write docs/reliability.md
+	@$(BIN)/python -E -m tests.reliability $(ARGS)
 
 bench: $(DEV_STAMP) ## measure CPU, memory and delay beside a plain stack and peers (ARGS="--rounds 9")
 	@$(BIN)/python -m benchmarks.run $(ARGS)
