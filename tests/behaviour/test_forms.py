@@ -166,3 +166,9 @@ def test_an_upload_that_the_disk_has_no_room_for_is_503_and_logged() -> None:
     assert (answer.status, answer.error["code"]) == (503, "overloaded")
     assert "an upload cannot be kept" in log
     assert again.status == 200
+
+
+def test_a_form_of_too_many_fields_is_told_so(world: World) -> None:
+    answer = send(world, form([MODEL, *((f"field_{number}", "x") for number in range(1_001))]))
+    assert answer.status == 413
+    assert "more than 1000 fields" in answer.error["message"]

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from app import create_app
+from app.config_loading import load
+from app.surfaces.views.operators import MOST_PAGES
 from tests.behaviour.world import World, raw_request, running_world
 
 
@@ -50,3 +54,16 @@ def test_a_keyless_client_that_never_reads_is_let_go(world: World) -> None:
             time.sleep(0.2)
     client.close()
     assert world.send("GET", "/health").status == 200
+
+
+def test_few_pages_are_written_at_once_to_clients_without_keys(tmp_path: Path) -> None:
+    settings = load({"DATABASE_URL": f"sqlite:///{tmp_path}/sluice.db", "SLUICE_METRICS": "1"})
+    client = create_app(settings).test_client()
+    paths = ("/openapi.json", "/docs", "/metrics")
+    unread = [client.get(paths[number % 3]) for number in range(MOST_PAGES)]
+    assert {answer.status_code for answer in unread} == {200}
+    refused = client.get("/openapi.json")
+    assert (refused.status_code, refused.json["error"]["code"]) == (503, "overloaded")
+    assert client.get("/healthz").status_code == 200
+    unread[0].close()
+    assert client.get("/openapi.json").status_code == 200

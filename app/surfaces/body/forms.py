@@ -18,6 +18,7 @@ from app.wire.json import loads
 _LOG: Final = logging.getLogger(__name__)
 _CODINGS: Final = frozenset({"HTTP_CONTENT_ENCODING", "HTTP_TRANSFER_ENCODING", "werkzeug.request"})
 _FORM_ROOM: Final = 1024 * 1024  # bytes of a form beside its file
+_FIELDS: Final = 1_000  # with the file
 
 
 def read_form(limit: int, deadline: float) -> tuple[list[tuple[str, str]], Upload | None]:
@@ -34,6 +35,7 @@ def read_form(limit: int, deadline: float) -> tuple[list[tuple[str, str]], Uploa
     form = _plain(request, limit + _FORM_ROOM, deadline)
     form.max_content_length = limit + _FORM_ROOM
     form.max_form_memory_size = _FORM_ROOM
+    form.max_form_parts = _FIELDS
     try:
         with gevent.Timeout(deadline):
             fields = [(name, value) for name, values in form.form.lists() for value in values]
@@ -43,7 +45,7 @@ def read_form(limit: int, deadline: float) -> tuple[list[tuple[str, str]], Uploa
             "bad_request", f"The request body did not arrive within {deadline:g} seconds.", status=408
         ) from late
     except RequestEntityTooLarge as error:
-        raise too_large(limit) from error
+        raise _too_large(form.content_length, limit) from error
     except OSError as error:
         raise _unread(error) from error
     if file is None:
@@ -52,6 +54,16 @@ def read_form(limit: int, deadline: float) -> tuple[list[tuple[str, str]], Uploa
     if len(data) > limit:
         raise too_large(limit)
     return fields, Upload(file.filename or "file", file.mimetype or "application/octet-stream", data)
+
+
+def _too_large(length: int | None, limit: int) -> GatewayError:
+    """Return the refusal of a form that is too long, or whose fields are too many or too long."""
+    if length is None or length > limit + _FORM_ROOM:
+        return too_large(limit)
+    return GatewayError(
+        "too_large",
+        f"The form has more than {_FIELDS} fields, or more than {_FORM_ROOM} bytes beside its file.",
+    )
 
 
 def _plain(sent: Request, limit: int, deadline: float) -> Request:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from typing import Any, Final
 
 from flask import Blueprint, Response, current_app, request
 from werkzeug.exceptions import NotFound
 
+from app.errors import GatewayError
 from app.gateway.core import gateway_of
 from app.operations import Route
 from app.surfaces.mounts import KEYLESS
@@ -15,6 +17,25 @@ from app.surfaces.replies.answers import json_response
 from app.version import __version__
 
 _DESCRIPTION: Final = "sluice_openapi"
+_PAGES: Final = "sluice_pages"
+MOST_PAGES: Final = 16
+"""Pages that one process writes at once to clients without keys; they could leave them unread."""
+
+
+def page(view: Callable[[], Response]) -> Callable[[], Response]:
+    """Let ``view`` write a few answers at once; raises ``overloaded`` for more."""
+
+    @wraps(view)
+    def few() -> Response:
+        written: list[None] = current_app.extensions.setdefault(_PAGES, [])
+        if len(written) >= MOST_PAGES:
+            raise GatewayError("overloaded", "Too many pages are being read; try again.", retry_after=1)
+        response = view()
+        written.append(None)
+        response.call_on_close(written.pop)
+        return response
+
+    return few
 
 
 def blueprint() -> Blueprint:
@@ -58,6 +79,7 @@ def alive() -> Response:
     return json_response({"status": "ok", "version": __version__})
 
 
+@page
 def metrics() -> Response:
     """Serve Prometheus, where the operator turned it on."""
     counted = gateway_of(current_app).metrics
@@ -67,12 +89,14 @@ def metrics() -> Response:
     return Response(page, 200, {"content-type": content_type})
 
 
+@page
 def description() -> Response:
     """Serve the OpenAPI document, made at the first request."""
     servers = [{"url": f"{request.script_root}/"}]
     return json_response({**_described(), "servers": servers})
 
 
+@page
 def docs() -> Response:
     """Serve a page of all operations, unless the operator turned it off."""
     if not gateway_of(current_app).settings.docs:
