@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
+import gevent
 from gevent.event import Event
 
 from app.errors import GatewayError
@@ -60,8 +61,7 @@ class CallWriter:
         while True:
             self._bell.wait(_PURGE_SECONDS)
             self._bell.clear()
-            self._bell.wait(0)  # let calls that end together come in one batch
-            Event().wait(_GATHER)
+            gevent.sleep(_GATHER)  # calls that end soon after come in the same batch
             while self._waiting:
                 self._write()
             if time.monotonic() >= self._purge_at:
