@@ -74,8 +74,8 @@ class KeyRing:
 
 def _nothing_presented(places: Credentials, request: Request) -> GatewayError:
     """Return the refusal of a request without a key; a signature, or another scheme, is none."""
-    scheme = request.headers.get("Authorization", "").partition(" ")[0]
-    other = f" A credential of the scheme '{scheme[:32]}' is no key here." if scheme else ""
+    scheme, space, _ = request.headers.get("Authorization", "").partition(" ")  # without one it may be a key
+    other = f" A credential of the scheme '{scheme}' is no key here." if space and len(scheme) <= 20 else ""
     return GatewayError(
         "unauthenticated",
         f"You didn't provide an API key.{other} Send it as 'Authorization: Bearer YOUR_KEY'"
