@@ -55,7 +55,13 @@ GROQ: Final = ChatOptions(
     open_members=False,
     max_tokens="max_completion_tokens",
     efforts=("none", "low", "medium", "high"),
-    effort_rows=(("qwen", ("none", "default")), ("gpt-oss", ("low", "medium", "high"))),
+    # "Reasoning" in Groq's documentation, 2026-11: the rest of its models refuse the member
+    effort_rows=(
+        ("distill", ()),
+        ("qwen", ("none", "default")),
+        ("gpt-oss", ("low", "medium", "high")),
+        *((name, ()) for name in ("llama", "kimi", "compound", "allam", "gemma", "mistral")),
+    ),
     history="reasoning",
     developer_role=True,
     part_types=frozenset({"text", "image_url"}),

@@ -854,6 +854,34 @@ def test_cache_marks_reach_the_wires_that_read_them_and_are_told_elsewhere() -> 
     assert (body["messages"][0]["content"], told) == ("hi", ["cache_control"])
 
 
+@pytest.mark.parametrize("texts", [("hi",), ("hi", "you")])
+def test_a_marked_list_of_texts_is_one_string_where_lists_are_not_known(texts: tuple[str, ...]) -> None:
+    mark = {"cache_control": {"type": "ephemeral"}}
+    message = Message("user", tuple(TextPart(one, native=("chat", mark)) for one in texts))
+    body, told = write(Request("m", (message,)), rows.CUSTOM)
+    assert (body["messages"][0]["content"], told) == ("\n".join(texts), ["cache_control"])
+
+
+EFFORTS: list[tuple[str, str, str | None, list[str]]] = [
+    ("llama-3.3-70b-versatile", "high", None, ["reasoning_effort"]),
+    ("moonshotai/kimi-k2-instruct", "low", None, ["reasoning_effort"]),
+    ("groq/compound", "none", None, []),
+    ("deepseek-r1-distill-qwen-32b", "low", None, ["reasoning_effort"]),
+    ("openai/gpt-oss-120b", "low", "low", []),
+    ("qwen/qwen3-32b", "none", "none", []),
+]
+
+
+@pytest.mark.parametrize(("model", "asked", "effort", "lost"), EFFORTS)
+def test_groqs_models_without_an_effort_are_sent_none(
+    model: str, asked: str, effort: str | None, lost: list[str]
+) -> None:
+    losses = Losses("chat")
+    context = generic.client_context(model, options=rows.GROQ, losses=losses)
+    body = DIALECT.encode_request(read({"messages": [], "reasoning_effort": asked}), context).body
+    assert (body.get("reasoning_effort"), [loss.param for loss in losses.items]) == (effort, lost)
+
+
 def test_roles_and_names_fit_the_wire() -> None:
     message = Message("developer", (TextPart("d"),), name="boss")
     assert sent(message, options=rows.OPENAI) == [{"role": "developer", "content": "d", "name": "boss"}]

@@ -243,3 +243,16 @@ def test_a_streams_picture_comes_whole() -> None:
     pieces = [base64.b64encode(piece).decode() for piece in (b"\x89PNG", b"-and-", b"more")]
     assert streamed(*({"source": {"bytes": piece}} for piece in pieces)) == ImagePart(PNG, "image/png")
     assert isinstance(streamed({"error": {"message": "no"}}), OpaquePart)
+
+
+def test_no_more_cache_points_go_out_than_are_taken() -> None:
+    marked = {"role": "user", "content": [{**text("hi"), "cache_control": MARK}]}
+    opening = {"role": "system", "content": [{**text("s"), "cache_control": MARK}]}
+    tool = {"type": "function", "function": {"name": "f", "parameters": {}}, "cache_control": MARK}
+    messages = [opening, *([marked, say("assistant", "a")] * 5), marked]
+    body = {"model": "m", "messages": messages, "tools": [tool]}
+    out, warned = sent("chat", body, "converse", CLAUDE)
+    told = [POINT in turn["content"] for turn in out["messages"] if turn["role"] == "user"]
+    assert told == [False] * 4 + [True] * 2
+    assert (out["system"].count(POINT), out["toolConfig"]["tools"].count(POINT)) == (1, 1)
+    assert [param for param, _ in warned] == ["cache_control"]

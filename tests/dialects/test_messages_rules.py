@@ -193,6 +193,8 @@ SEARCHES: list[tuple[Json, Json, list[str]]] = [
         ["blocked_domains"],
     ),
     ({"user_location": PLACE}, {"user_location": PLACE}, []),
+    ({"image_settings": {"max_results": 3}}, {}, ["image_settings"]),
+    ({"filters": {"max_uses": 3, "languages": ["de"]}, "fancy": None}, {"max_uses": 3}, ["languages"]),
 ]
 
 

@@ -99,7 +99,25 @@ def encode_request(request: Request, context: ClientContext) -> Encoded:
     }
     body.update({name: value for name, value in optional.items() if value})
     body.update(_tier(request, losses))
+    if request.origin is None or request.origin.dialect != NAME:
+        _fit_cache_points(body, losses)
     return Encoded(body)
+
+
+def _fit_cache_points(body: Members, losses: Losses) -> None:
+    """Take out the oldest cache points of turns where there are more than the API takes."""
+    holders = [turn["content"] for turn in body["messages"]]
+    holders += [body.get("system", []), as_dict(body.get("toolConfig")).get("tools", [])]
+    surplus = sum("cachePoint" in block for holder in holders for block in holder) - _MAX_CACHE_POINTS
+    if surplus <= 0:
+        return
+    told = f"Of more than {_MAX_CACHE_POINTS} cache marks the oldest were left out"
+    losses.report("cache_control", told)
+    for holder in holders:
+        here = [block for block in holder if "cachePoint" in block][:surplus]
+        surplus -= len(here)
+        gone = {id(block) for block in here}
+        holder[:] = [block for block in holder if id(block) not in gone]
 
 
 def _betas(options: ConverseOptions, context: ClientContext) -> Members:
@@ -190,6 +208,8 @@ def _claude(
     inference.update({_WORDS[name]: value for name, value in sent.items()})
     return fields
 
+
+_MAX_CACHE_POINTS: Final = 4
 
 _WORDS: Final = {"temperature": "temperature", "top_p": "topP"}
 

@@ -24,6 +24,12 @@ _DATED: Final = re.compile(r"[a-z_]+_20\d{6}")
 """The form of the types of Anthropic's own tools (``bash_20250124``)."""
 
 _WEB_SEARCH: Final = "web_search_20250305"
+_SEARCH_SETTINGS: Final = frozenset(
+    """
+    allowed_domains blocked_domains cache_control filters max_uses name search_context_size type
+    user_location
+    """.split()
+)
 """The version that every searching family takes (recorded up to Opus 4.8)."""
 
 
@@ -141,6 +147,10 @@ class ToolWriter:
             written["user_location"] = {"type": "approximate", **place}
         if settings.get("search_context_size") not in (None, "medium"):
             self._context.losses.report("search_context_size")
+        for name, value in [*settings.items(), *filters.items()]:
+            if name not in _SEARCH_SETTINGS and value not in (None, [], {}, ""):
+                told = f"'{name}' of the web search is not known to this API and was left out"
+                self._context.losses.report("search_setting", told, param=name)
         return written
 
     def _mode(self, choice: ToolChoice, tools: list[Members]) -> Members:
