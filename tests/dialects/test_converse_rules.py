@@ -206,7 +206,7 @@ def test_a_cache_mark_inside_a_tools_function_becomes_a_point() -> None:
 def test_unknown_members_of_parts_are_told() -> None:
     messages = [{"role": "user", "content": [{**text("hi"), "fancy": 1}], "strange": 1}]
     _, warned = sent("chat", {"model": "m", "messages": messages}, "converse", NOVA)
-    assert sorted(param for param, _ in warned) == ["fancy", "strange"]
+    assert sorted(param for param, _ in warned) == ["messages[0].content[0].fancy", "messages[0].strange"]
 
 
 def test_a_claude_that_cannot_be_forced_is_left_the_choice() -> None:

@@ -91,7 +91,9 @@ def test_cache_marks_and_unknown_members_are_told() -> None:
     part = {"type": "text", "text": "hi", "cache_control": {"type": "ephemeral"}, "fancy": 1}
     messages = [{"role": "user", "content": [part], "strange": 2}]
     _, warned = sent("chat", {"model": "m", "messages": messages}, "gemini", NEW)
-    assert sorted(param for param, _ in warned) == ["cache_control", "fancy", "strange"]
+    assert sorted(param for param, _ in warned) == [
+        "messages[0].content[0].cache_control", "messages[0].content[0].fancy", "messages[0].strange",
+    ]  # fmt: skip
 
 
 # pictures that the model made

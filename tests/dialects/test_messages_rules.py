@@ -176,9 +176,10 @@ OWN = {
 def test_anthropics_own_members_of_tools_arrive() -> None:
     for door in ("chat", "responses"):
         (_, body) = both([USER], tools=[tool(door, {"type": "object"}, **OWN, fancy=1)])[door == "responses"]
+        path = "tools[0].fancy" if door == "responses" else "tools[0].function.fancy"
         out, warned = sent(door, body, "messages", MODEL)
         assert {name: out["tools"][0].get(name) for name in OWN} == OWN
-        assert [param for param, _ in warned] == ["fancy"]
+        assert [param for param, _ in warned] == [path]
 
 
 SEARCH = {"type": "web_search_20250305", "name": "web_search"}
@@ -375,12 +376,22 @@ def test_a_cache_mark_on_nothing_is_told() -> None:
 
 
 def test_unknown_members_of_parts_and_messages_are_told_like_those_of_the_body() -> None:
-    messages = [{"role": "user", "content": [{**text("hi"), "fancy": 1}], "strange": {"a": 1}}]
+    messages = [
+        USER,
+        {"role": "user", "content": [text("a"), {**text("hi"), "fancy": 1}], "strange": {"a": 1}},
+    ]
     _, warned = sent("chat", {"model": "m", "messages": messages, "odd": 1}, "messages", MODEL)
-    assert sorted(param for param, _ in warned) == ["fancy", "odd", "strange"]
-    items = [{"role": "user", "content": [{"type": "input_text", "text": "hi", "fancy": 1}], "strange": 2}]
+    assert sorted(param for param, _ in warned) == [
+        "messages[1].content[1].fancy",
+        "messages[1].strange",
+        "odd",
+    ]
+    items = [
+        USER,
+        {"role": "user", "content": [{"type": "input_text", "text": "hi", "fancy": 1}], "strange": 2},
+    ]
     _, warned = sent("responses", {"model": "m", "input": items}, "messages", MODEL)
-    assert sorted(param for param, _ in warned) == ["fancy", "strange"]
+    assert sorted(param for param, _ in warned) == ["input[1].content[0].fancy", "input[1].strange"]
 
 
 def test_a_files_citations_and_context_arrive() -> None:

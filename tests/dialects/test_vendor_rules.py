@@ -189,7 +189,10 @@ def test_cohere_tells_that_a_schema_beside_tools_is_a_tool() -> None:
 def test_cohere_is_told_of_members_that_it_has_no_place_for() -> None:
     part = {"type": "text", "text": "hi", "cache_control": {"type": "ephemeral"}, "fancy": 1}
     _, warned = sent("chat", {"model": "m", "messages": [say("user", [part])]}, "cohere", "command-a")
-    assert sorted(param for param, _ in warned) == ["cache_control", "fancy"]
+    assert sorted(param for param, _ in warned) == [
+        "messages[0].content[0].cache_control",
+        "messages[0].content[0].fancy",
+    ]
 
 
 @pytest.mark.parametrize("options", [chat_rows.MISTRAL, chat_rows.GROQ, chat_rows.SGL])
@@ -198,7 +201,7 @@ def test_a_cache_mark_of_a_responses_client_is_told_on_chat_wires(options: Any) 
     marked = [{**USER, "cache_control": mark}, {**ITEMS[0]}, {**ITEMS[1], "cache_control": mark}]
     tool = {"type": "function", "name": "f", "cache_control": mark}
     _, warned = sent("responses", {"model": "m", "input": marked, "tools": [tool]}, "chat", "m", options)
-    assert [param for param, _ in warned] == ["cache_control"]
+    assert [param for param, _ in warned] == ["input[0].cache_control"]
 
 
 # ElevenLabs: languages without spaces

@@ -299,18 +299,20 @@ class _RequestWriter:
 
     def _effort_word(self, reasoning: Reasoning) -> str | None:
         wanted = reasoning.effort
+        efforts = self._options.efforts_for(self._context.model)
+        if not efforts:
+            if reasoning.budget:
+                self._context.losses.report("reasoning_budget")
+            if wanted not in (None, "none", _UNSAID):
+                self._context.losses.report("reasoning_effort")
+            return None
         if wanted is None and reasoning.budget is not None and reasoning.budget >= 0:
             wanted = effort_of(reasoning.budget, self._request.sampling.max_tokens or ASSUMED_LIMIT)
             told = f"the reasoning budget was asked for as effort '{wanted}'"
             self._context.losses.report("reasoning_budget", told)
-        efforts = self._options.efforts_for(self._context.model)
         if wanted is None or wanted in efforts or self._options.open_members:
             return wanted
         if wanted == _UNSAID:
-            return None
-        if not efforts:
-            if wanted != "none":  # a model that does not reason keeps to that
-                self._context.losses.report("reasoning_effort", "this model knows no effort; it was left out")
             return None
         if wanted == "none":
             self._context.losses.report("reasoning_effort", "reasoning cannot be turned off here")

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from app.canonical.request import Message, Native, OpaquePart, Part, Request, Tool, ToolResultPart
 from app.dialects.shared.losses import Losses
+from app.dialects.shared.member_paths import MemberPaths
 from app.dialects.shared.reading import as_dict
 
 CACHE_MARKS: Final = frozenset({"cache_control", "prompt_cache_breakpoint"})
@@ -60,27 +61,39 @@ def cache_mark(native: Native | None) -> dict[str, Any] | None:
 
 
 def report_members(request: Request, dialect: str, takes: Takes, losses: Losses) -> None:
-    """Report the members of another wire that this one has no place for, each name once a kind.
+    """Report the members of another wire that this one has no place for, each name once a kind, by the
+    path of the first.
 
     ``takes`` of ``object`` is what every kind takes. Answers that a client of Responses
     sends back are passed over: what is on them was not asked for.
     """
+    paths = MemberPaths(request)
+    told_of: set[tuple[type, str]] = set()
     for kind, native in _remainders(request):
         if native is None or native[0] == dialect:
             continue
         known = _QUIET | _OURS | takes.get(object, frozenset()) | takes.get(kind, frozenset())
         for name, value in told_members(native).items():
-            if name not in known and value not in (None, [], {}, ""):
-                where = _WORDS.get(kind, "a content part")
-                told = f"'{name}' of {where} is not known to this API and was left out"
-                losses.report("part_member", told, param=name)
+            path = paths.next(name, value)
+            if name in known or value in (None, [], {}, "") or (kind, name) in told_of:
+                continue
+            told_of.add((kind, name))
+            where = _WORDS.get(kind, "a content part")
+            told = f"'{name}' of {where} is not known to this API and was left out"
+            losses.report("part_member", told, param=path)
 
 
 def report_marks(request: Request, dialect: str, losses: Losses) -> None:
-    """Report that cache marks of another wire's clients have no place on this one."""
+    """Report that cache marks of another wire's clients have no place on this one, by the first."""
+    paths = MemberPaths(request)
     for _, native in _remainders(request):
-        if native is not None and native[0] != dialect and cache_mark(native) is not None:
-            losses.report("cache_control", "'cache_control' is not known to this API and was left out")
+        if native is None or native[0] == dialect or cache_mark(native) is None:
+            continue
+        members = told_members(native)
+        name = next(name for name in ("cache_control", "prompt_cache_breakpoint") if members.get(name))
+        told = f"'{name}' is not known to this API and was left out"
+        losses.report("cache_control", told, param=paths.next(name, members[name]))
+        return
 
 
 _WORDS: Final[Mapping[type, str]] = {Message: "a message", Tool: "a tool", ToolResultPart: "a tool's result"}
