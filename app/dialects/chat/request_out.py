@@ -314,10 +314,6 @@ class _RequestWriter:
             return wanted
         if wanted == _UNSAID:
             return None
-        if not efforts:
-            if wanted != "none":  # a model that does not reason keeps to that
-                self._context.losses.report("reasoning_effort", "this model knows no effort; it was left out")
-            return None
         if wanted == "none":
             self._context.losses.report("reasoning_effort", "reasoning cannot be turned off here")
             return None
