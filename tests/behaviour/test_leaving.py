@@ -340,9 +340,10 @@ LAST_WORDS = {
 def opened_at(world: World, door: Door) -> socket.socket:
     """Open a stream that goes on for long at another door."""
     world.upstream.add(Reply.sse(trickle()), model="long")
-    body = json.dumps({"model": "groq/long", **door.prompt, "stream": True}).encode()
+    asked = {} if "{model}" in door.path else {"model": "groq/long", "stream": True}
+    body = json.dumps({**asked, **door.prompt}).encode()
     connection = world.connect()
-    connection.sendall(raw_request("POST", door.path, body))
+    connection.sendall(raw_request("POST", door.place("groq/long", stream=True), body))
     return connection
 
 
