@@ -93,7 +93,7 @@ def reload(gateway: Gateway) -> None:
 @pytest.mark.slow
 def test_no_request_is_lost_over_reloads() -> None:
     with running_gateway({"WEB_CONCURRENCY": "1"}) as gateway, under_load(gateway.port) as callers:
-        for _ in range(4):
+        for _ in range(10):
             wait_for_more(callers, 3)
             reload(gateway)
         wait_for_more(callers, 3)
