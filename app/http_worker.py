@@ -110,7 +110,10 @@ class Worker(GeventWorker):
             self.notify()
             gevent.sleep(1.0)
         for server in servers:
+            server.stop_accepting()
             _take_waiting(server)
+        gevent.sleep(0)  # what was accepted begins now: it asks its listener for an address
+        for server in servers:
             server.close()
         self._await_end(servers)
 
