@@ -201,6 +201,10 @@ def _value(cls: type[T]) -> type[T]:
     return dataclass(slots=True)(cls)
 
 
+def _own_status(error: GatewayError) -> int:
+    return error.status
+
+
 @_value
 class Call:
     """What a surface asks the gateway for; a layer that changes something makes a copy.
@@ -219,7 +223,8 @@ class Call:
     ``signs``: what an answer's tool calls must bring back is put back, and kept where
     ``keeps_signatures``. ``keep_raw`` names what to keep of the exchange with the provider
     (``raw_request``, ``raw_response``). ``door`` names the door it came to, "" for none.
-    ``size`` is the body's in bytes as it came. ``created_at``
+    ``status_of`` tells
+    the status that an error has at the call's door. ``size`` is the body's in bytes as it came. ``created_at``
     is in Unix seconds, ``deadline`` and ``started`` monotonic.
     """
 
@@ -251,6 +256,7 @@ class Call:
     signs: bool = False
     keeps_signatures: bool = True
     door: str = ""
+    status_of: Callable[[GatewayError], int] = _own_status
     size: int = 0
     created_at: int = field(default_factory=lambda: int(time.time()))
     started: float = field(default_factory=time.monotonic)

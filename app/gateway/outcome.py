@@ -61,8 +61,10 @@ class Outcome:
 
     @property
     def status(self) -> int:
-        """Return the HTTP status that it came to."""
-        return self.error.status if self.error is not None else 200
+        """Return the HTTP status that it came to at its door."""
+        if self.error is None:
+            return 200
+        return self.error.status if self._call is None else self._call.status_of(self.error)
 
     def show_as(self, call: Call) -> None:
         """Be the outcome of ``call``, on whose behalf another one ran."""

@@ -68,6 +68,7 @@ def make_call(
         candidates=(model, *_fallbacks(body, spoken)),
         principal=g.principal,
         door=mount.name,
+        status_of=lambda error: mount.restated(error).status,
         abort=Abort(),
         sealing=gateway.sealing(g.principal.tenant),
         deadline=time.monotonic() + (times.background if background else times.total),

@@ -159,3 +159,11 @@ def test_a_reader_that_stalls_costs_lines_and_not_the_worker(make: Any) -> None:
     os.close(reader)
     writer.write(line)  # a reader that is gone is none to wait for either
     os.close(target)
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/anthropic/v1/messages", "/cohere/v2/chat"])
+def test_the_status_in_the_log_is_the_one_that_the_client_got(logged: World, path: str) -> None:
+    asked = {"model": "nobody", "max_tokens": 5, "messages": [{"role": "user", "content": "hi"}]}
+    answer = logged.send("POST", path, asked, {"authorization": f"Bearer {KEY}"})
+    line = the_line(logged, "POST", path, asked)
+    assert line["status"] == answer.status >= 400
