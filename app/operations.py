@@ -24,7 +24,8 @@ class Route:
     multipart. ``answer`` is a component of the API's description: a name of ``openapi.shapes``, or
     the place of a shape below ``app.surfaces``. ``streams``: events come instead where the request
     asks for them. ``sealed``: the answer has its door's envelope. ``query`` names the query's
-    members. ``dialect`` is read and written at this path, where it is not its door's.
+    members. ``dialect`` is read and written at this path, where it is not its door's. ``upgrades``: it is
+    served over a WebSocket alone, whose messages have the ``body``.
     """
 
     method: Method
@@ -39,6 +40,7 @@ class Route:
     streams: bool = False
     sealed: bool = False
     dialect: str | None = None
+    upgrades: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,15 @@ _ROWS: Final = (
                 chat_body="body.schemas.responses.ChatShapedResponsesBody",
                 streams=True,
                 sealed=True,
+            ),
+            Route(
+                "GET",
+                "/responses",
+                "views.sockets.connect",
+                "Response",
+                body="body.schemas.responses.ResponsesBody",
+                chat_body="body.schemas.responses.ChatShapedResponsesBody",
+                upgrades=True,
             ),
             Route(
                 "POST",

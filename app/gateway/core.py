@@ -63,6 +63,7 @@ class Gateway:
         self._store = Store(settings)
         self._last_steps: list[Callable[[], None]] = []
         self.open_calls = OpenCalls()
+        self.sockets = OpenCalls()  # connections that hold many calls, idle ones too
         self.keys = KeyDirectory(settings, self.state, self.open_calls)
         self.clients = ClientWatch()
         self.draining = threading.Event()

@@ -70,12 +70,15 @@ def drain(gateway: Gateway) -> None:
     """
     limit = gateway.leave_by = time.monotonic() + gateway.settings.drain_after
     gateway.draining.set()
+    gateway.sockets.abort_all(_leaving)  # each closes once its turn is over
     gevent.spawn(gateway.stop_background, gateway.settings.drain_after)
     gevent.sleep(max(0.0, limit - time.monotonic()))
     while True:
-        gateway.open_calls.abort_all(
-            lambda: GatewayError(
-                "server_shutdown", "The server is shutting down; try the request again.", retry_after=1
-            )
-        )
+        gateway.open_calls.abort_all(_leaving)
         gevent.sleep(_POLL)
+
+
+def _leaving() -> GatewayError:
+    return GatewayError(
+        "server_shutdown", "The server is shutting down; try the request again.", retry_after=1
+    )

@@ -76,7 +76,7 @@ class RequestHost:
 
     def run(self, house: House, call: Call, proceed: Proceed) -> Run:
         """Return the run of a call as one turn."""
-        state = house.state() if self.store or self.background or refers(call.body) else None
+        state = self._state(house, call)
         body, response_id = echo_body(call.body, self.store), new_id(RESPONSE)
         call = replace(call, body=body, response_id=response_id, keeps_signatures=state is not None)
         if self.background:
@@ -84,12 +84,20 @@ class RequestHost:
             return _queued(house, turn, first)
         turn, _ = self._begun(house, state, call, _begin_in_conversation)
         try:
-            run = proceed_with_turn(house, turn.call, proceed)
+            run = self._answer(house, turn, proceed)
         except GatewayError as error:
             turn.fail(error)
             raise
         turn.follow(run)
         return run
+
+    def _answer(self, house: House, turn: StoredTurn, proceed: Proceed) -> Run:
+        """Return the run that answers a turn."""
+        return proceed_with_turn(house, turn.call, proceed)
+
+    def _state(self, house: House, call: Call) -> State | None:
+        """Return the store, None for a call that has nothing to do with it."""
+        return house.state() if self.store or self.background or refers(call.body) else None
 
     def _begun(
         self, house: House, state: State | None, call: Call, begin: Callable[[StoredTurn], Planned | None]
@@ -110,9 +118,11 @@ class RequestHost:
         """Return the turn with its history and its route; 409 while another of its conversation runs."""
         expansion = expand(state, call, begins=self.store)
         expanded = with_history(call, expansion)
-        keeper = _Row(state, self.mount) if state is not None and self.store else None
         call.progress.route = house.plan(expanded)
-        return StoredTurn(expanded, expansion, keeper)
+        return StoredTurn(expanded, expansion, self._keeper(state))
+
+    def _keeper(self, state: State | None) -> _Row | None:
+        return _Row(state, self.mount) if state is not None and self.store else None
 
     def _queue(self, house: House) -> Callable[[StoredTurn], Planned]:
         """Return what queues a turn that some target can take, and returns that target."""

@@ -25,6 +25,7 @@ from app.surfaces.replies.answers import error_response, finish_headers
 from app.surfaces.rules import current_mount, current_operation, matched_rule
 from app.surfaces.sessionless import SessionlessFlask
 from app.surfaces.views import key, operators
+from app.surfaces.views.sockets import no_websocket
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _SLASH: Final = "%2f"
@@ -82,6 +83,8 @@ def _before() -> Response | None:
     if mount is not None and (answer := browsers.preflight(asked, _methods(asked))) is not None:
         return answer
     browsers.check(asked)
+    if rule is not None and rule.websocket:
+        browsers.check_upgrade(asked)
     keys: KeyRing = current_app.extensions["sluice_keys"]
     g.principal = keys.authenticate(places, asked)
     if rule is not None and rule.operation is not None:
@@ -183,7 +186,7 @@ def _gateway_error(error: GatewayError) -> Response:
 
 def _http_error(error: HTTPException) -> Response:
     if "websocket" in request.headers.get("upgrade", "").lower():
-        shown = _no_websocket()
+        shown = no_websocket()
     elif error.code == 404:
         shown = GatewayError("not_found", f"Invalid URL ({request.method} {request.path})" + _served())
     elif error.code == 405:
@@ -206,15 +209,6 @@ def _served() -> str:
     routes = [route for served in mount.operations.values() for route in served]
     shown = (f"{route.method} {mount.prefixes[0]}{route.path}" for route in routes)
     return f". This door serves: {_ARGUMENT.sub('{id}', ', '.join(shown))}."
-
-
-def _no_websocket() -> GatewayError:
-    return GatewayError(
-        "bad_request",
-        "WebSocket connections are not supported here; POST to this path with 'stream': true.",
-        status=426,
-        code="websocket_not_supported",
-    )
 
 
 def _fault(error: Exception) -> Response:

@@ -29,6 +29,7 @@ def _add(
         view_func=partial(resolve("surfaces", route.view), mount),
         methods=[route.method],
         provide_automatic_options=False,
+        websocket=route.upgrades,
         route=route,
         operation=operation,
         mount=mount,

@@ -70,10 +70,18 @@ class Browsers:
     def _check_origin(self, headers: Headers, host: str) -> None:
         origin = headers.get("origin")
         if origin is not None:
-            if urlsplit(origin).netloc != host and not self.allows(origin):
+            if _netloc(origin) != host and not self.allows(origin):
                 raise _refusal(f"a page of '{origin[:100]}' sent the request", _ALLOW)
         elif headers.get("sec-fetch-site") == "cross-site":
             raise _refusal("a page of another site sent the request", _ALLOW)
+
+    def check_upgrade(self, request: Request) -> None:
+        """Refuse a page of another origin that is not allowed: browsers ask nobody before they
+        open a WebSocket. Raises ``forbidden``."""
+        origin = request.headers.get("origin")
+        if origin is None or self.allows(origin) or _netloc(origin) == request.headers.get("host", ""):
+            return
+        raise GatewayError("forbidden", f"Pages of '{origin[:100]}' may not call this gateway. {_ALLOW}")
 
     def allows(self, origin: str) -> bool:
         """Tell whether pages of ``origin`` may read answers."""
@@ -112,6 +120,13 @@ def _refusal(why: str, remedy: str = _PROTECT) -> GatewayError:
     return GatewayError(
         "forbidden", f"Without client keys this gateway serves only its own machine, and {why}. {remedy}"
     )
+
+
+def _netloc(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:  # brackets that hold no address
+        return None
 
 
 def _is_loopback_host(host: str) -> bool:

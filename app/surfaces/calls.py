@@ -17,7 +17,7 @@ from app.gateway.core import Gateway, gateway_of
 from app.operations import Operation
 from app.surfaces.body.forbidden import without_steering
 from app.surfaces.body.reading import size_of
-from app.surfaces.credentials import check_operation
+from app.surfaces.credentials import SUBPROTOCOLS, check_operation
 from app.surfaces.mounts import Mount
 from app.surfaces.rules import current_rule
 from app.wire.json import loads
@@ -42,11 +42,12 @@ def make_call(
     nameless: bool = False,
     operation: Operation | None = None,
     dialect: str | None = None,
+    size: int | None = None,
     **more: Any,
 ) -> Call:
     """Return the Call of the current rule's operation for a body that was checked.
 
-    ``nameless``: it asks no model. ``operation`` and ``dialect`` are those of a body that says so itself. ``more`` are members of the call that few have.
+    ``nameless``: it asks no model. ``operation`` and ``dialect`` are those of a body that says so itself, ``size`` the bytes of one that is no request's. ``more`` are members of the call that few have.
 
     Raises GatewayError for a missing or malformed model or fallbacks.
     """
@@ -80,7 +81,7 @@ def make_call(
         keep_raw=_raw_wanted(gateway),
         socket=request.environ.get("gunicorn.socket"),
         log_metadata=_log_metadata(),
-        size=size_of(request),
+        size=size_of(request) if size is None else size,
         **more,
     )
 
@@ -147,7 +148,8 @@ def _are_names(fallbacks: Any) -> bool:
 
 def _clean_headers() -> dict[str, str]:
     """Return the client's headers by lower-case name, those fit to be sent on."""
-    return {name.lower(): value for name, value in request.headers.items() if _HEADER.fullmatch(value)}
+    named = ((name.lower(), value) for name, value in request.headers.items() if _HEADER.fullmatch(value))
+    return {name: value for name, value in named if name != SUBPROTOCOLS}
 
 
 def _log_metadata() -> dict[str, str]:

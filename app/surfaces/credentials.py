@@ -10,6 +10,7 @@ from __future__ import annotations
 import hmac
 import secrets
 from hashlib import blake2b
+from typing import Final
 from urllib.parse import unquote_plus
 
 from werkzeug.wrappers import Request
@@ -21,6 +22,10 @@ from app.gateway.keys import KeyDirectory
 from app.operations import request_type
 from app.state.keyform import is_ours
 from app.surfaces.mounts import Credentials
+
+SUBPROTOCOLS: Final = "sec-websocket-protocol"
+"""The header in which a browser's WebSocket, which can set no other, brings its key."""
+KEY_IN_PROTOCOL: Final = "openai-insecure-api-key."
 
 
 class KeyRing:
@@ -120,4 +125,11 @@ def _presented(places: Credentials, request: Request) -> str | None:
         value = headers.get(name)
         if value:
             return value.strip()
+    if request.environ.get("HTTP_UPGRADE") and (key := _in_protocol(headers.get(SUBPROTOCOLS, ""))):
+        return key
     return request.args.get(places.query) if places.query else None
+
+
+def _in_protocol(offered: str) -> str | None:
+    names = (name.strip() for name in offered.split(","))
+    return next((n.removeprefix(KEY_IN_PROTOCOL) for n in names if n.startswith(KEY_IN_PROTOCOL)), None)

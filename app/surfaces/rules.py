@@ -80,7 +80,8 @@ def _other_method(asked: Request) -> Rule | None:
     if not isinstance(error, MethodNotAllowed) or not error.valid_methods:
         return None
     adapter = current_app.url_map.bind_to_environ(asked.environ)
-    rule, _ = adapter.match(method=next(iter(error.valid_methods)), return_rule=True, websocket=False)
+    method = max(error.valid_methods)  # rather POST than GET, which may be a WebSocket's alone
+    rule, _ = adapter.match(method=method, return_rule=True, websocket=False)
     return rule
 
 

@@ -189,7 +189,7 @@ def test_each_event_is_one_write_of_its_two_lines(world: World) -> None:
 def test_a_websocket_is_refused_in_words(world: World) -> None:
     asked = {"connection": "Upgrade", "upgrade": "websocket", "sec-websocket-version": "13"}
     refused = world.send(
-        "GET", "/v1/responses", None, {**asked, "sec-websocket-key": "AAAAAAAAAAAAAAAAAAAAAA=="}
+        "GET", "/v1/chat/completions", None, {**asked, "sec-websocket-key": "AAAAAAAAAAAAAAAAAAAAAA=="}
     )
     assert refused.status == 426
     assert refused.error["code"] == "websocket_not_supported"

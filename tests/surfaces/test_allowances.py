@@ -71,6 +71,7 @@ def ask(app: Flask, rule: DoorRule, key: str) -> TestResponse:
 
     path = re.sub(r"<(?:[^:<>]+:)?([^<>]+)>", value, rule.rule)
     headers = {"authorization": f"Bearer {key}"}
+    headers |= {"connection": "upgrade", "upgrade": "websocket"} if rule.websocket else {}
     client = app.test_client()
     if rule.route.form:
         form = {"model": MODEL, "file": (io.BytesIO(b"RIFF"), "a.wav")}

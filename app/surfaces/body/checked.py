@@ -16,8 +16,7 @@ from app.wire.aside import aside
 
 def checked_body() -> dict[str, Any]:
     """Return the request's JSON body, checked by the schema of the matched route."""
-    rule = current_rule()
-    route, mount = rule.route, rule.mount
+    route = current_rule().route
     settings = current_gateway().settings
     body = json_body(
         request,
@@ -25,8 +24,14 @@ def checked_body() -> dict[str, Any]:
         deadline=settings.body_deadline,
         optional=route.optional_body,
     )
+    check_shape(body, size_of(request))
+    return body
+
+
+def check_shape(body: dict[str, Any], size: int) -> None:
+    """Check a body of ``size`` bytes by the schema of the matched route; raises ``bad_request``."""
+    route, mount = current_rule().route, current_rule().mount
     chat_shaped = mount is not None and mount.chat_shaped
     place = route.chat_body if chat_shaped and route.chat_body else route.body
     if place is not None:
-        aside(size_of(request), partial(check, place, body))
-    return body
+        aside(size, partial(check, place, body))

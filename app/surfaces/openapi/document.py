@@ -70,6 +70,10 @@ _MEDIA: Final[Mapping[str, Mapping[str, Any]]] = {
     "Document": {_JSON: {"schema": {"type": "object"}}},
 }
 """Answers that are no component."""
+_UPGRADED: Final = {
+    "description": "A WebSocket. Each message of the client is a body of POST with type response.create; "
+    "the events of its stream come back, one JSON object a message."
+}
 
 
 def body_shape(body: Body) -> Shape:
@@ -170,11 +174,11 @@ def _operation(app: Flask, rule: DoorRule) -> dict[str, Any]:
         "summary": _summary(app.view_functions[rule.endpoint]),
         "security": [] if rule.credentials.keyless else _security(rule.credentials),
         "parameters": [_member("query", name, _QUERY[name]) for name in names],
-        "responses": {"200": _answer(route, mount)},
+        "responses": {"101": _UPGRADED} if route.upgrades else {"200": _answer(route, mount)},
     }
     if mount:
         described["responses"]["default"] = _described("An error.", ref(mount.error))
-    if route.body is not None or route.form:
+    if (route.body is not None or route.form) and not route.upgrades:
         described["requestBody"] = _request(route, mount)
     return described
 

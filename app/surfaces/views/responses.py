@@ -30,7 +30,7 @@ _PROMPTS: Final = ("input", "previous_response_id", "conversation", "prompt")
 def create(mount: Mount, deployment: str | None = None) -> Response:
     """Serve ``POST responses``."""
     gateway = current_gateway()
-    body, may_leave_out, prefer = _body(mount)
+    body, may_leave_out, prefer = in_responses_shape(mount, checked_body())
     background = body.get("background") is True
     store = wants_store(body, gateway.settings.store_by_default)
     call = make_call(
@@ -45,11 +45,11 @@ def create(mount: Mount, deployment: str | None = None) -> Response:
         signs=True,
     )
     g.call = call
-    _require_prompt(body)
+    require_prompt(body)
     run = gateway.run(call)
     if call.stream and not background:
         return answer_stream(
-            mount, run, framing=Events(done=gateway.settings.responses_done), shape=_shaper(call)
+            mount, run, framing=Events(done=gateway.settings.responses_done), shape=shaper(call)
         )
     outcome = run.result()
     if call.stream:
@@ -57,7 +57,7 @@ def create(mount: Mount, deployment: str | None = None) -> Response:
     return answer_whole(mount, outcome)
 
 
-def _require_prompt(body: Mapping[str, Any]) -> None:
+def require_prompt(body: Mapping[str, Any]) -> None:
     """Raise 400 for a body that asks nothing and goes on from nothing."""
     if all(body.get(name) is None for name in _PROMPTS):
         raise GatewayError(
@@ -69,16 +69,17 @@ def _require_prompt(body: Mapping[str, Any]) -> None:
         )
 
 
-def _body(mount: Mount) -> tuple[dict[str, Any], frozenset[str], tuple[str, ...] | None]:
+def in_responses_shape(
+    mount: Mount, body: dict[str, Any]
+) -> tuple[dict[str, Any], frozenset[str], tuple[str, ...] | None]:
     """Return the Responses body, what of a chat-shaped one may be left out, and preferred wires."""
-    body = checked_body()
     if not (mount.chat_shaped and is_chat_shaped(body)):
         return body, frozenset(), None
     shaped, may_leave_out = to_responses_body(body)
     return shaped, frozenset(may_leave_out), ("chat", "responses")
 
 
-def _shaper(call: Call) -> Callable[[list[Frame]], list[Frame]]:
+def shaper(call: Call) -> Callable[[list[Frame]], list[Frame]]:
     """Return what the caller's own wishes change in frames: encrypted reasoning, padding."""
     include = call.body.get("include")
     options = call.body.get("stream_options")

@@ -1,0 +1,155 @@
+"""The turn of a message on a WebSocket: as a request's, with the turns that are not stored in memory.
+
+Tests: tests/surfaces/test_sockets.py.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from app.canonical.events import replay
+from app.canonical.request import Origin, Request
+from app.canonical.response import Choice, Finish, Response
+from app.dialects import dialect
+from app.dialects.base import Frame
+from app.gateway.aside import aside_for
+from app.gateway.call import Call
+from app.gateway.exchange import Answer
+from app.gateway.layers.base import House, Proceed
+from app.gateway.outcome import Outcome
+from app.gateway.request_turn import RequestHost
+from app.gateway.run import Batch, Run
+from app.gateway.stored_turn import StoredTurn, expand, holds_reference, with_history
+from app.gateway.translating import server_context
+from app.responses_form.items import as_items, is_reference, item_type, normalise
+from app.state.history import EXPANDED_MAX
+from app.state.state import State
+from app.wire.json import dumps
+
+_WIRE: Final = "responses"
+_SHOWN: Final = frozenset({"response.created", "response.completed"})
+
+Items = Sequence[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """A thread up to one of its turns: all its items, what they weigh in bytes, and the realm of the
+    account that answered last."""
+
+    items: tuple[dict[str, Any], ...]
+    size: int
+    realm: str | None
+
+
+@dataclass(slots=True)
+class Memory:
+    """The turns of one connection that are not stored, by the ids of their responses.
+
+    The oldest are forgotten where all together weigh more than ``most`` bytes."""
+
+    most: int = EXPANDED_MAX
+    _turns: OrderedDict[str, Past] = field(default_factory=OrderedDict)
+    _size: int = 0
+
+    def find(self, response_id: Any) -> Past | None:
+        """Return the thread that ends in a response, None where it is not here."""
+        return self._turns.get(response_id) if isinstance(response_id, str) else None
+
+    def keep(self, response_id: str, past: Past) -> None:
+        """Remember a thread."""
+        self._turns[response_id] = past
+        self._size += past.size
+        while self._size > self.most:
+            _, forgotten = self._turns.popitem(last=False)
+            self._size -= forgotten.size
+
+    def forget(self, response_id: Any) -> None:
+        """Forget a response, if it is here."""
+        past = self.find(response_id)
+        if past is not None:
+            del self._turns[response_id]
+            self._size -= past.size
+
+
+@dataclass(frozen=True, slots=True)
+class SocketHost(RequestHost):
+    """A message on a connection with ``memory``; not to be ``generated``: it asks nobody."""
+
+    memory: Memory = field(default_factory=Memory)
+    generates: bool = True
+
+    def _state(self, house: House, call: Call) -> State | None:
+        past = self.memory.find(call.body.get("previous_response_id"))
+        if past is None or holds_reference(call.body.get("input")):
+            return RequestHost._state(self, house, call)
+        named = {**call.body, "previous_response_id": None}
+        return RequestHost._state(self, house, replace(call, body=named))
+
+    def _expanded(self, house: House, state: State | None, call: Call) -> StoredTurn:
+        past = self.memory.find(call.body.get("previous_response_id"))
+        if past is None or call.body.get("conversation") is not None:
+            return RequestHost._expanded(self, house, state, call)
+        body = {**call.body, "previous_response_id": None, "input": _joined(past.items, call.body)}
+        expansion = replace(expand(state, replace(call, body=body), begins=self.store), changed=True)
+        expanded = replace(with_history(call, expansion), realm=past.realm)
+        call.progress.route = house.plan(expanded)
+        return StoredTurn(expanded, expansion, self._keeper(state))
+
+    def _answer(self, house: House, turn: StoredTurn, proceed: Proceed) -> Run:
+        run = RequestHost._answer(self, house, turn, proceed) if self.generates else _empty(house, turn.call)
+        if not self.store:
+            run.on_terminal(lambda outcome, frames: self._remember(turn, outcome, frames))
+        return run
+
+    def _remember(self, turn: StoredTurn, outcome: Outcome, frames: list[Frame]) -> None:
+        """Keep a turn that ended well, before its client hears of the end."""
+        ends = [frame.data["response"] for frame in frames if _is_end(frame)]
+        if outcome.error is not None or not ends:
+            return
+        call, target = turn.call, outcome.target
+        items = (*turn.expansion.input, *ends[-1]["output"])
+        size = len(aside_for(call, lambda: dumps(items)))
+        realm = target.provider.realm(target.key) if target else call.realm
+        self.memory.keep(call.response_id or "", Past(items, size, realm))
+
+
+def _is_end(frame: Frame) -> bool:
+    return frame.event in ("response.completed", "response.incomplete") and isinstance(frame.data, dict)
+
+
+def _joined(past: Items, body: Any) -> list[dict[str, Any]]:
+    """Return the items of a thread, then those of a body that the thread does not hold already."""
+    known = {one["id"]: one for one in past if isinstance(one.get("id"), str)}
+    given = [one for one in as_items(body.get("input")) if not _repeats(one, known)]
+    answered = {one.get("call_id") for one in (*past, *given) if item_type(one).endswith("_output")}
+    return [*(one for one in past if not _is_cut_off(one, answered)), *given]
+
+
+def _repeats(one: dict[str, Any], known: dict[str, dict[str, Any]]) -> bool:
+    same = known.get(str(one.get("id", "")))
+    return same is not None and (is_reference(one) or normalise(one) == normalise(same))
+
+
+def _is_cut_off(one: dict[str, Any], answered: set[Any]) -> bool:
+    """Tell whether an item is a thought or a call that a cut-off turn left unfinished."""
+    unfinished = one.get("status") in ("incomplete", "in_progress") and one.get("type") != "message"
+    return unfinished and one.get("call_id") not in answered
+
+
+def _empty(house: House, call: Call) -> Run:
+    """Return the run of a turn that takes its input in and answers nothing."""
+
+    def source(run: Run) -> Generator[Batch, None, None]:
+        response = Response(None, None, (Choice(0, (), Finish("stop")),))
+        encoder = dialect(_WIRE).stream_encoder(
+            Request(call.model, origin=Origin(_WIRE, call.body)), server_context(call, call.model)
+        )
+        frames = [frame for event in replay(response) for frame in encoder.feed(event)]
+        shown = [frame for frame in frames if frame.event in _SHOWN]
+        yield Batch(shown, last=True, content=True, answer=Answer(None, response=response))
+
+    return house.feed(call, source)

@@ -1,0 +1,335 @@
+"""The view of ``GET responses`` with an upgrade: a connection that holds many turns, one at a time."""
+
+from __future__ import annotations
+
+import contextvars
+import logging
+import os
+import time
+from collections.abc import Iterable
+from contextlib import closing
+from functools import partial
+from typing import Any, Final, NoReturn
+
+import gevent
+from flask import Response, current_app, g, request
+
+from app.dialects.base import Frame
+from app.errors import GatewayError
+from app.gateway.call import Abort
+from app.gateway.run import Run
+from app.gateway.socket_turn import Memory, SocketHost
+from app.gateway.stored_turn import wants_store
+from app.surfaces.body.checked import check_shape
+from app.surfaces.calls import current_gateway, make_call
+from app.surfaces.credentials import KEY_IN_PROTOCOL, SUBPROTOCOLS, KeyRing, check_operation
+from app.surfaces.mounts import Mount
+from app.surfaces.replies.envelope import FrameEnvelope
+from app.surfaces.replies.runs import pace
+from app.surfaces.replies.stream_writer import StreamWriter
+from app.surfaces.rules import current_rule
+from app.surfaces.views.responses import in_responses_shape, require_prompt, shaper
+from app.wire.aside import aside
+from app.wire.json import dumps_ascii, loads
+from app.wire.websocket import GOING_AWAY, NORMAL, PING_EVERY, POLICY, Refused, WebSocket, text_frame
+
+_LOG: Final = logging.getLogger(__name__)
+_LIFE: Final = 3600.0  # seconds
+_HANDSHAKE: Final = ("Upgrade", "Connection", "Sec-WebSocket-Key", "Sec-WebSocket-Version", SUBPROTOCOLS)
+_IN_PROGRESS: Final = "response_in_progress"
+_LOOK: Final = object()
+"""Among the messages: see whether the connection must end."""
+
+
+def connect(mount: Mount, deployment: str | None = None) -> Response:
+    """Serve Responses over a WebSocket."""
+    sock = request.environ.get("gunicorn.socket")
+    if sock is None:
+        raise no_websocket()
+    if request.content_length or "Transfer-Encoding" in request.headers:
+        raise GatewayError("bad_request", "A request that opens a WebSocket has no body.")
+    gateway = current_gateway()
+    if gateway.draining.is_set():
+        raise _leaving()
+    return _Upgrade(Session(mount, deployment, sock))
+
+
+def no_websocket() -> GatewayError:
+    """Return the refusal of an upgrade where there is none."""
+    return GatewayError(
+        "bad_request",
+        "WebSocket connections are not supported here; POST to this path with 'stream': true.",
+        status=426,
+        code="websocket_not_supported",
+    )
+
+
+def _leaving() -> GatewayError:
+    return GatewayError(
+        "server_shutdown", "The server is shutting down; try the request again.", retry_after=1
+    )
+
+
+class _Upgrade(Response):
+    """Hands the connection to a session; the server closes it afterwards."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(status=101)
+        self._session = session
+        session.check()
+
+    def __call__(self, environ: Any, start_response: Any) -> NoReturn:
+        del self.headers["content-type"], self.headers["content-length"]
+        self._session.serve(self.headers.items())
+        raise StopIteration  # gunicorn's worker closes the connection
+
+
+class Session:
+    """One connection, within the context of the request that opened it."""
+
+    def __init__(self, mount: Mount, deployment: str | None, sock: Any) -> None:
+        self._mount = mount
+        self._deployment = deployment
+        self._gateway = current_gateway()
+        settings = self._gateway.settings
+        self._socket = WebSocket(sock, most=settings.max_body_bytes, own=_is_own, ping_every=PING_EVERY)
+        self._memory = Memory()
+        self._end = Abort()
+        self._limit = time.monotonic() + _LIFE
+        self._turn: Any = None
+        self._call_abort: Abort | None = None
+        self._answered = True
+
+    def check(self) -> None:
+        """Make the answer to the handshake; raises GatewayError for one that is none."""
+        lines = ((name, request.headers[name]) for name in _HANDSHAKE if name in request.headers)
+        try:
+            self._socket.accept(lines)
+        except Refused as refused:
+            raise GatewayError(
+                "bad_request", f"This is no WebSocket handshake: {refused.why}.", status=refused.status
+            ) from refused
+
+    def serve(self, headers: Iterable[tuple[str, str]]) -> None:
+        """Take turns until either side ends the connection."""
+        self._end.listen(self._look)
+        self._gateway.sockets.add(self._end, g.principal)
+        self._gateway.open_calls.add(self._end, g.principal)  # so that the end of a key finds it
+        timer = gevent.spawn_later(_LIFE, self._look)
+        try:
+            self._socket.open(headers)
+            self._take_messages()
+        finally:
+            timer.kill()
+            self._gateway.sockets.discard(self._end)
+            self._gateway.open_calls.discard(self._end)
+            self._leave()
+
+    def _look(self) -> None:
+        gevent.spawn(self._socket.messages.put, _LOOK)  # whoever calls must not wait for room
+
+    def _take_messages(self) -> None:
+        if self._gateway.draining.is_set():
+            self._end(_leaving())
+        for message in iter(self._socket.messages.get, None):
+            if message is not _LOOK:
+                self._take(message)
+            elif self._answered and self._is_over():
+                return
+
+    def _is_over(self) -> bool:
+        """Tell whether the connection must end, and say why."""
+        reason = self._end.reason
+        if reason is not None:
+            leaves = reason.kind.name == "server_shutdown"
+            self._socket.close(GOING_AWAY if leaves else POLICY, reason.message[:100])
+            return True
+        if time.monotonic() < self._limit:
+            return False
+        self._tell(_too_old())
+        self._socket.close(NORMAL)
+        return True
+
+    def _leave(self) -> None:
+        """Stop the turn that runs, if the client left it, and let the connection end."""
+        if self._call_abort is not None and not self._answered:
+            self._call_abort(GatewayError("client_gone", "The client closed the connection."))
+        if self._turn is not None:
+            self._turn.join()
+        self._socket.finish()
+
+    def _take(self, message: bytes) -> None:
+        """Begin the turn that a message asks for, or say what is wrong with it."""
+        try:
+            body = _turn_body(message)
+            if not self._answered:
+                raise GatewayError(
+                    "conflict",
+                    "A response is in progress on this connection; wait until it has ended.",
+                    code=_IN_PROGRESS,
+                )
+        except GatewayError as error:
+            self._tell(error)
+            self._note(error)
+            return
+        if self._turn is not None:
+            self._turn.join()  # it has said its last word
+        self._answered, self._call_abort = False, None
+        context = contextvars.copy_context()
+        self._turn = gevent.spawn(context.run, self._run_turn, body, len(message))
+
+    def _run_turn(self, body: dict[str, Any], size: int) -> None:
+        """Serve one turn; one that fails forgets what it went on from."""
+        previous = body.get("previous_response_id")
+        g.request_id, g.started, g.call = f"req_{os.urandom(16).hex()}", time.monotonic(), None
+        try:
+            failed = self._answer(body, size)
+        except GatewayError as error:
+            failed = True
+            self._refuse(error)
+        except OSError as error:  # the client has gone, or takes nothing; the writer ended the call
+            failed = True
+            _LOG.debug("a turn was left: %s", error)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an ending
+            failed = True
+            self._refuse(self._gateway.fault(error, g.request_id))
+        if failed:
+            self._memory.forget(previous)
+        self._answered = True
+        self._look()
+
+    def _answer(self, body: dict[str, Any], size: int) -> bool:
+        """Run a turn and write its events; return whether it failed."""
+        keys: KeyRing = current_app.extensions["sluice_keys"]
+        rule = current_rule()
+        g.principal = keys.authenticate(rule.credentials, request)
+        check_operation(g.principal, rule.served.name)
+        run = self._begun(body, size)
+        write = partial(self._written, run, FrameEnvelope(self._mount, run.outcome), shaper(run.call))
+        writer = StreamWriter(
+            run,
+            pace(self._gateway.settings),
+            write,
+            partial(self._gateway.failure_frames, run.call),
+            lambda error: self._gateway.fault(error, run.call.id),
+        )
+        writer.open()
+        with closing(writer.chunks()) as pieces:  # type: ignore[type-var]
+            for piece in pieces:
+                self._socket.write(piece)
+        return run.outcome.error is not None
+
+    def _begun(self, body: dict[str, Any], size: int) -> Run:
+        """Return the run of a turn."""
+        generates = _generates(body)
+        check_shape(body, size)
+        body, may_leave_out, prefer = in_responses_shape(self._mount, body)
+        store = wants_store(body, self._gateway.settings.store_by_default)
+        call = make_call(
+            self._mount,
+            {**body, "stream": True},
+            deployment=self._deployment,
+            stream=True,
+            size=size,
+            may_leave_out=may_leave_out,
+            prefer=prefer,
+            host=SocketHost(self._mount.name, store, memory=self._memory, generates=generates),
+            signs=True,
+        )
+        g.call, self._call_abort = call, call.abort
+        if generates:
+            require_prompt(body)
+        return self._gateway.run(call)
+
+    def _written(
+        self, run: Run, envelope: FrameEnvelope, shape: Any, frames: list[Frame], last: bool
+    ) -> bytes:
+        """Return the messages of one write; with the last one the client may go on."""
+        shown = [frame.data for frame in envelope.seal(shape(frames), last=last) if frame.data]
+        for data in shown:
+            if data.get("type") == "error" and run.outcome.error is not None:
+                data["status"] = run.outcome.error.status
+        self._answered = self._answered or last
+        return b"".join(text_frame(dumps_ascii(data)) for data in shown)
+
+    def _refuse(self, error: GatewayError) -> None:
+        """End a turn of which nothing was shown."""
+        if g.call is None:
+            self._note(error)
+        else:
+            self._gateway.refuse(error, g.call)
+        self._answered = True
+        self._tell(error)
+
+    def _note(self, error: GatewayError) -> None:
+        """Tell log and metrics of a message that was no call."""
+        self._gateway.note_request(
+            current_rule().served.name,
+            error,
+            error.status,
+            request_id=g.request_id,
+            method=request.method,
+            door=self._mount.name,
+            key=g.principal.key,
+            tenant=g.principal.tenant,
+            ms=0,
+        )
+
+    def _tell(self, error: GatewayError) -> None:
+        """Write an error that is no event of a stream."""
+        told = {"type": "error", "status": error.status, "error": error.body()}
+        try:
+            self._socket.write(text_frame(dumps_ascii(told)))
+        except OSError as error_of_write:
+            _LOG.debug("nobody hears an error: %s", error_of_write)
+
+
+def _turn_body(message: bytes) -> dict[str, Any]:
+    """Return the body of the turn that a message asks for; raises ``bad_request``."""
+    value = aside(len(message), partial(loads, message, strict=True))
+    if not isinstance(value, dict):
+        raise GatewayError("bad_request", "A message must be a JSON object with 'type': 'response.create'.")
+    kind = value.pop("type", None)
+    if kind != "response.create":
+        known = "missing" if kind is None else "unknown"
+        raise GatewayError(
+            "bad_request",
+            f"The message's type is {known}; supported is 'response.create'.",
+            param="type",
+            code="missing_required_parameter" if kind is None else "invalid_value",
+        )
+    value.pop("stream", None)
+    if value.pop("background", None) not in (None, False):
+        raise GatewayError(
+            "bad_request",
+            "A turn on a WebSocket cannot run in the background; POST it with 'background': true.",
+            param="background",
+            code="unsupported_parameter",
+        )
+    return value
+
+
+def _generates(body: dict[str, Any]) -> bool:
+    """Take ``generate`` off a body and return it."""
+    generate = body.pop("generate", None)
+    if generate is None or isinstance(generate, bool):
+        return generate is not False
+    raise GatewayError(
+        "bad_request",
+        "Invalid type for 'generate': expected a boolean.",
+        param="generate",
+        code="invalid_type",
+    )
+
+
+def _is_own(name: str) -> bool:
+    """Tell whether a sub-protocol is a means to say something to us, and none to speak."""
+    return name.startswith(KEY_IN_PROTOCOL)
+
+
+def _too_old() -> GatewayError:
+    return GatewayError(
+        "bad_request",
+        "This connection has reached its limit of 60 minutes; open another one to go on.",
+        code="websocket_connection_limit_reached",
+    )
