@@ -95,7 +95,7 @@ class Session:
         self._socket = WebSocket(sock, most=settings.max_body_bytes, own=_is_own, ping_every=PING_EVERY)
         self._memory = Memory()
         self._end = Abort()
-        self._limit = time.monotonic() + _LIFE
+        self._too_old = False
         self._turn: Any = None
         self._call_abort: Abort | None = None
         self._answered = True
@@ -115,7 +115,7 @@ class Session:
         self._end.listen(self._look)
         self._gateway.sockets.add(self._end, g.principal)
         self._gateway.open_calls.add(self._end, g.principal)  # so that the end of a key finds it
-        timer = gevent.spawn_later(_LIFE, self._look)
+        timer = gevent.spawn_later(_LIFE, self._grow_old)
         try:
             self._socket.open(headers)
             self._take_messages()
@@ -127,6 +127,10 @@ class Session:
 
     def _look(self) -> None:
         gevent.spawn(self._socket.messages.put, _LOOK)  # whoever calls must not wait for room
+
+    def _grow_old(self) -> None:
+        self._too_old = True
+        self._look()
 
     def _take_messages(self) -> None:
         if self._gateway.draining.is_set():
@@ -144,7 +148,7 @@ class Session:
             leaves = reason.kind.name == "server_shutdown"
             self._socket.close(GOING_AWAY if leaves else POLICY, reason.message[:100])
             return True
-        if time.monotonic() < self._limit:
+        if not self._too_old:
             return False
         self._tell(_too_old())
         self._socket.close(NORMAL)
