@@ -26,8 +26,9 @@ from typing import Any, Final
 from benchmarks.meter import cpu_seconds, memory_mib
 from benchmarks.targets import ROOT, Running, free_port, running, targets
 
-GATE: Final = {"chat": 1.0, "stream": 2.5}
-"""How much CPU ours may take for what the pooled plain stack takes 1 for."""
+GATE: Final = {"chat": 1.25, "stream": 2.5}
+"""How much CPU ours may take for what the pooled plain stack takes 1 for. The row that each call leaves in
+the call log, which the plain stack has not, is among what ours does."""
 
 _PROMPT: Final = "Tell me in three hundred tokens how a gateway keeps each request short and plain."
 _CHAT: Final = {

@@ -91,12 +91,12 @@ class CallLog:
 
     def write(self, rows: Sequence[Members]) -> None:
         """Write rows and add them to the sums of their hours, all or none."""
-        by_id: dict[str, tuple[int, dict[str, Any], Sums]] = {}
+        groups: dict[bytes, tuple[int, dict[str, Any], Sums]] = {}
         for row in rows:
             hour = int(row["created_at"]) // HOUR * HOUR
             members = {name: row.get(name) for name in GROUPS}
-            label = hashlib.sha256(dumps([hour, members])).hexdigest()
-            by_id.setdefault(label, (hour, members, Sums()))[2].count(row)
+            groups.setdefault(dumps([hour, members]), (hour, members, Sums()))[2].count(row)
+        by_id = {hashlib.sha256(named).hexdigest(): group for named, group in groups.items()}
         values = [{**{n: row.get(n) for n in _COLUMNS}, "body": dumps(dict(row))} for row in rows]
 
         def work(connection: Connection) -> None:

@@ -80,7 +80,7 @@ def _before() -> Response | None:
     if places.keyless:
         return None
     browsers: Browsers = current_app.extensions["sluice_browsers"]
-    if mount is not None and (answer := browsers.preflight(asked, _methods(asked))) is not None:
+    if mount is not None and (answer := browsers.preflight(asked, _methods)) is not None:
         return answer
     browsers.check(asked)
     if rule is not None and rule.websocket:
@@ -116,8 +116,7 @@ def _check_spelling(raw: str) -> None:
 
 def _note(response: Response) -> Response:
     """Tell log and metrics of a door's request that was no call; a call tells its own end."""
-    mount = current_mount()
-    if mount is None or g.get("call") is not None:
+    if "call" in g or (mount := current_mount()) is None:
         return response
     principal = g.get("principal")
     gateway_of(current_app).note_request(

@@ -8,7 +8,7 @@ alone: asked by a loopback name, from no other site, through no proxy (contract/
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -87,16 +87,19 @@ class Browsers:
         """Tell whether pages of ``origin`` may read answers."""
         return "*" in self._allowed or origin in self._allowed
 
-    def preflight(self, request: Request, methods: list[str]) -> Response | None:
-        """Return the answer to a browser that asks whether it may; None for another request."""
+    def preflight(self, request: Request, methods: Callable[[Any], list[str]]) -> Response | None:
+        """Return the answer to a browser that asks whether it may; None for another request. ``methods`` tells
+        those that its path is served with."""
+        if request.method != "OPTIONS":
+            return None
         origin, method = request.headers.get("origin"), request.headers.get("access-control-request-method")
-        if request.method != "OPTIONS" or origin is None or method is None:
+        if origin is None or method is None:
             return None
         if not self.allows(origin):
             raise GatewayError("forbidden", f"Pages of '{origin[:100]}' may not call this gateway. {_ALLOW}")
         asked = request.headers.get("access-control-request-headers", "")
         response = Response(status=204)
-        response.headers["access-control-allow-methods"] = ", ".join(methods)
+        response.headers["access-control-allow-methods"] = ", ".join(methods(request))
         response.headers["access-control-max-age"] = _MAX_AGE
         if asked and _NAMES.fullmatch(asked):
             response.headers["access-control-allow-headers"] = asked

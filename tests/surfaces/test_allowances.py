@@ -66,8 +66,10 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
 
 
 def ask(app: Flask, rule: DoorRule, key: str) -> TestResponse:
+    verbs = rule.rule.endswith("/models/<path:deployment>")  # Google's, where the path ends in a verb
+
     def value(found: re.Match[str]) -> str:
-        return ARGUMENTS.get(found[1], "x")
+        return ARGUMENTS.get(found[1], "x") + (":generateContent" if verbs else "")
 
     path = re.sub(r"<(?:[^:<>]+:)?([^<>]+)>", value, rule.rule)
     headers = {"authorization": f"Bearer {key}"}
