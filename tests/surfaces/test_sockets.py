@@ -390,3 +390,29 @@ def test_frames_are_limited_as_bodies_are() -> None:
         assert events(connection)[-1]["type"] == "response.completed"
         create(connection, input="x" * 3000)
         assert closed(connection) == 1009
+
+
+def test_a_revoked_key_ends_its_connections() -> None:
+    master = "master-0123456789"
+    with running_world({"SLUICE_MASTER_KEY": master, "SLUICE_SECRET_KEY": "of this test"}) as world:
+        office = World(world.gateway, world.upstream, master)
+        assert office.send("POST", "/admin/tenants", {"name": "team"}).status == 201
+        made = office.send("POST", "/admin/keys", {"tenant": "team", "name": "ann"}).json
+        with opened(world, key=made["key"]) as connection, opened(world, key=master) as other:
+            turn(connection)
+            office.send("DELETE", f"/admin/keys/{made['id']}?now=true")
+            assert closed(connection) == 1008
+            assert text_of(turn(other)) == "hello"
+
+
+def test_each_turn_is_logged_as_a_call_with_an_id_of_its_own(world: World) -> None:
+    with opened(world) as connection:
+        made = [turn(connection)["id"] for _ in range(2)]
+        create(connection, model="nobody/knows")
+        error(connection)
+        turn(connection)  # begins once the one before has ended
+    lines = [json.loads(line) for line in world.gateway.log.splitlines() if '"event":"call"' in line]
+    calls = [line for line in lines if line["response_id"] in made]
+    assert [line["status"] for line in calls] == [200, 200]
+    assert len({line["request_id"] for line in calls}) == 2
+    assert [line["status"] for line in lines if line["model"] == "nobody/knows"][-1] == 400
