@@ -205,10 +205,9 @@ def encode_response(response: Response, request: Request, context: ServerContext
 
 
 def head(answer_id: str | None, model: str | None, context: ServerContext) -> Members:
-    """Return the members that open an answer; an id of another maker's form is none here."""
-    own = answer_id if answer_id is not None and answer_id.startswith("msg_") else None
+    """Return the members that open an answer."""
     return {
-        "id": context.response_id or own or context.new_id("msg"),
+        "id": context.response_id or answer_id or context.new_id("msg"),
         "type": "message",
         "role": "assistant",
         "model": model or context.model or "",
