@@ -15,7 +15,7 @@ from app.dialects import dialect
 from app.dialects.base import Frame, encode_error
 from app.dialects.responses.echo import echo_tool
 from app.errors import GatewayError
-from app.gateway.call import Call
+from app.gateway.call import Call, Target
 from app.gateway.cost import cost_object
 from app.gateway.outcome import Outcome
 from app.operations import request_type
@@ -208,7 +208,8 @@ class FrameEnvelope:
         self._outcome = outcome
         self._index = 0
         self._last = outcome.call.started
-        self._base: dict[str, Any] | None = None
+        self._base: dict[str, Any] = {}
+        self._target: Target | None = None
 
     def seal(self, frames: list[Frame], *, last: bool) -> list[Frame]:
         """Add the envelope to each frame that has data; ``last`` marks the terminal ones."""
@@ -231,8 +232,8 @@ class FrameEnvelope:
             latency = outcome.upstream_ms if outcome.upstream_ms is not None else 0
             data["extra_fields"] = extra_fields(outcome, latency=latency, chunk_index=self._index)
             return
-        if self._base is None or outcome.target is None or self._base["provider"] is None:
-            self._base = base_fields(outcome.call, outcome)
+        if not self._base or outcome.target is not self._target:  # another one may have taken over
+            self._base, self._target = base_fields(outcome.call, outcome), outcome.target
         now = time.monotonic()
         fields = {**self._base, "latency": round((now - self._last) * 1000), "chunk_index": self._index}
         if self._index == 0:
