@@ -198,6 +198,7 @@ def test_a_rotated_key_has_a_grace(office: Office, team: str) -> None:
     assert office.call(made["key"]).status == office.call(rotated["key"]).status == 200
     again = office.ask("POST", f"/keys/{made['id']}/rotate").json
     until_refused(office, rotated["key"])
+    until_refused(office, made["key"])
     assert office.call(again["key"]).status == 200
     assert office.call(made["key"]).error["message"] == "Incorrect API key provided: no such key exists."
 
