@@ -19,7 +19,9 @@ from tests.traffic.replay import Reply
 
 KEY = "route-key-1234"
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "PROPFIND")
-PUBLIC = re.compile(r"/(health(/.*)?|healthz|readyz|metrics|openapi\.json|docs)?")
+PUBLIC = re.compile(
+    r"/(health(/.*)?|healthz|readyz|metrics|openapi\.json|docs(/rapidoc\.js|/openapi\.json)?)?"
+)
 
 
 @pytest.fixture(scope="module")

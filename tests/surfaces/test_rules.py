@@ -36,7 +36,7 @@ def test_only_what_operators_ask_for_is_without_a_key() -> None:
     keyless = {rule.rule for rule in rules if rule.credentials.keyless}
     assert keyless == {
         *("/health", "/health/liveness", "/health/liveliness", "/health/readiness", "/healthz", "/readyz"),
-        *("/metrics", "/openapi.json", "/docs", "/"),
+        *("/metrics", "/openapi.json", "/docs", "/docs/openapi.json", "/docs/rapidoc.js", "/"),
     }
     assert all(rule.credentials is rule.mount.credentials for rule in rules if rule.mount is not None)
 

@@ -18,6 +18,7 @@ from app.surfaces.body.schemas import schemas
 from app.surfaces.body.schemas.base import Array, Body, Either, Flag, Number, Strict, Table, Text, Whole
 from app.surfaces.body.schemas.parts import string
 from app.surfaces.mounts import Credentials, Mount
+from app.surfaces.openapi.examples import EXAMPLES, argument
 from app.surfaces.openapi.shapes import FLAG, SHAPES, TEXT, TEXT_OR_NULL, WHOLE, Shape, record, ref
 from app.surfaces.rules import DoorRule
 from app.version import __version__
@@ -142,7 +143,7 @@ def describe(app: Flask) -> dict[str, Any]:
         spec.path(
             path,
             operations={method: _operation(app, rule) for method, rule in served.items()},
-            parameters=[_member("path", name, TEXT) for name in _ARGUMENT_NAME.findall(path)],
+            parameters=[_argument(path, name) for name in _ARGUMENT_NAME.findall(path)],
         )
     document: dict[str, Any] = spec.to_dict()
     return document
@@ -154,13 +155,17 @@ def door_rules(app: Flask) -> list[DoorRule]:
     return sorted(rules, key=lambda rule: rule.rule)
 
 
+def path_of(rule: DoorRule) -> str:
+    """Return a rule's path as the description spells it: ``/models/{model_id}``."""
+    return _ARGUMENT.sub(r"{\1}", rule.rule)
+
+
 def _by_path(rules: Iterable[DoorRule]) -> dict[str, dict[str, DoorRule]]:
     """Return the rules by path and method."""
     found: dict[str, dict[str, DoorRule]] = {}
     for rule in rules:
         methods = (rule.methods or set()) - {"HEAD", "OPTIONS"}
-        path = _ARGUMENT.sub(r"{\1}", rule.rule)
-        found.setdefault(path, {}).update((method.lower(), rule) for method in sorted(methods))
+        found.setdefault(path_of(rule), {}).update((method.lower(), rule) for method in sorted(methods))
     return found
 
 
@@ -193,7 +198,9 @@ def _request(route: Route, mount: Mount | None) -> dict[str, Any]:
     else:
         chat_shaped = mount is not None and mount.chat_shaped
         place = (route.chat_body if chat_shaped else None) or route.body or ""
-        content = {_JSON: {"schema": ref(_component(place))}}
+        name = _component(place)
+        example = {"example": EXAMPLES[name]} if name in EXAMPLES else {}
+        content = {_JSON: {"schema": ref(name), **example}}
     return {"required": not route.optional_body, "content": content}
 
 
@@ -222,6 +229,11 @@ def _described(description: str, shape: Shape) -> dict[str, Any]:
 
 def _member(place: str, name: str, shape: Shape) -> dict[str, Any]:
     return {"in": place, "name": name, "required": place == "path", "schema": shape}
+
+
+def _argument(path: str, name: str) -> dict[str, Any]:
+    example = argument(path, name)
+    return {**_member("path", name, TEXT), **({} if example is None else {"example": example})}
 
 
 def _summary(view: Any) -> str:

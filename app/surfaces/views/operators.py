@@ -99,11 +99,36 @@ def description() -> Response:
 @page
 def docs() -> Response:
     """Serve a page of all operations, unless the operator turned it off."""
-    if not gateway_of(current_app).settings.docs:
-        raise NotFound
+    _check_docs()
     from app.surfaces.openapi.page import HEADERS, render
 
-    return Response(render(_described(), request.script_root), 200, dict(HEADERS))
+    info = _described()["info"]
+    return Response(render(request.script_root, f"{info['title']} {info['version']}"), 200, dict(HEADERS))
+
+
+@page
+def docs_viewer() -> Response:
+    """Serve the script that draws the page of all operations."""
+    _check_docs()
+    from app.surfaces.openapi.page import VIEWER_HEADERS, viewer
+
+    return Response(viewer(), 200, dict(VIEWER_HEADERS))
+
+
+@page
+def docs_reference() -> Response:
+    """Serve the OpenAPI document as the page shows it: each operation once, grouped by door."""
+    _check_docs()
+    from app.surfaces.openapi.document import door_rules
+    from app.surfaces.openapi.reference import reference
+
+    servers = [{"url": f"{request.script_root}/"}]
+    return json_response({**reference(_described(), door_rules(current_app)), "servers": servers})
+
+
+def _check_docs() -> None:
+    if not gateway_of(current_app).settings.docs:
+        raise NotFound
 
 
 def _described() -> dict[str, Any]:
@@ -136,4 +161,6 @@ _ROUTES: Final[tuple[tuple[str, Callable[[], Response], str], ...]] = (
     ("/metrics", metrics, "Plain"),
     ("/openapi.json", description, "Document"),
     ("/docs", docs, "Plain"),
+    ("/docs/rapidoc.js", docs_viewer, "Plain"),
+    ("/docs/openapi.json", docs_reference, "Document"),
 )

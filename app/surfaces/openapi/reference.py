@@ -1,0 +1,95 @@
+"""The description as people read it: the unified door first, then door by door, each operation once.
+
+The same operation stands at many paths. The first door that serves it shows it, and names the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from app.operations import OPERATIONS
+from app.surfaces.mounts import MOUNTS, Mount
+from app.surfaces.openapi.document import path_of
+from app.surfaces.rules import DoorRule
+
+_TITLES: Final[Mapping[str, str]] = {
+    "unified": "OpenAI's API, any provider",
+    "anthropic": "Anthropic's API",
+    "cohere": "Cohere's API",
+    "gemini": "Google's API",
+    "vertex": "Google's API, Vertex's paths",
+    "bedrock": "AWS Bedrock's API",
+    "operations": "The gateway itself",
+}
+_ORDER: Final = {mount.name: number for number, mount in enumerate(MOUNTS)}
+_LAST: Final = len(_ORDER)
+_OPERATIONS: Final = tuple(OPERATIONS)
+
+
+def reference(document: Mapping[str, Any], rules: Iterable[DoorRule]) -> dict[str, Any]:
+    """Return ``document`` with each operation at one path alone, grouped by the door that shows it."""
+    paths: dict[str, dict[str, Any]] = {}
+    groups: dict[str, set[str]] = {}
+    for same in _operations(rules):
+        first = same[0]
+        path, group = path_of(first), _group(first.mount)
+        (method,) = _methods(first)
+        described = document["paths"][path]
+        member = {**described[method], "tags": [_titled(group)], "description": _elsewhere(same)}
+        member["parameters"] = [*described.get("parameters", ()), *described[method]["parameters"]]
+        paths.setdefault(path, {})[method] = member
+        groups.setdefault(group, set()).update(_prefixes(same))
+    tags = [{"name": _titled(group), "description": _introduced(groups[group])} for group in groups]
+    return {**document, "tags": tags, "paths": paths}
+
+
+def _operations(rules: Iterable[DoorRule]) -> list[list[DoorRule]]:
+    """Return the rules of each operation, the one that is shown first; doors in their order."""
+    found: dict[tuple[str, str, str], list[DoorRule]] = {}
+    for rule in sorted(rules, key=_place):
+        route = rule.route
+        if route.method != "OPTIONS":
+            found.setdefault((route.method, route.view, route.answer), []).append(rule)
+    return list(found.values())
+
+
+def _place(rule: DoorRule) -> tuple[int, int, int]:
+    """Return where a rule stands: by its door, then by the door's prefix, then by its operation."""
+    mount = rule.mount
+    if mount is None:
+        return _LAST, 0, 0
+    operation = _OPERATIONS.index(rule.operation.name) if rule.operation else len(_OPERATIONS)
+    begun = (number for number, prefix in enumerate(mount.prefixes) if rule.rule.startswith(prefix))
+    return _ORDER[mount.name], next(begun, len(mount.prefixes)), operation
+
+
+def _methods(rule: DoorRule) -> set[str]:
+    return {method.lower() for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}}
+
+
+def _group(mount: Mount | None) -> str:
+    return "operations" if mount is None else mount.name
+
+
+def _titled(group: str) -> str:
+    return _TITLES.get(group, group)
+
+
+def _elsewhere(same: Sequence[DoorRule]) -> str:
+    """Return a sentence that names the other paths of an operation, in Markdown."""
+    paths = [f"`{path_of(rule)}`" for rule in same[1:]]
+    return f"Also at {', '.join(paths)}." if paths else ""
+
+
+def _prefixes(same: Iterable[DoorRule]) -> set[str]:
+    return {prefix for rule in same if rule.mount is not None for prefix in rule.mount.prefixes}
+
+
+def _introduced(prefixes: Iterable[str]) -> str:
+    """Return a sentence that names the prefixes of a group's doors, in Markdown."""
+    shown = [
+        f"`{prefix.replace('<path:', '{').replace('<', '{').replace('>', '}')}`"
+        for prefix in sorted(prefixes)
+    ]
+    return f"Served below {', '.join(shown)}." if shown else "Asked without a key."
