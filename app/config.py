@@ -198,6 +198,7 @@ class Settings:
     proxy_hops: int = 0
     docs: bool = True
     metrics: bool = False
+    log: str = "auto"
     call_log: str = "on"
     log_days: float = 90.0
     log_rows: int = 1_000_000

@@ -152,6 +152,12 @@ MEMBERS: Final = (
         "serve `/metrics` for Prometheus; it needs no key, so keep it from the public",
     ),
     _row(
+        "log",
+        "SLUICE_LOG",
+        kinds.one_of("auto", "console", "json"),
+        "lines on standard error: JSON, or for a person; `auto` is `console` where it is a terminal",
+    ),
+    _row(
         "call_log",
         "SLUICE_CALL_LOG",
         kinds.one_of("on", "errors", "off"),

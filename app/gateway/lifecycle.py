@@ -28,7 +28,7 @@ _REOPEN: Final = 2.0
 def start(worker: Any) -> None:
     """Begin to watch ``worker`` (a gunicorn worker whose application is loaded)."""
     gateway = gateway_of(worker.wsgi)
-    take_notes(gateway.redactor.text)
+    take_notes(gateway.redactor.text, gateway.settings.log)
     gateway.limits.warn()
     settle()
     gevent.spawn(_drain_when_leaving, worker, gateway)

@@ -33,7 +33,7 @@ def run(settings: Settings, address: tuple[str, int] | None = None) -> int:
     ``address`` is where its pages are served, whose metrics are then counted; None for no pages.
     """
     gateway = Gateway(settings if address is None else replace(settings, metrics=True))
-    take_notes(gateway.redactor.text)
+    take_notes(gateway.redactor.text, gateway.settings.log)
     leave = Event()
     if address is not None and gateway.metrics is not None:
         try:

@@ -1,18 +1,21 @@
-"""The gateway's log: one JSON object a line on standard error, allow-listed fields only.
+"""The gateway's log on standard error, allow-listed fields only: JSON lines, or a person's.
 
-Tests: tests/behaviour/test_attacks.py, tests/behaviour/test_own_faults.py.
+Tests: tests/gateway/test_console.py, tests/behaviour/test_attacks.py, tests/behaviour/test_own_faults.py.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import re
+import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
 from app.errors import GatewayError
+from app.gateway import console
 from app.gateway.call import Call
 from app.gateway.outcome import Outcome
 from app.gateway.redaction import Redactor
@@ -27,14 +30,27 @@ _BREAKING: Final = re.compile("[\x7f-\x9f\u2028\u2029]")
 """What a viewer may take for a line's end or a terminal's command; JSON escapes the rest."""
 
 
-_WRITER: Final = LineWriter()
+def _as_json(fields: Mapping[str, Any]) -> str:
+    return _BREAKING.sub(lambda found: f"\\u{ord(found[0]):04x}", dumps(fields).decode())
+
+
+class _Log:
+    """Where lines go and what they look like, in this process."""
+
+    def __init__(self) -> None:
+        self.form: Callable[[Mapping[str, Any]], str] = _as_json
+        self._writer = LineWriter()
+
+    def write(self, fields: Mapping[str, Any]) -> None:
+        self._writer.write((self.form(fields) + "\n").encode("utf-8", "backslashreplace"))
+
+
+_LOG: Final = _Log()
 
 
 def log_line(**fields: Any) -> None:
     """Write one line; a log that cannot be written never fails a request."""
-    text = dumps({"time": round(time.time(), 3), **fields}).decode()
-    line = _BREAKING.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n"
-    _WRITER.write(line.encode())
+    _LOG.write({"time": round(time.time(), 3), **fields})
 
 
 def fault_of(error: Exception, request_id: str | None, redact: Redact) -> GatewayError:
@@ -72,8 +88,13 @@ class LogLines(logging.Handler):
         )
 
 
-def take_notes(redact: Redact) -> None:
-    """Send what the gateway's modules tell Python's logging to this log, in this process."""
+def take_notes(redact: Redact, form: str = "json") -> None:
+    """Send what the gateway's modules tell Python's logging to this log, in this process.
+
+    ``form`` is ``json``, ``console`` or ``auto``: ``console`` where standard error is a terminal."""
+    terminal = sys.stderr.isatty()
+    if form == "console" or (form == "auto" and terminal):
+        _LOG.form = console.form(coloured=terminal and not os.environ.get("NO_COLOR"))
     logger = logging.getLogger("app")
     logger.handlers = [LogLines(redact)]
     logger.propagate = False
