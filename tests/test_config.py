@@ -77,6 +77,7 @@ VARIABLES: list[tuple[str, str, str, Any]] = [
     ("SLUICE_HOLD", "0", "hold", 0),
     ("SLUICE_COMMENT_EVERY", "1.5", "comment_every", 1.5),
     ("SLUICE_BREAKER", "on", "breaker", True),
+    ("SLUICE_LOG", "console", "log", "console"),
     ("SLUICE_CALL_LOG", "errors", "call_log", "errors"),
     ("SLUICE_LOG_DAYS", "7", "log_days", 7),
     ("SLUICE_LOG_ROWS", "1000", "log_rows", 1000),
@@ -128,6 +129,7 @@ def test_the_environment_wins_over_the_file_and_blanks_do_not(member: Any, load_
         file_value, text, blank = True, "off", " "
     else:
         samples = {"background": ("'off'", "embedded"), "database_url": ("'sqlite:///a'", "sqlite:///b")}
+        samples["log"] = ("'console'", "json")
         samples["call_log"] = ("'off'", "errors")
         samples["limits_fail"] = ("'open'", "closed")
         samples["redis_url"] = ("'redis://a'", "redis://b")
