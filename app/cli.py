@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from app import __version__, commands
+from app import __version__, commands, terminal
 
 if TYPE_CHECKING:
     from app.config import Settings
@@ -68,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
         commands.add_arguments(verb, what)
         verb.add_argument("--config", metavar="FILE", help="the TOML file instead of $SLUICE_CONFIG")
         verb.set_defaults(run=partial(_administer, what))
+    terminal.add_verbs(verbs)
     verbs.add_parser("version", help="show the version").set_defaults(run=_version)
     return parser
 

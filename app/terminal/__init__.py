@@ -1,0 +1,32 @@
+"""What the command line does besides starting the gateway and keeping its keys: trials, checks, imports.
+
+Each verb's module is imported when it is asked for.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+
+def add_verbs(verbs: Any) -> None:
+    """Add the verbs to a parser's (``argparse`` has no public name for its type)."""
+    _import(verbs.add_parser("import", help="turn another gateway's configuration into a sluice.toml"))
+
+
+def _import(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("kind", choices=["litellm"], help="whose it is")
+    verb.add_argument("file", help="its file; - for standard input")
+    verb.set_defaults(run=_late("imports"))
+
+
+def _late(module: str) -> Callable[[argparse.Namespace], int]:
+    """Return what runs a module's ``run`` with the parsed arguments."""
+
+    def run(given: argparse.Namespace) -> int:
+        code: int = import_module(f"app.terminal.{module}").run(given)
+        return code
+
+    return run

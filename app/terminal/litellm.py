@@ -1,0 +1,204 @@
+"""LiteLLM's ``config.yaml`` as a ``sluice.toml``, with a note for each setting that has no place here.
+
+Its members are those of LiteLLM's own page "All settings" (docs.litellm.ai/docs/proxy/config_settings, read
+November 2026). Nothing is left out in silence: what nobody takes out of the document is a note.
+
+Tests: tests/terminal/test_litellm.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from app.terminal.litellm_models import Deployment, Providers, deployment
+
+Table = dict[str, Any]
+
+_STRATEGIES: Final[Mapping[str, str]] = {
+    "simple-shuffle": "weighted",
+    "least-busy": "least-busy",
+    "latency-based-routing": "latency",
+    "cost-based-routing": "cheapest",
+}
+_HINTS: Final[Mapping[str, str]] = {
+    # the last word of a setting: what is there instead
+    "drop_params": "what a provider does not take is always left out, with a warning in the answer",
+    "callbacks": "see metrics, the call log and OpenTelemetry in docs/operations.md",
+    "success_callback": "see metrics, the call log and OpenTelemetry in docs/operations.md",
+    "failure_callback": "see metrics, the call log and OpenTelemetry in docs/operations.md",
+    "database_url": "LiteLLM's tables are of another form; name a database of Sluice's own in DATABASE_URL",
+    "cache_params": "see [server] cache in docs/governance.md",
+    "cache": "see [server] cache in docs/governance.md",
+    "content_policy_fallbacks": "fallbacks hold for failures; a refusal by content is an answer",
+    "context_window_fallbacks": "a target whose window is too small is passed over by itself",
+    "max_budget": "see budgets in docs/governance.md",
+    "budget_duration": "see budgets in docs/governance.md",
+    "environment_variables": "set these in the environment of the server",
+    "store_model_in_db": "models stand in the file",
+}
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """A configuration of ours, and what of theirs is not in it, one sentence each."""
+
+    document: Table
+    notes: list[str] = field(default_factory=list)
+
+
+def convert(theirs: Mapping[str, Any]) -> Conversion:
+    """Return what a parsed ``config.yaml`` says, in the words of ``sluice.toml``."""
+    rest = _copied(theirs)
+    notes: list[str] = []
+    providers = Providers()
+    groups: dict[str, list[Deployment]] = {}
+    for number, row in enumerate(_rows(rest.pop("model_list", None))):
+        made = deployment(row, f"model_list[{number}]", notes)
+        if made is not None:
+            groups.setdefault(made.group, []).append(made)
+            providers.add(made, notes)
+    models = {name: _alias(group) for name, group in groups.items() if "*" not in name}
+    server = _server(rest)
+    _route(rest, models, groups, notes)
+    document = {"server": server, "providers": providers.tables(), "models": models}
+    notes += [_note(path) for path in _leaves(rest)]
+    return Conversion({name: table for name, table in document.items() if table}, notes)
+
+
+def _alias(group: list[Deployment]) -> Table:
+    """Return the row of a name; deployments that differ only in their key are one target, whose keys share."""
+    weights: dict[str, float] = {}
+    for row in group:
+        weights[row.target] = weights.get(row.target, 0) + row.weight
+    if len(weights) == 1:
+        return {"target": next(iter(weights))}
+    targets = [
+        {"target": target, **({"weight": weight} if weight != 1 else {})}
+        for target, weight in weights.items()
+    ]
+    return {"targets": targets}
+
+
+def _server(rest: Table) -> Table:
+    """Return ``[server]``, and take what it says out of ``rest``."""
+    general, proxy, router = (
+        _section(rest, name) for name in ("general_settings", "litellm_settings", "router_settings")
+    )
+    server: Table = {}
+    if key := general.pop("master_key", None):
+        server["master_key"] = _secret(key)
+    retries = [
+        value
+        for value in (router.pop("num_retries", None), proxy.pop("num_retries", None))
+        if value is not None
+    ]
+    if retries:
+        server["max_retries"] = max(0, min(5, int(retries[0])))
+    limits = [value for value in (router.pop("timeout", None), proxy.pop("request_timeout", None)) if value]
+    if limits:
+        server["timeouts"] = {"total": limits[0]}
+    if url := _redis(router):
+        server["redis_url"] = url
+    return server
+
+
+def _redis(router: Table) -> str | None:
+    """Return Redis's URL; one whose host is a reference to a variable stays in the router's settings."""
+    if url := router.pop("redis_url", None):
+        return _secret(str(url))
+    host = router.get("redis_host")
+    if not host or any(
+        str(router.get(name, "")).startswith("os.environ/")
+        for name in ("redis_host", "redis_port", "redis_password")
+    ):
+        return None
+    del router["redis_host"]
+    password = router.pop("redis_password", None)
+    return f"redis://{f':{password}@' if password else ''}{host}:{router.pop('redis_port', 6379)}/0"
+
+
+def _route(rest: Table, models: Table, groups: Mapping[str, list[Deployment]], notes: list[str]) -> None:
+    """Give the names in ``models`` their further names, strategy and fallbacks."""
+    router, proxy = _section(rest, "router_settings"), _section(rest, "litellm_settings")
+    for name, other in _table(router.pop("model_group_alias", None)).items():
+        known = other.get("model") if isinstance(other, Mapping) else other
+        if known in models:
+            models[name] = dict(models[known])
+        else:
+            notes.append(f"router_settings.model_group_alias.{name}: nothing is named {known!r}")
+    strategy = str(router.get("routing_strategy"))
+    if strategy in _STRATEGIES:
+        del router["routing_strategy"]
+        for table in models.values():
+            if _STRATEGIES[strategy] != "weighted" and "targets" in table:
+                table["strategy"] = _STRATEGIES[strategy]
+    for place, section in (("router_settings", router), ("litellm_settings", proxy)):
+        for row in _rows(section.pop("fallbacks", None)):
+            for name, others in row.items():
+                _fall_back(f"{place}.fallbacks.{name}", name, others, models, groups, notes)
+
+
+def _fall_back(
+    place: str,
+    name: str,
+    others: Any,
+    models: Table,
+    groups: Mapping[str, list[Deployment]],
+    notes: list[str],
+) -> None:
+    if name not in models:
+        notes.append(f"{place}: nothing is named {name!r}")
+        return
+    known = [other for other in others if isinstance(other, str) and (other in groups or "/" in other)]
+    found = [
+        target
+        for other in known
+        for target in ([row.target for row in groups[other]] if other in groups else [other])
+    ]
+    notes += [f"{place}: nothing is named {other!r}" for other in others if other not in known]
+    if found:
+        models[name]["fallbacks"] = list(dict.fromkeys([*models[name].get("fallbacks", []), *found]))
+
+
+def _secret(value: Any) -> str:
+    """Return a value of theirs; a reference to a variable in our words."""
+    text = str(value)
+    return f"env:{text.removeprefix('os.environ/')}" if text.startswith("os.environ/") else text
+
+
+def _section(rest: Table, name: str) -> Table:
+    if not isinstance(rest.get(name), dict):
+        rest[name] = {}
+    section: Table = rest[name]
+    return section
+
+
+def _table(value: Any) -> Table:
+    return value if isinstance(value, dict) else {}
+
+
+def _rows(value: Any) -> list[Table]:
+    return [row for row in value if isinstance(row, dict)] if isinstance(value, list) else []
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(name): _copied(inner) for name, inner in value.items()}
+    return [_copied(inner) for inner in value] if isinstance(value, list) else value
+
+
+def _leaves(rest: Mapping[str, Any], path: str = "") -> Iterator[str]:
+    """Yield the paths that are left, sections without their members left out."""
+    for name, value in rest.items():
+        here = f"{path}.{name}" if path else name
+        if isinstance(value, Mapping) and name not in _HINTS:
+            yield from _leaves(value, here)
+        else:
+            yield here
+
+
+def _note(path: str) -> str:
+    hint = _HINTS.get(path.rpartition(".")[2])
+    return f"{path}: was not carried over{f'; {hint}' if hint else ''}"

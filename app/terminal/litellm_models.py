@@ -1,0 +1,264 @@
+"""The rows of LiteLLM's ``model_list``: which target each is, and which provider's settings it needs.
+
+LiteLLM keeps credentials and addresses with each deployment; here they belong to providers. The
+prefixes of its model strings are those of its page "Providers" (docs.litellm.ai/docs/providers).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+Table = dict[str, Any]
+
+_PREFIXES: Final[Mapping[str, str]] = {
+    # LiteLLM's: ours
+    **{name: name for name in ("openai", "azure", "anthropic", "bedrock", "cohere", "gemini", "mistral")},
+    **{name: name for name in ("ollama", "groq", "openrouter", "perplexity", "cerebras", "elevenlabs")},
+    "text-completion-openai": "openai",
+    "azure_text": "azure",
+    "cohere_chat": "cohere",
+    "vertex_ai": "vertex",
+    "vertex_ai_beta": "vertex",
+    "ollama_chat": "ollama",
+}
+_HOSTS: Final[Mapping[str, str]] = {
+    # providers that speak OpenAI's chat API: where
+    "deepseek": "https://api.deepseek.com/v1",
+    "together_ai": "https://api.together.xyz/v1",
+    "fireworks_ai": "https://api.fireworks.ai/inference/v1",
+    "xai": "https://api.x.ai/v1",
+    "nvidia_nim": "https://integrate.api.nvidia.com/v1",
+    "deepinfra": "https://api.deepinfra.com/v1/openai",
+    "sambanova": "https://api.sambanova.ai/v1",
+    "moonshot": "https://api.moonshot.ai/v1",
+}
+_SERVERS: Final = frozenset(
+    {
+        "hosted_vllm",
+        "vllm",
+        "openai_like",
+        "custom_openai",
+        "litellm_proxy",
+        "lm_studio",
+        "llamafile",
+        "xinference",
+    }
+)
+_BARE: Final = (
+    # how a model's name without a provider begins, and whose LiteLLM takes it for
+    (("gpt-", "o1", "o3", "o4", "chatgpt-", "text-embedding-", "tts-", "whisper-", "dall-e"), "openai"),
+    (("claude-",), "anthropic"),
+    (("command",), "cohere"),
+    (("gemini-",), "vertex"),
+)
+_DIALECTS: Final[Mapping[str, str]] = {
+    "openai": "chat",
+    "azure": "chat",
+    "anthropic": "messages",
+    "gemini": "gemini",
+    "cohere": "cohere",
+    "mistral": "chat",
+    "groq": "chat",
+    "ollama": "chat",
+    "openrouter": "chat",
+}
+"""What a second address of a provider speaks, as a provider of the operator's own."""
+_OPTIONS: Final[Mapping[str, tuple[str, str]]] = {
+    # LiteLLM's: the provider's, its option
+    "api_version": ("azure", "api_version"),
+    "azure_ad_token": ("azure", "token"),
+    "tenant_id": ("azure", "tenant_id"),
+    "client_id": ("azure", "client_id"),
+    "client_secret": ("azure", "client_secret"),
+    "aws_region_name": ("bedrock", "region"),
+    "aws_profile_name": ("bedrock", "profile"),
+    "aws_access_key_id": ("bedrock", "access_key_id"),
+    "aws_secret_access_key": ("bedrock", "secret_access_key"),
+    "aws_session_token": ("bedrock", "session_token"),
+    "vertex_project": ("vertex", "project"),
+    "vertex_location": ("vertex", "location"),
+    "vertex_credentials": ("vertex", "credentials_file"),
+}
+_PER_MILLION: Final = 1_000_000
+
+
+@dataclass
+class Deployment:
+    """One row of the list: ``provider`` is the name of ours that serves it."""
+
+    group: str
+    provider: str
+    model: str
+    place: str
+    weight: float = 1
+    key: str | None = None
+    base_url: str | None = None
+    dialect: str | None = None
+    options: Table = field(default_factory=dict)
+    headers: Table = field(default_factory=dict)
+    limits: list[Table] = field(default_factory=list)
+    prices: Table = field(default_factory=dict)
+
+    @property
+    def target(self) -> str:
+        """The model string of ours."""
+        return f"{self.provider}/{self.model}"
+
+
+def deployment(row: Mapping[str, Any], place: str, notes: list[str]) -> Deployment | None:
+    """Return a row of the list, its ``place`` for notes; None, and a note, for one that cannot be served."""
+    rest = dict(row)
+    group, given = rest.pop("model_name", None), rest.pop("litellm_params", None)
+    if (
+        not isinstance(group, str)
+        or not isinstance(given, Mapping)
+        or not isinstance(given.get("model"), str)
+    ):
+        notes.append(f"{place}: needs a model_name and litellm_params.model")
+        return None
+    members = dict(given)
+    asked: str = members.pop("model")
+    made = _resolved(group, asked, place)
+    if made is None:
+        notes.append(
+            f"{place}: nothing here serves {asked!r}; a provider of your own may (docs/configuration.md#providers)"
+        )
+        return None
+    if made.model != "*":
+        _take(made, members, rest)
+    else:
+        made.key, made.base_url = (
+            _reference(members.pop("api_key", None)),
+            _reference(members.pop("api_base", None)),
+        )
+    left = [f"litellm_params.{name}" for name in members] + list(rest)
+    notes += [f"{place}.{name}: was not carried over" for name in left]
+    return made
+
+
+def _resolved(group: str, asked: str, place: str) -> Deployment | None:
+    prefix, slash, model = asked.partition("/")
+    if not slash:
+        owner = next((name for begins, name in _BARE if asked.startswith(begins)), None)
+        return Deployment(group, owner, asked, place) if owner else None
+    if prefix in _PREFIXES:
+        name = _PREFIXES[prefix]
+        return Deployment(group, name, model.removeprefix("converse/").removeprefix("invoke/"), place)
+    if prefix in _HOSTS or prefix in _SERVERS:
+        return Deployment(
+            group, prefix.replace("_", "-"), model, place, base_url=_HOSTS.get(prefix), dialect="chat"
+        )
+    return None
+
+
+def _take(made: Deployment, members: Table, rest: Table) -> None:
+    """Move what ``made`` can say out of the row's members."""
+    made.key = _reference(members.pop("api_key", None))
+    made.base_url = _reference(members.pop("api_base", members.pop("base_url", None))) or made.base_url
+    made.weight = members.pop("weight", 1) or 1
+    for theirs, (owner, ours) in _OPTIONS.items():
+        if made.provider == owner and theirs in members:
+            made.options[ours] = _reference(members.pop(theirs))
+    for name, what in (("rpm", "requests"), ("tpm", "tokens")):
+        if isinstance(members.get(name), int):
+            made.limits.append({what: members.pop(name), "per": "minute"})
+    if isinstance(members.get("extra_headers"), Mapping):
+        made.headers = {name: _reference(value) for name, value in members.pop("extra_headers").items()}
+    _price(made, members, rest)
+
+
+def _price(made: Deployment, members: Table, rest: Table) -> None:
+    info = rest.pop("model_info", None)
+    known = dict(info) if isinstance(info, Mapping) else {}
+    for source in (members, known):
+        for theirs, ours in (("input_cost_per_token", "input"), ("output_cost_per_token", "output")):
+            if isinstance(source.get(theirs), int | float):
+                made.prices[ours] = round(source.pop(theirs) * _PER_MILLION, 9)
+    for name in ("id", "mode", "base_model"):
+        known.pop(name, None)  # what LiteLLM's own catalogue goes by
+    rest.update({f"model_info.{name}": value for name, value in known.items()})
+
+
+def _reference(value: Any) -> Any:
+    """Return a text of theirs in our words; other values as they are."""
+    if isinstance(value, str) and value.startswith("os.environ/"):
+        return f"env:{value.removeprefix('os.environ/')}"
+    return value
+
+
+class Providers:
+    """The providers that the deployments need; a second address of one becomes a provider of its own."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, list[Deployment]] = {}
+
+    def add(self, row: Deployment, notes: list[str]) -> None:
+        """Take a deployment in; where its address is another than its provider's, give it another provider."""
+        first = self._rows.setdefault(row.provider, [])
+        if first and (first[0].base_url, first[0].options) != (row.base_url, row.options):
+            self._move(row, notes)
+        else:
+            first.append(row)
+
+    def _move(self, row: Deployment, notes: list[str]) -> None:
+        dialect = row.dialect or _DIALECTS.get(row.provider)
+        if row.base_url is None or dialect is None:
+            notes.append(
+                f"{row.place}: {row.provider} has one address and one account here; this row has others, so that only its model was carried over"
+            )
+            return
+        plain = row.provider
+        for number in range(2, 1000):
+            name = f"{plain}-{number}"
+            there = self._rows.get(name)
+            if there is None or there[0].base_url == row.base_url:
+                break
+        if plain == "azure":
+            row.base_url, row.options = _azure_address(str(row.base_url)), {"auth_header": "api-key"}
+        row.provider, row.dialect = name, dialect
+        self._rows.setdefault(name, []).append(row)
+
+    def tables(self) -> Table:
+        """Return ``[providers]``."""
+        return {name: table for name, rows in self._rows.items() if (table := _settings(rows))}
+
+
+def _azure_address(endpoint: str) -> str:
+    """Return where an Azure resource speaks OpenAI's own form, without a dated version."""
+    return endpoint if endpoint.startswith("env:") else f"{endpoint.rstrip('/')}/openai/v1"
+
+
+def _settings(rows: list[Deployment]) -> Table:
+    first = rows[0]
+    table: Table = {}
+    if first.dialect:
+        table["dialect"] = first.dialect
+    if first.base_url:
+        table["base_url"] = first.base_url
+    keys = list(dict.fromkeys(row.key for row in rows if row.key))
+    limited = any(row.limits for row in rows)
+    if len(keys) == 1 and not limited:
+        table["api_key"] = keys[0]
+    elif keys:
+        table["keys"] = [_key(key, [row for row in rows if row.key == key]) for key in keys]
+    if options := {name: value for name, value in first.options.items() if value is not None}:
+        table["options"] = options
+    if headers := {name: value for row in rows for name, value in row.headers.items()}:
+        table["headers"] = headers
+    if prices := {row.model: row.prices for row in rows if row.prices}:
+        table["prices"] = prices
+    return table
+
+
+def _key(value: str, rows: list[Deployment]) -> Table:
+    """Return one key of a provider with the models that it serves and what its account allows."""
+    key: Table = {"value": value}
+    if all("*" not in row.model for row in rows):
+        key["models"] = list(dict.fromkeys(row.model for row in rows))
+    if weight := sum(row.weight for row in rows if row.weight != 1):
+        key["weight"] = weight
+    if limits := [{**limit, "models": row.target} for row in rows for limit in row.limits]:
+        key["limits"] = limits
+    return key
