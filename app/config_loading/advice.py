@@ -80,7 +80,12 @@ def _nearest(name: str, known: frozenset[str], vendors: set[str]) -> str | None:
 
 def _known_variables(settings: Settings) -> frozenset[str]:
     rows = [*PROVIDERS.values(), *(row_of(name) for name in settings.providers)]
-    ours = {KEYS_VARIABLE, FILE_VARIABLE, *(member.variable for member in MEMBERS)}
+    ours = {
+        KEYS_VARIABLE,
+        FILE_VARIABLE,
+        *(member.variable for member in MEMBERS),
+        *settings.secret_variables,
+    }
     return frozenset({*ours, *EGRESS_VARIABLES, *(name for row in rows for name in _variables(row))})
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,8 @@ from app import cli
 from app.config_loading.schemas import FILE
 from app.terminal import toml
 from app.terminal.litellm import convert
+from tests.docs.blocks import blocks
+from tests.environment import bare
 
 WHOLE = """
 model_list:
@@ -206,3 +210,20 @@ def test_two_keys_of_one_model_share_it() -> None:
     assert made.document["models"] == {"m": {"target": "groq/x"}}
     assert [key["value"] for key in made.document["providers"]["groq"]["keys"]] == ["env:A", "env:B"]
     assert tomllib.loads(toml.write(made.document)) == made.document
+
+
+def test_the_page_of_migration_runs(tmp_path: Path) -> None:
+    (block,) = [block for block in blocks() if block.run_by == "tests/terminal/test_litellm.py"]
+    (tmp_path / "config.yaml").write_text(WHOLE.replace("redis_host: redis.internal", "redis_host:"))
+    references = ("AZURE_EU_KEY", "AZURE_US_KEY", "ANTHROPIC_API_KEY", "OPENAI_API_KEY", "LITELLM_MASTER_KEY")
+    variables = {**bare(), **dict.fromkeys(references, "x-0123456789")}
+    variables["PATH"] = f"{Path(sys.executable).parent}:{variables['PATH']}"
+    ran = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", block.text],
+        cwd=tmp_path,
+        env=variables,
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode == 0, ran.stderr + ran.stdout
+    assert '"gpt-4o" = azure/gpt-4o-eu (1), azure-2/gpt-4o-us (2)' in ran.stdout
