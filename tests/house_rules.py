@@ -53,11 +53,14 @@ MAY_IMPORT: dict[str, set[str]] = {
         "config",
         "config_loading",
     },
+    "terminal": _VOCABULARY
+    | {"config", "config_loading", "commands", "gateway", "providers", "state", "wire"},
     "commands": _VOCABULARY | {"gateway", "state", "config", "config_loading"},
     "cli": _VOCABULARY
     | {
         "app",
         "commands",
+        "terminal",
         "gateway",
         "providers",
         "dialects",

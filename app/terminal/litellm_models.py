@@ -65,6 +65,8 @@ _DIALECTS: Final[Mapping[str, str]] = {
     "openrouter": "chat",
 }
 """What a second address of a provider speaks, as a provider of the operator's own."""
+_OWN_FORMS: Final[Mapping[str, tuple[str, Table]]] = {"azure": ("/openai/v1", {"auth_header": "api-key"})}
+"""Where a provider's address speaks that dialect, and the options that it then needs."""
 _OPTIONS: Final[Mapping[str, tuple[str, str]]] = {
     # LiteLLM's: the provider's, its option
     "api_version": ("azure", "api_version"),
@@ -215,19 +217,17 @@ class Providers:
             there = self._rows.get(name)
             if there is None or there[0].base_url == row.base_url:
                 break
-        if plain == "azure":
-            row.base_url, row.options = _azure_address(str(row.base_url)), {"auth_header": "api-key"}
+        if plain in _OWN_FORMS:
+            path, row.options = _OWN_FORMS[plain]
+            row.base_url = (
+                row.base_url if row.base_url.startswith("env:") else row.base_url.rstrip("/") + path
+            )
         row.provider, row.dialect = name, dialect
         self._rows.setdefault(name, []).append(row)
 
     def tables(self) -> Table:
         """Return ``[providers]``."""
         return {name: table for name, rows in self._rows.items() if (table := _settings(rows))}
-
-
-def _azure_address(endpoint: str) -> str:
-    """Return where an Azure resource speaks OpenAI's own form, without a dated version."""
-    return endpoint if endpoint.startswith("env:") else f"{endpoint.rstrip('/')}/openai/v1"
 
 
 def _settings(rows: list[Deployment]) -> Table:
