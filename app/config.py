@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any, Final
 
 
@@ -67,6 +68,49 @@ def limit_rows(limits: Iterable[Limit]) -> list[dict[str, Any]]:
     return [{name: value for name, value in row.items() if value is not None} for row in rows]
 
 
+NANO: Final = 1_000_000_000
+"""Nano-dollars of a dollar: money is summed as integers of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """At most ``most`` nano-dollars in each ``per`` (``day``, ``week``, ``month`` of UTC, or ``total``).
+
+    ``models`` is a pattern as that of a limit; ``denies_unpriced``: models of unknown price are refused."""
+
+    most: int
+    per: str
+    models: str | None = None
+    denies_unpriced: bool = False
+
+
+def budgets_of(rows: Iterable[Mapping[str, Any]]) -> tuple[Budget, ...]:
+    """Return the budgets that checked rows of a file, or of the admin API, tell."""
+    return tuple(
+        Budget(nano_of(row["usd"]), row["per"], row.get("models"), row.get("unpriced") == "deny")
+        for row in rows
+    )
+
+
+def budget_row(budget: Budget) -> dict[str, Any]:
+    """Return a budget in the words of the file and the admin API."""
+    row = {"usd": dollars_of(budget.most), "per": budget.per, "models": budget.models}
+    row["unpriced"] = "deny" if budget.denies_unpriced else None
+    return {name: value for name, value in row.items() if value is not None}
+
+
+def nano_of(usd: float) -> int:
+    """Return dollars as nano-dollars; what is above 0 does not vanish."""
+    nano = round(Decimal(str(usd)) * NANO)
+    return nano or (1 if usd > 0 else 0)
+
+
+def dollars_of(nano: int) -> float:
+    """Return nano-dollars as dollars, whole ones as a whole number."""
+    whole, rest = divmod(nano, NANO)
+    return whole if not rest else nano / NANO
+
+
 @dataclass(frozen=True, slots=True)
 class ProviderKey:
     """One credential of a provider. ``models`` limits it to those model ids (None: any);
@@ -117,6 +161,7 @@ class VirtualKey:
     expires_at: int | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
     limits: tuple[Limit, ...] = ()
+    budgets: tuple[Budget, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +173,7 @@ class TenantSettings:
     operations: tuple[str, ...] | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
     limits: tuple[Limit, ...] = ()
+    budgets: tuple[Budget, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +250,9 @@ class Settings:
     log_rows: int = 1_000_000
     limits_fail: str = "share"
     limits: tuple[Limit, ...] = ()
+    budgets: tuple[Budget, ...] = ()
+    budget_lease: int = 600
+    budget_output: int = 8_192
     providers: Mapping[str, ProviderSettings] = field(default_factory=dict)
     aliases: Mapping[str, Alias] = field(default_factory=dict)
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)

@@ -53,7 +53,7 @@ _ROWS: Final = (
     Kind("unsupported_media", 415, _INVALID, "unsupported_media_type"),
     Kind("rate_limited", 429, "requests", "rate_limit_exceeded"),
     Kind("overloaded", 503, _SERVER, "overloaded", falls_back=True),
-    Kind("budget_exceeded", 429, "insufficient_quota", "insufficient_quota"),
+    Kind("budget_exceeded", 402, "insufficient_quota", "budget_exceeded"),
     Kind("upstream_unreachable", 502, _SERVER, "upstream_unreachable", True, True),
     Kind("upstream_dns", 502, _SERVER, "upstream_unreachable", False, True),
     Kind("upstream_tls", 502, _SERVER, "upstream_tls", False, True),

@@ -507,7 +507,7 @@ def layered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     scratch.add("app/gateway/layers/quota.py", QUOTA_LAYER)
     scratch.insert(LAYERS, "    job_limits,\n", "    budget,\n")
     scratch.insert(LAYERS, "    resting,\n", "    quota,\n")
-    scratch.replace(LAYERS, "(provider_limits.make, ", "(budget.make, provider_limits.make, ")
+    scratch.insert(LAYERS, "    provider_limits.make,\n", "    budget.make,\n")
     scratch.insert(LAYERS, "    turn.make,\n    # cache", "    quota.make,\n")
     assert set(scratch.changes()) == {
         LAYERS,
@@ -550,7 +550,7 @@ def test_an_attempt_layer_makes_the_driver_pass_over_a_target(
 
 def test_what_every_target_is_refused_for_is_the_answer(layered: World) -> None:
     answer = layered.fresh().ask("responses", model="groq/poor", store=True)
-    assert (answer.status, answer.error["code"]) == (429, "insufficient_quota")
+    assert (answer.status, answer.error["code"]) == (402, "budget_exceeded")
     with sqlite3.connect(layered.gateway.folder / "sluice.db") as store:
         rows = store.execute("SELECT count(*) FROM response WHERE model = 'groq/poor'").fetchone()
     assert rows == (0,)  # nothing went out, so nothing was written

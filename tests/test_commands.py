@@ -55,7 +55,7 @@ def test_what_is_wrong_is_said(sluice: Sluice) -> None:
     assert code == 2
     assert said.splitlines() == [
         "sluice: name: must be made of letters, digits, '.', '_' and '-', 64 at most",
-        "sluice: grace: is unknown; known are: enabled, expires_at, limits, metadata, models, name, operations, tenant.",
+        "sluice: grace: is unknown; known are: budgets, enabled, expires_at, limits, metadata, models, name, operations, tenant.",
     ]
     assert sluice("keys", "create")[0] == 2
     assert "configuration's" in sluice("keys", "revoke", "key_config.ann")[2]

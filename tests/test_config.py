@@ -97,6 +97,8 @@ VARIABLES: list[tuple[str, str, str, Any]] = [
     ("SLUICE_DOCS", "off", "docs", False),
     ("SLUICE_METRICS", "on", "metrics", True),
     ("SLUICE_LIMITS_FAIL", "closed", "limits_fail", "closed"),
+    ("SLUICE_BUDGET_LEASE", "30", "budget_lease", 30),
+    ("SLUICE_BUDGET_OUTPUT", "100", "budget_output", 100),
     ("SLUICE_KEYS", "ann:k1", "keys", (VirtualKey("ann", Secret("k1"), "ann"),)),
     (
         "SLUICE_KEYS",
@@ -116,7 +118,16 @@ def test_a_variable_sets_its_member(variable: str, text: str, member: str, value
 
 def test_the_table_of_variables_covers_every_member() -> None:
     from_rows = {member.path[0] for member in MEMBERS}
-    elsewhere = {"keys", "tenants", "limits", "providers", "aliases", "environ", "secret_variables"}
+    elsewhere = {
+        "keys",
+        "tenants",
+        "limits",
+        "budgets",
+        "providers",
+        "aliases",
+        "environ",
+        "secret_variables",
+    }
     assert from_rows | elsewhere == {field.name for field in dataclasses.fields(Settings)}
     assert {m.variable for m in MEMBERS} | {"SLUICE_KEYS"} == {variable for variable, *_ in VARIABLES}
 
@@ -124,7 +135,7 @@ def test_the_table_of_variables_covers_every_member() -> None:
 @pytest.mark.parametrize("member", MEMBERS, ids=lambda member: member.variable)
 def test_the_environment_wins_over_the_file_and_blanks_do_not(member: Any, load_text: Loader) -> None:
     if member.kind.fits(3):
-        file_value, text, blank = 3, "2", ""
+        file_value, text, blank = 3, "4", ""
     elif member.kind.fits(True):
         file_value, text, blank = True, "off", " "
     else:

@@ -15,6 +15,7 @@ from app.config import (
     TenantSettings,
     Timeouts,
     VirtualKey,
+    budgets_of,
     limits_of,
 )
 from app.config_loading.environment import Overlay
@@ -54,6 +55,7 @@ def build(valid: Mapping[str, Any], overlay: Overlay, environ: Mapping[str, str]
 def _server(section: Mapping[str, Any], faults: Faults) -> dict[str, Any]:
     members = dict(section)
     members["limits"] = limits_of(section.get("limits", ()))
+    members["budgets"] = budgets_of(section.get("budgets", ()))
     members["timeouts"] = Timeouts(**members.pop("timeouts", {}))
     if members.get("retention_days") == "never":
         members["retention_days"] = None
@@ -164,6 +166,7 @@ def _virtual_keys(section: Mapping[str, Any], faults: Faults) -> tuple[VirtualKe
             row.get("expires_at"),
             row.get("metadata", {}),
             limits_of(row.get("limits", ())),
+            budgets_of(row.get("budgets", ())),
         )
         for name, row in section.items()
     )
@@ -177,6 +180,7 @@ def _tenants(section: Mapping[str, Any]) -> dict[str, TenantSettings]:
             _listed(row, "operations"),
             row.get("metadata", {}),
             limits_of(row.get("limits", ())),
+            budgets_of(row.get("budgets", ())),
         )
         for name, row in section.items()
     }

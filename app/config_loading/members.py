@@ -166,6 +166,18 @@ MEMBERS: Final = (
     _row("log_days", "SLUICE_LOG_DAYS", kinds.ABOVE_0, "days that rows of the call log are kept"),
     _row("log_rows", "SLUICE_LOG_ROWS", kinds.COUNT, "rows of the call log that are kept at most"),
     _row(
+        "budget_lease",
+        "SLUICE_BUDGET_LEASE",
+        kinds.between(3, 86_400, "a whole number of seconds"),
+        "seconds after which what a killed process had reserved of budgets is counted as spent; running calls renew it",
+    ),
+    _row(
+        "budget_output",
+        "SLUICE_BUDGET_OUTPUT",
+        kinds.COUNT,
+        "tokens that a budget reserves for an answer which the request does not bound",
+    ),
+    _row(
         "limits_fail",
         "SLUICE_LIMITS_FAIL",
         kinds.one_of("share", "open", "closed"),

@@ -8,6 +8,7 @@ from typing import Any, Final
 from marshmallow import ValidationError
 
 from app.config_loading import kinds
+from app.config_loading.budgets import BudgetSchema
 from app.config_loading.faults import Faults
 from app.config_loading.kinds import Checked, Kind
 from app.config_loading.limits import LimitSchema
@@ -67,6 +68,7 @@ class TenantSchema(Strict):
     models = Checked(PATTERNS)
     operations = Checked(OPERATIONS_ALLOWED)
     limits = Rows(LimitSchema())
+    budgets = Rows(BudgetSchema())
     metadata = Checked(METADATA)
 
 

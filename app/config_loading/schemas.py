@@ -11,6 +11,7 @@ from typing import Any, Final
 from marshmallow import ValidationError, fields, validates_schema
 
 from app.config_loading import kinds
+from app.config_loading.budgets import BudgetSchema
 from app.config_loading.kinds import Checked, Kind
 from app.config_loading.limits import LimitSchema
 from app.config_loading.members import MEMBERS
@@ -89,6 +90,7 @@ ServerSchema = Strict.from_dict(
         **{member.path[0]: Checked(member.kind) for member in MEMBERS if len(member.path) == 1},
         "timeouts": Below(TimeoutsSchema()),
         "limits": Rows(LimitSchema()),
+        "budgets": Rows(BudgetSchema()),
     },
     name="ServerSchema",
 )

@@ -16,7 +16,6 @@ from app.errors import GatewayError
 from app.gateway.call import Attempt
 from app.state.attempts import NewAttempt
 from app.state.background import Work
-from app.state.ids import new_id
 from app.state.records import StoredResponse
 from app.state.state import State
 
@@ -28,7 +27,7 @@ def writer(state: State, work: Work) -> Callable[[Attempt], None]:
     """Return what writes an attempt ahead of its request, and its end after."""
 
     def begin(attempt: Attempt) -> None:
-        attempt_id, target = new_id("att"), attempt.target
+        attempt_id, target = attempt.id, attempt.target
         state.attempts.begin(
             NewAttempt(
                 id=attempt_id,

@@ -13,18 +13,19 @@ from typing import Any, TypeVar, dataclass_transform
 
 from app.canonical.request import Signature
 from app.canonical.response import Usage
-from app.config import Limit, ProviderKey
+from app.config import Budget, Limit, ProviderKey
 from app.dialects.shared.losses import Loss
 from app.errors import GatewayError
 from app.gateway.allowances import Allowance
 from app.providers.base import Provider
+from app.state.ids import new_id
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """The caller: the key's name, its tenant, what both may use, and the limits of each.
+    """The caller: the key's name, its tenant, what both may use, and the limits and budgets of each.
 
     ``id`` and ``digest`` name a key of the database and the secret that opened it, None for one of the
     configuration.
@@ -38,6 +39,8 @@ class Principal:
     digest: str | None = None
     limits: tuple[Limit, ...] = ()
     tenant_limits: tuple[Limit, ...] = ()
+    budgets: tuple[Budget, ...] = ()
+    tenant_budgets: tuple[Budget, ...] = ()
 
     def allows(self, target: str, alias: str | None = None) -> bool:
         """Tell whether key and tenant allow ``provider/model``, which the name ``alias`` may have led to."""
@@ -115,7 +118,7 @@ class Attempt:
 
     ``status`` is the upstream's, None where none came. ``usage`` and ``cost`` are what it used up,
     estimated where it broke off before the provider said so. ``latency`` is in whole milliseconds,
-    None while it runs. ``refused``: a layer let nothing go out. A listener of ``on_close`` is called once,
+    None while it runs. ``refused``: a layer let nothing go out; ``complete``: the provider told its whole answer. A listener of ``on_close`` is called once,
     when the attempt is over.
     """
 
@@ -128,6 +131,8 @@ class Attempt:
     cost: Mapping[str, Any] | None = None
     maybe_charged: bool = False
     refused: bool = False
+    complete: bool = False
+    id: str = field(default_factory=lambda: new_id("att"))
     started: float = field(default_factory=time.monotonic)
     on_close: list[Callable[[], None]] = field(default_factory=list)
 

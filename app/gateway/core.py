@@ -18,6 +18,7 @@ from app.errors import GatewayError
 from app.gateway.attempt_rows import attempts_of
 from app.gateway.background import BackgroundWork
 from app.gateway.breaker import Breaker
+from app.gateway.budgets.accounts import Accounts
 from app.gateway.call import Abort, Call, Principal, Sealing
 from app.gateway.cost import PriceList
 from app.gateway.driver import Driver
@@ -61,7 +62,8 @@ class Gateway:
         self.limits = Gate(settings, self.metrics)
         self.sealing: Callable[[str], Sealing] = make_sealing(settings)
         self._store = Store(settings)
-        self._last_steps: list[Callable[[], None]] = []
+        self.accounts = Accounts(settings, self.prices, self.state)
+        self._last_steps: list[Callable[[], None]] = [self.accounts.close]
         self.open_calls = OpenCalls()
         self.sockets = OpenCalls()  # connections that hold many calls, idle ones too
         self.keys = KeyDirectory(settings, self.state, self.open_calls)
@@ -196,6 +198,7 @@ class Gateway:
 
     def close(self, grace: float = 0.0) -> None:
         """Finish or hand over background work, close the store and the transports."""
+        self._store.stop_background(grace)
         for step in self._last_steps:
             step()
         self.keys.close()

@@ -65,6 +65,7 @@ class Driver:
         """Feed ``run`` from the first target that answers; raises the first error when none does."""
         call = run.call
         first: GatewayError | None = None
+        refused: GatewayError | None = None  # by a layer: told where nothing else went wrong
         for step in self._steps(call):
             if isinstance(step, GatewayError):
                 first = first or step
@@ -79,13 +80,16 @@ class Driver:
                 if run.content:
                     raise
                 run.drop_held()
-                first = first or error
+                if call.attempts and call.attempts[-1].refused:
+                    refused = refused or error
+                else:
+                    first = first or error
                 if not goes_on(call, error):
                     break
             else:
                 yield Batch([], last=True, answer=answer)
                 return
-        raise call.abort.reason or call.progress.refusal or first or no_target(call)
+        raise call.abort.reason or call.progress.refusal or first or refused or no_target(call)
 
     def _steps(self, call: Call) -> Iterator[Planned | GatewayError]:
         """Yield the planned targets, each once more where the last error of it allows a retry."""
@@ -166,6 +170,7 @@ class Driver:
                 raise
             raise self._unreadable(error, call) from error
         self._note_target(run, attempt, exchange, started)
+        attempt.complete = True
         answer.raw = self._redactor.value(answer.raw) if call.keep_raw else None
         answer.cost = self._charge(attempt, answer.usage, answer.response)
         return answer
@@ -188,6 +193,7 @@ class Driver:
                     if translator.ended or not run.content:
                         self._note_target(run, attempt, exchange, started)
                     if translator.ended:
+                        attempt.complete = True
                         attempt.close()  # its end is written before that of its response
                         yield Batch(frames, True, True, self._answer(reading, attempt))
                         return

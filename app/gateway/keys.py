@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final, TypeVar
 
-from app.config import Limit, Settings, VirtualKey, limits_of
+from app.config import Budget, Limit, Settings, VirtualKey, budgets_of, limits_of
 from app.errors import GatewayError
 from app.gateway.allowances import Allowance, allowance
 from app.gateway.call import Principal
@@ -60,6 +60,7 @@ class KeyDirectory:
             name: allowance(row.models, row.operations) for name, row in settings.tenants.items()
         }
         self._tenant_limits = {name: row.limits for name, row in settings.tenants.items()}
+        self._tenant_budgets = {name: row.budgets for name, row in settings.tenants.items()}
         self.configured = {(key.tenant, key.name): self._of_settings(key) for key in settings.keys}
         self._expiring = {(key.tenant, key.name): key.expires_at for key in settings.keys}
         self._state = state
@@ -99,7 +100,13 @@ class KeyDirectory:
 
     def keyless(self, name: str, tenant: str, *, admin: bool = False) -> Principal:
         """Return the caller that no client key stands for: anyone where that is allowed, or the administrator."""
-        return Principal(name, tenant, admin=admin, tenant_limits=self._tenant_limits.get(tenant, ()))
+        return Principal(
+            name,
+            tenant,
+            admin=admin,
+            tenant_limits=self._tenant_limits.get(tenant, ()),
+            tenant_budgets=self._tenant_budgets.get(tenant, ()),
+        )
 
     def is_over(self, principal: Principal) -> bool:
         """Tell whether a key of the configuration has expired."""
@@ -210,12 +217,19 @@ class KeyDirectory:
             digest=found.digest,
             limits=limits_of(key.members.get("limits") or ()),
             tenant_limits=self._limits_of_tenant(found),
+            budgets=budgets_of(key.members.get("budgets") or ()),
+            tenant_budgets=self._budgets_of_tenant(found),
         )
 
     def _limits_of_tenant(self, found: FoundKey) -> tuple[Limit, ...]:
         if found.key.tenant in self._tenants:
             return self._tenant_limits.get(found.key.tenant, ())
         return limits_of((found.tenant_members or {}).get("limits") or ())
+
+    def _budgets_of_tenant(self, found: FoundKey) -> tuple[Budget, ...]:
+        if found.key.tenant in self._tenants:
+            return self._tenant_budgets.get(found.key.tenant, ())
+        return budgets_of((found.tenant_members or {}).get("budgets") or ())
 
     def _of_settings(self, key: VirtualKey) -> Principal:
         of_tenant: tuple[Allowance, ...] = self._tenants.get(key.tenant, ())
@@ -225,6 +239,8 @@ class KeyDirectory:
             (*of_tenant, *allowance(key.models, key.operations)),
             limits=key.limits,
             tenant_limits=self._tenant_limits.get(key.tenant, ()),
+            budgets=key.budgets,
+            tenant_budgets=self._tenant_budgets.get(key.tenant, ()),
         )
 
 

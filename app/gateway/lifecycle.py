@@ -47,6 +47,7 @@ def _open_store(gateway: Gateway) -> None:
     while not gateway.draining.is_set():
         try:
             gateway.state()
+            gateway.accounts.start()
             settle()
             if gateway.settings.background == "embedded":
                 gateway.start_background()

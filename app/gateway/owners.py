@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from app.config import Settings, limit_rows
+from app.config import Settings, budget_row, limit_rows
 from app.errors import GatewayError
 from app.state import keys, tenants
 from app.state.audit import Actor
@@ -111,6 +111,7 @@ class Owners:
                 "models": _list(key.models),
                 "operations": _list(key.operations),
                 "limits": limit_rows(key.limits),
+                "budgets": [budget_row(one) for one in key.budgets],
                 "metadata": dict(key.metadata),
                 "created_at": None,
                 "last_used_at": None,
@@ -189,6 +190,7 @@ class Owners:
             "models": _list(row.models) if row else None,
             "operations": _list(row.operations) if row else None,
             "limits": limit_rows(row.limits) if row else [],
+            "budgets": [budget_row(one) for one in row.budgets] if row else [],
             "metadata": dict(row.metadata) if row else {},
             "created_at": None,
         }

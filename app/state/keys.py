@@ -226,6 +226,7 @@ def shown(key: StoredKey) -> dict[str, Any]:
         "models": key.members.get("models"),
         "operations": key.members.get("operations"),
         "limits": key.members.get("limits") or [],
+        "budgets": key.members.get("budgets") or [],
         "metadata": key.members.get("metadata") or {},
         "created_at": key.created_at,
         "last_used_at": key.last_used_at,

@@ -18,6 +18,7 @@ from app.state.atrest import Cipher
 from app.state.attempts import Attempts
 from app.state.audit import Audit
 from app.state.background import Queue
+from app.state.budgets import Budgets
 from app.state.calllog import CallLog
 from app.state.conversations import Conversations
 from app.state.crypto import Sealer, load_keys
@@ -27,6 +28,7 @@ from app.state.history import EXPANDED_MAX, History
 from app.state.keyform import Hasher
 from app.state.keys import Keys
 from app.state.leases import Keeper
+from app.state.ledger import Ledger
 from app.state.retention import Purger
 from app.state.runner import CONCURRENCY, Job, Runner
 from app.state.signals import Signals
@@ -56,6 +58,8 @@ class State:
     tenants: Tenants
     admins: Admins
     audit: Audit
+    budgets: Budgets
+    ledger: Ledger
     runner: Runner | None = None
     purger: Purger | None = None
 
@@ -129,4 +133,6 @@ def open_state(
         tenants=Tenants(signals),
         admins=Admins(signals, hasher),
         audit=Audit(db),
+        budgets=Budgets(db),
+        ledger=Ledger(db),
     )

@@ -346,3 +346,86 @@ usage_latency = Table(
     Column("bucket", Integer, primary_key=True, autoincrement=False),
     Column("calls", BigInteger, nullable=False),
 )
+
+# What one budget came to in one of its periods, in nano-dollars; ``period`` is the period's start in Unix seconds.
+# ``alerted`` is the highest threshold (per cent) that was told; ``used_at`` when a call last touched it.
+budget = Table(
+    "budget",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("level", Text, nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("per", Text, nullable=False),
+    Column("models", Text),
+    Column("period", BigInteger, nullable=False),
+    Column("spent", BigInteger, nullable=False),
+    Column("reserved", BigInteger, nullable=False),
+    Column("alerted", Integer, nullable=False),
+    Column("used_at", Double, nullable=False),
+)
+
+# What an attempt that runs has reserved of a budget, and the members of its ledger row.
+reservation = Table(
+    "reservation",
+    metadata,
+    Column("attempt_id", Text, primary_key=True),
+    Column("budget_id", Text, primary_key=True),
+    Column("amount", BigInteger, nullable=False),
+    Column("most", BigInteger, nullable=False),
+    Column("lease_until", Double, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Index("reservation_lease_until", "lease_until"),
+)
+
+# One row an attempt, never changed. ``period_at`` is when it began, which says what periods pay; ``asked`` is the
+# model as the client wrote it. Cost is in nano-dollars, None where the price is unknown.
+ledger = Table(
+    "ledger",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("created_at", Double, nullable=False),
+    Column("period_at", Double, nullable=False),
+    Column("attempt_id", Text),
+    Column("call_id", Text),
+    Column("tenant", Text),
+    Column("key", Text),
+    Column("asked", Text),
+    Column("provider", Text),
+    Column("model", Text),
+    Column("provider_key", Text),
+    Column("request_type", Text),
+    Column("input_tokens", BigInteger),
+    Column("output_tokens", BigInteger),
+    Column("cached_tokens", BigInteger),
+    Column("reasoning_tokens", BigInteger),
+    Column("cost", BigInteger),
+    Column("cost_details", LargeBinary),
+    Column("state", Text, nullable=False),
+    Column("corrects", Text),
+    Column("reason", Text),
+    Index("ledger_created_at", "created_at", "id"),
+    Index("ledger_owner", "tenant", "key", "created_at"),
+    Index("ledger_call_id", "call_id"),
+    Index("ledger_corrects", "corrects"),
+)
+
+# Which budgets, each in which period, a ledger row was charged to.
+ledger_charge = Table(
+    "ledger_charge",
+    metadata,
+    Column("ledger_id", Text, primary_key=True),
+    Column("budget_id", Text, primary_key=True),
+)
+
+# A threshold of a budget that was reached; ``due_at`` is when its message is to be sent, None once it was.
+alert = Table(
+    "alert",
+    metadata,
+    Column("budget_id", Text, primary_key=True),
+    Column("threshold", Integer, primary_key=True, autoincrement=False),
+    Column("created_at", Double, nullable=False),
+    Column("due_at", Double),
+    Column("tries", Integer, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Index("alert_due_at", "due_at"),
+)

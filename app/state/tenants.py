@@ -113,6 +113,7 @@ def shown(stored: StoredTenant) -> dict[str, Any]:
         "models": stored.members.get("models"),
         "operations": stored.members.get("operations"),
         "limits": stored.members.get("limits") or [],
+        "budgets": stored.members.get("budgets") or [],
         "metadata": stored.members.get("metadata") or {},
         "created_at": stored.created_at,
     }

@@ -116,6 +116,7 @@ def test_a_key_is_shown_once_and_works_in_every_process(office: Office, team: st
         "models": ["sandbox/*"],
         "operations": None,
         "limits": limits,
+        "budgets": [],
         "metadata": {"cost": "7"},
         "created_at": made["created_at"],
         "last_used_at": None,

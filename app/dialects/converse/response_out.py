@@ -189,6 +189,7 @@ def tier_members(tier: str | None) -> Members:
 _NAMES: Final = {
     400: "ValidationException",
     401: "AccessDeniedException",
+    402: "ServiceQuotaExceededException",
     403: "AccessDeniedException",
     404: "ResourceNotFoundException",
     408: "ModelTimeoutException",

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from app.gateway.layers import (
+    budgets,
     calls,
     job_limits,
     limits,
@@ -32,7 +33,12 @@ CALL_LAYERS: Final[tuple[MakeCallLayer, ...]] = (
 JOB_LAYERS: Final[tuple[MakeCallLayer, ...]] = (turn.make, job_limits.make, signatures.make)
 """Around a background job, which was admitted when it was asked for."""
 
-ATTEMPT_LAYERS: Final[tuple[MakeAttemptLayer, ...]] = (provider_limits.make, slots.make, resting.make)
+ATTEMPT_LAYERS: Final[tuple[MakeAttemptLayer, ...]] = (
+    provider_limits.make,
+    slots.make,
+    budgets.make,
+    resting.make,
+)
 """Around each attempt, whoever made the call."""
 
 LISTENERS: Final[tuple[MakeListener, ...]] = (log.make, metrics.make, calls.make)

@@ -19,6 +19,7 @@ from app.config import Settings
 from app.dialects.base import Frame
 from app.errors import GatewayError
 from app.gateway.breaker import Breaker
+from app.gateway.budgets.accounts import Accounts
 from app.gateway.call import Call, Principal
 from app.gateway.cost import PriceList
 from app.gateway.driver import AttemptLayer
@@ -44,6 +45,7 @@ class House(Protocol):
     metrics: Metrics | None
     breaker: Breaker | None
     limits: Gate
+    accounts: Accounts
 
     def on_close(self, step: Callable[[], None]) -> None:
         """Have ``step`` done when the gateway closes, while the store is still open."""

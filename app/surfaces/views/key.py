@@ -6,6 +6,8 @@ from typing import Final
 
 from flask import Blueprint, Response, g
 
+from app.gateway.budgets.charges import touches_of_caller as touches_of_budgets
+from app.gateway.budgets.telling import standing_rows as budget_rows
 from app.gateway.limits.charges import tightest, touches_of_caller
 from app.gateway.limits.telling import standing_rows
 from app.gateway.owners import Owners
@@ -42,7 +44,10 @@ def own() -> Response:
     shown = found or _keyless(principal.key, principal.tenant)
     touches = tightest(touches_of_caller(principal, gateway.settings.limits))
     limits = standing_rows(gateway.limits.look(touches)) if touches else []
-    return json_response({**shown, "limits": limits})
+    owed = touches_of_budgets(principal, gateway.settings.budgets)
+    accounts = gateway.accounts
+    budgets = budget_rows(owed, accounts.standings(owed), accounts.clock())
+    return json_response({**shown, "limits": limits, "budgets": budgets})
 
 
 def _keyless(name: str, tenant: str) -> dict[str, object]:

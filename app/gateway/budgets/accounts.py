@@ -1,0 +1,202 @@
+"""The accounts of one process: what its running attempts have reserved, and what is still to be settled.
+
+An attempt waits for its reservation and for nothing else: it is settled in a greenlet of its own. While the database is
+away, what ended meanwhile is kept and settled later. Every process renews what its attempts hold, and looks for
+what others that are gone have left. Tests: tests/governance/test_budgets.py, tests/governance/test_budgets_of_many.py.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import gevent
+from gevent.pool import Group
+
+from app.config import Settings
+from app.errors import GatewayError
+from app.gateway.budgets import entries, telling
+from app.gateway.budgets.charges import Touch, touches_of_target
+from app.gateway.budgets.estimates import Estimate, worst_case
+from app.gateway.budgets.writer import EntryWriter
+from app.gateway.call import Attempt
+from app.gateway.cost import PriceList
+from app.state.budgets import Line, Paid, Reserved, Standing, first_refused
+from app.state.ledgerrows import Entry
+from app.state.loops import Loop
+from app.state.state import State
+
+_LOG: Final = logging.getLogger(__name__)
+_MOST_UNSETTLED: Final = 10_000
+_LONGEST_LOOK: Final = 10.0
+_CLOSING: Final = 5.0
+_SECOND_LOOK: Final = 0.03
+"""Seconds that a refused attempt waits where running calls hold what it lacks: their answers may be out already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """What an attempt holds of which budgets, with its row of the ledger as it is when nobody settles it."""
+
+    draft: Entry
+    touches: tuple[Touch, ...]
+
+
+class Accounts:
+    """Reserves and settles. ``state`` opens the store; ``clock`` gives Unix seconds."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        prices: PriceList,
+        state: Callable[[], State],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._settings = settings
+        self._prices = prices
+        self._state = state
+        self.clock = clock
+        self.writer = EntryWriter(settings, state)
+        self._held: set[str] = set()
+        self._settling = Group()
+        self._unsettled: deque[Entry] = deque()
+        self._loop = Loop(self._run)
+
+    # --- for attempts --------------------------------------------------------------------------
+
+    def touches_of(self, attempt: Attempt) -> list[Touch]:
+        """Return the budgets that an attempt is charged to."""
+        call = attempt.call
+        return touches_of_target(
+            call.principal, self._settings.budgets, attempt.target.label, call.candidates
+        )
+
+    def estimate_of(self, attempt: Attempt) -> Estimate:
+        """Return what an attempt may cost at most."""
+        call = attempt.call
+        most = self._settings.budget_output
+        return worst_case(self._prices, attempt.target, call.operation, call.full_body, most)
+
+    def reserve(self, attempt: Attempt, touches: Sequence[Touch]) -> Reservation:
+        """Reserve what an attempt may cost; raises ``budget_exceeded``, and ``store_unavailable``."""
+        now, estimate = self.clock(), self.estimate_of(attempt)
+        check_priced(touches, estimate, attempt.target.label)
+        draft = entries.draft_of(attempt, now, estimate)
+        lines = [touch.line(now) for touch in touches]
+        verdict = self._reserved(draft, lines, estimate.cost)
+        if verdict.refused is not None:
+            raise telling.refusal(
+                touches[verdict.refused], verdict.standings[verdict.refused], estimate.cost or 0, now
+            )
+        self._held.add(attempt.id)
+        self.start()
+        return Reservation(draft, tuple(touches))
+
+    def settle(self, reservation: Reservation, attempt: Attempt) -> None:
+        """Charge an attempt that is over, off its caller's path."""
+        entry = entries.settled(reservation.draft, attempt, self._prices)
+        self._held.discard(attempt.id)
+        self._settling.spawn(self._settle, entry)
+
+    def note(self, attempt: Attempt, began: float) -> None:
+        """Write the row of an attempt that no budget was charged for, soon."""
+        self.writer.add(entries.settled(entries.draft_of(attempt, began), attempt, self._prices))
+
+    # --- for whoever only asks -----------------------------------------------------------------
+
+    def standings(self, touches: Sequence[Touch]) -> list[Standing]:
+        """Return how budgets stand; raises ``store_unavailable``."""
+        now = self.clock()
+        return self._state().budgets.look([touch.line(now) for touch in touches]) if touches else []
+
+    def refusal(
+        self, touches: Sequence[Touch], standings: Sequence[Standing], estimate: Estimate, label: str
+    ) -> GatewayError | None:
+        """Return the error with which these budgets, as they stand, would refuse an attempt at ``label``."""
+        try:
+            check_priced(touches, estimate, label)
+        except GatewayError as error:
+            return error
+        now = self.clock()
+        place = first_refused([touch.line(now) for touch in touches], standings, estimate.cost)
+        if place is None:
+            return None
+        return telling.refusal(touches[place], standings[place], estimate.cost or 0, now)
+
+    # --- its life ------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin to renew, and to look for what processes that are gone have left."""
+        self._loop.start()
+
+    def close(self) -> None:
+        """Settle what ended last."""
+        self._settling.join(_CLOSING)
+        self._loop.stop()
+        self._settle_again()
+        self.writer.close()
+
+    def turn(self) -> None:
+        """Renew once, settle what could not be, and charge once what is lost."""
+        budgets = self._state().budgets
+        if self._held:
+            budgets.renew(self._held, self._settings.budget_lease)
+        self._settle_again()
+        for entry, paid in budgets.collect():
+            _LOG.warning(
+                "the attempt %s of call %s was lost with its process and is charged what it had reserved",
+                entry.attempt_id,
+                entry.call_id,
+            )
+            self._charged(paid)
+
+    def _reserved(self, draft: Entry, lines: Sequence[Line], amount: int | None) -> Reserved:
+        """Reserve; where only what running calls hold stands in the way, let those settle that are over."""
+        budgets, lease = self._state().budgets, self._settings.budget_lease
+        verdict = budgets.reserve(draft, lines, amount, lease)
+        place = verdict.refused
+        if place is None or verdict.standings[place].spent + (amount or 0) > lines[place].most:
+            return verdict
+        self._settling.join(_SECOND_LOOK) if len(self._settling) else gevent.sleep(_SECOND_LOOK)
+        return budgets.reserve(draft, lines, amount, lease)
+
+    def _settle(self, entry: Entry) -> None:
+        try:
+            self._charged(self._state().budgets.settle(entry))
+        except GatewayError as error:
+            self._keep(entry, error)
+
+    def _keep(self, entry: Entry, error: GatewayError) -> None:
+        if len(self._unsettled) < _MOST_UNSETTLED:
+            self._unsettled.append(entry)
+        _LOG.warning("an attempt is settled later: %s", error.raw or error.message)
+
+    def _settle_again(self) -> None:
+        for _ in range(len(self._unsettled)):
+            self._settle(self._unsettled.popleft())
+
+    def _charged(self, paid: Sequence[Paid]) -> None:
+        """Hear how budgets stand after a charge."""
+
+    def _run(self) -> None:
+        pause = min(_LONGEST_LOOK, self._settings.budget_lease / 3)
+        while True:
+            try:
+                self.turn()
+            except GatewayError as error:
+                _LOG.warning("reservations are not looked after: %s", error.raw or error.message)
+            except Exception:  # noqa: BLE001 - the loop must outlive any fault, or running calls would be lost
+                _LOG.exception("reservations are not looked after")
+            gevent.sleep(pause)
+
+
+def check_priced(touches: Sequence[Touch], estimate: Estimate, label: str) -> None:
+    """Raise ``budget_exceeded`` where a budget pays for models of known price only, and this is none."""
+    if estimate.cost is None:
+        for touch in touches:
+            if touch.budget.denies_unpriced:
+                raise telling.unpriced(touch, label)

@@ -1,0 +1,72 @@
+"""Which budgets an attempt touches: those of its key, its tenant and the gateway that are about its target.
+
+Tests: tests/gateway/test_budgets.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from app.config import Budget
+from app.gateway import allowances
+from app.gateway.budgets.periods import period_of
+from app.gateway.call import Principal
+from app.state.budgets import Line
+
+
+class Touch(NamedTuple):
+    """A budget that is touched. ``level`` and ``owner`` name whose it is, ``words`` for people."""
+
+    level: str
+    owner: str
+    words: str
+    budget: Budget
+
+    def line(self, now: float) -> Line:
+        """Return the budget in the period that runs at ``now``."""
+        budget = self.budget
+        begin, end = period_of(budget.per, now)
+
+        def fits(label: str, asked: str) -> bool:
+            return concerns(budget, label, (asked,))
+
+        return Line(self.level, self.owner, budget.per, budget.models, begin, end, budget.most, fits)
+
+
+def touches_of_caller(principal: Principal, gateway: Sequence[Budget]) -> list[Touch]:
+    """Return all budgets of key, tenant and gateway that hold a caller, whatever he asks for; those of one
+    span and pattern that stand twice at one level once, as the tightest."""
+    if not (principal.budgets or principal.tenant_budgets or gateway):
+        return []
+    tenant = principal.tenant
+    levels = (
+        ("key", f"{tenant}/{principal.key}", "this key", principal.budgets),
+        ("tenant", tenant, f"the tenant '{tenant}'", principal.tenant_budgets),
+        ("gateway", "", "the whole gateway", gateway),
+    )
+    found: dict[tuple[str, str, str | None], Touch] = {}
+    for level, owner, words, budgets in levels:
+        for one in budgets:
+            same = (level, one.per, one.models)
+            if same not in found or one.most < found[same].budget.most:
+                found[same] = Touch(level, owner, words, one)
+    return list(found.values())
+
+
+def touches_of_target(
+    principal: Principal, gateway: Sequence[Budget], label: str, names: Iterable[str]
+) -> list[Touch]:
+    """Return the budgets that an attempt at ``label`` (``provider/model``) is charged to; ``names`` are the model
+    strings that the client asked for."""
+    every = touches_of_caller(principal, gateway)
+    return [touch for touch in every if concerns(touch.budget, label, names)]
+
+
+def concerns(budget: Budget, label: str, names: Iterable[str]) -> bool:
+    """Tell whether a budget is about a target, or about a name that the client asked for where its pattern
+    has no ``/``."""
+    pattern = budget.models
+    if pattern is None or pattern == "*":
+        return True
+    return any(allowances.fits(pattern, text) for text in ((label,) if "/" in pattern else names))

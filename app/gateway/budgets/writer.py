@@ -1,0 +1,70 @@
+"""Rows of attempts that no budget was charged for: they wait in a bounded queue and are written in batches.
+
+Tests: tests/governance/test_budgets.py.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+import gevent
+from gevent.event import Event
+
+from app.config import Settings
+from app.errors import GatewayError
+from app.state.ledgerrows import Entry
+from app.state.loops import Loop
+from app.state.state import State
+
+_LOG: Final = logging.getLogger(__name__)
+_MOST_WAITING: Final = 10_000
+_BATCH: Final = 200
+_GATHER: Final = 0.2
+
+
+class EntryWriter:
+    """Takes rows, and writes them soon. ``state`` opens the store."""
+
+    def __init__(self, settings: Settings, state: Callable[[], State]) -> None:
+        self._settings = settings
+        self._state = state
+        self._waiting: deque[Entry] = deque()
+        self._bell = Event()
+        self._loop = Loop(self._run)
+
+    def add(self, entry: Entry) -> None:
+        """Queue a row."""
+        if len(self._waiting) >= _MOST_WAITING:
+            self._drop([entry])
+            return
+        self._waiting.append(entry)
+        self._bell.set()
+        self._loop.start()
+
+    def close(self) -> None:
+        """Write what still waits."""
+        self._loop.stop()
+        while self._waiting:
+            self._write()
+
+    def _run(self) -> None:
+        while True:
+            self._bell.wait()
+            self._bell.clear()
+            gevent.sleep(_GATHER)  # attempts that end soon after come in the same batch
+            while self._waiting:
+                self._write()
+
+    def _write(self) -> None:
+        rows = [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]
+        try:
+            self._state().ledger.write(rows)
+        except GatewayError as error:
+            _LOG.warning("the ledger cannot be written: %s", error.raw or error.message)
+            self._drop(rows)
+
+    def _drop(self, rows: list[Entry]) -> None:
+        _LOG.warning("%d rows of the ledger were dropped", len(rows))

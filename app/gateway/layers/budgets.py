@@ -1,0 +1,43 @@
+"""Budgets around each attempt: its worst case is reserved before it goes out, and settled at its end.
+
+A target that a budget refuses is passed over. An attempt that touches no budget has its row of the ledger written
+beside the calls, unless the call log is off. Tests: tests/governance/test_budgets.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from app.gateway.call import Attempt
+from app.gateway.driver import AttemptLayer
+from app.gateway.layers.base import House
+
+_FREE: Final = frozenset({"count_tokens"})
+"""Operations that no provider charges for."""
+
+
+def make(house: House) -> AttemptLayer:
+    """Return the layer."""
+    accounts, writes_all = house.accounts, house.settings.call_log != "off"
+
+    @contextmanager
+    def layer(attempt: Attempt) -> Iterator[None]:
+        free = attempt.call.operation in _FREE
+        touches = [] if free else accounts.touches_of(attempt)
+        if not touches:
+            began = accounts.clock()
+            try:
+                yield
+            finally:
+                if writes_all and not free:
+                    accounts.note(attempt, began)
+            return
+        reservation = accounts.reserve(attempt, touches)
+        try:
+            yield
+        finally:
+            accounts.settle(reservation, attempt)
+
+    return layer

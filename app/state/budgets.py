@@ -1,0 +1,316 @@
+"""Budgets: what was spent and is reserved of each in each of its periods, and the rows that say for what.
+
+An attempt reserves its worst case of all its budgets at once, or of none; its ledger row releases that and is
+charged in its place, in one transaction. So what a budget spent is the sum of the ledger rows that were charged to it, always.
+Rows of budgets are locked in the order of their ids, so that two calls never wait for each other.
+All money is in nano-dollars; the periods are the caller's, leases are on the database's clock.
+
+Tests: tests/state/test_budgets.py, tests/governance/test_budgets_of_many.py.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, literal, select, update
+
+from app.state import ledgerrows
+from app.state.database import Database
+from app.state.dialect import insert_once
+from app.state.ledgerrows import Entry
+from app.state.rows import chunks
+from app.state.tables import budget, db_now, ledger, ledger_charge, reservation
+
+_MOST_KNOWN: Final = 10_000
+_SLACK: Final = 60.0
+_AT_ONCE: Final = 50
+
+Fits = Callable[[str, str], bool]
+"""Tells whether a budget is about a target (``provider/model``) that a model string led to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A budget in one of its periods, from ``period`` to ``until`` (Unix seconds, None: for ever)."""
+
+    level: str
+    owner: str
+    per: str
+    models: str | None
+    period: int
+    until: int | None
+    most: int
+    fits: Fits = field(compare=False)
+
+    @property
+    def id(self) -> str:
+        """Return what names it, whatever its amount is."""
+        return f"{self.level}:{self.owner}:{self.per}:{self.period}:{self.models or ''}"
+
+
+class Standing(NamedTuple):
+    """What was spent and is reserved."""
+
+    spent: int
+    reserved: int
+
+
+class Paid(NamedTuple):
+    """A budget after a row was charged to it; ``most`` is its amount as the attempt knew it."""
+
+    id: str
+    level: str
+    owner: str
+    per: str
+    models: str | None
+    period: int
+    spent: int
+    alerted: int
+    most: int
+
+
+class Reserved(NamedTuple):
+    """How the budgets stood before; ``refused`` is the place of the first that has not enough left."""
+
+    standings: tuple[Standing, ...]
+    refused: int | None
+
+
+class Budgets:
+    """Reserves, settles, and finds what nobody settled. ``clock`` gives Unix seconds."""
+
+    def __init__(self, db: Database, clock: Callable[[], float] = time.time) -> None:
+        self._db = db
+        self._clock = clock
+        self._known: set[str] = set()
+
+    def reserve(self, entry: Entry, lines: Sequence[Line], amount: int | None, lease: float) -> Reserved:
+        """Reserve ``amount`` (None: of unknown price, which no budget refuses) of all ``lines`` or of none.
+
+        ``entry`` is the row that is written when nobody settles within ``lease`` seconds."""
+        unknown = [line for line in lines if line.id not in self._known]
+        if unknown:
+            self._adopt(unknown)
+        wanted = _Wanted(entry, tuple(sorted(lines, key=lambda line: line.id)), amount, lease, self._clock())
+        found = self._db.write(lambda connection: _reserve(connection, wanted))
+        if found is None:  # rows that were there are gone
+            self._adopt(lines)
+            found = self._db.write(lambda connection: _reserve(connection, wanted))
+        standings = found or {}
+        ordered = tuple(standings.get(line.id, Standing(0, 0)) for line in lines)
+        return Reserved(ordered, first_refused(lines, ordered, amount))
+
+    def settle(self, entry: Entry) -> list[Paid]:
+        """Charge an attempt to what it had reserved, once; return the budgets as they stand then.
+
+        One that was counted as lost before gets a correcting row."""
+        return self._db.write(lambda connection: settle_in(connection, entry, self._clock()), idempotent=True)
+
+    def renew(self, attempt_ids: Iterable[str], lease: float) -> None:
+        """Hold what attempts have reserved for ``lease`` seconds from now on."""
+        for some in chunks(sorted(attempt_ids)):
+            statement = (
+                update(reservation)
+                .where(reservation.c.attempt_id.in_(some))
+                .values(lease_until=db_now() + lease)
+            )
+            self._db.write(lambda connection, statement=statement: connection.execute(statement) and None)  # type: ignore[misc]
+
+    def collect(self) -> list[tuple[Entry, list[Paid]]]:
+        """Charge what nobody renewed, to the amount that was reserved, as lost; return these rows."""
+        old = select(reservation.c.attempt_id).where(reservation.c.lease_until < db_now()).distinct()
+        found = self._db.read(lambda connection: list(connection.execute(old.limit(_AT_ONCE)).scalars()))
+        lost = (self._db.write(lambda c, one=one: _lose(c, one, self._clock())) for one in found)  # type: ignore[misc]
+        return [row for row in lost if row is not None]
+
+    def look(self, lines: Sequence[Line]) -> list[Standing]:
+        """Return how budgets stand; one that nobody used yet has its sum of the ledger."""
+        unknown = [line for line in lines if line.id not in self._known]
+        if unknown:
+            self._adopt(unknown)
+        rows = self._db.read(lambda connection: _standings(connection, [line.id for line in lines]))
+        return [rows.get(line.id, Standing(0, 0)) for line in lines]
+
+    def _adopt(self, lines: Sequence[Line]) -> None:
+        """Know budgets from now on; what was spent while they were not there is charged to them."""
+        ordered = sorted(lines, key=lambda line: line.id)
+
+        def work(connection: Connection) -> None:
+            for line in ordered:
+                _adopt(connection, line, self._clock())
+
+        self._db.write(work, idempotent=True)
+        if len(self._known) > _MOST_KNOWN:
+            self._known.clear()
+        self._known.update(line.id for line in lines)
+
+    def forget(self) -> None:
+        """Look again at each budget: what somebody may have taken away and added anew was not charged meanwhile."""
+        self._known.clear()
+
+
+def first_refused(lines: Sequence[Line], standings: Sequence[Standing], amount: int | None) -> int | None:
+    """Return the place of the first budget that has not ``amount`` left."""
+    if amount is None:
+        return None
+    for place, (line, standing) in enumerate(zip(lines, standings, strict=True)):
+        if standing.spent + standing.reserved + amount > line.most:
+            return place
+    return None
+
+
+# --- reserving ---------------------------------------------------------------------------------------
+
+
+class _Wanted(NamedTuple):
+    entry: Entry
+    lines: tuple[Line, ...]
+    amount: int | None
+    lease: float
+    now: float
+
+
+def _reserve(connection: Connection, wanted: _Wanted) -> dict[str, Standing] | None:
+    """Reserve, or not; return how the budgets stood, None when the row of one is not there."""
+    lines, amount = wanted.lines, wanted.amount
+    ids = [line.id for line in lines]
+    standings = _standings(connection, ids, lock=True)
+    if len(standings) < len(set(ids)):
+        return None
+    if first_refused(lines, [standings[one] for one in ids], amount) is not None:
+        return standings
+    grown = {"reserved": budget.c.reserved + (amount or 0), "used_at": wanted.now}
+    connection.execute(update(budget).where(budget.c.id.in_(ids)).values(**grown))
+    shared = {"attempt_id": wanted.entry.attempt_id, "amount": amount or 0}
+    shared |= {"lease_until": db_now() + wanted.lease, "body": wanted.entry.as_json()}
+    rows = [{**shared, "budget_id": line.id, "most": line.most} for line in lines]
+    connection.execute(insert(reservation).values(rows))
+    return standings
+
+
+def _standings(connection: Connection, ids: Sequence[str], *, lock: bool = False) -> dict[str, Standing]:
+    columns = (budget.c.id, budget.c.spent, budget.c.reserved)
+    statement = select(*columns).where(budget.c.id.in_(ids)).order_by(budget.c.id)
+    rows = connection.execute(statement.with_for_update() if lock else statement)
+    return {row.id: Standing(row.spent, row.reserved) for row in rows}
+
+
+def _adopt(connection: Connection, line: Line, now: float) -> None:
+    """Make the row of a budget's period, and charge to it the ledger rows of the period that were not.
+
+    Of one that is there, rows since it was last used: it may have been taken away meanwhile."""
+    row = {"id": line.id, "level": line.level, "owner": line.owner, "per": line.per, "models": line.models}
+    numbers = {"period": line.period, "spent": 0, "reserved": 0, "alerted": 0, "used_at": now}
+    is_new = insert_once(connection, budget, row | numbers)
+    locked = select(budget.c.used_at).where(budget.c.id == line.id).with_for_update()
+    used_at = connection.execute(locked).scalar_one()
+    since = float(line.period) if is_new else max(float(line.period), used_at - _SLACK)
+    total = sum(_charge_late(connection, line, some) for some in _uncharged(connection, line, since))
+    grown = {"spent": budget.c.spent + total, "used_at": now}
+    connection.execute(update(budget).where(budget.c.id == line.id).values(**grown))
+
+
+def _uncharged(connection: Connection, line: Line, since: float) -> list[ColumnElement[bool]]:
+    """Return conditions that together pick the ledger rows which a budget is about and was not charged."""
+    charged = select(ledger_charge.c.ledger_id).where(
+        ledger_charge.c.ledger_id == ledger.c.id, ledger_charge.c.budget_id == line.id
+    )
+    found = [ledger.c.created_at >= since, ledger.c.period_at >= line.period, ~charged.exists()]
+    if line.until is not None:
+        found.append(ledger.c.period_at < line.until)
+    tenant, _, key = line.owner.partition("/")
+    found += [ledger.c.tenant == tenant] if tenant else []
+    found += [ledger.c.key == key] if key else []
+    base = and_(*found)
+    if line.models is None:
+        return [base]
+    names = (ledger.c.provider, ledger.c.model, ledger.c.asked)
+    rows = connection.execute(select(*names).where(base).distinct())
+    fitting = [row for row in rows if line.fits(f"{row.provider}/{row.model}", row.asked or "")]
+    return [and_(base, *(column == row[place] for place, column in enumerate(names))) for row in fitting]
+
+
+def _charge_late(connection: Connection, line: Line, some: ColumnElement[bool]) -> int:
+    """Charge the rows that ``some`` picks; return what they cost."""
+    total = connection.execute(select(func.coalesce(func.sum(ledger.c.cost), 0)).where(some)).scalar_one()
+    rows = select(ledger.c.id, literal(line.id)).where(some)
+    connection.execute(insert(ledger_charge).from_select(["ledger_id", "budget_id"], rows))
+    return int(total)
+
+
+# --- settling ----------------------------------------------------------------------------------------
+
+
+def settle_in(connection: Connection, entry: Entry, now: float) -> list[Paid]:
+    """Write an attempt's row and charge it to what was reserved for it, within a transaction."""
+    gone = delete(reservation).where(reservation.c.attempt_id == entry.attempt_id)
+    held: list[Any] = list(
+        connection.execute(gone.returning(reservation.c.budget_id, reservation.c.amount, reservation.c.most))
+    )
+    if not held:
+        return _settle_late(connection, entry, now)
+    insert_once(connection, ledger, ledgerrows.columns_of(entry, now))
+    limits = {row.budget_id: row.most for row in held}
+    charge(connection, entry.id, limits)
+    return pay(connection, limits, entry.cost or 0, now, release=held[0].amount)
+
+
+def _settle_late(connection: Connection, entry: Entry, now: float) -> list[Paid]:
+    """Settle what has nothing reserved any more: correct it where it was counted as lost."""
+    row = connection.execute(select(ledger).where(ledger.c.id == entry.id)).first()
+    if row is None:
+        insert_once(connection, ledger, ledgerrows.columns_of(entry, now))
+        return []
+    if row.state != "lost":
+        return []
+    cost = None if entry.cost is None else entry.cost - (row.cost or 0)
+    corrected = ledgerrows.correction_id(row.id)
+    return correct_in(
+        connection, replace(entry, id=corrected, corrects=row.id, cost=cost, cost_details=None), now
+    )
+
+
+def correct_in(connection: Connection, entry: Entry, now: float) -> list[Paid]:
+    """Write a correcting row and charge it to what the row it corrects was charged to, once."""
+    if not insert_once(connection, ledger, ledgerrows.columns_of(entry, now)):
+        return []
+    mine = select(ledger_charge.c.budget_id).where(ledger_charge.c.ledger_id == entry.corrects)
+    limits = dict.fromkeys(connection.execute(mine).scalars(), 0)
+    charge(connection, entry.id, limits)
+    return pay(connection, limits, entry.cost or 0, now)
+
+
+def charge(connection: Connection, entry_id: str, budget_ids: Iterable[str]) -> None:
+    """Note that a ledger row is charged to budgets."""
+    rows = [{"ledger_id": entry_id, "budget_id": one} for one in sorted(budget_ids)]
+    if rows:
+        connection.execute(insert(ledger_charge), rows)
+
+
+def pay(
+    connection: Connection, limits: dict[str, int], cost: int, now: float, *, release: int = 0
+) -> list[Paid]:
+    """Add to what budgets, by id with their amounts, have spent; release what was reserved of them."""
+    if not limits:
+        return []
+    ids = sorted(limits)
+    _standings(connection, ids, lock=True)
+    changed = {"spent": budget.c.spent + cost, "reserved": budget.c.reserved - release, "used_at": now}
+    columns = [budget.c[name] for name in Paid._fields if name != "most"]
+    statement = update(budget).where(budget.c.id.in_(ids)).values(**changed).returning(*columns)
+    return [Paid._make((*row, limits[row.id])) for row in connection.execute(statement)]
+
+
+def _lose(connection: Connection, attempt_id: str, now: float) -> tuple[Entry, list[Paid]] | None:
+    """Count as spent what an attempt reserved whose process is gone; look again under the rows' locks."""
+    over = and_(reservation.c.attempt_id == attempt_id, reservation.c.lease_until < db_now())
+    rows: list[Any] = list(
+        connection.execute(select(reservation).where(over).with_for_update(skip_locked=True))
+    )
+    if not rows:
+        return None
+    entry = ledgerrows.from_json(rows[0].body)
+    return entry, settle_in(connection, entry, now)
