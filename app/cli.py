@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from app import __version__, commands, terminal
+from app.terminal.settings import settings_of
 
 if TYPE_CHECKING:
     from app.config import Settings
@@ -140,7 +141,7 @@ def _work(given: argparse.Namespace) -> int:
     from app.gateway import worker
     from app.serving import ServingError, resolve_host
 
-    settings = _settings(given)
+    settings = settings_of(given)
     if settings is None:
         return _WRONG
     try:
@@ -159,7 +160,7 @@ def _doctor(given: argparse.Namespace) -> int:
     from app.providers.registry import configured_names, make_provider
     from app.wire.egress import Egress
 
-    settings = _settings(given)
+    settings = settings_of(given)
     if settings is None:
         return _WRONG
     egress = Egress(settings.environ)
@@ -271,7 +272,7 @@ def _models(given: argparse.Namespace) -> int:
     from app.providers.registry import all_names, configured_names, make_provider
     from app.wire.egress import Egress
 
-    settings = _settings(given)
+    settings = settings_of(given)
     if settings is None:
         return _WRONG
     egress = Egress(settings.environ)
@@ -295,7 +296,7 @@ def _prepare_database(given: argparse.Namespace) -> int:
     from app.errors import GatewayError
     from app.state.database import Database
 
-    settings = _settings(given)
+    settings = settings_of(given)
     if settings is None:
         return _WRONG
     try:
@@ -341,7 +342,7 @@ def _show_progress(name: str, seen: int, total: int) -> None:
 def _administer(what: str, given: argparse.Namespace) -> int:
     if given.action == "new":
         return _new_key(given)
-    settings = _settings(given)
+    settings = settings_of(given)
     return _WRONG if settings is None else commands.run(what, given, settings)
 
 
@@ -365,18 +366,6 @@ def _new_key(given: argparse.Namespace) -> int:
 def _version(given: argparse.Namespace) -> int:
     print(__version__)
     return 0
-
-
-def _settings(given: argparse.Namespace) -> "Settings | None":
-    """Load the settings; with faults, print them and return None."""
-    from app.config_loading import ConfigError, load
-
-    try:
-        return load(os.environ, given.config)
-    except ConfigError as error:
-        for place, sentence in error.faults:
-            print(f"sluice: {place}: {sentence}", file=sys.stderr)
-        return None
 
 
 if __name__ == "__main__":

@@ -13,7 +13,16 @@ from typing import Any
 
 def add_verbs(verbs: Any) -> None:
     """Add the verbs to a parser's (``argparse`` has no public name for its type)."""
+    _test(verbs.add_parser("test", help="stream one answer of a model, with its times and its cost"))
     _import(verbs.add_parser("import", help="turn another gateway's configuration into a sluice.toml"))
+
+
+def _test(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("model", help="provider/model, or a name of the configuration")
+    verb.add_argument("--prompt", help="what to ask; - for standard input")
+    verb.add_argument("--json", action="store_true", help="print the figures as JSON")
+    verb.add_argument("--config", metavar="FILE", help="the TOML file instead of $SLUICE_CONFIG")
+    verb.set_defaults(run=_late("trial"))
 
 
 def _import(verb: argparse.ArgumentParser) -> None:

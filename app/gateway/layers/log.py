@@ -39,10 +39,12 @@ class _Log:
 
     def __init__(self) -> None:
         self.form: Callable[[Mapping[str, Any]], str] = _as_json
+        self.mute = False
         self._writer = LineWriter()
 
     def write(self, fields: Mapping[str, Any]) -> None:
-        self._writer.write((self.form(fields) + "\n").encode("utf-8", "backslashreplace"))
+        if not self.mute:
+            self._writer.write((self.form(fields) + "\n").encode("utf-8", "backslashreplace"))
 
 
 _LOG: Final = _Log()
@@ -51,6 +53,11 @@ _LOG: Final = _Log()
 def log_line(**fields: Any) -> None:
     """Write one line; a log that cannot be written never fails a request."""
     _LOG.write({"time": round(time.time(), 3), **fields})
+
+
+def mute() -> None:
+    """Write no line in this process: it is a command, which tells its user itself."""
+    _LOG.mute = True
 
 
 def fault_of(error: Exception, request_id: str | None, redact: Redact) -> GatewayError:

@@ -1,0 +1,142 @@
+"""``sluice test MODEL``: one prompt through a gateway of this process, with its times and its cost.
+
+It takes the configuration as the server would, asks for no client key and stores and logs nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from app.terminal.settings import settings_of
+
+_PROMPT: Final = "Say in two sentences what a sluice is."
+_WRONG: Final = 2
+_PATH: Final = "/v1/chat/completions"
+_DATA: Final = "data: "
+
+Chunk = Mapping[str, Any]
+
+
+@dataclass
+class Trial:
+    """What came of it: seconds to the first text and to the end, and the last usage and error."""
+
+    first: float | None = None
+    whole: float = 0.0
+    usage: Chunk | None = None
+    answered: str = ""
+    error: str | None = None
+
+    def take(self, chunk: Chunk, since: float) -> str:
+        """Take a chunk in and return its text."""
+        if "error" in chunk:
+            self.error = str(chunk["error"].get("message"))
+        self.usage = chunk.get("usage") or self.usage
+        extra = chunk.get("extra_fields") or {}
+        self.answered = (
+            f"{extra.get('provider')}/{extra.get('model_deployment')}" if extra.get("provider") else ""
+        )
+        text = "".join(_texts(chunk))
+        if text and self.first is None:
+            self.first = time.monotonic() - since
+        return text
+
+    def summary(self) -> str:
+        """Return one line: who answered, first text, speed, tokens and cost."""
+        usage = self.usage or {}
+        tokens = int(usage.get("completion_tokens") or 0)
+        streamed = self.whole - (self.first or 0.0)
+        cost = usage.get("cost")
+        price = cost.get("total_cost") if isinstance(cost, Mapping) else cost
+        shown = (
+            self.answered,
+            f"first text after {round((self.first or self.whole) * 1000)} ms",
+            f"{tokens / streamed:.1f} tokens/s" if tokens and streamed > 0 else "",
+            f"{int(usage.get('prompt_tokens') or 0)}+{tokens} tokens" if usage else "no usage told",
+            f"${price:.6f}" if price is not None else "no price known",
+        )
+        return " · ".join(filter(None, shown))
+
+
+def run(given: argparse.Namespace) -> int:
+    """Print the answer as it comes, then its figures; 1 where there is none."""
+    settings = settings_of(given)
+    if settings is None:
+        return _WRONG
+    from app import create_app
+    from app.gateway.core import gateway_of
+    from app.gateway.layers.log import mute
+
+    mute()
+    open_settings = replace(settings, keys=(), master_key=None, open=True, call_log="off", metrics=False)
+    app = create_app(open_settings)
+    prompt = sys.stdin.read() if given.prompt == "-" else given.prompt or _PROMPT
+    try:
+        trial = _asked(app.test_client(), given.model, prompt, quiet=given.json)
+    finally:
+        gateway_of(app).close()
+    return _report(trial, as_json=given.json)
+
+
+def _asked(client: Any, model: str, prompt: str, *, quiet: bool) -> Trial:
+    body = {
+        "model": model,
+        "messages": [{"role": "user", "content": prompt}],
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+    trial, since = Trial(), time.monotonic()
+    answer = client.post(_PATH, json=body, buffered=False)
+    for chunk in _chunks(answer.response, answer.status_code):
+        text = trial.take(chunk, since)
+        if text and not quiet:
+            print(text, end="", flush=True)
+    trial.whole = time.monotonic() - since
+    return trial
+
+
+def _report(trial: Trial, *, as_json: bool) -> int:
+    if as_json:
+        figures = {
+            "answered_by": trial.answered or None,
+            "first_text_ms": None if trial.first is None else round(trial.first * 1000),
+            "total_ms": round(trial.whole * 1000),
+            "usage": trial.usage,
+            "error": trial.error,
+        }
+        print(json.dumps(figures))
+    else:
+        print()
+        asked = f"{trial.answered}: " if trial.answered else ""
+        print(f"sluice: {asked}{trial.error}" if trial.error else trial.summary(), file=sys.stderr)
+    return 1 if trial.error else 0
+
+
+def _chunks(pieces: Iterable[bytes], status: int) -> Iterator[Chunk]:
+    """Yield the JSON objects of an event stream, or the one of an error."""
+    rest = b""
+    for piece in pieces:
+        rest += piece
+        while status == 200 and b"\n\n" in rest:
+            frame, _, rest = rest.partition(b"\n\n")
+            yield from _objects(frame.decode())
+    if status != 200:
+        yield json.loads(rest)
+
+
+def _objects(frame: str) -> Iterator[Chunk]:
+    for line in frame.split("\n"):
+        if line.startswith(_DATA) and line != f"{_DATA}[DONE]":
+            yield json.loads(line.removeprefix(_DATA))
+
+
+def _texts(chunk: Chunk) -> Iterator[str]:
+    for choice in chunk.get("choices") or ():
+        delta = choice.get("delta") or {}
+        yield from (str(delta[name]) for name in ("reasoning", "content") if delta.get(name))
