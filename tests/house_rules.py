@@ -54,7 +54,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "config_loading",
     },
     "terminal": _VOCABULARY
-    | {"config", "config_loading", "commands", "gateway", "providers", "state", "wire"},
+    | {"app", "config", "config_loading", "commands", "gateway", "providers", "state", "wire"},
     "commands": _VOCABULARY | {"gateway", "state", "config", "config_loading"},
     "cli": _VOCABULARY
     | {
