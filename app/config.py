@@ -244,6 +244,8 @@ class Settings:
     proxy_hops: int = 0
     docs: bool = True
     metrics: bool = False
+    otlp_endpoint: str | None = None
+    traces_content: bool = False
     log: str = "auto"
     call_log: str = "on"
     log_days: float = 90.0

@@ -38,7 +38,17 @@ MAY_IMPORT: dict[str, set[str]] = {
     "providers": _VOCABULARY | {"dialects", "wire", "config"},
     "state": _VOCABULARY | {"responses_form", "wire", "config", "database_url"},
     "gateway": _VOCABULARY
-    | {"operations", "providers", "dialects", "responses_form", "state", "wire", "config", "database_url"},
+    | {
+        "version",
+        "operations",
+        "providers",
+        "dialects",
+        "responses_form",
+        "state",
+        "wire",
+        "config",
+        "database_url",
+    },
     "surfaces": _VOCABULARY
     | {
         "version",

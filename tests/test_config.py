@@ -77,6 +77,8 @@ VARIABLES: list[tuple[str, str, str, Any]] = [
     ("SLUICE_HOLD", "0", "hold", 0),
     ("SLUICE_COMMENT_EVERY", "1.5", "comment_every", 1.5),
     ("SLUICE_BREAKER", "on", "breaker", True),
+    ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://otel:4318", "otlp_endpoint", "http://otel:4318"),
+    ("SLUICE_TRACES_CONTENT", "on", "traces_content", True),
     ("SLUICE_LOG", "console", "log", "console"),
     ("SLUICE_CALL_LOG", "errors", "call_log", "errors"),
     ("SLUICE_LOG_DAYS", "7", "log_days", 7),
@@ -140,6 +142,7 @@ def test_the_environment_wins_over_the_file_and_blanks_do_not(member: Any, load_
         file_value, text, blank = True, "off", " "
     else:
         samples = {"background": ("'off'", "embedded"), "database_url": ("'sqlite:///a'", "sqlite:///b")}
+        samples["otlp_endpoint"] = ("'http://a:4318'", "http://b:4318")
         samples["log"] = ("'console'", "json")
         samples["call_log"] = ("'off'", "errors")
         samples["limits_fail"] = ("'open'", "closed")

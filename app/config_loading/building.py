@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
+from importlib.util import find_spec
 from typing import Any, Final
 
 from app.config import (
@@ -69,6 +70,8 @@ def _server(section: Mapping[str, Any], faults: Faults) -> dict[str, Any]:
             faults.add(("server", name), fault)
     if is_postgres(members.get("database_url", "")) and not members["secret_keys"]:
         faults.add(("server", "secret_keys"), "is required with PostgreSQL (SLUICE_SECRET_KEY)")
+    if members.get("otlp_endpoint") and find_spec("opentelemetry") is None:
+        faults.add(("server", "otlp_endpoint"), "needs more packages: pip install 'sluice-gateway[otel]'")
     return members
 
 

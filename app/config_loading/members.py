@@ -152,6 +152,18 @@ MEMBERS: Final = (
         "serve `/metrics` for Prometheus; it needs no key, so keep it from the public",
     ),
     _row(
+        "otlp_endpoint",
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        kinds.BASE_URL,
+        "an OpenTelemetry collector that takes OTLP over HTTP; it is sent a span for each call and attempt",
+    ),
+    _row(
+        "traces_content",
+        "SLUICE_TRACES_CONTENT",
+        kinds.FLAG,
+        "spans hold prompts and answers, too, without secrets and cut at 64 KiB",
+    ),
+    _row(
         "log",
         "SLUICE_LOG",
         kinds.one_of("auto", "console", "json"),

@@ -118,7 +118,8 @@ class Attempt:
 
     ``status`` is the upstream's, None where none came. ``usage`` and ``cost`` are what it used up,
     estimated where it broke off before the provider said so. ``latency`` is in whole milliseconds,
-    None while it runs. ``refused``: a layer let nothing go out; ``complete``: the provider told its whole answer. A listener of ``on_close`` is called once,
+    None while it runs. ``refused``: a layer let nothing go out; ``complete``: the provider told its whole
+    answer. ``trace_parent`` goes to the provider. A listener of ``on_close`` is called once,
     when the attempt is over.
     """
 
@@ -132,6 +133,7 @@ class Attempt:
     maybe_charged: bool = False
     refused: bool = False
     complete: bool = False
+    trace_parent: str | None = None
     id: str = field(default_factory=lambda: new_id("att"))
     started: float = field(default_factory=time.monotonic)
     on_close: list[Callable[[], None]] = field(default_factory=list)
@@ -197,6 +199,7 @@ class Progress:
     route: Any = None
     headers: dict[str, str] = field(default_factory=dict)
     passed_over: GatewayError | None = None
+    span: Any = None
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))

@@ -27,6 +27,7 @@ from app.gateway.layers import ATTEMPT_LAYERS, CALL_LAYERS, JOB_LAYERS, LISTENER
 from app.gateway.layers.base import CallLayer, Proceed
 from app.gateway.layers.log import fault_of, log_request
 from app.gateway.layers.metrics import Metrics
+from app.gateway.layers.traces import Traces
 from app.gateway.limits.gate import Gate
 from app.gateway.listing import Catalogue
 from app.gateway.open_calls import OpenCalls
@@ -59,11 +60,14 @@ class Gateway:
         self.redactor = Redactor(settings)
         self.breaker = Breaker() if settings.breaker else None
         self.metrics = Metrics() if settings.metrics else None
+        self.traces = self._make_traces()
         self.limits = Gate(settings, self.metrics)
         self.sealing: Callable[[str], Sealing] = make_sealing(settings)
         self._store = Store(settings)
         self.accounts = Accounts(settings, self.prices, self.state)
         self._last_steps: list[Callable[[], None]] = [self.accounts.close]
+        if self.traces is not None:
+            self._last_steps.append(self.traces.close)
         self.open_calls = OpenCalls()
         self.sockets = OpenCalls()  # connections that hold many calls, idle ones too
         self.keys = KeyDirectory(settings, self.state, self.open_calls)
@@ -214,6 +218,12 @@ class Gateway:
     def stop_background(self, grace: float) -> None:
         """Claim no more work; wait up to ``grace`` seconds for what runs, hand over the rest."""
         self._store.stop_background(grace)
+
+    def _make_traces(self) -> Traces | None:
+        settings = self.settings
+        if settings.otlp_endpoint is None:
+            return None
+        return Traces(settings.otlp_endpoint, self.redactor, content=settings.traces_content)
 
     def _make_provider(self, name: str) -> Provider:
         return make_provider(name, self.settings, self.egress)

@@ -33,6 +33,8 @@ def open_upstream(
     call, target = attempt.call, attempt.target
     wire = sent.wire or exchange.wire
     headers = client_headers(call, target, sent, wire)
+    if attempt.trace_parent is not None:
+        headers["traceparent"] = attempt.trace_parent
     stream = stream and wire.streams
     outgoing = target.provider.outgoing(
         wire,

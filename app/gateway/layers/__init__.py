@@ -18,6 +18,7 @@ from app.gateway.layers import (
     resting,
     signatures,
     slots,
+    traces,
     turn,
 )
 from app.gateway.layers.base import MakeAttemptLayer, MakeCallLayer, MakeListener
@@ -38,8 +39,9 @@ ATTEMPT_LAYERS: Final[tuple[MakeAttemptLayer, ...]] = (
     slots.make,
     budgets.make,
     resting.make,
+    traces.make,
 )
 """Around each attempt, whoever made the call."""
 
-LISTENERS: Final[tuple[MakeListener, ...]] = (log.make, metrics.make, calls.make)
+LISTENERS: Final[tuple[MakeListener, ...]] = (log.make, metrics.make, calls.make, traces.make_listener)
 """Told of each end, in this order, after everything else."""

@@ -24,6 +24,7 @@ from app.gateway.call import Call, Principal
 from app.gateway.cost import PriceList
 from app.gateway.driver import AttemptLayer
 from app.gateway.layers.metrics import Metrics
+from app.gateway.layers.traces import Traces
 from app.gateway.limits.gate import Gate
 from app.gateway.outcome import Outcome
 from app.gateway.plan import Route
@@ -43,6 +44,7 @@ class House(Protocol):
     prices: PriceList
     redactor: Redactor
     metrics: Metrics | None
+    traces: Traces | None
     breaker: Breaker | None
     limits: Gate
     accounts: Accounts
