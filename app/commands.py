@@ -1,6 +1,6 @@
 """``sluice keys`` and ``sluice tenants``: what the admin API does, for a terminal, over the same database.
 
-Members are written ``name=value``: lists with commas, ``metadata.NAME=text``, nothing behind the sign to
+Members are written ``name=value``: lists with commas, limits and budgets in JSON, ``metadata.NAME=text``, nothing behind the sign to
 take one away. They are checked by the schemas of the file and of the API.
 """
 
@@ -24,6 +24,7 @@ Result = Mapping[str, Any] | list[Any]
 
 _WRONG: Final = 2
 _LISTS: Final = frozenset({"models", "operations"})
+_TABLES: Final = frozenset({"limits", "budgets"})
 _NUMBERS: Final = frozenset({"expires_at", "grace"})
 _FLAGS: Final = {"true": True, "on": True, "false": False, "off": False}
 _PAGE: Final = 100
@@ -94,9 +95,18 @@ def _value(name: str, text: str) -> Any:
         return None
     if name in _LISTS:
         return [piece.strip() for piece in text.split(",")]
+    if name in _TABLES:
+        return _parsed(text)
     if name in _NUMBERS and text.isdecimal():
         return int(text)
     return _FLAGS.get(text, text) if name == "enabled" else text
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:  # the text itself goes on, and does not fit
+        return text
 
 
 def _all(read: Callable[[int, str | None], Page[dict[str, Any]]]) -> list[Any]:
@@ -175,11 +185,12 @@ def _table(what: str, result: Result) -> str:
     """Return rows below each other, or the members of one, for people."""
     if isinstance(result, list):
         columns = _COLUMNS[what]
-        return _aligned([columns, *([_text(row.get(column)) for column in columns] for row in result)])
-    return _aligned([(name, _text(value)) for name, value in result.items()])
+        return aligned([columns, *([_text(row.get(column)) for column in columns] for row in result)])
+    return aligned([(name, _text(value)) for name, value in result.items()])
 
 
-def _aligned(rows: Iterable[Iterable[str]]) -> str:
+def aligned(rows: Iterable[Iterable[str]]) -> str:
+    """Return rows as lines, their cells below each other."""
     cells = [list(row) for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in cells)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
-from app.config import Limit, ProviderSettings, Settings
+from app.config import Budget, Limit, ProviderSettings, Settings, dollars_of
 from app.config_loading.members import MEMBERS
 from app.providers import PROVIDERS
 
@@ -24,15 +24,19 @@ def describe(settings: Settings, configured: tuple[str, ...]) -> Iterator[str]:
             yield f"  {'.'.join(member.path)} = {_shown(value)}"
     if settings.limits:
         yield f"  limits = {_limits(settings.limits)}"
+    if settings.budgets:
+        yield f"  budgets = {_budgets(settings.budgets)}"
     yield "[keys]"
     for key in settings.keys:
         allowed = ", ".join(key.models) if key.models is not None else "every model"
         limited = f"; {_limits(key.limits)}" if key.limits else ""
+        limited += f"; {_budgets(key.budgets)}" if key.budgets else ""
         yield f"  {key.name} = {_HIDDEN} (tenant {key.tenant}; {allowed}{limited})"
     if settings.tenants:
         yield "[tenants]"
     for tenant in settings.tenants.values():
-        yield f"  {tenant.name} = {_limits(tenant.limits) or 'no limits'}"
+        parts = [text for text in (_limits(tenant.limits), _budgets(tenant.budgets)) if text]
+        yield f"  {tenant.name} = {'; '.join(parts) or 'no limits'}"
     yield "[models]"
     for name, alias in settings.aliases.items():
         targets = ", ".join(f"{target} ({weight:g})" for target, weight in alias.targets)
@@ -75,6 +79,16 @@ def _limits(limits: Iterable[Limit]) -> str:
         + (f" per {limit.per}" if limit.per else "")
         + (f" for {limit.models}" if limit.models else "")
         for limit in limits
+    )
+
+
+def _budgets(budgets: Iterable[Budget]) -> str:
+    """Return budgets in the file's words."""
+    return ", ".join(
+        f"{dollars_of(one.most)} USD per {one.per}"
+        + (f" for {one.models}" if one.models else "")
+        + (" of known price" if one.denies_unpriced else "")
+        for one in budgets
     )
 
 

@@ -9,22 +9,27 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from dataclasses import replace
+from typing import Any, Final, NamedTuple
 
-from sqlalchemy import ColumnElement
+from sqlalchemy import ColumnElement, Connection, func, select
 
+from app.config import NANO
 from app.errors import GatewayError
-from app.state import ledgerrows, listing
+from app.state import audit, ledgerrows, listing
+from app.state.audit import Actor
+from app.state.budgets import Paid, correct_in
 from app.state.database import Database
 from app.state.dialect import insert_new
 from app.state.ids import storable
 from app.state.ledgerrows import Entry
 from app.state.listing import Page
-from app.state.tables import ledger
+from app.state.tables import budget, ledger, ledger_charge, reservation
 
 Shown = dict[str, Any]
 Span = tuple[float | None, float | None]
 
+CORRECTABLE: Final = ("lost", "estimated")
 FILTERS: Final = ("tenant", "key", "provider", "model", "state", "call_id")
 
 
@@ -43,11 +48,7 @@ class Ledger:
 
     def get(self, entry_id: str) -> Shown:
         """Return one row; raises ``not_found``."""
-        row = None
-        if storable(entry_id):
-            row = self._db.read(
-                lambda connection: connection.execute(ledger.select().where(ledger.c.id == entry_id)).first()
-            )
+        row = self._db.read(lambda connection: _row(connection, entry_id))
         if row is None:
             raise missing(entry_id)
         return ledgerrows.shown(row)
@@ -58,6 +59,129 @@ class Ledger:
         fitting += _within(span)
         rows, more = self._db.read(lambda c: listing.read(c, ledger, limit, after, *fitting))
         return Page([ledgerrows.shown(row) for row in rows], more)
+
+    # --- corrections -----------------------------------------------------------------------------
+
+    def entry(self, entry_id: str) -> Entry:
+        """Return one row as it was written; raises ``not_found``."""
+        row = self._db.read(lambda connection: _row(connection, entry_id))
+        if row is None:
+            raise missing(entry_id)
+        return ledgerrows.entry_of(row)
+
+    def correct(self, actor: Actor, entry_id: str, correction: Correction) -> tuple[Shown, list[Paid]]:
+        """Write what a row that is lost or estimated really cost, in all; return the new row.
+
+        Its budgets are charged the difference. Raises ``not_found``, and ``conflict`` for a row that is settled
+        or was corrected already."""
+
+        def work(connection: Connection) -> tuple[Shown, list[Paid]]:
+            found = _row(connection, entry_id)
+            if found is None:
+                raise missing(entry_id)
+            before = ledgerrows.entry_of(found)
+            if before.state not in CORRECTABLE:
+                raise _conflict(
+                    f"This row is '{before.state}'; only rows that are lost or estimated can be corrected."
+                )
+            entry = replace(
+                before,
+                id=ledgerrows.correction_id(before.id),
+                state="settled",
+                cost=correction.cost - _charged(connection, before),
+                usage=correction.usage,
+                cost_details=correction.cost_details,
+                corrects=before.id,
+                reason=correction.reason,
+            )
+            if _row(connection, entry.id) is not None:
+                raise _conflict("This row was corrected already.")
+            paid = correct_in(connection, entry, self._clock())
+            made = ledgerrows.shown(_row(connection, entry.id))
+            audit.record(connection, actor, "ledger.settled", before.id, ledgerrows.shown(found), made)
+            return made, paid
+
+        return self._db.write(work)
+
+    def check(self) -> Checked:
+        """Compare what each budget has spent and reserved with the rows that were charged to it."""
+        return self._db.read(_check)
+
+
+class Correction(NamedTuple):
+    """What an attempt really cost, in nano-dollars, and why one knows."""
+
+    cost: int
+    reason: str
+    usage: Mapping[str, int] | None = None
+    cost_details: Mapping[str, Any] | None = None
+
+
+class Checked(NamedTuple):
+    """How many budgets and ledger rows were looked at, and a sentence for each that is not sound."""
+
+    budgets: int
+    rows: int
+    faults: list[str]
+
+
+def _row(connection: Connection, entry_id: str) -> Any:
+    if not storable(entry_id):
+        return None
+    return connection.execute(ledger.select().where(ledger.c.id == entry_id)).first()
+
+
+def _charged(connection: Connection, entry: Entry) -> int:
+    """Return what was charged so far for what ``entry`` stands for: itself, and what it corrects."""
+    total = entry.cost or 0
+    while entry.corrects is not None and (row := _row(connection, entry.corrects)) is not None:
+        entry = ledgerrows.entry_of(row)
+        total += entry.cost or 0
+    return total
+
+
+def _check(connection: Connection) -> Checked:
+    """Compare in one statement, so that all is of one moment."""
+    costs = (
+        select(ledger_charge.c.budget_id, func.coalesce(func.sum(ledger.c.cost), 0).label("cost"))
+        .join(ledger, ledger.c.id == ledger_charge.c.ledger_id)
+        .group_by(ledger_charge.c.budget_id)
+        .subquery()
+    )
+    held = (
+        select(reservation.c.budget_id, func.sum(reservation.c.amount).label("amount"))
+        .group_by(reservation.c.budget_id)
+        .subquery()
+    )
+    joined = budget.outerjoin(costs, costs.c.budget_id == budget.c.id)
+    joined = joined.outerjoin(held, held.c.budget_id == budget.c.id)
+    columns = (budget.c.id, budget.c.spent, budget.c.reserved, costs.c.cost, held.c.amount)
+    rows = connection.execute(select(*columns).select_from(joined).order_by(budget.c.id))
+    faults, count = [], 0
+    for row in rows:
+        count += 1
+        faults += _faults_of(row.id, "spent", row.spent, int(row.cost or 0))
+        faults += _faults_of(row.id, "reserved", row.reserved, int(row.amount or 0))
+    lonely = (
+        select(ledger_charge.c.budget_id)
+        .distinct()
+        .where(ledger_charge.c.budget_id.not_in(select(budget.c.id)))
+    )
+    faults += [
+        f"{name}: rows are charged to it, and it is not there"
+        for name in connection.execute(lonely).scalars()
+    ]
+    return Checked(count, connection.execute(select(func.count()).select_from(ledger)).scalar_one(), faults)
+
+
+def _faults_of(name: str, what: str, said: int, summed: int) -> list[str]:
+    if said == summed:
+        return []
+    return [f"{name}: {what} is {said / NANO:.9f} USD, but its rows sum up to {summed / NANO:.9f} USD"]
+
+
+def _conflict(message: str) -> GatewayError:
+    return GatewayError("conflict", message)
 
 
 def missing(entry_id: str) -> GatewayError:

@@ -14,6 +14,8 @@ from typing import Any
 def add_verbs(verbs: Any) -> None:
     """Add the verbs to a parser's (``argparse`` has no public name for its type)."""
     _test(verbs.add_parser("test", help="stream one answer of a model, with its times and its cost"))
+    ledger = verbs.add_parser("ledger", help="list what attempts cost, correct rows, check that all sums up")
+    _ledger(ledger)
     _import(verbs.add_parser("import", help="turn another gateway's configuration into a sluice.toml"))
 
 
@@ -23,6 +25,17 @@ def _test(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--json", action="store_true", help="print the figures as JSON")
     verb.add_argument("--config", metavar="FILE", help="the TOML file instead of $SLUICE_CONFIG")
     verb.set_defaults(run=_late("trial"))
+
+
+def _ledger(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("action", nargs="?", default="list", choices=["list", "show", "check", "settle"])
+    verb.add_argument("name", nargs="?", help="the id of a row (show, settle), or a first filter (list)")
+    verb.add_argument(
+        "members", nargs="*", metavar="member=value", help="filters, or usd=, usage.input_tokens=, reason="
+    )
+    verb.add_argument("--json", action="store_true", help="print JSON")
+    verb.add_argument("--config", metavar="FILE", help="the TOML file instead of $SLUICE_CONFIG")
+    verb.set_defaults(run=_late("ledger"))
 
 
 def _import(verb: argparse.ArgumentParser) -> None:

@@ -2,27 +2,364 @@
 
 from __future__ import annotations
 
-from tests.governance.city import running_city
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.behaviour.world import CHAT_DONE, ROLE, Answer, chat_body, chat_stream, chat_text, received
+from tests.governance.city import CHAT, PROMPT, City, good, running_city
+from tests.lifecycle.house import eventually
+from tests.running import ROOT, environment
+from tests.traffic.replay import Reply, Request
 
 PRICES = """
 [providers.groq.prices]
 x = { input = 100000, output = 100000 }
 y = { input = 100000, output = 100000 }
 dear = { input = 1000000, output = 1000000 }
-free = { input = 0, output = 0 }
 """
-"""A token of x or y costs ten cents, one of dear a dollar; ``good`` answers with five tokens."""
+"""A token of x or y costs ten cents, one of dear a dollar; ``good`` answers with three tokens in, two out."""
+
+DAY = 'per = "day"'
 
 
-def test_a_gateways_budget_in_the_file_refuses_what_it_has_not_enough_left_for() -> None:
-    config = f'[server]\nbudgets = [{{ usd = 1.2, per = "day" }}]\n[keys.ann]\nkey = "sk-ann"\n{PRICES}'
-    with running_city(config) as city:
-        answers = [city.ask(max_tokens=2) for _ in range(4)]
-        assert [answer.status for answer in answers] == [200, 200, 402, 402]
-        error = answers[-1].error
-        assert (error["type"], error["code"]) == ("insufficient_quota", "budget_exceeded")
-        assert error["message"].startswith(
-            "The budget of the whole gateway is exceeded: $1.20 per day, of which $1.00 are spent; "
-            "this request may cost up to $0.30. It starts anew at "
+def owners(**budgets: str) -> str:
+    """Return the tables of client keys, each of the tenant red, with budgets in TOML."""
+    return "".join(
+        f'[keys.{name}]\nkey = "sk-{name}"\ntenant = "red"\nbudgets = [{text}]\n'
+        for name, text in budgets.items()
+    )
+
+
+CONFIG = (
+    "[server]\n"
+    + f'budgets = [{{ usd = 1.2, {DAY}, models = "groq/gate*" }}]\n'
+    + owners(
+        free="",
+        two=f"{{ usd = 1.2, {DAY} }}",
+        stream=f"{{ usd = 9, {DAY} }}",
+        left=f"{{ usd = 9, {DAY} }}",
+        failed=f"{{ usd = 9, {DAY} }}",
+        next=f"{{ usd = 4, {DAY} }}",
+        allows=f"{{ usd = 1, {DAY} }}",
+        denies=f'{{ usd = 1, {DAY}, unpriced = "deny" }}',
+        alias=f'{{ usd = 0.5, {DAY}, models = "fast" }}',
+        poor='{ usd = 0.000000001, per = "total" }',
+        asks=f'{{ usd = 50, per = "month" }}, {{ usd = 5, {DAY}, models = "groq/dear*" }}, {{ usd = 7, per = "total" }}',
+        queue=f"{{ usd = 5, {DAY} }}",
+        counts=f"{{ usd = 100, {DAY} }}",
+    )
+    + f"""
+[keys.blue]
+key = "sk-blue"
+tenant = "blue"
+[tenants.blue]
+budgets = [{{ usd = 0.5, per = "week" }}]
+[models."fast"]
+target = "groq/x"
+{PRICES}
+gate = {{ input = 100000, output = 100000 }}
+"""
+)
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[City]:
+    with running_city(CONFIG, env={"SLUICE_MASTER_KEY": "sk-master"}) as city:
+        yield city
+        assert check(city) == (0, [])
+
+
+@pytest.fixture
+def city(running: City) -> City:
+    running.upstream.forget()
+    running.upstream.script = good
+    return running
+
+
+def check(city: City) -> tuple[int, list[str]]:
+    """Return what ``sluice ledger check`` says of a city's database: its exit code, and the faults."""
+    gateway = city.gateways[0]
+    ran = subprocess.run(
+        [sys.executable, "-m", "app.cli", "ledger", "check", "--json"],
+        env=environment({}, gateway.folder, gateway.port),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert ran.stdout, ran.stderr
+    return ran.returncode, json.loads(ran.stdout)["faults"]
+
+
+def admin(city: City, path: str) -> Any:
+    return city.client("master").get(f"/admin{path}").json
+
+
+def rows(city: City, key: str, count: int = 1) -> list[dict[str, Any]]:
+    """Return the ledger's rows of a key once there are so many, the oldest first."""
+    found: list[dict[str, Any]] = eventually(
+        lambda: len(got := admin(city, f"/ledger?key={key}&limit=100")["data"]) >= count and got
+    )
+    return found[::-1]
+
+
+def budgets(city: City, key: str) -> list[dict[str, Any]]:
+    """Return how a key's budgets stand once nothing is reserved of them."""
+
+    def settled() -> Any:
+        found = city.client(key).get("/v1/key").json["budgets"]
+        return None if any(row["reserved"] for row in found) else found
+
+    found: list[dict[str, Any]] = eventually(settled)
+    return found
+
+
+def spent(city: City, key: str) -> float:
+    """Return what a key spent of its first budget."""
+    return float(budgets(city, key)[0]["spent"])
+
+
+def statuses(*answers: Answer) -> list[int]:
+    return [answer.status for answer in answers]
+
+
+def test_a_budget_refuses_what_it_has_not_enough_left_for(city: City) -> None:
+    answers = [city.ask("two", max_tokens=2) for _ in range(4)]
+    assert statuses(*answers) == [200, 200, 402, 402]
+    error = answers[-1].error
+    assert (error["type"], error["code"]) == ("insufficient_quota", "budget_exceeded")
+    assert error["message"].startswith(
+        "The budget of this key is exceeded: $1.20 per day, of which $1.00 are spent; "
+        "this request may cost up to $0.30. It starts anew at "
+    )
+    assert error["message"].endswith("T00:00:00Z.")
+    assert city.served == 2
+
+
+def test_the_ledger_says_what_each_attempt_cost(city: City) -> None:
+    answer = city.ask("counts", max_tokens=2)
+    (row,) = rows(city, "counts")
+    cost = {"input_tokens_cost": 0.3, "output_tokens_cost": 0.2, "request_cost": 0.0, "total_cost": 0.5}
+    assert row == {
+        "id": row["id"],
+        "object": "ledger.entry",
+        "attempt_id": row["attempt_id"],
+        "call_id": answer.headers["x-request-id"],
+        "created_at": row["created_at"],
+        "tenant": "red",
+        "key": "counts",
+        "provider": "groq",
+        "model": "x",
+        "provider_key": row["provider_key"],
+        "request_type": "chat_completion",
+        "usage": {"input_tokens": 3, "output_tokens": 2, "cached_tokens": 0, "reasoning_tokens": 0},
+        "cost": 0.5,
+        "cost_details": row["cost_details"],
+        "state": "settled",
+        "corrects": None,
+        "reason": None,
+    }
+    assert (
+        cost.items()
+        <= {
+            name: round(v, 9) if isinstance(v, float) else v for name, v in row["cost_details"].items()
+        }.items()
+    )
+    assert (row["id"][:4], row["attempt_id"][:4]) == ("led_", "att_")
+    assert admin(city, f"/ledger/{row['id']}") == row
+    assert admin(city, f"/ledger?call_id={row['call_id']}&state=settled&model=x")["data"] == [row]
+    assert admin(city, "/ledger?state=odd")["error"]["param"] == "state"
+
+
+def test_an_attempt_without_a_budget_has_its_row_too(city: City) -> None:
+    city.ask("free")
+    assert [(row["cost"], row["state"]) for row in rows(city, "free")] == [(0.5, "settled")]
+
+
+def test_a_stream_is_settled_on_what_the_provider_counted(city: City) -> None:
+    city.upstream.script = lambda request: Reply.sse(chat_stream("good"))
+    assert city.ask("stream", stream=True, max_tokens=2).text == "good"
+    assert spent(city, "stream") == 0.5
+    assert [(row["request_type"], row["state"]) for row in rows(city, "stream")] == [
+        ("chat_completion_stream", "settled")
+    ]
+
+
+def test_who_leaves_a_stream_pays_an_estimate_of_what_was_sent(city: City) -> None:
+    body = ROLE + chat_text("w" * 24)
+    city.upstream.script = lambda request: Reply.sse(body + CHAT_DONE, hang=len(body))
+    connection = city.client("left").open("POST", CHAT, {**PROMPT, "stream": True, "max_tokens": 20})
+    assert connection.sock is not None
+    received(connection.sock, b"wwww")
+    connection.close()
+    (row,) = rows(city, "left")
+    assert (row["state"], row["usage"]["input_tokens"], row["usage"]["output_tokens"]) == ("estimated", 1, 6)
+    assert row["cost"] == spent(city, "left") == 0.7
+
+
+def test_who_leaves_pays_no_more_than_was_reserved(city: City) -> None:
+    before = spent(city, "left")
+    body = ROLE + chat_text("w" * 200)
+    city.upstream.script = lambda request: Reply.sse(body + CHAT_DONE, hang=len(body))
+    connection = city.client("left").open("POST", CHAT, {**PROMPT, "stream": True, "max_tokens": 20})
+    assert connection.sock is not None
+    received(connection.sock, b"wwww")
+    connection.close()
+    assert rows(city, "left", 2)[-1]["cost"] == 2.1
+    assert round(spent(city, "left") - before, 9) == 2.1
+
+
+def test_who_leaves_before_an_answer_pays_the_estimate_of_his_input(city: City) -> None:
+    before = spent(city, "left")
+    city.upstream.script = lambda request: Reply.json(chat_body(), wait=3)
+    connection = city.client("left").open("POST", CHAT, {**PROMPT, "max_tokens": 20})
+    eventually(lambda: city.served == 1)
+    connection.close()
+    row = rows(city, "left", 3)[-1]
+    assert (row["state"], row["cost"]) == ("estimated", 0.1)
+    assert round(spent(city, "left") - before, 9) == 0.1
+
+
+def test_a_failed_attempt_that_the_provider_did_not_charge_costs_nothing(city: City) -> None:
+    city.upstream.script = lambda request: Reply.json({"error": {"message": "no"}}, 500)
+    assert city.ask("failed", max_tokens=2).status == 500
+    assert [(row["state"], row["cost"], row["usage"]) for row in rows(city, "failed")] == [
+        ("settled", 0.0, None)
+    ]
+    assert spent(city, "failed") == 0
+
+
+def test_each_attempt_of_a_call_is_settled(city: City) -> None:
+    def script(request: Request) -> Reply:
+        failing = request.json()["model"] == "y"
+        return Reply.json({"error": {"message": "no"}}, 500) if failing else Reply.json(chat_body())
+
+    city.upstream.script = script
+    answer = city.ask("failed", model="groq/y", fallbacks=["groq/x"], max_tokens=2)
+    assert answer.status == 200
+    found = [row for row in rows(city, "failed", 3) if row["call_id"] == answer.headers["x-request-id"]]
+    assert sorted((row["model"], row["cost"]) for row in found) == [("x", 0.5), ("y", 0.0)]
+    assert len({row["attempt_id"] for row in found}) == 2
+
+
+def test_a_target_that_a_budget_refuses_is_passed_over(city: City) -> None:
+    answer = city.ask("next", model="groq/dear", fallbacks=["groq/x"], max_tokens=20)
+    assert (answer.status, answer.headers["x-sluice-model"]) == (200, "x")
+    both = city.ask("next", model="groq/dear", fallbacks=["groq/x"], max_tokens=60)
+    assert both.status == 402
+    assert "may cost up to $61.00" in both.error["message"]  # the first's
+    city.upstream.script = lambda request: Reply.json({"error": {"message": "no"}}, 500)
+    failed = city.ask("next", model="groq/dear", fallbacks=["groq/x"], max_tokens=20)
+    assert failed.status == 500  # not all were refused
+
+
+def test_a_model_of_unknown_price_is_not_charged_or_not_let_in(city: City) -> None:
+    assert city.ask("allows", model="groq/unknown").status == 200
+    assert spent(city, "allows") == 0
+    assert [row["cost"] for row in rows(city, "allows")] == [None]
+    refused = city.ask("denies", model="groq/unknown")
+    assert (refused.status, refused.error["code"]) == (402, "budget_exceeded")
+    assert "The price of the model 'groq/unknown' is unknown" in refused.error["message"]
+    assert city.served == 1
+
+
+def test_a_tenants_and_the_gateways_budgets_hold_all_of_their_callers(city: City) -> None:
+    assert statuses(*(city.ask("blue", max_tokens=2) for _ in range(2))) == [200, 402]
+    assert "the tenant 'blue'" in city.ask("blue", max_tokens=2).error["message"]
+    assert statuses(*(city.ask("free", model="groq/gate", max_tokens=2) for _ in range(3))) == [200, 200, 402]
+    assert "the whole gateway" in city.ask("free", model="groq/gate").error["message"]
+    assert city.ask("free", model="groq/x").status == 200
+
+
+def test_a_budget_of_a_name_of_the_operators_counts_where_it_is_asked_for(city: City) -> None:
+    asked = [
+        city.ask("alias", model=name, max_tokens=2).status for name in ("groq/x", "fast", "groq/x", "fast")
+    ]
+    assert asked == [200, 200, 200, 402]
+
+
+def test_without_max_tokens_a_whole_answer_is_reserved(city: City) -> None:
+    assert "may cost up to $819.30" in city.ask("counts").error["message"]
+    assert "may cost up to $400.10" in city.ask("counts", max_tokens=2000, n=2).error["message"]
+
+
+DOORS: list[tuple[str, dict[str, Any], Any]] = [
+    ("/v1/chat/completions", PROMPT, ("error", "code", "budget_exceeded")),
+    ("/openai/v1/chat/completions", PROMPT, ("error", "code", "budget_exceeded")),
+    ("/v1/responses", {"model": "groq/x", "input": "hi"}, ("error", "code", "budget_exceeded")),
+    ("/anthropic/v1/messages", {**PROMPT, "max_tokens": 5}, ("error", "type", "billing_error")),
+    ("/cohere/v2/chat", PROMPT, None),
+    (
+        "/genai/v1beta/models/groq/x:generateContent",
+        {"contents": [{"role": "user", "parts": [{"text": "hi"}]}]},
+        ("error", "status", "RESOURCE_EXHAUSTED"),
+    ),
+    ("/bedrock/model/groq%2Fx/converse", {"messages": [{"role": "user", "content": [{"text": "hi"}]}]}, None),
+]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(("path", "body", "told"), DOORS, ids=[path for path, *_ in DOORS])
+def test_every_door_refuses_in_its_own_form(
+    city: City, path: str, body: dict[str, Any], told: Any, stream: bool
+) -> None:
+    if stream and "stream" not in body and ("models/" in path or "/model/" in path):
+        path = path.replace("generateContent", "streamGenerateContent").replace(
+            "/converse", "/converse-stream"
         )
-        assert city.served == 2
+        members = body
+    else:
+        members = {**body, "stream": stream}
+    answer = city.client("poor").send("POST", path, members)
+    assert answer.status == 402, answer.text
+    assert "The budget of this key is exceeded" in answer.body.decode()
+    if told is not None:
+        holder, member, value = told
+        assert answer.json[holder][member] == value
+    assert city.served == 0
+
+
+def test_a_background_run_is_budgeted(city: City) -> None:
+    client = city.client("queue")
+    members = {"background": True, "model": "groq/x", "max_output_tokens": 20}
+    done = client.ended(client.made("hi", **members)["id"])
+    assert done["status"] == "completed"
+    assert spent(city, "queue") == 0.5
+    refused = client.ended(client.made("hi", **{**members, "max_output_tokens": 60})["id"])
+    assert (refused["status"], refused["error"]["code"]) == ("failed", "budget_exceeded")
+    assert [row["request_type"] for row in rows(city, "queue")] == ["responses_stream"]
+
+
+def test_a_key_asks_how_its_budgets_stand(city: City) -> None:
+    first = city.client("asks").get("/v1/key").json["budgets"]
+    assert [{name: row[name] for name in row if name != "resets_at"} for row in first] == [
+        {"usd": 50, "per": "month", "level": "key", "spent": 0.0, "reserved": 0.0, "remaining": 50.0},
+        {
+            "usd": 5,
+            "per": "day",
+            "models": "groq/dear*",
+            "level": "key",
+            "spent": 0.0,
+            "reserved": 0.0,
+            "remaining": 5.0,
+        },
+        {"usd": 7, "per": "total", "level": "key", "spent": 0.0, "reserved": 0.0, "remaining": 7.0},
+        {
+            **{"usd": 1.2, "per": "day", "models": "groq/gate*", "level": "gateway"},
+            **{name: first[3][name] for name in ("spent", "reserved", "remaining")},
+        },
+    ]
+    assert first[2]["resets_at"] is None
+    assert first[1]["resets_at"] % 86_400 == 0
+    city.ask("asks", max_tokens=2)
+    assert [row["spent"] for row in budgets(city, "asks")[:3]] == [0.5, 0.0, 0.5]
+
+
+def test_counting_tokens_costs_nothing_and_is_never_refused(city: City) -> None:
+    answer = city.client("poor").send("POST", "/anthropic/v1/messages/count_tokens", PROMPT)
+    assert answer.status == 200, answer.text
+    assert admin(city, "/ledger?key=poor")["data"] == []

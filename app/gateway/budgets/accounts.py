@@ -152,7 +152,7 @@ class Accounts:
                 entry.attempt_id,
                 entry.call_id,
             )
-            self._charged(paid)
+            self.charged(paid)
 
     def _reserved(self, draft: Entry, lines: Sequence[Line], amount: int | None) -> Reserved:
         """Reserve; where only what running calls hold stands in the way, let those settle that are over."""
@@ -166,7 +166,7 @@ class Accounts:
 
     def _settle(self, entry: Entry) -> None:
         try:
-            self._charged(self._state().budgets.settle(entry))
+            self.charged(self._state().budgets.settle(entry))
         except GatewayError as error:
             self._keep(entry, error)
 
@@ -179,7 +179,7 @@ class Accounts:
         for _ in range(len(self._unsettled)):
             self._settle(self._unsettled.popleft())
 
-    def _charged(self, paid: Sequence[Paid]) -> None:
+    def charged(self, paid: Sequence[Paid]) -> None:
         """Hear how budgets stand after a charge."""
 
     def _run(self) -> None:

@@ -38,5 +38,8 @@ ROUTES: Final = (
     AdminRoute("GET", "/calls.jsonl", "calls.as_jsonl", "viewer"),
     AdminRoute("GET", "/calls/<call_id>", "calls.get", "viewer"),
     AdminRoute("GET", "/usage", "usage.summed", "viewer"),
+    AdminRoute("GET", "/ledger", "ledger.listed", "viewer"),
+    AdminRoute("GET", "/ledger/<entry_id>", "ledger.get", "viewer"),
+    AdminRoute("POST", "/ledger/<entry_id>/settle", "ledger.settle", "admin"),
     AdminRoute("GET", "/audit", "audit.listed", "viewer"),
 )

@@ -1,0 +1,46 @@
+"""The form of a correction of the ledger, in the admin API and on the command line."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from marshmallow import ValidationError, validates_schema
+
+from app.config_loading import kinds
+from app.config_loading.budgets import DOLLARS
+from app.config_loading.kinds import Checked, Kind
+from app.config_loading.tables import Below, Strict
+
+_LONGEST: Final = 512
+
+TOKENS: Final = Kind(
+    "must be a whole number of tokens that is not below 0",
+    lambda v: kinds.WHOLE.fits(v) and v < 10**12,
+)
+REASON: Final = Kind(
+    f"must be a text of at most {_LONGEST} characters that says why",
+    lambda v: kinds.is_text(v) and len(v) <= _LONGEST,
+)
+
+
+class UsageSchema(Strict):
+    """Tokens by kind, as a ledger row has them."""
+
+    input_tokens = Checked(TOKENS, required=True)
+    output_tokens = Checked(TOKENS)
+    cached_tokens = Checked(TOKENS)
+    reasoning_tokens = Checked(TOKENS)
+
+
+class CorrectionSchema(Strict):
+    """What an attempt really cost, in all: in dollars, or in tokens."""
+
+    usd = Checked(DOLLARS)
+    usage = Below(UsageSchema())
+    reason = Checked(REASON, required=True)
+
+    @validates_schema
+    def check_one_way(self, data: dict[str, Any], **options: Any) -> None:
+        """Ask for one of ``usd`` and ``usage``."""
+        if ("usd" in data) == ("usage" in data):
+            raise ValidationError("needs either 'usd' or 'usage'")

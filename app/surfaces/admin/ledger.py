@@ -1,0 +1,45 @@
+"""The views of ``/admin/ledger``: what attempts cost, and corrections of what was lost or estimated."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from flask import Response, request
+
+from app.config_loading.ledger import CorrectionSchema
+from app.errors import GatewayError
+from app.gateway.budgets.corrections import STATES, correct
+from app.state.ledger import FILTERS
+from app.surfaces.admin import asking
+from app.surfaces.replies.answers import json_response
+
+_CORRECTION: Final = CorrectionSchema()
+
+
+def listed() -> Response:
+    """List the rows, the newest first."""
+    limit, after = asking.page_query()
+    return asking.listed(asking.gateway().state().ledger.page(limit, after, _filters(), asking.span()))
+
+
+def get(entry_id: str) -> Response:
+    """Show a row."""
+    return json_response(asking.gateway().state().ledger.get(entry_id))
+
+
+def settle(entry_id: str) -> Response:
+    """Write what a row that is lost or estimated really cost; answer with the row that corrects it."""
+    members = asking.checked_body(_CORRECTION)
+    return asking.made(correct(asking.gateway(), asking.actor(), entry_id, members))
+
+
+def _filters() -> dict[str, Any]:
+    found = {name: request.args[name] for name in FILTERS if request.args.get(name)}
+    if found.get("state", STATES[0]) not in STATES:
+        raise GatewayError(
+            "bad_request",
+            f"Invalid 'state': expected one of {', '.join(STATES)}.",
+            param="state",
+            code="invalid_value",
+        )
+    return found

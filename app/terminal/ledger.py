@@ -1,0 +1,151 @@
+"""``sluice ledger``: what the admin API shows of the ledger, for a terminal, and a check that it is sound.
+
+Exit codes of ``sluice ledger check``: 0 sound, 1 not, 2 it could not look.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import socket
+import sys
+from collections.abc import Mapping
+from typing import Any, Final
+
+from app.commands import aligned
+from app.config import Settings
+from app.config_loading import ConfigError, load
+from app.config_loading.ledger import CorrectionSchema
+from app.config_loading.ownership import checked
+from app.errors import GatewayError
+from app.gateway.budgets.corrections import correct
+from app.gateway.core import Gateway
+from app.state.audit import Actor
+from app.state.ledger import FILTERS
+
+_UNSOUND: Final = 1
+_WRONG: Final = 2
+_PAGE: Final = 100
+_MOST: Final = 10_000
+_COLUMNS: Final = ("id", "created_at", "tenant", "key", "provider", "model", "state", "cost")
+
+
+def run(given: argparse.Namespace) -> int:
+    """Run one command and return its exit code."""
+    try:
+        settings = load(os.environ, given.config)
+        return _ACTIONS[given.action](given, settings)
+    except ConfigError as error:
+        for place, sentence in error.faults:
+            print(f"sluice: {place}: {sentence}", file=sys.stderr)
+        return _WRONG
+
+
+def _list(given: argparse.Namespace, settings: Settings) -> int:
+    filters: dict[str, str] = {}
+    for text in (*([given.name] if given.name else []), *given.members):
+        name, sign, value = text.partition("=")
+        if not sign or name not in FILTERS:
+            print(f"sluice: '{text}' is no filter; known are: {', '.join(FILTERS)}", file=sys.stderr)
+            return _WRONG
+        filters[name] = value
+    return _with_gateway(settings, given, lambda gateway: _rows(gateway, filters))
+
+
+def _rows(gateway: Gateway, filters: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Return the newest rows that fit, and say where there are more."""
+    rows: list[dict[str, Any]] = []
+    more = True
+    while more and len(rows) < _MOST:
+        page = gateway.state().ledger.page(_PAGE, rows[-1]["id"] if rows else None, filters, (None, None))
+        rows += page.rows
+        more = page.has_more
+    if more:
+        print(f"sluice: these are the newest {len(rows)} rows; narrow them by filters", file=sys.stderr)
+    return rows
+
+
+def _show(given: argparse.Namespace, settings: Settings) -> int:
+    if given.name is None:
+        return _needs_id(given)
+    return _with_gateway(settings, given, lambda gateway: gateway.state().ledger.get(given.name))
+
+
+def _settle(given: argparse.Namespace, settings: Settings) -> int:
+    if given.name is None:
+        return _needs_id(given)
+    members = checked(CorrectionSchema(), _members(given.members))
+    actor = Actor("cli", "admin", socket.gethostname())
+    return _with_gateway(settings, given, lambda gateway: correct(gateway, actor, given.name, members))
+
+
+def _check(given: argparse.Namespace, settings: Settings) -> int:
+    gateway = Gateway(settings)
+    try:
+        found = gateway.state().ledger.check()
+    except GatewayError as error:
+        print(f"sluice: the ledger cannot be looked at: {error.raw or error.message}", file=sys.stderr)
+        return _WRONG
+    finally:
+        gateway.close()
+    if given.json:
+        print(json.dumps(found._asdict() | {"sound": not found.faults}, indent=2))
+    else:
+        for fault in found.faults:
+            print(fault)
+        verdict = f"{len(found.faults)} faults" if found.faults else "sound"
+        print(f"{found.budgets} budgets and {found.rows} rows of the ledger: {verdict}")
+    return _UNSOUND if found.faults else 0
+
+
+def _needs_id(given: argparse.Namespace) -> int:
+    print(f"sluice: ledger {given.action} needs the id of a row", file=sys.stderr)
+    return _WRONG
+
+
+def _members(texts: list[str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for text in texts:
+        name, _, value = text.partition("=")
+        holder, dot, inner = name.partition(".")
+        table = found.setdefault(holder, {}) if dot else found
+        table[inner if dot else name] = value if name == "reason" else _number(value)
+    return found
+
+
+def _number(text: str) -> Any:
+    try:
+        return int(text) if text.isdecimal() else float(text)
+    except ValueError:  # the text itself goes on, and does not fit
+        return text
+
+
+def _with_gateway(settings: Settings, given: argparse.Namespace, work: Any) -> int:
+    gateway = Gateway(settings)
+    try:
+        result = work(gateway)
+    except GatewayError as error:
+        print(f"sluice: {error.message}", file=sys.stderr)
+        return 1
+    finally:
+        gateway.close()
+    print(json.dumps(result, indent=2) if given.json else _table(result))
+    return 0
+
+
+def _table(result: Any) -> str:
+    if isinstance(result, list):
+        return aligned([_COLUMNS, *([_text(row[name]) for name in _COLUMNS] for row in result)])
+    return aligned([(name, _text(value)) for name, value in result.items()])
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.9f}"
+    return json.dumps(value) if isinstance(value, Mapping) else str(value)
+
+
+_ACTIONS: Final = {"list": _list, "show": _show, "check": _check, "settle": _settle}
