@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, literal, select, update
 
-from app.state import ledgerrows
+from app.state import budget_statements, ledgerrows
 from app.state.database import Database
 from app.state.dialect import insert_once
 from app.state.ledgerrows import Entry
@@ -177,6 +177,8 @@ def _reserve(connection: Connection, wanted: _Wanted) -> dict[str, Standing] | N
     """Reserve, or not; return how the budgets stood, None when the row of one is not there."""
     lines, amount = wanted.lines, wanted.amount
     ids = [line.id for line in lines]
+    if connection.dialect.name == "postgresql":
+        return _reserve_at_once(connection, wanted)
     standings = _standings(connection, ids, lock=True)
     if len(standings) < len(set(ids)):
         return None
@@ -189,6 +191,15 @@ def _reserve(connection: Connection, wanted: _Wanted) -> dict[str, Standing] | N
     rows = [{**shared, "budget_id": line.id, "most": line.most} for line in lines]
     connection.execute(insert(reservation).values(rows))
     return standings
+
+
+def _reserve_at_once(connection: Connection, wanted: _Wanted) -> dict[str, Standing] | None:
+    row = {"attempt_id": wanted.entry.attempt_id, "body": wanted.entry.as_json(), "lease": wanted.lease}
+    limits = {line.id: line.most for line in wanted.lines}
+    found = budget_statements.reserve(connection, row, limits, wanted.amount, wanted.now)
+    if len(found) < len(limits):
+        return None
+    return {one.id: Standing(one.spent, one.reserved) for one in found}
 
 
 def _standings(connection: Connection, ids: Sequence[str], *, lock: bool = False) -> dict[str, Standing]:
@@ -246,6 +257,9 @@ def _charge_late(connection: Connection, line: Line, some: ColumnElement[bool]) 
 
 def settle_in(connection: Connection, entry: Entry, now: float) -> list[Paid]:
     """Write an attempt's row and charge it to what was reserved for it, within a transaction."""
+    if connection.dialect.name == "postgresql":
+        paid = budget_statements.settle(connection, ledgerrows.columns_of(entry, now), now)
+        return [Paid._make(row) for row in paid] or _settle_late(connection, entry, now)
     gone = delete(reservation).where(reservation.c.attempt_id == entry.attempt_id)
     held: list[Any] = list(
         connection.execute(gone.returning(reservation.c.budget_id, reservation.c.amount, reservation.c.most))
