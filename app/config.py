@@ -255,6 +255,10 @@ class Settings:
     budgets: tuple[Budget, ...] = ()
     budget_lease: int = 600
     budget_output: int = 8_192
+    ledger_days: float = 400.0
+    spool: str | None = None
+    alert_url: str | None = field(default=None, repr=False)
+    alert_secret: Secret | None = None
     providers: Mapping[str, ProviderSettings] = field(default_factory=dict)
     aliases: Mapping[str, Alias] = field(default_factory=dict)
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)

@@ -101,6 +101,10 @@ VARIABLES: list[tuple[str, str, str, Any]] = [
     ("SLUICE_LIMITS_FAIL", "closed", "limits_fail", "closed"),
     ("SLUICE_BUDGET_LEASE", "30", "budget_lease", 30),
     ("SLUICE_BUDGET_OUTPUT", "100", "budget_output", 100),
+    ("SLUICE_LEDGER_DAYS", "7", "ledger_days", 7),
+    ("SLUICE_SPOOL", "/var/spool/sluice", "spool", "/var/spool/sluice"),
+    ("SLUICE_ALERT_URL", "https://hooks.example/x", "alert_url", "https://hooks.example/x"),
+    ("SLUICE_ALERT_SECRET", "whsec_c2VjcmV0", "alert_secret", Secret("whsec_c2VjcmV0")),
     ("SLUICE_KEYS", "ann:k1", "keys", (VirtualKey("ann", Secret("k1"), "ann"),)),
     (
         "SLUICE_KEYS",
@@ -146,6 +150,7 @@ def test_the_environment_wins_over_the_file_and_blanks_do_not(member: Any, load_
         samples["log"] = ("'console'", "json")
         samples["call_log"] = ("'off'", "errors")
         samples["limits_fail"] = ("'open'", "closed")
+        samples["alert_url"] = ("'https://a'", "https://b")
         samples["redis_url"] = ("'redis://a'", "redis://b")
         samples["listen_url"] = ("'postgres://a/d'", "postgres://b/d")
         samples["allowed_origins"] = ("'https://a'", "https://b")

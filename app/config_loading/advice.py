@@ -44,6 +44,8 @@ _GIVES: Final = ("KEY", "TOKEN", "URL", "BASE", "ENDPOINT", "SECRET", "REGION", 
 def advise(settings: Settings, environ: Mapping[str, str], find: Find, knows: Knows) -> Iterator[Advice]:
     """Yield what looks wrong in settings and the environment that they were read from."""
     yield from _lookalikes(settings, environ)
+    if settings.alert_url and settings.alert_secret is None:
+        yield "SLUICE_ALERT_URL", "gets messages that are not signed; set SLUICE_ALERT_SECRET (whsec_…), too"
     yield from _providers(settings, find)
     yield from _nobodies(settings, find, knows)
     yield from _patterns(settings)

@@ -28,7 +28,7 @@ from app.database_url import faults_of, is_postgres
 from app.providers import PROVIDERS, Option, row_of
 from app.wire import proxies, tls
 
-_SECRET_TEXTS = ("master_key",)
+_SECRET_TEXTS = ("master_key", "alert_secret")
 
 
 def build(valid: Mapping[str, Any], overlay: Overlay, environ: Mapping[str, str]) -> Settings:

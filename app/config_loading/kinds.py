@@ -130,6 +130,7 @@ BASE_URL: Final = Kind(
     "must be an http or https URL without query or user, such as https://host/v1", _is_base_url
 )
 DATABASE: Final = Kind("must be a sqlite:// or postgresql:// URL", _is_database)
+HTTP_URL: Final = Kind("must be an http or https URL", lambda v: _is_url(v, frozenset({"http", "https"})))
 POSTGRES: Final = Kind("must be a postgresql:// URL", lambda v: is_text(v) and is_postgres(v))
 REDIS: Final = Kind(
     "must be a redis:// or rediss:// URL",

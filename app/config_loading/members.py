@@ -190,6 +190,32 @@ MEMBERS: Final = (
         "tokens that a budget reserves for an answer which the request does not bound",
     ),
     _row(
+        "ledger_days",
+        "SLUICE_LEDGER_DAYS",
+        kinds.ABOVE_0,
+        "days after which rows of the ledger are joined, one a day and budget",
+    ),
+    _row(
+        "spool",
+        "SLUICE_SPOOL",
+        kinds.TEXT,
+        "folder in which rows of the ledger wait while the database is away, 64 MiB at most; unset, they are dropped and counted",
+    ),
+    _row(
+        "alert_url",
+        "SLUICE_ALERT_URL",
+        kinds.HTTP_URL,
+        "where thresholds of budgets are told, as a webhook",
+        secret=True,
+    ),
+    _row(
+        "alert_secret",
+        "SLUICE_ALERT_SECRET",
+        kinds.TEXT,
+        "the secret that signs these messages (Standard Webhooks, `whsec_…`)",
+        secret=True,
+    ),
+    _row(
         "limits_fail",
         "SLUICE_LIMITS_FAIL",
         kinds.one_of("share", "open", "closed"),

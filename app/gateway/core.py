@@ -64,7 +64,7 @@ class Gateway:
         self.limits = Gate(settings, self.metrics)
         self.sealing: Callable[[str], Sealing] = make_sealing(settings)
         self._store = Store(settings)
-        self.accounts = Accounts(settings, self.prices, self.state)
+        self.accounts = Accounts(settings, self.prices, self.state, self.egress, self.metrics)
         self._last_steps: list[Callable[[], None]] = [self.accounts.close]
         if self.traces is not None:
             self._last_steps.append(self.traces.close)

@@ -119,6 +119,18 @@ class Budgets:
             )
             self._db.write(lambda connection, statement=statement: connection.execute(statement) and None)  # type: ignore[misc]
 
+    def concerned(self, attempt_ids: Iterable[str]) -> set[str]:
+        """Return the attempts among these that have something reserved, or were counted as lost."""
+        found: set[str] = set()
+        lost = and_(ledger.c.state == "lost", ledger.c.corrects.is_(None))
+        for some in chunks(sorted(attempt_ids)):
+            held = select(reservation.c.attempt_id).where(reservation.c.attempt_id.in_(some))
+            ids = [ledgerrows.row_id(one) for one in some]
+            gone = select(ledger.c.attempt_id).where(ledger.c.id.in_(ids), lost)
+            for statement in (held, gone):
+                found.update(self._db.read(lambda c, s=statement: list(c.execute(s).scalars())))  # type: ignore[misc]
+        return found
+
     def collect(self) -> list[tuple[Entry, list[Paid]]]:
         """Charge what nobody renewed, to the amount that was reserved, as lost; return these rows."""
         old = select(reservation.c.attempt_id).where(reservation.c.lease_until < db_now()).distinct()

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from app.state import retention
 from app.state.admins import Admins
+from app.state.alerts import Alerts
 from app.state.atrest import Cipher
 from app.state.attempts import Attempts
 from app.state.audit import Audit
@@ -59,6 +60,7 @@ class State:
     admins: Admins
     audit: Audit
     budgets: Budgets
+    alerts: Alerts
     ledger: Ledger
     runner: Runner | None = None
     purger: Purger | None = None
@@ -134,5 +136,6 @@ def open_state(
         admins=Admins(signals, hasher),
         audit=Audit(db),
         budgets=Budgets(db),
+        alerts=Alerts(db),
         ledger=Ledger(db),
     )

@@ -20,15 +20,18 @@ from gevent.pool import Group
 from app.config import Settings
 from app.errors import GatewayError
 from app.gateway.budgets import entries, telling
+from app.gateway.budgets.alerts import Herald
 from app.gateway.budgets.charges import Touch, touches_of_target
 from app.gateway.budgets.estimates import Estimate, worst_case
-from app.gateway.budgets.writer import EntryWriter
+from app.gateway.budgets.spool import Spool
+from app.gateway.budgets.writer import Counted, EntryWriter
 from app.gateway.call import Attempt
 from app.gateway.cost import PriceList
 from app.state.budgets import Line, Paid, Reserved, Standing, first_refused
 from app.state.ledgerrows import Entry
 from app.state.loops import Loop
 from app.state.state import State
+from app.wire.egress import Egress
 
 _LOG: Final = logging.getLogger(__name__)
 _MOST_UNSETTLED: Final = 10_000
@@ -54,13 +57,18 @@ class Accounts:
         settings: Settings,
         prices: PriceList,
         state: Callable[[], State],
+        egress: Egress,
+        metrics: Counted | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings
         self._prices = prices
         self._state = state
         self.clock = clock
-        self.writer = EntryWriter(settings, state)
+        spool = None if settings.spool is None else Spool(settings.spool)
+        self._spool = spool
+        self.writer = EntryWriter(state, spool, metrics)
+        self._herald = Herald(settings, state, egress, metrics, clock)
         self._held: set[str] = set()
         self._settling = Group()
         self._unsettled: deque[Entry] = deque()
@@ -132,13 +140,17 @@ class Accounts:
     def start(self) -> None:
         """Begin to renew, and to look for what processes that are gone have left."""
         self._loop.start()
+        self._herald.start()
 
     def close(self) -> None:
         """Settle what ended last."""
         self._settling.join(_CLOSING)
         self._loop.stop()
         self._settle_again()
+        self._herald.close()
         self.writer.close()
+        if self._spool is not None:
+            self._spool.close()
 
     def turn(self) -> None:
         """Renew once, settle what could not be, and charge once what is lost."""
@@ -146,6 +158,8 @@ class Accounts:
         if self._held:
             budgets.renew(self._held, self._settings.budget_lease)
         self._settle_again()
+        if self._spool is not None and self._spool.waits:
+            self._spool.recover(self._take_in)
         for entry, paid in budgets.collect():
             _LOG.warning(
                 "the attempt %s of call %s was lost with its process and is charged what it had reserved",
@@ -171,16 +185,34 @@ class Accounts:
             self._keep(entry, error)
 
     def _keep(self, entry: Entry, error: GatewayError) -> None:
+        """Keep what cannot be settled now; a row that is lost here is charged in full when its lease ends."""
+        _LOG.warning("an attempt is settled later: %s", error.raw or error.message)
+        if self._spool is not None and self._spool.keep([entry]):
+            return
         if len(self._unsettled) < _MOST_UNSETTLED:
             self._unsettled.append(entry)
-        _LOG.warning("an attempt is settled later: %s", error.raw or error.message)
+        else:
+            self.writer.drop(1)
+
+    def _take_in(self, rows: Sequence[Entry]) -> None:
+        """Settle rows from the spool; those of attempts that reserved nothing are written together."""
+        budgets, book = self._state().budgets, self._state().ledger
+        reserved = budgets.concerned(entry.attempt_id for entry in rows)
+        book.write([entry for entry in rows if entry.attempt_id not in reserved])
+        for entry in rows:
+            if entry.attempt_id in reserved:
+                self.charged(budgets.settle(entry))
 
     def _settle_again(self) -> None:
         for _ in range(len(self._unsettled)):
             self._settle(self._unsettled.popleft())
 
     def charged(self, paid: Sequence[Paid]) -> None:
-        """Hear how budgets stand after a charge."""
+        """Hear how budgets stand after a charge; a threshold that cannot be noted now is found by the next."""
+        try:
+            self._herald.hear(paid)
+        except GatewayError as error:
+            _LOG.warning("thresholds of budgets cannot be noted: %s", error.raw or error.message)
 
     def _run(self) -> None:
         pause = min(_LONGEST_LOOK, self._settings.budget_lease / 3)

@@ -8,13 +8,13 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 import gevent
 from gevent.event import Event
 
-from app.config import Settings
 from app.errors import GatewayError
+from app.gateway.budgets.spool import Spool
 from app.state.ledgerrows import Entry
 from app.state.loops import Loop
 from app.state.state import State
@@ -25,12 +25,23 @@ _BATCH: Final = 200
 _GATHER: Final = 0.2
 
 
-class EntryWriter:
-    """Takes rows, and writes them soon. ``state`` opens the store."""
+class Counted(Protocol):
+    """Counts what an operator should hear of."""
 
-    def __init__(self, settings: Settings, state: Callable[[], State]) -> None:
-        self._settings = settings
+    def note_lost_entries(self, count: int) -> None: ...
+
+    def note_alert(self, level: str, threshold: int) -> None: ...
+
+
+class EntryWriter:
+    """Takes rows, and writes them soon. ``state`` opens the store; what it cannot take goes to the ``spool``."""
+
+    def __init__(
+        self, state: Callable[[], State], spool: Spool | None = None, metrics: Counted | None = None
+    ) -> None:
         self._state = state
+        self._spool = spool
+        self._metrics = metrics
         self._waiting: deque[Entry] = deque()
         self._bell = Event()
         self._loop = Loop(self._run)
@@ -38,7 +49,7 @@ class EntryWriter:
     def add(self, entry: Entry) -> None:
         """Queue a row."""
         if len(self._waiting) >= _MOST_WAITING:
-            self._drop([entry])
+            self.drop(1)
             return
         self._waiting.append(entry)
         self._bell.set()
@@ -64,7 +75,13 @@ class EntryWriter:
             self._state().ledger.write(rows)
         except GatewayError as error:
             _LOG.warning("the ledger cannot be written: %s", error.raw or error.message)
-            self._drop(rows)
+            kept = 0 if self._spool is None else self._spool.keep(rows)
+            self.drop(len(rows) - kept)
 
-    def _drop(self, rows: list[Entry]) -> None:
-        _LOG.warning("%d rows of the ledger were dropped", len(rows))
+    def drop(self, count: int) -> None:
+        """Count rows that are lost."""
+        if not count:
+            return
+        _LOG.warning("%d rows of the ledger were dropped", count)
+        if self._metrics is not None:
+            self._metrics.note_lost_entries(count)

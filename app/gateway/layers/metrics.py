@@ -68,6 +68,15 @@ class Metrics:
         self._lost_rows = Counter(
             "sluice_call_log_lost_rows", "Rows of the call log that could not be written.", registry=registry
         )
+        self._lost_entries = Counter(
+            "sluice_ledger_lost_rows", "Rows of the ledger that could not be written.", registry=registry
+        )
+        self._alerts = Counter(
+            "sluice_budget_alerts",
+            "Thresholds (per cent) that budgets reached.",
+            ("level", "threshold"),
+            registry=registry,
+        )
         self._open = Gauge(
             "sluice_open_calls", "Calls in flight.", registry=registry, multiprocess_mode="livesum"
         )
@@ -118,6 +127,14 @@ class Metrics:
     def note_lost_rows(self, count: int) -> None:
         """Count rows of the call log that were dropped."""
         self._lost_rows.inc(count)
+
+    def note_lost_entries(self, count: int) -> None:
+        """Count rows of the ledger that were dropped."""
+        self._lost_entries.inc(count)
+
+    def note_alert(self, level: str, threshold: int) -> None:
+        """Count a threshold that a budget reached."""
+        self._alerts.labels(level, str(threshold)).inc()
 
     def note_request(self, operation: str, status: int) -> None:
         """Count a request of a door that was no call."""

@@ -1,0 +1,192 @@
+"""Alerts: who is told that a budget has reached 50, 80, 95 or 100 per cent, and how often it is tried.
+
+A threshold is a line of the log and a metric where it is noticed, and a signed message to the operator's URL, whose form is
+that of Standard Webhooks (https://github.com/standard-webhooks/standard-webhooks, read November 2026): the
+headers ``webhook-id``, ``webhook-timestamp`` and ``webhook-signature``. Tests: tests/governance/test_alerts.py.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Protocol
+
+from gevent.event import Event
+
+from app.config import NANO, Settings, dollars_of
+from app.errors import GatewayError
+from app.gateway.budgets.periods import period_of
+from app.gateway.budgets.telling import dollars, moment
+from app.state.alerts import Due
+from app.state.budgets import Paid
+from app.state.loops import Loop
+from app.state.state import State
+from app.wire.clocks import Clocks
+from app.wire.egress import Egress
+
+_LOG: Final = logging.getLogger(__name__)
+
+THRESHOLDS: Final = (50, 80, 95, 100)
+_LOOK: Final = 5.0
+_LEASE: Final = 60.0
+_CLOCKS: Final = Clocks(connect=5.0, first_byte=10.0, idle=10.0, total=15.0)
+_FIRST_PAUSE: Final = 2.0
+_LONGEST_PAUSE: Final = 3_600.0
+_MOST_TRIES: Final = 40
+"""With pauses that double up to an hour: more than a day."""
+
+_PREFIX: Final = "whsec_"
+
+
+class _Counted(Protocol):
+    def note_alert(self, level: str, threshold: int) -> None: ...
+
+
+class Herald:
+    """Tells of thresholds. ``state`` opens the store; ``clock`` gives Unix seconds."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        state: Callable[[], State],
+        egress: Egress,
+        metrics: _Counted | None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._url = settings.alert_url
+        secret = settings.alert_secret
+        self._key = None if secret is None else key_of(secret.reveal())
+        self._state = state
+        self._transport = egress.transport() if self._url else None
+        self._metrics = metrics
+        self._clock = clock
+        self._bell = Event()
+        self._loop = Loop(self._run)
+
+    def start(self) -> None:
+        """Begin to send, where there is somebody to send to."""
+        if self._url is not None:
+            self._loop.start()
+
+    def close(self) -> None:
+        """Stop to send; what was not taken yet is the next process's."""
+        self._loop.stop()
+        if self._transport is not None:
+            self._transport.close()
+
+    def hear(self, paid: Sequence[Paid]) -> None:
+        """Note the thresholds that budgets have reached by what was charged to them."""
+        for one in paid:
+            reached = reached_by(one)
+            if not reached:
+                continue
+            now = self._clock()
+            bodies = {threshold: message(one, threshold, now) for threshold in reached}
+            for threshold in self._state().alerts.note(one.id, bodies, sends=self._url is not None):
+                self._tell(one, threshold)
+
+    def _tell(self, paid: Paid, threshold: int) -> None:
+        whose = f"the {paid.level} '{paid.owner}'" if paid.owner else "the whole gateway"
+        about = f" for '{paid.models}'" if paid.models else ""
+        _LOG.warning(
+            "a budget of %s has reached %d %%: $%s of $%s per %s%s",
+            *(whose, threshold, dollars(paid.spent), dollars(paid.most), paid.per, about),
+        )
+        if self._metrics is not None:
+            self._metrics.note_alert(paid.level, threshold)
+        self._bell.set()
+        self.start()
+
+    def _run(self) -> None:
+        while True:
+            self._bell.clear()
+            try:
+                for due in self._state().alerts.claim(_LEASE):
+                    self._send(due)
+            except GatewayError as error:
+                _LOG.warning("alerts cannot be looked for: %s", error.raw or error.message)
+            except Exception:  # noqa: BLE001 - the loop must outlive any fault, or nobody would be told
+                _LOG.exception("alerts cannot be sent")
+            self._bell.wait(_LOOK)
+
+    def _send(self, due: Due) -> None:
+        """Send one message; try again later where it was not taken."""
+        fault = self._refusal(due)
+        alerts = self._state().alerts
+        if fault is None:
+            alerts.done(due)
+        elif due.tries >= _MOST_TRIES:
+            _LOG.error("an alert is given up after %d tries: %s", due.tries, fault)
+            alerts.done(due)
+        else:
+            pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** (due.tries - 1))
+            _LOG.warning("an alert was not taken and is sent again in %g s: %s", pause, fault)
+            alerts.again(due, pause)
+
+    def _refusal(self, due: Due) -> str | None:
+        """Send a message; return why it was not taken."""
+        if self._transport is None or self._url is None:
+            return "SLUICE_ALERT_URL is not set"
+        headers = {"content-type": "application/json", **signed(due, self._key, int(self._clock()))}
+        headers["content-length"] = str(len(due.body))
+        try:
+            upstream = self._transport.open(
+                "POST", self._url, headers, due.body, clocks=_CLOCKS, stream=False
+            )
+        except GatewayError as error:
+            return str(error.raw or error.message)
+        upstream.close()
+        return None if 200 <= upstream.status < 300 else f"it answered with status {upstream.status}"
+
+
+def reached_by(paid: Paid) -> list[int]:
+    """Return the thresholds that a budget has reached and nobody was told of."""
+    if paid.most <= 0:
+        return []
+    return [one for one in THRESHOLDS if one > paid.alerted and paid.spent * 100 >= one * paid.most]
+
+
+def message(paid: Paid, threshold: int, now: float) -> dict[str, Any]:
+    """Return what is told of a threshold."""
+    tenant, _, key = paid.owner.partition("/")
+    resets_at = period_of(paid.per, paid.period)[1]
+    return {
+        "type": "budget.threshold",
+        "timestamp": moment(now),
+        "data": {
+            "level": paid.level,
+            "owner": key or tenant or None,
+            "tenant": tenant or None,
+            "threshold": threshold,
+            "usd": dollars_of(paid.most),
+            "per": paid.per,
+            "models": paid.models,
+            "spent": paid.spent / NANO,
+            "resets_at": resets_at,
+        },
+    }
+
+
+def signed(due: Due, key: bytes | None, now: int) -> dict[str, str]:
+    """Return the headers of a message: its id, the same at every try, the time, and the signature over both and the body."""
+    label = hashlib.sha256(f"{due.budget_id} {due.threshold}".encode()).hexdigest()[:32]
+    headers = {"webhook-id": f"msg_{label}", "webhook-timestamp": str(now)}
+    if key is not None:
+        content = f"msg_{label}.{now}.".encode() + due.body
+        digest = base64.b64encode(hmac.digest(key, content, "sha256")).decode()
+        headers["webhook-signature"] = f"v1,{digest}"
+    return headers
+
+
+def key_of(secret: str) -> bytes:
+    """Return the key of a secret: base64, as ``whsec_…`` says, or the text itself where it is none."""
+    text = secret.removeprefix(_PREFIX)
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        return secret.encode()
