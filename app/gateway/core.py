@@ -64,13 +64,15 @@ class Gateway:
         self.limits = Gate(settings, self.metrics)
         self.sealing: Callable[[str], Sealing] = make_sealing(settings)
         self._store = Store(settings)
-        self.accounts = Accounts(settings, self.prices, self.state, self.egress, self.metrics)
+        self.accounts = Accounts(
+            settings, self.prices, self.state, self.egress, self.metrics, self.catalogue.most_output
+        )
         self._last_steps: list[Callable[[], None]] = [self.accounts.close]
         if self.traces is not None:
             self._last_steps.append(self.traces.close)
         self.open_calls = OpenCalls()
         self.sockets = OpenCalls()  # connections that hold many calls, idle ones too
-        self.keys = KeyDirectory(settings, self.state, self.open_calls)
+        self.keys = KeyDirectory(settings, self.state, self.open_calls, on_change=self.accounts.forget)
         self.clients = ClientWatch()
         self.draining = threading.Event()
         self.leave_by = 0.0  # monotonic seconds; set when the drain begins

@@ -47,7 +47,7 @@ class _Seen:
 
 
 class KeyDirectory:
-    """Who a key belongs to. ``state`` opens the store; ``now`` is in Unix seconds."""
+    """Who a key belongs to. ``state`` opens the store; ``now`` is in Unix seconds; ``on_change`` hears of each change."""
 
     def __init__(
         self,
@@ -55,6 +55,7 @@ class KeyDirectory:
         state: Callable[[], State],
         open_calls: OpenCalls,
         now: Callable[[], float] = time.time,
+        on_change: Callable[[], None] = lambda: None,
     ) -> None:
         self._tenants = {
             name: allowance(row.models, row.operations) for name, row in settings.tenants.items()
@@ -66,6 +67,7 @@ class KeyDirectory:
         self._state = state
         self._open_calls = open_calls
         self._now = now
+        self._on_change = on_change
         self._pepper = secrets.token_bytes(32)
         self._seen: OrderedDict[bytes, _Seen] = OrderedDict()
         self._unknown: OrderedDict[bytes, float] = OrderedDict()
@@ -130,6 +132,7 @@ class KeyDirectory:
         before, self._revision = self._revision, number
         self._seen.clear()
         self._unknown.clear()
+        self._on_change()
         for ending in keys.endings(before):
             self._open_calls.abort_key(ending.key_id, ending.digest, _revoked)
 

@@ -96,6 +96,12 @@ class Catalogue:
                     return model
         raise missing
 
+    def most_output(self, provider: str, model: str) -> int | None:
+        """Return the tokens that a model answers with at most, where a list that was asked for told so; asks nobody."""
+        kept = self._kept.get(provider)
+        models = () if kept is None else kept.models
+        return next((one.max_output_tokens for one in models if one.id == model), None)
+
     def _may_use(self, principal: Principal, name: str) -> bool:
         """Tell whether one of the models behind an operator's name is allowed."""
         alias = self._aliases[name]

@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, Connection, func, select
 
 from app.config import NANO
 from app.errors import GatewayError
-from app.state import audit, ledgerrows, listing
+from app.state import audit, joining, ledgerrows, listing
 from app.state.audit import Actor
 from app.state.budgets import Paid, correct_in
 from app.state.database import Database
@@ -102,6 +102,15 @@ class Ledger:
             return made, paid
 
         return self._db.write(work)
+
+    def join(self, before: float) -> int:
+        """Join rows from before a moment: those of one day, one owner and the same budgets become one; return how many went.
+
+        What each budget was charged stays what it was."""
+        total = 0
+        while went := self._db.write(lambda connection: joining.join_some(connection, before)):
+            total += went
+        return total
 
     def check(self) -> Checked:
         """Compare what each budget has spent and reserved with the rows that were charged to it."""

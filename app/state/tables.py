@@ -406,7 +406,6 @@ ledger = Table(
     Index("ledger_created_at", "created_at", "id"),
     Index("ledger_owner", "tenant", "key", "created_at"),
     Index("ledger_call_id", "call_id"),
-    Index("ledger_corrects", "corrects"),
 )
 
 # Which budgets, each in which period, a ledger row was charged to.

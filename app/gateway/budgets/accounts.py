@@ -12,20 +12,21 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import gevent
 from gevent.pool import Group
 
+from app.canonical.response import Usage
 from app.config import Settings
 from app.errors import GatewayError
 from app.gateway.budgets import entries, telling
 from app.gateway.budgets.alerts import Herald
-from app.gateway.budgets.charges import Touch, touches_of_target
+from app.gateway.budgets.charges import Touch, touches_of_caller, touches_of_target
 from app.gateway.budgets.estimates import Estimate, worst_case
 from app.gateway.budgets.spool import Spool
 from app.gateway.budgets.writer import Counted, EntryWriter
-from app.gateway.call import Attempt
+from app.gateway.call import Attempt, Call, Target
 from app.gateway.cost import PriceList
 from app.state.budgets import Line, Paid, Reserved, Standing, first_refused
 from app.state.ledgerrows import Entry
@@ -37,6 +38,12 @@ _LOG: Final = logging.getLogger(__name__)
 _MOST_UNSETTLED: Final = 10_000
 _LONGEST_LOOK: Final = 10.0
 _CLOSING: Final = 5.0
+_JOIN_SECONDS: Final = 600.0
+_DAY: Final = 86_400.0
+
+FREE: Final = frozenset({"count_tokens"})
+"""Operations that no provider charges for."""
+
 _SECOND_LOOK: Final = 0.03
 """Seconds that a refused attempt waits where running calls hold what it lacks: their answers may be out already."""
 
@@ -49,6 +56,15 @@ class Reservation:
     touches: tuple[Touch, ...]
 
 
+class Outlook(NamedTuple):
+    """What an attempt would meet: budgets and how they stand, what it may cost, and the error of a refusal."""
+
+    touches: tuple[Touch, ...]
+    standings: tuple[Standing, ...]
+    estimate: Estimate
+    refused: GatewayError | None
+
+
 class Accounts:
     """Reserves and settles. ``state`` opens the store; ``clock`` gives Unix seconds."""
 
@@ -59,12 +75,15 @@ class Accounts:
         state: Callable[[], State],
         egress: Egress,
         metrics: Counted | None = None,
+        most_output: Callable[[str, str], int | None] = lambda provider, model: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings
         self._prices = prices
         self._state = state
+        self._most_output = most_output
         self.clock = clock
+        self._joined_at = 0.0
         spool = None if settings.spool is None else Spool(settings.spool)
         self._spool = spool
         self.writer = EntryWriter(state, spool, metrics)
@@ -76,22 +95,22 @@ class Accounts:
 
     # --- for attempts --------------------------------------------------------------------------
 
-    def touches_of(self, attempt: Attempt) -> list[Touch]:
-        """Return the budgets that an attempt is charged to."""
-        call = attempt.call
-        return touches_of_target(
-            call.principal, self._settings.budgets, attempt.target.label, call.candidates
-        )
+    def touches_of(self, call: Call, target: Target) -> list[Touch]:
+        """Return the budgets that an attempt is charged to; none where the operation costs nothing."""
+        if call.operation in FREE:
+            return []
+        return touches_of_target(call.principal, self._settings.budgets, target.label, call.candidates)
 
-    def estimate_of(self, attempt: Attempt) -> Estimate:
+    def estimate_of(self, call: Call, target: Target) -> Estimate:
         """Return what an attempt may cost at most."""
-        call = attempt.call
         most = self._settings.budget_output
-        return worst_case(self._prices, attempt.target, call.operation, call.full_body, most)
+        known = self._most_output(target.provider.name, target.model)
+        most = most if known is None else min(known, most)
+        return worst_case(self._prices, target, call.operation, call.full_body, most)
 
     def reserve(self, attempt: Attempt, touches: Sequence[Touch]) -> Reservation:
         """Reserve what an attempt may cost; raises ``budget_exceeded``, and ``store_unavailable``."""
-        now, estimate = self.clock(), self.estimate_of(attempt)
+        now, estimate = self.clock(), self.estimate_of(attempt.call, attempt.target)
         check_priced(touches, estimate, attempt.target.label)
         draft = entries.draft_of(attempt, now, estimate)
         lines = [touch.line(now) for touch in touches]
@@ -115,6 +134,24 @@ class Accounts:
         self.writer.add(entries.settled(entries.draft_of(attempt, began), attempt, self._prices))
 
     # --- for whoever only asks -----------------------------------------------------------------
+
+    def outlook(self, call: Call, target: Target) -> Outlook:
+        """Return which budgets an attempt would touch, how they stand, what it may cost, and why it would be refused.
+
+        Nothing is reserved. Raises ``store_unavailable``."""
+        touches, estimate = self.touches_of(call, target), self.estimate_of(call, target)
+        standings = self.standings(touches)
+        refused = self.refusal(touches, standings, estimate, target.label)
+        return Outlook(tuple(touches), tuple(standings), estimate, refused)
+
+    def note_cached(self, call: Call, provider: str, model: str, usage: Usage | None) -> None:
+        """Write the row of a call that the cache answered with what was once counted as ``usage``: at no cost."""
+        if self._settings.call_log != "off" or touches_of_caller(call.principal, self._settings.budgets):
+            self.writer.add(entries.cached(call, provider, model, usage, self.clock()))
+
+    def forget(self) -> None:
+        """Look again at each budget: one may have been taken away, and added anew, by an administrator."""
+        self._state().budgets.forget()
 
     def standings(self, touches: Sequence[Touch]) -> list[Standing]:
         """Return how budgets stand; raises ``store_unavailable``."""
@@ -167,6 +204,9 @@ class Accounts:
                 entry.call_id,
             )
             self.charged(paid)
+        if time.monotonic() >= self._joined_at:
+            self._joined_at = time.monotonic() + _JOIN_SECONDS
+            self._state().ledger.join(self.clock() - self._settings.ledger_days * _DAY)
 
     def _reserved(self, draft: Entry, lines: Sequence[Line], amount: int | None) -> Reserved:
         """Reserve; where only what running calls hold stands in the way, let those settle that are over."""

@@ -8,14 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
 
+from app.gateway.budgets.accounts import FREE
 from app.gateway.call import Attempt
 from app.gateway.driver import AttemptLayer
 from app.gateway.layers.base import House
-
-_FREE: Final = frozenset({"count_tokens"})
-"""Operations that no provider charges for."""
 
 
 def make(house: House) -> AttemptLayer:
@@ -24,14 +21,13 @@ def make(house: House) -> AttemptLayer:
 
     @contextmanager
     def layer(attempt: Attempt) -> Iterator[None]:
-        free = attempt.call.operation in _FREE
-        touches = [] if free else accounts.touches_of(attempt)
+        touches = accounts.touches_of(attempt.call, attempt.target)
         if not touches:
             began = accounts.clock()
             try:
                 yield
             finally:
-                if writes_all and not free:
+                if writes_all and attempt.call.operation not in FREE:
                     accounts.note(attempt, began)
             return
         reservation = accounts.reserve(attempt, touches)

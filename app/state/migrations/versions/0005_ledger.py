@@ -69,7 +69,6 @@ def _create_ledger() -> None:
     op.create_index("ledger_created_at", "ledger", ["created_at", "id"])
     op.create_index("ledger_owner", "ledger", ["tenant", "key", "created_at"])
     op.create_index("ledger_call_id", "ledger", ["call_id"])
-    op.create_index("ledger_corrects", "ledger", ["corrects"])
     op.create_table(
         "ledger_charge",
         sa.Column("ledger_id", sa.Text, primary_key=True),
