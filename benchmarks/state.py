@@ -2,7 +2,7 @@
 
 Measured on the store itself, without HTTP: stored responses a second (written ahead, ended, acknowledged after
 the commit), and a chain's 200th turn against its 2nd, in time to read its history and to store it, and in bytes
-stored. The same with contents sealed. Then through a gateway: responses a second with ``store`` true and false. Times differ from machine to
+stored. The same with contents sealed. Then through a gateway: responses a second with ``store`` true and false, and with budgets. Times differ from machine to
 machine; the ratios are what counts. ``--database`` names an empty PostgreSQL database; without it, a SQLite file.
 """
 
@@ -136,17 +136,33 @@ def chain(state: State) -> dict[str, tuple[float, float]]:
     }
 
 
-def through_gateway(database_url: str, seconds: float) -> tuple[float, float]:
-    """Return responses a second of one gateway process, stored and not."""
-    config = "[providers.sandbox.options]\nwords_per_second = 0\n"
+BUDGETED = """
+[providers.sandbox.options]
+words_per_second = 0
+[providers.sandbox.prices]
+echo = { input = 1, output = 1 }
+[keys.plain]
+key = "sk-plain"
+[keys.rich]
+key = "sk-rich"
+budgets = [{ usd = 1000000, per = "month" }]
+[tenants.rich]
+budgets = [{ usd = 1000000, per = "day" }]
+"""
+
+
+def through_gateway(database_url: str, seconds: float) -> tuple[float, float, float]:
+    """Return responses a second of one gateway process: stored, not stored, and those within budgets of key and tenant."""
+    config = BUDGETED
     with running_gateway({"DATABASE_URL": database_url, **SECRET}, config=config) as gateway:
 
-        def asking(store: bool) -> Callable[[], object]:
+        def asking(store: bool, key: str = "plain") -> Callable[[], object]:
+            headers = {"content-type": "application/json", "authorization": f"Bearer sk-{key}"}
             body = json.dumps({"model": "sandbox/echo", "input": "say exactly: hi", "store": store})
 
             def ask() -> None:
                 connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=30)
-                connection.request("POST", "/v1/responses", body, {"content-type": "application/json"})
+                connection.request("POST", "/v1/responses", body, headers)
                 answer = connection.getresponse()
                 assert answer.status == 200, answer.read()
                 answer.read()
@@ -154,7 +170,7 @@ def through_gateway(database_url: str, seconds: float) -> tuple[float, float]:
 
             return ask
 
-        return rate(asking(True), seconds), rate(asking(False), seconds)
+        return rate(asking(True), seconds), rate(asking(False), seconds), rate(asking(False, "rich"), seconds)
 
 
 def sealed_rate(database_url: str, seconds: float) -> float:
@@ -180,8 +196,11 @@ def measure(database_url: str, seconds: float) -> None:
         print(f"  turn 2 and turn {TURNS}: {name:22}    {second:9.1f} {last:9.1f}   ×{last / second:.1f}")
     sealed = sealed_rate(database_url, seconds)
     print(f"  the same sealed (SLUICE_ENCRYPT=on)       {sealed:9.0f}             ×{stored / sealed:.2f}")
-    kept, left = through_gateway(database_url, seconds)
+    kept, left, rich = through_gateway(database_url, seconds)
     print(f"  through a gateway, stored and not         {kept:9.0f} {left:9.0f}   ×{left / kept:.1f}")
+    print(
+        f"  through a gateway, with budgets           {rich:9.0f}             ×{rich / kept:.1f} of a stored one"
+    )
 
 
 def main() -> int:

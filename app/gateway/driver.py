@@ -161,6 +161,7 @@ class Driver:
             self._note_request(run, sent)
             with open_upstream(self._settings, attempt, exchange, sent, stream=False) as upstream:
                 received = Received(upstream.status, upstream.headers, upstream.read())
+            attempt.maybe_charged = True  # whatever becomes of the answer
             return received
 
         try:

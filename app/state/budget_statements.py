@@ -1,7 +1,8 @@
-"""The two statements of PostgreSQL by which an attempt reserves and is settled: one round trip each.
+"""The statements by which an attempt reserves and is settled, written out: they are on every call's path.
 
-They do what ``budgets`` does step by step for SQLite, whose writer thread needs no round trip. Rows of budgets are
-locked in the order of their ids before anything of them is changed; what a lock waited for is read anew.
+PostgreSQL is sent one for each, which is one round trip; there, rows of budgets are locked in the order of their ids before
+anything of them is changed, and what a lock waited for is read anew. SQLite's writer thread runs a few, without a round trip, in
+its one transaction.
 
 Tests: tests/state/test_budgets.py.
 """
@@ -9,11 +10,12 @@ Tests: tests/state/test_budgets.py.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, Final
 
 from sqlalchemy import Connection, text
 
-from app.state.tables import AnyRow, ledger
+from app.state.tables import ledger
 
 _RESERVE: Final = text(
     """
@@ -67,17 +69,72 @@ _SETTLE: Final = text(
 )
 
 
+_PAID: Final = ("id", "level", "owner", "per", "models", "period", "spent", "alerted")
+
+
+@cache
+def _sqlite(statement: str, count: int) -> str:
+    """Return a statement whose ``:in`` stands for a list of so many values."""
+    return statement.replace(":in", f"({', '.join('?' * count)})")
+
+
+_STANDING: Final = "SELECT id, spent, reserved FROM budget WHERE id IN :in"
+_GROW: Final = "UPDATE budget SET reserved = reserved + ?, used_at = ? WHERE id IN :in"
+_HOLD: Final = (
+    "INSERT INTO reservation (attempt_id, budget_id, amount, most, lease_until, body) "
+    "VALUES (?, ?, ?, ?, (julianday('now') - 2440587.5) * 86400.0 + ?, ?)"
+)
+_RELEASE: Final = "DELETE FROM reservation WHERE attempt_id = ? RETURNING budget_id, amount, most"
+_ENTER: Final = (
+    f"INSERT INTO ledger ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))}) "
+    "ON CONFLICT DO NOTHING"
+)
+_CHARGE: Final = "INSERT INTO ledger_charge (ledger_id, budget_id) VALUES (?, ?)"
+_PAY: Final = (
+    "UPDATE budget SET spent = spent + ?, reserved = reserved - ?, used_at = ? WHERE id IN :in "
+    f"RETURNING {', '.join(_PAID)}"
+)
+
+
 def reserve(
     connection: Connection, row: Mapping[str, Any], limits: Mapping[str, int], amount: int | None, now: float
-) -> list[AnyRow]:
-    """Reserve ``amount`` of the budgets that ``limits`` has, by id, or of none; return those that are there.
+) -> dict[str, tuple[int, int]]:
+    """Reserve ``amount`` of the budgets that ``limits`` has, by id, or of none.
 
-    ``row`` has the reservation's ``attempt_id``, ``body`` and ``lease`` in seconds."""
-    values = {"ids": list(limits), "most": list(limits.values()), "now": now}
-    values |= {"amount": amount or 0, "unpriced": amount is None}
-    return list(connection.execute(_RESERVE, {**row, **values}))
+    Returns what was spent and reserved before of those that are there. ``row`` has the reservation's ``attempt_id``, ``body``
+    and ``lease`` in seconds."""
+    if connection.dialect.name == "postgresql":
+        values = {"ids": list(limits), "most": list(limits.values()), "now": now}
+        values |= {"amount": amount or 0, "unpriced": amount is None}
+        return {one.id: (one.spent, one.reserved) for one in connection.execute(_RESERVE, {**row, **values})}
+    run, ids = connection.exec_driver_sql, tuple(limits)
+    found = {one.id: (one.spent, one.reserved) for one in run(_sqlite(_STANDING, len(ids)), ids)}
+    if len(found) < len(ids) or (
+        amount is not None and any(sum(found[one]) + amount > most for one, most in limits.items())
+    ):
+        return found
+    run(_sqlite(_GROW, len(ids)), (amount or 0, now, *ids))
+    label, lease, body = row["attempt_id"], row["lease"], row["body"]
+    for one, most in limits.items():
+        run(_HOLD, (label, one, amount or 0, most, lease, body))
+    return found
 
 
-def settle(connection: Connection, columns: Mapping[str, Any], now: float) -> list[AnyRow]:
-    """Write the ledger row ``columns`` and charge it to what its attempt had reserved; nothing where that is gone."""
-    return list(connection.execute(_SETTLE, {**columns, "charge": columns["cost"] or 0, "now": now}))
+def settle(connection: Connection, columns: Mapping[str, Any], now: float) -> list[tuple[Any, ...]]:
+    """Write the ledger row ``columns`` and charge it to what its attempt had reserved; nothing where that is gone.
+
+    Returns of each budget the columns of ``_PAID``, and its amount as the attempt knew it."""
+    cost = columns["cost"] or 0
+    if connection.dialect.name == "postgresql":
+        paid = connection.execute(_SETTLE, {**columns, "charge": cost, "now": now})
+        return [tuple(row) for row in paid]
+    run = connection.exec_driver_sql
+    gone = list(run(_RELEASE, (columns["attempt_id"],)))
+    if not gone:
+        return []
+    run(_ENTER, tuple(columns[name] for name in _COLUMNS))
+    for one in gone:
+        run(_CHARGE, (columns["id"], one.budget_id))
+    limits = {one.budget_id: one.most for one in gone}
+    paid = run(_sqlite(_PAY, len(limits)), (cost, gone[0].amount, now, *limits))
+    return [(*row, limits[row.id]) for row in paid]

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, literal, select, update
+from sqlalchemy import ColumnElement, Connection, and_, func, insert, literal, select, update
 
 from app.state import budget_statements, ledgerrows
 from app.state.database import Database
@@ -187,31 +187,10 @@ class _Wanted(NamedTuple):
 
 def _reserve(connection: Connection, wanted: _Wanted) -> dict[str, Standing] | None:
     """Reserve, or not; return how the budgets stood, None when the row of one is not there."""
-    lines, amount = wanted.lines, wanted.amount
-    ids = [line.id for line in lines]
-    if connection.dialect.name == "postgresql":
-        return _reserve_at_once(connection, wanted)
-    standings = _standings(connection, ids, lock=True)
-    if len(standings) < len(set(ids)):
-        return None
-    if first_refused(lines, [standings[one] for one in ids], amount) is not None:
-        return standings
-    grown = {"reserved": budget.c.reserved + (amount or 0), "used_at": wanted.now}
-    connection.execute(update(budget).where(budget.c.id.in_(ids)).values(**grown))
-    shared = {"attempt_id": wanted.entry.attempt_id, "amount": amount or 0}
-    shared |= {"lease_until": db_now() + wanted.lease, "body": wanted.entry.as_json()}
-    rows = [{**shared, "budget_id": line.id, "most": line.most} for line in lines]
-    connection.execute(insert(reservation).values(rows))
-    return standings
-
-
-def _reserve_at_once(connection: Connection, wanted: _Wanted) -> dict[str, Standing] | None:
     row = {"attempt_id": wanted.entry.attempt_id, "body": wanted.entry.as_json(), "lease": wanted.lease}
     limits = {line.id: line.most for line in wanted.lines}
     found = budget_statements.reserve(connection, row, limits, wanted.amount, wanted.now)
-    if len(found) < len(limits):
-        return None
-    return {one.id: Standing(one.spent, one.reserved) for one in found}
+    return None if len(found) < len(limits) else {one: Standing(*stands) for one, stands in found.items()}
 
 
 def _standings(connection: Connection, ids: Sequence[str], *, lock: bool = False) -> dict[str, Standing]:
@@ -269,19 +248,8 @@ def _charge_late(connection: Connection, line: Line, some: ColumnElement[bool]) 
 
 def settle_in(connection: Connection, entry: Entry, now: float) -> list[Paid]:
     """Write an attempt's row and charge it to what was reserved for it, within a transaction."""
-    if connection.dialect.name == "postgresql":
-        paid = budget_statements.settle(connection, ledgerrows.columns_of(entry, now), now)
-        return [Paid._make(row) for row in paid] or _settle_late(connection, entry, now)
-    gone = delete(reservation).where(reservation.c.attempt_id == entry.attempt_id)
-    held: list[Any] = list(
-        connection.execute(gone.returning(reservation.c.budget_id, reservation.c.amount, reservation.c.most))
-    )
-    if not held:
-        return _settle_late(connection, entry, now)
-    insert_once(connection, ledger, ledgerrows.columns_of(entry, now))
-    limits = {row.budget_id: row.most for row in held}
-    charge(connection, entry.id, limits)
-    return pay(connection, limits, entry.cost or 0, now, release=held[0].amount)
+    paid = budget_statements.settle(connection, ledgerrows.columns_of(entry, now), now)
+    return [Paid._make(row) for row in paid] or _settle_late(connection, entry, now)
 
 
 def _settle_late(connection: Connection, entry: Entry, now: float) -> list[Paid]:
@@ -316,15 +284,13 @@ def charge(connection: Connection, entry_id: str, budget_ids: Iterable[str]) -> 
         connection.execute(insert(ledger_charge), rows)
 
 
-def pay(
-    connection: Connection, limits: dict[str, int], cost: int, now: float, *, release: int = 0
-) -> list[Paid]:
-    """Add to what budgets, by id with their amounts, have spent; release what was reserved of them."""
+def pay(connection: Connection, limits: dict[str, int], cost: int, now: float) -> list[Paid]:
+    """Add to what budgets, by id with their amounts, have spent."""
     if not limits:
         return []
     ids = sorted(limits)
     _standings(connection, ids, lock=True)
-    changed = {"spent": budget.c.spent + cost, "reserved": budget.c.reserved - release, "used_at": now}
+    changed = {"spent": budget.c.spent + cost, "used_at": now}
     columns = [budget.c[name] for name in Paid._fields if name != "most"]
     statement = update(budget).where(budget.c.id.in_(ids)).values(**changed).returning(*columns)
     return [Paid._make((*row, limits[row.id])) for row in connection.execute(statement)]

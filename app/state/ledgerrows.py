@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Final, Literal
 
 from app.config import NANO
@@ -45,7 +45,10 @@ class Entry:
 
     def as_json(self) -> bytes:
         """Return the entry as JSON."""
-        return dumps(asdict(self))
+        return dumps({name: getattr(self, name) for name in _MEMBERS})
+
+
+_MEMBERS: Final = tuple(field.name for field in fields(Entry))
 
 
 def from_json(body: bytes) -> Entry:
@@ -74,7 +77,7 @@ def _id(text: str) -> str:
 
 def columns_of(entry: Entry, now: float) -> dict[str, Any]:
     """Return the columns of an entry that is written ``now``."""
-    row = asdict(entry)
+    row = {name: getattr(entry, name) for name in _MEMBERS}
     usage, details = row.pop("usage"), row.pop("cost_details")
     row["created_at"] = max(now, entry.period_at)
     row["cost_details"] = None if details is None else dumps(details)

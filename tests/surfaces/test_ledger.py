@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -197,3 +198,70 @@ def test_a_check_tells_what_does_not_sum_up(
     )
     monkeypatch.setenv("DATABASE_URL", "sqlite:////nowhere/at/all.db")
     assert sluice("check")[0] == 2
+
+
+BAD_BUDGETS = [
+    ([{"usd": 1}], "budgets[0].per"),
+    ([{"per": "day"}], "budgets[0].usd"),
+    ([{"usd": -1, "per": "day"}], "budgets[0].usd"),
+    ([{"usd": "5", "per": "day"}], "budgets[0].usd"),
+    ([{"usd": True, "per": "day"}], "budgets[0].usd"),
+    ([{"usd": 1e300, "per": "day"}], "budgets[0].usd"),
+    ([{"usd": 5, "per": "hour"}], "budgets[0].per"),
+    ([{"usd": 5, "per": "day", "models": ""}], "budgets[0].models"),
+    ([{"usd": 5, "per": "day", "models": "x" * 257}], "budgets[0].models"),
+    ([{"usd": 5, "per": "day", "unpriced": "maybe"}], "budgets[0].unpriced"),
+    ([{"usd": 5, "per": "day"}, {"usd": 5, "per": "day", "limit": 1}], "budgets[1].limit"),
+    ({"usd": 5, "per": "day"}, "budgets"),
+]
+
+
+@pytest.mark.parametrize(("budgets", "param"), BAD_BUDGETS)
+def test_a_budget_that_is_none_is_refused_with_its_place(app: Flask, budgets: Any, param: str) -> None:
+    headers = {"authorization": f"Bearer {MASTER}"}
+    made = app.test_client().post(
+        "/admin/tenants", json={"name": "team", "budgets": budgets}, headers=headers
+    )
+    assert (made.status_code, made.get_json()["error"]["param"]) == (400, param)
+
+
+def test_budgets_of_run_time_hold_change_and_are_charged_for_the_time_between(app: Flask) -> None:
+    client, headers = app.test_client(), {"authorization": f"Bearer {MASTER}"}
+    total = [{"usd": 3, "per": "total"}]
+    assert (
+        client.post("/admin/tenants", json={"name": "team", "budgets": total}, headers=headers).status_code
+        == 201
+    )
+    key = client.post(
+        "/admin/keys", json={"name": "eve", "tenant": "team", "budgets": total}, headers=headers
+    )
+    assert (key.status_code, key.get_json()["budgets"]) == (201, total)
+    secret, key_id = key.get_json()["key"], key.get_json()["id"]
+
+    def own() -> Any:
+        answer = client.get("/v1/key", headers={"authorization": f"Bearer {secret}"})
+        return [(row["level"], row["usd"], row["spent"]) for row in answer.get_json()["budgets"]]
+
+    def spend(name: str, levels: int) -> None:
+        gateway = gateway_of(app)
+        principal = gateway.keys.find(secret)
+        lines = [touch.line(gateway.accounts.clock()) for touch in touches_of_caller(principal, ())]
+        assert len(lines) == levels
+        now = gateway.accounts.clock()
+        row = replace(entry(name, "settled", DOLLAR), tenant="team", key="eve", period_at=now)
+        assert gateway.state().budgets.reserve(row, lines, DOLLAR, 60).refused is None
+        gateway.state().budgets.settle(row)
+
+    def change(budgets: Any) -> None:
+        path = f"/admin/keys/{key_id}"
+        assert client.patch(path, json={"budgets": budgets}, headers=headers).status_code == 200
+        gateway_of(app).keys.look()
+
+    assert own() == [("key", 3, 0.0), ("tenant", 3, 0.0)]
+    spend("one", 2)
+    change(None)
+    assert own() == [("tenant", 3, 1.0)]
+    spend("two", 1)
+    change([{"usd": 0.5, "per": "total"}])
+    assert own() == [("key", 0.5, 2.0), ("tenant", 3, 2.0)]
+    assert gateway_of(app).state().ledger.check().faults == []

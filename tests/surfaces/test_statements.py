@@ -8,18 +8,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import gevent
 import pytest
 from flask import Flask
 from sqlalchemy import Engine, event
 
 from app import create_app
-from app.config import Secret, Settings, VirtualKey
+from app.config import Budget, Secret, Settings, VirtualKey
 from app.gateway.core import gateway_of
 from app.state.audit import Actor
 from app.state.keyform import make_key
 from app.state.keys import StoredKey
 
 KEY = "sk-ann-0123456789"
+RICH = "sk-rich-0123456789"
 PROMPT = {"model": "sandbox/echo", "messages": [{"role": "user", "content": "hi"}]}
 
 
@@ -53,7 +55,8 @@ def count() -> Iterator[Count]:
 
 @pytest.fixture
 def app(tmp_path: Path) -> Iterator[Flask]:
-    keys = (VirtualKey("ann", Secret(KEY), "ann"),)
+    rich = VirtualKey("rich", Secret(RICH), "rich", budgets=(Budget(10**15, "day"), Budget(10**15, "total")))
+    keys = (VirtualKey("ann", Secret(KEY), "ann"), rich)
     made = create_app(Settings(database_url=f"sqlite:///{tmp_path}/sluice.db", keys=keys, call_log="off"))
     yield made
     gateway_of(made).close()
@@ -66,6 +69,30 @@ def call(app: Flask, key: str) -> int:
 
 def test_a_call_by_a_key_of_the_configuration_asks_nobody(app: Flask, count: Count) -> None:
     assert [call(app, KEY) for _ in range(3)] == [200, 200, 200]
+    assert (count.statements, count.connections) == ([], [])
+
+
+def test_a_budget_costs_one_transaction_before_and_one_after(app: Flask, count: Count) -> None:
+    begun: list[str] = []
+
+    def begin(connection: Any) -> None:
+        begun.append("begin")
+
+    assert call(app, RICH) == 200  # the first call of a budget makes its row
+    gateway = gateway_of(app)
+    gevent.sleep(0.1)
+    gateway.accounts.close()  # which settles, and looks after nothing any more
+    gateway.accounts.start = lambda: None  # type: ignore[method-assign]
+    event.listen(Engine, "begin", begin)
+    try:
+        for times in range(1, 4):
+            assert call(app, RICH) == 200
+            gateway.accounts.close()
+            assert len(begun) == 2 * times
+    finally:
+        event.remove(Engine, "begin", begin)
+    count.statements.clear()
+    assert call(app, KEY) == 200
     assert (count.statements, count.connections) == ([], [])
 
 

@@ -27,6 +27,10 @@ _BELOW: Final = (
 )
 """Members in which the dialects bound an answer, and the tables that some keep them in."""
 
+_MOST_TOKENS: Final = 10**9
+_MOST_DOLLARS: Final = 1_000_000_001
+"""More than any budget may be, and what a database holds in nano-dollars."""
+
 _ANSWERS: Final = ("n", "best_of", "candidateCount", "candidate_count")
 
 
@@ -60,11 +64,11 @@ def _counts(tables: list[Mapping[str, Any]], names: tuple[str, ...]) -> Iterator
     for table in tables:
         for name in names:
             value = table.get(name)
-            if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1e9:
-                yield int(value)
+            if isinstance(value, int | float) and not isinstance(value, bool) and value > 0:
+                yield int(min(value, _MOST_TOKENS))
 
 
 def cost_of(cost: Mapping[str, Any] | None) -> int | None:
     """Return a cost object's total in nano-dollars."""
     total = None if cost is None else cost.get("total_cost")
-    return None if total is None else nano_of(max(0.0, total))
+    return None if total is None else nano_of(min(max(0.0, total), _MOST_DOLLARS))
