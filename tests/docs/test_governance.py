@@ -1,25 +1,57 @@
-"""What docs/governance.md has its reader type makes a team with a key that works."""
+"""What docs/governance.md has its reader type makes two teams with keys that work, within limits and budgets."""
 
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
+from typing import Any
 
 from tests.behaviour.world import World, running_world
 from tests.docs.blocks import blocks, run_block
+from tests.lifecycle.house import eventually
+from tests.traffic.replay import NEVER, Reply
+
+PRICED = "[providers.sandbox.prices]\necho = { input = 1, output = 1000000 }\n"
+"""Three tokens cost more than half of a key's five dollars."""
 
 
-def test_a_team_gets_its_key_by_what_the_page_says(tmp_path: Path) -> None:
+def test_two_teams_get_their_keys_by_what_the_page_says(tmp_path: Path) -> None:
     (block,) = [block for block in blocks() if block.run_by == "tests/docs/test_governance.py"]
-    with running_world({"SLUICE_MASTER_KEY": "change-me"}) as world:
+    env = {
+        "SLUICE_MASTER_KEY": "change-me",
+        "SLUICE_ALERT_URL": "{upstream}/hook",
+        "SLUICE_ALERT_SECRET": _secret(),
+    }
+    with running_world(env, config=PRICED) as world:
+        world.upstream.add(Reply.json({}, 204), path="/hook", times=NEVER)
         ran = run_block(block, tmp_path, port=world.gateway.port)
         assert ran.returncode == 0, ran.stderr
-        tenant, key = _values(ran.stdout)
-        assert (tenant["name"], key["tenant"], key["name"]) == ("research", "research", "ann")
-        assert World(world.gateway, world.upstream, key["key"]).ask(model="sandbox/echo").status == 200
+        *tenants, ann, bob = _values(ran.stdout)
+        assert [tenant["name"] for tenant in tenants] == ["research", "support"]
+        assert [(key["tenant"], key["name"]) for key in (ann, bob)] == [
+            ("research", "ann"),
+            ("support", "bob"),
+        ]
+        callers = [World(world.gateway, world.upstream, key["key"]) for key in (ann, bob)]
+        assert [one.ask(model="sandbox/echo", max_tokens=4).status for one in callers] == [200, 200]
+        shown = [one.send("GET", "/v1/key").json for one in callers]
+        assert [row["level"] for row in shown[0]["budgets"]] == ["key", "tenant"]
+        assert [row["level"] for row in shown[1]["limits"]] == ["tenant"]
+        (message,) = eventually(lambda: world.upstream.requests)
+        assert message.json()["data"]["owner"] == "ann"
+        assert message.headers["webhook-signature"].startswith("v1,")
+        assert callers[0].ask(model="sandbox/echo", max_tokens=100).status == 402
 
 
-def _values(text: str) -> list[dict[str, str]]:
+def _secret() -> str:
+    """Return the secret that the page has its reader set."""
+    text = Path("docs/governance.md").read_text(encoding="utf-8")
+    (found,) = set(re.findall(r"SLUICE_ALERT_SECRET=(\S+)", text))
+    return str(found)
+
+
+def _values(text: str) -> list[dict[str, Any]]:
     """Return the JSON values that stand one behind the other."""
     found, decoder = [], json.JSONDecoder()
     while text.strip():
