@@ -236,11 +236,16 @@ def _uncharged(connection: Connection, line: Line, since: float) -> list[ColumnE
 
 
 def _charge_late(connection: Connection, line: Line, some: ColumnElement[bool]) -> int:
-    """Charge the rows that ``some`` picks; return what they cost."""
-    total = connection.execute(select(func.coalesce(func.sum(ledger.c.cost), 0)).where(some)).scalar_one()
+    """Charge the rows that ``some`` picks; return what they cost: of these very rows, whoever writes others meanwhile."""
     rows = select(ledger.c.id, literal(line.id)).where(some)
-    connection.execute(insert(ledger_charge).from_select(["ledger_id", "budget_id"], rows))
-    return int(total)
+    charged = insert(ledger_charge).from_select(["ledger_id", "budget_id"], rows)
+    total = select(func.coalesce(func.sum(ledger.c.cost), 0))
+    if connection.dialect.name == "postgresql":
+        added = charged.returning(ledger_charge.c.ledger_id).cte("added")
+        return int(connection.execute(total.where(ledger.c.id.in_(select(added.c.ledger_id)))).scalar_one())
+    cost = connection.execute(total.where(some)).scalar_one()
+    connection.execute(charged)
+    return int(cost)
 
 
 # --- settling ----------------------------------------------------------------------------------------
@@ -254,7 +259,7 @@ def settle_in(connection: Connection, entry: Entry, now: float) -> list[Paid]:
 
 def _settle_late(connection: Connection, entry: Entry, now: float) -> list[Paid]:
     """Settle what has nothing reserved any more: correct it where it was counted as lost."""
-    row = connection.execute(select(ledger).where(ledger.c.id == entry.id)).first()
+    row = connection.execute(select(ledger).where(ledger.c.id == entry.id).with_for_update()).first()
     if row is None:
         insert_once(connection, ledger, ledgerrows.columns_of(entry, now))
         return []

@@ -76,7 +76,7 @@ class Ledger:
         or was corrected already."""
 
         def work(connection: Connection) -> tuple[Shown, list[Paid]]:
-            found = _row(connection, entry_id)
+            found = _row(connection, entry_id, lock=True)
             if found is None:
                 raise missing(entry_id)
             before = ledgerrows.entry_of(found)
@@ -134,10 +134,11 @@ class Checked(NamedTuple):
     faults: list[str]
 
 
-def _row(connection: Connection, entry_id: str) -> Any:
+def _row(connection: Connection, entry_id: str, *, lock: bool = False) -> Any:
     if not storable(entry_id):
         return None
-    return connection.execute(ledger.select().where(ledger.c.id == entry_id)).first()
+    statement = ledger.select().where(ledger.c.id == entry_id)
+    return connection.execute(statement.with_for_update() if lock else statement).first()
 
 
 def _charged(connection: Connection, entry: Entry) -> int:

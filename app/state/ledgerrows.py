@@ -109,7 +109,7 @@ def shown(row: AnyRow) -> dict[str, Any]:
         "model": entry.model,
         "provider_key": entry.provider_key,
         "request_type": entry.request_type,
-        "usage": entry.usage,
+        "usage": entry.usage or dict.fromkeys(COUNTS, 0),
         "cost": None if entry.cost is None else entry.cost / NANO,
         "cost_details": entry.cost_details,
         "state": entry.state,

@@ -226,6 +226,28 @@ def test_crowds_at_several_budgets_never_wait_for_each_other_in_a_circle(
     assert Budgets(state.db).look([lines[3]]) == [Standing(20, 0)]
 
 
+def test_a_budget_that_is_added_while_rows_are_written_is_charged_for_what_it_sums(
+    state: State, second: State, ledger: Ledger
+) -> None:
+    writer, book = Ledger(second.db), Budgets(state.db)
+    written = 0
+
+    def write() -> None:
+        nonlocal written
+        for number in range(40):
+            writer.write([entry(f"{number}-{part}", "settled", 1) for part in range(20)])
+            written += 20
+
+    writing = gevent.spawn(write)
+    lines = [line(per=f"day{number}") for number in range(20)]
+    for one in lines:
+        book.look([one])
+        gevent.sleep(0.005)
+    writing.join()
+    book.forget()
+    assert [one.spent for one in book.look(lines)] == [written] * 20
+
+
 @pytest.fixture
 def statements() -> Iterator[list[str]]:
     """What is sent to a database, without what begins and ends transactions."""
