@@ -597,6 +597,8 @@ def canaries(load_text: Loader) -> Settings:
 database_url = "postgres://u:{CANARY}@h/d"
 redis_url = "redis://:{CANARY}@h/0?password={CANARY}"
 master_key = "{CANARY}-m"
+alert_url = "https://u:{CANARY}@hooks/{CANARY}?k={CANARY}"
+alert_secret = "{CANARY}"
 secret_keys = ["{CANARY}"]
 [providers.openai]
 keys = [{{ value = "{CANARY}" }}]

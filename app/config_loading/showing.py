@@ -21,7 +21,8 @@ def describe(settings: Settings, configured: tuple[str, ...]) -> Iterator[str]:
         for step in member.path:
             value = getattr(value, step)
         if value not in (None, ()):
-            yield f"  {'.'.join(member.path)} = {_shown(value)}"
+            shown = _origin(value) if member.path == ("alert_url",) else _shown(value)
+            yield f"  {'.'.join(member.path)} = {shown}"
     if settings.limits:
         yield f"  limits = {_limits(settings.limits)}"
     if settings.budgets:
@@ -90,6 +91,12 @@ def _budgets(budgets: Iterable[Budget]) -> str:
         + (" of known price" if one.denies_unpriced else "")
         for one in budgets
     )
+
+
+def _origin(url: str) -> str:
+    """Return whose a URL is; its path may be what lets one in."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}/{_HIDDEN}"
 
 
 def _shown(value: Any) -> str:

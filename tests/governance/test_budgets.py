@@ -59,6 +59,11 @@ key = "sk-blue"
 tenant = "blue"
 [tenants.blue]
 budgets = [{{ usd = 0.5, per = "week" }}]
+[providers.openai]
+base_url = "{{upstream}}/openai"
+api_key = "k"
+[providers.openai.prices]
+x = {{ input = 1000000, output = 1000000 }}
 [models."fast"]
 target = "groq/x"
 {PRICES}
@@ -292,6 +297,14 @@ def test_a_model_whose_maximum_is_known_reserves_no_more(city: City) -> None:
     city.upstream.script = good
     assert "may cost up to $300.10" in city.ask("counts", model="groq/y").error["message"]
     assert "may cost up to $819.30" in city.ask("counts", model="groq/x").error["message"]
+
+
+def test_an_embedding_reserves_its_input_alone(city: City) -> None:
+    answer = city.client("poor").send(
+        "POST", "/v1/embeddings", {"model": "openai/x", "input": "twelve bytes"}
+    )
+    assert answer.status == 402
+    assert "may cost up to $3.00" in answer.error["message"]
 
 
 DOORS: list[tuple[str, dict[str, Any], Any]] = [
