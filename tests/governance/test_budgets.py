@@ -64,6 +64,11 @@ base_url = "{{upstream}}/openai"
 api_key = "k"
 [providers.openai.prices]
 x = {{ input = 1000000, output = 1000000 }}
+[providers.gone]
+dialect = "chat"
+base_url = "http://127.0.0.1:9/v1"
+[providers.gone.prices]
+x = {{ input = 100000, output = 100000 }}
 [models."fast"]
 target = "groq/x"
 {PRICES}
@@ -229,12 +234,43 @@ def test_who_leaves_before_an_answer_pays_the_estimate_of_his_input(city: City) 
     assert round(spent(city, "left") - before, 9) == 0.1
 
 
+def entries(city: City, answer: Answer, count: int = 1) -> list[dict[str, Any]]:
+    """Return the ledger's rows of a call once there are so many."""
+    path = f"/ledger?call_id={answer.headers['x-request-id']}"
+    found: list[dict[str, Any]] = eventually(lambda: len(got := admin(city, path)["data"]) >= count and got)
+    return found
+
+
 def test_a_failed_attempt_that_the_provider_did_not_charge_costs_nothing(city: City) -> None:
+    before = spent(city, "failed")
     city.upstream.script = lambda request: Reply.json({"error": {"message": "no"}}, 500)
-    assert city.ask("failed", max_tokens=2).status == 500
-    (row,) = rows(city, "failed")
+    answer = city.ask("failed", max_tokens=2)
+    assert answer.status == 500
+    (row,) = entries(city, answer)
     assert (row["state"], row["cost"], set(row["usage"].values())) == ("settled", 0.0, {0})
-    assert spent(city, "failed") == 0
+    assert spent(city, "failed") == before
+
+
+def test_a_stream_that_its_provider_cuts_is_estimated(city: City) -> None:
+    body = ROLE + chat_text("w" * 24)
+    city.upstream.script = lambda request: Reply.sse(body + CHAT_DONE, cut=len(body))
+    (row,) = entries(city, city.ask("failed", stream=True, max_tokens=20))
+    assert (row["state"], row["usage"]["output_tokens"], row["cost"]) == ("estimated", 6, 0.7)
+
+
+def test_an_answer_that_cannot_be_read_may_have_cost_its_input(city: City) -> None:
+    city.upstream.script = lambda request: Reply.json({"choices": "none"})
+    answer = city.ask("failed", max_tokens=20)
+    assert answer.status == 502
+    (row,) = entries(city, answer)
+    assert (row["state"], row["cost"]) == ("estimated", 0.1)
+
+
+def test_a_provider_that_is_not_there_costs_nothing(city: City) -> None:
+    answer = city.ask("failed", model="gone/x", max_tokens=20)
+    assert answer.status == 502
+    (row,) = entries(city, answer)
+    assert (row["provider"], row["state"], row["cost"]) == ("gone", "settled", 0.0)
 
 
 def test_each_attempt_of_a_call_is_settled(city: City) -> None:
@@ -245,7 +281,7 @@ def test_each_attempt_of_a_call_is_settled(city: City) -> None:
     city.upstream.script = script
     answer = city.ask("failed", model="groq/y", fallbacks=["groq/x"], max_tokens=2)
     assert answer.status == 200
-    found = [row for row in rows(city, "failed", 3) if row["call_id"] == answer.headers["x-request-id"]]
+    found = entries(city, answer, 2)
     assert sorted((row["model"], row["cost"]) for row in found) == [("x", 0.5), ("y", 0.0)]
     assert len({row["attempt_id"] for row in found}) == 2
 
