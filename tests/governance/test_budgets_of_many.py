@@ -32,6 +32,7 @@ CONFIG = (
             ("gate", "red", ""),
             ("killed", "red", '{ usd = 1.5, per = "total" }'),
             ("long", "red", BUDGET),
+            ("turns", "red", BUDGET),
         )
     )
     + f"""
@@ -186,3 +187,10 @@ def test_a_long_call_keeps_what_it_reserved_beyond_the_lease(city: City) -> None
     assert city.ask("long", **ASKED).status == 200
     eventually(lambda: settled(city, "long"))
     assert [row["state"] for row in ledger(city, "long")] == ["settled"]
+
+
+def test_calls_in_turn_are_not_refused_for_what_an_answer_before_has_just_released(city: City) -> None:
+    city.upstream.script = good
+    asked = {**ASKED, "max_tokens": 6}  # which reserves 0.90
+    found = [city.ask("turns", number % len(city.gateways), **asked).status for number in range(11)]
+    assert found == [200] * 9 + [402] * 2

@@ -196,13 +196,14 @@ class Accounts:
         self._settle_again()
         if self._spool is not None and self._spool.waits:
             self._spool.recover(self._take_in)
-        for entry, paid in budgets.collect():
-            _LOG.warning(
-                "the attempt %s of call %s was lost with its process and is charged what it had reserved",
-                entry.attempt_id,
-                entry.call_id,
-            )
-            self.charged(paid)
+        while lost := budgets.collect():
+            for entry, paid in lost:
+                _LOG.warning(
+                    "the attempt %s of call %s was lost with its process and is charged what it had reserved",
+                    entry.attempt_id,
+                    entry.call_id,
+                )
+                self.charged(paid)
         if time.monotonic() >= self._joined_at:
             self._joined_at = time.monotonic() + _JOIN_SECONDS
             self._state().ledger.join(self.clock() - self._settings.ledger_days * _DAY)
@@ -220,11 +221,14 @@ class Accounts:
     def _settle_attempt(self, draft: Entry, attempt: Attempt) -> None:
         self._settle(entries.settled(draft, attempt, self._prices))
 
-    def _settle(self, entry: Entry) -> None:
+    def _settle(self, entry: Entry) -> bool:
+        """Settle, or keep what cannot be settled now; tell which."""
         try:
             self.charged(self._state().budgets.settle(entry))
         except GatewayError as error:
             self._keep(entry, error)
+            return False
+        return True
 
     def _keep(self, entry: Entry, error: GatewayError) -> None:
         """Keep what cannot be settled now; a row that is lost here is charged in full when its lease ends."""
@@ -246,8 +250,9 @@ class Accounts:
                 self.charged(budgets.settle(entry))
 
     def _settle_again(self) -> None:
-        for _ in range(len(self._unsettled)):
-            self._settle(self._unsettled.popleft())
+        while self._unsettled:
+            if not self._settle(self._unsettled.popleft()):
+                return  # the database is still away, and each try may take seconds
 
     def charged(self, paid: Sequence[Paid]) -> None:
         """Hear how budgets stand after a charge; a threshold that cannot be noted now is found by the next."""

@@ -56,10 +56,12 @@ class EntryWriter:
         self._loop.start()
 
     def close(self) -> None:
-        """Write what still waits."""
+        """Write what still waits; where the database is away, keep or count it at once."""
         self._loop.stop()
         while self._waiting:
-            self._write()
+            if not self._write():
+                self._keep(list(self._waiting))
+                self._waiting.clear()
 
     def _run(self) -> None:
         while True:
@@ -69,14 +71,20 @@ class EntryWriter:
             while self._waiting:
                 self._write()
 
-    def _write(self) -> None:
+    def _write(self) -> bool:
         rows = [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]
         try:
             self._state().ledger.write(rows)
         except GatewayError as error:
             _LOG.warning("the ledger cannot be written: %s", error.raw or error.message)
-            kept = 0 if self._spool is None else self._spool.keep(rows)
-            self.drop(len(rows) - kept)
+            self._keep(rows)
+            return False
+        return True
+
+    def _keep(self, rows: list[Entry]) -> None:
+        """Have rows wait on disk, or count them as lost."""
+        kept = 0 if self._spool is None else self._spool.keep(rows)
+        self.drop(len(rows) - kept)
 
     def drop(self, count: int) -> None:
         """Count rows that are lost."""
