@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from websockets.sync.client import connect
 
 from tests.behaviour.world import CHAT_DONE, ROLE, Answer, chat_body, chat_stream, chat_text, received
 from tests.governance.city import CHAT, PROMPT, City, good, running_city
@@ -64,6 +65,8 @@ base_url = "{{upstream}}/openai"
 api_key = "k"
 [providers.openai.prices]
 x = {{ input = 1000000, output = 1000000 }}
+[providers.groq]
+limits = [{{ requests = 1, per = "hour", models = "groq/tight" }}]
 [providers.gone]
 dialect = "chat"
 base_url = "http://127.0.0.1:9/v1"
@@ -297,6 +300,12 @@ def test_a_target_that_a_budget_refuses_is_passed_over(city: City) -> None:
     assert failed.status == 500  # not all were refused
 
 
+def test_a_target_that_comes_free_again_is_told_before_a_budget(city: City) -> None:
+    assert city.ask("free", model="groq/tight").status == 200
+    answer = city.ask("next", model="groq/dear", fallbacks=["groq/tight"], max_tokens=60)
+    assert (answer.status, answer.error["code"]) == (429, "rate_limit_exceeded")
+
+
 def test_a_model_of_unknown_price_is_not_charged_or_not_let_in(city: City) -> None:
     assert city.ask("allows", model="groq/unknown").status == 200
     assert spent(city, "allows") == 0
@@ -376,6 +385,17 @@ def test_every_door_refuses_in_its_own_form(
     if told is not None:
         holder, member, value = told
         assert answer.json[holder][member] == value
+    assert city.served == 0
+
+
+def test_a_turn_over_a_websocket_is_refused_by_an_event_and_the_connection_stays(city: City) -> None:
+    url = f"ws://127.0.0.1:{city.gateways[0].port}/v1/responses"
+    turn = json.dumps({"type": "response.create", "model": "groq/x", "input": "hi"})
+    with connect(url, additional_headers={"authorization": "Bearer sk-poor"}) as socket:
+        for _ in range(2):
+            socket.send(turn)
+            told = json.loads(socket.recv(timeout=20))
+            assert (told["type"], told["status"], told["error"]["code"]) == ("error", 402, "budget_exceeded")
     assert city.served == 0
 
 
