@@ -7,6 +7,7 @@ never prints.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -111,6 +112,34 @@ def dollars_of(nano: int) -> float:
     return whole if not rest else nano / NANO
 
 
+_LONGEST_TTL: Final = 30 * 86_400  # seconds
+TTL_SENTENCE: Final = "must be a time such as '30s', '5m', '2h', or whole seconds, from 1 second to 30 days"
+_UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
+_TTL: Final = re.compile(r"([0-9]{1,8})([smhd]?)")
+
+
+def seconds_of(value: Any) -> int | None:
+    """Return the seconds of a time to live as it is written, None for what is none."""
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        return None
+    match = _TTL.fullmatch(str(value))
+    seconds = int(match[1]) * _UNITS[match[2]] if match else 0
+    return seconds if 1 <= seconds <= _LONGEST_TTL else None
+
+
+@dataclass(frozen=True, slots=True)
+class CacheSettings:
+    """How answers are kept: for ``ttl`` seconds. ``single_flight``: of equal calls that arrive together one goes
+    out. ``deterministic_only``: only at temperature 0. ``allow_per_call``: a caller's headers count. ``on`` is
+    False where the operator wrote ``cache = false``."""
+
+    ttl: int = 300
+    single_flight: bool = True
+    deterministic_only: bool = False
+    allow_per_call: bool = True
+    on: bool = True
+
+
 @dataclass(frozen=True, slots=True)
 class ProviderKey:
     """One credential of a provider. ``models`` limits it to those model ids (None: any);
@@ -162,6 +191,7 @@ class VirtualKey:
     metadata: Mapping[str, str] = field(default_factory=dict)
     limits: tuple[Limit, ...] = ()
     budgets: tuple[Budget, ...] = ()
+    cache: CacheSettings | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +212,7 @@ class Alias:
 
     targets: tuple[tuple[str, float], ...]
     fallbacks: tuple[str, ...] = ()
+    cache: CacheSettings | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +284,7 @@ class Settings:
     limits_fail: str = "share"
     limits: tuple[Limit, ...] = ()
     budgets: tuple[Budget, ...] = ()
+    cache: CacheSettings | None = None
     budget_lease: int = 600
     budget_output: int = 8_192
     ledger_days: float = 400.0

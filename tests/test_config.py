@@ -129,6 +129,7 @@ def test_the_table_of_variables_covers_every_member() -> None:
         "tenants",
         "limits",
         "budgets",
+        "cache",
         "providers",
         "aliases",
         "environ",
@@ -682,3 +683,21 @@ def test_a_pattern_of_a_limit_has_256_characters_at_most(load_text: Loader) -> N
     text = "[server]\nlimits = [{ concurrent = 1, models = '%s' }]"
     assert load_text(text % ("a" * 256)).limits == (Limit("concurrent", 1, None, "a" * 256),)
     assert len(faults_of(text % ("a" * 257), load_text)) == 1
+
+
+@pytest.mark.parametrize("place", ["server", 'models."fast"', "keys.ann"])
+@pytest.mark.parametrize(
+    ("cache", "fault"),
+    [
+        ("true", "must be a table such as { ttl = '5m' }, or false"),
+        ("'5m'", "must be a table such as { ttl = '5m' }, or false"),
+        ("{ ttl = 0 }", "must be a time such as '30s'"),
+        ("{ ttl = '31d' }", "must be a time such as '30s'"),
+        ("{ ttl = nan }", "must be a time such as '30s'"),
+        ("{ single_flight = 1 }", "must be true or false"),
+        ("{ tll = '5m' }", "is unknown; did you mean 'ttl'?"),
+    ],
+)
+def test_a_cache_that_cannot_be_is_a_fault(place: str, cache: str, fault: str, load_text: Loader) -> None:
+    more = {"server": "", 'models."fast"': 'target = "sandbox/x"\n', "keys.ann": 'key = "sk-ann"\n'}[place]
+    assert any(fault in line for line in faults_of(f"[{place}]\n{more}cache = {cache}\n", load_text))

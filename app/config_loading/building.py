@@ -19,6 +19,7 @@ from app.config import (
     budgets_of,
     limits_of,
 )
+from app.config_loading.cache import cache_of
 from app.config_loading.environment import Overlay
 from app.config_loading.faults import Faults
 from app.config_loading.kinds import OPTION_KINDS, listed
@@ -57,6 +58,7 @@ def _server(section: Mapping[str, Any], faults: Faults) -> dict[str, Any]:
     members = dict(section)
     members["limits"] = limits_of(section.get("limits", ()))
     members["budgets"] = budgets_of(section.get("budgets", ()))
+    members["cache"] = cache_of(section.get("cache"))
     members["timeouts"] = Timeouts(**members.pop("timeouts", {}))
     if members.get("retention_days") == "never":
         members["retention_days"] = None
@@ -170,6 +172,7 @@ def _virtual_keys(section: Mapping[str, Any], faults: Faults) -> tuple[VirtualKe
             row.get("metadata", {}),
             limits_of(row.get("limits", ())),
             budgets_of(row.get("budgets", ())),
+            cache_of(row.get("cache")),
         )
         for name, row in section.items()
     )
@@ -203,6 +206,7 @@ def _aliases(section: Mapping[str, Any], names: frozenset[str], faults: Faults) 
         aliases[name] = Alias(
             tuple((target["target"], float(target.get("weight", 1.0))) for target in targets),
             tuple(row.get("fallbacks", ())),
+            cache_of(row.get("cache")),
         )
     for name in aliases:
         if name in _reached(name, aliases):

@@ -9,6 +9,7 @@ from marshmallow import ValidationError
 
 from app.config_loading import kinds
 from app.config_loading.budgets import BudgetSchema
+from app.config_loading.cache import Cache
 from app.config_loading.faults import Faults
 from app.config_loading.kinds import Checked, Kind
 from app.config_loading.limits import LimitSchema
@@ -83,6 +84,7 @@ class ConfiguredKeySchema(KeyMembersSchema):
 
     key = Checked(kinds.TEXT, required=True)
     tenant = Checked(kinds.NAME)
+    cache = Cache()
 
 
 class NewTenantSchema(TenantSchema):

@@ -12,6 +12,7 @@ from marshmallow import ValidationError, fields, validates_schema
 
 from app.config_loading import kinds
 from app.config_loading.budgets import BudgetSchema
+from app.config_loading.cache import Cache
 from app.config_loading.kinds import Checked, Kind
 from app.config_loading.limits import LimitSchema
 from app.config_loading.members import MEMBERS
@@ -73,6 +74,7 @@ class ModelSchema(Strict):
     target = Checked(kinds.TEXT)
     targets = Rows(TargetSchema())
     fallbacks = Checked(kinds.TEXTS)
+    cache = Cache()
 
     @validates_schema
     def check_one_way(self, data: dict[str, Any], **options: Any) -> None:
@@ -91,6 +93,7 @@ ServerSchema = Strict.from_dict(
         "timeouts": Below(TimeoutsSchema()),
         "limits": Rows(LimitSchema()),
         "budgets": Rows(BudgetSchema()),
+        "cache": Cache(),
     },
     name="ServerSchema",
 )

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
-from app.config import Budget, Limit, ProviderSettings, Settings, dollars_of
+from app.config import Budget, CacheSettings, Limit, ProviderSettings, Settings, dollars_of
 from app.config_loading.members import MEMBERS
 from app.providers import PROVIDERS
 
@@ -27,11 +27,14 @@ def describe(settings: Settings, configured: tuple[str, ...]) -> Iterator[str]:
         yield f"  limits = {_limits(settings.limits)}"
     if settings.budgets:
         yield f"  budgets = {_budgets(settings.budgets)}"
+    if settings.cache is not None:
+        yield f"  cache = {_cache(settings.cache)}"
     yield "[keys]"
     for key in settings.keys:
         allowed = ", ".join(key.models) if key.models is not None else "every model"
         limited = f"; {_limits(key.limits)}" if key.limits else ""
         limited += f"; {_budgets(key.budgets)}" if key.budgets else ""
+        limited += f"; cache {_cache(key.cache)}" if key.cache is not None else ""
         yield f"  {key.name} = {_HIDDEN} (tenant {key.tenant}; {allowed}{limited})"
     if settings.tenants:
         yield "[tenants]"
@@ -42,6 +45,8 @@ def describe(settings: Settings, configured: tuple[str, ...]) -> Iterator[str]:
     for name, alias in settings.aliases.items():
         targets = ", ".join(f"{target} ({weight:g})" for target, weight in alias.targets)
         yield f'  "{name}" = {targets}' + "".join(f", then {target}" for target in alias.fallbacks)
+        if alias.cache is not None:
+            yield f"    cache {_cache(alias.cache)}"
     yield "[providers]"
     for name in dict.fromkeys([*settings.providers, *configured, *PROVIDERS]):
         given = settings.providers.get(name)
@@ -91,6 +96,14 @@ def _budgets(budgets: Iterable[Budget]) -> str:
         + (" of known price" if one.denies_unpriced else "")
         for one in budgets
     )
+
+
+def _cache(cache: CacheSettings) -> str:
+    """Return how answers are kept in words."""
+    if not cache.on:
+        return "off"
+    alone = " at temperature 0" if cache.deterministic_only else ""
+    return f"for {cache.ttl} s{alone}"
 
 
 def _origin(url: str) -> str:

@@ -9,6 +9,7 @@ from typing import Final
 
 from app.gateway.layers import (
     budgets,
+    cache,
     calls,
     job_limits,
     limits,
@@ -26,7 +27,7 @@ from app.gateway.layers.base import MakeAttemptLayer, MakeCallLayer, MakeListene
 CALL_LAYERS: Final[tuple[MakeCallLayer, ...]] = (
     limits.make,
     turn.make,
-    # cache, with single flight
+    cache.make,
     signatures.make,
 )
 """Around a client's call."""

@@ -138,7 +138,7 @@ def _row(outcome: Outcome) -> dict[str, Any]:
         "first_content": None if first is None else round((first - call.started) * 1000),
         "queued": None,
         "attempts": [attempt.row() for attempt in call.attempts],
-        "cache": "off",
+        "cache": call.progress.cached,
         "warnings": len(outcome.losses),
         "user": _user(call.body),
         "metadata": {**_texts(call.body.get("metadata")), **call.log_metadata},

@@ -33,7 +33,7 @@ def outcome_headers(outcome: Outcome) -> dict[str, str]:
     call = outcome.call
     headers = {
         "x-sluice-attempts": str(max(1, len(call.attempts))),
-        "x-sluice-cache": "off",
+        "x-sluice-cache": call.progress.cached,
         **call.progress.headers,
     }
     if outcome.target is not None:
@@ -119,7 +119,7 @@ def _is_plain(mount: Mount | None) -> bool:
 
 def _tried(call: Call) -> dict[str, str]:
     """Return the headers of a call that failed: how often it was tried, and where last."""
-    headers = {"x-sluice-attempts": str(len(call.attempts)), "x-sluice-cache": "off"}
+    headers = {"x-sluice-attempts": str(len(call.attempts)), "x-sluice-cache": call.progress.cached}
     headers |= call.progress.headers
     headers["server-timing"] = _timing(call, sum(attempt.latency or 0 for attempt in call.attempts))
     if call.attempts:

@@ -125,6 +125,8 @@ def _told(outcome: Outcome) -> dict[str, Any]:
         told["attempts"] = [attempt.row() for attempt in outcome.call.attempts]
     if outcome.losses:
         told["warnings"] = [{"param": loss.param, "message": loss.message} for loss in outcome.losses]
+    if outcome.call.progress.cache_debug is not None:
+        told["cache_debug"] = outcome.call.progress.cache_debug
     return told | {name: getattr(outcome, name) for name in sorted(outcome.call.keep_raw)}
 
 

@@ -1,0 +1,45 @@
+"""The form of ``cache``: of the gateway, of a name of ``[models]``, of a key of the file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from marshmallow import ValidationError
+
+from app.config import TTL_SENTENCE, CacheSettings, seconds_of
+from app.config_loading import kinds
+from app.config_loading.kinds import Checked, Kind
+from app.config_loading.tables import Below, Strict
+
+
+class CacheSchema(Strict):
+    """The table ``cache``; that it is there turns the cache on."""
+
+    ttl = Checked(Kind(TTL_SENTENCE, lambda value: seconds_of(value) is not None))
+    single_flight = Checked(kinds.FLAG)
+    deterministic_only = Checked(kinds.FLAG)
+    allow_per_call = Checked(kinds.FLAG)
+
+
+class Cache(Below):
+    """A table of ``CacheSchema``, or ``false``."""
+
+    def __init__(self) -> None:
+        super().__init__(CacheSchema())
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **options: Any) -> Any:
+        if value is False:
+            return False
+        if not isinstance(value, Mapping):
+            raise ValidationError("must be a table such as { ttl = '5m' }, or false")
+        return super()._deserialize(value, attr, data, **options)
+
+
+def cache_of(value: Mapping[str, Any] | bool | None) -> CacheSettings | None:
+    """Return the settings that a checked member tells; None where there is none."""
+    if value is None:
+        return None
+    if isinstance(value, bool):
+        return CacheSettings(on=False)
+    return CacheSettings(**{**value, "ttl": seconds_of(value.get("ttl", CacheSettings().ttl))})

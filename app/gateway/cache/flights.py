@@ -1,0 +1,74 @@
+"""Single flight: of equal whole calls that arrive together in one process, one goes out.
+
+Tests: tests/governance/test_cache.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from gevent.event import Event
+
+from app.errors import GatewayError
+from app.gateway.call import Abort, Call
+
+
+@dataclass
+class Flight:
+    """A call that is under way. Others wait for its end; while one does, the leaving of its own client does not
+    stop it. ``shared`` is False when it ended in an answer that is not kept: then nobody waits any more."""
+
+    abort: Abort = field(default_factory=Abort)
+    shared: bool = True
+    _over: Event = field(default_factory=Event)
+    _waiting: int = 0
+    _left: GatewayError | None = None
+
+    def leave(self, reason: GatewayError) -> None:
+        """Stop the call, unless its client only left and others wait."""
+        if reason.kind.name == "client_gone" and self._waiting:
+            self._left = reason
+        else:
+            self.abort(reason)
+
+    def wait(self, call: Call) -> None:
+        """Wait for the end; raises when the time of ``call`` is over, or its client left."""
+        self._waiting += 1
+        woken = Event()
+        call.abort.listen(woken.set)
+        self._over.rawlink(lambda over: woken.set())
+        try:
+            woken.wait(call.remaining())
+            call.abort.check()
+            call.remaining()
+        finally:
+            self._waiting -= 1
+            if not self._waiting and self._left is not None:
+                self.abort(self._left)
+
+    def end(self) -> None:
+        """Wake who waits."""
+        self._over.set()
+
+
+class Flights:
+    """The calls under way, by the name of what they ask."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, Flight] = {}
+
+    def of(self, name: str) -> Flight | None:
+        """Return the flight that asks this, None when there is none."""
+        return self._open.get(name)
+
+    def begin(self, name: str, call: Call) -> Flight:
+        """Return a new flight, which ``call`` leads."""
+        flight = self._open[name] = Flight()
+        call.abort.listen(lambda: flight.leave(call.abort.reason or GatewayError("client_gone", "Left.")))
+        return flight
+
+    def end(self, name: str, flight: Flight) -> None:
+        """Take a flight away, and wake who waits for it."""
+        if self._open.get(name) is flight:
+            del self._open[name]
+        flight.end()

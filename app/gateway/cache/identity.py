@@ -1,0 +1,96 @@
+"""What makes two calls the same: the canonical form of a request, and its digest (decision 43).
+
+Tests: tests/gateway/test_cache_identity.py.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from app.config import Settings
+from app.gateway.call import Call
+from app.responses_form.items import as_items
+
+UNCOUNTED: Final = frozenset(
+    {
+        *("stream", "stream_options", "user", "metadata", "safety_identifier", "store", "background"),
+        *("previous_response_id", "conversation", "prompt_cache_key", "prompt_cache_retention", "model"),
+    }
+)
+"""Top-level members that say who asks, how the answer travels or where it is kept."""
+
+_DEFAULTS: Final[Mapping[str, Any]] = {
+    "temperature": 1,
+    "top_p": 1,
+    "n": 1,
+    "best_of": 1,
+    "echo": False,
+    "presence_penalty": 0,
+    "frequency_penalty": 0,
+    "logprobs": False,
+    "top_logprobs": 0,
+    "parallel_tool_calls": True,
+    "tool_choice": "auto",
+    "tools": [],
+    "truncation": "disabled",
+    "service_tier": "auto",
+    "response_format": {"type": "text"},
+    "text": {"format": {"type": "text"}},
+    "encoding_format": "float",
+}
+"""What OpenAI's reference says is meant by absence (read November 2026)."""
+_OPENAI_FORMS: Final = frozenset({"chat", "responses", "completions", "embeddings_openai"})
+
+
+def digest_of(call: Call, settings: Settings, scope: str) -> str:
+    """Return the name under which the answer of ``call`` is kept: ``cache_`` and 48 hexadecimal digits."""
+    betas = {name: text for name, text in call.client_headers.items() if name.startswith("anthropic-")}
+    whole = [
+        call.principal.tenant,
+        scope,
+        call.dialect,
+        call.operation,
+        call.model,
+        repr(settings.aliases.get(call.model)),
+        list(call.candidates),
+        call.default_provider,
+        call.strict,
+        betas,
+        form_of(call.dialect, call.full_body),
+    ]
+    text = json.dumps(whole, sort_keys=True, separators=(",", ":"))
+    return "cache_" + hashlib.sha256(text.encode()).hexdigest()[:48]
+
+
+def form_of(dialect: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the canonical form of an expanded body: what the answer depends on, written in one way."""
+    form = {name: _plain(v) for name, v in body.items() if name not in UNCOUNTED and v is not None}
+    if dialect in _OPENAI_FORMS:
+        form = {name: v for name, v in form.items() if not _is_default(name, v)}
+    if dialect == "responses":
+        form["input"] = [_unnamed(_plain(item)) for item in as_items(body.get("input"))]
+    return form
+
+
+def _is_default(name: str, value: Any) -> bool:
+    default = _DEFAULTS.get(name)
+    return default is not None and type(value) is type(default) and value == default
+
+
+def _unnamed(item: dict[str, Any]) -> dict[str, Any]:
+    """Return an input item without the id and status that it had as an output."""
+    if item.get("type") == "item_reference":
+        return item
+    return {name: value for name, value in item.items() if name not in ("id", "status")}
+
+
+def _plain(value: Any) -> Any:
+    """Return a JSON value in which 1.0 is 1, as in the rest of the gateway."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, Mapping):
+        return {name: _plain(inner) for name, inner in value.items()}
+    return [_plain(inner) for inner in value] if isinstance(value, list) else value

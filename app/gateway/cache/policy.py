@@ -1,0 +1,114 @@
+"""Whether a call is looked up and kept, and for how long: what the operator says, then its own headers.
+
+Tests: tests/governance/test_cache.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from app.config import TTL_SENTENCE, CacheSettings, Settings, seconds_of
+from app.errors import GatewayError
+from app.gateway.call import Call
+
+_FLAGS: Final[Mapping[str, bool]] = {"true": True, "false": False}
+_LONGEST_SCOPE: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How one call meets the cache; ``scope`` is the caller's own, "" for none."""
+
+    settings: CacheSettings
+    looks: bool = True
+    keeps: bool = True
+    ttl: int = 300
+    scope: str = ""
+
+
+class Policies:
+    """Finds the policy of a call: that of the model's name, else of the key, else of the gateway."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._server = settings.cache
+        self._models = {name: one.cache for name, one in settings.aliases.items() if one.cache is not None}
+        self._keys = {(key.tenant, key.name): key.cache for key in settings.keys if key.cache is not None}
+
+    def __bool__(self) -> bool:
+        """Tell whether there is any cache at all."""
+        given = (self._server, *self._models.values(), *self._keys.values())
+        return any(one is not None and one.on for one in given)
+
+    def of(self, call: Call) -> Policy | None:
+        """Return how ``call`` meets the cache, None where it does not; raises for headers that cannot be read."""
+        who = call.principal
+        settings = self._models.get(call.model)
+        if settings is None and who.id is None:
+            settings = self._keys.get((who.tenant, who.key))
+        settings = settings or self._server
+        if settings is None or not settings.on:
+            return None
+        policy = _by_headers(call.client_headers, settings)
+        return policy if policy.looks or policy.keeps else None
+
+
+def _by_headers(headers: Mapping[str, str], settings: CacheSettings) -> Policy:
+    if not settings.allow_per_call:
+        return Policy(settings, ttl=settings.ttl)
+    control = {part.strip().lower() for part in headers.get("cache-control", "").split(",")}
+    _check_kind(headers)
+    _check_threshold(headers)
+    return Policy(
+        settings,
+        looks=not control & {"no-cache", "no-store"},
+        keeps="no-store" not in control and not _flag(headers, "x-bf-cache-no-store"),
+        ttl=_ttl(headers, settings.ttl),
+        scope=_scope(headers),
+    )
+
+
+def _ttl(headers: Mapping[str, str], default: int) -> int:
+    text = headers.get("x-bf-cache-ttl")
+    if text is None:
+        return default
+    seconds = seconds_of(text.strip())
+    if seconds is None:
+        raise _refusal("x-bf-cache-ttl", TTL_SENTENCE)
+    return seconds
+
+
+def _flag(headers: Mapping[str, str], name: str) -> bool:
+    text = headers.get(name, "false").strip().lower()
+    if text not in _FLAGS:
+        raise _refusal(name, "must be 'true' or 'false'")
+    return _FLAGS[text]
+
+
+def _scope(headers: Mapping[str, str]) -> str:
+    scope = headers.get("x-bf-cache-key", "")
+    if len(scope) > _LONGEST_SCOPE:
+        raise _refusal("x-bf-cache-key", f"must have {_LONGEST_SCOPE} characters at most")
+    return scope
+
+
+def _check_kind(headers: Mapping[str, str]) -> None:
+    if headers.get("x-bf-cache-type", "direct").strip().lower() != "direct":
+        raise _refusal("x-bf-cache-type", "must be 'direct': this gateway has no semantic cache")
+
+
+def _check_threshold(headers: Mapping[str, str]) -> None:
+    text = headers.get("x-bf-cache-threshold", "1")
+    try:
+        fits = 0 <= float(text) <= 1
+    except ValueError:
+        fits = False
+    if not fits:
+        raise _refusal("x-bf-cache-threshold", "must be a number from 0 to 1")
+
+
+def _refusal(header: str, sentence: str) -> GatewayError:
+    return GatewayError(
+        "bad_request", f"The header '{header}' {sentence}.", param=header, code="invalid_value"
+    )

@@ -1,0 +1,118 @@
+"""From an answer to an entry, and from an entry to the answer of another call, whole or as a stream.
+
+Tests: tests/governance/test_cache.py.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Generator
+from dataclasses import replace
+from typing import Any, Final
+
+from app.canonical.events import replay
+from app.canonical.response import Response
+from app.dialects import dialect
+from app.dialects.base import Frame
+from app.gateway.cache.memory import Entry
+from app.gateway.call import Call, Target
+from app.gateway.exchange import Answer
+from app.gateway.minting import mint
+from app.gateway.outcome import Outcome
+from app.gateway.run import Batch, Run
+from app.gateway.translating import decoded, server_context
+from app.wire.json import dumps, loads
+
+_COMPLETE: Final = frozenset({"stop", "tool_calls"})
+_OWN: Final = (
+    *("id", "responseId", "created", "created_at", "completed_at", "metadata", "user", "safety_identifier"),
+    *("store", "previous_response_id", "conversation", "prompt_cache_key", "prompt_cache_retention"),
+)
+"""Members of an answer that are of the call that it is given to."""
+_FREE: Final = ("input_tokens_cost", "output_tokens_cost", "total_cost")
+
+
+def entry_of(name: str, outcome: Outcome) -> Entry | None:
+    """Return what is kept of a complete answer of success, None for any other."""
+    call, response = outcome.call, outcome.response
+    if outcome.error is not None or outcome.media_type is not None or outcome.target is None:
+        return None
+    finishes = [choice.finish for choice in response.choices] if response else [outcome.finish]
+    if any(finish is not None and finish.reason not in _COMPLETE for finish in finishes):
+        return None
+    body = outcome.body
+    if body is None and response is not None:
+        body = _encoded(call, response, outcome.target.model)
+    if not isinstance(body, dict):
+        return None
+    return Entry(
+        id=name,
+        tenant=call.principal.tenant,
+        label=outcome.target.label,
+        body=dumps(body),
+        response=copy.deepcopy(response),
+        usage=outcome.usage,
+        finish=outcome.finish,
+        cost=outcome.cost,
+        response_id=call.response_id if getattr(call.host, "store", False) else None,
+    )
+
+
+def source_of(entry: Entry, target: Target) -> Callable[[Run], Generator[Batch, None, None]]:
+    """Return what feeds a run from an entry."""
+
+    def source(run: Run) -> Generator[Batch, None, None]:
+        call, outcome = run.call, run.outcome
+        call.abort.check()
+        outcome.target, outcome.upstream_ms, outcome.losses = target, 0, [*call.left_out]
+        answer = _answer(entry, None)
+        if call.stream:
+            yield Batch(_frames(call, entry, target), last=True, content=True, answer=answer)
+        else:
+            yield Batch([], last=True, answer=_answer(entry, _body(call, entry, target)))
+
+    return source
+
+
+def debug_of(name: str, entry: Entry | None) -> dict[str, Any]:
+    """Return the object ``cache_debug`` of a call that was looked up."""
+    if entry is None:
+        return {"cache_hit": False, "cache_id": name}
+    provider, _, model = entry.label.partition("/")
+    return {
+        "cache_hit": True,
+        "cache_id": name,
+        "hit_type": "direct",
+        "provider_used": provider,
+        "model_used": model,
+    }
+
+
+def _answer(entry: Entry, body: Any) -> Answer:
+    source = entry.cost.get("source") if entry.cost else None
+    cost = {**dict.fromkeys(_FREE, 0.0), "source": source or "catalogue"}
+    return Answer(body, response=entry.response, usage=entry.usage, finish=entry.finish, cost=cost)
+
+
+def _body(call: Call, entry: Entry, target: Target) -> dict[str, Any]:
+    """Return the JSON of an entry as the answer of ``call``: with its own id and members."""
+    body: dict[str, Any] = loads(entry.body)
+    if entry.response is None:
+        if isinstance(body.get("id"), str):
+            body["id"] = mint(body["id"].partition("-")[0] + "-" if "-" in body["id"] else "emb")
+        return body
+    fresh = _encoded(call, entry.response, target.model)
+    return {**body, **{name: fresh[name] for name in _OWN if name in fresh}}
+
+
+def _encoded(call: Call, response: Response, model: str) -> dict[str, Any]:
+    unnamed = replace(copy.deepcopy(response), id=None, created=None)
+    return dialect(call.dialect).encode_response(unnamed, decoded(call), server_context(call, model))
+
+
+def _frames(call: Call, entry: Entry, target: Target) -> list[Frame]:
+    if entry.response is None:
+        raise LookupError("an answer that was never decoded makes no stream")
+    encoder = dialect(call.dialect).stream_encoder(decoded(call), server_context(call, target.model))
+    unnamed = replace(copy.deepcopy(entry.response), id=None, created=None, usage=entry.usage)
+    return [frame for event in replay(unnamed) for frame in encoder.feed(event)]

@@ -1,0 +1,158 @@
+"""The exact cache: a call that was answered before is answered again, at no cost.
+
+It lies within the limits (a hit is a request of the client) and within the turn, which stores a hit like any
+other response. Entries live in the memory of one process. Tests: tests/governance/test_cache.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+from app.dialects.base import Frame
+from app.errors import GatewayError
+from app.gateway.aside import aside_for
+from app.gateway.cache.flights import Flight, Flights
+from app.gateway.cache.identity import digest_of
+from app.gateway.cache.memory import Entry, Memory
+from app.gateway.cache.policy import Policies, Policy
+from app.gateway.cache.replay import debug_of, entry_of, source_of
+from app.gateway.call import Call, Target
+from app.gateway.layers.base import CallLayer, House, Proceed
+from app.gateway.outcome import Outcome
+from app.gateway.run import Run
+
+_STREAMED: Final = frozenset({"chat", "responses"})
+_WHOLE: Final = _STREAMED | {"completion", "embedding"}
+
+
+def make(house: House) -> CallLayer | None:
+    """Return the layer; None where no cache is configured."""
+    policies = Policies(house.settings)
+    return _Cache(house, policies) if policies else None
+
+
+class _Cache:
+    def __init__(self, house: House, policies: Policies) -> None:
+        self._house = house
+        self._policies = policies
+        self._memory = Memory()
+        self._flights = Flights()
+
+    def __call__(self, call: Call, proceed: Proceed) -> Run:
+        policy = self._policy(call)
+        if policy is None:
+            return proceed(call)
+        name = aside_for(call, lambda: digest_of(call, self._house.settings, policy.scope))
+        if not policy.looks:
+            return self._kept(call, proceed, policy, name)
+        while True:
+            run = self._hit(call, name)
+            if run is not None:
+                return run
+            flight = self._flights.of(name)
+            if call.stream or not policy.settings.single_flight or flight is None:
+                break
+            flight.wait(call)
+            if not flight.shared:
+                break
+        _note(call, "miss", debug_of(name, None))
+        if call.stream or not (policy.settings.single_flight and policy.keeps):
+            return self._kept(call, proceed, policy, name)
+        return self._lead(call, proceed, policy, name)
+
+    def _policy(self, call: Call) -> Policy | None:
+        """Return how the call meets the cache, None for what is never kept."""
+        if call.operation not in (_STREAMED if call.stream else _WHOLE):
+            return None
+        if call.request is not None and call.operation != "embedding":  # its body does not say all
+            return None
+        if getattr(call.host, "background", False) or call.keep_raw:
+            return None
+        policy = self._policies.of(call)
+        if policy is None or (policy.settings.deterministic_only and not _is_deterministic(call)):
+            return None
+        return policy
+
+    def _hit(self, call: Call, name: str) -> Run | None:
+        entry = self._memory.get(name)
+        if entry is None or entry.tenant != call.principal.tenant or not self._stands(entry):
+            return None
+        target = self._target(call, entry)
+        if target is None:
+            return None
+        _note(call, "hit", debug_of(name, entry))
+        run = self._house.feed(call, source_of(entry, target))
+        run.outcome.on_end(lambda outcome: self._write_row(outcome, target))
+        return run
+
+    def _target(self, call: Call, entry: Entry) -> Target | None:
+        """Return the target that gave the answer, where the caller may use it still."""
+        route = call.progress.route
+        if route is None:
+            route = call.progress.route = self._house.plan(call)
+        return next((one.target for one in route.targets if one.target.label == entry.label), None)
+
+    def _stands(self, entry: Entry) -> bool:
+        """Tell whether the stored response is still there that an entry came from; else the entry goes, too."""
+        if entry.response_id is None:
+            return True
+        try:
+            self._house.state().responses.get(entry.tenant, entry.response_id)
+        except GatewayError as error:
+            if error.kind.name == "not_found":
+                self._memory.drop(entry.id)
+            return False
+        return True
+
+    def _lead(self, call: Call, proceed: Proceed, policy: Policy, name: str) -> Run:
+        flight = self._flights.begin(name, call)
+        try:
+            run = self._kept(replace(call, abort=flight.abort), proceed, policy, name)
+        except BaseException:
+            self._flights.end(name, flight)
+            raise
+        run.outcome.on_end(lambda outcome: self._land(flight, outcome, name))
+        return run
+
+    def _land(self, flight: Flight, outcome: Outcome, name: str) -> None:
+        flight.shared = outcome.error is not None or self._memory.get(name) is not None
+        self._flights.end(name, flight)
+
+    def _kept(self, call: Call, proceed: Proceed, policy: Policy, name: str) -> Run:
+        """Return the run that goes on, whose complete answer is kept once it ended well."""
+        run = proceed(call)
+        if not policy.keeps:
+            return run
+        found: list[Entry] = []
+
+        def take(outcome: Outcome, frames: list[Frame]) -> None:
+            entry = entry_of(name, outcome)
+            if entry is not None:
+                found.append(entry)
+
+        def keep(outcome: Outcome) -> None:
+            if outcome.error is None and found:
+                self._memory.put(found[-1], policy.ttl)
+
+        run.on_terminal(take)
+        run.outcome.on_end(keep)
+        return run
+
+    def _write_row(self, outcome: Outcome, target: Target) -> None:
+        if outcome.error is None:
+            self._house.accounts.note_cached(outcome.call, target.provider.name, target.model, outcome.usage)
+
+
+def _note(call: Call, word: str, debug: Mapping[str, Any]) -> None:
+    call.progress.cached = word
+    call.progress.cache_debug = debug
+
+
+def _is_deterministic(call: Call) -> bool:
+    """Tell whether a call samples nothing: its temperature is 0, or it makes embeddings."""
+    if call.operation == "embedding":
+        return True
+    tables = [call.body, *(table for table in call.body.values() if isinstance(table, Mapping))]
+    return any(table.get("temperature") == 0 for table in tables if "temperature" in table)

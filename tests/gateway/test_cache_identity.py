@@ -1,0 +1,93 @@
+"""What makes two requests the same, and how the memory of answers stays within its bounds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from app.gateway.cache.identity import form_of
+from app.gateway.cache.memory import Entry, Memory
+
+CHAT: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "hi"}], "temperature": 0.5}
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        dict(reversed(CHAT.items())),
+        {**CHAT, "stream": True, "stream_options": {"include_usage": True}},
+        {**CHAT, "user": "u", "metadata": {"a": "b"}, "safety_identifier": "s", "store": True},
+        {**CHAT, "n": 1, "top_p": 1.0, "tools": [], "parallel_tool_calls": True, "seed": None},
+    ],
+)
+def test_order_defaults_and_who_asks_do_not_matter(other: dict[str, Any]) -> None:
+    assert form_of("chat", other) == form_of("chat", CHAT)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {**CHAT, "temperature": 0},
+        {**CHAT, "n": 2},
+        {**CHAT, "seed": 1},
+        {**CHAT, "unheard_of": 1},
+        {**CHAT, "messages": [*CHAT["messages"], {"role": "assistant", "content": "yes"}]},
+        {**CHAT, "logprobs": True},
+    ],
+)
+def test_what_the_answer_depends_on_matters(other: dict[str, Any]) -> None:
+    assert form_of("chat", other) != form_of("chat", CHAT)
+
+
+def test_defaults_of_another_wire_are_not_openais() -> None:
+    assert form_of("cohere", {"temperature": 1}) != form_of("cohere", {})
+
+
+def test_a_true_is_no_one() -> None:
+    assert form_of("chat", {"n": True}) != form_of("chat", {})
+
+
+def test_ids_of_earlier_outputs_do_not_matter_but_those_of_references_do() -> None:
+    first, second = ({"input": [{"type": "message", "id": i, "role": "user", "content": "x"}]} for i in "ab")
+    assert form_of("responses", first) == form_of("responses", second)
+    first, second = ({"input": [{"type": "item_reference", "id": i}]} for i in "ab")
+    assert form_of("responses", first) != form_of("responses", second)
+
+
+def entry(name: str, size: int = 1000) -> Entry:
+    return Entry(name, "red", "groq/x", b"x" * size)
+
+
+def test_an_entry_ends_with_its_time() -> None:
+    now = [0.0]
+    memory = Memory(clock=lambda: now[0])
+    memory.put(entry("a"), 10)
+    now[0] = 9.9
+    assert memory.get("a") is not None
+    now[0] = 10
+    assert memory.get("a") is None
+
+
+def test_what_was_used_longest_ago_makes_room() -> None:
+    memory = Memory(most=7000)
+    for name in "ab":
+        memory.put(entry(name), 10)
+    memory.get("a")
+    memory.put(entry("c"), 10)
+    assert [name for name in "abc" if memory.get(name)] == ["a", "c"]
+
+
+def test_room_comes_back_when_an_entry_is_replaced() -> None:
+    memory = Memory(most=7000)
+    for _ in range(50):
+        memory.put(entry("a"), 10)
+    memory.put(entry("b"), 10)
+    assert memory.get("a") is not None
+    assert memory.get("b") is not None
+
+
+def test_an_answer_that_is_too_large_is_not_kept() -> None:
+    memory = Memory()
+    memory.put(entry("a", 1024 * 1024 + 1), 10)
+    assert memory.get("a") is None
