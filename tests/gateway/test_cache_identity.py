@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from app.config import Alias, CacheSettings, Settings
 from app.gateway.cache.identity import form_of
 from app.gateway.cache.memory import Entry, Memory
+from app.gateway.cache.policy import Policies
 
 CHAT: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "hi"}], "temperature": 0.5}
 
@@ -91,3 +93,10 @@ def test_an_answer_that_is_too_large_is_not_kept() -> None:
     memory = Memory()
     memory.put(entry("a", 1024 * 1024 + 1), 10)
     assert memory.get("a") is None
+
+
+def test_without_a_table_that_turns_it_on_there_is_no_layer() -> None:
+    off = CacheSettings(on=False)
+    assert not Policies(Settings())
+    assert not Policies(Settings(cache=off, aliases={"fast": Alias((("groq/x", 1.0),), (), off)}))
+    assert Policies(Settings(aliases={"fast": Alias((("groq/x", 1.0),), (), CacheSettings())}))

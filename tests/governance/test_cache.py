@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import socket
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -320,3 +322,67 @@ def test_when_the_first_fails_the_next_goes_out_itself(city: City) -> None:
     gevent.joinall(waiting, raise_error=True)
     assert Counter(one.value.status for one in waiting) == {200: 4, 400: 1}
     assert city.served == 2
+
+
+PARAMETERS = {"type": "object", "properties": {"city": {"type": "string"}}}
+RICH: list[tuple[str, dict[str, Any]]] = [
+    (CHAT, {"tools": [{"type": "function", "function": {"name": "weather", "parameters": PARAMETERS}}]}),
+    ("/v1/responses", {"tools": [{"type": "function", "name": "weather", "parameters": PARAMETERS}]}),
+    (
+        "/anthropic/v1/messages",
+        {"max_tokens": 99, "tools": [{"name": "weather", "input_schema": PARAMETERS}]},
+    ),
+]
+
+
+@pytest.mark.parametrize("first_streams", [False, True], ids=["whole-first", "stream-first"])
+@pytest.mark.parametrize(
+    ("words", "told"), [("call tool weather with city=Paris", b"Paris"), ("think: deeply", b"deeply")]
+)
+@pytest.mark.parametrize(("path", "members"), RICH, ids=["chat", "responses", "messages"])
+def test_calls_and_reasoning_are_replayed(
+    city: City, path: str, members: dict[str, Any], words: str, told: bytes, first_streams: bool
+) -> None:
+    prompt = {"input": words} if "responses" in path else {"messages": [{"role": "user", "content": words}]}
+    body = {"model": f"sandbox/{first_streams}", **members, **prompt}
+    forms = [first_streams, True, False]
+    answers = [city.client().send("POST", path, {**body, "stream": stream}) for stream in forms]
+    assert [answer.status for answer in answers] == [200] * 3
+    assert cached(*answers) == ["miss", "hit", "hit"]
+    assert all(told in answer.body for answer in answers)
+
+
+def test_a_first_turn_that_was_kept_begins_a_conversation_of_its_own(city: City) -> None:
+    client, found = city.client(), []
+    for _ in range(2):
+        made = client.send("POST", "/v1/conversations", {}).json["id"]
+        for words in ("say exactly: kept", "say exactly: more"):
+            body = {"model": "sandbox/talk", "input": words, "conversation": made}
+            answer = client.send("POST", "/v1/responses", body)
+            assert answer.status == 200
+        found.append((answer, client.send("GET", f"/v1/conversations/{made}/items").json["data"]))
+    assert cached(found[1][0]) == ["hit"]
+    assert [len(items) for _, items in found] == [4, 4]
+
+
+def test_the_answer_comes_though_the_first_who_asked_left(city: City) -> None:
+    gate = threading.Event()
+
+    def slow(request: Request) -> Reply:
+        gate.wait(10)
+        return good(request)
+
+    city.upstream.script = slow
+    body = {**PROMPT, "messages": [{"role": "user", "content": "left alone"}]}
+    text = json.dumps(body).encode()
+    head = f"POST {CHAT} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer sk-ann\r\ncontent-type: application/json\r\n"
+    leaver = socket.create_connection(("127.0.0.1", city.gateways[0].port))
+    leaver.sendall(head.encode() + f"content-length: {len(text)}\r\n\r\n".encode() + text)
+    eventually(lambda: city.served == 1)
+    waiter = gevent.spawn(asked, city, "left alone")
+    gevent.sleep(0.3)
+    leaver.close()
+    gevent.sleep(0.3)
+    gate.set()
+    assert cached(waiter.get()) == ["hit"]
+    assert city.served == 1
