@@ -1,8 +1,12 @@
+import gevent.events
 from gevent import monkey
 
+gevent.events.notify_and_call_entry_points = (
+    gevent.events.notify
+)  # there are no plug-ins: do not scan all packages
 monkey.patch_all()
 
-# Why the two statements above come first: whatever pulls in ssl before the patch breaks every
+# Why the statements above come first: whatever pulls in ssl before the patch breaks every
 # outgoing HTTPS call of the worker. The reasons of the other settings stand beside them.
 
 import importlib

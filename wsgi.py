@@ -20,4 +20,5 @@ from app.config_loading import load, scrub_environ
 _settings = load(os.environ)
 app = create_app(_settings)
 scrub_environ(os.environ, _settings)
+gc.freeze()  # or the collector's first look would be at all that was loaded
 gc.enable()

@@ -22,8 +22,29 @@ START = "gunicorn -c gunicorn.conf.py wsgi:app"
 @pytest.mark.parametrize("name", ["gunicorn.conf.py", "wsgi.py", "tests/conftest.py"])
 def test_gevent_patches_before_anything_else_is_imported(name: str, repo_dir: Path) -> None:
     body = ast.parse((repo_dir / name).read_text()).body
-    statements = [ast.unparse(node) for node in body if not _is_docstring(node)]
-    assert statements[:2] == ["from gevent import monkey", "monkey.patch_all()"]
+    statements = [node for node in body if not _is_docstring(node)]
+    patch = [ast.unparse(node) for node in statements].index("monkey.patch_all()")
+    assert _imported(statements[:patch]) <= {"gevent", "gevent.events"}
+
+
+def _imported(statements: list[ast.stmt]) -> set[str]:
+    named = {name.name for node in statements if isinstance(node, ast.Import) for name in node.names}
+    return named | {str(node.module) for node in statements if isinstance(node, ast.ImportFrom)}
+
+
+def test_a_gateway_on_sqlite_loads_no_dialect_of_another_database_and_looks_for_no_plug_ins(
+    repo_dir: Path, tmp_path: Path
+) -> None:
+    loaded = (
+        "import runpy, sys; runpy.run_path('gunicorn.conf.py'); import wsgi;"
+        "print([name for name in sys.modules if name.startswith('sqlalchemy.dialects.postgresql')],"
+        " __import__('gevent.events').events.notify_and_call_entry_points.__name__)"
+    )
+    environ = {**bare(), "OPENAI_API_KEY": "sk-x", "DATABASE_URL": f"sqlite:///{tmp_path}/sluice.db"}
+    told = subprocess.run(
+        [sys.executable, "-c", loaded], cwd=repo_dir, env=environ, capture_output=True, text=True, check=True
+    )
+    assert told.stdout.splitlines()[-1] == "[] notify"
 
 
 def _is_docstring(node: ast.stmt) -> bool:

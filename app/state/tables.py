@@ -109,14 +109,12 @@ response = Table(
         "response_running",
         "created_at",
         sqlite_where=_RUNNING_INDEX,
-        postgresql_where=_RUNNING_INDEX,
     ),
     Index(
         "response_running_key",
         "tenant",
         "key_id",
         sqlite_where=_RUNNING_INDEX,
-        postgresql_where=_RUNNING_INDEX,
     ),
 )
 
