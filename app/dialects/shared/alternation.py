@@ -37,20 +37,23 @@ def merge_turns(messages: Iterable[Message], *, roles: Mapping[str, Role] | None
     turn). The first message's name and native members stay; item identity is dropped
     from a joined message, since it then stands for several items.
     """
-    runs: list[list[Message]] = []
+    runs: list[tuple[Role, list[Message]]] = []
     for message in messages:
         role = (roles or {}).get(message.role, message.role)
-        renamed = message if role == message.role else replace(message, role=role)
-        if runs and runs[-1][0].role == role and runs[-1][0].name == message.name:
-            runs[-1].append(renamed)
+        if runs and runs[-1][0] == role and runs[-1][1][0].name == message.name:
+            runs[-1][1].append(message)
         else:
-            runs.append([renamed])
-    return [run[0] if len(run) == 1 else _one_turn(run) for run in runs]
+            runs.append((role, [message]))
+    return [_one_turn(role, run) for role, run in runs]
 
 
-def _one_turn(run: list[Message]) -> Message:
-    """Return the messages of one turn as one."""
-    return replace(run[0], parts=tuple(part for message in run for part in message.parts), item=None)
+def _one_turn(role: Role, run: list[Message]) -> Message:
+    """Return the messages of one turn as one; a message that is a turn already as it is."""
+    first = run[0]
+    if len(run) > 1:
+        parts = tuple(part for message in run for part in message.parts)
+        return Message(role, parts, name=first.name, native=first.native)
+    return first if first.role == role else Message(role, first.parts, first.item, first.name, first.native)
 
 
 def split_conversation(
@@ -81,7 +84,7 @@ def split_conversation(
             continue
         losses.report("message_role", "A later system message was moved to the system prompt")
         system += system_texts(message.parts, losses)
-    return system, merge_turns(kept)
+    return system, merged if len(kept) == len(merged) else merge_turns(kept)
 
 
 def system_texts(parts: Iterable[Part], losses: Losses) -> list[SystemPart]:
@@ -97,10 +100,11 @@ def system_texts(parts: Iterable[Part], losses: Losses) -> list[SystemPart]:
 
 def _plain(message: Message) -> Message:
     """Drop the name, and hand a cache mark on the whole message to its last part that can bear it."""
-    parts = list(message.parts)
     if message.native is not None and cache_mark(message.native) is not None:
+        parts = list(message.parts)
         _mark_last(parts, message.native)
-    return replace(message, name=None, parts=tuple(parts))
+        return replace(message, name=None, parts=tuple(parts))
+    return message if message.name is None else replace(message, name=None)
 
 
 def _mark_last(parts: list[Part], native: Native) -> bool:

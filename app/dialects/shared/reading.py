@@ -88,7 +88,7 @@ def parsed(text: str, default: Any = None) -> Any:
     try:
         if not is_shallow(text):
             return default
-        return json.loads(text, parse_float=_finite, parse_constant=_finite)
+        return _JSON.decode(text)
     except (ValueError, RecursionError):
         return default
 
@@ -98,6 +98,9 @@ def _finite(digits: str) -> float:
     if not math.isfinite(number):
         raise ValueError(f"{digits[:20]} is no number of JSON")
     return number
+
+
+_JSON: Final = json.JSONDecoder(parse_float=_finite, parse_constant=_finite)
 
 
 def is_shallow(text: str) -> bool:
