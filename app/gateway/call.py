@@ -98,6 +98,11 @@ class Abort:
         if self.reason is not None:
             listener()
 
+    def forget(self) -> None:
+        """Tell nobody any more: the call is over, and whoever listens holds it."""
+        self._listeners = []
+        self._upstream = None
+
     def check(self) -> None:
         """Raise the reason if there is one."""
         if self.reason is not None:

@@ -92,7 +92,8 @@ class Outcome:
         self.error = self.error or error
         if self._call is not None:
             self._call.progress.ended = True
-        for listener in self._listeners:
+        listeners, self._listeners = self._listeners, []  # who listens holds this record
+        for listener in listeners:
             try:
                 listener(self)
             except Exception:  # noqa: BLE001 - the others must hear of it all the same

@@ -130,6 +130,7 @@ class Run:
         except Exception as error:  # noqa: BLE001 - whatever it is, the stream gets an ending
             yield self._ended_in(self._fault(error))
         finally:
+            self.failing = None  # it holds what reads for this run
             self.outcome.end()
 
     def go_out(self, attempt: Attempt) -> None:

@@ -180,7 +180,15 @@ def _gateway_error(error: GatewayError) -> Response:
         g.refusal = error
     else:
         gateway_of(current_app).refuse(error, call)
+    _drop_frames(error)
     return error_response(error, call)
+
+
+def _drop_frames(error: BaseException) -> None:
+    """Let an error that was logged hold no frames: they hold the call, and the call holds the error."""
+    link: BaseException | None = error
+    while link is not None:
+        link.__traceback__, link = None, link.__cause__ or link.__context__
 
 
 def _http_error(error: HTTPException) -> Response:
@@ -197,6 +205,7 @@ def _http_error(error: HTTPException) -> Response:
     for name, value in error.get_headers():
         if name.lower() == "allow":
             response.headers[name] = value
+    _drop_frames(error)
     return response
 
 

@@ -205,6 +205,9 @@ class OpenBody:
         self.ended = True
 
 
+_SIZE_LINE, _AFTER_CHUNK, _TRAILER_LINE = range(3)  # what the next line of a chunked body is
+
+
 class ChunkedBody:
     """A chunked body (RFC 9112, section 7.1). Extensions and trailers are dropped."""
 
@@ -213,7 +216,7 @@ class ChunkedBody:
         self.reusable = reusable
         self._left = 0  # bytes of the current chunk still to come
         self._line = b""  # the start of an unfinished line
-        self._expect = self._size_line
+        self._expect = _SIZE_LINE
         self._between = True  # the next byte begins a size line
 
     def feed(self, data: bytes) -> bytes:
@@ -237,13 +240,13 @@ class ChunkedBody:
                 at = len(data)
             else:
                 line, self._line = self._line + data[at:stop], b""
-                self._expect(line.removesuffix(b"\r"))
+                _LINES[self._expect](self, line.removesuffix(b"\r"))
                 at = stop + 1
             if len(self._line) > MAX_CHUNK_LINE:
                 raise Malformed("a chunk line too long")
         if at < len(data):
             self.reusable = False
-        self._between = self._expect == self._size_line and not self._line
+        self._between = self._expect == _SIZE_LINE and not self._line
         return content[0] if len(content) == 1 else b"".join(content)
 
     def end(self) -> None:
@@ -256,15 +259,18 @@ class ChunkedBody:
         if size is None:
             raise Malformed("a chunk size that is none")
         self._left = int(size[1], 16)
-        self._expect = self._after_chunk if self._left else self._trailer_line
+        self._expect = _AFTER_CHUNK if self._left else _TRAILER_LINE
 
     def _after_chunk(self, line: bytes) -> None:
         if line:
             raise Malformed("a chunk longer than its size")
-        self._expect = self._size_line
+        self._expect = _SIZE_LINE
 
     def _trailer_line(self, line: bytes) -> None:
         self.ended = not line
+
+
+_LINES: Final = (ChunkedBody._size_line, ChunkedBody._after_chunk, ChunkedBody._trailer_line)
 
 
 def _one_chunk(data: bytes) -> bytes | None:

@@ -60,22 +60,14 @@ class MessageReader:
         self._unwrap = unwrap
         self._calls: dict[str, ToolCallPart] = {}
         self._open: list[str] = []
-        self._roles: Mapping[str, Callable[[Checked], Message]] = {
-            "system": self._system,
-            "developer": self._developer,
-            "user": self._user,
-            "assistant": self._assistant,
-            "tool": self._tool,
-            "function": self._function,
-        }
 
     def read(self, message: Checked) -> Message:
         """Return one message. Raises ``bad_request`` for a shape that is none."""
         role = message.required_text("role")
-        reader = self._roles.get(role)
+        reader = _READERS.get(role)
         if reader is None:
             raise wrong_value(message.at("role"), role, _ROLES)
-        return reader(message)
+        return reader(self, message)
 
     def _system(self, message: Checked) -> Message:
         return self._spoken(message, "system")
@@ -152,6 +144,16 @@ class MessageReader:
         name = message.required_text("name")
         call_id = self._open.pop(0) if self._open else f"call_function_{name}"
         return Message("tool", (ToolResultPart(call_id, decode_content(message), name),))
+
+
+_READERS: Final[Mapping[str, Callable[[MessageReader, Checked], Message]]] = {
+    "system": MessageReader._system,
+    "developer": MessageReader._developer,
+    "user": MessageReader._user,
+    "assistant": MessageReader._assistant,
+    "tool": MessageReader._tool,
+    "function": MessageReader._function,
+}
 
 
 def decode_call(call: Checked, sign: Sign) -> ToolCallPart:

@@ -84,6 +84,7 @@ class StreamWriter:
         while True:
             item = self._next(limit - time.monotonic())
             if isinstance(item, GatewayError):
+                self._run.call.abort.forget()
                 raise item
             if item is None:
                 self._over = True
@@ -115,6 +116,7 @@ class StreamWriter:
         finally:
             self._writing = False
             self.close()
+            self._run.call.abort.forget()
 
     def _pieces(self) -> Iterator[bytes]:
         if self._first is not None:
