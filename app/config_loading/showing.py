@@ -54,6 +54,27 @@ def describe(settings: Settings, configured: tuple[str, ...]) -> Iterator[str]:
         yield f"  {name}: {'; '.join([state, *(_details(given) if given else ())])}"
 
 
+def members_shown(settings: Settings) -> dict[str, Any]:
+    """Return ``[server]`` as a JSON object that may be shown to anyone; secrets that are set are ``***``."""
+    shown: dict[str, Any] = {}
+    for member in MEMBERS:
+        value: Any = settings
+        for step in member.path:
+            value = getattr(value, step)
+        place = shown
+        for step in member.path[:-1]:
+            place = place.setdefault(step, {})
+        place[member.path[-1]] = _HIDDEN if member.secret and value not in (None, ()) else _as_json(value)
+    return shown
+
+
+def _as_json(value: Any) -> Any:
+    """Return a member's value: plain ones as they are, texts without what a URL hides."""
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    return [_shown(one) for one in value] if isinstance(value, tuple) else _shown(value)
+
+
 def _details(given: ProviderSettings) -> Iterator[str]:
     if given.base_url:
         yield f"base_url {given.base_url}"

@@ -78,6 +78,15 @@ class Breaker:
             pause = max(pause, float(error.retry_after))
         state.rests_until = max(state.rests_until, self._now() + pause) if pause else state.rests_until
 
+    def resting(self) -> dict[Circuit, float]:
+        """Return the seconds that each circuit still rests; those that are closed are not in it."""
+        now = self._now()
+        return {
+            circuit: state.rests_until - now
+            for circuit, state in self._states.items()
+            if state.rests_until > now
+        }
+
     def _rests(self, target: Target) -> bool:
         """Tell whether ``target`` rests; the first who asks after its pause is the one probe."""
         state = self._states.get(_circuit(target))

@@ -102,6 +102,20 @@ class Catalogue:
         models = () if kept is None else kept.models
         return next((one.max_output_tokens for one in models if one.id == model), None)
 
+    def check(self, name: str) -> int:
+        """Ask a provider for one page of its models, whatever is kept; return how many it has.
+
+        Raises what the provider answers, and ``not_found`` where there is nothing that cheap to ask.
+        """
+        provider = self._registry.get(name)
+        wire = provider.wire("models", "")
+        if wire is None:
+            raise unsupported("list_models", name)
+        try:
+            return len(_page(provider, wire, self._timeouts).models)
+        except GatewayError as error:
+            raise self._redactor.error(error) from error.__cause__
+
     def _may_use(self, principal: Principal, name: str) -> bool:
         """Tell whether one of the models behind an operator's name is allowed."""
         alias = self._aliases[name]

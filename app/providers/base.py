@@ -151,6 +151,11 @@ class Provider:
             self._in_flight -= 1
 
     @property
+    def open_calls(self) -> int:
+        """Return how many calls this worker has open at the provider."""
+        return self._in_flight
+
+    @property
     def base_url(self) -> str:
         """Return the base URL in force; GatewayError ``provider_not_configured`` without one."""
         base = self.settings.base_url or self.spec.base_url

@@ -164,6 +164,26 @@ class Queue:
             ).scalar_one()
         )
 
+    def running(self) -> tuple[float | None, dict[str, int]]:
+        """Return when the oldest queued response was made, and how many run by worker.
+
+        Work whose worker is gone counts as nobody's, under ``""``, until somebody takes it.
+        """
+
+        def work(connection: Connection) -> tuple[float | None, dict[str, int]]:
+            ours = (RUNNING, response.c.background)
+            oldest = select(func.min(response.c.created_at)).where(*ours, response.c.status == "queued")
+            owner = case((response.c.lease_until < db_now(), ""), else_=response.c.lease_owner)
+            by_worker = (
+                select(func.coalesce(owner, "").label("worker"), func.count().label("running"))
+                .where(*ours, response.c.status == "in_progress")
+                .group_by("worker")
+            )
+            counts = {row.worker: row.running for row in connection.execute(by_worker)}
+            return connection.execute(oldest).scalar_one(), counts
+
+        return self._db.read(work)
+
     def _claim(self, connection: Connection, limit: int, condition: ColumnElement[bool]) -> list[Work]:
         ranked = _turns().subquery()
         due = (

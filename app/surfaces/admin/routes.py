@@ -41,5 +41,10 @@ ROUTES: Final = (
     AdminRoute("GET", "/ledger", "ledger.listed", "viewer"),
     AdminRoute("GET", "/ledger/<entry_id>", "ledger.get", "viewer"),
     AdminRoute("POST", "/ledger/<entry_id>/settle", "ledger.settle", "admin"),
+    AdminRoute("GET", "/providers", "providers.listed", "viewer"),
+    AdminRoute("POST", "/providers/<name>/check", "providers.check", "admin"),
+    AdminRoute("GET", "/background", "instance.background", "viewer"),
+    AdminRoute("GET", "/settings", "instance.settings", "viewer"),
+    AdminRoute("GET", "/version", "instance.version", "viewer"),
     AdminRoute("GET", "/audit", "audit.listed", "viewer"),
 )

@@ -1,0 +1,54 @@
+"""The views of ``/admin/background``, ``/admin/settings`` and ``/admin/version``."""
+
+from __future__ import annotations
+
+import platform
+
+import sqlalchemy
+from flask import Response
+
+from app.config_loading.showing import members_shown
+from app.surfaces.admin import asking
+from app.surfaces.replies.answers import json_response
+from app.version import __version__
+
+
+def background() -> Response:
+    """Count the background responses that wait and run."""
+    queue = asking.gateway().state().queue
+    oldest, workers = queue.running()
+    return json_response(
+        {
+            "object": "background",
+            "queued": queue.waiting(),
+            "oldest": oldest,
+            "running": sum(workers.values()),
+            "workers": [{"name": name or None, "running": count} for name, count in workers.items()],
+        }
+    )
+
+
+def settings() -> Response:
+    """Show what was understood; secrets are ``***``."""
+    gateway = asking.gateway()
+    shown = members_shown(gateway.settings)
+    models = {
+        name: {
+            "targets": [{"target": target, "weight": weight} for target, weight in alias.targets],
+            "fallbacks": list(alias.fallbacks),
+        }
+        for name, alias in gateway.settings.aliases.items()
+    }
+    return json_response(gateway.redactor.value({"object": "settings", "server": shown, "models": models}))
+
+
+def version() -> Response:
+    """Tell the versions."""
+    return json_response(
+        {
+            "object": "version",
+            "version": __version__,
+            "python": platform.python_version(),
+            "sqlalchemy": sqlalchemy.__version__,
+        }
+    )

@@ -1,0 +1,116 @@
+"""The views of ``/admin/providers``: what is configured, how it fares in this process, and a check."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any, Final
+
+from flask import Response
+
+from app.config import ProviderKey, limit_rows
+from app.errors import GatewayError
+from app.gateway.core import Gateway
+from app.providers.base import Provider
+from app.state.listing import Page
+from app.surfaces.admin import asking
+from app.surfaces.replies.answers import json_response
+
+_LOG: Final = logging.getLogger(__name__)
+_NO_LIST: Final = "unsupported_operation"
+
+
+def listed() -> Response:
+    """List the configured providers, in the operator's order."""
+    limit, after = asking.page_query()
+    gateway = asking.gateway()
+    names = _names(gateway)
+    if after is not None and after not in names:
+        raise GatewayError(
+            "bad_request",
+            f"Invalid 'after': no provider of this list is named '{after[:80]}'.",
+            param="after",
+            code="invalid_value",
+        )
+    rest = names[names.index(after) + 1 :] if after is not None else names
+    rows = [_shown(gateway, gateway.registry.get(name)) for name in rest[:limit]]
+    return asking.listed(Page(gateway.redactor.value(rows), len(rest) > limit))
+
+
+def check(name: str) -> Response:
+    """Ask a provider for a page of its models; tell how it went."""
+    gateway = asking.gateway()
+    if name not in _names(gateway):
+        raise GatewayError("not_found", f"No provider named '{name[:80]}' is configured.")
+    begun = time.monotonic()
+    models: int | None = None
+    failure: GatewayError | None = None
+    try:
+        models = gateway.catalogue.check(name)
+    except GatewayError as error:
+        failure = error
+        _LOG.warning("check of %s: %s", name, error.message)
+    return json_response(
+        {
+            "object": "provider.check",
+            "provider": name,
+            "ok": _verdict(failure),
+            "models": models,
+            "latency": round((time.monotonic() - begun) * 1000, 1),
+            "error": failure.body() if failure is not None else None,
+        }
+    )
+
+
+def _verdict(failure: GatewayError | None) -> bool | None:
+    """Return whether the provider answered well; None where nothing was asked."""
+    if failure is not None and failure.kind.name == _NO_LIST:
+        return None
+    return failure is None
+
+
+def _names(gateway: Gateway) -> list[str]:
+    return list(dict.fromkeys([*gateway.settings.providers, *gateway.registry.configured]))
+
+
+def _shown(gateway: Gateway, provider: Provider) -> dict[str, Any]:
+    resting = _resting(gateway, provider.name)
+    lack = provider.lack()
+    keys = [_key(key) for key in provider.settings.keys]
+    return {
+        "id": provider.name,
+        "object": "provider",
+        "state": "incomplete" if lack else "resting" if _all_rest(keys, resting) else "ready",
+        "lack": lack,
+        "base_url": None if lack else provider.base_url,
+        "dialect": provider.settings.dialect,
+        "keys": keys,
+        "models": list(provider.settings.models),
+        "limits": limit_rows(provider.settings.limits),
+        "open_calls": provider.open_calls,
+        "resting": resting,
+    }
+
+
+def _key(key: ProviderKey) -> dict[str, Any]:
+    return {
+        "name": key.name,
+        "weight": key.weight,
+        "models": None if key.models is None else list(key.models),
+        "limits": limit_rows(key.limits),
+    }
+
+
+def _resting(gateway: Gateway, name: str) -> list[dict[str, Any]]:
+    circuits = gateway.breaker.resting() if gateway.breaker is not None else {}
+    return [
+        {"model": model, "key": key or None, "seconds": round(seconds, 1)}
+        for (provider, model, key), seconds in circuits.items()
+        if provider == name
+    ]
+
+
+def _all_rest(keys: list[dict[str, Any]], resting: list[dict[str, Any]]) -> bool:
+    """Tell whether each key rests for some model."""
+    names = {key["name"] for key in keys} or {None}
+    return names <= {one["key"] for one in resting}
