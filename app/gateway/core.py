@@ -25,6 +25,7 @@ from app.gateway.driver import Driver
 from app.gateway.keys import KeyDirectory
 from app.gateway.layers import ATTEMPT_LAYERS, CALL_LAYERS, JOB_LAYERS, LISTENERS
 from app.gateway.layers.base import CallLayer, Proceed
+from app.gateway.layers.cache import Cache
 from app.gateway.layers.log import fault_of, log_request
 from app.gateway.layers.metrics import Metrics
 from app.gateway.layers.traces import Traces
@@ -78,7 +79,8 @@ class Gateway:
         self.leave_by = 0.0  # monotonic seconds; set when the drain begins
         attempt_layers = _made(ATTEMPT_LAYERS, self)
         self._driver = Driver(settings, self.prices, self.redactor, self.plan, attempt_layers, self.fault)
-        self._around_call = _chain(_made(CALL_LAYERS, self), self.run_inner)
+        self._call_layers: tuple[CallLayer, ...] = _made(CALL_LAYERS, self)
+        self._around_call = _chain(self._call_layers, self.run_inner)
         self._around_job = _chain(_made(JOB_LAYERS, self), self.run_inner)
         self._listeners = _made(LISTENERS, self)
 
@@ -107,6 +109,11 @@ class Gateway:
     def run_inner(self, call: Call) -> Run:
         """Return the run of a call that another call makes: on its behalf, without layers of its own."""
         return self.feed(call, self._driver.drive)
+
+    def cache_of(self, call: Call) -> str:
+        """Return what the cache would do with ``call``: ``hit``, ``miss`` or ``off``."""
+        found = (layer.look(call) for layer in self._call_layers if isinstance(layer, Cache))
+        return next(found, "off")
 
     def feed(self, call: Call, source: Source) -> Run:
         """Return a run of ``call`` that ``source`` feeds."""

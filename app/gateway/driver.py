@@ -81,7 +81,7 @@ class Driver:
                     raise
                 run.drop_held()
                 if call.attempts and call.attempts[-1].refused:
-                    refused = _gentler(refused, error)
+                    refused = gentler(refused, error)
                 else:
                     first = first or error
                 if not goes_on(call, error):
@@ -297,7 +297,7 @@ class Driver:
         return GatewayError("upstream_invalid", "The provider's answer has a shape that cannot be read.")
 
 
-def _gentler(one: GatewayError | None, other: GatewayError) -> GatewayError:
+def gentler(one: GatewayError | None, other: GatewayError) -> GatewayError:
     """Return the refusal to tell of two: the one that passes by itself, else the first."""
     return other if one is None or (one.retry_after is None and other.retry_after is not None) else one
 

@@ -40,10 +40,21 @@ _API_VERSION: Final = re.compile(r"v1|preview|\d{4}-\d{2}-\d{2}(-preview)?")
 
 def build(settings: Settings) -> Flask:
     """Return the WSGI application for ``settings``."""
+    app = build_doors(Gateway(settings))
+    app.wsgi_app = mount_admin(app, build_doors)  # type: ignore[method-assign, assignment]
+    if settings.proxy_hops:
+        hops = settings.proxy_hops
+        app.wsgi_app = ProxyFix(app.wsgi_app, hops, hops, hops, x_prefix=hops)  # type: ignore[method-assign]
+    return app
+
+
+def build_doors(gateway: Gateway) -> Flask:
+    """Return the application of the doors alone, over ``gateway``."""
+    settings = gateway.settings
     app = SessionlessFlask("sluice")
     app.url_map.strict_slashes = True
     app.url_map.merge_slashes = False
-    gateway = app.extensions["sluice"] = Gateway(settings)
+    app.extensions["sluice"] = gateway
     app.extensions["sluice_keys"] = KeyRing(settings, gateway.keys)
     app.extensions["sluice_browsers"] = Browsers(settings)
     app.before_request(_before)
@@ -59,10 +70,6 @@ def build(settings: Settings) -> Flask:
         app.register_blueprint(blueprint)
     app.register_blueprint(operators.blueprint())
     app.register_blueprint(key.blueprint())
-    app.wsgi_app = mount_admin(app)  # type: ignore[method-assign, assignment]
-    if settings.proxy_hops:
-        hops = settings.proxy_hops
-        app.wsgi_app = ProxyFix(app.wsgi_app, hops, hops, hops, x_prefix=hops)  # type: ignore[method-assign]
     return app
 
 

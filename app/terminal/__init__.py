@@ -16,6 +16,7 @@ def add_verbs(verbs: Any) -> None:
     _test(verbs.add_parser("test", help="stream one answer of a model, with its times and its cost"))
     ledger = verbs.add_parser("ledger", help="list what attempts cost, correct rows, check that all sums up")
     _ledger(ledger)
+    _explain(verbs.add_parser("explain", help="tell what a request would do, without doing it"))
     _import(verbs.add_parser("import", help="turn another gateway's configuration into a sluice.toml"))
 
 
@@ -36,6 +37,16 @@ def _ledger(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--json", action="store_true", help="print JSON")
     verb.add_argument("--config", metavar="FILE", help="the TOML file instead of $SLUICE_CONFIG")
     verb.set_defaults(run=_late("ledger"))
+
+
+def _explain(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("path", help="of a door: /v1/chat/completions")
+    verb.add_argument("body", help="the request's JSON, its file, or - for standard input")
+    verb.add_argument("--key", help="whose request it is: a key's id or name")
+    verb.add_argument("--tenant", help="the key's tenant, where several have one of that name")
+    verb.add_argument("--json", action="store_true", help="print JSON")
+    verb.add_argument("--config", metavar="FILE", help="the TOML file instead of $SLUICE_CONFIG")
+    verb.set_defaults(run=_late("explain"))
 
 
 def _import(verb: argparse.ArgumentParser) -> None:

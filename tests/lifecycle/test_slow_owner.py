@@ -35,8 +35,15 @@ def sweep_up(state: State, key: str) -> str:
         connection.execute(update(response).where(response.c.id == found).values(lease_until=0.0))
         return found
 
+    def is_swept(response_id: str) -> bool:
+        """Sweep; the gateway's own sweeper may be the first, and an owner that renewed is asked again."""
+        state.db.write(lapse)
+        sweep(state.signals)
+        query = select(response.c.status).where(response.c.id == response_id)
+        return bool(state.db.read(lambda connection: connection.execute(query).scalar()) == "failed")
+
     found: str = eventually(lambda: state.db.write(lapse))
-    assert sweep(state.signals) == 1
+    eventually(lambda: is_swept(found))
     return found
 
 

@@ -30,10 +30,12 @@ _WHOLE: Final = _STREAMED | {"completion", "embedding"}
 def make(house: House) -> CallLayer | None:
     """Return the layer; None where no cache is configured."""
     policies = Policies(house.settings)
-    return _Cache(house, policies) if policies else None
+    return Cache(house, policies) if policies else None
 
 
-class _Cache:
+class Cache:
+    """The layer."""
+
     def __init__(self, house: House, policies: Policies) -> None:
         self._house = house
         self._policies = policies
@@ -61,6 +63,16 @@ class _Cache:
         if call.stream or not (policy.settings.single_flight and policy.keeps):
             return self._kept(call, proceed, policy, name)
         return self._lead(call, proceed, policy, name)
+
+    def look(self, call: Call) -> str:
+        """Return what would become of ``call`` here: ``hit``, ``miss`` or ``off``."""
+        policy = self._policy(call)
+        if policy is None or not policy.looks:
+            return "off"
+        name = digest_of(call, self._house.settings, policy.scope)
+        entry = self._memory.get(name)
+        stands = entry is not None and entry.tenant == call.principal.tenant and self._stands(entry)
+        return "hit" if stands and entry is not None and self._target(call, entry) is not None else "miss"
 
     def _policy(self, call: Call) -> Policy | None:
         """Return how the call meets the cache, None for what is never kept."""

@@ -46,5 +46,6 @@ ROUTES: Final = (
     AdminRoute("GET", "/background", "instance.background", "viewer"),
     AdminRoute("GET", "/settings", "instance.settings", "viewer"),
     AdminRoute("GET", "/version", "instance.version", "viewer"),
+    AdminRoute("POST", "/explain", "explain.explained", "viewer"),
     AdminRoute("GET", "/audit", "audit.listed", "viewer"),
 )

@@ -1,0 +1,181 @@
+"""What would become of a call: its limits, budgets, targets and refusal, by the functions that decide it.
+
+Nobody is called and nothing is charged. History that a turn would read from the store is not read.
+Tests: tests/governance/test_explain.py (200 drawn requests).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any, Final, NamedTuple
+
+from app.config import NANO
+from app.dialects.shared.losses import Loss
+from app.errors import GatewayError
+from app.gateway.allowances import Allowance
+from app.gateway.budgets.charges import touches_of_caller as budgets_of_caller
+from app.gateway.budgets.telling import standing_rows as budget_rows
+from app.gateway.call import Call, Principal
+from app.gateway.core import Gateway
+from app.gateway.driver import gentler
+from app.gateway.estimates import tokens_of_body
+from app.gateway.limits import telling
+from app.gateway.limits.charges import Touch, touches_of_call, touches_of_target
+from app.gateway.limits.gate import Hold
+from app.gateway.operations import encoded
+from app.gateway.plan import Planned, no_target
+from app.gateway.retries import goes_on
+
+Shown = dict[str, Any]
+
+_REASONS: Final = ("first choice", "next choice")
+_LEFT_OUT: Final = "left out"
+
+
+def explain(gateway: Gateway, call: Call) -> Shown:
+    """Return the explanation of a call; raises ``store_unavailable``, and ``overloaded`` without Redis."""
+    refused, limits = _limits(gateway, call)
+    steps = gateway.plan(call).steps
+    cache = gateway.cache_of(call)
+    places = [_place(gateway, call, step, number) for number, step in enumerate(steps)]
+    shown = [place.row for place in places if place.row is not None]
+    first = next((place.row for place in places if place.error is None), None)
+    if refused is None and cache != "hit":
+        refused = _end(call, places)
+    return {
+        **_frame(gateway, call.principal),
+        "limits": limits,
+        "targets": shown,
+        "cost_estimate": 0 if cache == "hit" else first and first["cost_estimate"],
+        "refused": None if refused is None else refusal_row(refused, call.status_of(refused)),
+        "cache": cache,
+    }
+
+
+def refused_before(gateway: Gateway, principal: Principal, error: GatewayError, status: int) -> Shown:
+    """Return the explanation of a request that is no call, because ``error`` refuses it at the door."""
+    frame = {**_frame(gateway, principal), "limits": [], "targets": [], "cost_estimate": None}
+    return {**frame, "refused": refusal_row(error, status), "cache": "off"}
+
+
+def refusal_row(error: GatewayError, status: int) -> Shown:
+    """Return how a refusal reaches a client."""
+    body = error.body()
+    return {"status": status, "code": body.get("code"), "message": body.get("message")}
+
+
+def _frame(gateway: Gateway, principal: Principal) -> Shown:
+    touches = budgets_of_caller(principal, gateway.settings.budgets)
+    accounts = gateway.accounts
+    return {
+        "object": "explanation",
+        "key": {
+            "id": principal.id,
+            "name": principal.key,
+            "tenant": principal.tenant,
+            "allowances": [_allowance(level) for level in principal.allowances],
+        },
+        "budgets": budget_rows(touches, accounts.standings(touches), accounts.clock()),
+    }
+
+
+def _allowance(level: Allowance) -> Shown:
+    """Return what one level may use, None for all."""
+    return {
+        "models": None if level.models is None else list(level.models),
+        "operations": None if level.operations is None else sorted(level.operations),
+    }
+
+
+def _limits(gateway: Gateway, call: Call) -> tuple[GatewayError | None, list[Shown]]:
+    """Return what the limits would refuse the call with, and how they stand."""
+    touches = touches_of_call(call, gateway.settings.limits, gateway.plan)
+    if not touches:
+        return None, []
+    hold = gateway.limits.look(touches)
+    return _refusal(hold, call), telling.standing_rows(hold)
+
+
+def _refusal(hold: Hold, call: Call) -> GatewayError | None:
+    """Return the refusal of a call by limits that were only looked at."""
+    tokens = tokens_of_body(call.body)
+    charges = tuple(
+        charge._replace(amount=touch.charge(tokens).amount)
+        for touch, charge in zip(hold.touches, hold.charges, strict=True)
+    )
+    over = [
+        (standing.reset if charge.amount <= charge.most else math.inf, place)
+        for place, (charge, standing) in enumerate(zip(charges, hold.verdict.standings, strict=True))
+        if standing.used + charge.amount > charge.most
+    ]
+    if not over:
+        return None
+    wait, place = max(over)
+    seconds = charges[place].seconds if math.isinf(wait) else wait
+    verdict = hold.verdict._replace(refused=place, wait=seconds)
+    return telling.refusal(replace(hold, charges=charges, verdict=verdict))
+
+
+class _Place(NamedTuple):
+    """One place in the order: its row, None for a candidate that is no target, and the error for which it would
+    be passed over, made by a ``layer`` or not."""
+
+    row: Shown | None
+    error: GatewayError | None
+    by_layer: bool = False
+
+
+def _place(gateway: Gateway, call: Call, step: Planned | GatewayError, number: int) -> _Place:
+    if isinstance(step, GatewayError):
+        return _Place(None, step)
+    target = step.target
+    outlook = gateway.accounts.outlook(call, target)
+    losses, unfit = _losses(call, step)
+    refused = _provider_limit(gateway, touches_of_target(target), call) or outlook.refused
+    error, cost = refused or unfit, outlook.estimate.cost
+    row = {
+        "provider": target.provider.name,
+        "model": target.model,
+        "key": target.key.name if target.key else None,
+        "reason": f"passed over: {error.message}" if error else _REASONS[min(number, 1)],
+        "mode": None if isinstance(step.plan, GatewayError) else step.plan.way,
+        "cost_estimate": None if cost is None else cost / NANO,
+        "adjusted": _told(loss for loss in losses if _LEFT_OUT not in loss.message),
+        "dropped": _told(loss for loss in losses if _LEFT_OUT in loss.message),
+    }
+    return _Place(row, error, by_layer=refused is not None)
+
+
+def _end(call: Call, places: Sequence[_Place]) -> GatewayError | None:
+    """Return the error that the driver would end in, None where a target is left."""
+    first: GatewayError | None = None
+    refused: GatewayError | None = None
+    for _, error, by_layer in places:
+        if error is None:
+            return None
+        if by_layer:
+            refused = gentler(refused, error)
+        else:
+            first = first or error
+        if not by_layer and not goes_on(call, error):
+            break
+    return first or refused or no_target(call)
+
+
+def _losses(call: Call, step: Planned) -> tuple[Sequence[Loss], GatewayError | None]:
+    """Return what the target would not be told, and the error of a request that it cannot take."""
+    try:
+        exchange, _ = encoded(call, step)
+    except GatewayError as error:
+        return (), error
+    return [*call.left_out, *exchange.losses.items], None
+
+
+def _provider_limit(gateway: Gateway, touches: Sequence[Touch], call: Call) -> GatewayError | None:
+    return _refusal(gateway.limits.look(touches), call) if touches else None
+
+
+def _told(losses: Iterable[Loss]) -> list[Shown]:
+    return [{"param": loss.param, "message": loss.message} for loss in losses]
