@@ -67,6 +67,7 @@ reliability: $(DEV_STAMP) ## count faults, kills, secrets, inputs and guards; wr
 bench: $(DEV_STAMP) ## measure CPU, memory and delay beside a plain stack and peers (ARGS="--rounds 9")
 	@$(BIN)/python -m benchmarks.run $(ARGS)
 	@$(BIN)/python -E -m benchmarks.decoders
+	@$(BIN)/python -E -m benchmarks.histories
 	@$(BIN)/python -E -m benchmarks.state
 
 lock: $(DEV_STAMP) ## rewrite both locks from the .in files (UPGRADE=--upgrade for newer versions)
