@@ -169,6 +169,22 @@ _ROWS: Final = (
         ),
     ),
     Operation(
+        "rerank",
+        wires=("rerank",),
+        dialect="rerank",
+        exchange="media.RerankExchange",
+        routes=(
+            Route(
+                "POST",
+                "/rerank",
+                "views.media.rerank",
+                "Rerank",
+                body="body.schemas.media.RerankBody",
+                sealed=True,
+            ),
+        ),
+    ),
+    Operation(
         "speech",
         wires=("speech",),
         dialect="openai_speech",

@@ -36,6 +36,38 @@ class EmbeddingResponse:
 
 
 @dataclass(frozen=True, slots=True)
+class RerankRequest:
+    """Documents to put in the order of their relevance to ``query``. ``top_n``: at most so many results."""
+
+    model: str
+    query: str
+    documents: tuple[str, ...]
+    top_n: int | None = None
+    tokens_per_document: int | None = None
+    return_documents: bool = False
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    origin: Origin | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """A document by its index in the request, and its relevance (0 to 1 at most providers)."""
+
+    index: int
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class RerankResponse:
+    """The results, most relevant first. ``search_units`` are what Cohere bills: None where untold."""
+
+    model: str | None
+    results: tuple[Ranked, ...]
+    usage: Usage | None = None
+    search_units: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SpeechRequest:
     """Text to speak. ``format``: mp3, opus, aac, flac, wav or pcm; None is the default (mp3).
     ``voice`` is a name or id, or OpenAI's ``{"id": …}`` reduced to the id."""

@@ -21,6 +21,8 @@ _MODULES: Final = {
     "embeddings_gemini": "app.dialects.media.embeddings_gemini",
     "embeddings_cohere": "app.dialects.media.embeddings_cohere",
     "embeddings_bedrock": "app.dialects.media.embeddings_bedrock",
+    "rerank": "app.dialects.media.rerank",
+    "rerank_cohere": "app.dialects.media.rerank_cohere",
     "openai_speech": "app.dialects.media.openai_speech",
     "openai_transcription": "app.dialects.media.openai_transcription",
     "elevenlabs_speech": "app.dialects.media.elevenlabs_speech",

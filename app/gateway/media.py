@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 from app.canonical.events import Failed
 from app.canonical.media import (
     EmbeddingRequest,
+    RerankRequest,
     SpeechDelta,
     SpeechDone,
     SpeechEvent,
@@ -35,6 +36,7 @@ from app.dialects.media.audio import (
     replay_transcript,
 )
 from app.dialects.media.base import EmbeddingDialect, merge, split
+from app.dialects.media.rerank import RerankDialect
 from app.errors import GatewayError
 from app.gateway.call import Call, Target
 from app.gateway.event_streams import Decoder, EventStream
@@ -101,6 +103,32 @@ class EmbeddingExchange(MediaExchange):
     def _sent(self, batch: EmbeddingRequest) -> Sent:
         encoded = self._client.encode_request(batch, self._context)
         return Sent(dumps(encoded.body), encoded.headers)
+
+
+class RerankExchange(MediaExchange):
+    """Documents by their relevance to a query."""
+
+    def __init__(self, call: Call, target: Target, chosen: Plan) -> None:
+        super().__init__(call, target, chosen)
+        self._client = dialect_of(RerankDialect, self.wire.dialect)
+        self._server = dialect_of(RerankDialect, call.dialect)
+        self._request: RerankRequest = replace(call.request, model=target.model)
+
+    def send(self) -> Sent:
+        """Encode the request."""
+        encoded = self._client.encode_request(self._request, self._context)
+        return Sent(dumps(encoded.body), encoded.headers)
+
+    def fetch(self, fetch: Fetch) -> Answer:
+        """Fetch the ranking."""
+        raw = parse_upstream(fetch(self.send()).body)
+        response = self._client.decode_response(raw, self._request, self._context)
+        body = self._server.encode_response(response, self._request, self._server_context)
+        return Answer(body, usage=response.usage)
+
+    def translator(self, headers: Mapping[str, str]) -> Any:
+        """Rankings have no streams."""
+        raise GatewayError("unsupported_operation", "Rankings are not streamed.", param="stream")
 
 
 class AudioExchange(MediaExchange):

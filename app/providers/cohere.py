@@ -14,6 +14,7 @@ SPEC = Spec(
     wires={
         "chat": Wire("cohere", "/v2/chat", passes=True),
         "embedding": Wire("embeddings_cohere", "/v2/embed", streams=False),
+        "rerank": Wire("rerank", "/v2/rerank", streams=False),
         "transcription": Wire(
             "openai_transcription",
             "/v2/audio/transcriptions",

@@ -49,6 +49,7 @@ def _likes(settings: ProviderSettings) -> dict[str, Wire]:
         "chat": openai_like.chat(options, passes=settings.options.get("passes", False)),
         "completion": openai_like.completion(),
         "embedding": openai_like.embedding(),
+        "rerank": openai_like.rerank(),
         "speech": openai_like.speech(),
         "transcription": openai_like.transcription(TranscriptionOptions()),
         "models": openai_like.models(),

@@ -30,6 +30,11 @@ def embedding(options: EmbeddingOptions | None = None, *, root: str = "") -> Wir
     return Wire("embeddings_openai", f"{root}/embeddings", options=options, streams=False)
 
 
+def rerank(*, root: str = "") -> Wire:
+    """Return the rerank wire: Cohere's body, beside OpenAI's paths."""
+    return Wire("rerank", f"{root}/rerank", streams=False)
+
+
 def speech(options: SpeechOptions | None = None, *, root: str = "") -> Wire:
     """Return the speech wire: a JSON body, audio back as bytes or in events."""
     return Wire("openai_speech", f"{root}/audio/speech", options=options or SpeechOptions())

@@ -19,6 +19,7 @@ SPEC = Spec(
         "chat": openai_like.chat(chat_rows.OPENROUTER, passes=True),
         "completion": openai_like.completion(),
         "embedding": openai_like.embedding(),
+        "rerank": openai_like.rerank(),
         "transcription": openai_like.transcription(openai_transcription.OPENROUTER),
         "models": openai_like.models(),
     },

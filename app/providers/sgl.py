@@ -14,6 +14,7 @@ SPEC = Spec(
         "chat": openai_like.chat(chat_rows.SGL),
         "completion": openai_like.completion(),
         "embedding": openai_like.embedding(LOCAL),
+        "rerank": openai_like.rerank(),
         "models": openai_like.models(),
     },
     missing="Set SGL_BASE_URL, such as http://host:30000/v1.",

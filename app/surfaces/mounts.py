@@ -153,6 +153,16 @@ _COHERE: Final = Mount(
                 dialect="embeddings_cohere",
             ),
         ),
+        "rerank": (
+            Route(
+                "POST",
+                "/v2/rerank",
+                "views.media.rerank",
+                "views.cohere.CohereRanking",
+                body="body.schemas.media.RerankBody",
+                dialect="rerank_cohere",
+            ),
+        ),
         "models": (
             Route(
                 "GET",
@@ -198,6 +208,12 @@ MOUNTS: Final[tuple[Mount, ...]] = (
         Credentials(("x-bf-vk", "x-api-key", "api-key", "x-goog-api-key")),
         at_root=True,
         page_members=True,
+    ),
+    Mount(
+        "unified_v2",
+        ("/v2",),
+        Credentials(("x-bf-vk", "x-api-key", "api-key", "x-goog-api-key")),
+        operations={"rerank": OPERATIONS["rerank"].routes},
     ),
     Mount(
         "openai",

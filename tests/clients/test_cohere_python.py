@@ -122,3 +122,11 @@ def test_a_stream_that_breaks_off_ends_in_an_error(world: World, client: cohere.
     *_, last = client.chat_stream(model="groq/x", messages=said("hi"))
     assert last.type == "message-end"
     assert (last.delta.finish_reason, bool(last.delta.error)) == ("ERROR", True)  # type: ignore[union-attr]
+
+
+def test_documents_are_ranked(client: cohere.ClientV2) -> None:
+    documents = ["a blue car", "a red fruit"]
+    answer = client.rerank(model=MODEL, query="red fruit", documents=documents, top_n=1)
+    assert [one.index for one in answer.results] == [1]
+    assert answer.meta is not None and answer.meta.billed_units is not None
+    assert answer.meta.billed_units.search_units == 1

@@ -32,6 +32,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "ChatBody": {"messages": _TEXT},
     "CompletionBody": {"prompt": "hi"},
     "EmbeddingBody": {"input": "hi"},
+    "RerankBody": {"query": "hi", "documents": ["hi"]},
     "SpeechBody": {"input": "hi", "voice": "alloy"},
     "MessagesBody": {"max_tokens": 9, "messages": _TEXT},
     "MessagesCountBody": {"messages": _TEXT},

@@ -53,6 +53,7 @@ WIRES: Final[Mapping[str, Wire]] = {
     "chat": _CHAT_WIRE,
     "completion": openai_like.completion(),
     "embedding": openai_like.embedding(),
+    "rerank": openai_like.rerank(),
     "speech": openai_like.speech(),
     "transcription": openai_like.transcription(TRANSCRIPTION),
     "models": openai_like.models(),

@@ -20,6 +20,7 @@ EXAMPLES: Final[Mapping[str, Mapping[str, Any]]] = {
     "InputTokensBody": {"model": "sandbox/echo", "input": _ASK},
     "ChatBody": _CHAT,
     "CompletionBody": {"model": "sandbox/echo", "prompt": _ASK},
+    "RerankBody": {"model": "sandbox/echo", "query": "red fruit", "documents": ["a red apple", "a blue car"]},
     "EmbeddingBody": {"model": "sandbox/echo", "input": "Hello"},
     "SpeechBody": {"model": "sandbox/echo", "input": "Hello", "voice": "alloy"},
     "ConversationBody": {"items": [{"type": "message", "role": "user", "content": "Hello"}]},

@@ -272,6 +272,16 @@ SHAPES: Final[Mapping[str, Shape]] = {
             "usage": TABLE,
         }
     ),
+    "Rerank": record(
+        {
+            "id": TEXT,
+            "model": TEXT,
+            "results": listed(
+                record({"index": WHOLE, "relevance_score": NUMBER, "document": TABLE}, optional=("document",))
+            ),
+            "usage": TABLE,
+        }
+    ),
     "Transcription": record(
         {
             "text": TEXT,

@@ -78,6 +78,7 @@ CohereAnswer: Final[Shape] = record(
 CohereEmbeddings: Final[Shape] = record(
     {"id": TEXT, "embeddings": TABLE, "texts": listed(TEXT), "response_type": TEXT, "meta": TABLE}
 )
+CohereRanking: Final[Shape] = record({"id": TEXT, "results": listed(TABLE), "meta": TABLE})
 CohereModel: Final[Shape] = record(
     {
         "name": TEXT,

@@ -13,6 +13,7 @@ from app.dialects import dialect_of
 from app.dialects.base import Frame, ServerContext
 from app.dialects.media.audio import SpeechDialect, TranscriptionDialect, error_frames
 from app.dialects.media.base import EmbeddingDialect
+from app.dialects.media.rerank import RerankDialect
 from app.errors import GatewayError
 from app.gateway.call import Call
 from app.gateway.translating import server_context
@@ -40,6 +41,11 @@ def whole(mount: Mount, deployment: str | None, reader: Callable[[str], Reader])
     g.call = call
     call = replace(call, request=reader(call.dialect)(call.body, server_context(call, call.model)))
     return answer_whole(mount, current_gateway().run(call).result())
+
+
+def rerank(mount: Mount, deployment: str | None = None) -> Response:
+    """Serve ``POST rerank``."""
+    return whole(mount, deployment, lambda wire: dialect_of(RerankDialect, wire).decode_request)
 
 
 def embed(mount: Mount, body: dict[str, Any], deployment: str) -> Response:

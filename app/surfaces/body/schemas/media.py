@@ -17,6 +17,18 @@ class EmbeddingBody(Body):
     fallbacks = Array(each=string, longest=16)
 
 
+class RerankBody(Body):
+    """``POST rerank``: Cohere's v2 body, or Jina's."""
+
+    model = Text(longest=512)
+    query = Text(required=True)
+    documents = Array(required=True, longest=10_000)
+    top_n = Whole(least=1)
+    max_tokens_per_doc = Whole(least=1)
+    return_documents = Flag()
+    fallbacks = Array(each=string, longest=16)
+
+
 class SpeechBody(Body):
     """``POST audio/speech``."""
 

@@ -1,0 +1,93 @@
+"""Rerank at its doors, with the sandbox behind: order, documents, envelopes, and bad bodies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+
+from app import create_app
+from app.config import Settings
+
+DOORS = (
+    "/v1/rerank",
+    "/v2/rerank",
+    "/rerank",
+    "/openai/v1/rerank",
+    "/openai/rerank",
+    "/openai/deployments/sandbox/echo/rerank",
+    "/api/llm/rerank",
+    "/cohere/v2/rerank",
+)
+BODY: dict[str, Any] = {
+    "model": "sandbox/echo",
+    "query": "red fruit",
+    "documents": ["a blue car", "a red fruit", "fruit"],
+}
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlaskClient]:
+    folder: Path = tmp_path_factory.mktemp("rerank")
+    yield create_app(Settings(database_url=f"sqlite:///{folder}/sluice.db")).test_client()
+
+
+@pytest.mark.parametrize("path", DOORS)
+def test_the_nearest_document_comes_first(client: FlaskClient, path: str) -> None:
+    answer = client.post(path, json=BODY)
+    assert answer.status_code == 200, answer.text
+    results = answer.json["results"]  # type: ignore[index]
+    assert [one["index"] for one in results] == [1, 2, 0]
+    scores = [one["relevance_score"] for one in results]
+    assert scores == sorted(scores, reverse=True)
+    assert all(0 <= score <= 1 for score in scores)
+    assert "document" not in results[0]
+
+
+def test_the_envelope_names_the_request_type(client: FlaskClient) -> None:
+    body = client.post("/v1/rerank", json=BODY).json
+    assert body is not None
+    assert body["extra_fields"]["request_type"] == "rerank"
+    assert body["usage"]["search_units"] == 1
+
+
+def test_cohere_bills_search_units(client: FlaskClient) -> None:
+    body = client.post("/cohere/v2/rerank", json=BODY).json
+    assert body is not None
+    assert set(body) == {"id", "results", "meta"}
+    assert body["meta"]["billed_units"] == {"search_units": 1}
+
+
+def test_documents_are_returned_and_cut_where_asked(client: FlaskClient) -> None:
+    documents = ["a blue car", {"text": "a red fruit"}]
+    body = client.post(
+        "/v1/rerank", json={**BODY, "documents": documents, "top_n": 1, "return_documents": True}
+    ).json
+    assert body is not None
+    (one,) = body["results"]
+    assert (one["index"], one["document"]) == (1, {"text": "a red fruit"})
+
+
+@pytest.mark.parametrize("path", ["/v1/rerank", "/cohere/v2/rerank"])
+@pytest.mark.parametrize(
+    ("change", "names"),
+    [
+        ({"query": None}, "query"),
+        ({"query": 7}, "query"),
+        ({"documents": None}, "documents"),
+        ({"documents": []}, "documents"),
+        ({"documents": "text"}, "documents"),
+        ({"documents": ["one", 2]}, "documents[1]"),
+        ({"documents": [{"title": "one"}]}, "documents[0]"),
+        ({"top_n": 0}, "top_n"),
+        ({"top_n": "3"}, "top_n"),
+        ({"return_documents": "yes"}, "return_documents"),
+    ],
+)
+def test_a_bad_body_is_named(client: FlaskClient, path: str, change: dict[str, Any], names: str) -> None:
+    answer = client.post(path, json={**BODY, **change})
+    assert answer.status_code == 400, answer.text
+    assert names in answer.text
