@@ -128,5 +128,6 @@ def test_documents_are_ranked(client: cohere.ClientV2) -> None:
     documents = ["a blue car", "a red fruit"]
     answer = client.rerank(model=MODEL, query="red fruit", documents=documents, top_n=1)
     assert [one.index for one in answer.results] == [1]
-    assert answer.meta is not None and answer.meta.billed_units is not None
+    assert answer.meta is not None
+    assert answer.meta.billed_units is not None
     assert answer.meta.billed_units.search_units == 1

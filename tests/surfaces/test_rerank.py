@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +29,9 @@ BODY: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlaskClient]:
+def client(tmp_path_factory: pytest.TempPathFactory) -> FlaskClient:
     folder: Path = tmp_path_factory.mktemp("rerank")
-    yield create_app(Settings(database_url=f"sqlite:///{folder}/sluice.db")).test_client()
+    return create_app(Settings(database_url=f"sqlite:///{folder}/sluice.db")).test_client()
 
 
 @pytest.mark.parametrize("path", DOORS)
