@@ -206,13 +206,20 @@ class TenantSettings:
     budgets: tuple[Budget, ...] = ()
 
 
+STRATEGIES: Final = ("weighted", "ordered", "latency", "cheapest", "least-busy")
+"""How the targets of one name are ordered."""
+
+
 @dataclass(frozen=True, slots=True)
 class Alias:
-    """A model name of the operator's: weighted targets, then fallbacks in order."""
+    """A model name of the operator's: weighted targets, then fallbacks in order.
+
+    ``strategy`` orders the targets: one of ``STRATEGIES``."""
 
     targets: tuple[tuple[str, float], ...]
     fallbacks: tuple[str, ...] = ()
     cache: CacheSettings | None = None
+    strategy: str = "weighted"
 
 
 @dataclass(frozen=True, slots=True)

@@ -471,6 +471,10 @@ FAULTS: list[tuple[str, str]] = [
     ("[models.'m']\n", "models.m: needs either 'target' or 'targets'"),
     ("[models.'m']\ntarget='a/b'\ntargets=[{target='c/d'}]", "models.m: needs either 'target' or 'targets'"),
     (
+        "[models.'m']\ntarget='a/b'\nstrategy='fastest'",
+        "models.m.strategy: must be 'weighted' or 'ordered' or 'latency' or 'cheapest' or 'least-busy'",
+    ),
+    (
         "[models.'openai/m']\ntarget='a/b'",
         "models.\"openai/m\": is never reached: 'openai' is a provider's name",
     ),

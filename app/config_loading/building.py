@@ -207,6 +207,7 @@ def _aliases(section: Mapping[str, Any], names: frozenset[str], faults: Faults) 
             tuple((target["target"], float(target.get("weight", 1.0))) for target in targets),
             tuple(row.get("fallbacks", ())),
             cache_of(row.get("cache")),
+            row.get("strategy", "weighted"),
         )
     for name in aliases:
         if name in _reached(name, aliases):

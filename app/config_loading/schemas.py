@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from marshmallow import ValidationError, fields, validates_schema
 
+from app.config import STRATEGIES
 from app.config_loading import kinds
 from app.config_loading.budgets import BudgetSchema
 from app.config_loading.cache import Cache
@@ -74,6 +75,7 @@ class ModelSchema(Strict):
     target = Checked(kinds.TEXT)
     targets = Rows(TargetSchema())
     fallbacks = Checked(kinds.TEXTS)
+    strategy = Checked(kinds.one_of(*STRATEGIES))
     cache = Cache()
 
     @validates_schema

@@ -19,7 +19,7 @@ from app.gateway.attempt_rows import attempts_of
 from app.gateway.background import BackgroundWork
 from app.gateway.breaker import Breaker
 from app.gateway.budgets.accounts import Accounts
-from app.gateway.call import Abort, Call, Principal, Sealing
+from app.gateway.call import Abort, Call, Principal, Sealing, Target
 from app.gateway.cost import PriceList
 from app.gateway.driver import Driver
 from app.gateway.keys import KeyDirectory
@@ -39,6 +39,7 @@ from app.gateway.router import Registry, Router
 from app.gateway.run import Run, Source
 from app.gateway.sealing import make_sealing
 from app.gateway.store import Store
+from app.gateway.strategies import MEASURED, Place, Strategies
 from app.gateway.translating import decoded, server_context
 from app.providers.base import Provider
 from app.providers.registry import all_names, configured_names, make_provider
@@ -55,7 +56,8 @@ class Gateway:
         self.settings = settings
         self.egress = Egress(settings.environ)
         self.registry = Registry(all_names(settings), configured_names(settings), self._make_provider)
-        self.router = Router(self.registry, settings.aliases, self._knows_model)
+        self.strategies = self._make_strategies()
+        self.router = Router(self.registry, settings.aliases, self._knows_model, strategies=self.strategies)
         self.catalogue = Catalogue(self.registry, settings, self.router.resolve)
         self.prices = PriceList()
         self.redactor = Redactor(settings)
@@ -233,6 +235,15 @@ class Gateway:
         if settings.otlp_endpoint is None:
             return None
         return Traces(settings.otlp_endpoint, self.redactor, content=settings.traces_content)
+
+    def _make_strategies(self) -> Strategies | None:
+        measured = any(alias.strategy in MEASURED for alias in self.settings.aliases.values())
+        return Strategies(self._price) if measured else None
+
+    def _price(self, call: Call, place: Place) -> int | None:
+        """Return what ``call`` may cost at a place, in nano-dollars; None where no price is known."""
+        provider, model = place
+        return self.accounts.estimate_of(call, Target(self.registry.get(provider), model, None)).cost
 
     def _make_provider(self, name: str) -> Provider:
         return make_provider(name, self.settings, self.egress)

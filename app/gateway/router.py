@@ -11,12 +11,13 @@ Tests: tests/behaviour/test_routes.py, tests/surfaces/test_model_strings.py.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final, TypeVar
 
 from app.config import Alias, ProviderKey
 from app.errors import GatewayError
 from app.gateway.call import Call, Target
+from app.gateway.strategies import Place, Strategies
 from app.providers import PROVIDERS
 from app.providers.base import Provider
 
@@ -71,11 +72,13 @@ class Router:
         aliases: Mapping[str, Alias],
         knows_model: KnowsModel,
         choose: Callable[[], float] = random.random,
+        strategies: Strategies | None = None,
     ) -> None:
         self.registry = registry
         self._aliases = aliases
         self._knows_model = knows_model
         self._choose = choose
+        self._strategies = strategies
 
     def targets(self, call: Call) -> Iterator[Target | GatewayError]:
         """Yield the targets of a call in order; an error stands for a candidate that
@@ -89,7 +92,7 @@ class Router:
 
     def _of_candidate(self, call: Call, candidate: str) -> list[Target | GatewayError]:
         try:
-            names = self._names(candidate, call.default_provider)
+            names = self._names(candidate, call.default_provider, call)
         except GatewayError as error:
             return [error]
         alias = candidate if self.is_alias(candidate) else None
@@ -107,12 +110,12 @@ class Router:
         found = self._names(model, default_provider)[0]
         return found[0], found[1]
 
-    def _names(self, model: str, default: str | None) -> list[tuple[str, str]]:
+    def _names(self, model: str, default: str | None, call: Call | None = None) -> list[Place]:
         provider, slash, rest = model.partition("/")
         if slash and rest and provider in self.registry.names:
             return [(provider, rest)]
         if model in self._aliases:
-            return self._of_alias(model, default)
+            return self._of_alias(model, default, call)
         if default is not None:
             return [(default, model)]
         for name in self.registry.configured:
@@ -133,11 +136,23 @@ class Router:
                 )
         return ""
 
-    def _of_alias(self, name: str, default: str | None) -> list[tuple[str, str]]:
+    def _of_alias(self, name: str, default: str | None, call: Call | None) -> list[Place]:
+        """Return the places of a name in the order of its strategy, then its fallbacks."""
         alias = self._aliases[name]
-        chosen = _weighted(list(alias.targets), self._choose())
-        models = [chosen, *(t for t, _ in alias.targets if t != chosen), *alias.fallbacks]
-        return [pair for m in dict.fromkeys(models) if m != name for pair in self._names(m, default)]
+        models = [target for target, _ in alias.targets]
+        if alias.strategy != "ordered":
+            chosen = _weighted(list(alias.targets), self._choose())
+            models = [chosen, *(target for target in models if target != chosen)]
+        places = self._places(name, models, default, call)
+        if self._strategies is not None and call is not None and len(places) > 1:
+            places = self._strategies.order(alias.strategy, call, places)
+        return list(dict.fromkeys([*places, *self._places(name, alias.fallbacks, default, call)]))
+
+    def _places(
+        self, name: str, models: Iterable[str], default: str | None, call: Call | None
+    ) -> list[Place]:
+        found = (place for m in models if m != name for place in self._names(m, default, call))
+        return list(dict.fromkeys(found))
 
     def _keys(self, call: Call, name: str, model: str, alias: str | None) -> Iterator[Target | GatewayError]:
         label = f"{name}/{model}"

@@ -138,6 +138,22 @@ def test_what_is_printed_is_a_configuration_of_ours(
 
 
 @pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        ("simple-shuffle", None),
+        ("least-busy", "least-busy"),
+        ("latency-based-routing", "latency"),
+        ("cost-based-routing", "cheapest"),
+    ],
+)
+def test_a_strategy_of_theirs_is_one_of_ours(theirs: str, ours: str | None) -> None:
+    text = WHOLE.replace("usage-based-routing-v2", theirs)
+    document = convert(yaml.safe_load(text)).document
+    assert document["models"]["gpt-4o"].get("strategy") == ours
+    assert FILE.validate(document) == {}
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "",

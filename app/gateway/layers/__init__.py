@@ -19,6 +19,7 @@ from app.gateway.layers import (
     resting,
     signatures,
     slots,
+    strategies,
     traces,
     turn,
 )
@@ -37,6 +38,7 @@ JOB_LAYERS: Final[tuple[MakeCallLayer, ...]] = (turn.make, job_limits.make, sign
 
 ATTEMPT_LAYERS: Final[tuple[MakeAttemptLayer, ...]] = (
     provider_limits.make,
+    strategies.make,
     slots.make,
     budgets.make,
     resting.make,
@@ -44,5 +46,11 @@ ATTEMPT_LAYERS: Final[tuple[MakeAttemptLayer, ...]] = (
 )
 """Around each attempt, whoever made the call."""
 
-LISTENERS: Final[tuple[MakeListener, ...]] = (log.make, metrics.make, calls.make, traces.make_listener)
+LISTENERS: Final[tuple[MakeListener, ...]] = (
+    log.make,
+    metrics.make,
+    calls.make,
+    traces.make_listener,
+    strategies.make_listener,
+)
 """Told of each end, in this order, after everything else."""

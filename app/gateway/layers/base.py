@@ -30,6 +30,7 @@ from app.gateway.outcome import Outcome
 from app.gateway.plan import Route
 from app.gateway.redaction import Redactor
 from app.gateway.run import Run, Source
+from app.gateway.strategies import Strategies
 from app.state.state import State
 
 Proceed = Callable[[Call], Run]
@@ -46,6 +47,7 @@ class House(Protocol):
     metrics: Metrics | None
     traces: Traces | None
     breaker: Breaker | None
+    strategies: Strategies | None
     limits: Gate
     accounts: Accounts
 

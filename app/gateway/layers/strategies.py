@@ -1,0 +1,53 @@
+"""What strategies measure: open attempts, and the time to first content of each answer.
+
+Tests: tests/governance/test_strategies.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from app.gateway.call import Attempt
+from app.gateway.driver import AttemptLayer
+from app.gateway.layers.base import House, Listener
+from app.gateway.outcome import Outcome
+
+
+def make(house: House) -> AttemptLayer | None:
+    """Return the layer that counts attempts; None where no name has such a strategy."""
+    strategies = house.strategies
+    if strategies is None:
+        return None
+
+    @contextmanager
+    def layer(attempt: Attempt) -> Iterator[None]:
+        place = attempt.provider, attempt.model
+        strategies.began(place)
+        try:
+            yield
+        finally:
+            strategies.ended(place)
+
+    return layer
+
+
+def make_listener(house: House) -> Listener | None:
+    """Return what hears of first contents; None where no name has such a strategy."""
+    strategies = house.strategies
+    if strategies is None:
+        return None
+
+    def listen(outcome: Outcome) -> None:
+        if not outcome.began or not outcome.call.attempts:
+            return
+        attempt = outcome.call.attempts[-1]
+        if outcome.first_content is not None:
+            waited = max(0.0, outcome.first_content - attempt.started)
+        elif outcome.error is None and attempt.latency is not None:
+            waited = attempt.latency / 1000  # a whole answer comes with its first content
+        else:
+            return
+        strategies.answered((attempt.provider, attempt.model), waited)
+
+    return listen

@@ -1,0 +1,115 @@
+"""The order of a name's targets by what this process measured or by price; they only re-order.
+
+``latency``: the lowest median of the seconds to first content comes first, and one call in twenty goes to
+another target, so that its figure stays known. ``cheapest``: the lowest estimate of this request's cost.
+``least-busy``: the fewest open attempts. Equal targets stay in the order they come in, which is drawn by
+weight. Targets of one model at several keys are one. Kept per process, for the last five minutes.
+
+Tests: tests/gateway/test_strategies.py, tests/governance/test_strategies.py.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Final
+
+from app.gateway.call import Call
+
+MEASURED: Final = frozenset({"latency", "cheapest", "least-busy"})
+"""The strategies that need more than the configuration."""
+
+_ANSWERS: Final = 20
+_SECONDS: Final = 300.0
+_EXPLORES: Final = 1 / 20
+_UNKNOWN: Final = float("inf")
+
+Place = tuple[str, str]
+"""A provider's name and a model."""
+
+Price = Callable[[Call, Place], int | None]
+
+
+@dataclass(slots=True)
+class _Record:
+    """When a target was last tried, and its answers: the moment of each and its seconds to first content."""
+
+    tried: float = -_UNKNOWN
+    answers: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=_ANSWERS))
+
+
+class Strategies:
+    """What one process knows of the targets that strategies order.
+
+    ``price`` estimates what a call costs at a place in nano-dollars, None where no price is known.
+    ``monotonic`` tells seconds, ``draw`` a number in [0, 1).
+    """
+
+    def __init__(
+        self,
+        price: Price,
+        monotonic: Callable[[], float] = time.monotonic,
+        draw: Callable[[], float] = random.random,
+    ) -> None:
+        self._price = price
+        self._now = monotonic
+        self._draw = draw
+        self._open: Counter[Place] = Counter()
+        self._records: dict[Place, _Record] = {}
+
+    def order(self, strategy: str, call: Call, places: list[Place]) -> list[Place]:
+        """Return ``places`` in the order of ``strategy``."""
+        if strategy == "latency":
+            return self._by_latency(places)
+        if strategy == "cheapest":
+            return _sorted(places, {place: _or_last(self._price(call, place)) for place in places})
+        if strategy == "least-busy":
+            return _sorted(places, {place: self._open[place] for place in places})
+        return places
+
+    def began(self, place: Place) -> None:
+        """Note an attempt at ``place`` that begins."""
+        self._open[place] += 1
+        if place in self._records:
+            self._records[place].tried = self._now()
+
+    def ended(self, place: Place) -> None:
+        """Note the end of an attempt at ``place``."""
+        self._open[place] -= 1
+        if not self._open[place]:
+            del self._open[place]
+
+    def answered(self, place: Place, seconds: float) -> None:
+        """Note the seconds to first content of an answer from ``place``."""
+        if place in self._records:
+            self._records[place].answers.append((self._now(), seconds))
+
+    def _by_latency(self, places: list[Place]) -> list[Place]:
+        """Sort by median. Nobody knows a target that was not tried lately: it goes first, once. One that
+        was tried and has not answered goes last."""
+        ordered = _sorted(places, {place: self._seconds(place) for place in places})
+        if len(ordered) > 1 and self._draw() < _EXPLORES:
+            other = ordered.pop(1 + int(self._draw() * (len(ordered) - 1)))
+            return [other, *ordered]
+        return ordered
+
+    def _seconds(self, place: Place) -> float:
+        record = self._records.setdefault(place, _Record())
+        since = self._now() - _SECONDS
+        while record.answers and record.answers[0][0] < since:
+            record.answers.popleft()
+        if record.answers:
+            return median(seconds for _, seconds in record.answers)
+        return -1.0 if record.tried < since else _UNKNOWN
+
+
+def _or_last(price: int | None) -> float:
+    return _UNKNOWN if price is None else price
+
+
+def _sorted(places: list[Place], by: Mapping[Place, float]) -> list[Place]:
+    return sorted(places, key=by.__getitem__)
