@@ -16,6 +16,8 @@ def add_verbs(verbs: Any) -> None:
     _test(verbs.add_parser("test", help="stream one answer of a model, with its times and its cost"))
     ledger = verbs.add_parser("ledger", help="list what attempts cost, correct rows, check that all sums up")
     _ledger(ledger)
+    _calls(verbs.add_parser("calls", help="list the calls of the log, the newest first"))
+    _usage(verbs.add_parser("usage", help="sum the calls of the log by day, model, key or what else"))
     _explain(verbs.add_parser("explain", help="tell what a request would do, without doing it"))
     _import(verbs.add_parser("import", help="turn another gateway's configuration into a sluice.toml"))
 
@@ -39,6 +41,32 @@ def _ledger(verb: argparse.ArgumentParser) -> None:
     verb.set_defaults(run=_late("ledger"))
 
 
+def _calls(verb: argparse.ArgumentParser) -> None:
+    _report(
+        verb, ("tenant", "key", "provider", "model", "status", "request_type", "response_id", "request_id")
+    )
+    verb.add_argument("--limit", type=int, default=20, help="how many, 1 to 100 (20)")
+    verb.set_defaults(run=_late("reports", "calls"))
+
+
+def _usage(verb: argparse.ArgumentParser) -> None:
+    _report(verb, ())
+    verb.add_argument(
+        "--by",
+        default="day",
+        help="hour, day, key, tenant, provider, model, request_type, user, door … (day)",
+    )
+    verb.set_defaults(run=_late("reports", "usage"))
+
+
+def _report(verb: argparse.ArgumentParser, known: tuple[str, ...]) -> None:
+    names = (*known, "from", "to")
+    verb.add_argument("filters", nargs="*", metavar="filter=value", help=", ".join(names))
+    verb.add_argument("--json", action="store_true", help="print JSON")
+    verb.add_argument("--config", metavar="FILE", help="the TOML file instead of $SLUICE_CONFIG")
+    verb.set_defaults(known=names)
+
+
 def _explain(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("path", help="of a door: /v1/chat/completions")
     verb.add_argument("body", help="the request's JSON, its file, or - for standard input")
@@ -55,11 +83,11 @@ def _import(verb: argparse.ArgumentParser) -> None:
     verb.set_defaults(run=_late("imports"))
 
 
-def _late(module: str) -> Callable[[argparse.Namespace], int]:
-    """Return what runs a module's ``run`` with the parsed arguments."""
+def _late(module: str, function: str = "run") -> Callable[[argparse.Namespace], int]:
+    """Return what runs a module's function with the parsed arguments."""
 
     def run(given: argparse.Namespace) -> int:
-        code: int = import_module(f"app.terminal.{module}").run(given)
+        code: int = getattr(import_module(f"app.terminal.{module}"), function)(given)
         return code
 
     return run

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import secrets
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from app.config import Secret
+from app.terminal.office import ask
 from app.terminal.settings import settings_of
 
 _WRONG: Final = 2
@@ -23,23 +21,10 @@ def run(given: argparse.Namespace) -> int:
     body = _body(given.body)
     if settings is None or body is None:
         return _WRONG
-    from app import create_app
-    from app.gateway.core import gateway_of
-    from app.gateway.layers.log import mute
-
-    mute()
-    master = secrets.token_urlsafe()
-    app = create_app(replace(settings, master_key=Secret(master)))
     asked = {"path": given.path, "body": body}
     asked |= {name: value for name in ("key", "tenant") if (value := getattr(given, name))}
-    try:
-        answer = app.test_client().post(
-            "/admin/explain", json=asked, headers={"authorization": f"Bearer {master}"}
-        )
-    finally:
-        gateway_of(app).close()
-    told: Any = json.loads(answer.data)
-    if answer.status_code != 200:
+    status, told = ask(settings, "POST", "/explain", json=asked)
+    if status != 200:
         print(f"sluice: {told['error']['message']}", file=sys.stderr)
         return _WRONG
     print(json.dumps(told, indent=2) if given.json else "\n".join(_lines(told)))

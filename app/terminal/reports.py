@@ -1,0 +1,73 @@
+"""``sluice calls`` and ``sluice usage``: the call log and its sums, with the filters of the admin API.
+
+Tests: tests/terminal/test_reports.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from app.commands import aligned
+from app.terminal.office import ask
+from app.terminal.settings import settings_of
+
+_WRONG: Final = 2
+_CALLS: Final = (
+    "id",
+    "created_at",
+    "tenant",
+    "key",
+    "request_type",
+    "model",
+    "provider",
+    "status",
+    "cost",
+    "latency",
+)
+_SUMS: Final = ("calls", "errors", "input_tokens", "output_tokens", "cost", "cache_hits")
+_TIMES: Final = ("p50", "p95", "p99")
+
+
+def calls(given: argparse.Namespace) -> int:
+    """Print the newest calls that fit; 2 for filters that are none."""
+    return _printed(given, "/calls", {"limit": str(given.limit)}, _CALLS)
+
+
+def usage(given: argparse.Namespace) -> int:
+    """Print sums of calls by whole hours; 2 for groups or filters that are none."""
+    groups = [name for name in given.by.split(",") if name]
+    return _printed(given, "/usage", {"group_by": ",".join(groups)}, (*groups, *_SUMS, *_TIMES))
+
+
+def _printed(given: argparse.Namespace, path: str, query: dict[str, str], columns: Sequence[str]) -> int:
+    settings = settings_of(given)
+    if settings is None:
+        return _WRONG
+    for text in given.filters:
+        name, sign, value = text.partition("=")
+        if not sign or name not in given.known:
+            print(f"sluice: '{text}' is no filter; known are: {', '.join(given.known)}", file=sys.stderr)
+            return _WRONG
+        query[name] = value
+    status, told = ask(settings, "GET", path, query_string=query)
+    if status != 200:
+        print(f"sluice: {told['error']['message']}", file=sys.stderr)
+        return _WRONG
+    rows = told["data"]
+    print(
+        json.dumps(rows, indent=2)
+        if given.json
+        else aligned([columns, *(_cells(row, columns) for row in rows)])
+    )
+    return 0
+
+
+def _cells(row: Mapping[str, Any], columns: Sequence[str]) -> list[str]:
+    """Return a row's cells; percentiles of a sum stand beside its other members."""
+    latency = row.get("latency")
+    flat = {**row, **latency} if isinstance(latency, Mapping) else row
+    return ["-" if flat.get(name) is None else str(flat[name]) for name in columns]
