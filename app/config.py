@@ -262,6 +262,7 @@ class Settings:
     timeouts: Timeouts = Timeouts()
     max_retries: int = 1
     background: str = "embedded"
+    batch_lines: int = 8
     worker_port: int | None = None
     worker_grace: float = 900.0
     status_after: float = 25.0

@@ -60,8 +60,89 @@ class Operation:
     exchange: str = ""
 
 
+LINE_CALL: Final = "lines.line_call"
+"""The place, below ``app.surfaces``, of what makes the call of a batch's line."""
+
 _PAGE: Final = ("limit", "order", "after", "before", "include")
 _CONVERSATION: Final = "/conversations/<conversation_id>"
+
+_FILE: Final = "/files/<file_id>"
+_BATCH: Final = "/batches/<batch_id>"
+
+_FILE_ROWS: Final = (
+    Operation(
+        "file_upload",
+        dialect="files",
+        routes=(Route("POST", "/files", "views.files.upload", "File", form=True, sealed=True),),
+    ),
+    Operation(
+        "file_list",
+        dialect="files",
+        routes=(
+            Route(
+                "GET",
+                "/files",
+                "views.files.listed",
+                "FileList",
+                query=("purpose", "limit", "order", "after"),
+                sealed=True,
+            ),
+        ),
+    ),
+    Operation(
+        "file_retrieve",
+        dialect="files",
+        routes=(Route("GET", _FILE, "views.files.retrieve", "File", sealed=True),),
+    ),
+    Operation(
+        "file_delete",
+        dialect="files",
+        routes=(Route("DELETE", _FILE, "views.files.delete", "DeletedFile", sealed=True),),
+    ),
+    Operation(
+        "file_content",
+        dialect="files",
+        routes=(Route("GET", _FILE + "/content", "views.files.content", "Content"),),
+    ),
+)
+"""Files: of a tenant, kept by the gateway or at a provider."""
+
+_BATCH_ROWS: Final = (
+    Operation(
+        "batch_create",
+        dialect="files",
+        routes=(
+            Route(
+                "POST",
+                "/batches",
+                "views.batches.create",
+                "Batch",
+                body="body.schemas.batches.BatchBody",
+                sealed=True,
+            ),
+        ),
+    ),
+    Operation(
+        "batch_list",
+        dialect="files",
+        routes=(
+            Route(
+                "GET", "/batches", "views.batches.listed", "BatchList", query=("limit", "after"), sealed=True
+            ),
+        ),
+    ),
+    Operation(
+        "batch_retrieve",
+        dialect="files",
+        routes=(Route("GET", _BATCH, "views.batches.retrieve", "Batch", sealed=True),),
+    ),
+    Operation(
+        "batch_cancel",
+        dialect="files",
+        routes=(Route("POST", _BATCH + "/cancel", "views.batches.cancel", "Batch", sealed=True),),
+    ),
+)
+"""Batches: many requests in a file, answered into files."""
 
 _ROWS: Final = (
     Operation(
@@ -288,6 +369,8 @@ _ROWS: Final = (
             ),
         ),
     ),
+    *_FILE_ROWS,
+    *_BATCH_ROWS,
 )
 
 OPERATIONS: Final[Mapping[str, Operation]] = {row.name: row for row in _ROWS}

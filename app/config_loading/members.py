@@ -98,7 +98,13 @@ MEMBERS: Final = (
         "background",
         "SLUICE_BACKGROUND",
         kinds.one_of("embedded", "off"),
-        "where background responses run: in the web workers, or only in `sluice worker`",
+        "where background responses and batches run: in the web workers, or only in `sluice worker`",
+    ),
+    _row(
+        "batch_lines",
+        "SLUICE_BATCH_LINES",
+        kinds.COUNT,
+        "lines of batches that one process has in flight at once, those of tenants in turn",
     ),
     _row(
         "worker_port",

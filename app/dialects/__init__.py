@@ -30,6 +30,7 @@ _MODULES: Final = {
     "gemini_speech": "app.dialects.media.gemini_speech",
     "gemini_transcription": "app.dialects.media.gemini_transcription",
     "models": "app.dialects.models",
+    "files": "app.dialects.files",
 }
 
 

@@ -24,6 +24,17 @@ class Allowance:
         names = (target,) if alias is None else (target, alias)
         return any(fits(pattern, name) for pattern in self.models for name in names)
 
+    def allows_provider(self, name: str) -> bool:
+        """Tell whether some model of a provider may fit a pattern."""
+        if self.models is None:
+            return True
+        prefix = f"{name}/"
+        fixed = [(pattern, pattern.partition("*")[0]) for pattern in self.models]
+        return any(
+            head.startswith(prefix) or (head != pattern and prefix.startswith(head))
+            for pattern, head in fixed
+        )
+
     def allows_operation(self, name: str) -> bool:
         """Tell whether a type of request is allowed."""
         return self.operations is None or name in self.operations

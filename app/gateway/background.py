@@ -32,6 +32,7 @@ from app.gateway.stored_turn import (
     wants_store,
     with_history,
 )
+from app.state.background import Work
 from app.state.history import Expansion
 from app.state.ids import new_id
 from app.state.records import Ending
@@ -89,7 +90,7 @@ class BackgroundWork:
         self._gateway = gateway
         self._state = state
 
-    def execute(self, job: Job) -> None:
+    def execute(self, job: Job[Work]) -> None:
         """Run one job to its stored end; stores nothing once it was told to stop."""
         host = JobHost(job, self._state)
         call = self._call(job, host)
@@ -102,7 +103,7 @@ class BackgroundWork:
         except GatewayError:
             return  # its turn stored the end, and the listeners were told
 
-    def _call(self, job: Job, host: JobHost) -> Call:
+    def _call(self, job: Job[Work], host: JobHost) -> Call:
         work = job.work
         extra = work.extra
         return Call(
@@ -132,7 +133,7 @@ class BackgroundWork:
 class JobHost:
     """Keeps the turn of a job: under the job's fence, with its events in the log."""
 
-    def __init__(self, job: Job, state: State) -> None:
+    def __init__(self, job: Job[Work], state: State) -> None:
         self._job = job
         self._state = state
         self._log = EventSink()

@@ -46,6 +46,10 @@ class Principal:
         """Tell whether key and tenant allow ``provider/model``, which the name ``alias`` may have led to."""
         return all(level.allows_model(target, alias) for level in self.allowances)
 
+    def allows_provider(self, name: str) -> bool:
+        """Tell whether key and tenant allow anything of a provider."""
+        return all(level.allows_provider(name) for level in self.allowances)
+
     def permits(self, operation: str) -> bool:
         """Tell whether key and tenant allow a type of request, without its ``_stream``."""
         return all(level.allows_operation(operation) for level in self.allowances)

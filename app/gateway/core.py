@@ -17,6 +17,7 @@ from app.dialects.base import Frame
 from app.errors import GatewayError
 from app.gateway.attempt_rows import attempts_of
 from app.gateway.background import BackgroundWork
+from app.gateway.batch_run import executor
 from app.gateway.breaker import Breaker
 from app.gateway.budgets.accounts import Accounts
 from app.gateway.call import Abort, Call, Principal, Sealing, Target
@@ -102,10 +103,21 @@ class Gateway:
     def run_job(self, call: Call) -> Run:
         """Return the run of a background job's call, which was admitted when it was asked for."""
         run = self._begun(call, self._around_job)
-        metrics = self.metrics
-        if metrics is not None:
-            metrics.opened()
-            run.outcome.on_end(lambda outcome: metrics.closed())
+        self._count_open(run)
+        return self._heard(run)
+
+    def run_line(self, call: Call) -> Run:
+        """Return the run of a line of a batch, held by all limits of its owner.
+
+        Raises the GatewayError of one that is refused, and tells nobody: it may be asked for again."""
+        run = self._around_call(call)
+        self._count_open(run)
+        return self._heard(run)
+
+    def answer(self, call: Call, source: Source) -> Run:
+        """Return the run of a call that ``source`` answers, for whom no model is asked."""
+        run = self.feed(call, source)
+        self._count_open(run)
         return self._heard(run)
 
     def run_inner(self, call: Call) -> Run:
@@ -142,6 +154,12 @@ class Gateway:
     def fault(self, error: Exception, request_id: str | None) -> GatewayError:
         """Log a fault of ours; return the error that stands for it."""
         return fault_of(error, request_id, self.redactor.text)
+
+    def _count_open(self, run: Run) -> None:
+        metrics = self.metrics
+        if metrics is not None:
+            metrics.opened()
+            run.outcome.on_end(lambda outcome: metrics.closed())
 
     def _begun(self, call: Call, proceed: Proceed) -> Run:
         """Return the run of ``call``; what is refused before there is one is told as its end."""
@@ -222,9 +240,10 @@ class Gateway:
         self.registry.close()
 
     def start_background(self) -> None:
-        """Begin to run background responses in this process."""
+        """Begin to run background responses and batches in this process."""
         state = self.state()
         state.run_background(BackgroundWork(self, state).execute)
+        state.run_batches(executor(self, state))
 
     def stop_background(self, grace: float) -> None:
         """Claim no more work; wait up to ``grace`` seconds for what runs, hand over the rest."""

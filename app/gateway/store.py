@@ -43,9 +43,9 @@ class Store:
             self._state = None
 
     def stop_background(self, grace: float) -> None:
-        """Stop the background runner, if one runs."""
-        if self._state is not None and self._state.runner is not None:
-            self._state.runner.stop(grace)
+        """Stop the runners of background work, if they run."""
+        if self._state is not None:
+            self._state.stop_background(grace)
 
     def _opened(self) -> State:
         keys = sealing_variables(key.reveal() for key in self._settings.secret_keys)

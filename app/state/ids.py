@@ -26,6 +26,11 @@ def new_id(prefix: str) -> str:
     return f"{prefix}_{secrets.token_hex(24)}"
 
 
+def new_file_id() -> str:
+    """Make the id of a file, which OpenAI's clients know by its hyphen."""
+    return f"file-{secrets.token_hex(24)}"
+
+
 def new_item_id(item_type: str) -> str:
     """Make an id for a Responses item of this ``type`` (``item_…`` for types unknown)."""
     return new_id(item_prefix(item_type))

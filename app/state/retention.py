@@ -15,17 +15,19 @@ from typing import Final
 import gevent
 from sqlalchemy import ColumnElement, Connection, delete, exists, select
 
-from app.state import blobs
+from app.state import blobs, files
 from app.state.database import Database
 from app.state.loops import Loop
 from app.state.rows import chunks
 from app.state.tables import (
     RUNNING,
     attempt,
+    batch,
     conversation,
     conversation_item,
     db_now,
     event,
+    file,
     gone_tenant,
     item,
     response,
@@ -36,6 +38,7 @@ from app.state.tables import (
 EVENTS_KEPT: Final = 3_600.0
 _THREADS_AT_ONCE: Final = 100
 _ATTEMPTS_AT_ONCE: Final = 2_000
+_FILES_AT_ONCE: Final = 5  # each may have a hundred pieces of 1 MiB
 _PURGE_SECONDS: Final = 600.0
 _LOG: Final = logging.getLogger(__name__)
 
@@ -101,6 +104,7 @@ def purge(db: Database, *, older_than: float | None, events_kept: float = EVENTS
     db.write(lambda connection: _drop_old_events(connection, events_kept))
     while db.write(_drop_expired):
         continue
+    _purge_files(db, older_than)
     gone = _purge_gone_tenants(db)
     if older_than is None:
         return gone
@@ -142,6 +146,22 @@ def _drop_old_attempts(connection: Connection, older_than: float) -> int:
     return connection.execute(delete(attempt).where(attempt.c.id.in_(old.limit(_ATTEMPTS_AT_ONCE)))).rowcount
 
 
+def _purge_files(db: Database, older_than: float | None) -> None:
+    """Delete files whose time is over and that no running batch needs, and batches that ended long ago."""
+    while db.write(lambda connection: files.drop_old(connection, files.is_over(older_than), _FILES_AT_ONCE)):
+        continue
+    if older_than is None:
+        return
+    old = batch.c.ended_at < db_now() - older_than
+    while db.write(lambda connection: _drop_batches(connection, old)):
+        continue
+
+
+def _drop_batches(connection: Connection, condition: ColumnElement[bool]) -> int:
+    some = select(batch.c.id).where(condition).limit(_ATTEMPTS_AT_ONCE)
+    return connection.execute(delete(batch).where(batch.c.id.in_(some))).rowcount
+
+
 def _purge_gone_tenants(db: Database) -> int:
     """Delete what is stored of tenants that were deleted; return how many threads that were."""
     names = db.read(lambda connection: list(connection.execute(select(gone_tenant.c.name)).scalars()))
@@ -150,6 +170,9 @@ def _purge_gone_tenants(db: Database) -> int:
         mine = thread.c.tenant == name
         while went := db.write(partial(_drop_threads, condition=mine)):
             total += went
+        db.write(partial(_drop_batches, condition=batch.c.tenant == name))
+        while db.write(partial(files.drop_old, condition=file.c.tenant == name, limit=_FILES_AT_ONCE)):
+            continue
         db.write(partial(_forget_tenant, name=name))
     return total
 

@@ -1,24 +1,25 @@
-"""The runner: claims background work and keeps its leases while an injected function does it.
+"""The runner: claims leased work and keeps its leases while an injected function does it.
 
-``execute(job)`` runs one response in a greenlet of its own and stores the end itself
-(`Responses.finish` with ``job.work.fence``); after an abort it stores nothing. The runner wakes at a bell, at a NOTIFY, and
+The work of one queue: background responses, or batches. ``execute(job)`` runs one piece in a greenlet of its own and stores the end itself
+with ``job.work.fence``; after an abort it stores nothing. The runner wakes at a bell, at a NOTIFY, and
 every second anyway. A job is told to stop by ``job.abort(reason)``: cancelled by its
-owner, lease lost (``server_lost``), or this process is leaving (``server_shutdown``).
+owner, lease lost (``server_lost``), or this process is leaving (``server_shutdown``). Before that last one
+``job.leave()`` asks it to begin nothing new.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Final, Generic, Protocol, TypeVar
 
 import gevent
 
 from app.errors import GatewayError
-from app.state.background import Queue, Work
 from app.state.leases import LEASE_SECONDS
 from app.state.loops import Loop
+from app.state.records import Fence
 from app.state.signals import Signals
 from app.state.wakeups import QUEUE
 
@@ -31,13 +32,47 @@ _HAND_OVER_SECONDS: Final = 2.0
 _RENEW_AT: Final = 0.3  # of the lease: two renewals may fail before it is lost
 
 
-class Job:
+class Leased(Protocol):
+    """A claimed piece of work: its row's id, whose it is, and the fence that guards its writes."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def tenant(self) -> str: ...
+
+    @property
+    def fence(self) -> Fence: ...
+
+
+W = TypeVar("W", bound=Leased)
+
+
+W_co = TypeVar("W_co", bound=Leased, covariant=True)
+
+
+class LeasedQueue(Protocol[W_co]):
+    """Where work is claimed from, and given back to."""
+
+    def claim(self, limit: int, *, but_for: Collection[str] = ()) -> Sequence[W_co]: ...
+
+    def renew(self, fences: Mapping[str, Fence]) -> None: ...
+
+    def lost(self, fences: Mapping[str, Fence]) -> dict[str, str]: ...
+
+    def release(self, work_id: str, fence: Fence, /) -> None: ...
+
+    def fail(self, work_id: str, fence: Fence, /) -> None: ...
+
+
+class Job(Generic[W]):
     """One piece of work while it runs in this process."""
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: W) -> None:
         self.work = work
         self.aborted: str | None = None
         self._stop: Callable[[str], None] | None = None
+        self._leave: Callable[[], None] | None = None
 
     def on_abort(self, stop: Callable[[str], None]) -> None:
         """Have ``stop(reason)`` called when the work must end; at once when it must already."""
@@ -53,15 +88,24 @@ class Job:
         if self._stop is not None:
             self._stop(reason)
 
+    def on_leave(self, leave: Callable[[], None]) -> None:
+        """Have ``leave()`` called when this process is about to go, before anything is aborted."""
+        self._leave = leave
 
-class Runner:
-    """Runs background responses, at most ``concurrency`` at once, an eighth more for other tenants."""
+    def leave(self) -> None:
+        """Ask the work to begin nothing new, so that it can be handed over."""
+        if self._leave is not None:
+            self._leave()
+
+
+class Runner(Generic[W]):
+    """Runs the work of a queue, at most ``concurrency`` at once, an eighth more for other tenants."""
 
     def __init__(
         self,
         signals: Signals,
-        queue: Queue,
-        execute: Callable[[Job], None],
+        queue: LeasedQueue[W],
+        execute: Callable[[Job[W]], None],
         *,
         concurrency: int = CONCURRENCY,
         lease: float = LEASE_SECONDS,
@@ -72,7 +116,7 @@ class Runner:
         self._concurrency = concurrency
         self._lease = lease
         self._turn_seconds = min(_TURN_SECONDS, lease * _RENEW_AT)
-        self._jobs: dict[Job, gevent.Greenlet[..., None]] = {}
+        self._jobs: dict[Job[W], gevent.Greenlet[..., None]] = {}
         self._kept_until = 0.0
         self._renew_at = 0.0
         self._loop = Loop(self._run)
@@ -90,6 +134,8 @@ class Runner:
         """Claim no more, wait ``grace`` seconds for what runs, hand over the rest."""
         deadline = time.monotonic() + grace
         self._loop.stop()
+        for job in list(self._jobs):
+            job.leave()
         while self._jobs and time.monotonic() < deadline:
             self._attend()
             gevent.joinall(list(self._jobs.values()), timeout=self._turn_seconds, count=1)
@@ -156,11 +202,11 @@ class Runner:
         self._kept_until = now + self._lease
         self._renew_at = now + self._lease * _RENEW_AT
 
-    def _work_on(self, job: Job) -> None:
+    def _work_on(self, job: Job[W]) -> None:
         try:
             self._execute(job)
-        except Exception:  # noqa: BLE001 - whatever the injected function raises, the response must end
-            _LOG.exception("background response %s failed in its runner", job.work.id)
+        except Exception:  # noqa: BLE001 - whatever the injected function raises, the work must end
+            _LOG.exception("background work %s failed in its runner", job.work.id)
         try:
             if job.aborted is None:
                 self._queue.fail(job.work.id, job.work.fence)
@@ -170,7 +216,7 @@ class Runner:
             self._jobs.pop(job, None)
             self._signals.wakeups.ring(QUEUE)
 
-    def _hand_over(self, job: Job) -> None:
+    def _hand_over(self, job: Job[W]) -> None:
         try:
             self._queue.release(job.work.id, job.work.fence)
         except GatewayError as error:

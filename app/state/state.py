@@ -10,7 +10,10 @@ state.stop(grace=20.0)
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
+
+import gevent
 
 from app.state import retention
 from app.state.admins import Admins
@@ -18,13 +21,16 @@ from app.state.alerts import Alerts
 from app.state.atrest import Cipher
 from app.state.attempts import Attempts
 from app.state.audit import Audit
-from app.state.background import Queue
+from app.state.background import Queue, Work
+from app.state.batches import Batches
+from app.state.batchqueue import BatchQueue, BatchWork
 from app.state.budgets import Budgets
 from app.state.calllog import CallLog
 from app.state.conversations import Conversations
 from app.state.crypto import Sealer, load_keys
 from app.state.database import Access, Database
 from app.state.eventlog import EventLog
+from app.state.files import Files
 from app.state.history import EXPANDED_MAX, History
 from app.state.keyform import Hasher
 from app.state.keys import Keys
@@ -62,7 +68,10 @@ class State:
     budgets: Budgets
     alerts: Alerts
     ledger: Ledger
-    runner: Runner | None = None
+    files: Files
+    batches: Batches
+    batch_queue: BatchQueue
+    runners: list[Runner[Any]] = field(default_factory=list)
     purger: Purger | None = None
 
     def start(self, *, retention_seconds: float | None = None) -> None:
@@ -77,16 +86,26 @@ class State:
         self.purger = Purger(self.db, older_than=retention_seconds)
         self.purger.start()
 
-    def run_background(self, execute: Callable[[Job], None], *, concurrency: int = CONCURRENCY) -> None:
+    def run_background(self, execute: Callable[[Job[Work]], None], *, concurrency: int = CONCURRENCY) -> None:
         """Begin to run background responses with ``execute``."""
-        self.runner = Runner(self.signals, self.queue, execute, concurrency=concurrency)
-        self.runner.start()
+        self._run(Runner(self.signals, self.queue, execute, concurrency=concurrency))
+
+    def run_batches(self, execute: Callable[[Job[BatchWork]], None]) -> None:
+        """Begin to run batches with ``execute``."""
+        self._run(Runner(self.signals, self.batch_queue, execute))
+
+    def stop_background(self, grace: float) -> None:
+        """Claim no more work; wait up to ``grace`` seconds for what runs, hand over the rest."""
+        runners, self.runners = self.runners, []
+        gevent.joinall([gevent.spawn(runner.stop, grace) for runner in runners], raise_error=True)
+
+    def _run(self, runner: Runner[Any]) -> None:
+        self.runners.append(runner)
+        runner.start()
 
     def stop(self, grace: float = 0.0) -> None:
         """Finish or hand over background work within ``grace`` seconds and close everything."""
-        if self.runner is not None:
-            self.runner.stop(grace)
-            self.runner = None
+        self.stop_background(grace)
         if self.purger is not None:
             self.purger.stop()
         self.signals.stop()
@@ -138,4 +157,7 @@ def open_state(
         budgets=Budgets(db),
         alerts=Alerts(db),
         ledger=Ledger(db),
+        files=Files(db),
+        batches=Batches(signals),
+        batch_queue=BatchQueue(signals),
     )

@@ -41,6 +41,11 @@ AnyRow: TypeAlias = Row[*tuple[Any, ...]]
 RUNNING = text("response.status IN ('queued', 'in_progress')")
 _RUNNING_INDEX = text("status IN ('queued', 'in_progress')")
 
+#: The batches that have not ended, spelled so for the same reason.
+BATCH_RUNNING = text("batch.status IN ('validating', 'in_progress', 'finalizing', 'cancelling')")
+BATCH_COUNTS = ("line", "position", "completed", "failed", "output_bytes", "error_bytes")
+_BATCH_RUNNING_INDEX = text("status IN ('validating', 'in_progress', 'finalizing', 'cancelling')")
+
 
 class db_now(FunctionElement[float]):
     """The database's clock: Unix seconds, with fractions."""
@@ -425,4 +430,69 @@ alert = Table(
     Column("tries", Integer, nullable=False),
     Column("body", LargeBinary, nullable=False),
     Index("alert_due_at", "due_at"),
+)
+
+# A tenant's file, there for its owner once ``ready``: in pieces here, or at the provider ``realm`` names.
+file = Table(
+    "file",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("tenant", Text, nullable=False),
+    Column("purpose", Text, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("ready", Boolean, nullable=False, server_default=false()),
+    Column("provider", Text),
+    Column("realm", Text),
+    Column("upstream_id", Text),
+    Column("created_at", Double, nullable=False),
+    Column("expires_at", Double),
+    Column("body", Sealed, nullable=False),
+    Index("file_tenant_created_at", "tenant", "created_at", "id"),
+)
+
+# ``position`` is that of the piece's first byte in its file, ``size`` counts its bytes.
+file_piece = Table(
+    "file_piece",
+    metadata,
+    Column("file_id", Text, primary_key=True),
+    Column("position", BigInteger, primary_key=True, autoincrement=False),
+    Column("size", Integer, nullable=False),
+    Column("body", Sealed, nullable=False),
+)
+
+# A batch, with its cursor: ``line`` lines are done, the next begins at byte ``position`` of the input.
+# ``in_flight`` counts how often each line past it was begun; ``waiting`` are results past it.
+batch = Table(
+    "batch",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("tenant", Text, nullable=False),
+    Column("key_id", Text),
+    Column("mount", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("input_file_id", Text, nullable=False),
+    Column("output_file_id", Text, nullable=False),
+    Column("error_file_id", Text, nullable=False),
+    Column("cancel_requested", Boolean, nullable=False, server_default=false()),
+    Column("attempt", Integer, nullable=False, server_default=text("0")),
+    Column("lease_owner", Text),
+    Column("lease_until", Double),
+    *(Column(name, BigInteger, nullable=False, server_default=text("0")) for name in BATCH_COUNTS),
+    Column("in_flight", Text, nullable=False, server_default=text("'{}'")),
+    Column("waiting", Sealed),
+    Column("provider", Text),
+    Column("realm", Text),
+    Column("upstream_id", Text),
+    Column("created_at", Double, nullable=False),
+    Column("ends_at", Double, nullable=False),
+    Column("ended_at", Double),
+    Column("body", Sealed, nullable=False),
+    Index("batch_tenant_created_at", "tenant", "created_at", "id"),
+    Index("batch_input_file_id", "input_file_id"),
+    Index(
+        "batch_running",
+        "created_at",
+        sqlite_where=_BATCH_RUNNING_INDEX,
+        postgresql_where=_BATCH_RUNNING_INDEX,
+    ),
 )

@@ -15,7 +15,18 @@ from app.state.audit import Actor
 from app.state.ids import storable
 from app.state.listing import Page
 from app.state.signals import Signals
-from app.state.tables import AnyRow, client_key, conversation, gone_tenant, response, tenant, thread, vault
+from app.state.tables import (
+    AnyRow,
+    batch,
+    client_key,
+    conversation,
+    file,
+    gone_tenant,
+    response,
+    tenant,
+    thread,
+    vault,
+)
 from app.wire.json import dumps, loads_lenient
 
 _TOPICS: Final = (revisions.TOPIC,)
@@ -132,8 +143,8 @@ def missing(name: str) -> GatewayError:
 def _check_free(connection: Connection, name: str) -> None:
     if _row(connection, name) is not None:
         raise name_taken(name)
-    left = select(thread.c.id).where(thread.c.tenant == name).limit(1)
-    if connection.execute(left).first() is not None:
+    left = [select(table.c.id).where(table.c.tenant == name).limit(1) for table in (thread, file, batch)]
+    if any(connection.execute(one).first() is not None for one in left):
         raise GatewayError(
             "conflict",
             f"Something is stored of a former tenant '{name}'; it goes with the next sweep, within ten minutes.",

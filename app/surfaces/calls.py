@@ -66,7 +66,7 @@ def make_call(
         dialect=spoken,
         body=body,
         model=model,
-        candidates=(model, *_fallbacks(body, spoken)),
+        candidates=(model, *fallbacks_of(body, spoken)),
         principal=g.principal,
         door=mount.name,
         status_of=lambda error: mount.restated(error).status,
@@ -119,7 +119,8 @@ def _deployment(deployment: str) -> str:
     return deployment
 
 
-def _fallbacks(body: Mapping[str, Any], dialect: str) -> tuple[str, ...]:
+def fallbacks_of(body: Mapping[str, Any], dialect: str) -> tuple[str, ...]:
+    """Return the model strings of a body's ``fallbacks``; raises 400 for what are none."""
     fallbacks = body.get("fallbacks") or ()
     if dialect_of(Row, dialect).own_fallbacks and not _are_names(fallbacks):
         return ()

@@ -9,21 +9,33 @@ from typing import Any
 import pytest
 
 from tests.behaviour.world import Answer
+from tests.lifecycle.batches import chat_lines, started, uploaded
 from tests.lifecycle.house import Client
 
-NOBODYS = {"resp": "resp_" + "0" * 48, "conv": "conv_" + "0" * 48, "msg": "msg_" + "0" * 48}
+NOBODYS = {
+    **{name: f"{name}_{'0' * 48}" for name in ("resp", "conv", "msg", "batch")},
+    "file": "file-" + "0" * 48,
+}
 
 
 def things(client: Client) -> dict[str, str]:
-    """Make a background response, a conversation and an item; return their ids by prefix."""
+    """Make a background response, a conversation, an item, a file and a batch; return their ids by prefix."""
     response = client.ended(client.made(background=True)["id"])
     conversation = client.post("/v1/conversations", {"items": [{"role": "user", "content": "secret"}]}).json
-    return {"resp": response["id"], "conv": conversation["id"], "msg": response["output"][0]["id"]}
+    file = uploaded(client, chat_lines(["say exactly: secret"]))
+    batch = started(client, file)
+    return {
+        "resp": response["id"],
+        "conv": conversation["id"],
+        "msg": response["output"][0]["id"],
+        "file": file,
+        "batch": batch["id"],
+    }
 
 
 def same(answer: Answer) -> tuple[int, Any, set[str]]:
     """The answer without what each call has of its own: ids, and the call's length in time."""
-    text = re.sub(r"(resp|conv|msg)_[0-9a-f]{48}", r"\1_ID", answer.body.decode())
+    text = re.sub(r"(resp|conv|msg|batch|file)[_-][0-9a-f]{48}", r"\1_ID", answer.body.decode())
     body = json.loads(text)
     body.get("extra_fields", {}).pop("latency", None)
     return answer.status, body, set(answer.headers)
@@ -50,6 +62,18 @@ CALLS: list[tuple[str, str, Any]] = [
     ("POST", "responses", {"input": [{"type": "item_reference", "id": "{msg}"}]}),
     ("POST", "responses/input_tokens", {"previous_response_id": "{resp}"}),
     ("POST", "responses/compact", {"previous_response_id": "{resp}"}),
+    ("GET", "files/{file}", None),
+    ("GET", "files/{file}/content", None),
+    ("GET", "files?after={file}", None),
+    ("DELETE", "files/{file}", None),
+    ("GET", "batches/{batch}", None),
+    ("GET", "batches?after={batch}", None),
+    ("POST", "batches/{batch}/cancel", None),
+    (
+        "POST",
+        "batches",
+        {"input_file_id": "{file}", "endpoint": "/v1/chat/completions", "completion_window": "24h"},
+    ),
 ]
 
 
@@ -70,6 +94,8 @@ def test_not_yours_is_missing(ann: Client, bob: Client, door: str, method: str, 
     assert theirs.status in (404, 400)
     assert ann.get(f"/v1/responses/{anns['resp']}").status == 200
     assert ann.get(f"/v1/conversations/{anns['conv']}").json["metadata"] == {}
+    assert ann.get(f"/v1/files/{anns['file']}").status == 200
+    assert ann.get(f"/v1/batches/{anns['batch']}").json["status"] != "cancelled"
 
 
 def test_the_keys_of_one_tenant_share_everything(ann: Client, ann_too: Client) -> None:

@@ -237,9 +237,10 @@ def test_a_held_response_outlives_its_first_lease(state: State, second: State) -
 
 
 def run(state: State, execute, **more) -> Runner:
-    state.runner = Runner(state.signals, state.queue, execute, **more)
-    state.runner.start()
-    return state.runner
+    runner = Runner(state.signals, state.queue, execute, **more)
+    state.runners.append(runner)
+    runner.start()
+    return runner
 
 
 def complete(state: State):
@@ -318,12 +319,12 @@ def test_cancel_reaches_a_silent_job_of_this_process_at_once(state: State) -> No
         job.on_abort(lambda reason: (reasons.append(reason), stopped.set()))
         stopped.wait(10)
 
-    run(state, execute)
+    runner = run(state, execute)
     response_id = enqueue(state)
     wait_for(state, response_id, "in_progress")
     state.responses.cancel(TENANT, response_id)
     with gevent.Timeout(0.9):
-        while state.runner.running:
+        while runner.running:
             gevent.sleep(0.01)
     assert reasons == ["cancelled"]
     assert state.responses.get(TENANT, response_id).status == "cancelled"

@@ -47,8 +47,9 @@ BODIES: dict[str, dict[str, Any]] = {
     "BatchEmbedContentsBody": {"requests": [{"model": f"models/{MODEL}", **_CONTENT}]},
     "PredictBody": {"instances": [{"content": "hi"}]},
     "ClaudeBody": _CLAUDE,
+    "BatchBody": {"input_file_id": "file-x", "endpoint": "/v1/embeddings", "completion_window": "24h"},
 }
-STORED = {"views.conversations", "views.stored"}
+STORED = {"views.conversations", "views.stored", "views.batches"}
 ARGUMENTS = {"deployment": MODEL, "verb": "generateContent", "publisher": "google"}
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
 from io import BytesIO
 from typing import Any, Final
 
 import gevent
 from flask import Request, request
+from werkzeug.datastructures import FileStorage
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from app.canonical.media import Upload
@@ -22,7 +24,15 @@ _FIELDS: Final = 1_000  # with the file
 
 
 def read_form(limit: int, deadline: float) -> tuple[list[tuple[str, str]], Upload | None]:
-    """Return the fields in order and the file of a multipart form.
+    """Return the fields in order and the file of a multipart form, as ``open_form`` does."""
+    fields, file = open_form(limit, deadline)
+    if file is None:
+        return fields, None
+    return fields, Upload(file.filename or "file", file.mimetype or "application/octet-stream", file.read())
+
+
+def open_form(limit: int, deadline: float) -> tuple[list[tuple[str, str]], FileStorage | None]:
+    """Return the fields in order and the file of a multipart form, unread; a large one lies on the disk.
 
     Raises GatewayError: ``unsupported_media`` for another content type, ``too_large`` past
     ``limit`` bytes of file, ``bad_request`` when it does not arrive within ``deadline`` seconds.
@@ -48,12 +58,16 @@ def read_form(limit: int, deadline: float) -> tuple[list[tuple[str, str]], Uploa
         raise _too_large(form.content_length, limit) from error
     except OSError as error:
         raise _unread(error) from error
-    if file is None:
-        return fields, None
-    data = file.read()
-    if len(data) > limit:
+    if file is not None and size_of_file(file) > limit:
         raise too_large(limit)
-    return fields, Upload(file.filename or "file", file.mimetype or "application/octet-stream", data)
+    return fields, file
+
+
+def size_of_file(file: FileStorage) -> int:
+    """Return the bytes of an uploaded file, which is then to be read from its start."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    return size
 
 
 def _too_large(length: int | None, limit: int) -> GatewayError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 from flask import request
@@ -55,6 +56,34 @@ def integer(name: str, default: int | None, *, least: int | None = None) -> int 
     return value
 
 
+def bounded(name: str, default: int, most: int) -> int:
+    """Return an integer of the query from 1 to ``most``."""
+    value = integer(name, default, least=1)
+    if value is not None and value > most:
+        raise GatewayError(
+            "bad_request",
+            f"Invalid '{name}': integer above maximum value. Expected a value <= {most}, "
+            f"but got {value} instead.",
+            param=name,
+            code="integer_above_max_value",
+        )
+    return default if value is None else value
+
+
+def choice(name: str, choices: Sequence[str]) -> str:
+    """Return a member of the query that is one of ``choices``, the first where it is absent."""
+    value = request.args.get(name, choices[0])
+    if value not in choices:
+        listed = " and ".join(f"'{one}'" for one in choices)
+        raise GatewayError(
+            "bad_request",
+            f"Invalid value: '{value[:64]}'. Supported values are: {listed}.",
+            param=name,
+            code="invalid_value",
+        )
+    return value
+
+
 def include() -> list[str]:
     """Return the ``include`` list in any of its spellings: repeated, ``include[]``,
     ``include[0]``, comma lists; empty ones count for nothing."""
@@ -69,12 +98,13 @@ def page(default_order: str = "desc") -> PageQuery:
     return PageQuery(
         limit=20 if limit is None else limit,
         order=request.args.get("order", default_order),
-        after=_cursor("after"),
-        before=_cursor("before"),
+        after=cursor("after"),
+        before=cursor("before"),
     )
 
 
-def _cursor(name: str) -> str | None:
+def cursor(name: str) -> str | None:
+    """Return the id after or before which a list goes on; None where there is none."""
     value = request.args.get(name)
     if value is None or value == "":
         return None

@@ -16,6 +16,7 @@ from flask import Flask
 from app.operations import Route, resolve
 from app.surfaces.body.schemas import schemas
 from app.surfaces.body.schemas.base import Array, Body, Either, Flag, Number, Strict, Table, Text, Whole
+from app.surfaces.body.schemas.batches import Endpoint, Window
 from app.surfaces.body.schemas.parts import string
 from app.surfaces.mounts import Credentials, Mount
 from app.surfaces.openapi.examples import EXAMPLES, argument
@@ -46,6 +47,7 @@ _QUERY: Final[Mapping[str, Shape]] = {
     "pageSize": WHOLE,
     "pageToken": TEXT,
     "api-version": TEXT,
+    "purpose": TEXT,
 }
 
 _FORM: Final[Shape] = {
@@ -64,10 +66,26 @@ _FORM: Final[Shape] = {
     "required": ["file"],
 }
 
+_FILE_FORM: Final[Shape] = {
+    "type": "object",
+    "properties": {
+        "file": {"type": "string", "contentMediaType": "application/octet-stream"},
+        "purpose": TEXT,
+        "expires_after[anchor]": {"enum": ["created_at"]},
+        "expires_after[seconds]": WHOLE,
+        "provider": TEXT,
+        "model": TEXT,
+    },
+    "required": ["file", "purpose"],
+}
+_FORMS: Final[Mapping[str, Shape]] = {"File": _FILE_FORM}
+"""Multipart bodies by the component that they are answered with, where that is no transcription."""
+
 _MEDIA: Final[Mapping[str, Mapping[str, Any]]] = {
     "Speech": {"audio/*": {"schema": {"type": "string", "contentMediaType": "audio/*"}}},
     "Plain": {"text/*": {"schema": TEXT}},
     "EventStream": {"application/vnd.amazon.eventstream": {"schema": {"type": "string"}}},
+    "Content": {"application/octet-stream": {"schema": {"type": "string"}}},
     "Document": {_JSON: {"schema": {"type": "object"}}},
 }
 """Answers that are no component."""
@@ -115,6 +133,8 @@ def _array(field: Array) -> Shape:
 
 _FIELDS: Final[Mapping[type[Strict], Callable[[Any], Shape]]] = {
     Text: _text,
+    Endpoint: _text,
+    Window: _text,
     Flag: lambda field: FLAG,
     Number: _number,
     Whole: _number,
@@ -194,7 +214,7 @@ def _security(places: Credentials) -> list[dict[str, list[str]]]:
 
 def _request(route: Route, mount: Mount | None) -> dict[str, Any]:
     if route.form:
-        content: dict[str, Any] = {"multipart/form-data": {"schema": _FORM}}
+        content: dict[str, Any] = {"multipart/form-data": {"schema": _FORMS.get(route.answer, _FORM)}}
     else:
         chat_shaped = mount is not None and mount.chat_shaped
         place = (route.chat_body if chat_shaped else None) or route.body or ""

@@ -112,6 +112,55 @@ _MESSAGE: Final[Shape] = record(
     optional=("reasoning", "reasoning_details", "annotations", "tool_calls", "audio"),
 )
 
+_TIME: Final[Shape] = {"type": ["integer", "null"]}
+_TIMES: Final = (
+    *("in_progress_at", "expires_at", "finalizing_at", "completed_at", "failed_at"),
+    *("expired_at", "cancelling_at", "cancelled_at"),
+)
+_FILE: Final[Shape] = record(
+    {
+        "id": TEXT,
+        "object": always("file"),
+        "bytes": WHOLE,
+        "created_at": WHOLE,
+        "expires_at": _TIME,
+        "filename": TEXT,
+        "purpose": TEXT,
+        "status": TEXT,
+        "status_details": TEXT_OR_NULL,
+    }
+)
+_BATCH: Final[Shape] = record(
+    {
+        "id": TEXT,
+        "object": always("batch"),
+        "endpoint": TEXT,
+        "errors": {"anyOf": [record({"object": always("list"), "data": listed(TABLE)}), {"type": "null"}]},
+        "input_file_id": TEXT,
+        "completion_window": TEXT,
+        "status": TEXT,
+        "output_file_id": TEXT_OR_NULL,
+        "error_file_id": TEXT_OR_NULL,
+        "created_at": WHOLE,
+        **dict.fromkeys(_TIMES, _TIME),
+        "request_counts": record({"total": WHOLE, "completed": WHOLE, "failed": WHOLE}),
+        "metadata": {"type": ["object", "null"]},
+    }
+)
+_LIST: Final[Mapping[str, Shape]] = {
+    "object": always("list"),
+    "first_id": TEXT_OR_NULL,
+    "last_id": TEXT_OR_NULL,
+    "has_more": FLAG,
+}
+FILE_SHAPES: Final[Mapping[str, Shape]] = {
+    "File": _FILE,
+    "FileList": record({**_LIST, "data": listed(ref("File"))}),
+    "DeletedFile": record({"id": TEXT, "object": always("file"), "deleted": FLAG}),
+    "Batch": _BATCH,
+    "BatchList": record({**_LIST, "data": listed(ref("Batch"))}),
+}
+
 SHAPES: Final[Mapping[str, Shape]] = {
     "Error": record(
         {
@@ -325,5 +374,6 @@ SHAPES: Final[Mapping[str, Shape]] = {
         ),
     ),
     "Health": record({"status": TEXT}),
+    **FILE_SHAPES,
 }
 """Components by name."""

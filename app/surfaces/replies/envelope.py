@@ -88,6 +88,17 @@ def bare_fields(operation: str | None, provider: str | None = None) -> dict[str,
     }
 
 
+def seal_bare(
+    mount: Mount, operation: str, body: dict[str, Any], provider: str | None = None
+) -> dict[str, Any]:
+    """Return a JSON answer that no call stands behind in its surface's envelope."""
+    if mount.envelope == "provider":
+        return {**body, "provider": provider}
+    if mount.envelope == "headers":
+        return body
+    return {**body, "extra_fields": bare_fields(operation, provider)}
+
+
 def base_fields(call: Call, outcome: Outcome | None) -> dict[str, Any]:
     """Return the members of ``extra_fields`` that do not change during a call."""
     target = outcome.target if outcome else None

@@ -1,0 +1,402 @@
+"""One batch while it runs in this process: its lines in flight, and the cursor behind them.
+
+Lines are begun in order, so many at once, each as a call of its own that is held by the limits of its
+tenant; one that is refused there waits, without a place, until the batch's window ends. What is done is
+written in order, results and cursor in one transaction. That a line is sent is written down first, so
+that one which was in flight at a crash is begun once more, and no more than that.
+Tests: tests/surfaces/test_batches.py, tests/lifecycle/test_batches.py.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from typing import Any, Final, Protocol, TypeVar
+
+import gevent
+from gevent.event import Event
+from gevent.lock import RLock
+
+from app.config import Settings
+from app.dialects import dialect
+from app.dialects.base import encode_error
+from app.errors import GatewayError
+from app.gateway.batch_lines import Line, Request, answered, lines_of, read_request, refused
+from app.gateway.call import Abort, Call, Principal
+from app.gateway.places import Places
+from app.gateway.run import Run
+from app.operations import LINE_CALL, resolve
+from app.state.batchqueue import BatchWork, Progress, Result, Standing
+from app.state.files import StoredFile, missing
+from app.state.ids import new_id
+from app.state.records import JSON
+from app.state.runner import Job
+from app.state.state import State
+
+T = TypeVar("T")
+_LOG: Final = logging.getLogger(__name__)
+_LOOK: Final = 1.0  # seconds between two looks at the clock, or at a database that is away
+_LONGEST_WAIT: Final = 10.0  # seconds at a limit, which may be raised meanwhile
+_MOST_BEGUN: Final = 2
+_AT_ONCE: Final = 500  # lines that are written off in one transaction
+_WINDOW: Final = 4  # times as many lines as may be in flight: so many may wait for one before them
+_MOST_WAITING: Final = 1024 * 1024  # characters of results that wait; past that no line is begun
+
+_WAITS: Final = frozenset({"rate_limited", "budget_exceeded", "overloaded", "store_unavailable"})
+"""Refusals for which a line that did not go out waits."""
+_EXPIRED: Final = (
+    "batch_expired",
+    "This request could not be executed before the completion window expired.",
+)
+
+
+class House(Protocol):
+    """What a batch needs of the gateway that runs it."""
+
+    settings: Settings
+
+    def run_line(self, call: Call) -> Run: ...
+
+    def refuse(self, error: GatewayError, call: Call | None = None) -> None: ...
+
+    def fault(self, error: Exception, request_id: str | None) -> GatewayError: ...
+
+    def principal_of(self, key: str | None, tenant: str) -> Principal: ...
+
+
+@dataclass(frozen=True, slots=True)
+class LineCall:
+    """What makes the call of a line: the door, the endpoint and the owner of its batch, and its body."""
+
+    id: str
+    mount: str
+    endpoint: str
+    body: dict[str, Any]
+    size: int
+    principal: Principal
+    abort: Abort
+
+
+@dataclass(slots=True)
+class _Slot:
+    """A line in the window. A line that is done and has no ``result`` did not run; ``kept``: its result
+    is written down, though those of lines before it are not there yet."""
+
+    line: Line
+    done: bool = False
+    result: Result | None = None
+    kept: bool = False
+
+
+def executor(house: House, state: State) -> Callable[[Job[BatchWork]], None]:
+    """Return what runs a claimed batch, for the runner; all batches of the process share its places."""
+    places = Places(house.settings.batch_lines)
+    return lambda job: BatchRun(house, state, places, job).run()
+
+
+class BatchRun:
+    """One batch, from where its cursor stands."""
+
+    def __init__(self, house: House, state: State, places: Places, job: Job[BatchWork]) -> None:
+        self._house = house
+        self._state = state
+        self._places = places
+        self._work = job.work
+        self._longest = house.settings.max_body_bytes
+        self._until = time.monotonic() + job.work.left
+        self._ending = "cancelled" if job.work.cancelled else ""
+        self._stop = Event()
+        self._bell = Event()
+        self._window: deque[_Slot] = deque()
+        self._most = house.settings.batch_lines * _WINDOW
+        self._at = job.work.line
+        self._counts = dict(job.work.in_flight)
+        self._begun: set[int] = set()
+        self._open: set[Abort] = set()
+        self._writing = RLock()
+        self._version = self._saved = 0
+        job.on_abort(self._told)
+        job.on_leave(lambda: self._end_as("left"))
+
+    def run(self) -> None:
+        """Run the batch to its end, or until it is handed over or lost."""
+        try:
+            lines = self._lines()
+            self._run_lines(lines)
+            self._settle(lines)
+        except GatewayError as error:
+            if error.kind.name == "not_found":
+                self._finish("failed", [_fault_of_file(error)])
+            elif self._ending != "lost":
+                raise
+
+    def _lines(self) -> Iterator[Line]:
+        work, files = self._work, self._state.files
+        stored = self._patiently(lambda: files.get(work.tenant, work.input_file_id))
+        content = self._content(stored)
+        return lines_of(content, number=work.line, position=work.position, longest=self._longest)
+
+    def _content(self, stored: StoredFile) -> Iterator[bytes]:
+        """Yield the input from the cursor on."""
+        position = self._work.position
+        while position < stored.bytes:
+            read = partial(self._state.files.read, stored.id, position)
+            data = self._patiently(read)
+            if not data:
+                raise missing(stored.id)
+            position += len(data)
+            yield data
+
+    def _run_lines(self, lines: Iterator[Line]) -> None:
+        """Keep the window full until the input, or the time for it, is over."""
+        more = True
+        while True:
+            if not self._ending and time.monotonic() >= self._until:
+                self._end_as("expired")
+            while more and not self._ending and self._has_room():
+                line = next(lines, None)
+                more = line is not None
+                if line is not None:
+                    self._begin(line)
+            if all(slot.done for slot in self._window) and (self._ending or not more):
+                self._write_done()
+                return
+            self._bell.wait(_LOOK)
+            self._bell.clear()
+            self._write_done()
+
+    def _settle(self, lines: Iterator[Line]) -> None:
+        """Do what is left once no line runs any more."""
+        if self._ending == "lost":
+            return
+        if self._ending == "left":
+            self._patiently(lambda: self._state.batch_queue.release(self._work.id, self._work.fence))
+            return
+        rest, self._window = list(self._window), deque()
+        self._write(rest)
+        if self._ending == "expired":
+            while rest := [_Slot(line) for line in islice(lines, _AT_ONCE)]:
+                self._write(rest)
+        self._finish(self._ending or "completed")
+
+    def _has_room(self) -> bool:
+        waiting = sum(len(slot.result.text) for slot in self._window if slot.result is not None)
+        return len(self._window) < self._most and waiting < _MOST_WAITING
+
+    def _begin(self, line: Line) -> None:
+        slot = _Slot(line)
+        self._window.append(slot)
+        if (result := self._work.waiting.get(line.number)) is not None:
+            slot.result, slot.done, slot.kept = result, True, True
+            self._bell.set()
+        else:
+            gevent.spawn(self._run_slot, slot)
+
+    def _run_slot(self, slot: _Slot) -> None:
+        try:
+            slot.result = self._result(slot.line)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the line has an end
+            slot.result = _bad(refused(None, self._house.fault(error, self._work.id)))
+        slot.done = True
+        self._bell.set()
+
+    def _result(self, line: Line) -> Result | None:
+        """Return what a line came to, None where it did not run."""
+        request = read_request(line, self._work.endpoint, self._longest)
+        if request.fault is not None:
+            return _bad(refused(request.custom_id, request.fault))
+        if self._counts.get(line.number, 0) >= _MOST_BEGUN:
+            return _bad(refused(request.custom_id, _lost_twice()))
+        while not self._ending:
+            if not self._places.take(self._work.tenant, self._stop.is_set):
+                break
+            try:
+                result = self._asked(line, request)
+            finally:
+                self._places.give(self._work.tenant)
+            if not isinstance(result, float):
+                return result
+            self._stop.wait(min(result, _LONGEST_WAIT))
+        return None
+
+    def _asked(self, line: Line, request: Request) -> Result | float | None:
+        """Return the result of a line's call, or the seconds to wait for where it is at a limit."""
+        call: Call | None = None
+        call_id, abort = new_id("req"), Abort()
+        self._open.add(abort)
+        try:
+            call = self._call(call_id, request, abort)
+            run = self._house.run_line(call)
+            run.on_attempt(lambda attempt: self._mark(line.number))
+            outcome = run.result()
+            return Result(True, answered(request.custom_id, call_id, 200, outcome.body, outcome.losses))
+        except GatewayError as error:
+            if abort.reason is not None:
+                return None
+            if _waits(error, call):
+                return float(error.retry_after or 1)
+            self._house.refuse(error, call)
+            return _bad(_failed(self._work.endpoint, request.custom_id, call_id, error))
+        finally:
+            self._open.discard(abort)
+
+    def _call(self, call_id: str, request: Request, abort: Abort) -> Call:
+        work = self._work
+        principal = self._house.principal_of(work.key_id, work.tenant)
+        asked = LineCall(
+            call_id, work.mount, work.endpoint, dict(request.body), request.size, principal, abort
+        )
+        made: Call = resolve("surfaces", LINE_CALL)(self._house, asked)
+        return made
+
+    def _mark(self, number: int) -> None:
+        """Write down that a line is sent, before it is; raises where that cannot be."""
+        if number in self._begun:
+            return
+        self._begun.add(number)
+        self._counts[number] = self._counts.get(number, 0) + 1
+        self._version += 1
+        version = self._version
+        try:
+            with self._writing:
+                if self._saved < version:
+                    self._save(partial(self._state.batch_queue.mark, self._work))
+        except GatewayError:
+            self._begun.discard(number)
+            self._counts[number] -= 1
+            raise
+
+    def _save(self, write: Callable[[Standing], bool]) -> None:
+        """Write how lines past the cursor stand now; raises when the batch is another's."""
+        version = self._version
+        ready = [slot for slot in self._window if slot.result is not None]
+        waiting = {slot.line.number: slot.result for slot in ready if slot.result is not None}
+        in_flight = {line: count for line, count in self._counts.items() if line not in waiting}
+        if not write(Standing(in_flight, waiting)):
+            self._told("server_lost")
+            raise _lost()
+        self._saved = version
+        for slot in ready:
+            slot.kept = True
+
+    def _write_done(self) -> None:
+        """Write the lines at the head of the window that are done, and keep the results of others."""
+        if self._ending == "lost":
+            return
+        done = []
+        while self._window and self._window[0].result is not None:
+            done.append(self._window.popleft())
+        if done:
+            self._write(done)
+        elif any(slot.result is not None and not slot.kept for slot in self._window):
+            with self._writing:
+                self._patiently(lambda: self._save(partial(self._state.batch_queue.mark, self._work)))
+
+    def _write(self, slots: list[_Slot]) -> None:
+        """Move the cursor over ``slots``; those that did not run are written off where time is over."""
+        if not slots:
+            return
+        for slot in slots:
+            if slot.result is None and self._ending == "expired":
+                slot.result = self._written_off(slot.line)
+            self._counts.pop(slot.line.number, None)
+        results = [slot.result for slot in slots if slot.result is not None]
+        good = [result.text for result in results if result.good]
+        bad = [result.text for result in results if not result.good]
+        last = slots[-1].line
+        progress = Progress(
+            first=self._at,
+            line=last.number + 1,
+            position=last.end,
+            completed=len(good),
+            failed=len(bad),
+            output="".join(good).encode(),
+            errors="".join(bad).encode(),
+        )
+        advance = partial(self._state.batch_queue.advance, self._work, progress)
+        with self._writing:
+            self._patiently(lambda: self._save(advance))
+        self._at = progress.line
+
+    def _written_off(self, line: Line) -> Result:
+        request = read_request(line, self._work.endpoint, self._longest)
+        expired = GatewayError("upstream_timeout", _EXPIRED[1], code=_EXPIRED[0])
+        return _bad(refused(request.custom_id, request.fault or expired))
+
+    def _finish(self, status: str, errors: list[JSON] | None = None) -> None:
+        work = self._work
+        self._patiently(lambda: self._state.batch_queue.finish(work.id, work.fence, status, errors))
+
+    def _patiently(self, run: Callable[[], T]) -> T:
+        """Return what the store answers, once it does; raises when the batch is lost meanwhile."""
+        while True:
+            try:
+                return run()
+            except GatewayError as error:
+                if error.kind.name != "store_unavailable" or self._ending == "lost":
+                    raise
+                _LOG.warning(
+                    "the batch %s waits for the store: %s", self._work.id, error.raw or error.message
+                )
+            gevent.sleep(_LOOK)
+            if self._ending == "lost":
+                raise _lost()
+
+    def _told(self, reason: str) -> None:
+        """Hear why the batch must stop; calls in flight go on only where their results can be kept."""
+        self._end_as(_ENDINGS[reason])
+        if self._ending in ("lost", "left"):
+            error = GatewayError("server_shutdown", "The line will be run by another process.")
+            for abort in list(self._open):
+                abort(error)
+
+    def _end_as(self, ending: str) -> None:
+        """Begin nothing more; the first reason stays, but for the loss of the batch."""
+        if not self._ending or ending == "lost":
+            self._ending = ending
+        self._stop.set()
+        self._bell.set()
+
+
+_ENDINGS: Final = {"cancelled": "cancelled", "server_lost": "lost", "server_shutdown": "left"}
+
+
+def _waits(error: GatewayError, call: Call | None) -> bool:
+    """Tell whether a line was only held up: it did not go out, and may later."""
+    out = call is not None and any(not attempt.refused for attempt in call.attempts)
+    return error.kind.name in _WAITS and not out
+
+
+def _failed(endpoint: str, custom_id: str | None, call_id: str, error: GatewayError) -> str:
+    """Return the line of a request that was answered by an error, as its endpoint writes one."""
+    spoken = _SPOKEN.get(endpoint)
+    if spoken is None:
+        return answered(custom_id, call_id, error.status, encode_error(error))
+    row = dialect(spoken)
+    return answered(custom_id, call_id, row.error_status(error), row.encode_error(error))
+
+
+_SPOKEN: Final = {"/v1/messages": "messages"}
+"""Endpoints whose errors are not OpenAI's."""
+
+
+def _bad(text: str) -> Result:
+    return Result(False, text)
+
+
+def _fault_of_file(error: GatewayError) -> JSON:
+    return {"code": "file_not_found", "message": error.message, "param": "input_file_id", "line": None}
+
+
+def _lost() -> GatewayError:
+    return GatewayError("server_lost", "Another process runs this batch now.")
+
+
+def _lost_twice() -> GatewayError:
+    message = "The line was in flight when the server was lost, twice; it is not run again."
+    return GatewayError("server_lost", message)

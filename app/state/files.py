@@ -1,0 +1,229 @@
+"""The files of tenants: kept here in pieces, or at a provider, with a row here all the same.
+
+A file is written piece by piece, each in a short transaction, and is there for its owner once it is
+ready. What was begun and never made ready goes with the purge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Connection, exists, insert, or_, select, update
+
+from app.errors import GatewayError
+from app.state import listing, pieces
+from app.state.database import Database
+from app.state.ids import storable
+from app.state.listing import Page
+from app.state.records import JSON
+from app.state.tables import BATCH_RUNNING, AnyRow, batch, db_now, file
+from app.wire.json import dumps, loads_lenient
+
+
+@dataclass(frozen=True, slots=True)
+class NewFile:
+    """A file about to be written. ``members`` are its name and what else is known of its contents;
+    ``keeps`` the seconds after which it goes, None for as long as the operator keeps such things.
+    ``provider``, ``realm`` and ``upstream_id`` say where its bytes are, where that is not here."""
+
+    id: str
+    tenant: str
+    purpose: str
+    members: Mapping[str, Any] = field(default_factory=dict)
+    keeps: float | None = None
+    provider: str | None = None
+    realm: str | None = None
+    upstream_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A file of a tenant; ``provider`` is None where its bytes are here."""
+
+    id: str
+    purpose: str
+    bytes: int
+    created_at: int
+    expires_at: int | None
+    members: JSON
+    provider: str | None
+    realm: str | None
+    upstream_id: str | None
+
+
+class Files:
+    """The files of all tenants."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def write(self, new: NewFile, content: Iterable[bytes]) -> StoredFile:
+        """Keep a file of these bytes; return it. What ``content`` raises leaves nothing."""
+        self._db.write(lambda connection: begin(connection, new))
+        position = 0
+        try:
+            for data in content:
+                position = self._append(new.id, position, data)
+        except BaseException:
+            self._db.write(lambda connection: pieces.drop_files(connection, [new.id]))
+            raise
+        return self.finish(new, position)
+
+    def finish(self, new: NewFile, size: int) -> StoredFile:
+        """Make a file that was begun ready; return it."""
+
+        def work(connection: Connection) -> StoredFile:
+            make_ready(connection, new.id, size, new.members)
+            return _stored(_row(connection, new.tenant, new.id))
+
+        return self._db.write(work)
+
+    def note(self, new: NewFile, size: int) -> StoredFile:
+        """Keep the row of a file whose bytes are at a provider; return it."""
+
+        def work(connection: Connection) -> StoredFile:
+            begin(connection, new)
+            make_ready(connection, new.id, size, new.members)
+            return _stored(_row(connection, new.tenant, new.id))
+
+        return self._db.write(work)
+
+    def get(self, tenant: str, file_id: str) -> StoredFile:
+        """Return a tenant's file; raises ``not_found``."""
+        return _stored(self._db.read(lambda connection: _row(connection, tenant, file_id)))
+
+    def page(
+        self, tenant: str, limit: int, after: str | None, *, purpose: str | None, oldest_first: bool
+    ) -> Page[StoredFile]:
+        """Return some of a tenant's files."""
+        narrowed = () if purpose is None else (file.c.purpose == purpose,)
+        rows, more = self._db.read(
+            lambda connection: listing.read(
+                connection, file, limit, after, *narrowed, owned=_owned(tenant), oldest_first=oldest_first
+            )
+        )
+        return Page([_stored(row) for row in rows], more)
+
+    def content(self, stored: StoredFile, position: int = 0) -> Iterator[bytes]:
+        """Yield the bytes of a file that is kept here, from ``position`` on; raises ``not_found``
+        where some of them are missing."""
+        while position < stored.bytes:
+            data = self.read(stored.id, position)
+            if not data:
+                raise missing(stored.id)
+            position += len(data)
+            yield data
+
+    def read(self, file_id: str, position: int) -> bytes:
+        """Return some bytes of a file from ``position`` on; none at its end."""
+        return self._db.read(lambda connection: pieces.read(connection, file_id, position))
+
+    def delete(self, tenant: str, file_id: str) -> StoredFile:
+        """Delete a tenant's file, and return what it was; raises ``not_found``, and ``conflict`` while a
+        batch reads it."""
+
+        def work(connection: Connection) -> StoredFile:
+            stored = _stored(_row(connection, tenant, file_id))
+            reader = select(batch.c.id).where(batch.c.input_file_id == file_id, BATCH_RUNNING).limit(1)
+            busy = connection.execute(reader).scalar()
+            if busy is not None:
+                raise GatewayError(
+                    "conflict",
+                    f"The file is the input of the batch '{busy}', which has not ended; cancel that first.",
+                    param="file_id",
+                )
+            pieces.drop_files(connection, [file_id])
+            return stored
+
+        return self._db.write(work)
+
+    def _append(self, file_id: str, position: int, data: bytes) -> int:
+        self._db.write(lambda connection: pieces.append(connection, file_id, position, data))
+        return position + len(data)
+
+
+def begin(connection: Connection, new: NewFile) -> None:
+    """Insert the row of a file that is not ready yet."""
+    connection.execute(
+        insert(file).values(
+            id=new.id,
+            tenant=new.tenant,
+            purpose=new.purpose,
+            bytes=0,
+            provider=new.provider,
+            realm=new.realm,
+            upstream_id=new.upstream_id,
+            created_at=db_now(),
+            expires_at=None if new.keeps is None else db_now() + new.keeps,
+            body=dumps(dict(new.members)),
+        )
+    )
+
+
+def make_ready(connection: Connection, file_id: str, size: int, members: Mapping[str, Any]) -> None:
+    """Show a file of ``size`` bytes to its owner."""
+    values = {"ready": True, "bytes": size, "body": dumps(dict(members))}
+    connection.execute(update(file).where(file.c.id == file_id).values(values))
+
+
+def missing(file_id: str, param: str = "file_id") -> GatewayError:
+    """Return the error for a file that there is not, for this caller."""
+    return GatewayError("not_found", f"No such File object: {file_id[:80]}", param=param)
+
+
+def drop_old(connection: Connection, condition: ColumnElement[bool], limit: int) -> int:
+    """Delete some of the files that ``condition`` picks, without those that a running batch needs."""
+    needed = exists().where(
+        BATCH_RUNNING,
+        or_(
+            batch.c.input_file_id == file.c.id,
+            batch.c.output_file_id == file.c.id,
+            batch.c.error_file_id == file.c.id,
+        ),
+    )
+    ids = list(connection.execute(select(file.c.id).where(condition, ~needed).limit(limit)).scalars())
+    pieces.drop_files(connection, ids)
+    return len(ids)
+
+
+_UNREADY_KEPT: Final = 86_400.0
+
+
+def is_over(older_than: float | None) -> ColumnElement[bool]:
+    """Return the condition of files that go: at their own end, those begun and left, and those kept here
+    for ``older_than`` seconds."""
+    over = or_(file.c.expires_at < db_now(), (~file.c.ready) & (file.c.created_at < db_now() - _UNREADY_KEPT))
+    if older_than is None:
+        return over
+    return or_(over, file.c.provider.is_(None) & (file.c.created_at < db_now() - older_than))
+
+
+def _owned(tenant: str) -> tuple[ColumnElement[bool], ...]:
+    lives = or_(file.c.expires_at.is_(None), file.c.expires_at > db_now())
+    return (file.c.tenant == tenant, file.c.ready, lives)
+
+
+def _row(connection: Connection, tenant: str, file_id: str) -> AnyRow:
+    row = None
+    if storable(file_id):
+        statement = select(file).where(file.c.id == file_id, *_owned(tenant))
+        row = connection.execute(statement).first()
+    if row is None:
+        raise missing(file_id)
+    return row
+
+
+def _stored(row: AnyRow) -> StoredFile:
+    return StoredFile(
+        id=row.id,
+        purpose=row.purpose,
+        bytes=row.bytes,
+        created_at=int(row.created_at),
+        expires_at=None if row.expires_at is None else int(row.expires_at),
+        members=loads_lenient(bytes(row.body)),
+        provider=row.provider,
+        realm=row.realm,
+        upstream_id=row.upstream_id,
+    )
