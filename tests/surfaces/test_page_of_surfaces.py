@@ -58,6 +58,7 @@ SAID: dict[str, Any] = {
     "echo/converse": '"text":"from AWS"',
     "echo/invoke": '"text":"from Claude"',
     "echo history": "I am Ann",
+    "purpose=batch": '"object":"batch"',
     "mistral/": "MISTRAL_API_KEY",
 }
 
