@@ -493,6 +493,5 @@ batch = Table(
         "batch_running",
         "created_at",
         sqlite_where=_BATCH_RUNNING_INDEX,
-        postgresql_where=_BATCH_RUNNING_INDEX,
     ),
 )
