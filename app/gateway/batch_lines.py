@@ -2,8 +2,7 @@
 
 OpenAI's forms (https://platform.openai.com/docs/guides/batch, read 2026-11): a line of the input is
 ``{custom_id, method, url, body}``, a line of the output ``{id, custom_id, response, error}``, whose
-``response`` is ``{status_code, request_id, body}``. Tests: tests/gateway/test_batch_lines.py,
-tests/surfaces/test_batches.py.
+``response`` is ``{status_code, request_id, body}``. Tests: tests/lifecycle/test_batches.py.
 """
 
 from __future__ import annotations

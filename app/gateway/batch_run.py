@@ -4,7 +4,7 @@ Lines are begun in order, so many at once, each as a call of its own that is hel
 tenant; one that is refused there waits, without a place, until the batch's window ends. What is done is
 written in order, results and cursor in one transaction. That a line is sent is written down first, so
 that one which was in flight at a crash is begun once more, and no more than that.
-Tests: tests/surfaces/test_batches.py, tests/lifecycle/test_batches.py.
+Tests: tests/lifecycle/test_batches.py.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Where a file lives: at the provider that its caller names, else here.
 
-Tests: tests/surfaces/test_files.py.
+Tests: tests/lifecycle/test_batches.py.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The places of one process for lines of batches: so many at once, given to tenants in turn.
 
-Tests: tests/gateway/test_places.py.
+Tests: tests/lifecycle/test_batches.py.
 """
 
 from __future__ import annotations
