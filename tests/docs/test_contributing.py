@@ -65,6 +65,7 @@ def _run(checkout: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.timeout(240)  # golden records of a whole provider, in a checkout of its own
 def test_the_five_steps_make_a_provider(checkout: Path, steps: Sequence[Block]) -> None:
     file, row, golden, tables = (block.text for block in steps)
     (checkout / "app/providers/acme.py").write_text(file)
