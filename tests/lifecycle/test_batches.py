@@ -456,7 +456,7 @@ def test_what_waits_when_the_window_ends_expires() -> None:
         batch = started(ann, uploaded(ann, chat_lines([f"say exactly: {n}" for n in range(700)])))
         now = time.time()
         change(
-            house.database_url, "UPDATE batch SET ends_at = :end WHERE id = :id", end=now + 5, id=batch["id"]
+            house.database_url, "UPDATE batch SET ends_at = :end WHERE id = :id", end=now + 15, id=batch["id"]
         )
         env = house_variables(house.upstream, house.database_url)
         with running_gateway(env, config=NARROW):
