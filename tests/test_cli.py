@@ -49,6 +49,7 @@ def test_check_config_shows_what_is_configured_and_no_secret(
     (tmp_path / "sluice.toml").write_text(
         "[providers.own]\ndialect = 'chat'\nbase_url = 'http://h/v1'\n"
         "[models.'m']\ntargets = [{target = 'own/x', weight = 2}, {target = 'own/y'}]\nfallbacks = ['own/z']\n"
+        "strategy = 'latency'\n"
     )
     assert cli.main(["check-config"]) == 0
     shown = capsys.readouterr()
@@ -59,6 +60,7 @@ def test_check_config_shows_what_is_configured_and_no_secret(
         "  redis_url = redis://***@h/0?***",
         "  ann = *** (tenant team; every model)",
         '  "m" = own/x (2), own/y (1), then own/z',
+        "    strategy latency",
         "  own: ready; base_url http://h/v1; dialect chat",
         "  openai: ready; key default *** (weight 1)",
         "  groq: not configured",

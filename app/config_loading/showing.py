@@ -45,6 +45,8 @@ def describe(settings: Settings, configured: tuple[str, ...]) -> Iterator[str]:
     for name, alias in settings.aliases.items():
         targets = ", ".join(f"{target} ({weight:g})" for target, weight in alias.targets)
         yield f'  "{name}" = {targets}' + "".join(f", then {target}" for target in alias.fallbacks)
+        if alias.strategy != "weighted":
+            yield f"    strategy {alias.strategy}"
         if alias.cache is not None:
             yield f"    cache {_cache(alias.cache)}"
     yield "[providers]"

@@ -159,7 +159,11 @@ def test_settings_show_no_secret(world: World) -> None:
     assert told["server"]["timeouts"]["connect"] == 10.0
     assert told["server"]["redis_url"] is None
     assert told["models"] == {
-        "fast": {"targets": [{"target": "groq/x", "weight": 1.0}], "fallbacks": ["sandbox/echo"]}
+        "fast": {
+            "targets": [{"target": "groq/x", "weight": 1.0}],
+            "fallbacks": ["sandbox/echo"],
+            "strategy": "weighted",
+        }
     }
     for secret in (MASTER, "a secret of this test", "hook-0123456789", "gsk-0123456789"):
         assert secret.encode() not in answer.body

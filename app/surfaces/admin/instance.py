@@ -36,6 +36,7 @@ def settings() -> Response:
         name: {
             "targets": [{"target": target, "weight": weight} for target, weight in alias.targets],
             "fallbacks": list(alias.fallbacks),
+            "strategy": alias.strategy,
         }
         for name, alias in gateway.settings.aliases.items()
     }
