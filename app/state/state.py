@@ -95,9 +95,10 @@ class State:
         self._run(Runner(self.signals, self.batch_queue, execute))
 
     def stop_background(self, grace: float) -> None:
-        """Claim no more work; wait up to ``grace`` seconds for what runs, hand over the rest."""
-        runners, self.runners = self.runners, []
-        gevent.joinall([gevent.spawn(runner.stop, grace) for runner in runners], raise_error=True)
+        """Claim no more work; wait up to ``grace`` seconds for what runs, hand over the rest.
+
+        Who calls it a second time waits, too: a closing process must not overtake its own drain."""
+        gevent.joinall([gevent.spawn(runner.stop, grace) for runner in self.runners], raise_error=True)
 
     def _run(self, runner: Runner[Any]) -> None:
         self.runners.append(runner)

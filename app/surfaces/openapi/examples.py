@@ -23,6 +23,11 @@ EXAMPLES: Final[Mapping[str, Mapping[str, Any]]] = {
     "RerankBody": {"model": "sandbox/echo", "query": "red fruit", "documents": ["a red apple", "a blue car"]},
     "EmbeddingBody": {"model": "sandbox/echo", "input": "Hello"},
     "SpeechBody": {"model": "sandbox/echo", "input": "Hello", "voice": "alloy"},
+    "BatchBody": {
+        "input_file_id": "file-…",
+        "endpoint": "/v1/chat/completions",
+        "completion_window": "24h",
+    },
     "ConversationBody": {"items": [{"type": "message", "role": "user", "content": "Hello"}]},
     "ConversationUpdateBody": {"metadata": {"topic": "greetings"}},
     "ConversationItemsBody": {"items": [{"type": "message", "role": "user", "content": "Hello"}]},
