@@ -48,9 +48,9 @@ class PriceList:
 
     def expect(self, target: Target) -> None:
         """Begin to load what ``cost`` will need; a call says so while its upstream works."""
-        listed = target.provider.spec.price_as is not None
-        if listed and target.model not in target.provider.settings.prices:
-            self._book.begin()
+        provider = target.provider.spec.price_as
+        if provider is not None and target.model not in target.provider.settings.prices:
+            self._book.expect(provider, target.model)
 
     def knows(self, provider: str | None, model: str) -> bool:
         """Tell whether the catalogue lists ``model`` for its provider id ``provider``."""

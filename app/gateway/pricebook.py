@@ -1,8 +1,9 @@
-"""The price catalogue (genai-prices): loaded at first use, in a native thread.
+"""What tokens cost by the price catalogue.
 
-Loading takes a quarter of a second of CPU, so a greenlet that needs it waits while streams
-go on; ``begin`` starts it early, behind a call's upstream. Most models have plain prices for
-a million tokens of text: those are multiplied here, the rest is the library's business.
+Most calls are charged by rates for a million tokens of text, which the ``catalogue`` of a worker lists. The rest
+(tiers of service, sound, pictures, hosted tools) is the business of the library, genai-prices. It is loaded at
+first use, in a native thread: that takes a quarter of a second of CPU, so a greenlet that needs it waits while
+streams go on; ``expect`` starts it early, behind a call's upstream.
 
 Tests: tests/gateway/test_pricebook.py.
 """
@@ -11,17 +12,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from decimal import Decimal
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from gevent.event import AsyncResult
 from gevent.threadpool import ThreadPool
 
 from app.canonical.response import Usage
+from app.gateway.catalogue import Catalogue, Model, Price
 from app.gateway.heap import settle
 
-_MILLION: Final = 1_000_000
-_PER_CALL: Final = "requests_kcount"  # the one unit that a call of text alone is charged in, too
+_REMEMBERED: Final = 4096
+"""Names that are not looked up again, listed or not."""
 _PER_MODALITY: Final[Mapping[str, str]] = {
     "input.audio_tokens": "input_audio_tokens",
     "output.audio_tokens": "output_audio_tokens",
@@ -43,52 +44,28 @@ _USUAL_TIERS: Final = frozenset({"default", "standard", "auto", "on_demand", "st
 """Words of answers for the tier that the catalogue's plain prices are of."""
 
 
-class Price(NamedTuple):
-    """US dollars for what went in, what came out and the whole."""
-
-    input: Decimal
-    output: Decimal
-    total: Decimal
-
-
-class Rates(NamedTuple):
-    """US dollars for a million tokens; a rate that the catalogue lacks is the input's."""
-
-    input: Decimal
-    output: Decimal
-    cached: Decimal
-    cache_write: Decimal
-
-    def price(self, usage: Usage) -> Price:
-        """Return the price of ``usage``; ValueError for more cached tokens than came in."""
-        fresh = usage.input_tokens - usage.cached_tokens - usage.cache_write_tokens
-        if fresh < 0:
-            raise ValueError("more cached tokens than input tokens")
-        came_in = fresh * self.input + usage.cached_tokens * self.cached
-        if usage.cache_write_tokens:
-            came_in += usage.cache_write_tokens * self.cache_write
-        came_in /= _MILLION
-        went_out = usage.output_tokens * self.output / _MILLION
-        return Price(came_in, went_out, came_in + went_out)
-
-
 class PriceBook:
-    """The catalogue of one process; remembers plain rates and models it does not list."""
+    """The prices of one process; remembers the models that it looked for."""
 
     def __init__(self) -> None:
+        self._catalogue = Catalogue()
         self._loading: AsyncResult[Callable[..., Any]] | None = None
-        self._rates: dict[tuple[str, str], Rates | None] = {}
-        self._unknown: set[tuple[str, str]] = set()
+        self._models: dict[tuple[str, str], Model | None] = {}
 
-    def begin(self) -> AsyncResult[Callable[..., Any]]:
-        """Begin to load the catalogue, if nobody did, and return what will find a model in it."""
-        if self._loading is None:
-            self._loading = ThreadPool(1).spawn(_load)
-        return self._loading
+    def expect(self, provider: str, model: str) -> None:
+        """Begin to load the library, if nobody did, where ``price`` will need it for any usage of ``model``."""
+        found = self._model(provider, model)
+        if found is not None and found.periods is None:
+            self._begin()
 
     def knows(self, provider: str, model: str) -> bool:
         """Tell whether ``model`` is listed for the catalogue's ``provider``."""
-        return self._found(provider, model) is not None
+        return self._model(provider, model) is not None
+
+    def window(self, provider: str, model: str) -> int | None:
+        """Return the context window of ``model`` in tokens, None where the catalogue does not say."""
+        found = self._model(provider, model)
+        return None if found is None else found.window
 
     def price(self, provider: str, model: str, usage: Usage, tier: str | None = None) -> Price | None:
         """Return what ``usage`` costs in the service tier that served it.
@@ -104,27 +81,37 @@ class PriceBook:
         return Price(*map(sum, zip(*parts, strict=True)))  # type: ignore[arg-type]
 
     def _price(self, provider: str, model: str, usage: Usage, tier: str | None) -> Price | None:
-        key = (provider, model)
-        if key in self._unknown:
+        found = self._model(provider, model)
+        if found is None:
             return None
-        if key not in self._rates:
-            found = self._found(provider, model)
-            if found is None:
-                self._unknown.add(key)
-                return None
-            self._rates[key] = _plain_rates(found.prices)
-        rates = self._rates[key]
         terms = dict(usage.billing.terms)
         if tier is not None and tier not in _USUAL_TIERS:
             terms["service_tier"] = tier
+        rates = found.rates(usage.input_tokens)
         special = terms or usage.billing.units or any(usage.details.get(name) for name in _PER_MODALITY)
         if rates is not None and not special:
             return rates.price(usage)
-        return _by_library(provider, model, usage, terms) if self._charges(key, usage, terms) else None
+        return (
+            _by_library(provider, model, usage, terms)
+            if self._charges(provider, model, usage, terms)
+            else None
+        )
 
-    def _charges(self, key: tuple[str, str], usage: Usage, terms: Mapping[str, str]) -> bool:
-        """Tell whether the catalogue knows every price that ``usage`` is charged by."""
-        found, now = self._found(*key), datetime.now(tz=UTC)
+    def _model(self, provider: str, model: str) -> Model | None:
+        key = (provider, model)
+        if key not in self._models:
+            if len(self._models) >= _REMEMBERED:
+                self._models.clear()
+            self._models[key] = self._catalogue.model(provider, model)
+        return self._models[key]
+
+    def _charges(self, provider: str, model: str, usage: Usage, terms: Mapping[str, str]) -> bool:
+        """Tell whether the library knows every price that ``usage`` is charged by."""
+        find: Any = self._begin().get()
+        try:
+            found, now = find(model, None, provider, None)[1], datetime.now(tz=UTC)
+        except LookupError:  # a newer library that no longer lists it
+            return False
         listed = [item for item in found.price_variants or () if _is_active(item, now)]
         if not all(any(item.when == {name: word} for item in listed) for name, word in terms.items()):
             return False
@@ -136,12 +123,11 @@ class PriceBook:
         needed |= {f"{unit}_kcount" for unit in usage.billing.units}
         return all(prices.__dict__.get(rate) is not None for rate in needed)
 
-    def _found(self, provider: str, model: str) -> Any:
-        find: Any = self.begin().get()
-        try:
-            return find(model, None, provider, None)[1]
-        except LookupError:
-            return None
+    def _begin(self) -> AsyncResult[Callable[..., Any]]:
+        """Begin to load the library, if nobody did, and return what will find a model in it."""
+        if self._loading is None:
+            self._loading = ThreadPool(1).spawn(_load)
+        return self._loading
 
 
 def _load() -> Callable[..., Any]:
@@ -150,20 +136,6 @@ def _load() -> Callable[..., Any]:
     found = get_snapshot().find_provider_model
     settle()
     return found
-
-
-def _plain_rates(prices: Any) -> Rates | None:
-    """Return the rates of a model whose price for text is a plain product, else None."""
-    told = {name: value for name, value in getattr(prices, "__dict__", {}).items() if value is not None}
-    input_rate = told.get("input_mtok", Decimal(0))
-    rates = Rates(
-        input_rate,
-        told.get("output_mtok", Decimal(0)),
-        told.get("cache_read_mtok", input_rate),
-        told.get("cache_write_mtok", input_rate),
-    )
-    plain = not isinstance(prices, list) and _PER_CALL not in told
-    return rates if plain and all(isinstance(rate, Decimal) for rate in rates) else None
 
 
 def _is_active(variant: Any, now: datetime) -> bool:

@@ -36,19 +36,25 @@ def by_library(usage: Usage, provider, model) -> Price | None:
 @pytest.mark.parametrize("usage", USAGES, ids=["plain", "cached", "written", "nothing"])
 def test_every_listed_model_costs_what_the_library_says(usage):
     book, wrong, compared = PriceBook(), [], 0
-    for provider in get_snapshot().providers:
-        for model in provider.models:
-            if not book.knows(provider.id, model.id) or book._found(provider.id, model.id) is not model:
-                continue  # the id alone means another row of the catalogue
+    snapshot = get_snapshot()
+    for listed in snapshot.providers:
+        for model in listed.models:
             try:
-                ours = book.price(provider.id, model.id, usage)
+                found = snapshot.find_provider_model(model.id, None, listed.id, None)[1]
+            except LookupError:
+                found = None
+            assert book.knows(listed.id, model.id) is (found is not None)
+            if found is None:
+                continue
+            try:
+                ours = book.price(listed.id, model.id, usage)
             except ValueError:
                 ours = None
             compared += 1
-            if ours != by_library(usage, provider, model):
-                wrong.append((provider.id, model.id, ours, by_library(usage, provider, model)))
+            if ours != by_library(usage, listed, found):
+                wrong.append((listed.id, model.id, ours, by_library(usage, listed, found)))
     assert wrong == []
-    assert compared > 1000
+    assert compared > 2000
 
 
 def test_audio_is_priced_by_the_library():
@@ -74,15 +80,24 @@ def test_a_model_that_is_not_listed_has_no_price():
     assert not book.knows("openai", "no-such-model-at-all")
 
 
-def test_greenlets_run_while_the_catalogue_loads(monkeypatch):
+def test_greenlets_run_while_the_library_loads(monkeypatch):
     turned = original("_thread", "allocate_lock")()
     turned.acquire()
 
     def load():
         if not turned.acquire(timeout=5):
-            raise TimeoutError("no greenlet ran while the catalogue was loaded")
+            raise TimeoutError("no greenlet ran while the library was loaded")
         return get_snapshot().find_provider_model
 
     monkeypatch.setattr("app.gateway.pricebook._load", load)
     gevent.spawn(turned.release)
-    assert PriceBook().knows("openai", "gpt-4o-mini")
+    spoken = {"input.audio_tokens": 80}
+    assert PriceBook().price("openai", "gpt-realtime", Usage(input_tokens=100, details=spoken)) is not None
+
+
+def test_a_call_of_text_loads_no_library(monkeypatch):
+    monkeypatch.setattr("app.gateway.pricebook._load", lambda: pytest.fail("the library was loaded"))
+    book = PriceBook()
+    book.expect("openai", "gpt-4o-mini")
+    assert book.price("openai", "gpt-4o-mini", Usage(input_tokens=1_000_000)) is not None
+    assert book.price("anthropic", "claude-sonnet-4-5", Usage(input_tokens=300_000)) is not None
