@@ -78,3 +78,20 @@ def gemini_cli(
         timeout=100,
         check=False,
     )
+
+
+def codex(arguments: Sequence[str], env: Mapping[str, str], folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run Codex in a folder that is its home, too; what settings it has lie there already."""
+    program = shutil.which("codex")
+    if program is None:
+        leave_out("codex is not on the path: npm install @openai/codex")
+    return subprocess.run(
+        [program, *arguments],
+        env={"PATH": os.environ["PATH"], "HOME": str(folder), **env},
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
