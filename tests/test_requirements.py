@@ -12,6 +12,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from tests.docs.blocks import blocks
+
 LOCKS = ("requirements.txt", "requirements-dev.txt")
 # What make, setup.cfg or pytest names instead of an import.
 TOOLS = {"coverage", "mypy", "pytest", "pytest-timeout", "ruff", "uv"}
@@ -60,10 +62,11 @@ def product(repo_dir: Path) -> set[str]:
 
 @pytest.fixture(scope="module")
 def tested(repo_dir: Path) -> set[str]:
-    """The distributions whose modules the tests and benchmarks import."""
-    return _providers_of(
-        _imports(file for part in ("tests", "benchmarks") for file in (repo_dir / part).rglob("*.py"))
-    )
+    """The distributions whose modules the tests, benchmarks and programs of our pages import."""
+    files = [file for part in ("tests", "benchmarks") for file in (repo_dir / part).rglob("*.py")]
+    programs = [block.text for block in blocks() if block.language == "python" and block.runs_here]
+    shown = {name for program in programs for name in _names(ast.parse(program))}
+    return _providers_of(_imports(files) | shown)
 
 
 def test_every_requirement_of_the_product_is_imported(product: set[str], repo_dir: Path) -> None:
