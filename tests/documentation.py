@@ -15,6 +15,7 @@ from app.config_loading.members import MEMBERS
 from app.config_loading.schemas import ProviderKeySchema, ProviderSchema
 from app.dialects.media.openai_speech import SpeechOptions
 from app.dialects.media.openai_transcription import TranscriptionOptions
+from app.gateway.series import SERIES, Series
 from app.operations import OPERATIONS, WIRES
 from app.providers import PROVIDERS
 from app.providers.base import Spec
@@ -160,6 +161,19 @@ def _streams(wire: Any) -> bool:
     return bool(wire.streams)
 
 
+def metrics() -> str:
+    """Return the series of ``/metrics``."""
+    rows = (
+        (f"`{name}`", ", ".join(f"`{label}`" for label in row.labels), row.text) for name, row in _exported()
+    )
+    return table(("series", "labels", "what"), rows)
+
+
+def _exported() -> Iterator[tuple[str, Series]]:
+    for row in SERIES:
+        yield row.name + ("_total" if row.kind == "counter" else ""), row
+
+
 PAGES: dict[str, dict[str, Callable[[], str]]] = {
     "configuration.md": {
         "server": server_members,
@@ -167,6 +181,7 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
         "variables": provider_variables,
     },
     "providers.md": {"capabilities": capabilities},
+    "operations.md": {"metrics": metrics},
 }
 
 

@@ -127,7 +127,7 @@ class Attempt:
 
     ``status`` is the upstream's, None where none came. ``usage`` and ``cost`` are what it used up,
     estimated where it broke off before the provider said so. ``latency`` is in whole milliseconds,
-    None while it runs. ``refused``: a layer let nothing go out; ``complete``: the provider told its whole
+    None while it runs; ``away`` are the seconds for which its requests were open. ``refused``: a layer let nothing go out; ``complete``: the provider told its whole
     answer. ``trace_parent`` goes to the provider. A listener of ``on_close`` is called once,
     when the attempt is over.
     """
@@ -137,6 +137,7 @@ class Attempt:
     status: int | None = None
     error: str | None = None
     latency: int | None = None
+    away: float = 0.0
     usage: Usage | None = None
     cost: Mapping[str, Any] | None = None
     maybe_charged: bool = False

@@ -23,6 +23,7 @@ from app.gateway.budgets.accounts import Accounts
 from app.gateway.call import Abort, Call, Principal, Sealing, Target
 from app.gateway.cost import PriceList
 from app.gateway.driver import Driver
+from app.gateway.gauges import Gauges
 from app.gateway.keys import KeyDirectory
 from app.gateway.layers import ATTEMPT_LAYERS, CALL_LAYERS, JOB_LAYERS, LISTENERS
 from app.gateway.layers.base import CallLayer, Proceed
@@ -39,6 +40,7 @@ from app.gateway.redaction import Redactor
 from app.gateway.router import Registry, Router
 from app.gateway.run import Run, Source
 from app.gateway.sealing import make_sealing
+from app.gateway.series import Gaps, names_of
 from app.gateway.store import Store
 from app.gateway.strategies import MEASURED, Place, Strategies
 from app.gateway.translating import decoded, server_context
@@ -63,7 +65,7 @@ class Gateway:
         self.prices = PriceList()
         self.redactor = Redactor(settings)
         self.breaker = Breaker() if settings.breaker else None
-        self.metrics = Metrics() if settings.metrics else None
+        self.metrics = Metrics(names_of(settings)) if settings.metrics else None
         self.traces = self._make_traces()
         self.limits = Gate(settings, self.metrics)
         self.sealing: Callable[[str], Sealing] = make_sealing(settings)
@@ -86,6 +88,9 @@ class Gateway:
         self._around_call = _chain(self._call_layers, self.run_inner)
         self._around_job = _chain(_made(JOB_LAYERS, self), self.run_inner)
         self._listeners = _made(LISTENERS, self)
+        self._gauges = None if self.metrics is None else Gauges(self, self.metrics)
+        if self._gauges is not None:
+            self._last_steps.append(self._gauges.close)
 
     def run(self, call: Call) -> Run:
         """Return the run of a client's call.
@@ -144,7 +149,7 @@ class Gateway:
         """Tell log and metrics of a request of a door that was no call."""
         log_request(self.redactor.text, error, operation=operation, status=status, **fields)
         if self.metrics is not None:
-            self.metrics.note_request(operation, status)
+            self.metrics.note_request(operation, status, error)
 
     def plan(self, call: Call) -> Route:
         """Return the planned targets of ``call``, those that rest last."""
@@ -174,6 +179,12 @@ class Gateway:
             raise fault from error
 
     def _heard(self, run: Run) -> Run:
+        metrics = self.metrics
+        if metrics is not None and run.call.stream:
+            run.outcome.gaps = Gaps()
+            if run.call.shown_stream:
+                metrics.opened(stream=True)
+                run.outcome.on_end(lambda outcome: metrics.closed(stream=True))
         self._listen(run.outcome)
         return run
 
@@ -238,6 +249,11 @@ class Gateway:
         self._store.close(grace)
         self.limits.close()
         self.registry.close()
+
+    def start_gauges(self) -> None:
+        """Begin to tell metrics what changes by itself."""
+        if self._gauges is not None:
+            self._gauges.start()
 
     def start_background(self) -> None:
         """Begin to run background responses and batches in this process."""

@@ -31,6 +31,7 @@ def start(worker: Any) -> None:
     take_notes(gateway.redactor.text, gateway.settings.log)
     gateway.limits.warn()
     settle()
+    gateway.start_gauges()
     gevent.spawn(_drain_when_leaving, worker, gateway)
     gevent.spawn(_open_store, gateway)
 

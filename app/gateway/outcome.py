@@ -15,6 +15,7 @@ from app.dialects.shared.losses import Loss
 from app.errors import GatewayError
 from app.gateway.call import Call, Target
 from app.gateway.exchange import Answer
+from app.gateway.series import Gaps
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -25,7 +26,8 @@ class Outcome:
 
     ``body`` is the JSON answer in the surface's dialect (or bytes with ``media_type``).
     ``response`` is the canonical answer where one was decoded. ``cost`` is the cost object
-    or None. ``losses`` are warnings. Times are monotonic seconds. What was refused before it was a
+    or None. ``losses`` are warnings. Times are monotonic seconds; ``gaps`` are
+    noted where somebody counts them. What was refused before it was a
     call has none (``began`` is False).
     """
 
@@ -41,6 +43,7 @@ class Outcome:
     error: GatewayError | None = None
     upstream_ms: int | None = None
     first_content: float | None = None
+    gaps: Gaps | None = None
     raw_request: Any = None
     raw_response: Any = None
     passed: bool = False

@@ -160,6 +160,8 @@ class Run:
         """Hold frames until content, then give all that was held with them."""
         if self.content and not batch.last:
             self._numbered(batch.frames)
+            if self.outcome.gaps is not None and batch.frames:
+                self.outcome.gaps.note()
             return batch
         frames = batch.frames
         if not self.content:
@@ -170,6 +172,8 @@ class Run:
                 return Batch([], last=batch.last)
             self.content = True
             self.outcome.first_content = time.monotonic()
+            if self.outcome.gaps is not None:
+                self.outcome.gaps.note()
             frames = [*self._held, *frames]
             self._held.clear()
         if batch.last:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any, Final
 
 from app.config import Settings
 from app.gateway.call import Attempt, Call, Target
 from app.gateway.exchange import Exchange, Sent
-from app.providers.base import Wire
+from app.providers.base import Outgoing, Wire
 from app.wire.clocks import Clocks
 from app.wire.json import loads_lenient
 from app.wire.upstream import Upstream
@@ -44,7 +44,20 @@ def open_upstream(
         stream=stream,
         headers=headers,
     )
-    upstream: Upstream = target.provider.transport.open(
+    began = time.monotonic()
+    try:
+        with closing(_open(settings, attempt, outgoing, stream=stream)) as upstream:
+            attempt.status = upstream.status
+            if not 200 <= upstream.status < 300:
+                raise exchange.error(upstream.status, _error_body(upstream), _dated(upstream.headers))
+            yield upstream
+    finally:
+        attempt.away += time.monotonic() - began
+
+
+def _open(settings: Settings, attempt: Attempt, outgoing: Outgoing, *, stream: bool) -> Upstream:
+    call = attempt.call
+    opened: Upstream = attempt.target.provider.transport.open(
         outgoing.method,
         outgoing.url,
         outgoing.headers,
@@ -53,13 +66,7 @@ def open_upstream(
         stream=stream,
         on_open=call.abort.watch,
     )
-    try:
-        attempt.status = upstream.status
-        if not 200 <= upstream.status < 300:
-            raise exchange.error(upstream.status, _error_body(upstream), _dated(upstream.headers))
-        yield upstream
-    finally:
-        upstream.close()
+    return opened
 
 
 def client_headers(call: Call, target: Target, sent: Sent, wire: Wire) -> dict[str, str]:

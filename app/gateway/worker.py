@@ -34,6 +34,7 @@ def run(settings: Settings, address: tuple[str, int] | None = None) -> int:
     """
     gateway = Gateway(settings if address is None else replace(settings, metrics=True))
     take_notes(gateway.redactor.text, gateway.settings.log)
+    gateway.start_gauges()
     leave = Event()
     if address is not None and gateway.metrics is not None:
         try:

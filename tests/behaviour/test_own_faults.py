@@ -152,7 +152,7 @@ def counted(world: World, status: str, model: str) -> float:
     page = world.send("GET", "/metrics").body.decode()
     provider = model.partition("/")[0]
     wanted = {'operation="responses"', f'provider="{provider}"', f'status="{status}"'}
-    rows = (line for line in page.splitlines() if line.startswith("sluice_calls_total{"))
+    rows = (line for line in page.splitlines() if line.startswith("sluice_requests_total{"))
     return sum(float(row.rpartition(" ")[2]) for row in rows if all(label in row for label in wanted))
 
 

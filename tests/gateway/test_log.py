@@ -81,7 +81,7 @@ def test_every_refusal_leaves_one_line_and_one_count(logged: World) -> None:
     counted = sum(
         float(row.rpartition(" ")[2])
         for row in page.splitlines()
-        if row.startswith("sluice_calls_total{") and 'status="4' in row
+        if row.startswith("sluice_requests_total{") and 'status="4' in row
     )
     assert counted == len(cases)
 

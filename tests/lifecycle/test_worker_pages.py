@@ -33,9 +33,9 @@ def test_a_worker_tells_its_health_and_counts_and_logs_background_calls(
             assert page(port, "/readyz")[0] == 200
             made = house.client().made("say exactly: counted", background=True)
             assert text_of(house.client().ended(made["id"])) == "counted"
-            done = 'sluice_calls_total{operation="responses",provider="sandbox",status="200"} 1.0'
+            done = 'sluice_requests_total{model="other",operation="responses",provider="sandbox",status="200"} 1.0'
             assert eventually(lambda: done in page(port, "/metrics")[1])
-            assert "sluice_open_calls 0.0" in page(port, "/metrics")[1]
+            assert "sluice_open_requests 0.0" in page(port, "/metrics")[1]
             assert page(port, "/healthz", "HEAD") == (200, "")
             assert (page(port, "/v1/models")[0], page(port, "/healthz", "POST")[0]) == (404, 405)
     log = capfd.readouterr().err

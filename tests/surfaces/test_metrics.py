@@ -11,11 +11,31 @@ from pathlib import Path
 import gevent
 import pytest
 
-from app.gateway.layers.metrics import Metrics
-from tests.behaviour.world import World, running_world
-from tests.lifecycle.house import children_of
+from app.gateway.series import GAPS, SERIES, Gaps
+from tests.behaviour.world import World, chat_body, running_world
+from tests.lifecycle.house import children_of, eventually
+from tests.traffic.replay import Reply
 
 CALLS = 40
+GOVERNED = """
+[server]
+limits = [{ requests = 10, per = "day" }]
+budgets = [{ usd = 100, per = "total" }]
+cache = { ttl = "5m" }
+[tenants.red]
+limits = [{ requests = 8, per = "day", models = "groq/only" }]
+budgets = [{ usd = 50, per = "total" }]
+[keys.ann]
+key = "sk-ann"
+tenant = "red"
+[models."fast"]
+targets = [{ target = "groq/x" }]
+fallbacks = ["openai/y"]
+[models."only"]
+targets = [{ target = "groq/only" }]
+[providers.groq.prices]
+x = { input = 1000, output = 1000 }
+"""
 FAILING = [{"role": "user", "content": "fail with 400"}]
 
 
@@ -24,6 +44,17 @@ def counted() -> Iterator[World]:
     """A gateway of two workers with metrics."""
     with running_world({"WEB_CONCURRENCY": "2", "SLUICE_METRICS": "on"}) as world:
         yield world
+
+
+@pytest.fixture
+def governed() -> Iterator[World]:
+    """A gateway with limits, budgets, a cache, a breaker and names of models."""
+    env = {"SLUICE_METRICS": "on", "SLUICE_BREAKER": "on"}
+    with running_world(env, config=GOVERNED, key="sk-ann") as world:
+        world.upstream.add(Reply.json(chat_body()))
+        assert world.ask(model="fast").status == 200
+        assert world.ask(model="fast").headers["x-sluice-cache"] == "hit"
+        yield world.fresh()
 
 
 def samples(world: World) -> dict[str, float]:
@@ -51,36 +82,157 @@ def test_the_calls_of_both_workers_add_up(counted: World) -> None:
     for _ in range(3):  # whichever worker answers, it tells of both
         seen = samples(counted)
         label = 'operation="responses",provider="sandbox"'
-        assert seen[f'sluice_calls_total{{{label},status="200"}}'] == CALLS
-        assert seen[f"sluice_call_seconds_count{{{label}}}"] == CALLS
+        name = 'model="other",operation="responses",provider="sandbox"'
+        assert seen[f'sluice_requests_total{{{name},status="200"}}'] == CALLS
+        assert seen[f"sluice_request_duration_seconds_count{{{label}}}"] == CALLS
         assert seen[f"sluice_first_content_seconds_count{{{label}}}"] == CALLS / 2
         assert seen['sluice_attempts_total{provider="sandbox",status="200"}'] == CALLS
         assert seen['sluice_attempts_total{provider="sandbox",status="400"}'] == 3
-        assert seen['sluice_tokens_total{kind="input",provider="sandbox"}'] == CALLS  # one word each
-        assert seen["sluice_open_calls"] == 0
-    assert seen['sluice_calls_total{operation="chat",provider="sandbox",status="400"}'] == 3
+        assert (
+            seen['sluice_tokens_total{kind="input",model="other",provider="sandbox"}'] == CALLS
+        )  # one word each
+        assert seen["sluice_open_requests"] == 0
+    label = 'model="other",operation="chat",provider="sandbox"'
+    assert seen[f'sluice_requests_total{{{label},status="400"}}'] == 3
+    assert seen['sluice_errors_total{kind="upstream_rejected",operation="chat",provider="sandbox"}'] == 3
 
 
 def test_open_calls_are_seen_while_they_run(counted: World) -> None:
     with counted.open("responses", model="sandbox/x", input="take 20 seconds"):
         with gevent.Timeout(10):
-            while samples(counted)["sluice_open_calls"] != 1:
+            while samples(counted)["sluice_open_requests"] != 1:
                 gevent.sleep(0.05)
     with gevent.Timeout(10):
-        while samples(counted)["sluice_open_calls"] != 0:
+        while samples(counted)["sluice_open_requests"] != 0:
             gevent.sleep(0.05)
 
 
-def test_the_series_are_those_that_the_page_of_deploying_lists(counted: World) -> None:
-    page = (Path(__file__).resolve().parents[2] / "docs" / "deploy.md").read_text(encoding="utf-8")
-    listed = dict(re.findall(r"^\| `(sluice_[a-z_]+)` \|([^|]*)\|", page, re.MULTILINE))
-    known = re.findall(r"^# HELP (sluice_[a-z_]+)", Metrics().page()[0].decode(), re.MULTILINE)
-    assert set(listed) == {name for name in known if not name.endswith("_created")}
-    counted.ask("chat", model="sandbox/x", stream=True)
-    scraped = counted.send("GET", "/metrics").body.decode()
-    for name in ("sluice_calls_total", "sluice_attempts_total", "sluice_tokens_total"):
-        (labels, *_) = re.findall(name + r"{(.*?)}", scraped)
-        assert set(re.findall(r"`([a-z]+)`", listed[name])) == set(re.findall(r'([a-z]+)="', labels))
+UNUSED = {
+    "sluice_errors_total",
+    "sluice_first_content_seconds",
+    "sluice_chunk_gap_seconds",
+    "sluice_retries_total",
+    "sluice_fallbacks_total",
+    "sluice_refusals_total",
+    "sluice_budget_alerts_total",
+    "sluice_breaker_open",
+}
+"""Series that one whole answer leaves without a value."""
+
+
+def test_every_series_that_is_exported_is_a_row_with_its_labels(governed: World) -> None:
+    scraped = governed.send("GET", "/metrics").body.decode()
+    kinds = dict(re.findall(r"^# TYPE (sluice_[a-z_]+) ([a-z]+)$", scraped, re.MULTILINE))
+    rows = {row.name + ("_total" if row.kind == "counter" else ""): row for row in SERIES}
+    assert kinds.items() <= {name: row.kind for name, row in rows.items()}.items()
+    assert set(rows) - set(kinds) == UNUSED
+    for name, row in rows.items():
+        series = set(re.findall(name + r"(?:_bucket)?(?:{(.*?)})? ", scraped))
+        for labels in series - {""}:
+            assert set(re.findall(r'([a-z]+)="', labels)) - {"le"} == set(row.labels), name
+
+
+def test_names_of_the_operators_are_labels_and_no_others(governed: World) -> None:
+    governed.upstream.add(Reply.json(chat_body()), times=2)
+    for model in ("groq/x", "groq/made-up-by-a-client"):
+        assert governed.ask(model=model, temperature=0.5).status == 200
+    seen = samples(governed)
+    asked = {
+        re.findall(r'model="(.*?)"', name)[0]: count
+        for name, count in seen.items()
+        if name.startswith("sluice_requests_total")
+    }
+    assert asked == {"fast": 2, "groq/x": 1, "other": 1}
+    assert seen['sluice_cost_dollars_total{model="fast",provider="groq"}'] == pytest.approx(0.005)
+
+
+def test_retries_fallbacks_and_the_cache_are_counted(governed: World) -> None:
+    down = Reply.json({"error": {"message": "down"}}, status=500)
+    governed.upstream.add(down, times=2)
+    governed.upstream.add(Reply.json(chat_body()))
+    assert governed.ask(model="fast", temperature=0.5).status == 200
+    seen = samples(governed)
+    assert seen['sluice_retries_total{provider="groq"}'] == 1
+    assert seen['sluice_fallbacks_total{provider="groq"}'] == 1
+    assert seen['sluice_cache_lookups_total{result="hit"}'] == 1
+    assert seen['sluice_cache_lookups_total{result="miss"}'] == 2
+    whole, away = (
+        sum(value for name, value in seen.items() if name.startswith(f"sluice_{what}_duration_seconds_sum"))
+        for what in ("request", "upstream")
+    )
+    added = seen['sluice_added_duration_seconds_sum{operation="chat"}']
+    assert 0 < added < whole
+    assert seen['sluice_added_duration_seconds_count{operation="chat"}'] == 2  # a hit went nowhere
+    assert away < whole
+
+
+def test_limits_and_budgets_that_are_used_show_at_the_scrape(governed: World) -> None:
+    spent = {
+        'sluice_budget_used_ratio{level="gateway",models="*",owner="",per="total"}': pytest.approx(0.00005),
+        'sluice_budget_used_ratio{level="tenant",models="*",owner="red",per="total"}': pytest.approx(0.0001),
+    }
+
+    def shown() -> bool:  # once the attempt is settled, and what was read before is old
+        seen = samples(governed)
+        return spent == {name: seen[name] for name in seen if name.startswith("sluice_budget_used_ratio")}
+
+    assert eventually(shown)
+    seen = samples(governed)
+    used = {name: seen[name] for name in seen if name.startswith("sluice_limit_used_ratio")}
+    day = 'kind="requests",level="{}",models="{}",owner="{}",per="day"'
+    assert used == {
+        f"sluice_limit_used_ratio{{{day.format('gateway', '*', '')}}}": pytest.approx(0.2),
+        f"sluice_limit_used_ratio{{{day.format('tenant', 'groq/only', 'red')}}}": 0,
+    }
+    assert (seen["sluice_database_up"], seen["sluice_background_queue"]) == (1, 0)
+
+
+def test_what_a_limit_refuses_is_no_attempt(governed: World) -> None:
+    statuses = [governed.ask(model="fast").status for _ in range(10)]
+    assert statuses == [200] * 8 + [429] * 2
+    seen = samples(governed)
+    assert seen['sluice_refusals_total{reason="limit"}'] == 2
+    assert seen['sluice_errors_total{kind="rate_limited",operation="chat",provider="none"}'] == 2
+    assert seen['sluice_attempts_total{provider="groq",status="200"}'] == 1
+
+
+def test_open_streams_and_the_gaps_between_their_pieces_are_counted(counted: World) -> None:
+    where = 'operation="chat",provider="sandbox"'
+    before = samples(counted).get(f"sluice_chunk_gap_seconds_count{{{where}}}", 0)
+    with counted.open("chat", model="sandbox/x", messages=[{"role": "user", "content": "take 20 seconds"}]):
+        with gevent.Timeout(10):
+            while samples(counted)["sluice_open_streams"] != 1:
+                gevent.sleep(0.05)
+    with gevent.Timeout(10):
+        while samples(counted)["sluice_open_streams"] != 0:
+            gevent.sleep(0.05)
+    said = [{"role": "user", "content": "one two three four five six seven eight"}]
+    pieces = counted.ask("chat", model="sandbox/echo", stream=True, messages=said)
+    assert pieces.status == 200
+    seen = samples(counted)
+    assert seen[f"sluice_chunk_gap_seconds_count{{{where}}}"] > before
+    finite = seen['sluice_chunk_gap_seconds_bucket{le="+Inf",operation="chat",provider="sandbox"}']
+    assert finite == seen[f"sluice_chunk_gap_seconds_count{{{where}}}"]
+
+
+def test_gaps_fall_into_the_buckets_of_their_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    times = iter([0.0, GAPS[0], GAPS[0] + 0.02, 100.0])
+    monkeypatch.setattr("app.gateway.series.time.monotonic", lambda: next(times))
+    gaps = Gaps()
+    for _ in range(4):
+        gaps.note()
+    assert (sum(gaps.counts), gaps.counts[0], gaps.counts[3], gaps.counts[-1]) == (3, 1, 1, 1)
+    assert gaps.total == pytest.approx(100.0)
+
+
+def test_circuits_that_rest_show_for_their_provider(governed: World) -> None:
+    for _ in range(6):
+        down = Reply.json({"error": {"message": "down"}}, status=500)
+        governed.upstream.add(down, times=2)
+        assert governed.ask(model="only", temperature=0.5).status == 500
+    with gevent.Timeout(20):
+        while samples(governed).get('sluice_breaker_open{provider="groq"}') != 1:
+            gevent.sleep(0.2)
 
 
 def test_no_metrics_are_served_unless_asked_for(world: World) -> None:
@@ -106,4 +258,4 @@ def test_two_servers_with_one_folder_leave_each_others_numbers_alone(tmp_path: P
 
 
 def total(world: World) -> float:
-    return sum(value for name, value in samples(world).items() if name.startswith("sluice_calls_total"))
+    return sum(value for name, value in samples(world).items() if name.startswith("sluice_requests_total"))

@@ -1,119 +1,135 @@
-"""What Prometheus is told: calls, attempts, tokens, money and times, by operation and provider.
+"""What Prometheus is told: requests, attempts, tokens, money and times; ``app/gateway/series.py`` has the rows.
 
 The values of all workers of one server add up: gunicorn's configuration names a folder
-(``PROMETHEUS_MULTIPROC_DIR``) that they share. No model, key or tenant is a label, because a
-caller could make as many of them as he likes; the log has those. The library is imported
-when the metrics are made, which is when they are asked for (``SLUICE_METRICS``). Tests:
-tests/surfaces/test_metrics.py.
+(``PROMETHEUS_MULTIPROC_DIR``) that they share. A call costs a few additions at its end, and a stream one for
+each piece. The library is imported when the metrics are made, which is when they are asked for
+(``SLUICE_METRICS``). Tests: tests/surfaces/test_metrics.py.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from typing import Final, Protocol
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import pairwise
+from typing import Any, Final, Protocol
 
 from app.canonical.response import Usage
+from app.errors import GatewayError
+from app.gateway.call import Attempt, Call
 from app.gateway.outcome import Outcome
+from app.gateway.series import OTHER, SERIES, Gaps, Series
 
 SHARED: Final = "PROMETHEUS_MULTIPROC_DIR"
 """The variable that names the folder of all workers; the library reads it when imported."""
 
-_SECONDS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 _NONE: Final = "none"
+_REFUSALS: Final = {"rate_limited": "limit", "budget_exceeded": "budget", "overloaded": "load"}
+
+_ROWS: Final = {row.name: row for row in SERIES}
+
+Reading = tuple[str, tuple[str, ...], float]
+"""A gauge as it stands at a scrape: the name of its series, its labels, its value."""
 
 
 class Metrics:
-    """The counters of one process."""
+    """The series of one process. ``models`` are those that may be labels."""
 
-    def __init__(self) -> None:
-        from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+    def __init__(self, models: Iterable[str] = ()) -> None:
+        from prometheus_client import CollectorRegistry
 
-        registry = self._registry = CollectorRegistry()
-        self._calls = Counter(
-            "sluice_calls",
-            "Calls that ended, by the HTTP status they came to.",
-            ("operation", "provider", "status"),
-            registry=registry,
-        )
-        self._attempts = Counter(
-            "sluice_attempts",
-            "Tries at a provider, by the status it answered with ('none' where it did not).",
-            ("provider", "status"),
-            registry=registry,
-        )
-        self._tokens = Counter(
-            "sluice_tokens", "Tokens of answered calls.", ("provider", "kind"), registry=registry
-        )
-        self._cost = Counter(
-            "sluice_cost_dollars", "Known cost of answered calls.", ("provider",), registry=registry
-        )
-        self._seconds = Histogram(
-            "sluice_call_seconds",
-            "Whole time of calls.",
-            ("operation", "provider"),
-            buckets=_SECONDS,
-            registry=registry,
-        )
-        self._first = Histogram(
-            "sluice_first_content_seconds",
-            "Time to the first content of streams.",
-            ("operation", "provider"),
-            buckets=_SECONDS,
-            registry=registry,
-        )
-        self._away = Counter(
-            "sluice_limits_away", "Times that Redis did not answer for the limits.", registry=registry
-        )
-        self._lost_rows = Counter(
-            "sluice_call_log_lost_rows", "Rows of the call log that could not be written.", registry=registry
-        )
-        self._lost_entries = Counter(
-            "sluice_ledger_lost_rows", "Rows of the ledger that could not be written.", registry=registry
-        )
-        self._alerts = Counter(
-            "sluice_budget_alerts",
-            "Thresholds (per cent) that budgets reached.",
-            ("level", "threshold"),
-            registry=registry,
-        )
-        self._open = Gauge(
-            "sluice_open_calls", "Calls in flight.", registry=registry, multiprocess_mode="livesum"
-        )
+        self._models = frozenset(models)
+        self._registry = CollectorRegistry()
+        self._series = {
+            row.name: _made(row, self._registry) for row in SERIES if row.kind != "gauge" or row.sums
+        }
+        self._children: dict[tuple[str, ...], Any] = {}
+        self._read: list[Callable[[], Iterable[Reading]]] = []
+
+    # --- as things happen ----------------------------------------------------------------------
+
+    def opened(self, *, stream: bool = False) -> None:
+        """Note a call, or the stream of one, that began."""
+        self._of("sluice_open_streams" if stream else "sluice_open_requests").inc()
+
+    def closed(self, *, stream: bool = False) -> None:
+        """Note that it is over."""
+        self._of("sluice_open_streams" if stream else "sluice_open_requests").dec()
 
     def limits_away(self) -> None:
         """Note that Redis did not answer for the limits."""
-        self._away.inc()
+        self._of("sluice_limits_away").inc()
 
-    def opened(self) -> None:
-        """Note a call that began."""
-        self._open.inc()
+    def note_lost_rows(self, count: int) -> None:
+        """Count rows of the call log that were dropped."""
+        self._of("sluice_call_log_lost_rows").inc(count)
 
-    def closed(self) -> None:
-        """Note that it is over."""
-        self._open.dec()
+    def note_lost_entries(self, count: int) -> None:
+        """Count rows of the ledger that were dropped."""
+        self._of("sluice_ledger_lost_rows").inc(count)
+
+    def note_alert(self, level: str, threshold: int) -> None:
+        """Count a threshold that a budget reached."""
+        self._of("sluice_budget_alerts", level, str(threshold)).inc()
+
+    def note_resting(self, counts: Mapping[str, int]) -> None:
+        """Note how many circuits of each provider rest in this process."""
+        for provider, count in counts.items():
+            self._of("sluice_breaker_open", provider).set(count)
+
+    def note_request(self, operation: str, status: int, error: GatewayError | None = None) -> None:
+        """Count a request of a door that was no call."""
+        self._of("sluice_requests", operation, _NONE, OTHER, str(status)).inc()
+        if error is not None:
+            self._of("sluice_errors", operation, _NONE, error.kind.name).inc()
 
     def observe(self, outcome: Outcome) -> None:
         """Count a call that ended, however it ended."""
         if not outcome.began:
             return
-        call = outcome.call
-        provider = _provider_of(outcome)
-        status = str(outcome.status)
-        self._calls.labels(call.operation, provider, status).inc()
-        self._seconds.labels(call.operation, provider).observe(call.elapsed_ms() / 1000)
-        if outcome.first_content is not None:
-            waited = max(0.0, outcome.first_content - call.started)
-            self._first.labels(call.operation, provider).observe(waited)
-        for attempt in call.attempts:
-            self._attempts.labels(attempt.provider, str(attempt.status or _NONE)).inc()
-        if outcome.usage is not None:
-            self._count_tokens(provider, outcome.usage)
+        call, provider, model = outcome.call, _provider_of(outcome), self._model_of(outcome)
+        self._of("sluice_requests", call.operation, provider, model, str(outcome.status)).inc()
+        if outcome.error is not None:
+            self._count_error(call, provider, outcome.error)
+        self._time(call, provider, outcome)
+        self._count_attempts(call.attempts)
+        if call.progress.cached != "off":
+            self._of("sluice_cache_lookups", call.progress.cached).inc()
+        if outcome.usage is not None and call.progress.cached != "hit":
+            self._count_tokens(provider, model, outcome.usage)
         cost = outcome.cost.get("total_cost") if outcome.cost else None
         if cost:
-            self._cost.labels(provider).inc(max(0.0, cost))
+            self._of("sluice_cost_dollars", provider, model).inc(max(0.0, cost))
 
-    def _count_tokens(self, provider: str, usage: Usage) -> None:
+    def _count_error(self, call: Call, provider: str, error: GatewayError) -> None:
+        kind = error.kind.name
+        self._of("sluice_errors", call.operation, provider, kind).inc()
+        if kind in _REFUSALS and all(attempt.refused for attempt in call.attempts):
+            self._of("sluice_refusals", _REFUSALS[kind]).inc()
+
+    def _time(self, call: Call, provider: str, outcome: Outcome) -> None:
+        whole = time.monotonic() - call.started
+        away = sum(attempt.away for attempt in call.attempts)
+        self._of("sluice_request_duration_seconds", call.operation, provider).observe(whole)
+        if away:
+            self._of("sluice_upstream_duration_seconds", call.operation, provider).observe(away)
+            self._of("sluice_added_duration_seconds", call.operation).observe(max(0.0, whole - away))
+        if outcome.first_content is not None:
+            waited = max(0.0, outcome.first_content - call.started)
+            self._of("sluice_first_content_seconds", call.operation, provider).observe(waited)
+        if outcome.gaps is not None and call.progress.cached != "hit":
+            _add(self._of("sluice_chunk_gap_seconds", call.operation, provider), outcome.gaps)
+
+    def _count_attempts(self, attempts: Sequence[Attempt]) -> None:
+        for attempt in attempts:
+            if attempt.refused:
+                continue
+            self._of("sluice_attempts", attempt.provider, str(attempt.status or _NONE)).inc()
+        for before, after in pairwise(attempts):
+            again = before.target == after.target
+            self._of("sluice_retries" if again else "sluice_fallbacks", before.provider).inc()
+
+    def _count_tokens(self, provider: str, model: str, usage: Usage) -> None:
         kinds = {
             "input": usage.input_tokens,
             "output": usage.output_tokens,
@@ -122,34 +138,53 @@ class Metrics:
         }
         for kind, count in kinds.items():
             if count:
-                self._tokens.labels(provider, kind).inc(count)
+                self._of("sluice_tokens", provider, model, kind).inc(count)
 
-    def note_lost_rows(self, count: int) -> None:
-        """Count rows of the call log that were dropped."""
-        self._lost_rows.inc(count)
+    def _model_of(self, outcome: Outcome) -> str:
+        """Return the name that the client asked for, else the target's, where the operator wrote it down."""
+        names = [outcome.call.model]
+        if outcome.target is not None:
+            names.append(outcome.target.label)
+        return next((name for name in names if name in self._models), OTHER)
 
-    def note_lost_entries(self, count: int) -> None:
-        """Count rows of the ledger that were dropped."""
-        self._lost_entries.inc(count)
+    def _of(self, name: str, *labels: str) -> Any:
+        """Return one child of a series; asking the library for it each time costs more than what it counts."""
+        place = (name, *labels)
+        child = self._children.get(place)
+        if child is None:
+            child = self._series[name]
+            child = self._children[place] = child.labels(*labels) if labels else child
+        return child
 
-    def note_alert(self, level: str, threshold: int) -> None:
-        """Count a threshold that a budget reached."""
-        self._alerts.labels(level, str(threshold)).inc()
+    # --- at a scrape ---------------------------------------------------------------------------
 
-    def note_request(self, operation: str, status: int) -> None:
-        """Count a request of a door that was no call."""
-        self._calls.labels(operation, _NONE, str(status)).inc()
+    def read_at_scrape(self, read: Callable[[], Iterable[Reading]]) -> None:
+        """Have ``read`` tell how gauges stand at each scrape."""
+        self._read.append(read)
 
     def page(self) -> tuple[bytes, str]:
         """Return the exposition and its content type; of all workers where they share a folder."""
         from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
         from prometheus_client.multiprocess import MultiProcessCollector
 
+        standing = CollectorRegistry()
+        standing.register(self)
         registry = self._registry
         if os.environ.get(SHARED):
             registry = CollectorRegistry()
             MultiProcessCollector(registry)
-        return generate_latest(registry), CONTENT_TYPE_LATEST
+        return generate_latest(registry) + generate_latest(standing), CONTENT_TYPE_LATEST
+
+    def collect(self) -> Iterable[Any]:
+        """Return the gauges that are read now, as the library asks for them; they are in no shared folder."""
+        from prometheus_client.core import GaugeMetricFamily
+
+        found: dict[str, Any] = {}
+        for name, labels, value in (reading for read in self._read for reading in read()):
+            row = _ROWS[name]
+            family = found.setdefault(name, GaugeMetricFamily(name, row.text, labels=row.labels))
+            family.add_metric(labels, value)
+        return found.values()
 
 
 class _Measured(Protocol):
@@ -159,6 +194,24 @@ class _Measured(Protocol):
 def make(house: _Measured) -> Callable[[Outcome], None] | None:
     """Return the listener that counts each end; None where no metrics are asked for."""
     return None if house.metrics is None else house.metrics.observe
+
+
+def _made(row: Series, registry: Any) -> Any:
+    from prometheus_client import Counter, Gauge, Histogram
+
+    if row.kind == "counter":
+        return Counter(row.name, row.text, row.labels, registry=registry)
+    if row.kind == "histogram":
+        return Histogram(row.name, row.text, row.labels, registry=registry, buckets=row.buckets)
+    return Gauge(row.name, row.text, row.labels, registry=registry, multiprocess_mode="livesum")
+
+
+def _add(histogram: Any, gaps: Gaps) -> None:
+    """Add many observations at once, which the library has no call for: its buckets are counters that it adds up."""
+    for place, count in enumerate(gaps.counts):
+        if count:
+            histogram._buckets[place].inc(count)
+    histogram._sum.inc(gaps.total)
 
 
 def _provider_of(outcome: Outcome) -> str:
