@@ -68,6 +68,7 @@ bench: $(DEV_STAMP) ## measure CPU, memory and delay beside a plain stack and pe
 	@$(BIN)/python -m benchmarks.run $(ARGS)
 	@$(BIN)/python -E -m benchmarks.decoders
 	@$(BIN)/python -E -m benchmarks.histories
+	@$(BIN)/python -E -m benchmarks.governance
 	@$(BIN)/python -E -m benchmarks.state
 
 lock: $(DEV_STAMP) ## rewrite both locks from the .in files (UPGRADE=--upgrade for newer versions)

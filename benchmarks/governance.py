@@ -1,0 +1,145 @@
+"""What governance costs: ``python -m benchmarks.governance [--rounds 5]``.
+
+CPU of one whole chat answer, as a key's limits, the call log, budgets and the cache join in, beside what each is
+compared with in the same run: a bare call, a stored Responses answer, a path that is not there. Two gateways, since the
+call log is on or off for all; both are visited in turn, round by round. The ratios are what counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+from benchmarks.meter import cpu_seconds, tree
+from benchmarks.targets import ROOT, free_port
+from tests.running import Gateway, running_gateway
+
+CONFIG: Final = """
+[keys.plain]
+key = "sk-plain"
+[keys.limited]
+key = "sk-limited"
+limits = [{ requests = 100000000, per = "minute" }, { tokens = 100000000000, per = "minute" }]
+[keys.rich]
+key = "sk-rich"
+budgets = [{ usd = 1000000, per = "month" }]
+[models."cached"]
+target = "openai/gpt-4o-mini"
+cache = { ttl = "1h" }
+"""
+_CHAT: Final = "/v1/chat/completions"
+_PROMPT: Final = {
+    "messages": [{"role": "user", "content": "What does a gateway keep short?"}],
+    "max_tokens": 400,
+}
+
+
+@dataclass(frozen=True)
+class Visit:
+    """Who is asked what: the gateway with the call log on or without, a key, a path, and the answer's status."""
+
+    log: bool
+    key: str
+    body: dict[str, Any]
+    path: str = _CHAT
+    status: int = 200
+
+
+VISITS: Final = {
+    "bare": Visit(False, "plain", {"model": "openai/gpt-4o-mini", **_PROMPT}),
+    "limits and call log": Visit(True, "limited", {"model": "openai/gpt-4o-mini", **_PROMPT}),
+    "budget and call log": Visit(True, "rich", {"model": "openai/gpt-4o-mini", **_PROMPT}),
+    "stored": Visit(True, "plain", {"model": "openai/gpt-4o-mini", "input": "hi"}, "/v1/responses"),
+    "cache hit": Visit(True, "plain", {"model": "cached", **_PROMPT}),
+    "not found": Visit(True, "plain", {}, "/v1/nothing", 404),
+}
+GOALS: Final = (
+    ("limits and call log", "bare", 1.2),
+    ("budget and call log", "stored", 1.0),
+    ("cache hit", "not found", 1.5),
+)
+"""What is measured, what it is compared with, and how many times that it may cost."""
+
+
+def visit(at: Gateway, order: Visit, seconds: float) -> float:
+    """Return the CPU microseconds of one answer; RuntimeError for any other status than the order's."""
+    whole = {
+        "path": order.path,
+        "headers": {"Authorization": f"Bearer sk-{order.key}"},
+        "port": at.port,
+        "body": order.body,
+        "connections": 16,
+        "seconds": seconds,
+        "status": order.status,
+    }
+    pids = tree(at.process.pid)
+    before = cpu_seconds(pids)
+    ran = subprocess.run(
+        [sys.executable, "-m", "benchmarks.load"],
+        input=json.dumps(whole).encode(),
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    )
+    result = json.loads(ran.stdout)
+    if result["bad"] or not result["good"]:
+        raise RuntimeError(f"{order}: {result}")
+    return (cpu_seconds(pids) - before) * 1e6 / float(result["good"])
+
+
+@contextmanager
+def gateways() -> Iterator[dict[bool, Gateway]]:
+    """Run a gateway with the call log on and one without, before the same provider."""
+    port = free_port()
+    provider = subprocess.Popen([sys.executable, "-m", "benchmarks.provider", str(port)], cwd=ROOT)
+    try:
+        time.sleep(0.5)
+        with ExitStack() as stack:
+            env = {
+                "OPENAI_API_KEY": "upstream",
+                "OPENAI_BASE_URL": f"http://127.0.0.1:{port}/v1",
+                "WEB_CONCURRENCY": "1",
+            }
+            yield {
+                log: stack.enter_context(
+                    running_gateway({**env, "SLUICE_CALL_LOG": "on" if log else "off"}, config=CONFIG)
+                )
+                for log in (True, False)
+            }
+    finally:
+        provider.kill()
+        provider.wait()
+
+
+def main() -> int:
+    """Measure, and print each ratio with its goal."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=1.0, help="of one visit")
+    options = parser.parse_args()
+    costs: dict[str, list[float]] = defaultdict(list)
+    with gateways() as running:
+        for name in VISITS:  # connections, schemas and the cache's answer
+            visit(running[VISITS[name].log], VISITS[name], 0.3)
+        for _ in range(options.rounds):
+            for name, order in VISITS.items():
+                costs[name].append(visit(running[order.log], order, options.seconds))
+    for name, values in costs.items():
+        print(f"{name:22} {statistics.median(values):7.0f} µs of CPU  [{min(values):.0f}..{max(values):.0f}]")
+    for name, other, bound in GOALS:
+        ratio = statistics.median(costs[name]) / statistics.median(costs[other])
+        print(f"{name} against {other}: ×{ratio:.2f}, goal ×{bound}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
