@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, delete, insert, select
@@ -175,13 +176,21 @@ def _bucket(milliseconds: int) -> int:
 
 
 def _add(connection: Connection, label: str, hour: int, members: Members, sums: Sums) -> None:
+    add_sums, add_buckets = _additions(connection.dialect.name)
     row = {"id": label, "hour": hour, "members": dumps(dict(members))}
-    row |= {name: getattr(sums, name) for name in _SUMS}
-    statement = insert_for(connection.dialect.name, usage_hour)
-    grown = {name: usage_hour.c[name] + statement.excluded[name] for name in _SUMS}
-    connection.execute(statement.on_conflict_do_update(index_elements=[usage_hour.c.id], set_=grown), [row])
+    connection.execute(add_sums, [row | {name: getattr(sums, name) for name in _SUMS}])
     buckets = [{"usage_id": label, "bucket": b, "calls": n} for b, n in sorted(sums.latency.items())]
-    statement = insert_for(connection.dialect.name, usage_latency)
+    connection.execute(add_buckets, buckets)
+
+
+@cache
+def _additions(dialect: str) -> tuple[Any, Any]:
+    """Return the statements that insert the sums of an hour and its buckets, or add to those that are there."""
+    sums, buckets = insert_for(dialect, usage_hour), insert_for(dialect, usage_latency)
+    grown = {name: usage_hour.c[name] + sums.excluded[name] for name in _SUMS}
+    more = {"calls": usage_latency.c.calls + buckets.excluded.calls}
     keys = list(usage_latency.primary_key.columns)
-    more = {"calls": usage_latency.c.calls + statement.excluded.calls}
-    connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=more), buckets)
+    return (
+        sums.on_conflict_do_update(index_elements=[usage_hour.c.id], set_=grown),
+        buckets.on_conflict_do_update(index_elements=keys, set_=more),
+    )
