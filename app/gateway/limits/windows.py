@@ -69,19 +69,24 @@ class Windows(Protocol):
 
 @dataclass(slots=True)
 class _Window:
-    """One limit: counts by sub-window, or the holders of calls at once."""
+    """One limit: counts by sub-window, with their sum and the newest, or the holders of calls at once."""
 
     seconds: int
     counts: dict[int, int] = field(default_factory=dict)
     holders: set[str] = field(default_factory=set)
+    total: int = 0
+    newest: int | None = None
+    looked: int | None = None  # the sub-window that ran when old counts were last forgotten
 
     def used(self, part: int) -> int:
         """Return what counts while sub-window ``part`` runs; forget what does not any more."""
         if not self.seconds:
             return len(self.holders)
-        for old in [one for one in self.counts if one < part - PARTS]:
-            del self.counts[old]
-        return sum(self.counts.values())
+        if part != self.looked:
+            self.looked = part
+            self.counts = {one: count for one, count in self.counts.items() if one >= part - PARTS}
+            self.total, self.newest = sum(self.counts.values()), max(self.counts, default=None)
+        return self.total
 
     def free_at(self, part: int) -> float:
         """Return when what was used in ``part`` counts no more, in seconds of the clock."""
@@ -89,7 +94,7 @@ class _Window:
 
     def reset(self, now: float) -> float:
         """Return the seconds until all is free."""
-        return max(0.0, self.free_at(max(self.counts)) - now) if self.counts else 0.0
+        return 0.0 if self.newest is None else max(0.0, self.free_at(self.newest) - now)
 
     def wait(self, charge: Charge, used: int, now: float) -> float:
         """Return the seconds until ``charge`` may be tried again, the whole span if it never fits."""
@@ -101,14 +106,21 @@ class _Window:
                 return self.free_at(part) - now
         return float(self.seconds)
 
-    def add(self, charge: Charge, part: int, holder: str) -> None:
+    def charge(self, charge: Charge, part: int, holder: str) -> None:
         """Charge it in sub-window ``part``."""
         if not charge.amount:
             return
         if not self.seconds:
             self.holders.add(holder)
         else:
-            self.counts[part] = self.counts.get(part, 0) + charge.amount
+            self.add(part, charge.amount)
+
+    def add(self, part: int, amount: int) -> None:
+        """Count ``amount`` in sub-window ``part``; below 0, take back what it has of that."""
+        before = self.counts.get(part, 0)
+        self.counts[part] = after = max(0, before + amount)
+        self.total += after - before
+        self.newest = part if self.newest is None else max(self.newest, part)
 
 
 class MemoryWindows:
@@ -133,7 +145,7 @@ class MemoryWindows:
                 refused, wait = (place, longer) if longer > wait else (refused, wait)
         if refused is None:
             for window, charge, part in zip(found, charges, parts, strict=True):
-                window.add(charge, part, holder)
+                window.charge(charge, part, holder)
             used = [window.used(part) for window, part in zip(found, parts, strict=True)]
         standings = (Standing(n, w.reset(now), p) for n, w, p in zip(used, found, parts, strict=True))
         return Verdict(tuple(standings), refused, wait)
@@ -146,9 +158,9 @@ class MemoryWindows:
             if not charge.seconds:
                 window.holders.discard(holder)
             elif amount > 0:
-                window.add(charge._replace(amount=amount), part_at(now, charge.seconds), holder)
+                window.add(part_at(now, charge.seconds), amount)
             elif part in window.counts:
-                window.counts[part] = max(0, window.counts[part] + amount)
+                window.add(part, amount)
 
     def _sweep(self, now: float) -> None:
         """Forget limits of which nothing is used, now and then."""
