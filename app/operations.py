@@ -266,6 +266,22 @@ _ROWS: Final = (
         ),
     ),
     Operation(
+        "moderation",
+        wires=("moderation",),
+        dialect="moderations",
+        exchange="media.ModerationExchange",
+        routes=(
+            Route(
+                "POST",
+                "/moderations",
+                "views.media.moderation",
+                "Moderation",
+                body="body.schemas.media.ModerationBody",
+                sealed=True,
+            ),
+        ),
+    ),
+    Operation(
         "speech",
         wires=("speech",),
         dialect="openai_speech",

@@ -1,5 +1,5 @@
 """Canonical requests and answers of the operations that are not generation:
-embeddings, speech, transcription, text completion and model lists."""
+embeddings, rankings, moderation, speech, transcription, text completion and model lists."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from app.canonical.events import Failed
-from app.canonical.request import Native, Origin, Sampling
+from app.canonical.request import ImagePart, Native, Origin, Sampling, TextPart
 from app.canonical.response import Finish, Usage
 
 
@@ -65,6 +65,44 @@ class RerankResponse:
     results: tuple[Ranked, ...]
     usage: Usage | None = None
     search_units: int | None = None
+
+
+ModerationInput = str | tuple[TextPart | ImagePart, ...]
+"""What is judged as one: a text, or the texts and pictures of one message."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModerationRequest:
+    """Inputs to judge, each by itself."""
+
+    model: str
+    inputs: tuple[ModerationInput, ...]
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    origin: Origin | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What a provider says of one input, under its own names of categories.
+
+    ``scores`` are from 0 to 1. A category that a model does not judge is None. ``applied``: the kinds of
+    input (``text``, ``image``) that a category was judged by, empty where untold.
+    """
+
+    flagged: bool
+    categories: Mapping[str, bool | None]
+    scores: Mapping[str, float | None]
+    applied: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ModerationResponse:
+    """One judgement for each input, in the order of the inputs. ``id`` is the provider's, or None."""
+
+    id: str | None
+    model: str | None
+    judgements: tuple[Judgement, ...]
+    usage: Usage | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ _MODULES: Final = {
     "embeddings_bedrock": "app.dialects.media.embeddings_bedrock",
     "rerank": "app.dialects.media.rerank",
     "rerank_cohere": "app.dialects.media.rerank_cohere",
+    "moderations": "app.dialects.media.moderations",
     "openai_speech": "app.dialects.media.openai_speech",
     "openai_transcription": "app.dialects.media.openai_transcription",
     "elevenlabs_speech": "app.dialects.media.elevenlabs_speech",

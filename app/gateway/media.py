@@ -1,4 +1,4 @@
-"""Embeddings, speech and transcription: one attempt each, over their own dialects.
+"""Embeddings, rankings, moderation, speech and transcription: one attempt each, over their own dialects.
 
 Tests: tests/surfaces/test_framing.py, tests/golden.
 """
@@ -13,7 +13,6 @@ from typing import Any, Final, TypeVar
 from app.canonical.events import Failed
 from app.canonical.media import (
     EmbeddingRequest,
-    RerankRequest,
     SpeechDelta,
     SpeechDone,
     SpeechEvent,
@@ -35,7 +34,8 @@ from app.dialects.media.audio import (
     replay_speech,
     replay_transcript,
 )
-from app.dialects.media.base import EmbeddingDialect, merge, split
+from app.dialects.media.base import EmbeddingDialect, WholeDialect, merge, split
+from app.dialects.media.moderations import ModerationDialect
 from app.dialects.media.rerank import RerankDialect
 from app.errors import GatewayError
 from app.gateway.call import Call, Target
@@ -105,14 +105,18 @@ class EmbeddingExchange(MediaExchange):
         return Sent(dumps(encoded.body), encoded.headers)
 
 
-class RerankExchange(MediaExchange):
-    """Documents by their relevance to a query."""
+class WholeExchange(MediaExchange):
+    """One JSON body out, one JSON answer back, over wires that ``row`` finds by name."""
 
     def __init__(self, call: Call, target: Target, chosen: Plan) -> None:
         super().__init__(call, target, chosen)
-        self._client = dialect_of(RerankDialect, self.wire.dialect)
-        self._server = dialect_of(RerankDialect, call.dialect)
-        self._request: RerankRequest = replace(call.request, model=target.model)
+        self._client = self.row(self.wire.dialect)
+        self._server = self.row(call.dialect)
+        self._request = replace(call.request, model=target.model)
+
+    def row(self, name: str) -> WholeDialect[Any, Any]:
+        """Return the dialect called ``name``."""
+        raise NotImplementedError
 
     def send(self) -> Sent:
         """Encode the request."""
@@ -120,15 +124,31 @@ class RerankExchange(MediaExchange):
         return Sent(dumps(encoded.body), encoded.headers)
 
     def fetch(self, fetch: Fetch) -> Answer:
-        """Fetch the ranking."""
+        """Fetch the answer."""
         raw = parse_upstream(fetch(self.send()).body)
         response = self._client.decode_response(raw, self._request, self._context)
         body = self._server.encode_response(response, self._request, self._server_context)
         return Answer(body, usage=response.usage)
 
     def translator(self, headers: Mapping[str, str]) -> Any:
-        """Rankings have no streams."""
-        raise GatewayError("unsupported_operation", "Rankings are not streamed.", param="stream")
+        """These operations have no streams."""
+        raise GatewayError("unsupported_operation", "This operation is not streamed.", param="stream")
+
+
+class RerankExchange(WholeExchange):
+    """Documents by their relevance to a query."""
+
+    def row(self, name: str) -> RerankDialect:
+        """Return the dialect called ``name``."""
+        return dialect_of(RerankDialect, name)
+
+
+class ModerationExchange(WholeExchange):
+    """Judgements of what harms."""
+
+    def row(self, name: str) -> ModerationDialect:
+        """Return the dialect called ``name``."""
+        return dialect_of(ModerationDialect, name)
 
 
 class AudioExchange(MediaExchange):

@@ -50,6 +50,7 @@ def _likes(settings: ProviderSettings) -> dict[str, Wire]:
         "completion": openai_like.completion(),
         "embedding": openai_like.embedding(),
         "rerank": openai_like.rerank(),
+        "moderation": openai_like.moderation(),
         "speech": openai_like.speech(),
         "transcription": openai_like.transcription(TranscriptionOptions()),
         "models": openai_like.models(),

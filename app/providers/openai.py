@@ -25,6 +25,7 @@ SPEC = Spec(
         "chat": openai_like.chat(chat_rows.OPENAI, passes=True),
         "completion": openai_like.completion(),
         "embedding": openai_like.embedding(),
+        "moderation": openai_like.moderation(),
         "speech": openai_like.speech(),
         "transcription": openai_like.transcription(openai_transcription.OPENAI),
         "models": openai_like.models(),

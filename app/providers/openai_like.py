@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from app.dialects.chat.options import ChatOptions
 from app.dialects.media.embeddings_openai import EmbeddingOptions
+from app.dialects.media.moderations import ModerationOptions
 from app.dialects.media.openai_speech import SpeechOptions
 from app.dialects.media.openai_transcription import TranscriptionOptions
 from app.dialects.models import OPENAI
@@ -33,6 +34,11 @@ def embedding(options: EmbeddingOptions | None = None, *, root: str = "") -> Wir
 def rerank(*, root: str = "") -> Wire:
     """Return the rerank wire: Cohere's body, beside OpenAI's paths."""
     return Wire("rerank", f"{root}/rerank", streams=False)
+
+
+def moderation(options: ModerationOptions | None = None, *, root: str = "") -> Wire:
+    """Return the moderation wire."""
+    return Wire("moderations", f"{root}/moderations", options=options or ModerationOptions(), streams=False)
 
 
 def speech(options: SpeechOptions | None = None, *, root: str = "") -> Wire:

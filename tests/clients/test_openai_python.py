@@ -311,6 +311,25 @@ def test_transcription_in_every_form(client: OpenAI) -> None:
     )
 
 
+def test_texts_and_pictures_are_moderated(client: OpenAI) -> None:
+    answer = client.moderations.create(model="sandbox/judge", input=["a quiet walk", "I will kill you"])
+    calm, threat = answer.results
+    assert (calm.flagged, threat.flagged) == (False, True)
+    assert threat.categories.harassment_threatening
+    assert 0.5 <= threat.category_scores.violence <= 1
+    assert threat.category_applied_input_types.sexual_minors == ["text"]
+    picture: Any = {"type": "image_url", "image_url": {"url": "https://example.com/cat.png"}}
+    both = client.moderations.create(
+        model="sandbox/judge", input=[{"type": "text", "text": "hello"}, picture]
+    )
+    assert len(both.results) == 1
+    assert both.results[0].category_applied_input_types.violence == ["text", "image"]
+    raw = client.moderations.with_raw_response.create(model="sandbox/judge", input="hello")
+    assert (raw.headers["x-sluice-provider"], raw.headers["x-sluice-model"]) == ("sandbox", "judge")
+    with pytest.raises(openai.BadRequestError, match="does not support the operation"):
+        client.moderations.create(model="anthropic/claude-sonnet-4-5", input="hello")
+
+
 def test_models_are_listed_and_found(client: OpenAI) -> None:
     ids = [model.id for model in client.models.list(extra_query={"provider": "sandbox"})]
     assert ids

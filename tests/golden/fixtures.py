@@ -403,11 +403,23 @@ TRANSCRIPTION: Mapping[str, Body] = {
     "stream": {"stream": "true"},
 }
 
+MODERATION: Mapping[str, Body] = {
+    "text": {"input": "JUDGEDWORD"},
+    "texts": {"input": ["FIRSTWORD", "SECONDWORD"], "metadata": {"topic": "METAWORD"}},
+    "parts": {
+        "input": [
+            {"type": "text", "text": "FIRSTWORD"},
+            {"type": "image_url", "image_url": {"url": IMAGE_URL}},
+        ]
+    },
+}
+
 FIXTURES: Mapping[str, Mapping[str, Body]] = {
     "chat": CHAT,
     "responses": RESPONSES,
     "completion": COMPLETION,
     "embedding": EMBEDDING,
+    "moderation": MODERATION,
     "speech": SPEECH,
     "transcription": TRANSCRIPTION,
 }
@@ -475,6 +487,7 @@ TARGETS: Mapping[str, tuple[str, ...]] = {
         "sgl/bge",
         "ollama/all-minilm",
     ),
+    "moderation": ("openai/omni-moderation-latest", "mistral/mistral-moderation-latest"),
     "speech": (
         "openai/gpt-4o-mini-tts",
         "azure/gpt-4o-mini-tts",

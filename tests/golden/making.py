@@ -53,6 +53,7 @@ DIALECTS: Mapping[str, str] = {
     "responses": "responses",
     "completion": "completions",
     "embedding": "embeddings_openai",
+    "moderation": "moderations",
     "speech": "openai_speech",
     "transcription": "openai_transcription",
 }
@@ -138,7 +139,7 @@ def _outgoing(gateway: Gateway, call: Call) -> Record:
     return _shown(call, step.target, made, made.send())
 
 
-_MEDIA = ("embedding", "speech", "transcription")
+_MEDIA = ("embedding", "moderation", "speech", "transcription")
 
 
 def _media_request(call: Call) -> Any:

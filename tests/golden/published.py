@@ -8,7 +8,7 @@ from typing import Any
 from cerebras.cloud.sdk.types.chat.completion_create_params import CompletionCreateParams as CerebrasChat
 from groq.types.chat.completion_create_params import CompletionCreateParams as GroqChat
 from mistralai.client import models as mistral
-from openai.types import CompletionCreateParams, EmbeddingCreateParams
+from openai.types import CompletionCreateParams, EmbeddingCreateParams, ModerationCreateParams
 from openai.types.audio import SpeechCreateParams
 from openai.types.chat.completion_create_params import CompletionCreateParamsNonStreaming as OpenAIChat
 from openai.types.responses.response_create_params import ResponseCreateParamsNonStreaming as OpenAIResponses
@@ -51,6 +51,11 @@ def _mistral_chat(body: dict[str, Any]) -> None:
     read = mistral.ChatCompletionRequest.model_validate(body)
     assert body.keys() <= {field.alias or name for name, field in type(read).model_fields.items()}
     assert cohere.unknown(read) == []
+
+
+def _mistral_moderation(body: dict[str, Any]) -> None:
+    read = mistral.ClassificationRequest.model_validate(body)
+    assert body.keys() <= {field.alias or name for name, field in type(read).model_fields.items()}
 
 
 def _perplexity(body: dict[str, Any], model: str) -> list[str]:
@@ -103,6 +108,8 @@ JUDGES: Mapping[tuple[str, str], Judge] = {
     ("azure", "completions"): _typed(CompletionCreateParams),
     ("openai", "embeddings_openai"): _typed(EmbeddingCreateParams),
     ("azure", "embeddings_openai"): _typed(EmbeddingCreateParams),
+    ("openai", "moderations"): _typed(ModerationCreateParams),
+    ("mistral", "moderations"): _asserted(_mistral_moderation),
     ("openai", "openai_speech"): _typed(SpeechCreateParams),
     ("azure", "openai_speech"): _typed(SpeechCreateParams),
 }

@@ -27,6 +27,7 @@ PATHS = {
     "transcription": "/v1/audio/transcriptions",
     "count_tokens": "/v1/responses/input_tokens",
     "rerank": "/v1/rerank",
+    "moderation": "/v1/moderations",
 }
 APIS = {
     # the end of a path -> the wire that answers there, and what its recordings are of
@@ -84,6 +85,8 @@ def answered(request: Request) -> Reply:
         return Reply.json(_found(COUNTS, request.path))
     if request.path.endswith("/rerank"):
         return Reply.json({"results": [{"index": 0, "relevance_score": 0.5}]})
+    if request.path.endswith("/moderations"):
+        return Reply.json({"results": [{"categories": {"pii": False}, "category_scores": {"pii": 0.25}}]})
     if request.path.endswith(("/audio/speech", "/stream")) or "/text-to-speech/" in request.path:
         if "mistral" not in request.path:
             return _speech(request)
@@ -162,6 +165,11 @@ _BODIES: dict[str, dict[str, Any]] = {
     "speech": {"input": "Hello", "voice": "alloy"},
     "count_tokens": {"input": "Hello"},
     "rerank": {"query": "Hello", "documents": ["Hello there"]},
+    "moderation": {"input": "Hello"},
+}
+SCORES: dict[str, tuple[str, Any]] = {
+    "rerank": ("relevance_score", 0.5),
+    "moderation": ("category_scores", {"pii": 0.25}),
 }
 READERS = {
     "speech": ("audio", "audio_events"),
@@ -181,7 +189,7 @@ CELLS = [
 def test_a_cell_is_true(
     world: World, provider: str, model: str, operation: str, cell: str, stream: bool
 ) -> None:
-    if stream and operation in ("embedding", "count_tokens", "rerank"):
+    if stream and operation in ("embedding", "count_tokens", *SCORES):
         return
     if operation == "embedding" and cell != "–":
         model = EMBEDDERS.get(provider, model)
@@ -197,8 +205,9 @@ def test_a_cell_is_true(
         assert not world.upstream.requests
         return
     assert http.status == 200, http.body
-    if operation == "rerank":
-        assert [row["index"] for row in http.json["results"]] == [0]
+    if operation in SCORES:
+        ((result,), (member, score)) = http.json["results"], SCORES[operation]
+        assert result[member] == score
         assert bool(world.upstream.requests)
         return
     whole, events = READERS.get(operation, (operation, operation))

@@ -33,6 +33,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "CompletionBody": {"prompt": "hi"},
     "EmbeddingBody": {"input": "hi"},
     "RerankBody": {"query": "hi", "documents": ["hi"]},
+    "ModerationBody": {"input": "hi"},
     "SpeechBody": {"input": "hi", "voice": "alloy"},
     "MessagesBody": {"max_tokens": 9, "messages": _TEXT},
     "MessagesCountBody": {"messages": _TEXT},

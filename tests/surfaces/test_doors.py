@@ -53,6 +53,7 @@ OPERATIONS: dict[str, Call] = {
     "chat": ("POST", "/chat/completions", {"messages": SAID}, "chat.completion"),
     "completion": ("POST", "/completions", {"prompt": "hi"}, "text_completion"),
     "embedding": ("POST", "/embeddings", {"input": "hi"}, "list"),
+    "moderation": ("POST", "/moderations", {"input": "hi"}, None),
     "speech": ("POST", "/audio/speech", {"input": "hi", "voice": "alloy"}, None),
     "transcription": ("POST", "/audio/transcriptions", FORM, None),
     "models": ("GET", "/models?provider=sandbox", None, "list"),

@@ -27,6 +27,7 @@ CALLS: dict[str, tuple[str, Any, dict[str, str]]] = {
     "chat_completion": ("/chat/completions", {"messages": SAID}, {}),
     "text_completion": ("/completions", {"prompt": "hi"}, {}),
     "embedding": ("/embeddings", {"input": "hi"}, {}),
+    "moderation": ("/moderations", {"input": "hi"}, {}),
     "transcription": ("/audio/transcriptions", FORM, {"content-type": "multipart/form-data; boundary=b"}),
 }
 STREAMS = {name: CALLS[name] for name in ("responses", "chat_completion", "text_completion")}

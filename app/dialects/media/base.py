@@ -1,4 +1,4 @@
-"""The row of an embedding wire, and what embeddings share.
+"""The rows of an embedding wire and of wires that answer one body by one object, and what embeddings share.
 
 Embeddings go out in batches: ``split`` cuts a request to what one call may hold, and
 ``merge`` joins the answers again, order kept and usage summed. Pure functions.
@@ -13,7 +13,7 @@ import sys
 from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
 
 from app.canonical.media import EmbeddingRequest, EmbeddingResponse
 from app.canonical.response import Usage
@@ -38,6 +38,20 @@ class EmbeddingDialect(Row):
     decode_response: Callable[[Any, EmbeddingRequest, ClientContext, Mapping[str, str]], EmbeddingResponse]
     decode_request: Callable[[Mapping[str, Any], ServerContext], EmbeddingRequest] = absent
     encode_response: Callable[[EmbeddingResponse, EmbeddingRequest, ServerContext], dict[str, Any]] = absent
+
+
+Asked = TypeVar("Asked")
+Answered = TypeVar("Answered")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WholeDialect(Row, Generic[Asked, Answered]):
+    """A wire of one JSON body and one JSON answer, without streams. What it answers has a ``usage``."""
+
+    encode_request: Callable[[Asked, ClientContext], Encoded]
+    decode_response: Callable[[Any, Asked, ClientContext], Answered]
+    decode_request: Callable[[Mapping[str, Any], ServerContext], Asked] = absent
+    encode_response: Callable[[Answered, Asked, ServerContext], dict[str, Any]] = absent
 
 
 def split(request: EmbeddingRequest, limit: int) -> list[EmbeddingRequest]:

@@ -8,7 +8,7 @@ and Jina's reranker API.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isfinite
 from typing import Any, Final
@@ -16,8 +16,9 @@ from typing import Any, Final
 from app.canonical.media import Ranked, RerankRequest, RerankResponse
 from app.canonical.request import Origin
 from app.canonical.response import Usage
-from app.dialects.base import ClientContext, Encoded, Row, ServerContext, absent
+from app.dialects.base import ClientContext, Encoded, ServerContext
 from app.dialects.chat.errors import decode_error
+from app.dialects.media.base import WholeDialect
 from app.dialects.shared.checking import Checked, missing, wrong_type
 from app.dialects.shared.reading import as_dict, as_list, count, rest
 from app.errors import GatewayError
@@ -29,13 +30,8 @@ _TAKEN: Final = frozenset({"priority"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RerankDialect(Row):
+class RerankDialect(WholeDialect[RerankRequest, RerankResponse]):
     """A wire of rerank, one call a request."""
-
-    encode_request: Callable[[RerankRequest, ClientContext], Encoded]
-    decode_response: Callable[[Any, RerankRequest, ClientContext], RerankResponse]
-    decode_request: Callable[[Mapping[str, Any], ServerContext], RerankRequest] = absent
-    encode_response: Callable[[RerankResponse, RerankRequest, ServerContext], dict[str, Any]] = absent
 
 
 def decode_request(body: Mapping[str, Any], context: ServerContext) -> RerankRequest:

@@ -14,7 +14,7 @@ from app.gateway.call import Target
 from app.gateway.cost import PriceList
 from app.gateway.estimates import tokens_of_body
 
-_SILENT: Final = frozenset({"embedding", "count_tokens", "rerank"})
+_SILENT: Final = frozenset({"embedding", "count_tokens", "rerank", "moderation"})
 """Operations that answer with no tokens."""
 
 _CAPS: Final = (

@@ -54,6 +54,7 @@ WIRES: Final[Mapping[str, Wire]] = {
     "completion": openai_like.completion(),
     "embedding": openai_like.embedding(),
     "rerank": openai_like.rerank(),
+    "moderation": openai_like.moderation(),
     "speech": openai_like.speech(),
     "transcription": openai_like.transcription(TRANSCRIPTION),
     "models": openai_like.models(),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from app.errors import GatewayError
-from app.providers.sandbox import media, ranking
+from app.providers.sandbox import judging, media, ranking
 from app.providers.sandbox.generation import counting, generation
 from app.providers.sandbox.scripts import Respond, answered
 from app.providers.sandbox.transport import Asked, Script
@@ -21,6 +21,7 @@ ROUTES: Final[Mapping[tuple[str, str], tuple[str, Respond]]] = {
     ("POST", "/completions"): ("completions", media.complete),
     ("POST", "/embeddings"): ("chat", media.embeddings),
     ("POST", "/rerank"): ("chat", ranking.rerank),
+    ("POST", "/moderations"): ("chat", judging.moderate),
     ("POST", "/audio/speech"): ("chat", media.speech),
     ("POST", "/audio/transcriptions"): ("chat", media.transcription),
     ("GET", "/models"): ("chat", media.models),

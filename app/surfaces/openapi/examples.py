@@ -21,6 +21,7 @@ EXAMPLES: Final[Mapping[str, Mapping[str, Any]]] = {
     "ChatBody": _CHAT,
     "CompletionBody": {"model": "sandbox/echo", "prompt": _ASK},
     "RerankBody": {"model": "sandbox/echo", "query": "red fruit", "documents": ["a red apple", "a blue car"]},
+    "ModerationBody": {"model": "sandbox/echo", "input": ["a quiet walk", "I will kill you"]},
     "EmbeddingBody": {"model": "sandbox/echo", "input": "Hello"},
     "SpeechBody": {"model": "sandbox/echo", "input": "Hello", "voice": "alloy"},
     "BatchBody": {

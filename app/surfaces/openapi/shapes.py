@@ -331,6 +331,23 @@ SHAPES: Final[Mapping[str, Shape]] = {
             "usage": TABLE,
         }
     ),
+    "Moderation": record(
+        {
+            "id": TEXT,
+            "model": TEXT,
+            "results": listed(
+                record(
+                    {
+                        "flagged": FLAG,
+                        "categories": TABLE,
+                        "category_scores": TABLE,
+                        "category_applied_input_types": TABLE,
+                    }
+                )
+            ),
+            "usage": TABLE,
+        }
+    ),
     "Transcription": record(
         {
             "text": TEXT,

@@ -1,4 +1,4 @@
-"""The views of embeddings, speech and transcription."""
+"""The views of embeddings, rankings, moderation, speech and transcription."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from app.dialects import dialect_of
 from app.dialects.base import Frame, ServerContext
 from app.dialects.media.audio import SpeechDialect, TranscriptionDialect, error_frames
 from app.dialects.media.base import EmbeddingDialect
+from app.dialects.media.moderations import DEFAULT_MODEL, ModerationDialect
 from app.dialects.media.rerank import RerankDialect
 from app.errors import GatewayError
 from app.gateway.call import Call
@@ -35,9 +36,16 @@ def embedding(mount: Mount, deployment: str | None = None) -> Response:
     return whole(mount, deployment, lambda wire: dialect_of(EmbeddingDialect, wire).decode_request)
 
 
-def whole(mount: Mount, deployment: str | None, reader: Callable[[str], Reader]) -> Response:
-    """Answer a JSON body by one JSON object; ``reader`` finds what reads it, by the dialect's name."""
-    call = make_call(mount, checked_body(), deployment=deployment)
+def whole(
+    mount: Mount, deployment: str | None, reader: Callable[[str], Reader], *, model: str | None = None
+) -> Response:
+    """Answer a JSON body by one JSON object; ``reader`` finds what reads it, by the dialect's name.
+
+    ``model`` is asked where neither body nor path names one."""
+    body = checked_body()
+    if model is not None and body.get("model") is None and deployment is None:
+        body = {**body, "model": model}
+    call = make_call(mount, body, deployment=deployment)
     g.call = call
     call = replace(call, request=reader(call.dialect)(call.body, server_context(call, call.model)))
     return answer_whole(mount, current_gateway().run(call).result())
@@ -46,6 +54,16 @@ def whole(mount: Mount, deployment: str | None, reader: Callable[[str], Reader])
 def rerank(mount: Mount, deployment: str | None = None) -> Response:
     """Serve ``POST rerank``."""
     return whole(mount, deployment, lambda wire: dialect_of(RerankDialect, wire).decode_request)
+
+
+def moderation(mount: Mount, deployment: str | None = None) -> Response:
+    """Serve ``POST moderations``: without a model, OpenAI's default judges."""
+    return whole(
+        mount,
+        deployment,
+        lambda wire: dialect_of(ModerationDialect, wire).decode_request,
+        model=DEFAULT_MODEL,
+    )
 
 
 def embed(mount: Mount, body: dict[str, Any], deployment: str) -> Response:

@@ -1,4 +1,4 @@
-"""The bodies of embeddings and speech; the multipart form of transcription is read by its dialect."""
+"""The bodies of embeddings, rankings, moderation and speech; the multipart form of transcription is read by its dialect."""
 
 from __future__ import annotations
 
@@ -26,6 +26,14 @@ class RerankBody(Body):
     top_n = Whole(least=1)
     max_tokens_per_doc = Whole(least=1)
     return_documents = Flag()
+    fallbacks = Array(each=string, longest=16)
+
+
+class ModerationBody(Body):
+    """``POST moderations``: a text, texts, or the texts and pictures of one message."""
+
+    model = Text(longest=512)
+    input = Either(Text(), Array(longest=10_000), required=True)
     fallbacks = Array(each=string, longest=16)
 
 
