@@ -12,8 +12,7 @@ import argparse
 import os
 import secrets
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -23,7 +22,6 @@ from app.terminal.settings import settings_of
 
 if TYPE_CHECKING:
     from app.config import Settings
-    from app.providers.base import Provider
 
 _ROOT: Final = Path(__file__).resolve().parent.parent
 _DOUBTFUL: Final = 1
@@ -50,7 +48,6 @@ def _parser() -> argparse.ArgumentParser:
     for name, run, help_text in (
         ("check-config", _check_config, "read the configuration and show what was understood"),
         ("worker", _work, "run background responses, and nothing else, until told to stop"),
-        ("doctor", _doctor, "ask each configured provider for its models and say who answers"),
         ("models", _models, "list the models of the configured providers, as they tell them now"),
         ("db", _prepare_database, "prepare the database, or seal anew what lies in it"),
     ):
@@ -89,6 +86,7 @@ def _check_config(given: argparse.Namespace) -> int:
     from app.config_loading.showing import describe
     from app.providers.registry import configured_names
     from app.serving import ServingError, resolve_bind
+    from app.terminal.doubts import doubts_of
 
     faults: list[tuple[str, str]] = []
     sound: Settings | None
@@ -103,7 +101,7 @@ def _check_config(given: argparse.Namespace) -> int:
             resolve_bind(sound)
         except ServingError as error:
             faults.append(("server.host", str(error)))
-        advice = _advice(sound)
+        advice = doubts_of(sound)
     for place, sentence in [*faults, *advice]:
         print(f"sluice: {place}: {sentence}", file=sys.stderr)
     if faults or sound is None:
@@ -111,29 +109,6 @@ def _check_config(given: argparse.Namespace) -> int:
     for line in describe(sound, configured_names(sound)):
         print(line)
     return _DOUBTFUL if advice else 0
-
-
-def _advice(settings: "Settings") -> list[tuple[str, str]]:
-    """Return what is sound but hardly meant."""
-    from app.config_loading.advice import advise
-    from app.gateway.cost import PriceList
-    from app.providers.registry import configured_names, make_provider
-    from app.wire.egress import Egress
-
-    egress, prices = Egress({}), PriceList()  # nobody is called, and the way out may be faulty
-    plain = {
-        name: replace(given, proxy=None, ca_bundle=None, client_cert=None)
-        for name, given in settings.providers.items()
-    }
-    inert = replace(settings, providers=plain)
-
-    def find(name: str) -> "Provider":
-        return make_provider(name, inert, egress)
-
-    def knows(model: str) -> bool:
-        return any(prices.knows(find(name).spec.price_as, model) for name in configured_names(settings))
-
-    return list(advise(settings, os.environ, find, knows))
 
 
 def _work(given: argparse.Namespace) -> int:
@@ -151,117 +126,6 @@ def _work(given: argparse.Namespace) -> int:
         return _WRONG
     scrub_environ(os.environ, settings)
     return worker.run(settings, address)
-
-
-def _doctor(given: argparse.Namespace) -> int:
-    from app.gateway.limits.redis_windows import condition
-    from app.gateway.redaction import Redactor
-    from app.providers import row_of
-    from app.providers.registry import configured_names, make_provider
-    from app.wire.egress import Egress
-
-    settings = settings_of(given)
-    if settings is None:
-        return _WRONG
-    egress = Egress(settings.environ)
-    well, line = _examine_database(settings)
-    print(f"database: {line}")
-    if well and (count := _keys_under_older_secrets(settings)):
-        print(f"keys: {count} are hashed under an older secret of SLUICE_SECRET_KEY and were not used since")
-    redact = Redactor(settings).text
-    if settings.redis_url is not None:
-        answers, line = condition(settings.redis_url)
-        well = well and answers
-        print(f"redis: {redact(line)}")
-    names = [name for name in configured_names(settings) if not row_of(name).always]
-    if not names:
-        print("providers: none is configured but the built-in ones; set a key, such as OPENAI_API_KEY")
-    for name in names:
-        for good, line in _examine(make_provider(name, settings, egress)):
-            well = well and good
-            print(f"{name}: {redact(line)}")
-    for name in settings.providers:
-        if name not in names and (lack := make_provider(name, settings, egress).lack()):
-            well = False
-            print(f"{name}: {lack}")
-    return 0 if well else 1
-
-
-def _examine_database(settings: "Settings") -> tuple[bool, str]:
-    """Say whether the database can be opened, and a sentence; nothing in it is changed."""
-    from app.errors import GatewayError
-    from app.state.database import condition
-
-    try:
-        return True, condition(settings.database_url)
-    except GatewayError as error:
-        return False, str(error.raw)
-
-
-def _keys_under_older_secrets(settings: "Settings") -> int:
-    """Count the keys that are lost when the operator takes his older secrets away."""
-    from app.state import migrations
-    from app.state.database import Database, parse_url
-    from app.state.keyform import Hasher
-    from app.state.keys import Keys
-    from app.state.signals import Signals
-    from app.state.wakeups import Wakeups
-
-    url = parse_url(settings.database_url)
-    if not settings.secret_keys or migrations.find_revision(url) != migrations.HEAD:
-        return 0
-    db = Database(url)
-    keys = Keys(Signals(db, Wakeups()), Hasher([key.reveal() for key in settings.secret_keys]))
-    try:
-        return keys.under_older_secrets()
-    finally:
-        db.close()
-
-
-def _examine(provider: "Provider") -> Iterator[tuple[bool, str]]:
-    """Yield, for each key, whether the provider's list of models can be had, and a sentence."""
-    from app.errors import GatewayError
-    from app.wire.egress import Clocks
-
-    wire = provider.wire("models", "")
-    if wire is None:
-        yield True, "has no list of models to ask for"
-        return
-    for key in provider.keys(""):
-        label = f"key {key.name}" if key else "without a key"
-        try:
-            asked = provider.outgoing(wire, key, "", None)
-            upstream = provider.transport.open(
-                asked.method, asked.url, asked.headers, None, clocks=Clocks(10, 20, 20, 30), stream=False
-            )
-            upstream.close()
-        except GatewayError as error:
-            cause = f" ({error.raw})" if isinstance(error.raw, str) else ""
-            step = _STEPS.get(error.kind.name, "connection")
-            yield False, f"{label}: {step}: {error.message}{cause}"
-        else:
-            told = _STATUSES.get(upstream.status, "")
-            if upstream.status == 404 and (path := provider.missing_path()):
-                told = f": the base URL has no path; such an API mostly stands below {path}"
-            yield upstream.status < 400, f"{label}: answers with status {upstream.status}{told}"
-
-
-_STEPS: Final = {
-    # kind of error: what an operator looks at
-    "upstream_dns": "DNS",
-    "upstream_tls": "TLS",
-    "egress_proxy": "proxy",
-    "upstream_auth": "authentication",
-    "provider_not_configured": "configuration",
-    "upstream_timeout": "time",
-}
-_STATUSES: Final = {
-    401: ": authentication: it refuses this key",
-    403: ": authentication: this key may not do that",
-    404: ": it has nothing at that path; see its base URL",
-    407: ": proxy: it wants a user and a password",
-    429: ": it limits this key's rate",
-}
 
 
 def _models(given: argparse.Namespace) -> int:

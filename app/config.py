@@ -303,3 +303,13 @@ class Settings:
     aliases: Mapping[str, Alias] = field(default_factory=dict)
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
     secret_variables: tuple[str, ...] = ()
+
+
+def has_limits(settings: Settings) -> bool:
+    """Tell whether the configuration has any limit."""
+    providers = settings.providers.values()
+    rows = [settings.limits, *(key.limits for key in settings.keys)]
+    rows += [tenant.limits for tenant in settings.tenants.values()]
+    rows += [provider.limits for provider in providers]
+    rows += [key.limits for provider in providers for key in provider.keys]
+    return any(rows)

@@ -64,7 +64,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "config_loading",
     },
     "terminal": _VOCABULARY
-    | {"app", "config", "config_loading", "commands", "gateway", "providers", "state", "wire"},
+    | {"app", "config", "config_loading", "commands", "gateway", "providers", "serving", "state", "wire"},
     "commands": _VOCABULARY | {"gateway", "state", "config", "config_loading"},
     "cli": _VOCABULARY
     | {

@@ -105,7 +105,10 @@ def test_the_doctor_asks_each_configured_provider_and_shows_no_key(
         monkeypatch.setenv("OPENAI_BASE_URL", gone)
         assert cli.main(["doctor"]) == 1
         shown = capsys.readouterr().out
-    assert "openai: key default: answers with status 401: authentication: it refuses this key\n" in shown
+    refused = (
+        "openai: key default: answers with status 401: authentication: it refuses this key; renew the key\n"
+    )
+    assert f"fail  {refused}" in shown
     assert CANARY not in shown
     assert cli.main(["doctor"]) == 1
     told = capsys.readouterr().out
@@ -132,7 +135,7 @@ def test_the_doctor_tells_dns_tls_proxy_and_a_wrong_path_from_each_other(
         monkeypatch.setenv("AZURE_API_KEY", CANARY)
         assert cli.main(["doctor"]) == 1
     lines = capsys.readouterr().out.splitlines()
-    told = {line.partition(":")[0]: line for line in lines}
+    told = {line[6:].partition(":")[0]: line[6:] for line in lines}
     assert told["nameless"].startswith("nameless: without a key: DNS: ")
     assert told["plain"].startswith("plain: without a key: TLS: ")
     assert told["proxied"].startswith("proxied: without a key: proxy: ")

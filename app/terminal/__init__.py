@@ -13,6 +13,9 @@ from typing import Any
 
 def add_verbs(verbs: Any) -> None:
     """Add the verbs to a parser's (``argparse`` has no public name for its type)."""
+    _doctor(
+        verbs.add_parser("doctor", help="examine configuration, database, Redis, port, clock and providers")
+    )
     _test(verbs.add_parser("test", help="stream one answer of a model, with its times and its cost"))
     ledger = verbs.add_parser("ledger", help="list what attempts cost, correct rows, check that all sums up")
     _ledger(ledger)
@@ -20,6 +23,12 @@ def add_verbs(verbs: Any) -> None:
     _usage(verbs.add_parser("usage", help="sum the calls of the log by day, model, key or what else"))
     _explain(verbs.add_parser("explain", help="tell what a request would do, without doing it"))
     _import(verbs.add_parser("import", help="turn another gateway's configuration into a sluice.toml"))
+
+
+def _doctor(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--json", action="store_true", help="print JSON")
+    verb.add_argument("--config", metavar="FILE", help="the TOML file instead of $SLUICE_CONFIG")
+    verb.set_defaults(run=_late("doctor"))
 
 
 def _test(verb: argparse.ArgumentParser) -> None:

@@ -17,7 +17,7 @@ from typing import Any, Final, Protocol, TypeVar
 import gevent
 from gevent.pool import Group
 
-from app.config import Settings
+from app.config import Settings, has_limits
 from app.errors import GatewayError
 from app.gateway.limits.charges import Touch
 from app.gateway.limits.redis_windows import HELD, WAIT, RedisWindows
@@ -184,13 +184,3 @@ class Gate:
             held = list(self._held)
             if held:
                 self._asked(lambda: self._shared().renew(held))  # noqa: B023 - asked at once
-
-
-def has_limits(settings: Settings) -> bool:
-    """Tell whether the configuration has any limit."""
-    providers = settings.providers.values()
-    rows = [settings.limits, *(key.limits for key in settings.keys)]
-    rows += [tenant.limits for tenant in settings.tenants.values()]
-    rows += [provider.limits for provider in providers]
-    rows += [key.limits for provider in providers for key in provider.keys]
-    return any(rows)

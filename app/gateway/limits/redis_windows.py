@@ -178,8 +178,8 @@ class RedisWindows:
         return found
 
 
-def condition(url: str) -> tuple[bool, str]:
-    """Tell whether the Redis at ``url`` answers, and a sentence for the operator without its password."""
+def condition(url: str) -> tuple[bool, str, float | None]:
+    """Tell whether the Redis at ``url`` answers, a sentence for the operator without its password, and its Unix seconds."""
     import redis
     from redis.backoff import NoBackoff
     from redis.retry import Retry
@@ -187,7 +187,7 @@ def condition(url: str) -> tuple[bool, str]:
     times = {"socket_timeout": 5.0, "socket_connect_timeout": 5.0}
     try:
         with redis.Redis.from_url(url, retry=Retry(NoBackoff(), 0), **times) as store:
-            store.ping()
+            seconds, micros = store.time()
     except (redis.RedisError, ValueError) as error:
-        return False, f"does not answer: {error}"
-    return True, "answers"
+        return False, f"does not answer: {error}", None
+    return True, "answers", seconds + micros / 1e6

@@ -41,6 +41,16 @@ def upgrade(url: URL) -> None:
         engine.dispose()
 
 
+def is_ours(revision: str) -> bool:
+    """Tell whether this version knows a revision; a newer one made those that it does not."""
+    from alembic.script import ScriptDirectory
+
+    return any(
+        script.revision == revision
+        for script in ScriptDirectory.from_config(configuration()).walk_revisions()
+    )
+
+
 def current(connection: Connection) -> str | None:
     """Return the revision the database is at; ``None`` for an empty one."""
     if not inspect(connection).has_table("alembic_version"):

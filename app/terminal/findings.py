@@ -1,0 +1,69 @@
+"""What an examination found: one line each for people, or JSON for scripts.
+
+A finding is ``ok``, ``note`` (good to know), ``warn`` (hardly meant) or ``fail``; the last two have a remedy.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Final
+
+STATES: Final = ("ok", "note", "warn", "fail")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line: what was looked at, how it is, a sentence, and what to do."""
+
+    check: str
+    state: str
+    message: str
+    remedy: str | None = None
+
+    @property
+    def line(self) -> str:
+        """Return the finding as one reads it."""
+        remedy = f"; {self.remedy}" if self.remedy else ""
+        return f"{self.state:<4}  {self.check}: {self.message}{remedy}"
+
+
+def ok(check: str, message: str) -> Finding:
+    """Return what is well."""
+    return Finding(check, "ok", message)
+
+
+def note(check: str, message: str) -> Finding:
+    """Return what is good to know."""
+    return Finding(check, "note", message)
+
+
+def warn(check: str, message: str, remedy: str | None = None) -> Finding:
+    """Return what is hardly meant."""
+    return Finding(check, "warn", message, remedy)
+
+
+def fail(check: str, message: str, remedy: str | None = None) -> Finding:
+    """Return what stands in the way."""
+    return Finding(check, "fail", message, remedy)
+
+
+def is_well(findings: Iterable[Finding]) -> bool:
+    """Tell whether nothing is to be done."""
+    return all(one.state in ("ok", "note") for one in findings)
+
+
+def as_json(findings: Sequence[Finding]) -> str:
+    """Return all findings as one object."""
+    shown = {"object": "examination", "ok": is_well(findings), "findings": [asdict(one) for one in findings]}
+    return json.dumps(shown, indent=2, ensure_ascii=False)
+
+
+def show(findings: Iterable[Finding], redact: Callable[[str], str]) -> list[Finding]:
+    """Print each finding as it comes, without secrets; return them all."""
+    seen = []
+    for one in findings:
+        print(redact(one.line), flush=True)
+        seen.append(one)
+    return seen

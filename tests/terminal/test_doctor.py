@@ -1,0 +1,398 @@
+"""``sluice doctor`` names what is wrong, with a remedy, on one line: each fault is made on purpose."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from email.utils import formatdate
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app import cli
+from app.terminal.clock import Clock
+from tests import environment
+from tests.running import ROOT
+from tests.services import new_postgres, own_redis
+from tests.wire.certificates import make_authority
+from tests.wire.servers import always, answer, serving
+
+CANARY = "c4n4ry-0f-a-s3cr3t"
+POSTGRES = os.environ.get("SLUICE_TEST_POSTGRES_URL", "")  # before it is taken away
+
+
+@dataclass
+class Bed:
+    """A patient's folder and surroundings; what a case needs of the world is started here."""
+
+    folder: Path
+    stack: ExitStack
+    env: dict[str, str] = field(default_factory=dict)
+    config: str = ""
+
+    def provider(self, data: bytes = b"", *, tls: Any = None, scheme: str = "http") -> str:
+        """Start a provider that answers all alike; return its base URL."""
+        reply = data or answer(b"{}", headers=("Content-Type: application/json", f"Date: {formatdate()}"))
+        return self.stack.enter_context(serving(always(reply), tls=tls)).url("/v1", scheme=scheme)
+
+
+@pytest.fixture
+def bed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bed]:
+    monkeypatch.chdir(tmp_path)
+    for name in environment.STEERING:
+        monkeypatch.delenv(name, raising=False)
+    with ExitStack() as stack:
+        yield Bed(tmp_path, stack, {"PORT": str(_free_port())})
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+# --- what is done to each ---------------------------------------------------------------------------
+
+
+def behind(bed: Bed) -> None:
+    assert cli.main(["db", "upgrade"]) == 0
+    with sqlite3.connect(bed.folder / "sluice.db") as db:
+        db.execute("UPDATE alembic_version SET version_num = '0001'")
+
+
+def newer(bed: Bed) -> None:
+    with sqlite3.connect(bed.folder / "sluice.db") as db:
+        db.execute("CREATE TABLE alembic_version (version_num TEXT)")
+        db.execute("INSERT INTO alembic_version VALUES ('9999')")
+
+
+def port_in_use(bed: Bed) -> None:
+    other = bed.stack.enter_context(socket.socket())
+    other.bind(("127.0.0.1", 0))
+    other.listen()
+    bed.env["PORT"] = str(other.getsockname()[1])
+
+
+def redis_password(bed: Bed) -> None:
+    url, _ = bed.stack.enter_context(own_redis())
+    bed.env["REDIS_URL"] = url.replace("//", f"//user:{CANARY}@")
+
+
+def refused_key(bed: Bed) -> None:
+    base = bed.provider(answer(b"{}", status="401 Unauthorized"))
+    bed.env |= {"OPENAI_API_KEY": CANARY, "OPENAI_BASE_URL": base}
+
+
+def forbidden_key(bed: Bed) -> None:
+    base = bed.provider(answer(b"{}", status="403 Forbidden"))
+    bed.env |= {"OPENAI_API_KEY": CANARY, "OPENAI_BASE_URL": base}
+
+
+def no_path(bed: Bed) -> None:
+    base = bed.provider(answer(b"{}", status="404 Not Found"))
+    bed.env |= {"OPENAI_API_KEY": CANARY, "OPENAI_BASE_URL": base.removesuffix("/v1")}
+
+
+def unknown_authority(bed: Bed) -> None:
+    authority = make_authority(bed.folder)
+    base = bed.provider(tls=authority.server_context("127.0.0.1"), scheme="https")
+    bed.env |= {"OPENAI_API_KEY": CANARY, "OPENAI_BASE_URL": base}
+
+
+def wrong_clock(bed: Bed) -> None:
+    late = answer(b"{}", headers=(f"Date: {formatdate(time.time() - 3600)}",))
+    bed.env |= {"OPENAI_API_KEY": CANARY, "OPENAI_BASE_URL": bed.provider(late)}
+
+
+def no_base(bed: Bed) -> None:
+    bed.env["AZURE_API_KEY"] = CANARY
+
+
+def set_env(**env: str) -> Any:
+    return lambda bed: bed.env.update(env)
+
+
+def write(config: str, **env: str) -> Any:
+    def change(bed: Bed) -> None:
+        bed.config = config
+        bed.env.update(env)
+
+    return change
+
+
+LONG = "x" * 40
+CASES: dict[str, tuple[Any, int, str]] = {
+    # what is wrong: what makes it so, exit code, how its line begins and what it has to say
+    "database of another kind": (set_env(DATABASE_URL="mysql://h/d"), 2, "DATABASE_URL: must be a sqlite"),
+    "database away": (
+        set_env(DATABASE_URL=f"postgres://u:{CANARY}@127.0.0.1:1/d", SLUICE_SECRET_KEY=LONG),
+        1,
+        "fail  database: .*Connection refused.*; see DATABASE_URL",
+    ),
+    "no folder": (
+        set_env(DATABASE_URL="sqlite:////no/such/x.db"),
+        1,
+        "fail  database: .*/no/such does not exist",
+    ),
+    "unwritable folder": (
+        set_env(DATABASE_URL="sqlite:////proc/x.db"),
+        1,
+        "fail  database: /proc/x.db cannot be written",
+    ),
+    "database behind": (behind, 1, "warn  database: .*is at revision 0001; `sluice db upgrade`"),
+    "database of a newer version": (newer, 1, "fail  database: .*newer version.*; install"),
+    "no secret for PostgreSQL": (
+        set_env(DATABASE_URL="postgres://h/d"),
+        2,
+        "server.secret_keys: is required with PostgreSQL",
+    ),
+    "secret too short": (
+        set_env(SLUICE_SECRET_KEY="abc"),
+        1,
+        "warn  SLUICE_SECRET_KEY: .*can be guessed; take 32",
+    ),
+    "sealed with a key beside it": (
+        set_env(SLUICE_ENCRYPT="on"),
+        1,
+        "warn  SLUICE_ENCRYPT: .*; set SLUICE_SECRET_KEY",
+    ),
+    "weak master key": (set_env(SLUICE_MASTER_KEY="admin"), 1, "warn  SLUICE_MASTER_KEY: .*can be guessed"),
+    "redis away": (
+        set_env(REDIS_URL=f"redis://u:{CANARY}@127.0.0.1:1/0"),
+        1,
+        "fail  redis: does not answer.*; see REDIS_URL",
+    ),
+    "redis password": (redis_password, 1, "fail  redis: does not answer.*; see the user and the password"),
+    "redis of another kind": (set_env(REDIS_URL="http://h"), 2, "REDIS_URL: must be a redis"),
+    "port in use": (
+        port_in_use,
+        1,
+        "fail  port: .* cannot be listened on: .*; stop what holds it, or set PORT",
+    ),
+    "no port": (set_env(PORT="http"), 2, "PORT: must be a port number"),
+    "open to everyone": (
+        set_env(SLUICE_HOST="0.0.0.0"),
+        1,
+        "fail  port: listening on 0.0.0.0 would serve everyone",
+    ),
+    "unknown provider": (
+        write('[providers.opnai]\napi_key = "x"\n'),
+        2,
+        "providers.opnai.*did you mean 'openai'",
+    ),
+    "unknown member": (write("[server]\nprot = 1\n"), 2, "server.prot: is unknown; did you mean 'port'"),
+    "no TOML": (write("[server\n"), 2, "sluice.toml.*"),
+    "name of nobody": (
+        write('[models."a"]\ntargets = [{ target = "opnai/x" }]\n'),
+        1,
+        "warn  models.a: 'opnai/x' leads to nobody; did you mean 'openai'",
+    ),
+    "names in a circle": (
+        write('[models."a"]\ntargets = [{ target = "b" }]\n[models."b"]\ntargets = [{ target = "a" }]\n'),
+        2,
+        "models.a: leads back to itself",
+    ),
+    "the same key twice": (
+        set_env(SLUICE_KEYS=f"ann:{LONG},bob:{LONG}"),
+        2,
+        "SLUICE_KEYS: .*|keys.bob: has the same key as 'ann'",
+    ),
+    "a variable that is not set": (
+        write('[keys.ann]\nkey = "env:NOWHERE"\n'),
+        2,
+        "keys.ann.key: names a variable that is not set",
+    ),
+    "a misspelt variable": (
+        set_env(SLUICE_MASTR_KEY=CANARY),
+        1,
+        "warn  SLUICE_MASTR_KEY: is not read; did you mean",
+    ),
+    "key refused": (refused_key, 1, "fail  openai: .*status 401: authentication: .*; renew the key"),
+    "key may not": (
+        forbidden_key,
+        1,
+        "fail  openai: .*status 403: authentication: .*; give the key the right",
+    ),
+    "base URL without a path": (
+        no_path,
+        1,
+        "fail  openai: .*has no path; such an API mostly stands below /v1",
+    ),
+    "provider half set": (no_base, 1, "fail  azure: .*Set AZURE_OPENAI_ENDPOINT"),
+    "host unknown": (
+        set_env(OPENAI_API_KEY=CANARY, OPENAI_BASE_URL="http://no.such.host.invalid/v1"),
+        1,
+        "fail  openai: .*DNS: .*; see the host",
+    ),
+    "proxy refuses": (
+        set_env(
+            OPENAI_API_KEY=CANARY,
+            OPENAI_BASE_URL="http://no.such.host.invalid/v1",
+            HTTP_PROXY=f"http://u:{CANARY}@127.0.0.1:1",
+        ),
+        1,
+        "fail  openai: .*proxy: .*; see HTTPS_PROXY",
+    ),
+    "authority unknown": (unknown_authority, 1, "fail  openai: .*TLS: .*; .*SSL_CERT_FILE"),
+    "clock": (wrong_clock, 1, "warn  clock: is 36.. s ahead of that of openai; set it by NTP"),
+    "limits of many workers": (
+        write('[server]\nlimits = [{ requests = 5, per = "day" }]\n', WEB_CONCURRENCY="3"),
+        1,
+        "warn  WEB_CONCURRENCY: each of 3 workers keeps its own share.*; set REDIS_URL",
+    ),
+    "alerts without a signature": (
+        set_env(SLUICE_ALERT_URL="https://h.invalid/x"),
+        1,
+        "warn  SLUICE_ALERT_URL: gets messages that are not signed; set SLUICE_ALERT_SECRET",
+    ),
+    "budget on a model without a price": (
+        write(
+            '[server]\nbudgets = [{ usd = 1, per = "day", models = "openai/no-such-model" }]\n',
+        ),
+        1,
+        "warn  providers.openai.prices: budgets do not count 'openai/no-such-model'.*; give its price",
+    ),
+    "spool that cannot be written": (
+        set_env(SLUICE_SPOOL="/proc/spool"),
+        1,
+        "fail  spool: .*; see SLUICE_SPOOL",
+    ),
+}
+
+
+def examined(
+    bed: Bed, change: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *more: str
+) -> tuple[int, str]:
+    """Return exit code and output of the doctor."""
+    change(bed)
+    for name, value in bed.env.items():
+        monkeypatch.setenv(name, value)
+    if bed.config:
+        (bed.folder / "sluice.toml").write_text(bed.config)
+    capsys.readouterr()
+    code = cli.main(["doctor", *more])
+    shown = capsys.readouterr()
+    assert CANARY not in shown.out + shown.err
+    return code, shown.out if "--json" in more else shown.out + shown.err
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_doctor_names(
+    name: str, bed: Bed, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change, expected, words = CASES[name]
+    code, shown = examined(bed, change, monkeypatch, capsys)
+    pattern = words if expected == 1 else f"sluice: (.*: )?({words})"
+    found = [line for line in shown.splitlines() if re.match(pattern, line)]
+    assert found, shown
+    assert code == expected, shown
+    others = [line for line in shown.splitlines() if line.startswith(("warn", "fail")) and line not in found]
+    assert others == []
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_script_reads_the_same(
+    name: str, bed: Bed, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change, expected, _ = CASES[name]
+    code, shown = examined(bed, change, monkeypatch, capsys, "--json")
+    told = json.loads(shown)
+    assert (code, told["object"], told["ok"]) == (expected, "examination", False)
+    bad = [one for one in told["findings"] if one["state"] in ("warn", "fail")]
+    assert bad
+    assert all(set(one) == {"check", "state", "message", "remedy"} for one in told["findings"])
+
+
+def test_a_sound_house_is_told_so(
+    bed: Bed, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def sound(bed: Bed) -> None:
+        url, _ = bed.stack.enter_context(own_redis())
+        bed.env |= {
+            "OPENAI_API_KEY": CANARY,
+            "OPENAI_BASE_URL": bed.provider(),
+            "REDIS_URL": url,
+            "SLUICE_KEYS": f"ann:{LONG}",
+            "SLUICE_SECRET_KEY": LONG,
+            "SLUICE_HOST": "127.0.0.1",
+        }
+
+    code, shown = examined(bed, sound, monkeypatch, capsys)
+    assert [line.partition(":")[0] for line in shown.splitlines()] == [
+        *(f"ok    {name}" for name in ("configuration", "database", "redis", "port", "openai", "clock"))
+    ]
+    assert code == 0
+    told = json.loads(examined(bed, lambda bed: None, monkeypatch, capsys, "--json")[1])
+    assert (told["ok"], {one["state"] for one in told["findings"]}) == (True, {"ok"})
+
+
+def test_a_gateway_that_runs_there_is_no_fault(
+    bed: Bed, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def running(bed: Bed) -> None:
+        url = bed.provider(answer(b'{"name":"sluice","version":"1"}'))
+        bed.env["PORT"] = url.split(":")[2].partition("/")[0]
+
+    code, shown = examined(bed, running, monkeypatch, capsys)
+    assert "ok    port: a gateway answers at 127.0.0.1:" in shown
+    assert code == 0
+
+
+def test_the_clock_of_postgresql_is_compared(
+    bed: Bed, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SLUICE_TEST_POSTGRES_URL", POSTGRES)
+    if not POSTGRES:
+        monkeypatch.delenv("SLUICE_TEST_POSTGRES_URL")
+    url = bed.stack.enter_context(new_postgres())
+    monkeypatch.delenv("SLUICE_TEST_POSTGRES_URL", raising=False)
+    bed.env |= {"DATABASE_URL": url, "SLUICE_SECRET_KEY": LONG}
+    for name, value in bed.env.items():
+        monkeypatch.setenv(name, value)
+    assert cli.main(["db", "upgrade"]) == 0
+    code, shown = examined(bed, lambda bed: None, monkeypatch, capsys)
+    assert "ok    clock: agrees with the database within 30 s" in shown
+    assert code == 0
+
+
+@pytest.mark.parametrize(
+    ("ahead", "line"),
+    [
+        ({}, "note  clock: nobody answered"),
+        ({"a": 2.0}, "ok    clock: agrees with a"),
+        ({"a": 0.0, "b": 0.5, "c": 4000.0}, "ok    clock: agrees with b"),
+        ({"a": -90.0}, "warn  clock: is 90 s behind that of a"),
+        ({"a": 31.5}, "warn  clock: is 3. s ahead of that of a"),
+    ],
+)
+def test_the_clock_is_judged_by_the_median(ahead: Mapping[str, float], line: str) -> None:
+    clock = Clock()
+    for who, seconds in ahead.items():
+        clock.compare(who, time.time() - seconds)
+    clock.compare_header("nobody", "no date at all")
+    assert re.match(line, clock.finding().line)
+
+
+def test_the_command_ends_with_the_code(bed: Bed) -> None:
+    env = {**environment.bare(), **bed.env, "SLUICE_MASTER_KEY": "admin", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-m", "app.cli", "doctor", "--json"],
+        cwd=bed.folder,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, json.loads(done.stdout)["ok"], done.stderr) == (1, False, "")
