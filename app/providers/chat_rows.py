@@ -66,6 +66,7 @@ GROQ: Final = ChatOptions(
     developer_role=True,
     part_types=frozenset({"text", "image_url"}),
     hosted_tools=frozenset({"browser_search", "code_interpreter"}),
+    service_tiers=frozenset({"auto", "on_demand", "flex", "performance"}),
 )
 
 CEREBRAS: Final = ChatOptions(

@@ -8,6 +8,7 @@ of the signs by which each is known.
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -29,17 +30,29 @@ OWN_WORK = frozenset(
 """(Operation, member) where the gateway does by itself what was asked."""
 
 NOISE = frozenset(
-    {"type", "role", "id", "status", "tool_call_id", "call_id", "index", "annotations", "filename"}
+    """
+    type role id status tool_call_id call_id index annotations filename title
+    tool_use_id toolUseId media_type mimeType
+    """.split()
 )
 """Members of nested objects that give a wire's form or an identity that wires map."""
 
-DEFAULTS = frozenset({("detail", "auto")})
+DEFAULTS = frozenset({("detail", "auto"), ("display", "summarized"), ("includeThoughts", True)})
 """What is so when it is not said."""
 
 SIGNS: Mapping[str, tuple[str, ...]] = {
     # the client's member, or member=value -> words of which one shows in what goes out
+    "disable_parallel_tool_use": ("parallel_tool_calls", "disable_parallel_tool_use"),
+    "is_error": ("is_error", '"error"'),
     "parallel_tool_calls": ("parallel_tool_calls", "disable_parallel_tool_use"),
     "strict": ("strict", "chema"),  # a schema that is enforced
+    "strict_tools": ("strict",),
+    "tool_choice=REQUIRED": ("required", '"any"', "ANY", "REQUIRED"),
+    "tool_choice=NONE": ('"none"', "NONE"),
+    "mode=NONE": ('"none"', "NONE"),
+    "responseMimeType": ("json", "JSON", "sluice_answer"),
+    "responseModalities": ("modalities", "Modalities"),
+    "responseLogprobs": ("logprobs", "Logprobs"),
     "tool_choice=auto": ("tools", "toolConfig", "functionDeclarations"),
     "tool_choice=required": ("required", '"any"', "ANY", "REQUIRED"),
     "tool_choice=any": ("required", '"any"', "ANY", "REQUIRED"),
@@ -85,17 +98,32 @@ def unaccounted(operation: str, body: Json, outgoing: Any, warnings: list[Json])
 def _is_moot(body: Json, path: tuple[str | int, ...], text: str) -> bool:
     """What another word of the same body makes void: tools that must not be called, reasoning that is
     not to be, the further inputs of a call that is split."""
-    choice = body.get("tool_choice")
+    if path[-2:] == ("document", "name"):  # a file's name, which not every wire has
+        return True
+    choice = _choice(body)
     if choice == "none" and "get_weather" not in text:
-        return path[0] in ("tools", "tool_choice")
-    if isinstance(choice, dict) and choice["type"] == "allowed_tools" and "get_time" not in text:
-        return path[:2] == ("tools", 1)
+        return path[0] in ("tools", "tool_choice", "toolConfig")
+    if choice == "some" and "get_time" not in text:
+        return 1 in path and str(path[0]).startswith("tool")
     if path[-1] in ("effort", "reasoning_effort") and "none" in (
         body.get("reasoning_effort"),
         *_efforts(body),
     ):
         return not any(word in text for word in ('"enabled"', "thinkingConfig", "reasoning"))
     return path[0] == "input" and isinstance(body["input"], list) and path[1:] == (1,)
+
+
+def _choice(body: Json) -> str | None:
+    """ "none" where no tool may be called, "some" where one of several must be, by any API's words."""
+    text = json.dumps([body.get("tool_choice"), body.get("toolConfig")]).lower()
+    if '"none"' in text:
+        return "none"
+    return "some" if "get_weather" in json.dumps(body.get("tool_choice")) or _names_one(body) else None
+
+
+def _names_one(body: Json) -> bool:
+    config = body.get("toolConfig") or {}
+    return "toolChoice" in config or "allowedFunctionNames" in config.get("functionCallingConfig", {})
 
 
 def _efforts(body: Json) -> list[Any]:
@@ -118,7 +146,10 @@ def _covers(param: str, path: tuple[str | int, ...]) -> bool:
     """Whether a warning's ``param`` names the path or what it is part of; where a model does not
     reason, one word about ``reasoning`` is enough."""
     steps = [step for step in param.replace("[", ".").replace("]", "").split(".") if step]
-    return [str(step) for step in path[: len(steps)]] == steps or steps[0] == path[0] == "reasoning"
+    about = ({"reasoning"}, {"thinking", "output_config"})
+    return [str(step) for step in path[: len(steps)]] == steps or any(
+        steps[0] in names and path[0] in names for names in about
+    )
 
 
 def _shows(path: tuple[str | int, ...], value: Any, text: str) -> bool:
@@ -130,7 +161,9 @@ def _shows(path: tuple[str | int, ...], value: Any, text: str) -> bool:
         return f'"{member}": {json.dumps(value)}' in text
     if isinstance(value, int | float):
         return f": {json.dumps(value)}" in text or f"{value:g}" in text
-    return _plain(value) in _plain(text)
+    if member == "thoughtSignature":
+        value = base64.b64decode(value).decode()
+    return any(_plain(form) in _plain(text) for form in (value, base64.b64encode(value.encode()).decode()))
 
 
 def _plain(text: str) -> str:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tests.golden.doors import DOORS, EACH_WIRE
+
 Body = Mapping[str, Any]
 
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
@@ -422,6 +424,7 @@ FIXTURES: Mapping[str, Mapping[str, Body]] = {
     "moderation": MODERATION,
     "speech": SPEECH,
     "transcription": TRANSCRIPTION,
+    **DOORS,
 }
 
 _LANGUAGE = (
@@ -471,6 +474,7 @@ TARGETS: Mapping[str, tuple[str, ...]] = {
         "sgl/qwen3",
         "ollama/llama3.2",
     ),
+    **dict.fromkeys(DOORS, EACH_WIRE),
     "embedding": (
         "openai/text-embedding-3-small",
         "azure/text-embedding-3-small",

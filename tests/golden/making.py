@@ -29,6 +29,7 @@ from app.operations import OPERATIONS
 from app.providers.auth import NoAuth
 from app.providers.base import Provider
 from app.surfaces.body.schemas import check
+from tests.golden.doors import DOORS
 from tests.golden.fixtures import WAV
 
 ENVIRONMENT: Mapping[str, str] = {
@@ -56,6 +57,13 @@ DIALECTS: Mapping[str, str] = {
     "moderation": "moderations",
     "speech": "openai_speech",
     "transcription": "openai_transcription",
+    **{name: name for name in DOORS},
+}
+_BODIES: Mapping[str, str] = {
+    "messages": "views.messages.MessagesBody",
+    "gemini": "body.schemas.gemini.GenerateContentBody",
+    "converse": "body.schemas.bedrock.ConverseBody",
+    "cohere": "views.cohere.CohereChatBody",
 }
 
 
@@ -100,7 +108,7 @@ def _call(operation: str, body: Mapping[str, Any]) -> Call:
     stream = body.get("stream") in (True, "true") or operation == "speech"
     return Call(
         id="req_1",
-        operation=operation,
+        operation="chat" if operation in DOORS else operation,
         dialect=DIALECTS[operation],
         body=body,
         model=model,
@@ -127,7 +135,7 @@ def _unwrap(text: str) -> Signature | None:
 
 
 def _outgoing(gateway: Gateway, call: Call) -> Record:
-    schema = OPERATIONS[call.operation].routes[0].body
+    schema = _BODIES.get(call.dialect) or OPERATIONS[call.operation].routes[0].body
     if schema is not None:
         check(schema, call.body)
     if call.operation in _MEDIA:

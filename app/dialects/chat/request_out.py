@@ -17,7 +17,7 @@ from app.dialects.chat.native import NAME, as_native, own_members
 from app.dialects.chat.options import KNOWN_MEMBERS, KNOWN_TOOL_MEMBERS, ChatOptions
 from app.dialects.chat.parts_out import admitted
 from app.dialects.shared.effort import ASSUMED_LIMIT, effort_of, nearest_effort
-from app.dialects.shared.members import report_marks
+from app.dialects.shared.members import CACHE_MARKS, report_marks, report_members
 from app.dialects.shared.pairing import paired
 from app.dialects.shared.reading import as_dict, rest
 from app.dialects.shared.sampling import sampling_members
@@ -32,6 +32,7 @@ _UNSAID: Final = "default"
 _QUIET_INCLUDES: Final = frozenset({"reasoning.encrypted_content", "message.output_text.logprobs"})
 _WEB_SEARCH: Final = "web_search"
 _SUMMARIZED: Final = frozenset({"chat", "responses"})  # dialects that ask for summaries by name
+_TAKES: Final = {object: CACHE_MARKS}  # told by ``report_marks``, once
 _LIMIT_AND_SEED: Final = frozenset({"max_tokens", "seed"})
 """Sampling whose member has another name on some wires."""
 
@@ -54,6 +55,7 @@ class _RequestWriter:
     def write(self) -> Json:
         request = self._request
         report_marks(request, NAME, self._context.losses)
+        report_members(request, NAME, _TAKES, self._context.losses)
         body: Json = {"model": self._context.model}
         body["messages"] = MessageWriter(self._context, self._options).write(request)
         body |= self._sampling()

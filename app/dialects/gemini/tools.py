@@ -11,6 +11,7 @@ from app.dialects.gemini.options import Family, GeminiOptions
 from app.dialects.gemini.parts import NAME
 from app.dialects.gemini.schema import Reducer
 from app.dialects.shared.expansion import Expansion
+from app.dialects.shared.members import CACHE_MARKS, told_members
 from app.dialects.shared.tool_forms import custom_schema, is_allowed
 
 _HOSTED: Final[Mapping[str, str]] = {
@@ -18,6 +19,10 @@ _HOSTED: Final[Mapping[str, str]] = {
     "web_search_preview": "googleSearch",
     "code_interpreter": "codeExecution",
 }
+
+_NAMES: Final = frozenset({"type", "name"}) | CACHE_MARKS
+_NO_WISH: Final = (None, "", [], {}, False)
+"""Values of a tool's members that ask for nothing."""
 
 _MODES: Final[Mapping[str, str]] = {"auto": "AUTO", "none": "NONE", "required": "ANY", "named": "ANY"}
 
@@ -91,6 +96,7 @@ class ToolsEncoder:
                 found.update(own)
             elif tool.name in _HOSTED:
                 found[_HOSTED[tool.name]] = {}
+                self._report_wishes(tool)
             else:
                 self._losses.report(
                     "hosted_tool", f"The tool '{tool.name}' is not known to Gemini and was left out"
@@ -102,6 +108,13 @@ class ToolsEncoder:
             told = "Google searches as it sees fit; what the search was to be like was left out"
             self._losses.report("web_search_options", told)
         return [{name: value} for name, value in found.items()]
+
+    def _report_wishes(self, tool: Tool) -> None:
+        """Report what another API's tool is to be like; Google's own tools take no wishes."""
+        wishes = [name for name, value in told_members(tool.native).items() if value not in _NO_WISH]
+        if named := ", ".join(sorted(set(wishes) - _NAMES)):
+            told = f"Google runs '{tool.name}' as it sees fit; left out were: {named}"
+            self._losses.report("hosted_tool", told)
 
     def _config(self, choice: ToolChoice | None, tools: Sequence[Tool]) -> dict[str, Any]:
         if choice is None:

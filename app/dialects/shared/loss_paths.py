@@ -58,7 +58,7 @@ _CHAT: Final = {
 }
 _MESSAGES: Final = {
     "reasoning_effort": "output_config.effort",
-    "reasoning_budget": "thinking.budget_tokens",
+    "reasoning_budget": "thinking",
     "reasoning_summary": "thinking",
     "stop": "stop_sequences",
     "user": "metadata.user_id",
@@ -83,6 +83,8 @@ _GEMINI: Final = {
     "reasoning_budget": "generationConfig.thinkingConfig.thinkingBudget",
     "reasoning_summary": "generationConfig.thinkingConfig.includeThoughts",
     "service_tier": "serviceTier",
+    **{name: f"generationConfig.{name}" for name in ("mediaResolution", "speechConfig", "imageConfig")},
+    **{name: f"generationConfig.{name}" for name in ("audioTimestamp", "routingConfig")},
 }
 _CONVERSE: Final = {
     "max_tokens": "inferenceConfig.maxTokens",

@@ -75,6 +75,7 @@ _CONTENT: Final = frozenset({"cachedContent", "cached_content"})
 MAX_LOSSES: Final = 100
 """Warnings of one request; more are counted."""
 
+_LEFT_OUT: Final = " and was left out"
 _MAX_NAME: Final = 200  # characters of a client's own member path
 _MAX_MESSAGE: Final = 1_000  # characters; a message may quote names that are the client's
 
@@ -121,15 +122,19 @@ class Losses:
         ``unsupported_parameter`` when the loss would change the answer, or in strict mode.
         """
         feature = param if param is not None and param in _CONTENT else feature
-        path = (param or self._paths.get(feature, feature))[:_MAX_NAME]
+        path = (self._path_of_extra(param) if feature == "extra" else param) or self._paths.get(
+            feature, feature
+        )
+        path = path[:_MAX_NAME]
         loss_class = "hint" if feature in self._forgiven else LOSS_CLASSES.get(feature, "hint")
         text = (message or f"{_named(feature, path)} is not supported by {self._target}")[:_MAX_MESSAGE]
         refused = loss_class == "changes" or self._strict
         text = self._addressed(text.rstrip("."), named=refused)
         if refused:
+            text = text.replace(_LEFT_OUT, "")
             raise GatewayError("unsupported_parameter", f"{text}.", param=path)
         if message is None:
-            text += " and was left out"
+            text += _LEFT_OUT
         loss = Loss(path, f"{text}.")
         if loss in self._items:
             return
@@ -137,6 +142,11 @@ class Losses:
             self._items[loss] = None
         else:
             self._more += 1
+
+    def _path_of_extra(self, name: str | None) -> str | None:
+        """Return where the client wrote a member that no canonical request has."""
+        path = self._paths.get(name or "", "")
+        return path if path.endswith(f".{name}") else name
 
     def _addressed(self, text: str, *, named: bool) -> str:
         """Name the model in a sentence that speaks of "this model", and always where it is to be
