@@ -32,7 +32,7 @@ _UNSAID: Final = "default"
 _QUIET_INCLUDES: Final = frozenset({"reasoning.encrypted_content", "message.output_text.logprobs"})
 _WEB_SEARCH: Final = "web_search"
 _SUMMARIZED: Final = frozenset({"chat", "responses"})  # dialects that ask for summaries by name
-_TAKES: Final = {object: CACHE_MARKS}  # told by ``report_marks``, once
+_TAKES: Final[Mapping[type, frozenset[str]]] = {object: CACHE_MARKS}  # told by ``report_marks``, once
 _LIMIT_AND_SEED: Final = frozenset({"max_tokens", "seed"})
 """Sampling whose member has another name on some wires."""
 

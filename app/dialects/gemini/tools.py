@@ -21,7 +21,7 @@ _HOSTED: Final[Mapping[str, str]] = {
 }
 
 _NAMES: Final = frozenset({"type", "name"}) | CACHE_MARKS
-_NO_WISH: Final = (None, "", [], {}, False)
+_NO_WISH: Final[tuple[Any, ...]] = (None, "", [], {}, False)
 """Values of a tool's members that ask for nothing."""
 
 _MODES: Final[Mapping[str, str]] = {"auto": "AUTO", "none": "NONE", "required": "ANY", "named": "ANY"}
