@@ -16,7 +16,7 @@ import os
 import sys
 import time
 
-from app import metrics_folder, serving
+from app import made_key, metrics_folder, serving
 from app.config_loading import ConfigError, load
 
 try:
@@ -70,9 +70,26 @@ def when_ready(server):
     print(
         f"sluice is listening on {serving.shown_address(address)} ({where}). Try:\n\n  {line}\n", flush=True
     )
+    _invite_to_the_window([listener.sock.getsockname() for listener in server.LISTENERS])
     _refuse_faulty_reloads(server)
     _let_the_new_listen_first(server)
     _turn_newcomers_away_first(server)
+
+
+def _invite_to_the_window(addresses):
+    """Print where the window is: with a link that logs in once where nobody else can read it.
+
+    Workers take the key from the environment that they are forked with."""
+    if _settings.master_key is None and serving.is_private(addresses, sys.stdout):
+        link = made_key.link(made_key.make(os.environ))
+        print(
+            f"The window, by a link that works once:\n\n  {serving.url(addresses[0])}/ui/link/{link}\n",
+            flush=True,
+        )
+    elif _settings.master_key is not None:
+        print(f"The window, for SLUICE_MASTER_KEY: {serving.url(addresses[0])}/ui\n", flush=True)
+    else:
+        print("The window at /ui needs an administrator: set SLUICE_MASTER_KEY.\n", flush=True)
 
 
 def _refuse_faulty_reloads(server):

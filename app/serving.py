@@ -13,8 +13,9 @@ import shlex
 import socket
 import struct
 import sys
+from collections.abc import Sequence
 from ipaddress import ip_address
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 from app.config import Settings
 
@@ -95,9 +96,23 @@ def curl_line(address: Address, *, keyed: bool) -> str:
     """Return a shell line that gets an answer from the sandbox of the server at ``address``."""
     if isinstance(address, str | bytes):
         return _curl(f"--unix-socket {shlex.quote(_path_of(address))} http://localhost", keyed)
+    return _curl(url(address), keyed)
+
+
+def url(address: Address) -> str:
+    """Return the URL by which this machine reaches the listener at ``address``."""
+    if isinstance(address, str | bytes):
+        return "http://localhost"
     host, port = address[0], address[1]
     reachable = {ANYWHERE: LOOPBACK, "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
-    return _curl(f"http://{reachable}:{port}", keyed)
+    return f"http://{reachable}:{port}"
+
+
+def is_private(addresses: Sequence[Address], output: TextIO) -> bool:
+    """Tell whether a link that is printed stays with whoever starts the server: all listen on loopback, or he
+    sits at a terminal. A socket with a path is for a server in front, which is no browser's."""
+    loopback = all(not isinstance(one, str | bytes) and is_loopback(one[0]) for one in addresses)
+    return loopback or output.isatty()
 
 
 def _path_of(address: str | bytes) -> str:

@@ -34,6 +34,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "metrics_folder": set(),
     "config_loading": _VOCABULARY | {"config", "operations", "providers", "wire", "database_url"},
     "serving": {"config"},
+    "made_key": {"config"},
     "http_worker": {"errors", "wire"},
     "providers": _VOCABULARY | {"dialects", "wire", "config"},
     "state": _VOCABULARY | {"responses_form", "wire", "config", "database_url"},
@@ -53,6 +54,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {
         "version",
         "serving",
+        "made_key",
         "operations",
         "gateway",
         "responses_form",

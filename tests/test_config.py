@@ -135,6 +135,7 @@ def test_the_table_of_variables_covers_every_member() -> None:
         "aliases",
         "environ",
         "secret_variables",
+        "made_key",
     }
     assert from_rows | elsewhere == {field.name for field in dataclasses.fields(Settings)}
     assert {m.variable for m in MEMBERS} | {"SLUICE_KEYS"} == {variable for variable, *_ in VARIABLES}

@@ -48,6 +48,12 @@ class Admins:
         row: Any = self._db.read(lambda connection: connection.execute(statement).first())
         return None if row is None else _admin(row)
 
+    def get(self, admin_id: str) -> StoredAdmin | None:
+        """Return the administrator with that id."""
+        statement = select(admin_key).where(admin_key.c.id == admin_id)
+        row: Any = self._db.read(lambda connection: connection.execute(statement).first())
+        return None if row is None else _admin(row)
+
     def page(self, limit: int, after: str | None) -> Page[StoredAdmin]:
         """Return some administrators, the newest first."""
         rows, more = self._db.read(lambda connection: listing.read(connection, admin_key, limit, after))

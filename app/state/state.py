@@ -38,6 +38,7 @@ from app.state.leases import Keeper
 from app.state.ledger import Ledger
 from app.state.retention import Purger
 from app.state.runner import CONCURRENCY, Job, Runner
+from app.state.sessions import Sessions
 from app.state.signals import Signals
 from app.state.store import Responses
 from app.state.tenants import Tenants
@@ -64,6 +65,7 @@ class State:
     call_log: CallLog
     tenants: Tenants
     admins: Admins
+    sessions: Sessions
     audit: Audit
     budgets: Budgets
     alerts: Alerts
@@ -154,6 +156,7 @@ def open_state(
         call_log=CallLog(db),
         tenants=Tenants(signals),
         admins=Admins(signals, hasher),
+        sessions=Sessions(db, hasher),
         audit=Audit(db),
         budgets=Budgets(db),
         alerts=Alerts(db),

@@ -1,12 +1,11 @@
 """The admin API: a Flask application of its own, whose rows say who may call what.
 
-``Authorization: Bearer`` with the master key or an administrator's; a viewer may look, an
-administrator may change. Errors have the form of ``/v1``. Tests: tests/surfaces/test_admin_keys.py.
+``Authorization: Bearer`` with the master key or an administrator's, or the window's session with its
+token; a viewer may look, an administrator may change. Errors have the form of ``/v1``. Tests: tests/surfaces/test_admin_keys.py.
 """
 
 from __future__ import annotations
 
-import hmac
 import os
 from collections.abc import Callable
 from typing import Any, Final
@@ -18,13 +17,13 @@ from app.errors import GatewayError
 from app.gateway.core import Gateway, gateway_of
 from app.operations import resolve
 from app.state.audit import Actor
-from app.state.keyform import ADMIN, is_sound
+from app.surfaces.admin import sessions
+from app.surfaces.admin.office import ACTOR
 from app.surfaces.admin.routes import ROUTES, AdminRoute
 from app.surfaces.replies.answers import json_response
 
 _ROUTES: Final = "sluice_admin_routes"
 _IS_CLIENT: Final = "sluice_is_client"
-_MASTER: Final = "master"
 
 
 def build_admin(gateway: Gateway, is_client: Callable[[str], bool]) -> Flask:
@@ -68,8 +67,14 @@ def _before() -> None:
 
 def _authenticate(gateway: Gateway) -> Actor:
     """Return the administrator; raises ``unauthenticated``, and ``forbidden`` for a client's key."""
+    inside: Actor | None = request.environ.get(ACTOR)
+    if inside is not None:
+        return inside
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     secret, address = token.strip(), request.remote_addr or ""
+    if scheme.lower() != "bearer" and (session := sessions.current(gateway, request)) is not None:
+        sessions.check_token(gateway, session, request)
+        return session.actor(address)
     if scheme.lower() != "bearer" or not secret:
         raise GatewayError(
             "unauthenticated",
@@ -77,18 +82,12 @@ def _authenticate(gateway: Gateway) -> Actor:
             "(SLUICE_MASTER_KEY), or one made with it.",
             code="",
         )
-    master = gateway.settings.master_key
-    if master is not None and _same(master.reveal(), secret):
-        return Actor(_MASTER, "admin", address)
-    if is_sound(secret, ADMIN) and (found := gateway.state().admins.find(secret)) is not None:
+    found = sessions.administrator(gateway, secret)
+    if found is not None:
         return Actor(found.name, found.role, address)
     if current_app.extensions[_IS_CLIENT](secret):
         raise GatewayError("forbidden", "This is the key of a client; administrators have keys of their own.")
     raise GatewayError("unauthenticated", "Incorrect administrator's key provided.")
-
-
-def _same(one: str, other: str) -> bool:
-    return hmac.compare_digest(one.encode(), other.encode("utf-8", "surrogateescape"))
 
 
 def _after(response: Response) -> Response:

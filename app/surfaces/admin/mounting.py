@@ -1,4 +1,7 @@
-"""The admin API's place: everything below ``/admin`` goes to an application of its own."""
+"""The places of the administrator's two applications: ``/admin``, an API, and ``/ui``, the window.
+
+Everything below these prefixes goes to an application of its own; the window is made when it is first asked for.
+"""
 
 from __future__ import annotations
 
@@ -9,30 +12,40 @@ from flask import Flask
 
 from app.surfaces.admin.application import build_admin
 from app.surfaces.admin.explain import DOORS
+from app.surfaces.admin.office import Office
 
 WSGI = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
-PREFIX: Final = "/admin"
+ADMIN: Final = "/admin"
+WINDOW: Final = "/ui"
 
 
 def mount_admin(app: Flask, build_doors: Callable[[Any], Flask]) -> WSGI:
-    """Return what serves the doors, and the admin API below its prefix; ``build_doors`` makes doors over a gateway."""
+    """Return what serves the doors, the admin API and the window; ``build_doors`` makes doors over a gateway."""
     doors: WSGI = app.wsgi_app
     admin = app.extensions["sluice_admin"] = build_admin(
         app.extensions["sluice"], app.extensions["sluice_keys"].is_client
     )
     admin.extensions[DOORS] = build_doors
-    served: WSGI = admin.wsgi_app
+    office = app.extensions["sluice_office"] = Office(admin)
+    window: list[WSGI] = []
+
+    def look(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        if not window:
+            from app.surfaces.ui.application import build_window
+
+            window.append(build_window(app.extensions["sluice"], office, doors).wsgi_app)
+        return window[0](environ, start_response)
+
+    places: dict[str, WSGI] = {ADMIN: admin.wsgi_app, WINDOW: look}
 
     def serve(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         path: str = environ.get("PATH_INFO", "")
-        if not path.startswith(PREFIX) or path[len(PREFIX) :][:1] not in ("", "/"):
+        prefix = ADMIN if path.startswith(ADMIN) else WINDOW
+        rest = path[len(prefix) :]
+        if not path.startswith(prefix) or rest[:1] not in ("", "/"):
             return doors(environ, start_response)
-        inner = {
-            **environ,
-            "PATH_INFO": path[len(PREFIX) :],
-            "SCRIPT_NAME": environ.get("SCRIPT_NAME", "") + PREFIX,
-        }
-        return served(inner, start_response)
+        inner = {**environ, "PATH_INFO": rest or "/", "SCRIPT_NAME": environ.get("SCRIPT_NAME", "") + prefix}
+        return places[prefix](inner, start_response)
 
     return serve

@@ -12,9 +12,10 @@ from html import escape
 from pathlib import Path
 from typing import Final
 
+from app.surfaces.assets import Asset, read_asset
+
 VERSION: Final = "9.3.8"
 _VIEWER: Final = Path(__file__).parent / "vendor" / "rapidoc.js"
-_YEAR: Final = 365 * 24 * 3600
 
 HEADERS: Final[Mapping[str, str]] = {
     "content-type": "text/html; charset=utf-8",
@@ -26,13 +27,6 @@ HEADERS: Final[Mapping[str, str]] = {
     "referrer-policy": "no-referrer",
 }
 """What goes with the page."""
-VIEWER_HEADERS: Final[Mapping[str, str]] = {
-    "content-type": "text/javascript; charset=utf-8",
-    "cache-control": f"public, max-age={_YEAR}, immutable",
-    "x-content-type-options": "nosniff",
-}
-"""What goes with the viewer, whose address names its version."""
-
 _ATTRIBUTES: Final[Mapping[str, str]] = {
     "render-style": "view",
     "load-fonts": "false",
@@ -58,7 +52,7 @@ def render(root: str, title: str) -> str:
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)}</title>"
+        f'<title>{escape(title)}</title><link rel="icon" href="data:,">'
         f'<script type="module" src="{below}/docs/rapidoc.js?v={VERSION}"></script></head>'
         f'<body style="margin:0"><rapi-doc spec-url="{below}/docs/openapi.json" {attributes}></rapi-doc>'
         f'<noscript><p>This page needs JavaScript. The same, for machines: <a href="{below}/openapi.json">'
@@ -67,6 +61,6 @@ def render(root: str, title: str) -> str:
 
 
 @lru_cache(maxsize=1)
-def viewer() -> bytes:
-    """Return the viewer's script."""
-    return _VIEWER.read_bytes()
+def viewer() -> Asset:
+    """Return the viewer's script; its address names its version."""
+    return read_asset(_VIEWER)

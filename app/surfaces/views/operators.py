@@ -18,6 +18,7 @@ from app.version import __version__
 
 _DESCRIPTION: Final = "sluice_openapi"
 _PAGES: Final = "sluice_pages"
+_WINDOW: Final = "/ui"
 MOST_PAGES: Final = 16
 """Pages that one process writes at once to clients without keys; they could leave them unread."""
 
@@ -64,9 +65,18 @@ def blueprint() -> Blueprint:
 
 
 def root() -> Response:
-    """Tell what runs here, and where to read on."""
-    document = {"name": "sluice", "version": __version__, "docs": "/docs", "openapi": "/openapi.json"}
-    return json_response(document)
+    """Tell what runs here, and where to read on; a browser is led to the window."""
+    if "text/html" in request.headers.get("accept", ""):
+        headers = {"location": f"{request.script_root}{_WINDOW}", "vary": "accept"}
+        return Response(status=302, headers=headers)
+    document = {
+        "name": "sluice",
+        "version": __version__,
+        "docs": "/docs",
+        "openapi": "/openapi.json",
+        "window": _WINDOW,
+    }
+    return json_response(document, headers={"vary": "accept"})
 
 
 def allowed() -> Response:
@@ -110,9 +120,10 @@ def docs() -> Response:
 def docs_viewer() -> Response:
     """Serve the script that draws the page of all operations."""
     _check_docs()
-    from app.surfaces.openapi.page import VIEWER_HEADERS, viewer
+    from app.surfaces.openapi.page import viewer
 
-    return Response(viewer(), 200, dict(VIEWER_HEADERS))
+    script = viewer()
+    return Response(script.body, 200, dict(script.headers))
 
 
 @page

@@ -1,0 +1,85 @@
+"""Sessions of the window: keys of an administrator that end by themselves, stored as keyed hashes like all keys.
+
+An owner is the text by which its sessions are found again. A link that logs in works once: its hash
+stays, as an owner's row that opens nothing, until the link is too old.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from typing import Any, Final
+
+from sqlalchemy import Connection, delete, insert, select
+
+from app.errors import GatewayError
+from app.state.database import Database
+from app.state.dialect import insert_once
+from app.state.keyform import Hasher
+from app.state.tables import key_secret
+
+_SESSION: Final = "session:"
+_LINK: Final = "link"
+
+
+class Sessions:
+    """Begins, finds and ends sessions."""
+
+    def __init__(self, db: Database, hasher: Hasher) -> None:
+        self._db = db
+        self._hasher = hasher
+
+    def begin(self, owner: str, seconds: float, *, link: tuple[str, float] | None = None) -> str:
+        """Begin a session of so many seconds and return its secret.
+
+        ``link`` is the link that leads to it, with the seconds for which it might be tried again;
+        raises ``conflict`` when it was used."""
+        secret, now = secrets.token_urlsafe(32), time.time()
+
+        def work(connection: Connection) -> None:
+            connection.execute(delete(key_secret).where(key_secret.c.until < now, _is_ours(owner)))
+            if link is not None and not insert_once(
+                connection, key_secret, self._row(link[0], _LINK, now + link[1])
+            ):
+                raise GatewayError("conflict", "This link was used before.")
+            row = self._row(secret, f"{_SESSION}{owner}", now + seconds)
+            connection.execute(insert(key_secret).values(row))
+
+        self._db.write(work)
+        return secret
+
+    def owner(self, secret: str) -> str | None:
+        """Return whose session ``secret`` is; None when it ended, or never was."""
+        mine = key_secret.c.digest.in_(self._hasher.digests(secret))
+        statement = select(key_secret.c.owner_id).where(mine, key_secret.c.until > time.time())
+        found: Any = self._db.read(lambda connection: connection.execute(statement).scalar())
+        return found.removeprefix(_SESSION) if found and found.startswith(_SESSION) else None
+
+    def end(self, secret: str) -> None:
+        """End one session."""
+        mine = (
+            key_secret.c.digest.in_(self._hasher.digests(secret)),
+            key_secret.c.owner_id.startswith(_SESSION),
+        )
+        self._db.write(lambda c: c.execute(delete(key_secret).where(*mine)), idempotent=True)
+
+    def end_all(self, owner: str) -> None:
+        """End all sessions of an owner."""
+        mine = key_secret.c.owner_id == f"{_SESSION}{owner}"
+        self._db.write(lambda c: c.execute(delete(key_secret).where(mine)), idempotent=True)
+
+    def mark(self, text: str) -> str:
+        """Return a keyed hash of ``text`` under the operator's secret."""
+        return self._hasher.digest(text)
+
+    def is_mark(self, mark: str, text: str) -> bool:
+        """Tell whether ``mark`` is a hash of ``text`` under one of the operator's secrets."""
+        return mark in self._hasher.digests(text)
+
+    def _row(self, secret: str, owner: str, until: float) -> dict[str, Any]:
+        digest = self._hasher.digest(secret)
+        return {"digest": digest, "owner_id": owner, "mark": self._hasher.marks[0], "until": until}
+
+
+def _is_ours(owner: str) -> Any:
+    return key_secret.c.owner_id.in_((_LINK, f"{_SESSION}{owner}"))

@@ -1,0 +1,82 @@
+"""Numbers, moments and amounts as people read them; what is unknown is a dash."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+_NONE: Final = "–"
+_UNITS: Final = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
+
+
+def number(value: float | None) -> str:
+    """Return a count with separators: 12 345."""
+    return _NONE if value is None else f"{value:,.0f}".replace(",", "\u202f")
+
+
+def dollars(value: float | None) -> str:
+    """Return an amount: two places, more where it is small."""
+    if value is None:
+        return _NONE
+    places = 2 if value == 0 or abs(value) >= 1 else 4 if abs(value) >= 0.01 else 6
+    return f"${value:,.{places}f}"
+
+
+def milliseconds(value: float | None) -> str:
+    """Return a time: 340 ms, 2.3 s."""
+    if value is None:
+        return _NONE
+    return f"{value:.0f} ms" if value < 1_000 else f"{value / 1_000:.1f} s"
+
+
+def moment(value: float | None) -> str:
+    """Return Unix seconds as UTC to the second."""
+    return _NONE if value is None else time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(value))
+
+
+def stamp(value: float) -> str:
+    """Return Unix seconds for the attribute ``datetime``."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(value))
+
+
+def ago(value: float | None) -> str:
+    """Return how long ago Unix seconds were."""
+    return _NONE if value is None else f"{span(max(0.0, time.time() - value))} ago"
+
+
+def span(seconds: float) -> str:
+    """Return a length of time in its largest unit: 3 min."""
+    for length, unit in _UNITS:
+        if seconds >= length:
+            return f"{int(seconds // length)} {unit}"
+    return "0 s"
+
+
+def share(part: float, whole: float) -> str:
+    """Return a part of a whole in percent."""
+    return _NONE if not whole else f"{100 * part / whole:.1f} %"
+
+
+def shown(value: Any) -> str:
+    """Return a member as it is, a dash for none."""
+    return _NONE if value is None or value == "" else str(value)
+
+
+def by(value: float | None, kind: str) -> str:
+    """Return a figure of a chart: ``number``, ``dollars`` or ``milliseconds``."""
+    return {"number": number, "dollars": dollars, "milliseconds": milliseconds}[kind](value)
+
+
+FILTERS: Final[Mapping[str, Callable[..., str]]] = {
+    "number": number,
+    "dollars": dollars,
+    "milliseconds": milliseconds,
+    "moment": moment,
+    "stamp": stamp,
+    "ago": ago,
+    "span": span,
+    "share": share,
+    "shown": shown,
+    "by": by,
+}

@@ -1,0 +1,93 @@
+"""The calls: a table with filters, and one call with its attempts, its cost and its rows of the ledger."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from flask import Response, redirect, request
+
+from app.surfaces.ui import asking, rendering
+
+FILTERS: Final = (
+    ("tenant", "Tenant"),
+    ("key", "Key"),
+    ("provider", "Provider"),
+    ("model", "Model"),
+    ("status", "Status"),
+    ("request_type", "Request type"),
+    ("from", "From"),
+    ("to", "To"),
+)
+"""Members of the query that the admin API takes, and their labels."""
+_ROWS: Final = 50
+_CALL: Final = re.compile(r"call_[0-9A-Za-z]+")
+_RESPONSE: Final = re.compile(r"(resp|msg|cmpl)_?[0-9A-Za-z_-]+")
+_WIDTH: Final = 600
+_LANE: Final = 22
+
+
+def listed() -> str | Response:
+    """List the calls that the filters of the query let through, the newest first."""
+    sought = request.args.get("id", "").strip()
+    if _CALL.fullmatch(sought):
+        return redirect(rendering.url(f"/calls/{sought}"), 303)  # type: ignore[return-value]
+    filters = {name: request.args.get(name, "").strip() for name, _ in FILTERS}
+    query = {**filters, _member_of(sought): sought}
+    page = asking.get("/calls", limit=_ROWS, after=request.args.get("after"), **query)
+    older = {name: value for name, value in {**filters, "id": sought}.items() if value}
+    return rendering.page(
+        "calls",
+        rows=page["data"],
+        filters=[(name, label, filters[name]) for name, label in FILTERS],
+        sought=sought,
+        older=f"?{urlencode({**older, 'after': page['last_id']})}" if page["has_more"] else None,
+        export=urlencode({name: value for name, value in query.items() if value}),
+        filtered=bool(older),
+        paged=bool(request.args.get("after")),
+    )
+
+
+def shown(call_id: str) -> str:
+    """Show one call."""
+    call = asking.get(f"/calls/{call_id}")
+    ledger = asking.get("/ledger", call_id=call["request_id"], limit=100)["data"]
+    return rendering.page(
+        "call", call=call, lanes=_lanes(call), ledger=ledger, costs=_costs(call), width=_WIDTH
+    )
+
+
+def _member_of(sought: str) -> str:
+    """Return the filter for an id: of a response, else of a request."""
+    return "response_id" if _RESPONSE.fullmatch(sought) else "request_id"
+
+
+def _lanes(call: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return a bar for each attempt: they come one after another, and the call's own time is the scale."""
+    attempts: Sequence[Mapping[str, Any]] = call["attempts"]
+    whole = max(1, call["latency"], sum(one.get("latency") or 0 for one in attempts))
+    lanes, begin = [], 0
+    for number, attempt in enumerate(attempts):
+        length = attempt.get("latency") or 0
+        lanes.append(
+            {
+                "attempt": attempt,
+                "x": round(begin / whole * _WIDTH, 1),
+                "width": max(2.0, round(length / whole * _WIDTH, 1)),
+                "y": number * _LANE,
+                "good": not attempt.get("error"),
+            }
+        )
+        begin += length
+    return lanes
+
+
+def _costs(call: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Return the parts of the cost that are amounts, the whole last."""
+    parts: Mapping[str, Any] = call["cost_details"] or {}
+    rows = [
+        (name.replace("_", " "), value) for name, value in parts.items() if isinstance(value, int | float)
+    ]
+    return sorted(rows, key=lambda row: row[0].startswith("total"))

@@ -1,0 +1,51 @@
+"""The addresses below ``/ui``: one row each. A row that is not public asks for a session."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class WindowRoute:
+    """One address; ``view`` is a function below ``app.surfaces.ui``."""
+
+    method: str
+    path: str
+    view: str
+    public: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One entry of the navigation."""
+
+    name: str
+    path: str
+    title: str
+
+
+ROUTES: Final = (
+    WindowRoute("GET", "/static/<mark>/<name>", "rendering.asset", public=True),
+    WindowRoute("GET", "/login", "login.form", public=True),
+    WindowRoute("POST", "/login", "login.log_in", public=True),
+    WindowRoute("GET", "/link/<token>", "login.follow", public=True),
+    WindowRoute("POST", "/logout", "login.log_out"),
+    WindowRoute("GET", "/", "pages.overview.shown"),
+    WindowRoute("GET", "/overview/figures", "pages.overview.figures"),
+    WindowRoute("GET", "/calls", "pages.calls.listed"),
+    WindowRoute("GET", "/calls/<call_id>", "pages.calls.shown"),
+    WindowRoute("GET", "/background", "pages.background.shown"),
+    WindowRoute("GET", "/background/figures", "pages.background.figures"),
+    WindowRoute("GET", "/providers", "pages.providers.listed"),
+    WindowRoute("POST", "/providers/<name>/check", "pages.providers.check"),
+    WindowRoute("GET", "/settings", "pages.settings.shown"),
+)
+
+PLACES: Final = (
+    Place("overview", "/", "Overview"),
+    Place("calls", "/calls", "Calls"),
+    Place("background", "/background", "Background"),
+    Place("providers", "/providers", "Providers"),
+    Place("settings", "/settings", "Settings"),
+)
