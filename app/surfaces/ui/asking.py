@@ -41,7 +41,7 @@ def get(path: str, **query: Any) -> Any:
     return _asked("GET", path, query_string=asked)
 
 
-def send(method: str, path: str, body: Any = None, **query: Any) -> Any:
+def change(method: str, path: str, body: Any = None, **query: Any) -> Any:
     """Change something; raises Refusal."""
     asked = {name: value for name, value in query.items() if value not in (None, "")}
     return _asked(method, path, query_string=asked, **({} if body is None else {"json": body}))

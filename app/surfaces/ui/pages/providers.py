@@ -18,7 +18,7 @@ def listed() -> str:
 
 def check(name: str) -> str:
     """Ask a provider how it is; as a part where htmx asks, else on the whole page."""
-    outcome = asking.send("POST", f"/providers/{quote(name, safe='')}/check")
+    outcome = asking.change("POST", f"/providers/{quote(name, safe='')}/check")
     return rendering.part("provider_check", outcome=outcome) if rendering.wants_part() else _page(outcome)
 
 
