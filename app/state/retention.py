@@ -15,7 +15,7 @@ from typing import Final
 import gevent
 from sqlalchemy import ColumnElement, Connection, delete, exists, select
 
-from app.state import blobs, files
+from app.state import blobs, files, idempotency
 from app.state.database import Database
 from app.state.loops import Loop
 from app.state.rows import chunks
@@ -104,6 +104,8 @@ def purge(db: Database, *, older_than: float | None, events_kept: float = EVENTS
     db.write(lambda connection: _drop_old_events(connection, events_kept))
     while db.write(_drop_expired):
         continue
+    while db.write(idempotency.drop_old):
+        continue
     _purge_files(db, older_than)
     gone = _purge_gone_tenants(db)
     if older_than is None:
@@ -172,6 +174,8 @@ def _purge_gone_tenants(db: Database) -> int:
             total += went
         db.write(partial(_drop_batches, condition=batch.c.tenant == name))
         while db.write(partial(files.drop_old, condition=file.c.tenant == name, limit=_FILES_AT_ONCE)):
+            continue
+        while db.write(partial(idempotency.drop_of_tenant, tenant=name)):
             continue
         db.write(partial(_forget_tenant, name=name))
     return total

@@ -32,6 +32,7 @@ from app.state.database import Access, Database
 from app.state.eventlog import EventLog
 from app.state.files import Files
 from app.state.history import EXPANDED_MAX, History
+from app.state.idempotency import FirstAnswers
 from app.state.keyform import Hasher
 from app.state.keys import Keys
 from app.state.leases import Keeper
@@ -73,6 +74,7 @@ class State:
     files: Files
     batches: Batches
     batch_queue: BatchQueue
+    first_answers: FirstAnswers
     runners: list[Runner[Any]] = field(default_factory=list)
     purger: Purger | None = None
 
@@ -113,6 +115,7 @@ class State:
             self.purger.stop()
         self.signals.stop()
         self.keeper.stop()
+        self.first_answers.stop()
         self.db.close()
 
     def purge(self, older_than: float | None) -> int:
@@ -164,4 +167,5 @@ def open_state(
         files=Files(db),
         batches=Batches(signals),
         batch_queue=BatchQueue(signals),
+        first_answers=FirstAnswers(db),
     )

@@ -19,6 +19,7 @@ from app.gateway.core import Gateway, gateway_of
 from app.surfaces.admin.mounting import mount_admin
 from app.surfaces.blueprints import blueprints
 from app.surfaces.browsers import Browsers
+from app.surfaces.claims import REPLAYED, Replay, replayed, settle
 from app.surfaces.credentials import KeyRing, check_operation
 from app.surfaces.mounts import KEYLESS
 from app.surfaces.replies.answers import error_response, finish_headers
@@ -26,6 +27,7 @@ from app.surfaces.rules import current_mount, current_operation, matched_rule
 from app.surfaces.sessionless import SessionlessFlask
 from app.surfaces.views import key, operators
 from app.surfaces.views.sockets import no_websocket
+from app.surfaces.views.stored import follow
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _SLASH: Final = "%2f"
@@ -58,12 +60,14 @@ def build_doors(gateway: Gateway) -> Flask:
     app.extensions["sluice_keys"] = KeyRing(settings, gateway.keys)
     app.extensions["sluice_browsers"] = Browsers(settings)
     app.before_request(_before)
+    app.after_request(_settle_claim)  # the last of them: what is registered first runs last
     app.after_request(finish_headers)
     app.after_request(_limit_writing)
     app.after_request(_note)
     if settings.allowed_origins:
         app.after_request(_mark_for_browsers)
     app.register_error_handler(GatewayError, _gateway_error)
+    app.register_error_handler(Replay, _replay)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(Exception, _fault)
     for blueprint in blueprints():
@@ -189,6 +193,24 @@ def _gateway_error(error: GatewayError) -> Response:
         gateway_of(current_app).refuse(error, call)
     _drop_frames(error)
     return error_response(error, call)
+
+
+def _replay(found: Replay) -> Response:
+    """Answer as the first time."""
+    if found.answer.response_id is None:
+        return replayed(found.answer)
+    headers = {**found.answer.headers, REPLAYED: "true"}
+    return follow(gateway_of(current_app), found.answer.response_id, -1, headers)
+
+
+def _settle_claim(response: Response) -> Response:
+    """Keep the answer of a request with an Idempotency-Key; what cannot be kept is not sent."""
+    if "claim" not in g:
+        return response
+    try:
+        return settle(response)
+    except GatewayError as error:
+        return finish_headers(error_response(error, g.get("call")))
 
 
 def _drop_frames(error: BaseException) -> None:

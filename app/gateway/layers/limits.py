@@ -29,6 +29,7 @@ def make(house: House) -> CallLayer:
         if is_queued(call):
             touches = [touch for touch in touches if touch.limit.kind != "concurrent"]
         if not touches:
+            call.progress.admitted = True
             return proceed(call)
         estimate = tokens_of_body(call.body) if any(t.limit.kind == "tokens" for t in touches) else 0
         hold = house.limits.admit(touches, estimate)
@@ -37,6 +38,7 @@ def make(house: House) -> CallLayer:
         )
         if hold.refused is not None:
             raise refusal(hold)
+        call.progress.admitted = True
         return Held(house.limits, hold, estimate).around(call, proceed)
 
     return layer

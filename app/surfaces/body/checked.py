@@ -10,6 +10,7 @@ from flask import request
 from app.surfaces.body.reading import json_body, size_of
 from app.surfaces.body.schemas import check
 from app.surfaces.calls import current_gateway
+from app.surfaces.claims import claim_json
 from app.surfaces.rules import current_rule
 from app.wire.aside import aside
 
@@ -25,6 +26,7 @@ def checked_body() -> dict[str, Any]:
         optional=route.optional_body,
     )
     check_shape(body, size_of(request))
+    claim_json(current_gateway(), body, size_of(request))
     return body
 
 

@@ -15,6 +15,8 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from app.canonical.media import Upload
 from app.errors import GatewayError
 from app.surfaces.body.reading import is_encoded, read_body, too_large
+from app.surfaces.calls import current_gateway
+from app.surfaces.claims import claim_form
 from app.wire.json import loads
 
 _LOG: Final = logging.getLogger(__name__)
@@ -60,6 +62,7 @@ def open_form(limit: int, deadline: float) -> tuple[list[tuple[str, str]], FileS
         raise _unread(error) from error
     if file is not None and size_of_file(file) > limit:
         raise too_large(limit)
+    claim_form(current_gateway(), fields, form.files.items(multi=True))
     return fields, file
 
 

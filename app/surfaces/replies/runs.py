@@ -13,6 +13,7 @@ from app.errors import GatewayError
 from app.gateway.outcome import Outcome
 from app.gateway.run import Run
 from app.surfaces.calls import current_gateway
+from app.surfaces.claims import recorded
 from app.surfaces.mounts import Mount
 from app.surfaces.replies.answers import door_headers, json_response, outcome_headers
 from app.surfaces.replies.envelope import FrameEnvelope, seal_answer
@@ -65,7 +66,7 @@ def answer_stream(
     writer = StreamWriter(
         run,
         pace(settings),
-        write,
+        recorded(run, write),
         failed,
         lambda error: gateway.fault(error, call.id),
         silence=framing.silence,

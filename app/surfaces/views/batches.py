@@ -20,6 +20,7 @@ from app.surfaces.body import queries
 from app.surfaces.body.checked import checked_body
 from app.surfaces.body.schemas.batches import window_seconds
 from app.surfaces.calls import current_gateway, make_call
+from app.surfaces.claims import claim_json
 from app.surfaces.mounts import Mount
 from app.surfaces.replies.answers import json_response
 from app.surfaces.replies.envelope import seal_bare
@@ -59,6 +60,7 @@ def retrieve(mount: Mount, batch_id: str, deployment: str | None = None) -> Resp
 
 def cancel(mount: Mount, batch_id: str, deployment: str | None = None) -> Response:
     """Serve ``POST batches/{id}/cancel``: lines in flight end; a body, if any, is ignored."""
+    claim_json(current_gateway(), None, 0)
     stored = current_gateway().state().batches.cancel(g.principal.tenant, batch_id)
     return json_response(seal_bare(mount, "batch_cancel", stored.object, stored.provider))
 

@@ -22,6 +22,7 @@ from app.surfaces.body.checked import checked_body
 from app.surfaces.body.forbidden import steers
 from app.surfaces.body.forms import members, read_form
 from app.surfaces.calls import current_gateway, make_call
+from app.surfaces.claims import recorded
 from app.surfaces.mounts import Mount
 from app.surfaces.replies.answers import door_headers, outcome_headers
 from app.surfaces.replies.runs import answer_stream, answer_whole, pace
@@ -100,7 +101,7 @@ def _audio(mount: Mount, call: Call) -> Response:
     writer = StreamWriter(
         run,
         pace(gateway.settings, patient=True),
-        _joined,
+        recorded(run, _joined),
         _cut,
         lambda error: gateway.fault(error, call.id),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from flask import Response, g
@@ -18,6 +19,7 @@ from app.gateway.request_turn import RequestHost
 from app.gateway.stored_turn import wants_store
 from app.surfaces.body.checked import checked_body
 from app.surfaces.calls import current_gateway, make_call
+from app.surfaces.claims import outlast, point_to
 from app.surfaces.mounts import Mount
 from app.surfaces.replies.answers import outcome_headers
 from app.surfaces.replies.framings import Events
@@ -44,6 +46,8 @@ def create(mount: Mount, deployment: str | None = None) -> Response:
         host=RequestHost(mount.name, store, background),
         signs=True,
     )
+    if store and not background and outlast():
+        call = replace(call, socket=None)
     g.call = call
     require_prompt(body)
     run = gateway.run(call)
@@ -53,6 +57,7 @@ def create(mount: Mount, deployment: str | None = None) -> Response:
         )
     outcome = run.result()
     if call.stream:
+        point_to(run.call.response_id or "")
         return follow(gateway, run.call.response_id or "", -1, outcome_headers(outcome))
     return answer_whole(mount, outcome)
 

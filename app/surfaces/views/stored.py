@@ -16,6 +16,7 @@ from app.responses_form.errors import event_of_error
 from app.state.records import StoredResponse
 from app.surfaces.body import queries
 from app.surfaces.calls import current_gateway
+from app.surfaces.claims import claim_json
 from app.surfaces.mounts import Mount
 from app.surfaces.replies.answers import json_response
 from app.surfaces.replies.framings import Events
@@ -80,6 +81,7 @@ def delete(mount: Mount, response_id: str, deployment: str | None = None) -> Res
 
 def cancel(mount: Mount, response_id: str, deployment: str | None = None) -> Response:
     """Serve ``POST responses/{id}/cancel``; a body, if any, is ignored."""
+    claim_json(current_gateway(), None, 0)
     stored = current_gateway().state().responses.cancel(g.principal.tenant, response_id)
     return json_response(shown(mount, stored, ()))
 
