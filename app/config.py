@@ -206,6 +206,29 @@ class TenantSettings:
     budgets: tuple[Budget, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class TargetMembers:
+    """What a target of a name is asked with: ``max_tokens`` caps the answer and is asked for where the client names
+    no bound; ``defaults`` are sampling parameters (``TARGET_DEFAULTS``) for clients that give none; ``headers``
+    go out with each request; ``timeouts`` replace those of the server, in its words."""
+
+    max_tokens: int | None = None
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    timeouts: Mapping[str, float] = field(default_factory=dict)
+
+    def over(self, inner: TargetMembers | None) -> TargetMembers:
+        """Return these members, completed by those of the name that the target leads to."""
+        if inner is None:
+            return self
+        return TargetMembers(
+            inner.max_tokens if self.max_tokens is None else self.max_tokens,
+            {**inner.defaults, **self.defaults},
+            {**inner.headers, **self.headers},
+            {**inner.timeouts, **self.timeouts},
+        )
+
+
 STRATEGIES: Final = ("weighted", "ordered", "latency", "cheapest", "least-busy")
 """How the targets of one name are ordered."""
 
@@ -214,12 +237,13 @@ STRATEGIES: Final = ("weighted", "ordered", "latency", "cheapest", "least-busy")
 class Alias:
     """A model name of the operator's: weighted targets, then fallbacks in order.
 
-    ``strategy`` orders the targets: one of ``STRATEGIES``."""
+    ``strategy`` orders the targets: one of ``STRATEGIES``. ``members`` are those of targets that have any."""
 
     targets: tuple[tuple[str, float], ...]
     fallbacks: tuple[str, ...] = ()
     cache: CacheSettings | None = None
     strategy: str = "weighted"
+    members: Mapping[str, TargetMembers] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -477,6 +477,22 @@ FAULTS: list[tuple[str, str]] = [
         "models.m.strategy: must be 'weighted' or 'ordered' or 'latency' or 'cheapest' or 'least-busy'",
     ),
     (
+        "[models.'m']\ntargets=[{target='a/b',max_tokens=0}]",
+        "models.m.targets[0].max_tokens: must be a whole number above 0",
+    ),
+    (
+        "[models.'m']\ntargets=[{target='a/b',defaults={temprature=1}}]",
+        "models.m.targets[0].defaults.temprature: is unknown; did you mean 'temperature'?",
+    ),
+    (
+        "[models.'m']\ntargets=[{target='a/b',timeouts={total=nan}}]",
+        "models.m.targets[0].timeouts.total: must be a number above 0",
+    ),
+    (
+        "[models.'m']\ntargets=[{target='a/b',headers={'a b'='c'}}]",
+        'models.m.targets[0].headers."a b": the name must be that of a header',
+    ),
+    (
         "[models.'openai/m']\ntarget='a/b'",
         "models.\"openai/m\": is never reached: 'openai' is a provider's name",
     ),

@@ -13,6 +13,7 @@ from app.config import (
     ProviderSettings,
     Secret,
     Settings,
+    TargetMembers,
     TenantSettings,
     Timeouts,
     VirtualKey,
@@ -208,11 +209,23 @@ def _aliases(section: Mapping[str, Any], names: frozenset[str], faults: Faults) 
             tuple(row.get("fallbacks", ())),
             cache_of(row.get("cache")),
             row.get("strategy", "weighted"),
+            {target["target"]: found for target in targets if (found := _target_members(target)) is not None},
         )
     for name in aliases:
         if name in _reached(name, aliases):
             faults.add(("models", name), "leads back to itself")
     return aliases
+
+
+def _target_members(row: Mapping[str, Any]) -> TargetMembers | None:
+    """Return what a target is asked with, None for one that has nothing of its own."""
+    members = TargetMembers(
+        row.get("max_tokens"),
+        dict(row.get("defaults", {})),
+        {name.lower(): value for name, value in row.get("headers", {}).items()},
+        dict(row.get("timeouts", {})),
+    )
+    return None if members == TargetMembers() else members
 
 
 def _reached(name: str, aliases: Mapping[str, Alias]) -> set[str]:

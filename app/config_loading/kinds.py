@@ -117,6 +117,7 @@ ABOVE_0: Final = Kind("must be a number above 0", lambda v: _is_number(v) and 0 
 FROM_0: Final = Kind(
     "must be a number that is not below 0", lambda v: _is_number(v) and 0 <= v < 1e12, _read_number
 )
+NUMBER: Final = Kind("must be a number", _is_number, _read_number)
 COUNT: Final = Kind("must be a whole number above 0", lambda v: _is_whole(v) and v > 0, _read_number)
 WHOLE: Final = Kind(
     "must be a whole number that is not below 0", lambda v: _is_whole(v) and v >= 0, _read_number

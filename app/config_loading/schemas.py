@@ -21,6 +21,11 @@ from app.config_loading.ownership import ConfiguredKeySchema, TenantSchema
 from app.config_loading.tables import Below, Rows, Strict, TableOf
 from app.providers import CUSTOM_DIALECTS
 
+HEADERS: Final = TableOf(
+    Checked(kinds.HEADER),
+    names=Kind("must be that of a header", lambda v: kinds.HEADER_NAME.fullmatch(v) is not None),
+)
+
 
 class ProviderKeySchema(Strict):
     """One of ``[[providers.NAME.keys]]``."""
@@ -48,10 +53,7 @@ class ProviderSchema(Strict):
     keys = Rows(ProviderKeySchema())
     base_url = Checked(kinds.BASE_URL)
     dialect = Checked(kinds.one_of(*CUSTOM_DIALECTS))
-    headers = TableOf(
-        Checked(kinds.HEADER),
-        names=Kind("must be that of a header", lambda v: kinds.HEADER_NAME.fullmatch(v) is not None),
-    )
+    headers = HEADERS
     proxy = Checked(kinds.TEXT)
     ca_bundle = Checked(kinds.TEXT)
     client_cert = Checked(kinds.CERTIFICATE)
@@ -62,11 +64,36 @@ class ProviderSchema(Strict):
     limits = Rows(LimitSchema())
 
 
+class DefaultsSchema(Strict):
+    """``defaults`` of a target: sampling parameters, by OpenAI's names."""
+
+    temperature = Checked(kinds.FROM_0)
+    top_p = Checked(kinds.FROM_0)
+    top_k = Checked(kinds.COUNT)
+    seed = Checked(kinds.WHOLE)
+    stop = Checked(kinds.TEXTS)
+    presence_penalty = Checked(kinds.NUMBER)
+    frequency_penalty = Checked(kinds.NUMBER)
+
+
+class TargetTimeoutsSchema(Strict):
+    """``timeouts`` of a target: the clocks of one attempt, in seconds."""
+
+    connect = Checked(kinds.ABOVE_0)
+    first_byte = Checked(kinds.ABOVE_0)
+    idle = Checked(kinds.ABOVE_0)
+    total = Checked(kinds.ABOVE_0)
+
+
 class TargetSchema(Strict):
     """One of ``[[models."name".targets]]``."""
 
     target = Checked(kinds.TEXT, required=True)
     weight = Checked(kinds.ABOVE_0)
+    max_tokens = Checked(kinds.COUNT)
+    defaults = Below(DefaultsSchema())
+    headers = HEADERS
+    timeouts = Below(TargetTimeoutsSchema())
 
 
 class ModelSchema(Strict):

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
-from app.config import Budget, CacheSettings, Limit, ProviderSettings, Settings, dollars_of
+from app.config import Budget, CacheSettings, Limit, ProviderSettings, Settings, TargetMembers, dollars_of
 from app.config_loading.members import MEMBERS
 from app.providers import PROVIDERS
 
@@ -45,6 +45,8 @@ def describe(settings: Settings, configured: tuple[str, ...]) -> Iterator[str]:
     for name, alias in settings.aliases.items():
         targets = ", ".join(f"{target} ({weight:g})" for target, weight in alias.targets)
         yield f'  "{name}" = {targets}' + "".join(f", then {target}" for target in alias.fallbacks)
+        for target, members in alias.members.items():
+            yield f"    {target}: {', '.join(_target_members(members))}"
         if alias.strategy != "weighted":
             yield f"    strategy {alias.strategy}"
         if alias.cache is not None:
@@ -148,3 +150,12 @@ def _shown(value: Any) -> str:
     _, at, host = parts.netloc.rpartition("@")
     shown = parts._replace(netloc=f"{_HIDDEN}@{host}" if at else host, query=_HIDDEN if parts.query else "")
     return shown.geturl()
+
+
+def _target_members(members: TargetMembers) -> Iterator[str]:
+    if members.max_tokens is not None:
+        yield f"max_tokens {members.max_tokens}"
+    yield from (f"{name} {value}" for name, value in members.defaults.items())
+    if members.headers:
+        yield f"headers {', '.join(members.headers)}"
+    yield from (f"timeouts.{name} {value:g} s" for name, value in members.timeouts.items())

@@ -13,7 +13,7 @@ from typing import Any, TypeVar, dataclass_transform
 
 from app.canonical.request import Signature
 from app.canonical.response import Usage
-from app.config import Budget, Limit, ProviderKey
+from app.config import Budget, Limit, ProviderKey, TargetMembers
 from app.dialects.shared.losses import Loss
 from app.errors import GatewayError
 from app.gateway.allowances import Allowance
@@ -57,11 +57,12 @@ class Principal:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One place to try: a provider, the model id to send, and the credential."""
+    """One place to try: a provider, the model id to send, the credential, and what the operator wrote beside it."""
 
     provider: Provider
     model: str
     key: ProviderKey | None
+    members: TargetMembers | None = field(default=None, compare=False)
 
     @property
     def label(self) -> str:

@@ -23,6 +23,7 @@ from app.gateway.endings import Breaks, check_whole
 from app.gateway.estimates import estimated_completion_usage
 from app.gateway.exchange import Answer, Fetch, Sent
 from app.gateway.plan import Plan
+from app.gateway.target_members import translated
 from app.gateway.translating import (
     TranslateStream,
     client_context,
@@ -52,6 +53,8 @@ class Completing:
     def __init__(self, call: Call, target: Target, wire: Wire, request: CompletionRequest) -> None:
         self.wire = wire
         self.losses = losses_of(call, target)
+        if target.members is not None:
+            request = translated(request, target.members, self.losses)
         self._request = replace(request, model=target.model, stream=call.stream and wire.streams)
         self._server = dialect_of(CompletionDialect, SERVER)
         self._server_context = server_context(call, target.model)

@@ -13,16 +13,21 @@ from app.gateway.call import Call, Target
 from app.gateway.exchange import Exchange, Sent
 from app.gateway.passing import PassExchange
 from app.gateway.plan import Plan, Planned
-from app.gateway.translating import TranslateExchange, decoded
+from app.gateway.target_members import passed, translated
+from app.gateway.translating import TranslateExchange, decoded, losses_of
 from app.operations import OPERATIONS, resolve
 
 
 def generation(call: Call, target: Target, chosen: Plan) -> Exchange:
     """Return the exchange of a chat or Responses call."""
-    spoken = dialect(call.dialect)
+    spoken, losses, members = dialect(call.dialect), losses_of(call, target), target.members
     if chosen.way == "pass" and spoken.patch is not None:
-        return PassExchange(call, target, chosen.wire, spoken, spoken.patch, lambda: decoded(call))
-    return TranslateExchange(call, target, chosen.wire, decoded(call))
+        asked = call if members is None else passed(call, members, losses)
+        return PassExchange(asked, target, chosen.wire, spoken, spoken.patch, lambda: decoded(asked), losses)
+    request = decoded(call)
+    if members is not None:
+        request = translated(request, members, losses)
+    return TranslateExchange(call, target, chosen.wire, request, losses)
 
 
 def exchange(call: Call, planned: Planned) -> Exchange:

@@ -25,6 +25,7 @@ from app.canonical.events import (
 from app.canonical.request import OpaquePart, Request, ToolCallPart
 from app.canonical.response import Finish, Response, Usage
 from app.dialects.base import ClientContext, Dialect, Frame, Passage, Patch, ServerContext, StreamEncoder
+from app.dialects.shared.losses import Losses
 from app.dialects.shared.usage_repair import repair_usage
 from app.errors import GatewayError
 from app.gateway.aside import aside_for
@@ -32,7 +33,7 @@ from app.gateway.call import Call, Target
 from app.gateway.endings import Breaks, check_whole
 from app.gateway.estimates import estimated_usage
 from app.gateway.exchange import Answer, Fetch, Sent
-from app.gateway.translating import client_context, losses_of, parse_upstream, server_context
+from app.gateway.translating import client_context, parse_upstream, server_context
 from app.providers.base import Wire
 from app.wire.aside import aside
 from app.wire.json import dumps
@@ -51,9 +52,10 @@ class PassExchange:
         dialect: Dialect,
         patch: Callable[[Passage], Patch],
         request: Callable[[], Request],
+        losses: Losses,
     ) -> None:
         self.wire = wire
-        self.losses = losses_of(call, target)
+        self.losses = losses
         self.dialect = dialect
         self._call = call
         self.context: ClientContext = client_context(call, target, wire, self.losses)

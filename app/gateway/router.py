@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Final, TypeVar
 
-from app.config import Alias, ProviderKey
+from app.config import Alias, ProviderKey, TargetMembers
 from app.errors import GatewayError
 from app.gateway.call import Call, Target
 from app.gateway.strategies import Place, Strategies
@@ -79,6 +80,7 @@ class Router:
         self._knows_model = knows_model
         self._choose = choose
         self._strategies = strategies
+        self._has_members = any(alias.members for alias in aliases.values())
 
     def targets(self, call: Call) -> Iterator[Target | GatewayError]:
         """Yield the targets of a call in order; an error stands for a candidate that
@@ -96,7 +98,31 @@ class Router:
         except GatewayError as error:
             return [error]
         alias = candidate if self.is_alias(candidate) else None
-        return [target for name, model in names for target in self._keys(call, name, model, alias)]
+        members = (
+            self._members(alias, call.default_provider) if alias is not None and self._has_members else {}
+        )
+        return [
+            target
+            if isinstance(target, GatewayError) or place not in members
+            else replace(target, members=members[place])
+            for place in names
+            for target in self._keys(call, *place, alias)
+        ]
+
+    def _members(self, name: str, default: str | None) -> dict[Place, TargetMembers]:
+        """Return the members of the places that a name leads to; those of an outer name win."""
+        alias = self._aliases[name]
+        found: dict[Place, TargetMembers] = {}
+        for target in dict.fromkeys([*(target for target, _ in alias.targets), *alias.fallbacks]):
+            own, inner = alias.members.get(target), {}
+            if target != name and self.is_alias(target):
+                inner = self._members(target, default)
+            if own is None and not inner:
+                continue
+            for place in self._names(target, default) if own is not None else inner:
+                deep = inner.get(place)
+                found.setdefault(place, deep if own is None and deep is not None else own.over(deep))  # type: ignore[union-attr]
+        return found
 
     def is_alias(self, model: str) -> bool:
         """Tell whether a model string is a name of the operator's."""

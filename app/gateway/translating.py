@@ -111,9 +111,9 @@ class TranslateExchange:
 
     passed = False
 
-    def __init__(self, call: Call, target: Target, wire: Wire, request: Request) -> None:
+    def __init__(self, call: Call, target: Target, wire: Wire, request: Request, losses: Losses) -> None:
         self.wire = wire
-        self.losses = losses_of(call, target)
+        self.losses = losses
         self._call = call
         self._target = target
         self._request = replace(request, model=target.model, stream=call.stream and wire.streams)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from typing import Any, Final
 
 from app.config import Settings
@@ -62,7 +63,7 @@ def _open(settings: Settings, attempt: Attempt, outgoing: Outgoing, *, stream: b
         outgoing.url,
         outgoing.headers,
         outgoing.body,
-        clocks=_clocks(settings, call, stream),
+        clocks=_clocks(settings, call, attempt.target, stream),
         stream=stream,
         on_open=call.abort.watch,
     )
@@ -77,13 +78,17 @@ def client_headers(call: Call, target: Target, sent: Sent, wire: Wire) -> dict[s
         value = call.client_headers.get(name)
         if value is not None:
             headers[name] = f"{headers[name]},{value}" if name in headers else value
+    if target.members is not None:
+        headers.update(target.members.headers)
     return headers
 
 
-def _clocks(settings: Settings, call: Call, stream: bool) -> Clocks:
-    """Return the clocks of one request: what the settings say within what is left."""
-    times = settings.timeouts
-    remaining = call.remaining()
+def _clocks(settings: Settings, call: Call, target: Target, stream: bool) -> Clocks:
+    """Return the clocks of one request: what the target, else the settings, say within what is left."""
+    times, remaining = settings.timeouts, call.remaining()
+    if target.members is not None and target.members.timeouts:
+        times = replace(times, **target.members.timeouts)
+        remaining = min(remaining, target.members.timeouts.get("total", remaining))
     first_byte = times.first_byte
     if first_byte is None:
         first_byte = _DEFAULT_FIRST_BYTE if stream else remaining

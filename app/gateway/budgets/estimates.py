@@ -47,17 +47,19 @@ def worst_case(
 ) -> Estimate:
     """Return what ``body`` may cost at ``target``; without a bound of its own it answers with ``most`` tokens."""
     came_in = tokens_of_body(body)
-    goes_out = 0 if operation in _SILENT else output_of_body(body, most)
+    cap = None if target.members is None else target.members.max_tokens
+    goes_out = 0 if operation in _SILENT else output_of_body(body, most, cap)
     usage = Usage(input_tokens=came_in, output_tokens=goes_out, estimated=True)
     return Estimate(came_in, goes_out, cost_of(prices.cost(target, usage)))
 
 
-def output_of_body(body: Mapping[str, Any], most: int) -> int:
-    """Return the tokens that a client's body in any dialect lets a model answer with."""
+def output_of_body(body: Mapping[str, Any], most: int, cap: int | None = None) -> int:
+    """Return the tokens that a client's body in any dialect lets a model answer with, ``cap`` of each answer."""
     tables = [body, *(table for name in _BELOW if isinstance(table := body.get(name), Mapping))]
     caps = list(_counts(tables, _CAPS))
     answers = max((1, *_counts(tables, _ANSWERS)))
-    return (max(caps) if caps else most) * answers
+    bound = max(caps) if caps else most
+    return (bound if cap is None else min(bound, cap)) * answers
 
 
 def _counts(tables: list[Mapping[str, Any]], names: tuple[str, ...]) -> Iterator[int]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import platform
+from typing import Any
 
 import sqlalchemy
 from flask import Response
 
+from app.config import TargetMembers
 from app.config_loading.showing import members_shown
 from app.surfaces.admin import asking
 from app.surfaces.replies.answers import json_response
@@ -34,13 +36,29 @@ def settings() -> Response:
     shown = members_shown(gateway.settings)
     models = {
         name: {
-            "targets": [{"target": target, "weight": weight} for target, weight in alias.targets],
+            "targets": [
+                {"target": target, "weight": weight, **_members(alias.members.get(target))}
+                for target, weight in alias.targets
+            ],
             "fallbacks": list(alias.fallbacks),
             "strategy": alias.strategy,
         }
         for name, alias in gateway.settings.aliases.items()
     }
     return json_response(gateway.redactor.value({"object": "settings", "server": shown, "models": models}))
+
+
+def _members(members: TargetMembers | None) -> dict[str, Any]:
+    """Return what a target is asked with; headers by name alone, for they may hold secrets."""
+    if members is None:
+        return {}
+    shown = {
+        "max_tokens": members.max_tokens,
+        "defaults": dict(members.defaults),
+        "headers": dict.fromkeys(members.headers, "***"),
+        "timeouts": dict(members.timeouts),
+    }
+    return {name: value for name, value in shown.items() if value}
 
 
 def version() -> Response:

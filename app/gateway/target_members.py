@@ -1,0 +1,98 @@
+"""What the operator wrote beside a target: a cap of the answer, defaults, put into a request for that target alone.
+
+A body that passes is changed where its dialect holds the parameter; one that is translated in its canonical form.
+A parameter that a passed body's dialect lacks is left out with a warning. Headers and clocks are the business of
+``upstreams``. Tests: tests/governance/test_target_members.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, Final, TypeVar
+
+from app.canonical.media import CompletionRequest
+from app.canonical.request import Request
+from app.config import TargetMembers
+from app.dialects.shared.losses import Losses
+from app.dialects.shared.sampling_paths import SAMPLING_PATHS, Paths
+from app.gateway.call import Call
+
+_CAP: Final = "max_tokens"
+Body = Mapping[str, Any]
+Asked = TypeVar("Asked", Request, CompletionRequest)
+
+
+def passed(call: Call, members: TargetMembers, losses: Losses) -> Call:
+    """Return ``call`` with bodies for the target; raises ``unsupported_parameter`` for a warning in strict mode."""
+    paths = SAMPLING_PATHS.get(call.dialect, {})
+    for name in members.defaults:
+        if name not in paths:
+            losses.report(name, f"the operator's default '{name}' is no member of this API and was left out")
+    whole = (
+        None
+        if call.upstream_body is None
+        else _fitted(call.upstream_body, members, paths, lambda *told: None)
+    )
+    return replace(
+        call,
+        body=_fitted(call.body, members, paths, lambda path, cap: _tell(losses, cap, path)),
+        upstream_body=whole,
+    )
+
+
+def translated(request: Asked, members: TargetMembers, losses: Losses) -> Asked:
+    """Return the canonical request for the target; raises as ``passed`` does."""
+    sampling, cap = request.sampling, members.max_tokens
+    given = {name: value for name, value in members.defaults.items() if getattr(sampling, name) in (None, ())}
+    if cap is not None and (sampling.max_tokens is None or sampling.max_tokens > cap):
+        if sampling.max_tokens is not None:
+            _tell(losses, cap)
+        given[_CAP] = cap
+    if "stop" in given:
+        given["stop"] = tuple(given["stop"])
+    return replace(request, sampling=replace(sampling, **given))
+
+
+def _fitted(
+    body: Body, members: TargetMembers, paths: Paths, tell: Callable[[str, int], None]
+) -> dict[str, Any]:
+    whole = dict(body)
+    for name, value in members.defaults.items():
+        if name in paths and all(_at(whole, path) is None for path in paths[name]):
+            _put(whole, paths[name][0], value)
+    cap = members.max_tokens
+    if cap is None or _CAP not in paths:
+        return whole
+    found = [path for path in paths[_CAP] if _at(whole, path) is not None]
+    for path in found:
+        asked = _at(whole, path)
+        if isinstance(asked, int | float) and asked > cap:
+            tell(path, cap)
+            _put(whole, path, cap)
+    if not found:
+        _put(whole, paths[_CAP][0], cap)
+    return whole
+
+
+def _at(body: Body, path: str) -> Any:
+    table, _, name = path.rpartition(".")
+    holder = body.get(table) if table else body
+    return holder.get(name) if isinstance(holder, Mapping) else None
+
+
+def _put(whole: dict[str, Any], path: str, value: Any) -> None:
+    """Set a member of ``whole``, whose tables are the client's: they are copied, not changed."""
+    table, _, name = path.rpartition(".")
+    if not table:
+        whole[name] = value
+    else:
+        whole[table] = {**(whole.get(table) or {}), name: value}
+
+
+def _tell(losses: Losses, cap: int, path: str | None = None) -> None:
+    losses.report(
+        _CAP,
+        f"the bound of the answer was lowered to {cap}, the most that the operator asks of this model",
+        param=path,
+    )
