@@ -280,8 +280,13 @@ class Session:
         )
 
     def _tell(self, error: GatewayError) -> None:
-        """Write an error that is no event of a stream."""
-        told = {"type": "error", "status": error.status, "error": error.body()}
+        """Write an error that is no event of a stream. Its code is a text there, by Open Responses' schema."""
+        body = error.body()
+        told = {
+            "type": "error",
+            "status": error.status,
+            "error": {**body, "code": body["code"] or body["type"]},
+        }
         try:
             self._socket.write(text_frame(dumps_ascii(told)))
         except OSError as error_of_write:
