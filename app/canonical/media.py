@@ -14,7 +14,11 @@ from app.canonical.response import Finish, Usage
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingRequest:
-    """Texts (or token arrays) to embed, order kept. ``encoding_format``: float or base64."""
+    """Texts (or token arrays) to embed, order kept. ``encoding_format``: float or base64.
+
+    ``quantized`` are the types of vectors of whole numbers that are wanted (``int8``, ``ubinary`` …), which
+    only the model's maker makes; ``floats`` says whether floats are wanted, too.
+    """
 
     model: str
     inputs: tuple[str | tuple[int, ...], ...]
@@ -23,16 +27,19 @@ class EmbeddingRequest:
     user: str | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
     origin: Origin | None = None
+    quantized: tuple[str, ...] = ()
+    floats: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingResponse:
-    """One vector of floats for each input, in the order of the inputs."""
+    """One vector of floats for each input, in the order of the inputs; ``quantized`` has the same by type."""
 
     model: str | None
     vectors: tuple[Sequence[float], ...]
     usage: Usage | None = None
     native: Native | None = None
+    quantized: Mapping[str, tuple[Sequence[int], ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,6 +98,9 @@ class EmbeddingExchange(MediaExchange):
         raise GatewayError("unsupported_operation", "Embeddings are not streamed.", param="stream")
 
     def _batches(self) -> list[EmbeddingRequest]:
+        if self._request.quantized and not self._client.quantizes(self._context):
+            names = ", ".join(self._request.quantized)
+            self.losses.report("embedding_types", f"Vectors of type {names} are not made by this model")
         return split(self._request, self._client.batch_limit(self._context))
 
     def _sent(self, batch: EmbeddingRequest) -> Sent:

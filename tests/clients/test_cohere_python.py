@@ -8,7 +8,7 @@ import cohere
 import pytest
 from cohere.core.api_error import ApiError
 
-from tests.behaviour.world import World, chat_body, chat_stream
+from tests.behaviour.world import World, chat_body, chat_stream, running_world
 from tests.clients.conftest import KEY
 from tests.traffic.replay import Reply
 
@@ -69,6 +69,34 @@ def test_a_schema_is_filled(client: cohere.ClientV2) -> None:
     form: Any = {"type": "json_object", "json_schema": schema}
     answer = client.chat(model=MODEL, messages=said("fill name=Ann"), response_format=form)
     assert answer.message.content[0].text.replace(" ", "") == '{"name":"Ann"}'  # type: ignore[index, union-attr]
+
+
+def test_vectors_of_whole_numbers_are_those_of_coheres_model() -> None:
+    made = {"int8": [[-128, 127], [1, 2]], "ubinary": [[255], [0]]}
+    meta = {"billed_units": {"input_tokens": 3}}
+    with running_world({"COHERE_API_KEY": "theirs", "COHERE_BASE_URL": "{upstream}/cohere"}) as world:
+        world.upstream.add(Reply.json({"id": "e", "embeddings": made, "texts": ["a", "b"], "meta": meta}))
+        client = cohere.ClientV2(api_key="any", base_url=f"{world.gateway.url}/cohere", timeout=20)
+        answer = client.embed(
+            model="embed-v4.0",
+            texts=["a", "b"],
+            input_type="search_document",
+            embedding_types=["int8", "ubinary"],
+            output_dimension=8,
+        )
+        (sent,) = world.upstream.requests
+    assert (answer.embeddings.int8, answer.embeddings.ubinary) == (made["int8"], made["ubinary"])
+    assert answer.embeddings.float_ is None
+    assert (sent.path, sent.json()["embedding_types"]) == ("/cohere/v2/embed", ["int8", "ubinary"])
+
+
+def test_other_models_make_no_vectors_of_whole_numbers(client: cohere.ClientV2) -> None:
+    with pytest.raises(ApiError) as refused:
+        client.embed(
+            model=MODEL, texts=["a"], input_type="search_document", embedding_types=["float", "int8"]
+        )
+    assert refused.value.status_code == 400
+    assert "int8" in refused.value.body["message"]
 
 
 def test_texts_are_embedded(client: cohere.ClientV2) -> None:

@@ -355,3 +355,34 @@ def test_a_vector_that_no_float_can_say_is_the_providers_fault(value: Any) -> No
     with pytest.raises(GatewayError) as raised:
         vector_of(value)
     assert raised.value.kind.name == "upstream_invalid"
+
+
+QUANTIZED = EmbeddingRequest("m", ("a", "b"), quantized=("int8", "ubinary"), floats=False)
+
+
+def test_types_of_whole_numbers_are_asked_for_and_read() -> None:
+    asked = COHERE.encode_request(QUANTIZED, context("cohere.v2.embed")).body
+    assert asked["embedding_types"] == ["int8", "ubinary"]
+    made = {"int8": [[-128], [127]], "ubinary": [[0], [255]]}
+    read = COHERE.decode_response({"embeddings": made}, QUANTIZED, context("cohere.v2.embed"), {})
+    assert {name: [list(vector) for vector in vectors] for name, vectors in read.quantized.items()} == made
+    joined = merge([read, read])
+    assert [list(vector) for vector in joined.quantized["int8"]] == [[-128], [127], [-128], [127]]
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        {"int8": [[1]], "ubinary": [[1], [2]]},
+        {"int8": [[128], [1]], "ubinary": [[1], [2]]},
+        {"int8": [[1], [2]], "ubinary": [[-1], [2]]},
+        {"int8": [[0.5], [2]], "ubinary": [[1], [2]]},
+        {"int8": ["x", [2]], "ubinary": [[1], [2]]},
+        {"int8": [[1], [2]]},
+        {},
+    ],
+)
+def test_vectors_that_are_none_of_their_type_are_the_providers_fault(made: dict[str, Any]) -> None:
+    with pytest.raises(GatewayError) as refused:
+        COHERE.decode_response({"embeddings": made}, QUANTIZED, context("cohere.v2.embed"), {})
+    assert refused.value.kind.name == "upstream_invalid"

@@ -30,12 +30,13 @@ class EmbeddingDialect(Row):
 
     ``batch_limit`` is the number of inputs that one call may hold. ``decode_response`` is
     given the batch that it answers and the answer's headers, lower-case: some wires count
-    tokens there only.
+    tokens there only. ``quantizes`` says whether a model makes vectors of whole numbers.
     """
 
     batch_limit: Callable[[ClientContext], int]
     encode_request: Callable[[EmbeddingRequest, ClientContext], Encoded]
     decode_response: Callable[[Any, EmbeddingRequest, ClientContext, Mapping[str, str]], EmbeddingResponse]
+    quantizes: Callable[[ClientContext], bool] = lambda context: False
     decode_request: Callable[[Mapping[str, Any], ServerContext], EmbeddingRequest] = absent
     encode_response: Callable[[EmbeddingResponse, EmbeddingRequest, ServerContext], dict[str, Any]] = absent
 
@@ -72,7 +73,12 @@ def merge(responses: Sequence[EmbeddingResponse]) -> EmbeddingResponse:
         return responses[0]
     vectors = tuple(vector for response in responses for vector in response.vectors)
     usages = [response.usage for response in responses if response.usage is not None]
-    return replace(responses[0], vectors=vectors, usage=_sum(usages) if usages else None)
+    quantized = {
+        name: tuple(vector for response in responses for vector in response.quantized[name])
+        for name in responses[0].quantized
+    }
+    usage = _sum(usages) if usages else None
+    return replace(responses[0], vectors=vectors, usage=usage, quantized=quantized)
 
 
 def _sum(usages: Sequence[Usage]) -> Usage:
@@ -133,6 +139,14 @@ def vector_of(value: Any, *, coding: str = "base64") -> Sequence[float]:
     if vector is None or not all(map(math.isfinite, array("f", vector))):
         raise not_a_vector(value)
     return vector
+
+
+def bytes_of(value: Any, *, signed: bool) -> Sequence[int]:
+    """Read one vector of whole numbers, each a byte; raises ``upstream_invalid`` for anything else."""
+    try:
+        return array("b" if signed else "B", value if isinstance(value, list) else [None])
+    except (TypeError, OverflowError) as error:
+        raise not_a_vector(value) from error
 
 
 def _read(value: Any, coding: str) -> Sequence[float] | None:

@@ -170,6 +170,7 @@ def _family(model: str) -> _Family:
 
 DIALECT: Final = EmbeddingDialect(
     name="embeddings_bedrock",
+    quantizes=lambda context: _family(context.model) is _COHERE,
     batch_limit=batch_limit,
     encode_request=encode_request,
     decode_response=decode_response,

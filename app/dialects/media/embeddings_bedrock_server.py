@@ -7,6 +7,7 @@ were read also goes into the header ``x-amzn-bedrock-input-token-count``.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from app.canonical.media import EmbeddingRequest, EmbeddingResponse
@@ -32,9 +33,7 @@ def decode_request(body: Mapping[str, Any], context: ServerContext) -> Embedding
     if "texts" not in body and "inputs" not in body:
         raise missing("inputText")
     made = cohere.decode_request(body, context)
-    return EmbeddingRequest(
-        made.model, made.inputs, made.dimensions, extra=made.extra, origin=Origin(NAME, body)
-    )
+    return replace(made, origin=Origin(NAME, body))
 
 
 def _titan(body: Mapping[str, Any], context: ServerContext) -> EmbeddingRequest:
@@ -68,7 +67,7 @@ def encode_response(
         vector = list(response.vectors[0]) if response.vectors else []
         by_type = {"embeddingsByType": {"float": vector}} if body.get("embeddingTypes") else {}
         return {"embedding": vector, "inputTextTokenCount": tokens, **by_type}
-    types = Checked(body).texts("embedding_types")
+    types = tuple(dict.fromkeys(Checked(body).texts("embedding_types")))
     answer = cohere.by_type(response, request, types or ("float",), context)
     if types:
         return answer

@@ -6,7 +6,7 @@ otherwise (contract/providers.md 3.7).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from app.canonical.media import EmbeddingRequest, EmbeddingResponse
@@ -14,12 +14,20 @@ from app.dialects.base import ClientContext, Encoded
 from app.dialects.chat.errors import decode_error
 from app.dialects.cohere.response_out import encode_error
 from app.dialects.media import embeddings_cohere_server as server
-from app.dialects.media.base import EmbeddingDialect, check_count, counted_usage, texts_only, vector_of
+from app.dialects.media.base import (
+    EmbeddingDialect,
+    bytes_of,
+    check_count,
+    counted_usage,
+    texts_only,
+    vector_of,
+)
 from app.dialects.shared.losses import Losses
 from app.dialects.shared.reading import as_dict, as_list, count
 
 BATCH: Final = 96
 _DEFAULT_INPUT_TYPE: Final = "search_document"
+_SIGNED: Final = frozenset({"int8", "binary"})
 _TAKEN: Final = frozenset({"input_type", "truncate", "max_tokens", "priority"})
 
 
@@ -29,7 +37,7 @@ def batch_limit(context: ClientContext) -> int:
 
 
 def encode_request(request: EmbeddingRequest, context: ClientContext) -> Encoded:
-    """Return the body, floats asked for."""
+    """Return the body, which asks for floats and for what types are wanted beside them."""
     return Encoded({"model": context.model, **cohere_members(request, context.losses)})
 
 
@@ -50,7 +58,7 @@ def cohere_members(request: EmbeddingRequest, losses: Losses) -> dict[str, Any]:
         losses.report("user")
     body: dict[str, Any] = {
         "input_type": _DEFAULT_INPUT_TYPE,
-        "embedding_types": ["float"],
+        "embedding_types": [*(["float"] if request.floats else []), *request.quantized],
         "texts": texts_only(request, losses),
     }
     if request.dimensions is not None:
@@ -67,8 +75,21 @@ def cohere_answer(body: Any, request: EmbeddingRequest, model: str, tokens: int 
     """Read vectors by type (``embeddings.float``) or, from older models, as a bare list."""
     embeddings = as_dict(body).get("embeddings")
     vectors = as_list(as_dict(embeddings).get("float")) or as_list(embeddings)
-    check_count(vectors, request)
-    return EmbeddingResponse(model, tuple(vector_of(v) for v in vectors), counted_usage(tokens, request))
+    if request.floats:
+        check_count(vectors, request)
+    return EmbeddingResponse(
+        model,
+        tuple(vector_of(v) for v in vectors),
+        counted_usage(tokens, request),
+        quantized={
+            name: _quantized(as_dict(embeddings).get(name), name, request) for name in request.quantized
+        },
+    )
+
+
+def _quantized(vectors: Any, name: str, request: EmbeddingRequest) -> tuple[Sequence[int], ...]:
+    check_count(as_list(vectors), request)
+    return tuple(bytes_of(vector, signed=name in _SIGNED) for vector in vectors)
 
 
 DIALECT: Final = EmbeddingDialect(
@@ -77,6 +98,7 @@ DIALECT: Final = EmbeddingDialect(
     encode_request=encode_request,
     decode_response=decode_response,
     decode_error=decode_error,
+    quantizes=lambda context: True,
     decode_request=server.decode_request,
     encode_response=server.encode_response,
     encode_error=encode_error,

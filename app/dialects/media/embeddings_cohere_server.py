@@ -1,6 +1,6 @@
 """Cohere v2 embed as a server speaks it, and the older form that Bedrock's Cohere models answer in.
 
-Vectors are written as floats or base64; quantized types are their maker's own and refused.
+Vectors are written as floats or base64; those of whole numbers (``int8`` …) are their maker's own.
 Members: the cohere SDK's ``V2Client.embed`` and ``EmbedByTypeResponse``.
 """
 
@@ -27,13 +27,13 @@ _QUANTIZED: Final = frozenset({"int8", "uint8", "binary", "ubinary"})
 def decode_request(body: Mapping[str, Any], context: ServerContext) -> EmbeddingRequest:
     """Return what an embed body asks for.
 
-    Raises ``bad_request`` by path, and ``unsupported_parameter`` for images and quantized types.
+    Raises ``bad_request`` by path, and ``unsupported_parameter`` for images.
     """
     members = Checked(body)
     inputs = _inputs(members)
     if not inputs:
         raise missing("texts")
-    _types(members)
+    types = _types(members)
     members.text("input_type")
     return EmbeddingRequest(
         model=members.text("model") or context.model or "",
@@ -41,6 +41,8 @@ def decode_request(body: Mapping[str, Any], context: ServerContext) -> Embedding
         dimensions=members.integer("output_dimension"),
         extra={name: value for name, value in rest(body, _READ).items() if value is not None},
         origin=Origin(NAME, body),
+        quantized=tuple(name for name in types if name in _QUANTIZED),
+        floats=not _QUANTIZED.issuperset(types) or not types,
     )
 
 
@@ -66,12 +68,9 @@ def _types(members: Checked) -> tuple[str, ...]:
     types = members.texts("embedding_types")
     for index, name in enumerate(types):
         path = f"embedding_types[{index}]"
-        if name in _QUANTIZED:
-            message = f"Vectors of type '{name}' are made by Cohere's models alone; 'float' and 'base64' are served."
-            raise GatewayError("unsupported_parameter", message, param=path)
-        if name not in _TYPES:
-            raise wrong_value(path, name, "'float' and 'base64'")
-    return types
+        if name not in _TYPES | _QUANTIZED:
+            raise wrong_value(path, name, "'float', 'base64', 'int8', 'uint8', 'binary' and 'ubinary'")
+    return tuple(dict.fromkeys(types))
 
 
 def encode_response(
@@ -90,10 +89,13 @@ def by_type(
     response: EmbeddingResponse, request: EmbeddingRequest, types: tuple[str, ...], context: ServerContext
 ) -> dict[str, Any]:
     """Return the members that both of Cohere's hosts answer with."""
-    embeddings = {
-        name: [pack(vector) if name == "base64" else list(vector) for vector in response.vectors]
-        for name in types
-    }
+    embeddings = {name: _written(response, name) for name in types}
     texts = [text for text in request.inputs if isinstance(text, str)]
     identity = context.response_id or context.new_id("emb")
     return {"id": identity, "embeddings": embeddings, "texts": texts, "response_type": "embeddings_by_type"}
+
+
+def _written(response: EmbeddingResponse, name: str) -> list[Any]:
+    if name in _QUANTIZED:
+        return [list(vector) for vector in response.quantized[name]]
+    return [pack(vector) if name == "base64" else list(vector) for vector in response.vectors]

@@ -34,6 +34,7 @@ LOSS_CLASSES: Final[Mapping[str, LossClass]] = {
     "logprobs": "changes",
     "suffix": "changes",
     "tokens_input": "changes",
+    "embedding_types": "changes",
     "prompts": "changes",
     "cachedContent": "changes",
     "cached_content": "changes",
