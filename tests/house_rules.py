@@ -65,8 +65,20 @@ MAY_IMPORT: dict[str, set[str]] = {
         "config",
         "config_loading",
     },
+    "conformance": {"errors", "wire"},
     "terminal": _VOCABULARY
-    | {"app", "config", "config_loading", "commands", "gateway", "providers", "serving", "state", "wire"},
+    | {
+        "app",
+        "conformance",
+        "config",
+        "config_loading",
+        "commands",
+        "gateway",
+        "providers",
+        "serving",
+        "state",
+        "wire",
+    },
     "commands": _VOCABULARY | {"gateway", "state", "config", "config_loading"},
     "cli": _VOCABULARY
     | {

@@ -16,6 +16,9 @@ def add_verbs(verbs: Any) -> None:
     _doctor(
         verbs.add_parser("doctor", help="examine configuration, database, Redis, port, clock and providers")
     )
+    _conformance(
+        verbs.add_parser("conformance", help="ask a server whether it keeps the contract of OpenAI's APIs")
+    )
     _test(verbs.add_parser("test", help="stream one answer of a model, with its times and its cost"))
     ledger = verbs.add_parser("ledger", help="list what attempts cost, correct rows, check that all sums up")
     _ledger(ledger)
@@ -29,6 +32,16 @@ def _doctor(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--json", action="store_true", help="print JSON")
     verb.add_argument("--config", metavar="FILE", help="the TOML file instead of $SLUICE_CONFIG")
     verb.set_defaults(run=_late("doctor"))
+
+
+def _conformance(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("url", metavar="URL", help="of any gateway or server: http://127.0.0.1:8080/v1")
+    verb.add_argument("--key", help="what it asks for; $SLUICE_KEY otherwise")
+    verb.add_argument("--model", help="for chat and responses; the first of its list otherwise")
+    verb.add_argument("--embedding-model", help="for embeddings; the first of its list otherwise")
+    verb.add_argument("--timeout", type=float, default=60.0, help="seconds that an answer may take (60)")
+    verb.add_argument("--json", action="store_true", help="print JSON")
+    verb.set_defaults(run=_late("conformance"))
 
 
 def _test(verb: argparse.ArgumentParser) -> None:

@@ -1,0 +1,73 @@
+"""The checks in their order, and the run over them: each ends as ``pass``, ``fail`` or ``skip``.
+
+A group whose first check is skipped is not asked further: the server has no such endpoint.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from app.conformance import chat, errors, lifecycle, others, responses
+from app.conformance.client import Broken, Client, Skipped
+from app.conformance.subject import Subject
+
+Check = Callable[[Subject], None]
+
+GROUPS: Final[tuple[tuple[str, tuple[Check, ...]], ...]] = (
+    ("models", others.MODELS),
+    ("chat", chat.CHECKS),
+    ("embeddings", others.EMBEDDINGS),
+    ("responses", responses.CHECKS),
+    ("lifecycle", lifecycle.CHECKS),
+    ("errors", errors.CHECKS),
+)
+_FORMS: Final = (AttributeError, IndexError, KeyError, TypeError, ValueError)
+"""What reading an answer of a wrong form raises, where no check says it better."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How a check ended; ``seconds`` it took, ``reason`` why it failed or was skipped."""
+
+    group: str
+    check: str
+    result: str
+    reason: str | None
+    seconds: float
+
+
+def run(client: Client, model: str | None, embedding_model: str | None) -> Iterator[Result]:
+    """Yield the result of each check as it ends."""
+    subject = Subject(client, model, embedding_model)
+    for group, checks in GROUPS:
+        missing: str | None = None
+        for number, check in enumerate(checks):
+            if missing is not None:
+                yield Result(group, name_of(check), "skip", missing, 0.0)
+                continue
+            result = _result(group, check, subject)
+            if number == 0 and result.result == "skip" and group != "models":
+                missing = result.reason
+            yield result
+
+
+def name_of(check: Any) -> str:
+    """Return the name of a check: that of its function, in words."""
+    return str(check.__name__).replace("_", " ")
+
+
+def _result(group: str, check: Check, subject: Subject) -> Result:
+    began = time.monotonic()
+    result, reason = "pass", None
+    try:
+        check(subject)
+    except Skipped as skipped:
+        result, reason = "skip", str(skipped)
+    except Broken as broken:
+        result, reason = "fail", str(broken)
+    except _FORMS as error:
+        result, reason = "fail", f"an answer has another form: {type(error).__name__}: {error}"
+    return Result(group, name_of(check), result, reason, round(time.monotonic() - began, 3))

@@ -1,0 +1,81 @@
+"""``sluice conformance URL``: whether a server keeps the contract, as a table or as JSON.
+
+Exit codes: 0 where nothing failed, 1 where something did, 2 where nothing could be asked.
+Tests: tests/terminal/test_conformance.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Final
+from urllib.parse import urlsplit
+
+from app.conformance.checks import Result
+from app.conformance.checks import run as run_checks
+from app.conformance.client import Broken, Client
+
+_WRONG: Final = 2
+_FAILED: Final = 1
+KEY: Final = "SLUICE_KEY"
+"""The variable that may hold the server's key, so that it is in no list of processes."""
+
+
+def run(given: argparse.Namespace) -> int:
+    """Examine the server, print, and return the exit code."""
+    if urlsplit(given.url).scheme not in ("http", "https"):
+        print(
+            "sluice: URL must begin with http:// or https://, such as http://127.0.0.1:8080/v1",
+            file=sys.stderr,
+        )
+        return _WRONG
+    client = Client(given.url, given.key or os.environ.get(KEY), os.environ, given.timeout)
+    try:
+        client.send("GET", "/models")
+    except Broken as broken:
+        print(f"sluice: {broken}", file=sys.stderr)
+        return _WRONG
+    results = []
+    for result in run_checks(client, given.model, given.embedding_model):
+        results.append(result)
+        if not given.json:
+            print(_line(result), flush=True)
+    print(_as_json(client, results) if given.json else _table(results))
+    return _FAILED if any(one.result == "fail" for one in results) else 0
+
+
+def _line(result: Result) -> str:
+    reason = f": {result.reason}" if result.reason else ""
+    return f"{result.result:<4}  {result.group}: {result.check}{reason}"
+
+
+def _table(results: Sequence[Result]) -> str:
+    """Return the sums of each group."""
+    groups = list(dict.fromkeys(one.group for one in results))
+    rows: list[tuple[str, ...]] = [("group", "pass", "fail", "skip")]
+    for name, some in [
+        *((name, [one for one in results if one.group == name]) for name in groups),
+        ("all", results),
+    ]:
+        counts = Counter(one.result for one in some)
+        rows.append((name, *(str(counts[word]) for word in rows[0][1:])))
+    return "\n" + "\n".join(
+        f"{name:<12}{passed:>6}{failed:>6}{skipped:>6}" for name, passed, failed, skipped in rows
+    )
+
+
+def _as_json(client: Client, results: Sequence[Result]) -> str:
+    counts = Counter(one.result for one in results)
+    shown = {
+        "object": "conformance",
+        "url": client.base,
+        "ok": not counts["fail"],
+        **{word: counts[word] for word in ("pass", "fail", "skip")},
+        "checks": [asdict(one) for one in results],
+    }
+    return json.dumps(shown, indent=2, ensure_ascii=False)
