@@ -67,6 +67,9 @@ def _parser() -> argparse.ArgumentParser:
         verb.add_argument("--config", metavar="FILE", help="the TOML file instead of $SLUICE_CONFIG")
         verb.set_defaults(run=partial(_administer, what))
     terminal.add_verbs(verbs)
+    completion = verbs.add_parser("completion", help="print a script that completes commands in a shell")
+    completion.add_argument("shell", choices=["bash", "zsh", "fish"])
+    completion.set_defaults(run=partial(_complete, parser))
     verbs.add_parser("version", help="show the version").set_defaults(run=_version)
     return parser
 
@@ -224,6 +227,13 @@ def _new_key(given: argparse.Namespace) -> int:
     key = f"sk-sluice-{secrets.token_urlsafe(32)}"
     tenant = f":{given.tenant}" if given.tenant else ""
     print(f"SLUICE_KEYS={given.name}:{key}{tenant}")
+    return 0
+
+
+def _complete(parser: argparse.ArgumentParser, given: argparse.Namespace) -> int:
+    from app.terminal.completion import script
+
+    print(script(parser, given.shell), end="")
     return 0
 
 
