@@ -61,11 +61,11 @@ def steps() -> Sequence[Block]:
 def _run(checkout: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     environ = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "HOME": str(checkout)}
     return subprocess.run(
-        arguments, cwd=checkout, env=environ, capture_output=True, text=True, timeout=55, check=False
+        arguments, cwd=checkout, env=environ, capture_output=True, text=True, timeout=150, check=False
     )
 
 
-@pytest.mark.timeout(240)  # golden records of a whole provider, in a checkout of its own
+@pytest.mark.timeout(400)  # golden records of a whole provider, in a checkout of its own
 def test_the_five_steps_make_a_provider(checkout: Path, steps: Sequence[Block]) -> None:
     file, row, golden, tables = (block.text for block in steps)
     (checkout / "app/providers/acme.py").write_text(file)
