@@ -38,21 +38,29 @@ _FAULTS: Final = frozenset(
 _PAUSES: Final = frozenset({"upstream_rate_limited", "upstream_overloaded"})
 
 Circuit = tuple[str, str, str]
+OnChange = Callable[[Circuit, str, float], None]
+"""Is told of a circuit that is now ``open``, with the seconds that it rests, ``half_open`` or ``closed``."""
 
 
 @dataclass(slots=True)
 class _State:
-    """Failures in a row, and the monotonic second until which the target rests."""
+    """Failures in a row, the monotonic second until which the target rests, and what was told of it last."""
 
     failures: int = 0
     rests_until: float = 0.0
+    phase: str = "closed"
 
 
 class Breaker:
     """The circuits of one worker, by provider, model and key."""
 
-    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        monotonic: Callable[[], float] = time.monotonic,
+        on_change: OnChange = lambda circuit, phase, seconds: None,
+    ) -> None:
         self._now = monotonic
+        self._on_change = on_change
         self._states: dict[Circuit, _State] = {}
 
     def order(self, targets: Iterable[Target | GatewayError]) -> list[Target | GatewayError]:
@@ -64,7 +72,9 @@ class Breaker:
 
     def succeeded(self, target: Target) -> None:
         """Note an answer: the circuit closes."""
-        self._states.pop(_circuit(target), None)
+        state = self._states.pop(_circuit(target), None)
+        if state is not None:
+            self._move(target, state, "closed")
 
     def failed(self, target: Target, error: GatewayError) -> None:
         """Note a failure: enough in a row, or a pause that was asked for, make the target rest."""
@@ -76,7 +86,9 @@ class Breaker:
         pause = _PAUSE if state.failures >= _TRIPS else 0.0
         if error.kind.name in _PAUSES and error.retry_after is not None:
             pause = max(pause, float(error.retry_after))
-        state.rests_until = max(state.rests_until, self._now() + pause) if pause else state.rests_until
+        if pause:
+            state.rests_until = max(state.rests_until, self._now() + pause)
+            self._move(target, state, "open")
 
     def resting(self) -> dict[Circuit, float]:
         """Return the seconds that each circuit still rests; those that are closed are not in it."""
@@ -95,7 +107,14 @@ class Breaker:
         if self._now() < state.rests_until:
             return True
         state.rests_until = self._now() + _PAUSE
+        self._move(target, state, "half_open")
         return False
+
+    def _move(self, target: Target, state: _State, phase: str) -> None:
+        """Tell of a circuit that is not what it was."""
+        if phase != state.phase:
+            state.phase = phase
+            self._on_change(_circuit(target), phase, max(0.0, state.rests_until - self._now()))
 
 
 def _circuit(target: Target) -> Circuit:

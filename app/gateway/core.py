@@ -23,6 +23,7 @@ from app.gateway.budgets.accounts import Accounts
 from app.gateway.call import Abort, Call, Principal, Sealing, Target
 from app.gateway.cost import PriceList
 from app.gateway.driver import Driver
+from app.gateway.feed import Feed
 from app.gateway.gauges import Gauges
 from app.gateway.keys import KeyDirectory
 from app.gateway.layers import ATTEMPT_LAYERS, CALL_LAYERS, JOB_LAYERS, LISTENERS
@@ -33,6 +34,7 @@ from app.gateway.layers.metrics import Metrics
 from app.gateway.layers.traces import Traces
 from app.gateway.limits.gate import Gate
 from app.gateway.listing import Catalogue
+from app.gateway.notices import Notices
 from app.gateway.open_calls import OpenCalls
 from app.gateway.outcome import Outcome
 from app.gateway.plan import Route, plan_route
@@ -64,16 +66,22 @@ class Gateway:
         self.catalogue = Catalogue(self.registry, settings, self.router.resolve)
         self.prices = PriceList()
         self.redactor = Redactor(settings)
-        self.breaker = Breaker() if settings.breaker else None
+        self._store = Store(settings)
+        self.notices = Notices(self.state)
+        self.events = Feed(self.state)
+        self.breaker = Breaker(on_change=self.notices.tell_circuit) if settings.breaker else None
         self.metrics = Metrics(names_of(settings)) if settings.metrics else None
         self.traces = self._make_traces()
         self.limits = Gate(settings, self.metrics)
         self.sealing: Callable[[str], Sealing] = make_sealing(settings)
-        self._store = Store(settings)
         self.accounts = Accounts(
             settings, self.prices, self.state, self.egress, self.metrics, self.catalogue.most_output
         )
-        self._last_steps: list[Callable[[], None]] = [self.accounts.close]
+        self._last_steps: list[Callable[[], None]] = [
+            self.accounts.close,
+            self.events.close,
+            self.notices.close,
+        ]
         if self.traces is not None:
             self._last_steps.append(self.traces.close)
         self.open_calls = OpenCalls()

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, and_, select, update
 
 from app.state.database import Database
 from app.state.dialect import insert_once
+from app.state.news import add_notices
 from app.state.tables import alert, budget
 from app.wire.json import dumps
 
@@ -46,13 +47,15 @@ class Alerts:
             lower = and_(budget.c.id == budget_id, budget.c.alerted < highest)
             connection.execute(update(budget).where(lower).values(alerted=highest))
             row = {"budget_id": budget_id, "created_at": now, "due_at": now if sends else None, "tries": 0}
-            return [
+            new = [
                 threshold
                 for threshold in sorted(bodies)
                 if insert_once(
                     connection, alert, row | {"threshold": threshold, "body": dumps(bodies[threshold])}
                 )
             ]
+            add_notices(connection, [bodies[threshold] for threshold in new])
+            return new
 
         return self._db.write(work)
 

@@ -19,10 +19,11 @@ from sqlalchemy import ColumnElement, Connection, delete, insert, select
 
 from app.errors import GatewayError
 from app.state import listing
-from app.state.database import Database
 from app.state.dialect import insert_for
 from app.state.ids import storable
 from app.state.listing import Page
+from app.state.news import topics_of
+from app.state.signals import Signals
 from app.state.tables import call_log, usage_hour, usage_latency
 from app.wire.json import dumps, loads_lenient
 
@@ -87,11 +88,12 @@ class Sums:
 class CallLog:
     """Writes, lists, sums and purges the rows."""
 
-    def __init__(self, db: Database) -> None:
-        self._db = db
+    def __init__(self, signals: Signals) -> None:
+        self._signals = signals
+        self._db = signals.db
 
     def write(self, rows: Sequence[Members]) -> None:
-        """Write rows and add them to the sums of their hours, all or none."""
+        """Write rows and add them to the sums of their hours, all or none; whoever watches is told."""
         groups: dict[bytes, tuple[int, dict[str, Any], Sums]] = {}
         for row in rows:
             hour = int(row["created_at"]) // HOUR * HOUR
@@ -105,7 +107,7 @@ class CallLog:
             for label in sorted(by_id):  # in one order, so that two writers never wait for each other
                 _add(connection, label, *by_id[label])
 
-        self._db.write(work)
+        self._signals.write(work, topics_of([row["id"] for row in rows]))
 
     def get(self, call_id: str) -> Members:
         """Return one row; raises ``not_found``."""

@@ -15,7 +15,7 @@ from typing import Final
 import gevent
 from sqlalchemy import ColumnElement, Connection, delete, exists, select
 
-from app.state import blobs, files, idempotency
+from app.state import blobs, files, idempotency, news
 from app.state.database import Database
 from app.state.loops import Loop
 from app.state.rows import chunks
@@ -102,6 +102,7 @@ def purge(db: Database, *, older_than: float | None, events_kept: float = EVENTS
     how many threads went. Threads with something running are left alone.
     """
     db.write(lambda connection: _drop_old_events(connection, events_kept))
+    db.write(news.drop_notices)
     while db.write(_drop_expired):
         continue
     while db.write(idempotency.drop_old):

@@ -37,6 +37,7 @@ from app.state.keyform import Hasher
 from app.state.keys import Keys
 from app.state.leases import Keeper
 from app.state.ledger import Ledger
+from app.state.news import News
 from app.state.retention import Purger
 from app.state.runner import CONCURRENCY, Job, Runner
 from app.state.sessions import Sessions
@@ -70,6 +71,7 @@ class State:
     audit: Audit
     budgets: Budgets
     alerts: Alerts
+    news: News
     ledger: Ledger
     files: Files
     batches: Batches
@@ -156,13 +158,14 @@ def open_state(
         attempts=Attempts(db),
         vault=Vault(db),
         keys=Keys(signals, hasher),
-        call_log=CallLog(db),
+        call_log=CallLog(signals),
         tenants=Tenants(signals),
         admins=Admins(signals, hasher),
         sessions=Sessions(db, hasher),
         audit=Audit(db),
         budgets=Budgets(db),
         alerts=Alerts(db),
+        news=News(signals),
         ledger=Ledger(db),
         files=Files(db),
         batches=Batches(signals),

@@ -6,7 +6,7 @@ again by itself after a while, because the ring of another process may get lost.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -20,11 +20,15 @@ class Wakeups:
 
     def __init__(self) -> None:
         self._bells: dict[str, set[Event]] = {}
+        self.ears: list[Callable[[str], None]] = []
+        """Who is told every topic that is rung."""
 
     def ring(self, topic: str) -> None:
         """Wake everybody who waits for ``topic``."""
         for bell in self._bells.get(topic, ()):
             bell.set()
+        for ear in self.ears:
+            ear(topic)
 
     @contextmanager
     def waiting(self, topic: str) -> Iterator[Event]:

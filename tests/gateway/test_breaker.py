@@ -49,6 +49,23 @@ def _fault(kind: str = "upstream_error", retry_after: int | None = None) -> Gate
     return GatewayError(kind, "it failed", retry_after=retry_after)
 
 
+def test_each_change_of_a_circuit_is_told_once() -> None:
+    told: list[tuple[str, str, float]] = []
+    clock, first = Clock(), _target("first")
+    breaker = Breaker(clock, lambda circuit, phase, seconds: told.append((circuit[0], phase, seconds)))
+    for _ in range(7):
+        breaker.failed(first, _fault())
+    assert told == [("first", "open", 30.0)]
+    clock.now += 31
+    breaker.order([first])
+    breaker.failed(first, _fault())
+    clock.now += 31
+    breaker.order([first])
+    breaker.succeeded(first)
+    breaker.succeeded(first)
+    assert [phase for _, phase, _ in told] == ["open", "half_open", "open", "half_open", "closed"]
+
+
 def test_a_target_rests_after_five_failures_in_a_row_and_is_kept_as_the_last() -> None:
     scene = Scene()
     for _ in range(4):

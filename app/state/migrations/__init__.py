@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine, exc, inspect, text
 from sqlalchemy.engine import URL
 
 #: The newest revision; a test compares it with the scripts.
-HEAD: Final = "0007"
+HEAD: Final = "0009"
 _TOO_NEW: Final = "a newer version of Sluice has upgraded this database; this one cannot read it"
 _ADVISORY_LOCK: Final = 0x51_1C_E0_01
 

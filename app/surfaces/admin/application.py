@@ -56,7 +56,7 @@ def build_admin(gateway: Gateway, is_client: Callable[[str], bool]) -> Flask:
 def _before() -> None:
     """Give the request an id, and check who calls and what he may."""
     g.request_id = f"req_{os.urandom(16).hex()}"
-    g.actor = _authenticate(gateway_of(current_app))
+    g.actor = authenticate(gateway_of(current_app))
     endpoint = request.endpoint
     if endpoint is None:
         return
@@ -65,7 +65,7 @@ def _before() -> None:
         raise GatewayError("forbidden", "A viewer may look, and change nothing; ask an administrator.")
 
 
-def _authenticate(gateway: Gateway) -> Actor:
+def authenticate(gateway: Gateway) -> Actor:
     """Return the administrator; raises ``unauthenticated``, and ``forbidden`` for a client's key."""
     inside: Actor | None = request.environ.get(ACTOR)
     if inside is not None:

@@ -43,6 +43,7 @@ ROUTES: Final = (
     AdminRoute("POST", "/ledger/<entry_id>/settle", "ledger.settle", "admin"),
     AdminRoute("GET", "/providers", "providers.listed", "viewer"),
     AdminRoute("POST", "/providers/<name>/check", "providers.check", "admin"),
+    AdminRoute("GET", "/events", "events.stream", "viewer"),
     AdminRoute("GET", "/background", "instance.background", "viewer"),
     AdminRoute("GET", "/settings", "instance.settings", "viewer"),
     AdminRoute("GET", "/version", "instance.version", "viewer"),

@@ -1,0 +1,158 @@
+"""The feed of an operator's live pages: calls as they end in any process, breakers, alerts.
+
+One reader serves all who watch in this process, and stops with the last of them. Each has a bounded queue: who is
+slow loses events and is told how many. Tests: tests/surfaces/test_admin_events.py.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, Final
+
+import gevent
+from gevent.event import Event
+from gevent.lock import RLock
+
+from app.errors import GatewayError
+from app.gateway.budgets.telling import moment
+from app.state.news import Reader
+from app.state.state import State
+from app.wire.json import dumps
+
+_LOG: Final = logging.getLogger(__name__)
+
+TYPES: Final = ("call", "breaker", "budget.threshold")
+MOST_WAITING: Final = 1_000
+_MOST_WATCHERS: Final = 100
+_LOOK: Final = 0.5
+
+Item = tuple[str, bytes]
+"""The type of an event, and its JSON."""
+
+
+class Watcher:
+    """One who watches; ``types`` are those of ``TYPES`` that it wants."""
+
+    def __init__(self, types: Collection[str]) -> None:
+        self._types = types
+        self._waiting: deque[Item] = deque()
+        self._bell = Event()
+        self._lost = 0
+        self._ended = False
+
+    def put(self, item: Item) -> None:
+        """Queue an event, or count it as lost where too many wait."""
+        if item[0] not in self._types:
+            return
+        if len(self._waiting) >= MOST_WAITING:
+            self._lost += 1
+        else:
+            self._waiting.append(item)
+        self._bell.set()
+
+    def lose(self, count: int) -> None:
+        """Count events that nobody could read."""
+        self._lost += count
+        self._bell.set()
+
+    def end(self) -> None:
+        """Let ``take`` return None from now on."""
+        self._ended = True
+        self._bell.set()
+
+    def take(self, seconds: float) -> list[Item] | None:
+        """Return what waits, in order, once there is something or ``seconds`` are over; None at the end.
+
+        Where some were lost, ``lost`` comes first after those that came before."""
+        self._bell.wait(seconds)
+        self._bell.clear()
+        if self._ended:
+            return None
+        items = list(self._waiting)
+        self._waiting.clear()
+        if self._lost:
+            items.append(("lost", _event("lost", None, {"events": self._lost})))
+            self._lost = 0
+        return items
+
+
+class Feed:
+    """Tells watchers what is new. ``state`` opens the store."""
+
+    def __init__(self, state: Callable[[], State]) -> None:
+        self._state = state
+        self._watchers: set[Watcher] = set()
+        self._reader: Reader | None = None
+        self._lock = RLock()
+
+    def watch(self, types: Collection[str] = TYPES) -> Watcher:
+        """Return a watcher of what happens from now on.
+
+        Raises ``overloaded`` where too many watch in this process, and ``store_unavailable``."""
+        if len(self._watchers) >= _MOST_WATCHERS:
+            raise GatewayError(
+                "overloaded", f"{_MOST_WATCHERS} watch the events of this process already; close one of them."
+            )
+        watcher = Watcher(types)
+        with self._lock:
+            if self._reader is None:
+                self._reader = self._state().news.reader()
+                gevent.spawn(self._run, self._reader)
+            self._watchers.add(watcher)
+        return watcher
+
+    def leave(self, watcher: Watcher) -> None:
+        """Let a watcher go; with the last of them nothing is read any more."""
+        self._watchers.discard(watcher)
+        if not self._watchers:
+            self._stop()
+
+    def close(self) -> None:
+        """End all watchers."""
+        for watcher in self._watchers:
+            watcher.end()
+        self._stop()
+
+    def _stop(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
+    def _run(self, reader: Reader) -> None:
+        while reader is self._reader:
+            reader.bell.wait(_LOOK)
+            reader.bell.clear()
+            try:
+                self._tell(reader)
+            except GatewayError as error:
+                _LOG.warning("events cannot be read: %s", error.raw or error.message)
+            except Exception:  # noqa: BLE001 - the loop must outlive any fault, or nobody would be told
+                _LOG.exception("events cannot be read")
+
+    def _tell(self, reader: Reader) -> None:
+        for kind, body in reader.read():
+            item = _item(kind, body)
+            for watcher in self._watchers:
+                watcher.put(item)
+        lost, reader.lost = reader.lost, 0
+        for watcher in self._watchers if lost else ():
+            watcher.lose(lost)
+
+
+def ready(calls: str) -> bytes:
+    """Return the first event: which ``calls`` come (``on``, ``errors`` or ``off``)."""
+    return _event("ready", None, {"calls": calls})
+
+
+def _item(kind: str, body: Mapping[str, Any]) -> Item:
+    if kind == "notice":
+        return str(body["type"]), dumps(dict(body))
+    ended = body["created_at"] + body["latency"] / 1000
+    return "call", _event("call", ended, body)
+
+
+def _event(kind: str, seconds: float | None, data: Mapping[str, Any]) -> bytes:
+    timed = {} if seconds is None else {"timestamp": moment(seconds)}
+    return dumps({"type": kind, **timed, "data": dict(data)})

@@ -1,0 +1,111 @@
+"""The view of ``/admin/events``: calls as they end, breakers and alerts, as a stream for live pages.
+
+Tests: tests/surfaces/test_admin_events.py.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+import gevent
+from flask import Response, copy_current_request_context, request
+
+from app.errors import GatewayError
+from app.gateway.call import Abort
+from app.gateway.feed import TYPES, Watcher, ready
+from app.surfaces.admin import asking
+from app.surfaces.admin.application import authenticate
+from app.surfaces.replies.framings import Events
+from app.wire.client_socket import is_closed
+from app.wire.json import dumps
+from app.wire.sse import comment, encode_frame
+
+_MOST_SILENT: Final = 15.0
+_CHECK_EVERY: Final = 15.0
+_NO_PROGRESS: Final = 300.0  # seconds for one write: a page that sleeps may wake again
+_HANGING: Final = 1.0  # seconds that a write may still take once the process leaves
+
+
+def stream() -> Response:
+    """Stream what happens from now on, until the client or the process leaves."""
+    gateway = asking.gateway()
+    if gateway.draining.is_set():
+        raise GatewayError("server_shutdown", "The server is shutting down; ask again.", retry_after=1)
+    check = copy_current_request_context(lambda: authenticate(gateway))
+    watcher = gateway.events.watch(_types())
+    writer = _Writer(watcher, check, min(gateway.settings.comment_every, _MOST_SILENT))
+    abort = Abort()
+    abort.listen(writer.end)
+    gateway.sockets.add(abort, None)
+    response = Response(writer.pieces(ready(gateway.settings.call_log)), 200, Events.headers)
+
+    @response.call_on_close
+    def close() -> None:
+        gateway.sockets.discard(abort)
+        gateway.events.leave(watcher)
+
+    return response
+
+
+def _types() -> tuple[str, ...]:
+    """Return the types that the query asks for, by default all."""
+    names = tuple(name for name in request.args.get("types", "").split(",") if name)
+    wrong = next((name for name in names if name not in TYPES), None)
+    if wrong is not None:
+        raise GatewayError(
+            "bad_request",
+            f"Invalid 'types': '{wrong[:64]}'. Supported values are: {', '.join(TYPES)}, with commas between them.",
+            param="types",
+            code="invalid_value",
+        )
+    return names or TYPES
+
+
+class _Writer:
+    """Writes what a watcher is told; ``check`` raises once its caller may look no more."""
+
+    def __init__(self, watcher: Watcher, check: Callable[[], object], silence: float) -> None:
+        self._watcher = watcher
+        self._check = check
+        self._silence = silence
+        self._socket: Any = request.environ.get("gunicorn.socket")
+        self._writes = 0
+        self._writing = False
+        if self._socket is not None:
+            self._socket.settimeout(_NO_PROGRESS)
+
+    def pieces(self, first: bytes) -> Iterator[bytes]:
+        """Yield ``first``, then events as they come, and a comment where none do."""
+        for piece in self._made(first):
+            self._writes += 1
+            self._writing = True
+            yield piece
+            self._writing = False
+
+    def end(self) -> None:
+        """End the stream; a client that does not read is let go of."""
+        self._watcher.end()
+        if self._writing:
+            gevent.spawn_later(_HANGING, self._cut, self._writes)
+
+    def _made(self, first: bytes) -> Iterator[bytes]:
+        yield encode_frame("ready", first)
+        checked = time.monotonic()
+        while (items := self._watcher.take(self._silence)) is not None:
+            yield b"".join(encode_frame(kind, data) for kind, data in items) or comment("keep-alive")
+            if time.monotonic() - checked < _CHECK_EVERY:
+                continue
+            checked = time.monotonic()
+            try:
+                self._check()
+            except GatewayError as error:
+                yield encode_frame("error", dumps({"type": "error", "error": error.body()}))
+                return
+        yield comment("the process leaves")
+
+    def _cut(self, write: int) -> None:
+        if self._writing and self._writes == write and not is_closed(self._socket):
+            self._socket.shutdown(socket.SHUT_RDWR)

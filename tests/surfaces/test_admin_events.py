@@ -1,0 +1,185 @@
+"""Live events by the admin API: calls of every process, breakers, alerts; slow readers; the end of a process."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+import pytest
+
+from app.gateway.feed import MOST_WAITING, Watcher
+from app.state.news import topics_of
+from tests.behaviour.world import World, chat_body, running_world
+from tests.services import new_postgres
+from tests.traffic.replay import Reply
+
+MASTER = "master-0123456789"
+CONFIG = """
+[keys.ann]
+key = "sk-ann"
+tenant = "red"
+
+[keys.poor]
+key = "sk-poor"
+tenant = "blue"
+budgets = [{ usd = 1, per = "day" }]
+
+[providers.groq]
+prices = { "x" = { input = 100000, output = 300000 } }
+"""
+ENV = {
+    "SLUICE_MASTER_KEY": MASTER,
+    "SLUICE_SECRET_KEY": "s",
+    "SLUICE_BREAKER": "on",
+    "SLUICE_MAX_RETRIES": "0",
+    "WEB_CONCURRENCY": "2",
+    "SLUICE_COMMENT_EVERY": "1",
+}
+
+
+class Page:
+    """A page that watches."""
+
+    def __init__(self, world: World, query: str = "", key: str = MASTER) -> None:
+        self.connection = http.client.HTTPConnection("127.0.0.1", world.gateway.port, timeout=20)
+        self.connection.request("GET", f"/admin/events{query}", headers={"authorization": f"Bearer {key}"})
+        self.answer = self.connection.getresponse()
+        self.comments = 0
+
+    def close(self) -> None:
+        self.connection.close()
+
+    def next(self) -> dict[str, Any] | None:
+        """Return the data of the next event; None at the end."""
+        name = ""
+        while line := self.answer.readline():
+            if line.startswith(b":"):
+                self.comments += 1
+            if line.startswith(b"event: "):
+                name = line[7:-1].decode()
+            if line.startswith(b"data: "):
+                data: dict[str, Any] = json.loads(line[6:])
+                assert data["type"] == name
+                return data
+        return None
+
+    def until(self, kind: str, count: int = 1) -> list[dict[str, Any]]:
+        """Return the next events of a type."""
+        found: list[dict[str, Any]] = []
+        while len(found) < count:
+            event = self.next()
+            assert event is not None, found
+            found += [event] if event["type"] == kind else []
+        return found
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+def running(request: pytest.FixtureRequest) -> Iterator[World]:
+    if request.param == "sqlite":
+        with running_world(ENV, config=CONFIG, key=MASTER) as world:
+            yield world
+        return
+    with (
+        new_postgres() as url,
+        running_world({**ENV, "DATABASE_URL": url}, config=CONFIG, key=MASTER) as world,
+    ):
+        yield world
+
+
+def ask(world: World, key: str, **members: Any) -> str:
+    answer = world.ask(headers={"authorization": f"Bearer {key}"}, **members)
+    return answer.headers["x-request-id"]
+
+
+def test_each_call_of_every_process_is_told_once_to_each_who_watches(running: World) -> None:
+    with closing(Page(running)) as one, closing(Page(running, "?types=call")) as other:
+        assert one.answer.getheader("content-type") == "text/event-stream; charset=utf-8"
+        assert one.next() == {"type": "ready", "data": {"calls": "on"}}
+        asked = [ask(running, "sk-ann", model="sandbox/echo", stream=n % 2 == 0) for n in range(12)]
+        began = time.monotonic()
+        for page in (one, other):
+            told = page.until("call", 12)
+            assert sorted(event["data"]["request_id"] for event in told) == sorted(asked)
+            assert {event["data"]["object"] for event in told} == {"call"}
+            assert {event["timestamp"][-1] for event in told} == {"Z"}
+        assert time.monotonic() - began < 2
+        last = ask(running, "sk-ann", model="nobody/x")
+        (event,) = one.until("call")
+        assert (event["data"]["request_id"], event["data"]["status"]) == (last, 400)
+        row = running.send("GET", f"/admin/calls/{event['data']['id']}").json
+        assert event["data"] == row
+
+
+def test_a_silent_stream_has_comments_and_a_query_that_is_wrong_is_refused(running: World) -> None:
+    with closing(Page(running, "?types=breaker")) as page:
+        page.next()
+        page.answer.readline()
+        began = time.monotonic()
+        assert page.answer.readline() == b": keep-alive\n"
+        assert time.monotonic() - began < 5
+    answer = running.send("GET", "/admin/events?types=calls")
+    assert (answer.status, answer.error["param"]) == (400, "types")
+    assert running.send("GET", "/admin/events", headers={"authorization": "Bearer sk-ann"}).status == 403
+
+
+def test_a_circuit_that_opens_and_an_alert_are_told(running: World) -> None:
+    running.fresh()
+    running.upstream.script = lambda request: Reply.json({"error": {"message": "down"}}, 500)
+    with closing(Page(running, "?types=breaker,budget.threshold")) as page:
+        for _ in range(12):  # five in a row at one of the two processes, whichever takes them
+            ask(running, "sk-ann", model="groq/down")
+        (event,) = page.until("breaker")
+        data = event["data"]
+        assert (data["state"], data["provider"], data["model"]) == ("open", "groq", "down")
+        assert 0 < data["seconds"] <= 30
+        assert data["process"]
+        running.upstream.script = lambda request: Reply.json(chat_body())
+        ask(running, "sk-poor", model="groq/x", max_tokens=2)
+        (event,) = page.until("budget.threshold")
+        assert (event["data"]["owner"], event["data"]["tenant"]) == ("poor", "blue")
+
+
+def test_a_viewer_watches_until_the_key_is_taken_away(running: World) -> None:
+    viewer = running.send("POST", "/admin/admins", {"name": "eye", "role": "viewer"}).json
+    with closing(Page(running, key=viewer["key"])) as page:
+        page.next()
+        assert running.send("DELETE", f"/admin/admins/{viewer['id']}").status == 200
+        (event,) = page.until("error")
+        assert event["error"]["code"] == "invalid_api_key"
+        assert page.next() is None
+
+
+def test_a_stream_ends_when_the_process_leaves() -> None:
+    with running_world({**ENV, "WEB_CONCURRENCY": "1"}, config=CONFIG, key=MASTER) as world:
+        with closing(Page(world)) as page, closing(Page(world)) as deaf:
+            page.next()
+            assert deaf.answer.status == 200
+            began = time.monotonic()
+            world.gateway.terminate()
+            assert page.next() is None
+            assert world.gateway.process.wait(20) == 0
+            assert time.monotonic() - began < 10
+
+
+def test_who_is_slow_loses_events_and_is_told_how_many() -> None:
+    watcher = Watcher(("call",))
+    for number in range(MOST_WAITING + 7):
+        watcher.put(("call", b"%d" % number))
+    watcher.put(("breaker", b"not asked for"))
+    items = watcher.take(0) or []
+    assert [data for _, data in items[:2]] == [b"0", b"1"]
+    assert (len(items), items[-1]) == (MOST_WAITING + 1, ("lost", b'{"type":"lost","data":{"events":7}}'))
+    assert watcher.take(0) == []
+    watcher.end()
+    assert watcher.take(9) is None
+
+
+def test_what_is_told_of_a_batch_fits_into_a_notify() -> None:
+    ids = [f"call_{number:048x}" for number in range(200)]
+    topics = topics_of(ids)
+    assert [label for topic in topics for label in topic.removeprefix("calls ").split(",")] == ids
+    assert max(map(len, topics)) < 8_000
