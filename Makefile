@@ -20,7 +20,7 @@ PYTHONS := python3.11 python3.12 python3.13 python3
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-header $(UPGRADE)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-pure coverage check lint format-check types fmt guards fuzz reliability bench lock clean
+.PHONY: help run test test-pure coverage check lint format-check types fmt guards fuzz reliability bench site lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -71,12 +71,15 @@ bench: $(DEV_STAMP) ## measure CPU, memory and delay beside a plain stack and pe
 	@$(BIN)/python -E -m benchmarks.governance
 	@$(BIN)/python -E -m benchmarks.state
 
+site: $(DEV_STAMP) ## the documentation as a site, in site/
+	@$(BIN)/python -m mkdocs build --strict --quiet
+
 lock: $(DEV_STAMP) ## rewrite both locks from the .in files (UPGRADE=--upgrade for newer versions)
 	$(LOCK) --output-file requirements.txt requirements.in
 	$(LOCK) --output-file requirements-dev.txt requirements-dev.in
 
 clean: ## remove the environment and every cache
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist *.egg-info
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist site *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.created:

@@ -16,7 +16,7 @@ from tests.docs.blocks import blocks
 
 LOCKS = ("requirements.txt", "requirements-dev.txt")
 # What make, setup.cfg or pytest names instead of an import.
-TOOLS = {"coverage", "mypy", "pytest", "pytest-timeout", "ruff", "uv"}
+TOOLS = {"mkdocs", "coverage", "mypy", "pytest", "pytest-timeout", "ruff", "uv"}
 IMPORTERS = {"_import", "__import__", "import_module", "importlib.import_module"}
 
 
