@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from urllib.parse import urlsplit
@@ -26,6 +27,7 @@ PAGES = {
     "/ui/calls": "Calls",
     "/ui/background": "Background",
     "/ui/providers": "Providers",
+    "/ui/playground": "Playground",
     "/ui/settings": "Settings",
 }
 
@@ -98,6 +100,30 @@ def test_live_figures_change_by_themselves_and_keep_what_is_open(tab: Tab, world
     tab.wait(f"document.querySelector('.tiles dd').innerText == '{before + 1}'")
     assert tab.run("document.querySelector('#chart-calls-numbers').open")
     tab.wait("document.querySelectorAll('.plot canvas').length == 4")
+    assert tab.faults == []
+
+
+def test_the_playground_streams_two_answers_side_by_side_as_text(tab: Tab, world: World) -> None:
+    tab.open(f"{world.gateway.url}/ui/playground")
+    for name, value in (("left", "sandbox/echo"), ("right", "fast"), ("prompt", f"say exactly: {EVIL}")):
+        tab.run(f"document.getElementById('{name}').value = {json.dumps(value)}")
+    for api in ("chat", "responses"):
+        tab.run(f"document.getElementById('api').value = '{api}'")
+        tab.run("document.getElementById('send').click()")
+        tab.wait("document.querySelectorAll('#answers .card:not([hidden])').length == 2")
+        tab.wait(
+            "[...document.querySelectorAll('[data-fact=state]')].every(one => one.innerText == 'complete')"
+        )
+        assert tab.run("[...document.querySelectorAll('[data-text]')].map(one => one.innerText)") == [
+            EVIL,
+            EVIL,
+        ]
+        assert tab.run("document.querySelector('[data-fact=first]').innerText").endswith(" ms")
+        assert "," in tab.run("document.querySelector('[data-fact=tokens]').innerText")
+    assert tab.run("document.title") == "Playground · Sluice"
+    for language, words in (("curl", "curl -N"), ("python", "requests.post"), ("js", "await fetch")):
+        tab.run(f"document.querySelector('[data-copy={language}]').click()")
+        tab.wait(f"document.getElementById('program').innerText.includes('{words}')")
     assert tab.faults == []
 
 

@@ -21,10 +21,8 @@ from app.surfaces.admin import sessions
 from app.surfaces.admin.office import Office
 from app.surfaces.assets import read_assets
 from app.surfaces.ui import asking, login, rendering
+from app.surfaces.ui.pages.playground import DOORS
 from app.surfaces.ui.routes import ROUTES, WindowRoute
-
-DOORS: Final = "sluice_doors"
-"""What serves the doors, for pages that try a model."""
 
 _PACKAGE: Final = "app.surfaces.ui"
 _FOLDER: Final = Path(__file__).parent
@@ -105,7 +103,7 @@ def _to_login() -> Response:
 def _after(response: Response) -> Response:
     for name, value in _HEADERS.items():
         response.headers.setdefault(name, value)
-    response.headers["x-request-id"] = g.get("request_id", "")
+    response.headers.setdefault("x-request-id", g.get("request_id", ""))  # a door's answer has its own
     sock = request.environ.get("gunicorn.socket")
     if sock is not None:
         sock.settimeout(_SLOWEST_WRITE)

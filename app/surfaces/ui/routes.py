@@ -39,6 +39,8 @@ ROUTES: Final = (
     WindowRoute("GET", "/background/figures", "pages.background.figures"),
     WindowRoute("GET", "/providers", "pages.providers.listed"),
     WindowRoute("POST", "/providers/<name>/check", "pages.providers.check"),
+    WindowRoute("GET", "/playground", "pages.playground.shown"),
+    WindowRoute("POST", "/playground", "pages.playground.run"),
     WindowRoute("GET", "/settings", "pages.settings.shown"),
 )
 
@@ -47,5 +49,6 @@ PLACES: Final = (
     Place("calls", "/calls", "Calls"),
     Place("background", "/background", "Background"),
     Place("providers", "/providers", "Providers"),
+    Place("playground", "/playground", "Playground"),
     Place("settings", "/settings", "Settings"),
 )
