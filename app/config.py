@@ -313,6 +313,7 @@ class Settings:
     traces_content: bool = False
     log: str = "auto"
     call_log: str = "on"
+    admin_reads_content: bool = False
     log_days: float = 90.0
     log_rows: int = 1_000_000
     limits_fail: str = "share"

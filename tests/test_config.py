@@ -82,6 +82,7 @@ VARIABLES: list[tuple[str, str, str, Any]] = [
     ("SLUICE_TRACES_CONTENT", "on", "traces_content", True),
     ("SLUICE_LOG", "console", "log", "console"),
     ("SLUICE_CALL_LOG", "errors", "call_log", "errors"),
+    ("SLUICE_ADMIN_READS_CONTENT", "on", "admin_reads_content", True),
     ("SLUICE_LOG_DAYS", "7", "log_days", 7),
     ("SLUICE_LOG_ROWS", "1000", "log_rows", 1000),
     ("SLUICE_SANDBOX", "off", "sandbox", False),

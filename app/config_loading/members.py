@@ -181,6 +181,12 @@ MEMBERS: Final = (
         kinds.one_of("on", "errors", "off"),
         "which calls have a row in the database, for `/admin/calls`: all, those that failed, or none",
     ),
+    _row(
+        "admin_reads_content",
+        "SLUICE_ADMIN_READS_CONTENT",
+        kinds.FLAG,
+        "`/admin/responses` and `/admin/conversations` show what was asked and answered",
+    ),
     _row("log_days", "SLUICE_LOG_DAYS", kinds.ABOVE_0, "days that rows of the call log are kept"),
     _row("log_rows", "SLUICE_LOG_ROWS", kinds.COUNT, "rows of the call log that are kept at most"),
     _row(

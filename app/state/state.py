@@ -24,6 +24,7 @@ from app.state.audit import Audit
 from app.state.background import Queue, Work
 from app.state.batches import Batches
 from app.state.batchqueue import BatchQueue, BatchWork
+from app.state.browsing import Browsing
 from app.state.budgets import Budgets
 from app.state.calllog import CallLog
 from app.state.conversations import Conversations
@@ -77,6 +78,7 @@ class State:
     batches: Batches
     batch_queue: BatchQueue
     first_answers: FirstAnswers
+    browsing: Browsing
     runners: list[Runner[Any]] = field(default_factory=list)
     purger: Purger | None = None
 
@@ -171,4 +173,5 @@ def open_state(
         batches=Batches(signals),
         batch_queue=BatchQueue(signals),
         first_answers=FirstAnswers(db),
+        browsing=Browsing(db),
     )

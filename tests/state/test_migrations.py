@@ -8,12 +8,13 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import create_engine, inspect
+from sqlalchemy import Engine, create_engine, inspect, text
 
 from app.state import migrations
 from app.state.database import Database, parse_url
 from app.state.tables import metadata
 from tests.conftest import REPO
+from tests.lifecycle.house import eventually
 
 
 def test_the_newest_script_is_the_one_the_program_expects() -> None:
@@ -72,3 +73,45 @@ def test_a_migration_can_be_taken_back(tmp_path: Path) -> None:
         command.downgrade(config, "base")
         assert set(inspect(connection).get_table_names()) == {"alembic_version"}
     engine.dispose()
+
+
+_NEW = (
+    "INSERT INTO response (id, tenant, thread_id, status, created_at) "
+    "VALUES (gen_random_uuid()::text, 'red', 't', 'completed', 1.0)"
+)
+_BUILDING = (
+    "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'CREATE INDEX%' AND wait_event_type = 'Lock'"
+)
+
+
+def _count(engine: Engine, statement: str) -> int:
+    with engine.connect() as connection:
+        return int(connection.execute(text(statement)).scalar_one())
+
+
+def test_indexes_of_large_tables_are_built_while_others_write(empty_postgres: str) -> None:
+    """Somebody writes, and has not committed: the build waits for him, and nobody waits for the build."""
+    from alembic import command
+
+    url = parse_url(empty_postgres)
+    engine = create_engine(url)
+    config = migrations.configuration()
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0009")
+    script = f"from app.state.database import Database; Database.open({empty_postgres!r}).close()"
+    with engine.connect() as writer:
+        writer.execute(text(_NEW))
+        upgrade = subprocess.Popen([sys.executable, "-c", script], cwd=REPO)
+        eventually(lambda: _count(engine, _BUILDING), 30)
+        with engine.begin() as other:
+            other.execute(text("SET LOCAL lock_timeout = '1s'"))
+            other.execute(text(_NEW))
+        assert upgrade.poll() is None
+        writer.commit()
+    assert upgrade.wait(50) == 0
+    with engine.connect() as connection:
+        names = {index["name"] for index in inspect(connection).get_indexes("response")}
+        assert migrations.current(connection) == migrations.HEAD
+    engine.dispose()
+    assert {name for name in migrations.CONCURRENT if name.startswith("response")} <= names

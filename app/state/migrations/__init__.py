@@ -4,11 +4,16 @@ Several processes may start at once. On SQLite the upgrade is one ``BEGIN IMMEDI
 transaction that looks at the version after it got the write lock; on PostgreSQL one
 transaction under an advisory lock. Whoever comes second finds the work done. A
 database that is already current costs one query and no import of alembic.
+
+An index of a table that may be large is built before that transaction on PostgreSQL, concurrently: rows are
+written meanwhile. Its script then finds it there.
 """
 
 from __future__ import annotations
 
 import os
+import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,7 +21,16 @@ from sqlalchemy import Connection, Engine, exc, inspect, text
 from sqlalchemy.engine import URL
 
 #: The newest revision; a test compares it with the scripts.
-HEAD: Final = "0009"
+HEAD: Final = "0010"
+#: Indexes of tables that may be large, and what they are on.
+CONCURRENT: Final = {
+    "response_created_at": "response (created_at, id)",
+    "response_tenant_created_at": "response (tenant, created_at, id)",
+    "conversation_created_at": "conversation (created_at, id)",
+    "conversation_tenant_created_at": "conversation (tenant, created_at, id)",
+}
+_INDEX_LOCK: Final = 0x51_1C_E0_02
+_LOOK_SECONDS: Final = 0.2
 _TOO_NEW: Final = "a newer version of Sluice has upgraded this database; this one cannot read it"
 _ADVISORY_LOCK: Final = 0x51_1C_E0_01
 
@@ -32,6 +46,8 @@ def upgrade(url: URL) -> None:
         return
     engine = _engine(url, write=True)
     try:
+        if url.get_backend_name() == "postgresql" and revision is not None:
+            _build_indexes(engine)
         with engine.begin() as connection:
             if url.get_backend_name() == "postgresql":
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
@@ -49,6 +65,46 @@ def is_ours(revision: str) -> bool:
         script.revision == revision
         for script in ScriptDirectory.from_config(configuration()).walk_revisions()
     )
+
+
+def _build_indexes(engine: Engine) -> None:
+    """Build the indexes of ``CONCURRENT`` that are missing, one process at a time.
+
+    A concurrent build waits for every snapshot that is older, so neither who waits for the lock nor who holds it
+    may have one.
+    """
+    while True:
+        with engine.begin() as guard:
+            lock = text("SELECT pg_try_advisory_xact_lock(:key)")
+            if guard.execute(lock, {"key": _INDEX_LOCK}).scalar():
+                _build_missing(guard, engine)
+                return
+        time.sleep(_LOOK_SECONDS)
+
+
+def _build_missing(guard: Connection, engine: Engine) -> None:
+    schema = guard.execute(text("SELECT quote_ident(current_schema())")).scalar_one()
+    missing = {
+        name: place
+        for name, place in CONCURRENT.items()
+        if inspect(guard).has_table(place.partition(" ")[0]) and not _is_valid(guard, name)
+    }
+    guard.exec_driver_sql(
+        "SET LOCAL statement_timeout = 0"
+    )  # lets go of the last query's snapshot, see above
+    bare = engine.raw_connection()  # in no transaction, which a concurrent build cannot be in
+    try:
+        for name, place in missing.items():
+            with closing(bare.cursor()) as cursor:
+                cursor.execute(f"DROP INDEX IF EXISTS {schema}.{name}")  # left by a build that was killed
+                cursor.execute(f"CREATE INDEX CONCURRENTLY {name} ON {schema}.{place}")
+    finally:
+        bare.close()
+
+
+def _is_valid(connection: Connection, name: str) -> bool:
+    found = text("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(:name)")
+    return bool(connection.execute(found, {"name": name}).scalar())
 
 
 def current(connection: Connection) -> str | None:

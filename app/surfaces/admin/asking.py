@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
@@ -76,6 +76,11 @@ def page_query() -> tuple[int, str | None]:
             code="integer_above_max_value",
         )
     return limit, request.args.get("after") or None
+
+
+def filters(names: Iterable[str]) -> dict[str, str]:
+    """Return the members of the query that pick rows."""
+    return {name: request.args[name] for name in names if request.args.get(name)}
 
 
 def span() -> tuple[float | None, float | None]:

@@ -1,0 +1,28 @@
+"""Indexes by age of responses and conversations, for administrators' lists."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from alembic import op
+
+revision = "0010"
+down_revision = "0009"
+branch_labels = None
+depends_on = None
+
+_TABLES: Final = ("response", "conversation")
+
+
+def upgrade() -> None:
+    for table in _TABLES:
+        op.create_index(f"{table}_created_at", table, ["created_at", "id"], if_not_exists=True)
+        op.create_index(
+            f"{table}_tenant_created_at", table, ["tenant", "created_at", "id"], if_not_exists=True
+        )
+
+
+def downgrade() -> None:
+    for table in _TABLES:
+        op.drop_index(f"{table}_tenant_created_at", table)
+        op.drop_index(f"{table}_created_at", table)

@@ -1,0 +1,61 @@
+"""The views of ``/admin/responses`` and ``/admin/conversations``: what is stored, of all tenants.
+
+Contents are shown only with ``SLUICE_ADMIN_READS_CONTENT=on``; ``content`` says whether they are.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from flask import Response
+
+from app.state.browsing import CONVERSATION_FILTERS, RESPONSE_FILTERS, Browsing
+from app.state.paging import as_list
+from app.surfaces.admin import asking
+from app.surfaces.body import queries
+from app.surfaces.replies.answers import json_response
+
+_KIND: Final = ("id", "type", "role", "status")
+"""Members of an item that tell nothing of what was said."""
+
+
+def responses() -> Response:
+    """List stored responses, the newest first."""
+    limit, after = asking.page_query()
+    return asking.listed(_browsing().responses(limit, after, asking.filters(RESPONSE_FILTERS), asking.span()))
+
+
+def response(response_id: str) -> Response:
+    """Show one, with its content where that may be read."""
+    shown = _browsing().response(response_id, content=_reads_content())
+    return json_response({**shown, "content": _reads_content()})
+
+
+def conversations() -> Response:
+    """List conversations, the newest first."""
+    limit, after = asking.page_query()
+    page = _browsing().conversations(limit, after, asking.filters(CONVERSATION_FILTERS), asking.span())
+    return asking.listed(page)
+
+
+def conversation(conversation_id: str) -> Response:
+    """Show one."""
+    shown = _browsing().conversation(conversation_id, content=_reads_content())
+    return json_response({**shown, "content": _reads_content()})
+
+
+def items(conversation_id: str) -> Response:
+    """List the items of a conversation; without content, what kind each is."""
+    found, more = _browsing().items(conversation_id, queries.page())
+    if not _reads_content():
+        found = [{name: item[name] for name in _KIND if name in item} for item in found]
+    return json_response({**as_list(found, more), "content": _reads_content()})
+
+
+def _browsing() -> Browsing:
+    return asking.gateway().state().browsing
+
+
+def _reads_content() -> bool:
+    reads: Any = asking.gateway().settings.admin_reads_content
+    return bool(reads)
