@@ -6,7 +6,7 @@ from typing import Final
 
 from alembic import op
 
-revision = "0010"
+revision = "0011"
 down_revision = "0009"
 branch_labels = None
 depends_on = None
