@@ -97,8 +97,8 @@ class Gateway:
         self._around_job = _chain(_made(JOB_LAYERS, self), self.run_inner)
         self._listeners = _made(LISTENERS, self)
         self._gauges = None if self.metrics is None else Gauges(self, self.metrics)
-        if self._gauges is not None:
-            self._last_steps.append(self._gauges.close)
+        if self.metrics is not None and self._gauges is not None:
+            self._last_steps += [self._gauges.close, self.metrics.flush]
 
     def run(self, call: Call) -> Run:
         """Return the run of a client's call.

@@ -144,14 +144,34 @@ def names_of(settings: Settings) -> frozenset[str]:
     return frozenset(found)
 
 
-class Gaps:
-    """The times between the pieces of one stream, counted by bucket of ``GAPS``."""
+class Spread:
+    """Values counted by bucket of a histogram: one count for each of ``bounds`` and one for all above."""
 
-    __slots__ = ("_last", "counts", "total")
+    __slots__ = ("bounds", "counts", "total")
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.total = 0.0
+
+    def add(self, value: float) -> None:
+        """Count one value."""
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.total += value
+
+    def add_all(self, other: Spread) -> None:
+        """Count what another of the same bounds has."""
+        self.counts = [one + more for one, more in zip(self.counts, other.counts, strict=True)]
+        self.total += other.total
+
+
+class Gaps:
+    """The times between the pieces of one stream."""
+
+    __slots__ = ("_last", "spread")
 
     def __init__(self) -> None:
-        self.counts = [0] * (len(GAPS) + 1)
-        self.total = 0.0
+        self.spread = Spread(GAPS)
         self._last: float | None = None
 
     def note(self) -> None:
@@ -159,5 +179,4 @@ class Gaps:
         now, last = time.monotonic(), self._last
         self._last = now
         if last is not None:
-            self.counts[bisect_left(GAPS, now - last)] += 1
-            self.total += now - last
+            self.spread.add(now - last)

@@ -11,6 +11,7 @@ from pathlib import Path
 import gevent
 import pytest
 
+from app.gateway.layers.metrics import Metrics
 from app.gateway.series import GAPS, SERIES, Gaps
 from tests.behaviour.world import World, chat_body, running_world
 from tests.lifecycle.house import children_of, eventually
@@ -79,11 +80,15 @@ def test_the_calls_of_both_workers_add_up(counted: World) -> None:
     asked += [gevent.spawn(counted.ask, "chat", model="sandbox/x", messages=FAILING) for _ in range(3)]
     gevent.joinall(asked, raise_error=True)
     assert {greenlet.value.status for greenlet in asked} == {200, 400}
+    label = 'operation="responses",provider="sandbox"'
+    name = f'sluice_requests_total{{model="other",{label},status="200"}}'
+    assert eventually(lambda: samples(counted).get(name) == CALLS)
+    failed = 'sluice_requests_total{model="other",operation="chat",provider="sandbox",status="400"}'
+    assert eventually(lambda: samples(counted).get(failed) == 3)
+    assert eventually(lambda: samples(counted)["sluice_open_requests"] == 0)
     for _ in range(3):  # whichever worker answers, it tells of both
         seen = samples(counted)
-        label = 'operation="responses",provider="sandbox"'
-        name = 'model="other",operation="responses",provider="sandbox"'
-        assert seen[f'sluice_requests_total{{{name},status="200"}}'] == CALLS
+        assert seen[name] == CALLS
         assert seen[f"sluice_request_duration_seconds_count{{{label}}}"] == CALLS
         assert seen[f"sluice_first_content_seconds_count{{{label}}}"] == CALLS / 2
         assert seen['sluice_attempts_total{provider="sandbox",status="200"}'] == CALLS
@@ -209,10 +214,30 @@ def test_open_streams_and_the_gaps_between_their_pieces_are_counted(counted: Wor
     said = [{"role": "user", "content": "one two three four five six seven eight"}]
     pieces = counted.ask("chat", model="sandbox/echo", stream=True, messages=said)
     assert pieces.status == 200
+    assert eventually(lambda: samples(counted).get(f"sluice_chunk_gap_seconds_count{{{where}}}", 0) > before)
     seen = samples(counted)
-    assert seen[f"sluice_chunk_gap_seconds_count{{{where}}}"] > before
     finite = seen['sluice_chunk_gap_seconds_bucket{le="+Inf",operation="chat",provider="sandbox"}']
     assert finite == seen[f"sluice_chunk_gap_seconds_count{{{where}}}"]
+
+
+def test_a_thousand_calls_are_handed_over_in_one_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    metrics, asked = Metrics(), []
+    reach = metrics._of
+    monkeypatch.setattr(metrics, "_of", lambda *place: asked.append(place) or reach(*place))
+    for number in range(1000):
+        metrics.opened()
+        metrics.note_request("chat", 404)
+        metrics._spread("sluice_request_duration_seconds", "chat", "x").add(number / 1000)
+        metrics.closed()
+    assert asked == []
+    page = metrics.page()[0].decode()
+    assert len(asked) == len(set(asked)) == 3
+    assert 'sluice_requests_total{model="other",operation="chat",provider="none",status="404"} 1000.0' in page
+    assert 'sluice_request_duration_seconds_bucket{le="0.5",operation="chat",provider="x"} 501.0' in page
+    assert 'sluice_request_duration_seconds_sum{operation="chat",provider="x"} 499.5' in page
+    assert "sluice_open_requests 0.0" in page
+    metrics.page()
+    assert len(asked) == 3
 
 
 def test_gaps_fall_into_the_buckets_of_their_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -221,8 +246,9 @@ def test_gaps_fall_into_the_buckets_of_their_bounds(monkeypatch: pytest.MonkeyPa
     gaps = Gaps()
     for _ in range(4):
         gaps.note()
-    assert (sum(gaps.counts), gaps.counts[0], gaps.counts[3], gaps.counts[-1]) == (3, 1, 1, 1)
-    assert gaps.total == pytest.approx(100.0)
+    counts = gaps.spread.counts
+    assert (sum(counts), counts[0], counts[3], counts[-1]) == (3, 1, 1, 1)
+    assert gaps.spread.total == pytest.approx(100.0)
 
 
 def test_circuits_that_rest_show_for_their_provider(governed: World) -> None:

@@ -1,8 +1,8 @@
 """What Prometheus is told: requests, attempts, tokens, money and times; ``app/gateway/series.py`` has the rows.
 
 The values of all workers of one server add up: gunicorn's configuration names a folder
-(``PROMETHEUS_MULTIPROC_DIR``) that they share. A call costs a few additions at its end, and a stream one for
-each piece. The library is imported when the metrics are made, which is when they are asked for
+(``PROMETHEUS_MULTIPROC_DIR``) that they share. A call is counted in plain dictionaries, which are handed over to
+the library, whose every addition locks and writes to that folder, all ``_DELAY`` seconds. The library is imported when the metrics are made, which is when they are asked for
 (``SLUICE_METRICS``). Tests: tests/surfaces/test_metrics.py.
 """
 
@@ -14,16 +14,19 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, Final, Protocol
 
+import gevent
+
 from app.canonical.response import Usage
 from app.errors import GatewayError
 from app.gateway.call import Attempt, Call
 from app.gateway.outcome import Outcome
-from app.gateway.series import OTHER, SERIES, Gaps, Series
+from app.gateway.series import OTHER, SERIES, Series, Spread
 
 SHARED: Final = "PROMETHEUS_MULTIPROC_DIR"
 """The variable that names the folder of all workers; the library reads it when imported."""
 
 _NONE: Final = "none"
+_DELAY: Final = 0.2
 _REFUSALS: Final = {"rate_limited": "limit", "budget_exceeded": "budget", "overloaded": "load"}
 
 _ROWS: Final = {row.name: row for row in SERIES}
@@ -45,32 +48,35 @@ class Metrics:
         }
         self._children: dict[tuple[str, ...], Any] = {}
         self._read: list[Callable[[], Iterable[Reading]]] = []
+        self._sums: dict[tuple[str, ...], float] = {}
+        self._spreads: dict[tuple[str, ...], Spread] = {}
+        self._due = False
 
     # --- as things happen ----------------------------------------------------------------------
 
     def opened(self, *, stream: bool = False) -> None:
         """Note a call, or the stream of one, that began."""
-        self._of("sluice_open_streams" if stream else "sluice_open_requests").inc()
+        self._count("sluice_open_streams" if stream else "sluice_open_requests")
 
     def closed(self, *, stream: bool = False) -> None:
         """Note that it is over."""
-        self._of("sluice_open_streams" if stream else "sluice_open_requests").dec()
+        self._count("sluice_open_streams" if stream else "sluice_open_requests", by=-1)
 
     def limits_away(self) -> None:
         """Note that Redis did not answer for the limits."""
-        self._of("sluice_limits_away").inc()
+        self._count("sluice_limits_away")
 
     def note_lost_rows(self, count: int) -> None:
         """Count rows of the call log that were dropped."""
-        self._of("sluice_call_log_lost_rows").inc(count)
+        self._count("sluice_call_log_lost_rows", by=count)
 
     def note_lost_entries(self, count: int) -> None:
         """Count rows of the ledger that were dropped."""
-        self._of("sluice_ledger_lost_rows").inc(count)
+        self._count("sluice_ledger_lost_rows", by=count)
 
     def note_alert(self, level: str, threshold: int) -> None:
         """Count a threshold that a budget reached."""
-        self._of("sluice_budget_alerts", level, str(threshold)).inc()
+        self._count("sluice_budget_alerts", level, str(threshold))
 
     def note_resting(self, counts: Mapping[str, int]) -> None:
         """Note how many circuits of each provider rest in this process."""
@@ -79,55 +85,55 @@ class Metrics:
 
     def note_request(self, operation: str, status: int, error: GatewayError | None = None) -> None:
         """Count a request of a door that was no call."""
-        self._of("sluice_requests", operation, _NONE, OTHER, str(status)).inc()
+        self._count("sluice_requests", operation, _NONE, OTHER, str(status))
         if error is not None:
-            self._of("sluice_errors", operation, _NONE, error.kind.name).inc()
+            self._count("sluice_errors", operation, _NONE, error.kind.name)
 
     def observe(self, outcome: Outcome) -> None:
         """Count a call that ended, however it ended."""
         if not outcome.began:
             return
         call, provider, model = outcome.call, _provider_of(outcome), self._model_of(outcome)
-        self._of("sluice_requests", call.operation, provider, model, str(outcome.status)).inc()
+        self._count("sluice_requests", call.operation, provider, model, str(outcome.status))
         if outcome.error is not None:
             self._count_error(call, provider, outcome.error)
         self._time(call, provider, outcome)
         self._count_attempts(call.attempts)
         if call.progress.cached != "off":
-            self._of("sluice_cache_lookups", call.progress.cached).inc()
+            self._count("sluice_cache_lookups", call.progress.cached)
         if outcome.usage is not None and call.progress.cached != "hit":
             self._count_tokens(provider, model, outcome.usage)
         cost = outcome.cost.get("total_cost") if outcome.cost else None
         if cost:
-            self._of("sluice_cost_dollars", provider, model).inc(max(0.0, cost))
+            self._count("sluice_cost_dollars", provider, model, by=max(0.0, cost))
 
     def _count_error(self, call: Call, provider: str, error: GatewayError) -> None:
         kind = error.kind.name
-        self._of("sluice_errors", call.operation, provider, kind).inc()
+        self._count("sluice_errors", call.operation, provider, kind)
         if kind in _REFUSALS and all(attempt.refused for attempt in call.attempts):
-            self._of("sluice_refusals", _REFUSALS[kind]).inc()
+            self._count("sluice_refusals", _REFUSALS[kind])
 
     def _time(self, call: Call, provider: str, outcome: Outcome) -> None:
         whole = time.monotonic() - call.started
         away = sum(attempt.away for attempt in call.attempts)
-        self._of("sluice_request_duration_seconds", call.operation, provider).observe(whole)
+        self._spread("sluice_request_duration_seconds", call.operation, provider).add(whole)
         if away:
-            self._of("sluice_upstream_duration_seconds", call.operation, provider).observe(away)
-            self._of("sluice_added_duration_seconds", call.operation).observe(max(0.0, whole - away))
+            self._spread("sluice_upstream_duration_seconds", call.operation, provider).add(away)
+            self._spread("sluice_added_duration_seconds", call.operation).add(max(0.0, whole - away))
         if outcome.first_content is not None:
             waited = max(0.0, outcome.first_content - call.started)
-            self._of("sluice_first_content_seconds", call.operation, provider).observe(waited)
+            self._spread("sluice_first_content_seconds", call.operation, provider).add(waited)
         if outcome.gaps is not None and call.progress.cached != "hit":
-            _add(self._of("sluice_chunk_gap_seconds", call.operation, provider), outcome.gaps)
+            self._spread("sluice_chunk_gap_seconds", call.operation, provider).add_all(outcome.gaps.spread)
 
     def _count_attempts(self, attempts: Sequence[Attempt]) -> None:
         for attempt in attempts:
             if attempt.refused:
                 continue
-            self._of("sluice_attempts", attempt.provider, str(attempt.status or _NONE)).inc()
+            self._count("sluice_attempts", attempt.provider, str(attempt.status or _NONE))
         for before, after in pairwise(attempts):
             again = before.target == after.target
-            self._of("sluice_retries" if again else "sluice_fallbacks", before.provider).inc()
+            self._count("sluice_retries" if again else "sluice_fallbacks", before.provider)
 
     def _count_tokens(self, provider: str, model: str, usage: Usage) -> None:
         kinds = {
@@ -138,7 +144,7 @@ class Metrics:
         }
         for kind, count in kinds.items():
             if count:
-                self._of("sluice_tokens", provider, model, kind).inc(count)
+                self._count("sluice_tokens", provider, model, kind, by=count)
 
     def _model_of(self, outcome: Outcome) -> str:
         """Return the name that the client asked for, else the target's, where the operator wrote it down."""
@@ -147,8 +153,37 @@ class Metrics:
             names.append(outcome.target.label)
         return next((name for name in names if name in self._models), OTHER)
 
+    def _count(self, *place: str, by: float = 1) -> None:
+        """Add to a counter, or to a gauge that is summed: the name of its series and its labels."""
+        self._sums[place] = self._sums.get(place, 0) + by
+        if not self._due:
+            self._begin()
+
+    def _spread(self, *place: str) -> Spread:
+        """Return what is counted for a histogram and not yet handed over."""
+        found = self._spreads.get(place)
+        if found is None:
+            found = self._spreads[place] = Spread(_ROWS[place[0]].buckets)
+            if not self._due:
+                self._begin()
+        return found
+
+    def _begin(self) -> None:
+        self._due = True
+        gevent.spawn_later(_DELAY, self.flush)
+
+    def flush(self) -> None:
+        """Hand over to the library what was counted since, in one go for each series."""
+        self._due = False
+        sums, self._sums = self._sums, {}
+        spreads, self._spreads = self._spreads, {}
+        for place, count in sums.items():
+            self._of(*place).inc(count)
+        for place, spread in spreads.items():
+            _add(self._of(*place), spread)
+
     def _of(self, name: str, *labels: str) -> Any:
-        """Return one child of a series; asking the library for it each time costs more than what it counts."""
+        """Return one child of a series, as the library has it."""
         place = (name, *labels)
         child = self._children.get(place)
         if child is None:
@@ -167,6 +202,7 @@ class Metrics:
         from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
         from prometheus_client.multiprocess import MultiProcessCollector
 
+        self.flush()
         standing = CollectorRegistry()
         standing.register(self)
         registry = self._registry
@@ -206,12 +242,12 @@ def _made(row: Series, registry: Any) -> Any:
     return Gauge(row.name, row.text, row.labels, registry=registry, multiprocess_mode="livesum")
 
 
-def _add(histogram: Any, gaps: Gaps) -> None:
+def _add(histogram: Any, spread: Spread) -> None:
     """Add many observations at once, which the library has no call for: its buckets are counters that it adds up."""
-    for place, count in enumerate(gaps.counts):
+    for place, count in enumerate(spread.counts):
         if count:
             histogram._buckets[place].inc(count)
-    histogram._sum.inc(gaps.total)
+    histogram._sum.inc(spread.total)
 
 
 def _provider_of(outcome: Outcome) -> str:
