@@ -315,6 +315,22 @@ _ROWS: Final = (
         ),
     ),
     Operation(
+        "translation",
+        wires=("translation",),
+        dialect="openai_translation",
+        exchange="media.TranscriptionExchange",
+        routes=(
+            Route(
+                "POST",
+                "/audio/translations",
+                "views.media.translation",
+                "Translation",
+                form=True,
+                sealed=True,
+            ),
+        ),
+    ),
+    Operation(
         "models",
         request_type="list_models",
         wires=("models",),

@@ -26,6 +26,7 @@ _MODULES: Final = {
     "moderations": "app.dialects.media.moderations",
     "openai_speech": "app.dialects.media.openai_speech",
     "openai_transcription": "app.dialects.media.openai_transcription",
+    "openai_translation": "app.dialects.media.openai_translation",
     "elevenlabs_speech": "app.dialects.media.elevenlabs_speech",
     "elevenlabs_transcription": "app.dialects.media.elevenlabs_transcription",
     "gemini_speech": "app.dialects.media.gemini_speech",

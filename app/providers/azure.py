@@ -53,6 +53,7 @@ def _wires(root: str) -> dict[str, Wire]:
         "embedding": openai_like.embedding(root=root),
         "speech": openai_like.speech(root=root),
         "transcription": openai_like.transcription(openai_transcription.OPENAI, root=root),
+        "translation": openai_like.translation(root=root),
         "models": Wire(
             "models",
             f"{root.removesuffix('/deployments/{model}')}/models",

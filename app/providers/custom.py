@@ -53,6 +53,7 @@ def _likes(settings: ProviderSettings) -> dict[str, Wire]:
         "moderation": openai_like.moderation(),
         "speech": openai_like.speech(),
         "transcription": openai_like.transcription(TranscriptionOptions()),
+        "translation": openai_like.translation(),
         "models": openai_like.models(),
     }
 

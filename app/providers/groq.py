@@ -1,4 +1,4 @@
-"""Groq: chat completions, and OpenAI's speech and transcription paths."""
+"""Groq: chat completions, and OpenAI's speech, transcription and translation paths."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ SPEC = Spec(
         "chat": openai_like.chat(chat_rows.GROQ),
         "speech": openai_like.speech(openai_speech.GROQ),
         "transcription": openai_like.transcription(openai_transcription.GROQ),
+        "translation": openai_like.translation(),
         "models": openai_like.models(),
     },
     price_as="groq",

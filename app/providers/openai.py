@@ -28,6 +28,7 @@ SPEC = Spec(
         "moderation": openai_like.moderation(),
         "speech": openai_like.speech(),
         "transcription": openai_like.transcription(openai_transcription.OPENAI),
+        "translation": openai_like.translation(),
         "models": openai_like.models(),
         "count_tokens": Wire("responses", "/responses/input_tokens", options=RESPONSES, streams=False),
     },

@@ -7,6 +7,7 @@ host gives ``root="/v1"``.
 from __future__ import annotations
 
 from app.dialects.chat.options import ChatOptions
+from app.dialects.media import openai_translation
 from app.dialects.media.embeddings_openai import EmbeddingOptions
 from app.dialects.media.moderations import ModerationOptions
 from app.dialects.media.openai_speech import SpeechOptions
@@ -49,6 +50,13 @@ def speech(options: SpeechOptions | None = None, *, root: str = "") -> Wire:
 def transcription(options: TranscriptionOptions, *, root: str = "") -> Wire:
     """Return the transcription wire: a multipart body."""
     return Wire("openai_transcription", f"{root}/audio/transcriptions", options=options)
+
+
+def translation(*, root: str = "") -> Wire:
+    """Return the wire of translations into English: a multipart body, never streamed."""
+    return Wire(
+        "openai_translation", f"{root}/audio/translations", options=openai_translation.OPTIONS, streams=False
+    )
 
 
 def models(root: str = "") -> Wire:

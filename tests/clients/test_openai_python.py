@@ -311,6 +311,26 @@ def test_transcription_in_every_form(client: OpenAI) -> None:
     )
 
 
+def test_translation_in_every_form(client: OpenAI) -> None:
+    spoken = client.audio.speech.create(
+        model="sandbox/tts", voice="alloy", input="good morning", response_format="wav"
+    ).read()
+    asked: Any = {"model": "sandbox/stt", "file": ("speech.wav", spoken)}
+    assert client.audio.translations.create(**asked).text == "good morning"
+    verbose = client.audio.translations.create(**asked, response_format="verbose_json")
+    assert (verbose.text, verbose.language, verbose.duration > 0) == ("good morning", "english", True)
+    assert verbose.segments is not None
+    assert [segment.text for segment in verbose.segments] == ["good morning"]
+    lines: Any = client.audio.translations.create(**asked, response_format="text")
+    assert lines.strip() == "good morning"
+    cues: Any = client.audio.translations.create(**asked, response_format="vtt")
+    assert cues.startswith("WEBVTT")
+    subtitles: Any = client.audio.translations.create(**asked, response_format="srt")
+    assert "00:00:00,000 --> 00:00:00," in subtitles
+    with pytest.raises(openai.BadRequestError, match="diarized_json"):
+        client.audio.translations.create(**asked, response_format="diarized_json")
+
+
 def test_texts_and_pictures_are_moderated(client: OpenAI) -> None:
     answer = client.moderations.create(model="sandbox/judge", input=["a quiet walk", "I will kill you"])
     calm, threat = answer.results

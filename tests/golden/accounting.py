@@ -24,6 +24,7 @@ OWN_WORK = frozenset(
         ("responses", "include"),  # asked of every model that reasons, taken out of the answer
         ("embedding", "encoding_format"),  # vectors are coded again for the client
         ("speech", "response_format"),  # raw samples get their WAV header
+        ("translation", "response_format"),
         ("transcription", "response_format"),  # transcripts are written in the form asked for
     }
 )

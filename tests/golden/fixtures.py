@@ -405,6 +405,17 @@ TRANSCRIPTION: Mapping[str, Body] = {
     "stream": {"stream": "true"},
 }
 
+TRANSLATION: Mapping[str, Body] = {
+    "file": {},
+    "formed": {"prompt": "PROMPTWORD", "temperature": "0.37", "response_format": "srt"},
+    "timed": {
+        "language": "de",
+        "response_format": "verbose_json",
+        "timestamp_granularities": "word",
+        "stream": "true",
+    },
+}
+
 MODERATION: Mapping[str, Body] = {
     "text": {"input": "JUDGEDWORD"},
     "texts": {"input": ["FIRSTWORD", "SECONDWORD"], "metadata": {"topic": "METAWORD"}},
@@ -424,6 +435,7 @@ FIXTURES: Mapping[str, Mapping[str, Body]] = {
     "moderation": MODERATION,
     "speech": SPEECH,
     "transcription": TRANSCRIPTION,
+    "translation": TRANSLATION,
     **DOORS,
 }
 
@@ -510,5 +522,6 @@ TARGETS: Mapping[str, tuple[str, ...]] = {
         "cohere/cohere-transcribe-03-2026",
         "elevenlabs/scribe_v1",
     ),
+    "translation": ("openai/whisper-1", "azure/whisper-1", "groq/whisper-large-v3"),
 }
 """Operation -> the models that stand for each provider and each of its wires."""

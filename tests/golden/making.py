@@ -57,6 +57,7 @@ DIALECTS: Mapping[str, str] = {
     "moderation": "moderations",
     "speech": "openai_speech",
     "transcription": "openai_transcription",
+    "translation": "openai_translation",
     **{name: name for name in DOORS},
 }
 _BODIES: Mapping[str, str] = {
@@ -147,12 +148,12 @@ def _outgoing(gateway: Gateway, call: Call) -> Record:
     return _shown(call, step.target, made, made.send())
 
 
-_MEDIA = ("embedding", "moderation", "speech", "transcription")
+_MEDIA = ("embedding", "moderation", "speech", "transcription", "translation")
 
 
 def _media_request(call: Call) -> Any:
     context = server_context(call, call.model)
-    if call.operation == "transcription":
+    if call.operation in ("transcription", "translation"):
         file = Upload("speech.wav", "audio/wav", WAV.encode())
         return dialect_of(Row, call.dialect).decode_request(list(call.body.items()), file, context)
     return dialect_of(Row, call.dialect).decode_request(call.body, context)

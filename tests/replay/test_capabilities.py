@@ -25,6 +25,7 @@ PATHS = {
     "embedding": "/v1/embeddings",
     "speech": "/v1/audio/speech",
     "transcription": "/v1/audio/transcriptions",
+    "translation": "/v1/audio/translations",
     "count_tokens": "/v1/responses/input_tokens",
     "rerank": "/v1/rerank",
     "moderation": "/v1/moderations",
@@ -44,7 +45,7 @@ APIS = {
     r"/v2/embed": ("cohere.v2.embed", "embedding"),
     r"/embeddings": ("openai.embeddings", "embedding"),
     r":batchEmbedContents": ("gemini.batchEmbedContents", "embedding"),
-    r"/audio/transcriptions": ("openai.audio.transcriptions", "transcription"),
+    r"/audio/(transcriptions|translations)": ("openai.audio.transcriptions", "transcription"),
     r"/speech-to-text": ("elevenlabs.speech_to_text", "transcription"),
     r"mistral/v1/audio/speech": ("mistral.audio.speech", "speech"),
 }
@@ -147,7 +148,7 @@ def world() -> Iterator[World]:
 
 def ask(world: World, operation: str, model: str, stream: bool) -> Http:
     path = PATHS[operation]
-    if operation == "transcription":
+    if operation in ("transcription", "translation"):
         fields = {"model": model, "response_format": "json", **({"stream": "true"} if stream else {})}
         head = {"content-type": f"multipart/form-data; boundary={asking.BOUNDARY}"}
         return world.send("POST", path, asking.form(fields), head)
@@ -174,6 +175,7 @@ SCORES: dict[str, tuple[str, Any]] = {
 READERS = {
     "speech": ("audio", "audio_events"),
     "transcription": ("transcript", "transcript_events"),
+    "translation": ("transcript", "transcript"),
     "count_tokens": ("count", "count"),
 }
 CELLS = [
@@ -189,7 +191,7 @@ CELLS = [
 def test_a_cell_is_true(
     world: World, provider: str, model: str, operation: str, cell: str, stream: bool
 ) -> None:
-    if stream and operation in ("embedding", "count_tokens", *SCORES):
+    if stream and operation in ("embedding", "count_tokens", "translation", *SCORES):
         return
     if operation == "embedding" and cell != "–":
         model = EMBEDDERS.get(provider, model)

@@ -56,6 +56,7 @@ OPERATIONS: dict[str, Call] = {
     "moderation": ("POST", "/moderations", {"input": "hi"}, None),
     "speech": ("POST", "/audio/speech", {"input": "hi", "voice": "alloy"}, None),
     "transcription": ("POST", "/audio/transcriptions", FORM, None),
+    "translation": ("POST", "/audio/translations", FORM, None),
     "models": ("GET", "/models?provider=sandbox", None, "list"),
     "one model": ("GET", "/models/sandbox/echo", None, "model"),
 }

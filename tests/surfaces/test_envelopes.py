@@ -30,6 +30,7 @@ CALLS: dict[str, tuple[str, Any, dict[str, str]]] = {
     "moderation": ("/moderations", {"input": "hi"}, {}),
     "transcription": ("/audio/transcriptions", FORM, {"content-type": "multipart/form-data; boundary=b"}),
 }
+CALLS["translation"] = ("/audio/translations", *CALLS["transcription"][1:])
 STREAMS = {name: CALLS[name] for name in ("responses", "chat_completion", "text_completion")}
 ENVELOPED = [prefix for prefix, mount in PREFIXES.items() if mount != "truefoundry"]
 PLAIN = [prefix for prefix, mount in PREFIXES.items() if mount == "truefoundry"]

@@ -271,7 +271,7 @@ def _form_of(
     if request.format == "diarized_json":
         return _speakers(options, formats, context.losses)
     if request.format in _TIMED and "verbose_json" in formats:
-        if request.format != "verbose_json":
+        if request.format != "verbose_json" and "granularities" in options.members:
             granularities = ("segment",)
         fields = [("response_format", "verbose_json")]
     elif request.format in _TIMED and options.granular:

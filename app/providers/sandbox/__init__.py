@@ -57,6 +57,7 @@ WIRES: Final[Mapping[str, Wire]] = {
     "moderation": openai_like.moderation(),
     "speech": openai_like.speech(),
     "transcription": openai_like.transcription(TRANSCRIPTION),
+    "translation": openai_like.translation(),
     "models": openai_like.models(),
     "count_tokens": Wire("responses", "/responses/input_tokens", options=ResponsesOptions(), streams=False),
 }

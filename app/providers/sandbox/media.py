@@ -1,4 +1,4 @@
-"""The sandbox's operations beside generation: completions, embeddings, speech, transcription.
+"""The sandbox's operations beside generation: completions, embeddings, speech, transcription, translation.
 
 The texts that they are given are searched for directives, too; of these, failing and timing
 are obeyed everywhere, the rest where there is an answer in words.
@@ -181,8 +181,17 @@ def speech(asked: Asked, words_per_second: float) -> Script:
 
 def transcription(asked: Asked, words_per_second: float) -> Script:
     """Answer with the text that a recording of ours carries, or with what the file is."""
+    return _written("openai_transcription", asked, words_per_second)
+
+
+def translation(asked: Asked, words_per_second: float) -> Script:
+    """Answer as a transcription does: what is spoken here counts as English."""
+    return _written("openai_translation", asked, words_per_second)
+
+
+def _written(dialect: str, asked: Asked, words_per_second: float) -> Script:
     fields, file = read_form(asked.body, asked.headers.get("content-type", ""))
-    wire = dialect_of(TranscriptionDialect, "openai_transcription")
+    wire = dialect_of(TranscriptionDialect, dialect)
     request = wire.decode_request(fields, file, server_context())
     read = directed(request.prompt or "", request.model)
     transcript = _transcript(request)

@@ -24,6 +24,7 @@ ROUTES: Final[Mapping[tuple[str, str], tuple[str, Respond]]] = {
     ("POST", "/moderations"): ("chat", judging.moderate),
     ("POST", "/audio/speech"): ("chat", media.speech),
     ("POST", "/audio/transcriptions"): ("chat", media.transcription),
+    ("POST", "/audio/translations"): ("chat", media.translation),
     ("GET", "/models"): ("chat", media.models),
 }
 

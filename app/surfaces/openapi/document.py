@@ -66,6 +66,19 @@ _FORM: Final[Shape] = {
     "required": ["file"],
 }
 
+_TRANSLATION_FORM: Final[Shape] = {
+    "type": "object",
+    "properties": {
+        "file": {"type": "string", "contentMediaType": "application/octet-stream"},
+        "model": TEXT,
+        "prompt": TEXT,
+        "response_format": {"enum": ["json", "text", "srt", "verbose_json", "vtt"]},
+        "temperature": {"type": "number"},
+        "fallbacks": {"type": "array", "items": TEXT},
+    },
+    "required": ["file"],
+}
+
 _FILE_FORM: Final[Shape] = {
     "type": "object",
     "properties": {
@@ -78,7 +91,7 @@ _FILE_FORM: Final[Shape] = {
     },
     "required": ["file", "purpose"],
 }
-_FORMS: Final[Mapping[str, Shape]] = {"File": _FILE_FORM}
+_FORMS: Final[Mapping[str, Shape]] = {"File": _FILE_FORM, "Translation": _TRANSLATION_FORM}
 """Multipart bodies by the component that they are answered with, where that is no transcription."""
 
 _MEDIA: Final[Mapping[str, Mapping[str, Any]]] = {

@@ -359,6 +359,17 @@ SHAPES: Final[Mapping[str, Shape]] = {
         },
         optional=("language", "duration", "segments", "words", "usage"),
     ),
+    "Translation": record(
+        {
+            "text": TEXT,
+            "task": always("translate"),
+            "language": always("english"),
+            "duration": NUMBER,
+            "segments": listed(TABLE),
+            "usage": TABLE,
+        },
+        optional=("task", "language", "duration", "segments", "usage"),
+    ),
     "Model": record(
         {"id": TEXT, "object": always("model"), "created": WHOLE, "owned_by": TEXT, "name": TEXT},
         optional=("name",),

@@ -1,4 +1,4 @@
-"""The views of embeddings, rankings, moderation, speech and transcription."""
+"""The views of embeddings, rankings, moderation, speech, transcription and translation."""
 
 from __future__ import annotations
 
@@ -122,10 +122,19 @@ def _cut(error: GatewayError) -> list[Frame]:
 
 def transcription(mount: Mount, deployment: str | None = None) -> Response:
     """Serve ``POST audio/transcriptions``: a multipart form with the file."""
+    return _written(mount, deployment, streams=True)
+
+
+def translation(mount: Mount, deployment: str | None = None) -> Response:
+    """Serve ``POST audio/translations``: a multipart form with the file; its words in English."""
+    return _written(mount, deployment, streams=False)
+
+
+def _written(mount: Mount, deployment: str | None, *, streams: bool) -> Response:
     gateway = current_gateway()
     fields, file = read_form(gateway.settings.max_upload_bytes, gateway.settings.body_deadline)
     body = members(fields)
-    stream = body.get("stream") == "true"
+    stream = streams and body.get("stream") == "true"
     call = make_call(mount, body, deployment=deployment, stream=stream)
     g.call = call
     fields = [(name, value) for name, value in fields if not steers(name)]

@@ -1,0 +1,59 @@
+"""OpenAI's translation of speech into English: transcription at another path, with fewer members.
+
+It is never streamed, has no language, timestamps or speakers to choose, and its ``verbose_json`` says
+``task: "translate"`` and ``language: "english"``. Members: ``CreateTranslationRequest`` of OpenAI's published
+description (specs/openai-openapi.trimmed.json), and groq 1.7's ``TranslationCreateParams``, whose ``srt``
+and ``vtt`` are made here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Final
+
+from app.canonical.media import Transcript, TranscriptionRequest, Upload
+from app.dialects.base import ClientContext, ServerContext
+from app.dialects.media import openai_transcription as transcription
+from app.dialects.media.audio import Fields, MediaEncoded
+from app.dialects.media.openai_transcription import TranscriptionOptions
+from app.dialects.shared.checking import wrong_value
+
+NAME: Final = "openai_translation"
+OPTIONS: Final = TranscriptionOptions(members=frozenset({"prompt", "temperature"}))
+_FORMS: Final = ("json", "verbose_json", "text", "srt", "vtt")
+
+
+def decode_request(fields: Fields, file: Upload | None, context: ServerContext) -> TranscriptionRequest:
+    """Read a client's form; raises ``bad_request`` naming the field that is wrong."""
+    request = transcription.decode_request(fields, file, context)
+    if request.format not in _FORMS:
+        raise wrong_value("response_format", request.format, ", ".join(f"'{known}'" for known in _FORMS))
+    return request
+
+
+def encode_request(request: TranscriptionRequest, context: ClientContext) -> MediaEncoded:
+    """Return the form; what translations lack is reported."""
+    if request.stream:
+        context.losses.report(
+            "stream", "Translations are not streamed; the answer comes whole", param="stream"
+        )
+    if not isinstance(context.options, TranscriptionOptions):
+        context = replace(context, options=OPTIONS)
+    return transcription.encode_request(replace(request, stream=False), context)
+
+
+def encode_response(transcript: Transcript, request: TranscriptionRequest) -> dict[str, Any] | str:
+    """Return the answer in the form asked for."""
+    body = transcription.encode_response(transcript, request)
+    if isinstance(body, dict) and "task" in body:
+        return {**body, "task": "translate", "language": "english"}
+    return body
+
+
+DIALECT: Final = replace(
+    transcription.DIALECT,
+    name=NAME,
+    decode_request=decode_request,
+    encode_request=encode_request,
+    encode_response=encode_response,
+)
