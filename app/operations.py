@@ -21,7 +21,7 @@ class Route:
 
     ``view`` is a function below ``app.surfaces``, ``body`` a schema there (``chat_body`` at doors
     that take a chat-shaped body, too); ``optional_body``: it may be absent; ``form``: the body is
-    multipart. ``answer`` is a component of the API's description: a name of ``openapi.shapes``, or
+    multipart, whose fields ``body`` checks. ``answer`` is a component of the API's description: a name of ``openapi.shapes``, or
     the place of a shape below ``app.surfaces``. ``streams``: events come instead where the request
     asks for them. ``sealed``: the answer has its door's envelope. ``query`` names the query's
     members. ``dialect`` is read and written at this path, where it is not its door's. ``upgrades``: it is
@@ -143,6 +143,31 @@ _BATCH_ROWS: Final = (
     ),
 )
 """Batches: many requests in a file, answered into files."""
+
+
+def _images(operation: str, path: str, body: str, *, form: bool = True, streams: bool = True) -> Operation:
+    """Return a row of pictures, at a path below ``/images``."""
+    route = Route(
+        "POST",
+        f"/images/{path}",
+        f"views.images.{operation}",
+        "Images",
+        body=f"body.schemas.images.{body}",
+        form=form,
+        streams=streams,
+        sealed=True,
+    )
+    return Operation(
+        operation, (route,), wires=(operation,), dialect="images", exchange="images.ImageExchange"
+    )
+
+
+_IMAGE_ROWS: Final = (
+    _images("image_generation", "generations", "ImageBody", form=False),
+    _images("image_edit", "edits", "ImageEditBody"),
+    _images("image_variation", "variations", "ImageVariationBody", streams=False),
+)
+"""Pictures, of a prompt or of other pictures."""
 
 _ROWS: Final = (
     Operation(
@@ -330,6 +355,7 @@ _ROWS: Final = (
             ),
         ),
     ),
+    *_IMAGE_ROWS,
     Operation(
         "models",
         request_type="list_models",

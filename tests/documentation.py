@@ -104,7 +104,9 @@ KEY_MEANINGS = {
 }
 
 _COLUMNS = WIRES
-_STREAMED = frozenset({"responses", "chat", "completion", "speech", "transcription"})
+_STREAMED = frozenset(
+    {"responses", "chat", "completion", "speech", "transcription", "image_generation", "image_edit"}
+)
 _OWN = "passes"
 VARIANTS = (
     ("azure", "OpenAI's models", "gpt-4o"),

@@ -24,6 +24,7 @@ _MODULES: Final = {
     "rerank": "app.dialects.media.rerank",
     "rerank_cohere": "app.dialects.media.rerank_cohere",
     "moderations": "app.dialects.media.moderations",
+    "images": "app.dialects.media.openai_images",
     "openai_speech": "app.dialects.media.openai_speech",
     "openai_transcription": "app.dialects.media.openai_transcription",
     "openai_translation": "app.dialects.media.openai_translation",

@@ -154,8 +154,8 @@ class ModerationExchange(WholeExchange):
         return dialect_of(ModerationDialect, name)
 
 
-class AudioExchange(MediaExchange):
-    """What speech and transcription share: bodies that may be forms, paths that may vary."""
+class FormExchange(MediaExchange):
+    """What speech, transcription and pictures share: bodies that may be forms, paths that may vary."""
 
     def _sent(self, encoded: MediaEncoded) -> Sent:
         wire = _placed(self.wire, encoded)
@@ -166,7 +166,7 @@ class AudioExchange(MediaExchange):
         return Sent(form, {**encoded.headers, **sizes}, wire=wire)
 
 
-class SpeechExchange(AudioExchange):
+class SpeechExchange(FormExchange):
     """Text to speech."""
 
     def __init__(self, call: Call, target: Target, chosen: Plan) -> None:
@@ -201,7 +201,7 @@ class SpeechExchange(AudioExchange):
         return self._client.decode_response(body, self._request, self._context, headers)
 
 
-class TranscriptionExchange(AudioExchange):
+class TranscriptionExchange(FormExchange):
     """Speech to text."""
 
     def __init__(self, call: Call, target: Target, chosen: Plan) -> None:

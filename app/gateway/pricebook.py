@@ -10,6 +10,7 @@ Tests: tests/gateway/test_pricebook.py.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -39,6 +40,9 @@ _NEEDED_RATES: Final[Mapping[str, str]] = {
     "cache_write_1h_tokens": "cache_write_1h_mtok",
 }
 """Rates without which such counts would be charged as text, which costs less."""
+
+_PICTURES_ALONE: Final = re.compile(r"(?:^|/)(?:chat)?gpt-image-")
+"""Models that make nothing but pictures: their plain rate of output is that of pictures."""
 
 _USUAL_TIERS: Final = frozenset({"default", "standard", "auto", "on_demand", "standard_only"})
 """Words of answers for the tier that the catalogue's plain prices are of."""
@@ -120,6 +124,8 @@ class PriceBook:
             _PER_MODALITY[name] for name, tokens in usage.details.items() if tokens and name in _PER_MODALITY
         }
         needed = {rate for name, rate in _NEEDED_RATES.items() if name in counts}
+        if _PICTURES_ALONE.search(model):
+            needed.discard("output_image_mtok")
         needed |= {f"{unit}_kcount" for unit in usage.billing.units}
         return all(prices.__dict__.get(rate) is not None for rate in needed)
 

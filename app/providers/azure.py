@@ -24,6 +24,7 @@ from app.providers.azure_auth import MISSING, AzureAuth
 from app.providers.base import Spec, Wire, default_url
 
 API_VERSION: Final = "2024-10-21"
+_EDITS_VERSION: Final = "2025-04-01-preview"  # the first that edits pictures (contract/providers.md 3.2)
 
 _DEPLOYMENT: Final = "/openai/deployments/{model}"
 _V1: Final = "/openai/v1"
@@ -54,6 +55,7 @@ def _wires(root: str) -> dict[str, Wire]:
         "speech": openai_like.speech(root=root),
         "transcription": openai_like.transcription(openai_transcription.OPENAI, root=root),
         "translation": openai_like.translation(root=root),
+        **openai_like.images(root=root),
         "models": Wire(
             "models",
             f"{root.removesuffix('/deployments/{model}')}/models",
@@ -106,7 +108,9 @@ def _version(settings: ProviderSettings, wire: Wire) -> str | None:
         if wire.dialect == "responses" and given != "v1":
             return "preview"
         return given if given == "preview" else None
-    return API_VERSION if given in (None, *_UNDATED) else given
+    if given in (None, *_UNDATED):
+        return _EDITS_VERSION if wire.path.endswith("/images/edits") else API_VERSION
+    return given
 
 
 def bind(settings: ProviderSettings, egress: Any, transport: Any) -> Spec:

@@ -54,6 +54,8 @@ def _likes(settings: ProviderSettings) -> dict[str, Wire]:
         "speech": openai_like.speech(),
         "transcription": openai_like.transcription(TranscriptionOptions()),
         "translation": openai_like.translation(),
+        **openai_like.images(),
+        "image_variation": openai_like.variation(),
         "models": openai_like.models(),
     }
 

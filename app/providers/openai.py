@@ -29,6 +29,8 @@ SPEC = Spec(
         "speech": openai_like.speech(),
         "transcription": openai_like.transcription(openai_transcription.OPENAI),
         "translation": openai_like.translation(),
+        **openai_like.images(),
+        "image_variation": openai_like.variation(),
         "models": openai_like.models(),
         "count_tokens": Wire("responses", "/responses/input_tokens", options=RESPONSES, streams=False),
     },

@@ -10,6 +10,7 @@ from app.dialects.chat.options import ChatOptions
 from app.dialects.media import openai_translation
 from app.dialects.media.embeddings_openai import EmbeddingOptions
 from app.dialects.media.moderations import ModerationOptions
+from app.dialects.media.openai_images import ImageOptions
 from app.dialects.media.openai_speech import SpeechOptions
 from app.dialects.media.openai_transcription import TranscriptionOptions
 from app.dialects.models import OPENAI
@@ -57,6 +58,20 @@ def translation(*, root: str = "") -> Wire:
     return Wire(
         "openai_translation", f"{root}/audio/translations", options=openai_translation.OPTIONS, streams=False
     )
+
+
+def images(options: ImageOptions | None = None, *, root: str = "") -> dict[str, Wire]:
+    """Return the wires of pictures: of a prompt, and edits of pictures."""
+    options = options or ImageOptions()
+    return {
+        "image_generation": Wire("images", f"{root}/images/generations", options=options),
+        "image_edit": Wire("images", f"{root}/images/edits", options=options),
+    }
+
+
+def variation(*, root: str = "") -> Wire:
+    """Return the wire of variations of a picture, never streamed."""
+    return Wire("images", f"{root}/images/variations", options=ImageOptions(), streams=False)
 
 
 def models(root: str = "") -> Wire:

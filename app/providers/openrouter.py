@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.dialects.media import openai_transcription
+from app.dialects.media import openai_images, openai_transcription
 from app.dialects.responses.fit import ResponsesOptions
 from app.providers import chat_rows, openai_like
 from app.providers.auth import BearerAuth
@@ -21,6 +21,8 @@ SPEC = Spec(
         "embedding": openai_like.embedding(),
         "rerank": openai_like.rerank(),
         "transcription": openai_like.transcription(openai_transcription.OPENROUTER),
+        "image_generation": Wire("images", "/images", options=openai_images.OPENROUTER),
+        "image_edit": Wire("images", "/images", options=openai_images.OPENROUTER),
         "models": openai_like.models(),
     },
     forwards=("http-referer", "x-title"),

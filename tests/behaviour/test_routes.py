@@ -236,7 +236,7 @@ def test_head_has_the_head_of_get_and_no_body(world: World) -> None:
 def test_another_content_type_is_415(path: str, content_type: str, world: World) -> None:
     wanted = (
         "multipart/form-data"
-        if path.endswith(("transcriptions", "translations", "files"))
+        if path.endswith(("transcriptions", "translations", "files", "edits", "variations"))
         else "application/json"
     )
     if content_type == wanted:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import io
 import json
 import wave
@@ -329,6 +330,44 @@ def test_translation_in_every_form(client: OpenAI) -> None:
     assert "00:00:00,000 --> 00:00:00," in subtitles
     with pytest.raises(openai.BadRequestError, match="diarized_json"):
         client.audio.translations.create(**asked, response_format="diarized_json")
+
+
+def test_pictures_are_drawn_edited_and_varied(client: OpenAI) -> None:
+    made = client.images.generate(model=MODEL, prompt="a red barn", size="64x64", n=2)
+    assert made.data is not None
+    first, second = (base64.b64decode(one.b64_json or "") for one in made.data)
+    assert first.startswith(b"\x89PNG")
+    assert first != second
+    assert made.usage is not None
+    assert made.usage.total_tokens == made.usage.input_tokens + made.usage.output_tokens
+    edited = client.images.edit(
+        model=MODEL, image=[first, second], mask=first, prompt="a blue barn", size="64x64"
+    )
+    assert edited.data is not None
+    assert base64.b64decode(edited.data[0].b64_json or "").startswith(b"\x89PNG")
+    varied = client.images.create_variation(model=MODEL, image=first, n=2, response_format="url")
+    assert varied.data is not None
+    assert all((one.url or "").startswith("data:image/png;base64,") for one in varied.data)
+    with pytest.raises(openai.BadRequestError, match="no picture"):
+        client.images.edit(model=MODEL, image=b"not one", prompt="a barn")
+
+
+def test_pictures_stream_event_by_event(client: OpenAI) -> None:
+    asked: Any = {
+        "model": MODEL,
+        "prompt": "a red barn",
+        "size": "64x64",
+        "stream": True,
+        "partial_images": 2,
+    }
+    drawn = list(client.images.generate(**asked))
+    assert [event.type for event in drawn] == [
+        *["image_generation.partial_image"] * 2,
+        "image_generation.completed",
+    ]
+    assert drawn[-1].usage.output_tokens > 0
+    edited = list(client.images.edit(**asked, image=base64.b64decode(drawn[-1].b64_json)))
+    assert [event.type for event in edited] == [*["image_edit.partial_image"] * 2, "image_edit.completed"]
 
 
 def test_texts_and_pictures_are_moderated(client: OpenAI) -> None:

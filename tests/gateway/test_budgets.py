@@ -15,7 +15,7 @@ from app import create_app
 from app.canonical.response import Usage
 from app.config import Budget, ProviderSettings, Secret, Settings, VirtualKey, budget_row, budgets_of, nano_of
 from app.gateway.budgets.charges import touches_of_caller, touches_of_target
-from app.gateway.budgets.estimates import cost_of, output_of_body
+from app.gateway.budgets.estimates import cost_of, output_of_body, pictures_of_body
 from app.gateway.budgets.periods import period_of
 from app.gateway.budgets.telling import dollars
 from app.gateway.call import Principal
@@ -73,6 +73,23 @@ def test_a_total_has_no_end() -> None:
 )
 def test_a_body_bounds_its_answer_in_its_own_dialect(body: dict[str, Any], tokens: int) -> None:
     assert output_of_body(body, 8_192) == tokens
+
+
+@pytest.mark.parametrize(
+    ("body", "tokens"),
+    [
+        ({}, 6_240),
+        ({"size": "auto", "quality": "auto"}, 6_240),
+        ({"size": "1024x1024", "quality": "low"}, 272),
+        ({"size": "1024x1024", "quality": "medium", "n": 10}, 10_560),
+        ({"size": "1024x1024", "quality": "max"}, 4_160),
+        ({"size": "1024x1024", "quality": "low", "stream": True, "partial_images": 3}, 572),
+        ({"size": "1024x1024", "quality": "low", "partial_images": 3}, 272),
+        ({"size": ["odd"], "quality": {}, "n": "many"}, 6_240),
+    ],
+)
+def test_a_picture_is_reserved_by_size_and_quality(body: dict[str, Any], tokens: int) -> None:
+    assert pictures_of_body(body) == tokens
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,9 @@ OWN_WORK = frozenset(
         ("embedding", "encoding_format"),  # vectors are coded again for the client
         ("speech", "response_format"),  # raw samples get their WAV header
         ("translation", "response_format"),
+        *(
+            (kind, "response_format") for kind in ("image_generation", "image_edit")
+        ),  # pictures come in base64
         ("transcription", "response_format"),  # transcripts are written in the form asked for
     }
 )

@@ -405,6 +405,35 @@ TRANSCRIPTION: Mapping[str, Body] = {
     "stream": {"stream": "true"},
 }
 
+IMAGE_GENERATION: Mapping[str, Body] = {
+    "prompt": {"prompt": "BARNWORD"},
+    "formed": {
+        "prompt": "BARNWORD",
+        "n": 3,
+        "size": "1536x1024",
+        "quality": "high",
+        "background": "transparent",
+        "output_format": "webp",
+        "output_compression": 37,
+        "response_format": "b64_json",
+        "user": "USERWORD",
+        "moderation": "low",
+    },
+    "stream": {"prompt": "BARNWORD", "stream": True, "partial_images": 2},
+}
+IMAGE_EDIT: Mapping[str, Body] = {
+    "prompt": {"prompt": "BARNWORD"},
+    "formed": {
+        "prompt": "BARNWORD",
+        "n": 3,
+        "size": "1536x1024",
+        "quality": "high",
+        "input_fidelity": "high",
+    },
+    "stream": {"prompt": "BARNWORD", "stream": True, "partial_images": 2},
+}
+IMAGE_VARIATION: Mapping[str, Body] = {"formed": {"n": 3, "size": "512x512", "user": "USERWORD"}}
+
 TRANSLATION: Mapping[str, Body] = {
     "file": {},
     "formed": {"prompt": "PROMPTWORD", "temperature": "0.37", "response_format": "srt"},
@@ -436,6 +465,9 @@ FIXTURES: Mapping[str, Mapping[str, Body]] = {
     "speech": SPEECH,
     "transcription": TRANSCRIPTION,
     "translation": TRANSLATION,
+    "image_generation": IMAGE_GENERATION,
+    "image_edit": IMAGE_EDIT,
+    "image_variation": IMAGE_VARIATION,
     **DOORS,
 }
 
@@ -465,6 +497,7 @@ _LANGUAGE = (
     "sgl/qwen3",
     "ollama/llama3.2",
 )
+_PAINTERS = ("openai/gpt-image-2", "azure/gpt-image-2", "openrouter/google/gemini-2.5-flash-image")
 TARGETS: Mapping[str, tuple[str, ...]] = {
     "chat": _LANGUAGE,
     "responses": _LANGUAGE,
@@ -522,6 +555,9 @@ TARGETS: Mapping[str, tuple[str, ...]] = {
         "cohere/cohere-transcribe-03-2026",
         "elevenlabs/scribe_v1",
     ),
+    "image_generation": _PAINTERS,
+    "image_edit": _PAINTERS,
+    "image_variation": ("openai/dall-e-2", "azure/dall-e-2"),
     "translation": ("openai/whisper-1", "azure/whisper-1", "groq/whisper-large-v3"),
 }
 """Operation -> the models that stand for each provider and each of its wires."""

@@ -6,6 +6,7 @@ counted and signatures are sealed readably, so that a record is the same at each
 
 from __future__ import annotations
 
+import base64
 import itertools
 import json
 from collections.abc import Mapping
@@ -13,11 +14,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from unittest import mock
 
+from app.canonical.images import ImageKind
 from app.canonical.media import Upload
 from app.canonical.request import Signature
 from app.config_loading import load
 from app.dialects import dialect_of
 from app.dialects.base import Row
+from app.dialects.media.images import ImageDialect
 from app.errors import GatewayError
 from app.gateway.call import Abort, Call, Principal, Sealing, Target
 from app.gateway.core import Gateway
@@ -30,7 +33,7 @@ from app.providers.auth import NoAuth
 from app.providers.base import Provider
 from app.surfaces.body.schemas import check
 from tests.golden.doors import DOORS
-from tests.golden.fixtures import WAV
+from tests.golden.fixtures import PNG, WAV
 
 ENVIRONMENT: Mapping[str, str] = {
     **{
@@ -49,6 +52,11 @@ ENVIRONMENT: Mapping[str, str] = {
     "SGL_BASE_URL": "http://127.0.0.1:30000/v1",
     "OLLAMA_BASE_URL": "http://127.0.0.1:11434/v1",
 }
+_KINDS: Mapping[str, ImageKind] = {
+    "image_generation": "generation",
+    "image_edit": "edit",
+    "image_variation": "variation",
+}
 DIALECTS: Mapping[str, str] = {
     "chat": "chat",
     "responses": "responses",
@@ -58,6 +66,7 @@ DIALECTS: Mapping[str, str] = {
     "speech": "openai_speech",
     "transcription": "openai_transcription",
     "translation": "openai_translation",
+    **dict.fromkeys(_KINDS, "images"),
     **{name: name for name in DOORS},
 }
 _BODIES: Mapping[str, str] = {
@@ -148,7 +157,7 @@ def _outgoing(gateway: Gateway, call: Call) -> Record:
     return _shown(call, step.target, made, made.send())
 
 
-_MEDIA = ("embedding", "moderation", "speech", "transcription", "translation")
+_MEDIA = ("embedding", "moderation", "speech", "transcription", "translation", *_KINDS)
 
 
 def _media_request(call: Call) -> Any:
@@ -156,6 +165,11 @@ def _media_request(call: Call) -> Any:
     if call.operation in ("transcription", "translation"):
         file = Upload("speech.wav", "audio/wav", WAV.encode())
         return dialect_of(Row, call.dialect).decode_request(list(call.body.items()), file, context)
+    if call.operation in _KINDS:
+        png = Upload("picture.png", "image/png", base64.b64decode(PNG))
+        files = [("image", png), *([("mask", png)] if call.operation == "image_edit" else [])]
+        wire = dialect_of(ImageDialect, call.dialect)
+        return wire.decode_request(_KINDS[call.operation], call.body, files, context)
     return dialect_of(Row, call.dialect).decode_request(call.body, context)
 
 

@@ -11,8 +11,10 @@ from mistralai.client import models as mistral
 from openai.types import CompletionCreateParams, EmbeddingCreateParams, ModerationCreateParams
 from openai.types.audio import SpeechCreateParams
 from openai.types.chat.completion_create_params import CompletionCreateParamsNonStreaming as OpenAIChat
+from openai.types.image_generate_params import ImageGenerateParamsNonStreaming
 from openai.types.responses.response_create_params import ResponseCreateParamsNonStreaming as OpenAIResponses
 from openrouter.components.chatrequest import ChatRequest
+from openrouter.components.imagegenerationrequest import ImageGenerationRequest
 from openrouter.components.responsesrequest import ResponsesRequest
 from perplexity.types.chat.completion_create_params import (
     CompletionCreateParamsNonStreaming as PerplexityChat,
@@ -108,6 +110,9 @@ JUDGES: Mapping[tuple[str, str], Judge] = {
     ("azure", "completions"): _typed(CompletionCreateParams),
     ("openai", "embeddings_openai"): _typed(EmbeddingCreateParams),
     ("azure", "embeddings_openai"): _typed(EmbeddingCreateParams),
+    ("openai", "images"): _typed(ImageGenerateParamsNonStreaming),
+    ("azure", "images"): _typed(ImageGenerateParamsNonStreaming),
+    ("openrouter", "images"): _openrouter(ImageGenerationRequest),
     ("openai", "moderations"): _typed(ModerationCreateParams),
     ("mistral", "moderations"): _asserted(_mistral_moderation),
     ("openai", "openai_speech"): _typed(SpeechCreateParams),

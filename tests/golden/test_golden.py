@@ -66,6 +66,8 @@ def test_what_goes_out_fits_the_vendors_types(gateway: Gateway, operation: str, 
         judged = judge(model.partition("/")[0], one.dialect)
         if one.error is not None or judged is None or (operation, name) in CLIENTS_OWN:
             continue
+        if not isinstance(one.body, dict):  # a form
+            continue
         body = {member: value for member, value in one.body.items() if member not in UNHEARD_OF}
         if faults := judged(body, model.partition("/")[2]):
             found[model] = faults

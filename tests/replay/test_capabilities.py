@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from tests.behaviour.test_forms_of_pictures import PNG, picture_form
 from tests.behaviour.world import Answer as Http
-from tests.behaviour.world import World
+from tests.behaviour.world import World, event_frame
 from tests.documentation import DOCS, capability_rows
 from tests.replay import asking, left_out, reading
 from tests.replay.setting import replaying_world
@@ -29,6 +30,9 @@ PATHS = {
     "count_tokens": "/v1/responses/input_tokens",
     "rerank": "/v1/rerank",
     "moderation": "/v1/moderations",
+    "image_generation": "/v1/images/generations",
+    "image_edit": "/v1/images/edits",
+    "image_variation": "/v1/images/variations",
 }
 APIS = {
     # the end of a path -> the wire that answers there, and what its recordings are of
@@ -84,6 +88,8 @@ def answered(request: Request) -> Reply:
     """Answer as the wire at this place does."""
     if "count" in request.path or "tokenize" in request.path or "input_tokens" in request.path:
         return Reply.json(_found(COUNTS, request.path))
+    if "/images" in request.path:
+        return _pictures(request)
     if request.path.endswith("/rerank"):
         return Reply.json({"results": [{"index": 0, "relevance_score": 0.5}]})
     if request.path.endswith("/moderations"):
@@ -101,6 +107,15 @@ def answered(request: Request) -> Reply:
     if api == "mistral.audio.speech":
         return _mistral_speech(stream)
     return Reply.of(good(api, operation, stream), chunk=0)
+
+
+def _pictures(request: Request) -> Reply:
+    """Answer with a picture, as events where a stream is asked for."""
+    stream = b'"stream":true' in request.body or b'name="stream"\r\n\r\ntrue' in request.body
+    if not stream:
+        return Reply.json({"created": 1, "data": [{"b64_json": "QUJD"}]})
+    kind = "image_edit" if request.path.endswith("/edits") else "image_generation"
+    return Reply.sse(event_frame({"type": f"{kind}.completed", "b64_json": "QUJD", "created_at": 1}))
 
 
 def _found(table: dict[str, Any], path: str) -> Any:
@@ -152,6 +167,10 @@ def ask(world: World, operation: str, model: str, stream: bool) -> Http:
         fields = {"model": model, "response_format": "json", **({"stream": "true"} if stream else {})}
         head = {"content-type": f"multipart/form-data; boundary={asking.BOUNDARY}"}
         return world.send("POST", path, asking.form(fields), head)
+    if operation in ("image_edit", "image_variation"):
+        fields = {"model": model, "prompt": "Hello", **({"stream": "true"} if stream else {})}
+        head = {"content-type": "multipart/form-data; boundary=b"}
+        return world.send("POST", path, picture_form(fields, ("image", PNG)), head)
     body: dict[str, Any] = {"model": model, **_BODIES[operation]}
     if stream:
         body |= {"stream_format": "sse"} if operation == "speech" else {"stream": True}
@@ -167,6 +186,7 @@ _BODIES: dict[str, dict[str, Any]] = {
     "count_tokens": {"input": "Hello"},
     "rerank": {"query": "Hello", "documents": ["Hello there"]},
     "moderation": {"input": "Hello"},
+    "image_generation": {"prompt": "Hello"},
 }
 SCORES: dict[str, tuple[str, Any]] = {
     "rerank": ("relevance_score", 0.5),
@@ -186,12 +206,17 @@ CELLS = [
 ]
 
 
+def _read_well(http: Http, operation: str, stream: bool) -> None:
+    whole, events = READERS.get(operation, (operation, operation))
+    assert reading.read(events if stream else whole, http).error is None
+
+
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 @pytest.mark.parametrize(("provider", "model", "operation", "cell"), CELLS)
 def test_a_cell_is_true(
     world: World, provider: str, model: str, operation: str, cell: str, stream: bool
 ) -> None:
-    if stream and operation in ("embedding", "count_tokens", "translation", *SCORES):
+    if stream and operation in ("embedding", "count_tokens", "translation", "image_variation", *SCORES):
         return
     if operation == "embedding" and cell != "–":
         model = EMBEDDERS.get(provider, model)
@@ -212,8 +237,11 @@ def test_a_cell_is_true(
         assert result[member] == score
         assert bool(world.upstream.requests)
         return
-    whole, events = READERS.get(operation, (operation, operation))
-    assert reading.read(events if stream else whole, http).error is None
+    if operation.startswith("image_"):
+        made = http.events[-1] if stream else http.json["data"][0]
+        assert made["b64_json"] == "QUJD"
+    else:
+        _read_well(http, operation, stream)
     assert bool(world.upstream.requests) == (cell != "estimate")
     assert reading.is_stream(http) == stream
     if operation == "count_tokens":

@@ -14,6 +14,7 @@ from werkzeug.test import TestResponse
 from app import create_app
 from app.config import Alias, Secret, Settings, VirtualKey
 from app.gateway.core import gateway_of
+from app.providers.sandbox.drawing import draw
 from app.surfaces.openapi.document import door_rules
 from app.surfaces.rules import DoorRule
 
@@ -34,6 +35,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "EmbeddingBody": {"input": "hi"},
     "RerankBody": {"query": "hi", "documents": ["hi"]},
     "ModerationBody": {"input": "hi"},
+    "ImageBody": {"prompt": "hi"},
     "SpeechBody": {"input": "hi", "voice": "alloy"},
     "MessagesBody": {"max_tokens": 9, "messages": _TEXT},
     "MessagesCountBody": {"messages": _TEXT},
@@ -79,7 +81,8 @@ def ask(app: Flask, rule: DoorRule, key: str) -> TestResponse:
     headers |= {"connection": "upgrade", "upgrade": "websocket"} if rule.websocket else {}
     client = app.test_client()
     if rule.route.form:
-        form = {"model": MODEL, "file": (io.BytesIO(b"RIFF"), "a.wav")}
+        files = {"file": (io.BytesIO(b"RIFF"), "a.wav"), "image": (io.BytesIO(draw("x", 8, 8)), "a.png")}
+        form = {"model": MODEL, "prompt": "hi", **files}
         return client.post(path, data=form, headers=headers, content_type="multipart/form-data")
     body = BODIES.get((rule.route.body or "").rpartition(".")[2], {})
     json = {"model": MODEL, **body} if rule.route.method == "POST" else None

@@ -53,6 +53,7 @@ OPERATIONS: dict[str, Call] = {
     "chat": ("POST", "/chat/completions", {"messages": SAID}, "chat.completion"),
     "completion": ("POST", "/completions", {"prompt": "hi"}, "text_completion"),
     "embedding": ("POST", "/embeddings", {"input": "hi"}, "list"),
+    "picture": ("POST", "/images/generations", {"prompt": "hi", "size": "8x8"}, None),
     "moderation": ("POST", "/moderations", {"input": "hi"}, None),
     "speech": ("POST", "/audio/speech", {"input": "hi", "voice": "alloy"}, None),
     "transcription": ("POST", "/audio/transcriptions", FORM, None),

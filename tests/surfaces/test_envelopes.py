@@ -31,6 +31,7 @@ CALLS: dict[str, tuple[str, Any, dict[str, str]]] = {
     "transcription": ("/audio/transcriptions", FORM, {"content-type": "multipart/form-data; boundary=b"}),
 }
 CALLS["translation"] = ("/audio/translations", *CALLS["transcription"][1:])
+CALLS["image_generation"] = ("/images/generations", {"prompt": "hi", "size": "8x8"}, {})
 STREAMS = {name: CALLS[name] for name in ("responses", "chat_completion", "text_completion")}
 ENVELOPED = [prefix for prefix, mount in PREFIXES.items() if mount != "truefoundry"]
 PLAIN = [prefix for prefix, mount in PREFIXES.items() if mount == "truefoundry"]

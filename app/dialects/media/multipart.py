@@ -1,6 +1,6 @@
-"""Multipart form bodies (RFC 7578), written without copying the file.
+"""Multipart form bodies (RFC 7578), written without copying the files.
 
-The boundary is given from outside. The body is an iterable of three pieces whose length
+The boundary is given from outside. The body is an iterable of pieces whose length
 is known beforehand, so it can be sent with a Content-Length and iterated again on a retry.
 """
 
@@ -18,23 +18,24 @@ _ESCAPES: Final = str.maketrans({'"': "%22", "\r": "%0D", "\n": "%0A"})
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """Fields in order, then the file as field ``file_field``."""
+    """Fields in order, then the file as field ``file``, then ``files`` with the names of their fields."""
 
     fields: Sequence[tuple[str, str]]
     file: Upload | None = None
-    file_field: str = "file"
+    files: Sequence[tuple[str, Upload]] = ()
 
     def encode(self, boundary: str) -> MultipartBody:
-        """Return the body; ``boundary`` must not occur in the file or any field."""
+        """Return the body; ``boundary`` must not occur in a file or any field."""
         head = bytearray()
         for name, value in self.fields:
             head += _disposition(boundary, name) + b"\r\n" + value.encode() + b"\r\n"
-        data, tail = b"", b""
-        if self.file is not None:
-            head += _disposition(boundary, self.file_field, self.file.filename)
-            head += b"Content-Type: " + _one_line(self.file.media_type) + b"\r\n\r\n"
-            data, tail = self.file.data, b"\r\n"
-        return MultipartBody(bytes(head), data, tail + f"--{boundary}--\r\n".encode(), boundary)
+        pieces: list[bytes] = []
+        for name, file in [*([] if self.file is None else [("file", self.file)]), *self.files]:
+            head += _disposition(boundary, name, file.filename)
+            head += b"Content-Type: " + _one_line(file.media_type) + b"\r\n\r\n"
+            pieces += [bytes(head), file.data]
+            head = bytearray(b"\r\n")
+        return MultipartBody([*pieces, bytes(head) + f"--{boundary}--\r\n".encode()], boundary)
 
 
 class MultipartBody:
@@ -42,8 +43,8 @@ class MultipartBody:
 
     __slots__ = ("_pieces", "content_type")
 
-    def __init__(self, head: bytes, data: bytes, tail: bytes, boundary: str) -> None:
-        self._pieces = (head, data, tail)
+    def __init__(self, pieces: Sequence[bytes], boundary: str) -> None:
+        self._pieces = pieces
         self.content_type = f"multipart/form-data; boundary={boundary}"
 
     def __len__(self) -> int:

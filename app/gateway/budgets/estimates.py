@@ -10,12 +10,24 @@ from typing import Any, Final, NamedTuple
 
 from app.canonical.response import Usage
 from app.config import nano_of
+from app.dialects.media.images import pixels_of
 from app.gateway.call import Target
 from app.gateway.cost import PriceList
 from app.gateway.estimates import tokens_of_body
 
 _SILENT: Final = frozenset({"embedding", "count_tokens", "rerank", "moderation"})
 """Operations that answer with no tokens."""
+
+_PICTURED: Final = frozenset({"image_generation", "image_edit", "image_variation"})
+"""Operations that answer with pictures."""
+
+_RATES: Final[Mapping[str, int]] = {"low": 272, "medium": 1_056, "high": 4_160}
+"""Tokens of a picture of 1024 x 1024 pixels by its quality; a quality that is not listed may be the highest."""
+_PART: Final = 100
+"""Tokens of a picture on the way. All of these are OpenAI's figures for gpt-image-1."""
+_LARGEST: Final = (1536, 1024)
+"""The largest size that a model chooses by itself there."""
+_MEBI: Final = 1024 * 1024
 
 _CAPS: Final = (
     *("max_tokens", "max_completion_tokens", "max_output_tokens", "max_tokens_to_sample", "max_gen_len"),
@@ -47,9 +59,14 @@ def worst_case(
 ) -> Estimate:
     """Return what ``body`` may cost at ``target``; without a bound of its own it answers with ``most`` tokens."""
     came_in = tokens_of_body(body)
-    cap = None if target.members is None else target.members.max_tokens
-    goes_out = 0 if operation in _SILENT else output_of_body(body, most, cap)
-    usage = Usage(input_tokens=came_in, output_tokens=goes_out, estimated=True)
+    details = {}
+    if operation in _PICTURED:
+        goes_out = pictures_of_body(body)
+        details["output.image_tokens"] = goes_out
+    else:
+        cap = None if target.members is None else target.members.max_tokens
+        goes_out = 0 if operation in _SILENT else output_of_body(body, most, cap)
+    usage = Usage(input_tokens=came_in, output_tokens=goes_out, details=details, estimated=True)
     return Estimate(came_in, goes_out, cost_of(prices.cost(target, usage)))
 
 
@@ -60,6 +77,15 @@ def output_of_body(body: Mapping[str, Any], most: int, cap: int | None = None) -
     answers = max((1, *_counts(tables, _ANSWERS)))
     bound = max(caps) if caps else most
     return (bound if cap is None else min(bound, cap)) * answers
+
+
+def pictures_of_body(body: Mapping[str, Any]) -> int:
+    """Return the most tokens that the pictures of a client's body may take, each with its parts on the way."""
+    pixels = pixels_of(str(body.get("size"))) or _LARGEST
+    rate = _RATES.get(str(body.get("quality")), max(_RATES.values()))
+    parts = max((0, *_counts([body], ("partial_images",)))) if body.get("stream") is True else 0
+    one = -(-pixels[0] * pixels[1] * rate // _MEBI) + parts * _PART
+    return min(one * max((1, *_counts([body], ("n",)))), _MOST_TOKENS)
 
 
 def _counts(tables: list[Mapping[str, Any]], names: tuple[str, ...]) -> Iterator[int]:

@@ -58,6 +58,8 @@ WIRES: Final[Mapping[str, Wire]] = {
     "speech": openai_like.speech(),
     "transcription": openai_like.transcription(TRANSCRIPTION),
     "translation": openai_like.translation(),
+    **openai_like.images(),
+    "image_variation": openai_like.variation(),
     "models": openai_like.models(),
     "count_tokens": Wire("responses", "/responses/input_tokens", options=ResponsesOptions(), streams=False),
 }

@@ -16,7 +16,13 @@ _ESCAPES: Final = (("%22", '"'), ("%0D", "\r"), ("%0A", "\n"))
 
 
 def read_form(body: bytes, content_type: str) -> tuple[list[tuple[str, str]], Upload | None]:
-    """Return the fields in order and the file, if there is one.
+    """Return the fields in order and the last file, if there is one; raises ``bad_request`` as ``read_files``."""
+    fields, files = read_files(body, content_type)
+    return fields, files[-1][1] if files else None
+
+
+def read_files(body: bytes, content_type: str) -> tuple[list[tuple[str, str]], list[tuple[str, Upload]]]:
+    """Return the fields in order and the files by the names of their fields.
 
     Raises ``bad_request`` for a body that is no form.
     """
@@ -25,7 +31,7 @@ def read_form(body: bytes, content_type: str) -> tuple[list[tuple[str, str]], Up
         raise GatewayError("bad_request", "The body is not a multipart form.")
     mark = b"\r\n--" + found[1].encode("latin-1", "replace")
     fields: list[tuple[str, str]] = []
-    file: Upload | None = None
+    files: list[tuple[str, Upload]] = []
     for part in (b"\r\n" + body).split(mark)[1:]:
         head, blank, content = part.partition(b"\r\n\r\n")
         name = _NAME.search(head)
@@ -36,8 +42,8 @@ def read_form(body: bytes, content_type: str) -> tuple[list[tuple[str, str]], Up
             fields.append((_text(name[1]), content.decode("utf-8", "replace")))
         else:
             media_type = kind[1].decode("latin-1") if kind else "application/octet-stream"
-            file = Upload(_text(filename[1]), media_type, content)
-    return fields, file
+            files.append((_text(name[1]), Upload(_text(filename[1]), media_type, content)))
+    return fields, files
 
 
 def _text(name: bytes) -> str:

@@ -60,6 +60,8 @@ MODELS: Final = (
     "embedding",
     "speech",
     "transcription",
+    "moderation",
+    "picture",
 )
 """Names that the list shows; any other works as well."""
 

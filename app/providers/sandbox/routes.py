@@ -9,6 +9,7 @@ from typing import Final
 from app.errors import GatewayError
 from app.providers.sandbox import judging, media, ranking
 from app.providers.sandbox.generation import counting, generation
+from app.providers.sandbox.picturing import picturing
 from app.providers.sandbox.scripts import Respond, answered
 from app.providers.sandbox.transport import Asked, Script
 
@@ -25,6 +26,9 @@ ROUTES: Final[Mapping[tuple[str, str], tuple[str, Respond]]] = {
     ("POST", "/audio/speech"): ("chat", media.speech),
     ("POST", "/audio/transcriptions"): ("chat", media.transcription),
     ("POST", "/audio/translations"): ("chat", media.translation),
+    ("POST", "/images/generations"): ("chat", picturing("generation")),
+    ("POST", "/images/edits"): ("chat", picturing("edit")),
+    ("POST", "/images/variations"): ("chat", picturing("variation")),
     ("GET", "/models"): ("chat", media.models),
 }
 

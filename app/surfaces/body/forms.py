@@ -1,4 +1,4 @@
-"""Multipart bodies: the fields and the file, under a cap and a deadline."""
+"""Multipart bodies: the fields and the files, under a cap and a deadline."""
 
 from __future__ import annotations
 
@@ -30,15 +30,38 @@ def read_form(limit: int, deadline: float) -> tuple[list[tuple[str, str]], Uploa
     fields, file = open_form(limit, deadline)
     if file is None:
         return fields, None
-    return fields, Upload(file.filename or "file", file.mimetype or "application/octet-stream", file.read())
+    return fields, _upload(file)
+
+
+def read_files(
+    limit: int, deadline: float, *, most: int
+) -> tuple[list[tuple[str, str]], list[tuple[str, Upload]]]:
+    """Return the fields in order, and all files by the names of their fields, of a multipart form.
+
+    Raises what ``open_form`` raises; ``most`` bounds the number of the files."""
+    form, fields = _read(limit, deadline)
+    files = list(form.files.items(multi=True))
+    if len(files) > most:
+        raise GatewayError("too_large", f"The form has more than {most} files.")
+    return fields, [(name, _upload(file)) for name, file in files]
+
+
+def _upload(file: FileStorage) -> Upload:
+    return Upload(file.filename or "file", file.mimetype or "application/octet-stream", file.read())
 
 
 def open_form(limit: int, deadline: float) -> tuple[list[tuple[str, str]], FileStorage | None]:
     """Return the fields in order and the file of a multipart form, unread; a large one lies on the disk.
 
     Raises GatewayError: ``unsupported_media`` for another content type, ``too_large`` past
-    ``limit`` bytes of file, ``bad_request`` when it does not arrive within ``deadline`` seconds.
+    ``limit`` bytes of files, ``bad_request`` when it does not arrive within ``deadline`` seconds.
     """
+    form, fields = _read(limit, deadline)
+    return fields, form.files.get("file")
+
+
+def _read(limit: int, deadline: float) -> tuple[Request, list[tuple[str, str]]]:
+    """Return the request whose form was read, and its fields in order; claim it where it has an idempotency key."""
     if request.mimetype != "multipart/form-data":
         shown = request.mimetype or "none"
         raise GatewayError(
@@ -51,7 +74,6 @@ def open_form(limit: int, deadline: float) -> tuple[list[tuple[str, str]], FileS
     try:
         with gevent.Timeout(deadline):
             fields = [(name, value) for name, values in form.form.lists() for value in values]
-            file = form.files.get("file")
     except gevent.Timeout as late:
         raise GatewayError(
             "bad_request", f"The request body did not arrive within {deadline:g} seconds.", status=408
@@ -60,10 +82,10 @@ def open_form(limit: int, deadline: float) -> tuple[list[tuple[str, str]], FileS
         raise _too_large(form.content_length, limit) from error
     except OSError as error:
         raise _unread(error) from error
-    if file is not None and size_of_file(file) > limit:
+    if sum(size_of_file(file) for _, file in form.files.items(multi=True)) > limit:
         raise too_large(limit)
     claim_form(current_gateway(), fields, form.files.items(multi=True))
-    return fields, file
+    return form, fields
 
 
 def size_of_file(file: FileStorage) -> int:

@@ -227,7 +227,7 @@ def _security(places: Credentials) -> list[dict[str, list[str]]]:
 
 def _request(route: Route, mount: Mount | None) -> dict[str, Any]:
     if route.form:
-        content: dict[str, Any] = {"multipart/form-data": {"schema": _FORMS.get(route.answer, _FORM)}}
+        content: dict[str, Any] = {"multipart/form-data": {"schema": _form(route)}}
     else:
         chat_shaped = mount is not None and mount.chat_shaped
         place = (route.chat_body if chat_shaped else None) or route.body or ""
@@ -235,6 +235,15 @@ def _request(route: Route, mount: Mount | None) -> dict[str, Any]:
         example = {"example": EXAMPLES[name]} if name in EXAMPLES else {}
         content = {_JSON: {"schema": ref(name), **example}}
     return {"required": not route.optional_body, "content": content}
+
+
+def _form(route: Route) -> Shape:
+    """Return the schema of a form: a table, or the fields of its body with its pictures."""
+    if route.body is None:
+        return _FORMS.get(route.answer, _FORM)
+    file = {"type": "string", "contentMediaType": "image/*"}
+    pictures = record({"image": {"anyOf": [file, {"type": "array", "items": file}]}, "mask": file}, ("mask",))
+    return {"allOf": [ref(_component(route.body)), pictures]}
 
 
 def _answer(route: Route, mount: Mount | None) -> dict[str, Any]:

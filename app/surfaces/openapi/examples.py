@@ -24,6 +24,7 @@ EXAMPLES: Final[Mapping[str, Mapping[str, Any]]] = {
     "ModerationBody": {"model": "sandbox/echo", "input": ["a quiet walk", "I will kill you"]},
     "EmbeddingBody": {"model": "sandbox/echo", "input": "Hello"},
     "SpeechBody": {"model": "sandbox/echo", "input": "Hello", "voice": "alloy"},
+    "ImageBody": {"model": "sandbox/echo", "prompt": "a red barn", "size": "256x256"},
     "BatchBody": {
         "input_file_id": "file-…",
         "endpoint": "/v1/chat/completions",

@@ -359,6 +359,23 @@ SHAPES: Final[Mapping[str, Shape]] = {
         },
         optional=("language", "duration", "segments", "words", "usage"),
     ),
+    "Images": record(
+        {
+            "created": WHOLE,
+            "data": listed(
+                record(
+                    {"b64_json": TEXT, "url": TEXT, "revised_prompt": TEXT},
+                    optional=("b64_json", "url", "revised_prompt"),
+                )
+            ),
+            "background": TEXT,
+            "output_format": TEXT,
+            "quality": TEXT,
+            "size": TEXT,
+            "usage": TABLE,
+        },
+        optional=("background", "output_format", "quality", "size"),
+    ),
     "Translation": record(
         {
             "text": TEXT,

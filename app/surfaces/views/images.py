@@ -1,0 +1,67 @@
+"""The views of pictures: a prompt as JSON, edits and variations as forms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+from flask import Response, g
+
+from app.canonical.images import ImageKind
+from app.dialects import dialect_of
+from app.dialects.media.audio import error_frames
+from app.dialects.media.images import MAX_IMAGES, Files, ImageDialect
+from app.gateway.translating import server_context
+from app.surfaces.body.checked import check_shape, checked_body
+from app.surfaces.body.forms import members, read_files
+from app.surfaces.calls import current_gateway, make_call
+from app.surfaces.mounts import Mount
+from app.surfaces.replies.runs import answer_stream, answer_whole
+
+_WHOLE: Final = frozenset({"n", "output_compression", "partial_images"})
+_FLAGS: Final[Mapping[str, bool]] = {"true": True, "false": False}
+
+
+def image_generation(mount: Mount, deployment: str | None = None) -> Response:
+    """Serve ``POST images/generations``."""
+    return _answer(mount, deployment, "generation", checked_body(), ())
+
+
+def image_edit(mount: Mount, deployment: str | None = None) -> Response:
+    """Serve ``POST images/edits``: a multipart form with ``image`` files, perhaps a ``mask``."""
+    return _of_form(mount, deployment, "edit")
+
+
+def image_variation(mount: Mount, deployment: str | None = None) -> Response:
+    """Serve ``POST images/variations``: a multipart form with one ``image``."""
+    return _of_form(mount, deployment, "variation")
+
+
+def _of_form(mount: Mount, deployment: str | None, kind: ImageKind) -> Response:
+    settings = current_gateway().settings
+    fields, files = read_files(settings.max_upload_bytes, settings.body_deadline, most=2 * MAX_IMAGES)
+    body = {name: _value(name, value) for name, value in members(fields).items()}
+    check_shape(body, 0)
+    return _answer(mount, deployment, kind, body, files)
+
+
+def _value(name: str, value: Any) -> Any:
+    """Return a form's field as JSON has it; what is none stays text, which the schema refuses."""
+    if name in _WHOLE and isinstance(value, str) and value.isdecimal() and len(value) < 10:
+        return int(value)
+    return _FLAGS.get(str(value).lower(), value) if name == "stream" else value
+
+
+def _answer(
+    mount: Mount, deployment: str | None, kind: ImageKind, body: dict[str, Any], files: Files
+) -> Response:
+    """Answer a body; ``image`` in the call stands for each picture that came, for estimates of its tokens."""
+    shown = {**body, **({"image": [{"type": "image"}] * len(files)} if files else {})}
+    stream = body.get("stream") is True and kind != "variation"
+    call = make_call(mount, shown, deployment=deployment, stream=stream)
+    g.call = call
+    server = dialect_of(ImageDialect, call.dialect)
+    asked = server.decode_request(kind, call.body, files, server_context(call, call.model))
+    run = current_gateway().run(replace(call, request=asked))
+    return answer_stream(mount, run, fail=error_frames) if stream else answer_whole(mount, run.result())
