@@ -1,4 +1,4 @@
-"""Amazon Bedrock: Converse for chat, InvokeModel for embeddings and text, one region a provider.
+"""Amazon Bedrock: Converse for chat, InvokeModel for embeddings, text and pictures, one region a provider.
 
 ``BEDROCK_BASE_URL`` serves the control plane (the list of models) too. Model ids go into the
 path percent-encoded, ARNs of inference profiles with their colons and slashes
@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 from app.config import ProviderSettings
 from app.dialects import models
 from app.dialects.completions.bedrock_invoke import completes_text
+from app.dialects.media.bedrock_images import draws
 from app.providers import anthropic
 from app.providers.auth import BearerAuth
 from app.providers.aws_auth import DEFAULT_REGION, MISSING, AwsAuth, AwsSession
@@ -41,6 +42,7 @@ _WIRES: Final[dict[str, Wire]] = {
         headers=_EVENT_STREAM,
     ),
     "embedding": Wire("embeddings_bedrock", _INVOKE, streams=False),
+    "image_generation": Wire("images_bedrock", _INVOKE, streams=False),
     "models": Wire("models", _CONTROL, method="GET", streams=False, options=models.BEDROCK),
     "count_tokens": Wire("converse", "/model/{model}/count-tokens", streams=False),
 }
@@ -65,8 +67,10 @@ def _url(
 
 
 def _choose(settings: ProviderSettings, operation: str, model: str) -> Wire | None:
-    """Models that only chat have no completion wire: those go over Converse."""
+    """Models that only chat have no completion wire: those go over Converse. Models that draw do nothing else."""
     if operation == "completion" and not completes_text(model):
+        return None
+    if operation != "models" and draws(model) is not (operation == "image_generation"):
         return None
     return _WIRES.get(operation)
 

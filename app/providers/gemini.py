@@ -38,6 +38,8 @@ SPEC = Spec(
         "transcription": Wire(
             "gemini_transcription", _GENERATE, stream_path=_STREAM, stream_query=_SSE, options=_OPTIONS
         ),
+        "image_generation": Wire("images_gemini", _GENERATE, streams=False),
+        "image_edit": Wire("images_gemini", _GENERATE, streams=False),
         "models": Wire(
             "models",
             "/models",

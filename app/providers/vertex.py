@@ -1,4 +1,4 @@
-"""Google Cloud's models (Vertex): Gemini, Claude, Mistral and others, chosen by the model's id.
+"""Google Cloud's models (Vertex): Gemini, Imagen, Claude, Mistral and others, chosen by the model's id.
 
 Each maker's models speak their own dialect below their own path (contract/providers.md 3.9):
 ``publishers/google`` Gemini, ``publishers/anthropic`` Claude's Messages, ``publishers/mistralai``
@@ -62,10 +62,17 @@ def _raw(maker: str, dialect: str, options: Any, **more: Any) -> Wire:
     )
 
 
+_DRAWING: Final = replace(
+    _google("generateContent", "images_gemini", None), stream_path=None, passes=False, streams=False
+)
+
 _GEMINI: Final[dict[str, Wire]] = {
+    "image_generation": _DRAWING,
+    "image_edit": _DRAWING,
     "chat": _google("generateContent", "gemini", VERTEX),
     "count_tokens": _google("countTokens", "gemini", VERTEX),
 }
+_IMAGEN: Final[dict[str, Wire]] = {"image_generation": _google("predict", "images_imagen", None)}
 _TUNED: Final[dict[str, Wire]] = {
     "chat": _google("generateContent", "gemini", VERTEX, where="endpoints"),
     "count_tokens": _google("countTokens", "gemini", VERTEX, where="endpoints"),
@@ -100,6 +107,7 @@ _MAKERS: Final = (
     # what a model's id looks like, the prefix that may stand before it, its wires
     (re.compile(r"\d+"), "", _TUNED),
     (re.compile(r"(google/)?(gemini|gemma|learnlm)-.*"), "google/", _GEMINI),
+    (re.compile(r"(google/)?imagen-.*"), "google/", _IMAGEN),
     (re.compile(r"(anthropic/)?claude-.*"), "anthropic/", _CLAUDE_WIRES),
     (re.compile(r"(mistralai/)?(mistral|ministral|codestral|magistral)-.*"), "mistralai/", _MISTRAL),
 )

@@ -77,6 +77,8 @@ SIGNS: Mapping[str, tuple[str, ...]] = {
     "truncation": ("truncat",),
     "verbosity": ("verbosity",),
     "echo": ("echo",),
+    "quality=high": ('"high"', "premium"),
+    "size=1536x1024": ("1536x1024", '"width": 1536'),
     "encoding_format": ("encoding", "base64"),
     "timestamp_granularities[]": ("timestamp", "/v1/speech-to-text"),  # there words always have times
 }

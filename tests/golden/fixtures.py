@@ -497,7 +497,16 @@ _LANGUAGE = (
     "sgl/qwen3",
     "ollama/llama3.2",
 )
-_PAINTERS = ("openai/gpt-image-2", "azure/gpt-image-2", "openrouter/google/gemini-2.5-flash-image")
+_PAINTERS = (
+    "openai/gpt-image-2",
+    "azure/gpt-image-2",
+    "openrouter/google/gemini-2.5-flash-image",
+    "gemini/gemini-2.5-flash-image",
+    "vertex/gemini-2.5-flash-image",
+    "vertex/imagen-4.0-generate-001",
+    "bedrock/amazon.nova-canvas-v1:0",
+    "bedrock/stability.stable-image-core-v1:1",
+)
 TARGETS: Mapping[str, tuple[str, ...]] = {
     "chat": _LANGUAGE,
     "responses": _LANGUAGE,

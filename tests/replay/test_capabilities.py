@@ -90,6 +90,13 @@ def answered(request: Request) -> Reply:
         return Reply.json(_found(COUNTS, request.path))
     if "/images" in request.path:
         return _pictures(request)
+    if b'"sampleCount"' in request.body:
+        return Reply.json({"predictions": [{"bytesBase64Encoded": "QUJD", "mimeType": "image/png"}]})
+    if b'"TEXT_IMAGE"' in request.body:
+        return Reply.json({"images": ["QUJD"]})
+    if b'"IMAGE"' in request.body:
+        part = {"inlineData": {"mimeType": "image/png", "data": "QUJD"}}
+        return Reply.json({"candidates": [{"content": {"parts": [part]}, "finishReason": "STOP"}]})
     if request.path.endswith("/rerank"):
         return Reply.json({"results": [{"index": 0, "relevance_score": 0.5}]})
     if request.path.endswith("/moderations"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -26,6 +28,19 @@ _TYPES: Final[tuple[tuple[bytes, bytes, str], ...]] = (
     (b"\xff\xd8\xff", b"", "image/jpeg"),
     (b"RIFF", b"WEBP", "image/webp"),
 )
+
+MEMBERS: Final[Mapping[str, str]] = {
+    "n": "n",
+    "size": "size",
+    "quality": "quality",
+    "background": "background",
+    "output_format": "output_format",
+    "compression": "output_compression",
+    "form": "response_format",
+    "partial_images": "partial_images",
+    "user": "user",
+}
+"""What a request says of its pictures, and OpenAI's names for it."""
 
 Files = Sequence[tuple[str, Upload]]
 """Files of a form by the names of their fields, in order."""
@@ -127,3 +142,53 @@ def replay_images(response: ImageResponse) -> Iterator[ImageEvent]:
 def no_picture(raw: Any = None) -> GatewayError:
     """Return the error of an answer that should hold a picture and does not."""
     return GatewayError("upstream_invalid", "The provider's answer holds no picture.", raw=raw)
+
+
+def no_safe_picture(why: Any) -> GatewayError:
+    """Return the error of a picture that a provider's filter held back."""
+    return GatewayError("content_filter", f"The provider refused to draw ({why}).", raw=why)
+
+
+def base64_of(image: Upload) -> str:
+    """Return a file's bytes as base64 text."""
+    return base64.b64encode(image.data).decode("ascii")
+
+
+def report_coded(form: str | None, context: ClientContext) -> None:
+    """Report that a picture comes in base64 where its URL was asked for."""
+    if form == "url":
+        context.losses.report(
+            "image_form", "This model answers with pictures in base64, not by URL", param="response_format"
+        )
+
+
+def report_others(
+    request: ImageRequest, context: ClientContext, *taken: str, own: frozenset[str] = frozenset()
+) -> None:
+    """Report what a wire that answers in base64 has no place for: members not ``taken``, extras not its ``own``."""
+    report_coded(request.form, context)
+    for name, member in MEMBERS.items():
+        if name not in (*taken, "form") and getattr(request, name) is not None:
+            context.losses.report(member)
+    for name in request.extra:
+        if name not in own:
+            context.losses.report("extra", param=name)
+
+
+def aspect_of(request: ImageRequest, ratios: Sequence[str], context: ClientContext) -> str | None:
+    """Return the ratio (``3:2``) that is nearest to a size in pixels, with a warning that it is what is sent;
+    None for ``auto``, a tier or nothing."""
+    pixels = pixels_of(request.size)
+    if pixels is None:
+        return None
+
+    def distance(ratio: str) -> float:
+        width, _, height = ratio.partition(":")
+        return abs(math.log(pixels[0] / pixels[1] * int(height) / int(width)))
+
+    nearest = min(ratios, key=distance)
+    if pixels != (1024, 1024):
+        context.losses.report(
+            "image_size", f"This model takes no pixels; the ratio {nearest} was sent", param="size"
+        )
+    return nearest

@@ -7,7 +7,6 @@ references in JSON. Members: ``ImageGenerateParams``, ``ImageEditParams``, ``Ima
 
 from __future__ import annotations
 
-import base64
 import json
 import re
 from collections.abc import Mapping
@@ -21,7 +20,17 @@ from app.dialects.base import ClientContext, ServerContext
 from app.dialects.chat.errors import decode_error, failure_in
 from app.dialects.media.audio import MediaEncoded
 from app.dialects.media.image_usage import decode_image_usage, encode_image_usage, untold_usage
-from app.dialects.media.images import Files, ImageDialect, checked_size, images_in, mask_in, no_picture
+from app.dialects.media.images import (
+    MEMBERS,
+    Files,
+    ImageDialect,
+    base64_of,
+    checked_size,
+    images_in,
+    mask_in,
+    no_picture,
+    report_coded,
+)
 from app.dialects.media.multipart import Form
 from app.dialects.media.openai_image_streams import ImageDecoder, ImageFrames
 from app.dialects.shared.checking import Checked
@@ -30,19 +39,7 @@ from app.errors import GatewayError
 
 NAME: Final = "images"
 
-_MEMBERS: Final[Mapping[str, str]] = {
-    # ours -> the wire's
-    "n": "n",
-    "size": "size",
-    "quality": "quality",
-    "background": "background",
-    "output_format": "output_format",
-    "compression": "output_compression",
-    "form": "response_format",
-    "partial_images": "partial_images",
-    "user": "user",
-}
-_KNOWN: Final = frozenset({"model", "prompt", "stream", "fallbacks", "image", "mask", *_MEMBERS.values()})
+_KNOWN: Final = frozenset({"model", "prompt", "stream", "fallbacks", "image", "mask", *MEMBERS.values()})
 _SAID: Final = ("background", "output_format", "quality", "size")
 _FURTHER: Final = frozenset({"data", "created", "usage", *_SAID})
 
@@ -55,14 +52,14 @@ class ImageOptions:
     always answer in base64 and refuse to be told so. ``references``: pictures to edit go in JSON.
     """
 
-    members: frozenset[str] = frozenset(_MEMBERS)
+    members: frozenset[str] = frozenset(MEMBERS)
     own: frozenset[str] | None = None
     coded: str = r"gpt-image"
     references: bool = False
 
 
 OPENROUTER: Final = ImageOptions(
-    members=frozenset(_MEMBERS) - {"form", "partial_images"},
+    members=frozenset(MEMBERS) - {"form", "partial_images"},
     own=frozenset({"aspect_ratio", "resolution", "provider", "seed", "session_id", "trace"}),
     coded=r"",
     references=True,
@@ -120,25 +117,17 @@ def encode_request(request: ImageRequest, context: ClientContext) -> MediaEncode
 
 def _given(request: ImageRequest, options: ImageOptions, context: ClientContext) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for name, member in _MEMBERS.items():
+    for name, member in MEMBERS.items():
         value = getattr(request, name)
         if value is None:
             continue
         if name == "form" and options.coded is not None and re.search(options.coded, context.model):
-            coded(value, context)
+            report_coded(value, context)
         elif name in options.members:
             found[member] = value
         else:
             context.losses.report(member)
     return found
-
-
-def coded(form: str | None, context: ClientContext) -> None:
-    """Report that a picture comes in base64 where its URL was asked for."""
-    if form == "url":
-        context.losses.report(
-            "image_form", "This model answers with pictures in base64, not by URL", param="response_format"
-        )
 
 
 def _extra(request: ImageRequest, options: ImageOptions, context: ClientContext) -> dict[str, Any]:
@@ -172,11 +161,6 @@ def _references(request: ImageRequest, context: ClientContext) -> list[dict[str,
         {"type": "image_url", "image_url": {"url": data_url(image.media_type, base64_of(image))}}
         for image in request.images
     ]
-
-
-def base64_of(image: Upload) -> str:
-    """Return a file's bytes as base64 text."""
-    return base64.b64encode(image.data).decode("ascii")
 
 
 def decode_response(body: Any, request: ImageRequest, context: ClientContext) -> ImageResponse:

@@ -57,6 +57,8 @@ LOSS_CLASSES: Final[Mapping[str, LossClass]] = {
     "tool_arguments": "adjusted",
     "voice": "adjusted",
     "speed": "adjusted",
+    "image_size": "adjusted",
+    "image_form": "adjusted",
     "message_text": "adjusted",
     # everything else is a hint: left out with a warning
 }
