@@ -113,6 +113,7 @@ VARIANTS = (
     ("azure", "Claude", "claude-opus-4-5"),
     ("azure", "others", "grok-4"),
     ("bedrock", "models that chat", "anthropic.claude-3-haiku-20240307-v1:0"),
+    ("bedrock", "models that rank", "cohere.rerank-v3-5:0"),
     ("bedrock", "models that draw", "amazon.nova-canvas-v1:0"),
     ("bedrock", "models of plain text", "amazon.titan-text-express-v1"),
     ("vertex", "Gemini", "gemini-2.5-pro"),

@@ -22,6 +22,7 @@ _MODULES: Final = {
     "embeddings_cohere": "app.dialects.media.embeddings_cohere",
     "embeddings_bedrock": "app.dialects.media.embeddings_bedrock",
     "rerank": "app.dialects.media.rerank",
+    "rerank_bedrock": "app.dialects.media.rerank_bedrock",
     "rerank_cohere": "app.dialects.media.rerank_cohere",
     "moderations": "app.dialects.media.moderations",
     "images": "app.dialects.media.openai_images",

@@ -1,4 +1,4 @@
-"""Amazon Bedrock: Converse for chat, InvokeModel for embeddings, text and pictures, one region a provider.
+"""Amazon Bedrock: Converse for chat, InvokeModel for embeddings, text, rankings and pictures, one region a provider.
 
 ``BEDROCK_BASE_URL`` serves the control plane (the list of models) too. Model ids go into the
 path percent-encoded, ARNs of inference profiles with their colons and slashes
@@ -7,6 +7,7 @@ path percent-encoded, ARNs of inference profiles with their colons and slashes
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -15,6 +16,7 @@ from app.config import ProviderSettings
 from app.dialects import models
 from app.dialects.completions.bedrock_invoke import completes_text
 from app.dialects.media.bedrock_images import draws
+from app.dialects.media.rerank_bedrock import ranks
 from app.providers import anthropic
 from app.providers.auth import BearerAuth
 from app.providers.aws_auth import DEFAULT_REGION, MISSING, AwsAuth, AwsSession
@@ -42,10 +44,15 @@ _WIRES: Final[dict[str, Wire]] = {
         headers=_EVENT_STREAM,
     ),
     "embedding": Wire("embeddings_bedrock", _INVOKE, streams=False),
+    "rerank": Wire("rerank_bedrock", _INVOKE, streams=False),
     "image_generation": Wire("images_bedrock", _INVOKE, streams=False),
     "models": Wire("models", _CONTROL, method="GET", streams=False, options=models.BEDROCK),
     "count_tokens": Wire("converse", "/model/{model}/count-tokens", streams=False),
 }
+
+
+_ALONE: Final[Mapping[str, Callable[[str], bool]]] = {"image_generation": draws, "rerank": ranks}
+"""Operations of families of their own, and what tells whether a model is of one."""
 
 
 def host(plane: str, region: str) -> str:
@@ -67,10 +74,13 @@ def _url(
 
 
 def _choose(settings: ProviderSettings, operation: str, model: str) -> Wire | None:
-    """Models that only chat have no completion wire: those go over Converse. Models that draw do nothing else."""
+    """Models that only chat have no completion wire: those go over Converse. Models that draw or rank do
+    nothing else."""
     if operation == "completion" and not completes_text(model):
         return None
-    if operation != "models" and draws(model) is not (operation == "image_generation"):
+    if operation != "models" and any(
+        knows(model) is not (operation == name) for name, knows in _ALONE.items()
+    ):
         return None
     return _WIRES.get(operation)
 

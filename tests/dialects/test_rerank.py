@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from app.canonical.media import RerankRequest
 from app.dialects.base import ClientContext
+from app.dialects.media import rerank_bedrock
 from app.dialects.media.rerank import decode_response, encode_request
 from app.errors import GatewayError
 from tests.dialects import generic
@@ -54,6 +56,19 @@ def test_what_is_no_ranking_is_the_providers_fault(body: Any) -> None:
     with pytest.raises(GatewayError) as caught:
         decode_response(body, ASKED, context())
     assert caught.value.kind.name == "upstream_invalid"
+
+
+@pytest.mark.parametrize(
+    ("model", "more"), [("us.amazon.rerank-v1:0", {}), ("cohere.rerank-v3-5:0", {"api_version": 2})]
+)
+def test_bedrocks_families_are_told_no_model(model: str, more: dict[str, int]) -> None:
+    asked = replace(ASKED, tokens_per_document=9, extra={"priority": 1})
+    context = generic.client_context(model)
+    body = rerank_bedrock.encode_request(asked, context).body
+    assert body == {"query": "red fruit", "documents": ["car", "fruit"], "top_n": 1, **more}
+    assert [loss.param for loss in context.losses.items] == ["max_tokens_per_doc", "priority"]
+    assert rerank_bedrock.ranks(model)
+    assert not rerank_bedrock.ranks("cohere.embed-english-v3")
 
 
 def test_documents_are_not_asked_back() -> None:

@@ -97,7 +97,7 @@ def answered(request: Request) -> Reply:
     if b'"IMAGE"' in request.body:
         part = {"inlineData": {"mimeType": "image/png", "data": "QUJD"}}
         return Reply.json({"candidates": [{"content": {"parts": [part]}, "finishReason": "STOP"}]})
-    if request.path.endswith("/rerank"):
+    if request.path.endswith("/rerank") or b'"documents"' in request.body:
         return Reply.json({"results": [{"index": 0, "relevance_score": 0.5}]})
     if request.path.endswith("/moderations"):
         return Reply.json({"results": [{"categories": {"pii": False}, "category_scores": {"pii": 0.25}}]})
