@@ -157,7 +157,7 @@ class ProviderSettings:
     """One configured provider. ``dialect`` is set for custom ones. ``options`` holds the
     provider's own settings (api_version, project, location, region, voices …): texts, flags,
     tables, and ``Secret`` where one is. ``prices`` maps a model to USD per million tokens:
-    input, output, cached. ``client_cert`` is a PEM file with certificate and key, or the pair.
+    input, output, cached, and per request, image, search_unit. ``client_cert`` is a PEM file with certificate and key, or the pair.
     ``chain``: without a key, the vendor's own chain of credentials is asked."""
 
     name: str

@@ -91,7 +91,7 @@ PROVIDER_MEANINGS = {
     "client_cert": "our own certificate: a PEM file with the key, or `[certificate, key]`",
     "options": "the provider's own settings, below",
     "models": "model ids it is known to serve, for model names without a provider",
-    "prices": "by model: USD per million tokens `input`, `output`, `cached`, and per `request`",
+    "prices": "by model: USD per million tokens `input`, `output`, `cached`, and per `request`, `image` and `search_unit`",
     "max_concurrency": "calls at once in one process",
     "limits": "what the account allows, in the words of [limits](governance.md#limits): beyond it the next target is tried",
 }

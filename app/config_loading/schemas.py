@@ -38,12 +38,14 @@ class ProviderKeySchema(Strict):
 
 
 class PriceSchema(Strict):
-    """``prices."model"``: USD per million tokens, and per request."""
+    """``prices."model"``: USD per million tokens, and per request, picture and search unit."""
 
     input = Checked(kinds.FROM_0)
     output = Checked(kinds.FROM_0)
     cached = Checked(kinds.FROM_0)
     request = Checked(kinds.FROM_0)
+    image = Checked(kinds.FROM_0)
+    search_unit = Checked(kinds.FROM_0)
 
 
 class ProviderSchema(Strict):

@@ -26,6 +26,8 @@ _MEMBERS: Final = (
     "total_cost",
 )
 _MILLION: Final = 1_000_000
+UNITS: Final[Mapping[str, str]] = {"image": "generated_images", "search_unit": "search_units"}
+"""Prices of the operator's for things, and what usages call these."""
 
 
 class PriceList:
@@ -43,7 +45,8 @@ class PriceList:
             return _shown(usage.cost, "provider")
         row = target.provider.settings.prices.get(target.model)
         if row is not None:
-            return _shown(_by_row(row, usage), "config")
+            found = _by_row(row, usage)
+            return None if found is None else _shown(found, "config")
         return self._by_catalogue(target, usage, tier)
 
     def expect(self, target: Target) -> None:
@@ -94,11 +97,19 @@ def cost_object(usage: dict[str, Any]) -> None:
         usage["cost"] = details
 
 
-def _by_row(row: Mapping[str, float], usage: Usage) -> dict[str, float]:
-    """Return the cost by the operator's prices, which are of the model itself."""
+def _by_row(row: Mapping[str, float], usage: Usage) -> dict[str, float] | None:
+    """Return the cost by the operator's prices, which are of the model itself; None for a wire that counts
+    things which no price is of."""
+    units = {name: usage.billing.units.get(unit, 0) for name, unit in UNITS.items()}
+    if (
+        "request" not in row
+        and any(n and name not in row for name, n in units.items())
+        and not usage.output_tokens
+    ):
+        return None
     own = [further for model, further in usage.billing.further if model is None]
     runs = [_run_by_row(row, run) for run in (usage, *own)]
-    request = row.get("request", 0.0)
+    request = row.get("request", 0.0) + sum(row.get(name, 0.0) * n for name, n in units.items())
     into, out = (sum(side) for side in zip(*runs, strict=True))
     return {
         "input_tokens_cost": into,

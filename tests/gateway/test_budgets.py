@@ -15,7 +15,7 @@ from app import create_app
 from app.canonical.response import Usage
 from app.config import Budget, ProviderSettings, Secret, Settings, VirtualKey, budget_row, budgets_of, nano_of
 from app.gateway.budgets.charges import touches_of_caller, touches_of_target
-from app.gateway.budgets.estimates import cost_of, output_of_body, pictures_of_body
+from app.gateway.budgets.estimates import cost_of, output_of_body, pictures_of_body, units_of
 from app.gateway.budgets.periods import period_of
 from app.gateway.budgets.telling import dollars
 from app.gateway.call import Principal
@@ -73,6 +73,16 @@ def test_a_total_has_no_end() -> None:
 )
 def test_a_body_bounds_its_answer_in_its_own_dialect(body: dict[str, Any], tokens: int) -> None:
     assert output_of_body(body, 8_192) == tokens
+
+
+def test_things_are_reserved_where_they_have_a_price() -> None:
+    documents = {"documents": ["x"] * 101}
+    assert units_of("rerank", documents, {"search_unit": 1.0}) == {"search_units": 2}
+    assert units_of("rerank", documents, {"input": 1.0}) == {}
+    assert units_of("rerank", {}, {"search_unit": 1.0}) == {}
+    assert units_of("image_edit", {"n": 3}, {"image": 1.0}) == {"generated_images": 3}
+    assert units_of("image_edit", {}, {"image": 1.0}) == {"generated_images": 1}
+    assert units_of("chat", {"n": 3, **documents}, {"image": 1.0, "search_unit": 1.0}) == {}
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,9 @@ CONFIG = """
 [providers.openai.prices."dear"]
 input = 1000000
 output = 2000000
+
+[providers.openai.prices."by-picture"]
+image = 0.25
 """
 
 
@@ -201,6 +204,14 @@ def test_pictures_cost_what_their_tokens_cost(world: World, model: str, cost: fl
     if cost is not None:
         assert usage["cost_details"]["total_cost"] == usage["cost"]
         assert float(answer.headers["x-sluice-cost"]) == pytest.approx(cost)
+
+
+def test_a_picture_has_the_operators_price_where_no_tokens_are_told(world: World) -> None:
+    urls = [{"url": "https://example.com/a.png"}, {"url": "https://example.com/b.png"}]
+    for model, cost in (("by-picture", 0.5), ("dear", None)):
+        world.fresh().upstream.add(Reply.json({"created": 1, "data": urls}))
+        answer = world.send("POST", PATH, {"model": f"openai/{model}", "prompt": "a barn", "n": 2})
+        assert answer.json["usage"]["cost"] == cost
 
 
 def test_openrouter_says_what_it_cost(world: World) -> None:

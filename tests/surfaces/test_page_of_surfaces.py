@@ -57,6 +57,7 @@ SAID: dict[str, Any] = {
     "?alt=sse": 'data: {"candidates"',
     "echo/converse": '"text":"from AWS"',
     "echo/invoke": '"text":"from Claude"',
+    "images/generations": '"b64_json"',
     "echo history": "I am Ann",
     "purpose=batch": '"object":"batch"',
     "mistral/": "MISTRAL_API_KEY",

@@ -9,7 +9,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from app import create_app
-from app.config import Settings
+from app.config import ProviderSettings, Settings
 
 DOORS = (
     "/v1/rerank",
@@ -51,6 +51,20 @@ def test_the_envelope_names_the_request_type(client: FlaskClient) -> None:
     assert body is not None
     assert body["extra_fields"]["request_type"] == "rerank"
     assert body["usage"]["search_units"] == 1
+
+
+def test_search_units_have_the_operators_price(tmp_path: Path) -> None:
+    prices = {"priced": {"search_unit": 0.002}, "by-tokens": {"input": 1.0}}
+    providers = {"sandbox": ProviderSettings("sandbox", prices=prices)}
+    settings = Settings(database_url=f"sqlite:///{tmp_path}/sluice.db", providers=providers)
+    client = create_app(settings).test_client()
+    documents = ["x"] * 101
+    for model, cost in (("priced", 0.004), ("by-tokens", None)):
+        body = client.post(
+            "/v1/rerank", json={**BODY, "model": f"sandbox/{model}", "documents": documents}
+        ).json
+        assert body is not None
+        assert body["usage"]["cost"] == cost
 
 
 def test_cohere_bills_search_units(client: FlaskClient) -> None:

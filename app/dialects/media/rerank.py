@@ -15,12 +15,12 @@ from typing import Any, Final
 
 from app.canonical.media import Ranked, RerankRequest, RerankResponse
 from app.canonical.request import Origin
-from app.canonical.response import Usage
+from app.canonical.response import Billing, Usage
 from app.dialects.base import ClientContext, Encoded, ServerContext
 from app.dialects.chat.errors import decode_error
 from app.dialects.media.base import WholeDialect
 from app.dialects.shared.checking import Checked, missing, wrong_type
-from app.dialects.shared.reading import as_dict, as_list, count, rest
+from app.dialects.shared.reading import as_dict, as_list, count, number, rest
 from app.errors import GatewayError
 
 _READ: Final = frozenset(
@@ -88,12 +88,16 @@ def decode_response(body: Any, request: RerankRequest, context: ClientContext) -
     billed, usage = as_dict(as_dict(members.get("meta")).get("billed_units")), as_dict(members.get("usage"))
     tokens = count(billed.get("input_tokens")) or count(usage.get("total_tokens")) or 0
     units = count(billed.get("search_units"))
-    return RerankResponse(
-        context.model,
-        ranked[: request.top_n],
-        Usage(input_tokens=tokens, total_tokens=tokens),
-        units if units is not None else count(usage.get("search_units")),
+    if units is None:
+        units = count(usage.get("search_units"))
+    cost = number(usage.get("cost"))
+    used = Usage(
+        input_tokens=tokens,
+        total_tokens=tokens,
+        cost=None if cost is None else {"total_cost": cost},
+        billing=Billing(units={"search_units": units} if units else {}),
     )
+    return RerankResponse(context.model, ranked[: request.top_n], used, units)
 
 
 def _ranked(entry: Any, request: RerankRequest) -> Ranked:

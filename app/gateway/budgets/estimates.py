@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
-from app.canonical.response import Usage
+from app.canonical.response import Billing, Usage
 from app.config import nano_of
 from app.dialects.media.images import pixels_of
 from app.gateway.call import Target
-from app.gateway.cost import PriceList
+from app.gateway.cost import UNITS, PriceList
 from app.gateway.estimates import tokens_of_body
 
 _SILENT: Final = frozenset({"embedding", "count_tokens", "rerank", "moderation"})
@@ -25,6 +25,8 @@ _RATES: Final[Mapping[str, int]] = {"low": 272, "medium": 1_056, "high": 4_160}
 """Tokens of a picture of 1024 x 1024 pixels by its quality; a quality that is not listed may be the highest."""
 _PART: Final = 100
 """Tokens of a picture on the way. All of these are OpenAI's figures for gpt-image-1."""
+_DOCUMENTS_OF_A_UNIT: Final = 100
+"""Documents of one search unit at Cohere."""
 _LARGEST: Final = (1536, 1024)
 """The largest size that a model chooses by itself there."""
 _MEBI: Final = 1024 * 1024
@@ -66,8 +68,20 @@ def worst_case(
     else:
         cap = None if target.members is None else target.members.max_tokens
         goes_out = 0 if operation in _SILENT else output_of_body(body, most, cap)
-    usage = Usage(input_tokens=came_in, output_tokens=goes_out, details=details, estimated=True)
+    units = units_of(operation, body, target.provider.settings.prices.get(target.model) or {})
+    usage = Usage(came_in, goes_out, details=details, estimated=True, billing=Billing(units=units))
     return Estimate(came_in, goes_out, cost_of(prices.cost(target, usage)))
+
+
+def units_of(operation: str, body: Mapping[str, Any], prices: Mapping[str, float]) -> dict[str, int]:
+    """Return the things that an answer may be charged by, where the operator has a price for them."""
+    units: dict[str, int] = {}
+    if operation in _PICTURED and "image" in prices:
+        units[UNITS["image"]] = max((1, *_counts([body], ("n",))))
+    documents = body.get("documents")
+    if operation == "rerank" and "search_unit" in prices and isinstance(documents, list):
+        units[UNITS["search_unit"]] = -(-len(documents) // _DOCUMENTS_OF_A_UNIT)
+    return units
 
 
 def output_of_body(body: Mapping[str, Any], most: int, cap: int | None = None) -> int:
