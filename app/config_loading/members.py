@@ -59,7 +59,7 @@ MEMBERS: Final = (
         "redis_url",
         "REDIS_URL",
         kinds.REDIS,
-        "where the processes count their limits together",
+        "where the processes count their limits together and share what the cache keeps",
         secret=True,
     ),
     _row("master_key", "SLUICE_MASTER_KEY", kinds.TEXT, "the administrator's key", secret=True),

@@ -20,6 +20,7 @@ from app.gateway.background import BackgroundWork
 from app.gateway.batch_run import executor
 from app.gateway.breaker import Breaker
 from app.gateway.budgets.accounts import Accounts
+from app.gateway.cache.shelf import Shelf
 from app.gateway.call import Abort, Call, Principal, Sealing, Target
 from app.gateway.cost import PriceList
 from app.gateway.driver import Driver
@@ -77,8 +78,10 @@ class Gateway:
         self.accounts = Accounts(
             settings, self.prices, self.state, self.egress, self.metrics, self.catalogue.most_output
         )
+        self.shelf = Shelf(settings, self.state)
         self._last_steps: list[Callable[[], None]] = [
             self.accounts.close,
+            self.shelf.close,
             self.events.close,
             self.notices.close,
         ]

@@ -28,6 +28,10 @@ _HEAD: Final = len(_MARK) + _ID
 _ATTRIBUTE: Final = "sluice_cipher"
 
 
+class Unreadable(GatewayError):
+    """A stored value that none of our keys opens."""
+
+
 class Cipher:
     """Seals and opens the bytes of columns; ``seals`` says whether new ones are sealed.
 
@@ -103,8 +107,8 @@ def _cipher_of(dialect: Dialect) -> Cipher:
     return cipher or _PLAIN
 
 
-def _unreadable(how: str) -> GatewayError:
-    return GatewayError(
+def _unreadable(how: str) -> Unreadable:
+    return Unreadable(
         "store_unavailable",
         "The response store is not available at the moment. Please try again.",
         raw=f"a stored value was sealed {how}",

@@ -15,7 +15,7 @@ from typing import Final
 import gevent
 from sqlalchemy import ColumnElement, Connection, delete, exists, select
 
-from app.state import blobs, files, idempotency, news
+from app.state import blobs, cache, files, idempotency, news
 from app.state.database import Database
 from app.state.loops import Loop
 from app.state.rows import chunks
@@ -23,6 +23,7 @@ from app.state.tables import (
     RUNNING,
     attempt,
     batch,
+    cached_answer,
     conversation,
     conversation_item,
     db_now,
@@ -69,6 +70,7 @@ def drop_responses(connection: Connection, ids: Sequence[str]) -> None:
     for some in chunks(ids):
         connection.execute(delete(item).where(item.c.response_id.in_(some)))
         connection.execute(delete(event).where(event.c.response_id.in_(some)))
+        connection.execute(delete(cached_answer).where(cached_answer.c.response_id.in_(some)))
         blobs.release(connection, some)
         connection.execute(delete(response).where(response.c.id.in_(some)))
 
@@ -108,6 +110,7 @@ def purge(db: Database, *, older_than: float | None, events_kept: float = EVENTS
     while db.write(idempotency.drop_old):
         continue
     _purge_files(db, older_than)
+    cache.purge(db)
     gone = _purge_gone_tenants(db)
     if older_than is None:
         return gone
@@ -178,6 +181,7 @@ def _purge_gone_tenants(db: Database) -> int:
             continue
         while db.write(partial(idempotency.drop_of_tenant, tenant=name)):
             continue
+        cache.purge_tenant(db, name)
         db.write(partial(_forget_tenant, name=name))
     return total
 

@@ -1,4 +1,4 @@
-"""The number that says whether keys, tenants or administrators changed.
+"""Numbers that say whether something changed: keys, tenants and administrators, or what the cache keeps.
 
 Each change takes the row first, so that changes come one after another, and what a change looks
 for (a name that is taken) cannot come between.
@@ -14,18 +14,17 @@ from app.state.dialect import insert_new
 from app.state.tables import revision
 
 TOPIC: Final = "keys"
-"""What is rung when the number grows."""
-
-_MINE: Final = revision.c.name == TOPIC
+"""What is rung when the number of keys, tenants and administrators grows."""
 
 
-def advance(connection: Connection) -> int:
+def advance(connection: Connection, name: str = TOPIC) -> int:
     """Count a change, hold back others until it is committed, and return its number."""
-    insert_new(connection, revision, [{"name": TOPIC, "number": 0}])
-    connection.execute(update(revision).where(_MINE).values(number=revision.c.number + 1))
-    return current(connection)
+    insert_new(connection, revision, [{"name": name, "number": 0}])
+    mine = revision.c.name == name
+    connection.execute(update(revision).where(mine).values(number=revision.c.number + 1))
+    return current(connection, name)
 
 
-def current(connection: Connection) -> int:
+def current(connection: Connection, name: str = TOPIC) -> int:
     """Return the number of the last change."""
-    return connection.execute(select(revision.c.number).where(_MINE)).scalar() or 0
+    return connection.execute(select(revision.c.number).where(revision.c.name == name)).scalar() or 0

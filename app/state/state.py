@@ -26,6 +26,7 @@ from app.state.batches import Batches
 from app.state.batchqueue import BatchQueue, BatchWork
 from app.state.browsing import Browsing
 from app.state.budgets import Budgets
+from app.state.cache import SharedAnswers
 from app.state.calllog import CallLog
 from app.state.conversations import Conversations
 from app.state.crypto import Sealer, load_keys
@@ -54,6 +55,7 @@ class State:
     """The parts of the store; each method of each part takes the tenant."""
 
     db: Database
+    cipher: Cipher
     sealer: Sealer
     signals: Signals
     keeper: Keeper
@@ -79,6 +81,7 @@ class State:
     batch_queue: BatchQueue
     first_answers: FirstAnswers
     browsing: Browsing
+    answers: SharedAnswers
     runners: list[Runner[Any]] = field(default_factory=list)
     purger: Purger | None = None
 
@@ -143,12 +146,14 @@ def open_state(
     """
     db = Database.open(database_url, access)
     secrets = load_keys(environ, db.url)
-    db.seal(Cipher(secrets, seals=encrypt))
+    cipher = Cipher(secrets, seals=encrypt)
+    db.seal(cipher)
     sealer, hasher = Sealer(secrets), Hasher(secrets)
     signals = Signals(db, Wakeups())
     keeper = Keeper(signals)
     return State(
         db=db,
+        cipher=cipher,
         sealer=sealer,
         signals=signals,
         keeper=keeper,
@@ -174,4 +179,5 @@ def open_state(
         batch_queue=BatchQueue(signals),
         first_answers=FirstAnswers(db),
         browsing=Browsing(db),
+        answers=SharedAnswers(signals),
     )

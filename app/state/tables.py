@@ -9,8 +9,6 @@ its key begins with an id that was looked up under one.
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
-
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -19,23 +17,18 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
-    MetaData,
-    Row,
     Table,
     Text,
     false,
     text,
     true,
 )
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.functions import FunctionElement
 
+from app.state.answer_tables import cached_answer as cached_answer
 from app.state.atrest import Sealed
-
-metadata = MetaData()
-
-#: A fetched row, of whatever columns.
-AnyRow: TypeAlias = Row[*tuple[Any, ...]]
+from app.state.schema import AnyRow as AnyRow
+from app.state.schema import db_now as db_now
+from app.state.schema import metadata as metadata
 
 #: The rows that are not terminal. A literal, so that both planners see the partial index.
 RUNNING = text("response.status IN ('queued', 'in_progress')")
@@ -45,23 +38,6 @@ _RUNNING_INDEX = text("status IN ('queued', 'in_progress')")
 BATCH_RUNNING = text("batch.status IN ('validating', 'in_progress', 'finalizing', 'cancelling')")
 BATCH_COUNTS = ("line", "position", "completed", "failed", "output_bytes", "error_bytes")
 _BATCH_RUNNING_INDEX = text("status IN ('validating', 'in_progress', 'finalizing', 'cancelling')")
-
-
-class db_now(FunctionElement[float]):
-    """The database's clock: Unix seconds, with fractions."""
-
-    type = Double()
-    inherit_cache = True
-
-
-@compiles(db_now, "sqlite")
-def _sqlite_now(element: Any, compiler: Any, **kw: Any) -> str:
-    return "((julianday('now') - 2440587.5) * 86400.0)"
-
-
-@compiles(db_now, "postgresql")
-def _postgresql_now(element: Any, compiler: Any, **kw: Any) -> str:
-    return "CAST(EXTRACT(EPOCH FROM clock_timestamp()) AS DOUBLE PRECISION)"
 
 
 thread = Table(

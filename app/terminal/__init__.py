@@ -25,6 +25,7 @@ def add_verbs(verbs: Any) -> None:
     _calls(verbs.add_parser("calls", help="list the calls of the log, the newest first"))
     _usage(verbs.add_parser("usage", help="sum the calls of the log by day, model, key or what else"))
     _explain(verbs.add_parser("explain", help="tell what a request would do, without doing it"))
+    _cache(verbs.add_parser("cache", help="take kept answers away"))
     _import(verbs.add_parser("import", help="turn another gateway's configuration into a sluice.toml"))
 
 
@@ -97,6 +98,16 @@ def _explain(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--json", action="store_true", help="print JSON")
     verb.add_argument("--config", metavar="FILE", help="the TOML file instead of $SLUICE_CONFIG")
     verb.set_defaults(run=_late("explain"))
+
+
+def _cache(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("action", choices=["clear"])
+    verb.add_argument("--tenant", help="answers of this tenant only")
+    verb.add_argument("--key", help="those that a client key of this name asked for, or of this scope")
+    verb.add_argument("--id", help="the one with this cache_id")
+    verb.add_argument("--json", action="store_true", help="print JSON")
+    verb.add_argument("--config", metavar="FILE", help="the TOML file instead of $SLUICE_CONFIG")
+    verb.set_defaults(run=_late("cache"))
 
 
 def _import(verb: argparse.ArgumentParser) -> None:

@@ -56,15 +56,21 @@ class Memory:
         self._entries.move_to_end(name)
         return entry
 
-    def put(self, entry: Entry, ttl: int) -> None:
-        """Keep an entry for ``ttl`` seconds; the oldest used make room. What is too large is not kept."""
+    def put(self, entry: Entry, ttl: float) -> bool:
+        """Keep an entry for ``ttl`` seconds; the oldest used make room. False for one that is too large."""
         self.drop(entry.id)
         if len(entry.body) > min(_LARGEST, self._most // _BESIDE):
-            return
+            return False
         self._entries[entry.id] = (self._clock() + ttl, entry)
         self._size += _size(entry)
         while self._size > self._most:
             self.drop(next(iter(self._entries)))
+        return True
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._entries.clear()
+        self._size = 0
 
     def drop(self, name: str) -> None:
         """Forget the entry of that name, if there is one."""

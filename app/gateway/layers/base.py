@@ -20,6 +20,7 @@ from app.dialects.base import Frame
 from app.errors import GatewayError
 from app.gateway.breaker import Breaker
 from app.gateway.budgets.accounts import Accounts
+from app.gateway.cache.shelf import Shelf
 from app.gateway.call import Call, Principal
 from app.gateway.cost import PriceList
 from app.gateway.driver import AttemptLayer
@@ -50,6 +51,7 @@ class House(Protocol):
     strategies: Strategies | None
     limits: Gate
     accounts: Accounts
+    shelf: Shelf
 
     def on_close(self, step: Callable[[], None]) -> None:
         """Have ``step`` done when the gateway closes, while the store is still open."""

@@ -1,7 +1,7 @@
 """The exact cache: a call that was answered before is answered again, at no cost.
 
 It lies within the limits (a hit is a request of the client) and within the turn, which stores a hit like any
-other response. Entries live in the memory of one process. Tests: tests/governance/test_cache.py.
+other response. Where entries stand is ``cache/shelf``. Tests: tests/governance/test_cache.py.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ from app.errors import GatewayError
 from app.gateway.aside import aside_for
 from app.gateway.cache.flights import Flight, Flights
 from app.gateway.cache.identity import digest_of
-from app.gateway.cache.memory import Entry, Memory
+from app.gateway.cache.memory import Entry
 from app.gateway.cache.policy import Policies, Policy
 from app.gateway.cache.replay import debug_of, entry_of, source_of
 from app.gateway.call import Call, Target
 from app.gateway.layers.base import CallLayer, House, Proceed
 from app.gateway.outcome import Outcome
 from app.gateway.run import Run
+from app.state.cache import Label
 
 _STREAMED: Final = frozenset({"chat", "responses"})
 _WHOLE: Final = _STREAMED | {"completion", "embedding"}
@@ -39,7 +40,8 @@ class Cache:
     def __init__(self, house: House, policies: Policies) -> None:
         self._house = house
         self._policies = policies
-        self._memory = Memory()
+        self._shelf = house.shelf
+        self._shelf.use()
         self._flights = Flights()
 
     def __call__(self, call: Call, proceed: Proceed) -> Run:
@@ -70,9 +72,8 @@ class Cache:
         if policy is None or not policy.looks:
             return "off"
         name = digest_of(call, self._house.settings, policy.scope)
-        entry = self._memory.get(name)
-        stands = entry is not None and entry.tenant == call.principal.tenant and self._stands(entry)
-        return "hit" if stands and entry is not None and self._target(call, entry) is not None else "miss"
+        entry = self._found(call, name)
+        return "hit" if entry is not None and self._target(call, entry) is not None else "miss"
 
     def _policy(self, call: Call) -> Policy | None:
         """Return how the call meets the cache, None for what is never kept."""
@@ -88,8 +89,8 @@ class Cache:
         return policy
 
     def _hit(self, call: Call, name: str) -> Run | None:
-        entry = self._memory.get(name)
-        if entry is None or entry.tenant != call.principal.tenant or not self._stands(entry):
+        entry = self._found(call, name)
+        if entry is None:
             return None
         target = self._target(call, entry)
         if target is None:
@@ -106,17 +107,21 @@ class Cache:
             route = call.progress.route = self._house.plan(call)
         return next((one.target for one in route.targets if one.target.label == entry.label), None)
 
-    def _stands(self, entry: Entry) -> bool:
-        """Tell whether the stored response is still there that an entry came from; else the entry goes, too."""
-        if entry.response_id is None:
-            return True
-        try:
-            self._house.state().responses.get(entry.tenant, entry.response_id)
-        except GatewayError as error:
-            if error.kind.name == "not_found":
-                self._memory.drop(entry.id)
-            return False
-        return True
+    def _found(self, call: Call, name: str) -> Entry | None:
+        """Return the entry that may answer ``call``; one whose stored response is gone goes, too."""
+        entry = self._shelf.find(name)
+        while entry is not None and entry.tenant == call.principal.tenant:
+            if entry.response_id is None:
+                return entry
+            try:
+                self._house.state().responses.get(entry.tenant, entry.response_id)
+            except GatewayError as error:
+                if error.kind.name != "not_found":
+                    return None
+                entry = self._shelf.drop(name, entry.response_id)
+            else:
+                return entry
+        return None
 
     def _lead(self, call: Call, proceed: Proceed, policy: Policy, name: str) -> Run:
         flight = self._flights.begin(name, call)
@@ -129,7 +134,7 @@ class Cache:
         return run
 
     def _land(self, flight: Flight, outcome: Outcome, name: str) -> None:
-        flight.shared = outcome.error is not None or self._memory.get(name) is not None
+        flight.shared = outcome.error is not None or self._shelf.holds(name)
         self._flights.end(name, flight)
 
     def _kept(self, call: Call, proceed: Proceed, policy: Policy, name: str) -> Run:
@@ -146,7 +151,9 @@ class Cache:
 
         def keep(outcome: Outcome) -> None:
             if outcome.error is None and found:
-                self._memory.put(found[-1], policy.ttl)
+                who = call.principal
+                label = Label(name, who.tenant, who.key, policy.scope, found[-1].response_id)
+                self._shelf.put(found[-1], label, policy.ttl)
 
         run.on_terminal(take)
         run.outcome.on_end(keep)

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from app.gateway.limits.windows import Charge, Settlement, Standing, Verdict
+from app.gateway.redis_client import connect
 
 HELD: Final = 15
 """Seconds after which a holder that nobody renews is free."""
@@ -134,18 +135,8 @@ class RedisWindows:
     """The back end in Redis at ``url``; each call is one round trip and raises ``redis.RedisError``."""
 
     def __init__(self, url: str, *, script: str = SCRIPT, prefix: str = _PREFIX) -> None:
-        import redis
-        from redis.backoff import NoBackoff
-        from redis.retry import Retry
-
         self._prefix = prefix
-        self._redis = redis.Redis.from_url(
-            url,
-            socket_timeout=1.0,
-            socket_connect_timeout=1.0,
-            retry=Retry(NoBackoff(), 0),
-            decode_responses=True,
-        )
+        self._redis = connect(url, text=True)
         self._script = self._redis.register_script(script)
 
     def admit(self, charges: Sequence[Charge], holder: str) -> Verdict:
@@ -180,14 +171,11 @@ class RedisWindows:
 
 def condition(url: str) -> tuple[bool, str, float | None]:
     """Tell whether the Redis at ``url`` answers, a sentence for the operator without its password, and its Unix seconds."""
-    import redis
-    from redis.backoff import NoBackoff
-    from redis.retry import Retry
+    from redis import RedisError
 
-    times = {"socket_timeout": 5.0, "socket_connect_timeout": 5.0}
     try:
-        with redis.Redis.from_url(url, retry=Retry(NoBackoff(), 0), **times) as store:
+        with connect(url, 5.0) as store:
             seconds, micros = store.time()
-    except (redis.RedisError, ValueError) as error:
+    except (RedisError, ValueError) as error:
         return False, f"does not answer: {error}", None
     return True, "answers", seconds + micros / 1e6

@@ -53,5 +53,6 @@ ROUTES: Final = (
     AdminRoute("GET", "/settings", "instance.settings", "viewer"),
     AdminRoute("GET", "/version", "instance.version", "viewer"),
     AdminRoute("POST", "/explain", "explain.explained", "viewer"),
+    AdminRoute("DELETE", "/cache", "cache.clear", "admin"),
     AdminRoute("GET", "/audit", "audit.listed", "viewer"),
 )

@@ -75,7 +75,9 @@ def _extra_fields(stored: StoredResponse) -> dict[str, Any]:
 
 def delete(mount: Mount, response_id: str, deployment: str | None = None) -> Response:
     """Serve ``DELETE responses/{id}``."""
-    current_gateway().state().responses.delete(g.principal.tenant, response_id)
+    gateway = current_gateway()
+    gateway.state().responses.delete(g.principal.tenant, response_id)
+    gateway.shelf.forget_response(response_id)
     return json_response({"id": response_id, "object": "response", "deleted": True})
 
 

@@ -1,0 +1,66 @@
+"""Canonical answers as JSON values, and back: what is kept outside a process.
+
+A record is ``[name, {member: value}]`` without the members that are as by default, a tuple ``["()", ...]``, a list
+``["[]", ...]``; so every JSON array is told from every other. Numbers, texts and mappings stand for themselves.
+
+Tests: tests/gateway/test_cache_records.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import MISSING, fields
+from typing import Any, Final
+
+from app.canonical import request, response
+
+_TUPLE: Final = "()"
+_LIST: Final = "[]"
+_PLAIN: Final = (str, int, float, bool, type(None))
+_RECORDS: Final[Mapping[str, type[Any]]] = {
+    one.__name__: one
+    for one in (
+        *(response.Finish, response.Billing, response.Usage, response.Choice, response.Response),
+        *(request.Signature, request.Item, request.Message),
+        *(request.TextPart, request.ImagePart, request.AudioPart, request.FilePart, request.ReasoningPart),
+        *(request.ToolCallPart, request.ToolResultPart, request.RefusalPart, request.OpaquePart),
+    )
+}
+
+
+def pack(value: Any) -> Any:
+    """Return ``value`` as JSON; raises ``TypeError`` for what no answer is made of."""
+    if isinstance(value, _PLAIN):
+        return value
+    if isinstance(value, Mapping):
+        return {name: pack(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_LIST if isinstance(value, list) else _TUPLE, *map(pack, value)]
+    name = type(value).__name__
+    if _RECORDS.get(name) is not type(value):
+        raise TypeError(f"no part of an answer: {name}")
+    members = {one.name: getattr(value, one.name) for one in fields(value)}
+    defaults = {one.name: one.default for one in fields(value) if one.default is not MISSING}
+    return [
+        name,
+        {n: pack(v) for n, v in members.items() if n not in defaults or v != defaults[n]},
+    ]
+
+
+def unpack(value: Any) -> Any:
+    """Return what ``pack`` was given; raises ``ValueError`` or ``TypeError`` for what it did not write."""
+    if isinstance(value, dict):
+        return {name: unpack(inner) for name, inner in value.items()}
+    if not isinstance(value, list):
+        return value
+    if not value:
+        raise ValueError("an array without its kind")
+    kind, *rest = value
+    if kind == _LIST:
+        return [unpack(inner) for inner in rest]
+    if kind == _TUPLE:
+        return tuple(unpack(inner) for inner in rest)
+    record = _RECORDS.get(kind) if isinstance(kind, str) else None
+    if record is None or len(rest) != 1 or not isinstance(rest[0], dict):
+        raise ValueError(f"no part of an answer: {str(kind)[:80]}")
+    return record(**{name: unpack(inner) for name, inner in rest[0].items()})

@@ -1,0 +1,115 @@
+"""Kept answers in Redis: a hash for each, which Redis forgets when its time is over.
+
+``sluice:cache:answer:ID`` holds whose the answer is and its bytes, sealed where the operator asks for it;
+``sluice:cache:response:ID`` names the answer that came from a stored response.
+
+Tests: tests/governance/test_cache_of_many.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from app.errors import GatewayError
+from app.gateway.redis_client import connect
+from app.state.atrest import Cipher
+from app.state.cache import Choice, Found, Label, digest_of_scope
+
+_ANSWER: Final = "sluice:cache:answer:"
+_RESPONSE: Final = "sluice:cache:response:"
+_AT_ONCE: Final = 500
+
+
+class RedisAnswers:
+    """The answers in the Redis at ``url``; ``cipher`` seals them. Raises ``store_unavailable``."""
+
+    def __init__(self, url: str, cipher: Callable[[], Cipher]) -> None:
+        self._redis = connect(url)
+        self._cipher = cipher
+
+    def get(self, name: str) -> Found | None:
+        """Return the answer of that name while it lives."""
+        with _told():
+            line = self._redis.pipeline(transaction=False)
+            body, left = line.hget(_ANSWER + name, "body").pttl(_ANSWER + name).execute()
+        if body is None or left <= 0:
+            return None
+        return Found(self._cipher().read(body), left / 1000)
+
+    def put(self, label: Label, body: bytes, ttl: int) -> None:
+        """Keep an answer for ``ttl`` seconds; a later one replaces an earlier one."""
+        place = _ANSWER + label.id
+        members = {
+            **label._asdict(),
+            "scope": digest_of_scope(label.scope),
+            "body": self._cipher().write(body),
+        }
+        del members["id"]
+        members["response_id"] = label.response_id or ""
+        with _told():
+            line = self._redis.pipeline()
+            line.hset(place, mapping=members)
+            line.expire(place, ttl)
+            if label.response_id is not None:
+                line.set(_RESPONSE + label.response_id, label.id, ex=ttl)
+            line.execute()
+
+    def remove(self, name: str, response_id: str) -> None:
+        """Take one answer away, if it came from this stored response."""
+        with _told():
+            if self._redis.hget(_ANSWER + name, "response_id") == response_id.encode():
+                self._redis.unlink(_ANSWER + name)
+
+    def remove_of(self, response_id: str) -> None:
+        """Take away the answer that came from a stored response."""
+        with _told():
+            name = self._redis.get(_RESPONSE + response_id)
+            if name is not None:
+                self.remove(name.decode(), response_id)
+                self._redis.unlink(_RESPONSE + response_id)
+
+    def clear(self, choice: Choice) -> int:
+        """Take away those that ``choice`` means, some at a time; return how many."""
+        with _told():
+            if choice.id is not None:
+                return self._remove_meant([(_ANSWER + choice.id).encode()], choice)
+            total, cursor = 0, 0
+            while True:
+                cursor, names = self._redis.scan(cursor, match=f"{_ANSWER}*", count=_AT_ONCE)
+                total += self._remove_meant(names, choice)
+                if not cursor:
+                    return total
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._redis.close()
+
+    def _remove_meant(self, names: list[bytes], choice: Choice) -> int:
+        if names and (choice.tenant is not None or choice.key is not None):
+            line = self._redis.pipeline(transaction=False)
+            for name in names:
+                line.hmget(name, "tenant", "key", "scope")
+            names = [name for name, row in zip(names, line.execute(), strict=True) if _fits(row, choice)]
+        return int(self._redis.unlink(*names)) if names else 0
+
+
+def _fits(row: list[bytes | None], choice: Choice) -> bool:
+    tenant, key, scope = ((one or b"").decode() for one in row)
+    if choice.tenant not in (None, tenant):
+        return False
+    return choice.key is None or choice.key == key or digest_of_scope(choice.key) == scope
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Say trouble with Redis in the gateway's words."""
+    from redis import RedisError
+
+    try:
+        yield
+    except RedisError as error:
+        raise GatewayError(
+            "store_unavailable", "The cache is not available at the moment. Please try again.", raw=str(error)
+        ) from error

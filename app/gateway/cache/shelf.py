@@ -1,0 +1,220 @@
+"""Where kept answers stand: in the memory of this process, and behind it where all processes find them.
+
+That is Redis where there is one, else the database of the state. What does not answer there within ``WAIT`` seconds, or
+fails, is a miss; after a failure, or several slow answers in a row, nobody asks for a second. A memory is emptied when an
+administrator took answers away, in whatever process: by NOTIFY, else by a look at one number.
+
+Tests: tests/governance/test_cache_of_many.py.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Final, Protocol, TypeVar
+
+import gevent
+from gevent.pool import Group
+
+from app.config import Settings
+from app.errors import GatewayError
+from app.gateway.cache.memory import Entry, Memory
+from app.gateway.cache.records import bytes_of, entry_of_bytes
+from app.gateway.cache.redis_answers import RedisAnswers
+from app.state.atrest import Cipher, Unreadable
+from app.state.audit import Actor
+from app.state.cache import TOPIC, Choice, Found, Label
+from app.state.loops import Loop
+from app.state.state import State
+from app.wire.aside import aside
+
+WAIT: Final = 0.05
+"""Seconds that a call waits for what all processes share."""
+
+_AWAY: Final = 1.0  # seconds for which nobody asks
+_SLOW: Final = 3  # slow answers in a row, after which nobody asks
+_ASKING: Final = 32  # questions at once
+_LOOK_SECONDS: Final = 0.5
+_LAST_WRITES: Final = 1.0
+_LOG: Final = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class _Shared(Protocol):
+    def get(self, name: str) -> Found | None: ...
+
+    def put(self, label: Label, body: bytes, ttl: int) -> None: ...
+
+    def remove(self, name: str, response_id: str) -> None: ...
+
+    def clear(self, choice: Choice) -> int: ...
+
+
+class Shelf:
+    """The kept answers. ``state`` opens the store."""
+
+    def __init__(self, settings: Settings, state: Callable[[], State]) -> None:
+        self._url = settings.redis_url
+        self._state = state
+        self._memory = Memory()
+        self._redis: RedisAnswers | None = None
+        self._asking = Group()
+        self._away_until = 0.0
+        self._is_away = False
+        self._slow = 0
+        self._revision: int | None = None
+        self._watching = Loop(self._watch)
+
+    def use(self) -> None:
+        """Have all ready for calls: the cache is configured."""
+        if self._url is not None:
+            self._redis = RedisAnswers(self._url, self._cipher)  # nobody is asked yet
+
+    def find(self, name: str) -> Entry | None:
+        """Return the answer of that name while it lives."""
+        self._watching.start()  # so that nothing that is taken away stays in memory
+        entry = self._memory.get(name)
+        if entry is not None:
+            return entry
+        number = self._revision
+        found = self._asked(lambda: self._shared.get(name))
+        entry = None if found is None else _read(found.body)
+        if found is None or entry is None or entry.id != name:
+            return None
+        if number == self._revision:  # else it may have been taken away since
+            self._memory.put(entry, found.seconds)
+        return entry
+
+    def put(self, entry: Entry, label: Label, ttl: int) -> bool:
+        """Keep an answer for ``ttl`` seconds; false for one that is too large."""
+        if not self._memory.put(entry, ttl):
+            return False
+        try:
+            body = aside(len(entry.body), lambda: bytes_of(entry))
+        except (TypeError, ValueError):
+            _LOG.exception("an answer cannot be shared with other processes")
+            return True
+        self._asked(lambda: self._shared.put(label, body, ttl))
+        return True
+
+    def holds(self, name: str) -> bool:
+        """Tell whether this process has an answer of that name."""
+        return self._memory.get(name) is not None
+
+    def drop(self, name: str, response_id: str) -> Entry | None:
+        """Take an answer away whose response is gone; return one that another process kept since."""
+        self._memory.drop(name)
+        entry = self.find(name)
+        if entry is None or entry.response_id != response_id:
+            return entry
+        self._memory.drop(name)
+        self._asked(lambda: self._shared.remove(name, response_id))
+        return None
+
+    def forget_response(self, response_id: str) -> None:
+        """Take away the answer that came from a stored response; the database did so with the response."""
+        redis = self._redis
+        if redis is not None:
+            self._asked(lambda: redis.remove_of(response_id))
+
+    def clear(self, actor: Actor, choice: Choice) -> int:
+        """Take away the answers that ``choice`` means, in every process; return how many were shared.
+
+        Raises ``store_unavailable``."""
+        answers = self._state().answers
+        total = answers.clear(choice)
+        if self._url is not None:
+            self._redis = self._redis or RedisAnswers(self._url, self._cipher)
+            total += self._redis.clear(choice)
+        answers.note_cleared(actor, choice, total)
+        self._memory.clear()
+        return total
+
+    def close(self) -> None:
+        """Let what was kept last be shared, and close the connections to Redis."""
+        self._watching.stop()
+        self._asking.join(_LAST_WRITES)
+        if self._redis is not None:
+            self._redis.close()
+
+    def _cipher(self) -> Cipher:
+        return self._state().cipher
+
+    @property
+    def _shared(self) -> _Shared:
+        return self._redis or self._state().answers
+
+    def _asked(self, ask: Callable[[], T]) -> T | None:
+        """Return what is answered in time; None for what is slow, or away."""
+        if time.monotonic() < self._away_until or len(self._asking) >= _ASKING:
+            return None
+        asking = self._asking.spawn(_attempt, ask)
+        asking.join(WAIT)
+        if not asking.ready():
+            self._slow += 1
+            if self._slow >= _SLOW:
+                self._note_away(f"no answer within {WAIT * 1000:g} ms")
+            return None
+        answer: T | _Failure | None = asking.value
+        if isinstance(answer, _Failure):
+            self._note_away(answer.reason)
+            return None
+        self._slow = 0
+        if self._is_away:
+            self._is_away = False
+            _LOG.warning("the shared cache answers again")
+        return answer
+
+    def _note_away(self, reason: str) -> None:
+        self._slow = 0
+        self._away_until = time.monotonic() + _AWAY
+        if not self._is_away:
+            self._is_away = True
+            _LOG.warning("the shared cache does not answer, so what it keeps is a miss: %s", reason)
+
+    def _watch(self) -> None:
+        while True:
+            try:
+                with self._state().signals.wakeups.waiting(TOPIC) as bell:
+                    self._look()
+                    bell.wait(_LOOK_SECONDS)
+            except GatewayError as error:
+                _LOG.warning("cannot look whether the cache was emptied: %s", error.raw or error.message)
+                gevent.sleep(_AWAY)
+
+    def _look(self) -> None:
+        number = self._state().answers.revision()
+        if number != self._revision:
+            self._revision = number
+            self._memory.clear()
+
+
+class _Failure:
+    """Why a question failed."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+
+
+def _attempt(ask: Callable[[], T]) -> T | _Failure | None:
+    """Return what is answered, None for what no key of ours opens, or why nothing is answered."""
+    try:
+        return ask()
+    except Unreadable as error:
+        _LOG.warning("the shared cache holds an answer that cannot be read: %s", error.raw)
+        return None
+    except GatewayError as error:
+        return _Failure(str(error.raw or error.message))
+    except Exception as error:  # noqa: BLE001 - whatever is wrong with the cache, the call goes on without it
+        _LOG.exception("a question to the shared cache failed")
+        return _Failure(str(error))
+
+
+def _read(body: bytes) -> Entry | None:
+    try:
+        return aside(len(body), lambda: entry_of_bytes(body))
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        _LOG.warning("the shared cache holds an answer that cannot be read: %s", error)
+        return None

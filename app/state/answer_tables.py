@@ -1,0 +1,25 @@
+"""The tables of answers that are given again; see ``tables``, which has them all."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Column, Double, Index, Table, Text
+
+from app.state.atrest import Sealed
+from app.state.schema import metadata
+
+# A kept answer of the gateway's cache, under the digest of what was asked. ``scope`` is a digest, too.
+cached_answer = Table(
+    "cached_answer",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("tenant", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("scope", Text, nullable=False),
+    Column("response_id", Text),
+    Column("size", BigInteger, nullable=False),
+    Column("expires_at", Double, nullable=False),
+    Column("body", Sealed, nullable=False),
+    Index("cached_answer_expires_at", "expires_at"),
+    Index("cached_answer_tenant", "tenant"),
+    Index("cached_answer_response_id", "response_id"),
+)

@@ -1,0 +1,158 @@
+"""Kept answers that all processes share: rows that live until their time is over.
+
+What an answer is, only the gateway knows: here it is bytes under a name. Each row tells whose it is, so that some can be
+taken away; ``scope`` is the caller's own word for a part of the cache, stored as a digest.
+
+Tests: tests/state/test_cache.py, tests/governance/test_cache_of_many.py.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, or_, select, true
+
+from app.state import revisions
+from app.state.audit import Actor, record
+from app.state.database import Database
+from app.state.dialect import upsert_for
+from app.state.signals import Signals
+from app.state.tables import cached_answer, db_now
+
+TOPIC: Final = "cache"
+"""What is rung, and the name of the revision that grows, when answers were taken away."""
+
+_MOST: Final = 1024 * 1024 * 1024  # bytes of all tenants together, looked for by the sweep
+_AT_ONCE: Final = 200  # rows of a transaction
+_FOR_ROOM: Final = 20  # rows of up to some MiB each that make room
+_CHANGED: Final = ("tenant", "key", "scope", "response_id", "size", "expires_at", "body")
+
+
+class Label(NamedTuple):
+    """Whose an answer is: its name, the tenant and key that asked, the caller's own scope ("" for none), and the
+    stored response that it came from."""
+
+    id: str
+    tenant: str
+    key: str
+    scope: str = ""
+    response_id: str | None = None
+
+
+class Found(NamedTuple):
+    """The bytes of an answer, and the seconds that it has to live."""
+
+    body: bytes
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which answers are meant: those that fit all that is given. ``key`` is a client key's name, or a scope."""
+
+    tenant: str | None = None
+    key: str | None = None
+    id: str | None = None
+
+    def shown(self) -> dict[str, str | None]:
+        """Return what is given, as members."""
+        return {"tenant": self.tenant, "key": self.key, "id": self.id}
+
+
+def digest_of_scope(scope: str) -> str:
+    """Return what is stored of a scope: 32 hexadecimal digits, "" for none."""
+    return hashlib.sha256(scope.encode()).hexdigest()[:32] if scope else ""
+
+
+class SharedAnswers:
+    """The rows of all tenants."""
+
+    def __init__(self, signals: Signals) -> None:
+        self._db = signals.db
+        self._signals = signals
+
+    def get(self, name: str) -> Found | None:
+        """Return the answer of that name while it lives."""
+        columns = select(cached_answer.c.body, cached_answer.c.expires_at - db_now())
+        wanted = columns.where(cached_answer.c.id == name, cached_answer.c.expires_at > db_now())
+        row = self._db.read(lambda connection: connection.execute(wanted).first())
+        return None if row is None else Found(row[0], row[1])
+
+    def put(self, label: Label, body: bytes, ttl: int) -> None:
+        """Keep an answer for ``ttl`` seconds; a later one replaces an earlier one."""
+        row: dict[str, Any] = {
+            **label._asdict(),
+            "scope": digest_of_scope(label.scope),
+            "size": len(body),
+            "expires_at": db_now() + ttl,
+            "body": body,
+        }
+
+        def work(connection: Connection) -> None:
+            connection.execute(upsert_for(connection.dialect.name, cached_answer, row, _CHANGED))
+
+        self._db.write(work, idempotent=True)
+
+    def remove(self, name: str, response_id: str) -> None:
+        """Take one answer away, if it came from this stored response."""
+        mine = (cached_answer.c.id == name) & (cached_answer.c.response_id == response_id)
+        self._db.write(_deleting(mine), idempotent=True)
+
+    def clear(self, choice: Choice) -> int:
+        """Take away those that ``choice`` means, in short transactions; return how many."""
+        return _clear(self._db, _meant(choice))
+
+    def note_cleared(self, actor: Actor, choice: Choice, entries: int) -> None:
+        """Write into the audit that so many were taken away, and have every process forget its own."""
+
+        def work(connection: Connection) -> None:
+            revisions.advance(connection, TOPIC)
+            after = {**choice.shown(), "entries": entries}
+            record(connection, actor, "cache.clear", choice.id or "cache", None, after)
+
+        self._signals.write(work, [TOPIC])
+
+    def revision(self) -> int:
+        """Return the number that grows when answers were taken away."""
+        return self._db.read(lambda connection: revisions.current(connection, TOPIC))
+
+
+def purge(db: Database, most: int = _MOST) -> None:
+    """Delete what is over, and what would end next while there are more than ``most`` bytes."""
+    _clear(db, cached_answer.c.expires_at <= db_now())
+    size = select(func.sum(cached_answer.c.size))
+    first = select(cached_answer.c.id).order_by(cached_answer.c.expires_at).limit(_FOR_ROOM)
+    while (db.read(lambda connection: connection.execute(size).scalar()) or 0) > most:
+        db.write(_deleting(cached_answer.c.id.in_(first)))
+
+
+def purge_tenant(db: Database, tenant: str) -> None:
+    """Delete all of a tenant."""
+    _clear(db, cached_answer.c.tenant == tenant)
+
+
+def _meant(choice: Choice) -> ColumnElement[bool]:
+    conditions: list[ColumnElement[bool]] = []
+    if choice.tenant is not None:
+        conditions.append(cached_answer.c.tenant == choice.tenant)
+    if choice.key is not None:
+        scope = digest_of_scope(choice.key)
+        conditions.append(or_(cached_answer.c.key == choice.key, cached_answer.c.scope == scope))
+    if choice.id is not None:
+        conditions.append(cached_answer.c.id == choice.id)
+    return and_(true(), *conditions)
+
+
+def _clear(db: Database, condition: ColumnElement[bool]) -> int:
+    some = select(cached_answer.c.id).where(condition).limit(_AT_ONCE)
+    total = 0
+    while went := db.write(_deleting(cached_answer.c.id.in_(some))):
+        total += went
+    return total
+
+
+def _deleting(condition: ColumnElement[bool]) -> Callable[[Connection], int]:
+    return lambda connection: connection.execute(delete(cached_answer).where(condition)).rowcount

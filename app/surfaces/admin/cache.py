@@ -1,0 +1,43 @@
+"""The view of ``/admin/cache``."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from flask import Response, request
+
+from app.errors import GatewayError
+from app.state.cache import Choice
+from app.surfaces.admin import asking
+from app.surfaces.replies.answers import json_response
+
+_FILTERS: Final = ("tenant", "key", "id")
+
+
+def clear() -> Response:
+    """Take away the kept answers that fit all filters; without one, all."""
+    chosen = {name: _value(name) for name in request.args}
+    entries = asking.gateway().shelf.clear(asking.actor(), Choice(**chosen))
+    return json_response(
+        {"id": chosen.get("id"), "object": "cache.deleted", "deleted": True, "entries": entries}
+    )
+
+
+def _value(name: str) -> str:
+    """Return a filter; a wrong or an empty one is refused, for without it more would go than was meant."""
+    if name not in _FILTERS:
+        raise GatewayError(
+            "bad_request",
+            f"Unknown filter '{name[:64]}': expected one of {', '.join(_FILTERS)}.",
+            param=name[:64],
+            code="unknown_parameter",
+        )
+    text = request.args[name]
+    if not text or len(request.args.getlist(name)) > 1:
+        raise GatewayError(
+            "bad_request",
+            f"Invalid '{name}': expected one value that is not empty.",
+            param=name,
+            code="invalid_value",
+        )
+    return text

@@ -1,0 +1,308 @@
+"""Answers that all processes share: over the database and over Redis, emptied, sealed, slow and away."""
+
+from __future__ import annotations
+
+import itertools
+import signal
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import gevent
+import psycopg
+import pytest
+import redis
+from flask.testing import FlaskClient
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+
+from app import create_app
+from app.config_loading import load
+from tests.governance.city import CHAT, PROMPT, City, good, keys, running_city
+from tests.governance.test_cache import asked, cached
+from tests.lifecycle.house import eventually, text_of
+from tests.services import new_postgres, own_redis
+
+CONFIG = (
+    keys(ann="", bob="")
+    + """
+[keys.blue]
+key = "sk-blue"
+tenant = "blue"
+[server]
+cache = { ttl = "5m" }
+"""
+)
+
+
+class Town:
+    """Two gateways over one database, and one Redis or none."""
+
+    def __init__(self, city: City, database: str, store: Any) -> None:
+        self.city = city
+        self.database = database
+        self.store = store
+
+    def kept(self) -> bytes:
+        """Return all that is kept outside the processes, as it lies there."""
+        if self.store is not None:
+            rows = [self.store.hgetall(name) for name in self.store.scan_iter("sluice:cache:answer:*")]
+            return b"".join(key + value for row in rows for key, value in row.items())
+        with psycopg.connect(self.database) as connection:
+            rows = connection.execute("SELECT body FROM cached_answer").fetchall()
+        return b"".join(bytes(row[0]) for row in rows)
+
+
+@pytest.fixture(scope="module", params=["database", "redis"])
+def running(request: pytest.FixtureRequest) -> Iterator[Town]:
+    with ExitStack() as stack:
+        database = stack.enter_context(new_postgres())
+        env = {
+            "DATABASE_URL": database,
+            "SLUICE_SECRET_KEY": "s",
+            "SLUICE_MASTER_KEY": "sk-master",
+            "SLUICE_ENCRYPT": "on",
+        }
+        store = None
+        if request.param == "redis":
+            env["REDIS_URL"], _ = stack.enter_context(own_redis())
+            store = stack.enter_context(redis.Redis.from_url(env["REDIS_URL"]))
+        city = stack.enter_context(running_city(CONFIG, gateways=2, env=env))
+        for gateway in range(2):  # opens what is opened at first use
+            eventually(lambda: settled(city, gateway))  # noqa: B023 - asked at once
+        yield Town(city, database, store)
+
+
+def settled(city: City, gateway: int) -> bool:
+    """Tell whether a gateway finds what it kept after its own memory is gone."""
+    words = f"settle {gateway} {time.monotonic()}"
+    ask(city, 1 - gateway, words)
+    return cached(ask(city, gateway, words)) == ["hit"]
+
+
+@pytest.fixture
+def town(running: Town) -> Town:
+    running.city.upstream.forget()
+    running.city.upstream.script = good
+    return running
+
+
+def ask(city: City, gateway: int, words: str, key: str = "ann", **more: Any) -> Any:
+    body = {**PROMPT, "messages": [{"role": "user", "content": words}], **more}
+    headers = body.pop("headers", {})
+    return city.client(key, gateway).send("POST", CHAT, body, headers=headers)
+
+
+def cleared(city: City, query: str = "") -> int:
+    answer = city.client("master").send("DELETE", f"/admin/cache{query}")
+    assert answer.status == 200, answer.body
+    assert answer.json["object"] == "cache.deleted"
+    assert answer.json["deleted"] is True
+    entries: int = answer.json["entries"]
+    return entries
+
+
+def test_what_one_process_was_told_all_know(town: Town) -> None:
+    city = town.city
+    answers = [ask(city, 0, "shared"), ask(city, 1, "shared"), ask(city, 1, "shared", stream=True)]
+    assert cached(*answers) == ["miss", "hit", "hit"]
+    assert city.served == 1
+    assert answers[1].json["choices"] == answers[0].json["choices"]
+    assert answers[1].json["id"] != answers[0].json["id"]
+    assert b"good" in answers[2].body
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+def test_a_responses_turn_is_shared_and_goes_with_its_response(town: Town, stream: bool) -> None:
+    city, body = town.city, {"model": "groq/x", "input": f"turn {stream}"}
+    first = city.client(gateway=0).send("POST", "/v1/responses", {**body, "metadata": {"a": "1"}})
+    second = city.client(gateway=1).send("POST", "/v1/responses", {**body, "stream": stream})
+    assert cached(first, second) == ["miss", "hit"]
+    assert text_of(first.json).encode() in second.body
+    assert b'"a"' not in second.body
+    before = len(town.kept())
+    assert city.client(gateway=1).send("DELETE", f"/v1/responses/{first.json['id']}").status == 200
+    assert len(town.kept()) < before
+    again = [city.client(gateway=gateway).send("POST", "/v1/responses", body) for gateway in range(2)]
+    assert cached(*again) == ["miss", "hit"]
+
+
+def test_no_tenant_gets_the_answer_of_another(town: Town) -> None:
+    city = town.city
+    answers = [ask(city, 0, "whose"), ask(city, 1, "whose", "bob"), ask(city, 1, "whose", "blue")]
+    assert cached(*answers) == ["miss", "hit", "miss"]
+
+
+def test_the_time_to_live_is_counted_from_the_first(town: Town) -> None:
+    city, brief = town.city, {"x-bf-cache-ttl": "2"}
+    assert cached(ask(city, 0, "brief", headers=brief)) == ["miss"]
+    gevent.sleep(1)
+    ask(city, 1, "brief")
+    gevent.sleep(1.2)
+    assert cached(ask(city, 1, "brief")) == ["miss"]
+
+
+def test_what_is_kept_is_sealed(town: Town) -> None:
+    body = {"messages": [{"role": "user", "content": "say exactly: a very private word"}]}
+    answer = town.city.client().send("POST", CHAT, {"model": "sandbox/echo", **body})
+    assert b"very private" in answer.body
+    assert town.kept()
+    assert b"very private" not in town.kept()
+
+
+def test_an_emptied_cache_is_empty_in_every_process(town: Town) -> None:
+    city = town.city
+    for gateway in (0, 1):
+        ask(city, gateway, "to be emptied")
+    assert cleared(city) >= 1
+    assert town.kept() == b""
+    eventually(lambda: cached(ask(city, 1, "to be emptied")) == ["miss"])
+    eventually(lambda: cached(ask(city, 1, "to be emptied")) == ["hit"])
+
+
+@pytest.mark.parametrize(
+    ("query", "gone"),
+    [
+        ("?tenant=blue", ["c"]),
+        ("?key=bob", ["b"]),
+        ("?key=mine", ["d"]),
+        ("?tenant=red&key=mine", ["d"]),
+        ("?tenant=blue&key=mine", []),
+        ("?tenant=nobody", []),
+    ],
+)
+def test_a_part_of_the_cache_is_emptied(town: Town, query: str, gone: list[str]) -> None:
+    city = town.city
+    cleared(city)
+    eventually(lambda: not town.kept())
+    made = {"a": ("ann", {}), "b": ("bob", {}), "c": ("blue", {}), "d": ("ann", {"x-bf-cache-key": "mine"})}
+
+    def round_of_calls() -> dict[str, str]:
+        return {
+            name: cached(ask(city, 1, f"part {name} {query}", key, headers=headers))[0]
+            for name, (key, headers) in made.items()
+        }
+
+    round_of_calls()
+    assert set(round_of_calls().values()) == {"hit"}
+    assert cleared(city, query) == len(gone)
+    gevent.sleep(1)  # by then every process has heard of it
+    assert [name for name, word in round_of_calls().items() if word == "miss"] == gone
+
+
+def test_one_answer_is_taken_away_by_its_id(town: Town) -> None:
+    city = town.city
+    name = ask(city, 0, "by id").json["extra_fields"]["cache_debug"]["cache_id"]
+    assert cleared(city, f"?id={name}") == 1
+    assert cleared(city, f"?id={name}") == 0
+    assert cached(ask(city, 0, "by id")) == ["miss"]
+    row = city.client("master").send("GET", "/admin/audit?limit=1").json["data"][0]
+    assert (row["action"], row["subject"], row["after"]["entries"]) == ("cache.clear", name, 0)
+
+
+@pytest.mark.parametrize("query", ["?tenent=red", "?tenant=", "?id=a&id=b", "?key=&tenant=red"])
+def test_a_wrong_filter_takes_nothing_away(town: Town, query: str) -> None:
+    city = town.city
+    ask(city, 0, "stays")
+    answer = city.client("master").send("DELETE", f"/admin/cache{query}")
+    assert answer.status == 400
+    assert answer.json["error"]["param"] in query
+    assert cached(ask(city, 0, "stays")) == ["hit"]
+
+
+def test_a_client_empties_nothing(town: Town) -> None:
+    assert town.city.client("ann").send("DELETE", "/admin/cache").status == 403
+
+
+def test_a_restart_forgets_nothing(tmp_path: Any) -> None:
+    env = {"DATABASE_URL": f"sqlite:///{tmp_path}/sluice.db", "SLUICE_SECRET_KEY": "s"}
+    body = {"model": "sandbox/echo", "messages": [{"role": "user", "content": "over a restart"}]}
+    words = []
+    for _ in range(2):
+        with running_city(CONFIG, env=env) as city:
+            eventually(lambda: asked(city, "warm"))
+            words += cached(city.client().send("POST", CHAT, body))
+    assert words == ["miss", "hit"]
+
+
+def test_what_a_lost_key_sealed_is_a_miss_and_is_kept_anew(tmp_path: Any) -> None:
+    env = {"DATABASE_URL": f"sqlite:///{tmp_path}/sluice.db", "SLUICE_ENCRYPT": "on"}
+    for secret, words in (("old", ["miss", "hit"]), ("new", ["miss", "hit"]), ("new", ["hit", "hit"])):
+        with running_city(CONFIG, env={**env, "SLUICE_SECRET_KEY": secret}) as city:
+            eventually(lambda: asked(city, "warm"))
+            body = {"model": "sandbox/echo", "messages": [{"role": "user", "content": "sealed"}]}
+            assert cached(*(city.client().send("POST", CHAT, body) for _ in range(2))) == words
+
+
+def test_a_redis_that_is_stopped_is_a_miss_and_costs_little() -> None:
+    with own_redis() as (url, process), running_city(CONFIG, env={"REDIS_URL": url}) as city:
+        assert cached(asked(city, "before"), asked(city, "before")) == ["miss", "hit"]
+        process.send_signal(signal.SIGSTOP)
+        assert cached(asked(city, "before")) == ["hit"]  # from the memory of the process
+        for number in range(6):
+            answer = asked(city, f"meanwhile {number}")
+            assert (answer.status, cached(answer)) == (200, ["miss"])
+        assert "the shared cache does not answer" in city.gateways[0].log
+        assert cached(asked(city, "meanwhile 0")) == ["hit"]
+        process.send_signal(signal.SIGCONT)
+        numbers = itertools.count()
+        eventually(
+            lambda: (
+                asked(city, f"back {next(numbers)}")
+                and "the shared cache answers again" in city.gateways[0].log
+            )
+        )
+        process.kill()
+        process.wait()
+        assert asked(city, "after").status == 200
+
+
+def test_a_call_that_is_not_cached_asks_neither_redis_nor_the_database(tmp_path: Any) -> None:
+    config = tmp_path / "sluice.toml"
+    config.write_text(keys(ann="") + '[models."kept"]\ntarget = "sandbox/echo"\ncache = { ttl = "5m" }\n')
+    statements: list[str] = []
+
+    def note(connection: Any, cursor: Any, statement: str, *more: Any) -> None:
+        statements.append(statement)
+
+    with own_redis() as (url, _), redis.Redis.from_url(url) as store:
+        database = f"sqlite:///{tmp_path / 'sluice.db'}"
+        app = create_app(load({"SLUICE_CONFIG": str(config), "REDIS_URL": url, "DATABASE_URL": database}))
+        client = app.test_client()
+        event.listen(Engine, "before_cursor_execute", note)
+        try:
+            assert _asked(client, "sandbox/echo") == "off"
+            assert (_commands(store), statements) == ({}, [])
+            eventually(
+                lambda: _cost(client, store, "warm") == ("hit", {})
+            )  # all is open, and the watch began
+            once = {"hget": 1, "pttl": 1, "hset": 1, "expire": 1}
+            costs = [_cost(client, store, "measured") for _ in range(3)]
+            assert costs == [("miss", once), ("hit", {}), ("hit", {})]
+            assert not [one for one in statements if one.startswith(("SELECT cached", "INSERT INTO cached"))]
+        finally:
+            event.remove(Engine, "before_cursor_execute", note)
+
+
+def _cost(client: FlaskClient, store: Any, words: str) -> tuple[str, dict[str, int]]:
+    """Return what the cache said of a prompt, and the commands of Redis that were run for it."""
+    before = Counter(_commands(store))
+    word = _asked(client, "kept", words)
+    gevent.sleep(0.1)
+    return word, dict(Counter(_commands(store)) - before)
+
+
+def _asked(client: FlaskClient, model: str, words: str = "hi") -> str:
+    body = {"model": model, "messages": [{"role": "user", "content": words}]}
+    answer = client.post(CHAT, json=body, headers={"authorization": "Bearer sk-ann"})
+    assert answer.status_code == 200, answer.text
+    return answer.headers["x-sluice-cache"]
+
+
+def _commands(store: Any) -> dict[str, int]:
+    """Return how often which command of the cache was run."""
+    known = ("hget", "pttl", "hset", "expire", "get", "set", "unlink", "scan")
+    told = store.info("commandstats")
+    return {name: told[f"cmdstat_{name}"]["calls"] for name in known if f"cmdstat_{name}" in told}
