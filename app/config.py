@@ -128,16 +128,27 @@ def seconds_of(value: Any) -> int | None:
 
 
 @dataclass(frozen=True, slots=True)
+class SemanticSettings:
+    """How near is near enough: the cosine of what ``model`` makes of the last user messages is at least ``threshold``.
+    Conversations of more than ``history`` messages are not compared."""
+
+    model: str
+    threshold: float = 0.8
+    history: int = 3
+
+
+@dataclass(frozen=True, slots=True)
 class CacheSettings:
     """How answers are kept: for ``ttl`` seconds. ``single_flight``: of equal calls that arrive together one goes
     out. ``deterministic_only``: only at temperature 0. ``allow_per_call``: a caller's headers count. ``on`` is
-    False where the operator wrote ``cache = false``."""
+    False where the operator wrote ``cache = false``. ``semantic``: like questions have one answer, too."""
 
     ttl: int = 300
     single_flight: bool = True
     deterministic_only: bool = False
     allow_per_call: bool = True
     on: bool = True
+    semantic: SemanticSettings | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,7 +116,7 @@ IMPURE_MODULES = {
 }
 FRAMEWORK_PARTS = {"surfaces", "app"}
 EGRESS = "app/wire/egress.py"
-LATE_MODULES = {"botocore", "google", "msal", "genai_prices", "opentelemetry", "tiktoken"}
+LATE_MODULES = {"numpy", "botocore", "google", "msal", "genai_prices", "opentelemetry", "tiktoken"}
 
 PROVIDER_NAMES = {
     *("openai", "anthropic", "azure", "bedrock", "cohere", "vertex", "mistral", "ollama"),

@@ -719,6 +719,11 @@ def test_a_pattern_of_a_limit_has_256_characters_at_most(load_text: Loader) -> N
         ("{ ttl = nan }", "must be a time such as '30s'"),
         ("{ single_flight = 1 }", "must be true or false"),
         ("{ tll = '5m' }", "is unknown; did you mean 'ttl'?"),
+        ("{ semantic = true }", "must be a table"),
+        ("{ semantic = {} }", "cache.semantic.model: must be a text"),
+        ("{ semantic = { model = 'openai/x', threshold = 1.1 } }", "must be a number from 0 to 1"),
+        ("{ semantic = { model = 'openai/x', threshold = nan } }", "must be a number from 0 to 1"),
+        ("{ semantic = { model = 'openai/x', history = 0 } }", "must be a whole number above 0"),
     ],
 )
 def test_a_cache_that_cannot_be_is_a_fault(place: str, cache: str, fault: str, load_text: Loader) -> None:

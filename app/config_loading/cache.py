@@ -3,14 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from importlib.util import find_spec
+from typing import Any, Final
 
-from marshmallow import ValidationError
+from marshmallow import ValidationError, validates_schema
 
-from app.config import TTL_SENTENCE, CacheSettings, seconds_of
+from app.config import TTL_SENTENCE, CacheSettings, SemanticSettings, seconds_of
 from app.config_loading import kinds
 from app.config_loading.kinds import Checked, Kind
 from app.config_loading.tables import Below, Strict
+
+_THRESHOLD: Final = Kind(
+    "must be a number from 0 to 1",
+    lambda value: isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1,
+)
+
+
+class SemanticSchema(Strict):
+    """The table ``cache.semantic``."""
+
+    model = Checked(kinds.TEXT, required=True)
+    threshold = Checked(_THRESHOLD)
+    history = Checked(kinds.COUNT)
+
+    @validates_schema
+    def check_packages(self, data: Mapping[str, Any], **options: Any) -> None:
+        """Refuse it where there is nothing to compare vectors by."""
+        if find_spec("numpy") is None:
+            raise ValidationError("needs more packages: pip install 'sluice-gateway[numpy]'")
 
 
 class CacheSchema(Strict):
@@ -20,6 +40,7 @@ class CacheSchema(Strict):
     single_flight = Checked(kinds.FLAG)
     deterministic_only = Checked(kinds.FLAG)
     allow_per_call = Checked(kinds.FLAG)
+    semantic = Below(SemanticSchema())
 
 
 class Cache(Below):
@@ -42,4 +63,11 @@ def cache_of(value: Mapping[str, Any] | bool | None) -> CacheSettings | None:
         return None
     if isinstance(value, bool):
         return CacheSettings(on=False)
-    return CacheSettings(**{**value, "ttl": seconds_of(value.get("ttl", CacheSettings().ttl))})
+    semantic = value.get("semantic")
+    return CacheSettings(
+        **{
+            **value,
+            "ttl": seconds_of(value.get("ttl", CacheSettings().ttl)),
+            "semantic": None if semantic is None else SemanticSettings(**semantic),
+        }
+    )

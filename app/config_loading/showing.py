@@ -128,7 +128,8 @@ def _cache(cache: CacheSettings) -> str:
     if not cache.on:
         return "off"
     alone = " at temperature 0" if cache.deterministic_only else ""
-    return f"for {cache.ttl} s{alone}"
+    near = f", like ones by {cache.semantic.model}" if cache.semantic is not None else ""
+    return f"for {cache.ttl} s{alone}{near}"
 
 
 def _origin(url: str) -> str:

@@ -7,7 +7,8 @@ from sqlalchemy import BigInteger, Column, Double, Index, Table, Text
 from app.state.atrest import Sealed
 from app.state.schema import metadata
 
-# A kept answer of the gateway's cache, under the digest of what was asked. ``scope`` is a digest, too.
+# A kept answer of the gateway's cache, under the digest of what was asked. ``scope`` is a digest, too. ``vector`` is that
+# of the question where like ones are looked for, among those of one ``meaning``, from ``made_at`` on.
 cached_answer = Table(
     "cached_answer",
     metadata,
@@ -19,7 +20,11 @@ cached_answer = Table(
     Column("size", BigInteger, nullable=False),
     Column("expires_at", Double, nullable=False),
     Column("body", Sealed, nullable=False),
+    Column("meaning", Text),
+    Column("made_at", Double),
+    Column("vector", Sealed),
     Index("cached_answer_expires_at", "expires_at"),
+    Index("cached_answer_meaning", "meaning", "made_at"),
     Index("cached_answer_tenant", "tenant"),
     Index("cached_answer_response_id", "response_id"),
 )

@@ -28,18 +28,31 @@ TOPIC: Final = "cache"
 _MOST: Final = 1024 * 1024 * 1024  # bytes of all tenants together, looked for by the sweep
 _AT_ONCE: Final = 200  # rows of a transaction
 _FOR_ROOM: Final = 20  # rows of up to some MiB each that make room
-_CHANGED: Final = ("tenant", "key", "scope", "response_id", "size", "expires_at", "body")
+_CHANGED: Final = (
+    *("tenant", "key", "scope", "response_id", "size", "expires_at", "body", "meaning", "made_at", "vector"),
+)
+_OVERLAP: Final = 5.0  # seconds by which a row may be committed after a later one
 
 
 class Label(NamedTuple):
     """Whose an answer is: its name, the tenant and key that asked, the caller's own scope ("" for none), and the
-    stored response that it came from."""
+    stored response that it came from. ``vector`` is that of its question, among those of ``meaning``."""
 
     id: str
     tenant: str
     key: str
     scope: str = ""
     response_id: str | None = None
+    meaning: str | None = None
+    vector: bytes | None = None
+
+
+class Vector(NamedTuple):
+    """The vector of a kept answer's question, and when it was made: a number that grows."""
+
+    id: str
+    made_at: float
+    vector: bytes
 
 
 class Found(NamedTuple):
@@ -86,8 +99,9 @@ class SharedAnswers:
         row: dict[str, Any] = {
             **label._asdict(),
             "scope": digest_of_scope(label.scope),
-            "size": len(body),
+            "size": len(body) + len(label.vector or b""),
             "expires_at": db_now() + ttl,
+            "made_at": db_now() if label.meaning is not None else None,
             "body": body,
         }
 
@@ -95,6 +109,16 @@ class SharedAnswers:
             connection.execute(upsert_for(connection.dialect.name, cached_answer, row, _CHANGED))
 
         self._db.write(work, idempotent=True)
+
+    def vectors(self, meaning: str, after: float, most: int) -> list[Vector]:
+        """Return the newest ``most`` vectors of a meaning, and of those few that were made before ``after``."""
+        table = cached_answer.c
+        columns = select(table.id, table.made_at, table.vector)
+        wanted = columns.where(
+            table.meaning == meaning, table.made_at > after - _OVERLAP, table.expires_at > db_now()
+        )
+        newest = wanted.order_by(table.made_at.desc()).limit(most)
+        return self._db.read(lambda connection: [Vector(*row) for row in connection.execute(newest)])
 
     def remove(self, name: str, response_id: str) -> None:
         """Take one answer away, if it came from this stored response."""

@@ -33,6 +33,9 @@ key = "sk-blue"
 tenant = "blue"
 [server]
 cache = { ttl = "5m" }
+[models."like"]
+target = "groq/x"
+cache = { ttl = "5m", semantic = { model = "sandbox/embedding", threshold = 0.6 } }
 """
 )
 
@@ -127,6 +130,19 @@ def test_a_responses_turn_is_shared_and_goes_with_its_response(town: Town, strea
     assert len(town.kept()) < before
     again = [city.client(gateway=gateway).send("POST", "/v1/responses", body) for gateway in range(2)]
     assert cached(*again) == ["miss", "hit"]
+
+
+def test_a_like_question_is_answered_by_another_process(town: Town) -> None:
+    city = town.city
+    words = ["What is the capital city of France?", "What is the capital city of France please?"]
+    first, second = (ask(city, gateway, words[gateway], model="like") for gateway in range(2))
+    assert cached(first, second) == ["miss", "hit"]
+    assert second.json["extra_fields"]["cache_debug"]["hit_type"] == "semantic"
+    again = [ask(city, gateway, f"{words[1]} Tell", model="like") for gateway in range(2)]
+    assert cached(*again) == ["hit", "hit"]
+    assert cleared(city) >= 1
+    gevent.sleep(1)
+    assert cached(ask(city, 1, words[1], model="like")) == ["miss"]
 
 
 def test_no_tenant_gets_the_answer_of_another(town: Town) -> None:
@@ -257,6 +273,26 @@ def test_a_redis_that_is_stopped_is_a_miss_and_costs_little() -> None:
         process.kill()
         process.wait()
         assert asked(city, "after").status == 200
+
+
+def test_a_table_that_is_locked_is_a_miss_and_costs_little() -> None:
+    with new_postgres() as database:
+        env = {"DATABASE_URL": database, "SLUICE_SECRET_KEY": "s"}
+        with running_city(CONFIG, env=env) as city, psycopg.connect(database) as connection:
+            connection.autocommit = True
+            eventually(lambda: connection.execute("SELECT to_regclass('cached_answer')").fetchone()[0])
+            connection.autocommit = False
+            assert cached(asked(city, "warm"), asked(city, "warm")) == ["miss", "hit"]
+            connection.execute("LOCK TABLE cached_answer IN ACCESS EXCLUSIVE MODE")
+            answers = [asked(city, f"locked {number}") for number in range(4)]
+            assert {answer.status for answer in answers} == {200}
+            assert cached(*answers) == ["miss"] * 4
+            assert city.crowd(32) == {200: 32}
+            assert "the shared cache does not answer" in city.gateways[0].log
+            assert city.client().send("GET", "/v1/key").status == 200  # the pool is not used up
+            connection.rollback()
+            gevent.sleep(1.2)
+            assert cached(asked(city, "free"), asked(city, "free")) == ["miss", "hit"]
 
 
 def test_a_call_that_is_not_cached_asks_neither_redis_nor_the_database(tmp_path: Any) -> None:

@@ -47,6 +47,11 @@ _OPENAI_FORMS: Final = frozenset({"chat", "responses", "completions", "embedding
 
 def digest_of(call: Call, settings: Settings, scope: str) -> str:
     """Return the name under which the answer of ``call`` is kept: ``cache_`` and 48 hexadecimal digits."""
+    return digest_of_form(call, settings, scope, form_of(call.dialect, call.full_body))
+
+
+def digest_of_form(call: Call, settings: Settings, scope: str, form: Mapping[str, Any]) -> str:
+    """Return the name of what is asked by ``form``, and by all of ``call`` but its body."""
     betas = {name: text for name, text in call.client_headers.items() if name.startswith("anthropic-")}
     whole = [
         call.principal.tenant,
@@ -59,7 +64,7 @@ def digest_of(call: Call, settings: Settings, scope: str) -> str:
         call.default_provider,
         call.strict,
         betas,
-        form_of(call.dialect, call.full_body),
+        form,
     ]
     text = json.dumps(whole, sort_keys=True, separators=(",", ":"))
     return "cache_" + hashlib.sha256(text.encode()).hexdigest()[:48]

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from app.config import TTL_SENTENCE, CacheSettings, Settings, seconds_of
+from app.config import TTL_SENTENCE, CacheSettings, SemanticSettings, Settings, seconds_of
 from app.errors import GatewayError
 from app.gateway.call import Call
 
@@ -19,13 +19,17 @@ _LONGEST_SCOPE: Final = 256
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How one call meets the cache; ``scope`` is the caller's own, "" for none."""
+    """How one call meets the cache; ``scope`` is the caller's own, "" for none. ``direct``: the same question is
+    looked up; ``semantic``: like ones, from ``threshold`` on."""
 
     settings: CacheSettings
     looks: bool = True
     keeps: bool = True
     ttl: int = 300
     scope: str = ""
+    direct: bool = True
+    semantic: SemanticSettings | None = None
+    threshold: float = 0.8
 
 
 class Policies:
@@ -55,17 +59,22 @@ class Policies:
 
 
 def _by_headers(headers: Mapping[str, str], settings: CacheSettings) -> Policy:
+    semantic = settings.semantic
     if not settings.allow_per_call:
-        return Policy(settings, ttl=settings.ttl)
+        return Policy(
+            settings, ttl=settings.ttl, semantic=semantic, threshold=semantic.threshold if semantic else 0.8
+        )
     control = {part.strip().lower() for part in headers.get("cache-control", "").split(",")}
-    _check_kind(headers)
-    _check_threshold(headers)
+    kind = _kind(headers, semantic)
     return Policy(
         settings,
         looks=not control & {"no-cache", "no-store"},
         keeps="no-store" not in control and not _flag(headers, "x-bf-cache-no-store"),
         ttl=_ttl(headers, settings.ttl),
         scope=_scope(headers),
+        direct=kind != "semantic",
+        semantic=None if kind == "direct" else semantic,
+        threshold=_threshold(headers, semantic.threshold if semantic else 0.8),
     )
 
 
@@ -93,19 +102,28 @@ def _scope(headers: Mapping[str, str]) -> str:
     return scope
 
 
-def _check_kind(headers: Mapping[str, str]) -> None:
-    if headers.get("x-bf-cache-type", "direct").strip().lower() != "direct":
-        raise _refusal("x-bf-cache-type", "must be 'direct': this gateway has no semantic cache")
+def _kind(headers: Mapping[str, str], semantic: SemanticSettings | None) -> str | None:
+    """Return the only way to look, None for all that there are."""
+    kind = headers.get("x-bf-cache-type")
+    if kind is None:
+        return None
+    kind = kind.strip().lower()
+    if kind == "semantic" and semantic is None:
+        raise _refusal("x-bf-cache-type", "must be 'direct': no semantic cache is configured here")
+    if kind not in ("direct", "semantic"):
+        raise _refusal("x-bf-cache-type", "must be 'direct' or 'semantic'")
+    return kind
 
 
-def _check_threshold(headers: Mapping[str, str]) -> None:
-    text = headers.get("x-bf-cache-threshold", "1")
+def _threshold(headers: Mapping[str, str], default: float) -> float:
+    text = headers.get("x-bf-cache-threshold")
     try:
-        fits = 0 <= float(text) <= 1
+        threshold = default if text is None else float(text)
     except ValueError:
-        fits = False
-    if not fits:
+        threshold = -1.0
+    if not 0 <= threshold <= 1:
         raise _refusal("x-bf-cache-threshold", "must be a number from 0 to 1")
+    return threshold
 
 
 def _refusal(header: str, sentence: str) -> GatewayError:

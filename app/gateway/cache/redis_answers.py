@@ -1,7 +1,8 @@
 """Kept answers in Redis: a hash for each, which Redis forgets when its time is over.
 
 ``sluice:cache:answer:ID`` holds whose the answer is and its bytes, sealed where the operator asks for it;
-``sluice:cache:response:ID`` names the answer that came from a stored response.
+``sluice:cache:response:ID`` names the answer that came from a stored response, ``sluice:cache:meaning:DIGEST`` sorts those whose
+questions may be compared by the number of their making.
 
 Tests: tests/governance/test_cache_of_many.py.
 """
@@ -15,11 +16,16 @@ from typing import Final
 from app.errors import GatewayError
 from app.gateway.redis_client import connect
 from app.state.atrest import Cipher
-from app.state.cache import Choice, Found, Label, digest_of_scope
+from app.state.cache import Choice, Found, Label, Vector, digest_of_scope
 
 _ANSWER: Final = "sluice:cache:answer:"
 _RESPONSE: Final = "sluice:cache:response:"
+_MEANING: Final = "sluice:cache:meaning:"
+_COUNT: Final = "sluice:cache:count"
 _AT_ONCE: Final = 500
+_NEWEST: Final = 2_000  # vectors of a meaning
+_OVERLAP: Final = 100  # answers that may be written after one of a greater number
+_LONGEST: Final = 30 * 86_400  # seconds that any answer may live
 
 
 class RedisAnswers:
@@ -46,15 +52,44 @@ class RedisAnswers:
             "scope": digest_of_scope(label.scope),
             "body": self._cipher().write(body),
         }
-        del members["id"]
         members["response_id"] = label.response_id or ""
+        for name in ("id", "meaning", "vector"):
+            del members[name]
+        if label.vector is not None:
+            members["vector"] = self._cipher().write(label.vector)
         with _told():
             line = self._redis.pipeline()
+            if label.meaning is not None:
+                place_of_meaning = _MEANING + label.meaning
+                line.zadd(place_of_meaning, {label.id: self._redis.incr(_COUNT)})
+                line.zremrangebyrank(place_of_meaning, 0, -1 - _NEWEST)
+                line.expire(place_of_meaning, _LONGEST)
             line.hset(place, mapping=members)
             line.expire(place, ttl)
             if label.response_id is not None:
                 line.set(_RESPONSE + label.response_id, label.id, ex=ttl)
             line.execute()
+
+    def vectors(self, meaning: str, after: float, most: int) -> list[Vector]:
+        """Return the newest ``most`` vectors of a meaning, and of those few that were made before ``after``."""
+        place = _MEANING + meaning
+        with _told():
+            rows = self._redis.zrevrangebyscore(
+                place, "+inf", after - _OVERLAP, start=0, num=most, withscores=True
+            )
+            line = self._redis.pipeline(transaction=False)
+            for name, _ in rows:
+                line.hget(_ANSWER + name.decode(), "vector")
+            bodies = line.execute() if rows else []
+            over = [name for (name, _), body in zip(rows, bodies, strict=True) if body is None]
+            if over:
+                self._redis.zrem(place, *over)
+        read = self._cipher().read
+        return [
+            Vector(name.decode(), number, read(body))
+            for (name, number), body in zip(rows, bodies, strict=True)
+            if body is not None
+        ]
 
     def remove(self, name: str, response_id: str) -> None:
         """Take one answer away, if it came from this stored response."""

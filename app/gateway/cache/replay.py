@@ -14,6 +14,7 @@ from app.canonical.events import replay
 from app.canonical.response import Response
 from app.dialects import dialect
 from app.dialects.base import Frame
+from app.gateway.cache.meaning import Meaning
 from app.gateway.cache.memory import Entry
 from app.gateway.call import Call, Target
 from app.gateway.exchange import Answer
@@ -75,17 +76,30 @@ def source_of(entry: Entry, target: Target) -> Callable[[Run], Generator[Batch, 
 
 
 def debug_of(name: str, entry: Entry | None) -> dict[str, Any]:
-    """Return the object ``cache_debug`` of a call that was looked up."""
+    """Return the object ``cache_debug`` of a call whose very question was looked up."""
     if entry is None:
         return {"cache_hit": False, "cache_id": name}
-    provider, _, model = entry.label.partition("/")
+    return {"cache_hit": True, "cache_id": name, "hit_type": "direct", **_used(entry.label)}
+
+
+def semantic_debug_of(
+    name: str, meaning: Meaning, threshold: float, similarity: float | None
+) -> dict[str, Any]:
+    """Return that of a call for which like questions were looked up; ``similarity`` None: none was like enough."""
+    near = {} if similarity is None else {"hit_type": "semantic", "similarity": similarity}
     return {
-        "cache_hit": True,
+        "cache_hit": similarity is not None,
         "cache_id": name,
-        "hit_type": "direct",
-        "provider_used": provider,
-        "model_used": model,
+        **near,
+        **_used(meaning.target),
+        "input_tokens": meaning.input_tokens,
+        "threshold": threshold,
     }
+
+
+def _used(label: str) -> dict[str, str]:
+    provider, _, model = label.partition("/")
+    return {"provider_used": provider, "model_used": model}
 
 
 def _answer(entry: Entry, body: Any) -> Answer:

@@ -11,20 +11,22 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final, Protocol, TypeVar
 
 import gevent
-from gevent.pool import Group
+from gevent.pool import Pool
 
 from app.config import Settings
 from app.errors import GatewayError
+from app.gateway.cache.meaning import Meaning
 from app.gateway.cache.memory import Entry, Memory
 from app.gateway.cache.records import bytes_of, entry_of_bytes
 from app.gateway.cache.redis_answers import RedisAnswers
+from app.gateway.cache.vectors import NEWEST, Vectors, packed
 from app.state.atrest import Cipher, Unreadable
 from app.state.audit import Actor
-from app.state.cache import TOPIC, Choice, Found, Label
+from app.state.cache import TOPIC, Choice, Found, Label, Vector
 from app.state.loops import Loop
 from app.state.state import State
 from app.wire.aside import aside
@@ -34,7 +36,7 @@ WAIT: Final = 0.05
 
 _AWAY: Final = 1.0  # seconds for which nobody asks
 _SLOW: Final = 3  # slow answers in a row, after which nobody asks
-_ASKING: Final = 32  # questions at once
+_ASKING: Final = 16  # questions at once, fewer than the database has connections
 _LOOK_SECONDS: Final = 0.5
 _LAST_WRITES: Final = 1.0
 _LOG: Final = logging.getLogger(__name__)
@@ -46,6 +48,8 @@ class _Shared(Protocol):
     def get(self, name: str) -> Found | None: ...
 
     def put(self, label: Label, body: bytes, ttl: int) -> None: ...
+
+    def vectors(self, meaning: str, after: float, most: int) -> list[Vector]: ...
 
     def remove(self, name: str, response_id: str) -> None: ...
 
@@ -59,8 +63,9 @@ class Shelf:
         self._url = settings.redis_url
         self._state = state
         self._memory = Memory()
+        self._vectors = Vectors()
         self._redis: RedisAnswers | None = None
-        self._asking = Group()
+        self._asking = Pool(_ASKING)
         self._away_until = 0.0
         self._is_away = False
         self._slow = 0
@@ -87,17 +92,37 @@ class Shelf:
             self._memory.put(entry, found.seconds)
         return entry
 
-    def put(self, entry: Entry, label: Label, ttl: int) -> bool:
-        """Keep an answer for ``ttl`` seconds; false for one that is too large."""
+    def put(self, entry: Entry, label: Label, ttl: int, meaning: Meaning | None = None) -> None:
+        """Keep an answer for ``ttl`` seconds, unless it is too large; where ``meaning`` is told, for like questions, too."""
         if not self._memory.put(entry, ttl):
-            return False
+            return
+        vector = None if meaning is None else packed(meaning.vector)
+        if meaning is not None and vector is not None:
+            self._vectors.add(meaning.group, entry.id, meaning.vector)
+            label = label._replace(meaning=meaning.group, vector=vector)
         try:
             body = aside(len(entry.body), lambda: bytes_of(entry))
         except (TypeError, ValueError):
             _LOG.exception("an answer cannot be shared with other processes")
-            return True
+            return
         self._asked(lambda: self._shared.put(label, body, ttl))
-        return True
+
+    def like(self, meaning: Meaning, least: float) -> Iterator[tuple[Entry, float]]:
+        """Yield the few answers whose questions are most like ``meaning``, with the cosine, which is at least ``least``."""
+        group = meaning.group
+        self._asked(lambda: self._learn(group))
+        for name, cosine in self._vectors.near(group, meaning.vector, least):
+            entry = self.find(name)
+            if entry is not None:
+                yield entry, cosine
+            else:
+                self._vectors.drop(group, name)
+
+    def _learn(self, group: str) -> None:
+        """Take in what other processes kept; what comes late serves the next call."""
+        found = self._shared.vectors(group, self._vectors.newest(group), NEWEST)
+        if found:
+            self._vectors.learn(group, found)
 
     def holds(self, name: str) -> bool:
         """Tell whether this process has an answer of that name."""
@@ -130,6 +155,7 @@ class Shelf:
             total += self._redis.clear(choice)
         answers.note_cleared(actor, choice, total)
         self._memory.clear()
+        self._vectors.clear()
         return total
 
     def close(self) -> None:
@@ -148,11 +174,14 @@ class Shelf:
 
     def _asked(self, ask: Callable[[], T]) -> T | None:
         """Return what is answered in time; None for what is slow, or away."""
-        if time.monotonic() < self._away_until or len(self._asking) >= _ASKING:
+        begun = time.monotonic()
+        if begun < self._away_until:
             return None
-        asking = self._asking.spawn(_attempt, ask)
-        asking.join(WAIT)
-        if not asking.ready():
+        asking: gevent.Greenlet[..., T | _Failure | None] | None = None
+        if self._asking.wait_available(WAIT):
+            asking = self._asking.spawn(_attempt, ask)
+            asking.join(max(0.0, begun + WAIT - time.monotonic()))
+        if asking is None or not asking.ready():
             self._slow += 1
             if self._slow >= _SLOW:
                 self._note_away(f"no answer within {WAIT * 1000:g} ms")
@@ -189,6 +218,7 @@ class Shelf:
         if number != self._revision:
             self._revision = number
             self._memory.clear()
+            self._vectors.clear()
 
 
 class _Failure:

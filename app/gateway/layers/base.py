@@ -69,6 +69,10 @@ class House(Protocol):
         """Return a run of ``call`` that ``source`` feeds."""
         ...
 
+    def run_inner(self, call: Call) -> Run:
+        """Return the run of a call that another call makes: without layers of its own."""
+        ...
+
     def principal_of(self, key: str | None, tenant: str) -> Principal:
         """Return the owner of stored work as he is now; raises ``forbidden`` when the key is gone."""
         ...

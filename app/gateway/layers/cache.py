@@ -1,4 +1,4 @@
-"""The exact cache: a call that was answered before is answered again, at no cost.
+"""The cache: a call that was answered before, or one that is like it, is answered again, at no cost.
 
 It lies within the limits (a hit is a request of the client) and within the turn, which stores a hit like any
 other response. Where entries stand is ``cache/shelf``. Tests: tests/governance/test_cache.py.
@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from app.dialects.base import Frame
 from app.errors import GatewayError
 from app.gateway.aside import aside_for
 from app.gateway.cache.flights import Flight, Flights
 from app.gateway.cache.identity import digest_of
+from app.gateway.cache.meaning import Meaning, Words, meaning_of, words_of
 from app.gateway.cache.memory import Entry
 from app.gateway.cache.policy import Policies, Policy
-from app.gateway.cache.replay import debug_of, entry_of, source_of
+from app.gateway.cache.replay import debug_of, entry_of, semantic_debug_of, source_of
 from app.gateway.call import Call, Target
 from app.gateway.layers.base import CallLayer, House, Proceed
 from app.gateway.outcome import Outcome
@@ -32,6 +33,14 @@ def make(house: House) -> CallLayer | None:
     """Return the layer; None where no cache is configured."""
     policies = Policies(house.settings)
     return Cache(house, policies) if policies else None
+
+
+class Question(NamedTuple):
+    """What a call asks, under which name its answer is kept, and what it means where that is compared."""
+
+    name: str
+    policy: Policy
+    meaning: Meaning | None = None
 
 
 class Cache:
@@ -50,21 +59,29 @@ class Cache:
             return proceed(call)
         name = aside_for(call, lambda: digest_of(call, self._house.settings, policy.scope))
         if not policy.looks:
-            return self._kept(call, proceed, policy, name)
+            return self._kept(call, proceed, Question(name, policy))
+        words = self._words(call, policy)
+        meaning: Meaning | None = None
         while True:
-            run = self._hit(call, name)
+            run = self._hit(call, name) if policy.direct else None
+            if run is None and meaning is not None:
+                run = self._like(call, meaning, policy.threshold)
             if run is not None:
                 return run
+            if words is not None and policy.semantic is not None:
+                meaning, words = meaning_of(self._house.run_inner, call, words, policy.semantic), None
+                continue
             flight = self._flights.of(name)
             if call.stream or not policy.settings.single_flight or flight is None:
                 break
             flight.wait(call)
             if not flight.shared:
                 break
-        _note(call, "miss", debug_of(name, None))
+        _note(call, "miss", _debug(name, meaning, policy))
+        question = Question(name, policy, meaning)
         if call.stream or not (policy.settings.single_flight and policy.keeps):
-            return self._kept(call, proceed, policy, name)
-        return self._lead(call, proceed, policy, name)
+            return self._kept(call, proceed, question)
+        return self._lead(call, proceed, question)
 
     def look(self, call: Call) -> str:
         """Return what would become of ``call`` here: ``hit``, ``miss`` or ``off``."""
@@ -95,7 +112,28 @@ class Cache:
         target = self._target(call, entry)
         if target is None:
             return None
-        _note(call, "hit", debug_of(name, entry))
+        return self._replayed(call, entry, target, debug_of(name, entry))
+
+    def _words(self, call: Call, policy: Policy) -> Words | None:
+        """Return what is compared with like questions; None where nothing is."""
+        semantic = policy.semantic
+        if semantic is None or call.operation not in _STREAMED:
+            return None
+        return aside_for(call, lambda: words_of(call, self._house.settings, policy.scope, semantic))
+
+    def _like(self, call: Call, meaning: Meaning, threshold: float) -> Run | None:
+        """Return the answer of a question that is like this one."""
+        for found, similarity in self._shelf.like(meaning, threshold):
+            entry = self._standing(call, found)
+            target = None if entry is None else self._target(call, entry)
+            if entry is not None and target is not None:
+                debug = semantic_debug_of(entry.id, meaning, threshold, similarity)
+                return self._replayed(call, entry, target, debug)
+        return None
+
+    def _replayed(self, call: Call, entry: Entry, target: Target, debug: Mapping[str, Any]) -> Run:
+        """Return the run that gives an entry again."""
+        _note(call, "hit", debug)
         run = self._house.feed(call, source_of(entry, target))
         run.outcome.on_end(lambda outcome: self._write_row(outcome, target))
         return run
@@ -108,8 +146,13 @@ class Cache:
         return next((one.target for one in route.targets if one.target.label == entry.label), None)
 
     def _found(self, call: Call, name: str) -> Entry | None:
-        """Return the entry that may answer ``call``; one whose stored response is gone goes, too."""
+        """Return the entry of that name that may answer ``call``."""
         entry = self._shelf.find(name)
+        return None if entry is None else self._standing(call, entry)
+
+    def _standing(self, call: Call, found: Entry) -> Entry | None:
+        """Return the entry that may answer ``call``: one whose stored response is gone goes, too."""
+        entry: Entry | None = found
         while entry is not None and entry.tenant == call.principal.tenant:
             if entry.response_id is None:
                 return entry
@@ -118,27 +161,28 @@ class Cache:
             except GatewayError as error:
                 if error.kind.name != "not_found":
                     return None
-                entry = self._shelf.drop(name, entry.response_id)
+                entry = self._shelf.drop(entry.id, entry.response_id)
             else:
                 return entry
         return None
 
-    def _lead(self, call: Call, proceed: Proceed, policy: Policy, name: str) -> Run:
-        flight = self._flights.begin(name, call)
+    def _lead(self, call: Call, proceed: Proceed, question: Question) -> Run:
+        flight = self._flights.begin(question.name, call)
         try:
-            run = self._kept(replace(call, abort=flight.abort), proceed, policy, name)
+            run = self._kept(replace(call, abort=flight.abort), proceed, question)
         except BaseException:
-            self._flights.end(name, flight)
+            self._flights.end(question.name, flight)
             raise
-        run.outcome.on_end(lambda outcome: self._land(flight, outcome, name))
+        run.outcome.on_end(lambda outcome: self._land(flight, outcome, question.name))
         return run
 
     def _land(self, flight: Flight, outcome: Outcome, name: str) -> None:
         flight.shared = outcome.error is not None or self._shelf.holds(name)
         self._flights.end(name, flight)
 
-    def _kept(self, call: Call, proceed: Proceed, policy: Policy, name: str) -> Run:
+    def _kept(self, call: Call, proceed: Proceed, question: Question) -> Run:
         """Return the run that goes on, whose complete answer is kept once it ended well."""
+        name, policy, meaning = question
         run = proceed(call)
         if not policy.keeps:
             return run
@@ -153,7 +197,7 @@ class Cache:
             if outcome.error is None and found:
                 who = call.principal
                 label = Label(name, who.tenant, who.key, policy.scope, found[-1].response_id)
-                self._shelf.put(found[-1], label, policy.ttl)
+                self._shelf.put(found[-1], label, policy.ttl, meaning)
 
         run.on_terminal(take)
         run.outcome.on_end(keep)
@@ -162,6 +206,13 @@ class Cache:
     def _write_row(self, outcome: Outcome, target: Target) -> None:
         if outcome.error is None:
             self._house.accounts.note_cached(outcome.call, target.provider.name, target.model, outcome.usage)
+
+
+def _debug(name: str, meaning: Meaning | None, policy: Policy) -> dict[str, Any]:
+    """Return what is told of a miss."""
+    return (
+        debug_of(name, None) if meaning is None else semantic_debug_of(name, meaning, policy.threshold, None)
+    )
 
 
 def _note(call: Call, word: str, debug: Mapping[str, Any]) -> None:

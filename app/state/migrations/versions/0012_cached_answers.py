@@ -22,8 +22,12 @@ def upgrade() -> None:
         sa.Column("size", sa.BigInteger, nullable=False),
         sa.Column("expires_at", sa.Double, nullable=False),
         sa.Column("body", sa.LargeBinary, nullable=False),
+        sa.Column("meaning", sa.Text),
+        sa.Column("made_at", sa.Double),
+        sa.Column("vector", sa.LargeBinary),
     )
     op.create_index("cached_answer_expires_at", "cached_answer", ["expires_at"])
+    op.create_index("cached_answer_meaning", "cached_answer", ["meaning", "made_at"])
     op.create_index("cached_answer_tenant", "cached_answer", ["tenant"])
     op.create_index("cached_answer_response_id", "cached_answer", ["response_id"])
 

@@ -1,0 +1,106 @@
+"""What a conversation means: the words of its last user message as a vector, all else as a digest that must be equal.
+
+Tests: tests/governance/test_semantic_cache.py, tests/gateway/test_cache_meaning.py.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final, NamedTuple
+
+from app.canonical.media import EmbeddingRequest
+from app.config import SemanticSettings, Settings
+from app.errors import GatewayError
+from app.gateway.cache.identity import digest_of_form, form_of
+from app.gateway.call import Abort, Call
+from app.gateway.run import Run
+
+_MESSAGES: Final = ("messages", "input", "contents")
+_LONGEST: Final = 32 * 1024  # characters
+_SECONDS: Final = 5.0
+_LOG: Final = logging.getLogger(__name__)
+
+
+class Meaning(NamedTuple):
+    """A vector of any length, among those of ``group``; which model made it of how many tokens."""
+
+    group: str
+    vector: Sequence[float]
+    target: str
+    input_tokens: int
+
+
+class Words(NamedTuple):
+    """The text of the last user message, and the digest of all else."""
+
+    group: str
+    text: str
+
+
+def words_of(call: Call, settings: Settings, scope: str, semantic: SemanticSettings) -> Words | None:
+    """Return what is compared by meaning; None where a conversation is too long, or does not end in a user's text."""
+    form = form_of(call.dialect, call.full_body)
+    name = next((one for one in _MESSAGES if isinstance(form.get(one), list)), None)
+    items = form[name] if name is not None else []
+    if name is None or not 0 < len(items) <= semantic.history or not isinstance(items[-1], Mapping):
+        return None
+    last, texts = _without_text(items[-1], name)
+    text = "\n".join(texts).strip()
+    if not text or len(text) > _LONGEST:
+        return None
+    form[name] = [*items[:-1], last]
+    return Words(digest_of_form(call, settings, f"{semantic.model}\n{scope}", form), text)
+
+
+def meaning_of(
+    run: Callable[[Call], Run], call: Call, words: Words, semantic: SemanticSettings
+) -> Meaning | None:
+    """Return the vector of ``words``, which ``run`` asks of the configured model on the caller's account; None where none came."""
+    inner = Abort()
+    call.abort.listen(lambda: inner(call.abort.reason or GatewayError("client_gone", "Left.")))
+    asked = Call(
+        id=call.id,
+        operation="embedding",
+        dialect="embeddings_openai",
+        body={"model": semantic.model, "input": words.text, "encoding_format": "float"},
+        model=semantic.model,
+        candidates=(semantic.model,),
+        principal=replace(call.principal, allowances=()),  # the operator chose the model, not the key
+        abort=inner,
+        request=EmbeddingRequest(semantic.model, (words.text,)),
+        sealing=call.sealing,
+        deadline=min(call.deadline, time.monotonic() + _SECONDS),
+    )
+    try:
+        outcome = run(asked).result()
+        vector = outcome.body["data"][0]["embedding"]
+    except GatewayError as error:
+        call.abort.check()
+        _LOG.warning("no embedding by '%s' for the cache: %s", semantic.model, error.raw or error.message)
+        return None
+    except (KeyError, IndexError, TypeError):
+        _LOG.warning("no embedding by '%s' for the cache: the answer holds none", semantic.model)
+        return None
+    target = semantic.model if outcome.target is None else outcome.target.label
+    return Meaning(words.group, vector, target, outcome.usage.input_tokens if outcome.usage else 0)
+
+
+def _without_text(item: Mapping[str, Any], holder: str) -> tuple[dict[str, Any], list[str]]:
+    """Return a user's message without its texts, and these; none of any other message."""
+    role = item.get("role", "user" if holder == "contents" else None)
+    member = "content" if "content" in item else "parts"
+    content = item.get(member)
+    if role != "user":
+        return {**item}, []
+    if isinstance(content, str):
+        return {**item, member: ""}, [content]
+    blocks = content if isinstance(content, list) else []
+    texts = [one["text"] for one in blocks if isinstance(one, Mapping) and isinstance(one.get("text"), str)]
+    rest = [
+        {**one, "text": ""} if isinstance(one, Mapping) and isinstance(one.get("text"), str) else one
+        for one in blocks
+    ]
+    return {**item, member: rest}, texts

@@ -1,0 +1,163 @@
+"""Vectors of kept answers, in groups within which they may be compared; the nearest is found by looking at all.
+
+Tests: tests/gateway/test_cache_meaning.py.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any, Final
+
+from app.state.cache import Vector
+
+_MOST: Final = 64 * 1024 * 1024  # bytes of a process
+NEWEST: Final = 2_000
+"""Vectors of a group."""
+
+_NEAREST: Final = 5
+
+
+class Vectors:
+    """A bounded table; groups used last stay."""
+
+    def __init__(self, most: int = _MOST) -> None:
+        self._most = most
+        self._size = 0
+        self._groups: OrderedDict[str, _Group] = OrderedDict()
+
+    def add(self, group: str, name: str, vector: Sequence[float]) -> None:
+        """Keep the vector of the answer ``name``; one that has no direction is left out."""
+        unit = _unit(vector)
+        if unit is None:
+            return
+        found = self._groups.get(group)
+        if found is None or found.length != len(unit):
+            self._size -= found.size if found else 0
+            found = self._groups[group] = _Group(len(unit))
+            self._size += found.size
+        self._groups.move_to_end(group)
+        before = found.size
+        found.add(name, unit)
+        self._size += found.size - before
+        while len(self._groups) > 1 and self._size > self._most:
+            self._size -= self._groups.popitem(last=False)[1].size
+
+    def learn(self, group: str, found: Sequence[Vector]) -> None:
+        """Take in what other processes kept, newest first, as ``packed`` wrote it."""
+        import numpy
+
+        for one in reversed(found):
+            if not self.knows(group, one.id):
+                self.add(group, one.id, numpy.frombuffer(one.vector, dtype="<f2").tolist())
+            mine = self._groups.get(group)
+            if mine is not None:
+                mine.newest = max(mine.newest, one.made_at)
+
+    def newest(self, group: str) -> float:
+        """Return the greatest number of what was taken in, 0 at first."""
+        found = self._groups.get(group)
+        return 0.0 if found is None else found.newest
+
+    def knows(self, group: str, name: str) -> bool:
+        """Tell whether an answer is in a group."""
+        found = self._groups.get(group)
+        return found is not None and name in found
+
+    def near(self, group: str, vector: Sequence[float], least: float) -> list[tuple[str, float]]:
+        """Return the names of the few nearest answers whose cosine is at least ``least``, the nearest first."""
+        found, unit = self._groups.get(group), _unit(vector)
+        if found is None or unit is None or found.length != len(unit):
+            return []
+        self._groups.move_to_end(group)
+        return found.near(unit, least)
+
+    def drop(self, group: str, name: str) -> None:
+        """Forget an answer that is no longer kept."""
+        found = self._groups.get(group)
+        if found is not None:
+            found.drop(name)
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._groups.clear()
+        self._size = 0
+
+
+class _Group:
+    """The newest vectors of one group, half precision, in the rows of one array that grows."""
+
+    def __init__(self, length: int) -> None:
+        self.length = length
+        self.newest = 0.0
+        self._places: OrderedDict[str, int] = OrderedDict()
+        self._names: list[str | None] = []
+        self._rows = _rows(1, length)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._places
+
+    @property
+    def size(self) -> int:
+        """Return the bytes of the array, and some for the rest."""
+        return int(self._rows.nbytes) + 1024
+
+    def add(self, name: str, unit: Any) -> None:
+        place = self._places.pop(name, None)
+        if place is None:
+            place = self._free_place()
+        self._places[name] = place
+        self._names[place] = name
+        self._rows[place] = unit
+
+    def drop(self, name: str) -> None:
+        place = self._places.pop(name, None)
+        if place is not None:
+            self._names[place] = None
+            self._rows[place] = 0
+
+    def near(self, unit: Any, least: float) -> list[tuple[str, float]]:
+        count = len(self._names)
+        cosines = self._rows[:count].astype("float32") @ unit
+        found: list[tuple[str, float]] = []
+        for place in cosines.argsort()[::-1][:_NEAREST]:
+            name, cosine = self._names[place], round(min(1.0, float(cosines[place])), 4)
+            if name is not None and cosine >= least:
+                found.append((name, cosine))
+        return found
+
+    def _free_place(self) -> int:
+        if len(self._names) < NEWEST:
+            self._names.append(None)
+            if len(self._names) > len(self._rows):
+                grown = _rows(min(NEWEST, 2 * len(self._rows)), self.length)
+                grown[: len(self._rows)] = self._rows
+                self._rows = grown
+            return len(self._names) - 1
+        if len(self._places) < NEWEST:
+            return self._names.index(None)
+        return self._places.popitem(last=False)[1]
+
+
+def packed(vector: Sequence[float]) -> bytes | None:
+    """Return the direction of a vector in half precision, None where it has none."""
+    unit = _unit(vector)
+    return None if unit is None else bytes(unit.astype("<f2").tobytes())
+
+
+def _rows(count: int, length: int) -> Any:
+    import numpy
+
+    return numpy.zeros((count, length), dtype="float16")
+
+
+def _unit(vector: Sequence[float]) -> Any:
+    """Return the direction of a vector; None where it has none."""
+    import numpy
+
+    try:
+        found = numpy.asarray(vector, dtype="float32")
+    except (TypeError, ValueError):  # no list of numbers: an embedding in another form
+        return None
+    length = float(numpy.linalg.norm(found)) if found.ndim == 1 and found.size else 0.0
+    return found / length if length > 0 and numpy.isfinite(length) else None
