@@ -21,7 +21,7 @@ from app.surfaces.admin import sessions
 from app.surfaces.admin.office import Office
 from app.surfaces.assets import read_assets
 from app.surfaces.ui import asking, login, rendering
-from app.surfaces.ui.pages.playground import DOORS
+from app.surfaces.ui.doors import DOORS
 from app.surfaces.ui.routes import ROUTES, WindowRoute
 
 _PACKAGE: Final = "app.surfaces.ui"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 _NONE: Final = "–"
@@ -63,6 +63,26 @@ def shown(value: Any) -> str:
     return _NONE if value is None or value == "" else str(value)
 
 
+def limit(row: Mapping[str, Any]) -> str:
+    """Return a limit or a budget in words: 60 requests a minute of openai/*."""
+    kind = next((name for name in ("requests", "tokens", "concurrent", "usd") if name in row), None)
+    if kind is None:
+        return _NONE
+    amount = (
+        dollars(row[kind])
+        if kind == "usd"
+        else f"{number(row[kind])} {kind if kind != 'concurrent' else 'at once'}"
+    )
+    per = f" in {row['per']}" if row.get("per") == "total" else f" a {row['per']}" if row.get("per") else ""
+    return f"{amount}{per}" + (f" of {row['models']}" if row.get("models") else "")
+
+
+def lines(values: Sequence[Any] | None, nothing: str) -> str:
+    """Return texts, limits or budgets side by side; ``nothing`` where there are none."""
+    shown_rows = [limit(one) if isinstance(one, Mapping) else str(one) for one in values or ()]
+    return ", ".join(shown_rows) or nothing
+
+
 def by(value: float | None, kind: str) -> str:
     """Return a figure of a chart: ``number``, ``dollars`` or ``milliseconds``."""
     return {"number": number, "dollars": dollars, "milliseconds": milliseconds}[kind](value)
@@ -79,4 +99,6 @@ FILTERS: Final[Mapping[str, Callable[..., str]]] = {
     "share": share,
     "shown": shown,
     "by": by,
+    "limit": limit,
+    "lines": lines,
 }
