@@ -27,6 +27,7 @@ PAGES = {
     "/ui/calls": "Calls",
     "/ui/background": "Background",
     "/ui/providers": "Providers",
+    "/ui/responses": "Responses",
     "/ui/keys": "Keys",
     "/ui/playground": "Playground",
     "/ui/settings": "Settings",

@@ -1,0 +1,84 @@
+"""Stored responses and conversations: a table, one response with its thread as a tree, its items and events."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+from urllib.parse import quote, urlencode
+
+from flask import request
+
+from app.surfaces.ui import asking, rendering
+
+FILTERS: Final = (
+    ("tenant", "Tenant"),
+    ("key", "Key"),
+    ("model", "Model"),
+    ("status", "Status"),
+    ("conversation", "Conversation"),
+    ("from", "From"),
+    ("to", "To"),
+)
+_ROWS: Final = 50
+_TURNS: Final = 100
+_ITEMS: Final = 100
+
+
+def responses() -> str:
+    """List stored responses, the newest first."""
+    return _table("responses", "/responses", FILTERS)
+
+
+def conversations() -> str:
+    """List conversations, the newest first."""
+    return _table("conversations", "/conversations", (FILTERS[0], *FILTERS[-2:]))
+
+
+def response(response_id: str) -> str:
+    """Show one response, and the thread that it belongs to."""
+    shown = asking.get(f"/responses/{quote(response_id, safe='')}")
+    thread = asking.get("/responses", thread=shown["thread"], limit=_TURNS)
+    return rendering.page(
+        "response", one=shown, turns=_tree(thread["data"]), more=thread["has_more"], here_id=shown["id"]
+    )
+
+
+def conversation(conversation_id: str) -> str:
+    """Show one conversation with its items and its turns."""
+    path = f"/conversations/{quote(conversation_id, safe='')}"
+    shown = asking.get(path)
+    items = asking.get(f"{path}/items", limit=_ITEMS, order="asc")
+    turns = asking.get("/responses", conversation=conversation_id, limit=_TURNS)["data"]
+    return rendering.page(
+        "conversation", one=shown, items=items["data"], more=items["has_more"], turns=_tree(turns)
+    )
+
+
+def _table(name: str, path: str, filters: Sequence[tuple[str, str]]) -> str:
+    asked = {name: request.args.get(name, "").strip() for name, _ in filters}
+    page = asking.get(path, limit=_ROWS, after=request.args.get("after"), **asked)
+    older = {name: value for name, value in asked.items() if value}
+    return rendering.page(
+        name,
+        rows=page["data"],
+        filters=[(name, label, asked[name]) for name, label in filters],
+        filtered=bool(older),
+        paged=bool(request.args.get("after")),
+        older=urlencode({**older, "after": page["last_id"]}) if page["has_more"] else None,
+    )
+
+
+def _tree(rows: Sequence[Mapping[str, Any]]) -> list[tuple[int, Mapping[str, Any]]]:
+    """Return the turns of a thread with their depth, each below the one that it goes on from, the oldest first."""
+    known = {row["id"] for row in rows}
+    children: dict[str | None, list[Mapping[str, Any]]] = {}
+    for row in reversed(rows):
+        parent = row["previous_response_id"]
+        children.setdefault(parent if parent in known else None, []).append(row)
+    found: list[tuple[int, Mapping[str, Any]]] = []
+    waiting = [(0, row) for row in reversed(children.get(None, []))]
+    while waiting:
+        depth, row = waiting.pop()
+        found.append((depth, row))
+        waiting += [(depth + 1, child) for child in reversed(children.get(row["id"], []))]
+    return found
