@@ -125,11 +125,12 @@ class RequestHost:
         return _Row(state, self.mount) if state is not None and self.store else None
 
     def _queue(self, house: House) -> Callable[[StoredTurn], Planned]:
-        """Return what queues a turn that some target can take, and returns that target."""
+        """Return what queues a turn that some target can take and a budget can pay; it returns that target."""
 
         def queue(turn: StoredTurn) -> Planned:
             call = turn.call
             first = call.progress.route.first(call, lambda planned: encoded(call, planned))
+            _check_budgets(house, call)
             row = turn.new_row(
                 self.mount,
                 "queued",
@@ -144,6 +145,22 @@ class RequestHost:
             return first
 
         return queue
+
+
+def _check_budgets(house: House, call: Call) -> None:
+    """Raise the first target's ``budget_exceeded`` where no target of a call that is queued could be paid now."""
+    refused: GatewayError | None = None
+    for planned in call.progress.route.targets:
+        try:
+            house.accounts.check(call, planned.target)
+        except GatewayError as error:
+            if error.kind.name != "budget_exceeded":
+                raise
+            refused = refused or error
+        else:
+            return
+    if refused is not None:
+        raise refused
 
 
 def _begin_in_conversation(turn: StoredTurn) -> None:

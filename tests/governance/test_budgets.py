@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from typing import Any
 
+import gevent
 import pytest
 from websockets.sync.client import connect
 
@@ -405,9 +407,30 @@ def test_a_background_run_is_budgeted(city: City) -> None:
     done = client.ended(client.made("hi", **members)["id"])
     assert done["status"] == "completed"
     assert spent(city, "queue") == 0.5
-    refused = client.ended(client.made("hi", **{**members, "max_output_tokens": 60})["id"])
-    assert (refused["status"], refused["error"]["code"]) == ("failed", "budget_exceeded")
     assert [row["request_type"] for row in rows(city, "queue")] == ["responses_stream"]
+    refused = client.create("hi", **{**members, "max_output_tokens": 60})
+    assert (refused.status, refused.error["code"], refused.error["type"]) == (
+        402,
+        "budget_exceeded",
+        "insufficient_quota",
+    )
+    begun, over = threading.Event(), threading.Event()
+
+    def slow(request: Request) -> Reply:
+        begun.set()
+        over.wait(20)
+        return good(request)
+
+    city.upstream.script = slow
+    running = gevent.spawn(city.ask, "queue", max_tokens=40)
+    assert begun.wait(10)
+    asked = client.made("hi", **members)  # what another call holds may be free when its turn comes
+    ended = client.ended(asked["id"])
+    assert (ended["status"], ended["error"]["code"]) == ("failed", "budget_exceeded")
+    over.set()
+    assert running.get(timeout=20).status == 200
+    city.upstream.forget()
+    assert city.served == 0
 
 
 def test_a_key_asks_how_its_budgets_stand(city: City) -> None:

@@ -295,6 +295,19 @@ def test_a_viewer_looks_and_changes_nothing(office: Office, team: str) -> None:
     assert office.call(admin["key"]).status == 401
 
 
+def test_a_query_that_no_path_knows_is_refused_with_what_it_knows(office: Office) -> None:
+    for route in ROUTES:
+        path = re.sub("<.*?>", "nobody", route.path)
+        answer = office.ask(
+            route.method, f"{path}?modle=x", {} if route.method in ("POST", "PATCH") else None
+        )
+        assert (answer.status, answer.error["param"]) == (400, "modle"), path
+        assert answer.error["code"] == "unknown_parameter"
+        assert all(name in answer.error["message"] for name in route.query)
+    twice = office.ask("GET", "/calls?tenant=a&tenant=b")
+    assert (twice.status, twice.error["param"]) == (400, "tenant")
+
+
 @pytest.mark.parametrize(
     ("body", "param", "words"),
     [

@@ -143,6 +143,18 @@ class Accounts:
         refused = self.refusal(touches, standings, estimate, target.label)
         return Outlook(tuple(touches), tuple(standings), estimate, refused)
 
+    def check(self, call: Call, target: Target) -> None:
+        """Raise ``budget_exceeded`` where an attempt could not be paid now, even if nothing else ran.
+
+        For work that is queued: what running calls have reserved may be free when its turn comes. Nothing is
+        reserved. Raises ``store_unavailable``."""
+        touches = self.touches_of(call, target)
+        if touches:
+            spent = [standing._replace(reserved=0) for standing in self.standings(touches)]
+            refused = self.refusal(touches, spent, self.estimate_of(call, target), target.label)
+            if refused is not None:
+                raise refused
+
     def note_cached(self, call: Call, provider: str, model: str, usage: Usage | None) -> None:
         """Write the row of a call that the cache answered with what was once counted as ``usage``: at no cost."""
         if self._settings.call_log != "off" or touches_of_caller(call.principal, self._settings.budgets):

@@ -63,6 +63,27 @@ def _before() -> None:
     route: AdminRoute = current_app.extensions[_ROUTES][endpoint]
     if route.role == "admin" and g.actor.role != "admin":
         raise GatewayError("forbidden", "A viewer may look, and change nothing; ask an administrator.")
+    _check_query(route)
+
+
+def _check_query(route: AdminRoute) -> None:
+    """Refuse a query that has a name which the path does not know, or one of its names twice."""
+    for name, values in request.args.lists():
+        if name not in route.query:
+            known = f"allowed are {', '.join(route.query)}" if route.query else "this path takes none"
+            raise GatewayError(
+                "bad_request",
+                f"Unknown query parameter: '{name[:64]}'; {known}.",
+                param=name[:64],
+                code="unknown_parameter",
+            )
+        if len(values) > 1:
+            raise GatewayError(
+                "bad_request",
+                f"Invalid '{name}': expected once, but got it {len(values)} times.",
+                param=name,
+                code="invalid_value",
+            )
 
 
 def authenticate(gateway: Gateway) -> Actor:

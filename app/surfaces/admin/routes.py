@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from app.state import calllog, ledger
+from app.state.browsing import CONVERSATION_FILTERS, RESPONSE_FILTERS
+
 Role = Literal["admin", "viewer"]
 
 
@@ -16,43 +19,52 @@ class AdminRoute:
     path: str
     view: str
     role: Role
+    query: tuple[str, ...] = ()
+    """Names of its query; any other is refused."""
 
+
+_PAGE: Final = ("limit", "after")
+_SPAN: Final = ("from", "to")
+_NOW: Final = ("now",)
+_CALLS: Final = (*calllog.FILTERS, *_SPAN)
 
 ROUTES: Final = (
-    AdminRoute("GET", "/keys", "keys.listed", "viewer"),
+    AdminRoute("GET", "/keys", "keys.listed", "viewer", (*_PAGE, "tenant")),
     AdminRoute("POST", "/keys", "keys.create", "admin"),
     AdminRoute("GET", "/keys/<key_id>", "keys.get", "viewer"),
-    AdminRoute("PATCH", "/keys/<key_id>", "keys.change", "admin"),
-    AdminRoute("DELETE", "/keys/<key_id>", "keys.delete", "admin"),
-    AdminRoute("POST", "/keys/<key_id>/rotate", "keys.rotate", "admin"),
-    AdminRoute("GET", "/tenants", "tenants.listed", "viewer"),
+    AdminRoute("PATCH", "/keys/<key_id>", "keys.change", "admin", _NOW),
+    AdminRoute("DELETE", "/keys/<key_id>", "keys.delete", "admin", _NOW),
+    AdminRoute("POST", "/keys/<key_id>/rotate", "keys.rotate", "admin", _NOW),
+    AdminRoute("GET", "/tenants", "tenants.listed", "viewer", _PAGE),
     AdminRoute("POST", "/tenants", "tenants.create", "admin"),
     AdminRoute("GET", "/tenants/<name>", "tenants.get", "viewer"),
     AdminRoute("PATCH", "/tenants/<name>", "tenants.change", "admin"),
-    AdminRoute("DELETE", "/tenants/<name>", "tenants.delete", "admin"),
-    AdminRoute("GET", "/admins", "admins.listed", "viewer"),
+    AdminRoute("DELETE", "/tenants/<name>", "tenants.delete", "admin", ("confirm",)),
+    AdminRoute("GET", "/admins", "admins.listed", "viewer", _PAGE),
     AdminRoute("POST", "/admins", "admins.create", "admin"),
     AdminRoute("DELETE", "/admins/<admin_id>", "admins.delete", "admin"),
-    AdminRoute("GET", "/calls", "calls.listed", "viewer"),
-    AdminRoute("GET", "/calls.csv", "calls.as_csv", "viewer"),
-    AdminRoute("GET", "/calls.jsonl", "calls.as_jsonl", "viewer"),
+    AdminRoute("GET", "/calls", "calls.listed", "viewer", (*_PAGE, *_CALLS)),
+    AdminRoute("GET", "/calls.csv", "calls.as_csv", "viewer", _CALLS),
+    AdminRoute("GET", "/calls.jsonl", "calls.as_jsonl", "viewer", _CALLS),
     AdminRoute("GET", "/calls/<call_id>", "calls.get", "viewer"),
-    AdminRoute("GET", "/usage", "usage.summed", "viewer"),
-    AdminRoute("GET", "/ledger", "ledger.listed", "viewer"),
+    AdminRoute("GET", "/usage", "usage.summed", "viewer", (*_SPAN, "group_by")),
+    AdminRoute("GET", "/ledger", "ledger.listed", "viewer", (*_PAGE, *ledger.FILTERS, *_SPAN)),
     AdminRoute("GET", "/ledger/<entry_id>", "ledger.get", "viewer"),
     AdminRoute("POST", "/ledger/<entry_id>/settle", "ledger.settle", "admin"),
-    AdminRoute("GET", "/providers", "providers.listed", "viewer"),
+    AdminRoute("GET", "/providers", "providers.listed", "viewer", _PAGE),
     AdminRoute("POST", "/providers/<name>/check", "providers.check", "admin"),
-    AdminRoute("GET", "/events", "events.stream", "viewer"),
-    AdminRoute("GET", "/responses", "stored.responses", "viewer"),
+    AdminRoute("GET", "/events", "events.stream", "viewer", ("types",)),
+    AdminRoute("GET", "/responses", "stored.responses", "viewer", (*_PAGE, *RESPONSE_FILTERS, *_SPAN)),
     AdminRoute("GET", "/responses/<response_id>", "stored.response", "viewer"),
-    AdminRoute("GET", "/conversations", "stored.conversations", "viewer"),
+    AdminRoute(
+        "GET", "/conversations", "stored.conversations", "viewer", (*_PAGE, *CONVERSATION_FILTERS, *_SPAN)
+    ),
     AdminRoute("GET", "/conversations/<conversation_id>", "stored.conversation", "viewer"),
-    AdminRoute("GET", "/conversations/<conversation_id>/items", "stored.items", "viewer"),
+    AdminRoute("GET", "/conversations/<conversation_id>/items", "stored.items", "viewer", (*_PAGE, "order")),
     AdminRoute("GET", "/background", "instance.background", "viewer"),
     AdminRoute("GET", "/settings", "instance.settings", "viewer"),
     AdminRoute("GET", "/version", "instance.version", "viewer"),
     AdminRoute("POST", "/explain", "explain.explained", "viewer"),
-    AdminRoute("DELETE", "/cache", "cache.clear", "admin"),
-    AdminRoute("GET", "/audit", "audit.listed", "viewer"),
+    AdminRoute("DELETE", "/cache", "cache.clear", "admin", ("tenant", "key", "id")),
+    AdminRoute("GET", "/audit", "audit.listed", "viewer", _PAGE),
 )
