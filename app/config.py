@@ -327,6 +327,8 @@ class Settings:
     admin_reads_content: bool = False
     log_days: float = 90.0
     log_rows: int = 1_000_000
+    log_bodies: bool = False
+    log_bodies_days: float = 7.0
     limits_fail: str = "share"
     limits: tuple[Limit, ...] = ()
     budgets: tuple[Budget, ...] = ()

@@ -84,6 +84,8 @@ VARIABLES: list[tuple[str, str, str, Any]] = [
     ("SLUICE_CALL_LOG", "errors", "call_log", "errors"),
     ("SLUICE_ADMIN_READS_CONTENT", "on", "admin_reads_content", True),
     ("SLUICE_LOG_DAYS", "7", "log_days", 7),
+    ("SLUICE_LOG_BODIES", "on", "log_bodies", True),
+    ("SLUICE_LOG_BODIES_DAYS", "2.5", "log_bodies_days", 2.5),
     ("SLUICE_LOG_ROWS", "1000", "log_rows", 1000),
     ("SLUICE_SANDBOX", "off", "sandbox", False),
     ("SLUICE_ALLOWED_ORIGINS", "https://a, http://b:1", "allowed_origins", ("https://a", "http://b:1")),

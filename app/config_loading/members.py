@@ -188,6 +188,13 @@ MEMBERS: Final = (
         "`/admin/responses` and `/admin/conversations` show what was asked and answered",
     ),
     _row("log_days", "SLUICE_LOG_DAYS", kinds.ABOVE_0, "days that rows of the call log are kept"),
+    _row(
+        "log_bodies",
+        "SLUICE_LOG_BODIES",
+        kinds.FLAG,
+        "rows of the call log keep what was asked and answered, encrypted and cut at 64 KiB a side",
+    ),
+    _row("log_bodies_days", "SLUICE_LOG_BODIES_DAYS", kinds.ABOVE_0, "days that these are kept"),
     _row("log_rows", "SLUICE_LOG_ROWS", kinds.COUNT, "rows of the call log that are kept at most"),
     _row(
         "budget_lease",

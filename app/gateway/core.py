@@ -46,6 +46,7 @@ from app.gateway.sealing import make_sealing
 from app.gateway.series import Gaps, names_of
 from app.gateway.store import Store
 from app.gateway.strategies import MEASURED, Place, Strategies
+from app.gateway.tape import Tape
 from app.gateway.translating import decoded, server_context
 from app.providers.base import Provider
 from app.providers.registry import all_names, configured_names, make_provider
@@ -191,6 +192,8 @@ class Gateway:
 
     def _heard(self, run: Run) -> Run:
         metrics = self.metrics
+        if run.call.stream and self.settings.log_bodies:
+            run.outcome.tape = Tape()
         if metrics is not None and run.call.stream:
             run.outcome.gaps = Gaps()
             if run.call.shown_stream:

@@ -16,6 +16,7 @@ from app.errors import GatewayError
 from app.gateway.call import Call, Target
 from app.gateway.exchange import Answer
 from app.gateway.series import Gaps
+from app.gateway.tape import Tape
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -27,7 +28,7 @@ class Outcome:
     ``body`` is the JSON answer in the surface's dialect (or bytes with ``media_type``).
     ``response`` is the canonical answer where one was decoded. ``cost`` is the cost object
     or None. ``losses`` are warnings. Times are monotonic seconds; ``gaps`` are
-    noted where somebody counts them. What was refused before it was a
+    noted where somebody counts them, and ``tape`` keeps a stream where that is logged. What was refused before it was a
     call has none (``began`` is False).
     """
 
@@ -44,6 +45,7 @@ class Outcome:
     upstream_ms: int | None = None
     first_content: float | None = None
     gaps: Gaps | None = None
+    tape: Tape | None = None
     raw_request: Any = None
     raw_response: Any = None
     passed: bool = False

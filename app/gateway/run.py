@@ -100,11 +100,7 @@ class Run:
 
     def take_held(self) -> list[Frame]:
         """Return the lifecycle frames held so far; from now on they count as sent."""
-        held, self._held = self._held, []
-        if held and not self.content:
-            self._held_taken = True
-            self._identity = self._identity or self._dialect.identity(held[0])
-        return self._numbered(held)
+        return self._kept(self._taken())
 
     def result(self) -> Outcome:
         """Run a whole call to its end; return its outcome, or raise the error it ended in."""
@@ -122,7 +118,9 @@ class Run:
             source = self._source(self)
             try:
                 for batch in source:
-                    yield self._passed_on(batch)
+                    passed = self._passed_on(batch)
+                    self._kept(passed.frames)
+                    yield passed
             finally:
                 source.close()
         except GatewayError as error:
@@ -152,9 +150,22 @@ class Run:
         if self.failing is None or not (self.content or self._held_taken):
             raise error
         failed = self.failing(error)
-        frames = [*self.take_held(), *self._numbered([*self._tail, *failed.frames])]
+        frames = [*self._taken(), *self._numbered([*self._tail, *failed.frames])]
         self._settle(failed.answer, frames)
-        return Batch(frames, last=True)
+        return Batch(self._kept(frames), last=True)
+
+    def _taken(self) -> list[Frame]:
+        held, self._held = self._held, []
+        if held and not self.content:
+            self._held_taken = True
+            self._identity = self._identity or self._dialect.identity(held[0])
+        return self._numbered(held)
+
+    def _kept(self, frames: list[Frame]) -> list[Frame]:
+        """Keep frames that go out where somebody keeps what was said."""
+        if self.outcome.tape is not None:
+            self.outcome.tape.add(frames)
+        return frames
 
     def _passed_on(self, batch: Batch) -> Batch:
         """Hold frames until content, then give all that was held with them."""

@@ -18,7 +18,9 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, delete, insert, select
 
 from app.errors import GatewayError
-from app.state import listing
+from app.state import callbodies, listing
+from app.state.callbodies import CallBodies
+from app.state.crypto import Sealer
 from app.state.dialect import insert_for
 from app.state.ids import storable
 from app.state.listing import Page
@@ -88,12 +90,15 @@ class Sums:
 class CallLog:
     """Writes, lists, sums and purges the rows."""
 
-    def __init__(self, signals: Signals) -> None:
+    def __init__(self, signals: Signals, sealer: Sealer) -> None:
         self._signals = signals
         self._db = signals.db
+        self._bodies = CallBodies(signals.db, sealer)
 
-    def write(self, rows: Sequence[Members]) -> None:
-        """Write rows and add them to the sums of their hours, all or none; whoever watches is told."""
+    def write(self, rows: Sequence[Members], bodies: Mapping[str, Members] | None = None) -> None:
+        """Write rows and add them to the sums of their hours, all or none; whoever watches is told.
+
+        ``bodies`` are what was asked and answered in some of the calls, by their ids."""
         groups: dict[bytes, tuple[int, dict[str, Any], Sums]] = {}
         for row in rows:
             hour = int(row["created_at"]) // HOUR * HOUR
@@ -101,9 +106,11 @@ class CallLog:
             groups.setdefault(dumps([hour, members]), (hour, members, Sums()))[2].count(row)
         by_id = {hashlib.sha256(named).hexdigest(): group for named, group in groups.items()}
         values = [{**{n: row.get(n) for n in _COLUMNS}, "body": dumps(dict(row))} for row in rows]
+        said = self._bodies.rows({row["id"]: row for row in rows}, bodies) if bodies else []
 
         def work(connection: Connection) -> None:
             connection.execute(insert(call_log), values)
+            callbodies.add(connection, said)
             for label in sorted(by_id):  # in one order, so that two writers never wait for each other
                 _add(connection, label, *by_id[label])
 
@@ -153,11 +160,18 @@ class CallLog:
             sums.latency = latency.get(row.id, Counter())
             yield row.hour, loads_lenient(bytes(row.members)), sums
 
-    def purge(self, older_than: float, most: int) -> int:
-        """Delete rows that are older than so many seconds, and the oldest beyond ``most``; return how many."""
+    def bodies(self, call_id: str) -> Members | None:
+        """Return what was asked and answered in a call; None where that is not kept."""
+        return self._bodies.get(call_id)
+
+    def purge(self, older_than: float, most: int, bodies_older_than: float) -> int:
+        """Delete rows that are older than so many seconds, and the oldest beyond ``most``; return how many.
+
+        What was asked and answered goes with its row, or after seconds of its own."""
         beyond = select(call_log.c.created_at).order_by(call_log.c.created_at.desc()).offset(most).limit(1)
         edge = self._db.read(lambda connection: connection.execute(beyond).scalar())
         limit = max(time.time() - older_than, edge or 0)
+        self._bodies.purge(bodies_older_than, limit)
         old = select(call_log.c.id).where(call_log.c.created_at <= limit).limit(_PURGED_AT_ONCE)
         total = 0
         while went := self._db.write(

@@ -15,7 +15,7 @@ from typing import Final
 import gevent
 from sqlalchemy import ColumnElement, Connection, delete, exists, select
 
-from app.state import blobs, cache, files, idempotency, news
+from app.state import blobs, cache, callbodies, files, idempotency, news
 from app.state.database import Database
 from app.state.loops import Loop
 from app.state.rows import chunks
@@ -178,6 +178,8 @@ def _purge_gone_tenants(db: Database) -> int:
             total += went
         db.write(partial(_drop_batches, condition=batch.c.tenant == name))
         while db.write(partial(files.drop_old, condition=file.c.tenant == name, limit=_FILES_AT_ONCE)):
+            continue
+        while db.write(partial(callbodies.drop_of_tenant, tenant=name)):
             continue
         while db.write(partial(idempotency.drop_of_tenant, tenant=name)):
             continue

@@ -165,7 +165,7 @@ def open_state(
         attempts=Attempts(db),
         vault=Vault(db),
         keys=Keys(signals, hasher),
-        call_log=CallLog(signals),
+        call_log=CallLog(signals, sealer),
         tenants=Tenants(signals),
         admins=Admins(signals, hasher),
         sessions=Sessions(db, hasher),

@@ -57,8 +57,20 @@ def test_a_percentile_is_right_within_five_in_a_hundred() -> None:
 def test_old_rows_go_and_the_oldest_beyond_the_most_and_sums_stay(state: State) -> None:
     now = time.time()
     state.call_log.write([row(created_at=now - age) for age in (1, 2, 3, 4, 900)])
-    assert state.call_log.purge(600, 1_000) == 1
-    assert state.call_log.purge(600, 2) == 2
+    assert state.call_log.purge(600, 1_000, 600) == 1
+    assert state.call_log.purge(600, 2, 600) == 2
     kept = state.call_log.page(10, None, {}, (None, None)).rows
     assert [round(now - one["created_at"]) for one in kept] == [1, 2]
     assert sum(sums.calls for _, _, sums in state.call_log.usage((None, None))) == 5
+
+
+def test_what_was_said_goes_before_its_row(state: State) -> None:
+    now = time.time()
+    young, old = row(created_at=now), row(created_at=now - 900)
+    said = {"request": {"text": "hi", "cut": False}, "answer": None}
+    state.call_log.write([young, old], {young["id"]: said, old["id"]: said})
+    assert state.call_log.bodies(young["id"]) == state.call_log.bodies(old["id"]) == said
+    assert state.call_log.purge(1_000, 1_000, 600) == 0
+    assert (state.call_log.bodies(young["id"]), state.call_log.bodies(old["id"])) == (said, None)
+    state.call_log.purge(1_000, 1, 600)
+    assert state.call_log.bodies("nobody") is None

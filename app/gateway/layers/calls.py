@@ -15,6 +15,7 @@ import gevent
 from gevent.event import Event
 
 from app.errors import GatewayError
+from app.gateway.bodies import bodies_of, size_of
 from app.gateway.layers.base import House, Listener
 from app.gateway.outcome import Outcome
 from app.operations import request_type
@@ -25,6 +26,7 @@ _LOG: Final = logging.getLogger(__name__)
 _MOST_WAITING: Final = 10_000
 _BATCH: Final = 200
 _GATHER: Final = 0.2
+_MOST_BODIES: Final = 64 * 1024 * 1024  # characters that wait
 _PURGE_SECONDS: Final = 600.0
 _DAY: Final = 86_400.0
 
@@ -39,6 +41,9 @@ class CallWriter:
         self._bell = Event()
         self._loop = Loop(self._run)
         self._purge_at = 0.0
+        self._keeps_bodies = house.settings.log_bodies
+        self._bodies: dict[str, dict[str, Any]] = {}
+        self._room = _MOST_BODIES
 
     def note(self, outcome: Outcome) -> None:
         """Queue the row of a call that ended."""
@@ -47,7 +52,10 @@ class CallWriter:
         if len(self._waiting) >= _MOST_WAITING:
             self._drop(1)
             return
-        self._waiting.append(_row(outcome))
+        row = _row(outcome)
+        self._waiting.append(row)
+        if self._keeps_bodies:
+            self._keep_bodies(row["id"], outcome)
         self._bell.set()
         self._loop.start()
 
@@ -70,19 +78,35 @@ class CallWriter:
 
     def _write(self) -> None:
         rows = [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]
-        if not self._quietly(lambda: self._store(rows)):
+        bodies = self._taken_bodies(rows)
+        if not self._quietly(lambda: self._store(rows, bodies)):
             self._drop(len(rows))
 
-    def _store(self, rows: list[dict[str, Any]]) -> None:
+    def _store(self, rows: list[dict[str, Any]], bodies: dict[str, dict[str, Any]]) -> None:
         state = self._house.state()
         for row in rows:
             if row["user"] is not None:
                 row["user"] = state.keys.hasher.digest(row["user"])[:32]
-        state.call_log.write(rows)
+        state.call_log.write(rows, bodies)
+
+    def _keep_bodies(self, call_id: str, outcome: Outcome) -> None:
+        """Keep what was asked and answered until its row is written; what finds no room is left out."""
+        bodies = bodies_of(outcome)
+        size = size_of(bodies)
+        if size > self._room:
+            _LOG.warning("the bodies of a call are not logged: too many wait to be written")
+            return
+        self._room -= size
+        self._bodies[call_id] = bodies
+
+    def _taken_bodies(self, rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        found = {row["id"]: self._bodies.pop(row["id"]) for row in rows if row["id"] in self._bodies}
+        self._room += sum(map(size_of, found.values()))
+        return found
 
     def _purge(self) -> None:
-        settings = self._house.settings
-        self._house.state().call_log.purge(settings.log_days * _DAY, settings.log_rows)
+        settings, log = self._house.settings, self._house.state().call_log
+        log.purge(settings.log_days * _DAY, settings.log_rows, settings.log_bodies_days * _DAY)
 
     def _quietly(self, work: Callable[[], None]) -> bool:
         """Do what may fail without a call's failing for it; tell whether it was done."""

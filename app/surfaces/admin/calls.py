@@ -40,8 +40,11 @@ def listed() -> Response:
 
 
 def get(call_id: str) -> Response:
-    """Show a call."""
-    return json_response(_log().get(call_id))
+    """Show a call, with what was asked and answered where that is kept."""
+    row, bodies = _log().get(call_id), _log().bodies(call_id)
+    if bodies is None:
+        return json_response(row)
+    return json_response({**row, "bodies": asking.gateway().redactor.value(bodies)})
 
 
 def as_csv() -> Response:

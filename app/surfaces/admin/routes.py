@@ -60,7 +60,9 @@ ROUTES: Final = (
         "GET", "/conversations", "stored.conversations", "viewer", (*_PAGE, *CONVERSATION_FILTERS, *_SPAN)
     ),
     AdminRoute("GET", "/conversations/<conversation_id>", "stored.conversation", "viewer"),
-    AdminRoute("GET", "/conversations/<conversation_id>/items", "stored.items", "viewer", (*_PAGE, "order")),
+    AdminRoute(
+        "GET", "/conversations/<conversation_id>/items", "stored.items", "viewer", (*_PAGE, "before", "order")
+    ),
     AdminRoute("GET", "/background", "instance.background", "viewer"),
     AdminRoute("GET", "/settings", "instance.settings", "viewer"),
     AdminRoute("GET", "/version", "instance.version", "viewer"),

@@ -1,0 +1,51 @@
+"""What was asked and answered, as the call log keeps it where ``SLUICE_LOG_BODIES`` says so: text, cut at 64 KiB a side.
+
+Tests: tests/surfaces/test_bodies.py.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from app.gateway.outcome import Outcome
+from app.gateway.tape import MOST
+from app.wire.json import dumps
+
+
+def bodies_of(outcome: Outcome) -> dict[str, Any]:
+    """Return ``request`` and ``answer`` of a call that ended, each with ``text`` and whether it was ``cut``.
+
+    Of what is no text there are ``media_type`` and ``bytes``; of what was never said, None."""
+    return {"request": _side(_written(outcome.call.body)), "answer": _answer(outcome)}
+
+
+def size_of(bodies: dict[str, Any]) -> int:
+    """Return about how many bytes bodies take."""
+    return sum(len(side.get("text", "")) for side in bodies.values() if side is not None)
+
+
+def _answer(outcome: Outcome) -> dict[str, Any] | None:
+    tape = outcome.tape
+    if tape is not None and tape.data:
+        return _side(bytes(tape.data))
+    if outcome.error is not None:
+        return _side(_written({"error": outcome.error.body()}))
+    if tape is not None and tape.told:
+        return {"media_type": outcome.media_type, "bytes": tape.told}
+    if isinstance(outcome.body, bytes):
+        return {"media_type": outcome.media_type, "bytes": len(outcome.body)}
+    return None if outcome.body is None else _side(_written(outcome.body))
+
+
+def _side(data: bytes) -> dict[str, Any]:
+    """Return the text of some bytes; a character that the cut would halve is left out."""
+    return {"text": data[:MOST].decode("utf-8", "ignore"), "cut": len(data) > MOST}
+
+
+def _written(value: Any) -> bytes:
+    """Return JSON as text, of values that have no form in it their description."""
+    try:
+        return dumps(value)
+    except (TypeError, ValueError):
+        return json.dumps(value, default=repr, skipkeys=True).encode("utf-8", "replace")
