@@ -18,6 +18,7 @@ import time
 
 from app import made_key, metrics_folder, serving
 from app.config_loading import ConfigError, load
+from app.reloading import BOARD
 
 try:
     _settings = load(os.environ)
@@ -101,8 +102,12 @@ def _refuse_faulty_reloads(server):
             serving.resolve_bind(load(os.environ))
         except (ConfigError, serving.ServingError) as error:
             server.log.error("sluice keeps its configuration, for the new one is faulty:\n%s", error)
+            BOARD.tell(getattr(error, "faults", [("", str(error))]))
         else:
+            BOARD.tell()
             reload()
+
+    BOARD.open()
 
     server.reload = reload_what_is_sound
 

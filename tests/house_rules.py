@@ -32,6 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "config": _VOCABULARY | {"wire"},
     "database_url": set(),
     "metrics_folder": set(),
+    "reloading": set(),
     "config_loading": _VOCABULARY | {"config", "operations", "providers", "wire", "database_url"},
     "serving": {"config"},
     "made_key": {"config"},
@@ -53,6 +54,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "surfaces": _VOCABULARY
     | {
         "version",
+        "reloading",
         "serving",
         "made_key",
         "operations",

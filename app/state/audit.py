@@ -50,10 +50,14 @@ def record(
 
 
 class Audit:
-    """Reads the rows, the newest first."""
+    """Reads the rows, the newest first, and writes those that belong to no other change."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
+
+    def add(self, actor: Actor, action: str, subject: str) -> None:
+        """Write down what changed nothing in the database."""
+        self._db.write(lambda connection: record(connection, actor, action, subject, None, None))
 
     def page(self, limit: int, after: str | None) -> Page[dict[str, Any]]:
         """Return some rows after the one with the id ``after``; raises ``bad_request`` for one that is none."""

@@ -1,0 +1,84 @@
+"""The view of ``POST /admin/reload``: the configuration is taken anew in every process of this server.
+
+Tests: tests/deploy/test_reload.py.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from typing import Final
+
+import gevent
+from flask import Response
+
+from app.errors import GatewayError
+from app.reloading import BOARD, Verdict
+from app.surfaces.admin import asking
+from app.surfaces.replies.answers import json_response
+
+_JUDGED: Final = 10.0  # seconds until the first process says what it thinks of the configuration
+_REPLACED: Final = 20.0  # and until new workers serve in the place of this one
+_LOOK: Final = 0.05
+_LISTENING: Final = 1.2  # a worker that leaves stops to accept within a second
+
+
+def now() -> Response:
+    """Take the configuration anew, as SIGHUP does; answer once the new workers serve. Faults are 422."""
+    verdict = _asked()
+    if verdict.faults:
+        raise _refusal(verdict)
+    asking.gateway().state().audit.add(asking.actor(), "reload", "configuration")
+    draining = asking.gateway().draining
+    limit = time.monotonic() + _REPLACED
+    while not draining.is_set() and time.monotonic() < limit:
+        gevent.sleep(_LOOK)
+    replaced = draining.is_set()
+    if replaced:
+        gevent.sleep(_LISTENING)
+    return json_response({"object": "reload", "reloaded": replaced}, 200 if replaced else 202)
+
+
+def _asked() -> Verdict:
+    """Ask the server's first process for a reload; return its verdict."""
+    before, master = BOARD.read(), os.getppid()
+    if before is None or before.master != master:
+        raise GatewayError(
+            "conflict",
+            "This process cannot be reloaded: it was not started by gunicorn with gunicorn.conf.py. Start it anew.",
+        )
+    try:
+        os.kill(master, signal.SIGHUP)
+    except OSError as error:
+        raise GatewayError(
+            "conflict", "The server's first process may not be signalled by its workers; send it SIGHUP."
+        ) from error
+    limit = time.monotonic() + _JUDGED
+    while time.monotonic() < limit:
+        verdict = BOARD.read()
+        if verdict is not None and verdict.number != before.number:
+            return verdict
+        gevent.sleep(_LOOK)
+    raise GatewayError(
+        "overloaded", "The server's first process does not answer; look at its log.", retry_after=1
+    )
+
+
+def _refusal(verdict: Verdict) -> GatewayError:
+    details = [
+        {
+            "message": f"{place}: {sentence}" if place else sentence,
+            "param": place or None,
+            "code": "invalid_value",
+        }
+        for place, sentence in verdict.faults
+    ]
+    return GatewayError(
+        "bad_request",
+        f"The configuration is faulty and was not taken: {details[0]['message']}",
+        param=verdict.faults[0][0] or None,
+        code="invalid_configuration",
+        status=422,
+        details=details,
+    )

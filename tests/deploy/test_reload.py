@@ -1,0 +1,82 @@
+"""A reload by the admin API: taken by every process, refused with every fault, and only by who may change things."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import requests
+
+from app.reloading import Board
+from tests.running import Gateway, running_gateway
+
+MASTER = "master-0123456789"
+CONFIG = """
+[providers.groq]
+api_key = "env:A_KEY_OF_THIS_TEST"
+
+[models."{name}"]
+target = "sandbox/echo"
+"""
+ENV = {
+    "SLUICE_MASTER_KEY": MASTER,
+    "SLUICE_SECRET_KEY": "s",
+    "A_KEY_OF_THIS_TEST": "groq-key",
+    "WEB_CONCURRENCY": "2",
+}
+
+
+def admin(gateway: Gateway, method: str, path: str, key: str = MASTER, **sent: Any) -> requests.Response:
+    headers = {"authorization": f"Bearer {key}"}
+    return requests.request(method, f"{gateway.url}/admin{path}", headers=headers, timeout=40, **sent)
+
+
+def status(gateway: Gateway, model: str) -> int:
+    body = {"model": model, "messages": [{"role": "user", "content": "hi"}]}
+    headers = {"authorization": f"Bearer {MASTER}"}
+    url = f"{gateway.url}/v1/chat/completions"
+    return requests.post(url, json=body, headers=headers, timeout=20).status_code
+
+
+def test_every_process_takes_the_configuration_anew() -> None:
+    with running_gateway(ENV, config=CONFIG.format(name="before")) as gateway:
+        assert status(gateway, "before") == 200
+        (gateway.folder / "sluice.toml").write_text(CONFIG.format(name="after"))
+        answer = admin(gateway, "POST", "/reload")
+        assert (answer.status_code, answer.json()) == (200, {"object": "reload", "reloaded": True})
+        assert {status(gateway, "after") for _ in range(8)} == {200}
+        assert {status(gateway, "before") for _ in range(8)} == {400}
+        (entry,) = admin(gateway, "GET", "/audit").json()["data"]
+        assert (entry["action"], entry["admin"], entry["subject"]) == ("reload", "master", "configuration")
+
+
+def test_a_faulty_configuration_is_refused_with_all_its_faults_and_changes_nothing() -> None:
+    with running_gateway(ENV, config=CONFIG.format(name="before")) as gateway:
+        faulty = '[server]\nprot = 1\nretention_days = "x"\n' + CONFIG.format(name="after")
+        (gateway.folder / "sluice.toml").write_text(faulty)
+        for _ in range(2):
+            answer = admin(gateway, "POST", "/reload")
+            error = answer.json()["error"]
+            assert (answer.status_code, error["code"]) == (422, "invalid_configuration")
+            assert {one["param"] for one in error["details"]} == {"server.prot", "server.retention_days"}
+            assert "did you mean 'port'" in str(error["details"])
+        assert status(gateway, "before") == 200
+        assert admin(gateway, "GET", "/audit").json()["data"] == []
+        viewer = admin(gateway, "POST", "/admins", json={"name": "eye", "role": "viewer"}).json()["key"]
+        assert admin(gateway, "POST", "/reload", viewer).status_code == 403
+        (gateway.folder / "sluice.toml").write_text(CONFIG.format(name="after"))
+        assert admin(gateway, "POST", "/reload").status_code == 200
+        assert status(gateway, "after") == 200
+
+
+def test_a_board_holds_what_was_said_last_and_no_more_than_fits() -> None:
+    board = Board()
+    assert board.read() is None
+    board.open()
+    board.tell([("ä" * 1000, "\N{GRINNING FACE}" * 1000)] * 1000)
+    many = board.read()
+    assert many is not None
+    assert len(many.faults) == 50
+    board.tell([("a", "b")])
+    verdict = board.read()
+    assert verdict is not None
+    assert (verdict.number, verdict.faults) == (2, [["a", "b"]])
