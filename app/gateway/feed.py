@@ -27,6 +27,7 @@ TYPES: Final = ("call", "breaker", "budget.threshold")
 MOST_WAITING: Final = 1_000
 _MOST_WATCHERS: Final = 100
 _LOOK: Final = 0.5
+_TURN: Final = 100  # events between two turns of those who watch
 
 Item = tuple[str, bytes]
 """The type of an event, and its JSON."""
@@ -132,10 +133,12 @@ class Feed:
                 _LOG.exception("events cannot be read")
 
     def _tell(self, reader: Reader) -> None:
-        for kind, body in reader.read():
+        for number, (kind, body) in enumerate(reader.read(), 1):
             item = _item(kind, body)
             for watcher in self._watchers:
                 watcher.put(item)
+            if number % _TURN == 0:
+                gevent.sleep(0)  # so that who reads fast loses nothing of a crowd
         lost, reader.lost = reader.lost, 0
         for watcher in self._watchers if lost else ():
             watcher.lose(lost)

@@ -7,12 +7,16 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
+import gevent
 import pytest
 
-from app.gateway.feed import MOST_WAITING, Watcher
+from app.gateway.feed import MOST_WAITING, Feed, Watcher
+from app.state.ids import new_id
 from app.state.news import topics_of
+from app.state.state import open_state
 from tests.behaviour.world import World, chat_body, running_world
 from tests.services import new_postgres
 from tests.traffic.replay import Reply
@@ -176,6 +180,38 @@ def test_who_is_slow_loses_events_and_is_told_how_many() -> None:
     assert watcher.take(0) == []
     watcher.end()
     assert watcher.take(9) is None
+
+
+def test_who_reads_fast_loses_nothing_of_a_crowd(tmp_path: Path) -> None:
+    state = open_state(f"sqlite:///{tmp_path}/sluice.db", {})
+    feed = Feed(lambda: state)
+    watcher = feed.watch()
+    told: list[str] = []
+
+    def read() -> None:
+        while (items := watcher.take(5)) is not None:
+            told.extend(kind for kind, _ in items)
+
+    reading = gevent.spawn(read)
+    for _ in range(12):
+        state.call_log.write([call_row() for _ in range(250)])
+    with gevent.Timeout(20):
+        while len(told) < 3_000:
+            gevent.sleep(0.05)
+    assert set(told) == {"call"}
+    feed.leave(watcher)
+    feed.close()
+    watcher.end()
+    reading.join(5)
+    state.stop()
+
+
+def call_row() -> dict[str, Any]:
+    """Return a row of the call log."""
+    return {
+        **{"id": new_id("call"), "created_at": 1_000_000, "tenant": "red", "key": "ann"},
+        **{"request_type": "chat_completion", "status": 200, "request_id": "req", "latency": 1},
+    }
 
 
 def test_what_is_told_of_a_batch_fits_into_a_notify() -> None:
