@@ -1,4 +1,4 @@
-"""The doors that are not OpenAI's, as the tests of behaviour see them: what is asked, and how answers are read."""
+"""The doors, as the tests of behaviour see them: what is asked, and how answers are read."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from app.wire.eventstream import EventMessage, EventStreamDecoder
-from tests.behaviour.world import Answer, World
+from tests.behaviour.world import PATHS, PROMPTS, Answer, World
 from tests.traffic.frames import sse
 
 
@@ -83,6 +83,35 @@ def _google(name: str, stream_path: str) -> Door:
     )
 
 
+def _chat_delta(event: Any) -> str:
+    return "".join(choice.get("delta", {}).get("content") or "" for choice in event.get("choices", ()))
+
+
+def _responses_broken(event: Any) -> str | None:
+    error = event.get("error") or event.get("response", {}).get("error") or {}
+    return error.get("message")
+
+
+CHAT = Door(
+    "chat",
+    PATHS["chat"],
+    PROMPTS["chat"],
+    word=lambda body: body["error"]["type"],
+    text=lambda body: body["choices"][0]["message"]["content"],
+    delta=_chat_delta,
+    broken=lambda event: (event.get("error") or {}).get("message"),
+)
+RESPONSES = Door(
+    "responses",
+    PATHS["responses"],
+    PROMPTS["responses"],
+    word=lambda body: body["error"]["type"],
+    text=lambda body: "".join(
+        part["text"] for item in body["output"] if item["type"] == "message" for part in item["content"]
+    ),
+    delta=lambda event: event["delta"] if event["type"] == "response.output_text.delta" else "",
+    broken=_responses_broken,
+)
 SAID = [{"role": "user", "content": "hi"}]
 DOORS = (
     Door(
@@ -118,3 +147,7 @@ DOORS = (
         stream_path="/bedrock/model/{model}/converse-stream",
     ),
 )
+"""The doors that are not OpenAI's."""
+
+EVERY = (CHAT, RESPONSES, *DOORS)
+"""Every door at which a prompt is answered."""

@@ -15,11 +15,11 @@ from urllib.parse import quote
 
 import pytest
 
+from tests.behaviour.doors import CHAT, DOORS, EVERY, RESPONSES, Door
 from tests.behaviour.world import (
     PATHS,
     PROMPTS,
     ROLE,
-    SURFACES,
     World,
     chat_body,
     chat_chunk,
@@ -75,6 +75,10 @@ def world(_world: World) -> World:
     return _world.fresh()
 
 
+EACH = pytest.mark.parametrize("door", EVERY, ids=lambda door: door.name)
+OURS = (CHAT, RESPONSES)
+
+
 def any_good(world: World) -> None:
     world.upstream.script = lambda request: good("chat", "groq/x", stream=False)
 
@@ -105,16 +109,17 @@ TRAVERSALS = [
 
 
 @pytest.mark.parametrize("value", CONTROLS, ids=repr)
-@pytest.mark.parametrize("surface", SURFACES)
+@EACH
 def test_a_model_with_controls_is_refused_or_travels_only_in_the_body(
-    surface: str, value: str, world: World
+    door: Door, value: str, world: World
 ) -> None:
     any_good(world)
 
-    answer = world.ask(surface, model=f"groq/{value}")
+    answer = door.ask(world, f"groq/{value}")
 
-    if answer.status == 400:
-        assert (answer.error["param"], world.upstream.requests) == ("model", [])
+    if answer.status in (400, 404):
+        assert (bool(door.word(answer.json)), world.upstream.requests) == (True, [])
+        assert door not in OURS or answer.error["param"] == "model"
         return
     (request,) = world.upstream.requests
     assert (answer.status, request.path, request.json()["model"]) == (200, "/groq/chat/completions", value)
@@ -123,12 +128,16 @@ def test_a_model_with_controls_is_refused_or_travels_only_in_the_body(
 
 @pytest.mark.parametrize("value", TRAVERSALS, ids=lambda value: repr(value[:30]))
 @pytest.mark.parametrize("provider", ["groq", "openai", "azure", "gemini", "anthropic"])
-def test_a_model_never_leaves_its_segment_of_the_path(provider: str, value: str, world: World) -> None:
+@EACH
+def test_a_model_never_leaves_its_segment_of_the_path(
+    door: Door, provider: str, value: str, world: World
+) -> None:
     any_good(world)
 
-    answer = world.ask(model=f"{provider}/{value}")
+    answer = door.ask(world, f"{provider}/{value}")
 
-    assert answer.status in (200, 400, 404, 502), answer.body
+    assert answer.status in (200, 400, 404, 414, 502), answer.body
+    assert answer.status in (200, 414) or door.word(answer.json)
     for request in world.upstream.requests:
         assert UPSTREAM_PATHS[provider].fullmatch(request.path), request.path
 
@@ -175,9 +184,11 @@ def test_a_deployment_never_leaves_its_segment_of_the_path(root: str, deployment
 _SEGMENT = r"(?!\.\.?/|%2[eE]%2[eE]/)[A-Za-z0-9._~%@:+-]+"
 UPSTREAM_PATHS = {
     "groq": re.compile(r"/groq/chat/completions"),
-    "openai": re.compile(r"/openai/chat/completions"),
+    "openai": re.compile(r"/openai/(chat/completions|responses)"),
     "anthropic": re.compile(r"/anthropic/v1/messages"),
-    "azure": re.compile(rf"/azure/openai/(v1/chat/completions|deployments/{_SEGMENT}/chat/completions)"),
+    "azure": re.compile(
+        rf"/azure/openai/(v1/chat/completions|v1/responses|deployments/{_SEGMENT}/chat/completions)"
+    ),
     "gemini": re.compile(r"/gemini/v1beta/models/(?!\.\.?:)[A-Za-z0-9._~%@+-]+:generateContent"),
 }
 
@@ -222,19 +233,18 @@ MARK = "evil-7f3a"
     ],
     ids=lambda members: next(iter(members)),
 )
-@pytest.mark.parametrize(
-    ("surface", "model"), [("chat", "groq/x"), ("chat", "openai/x"), ("responses", "openai/x")]
-)
+@pytest.mark.parametrize("model", ["groq/x", "openai/x"])
+@EACH
 def test_members_that_would_redirect_a_call_do_nothing(
-    surface: str, model: str, members: dict[str, Any], world: World
+    door: Door, model: str, members: dict[str, Any], world: World
 ) -> None:
-    world.upstream.script = lambda request: good(surface, model, stream=False)
+    world.upstream.script = lambda request: good(door.name, model, stream=False)
 
     query = "?base_url=http://evil.example&api_key=" + MARK
-    body = {"model": model, **PROMPTS[surface], **members}
-    answer = world.send("POST", PATHS[surface] + query, body)
+    named = {} if "{model}" in door.path else {"model": model}
+    answer = world.send("POST", door.place(model) + query, {**named, **door.prompt, **members})
 
-    assert answer.status == 200
+    assert answer.status == 200, answer.body
     assert MARK not in json.dumps(answer.headers)
     assert MARK.encode() not in answer.body
     for request in world.upstream.requests:
@@ -264,11 +274,17 @@ def test_members_that_would_redirect_a_call_do_nothing(
     ],
     ids=lambda header: header[0],
 )
-def test_a_clients_headers_do_not_reach_the_provider(header: tuple[str, str], world: World) -> None:
+@EACH
+def test_a_clients_headers_do_not_reach_the_provider(
+    door: Door, header: tuple[str, str], world: World
+) -> None:
     any_good(world)
 
-    answer = world.ask(headers=dict([header]))
+    answer = door.ask(world, "groq/x", headers=dict([header]))
 
+    if answer.status == 401:  # it is the credential that this door asks for first
+        assert (door in DOORS, header[0].endswith("key"), world.upstream.requests) == (True, True, [])
+        return
     assert answer.status == 200
     (request,) = world.upstream.requests
     assert MARK not in json.dumps(request.headers)
@@ -300,17 +316,19 @@ HUGE = {
 
 
 @pytest.mark.parametrize("name", HUGE)
-def test_a_huge_body_is_answered_within_a_second(name: str, world: World) -> None:
+@EACH
+def test_a_huge_body_is_answered_within_a_second(door: Door, name: str, world: World) -> None:
     any_good(world)
     body = HUGE[name]()
 
     began = time.monotonic()
-    answer = world.send("POST", "/v1/chat/completions", body)
+    answer = world.send("POST", door.place(), body)
     spent = time.monotonic() - began
 
-    assert answer.error
-    assert answer.status in (400, 413)
-    assert spent < 1.0
+    unknown = door in DOORS and name == "much metadata"  # of no meaning there, and left out
+    assert answer.status in (400, 413) or unknown
+    assert answer.status == 200 or door.word(answer.json)
+    assert spent < (1.0 if door is CHAT else 2.0)
     assert answer.status == (413 if len(body) > MAX_BODY else answer.status)
 
 
@@ -531,9 +549,9 @@ def test_ids_hold_at_least_128_random_bits_and_none_is_predictable(world: World)
     ],
 )
 @pytest.mark.parametrize("stream", [False, True], ids=["json", "sse"])
-@pytest.mark.parametrize("surface", SURFACES)
+@EACH
 def test_each_candidate_must_be_allowed(
-    surface: str, stream: bool, model: str, fallbacks: list[str], status: int, asked: list[str], world: World
+    door: Door, stream: bool, model: str, fallbacks: list[str], status: int, asked: list[str], world: World
 ) -> None:
     def answer(request: Any) -> Reply:
         if request.json()["model"] == "down":
@@ -542,14 +560,21 @@ def test_each_candidate_must_be_allowed(
         return good("responses" if native else "chat", "openai/x" if native else "groq/x", stream)
 
     world.upstream.script = answer
-    made = world.ask(
-        surface, model=model, stream=stream, headers={"authorization": f"Bearer {CAT}"}, fallbacks=fallbacks
+    made = door.ask(
+        world, model, stream=stream, headers={"authorization": f"Bearer {CAT}"}, fallbacks=fallbacks
     )
 
-    assert made.status == status, made.body
+    # elsewhere a name of no provider is one of the door's own provider, or 404
+    unknown = (403, 404) if door in DOORS else (400,)
+    assert made.status in (unknown if status == 400 else (status,)), made.body
     assert [request.json()["model"] for request in world.upstream.requests] == asked
-    if status == 403:
+    if made.status == 403 and door in OURS:
         assert (made.error["code"], made.error["param"]) == ("permission_denied", "model")
+    elif made.status == 403:
+        assert door.word(made.json) in FORBIDDEN
+
+
+FORBIDDEN = ("permission_error", "PERMISSION_DENIED", ["id", "message"], ["message"])
 
 
 def test_a_key_sees_only_its_models(world: World) -> None:
@@ -587,18 +612,22 @@ WRONG_KEYS = [
 
 
 @pytest.mark.parametrize("given", WRONG_KEYS, ids=lambda given: repr(given)[:30])
-def test_a_wrong_key_is_401_in_openais_words(given: str | None, world: World) -> None:
-    lines = [] if given is None else [f"Authorization: {given}"]
+@EACH
+def test_a_wrong_key_is_401_in_the_doors_words(door: Door, given: str | None, world: World) -> None:
+    lines = ["Connection: close", *([] if given is None else [f"Authorization: {given}"])]
     connection = world.connect()
-    connection.sendall(raw_request("POST", PATHS["chat"], filled("chat"), None, lines))
+    connection.sendall(raw_request("POST", door.place(), filled("chat"), None, lines))
 
-    answer = received(connection, b"}}", 3)
+    answer = received(connection, b"never", 3)
 
     assert answer.startswith(b"HTTP/1.1 401 "), answer
-    error = json.loads(answer.partition(b"\r\n\r\n")[2])["error"]
-    assert error["type"] == "invalid_request_error"
-    assert error["code"] in (None, "invalid_api_key")
-    assert given is None or len(given) < 12 or given[7:] not in error["message"]
+    body = json.loads(answer.partition(b"\r\n\r\n")[2])
+    assert door.word(body) in NO_KEY
+    assert door in DOORS or body["error"]["code"] in (None, "invalid_api_key")
+    assert given is None or len(given) < 12 or given[7:].encode("latin-1") not in answer
+
+
+NO_KEY = ("invalid_request_error", "authentication_error", "UNAUTHENTICATED", ["id", "message"], ["message"])
 
 
 @pytest.mark.parametrize(
@@ -630,12 +659,15 @@ def test_the_first_credential_of_the_surface_decides(
 
 
 @pytest.mark.parametrize("query", ["key", "api_key", "api-key", "access_token"])
-def test_a_key_in_the_query_does_not_count(query: str, world: World) -> None:
+@EACH
+def test_a_key_in_the_query_does_not_count(door: Door, query: str, world: World) -> None:
+    any_good(world)
     keyless = World(world.gateway, world.upstream)
 
-    answer = keyless.ask(path=f"/v1/chat/completions?{query}={ANN}")
+    answer = keyless.send("POST", f"{door.place()}?{query}={ANN}", {"model": "groq/x", **door.prompt})
 
-    assert answer.status == 401
+    old_google = query == "key" and door.name.startswith("gemini")  # Google's SDKs of old write it there
+    assert answer.status == (200 if old_google else 401)
     assert ANN not in world.gateway.log
 
 
@@ -670,21 +702,20 @@ NASTY = [
 
 @pytest.mark.parametrize("text", NASTY, ids=lambda text: ascii(text[:24]))
 @pytest.mark.parametrize("stream", [False, True], ids=["json", "sse"])
-@pytest.mark.parametrize(
-    ("surface", "model"),
-    [("chat", "groq/x"), ("chat", "openai/x"), ("responses", "groq/x"), ("responses", "openai/x")],
-)
-def test_text_never_becomes_framing(surface: str, model: str, stream: bool, text: str, world: World) -> None:
+@pytest.mark.parametrize("model", ["groq/x", "openai/x"])
+@EACH
+def test_text_never_becomes_framing(door: Door, model: str, stream: bool, text: str, world: World) -> None:
     text = text.encode("utf-16", "surrogatepass").decode("utf-16")
-    world.upstream.add(good(surface, model, stream, text))
+    world.upstream.add(good(door.name, model, stream, text))
 
-    answer = world.ask(surface, model=model, stream=stream)
+    answer = door.ask(world, model, stream=stream)
 
-    assert answer.text == text
-    if stream:
-        assert answer.broken(surface) == []
+    assert door.said(answer) == text
+    if stream and door in OURS:
+        assert answer.broken(door.name) == []
+    if answer.headers["content-type"].startswith("text/event-stream"):
         lines = re.split(r"\r\n|\n|\r|\u2028|\u2029|\x85", answer.body.decode())
-        assert all(re.match(r"(event: [a-z_.]+|data: (\{|\[DONE\]$)|: |$)", line) for line in lines)
+        assert all(re.match(r"(event: [a-z_.-]+|data: (\{|\[DONE\]$)|: |$)", line) for line in lines)
 
 
 @pytest.mark.parametrize(
@@ -812,7 +843,8 @@ def test_deltas_are_padded_unless_the_caller_says_no(world: World) -> None:
 
 
 @pytest.mark.parametrize("status", [200, 429, 500])
-def test_only_known_headers_of_the_provider_come_through(status: int, world: World) -> None:
+@EACH
+def test_only_known_headers_of_the_provider_come_through(door: Door, status: int, world: World) -> None:
     headers = {
         "set-cookie": "session=evil",
         "x-request-id": "req_evil",
@@ -833,7 +865,7 @@ def test_only_known_headers_of_the_provider_come_through(status: int, world: Wor
         times=9,
     )
 
-    answer = world.ask()
+    answer = door.ask(world, "groq/x")
 
     assert answer.status == status
     shown = json.dumps(answer.headers).lower()
@@ -860,10 +892,14 @@ def test_only_known_headers_of_the_provider_come_through(status: int, world: Wor
         ("", False),
     ],
 )
-def test_a_request_id_is_kept_only_if_it_is_harmless(given: str, kept: bool, world: World) -> None:
+@EACH
+def test_a_request_id_is_kept_only_if_it_is_harmless(
+    door: Door, given: str, kept: bool, world: World
+) -> None:
     any_good(world)
 
-    shown = world.ask(headers={"x-request-id": given.encode().decode("latin-1")}).headers["x-request-id"]
+    headers = {"x-request-id": given.encode().decode("latin-1")}
+    shown = door.ask(world, "groq/x", headers=headers).headers["x-request-id"]
 
     assert (shown == given) is kept
     assert kept or re.fullmatch(r"req_[0-9a-f]{32}", shown)
@@ -907,34 +943,35 @@ LOGGED = {
 # --- the rest ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("surface", SURFACES)
-def test_strict_turns_a_warning_into_a_refusal(surface: str, world: World) -> None:
+@EACH
+def test_strict_turns_a_warning_into_a_refusal(door: Door, world: World) -> None:
     any_good(world)
-    odd = {"logit_bias": {"5": 1}} if surface == "chat" else {"frobnicate": 5}
-    lenient = world.ask(surface, **odd)
-    strict = world.ask(surface, **odd, headers={"x-sluice-strict": "true"})
+    odd = {"logit_bias": {"5": 1}} if door is CHAT else {"frobnicate": 5}
+    lenient = door.ask(world, "groq/x", **odd)
+    strict = door.ask(world, "groq/x", **odd, headers={"x-sluice-strict": "true"})
 
     assert lenient.status == 200
-    warned = [warning["param"] for warning in lenient.json["extra_fields"]["warnings"]]
-    assert warned == list(odd)
-    assert (strict.status, strict.error["code"], strict.error["param"] in warned) == (
-        400,
-        "unsupported_parameter",
-        True,
-    )
+    if door in OURS:
+        warnings = lenient.json["extra_fields"]["warnings"]
+        assert (strict.error["code"], strict.error["param"]) == ("unsupported_parameter", *odd)
+    else:
+        warnings = json.loads(lenient.headers["x-sluice-warnings"])
+    assert [warning["param"] for warning in warnings] == list(odd)
+    assert (strict.status, next(iter(odd)) in strict.body.decode()) == (400, True)
     assert len(world.upstream.requests) == 1
 
 
-def test_an_endless_answer_is_bounded(world: World) -> None:
+@EACH
+def test_an_endless_answer_is_bounded(door: Door, world: World) -> None:
     def endless() -> Iterator[bytes]:
         yield ROLE
         while True:
             yield chat_chunk({"content": "x" * 60_000}) * 16
 
     world.upstream.add(Reply.sse(b"data: " + b"x" * 20_000_000, chunk=1_000_000))
-    assert world.ask(stream=True).status == 502
+    assert door.ask(world, "groq/x", stream=True).status == 502
     world.fresh().upstream.add(Reply(200, endless(), {"content-type": "application/json"}, framing="chunked"))
-    assert world.ask().status == 502
+    assert door.ask(world, "groq/x").status == 502
     assert world.upstream.requests[0].sent < 100_000_000
 
 
@@ -970,12 +1007,16 @@ SLOW_WORDS = {
 
 
 @pytest.mark.parametrize("name", SLOW_WORDS)
-@pytest.mark.parametrize("model", ["groq/x", "gemini/x", "openai/x"])
-def test_a_providers_words_never_hold_the_worker(model: str, name: str, world: World) -> None:
+@pytest.mark.parametrize(
+    ("door", "model"),
+    [*((door, "groq/x") for door in EVERY), *((CHAT, model) for model in ("gemini/x", "openai/x"))],
+    ids=lambda value: getattr(value, "name", value),
+)
+def test_a_providers_words_never_hold_the_worker(door: Door, model: str, name: str, world: World) -> None:
     world.upstream.add(SLOW_WORDS[name]())
 
     began = time.monotonic()
-    answer = world.ask(model=model)
+    answer = door.ask(world, model)
 
     assert answer.status in (200, 400, 429, 502)
     assert time.monotonic() - began < 1.5
@@ -985,10 +1026,11 @@ def test_a_providers_words_never_hold_the_worker(model: str, name: str, world: W
 
 
 @pytest.mark.parametrize("model", ["groq/x", "openai/x", "anthropic/x", "gemini/x", "azure/x"])
-@pytest.mark.parametrize("surface", SURFACES)
-def test_an_address_in_a_body_is_never_fetched(surface: str, model: str, world: World) -> None:
+@EACH
+def test_an_address_in_a_body_is_never_fetched(door: Door, model: str, world: World) -> None:
     address = f"{world.upstream.url}/fetched/secret.png"
     any_good(world)
+    source = {"type": "url", "url": address}
     parts: dict[str, list[dict[str, Any]]] = {
         "chat": [
             {"type": "image_url", "image_url": {"url": address}},
@@ -998,11 +1040,18 @@ def test_an_address_in_a_body_is_never_fetched(surface: str, model: str, world: 
             {"type": "input_image", "image_url": address},
             {"type": "input_file", "file_url": address},
         ],
+        "anthropic": [{"type": "image", "source": source}, {"type": "document", "source": source}],
+        "cohere": [{"type": "image_url", "image_url": {"url": address}}],
+        "gemini": [
+            {"fileData": {"mimeType": kind, "fileUri": address}} for kind in ("image/png", "text/plain")
+        ],
+        "bedrock": [{"image": {"format": "png", "source": {"s3Location": {"uri": address}}}}],
     }
-    for part in parts[surface]:
-        text = {"type": "text" if surface == "chat" else "input_text", "text": "look"}
-        messages = [{"role": "user", "content": [text, part]}]
-        world.ask(surface, model=model, **{"messages" if surface == "chat" else "input": messages})
+    name = door.name.partition(" ")[0]
+    ((member, _),) = [(member, value) for member, value in door.prompt.items() if member != "max_tokens"]
+    for part in parts[name]:
+        holder = "parts" if name == "gemini" else "content"
+        door.ask(world, model, **{member: [{"role": "user", holder: [part]}]})
 
     assert [request.path for request in world.upstream.requests if "fetched" in request.path] == []
     assert {request.method for request in world.upstream.requests} <= {"POST"}
