@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.behaviour.doors import EVERY, Door
 from tests.behaviour.world import SURFACES, World, chat_body, good, running_world
 from tests.running import free_port
 from tests.traffic.replay import Reply
@@ -82,6 +83,9 @@ FAULTS = [
 ATTEMPTS = {"refused": 2, "closing": 2, "resetting": 2}
 
 
+EACH = pytest.mark.parametrize("door", EVERY, ids=lambda door: door.name)
+
+
 @pytest.fixture(scope="module")
 def servers() -> Iterator[dict[str, Server]]:
     with ExitStack() as stack:
@@ -132,9 +136,10 @@ def world(_world: World, servers: dict[str, Server]) -> World:
 
 
 @pytest.mark.parametrize(("name", "status", "code", "tries"), FAULTS, ids=[row[0] for row in FAULTS])
-@pytest.mark.parametrize(("surface", "stream"), [("chat", False), ("responses", True)])
+@EACH
+@pytest.mark.parametrize("stream", [False, True], ids=["json", "sse"])
 def test_a_connection_that_fails_is_a_502(
-    surface: str,
+    door: Door,
     stream: bool,
     name: str,
     status: int,
@@ -143,9 +148,10 @@ def test_a_connection_that_fails_is_a_502(
     world: World,
     servers: dict[str, Server],
 ) -> None:
-    made = world.ask(surface, model=f"{name}/m", stream=stream)
+    made = door.ask(world, f"{name}/m", stream=stream)
 
-    assert (made.status, made.error["code"]) == (status, code), made.body
+    assert (made.status, bool(door.word(made.json))) == (status, True), made.body
+    assert door.name not in SURFACES or made.error["code"] == code
     assert made.headers["x-sluice-attempts"] == str(ATTEMPTS.get(name, 1))
     shown = made.body.decode()
     assert not any(
@@ -157,13 +163,14 @@ def test_a_connection_that_fails_is_a_502(
 
 
 @pytest.mark.parametrize("name", [row[0] for row in FAULTS])
-@pytest.mark.parametrize(("surface", "stream"), [("chat", True), ("responses", False)])
-def test_a_connection_that_fails_falls_back(surface: str, stream: bool, name: str, world: World) -> None:
-    world.upstream.add(good(surface, "groq/x", stream))
+@EACH
+@pytest.mark.parametrize("stream", [False, True], ids=["json", "sse"])
+def test_a_connection_that_fails_falls_back(door: Door, stream: bool, name: str, world: World) -> None:
+    world.upstream.add(good(door.name, "groq/x", stream))
 
-    made = world.ask(surface, model=f"{name}/m", stream=stream, fallbacks=["groq/x"])
+    made = door.ask(world, f"{name}/m", stream=stream, fallbacks=["groq/x"])
 
-    assert (made.status, made.text, made.headers["x-sluice-provider"]) == (200, "good", "groq")
+    assert (made.status, door.said(made), made.headers["x-sluice-provider"]) == (200, "good", "groq")
 
 
 def test_an_interim_answer_is_not_the_answer(world: World) -> None:
