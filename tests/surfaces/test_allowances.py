@@ -15,6 +15,7 @@ from app import create_app
 from app.config import Alias, Secret, Settings, VirtualKey
 from app.gateway.core import gateway_of
 from app.providers.sandbox.drawing import draw
+from app.surfaces.admin.routes import ROUTES
 from app.surfaces.openapi.document import door_rules
 from app.surfaces.rules import DoorRule
 
@@ -53,7 +54,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "BatchBody": {"input_file_id": "file-x", "endpoint": "/v1/embeddings", "completion_window": "24h"},
 }
 STORED = {"views.conversations", "views.stored", "views.batches"}
-ARGUMENTS = {"deployment": MODEL, "verb": "generateContent", "publisher": "google"}
+ARGUMENTS = {"verb": "generateContent", "publisher": "google"}
 
 
 @pytest.fixture(scope="module")
@@ -65,16 +66,20 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
         VirtualKey("named", Secret("sk-named"), "team", models=("fast",)),
     )
     aliases = {"fast": Alias(((MODEL, 1.0),)), "slow": Alias((("sandbox/slow", 1.0),), (MODEL,))}
-    made = create_app(Settings(database_url=database, keys=keys, aliases=aliases))
+    made = create_app(
+        Settings(database_url=database, keys=keys, aliases=aliases, master_key=Secret("sk-master-0123456789"))
+    )
     yield made
     gateway_of(made).close()
 
 
-def ask(app: Flask, rule: DoorRule, key: str) -> TestResponse:
+def ask(app: Flask, rule: DoorRule, key: str, model: str = MODEL, **members: Any) -> TestResponse:
     verbs = rule.rule.endswith("/models/<path:deployment>")  # Google's, where the path ends in a verb
 
     def value(found: re.Match[str]) -> str:
-        return ARGUMENTS.get(found[1], "x") + (":generateContent" if verbs else "")
+        if found[1] != "deployment":
+            return ARGUMENTS.get(found[1], "x")
+        return model + (":generateContent" if verbs else "")
 
     path = re.sub(r"<(?:[^:<>]+:)?([^<>]+)>", value, rule.rule)
     headers = {"authorization": f"Bearer {key}"}
@@ -82,10 +87,10 @@ def ask(app: Flask, rule: DoorRule, key: str) -> TestResponse:
     client = app.test_client()
     if rule.route.form:
         files = {"file": (io.BytesIO(b"RIFF"), "a.wav"), "image": (io.BytesIO(draw("x", 8, 8)), "a.png")}
-        form = {"model": MODEL, "prompt": "hi", **files}
+        form = {"model": model, "prompt": "hi", **members, **files}
         return client.post(path, data=form, headers=headers, content_type="multipart/form-data")
     body = BODIES.get((rule.route.body or "").rpartition(".")[2], {})
-    json = {"model": MODEL, **body} if rule.route.method == "POST" else None
+    json = {"model": model, **body, **members} if rule.route.method == "POST" else None
     return client.open(path, method=rule.route.method, json=json, headers=headers)
 
 
@@ -108,6 +113,51 @@ def test_every_route_refuses_a_model_that_the_key_may_not_use(app: Flask) -> Non
     answers = {rule.rule: ask(app, rule, "sk-narrow") for rule in rules}
     bad = {path: (a.status_code, a.text[:200]) for path, a in answers.items() if a.status_code != 403}
     assert bad == {}
+
+
+def generating(app: Flask) -> list[DoorRule]:
+    """The rules at which a model is asked for by name, in the path or in the body."""
+    rules = [rule for rule in door_rules(app) if rule.operation is not None and rule.route.method == "POST"]
+    return [
+        rule
+        for rule in rules
+        if rule.route.view.rpartition(".")[0] not in {*STORED, "views.files"} and not rule.websocket
+    ]
+
+
+def test_a_name_of_the_operators_is_allowed_or_refused_alike_at_every_door(app: Flask) -> None:
+    for model, fallbacks, allowed in (
+        ("fast", None, True),
+        (MODEL, None, False),
+        ("slow", None, False),
+        ("slow", ["fast"], False),  # the one that is asked for must be allowed, whatever stands behind it
+        ("fast", [MODEL], True),  # a fallback that may not be used is passed over
+    ):
+        found = {}
+        for rule in generating(app):
+            if fallbacks is not None and rule.route.form:
+                continue
+            members = {} if fallbacks is None else {"fallbacks": fallbacks}
+            answer = ask(app, rule, "sk-named", model, **members)
+            if (answer.status_code != 403) is not allowed:
+                found[rule.rule] = (answer.status_code, answer.text[:200])
+        assert found == {}, (model, fallbacks)
+
+
+def test_a_clients_key_opens_nothing_of_the_admin_application(app: Flask) -> None:
+    statuses = {}
+    for route in ROUTES:
+        path = "/admin" + re.sub(r"<(?:[^:<>]+:)?([^<>]+)>", "x", route.path)
+        headers = {"authorization": "Bearer sk-named"}
+        body = {} if route.method in ("POST", "PUT", "PATCH") else None
+        answer = app.test_client().open(path, method=route.method, json=body, headers=headers)
+        statuses[f"{route.method} {route.path}"] = answer.status_code
+    assert {place: status for place, status in statuses.items() if status != 403} == {}
+
+
+def test_no_rule_is_left_to_flask_alone(app: Flask) -> None:
+    """A rule that is no door's says nothing of keys."""
+    assert {rule.rule for rule in app.url_map.iter_rules() if not isinstance(rule, DoorRule)} == set()
 
 
 @pytest.mark.parametrize(("model", "status"), [("fast", 200), (MODEL, 403), ("slow", 403)])
