@@ -33,12 +33,17 @@ def path(operation: str, name: str) -> Path:
     return FOLDER / operation / f"{name}.json"
 
 
+def strays(wanted: set[Path]) -> set[Path]:
+    """Return the records of requests that are none of ``wanted``."""
+    return {file for operation in FIXTURES for file in (FOLDER / operation).glob("*.json")} - wanted
+
+
 def write(gateway: Gateway) -> int:
     """Write all files anew and drop those of no fixture; return how many were written."""
     wanted = {
         path(operation, name): (operation, name) for operation in FIXTURES for name in FIXTURES[operation]
     }
-    for file in set(FOLDER.glob("*/*.json")) - set(wanted):
+    for file in strays(set(wanted)):
         file.unlink()
     for file, (operation, name) in wanted.items():
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -86,4 +86,5 @@ def test_a_refusal_is_a_400_that_names_what_cannot_be_done(gateway: Gateway) -> 
 
 
 def test_no_records_lie_about_without_a_fixture() -> None:
-    assert set(storing.FOLDER.glob("*/*.json")) == {path(operation, name) for operation, name in CASES}
+    assert storing.strays({path(operation, name) for operation, name in CASES}) == set()
+    assert {one.name for one in storing.FOLDER.iterdir()} == {*FIXTURES, "answers"}
