@@ -15,6 +15,8 @@ import pytest
 from openai import AsyncOpenAI, AzureOpenAI, OpenAI
 from pydantic import BaseModel
 
+from app.providers.sandbox.audio import wav_file
+from app.providers.sandbox.drawing import draw
 from tests.behaviour.world import World
 from tests.clients.conftest import KEY
 from tests.traffic.replay import Reply
@@ -536,3 +538,40 @@ def test_a_bare_model_of_azures_class_is_an_azure_deployment(world: World, form:
         sdk.chat.completions.create(model="gpt-unconfigured", messages=said("hi"))
     assert refused.value.code == "provider_not_configured"
     assert "AZURE_OPENAI" in refused.value.message
+
+
+@pytest.mark.parametrize(
+    "form", ["endpoint", "endpoint below openai", "base url v1", "deployment", "entra token"]
+)
+def test_azures_class_moderates_translates_and_draws(world: World, form: str) -> None:
+    with _azure_clients(world.gateway.url)[form] as sdk:
+        spoken = ("a.wav", wav_file("good morning"))
+        assert sdk.audio.translations.create(model="fast", file=spoken).text == "good morning"
+        assert sdk.moderations.create(model="sandbox/x", input="I will kill you").results[0].flagged
+        for model in ("fast", "sandbox/x"):
+            made = sdk.images.generate(model=model, prompt="a barn", size="256x256")
+            assert made.data is not None
+            drawn = base64.b64decode(made.data[0].b64_json or "")
+            edited = sdk.images.edit(model=model, prompt="a blue barn", image=drawn)
+            assert edited.data is not None
+            assert base64.b64decode(edited.data[0].b64_json or "") != drawn
+
+
+def test_a_provider_that_replays_moderates_translates_and_draws(world: World, client: OpenAI) -> None:
+    usage = {"input_tokens": 3, "output_tokens": 1000, "total_tokens": 1003}
+    judged = {"flagged": True, "categories": {"violence": True}, "category_scores": {"violence": 0.5}}
+    world.fresh().upstream.add(Reply.json({"text": "Hello"}), path="*/audio/translations")
+    world.upstream.add(Reply.json({"id": "modr-1", "model": "m", "results": [judged]}), path="*/moderations")
+    drawn = Reply.json({"created": 1, "data": [{"b64_json": "QUJD"}], "usage": usage})
+    for path in ("generations", "edits", "variations"):
+        world.upstream.add(drawn, path=f"*/images/{path}")
+    file = ("a.wav", wav_file("hi"))
+    assert client.audio.translations.create(model="openai/whisper-1", file=file).text == "Hello"
+    assert client.moderations.create(input="hi").results[0].category_scores.violence == 0.5
+    made = client.images.generate(model="gpt-image-2", prompt="a barn")
+    assert made.usage is not None
+    assert made.usage.to_dict()["cost"] == pytest.approx(3 * 5e-6 + 1000 * 30e-6)
+    png = draw("x", 8, 8)
+    assert client.images.edit(model="openai/gpt-image-2", prompt="a barn", image=png).data == made.data
+    assert client.images.create_variation(model="openai/dall-e-2", image=png).data == made.data
+    assert len(world.upstream.requests) == 5

@@ -315,6 +315,7 @@ def test_a_fallback_draws_where_the_first_cannot(world: World) -> None:
         ({"size": 1024}, "size"),
         ({"size": "16384x16384"}, "size"),  # more than the sandbox draws
         ({"size": "4096x4096", "n": 10}, "size"),
+        ({"size": "2048x2048", "n": 2, "stream": True, "partial_images": 3}, "size"),
         ({"partial_images": 4}, "partial_images"),
         ({"output_compression": 101}, "output_compression"),
         ({"output_format": "exe"}, "output_format"),

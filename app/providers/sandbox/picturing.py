@@ -30,7 +30,7 @@ from app.providers.sandbox.telling import Pace, beats_of
 from app.providers.sandbox.transport import Asked, Script
 
 MAX_PIXELS: Final = 16 * 1024 * 1024
-"""Pixels in one answer, over all its pictures."""
+"""Pixels in one answer, over all its pictures and their parts on the way."""
 
 _SIZE: Final = "1024x1024"
 _TILE: Final = 64 * 64  # pixels of a token
@@ -83,7 +83,8 @@ def _made(request: ImageRequest) -> ImageResponse:
             param="size",
             code="invalid_value",
         )
-    check_size("pixels", width * height * request.count, MAX_PIXELS, "size")
+    parts = (request.partial_images or 0) if request.stream else 0
+    check_size("pixels", width * height * request.count * (1 + parts), MAX_PIXELS, "size")
     drawn = [_drawn(request, at, width, height, CELLS) for at in range(request.count)]
     sent = len(request.images)
     tokens = request.count * max(1, width * height // _TILE)
