@@ -210,3 +210,15 @@ def test_fields_that_would_redirect_a_call_do_nothing(world: World) -> None:
     (sent,) = world.upstream.requests
     assert b"evil" not in sent.body
     assert sent.headers["authorization"] == "Bearer openai-key"
+
+
+def test_an_idempotency_key_holds_the_files_too(world: World) -> None:
+    world.upstream.add(Reply.json(DRAWN), times=2)
+    head = HEAD | {"idempotency-key": "edit-1"}
+    fields = {"model": "openai/gpt-image-2", "prompt": "a barn"}
+    first, again, other = (
+        world.send("POST", EDITS, picture_form(fields, ("image", data)), head) for data in (PNG, PNG, JPEG)
+    )
+    assert (first.status, again.status, again.json["data"]) == (200, 200, first.json["data"])
+    assert other.status == 422
+    assert len(world.upstream.requests) == 1
