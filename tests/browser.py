@@ -31,12 +31,18 @@ _POLL = 0.05
 class Tab:
     """One page of the browser."""
 
-    def __init__(self, socket: ClientConnection, session: str, numbers: Iterator[int]) -> None:
+    def __init__(
+        self, socket: ClientConnection, session: str, numbers: Iterator[int], tabs: dict[str, Tab]
+    ) -> None:
         self._socket = socket
         self._session = session
         self._numbers = numbers
+        self._tabs = tabs
         self._loaded = 0
         self.faults: list[str] = []
+        self.requests: list[str] = []
+        """The addresses that the page asked for, of any host."""
+        tabs[session] = self
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.ask(f"{domain}.enable")
 
@@ -51,7 +57,7 @@ class Tab:
                 assert "error" not in said, said["error"]
                 result: dict[str, Any] = said["result"]
                 return result
-            self._hear(said)
+            hear(said, self._tabs)
 
     def open(self, url: str) -> None:
         """Go to a page and wait until it is loaded."""
@@ -101,9 +107,9 @@ class Tab:
                 "Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code, **more
             )
 
-    def picture(self, file: Path) -> None:
-        """Write what is seen as PNG."""
-        shot = self.ask("Page.captureScreenshot", format="png", captureBeyondViewport=True)
+    def picture(self, file: Path, *, whole: bool = True) -> None:
+        """Write the whole page, or what is seen of it, as PNG."""
+        shot = self.ask("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
         file.write_bytes(base64.b64decode(shot["data"]))
 
     @property
@@ -116,7 +122,8 @@ class Tab:
         """How many pixels the page is wider than its screen."""
         return int(self.run("document.documentElement.scrollWidth - document.documentElement.clientWidth"))
 
-    def _hear(self, said: dict[str, Any]) -> None:
+    def hear(self, said: dict[str, Any]) -> None:
+        """Keep what the browser says of this page."""
         method, params = said.get("method"), said.get("params", {})
         if method == "Page.loadEventFired":
             self._loaded += 1
@@ -129,11 +136,11 @@ class Tab:
         elif method == "Network.requestWillBeSent":
             self.requests.append(params["request"]["url"])
 
-    @property
-    def requests(self) -> list[str]:
-        """The addresses that the page asked for, of any host."""
-        found: list[str] = self.__dict__.setdefault("_requests", [])
-        return found
+
+def hear(said: dict[str, Any], tabs: dict[str, Tab]) -> None:
+    """Tell the page that it is about what the browser says: all pages speak on one connection."""
+    if (tab := tabs.get(said.get("sessionId", ""))) is not None:
+        tab.hear(said)
 
 
 class Browser:
@@ -142,13 +149,14 @@ class Browser:
     def __init__(self, socket: ClientConnection) -> None:
         self._socket = socket
         self._numbers = itertools.count(1)
+        self._tabs: dict[str, Tab] = {}
 
     def tab(self) -> Tab:
         """Open a page of its own, without cookies of others."""
         context = self._ask("Target.createBrowserContext")["browserContextId"]
         target = self._ask("Target.createTarget", url="about:blank", browserContextId=context)["targetId"]
         session = self._ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        return Tab(self._socket, session, self._numbers)
+        return Tab(self._socket, session, self._numbers, self._tabs)
 
     def _ask(self, method: str, **params: Any) -> Any:
         number = next(self._numbers)
@@ -157,6 +165,7 @@ class Browser:
             said = json.loads(self._socket.recv(timeout=_LIMIT))
             if said.get("id") == number:
                 return said["result"]
+            hear(said, self._tabs)
 
 
 @contextmanager

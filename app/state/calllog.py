@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, delete, insert, select
+from sqlalchemy import ColumnElement, Connection, delete, insert, or_, select
 
 from app.errors import GatewayError
 from app.state import callbodies, listing
@@ -41,6 +41,12 @@ GROUPS: Final = (
 )
 """Members of a row that its sums are kept by."""
 
+_DETAILS: Final = ("user", "metadata")
+_PLAIN: Final = "p:"
+_DETAILED: Final = "d:"
+_BROAD: Final = "c:"
+"""Ids of sums begin with these: of calls without details; of those with some, by all of ``GROUPS``; of the same
+calls by all but their details, which may differ from call to call."""
 _COLUMNS: Final = ("id", "created_at", *FILTERS)
 _SUMS: Final = ("calls", "errors", "input_tokens", "output_tokens", "cost", "cache_hits")
 _STEP: Final = math.log(1.05)
@@ -99,12 +105,12 @@ class CallLog:
         """Write rows and add them to the sums of their hours, all or none; whoever watches is told.
 
         ``bodies`` are what was asked and answered in some of the calls, by their ids."""
-        groups: dict[bytes, tuple[int, dict[str, Any], Sums]] = {}
+        by_id: dict[str, tuple[int, dict[str, Any], Sums]] = {}
         for row in rows:
             hour = int(row["created_at"]) // HOUR * HOUR
-            members = {name: row.get(name) for name in GROUPS}
-            groups.setdefault(dumps([hour, members]), (hour, members, Sums()))[2].count(row)
-        by_id = {hashlib.sha256(named).hexdigest(): group for named, group in groups.items()}
+            for kind, members in _kinds(row):
+                label = kind + hashlib.sha256(dumps([hour, members])).hexdigest()
+                by_id.setdefault(label, (hour, members, Sums()))[2].count(row)
         values = [{**{n: row.get(n) for n in _COLUMNS}, "body": dumps(dict(row))} for row in rows]
         said = self._bodies.rows({row["id"]: row for row in rows}, bodies) if bodies else []
 
@@ -145,10 +151,16 @@ class CallLog:
             yield from page.rows
             more, after = page.has_more, page.rows[-1]["id"] if page.rows else None
 
-    def usage(self, span: tuple[float | None, float | None]) -> Iterator[tuple[int, Members, Sums]]:
-        """Yield hour, members and sums of each group whose hour lies in ``span``."""
+    def usage(
+        self, span: tuple[float | None, float | None], *, detailed: bool = True
+    ) -> Iterator[tuple[int, Members, Sums]]:
+        """Yield hour, members and sums of each group whose hour lies in ``span``.
+
+        Without details (``user``, ``metadata``) groups are as few as an operator's names."""
         begin = None if span[0] is None else span[0] // HOUR * HOUR
         within = _within(usage_hour.c.hour, (begin, span[1]))
+        kinds = (_PLAIN, _DETAILED if detailed else _BROAD)
+        within.append(or_(*(usage_hour.c.id.startswith(kind) for kind in kinds)))
         hours: list[Any] = self._db.read(lambda c: list(c.execute(select(usage_hour).where(*within))))
         joined = usage_latency.join(usage_hour, usage_hour.c.id == usage_latency.c.usage_id)
         statement = select(usage_latency).select_from(joined).where(*within)
@@ -179,6 +191,17 @@ class CallLog:
         ):
             total += went
         return total
+
+
+def _kinds(row: Members) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the sums that a row is added to."""
+    members = {name: row.get(name) for name in GROUPS}
+    plain = {**members, **dict.fromkeys(_DETAILS)}
+    if not any(members[name] for name in _DETAILS):
+        yield _PLAIN, plain
+    else:
+        yield _DETAILED, members
+        yield _BROAD, plain
 
 
 def _within(column: Any, span: tuple[float | None, float | None]) -> list[ColumnElement[bool]]:

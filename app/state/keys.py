@@ -106,8 +106,9 @@ class Keys:
         self._db.write(lambda connection: connection.execute(statement, rows) and None, idempotent=True)
 
     def under_older_secrets(self) -> int:
-        """Count the secrets of keys that are not hashed under the operator's first secret."""
-        old = select(func.count()).where(key_secret.c.mark != self.hasher.marks[0])
+        """Count the secrets of keys that are not hashed under the operator's first secret; sessions end anyway."""
+        of_keys = ~key_secret.c.owner_id.startswith("session:") & (key_secret.c.owner_id != "link")
+        old = select(func.count()).where(key_secret.c.mark != self.hasher.marks[0], of_keys)
         return self._db.read(lambda connection: connection.execute(old).scalar()) or 0
 
     # --- for administrators --------------------------------------------------------------------

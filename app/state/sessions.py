@@ -6,11 +6,12 @@ stays, as an owner's row that opens nothing, until the link is too old.
 
 from __future__ import annotations
 
+import hmac
 import secrets
 import time
 from typing import Any, Final
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, insert, or_, select
 
 from app.errors import GatewayError
 from app.state.database import Database
@@ -20,6 +21,7 @@ from app.state.tables import key_secret
 
 _SESSION: Final = "session:"
 _LINK: Final = "link"
+_OURS: Final = or_(key_secret.c.owner_id == _LINK, key_secret.c.owner_id.startswith(_SESSION))
 
 
 class Sessions:
@@ -37,7 +39,7 @@ class Sessions:
         secret, now = secrets.token_urlsafe(32), time.time()
 
         def work(connection: Connection) -> None:
-            connection.execute(delete(key_secret).where(key_secret.c.until < now, _is_ours(owner)))
+            connection.execute(delete(key_secret).where(key_secret.c.until < now, _OURS))
             if link is not None and not insert_once(
                 connection, key_secret, self._row(link[0], _LINK, now + link[1])
             ):
@@ -74,12 +76,9 @@ class Sessions:
 
     def is_mark(self, mark: str, text: str) -> bool:
         """Tell whether ``mark`` is a hash of ``text`` under one of the operator's secrets."""
-        return mark in self._hasher.digests(text)
+        sent = mark.encode("utf-8", "surrogateescape")
+        return any(hmac.compare_digest(sent, one.encode()) for one in self._hasher.digests(text))
 
     def _row(self, secret: str, owner: str, until: float) -> dict[str, Any]:
         digest = self._hasher.digest(secret)
         return {"digest": digest, "owner_id": owner, "mark": self._hasher.marks[0], "until": until}
-
-
-def _is_ours(owner: str) -> Any:
-    return key_secret.c.owner_id.in_((_LINK, f"{_SESSION}{owner}"))

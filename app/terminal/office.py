@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import secrets
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
-from app.config import Secret, Settings
+from app.config import Settings
+from app.state.audit import Actor
+
+_OPERATOR: Final = Actor("master", "admin", "127.0.0.1")
+"""Who has the configuration has the master key."""
 
 
 def ask(settings: Settings, method: str, path: str, **sent: Any) -> tuple[int, Mapping[str, Any]]:
@@ -18,11 +20,11 @@ def ask(settings: Settings, method: str, path: str, **sent: Any) -> tuple[int, M
     from app.gateway.layers.log import mute
 
     mute()
-    master = secrets.token_urlsafe()
-    app = create_app(replace(settings, master_key=Secret(master), open=False))
-    headers = {"authorization": f"Bearer {master}"}
+    app = create_app(replace(settings, open=False))
     try:
-        answer = app.test_client().open(f"/admin{path}", method=method, headers=headers, **sent)
+        answer: tuple[int, Mapping[str, Any]] = app.extensions["sluice_office"].ask(
+            _OPERATOR, method, path, **sent
+        )
     finally:
         gateway_of(app).close()
-    return answer.status_code, json.loads(answer.data)
+    return answer

@@ -74,3 +74,16 @@ def test_what_was_said_goes_before_its_row(state: State) -> None:
     assert (state.call_log.bodies(young["id"]), state.call_log.bodies(old["id"])) == (said, None)
     state.call_log.purge(1_000, 1, 600)
     assert state.call_log.bodies("nobody") is None
+
+
+def test_groups_without_details_are_few_however_calls_differ_in_them(state: State) -> None:
+    rows = [row(metadata={"trace": str(number)}, user=f"u{number % 3}") for number in range(30)]
+    state.call_log.write([*rows, row(), row(key="bob")])
+    counted = {}
+    for detailed in (False, True):
+        groups = list(state.call_log.usage((None, None), detailed=detailed))
+        counted[detailed] = len(groups), sum(sums.calls for _, _, sums in groups)
+        assert sum(sums.latency.total() for _, _, sums in groups) == 32
+    assert counted == {False: (3, 32), True: (32, 32)}
+    broad = [members for _, members, _ in state.call_log.usage((None, None), detailed=False)]
+    assert {(members["user"], members["metadata"]) for members in broad} == {(None, None)}

@@ -102,6 +102,7 @@ def test_providers_show_keys_by_name_and_calls_that_are_open(world: World) -> No
     assert shown["open_calls"] == 1
     assert (shown["object"], shown["state"], shown["lack"]) == ("provider", "ready", None)
     assert shown["base_url"] == f"{world.upstream.url}/groq"
+    assert {"chat", "responses"} & set(shown["wires"]) == {"chat"}
     assert len(shown["keys"]) == 1
     assert set(shown["keys"][0]) == {"name", "weight", "models", "limits"}
     assert b"gsk-0123456789" not in ask(world, "/providers").body
@@ -158,6 +159,7 @@ def test_settings_show_no_secret(world: World) -> None:
     assert told["server"]["breaker"] is True
     assert told["server"]["timeouts"]["connect"] == 10.0
     assert told["server"]["redis_url"] is None
+    assert "SLUICE_ALERT_URL" in [doubt["place"] for doubt in told["doubts"]]
     assert told["models"] == {
         "fast": {
             "targets": [{"target": "groq/x", "weight": 1.0}],

@@ -7,17 +7,19 @@ import http.client
 import re
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
 from flask import Flask
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine, event, select, update
 
 from app import create_app, made_key
 from app.config import Secret, Settings
 from app.gateway.core import gateway_of
+from app.state.tables import key_secret
 from app.surfaces import assets
 from app.surfaces.ui.routes import PLACES, ROUTES
 from tests.behaviour.world import Answer, World, running_world, whole
@@ -371,3 +373,63 @@ def test_every_address_but_the_log_in_asks_for_a_session(app: Flask) -> None:
         if not route.public:
             assert answer.status_code in (303, 401), route
             assert "/ui/login" in (answer.headers.get("location") or answer.headers["hx-redirect"])
+
+
+def test_below_a_prefix_of_a_server_in_front_all_addresses_and_the_cookie_are_below_it(
+    tmp_path: Path,
+) -> None:
+    database = f"sqlite:///{tmp_path}/sluice.db"
+    app = create_app(Settings(master_key=Secret(MASTER), database_url=database, proxy_hops=1))
+    client = app.test_client()
+    front = {"x-forwarded-prefix": "/llm", "x-forwarded-for": "192.0.2.7", "x-forwarded-proto": "https"}
+    answer = client.post("/ui/login", data={"key": MASTER}, headers=front)
+    assert answer.headers["location"] == "/llm/ui"
+    assert {"Path=/llm", "Secure"} <= set(answer.headers["set-cookie"].split("; "))
+    client.set_cookie("sluice_session", answer.headers["set-cookie"].partition("=")[2].partition(";")[0])
+    text = client.get("/ui", headers=front).text
+    addresses = re.findall(r'(?:src|href|action|hx-get)="([^"]+)"', text)
+    assert len(addresses) > 15
+    assert [address for address in addresses if not address.startswith(("/llm/ui", "#"))] == []
+    gateway_of(app).close()
+
+
+def test_sessions_that_ended_go_with_the_next_log_in_and_are_no_keys_under_an_older_secret(
+    app: Flask,
+) -> None:
+    state = gateway_of(app).state()
+    old = state.sessions.begin("admin_gone", -1.0, link=("used", -1.0))
+    assert state.sessions.owner(old) is None
+    new = state.sessions.begin("admin_here", 60.0, link=("used", 60.0))  # the old link is forgotten, too
+    assert state.sessions.owner(new) == "admin_here"
+    rows = state.db.read(lambda connection: connection.execute(select(key_secret.c.owner_id)).scalars().all())
+    assert sorted(rows) == ["link", "session:admin_here"]
+    state.db.write(lambda connection: connection.execute(update(key_secret).values(mark="older")))
+    assert state.keys.under_older_secrets() == 0
+
+
+def test_a_session_ends_with_the_master_key_that_began_it(app: Flask, tmp_path: Path) -> None:
+    client = app.test_client()
+    client.post("/ui/login", data={"key": MASTER})
+    cookie = client.get_cookie("sluice_session")
+    assert cookie is not None
+    settings = gateway_of(app).settings
+    other = create_app(replace(settings, master_key=Secret("another")))
+    visitor = other.test_client()
+    visitor.set_cookie("sluice_session", cookie.value)
+    assert client.get("/ui").status_code == 200
+    assert visitor.get("/ui").status_code == 303
+    gateway_of(other).close()
+
+
+def test_while_the_database_is_away_the_window_says_so() -> None:
+    away = "postgresql://nobody@127.0.0.1:9/none"
+    app = create_app(
+        Settings(master_key=Secret(MASTER), database_url=away, secret_keys=(Secret("s"),), database_wait=0.2)
+    )
+    client = app.test_client()
+    client.set_cookie("sluice_session", "x" * 43)
+    answer = client.get("/ui")
+    assert answer.status_code == 503
+    assert int(answer.headers["retry-after"]) >= 1
+    assert answer.mimetype == "text/html"
+    gateway_of(app).close()

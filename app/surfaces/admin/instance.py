@@ -9,7 +9,9 @@ import sqlalchemy
 from flask import Response
 
 from app.config import TargetMembers
+from app.config_loading.advice import advise
 from app.config_loading.showing import members_shown
+from app.gateway.core import Gateway
 from app.surfaces.admin import asking
 from app.surfaces.replies.answers import json_response
 from app.version import __version__
@@ -31,7 +33,7 @@ def background() -> Response:
 
 
 def settings() -> Response:
-    """Show what was understood; secrets are ``***``."""
+    """Show what was understood, secrets as ``***``, and what of it is hardly meant."""
     gateway = asking.gateway()
     shown = members_shown(gateway.settings)
     models = {
@@ -45,7 +47,20 @@ def settings() -> Response:
         }
         for name, alias in gateway.settings.aliases.items()
     }
-    return json_response(gateway.redactor.value({"object": "settings", "server": shown, "models": models}))
+    told = {"object": "settings", "server": shown, "models": models}
+    return json_response(gateway.redactor.value({**told, "doubts": _doubts(gateway)}))
+
+
+def _doubts(gateway: Gateway) -> list[dict[str, str]]:
+    """Return what ``sluice check-config`` doubts; the environment is no longer there to be looked at."""
+    find, prices = gateway.registry.get, gateway.prices
+
+    def knows(model: str) -> bool:
+        configured = gateway.registry.configured
+        return any(prices.knows(find(name).spec.price_as, model) for name in configured)
+
+    advice = advise(gateway.settings, {}, find, knows)
+    return [{"place": place, "message": sentence} for place, sentence in advice]
 
 
 def _members(members: TargetMembers | None) -> dict[str, Any]:

@@ -84,6 +84,7 @@ def _shown(gateway: Gateway, provider: Provider) -> dict[str, Any]:
         "lack": lack,
         "base_url": None if lack else provider.base_url,
         "dialect": provider.settings.dialect,
+        "wires": sorted(provider.spec.wires),
         "keys": keys,
         "models": list(provider.settings.models),
         "limits": limit_rows(provider.settings.limits),

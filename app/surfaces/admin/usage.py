@@ -21,7 +21,9 @@ def summed() -> Response:
     """Sum the calls of whole hours, grouped as the query says."""
     names = _group_names()
     groups: dict[tuple[Any, ...], Sums] = {}
-    for hour, members, sums in asking.gateway().state().call_log.usage(asking.span()):
+    detailed = any(name == "user" or name.startswith(_METADATA) for name in names)
+    log = asking.gateway().state().call_log
+    for hour, members, sums in log.usage(asking.span(), detailed=detailed):
         label = tuple(_member(name, hour, members) for name in names)
         groups.setdefault(label, Sums()).add(sums)
     ordered = sorted(groups.items(), key=lambda pair: [str(part or "") for part in pair[0]])

@@ -5,6 +5,7 @@ Tries are counted by address, in Redis where there is one. Tests: tests/surfaces
 
 from __future__ import annotations
 
+import logging
 import re
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Final
@@ -21,6 +22,7 @@ from app.gateway.limits.gate import Hold
 from app.surfaces.admin import sessions
 from app.surfaces.ui import asking, rendering
 
+_LOG: Final = logging.getLogger(__name__)
 _TRIES: Final = Limit("requests", 10, "minute")
 _LONGEST_KEY: Final = 1_024
 _BACK: Final = re.compile(r"/(?![/\\])[!-\[\]-~]{0,500}")
@@ -45,7 +47,9 @@ def log_in() -> Response:
     gateway = gateway_of(current_app)
     known = sessions.administrator(gateway, key) if 0 < len(key) <= _LONGEST_KEY else None
     if known is None:
+        _LOG.warning("a log-in to the window from %s was refused", request.remote_addr)
         return _form(back, "That is not the key of an administrator.", 401)
+    _LOG.info("%s logged in to the window from %s", known.name, request.remote_addr)
     gateway.limits.end(tried, [0])
     secret = gateway.state().sessions.begin(known.owner, sessions.SECONDS)
     response = redirect(_target(back), 303)
@@ -72,6 +76,7 @@ def follow(token: str) -> Response:
         if error.kind.name != "conflict":
             raise
         return _form("", "This link was used before. Start Sluice again for a new one.", 401)
+    _LOG.info("%s logged in to the window by the link, from %s", known.name, request.remote_addr)
     gateway.limits.end(tried, [0])
     response = Response(rendering.page("welcome"))
     sessions.write_cookie(request, response, secret)

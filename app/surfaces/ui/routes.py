@@ -34,6 +34,7 @@ ROUTES: Final = (
     WindowRoute("GET", "/", "pages.overview.shown"),
     WindowRoute("GET", "/overview/figures", "pages.overview.figures"),
     WindowRoute("GET", "/calls", "pages.calls.listed"),
+    WindowRoute("GET", "/calls/newest", "pages.calls.newest"),
     WindowRoute("GET", "/calls/<call_id>", "pages.calls.shown"),
     WindowRoute("GET", "/background", "pages.background.shown"),
     WindowRoute("GET", "/background/figures", "pages.background.figures"),

@@ -34,8 +34,7 @@ def listed() -> str | Response:
     sought = request.args.get("id", "").strip()
     if _CALL.fullmatch(sought):
         return redirect(rendering.url(f"/calls/{sought}"), 303)  # type: ignore[return-value]
-    filters = {name: request.args.get(name, "").strip() for name, _ in FILTERS}
-    query = {**filters, _member_of(sought): sought}
+    filters, query = _filters(sought)
     page = asking.get("/calls", limit=_ROWS, after=request.args.get("after"), **query)
     older = {name: value for name, value in {**filters, "id": sought}.items() if value}
     return rendering.page(
@@ -48,6 +47,20 @@ def listed() -> str | Response:
         filtered=bool(older),
         paged=bool(request.args.get("after")),
     )
+
+
+def newest() -> str:
+    """Show the part that changes: the newest rows that the filters let through."""
+    filters, query = _filters("")
+    sought = {name: request.args.get(name) for name in ("request_id", "response_id")}
+    rows = asking.get("/calls", limit=_ROWS, **{**query, **sought})["data"]
+    return rendering.part("calls_rows", rows=rows, filtered=any(filters.values()) or any(sought.values()))
+
+
+def _filters(sought: str) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the filters of the form, and the query of the admin API, with the id that is ``sought``."""
+    filters = {name: request.args.get(name, "").strip() for name, _ in FILTERS}
+    return filters, {**filters, _member_of(sought): sought}
 
 
 def shown(call_id: str) -> str:

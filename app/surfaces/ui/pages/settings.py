@@ -10,7 +10,13 @@ def shown() -> str:
     """Show the settings; secrets are ``***``."""
     settings = asking.get("/settings")
     members = {name: _text(value) for name, value in settings["server"].items()}
-    return rendering.page("settings", members=members, versions=asking.get("/version"))
+    return rendering.page(
+        "settings",
+        members=members,
+        models=settings["models"],
+        doubts=settings["doubts"],
+        versions=asking.get("/version"),
+    )
 
 
 def _text(value: object) -> str:

@@ -5,11 +5,22 @@
 
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
+  const apart = (value) => value.toLocaleString("en", { maximumFractionDigits: 6 }).replaceAll(",", "\u202f");
   const FORMS = {
-    number: (value) => value.toLocaleString("en"),
-    dollars: (value) => "$" + value.toLocaleString("en", { maximumFractionDigits: 6 }),
+    number: apart,
+    dollars: (value) => "$" + apart(value),
     milliseconds: (value) => (value < 1000 ? value + " ms" : (value / 1000).toFixed(1) + " s"),
   };
+
+  const two = (number) => String(number).padStart(2, "0");
+  function times(_, ticks) {  // UTC: hours within two days, else days
+    const near = ticks.length > 1 && ticks[ticks.length - 1] - ticks[0] < 48 * 3600;
+    return ticks.map((seconds) => {
+      const at = new Date(seconds * 1000);
+      const day = two(at.getUTCMonth() + 1) + "-" + two(at.getUTCDate());
+      return near && at.getUTCHours() ? two(at.getUTCHours()) + ":" + two(at.getUTCMinutes()) : day;
+    });
+  }
 
   function draw(place) {
     const { labels, series } = JSON.parse(place.dataset.chart);
@@ -25,7 +36,7 @@
         tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "UTC"),
         scales: { y: { range: (_, __, most) => [0, most > 0 ? most * 1.1 : 1] } },
         cursor: { points: { size: 6 } },
-        axes: [axis, { ...axis, size: 64, values: (_, ticks) => ticks.map(form) }],
+        axes: [{ ...axis, size: 32, values: times }, { ...axis, size: 64, values: (_, ticks) => ticks.map(form) }],
         series: [
           { value: "{YYYY}-{MM}-{DD} {HH}:{mm}" },
           ...series.map((one, index) => ({
@@ -34,7 +45,7 @@
             stroke: colour("--series-" + (index + 1)),
             width: 2,
             dash: [[], [6, 3], [2, 2], [8, 3, 2, 3]][index],
-            points: { show: labels.length < 3 },
+            points: { show: one.values.filter((value) => value !== null).length < 3 },
             spanGaps: true,
           })),
         ],
@@ -67,20 +78,43 @@
     drawAll(target);
   });
 
-  // Live parts are asked for again while the page is seen and "Live" is on.
+  // Live parts are asked for again while the page is seen and "Live" is on: those that only calls change when
+  // the stream of events tells of some, the others, and all where there is no stream, by the clock.
+  const EVENTS = ["ready", "call", "breaker", "budget.threshold"];  // before "ready" something may have been missed
+  const SOON = 2;
+  const RARELY = 60;
+  const asked = new Map();
+  let source = null;
+  let stirred = 0;
+
   const isLive = () => {
     const choice = document.querySelector("[data-live-choice]");
     return !document.hidden && (!choice || choice.checked);
   };
-  const due = new Map();
+
+  function listen() {
+    const wanted = isLive() && document.body.dataset.events && document.querySelector("[data-told]");
+    if (wanted && !source) {
+      source = new EventSource(document.body.dataset.events);
+      for (const name of EVENTS) source.addEventListener(name, () => { stirred = Date.now(); });
+    } else if (!wanted && source) {
+      source.close();
+      source = null;
+    }
+  }
+
   function refresh() {
+    listen();
     if (!isLive()) return;
     const now = Date.now();
     for (const part of document.querySelectorAll("[data-live]")) {
-      const at = due.get(part) || 0;
-      if (now < at) continue;
-      due.set(part, now + part.dataset.live * 1000);
-      if (at) htmx.trigger(part, "refresh");
+      const last = asked.get(part) || now;
+      const told = "told" in part.dataset && source && source.readyState === EventSource.OPEN;
+      const wait = told ? (stirred > last ? SOON : RARELY) : Number(part.dataset.live);
+      asked.set(part, last);
+      if (now - last < wait * 1000) continue;
+      asked.set(part, now);
+      htmx.trigger(part, "refresh");
     }
   }
 
