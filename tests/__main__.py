@@ -41,6 +41,7 @@ GROUPS: Final[Sequence[Sequence[str]]] = (
     ("tests/governance",),
     ("tests/deploy", "tests/clients", "tests/docs"),
     (),
+    ("tests/surfaces/test_browser.py",),  # its browser's greenlets and nobody else's
     ("tests/state",),
     *PURE,
     ("tests/replay",),

@@ -187,7 +187,9 @@ def running_browser() -> Iterator[Browser]:
             environment = {**os.environ, "HOME": folder}
             process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
         try:
-            with connect(_address(Path(folder), process), max_size=None, proxy=None) as socket:
+            with connect(
+                _address(Path(folder), process), max_size=None, proxy=None, ping_interval=None
+            ) as socket:
                 yield Browser(socket)
         finally:
             process.terminate()
