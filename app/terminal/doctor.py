@@ -17,6 +17,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from gevent.pool import Pool
+
 from app.config import Settings
 from app.config_loading import ConfigError, load
 from app.config_loading.faults import shown_path
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
     from app.state.database import Database
 
 _WRONG: Final = 2
+_AT_ONCE: Final = 8
+"""Providers that are asked at once: one that is silent takes twenty seconds."""
 
 
 def run(given: argparse.Namespace) -> int:
@@ -241,8 +245,12 @@ def _providers(settings: Settings, clock: Clock) -> Iterator[Finding]:
     names = [name for name in configured_names(settings) if not row_of(name).always]
     if not names:
         yield note("providers", "none is configured but the built-in ones; set a key, such as OPENAI_API_KEY")
-    for name in names:
-        yield from _provider(name, make_provider(name, settings, egress), clock)
+
+    def ask(name: str) -> list[Finding]:
+        return list(_provider(name, make_provider(name, settings, egress), clock))
+
+    for findings in Pool(_AT_ONCE).imap(ask, names):
+        yield from findings
     for name in settings.providers:
         if name not in names and (lack := make_provider(name, settings, egress).lack()):
             yield fail(name, lack)

@@ -17,6 +17,7 @@ from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
+import gevent
 import pytest
 
 from app import cli
@@ -335,6 +336,29 @@ def test_a_sound_house_is_told_so(
     assert code == 0
     told = json.loads(examined(bed, lambda bed: None, monkeypatch, capsys, "--json")[1])
     assert (told["ok"], {one["state"] for one in told["findings"]}) == (True, {"ok"})
+
+
+def test_providers_are_asked_at_once_and_told_in_their_order(
+    bed: Bed, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[int] = []
+    names = [f"own-{number}" for number in range(4)]
+
+    def wait(sock: Any, request: Any) -> bool:
+        asked.append(1)
+        with gevent.Timeout(20):
+            while len(asked) < len(names):  # nobody is answered before all have asked
+                gevent.sleep(0.01)
+        sock.sendall(answer(b"{}"))
+        return True
+
+    def many(bed: Bed) -> None:
+        base = bed.stack.enter_context(serving(wait)).url("/v1")
+        bed.config = "".join(f"[providers.{name}]\ndialect = 'chat'\nbase_url = '{base}'\n" for name in names)
+
+    code, shown = examined(bed, many, monkeypatch, capsys)
+    told = [line[6:].partition(":")[0] for line in shown.splitlines() if "status 200" in line]
+    assert (code, told) == (0, names)
 
 
 def test_a_gateway_that_runs_there_is_no_fault(
