@@ -44,6 +44,7 @@ from app.gateway.router import Registry, Router
 from app.gateway.run import Run, Source
 from app.gateway.sealing import make_sealing
 from app.gateway.series import Gaps, names_of
+from app.gateway.spent_keys import SpentKeys, has_pools
 from app.gateway.store import Store
 from app.gateway.strategies import MEASURED, Place, Strategies
 from app.gateway.tape import Tape
@@ -71,6 +72,7 @@ class Gateway:
         self._store = Store(settings)
         self.notices = Notices(self.state)
         self.events = Feed(self.state)
+        self.spent_keys = SpentKeys() if has_pools(settings) else None
         self.breaker = Breaker(on_change=self.notices.tell_circuit) if settings.breaker else None
         self.metrics = Metrics(names_of(settings)) if settings.metrics else None
         self.traces = self._make_traces()
@@ -164,9 +166,18 @@ class Gateway:
             self.metrics.note_request(operation, status, error)
 
     def plan(self, call: Call) -> Route:
-        """Return the planned targets of ``call``, those that rest last."""
+        """Return the planned targets of ``call``, which is about to ask them: those that rest last."""
+        return self._planned(call, id(call.progress))
+
+    def look(self, call: Call) -> Route:
+        """Return what ``plan`` would, for a call that asks nobody: no target's one probe is spent on it."""
+        return self._planned(call, None)
+
+    def _planned(self, call: Call, caller: int | None) -> Route:
         targets = list(self.router.targets(call))
-        return plan_route(call, targets if self.breaker is None else self.breaker.order(targets))
+        if self.spent_keys is not None:
+            targets = self.spent_keys.order(targets)
+        return plan_route(call, targets if self.breaker is None else self.breaker.order(targets, caller))
 
     def fault(self, error: Exception, request_id: str | None) -> GatewayError:
         """Log a fault of ours; return the error that stands for it."""

@@ -37,7 +37,7 @@ _LEFT_OUT: Final = "left out"
 def explain(gateway: Gateway, call: Call) -> Shown:
     """Return the explanation of a call; raises ``store_unavailable``, and ``overloaded`` without Redis."""
     refused, limits = _limits(gateway, call)
-    steps = gateway.plan(call).steps
+    steps = gateway.look(call).steps
     cache = gateway.cache_of(call)
     places = [_place(gateway, call, step, number) for number, step in enumerate(steps)]
     shown = [place.row for place in places if place.row is not None]
@@ -91,7 +91,7 @@ def _allowance(level: Allowance) -> Shown:
 
 def _limits(gateway: Gateway, call: Call) -> tuple[GatewayError | None, list[Shown]]:
     """Return what the limits would refuse the call with, and how they stand."""
-    touches = touches_of_call(call, gateway.settings.limits, gateway.plan)
+    touches = touches_of_call(call, gateway.settings.limits, gateway.look)
     if not touches:
         return None, []
     hold = gateway.limits.look(touches)

@@ -77,13 +77,13 @@ def test_a_breaker_passes_over_a_target_that_keeps_failing() -> None:
             if "groq" in request.path
             else good("chat", "openai/y", stream=False)
         )
-        for _ in range(8):
+        for _ in range(13):
             assert world.ask(fallbacks=["openai/y"]).text == "good"
         asked = [request.path.split("/")[1] for request in world.upstream.requests]
         alone = world.ask()
 
-        assert asked[:10] == ["groq", "openai"] * 5
-        assert asked[10:] == ["openai"] * 3
+        assert asked[:20] == ["groq", "openai"] * 10
+        assert asked[20:] == ["openai"] * 3
         assert (alone.status, alone.error["code"]) == (500, "server_error")
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
-from app.config import ProviderSettings
+from app.config import ProviderKey, ProviderSettings, Secret
 from app.errors import GatewayError
 from app.gateway.breaker import Breaker
 from app.gateway.call import Target
+from app.gateway.spent_keys import SpentKeys
 from app.providers.auth import NoAuth
 from app.providers.base import Provider, Spec
 
@@ -34,10 +35,15 @@ class Scene:
         self.breaker = Breaker(self.clock)
         self.first, self.second = _target("first"), _target("second")
 
-    def order(self) -> list[str]:
-        """Return the names in the order in which they would be tried."""
-        found = self.breaker.order([self.first, self.second])
+    def order(self, caller: int | None = 1) -> list[str]:
+        """Return the names in the order in which ``caller`` would try them, None: in which they are looked at."""
+        found = self.breaker.order([self.first, self.second], caller)
         return [target.provider.name for target in found if isinstance(target, Target)]
+
+    def fail(self, times: int = 10) -> None:
+        """Let the first target fail so many calls."""
+        for _ in range(times):
+            self.breaker.failed(self.first, _fault())
 
 
 def _target(name: str) -> Target:
@@ -51,46 +57,101 @@ def _fault(kind: str = "upstream_error", retry_after: int | None = None) -> Gate
 
 def test_each_change_of_a_circuit_is_told_once() -> None:
     told: list[tuple[str, str, float]] = []
-    clock, first = Clock(), _target("first")
-    breaker = Breaker(clock, lambda circuit, phase, seconds: told.append((circuit[0], phase, seconds)))
-    for _ in range(7):
-        breaker.failed(first, _fault())
-    assert told == [("first", "open", 30.0)]
-    clock.now += 31
-    breaker.order([first])
-    breaker.failed(first, _fault())
-    clock.now += 31
-    breaker.order([first])
-    breaker.succeeded(first)
-    breaker.succeeded(first)
+    scene = Scene()
+    scene.breaker = Breaker(scene.clock, lambda circuit, phase, rest: told.append((circuit[0], phase, rest)))
+    scene.fail(12)
+    assert told == [("first", "open", 15.0)]
+    scene.clock.now += 16
+    scene.order()
+    scene.fail(1)
+    scene.clock.now += 31
+    scene.order()
+    scene.breaker.succeeded(scene.first)
+    scene.breaker.succeeded(scene.first)
     assert [phase for _, phase, _ in told] == ["open", "half_open", "open", "half_open", "closed"]
 
 
-def test_a_target_rests_after_five_failures_in_a_row_and_is_kept_as_the_last() -> None:
+@pytest.mark.parametrize(
+    ("good", "bad", "opens"), [(0, 9, False), (0, 10, True), (5, 5, True), (6, 5, False), (90, 89, False)]
+)
+def test_half_of_at_least_ten_calls_open_a_circuit(good: int, bad: int, opens: bool) -> None:
     scene = Scene()
-    for _ in range(4):
-        scene.breaker.failed(scene.first, _fault())
-    assert scene.order() == ["first", "second"]
-    scene.breaker.failed(scene.first, _fault())
-    assert scene.order() == ["second", "first"]
+    for _ in range(good):
+        scene.breaker.succeeded(scene.first)
+    scene.fail(bad)
+    assert scene.order() == (["second", "first"] if opens else ["first", "second"])
 
 
-def test_an_answer_closes_the_circuit() -> None:
+def test_calls_of_more_than_thirty_seconds_ago_do_not_count() -> None:
     scene = Scene()
-    for _ in range(4):
-        scene.breaker.failed(scene.first, _fault())
-    scene.breaker.succeeded(scene.first)
-    scene.breaker.failed(scene.first, _fault())
-    assert scene.order() == ["first", "second"]
-
-
-def test_after_the_pause_one_probe_goes_first() -> None:
-    scene = Scene()
-    for _ in range(5):
-        scene.breaker.failed(scene.first, _fault())
+    scene.fail(9)
     scene.clock.now += 31
+    scene.fail(9)
     assert scene.order() == ["first", "second"]
+    scene.fail(1)
     assert scene.order() == ["second", "first"]
+
+
+def test_after_its_rest_one_call_is_the_probe_and_its_answer_closes_the_circuit() -> None:
+    scene = Scene()
+    scene.fail()
+    scene.clock.now += 16
+    assert scene.order(caller=1) == ["first", "second"]
+    assert scene.order(caller=2) == ["second", "first"]
+    assert scene.order(caller=1) == ["first", "second"], "a call may be planned twice"
+    scene.breaker.succeeded(scene.first)
+    assert scene.order(caller=2) == ["first", "second"]
+    scene.fail(8)
+    assert scene.order(caller=2) == ["first", "second"], "it begins to count anew"
+
+
+def test_a_look_takes_no_probe() -> None:
+    scene = Scene()
+    scene.fail()
+    scene.clock.now += 16
+    assert scene.order(caller=None) == ["first", "second"]
+    assert scene.order(caller=1) == ["first", "second"]
+    assert scene.order(caller=None) == ["second", "first"], "somebody probes"
+
+
+def test_each_failed_probe_doubles_the_rest_up_to_five_minutes() -> None:
+    scene = Scene()
+    scene.fail()
+    rests = []
+    for _ in range(7):
+        (rest,) = scene.breaker.resting().values()
+        rests.append(rest)
+        scene.clock.now += rest
+        assert scene.order() == ["first", "second"]
+        scene.fail(1)
+    assert rests == [15, 30, 60, 120, 240, 300, 300]
+
+
+def test_a_probe_that_nobody_hears_of_again_is_given_to_another() -> None:
+    scene = Scene()
+    scene.fail()
+    scene.clock.now += 16
+    assert scene.order(caller=1) == ["first", "second"]
+    scene.clock.now += 16
+    assert scene.order(caller=2) == ["first", "second"]
+
+
+def test_an_answer_to_what_began_before_the_circuit_opened_does_not_close_it() -> None:
+    scene = Scene()
+    began = scene.clock.now
+    scene.clock.now += 1
+    scene.fail()
+    scene.breaker.succeeded(scene.first, began)
+    assert scene.order() == ["second", "first"]
+    scene.breaker.succeeded(scene.first, scene.clock.now)
+    assert scene.order() == ["first", "second"]
+
+
+def test_a_worker_keeps_a_bounded_number_of_circuits() -> None:
+    scene = Scene()
+    for number in range(5_000):
+        scene.breaker.failed(replace(scene.first, model=f"m{number}"), _fault("upstream_rate_limited", 9))
+    assert len(scene.breaker.resting()) == 4096
 
 
 def test_a_rate_limit_rests_for_as_long_as_it_was_asked_for() -> None:
@@ -104,7 +165,7 @@ def test_a_rate_limit_rests_for_as_long_as_it_was_asked_for() -> None:
 @pytest.mark.parametrize("kind", ["upstream_rejected", "unsupported_parameter", "content_filter"])
 def test_a_refusal_of_the_request_is_no_failure_of_the_target(kind: str) -> None:
     scene = Scene()
-    for _ in range(9):
+    for _ in range(30):
         scene.breaker.failed(scene.first, _fault(kind))
     assert scene.order() == ["first", "second"]
 
@@ -117,3 +178,32 @@ def test_a_provider_takes_no_more_calls_at_once_than_it_is_set_to() -> None:
         assert (refused.value.status, refused.value.retry_after) == (503, 1)
     with provider.slot():
         pass
+
+
+def _pooled(*names: str) -> list[Target]:
+    keys = tuple(ProviderKey(name, Secret(name)) for name in names)
+    spec = Spec(name="pool", wires={}, auth=NoAuth(), base_url="http://127.0.0.1:9", needs_key=False)
+    provider = Provider(spec, ProviderSettings("pool", keys=keys, max_concurrency=1), None)
+    return [Target(provider, "m", key) for key in keys]
+
+
+@pytest.mark.parametrize(
+    ("kind", "passed_over"), [("upstream_auth", True), ("upstream_quota", True), ("upstream_error", False)]
+)
+def test_a_refused_key_of_a_pool_is_passed_over_for_ten_minutes(kind: str, passed_over: bool) -> None:
+    clock = Clock()
+    spent, (one, two) = SpentKeys(clock), _pooled("one", "two")
+    spent.failed(one, _fault(kind))
+    assert spent.order([one, two]) == ([two, one] if passed_over else [one, two])
+    assert spent.seconds("pool") == ({"one": 600.0} if passed_over else {})
+    clock.now += 601
+    assert spent.order([one, two]) == [one, two]
+
+
+def test_a_key_that_answers_again_or_has_no_neighbour_is_not_passed_over() -> None:
+    spent, (one, two), (alone,) = SpentKeys(), _pooled("one", "two"), _pooled("alone")
+    spent.failed(one, _fault("upstream_auth"))
+    spent.succeeded(one)
+    assert spent.order([one, two]) == [one, two]
+    spent.failed(alone, _fault("upstream_auth"))
+    assert spent.order([alone, two]) == [alone, two]

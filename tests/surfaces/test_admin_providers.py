@@ -104,7 +104,7 @@ def test_providers_show_keys_by_name_and_calls_that_are_open(world: World) -> No
     assert shown["base_url"] == f"{world.upstream.url}/groq"
     assert {"chat", "responses"} & set(shown["wires"]) == {"chat"}
     assert len(shown["keys"]) == 1
-    assert set(shown["keys"][0]) == {"name", "weight", "models", "limits"}
+    assert set(shown["keys"][0]) == {"name", "weight", "models", "limits", "passed_over"}
     assert b"gsk-0123456789" not in ask(world, "/providers").body
 
 

@@ -31,6 +31,7 @@ from app.gateway.outcome import Outcome
 from app.gateway.plan import Route
 from app.gateway.redaction import Redactor
 from app.gateway.run import Run, Source
+from app.gateway.spent_keys import SpentKeys
 from app.gateway.strategies import Strategies
 from app.state.state import State
 
@@ -48,6 +49,7 @@ class House(Protocol):
     metrics: Metrics | None
     traces: Traces | None
     breaker: Breaker | None
+    spent_keys: SpentKeys | None
     strategies: Strategies | None
     limits: Gate
     accounts: Accounts

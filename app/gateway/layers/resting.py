@@ -1,4 +1,4 @@
-"""What the circuit breaker hears of each attempt; where it is configured.
+"""What the circuit breaker and the pools of keys hear of each attempt; where there are any.
 
 Tests: tests/gateway/test_breaker.py.
 """
@@ -15,9 +15,9 @@ from app.gateway.layers.base import House
 
 
 def make(house: House) -> AttemptLayer | None:
-    """Return the layer; None without a breaker."""
-    breaker = house.breaker
-    if breaker is None:
+    """Return the layer; None without a breaker and without a provider of several keys."""
+    listeners = [one for one in (house.breaker, house.spent_keys) if one is not None]
+    if not listeners:
         return None
 
     @contextmanager
@@ -25,8 +25,10 @@ def make(house: House) -> AttemptLayer | None:
         try:
             yield
         except GatewayError as error:
-            breaker.failed(attempt.target, error)
+            for listener in listeners:
+                listener.failed(attempt.target, error)
             raise
-        breaker.succeeded(attempt.target)
+        for listener in listeners:
+            listener.succeeded(attempt.target, attempt.started)
 
     return layer

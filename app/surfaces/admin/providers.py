@@ -76,7 +76,8 @@ def _names(gateway: Gateway) -> list[str]:
 def _shown(gateway: Gateway, provider: Provider) -> dict[str, Any]:
     resting = _resting(gateway, provider.name)
     lack = provider.lack()
-    keys = [_key(key) for key in provider.settings.keys]
+    spent = {} if gateway.spent_keys is None else gateway.spent_keys.seconds(provider.name)
+    keys = [_key(key, spent.get(key.name)) for key in provider.settings.keys]
     return {
         "id": provider.name,
         "object": "provider",
@@ -93,12 +94,14 @@ def _shown(gateway: Gateway, provider: Provider) -> dict[str, Any]:
     }
 
 
-def _key(key: ProviderKey) -> dict[str, Any]:
+def _key(key: ProviderKey, passed_over: float | None) -> dict[str, Any]:
+    """Show a key; ``passed_over`` is for how many seconds a refused one still is."""
     return {
         "name": key.name,
         "weight": key.weight,
         "models": None if key.models is None else list(key.models),
         "limits": limit_rows(key.limits),
+        "passed_over": None if passed_over is None else round(passed_over, 1),
     }
 
 
