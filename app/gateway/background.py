@@ -125,6 +125,7 @@ class BackgroundWork:
             client_headers=work.headers,
             created_at=int(work.object["created_at"]),
             response_id=work.id,
+            thread=work.id,
             host=host,
             signs=True,
         )

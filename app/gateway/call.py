@@ -242,7 +242,8 @@ class Call:
     is a warning here, whatever their class. ``socket`` is the client's, watched while the call runs. ``prefer`` overrides
     the order of the target's wires. ``request`` is the canonical request where it is not decoded from the body.
     ``realm`` is preferred among the keys of a target: the call holds state that only that
-    account can read. ``host`` is where the turn of a Responses call is kept, None for calls that are no turns.
+    account can read. ``thread`` is the conversation or the first response that it goes on from, its own
+    response for a first turn. ``host`` is where the turn of a Responses call is kept, None for calls that are no turns.
     ``signs``: what an answer's tool calls must bring back is put back, and kept where
     ``keeps_signatures``. ``keep_raw`` names what to keep of the exchange with the provider
     (``raw_request``, ``raw_response``). ``door`` names the door it came to, "" for none.
@@ -273,6 +274,7 @@ class Call:
     keep_raw: frozenset[str] = frozenset()
     socket: Any = None
     realm: str | None = None
+    thread: str | None = None
     prefer: tuple[str, ...] | None = None
     request: Any = None
     host: Any = None

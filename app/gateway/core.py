@@ -15,6 +15,7 @@ from app.config import Settings
 from app.dialects import dialect
 from app.dialects.base import Frame
 from app.errors import GatewayError
+from app.gateway import context_windows
 from app.gateway.attempt_rows import attempts_of
 from app.gateway.background import BackgroundWork
 from app.gateway.batch_run import executor
@@ -175,6 +176,8 @@ class Gateway:
 
     def _planned(self, call: Call, caller: int | None) -> Route:
         targets = list(self.router.targets(call))
+        if len(targets) > 1:
+            targets = context_windows.order(targets, call, self.prices.window)
         if self.spent_keys is not None:
             targets = self.spent_keys.order(targets)
         return plan_route(call, targets if self.breaker is None else self.breaker.order(targets, caller))

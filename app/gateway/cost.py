@@ -59,6 +59,11 @@ class PriceList:
         """Tell whether the catalogue lists ``model`` for its provider id ``provider``."""
         return provider is not None and self._book.knows(provider, model)
 
+    def window(self, target: Target) -> int | None:
+        """Return the context window of a target in tokens, None where the catalogue does not tell."""
+        provider = target.provider.spec.price_as
+        return None if provider is None else self._book.window(provider, target.model)
+
     def _by_catalogue(self, target: Target, usage: Usage, tier: str | None) -> dict[str, Any] | None:
         provider = target.provider.spec.price_as
         if provider is None:

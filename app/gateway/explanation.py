@@ -14,10 +14,11 @@ from typing import Any, Final, NamedTuple
 from app.config import NANO
 from app.dialects.shared.losses import Loss
 from app.errors import GatewayError
+from app.gateway import context_windows
 from app.gateway.allowances import Allowance
 from app.gateway.budgets.charges import touches_of_caller as budgets_of_caller
 from app.gateway.budgets.telling import standing_rows as budget_rows
-from app.gateway.call import Call, Principal
+from app.gateway.call import Call, Principal, Target
 from app.gateway.core import Gateway
 from app.gateway.driver import gentler
 from app.gateway.estimates import tokens_of_body
@@ -27,10 +28,11 @@ from app.gateway.limits.gate import Hold
 from app.gateway.operations import encoded
 from app.gateway.plan import Planned, no_target
 from app.gateway.retries import goes_on
+from app.gateway.stickiness import bond_of
 
 Shown = dict[str, Any]
 
-_REASONS: Final = ("first choice", "next choice")
+_NEXT: Final = "next choice"
 _LEFT_OUT: Final = "left out"
 
 
@@ -39,7 +41,8 @@ def explain(gateway: Gateway, call: Call) -> Shown:
     refused, limits = _limits(gateway, call)
     steps = gateway.look(call).steps
     cache = gateway.cache_of(call)
-    places = [_place(gateway, call, step, number) for number, step in enumerate(steps)]
+    choice = _first_choice(gateway, call, len(steps))
+    places = [_place(gateway, call, step, choice if not n else _NEXT) for n, step in enumerate(steps)]
     shown = [place.row for place in places if place.row is not None]
     first = next((place.row for place in places if place.error is None), None)
     if refused is None and cache != "hit":
@@ -127,7 +130,16 @@ class _Place(NamedTuple):
     by_layer: bool = False
 
 
-def _place(gateway: Gateway, call: Call, step: Planned | GatewayError, number: int) -> _Place:
+def _first_choice(gateway: Gateway, call: Call, count: int) -> str:
+    """Say why the first of ``count`` places is the first."""
+    bond = bond_of(call) if count > 1 else None
+    if bond is not None:
+        return f"first choice, by {bond.name}"
+    drawn = count > 1 and gateway.router.draws(call)
+    return "first choice, drawn by weight: another call may draw otherwise" if drawn else "first choice"
+
+
+def _place(gateway: Gateway, call: Call, step: Planned | GatewayError, choice: str) -> _Place:
     if isinstance(step, GatewayError):
         return _Place(None, step)
     target = step.target
@@ -139,7 +151,7 @@ def _place(gateway: Gateway, call: Call, step: Planned | GatewayError, number: i
         "provider": target.provider.name,
         "model": target.model,
         "key": target.key.name if target.key else None,
-        "reason": f"passed over: {error.message}" if error else _REASONS[min(number, 1)],
+        "reason": f"passed over: {error.message}" if error else f"{choice}{_lack(gateway, call, target)}",
         "mode": None if isinstance(step.plan, GatewayError) else step.plan.way,
         "cost_estimate": None if cost is None else cost / NANO,
         "adjusted": _told(loss for loss in losses if _LEFT_OUT not in loss.message),
@@ -162,6 +174,10 @@ def _end(call: Call, places: Sequence[_Place]) -> GatewayError | None:
         if not by_layer and not goes_on(call, error):
             break
     return first or refused or no_target(call)
+
+
+def _lack(gateway: Gateway, call: Call, target: Target) -> str:
+    return context_windows.shortage(target, call, gateway.prices.window)
 
 
 def _losses(call: Call, step: Planned) -> tuple[Sequence[Loss], GatewayError | None]:

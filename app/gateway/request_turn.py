@@ -78,7 +78,10 @@ class RequestHost:
         """Return the run of a call as one turn."""
         state = self._state(house, call)
         body, response_id = echo_body(call.body, self.store), new_id(RESPONSE)
-        call = replace(call, body=body, response_id=response_id, keeps_signatures=state is not None)
+        thread = response_id if self.store else None
+        call = replace(
+            call, body=body, response_id=response_id, thread=thread, keeps_signatures=state is not None
+        )
         if self.background:
             turn, first = self._begun(house, state, call, self._queue(house))
             return _queued(house, turn, first)

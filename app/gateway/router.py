@@ -11,13 +11,14 @@ Tests: tests/behaviour/test_routes.py, tests/surfaces/test_model_strings.py.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, TypeVar
 
 from app.config import Alias, ProviderKey, TargetMembers
 from app.errors import GatewayError
 from app.gateway.call import Call, Target
+from app.gateway.stickiness import bond_of, rank
 from app.gateway.strategies import Place, Strategies
 from app.providers import PROVIDERS
 from app.providers.base import Provider
@@ -167,7 +168,7 @@ class Router:
         alias = self._aliases[name]
         models = [target for target, _ in alias.targets]
         if alias.strategy != "ordered":
-            chosen = _weighted(list(alias.targets), self._choose())
+            chosen = self._chosen(alias.targets, call)
             models = [chosen, *(target for target in models if target != chosen)]
         places = self._places(name, models, default, call)
         if self._strategies is not None and call is not None and len(places) > 1:
@@ -191,16 +192,38 @@ class Router:
         except GatewayError as error:
             yield error
             return
-        ordered = self._order(keys)
+        ordered = self._order(keys, call)
         if call.realm is not None:
             ordered.sort(key=lambda key: provider.realm(key) != call.realm)
         for key in ordered:
             yield Target(provider, model, key)
 
-    def _order(self, keys: tuple[ProviderKey | None, ...]) -> list[ProviderKey | None]:
+    def draws(self, call: Call) -> bool:
+        """Tell whether the order of a call's targets is drawn anew for each call."""
+        if bond_of(call) is not None:
+            return False
+        name = call.candidates[0]
+        alias = self._aliases[name] if self.is_alias(name) else None
+        if alias is not None and alias.strategy == "weighted" and len(alias.targets) > 1:
+            return True
+        targets = self._of_candidate(call, name)
+        keys = {(t.provider.name, t.model, t.key.name) for t in targets if isinstance(t, Target) and t.key}
+        return len(keys) > len({key[:2] for key in keys})
+
+    def _chosen(self, targets: Sequence[tuple[str, float]], call: Call | None) -> str:
+        """Return the target that comes first: that of the call's bond, else one drawn by weight."""
+        bond = bond_of(call) if call is not None and len(targets) > 1 else None
+        if bond is not None:
+            return rank(bond, targets, str)[0]
+        return _weighted(list(targets), self._choose())
+
+    def _order(self, keys: tuple[ProviderKey | None, ...], call: Call) -> list[ProviderKey | None]:
         if len(keys) < 2:
             return list(keys)
         left = [(key, key.weight if key else 1.0) for key in keys]
+        bond = bond_of(call)
+        if bond is not None:
+            return rank(bond, left, lambda key: key.name if key else "")
         ordered: list[ProviderKey | None] = []
         while left:
             chosen = _weighted(left, self._choose())

@@ -261,7 +261,8 @@ def with_history(call: Call, expansion: Expansion) -> Call:
     if not (expansion.refers or expansion.changed):
         return call
     upstream_body = {**call.body, "input": expansion.input}
-    return replace(call, upstream_body=upstream_body, realm=_realm_of(expansion))
+    thread = _thread_of(expansion) or call.thread
+    return replace(call, upstream_body=upstream_body, realm=_realm_of(expansion), thread=thread)
 
 
 def refers(body: Mapping[str, Any]) -> bool:
@@ -274,6 +275,14 @@ def refers(body: Mapping[str, Any]) -> bool:
 def holds_reference(items: Any) -> bool:
     """Tell whether any input item refers to a stored one."""
     return isinstance(items, list) and any(map(is_reference, items))
+
+
+def _thread_of(expansion: Expansion) -> str | None:
+    """Return the conversation, or the first response of the chain, that a turn goes on from."""
+    if expansion.conversation_id is not None or expansion.parent_id is None:
+        return expansion.conversation_id
+    first = next((source for source in expansion.sources if source is not None), None)
+    return expansion.parent_id if first is None else first.response_id
 
 
 def _realm_of(expansion: Expansion) -> str | None:

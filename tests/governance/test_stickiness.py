@@ -1,0 +1,123 @@
+"""Calls that belong together go to one target and key; targets that are too small are passed over."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.behaviour.world import chat_body
+from tests.governance.city import CHAT, City, running_city
+from tests.traffic.replay import Reply, Request
+
+CONFIG = """
+[keys.ann]
+key = "sk-ann"
+tenant = "red"
+[keys.blue]
+key = "sk-blue"
+tenant = "blue"
+[providers.pool]
+dialect = "chat"
+base_url = "{upstream}/pool"
+keys = [{ name = "one", value = "key-one" }, { name = "two", value = "key-two" }]
+[providers.openai]
+base_url = "{upstream}/openai"
+api_key = "openai-key"
+[models."mixed"]
+targets = [{ target = "groq/a", weight = 3 }, { target = "groq/b" }]
+[models."sized"]
+strategy = "ordered"
+targets = [{ target = "openai/gpt-4" }, { target = "openai/gpt-4.1" }]
+"""
+HI: list[dict[str, Any]] = [{"role": "user", "content": "hi"}]
+
+
+def good(request: Request) -> Reply:
+    return Reply.json(chat_body())
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[City]:
+    env = {"SLUICE_MASTER_KEY": "sk-master", "SLUICE_SECRET_KEY": "s", "SLUICE_BREAKER": "on"}
+    with running_city(CONFIG, workers=2, env=env) as city:
+        yield city
+
+
+@pytest.fixture
+def city(running: City) -> City:
+    running.upstream.forget()
+    running.upstream.script = good
+    return running
+
+
+def chat(city: City, model: str, who: str = "ann", **members: Any) -> str:
+    """Ask; return the model, or the key of the pool, that was asked."""
+    answer = city.client(who).send("POST", CHAT, {"model": model, "messages": HI, **members})
+    assert answer.status == 200, answer.body
+    last = city.upstream.requests[-1]
+    return last.headers["authorization"] if "pool" in last.path else last.json()["model"]
+
+
+@pytest.mark.parametrize("model", ["mixed", "pool/m"])
+def test_the_same_prompt_cache_key_goes_to_the_same_place_in_every_process(city: City, model: str) -> None:
+    for number in range(8):
+        assert len({chat(city, model, prompt_cache_key=f"key {number}") for _ in range(6)}) == 1
+
+
+def test_keys_spread_by_weight_and_tenants_apart(city: City) -> None:
+    placed = {number: chat(city, "mixed", prompt_cache_key=f"{number}") for number in range(120)}
+    counted = Counter(placed.values())
+    assert 70 <= counted["a"] <= 110
+    assert counted["b"] == 120 - counted["a"]
+    others = {number: chat(city, "mixed", "blue", prompt_cache_key=f"{number}") for number in range(40)}
+    assert any(others[number] != placed[number] for number in others)
+
+
+def test_calls_that_belong_to_nobody_are_drawn(city: City) -> None:
+    assert set(Counter(chat(city, "mixed") for _ in range(60))) == {"a", "b"}
+
+
+def test_the_turns_of_a_chain_and_of_a_conversation_stay_together(city: City) -> None:
+    client = city.client("ann")
+
+    def turn(**members: Any) -> tuple[str, str]:
+        made = client.made("hi", model="mixed", **members)
+        return made["id"], city.upstream.requests[-1].json()["model"]
+
+    firsts = set()
+    for _ in range(6):
+        first, place = turn()
+        second, then = turn(previous_response_id=first)
+        _, last = turn(previous_response_id=second)
+        assert (then, last) == (place, place)
+        firsts.add(place)
+        conversation = client.post("/v1/conversations", {}).json["id"]
+        assert len({turn(conversation=conversation)[1] for _ in range(3)}) == 1
+
+
+def explained(city: City, body: dict[str, Any]) -> list[dict[str, Any]]:
+    asked = {"path": CHAT, "key": "ann", "body": body}
+    found: list[dict[str, Any]] = city.client("master").send("POST", "/admin/explain", asked).json["targets"]
+    return found
+
+
+def test_explain_says_what_keeps_calls_together_and_what_is_drawn(city: City) -> None:
+    bound = {"model": "mixed", "messages": HI, "prompt_cache_key": "mine"}
+    rows = explained(city, bound)
+    assert rows[0]["reason"] == "first choice, by prompt_cache_key"
+    assert rows[0]["model"] == chat(city, "mixed", prompt_cache_key="mine")
+    assert "drawn by weight" in explained(city, {"model": "mixed", "messages": HI})[0]["reason"]
+    assert explained(city, {"model": "groq/a", "messages": HI})[0]["reason"] == "first choice"
+
+
+def test_a_target_that_is_too_small_is_passed_over_while_another_is_left(city: City) -> None:
+    long = [{"role": "user", "content": "many words " * 9_000}]
+    assert chat(city, "sized") == "gpt-4"
+    assert chat(city, "sized", messages=long) == "gpt-4.1"
+    assert chat(city, "openai/gpt-4", messages=long) == "gpt-4"
+    rows = explained(city, {"model": "sized", "messages": long})
+    assert [row["model"] for row in rows] == ["gpt-4.1", "gpt-4"]
+    assert "context window" in rows[1]["reason"]
