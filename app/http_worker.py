@@ -155,8 +155,9 @@ class Worker(GeventWorker):
         """Once the worker leaves, end the waits that began before."""
         while self.alive:
             gevent.sleep(_POLL)
+        before = list(self._idle)  # those that begin later have the shorter limit from the start
         gevent.sleep(_LEAVING)
-        for limit in self._idle:
+        for limit in before:
             gevent.get_hub().loop.run_callback(self._expire, limit)
 
     def _expire(self, limit: gevent.Timeout) -> None:
