@@ -17,6 +17,7 @@ from app.dialects.shared.reading import as_dict
 from app.gateway.call import Target
 from app.gateway.outcome import Outcome
 from app.gateway.pricebook import PriceBook
+from app.providers.base import Provider
 
 _MEMBERS: Final = (
     "input_tokens_cost",
@@ -58,6 +59,16 @@ class PriceList:
     def knows(self, provider: str | None, model: str) -> bool:
         """Tell whether the catalogue lists ``model`` for its provider id ``provider``."""
         return provider is not None and self._book.knows(provider, model)
+
+    def per_million(self, provider: Provider, model: str) -> dict[str, float] | None:
+        """Return US dollars for a million tokens of text, ``input`` and ``output``, of a small call today; None where
+        the price is unknown or no such product."""
+        own = provider.settings.prices.get(model)
+        if own is not None:
+            return {name: own.get(name, 0.0) for name in ("input", "output")}
+        listed = provider.spec.price_as
+        rates = None if listed is None else self._book.rates(listed, model)
+        return None if rates is None else {"input": float(rates.input), "output": float(rates.output)}
 
     def window(self, target: Target) -> int | None:
         """Return the context window of a target in tokens, None where the catalogue does not tell."""

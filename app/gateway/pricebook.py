@@ -19,7 +19,7 @@ from gevent.event import AsyncResult
 from gevent.threadpool import ThreadPool
 
 from app.canonical.response import Usage
-from app.gateway.catalogue import Catalogue, Model, Price
+from app.gateway.catalogue import Catalogue, Model, Price, Rates
 from app.gateway.heap import settle
 
 _REMEMBERED: Final = 4096
@@ -70,6 +70,11 @@ class PriceBook:
         """Return the context window of ``model`` in tokens, None where the catalogue does not say."""
         found = self._model(provider, model)
         return None if found is None else found.window
+
+    def rates(self, provider: str, model: str) -> Rates | None:
+        """Return what a small call of text is charged today, None where that is unknown or no such product."""
+        found = self._model(provider, model)
+        return None if found is None else found.rates(0)
 
     def price(self, provider: str, model: str, usage: Usage, tier: str | None = None) -> Price | None:
         """Return what ``usage`` costs in the service tier that served it.

@@ -190,6 +190,7 @@ def test_explain_and_settings_show_them(city: City) -> None:
     assert shown == {
         "target": "groq/x",
         "weight": 1,
+        "price": None,
         "max_tokens": 2000,
         "defaults": {"temperature": 0.2, "seed": 7, "stop": ["END"]},
         "headers": {"x-team": "***"},

@@ -162,7 +162,7 @@ def test_settings_show_no_secret(world: World) -> None:
     assert "SLUICE_ALERT_URL" in [doubt["place"] for doubt in told["doubts"]]
     assert told["models"] == {
         "fast": {
-            "targets": [{"target": "groq/x", "weight": 1.0}],
+            "targets": [{"target": "groq/x", "weight": 1.0, "price": None}],
             "fallbacks": ["sandbox/echo"],
             "strategy": "weighted",
         }

@@ -28,6 +28,7 @@ PAGES = {
     "/ui/background": "Background",
     "/ui/providers": "Providers",
     "/ui/responses": "Responses",
+    "/ui/models": "Models",
     "/ui/keys": "Keys",
     "/ui/playground": "Playground",
     "/ui/settings": "Settings",

@@ -39,7 +39,12 @@ def settings() -> Response:
     models = {
         name: {
             "targets": [
-                {"target": target, "weight": weight, **_members(alias.members.get(target))}
+                {
+                    "target": target,
+                    "weight": weight,
+                    "price": _price(gateway, target),
+                    **_members(alias.members.get(target)),
+                }
                 for target, weight in alias.targets
             ],
             "fallbacks": list(alias.fallbacks),
@@ -61,6 +66,14 @@ def _doubts(gateway: Gateway) -> list[dict[str, str]]:
 
     advice = advise(gateway.settings, {}, find, knows)
     return [{"place": place, "message": sentence} for place, sentence in advice]
+
+
+def _price(gateway: Gateway, target: str) -> dict[str, float] | None:
+    """Return what a target costs by the million tokens; None for a name that leads on."""
+    provider, _, model = target.partition("/")
+    if target in gateway.settings.aliases or provider not in gateway.registry.names:
+        return None
+    return gateway.prices.per_million(gateway.registry.get(provider), model)
 
 
 def _members(members: TargetMembers | None) -> dict[str, Any]:

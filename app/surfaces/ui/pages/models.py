@@ -1,0 +1,10 @@
+"""The operator's models: where each name leads, in which order, with what, and at which price."""
+
+from __future__ import annotations
+
+from app.surfaces.ui import asking, rendering
+
+
+def listed() -> str:
+    """List the names of ``[models]``."""
+    return rendering.page("models", models=asking.get("/settings")["models"])
