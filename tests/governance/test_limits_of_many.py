@@ -214,7 +214,9 @@ def test_a_call_without_limits_asks_neither_redis_nor_the_database(tmp_path: Any
     statements: list[str] = []
 
     def note(connection: Any, cursor: Any, statement: str, *more: Any) -> None:
-        statements.append(statement)
+        by_the_clock = statement == "BEGIN" or "FROM revision" in statement  # the look for changed keys
+        if not by_the_clock:
+            statements.append(statement)
 
     with own_redis() as (url, _), redis.Redis.from_url(url) as store:
         database = f"sqlite:///{tmp_path / 'sluice.db'}"
