@@ -84,7 +84,8 @@ def _usage(verb: argparse.ArgumentParser) -> None:
 
 def _report(verb: argparse.ArgumentParser, known: tuple[str, ...]) -> None:
     names = (*known, "from", "to")
-    verb.add_argument("filters", nargs="*", metavar="filter=value", help=", ".join(names))
+    one = "; or the id of one call" if known else ""
+    verb.add_argument("filters", nargs="*", metavar="filter=value", help=", ".join(names) + one)
     verb.add_argument("--json", action="store_true", help="print JSON")
     verb.add_argument("--config", metavar="FILE", help="the TOML file instead of $SLUICE_CONFIG")
     verb.set_defaults(known=names)

@@ -8,8 +8,9 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
+from urllib.parse import quote
 
 from app.commands import aligned
 from app.terminal.office import ask
@@ -27,13 +28,17 @@ _CALLS: Final = (
     "status",
     "cost",
     "latency",
+    "warnings",
 )
+_CALL: Final = "call_"
 _SUMS: Final = ("calls", "errors", "input_tokens", "output_tokens", "cost", "cache_hits")
 _TIMES: Final = ("p50", "p95", "p99")
 
 
 def calls(given: argparse.Namespace) -> int:
-    """Print the newest calls that fit; 2 for filters that are none."""
+    """Print the newest calls that fit, or the one that is named by its id; 2 for filters that are none."""
+    if len(given.filters) == 1 and given.filters[0].startswith(_CALL) and "=" not in given.filters[0]:
+        return _one(given, given.filters[0])
     return _printed(given, "/calls", {"limit": str(given.limit)}, _CALLS)
 
 
@@ -55,8 +60,7 @@ def _printed(given: argparse.Namespace, path: str, query: dict[str, str], column
         query[name] = value
     status, told = ask(settings, "GET", path, query_string=query)
     if status != 200:
-        print(f"sluice: {told['error']['message']}", file=sys.stderr)
-        return _WRONG
+        return _refused(told)
     rows = told["data"]
     print(
         json.dumps(rows, indent=2)
@@ -66,8 +70,42 @@ def _printed(given: argparse.Namespace, path: str, query: dict[str, str], column
     return 0
 
 
+def _one(given: argparse.Namespace, call_id: str) -> int:
+    """Print all that the log knows of a call; what was asked and answered only as JSON."""
+    settings = settings_of(given)
+    if settings is None:
+        return _WRONG
+    status, call = ask(settings, "GET", f"/calls/{quote(call_id, safe='')}")
+    if status != 200:
+        return _refused(call)
+    print(json.dumps(call, indent=2) if given.json else aligned(_members(call)))
+    return 0
+
+
+def _members(call: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield name and value of each member; each attempt and each warning is a line."""
+    for name, value in call.items():
+        if name == "warned":
+            yield from (("warned", f"{one['param'] or '-'}: {one['message']}") for one in value)
+        elif name == "attempts":
+            yield from (("attempt", json.dumps(one)) for one in value)
+        elif name != "bodies":
+            yield name, _text(value)
+
+
+def _refused(told: Mapping[str, Any]) -> int:
+    print(f"sluice: {told['error']['message']}", file=sys.stderr)
+    return _WRONG
+
+
 def _cells(row: Mapping[str, Any], columns: Sequence[str]) -> list[str]:
     """Return a row's cells; percentiles of a sum stand beside its other members."""
     latency = row.get("latency")
     flat = {**row, **latency} if isinstance(latency, Mapping) else row
-    return ["-" if flat.get(name) is None else str(flat[name]) for name in columns]
+    return [_text(flat.get(name)) for name in columns]
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "-"
+    return json.dumps(value) if isinstance(value, Mapping) else str(value)

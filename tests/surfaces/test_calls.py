@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import sqlite3
 import time
@@ -91,6 +92,27 @@ def test_a_call_has_a_row_that_lists_and_exports_agree_on(running: World) -> Non
         row["id"],
         ["# rows,1"],
     )
+
+
+def test_a_call_that_was_warned_of_keeps_the_words_of_its_warnings_up_to_a_bound(running: World) -> None:
+    names = [f"odd_{number}_{'x' * 400 if number == 0 else ''}" for number in range(30)]
+    answer = running.ask(
+        "responses",
+        model="sandbox/echo",
+        headers={"authorization": "Bearer sk-ann"},
+        **dict.fromkeys(names, 1),
+    )
+    told = answer.json["extra_fields"]["warnings"]
+    (row,) = rows(running, "request_id=" + answer.headers["x-request-id"], 1)
+    assert row["warnings"] == len(told) == len(names)
+    assert len(row["warned"]) == 20
+    assert [one["param"] for one in row["warned"]] == [one["param"] for one in told[:20]]
+    assert [one["message"] for one in row["warned"]][1:] == [one["message"] for one in told[1:20]]
+    assert all(len(one["param"]) <= 200 and len(one["message"]) <= 300 for one in row["warned"])
+    assert admin(running, f"/calls/{row['id']}").json == row
+    exported = admin(running, "/calls.csv?request_id=" + row["request_id"]).body.decode().splitlines()
+    (line,) = csv.DictReader(exported[:2])
+    assert json.loads(line["warned"]) == row["warned"]
 
 
 def test_usage_sums_what_the_rows_say(running: World) -> None:

@@ -228,6 +228,20 @@ def test_names_and_ids_that_try_to_be_a_script_are_text(office: Visitor) -> None
     assert b"&lt;script&gt;alert" in pages[1].body
 
 
+def test_the_page_of_a_call_tells_the_words_of_its_warnings_as_text(app: Flask) -> None:
+    client = app.test_client()
+    assert client.post("/ui/login", data={"key": MASTER}).status_code == 303
+    warned = [{"param": EVIL, "message": "was left out"}, {"param": None, "message": "of several"}]
+    rows = [{**_row(1), "warnings": 5, "warned": warned}, {**_row(2), "warnings": 1}, _row(3)]
+    gateway_of(app).state().call_log.write(rows)
+    told, older, without = (client.get(f"/ui/calls/call_{number}").text for number in (1, 2, 3))
+    assert "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;</span>: was left out" in told
+    assert "<li>of several</li>" in told
+    assert "And 3 more" in told
+    assert "words were not kept" in older
+    assert 'id="warnings"' not in without
+
+
 def _until_logged(office: Visitor, code: str) -> list[dict[str, Any]]:
     limit = time.monotonic() + 20
     while time.monotonic() < limit:

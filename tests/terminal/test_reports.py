@@ -11,7 +11,7 @@ from app import cli
 from tests.behaviour.world import running_world
 from tests.lifecycle.house import eventually
 
-LINES = 2
+LINES = 3
 
 
 def test_what_a_server_logged_is_listed_and_summed(
@@ -28,6 +28,7 @@ def test_what_a_server_logged_is_listed_and_summed(
 
     with running_world({"DATABASE_URL": database}) as world:
         assert world.ask(model="sandbox/echo").status == 200
+        assert world.ask("responses", model="sandbox/echo", brand_new=1).status == 200
         assert world.ask(model="nobody/x").status == 400
         eventually(lambda: len(listed()) == LINES)
     assert [row["status"] for row in listed("status=400")] == [400]
@@ -36,6 +37,15 @@ def test_what_a_server_logged_is_listed_and_summed(
     table = capsys.readouterr().out.splitlines()
     assert table[0].split()[:3] == ["id", "created_at", "tenant"]
     assert len(table) == 1 + LINES
+    (warned,) = [row for row in listed() if row["warnings"]]
+    assert cli.main(["calls", str(warned["id"])]) == 0
+    shown = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    assert (shown["id"], shown["status"], shown["warnings"]) == (warned["id"], "200", "1")
+    assert shown["warned"].startswith("brand_new: 'brand_new' ")
+    assert cli.main(["calls", str(warned["id"]), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == warned
+    assert cli.main(["calls", "call_none"]) == 2
+    assert "call_none" in capsys.readouterr().err
     assert cli.main(["usage", "--by", "provider,model", "--json"]) == 0
     sums = json.loads(capsys.readouterr().out)
     assert sum(row["calls"] for row in sums) == LINES

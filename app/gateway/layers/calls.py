@@ -14,6 +14,7 @@ from typing import Any, Final
 import gevent
 from gevent.event import Event
 
+from app.dialects.shared.losses import Loss
 from app.errors import GatewayError
 from app.gateway.bodies import bodies_of, size_of
 from app.gateway.layers.base import House, Listener
@@ -29,6 +30,8 @@ _GATHER: Final = 0.2
 _MOST_BODIES: Final = 64 * 1024 * 1024  # characters that wait
 _PURGE_SECONDS: Final = 600.0
 _DAY: Final = 86_400.0
+_MOST_WARNINGS: Final = 20  # kept with their words; the row's number counts all
+_MOST_OF_WARNING: Final = 300  # characters
 
 
 class CallWriter:
@@ -139,7 +142,7 @@ def _row(outcome: Outcome) -> dict[str, Any]:
     last = call.attempts[-1] if call.attempts else None
     target = outcome.target
     first = outcome.first_content
-    return {
+    row = {
         "id": new_id("call"),
         "object": "call",
         "created_at": int(time.time() - call.elapsed_ms() / 1000),
@@ -168,6 +171,16 @@ def _row(outcome: Outcome) -> dict[str, Any]:
         "metadata": {**_texts(call.body.get("metadata")), **call.log_metadata},
         "response_id": call.response_id,
     }
+    if outcome.losses:
+        row["warned"] = [_words(loss) for loss in outcome.losses[:_MOST_WARNINGS]]
+    return row
+
+
+def _words(loss: Loss) -> dict[str, str | None]:
+    """Return a warning as a row keeps it: its path and its sentence, cut where it is long."""
+    text = loss.message
+    cut = text if len(text) <= _MOST_OF_WARNING else text[: _MOST_OF_WARNING - 1] + "…"
+    return {"param": loss.param, "message": cut}
 
 
 def _usage(outcome: Outcome) -> dict[str, int] | None:

@@ -28,6 +28,7 @@ _COLUMNS: Final = (
         "user",
         "metadata",
         "response_id",
+        "warned",
     ),
 )
 
