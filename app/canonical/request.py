@@ -14,6 +14,7 @@ from typing import Any, Literal
 Native = tuple[str, Mapping[str, Any]]
 """``(dialect name, members)``: what only that dialect understands."""
 
+Form = Literal["text", "summary", "hidden"]
 Role = Literal["system", "developer", "user", "assistant", "tool"]
 
 
@@ -24,12 +25,14 @@ class Signature:
     ``value`` is the provider's own text (a signature, encrypted or redacted
     content, a thought signature). ``dialect`` names the wire format that reads it,
     ``realm`` who can verify it (provider and key name, or what the provider
-    declares); None while it has not left the decoder.
+    declares); None while it has not left the decoder. ``thought`` is the form and the text
+    of the reasoning that it proves, where the client was not shown that.
     """
 
     value: str
     dialect: str
     realm: str | None = None
+    thought: tuple[Form, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +94,7 @@ class ReasoningPart:
     """
 
     text: str = ""
-    form: Literal["text", "summary", "hidden"] = "text"
+    form: Form = "text"
     signature: Signature | None = None
     native: Native | None = None
 
@@ -226,7 +229,8 @@ class Sampling:
 class Output:
     """The form of the answer. ``format``: text, ``json`` (any object) or ``schema``
     (``schema`` with its ``name``, ``strict``, ``description``). ``modalities`` such as
-    ("text", "audio") with ``audio`` = OpenAI's ``{voice, format}``."""
+    ("text", "audio") with ``audio`` = OpenAI's ``{voice, format}``, ``speakers`` true in it where
+    several are to speak."""
 
     format: Literal["text", "json", "schema"] = "text"
     schema: Mapping[str, Any] | None = None

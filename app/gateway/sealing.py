@@ -16,7 +16,7 @@ import logging
 import secrets
 from collections.abc import Callable
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from app.canonical.request import Signature
 from app.config import Settings
@@ -45,7 +45,9 @@ class Wrapping:
         return Sealing(partial(self._wrap, bound), partial(self._unwrap, bound))
 
     def _wrap(self, tenant: bytes, signature: Signature) -> str:
-        members = {"d": signature.dialect, "r": signature.realm, "v": signature.value}
+        members: dict[str, Any] = {"d": signature.dialect, "r": signature.realm, "v": signature.value}
+        if signature.thought is not None:
+            members["f"], members["x"] = signature.thought
         return _TAG + self._opened().seal(dumps(members), tenant)
 
     def _unwrap(self, tenant: bytes, text: str) -> Signature | None:
@@ -55,7 +57,8 @@ class Wrapping:
         if opened is None:
             return UNREADABLE
         members = loads_lenient(opened)
-        return Signature(members["v"], members["d"], members["r"])
+        thought = (members["f"], members["x"]) if "f" in members else None
+        return Signature(members["v"], members["d"], members["r"], thought)
 
     def _opened(self) -> Sealer:
         if self._sealer is None:

@@ -48,11 +48,11 @@ def recorded_answers(source: str) -> list[Response]:
 
 
 def essence_at(door: str, choice: Choice) -> dict[str, Any]:
-    """What a door says of a choice: a refusal in words is a reason to end at most of them, and
+    """What a door says of a choice: a refusal in words is a reason to end at all of them,
     Messages has no word for a faulty end, and Cohere one for all."""
     essence = served.essence(choice)
     refused = any(isinstance(part, RefusalPart) for part in generic.parts_of(choice))
-    if refused and essence["finish"] == "stop" and door != "cohere":
+    if refused and essence["finish"] == "stop":
         essence["finish"] = "content_filter"
     if door == "messages" and essence["finish"] in ("error", "fault"):
         essence["finish"] = "stop"

@@ -244,8 +244,8 @@ class _RequestWriter:
         body = self._take(
             {
                 "verbosity": output.verbosity,
-                "audio": dict(output.audio) if output.audio else None,
                 "modalities": self._modalities(output),
+                "audio": self._audio(output),
             }
         )
         if output.format == "json":
@@ -257,7 +257,23 @@ class _RequestWriter:
     def _modalities(self, output: Output) -> list[str] | None:
         """Text alone is what every wire gives, so it need not be said."""
         wanted = list(output.modalities)
+        if wanted == ["audio"] and not self._own:
+            wanted = ["text", "audio"]  # sound comes with its transcript here
         return None if wanted == ["text"] and not self._options.takes("modalities") else wanted or None
+
+    def _audio(self, output: Output) -> Json | None:
+        """Return ``audio``; of another API's request with the voice and format that it must have here.
+
+        Source: ``ChatCompletionAudioParam`` of openai 3.51, read 2026-11-28; a stream is pcm16 only.
+        """
+        if self._own or "audio" not in output.modalities:
+            return dict(output.audio) if output.audio and self._own else None
+        wanted, losses = output.audio or {}, self._context.losses
+        if wanted.get("speakers"):
+            losses.report("speakers", "this model speaks with one voice")
+        if not wanted.get("voice"):
+            losses.report("voice", f"this model must be told a voice; '{_VOICE}' was asked for")
+        return {"voice": wanted.get("voice") or _VOICE, "format": wanted.get("format") or "pcm16"}
 
     def _json_format(self) -> Json:
         if "json_object" in self._options.formats:
@@ -382,6 +398,8 @@ _REASONINGS: Final[Mapping[str, Callable[[_RequestWriter, Reasoning], Json]]] = 
     "effort": _RequestWriter._effort,
     "object": _RequestWriter._object,
 }
+
+_VOICE: Final = "alloy"
 
 _GATEWAY_HINTS: Final[Mapping[str, Callable[[Any], bool]]] = {
     # hints that no chat wire has: told only when they ask for something

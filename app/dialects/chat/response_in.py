@@ -160,7 +160,7 @@ def _parts(
     if secret := thought_signature(message):
         thoughts.append(ReasoningPart("", "hidden", signed(secret)))
     _annotate(spoken, message, choice, body)
-    spoken += _further(message)
+    spoken += _further(message, context)
     calls = [decode_call(call, context) for call in dicts(message.get("tool_calls"))]
     calls += [
         decode_call({"function": call}, context) for call in [as_dict(message.get("function_call"))] if call
@@ -243,22 +243,24 @@ def _annotate(
         spoken.insert(0, TextPart("", annotations, logprobs))
 
 
-def _further(message: Mapping[str, Any]) -> list[Part]:
+def _further(message: Mapping[str, Any], context: ClientContext) -> list[Part]:
     """Refusal, spoken audio and generated pictures."""
     parts: list[Part] = []
     if refusal := opt_str(message.get("refusal")):
         parts.append(RefusalPart(refusal))
     if audio := as_dict(message.get("audio")):
-        parts.append(audio_part(audio))
+        parts.append(audio_part(audio, context))
     parts += [picture(row) for row in dicts(message.get("images"))]
     return parts
 
 
-def audio_part(audio: Mapping[str, Any]) -> AudioPart:
-    """Return spoken audio: base64 data, its id, transcript and expiry."""
+def audio_part(audio: Mapping[str, Any], context: ClientContext) -> AudioPart:
+    """Return spoken audio: base64 data in the format that was asked for, its id, transcript and expiry."""
+    wanted = (context.request.output.audio if context.request is not None else None) or {}
     expires = count(audio.get("expires_at"))
     return AudioPart(
         opt_str(audio.get("data")),
+        opt_str(wanted.get("format")),
         audio_id=opt_str(audio.get("id")),
         transcript=opt_str(audio.get("transcript")),
         native=None if expires is None else ("chat", {"expires_at": expires}),

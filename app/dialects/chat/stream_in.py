@@ -260,9 +260,9 @@ class ChatStreamDecoder(ChunkDecoder):
         audio = as_dict(delta.get("audio"))
         if not audio:
             return
-        part = audio_part(audio)
+        part = audio_part(audio, self._context)
         if choice.kind != "audio":
-            opened = audio_part({"id": audio.get("id")})
+            opened = audio_part({"id": audio.get("id")}, self._context)
             self._open(choice, "audio", opened, events)
         if part.native is not None:
             choice.native = own_members(part.native)

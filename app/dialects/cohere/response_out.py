@@ -29,6 +29,9 @@ from app.errors import GatewayError
 
 Members = dict[str, Any]
 
+# Of what v2's enum has (cohere 7.3.1: COMPLETE, STOP_SEQUENCE, MAX_TOKENS, TOOL_CALL, ERROR, TIMEOUT) no word
+# fits filtered content; ERROR would say that the call failed. Cohere's own word is v1's ERROR_TOXIC, and its
+# SDK hands on words that it does not know (read 2026-11-28).
 _WORDS: Final[Mapping[FinishReason, str]] = {
     "stop": "COMPLETE",
     "length": "MAX_TOKENS",
@@ -47,7 +50,7 @@ def encode_response(response: Response, request: Request, context: ServerContext
         **own_members(response.native),
         "id": answer_id(response.id, context),
         "message": _message(parts),
-        "finish_reason": finish_word(choice.finish),
+        "finish_reason": finish_word(choice.finish, refused=any(isinstance(p, RefusalPart) for p in parts)),
     }
     if response.usage is not None:
         answer["usage"] = encode_usage(response.usage)
@@ -154,10 +157,13 @@ def logprob_item(rows: Sequence[Mapping[str, Any]]) -> Members:
     }
 
 
-def finish_word(finish: Finish | None) -> str:
-    """Return the finish reason, the wire's own word where it is one of this wire."""
+def finish_word(finish: Finish | None, *, refused: bool = False) -> str:
+    """Return the finish reason, the wire's own word where it is one of this wire; a refusal is
+    what filtered content is."""
     if finish is None:
         return "COMPLETE"
+    if refused and finish.reason == "stop":
+        return _WORDS["content_filter"]
     if finish.raw is not None and FINISHES.get(finish.raw) == finish.reason:
         return finish.raw
     return "STOP_SEQUENCE" if finish.stop_sequence else _WORDS[finish.reason]

@@ -21,7 +21,15 @@ from app.canonical.events import (
     Finished,
     Started,
 )
-from app.canonical.request import OpaquePart, Part, ReasoningPart, Request, TextPart, ToolCallPart
+from app.canonical.request import (
+    OpaquePart,
+    Part,
+    ReasoningPart,
+    RefusalPart,
+    Request,
+    TextPart,
+    ToolCallPart,
+)
 from app.canonical.response import Finish
 from app.dialects.base import DONE, Frame, ServerContext
 from app.dialects.cohere.response_out import (
@@ -61,6 +69,7 @@ class CohereEncoder:
         self._contents = self._calls = self._citations = 0
         self._texts = 0
         self._finish: Finish | None = None
+        self._refused = False
 
     def feed(self, event: Event) -> list[Frame]:
         """Return the frames that the event makes."""
@@ -73,6 +82,7 @@ class CohereEncoder:
 
     def _block_started(self, event: BlockStarted) -> list[Frame]:
         part = event.part
+        self._refused = self._refused or isinstance(part, RefusalPart)
         if isinstance(part, ToolCallPart):
             index, self._calls = self._calls, self._calls + 1
             self._blocks[event.block] = _Block(part, index)
@@ -138,7 +148,7 @@ class CohereEncoder:
 
     def _ended(self, event: Ended) -> list[Frame]:
         usage = {} if event.usage is None else {"usage": encode_usage(event.usage)}
-        return _end({"finish_reason": finish_word(self._finish), **usage})
+        return _end({"finish_reason": finish_word(self._finish, refused=self._refused), **usage})
 
     def _failed(self, event: Failed) -> list[Frame]:
         usage = {} if event.usage is None else {"usage": encode_usage(event.usage)}

@@ -68,6 +68,18 @@ class BlockReader:
     customs: frozenset[str]
     mint: Callable[[str], str]
 
+    def parts(self, blocks: list[Members]) -> list[Part]:
+        """Return the parts of an answer. Citations that stand alone are of the text before them, as
+        Nova's web grounding writes them (AWS, Nova 2 user guide, "Web Grounding", read 2026-11-28)."""
+        parts: list[Part] = []
+        for block in blocks:
+            part, before = self.part(block), parts[-1] if parts else None
+            if isinstance(part, TextPart) and not part.text and part.native and isinstance(before, TextPart):
+                parts[-1] = cited_text(before, part.native[1]["citations"])
+            else:
+                parts.append(part)
+        return parts
+
     def part(self, block: Mapping[str, Any]) -> Part:
         """Return the part that one block is; a kind we do not know is opaque."""
         for kind, reader in _READERS.items():
@@ -146,7 +158,9 @@ def cited_text(part: TextPart, citations: list[Members]) -> TextPart:
     if not citations:
         return part
     notes = tuple(note for citation in citations if (note := annotation_of(citation, part.text)) is not None)
-    return replace(part, annotations=part.annotations + notes, native=(NAME, {"citations": citations}))
+    earlier = part.native[1]["citations"] if part.native is not None else []
+    native = (NAME, {"citations": [*earlier, *citations]})
+    return replace(part, annotations=part.annotations + notes, native=native)
 
 
 def annotation_of(citation: Mapping[str, Any], text: str) -> Members | None:
@@ -182,7 +196,7 @@ def decode_response(body: Any, context: ClientContext) -> Response:
     if not isinstance(message.get("content"), list):
         raise GatewayError("upstream_invalid", "The provider's answer has no message.", raw=body)
     reader = reader_of(context)
-    parts = [reader.part(block) for block in dicts(message["content"])]
+    parts = reader.parts(dicts(message["content"]))
     return Response(
         context.new_id("msg"),
         None,

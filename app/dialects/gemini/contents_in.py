@@ -99,18 +99,23 @@ class ContentsReader:
         return [*hidden, TextPart(text)] if text or not hidden else hidden
 
     def _thought(self, text: str, signature: Signature | None) -> list[Part]:
+        if not text and signature is not None and signature.thought is not None:
+            return [_unshown(signature)]
         if not text:
             return [ReasoningPart(form="hidden", signature=signature, native=_SIGNED)] if signature else []
         return [_signed(ReasoningPart(text, "summary"), signature)]
 
     def _call(self, entry: Members) -> list[Part]:
+        """A signature may hold a thought that the client was not shown, which goes before its call."""
+        signature = self._signature(entry)
+        thought = [_unshown(signature)] if signature is not None and signature.thought is not None else []
         call = _object(entry, "functionCall")
         self._calls += 1
         name = call.required_text("name")
         identity = call.text("id") or f"call_{self._calls}"
         self._waiting[name].append(identity)
         arguments = json_text(call.mapping("args") or {})
-        return [ToolCallPart(identity, name, arguments, signature=self._signature(entry))]
+        return [*thought, ToolCallPart(identity, name, arguments, signature=None if thought else signature)]
 
     def _response(self, entry: Members) -> list[Part]:
         result = _object(entry, "functionResponse")
@@ -207,6 +212,12 @@ def _whole(part: Part | None, pieces: list[str]) -> Iterator[Part]:
         yield replace(part, text="".join((part.text, *pieces)))
     elif part is not None:
         yield part
+
+
+def _unshown(signature: Signature) -> ReasoningPart:
+    """Return the thought that a signature holds."""
+    form, text = signature.thought or ("hidden", "")
+    return ReasoningPart(text, form, replace(signature, thought=None))
 
 
 _SIGNED: Final = (NAME, {"signed": True})

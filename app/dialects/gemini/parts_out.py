@@ -2,12 +2,14 @@
 
 Google's own signatures ride on the part that they came with. Others' are sealed: a signed
 thought carries its own, one without words is a thought of its own with empty text. Thoughts
-are shown to clients that ask for them (``includeThoughts``), as Google does.
+are shown to clients that ask for them (``includeThoughts``), as Google does; for others a signed
+thought travels in its signature, on the call that follows it, since its maker wants both again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from app.canonical.request import (
@@ -37,6 +39,7 @@ class PartWriter:
         self._context = context
         self._shows = request.reasoning is not None and request.reasoning.summary is not None
         self._pending: str | None = None
+        self._unshown: Signature | None = None
 
     def write(self, part: Part) -> list[Wire]:
         """Return the wire parts that a whole part is, none for what this wire cannot say."""
@@ -63,8 +66,14 @@ class PartWriter:
             self._pending = value
             return waiting
         if part.form != "hidden" and not self._shows:
-            return []  # it proves words that the client was not shown
+            if part.signature.dialect == NAME:
+                return []  # it proves words that the client was not shown
+            before, self._unshown = self._unshown, replace(part.signature, thought=(part.form, part.text))
+            return self._thoughtless(before) if before is not None else []
         return [*self.close(), {"text": "", "thought": True, "thoughtSignature": value}]
+
+    def _thoughtless(self, signature: Signature) -> list[Wire]:
+        return [{"text": "", "thought": True, "thoughtSignature": self.signature(signature)}]
 
     def placed(self, wire: Wire) -> list[Wire]:
         """Return a part with the signature that waits for it, else behind a part that carries it."""
@@ -92,8 +101,9 @@ class PartWriter:
 
     def _call(self, part: ToolCallPart) -> Wire:
         wire: Wire = {"functionCall": {"id": part.id, "name": part.name, "args": call_object(part)}}
-        if part.signature is not None:
-            wire["thoughtSignature"] = self.signature(part.signature)
+        signature, self._unshown = part.signature or self._unshown, None
+        if signature is not None:
+            wire["thoughtSignature"] = self.signature(signature)
         return wire
 
     def _image(self, part: ImagePart) -> Wire | None:

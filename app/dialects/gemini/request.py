@@ -154,10 +154,10 @@ def _output(output: Output, tools: ToolsEncoder, losses: Losses) -> dict[str, An
         losses.report("verbosity")
     if output.modalities and output.modalities != ("text",):
         config["responseModalities"] = _modalities(output.modalities, losses)
-    if output.audio:
-        config["speechConfig"] = speech_config(output.audio.get("voice"))
-        if output.audio.get("format") not in {None, "pcm16"}:
-            losses.report("audio_format", "Gemini speaks 24 kHz PCM only", param="audio.format")
+    if output.audio and output.audio.get("voice"):
+        config["speechConfig"] = speech_config(output.audio["voice"])
+    if output.audio and output.audio.get("format") not in {None, "pcm16"}:
+        losses.report("audio_format", "Gemini speaks 24 kHz PCM only", param="audio.format")
     return config
 
 
@@ -165,6 +165,10 @@ def _modalities(names: tuple[str, ...], losses: Losses) -> list[str]:
     unknown = [name for name in names if name not in _MODALITIES]
     if unknown:
         losses.report("modalities", f"Gemini cannot answer in '{unknown[0]}'")
+    if set(names) == {"text", "audio"}:
+        # one of the two: googleapis/js-genai#382 of 2025, BerriAI/litellm#11118 of 2025, read 2026-11-28
+        losses.report("audio_transcript", "Gemini speaks without a transcript")
+        names = ("audio",)
     return [_MODALITIES[name] for name in names]
 
 

@@ -147,12 +147,20 @@ def _modalities(config: Members) -> tuple[str, ...]:
 
 
 def _audio(config: Members) -> dict[str, Any] | None:
-    """Return the prebuilt voice in OpenAI's form, which other dialects speak with."""
+    """Return the prebuilt voice in OpenAI's form, which other dialects speak with; sound is PCM here."""
     speech = config.object("speechConfig")
+    if speech is not None and speech.object("multiSpeakerVoiceConfig") is not None:
+        return {"speakers": True, "format": "pcm16"}
+    name = _voice(speech)
+    if name:
+        return {"voice": name, "format": "pcm16"}
+    return {"format": "pcm16"} if "audio" in _modalities(config) else None
+
+
+def _voice(speech: Members | None) -> str | None:
     voice = speech.object("voiceConfig") if speech is not None else None
     prebuilt = voice.object("prebuiltVoiceConfig") if voice is not None else None
-    name = prebuilt.text("voiceName") if prebuilt is not None else None
-    return {"voice": name, "format": "pcm16"} if name else None
+    return prebuilt.text("voiceName") if prebuilt is not None else None
 
 
 def _reasoning(config: Members) -> Reasoning | None:
@@ -175,7 +183,9 @@ def _extra(members: Members, config: Members) -> dict[str, Any]:
     """Return the members that no canonical request has; the known ones of generationConfig lie
     flat, as clients of other dialects send them."""
     further = rest(config.members, _CONFIG_READ)
-    if set(as_dict(further.get("speechConfig"))) <= {"voiceConfig", "voice_config"} and _audio(config):
+    if set(as_dict(further.get("speechConfig"))) <= {"voiceConfig", "voice_config"} and _voice(
+        config.object("speechConfig")
+    ):
         del further["speechConfig"]
     extra = {name: further.pop(name) for name in list(further) if name in CONFIG_EXTRAS}
     if config.members.get("responseMimeType") == "text/x.enum":

@@ -119,6 +119,7 @@ class GeminiEncoder:
         return self._chunk(block.choice, parts, logprobs_members(event.logprobs or ()))
 
     def _thought(self, block: _Open, event: BlockDelta) -> list[Frame]:
+        block.pieces.append(event.text)
         return self._chunk(block.choice, self._candidate(block.choice).writer.thought(event.text))
 
     def _later(self, block: _Open, event: BlockDelta) -> list[Frame]:
@@ -137,7 +138,8 @@ class GeminiEncoder:
         candidate = self._candidate(block.choice)
         part = event.part or block.part
         if isinstance(part, ReasoningPart):
-            signed = replace(part, signature=event.signature or part.signature)
+            whole = part.text + "".join(block.pieces)
+            signed = replace(part, text=whole, signature=event.signature or part.signature)
             return self._chunk(block.choice, candidate.writer.signed(signed))
         if isinstance(part, ToolCallPart):
             whole = part.arguments + "".join(block.pieces)

@@ -55,6 +55,7 @@ _CHAT: Final = {
     "max_tokens": "max_completion_tokens",
     "reasoning_budget": "reasoning.max_tokens",
     "reasoning_summary": "reasoning.summary",
+    "audio_transcript": "modalities",
 }
 _MESSAGES: Final = {
     "reasoning_effort": "output_config.effort",
@@ -77,7 +78,9 @@ _GEMINI: Final = {
     "logprobs": "generationConfig.responseLogprobs",
     "top_logprobs": "generationConfig.logprobs",
     "modalities": "generationConfig.responseModalities",
+    "audio_transcript": "generationConfig.responseModalities",
     "voice": "generationConfig.speechConfig",
+    "speakers": "generationConfig.speechConfig.multiSpeakerVoiceConfig",
     "audio_format": "generationConfig.speechConfig",
     "reasoning_effort": "generationConfig.thinkingConfig.thinkingLevel",
     "reasoning_budget": "generationConfig.thinkingConfig.thinkingBudget",

@@ -26,6 +26,7 @@ LOSS_CLASSES: Final[Mapping[str, LossClass]] = {
     "file": "changes",
     "file_id": "changes",
     "modalities": "changes",
+    "speakers": "changes",
     "output_schema": "changes",
     "forced_tool": "changes",
     "custom_tool": "changes",
