@@ -73,7 +73,7 @@ def _calls(verb: argparse.ArgumentParser) -> None:
 
 
 def _usage(verb: argparse.ArgumentParser) -> None:
-    _report(verb, ())
+    _report(verb, ("tenant", "key", "provider", "model", "request_type"))
     verb.add_argument(
         "--by",
         default="day",
@@ -84,7 +84,7 @@ def _usage(verb: argparse.ArgumentParser) -> None:
 
 def _report(verb: argparse.ArgumentParser, known: tuple[str, ...]) -> None:
     names = (*known, "from", "to")
-    one = "; or the id of one call" if known else ""
+    one = "; or the id of one call" if "request_id" in known else ""
     verb.add_argument("filters", nargs="*", metavar="filter=value", help=", ".join(names) + one)
     verb.add_argument("--json", action="store_true", help="print JSON")
     verb.add_argument("--config", metavar="FILE", help="the TOML file instead of $SLUICE_CONFIG")

@@ -32,7 +32,7 @@ _CALLS: Final = (
 )
 _CALL: Final = "call_"
 _SUMS: Final = ("calls", "errors", "input_tokens", "output_tokens", "cost", "cache_hits")
-_TIMES: Final = ("p50", "p95", "p99")
+_TIMES: Final = ("p50", "p95", "p99", "first_p50", "first_p95")
 
 
 def calls(given: argparse.Namespace) -> int:
@@ -99,9 +99,11 @@ def _refused(told: Mapping[str, Any]) -> int:
 
 
 def _cells(row: Mapping[str, Any], columns: Sequence[str]) -> list[str]:
-    """Return a row's cells; percentiles of a sum stand beside its other members."""
-    latency = row.get("latency")
-    flat = {**row, **latency} if isinstance(latency, Mapping) else row
+    """Return a row's cells; percentiles of a sum, of its latency and its first content, stand beside its other members."""
+    flat = dict(row)
+    for name, before in (("latency", ""), ("first_content", "first_")):
+        if isinstance(times := row.get(name), Mapping):
+            flat |= {f"{before}{share}": value for share, value in times.items()}
     return [_text(flat.get(name)) for name in columns]
 
 

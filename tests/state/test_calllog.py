@@ -6,9 +6,9 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from app.state.calllog import Sums
 from app.state.ids import new_id
 from app.state.state import State
+from app.state.sums import Sums, percentiles
 
 
 def row(**members: Any) -> dict[str, Any]:
@@ -29,7 +29,7 @@ def row(**members: Any) -> dict[str, Any]:
 
 def test_writers_at_once_lose_no_sum(state: State, second: State) -> None:
     def write(number: int) -> None:
-        (state, second)[number % 2].call_log.write([row(), row(key="bob"), row(status=500)])
+        (state, second)[number % 2].call_log.write([row(first_content=4), row(key="bob"), row(status=500)])
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(write, range(24)))
@@ -40,18 +40,21 @@ def test_writers_at_once_lose_no_sum(state: State, second: State) -> None:
         total.add(sums)
     assert len(groups) == 2
     assert (total.calls, total.errors, total.input_tokens, total.cost) == (72, 24, 216, 72)
-    assert total.latency.total() == 72
+    assert (total.latency.total(), total.first_content.total()) == (72, 24)
 
 
 def test_a_percentile_is_right_within_five_in_a_hundred() -> None:
     sums = Sums()
     for latency in range(1, 2001):
         sums.count(row(latency=latency))
-    for share in (0.5, 0.95, 0.99):
-        found = sums.percentile(share)
+    shares = (50, 95, 99)
+    for share, found in zip(shares, percentiles(sums.latency, shares), strict=True):
         assert found is not None
-        assert abs(found - share * 2000) <= 0.05 * share * 2000
-    assert Sums().percentile(0.5) is None
+        assert abs(found - share * 20) <= 0.05 * share * 20
+    assert percentiles({}, shares) == [None, None, None]
+    one = Sums()
+    one.count(row(latency=100))
+    assert len(set(percentiles(one.latency, shares))) == 1
 
 
 def test_old_rows_go_and_the_oldest_beyond_the_most_and_sums_stay(state: State) -> None:

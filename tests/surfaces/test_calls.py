@@ -125,6 +125,7 @@ def test_usage_sums_what_the_rows_say(running: World) -> None:
     assert [row["error_code"] for row in listed if row["status"] == 400] == [refused.error["code"]]
     whole = {row["tenant"]: row for row in admin(running, "/usage?group_by=tenant").json["data"]}["blue"]
     latency = whole.pop("latency")
+    assert whole.pop("first_content") == {"p50": None, "p95": None, "p99": None}  # none was a stream
     assert whole == {
         "tenant": "blue",
         "calls": 6,
@@ -143,6 +144,21 @@ def test_usage_sums_what_the_rows_say(running: World) -> None:
         (None, 1),
     }
     assert admin(running, "/usage?from=2000-01-01T00:00:00Z&to=2001-01-01T00:00:00Z").json["data"] == []
+
+
+def test_usage_tells_the_time_to_first_content_and_is_narrowed_by_a_name(running: World) -> None:
+    headers = {"authorization": "Bearer sk-bob"}
+    answer = running.ask("responses", model="sandbox/echo", stream=True, headers=headers)
+    (row,) = rows(running, "tenant=blue&request_type=responses_stream", 1)
+    assert row["request_id"] == answer.headers["x-request-id"]
+    (sums,) = admin(running, "/usage?tenant=blue&request_type=responses_stream").json["data"]
+    assert sums["calls"] == 1
+    for share in ("p50", "p95", "p99"):
+        assert abs(sums["first_content"][share] - row["first_content"]) <= max(1, row["first_content"] * 0.05)
+    everyone = admin(running, "/usage?group_by=tenant").json["data"]
+    (blue,) = admin(running, "/usage?group_by=tenant&tenant=blue").json["data"]
+    assert blue in everyone
+    assert admin(running, "/usage?tenant=nobody").json["data"] == []
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from app.state import calllog, ledger
+from app.state import calllog, ledger, sums
 from app.state.browsing import CONVERSATION_FILTERS, RESPONSE_FILTERS
 
 Role = Literal["admin", "viewer"]
@@ -47,7 +47,7 @@ ROUTES: Final = (
     AdminRoute("GET", "/calls.csv", "calls.as_csv", "viewer", _CALLS),
     AdminRoute("GET", "/calls.jsonl", "calls.as_jsonl", "viewer", _CALLS),
     AdminRoute("GET", "/calls/<call_id>", "calls.get", "viewer"),
-    AdminRoute("GET", "/usage", "usage.summed", "viewer", (*_SPAN, "group_by")),
+    AdminRoute("GET", "/usage", "usage.summed", "viewer", (*_SPAN, *sums.FILTERS, "group_by")),
     AdminRoute("GET", "/ledger", "ledger.listed", "viewer", (*_PAGE, *ledger.FILTERS, *_SPAN)),
     AdminRoute("GET", "/ledger/<entry_id>", "ledger.get", "viewer"),
     AdminRoute("POST", "/ledger/<entry_id>/settle", "ledger.settle", "admin"),

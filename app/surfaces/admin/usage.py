@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any, Final
 
 from flask import Response, request
 
 from app.errors import GatewayError
-from app.state.calllog import GROUPS, NANO, Members, Sums
+from app.state.sums import FILTERS, GROUPS, NANO, Members, Sums, percentiles
 from app.surfaces.admin import asking
 from app.surfaces.replies.answers import json_response
 
 _METADATA: Final = "metadata."
 _TIMES: Final = {"hour": "%Y-%m-%dT%H:00:00Z", "day": "%Y-%m-%d"}
+_SHARES: Final = (50, 95, 99)
 _NAMES: Final = (*_TIMES, *(name for name in GROUPS if name != "metadata"))
 
 
@@ -22,8 +24,11 @@ def summed() -> Response:
     names = _group_names()
     groups: dict[tuple[Any, ...], Sums] = {}
     detailed = any(name == "user" or name.startswith(_METADATA) for name in names)
+    sought = {name: request.args[name] for name in FILTERS if request.args.get(name)}
     log = asking.gateway().state().call_log
     for hour, members, sums in log.usage(asking.span(), detailed=detailed):
+        if any(members.get(name) != value for name, value in sought.items()):
+            continue
         label = tuple(_member(name, hour, members) for name in names)
         groups.setdefault(label, Sums()).add(sums)
     ordered = sorted(groups.items(), key=lambda pair: [str(part or "") for part in pair[0]])
@@ -62,5 +67,11 @@ def _shown(sums: Sums) -> dict[str, Any]:
         "output_tokens": sums.output_tokens,
         "cost": sums.cost / NANO,
         "cache_hits": sums.cache_hits,
-        "latency": {f"p{share}": sums.percentile(share / 100) for share in (50, 95, 99)},
+        "latency": _percentiles(sums.latency),
+        "first_content": _percentiles(sums.first_content),
     }
+
+
+def _percentiles(counts: Mapping[int, int]) -> dict[str, int | None]:
+    found = percentiles(counts, _SHARES)
+    return {f"p{share}": milliseconds for share, milliseconds in zip(_SHARES, found, strict=True)}

@@ -1,10 +1,9 @@
-"""The overview: what went through in a span of time, over time and by whom, and how fast the newest calls were."""
+"""The overview: what went through in a span of time, how fast, over time and by whom."""
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -16,23 +15,32 @@ _HOUR: Final = 3_600
 _DAY: Final = 24 * _HOUR
 SPANS: Final = (("24h", "24 hours", _DAY), ("7d", "7 days", 7 * _DAY), ("30d", "30 days", 30 * _DAY))
 """Names in the query, words and seconds."""
-_GROUPS: Final = (("provider", "Provider"), ("model", "Model"), ("key", "Key"), ("tenant", "Tenant"))
-_NEWEST: Final = 100
+GROUPS: Final = (("provider", "Provider"), ("model", "Model"), ("key", "Key"), ("tenant", "Tenant"))
+"""What the tables, and by choice the charts, are split by."""
 _ROWS: Final = 15
+_LINES: Final = 4
+_OTHERS: Final = "others"
+_SHARES: Final = ("p50", "p95", "p99")
+
+Row = Mapping[str, Any]
+Points = Sequence[Row | None]
+"""The sums of each moment; None where nothing was called."""
 
 
 def shown() -> str:
     """Show the overview."""
     name, _, seconds = _span()
-    since = _since(seconds)
-    tables = [_table(member, title, since) for member, title in _GROUPS]
-    return rendering.page("overview", spans=SPANS, span=name, tables=tables, **_figures(seconds))
+    tables = _tables(_since(seconds))
+    figures = _figures(seconds, tables)
+    return rendering.page("overview", spans=SPANS, span=name, groups=GROUPS, tables=tables, **figures)
 
 
 def figures() -> str:
     """Show the part that changes."""
     name, _, seconds = _span()
-    return rendering.part("overview_figures", span=name, **_figures(seconds))
+    by = _split()
+    tables = [_table(by, "", _since(seconds))] if by else []
+    return rendering.part("overview_figures", span=name, **_figures(seconds, tables))
 
 
 def _span() -> tuple[str, str, int]:
@@ -40,66 +48,107 @@ def _span() -> tuple[str, str, int]:
     return next((one for one in SPANS if one[0] == asked), SPANS[0])
 
 
+def _split() -> str:
+    """Return the member that the charts are split by; empty where they are not."""
+    asked = request.args.get("by", "")
+    return asked if asked in dict(GROUPS) else ""
+
+
 def _since(seconds: int) -> int:
     return (int(time.time()) - seconds) // _HOUR * _HOUR + _HOUR
 
 
-def _figures(seconds: int) -> dict[str, Any]:
+def _figures(seconds: int, tables: Sequence[Row]) -> dict[str, Any]:
     since, unit = _since(seconds), "hour" if seconds <= 7 * _DAY else "day"
+    step = _HOUR if unit == "hour" else _DAY
+    labels = list(range(since // step * step, int(time.time()) + 1, step))
+
+    def points(**narrowed: str) -> Points:
+        rows = asking.get("/usage", **{"from": since}, group_by=unit, **narrowed)["data"]
+        found = {_seconds(row[unit]): row for row in rows}
+        return [found.get(label) for label in labels]
+
+    by = _split()
     whole = asking.get("/usage", **{"from": since})["data"]
-    rows = asking.get("/usage", **{"from": since}, group_by=unit)["data"]
-    labels, points = _over_time(rows, unit, since)
     return {
         "total": whole[0] if whole else None,
-        "first_content": _first_content(),
-        "charts": _charts(points),
+        "charts": _split_charts(by, tables, points) if by else _charts(points()),
         "labels": labels,
         "unit": unit,
+        "by": by,
     }
-
-
-def _over_time(rows: Sequence[Mapping[str, Any]], unit: str, since: int) -> tuple[list[int], list[Any]]:
-    """Return the moments of a span, and for each its row; None where nothing was called."""
-    step = _HOUR if unit == "hour" else _DAY
-    found = {_seconds(row[unit]): row for row in rows}
-    labels = list(range(since // step * step, int(time.time()) + 1, step))
-    return labels, [found.get(label) for label in labels]
 
 
 def _seconds(label: str) -> int:
     return int(datetime.fromisoformat(f"{label}T00:00:00Z" if "T" not in label else label).timestamp())
 
 
-def _charts(points: Sequence[Any]) -> list[dict[str, Any]]:
+def _charts(points: Points) -> list[dict[str, Any]]:
     def sums(member: str) -> list[Any]:
-        return [0 if point is None else point[member] for point in points]
+        return _sums(points, lambda point: point[member])
 
-    def times(percentile: str) -> list[Any]:
-        return [None if point is None else point["latency"][percentile] for point in points]
+    def times(member: str) -> dict[str, list[Any]]:
+        return {share: _times(points, member, share) for share in _SHARES}
 
+    calls = {"Calls": sums("calls"), "Errors": sums("errors"), "Cached": sums("cache_hits")}
+    tokens = {"Input": sums("input_tokens"), "Output": sums("output_tokens")}
     return [
-        _chart(
-            "calls", "Calls", "number", Calls=sums("calls"), Errors=sums("errors"), Cached=sums("cache_hits")
-        ),
-        _chart("tokens", "Tokens", "number", Input=sums("input_tokens"), Output=sums("output_tokens")),
-        _chart("cost", "Cost", "dollars", Cost=sums("cost")),
-        _chart("latency", "Latency", "milliseconds", p50=times("p50"), p95=times("p95"), p99=times("p99")),
+        _chart("calls", "Calls", "number", calls),
+        _chart("tokens", "Tokens", "number", tokens),
+        _chart("cost", "Cost", "dollars", {"Cost": sums("cost")}),
+        _chart("latency", "Latency", "milliseconds", times("latency")),
+        _chart("first", "First content", "milliseconds", times("first_content")),
     ]
 
 
-def _chart(name: str, title: str, kind: str, **lines: list[Any]) -> dict[str, Any]:
+_SPLIT_SUMS: Final = (
+    ("calls", "Calls", "number", lambda point: point["calls"]),
+    ("errors", "Errors", "number", lambda point: point["errors"]),
+    ("cached", "Cache hits", "number", lambda point: point["cache_hits"]),
+    ("tokens", "Tokens", "number", lambda point: point["input_tokens"] + point["output_tokens"]),
+    ("cost", "Cost", "dollars", lambda point: point["cost"]),
+)
+_SPLIT_TIMES: Final = (
+    ("latency", "Latency, p95,", "latency"),
+    ("first", "First content, p95,", "first_content"),
+)
+
+
+def _split_charts(by: str, tables: Sequence[Row], points: Callable[..., Points]) -> list[dict[str, Any]]:
+    """Return a chart for each figure, with a line for each of the groups with most calls; the others are one line
+    where they can be summed."""
+    table = next(one for one in tables if one["member"] == by)
+    named = [row[by] for row in table["rows"] if row[by]]
+    lines = {name: points(**{by: name}) for name in named[: _LINES - 1]}
+    whole = points() if len(table["rows"]) + table["more"] > len(lines) else None
+    charts = []
+    for label, title, kind, figure in _SPLIT_SUMS:
+        values = {name: _sums(line, figure) for name, line in lines.items()}
+        if whole is not None:
+            rest = zip(_sums(whole, figure), *values.values(), strict=True)
+            values[_OTHERS] = [max(0, total - sum(parts)) for total, *parts in rest]
+        charts.append(_chart(label, title, kind, values))
+    for label, title, member in _SPLIT_TIMES:
+        values = {name: _times(line, member, "p95") for name, line in lines.items()}
+        charts.append(_chart(label, title, "milliseconds", values))
+    return charts
+
+
+def _sums(points: Points, figure: Callable[[Row], Any]) -> list[Any]:
+    return [0 if point is None else figure(point) for point in points]
+
+
+def _times(points: Points, member: str, share: str) -> list[Any]:
+    return [None if point is None else point[member][share] for point in points]
+
+
+def _chart(name: str, title: str, kind: str, lines: Mapping[str, list[Any]]) -> dict[str, Any]:
     series = [{"name": line, "values": values} for line, values in lines.items()]
     return {"id": f"chart-{name}", "title": title, "kind": kind, "series": series}
 
 
-def _first_content() -> dict[str, Any]:
-    """Return percentiles of the time to first content, in ms, of the newest calls that had some."""
-    rows = asking.get("/calls", limit=_NEWEST)["data"]
-    times = sorted(row["first_content"] for row in rows if row["first_content"] is not None)
-    return {
-        "of": len(times),
-        **{f"p{p}": times[math.ceil(p / 100 * len(times)) - 1] if times else None for p in (50, 95)},
-    }
+def _tables(since: int) -> list[dict[str, Any]]:
+    return [_table(member, title, since) for member, title in GROUPS]
 
 
 def _table(member: str, title: str, since: int) -> dict[str, Any]:

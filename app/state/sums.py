@@ -1,0 +1,209 @@
+"""Sums of the calls by hour, added to as the rows of the call log are written.
+
+They are kept for each set of members that calls are grouped by; how long calls took, and the time to their first
+content, in buckets 5 % apart, so that a percentile is right within that. Tests: tests/surfaces/test_calls.py.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, Final
+
+from sqlalchemy import BigInteger, Column, ColumnElement, Connection, Integer, Table, Text, or_, select
+
+from app.state.database import Database
+from app.state.dialect import insert_for
+from app.state.schema import metadata
+from app.state.tables import usage_hour, usage_latency
+from app.wire.json import dumps, loads_lenient
+
+Members = Mapping[str, Any]
+Span = tuple[float | None, float | None]
+
+HOUR: Final = 3_600
+NANO: Final = 1_000_000_000
+GROUPS: Final = (
+    *("key", "tenant", "provider", "model", "request_type", "user", "door", "error_code", "metadata"),
+)
+"""Members of a row that its sums are kept by."""
+
+FILTERS: Final = ("tenant", "key", "provider", "model", "request_type")
+"""Members that usage can be narrowed by."""
+
+_DETAILS: Final = ("user", "metadata")
+_PLAIN: Final = "p:"
+_DETAILED: Final = "d:"
+_BROAD: Final = "c:"
+"""Ids of sums begin with these: of calls without details; of those with some, by all of ``GROUPS``; of the same
+calls by all but their details, which may differ from call to call."""
+_SUMS: Final = ("calls", "errors", "input_tokens", "output_tokens", "cost", "cache_hits")
+_STEP: Final = math.log(1.05)
+
+# How many calls had their first content after how long: the buckets of ``usage_latency``.
+usage_first_content = Table(
+    "usage_first_content",
+    metadata,
+    Column("usage_id", Text, primary_key=True),
+    Column("bucket", Integer, primary_key=True, autoincrement=False),
+    Column("calls", BigInteger, nullable=False),
+)
+
+_TIMES: Final = {"latency": usage_latency, "first_content": usage_first_content}
+"""Members of a row that are times in ms, and where they are counted."""
+
+
+@dataclass(slots=True)
+class Sums:
+    """Sums of some calls; ``cost`` in nano-dollars, ``latency`` and ``first_content`` count calls by bucket."""
+
+    calls: int = 0
+    errors: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: int = 0
+    cache_hits: int = 0
+    latency: Counter[int] = field(default_factory=Counter)
+    first_content: Counter[int] = field(default_factory=Counter)
+
+    def count(self, row: Members) -> None:
+        """Add one call."""
+        usage = row.get("usage") or {}
+        self.calls += 1
+        self.errors += row["status"] >= 400
+        self.input_tokens += usage.get("input_tokens") or 0
+        self.output_tokens += usage.get("output_tokens") or 0
+        self.cost += round((row.get("cost") or 0) * NANO)
+        self.cache_hits += row.get("cache") == "hit"
+        for name in _TIMES:
+            if row.get(name) is not None:
+                getattr(self, name)[_bucket(row[name])] += 1
+
+    def add(self, other: Sums) -> None:
+        """Add other sums."""
+        for name in _SUMS:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for name in _TIMES:
+            getattr(self, name).update(getattr(other, name))
+
+
+def percentiles(counts: Mapping[int, int], shares: Sequence[int]) -> list[int | None]:
+    """Return the milliseconds within which ``shares`` (per cent, rising) of the calls in some buckets ended, right
+    within 5 %; None of no calls."""
+    if not counts:
+        return [None for _ in shares]
+    found: list[int | None] = []
+    whole, so_far = sum(counts.values()), 0
+    buckets = iter(sorted(counts))
+    bucket = 0
+    for share in shares:
+        while so_far < math.ceil(share / 100 * whole):
+            bucket = next(buckets)
+            so_far += counts[bucket]
+        found.append(round(math.exp(bucket * _STEP)))
+    return found
+
+
+Added = list[tuple[str, int, Members, Sums]]
+"""Sums that a write adds: id, hour, members."""
+
+
+def of(rows: Sequence[Members]) -> Added:
+    """Return the sums of rows of the call log, in one order, so that two writers never wait for each other."""
+    by_id: dict[str, tuple[int, Members, Sums]] = {}
+    for row in rows:
+        hour = int(row["created_at"]) // HOUR * HOUR
+        for kind, members in _kinds(row):
+            label = kind + hashlib.sha256(dumps([hour, members])).hexdigest()
+            by_id.setdefault(label, (hour, members, Sums()))[2].count(row)
+    return [(label, *by_id[label]) for label in sorted(by_id)]
+
+
+def add(connection: Connection, added: Added) -> None:
+    """Add sums to those that are there."""
+    for label, hour, members, sums in added:
+        _add(connection, label, hour, members, sums)
+
+
+def read(db: Database, span: Span, *, detailed: bool) -> Iterator[tuple[int, Members, Sums]]:
+    """Yield hour, members and sums of each group whose hour lies in ``span``.
+
+    Without details (``user``, ``metadata``) groups are as few as an operator's names."""
+    begin = None if span[0] is None else span[0] // HOUR * HOUR
+    fitting = within(usage_hour.c.hour, (begin, span[1]))
+    kinds = (_PLAIN, _DETAILED if detailed else _BROAD)
+    fitting.append(or_(*(usage_hour.c.id.startswith(kind) for kind in kinds)))
+    hours, times = db.read(lambda connection: _read(connection, fitting))
+    for row in hours:
+        sums = Sums(**{name: getattr(row, name) for name in _SUMS})
+        for name, counts in times.items():
+            setattr(sums, name, counts.get(row.id, Counter()))
+        yield row.hour, loads_lenient(bytes(row.members)), sums
+
+
+def _read(
+    connection: Connection, fitting: Sequence[ColumnElement[bool]]
+) -> tuple[list[Any], dict[str, dict[str, Counter[int]]]]:
+    """Return the rows of ``usage_hour`` that fit, and their counts of each time by their ids."""
+    hours: list[Any] = list(connection.execute(select(usage_hour).where(*fitting)))
+    times: dict[str, dict[str, Counter[int]]] = {}
+    for name, table in _TIMES.items():
+        found = times.setdefault(name, {})
+        joined = table.join(usage_hour, usage_hour.c.id == table.c.usage_id)
+        for row in connection.execute(select(table).select_from(joined).where(*fitting)):
+            found.setdefault(row.usage_id, Counter())[row.bucket] = row.calls
+    return hours, times
+
+
+def within(column: Any, span: Span) -> list[ColumnElement[bool]]:
+    """Return the conditions of lying in ``span``: from its first moment and before its second."""
+    begin, end = span
+    found = [] if begin is None else [column >= begin]
+    return found if end is None else [*found, column < end]
+
+
+def _kinds(row: Members) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the sums that a row is added to."""
+    members = {name: row.get(name) for name in GROUPS}
+    plain = {**members, **dict.fromkeys(_DETAILS)}
+    if not any(members[name] for name in _DETAILS):
+        yield _PLAIN, plain
+    else:
+        yield _DETAILED, members
+        yield _BROAD, plain
+
+
+def _bucket(milliseconds: int) -> int:
+    return round(math.log(max(1, milliseconds)) / _STEP)
+
+
+def _add(connection: Connection, label: str, hour: int, members: Members, sums: Sums) -> None:
+    add_sums, add_times = _additions(connection.dialect.name)
+    row = {"id": label, "hour": hour, "members": dumps(dict(members))}
+    connection.execute(add_sums, [row | {name: getattr(sums, name) for name in _SUMS}])
+    for name, statement in add_times.items():
+        counts = sorted(getattr(sums, name).items())
+        if counts:
+            buckets = [{"usage_id": label, "bucket": bucket, "calls": calls} for bucket, calls in counts]
+            connection.execute(statement, buckets)
+
+
+@cache
+def _additions(dialect: str) -> tuple[Any, dict[str, Any]]:
+    """Return the statements that insert the sums of an hour and its times, or add to those that are there."""
+    sums = insert_for(dialect, usage_hour)
+    grown = {name: usage_hour.c[name] + sums.excluded[name] for name in _SUMS}
+    return (
+        sums.on_conflict_do_update(index_elements=[usage_hour.c.id], set_=grown),
+        {name: _addition(dialect, table) for name, table in _TIMES.items()},
+    )
+
+
+def _addition(dialect: str, table: Table) -> Any:
+    counts = insert_for(dialect, table)
+    more = {"calls": table.c.calls + counts.excluded.calls}
+    return counts.on_conflict_do_update(index_elements=list(table.primary_key.columns), set_=more)
