@@ -306,6 +306,7 @@ class Settings:
     hold: float = 2.0
     comment_every: float = 15.0
     breaker: bool = False
+    sticky_prompts: bool = False
     allowed_origins: tuple[str, ...] = ()
     sandbox: bool = True
     store_by_default: bool = True

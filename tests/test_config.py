@@ -78,6 +78,7 @@ VARIABLES: list[tuple[str, str, str, Any]] = [
     ("SLUICE_HOLD", "0", "hold", 0),
     ("SLUICE_COMMENT_EVERY", "1.5", "comment_every", 1.5),
     ("SLUICE_BREAKER", "on", "breaker", True),
+    ("SLUICE_STICKY_PROMPTS", "on", "sticky_prompts", True),
     ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://otel:4318", "otlp_endpoint", "http://otel:4318"),
     ("SLUICE_TRACES_CONTENT", "on", "traces_content", True),
     ("SLUICE_LOG", "console", "log", "console"),

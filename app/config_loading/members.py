@@ -130,6 +130,12 @@ MEMBERS: Final = (
     _row("sandbox", "SLUICE_SANDBOX", kinds.FLAG, "offer the built-in `sandbox` provider"),
     _row("breaker", "SLUICE_BREAKER", kinds.FLAG, "circuit breaker and cooldowns"),
     _row(
+        "sticky_prompts",
+        "SLUICE_STICKY_PROMPTS",
+        kinds.FLAG,
+        "calls of a tenant whose prompts begin with the same 1,024 tokens go to the same target and key",
+    ),
+    _row(
         "store_by_default", "SLUICE_STORE_BY_DEFAULT", kinds.FLAG, "store responses that do not say `store`"
     ),
     _row("retention_days", "SLUICE_RETENTION_DAYS", kinds.DAYS, "days that stored responses are kept"),

@@ -66,7 +66,13 @@ class Gateway:
         self.egress = Egress(settings.environ)
         self.registry = Registry(all_names(settings), configured_names(settings), self._make_provider)
         self.strategies = self._make_strategies()
-        self.router = Router(self.registry, settings.aliases, self._knows_model, strategies=self.strategies)
+        self.router = Router(
+            self.registry,
+            settings.aliases,
+            self._knows_model,
+            strategies=self.strategies,
+            sticky_prompts=settings.sticky_prompts,
+        )
         self.catalogue = Catalogue(self.registry, settings, self.router.resolve)
         self.prices = PriceList()
         self.redactor = Redactor(settings)

@@ -27,7 +27,7 @@ from app.canonical.request import (
 from app.canonical.response import Response, Usage
 from app.wire.json import dumps
 
-_CHARACTERS: Final = 4
+CHARACTERS: Final = 4
 _IMAGE: Final = 765
 _FRAME: Final = 4
 _BYTES: Final = 4
@@ -40,7 +40,7 @@ _MEDIA_PARTS: Final[Mapping[str, str]] = {
     "video": "video",
 }
 _DATA_URL: Final = re.compile(r"data:([^,;]{0,64})[^,]{0,128};base64,")
-_NO_INPUT: Final = frozenset(
+NO_INPUT: Final = frozenset(
     {
         *("model", "metadata", "user", "fallbacks", "safety_identifier", "prompt_cache_key", "service_tier"),
         *("type", "role", "id", "call_id", "tool_call_id", "tool_use_id", "previous_response_id"),
@@ -53,7 +53,7 @@ _NO_INPUT: Final = frozenset(
 
 def tokens_of_text(text: str) -> int:
     """Return the guessed tokens of a text."""
-    return -(-len(text) // _CHARACTERS)
+    return -(-len(text) // CHARACTERS)
 
 
 def tokens_of_body(body: Any) -> int:
@@ -72,7 +72,7 @@ def tokens_of_body(body: Any) -> int:
         elif isinstance(value, Mapping):
             medium = _medium_of(value)
             total += _MEDIA[medium] if medium else 0
-            waiting += () if medium else [v for name, v in value.items() if name not in _NO_INPUT]
+            waiting += () if medium else [v for name, v in value.items() if name not in NO_INPUT]
         elif isinstance(value, list | tuple):
             total += sum(1 for one in value if type(one) is int)
             waiting += [one for one in value if not isinstance(one, int)]

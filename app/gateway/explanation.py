@@ -28,7 +28,6 @@ from app.gateway.limits.gate import Hold
 from app.gateway.operations import encoded
 from app.gateway.plan import Planned, no_target
 from app.gateway.retries import goes_on
-from app.gateway.stickiness import bond_of
 
 Shown = dict[str, Any]
 
@@ -132,7 +131,7 @@ class _Place(NamedTuple):
 
 def _first_choice(gateway: Gateway, call: Call, count: int) -> str:
     """Say why the first of ``count`` places is the first."""
-    bond = bond_of(call) if count > 1 else None
+    bond = gateway.router.bond(call) if count > 1 else None
     if bond is not None:
         return f"first choice, by {bond.name}"
     drawn = count > 1 and gateway.router.draws(call)

@@ -18,7 +18,7 @@ from typing import Final, TypeVar
 from app.config import Alias, ProviderKey, TargetMembers
 from app.errors import GatewayError
 from app.gateway.call import Call, Target
-from app.gateway.stickiness import bond_of, rank
+from app.gateway.stickiness import Bond, bond_of, rank
 from app.gateway.strategies import Place, Strategies
 from app.providers import PROVIDERS
 from app.providers.base import Provider
@@ -75,12 +75,14 @@ class Router:
         knows_model: KnowsModel,
         choose: Callable[[], float] = random.random,
         strategies: Strategies | None = None,
+        sticky_prompts: bool = False,
     ) -> None:
         self.registry = registry
         self._aliases = aliases
         self._knows_model = knows_model
         self._choose = choose
         self._strategies = strategies
+        self._sticky_prompts = sticky_prompts
         self._has_members = any(alias.members for alias in aliases.values())
 
     def targets(self, call: Call) -> Iterator[Target | GatewayError]:
@@ -198,9 +200,13 @@ class Router:
         for key in ordered:
             yield Target(provider, model, key)
 
+    def bond(self, call: Call) -> Bond | None:
+        """Return what keeps a call with others, None for one of its own."""
+        return bond_of(call, self._sticky_prompts)
+
     def draws(self, call: Call) -> bool:
         """Tell whether the order of a call's targets is drawn anew for each call."""
-        if bond_of(call) is not None:
+        if self.bond(call) is not None:
             return False
         name = call.candidates[0]
         alias = self._aliases[name] if self.is_alias(name) else None
@@ -212,7 +218,7 @@ class Router:
 
     def _chosen(self, targets: Sequence[tuple[str, float]], call: Call | None) -> str:
         """Return the target that comes first: that of the call's bond, else one drawn by weight."""
-        bond = bond_of(call) if call is not None and len(targets) > 1 else None
+        bond = self.bond(call) if call is not None and len(targets) > 1 else None
         if bond is not None:
             return rank(bond, targets, str)[0]
         return _weighted(list(targets), self._choose())
@@ -221,7 +227,7 @@ class Router:
         if len(keys) < 2:
             return list(keys)
         left = [(key, key.weight if key else 1.0) for key in keys]
-        bond = bond_of(call)
+        bond = self.bond(call)
         if bond is not None:
             return rank(bond, left, lambda key: key.name if key else "")
         ordered: list[ProviderKey | None] = []

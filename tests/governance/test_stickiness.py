@@ -46,6 +46,20 @@ def running() -> Iterator[City]:
         yield city
 
 
+@pytest.fixture(scope="module")
+def running_by_prompt() -> Iterator[City]:
+    env = {"SLUICE_MASTER_KEY": "sk-master", "SLUICE_SECRET_KEY": "s", "SLUICE_STICKY_PROMPTS": "on"}
+    with running_city(CONFIG, workers=2, env=env) as city:
+        yield city
+
+
+@pytest.fixture
+def by_prompt(running_by_prompt: City) -> City:
+    running_by_prompt.upstream.forget()
+    running_by_prompt.upstream.script = good
+    return running_by_prompt
+
+
 @pytest.fixture
 def city(running: City) -> City:
     running.upstream.forget()
@@ -96,6 +110,62 @@ def test_the_turns_of_a_chain_and_of_a_conversation_stay_together(city: City) ->
         firsts.add(place)
         conversation = client.post("/v1/conversations", {}).json["id"]
         assert len({turn(conversation=conversation)[1] for _ in range(3)}) == 1
+
+
+def long_prompt(number: int, question: str = "hi", length: int = 4_096) -> list[dict[str, Any]]:
+    """Return messages whose instructions have so many characters of their own."""
+    system = f"{number:04} ".ljust(length, "x")
+    return [{"role": "system", "content": system}, {"role": "user", "content": question}]
+
+
+@pytest.mark.parametrize("model", ["mixed", "pool/m"])
+def test_prompts_that_begin_alike_go_to_the_same_place_in_every_process(by_prompt: City, model: str) -> None:
+    places = []
+    for number in range(12):
+        asked = [chat(by_prompt, model, messages=long_prompt(number, f"q{n}")) for n in range(5)]
+        assert len(set(asked)) == 1
+        places.append(asked[0])
+    assert len(set(places)) == 2  # other beginnings go elsewhere
+
+
+def test_shorter_prompts_are_drawn(by_prompt: City) -> None:
+    short = long_prompt(0, "", length=4_000)
+    assert {chat(by_prompt, "mixed", messages=short) for _ in range(60)} == {"a", "b"}
+
+
+def test_a_prompt_cache_key_says_more_than_the_beginning_of_a_prompt(by_prompt: City) -> None:
+    body = {"model": "mixed", "messages": long_prompt(1)}
+    placed = {chat(by_prompt, **body, prompt_cache_key=f"{number}") for number in range(30)}
+    assert placed == {"a", "b"}
+    rows = explained(by_prompt, body)
+    assert rows[0]["reason"] == "first choice, by the beginning of its prompt"
+    assert rows[0]["model"] == chat(by_prompt, **body)
+
+
+def test_the_turns_of_a_thread_stay_where_the_beginning_of_its_prompt_belongs(by_prompt: City) -> None:
+    client = by_prompt.client("ann")
+    seen = set()
+    for number in range(16, 24):
+        instructions = f"{number} ".ljust(4_096, "y")
+        model, previous = {}, {}
+        for turn in range(3):
+            made = client.made(f"turn {turn}", model="mixed", instructions=instructions, **previous)
+            previous = {"previous_response_id": made["id"]}
+            model[turn] = by_prompt.upstream.requests[-1].json()["model"]
+        other = client.made("another thread", model="mixed", instructions=instructions)
+        assert other["id"]
+        assert {*model.values(), by_prompt.upstream.requests[-1].json()["model"]} == {model[0]}
+        seen.add(model[0])
+    assert seen == {"a", "b"}
+
+
+def test_a_thread_of_one_long_question_stays_in_its_place(by_prompt: City) -> None:
+    client = by_prompt.client("ann")
+    for number in range(6):
+        first = client.made(f"{number} ".ljust(5_000, "z"), model="mixed")
+        place = by_prompt.upstream.requests[-1].json()["model"]
+        client.made("and then?", model="mixed", previous_response_id=first["id"])
+        assert by_prompt.upstream.requests[-1].json()["model"] == place
 
 
 def explained(city: City, body: dict[str, Any]) -> list[dict[str, Any]]:
