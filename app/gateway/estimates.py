@@ -39,6 +39,10 @@ _MEDIA_PARTS: Final[Mapping[str, str]] = {
     **dict.fromkeys(("input_file", "file", "document"), "file"),
     "video": "video",
 }
+_TYPED: Final = ("inlineData", "inline_data", "fileData", "file_data")
+_SOURCED: Final = ("image", "document", "video")
+_OF_MEDIA: Final = frozenset(("type", *_TYPED, *_SOURCED))
+"""Members that tell of a medium."""
 _DATA_URL: Final = re.compile(r"data:([^,;]{0,64})[^,]{0,128};base64,")
 NO_INPUT: Final = frozenset(
     {
@@ -66,8 +70,8 @@ def tokens_of_body(body: Any) -> int:
     while waiting:
         value = waiting.pop()
         if isinstance(value, str):
-            medium = _medium_of_url(value)
-            size += 0 if medium else len(value.encode("utf-8", "surrogatepass"))
+            medium = _medium_of_url(value) if value.startswith("data:") else None
+            size += 0 if medium else _bytes_of(value)
             total += _MEDIA[medium] if medium else 0
         elif isinstance(value, Mapping):
             medium = _medium_of(value)
@@ -79,6 +83,10 @@ def tokens_of_body(body: Any) -> int:
         elif isinstance(value, bytes):
             total += _MEDIA["audio"]
     return total - (-size // _BYTES)
+
+
+def _bytes_of(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
 def _medium_of_url(text: str) -> str | None:
@@ -93,16 +101,18 @@ def _medium_of_type(media_type: Any) -> str:
 
 def _medium_of(value: Mapping[str, Any]) -> str | None:
     """Return the row of the table for a member that is a picture, sound or file, in any dialect's words."""
+    if _OF_MEDIA.isdisjoint(value):
+        return None
     named = value.get("type")
     if isinstance(named, str) and named in _MEDIA_PARTS:
         source = value.get("source")
         is_text = isinstance(source, Mapping) and source.get("type") in ("text", "content")
         return None if is_text else _MEDIA_PARTS[named]
-    for name in ("inlineData", "inline_data", "fileData", "file_data"):
+    for name in _TYPED:
         data = value.get(name)
         if isinstance(data, Mapping):
             return _medium_of_type(data.get("mimeType") or data.get("mime_type"))
-    for name in ("image", "document", "video"):
+    for name in _SOURCED:
         data = value.get(name)
         if isinstance(data, Mapping) and "source" in data:
             return _MEDIA_PARTS[name]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 from app.config import NANO
@@ -117,7 +116,7 @@ def _refusal(hold: Hold, call: Call) -> GatewayError | None:
     wait, place = max(over)
     seconds = charges[place].seconds if math.isinf(wait) else wait
     verdict = hold.verdict._replace(refused=place, wait=seconds)
-    return telling.refusal(replace(hold, charges=charges, verdict=verdict))
+    return telling.refusal(hold._replace(charges=charges, verdict=verdict))
 
 
 class _Place(NamedTuple):

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, and_, func, insert, literal, select, update
@@ -268,7 +268,7 @@ def _settle_late(connection: Connection, entry: Entry, now: float) -> list[Paid]
     cost = None if entry.cost is None else entry.cost - (row.cost or 0)
     corrected = ledgerrows.correction_id(row.id)
     return correct_in(
-        connection, replace(entry, id=corrected, corrects=row.id, cost=cost, cost_details=None), now
+        connection, entry._replace(id=corrected, corrects=row.id, cost=cost, cost_details=None), now
     )
 
 

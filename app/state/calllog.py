@@ -12,13 +12,14 @@ from app.errors import GatewayError
 from app.state import callbodies, listing, sums
 from app.state.callbodies import CallBodies
 from app.state.crypto import Sealer
+from app.state.dialect import run_all
 from app.state.ids import storable
 from app.state.listing import Page
 from app.state.news import topics_of
 from app.state.signals import Signals
 from app.state.sums import Span, Sums
 from app.state.tables import call_log
-from app.wire.json import dumps, loads_lenient
+from app.wire.json import dumps_ascii, loads_lenient
 
 Members = Mapping[str, Any]
 
@@ -26,6 +27,7 @@ FILTERS: Final = (
     *("tenant", "key", "provider", "model", "status", "request_type", "response_id", "request_id"),
 )
 _COLUMNS: Final = ("id", "created_at", *FILTERS)
+_INSERT: Final = insert(call_log)
 _EXPORT_PAGE: Final = 500
 _PURGED_AT_ONCE: Final = 5_000
 
@@ -42,12 +44,12 @@ class CallLog:
         """Write rows and add them to the sums of their hours, all or none; whoever watches is told.
 
         ``bodies`` are what was asked and answered in some of the calls, by their ids."""
-        values = [{**{n: row.get(n) for n in _COLUMNS}, "body": dumps(dict(row))} for row in rows]
+        values = [{**{n: row.get(n) for n in _COLUMNS}, "body": dumps_ascii(row)} for row in rows]
         added = sums.of(rows)
         said = self._bodies.rows({row["id"]: row for row in rows}, bodies) if bodies else []
 
         def work(connection: Connection) -> None:
-            connection.execute(insert(call_log), values)
+            run_all(connection, _INSERT, values)
             callbodies.add(connection, said)
             sums.add(connection, added)
 

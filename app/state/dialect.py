@@ -1,17 +1,41 @@
-"""Inserts that meet an existing key, which SQLite and PostgreSQL spell by different constructs.
+"""Statements of every call, and inserts that meet an existing key, which SQLite and PostgreSQL spell by
+different constructs.
 
 Building a statement costs more than running it, so each is built once for each kind of
-database and kept by its maker (`functools.cache` over immutable arguments).
+database and kept by its maker (`functools.cache` over immutable arguments). On SQLite those that `run` and
+`run_all` take go to the driver itself, as the text that SQLAlchemy made of them once: its way costs more than
+the statement. What goes in passes through the types of the columns as ever; what comes out is as SQLite has it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import cache
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, lru_cache
 from importlib import import_module
-from typing import Any
+from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, Table
+from sqlalchemy import Connection, Dialect, Table
+
+_TEXTS: Final = 256
+
+Write = Callable[[Any], Any]
+
+
+def run(connection: Connection, statement: Any, values: Mapping[str, Any]) -> Any:
+    """Execute a statement that is built once; return what has ``fetchone``, ``fetchall`` and ``rowcount``."""
+    if connection.dialect.name != "sqlite":
+        return connection.execute(statement, values)
+    text = _text(statement, None, connection.dialect)
+    return _driver(connection).execute(text.sql, text.row(values))
+
+
+def run_all(connection: Connection, statement: Any, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Execute a statement that is built once for each of ``rows``, which name the same columns."""
+    if connection.dialect.name != "sqlite":
+        connection.execute(statement, rows)
+    elif rows:
+        text = _text(statement, tuple(rows[0]), connection.dialect)
+        _driver(connection).executemany(text.sql, map(text.row, rows))
 
 
 def insert_for(dialect: str, table: Table) -> Any:
@@ -25,13 +49,13 @@ def insert_for(dialect: str, table: Table) -> Any:
 
 def insert_new(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
     """Insert ``rows``; those whose key exists already stay as they are."""
-    connection.execute(_insert_ignoring(connection.dialect.name, table), list(rows))
+    run_all(connection, _insert_ignoring(connection.dialect.name, table), rows)
 
 
 def insert_once(connection: Connection, table: Table, row: Mapping[str, Any]) -> bool:
     """Insert ``row`` (values or expressions); return false when its key exists already."""
     statement = insert_for(connection.dialect.name, table).values(**row)
-    return inserted(connection, returning_if_new(statement, table))
+    return connection.execute(returning_if_new(statement, table)).first() is not None
 
 
 def returning_if_new(statement: Any, table: Table) -> Any:
@@ -42,9 +66,9 @@ def returning_if_new(statement: Any, table: Table) -> Any:
     return statement.on_conflict_do_nothing().returning(*table.primary_key)
 
 
-def inserted(connection: Connection, statement: Any, row: Mapping[str, Any] | None = None) -> bool:
-    """Run what `returning_if_new` made and say whether there is a new row."""
-    return connection.execute(statement, row).first() is not None
+def inserted(connection: Connection, statement: Any, row: Mapping[str, Any]) -> bool:
+    """Run what `returning_if_new` made, once, and say whether there is a new row."""
+    return bool(run(connection, statement, row).fetchall())
 
 
 def upsert_for(dialect: str, table: Table, row: Mapping[str, Any], change: Sequence[str]) -> Any:
@@ -59,3 +83,37 @@ def upsert_for(dialect: str, table: Table, row: Mapping[str, Any], change: Seque
 @cache
 def _insert_ignoring(dialect: str, table: Table) -> Any:
     return insert_for(dialect, table).on_conflict_do_nothing()
+
+
+class _Text(NamedTuple):
+    """SQL with the names of its values in order, the values that are the statement's own, and what some go through."""
+
+    sql: str
+    names: tuple[str, ...]
+    own: Mapping[str, Any]
+    writes: tuple[tuple[int, Write], ...]
+
+    def row(self, values: Mapping[str, Any]) -> list[Any]:
+        """Return ``values`` as the driver takes them."""
+        if self.own:
+            values = {**self.own, **values}
+        row = [values[name] for name in self.names]
+        for place, write in self.writes:
+            row[place] = write(row[place])
+        return row
+
+
+@lru_cache(_TEXTS)
+def _text(statement: Any, columns: tuple[str, ...] | None, dialect: Dialect) -> _Text:
+    """Return what SQLAlchemy makes of ``statement``, of these columns where it is a bare insert."""
+    compiled = statement.compile(dialect=dialect, column_keys=columns)
+    binds = compiled.binds
+    names = tuple(compiled.positiontup)
+    own = {name: bind.effective_value for name, bind in binds.items() if not bind.required}
+    kinds = [binds[name].type.dialect_impl(dialect).bind_processor(dialect) for name in names]
+    writes = tuple((place, write) for place, write in enumerate(kinds) if write is not None)
+    return _Text(str(compiled), names, own, writes)
+
+
+def _driver(connection: Connection) -> Any:
+    return connection.connection.driver_connection

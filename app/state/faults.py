@@ -8,6 +8,7 @@ ours and passes as it is.
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +18,10 @@ from sqlalchemy.engine import URL
 
 from app.errors import GatewayError
 
-_TROUBLE = (exc.OperationalError, exc.InterfaceError, exc.InternalError, exc.TimeoutError, TimeoutError)
+_TROUBLE = (
+    *(exc.OperationalError, exc.InterfaceError, exc.InternalError, exc.TimeoutError, TimeoutError),
+    *(sqlite3.OperationalError, sqlite3.InterfaceError, sqlite3.InternalError),
+)
 _RETRY_AFTER = 2
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, func, select
@@ -84,8 +83,7 @@ class Ledger:
                 raise _conflict(
                     f"This row is '{before.state}'; only rows that are lost or estimated can be corrected."
                 )
-            entry = replace(
-                before,
+            entry = before._replace(
                 id=ledgerrows.correction_id(before.id),
                 state="settled",
                 cost=correction.cost - _charged(connection, before),

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 from app.config import NANO
 from app.state.tables import AnyRow
@@ -17,10 +16,10 @@ from app.wire.json import dumps, loads_lenient
 State = Literal["settled", "estimated", "lost", "cached"]
 
 COUNTS: Final = ("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens")
+_UNCOUNTED: Final = dict.fromkeys(COUNTS)
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One row. ``cost`` is in nano-dollars, None where the price is unknown; ``usage`` has the members
     of ``COUNTS``, None where nobody told. ``period_at`` is when the attempt began, in Unix seconds; ``asked`` is the
     model as the client wrote it."""
@@ -45,10 +44,7 @@ class Entry:
 
     def as_json(self) -> bytes:
         """Return the entry as JSON."""
-        return dumps({name: getattr(self, name) for name in _MEMBERS})
-
-
-_MEMBERS: Final = tuple(field.name for field in fields(Entry))
+        return dumps(self._asdict())
 
 
 def from_json(body: bytes) -> Entry:
@@ -77,11 +73,12 @@ def _id(text: str) -> str:
 
 def columns_of(entry: Entry, now: float) -> dict[str, Any]:
     """Return the columns of an entry that is written ``now``."""
-    row = {name: getattr(entry, name) for name in _MEMBERS}
+    row = entry._asdict()
     usage, details = row.pop("usage"), row.pop("cost_details")
     row["created_at"] = max(now, entry.period_at)
     row["cost_details"] = None if details is None else dumps(details)
-    return row | {name: None if usage is None else usage.get(name, 0) for name in COUNTS}
+    row.update(_UNCOUNTED if usage is None else {name: usage.get(name, 0) for name in COUNTS})
+    return row
 
 
 def entry_of(row: AnyRow) -> Entry:

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, bindparam, case, func, or_, select, update
 
 from app.errors import GatewayError
 from app.state import blobs
-from app.state.dialect import insert_for, insert_new, inserted, returning_if_new, upsert_for
+from app.state.dialect import insert_for, insert_new, inserted, returning_if_new, run, upsert_for
 from app.state.ids import storable
 from app.state.items import ItemRow, Packed, present
 from app.state.records import JSON, Ending, Fence, NewResponse
@@ -112,7 +112,7 @@ def status_of(connection: Connection, tenant: str, response_id: str) -> str | No
 def touch_thread(connection: Connection, thread_id: str, tenant: str) -> None:
     """Note that a thread was used now, which is what retention counts from."""
     values = {"thread_id": thread_id, "thread_tenant": tenant}
-    connection.execute(_upsert_thread(connection.dialect.name), values)
+    run(connection, _upsert_thread(connection.dialect.name), values)
 
 
 def insert_response(
@@ -162,7 +162,7 @@ def insert_items(
 
 def count_items(connection: Connection, response_id: str) -> int:
     """Return how many items a response has: the place of its next one."""
-    return int(connection.execute(_COUNT_ITEMS, {"response_id": response_id}).scalar_one())
+    return int(run(connection, _COUNT_ITEMS, {"response_id": response_id}).fetchone()[0])
 
 
 def fenced(fence: Fence) -> dict[str, Any]:
@@ -191,10 +191,10 @@ def end_row(
     values["new_object"] = dumps({**ending.object, "status": ending.status, "output": None})
     values["new_cancelled"] = cancelled
     values["new_extra"] = extra
-    if fence is None:
-        return connection.execute(_END, values).rowcount == 1
-    statement = _END_LOST if lost else _END_FENCED
-    return connection.execute(statement, values | fenced(fence)).rowcount == 1
+    statement = _END
+    if fence is not None:
+        statement, values = _END_LOST if lost else _END_FENCED, values | fenced(fence)
+    return bool(run(connection, statement, values).rowcount == 1)
 
 
 def item_rows(connection: Connection, response_id: str, direction: str) -> list[ItemRow]:

@@ -138,11 +138,13 @@ class SQLiteBackend:
 
 def _run_in_savepoint(job: Job, connection: Connection) -> None:
     """Run one of several jobs; an error escapes only when it ended the whole transaction."""
+    driver: Any = connection.connection.driver_connection
+    driver.execute("SAVEPOINT job")
     try:
-        with connection.begin_nested():
-            job.result = job.run(connection)
+        job.result = job.run(connection)
     except Exception as error:
-        driver: Any = connection.connection.driver_connection
         if not driver.in_transaction:
             raise
+        driver.execute("ROLLBACK TO job")
         job.error = error
+    driver.execute("RELEASE job")

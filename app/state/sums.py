@@ -12,12 +12,13 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from operator import itemgetter
 from typing import Any, Final
 
 from sqlalchemy import BigInteger, Column, ColumnElement, Connection, Integer, Table, Text, or_, select
 
 from app.state.database import Database
-from app.state.dialect import insert_for
+from app.state.dialect import insert_for, run_all
 from app.state.schema import metadata
 from app.state.tables import usage_hour, usage_latency
 from app.wire.json import dumps, loads_lenient
@@ -36,6 +37,7 @@ FILTERS: Final = ("tenant", "key", "provider", "model", "request_type")
 """Members that usage can be narrowed by."""
 
 _DETAILS: Final = ("user", "metadata")
+_PLAINLY: Final = tuple(name for name in GROUPS if name not in _DETAILS)
 _PLAIN: Final = "p:"
 _DETAILED: Final = "d:"
 _BROAD: Final = "c:"
@@ -114,13 +116,19 @@ Added = list[tuple[str, int, Members, Sums]]
 
 def of(rows: Sequence[Members]) -> Added:
     """Return the sums of rows of the call log, in one order, so that two writers never wait for each other."""
-    by_id: dict[str, tuple[int, Members, Sums]] = {}
+    groups: dict[tuple[Any, ...], tuple[Members, Sums]] = {}
     for row in rows:
         hour = int(row["created_at"]) // HOUR * HOUR
-        for kind, members in _kinds(row):
-            label = kind + hashlib.sha256(dumps([hour, members])).hexdigest()
-            by_id.setdefault(label, (hour, members, Sums()))[2].count(row)
-    return [(label, *by_id[label]) for label in sorted(by_id)]
+        for place in _places(row):
+            place = (hour, *place)
+            if place not in groups:
+                groups[place] = (row, Sums())
+            groups[place][1].count(row)
+    added = []
+    for (hour, kind, *_), (row, sums) in groups.items():
+        members = _members(row, kind)
+        added.append((kind + hashlib.sha256(dumps([hour, members])).hexdigest(), hour, members, sums))
+    return sorted(added, key=itemgetter(0))
 
 
 def add(connection: Connection, added: Added) -> None:
@@ -166,15 +174,21 @@ def within(column: Any, span: Span) -> list[ColumnElement[bool]]:
     return found if end is None else [*found, column < end]
 
 
-def _kinds(row: Members) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the sums that a row is added to."""
-    members = {name: row.get(name) for name in GROUPS}
-    plain = {**members, **dict.fromkeys(_DETAILS)}
-    if not any(members[name] for name in _DETAILS):
-        yield _PLAIN, plain
+def _places(row: Members) -> Iterator[tuple[Any, ...]]:
+    """Yield the kinds of sums that a row is added to, each with what tells the sums of a kind apart."""
+    plain = tuple(map(row.get, _PLAINLY))
+    details = tuple(map(row.get, _DETAILS))
+    if not any(details):
+        yield _PLAIN, *plain
     else:
-        yield _DETAILED, members
-        yield _BROAD, plain
+        yield _DETAILED, *plain, dumps(details)
+        yield _BROAD, *plain
+
+
+def _members(row: Members, kind: str) -> Members:
+    """Return what the calls of such sums agree in."""
+    members = {name: row.get(name) for name in GROUPS}
+    return members if kind == _DETAILED else {**members, **dict.fromkeys(_DETAILS)}
 
 
 def _bucket(milliseconds: int) -> int:
@@ -184,12 +198,12 @@ def _bucket(milliseconds: int) -> int:
 def _add(connection: Connection, label: str, hour: int, members: Members, sums: Sums) -> None:
     add_sums, add_times = _additions(connection.dialect.name)
     row = {"id": label, "hour": hour, "members": dumps(dict(members))}
-    connection.execute(add_sums, [row | {name: getattr(sums, name) for name in _SUMS}])
+    run_all(connection, add_sums, [row | {name: getattr(sums, name) for name in _SUMS}])
     for name, statement in add_times.items():
         counts = sorted(getattr(sums, name).items())
         if counts:
             buckets = [{"usage_id": label, "bucket": bucket, "calls": calls} for bucket, calls in counts]
-            connection.execute(statement, buckets)
+            run_all(connection, statement, buckets)
 
 
 @cache

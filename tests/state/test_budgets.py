@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import gevent
@@ -219,7 +218,7 @@ def test_crowds_at_several_budgets_never_wait_for_each_other_in_a_circle(
         row = entry(str(number))
         if book.reserve(row, some[:: 1 if number % 4 < 2 else -1], 2, 60).refused is None:
             admitted.append(number)
-            book.settle(replace(row, state="settled", cost=2))
+            book.settle(row._replace(state="settled", cost=2))
 
     gevent.joinall([gevent.spawn(work, number) for number in range(64)], raise_error=True)
     assert len(admitted) == 10

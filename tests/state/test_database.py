@@ -7,13 +7,16 @@ import sys
 import time
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import gevent
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, bindparam, insert, select, text
 from sqlalchemy.exc import IntegrityError
 
+from app.state.atrest import _MARK
 from app.state.database import Database, parse_url
+from app.state.dialect import run, run_all
 from app.state.ids import new_id
 from app.state.records import NewResponse
 from app.state.state import State
@@ -264,3 +267,25 @@ def test_a_plain_script_without_gevent_uses_the_same_store(database_url: str) ->
         [sys.executable, "-c", script], cwd=REPO, capture_output=True, text=True, timeout=30, check=False
     )
     assert (done.stdout.strip(), done.stderr) == ("1", "")
+
+
+def test_a_statement_that_the_driver_runs_stores_what_sqlalchemy_would(state: State) -> None:
+    written = insert(item).values(
+        {column.name: bindparam(column.name) for column in item.columns} | {"direction": "input"}
+    )
+    body = _MARK + b"looks sealed"
+    rows = [
+        {"response_id": begin(state)[0], "seq": 9, "tenant": TENANT, "item_id": f"msg_{n}", "body": body}
+        for n in range(3)
+    ]
+
+    def work(connection: Connection) -> list[tuple[Any, ...]]:
+        connection.execute(written, rows[0])
+        run(connection, written, rows[1])
+        run_all(connection, written, rows[2:])
+        return [tuple(row) for row in connection.execute(select(item).where(item.c.seq == 9))]
+
+    found = state.db.write(work)
+    assert sorted(found, key=lambda row: row[4]) == [
+        (row["response_id"], 9, TENANT, "input", row["item_id"], body) for row in rows
+    ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -209,7 +209,7 @@ def test_old_rows_become_one_a_day_owner_and_budget(state: State) -> None:
         clock.now = DAY + 100.0 + number * DAY_SECONDS / 4
         assert book.reserve(entry(name, period_at=clock.now), lines, 1, 60).refused is None
         usage = {"input_tokens": 3, "output_tokens": 2, "cached_tokens": 1, "reasoning_tokens": 0}
-        book.settle(replace(entry(name, "settled", 10, period_at=clock.now), usage=usage))
+        book.settle(entry(name, "settled", 10, period_at=clock.now)._replace(usage=usage))
     before = book.look([mine, whole])
     assert ledger_.join(DAY + 2 * DAY_SECONDS) == 6
     rows = ledger_.page(10, None, {}, (None, None)).rows

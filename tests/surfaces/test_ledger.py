@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -248,7 +247,7 @@ def test_budgets_of_run_time_hold_change_and_are_charged_for_the_time_between(ap
         lines = [touch.line(gateway.accounts.clock()) for touch in touches_of_caller(principal, ())]
         assert len(lines) == levels
         now = gateway.accounts.clock()
-        row = replace(entry(name, "settled", DOLLAR), tenant="team", key="eve", period_at=now)
+        row = entry(name, "settled", DOLLAR)._replace(tenant="team", key="eve", period_at=now)
         assert gateway.state().budgets.reserve(row, lines, DOLLAR, 60).refused is None
         gateway.state().budgets.settle(row)
 

@@ -5,8 +5,6 @@ Tests: tests/governance/test_budgets.py, tests/gateway/test_budgets.py.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from app.canonical.response import Usage
 from app.gateway.budgets.estimates import Estimate, cost_of
 from app.gateway.call import Attempt, Call
@@ -46,16 +44,16 @@ def settled(draft: Entry, attempt: Attempt, prices: PriceList) -> Entry:
     if attempt.complete or (usage is not None and not usage.estimated):
         state: State = "estimated" if usage is not None and usage.estimated else "settled"
         cost = cost_of(attempt.cost)
-        return replace(draft, state=state, cost=cost, usage=counts(usage), cost_details=attempt.cost)
+        return draft._replace(state=state, cost=cost, usage=counts(usage), cost_details=attempt.cost)
     if not _may_have_cost(attempt):
-        return replace(draft, state="settled", cost=0, usage=counts(usage))
+        return draft._replace(state="settled", cost=0, usage=counts(usage))
     sent = usage.output_tokens if usage is not None else 0
     guess = Usage(tokens_of_body(attempt.call.full_body), sent, estimated=True)
     details = prices.cost(attempt.target, guess)
     cost, most = cost_of(details), draft.cost
     if cost is not None and most is not None and cost > most:
         cost = most
-    return replace(draft, state="estimated", cost=cost, usage=counts(guess), cost_details=details)
+    return draft._replace(state="estimated", cost=cost, usage=counts(guess), cost_details=details)
 
 
 def cached(call: Call, provider: str, model: str, usage: Usage | None, now: float) -> Entry:

@@ -40,7 +40,7 @@ def make(house: House) -> CallLayer:
             charge._replace(amount=estimate) if touch.limit.kind == "tokens" else charge
             for touch, charge in zip(hold.touches, hold.charges, strict=True)
         )
-        return Held(house.limits, replace(hold, charges=known), estimate, estimate).around(call, proceed)
+        return Held(house.limits, hold._replace(charges=known), estimate, estimate).around(call, proceed)
 
     return layer
 
@@ -49,7 +49,7 @@ def _unrefused(touch: Touch) -> Touch:
     """Return a touch whose tokens are not asked for again."""
     if touch.limit.kind != "tokens":
         return touch
-    return touch._replace(limit=replace(touch.limit, most=_ENDLESS))
+    return replace(touch, limit=replace(touch.limit, most=_ENDLESS))
 
 
 def _placed(house: House, call: Call, touches: list[Touch]) -> Hold:

@@ -8,7 +8,7 @@ Tests: tests/governance.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from app.dialects import dialect_of
 from app.dialects.base import Row
@@ -33,9 +33,8 @@ def make(house: House) -> CallLayer:
             return proceed(call)
         estimate = tokens_of_body(call.body) if any(t.limit.kind == "tokens" for t in touches) else 0
         hold = house.limits.admit(touches, estimate)
-        call.progress.headers.update(
-            headers_of(hold, dialect_of(Row, call.dialect).limit_headers, time.time())
-        )
+        write = dialect_of(Row, call.dialect).limit_headers
+        call.progress.headers.update(headers_of(hold, write, time.time()))
         if hold.refused is not None:
             raise refusal(hold)
         call.progress.admitted = True
@@ -49,8 +48,7 @@ def is_queued(call: Call) -> bool:
     return bool(getattr(call.host, "background", False))
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(NamedTuple):
     """What a call holds until it is over; ``least`` tokens were charged before, and stay so."""
 
     gate: Gate

@@ -6,7 +6,9 @@ Tests: tests/gateway/test_limits.py.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final, NamedTuple
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Final
 
 from app.config import Limit
 from app.gateway import allowances
@@ -15,50 +17,73 @@ from app.gateway.limits.windows import Charge
 from app.gateway.plan import Route
 
 SECONDS: Final = {"second": 1, "minute": 60, "hour": 3_600, "day": 86_400}
+_CALLERS: Final = 4_096  # whose limits are kept ready
 
 
-class Touch(NamedTuple):
-    """A limit that a call touches. ``level`` and ``owner`` name whose it is, ``words`` for people."""
+@dataclass(slots=True)
+class Touch:
+    """A limit that a call touches. ``level`` and ``owner`` name whose it is, ``words`` for people. ``key`` is what is
+    counted, in spans of ``seconds``: changing how much is allowed keeps what was used."""
 
     level: str
     owner: str
     words: str
     limit: Limit
+    key: str = field(init=False)
+    seconds: int = field(init=False)
 
-    @property
-    def key(self) -> str:
-        """Return what is counted; changing how much is allowed keeps what was used."""
+    def __post_init__(self) -> None:
         limit = self.limit
-        return f"{self.level}:{self.owner}:{limit.kind}:{limit.per or ''}:{limit.models or ''}"
+        self.key = f"{self.level}:{self.owner}:{limit.kind}:{limit.per or ''}:{limit.models or ''}"
+        self.seconds = SECONDS[limit.per] if limit.per else 0
 
     def charge(self, tokens: int) -> Charge:
         """Return what a call of so many estimated tokens takes."""
         limit = self.limit
-        seconds = SECONDS[limit.per] if limit.per else 0
-        return Charge(self.key, limit.most, seconds, tokens if limit.kind == "tokens" else 1)
+        return Charge(self.key, limit.most, self.seconds, tokens if limit.kind == "tokens" else 1)
 
 
-def touches_of_call(call: Call, gateway: Sequence[Limit], plan: Callable[[Call], Route]) -> list[Touch]:
+def touches_of_call(call: Call, gateway: Sequence[Limit], plan: Callable[[Call], Route]) -> Sequence[Touch]:
     """Return the limits of key, tenant and gateway that ``call`` touches, those of a kind, span and pattern
     that stand twice at one level once, as the tightest. ``plan`` is asked where one depends on the model."""
-    every = touches_of_caller(call.principal, gateway)
-    if any(touch.limit.models is not None for touch in every):
-        labels = _labels(call, plan)
-        every = [touch for touch in every if fits(touch.limit, labels, call.candidates)]
-    return tightest(every)
+    every, whatever_is_asked = _of_caller(call.principal, gateway)
+    if whatever_is_asked is not None:
+        return whatever_is_asked
+    labels = _labels(call, plan)
+    return tightest(touch for touch in every if fits(touch.limit, labels, call.candidates))
 
 
-def touches_of_caller(principal: Principal, gateway: Sequence[Limit]) -> list[Touch]:
+def touches_of_caller(principal: Principal, gateway: Sequence[Limit]) -> Sequence[Touch]:
     """Return all limits of key, tenant and gateway that hold a caller, whatever he asks for."""
+    return _of_caller(principal, gateway)[0]
+
+
+def _of_caller(principal: Principal, gateway: Sequence[Limit]) -> _Touched:
     if not (principal.limits or principal.tenant_limits or gateway):
-        return []
-    tenant = principal.tenant
+        return _NOTHING
+    who = principal.tenant, principal.key
+    return _of_levels(*who, principal.limits, principal.tenant_limits, tuple(gateway))
+
+
+_Touched = tuple[Sequence[Touch], Sequence[Touch] | None]
+"""All limits that hold a caller, and the tightest of them where none depends on the model."""
+
+_NOTHING: Final[_Touched] = ((), ())
+
+
+@lru_cache(_CALLERS)
+def _of_levels(
+    tenant: str, key: str, own: tuple[Limit, ...], of_tenant: tuple[Limit, ...], gateway: tuple[Limit, ...]
+) -> _Touched:
+    """Return the limits of these levels: found once for each caller, and anew when they change."""
     levels = (
-        ("key", f"{tenant}/{principal.key}", "this key", principal.limits),
-        ("tenant", tenant, f"the tenant '{tenant}'", principal.tenant_limits),
+        ("key", f"{tenant}/{key}", "this key", own),
+        ("tenant", tenant, f"the tenant '{tenant}'", of_tenant),
         ("gateway", "", "the whole gateway", gateway),
     )
-    return [Touch(level, owner, words, one) for level, owner, words, limits in levels for one in limits]
+    every = [Touch(level, owner, words, one) for level, owner, words, limits in levels for one in limits]
+    depends = any(touch.limit.models is not None for touch in every)
+    return every, None if depends else tightest(every)
 
 
 def touches_of_target(target: Target) -> list[Touch]:
@@ -93,7 +118,9 @@ def fits(limit: Limit, labels: Iterable[str], names: Iterable[str]) -> bool:
 
 def used_of(touch: Touch, call: Call, estimate: int) -> int:
     """Return what ``call`` took of a limit in the end, over its attempts at the models that it is about."""
-    attempts = [one for one in call.attempts if fits(touch.limit, (one.target.label,), call.candidates)]
+    attempts = call.attempts
+    if touch.limit.models is not None:
+        attempts = [one for one in attempts if fits(touch.limit, (one.target.label,), call.candidates)]
     if touch.limit.kind != "tokens":
         return 1 if attempts or not call.attempts else 0
     return sum(tokens_of(attempt, estimate) for attempt in attempts)

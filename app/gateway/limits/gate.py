@@ -11,8 +11,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 import gevent
 from gevent.pool import Group
@@ -33,12 +32,12 @@ class _Counted(Protocol):
     def limits_away(self) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Hold:
-    """An admission, or its refusal: the limits touched, what each was charged and how it stands."""
+class Hold(NamedTuple):
+    """An admission, or its refusal: the limits touched, what each was charged and how it stands. ``holder`` has
+    the places among calls at once, where there are such."""
 
-    touches: tuple[Touch, ...]
-    charges: tuple[Charge, ...]
+    touches: Sequence[Touch]
+    charges: Sequence[Charge]
     verdict: Verdict
     windows: Windows
     holder: str
@@ -81,14 +80,14 @@ class Gate:
         """Charge a call of so many estimated tokens to all of ``touches``, or to none.
 
         Raises ``overloaded`` while Redis is away and that is to be refused."""
-        return self._admitted(touches, tuple(touch.charge(tokens) for touch in touches))
+        return self._admitted(touches, [touch.charge(tokens) for touch in touches])
 
     def look(self, touches: Sequence[Touch]) -> Hold:
         """Return how limits stand, and charge nothing. Raises as ``admit`` does."""
-        return self._admitted(touches, tuple(touch.charge(0)._replace(amount=0) for touch in touches))
+        return self._admitted(touches, [touch.charge(0)._replace(amount=0) for touch in touches])
 
-    def _admitted(self, touches: Sequence[Touch], charges: tuple[Charge, ...]) -> Hold:
-        holder = secrets.token_hex(12)
+    def _admitted(self, touches: Sequence[Touch], charges: Sequence[Charge]) -> Hold:
+        holder = "" if all(one.seconds for one in charges) else secrets.token_hex(12)
         if self._url is None:
             return self._in_memory(touches, charges, holder)
         windows = self._shared()
@@ -97,7 +96,7 @@ class Gate:
             return self._without_redis(touches, charges, holder)
         if verdict.refused is None:
             self._keep((one.key, holder) for one in charges if not one.seconds and one.amount)
-        return Hold(tuple(touches), charges, verdict, windows, holder)
+        return Hold(touches, charges, verdict, windows, holder)
 
     def end(self, hold: Hold, used: Sequence[int]) -> None:
         """Charge what each limit was really used, off the caller's path; let go of its place among calls."""
@@ -107,7 +106,8 @@ class Gate:
             for charge, standing, amount in rows
             if not charge.seconds or amount != charge.amount
         ]
-        self._held.difference_update((charge.key, hold.holder) for charge in hold.charges)
+        if hold.holder:
+            self._held.difference_update((charge.key, hold.holder) for charge in hold.charges)
         if not settlements:
             return
         if hold.windows is self._memory:
@@ -128,9 +128,9 @@ class Gate:
 
     def _in_memory(self, touches: Sequence[Touch], charges: Sequence[Charge], holder: str) -> Hold:
         """Charge the share of this process."""
-        shares = tuple(one._replace(most=max(1, one.most // self._workers)) for one in charges)
-        verdict = self._memory.admit(shares, holder)
-        return Hold(tuple(touches), shares, verdict, self._memory, holder)
+        if self._workers > 1:
+            charges = [one._replace(most=max(1, one.most // self._workers)) for one in charges]
+        return Hold(touches, charges, self._memory.admit(charges, holder), self._memory, holder)
 
     def _without_redis(self, touches: Sequence[Touch], charges: Sequence[Charge], holder: str) -> Hold:
         if self._fail == "closed":

@@ -19,18 +19,15 @@ _HEADED: Final = ("requests", "tokens")
 
 def headers_of(hold: Hold, write: LimitHeaders, now: float) -> dict[str, str]:
     """Return the headers that tell how the tightest limit of each kind stands, as ``write`` makes them."""
+    tightest: dict[str, Standing] = {}
+    for touch, charge, standing in zip(hold.touches, hold.charges, hold.verdict.standings, strict=True):
+        kind, left = touch.limit.kind, max(0, charge.most - standing.used)
+        if kind not in tightest or left < tightest[kind].left:
+            tightest[kind] = Standing(touch.limit.most, left, standing.reset)
     headers: dict[str, str] = {}
     for kind in _HEADED:
-        rows = [
-            (max(0, charge.most - standing.used), standing.reset, touch.limit.most)
-            for touch, charge, standing in zip(
-                hold.touches, hold.charges, hold.verdict.standings, strict=True
-            )
-            if touch.limit.kind == kind
-        ]
-        if rows:
-            left, reset, most = min(rows, key=lambda row: row[0])
-            headers |= write(kind, Standing(most, left, reset), now)
+        if kind in tightest:
+            headers.update(write(kind, tightest[kind], now))
     return headers
 
 

@@ -42,7 +42,7 @@ class Verdict(NamedTuple):
     """Of an admission: how each limit stands after it. ``refused`` is the place of the charge that must wait
     longest, None when the call is admitted; ``wait`` is in seconds."""
 
-    standings: tuple[Standing, ...]
+    standings: Sequence[Standing]
     refused: int | None = None
     wait: float = 0.0
 
@@ -135,32 +135,37 @@ class MemoryWindows:
         """Charge all, or none."""
         now = self._clock()
         self._sweep(now)
-        found = [self._windows.setdefault(one.key, _Window(one.seconds)) for one in charges]
-        parts = [part_at(now, one.seconds) for one in charges]
-        used = [window.used(part) for window, part in zip(found, parts, strict=True)]
-        refused, wait = None, 0.0
+        found, refused, wait = [], None, 0.0
         for place, charge in enumerate(charges):
-            if used[place] + charge.amount > charge.most:
-                longer = found[place].wait(charge, used[place], now)
+            window, part = self._window(charge), part_at(now, charge.seconds)
+            found.append((window, part))
+            used = window.used(part)
+            if used + charge.amount > charge.most:
+                longer = window.wait(charge, used, now)
                 refused, wait = (place, longer) if longer > wait else (refused, wait)
         if refused is None:
-            for window, charge, part in zip(found, charges, parts, strict=True):
+            for (window, part), charge in zip(found, charges, strict=True):
                 window.charge(charge, part, holder)
-            used = [window.used(part) for window, part in zip(found, parts, strict=True)]
-        standings = (Standing(n, w.reset(now), p) for n, w, p in zip(used, found, parts, strict=True))
-        return Verdict(tuple(standings), refused, wait)
+        standings = [Standing(window.used(part), window.reset(now), part) for window, part in found]
+        return Verdict(standings, refused, wait)
 
     def settle(self, settlements: Sequence[Settlement], holder: str) -> None:
         """Charge what is left, whatever the limits say, and let ``holder`` go."""
         now = self._clock()
         for charge, part, amount in settlements:
-            window = self._windows.setdefault(charge.key, _Window(charge.seconds))
+            window = self._window(charge)
             if not charge.seconds:
                 window.holders.discard(holder)
             elif amount > 0:
                 window.add(part_at(now, charge.seconds), amount)
             elif part in window.counts:
                 window.add(part, amount)
+
+    def _window(self, charge: Charge) -> _Window:
+        window = self._windows.get(charge.key)
+        if window is None:
+            window = self._windows[charge.key] = _Window(charge.seconds)
+        return window
 
     def _sweep(self, now: float) -> None:
         """Forget limits of which nothing is used, now and then."""
