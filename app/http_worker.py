@@ -12,19 +12,21 @@ from __future__ import annotations
 import secrets
 import socket
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import gevent
 from gevent.pool import Pool
 from gevent.server import StreamServer
 from gunicorn.http import errors
+from gunicorn.http.parser import RequestParser
+from gunicorn.http.wsgi import base_environ
 from gunicorn.sock import ssl_context
 from gunicorn.workers.ggevent import GeventWorker
 
 from app.errors import GatewayError
+from app.http_answers import Answer
+from app.http_requests import Request, environ_of
 from app.wire.json import dumps
 
 _LINGER: Final = 1.0  # seconds in which a refused client may still send, so that it reads the refusal
@@ -56,38 +58,24 @@ _REFUSALS: Final[tuple[tuple[type[Exception], int, str, str], ...]] = (
 )
 
 
-class _Reader(Protocol):
-    def read(self, size: int) -> bytes: ...
+class _Late(BaseException):
+    """Ends the wait for a connection's next request."""
 
 
-class Framing:
-    """The reader below a request's body; remembers whether the framing was found broken."""
+class _Wait:
+    """A connection's wait for its next request, which the worker's sweep may end."""
 
-    def __init__(self, reader: _Reader) -> None:
-        self._reader = reader
-        self._broken = False
+    __slots__ = ("_waits",)
 
-    def read(self, size: int) -> bytes:
-        """Return up to ``size`` bytes, none at the end; ``OSError`` where the framing is broken."""
-        if self._broken:
-            raise OSError("the body's framing is broken")
-        self._broken = True  # and so it stays when a read is interrupted: what it had taken is lost
-        try:
-            data = self._reader.read(size)
-        except (OSError, errors.ParseException) as error:
-            raise OSError("the body's framing is broken") from error
-        self._broken = False
-        return data
+    def __init__(self, waits: dict[Any, float]) -> None:
+        self._waits = waits
 
-    def reaches_end(self, seconds: float) -> bool:
-        """Skip what the application left unread, for so long at most; say whether the body ended well."""
-        try:
-            with gevent.Timeout(seconds):
-                while self.read(_SKIP):
-                    continue
-        except (OSError, gevent.Timeout):
-            return False
-        return True
+    def __enter__(self) -> None:
+        self._waits[gevent.getcurrent()] = time.monotonic()
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> bool:
+        del self._waits[gevent.getcurrent()]
+        return kind is _Late
 
 
 class Worker(GeventWorker):
@@ -95,16 +83,23 @@ class Worker(GeventWorker):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._idle: dict[gevent.Timeout, Any] = {}  # limits of waits, and the greenlets that wait
+        self.alive: bool
+        self._waits: dict[
+            Any, float
+        ] = {}  # greenlets that wait for a request and since when, the longest first
+        self._environ: dict[str, Any] = {}
 
     def init_process(self) -> None:
         """Begin to serve in the process of this worker; returns when it leaves."""
         _make_plain(self.cfg)
+        self._environ = {**base_environ(self.cfg), "wsgi.multithread": True}
+        del self._environ["wsgi.file_wrapper"]  # pieces are written one by one, whatever they come from
+        RequestParser.mesg_class = Request
         super().init_process()
 
     def run(self) -> None:
         """Serve until told to leave; then serve what was accepted, and end."""
-        gevent.spawn(self._dismiss_idle)
+        gevent.spawn(self._sweep)
         servers = [self._listen(listener) for listener in self.sockets]
         while self.alive:
             self.notify()
@@ -139,45 +134,68 @@ class Worker(GeventWorker):
         for server in servers:
             server.stop(timeout=1)
 
-    @contextmanager
-    def timeout_ctx(self) -> Iterator[None]:
+    def timeout_ctx(self) -> _Wait:
         """Limit the wait for a connection's next request."""
-        seconds = self.cfg.keepalive if self.alive else min(self.cfg.keepalive, _LEAVING)
-        limit = gevent.Timeout(seconds, False)  # type: ignore[arg-type]
-        self._idle[limit] = gevent.getcurrent()
-        try:
-            with limit:
-                yield
-        finally:
-            del self._idle[limit]
+        return _Wait(self._waits)
 
-    def _dismiss_idle(self) -> None:
-        """Once the worker leaves, end the waits that began before."""
-        while self.alive:
+    def _sweep(self) -> None:
+        """End the waits that take too long. A leaving worker gives them ``_LEAVING``, from its leaving on
+        to those that began before."""
+        run_callback, left = gevent.get_hub().loop.run_callback, float("inf")
+        while True:
             gevent.sleep(_POLL)
-        before = list(self._idle)  # those that begin later have the shorter limit from the start
-        gevent.sleep(_LEAVING)
-        for limit in before:
-            gevent.get_hub().loop.run_callback(self._expire, limit)
+            now = time.monotonic()
+            left = left if self.alive else min(left, now)
+            for greenlet, since in list(self._waits.items()):
+                if now < min(since + self.cfg.keepalive, max(since, left) + _LEAVING):
+                    break
+                run_callback(self._expire, greenlet, since)
 
-    def _expire(self, limit: gevent.Timeout) -> None:
-        if limit in self._idle:  # runs in the hub, as timers do, so nothing can come between
-            self._idle[limit].throw(limit)
+    def _expire(self, greenlet: Any, since: float) -> None:
+        if self._waits.get(greenlet) == since:  # runs in the hub, as timers do, so nothing can come between
+            greenlet.throw(_Late)
 
     def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> None:
         """Answer one request; raise ``StopIteration`` where its connection must end."""
         _check_head(req)
-        framing = req.body.reader = Framing(req.body.reader)
+        answer = Answer(req, sock, self.cfg)
         try:
-            super().handle_request(listener_name, req, sock, addr)
+            self._answer(answer, environ_of(self._environ, req, sock, addr, listener_name))
         except TimeoutError:
             self.log.warning("Let go of a client that stopped reading")
             raise StopIteration from None
+        except (gevent.GreenletExit, SystemExit):
+            raise StopIteration from None
         finally:
             sock.settimeout(None)  # the limit was for writing this answer
-        if not framing.reaches_end(self.cfg.keepalive or _LINGER):
+        if answer.should_close():
+            raise StopIteration
+        if not req.framing.reaches_end(self.cfg.keepalive or _LINGER):
             _linger(sock)
             raise StopIteration
+
+    def _answer(self, answer: Answer, environ: dict[str, Any]) -> None:
+        """Let the application write one answer. One that breaks off in the middle ends its connection."""
+        self.nr += 1
+        if self.nr >= self.max_requests and self.alive:
+            self.log.info("Autorestarting worker after current request.")
+            self.alive = False
+        if not self.alive or not self.cfg.keepalive:
+            answer.force_close()
+        try:
+            pieces = self.wsgi(environ, answer.start_response)
+            try:
+                for piece in pieces:
+                    answer.write(piece)
+                answer.close()
+            finally:
+                if hasattr(pieces, "close"):
+                    pieces.close()
+        except Exception as error:
+            if isinstance(error, OSError) or not answer.headers_sent:
+                raise
+            self.log.exception("Error handling request")
+            raise StopIteration from None
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
         """Refuse what could not be read, or own up to a fault of ours."""
@@ -187,7 +205,7 @@ class Worker(GeventWorker):
         else:
             self.log.warning("Refused a request: %s", type(exc).__name__)
         try:
-            client.sendall(_answer(status, reason, error))
+            client.sendall(_refusal(status, reason, error))
             _linger(client)
         except OSError:
             self.log.debug("The refused client had gone.")
@@ -224,7 +242,7 @@ def _refusal_of(exc: BaseException) -> tuple[int, str, GatewayError]:
     return 500, "Internal Server Error", GatewayError("internal", "The gateway met an internal error.")
 
 
-def _answer(status: int, reason: str, error: GatewayError) -> bytes:
+def _refusal(status: int, reason: str, error: GatewayError) -> bytes:
     body = dumps({"error": error.body()})
     lines = (
         f"HTTP/1.1 {status} {reason}",

@@ -36,7 +36,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "config_loading": _VOCABULARY | {"config", "operations", "providers", "wire", "database_url"},
     "serving": {"config"},
     "made_key": {"config"},
-    "http_worker": {"errors", "wire"},
+    "http_answers": set(),
+    "http_requests": set(),
+    "http_worker": {"errors", "wire", "http_answers", "http_requests"},
     "providers": _VOCABULARY | {"dialects", "wire", "config"},
     "state": _VOCABULARY | {"responses_form", "wire", "config", "database_url"},
     "gateway": _VOCABULARY
