@@ -9,7 +9,7 @@ import time
 from typing import Final
 
 from flask import Flask, Request, Response, current_app, g, request
-from flask.globals import request_ctx
+from flask.globals import app_ctx, request_ctx
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 
@@ -81,25 +81,26 @@ def _before() -> Response | None:
     """Give the request an id, check who calls, then the api-version.
 
     A path that no rule matches, but below a door's prefix, is asked for that door's key."""
-    asked = request_ctx.request  # each look at a proxy costs as much as a look at a header
-    given = asked.headers.get("x-request-id", "")
-    g.started = time.monotonic()
-    g.request_id = given if _REQUEST_ID.fullmatch(given) else f"req_{os.urandom(16).hex()}"
+    asked, own = request_ctx.request, app_ctx.g  # each look at a proxy costs as much as a look at a header
+    given = asked.environ.get("HTTP_X_REQUEST_ID", "")
+    own.started = time.monotonic()
+    own.request_id = given if given and _REQUEST_ID.fullmatch(given) else f"req_{os.urandom(16).hex()}"
     rule, mount = matched_rule(), current_mount()
     places = rule.credentials if rule is not None else mount.credentials if mount is not None else KEYLESS
     _check_spelling(asked.environ.get("RAW_URI", "").partition("?")[0])
     if places.keyless:
         return None
-    browsers: Browsers = current_app.extensions["sluice_browsers"]
+    parts = app_ctx.app.extensions
+    browsers: Browsers = parts["sluice_browsers"]
     if mount is not None and (answer := browsers.preflight(asked, _methods)) is not None:
         return answer
     browsers.check(asked)
     if rule is not None and rule.websocket:
         browsers.check_upgrade(asked)
-    keys: KeyRing = current_app.extensions["sluice_keys"]
-    g.principal = keys.authenticate(places, asked)
+    keys: KeyRing = parts["sluice_keys"]
+    own.principal = keys.authenticate(places, asked)
     if rule is not None and rule.operation is not None:
-        check_operation(g.principal, rule.operation.name)
+        check_operation(own.principal, rule.operation.name)
     if mount is not None and mount.versioned:
         _check_version(asked.args.get("api-version"))
     return None
@@ -148,10 +149,10 @@ def _limit_writing(response: Response) -> Response:
     """Let go of a client that stops reading: after 30 s without progress, 5 s where nobody asked for its key.
 
     A large body is written in pieces, for the limit holds for each write."""
-    sock = request.environ.get("gunicorn.socket")
+    sock = request_ctx.request.environ.get("gunicorn.socket")
     if sock is None:
         return response
-    times, rule = gateway_of(current_app).settings.timeouts, matched_rule()
+    times, rule = gateway_of(app_ctx.app).settings.timeouts, matched_rule()
     keyless = rule is None or rule.credentials.keyless
     sock.settimeout(min(_NO_PROGRESS_KEYLESS if keyless else _NO_PROGRESS, times.idle, times.total))
     if not response.is_streamed and not response.direct_passthrough:

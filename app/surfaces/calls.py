@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final
 
-from flask import current_app, g, request
+from flask import g, request
+from flask.globals import app_ctx, request_ctx
 
 from app.dialects import dialect_of
 from app.dialects.base import Row
@@ -29,7 +31,7 @@ _MOST_FALLBACKS: Final = 16
 
 def current_gateway() -> Gateway:
     """Return the gateway of the application that serves this request."""
-    return gateway_of(current_app)
+    return gateway_of(app_ctx.app)
 
 
 def make_call(
@@ -52,13 +54,14 @@ def make_call(
     Raises GatewayError for a missing or malformed model or fallbacks.
     """
     gateway, rule = current_gateway(), current_rule()
+    environ, principal = request_ctx.request.environ, g.principal
     if operation is not None:
-        check_operation(g.principal, operation.name)
+        check_operation(principal, operation.name)
     operation = operation or rule.served
     spoken = dialect or rule.route.dialect or mount.dialect or operation.dialect
     model = "" if nameless else model_string(body, deployment, gateway.registry.names)
     times = gateway.settings.timeouts
-    strict = request.headers.get("x-sluice-strict", "").lower() == "true"
+    strict = environ.get("HTTP_X_SLUICE_STRICT", "").lower() == "true"
     body, left_out = without_steering(body, strict=strict)
     return Call(
         id=g.request_id,
@@ -67,21 +70,21 @@ def make_call(
         body=body,
         model=model,
         candidates=(model, *fallbacks_of(body, spoken)),
-        principal=g.principal,
+        principal=principal,
         door=mount.name,
         status_of=lambda error: mount.restated(error).status,
         abort=Abort(),
-        sealing=gateway.sealing(g.principal.tenant),
+        sealing=gateway.sealing(principal.tenant),
         deadline=time.monotonic() + (times.background if background else times.total),
         default_provider=mount.bare_means(gateway.registry.configured),
         stream=stream,
         strict=strict,
         left_out=left_out,
-        client_headers=_clean_headers(),
-        keep_raw=_raw_wanted(gateway),
-        socket=request.environ.get("gunicorn.socket"),
-        log_metadata=_log_metadata(),
-        size=size_of(request) if size is None else size,
+        client_headers=_clean_headers(environ),
+        keep_raw=_raw_wanted(environ) if gateway.settings.raw_allowed else frozenset(),
+        socket=environ.get("gunicorn.socket"),
+        log_metadata=_log_metadata(environ.get("HTTP_X_TFY_METADATA")),
+        size=size_of(request_ctx.request) if size is None else size,
         **more,
     )
 
@@ -147,17 +150,24 @@ def _are_names(fallbacks: Any) -> bool:
     return isinstance(fallbacks, list) and all(isinstance(name, str) for name in fallbacks)
 
 
-def _clean_headers() -> dict[str, str]:
+def _clean_headers(environ: Mapping[str, Any]) -> dict[str, str]:
     """Return the client's headers by lower-case name, those fit to be sent on."""
-    named = ((name.lower(), value) for name, value in request.headers.items() if _HEADER.fullmatch(value))
-    return {name: value for name, value in named if name != SUBPROTOCOLS}
+    named = ((_header_name(key), value) for key, value in environ.items())
+    return {name: value for name, value in named if name and _HEADER.fullmatch(value)}
 
 
-def _log_metadata() -> dict[str, str]:
+@lru_cache(maxsize=1024)
+def _header_name(key: str) -> str:
+    """Return the name of the header that stands at ``key`` in an environ, "" for what is none to be sent on."""
+    name = key.removeprefix("HTTP_").replace("_", "-").lower()
+    is_bare = name in ("content-type", "content-length")  # these stand there without the prefix
+    return name if is_bare != key.startswith("HTTP_") and name != SUBPROTOCOLS else ""
+
+
+def _log_metadata(header: str | None) -> dict[str, str]:
     """Return the texts of the JSON object in ``x-tfy-metadata``, for the log alone.
 
     Raises GatewayError ``bad_request`` when the header is not an object of strings."""
-    header = request.headers.get("x-tfy-metadata")
     if header is None:
         return {}
     value = loads(header.encode("latin-1", "replace"), strict=True)
@@ -167,14 +177,10 @@ def _log_metadata() -> dict[str, str]:
 
 
 _RAW: Final = {
-    "raw_request": "x-bf-send-back-raw-request",
-    "raw_response": "x-bf-send-back-raw-response",
+    "raw_request": "HTTP_X_BF_SEND_BACK_RAW_REQUEST",
+    "raw_response": "HTTP_X_BF_SEND_BACK_RAW_RESPONSE",
 }
 
 
-def _raw_wanted(gateway: Gateway) -> frozenset[str]:
-    if not gateway.settings.raw_allowed:
-        return frozenset()
-    return frozenset(
-        name for name, header in _RAW.items() if request.headers.get(header, "").lower() == "true"
-    )
+def _raw_wanted(environ: Mapping[str, Any]) -> frozenset[str]:
+    return frozenset(name for name, key in _RAW.items() if environ.get(key, "").lower() == "true")

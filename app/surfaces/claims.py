@@ -27,6 +27,7 @@ from app.wire.aside import aside
 
 HEADER: Final = "idempotency-key"
 REPLAYED: Final = "idempotent-replayed"
+_HEADER: Final = "HTTP_IDEMPOTENCY_KEY"
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 _KEPT: Final = frozenset({400, 404, 413, 422})
 """Refusals that the same request would meet again."""
@@ -82,13 +83,13 @@ class Claim:
 
 def claim_json(gateway: Gateway, body: Any, size: int) -> None:
     """Claim the request for a JSON body of ``size`` bytes, whose members may come in any order."""
-    if HEADER in request.headers:
+    if _HEADER in request.environ:
         _claim(gateway, aside(size, partial(_digest_of_json, body)))
 
 
 def claim_form(gateway: Gateway, fields: Iterable[tuple[str, str]], files: Iterable[tuple[str, Any]]) -> None:
     """Claim the request for the fields and files of a form; the files are read, and set back to their start."""
-    if HEADER in request.headers:
+    if _HEADER in request.environ:
         digests = [(name, _digest_of_file(file.stream)) for name, file in files]
         _claim(gateway, _digest_of_json([list(fields), digests]))
 

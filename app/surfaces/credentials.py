@@ -123,7 +123,7 @@ def _same(one: str, other: str) -> bool:
 
 def _presented(places: Credentials, request: Request) -> str | None:
     headers = request.headers
-    scheme, _, token = headers.get("Authorization", "").partition(" ")
+    scheme, _, token = request.environ.get("HTTP_AUTHORIZATION", "").partition(" ")
     if scheme.lower() == "bearer":
         return token.strip()
     for name in places.headers:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from flask import request
+from flask.globals import request_ctx
 
 from app.surfaces.body.reading import json_body, size_of
 from app.surfaces.body.schemas import check
@@ -17,22 +17,24 @@ from app.wire.aside import aside
 
 def checked_body() -> dict[str, Any]:
     """Return the request's JSON body, checked by the schema of the matched route."""
-    route = current_rule().route
-    settings = current_gateway().settings
+    asked, route, gateway = request_ctx.request, current_rule().route, current_gateway()
+    settings = gateway.settings
     body = json_body(
-        request,
+        asked,
         limit=settings.max_body_bytes,
         deadline=settings.body_deadline,
         optional=route.optional_body,
     )
-    check_shape(body, size_of(request))
-    claim_json(current_gateway(), body, size_of(request))
+    size = size_of(asked)
+    check_shape(body, size)
+    claim_json(gateway, body, size)
     return body
 
 
 def check_shape(body: dict[str, Any], size: int) -> None:
     """Check a body of ``size`` bytes by the schema of the matched route; raises ``bad_request``."""
-    route, mount = current_rule().route, current_rule().mount
+    rule = current_rule()
+    route, mount = rule.route, rule.mount
     chat_shaped = mount is not None and mount.chat_shaped
     place = route.chat_body if chat_shaped and route.chat_body else route.body
     if place is not None:

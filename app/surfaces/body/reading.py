@@ -13,6 +13,7 @@ from app.surfaces.body.inflating import inflate
 from app.wire.aside import LARGE, aside
 from app.wire.json import loads
 
+JSON: Final = "application/json"
 _CHUNK: Final = 65536
 _SMALL: Final = 4096  # bytes of a compressed body that is inflated at once
 
@@ -36,18 +37,19 @@ def read_body(request: Request, *, limit: int, deadline: float) -> bytes:
 
 def is_encoded(request: Request) -> bool:
     """Tell whether the body came in a content coding."""
-    return request.headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity")
+    coding = request.environ.get("HTTP_CONTENT_ENCODING")
+    return coding is not None and coding.strip().lower() not in ("", "identity")
 
 
 def size_of(request: Request) -> int:
     """Return the body's size in bytes as its headers tell it, ``LARGE`` where they do not."""
-    if is_encoded(request) or "Transfer-Encoding" in request.headers:
+    if is_encoded(request) or "HTTP_TRANSFER_ENCODING" in request.environ:
         return LARGE
     return request.content_length or 0
 
 
 def _sent_bytes(request: Request, *, limit: int, deadline: float) -> bytes:
-    coding = request.headers.get("Transfer-Encoding", "chunked")
+    coding = request.environ.get("HTTP_TRANSFER_ENCODING", "chunked")
     if coding.strip().lower() != "chunked":
         raise GatewayError(
             "unsupported_media", f"Transfer-Encoding '{coding}' is not supported; send it plain."
@@ -87,13 +89,13 @@ def json_body(request: Request, *, limit: int, deadline: float, optional: bool =
     Raises GatewayError ``bad_request`` for anything but one strict JSON object, and
     ``unsupported_media`` for another content type.
     """
-    mimetype = request.mimetype
-    if mimetype and mimetype != "application/json" and not mimetype.endswith("+json"):
+    mimetype = JSON if request.environ.get("CONTENT_TYPE") == JSON else request.mimetype
+    if mimetype and mimetype != JSON and not mimetype.endswith("+json"):
         raise GatewayError(
             "unsupported_media", f"Content-Type '{mimetype}' is not supported here; send application/json."
         )
     data = read_body(request, limit=limit, deadline=deadline)
-    if not data.strip():
+    if not data or data.isspace():
         if optional:
             return {}
         raise GatewayError("bad_request", "The request body is empty; send a JSON object.")

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from flask import Response, g
+from flask.globals import app_ctx
 
 from app.dialects import dialect
 from app.dialects.shared.losses import Loss
@@ -130,7 +131,7 @@ def _tried(call: Call) -> dict[str, str]:
 
 def finish_headers(response: Response) -> Response:
     """Add the headers every answer has: request id, also by its door's own name, and no-store."""
-    headers, request_id = response.headers, g.request_id
+    headers, request_id = response.headers, app_ctx.g.request_id
     headers["x-request-id"] = request_id
     if "cache-control" not in headers:
         headers.add("cache-control", "no-store")

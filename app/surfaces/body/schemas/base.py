@@ -29,6 +29,8 @@ class Strict(fields.Field[Any]):
 
     expected = "a value"
     types: tuple[type, ...] = ()
+    every: type | None = None
+    """A type of which the member takes every value."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(allow_none=True, **kwargs)
@@ -69,6 +71,7 @@ class Text(Strict):
         super().__init__(**kwargs)
         self.choices = tuple(choices)
         self.longest = longest
+        self.every = None if self.choices or longest is not None else str
 
     def bound(self, value: Any) -> None:
         """Check choices and length."""
@@ -87,6 +90,7 @@ class Flag(Strict):
 
     expected = "a boolean"
     types = (bool,)
+    every = bool
 
 
 class Number(Strict):
@@ -208,14 +212,16 @@ class Body(Schema):
     def __init__(self) -> None:
         super().__init__()
         self._members: dict[str, Any] = dict(self.load_fields)
+        self._every = {name: field.every for name, field in self._members.items()}
         self._required = tuple(name for name, field in self.load_fields.items() if field.required)
 
     def takes(self, body: Mapping[str, Any]) -> bool:
         """Tell whether ``body`` is sound, looking only at the members that it has."""
-        members = self._members
-        return all(members[name].takes(value) for name, value in body.items() if name in members) and all(
-            name in body for name in self._required
-        )
+        members, every = self._members, self._every
+        for name, value in body.items():
+            if name in members and every[name] is not type(value) and not members[name].takes(value):
+                return False
+        return all(name in body for name in self._required)
 
     def refuse(self, body: Mapping[str, Any]) -> None:
         """Raise GatewayError ``bad_request`` naming every fault, the first as its own."""
