@@ -114,6 +114,11 @@ class Request(message.Request):
         kept = [self._apply_header_policy(name, value, scheme, set(), *trusted) for name, value in headers]
         return [header for header in kept if header is not None]
 
+    def invite_body(self, sock: Any) -> None:
+        """Tell a client that asks first that its body may come."""
+        if self._expected_100_continue:
+            sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+
     def set_body_reader(self) -> None:
         """Make the body, with its framing beneath."""
         super().set_body_reader()

@@ -160,6 +160,7 @@ class Worker(GeventWorker):
         _check_head(req)
         answer = Answer(req, sock, self.cfg)
         try:
+            req.invite_body(sock)
             self._answer(answer, environ_of(self._environ, req, sock, addr, listener_name))
         except TimeoutError:
             self.log.warning("Let go of a client that stopped reading")

@@ -132,6 +132,7 @@ _EMPTY_WORDS = re.compile(
     r"^_*(handle|process|manage)(_|$)|(^|_)(helpers?|utils?|manager)(_|$)", re.IGNORECASE
 )
 _GIVEN_NAMES = {  # words of gunicorn and SQLAlchemy, overridden
+    "app/http_answers.py": {"process_headers"},
     "app/http_worker.py": {"handle_request", "handle_error"},
     "app/state/atrest.py": {"process_bind_param", "process_result_value"},
 }

@@ -8,13 +8,14 @@ from typing import Any, Literal
 
 from app.canonical.events import Failed
 from app.canonical.media import Upload
+from app.canonical.record import record
 from app.canonical.request import Origin
 from app.canonical.response import Usage
 
 ImageKind = Literal["generation", "edit", "variation"]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ImageRequest:
     """Pictures to make. ``size`` is ``WIDTHxHEIGHT`` in pixels, ``auto`` or a tier (``2K``); None where the
     client does not say. ``form``: ``url`` or ``b64_json``. ``compression`` is a percentage. ``images`` are
@@ -44,7 +45,7 @@ class ImageRequest:
         return self.n or 1
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Picture:
     """One picture: base64 ``data``, or the ``url`` where it lies for a while."""
 
@@ -53,7 +54,7 @@ class Picture:
     revised_prompt: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ImageResponse:
     """Whole pictures. ``members`` are what the answer says of them all (``size``, ``quality``,
     ``background``, ``output_format`` …), ``created`` is Unix seconds or None."""

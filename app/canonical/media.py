@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from app.canonical.events import Failed
+from app.canonical.record import record
 from app.canonical.request import ImagePart, Native, Origin, Sampling, TextPart
 from app.canonical.response import Finish, Usage
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class EmbeddingRequest:
     """Texts (or token arrays) to embed, order kept. ``encoding_format``: float or base64.
 
@@ -31,7 +32,7 @@ class EmbeddingRequest:
     floats: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class EmbeddingResponse:
     """One vector of floats for each input, in the order of the inputs; ``quantized`` has the same by type."""
 
@@ -42,7 +43,7 @@ class EmbeddingResponse:
     quantized: Mapping[str, tuple[Sequence[int], ...]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RerankRequest:
     """Documents to put in the order of their relevance to ``query``. ``top_n``: at most so many results."""
 
@@ -56,7 +57,7 @@ class RerankRequest:
     origin: Origin | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Ranked:
     """A document by its index in the request, and its relevance (0 to 1 at most providers)."""
 
@@ -64,7 +65,7 @@ class Ranked:
     score: float
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RerankResponse:
     """The results, most relevant first. ``search_units`` are what Cohere bills: None where untold."""
 
@@ -78,7 +79,7 @@ ModerationInput = str | tuple[TextPart | ImagePart, ...]
 """What is judged as one: a text, or the texts and pictures of one message."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ModerationRequest:
     """Inputs to judge, each by itself."""
 
@@ -88,7 +89,7 @@ class ModerationRequest:
     origin: Origin | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Judgement:
     """What a provider says of one input, under its own names of categories.
 
@@ -102,7 +103,7 @@ class Judgement:
     applied: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ModerationResponse:
     """One judgement for each input, in the order of the inputs. ``id`` is the provider's, or None."""
 
@@ -112,7 +113,7 @@ class ModerationResponse:
     usage: Usage | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SpeechRequest:
     """Text to speak. ``format``: mp3, opus, aac, flac, wav or pcm; None is the default (mp3).
     ``voice`` is a name or id, or OpenAI's ``{"id": …}`` reduced to the id."""
@@ -129,7 +130,7 @@ class SpeechRequest:
     origin: Origin | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SpeechResponse:
     """Whole audio: bytes, their media type, the usage, and character timing if asked for."""
 
@@ -140,7 +141,7 @@ class SpeechResponse:
     native: Native | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Upload:
     """An uploaded file, its bytes whole in ``data``."""
 
@@ -149,7 +150,7 @@ class Upload:
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TranscriptionRequest:
     """Speech to write down. ``format``: json, verbose_json, text, srt, vtt, diarized_json."""
 
@@ -166,7 +167,7 @@ class TranscriptionRequest:
     origin: Origin | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Segment:
     """A timed piece of a transcript, in seconds. ``native`` keeps OpenAI's further members."""
 
@@ -177,7 +178,7 @@ class Segment:
     native: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Word:
     """One word and its time in seconds. ``spaced``: white space stands before it in the text."""
 
@@ -188,7 +189,7 @@ class Word:
     spaced: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Transcript:
     """A whole transcript. ``duration`` in seconds; lists are empty where the wire gives none."""
 
@@ -248,7 +249,7 @@ TranscriptEvent = TranscriptDelta | TranscriptSegment | TranscriptDone | Failed
 """A transcription stream: deltas and segments, then one TranscriptDone or Failed."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CompletionRequest:
     """A legacy text completion. ``prompts`` are texts or token arrays."""
 
@@ -266,7 +267,7 @@ class CompletionRequest:
     origin: Origin | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CompletionChoice:
     """One completion; ``logprobs`` in the legacy object's own form."""
 
@@ -276,7 +277,7 @@ class CompletionChoice:
     logprobs: Mapping[str, Any] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CompletionResponse:
     """Whole completions, by index."""
 
@@ -288,7 +289,7 @@ class CompletionResponse:
     native: Native | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ModelEntry:
     """One model of a provider's list: its own id, and what the list says of it."""
 
@@ -301,7 +302,7 @@ class ModelEntry:
     native: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ModelPage:
     """One page of a model list and the query members that fetch the next, or None."""
 

@@ -8,8 +8,10 @@ Values are frozen; nothing here knows a wire.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal
+
+from app.canonical.record import record
 
 Native = tuple[str, Mapping[str, Any]]
 """``(dialect name, members)``: what only that dialect understands."""
@@ -18,7 +20,7 @@ Form = Literal["text", "summary", "hidden"]
 Role = Literal["system", "developer", "user", "assistant", "tool"]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Signature:
     """Proof or cipher of a model's reasoning, readable by its maker alone.
 
@@ -35,7 +37,7 @@ class Signature:
     thought: tuple[Form, str] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TextPart:
     """Text. ``annotations`` are OpenAI Responses annotation objects (flat
     ``url_citation`` etc.); ``logprobs`` OpenAI token logprob objects or None."""
@@ -46,7 +48,7 @@ class TextPart:
     native: Native | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ImagePart:
     """An image: exactly one of ``data`` (base64 text), ``url`` or ``file_id``."""
 
@@ -58,7 +60,7 @@ class ImagePart:
     native: Native | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class AudioPart:
     """Audio: base64 ``data`` and its ``format`` (wav, mp3 …), or ``audio_id`` of an
     earlier answer. ``transcript`` where the model spoke it."""
@@ -70,7 +72,7 @@ class AudioPart:
     native: Native | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FilePart:
     """A document: exactly one of ``data`` (base64 text), ``text`` (plain text
     document), ``url`` or ``file_id``."""
@@ -84,7 +86,7 @@ class FilePart:
     native: Native | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ReasoningPart:
     """Reasoning. ``form``: ``text`` (open thought), ``summary`` (one summary part),
     ``hidden`` (nothing to show, a signature only).
@@ -99,7 +101,7 @@ class ReasoningPart:
     native: Native | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ToolCallPart:
     """A call of a client's tool. ``arguments`` is the text as the model wrote it:
     JSON text for ``function`` (``"{}"`` when empty), free text for ``custom``."""
@@ -112,7 +114,7 @@ class ToolCallPart:
     native: Native | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ToolResultPart:
     """The result of the call ``call_id``; ``content`` holds text, image and file parts.
     ``name`` of the tool where the wire gives it or a decoder could look it up."""
@@ -125,7 +127,7 @@ class ToolResultPart:
     native: Native | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RefusalPart:
     """The model's refusal in words."""
 
@@ -133,7 +135,7 @@ class RefusalPart:
     native: Native | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class OpaquePart:
     """A block that only its dialect understands (hosted tools, search results,
     compaction). ``native`` is never None here; ``type`` is the block's own type."""
@@ -155,7 +157,7 @@ Part = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Item:
     """Identity of a Responses item: the id and status it was given, and its phase."""
 
@@ -164,7 +166,7 @@ class Item:
     phase: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Message:
     """One turn or item. Tool results have role ``tool``, one or more of them a message."""
 
@@ -175,7 +177,7 @@ class Message:
     native: Native | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Tool:
     """A tool on offer. ``function``: ``parameters`` is its JSON Schema in the client's
     key order (never sorted). ``custom``: ``format`` as Responses has it (flat). ``hosted``:
@@ -190,7 +192,7 @@ class Tool:
     native: Native | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ToolChoice:
     """Which tool must or may be called.
 
@@ -206,7 +208,7 @@ class ToolChoice:
     native: Native | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Sampling:
     """Sampling parameters; None is "not given". ``max_tokens`` bounds the whole output,
     reasoning included."""
@@ -225,7 +227,7 @@ class Sampling:
     n: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Output:
     """The form of the answer. ``format``: text, ``json`` (any object) or ``schema``
     (``schema`` with its ``name``, ``strict``, ``description``). ``modalities`` such as
@@ -242,7 +244,7 @@ class Output:
     audio: Mapping[str, Any] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Reasoning:
     """How much to think. ``effort``: none, minimal, low, medium, high, xhigh, max.
     ``budget``: tokens (0 off, -1 the model's choice). ``summary``: auto, concise, detailed.
@@ -254,7 +256,7 @@ class Reasoning:
     native: Native | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class State:
     """What the gateway's own store was asked to do; never sent to a provider as is."""
 
@@ -264,7 +266,7 @@ class State:
     background: bool | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Origin:
     """Where a request came from: the surface's dialect and the client's body, as parsed."""
 
@@ -272,7 +274,7 @@ class Origin:
     body: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Request:
     """One generation asked for.
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal
 
+from app.canonical.record import record
 from app.canonical.request import Message, Native
 
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "fault", "error"]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Finish:
     """Why a choice ended: unified ``reason``, the wire's own word in ``raw``, and the
     stop sequence that was met, where the wire tells. A ``fault`` is the model's (a call that it could
@@ -24,7 +25,7 @@ class Finish:
     details: Mapping[str, Any] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Billing:
     """What a call is charged for, or by, beside the counts that its caller sees.
 
@@ -39,7 +40,7 @@ class Billing:
     further: tuple[tuple[str | None, Usage], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Usage:
     """Tokens of one call, counted the OpenAI way.
 
@@ -74,7 +75,7 @@ class Usage:
         return self.input_tokens + self.output_tokens
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Choice:
     """One of the answers asked for by ``n``; its messages are items in order."""
 
@@ -83,7 +84,7 @@ class Choice:
     finish: Finish | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Response:
     """A whole answer. ``id`` and ``model`` are the upstream's own (None where the wire has
     none), ``created`` Unix seconds or None. ``native`` keeps top-level members of its

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, NoReturn, Protocol
 
 from app.canonical.events import Event
 from app.canonical.media import CompletionRequest, CompletionResponse, ModelEntry, ModelPage
+from app.canonical.record import record
 from app.canonical.request import Request, Signature
 from app.canonical.response import Response, Usage
 from app.dialects.shared.losses import Losses
@@ -43,7 +44,7 @@ def _unseal_nothing(text: str) -> Signature | None:
     return None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ServerContext:
     """What a server half needs from outside.
 
@@ -65,7 +66,7 @@ class ServerContext:
     unwrap: Callable[[str], Signature | None] = _unseal_nothing
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ClientContext:
     """What a client half needs from outside.
 
@@ -94,7 +95,7 @@ class ClientContext:
         return signature.realm is None or self.realm is None or signature.realm == self.realm
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Encoded:
     """A request ready for its wire: the JSON body and extra headers that it needs."""
 
@@ -142,7 +143,7 @@ class Patch(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Passage:
     """A request that passes: what its dialect's patch is made of.
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar, dataclass_transform
+from typing import Any
 
+from app.canonical.record import record
 from app.canonical.request import Signature
 from app.canonical.response import Usage
 from app.config import Budget, Limit, ProviderKey, TargetMembers
@@ -20,10 +21,8 @@ from app.gateway.allowances import Allowance
 from app.providers.base import Provider
 from app.state.ids import new_id
 
-T = TypeVar("T")
 
-
-@dataclass(frozen=True, slots=True)
+@record
 class Principal:
     """The caller: the key's name, its tenant, what both may use, and the limits and budgets of each.
 
@@ -55,7 +54,7 @@ class Principal:
         return all(level.allows_operation(operation) for level in self.allowances)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Target:
     """One place to try: a provider, the model id to send, the credential, and what the operator wrote beside it."""
 
@@ -114,7 +113,7 @@ class Abort:
             raise self.reason
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Sealing:
     """How signatures enter and leave a surface's slots (``ServerContext.wrap``/``unwrap``)."""
 
@@ -217,18 +216,11 @@ class Progress:
     cache_debug: Mapping[str, Any] | None = None
 
 
-@dataclass_transform(frozen_default=True, field_specifiers=(field,))
-def _value(cls: type[T]) -> type[T]:
-    """Make a dataclass that nobody writes to: mypy holds it. Freezing a record of so many members at run
-    time costs 15 µs for each, and more for each copy."""
-    return dataclass(slots=True)(cls)
-
-
 def _own_status(error: GatewayError) -> int:
     return error.status
 
 
-@_value
+@record
 class Call:
     """What a surface asks the gateway for; a layer that changes something makes a copy.
 

@@ -8,9 +8,9 @@ tests/golden.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
+from app.canonical.record import record
 from app.errors import GatewayError
 from app.gateway.call import Call, Target
 from app.operations import OPERATIONS
@@ -20,7 +20,7 @@ _ESTIMATED: Final[Mapping[str, tuple[str, ...]]] = {"count_tokens": OPERATIONS["
 """Wires of another operation, for a model whose provider cannot do this one: then we estimate."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Plan:
     """``wire`` serves the call as operation ``serves``, by passing or by translating."""
 
