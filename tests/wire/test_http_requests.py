@@ -1,0 +1,166 @@
+"""Our short way through a request's head comes to what gunicorn's own way does; an answer goes out in one packet."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from gunicorn.config import Config
+from gunicorn.http import message, wsgi
+from gunicorn.http.errors import ParseException
+from gunicorn.http.unreader import IterUnreader
+
+from app.http_answers import Answer
+from app.http_requests import Request, environ_of
+
+_PEER, _LISTENER = ("127.0.0.1", 4711), ("127.0.0.1", 8080)
+_STRANGER = ("203.0.113.9", 4711)
+_PLAIN = b"POST /v1/chat/completions?a=1&b=%20 HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+
+HEADS = {
+    "plain": _PLAIN,
+    "no body": b"GET /v1/models HTTP/1.1\r\nHost: x\r\n\r\n",
+    "old": b"GET / HTTP/1.0\r\n\r\n",
+    "old that stays": b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
+    "closes": b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Close\r\n\r\n",
+    "escapes": b"GET /v1/models/a%2Fb%C3%A4%zz?q=%26 HTTP/1.1\r\nHost: x\r\n\r\n",
+    "bytes in the path": b"GET /v1/\xc3\xa4 HTTP/1.1\r\nHost: x\r\n\r\n",
+    "fragment": b"GET /v1/models#top HTTP/1.1\r\nHost: x\r\n\r\n",
+    "two slashes": b"GET //evil/v1?x#y HTTP/1.1\r\nHost: x\r\n\r\n",
+    "absolute": b"GET http://other/v1/models?x=1 HTTP/1.1\r\nHost: x\r\n\r\n",
+    "asterisk": b"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n",
+    "question marks": b"GET /a?b?c HTTP/1.1\r\nHost: x\r\n\r\n",
+    "headers twice": b"GET / HTTP/1.1\r\nHost: x\r\nX-One: 1\r\nX-One: 2\r\n\r\n",
+    "host twice": b"GET / HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n",
+    "length twice": b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\n{}",
+    "length and chunks": b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n{}",
+    "chunks": b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+    "a coding unknown": b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: zip\r\n\r\n",
+    "asks first": b"POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-Continue\r\nContent-Length: 2\r\n\r\n{}",
+    "expects more": b"POST / HTTP/1.1\r\nHost: x\r\nExpect: a-miracle\r\n\r\n",
+    "https": b"GET / HTTP/1.1\r\nHost: x\r\nX-Forwarded-Proto: https\r\n\r\n",
+    "http": b"GET / HTTP/1.1\r\nHost: x\r\nX-Forwarded-Proto: http\r\n\r\n",
+    "both": b"GET / HTTP/1.1\r\nHost: x\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Ssl: off\r\n\r\n",
+    "below a path": b"GET /api/v1/models HTTP/1.1\r\nHost: x\r\nScript_Name: /api\r\n\r\n",
+    "below no path": b"GET /api/v1/models HTTP/1.1\r\nHost: x\r\nScript-Name: /api\r\n\r\n",
+    "beside its path": b"GET /v1/models HTTP/1.1\r\nHost: x\r\nScript_Name: /api\r\n\r\n",
+    "underscores": b"GET / HTTP/1.1\r\nHost: x\r\nX_Forwarded_For: 1\r\nX-Forwarded-For: 2\r\n\r\n",
+    "type by underscore": b"GET / HTTP/1.1\r\nHost: x\r\nContent_Type: a/b\r\nContent_Length: 9\r\n\r\n",
+    "bytes in a value": b"GET / HTTP/1.1\r\nHost: x\r\nX-One: \xe4\r\n\r\n",
+    "empty value": b"GET / HTTP/1.1\r\nHost: x\r\nX-One:\r\n\r\n",
+    "no name": b"GET / HTTP/1.1\r\nHost: x\r\n: 1\r\n\r\n",
+    "space in a name": b"GET / HTTP/1.1\r\nHost : x\r\n\r\n",
+    "folded": b"GET / HTTP/1.1\r\nHost: x\r\nX-One: 1\r\n 2\r\n\r\n",
+    "a method of ours": b"Get / HTTP/1.1\r\nHost: x\r\n\r\n",
+    "no version": b"GET /\r\nHost: x\r\n\r\n",
+    "version 2": b"GET / HTTP/2.0\r\nHost: x\r\n\r\n",
+    "nothing": b"\r\n\r\n",
+}
+
+
+def config() -> Config:
+    return Config()
+
+
+def seen(kind: type[message.Request], packet: bytes, peer: tuple[str, int], pieces: int) -> Any:
+    """Return all that a parser makes of a packet that comes in so many pieces, or the kind of its refusal."""
+    size = -(-len(packet) // pieces)
+    parts = [packet[at : at + size] for at in range(0, len(packet), size)]
+    sock = _Sock()
+    try:
+        request = kind(config(), IterUnreader(iter(parts)), peer)
+        if kind is Request:
+            environ = environ_of(wsgi.base_environ(config()), request, sock, peer, _LISTENER)
+        else:
+            environ = wsgi.create(request, sock, peer, _LISTENER, config())[1]
+    except ParseException as error:
+        return type(error).__name__
+    plain = {name: value for name, value in environ.items() if not name.startswith(("wsgi.", "gunicorn."))}
+    parsed = (request.method, request.uri, request.path, request.query, request.version, request.headers)
+    rest = (request.scheme, request.should_close(), request._expected_100_continue, request.body.read())
+    return parsed, rest, plain, environ["wsgi.url_scheme"]
+
+
+@pytest.mark.parametrize("pieces", [1, 3, 40])
+@pytest.mark.parametrize("peer", [_PEER, _STRANGER], ids=["proxy", "stranger"])
+@pytest.mark.parametrize("name", HEADS)
+def test_a_head_is_read_as_gunicorn_reads_it(name: str, peer: tuple[str, int], pieces: int) -> None:
+    packet = HEADS[name]
+    assert seen(Request, packet, peer, pieces) == seen(message.Request, packet, peer, pieces)
+
+
+def test_a_plain_head_takes_the_short_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(message.Request, "_parse_fast", _never)
+    assert seen(Request, _PLAIN, _PEER, 1)[0][2] == "/v1/chat/completions"
+    assert seen(Request, HEADS["https"], _PEER, 1)[3] == "https"
+
+
+def test_another_client_than_a_proxy_moves_nothing() -> None:
+    assert "SCRIPT_NAME" not in str(seen(Request, HEADS["below a path"], _STRANGER, 1)[0])
+    assert seen(Request, HEADS["https"], _STRANGER, 1)[3] == "http"
+
+
+HEADERS = [("content-type", "application/json"), ("content-length", "2"), ("x-request-id", "req_1")]
+
+
+def answered(packet: bytes, headers: list[tuple[str, str]], *pieces: bytes) -> list[bytes]:
+    sock = _Sock()
+    answer = Answer(Request(config(), IterUnreader(iter([packet])), _PEER), sock, config())
+    answer.start_response("200 OK", headers)
+    for piece in pieces:
+        answer.write(piece)
+    answer.close()
+    return sock.sent
+
+
+def test_a_whole_answer_is_one_packet() -> None:
+    (packet,) = answered(_PLAIN, HEADERS, b"{}")
+    head, _, body = packet.partition(b"\r\n\r\n")
+    assert body == b"{}"
+    assert b"x-request-id: req_1" in head.split(b"\r\n")
+
+
+def test_the_head_of_a_stream_goes_out_with_its_first_piece_and_by_an_empty_one() -> None:
+    streamed = [("content-type", "text/event-stream")]
+    first, second, end = answered(_PLAIN, streamed, b"one", b"two")
+    assert first.endswith(b"\r\n\r\n3\r\none\r\n")
+    assert (second, end) == (b"3\r\ntwo\r\n", b"0\r\n\r\n")
+    head, piece, _ = answered(_PLAIN, streamed, b"", b"one")
+    assert (head[-4:], piece) == (b"\r\n\r\n", b"3\r\none\r\n")
+
+
+def test_an_answer_without_a_body_is_its_head() -> None:
+    (packet,) = answered(b"HEAD / HTTP/1.1\r\nHost: x\r\n\r\n", HEADERS, b"{}")
+    assert packet.endswith(b"\r\n\r\n")
+
+
+@pytest.mark.parametrize(
+    "header", [("x-one", "a\r\nx-two: b"), ("x one", "a"), ("x-one", "a\x00"), ("", "a"), ("x-one:", "a")]
+)
+def test_a_header_that_would_be_two_is_refused(header: tuple[str, str]) -> None:
+    with pytest.raises(ParseException):
+        answered(_PLAIN, [*HEADERS, header], b"{}")
+
+
+def test_headers_of_the_connection_are_the_servers() -> None:
+    (packet,) = answered(_PLAIN, [*HEADERS, ("Connection", "close"), ("Transfer-Encoding", "chunked")], b"{}")
+    assert b"Transfer-Encoding" not in packet
+    assert b"Connection: keep-alive" in packet
+
+
+class _Sock:
+    """A socket that takes all."""
+
+    def __init__(self) -> None:
+        self.sent: list[bytes] = []
+
+    def send(self, data: bytes) -> int:
+        self.sent.append(bytes(data))
+        return len(data)
+
+    def sendall(self, data: bytes) -> None:
+        self.send(data)
+
+
+def _never(*args: Any) -> None:
+    raise AssertionError("gunicorn's own way was taken")
