@@ -87,9 +87,9 @@ def _serve(given: argparse.Namespace) -> int:
 def _check_config(given: argparse.Namespace) -> int:
     from app.config_loading import ConfigError, load
     from app.config_loading.showing import describe
+    from app.examination.doubts import doubts_of
     from app.providers.registry import configured_names
     from app.serving import ServingError, resolve_bind
-    from app.terminal.doubts import doubts_of
 
     faults: list[tuple[str, str]] = []
     sound: Settings | None

@@ -68,12 +68,16 @@ MAY_IMPORT: dict[str, set[str]] = {
         "wire",
         "config",
         "config_loading",
+        "examination",
     },
     "conformance": {"errors", "wire"},
+    "examination": _VOCABULARY
+    | {"config", "config_loading", "gateway", "providers", "serving", "state", "wire"},
     "terminal": _VOCABULARY
     | {
         "app",
         "conformance",
+        "examination",
         "config",
         "config_loading",
         "commands",
@@ -88,6 +92,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {
         "app",
         "commands",
+        "examination",
         "terminal",
         "gateway",
         "providers",

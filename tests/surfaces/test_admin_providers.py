@@ -5,10 +5,18 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import gevent
 import pytest
+from flask import Flask
 
+from app import create_app
+from app.config import Secret, Settings
+from app.examination.findings import Finding
+from app.gateway.core import gateway_of
+from app.surfaces.admin import examination
 from tests.behaviour.world import ROLE, World, chat_end, chat_text, received, running_world
 from tests.services import new_postgres
 from tests.traffic.replay import Reply
@@ -37,6 +45,13 @@ def running(request: pytest.FixtureRequest) -> Iterator[World]:
         return
     with new_postgres() as url, running_world({**ENV, "DATABASE_URL": url}, config=CONFIG) as world:
         yield world
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Iterator[Flask]:
+    made = create_app(Settings(master_key=Secret(MASTER), database_url=f"sqlite:///{tmp_path}/sluice.db"))
+    yield made
+    gateway_of(made).close()
 
 
 @pytest.fixture
@@ -78,6 +93,35 @@ def test_a_check_tells_what_the_provider_says_without_our_key(world: World) -> N
     assert told.json["models"] is None
     assert told.json["error"]["message"]
     assert b"gsk-0123456789" not in told.body
+
+
+def test_the_doctor_looks_from_the_server_and_tells_no_secret(world: World) -> None:
+    world.upstream.add(Reply.json({"error": {"message": "Invalid key gsk-0123456789"}}, 401))
+    told = ask(world, "/doctor", "POST")
+    assert (told.status, told.json["object"], told.json["ok"]) == (200, "examination", False)
+    found = {one["check"]: one for one in told.json["findings"]}
+    assert ("fail", "renew the key") in {(one["state"], one["remedy"]) for one in found.values()}
+    assert found["database"]["state"] == "ok"
+    assert "a gateway answers" in found["port"]["message"]
+    assert b"gsk-0123456789" not in told.body
+    assert "/groq/models" in {one.path for one in world.upstream.requests}
+
+
+def test_the_doctor_ends_in_time_and_says_what_it_did_not_see(
+    app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def endless(settings: Settings) -> Iterator[Finding]:
+        yield Finding("database", "ok", "is sound")
+        gevent.sleep(60)
+
+    monkeypatch.setattr(examination, "examine", endless)
+    monkeypatch.setattr(examination, "_LONGEST", 0.1)
+    told = app.test_client().post("/admin/doctor", headers={"authorization": f"Bearer {MASTER}"}).json
+    assert told is not None
+    assert [(one["check"], one["state"]) for one in told["findings"]] == [
+        ("database", "ok"),
+        ("time", "warn"),
+    ]
 
 
 def test_a_check_of_nobody_is_not_found(world: World) -> None:

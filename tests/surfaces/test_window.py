@@ -186,6 +186,8 @@ def test_a_viewer_sees_all_and_changes_nothing(office: Visitor) -> None:
     assert b"/check" not in guest.get("/ui/providers").body
     assert b"/check" in office.get("/ui/providers").body
     assert guest.post("/ui/providers/groq/check", {"csrf": guest.token}).status == 403
+    assert b"<button>Examine" not in guest.get("/ui/settings").body
+    assert guest.post("/ui/settings/doctor", {"csrf": guest.token}).status == 403
     change = {"cookie": guest.cookie, "x-csrf-token": guest.token}
     assert office.world.send("POST", "/admin/tenants", {"name": "blue"}, change).status == 403
     gone = office.world.send(
@@ -193,6 +195,20 @@ def test_a_viewer_sees_all_and_changes_nothing(office: Visitor) -> None:
     )
     assert gone.status == 200
     assert guest.get("/ui").status == 303
+
+
+def test_the_settings_have_the_doctor_look() -> None:
+    with running_world({**ENV, "WEB_CONCURRENCY": "1"}) as alone:
+        office = Visitor(alone)
+        assert office.log_in().status == 303
+        assert b"<button>Examine" in office.get("/ui/settings").body
+        page = office.post("/ui/settings/doctor", {"csrf": office.token})
+        part = office.post("/ui/settings/doctor", {"csrf": office.token}, hx_request="true")
+    for answer in (page, part):
+        assert answer.status == 200
+        assert "a gateway answers at " in answer.body.decode()
+    assert b"<h1>Settings" in page.body
+    assert b"<h1>" not in part.body
 
 
 def test_a_key_of_a_client_opens_no_window(office: Visitor) -> None:

@@ -65,6 +65,7 @@ ROUTES: Final = (
     ),
     AdminRoute("GET", "/background", "instance.background", "viewer"),
     AdminRoute("GET", "/settings", "instance.settings", "viewer"),
+    AdminRoute("POST", "/doctor", "examination.made", "admin"),
     AdminRoute("POST", "/reload", "reload.now", "admin"),
     AdminRoute("GET", "/version", "instance.version", "viewer"),
     AdminRoute("POST", "/explain", "explain.explained", "viewer"),

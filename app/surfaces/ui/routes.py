@@ -56,6 +56,7 @@ ROUTES: Final = (
     WindowRoute("GET", "/playground", "pages.playground.shown"),
     WindowRoute("POST", "/playground", "pages.playground.run"),
     WindowRoute("GET", "/settings", "pages.settings.shown"),
+    WindowRoute("POST", "/settings/doctor", "pages.settings.examine"),
 )
 
 PLACES: Final = (

@@ -2,12 +2,34 @@
 
 from __future__ import annotations
 
+from typing import Any, Final
+
 from app.surfaces.ui import asking, rendering
 from app.wire.json import dumps
+
+_STATES: Final = {
+    "ok": ("well", "good"),
+    "note": ("note", "none"),
+    "warn": ("doubt", "mild"),
+    "fail": ("fault", "bad"),
+}
+"""States of the doctor's findings, in words, and their colours."""
 
 
 def shown() -> str:
     """Show the settings; secrets are ``***``."""
+    return _page(None)
+
+
+def examine() -> str:
+    """Have the doctor look; as a part where htmx asks, else on the whole page."""
+    found = asking.change("POST", "/doctor")
+    if rendering.wants_part():
+        return rendering.part("findings", found=found, states=_STATES)
+    return _page(found)
+
+
+def _page(found: Any) -> str:
     settings = asking.get("/settings")
     members = {name: _text(value) for name, value in settings["server"].items()}
     return rendering.page(
@@ -15,6 +37,8 @@ def shown() -> str:
         members=members,
         models=settings["models"],
         doubts=settings["doubts"],
+        found=found,
+        states=_STATES,
         versions=asking.get("/version"),
     )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Final
+from typing import Any, Final
 
 STATES: Final = ("ok", "note", "warn", "fail")
 
@@ -55,9 +55,13 @@ def is_well(findings: Iterable[Finding]) -> bool:
 
 
 def as_json(findings: Sequence[Finding]) -> str:
+    """Return all findings as the text of one object."""
+    return json.dumps(as_object(findings), indent=2, ensure_ascii=False)
+
+
+def as_object(findings: Sequence[Finding]) -> dict[str, Any]:
     """Return all findings as one object."""
-    shown = {"object": "examination", "ok": is_well(findings), "findings": [asdict(one) for one in findings]}
-    return json.dumps(shown, indent=2, ensure_ascii=False)
+    return {"object": "examination", "ok": is_well(findings), "findings": [asdict(one) for one in findings]}
 
 
 def show(findings: Iterable[Finding], redact: Callable[[str], str]) -> list[Finding]:

@@ -13,11 +13,11 @@ from typing import Final
 from app.config import Settings, has_limits
 from app.config_loading.advice import Advice, advise
 from app.config_loading.faults import shown_path
+from app.examination.findings import Finding, note, warn
 from app.gateway import allowances
 from app.gateway.cost import PriceList
 from app.providers.base import Provider
 from app.providers.registry import all_names, configured_names, make_provider
-from app.terminal.findings import Finding, note, warn
 from app.wire.egress import Egress
 
 _SHORTEST: Final = 16

@@ -9,7 +9,7 @@ import time
 from email.utils import parsedate_to_datetime
 from typing import Final
 
-from app.terminal.findings import Finding, note, ok, warn
+from app.examination.findings import Finding, note, ok, warn
 
 MOST: Final = 30.0
 """Seconds of difference that are told as a doubt."""
