@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, Protocol
 
 import gevent
@@ -23,15 +23,21 @@ from app.gateway.budgets.accounts import Accounts
 from app.gateway.layers.metrics import Metrics, Reading
 from app.gateway.limits import charges as limits
 from app.gateway.limits.gate import Gate
+from app.gateway.made_owners import MadeOwners
 from app.state.loops import Loop
 from app.state.state import State
 from app.version import __version__
 
 _LOG: Final = logging.getLogger(__name__)
 _FRESH: Final = 5.0
+_FRESH_OWNERS: Final = 60.0
 _PAUSE: Final = 5.0
 MOST: Final = 100
 """Limits, and budgets, that are shown: the gateway's first, then those of tenants, providers and keys."""
+MOST_MADE: Final = 20
+"""Limits, and budgets, of keys and tenants made at run time that are shown: those that are used the most."""
+_TELLING: Final = 0.5
+"""The used part below which those are not shown, so that few names come and go."""
 
 
 class _House(Protocol):
@@ -54,6 +60,8 @@ class Gauges:
         self._loop = Loop(self._tell_circuits)
         self._limits = _limits_of(house.settings)[:MOST]
         self._budgets = _budgets_of(house.settings)[:MOST]
+        self._made = MadeOwners(house.settings)
+        self._made_at: float | None = None
         metrics.read_at_scrape(self.read)
 
     def start(self) -> None:
@@ -89,21 +97,36 @@ class Gauges:
         except GatewayError as error:
             _LOG.warning("limits cannot be read for metrics: %s", error.message)
 
+    def _look_for_owners(self) -> None:
+        if self._made_at is None or time.monotonic() - self._made_at > _FRESH_OWNERS:
+            self._made.read(self._house.state().keys)
+            self._made_at = time.monotonic()
+
     def _spent(self) -> Iterator[Reading]:
-        standings = self._house.accounts.standings(self._budgets)
-        for touch, standing in zip(self._budgets, standings, strict=True):
+        self._look_for_owners()
+        yield from self._spent_of(self._budgets)
+        made = self._spent_of(self._made.budgets, adopt=False)
+        yield from _fullest(made)
+
+    def _spent_of(self, touches: Sequence[budgets.Touch], *, adopt: bool = True) -> Iterator[Reading]:
+        standings = self._house.accounts.standings(touches, adopt=adopt)
+        for touch, standing in zip(touches, standings, strict=True):
             labels = (touch.level, touch.owner, touch.budget.per, touch.budget.models or "*")
             used = standing.spent + standing.reserved
             yield "sluice_budget_used_ratio", labels, _ratio(used, touch.budget.most)
 
     def _used(self) -> Iterator[Reading]:
-        if not self._limits:
+        every = [*self._limits, *self._made.limits]
+        if not every:
             return
-        hold = self._house.limits.look(self._limits)
+        hold = self._house.limits.look(every)
+        found: list[Reading] = []
         for touch, charge, standing in zip(hold.touches, hold.charges, hold.verdict.standings, strict=True):
             limit = touch.limit
             labels = (touch.level, touch.owner, limit.kind, limit.per or "", limit.models or "*")
-            yield "sluice_limit_used_ratio", labels, _ratio(standing.used, charge.most)
+            found.append(("sluice_limit_used_ratio", labels, _ratio(standing.used, charge.most)))
+        yield from found[: len(self._limits)]
+        yield from _fullest(found[len(self._limits) :])
 
     def _tell_circuits(self) -> None:
         seen: set[str] = set()
@@ -113,6 +136,12 @@ class Gauges:
             seen.update(resting)
             self._metrics.note_resting({provider: resting[provider] for provider in seen})
             gevent.sleep(_PAUSE)
+
+
+def _fullest(readings: Iterable[Reading]) -> list[Reading]:
+    """Return those that are used the most, of those of which much is."""
+    telling = [one for one in readings if one[2] >= _TELLING]
+    return sorted(telling, key=lambda one: -one[2])[:MOST_MADE]
 
 
 def _ratio(used: int, most: int) -> float:
@@ -142,9 +171,4 @@ def _budgets_of(settings: Settings) -> list[budgets.Touch]:
         found += [budgets.Touch("tenant", name, "", one) for one in tenant.budgets]
     for key in settings.keys:
         found += [budgets.Touch("key", f"{key.tenant}/{key.name}", "", one) for one in key.budgets]
-    best: dict[tuple[str, str, str, str | None], budgets.Touch] = {}
-    for touch in found:
-        place = (touch.level, touch.owner, touch.budget.per, touch.budget.models)
-        if place not in best or touch.budget.most < best[place].budget.most:
-            best[place] = touch
-    return list(best.values())
+    return budgets.tightest(found)

@@ -3,7 +3,8 @@
 Names follow Prometheus: base units, ``_total`` for what only grows. Each label is bounded: operations and
 providers by the configuration, statuses and kinds of errors by their tables, ``model`` by the names that the
 operator wrote down, all others being ``other``. Keys and users are no labels, because callers make any number
-of them; owners of limits and budgets are those of the configuration. Tests: tests/surfaces/test_metrics.py, and
+of them; owners of limits and budgets are those of the configuration, and the few of the others that have used
+the most. Tests: tests/surfaces/test_metrics.py, and
 tests/deploy/test_dashboard.py for the files that name them.
 """
 
@@ -121,13 +122,13 @@ SERIES: Final = (
         "sluice_limit_used_ratio",
         "gauge",
         ("level", "owner", "kind", "per", "models"),
-        "Used part of a configured limit, 1 when it is used up.",
+        "Used part of a limit, 1 when it is used up.",
     ),
     Series(
         "sluice_budget_used_ratio",
         "gauge",
         ("level", "owner", "per", "models"),
-        "Spent and reserved part of a configured budget, 1 when it is used up.",
+        "Spent and reserved part of a budget, 1 when it is used up.",
     ),
     Series("sluice_build_info", "gauge", ("version",), "1, with the version that runs."),
 )

@@ -138,10 +138,11 @@ class Budgets:
         lost = (self._db.write(lambda c, one=one: _lose(c, one, self._clock())) for one in found)  # type: ignore[misc]
         return [row for row in lost if row is not None]
 
-    def look(self, lines: Sequence[Line]) -> list[Standing]:
-        """Return how budgets stand; one that nobody used yet has its sum of the ledger."""
+    def look(self, lines: Sequence[Line], *, adopt: bool = True) -> list[Standing]:
+        """Return how budgets stand; one that nobody used yet has its sum of the ledger, or, where it is not to be
+        adopted for that, nothing."""
         unknown = [line for line in lines if line.id not in self._known]
-        if unknown:
+        if unknown and adopt:
             self._adopt(unknown)
         rows = self._db.read(lambda connection: _standings(connection, [line.id for line in lines]))
         return [rows.get(line.id, Standing(0, 0)) for line in lines]

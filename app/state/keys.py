@@ -87,6 +87,20 @@ class Keys:
         mine = (client_key.c.tenant == tenant_name, client_key.c.name == name, key_secret.c.until.is_(None))
         return self._db.read(lambda connection: _find(connection, *mine))
 
+    def used_last(self, count: int) -> list[tuple[StoredKey, Mapping[str, Any] | None]]:
+        """Return the enabled keys that were used last, each with its tenant's members as ``FoundKey`` has them."""
+        joined = client_key.outerjoin(tenant, tenant.c.name == client_key.c.tenant)
+        latest = (func.coalesce(client_key.c.last_used_at, client_key.c.created_at).desc(), client_key.c.id)
+        statement = (
+            select(client_key, tenant.c.members.label("tenant_members"))
+            .select_from(joined)
+            .where(client_key.c.enabled)
+            .order_by(*latest)
+            .limit(count)
+        )
+        rows: list[Any] = self._db.read(lambda connection: list(connection.execute(statement)))
+        return [(_key(row), _parsed(row.tenant_members)) for row in rows]
+
     def revision(self) -> int:
         """Return the number of the last change."""
         return self._db.read(revisions.current)
@@ -244,8 +258,12 @@ def _find(connection: Connection, *conditions: ColumnElement[bool]) -> FoundKey 
     row: Any = connection.execute(statement).first()
     if row is None:
         return None
-    of_tenant = None if row.of_tenant is None else loads_lenient(bytes(row.of_tenant))
-    return FoundKey(_key(row), row.digest, row.until, of_tenant)
+    return FoundKey(_key(row), row.digest, row.until, _parsed(row.of_tenant))
+
+
+def _parsed(members: Any) -> Mapping[str, Any] | None:
+    found: Mapping[str, Any] | None = None if members is None else loads_lenient(bytes(members))
+    return found
 
 
 def _get(connection: Connection, key_id: str) -> StoredKey:

@@ -11,6 +11,7 @@ from pathlib import Path
 import gevent
 import pytest
 
+from app.gateway import gauges
 from app.gateway.layers.metrics import Metrics
 from app.gateway.series import GAPS, SERIES, Gaps
 from tests.behaviour.world import World, chat_body, running_world
@@ -34,6 +35,10 @@ targets = [{ target = "groq/x" }]
 fallbacks = ["openai/y"]
 [models."only"]
 targets = [{ target = "groq/only" }]
+[providers.groq.prices]
+x = { input = 1000, output = 1000 }
+"""
+PRICED = """
 [providers.groq.prices]
 x = { input = 1000, output = 1000 }
 """
@@ -190,6 +195,45 @@ def test_limits_and_budgets_that_are_used_show_at_the_scrape(governed: World) ->
         f"sluice_limit_used_ratio{{{day.format('tenant', 'groq/only', 'red')}}}": 0,
     }
     assert (seen["sluice_database_up"], seen["sluice_background_queue"]) == (1, 0)
+
+
+def test_keys_made_at_run_time_show_when_much_of_theirs_is_used() -> None:
+    master = {"authorization": "Bearer master-0123456789"}
+    env = {"SLUICE_METRICS": "1", "SLUICE_MASTER_KEY": "master-0123456789", "SLUICE_SECRET_KEY": "s" * 32}
+    with running_world(env, config=PRICED) as world:
+        team = {
+            "name": "team",
+            "budgets": [{"usd": 0.0099, "per": "day"}],
+            "limits": [{"requests": 100, "per": "day"}],
+        }
+        assert world.send("POST", "/admin/tenants", team, master).status == 201
+        secrets = {}
+        for name in ("ann", "idle"):
+            made = {"name": name, "tenant": "team", "limits": [{"requests": 2, "per": "day", "models": "*"}]}
+            answer = world.send("POST", "/admin/keys", made, master)
+            assert answer.status == 201
+            secrets[name] = answer.json["key"]
+        world.upstream.add(Reply.json(chat_body()))
+        asked = world.ask(model="groq/x", max_tokens=1, headers={"authorization": f"Bearer {secrets['ann']}"})
+        assert asked.status == 200
+
+        def told() -> bool:
+            seen = samples(world)
+            return {name: value for name, value in seen.items() if "_used_ratio" in name} == {
+                'sluice_limit_used_ratio{kind="requests",level="key",models="*",owner="team/ann",per="day"}': 0.5,
+                'sluice_budget_used_ratio{level="tenant",models="*",owner="team",per="day"}': pytest.approx(
+                    0.005 / 0.0099
+                ),
+            }
+
+        assert eventually(told)
+
+
+def test_of_very_many_allowances_the_fullest_are_told() -> None:
+    readings = [("sluice_limit_used_ratio", (f"{number}",), number / 100) for number in range(101)]
+    told = gauges._fullest(readings)
+    assert [round(value * 100) for _, _, value in told] == list(range(100, 100 - gauges.MOST_MADE, -1))
+    assert [value for _, _, value in gauges._fullest(readings[:52])] == [0.51, 0.5]
 
 
 def test_what_a_limit_refuses_is_no_attempt(governed: World) -> None:

@@ -164,10 +164,11 @@ class Accounts:
         """Look again at each budget: one may have been taken away, and added anew, by an administrator."""
         self._state().budgets.forget()
 
-    def standings(self, touches: Sequence[Touch]) -> list[Standing]:
-        """Return how budgets stand; raises ``store_unavailable``."""
+    def standings(self, touches: Sequence[Touch], *, adopt: bool = True) -> list[Standing]:
+        """Return how budgets stand, as ``Budgets.look`` does; raises ``store_unavailable``."""
         now = self.clock()
-        return self._state().budgets.look([touch.line(now) for touch in touches]) if touches else []
+        lines = [touch.line(now) for touch in touches]
+        return self._state().budgets.look(lines, adopt=adopt) if lines else []
 
     def refusal(
         self, touches: Sequence[Touch], standings: Sequence[Standing], estimate: Estimate, label: str

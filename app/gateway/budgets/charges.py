@@ -63,6 +63,16 @@ def touches_of_target(
     return [touch for touch in every if concerns(touch.budget, label, names)]
 
 
+def tightest(touches: Iterable[Touch]) -> list[Touch]:
+    """Return, of those of one owner, span and pattern, the tightest."""
+    found: dict[tuple[str, str, str, str | None], Touch] = {}
+    for touch in touches:
+        place = (touch.level, touch.owner, touch.budget.per, touch.budget.models)
+        if place not in found or touch.budget.most < found[place].budget.most:
+            found[place] = touch
+    return list(found.values())
+
+
 def concerns(budget: Budget, label: str, names: Iterable[str]) -> bool:
     """Tell whether a budget is about a target, or about a name that the client asked for where its pattern
     has no ``/``."""
