@@ -10,9 +10,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 from gevent import get_hub, getcurrent
 
@@ -20,8 +19,7 @@ from app.errors import GatewayError
 from app.wire.upstream import TransportError
 
 
-@dataclass(frozen=True, slots=True)
-class Clocks:
+class Clocks(NamedTuple):
     """Time limits of one attempt, in seconds.
 
     ``connect`` bounds each TCP connect and TLS step; ``first_byte`` runs from the

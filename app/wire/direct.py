@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
-from gevent import monkey
+from gevent import get_hub, monkey
 
 from app.wire import http1
 
 MAX_JOINED: Final = 16 * 1024  # bytes of a body that goes out together with the request's head
-_HEAD_READ: Final = 8192  # bytes; heads are smaller, and so are most first events
+_FIRST_READ: Final = 64 * 1024  # bytes; most whole answers are smaller
 _POLLIN: Final = 1  # the end of the stream, or bytes nobody asked for
 
 
@@ -30,18 +30,32 @@ class Connection(Protocol):
 
 
 class _Kept:
-    """A connection between two answers."""
+    """A connection, kept between two answers."""
 
-    __slots__ = ("connection", "_poll")
+    __slots__ = ("connection", "sock", "_pending", "_poll", "_readable")
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
+        self.sock = connection.sock
+        self._readable = getattr(self.sock, "_read_event", None)  # of gevent's sockets
+        self._pending = getattr(self.sock, "pending", None)  # of TLS: bytes that need no wait
         self._poll = monkey.get_original("select", "poll")()  # gevent's own costs a switch to the hub
         self._poll.register(connection.sock.fileno(), _POLLIN)
 
     def is_silent(self) -> bool:
         """Tell whether it is open and nothing came unasked."""
         return not self._poll.poll(0)
+
+    def recv(self, size: int) -> bytes:
+        """Return what has arrived, at most ``size`` bytes; ``b""`` at the end.
+
+        An answer is always waited for, so the wait comes first: to look in vain costs a system call and an
+        error, and a buffer would be held while nothing comes.
+        """
+        if self._readable is not None and not (self._pending is not None and self._pending()):
+            get_hub().wait(self._readable)
+        data: bytes = self.sock.recv(size)
+        return data
 
 
 class Origin:
@@ -75,10 +89,10 @@ class Origin:
         """
         kept = self._take() or _Kept(self._connect(limits[0]))
         try:
-            kept.connection.sock.settimeout(limits[1])
+            kept.sock.settimeout(limits[1])
             packet = self._head(method + " " + target, headers)
-            whole = _written(kept.connection.sock, packet, body or b"")
-            live = Answer(kept.connection.sock, whole=whole)
+            whole = _written(kept.sock, packet, body or b"")
+            live = Answer(kept, whole=whole)
         except BaseException:
             kept.connection.close()
             raise
@@ -99,7 +113,7 @@ class Origin:
 
     def _head(self, start: str, headers: Mapping[str, str]) -> bytes:
         lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
-        agent = "" if any(name.lower() == "user-agent" for name in headers) else self._agent
+        agent = "" if "user-agent" in map(str.lower, headers) else self._agent
         return f"{start}{self._start}{lines}{agent}\r\n".encode("latin-1")
 
 
@@ -107,7 +121,10 @@ def _written(sock: Any, head: bytes, body: bytes) -> bool:
     """Write a request; False where the other side closed before its end, perhaps with an answer."""
     try:
         if len(body) <= MAX_JOINED:
-            sock.sendall(head + body)
+            packet = head + body
+            sent = sock.send(packet)  # mostly takes all of it; sendall asks the kernel for its buffer first
+            if sent < len(packet):
+                sock.sendall(packet[sent:])
         else:
             sock.sendall(head)
             sock.sendall(body)
@@ -117,19 +134,28 @@ def _written(sock: Any, head: bytes, body: bytes) -> bool:
 
 
 class _Reader:
-    """Reads a socket: lines of a head, then what has arrived. While it waits it holds no buffer,
+    """Reads a connection: a head, then what has arrived. While it waits it holds no buffer,
     which is what an open stream costs most of the time."""
 
-    __slots__ = ("_buffer", "_sock")
+    __slots__ = ("_buffer", "_kept")
 
-    def __init__(self, sock: Any) -> None:
-        self._sock = sock
+    def __init__(self, kept: _Kept) -> None:
+        self._kept = kept
         self._buffer = b""
+
+    def head(self) -> http1.Head:
+        """Read the head of the final answer; raises what ``http1.read_head`` raises."""
+        self._buffer = self._kept.recv(_FIRST_READ)
+        if (found := http1.whole_head(self._buffer)) is None:
+            return http1.read_head(self)
+        head, size = found
+        self._buffer = self._buffer[size:]
+        return head
 
     def readline(self, limit: int = http1.MAX_HEAD, /) -> bytes:
         """Return the next line with its end, or less at ``limit`` bytes and at the stream's end."""
         while (stop := self._buffer.find(b"\n") + 1) == 0 and len(self._buffer) < limit:
-            piece = self._sock.recv(_HEAD_READ)
+            piece = self._kept.recv(_FIRST_READ)
             if not piece:
                 break
             self._buffer += piece
@@ -140,8 +166,7 @@ class _Reader:
     def read1(self, n: int = 65536) -> bytes:
         """Return what has arrived, waiting for at least a byte; ``b""`` at the end."""
         if not self._buffer:
-            data: bytes = self._sock.recv(n)
-            return data
+            return self._kept.recv(n)
         data, self._buffer = self._buffer[:n], self._buffer[n:]
         return data
 
@@ -151,9 +176,9 @@ class Answer:
 
     __slots__ = ("fp", "status", "will_close", "_headers")
 
-    def __init__(self, sock: Any, *, whole: bool) -> None:
-        self.fp = _Reader(sock)
-        head = http1.read_head(self.fp)
+    def __init__(self, kept: _Kept, *, whole: bool) -> None:
+        self.fp = _Reader(kept)
+        head = self.fp.head()
         self.status = head.status
         self._headers = http1.joined(head.headers)
         # after half a request it is the connection's last answer

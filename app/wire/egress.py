@@ -12,7 +12,7 @@ from __future__ import annotations
 import http.client
 import ssl
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
 import requests
@@ -31,6 +31,7 @@ __all__ = ["Clocks", "Egress", "Transport", "TransportError", "Upstream", "host_
 
 MAX_HELD: Final = 16 * 1024  # bytes of a piece that is sent together with the request's head
 MAX_HELD_PIECES: Final = 4
+MAX_WAYS: Final = 256  # URLs of a provider that are remembered
 POOL_SIZE: Final = 1000  # kept connections per host; beyond it urllib3 drops one, which costs a handshake
 
 
@@ -102,12 +103,21 @@ class Egress:
         return self._contexts[trust]
 
 
+class _Way(NamedTuple):
+    """Where a URL leads, which is found once: the target as the origin's request line has it, and the
+    origin; None where a proxy stands between."""
+
+    target: str
+    origin: direct.Origin | None
+
+
 class Transport:
     """Sends requests to one provider over kept connections."""
 
     def __init__(self, adapter: _Adapter, opener: Callable[[str], Opener | None]) -> None:
         self._adapter = adapter
         self._opener = opener
+        self._ways: dict[str, _Way] = {}
 
     def open(
         self,
@@ -132,47 +142,58 @@ class Transport:
         upstream_tls, egress_proxy, upstream_timeout and upstream_invalid (a redirect
         among them), or the reason of whoever aborted.
         """
-        parts = outgoing.split_url(url)
-        opener = self._opener(parts.scheme)
-        if opener is not None:
-            return opener(method, url, headers, body, clocks=clocks, stream=stream, on_open=on_open)
-        request = _prepare(method, url, parts, headers, body)
+        way = self._ways.get(url)
+        if way is None:
+            parts = outgoing.split_url(url)
+            opener = self._opener(parts.scheme)
+            if opener is not None:
+                return opener(method, url, headers, body, clocks=clocks, stream=stream, on_open=on_open)
+            way = self._find_way(url, parts)
+        sent = outgoing.headers_of(method, headers, body)
         watchdog = Watchdog(clocks)
+        raw: urllib3.HTTPResponse | direct.Exchange | None = None
         try:
             if on_open is not None:
                 on_open(watchdog)
-            return self._exchange(request, watchdog, stream)
-        except BaseException as error:
-            watchdog.stop()
-            if isinstance(error, _FAILURES):
-                raise _fault_of(error) from error
-            raise
-
-    def _exchange(self, request: requests.PreparedRequest, watchdog: Watchdog, stream: bool) -> HttpUpstream:
-        raw: urllib3.HTTPResponse | direct.Exchange | None = None
-        try:
             with watchdog:
-                raw = self._adapter.send(request, timeout=_socket_limits(watchdog.clocks)).raw
+                if way.origin is not None and isinstance(body, bytes | None):
+                    raw = way.origin.send(method, way.target, sent, body, _socket_limits(clocks))
+                else:
+                    raw = self._adapter.send_by_requests(method, url, sent, body, _socket_limits(clocks))
             upstream = HttpUpstream(
                 _live_response(raw),
                 watchdog,
-                method=request.method or "",
+                method=method,
                 stream=stream,
                 keep=raw.release_conn,
                 drop=raw.close,
             )
-            return _accept(upstream, proxied=self._adapter.proxied(request))
-        except BaseException:
+            return _accept(upstream, proxied=way.origin is None)
+        except BaseException as error:
             if raw is not None:
                 raw.close()
+            watchdog.stop()
+            if isinstance(error, _FAILURES):
+                raise _fault_of(error) from error
             raise
 
     def close(self) -> None:
         """Close the idle connections."""
         self._adapter.close()
 
+    def _find_way(self, url: str, parts: SplitResult) -> _Way:
+        """Return where a URL leads, and remember it; raises for one that must not go out."""
+        outgoing.check_url(url, parts)
+        if len(self._ways) >= MAX_WAYS:
+            self._ways.clear()
+        way = self._ways[url] = _Way(_target(parts), self._adapter.origin(parts))
+        return way
 
-def _socket_limits(clocks: Clocks) -> tuple[float, float] | tuple[float, None]:
+
+_Limits = tuple[float, float] | tuple[float, None]
+
+
+def _socket_limits(clocks: Clocks) -> _Limits:
     """Return the socket's own limits for connecting and reading, in seconds.
 
     Where the watchdog works reads need none, and a limit would cost a timer a read.
@@ -192,26 +213,9 @@ def _live_response(raw: urllib3.HTTPResponse | direct.Exchange) -> http1.Respons
     return live
 
 
-def _prepare(
-    method: str,
-    url: str,
-    parts: SplitResult,
-    headers: Mapping[str, str],
-    body: bytes | Iterable[bytes] | None,
-) -> requests.PreparedRequest:
-    """Return the request as it will be sent."""
-    outgoing.check_url(url, parts)
-    request: Any = requests.PreparedRequest()
-    request.method, request.url = method, url
-    # a plain dict: urllib3 copies it as it is, and faster than requests' own kind
-    request.headers = sent = outgoing.headers_of(method, headers, body)
-    if body is None or isinstance(body, bytes):
-        request.body = body
-    else:
-        declared = sent.get("Content-Length")
-        request.body = body if declared is None else outgoing.measured(body, int(declared))
-    prepared: requests.PreparedRequest = request
-    return prepared
+def _target(parts: SplitResult) -> str:
+    """Return what the request line asks an origin for."""
+    return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
 
 
 class _Lean:
@@ -277,9 +281,8 @@ class _Bare(requests.Response):
 
 
 class _Adapter(HTTPAdapter):
-    """requests' adapter with one TLS context, proxies decided beforehand, and pools looked up by origin.
-
-    Where no proxy stands between, a whole body goes out over ``app.wire.direct``."""
+    """requests' adapter with one TLS context, proxies decided beforehand, and pools looked up by origin;
+    beside it the connections of our own, to where no proxy stands between."""
 
     def __init__(
         self,
@@ -292,24 +295,34 @@ class _Adapter(HTTPAdapter):
         self._rules = rules
         self._target_tls = target_tls
         self._proxy_tls = proxy_tls
-        self._origins: dict[tuple[str, str], tuple[Any, str | None]] = {}
+        self._pools: dict[tuple[str, str], Any] = {}
         self._direct: dict[tuple[str, str], direct.Origin] = {}
         self._pool_size = pool_size
         super().__init__(pool_connections=256, pool_maxsize=pool_size, max_retries=0)
 
-    def proxied(self, request: requests.PreparedRequest) -> bool:
-        """Whether the request goes through a proxy."""
-        return self._origin(request.url)[1] is not None
+    def origin(self, parts: SplitResult) -> direct.Origin | None:
+        """Return the connections to the origin of a URL, None where a proxy stands between."""
+        if self._proxy(parts) is not None:
+            return None
+        return self._direct.get((parts.scheme, parts.netloc)) or self._open_direct(parts)
 
-    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
-        """Send a request; ``timeout`` is the pair of seconds for connecting and for a read."""
-        parts = urlsplit(request.url or "")
-        if not isinstance(request.body, bytes | None) or self.proxied(request):
-            return super().send(request, *args, **kwargs)
-        origin = self._direct.get((parts.scheme, parts.netloc)) or self._open_direct(parts)
-        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        limits = kwargs.get("timeout") or (None, None)
-        return _Bare(origin.send(request.method or "", target, request.headers, request.body, limits))
+    def send_by_requests(
+        self,
+        method: str,
+        url: str,
+        headers: dict[str, str],
+        body: bytes | Iterable[bytes] | None,
+        limits: _Limits,
+    ) -> urllib3.HTTPResponse:
+        """Send what goes through a proxy or comes in pieces; ``limits`` are for connecting and for a read,
+        in seconds."""
+        request: Any = requests.PreparedRequest()
+        # headers are a plain dict: urllib3 copies it as it is, and faster than requests' own kind
+        request.method, request.url, request.headers, request.body = method, url, headers, body
+        if not isinstance(body, bytes | None) and "Content-Length" in headers:
+            request.body = outgoing.measured(body, int(headers["Content-Length"]))
+        answer: urllib3.HTTPResponse = self.send(request, timeout=limits).raw
+        return answer
 
     def close(self) -> None:
         """Close the idle connections."""
@@ -321,15 +334,19 @@ class _Adapter(HTTPAdapter):
         self, request: Any, verify: Any, proxies: Any = None, cert: Any = None
     ) -> Any:
         """Return the pool of the request's origin."""
-        return self._origin(request.url)[0]
+        parts = urlsplit(request.url)
+        key = (parts.scheme, parts.netloc)
+        if key not in self._pools:
+            self._pools[key] = self._make_pool(parts)
+        return self._pools[key]
 
     def request_url(self, request: Any, proxies: Any) -> str:
         """Return the target as it stands in the request line: in full only for plain http through a proxy."""
         parts = urlsplit(request.url)
-        proxy = self._origin(request.url)[1]
+        proxy = self._proxy(parts)
         if proxy is not None and parts.scheme == "http" and not proxy.startswith("socks"):
             return parts._replace(fragment="", netloc=parts.netloc.rpartition("@")[2]).geturl()
-        return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        return _target(parts)
 
     def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
         """Do nothing: the context knows its authorities, and urllib3 would parse them for every connection."""
@@ -339,10 +356,10 @@ class _Adapter(HTTPAdapter):
         return _Bare(resp)
 
     def _open_direct(self, parts: SplitResult) -> direct.Origin:
-        host, port = parts.hostname or "", parts.port or outgoing.PORTS[parts.scheme]
-        secure = {"ssl_context": self._target_tls()} if parts.scheme == "https" else {}
+        host, port = _place(parts)
 
         def connect(timeout: float | None) -> Any:
+            secure = {"ssl_context": self._target_tls()} if parts.scheme == "https" else {}
             connection = _CONNECTIONS[parts.scheme](host, port, timeout=timeout, **secure)
             try:
                 connection.connect()
@@ -357,16 +374,12 @@ class _Adapter(HTTPAdapter):
         self._direct[parts.scheme, parts.netloc] = origin
         return origin
 
-    def _origin(self, url: str | None) -> tuple[Any, str | None]:
-        parts = urlsplit(url or "")
-        key = (parts.scheme, parts.netloc)
-        if key not in self._origins:
-            self._origins[key] = self._connect_origin(parts)
-        return self._origins[key]
+    def _proxy(self, parts: SplitResult) -> str | None:
+        return self._rules.proxy_for(parts.scheme, *_place(parts))
 
-    def _connect_origin(self, parts: SplitResult) -> tuple[Any, str | None]:
-        host, port = parts.hostname or "", parts.port or outgoing.PORTS[parts.scheme]
-        proxy = self._rules.proxy_for(parts.scheme, host, port)
+    def _make_pool(self, parts: SplitResult) -> Any:
+        host, port = _place(parts)
+        proxy = self._proxy(parts)
         secure = parts.scheme == "https"
         manager: Any = self.poolmanager
         if proxy is not None:
@@ -379,7 +392,11 @@ class _Adapter(HTTPAdapter):
             pool_kwargs={"ssl_context": self._target_tls()} if secure else {},
         )
         pool.ConnectionCls = _CONNECTIONS[pool.scheme]
-        return pool, proxy
+        return pool
+
+
+def _place(parts: SplitResult) -> tuple[str, int]:
+    return parts.hostname or "", parts.port or outgoing.PORTS[parts.scheme]
 
 
 # --- the answer and its faults ----------------------------------------------------------------

@@ -22,6 +22,11 @@ MAX_CHUNK_LINE: Final = 4096
 
 _STATUS_LINE: Final = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: ([^\r\n]*))?\r?\n")
 _HEADER_LINE: Final = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):([^\r\n]*)\r?\n")
+_WHOLE_HEAD: Final = re.compile(
+    rb"HTTP/1\.([01]) ([2-9][0-9]{2})(?: ([^\r\n]*))?\r?\n"
+    rb"((?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[^\r\n]*\r?\n)*)\r?\n"
+)
+_HEADERS: Final = re.compile(r"([^:\r\n]+):([^\r\n]*)\r?\n")
 _PLAIN_SIZE: Final = re.compile(rb"([1-9a-fA-F][0-9a-fA-F]{0,7})\r\n")
 _CHUNK_SIZE: Final = re.compile(rb"([0-9a-fA-F]{1,16})[ \t]*(?:;.*)?")
 
@@ -84,6 +89,19 @@ def _read_one_head(file: _Lines) -> Head:
             raise Malformed("a header line that is none")
         headers.append((header[1].decode("ascii"), header[2].strip(b" \t").decode("latin-1")))
     return Head(int(status[1]), int(status[2]), (status[3] or b"").decode("latin-1"), headers)
+
+
+def whole_head(data: bytes) -> tuple[Head, int] | None:
+    """Return the head that ``data`` begins with, and its size in bytes; None where it is not whole, is an
+    interim one or none at all, which is for ``read_head`` to tell.
+    """
+    found = _WHOLE_HEAD.match(data)
+    if found is None or found.end() > MAX_HEAD:
+        return None
+    headers = [(n, value.strip(" \t")) for n, value in _HEADERS.findall(found[4].decode("latin-1"))]
+    if len(headers) > MAX_HEADERS:
+        return None
+    return Head(int(found[1]), int(found[2]), (found[3] or b"").decode("latin-1"), headers), found.end()
 
 
 class Response(http.client.HTTPResponse):
@@ -159,9 +177,11 @@ def body_of(method: str, status: int, headers: Mapping[str, str]) -> Body:
         return ChunkedBody(reusable="content-length" not in headers)
     if "content-length" not in headers:
         return OpenBody()
-    lengths = {part.strip() for part in headers["content-length"].split(",")}
-    length = lengths.pop()
-    if lengths or not (length.isascii() and length.isdigit() and len(length) < 16):
+    length = headers["content-length"]
+    if "," in length:  # told more than once
+        lengths = {part.strip() for part in length.split(",")}
+        length = lengths.pop() if len(lengths) == 1 else ""
+    if not (length.isascii() and length.isdigit() and len(length) < 16):
         raise Malformed("a content length that is none")
     return SizedBody(int(length))
 

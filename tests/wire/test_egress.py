@@ -13,7 +13,7 @@ import pytest
 
 from app.errors import GatewayError
 from app.wire.clocks import Clocks
-from app.wire.egress import Egress, Transport, _PlainConnection
+from app.wire.egress import MAX_WAYS, Egress, Transport, _PlainConnection
 from app.wire.upstream import Abortable, Upstream
 from tests.wire.servers import Received, always, answer, chunked, serving
 
@@ -118,6 +118,23 @@ def test_a_url_that_would_change_is_a_bad_request_and_nothing_is_sent(
         with pytest.raises(GatewayError) as caught:
             post(transport, server.url(path), clocks)
     assert (caught.value.kind.name, server.connections) == ("bad_request", 0)
+
+
+def test_where_urls_lead_is_remembered_of_some_and_never_what_is_refused(
+    transport: Transport, clocks: Clocks
+) -> None:
+    with serving(always(answer())) as server:
+        for _ in range(2):
+            post(transport, server.url("/a"), clocks).read()
+            for path, headers in (("/a/../b", {}), ("/a", {"E:": "x"})):
+                with pytest.raises(GatewayError):
+                    post(transport, server.url(path), clocks, headers=headers)
+        for number in range(MAX_WAYS):
+            post(transport, server.url(f"/{number}?x"), clocks).read()
+    assert [request.line.split()[1] for request in server.requests[2:]] == [
+        f"/{n}?x" for n in range(MAX_WAYS)
+    ]
+    assert (server.connections, len(transport._ways)) == (1, 1)
 
 
 @pytest.mark.parametrize(

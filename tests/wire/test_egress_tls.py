@@ -310,22 +310,43 @@ def test_a_proxy_that_cannot_be_used_is_named_as_the_culprit(
     assert kind_of(transport, f"{scheme}://provider.invalid/", clocks) == "egress_proxy"
 
 
-# --- what we use of urllib3's inside ------------------------------------------------------------------
+def test_what_tls_has_decrypted_is_not_waited_for(authority: Authority, clocks: Clocks) -> None:
+    transport = Egress().transport(ca_bundle=authority.ca)
+
+    def script(sock: Any, _: Received) -> bool:
+        sock.sendall(chunked(end=False))
+        gevent.sleep(0.02)
+        sock.sendall(b"10\r\n0123456789abcdef\r\n")
+        gevent.sleep(30)
+        return False
+
+    with serving(script, tls=authority.server_context("127.0.0.1")) as server:
+        upstream = transport.open("GET", server.url(scheme="https"), {}, clocks=clocks, stream=True)
+        assert b"".join(upstream.read1(5) for _ in range(4)) == b"0123456789abcdef"
+        upstream.close()
+
+
+# --- what we use of others' inside ------------------------------------------------------------------
 
 
 def test_the_live_response_is_where_urllib3_keeps_it(clocks: Clocks) -> None:
-    """The one private name in use; this fails when an upgrade moves it."""
+    """The one private name of urllib3 in use; this fails when an upgrade moves it."""
     with serving(always(answer(b"body"))) as server, ExitStack() as stack:
         adapter: Any = Egress().transport()._adapter
         pieces = iter([b"in ", b"pieces"])  # a whole body takes the direct way
-        request = egress._prepare("POST", url := server.url(), egress.urlsplit(url), {}, pieces)
-        raw = adapter.send(request).raw
+        raw = adapter.send_by_requests("POST", server.url(), {}, pieces, (5.0, None))
         stack.callback(raw.close)
         live = egress._live_response(raw)
         assert isinstance(live, http1.Response)
         assert live.fp.read1(100) == b"body"
     with pytest.raises(TypeError, match="no longer"):
         egress._live_response(urllib3.HTTPResponse(b""))
+
+
+def test_a_socket_has_what_is_waited_for_where_gevent_keeps_it() -> None:
+    """The one private name of gevent in use; without it a read is tried in vain first."""
+    with gevent.socket.socket() as sock:
+        assert hasattr(sock, "_read_event")
 
 
 def test_an_encrypted_key_is_refused_and_nobody_is_asked(authority: Authority, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from app.wire.http1 import (
     body_of,
     inflater_of,
     read_head,
+    whole_head,
 )
 
 
@@ -74,6 +75,51 @@ WHOLE_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Leng
 def test_a_head_cut_short_is_no_head(size: int) -> None:
     with pytest.raises(Cut):
         read_head(io.BytesIO(WHOLE_HEAD[:size]))
+
+
+HEADS = st.tuples(
+    st.sampled_from(
+        [b"HTTP/1.1 200 OK", b"HTTP/1.0 404", b"HTTP/1.1 500 ", b"HTTP/1.1 103 Hints", b"HTTP/2 200"]
+    ),
+    st.lists(
+        st.sampled_from(
+            [b"A: b", b"a:\tc ", b"X-Y: caf\xe9", b"E:", b"E:: d", b":x", b"A : b", b" folded", b"no"]
+        )
+        | st.binary(max_size=12),
+        max_size=4,
+    ),
+    st.sampled_from([b"\r\n", b"\n", b"\r", b"\r\n\n"]),
+    st.sampled_from([b"\r\n", b"\n", b"", b"\r"]),
+    st.binary(max_size=8),
+)
+
+
+@given(HEADS)
+def test_a_head_read_at_once_is_the_one_read_by_lines(
+    parts: tuple[bytes, list[bytes], bytes, bytes, bytes],
+) -> None:
+    start, lines, newline, gap, rest = parts
+    data = b"".join(line + newline for line in (start, *lines)) + gap + rest
+    file = io.BytesIO(data)
+    try:
+        head = read_head(file)
+    except (Malformed, Cut, Closed):
+        assert whole_head(data) is None
+    else:
+        assert whole_head(data) == (head, file.tell())
+
+
+@pytest.mark.parametrize("data", MALFORMED.values(), ids=MALFORMED)
+def test_a_malformed_head_is_not_read_at_once(data: bytes) -> None:
+    assert whole_head(data) is None
+
+
+def test_a_head_at_the_edge_of_a_line_is_left_to_be_read_on() -> None:
+    interim = b"HTTP/1.1 100 Continue\r\n\r\n"
+    assert [whole_head(WHOLE_HEAD[:size]) for size in range(len(WHOLE_HEAD))] == [None] * len(WHOLE_HEAD)
+    assert whole_head(WHOLE_HEAD + b"{}") == (read_head(io.BytesIO(WHOLE_HEAD)), len(WHOLE_HEAD))
+    assert whole_head(interim + WHOLE_HEAD) is None
+    assert whole_head(b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 201 + b"\r\n") is None
 
 
 def test_a_connection_closed_without_a_byte_is_its_own_case() -> None:
