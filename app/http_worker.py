@@ -24,6 +24,7 @@ from gunicorn.http.wsgi import base_environ
 from gunicorn.sock import ssl_context
 from gunicorn.workers.ggevent import GeventWorker
 
+from app import http_reading
 from app.errors import GatewayError
 from app.http_answers import Answer
 from app.http_requests import Request, environ_of
@@ -95,6 +96,7 @@ class Worker(GeventWorker):
         self._environ = {**base_environ(self.cfg), "wsgi.multithread": True}
         del self._environ["wsgi.file_wrapper"]  # pieces are written one by one, whatever they come from
         RequestParser.mesg_class = Request
+        http_reading.install()
         super().init_process()
 
     def run(self) -> None:

@@ -37,8 +37,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "serving": {"config"},
     "made_key": {"config"},
     "http_answers": set(),
+    "http_reading": {"wire"},
     "http_requests": set(),
-    "http_worker": {"errors", "wire", "http_answers", "http_requests"},
+    "http_worker": {"errors", "wire", "http_answers", "http_reading", "http_requests"},
     "providers": _VOCABULARY | {"dialects", "wire", "config"},
     "state": _VOCABULARY | {"responses_form", "wire", "config", "database_url"},
     "gateway": _VOCABULARY

@@ -14,6 +14,7 @@ import gevent
 
 from app.wire import direct, http1
 from app.wire.clocks import Watchdog
+from app.wire.turns import Turns
 from app.wire.upstream import TransportError
 from app.wire.watched import WatchedBody, broken
 
@@ -47,6 +48,7 @@ class HttpUpstream(WatchedBody):
         self._keep_connection = keep
         self._drop_connection = drop
         self._received = 0
+        self._turns = Turns()
         self._body = http1.body_of(method, self.status, self.headers)
         self._inflater = http1.inflater_of(self.headers)
         watchdog.on_abort = self._drop
@@ -67,6 +69,7 @@ class HttpUpstream(WatchedBody):
 
     def _content(self, n: int) -> bytes:
         while True:
+            self._turns.take()
             if self._inflater is not None and self._inflater.holds:
                 return self._inflater.feed(b"", n)
             if self._body.ended:

@@ -25,11 +25,14 @@ from websockets.protocol import State
 from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
+from app.wire.turns import Turns
+
 _LOG: Final = logging.getLogger(__name__)
 
 PING_EVERY: Final = 20.0  # seconds
 _DEPTH: Final = 8  # messages that may wait
 _CHUNK: Final = 65536
+_READ: Final = 8192  # bytes, which may be a thousand frames
 _LINGER: Final = 2.0  # seconds in which a client may still send, so that it reads why it was closed
 
 NORMAL: Final = int(CloseCode.NORMAL_CLOSURE)
@@ -115,7 +118,9 @@ class WebSocket:
         gevent.killall(self._greenlets)
 
     def _read(self) -> None:
+        turns = Turns()
         while self.is_open:
+            turns.take()
             data = self._received()
             if data is None:
                 continue
@@ -132,7 +137,7 @@ class WebSocket:
     def _received(self) -> bytes | None:
         """Return what came, ``b""`` at the end, None when nothing came for a while."""
         try:
-            data: bytes = self._sock.recv(_CHUNK)
+            data: bytes = self._sock.recv(_READ)
         except TimeoutError:  # the limit is for writing
             return None
         except OSError:

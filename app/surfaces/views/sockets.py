@@ -31,6 +31,7 @@ from app.surfaces.rules import current_rule
 from app.surfaces.views.responses import in_responses_shape, require_prompt, shaper
 from app.wire.aside import aside
 from app.wire.json import dumps_ascii, loads
+from app.wire.turns import Turns
 from app.wire.websocket import GOING_AWAY, NORMAL, PING_EVERY, POLICY, Refused, WebSocket, text_frame
 
 _LOG: Final = logging.getLogger(__name__)
@@ -135,7 +136,9 @@ class Session:
     def _take_messages(self) -> None:
         if self._gateway.draining.is_set():
             self._end(_leaving())
+        turns = Turns()
         for message in iter(self._socket.messages.get, None):
+            turns.take()
             if message is not _LOOK:
                 self._take(message)
             elif self._answered and self._is_over():

@@ -1,0 +1,152 @@
+"""Peers that are always faster than the gateway reads: who floods one connection holds up nobody else.
+
+A read that finds bytes gives the hub no turn, so each flood goes on for seconds, and another client asks
+meanwhile.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+
+import pytest
+
+from tests.behaviour.world import PATHS, World, chat_chunk, raw_request, received, running_world
+from tests.traffic.replay import Reply
+
+FLOOD = 5.0  # seconds
+BLOCK = 65536
+HEAD = raw_request("POST", PATHS["chat"]).partition(b"Content-Length")[0]
+CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+UPGRADE = (
+    b"GET /v1/responses HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " + base64.b64encode(b"k" * 16) + b"\r\n\r\n"
+)
+
+
+@pytest.fixture(scope="module")
+def _world() -> Iterator[World]:
+    with running_world() as world:
+        yield world
+
+
+@pytest.fixture
+def world(_world: World) -> World:
+    return _world.fresh()
+
+
+PING = struct.pack(">BBI", 0x89, 0x80, 0)  # masked, as a client's frames are
+
+
+CLIENTS = {
+    # what floods: what opens the connection, what comes for ever
+    "chunks of one byte": (CHUNKED, b"1\r\nx\r\n"),
+    "requests": (b"", b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+    "refused requests": (b"", raw_request("POST", PATHS["chat"], b"{}")),
+    "pings": (UPGRADE, PING),
+}
+
+
+def _asks_meanwhile(world: World, flood: Callable[[float], None]) -> float:
+    """Ask something while ``flood``, which is told when to end, goes on; return what that took in seconds."""
+    flooder = threading.Thread(target=flood, args=(time.monotonic() + FLOOD,))
+    flooder.start()
+    time.sleep(0.5)
+    began = time.monotonic()
+    answer = world.ask(model="sandbox/echo")
+    spent = time.monotonic() - began
+    flooder.join()
+    assert answer.status == 200
+    return spent
+
+
+@pytest.mark.parametrize("kind", CLIENTS)
+def test_a_client_that_floods_holds_up_nobody(kind: str, world: World) -> None:
+    opening, piece = CLIENTS[kind]
+    connection = world.connect()
+    connection.settimeout(0.5)
+    connection.sendall(opening)
+
+    def flood(end: float) -> None:
+        block = piece * (BLOCK // len(piece))
+        with suppress(OSError):  # whoever is sent too much may close
+            while time.monotonic() < end:
+                connection.sendall(block)
+
+    reader = threading.Thread(target=_read_all, args=(connection,), daemon=True)
+    reader.start()
+    spent = _asks_meanwhile(world, flood)
+    connection.close()
+
+    assert spent < FLOOD / 2
+
+
+def _read_all(connection: socket.socket) -> None:
+    while True:
+        try:
+            if not connection.recv(BLOCK):
+                return
+        except TimeoutError:
+            continue
+        except OSError:
+            return
+
+
+def _until(end: float, piece: bytes) -> Iterator[bytes]:
+    block = piece * (BLOCK // len(piece))
+    while time.monotonic() < end:
+        yield block
+
+
+PROVIDERS = {
+    # what floods: what comes for ever
+    "comments": b":\n",
+    "ids": b"id: x\n",
+    "empty lines": b"\r",
+    "events without content": b"data: {}\n\n",
+    "content": chat_chunk({"content": "a"}),
+}
+
+
+@pytest.mark.parametrize("kind", PROVIDERS)
+def test_a_provider_that_floods_holds_up_nobody(kind: str, world: World) -> None:
+    def flood(end: float) -> None:
+        body = _until(end, PROVIDERS[kind])
+        world.upstream.script = lambda request: Reply.sse(body, framing="close", chunk=0)
+        world.ask(stream=True)
+
+    assert _asks_meanwhile(world, flood) < FLOOD / 2
+
+
+def test_a_stream_that_unpacks_for_ever_holds_up_nobody(world: World) -> None:
+    packed = gzip.compress(b":\n" * 20_000_000)
+    headers = {"content-type": "text/event-stream", "content-encoding": "gzip"}
+
+    def flood(end: float) -> None:
+        world.upstream.script = lambda request: Reply(200, packed, headers)
+        world.ask(stream=True)
+
+    assert _asks_meanwhile(world, flood) < FLOOD / 2
+
+
+@pytest.mark.parametrize(
+    "endless",
+    [b"0" * BLOCK, b"1;" + b"a" * BLOCK, b"1\r\nx\r\n0\r\n" + b"a: b\r\n" * BLOCK],
+    ids=["size", "extension", "trailers"],
+)
+def test_what_frames_a_chunked_body_is_bounded(endless: bytes, world: World) -> None:
+    """It is looked through again after each read, so without a bound its cost grows with the square."""
+    connection = world.connect()
+    with suppress(OSError):  # it is refused before all of it is sent
+        connection.sendall(CHUNKED + endless)
+
+    answer = received(connection, b"}}", 5)
+
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b'"type":"invalid_request_error"' in answer
