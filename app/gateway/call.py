@@ -199,7 +199,7 @@ class Progress:
     call, whatever other targets there are. ``ended``: its outcome was closed. ``decoded`` is a body
     with its canonical request, ``route`` the targets once they are planned. ``headers`` are those of the
     answer, whatever it is. ``passed_over`` is the refusal of the targets that are at limits of their own.
-    ``admitted``: allowances and limits let it in. ``cached`` is ``hit``, ``miss`` or ``off``, and ``cache_debug`` what is told of a cache that was asked.
+    ``only_looks``: nobody is going to be asked. ``admitted``: allowances and limits let it in. ``cached`` is ``hit``, ``miss`` or ``off``, and ``cache_debug`` what is told of a cache that was asked.
     """
 
     attempts: list[Attempt] = field(default_factory=list)
@@ -212,6 +212,7 @@ class Progress:
     passed_over: GatewayError | None = None
     span: Any = None
     admitted: bool = False
+    only_looks: bool = False
     cached: str = "off"
     cache_debug: Mapping[str, Any] | None = None
 

@@ -38,9 +38,7 @@ def proceed_with_turn(house: House, call: Call, proceed: Proceed) -> Run:
     """Return the run of a turn's call, which has its history: an answer, or a compaction."""
     if not asks_compaction(call.body):
         return proceed(call)
-    body = call.upstream_body if call.upstream_body is not None else call.body
-    asked = summary_body(call, as_items(body.get("input")))
-    inner = replace(call, body=asked, upstream_body=None, stream=False)
+    inner = summary_call(call)
     sealer = house.state().sealer
 
     def answer(outcome: Outcome) -> Response:
@@ -53,6 +51,12 @@ def proceed_with_turn(house: House, call: Call, proceed: Proceed) -> Run:
     if not call.stream:
         return _whole(call, proceed(inner), answer)
     return house.feed(call, lambda run: _streamed(run, proceed(inner), answer))
+
+
+def summary_call(call: Call) -> Call:
+    """Return the call for the summary, in place of one that asks for a compaction and has its history."""
+    asked = summary_body(call, as_items(call.full_body.get("input")))
+    return replace(call, body=asked, upstream_body=None, stream=False)
 
 
 def _request(call: Call) -> Request:

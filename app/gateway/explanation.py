@@ -1,7 +1,7 @@
 """What would become of a call: its limits, budgets, targets and refusal, by the functions that decide it.
 
-Nobody is called and nothing is charged. History that a turn would read from the store is not read.
-Tests: tests/governance/test_explain.py (200 drawn requests).
+Nobody is called and nothing is charged. What a turn refers to is read from the store, as the turn would.
+Tests: tests/governance/test_explain.py (200 drawn requests), tests/governance/test_explained_configurations.py.
 """
 
 from __future__ import annotations
@@ -21,12 +21,17 @@ from app.gateway.call import Call, Principal, Target
 from app.gateway.core import Gateway
 from app.gateway.driver import gentler
 from app.gateway.estimates import tokens_of_body
+from app.gateway.layers.limits import is_queued
+from app.gateway.layers.provider_limits import passed_over
 from app.gateway.limits import telling
-from app.gateway.limits.charges import Touch, touches_of_call, touches_of_target
+from app.gateway.limits.charges import touches_of_call, touches_of_target
 from app.gateway.limits.gate import Hold
 from app.gateway.operations import encoded
-from app.gateway.plan import Planned, no_target
+from app.gateway.plan import Planned, Route, no_target
+from app.gateway.prompt_hosts import EstimateHost
+from app.gateway.request_turn import check_budgets
 from app.gateway.retries import goes_on
+from app.gateway.strategies import MEASURED
 
 Shown = dict[str, Any]
 
@@ -36,29 +41,42 @@ _LEFT_OUT: Final = "left out"
 
 def explain(gateway: Gateway, call: Call) -> Shown:
     """Return the explanation of a call; raises ``store_unavailable``, and ``overloaded`` without Redis."""
+    call.progress.only_looks = True
     refused, limits = _limits(gateway, call)
-    steps = gateway.look(call).steps
+    frame = {**_frame(gateway, call.principal), "limits": limits}
+    try:
+        call = call if call.host is None else call.host.look(gateway, call)
+    except GatewayError as error:
+        return {**frame, **_nothing_asked(_told_to(call, refused or error))}
+    if isinstance(call.host, EstimateHost):
+        return {**frame, **_nothing_asked(_told_to(call, refused)), "cost_estimate": 0}
+    route = call.progress.route = gateway.look(call)
     cache = gateway.cache_of(call)
-    choice = _first_choice(gateway, call, len(steps))
-    places = [_place(gateway, call, step, choice if not n else _NEXT) for n, step in enumerate(steps)]
+    places = _places(gateway, call, route)
     shown = [place.row for place in places if place.row is not None]
     first = next((place.row for place in places if place.error is None), None)
     if refused is None and cache != "hit":
-        refused = _end(call, places)
+        refused = _end_in_queue(gateway, call) if is_queued(call) else _end(call, places)
     return {
-        **_frame(gateway, call.principal),
-        "limits": limits,
+        **frame,
         "targets": shown,
         "cost_estimate": 0 if cache == "hit" else first and first["cost_estimate"],
-        "refused": None if refused is None else refusal_row(refused, call.status_of(refused)),
+        "refused": _told_to(call, refused),
         "cache": cache,
     }
 
 
 def refused_before(gateway: Gateway, principal: Principal, error: GatewayError, status: int) -> Shown:
     """Return the explanation of a request that is no call, because ``error`` refuses it at the door."""
-    frame = {**_frame(gateway, principal), "limits": [], "targets": [], "cost_estimate": None}
-    return {**frame, "refused": refusal_row(error, status), "cache": "off"}
+    return {**_frame(gateway, principal), "limits": [], **_nothing_asked(refusal_row(error, status))}
+
+
+def _nothing_asked(refused: Shown | None) -> Shown:
+    return {"targets": [], "cost_estimate": None, "refused": refused, "cache": "off"}
+
+
+def _told_to(call: Call, error: GatewayError | None) -> Shown | None:
+    return None if error is None else refusal_row(error, call.status_of(error))
 
 
 def refusal_row(error: GatewayError, status: int) -> Shown:
@@ -93,15 +111,16 @@ def _allowance(level: Allowance) -> Shown:
 def _limits(gateway: Gateway, call: Call) -> tuple[GatewayError | None, list[Shown]]:
     """Return what the limits would refuse the call with, and how they stand."""
     touches = touches_of_call(call, gateway.settings.limits, gateway.look)
+    if is_queued(call):
+        touches = [touch for touch in touches if touch.limit.kind != "concurrent"]
     if not touches:
         return None, []
     hold = gateway.limits.look(touches)
-    return _refusal(hold, call), telling.standing_rows(hold)
+    return _refusal(hold, tokens_of_body(call.body)), telling.standing_rows(hold)
 
 
-def _refusal(hold: Hold, call: Call) -> GatewayError | None:
-    """Return the refusal of a call by limits that were only looked at."""
-    tokens = tokens_of_body(call.body)
+def _refusal(hold: Hold, tokens: int) -> GatewayError | None:
+    """Return the refusal of a call of so many estimated tokens by limits that were only looked at."""
     charges = tuple(
         charge._replace(amount=touch.charge(tokens).amount)
         for touch, charge in zip(hold.touches, hold.charges, strict=True)
@@ -130,11 +149,25 @@ class _Place(NamedTuple):
 
 def _first_choice(gateway: Gateway, call: Call, count: int) -> str:
     """Say why the first of ``count`` places is the first."""
-    bond = gateway.router.bond(call) if count > 1 else None
-    if bond is not None:
-        return f"first choice, by {bond.name}"
-    drawn = count > 1 and gateway.router.draws(call)
-    return "first choice, drawn by weight: another call may draw otherwise" if drawn else "first choice"
+    strategy = gateway.router.strategy(call.candidates[0])
+    words = "first choice" + (f", by '{strategy}'" if strategy in MEASURED else "")
+    if count < 2:
+        return words
+    if gateway.router.draws(call):
+        bond = gateway.router.bond(call)
+        how = f"by {bond.name}" if bond else "drawn by weight: another call may draw otherwise"
+        return f"{words}, {how}"
+    return f"{words}; one call in twenty goes elsewhere" if gateway.router.explores(call) else words
+
+
+def _places(gateway: Gateway, call: Call, route: Route) -> list[_Place]:
+    """Return the places in order; the first that would be asked says why it is that one."""
+    places: list[_Place] = []
+    choice = _first_choice(gateway, call, len(route.steps))
+    for step in route.steps:
+        places.append(_place(gateway, call, step, choice))
+        choice = choice if places[-1].error is not None else _NEXT
+    return places
 
 
 def _place(gateway: Gateway, call: Call, step: Planned | GatewayError, choice: str) -> _Place:
@@ -143,13 +176,13 @@ def _place(gateway: Gateway, call: Call, step: Planned | GatewayError, choice: s
     target = step.target
     outlook = gateway.accounts.outlook(call, target)
     losses, unfit = _losses(call, step)
-    refused = _provider_limit(gateway, touches_of_target(target), call) or outlook.refused
+    refused = _provider_limit(gateway, call, target) or outlook.refused
     error, cost = refused or unfit, outlook.estimate.cost
     row = {
         "provider": target.provider.name,
         "model": target.model,
         "key": target.key.name if target.key else None,
-        "reason": f"passed over: {error.message}" if error else f"{choice}{_lack(gateway, call, target)}",
+        "reason": f"passed over: {error.message}" if error else f"{choice}{_standing(gateway, call, target)}",
         "mode": None if isinstance(step.plan, GatewayError) else step.plan.way,
         "cost_estimate": None if cost is None else cost / NANO,
         "adjusted": _told(loss for loss in losses if _LEFT_OUT not in loss.message),
@@ -162,20 +195,39 @@ def _end(call: Call, places: Sequence[_Place]) -> GatewayError | None:
     """Return the error that the driver would end in, None where a target is left."""
     first: GatewayError | None = None
     refused: GatewayError | None = None
-    for _, error, by_layer in places:
+    for row, error, by_layer in places:
         if error is None:
             return None
         if by_layer:
             refused = gentler(refused, error)
         else:
             first = first or error
-        if not by_layer and not goes_on(call, error):
+        if row is not None and not by_layer and not goes_on(call, error):
             break
     return first or refused or no_target(call)
 
 
-def _lack(gateway: Gateway, call: Call, target: Target) -> str:
-    return context_windows.shortage(target, call, gateway.prices.window)
+def _end_in_queue(gateway: Gateway, call: Call) -> GatewayError | None:
+    """Return the error with which a background response would not be queued, None for one that would."""
+    try:
+        call.progress.route.first(call, lambda planned: encoded(call, planned))
+        check_budgets(gateway, call)
+    except GatewayError as error:
+        return error
+    return None
+
+
+def _standing(gateway: Gateway, call: Call, target: Target) -> str:
+    """Return what sets a target behind others, or before them, in words."""
+    name, key = target.provider.name, target.key.name if target.key else ""
+    found = context_windows.shortage(target, call, gateway.prices.window)
+    if call.realm is not None and target.provider.realm(target.key) == call.realm:
+        found += "; its account holds what the request refers to"
+    if gateway.spent_keys is not None and key in gateway.spent_keys.seconds(name):
+        found += "; its key was refused lately"
+    if gateway.breaker is not None and (name, target.model, key) in gateway.breaker.resting():
+        found += "; it rests"
+    return found
 
 
 def _losses(call: Call, step: Planned) -> tuple[Sequence[Loss], GatewayError | None]:
@@ -187,8 +239,12 @@ def _losses(call: Call, step: Planned) -> tuple[Sequence[Loss], GatewayError | N
     return [*call.left_out, *exchange.losses.items], None
 
 
-def _provider_limit(gateway: Gateway, touches: Sequence[Touch], call: Call) -> GatewayError | None:
-    return _refusal(gateway.limits.look(touches), call) if touches else None
+def _provider_limit(gateway: Gateway, call: Call, target: Target) -> GatewayError | None:
+    touches = touches_of_target(target)
+    if not touches:
+        return None
+    error = _refusal(gateway.limits.look(touches), tokens_of_body(call.full_body))
+    return None if error is None else passed_over(call, error)
 
 
 def _told(losses: Iterable[Loss]) -> list[Shown]:

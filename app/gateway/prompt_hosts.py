@@ -27,7 +27,11 @@ class HistoryHost:
 
     def run(self, house: House, call: Call, proceed: Proceed) -> Run:
         """Return the run of the call with its history."""
-        return proceed(with_history(call, _history(house, call)))
+        return proceed(self.look(house, call))
+
+    def look(self, house: House, call: Call) -> Call:
+        """Return the call as targets would be asked."""
+        return with_history(call, _history(house, call))
 
 
 class EstimateHost:
@@ -35,7 +39,7 @@ class EstimateHost:
 
     def run(self, house: House, call: Call, proceed: Proceed) -> Run:
         """Return a run that estimates."""
-        call = with_history(call, _history(house, call))
+        call = self.look(house, call)
 
         def source(run: Run) -> Generator[Batch, None, None]:
             tokens = tokens_of_request(decoded_count(call))
@@ -43,6 +47,10 @@ class EstimateHost:
             yield Batch([], last=True, answer=Answer(counted))
 
         return house.feed(call, source)
+
+    def look(self, house: House, call: Call) -> Call:
+        """Return the call with its history."""
+        return with_history(call, _history(house, call))
 
 
 class CompactionHost:
@@ -60,6 +68,10 @@ class CompactionHost:
         run.outcome.show_as(call)
         run.on_terminal(compact)
         return run
+
+    def look(self, house: House, call: Call) -> Call:
+        """Return the call for the summary."""
+        return replace(call, body=summary_body(call, _history(house, call).input))
 
 
 def _history(house: House, call: Call) -> Expansion:

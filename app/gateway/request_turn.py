@@ -19,7 +19,7 @@ from app.dialects.base import Frame
 from app.errors import GatewayError
 from app.gateway.background import job_extra, job_headers
 from app.gateway.call import Call
-from app.gateway.compaction_turn import proceed_with_turn
+from app.gateway.compaction_turn import asks_compaction, proceed_with_turn, summary_call
 from app.gateway.exchange import Answer
 from app.gateway.layers.base import House, Proceed
 from app.gateway.operations import encoded
@@ -94,6 +94,13 @@ class RequestHost:
         turn.follow(run)
         return run
 
+    def look(self, house: House, call: Call) -> Call:
+        """Return the call as targets would be asked, with its history: nothing is begun, and nothing waited for."""
+        state = self._state(house, call)
+        call = replace(call, body=echo_body(call.body, self.store), keeps_signatures=state is not None)
+        found = with_history(call, expand(state, call))
+        return summary_call(found) if asks_compaction(found.body) else found
+
     def _answer(self, house: House, turn: StoredTurn, proceed: Proceed) -> Run:
         """Return the run that answers a turn."""
         return proceed_with_turn(house, turn.call, proceed)
@@ -133,7 +140,7 @@ class RequestHost:
         def queue(turn: StoredTurn) -> Planned:
             call = turn.call
             first = call.progress.route.first(call, lambda planned: encoded(call, planned))
-            _check_budgets(house, call)
+            check_budgets(house, call)
             row = turn.new_row(
                 self.mount,
                 "queued",
@@ -150,7 +157,7 @@ class RequestHost:
         return queue
 
 
-def _check_budgets(house: House, call: Call) -> None:
+def check_budgets(house: House, call: Call) -> None:
     """Raise the first target's ``budget_exceeded`` where no target of a call that is queued could be paid now."""
     refused: GatewayError | None = None
     for planned in call.progress.route.targets:

@@ -205,16 +205,53 @@ class Router:
         return bond_of(call, self._sticky_prompts)
 
     def draws(self, call: Call) -> bool:
-        """Tell whether the order of a call's targets is drawn anew for each call."""
-        if self.bond(call) is not None:
-            return False
-        name = call.candidates[0]
-        alias = self._aliases[name] if self.is_alias(name) else None
-        if alias is not None and alias.strategy == "weighted" and len(alias.targets) > 1:
-            return True
-        targets = self._of_candidate(call, name)
+        """Tell whether weights have a say in the order of a call's targets: by draw, or by its bond."""
+        return any(self._draws(call, candidate) for candidate in call.candidates)
+
+    def explores(self, call: Call) -> bool:
+        """Tell whether one call in twenty goes elsewhere, to see how fast that is."""
+        reached = (self._aliases[name] for candidate in call.candidates for name in self._reached(candidate))
+        return any(alias.strategy == "latency" and len(alias.targets) > 1 for alias in reached)
+
+    def strategy(self, model: str) -> str | None:
+        """Return the strategy that orders the targets of a name, None for a model string that is none of several."""
+        alias = self._aliases[model] if self.is_alias(model) else None
+        return None if alias is None or len(alias.targets) < 2 else alias.strategy
+
+    def _draws(self, call: Call, candidate: str) -> bool:
+        for name in self._reached(candidate):
+            alias = self._aliases[name]
+            if alias.strategy == "ordered" or len(alias.targets) < 2:
+                continue
+            if self._ties(name, alias, call):
+                return True
+        targets = self._of_candidate(call, candidate)
         keys = {(t.provider.name, t.model, t.key.name) for t in targets if isinstance(t, Target) and t.key}
         return len(keys) > len({key[:2] for key in keys})
+
+    def _ties(self, name: str, alias: Alias, call: Call) -> bool:
+        """Tell whether the strategy of a name leaves its order to the weights."""
+        if self._strategies is None or alias.strategy == "weighted":
+            return True
+        try:
+            places = self._places(name, (target for target, _ in alias.targets), call.default_provider, call)
+        except GatewayError:
+            return False
+        return self._strategies.ties(alias.strategy, call, places)
+
+    def _reached(self, model: str) -> list[str]:
+        """Return the names of the operator's that a model string leads to, itself included."""
+        found: dict[str, None] = {}
+        waiting = [model]
+        while waiting:
+            name = waiting.pop()
+            if name not in found and self.is_alias(name):
+                found[name] = None
+                waiting += [
+                    *(target for target, _ in self._aliases[name].targets),
+                    *self._aliases[name].fallbacks,
+                ]
+        return list(found)
 
     def _chosen(self, targets: Sequence[tuple[str, float]], call: Call | None) -> str:
         """Return the target that comes first: that of the call's bond, else one drawn by weight."""

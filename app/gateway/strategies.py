@@ -63,13 +63,23 @@ class Strategies:
 
     def order(self, strategy: str, call: Call, places: list[Place]) -> list[Place]:
         """Return ``places`` in the order of ``strategy``."""
-        if strategy == "latency":
-            return self._by_latency(places)
+        if strategy not in MEASURED:
+            return places
+        ordered = _sorted(places, self._measures(strategy, call, places))
+        return self._explored(ordered) if strategy == "latency" and not call.progress.only_looks else ordered
+
+    def ties(self, strategy: str, call: Call, places: list[Place]) -> bool:
+        """Tell whether ``strategy``, one of ``MEASURED``, leaves it to the weights which of two places comes first."""
+        measures = self._measures(strategy, call, places).values()
+        return len(set(measures)) < len(measures)
+
+    def _measures(self, strategy: str, call: Call, places: list[Place]) -> Mapping[Place, float]:
+        """Return what ``strategy`` goes by, the least of which is best."""
         if strategy == "cheapest":
-            return _sorted(places, {place: _or_last(self._price(call, place)) for place in places})
+            return {place: _or_last(self._price(call, place)) for place in places}
         if strategy == "least-busy":
-            return _sorted(places, {place: self._open[place] for place in places})
-        return places
+            return {place: self._open[place] for place in places}
+        return {place: self._seconds(place) for place in places}
 
     def began(self, place: Place) -> None:
         """Note an attempt at ``place`` that begins."""
@@ -88,16 +98,16 @@ class Strategies:
         if place in self._records:
             self._records[place].answers.append((self._now(), seconds))
 
-    def _by_latency(self, places: list[Place]) -> list[Place]:
-        """Sort by median. Nobody knows a target that was not tried lately: it goes first, once. One that
-        was tried and has not answered goes last."""
-        ordered = _sorted(places, {place: self._seconds(place) for place in places})
+    def _explored(self, ordered: list[Place]) -> list[Place]:
+        """Return the places with another one first, once in twenty."""
         if len(ordered) > 1 and self._draw() < _EXPLORES:
             other = ordered.pop(1 + int(self._draw() * (len(ordered) - 1)))
             return [other, *ordered]
         return ordered
 
     def _seconds(self, place: Place) -> float:
+        """Return the median of a place. Nobody knows one that was not tried lately: it goes first, once. One that was
+        tried and has not answered goes last."""
         record = self._records.setdefault(place, _Record())
         since = self._now() - _SECONDS
         while record.answers and record.answers[0][0] < since:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any, Final
 
 from app.gateway.strategies import Place, Strategies
@@ -9,7 +10,7 @@ from app.gateway.strategies import Place, Strategies
 A: Final[Place] = ("a", "m")
 B: Final[Place] = ("b", "m")
 C: Final[Place] = ("c", "m")
-NO_CALL: Final[Any] = None
+NO_CALL: Final[Any] = SimpleNamespace(progress=SimpleNamespace(only_looks=False))
 
 
 class Scene:

@@ -191,3 +191,52 @@ def test_a_target_that_is_too_small_is_passed_over_while_another_is_left(city: C
     rows = explained(city, {"model": "sized", "messages": long})
     assert [row["model"] for row in rows] == ["gpt-4.1", "gpt-4"]
     assert "context window" in rows[1]["reason"]
+
+
+def explained_turn(city: City, body: dict[str, Any]) -> dict[str, Any]:
+    asked = {"path": "/v1/responses", "key": "ann", "body": body}
+    shown: dict[str, Any] = city.client("master").send("POST", "/admin/explain", asked).json
+    return shown
+
+
+def test_explain_reads_what_a_turn_goes_on_from(city: City) -> None:
+    client = city.client("ann")
+    for _ in range(6):
+        first = client.made("hi", model="mixed")["id"]
+        place = city.upstream.requests[-1].json()["model"]
+        shown = explained_turn(city, {"model": "mixed", "input": "more", "previous_response_id": first})
+        row = shown["targets"][0]
+        assert (row["model"], row["reason"].split(";")[0]) == (place, "first choice, by its thread")
+    conversation = client.post("/v1/conversations", {}).json["id"]
+    turn = {"model": "sized", "input": "more", "conversation": conversation}
+    before = explained_turn(city, turn)
+    assert before["targets"][0]["model"] == "gpt-4"
+    client.made("many words " * 9_000, model="mixed", conversation=conversation)
+    after = explained_turn(city, turn)
+    assert [row["model"] for row in after["targets"]] == ["gpt-4.1", "gpt-4"]
+    assert after["targets"][1]["cost_estimate"] > 2 * before["targets"][0]["cost_estimate"]
+    asked = len(city.upstream.requests)
+    shown = explained_turn(city, {"model": "mixed", "input": "x", "previous_response_id": "resp_" + "0" * 48})
+    real = client.send(
+        "POST", "/v1/responses", {"model": "mixed", "input": "x", "previous_response_id": "resp_" + "0" * 48}
+    )
+    assert shown["refused"] == {
+        "status": real.status,
+        "code": real.error["code"],
+        "message": real.error["message"],
+    }
+    assert shown["targets"] == []
+    blue = {"path": "/v1/responses", "key": "blue", "body": turn}
+    refused = city.client("master").send("POST", "/admin/explain", blue).json["refused"]
+    assert refused["status"] == 404  # another tenant's conversation does not exist
+    assert len(city.upstream.requests) == asked
+
+
+def test_explaining_a_turn_begins_nothing(city: City) -> None:
+    client = city.client("ann")
+    conversation = client.post("/v1/conversations", {}).json["id"]
+    for background in (False, True):
+        body = {"model": "mixed", "input": "x", "conversation": conversation, "background": background}
+        assert explained_turn(city, body)["refused"] is None
+    assert client.get(f"/v1/conversations/{conversation}/items").json["data"] == []
+    assert city.client("master").send("GET", "/admin/background").json["queued"] == 0

@@ -14,7 +14,6 @@ from app.gateway.driver import AttemptLayer
 from app.gateway.estimates import tokens_of_body
 from app.gateway.layers.base import House
 from app.gateway.limits.charges import Touch, tokens_of, touches_of_target
-from app.gateway.limits.gate import Hold
 from app.gateway.limits.telling import refusal
 
 
@@ -33,7 +32,7 @@ def make(house: House) -> AttemptLayer | None:
         estimate = tokens_of_body(attempt.call.full_body)
         hold = house.limits.admit(touches, estimate)
         if hold.refused is not None:
-            raise _passed_over(attempt.call, hold)
+            raise passed_over(attempt.call, refusal(hold))
         try:
             yield
         finally:
@@ -48,9 +47,9 @@ def _used(touch: Touch, attempt: Attempt, estimate: int) -> int:
     return 0 if attempt.refused else 1
 
 
-def _passed_over(call: Call, hold: Hold) -> GatewayError:
+def passed_over(call: Call, error: GatewayError) -> GatewayError:
     """Return the refusal of a target: one error for all of a call, which tells the shortest wait."""
-    error, first = refusal(hold), call.progress.passed_over
+    first = call.progress.passed_over
     if first is None:
         call.progress.passed_over = error
         return error
