@@ -148,7 +148,7 @@ class Worker(GeventWorker):
             gevent.sleep(_POLL)
             now = time.monotonic()
             left = left if self.alive else min(left, now)
-            for greenlet, since in list(self._waits.items()):
+            for greenlet, since in self._waits.items():
                 if now < min(since + self.cfg.keepalive, max(since, left) + _LEAVING):
                     break
                 run_callback(self._expire, greenlet, since)
