@@ -26,7 +26,7 @@ try:
 except (ConfigError, serving.ServingError) as _error:
     sys.exit("\n".join(f"sluice: {line}" for line in str(_error).splitlines()))
 
-worker_class = "app.http_worker.Worker"  # the gevent one, strict about where a request ends
+worker_class = "app.server.worker.Worker"  # the gevent one, strict about where a request ends
 workers = _settings.workers
 worker_connections = 2000  # slow request bodies hold a slot each
 preload_app = False  # transports, pools and the writer thread belong to one worker

@@ -33,13 +33,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "database_url": set(),
     "metrics_folder": set(),
     "reloading": set(),
+    "server": {"errors", "wire"},
     "config_loading": _VOCABULARY | {"config", "operations", "providers", "wire", "database_url"},
     "serving": {"config"},
     "made_key": {"config"},
-    "http_answers": set(),
-    "http_reading": {"wire"},
-    "http_requests": set(),
-    "http_worker": {"errors", "wire", "http_answers", "http_reading", "http_requests"},
     "providers": _VOCABULARY | {"dialects", "wire", "config"},
     "state": _VOCABULARY | {"responses_form", "wire", "config", "database_url"},
     "gateway": _VOCABULARY
@@ -138,8 +135,8 @@ _EMPTY_WORDS = re.compile(
     r"^_*(handle|process|manage)(_|$)|(^|_)(helpers?|utils?|manager)(_|$)", re.IGNORECASE
 )
 _GIVEN_NAMES = {  # words of gunicorn and SQLAlchemy, overridden
-    "app/http_answers.py": {"process_headers"},
-    "app/http_worker.py": {"handle_request", "handle_error"},
+    "app/server/answers.py": {"process_headers"},
+    "app/server/worker.py": {"handle_request", "handle_error"},
     "app/state/atrest.py": {"process_bind_param", "process_result_value"},
 }
 _EMPTY_CLASS = re.compile(r"(Manager|Helpers?|Utils?|Handler)$")

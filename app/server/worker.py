@@ -24,10 +24,10 @@ from gunicorn.http.wsgi import base_environ
 from gunicorn.sock import ssl_context
 from gunicorn.workers.ggevent import GeventWorker
 
-from app import http_reading
 from app.errors import GatewayError
-from app.http_answers import Answer
-from app.http_requests import Request, environ_of
+from app.server import reading
+from app.server.answers import Answer
+from app.server.requests import Request, environ_of
 from app.wire.json import dumps
 
 _LINGER: Final = 1.0  # seconds in which a refused client may still send, so that it reads the refusal
@@ -96,7 +96,7 @@ class Worker(GeventWorker):
         self._environ = {**base_environ(self.cfg), "wsgi.multithread": True}
         del self._environ["wsgi.file_wrapper"]  # pieces are written one by one, whatever they come from
         RequestParser.mesg_class = Request
-        http_reading.install()
+        reading.install()
         super().init_process()
 
     def run(self) -> None:
