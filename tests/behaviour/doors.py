@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
-from app.wire.eventstream import EventMessage, EventStreamDecoder
-from tests.behaviour.world import PATHS, PROMPTS, Answer, World
+import gevent
+
+from app.wire.eventstream import EventMessage, EventStreamDecoder, encode_event
+from tests.behaviour.world import PATHS, PROMPTS, Answer, World, raw_request
 from tests.traffic.frames import sse
 
 
@@ -18,7 +21,8 @@ class Door:
     """One door. ``path`` may hold the model, and ``stream_path`` is another where a stream has its own;
     ``prompt`` are the members of a body beside its model; ``word`` reads the word by which an error is known
     here, ``text`` the text of a whole answer, ``delta`` that of an event, ``broken`` the words of the event
-    that ends a broken stream."""
+    that ends a broken stream. ``words`` are those of errors by their status, ``statuses`` the statuses that
+    differ here, ``home`` a model to which this door's bodies pass, ``silence`` what keeps a stream open."""
 
     name: str
     path: str
@@ -28,6 +32,15 @@ class Door:
     delta: Callable[[Any], str]
     broken: Callable[[Any], str | None]
     stream_path: str | None = None
+    words: Mapping[int, Any] = field(default_factory=dict)
+    statuses: Mapping[int, int] = field(default_factory=dict)
+    home: str = "openai/x"
+    silence: bytes = b": keep-alive\n\n"
+
+    @property
+    def own(self) -> str:
+        """A model's name that no other door asks for: doors that ask at the same time know their own by it."""
+        return f"x-{self.name.replace(' ', '-')}"
 
     def place(self, model: str = "groq/x", *, stream: bool = False) -> str:
         """Return the path that asks for ``model``."""
@@ -37,16 +50,44 @@ class Door:
     def ask(self, world: World, model: str, *, stream: bool = False, **members: Any) -> Answer:
         """Put one prompt to this door."""
         headers = members.pop("headers", None)
+        place, body = self.place(model, stream=stream), self.body(model, stream=stream, **members)
+        return world.send("POST", place, body, headers)
+
+    def body(self, model: str, *, stream: bool = False, **members: Any) -> dict[str, Any]:
+        """Return the body of one prompt."""
         asked = {} if "{model}" in self.path else {"model": model, **({"stream": True} if stream else {})}
-        return world.send(
-            "POST", self.place(model, stream=stream), {**asked, **self.prompt, **members}, headers
-        )
+        return {**asked, **self.prompt, **members}
+
+    def open(self, world: World, model: str, *, stream: bool = True, **members: Any) -> socket.socket:
+        """Put one prompt over a bare connection and leave its answer unread."""
+        body = json.dumps(self.body(model, stream=stream, **members)).encode()
+        connection = world.connect()
+        connection.sendall(raw_request("POST", self.place(model, stream=stream), body, world.key))
+        return connection
 
     def said(self, answer: Answer) -> str:
         """Return the text of an answer of either kind."""
         if answer.headers["content-type"] == "application/json":
             return self.text(answer.json)
         return "".join(map(self.delta, events(answer)))
+
+
+def at_each(check: Callable[[Door], object], doors: Sequence[Door] | None = None) -> None:
+    """Run one check at all doors at the same time; what failed is raised with its door's name."""
+    running = {door.name: gevent.spawn(_noted, check, door) for door in doors or EVERY}
+    gevent.joinall(running.values())
+    failed = [error for greenlet in running.values() if (error := greenlet.value) is not None]
+    if failed:
+        raise ExceptionGroup("at doors", failed)
+
+
+def _noted(check: Callable[[Door], object], door: Door) -> Exception | None:
+    try:
+        check(door)
+    except Exception as error:
+        error.add_note(f"at the door {door.name}")
+        return error
+    return None
 
 
 def events(answer: Answer) -> list[Any]:
@@ -70,6 +111,34 @@ def _google_text(body: Any) -> str:
     return "".join(part.get("text", "") for part in parts)
 
 
+GOOGLE_WORDS = {
+    400: "INVALID_ARGUMENT",
+    404: "NOT_FOUND",
+    408: "DEADLINE_EXCEEDED",
+    409: "ABORTED",
+    413: "INVALID_ARGUMENT",
+    422: "INVALID_ARGUMENT",
+    429: "RESOURCE_EXHAUSTED",
+    500: "INTERNAL",
+    502: "UNAVAILABLE",
+    503: "UNAVAILABLE",
+    504: "DEADLINE_EXCEEDED",
+}
+ANTHROPIC_WORDS = {
+    400: "invalid_request_error",
+    404: "not_found_error",
+    409: "invalid_request_error",
+    413: "request_too_large",
+    422: "invalid_request_error",
+    429: "rate_limit_error",
+    500: "api_error",
+    502: "api_error",
+    504: "timeout_error",
+    529: "overloaded_error",
+}
+STATUSES = tuple(GOOGLE_WORDS)
+
+
 def _google(name: str, stream_path: str) -> Door:
     return Door(
         name,
@@ -80,6 +149,9 @@ def _google(name: str, stream_path: str) -> Door:
         delta=_google_text,
         broken=lambda event: event.get("error", {}).get("message"),
         stream_path=stream_path,
+        words=GOOGLE_WORDS,
+        home="gemini/gemini-3-pro-preview",
+        silence=b"\n",
     )
 
 
@@ -122,6 +194,10 @@ DOORS = (
         text=lambda body: "".join(block.get("text", "") for block in body["content"]),
         delta=lambda event: event.get("delta", {}).get("text", ""),
         broken=lambda event: event["error"]["message"] if event["type"] == "error" else None,
+        words=ANTHROPIC_WORDS,
+        statuses={503: 529},
+        home="anthropic/claude-x",
+        silence=b'event: ping\ndata: {"type":"ping"}\n\n',
     ),
     Door(
         "cohere",
@@ -133,6 +209,8 @@ DOORS = (
             event["delta"]["message"]["content"]["text"] if event["type"] == "content-delta" else ""
         ),
         broken=lambda event: event.get("delta", {}).get("error"),
+        words={status: ["id", "message"] for status in STATUSES},
+        home="cohere/command-x",
     ),
     _google("gemini", "/v1beta/models/{model}:streamGenerateContent?alt=sse"),
     _google("gemini array", "/genai/v1/models/{model}:streamGenerateContent"),
@@ -145,6 +223,9 @@ DOORS = (
         delta=lambda event: event.get("contentBlockDelta", {}).get("delta", {}).get("text", ""),
         broken=lambda event: next((e["message"] for name, e in event.items() if name[0] == "!"), None),
         stream_path="/bedrock/model/{model}/converse-stream",
+        words={status: ["message"] for status in STATUSES},
+        home="bedrock/us.amazon.nova-pro-v1:0",
+        silence=encode_event("ping", b"{}"),
     ),
 )
 """The doors that are not OpenAI's."""

@@ -1,7 +1,7 @@
 """The fault table, part one: what the provider does before any content (contract/reliability.md 3).
 
-Each row is asked through both surfaces, as JSON and as a stream, of a provider that is translated or
-of one that is passed: the same real status, code and number of tries everywhere. (Not all eight ways
+Each row is asked through every door, as JSON and as a stream, of a provider that is translated or
+of one that is passed: the same real status, code and number of tries everywhere. (Not all ways
 for every row: the retry budget of one worker is ten a second.)
 """
 
@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.behaviour.doors import CHAT, DOORS, EVERY, RESPONSES, Door, at_each, events
 from tests.behaviour.world import SURFACES, World, good, running_world
 from tests.traffic.replay import NEVER, Reply
 
@@ -28,7 +29,17 @@ WAYS = [
 
 @pytest.fixture(scope="module")
 def _world() -> Iterator[World]:
-    env = {"SLUICE_TIMEOUT_FIRST_BYTE": "0.3", "SLUICE_TIMEOUT_IDLE": "0.3", "SLUICE_TIMEOUT_TOTAL": "6"}
+    env = {
+        "SLUICE_TIMEOUT_FIRST_BYTE": "0.6",
+        "SLUICE_TIMEOUT_IDLE": "0.6",
+        "SLUICE_TIMEOUT_TOTAL": "6",
+        "GEMINI_API_KEY": "gemini-key",
+        "GEMINI_BASE_URL": "{upstream}/gemini/v1beta",
+        "COHERE_API_KEY": "cohere-key",
+        "COHERE_BASE_URL": "{upstream}/cohere",
+        "AWS_BEARER_TOKEN_BEDROCK": "bedrock-key",
+        "BEDROCK_BASE_URL": "{upstream}/bedrock",
+    }
     with running_world(env) as world:
         yield world
 
@@ -46,7 +57,8 @@ def failing(status: int, message: str = "it broke", **headers: str) -> Reply:
 
 @dataclass(frozen=True)
 class Row:
-    """One fault: what the provider answers, and what the client then sees."""
+    """One fault: what the provider answers, and what the client then sees. ``chat``: it is one in the words
+    of a chat wire alone; ``long``: to read it takes so much time that callers must not do it side by side."""
 
     name: str
     reply: Reply
@@ -55,6 +67,8 @@ class Row:
     tries: int = 1
     retry_after: str | None = None
     should_retry: str | None = None
+    chat: bool = False
+    long: bool = False
 
 
 HTML = b"<!DOCTYPE html><html><body>blocked by the proxy</body></html>"
@@ -163,12 +177,14 @@ ROWS = [
         2,
         "1",
         "false",
+        chat=True,
     ),
     Row(
         "rate limit in a 200",
         Reply.json({"error": {"message": "slow", "code": "rate_limit_exceeded"}}),
         429,
         "rate_limit_exceeded",
+        chat=True,
     ),
     Row("headers that never come", Reply(wait=NEVER), 504, "upstream_timeout"),
     Row("a body that never comes", raw_body(b"x" * 10, hang=0), 504, "upstream_timeout"),
@@ -181,6 +197,7 @@ ROWS = [
         raw_body(gzip.compress(bytes(70_000_000), 9), headers={"content-encoding": "gzip"}),
         502,
         INVALID,
+        long=True,
     ),
     Row("broken gzip", raw_body(b"not gzip", headers={"content-encoding": "gzip"}), 502, INVALID),
     Row("unknown coding", raw_body(b"{}", headers={"content-encoding": "br"}), 502, INVALID),
@@ -213,10 +230,45 @@ def test_a_fault_before_content_has_its_real_status(
     )
 
 
-def in_turn(rows: list[Row], *ways: tuple[str, bool]) -> list[Any]:
-    """Ask each row in one of the ways, turn and turn about."""
+RETRIED = [row for row in ROWS if row.tries > 1]
+SPREAD = [row for row in ROWS if row.tries == 1]
+for number, row in enumerate(RETRIED):  # apart from each other: the retry budget grows in between
+    SPREAD.insert(number * (len(ROWS) // len(RETRIED)), row)
+
+
+@pytest.mark.parametrize("row", SPREAD, ids=lambda row: row.name)
+def test_a_fault_before_content_has_its_status_at_every_other_door(row: Row, world: World) -> None:
+    """Each row is asked in each of four ways by turns: whole or streamed, translated or passed at home."""
+
+    def check(door: Door) -> None:
+        stream, home = divmod((ROWS.index(row) + DOORS.index(door)) % 4, 2)
+        model = door.home if home and not row.chat else f"groq/{door.own}"
+
+        answer = door.ask(world, model, stream=bool(stream))
+
+        status = door.statuses.get(row.status, row.status)
+        assert (answer.status, door.word(answer.json)) == (status, door.words[status]), answer.body
+        told = ("x-sluice-attempts", "x-sluice-provider", "retry-after", "x-should-retry")
+        assert [answer.headers.get(name) for name in told] == [
+            str(row.tries),
+            model.partition("/")[0],
+            row.retry_after,
+            row.should_retry,
+        ]
+        assert "<html" not in answer.body.decode().lower()
+
+    world.upstream.script = lambda request: row.reply
+    for doors in [[door] for door in DOORS] if row.long else [DOORS]:
+        at_each(check, doors)
+    assert len(world.upstream.requests) == row.tries * len(DOORS)
+
+
+def in_turn(rows: list[Row]) -> list[Any]:
+    """Ask each row at one of the doors, whole or streamed, turn and turn about."""
+    ways = [(door, stream) for stream in (True, False) for door in EVERY]
+    ways = [ways[(number * 8) % len(ways)] for number in range(len(ways))]
     return [
-        pytest.param(row, *ways[number % len(ways)], id=f"{row.name}-{ways[number % len(ways)][0]}")
+        pytest.param(row, *ways[number % len(ways)], id=f"{row.name}-{ways[number % len(ways)][0].name}")
         for number, row in enumerate(rows)
     ]
 
@@ -225,90 +277,108 @@ FALLING = [row for row in ROWS if row.status >= 500 or row.status == 429]
 STAYING = [row for row in ROWS if row not in FALLING]
 
 
-@pytest.mark.parametrize(("row", "surface", "stream"), in_turn(FALLING, ("chat", True), ("responses", False)))
-def test_a_fault_of_the_provider_falls_back(row: Row, surface: str, stream: bool, world: World) -> None:
+@pytest.mark.parametrize(("row", "door", "stream"), in_turn(FALLING))
+def test_a_fault_of_the_provider_falls_back(row: Row, door: Door, stream: bool, world: World) -> None:
     world.upstream.add(row.reply, path="*/groq/chat/completions", times=9)
-    world.upstream.add(good(surface, "openai/y", stream))
+    world.upstream.add(good(door.name, "openai/y", stream))
 
-    answer = world.ask(surface, stream=stream, fallbacks=["openai/y"])
+    answer = door.ask(world, "groq/x", stream=stream, fallbacks=["openai/y"])
 
-    assert (answer.status, answer.text) == (200, "good")
-    assert not stream or answer.broken(surface) == []
+    assert (answer.status, door.said(answer)) == (200, "good")
+    if stream:
+        assert not any(door.broken(event) for event in events(answer))
+        assert door.name not in SURFACES or answer.broken(door.name) == []
     asked = [request.path.split("/")[1] for request in world.upstream.requests]
     assert asked == ["groq"] * row.tries + ["openai"]
     assert answer.headers["x-sluice-provider"] == "openai"
     assert answer.headers["x-sluice-attempts"] == str(row.tries + 1)
 
 
-@pytest.mark.parametrize(("row", "surface", "stream"), in_turn(STAYING, ("chat", False), ("responses", True)))
-def test_a_fault_of_the_request_does_not_fall_back(
-    surface: str, stream: bool, row: Row, world: World
-) -> None:
-    world.upstream.add(row.reply, times=9)
+@pytest.mark.parametrize("row", STAYING, ids=lambda row: row.name)
+def test_a_fault_of_the_request_does_not_fall_back(row: Row, world: World) -> None:
+    def check(door: Door) -> None:
+        stream = (STAYING.index(row) + EVERY.index(door)) % 2 == 0
+        answer = door.ask(world, "groq/x", stream=stream, fallbacks=["openai/y"])
+        assert answer.status == door.statuses.get(row.status, row.status)
 
-    answer = world.ask(surface, stream=stream, fallbacks=["openai/y"])
+    world.upstream.script = lambda request: row.reply
+    at_each(check)
+    assert len(world.upstream.requests) == len(EVERY)
 
-    assert answer.status == row.status
-    assert len(world.upstream.requests) == 1
 
+def test_a_429_that_ends_within_two_seconds_is_waited_for(world: World) -> None:
+    def check(door: Door) -> None:
+        stream, model = (
+            door is not RESPONSES,
+            f"{'openai' if door in (CHAT, RESPONSES) else 'groq'}/{door.own}",
+        )
+        world.upstream.add(failing(429, retry_after="1"), model=door.own)
+        world.upstream.add(good(door.name, model, stream), model=door.own)
 
-@pytest.mark.parametrize(("surface", "model", "stream"), WAYS[1:3])
-def test_a_429_that_ends_within_two_seconds_is_waited_for(
-    surface: str, model: str, stream: bool, world: World
-) -> None:
-    world.upstream.add(failing(429, retry_after="1"))
-    world.upstream.add(good(surface, model, stream))
+        answer = door.ask(world, model, stream=stream)
 
-    answer = world.ask(surface, model=model, stream=stream)
+        assert (answer.status, door.said(answer)) == (200, "good")
+        first, second = (r.arrived for r in world.upstream.requests if r.json()["model"] == door.own)
+        assert 1.0 <= second - first < 2.0
 
-    assert (answer.status, answer.text) == (200, "good")
-    first, second = world.upstream.requests
-    assert 1.0 <= second.arrived - first.arrived < 2.0
+    at_each(check)
 
 
 @pytest.mark.parametrize("content_type", ["text/plain", "application/octet-stream", ""])
-@pytest.mark.parametrize("surface", SURFACES)
-def test_a_wrong_content_type_does_not_spoil_valid_json(
-    surface: str, content_type: str, world: World
-) -> None:
-    reply = good(surface, "groq/x", stream=False)
+def test_a_wrong_content_type_does_not_spoil_valid_json(content_type: str, world: World) -> None:
+    reply = good("chat", "groq/x", stream=False)
     assert isinstance(reply.body, bytes)
-    world.upstream.add(raw_body(reply.body, content_type))
+    world.upstream.add(raw_body(reply.body, content_type), times=NEVER)
 
-    assert world.ask(surface).text == "good"
+    def check(door: Door) -> None:
+        assert door.said(door.ask(world, "groq/x")) == "good"
+
+    at_each(check)
 
 
 @pytest.mark.parametrize("content_type", ["application/json", "application/json; charset=utf-8"])
-@pytest.mark.parametrize(("surface", "model"), [(s, m) for s in SURFACES for m in ("groq/x", "openai/x")])
+@pytest.mark.parametrize("provider", ["groq", "openai"])
 def test_json_where_a_stream_was_asked_for_becomes_a_stream(
-    surface: str, model: str, content_type: str, world: World
+    provider: str, content_type: str, world: World
 ) -> None:
-    reply = good(surface, model, stream=False)
-    assert isinstance(reply.body, bytes)
-    world.upstream.add(raw_body(reply.body, content_type))
+    def check(door: Door) -> None:
+        model = f"{provider}/{door.own}"
+        reply = good(door.name, model, stream=False)
+        assert isinstance(reply.body, bytes)
+        world.upstream.add(raw_body(reply.body, content_type), model=door.own)
 
-    answer = world.ask(surface, model=model, stream=True)
+        answer = door.ask(world, model, stream=True)
 
-    assert (answer.status, answer.text, answer.broken(surface)) == (200, "good", [])
+        assert (answer.status, door.said(answer)) == (200, "good")
+        assert not any(door.broken(event) for event in events(answer))
+        assert door.name not in SURFACES or answer.broken(door.name) == []
+
+    at_each(check)
 
 
-@pytest.mark.parametrize("surface", SURFACES)
-def test_the_first_error_is_the_one_that_is_shown(surface: str, world: World) -> None:
-    world.upstream.add(failing(401, "first"), path="*/groq/chat/completions")
-    world.upstream.add(failing(500, "second"), times=9)
+def test_the_first_error_is_the_one_that_is_shown(world: World) -> None:
+    world.upstream.add(failing(401, "first"), path="*/groq/chat/completions", times=NEVER)
+    world.upstream.add(failing(500, "second"), times=NEVER)
 
-    answer = world.ask(surface, fallbacks=["openai/y", "anthropic/z"])
+    def check(door: Door) -> None:
+        answer = door.ask(world, "groq/x", fallbacks=["openai/y", "anthropic/z"])
+        assert (answer.status, answer.headers["x-sluice-attempts"]) == (502, "5")
+        if door.name not in SURFACES:
+            assert door.word(answer.json) == door.words[502]
+            return
+        assert answer.error["code"] == "upstream_auth"
+        attempts = answer.json["extra_fields"]["attempts"]
+        assert [(a["provider"], a["model"], a["key"], a["status"], a["error"]) for a in attempts] == [
+            ("groq", "x", "default", 401, "upstream_auth"),
+            ("openai", "y", "default", 500, "server_error"),
+            ("openai", "y", "default", 500, "server_error"),
+            ("anthropic", "z", "default", 500, "server_error"),
+            ("anthropic", "z", "default", 500, "server_error"),
+        ]
+        assert all(isinstance(attempt["latency"], int) for attempt in attempts)
 
-    assert (answer.status, answer.error["code"]) == (502, "upstream_auth")
-    attempts = answer.json["extra_fields"]["attempts"]
-    assert [(a["provider"], a["model"], a["key"], a["status"], a["error"]) for a in attempts] == [
-        ("groq", "x", "default", 401, "upstream_auth"),
-        ("openai", "y", "default", 500, "server_error"),
-        ("openai", "y", "default", 500, "server_error"),
-        ("anthropic", "z", "default", 500, "server_error"),
-        ("anthropic", "z", "default", 500, "server_error"),
-    ]
-    assert all(isinstance(attempt["latency"], int) for attempt in attempts)
+    for doors in (EVERY[:2], EVERY[2:4], EVERY[4:]):  # four retries each at most: the budget is ten a second
+        at_each(check, doors)
 
 
 def test_the_providers_sentence_code_and_param_are_kept_and_cleaned(world: World) -> None:
