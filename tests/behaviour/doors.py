@@ -22,7 +22,8 @@ class Door:
     ``prompt`` are the members of a body beside its model; ``word`` reads the word by which an error is known
     here, ``text`` the text of a whole answer, ``delta`` that of an event, ``broken`` the words of the event
     that ends a broken stream. ``words`` are those of errors by their status, ``statuses`` the statuses that
-    differ here, ``home`` a model to which this door's bodies pass, ``silence`` what keeps a stream open."""
+    differ here, ``home`` a model to which this door's bodies pass, ``silence`` what keeps a stream open; ``opening`` stands
+    in a stream's first event, where that holds no content yet."""
 
     name: str
     path: str
@@ -36,6 +37,7 @@ class Door:
     statuses: Mapping[int, int] = field(default_factory=dict)
     home: str = "openai/x"
     silence: bytes = b": keep-alive\n\n"
+    opening: bytes | None = None
 
     @property
     def own(self) -> str:
@@ -64,6 +66,20 @@ class Door:
         connection = world.connect()
         connection.sendall(raw_request("POST", self.place(model, stream=stream), body, world.key))
         return connection
+
+    def ended_well(self, answer: Answer) -> bool:
+        """Tell whether a stream ended without an error, and in the order of this door's events where we know it."""
+        if any(self.broken(event) for event in events(answer)):
+            return False
+        return self.name not in PATHS or answer.broken(self.name) == []
+
+    def ended_in_words(self, answer: Answer) -> bool:
+        """Tell whether a stream's last words, and none before them, are an error."""
+        told = [bool(self.broken(event)) for event in events(answer)]
+        if self is RESPONSES:  # says it twice: an event ``error``, then the failed response
+            told[-2:] = [told[-2] and told[-1]]
+        in_order = self.name not in PATHS or answer.broken(self.name) == []
+        return in_order and told == [False] * (len(told) - 1) + [True]
 
     def said(self, answer: Answer) -> str:
         """Return the text of an answer of either kind."""
@@ -172,6 +188,7 @@ CHAT = Door(
     text=lambda body: body["choices"][0]["message"]["content"],
     delta=_chat_delta,
     broken=lambda event: (event.get("error") or {}).get("message"),
+    opening=b'"role"',
 )
 RESPONSES = Door(
     "responses",
@@ -183,6 +200,7 @@ RESPONSES = Door(
     ),
     delta=lambda event: event["delta"] if event["type"] == "response.output_text.delta" else "",
     broken=_responses_broken,
+    opening=b"response.created",
 )
 SAID = [{"role": "user", "content": "hi"}]
 DOORS = (
@@ -198,6 +216,7 @@ DOORS = (
         statuses={503: 529},
         home="anthropic/claude-x",
         silence=b'event: ping\ndata: {"type":"ping"}\n\n',
+        opening=b"message_start",
     ),
     Door(
         "cohere",
@@ -211,6 +230,7 @@ DOORS = (
         broken=lambda event: event.get("delta", {}).get("error"),
         words={status: ["id", "message"] for status in STATUSES},
         home="cohere/command-x",
+        opening=b"message-start",
     ),
     _google("gemini", "/v1beta/models/{model}:streamGenerateContent?alt=sse"),
     _google("gemini array", "/genai/v1/models/{model}:streamGenerateContent"),
@@ -226,6 +246,7 @@ DOORS = (
         words={status: ["message"] for status in STATUSES},
         home="bedrock/us.amazon.nova-pro-v1:0",
         silence=encode_event("ping", b"{}"),
+        opening=b"messageStart",
     ),
 )
 """The doors that are not OpenAI's."""

@@ -1,11 +1,12 @@
 """Time in streams: nothing is buffered, statuses are held, silence is bridged (reliability.md, decisions).
 
-Clocks are short and set in the environment; sleeps are the provider's, and limits are wide.
+Clocks are short and set in the environment; sleeps are the provider's, and limits are wide. Each test
+waits at all doors at the same time.
 """
 
 from __future__ import annotations
 
-import re
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -13,12 +14,14 @@ from dataclasses import replace
 
 import pytest
 
+from tests.behaviour.doors import CHAT, Door, at_each
 from tests.behaviour.world import (
+    HEAD,
     ROLE,
     SURFACES,
-    Answer,
     ResponsesStream,
     World,
+    answer_of,
     chat_end,
     chat_stream,
     chat_text,
@@ -27,7 +30,11 @@ from tests.behaviour.world import (
     received,
     responses_stream,
     running_world,
+    speaks_responses,
+    to_the_end,
+    writes,
 )
+from tests.traffic.frames import eventstream
 from tests.traffic.replay import NEVER, Reply
 
 HOLD, STATUS_AFTER, COMMENT = 0.2, 0.5, 0.2
@@ -39,7 +46,7 @@ ENV = {
     "SLUICE_TIMEOUT_IDLE": "1.2",
 }
 FAILED = data_frame({"error": {"message": "it broke", "code": "rate_limit_exceeded"}})
-HEAD = b"\r\n\r\n"
+PROVIDERS = pytest.mark.parametrize("provider", ["groq", "openai"])
 
 
 @pytest.fixture(scope="module")
@@ -62,131 +69,142 @@ def paced(*steps: bytes | float) -> Iterator[bytes]:
             time.sleep(step)
 
 
-def dechunked(data: bytes) -> bytes:
-    """Take the chunked framing off what follows an answer's head."""
-    return b"".join(pieces(data))
+def is_whole(door: Door, write: bytes) -> bool:
+    """Tell whether one write holds whole events and nothing besides."""
+    if door.name == "bedrock":
+        return bool(eventstream(write))
+    if door.name == "gemini array":
+        elements = write.removeprefix(b"[").removeprefix(b",\r\n").removesuffix(b"\n]")
+        return isinstance(json.loads(b"[" + elements + b"]"), list)
+    return write.endswith(b"\n\n") and not write.startswith(b"\n")
 
 
-def pieces(data: bytes) -> list[bytes]:
-    """Return the chunks of a chunked body: one for each write of the gateway."""
-    found, rest = [], data.partition(HEAD)[2]
-    while rest:
-        size, _, rest = rest.partition(b"\r\n")
-        length = int(size, 16)
-        found.append(rest[:length])
-        rest = rest[length + 2 :]
-    return [piece for piece in found if piece]
-
-
-def to_the_end(connection: object) -> bytes:
-    return received(connection, b"\r\n0\r\n\r\n")  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(("surface", "model"), [(s, m) for s in SURFACES for m in ("groq/x", "openai/x")])
-def test_each_frame_arrives_when_it_was_sent(surface: str, model: str, world: World) -> None:
+@PROVIDERS
+def test_each_frame_arrives_when_it_was_sent(provider: str, world: World) -> None:
     words = [f"w{n} " for n in range(4)]
-    if (surface, model) == ("responses", "openai/x"):
+
+    def frames(native: bool) -> tuple[bytes, list[bytes], bytes]:
+        if not native:
+            return ROLE, [chat_text(word) for word in words], chat_end()
         made = ResponsesStream()
         opening = made.opening() + made.text()
         place = {"item_id": "msg_up", "output_index": 0, "content_index": 0}
         deltas = [made.frame("response.output_text.delta", **place, delta=w, logprobs=[]) for w in words]
-        end = made.end("".join(words))
-    else:
-        opening, deltas, end = ROLE, [chat_text(word) for word in words], chat_end()
-    seen = [threading.Event() for _ in words]
+        return opening, deltas, made.end("".join(words))
 
-    def gated() -> Iterator[bytes]:
-        yield opening
-        for delta, arrived in zip(deltas, seen, strict=True):
-            yield delta
-            assert arrived.wait(5)
-        yield end
+    def check(door: Door) -> None:
+        model = f"{provider}/{door.own}"
+        opening, deltas, end = frames(speaks_responses(door.name, model))
+        seen = [threading.Event() for _ in words]
 
-    world.upstream.add(Reply.sse(gated()))
+        def gated() -> Iterator[bytes]:
+            yield opening
+            for delta, arrived in zip(deltas, seen, strict=True):
+                yield delta
+                assert arrived.wait(5)
+            yield end
 
-    connection = world.open(surface, model=model)
-    for word, arrived in zip(words, seen, strict=True):
-        assert word.encode() in received(connection, word.encode(), 4)
-        arrived.set()
-    assert (b"response.completed" if surface == "responses" else b"stop") in to_the_end(connection)
+        world.upstream.add(Reply.sse(gated()), model=door.own)
 
+        connection = door.open(world, model)
+        everything = b""
+        for word, arrived in zip(words, seen, strict=True):
+            everything += received(connection, word.encode(), 4)
+            assert word.encode() in everything
+            arrived.set()
+        answer = answer_of(everything + to_the_end(connection))
+        assert (door.said(answer), door.ended_well(answer)) == ("".join(words), True)
 
-@pytest.mark.parametrize(("surface", "model"), [(s, m) for s in SURFACES for m in ("groq/x", "openai/x")])
-def test_one_write_for_each_read_and_never_half_an_event(surface: str, model: str, world: World) -> None:
-    native = (surface, model) == ("responses", "openai/x")
-    body = responses_stream("one ", "two ", "three") if native else chat_stream("one ", "two ", "three")
-    third = len(body) // 3
-    world.upstream.add(Reply.sse(paced(body[:third], 0.1, body[third : 2 * third], 0.1, body[2 * third :])))
-
-    connection = world.open(surface, model=model)
-    writes = pieces(to_the_end(connection))
-
-    assert 1 <= len(writes) <= 3
-    assert all(write.endswith(b"\n\n") and not write.startswith(b"\n") for write in writes)
+    at_each(check)
 
 
-@pytest.mark.parametrize("surface", SURFACES)
-def test_many_frames_of_one_read_are_one_write(surface: str, world: World) -> None:
-    world.upstream.add(Reply.sse(chat_stream(*(f"w{n} " for n in range(50))), chunk=0))
+@PROVIDERS
+def test_one_write_for_each_read_and_never_half_an_event(provider: str, world: World) -> None:
+    def check(door: Door) -> None:
+        model = f"{provider}/{door.own}"
+        made = responses_stream if speaks_responses(door.name, model) else chat_stream
+        body = made("one ", "two ", "three")
+        third = len(body) // 3
+        paces = paced(body[:third], 0.1, body[third : 2 * third], 0.1, body[2 * third :])
+        world.upstream.add(Reply.sse(paces), model=door.own)
 
-    writes = pieces(to_the_end(world.open(surface)))
+        written = writes(to_the_end(door.open(world, model)))
 
-    assert len(writes) <= 3  # the provider's bytes come in a few reads, not in 50
+        assert 1 <= len(written) <= 3
+        assert all(is_whole(door, write) for write in written)
 
-
-@pytest.mark.parametrize("surface", SURFACES)
-def test_opening_events_are_held_and_an_early_error_has_its_status(surface: str, world: World) -> None:
-    world.upstream.add(Reply.sse(paced(ROLE, HOLD / 2, FAILED)))
-
-    assert world.ask(surface, stream=True).status == 429
-
-
-@pytest.mark.parametrize("surface", SURFACES)
-def test_opening_events_go_out_after_the_hold(surface: str, world: World) -> None:
-    world.upstream.add(Reply.sse(paced(ROLE, 0.6, chat_text("tardy"), chat_end())))
-
-    began = time.monotonic()
-    connection = world.open(surface)
-    head = received(connection, b"data: ")
-    spent = time.monotonic() - began
-    everything = head + to_the_end(connection)
-
-    assert spent >= HOLD
-    assert b"tardy" not in head
-    assert head.startswith(b"HTTP/1.1 200 ")
-    assert b": keep-alive" in everything
-    answer = stream_of(everything)
-    assert (answer.text, answer.broken(surface)) == ("tardy", [])
+    at_each(check)
 
 
-@pytest.mark.parametrize("second", ["groq/y", "openai/y"])
-@pytest.mark.parametrize("first", ["groq/x", "openai/x"])
-@pytest.mark.parametrize("surface", SURFACES)
-def test_a_spent_status_does_not_spend_the_target(
-    surface: str, first: str, second: str, world: World
-) -> None:
-    native = (surface, first) == ("responses", "openai/x")
-    opening = ResponsesStream().opening() if native else ROLE
-    failed = (
-        b'event: error\ndata: {"type":"error","error":{"code":"rate_limit_exceeded","message":"slow"}}\n\n'
-        if native
-        else FAILED
-    )
-    world.upstream.add(Reply.sse(paced(opening, 2 * HOLD, failed)), model="x")
-    reply = good(surface, second, stream=True, text="from the second")
-    assert isinstance(reply.body, bytes)
-    body = reply.body.replace(b'"up-1"', b'"up-2"').replace(b'"created": 1', b'"created": 2')
-    world.upstream.add(replace(reply, body=body), model="y")
+def test_many_frames_of_one_read_are_one_write(world: World) -> None:
+    def check(door: Door) -> None:
+        written = writes(to_the_end(door.open(world, "groq/x")))
+        assert len(written) <= 3  # the provider's bytes come in a few reads, not in 50
 
-    # with usage, chat's last chunk comes with the end of the stream, however the upstream's bytes are cut
-    usage = {"stream_options": {"include_usage": True}} if surface == "chat" else {}
-    connection = world.open(surface, model=first, fallbacks=[second], **usage)
-    answer = stream_of(to_the_end(connection))
+    world.upstream.add(Reply.sse(chat_stream(*(f"w{n} " for n in range(50))), chunk=0), times=NEVER)
+    at_each(check)
 
-    assert (answer.text, answer.broken(surface), answer.stream_error) == ("from the second", [], None)
-    last = [event for event in answer.events if isinstance(event, dict)][-1]
-    assert last["extra_fields"]["provider"] == second.partition("/")[0]
-    assert [a["error"] for a in last["extra_fields"]["attempts"]] == ["rate_limit_exceeded", None]
+
+def test_opening_events_are_held_and_an_early_error_has_its_status(world: World) -> None:
+    world.upstream.script = lambda request: Reply.sse(paced(ROLE, HOLD / 2, FAILED))
+
+    def check(door: Door) -> None:
+        answer = door.ask(world, "groq/x", stream=True)
+        assert (answer.status, bool(door.word(answer.json))) == (429, True)
+
+    at_each(check)
+
+
+def test_opening_events_go_out_after_the_hold(world: World) -> None:
+    world.upstream.script = lambda request: Reply.sse(paced(ROLE, 0.6, chat_text("tardy"), chat_end()))
+
+    def check(door: Door) -> None:
+        began = time.monotonic()
+        connection = door.open(world, "groq/x")
+        head = received(connection, door.opening or HEAD)
+        spent = time.monotonic() - began
+        everything = head + to_the_end(connection)
+
+        assert spent >= HOLD
+        assert b"tardy" not in head
+        assert head.startswith(b"HTTP/1.1 200 ")
+        assert door.opening is None or door.silence in writes(everything)
+        answer = answer_of(everything)
+        assert (door.said(answer), door.ended_well(answer)) == ("tardy", True)
+
+    at_each(check)
+
+
+@pytest.mark.parametrize("second", ["groq", "openai"])
+@pytest.mark.parametrize("first", ["groq", "openai"])
+def test_a_spent_status_does_not_spend_the_target(first: str, second: str, world: World) -> None:
+    def check(door: Door) -> None:
+        model, fallback = f"{first}/{door.own}", f"{second}/y{door.own}"
+        native = speaks_responses(door.name, model)
+        opening = ResponsesStream().opening() if native else ROLE
+        failed = (
+            b'event: error\ndata: {"type":"error","error":{"code":"rate_limit_exceeded","message":"slow"}}\n\n'
+            if native
+            else FAILED
+        )
+        world.upstream.add(Reply.sse(paced(opening, 2 * HOLD, failed)), model=door.own)
+        reply = good(door.name, fallback, stream=True, text="from the second")
+        assert isinstance(reply.body, bytes)
+        body = reply.body.replace(b'"up-1"', b'"up-2"').replace(b'"created": 1', b'"created": 2')
+        world.upstream.add(replace(reply, body=body), model=f"y{door.own}")
+
+        # with usage, chat's last chunk comes with the end of the stream, however the upstream's bytes are cut
+        usage = {"stream_options": {"include_usage": True}} if door is CHAT else {}
+        connection = door.open(world, model, fallbacks=[fallback], **usage)
+        answer = answer_of(to_the_end(connection))
+
+        assert (door.said(answer), door.ended_well(answer)) == ("from the second", True)
+        if door.name in SURFACES:
+            last = [event for event in answer.events if isinstance(event, dict)][-1]
+            assert last["extra_fields"]["provider"] == second
+            assert [a["error"] for a in last["extra_fields"]["attempts"]] == ["rate_limit_exceeded", None]
+
+    at_each(check)
 
 
 @pytest.mark.parametrize(
@@ -194,85 +212,91 @@ def test_a_spent_status_does_not_spend_the_target(
     [Reply.json({"error": {"message": "no"}}, 401), Reply.sse(ROLE + FAILED), Reply.sse(b"")],
     ids=["at once", "after its opening", "by an early end"],
 )
-@pytest.mark.parametrize("surface", SURFACES)
-def test_a_spent_status_ends_in_an_error_event_when_every_target_fails(
-    surface: str, second: Reply, world: World
-) -> None:
-    world.upstream.add(Reply.sse(paced(ROLE, 2 * HOLD, FAILED)), model="x")
-    world.upstream.add(second, model="y", times=9)
+def test_a_spent_status_ends_in_an_error_event_when_every_target_fails(second: Reply, world: World) -> None:
+    world.upstream.add(second, model="y", times=NEVER)
 
-    answer = stream_of(to_the_end(world.open(surface, fallbacks=["openai/y"])))
+    def check(door: Door) -> None:
+        world.upstream.add(Reply.sse(paced(ROLE, 3 * HOLD, FAILED)), model=door.own)
 
-    assert answer.broken(surface) == []
-    assert answer.stream_error is not None
-    assert answer.stream_error["code"] == "rate_limit_exceeded"
+        answer = answer_of(to_the_end(door.open(world, f"groq/{door.own}", fallbacks=["openai/y"])))
 
+        assert door.ended_in_words(answer)
+        if door.name in SURFACES:
+            assert (answer.stream_error or {})["code"] == "rate_limit_exceeded"
 
-@pytest.mark.parametrize("surface", SURFACES)
-def test_silence_spends_the_status_then_comments_then_the_error_is_an_event(
-    surface: str, world: World
-) -> None:
-    world.upstream.add(Reply(wait=NEVER))
-
-    began = time.monotonic()
-    connection = world.open(surface)
-    head = received(connection, HEAD)
-    spent = time.monotonic() - began
-    everything = head + to_the_end(connection)
-
-    assert head.startswith(b"HTTP/1.1 200 ")
-    assert spent >= STATUS_AFTER
-    assert 2 <= everything.count(b": keep-alive\n\n") <= 4
-    answer = stream_of(everything)
-    assert answer.broken(surface) == []
-    assert answer.stream_error is not None
-    assert answer.stream_error["code"] == "upstream_timeout"
+    at_each(check)
 
 
-@pytest.mark.parametrize("surface", SURFACES)
-def test_silence_then_an_answer_is_a_good_stream(surface: str, world: World) -> None:
-    reply = Reply.sse(chat_stream("good"), wait=0.8)
-    world.upstream.add(reply)
+def test_silence_spends_the_status_then_comments_then_the_error_is_an_event(world: World) -> None:
+    world.upstream.add(Reply(wait=NEVER), times=NEVER)
 
-    answer = stream_of(to_the_end(world.open(surface)))
+    def check(door: Door) -> None:
+        began = time.monotonic()
+        connection = door.open(world, "groq/x")
+        head = received(connection, HEAD)
+        spent = time.monotonic() - began
+        everything = head + to_the_end(connection)
 
-    assert (answer.text, answer.broken(surface), answer.stream_error) == ("good", [], None)
+        assert head.startswith(b"HTTP/1.1 200 ")
+        assert spent >= STATUS_AFTER
+        assert 2 <= writes(everything).count(door.silence) <= 4
+        answer = answer_of(everything)
+        assert door.ended_in_words(answer)
+        if door.name in SURFACES:
+            assert (answer.stream_error or {})["code"] == "upstream_timeout"
+
+    at_each(check)
 
 
-@pytest.mark.parametrize("surface", SURFACES)
-def test_a_fallback_after_the_status_was_spent_in_silence(surface: str, world: World) -> None:
-    world.upstream.add(Reply.json({"error": {"message": "slow"}}, 503, wait=0.7), model="x", times=1)
-    world.upstream.add(Reply.json({"error": {"message": "slow"}}, 503), model="x", times=9)
-    world.upstream.add(good(surface, "openai/y", stream=True), model="y")
+def test_silence_then_an_answer_is_a_good_stream(world: World) -> None:
+    world.upstream.add(Reply.sse(chat_stream("good"), wait=0.8), times=NEVER)
 
-    answer = stream_of(to_the_end(world.open(surface, fallbacks=["openai/y"])))
+    def check(door: Door) -> None:
+        everything = to_the_end(door.open(world, "groq/x"))
+        answer = answer_of(everything)
+        assert door.silence in writes(everything)
+        assert (door.said(answer), door.ended_well(answer)) == ("good", True)
 
-    assert (answer.text, answer.broken(surface), answer.stream_error) == ("good", [], None)
+    at_each(check)
+
+
+def test_a_fallback_after_the_status_was_spent_in_silence(world: World) -> None:
+    def check(door: Door) -> None:
+        world.upstream.add(Reply.json({"error": {"message": "slow"}}, 503, wait=0.7), model=door.own, times=1)
+        world.upstream.add(Reply.json({"error": {"message": "slow"}}, 503), model=door.own, times=9)
+        world.upstream.add(good(door.name, "openai/y", stream=True), model=f"y{door.own}")
+
+        connection = door.open(world, f"groq/{door.own}", fallbacks=[f"openai/y{door.own}"])
+        answer = answer_of(to_the_end(connection))
+
+        assert (door.said(answer), door.ended_well(answer)) == ("good", True)
+
+    at_each(check)
 
 
 def test_no_comment_comes_before_the_status(world: World) -> None:
-    world.upstream.add(Reply.json({"error": {"message": "no"}}, 400, wait=STATUS_AFTER * 0.8))
+    world.upstream.add(Reply.json({"error": {"message": "no"}}, 400, wait=STATUS_AFTER * 0.8), times=NEVER)
 
-    data = received(world.open(), b"}}")
+    def check(door: Door) -> None:
+        data = received(door.open(world, "groq/x"), b"}")
+        assert data.startswith(b"HTTP/1.1 400 ")
+        assert door.silence not in data.partition(HEAD)[2]
 
-    assert data.startswith(b"HTTP/1.1 400 ")
-    assert b"keep-alive\n" not in data
-
-
-@pytest.mark.parametrize("surface", SURFACES)
-def test_comments_bridge_silence_in_the_middle(surface: str, world: World) -> None:
-    world.upstream.add(Reply.sse(paced(ROLE, chat_text("one "), 0.75, chat_text("two"), chat_end())))
-
-    everything = to_the_end(world.open(surface))
-
-    middle = dechunked(everything).partition(b"one ")[2].partition(b"two")[0]
-    assert 2 <= middle.count(b": keep-alive\n\n") <= 4
-    assert stream_of(everything).text == "one two"
+    at_each(check)
 
 
-def stream_of(data: bytes) -> Answer:
-    """Return a raw chunked answer as an Answer."""
-    head = data.partition(HEAD)[0].decode("latin-1")
-    status = int(head.split()[1])
-    headers = {n.lower(): v for n, v in re.findall(r"^([^:\r\n]+): ([^\r\n]*)", head, re.MULTILINE)}
-    return Answer(status, headers, dechunked(data))
+def test_comments_bridge_silence_in_the_middle(world: World) -> None:
+    def check(door: Door) -> None:
+        written = writes(everything := to_the_end(door.open(world, "groq/x")))
+        one, two = (
+            next(number for number, write in enumerate(written) if word in write)
+            for word in (b"one ", b"two")
+        )
+        assert 2 <= written[one:two].count(door.silence) <= 4
+        answer = answer_of(everything)
+        assert (door.said(answer), door.ended_well(answer)) == ("one two", True)
+
+    world.upstream.script = lambda request: Reply.sse(
+        paced(ROLE, chat_text("one "), 0.75, chat_text("two"), chat_end())
+    )
+    at_each(check)

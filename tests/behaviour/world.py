@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import socket
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -23,6 +24,7 @@ from tests.traffic.grammar import check_responses_frames
 from tests.traffic.replay import Reply, Request, Upstream
 
 DONE = "[DONE]"
+HEAD = b"\r\n\r\n"
 SURFACES = ("chat", "responses")
 PATHS = {"chat": "/v1/chat/completions", "responses": "/v1/responses"}
 PROMPTS: dict[str, dict[str, Any]] = {
@@ -157,6 +159,29 @@ def whole(response: http.client.HTTPResponse) -> Answer:
         name = name.lower()
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
     return Answer(response.status, headers, body)
+
+
+def answer_of(data: bytes) -> Answer:
+    """Return the Answer of a raw chunked one."""
+    head = data.partition(HEAD)[0].decode("latin-1")
+    headers = {n.lower(): v for n, v in re.findall(r"^([^:\r\n]+): ([^\r\n]*)", head, re.MULTILINE)}
+    return Answer(int(head.split()[1]), headers, b"".join(writes(data)))
+
+
+def writes(data: bytes) -> list[bytes]:
+    """Return the chunks of a raw chunked answer: one for each write of the gateway."""
+    found, rest = [], data.partition(HEAD)[2]
+    while rest:
+        size, _, rest = rest.partition(b"\r\n")
+        length = int(size, 16)
+        found.append(rest[:length])
+        rest = rest[length + 2 :]
+    return [piece for piece in found if piece]
+
+
+def to_the_end(connection: socket.socket) -> bytes:
+    """Read a chunked answer to its last chunk."""
+    return received(connection, b"\r\n0\r\n\r\n")
 
 
 def raw_request(
