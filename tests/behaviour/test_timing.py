@@ -255,6 +255,7 @@ def test_silence_then_an_answer_is_a_good_stream(world: World) -> None:
         everything = to_the_end(door.open(world, "groq/x"))
         answer = answer_of(everything)
         assert door.silence in writes(everything)
+        assert (b": keep-alive\n\n" in answer.body) is (door.silence == b": keep-alive\n\n")
         assert (door.said(answer), door.ended_well(answer)) == ("good", True)
 
     at_each(check)
