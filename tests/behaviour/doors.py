@@ -23,7 +23,7 @@ class Door:
     here, ``text`` the text of a whole answer, ``delta`` that of an event, ``broken`` the words of the event
     that ends a broken stream. ``words`` are those of errors by their status, ``statuses`` the statuses that
     differ here, ``home`` a model to which this door's bodies pass, ``silence`` what keeps a stream open; ``opening`` stands
-    in a stream's first event, where that holds no content yet."""
+    in a stream's first event, where that holds no content yet, ``ending`` in what ends one well."""
 
     name: str
     path: str
@@ -38,6 +38,7 @@ class Door:
     home: str = "openai/x"
     silence: bytes = b": keep-alive\n\n"
     opening: bytes | None = None
+    ending: bytes = b"[DONE]"
 
     @property
     def own(self) -> str:
@@ -168,6 +169,7 @@ def _google(name: str, stream_path: str) -> Door:
         words=GOOGLE_WORDS,
         home="gemini/gemini-3-pro-preview",
         silence=b"\n",
+        ending=b"finishReason",
     )
 
 
@@ -201,6 +203,7 @@ RESPONSES = Door(
     delta=lambda event: event["delta"] if event["type"] == "response.output_text.delta" else "",
     broken=_responses_broken,
     opening=b"response.created",
+    ending=b"response.completed",
 )
 SAID = [{"role": "user", "content": "hi"}]
 DOORS = (
@@ -217,6 +220,7 @@ DOORS = (
         home="anthropic/claude-x",
         silence=b'event: ping\ndata: {"type":"ping"}\n\n',
         opening=b"message_start",
+        ending=b"message_stop",
     ),
     Door(
         "cohere",
@@ -231,6 +235,7 @@ DOORS = (
         words={status: ["id", "message"] for status in STATUSES},
         home="cohere/command-x",
         opening=b"message-start",
+        ending=b'"finish_reason":"COMPLETE"',
     ),
     _google("gemini", "/v1beta/models/{model}:streamGenerateContent?alt=sse"),
     _google("gemini array", "/genai/v1/models/{model}:streamGenerateContent"),
@@ -247,6 +252,7 @@ DOORS = (
         home="bedrock/us.amazon.nova-pro-v1:0",
         silence=encode_event("ping", b"{}"),
         opening=b"messageStart",
+        ending=b"messageStop",
     ),
 )
 """The doors that are not OpenAI's."""

@@ -1,7 +1,7 @@
 """Those who leave: clients, slow readers, slow senders, and the gateway itself (reliability.md 3 and 4).
 
 A client that leaves has its provider's connection closed within 3 s, whatever both are doing; a gateway
-that is told to leave ends its streams in words.
+that is told to leave ends its streams in words. What only waits is tried at all doors at the same time.
 """
 
 from __future__ import annotations
@@ -13,17 +13,19 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 
 import gevent
 import pytest
 
-from tests.behaviour.doors import DOORS, Door
+from tests.behaviour.doors import CHAT, DOORS, EVERY, RESPONSES, Door, at_each
 from tests.behaviour.world import (
+    HEAD,
     PATHS,
     ROLE,
     SURFACES,
+    Answer,
     World,
+    answer_of,
     chat_body,
     chat_end,
     chat_text,
@@ -31,9 +33,11 @@ from tests.behaviour.world import (
     raw_request,
     received,
     running_world,
+    to_the_end,
 )
 from tests.traffic.replay import NEVER, Reply, Request
 
+MAX_BODY = 4_000_000
 LIMIT = 3.0  # seconds until the provider's connection must be closed
 
 
@@ -46,6 +50,7 @@ def _world() -> Iterator[World]:
         "SLUICE_TIMEOUT_FIRST_BYTE": "60",
         "SLUICE_BODY_DEADLINE": "1",
         "SLUICE_KEEPALIVE": "1",
+        "SLUICE_MAX_BODY_BYTES": str(MAX_BODY),
     }
     with running_world(env) as world:
         yield world
@@ -56,11 +61,12 @@ def world(_world: World) -> World:
     return _world.fresh()
 
 
-def flood() -> Iterator[bytes]:
+def flood(size: int = 1000) -> Iterator[bytes]:
     """Yield a stream that does not end."""
     yield ROLE
+    text = chat_text("x" * size)
     while True:
-        yield chat_text("x" * 1000)
+        yield text
 
 
 def trickle() -> Iterator[bytes]:
@@ -79,48 +85,73 @@ REPLIES = {
 }
 
 
+def asked(world: World, model: str, seconds: float = 5.0) -> Request:
+    """Wait for the request that asks the provider for a model."""
+    limit = time.monotonic() + seconds
+    while time.monotonic() < limit:
+        for request in list(world.upstream.requests):
+            if request.json()["model"] == model:
+                return request
+        time.sleep(0.01)
+    raise TimeoutError(f"nobody asked for {model} within {seconds} s")
+
+
 @pytest.mark.parametrize("name", REPLIES)
-@pytest.mark.parametrize(
-    ("surface", "model", "reset"),
-    [("chat", "groq/x", False), ("chat", "openai/x", True), ("responses", "groq/x", False)],
-    ids=str,
-)
+@pytest.mark.parametrize(("provider", "reset"), [("groq", False), ("openai", True)], ids=str)
 def test_a_client_that_leaves_takes_its_stream_along(
-    surface: str, model: str, reset: bool, name: str, world: World
+    provider: str, reset: bool, name: str, world: World
 ) -> None:
-    world.upstream.add(REPLIES[name]())
-    connection = world.open(surface, model=model)
-    (request,) = world.upstream.wait_for(1)
-    if "busy" in name or "faster" in name:
-        received(connection, b"xxx" if "faster" in name else b'"x"')
+    def check(door: Door) -> None:
+        model = f"groq/{door.own}" if door is RESPONSES else f"{provider}/{door.own}"
+        world.upstream.add(REPLIES[name](), model=door.own)
+        connection = door.open(world, model)
+        request = asked(world, door.own)
+        if "busy" in name or "faster" in name:
+            received(connection, b"xxx" if "faster" in name else b'"x"')
 
-    leave(connection, reset)
+        leave(connection, reset)
 
-    assert request.closed.wait(LIMIT)
+        assert request.closed.wait(LIMIT)
+
+    at_each(check)
 
 
 @pytest.mark.parametrize("body", ["never", "in the middle"])
-@pytest.mark.parametrize("surface", SURFACES)
-def test_a_client_that_leaves_takes_its_json_call_along(surface: str, body: str, world: World) -> None:
-    world.upstream.add(Reply(wait=NEVER) if body == "never" else Reply.json({"a": "b" * 99}, hang=9))
-    connection = world.open(surface, stream=False)
-    (request,) = world.upstream.wait_for(1)
+def test_a_client_that_leaves_takes_its_json_call_along(body: str, world: World) -> None:
+    reply = Reply(wait=NEVER) if body == "never" else Reply.json({"a": "b" * 99}, hang=9)
+    world.upstream.add(reply, times=NEVER)
 
-    leave(connection)
+    def check(door: Door) -> None:
+        connection = door.open(world, f"groq/{door.own}", stream=False)
+        request = asked(world, door.own)
 
-    assert request.closed.wait(LIMIT)
+        leave(connection)
+
+        assert request.closed.wait(LIMIT)
+
+    at_each(check)
 
 
 def test_a_client_that_leaves_is_not_retried_or_fallen_back_for(world: World) -> None:
     world.upstream.add(Reply(wait=NEVER), times=NEVER)
-    connection = world.open(fallbacks=["openai/y"])
-    (request,) = world.upstream.wait_for(1)
 
-    leave(connection)
+    def check(door: Door) -> None:
+        connection = door.open(world, f"groq/{door.own}", fallbacks=["openai/y"])
+        request = asked(world, door.own)
 
-    assert request.closed.wait(LIMIT)
+        leave(connection)
+
+        assert request.closed.wait(LIMIT)
+
+    at_each(check)
     with pytest.raises(TimeoutError):
-        world.upstream.wait_for(2, timeout=0.5)
+        world.upstream.wait_for(len(EVERY) + 1, timeout=0.5)
+
+    lines = [json.loads(line) for line in world.gateway.log.splitlines() if line.startswith("{")]
+    calls = [line for line in lines if line["event"] == "call"]
+    assert [(call["error"], call["status"]) for call in calls[-len(EVERY) :]] == [("client_gone", 499)] * len(
+        EVERY
+    )
 
 
 def test_a_client_that_left_is_logged_as_gone_and_its_response_stored_as_cancelled(world: World) -> None:
@@ -141,15 +172,18 @@ def test_a_client_that_left_is_logged_as_gone_and_its_response_stored_as_cancell
 
 
 def test_a_half_close_counts_as_leaving_and_the_next_caller_is_served(world: World) -> None:
-    world.upstream.add(Reply(wait=NEVER))
-    connection = world.open()
-    (request,) = world.upstream.wait_for(1)
+    def check(door: Door) -> None:
+        world.upstream.add(Reply(wait=NEVER), model=door.own)
+        connection = door.open(world, f"groq/{door.own}")
+        request = asked(world, door.own)
 
-    connection.shutdown(socket.SHUT_WR)
+        connection.shutdown(socket.SHUT_WR)
 
-    assert request.closed.wait(LIMIT)
-    world.upstream.add(good("chat", "groq/x", stream=False))
-    assert world.ask().status == 200
+        assert request.closed.wait(LIMIT)
+        world.upstream.add(good("chat", "groq/x", stream=False), model=door.own)
+        assert door.ask(world, f"groq/{door.own}").status == 200
+
+    at_each(check)
 
 
 def test_a_client_that_stops_reading_is_let_go_and_others_do_not_notice(world: World) -> None:
@@ -173,67 +207,115 @@ def test_a_client_that_stops_reading_is_let_go_and_others_do_not_notice(world: W
     slow.close()
 
 
+def test_a_client_that_stops_reading_is_let_go_at_every_other_door(world: World) -> None:
+    world.upstream.script = lambda request: Reply.sse(flood(20_000))
+    before = resident(world)
+
+    def check(door: Door) -> None:
+        slow = slow_reader(world, door, f"groq/{door.own}", stream=True)
+        request = asked(world, door.own)
+        assert request.closed.wait(1.5 + 2 * LIMIT)  # the idle clock, then the closing, five at a time
+        assert request.sent < 50_000_000
+        slow.close()
+
+    at_each(check, DOORS)
+    assert resident(world) - before < 60_000_000
+    assert "Traceback" not in world.gateway.log
+
+
+def slow_reader(world: World, door: Door, model: str, *, stream: bool) -> socket.socket:
+    """Put a prompt over a connection that takes little, and whose answer nobody reads."""
+    slow = socket.socket()
+    slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    slow.connect(("127.0.0.1", world.gateway.port))
+    body = json.dumps(door.body(model, stream=stream)).encode()
+    slow.sendall(raw_request("POST", door.place(model, stream=stream), body))
+    return slow
+
+
 def test_a_client_that_stops_reading_a_whole_answer_is_let_go_too() -> None:
-    with running_world({"SLUICE_TIMEOUT_TOTAL": "1", "SLUICE_TIMEOUT_IDLE": "1"}) as world:
-        world.upstream.add(Reply.json(chat_body("x" * 20_000_000)), model="x")
-        slow = world.connect()
-        body = {"model": "groq/x", "messages": [{"role": "user", "content": "hi"}]}
-        slow.sendall(raw_request("POST", PATHS["chat"], json.dumps(body).encode()))
-        world.upstream.wait_for(1)
-        deadline = time.monotonic() + 5
-        while "stopped reading" not in world.gateway.log and time.monotonic() < deadline:
+    with running_world({"SLUICE_TIMEOUT_TOTAL": "3", "SLUICE_TIMEOUT_IDLE": "1"}) as world:
+        world.upstream.add(Reply.json(chat_body("x" * 8_000_000)), times=NEVER)
+        slow = [slow_reader(world, door, "groq/x", stream=False) for door in EVERY]
+        deadline = time.monotonic() + 10
+        while (told := world.gateway.log.count("stopped reading")) < len(
+            slow
+        ) and time.monotonic() < deadline:
             time.sleep(0.1)
 
-        assert "stopped reading" in world.gateway.log
+        assert told == len(slow)
         assert "Traceback" not in world.gateway.log
-        slow.close()
+        for connection in slow:
+            connection.close()
 
 
 def test_a_connection_serves_one_stream_after_the_other(world: World) -> None:
-    connection = world.connect()
-    body = json.dumps({"model": "groq/x", "stream": True, "messages": [{"role": "user", "content": "hi"}]})
-    for _ in range(3):
-        world.upstream.add(good("chat", "groq/x", stream=True))
-        connection.sendall(raw_request("POST", PATHS["chat"], body.encode()))
-        assert received(connection, b"\r\n0\r\n\r\n").endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n")
+    world.upstream.add(good("chat", "groq/x", stream=True), times=NEVER)
+
+    def check(door: Door) -> None:
+        connection = world.connect()
+        body = json.dumps(door.body("groq/x", stream=True)).encode()
+        for _ in range(3):
+            connection.sendall(raw_request("POST", door.place(stream=True), body))
+            answer = answer_of(to_the_end(connection))
+            assert (door.said(answer), door.ended_well(answer)) == ("good", True)
+
+    at_each(check)
 
 
 def test_a_client_of_http_1_0_gets_a_stream_that_its_end_ends(world: World) -> None:
-    world.upstream.add(good("chat", "groq/x", stream=True))
-    body = json.dumps({"model": "groq/x", "stream": True, "messages": [{"role": "user", "content": "hi"}]})
-    connection = world.connect()
-    connection.sendall(raw_request("POST", PATHS["chat"], body.encode()).replace(b"HTTP/1.1", b"HTTP/1.0"))
+    world.upstream.add(good("chat", "groq/x", stream=True), times=NEVER)
 
-    answer = received(connection, b"never comes", 5)
+    def check(door: Door) -> None:
+        body = json.dumps(door.body("groq/x", stream=True)).encode()
+        request = raw_request("POST", door.place(stream=True), body)
+        connection = world.connect()
+        connection.sendall(request.replace(b"HTTP/1.1", b"HTTP/1.0"))
 
-    assert b"transfer-encoding" not in answer.lower()
-    assert answer.endswith(b"data: [DONE]\n\n")
+        head, _, said = received(connection, b"never comes", 5).partition(HEAD)
+
+        assert b"transfer-encoding" not in head.lower()
+        headers = dict(line.lower().split(": ", 1) for line in head.decode().split("\r\n")[1:])
+        answer = Answer(200, headers, said)
+        assert (door.said(answer), door.ended_well(answer)) == ("good", True)
+
+    at_each(check)
 
 
 def test_a_client_that_asks_before_its_body_is_told_to_go_on(world: World) -> None:
-    world.upstream.add(good("chat", "groq/x", stream=False))
-    body = json.dumps({"model": "groq/x", "messages": [{"role": "user", "content": "hi"}]}).encode()
-    connection = world.connect()
-    connection.sendall(
-        raw_request("POST", PATHS["chat"], body, headers=["Expect: 100-continue"])[: -len(body)]
-    )
-    assert received(connection, b"\r\n\r\n", 2) == b"HTTP/1.1 100 Continue\r\n\r\n"
-    connection.sendall(body)
-    assert received(connection, b"}}").startswith(b"HTTP/1.1 200 ")
+    world.upstream.add(good("chat", "groq/x", stream=False), times=NEVER)
+
+    def check(door: Door) -> None:
+        body = json.dumps(door.body("groq/x")).encode()
+        request = raw_request("POST", door.place(), body, headers=["Expect: 100-continue"])
+        connection = world.connect()
+        connection.sendall(request[: -len(body)])
+        assert received(connection, HEAD, 5) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(body)
+        assert received(connection, b"}}").startswith(b"HTTP/1.1 200 ")
+
+    at_each(check)
+
+
+def chunked_head(door: Door) -> bytes:
+    """Return the head of a request whose body comes in chunks."""
+    return raw_request("POST", door.place()).replace(b"Content-Length: 0", b"Transfer-Encoding: chunked")
 
 
 def test_a_body_without_end_is_refused_and_not_kept(world: World) -> None:
     before = resident(world)
-    connection = world.connect()
-    connection.sendall(
-        b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-        b"Transfer-Encoding: chunked\r\n\r\n"
-    )
-    with suppress(OSError):  # the gateway hangs up
-        for _ in range(1000):
-            connection.sendall(b"f4240\r\n" + b"x" * 1_000_000 + b"\r\n")
 
-    assert resident(world) - before < 3 * 32 * 1024 * 1024
+    def check(door: Door) -> None:
+        connection = world.connect()
+        connection.sendall(chunked_head(door))
+        began = time.monotonic()
+        with pytest.raises(OSError):  # the gateway hangs up
+            while time.monotonic() - began < 10:
+                connection.sendall(b"7a120\r\n" + b"x" * 500_000 + b"\r\n")
+                time.sleep(0.02)
+
+    at_each(check)
+    assert resident(world) - before < 3 * len(EVERY) * MAX_BODY
 
 
 def resident(world: World) -> int:
@@ -243,39 +325,38 @@ def resident(world: World) -> int:
 
 
 def test_a_slow_body_is_cut_at_its_deadline_and_others_do_not_notice(world: World) -> None:
-    head = raw_request("POST", PATHS["chat"], b"x" * 1000)[:-1000]
-    slow = [world.connect() for _ in range(30)]
-    for connection in slow:
-        connection.sendall(head + b'{"mod')
+    slow = [(door, world.connect()) for door in EVERY * 5]
+    for door, connection in slow:
+        connection.sendall(raw_request("POST", door.place(), b"x" * 1000)[:-1000] + b'{"mod')
     began = time.monotonic()
     world.upstream.add(good("chat", "groq/x", stream=False))
 
     assert world.ask().status == 200
     assert time.monotonic() - began < 1.0
-    for connection in slow:
-        answer = received(connection, b"}}", 4)
-        assert answer.startswith(b"HTTP/1.1 408 ")
-        assert b"did not arrive within 1 seconds" in answer
+    for _, connection in slow:
+        head, _, body = received(connection, b"}", 4).partition(HEAD)
+        assert head.startswith(b"HTTP/1.1 408 ")
+        assert b"did not arrive within 1 seconds" in body
         connection.close()
 
 
 def test_a_chunked_body_that_drips_is_cut_at_its_deadline(world: World) -> None:
-    connection = world.connect()
-    connection.sendall(
-        b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-        b"Transfer-Encoding: chunked\r\n\r\n"
-    )
-    began = time.monotonic()
-    with pytest.raises((TimeoutError, OSError)):
-        while time.monotonic() - began < 5:
-            connection.sendall(b"1\r\n \r\n")
-            connection.settimeout(0.1)
-            try:
-                if connection.recv(12) == b"HTTP/1.1 408":
-                    raise OSError
-            except TimeoutError:
-                continue
-    assert time.monotonic() - began < 3
+    def check(door: Door) -> None:
+        connection = world.connect()
+        connection.sendall(chunked_head(door))
+        began = time.monotonic()
+        with pytest.raises((TimeoutError, OSError)):
+            while time.monotonic() - began < 5:
+                connection.sendall(b"1\r\n \r\n")
+                connection.settimeout(0.1)
+                try:
+                    if connection.recv(12) == b"HTTP/1.1 408":
+                        raise OSError
+                except TimeoutError:
+                    continue
+        assert time.monotonic() - began < 3
+
+    at_each(check)
 
 
 def test_slow_headers_do_not_keep_others_out(world: World) -> None:
@@ -301,13 +382,13 @@ def test_a_hundred_streams_run_side_by_side(world: World) -> None:
 
     world.upstream.script = lambda request: Reply.sse(one_stream())
     began = time.monotonic()
-    streams = [gevent.spawn(world.ask, surface, stream=True) for surface in SURFACES * 50]
-    gevent.joinall(streams, raise_error=True)
+    streams = [(door, gevent.spawn(door.ask, world, "groq/x", stream=True)) for door in EVERY * 15]
+    gevent.joinall([greenlet for _, greenlet in streams], raise_error=True)
 
     wanted = "".join(f"t{number} " for number in range(10))
-    for greenlet, surface in zip(streams, SURFACES * 50, strict=True):
-        assert (greenlet.value.status, greenlet.value.text) == (200, wanted)
-        assert greenlet.value.broken(surface) == []
+    for door, greenlet in streams:
+        answer = greenlet.value
+        assert (answer.status, door.said(answer), door.ended_well(answer)) == (200, wanted, True)
     assert time.monotonic() - began < 10
 
 
@@ -337,16 +418,6 @@ LAST_WORDS = {
 }
 
 
-def opened_at(world: World, door: Door) -> socket.socket:
-    """Open a stream that goes on for long at another door."""
-    world.upstream.add(Reply.sse(trickle()), model="long")
-    asked = {} if "{model}" in door.path else {"model": "groq/long", "stream": True}
-    body = json.dumps({**asked, **door.prompt}).encode()
-    connection = world.connect()
-    connection.sendall(raw_request("POST", door.place("groq/long", stream=True), body))
-    return connection
-
-
 DRAIN = {"SLUICE_DRAIN_AFTER": "1", "SLUICE_KEEPALIVE": "1"}
 
 
@@ -360,64 +431,59 @@ def test_sigterm_ends_open_streams_in_words_and_lets_short_ones_finish() -> None
             yield chat_text("end") + chat_end()
 
         world.upstream.add(Reply.sse(waiting()), model="short")
-        world.upstream.add(Reply.sse(trickle()), model="long")
-        world.upstream.add(Reply.sse(trickle()), model="long")
-        world.upstream.add(Reply(wait=NEVER), model="json")
-        short = world.open("chat", model="groq/short")
-        long = {surface: world.open(surface, model="groq/long") for surface in SURFACES}
-        world.upstream.add(Reply(wait=NEVER), model="json")
-        silent = world.open("chat", model="groq/json", stream=False)
-        held = world.open("responses", model="groq/json")
+        world.upstream.add(Reply(wait=NEVER), model="json", times=NEVER)
+        world.upstream.script = lambda request: Reply.sse(trickle())
+        short = CHAT.open(world, "groq/short")
+        long = [(door, door.open(world, "groq/long")) for door in EVERY]
+        whole = [(door, door.open(world, "groq/json", stream=False)) for door in EVERY]
+        held = [(door, door.open(world, "groq/json")) for door in EVERY]
         received(short, b"short ")
-        others = {door.name: opened_at(world, door) for door in DOORS}
-        for connection in (*long.values(), *others.values()):
+        for _, connection in long:
             received(connection, b'"x"')
-        world.upstream.wait_for(5 + len(DOORS))
+        world.upstream.wait_for(1 + 3 * len(EVERY))
 
         began = time.monotonic()
         world.gateway.terminate()
         time.sleep(0.3)
         release.set()
 
-        assert b"[DONE]" in received(short, b"\r\n0\r\n\r\n")
-        endings = {surface: received(connection, b"\r\n0\r\n\r\n") for surface, connection in long.items()}
-        last = {name: received(connection, b"\r\n0\r\n\r\n") for name, connection in others.items()}
-        answer = received(silent, b"}}")
-        refused = received(held, b"}}")
+        assert b"[DONE]" in to_the_end(short)
+        endings = {door.name: to_the_end(connection) for door, connection in long}
+        refused = [(door, received(connection, b"}")) for door, connection in whole + held]
         assert 0.9 < time.monotonic() - began < 4
 
-        for ending in endings.values():
-            assert b'"code":"server_shutdown"' in ending
-        assert b"[DONE]" not in endings["chat"]
+        for surface in SURFACES:
+            assert b'"code":"server_shutdown"' in endings[surface]
         assert b"event: error\n" in endings["responses"]
         assert b"event: response.failed\n" in endings["responses"]
         for name, words in LAST_WORDS.items():
-            assert words in last[name]
-        assert refused.startswith(b"HTTP/1.1 503 ")
-        assert answer.startswith(b"HTTP/1.1 503 ")
-        assert b"retry-after: 1" in answer.lower()
-        assert b'"code":"server_shutdown"' in answer
+            assert words in endings[name]
+        for door in EVERY:
+            assert door.ending not in endings[door.name]
+            assert b"shutting down" in endings[door.name]
+        for door, answer in refused:
+            assert answer.startswith(b"HTTP/1.1 %d " % door.statuses.get(503, 503))
+            assert b"retry-after: 1" in answer.lower()
+            assert door.name not in SURFACES or b'"code":"server_shutdown"' in answer
         assert world.gateway.process.wait(10) == 0
         assert time.monotonic() - began < 8
 
 
 def test_sigkill_breaks_the_connection_without_a_false_ending() -> None:
     with running_world() as world:
-        world.upstream.add(Reply.sse(trickle()))
-        world.upstream.add(Reply.sse(trickle()))
-        streams = {surface: world.open(surface) for surface in SURFACES}
-        for connection in streams.values():
+        world.upstream.script = lambda request: Reply.sse(trickle())
+        streams = [(door, door.open(world, "groq/x")) for door in EVERY]
+        for _, connection in streams:
             received(connection, b'"x"')
 
         os.kill(worker_of(world), signal.SIGKILL)
 
-        for connection in streams.values():
+        for door, connection in streams:
             try:
                 rest = received(connection, b"\r\n0\r\n\r\n", 5)
             except ConnectionError:
                 rest = b""
-            assert b"[DONE]" not in rest
-            assert b"response.completed" not in rest
+            assert door.ending not in rest
             assert not rest.endswith(b"0\r\n\r\n")
         requests: list[Request] = world.upstream.requests
         assert all(request.closed.wait(LIMIT) for request in requests)
