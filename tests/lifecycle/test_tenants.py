@@ -8,18 +8,21 @@ from typing import Any
 
 import pytest
 
+from app.surfaces.mounts import MOUNTS
 from tests.behaviour.world import Answer
 from tests.lifecycle.batches import chat_lines, started, uploaded
-from tests.lifecycle.house import Client
+from tests.lifecycle.house import Client, House
 
 NOBODYS = {
     **{name: f"{name}_{'0' * 48}" for name in ("resp", "conv", "msg", "batch")},
+    **{name: f"msg_{'0' * 48}" for name in ("asked", "item")},
     "file": "file-" + "0" * 48,
 }
 
 
 def things(client: Client) -> dict[str, str]:
-    """Make a background response, a conversation, an item, a file and a batch; return their ids by prefix."""
+    """Make a background response, a conversation, a file and a batch; return their ids, and those of items:
+    one that the response made, one that it was asked, one of the conversation."""
     response = client.ended(client.made(background=True)["id"])
     conversation = client.post("/v1/conversations", {"items": [{"role": "user", "content": "secret"}]}).json
     file = uploaded(client, chat_lines(["say exactly: secret"]))
@@ -28,6 +31,8 @@ def things(client: Client) -> dict[str, str]:
         "resp": response["id"],
         "conv": conversation["id"],
         "msg": response["output"][0]["id"],
+        "asked": client.get(f"/v1/responses/{response['id']}/input_items").json["data"][0]["id"],
+        "item": client.get(f"/v1/conversations/{conversation['id']}/items").json["data"][0]["id"],
         "file": file,
         "batch": batch["id"],
     }
@@ -46,7 +51,7 @@ CALLS: list[tuple[str, str, Any]] = [
     ("GET", "responses/{resp}?stream=true", None),
     ("GET", "responses/{resp}?stream=true&starting_after=3", None),
     ("GET", "responses/{resp}/input_items", None),
-    ("GET", "responses/{resp}/input_items?after={msg}", None),
+    ("GET", "responses/{resp}/input_items?after={asked}", None),
     ("POST", "responses/{resp}/cancel", None),
     ("DELETE", "responses/{resp}", None),
     ("GET", "conversations/{conv}", None),
@@ -54,8 +59,8 @@ CALLS: list[tuple[str, str, Any]] = [
     ("DELETE", "conversations/{conv}", None),
     ("GET", "conversations/{conv}/items", None),
     ("POST", "conversations/{conv}/items", {"items": [{"role": "user", "content": "x"}]}),
-    ("GET", "conversations/{conv}/items/{msg}", None),
-    ("DELETE", "conversations/{conv}/items/{msg}", None),
+    ("GET", "conversations/{conv}/items/{item}", None),
+    ("DELETE", "conversations/{conv}/items/{item}", None),
     ("POST", "responses", {"previous_response_id": "{resp}"}),
     ("POST", "responses", {"conversation": "{conv}"}),
     ("POST", "responses", {"conversation": {"id": "{conv}"}, "background": True}),
@@ -77,21 +82,40 @@ CALLS: list[tuple[str, str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("door", ["/v1", "/openai/v1", "/openai/deployments/gpt", "/api/llm"])
-@pytest.mark.parametrize(("method", "path", "body"), CALLS)
-def test_not_yours_is_missing(ann: Client, bob: Client, door: str, method: str, path: str, body: Any) -> None:
-    anns = things(ann)
+DOORS = [
+    "",
+    *(
+        prefix.replace("<path:deployment>", "gpt")
+        for mount in MOUNTS
+        if "conversations" in mount.operations
+        for prefix in mount.prefixes
+    ),
+]
+"""Every prefix at which stored things are served."""
 
-    def ask(ids: dict[str, str]) -> Answer:
+
+@pytest.fixture(scope="module")
+def anns(running: House) -> dict[str, str]:
+    """Things of ann's that nobody else can change: one of each for all tests."""
+    return things(running.fresh().client("ann"))
+
+
+@pytest.mark.parametrize(("method", "path", "body"), CALLS)
+def test_not_yours_is_missing(
+    anns: dict[str, str], ann: Client, bob: Client, method: str, path: str, body: Any
+) -> None:
+    def ask(client: Client, door: str, ids: dict[str, str]) -> Answer:
         text = json.dumps({"model": "sandbox/echo", "input": "x", **(body or {})})
         for name, one in ids.items():
             text = text.replace(f"{{{name}}}", one)
         sent = json.loads(text) if body is not None else None
-        return bob.send(method, f"{door}/{path.format(**ids)}", sent)
+        return client.send(method, f"{door}/{path.format(**ids)}", sent)
 
-    theirs, nobodys = ask(anns), ask(NOBODYS)
-    assert same(theirs) == same(nobodys)
-    assert theirs.status in (404, 400)
+    for door in DOORS:
+        theirs, nobodys = ask(bob, door, anns), ask(bob, door, NOBODYS)
+        assert same(theirs) == same(nobodys), door
+        assert theirs.status in (404, 400), door
+        assert method != "GET" or ask(ann, door, anns).status == 200, door  # it is the id that is not found
     assert ann.get(f"/v1/responses/{anns['resp']}").status == 200
     assert ann.get(f"/v1/conversations/{anns['conv']}").json["metadata"] == {}
     assert ann.get(f"/v1/files/{anns['file']}").status == 200
