@@ -15,7 +15,7 @@ from tests.lifecycle.house import Client, House
 
 NOBODYS = {
     **{name: f"{name}_{'0' * 48}" for name in ("resp", "conv", "msg", "batch")},
-    **{name: f"msg_{'0' * 48}" for name in ("asked", "item")},
+    **dict.fromkeys(("asked", "item"), f"msg_{'0' * 48}"),
     "file": "file-" + "0" * 48,
 }
 
