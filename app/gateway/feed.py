@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Final
 
 import gevent
@@ -17,7 +17,7 @@ from gevent.lock import RLock
 
 from app.errors import GatewayError
 from app.gateway.budgets.telling import moment
-from app.state.news import Reader
+from app.state.news import Cursor, Piece, Reader, ended_at
 from app.state.state import State
 from app.wire.json import dumps
 
@@ -29,15 +29,18 @@ _MOST_WATCHERS: Final = 100
 _LOOK: Final = 0.5
 _TURN: Final = 100  # events between two turns of those who watch
 
-Item = tuple[str, bytes]
-"""The type of an event, and its JSON."""
+Item = tuple[str, bytes, str | None]
+"""The type of an event, its JSON, and the place in the news after it."""
 
 
 class Watcher:
     """One who watches; ``types`` are those of ``TYPES`` that it wants."""
 
-    def __init__(self, types: Collection[str]) -> None:
+    def __init__(self, types: Collection[str], place: str = "") -> None:
+        self.place = place
+        """What it has heard of, as a page that comes back says it."""
         self._types = types
+        self._missed: set[bytes] = set()
         self._waiting: deque[Item] = deque()
         self._bell = Event()
         self._lost = 0
@@ -45,13 +48,23 @@ class Watcher:
 
     def put(self, item: Item) -> None:
         """Queue an event, or count it as lost where too many wait."""
-        if item[0] not in self._types:
+        if item[0] not in self._types or item[1] in self._missed:
             return
         if len(self._waiting) >= MOST_WAITING:
             self._lost += 1
         else:
             self._waiting.append(item)
         self._bell.set()
+
+    def miss(self, items: Iterable[Item], *, whole: bool) -> None:
+        """Begin with what was missed; what of it comes again meanwhile is not told twice.
+
+        Not ``whole``: there was more, or nobody knows."""
+        waiting, found = list(self._waiting), [item for item in items if item[0] in self._types]
+        self._missed = {data for _, data, _ in found}
+        self._waiting = deque([*(() if whole else (_lost(None),)), *found])
+        for item in waiting:
+            self.put(item)
 
     def lose(self, count: int) -> None:
         """Count events that nobody could read."""
@@ -74,7 +87,7 @@ class Watcher:
         items = list(self._waiting)
         self._waiting.clear()
         if self._lost:
-            items.append(("lost", _event("lost", None, {"events": self._lost})))
+            items.append(_lost(self._lost))
             self._lost = 0
         return items
 
@@ -88,20 +101,27 @@ class Feed:
         self._reader: Reader | None = None
         self._lock = RLock()
 
-    def watch(self, types: Collection[str] = TYPES) -> Watcher:
-        """Return a watcher of what happens from now on.
+    def watch(self, types: Collection[str] = TYPES, since: str | None = None) -> Watcher:
+        """Return a watcher of what happens from now on, and after the event ``since`` that it was told last.
 
         Raises ``overloaded`` where too many watch in this process, and ``store_unavailable``."""
         if len(self._watchers) >= _MOST_WATCHERS:
             raise GatewayError(
                 "overloaded", f"{_MOST_WATCHERS} watch the events of this process already; close one of them."
             )
-        watcher = Watcher(types)
+        watcher, known = Watcher(types), None if since is None else Cursor.parse(since)
         with self._lock:
             if self._reader is None:
                 self._reader = self._state().news.reader()
                 gevent.spawn(self._run, self._reader)
             self._watchers.add(watcher)
+            watcher.place = str(known or self._reader.cursor())
+        if since is not None:
+            try:
+                self._tell_missed(watcher, known)
+            except BaseException:
+                self.leave(watcher)
+                raise
         return watcher
 
     def leave(self, watcher: Watcher) -> None:
@@ -121,6 +141,10 @@ class Feed:
             self._reader.close()
             self._reader = None
 
+    def _tell_missed(self, watcher: Watcher, since: Cursor | None) -> None:
+        pieces, more = ([], True) if since is None else self._state().news.missed(since)
+        watcher.miss(map(_item, pieces), whole=not more)
+
     def _run(self, reader: Reader) -> None:
         while reader is self._reader:
             reader.bell.wait(_LOOK)
@@ -133,8 +157,8 @@ class Feed:
                 _LOG.exception("events cannot be read")
 
     def _tell(self, reader: Reader) -> None:
-        for number, (kind, body) in enumerate(reader.read(), 1):
-            item = _item(kind, body)
+        for number, piece in enumerate(reader.read(), 1):
+            item = _item(piece)
             for watcher in self._watchers:
                 watcher.put(item)
             if number % _TURN == 0:
@@ -144,16 +168,20 @@ class Feed:
             watcher.lose(lost)
 
 
-def ready(calls: str) -> bytes:
-    """Return the first event: which ``calls`` come (``on``, ``errors`` or ``off``)."""
-    return _event("ready", None, {"calls": calls})
+def ready(calls: str, place: str) -> Item:
+    """Return the first event: which ``calls`` come (``on``, ``errors`` or ``off``), after which place in the news."""
+    return "ready", _event("ready", None, {"calls": calls}), place
 
 
-def _item(kind: str, body: Mapping[str, Any]) -> Item:
+def _item(piece: Piece) -> Item:
+    kind, body, cursor = piece
     if kind == "notice":
-        return str(body["type"]), dumps(dict(body))
-    ended = body["created_at"] + body["latency"] / 1000
-    return "call", _event("call", ended, body)
+        return str(body["type"]), dumps(dict(body)), str(cursor)
+    return "call", _event("call", ended_at(body), body), str(cursor)
+
+
+def _lost(events: int | None) -> Item:
+    return "lost", _event("lost", None, {"events": events}), None
 
 
 def _event(kind: str, seconds: float | None, data: Mapping[str, Any]) -> bytes:

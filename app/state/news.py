@@ -7,9 +7,11 @@ nothing kept, while nobody watches. Tests: tests/surfaces/test_admin_events.py.
 
 from __future__ import annotations
 
+import re
+import time
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, Self
 
 from gevent.event import Event
 from sqlalchemy import (
@@ -20,11 +22,13 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
+    Select,
     Table,
     Text,
     delete,
     func,
     insert,
+    literal,
     literal_column,
     select,
 )
@@ -53,7 +57,34 @@ _IDS_OF_A_TOPIC: Final = 120  # of 53 characters: a payload of NOTIFY is below 8
 _MOST: Final = 10_000  # ids that wait to be read, and as many that were seen
 _AT_ONCE: Final = 500
 _OVERLAP: Final = 5.0  # seconds: a notice may be committed after a younger one
+MOST_MISSED: Final = 1_000
+"""Events that one who comes back is told at most."""
+_LONGEST: Final = 3_600.0  # seconds that a call takes at most: what had begun before may have ended since
 _ROWID: Final[ColumnElement[int]] = literal_column("rowid", Integer)
+
+
+class Cursor(NamedTuple):
+    """A place in the news: the last row of SQLite's call log, 0 on PostgreSQL, and Unix seconds."""
+
+    row: int
+    moment: float
+
+    def __str__(self) -> str:
+        return f"{self.row}-{self.moment * 1000:.0f}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self | None:
+        """Return the cursor that a text stands for, None for what is none."""
+        found = re.fullmatch(r"(\d{1,18})-(\d{1,15})", text, re.ASCII)
+        return None if found is None else cls(int(found[1]), int(found[2]) / 1000)
+
+
+class Piece(NamedTuple):
+    """One piece of news: ``call`` with a row of the call log, or ``notice`` with a notice, and where it stands."""
+
+    kind: str
+    body: Members
+    cursor: Cursor
 
 
 def topics_of(ids: Sequence[str]) -> list[str]:
@@ -87,6 +118,26 @@ class News:
         """Return a reader of what is new from now on; raises ``store_unavailable``."""
         return Reader(self._signals)
 
+    def missed(self, since: Cursor) -> tuple[list[Piece], bool]:
+        """Return what was told after ``since``, and whether there may be more: the newest ``MOST_MISSED`` are read.
+
+        On SQLite each call comes once; on PostgreSQL, and of notices, those of ``_OVERLAP`` seconds before come again."""
+        db, edge, most = self._signals.db, since.moment - _OVERLAP, MOST_MISSED + 1
+        young = (
+            select(notice).where(notice.c.created_at > edge).order_by(notice.c.created_at.desc()).limit(most)
+        )
+        notices: list[Any] = db.read(lambda connection: list(connection.execute(young)))
+        calls: list[Any] = db.read(
+            lambda c: list(c.execute(_calls_after(c, since, db.is_postgres).limit(most)))
+        )
+        told = [Piece("notice", _members(one), Cursor(since.row, one.created_at)) for one in notices]
+        told += [Piece("call", _members(one), Cursor(one.row, since.moment)) for one in calls]
+        more = [len(rows) == most for rows in (notices, calls)]
+        if db.is_postgres:
+            more[1] = more[1] and told[-1].body["created_at"] > edge
+            told = [one for one in told if one.kind == "notice" or ended_at(one.body) > edge]
+        return told[::-1], any(more)
+
 
 class Reader:
     """Reads rows of the call log and notices that are written from now on, each once."""
@@ -105,12 +156,18 @@ class Reader:
         """Listen no more."""
         self._wakeups.ears.remove(self._hear)
 
-    def read(self) -> Iterator[tuple[str, Members]]:
-        """Yield what came since: ``call`` with a row of the call log, ``notice`` with a notice."""
-        for body in self._notices():
-            yield "notice", body
-        for body in self._listed() if self._db.is_postgres else self._rows():
-            yield "call", body
+    def read(self) -> Iterator[Piece]:
+        """Yield what came since."""
+        for kind, bodies in (("notice", self._notices()), ("call", self._calls())):
+            for body in bodies:
+                yield Piece(kind, body, self.cursor())
+
+    def cursor(self) -> Cursor:
+        """Return the place after what was read last."""
+        return Cursor(self._row, time.time())
+
+    def _calls(self) -> Iterator[Members]:
+        return self._listed() if self._db.is_postgres else self._rows()
 
     def _hear(self, topic: str) -> None:
         if not topic.startswith(_CALLS):
@@ -150,7 +207,7 @@ class Reader:
         while rows := self._db.read(self._next_rows):
             for row in rows:
                 self._row = row.row
-                yield loads_lenient(bytes(row.body))
+                yield _members(row)
 
     def _next_rows(self, connection: Connection) -> list[Any]:
         columns = select(_ROWID.label("row"), call_log.c.body).select_from(call_log)
@@ -164,12 +221,12 @@ class Reader:
         for row in rows:
             self._moment = max(self._moment, row.created_at)
             if self._is_new(row.id):
-                yield loads_lenient(bytes(row.body))
+                yield _members(row)
 
     def _bodies(self, statement: Any) -> Iterator[Members]:
         rows: list[Any] = self._db.read(lambda connection: list(connection.execute(statement)))
         for row in rows:
-            yield loads_lenient(bytes(row.body))
+            yield _members(row)
 
     def _now(self, connection: Connection) -> tuple[int, float]:
         row = 0
@@ -177,3 +234,24 @@ class Reader:
             row = connection.execute(select(func.max(_ROWID)).select_from(call_log)).scalar() or 0
         moment: float = connection.execute(select(db_now())).scalar() or 0.0
         return row, moment
+
+
+def ended_at(body: Members) -> float:
+    """Return when a call of the log ended, in Unix seconds."""
+    return float(body["created_at"] + body["latency"] / 1000)
+
+
+def _calls_after(connection: Connection, since: Cursor, is_postgres: bool) -> Select[Any]:
+    """Return what reads the rows of calls after a place, the newest first."""
+    if is_postgres:
+        columns = select(literal(0).label("row"), call_log.c.body)
+        young = columns.where(call_log.c.created_at > since.moment - _OVERLAP - _LONGEST)
+        return young.order_by(call_log.c.created_at.desc(), call_log.c.id.desc())
+    last = connection.execute(select(func.max(_ROWID)).select_from(call_log)).scalar() or 0
+    columns = select(_ROWID.label("row"), call_log.c.body).select_from(call_log)
+    return columns.where(min(since.row, last) < _ROWID).order_by(_ROWID.desc())
+
+
+def _members(row: Any) -> Members:
+    found: Members = loads_lenient(bytes(row.body))
+    return found

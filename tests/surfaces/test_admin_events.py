@@ -6,7 +6,7 @@ import http.client
 import json
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import pytest
 
 from app.gateway.feed import MOST_WAITING, Feed, Watcher
 from app.state.ids import new_id
-from app.state.news import topics_of
+from app.state.news import MOST_MISSED, topics_of
 from app.state.state import open_state
 from tests.behaviour.world import World, chat_body, running_world
 from tests.services import new_postgres
@@ -48,9 +48,13 @@ ENV = {
 class Page:
     """A page that watches."""
 
-    def __init__(self, world: World, query: str = "", key: str = MASTER) -> None:
+    def __init__(self, world: World, query: str = "", key: str = MASTER, since: str | None = None) -> None:
+        self.last: str | None = since
+        known = {} if since is None else {"last-event-id": since}
         self.connection = http.client.HTTPConnection("127.0.0.1", world.gateway.port, timeout=20)
-        self.connection.request("GET", f"/admin/events{query}", headers={"authorization": f"Bearer {key}"})
+        self.connection.request(
+            "GET", f"/admin/events{query}", headers={"authorization": f"Bearer {key}", **known}
+        )
         self.answer = self.connection.getresponse()
         self.comments = 0
 
@@ -63,6 +67,8 @@ class Page:
         while line := self.answer.readline():
             if line.startswith(b":"):
                 self.comments += 1
+            if line.startswith(b"id: "):
+                self.last = line[4:-1].decode()
             if line.startswith(b"event: "):
                 name = line[7:-1].decode()
             if line.startswith(b"data: "):
@@ -70,6 +76,13 @@ class Page:
                 assert data["type"] == name
                 return data
         return None
+
+    def rest(self) -> list[dict[str, Any]]:
+        """Return the events that come before the next silence."""
+        found: list[dict[str, Any]] = []
+        while not (line := self.answer.readline()).startswith(b": keep-alive"):
+            found += [json.loads(line[6:])] if line.startswith(b"data: ") else []
+        return found
 
     def until(self, kind: str, count: int = 1) -> list[dict[str, Any]]:
         """Return the next events of a type."""
@@ -116,6 +129,38 @@ def test_each_call_of_every_process_is_told_once_to_each_who_watches(running: Wo
         assert (event["data"]["request_id"], event["data"]["status"]) == (last, 400)
         row = running.send("GET", f"/admin/calls/{event['data']['id']}").json
         assert event["data"] == row
+
+
+def test_a_page_that_comes_back_gets_what_it_missed(running: World) -> None:
+    with closing(Page(running, "?types=call")) as page:
+        page.next()
+        early = page.last
+        seen = ask(running, "sk-ann", model="sandbox/echo")
+        page.until("call")
+        last = page.last
+    missed = [ask(running, "sk-ann", model="sandbox/echo") for _ in range(5)]
+    time.sleep(1.5)  # until they are written, and nobody watches
+    with closing(Page(running, "?types=call", since=last)) as page:
+        assert page.next() == {"type": "ready", "data": {"calls": "on"}}
+        later = ask(running, "sk-ann", model="sandbox/echo")
+        told = [page.until("call")[0]["data"]["request_id"]]
+        while told[-1] != later:
+            told += [page.until("call")[0]["data"]["request_id"]]
+        assert set(missed) <= set(told)
+        assert len(told) == len(set(told))
+    with closing(Page(running, "?types=call", since=early)) as page:  # it saw "ready" alone
+        page.next()
+        assert {seen, *missed, later} <= {one["data"]["request_id"] for one in page.rest()}
+    with closing(Page(running, "?types=breaker", since=last)) as page:
+        page.next()
+        assert page.rest() == []
+
+
+@pytest.mark.parametrize("since", ["", "x", "-1-2", "1", "9" * 40 + "-1", "\u0661-1"])
+def test_who_names_no_place_is_told_that_something_may_be_lost(running: World, since: str) -> None:
+    with closing(Page(running, since=since.encode().decode("latin-1"))) as page:
+        page.next()
+        assert page.next() == {"type": "lost", "data": {"events": None}}
 
 
 def test_a_silent_stream_has_comments_and_a_query_that_is_wrong_is_refused(running: World) -> None:
@@ -172,11 +217,14 @@ def test_a_stream_ends_when_the_process_leaves() -> None:
 def test_who_is_slow_loses_events_and_is_told_how_many() -> None:
     watcher = Watcher(("call",))
     for number in range(MOST_WAITING + 7):
-        watcher.put(("call", b"%d" % number))
-    watcher.put(("breaker", b"not asked for"))
+        watcher.put(("call", b"%d" % number, None))
+    watcher.put(("breaker", b"not asked for", None))
     items = watcher.take(0) or []
-    assert [data for _, data in items[:2]] == [b"0", b"1"]
-    assert (len(items), items[-1]) == (MOST_WAITING + 1, ("lost", b'{"type":"lost","data":{"events":7}}'))
+    assert [data for _, data, _ in items[:2]] == [b"0", b"1"]
+    assert (len(items), items[-1]) == (
+        MOST_WAITING + 1,
+        ("lost", b'{"type":"lost","data":{"events":7}}', None),
+    )
     assert watcher.take(0) == []
     watcher.end()
     assert watcher.take(9) is None
@@ -190,7 +238,7 @@ def test_who_reads_fast_loses_nothing_of_a_crowd(tmp_path: Path) -> None:
 
     def read() -> None:
         while (items := watcher.take(5)) is not None:
-            told.extend(kind for kind, _ in items)
+            told.extend(kind for kind, _, _ in items)
 
     reading = gevent.spawn(read)
     for _ in range(12):
@@ -204,6 +252,30 @@ def test_who_reads_fast_loses_nothing_of_a_crowd(tmp_path: Path) -> None:
     watcher.end()
     reading.join(5)
     state.stop()
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_what_is_missed_is_bounded_and_told_in_order(kind: str, tmp_path: Path) -> None:
+    with new_postgres() if kind == "postgres" else nullcontext(f"sqlite:///{tmp_path}/sluice.db") as url:
+        state = open_state(url, {"SLUICE_SECRET_KEY": "s"})
+        now = time.time()
+        state.call_log.write([call_row() | {"created_at": int(now) - 9_000 + n} for n in range(50)])
+        since = state.news.reader().cursor()
+        rows = [call_row() | {"created_at": now + n / 100} for n in range(MOST_MISSED + 40)]
+        for at in range(0, MOST_MISSED, 200):
+            state.call_log.write(rows[at : at + 200])
+        found, more = state.news.missed(since)
+        assert ([piece.body["id"] for piece in found], more) == (
+            [row["id"] for row in rows[:MOST_MISSED]],
+            False,
+        )
+        state.call_log.write(rows[MOST_MISSED:])
+        found, more = state.news.missed(since)
+        assert more
+        assert [piece.body["id"] for piece in found][-MOST_MISSED:] == [row["id"] for row in rows[40:]]
+        again, more = state.news.missed(found[-1].cursor._replace(moment=now + 99))
+        assert (again, more) == ([], False)
+        state.stop()
 
 
 def call_row() -> dict[str, Any]:

@@ -15,7 +15,7 @@ from flask import Response, copy_current_request_context, request
 
 from app.errors import GatewayError
 from app.gateway.call import Abort
-from app.gateway.feed import TYPES, Watcher, ready
+from app.gateway.feed import TYPES, Item, Watcher, ready
 from app.surfaces.admin import asking
 from app.surfaces.admin.application import authenticate
 from app.surfaces.replies.framings import Events
@@ -30,17 +30,18 @@ _HANGING: Final = 1.0  # seconds that a write may still take once the process le
 
 
 def stream() -> Response:
-    """Stream what happens from now on, until the client or the process leaves."""
+    """Stream what happens from now on, and what a page that comes back has missed, until the client or the process leaves."""
     gateway = asking.gateway()
     if gateway.draining.is_set():
         raise GatewayError("server_shutdown", "The server is shutting down; ask again.", retry_after=1)
     check = copy_current_request_context(lambda: authenticate(gateway))
-    watcher = gateway.events.watch(_types())
+    watcher = gateway.events.watch(_types(), request.headers.get("last-event-id"))
     writer = _Writer(watcher, check, min(gateway.settings.comment_every, _MOST_SILENT))
     abort = Abort()
     abort.listen(writer.end)
     gateway.sockets.add(abort, None)
-    response = Response(writer.pieces(ready(gateway.settings.call_log)), 200, Events.headers)
+    first = _frame(ready(gateway.settings.call_log, watcher.place))
+    response = Response(writer.pieces(first), 200, Events.headers)
 
     @response.call_on_close
     def close() -> None:
@@ -62,6 +63,12 @@ def _types() -> tuple[str, ...]:
             code="invalid_value",
         )
     return names or TYPES
+
+
+def _frame(item: Item) -> bytes:
+    """Return an event as it is sent; a page that comes back names the last ``id`` that it saw."""
+    kind, data, place = item
+    return (b"" if place is None else b"id: %b\n" % place.encode()) + encode_frame(kind, data)
 
 
 class _Writer:
@@ -92,10 +99,10 @@ class _Writer:
             gevent.spawn_later(_HANGING, self._cut, self._writes)
 
     def _made(self, first: bytes) -> Iterator[bytes]:
-        yield encode_frame("ready", first)
+        yield first
         checked = time.monotonic()
         while (items := self._watcher.take(self._silence)) is not None:
-            yield b"".join(encode_frame(kind, data) for kind, data in items) or comment("keep-alive")
+            yield b"".join(map(_frame, items)) or comment("keep-alive")
             if time.monotonic() - checked < _CHECK_EVERY:
                 continue
             checked = time.monotonic()
