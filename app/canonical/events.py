@@ -190,11 +190,17 @@ class Accumulator:
         """Return all that was folded so far; unfinished choices have ``finish`` None."""
         started = self._started or Started()
         ended = self._ended or Ended()
-        indexes = sorted({b.started.choice for b in self._blocks.values()} | set(self._finishes)) or [0]
+        items: dict[int, dict[int, list[_Open]]] = {}
+        for block in self._blocks.values():
+            items.setdefault(block.started.choice, {}).setdefault(block.started.item, []).append(block)
+        indexes = sorted(items.keys() | self._finishes.keys()) or [0]
         return Response(
             id=started.id,
             model=started.model,
-            choices=tuple(Choice(i, self._messages(i), self._finishes.get(i)) for i in indexes),
+            choices=tuple(
+                Choice(i, tuple(map(self._message, items.get(i, {}).values())), self._finishes.get(i))
+                for i in indexes
+            ),
             usage=ended.usage or self._failed_usage,
             created=started.created,
             service_tier=ended.service_tier or started.service_tier,
@@ -230,13 +236,6 @@ class Accumulator:
 
     def _fail(self, event: Failed) -> None:
         self.error, self._failed_usage = event.error, event.usage
-
-    def _messages(self, choice: int) -> tuple[Message, ...]:
-        items: dict[int, list[_Open]] = {}
-        for block in self._blocks.values():
-            if block.started.choice == choice:
-                items.setdefault(block.started.item, []).append(block)
-        return tuple(self._message(blocks) for blocks in items.values())
 
     @staticmethod
     def _message(blocks: list[_Open]) -> Message:

@@ -19,6 +19,7 @@ from app.dialects.shared.reading import as_dict, count, opt_str, present, rest
 from app.dialects.shared.tool_forms import customs_of, free_text
 from app.dialects.shared.tool_values import is_json
 
+_LOOKS: Final = 4  # how often it is asked whether a call that others interrupt is whole
 _OWN: Final = frozenset({"id", "type", "function", "custom", "index"})
 
 
@@ -28,7 +29,7 @@ class CallBlock:
     free-text tool's that was offered as a function (``free``)."""
 
     index: int | None
-    id: str | None
+    id: str
     name: str = ""
     custom: bool = False
     free: bool = False
@@ -37,6 +38,7 @@ class CallBlock:
     wrote: bool = False
     said: list[str] = field(default_factory=list)
     ended: bool = False
+    looks: int = 0
     signature: Signature | None = None
     native: dict[str, Any] = field(default_factory=dict)
 
@@ -48,7 +50,7 @@ class CallBlock:
     def part(self) -> ToolCallPart:
         """Return the part that opens the block: id and name final, arguments empty."""
         kind: Literal["custom", "function"] = "custom" if self.custom or self.free else "function"
-        return ToolCallPart(self.id or "", self.name, "", kind)
+        return ToolCallPart(self.id, self.name, "", kind)
 
     def opening(self) -> str:
         """Return the arguments that came before the block opened."""
@@ -63,7 +65,10 @@ class CallStream:
         self._context = context
         self._customs = customs_of(context.request)
         self._calls: list[CallBlock] = []
-        self._of_index: dict[int | None, list[CallBlock]] = {}
+        self._growing: list[CallBlock] = []  # those of which an interruption may be the end
+        self._latest: dict[int, CallBlock] = {}  # by index
+        self._exact: dict[tuple[int, str], CallBlock] = {}  # the latest by index and id
+        self._first: dict[str, CallBlock] = {}  # the first by id
 
     def all(self) -> list[CallBlock]:
         """Return the calls seen so far."""
@@ -93,7 +98,7 @@ class CallStream:
     def sign(self, entry: Mapping[str, Any], sign: Sign) -> bool:
         """Give a ``reasoning_details`` entry to the call whose id it bears, if there is one."""
         identifier = opt_str(entry.get("id"))
-        call = next((call for call in self._calls if identifier is not None and call.id == identifier), None)
+        call = None if identifier is None else self._first.get(identifier)
         if call is None:
             return False
         signed = sign_call(call.part(), entry, sign)
@@ -102,9 +107,17 @@ class CallStream:
         return True
 
     def ends(self, *, whole: bool = False) -> Iterator[BlockDelta | BlockEnded]:
-        """Yield the end of each open call's block; ``whole``: only of those whose arguments are."""
-        for call in self._calls:
-            if call.ended or (whole and not (call.block is not None and is_json("".join(call.said)))):
+        """Yield the end of each open call's block; ``whole``: only of those whose arguments are. A call
+        that was not, several times, ends with the stream: to read it anew at each interruption would
+        cost the square of its length."""
+        looked_at, self._growing = (self._growing, []) if whole else (self._calls, [])
+        for call in looked_at:
+            if call.ended:
+                continue
+            if whole and not (call.block is not None and is_json("".join(call.said))):
+                call.looks += 1
+                if call.looks < _LOOKS:
+                    self._growing.append(call)
                 continue
             call.ended = call.block is not None
             if call.block is not None and call.free and (text := free_text("".join(call.held))):
@@ -120,16 +133,19 @@ class CallStream:
             return known
         call = CallBlock(index, identifier or self._context.new_id("call"))
         self._calls.append(call)
-        self._of_index.setdefault(index, []).append(call)
+        self._growing.append(call)
+        if index is not None:
+            self._latest[index] = call
+            self._exact[index, call.id] = call
+        self._first.setdefault(call.id, call)
         return call
 
     def _known(self, index: int | None, identifier: str | None) -> CallBlock | None:
         if index is not None:
-            same = self._of_index.get(index, [])
-            exact = [call for call in same if call.id == identifier]
-            return exact[-1] if exact else same[-1] if same else None
+            exact = None if identifier is None else self._exact.get((index, identifier))
+            return exact or self._latest.get(index)
         if identifier is not None:
-            return next((call for call in self._calls if call.id == identifier), None)
+            return self._first.get(identifier)
         return self._calls[-1] if self._calls else None
 
     def _keep(self, call: CallBlock, fragment: Mapping[str, Any]) -> None:

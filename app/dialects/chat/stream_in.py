@@ -75,6 +75,7 @@ class ChatStreamDecoder(ChunkDecoder):
         self._rows: dict[int, dict[str, Any]] = {}
         self._repeats = Repeats()
         self._speaking: _Choice | None = None
+        self._latest: _Choice | None = None
 
     def feed(self, event: str | None, data: Any) -> list[Event]:
         """Take one frame. An error frame ends the stream with Failed."""
@@ -93,8 +94,10 @@ class ChatStreamDecoder(ChunkDecoder):
         delta = events[0] if len(events) == 1 else None
         if not isinstance(delta, BlockDelta) or delta.logprobs is not None or delta.annotation is not None:
             return None
-        open_texts = (choice for choice in self._choices.values() if choice.kind == "text")
-        return next((choice for choice in open_texts if choice.block == delta.block), None)
+        choice = self._latest
+        if choice is None or choice.kind != "text" or choice.block != delta.block:
+            return None
+        return choice
 
     def _note(self, chunk: Mapping[str, Any]) -> None:
         """Keep what belongs to the whole answer: usage (the last wins), tier, further members."""
@@ -111,7 +114,7 @@ class ChatStreamDecoder(ChunkDecoder):
         )
 
     def _feed_choice(self, raw: Mapping[str, Any], events: list[Event]) -> None:
-        choice = self._choice(count(raw.get("index")) or 0)
+        choice = self._latest = self._choice(count(raw.get("index")) or 0)
         delta = as_dict(raw.get("delta"))
         if delta.keys() <= _PLAIN:
             self._content(choice, delta, raw, events)

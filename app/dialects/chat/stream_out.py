@@ -58,6 +58,7 @@ class ChatStreamEncoder:
         self._entries: dict[tuple[int, str], int] = {}  # those of each choice's lists, by member
         self._spoke: set[int] = set()
         self._wrote: set[int] = set()
+        self._thought: set[int] = set()  # choices whose reasoning said something
         self._said: dict[int, int] = {}  # characters of each choice's content
         self._before: dict[int, int] = {}  # those before each text block
         self._secrets: dict[int, str] = {}  # a signature that just ended, which may be a picture's
@@ -118,13 +119,7 @@ class ChatStreamEncoder:
     def _open_thought(self, event: BlockStarted) -> Json:
         """Number the entry; a summary that follows another begins with a blank line."""
         self._places[event.block] = self._next(event.choice, "reasoning_details")
-        follows = any(
-            isinstance(other.part, ReasoningPart)
-            and other.choice == event.choice
-            and other.block in self._wrote
-            for other in self._blocks.values()
-        )
-        part = event.part
+        follows, part = event.choice in self._thought, event.part
         return (
             {"reasoning": "\n\n"}
             if follows and isinstance(part, ReasoningPart) and part.form == "summary"
@@ -160,6 +155,8 @@ class ChatStreamEncoder:
             logprobs = {"content": [dict(row) for row in event.logprobs], "refusal": None}
         if event.text:
             self._wrote.add(event.block)
+            if isinstance(started.part, ReasoningPart):
+                self._thought.add(started.choice)
         if not delta and logprobs is None:
             return []
         return [self._chunk(started.choice, delta, logprobs=logprobs)]

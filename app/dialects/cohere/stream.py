@@ -89,7 +89,8 @@ class CohereDecoder(TerminalDecoder):
         if everything:
             ended = self._blocks.take_all()
         else:
-            ended = self._blocks.take_those(lambda key: key in self._ended or key == _PLAN)
+            ended = self._blocks.take_those([*self._ended, _PLAN])
+            self._ended.clear()
         return [event for block in ended for event in self._close(block)]
 
     def _close(self, block: OpenBlock) -> list[Event]:

@@ -46,6 +46,9 @@ class WireItem:
     status: str | None = None
     closed: bool = False
     value: dict[str, Any] | None = None
+    _open: int = 0  # blocks
+    _signed: bool = False
+    _counts: dict[Any, int] = field(default_factory=dict)
     place: Place | None = None
 
     @property
@@ -67,7 +70,22 @@ class WireItem:
     @property
     def all_ended(self) -> bool:
         """Whether every block that began has ended."""
-        return all(block.ended for block in self.blocks)
+        return not self._open
+
+    def add(self, writer: BlockWriter) -> None:
+        """Take one more block."""
+        self.blocks.append(writer)
+        self._open += 1
+        self._counts[type(writer)] = self.count(type(writer)) + 1
+
+    def count(self, kind: Any) -> int:
+        """Return how many blocks have just this class of writer."""
+        return self._counts.get(kind, 0)
+
+    def end_block(self, part: Part) -> None:
+        """Note that a block ended, as ``part``."""
+        self._open -= 1
+        self._signed = self._signed or (isinstance(part, ReasoningPart) and bool(part.signature))
 
     @property
     def id(self) -> str:
@@ -84,7 +102,7 @@ class WireItem:
         reasoning collect, until the item is closed or its reasoning was signed."""
         if self.closed or kind not in ("content", "reasoning"):
             return False
-        return not any(isinstance(b.part, ReasoningPart) and b.part.signature for b in self.blocks if b.ended)
+        return not self._signed
 
     def is_whole(self, later: bool) -> bool:
         """Whether the item can be closed: all ended, and a later one began. The last item
@@ -155,6 +173,7 @@ class BlockWriter:
             self.part = self._fold("".join(self._texts))
             if event is not None:
                 self.part = _sealed(self.part, event)
+        self._item.end_block(self.part)
         return self._done()
 
     def _fold(self, text: str) -> Part:
@@ -268,8 +287,7 @@ class _Reasoning(BlockWriter):
 
     def __init__(self, item: WireItem, part: Part, writer: ItemWriter) -> None:
         super().__init__(item, part, writer)
-        same = sum(1 for block in item.blocks if type(block) is type(self))
-        self._at = {**self._at, self.index: same}
+        self._at = {**self._at, self.index: item.count(type(self))}
 
     def start(self) -> list[Payload]:
         return [(f"{self.part_event}.added", {**self._at, "part": {"type": self.kind, "text": ""}})]

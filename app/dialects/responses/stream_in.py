@@ -65,8 +65,8 @@ Key = tuple[str, int]
 class _Block:
     number: int
     texts: list[str] = field(default_factory=list)
+    size: int = 0  # characters of ``texts``
     annotations: int = 0
-    whole: bool = False
     native: Native | None = None
     signature: Signature | None = None
 
@@ -78,6 +78,7 @@ class _Item:
     type: str
     added: Mapping[str, Any]
     open: dict[Key, _Block] = field(default_factory=dict)
+    whole: set[Key] = field(default_factory=set)
     ended: set[Key] = field(default_factory=set)
     done: bool = False
 
@@ -288,12 +289,11 @@ class ResponsesDecoder(TerminalDecoder):
 
     def _end_whole(self, state: _Item) -> list[Event]:
         """End the blocks whose part is done; the item's next block begins."""
-        events: list[Event] = []
-        for key in [key for key, block in state.open.items() if block.whole]:
-            block = state.open.pop(key)
-            state.ended.add(key)
-            events.append(BlockEnded(block.number, native=block.native))
-        return events
+        blocks = [state.open.pop(key) for key in state.whole]
+        state.ended |= state.whole
+        state.whole.clear()
+        blocks.sort(key=lambda block: block.number)
+        return [BlockEnded(block.number, native=block.native) for block in blocks]
 
     def _end_all(self, state: _Item, status: str | None) -> list[Event]:
         events: list[Event] = []
@@ -301,6 +301,7 @@ class ResponsesDecoder(TerminalDecoder):
             state.ended.add(key)
             events.append(BlockEnded(block.number, block.signature, block.native, status=status))
         state.open.clear()
+        state.whole.clear()
         return events
 
     def _part_added(self, data: Mapping[str, Any]) -> list[Event]:
@@ -331,11 +332,13 @@ class ResponsesDecoder(TerminalDecoder):
         return self._mark_whole(data, ("summary", count(data.get("summary_index")) or 0))
 
     def _mark_whole(self, data: Mapping[str, Any], key: Key) -> list[Event]:
-        block = self._item(data, _holder(data)).open.get(key)
+        state = self._item(data, _holder(data))
+        block = state.open.get(key)
         if block is None:
             return []
         part = decode_part(as_dict(data.get("part")))
-        block.whole, block.native = True, part.native if not isinstance(part, OpaquePart) else None
+        state.whole.add(key)
+        block.native = part.native if not isinstance(part, OpaquePart) else None
         return self._remainder(block, _text_of(part)) if not isinstance(part, OpaquePart) else []
 
     def _grow(self, data: Mapping[str, Any], key: Key, kind: str, empty: Part) -> list[Event]:
@@ -347,6 +350,7 @@ class ResponsesDecoder(TerminalDecoder):
         if block is None or not (delta or logprobs):
             return events
         block.texts.append(delta)
+        block.size += len(delta)
         events.append(BlockDelta(block.number, delta, logprobs))
         return events
 
@@ -373,6 +377,7 @@ class ResponsesDecoder(TerminalDecoder):
         if block is None or not delta:
             return []
         block.texts.append(delta)
+        block.size += len(delta)
         return [BlockDelta(block.number, delta)]
 
     def _annotation(self, data: Mapping[str, Any]) -> list[Event]:
@@ -387,11 +392,11 @@ class ResponsesDecoder(TerminalDecoder):
     @staticmethod
     def _remainder(block: _Block, text: str) -> list[Event]:
         """Return what ``text`` holds beyond the deltas; nothing where the two disagree."""
-        seen = "".join(block.texts)
-        if len(text) <= len(seen) or not text.startswith(seen):
+        if len(text) <= block.size or not text.startswith("".join(block.texts)):
             return []
-        block.texts = [text]
-        return [BlockDelta(block.number, text[len(seen) :])]
+        rest = text[block.size :]
+        block.texts, block.size = [text], len(text)
+        return [BlockDelta(block.number, rest)]
 
 
 _PLACES: Final = {"text": "content", "summary": "summary", "hidden": "hidden"}

@@ -96,7 +96,7 @@ class ResponsesEncoder:
             item = self._add_item(event, kind)
             frames.append(self._frame("response.output_item.added", item.added()))
         writer = block_writer(item, event.part, self._writer)
-        item.blocks.append(writer)
+        item.add(writer)
         self._blocks[event.block] = (item, writer)
         return frames + self._frames(writer.start())
 
@@ -162,12 +162,10 @@ class ResponsesEncoder:
     # items
 
     def _close_ended(self) -> list[Frame]:
-        """Close what is whole, now that an item begins."""
-        frames: list[Frame] = []
-        for item in self._items:
-            if not item.closed and item.all_ended:
-                frames += self._close(item)
-        return frames
+        """Close the last item if it is whole, now that another begins; those before closed with their
+        last block."""
+        last = self._items[-1] if self._items else None
+        return self._close(last) if last is not None and not last.closed and last.all_ended else []
 
     def _close_all(self, completed: bool) -> list[Frame]:
         """Close every item in order; the last one is ``incomplete`` unless all went well."""

@@ -7,7 +7,7 @@ costs one copy of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Collection, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -86,11 +86,12 @@ class OpenBlocks:
 
     def take_all(self) -> list[OpenBlock]:
         """Return all open blocks in the order in which they began; none is open any more."""
-        return self.take_those(lambda key: True)
+        return self.take_those(list(self._open))
 
-    def take_those(self, ends: Callable[[Any], bool]) -> list[OpenBlock]:
-        """Return the open blocks whose keys ``ends``, in order; they are open no more."""
-        return [self._open.pop(key) for key in [key for key in self._open if ends(key)]]
+    def take_those(self, keys: Collection[Hashable]) -> list[OpenBlock]:
+        """Return the open blocks among ``keys``, in the order in which they began; they are open no more."""
+        taken = [self._open.pop(key) for key in keys if key in self._open]
+        return sorted(taken, key=lambda block: block.number)
 
     def blocks(self) -> list[OpenBlock]:
         """Return the open blocks, in order."""

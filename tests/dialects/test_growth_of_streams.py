@@ -1,0 +1,162 @@
+"""Twice the answer, twice the work: streams of many choices, calls, items and blocks, for each wire and door.
+
+Work is counted in lines of ``app/`` that run, as in ``test_growth``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from app.canonical.events import Accumulator, Event
+from app.canonical.request import Request
+from app.dialects import dialect
+from tests.dialects import generic
+from tests.dialects.test_growth import SERVERS, _lines_run
+
+SIZE = 100
+Frames = list[Any]
+
+
+def _chat(delta: Any, index: int = 0, finish: str | None = None) -> dict[str, Any]:
+    return {"id": "x", "choices": [{"index": index, "delta": delta, "finish_reason": finish}]}
+
+
+def _call(number: int, arguments: str, **members: Any) -> dict[str, Any]:
+    function = {"name": "f", "arguments": arguments}
+    return _chat({"tool_calls": [{"id": f"call_{number}", "function": function, **members}]})
+
+
+def _detail(**members: Any) -> dict[str, Any]:
+    return _chat({"reasoning_details": [members]})
+
+
+def _said(*frames: Any) -> Frames:
+    return [*frames, _chat({}, finish="stop")]
+
+
+def _message(number: int) -> dict[str, Any]:
+    return {"type": "message", "id": f"msg_{number}", "role": "assistant", "content": []}
+
+
+def _answered(*frames: Any) -> Frames:
+    made = {"type": "response.created", "response": {"id": "resp_1"}}
+    return [made, *frames, {"type": "response.completed", "response": {"status": "completed", "output": []}}]
+
+
+def _at(kind: str, **members: Any) -> dict[str, Any]:
+    return {"type": f"response.{kind}", "output_index": 0, **members}
+
+
+def _part(place: int) -> list[dict[str, Any]]:
+    part = {"type": "output_text", "text": "a"}
+    return [
+        _at("output_text.delta", content_index=place, delta="a"),
+        _at("content_part.done", content_index=place, part=part),
+    ]
+
+
+def _summary(place: int) -> dict[str, Any]:
+    return _at("reasoning_summary_text.delta", summary_index=place, delta="a")
+
+
+def _cohere(number: int) -> list[dict[str, Any]]:
+    opened, grown = {"type": "text", "text": ""}, {"text": "a"}
+    return [
+        {"type": "content-start", "index": number, "delta": {"message": {"content": opened}}},
+        {"type": "content-delta", "index": number, "delta": {"message": {"content": grown}}},
+    ]
+
+
+STREAMS: dict[tuple[str, str], Callable[[int], Frames]] = {
+    # wire, way of growing: the frames of an answer of size n
+    ("chat", "choices"): lambda n: (
+        [_chat({"content": "a"}, i) for i in range(n)] + [_chat({}, i, "stop") for i in range(n)]
+    ),
+    ("chat", "calls"): lambda n: _said(*[_call(i, "{}", index=i) for i in range(n)]),
+    ("chat", "calls of one index"): lambda n: _said(*[_call(i, "{}", index=0) for i in range(n)]),
+    ("chat", "calls without index"): lambda n: _said(*[_call(i, "{}") for i in range(n)]),
+    ("chat", "calls left open"): lambda n: _said(
+        *[one for i in range(n) for one in (_call(i, "{", index=i), _chat({"content": "a"}))]
+    ),
+    ("chat", "signed calls"): lambda n: _said(
+        *[_call(i, "{}", index=i) for i in range(n)],
+        *[_detail(type="reasoning.encrypted", data="c2ln", id=f"call_{i}") for i in range(n)],
+    ),
+    ("chat", "thoughts between texts"): lambda n: _said(
+        *[
+            one
+            for i in range(n)
+            for one in (_chat({"content": "a"}), _detail(type="reasoning.summary", summary="b", index=i))
+        ]
+    ),
+    ("chat", "refusals between texts"): lambda n: _said(
+        *[_chat({kind: "a"}) for _ in range(n) for kind in ("content", "refusal")]
+    ),
+    ("responses", "items"): lambda n: _answered(
+        *[_at("output_item.added", item=_message(i)) | {"output_index": i} for i in range(n)]
+    ),
+    ("responses", "parts"): lambda n: _answered(
+        _at("output_item.added", item=_message(0)), *[frame for i in range(n) for frame in _part(i)]
+    ),
+    ("responses", "summaries"): lambda n: _answered(*[_summary(i) for i in range(n)]),
+    ("cohere", "contents left open"): lambda n: (
+        [frame for i in range(n) for frame in _cohere(i)]
+        + [{"type": "message-end", "delta": {"finish_reason": "COMPLETE"}}]
+    ),
+}
+
+
+def _read(wire: str, frames: Frames) -> list[Event]:
+    decoder = dialect(wire).stream_decoder(generic.client_context("some-model"))
+    events = [event for frame in frames for event in decoder.feed(frame.get("type"), frame)]
+    return events + decoder.eof()
+
+
+def _fold(events: list[Event]) -> None:
+    folded = Accumulator()
+    for event in events:
+        folded.feed(event)
+    assert folded.response().choices
+
+
+def _write(server: str, events: list[Event]) -> None:
+    request = Request(model="some-model", messages=())
+    encoder = dialect(server).stream_encoder(request, generic.server_context())
+    for event in events:
+        encoder.feed(event)
+
+
+@pytest.mark.parametrize(("wire", "kind"), STREAMS)
+def test_twice_the_stream_costs_twice_the_work(wire: str, kind: str) -> None:
+    once, twice = (STREAMS[wire, kind](size) for size in (SIZE, 2 * SIZE))
+    _read(wire, once)  # what is imported at first use
+    events, more = _read(wire, once), _read(wire, twice)
+
+    def grown(work: Callable[[Any], object], small: Any, large: Any) -> bool:
+        return _lines_run(lambda: work(large)) > 2.2 * _lines_run(lambda: work(small)) + 500
+
+    assert len(more) > 1.5 * len(events)
+    faults = ["read"] if grown(lambda frames: _read(wire, frames), once, twice) else []
+    faults += ["fold"] if grown(_fold, events, more) else []
+    for server in ("chat", *SERVERS, "converse"):
+        _write(server, events)
+        faults += [server] if grown(lambda told: _write(server, told), events, more) else []  # noqa: B023
+    assert faults == []
+
+
+def test_a_call_that_others_interrupt_is_read_a_few_times_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To see at each interruption whether its arguments are whole would cost the square of their length."""
+    read: list[str] = []
+    monkeypatch.setattr("app.dialects.chat.calls_in.is_json", lambda text: bool(read.append(text)))
+
+    frames = [
+        one
+        for _ in range(50)
+        for one in (_call(0, "{", index=0), _chat({"content": "a"}), _chat({"reasoning": "b"}))
+    ]
+    _read("chat", _said(*frames))
+
+    assert 0 < len(read) < 5
