@@ -137,6 +137,7 @@ def _models(given: argparse.Namespace) -> int:
     from app.gateway.listing import Catalogue
     from app.gateway.router import Registry, Router
     from app.providers.registry import all_names, configured_names, make_provider
+    from app.terminal.progress import line
     from app.wire.egress import Egress
 
     settings = settings_of(given)
@@ -148,9 +149,9 @@ def _models(given: argparse.Namespace) -> int:
     )
     router = Router(registry, settings.aliases, lambda provider, model: False)
     try:
-        found = Catalogue(registry, settings, router.resolve).models(
-            Principal("cli", "default"), given.provider
-        )
+        with line("asking the providers"):
+            catalogue = Catalogue(registry, settings, router.resolve)
+            found = catalogue.models(Principal("cli", "default"), given.provider)
     except GatewayError as error:
         print(f"sluice: {error.message}", file=sys.stderr)
         return 1
@@ -162,6 +163,7 @@ def _models(given: argparse.Namespace) -> int:
 def _prepare_database(given: argparse.Namespace) -> int:
     from app.errors import GatewayError
     from app.state.database import Database
+    from app.terminal.progress import line
 
     settings = settings_of(given)
     if settings is None:
@@ -169,7 +171,8 @@ def _prepare_database(given: argparse.Namespace) -> int:
     try:
         if given.action == "reencrypt":
             return _reencrypt(settings)
-        Database.open(settings.database_url).close()
+        with line("preparing the database"):
+            Database.open(settings.database_url).close()
     except GatewayError as error:
         print(f"sluice: the database could not be prepared: {error.raw}", file=sys.stderr)
         return 1
@@ -178,32 +181,26 @@ def _prepare_database(given: argparse.Namespace) -> int:
 
 
 def _reencrypt(settings: "Settings") -> int:
-    """Rewrite what is stored as the settings would store it now, with a line of progress for each table."""
+    """Rewrite what is stored as the settings would store it now."""
     from app.state.atrest import Cipher
     from app.state.crypto import load_keys, sealing_variables
     from app.state.database import Database
     from app.state.reencryption import reencrypt
     from app.state.sqlite import compact
+    from app.terminal.progress import line
 
     db = Database.open(settings.database_url)
     keys = load_keys(sealing_variables(key.reveal() for key in settings.secret_keys), db.url)
     cipher = Cipher(keys, seals=settings.encrypt)
     db.seal(cipher)
-    changed = reencrypt(db, cipher, _show_progress)
+    with line("sealing anew") as told:
+        changed = reencrypt(db, cipher, lambda name, seen, total: told.tell(seen, total, name))
     db.close()
     if not db.is_postgres:
-        compact(str(db.url.database))
+        with line("compacting the file"):
+            compact(str(db.url.database))
     print(f"{changed} rows are {'sealed with the first key' if settings.encrypt else 'open'} now")
     return 0
-
-
-def _show_progress(name: str, seen: int, total: int) -> None:
-    width = 30
-    done = width * seen // max(total, 1)
-    bar = "#" * done + "." * (width - done)
-    print(
-        f"\r{name:<18} [{bar}] {seen}/{total}", end="\n" if seen >= total else "", file=sys.stderr, flush=True
-    )
 
 
 def _administer(what: str, given: argparse.Namespace) -> int:

@@ -288,7 +288,7 @@ def test_the_database_is_prepared_and_found_prepared(
     assert (tmp_path / "own.db").stat().st_size > 0
 
 
-def test_the_database_is_sealed_anew_with_a_bar_for_each_table(
+def test_the_database_is_sealed_anew(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/own.db")
@@ -305,7 +305,7 @@ def test_the_database_is_sealed_anew_with_a_bar_for_each_table(
         assert cli.main(["db", "reencrypt"]) == 0
         told = capsys.readouterr()
         assert expected in told.out
-        assert "vault              [##############################] 1/1" in told.err
+        assert told.err == ""  # bars are for terminals
         written = b"".join(path.read_bytes() for path in tmp_path.glob("own.db*"))
         assert (CANARY.encode() in written) == (switch == "off")
 

@@ -6,7 +6,7 @@ A finding is ``ok``, ``note`` (good to know), ``warn`` (hardly meant) or ``fail`
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -62,12 +62,3 @@ def as_json(findings: Sequence[Finding]) -> str:
 def as_object(findings: Sequence[Finding]) -> dict[str, Any]:
     """Return all findings as one object."""
     return {"object": "examination", "ok": is_well(findings), "findings": [asdict(one) for one in findings]}
-
-
-def show(findings: Iterable[Finding], redact: Callable[[str], str]) -> list[Finding]:
-    """Print each finding as it comes, without secrets; return them all."""
-    seen = []
-    for one in findings:
-        print(redact(one.line), flush=True)
-        seen.append(one)
-    return seen

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from app.conformance.checks import Result
 from app.conformance.checks import run as run_checks
 from app.conformance.client import Broken, Client
+from app.terminal.progress import line
 
 _WRONG: Final = 2
 _FAILED: Final = 1
@@ -41,10 +42,13 @@ def run(given: argparse.Namespace) -> int:
         print(f"sluice: {broken}", file=sys.stderr)
         return _WRONG
     results = []
-    for result in run_checks(client, given.model, given.embedding_model):
-        results.append(result)
-        if not given.json:
-            print(_line(result), flush=True)
+    with line("asking") as told:
+        for result in run_checks(client, given.model, given.embedding_model):
+            results.append(result)
+            told.tell(len(results))
+            if not given.json:
+                told.clear()
+                print(_line(result), flush=True)
     print(_as_json(client, results) if given.json else _table(results))
     return _FAILED if any(one.result == "fail" for one in results) else 0
 

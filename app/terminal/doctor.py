@@ -12,9 +12,10 @@ import sys
 from typing import Final
 
 from app.config_loading import ConfigError, load
-from app.examination.findings import as_json, fail, is_well, show
+from app.examination.findings import as_json, fail, is_well
 from app.examination.looks import examine
 from app.gateway.redaction import Redactor
+from app.terminal.progress import line
 
 _WRONG: Final = 2
 
@@ -26,11 +27,16 @@ def run(given: argparse.Namespace) -> int:
     except ConfigError as error:
         return _refuse(error, as_data=given.json)
     redact = Redactor(settings).text
+    findings = []
+    with line("looking") as told:
+        for one in examine(settings):
+            findings.append(one)
+            told.tell(len(findings))
+            if not given.json:
+                told.clear()
+                print(redact(one.line), flush=True)
     if given.json:
-        findings = list(examine(settings))
         print(redact(as_json(findings)))
-    else:
-        findings = show(examine(settings), redact)
     return 0 if is_well(findings) else 1
 
 

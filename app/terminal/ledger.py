@@ -23,6 +23,7 @@ from app.gateway.budgets.corrections import correct
 from app.gateway.core import Gateway
 from app.state.audit import Actor
 from app.state.ledger import FILTERS
+from app.terminal.progress import line
 
 _UNSOUND: Final = 1
 _WRONG: Final = 2
@@ -57,10 +58,12 @@ def _rows(gateway: Gateway, filters: Mapping[str, str]) -> list[dict[str, Any]]:
     """Return the newest rows that fit, and say where there are more."""
     rows: list[dict[str, Any]] = []
     more = True
-    while more and len(rows) < _MOST:
-        page = gateway.state().ledger.page(_PAGE, rows[-1]["id"] if rows else None, filters, (None, None))
-        rows += page.rows
-        more = page.has_more
+    with line("reading rows") as told:
+        while more and len(rows) < _MOST:
+            page = gateway.state().ledger.page(_PAGE, rows[-1]["id"] if rows else None, filters, (None, None))
+            rows += page.rows
+            more = page.has_more
+            told.tell(len(rows))
     if more:
         print(f"sluice: these are the newest {len(rows)} rows; narrow them by filters", file=sys.stderr)
     return rows
@@ -83,7 +86,8 @@ def _settle(given: argparse.Namespace, settings: Settings) -> int:
 def _check(given: argparse.Namespace, settings: Settings) -> int:
     gateway = Gateway(settings)
     try:
-        found = gateway.state().ledger.check()
+        with line("looking at the ledger"):
+            found = gateway.state().ledger.check()
     except GatewayError as error:
         print(f"sluice: the ledger cannot be looked at: {error.raw or error.message}", file=sys.stderr)
         return _WRONG
