@@ -20,7 +20,7 @@ PYTHONS := python3.11 python3.12 python3.13 python3
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-header $(UPGRADE)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-pure coverage check lint format-check types fmt guards fuzz reliability bench site screenshots lock clean
+.PHONY: help run test test-pure coverage check lint format-check types fmt guards fuzz reliability bench site screenshots window-load lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -73,6 +73,9 @@ bench: $(DEV_STAMP) ## measure CPU, memory and delay beside a plain stack and pe
 
 site: $(DEV_STAMP) ## the documentation as a site, in site/
 	@$(BIN)/python -m mkdocs build --strict --quiet
+
+window-load: $(DEV_STAMP) ## time each page of the window over a million calls (some ten minutes)
+	@$(BIN)/python -E -m tests.window_load
 
 screenshots: $(DEV_STAMP) ## draw the pictures of docs/window.md (needs Chromium)
 	@$(BIN)/python -E -m tests.screenshots

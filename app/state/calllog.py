@@ -9,7 +9,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, delete, insert, select
 
 from app.errors import GatewayError
-from app.state import callbodies, listing, sums
+from app.state import callbodies, listing, rollups, sums
 from app.state.callbodies import CallBodies
 from app.state.crypto import Sealer
 from app.state.dialect import run_all
@@ -18,14 +18,12 @@ from app.state.listing import Page
 from app.state.news import topics_of
 from app.state.signals import Signals
 from app.state.sums import Span, Sums
-from app.state.tables import call_log
+from app.state.tables import CALL_FILTERS, call_log
 from app.wire.json import dumps_ascii, loads_lenient
 
 Members = Mapping[str, Any]
 
-FILTERS: Final = (
-    *("tenant", "key", "provider", "model", "status", "request_type", "response_id", "request_id"),
-)
+FILTERS: Final = (*CALL_FILTERS, "response_id", "request_id")
 _COLUMNS: Final = ("id", "created_at", *FILTERS)
 _INSERT: Final = insert(call_log)
 _EXPORT_PAGE: Final = 500
@@ -52,6 +50,7 @@ class CallLog:
             run_all(connection, _INSERT, values)
             callbodies.add(connection, said)
             sums.add(connection, added)
+            rollups.mark(connection, {hour for _, hour, _, _ in added}, time.time())
 
         self._signals.write(work, topics_of([row["id"] for row in rows]))
 
@@ -85,6 +84,16 @@ class CallLog:
     def usage(self, span: Span, *, detailed: bool = True) -> Iterator[tuple[int, Members, Sums]]:
         """Yield hour, members and sums of each group whose hour lies in ``span``."""
         yield from sums.read(self._db, span, detailed=detailed)
+
+    def usage_by(
+        self, span: Span, member: str, *, unit: int | None, only: str | None = None
+    ) -> Iterator[rollups.Group]:
+        """Yield sums by one member alone, or of all calls; see ``rollups.read``."""
+        yield from rollups.read(self._db, span, member, unit=unit, only=only)
+
+    def join_sums(self, most: int) -> Iterator[rollups.Period]:
+        """Join the sums of hours and days that ended, at most so many; yield each."""
+        return rollups.join_some(self._db, most)
 
     def bodies(self, call_id: str) -> Members | None:
         """Return what was asked and answered in a call; None where that is not kept."""

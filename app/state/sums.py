@@ -85,6 +85,16 @@ class Sums:
             if row.get(name) is not None:
                 getattr(self, name)[_bucket(row[name])] += 1
 
+    def take(self, figures: Sequence[int], *times: Sequence[tuple[int, int]]) -> None:
+        """Add other sums, as ``numbers`` writes them."""
+        for name, figure in zip(_SUMS, figures, strict=True):
+            setattr(self, name, getattr(self, name) + figure)
+        for name, pairs in zip(_TIMES, times, strict=True):
+            counts = getattr(self, name)
+            get = counts.get
+            for bucket, calls in pairs:
+                counts[bucket] = get(bucket, 0) + calls
+
     def add(self, other: Sums) -> None:
         """Add other sums."""
         for name in _SUMS:
@@ -133,8 +143,20 @@ def of(rows: Sequence[Members]) -> Added:
 
 def add(connection: Connection, added: Added) -> None:
     """Add sums to those that are there."""
-    for label, hour, members, sums in added:
-        _add(connection, label, hour, members, sums)
+    add_sums, add_times = _additions(connection.dialect.name)
+    grown = [
+        {"id": label, "hour": hour, "members": dumps(dict(members)), **{n: getattr(sums, n) for n in _SUMS}}
+        for label, hour, members, sums in added
+    ]
+    run_all(connection, add_sums, grown)
+    for name, statement in add_times.items():
+        buckets = [
+            {"usage_id": label, "bucket": bucket, "calls": calls}
+            for label, _, _, sums in added
+            for bucket, calls in sorted(getattr(sums, name).items())
+        ]
+        if buckets:
+            run_all(connection, statement, buckets)
 
 
 def read(db: Database, span: Span, *, detailed: bool) -> Iterator[tuple[int, Members, Sums]]:
@@ -142,10 +164,35 @@ def read(db: Database, span: Span, *, detailed: bool) -> Iterator[tuple[int, Mem
 
     Without details (``user``, ``metadata``) groups are as few as an operator's names."""
     begin = None if span[0] is None else span[0] // HOUR * HOUR
-    fitting = within(usage_hour.c.hour, (begin, span[1]))
+    conditions = fitting((begin, span[1]), detailed=detailed)
+    return joined(*db.read(lambda connection: rows(connection, conditions)))
+
+
+def fitting(span: Span, *, detailed: bool) -> list[ColumnElement[bool]]:
+    """Return the conditions of the rows of ``usage_hour`` that make up a span."""
     kinds = (_PLAIN, _DETAILED if detailed else _BROAD)
-    fitting.append(or_(*(usage_hour.c.id.startswith(kind) for kind in kinds)))
-    hours, times = db.read(lambda connection: _read(connection, fitting))
+    found = within(usage_hour.c.hour, span)
+    return [*found, or_(*(usage_hour.c.id.startswith(kind) for kind in kinds))]
+
+
+Counts = dict[str, dict[str, Counter[int]]]
+"""Calls by bucket of each time, by the ids of their sums."""
+
+
+def rows(connection: Connection, conditions: Sequence[ColumnElement[bool]]) -> tuple[list[Any], Counts]:
+    """Return the rows of ``usage_hour`` that fit, and their counts."""
+    hours: list[Any] = list(connection.execute(select(usage_hour).where(*conditions)))
+    times: Counts = {}
+    for name, table in _TIMES.items():
+        found = times.setdefault(name, {})
+        both = table.join(usage_hour, usage_hour.c.id == table.c.usage_id)
+        for row in connection.execute(select(table).select_from(both).where(*conditions)):
+            found.setdefault(row.usage_id, Counter())[row.bucket] = row.calls
+    return hours, times
+
+
+def joined(hours: Sequence[Any], times: Counts) -> Iterator[tuple[int, Members, Sums]]:
+    """Yield hour, members and sums of rows with their counts."""
     for row in hours:
         sums = Sums(**{name: getattr(row, name) for name in _SUMS})
         for name, counts in times.items():
@@ -153,18 +200,12 @@ def read(db: Database, span: Span, *, detailed: bool) -> Iterator[tuple[int, Mem
         yield row.hour, loads_lenient(bytes(row.members)), sums
 
 
-def _read(
-    connection: Connection, fitting: Sequence[ColumnElement[bool]]
-) -> tuple[list[Any], dict[str, dict[str, Counter[int]]]]:
-    """Return the rows of ``usage_hour`` that fit, and their counts of each time by their ids."""
-    hours: list[Any] = list(connection.execute(select(usage_hour).where(*fitting)))
-    times: dict[str, dict[str, Counter[int]]] = {}
-    for name, table in _TIMES.items():
-        found = times.setdefault(name, {})
-        joined = table.join(usage_hour, usage_hour.c.id == table.c.usage_id)
-        for row in connection.execute(select(table).select_from(joined).where(*fitting)):
-            found.setdefault(row.usage_id, Counter())[row.bucket] = row.calls
-    return hours, times
+def numbers(sums: Sums) -> list[Any]:
+    """Return sums as lists: the sums themselves, then each time's buckets with their calls."""
+    return [
+        [getattr(sums, name) for name in _SUMS],
+        *(sorted(getattr(sums, name).items()) for name in _TIMES),
+    ]
 
 
 def within(column: Any, span: Span) -> list[ColumnElement[bool]]:
@@ -193,17 +234,6 @@ def _members(row: Members, kind: str) -> Members:
 
 def _bucket(milliseconds: int) -> int:
     return round(math.log(max(1, milliseconds)) / _STEP)
-
-
-def _add(connection: Connection, label: str, hour: int, members: Members, sums: Sums) -> None:
-    add_sums, add_times = _additions(connection.dialect.name)
-    row = {"id": label, "hour": hour, "members": dumps(dict(members))}
-    run_all(connection, add_sums, [row | {name: getattr(sums, name) for name in _SUMS}])
-    for name, statement in add_times.items():
-        counts = sorted(getattr(sums, name).items())
-        if counts:
-            buckets = [{"usage_id": label, "bucket": bucket, "calls": calls} for bucket, calls in counts]
-            run_all(connection, statement, buckets)
 
 
 @cache

@@ -283,6 +283,9 @@ audit = Table(
     Index("audit_created_at", "created_at", "id"),
 )
 
+#: What the list of calls is filtered by, and ordered by age.
+CALL_FILTERS = ("tenant", "key", "provider", "model", "status", "request_type")
+
 # One row a call; what lists filter by has a column, the whole row lies in ``body``.
 call_log = Table(
     "call_log",
@@ -299,6 +302,8 @@ call_log = Table(
     Column("response_id", Text),
     Column("body", Sealed, nullable=False),
     Index("call_log_created_at", "created_at", "id"),
+    *(Index(f"call_log_{name}", name, "created_at") for name in CALL_FILTERS),
+    *(Index(f"call_log_{name}", name) for name in ("request_id", "response_id")),
 )
 
 # Sums of the calls of an hour that agree in all of ``members``; cost in nano-dollars.

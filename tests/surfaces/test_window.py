@@ -19,7 +19,7 @@ from sqlalchemy import Engine, event, select, update
 from app import create_app, made_key
 from app.config import Secret, Settings
 from app.gateway.core import gateway_of
-from app.state.tables import key_secret
+from app.state.tables import CALL_FILTERS, key_secret
 from app.surfaces import assets
 from app.surfaces.ui.routes import PLACES, ROUTES
 from tests.behaviour.world import Answer, World, running_world, whole
@@ -392,7 +392,26 @@ def test_a_page_costs_as_many_statements_with_many_calls_as_with_few(app: Flask)
     finally:
         event.remove(Engine, "before_cursor_execute", hear)
     assert counts[1] == counts[2]
-    assert max(counts[1].values()) <= 30
+    assert max(counts[1].values()) <= 36
+
+
+@pytest.mark.parametrize("name", [*CALL_FILTERS, "request_id", "response_id"])
+def test_a_filter_of_the_calls_is_looked_up_in_an_index(name: str, app: Flask) -> None:
+    state = gateway_of(app).state()
+    state.call_log.write([_row(number) for number in range(100)])
+    plans: list[str] = []
+
+    def hear(connection: Any, cursor: Any, statement: str, parameters: Any, *rest: Any) -> None:
+        if "FROM call_log" in statement:
+            rows = connection.connection.cursor().execute(f"EXPLAIN QUERY PLAN {statement}", parameters)
+            plans.extend(row[3] for row in rows)
+
+    event.listen(Engine, "before_cursor_execute", hear)
+    try:
+        state.call_log.page(50, None, {name: 404 if name == "status" else "nobody"}, (None, None))
+    finally:
+        event.remove(Engine, "before_cursor_execute", hear)
+    assert f"SEARCH call_log USING INDEX call_log_{name} ({name}=?)" in plans
 
 
 def test_every_address_but_the_log_in_asks_for_a_session(app: Flask) -> None:

@@ -21,13 +21,21 @@ from sqlalchemy import Connection, Engine, exc, inspect, text
 from sqlalchemy.engine import URL
 
 #: The newest revision; a test compares it with the scripts.
-HEAD: Final = "0014"
+HEAD: Final = "0015"
 #: Indexes of tables that may be large, and what they are on.
 CONCURRENT: Final = {
     "response_created_at": "response (created_at, id)",
     "response_tenant_created_at": "response (tenant, created_at, id)",
     "conversation_created_at": "conversation (created_at, id)",
     "conversation_tenant_created_at": "conversation (tenant, created_at, id)",
+    "call_log_tenant": "call_log (tenant, created_at)",
+    "call_log_key": "call_log (key, created_at)",
+    "call_log_provider": "call_log (provider, created_at)",
+    "call_log_model": "call_log (model, created_at)",
+    "call_log_status": "call_log (status, created_at)",
+    "call_log_request_type": "call_log (request_type, created_at)",
+    "call_log_request_id": "call_log (request_id)",
+    "call_log_response_id": "call_log (response_id)",
 }
 _INDEX_LOCK: Final = 0x51_1C_E0_02
 _LOOK_SECONDS: Final = 0.2

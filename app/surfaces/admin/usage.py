@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from flask import Response, request
 
 from app.errors import GatewayError
-from app.state.sums import FILTERS, GROUPS, NANO, Members, Sums, percentiles
+from app.state import rollups
+from app.state.sums import FILTERS, GROUPS, HOUR, NANO, Members, Sums, percentiles
 from app.surfaces.admin import asking
 from app.surfaces.replies.answers import json_response
 
@@ -25,8 +26,7 @@ def summed() -> Response:
     groups: dict[tuple[Any, ...], Sums] = {}
     detailed = any(name == "user" or name.startswith(_METADATA) for name in names)
     sought = {name: request.args[name] for name in FILTERS if request.args.get(name)}
-    log = asking.gateway().state().call_log
-    for hour, members, sums in log.usage(asking.span(), detailed=detailed):
+    for hour, members, sums in _sums(names, sought, detailed=detailed):
         if any(members.get(name) != value for name, value in sought.items()):
             continue
         label = tuple(_member(name, hour, members) for name in names)
@@ -36,6 +36,21 @@ def summed() -> Response:
     return json_response(
         {"object": "list", "data": data, "has_more": False, "first_id": None, "last_id": None}
     )
+
+
+def _sums(
+    names: Sequence[str], sought: Mapping[str, str], *, detailed: bool
+) -> Iterator[tuple[int, Members, Sums]]:
+    """Yield hour or day, members and sums: those of one member, or of none, from what is joined of them."""
+    log, span = asking.gateway().state().call_log, asking.span()
+    members = {*names, *sought} - set(_TIMES)
+    if len(members) > 1 or not members <= set(rollups.MEMBERS):
+        yield from log.usage(span, detailed=detailed)
+        return
+    unit = HOUR if "hour" in names else rollups.DAY if "day" in names else None
+    member = next(iter(members), rollups.WHOLE)
+    for start, value, sums in log.usage_by(span, member, unit=unit, only=sought.get(member)):
+        yield start, {member: value}, sums
 
 
 def _group_names() -> list[str]:

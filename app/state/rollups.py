@@ -1,0 +1,201 @@
+"""Sums of hours and days that ended, by one member at a time: what long spans are read from.
+
+``sums`` has a row for each set of members in each hour, which is exact and many. Of an hour, and of a day, that ended
+a while ago, the sums of all calls and those by provider, model, key and tenant are joined here, in one row. A
+later write to that hour marks its rows, in its own transaction, until they are joined anew; whatever is not joined is read
+from ``sums``. Tests: tests/state/test_rollups.py.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final
+
+from sqlalchemy import BigInteger, Column, Connection, Integer, Table, and_, func, or_, select, update
+
+from app.state import sums
+from app.state.atrest import Sealed
+from app.state.database import Database
+from app.state.dialect import insert_for, insert_once
+from app.state.schema import metadata
+from app.state.sums import HOUR, Span, Sums
+from app.state.tables import usage_hour
+from app.wire.json import dumps, loads_lenient
+
+DAY: Final = 24 * HOUR
+WHOLE: Final = "whole"
+MEMBERS: Final = ("provider", "model", "key", "tenant")
+"""Members that sums of a span are kept by, each on its own."""
+
+_COLUMNS: Final = (WHOLE, *MEMBERS)
+_LAG: Final = 600
+"""Seconds after its end from which an hour is joined: clocks of several machines may differ."""
+_MOST_RANGES: Final = 60
+
+# ``seconds`` is the length, of an hour or a day. ``version`` counts the writes that came later; the sums are
+# NULL from such a write on, until they are joined anew.
+usage_rollup = Table(
+    "usage_rollup",
+    metadata,
+    Column("seconds", Integer, primary_key=True, autoincrement=False),
+    Column("start", BigInteger, primary_key=True, autoincrement=False),
+    Column("version", BigInteger, nullable=False),
+    *(Column(name, Sealed) for name in _COLUMNS),
+)
+
+Period = tuple[int, int]
+"""Length and start, in seconds."""
+Group = tuple[int, str | None, Sums]
+"""Start of an hour or a day, the member's value (None: it has none), and its sums."""
+
+
+def mark(connection: Connection, hours: Iterable[int], now: float) -> None:
+    """Note that calls of ``hours`` are being written; of one that runs nothing is joined yet."""
+    ended = {(HOUR, hour) for hour in hours if hour + HOUR <= now}
+    ended |= {(DAY, hour // DAY * DAY) for hour in hours if hour // DAY * DAY + DAY <= now}
+    if ended:
+        insert = insert_for(connection.dialect.name, usage_rollup)
+        later = {"version": usage_rollup.c.version + 1, **dict.fromkeys(_COLUMNS)}
+        statement = insert.on_conflict_do_update(
+            index_elements=list(usage_rollup.primary_key.columns), set_=later
+        )
+        rows = [{"seconds": seconds, "start": start, "version": 1} for seconds, start in sorted(ended)]
+        connection.execute(statement, rows)
+
+
+def unjoined(db: Database, now: float, most: int) -> list[Period]:
+    """Return up to ``most`` hours and days that can be joined, hours before their days, the newest first."""
+
+    def work(connection: Connection) -> list[Period]:
+        every = select(usage_hour.c.hour).where(usage_hour.c.hour <= now - _LAG - HOUR).distinct()
+        hours = set(connection.execute(every).scalars())
+        sound = select(usage_rollup.c.seconds, usage_rollup.c.start).where(usage_rollup.c.whole.is_not(None))
+        joined = {(row.seconds, row.start) for row in connection.execute(sound)}
+        found = [(HOUR, hour) for hour in hours if (HOUR, hour) not in joined]
+        days = {hour // DAY * DAY for hour in hours}
+        found += [(DAY, day) for day in days if (DAY, day) not in joined and day + DAY <= now - _LAG]
+        return sorted(found, key=lambda one: (-(one[1] // DAY), one[0], -one[1]))[:most]
+
+    return db.read(work)
+
+
+def join(db: Database, period: Period) -> None:
+    """Join an hour, or a day of which all hours are joined, unless it is written to meanwhile."""
+    seconds, start = period
+    mine = and_(usage_rollup.c.seconds == seconds, usage_rollup.c.start == start)
+    version: int | None = db.read(lambda c: c.execute(select(usage_rollup.c.version).where(mine)).scalar())
+    values = _of_hour(db, start) if seconds == HOUR else _of_day(db, start)
+    if values is None:
+        return
+
+    def work(connection: Connection) -> None:
+        if version is None:
+            key = {"seconds": seconds, "start": start, "version": 0}
+            insert_once(connection, usage_rollup, {**key, **values})
+        else:
+            connection.execute(
+                update(usage_rollup).where(mine, usage_rollup.c.version == version).values(**values)
+            )
+
+    db.write(work)
+
+
+def read(
+    db: Database, span: Span, member: str, *, unit: int | None, only: str | None = None
+) -> Iterator[Group]:
+    """Yield the sums of a span of whole hours by one member, or of all calls (``WHOLE``), and by ``unit``: ``HOUR``,
+    ``DAY``, or None, which is all as one, with the start 0. ``only`` is the one value that is sought."""
+    begin = None if span[0] is None else span[0] // HOUR * HOUR
+    column = usage_rollup.c[member]
+    fitting = [column.is_not(None), *sums.within(usage_rollup.c.start, (begin, span[1]))]
+    if span[1] is not None:
+        fitting.append(usage_rollup.c.start + usage_rollup.c.seconds - HOUR < span[1])
+    if unit == HOUR:
+        fitting.append(usage_rollup.c.seconds == HOUR)
+    columns = (usage_rollup.c.seconds, usage_rollup.c.start, column.label("body"))
+    statement = select(*columns).where(*fitting).order_by(usage_rollup.c.seconds.desc())
+
+    def work(connection: Connection) -> tuple[list[tuple[int, bytes]], set[int], list[Any], sums.Counts]:
+        chosen, covered = _chosen(connection.execute(statement))
+        return (chosen, covered, *sums.rows(connection, _rest(covered, (begin, span[1]))))
+
+    chosen, covered, hours, times = db.read(work)
+    groups: dict[tuple[int, str | None], Sums] = defaultdict(Sums)
+    for start, body in chosen:
+        label = start // unit * unit if unit else 0
+        for value, *written in loads_lenient(body):
+            if only is None or value == only:
+                groups[label, value].take(*written)
+    for hour, members, some in sums.joined(hours, times):
+        value = members.get(member)
+        if hour not in covered and (only is None or value == only):
+            groups[hour // unit * unit if unit else 0, value].add(some)
+    return ((label, value, some) for (label, value), some in groups.items())
+
+
+def _chosen(rows: Iterable[Any]) -> tuple[list[tuple[int, bytes]], set[int]]:
+    """Return days, and the hours of no day that is there, with all hours that these are about."""
+    chosen: list[tuple[int, bytes]] = []
+    covered: set[int] = set()
+    for row in rows:
+        if row.start not in covered:
+            chosen.append((row.start, bytes(row.body)))
+            covered.update(range(row.start, row.start + row.seconds, HOUR))
+    return chosen, covered
+
+
+def _rest(covered: set[int], span: Span) -> list[Any]:
+    """Return the conditions of the rows of ``sums`` in a span whose hours are not covered, and maybe of a few more."""
+    fitting = sums.fitting(span, detailed=False)
+    edges = sorted(covered)
+    ranges = [(before + HOUR, after) for before, after in itertools.pairwise(edges) if after > before + HOUR]
+    if edges and len(ranges) <= _MOST_RANGES:
+        hour = usage_hour.c.hour
+        inner = [and_(hour >= begin, hour < end) for begin, end in ranges]
+        fitting.append(or_(hour < edges[0], hour > edges[-1], *inner))
+    return fitting
+
+
+def _of_hour(db: Database, hour: int) -> dict[str, bytes]:
+    groups: dict[str, dict[str | None, Sums]] = {name: defaultdict(Sums) for name in _COLUMNS}
+    for _, members, some in sums.read(db, (hour, hour + HOUR), detailed=False):
+        for name, by_value in groups.items():
+            by_value[members.get(name)].add(some)
+    return {name: _written(by_value) for name, by_value in groups.items()}
+
+
+def _of_day(db: Database, day: int) -> dict[str, bytes] | None:
+    """Return the sums of a day by its hours; None where one of them is not joined."""
+    mine = (usage_rollup.c.seconds == HOUR, usage_rollup.c.start >= day, usage_rollup.c.start < day + DAY)
+    there = select(func.count(usage_hour.c.hour.distinct())).where(
+        usage_hour.c.hour >= day, usage_hour.c.hour < day + DAY
+    )
+
+    def work(connection: Connection) -> tuple[list[Any], int]:
+        return list(connection.execute(select(usage_rollup).where(*mine))), connection.execute(
+            there
+        ).scalar_one()
+
+    hours, count = db.read(work)
+    if len(hours) < count or any(row.whole is None for row in hours):
+        return None
+    groups: dict[str, dict[str | None, Sums]] = {name: defaultdict(Sums) for name in _COLUMNS}
+    for row in hours:
+        for name, by_value in groups.items():
+            for value, *written in loads_lenient(bytes(getattr(row, name))):
+                by_value[value].take(*written)
+    return {name: _written(by_value) for name, by_value in groups.items()}
+
+
+def _written(by_value: Mapping[str | None, Sums]) -> bytes:
+    return dumps([[value, *sums.numbers(some)] for value, some in by_value.items()])
+
+
+def join_some(db: Database, most: int) -> Iterator[Period]:
+    """Join what can be joined, at most so many; yield each, for its caller to pause."""
+    for period in unjoined(db, time.time(), most):
+        join(db, period)
+        yield period
