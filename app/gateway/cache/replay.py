@@ -22,7 +22,7 @@ from app.gateway.minting import mint
 from app.gateway.outcome import Outcome
 from app.gateway.run import Batch, Run
 from app.gateway.translating import decoded, server_context
-from app.wire.json import dumps, loads
+from app.wire.json import dumps, loads_lenient
 
 _COMPLETE: Final = frozenset({"stop", "tool_calls"})
 _OWN: Final = (
@@ -43,7 +43,7 @@ def entry_of(name: str, outcome: Outcome) -> Entry | None:
         return None
     body = outcome.body
     if body is None and response is not None:
-        body = _encoded(call, response, outcome.target.model)
+        body = _encoded(call, copy.deepcopy(response), outcome.target.model)
     if not isinstance(body, dict):
         return None
     return Entry(
@@ -66,9 +66,9 @@ def source_of(entry: Entry, target: Target) -> Callable[[Run], Generator[Batch, 
         call, outcome = run.call, run.outcome
         call.abort.check()
         outcome.target, outcome.upstream_ms, outcome.losses = target, 0, [*call.left_out]
-        answer = _answer(entry, None)
         if call.stream:
-            yield Batch(_frames(call, entry, target), last=True, content=True, answer=answer)
+            frames = _frames(call, entry, target)
+            yield Batch(frames, last=True, content=True, answer=_answer(entry, None))
         else:
             yield Batch([], last=True, answer=_answer(entry, _body(call, entry, target)))
 
@@ -110,17 +110,17 @@ def _answer(entry: Entry, body: Any) -> Answer:
 
 def _body(call: Call, entry: Entry, target: Target) -> dict[str, Any]:
     """Return the JSON of an entry as the answer of ``call``: with its own id and members."""
-    body: dict[str, Any] = loads(entry.body)
+    body: dict[str, Any] = loads_lenient(entry.body)
     if entry.response is None:
         if isinstance(body.get("id"), str):
             body["id"] = mint(body["id"].partition("-")[0] + "-" if "-" in body["id"] else "emb")
         return body
-    fresh = _encoded(call, entry.response, target.model)
-    return {**body, **{name: fresh[name] for name in _OWN if name in fresh}}
+    fresh = _encoded(call, replace(entry.response, choices=()), target.model)
+    return {**body, **{name: copy.deepcopy(fresh[name]) for name in _OWN if name in fresh}}
 
 
 def _encoded(call: Call, response: Response, model: str) -> dict[str, Any]:
-    unnamed = replace(copy.deepcopy(response), id=None, created=None)
+    unnamed = replace(response, id=None, created=None)
     return dialect(call.dialect).encode_response(unnamed, decoded(call), server_context(call, model))
 
 
