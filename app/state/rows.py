@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, bindparam, case, func, or_, select, update
 
@@ -27,12 +27,12 @@ RUNNING_STATUSES: Final = frozenset({"queued", "in_progress"})
 UNSTORED_KEPT: Final = 600.0
 """Seconds for which a background response that was not to be stored can be fetched after its end."""
 
-_FIND: Final = select(response).where(
-    response.c.id == bindparam("id"),
-    response.c.tenant == bindparam("tenant"),
+_LIVING: Final = (
+    response.c.tenant == bindparam("of_tenant"),
     response.c.deleted_at.is_(None),
     or_(response.c.expires_at.is_(None), response.c.expires_at > db_now()),
 )
+_FIND: Final = select(response).where(response.c.id == bindparam("id"), *_LIVING)
 _STATUS: Final = _FIND.with_only_columns(response.c.status)
 _FIND_LOCKED: Final = _FIND.with_for_update()
 _COUNT_ITEMS: Final = (
@@ -81,6 +81,20 @@ _ENDED: Final = (
 _END: Final = _ENDED.where(RUNNING)
 _END_FENCED: Final = _ENDED.where(*GUARD)
 _END_LOST: Final = _ENDED.where(*_LOST_OF_FENCE)
+#: The end of a living synchronous row by its owner, which is nearly every end: no look at the row before.
+_END_SYNCHRONOUS: Final = _ENDED.where(*_LIVING, ~response.c.background, *GUARD).returning(
+    response.c.thread_id,
+    response.c.conversation_id,
+    select(func.count()).where(item.c.response_id == bindparam("ended_id")).scalar_subquery(),
+)
+
+
+class Ended(NamedTuple):
+    """A row that was made terminal: its thread and conversation, and how many items it has."""
+
+    thread_id: str
+    conversation_id: str | None
+    items: int
 
 
 def response_not_found(response_id: Any) -> GatewayError:
@@ -93,7 +107,7 @@ def find(connection: Connection, tenant: str, response_id: Any, *, lock: bool = 
     if not storable(response_id):
         return None
     statement = _FIND_LOCKED if lock else _FIND
-    return connection.execute(statement, {"id": response_id, "tenant": tenant}).first()
+    return connection.execute(statement, {"id": response_id, "of_tenant": tenant}).first()
 
 
 def require(connection: Connection, tenant: str, response_id: Any, *, lock: bool = False) -> AnyRow:
@@ -106,7 +120,7 @@ def require(connection: Connection, tenant: str, response_id: Any, *, lock: bool
 
 def status_of(connection: Connection, tenant: str, response_id: str) -> str | None:
     """Return a living response's status, without reading the rest of its row."""
-    return connection.execute(_STATUS, {"id": response_id, "tenant": tenant}).scalar()
+    return connection.execute(_STATUS, {"id": response_id, "of_tenant": tenant}).scalar()
 
 
 def touch_thread(connection: Connection, thread_id: str, tenant: str) -> None:
@@ -185,16 +199,33 @@ def end_row(
     ``lost``: the row is one that the sweep ended, and this is the end by its owner.
     ``extra`` replaces the row's, None leaves it.
     """
+    values = _values_of(response_id, ending, cancelled=cancelled, extra=extra)
+    statement = _END
+    if fence is not None:
+        statement, values = _END_LOST if lost else _END_FENCED, values | fenced(fence)
+    return bool(run(connection, statement, values).rowcount == 1)
+
+
+def end_synchronous(
+    connection: Connection, tenant: str, response_id: str, fence: Fence, ending: Ending
+) -> Ended | None:
+    """Make a living synchronous row terminal that runs under ``fence``; None when it is none, or ended otherwise."""
+    values = _values_of(response_id, ending) | fenced(fence) | {"of_tenant": tenant}
+    row = run(connection, _END_SYNCHRONOUS, values).fetchone()
+    return None if row is None else Ended(*row)
+
+
+def _values_of(
+    response_id: str, ending: Ending, *, cancelled: bool = False, extra: bytes | None = None
+) -> dict[str, Any]:
+    """Return the parameters of an end."""
     values = {f"new_{name}": getattr(ending, name) for name in _LEARNED}
     values["ended_id"] = response_id
     values["new_status"] = ending.status
     values["new_object"] = dumps({**ending.object, "status": ending.status, "output": None})
     values["new_cancelled"] = cancelled
     values["new_extra"] = extra
-    statement = _END
-    if fence is not None:
-        statement, values = _END_LOST if lost else _END_FENCED, values | fenced(fence)
-    return bool(run(connection, statement, values).rowcount == 1)
+    return values
 
 
 def item_rows(connection: Connection, response_id: str, direction: str) -> list[ItemRow]:

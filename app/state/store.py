@@ -167,6 +167,11 @@ def _finish(
     ending: Ending,
     packed: Packed,
 ) -> bool:
+    if not ending.extra:
+        ended = rows.end_synchronous(connection, tenant, response_id, fence, ending)
+        if ended is not None:
+            _keep_output(connection, tenant, response_id, ending, packed, ended)
+            return True
     row = rows.find(connection, tenant, response_id, lock=True)
     if row is None:
         return False
@@ -174,13 +179,21 @@ def _finish(
     if not rows.end_row(connection, response_id, ending, fence=fence, lost=_is_lost(row), extra=extra):
         return _ended_by_us(row, fence, ending)
     first = rows.count_items(connection, response_id) if packed.rows else 0
-    rows.insert_items(connection, tenant, response_id, "output", packed, first=first)
-    rows.touch_thread(connection, row.thread_id, tenant)
-    if row.conversation_id and ending.status in ("completed", "incomplete"):
-        conversationrows.append_turn(connection, tenant, row.conversation_id, response_id)
+    ended = rows.Ended(row.thread_id, row.conversation_id, first)
+    _keep_output(connection, tenant, response_id, ending, packed, ended)
     if row.background:
         _log_end(connection, row, ending)
     return True
+
+
+def _keep_output(
+    connection: Connection, tenant: str, response_id: str, ending: Ending, packed: Packed, ended: rows.Ended
+) -> None:
+    """Store the output of a response that ended, behind its input, and in its conversation."""
+    rows.insert_items(connection, tenant, response_id, "output", packed, first=ended.items)
+    rows.touch_thread(connection, ended.thread_id, tenant)
+    if ended.conversation_id and ending.status in ("completed", "incomplete"):
+        conversationrows.append_turn(connection, tenant, ended.conversation_id, response_id)
 
 
 def _is_lost(row: AnyRow) -> bool:
