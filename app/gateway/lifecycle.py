@@ -21,7 +21,7 @@ from app.gateway.heap import settle
 from app.gateway.layers.log import take_notes
 
 _LOG: Final = logging.getLogger(__name__)
-_POLL: Final = 0.1
+_POLL: Final = 0.25
 _REOPEN: Final = 2.0
 
 

@@ -10,11 +10,13 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, or_, select, update
 
 from app.state import files, pieces
+from app.state.dialect import run
 from app.state.files import NewFile
 from app.state.leases import LEASE_SECONDS
 from app.state.records import JSON, Fence
@@ -88,8 +90,7 @@ class BatchQueue:
 
         ``but_for`` names tenants that get nothing this time."""
         condition = and_(_due(), batch.c.tenant.not_in(but_for)) if but_for else _due()
-        found = select(batch.c.id).where(condition).limit(1)
-        if self._db.read(lambda connection: connection.execute(found).first()) is None:
+        if not self._db.read(lambda connection: _is_any_due(connection, but_for)):
             return []
         return self._db.write(lambda connection: self._claim(connection, limit, condition))
 
@@ -202,6 +203,19 @@ class BatchQueue:
 def _due() -> ColumnElement[bool]:
     free = or_(batch.c.lease_owner.is_(None), batch.c.lease_until < db_now())
     return and_(BATCH_RUNNING, batch.c.provider.is_(None), free)
+
+
+def _is_any_due(connection: Connection, but_for: Collection[str]) -> bool:
+    if but_for:
+        found = connection.execute(_first_due().where(batch.c.tenant.not_in(but_for)))
+    else:  # every second of an idle process
+        found = run(connection, _first_due(), {})
+    return found.fetchone() is not None
+
+
+@cache
+def _first_due() -> Any:
+    return select(batch.c.id).where(_due()).limit(1)
 
 
 def _turns() -> Select[*tuple[Any, ...]]:

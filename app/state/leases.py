@@ -10,6 +10,7 @@ or three attempts died. All times are the database's clock.
 from __future__ import annotations
 
 import logging
+from functools import cache
 from typing import Any, Final
 
 import gevent
@@ -17,6 +18,7 @@ from sqlalchemy import Connection, and_, or_, select, update
 
 from app.errors import GatewayError
 from app.responses_form.errors import LOST
+from app.state.dialect import run
 from app.state.ending import terminate
 from app.state.loops import Loop
 from app.state.rows import chunks
@@ -43,12 +45,13 @@ def lapsed() -> Any:
 
 def sweep(signals: Signals) -> int:
     """End the lost rows as failed, ``server_lost``, with what they had shown; return how many."""
-    found = signals.db.read(
-        lambda connection: list(
-            connection.execute(select(response.c.id).where(lapsed()).limit(_AT_ONCE)).scalars()
-        )
-    )
-    return sum(_end_one(signals, lost) for lost in found)
+    found: list[Any] = signals.db.read(lambda connection: run(connection, _first_lapsed(), {}).fetchall())
+    return sum(_end_one(signals, lost) for (lost,) in found)
+
+
+@cache
+def _first_lapsed() -> Any:
+    return select(response.c.id).where(lapsed()).limit(_AT_ONCE)
 
 
 def _end_one(signals: Signals, response_id: str) -> bool:
