@@ -23,6 +23,8 @@ from app.gateway.layers.log import take_notes
 _LOG: Final = logging.getLogger(__name__)
 _POLL: Final = 0.25
 _REOPEN: Final = 2.0
+_FIRST_LOOK: Final = 0.2
+_FIRST_CALLS: Final = 2.0  # seconds at most, for which the store waits for calls that waited for the worker
 
 
 def start(worker: Any) -> None:
@@ -44,7 +46,13 @@ def stop(worker: Any) -> None:
 
 
 def _open_store(gateway: Gateway) -> None:
-    """Open the store as soon as it can be, so that its sweeps and background work run."""
+    """Open the store as soon as it can be, so that its sweeps and background work run.
+
+    Opening it takes the worker for a while, so whoever waited for the worker is answered first."""
+    limit = time.monotonic() + _FIRST_CALLS
+    gevent.sleep(_FIRST_LOOK)
+    while len(gateway.open_calls) and time.monotonic() < limit:
+        gevent.sleep(_FIRST_LOOK)
     while not gateway.draining.is_set():
         try:
             gateway.state()
