@@ -89,9 +89,9 @@ class Queue:
         Tenants take turns: first comes whoever has the fewest running or taken before, then
         the oldest. ``but_for`` names tenants that get nothing this time.
         """
-        condition = and_(_due(), response.c.tenant.not_in(but_for)) if but_for else _due()
         if not self._db.read(lambda connection: _is_any_due(connection, but_for)):
             return []
+        condition = and_(_due(), response.c.tenant.not_in(but_for)) if but_for else _due()
         return self._db.write(lambda connection: self._claim(connection, limit, condition))
 
     def renew(self, fences: Mapping[str, Fence]) -> None:

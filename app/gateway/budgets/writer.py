@@ -68,7 +68,7 @@ class EntryWriter:
             self._bell.wait()
             self._bell.clear()
             gevent.sleep(_GATHER)  # attempts that end soon after come in the same batch
-            while self._waiting:
+            for _ in range(0, len(self._waiting), _BATCH):  # those that end meanwhile gather, too
                 self._write()
 
     def _write(self) -> bool:

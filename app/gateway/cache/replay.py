@@ -43,7 +43,8 @@ def entry_of(name: str, outcome: Outcome) -> Entry | None:
         return None
     body = outcome.body
     if body is None and response is not None:
-        body = _encoded(call, copy.deepcopy(response), outcome.target.model)
+        unnamed = replace(copy.deepcopy(response), id=None, created=None)
+        body = _encoded(call, unnamed, outcome.target.model)
     if not isinstance(body, dict):
         return None
     return Entry(
@@ -115,13 +116,13 @@ def _body(call: Call, entry: Entry, target: Target) -> dict[str, Any]:
         if isinstance(body.get("id"), str):
             body["id"] = mint(body["id"].partition("-")[0] + "-" if "-" in body["id"] else "emb")
         return body
-    fresh = _encoded(call, replace(entry.response, choices=()), target.model)
+    head = replace(entry.response, id=None, created=None, choices=())
+    fresh = _encoded(call, head, target.model)
     return {**body, **{name: copy.deepcopy(fresh[name]) for name in _OWN if name in fresh}}
 
 
 def _encoded(call: Call, response: Response, model: str) -> dict[str, Any]:
-    unnamed = replace(response, id=None, created=None)
-    return dialect(call.dialect).encode_response(unnamed, decoded(call), server_context(call, model))
+    return dialect(call.dialect).encode_response(response, decoded(call), server_context(call, model))
 
 
 def _frames(call: Call, entry: Entry, target: Target) -> list[Frame]:

@@ -75,7 +75,7 @@ class CallWriter:
             self._bell.wait(_PURGE_SECONDS)
             self._bell.clear()
             gevent.sleep(_GATHER)  # calls that end soon after come in the same batch
-            while self._waiting:
+            for _ in range(0, len(self._waiting), _BATCH):  # those that end meanwhile gather, too
                 self._write()
             if time.monotonic() >= self._purge_at:
                 self._purge_at = time.monotonic() + _PURGE_SECONDS
