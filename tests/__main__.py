@@ -19,6 +19,13 @@ from typing import Final
 from tests.environment import clean
 
 ROOT: Final = Path(__file__).resolve().parent.parent
+
+
+def named(pattern: str) -> list[str]:
+    """Return the paths of the tests that a pattern names."""
+    return [str(path.relative_to(ROOT)) for path in sorted((ROOT / "tests").glob(pattern))]
+
+
 PYTEST: Final = [sys.executable, "-m", "pytest"]
 SIDE_BY_SIDE: Final = 3
 COUNT: Final = re.compile(r"(\d+) (passed|failed|error|skipped)")
@@ -26,7 +33,8 @@ SKIPPED: Final = re.compile(r"^SKIPPED \[(\d+)\] \S+: (.*)$", re.MULTILINE)
 
 # No socket but a test's own, no process that stays: values in, values out.
 PURE: Final[Sequence[Sequence[str]]] = (
-    ("tests/dialects",),
+    named("dialects/test_[a-m]*.py"),
+    named("dialects/test_[!a-m]*.py"),
     (
         *("tests/golden", "tests/traffic", "tests/test_architecture.py", "tests/test_config.py"),
         *("tests/test_documentation.py", "tests/test_requirements.py", "tests/providers/test_urls.py"),
@@ -61,7 +69,7 @@ def others() -> Iterator[str]:
     """Yield the test files that no group names."""
     for file in sorted((ROOT / "tests").rglob("test_*.py")):
         path = file.relative_to(ROOT)
-        if not any(path.is_relative_to(named) for group in GROUPS for named in group):
+        if not any(path.is_relative_to(place) for group in GROUPS for place in group):
             yield str(path)
 
 
@@ -77,8 +85,7 @@ def run(groups: Sequence[Sequence[str]]) -> int:
             counts += Counter({word: int(number) for number, word in COUNT.findall(_last_line(done.stdout))})
             for number, reason in SKIPPED.findall(done.stdout):
                 reasons[reason] += int(number)
-            named = " ".join(argument for argument in done.args if argument.startswith("tests"))
-            print("\n".join([f"== {named}", *_shown(done)]), flush=True)
+            print("\n".join([f"== {_title(done.args)}", *_shown(done)]), flush=True)
     for reason, number in reasons.most_common():
         print(f"left out: {number} because {reason}")
     print(
@@ -98,6 +105,11 @@ def run_group(paths: Sequence[str]) -> subprocess.CompletedProcess[str]:
         text=True,
         check=False,
     )
+
+
+def _title(arguments: Sequence[str]) -> str:
+    paths = [argument for argument in arguments if argument.startswith("tests")]
+    return " ".join(paths if len(paths) < 20 else [paths[0], "…", paths[-1]])
 
 
 def _last_line(output: str) -> str:

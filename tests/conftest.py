@@ -4,13 +4,16 @@ from gevent import monkey
 
 monkey.patch_all()
 
+import faulthandler
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from _pytest.faulthandler import fault_handler_stderr_fd_key
 from hypothesis import settings
 
 from tests import environment
@@ -25,6 +28,36 @@ if os.environ.get("SLUICE_EXPLORE") != "1":
     settings.load_profile("settled")
 
 REPO = Path(__file__).resolve().parent.parent
+HUNG, REWIND = 300, 30
+
+
+class Watch:
+    """Ends a run in which no test has begun for ``HUNG`` seconds, with the stacks of its threads.
+
+    pytest-timeout ends a test that waits. One that holds gevent's hub it cannot reach; then a thread of
+    faulthandler's can. pytest's own starts such a thread for every test, which costs more than many of
+    ours take, so this one is wound up anew every ``REWIND`` seconds.
+    """
+
+    def __init__(self, stderr: int) -> None:
+        self._stderr = stderr
+        self._wound = 0.0
+
+    def pytest_runtest_logstart(self) -> None:
+        """Wind it up as a test begins."""
+        if time.monotonic() - self._wound > REWIND:
+            self._wound = time.monotonic()
+            faulthandler.dump_traceback_later(HUNG, file=self._stderr, exit=True)
+
+    def pytest_unconfigure(self) -> None:
+        """Let it go."""
+        faulthandler.cancel_dump_traceback_later()
+
+
+@pytest.hookimpl(trylast=True)  # after faulthandler's own
+def pytest_configure(config: pytest.Config) -> None:
+    """Watch for a run that hangs."""
+    config.pluginmanager.register(Watch(config.stash[fault_handler_stderr_fd_key]))
 
 
 @pytest.fixture(scope="session")

@@ -90,5 +90,6 @@ def overlapping(response: Response) -> list[Event]:
     starts = [event for event in events if isinstance(event, BlockStarted)]
     ends = [event for event in events if isinstance(event, BlockEnded)]
     edges = [event for event in events if isinstance(event, Started | Finished | Ended)]
-    deltas = [event for event in events if event not in (*starts, *ends, *edges)]
+    placed = (BlockStarted, BlockEnded, Started, Finished, Ended)
+    deltas = [event for event in events if not isinstance(event, placed)]
     return [edges[0], *starts, *deltas, *reversed(ends), *edges[1:]]
