@@ -76,7 +76,7 @@ class Gateway:
         self.catalogue = Catalogue(self.registry, settings, self.router.resolve)
         self.prices = PriceList()
         self.redactor = Redactor(settings)
-        self._store = Store(settings)
+        self._store = Store(settings, lambda tenant: self.shelf.drop_tenant(tenant))
         self.notices = Notices(self.state)
         self.events = Feed(self.state)
         self.spent_keys = SpentKeys() if has_pools(settings) else None

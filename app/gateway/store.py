@@ -8,6 +8,7 @@ Tests: tests/lifecycle/test_outage.py.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from gevent.lock import RLock
@@ -21,10 +22,13 @@ _DAY: Final = 86_400.0
 
 
 class Store:
-    """Opens the state of the settings once; ``close`` ends it."""
+    """Opens the state of the settings once; ``close`` ends it.
 
-    def __init__(self, settings: Settings) -> None:
+    ``elsewhere`` deletes what a tenant has outside the database."""
+
+    def __init__(self, settings: Settings, elsewhere: Callable[[str], None]) -> None:
         self._settings = settings
+        self._elsewhere = elsewhere
         self._lock = RLock()
         self._state: State | None = None
 
@@ -59,5 +63,5 @@ class Store:
             encrypt=settings.encrypt,
         )
         days = settings.retention_days
-        state.start(retention_seconds=None if days is None else days * _DAY)
+        state.start(retention_seconds=None if days is None else days * _DAY, elsewhere=self._elsewhere)
         return state

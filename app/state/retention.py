@@ -8,13 +8,14 @@ from a thread's newest turn, so a long-lived conversation is kept whole.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
 import gevent
 from sqlalchemy import ColumnElement, Connection, delete, exists, select
 
+from app.errors import GatewayError
 from app.state import blobs, cache, callbodies, files, idempotency, news
 from app.state.database import Database
 from app.state.loops import Loop
@@ -41,6 +42,9 @@ _THREADS_AT_ONCE: Final = 100
 _ATTEMPTS_AT_ONCE: Final = 2_000
 _FILES_AT_ONCE: Final = 5  # each may have a hundred pieces of 1 MiB
 _PURGE_SECONDS: Final = 600.0
+Elsewhere = Callable[[str], None]
+"""Deletes what a tenant has outside the database; raises ``store_unavailable``."""
+
 _LOG: Final = logging.getLogger(__name__)
 
 
@@ -97,10 +101,20 @@ def _drop_deleted_conversation(connection: Connection, conversation_id: str) -> 
         drop_conversation(connection, conversation_id)
 
 
-def purge(db: Database, *, older_than: float | None, events_kept: float = EVENTS_KEPT) -> int:
+def nothing(tenant: str) -> None:
+    """Delete what is kept of a tenant elsewhere: nothing is."""
+
+
+def purge(
+    db: Database,
+    *,
+    older_than: float | None,
+    events_kept: float = EVENTS_KEPT,
+    elsewhere: Elsewhere = nothing,
+) -> int:
     """Delete threads and tries unused for ``older_than`` seconds, and logs ``events_kept`` after their end.
 
-    ``older_than`` None keeps threads for ever. Works in short transactions and returns
+    ``older_than`` None keeps threads for ever. ``elsewhere`` deletes what a tenant has outside the database. Works in short transactions and returns
     how many threads went. Threads with something running are left alone.
     """
     db.write(lambda connection: _drop_old_events(connection, events_kept))
@@ -111,7 +125,7 @@ def purge(db: Database, *, older_than: float | None, events_kept: float = EVENTS
         continue
     _purge_files(db, older_than)
     cache.purge(db)
-    gone = _purge_gone_tenants(db)
+    gone = _purge_gone_tenants(db, elsewhere)
     if older_than is None:
         return gone
     db.write(
@@ -168,8 +182,10 @@ def _drop_batches(connection: Connection, condition: ColumnElement[bool]) -> int
     return connection.execute(delete(batch).where(batch.c.id.in_(some))).rowcount
 
 
-def _purge_gone_tenants(db: Database) -> int:
-    """Delete what is stored of tenants that were deleted; return how many threads that were."""
+def _purge_gone_tenants(db: Database, elsewhere: Elsewhere) -> int:
+    """Delete what is stored of tenants that were deleted; return how many threads that were.
+
+    One of whom something remains elsewhere is looked at again by the next purge."""
     names = db.read(lambda connection: list(connection.execute(select(gone_tenant.c.name)).scalars()))
     total = 0
     for name in names:
@@ -184,7 +200,12 @@ def _purge_gone_tenants(db: Database) -> int:
         while db.write(partial(idempotency.drop_of_tenant, tenant=name)):
             continue
         cache.purge_tenant(db, name)
-        db.write(partial(_forget_tenant, name=name))
+        try:
+            elsewhere(name)
+        except GatewayError as error:
+            _LOG.warning("what is kept of the former tenant '%s' cannot be deleted: %s", name, error.raw)
+        else:
+            db.write(partial(_forget_tenant, name=name))
     return total
 
 
@@ -219,8 +240,9 @@ def _drop_threads(connection: Connection, condition: ColumnElement[bool]) -> int
 class Purger:
     """Purges from time to time in a greenlet of this process; several processes may."""
 
-    def __init__(self, db: Database, *, older_than: float | None) -> None:
+    def __init__(self, db: Database, *, older_than: float | None, elsewhere: Elsewhere = nothing) -> None:
         self._db = db
+        self._elsewhere = elsewhere
         self._older_than = older_than
         self._loop = Loop(self._run)
 
@@ -235,7 +257,7 @@ class Purger:
     def _run(self) -> None:
         while True:
             try:
-                purge(self._db, older_than=self._older_than)
+                purge(self._db, older_than=self._older_than, elsewhere=self._elsewhere)
             except Exception:  # noqa: BLE001 - the next turn does what this one left
                 _LOG.warning("the purge of old responses stopped", exc_info=True)
             gevent.sleep(_PURGE_SECONDS)

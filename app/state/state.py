@@ -85,16 +85,22 @@ class State:
     runners: list[Runner[Any]] = field(default_factory=list)
     purger: Purger | None = None
 
-    def start(self, *, retention_seconds: float | None = None) -> None:
+    def start(
+        self,
+        *,
+        retention_seconds: float | None = None,
+        elsewhere: Callable[[str], None] = retention.nothing,
+    ) -> None:
         """Begin to renew leases, sweep, listen and purge.
 
         Call it in the process that serves, after a fork: without it a synchronous
         response counts as lost after ten seconds. ``retention_seconds`` None keeps
-        threads for ever; event logs go an hour after their end all the same.
+        threads for ever; event logs go an hour after their end all the same. ``elsewhere`` deletes what a
+        tenant that was deleted has outside the database.
         """
         self.keeper.start()
         self.signals.start()
-        self.purger = Purger(self.db, older_than=retention_seconds)
+        self.purger = Purger(self.db, older_than=retention_seconds, elsewhere=elsewhere)
         self.purger.start()
 
     def run_background(self, execute: Callable[[Job[Work]], None], *, concurrency: int = CONCURRENCY) -> None:

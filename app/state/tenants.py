@@ -10,7 +10,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 from app.errors import GatewayError
-from app.state import audit, keys, listing, revisions
+from app.state import audit, cache, keys, listing, revisions
 from app.state.audit import Actor
 from app.state.ids import storable
 from app.state.listing import Page
@@ -51,6 +51,11 @@ class Tenants:
     def exists(self, name: str) -> bool:
         """Tell whether there is such a tenant."""
         return self._db.read(lambda connection: _row(connection, name)) is not None
+
+    def is_gone(self, name: str) -> bool:
+        """Tell whether a tenant of this name was deleted, and something of it may be left."""
+        statement = select(gone_tenant.c.name).where(gone_tenant.c.name == name)
+        return self._db.read(lambda connection: connection.execute(statement).first()) is not None
 
     def get(self, name: str) -> StoredTenant:
         """Return a tenant; raises ``not_found``."""
@@ -101,6 +106,7 @@ class Tenants:
 
         def work(connection: Connection) -> dict[str, int]:
             number = revisions.advance(connection)
+            revisions.advance(connection, cache.TOPIC)  # so that no process remembers its answers
             before = _get(connection, name)
             counts = _count(connection, name)
             mine = connection.execute(select(client_key.c.id).where(client_key.c.tenant == name))
@@ -111,7 +117,7 @@ class Tenants:
             audit.record(connection, actor, "tenant.deleted", name, {**shown(before), "stored": counts}, None)
             return counts
 
-        return self._signals.write(work, _TOPICS)
+        return self._signals.write(work, (*_TOPICS, cache.TOPIC))
 
 
 def shown(stored: StoredTenant) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from app import create_app
 from app.config_loading import load
 from tests.governance.city import CHAT, PROMPT, City, good, keys, running_city
 from tests.governance.test_cache import asked, cached
-from tests.lifecycle.house import eventually, text_of
+from tests.lifecycle.house import Client, eventually, text_of
 from tests.services import new_postgres, own_redis
 
 CONFIG = (
@@ -257,6 +257,78 @@ def test_a_wrong_filter_takes_nothing_away(town: Town, query: str) -> None:
 
 def test_a_client_empties_nothing(town: Town) -> None:
     assert town.city.client("ann").send("DELETE", "/admin/cache").status == 403
+
+
+def made_tenant(city: City, name: str) -> Client:
+    """Make a tenant with a key; return a client of it at the second gateway."""
+    master = city.client("master")
+    assert master.send("POST", "/admin/tenants", {"name": name}).status == 201
+    key = master.send("POST", "/admin/keys", {"name": "k", "tenant": name}).json["key"]
+    return Client(city.gateways[-1].port, key)
+
+
+def spoken(client: Client, words: str) -> Any:
+    body = {**PROMPT, "messages": [{"role": "user", "content": words}]}
+    return client.send("POST", CHAT, body)
+
+
+def kept_of(town: Town, tenant: str) -> int:
+    """Return how many answers of a tenant are kept outside the processes."""
+    if town.store is not None:
+        names = list(town.store.scan_iter("sluice:cache:answer:*"))
+        return [town.store.hget(name, "tenant") for name in names].count(tenant.encode())
+    with psycopg.connect(town.database) as connection:
+        found = connection.execute(
+            "SELECT count(*) FROM cached_answer WHERE tenant = %s", (tenant,)
+        ).fetchone()
+        return int(found[0]) if found else 0
+
+
+def test_the_answers_of_a_tenant_go_with_it_and_no_others(town: Town) -> None:
+    city, master = town.city, town.city.client("master")
+    client = made_tenant(city, "short")
+    eventually(lambda: spoken(client, "warm").status == 200)
+    for number in range(30):
+        spoken(client, f"short {number}")
+    eventually(lambda: ask(city, 1, "of another tenant").status == 200 and kept_of(town, "red") > 0)
+    others = kept_of(town, "red")
+    assert kept_of(town, "short") > 0
+    assert master.send("DELETE", "/admin/tenants/short?confirm=short").status == 200
+    eventually(lambda: kept_of(town, "short") == 0)
+    assert kept_of(town, "red") == others
+    again = made_tenant(city, "short")
+    eventually(lambda: spoken(again, "warm anew").status == 200)
+    assert cached(spoken(again, "short 1")) == ["miss"]  # nor is it remembered
+
+
+@pytest.mark.timeout(180)
+def test_answers_in_a_redis_that_was_away_go_later() -> None:
+    with ExitStack() as stack:
+        database = stack.enter_context(new_postgres())
+        url, process = stack.enter_context(own_redis())
+        store = stack.enter_context(redis.Redis.from_url(url))
+        env = {
+            "DATABASE_URL": database,
+            "REDIS_URL": url,
+            "SLUICE_SECRET_KEY": "s",
+            "SLUICE_MASTER_KEY": "sk-master",
+        }
+        city = stack.enter_context(running_city(CONFIG, env=env))
+        town, master = Town(city, database, store), city.client("master")
+        client = made_tenant(city, "short")
+        eventually(lambda: spoken(client, "warm").status == 200)
+        eventually(lambda: spoken(client, f"{time.monotonic()}").status == 200 and kept_of(town, "short") > 0)
+        process.send_signal(signal.SIGSTOP)
+        assert master.send("DELETE", "/admin/tenants/short?confirm=short").status == 200
+        refused = master.send("POST", "/admin/tenants", {"name": "short"})
+        assert (refused.status, refused.error["code"]) == (503, "store_unavailable")
+        eventually(lambda: "the sweep will delete what is kept of 'short'" in city.gateways[0].log)
+        process.send_signal(signal.SIGCONT)
+        assert kept_of(town, "short") > 0
+        with running_city(CONFIG, env=env) as other:  # a process that starts sweeps
+            assert other.client("master").send("GET", "/admin/tenants").status == 200
+            eventually(lambda: kept_of(town, "short") == 0)
+        assert made_tenant(city, "short")
 
 
 def test_a_restart_forgets_nothing(tmp_path: Any) -> None:

@@ -151,12 +151,43 @@ class Shelf:
         answers = self._state().answers
         total = answers.clear(choice)
         if self._url is not None:
-            self._redis = self._redis or RedisAnswers(self._url, self._cipher)
-            total += self._redis.clear(choice)
+            total += self._reached().clear(choice)
         answers.note_cleared(actor, choice, total)
         self._memory.clear()
         self._vectors.clear()
         return total
+
+    def drop_tenant(self, tenant: str) -> None:
+        """Take away what Redis holds of a tenant, some at a time; the sweep and the memories see to the rest.
+
+        Raises ``store_unavailable``."""
+        if self._url is not None:
+            self._reached().clear(Choice(tenant=tenant))
+
+    def drop_tenant_soon(self, tenant: str) -> None:
+        """Take away in the background what is kept of a tenant that was deleted; the sweep does what this does not."""
+        gevent.spawn(self._drop_kept, tenant)
+
+    def make_room_for(self, tenant: str) -> None:
+        """Take away what is still kept of a former tenant of this name, before there is one again.
+
+        Raises ``store_unavailable``."""
+        state = self._state()
+        if state.tenants.is_gone(tenant):
+            state.answers.clear(Choice(tenant=tenant))
+            self.drop_tenant(tenant)
+
+    def _drop_kept(self, tenant: str) -> None:
+        try:
+            self._state().answers.clear(Choice(tenant=tenant))
+            self.drop_tenant(tenant)
+        except GatewayError as error:
+            _LOG.warning("the sweep will delete what is kept of '%s': %s", tenant, error.raw or error.message)
+
+    def _reached(self) -> RedisAnswers:
+        """Return the answers in Redis, whether or not calls are looked up there."""
+        self._redis = self._redis or RedisAnswers(self._url or "", self._cipher)
+        return self._redis
 
     def close(self) -> None:
         """Let what was kept last be shared, and close the connections to Redis."""
