@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +13,15 @@ from tests.docs.blocks import blocks, run_block
 from tests.lifecycle.house import eventually
 from tests.traffic.replay import NEVER, Reply
 
-PRICED = "[providers.sandbox.prices]\necho = { input = 1, output = 1000000 }\n"
-"""Three tokens cost more than half of a key's five dollars."""
-
 
 def test_two_teams_get_their_keys_by_what_the_page_says(tmp_path: Path) -> None:
-    (block,) = [block for block in blocks() if block.run_by == "tests/docs/test_governance.py"]
+    config, block, walk = [block for block in blocks() if block.run_by == "tests/docs/test_governance.py"]
     env = {
         "SLUICE_MASTER_KEY": "change-me",
         "SLUICE_ALERT_URL": "{upstream}/hook",
         "SLUICE_ALERT_SECRET": _secret(),
     }
-    with running_world(env, config=PRICED) as world:
+    with running_world(env, config=config.text) as world:
         world.upstream.add(Reply.json({}, 204), path="/hook", times=NEVER)
         ran = run_block(block, tmp_path, port=world.gateway.port)
         assert ran.returncode == 0, ran.stderr
@@ -33,8 +31,17 @@ def test_two_teams_get_their_keys_by_what_the_page_says(tmp_path: Path) -> None:
             ("research", "ann"),
             ("support", "bob"),
         ]
+        given = replace(walk, text=walk.text.replace("sk-sluice-...", ann["key"]))
+        assert given.text != walk.text
+        asked = run_block(given, tmp_path, port=world.gateway.port)
+        assert asked.returncode == 0, asked.stderr
+        assert re.findall(r"^x-sluice-cache: (\w+)", asked.stdout, re.MULTILINE) == ["miss", "hit"]
+        assert '{"object":"list"' in asked.stdout
+        master = World(world.gateway, world.upstream, "change-me")
+        (usage,) = eventually(lambda: master.send("GET", "/admin/usage?group_by=tenant").json["data"])
+        assert (usage["tenant"], usage["calls"], usage["cache_hits"]) == ("research", 2, 1)
         callers = [World(world.gateway, world.upstream, key["key"]) for key in (ann, bob)]
-        assert [one.ask(model="sandbox/echo", max_tokens=4).status for one in callers] == [200, 200]
+        assert [one.ask(model="sandbox/echo", max_tokens=4).status for one in callers] == [402, 200]
         shown = [one.send("GET", "/v1/key").json for one in callers]
         assert [row["level"] for row in shown[0]["budgets"]] == ["key", "tenant"]
         assert [row["level"] for row in shown[1]["limits"]] == ["tenant"]
