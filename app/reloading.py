@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 
 _SIZE: Final = 256 * 1024
 _HEAD: Final = 4  # bytes of the length
+_NUMBER: Final = 8  # bytes at the end
 _MOST_FAULTS: Final = 50
 _MOST_TEXT: Final = 300  # characters of a place, and of a sentence
 
@@ -29,7 +30,7 @@ class Verdict(NamedTuple):
 
 
 class Board:
-    """Memory that a process shares with those that it forks. One writes."""
+    """Memory that a process shares with those that it forks. One writes; all note a number at its end."""
 
     def __init__(self) -> None:
         self._memory = mmap.mmap(-1, _SIZE)
@@ -51,6 +52,15 @@ class Board:
             return Verdict(*json.loads(self._memory[_HEAD : _HEAD + length])) if length else None
         except ValueError:
             return None
+
+    def note(self, number: int) -> bool:
+        """Note that the configuration of this number, as the database counts, is taken; False where that was noted.
+
+        Any worker may: two that do so at one moment cost a second reload."""
+        if int.from_bytes(self._memory[-_NUMBER:], "big") >= number:
+            return False
+        self._memory[-_NUMBER:] = number.to_bytes(_NUMBER, "big")
+        return True
 
     def _write(self, verdict: Verdict) -> None:
         data = json.dumps(verdict, ensure_ascii=False).encode("utf-8", "replace")

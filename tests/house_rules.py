@@ -42,6 +42,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "gateway": _VOCABULARY
     | {
         "version",
+        "reloading",
         "operations",
         "providers",
         "dialects",

@@ -16,6 +16,7 @@ from typing import Any, Final
 import gevent
 
 from app.errors import GatewayError
+from app.gateway import reloads
 from app.gateway.core import Gateway, gateway_of
 from app.gateway.heap import settle
 from app.gateway.layers.log import take_notes
@@ -55,7 +56,7 @@ def _open_store(gateway: Gateway) -> None:
         gevent.sleep(_FIRST_LOOK)
     while not gateway.draining.is_set():
         try:
-            gateway.state()
+            signals = gateway.state().signals
             gateway.accounts.start()
             settle()
             if gateway.settings.background == "embedded":
@@ -64,6 +65,7 @@ def _open_store(gateway: Gateway) -> None:
             _LOG.warning("the store cannot be opened yet: %s", error.raw or error.message)
             gevent.sleep(_REOPEN)
         else:
+            gevent.spawn(reloads.follow, signals, gateway.draining.is_set)
             return
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import time
+from pathlib import Path
 from typing import Any
 
+import pytest
 import requests
 
 from app.reloading import Board
+from tests.lifecycle.house import eventually
 from tests.running import Gateway, running_gateway
 
 MASTER = "master-0123456789"
@@ -49,6 +53,33 @@ def test_every_process_takes_the_configuration_anew() -> None:
         assert (entry["action"], entry["admin"], entry["subject"]) == ("reload", "master", "configuration")
 
 
+@pytest.mark.timeout(240)
+def test_every_server_over_one_database_takes_its_own_configuration_anew(tmp_path: Path) -> None:
+    env = {**ENV, "DATABASE_URL": f"sqlite:///{tmp_path}/shared.db"}
+    with (
+        running_gateway(env, config=CONFIG.format(name="before")) as one,
+        running_gateway(env, config=CONFIG.format(name="before")) as other,
+        running_gateway(env, config=CONFIG.format(name="before")) as faulty,
+    ):
+        for gateway in (one, other):
+            (gateway.folder / "sluice.toml").write_text(CONFIG.format(name="after"))
+        (faulty.folder / "sluice.toml").write_text("[server]\nprot = 1\n")
+        assert admin(one, "POST", "/reload").status_code == 200
+        eventually(lambda: "another server was reloaded" in other.log and status(other, "after") == 200, 40)
+        eventually(lambda: {status(other, "before") for _ in range(8)} == {400}, 40)
+        eventually(lambda: "sluice keeps its configuration" in faulty.log, 40)
+        assert {status(faulty, "before") for _ in range(8)} == {200}
+        time.sleep(2.5)  # nobody goes on reloading
+        assert one.log.count("another server was reloaded") == 0
+        assert other.log.count("another server was reloaded") == 1
+        (other.folder / "sluice.toml").write_text(CONFIG.format(name="third"))
+        (faulty.folder / "sluice.toml").write_text(CONFIG.format(name="third"))
+        (one.folder / "sluice.toml").write_text(CONFIG.format(name="third"))
+        assert admin(other, "POST", "/reload").status_code == 200
+        for gateway in (one, faulty):
+            eventually(lambda: {status(gateway, "third") for _ in range(8)} == {200}, 40)  # noqa: B023 - asked at once
+
+
 def test_a_faulty_configuration_is_refused_with_all_its_faults_and_changes_nothing() -> None:
     with running_gateway(ENV, config=CONFIG.format(name="before")) as gateway:
         faulty = '[server]\nprot = 1\nretention_days = "x"\n' + CONFIG.format(name="after")
@@ -77,6 +108,7 @@ def test_a_board_holds_what_was_said_last_and_no_more_than_fits() -> None:
     assert many is not None
     assert len(many.faults) == 50
     board.tell([("a", "b")])
+    assert [board.note(number) for number in (3, 3, 2, 4)] == [True, False, False, True]
     verdict = board.read()
     assert verdict is not None
     assert (verdict.number, verdict.faults) == (2, [["a", "b"]])

@@ -1,4 +1,4 @@
-"""The view of ``POST /admin/reload``: the configuration is taken anew in every process of this server.
+"""The view of ``POST /admin/reload``: the configuration is taken anew in every process over this database.
 
 Tests: tests/deploy/test_reload.py.
 """
@@ -14,6 +14,7 @@ import gevent
 from flask import Response
 
 from app.errors import GatewayError
+from app.gateway import reloads
 from app.reloading import BOARD, Verdict
 from app.surfaces.admin import asking
 from app.surfaces.replies.answers import json_response
@@ -29,7 +30,9 @@ def now() -> Response:
     verdict = _asked()
     if verdict.faults:
         raise _refusal(verdict)
-    asking.gateway().state().audit.add(asking.actor(), "reload", "configuration")
+    state = asking.gateway().state()
+    state.audit.add(asking.actor(), "reload", "configuration")
+    reloads.tell(state.signals)
     draining = asking.gateway().draining
     limit = time.monotonic() + _REPLACED
     while not draining.is_set() and time.monotonic() < limit:
