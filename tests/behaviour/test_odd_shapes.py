@@ -9,14 +9,15 @@ from __future__ import annotations
 import copy
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
+from app.wire.eventstream import EventStreamDecoder, encode_event, encode_message
 from tests.behaviour.world import ResponsesStream, World, event_frame, running_world
 from tests.traffic.frames import sse
-from tests.traffic.load import Exchange, exchanges, require
+from tests.traffic.load import EVENT_STREAM, Exchange, exchanges, require
 from tests.traffic.replay import Reply
 
 VALUES: tuple[Any, ...] = (
@@ -29,8 +30,24 @@ WIRES = {
     "openai.chat": (("chat", "groq/x"), ("responses", "groq/x"), ("chat", "openai/x")),
     "openai.responses": (("responses", "openai/x"), ("chat", "responder/x")),
     "anthropic.messages": (("chat", "anthropic/x"), ("responses", "anthropic/x")),
+    "cohere.v2.chat": (("chat", "cohere/x"), ("responses", "cohere/x")),
+    "gemini.*": (("chat", "gemini/x"), ("responses", "gemini/x")),
+    "bedrock.converse": (("chat", "bedrock/x"), ("responses", "bedrock/x")),
 }
+PROMPTED = ("", ".generateContent", ".streamGenerateContent")  # ends of the names of APIs
 CONFIG = """
+[providers.cohere]
+api_key = "some-key-of-cohere"
+base_url = "{upstream}"
+
+[providers.gemini]
+api_key = "some-key-of-gemini"
+base_url = "{upstream}/v1beta"
+
+[providers.bedrock]
+api_key = "some-key-of-bedrock"
+base_url = "{upstream}"
+
 [providers.responder]
 dialect = "responses"
 base_url = "{upstream}/v1"
@@ -86,6 +103,8 @@ def bent(value: Any, chance: random.Random) -> Any:
 def reply_of(recording: Exchange, chance: random.Random) -> Reply:
     if not recording.streamed:
         return Reply.json(bent(recording.json(), chance))
+    if recording.content_type.startswith(EVENT_STREAM):
+        return _aws_reply(recording, chance)
     frames = sse(recording.content())
     chosen = chance.randrange(len(frames))
     body = ""
@@ -97,12 +116,29 @@ def reply_of(recording: Exchange, chance: random.Random) -> Reply:
     return Reply.sse(body, chunk=chance.choice((0, 0, 700)))
 
 
+def _aws_reply(recording: Exchange, chance: random.Random) -> Reply:
+    messages = list(EventStreamDecoder().feed(recording.content()))
+    chosen = chance.randrange(len(messages))
+    body = b"".join(
+        encode_message(
+            message.headers,
+            json.dumps(bent(json.loads(message.payload), chance)).encode()
+            if number == chosen
+            else message.payload,
+        )
+        for number, message in enumerate(messages)
+    )
+    return Reply(200, body, {"content-type": EVENT_STREAM})
+
+
 @pytest.mark.parametrize("streamed", [False, True], ids=["json", "sse"])
 @pytest.mark.parametrize("api", WIRES)
 def test_no_answer_breaks_the_gateway(api: str, streamed: bool, world: World) -> None:
     require()
     chance = random.Random(f"{api}-{streamed}")
-    found = [e for e in exchanges([api]) if e.status == 200 and e.streamed is streamed]
+    prompted = {api.removesuffix(".*") + end for end in PROMPTED}
+    found = [e for e in exchanges([api]) if e.status == 200 and e.streamed is streamed and e.api in prompted]
+    assert found
     for number in range(BENDS // 2):
         recording = chance.choice(found)
         surface, model = WIRES[api][number % len(WIRES[api])]
@@ -136,3 +172,42 @@ def test_an_event_of_an_odd_type_neither_breaks_nor_injects(kind: Any, world: Wo
     assert [event["sequence_number"] for event in events] == list(range(len(events)))
     assert [frame.event for frame in sse(answer.body)] == [event["type"] for event in events]
     assert [event["type"] for event in events].count("response.completed") == 1
+
+
+def cohere_stream(index: Any) -> Reply:
+    content = {"type": "text", "text": ""}
+    frames = (
+        {"type": "message-start", "id": "msg"},
+        {"type": "content-start", "index": index, "delta": {"message": {"content": content}}},
+        {"type": "content-delta", "index": index, "delta": {"message": {"content": {"text": "good"}}}},
+        {"type": "content-end", "index": index},
+        {"type": "message-end", "delta": {"finish_reason": "COMPLETE"}},
+    )
+    return Reply.sse(b"".join(map(event_frame, frames)))
+
+
+def bedrock_stream(index: Any) -> Reply:
+    frames = (
+        ("messageStart", {"role": "assistant"}),
+        ("contentBlockDelta", {"contentBlockIndex": index, "delta": {"text": "good"}}),
+        ("contentBlockStop", {"contentBlockIndex": index}),
+        ("messageStop", {"stopReason": "end_turn"}),
+    )
+    body = b"".join(encode_event(name, json.dumps(data).encode()) for name, data in frames)
+    return Reply(200, body, {"content-type": EVENT_STREAM})
+
+
+@pytest.mark.parametrize("index", [[], {}], ids=repr)
+@pytest.mark.parametrize(
+    ("model", "stream"),
+    [("cohere/x", cohere_stream), ("bedrock/x", bedrock_stream)],
+    ids=["cohere", "bedrock"],
+)
+def test_an_index_that_is_no_number_breaks_nothing(
+    model: str, stream: Callable[[Any], Reply], index: Any, world: World
+) -> None:
+    world.upstream.add(stream(index))
+
+    answer = world.ask(model=model, stream=True)
+
+    assert (answer.status, answer.text) == (200, "good")

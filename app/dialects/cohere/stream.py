@@ -29,7 +29,7 @@ from app.dialects.shared.reading import as_dict, as_str, count, label, opt_str
 from app.dialects.shared.tool_forms import ANSWER_TOOL, customs_of
 
 Members = dict[str, Any]
-Key = tuple[str, Any]
+Key = tuple[str, int | None]
 
 _PLAN: Final[Key] = ("plan", 0)
 
@@ -111,19 +111,19 @@ class CohereDecoder(TerminalDecoder):
         opening: Mapping[str, Part] = {"text": TextPart(""), "thinking": ReasoningPart("")}
         kind = as_str(content.get("type"), "text")
         part = opening.get(kind) or OpaquePart(kind or "unknown", (NAME, content))
-        key = ("content", frame.get("index"))
+        key = ("content", count(frame.get("index")))
         events = self._begin(key, part)
         return [*events, *self._grow(key, _said(content))]
 
     def _content_delta(self, frame: Members) -> list[Event]:
-        key = ("content", frame.get("index"))
+        key = ("content", count(frame.get("index")))
         content, events = _content(frame), list[Event]()
         if key not in self._blocks:
             events += self._begin(key, ReasoningPart("") if "thinking" in content else TextPart(""))
         return [*events, *self._grow(key, _said(content), frame.get("logprobs"))]
 
     def _content_end(self, frame: Members) -> list[Event]:
-        self._ended.add(("content", frame.get("index")))
+        self._ended.add(("content", count(frame.get("index"))))
         return []
 
     def _plan_delta(self, frame: Members) -> list[Event]:
@@ -139,16 +139,16 @@ class CohereDecoder(TerminalDecoder):
         name = as_str(function.get("name"))
         identity = opt_str(call.get("id")) or self._context.new_id("call")
         part: Part = ToolCallPart(identity, name, "", "custom" if name in self._customs else "function")
-        key = ("call", frame.get("index"))
+        key = ("call", count(frame.get("index")))
         events = self._begin(key, TextPart("") if name == ANSWER_TOOL else part)
         return [*events, *self._grow(key, as_str(function.get("arguments")))]
 
     def _call_delta(self, frame: Members) -> list[Event]:
         function = as_dict(as_dict(_message(frame).get("tool_calls")).get("function"))
-        return self._grow(("call", frame.get("index")), as_str(function.get("arguments")))
+        return self._grow(("call", count(frame.get("index"))), as_str(function.get("arguments")))
 
     def _call_end(self, frame: Members) -> list[Event]:
-        block = self._blocks.take(("call", frame.get("index")))
+        block = self._blocks.take(("call", count(frame.get("index"))))
         return [] if block is None else self._close(block)
 
     def _citation(self, frame: Members) -> list[Event]:

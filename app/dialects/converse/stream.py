@@ -35,7 +35,7 @@ from app.dialects.converse.response import (
 )
 from app.dialects.shared.answers import TerminalDecoder
 from app.dialects.shared.blocks import OpenBlock, OpenBlocks
-from app.dialects.shared.reading import as_dict, as_list, as_str, dicts, parsed
+from app.dialects.shared.reading import as_dict, as_list, as_str, count, dicts, parsed
 from app.dialects.shared.tool_forms import ANSWER_TOOL
 
 Members = dict[str, Any]
@@ -88,7 +88,7 @@ class ConverseDecoder(TerminalDecoder):
         start = as_dict(data.get("start"))
         part = self._opening(start)
         again = self._block_stop(data)  # a number that is used again ends its first block
-        return [*again, *self._begin(data.get("contentBlockIndex"), part, start)]
+        return [*again, *self._begin(count(data.get("contentBlockIndex")), part, start)]
 
     def _opening(self, start: Members) -> Part:
         if "image" in start:
@@ -111,7 +111,7 @@ class ConverseDecoder(TerminalDecoder):
         return [*opening, block.started()]
 
     def _block_delta(self, data: Members) -> list[Event]:
-        index, delta = data.get("contentBlockIndex"), as_dict(data.get("delta"))
+        index, delta = count(data.get("contentBlockIndex")), as_dict(data.get("delta"))
         events: list[Event] = []
         for kind, value in delta.items():
             grow = _DELTAS.get(kind)
@@ -131,7 +131,7 @@ class ConverseDecoder(TerminalDecoder):
         return [BlockStarted(block.number, block.item, part), BlockEnded(block.number)]
 
     def _block_stop(self, data: Members) -> list[Event]:
-        block = self._blocks.take(data.get("contentBlockIndex"))
+        block = self._blocks.take(count(data.get("contentBlockIndex")))
         return [] if block is None else self._close(block)
 
     def _close(self, block: OpenBlock) -> list[Event]:
