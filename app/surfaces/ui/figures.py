@@ -7,12 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 _NONE: Final = "–"
+_THIN: Final = "\u202f"
+"""A narrow space at which no line ends."""
 _UNITS: Final = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
 
 def number(value: float | None) -> str:
     """Return a count with separators: 12 345."""
-    return _NONE if value is None else f"{value:,.0f}".replace(",", "\u202f")
+    return _NONE if value is None else f"{value:,.0f}".replace(",", _THIN)
 
 
 def dollars(value: float | None) -> str:
@@ -24,10 +26,10 @@ def dollars(value: float | None) -> str:
 
 
 def milliseconds(value: float | None) -> str:
-    """Return a time: 340 ms, 2.3 s."""
+    """Return a time, its unit on the same line: 340 ms, 2.3 s."""
     if value is None:
         return _NONE
-    return f"{value:.0f} ms" if value < 1_000 else f"{value / 1_000:.1f} s"
+    return f"{value:.0f}{_THIN}ms" if value < 1_000 else f"{value / 1_000:.1f}{_THIN}s"
 
 
 def moment(value: float | None) -> str:

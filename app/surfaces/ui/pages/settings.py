@@ -43,6 +43,11 @@ def _page(found: Any) -> str:
     )
 
 
+_WORDS: Final = {None: "–", True: "on", False: "off"}
+
+
 def _text(value: object) -> str:
-    """Return a value as the file of settings would nearly write it."""
+    """Return a value as one reads it: a dash for none, on or off, lists and tables as JSON."""
+    if value is None or isinstance(value, bool):
+        return _WORDS[value]
     return value if isinstance(value, str) else dumps(value).decode()

@@ -22,6 +22,8 @@
     });
   }
 
+  const moment = (seconds) => new Date(seconds * 1000).toISOString().slice(0, 16).replace("T", " ");
+
   function draw(place) {
     const { labels, series } = JSON.parse(place.dataset.chart);
     const form = FORMS[place.dataset.kind] || FORMS.number;
@@ -38,7 +40,7 @@
         cursor: { points: { size: 6 } },
         axes: [{ ...axis, size: 32, values: times }, { ...axis, size: 64, values: (_, ticks) => ticks.map(form) }],
         series: [
-          { value: "{YYYY}-{MM}-{DD} {HH}:{mm}" },
+          { label: "UTC", value: (_, seconds) => (seconds === null || seconds === undefined ? "–" : moment(seconds)) },
           ...series.map((one, index) => ({
             label: one.name,
             value: shown,
