@@ -8,7 +8,6 @@ from ``sums``. Tests: tests/state/test_rollups.py.
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -33,7 +32,8 @@ MEMBERS: Final = ("provider", "model", "key", "tenant")
 _COLUMNS: Final = (WHOLE, *MEMBERS)
 _LAG: Final = 600
 """Seconds after its end from which an hour is joined: clocks of several machines may differ."""
-_MOST_RANGES: Final = 60
+_LONGEST: Final = 400 * DAY
+"""Seconds of a span up to which hours that are not joined are named."""
 
 # ``seconds`` is the length, of an hour or a day. ``version`` counts the writes that came later; the sums are
 # NULL from such a write on, until they are joined anew.
@@ -148,14 +148,16 @@ def _chosen(rows: Iterable[Any]) -> tuple[list[tuple[int, bytes]], set[int]]:
 
 
 def _rest(covered: set[int], span: Span) -> list[Any]:
-    """Return the conditions of the rows of ``sums`` in a span whose hours are not covered, and maybe of a few more."""
+    """Return the conditions of the rows of ``sums`` in a span whose hours are not covered; where these are very many,
+    of all its rows. Hours are named one by one, so that each is looked up in the index."""
     fitting = sums.fitting(span, detailed=False)
-    edges = sorted(covered)
-    ranges = [(before + HOUR, after) for before, after in itertools.pairwise(edges) if after > before + HOUR]
-    if edges and len(ranges) <= _MOST_RANGES:
-        hour = usage_hour.c.hour
-        inner = [and_(hour >= begin, hour < end) for begin, end in ranges]
-        fitting.append(or_(hour < edges[0], hour > edges[-1], *inner))
+    if covered:
+        begin = min(covered) if span[0] is None else int(span[0])
+        end = int(span[1] if span[1] is not None else time.time() + DAY)
+        if end - begin <= _LONGEST:
+            rest = [hour for hour in range(begin, end, HOUR) if hour not in covered]
+            before = [usage_hour.c.hour < begin] if span[0] is None else []
+            fitting.append(or_(usage_hour.c.hour.in_(rest), *before))
     return fitting
 
 
