@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from app.gateway.layers import log
 from app.wire.line_writer import LineWriter
 from tests.behaviour.world import World, chat_body, raw_request, running_world
 from tests.running import free_port
@@ -167,3 +168,16 @@ def test_the_status_in_the_log_is_the_one_that_the_client_got(logged: World, pat
     answer = logged.send("POST", path, asked, {"authorization": f"Bearer {KEY}"})
     line = the_line(logged, "POST", path, asked)
     assert line["status"] == answer.status >= 400
+
+
+def test_a_command_that_logs_nothing_still_tells_a_fault_of_ours(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log._LOG, "mute", False)  # put back afterwards
+    log.mute()
+    log.log_line(level="info", event="request")
+    shown = log.fault_of(ZeroDivisionError("by a key"), "req_1", lambda text: text.replace("key", "***"))
+    told = capsys.readouterr()
+    (line,) = [json.loads(line) for line in told.err.splitlines()]
+    assert (told.out, line["event"], line["error"]) == ("", "fault", "ZeroDivisionError('by a ***')")
+    assert shown.message == "The gateway met an internal error."

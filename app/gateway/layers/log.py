@@ -45,6 +45,8 @@ class _Log:
     def write(self, fields: Mapping[str, Any]) -> None:
         if not self.mute:
             self._writer.write((self.form(fields) + "\n").encode("utf-8", "backslashreplace"))
+        elif fields.get("event") == "fault":
+            print(self.form(fields), file=sys.stderr)
 
 
 _LOG: Final = _Log()
@@ -56,7 +58,8 @@ def log_line(**fields: Any) -> None:
 
 
 def mute() -> None:
-    """Write no line in this process: it is a command, which tells its user itself."""
+    """Write no line in this process but faults of ours, and those to standard error: it is a command,
+    which tells its user itself what it came to."""
     _LOG.mute = True
 
 
