@@ -65,6 +65,10 @@ _MESSAGE: Final = frozenset(
     }
 )
 _CALL: Final = frozenset({"id", "type", "function", "custom", "index"})
+_PRINT: Final = "system_fingerprint"
+_PLAIN_TOP: Final = TOP_MEMBERS | {_PRINT}
+_PLAIN_CHOICE: Final = frozenset({"index", "message", "finish_reason", "logprobs"})
+_SPOKEN: Final = frozenset({"role", "content"})
 
 
 def decode_response(body: Any, context: ClientContext) -> Response:
@@ -73,9 +77,11 @@ def decode_response(body: Any, context: ClientContext) -> Response:
     Raises the upstream's own failure where a 200 holds an error, and ``upstream_invalid``
     for a body without choices.
     """
+    members = as_dict(body)
+    if (plain := _plain_text(members)) is not None:
+        return _response(members, (plain,), as_native(present({_PRINT: members.get(_PRINT)})))
     if (error := failure_in(body)) is not None:
         raise error
-    members = as_dict(body)
     if not isinstance(members.get("choices"), list):
         raise GatewayError("upstream_invalid", "The provider's answer has no choices.", raw=body)
     choices = tuple(
@@ -83,6 +89,10 @@ def decode_response(body: Any, context: ClientContext) -> Response:
     )
     if not choices:
         raise GatewayError("upstream_invalid", "The provider's answer has no choices.", raw=body)
+    return _response(members, choices, _top_native(members))
+
+
+def _response(members: Mapping[str, Any], choices: tuple[Choice, ...], native: Native | None) -> Response:
     return Response(
         id=opt_str(members.get("id")),
         model=opt_str(members.get("model")),
@@ -90,8 +100,29 @@ def decode_response(body: Any, context: ClientContext) -> Response:
         usage=decode_usage(usage_member(members)),
         created=count(members.get("created")),
         service_tier=opt_str(members.get("service_tier")),
-        native=_top_native(members),
+        native=native,
     )
+
+
+def _plain_text(members: Mapping[str, Any]) -> Choice | None:
+    """Return the one choice of an answer that is text and nothing else, as most are; None for any other.
+
+    What says nothing (null, an empty list) may stand beside it. A test holds it to the whole reading.
+    """
+    choices = members.get("choices")
+    if not isinstance(choices, list) or len(choices) != 1 or not members.keys() <= _PLAIN_TOP:
+        return None
+    choice = choices[0]
+    if not isinstance(choice, dict) or not choice.keys() <= _PLAIN_CHOICE or choice.get("logprobs"):
+        return None
+    message, finish = choice.get("message"), choice.get("finish_reason")
+    if not isinstance(message, dict) or not message.keys() <= _MESSAGE or finish == "error":
+        return None
+    text = message.get("content")
+    if not (isinstance(text, str) and text) or any(message[n] for n in message.keys() - _SPOKEN):
+        return None
+    spoken = Message("assistant", (TextPart(text),))
+    return Choice(_index(choice, 0), (spoken,), decode_finish(finish, calls=False))
 
 
 def usage_member(members: Mapping[str, Any]) -> Any:

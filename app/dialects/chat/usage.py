@@ -160,8 +160,11 @@ def encode_finish(finish: Finish | None, *, calls: bool, legacy: bool = False) -
 
 def _counts(side: str, members: Mapping[str, Any], own: frozenset[str]) -> dict[str, int]:
     """Return further counts that are not zero, keyed ``input.NAME`` or ``output.NAME``."""
-    found = ((name, count(value)) for name, value in members.items() if name not in own)
-    return {f"{side}.{name}": value for name, value in found if value}
+    return {
+        f"{side}.{name}": value
+        for name, told in members.items()
+        if told and name not in own and (value := count(told))
+    }
 
 
 def _first(*values: Any) -> int:
