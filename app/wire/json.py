@@ -74,7 +74,7 @@ def loads_lenient(data: bytes, *, halves: bool = False) -> Any:
     what is no JSON, no UTF-8, or nested past 400 levels.
     """
     data = data.removeprefix(b"\xef\xbb\xbf")
-    if _openers(data) > MAX_DEPTH_LENIENT and _depth(_structure(data)) > MAX_DEPTH_LENIENT:
+    if len(data) > MAX_DEPTH_LENIENT < _openers(data) and _depth(_structure(data)) > MAX_DEPTH_LENIENT:
         raise InvalidJSON(f"nested deeper than {MAX_DEPTH_LENIENT} levels")
     try:
         return _parse(data)

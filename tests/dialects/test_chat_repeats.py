@@ -1,14 +1,19 @@
-"""A chunk that is taken for a repetition makes just the events that reading it makes."""
+"""A chunk that is taken for a repetition, or for more text, makes just what reading all of it makes."""
 
 import copy
 import json
 from typing import Any
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from app.canonical.events import Accumulator
+from app.canonical.response import Usage
+from app.dialects.base import Passage, ServerContext
+from app.dialects.chat import patch
 from app.dialects.chat.dialect import DIALECT
+from app.dialects.chat.patch import ChatPatch
 from app.dialects.chat.repeats import Repeats
 from tests.dialects import generic
 
@@ -72,3 +77,22 @@ def test_the_text_of_a_repetition_is_found() -> None:
     assert repeats.text_of(later) == "é"
     assert repeats.text_of({**later, "choices": [{"index": 1, "delta": {"content": "é"}}]}) is None
     assert repeats.text_of({**later, "usage": {}}) is None
+
+
+def _passed(chunks: list[dict[str, Any]], asked: bool) -> list[Any]:
+    body = {"stream_options": {"include_usage": asked}}
+    server = ServerContext(generic.counter(), 0, wrap=lambda signature: f"sealed:{signature.value}")
+    passing = ChatPatch(Passage(body, generic.client_context(), server, None, True))
+    frames = [frame for chunk in copy.deepcopy(chunks) for frame in passing.frames(None, chunk)]
+    return [*frames, *passing.closing(Usage(1, 2))]
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(_CHUNKS, max_size=6), st.booleans())
+@example([_PLAIN, {**_PLAIN, "usage": {"prompt_tokens": 1, "completion_tokens": 2}}, _PLAIN], True)
+@example([{"choices": [{"delta": {"content": "a", "reasoning_details": [{"data": "s"}]}}]}], False)
+def test_chunks_of_more_text_pass_as_any_other(chunks: list[dict[str, Any]], asked: bool) -> None:
+    quick = _passed(chunks, asked)
+    with pytest.MonkeyPatch.context() as changed:
+        changed.setattr(patch, "_is_more_text", lambda choices: False)
+        assert _passed(chunks, asked) == quick

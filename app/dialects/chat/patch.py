@@ -31,6 +31,19 @@ def _unbroken(choice: dict[str, Any]) -> dict[str, Any]:
     return {**choice, "finish_reason": None} if is_broken_off(choice.get("finish_reason")) else choice
 
 
+def _is_more_text(choices: Any) -> bool:
+    """Tell whether a chunk says more text of one choice, as nearly all do: nothing of it changes."""
+    if not isinstance(choices, list) or len(choices) != 1 or not isinstance(choices[0], dict):
+        return False
+    delta = choices[0].get("delta")
+    return (
+        isinstance(delta, dict)
+        and bool(delta.get("content"))
+        and "reasoning_details" not in delta
+        and choices[0].get("finish_reason") is None
+    )
+
+
 class ChatPatch:
     """What changes in chat bodies: the model, usage asked for, signatures' wrapping."""
 
@@ -65,12 +78,14 @@ class ChatPatch:
     def frames(self, event: str | None, data: dict[str, Any]) -> list[Frame]:
         """Return a chunk. Usage is kept for the extra chunk at the end, where it belongs."""
         usage = data.pop("usage", None)
-        told = dicts(data.get("choices"))
-        if "choices" in data:
-            data["choices"] = [_unbroken(choice) for choice in told if self._is_news(choice)]
         if self._asks_usage:
             data["usage"] = None
         self._last = data
+        if usage is None and _is_more_text(data.get("choices")):
+            return [Frame(None, data)]
+        told = dicts(data.get("choices"))
+        if "choices" in data:
+            data["choices"] = [_unbroken(choice) for choice in told if self._is_news(choice)]
         if usage is not None:
             self._usage = usage
         if not data.get("choices") and (told or usage is not None):
