@@ -127,7 +127,7 @@ class Attempt:
 
     ``status`` is the upstream's, None where none came. ``usage`` and ``cost`` are what it used up,
     estimated where it broke off before the provider said so. ``latency`` is in whole milliseconds,
-    None while it runs; ``away`` are the seconds for which its requests were open. ``refused``: a layer let nothing go out; ``complete``: the provider told its whole
+    None while it runs; ``call`` is there until it is over; ``away`` are the seconds for which its requests were open. ``refused``: a layer let nothing go out; ``complete``: the provider told its whole
     answer. ``trace_parent`` goes to the provider. A listener of ``on_close`` is called once,
     when the attempt is over.
     """
@@ -173,8 +173,14 @@ class Attempt:
         if self.latency is not None:
             return
         self.latency = round((time.monotonic() - self.started) * 1000)
-        for listener in self.on_close:
+        listeners, self.on_close = self.on_close, []  # who listens may hold this record
+        for listener in listeners:
             listener()
+
+    def let_go(self) -> None:
+        """Forget the call, which is over: it holds its attempts."""
+        if hasattr(self, "call"):
+            del self.call
 
     def row(self) -> dict[str, Any]:
         """Return the row of ``extra_fields.attempts``; an attempt that still runs has its time so far."""

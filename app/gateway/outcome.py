@@ -103,3 +103,5 @@ class Outcome:
                 listener(self)
             except Exception:  # noqa: BLE001 - the others must hear of it all the same
                 _LOG.exception("a listener to the end of a call failed")
+        for attempt in () if self._call is None else self._call.attempts:
+            attempt.let_go()

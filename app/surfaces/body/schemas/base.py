@@ -227,8 +227,12 @@ class Body(Schema):
         """Raise GatewayError ``bad_request`` naming every fault, the first as its own."""
         if self.takes(body):
             return
-        errors = self.validate(body)
-        if not errors:
+        try:
+            self.load(body)
+        except ValidationError as error:
+            error.__traceback__ = None  # a frame of marshmallow's in it holds the error
+            errors = error.messages
+        else:
             return
         details = [one.at(path) for path, one in walk(errors)][:_MAX_DETAILS]
         first = details[0]
