@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from app.dialects.chat.fit import fit
+from app.dialects.chat.options import ChatOptions
 from app.dialects.shared.losses import Losses
 from app.errors import GatewayError
 from app.providers import chat_rows
@@ -104,3 +107,31 @@ def test_marks_on_parts_and_calls_go_only_where_they_are_read() -> None:
 def test_several_choices_are_refused_where_there_is_one() -> None:
     with pytest.raises(GatewayError, match="'n'"):
         fitted(chat_rows.OPENROUTER, n=2)
+
+
+_CALLS = st.lists(
+    st.sampled_from([{"id": "c", "type": "function"}, {"id": "d", "extra_content": {"google": 1}}, "odd"]),
+    max_size=2,
+)
+_MESSAGES = st.fixed_dictionaries(
+    {"role": st.sampled_from(["user", "assistant"])},
+    optional={
+        "content": st.sampled_from(["a", None, [], [{"type": "text", "text": "a", "cache_control": {}}]]),
+        "tool_calls": _CALLS | st.none() | st.just("odd"),
+        "name": st.just("n"),
+        "reasoning": st.just("t"),
+        "annotations": st.just([{}]),
+        "cache_control": st.just({"type": "ephemeral"}),
+    },
+)
+
+
+@pytest.mark.parametrize(
+    "options", [chat_rows.OPENAI, chat_rows.OPENROUTER, ChatOptions()], ids=["OpenAI", "OpenRouter", "none"]
+)
+@given(messages=st.lists(_MESSAGES, max_size=3))
+def test_messages_that_need_nothing_fit_as_any_other(options: ChatOptions, messages: list[Any]) -> None:
+    quick = fitted(options, messages=messages)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("app.dialects.chat.fit._needs_nothing", lambda message: False)
+        assert fitted(options, messages=messages) == quick

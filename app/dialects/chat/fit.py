@@ -28,6 +28,8 @@ Json = dict[str, Any]
 _THOUGHTS: Final = frozenset({"reasoning", "reasoning_content", "reasoning_details"})
 _CALLABLE: Final = ("function", "custom")
 _OFFERED_WITH: Final = ("tools", "tool_choice", "parallel_tool_calls")
+_EVERYWHERE: Final = frozenset({"role", "content", "name", "tool_calls", "tool_call_id"})
+"""Members of a message that every wire takes."""
 _MODES: Final[Mapping[str, str]] = {"any": "required", "tool": "required"}
 
 
@@ -89,7 +91,7 @@ class _Fitting:
         return {} if effort is None else {"reasoning_effort": effort}
 
     def _message(self, message: Any) -> Any:
-        if not isinstance(message, dict):
+        if not isinstance(message, dict) or _needs_nothing(message):
             return message
         sent = self._admitted(message, KNOWN_MESSAGE_MEMBERS, self._options.message_members)
         if self._options.history == "none":
@@ -150,6 +152,16 @@ class _Fitting:
         inner = self._admitted(tool[kind], KNOWN_TOOL_MEMBERS, self._options.tool_members)
         outer = self._admitted(tool, KNOWN_TOOL_MEMBERS, self._options.tool_members)
         return {"type": kind, **outer, kind: inner}
+
+
+def _needs_nothing(message: Json) -> bool:
+    """Tell whether a message is text and calls alone, as most of a history are: no wire lacks any of it."""
+    calls = message.get("tool_calls")
+    return (
+        message.keys() <= _EVERYWHERE
+        and not isinstance(message.get("content"), list)
+        and not any("extra_content" in call for call in dicts(calls))
+    )
 
 
 def _kind(tool: Mapping[str, Any]) -> str:

@@ -104,8 +104,10 @@ def reasons_beside(usage: Mapping[str, Any]) -> bool:
     """Tell whether a usage's total says that its reasoning is not among its output."""
     after = as_dict(usage.get("completion_tokens_details"))
     reasoning = _first(after.get("reasoning_tokens"), usage.get("reasoning_tokens"))
+    if not reasoning:
+        return False
     known = sum(count(usage.get(name)) or 0 for name in ("prompt_tokens", "completion_tokens"))
-    return reasoning > 0 and count(usage.get("total_tokens")) == known + reasoning
+    return count(usage.get("total_tokens")) == known + reasoning
 
 
 def encode_usage(usage: Usage) -> dict[str, Any]:
@@ -169,6 +171,6 @@ def _counts(side: str, members: Mapping[str, Any], own: frozenset[str]) -> dict[
 
 def _first(*values: Any) -> int:
     for value in values:
-        if (known := count(value)) is not None:
+        if value is not None and (known := count(value)) is not None:
             return known
     return 0

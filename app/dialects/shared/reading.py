@@ -55,11 +55,11 @@ def label(value: Any) -> str | None:
 
 def count(value: Any) -> int | None:
     """Return a token count, or None for what cannot be one (negative, absurd, not whole)."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if type(value) is float:
+        value = int(value) if math.isfinite(value) and value.is_integer() else None
+    if type(value) is not int:  # a truth value is none, either
         return None
-    if isinstance(value, float) and not (math.isfinite(value) and value.is_integer()):
-        return None
-    return int(value) if 0 <= value <= _MAX_COUNT else None
+    return value if 0 <= value <= _MAX_COUNT else None
 
 
 def number(value: Any) -> float | None:
