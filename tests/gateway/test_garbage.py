@@ -22,9 +22,6 @@ from app.config_loading import load
 from tests.traffic.replay import Reply, Upstream
 
 TIMES = 5
-OTHERS = ("builtins", "sqlalchemy")
-"""Whose objects are not counted: the writers of rows run beside, and werkzeug's matcher is a function that holds
-itself. A ring of ours has a frame or an object of a class in it."""
 Ask = Callable[..., str]
 
 
@@ -164,5 +161,11 @@ def _garbage_of(work: Callable[[], object]) -> Counter[str]:
 
 
 def _counts(one: object) -> bool:
-    module = type(one).__module__.partition(".")[0]
-    return module not in OTHERS or isinstance(one, FrameType | TracebackType)
+    """Tell whether an object is a frame, or of a class of ours or a library's: a ring of a call's has one.
+
+    SQLAlchemy's are not counted, since rows are written and swept beside; built-in ones hang on others, or are
+    werkzeug's matcher, a function that holds itself.
+    """
+    modules = {kind.__module__.partition(".")[0] for kind in type(one).__mro__}
+    frames = isinstance(one, FrameType | TracebackType)
+    return frames or (modules != {"builtins"} and "sqlalchemy" not in modules)
