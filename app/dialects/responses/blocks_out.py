@@ -150,6 +150,7 @@ class BlockWriter:
     def __init__(self, item: WireItem, part: Part, writer: ItemWriter) -> None:
         self.part = part
         self.ended = False
+        self._item = item
         self._writer = writer
         self._texts: list[str] = []
         self._at = {"item_id": item.id, "output_index": item.index}
@@ -365,10 +366,6 @@ class _Custom(_Call):
 class _Hosted(BlockWriter):
     """A provider's own tool at work: its item is whole, its life cycle is told by type."""
 
-    def __init__(self, item: WireItem, part: Part, writer: ItemWriter) -> None:
-        super().__init__(item, part, writer)
-        self._type = item.type
-
     def start(self) -> list[Payload]:
         return self._steps(_OPENING)
 
@@ -385,7 +382,7 @@ class _Hosted(BlockWriter):
         return [*self._piece(), *self._steps(_CLOSING)]
 
     def _steps(self, table: Mapping[str, tuple[str, ...]]) -> list[Payload]:
-        kind = self._type
+        kind = self._item.type
         steps = table.get(kind, ())
         if table is _CLOSING and steps and self._member("error"):
             steps = ("failed",)
@@ -393,7 +390,7 @@ class _Hosted(BlockWriter):
 
     def _piece(self) -> list[Payload]:
         """Return the text that a hosted call streams on real wires, in one delta."""
-        name, event = _PIECES.get(self._type, ("", ""))
+        name, event = _PIECES.get(self._item.type, ("", ""))
         text = self._member(name)
         if not isinstance(text, str) or not text:
             return []

@@ -182,6 +182,7 @@ class ResponsesEncoder:
         item.closed = True
         info = Item(item.info.id, item.closing_status(status), item.info.phase)
         message = Message("assistant", tuple(writer.part for writer in item.blocks), item=info)
+        item.blocks = []  # its writers hold it
         item.value = next(self._writer.split(message))
         return [self._frame("response.output_item.done", {"output_index": item.index, "item": item.value})]
 
