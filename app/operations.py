@@ -73,6 +73,7 @@ _FILE_ROWS: Final = (
     Operation(
         "file_upload",
         dialect="files",
+        wires=("file_upload",),
         routes=(Route("POST", "/files", "views.files.upload", "File", form=True, sealed=True),),
     ),
     Operation(

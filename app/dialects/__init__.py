@@ -38,6 +38,9 @@ _MODULES: Final = {
     "gemini_transcription": "app.dialects.media.gemini_transcription",
     "models": "app.dialects.models",
     "files": "app.dialects.files",
+    "files_openai": "app.dialects.uploads.openai",
+    "files_anthropic": "app.dialects.uploads.anthropic",
+    "files_gemini": "app.dialects.uploads.gemini",
 }
 
 

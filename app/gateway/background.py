@@ -127,6 +127,7 @@ class BackgroundWork:
             response_id=work.id,
             thread=work.id,
             host=host,
+            names_files=True,
             signs=True,
         )
 

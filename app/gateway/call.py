@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from app.canonical.record import record
 from app.canonical.request import Signature
@@ -119,6 +119,14 @@ class Sealing:
 
     wrap: Callable[[Signature], str]
     unwrap: Callable[[str], Signature | None]
+
+
+class FileHome(NamedTuple):
+    """The account that holds a file: its provider and realm."""
+
+    file_id: str
+    provider: str
+    realm: str
 
 
 @dataclass(slots=True)
@@ -241,7 +249,8 @@ class Call:
     is a warning here, whatever their class. ``socket`` is the client's, watched while the call runs. ``prefer`` overrides
     the order of the target's wires. ``request`` is the canonical request where it is not decoded from the body.
     ``realm`` is preferred among the keys of a target: the call holds state that only that
-    account can read. ``thread`` is the conversation or the first response that it goes on from, its own
+    account can read. ``home`` is the account that holds the files it names, which alone can be asked;
+    ``names_files``: it may name some. ``thread`` is the conversation or the first response that it goes on from, its own
     response for a first turn. ``host`` is where the turn of a Responses call is kept, None for calls that are no turns.
     ``signs``: what an answer's tool calls must bring back is put back, and kept where
     ``keeps_signatures``. ``keep_raw`` names what to keep of the exchange with the provider
@@ -273,6 +282,8 @@ class Call:
     keep_raw: frozenset[str] = frozenset()
     socket: Any = None
     realm: str | None = None
+    home: FileHome | None = None
+    names_files: bool = False
     thread: str | None = None
     prefer: tuple[str, ...] | None = None
     request: Any = None

@@ -40,6 +40,7 @@ from app.gateway.notices import Notices
 from app.gateway.open_calls import OpenCalls
 from app.gateway.outcome import Outcome
 from app.gateway.plan import Route, plan_route
+from app.gateway.provider_files import ProviderFiles, at_home
 from app.gateway.redaction import Redactor
 from app.gateway.router import Registry, Router
 from app.gateway.run import Run, Source
@@ -97,6 +98,7 @@ class Gateway:
         ]
         if self.traces is not None:
             self._last_steps.append(self.traces.close)
+        self.files = ProviderFiles(self)
         self.open_calls = OpenCalls()
         self.sockets = OpenCalls()  # connections that hold many calls, idle ones too
         self.keys = KeyDirectory(settings, self.state, self.open_calls, on_change=self.accounts.forget)
@@ -182,6 +184,8 @@ class Gateway:
 
     def _planned(self, call: Call, caller: int | None) -> Route:
         targets = list(self.router.targets(call))
+        if call.home is not None:
+            targets = at_home(targets, call.home)
         if len(targets) > 1:
             targets = context_windows.order(targets, call, self.prices.window)
         if self.spent_keys is not None:

@@ -9,11 +9,12 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from app.config import Settings
+from app.errors import GatewayError
 from app.gateway.call import Attempt, Call, Target
-from app.gateway.exchange import Exchange, Sent
+from app.gateway.exchange import Sent
 from app.providers.base import Outgoing, Wire
 from app.wire.clocks import Clocks
 from app.wire.json import loads_lenient
@@ -23,9 +24,19 @@ _DEFAULT_FIRST_BYTE: Final = 120.0
 _ERROR_LIMIT: Final = 1024 * 1024
 
 
+class Asking(Protocol):
+    """What a request needs of an exchange."""
+
+    wire: Wire
+
+    def error(self, status: int, body: Any, headers: Mapping[str, str]) -> GatewayError:
+        """Read an upstream error; ``body`` is parsed JSON or text."""
+        ...
+
+
 @contextmanager
 def open_upstream(
-    settings: Settings, attempt: Attempt, exchange: Exchange, sent: Sent, *, stream: bool
+    settings: Settings, attempt: Attempt, exchange: Asking, sent: Sent, *, stream: bool
 ) -> Iterator[Upstream]:
     """Open one upstream request and check its status; closes it at the end.
 

@@ -35,6 +35,12 @@ SPEC = Spec(
             "models", "/v1/models", method="GET", streams=False, headers=VERSION, options=models.ANTHROPIC
         ),
         "count_tokens": messages("/v1/messages/count_tokens", options=OPTIONS, streams=False),
+        "file_upload": Wire(
+            "files_anthropic",
+            "/v1/files",
+            streams=False,
+            headers={**VERSION, "anthropic-beta": "files-api-2025-04-14"},
+        ),
     },
     price_as="anthropic",
     missing="Set ANTHROPIC_API_KEY.",

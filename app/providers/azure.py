@@ -56,6 +56,7 @@ def _wires(root: str) -> dict[str, Wire]:
         "transcription": openai_like.transcription(openai_transcription.OPENAI, root=root),
         "translation": openai_like.translation(root=root),
         **openai_like.images(root=root),
+        "file_upload": openai_like.files(root=root.removesuffix("/deployments/{model}")),
         "models": Wire(
             "models",
             f"{root.removesuffix('/deployments/{model}')}/models",

@@ -56,6 +56,7 @@ def _likes(settings: ProviderSettings) -> dict[str, Wire]:
         "translation": openai_like.translation(),
         **openai_like.images(),
         "image_variation": openai_like.variation(),
+        "file_upload": openai_like.files(),
         "models": openai_like.models(),
     }
 

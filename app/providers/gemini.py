@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from urllib.parse import urlsplit
+
 from app.config import ProviderSettings
 from app.dialects import models
 from app.dialects.gemini.options import GeminiOptions
@@ -16,7 +19,12 @@ _SSE = {"alt": "sse"}
 
 
 def _url(settings: ProviderSettings, base: str, wire: Wire, model: str, stream: bool) -> str:
-    """Return the URL; the API's own ``models/`` before an id is taken off, its lists write it."""
+    """Return the URL; the API's own ``models/`` before an id is taken off, its lists write it. Uploads
+    stand beside the versions."""
+    if wire.base is None and wire.path.startswith("/upload/"):
+        host = urlsplit(base)
+        base = host._replace(path="").geturl()
+        wire = replace(wire, path=wire.path.replace("/upload", f"/upload{host.path.rstrip('/')}", 1))
     return default_url(settings, base, wire, model.removeprefix("models/"), stream)
 
 
@@ -48,6 +56,7 @@ SPEC = Spec(
             query={"pageSize": "1000"},
             options=models.GEMINI,
         ),
+        "file_upload": Wire("files_gemini", "/files", streams=False),
         "count_tokens": Wire("gemini", "/models/{model}:countTokens", options=_OPTIONS, streams=False),
     },
     url=_url,

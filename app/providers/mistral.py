@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from app.dialects.media import moderations, openai_speech, openai_transcription
 from app.dialects.media.embeddings_openai import MISTRAL
+from app.dialects.uploads import openai as uploads
 from app.providers import chat_rows, openai_like
 from app.providers.auth import BearerAuth
 from app.providers.base import Spec
@@ -18,6 +19,7 @@ SPEC = Spec(
         "moderation": openai_like.moderation(moderations.MISTRAL, root="/v1"),
         "speech": openai_like.speech(openai_speech.MISTRAL, root="/v1"),
         "transcription": openai_like.transcription(openai_transcription.MISTRAL, root="/v1"),
+        "file_upload": openai_like.files(uploads.MISTRAL, root="/v1"),
         "models": openai_like.models("/v1"),
     },
     price_as="mistral",

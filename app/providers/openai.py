@@ -31,6 +31,7 @@ SPEC = Spec(
         "translation": openai_like.translation(),
         **openai_like.images(),
         "image_variation": openai_like.variation(),
+        "file_upload": openai_like.files(),
         "models": openai_like.models(),
         "count_tokens": Wire("responses", "/responses/input_tokens", options=RESPONSES, streams=False),
     },

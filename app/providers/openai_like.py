@@ -14,6 +14,7 @@ from app.dialects.media.openai_images import ImageOptions
 from app.dialects.media.openai_speech import SpeechOptions
 from app.dialects.media.openai_transcription import TranscriptionOptions
 from app.dialects.models import OPENAI
+from app.dialects.uploads.openai import FileOptions
 from app.providers.base import Wire
 
 
@@ -72,6 +73,11 @@ def images(options: ImageOptions | None = None, *, root: str = "") -> dict[str, 
 def variation(*, root: str = "") -> Wire:
     """Return the wire of variations of a picture, never streamed."""
     return Wire("images", f"{root}/images/variations", options=ImageOptions(), streams=False)
+
+
+def files(options: FileOptions | None = None, *, root: str = "") -> Wire:
+    """Return the wire of files: the path of all of them."""
+    return Wire("files_openai", f"{root}/files", options=options or FileOptions(), streams=False)
 
 
 def models(root: str = "") -> Wire:

@@ -6,7 +6,7 @@ ready. What was begun and never made ready goes with the purge.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -93,6 +93,15 @@ class Files:
     def get(self, tenant: str, file_id: str) -> StoredFile:
         """Return a tenant's file; raises ``not_found``."""
         return _stored(self._db.read(lambda connection: _row(connection, tenant, file_id)))
+
+    def several(self, tenant: str, file_ids: Sequence[str]) -> list[StoredFile]:
+        """Return those of a tenant's files that there are, in any order."""
+
+        def work(connection: Connection) -> list[StoredFile]:
+            chosen = select(file).where(file.c.id.in_(file_ids), *_owned(tenant))
+            return [_stored(row) for row in connection.execute(chosen)]
+
+        return self._db.read(work)
 
     def page(
         self, tenant: str, limit: int, after: str | None, *, purpose: str | None, oldest_first: bool

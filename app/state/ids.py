@@ -26,9 +26,12 @@ def new_id(prefix: str) -> str:
     return f"{prefix}_{secrets.token_hex(24)}"
 
 
+FILE: Final = "file-"
+
+
 def new_file_id() -> str:
     """Make the id of a file, which OpenAI's clients know by its hyphen."""
-    return f"file-{secrets.token_hex(24)}"
+    return f"{FILE}{secrets.token_hex(24)}"
 
 
 def new_item_id(item_type: str) -> str:

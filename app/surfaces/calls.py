@@ -18,7 +18,7 @@ from app.gateway.call import Abort, Call
 from app.gateway.core import Gateway, gateway_of
 from app.operations import Operation
 from app.surfaces.body.forbidden import without_steering
-from app.surfaces.body.reading import size_of
+from app.surfaces.body.reading import names_files, size_of
 from app.surfaces.credentials import SUBPROTOCOLS, check_operation
 from app.surfaces.mounts import Mount
 from app.surfaces.rules import current_rule
@@ -85,6 +85,7 @@ def make_call(
         socket=environ.get("gunicorn.socket"),
         log_metadata=_log_metadata(environ.get("HTTP_X_TFY_METADATA")),
         size=size_of(request_ctx.request) if size is None else size,
+        names_files=names_files(request_ctx.request),
         **more,
     )
 

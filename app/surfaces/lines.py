@@ -60,6 +60,7 @@ def _call(gateway: Gateway, mount: Mount, operation: Operation, row: _Endpoint, 
         default_provider=mount.bare_means(gateway.registry.configured),
         left_out=left_out,
         size=asked.size,
+        names_files=True,
         signs=row.signs,
     )
 

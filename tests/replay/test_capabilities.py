@@ -13,6 +13,7 @@ from tests.behaviour.test_forms_of_pictures import PNG, picture_form
 from tests.behaviour.world import Answer as Http
 from tests.behaviour.world import World, event_frame
 from tests.documentation import DOCS, capability_rows
+from tests.lifecycle.batches import form as upload_form
 from tests.replay import asking, left_out, reading
 from tests.replay.setting import replaying_world
 from tests.traffic.answers import Answer, Sound, Transcript, Vectors, extract
@@ -33,6 +34,7 @@ PATHS = {
     "image_generation": "/v1/images/generations",
     "image_edit": "/v1/images/edits",
     "image_variation": "/v1/images/variations",
+    "file_upload": "/v1/files",
 }
 APIS = {
     # the end of a path -> the wire that answers there, and what its recordings are of
@@ -86,6 +88,10 @@ def good(api: str, operation: str, stream: bool) -> Exchange:
 
 def answered(request: Request) -> Reply:
     """Answer as the wire at this place does."""
+    if request.path.endswith("/files"):
+        told = {"id": "up-1", "name": "files/up-1", "uri": "https://example.com/up-1"}
+        address = {"x-goog-upload-url": f"http://{request.headers['host']}{request.path}"}
+        return Reply.json({**told, "file": told}, headers=address)
     if "count" in request.path or "tokenize" in request.path or "input_tokens" in request.path:
         return Reply.json(_found(COUNTS, request.path))
     if "/images" in request.path:
@@ -178,6 +184,9 @@ def ask(world: World, operation: str, model: str, stream: bool) -> Http:
         fields = {"model": model, "prompt": "Hello", **({"stream": "true"} if stream else {})}
         head = {"content-type": "multipart/form-data; boundary=b"}
         return world.send("POST", path, picture_form(fields, ("image", PNG)), head)
+    if operation == "file_upload":
+        sent, head = upload_form(b"Hello", model=model, purpose="user_data")
+        return world.send("POST", path, sent, head)
     body: dict[str, Any] = {"model": model, **_BODIES[operation]}
     if stream:
         body |= {"stream_format": "sse"} if operation == "speech" else {"stream": True}
@@ -225,6 +234,8 @@ def test_a_cell_is_true(
 ) -> None:
     if stream and operation in ("embedding", "count_tokens", "translation", "image_variation", *SCORES):
         return
+    if stream and operation == "file_upload":
+        return
     if operation == "embedding" and cell != "–":
         model = EMBEDDERS.get(provider, model)
     world.upstream.requests.clear()
@@ -233,7 +244,7 @@ def test_a_cell_is_true(
         assert (http.status, http.error["code"], http.error["param"]) == (
             400,
             "unsupported_operation",
-            "model",
+            "purpose" if operation == "file_upload" else "model",
         )
         assert provider in http.error["message"]
         assert not world.upstream.requests
@@ -242,6 +253,10 @@ def test_a_cell_is_true(
     if operation in SCORES:
         ((result,), (member, score)) = http.json["results"], SCORES[operation]
         assert result[member] == score
+        assert bool(world.upstream.requests)
+        return
+    if operation == "file_upload":
+        assert http.json["object"] == "file"
         assert bool(world.upstream.requests)
         return
     if operation.startswith("image_"):

@@ -237,8 +237,10 @@ class ContentsEncoder:
         uri = url or file_id or ""
         if url is None and not uri.startswith(_OWN_URIS):
             self._losses.report("file_id", f"The file id '{uri}' is not one of Gemini's file addresses")
-        media_type = media_type or media_type_of(uri) or default
-        return {"fileData": {"mimeType": media_type, "fileUri": uri}}
+        media_type = media_type or media_type_of(uri)
+        if media_type is None and file_id is not None:
+            return {"fileData": {"fileUri": uri}}  # Google knows the type of what it keeps
+        return {"fileData": {"mimeType": media_type or default, "fileUri": uri}}
 
     def _call(self, part: ToolCallPart) -> list[dict[str, Any]]:
         call: dict[str, Any] = {"name": part.name, "args": call_input(part, self._losses)}

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from app.canonical.files import Content, FileUpload
 from app.canonical.media import Upload
 
 _ESCAPES: Final = str.maketrans({'"': "%22", "\r": "%0D", "\n": "%0A"})
@@ -29,7 +30,7 @@ class Form:
         head = bytearray()
         for name, value in self.fields:
             head += _disposition(boundary, name) + b"\r\n" + value.encode() + b"\r\n"
-        pieces: list[bytes] = []
+        pieces: list[bytes | Content] = []
         for name, file in [*([] if self.file is None else [("file", self.file)]), *self.files]:
             head += _disposition(boundary, name, file.filename)
             head += b"Content-Type: " + _one_line(file.media_type) + b"\r\n\r\n"
@@ -37,13 +38,22 @@ class Form:
             head = bytearray(b"\r\n")
         return MultipartBody([*pieces, bytes(head) + f"--{boundary}--\r\n".encode()], boundary)
 
+    def with_file(self, file: FileUpload, boundary: str) -> MultipartBody:
+        """Return the body of the fields and a file that need not lie in memory."""
+        head = b"".join(
+            _disposition(boundary, name) + b"\r\n" + value.encode() + b"\r\n" for name, value in self.fields
+        )
+        head += _disposition(boundary, "file", file.filename)
+        head += b"Content-Type: " + _one_line(file.media_type) + b"\r\n\r\n"
+        return MultipartBody([head, file.content, f"\r\n--{boundary}--\r\n".encode()], boundary)
+
 
 class MultipartBody:
     """A multipart body: iterable, of known length, sent as ``content_type``."""
 
     __slots__ = ("_pieces", "content_type")
 
-    def __init__(self, pieces: Sequence[bytes], boundary: str) -> None:
+    def __init__(self, pieces: Sequence[bytes | Content], boundary: str) -> None:
         self._pieces = pieces
         self.content_type = f"multipart/form-data; boundary={boundary}"
 
@@ -51,7 +61,11 @@ class MultipartBody:
         return sum(map(len, self._pieces))
 
     def __iter__(self) -> Iterator[bytes]:
-        return (piece for piece in self._pieces if piece)
+        for piece in self._pieces:
+            if not isinstance(piece, bytes):
+                yield from piece
+            elif piece:
+                yield piece
 
 
 def _disposition(boundary: str, name: str, filename: str | None = None) -> bytes:

@@ -11,6 +11,7 @@ from app.gateway.layers import (
     budgets,
     cache,
     calls,
+    files,
     job_limits,
     limits,
     log,
@@ -29,11 +30,17 @@ CALL_LAYERS: Final[tuple[MakeCallLayer, ...]] = (
     limits.make,
     turn.make,
     cache.make,
+    files.make,
     signatures.make,
 )
 """Around a client's call."""
 
-JOB_LAYERS: Final[tuple[MakeCallLayer, ...]] = (turn.make, job_limits.make, signatures.make)
+JOB_LAYERS: Final[tuple[MakeCallLayer, ...]] = (
+    turn.make,
+    job_limits.make,
+    files.make,
+    signatures.make,
+)
 """Around a background job, which was admitted when it was asked for."""
 
 ATTEMPT_LAYERS: Final[tuple[MakeAttemptLayer, ...]] = (

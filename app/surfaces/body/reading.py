@@ -9,12 +9,15 @@ import gevent
 from flask import Request
 
 from app.errors import GatewayError
+from app.state.ids import FILE
 from app.surfaces.body.inflating import inflate
 from app.wire.aside import LARGE, aside
 from app.wire.json import loads
 
 JSON: Final = "application/json"
 _CHUNK: Final = 65536
+_FILE: Final = FILE.encode()
+_NAMES_FILES: Final = "sluice.names_files"
 _SMALL: Final = 4096  # bytes of a compressed body that is inflated at once
 
 
@@ -99,10 +102,21 @@ def json_body(request: Request, *, limit: int, deadline: float, optional: bool =
         if optional:
             return {}
         raise GatewayError("bad_request", "The request body is empty; send a JSON object.")
+    look_for_files(request, data)
     value = loads(data, strict=True)
     if not isinstance(value, dict):
         raise GatewayError("bad_request", f"The request body must be a JSON object, not {_name(value)}.")
     return value
+
+
+def look_for_files(request: Request, data: bytes) -> None:
+    """Note whether a body may name files of ours, which ``names_files`` then tells."""
+    request.environ[_NAMES_FILES] = _FILE in data
+
+
+def names_files(request: Request) -> bool:
+    """Tell whether the body read last may name files of ours."""
+    return bool(request.environ.get(_NAMES_FILES))
 
 
 def too_large(limit: int) -> GatewayError:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+import time
+from collections.abc import Callable, Generator, Iterator
 from typing import Any, Final
 
 from flask import Response, g, request
 from werkzeug.datastructures import FileStorage
 
+from app.canonical.files import FileObject, FileUpload
 from app.errors import GatewayError
+from app.gateway.call import Call, Target
 from app.gateway.exchange import Answer
 from app.gateway.file_homes import home_of
+from app.gateway.provider_files import realm_of
 from app.gateway.run import Batch, Run
 from app.state.files import NewFile, StoredFile
 from app.state.ids import new_file_id
@@ -44,7 +48,8 @@ def upload(mount: Mount, deployment: str | None = None) -> Response:
     home = home_of(gateway, call, _named(body), body.get("model") or deployment)
     purpose, content, keeps = _purpose(body), _present(file), _keeps(body)
     if purpose != _BATCH:
-        raise _nobody_keeps(home)
+        made = FileUpload(_name(content), _type(content), _Spooled(content), purpose, keeps)
+        return _put(mount, call, home, made)
     new = NewFile(
         new_file_id(), g.principal.tenant, purpose, {"filename": _name(content), "status": "processed"}, keeps
     )
@@ -54,6 +59,37 @@ def upload(mount: Mount, deployment: str | None = None) -> Response:
         yield Batch([], last=True, answer=Answer(shown(stored)))
 
     return answer_whole(mount, gateway.answer(call, source).result())
+
+
+def _put(mount: Mount, call: Call, home: str | None, upload: FileUpload) -> Response:
+    """Put a file to the provider that is named, else to the door's own; raises ``unsupported_operation``
+    where that keeps none."""
+    gateway, home = current_gateway(), home or call.default_provider
+    if home is None or not gateway.files.keeps(home):
+        raise _nobody_keeps(home)
+
+    def source(run: Run) -> Generator[Batch, None, None]:
+        files = gateway.state().files  # before anything goes out
+        run.outcome.target, made = gateway.files.upload(call, home, upload)
+        stored = files.note(_noted(run.outcome.target, made, upload), len(upload.content))
+        yield Batch([], last=True, answer=Answer(shown(stored)))
+
+    return answer_whole(mount, gateway.answer(call, source).result())
+
+
+def _noted(target: Target, made: FileObject, upload: FileUpload) -> NewFile:
+    """Return the row of a file that an account holds; it ends when the provider says."""
+    members = {"filename": upload.filename, "status": made.status, "reference": made.reference}
+    return NewFile(
+        new_file_id(),
+        g.principal.tenant,
+        upload.purpose,
+        members,
+        upload.keeps if made.expires_at is None else max(0, made.expires_at - int(time.time())),
+        target.provider.name,
+        realm_of(target),
+        made.id,
+    )
 
 
 def listed(mount: Mount, deployment: str | None = None) -> Response:
@@ -74,24 +110,53 @@ def listed(mount: Mount, deployment: str | None = None) -> Response:
 
 
 def retrieve(mount: Mount, file_id: str, deployment: str | None = None) -> Response:
-    """Serve ``GET files/{id}``."""
+    """Serve ``GET files/{id}``: a provider is asked how its file is."""
     stored = _stored(file_id)
-    return json_response(seal_bare(mount, "file_retrieve", shown(stored), stored.provider))
+    if stored.provider is None:
+        return json_response(seal_bare(mount, "file_retrieve", shown(stored)))
+    return _at_home(mount, lambda call: shown(stored, current_gateway().files.retrieve(call, stored).status))
 
 
 def delete(mount: Mount, file_id: str, deployment: str | None = None) -> Response:
-    """Serve ``DELETE files/{id}``."""
-    stored = current_gateway().state().files.delete(g.principal.tenant, file_id)
+    """Serve ``DELETE files/{id}``: at its provider first, which may refuse."""
+    stored = _stored(file_id)
     body = {"id": file_id, "object": "file", "deleted": True}
-    return json_response(seal_bare(mount, "file_delete", body, stored.provider))
+    gateway, tenant = current_gateway(), g.principal.tenant
+    if stored.provider is None:
+        gateway.state().files.delete(tenant, file_id)
+        return json_response(seal_bare(mount, "file_delete", body))
+
+    def deleted(call: Call) -> dict[str, Any]:
+        gateway.files.delete(call, stored)
+        gateway.state().files.delete(tenant, file_id)
+        return body
+
+    return _at_home(mount, deleted)
+
+
+def _at_home(mount: Mount, ask: Callable[[Call], dict[str, Any]]) -> Response:
+    """Answer with what ``ask`` has of a file's provider."""
+    gateway = current_gateway()
+    call = g.call = make_call(mount, {}, nameless=True)
+
+    def source(run: Run) -> Generator[Batch, None, None]:
+        answer = Answer(ask(call))
+        run.outcome.target = call.attempts[-1].target
+        yield Batch([], last=True, answer=answer)
+
+    return answer_whole(mount, gateway.answer(call, source).result())
 
 
 def content(mount: Mount, file_id: str, deployment: str | None = None) -> Response:
     """Serve ``GET files/{id}/content``: the file's bytes."""
-    stored = _stored(file_id)
-    pieces = current_gateway().state().files.content(stored)
+    stored, gateway = _stored(file_id), current_gateway()
+    headers = {"content-type": "application/octet-stream"}
+    if stored.provider is None:
+        pieces = gateway.state().files.content(stored)
+        headers["content-length"] = str(stored.bytes)
+    else:
+        pieces = gateway.files.content(make_call(mount, {}, nameless=True), stored)
     first = next(pieces, b"")
-    headers = {"content-type": "application/octet-stream", "content-length": str(stored.bytes)}
     return Response(_joined(first, pieces), 200, headers, direct_passthrough=True)
 
 
@@ -105,8 +170,8 @@ def _nobody_keeps(home: str | None) -> GatewayError:
     )
 
 
-def shown(stored: StoredFile) -> dict[str, Any]:
-    """Return a file as its owner sees it."""
+def shown(stored: StoredFile, status: str | None = None) -> dict[str, Any]:
+    """Return a file as its owner sees it, with the ``status`` that its provider tells."""
     return {
         "id": stored.id,
         "object": "file",
@@ -115,7 +180,7 @@ def shown(stored: StoredFile) -> dict[str, Any]:
         "expires_at": stored.expires_at,
         "filename": stored.members.get("filename", "file"),
         "purpose": stored.purpose,
-        "status": stored.members.get("status", "processed"),
+        "status": status or stored.members.get("status", "processed"),
         "status_details": None,
     }
 
@@ -152,7 +217,7 @@ def _present(file: FileStorage | None) -> FileStorage:
     return file
 
 
-def _keeps(body: dict[str, Any]) -> float | None:
+def _keeps(body: dict[str, Any]) -> int | None:
     """Return the seconds after which a file shall go, where its form says."""
     anchor, seconds = body.get(_COUNTED_FROM), body.get(_KEPT_FOR)
     if anchor is None and seconds is None:
@@ -163,16 +228,35 @@ def _keeps(body: dict[str, Any]) -> float | None:
         raise _wrong(_KEPT_FOR, seconds, f"whole seconds from {LEAST_KEPT} to {MOST_KEPT}")
     if not LEAST_KEPT <= int(seconds or 0) <= MOST_KEPT:
         raise _wrong(_KEPT_FOR, seconds, f"whole seconds from {LEAST_KEPT} to {MOST_KEPT}")
-    return float(seconds or 0)
+    return int(seconds or 0)
 
 
 def _name(file: FileStorage) -> str:
     return (file.filename or "file")[:255]
 
 
+def _type(file: FileStorage) -> str:
+    return (file.mimetype or "application/octet-stream")[:255]
+
+
 def _pieces(file: FileStorage) -> Iterator[bytes]:
     while data := file.read(PIECE):
         yield data
+
+
+class _Spooled:
+    """The bytes of an uploaded file, read from its start each time."""
+
+    def __init__(self, file: FileStorage) -> None:
+        self._file = file
+        self._size = size_of_file(file)
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __iter__(self) -> Iterator[bytes]:
+        self._file.seek(0)
+        return _pieces(self._file)
 
 
 def _missing(name: str) -> GatewayError:

@@ -21,6 +21,7 @@ from app.gateway.run import Run
 from app.gateway.socket_turn import Memory, SocketHost
 from app.gateway.stored_turn import wants_store
 from app.surfaces.body.checked import check_shape
+from app.surfaces.body.reading import look_for_files
 from app.surfaces.calls import current_gateway, make_call
 from app.surfaces.credentials import KEY_IN_PROTOCOL, SUBPROTOCOLS, KeyRing, check_operation
 from app.surfaces.mounts import Mount
@@ -298,6 +299,7 @@ class Session:
 
 def _turn_body(message: bytes) -> dict[str, Any]:
     """Return the body of the turn that a message asks for; raises ``bad_request``."""
+    look_for_files(request, message)
     value = aside(len(message), partial(loads, message, strict=True))
     if not isinstance(value, dict):
         raise GatewayError("bad_request", "A message must be a JSON object with 'type': 'response.create'.")

@@ -1,0 +1,105 @@
+"""Files that a prompt names by our ids: known by their own ids to the account that holds them, which alone is asked.
+
+Tests: tests/lifecycle/test_provider_files.py.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+from app.errors import GatewayError
+from app.gateway.call import Call, FileHome
+from app.gateway.layers.base import CallLayer, House, Proceed
+from app.gateway.run import Run
+from app.state.files import StoredFile, missing
+
+_OURS: Final = re.compile(r"file-[0-9a-f]{48}")
+_SLOTS: Final = frozenset({"file_id", "file_ids", "fileUri", "file_uri"})
+"""Members that name files: OpenAI's and Anthropic's, those of containers, Google's in both spellings."""
+
+_MOST: Final = 100
+
+
+def make(house: House) -> CallLayer:
+    """Return the layer. A call that names no files, and has no history that may, goes on untouched."""
+
+    def layer(call: Call, proceed: Proceed) -> Run:
+        if not call.names_files and call.upstream_body is None:
+            return proceed(call)
+        named = dict.fromkeys(_named(call.full_body))
+        return proceed(_known(house, call, list(named)) if named else call)
+
+    return layer
+
+
+def _named(body: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the ids of ours in the members that name files."""
+    waiting: list[Any] = [body]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, list):
+            waiting += value
+        elif isinstance(value, dict):
+            for name, member in value.items():
+                if name in _SLOTS:
+                    listed = member if isinstance(member, list) else [member]
+                    yield from (one for one in listed if isinstance(one, str) and _OURS.fullmatch(one))
+                elif isinstance(member, dict | list):
+                    waiting.append(member)
+
+
+def _known(house: House, call: Call, ids: list[str]) -> Call:
+    """Return the call as the account of its files understands it.
+
+    Raises ``not_found`` for a file that is not the tenant's, ``bad_request`` for what no one account can read."""
+    if len(ids) > _MOST:
+        raise GatewayError("bad_request", f"A request may name at most {_MOST} files.", param="file_id")
+    found = {one.id: one for one in house.state().files.several(call.principal.tenant, ids)}
+    homes = {_home(found.get(file_id), file_id) for file_id in ids}
+    if len({home.realm for home in homes}) > 1:
+        raise GatewayError(
+            "bad_request",
+            "The files of one request must be kept by one account; upload them to the same provider.",
+            param="file_id",
+        )
+    names = {file_id: _reference(found[file_id]) for file_id in ids}
+    body = _renamed(call.full_body, names)
+    home = min(homes)
+    call.progress.route = None  # a turn may have planned targets that hold none of them
+    if call.host is None:
+        return replace(call, body=body, home=home)
+    return replace(call, upstream_body=body, home=home)
+
+
+def _home(stored: StoredFile | None, file_id: str) -> FileHome:
+    if stored is None:
+        raise missing(file_id)
+    if stored.provider is None or stored.realm is None:
+        raise GatewayError(
+            "bad_request",
+            f"The file '{file_id}' is kept here, for batches; upload it with a provider named to use it in prompts.",
+            param="file_id",
+            code="invalid_value",
+        )
+    return FileHome(file_id, stored.provider, stored.realm)
+
+
+def _reference(stored: StoredFile) -> str:
+    return str(stored.members.get("reference") or stored.upstream_id)
+
+
+def _renamed(value: Any, names: Mapping[str, str], *, slot: bool = False) -> Any:
+    """Return a value with the files in its slots named as their keeper names them; what names none is shared."""
+    if isinstance(value, dict):
+        changed = {
+            name: _renamed(member, names, slot=name in _SLOTS)
+            for name, member in value.items()
+            if isinstance(member, dict | list) or name in _SLOTS
+        }
+        return {**value, **changed} if changed else value
+    if isinstance(value, list):
+        return [_renamed(member, names, slot=slot) for member in value]
+    return names.get(value, value) if slot and isinstance(value, str) else value

@@ -1,0 +1,209 @@
+"""Files that a provider keeps: put there, looked at, read and deleted, each time by the account that holds them.
+
+A file is an account's: of several keys one is drawn for an upload, and that key alone can name the
+file ever after. Requests of files are tried once, for an upload may have arrived although its answer was lost.
+
+Tests: tests/lifecycle/test_provider_files.py.
+"""
+
+from __future__ import annotations
+
+import random
+import secrets
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, Final, Protocol
+from urllib.parse import parse_qsl, urlsplit
+
+from app.canonical.files import FileObject, FileUpload
+from app.config import Settings
+from app.dialects import dialect_of
+from app.dialects.base import ClientContext
+from app.dialects.uploads.base import FileAnswer, FileDialect, FileRequest
+from app.errors import GatewayError
+from app.gateway.call import Attempt, Call, FileHome, Target
+from app.gateway.exchange import Sent
+from app.gateway.minting import mint
+from app.gateway.redaction import Redactor
+from app.gateway.router import Registry
+from app.gateway.translating import parse_upstream
+from app.gateway.upstreams import open_upstream
+from app.providers.base import Provider, Wire, key_realm
+from app.state.files import StoredFile, missing
+from app.wire.paths import segment
+from app.wire.upstream import Upstream
+
+_WIRE: Final = "file_upload"
+
+
+class House(Protocol):
+    """What files need of the gateway."""
+
+    settings: Settings
+    registry: Registry
+    redactor: Redactor
+
+
+def realm_of(target: Target) -> str:
+    """Return the account that would hold a target's files."""
+    return key_realm(target.provider.name, target.provider.settings, target.key)
+
+
+def at_home(targets: Iterable[Target | GatewayError], home: FileHome) -> list[Target | GatewayError]:
+    """Return the targets of the account that holds a file, and a refusal in the place of each other provider."""
+    listed = list(targets)
+    told = {_place(one) for one in listed if isinstance(one, Target) and realm_of(one) == home.realm}
+    kept: list[Target | GatewayError] = []
+    for target in listed:
+        if isinstance(target, GatewayError) or realm_of(target) == home.realm:
+            kept.append(target)
+        elif _place(target) not in told:
+            told.add(_place(target))
+            kept.append(_elsewhere(target, home))
+    return kept
+
+
+def _place(target: Target) -> tuple[str, str]:
+    return target.provider.name, target.model
+
+
+def _elsewhere(target: Target, home: FileHome) -> GatewayError:
+    if target.provider.name == home.provider:
+        words = f"is kept by another account of provider '{home.provider}'"
+    else:
+        words = f"is kept by provider '{home.provider}'; ask a model of it, not '{target.label}'"
+    return GatewayError("unsupported_parameter", f"The file '{home.file_id}' {words}.", param="file_id")
+
+
+class ProviderFiles:
+    """The files of all accounts."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+
+    def keeps(self, provider: str) -> bool:
+        """Tell whether a provider keeps files."""
+        return self._house.registry.get(provider).wire(_WIRE, "") is not None
+
+    def upload(self, call: Call, provider: str, new: FileUpload) -> tuple[Target, FileObject]:
+        """Put a file to one of a provider's accounts; return which, and the file."""
+        target = self._drawn(provider)
+        with self._asked(call, target) as asked:
+            boundary = f"sluice-{secrets.token_hex(16)}"
+            return target, asked.dialect.upload(new, asked.context, boundary, asked.post)
+
+    def retrieve(self, call: Call, stored: StoredFile) -> FileObject:
+        """Return a file as its provider tells it now; raises ``not_found`` where it is gone."""
+        with self._asked(call, self._home(stored), stored) as asked, asked.opened("GET") as upstream:
+            return asked.dialect.decode_file(parse_upstream(upstream.read()))
+
+    def delete(self, call: Call, stored: StoredFile) -> None:
+        """Delete a file at its provider; one that is gone there is no fault."""
+        try:
+            with self._asked(call, self._home(stored), stored) as asked, asked.opened("DELETE") as upstream:
+                upstream.read()
+        except GatewayError as error:
+            if error.kind.name != "not_found":
+                raise
+
+    def content(self, call: Call, stored: StoredFile) -> Iterator[bytes]:
+        """Yield the bytes of a file; raises ``unsupported_operation`` where no upload can be read again."""
+        home = self._home(stored)
+        with self._asked(call, home, stored) as asked:
+            if not asked.dialect.downloads:
+                raise GatewayError(
+                    "unsupported_operation",
+                    f"Provider '{home.provider.name}' does not give uploaded files back.",
+                    param="file_id",
+                )
+            with asked.opened("GET", "/content") as upstream:
+                while data := upstream.read1():
+                    yield data
+
+    def _drawn(self, name: str) -> Target:
+        provider = self._house.registry.get(name)
+        keys = provider.keys("")
+        weights = [key.weight if key is not None else 1.0 for key in keys]
+        return Target(provider, "", random.choices(keys, weights)[0])
+
+    def _home(self, stored: StoredFile) -> Target:
+        """Return the account that holds a file; raises ``provider_not_configured`` where it is gone."""
+        name = stored.provider or ""
+        if name in self._house.registry.names:
+            provider = self._house.registry.get(name)
+            for key in provider.keys(""):
+                target = Target(provider, "", key)
+                if realm_of(target) == stored.realm:
+                    return target
+        raise GatewayError(
+            "provider_not_configured",
+            f"The account of provider '{name}' that holds this file is not configured any more.",
+            param="file_id",
+        )
+
+    @contextmanager
+    def _asked(self, call: Call, target: Target, stored: StoredFile | None = None) -> Iterator[_Asked]:
+        """Give what asks an account on a call's behalf, as one attempt; says ``not_found`` of a file that is gone."""
+        wire = target.provider.wire(_WIRE, "")
+        if wire is None:
+            raise GatewayError(
+                "unsupported_operation",
+                f"Provider '{target.provider.name}' keeps no files.",
+                param="file_id" if stored is not None else "purpose",
+            )
+        attempt = Attempt(call, target)
+        call.attempts.append(attempt)
+        try:
+            with target.provider.slot():
+                yield _Asked(self._house.settings, attempt, wire, stored)
+        except GatewayError as error:
+            attempt.fail(error)
+            if stored is not None and attempt.status == 404:
+                raise missing(stored.id) from error
+            raise self._house.redactor.error(error) from error.__cause__
+        finally:
+            attempt.close()
+
+
+class _Asked:
+    """The requests of one attempt at an account."""
+
+    def __init__(self, settings: Settings, attempt: Attempt, wire: Wire, stored: StoredFile | None) -> None:
+        self.wire = wire
+        self.dialect = dialect_of(FileDialect, wire.dialect)
+        provider: Provider = attempt.target.provider
+        self.context = ClientContext(
+            "", mint, attempt.call.created_at, options=wire.options, provider=provider.name
+        )
+        self._settings, self._attempt, self._stored = settings, attempt, stored
+
+    def post(self, request: FileRequest) -> FileAnswer:
+        """Send one step of an upload; return what was answered."""
+        headers = {**request.headers, "content-length": str(len(request.body))}
+        sent = Sent(request.body, headers, wire=self._placed(request))
+        with open_upstream(self._settings, self._attempt, self, sent, stream=False) as upstream:
+            body = upstream.read()
+            return FileAnswer(upstream.headers, parse_upstream(body) if body.strip() else None)
+
+    @contextmanager
+    def opened(self, method: str, below: str = "") -> Iterator[Upstream]:
+        """Open the answer of a request for the stored file, or what lies ``below`` it."""
+        identity = self._stored.upstream_id if self._stored is not None else None
+        place = f"{self.wire.path}/{segment(identity or '', name='file id')}{below}"
+        sent = Sent(None, wire=replace(self.wire, method=method, path=place))
+        with open_upstream(self._settings, self._attempt, self, sent, stream=False) as upstream:
+            yield upstream
+
+    def _placed(self, request: FileRequest) -> Wire:
+        if request.url is None:
+            return self.wire if request.path is None else replace(self.wire, path=request.path)
+        home, place = urlsplit(self._attempt.target.provider.base_url), urlsplit(request.url)
+        if (place.scheme, place.netloc) != (home.scheme, home.netloc):
+            raise GatewayError("upstream_invalid", "The provider told an upload's address at another host.")
+        base = f"{place.scheme}://{place.netloc}"
+        return replace(self.wire, base=base, path=place.path, query=dict(parse_qsl(place.query)))
+
+    def error(self, status: int, body: Any, headers: Mapping[str, str]) -> GatewayError:
+        """Read the provider's error body."""
+        return self.dialect.decode_error(status, body, headers)
