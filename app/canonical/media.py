@@ -14,15 +14,32 @@ from app.canonical.response import Finish, Usage
 
 
 @record
+class MixedInput:
+    """Texts and pictures, at least one of these, that make one vector."""
+
+    parts: tuple[TextPart | ImagePart, ...]
+
+    @property
+    def text(self) -> str:
+        """Return the texts, a line each."""
+        return "\n".join(part.text for part in self.parts if isinstance(part, TextPart))
+
+    @property
+    def images(self) -> tuple[ImagePart, ...]:
+        """Return the pictures."""
+        return tuple(part for part in self.parts if isinstance(part, ImagePart))
+
+
+@record
 class EmbeddingRequest:
-    """Texts (or token arrays) to embed, order kept. ``encoding_format``: float or base64.
+    """Texts (or token arrays, or texts with pictures) to embed, order kept. ``encoding_format``: float or base64.
 
     ``quantized`` are the types of vectors of whole numbers that are wanted (``int8``, ``ubinary`` …), which
     only the model's maker makes; ``floats`` says whether floats are wanted, too.
     """
 
     model: str
-    inputs: tuple[str | tuple[int, ...], ...]
+    inputs: tuple[str | tuple[int, ...] | MixedInput, ...]
     dimensions: int | None = None
     encoding_format: str = "float"
     user: str | None = None

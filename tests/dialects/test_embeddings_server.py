@@ -109,7 +109,15 @@ FAULTS: list[tuple[str, dict[str, Any], str, str]] = [
     ("cohere", {}, "bad_request", "texts"),
     ("cohere", {"texts": [5]}, "bad_request", "texts[0]"),
     ("cohere", {"texts": ["a"], "embedding_types": ["x"]}, "bad_request", "embedding_types[0]"),
-    ("cohere", {"images": ["data:"]}, "unsupported_parameter", "images"),
+    ("cohere", {"images": ["https://a.example/b.png"]}, "bad_request", "images[0]"),
+    ("cohere", {"images": ["data:image/png;base64,QUJD"], "texts": ["a"]}, "bad_request", "images"),
+    ("cohere", {"inputs": [{"content": [{"type": "sound"}]}]}, "bad_request", "inputs[0].content[0].type"),
+    (
+        "cohere",
+        {"inputs": [{"content": [{"type": "image_url"}]}]},
+        "bad_request",
+        "inputs[0].content[0].image_url",
+    ),
     ("bedrock", {}, "bad_request", "inputText"),
     ("bedrock", {"inputText": 5}, "bad_request", "inputText"),
     (
@@ -216,7 +224,7 @@ RECORDED = {
 
 
 def is_served(exchange: Exchange) -> bool:
-    """Whether a recording asks what this door serves: not Nova's form or images."""
+    """Whether a recording asks for texts in what this door serves: not in Nova's form."""
     body = exchange.request["body"]
     if exchange.status != 200 or not isinstance(body, dict) or "singleEmbeddingParams" in body:
         return False

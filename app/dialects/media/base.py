@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Generic, TypeVar
 
-from app.canonical.media import EmbeddingRequest, EmbeddingResponse
+from app.canonical.media import EmbeddingRequest, EmbeddingResponse, MixedInput
 from app.canonical.response import Usage
 from app.dialects.base import ClientContext, Encoded, Row, ServerContext, absent
 from app.dialects.shared.losses import Losses
@@ -104,17 +104,40 @@ def _sum_costs(costs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def texts_only(request: EmbeddingRequest, losses: Losses) -> list[str]:
     """Return the inputs as texts; token arrays are refused (``tokens_input``)."""
+    refuse_pictures(request, losses)
     texts = [item for item in request.inputs if isinstance(item, str)]
     if len(texts) != len(request.inputs):
         losses.report("tokens_input", "Token arrays cannot be embedded by this model", param="input")
     return texts
 
 
-def estimated_usage(inputs: Iterable[str | tuple[int, ...]]) -> Usage:
+def refuse_pictures(
+    request: EmbeddingRequest, losses: Losses, message: str = "Pictures cannot be embedded by this model"
+) -> None:
+    """Refuse a request with pictures, naming the member that holds them."""
+    if has_pictures(request):
+        body = request.origin.body if request.origin is not None else {}
+        losses.report("image", message, param="images" if body.get("images") else "inputs")
+
+
+def has_pictures(request: EmbeddingRequest) -> bool:
+    """Tell whether any input has a picture."""
+    return any(isinstance(item, MixedInput) for item in request.inputs)
+
+
+_PICTURE_TOKENS: Final = 258
+"""What Google counts for a small picture (https://ai.google.dev/gemini-api/docs/tokens, 2026)."""
+
+
+def _tokens(item: str | tuple[int, ...] | MixedInput) -> int:
+    if isinstance(item, MixedInput):
+        return _tokens(item.text) + _PICTURE_TOKENS * len(item.images)
+    return max(1, -(-len(item) // _CHARS_PER_TOKEN)) if isinstance(item, str) else len(item)
+
+
+def estimated_usage(inputs: Iterable[str | tuple[int, ...] | MixedInput]) -> Usage:
     """Return a usage for a wire that tells none: a token is four characters, marked as a guess."""
-    tokens = sum(
-        max(1, -(-len(item) // _CHARS_PER_TOKEN)) if isinstance(item, str) else len(item) for item in inputs
-    )
+    tokens = sum(map(_tokens, inputs))
     return Usage(input_tokens=tokens, total_tokens=tokens, estimated=True)
 
 

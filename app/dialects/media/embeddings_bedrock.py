@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from app.canonical.media import EmbeddingRequest, EmbeddingResponse
+from app.canonical.media import EmbeddingRequest, EmbeddingResponse, MixedInput
+from app.canonical.request import ImagePart
 from app.dialects.base import ClientContext, Encoded
 from app.dialects.converse.response_out import encode_error
 from app.dialects.media import embeddings_bedrock_server as server
@@ -108,8 +109,12 @@ def _titan_v1(request: EmbeddingRequest, losses: Losses) -> Members:
 
 
 def _titan_image(request: EmbeddingRequest, losses: Losses) -> Members:
-    """The Titan of pictures takes a text, too, and the length of the vector in a place of its own."""
-    body: Members = {"inputText": _one(request, losses)}
+    """The Titan of pictures takes a text, a picture or both, and the length of the vector in a place of its own."""
+    text, image = _seen(request, losses)
+    body: Members = {
+        **({"inputText": text} if text or image is None else {}),
+        **({"inputImage": image.data} if image is not None else {}),
+    }
     if request.dimensions is not None:
         body["embeddingConfig"] = {"outputEmbeddingLength": request.dimensions}
     for name, value in request.extra.items():
@@ -122,11 +127,15 @@ def _titan_image(request: EmbeddingRequest, losses: Losses) -> Members:
 
 def _nova(request: EmbeddingRequest, losses: Losses) -> Members:
     given = request.extra.get("embeddingPurpose") or request.extra.get("input_type")
-    text = {"truncationMode": request.extra.get("truncationMode", "END"), "value": _one(request, losses)}
-    params: Members = {
-        "embeddingPurpose": _NOVA_PURPOSES.get(str(given), given) or _NOVA_PURPOSE,
-        "text": text,
-    }
+    text, image = _seen(request, losses)
+    if text and image is not None:
+        losses.report("image", "Texts and pictures cannot be embedded together by this model", param="inputs")
+    params: Members = {"embeddingPurpose": _NOVA_PURPOSES.get(str(given), given) or _NOVA_PURPOSE}
+    if image is None:
+        params["text"] = {"truncationMode": request.extra.get("truncationMode", "END"), "value": text}
+    else:
+        kind = (image.media_type or "image/png").removeprefix("image/").replace("jpg", "jpeg")
+        params["image"] = {"format": kind, "source": {"bytes": image.data}}
     if request.dimensions is not None:
         params["embeddingDimension"] = request.dimensions
     for name in request.extra.keys() - {"embeddingPurpose", "input_type", "truncationMode"}:
@@ -138,6 +147,18 @@ def _one(request: EmbeddingRequest, losses: Losses) -> str:
     if request.user is not None:
         losses.report("user")
     return texts_only(request, losses)[0]
+
+
+def _seen(request: EmbeddingRequest, losses: Losses) -> tuple[str, ImagePart | None]:
+    """Return the text and the one picture of an input."""
+    item = request.inputs[0]
+    if not isinstance(item, MixedInput):
+        return _one(request, losses), None
+    if len(item.images) > 1:
+        losses.report("image", "Several pictures cannot be embedded together by this model", param="inputs")
+    if request.user is not None:
+        losses.report("user")
+    return item.text, item.images[0]
 
 
 _TITAN: Final = _Family(1, _titan, lambda body: [body.get("embedding")])

@@ -30,7 +30,7 @@ def decode_request(body: Mapping[str, Any], context: ServerContext) -> Embedding
     """
     if "inputText" in body:
         return _titan(body, context)
-    if "texts" not in body and "inputs" not in body:
+    if body.keys().isdisjoint({"texts", "inputs", "images"}):
         raise missing("inputText")
     made = cohere.decode_request(body, context)
     return replace(made, origin=Origin(NAME, body))

@@ -1,4 +1,4 @@
-"""Cohere v2 embed: texts with an input type, vectors by type.
+"""Cohere v2 embed: texts, or texts with pictures, with an input type; vectors by type.
 
 ``input_type`` is required by the API; ``search_document`` is sent unless the client says
 otherwise (contract/providers.md 3.7).
@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from app.canonical.media import EmbeddingRequest, EmbeddingResponse
+from app.canonical.media import EmbeddingRequest, EmbeddingResponse, MixedInput
+from app.canonical.request import ImagePart, Native, TextPart
 from app.dialects.base import ClientContext, Encoded
 from app.dialects.chat.errors import decode_error
 from app.dialects.cohere.response_out import encode_error
@@ -19,12 +20,14 @@ from app.dialects.media.base import (
     bytes_of,
     check_count,
     counted_usage,
+    has_pictures,
     texts_only,
     vector_of,
 )
 from app.dialects.shared.losses import Losses
-from app.dialects.shared.reading import as_dict, as_list, count
+from app.dialects.shared.reading import as_dict, as_list, count, data_url, present
 
+NAME: Final = server.NAME
 BATCH: Final = 96
 _DEFAULT_INPUT_TYPE: Final = "search_document"
 _SIGNED: Final = frozenset({"int8", "binary"})
@@ -59,7 +62,7 @@ def cohere_members(request: EmbeddingRequest, losses: Losses) -> dict[str, Any]:
     body: dict[str, Any] = {
         "input_type": _DEFAULT_INPUT_TYPE,
         "embedding_types": [*(["float"] if request.floats else []), *request.quantized],
-        "texts": texts_only(request, losses),
+        **_inputs(request, losses),
     }
     if request.dimensions is not None:
         body["output_dimension"] = request.dimensions
@@ -69,6 +72,27 @@ def cohere_members(request: EmbeddingRequest, losses: Losses) -> dict[str, Any]:
         else:
             losses.report("extra", param=name)
     return body
+
+
+def _inputs(request: EmbeddingRequest, losses: Losses) -> dict[str, Any]:
+    """Return ``texts``; ``images`` where the client gave these, which its older models want; else ``inputs``."""
+    if not has_pictures(request):
+        return {"texts": texts_only(request, losses)}
+    mixed = [
+        item if isinstance(item, MixedInput) else MixedInput((TextPart(str(item)),))
+        for item in request.inputs
+    ]
+    if request.origin is not None and request.origin.body.get("images"):
+        return {
+            "images": [data_url(image.media_type, image.data or "") for one in mixed for image in one.images]
+        }
+    return {"inputs": [{"content": [_block(part) for part in one.parts]} for one in mixed]}
+
+
+def _block(part: TextPart | ImagePart) -> dict[str, Any]:
+    if isinstance(part, TextPart):
+        return {"type": "text", "text": part.text}
+    return {"type": "image_url", "image_url": {"url": data_url(part.media_type, part.data or "")}}
 
 
 def cohere_answer(body: Any, request: EmbeddingRequest, model: str, tokens: int | None) -> EmbeddingResponse:
@@ -81,10 +105,18 @@ def cohere_answer(body: Any, request: EmbeddingRequest, model: str, tokens: int 
         model,
         tuple(vector_of(v) for v in vectors),
         counted_usage(tokens, request),
+        native=_native(as_dict(body)),
         quantized={
             name: _quantized(as_dict(embeddings).get(name), name, request) for name in request.quantized
         },
     )
+
+
+def _native(body: Mapping[str, Any]) -> Native | None:
+    """Return what is told of pictures."""
+    billed = count(as_dict(as_dict(body.get("meta")).get("billed_units")).get("images"))
+    told = present({"images": body.get("images") or None, "billed_images": billed})
+    return (NAME, told) if told else None
 
 
 def _quantized(vectors: Any, name: str, request: EmbeddingRequest) -> tuple[Sequence[int], ...]:
@@ -93,7 +125,7 @@ def _quantized(vectors: Any, name: str, request: EmbeddingRequest) -> tuple[Sequ
 
 
 DIALECT: Final = EmbeddingDialect(
-    name="embeddings_cohere",
+    name=NAME,
     batch_limit=batch_limit,
     encode_request=encode_request,
     decode_response=decode_response,

@@ -9,17 +9,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from app.canonical.media import EmbeddingRequest, EmbeddingResponse
-from app.canonical.request import Origin
+from app.canonical.media import EmbeddingRequest, EmbeddingResponse, MixedInput
+from app.canonical.request import ImagePart, Origin, TextPart
 from app.dialects.base import ServerContext
 from app.dialects.media.base import pack
 from app.dialects.shared.checking import Checked, missing, wrong_value
-from app.dialects.shared.reading import rest
+from app.dialects.shared.reading import rest, split_data_url
 from app.errors import GatewayError
 
 NAME: Final = "embeddings_cohere"
 
-_READ: Final = frozenset({"model", "texts", "inputs", "output_dimension", "embedding_types", "fallbacks"})
+_READ: Final = frozenset(
+    {"model", "texts", "images", "inputs", "output_dimension", "embedding_types", "fallbacks"}
+)
 _TYPES: Final = frozenset({"float", "base64"})
 _QUANTIZED: Final = frozenset({"int8", "uint8", "binary", "ubinary"})
 
@@ -27,7 +29,7 @@ _QUANTIZED: Final = frozenset({"int8", "uint8", "binary", "ubinary"})
 def decode_request(body: Mapping[str, Any], context: ServerContext) -> EmbeddingRequest:
     """Return what an embed body asks for.
 
-    Raises ``bad_request`` by path, and ``unsupported_parameter`` for images.
+    Raises ``bad_request`` by path.
     """
     members = Checked(body)
     inputs = _inputs(members)
@@ -46,22 +48,46 @@ def decode_request(body: Mapping[str, Any], context: ServerContext) -> Embedding
     )
 
 
-def _inputs(members: Checked) -> tuple[str, ...]:
-    if members.items("images"):
-        raise GatewayError("unsupported_parameter", "Images cannot be embedded here.", param="images")
+def _inputs(members: Checked) -> tuple[str | MixedInput, ...]:
+    images = members.texts("images")
+    if images and (members.items("texts") or members.items("inputs")):
+        raise GatewayError(
+            "bad_request",
+            "Only one of 'texts', 'images' and 'inputs' can be given.",
+            param="images",
+            code="invalid_value",
+        )
+    if images:
+        return tuple(MixedInput((_picture(url, f"images[{i}]"),)) for i, url in enumerate(images))
     if members.items("inputs") is None:
         return members.texts("texts")
-    return tuple("\n".join(_words(entry)) for entry in members.objects("inputs"))
+    return tuple(map(_mixed, members.objects("inputs")))
 
 
-def _words(entry: Checked) -> list[str]:
-    words = []
-    for block in entry.objects("content"):
-        if block.required_text("type") != "text":
-            message = "Only texts can be embedded here."
-            raise GatewayError("unsupported_parameter", message, param=block.at("type"))
-        words.append(block.required_text("text"))
-    return words
+def _mixed(entry: Checked) -> str | MixedInput:
+    """Return what makes one vector: a text where there is no picture."""
+    parts = tuple(map(_part, entry.objects("content")))
+    mixed = MixedInput(parts)
+    return mixed if mixed.images else mixed.text
+
+
+def _part(block: Checked) -> TextPart | ImagePart:
+    kind = block.required_text("type")
+    if kind == "text":
+        return TextPart(block.required_text("text"))
+    if kind != "image_url":
+        raise wrong_value(block.at("type"), kind, "'text' and 'image_url'")
+    image = block.object("image_url")
+    if image is None:
+        raise missing(block.at("image_url"))
+    return _picture(image.required_text("url"), image.at("url"))
+
+
+def _picture(url: str, path: str) -> ImagePart:
+    inline = split_data_url(url)
+    if inline is None:
+        raise wrong_value(path, url[:64], "a data URI, such as 'data:image/png;base64,…'")
+    return ImagePart(inline[1], inline[0])
 
 
 def _types(members: Checked) -> tuple[str, ...]:
@@ -81,8 +107,18 @@ def encode_response(
     tokens = response.usage.input_tokens if response.usage is not None else 0
     return {
         **by_type(response, request, types, context),
-        "meta": {"api_version": {"version": "2"}, "billed_units": {"input_tokens": tokens}},
+        "meta": {
+            "api_version": {"version": "2"},
+            "billed_units": {"input_tokens": tokens, **billed_images(response)},
+        },
     }
+
+
+def billed_images(response: EmbeddingResponse) -> dict[str, Any]:
+    """Return the pictures that Cohere bills, where it answered."""
+    native = response.native
+    told = native[1].get("billed_images") if native is not None and native[0] == NAME else None
+    return {} if told is None else {"images": told}
 
 
 def by_type(
@@ -92,7 +128,15 @@ def by_type(
     embeddings = {name: _written(response, name) for name in types}
     texts = [text for text in request.inputs if isinstance(text, str)]
     identity = context.response_id or context.new_id("emb")
-    return {"id": identity, "embeddings": embeddings, "texts": texts, "response_type": "embeddings_by_type"}
+    native = response.native
+    shown = native[1].get("images") if native is not None and native[0] == NAME else None
+    return {
+        "id": identity,
+        "embeddings": embeddings,
+        "texts": texts,
+        **({"images": shown} if shown else {}),
+        "response_type": "embeddings_by_type",
+    }
 
 
 def _written(response: EmbeddingResponse, name: str) -> list[Any]:

@@ -7,17 +7,27 @@ an estimate unless ``usageMetadata`` is there (contract/providers.md 3.6, 3.9).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from app.canonical.media import EmbeddingRequest, EmbeddingResponse
+from app.canonical.media import EmbeddingRequest, EmbeddingResponse, MixedInput
+from app.canonical.request import ImagePart, TextPart
 from app.dialects.base import ClientContext, Encoded
 from app.dialects.gemini.errors import decode_error
 from app.dialects.gemini.options import bare_model
 from app.dialects.gemini.response_out import encode_error
 from app.dialects.media import embeddings_gemini_server as server
-from app.dialects.media.base import EmbeddingDialect, check_count, counted_usage, texts_only, vector_of
+from app.dialects.media.base import (
+    EmbeddingDialect,
+    check_count,
+    counted_usage,
+    has_pictures,
+    refuse_pictures,
+    texts_only,
+    vector_of,
+)
 from app.dialects.shared.reading import as_dict, count, dicts, present
 
 Form = Literal["batch", "single", "predict"]
@@ -25,6 +35,9 @@ Form = Literal["batch", "single", "predict"]
 _TASK: Final = frozenset({"task_type", "taskType", "input_type"})
 _TRUNCATE: Final = frozenset({"auto_truncate", "autoTruncate"})
 _TITLE: Final = "title"
+_SEES: Final = re.compile(r"gemini-embedding-2")
+"""Models that embed pictures, alone or among texts (Google's page of Gemini Embedding 2, 2026-04, read 2026-11-28)."""
+
 _TASKS: Final[Mapping[str, str]] = {
     "search_document": "RETRIEVAL_DOCUMENT",
     "search_query": "RETRIEVAL_QUERY",
@@ -58,9 +71,9 @@ def encode_request(request: EmbeddingRequest, context: ClientContext) -> Encoded
     ``auto_truncate`` are taken from the client's further members."""
     if request.user is not None:
         context.losses.report("user")
-    texts = texts_only(request, context.losses)
+    contents = _contents(request, context)
     members = _members(request, context)
-    return Encoded(_ENCODERS[_options(context).form](texts, members, request, context))
+    return Encoded(_ENCODERS[_options(context).form](contents, members, request, context))
 
 
 def decode_response(
@@ -97,39 +110,68 @@ def _members(request: EmbeddingRequest, context: ClientContext) -> dict[str, Any
     return found
 
 
-def _content(text: str, members: Mapping[str, Any], request: EmbeddingRequest) -> dict[str, Any]:
+def _contents(request: EmbeddingRequest, context: ClientContext) -> list[list[dict[str, Any]]]:
+    """Return the parts of each input; pictures are for the models that embed them."""
+    if not has_pictures(request):
+        return [[{"text": text}] for text in texts_only(request, context.losses)]
+    if _SEES.search(context.model) is None or _options(context).form == "predict":
+        refuse_pictures(request, context.losses)
+    return [
+        [_part(part) for part in item.parts] if isinstance(item, MixedInput) else [{"text": str(item)}]
+        for item in request.inputs
+    ]
+
+
+def _part(part: TextPart | ImagePart) -> dict[str, Any]:
+    if isinstance(part, TextPart):
+        return {"text": part.text}
+    return {"inlineData": {"mimeType": part.media_type or "image/png", "data": part.data}}
+
+
+def _content(
+    parts: list[dict[str, Any]], members: Mapping[str, Any], request: EmbeddingRequest
+) -> dict[str, Any]:
     given = {
         "taskType": members.get("task"),
         "title": members.get("title"),
         "outputDimensionality": request.dimensions,
     }
-    return {"content": {"parts": [{"text": text}]}, **present(given)}
+    return {"content": {"parts": parts}, **present(given)}
 
 
 def _batch(
-    texts: list[str], members: Mapping[str, Any], request: EmbeddingRequest, context: ClientContext
+    contents: list[list[dict[str, Any]]],
+    members: Mapping[str, Any],
+    request: EmbeddingRequest,
+    context: ClientContext,
 ) -> dict[str, Any]:
     model = f"models/{bare_model(context.model)}"
     if "truncate" in members:
         context.losses.report("extra", param="auto_truncate")
-    return {"requests": [{"model": model, **_content(text, members, request)} for text in texts]}
+    return {"requests": [{"model": model, **_content(parts, members, request)} for parts in contents]}
 
 
 def _single(
-    texts: list[str], members: Mapping[str, Any], request: EmbeddingRequest, context: ClientContext
+    contents: list[list[dict[str, Any]]],
+    members: Mapping[str, Any],
+    request: EmbeddingRequest,
+    context: ClientContext,
 ) -> dict[str, Any]:
     """One input; on Vertex the configuration is an object of its own."""
-    content = _content(texts[0], members, request)
+    content = _content(contents[0], members, request)
     config = {name: value for name, value in content.items() if name != "content"}
     config.update(present({"autoTruncate": members.get("truncate")}))
     return {"content": content["content"], **({"embedContentConfig": config} if config else {})}
 
 
 def _predict(
-    texts: list[str], members: Mapping[str, Any], request: EmbeddingRequest, context: ClientContext
+    contents: list[list[dict[str, Any]]],
+    members: Mapping[str, Any],
+    request: EmbeddingRequest,
+    context: ClientContext,
 ) -> dict[str, Any]:
     given = present({"task_type": members.get("task"), "title": members.get("title")})
-    body: dict[str, Any] = {"instances": [{"content": text, **given} for text in texts]}
+    body: dict[str, Any] = {"instances": [{"content": parts[0]["text"], **given} for parts in contents]}
     parameters = present(
         {"outputDimensionality": request.dimensions, "autoTruncate": members.get("truncate")}
     )
@@ -137,7 +179,12 @@ def _predict(
 
 
 _ENCODERS: Final[
-    Mapping[str, Callable[[list[str], Mapping[str, Any], EmbeddingRequest, ClientContext], dict[str, Any]]]
+    Mapping[
+        str,
+        Callable[
+            [list[list[dict[str, Any]]], Mapping[str, Any], EmbeddingRequest, ClientContext], dict[str, Any]
+        ],
+    ]
 ] = {"batch": _batch, "single": _single, "predict": _predict}
 
 

@@ -10,13 +10,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from app.canonical.media import EmbeddingRequest, EmbeddingResponse
+from app.canonical.media import EmbeddingRequest, EmbeddingResponse, MixedInput
 from app.canonical.request import Origin
 from app.canonical.response import Usage
 from app.dialects.base import ClientContext, Encoded, ServerContext
 from app.dialects.chat.errors import decode_error, failure_in
 from app.dialects.chat.usage import decode_usage
-from app.dialects.media.base import EmbeddingDialect, check_count, estimated_usage, pack, vector_of
+from app.dialects.media.base import (
+    EmbeddingDialect,
+    check_count,
+    estimated_usage,
+    pack,
+    refuse_pictures,
+    vector_of,
+)
 from app.dialects.shared.checking import Checked, missing, wrong_type, wrong_value
 from app.dialects.shared.reading import as_dict, count, dicts, opt_str, rest
 from app.errors import GatewayError
@@ -102,9 +109,14 @@ def batch_limit(context: ClientContext) -> int:
 def encode_request(request: EmbeddingRequest, context: ClientContext) -> Encoded:
     """Return the body; unknown members go out verbatim, for they came in this dialect."""
     options, losses = _options(context), context.losses
+    refuse_pictures(request, losses)
     if not options.tokens and not all(isinstance(item, str) for item in request.inputs):
         losses.report("tokens_input", "Token arrays cannot be embedded by this model", param="input")
-    inputs = [item if isinstance(item, str) else list(item) for item in request.inputs]
+    inputs = [
+        item if isinstance(item, str) else list(item)
+        for item in request.inputs
+        if not isinstance(item, MixedInput)
+    ]
     body: dict[str, Any] = {"model": context.model, "input": inputs}
     if request.dimensions is not None:
         body[options.dimensions] = request.dimensions

@@ -26,6 +26,7 @@ _FAMILIES: Final = (
     ("inputText", "embeddings_bedrock"),
     ("texts", "embeddings_bedrock"),
     ("inputs", "embeddings_bedrock"),
+    ("images", "embeddings_bedrock"),
 )
 
 
@@ -42,7 +43,7 @@ def family_of_body(body: Mapping[str, Any]) -> str:
     raise GatewayError(
         "bad_request",
         "The body is of no family that is served here: Claude's has 'anthropic_version' or 'messages' "
-        "with 'max_tokens', Titan's 'inputText', Cohere's 'texts' or 'inputs'.",
+        "with 'max_tokens', Titan's 'inputText', Cohere's 'texts', 'inputs' or 'images'.",
         param="body",
     )
 
