@@ -24,6 +24,7 @@ _MODULES: Final = {
     "rerank": "app.dialects.media.rerank",
     "rerank_bedrock": "app.dialects.media.rerank_bedrock",
     "rerank_cohere": "app.dialects.media.rerank_cohere",
+    "rerank_vertex": "app.dialects.media.rerank_vertex",
     "moderations": "app.dialects.media.moderations",
     "images": "app.dialects.media.openai_images",
     "images_gemini": "app.dialects.media.gemini_images",

@@ -1,4 +1,4 @@
-"""Google Cloud's models (Vertex): Gemini, Imagen, Claude, Mistral and others, chosen by the model's id.
+"""Google Cloud's models (Vertex): Gemini, Imagen, rankers, Claude, Mistral and others, chosen by the model's id.
 
 Each maker's models speak their own dialect below their own path (contract/providers.md 3.9):
 ``publishers/google`` Gemini, ``publishers/anthropic`` Claude's Messages, ``publishers/mistralai``
@@ -73,6 +73,14 @@ _GEMINI: Final[dict[str, Wire]] = {
     "count_tokens": _google("countTokens", "gemini", VERTEX),
 }
 _IMAGEN: Final[dict[str, Wire]] = {"image_generation": _google("predict", "images_imagen", None)}
+_RANKERS: Final[dict[str, Wire]] = {
+    "rerank": Wire(
+        "rerank_vertex",
+        "/v1/projects/{project}/locations/global/rankingConfigs/default_ranking_config:rank",
+        streams=False,
+        base="https://discoveryengine.googleapis.com",
+    )
+}
 _TUNED: Final[dict[str, Wire]] = {
     "chat": _google("generateContent", "gemini", VERTEX, where="endpoints"),
     "count_tokens": _google("countTokens", "gemini", VERTEX, where="endpoints"),
@@ -108,6 +116,7 @@ _MAKERS: Final = (
     (re.compile(r"\d+"), "", _TUNED),
     (re.compile(r"(google/)?(gemini|gemma|learnlm)-.*"), "google/", _GEMINI),
     (re.compile(r"(google/)?imagen-.*"), "google/", _IMAGEN),
+    (re.compile(r"semantic-ranker-.*"), "", _RANKERS),
     (re.compile(r"(anthropic/)?claude-.*"), "anthropic/", _CLAUDE_WIRES),
     (re.compile(r"(mistralai/)?(mistral|ministral|codestral|magistral)-.*"), "mistralai/", _MISTRAL),
 )
@@ -175,6 +184,8 @@ def _url(settings: ProviderSettings, base: str, wire: Wire, model: str, stream: 
         path = path.replace("{location}", location_of(settings))
     if "{model}" in path:
         path = path.replace("{model}", segment(_bare(model), allow="@", name="model"))
+    if wire.base is not None and settings.base_url is None:
+        base = wire.base  # an API beside Vertex's; behind the operator's own address all are one
     query = {**wire.query, **(wire.stream_query if stream else {})}
     return f"{base.rstrip('/')}{path}" + (f"?{urlencode(query)}" if query else "")
 

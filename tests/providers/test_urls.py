@@ -126,6 +126,14 @@ CASES: list[tuple[str, dict[str, str], str, str, bool, str]] = [
     *(
         ("vertex", {"VERTEX_PROJECT": "p", "VERTEX_LOCATION": where}, operation, model, stream, url)
         for where, operation, model, stream, url in (
+            (
+                "us-east5",
+                "rerank",
+                "semantic-ranker-default-004",
+                False,
+                "POST https://discoveryengine.googleapis.com/v1/projects/p/locations/global/rankingConfigs/"
+                "default_ranking_config:rank",
+            ),
             *(
                 (
                     where,

@@ -103,6 +103,8 @@ def answered(request: Request) -> Reply:
     if b'"IMAGE"' in request.body:
         part = {"inlineData": {"mimeType": "image/png", "data": "QUJD"}}
         return Reply.json({"candidates": [{"content": {"parts": [part]}, "finishReason": "STOP"}]})
+    if request.path.endswith(":rank"):
+        return Reply.json({"records": [{"id": "0", "score": 0.5}]})
     if request.path.endswith("/rerank") or b'"documents"' in request.body:
         return Reply.json({"results": [{"index": 0, "relevance_score": 0.5}]})
     if request.path.endswith("/moderations"):

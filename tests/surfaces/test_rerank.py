@@ -10,6 +10,8 @@ from flask.testing import FlaskClient
 
 from app import create_app
 from app.config import ProviderSettings, Settings
+from tests.behaviour.world import running_world
+from tests.traffic.replay import Reply
 
 DOORS = (
     "/v1/rerank",
@@ -104,3 +106,41 @@ def test_a_bad_body_is_named(client: FlaskClient, path: str, change: dict[str, A
     answer = client.post(path, json={**BODY, **change})
     assert answer.status_code == 400, answer.text
     assert names in answer.text
+
+
+def test_google_ranks_records_by_their_places() -> None:
+    env = {
+        "VERTEX_ACCESS_TOKEN": "vertex-token",
+        "VERTEX_PROJECT": "pp",
+        "VERTEX_LOCATION": "us-east5",
+        "VERTEX_BASE_URL": "{upstream}/vertex",
+    }
+    with running_world(env) as world:
+        told = {"records": [{"id": "1", "score": 0.9}, {"id": "0", "score": 0.0001}]}
+        world.upstream.add(Reply.json(told))
+        body = {**BODY, "model": "vertex/semantic-ranker-default@latest", "top_n": 2, "max_tokens_per_doc": 9}
+        answer = world.send("POST", "/v1/rerank", body)
+        results = answer.json["results"]
+        assert [(one["index"], one["relevance_score"]) for one in results] == [(1, 0.9), (0, 0.0001)]
+        assert [warning["param"] for warning in answer.json["extra_fields"]["warnings"]] == [
+            "max_tokens_per_doc"
+        ]
+        (sent,) = world.upstream.requests
+        place = "/vertex/v1/projects/pp/locations/global/rankingConfigs/default_ranking_config:rank"
+        assert (sent.path, sent.headers["authorization"]) == (place, "Bearer vertex-token")
+        assert sent.json() == {
+            "model": "semantic-ranker-default@latest",
+            "query": "red fruit",
+            "records": [{"id": str(at), "content": text} for at, text in enumerate(BODY["documents"])],
+            "ignoreRecordDetailsInResponse": True,
+            "topN": 2,
+        }
+
+        for bad in ({"id": "3", "score": 1}, {"id": "x", "score": 1}, {"id": "0"}):
+            world.fresh().upstream.add(Reply.json({"records": [bad]}), times=2)
+            assert world.send("POST", "/v1/rerank", body).status == 502
+
+        fault = {"error": {"code": 400, "message": "Too many records", "status": "INVALID_ARGUMENT"}}
+        world.fresh().upstream.add(Reply.json(fault, 400))
+        refused = world.send("POST", "/v1/rerank", body)
+        assert (refused.status, "Too many records" in refused.error["message"]) == (400, True)
