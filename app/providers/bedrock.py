@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 from app.config import ProviderSettings
 from app.dialects import models
 from app.dialects.completions.bedrock_invoke import completes_text
-from app.dialects.media.bedrock_images import draws
+from app.dialects.media.bedrock_images import draws, edits, varies
 from app.dialects.media.rerank_bedrock import ranks
 from app.providers import anthropic
 from app.providers.auth import BearerAuth
@@ -45,14 +45,26 @@ _WIRES: Final[dict[str, Wire]] = {
     ),
     "embedding": Wire("embeddings_bedrock", _INVOKE, streams=False),
     "rerank": Wire("rerank_bedrock", _INVOKE, streams=False),
-    "image_generation": Wire("images_bedrock", _INVOKE, streams=False),
+    **dict.fromkeys(
+        ("image_generation", "image_edit", "image_variation"), Wire("images_bedrock", _INVOKE, streams=False)
+    ),
     "models": Wire("models", _CONTROL, method="GET", streams=False, options=models.BEDROCK),
     "count_tokens": Wire("converse", "/model/{model}/count-tokens", streams=False),
 }
 
 
-_ALONE: Final[Mapping[str, Callable[[str], bool]]] = {"image_generation": draws, "rerank": ranks}
-"""Operations of families of their own, and what tells whether a model is of one."""
+_ALONE: Final = (
+    (draws, frozenset({"image_generation", "image_edit", "image_variation"})),
+    (ranks, frozenset({"rerank"})),
+)
+"""What tells whether a model is of a family of its own, and what such models do."""
+
+_SOME: Final[Mapping[str, Callable[[str], bool]]] = {
+    "completion": completes_text,
+    "image_edit": edits,
+    "image_variation": varies,
+}
+"""Operations that some models of a family cannot do."""
 
 
 def host(plane: str, region: str) -> str:
@@ -76,11 +88,9 @@ def _url(
 def _choose(settings: ProviderSettings, operation: str, model: str) -> Wire | None:
     """Models that only chat have no completion wire: those go over Converse. Models that draw or rank do
     nothing else."""
-    if operation == "completion" and not completes_text(model):
+    if operation in _SOME and not _SOME[operation](model):
         return None
-    if operation != "models" and any(
-        knows(model) is not (operation == name) for name, knows in _ALONE.items()
-    ):
+    if operation != "models" and any(knows(model) is not (operation in does) for knows, does in _ALONE):
         return None
     return _WIRES.get(operation)
 

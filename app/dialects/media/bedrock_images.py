@@ -1,7 +1,8 @@
 """Pictures by Bedrock's InvokeModel: Amazon's families (Nova Canvas, Titan) and Stability's.
 
 Each has a body of its own and answers with ``images`` in base64; neither counts tokens. Sources: AWS's examples of
-InvokeModel with Nova Canvas and Titan Image Generator, and public code that calls Stability's Stable Image models there.
+InvokeModel with Nova Canvas and Titan Image Generator, its pages "Image generation access and usage" (Nova) and
+"Stability.ai Stable Diffusion 3.5 Large" (read 2026-11-28), and public code that calls Stability's Stable Image models there.
 """
 
 from __future__ import annotations
@@ -17,16 +18,20 @@ from app.dialects.media.image_usage import untold_usage
 from app.dialects.media.images import (
     ImageDialect,
     aspect_of,
+    base64_of,
     no_picture,
     no_safe_picture,
     pixels_of,
     report_others,
 )
 from app.dialects.media.openai_images import stream_decoder
+from app.dialects.shared.checking import missing
 from app.dialects.shared.reading import as_dict, as_list, opt_str, present
 
 _AMAZON: Final = ("amazon.nova-canvas", "amazon.titan-image")
-_STABILITY: Final = ("stability.stable-image", "stability.sd3")
+_REDRAWING: Final = "stability.sd3"
+_STABILITY: Final = ("stability.stable-image", _REDRAWING)
+_MOST_IMAGES: Final = 5
 _RATIOS: Final = ("1:1", "2:3", "3:2", "4:5", "5:4", "9:16", "16:9", "9:21", "21:9")
 _QUALITIES: Final[Mapping[str, str]] = {
     **dict.fromkeys(("low", "medium", "standard"), "standard"),
@@ -40,10 +45,21 @@ def draws(model: str) -> bool:
     return any(name in model for name in (*_AMAZON, *_STABILITY))
 
 
+def varies(model: str) -> bool:
+    """Tell whether a model makes pictures of one that it is given alone."""
+    return any(name in model for name in _AMAZON)
+
+
+def edits(model: str) -> bool:
+    """Tell whether a model makes pictures of one with a prompt."""
+    return varies(model) or _REDRAWING in model
+
+
 def encode_request(request: ImageRequest, context: ClientContext) -> MediaEncoded:
     """Return the family's body; the model is in the URL."""
-    amazon = any(name in context.model for name in _AMAZON)
-    return MediaEncoded(_amazon(request, context) if amazon else _stability(request, context))
+    if request.mask is not None:
+        context.losses.report("image", "Edits by a mask are not supported by this model", param="mask")
+    return MediaEncoded((_amazon if varies(context.model) else _stability)(request, context))
 
 
 def _amazon(request: ImageRequest, context: ClientContext) -> dict[str, Any]:
@@ -61,13 +77,29 @@ def _amazon(request: ImageRequest, context: ClientContext) -> dict[str, Any]:
         "quality": quality,
         "seed": request.extra.get("seed"),
     }
-    body: dict[str, Any] = {"taskType": "TEXT_IMAGE", "textToImageParams": {"text": request.prompt}}
-    return {**body, **({"imageGenerationConfig": present(config)} if present(config) else {})}
+    return {
+        **_task(request, context),
+        **({"imageGenerationConfig": present(config)} if present(config) else {}),
+    }
+
+
+def _task(request: ImageRequest, context: ClientContext) -> dict[str, Any]:
+    """Return what is to be drawn: of a prompt, or of up to five pictures, which a prompt may steer."""
+    if request.kind == "generation":
+        return {"taskType": "TEXT_IMAGE", "textToImageParams": {"text": request.prompt}}
+    if len(request.images) > _MOST_IMAGES:
+        context.losses.report("image", f"this model takes {_MOST_IMAGES} pictures at most", param="image")
+    params: dict[str, Any] = {"images": [base64_of(image) for image in request.images]}
+    if request.prompt:
+        params["text"] = request.prompt
+    return {"taskType": "IMAGE_VARIATION", "imageVariationParams": params}
 
 
 def _stability(request: ImageRequest, context: ClientContext) -> dict[str, Any]:
     if request.count > 1:
         context.losses.report("n", "This model draws one picture a call")
+    if request.kind != "generation":
+        return _redrawn(request, context)
     report_others(request, context, "n", "size", "output_format", own=_SEEDED | {"negative_prompt"})
     aspect = aspect_of(request, _RATIOS, context)
     if aspect is None and request.size not in (None, "auto"):
@@ -78,6 +110,32 @@ def _stability(request: ImageRequest, context: ClientContext) -> dict[str, Any]:
         "prompt": request.prompt,
         **{name: value for name, value in given.items() if name in known and value is not None},
     }
+
+
+def _redrawn(request: ImageRequest, context: ClientContext) -> dict[str, Any]:
+    """Return the body of an image drawn anew: how much of it may change has no default there."""
+    own = _SEEDED | {"negative_prompt", "strength"}
+    report_others(request, context, "n", "output_format", own=own)
+    if len(request.images) > 1:
+        context.losses.report("image", "this model takes one picture", param="image")
+    if request.extra.get("strength") is None:
+        raise missing("strength")
+    return {
+        "prompt": request.prompt,
+        "mode": "image-to-image",
+        "image": base64_of(request.images[0]),
+        "strength": _number(request.extra["strength"]),
+        **present({"output_format": request.output_format}),
+        **{name: value for name, value in request.extra.items() if name in own - {"strength"}},
+    }
+
+
+def _number(value: Any) -> Any:
+    """A field of a form is text."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return value
 
 
 def decode_response(body: Any, request: ImageRequest, context: ClientContext) -> ImageResponse:
