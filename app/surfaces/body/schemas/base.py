@@ -71,7 +71,8 @@ class Text(Strict):
         super().__init__(**kwargs)
         self.choices = tuple(choices)
         self.longest = longest
-        self.every = None if self.choices or longest is not None else str
+        free = not self.choices and longest is None and type(self).bound is Text.bound
+        self.every = str if free else None
 
     def bound(self, value: Any) -> None:
         """Check choices and length."""
