@@ -142,6 +142,8 @@ def capability_rows() -> Iterator[tuple[str, str, str, Mapping[str, str]]]:
 
 
 def _cell(spec: Spec, operation: str, model: str) -> str:
+    model = "" if operation == "file_upload" else model  # a file is its provider's, whatever the model
+
     def wire(name: str) -> Any:
         return spec.choose(ProviderSettings(spec.name), name, model) if spec.choose else spec.wires.get(name)
 
