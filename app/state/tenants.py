@@ -12,6 +12,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 from app.errors import GatewayError
 from app.state import audit, cache, keys, listing, revisions
 from app.state.audit import Actor
+from app.state.idempotency import first_answer
 from app.state.ids import storable
 from app.state.listing import Page
 from app.state.signals import Signals
@@ -156,7 +157,8 @@ def _check_free(connection: Connection, name: str) -> None:
             f"Something is stored of a former tenant '{name}'; it goes with the next sweep, within ten minutes.",
             param="name",
         )
-    connection.execute(delete(vault).where(vault.c.tenant == name))
+    for table in (vault, first_answer):
+        connection.execute(delete(table).where(table.c.tenant == name))
     connection.execute(delete(gone_tenant).where(gone_tenant.c.name == name))
 
 

@@ -11,10 +11,12 @@ from sqlalchemy import func, select, update
 
 from app.errors import GatewayError
 from app.state import retention
+from app.state.audit import Actor
 from app.state.idempotency import LARGEST, FirstAnswer, FirstAnswers, first_answer
 from app.state.state import State
 from app.state.tables import db_now
 
+ACTOR = Actor("test", "admin", "")
 ANSWER = FirstAnswer(200, {"content-type": "application/json"}, b"{}")
 
 
@@ -51,6 +53,15 @@ def test_a_lease_that_lapsed_is_taken_over_and_its_late_answer_is_not_kept(
     assert other.claim("n", "red", "another body") is None
     hung.keep("n", ANSWER)
     assert code_of(lambda: hung.claim("n", "red", "another body")) == "idempotency_key_in_progress"
+
+
+def test_a_tenant_of_the_same_name_begins_without_answers(state: State) -> None:
+    state.tenants.create(ACTOR, "team", {})
+    assert state.first_answers.claim("n", "team", "body") is None
+    state.first_answers.keep("n", ANSWER)
+    state.tenants.delete(ACTOR, "team")
+    state.tenants.create(ACTOR, "team", {})
+    assert state.first_answers.claim("n", "team", "body") is None
 
 
 def test_a_claim_that_is_released_is_free(two: tuple[FirstAnswers, FirstAnswers]) -> None:
