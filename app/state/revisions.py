@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, case, select, update
 
 from app.state.dialect import insert_new
 from app.state.tables import revision
@@ -17,11 +17,13 @@ TOPIC: Final = "keys"
 """What is rung when the number of keys, tenants and administrators grows."""
 
 
-def advance(connection: Connection, name: str = TOPIC) -> int:
-    """Count a change, hold back others until it is committed, and return its number."""
+def advance(connection: Connection, name: str = TOPIC, least: int = 0) -> int:
+    """Count a change, from ``least`` on, hold back others until it is committed, and return its number."""
     insert_new(connection, revision, [{"name": name, "number": 0}])
     mine = revision.c.name == name
-    connection.execute(update(revision).where(mine).values(number=revision.c.number + 1))
+    following = revision.c.number + 1
+    number = case((following < least, least), else_=following)
+    connection.execute(update(revision).where(mine).values(number=number))
     return current(connection, name)
 
 
