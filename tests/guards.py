@@ -53,8 +53,8 @@ GUARDS: Final = (
     Guard(
         "one tenant reads another's responses",
         "app/state/rows.py",
-        '    response.c.tenant == bindparam("tenant"),\n    response.c.deleted_at',
-        '    or_(response.c.tenant == bindparam("tenant"), response.c.tenant.is_not(None)),\n    response.c.deleted_at',
+        '    response.c.tenant == bindparam("of_tenant"),\n    response.c.deleted_at',
+        '    or_(response.c.tenant == bindparam("of_tenant"), response.c.tenant.is_not(None)),\n    response.c.deleted_at',
         "tests/behaviour/test_attacks.py::test_another_tenants_objects_are_missing_ones",
     ),
     Guard(

@@ -126,7 +126,7 @@ class Accounts:
     def settle(self, reservation: Reservation, attempt: Attempt) -> None:
         """Charge an attempt that is over, off its caller's path."""
         self._held.discard(attempt.id)
-        self._settling.spawn(self._settle_attempt, reservation.draft, attempt)
+        self._settling.spawn(self._settle, entries.settled(reservation.draft, attempt, self._prices))
 
     def note(self, attempt: Attempt, began: float) -> None:
         """Write the row of an attempt that no budget was charged for, soon."""
@@ -230,9 +230,6 @@ class Accounts:
             return verdict
         self._settling.join(_SECOND_LOOK) if len(self._settling) else gevent.sleep(_SECOND_LOOK)
         return budgets.reserve(draft, lines, amount, lease)
-
-    def _settle_attempt(self, draft: Entry, attempt: Attempt) -> None:
-        self._settle(entries.settled(draft, attempt, self._prices))
 
     def _settle(self, entry: Entry) -> bool:
         """Settle, or keep what cannot be settled now; tell which."""
