@@ -24,6 +24,7 @@ except ImportError:  # wheels are missing on some platforms
 MAX_DEPTH: Final = 100
 MAX_DEPTH_LENIENT: Final = 400  # walkers of ours recurse, and Python stops at 1000
 MAX_ELEMENTS: Final = 500_000
+MAX_HOLDERS_LENIENT: Final = 1_000_000  # of numbers there may be more: a thousand embeddings are millions
 MAX_COPY: Final = 4 * 1024 * 1024  # bytes; larger bodies are not written again to be checked
 INT_BOUND: Final = 2**63
 GOVERNING: Final = ("model", "stream", "input", "messages")  # policy and upstream must read the same one
@@ -71,11 +72,11 @@ def loads_lenient(data: bytes, *, halves: bool = False) -> Any:
 
     A BOM is skipped, NaN and infinities become None, lone surrogates U+FFFD (with ``halves``
     they stay), and whole numbers may have any size. Raises ``InvalidJSON`` (a ``ValueError``) for
-    what is no JSON, no UTF-8, or nested past 400 levels.
+    what is no JSON, no UTF-8, nested past 400 levels, or of more than 1,000,000 objects and arrays.
     """
     data = data.removeprefix(b"\xef\xbb\xbf")
-    if len(data) > MAX_DEPTH_LENIENT < _openers(data) and _depth(_structure(data)) > MAX_DEPTH_LENIENT:
-        raise InvalidJSON(f"nested deeper than {MAX_DEPTH_LENIENT} levels")
+    if len(data) > MAX_DEPTH_LENIENT < _openers(data):
+        _check_size_lenient(_structure(data))
     try:
         return _parse(data)
     except (ValueError, RecursionError):
@@ -147,6 +148,13 @@ def _check_size(data: bytes) -> None:
         raise _refusal(f"The JSON has more than {MAX_ELEMENTS} members and elements.")
     if _depth(structure) > MAX_DEPTH:
         raise _refusal(f"The JSON is nested deeper than {MAX_DEPTH} levels.")
+
+
+def _check_size_lenient(structure: bytes) -> None:
+    if _openers(structure) > MAX_HOLDERS_LENIENT:
+        raise InvalidJSON(f"more than {MAX_HOLDERS_LENIENT} objects and arrays")
+    if _depth(structure) > MAX_DEPTH_LENIENT:
+        raise InvalidJSON(f"nested deeper than {MAX_DEPTH_LENIENT} levels")
 
 
 def _check_numbers(data: bytes) -> None:

@@ -253,3 +253,11 @@ def test_what_goes_out_is_compact_utf8() -> None:
 def test_what_has_no_json_form_is_a_type_error() -> None:
     with pytest.raises(TypeError):
         json.dumps({"a": b"bytes"})
+
+
+def test_a_providers_answer_has_bounds_too() -> None:
+    most = json.MAX_HOLDERS_LENIENT
+    assert len(json.loads_lenient(b"[" + b"{}," * (most - 2) + b"{}]")) == most - 1
+    assert json.loads_lenient(b'["' + b"[" * (most + 1) + b'"]') == ["[" * (most + 1)]
+    with pytest.raises(json.InvalidJSON, match="objects and arrays"):
+        json.loads_lenient(b"[" + b"{}," * most + b"{}]")
