@@ -172,3 +172,29 @@ def test_a_form_of_too_many_fields_is_told_so(world: World) -> None:
     answer = send(world, form([MODEL, *((f"field_{number}", "x") for number in range(1_001))]))
     assert answer.status == 413
     assert "more than 1000 fields" in answer.error["message"]
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "sentence"),
+    [
+        (form([MODEL]), "multipart/form-data", "cannot be read to its end"),
+        (form([MODEL])[:-12], "multipart/form-data; boundary=b", "cannot be read to its end"),
+        (form([MODEL]), "multipart/form-data; boundary=other", "cannot be read to its end"),
+        (form([MODEL, MODEL]), "multipart/form-data; boundary=b", "'model' stands more than once"),
+        (
+            form([MODEL, ("stream", "true"), ("stream", "false")]),
+            "multipart/form-data; boundary=b",
+            "'stream'",
+        ),
+        (form([MODEL])[:-7] + form([]), "multipart/form-data; boundary=b", "more than one file"),
+    ],
+    ids=["no boundary", "cut off", "another boundary", "two models", "two streams", "two files"],
+)
+def test_a_form_that_is_not_clear_is_refused_by_its_fault(
+    body: bytes, content_type: str, sentence: str, world: World
+) -> None:
+    answer = send(world, body, content_type)
+
+    assert answer.status == 400
+    assert sentence in answer.json["error"]["message"]
+    assert world.upstream.requests == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from functools import partial
 from io import BytesIO
 from typing import Any, Final
 
@@ -11,6 +12,7 @@ import gevent
 from flask import Request, request
 from werkzeug.datastructures import FileStorage
 from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.formparser import FormDataParser
 
 from app.canonical.media import Upload
 from app.errors import GatewayError
@@ -23,6 +25,7 @@ _LOG: Final = logging.getLogger(__name__)
 _CODINGS: Final = frozenset({"HTTP_CONTENT_ENCODING", "HTTP_TRANSFER_ENCODING", "werkzeug.request"})
 _FORM_ROOM: Final = 1024 * 1024  # bytes of a form beside its file
 _FIELDS: Final = 1_000  # with the file
+_GOVERNING: Final = ("model", "stream")  # one of which is meant
 
 
 def read_form(limit: int, deadline: float) -> tuple[list[tuple[str, str]], Upload | None]:
@@ -57,7 +60,10 @@ def open_form(limit: int, deadline: float) -> tuple[list[tuple[str, str]], FileS
     ``limit`` bytes of files, ``bad_request`` when it does not arrive within ``deadline`` seconds.
     """
     form, fields = _read(limit, deadline)
-    return fields, form.files.get("file")
+    files = form.files.getlist("file")
+    if len(files) > 1:
+        raise GatewayError("bad_request", "The form has more than one file; send one.", param="file")
+    return fields, files[0] if files else None
 
 
 def _read(limit: int, deadline: float) -> tuple[Request, list[tuple[str, str]]]:
@@ -71,6 +77,7 @@ def _read(limit: int, deadline: float) -> tuple[Request, list[tuple[str, str]]]:
     form.max_content_length = limit + _FORM_ROOM
     form.max_form_memory_size = _FORM_ROOM
     form.max_form_parts = _FIELDS
+    form.form_data_parser_class = partial(FormDataParser, silent=False)  # type: ignore[assignment]
     try:
         with gevent.Timeout(deadline):
             fields = [(name, value) for name, values in form.form.lists() for value in values]
@@ -82,6 +89,13 @@ def _read(limit: int, deadline: float) -> tuple[Request, list[tuple[str, str]]]:
         raise _too_large(form.content_length, limit) from error
     except OSError as error:
         raise _unread(error) from error
+    except ValueError as error:
+        raise GatewayError("bad_request", f"The form cannot be read to its end: {error}.") from error
+    for name in _GOVERNING:
+        if sum(field == name for field, _ in fields) > 1:
+            raise GatewayError(
+                "bad_request", f"The field '{name}' stands more than once in the form.", param=name
+            )
     if sum(size_of_file(file) for _, file in form.files.items(multi=True)) > limit:
         raise too_large(limit)
     claim_form(current_gateway(), fields, form.files.items(multi=True))
