@@ -98,7 +98,7 @@ def answered(request: Request) -> Reply:
         return _pictures(request)
     if b'"sampleCount"' in request.body:
         return Reply.json({"predictions": [{"bytesBase64Encoded": "QUJD", "mimeType": "image/png"}]})
-    if b'"TEXT_IMAGE"' in request.body:
+    if b'"TEXT_IMAGE"' in request.body or b'"IMAGE_VARIATION"' in request.body:
         return Reply.json({"images": ["QUJD"]})
     if b'"IMAGE"' in request.body:
         part = {"inlineData": {"mimeType": "image/png", "data": "QUJD"}}
