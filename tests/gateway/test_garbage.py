@@ -19,6 +19,7 @@ import pytest
 
 from app import create_app
 from app.config_loading import load
+from app.gateway.core import gateway_of
 from tests.traffic.replay import Reply, Upstream
 
 TIMES = 5
@@ -56,6 +57,7 @@ def ask(tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Ask:
     environ = {"DATABASE_URL": f"sqlite:///{folder}/sluice.db", "OPENAI_API_KEY": "sk-x", "GROQ_API_KEY": "x"}
     bases = {f"{name}_BASE_URL": f"{upstream.url}/v1" for name in ("OPENAI", "GROQ")}
     app = create_app(load({**environ, **bases}))
+    gateway_of(app).state()  # opened beside a call, it would leave what alembic leaves
 
     def call(path: str, **members: Any) -> str:
         raw = json.dumps(members).encode()
