@@ -156,7 +156,7 @@ def _first_choice(gateway: Gateway, call: Call, count: int) -> str:
     if gateway.router.draws(call):
         bond = gateway.router.bond(call)
         how = f"by {bond.name}" if bond else "drawn by weight: another call may draw otherwise"
-        return f"{words}, {how}"
+        words = f"{words}, {how}"
     return f"{words}; one call in twenty goes elsewhere" if gateway.router.explores(call) else words
 
 
