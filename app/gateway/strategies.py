@@ -1,9 +1,10 @@
 """The order of a name's targets by what this process measured or by price; they only re-order.
 
 ``latency``: the lowest median of the seconds to first content comes first, and one call in twenty goes to
-another target, so that its figure stays known. ``cheapest``: the lowest estimate of this request's cost.
-``least-busy``: the fewest open attempts. Equal targets stay in the order they come in, which is drawn by
-weight. Targets of one model at several keys are one. Kept per process, for the last five minutes.
+another target, so that its figure stays known; a target that was not tried lately goes before both.
+``cheapest``: the lowest estimate of this request's cost. ``least-busy``: the fewest open attempts. Equal
+targets stay in the order they come in, which is drawn by weight. Targets of one model at several keys are
+one. Kept per process, for the last five minutes.
 
 Tests: tests/gateway/test_strategies.py, tests/governance/test_strategies.py.
 """
@@ -26,6 +27,7 @@ MEASURED: Final = frozenset({"latency", "cheapest", "least-busy"})
 _ANSWERS: Final = 20
 _SECONDS: Final = 300.0
 _EXPLORES: Final = 1 / 20
+_UNTRIED: Final = -1.0
 _UNKNOWN: Final = float("inf")
 
 Place = tuple[str, str]
@@ -65,8 +67,11 @@ class Strategies:
         """Return ``places`` in the order of ``strategy``."""
         if strategy not in MEASURED:
             return places
-        ordered = _sorted(places, self._measures(strategy, call, places))
-        return self._explored(ordered) if strategy == "latency" and not call.progress.only_looks else ordered
+        measures = self._measures(strategy, call, places)
+        ordered = sorted(places, key=measures.__getitem__)
+        if strategy != "latency" or call.progress.only_looks or _UNTRIED in measures.values():
+            return ordered
+        return self._explored(ordered)
 
     def ties(self, strategy: str, call: Call, places: list[Place]) -> bool:
         """Tell whether ``strategy``, one of ``MEASURED``, leaves it to the weights which of two places comes first."""
@@ -114,12 +119,8 @@ class Strategies:
             record.answers.popleft()
         if record.answers:
             return median(seconds for _, seconds in record.answers)
-        return -1.0 if record.tried < since else _UNKNOWN
+        return _UNTRIED if record.tried < since else _UNKNOWN
 
 
 def _or_last(price: int | None) -> float:
     return _UNKNOWN if price is None else price
-
-
-def _sorted(places: list[Place], by: Mapping[Place, float]) -> list[Place]:
-    return sorted(places, key=by.__getitem__)

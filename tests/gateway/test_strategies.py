@@ -84,6 +84,16 @@ def test_an_untried_target_goes_first_and_one_that_never_answers_last() -> None:
     assert scene.order("latency") == "cab"
 
 
+def test_nothing_is_explored_before_each_target_was_tried() -> None:
+    scene = Scene()
+    scene.draws = [0.0]
+    scene.order("latency", A, B)
+    scene.answers(A, 0.5)
+    assert scene.order("latency", A, B) == "ba"
+    scene.answers(B, 0.6)
+    assert scene.order("latency", A, B) == "ba"  # now it explores
+
+
 def test_five_minutes_later_an_answer_counts_no_more() -> None:
     scene = Scene()
     scene.order("latency", A, B)
