@@ -122,7 +122,7 @@ def own_redis(port: int | None = None) -> Iterator[tuple[str, subprocess.Popen[b
             process.wait()
 
 
-def _wait_for_port(port: int, process: subprocess.Popen[bytes], seconds: float = 10.0) -> None:
+def _wait_for_port(port: int, process: subprocess.Popen[bytes], seconds: float = 30.0) -> None:
     limit = time.monotonic() + seconds
     while time.monotonic() < limit and process.poll() is None:
         with socket.socket() as probe:

@@ -85,7 +85,7 @@ REPLIES = {
 }
 
 
-def asked(world: World, model: str, seconds: float = 5.0) -> Request:
+def asked(world: World, model: str, seconds: float = 30.0) -> Request:
     """Wait for the request that asks the provider for a model."""
     limit = time.monotonic() + seconds
     while time.monotonic() < limit:
@@ -399,7 +399,7 @@ def leave(connection: socket.socket, reset: bool = False) -> None:
     connection.close()
 
 
-def eventually(ask: object, status: int, seconds: float = 3.0) -> dict[str, object]:
+def eventually(ask: object, status: int, seconds: float = 30.0) -> dict[str, object]:
     """Ask until the answer has ``status``; return its body."""
     limit = time.monotonic() + seconds
     while True:

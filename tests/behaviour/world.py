@@ -194,7 +194,7 @@ def raw_request(
     return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
 
 
-def received(connection: socket.socket, until: bytes, seconds: float = 10.0) -> bytes:
+def received(connection: socket.socket, until: bytes, seconds: float = 30.0) -> bytes:
     """Read until ``until`` was seen or the connection ends; ``TimeoutError`` after ``seconds``."""
     data = b""
     limit = time.monotonic() + seconds

@@ -34,7 +34,7 @@ def _worker_pids(log: str) -> list[int]:
     return [int(pid) for pid in re.findall(r"Booting worker with pid: (\d+)", log)]
 
 
-def _await(true: Any, seconds: float = 15.0) -> None:
+def _await(true: Any, seconds: float = 30.0) -> None:
     limit = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < limit, "it did not come about"

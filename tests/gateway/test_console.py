@@ -130,7 +130,7 @@ def test_a_terminal_gets_the_persons_form_and_a_pipe_json() -> None:
 
 
 def _all_of(descriptor: int) -> str:
-    shown, limit = b"", time.monotonic() + 10
+    shown, limit = b"", time.monotonic() + 30
     while b"\n" not in shown and time.monotonic() < limit:
         if select.select([descriptor], [], [], 1)[0]:
             shown += os.read(descriptor, 4096)

@@ -44,7 +44,7 @@ def traced(collector: Upstream) -> Iterator[World]:
 def spans_of(collector: Upstream, count: int) -> list[Span]:
     """Wait for so many spans; the call's are the last of each trace."""
     found: list[Span] = []
-    limit = time.monotonic() + 10
+    limit = time.monotonic() + 30
     while len(found) < count and time.monotonic() < limit:
         found = [span for request in list(collector.requests) for span in _read(request)]
         time.sleep(0.02)

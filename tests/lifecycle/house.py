@@ -106,7 +106,7 @@ class Client:
         body: dict[str, Any] = answer.json
         return body
 
-    def ended(self, response_id: str, *, door: str = "/v1", seconds: float = 20.0) -> dict[str, Any]:
+    def ended(self, response_id: str, *, door: str = "/v1", seconds: float = 30.0) -> dict[str, Any]:
         """Wait until a background response has ended; return what GET shows."""
         limit = time.monotonic() + seconds
         while time.monotonic() < limit:
@@ -143,7 +143,7 @@ def text_of(response: Mapping[str, Any]) -> str:
     )
 
 
-def eventually(look: Callable[[], Any], seconds: float = 10.0) -> Any:
+def eventually(look: Callable[[], Any], seconds: float = 30.0) -> Any:
     """Return the first true value of ``look``; ``TimeoutError`` when none comes."""
     limit = time.monotonic() + seconds
     while time.monotonic() < limit:

@@ -301,7 +301,7 @@ def test_a_background_turn_names_its_file(world: World, keeper: Keeper) -> None:
     file_id = kept(world)
     body = {"model": "openai/gpt-5", "input": input_file(file_id), "background": True}
     made = ask(world, "/v1/responses", body).json
-    limit = time.monotonic() + 20
+    limit = time.monotonic() + 30
     while (found := world.send("GET", f"/v1/responses/{made['id']}", headers=as_of("ann")).json)[
         "status"
     ] in ("queued", "in_progress"):
@@ -397,7 +397,7 @@ def test_a_line_of_a_batch_names_its_file(world: World, keeper: Keeper) -> None:
     made = world.send("POST", "/v1/files", body, {**headers, **as_of("ann")}).json
     wish = {"input_file_id": made["id"], "endpoint": "/v1/chat/completions", "completion_window": "1h"}
     batch = ask(world, "/v1/batches", wish).json
-    limit = time.monotonic() + 20
+    limit = time.monotonic() + 30
     while not (found := world.send("GET", f"/v1/batches/{batch['id']}", headers=as_of("ann")).json)[
         "completed_at"
     ]:

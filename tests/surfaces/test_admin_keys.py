@@ -151,7 +151,7 @@ def test_what_is_wrong_with_a_key_is_said(office: Office, team: str) -> None:
     assert {answer.status for answer in said.values()} == {401}
 
 
-def until_refused(office: Office, key: str, *, seconds: float = 3.0) -> None:
+def until_refused(office: Office, key: str, *, seconds: float = 30.0) -> None:
     """Wait until every process, asked often enough to meet them all, refuses a key."""
     limit, refused = time.monotonic() + seconds, 0
     while refused < 8:

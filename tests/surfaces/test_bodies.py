@@ -29,7 +29,7 @@ def running() -> Iterator[World]:
 
 def row_of(world: World, answer: Answer) -> dict[str, Any]:
     """Return the row of an answered call, as one call is shown."""
-    limit = time.monotonic() + 5
+    limit = time.monotonic() + 30
     while True:
         path = f"/admin/calls?request_id={answer.headers['x-request-id']}"
         found = world.send("GET", path).json["data"]
@@ -89,7 +89,7 @@ def test_a_background_response_is_shown(running: World) -> None:
     asked = running.send(
         "POST", "/v1/responses", {"model": "sandbox/echo", "input": f"say {CANARY}", "background": True}
     )
-    limit = time.monotonic() + 10
+    limit = time.monotonic() + 30
     while True:
         path = f"/admin/calls?response_id={asked.json['id']}"
         rows = [row for row in running.send("GET", path).json["data"] if row["door"] is None]

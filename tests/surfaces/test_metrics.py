@@ -109,10 +109,10 @@ def test_the_calls_of_both_workers_add_up(counted: World) -> None:
 
 def test_open_calls_are_seen_while_they_run(counted: World) -> None:
     with counted.open("responses", model="sandbox/x", input="take 20 seconds"):
-        with gevent.Timeout(10):
+        with gevent.Timeout(30):
             while samples(counted)["sluice_open_requests"] != 1:
                 gevent.sleep(0.05)
-    with gevent.Timeout(10):
+    with gevent.Timeout(30):
         while samples(counted)["sluice_open_requests"] != 0:
             gevent.sleep(0.05)
 
@@ -249,10 +249,10 @@ def test_open_streams_and_the_gaps_between_their_pieces_are_counted(counted: Wor
     where = 'operation="chat",provider="sandbox"'
     before = samples(counted).get(f"sluice_chunk_gap_seconds_count{{{where}}}", 0)
     with counted.open("chat", model="sandbox/x", messages=[{"role": "user", "content": "take 20 seconds"}]):
-        with gevent.Timeout(10):
+        with gevent.Timeout(30):
             while samples(counted)["sluice_open_streams"] != 1:
                 gevent.sleep(0.05)
-    with gevent.Timeout(10):
+    with gevent.Timeout(30):
         while samples(counted)["sluice_open_streams"] != 0:
             gevent.sleep(0.05)
     said = [{"role": "user", "content": "one two three four five six seven eight"}]

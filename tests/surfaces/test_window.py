@@ -259,7 +259,7 @@ def test_the_page_of_a_call_tells_the_words_of_its_warnings_as_text(app: Flask) 
 
 
 def _until_logged(office: Visitor, code: str) -> list[dict[str, Any]]:
-    limit = time.monotonic() + 20
+    limit = time.monotonic() + 30
     while time.monotonic() < limit:
         rows = office.get("/admin/calls").json["data"]
         if found := [row for row in rows if row["error_code"] == code]:

@@ -228,7 +228,7 @@ class Upstream:
             self.unmatched.clear()
         self.script = None
 
-    def wait_for(self, count: int, timeout: float = 5.0) -> list[Request]:
+    def wait_for(self, count: int, timeout: float = 30.0) -> list[Request]:
         """Wait until so many requests have arrived; ``TimeoutError`` when they do not."""
         with self._arrival:
             if not self._arrival.wait_for(lambda: len(self.requests) >= count, timeout):
