@@ -31,7 +31,7 @@ PYTEST: Final = [sys.executable, "-m", "pytest"]
 SIDE_BY_SIDE: Final = 3
 COUNT: Final = re.compile(r"(\d+) (passed|failed|error|skipped)")
 SECOND_TRIES: Final = 2
-FAILED: Final = re.compile(r"^(?:FAILED|ERROR) (tests/\S+?\.py::\w+(?:\[.*?\])?)(?: - .*)?$", re.MULTILINE)
+FAILED: Final = re.compile(r"^(?:FAILED|ERROR) (tests/\S+?\.py::[\w:]+(?:\[.*?\])?)(?: - .*)?$", re.MULTILINE)
 SKIPPED: Final = re.compile(r"^SKIPPED \[(\d+)\] \S+: (.*)$", re.MULTILINE)
 
 # No socket but a test's own, no process that stays: values in, values out.

@@ -11,7 +11,7 @@ from tests import __main__ as runs
 SUMMARY = """\
 FAILED tests/wire/test_x.py::test_plain - assert 1 == 2
 FAILED tests/wire/test_x.py::test_cases[a - b] - KeyError: '[c] - d'
-ERROR tests/wire/test_y.py::test_z
+ERROR tests/wire/test_y.py::TestMachine::runTest
 """
 
 
@@ -19,7 +19,7 @@ def test_the_summary_names_what_failed() -> None:
     assert runs.FAILED.findall(SUMMARY) == [
         "tests/wire/test_x.py::test_plain",
         "tests/wire/test_x.py::test_cases[a - b]",
-        "tests/wire/test_y.py::test_z",
+        "tests/wire/test_y.py::TestMachine::runTest",
     ]
 
 
