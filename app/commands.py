@@ -60,7 +60,7 @@ def run(what: str, given: argparse.Namespace, settings: Settings) -> int:
         return _WRONG
     gateway = Gateway(settings)
     try:
-        owners = Owners(settings, gateway.state, shelf=gateway.shelf)
+        owners = Owners(settings, gateway.state, cache_store=gateway.cache_store)
         actor = Actor("cli", "admin", socket.gethostname())
         result = _ACTIONS[what, given.action](owners, actor, given)
     except ConfigError as error:

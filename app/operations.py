@@ -246,7 +246,7 @@ _ROWS: Final = (
         request_type="text_completion",
         wires=("completion", "chat"),
         dialect="completions",
-        exchange="completing.completing",
+        exchange="text_completion.make_exchange",
         routes=(
             Route(
                 "POST",
@@ -371,7 +371,7 @@ _ROWS: Final = (
         "count_tokens",
         wires=("count_tokens",),
         dialect="responses",
-        exchange="counting.counting",
+        exchange="token_count.make_exchange",
         routes=(
             Route(
                 "POST",

@@ -15,7 +15,7 @@ from app.config_loading.members import MEMBERS
 from app.config_loading.schemas import ProviderKeySchema, ProviderSchema
 from app.dialects.media.openai_speech import SpeechOptions
 from app.dialects.media.openai_transcription import TranscriptionOptions
-from app.gateway.series import SERIES, Series
+from app.gateway.metric_series import SERIES, Series
 from app.operations import OPERATIONS, WIRES
 from app.providers import PROVIDERS
 from app.providers.base import Spec

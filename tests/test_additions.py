@@ -334,7 +334,7 @@ from app.gateway.call import Call, Target
 from app.gateway.exchange import Answer, Fetch, Sent
 from app.gateway.media import MediaExchange
 from app.gateway.plan import Plan
-from app.gateway.translating import parse_upstream
+from app.gateway.translation import parse_upstream
 from app.wire.json import dumps
 
 

@@ -27,8 +27,8 @@ from app.dialects import dialect
 from app.dialects.base import encode_error
 from app.errors import GatewayError
 from app.gateway.batch_lines import Line, Request, answered, lines_of, read_request, refused
+from app.gateway.batch_slots import BatchSlots
 from app.gateway.call import Abort, Call, Principal
-from app.gateway.places import Places
 from app.gateway.run import Run
 from app.operations import LINE_CALL, resolve
 from app.state.batchqueue import BatchWork, Progress, Result, Standing
@@ -94,18 +94,18 @@ class _Slot:
 
 
 def executor(house: House, state: State) -> Callable[[Job[BatchWork]], None]:
-    """Return what runs a claimed batch, for the runner; all batches of the process share its places."""
-    places = Places(house.settings.batch_lines)
-    return lambda job: BatchRun(house, state, places, job).run()
+    """Return what runs a claimed batch, for the runner; all batches of the process share its slots."""
+    slots = BatchSlots(house.settings.batch_lines)
+    return lambda job: BatchRun(house, state, slots, job).run()
 
 
 class BatchRun:
     """One batch, from where its cursor stands."""
 
-    def __init__(self, house: House, state: State, places: Places, job: Job[BatchWork]) -> None:
+    def __init__(self, house: House, state: State, slots: BatchSlots, job: Job[BatchWork]) -> None:
         self._house = house
         self._state = state
-        self._places = places
+        self._slots = slots
         self._work = job.work
         self._longest = house.settings.max_body_bytes
         self._until = time.monotonic() + job.work.left
@@ -213,12 +213,12 @@ class BatchRun:
         if self._counts.get(line.number, 0) >= _MOST_BEGUN:
             return _bad(refused(request.custom_id, _lost_twice()))
         while not self._ending:
-            if not self._places.take(self._work.tenant, self._stop.is_set):
+            if not self._slots.take(self._work.tenant, self._stop.is_set):
                 break
             try:
                 result = self._asked(line, request)
             finally:
-                self._places.give(self._work.tenant)
+                self._slots.give(self._work.tenant)
             if not isinstance(result, float):
                 return result
             self._stop.wait(min(result, _LONGEST_WAIT))

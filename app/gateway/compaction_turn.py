@@ -21,7 +21,7 @@ from app.gateway.exchange import Answer
 from app.gateway.layers.base import House, Proceed
 from app.gateway.outcome import Outcome
 from app.gateway.run import Batch, Run
-from app.gateway.translating import server_context
+from app.gateway.translation import server_context
 from app.responses_form.items import as_items
 
 _WIRE: Final = "responses"

@@ -21,12 +21,13 @@ from app.gateway.background import BackgroundWork
 from app.gateway.batch_run import executor
 from app.gateway.breaker import Breaker
 from app.gateway.budgets.accounts import Accounts
-from app.gateway.cache.shelf import Shelf
+from app.gateway.cache.store import CacheStore
 from app.gateway.call import Abort, Call, Principal, Sealing, Target
 from app.gateway.cost import PriceList
 from app.gateway.driver import Driver
 from app.gateway.feed import Feed
 from app.gateway.gauges import Gauges
+from app.gateway.key_cooldowns import KeyCooldowns, has_pools
 from app.gateway.keys import KeyDirectory
 from app.gateway.layers import ATTEMPT_LAYERS, CALL_LAYERS, JOB_LAYERS, LISTENERS
 from app.gateway.layers.base import CallLayer, Proceed
@@ -36,6 +37,7 @@ from app.gateway.layers.metrics import Metrics
 from app.gateway.layers.traces import Traces
 from app.gateway.limits.gate import Gate
 from app.gateway.listing import Catalogue
+from app.gateway.metric_series import Gaps, names_of
 from app.gateway.notices import Notices
 from app.gateway.open_calls import OpenCalls
 from app.gateway.outcome import Outcome
@@ -45,12 +47,10 @@ from app.gateway.redaction import Redactor
 from app.gateway.router import Registry, Router
 from app.gateway.run import Run, Source
 from app.gateway.sealing import make_sealing
-from app.gateway.series import Gaps, names_of
-from app.gateway.spent_keys import SpentKeys, has_pools
 from app.gateway.store import Store
 from app.gateway.strategies import MEASURED, Place, Strategies
-from app.gateway.tape import Tape
-from app.gateway.translating import decoded, server_context
+from app.gateway.stream_capture import StreamCapture
+from app.gateway.translation import decoded, server_context
 from app.providers.base import Provider
 from app.providers.registry import all_names, configured_names, make_provider
 from app.state.records import StoredResponse
@@ -77,10 +77,10 @@ class Gateway:
         self.catalogue = Catalogue(self.registry, settings, self.router.resolve)
         self.prices = PriceList()
         self.redactor = Redactor(settings)
-        self._store = Store(settings, lambda tenant: self.shelf.drop_tenant(tenant))
+        self._store = Store(settings, lambda tenant: self.cache_store.drop_tenant(tenant))
         self.notices = Notices(self.state)
         self.events = Feed(self.state)
-        self.spent_keys = SpentKeys() if has_pools(settings) else None
+        self.key_cooldowns = KeyCooldowns() if has_pools(settings) else None
         self.breaker = Breaker(on_change=self.notices.tell_circuit) if settings.breaker else None
         self.metrics = Metrics(names_of(settings)) if settings.metrics else None
         self.traces = self._make_traces()
@@ -89,10 +89,10 @@ class Gateway:
         self.accounts = Accounts(
             settings, self.prices, self.state, self.egress, self.metrics, self.catalogue.most_output
         )
-        self.shelf = Shelf(settings, self.state)
+        self.cache_store = CacheStore(settings, self.state)
         self._last_steps: list[Callable[[], None]] = [
             self.accounts.close,
-            self.shelf.close,
+            self.cache_store.close,
             self.events.close,
             self.notices.close,
         ]
@@ -188,8 +188,8 @@ class Gateway:
             targets = at_home(targets, call.home)
         if len(targets) > 1:
             targets = context_windows.order(targets, call, self.prices.window)
-        if self.spent_keys is not None:
-            targets = self.spent_keys.order(targets)
+        if self.key_cooldowns is not None:
+            targets = self.key_cooldowns.order(targets)
         return plan_route(call, targets if self.breaker is None else self.breaker.order(targets, caller))
 
     def fault(self, error: Exception, request_id: str | None) -> GatewayError:
@@ -217,7 +217,7 @@ class Gateway:
     def _heard(self, run: Run) -> Run:
         metrics = self.metrics
         if run.call.stream and self.settings.log_bodies:
-            run.outcome.tape = Tape()
+            run.outcome.capture = StreamCapture()
         if metrics is not None and run.call.stream:
             run.outcome.gaps = Gaps()
             if run.call.shown_stream:

@@ -16,14 +16,14 @@ from app.errors import GatewayError
 from app.gateway import context_windows
 from app.gateway.allowances import Allowance
 from app.gateway.budgets.charges import touches_of_caller as budgets_of_caller
-from app.gateway.budgets.telling import standing_rows as budget_rows
+from app.gateway.budgets.status import standing_rows as budget_rows
 from app.gateway.call import Call, Principal, Target
 from app.gateway.core import Gateway
 from app.gateway.driver import gentler
 from app.gateway.estimates import tokens_of_body
 from app.gateway.layers.limits import is_queued
 from app.gateway.layers.provider_limits import passed_over
-from app.gateway.limits import telling
+from app.gateway.limits import headers
 from app.gateway.limits.charges import touches_of_call, touches_of_target
 from app.gateway.limits.gate import Hold
 from app.gateway.operations import encoded
@@ -116,7 +116,7 @@ def _limits(gateway: Gateway, call: Call) -> tuple[GatewayError | None, list[Sho
     if not touches:
         return None, []
     hold = gateway.limits.look(touches)
-    return _refusal(hold, tokens_of_body(call.body)), telling.standing_rows(hold)
+    return _refusal(hold, tokens_of_body(call.body)), headers.standing_rows(hold)
 
 
 def _refusal(hold: Hold, tokens: int) -> GatewayError | None:
@@ -135,7 +135,7 @@ def _refusal(hold: Hold, tokens: int) -> GatewayError | None:
     wait, place = max(over)
     seconds = charges[place].seconds if math.isinf(wait) else wait
     verdict = hold.verdict._replace(refused=place, wait=seconds)
-    return telling.refusal(hold._replace(charges=charges, verdict=verdict))
+    return headers.refusal(hold._replace(charges=charges, verdict=verdict))
 
 
 class _Place(NamedTuple):
@@ -223,7 +223,7 @@ def _standing(gateway: Gateway, call: Call, target: Target) -> str:
     found = context_windows.shortage(target, call, gateway.prices.window)
     if call.realm is not None and target.provider.realm(target.key) == call.realm:
         found += "; its account holds what the request refers to"
-    if gateway.spent_keys is not None and key in gateway.spent_keys.seconds(name):
+    if gateway.key_cooldowns is not None and key in gateway.key_cooldowns.seconds(name):
         found += "; its key was refused lately"
     if gateway.breaker is not None and (name, target.model, key) in gateway.breaker.resting():
         found += "; it rests"

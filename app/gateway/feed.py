@@ -16,7 +16,7 @@ from gevent.event import Event
 from gevent.lock import RLock
 
 from app.errors import GatewayError
-from app.gateway.budgets.telling import moment
+from app.gateway.budgets.status import moment
 from app.state.news import Cursor, Piece, Reader, ended_at
 from app.state.state import State
 from app.wire.json import dumps

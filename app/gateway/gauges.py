@@ -23,7 +23,7 @@ from app.gateway.budgets.accounts import Accounts
 from app.gateway.layers.metrics import Metrics, Reading
 from app.gateway.limits import charges as limits
 from app.gateway.limits.gate import Gate
-from app.gateway.made_owners import MadeOwners
+from app.gateway.owner_gauges import OwnerGauges
 from app.state.loops import Loop
 from app.state.state import State
 from app.version import __version__
@@ -60,7 +60,7 @@ class Gauges:
         self._loop = Loop(self._tell_circuits)
         self._limits = _limits_of(house.settings)[:MOST]
         self._budgets = _budgets_of(house.settings)[:MOST]
-        self._made = MadeOwners(house.settings)
+        self._made = OwnerGauges(house.settings)
         self._made_at: float | None = None
         metrics.read_at_scrape(self.read)
 

@@ -19,7 +19,7 @@ from app.gateway.event_streams import Decoder, EventStream
 from app.gateway.exchange import Answer, Fetch, Sent
 from app.gateway.media import FormExchange
 from app.gateway.plan import Plan
-from app.gateway.translating import parse_upstream
+from app.gateway.translation import parse_upstream
 
 
 class ImageExchange(FormExchange):

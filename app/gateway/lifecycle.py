@@ -18,7 +18,7 @@ import gevent
 from app.errors import GatewayError
 from app.gateway import reloads
 from app.gateway.core import Gateway, gateway_of
-from app.gateway.heap import settle
+from app.gateway.garbage_collection import settle
 from app.gateway.layers.log import take_notes
 
 _LOG: Final = logging.getLogger(__name__)

@@ -22,7 +22,7 @@ from app.dialects import dialect_of
 from app.dialects.base import ClientContext, ModelListDialect
 from app.errors import GatewayError
 from app.gateway.call import Principal
-from app.gateway.minting import mint
+from app.gateway.id_generation import mint
 from app.gateway.plan import unsupported
 from app.gateway.redaction import Redactor
 from app.gateway.router import Registry

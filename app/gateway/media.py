@@ -42,7 +42,7 @@ from app.gateway.call import Call, Target
 from app.gateway.event_streams import Decoder, EventStream
 from app.gateway.exchange import Answer, Fetch, Sent
 from app.gateway.plan import Plan
-from app.gateway.translating import client_context, losses_of, parse_upstream, server_context
+from app.gateway.translation import client_context, losses_of, parse_upstream, server_context
 from app.providers.base import Wire
 from app.wire.json import dumps
 from app.wire.paths import segment

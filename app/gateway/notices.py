@@ -16,7 +16,7 @@ from gevent.event import Event
 
 from app.errors import GatewayError
 from app.gateway.breaker import Circuit
-from app.gateway.budgets.telling import moment
+from app.gateway.budgets.status import moment
 from app.state.loops import Loop
 from app.state.state import State
 

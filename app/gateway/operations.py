@@ -11,10 +11,10 @@ from functools import cache
 from app.dialects import dialect
 from app.gateway.call import Call, Target
 from app.gateway.exchange import Exchange, Sent
-from app.gateway.passing import PassExchange
+from app.gateway.pass_through import PassExchange
 from app.gateway.plan import Plan, Planned
 from app.gateway.target_members import passed, translated
-from app.gateway.translating import TranslateExchange, decoded, losses_of
+from app.gateway.translation import TranslateExchange, decoded, losses_of
 from app.operations import OPERATIONS, resolve
 
 

@@ -15,8 +15,8 @@ from app.dialects.shared.losses import Loss
 from app.errors import GatewayError
 from app.gateway.call import Call, Target
 from app.gateway.exchange import Answer
-from app.gateway.series import Gaps
-from app.gateway.tape import Tape
+from app.gateway.metric_series import Gaps
+from app.gateway.stream_capture import StreamCapture
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ class Outcome:
     ``body`` is the JSON answer in the surface's dialect (or bytes with ``media_type``).
     ``response`` is the canonical answer where one was decoded. ``cost`` is the cost object
     or None. ``losses`` are warnings. Times are monotonic seconds; ``gaps`` are
-    noted where somebody counts them, and ``tape`` keeps a stream where that is logged. What was refused before it was a
+    noted where somebody counts them, and ``capture`` keeps a stream where that is logged. What was refused before it was a
     call has none (``began`` is False).
     """
 
@@ -45,7 +45,7 @@ class Outcome:
     upstream_ms: int | None = None
     first_content: float | None = None
     gaps: Gaps | None = None
-    tape: Tape | None = None
+    capture: StreamCapture | None = None
     raw_request: Any = None
     raw_response: Any = None
     passed: bool = False

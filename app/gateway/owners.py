@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from app.config import Settings, budget_row, limit_rows
 from app.errors import GatewayError
-from app.gateway.cache.shelf import Shelf
+from app.gateway.cache.store import CacheStore
 from app.state import keys, tenants
 from app.state.audit import Actor
 from app.state.keys import StoredKey
@@ -28,12 +28,12 @@ _RESERVED: Final = frozenset({"master", "open"})
 
 @dataclass(frozen=True, slots=True)
 class Owners:
-    """Lists and changes. ``state`` opens the store; ``now`` is in Unix seconds. ``shelf`` has the kept answers of tenants."""
+    """Lists and changes. ``state`` opens the store; ``now`` is in Unix seconds. ``cache_store`` has the kept answers of tenants."""
 
     settings: Settings
     state: Callable[[], State]
     now: Callable[[], float] = time.time
-    shelf: Shelf | None = None
+    cache_store: CacheStore | None = None
 
     # --- keys ----------------------------------------------------------------------------------
 
@@ -156,8 +156,8 @@ class Owners:
         name = given.pop("name")
         if name in self._configured_tenants():
             raise tenants.name_taken(name)
-        if self.shelf is not None:
-            self.shelf.make_room_for(name)
+        if self.cache_store is not None:
+            self.cache_store.make_room_for(name)
         return tenants.shown(self.state().tenants.create(actor, name, given))
 
     def change_tenant(self, actor: Actor, name: str, changes: Mapping[str, Any]) -> Shown:
@@ -175,8 +175,8 @@ class Owners:
         """Delete a tenant and its keys; return what was stored of it."""
         self._check_stored_tenant(name)
         counts = self.state().tenants.delete(actor, name)
-        if self.shelf is not None:
-            self.shelf.drop_tenant_soon(name)
+        if self.cache_store is not None:
+            self.cache_store.drop_tenant_soon(name)
         return counts
 
     def _check_stored_tenant(self, name: str) -> None:

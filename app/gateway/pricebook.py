@@ -20,7 +20,7 @@ from gevent.threadpool import ThreadPool
 
 from app.canonical.response import Usage
 from app.gateway.catalogue import Catalogue, Model, Price, Rates
-from app.gateway.heap import settle
+from app.gateway.garbage_collection import settle
 
 _REMEMBERED: Final = 4096
 """Names that are not looked up again, listed or not."""

@@ -18,7 +18,7 @@ from app.gateway.layers.base import House, Proceed
 from app.gateway.outcome import Outcome
 from app.gateway.run import Batch, Run
 from app.gateway.stored_turn import expand, refers, with_history
-from app.gateway.translating import decoded_count
+from app.gateway.translation import decoded_count
 from app.state.history import Expansion
 
 

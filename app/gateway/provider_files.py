@@ -24,10 +24,10 @@ from app.dialects.uploads.base import FileAnswer, FileDialect, FileRequest
 from app.errors import GatewayError
 from app.gateway.call import Attempt, Call, FileHome, Target
 from app.gateway.exchange import Sent
-from app.gateway.minting import mint
+from app.gateway.id_generation import mint
 from app.gateway.redaction import Redactor
 from app.gateway.router import Registry
-from app.gateway.translating import parse_upstream
+from app.gateway.translation import parse_upstream
 from app.gateway.upstreams import open_upstream
 from app.providers.base import Provider, Wire, key_realm
 from app.state.files import StoredFile, missing

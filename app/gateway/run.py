@@ -163,8 +163,8 @@ class Run:
 
     def _kept(self, frames: list[Frame]) -> list[Frame]:
         """Keep frames that go out where somebody keeps what was said."""
-        if self.outcome.tape is not None:
-            self.outcome.tape.add(frames)
+        if self.outcome.capture is not None:
+            self.outcome.capture.add(frames)
         return frames
 
     def _passed_on(self, batch: Batch) -> Batch:

@@ -21,7 +21,7 @@ from app.config import Settings
 from app.errors import GatewayError
 from app.gateway.core import Gateway
 from app.gateway.layers.log import take_notes
-from app.gateway.worker_pages import serve_pages
+from app.gateway.worker_endpoints import serve_pages
 
 _LOG: Final = logging.getLogger(__name__)
 _REOPEN: Final = 2.0

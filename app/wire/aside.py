@@ -1,7 +1,7 @@
 """Work on large bodies, done beside the loop: on a native thread, so that other calls go on meanwhile.
 
 Dialects are pure and know no loop to yield to. A thread shares the processor with the loop every few
-milliseconds; a body that is small is not worth the hand-over. Tests: tests/gateway/test_aside.py.
+milliseconds; a body that is small is not worth the hand-over. Tests: tests/gateway/test_offload.py.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ import promql_parser
 import pytest
 import yaml
 
-from app.gateway.series import SERIES
+from app.gateway.metric_series import SERIES
 from tests.running import ROOT
 
 _WORD = re.compile(r"[a-z_]+")

@@ -10,7 +10,7 @@ from app.config import ProviderKey, ProviderSettings, Secret
 from app.errors import GatewayError
 from app.gateway.breaker import Breaker
 from app.gateway.call import Target
-from app.gateway.spent_keys import SpentKeys
+from app.gateway.key_cooldowns import KeyCooldowns
 from app.providers.auth import NoAuth
 from app.providers.base import Provider, Spec
 
@@ -192,7 +192,7 @@ def _pooled(*names: str) -> list[Target]:
 )
 def test_a_refused_key_of_a_pool_is_passed_over_for_ten_minutes(kind: str, passed_over: bool) -> None:
     clock = Clock()
-    spent, (one, two) = SpentKeys(clock), _pooled("one", "two")
+    spent, (one, two) = KeyCooldowns(clock), _pooled("one", "two")
     spent.failed(one, _fault(kind))
     assert spent.order([one, two]) == ([two, one] if passed_over else [one, two])
     assert spent.seconds("pool") == ({"one": 600.0} if passed_over else {})
@@ -201,7 +201,7 @@ def test_a_refused_key_of_a_pool_is_passed_over_for_ten_minutes(kind: str, passe
 
 
 def test_a_key_that_answers_again_or_has_no_neighbour_is_not_passed_over() -> None:
-    spent, (one, two), (alone,) = SpentKeys(), _pooled("one", "two"), _pooled("alone")
+    spent, (one, two), (alone,) = KeyCooldowns(), _pooled("one", "two"), _pooled("alone")
     spent.failed(one, _fault("upstream_auth"))
     spent.succeeded(one)
     assert spent.order([one, two]) == [one, two]

@@ -17,7 +17,7 @@ from app.config import Budget, ProviderSettings, Secret, Settings, VirtualKey, b
 from app.gateway.budgets.charges import touches_of_caller, touches_of_target
 from app.gateway.budgets.estimates import cost_of, output_of_body, pictures_of_body, units_of
 from app.gateway.budgets.periods import period_of
-from app.gateway.budgets.telling import dollars
+from app.gateway.budgets.status import dollars
 from app.gateway.call import Principal
 from app.gateway.core import gateway_of
 from tests.lifecycle.house import eventually

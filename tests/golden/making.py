@@ -26,7 +26,7 @@ from app.gateway.call import Abort, Call, Principal, Sealing, Target
 from app.gateway.core import Gateway
 from app.gateway.exchange import Exchange, Sent
 from app.gateway.operations import exchange
-from app.gateway.translating import server_context
+from app.gateway.translation import server_context
 from app.gateway.upstreams import client_headers
 from app.operations import OPERATIONS
 from app.providers.auth import NoAuth
@@ -105,7 +105,7 @@ def make_gateway() -> Gateway:
 def record(gateway: Gateway, operation: str, body: Mapping[str, Any], model: str) -> Record:
     """Put a request to a target and stop before it is sent."""
     numbers = itertools.count(1)
-    with mock.patch("app.gateway.translating.mint", lambda prefix: f"{prefix}_{next(numbers)}"):
+    with mock.patch("app.gateway.translation.mint", lambda prefix: f"{prefix}_{next(numbers)}"):
         call = _call(operation, {**body, "model": model})
         try:
             return _outgoing(gateway, call)

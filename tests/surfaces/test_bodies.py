@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from app.dialects.base import Frame
-from app.gateway.tape import MOST, Tape
+from app.gateway.stream_capture import MOST, StreamCapture
 from tests.behaviour.world import Answer, World, chat_body, running_world
 from tests.traffic.replay import Reply
 
@@ -119,7 +119,7 @@ def test_nothing_is_kept_by_default() -> None:
 
 
 def test_a_tape_that_is_full_writes_no_more() -> None:
-    tape = Tape()
+    capture = StreamCapture()
     for _ in range(100):
-        tape.add([Frame(None, {"text": "x" * 10_000})])
-    assert MOST < len(tape.data) < MOST + 11_000
+        capture.add([Frame(None, {"text": "x" * 10_000})])
+    assert MOST < len(capture.data) < MOST + 11_000

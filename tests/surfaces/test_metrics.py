@@ -13,7 +13,7 @@ import pytest
 
 from app.gateway import gauges
 from app.gateway.layers.metrics import Metrics
-from app.gateway.series import GAPS, SERIES, Gaps
+from app.gateway.metric_series import GAPS, SERIES, Gaps
 from tests.behaviour.world import World, chat_body, running_world
 from tests.lifecycle.house import children_of, eventually
 from tests.traffic.replay import Reply
@@ -286,7 +286,7 @@ def test_a_thousand_calls_are_handed_over_in_one_go(monkeypatch: pytest.MonkeyPa
 
 def test_gaps_fall_into_the_buckets_of_their_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     times = iter([0.0, GAPS[0], GAPS[0] + 0.02, 100.0])
-    monkeypatch.setattr("app.gateway.series.time.monotonic", lambda: next(times))
+    monkeypatch.setattr("app.gateway.metric_series.time.monotonic", lambda: next(times))
     gaps = Gaps()
     for _ in range(4):
         gaps.note()

@@ -20,7 +20,7 @@ from gevent.pool import Group
 from app.canonical.response import Usage
 from app.config import Settings
 from app.errors import GatewayError
-from app.gateway.budgets import entries, telling
+from app.gateway.budgets import entries, status
 from app.gateway.budgets.alerts import Herald
 from app.gateway.budgets.charges import Touch, touches_of_caller, touches_of_target
 from app.gateway.budgets.estimates import Estimate, worst_case
@@ -116,7 +116,7 @@ class Accounts:
         lines = [touch.line(now) for touch in touches]
         verdict = self._reserved(draft, lines, estimate.cost)
         if verdict.refused is not None:
-            raise telling.refusal(
+            raise status.refusal(
                 touches[verdict.refused], verdict.standings[verdict.refused], estimate.cost or 0, now
             )
         self._held.add(attempt.id)
@@ -182,7 +182,7 @@ class Accounts:
         place = first_refused([touch.line(now) for touch in touches], standings, estimate.cost)
         if place is None:
             return None
-        return telling.refusal(touches[place], standings[place], estimate.cost or 0, now)
+        return status.refusal(touches[place], standings[place], estimate.cost or 0, now)
 
     # --- its life ------------------------------------------------------------------------------
 
@@ -288,4 +288,4 @@ def check_priced(touches: Sequence[Touch], estimate: Estimate, label: str) -> No
     if estimate.cost is None:
         for touch in touches:
             if touch.budget.denies_unpriced:
-                raise telling.unpriced(touch, label)
+                raise status.unpriced(touch, label)

@@ -21,7 +21,7 @@ from gevent.event import Event
 from app.config import NANO, Settings, dollars_of
 from app.errors import GatewayError
 from app.gateway.budgets.periods import period_of
-from app.gateway.budgets.telling import dollars, moment
+from app.gateway.budgets.status import dollars, moment
 from app.state.alerts import Due
 from app.state.budgets import Paid
 from app.state.loops import Loop

@@ -14,14 +14,14 @@ from app.canonical.events import replay
 from app.canonical.response import Response
 from app.dialects import dialect
 from app.dialects.base import Frame
-from app.gateway.cache.meaning import Meaning
 from app.gateway.cache.memory import Entry
+from app.gateway.cache.semantics import Meaning
 from app.gateway.call import Call, Target
 from app.gateway.exchange import Answer
-from app.gateway.minting import mint
+from app.gateway.id_generation import mint
 from app.gateway.outcome import Outcome
 from app.gateway.run import Batch, Run
-from app.gateway.translating import decoded, server_context
+from app.gateway.translation import decoded, server_context
 from app.wire.json import dumps, loads_lenient
 
 _COMPLETE: Final = frozenset({"stop", "tool_calls"})

@@ -1,6 +1,6 @@
 """Vectors of kept answers, in groups within which they may be compared; the nearest is found by looking at all.
 
-Tests: tests/gateway/test_cache_meaning.py.
+Tests: tests/gateway/test_cache_semantics.py.
 """
 
 from __future__ import annotations

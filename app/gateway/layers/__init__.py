@@ -8,16 +8,16 @@ from __future__ import annotations
 from typing import Final
 
 from app.gateway.layers import (
+    breakers,
     budgets,
     cache,
-    calls,
+    call_log,
     files,
     job_limits,
     limits,
     log,
     metrics,
     provider_limits,
-    resting,
     signatures,
     slots,
     strategies,
@@ -48,7 +48,7 @@ ATTEMPT_LAYERS: Final[tuple[MakeAttemptLayer, ...]] = (
     strategies.make,
     slots.make,
     budgets.make,
-    resting.make,
+    breakers.make,
     traces.make,
 )
 """Around each attempt, whoever made the call."""
@@ -56,7 +56,7 @@ ATTEMPT_LAYERS: Final[tuple[MakeAttemptLayer, ...]] = (
 LISTENERS: Final[tuple[MakeListener, ...]] = (
     log.make,
     metrics.make,
-    calls.make,
+    call_log.make,
     traces.make_listener,
     strategies.make_listener,
 )

@@ -20,10 +20,11 @@ from app.dialects.base import Frame
 from app.errors import GatewayError
 from app.gateway.breaker import Breaker
 from app.gateway.budgets.accounts import Accounts
-from app.gateway.cache.shelf import Shelf
+from app.gateway.cache.store import CacheStore
 from app.gateway.call import Call, Principal
 from app.gateway.cost import PriceList
 from app.gateway.driver import AttemptLayer
+from app.gateway.key_cooldowns import KeyCooldowns
 from app.gateway.layers.metrics import Metrics
 from app.gateway.layers.traces import Traces
 from app.gateway.limits.gate import Gate
@@ -31,7 +32,6 @@ from app.gateway.outcome import Outcome
 from app.gateway.plan import Route
 from app.gateway.redaction import Redactor
 from app.gateway.run import Run, Source
-from app.gateway.spent_keys import SpentKeys
 from app.gateway.strategies import Strategies
 from app.state.state import State
 
@@ -49,11 +49,11 @@ class House(Protocol):
     metrics: Metrics | None
     traces: Traces | None
     breaker: Breaker | None
-    spent_keys: SpentKeys | None
+    key_cooldowns: KeyCooldowns | None
     strategies: Strategies | None
     limits: Gate
     accounts: Accounts
-    shelf: Shelf
+    cache_store: CacheStore
 
     def on_close(self, step: Callable[[], None]) -> None:
         """Have ``step`` done when the gateway closes, while the store is still open."""

@@ -1,7 +1,7 @@
 """The cache: a call that was answered before, or one that is like it, is answered again, at no cost.
 
 It lies within the limits (a hit is a request of the client) and within the turn, which stores a hit like any
-other response. Where entries stand is ``cache/shelf``. Tests: tests/governance/test_cache.py.
+other response. Where entries stand is ``cache/store``. Tests: tests/governance/test_cache.py.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from typing import Any, Final, NamedTuple
 
 from app.dialects.base import Frame
 from app.errors import GatewayError
-from app.gateway.aside import aside_for
-from app.gateway.cache.flights import Flight, Flights
 from app.gateway.cache.identity import digest_of
-from app.gateway.cache.meaning import Meaning, Words, meaning_of, words_of
 from app.gateway.cache.memory import Entry
 from app.gateway.cache.policy import Policies, Policy
 from app.gateway.cache.replay import debug_of, entry_of, semantic_debug_of, source_of
+from app.gateway.cache.semantics import Meaning, Words, meaning_of, words_of
+from app.gateway.cache.single_flight import Flight, Flights
 from app.gateway.call import Call, Target
 from app.gateway.layers.base import CallLayer, House, Proceed
+from app.gateway.offload import aside_for
 from app.gateway.outcome import Outcome
 from app.gateway.run import Run
 from app.state.cache import Label
@@ -49,8 +49,8 @@ class Cache:
     def __init__(self, house: House, policies: Policies) -> None:
         self._house = house
         self._policies = policies
-        self._shelf = house.shelf
-        self._shelf.use()
+        self._store = house.cache_store
+        self._store.use()
         self._flights = Flights()
 
     def __call__(self, call: Call, proceed: Proceed) -> Run:
@@ -123,7 +123,7 @@ class Cache:
 
     def _like(self, call: Call, meaning: Meaning, threshold: float) -> Run | None:
         """Return the answer of a question that is like this one."""
-        for found, similarity in self._shelf.like(meaning, threshold):
+        for found, similarity in self._store.like(meaning, threshold):
             entry = self._standing(call, found)
             target = None if entry is None else self._target(call, entry)
             if entry is not None and target is not None:
@@ -147,7 +147,7 @@ class Cache:
 
     def _found(self, call: Call, name: str) -> Entry | None:
         """Return the entry of that name that may answer ``call``."""
-        entry = self._shelf.find(name)
+        entry = self._store.find(name)
         return None if entry is None else self._standing(call, entry)
 
     def _standing(self, call: Call, found: Entry) -> Entry | None:
@@ -161,7 +161,7 @@ class Cache:
             except GatewayError as error:
                 if error.kind.name != "not_found":
                     return None
-                entry = self._shelf.drop(entry.id, entry.response_id)
+                entry = self._store.drop(entry.id, entry.response_id)
             else:
                 return entry
         return None
@@ -177,7 +177,7 @@ class Cache:
         return run
 
     def _land(self, flight: Flight, outcome: Outcome, name: str) -> None:
-        flight.shared = outcome.error is not None or self._shelf.holds(name)
+        flight.shared = outcome.error is not None or self._store.holds(name)
         self._flights.end(name, flight)
 
     def _kept(self, call: Call, proceed: Proceed, question: Question) -> Run:
@@ -197,7 +197,7 @@ class Cache:
             if outcome.error is None and found:
                 who = call.principal
                 label = Label(name, who.tenant, who.key, policy.scope, found[-1].response_id)
-                self._shelf.put(found[-1], label, policy.ttl, meaning)
+                self._store.put(found[-1], label, policy.ttl, meaning)
 
         run.on_terminal(take)
         run.outcome.on_end(keep)

@@ -17,7 +17,7 @@ from app.gateway.estimates import tokens_of_body
 from app.gateway.layers.base import CallLayer, House, Proceed
 from app.gateway.limits.charges import Touch, touches_of_call, used_of
 from app.gateway.limits.gate import Gate, Hold
-from app.gateway.limits.telling import headers_of, refusal
+from app.gateway.limits.headers import headers_of, refusal
 from app.gateway.run import Run
 
 

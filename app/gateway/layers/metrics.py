@@ -1,4 +1,4 @@
-"""What Prometheus is told: requests, attempts, tokens, money and times; ``app/gateway/series.py`` has the rows.
+"""What Prometheus is told: requests, attempts, tokens, money and times; ``app/gateway/metric_series.py`` has the rows.
 
 The values of all workers of one server add up: gunicorn's configuration names a folder
 (``PROMETHEUS_MULTIPROC_DIR``) that they share. A call is counted in plain dictionaries, which are handed over to
@@ -19,8 +19,8 @@ import gevent
 from app.canonical.response import Usage
 from app.errors import GatewayError
 from app.gateway.call import Attempt, Call
+from app.gateway.metric_series import OTHER, SERIES, Series, Spread
 from app.gateway.outcome import Outcome
-from app.gateway.series import OTHER, SERIES, Series, Spread
 
 SHARED: Final = "PROMETHEUS_MULTIPROC_DIR"
 """The variable that names the folder of all workers; the library reads it when imported."""

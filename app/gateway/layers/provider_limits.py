@@ -14,7 +14,7 @@ from app.gateway.driver import AttemptLayer
 from app.gateway.estimates import tokens_of_body
 from app.gateway.layers.base import House
 from app.gateway.limits.charges import Touch, tokens_of, touches_of_target
-from app.gateway.limits.telling import refusal
+from app.gateway.limits.headers import refusal
 
 
 def make(house: House) -> AttemptLayer | None:

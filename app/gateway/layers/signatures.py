@@ -17,7 +17,7 @@ from app.gateway.layers.base import CallLayer, House, Proceed
 from app.gateway.outcome import Outcome
 from app.gateway.run import Run
 from app.gateway.signatures import signatures_of, with_signatures
-from app.gateway.translating import decoded
+from app.gateway.translation import decoded
 
 _LOG: Final = logging.getLogger(__name__)
 

@@ -40,7 +40,7 @@ def actor() -> Actor:
 
 def owners() -> Owners:
     """Return the tenants and keys."""
-    return Owners(gateway().settings, gateway().state, shelf=gateway().shelf)
+    return Owners(gateway().settings, gateway().state, cache_store=gateway().cache_store)
 
 
 def checked_body(schema: Strict, *, optional: bool = False) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from app.surfaces.replies.answers import json_response
 def clear() -> Response:
     """Take away the kept answers that fit all filters; without one, all."""
     chosen = {name: _value(name) for name in request.args}
-    entries = asking.gateway().shelf.clear(asking.actor(), Choice(**chosen))
+    entries = asking.gateway().cache_store.clear(asking.actor(), Choice(**chosen))
     return json_response(
         {"id": chosen.get("id"), "object": "cache.deleted", "deleted": True, "entries": entries}
     )

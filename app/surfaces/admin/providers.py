@@ -76,7 +76,7 @@ def _names(gateway: Gateway) -> list[str]:
 def _shown(gateway: Gateway, provider: Provider) -> dict[str, Any]:
     resting = _resting(gateway, provider.name)
     lack = provider.lack()
-    spent = {} if gateway.spent_keys is None else gateway.spent_keys.seconds(provider.name)
+    spent = {} if gateway.key_cooldowns is None else gateway.key_cooldowns.seconds(provider.name)
     keys = [_key(key, spent.get(key.name)) for key in provider.settings.keys]
     return {
         "id": provider.name,

@@ -13,7 +13,7 @@ from app.canonical.files import FileObject, FileUpload
 from app.errors import GatewayError
 from app.gateway.call import Call, Target
 from app.gateway.exchange import Answer
-from app.gateway.file_homes import home_of
+from app.gateway.file_location import home_of
 from app.gateway.provider_files import realm_of
 from app.gateway.run import Batch, Run
 from app.state.files import NewFile, StoredFile

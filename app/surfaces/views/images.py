@@ -12,7 +12,7 @@ from app.canonical.images import ImageKind
 from app.dialects import dialect_of
 from app.dialects.media.audio import error_frames
 from app.dialects.media.images import MAX_IMAGES, Files, ImageDialect
-from app.gateway.translating import server_context
+from app.gateway.translation import server_context
 from app.surfaces.body.checked import check_shape, checked_body
 from app.surfaces.body.forms import members, read_files
 from app.surfaces.calls import current_gateway, make_call

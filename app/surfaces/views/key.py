@@ -7,9 +7,9 @@ from typing import Final
 from flask import Blueprint, Response, g
 
 from app.gateway.budgets.charges import touches_of_caller as touches_of_budgets
-from app.gateway.budgets.telling import standing_rows as budget_rows
+from app.gateway.budgets.status import standing_rows as budget_rows
 from app.gateway.limits.charges import tightest, touches_of_caller
-from app.gateway.limits.telling import standing_rows
+from app.gateway.limits.headers import standing_rows
 from app.gateway.owners import Owners
 from app.operations import Route
 from app.surfaces.calls import current_gateway

@@ -17,7 +17,7 @@ from app.dialects.media.moderations import DEFAULT_MODEL, ModerationDialect
 from app.dialects.media.rerank import RerankDialect
 from app.errors import GatewayError
 from app.gateway.call import Call
-from app.gateway.translating import server_context
+from app.gateway.translation import server_context
 from app.surfaces.body.checked import checked_body
 from app.surfaces.body.forbidden import steers
 from app.surfaces.body.forms import members, read_form

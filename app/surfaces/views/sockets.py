@@ -18,8 +18,8 @@ from app.dialects.base import Frame
 from app.errors import GatewayError
 from app.gateway.call import Abort
 from app.gateway.run import Run
-from app.gateway.socket_turn import Memory, SocketHost
 from app.gateway.stored_turn import wants_store
+from app.gateway.websocket_turn import Memory, SocketHost
 from app.surfaces.body.checked import check_shape
 from app.surfaces.body.reading import look_for_files
 from app.surfaces.calls import current_gateway, make_call

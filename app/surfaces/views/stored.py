@@ -77,7 +77,7 @@ def delete(mount: Mount, response_id: str, deployment: str | None = None) -> Res
     """Serve ``DELETE responses/{id}``."""
     gateway = current_gateway()
     gateway.state().responses.delete(g.principal.tenant, response_id)
-    gateway.shelf.forget_response(response_id)
+    gateway.cache_store.forget_response(response_id)
     return json_response({"id": response_id, "object": "response", "deleted": True})
 
 

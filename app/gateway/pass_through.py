@@ -28,12 +28,12 @@ from app.dialects.base import ClientContext, Dialect, Frame, Passage, Patch, Ser
 from app.dialects.shared.losses import Losses
 from app.dialects.shared.usage_repair import repair_usage
 from app.errors import GatewayError
-from app.gateway.aside import aside_for
 from app.gateway.call import Call, Target
-from app.gateway.endings import Breaks, check_whole
 from app.gateway.estimates import estimated_usage
 from app.gateway.exchange import Answer, Fetch, Sent
-from app.gateway.translating import client_context, parse_upstream, server_context
+from app.gateway.offload import aside_for
+from app.gateway.translation import client_context, parse_upstream, server_context
+from app.gateway.truncation import Breaks, check_whole
 from app.providers.base import Wire
 from app.wire.aside import aside
 from app.wire.json import dumps

@@ -1,4 +1,4 @@
-"""The pure work on a call, beside the loop where its body or history is large. Tests: tests/gateway/test_aside.py."""
+"""The pure work on a call, beside the loop where its body or history is large. Tests: tests/gateway/test_offload.py."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """What ``sluice worker`` shows on a port of its own: that it runs, and what it counted.
 
-Tests: tests/lifecycle/test_worker_pages.py.
+Tests: tests/lifecycle/test_worker_endpoints.py.
 """
 
 from __future__ import annotations

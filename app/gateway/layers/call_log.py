@@ -16,7 +16,7 @@ from gevent.event import Event
 
 from app.dialects.shared.losses import Loss
 from app.errors import GatewayError
-from app.gateway.bodies import bodies_of, size_of
+from app.gateway.call_bodies import bodies_of, size_of
 from app.gateway.layers.base import House, Listener
 from app.gateway.outcome import Outcome
 from app.operations import request_type

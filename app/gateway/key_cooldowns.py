@@ -25,7 +25,7 @@ def has_pools(settings: Settings) -> bool:
     return any(len(provider.keys) > 1 for provider in settings.providers.values())
 
 
-class SpentKeys:
+class KeyCooldowns:
     """The refused keys of one worker, by provider and name: as many as are configured, at most."""
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:

@@ -9,7 +9,7 @@ import json
 from typing import Any
 
 from app.gateway.outcome import Outcome
-from app.gateway.tape import MOST
+from app.gateway.stream_capture import MOST
 from app.wire.json import dumps
 
 
@@ -26,13 +26,13 @@ def size_of(bodies: dict[str, Any]) -> int:
 
 
 def _answer(outcome: Outcome) -> dict[str, Any] | None:
-    tape = outcome.tape
-    if tape is not None and tape.data:
-        return _side(bytes(tape.data))
+    capture = outcome.capture
+    if capture is not None and capture.data:
+        return _side(bytes(capture.data))
     if outcome.error is not None:
         return _side(_written({"error": outcome.error.body()}))
-    if tape is not None and tape.told:
-        return {"media_type": outcome.media_type, "bytes": tape.told}
+    if capture is not None and capture.told:
+        return {"media_type": outcome.media_type, "bytes": capture.told}
     if isinstance(outcome.body, bytes):
         return {"media_type": outcome.media_type, "bytes": len(outcome.body)}
     return None if outcome.body is None else _side(_written(outcome.body))

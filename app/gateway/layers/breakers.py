@@ -16,7 +16,7 @@ from app.gateway.layers.base import House
 
 def make(house: House) -> AttemptLayer | None:
     """Return the layer; None without a breaker and without a provider of several keys."""
-    listeners = [one for one in (house.breaker, house.spent_keys) if one is not None]
+    listeners = [one for one in (house.breaker, house.key_cooldowns) if one is not None]
     if not listeners:
         return None
 

@@ -15,15 +15,15 @@ from app.canonical.request import Origin, Request
 from app.canonical.response import Choice, Finish, Response
 from app.dialects import dialect
 from app.dialects.base import Frame
-from app.gateway.aside import aside_for
 from app.gateway.call import Call
 from app.gateway.exchange import Answer
 from app.gateway.layers.base import House, Proceed
+from app.gateway.offload import aside_for
 from app.gateway.outcome import Outcome
 from app.gateway.request_turn import RequestHost
 from app.gateway.run import Batch, Run
 from app.gateway.stored_turn import StoredTurn, expand, holds_reference, with_history
-from app.gateway.translating import server_context
+from app.gateway.translation import server_context
 from app.responses_form.items import as_items, is_reference, item_type, normalise
 from app.state.history import EXPANDED_MAX
 from app.state.state import State

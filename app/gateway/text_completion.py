@@ -19,12 +19,11 @@ from app.dialects.completions.dialect import folded
 from app.dialects.completions.over_chat import ChatToCompletion, chat_request, completion
 from app.errors import GatewayError
 from app.gateway.call import Call, Target
-from app.gateway.endings import Breaks, check_whole
 from app.gateway.estimates import estimated_completion_usage
 from app.gateway.exchange import Answer, Fetch, Sent
 from app.gateway.plan import Plan
 from app.gateway.target_members import translated
-from app.gateway.translating import (
+from app.gateway.translation import (
     TranslateStream,
     client_context,
     decode_once,
@@ -32,20 +31,21 @@ from app.gateway.translating import (
     parse_upstream,
     server_context,
 )
+from app.gateway.truncation import Breaks, check_whole
 from app.providers.base import Wire
 from app.wire.json import dumps
 
 SERVER: Final = "completions"
 
 
-def completing(call: Call, target: Target, chosen: Plan) -> Completing:
+def make_exchange(call: Call, target: Target, chosen: Plan) -> _Completion:
     """Return the exchange of a text-completion call."""
     make = CompletionExchange if chosen.serves == "completion" else ChatCompletionExchange
     request = decode_once(call, dialect_of(CompletionDialect, SERVER).decode_request)
     return make(call, target, chosen.wire, request)
 
 
-class Completing:
+class _Completion:
     """One attempt at a completion; a subclass knows the wire."""
 
     passed = False
@@ -106,7 +106,7 @@ class Completing:
         raise NotImplementedError
 
 
-class CompletionExchange(Completing):
+class CompletionExchange(_Completion):
     """One attempt over a wire that has completions."""
 
     def __init__(self, call: Call, target: Target, wire: Wire, request: CompletionRequest) -> None:
@@ -127,7 +127,7 @@ class CompletionExchange(Completing):
         return self._client.stream_decoder(self._context)
 
 
-class ChatCompletionExchange(Completing):
+class ChatCompletionExchange(_Completion):
     """One attempt over a wire that only chats: the prompt is a chat."""
 
     def __init__(self, call: Call, target: Target, wire: Wire, request: CompletionRequest) -> None:

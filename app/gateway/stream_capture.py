@@ -15,7 +15,7 @@ MOST: Final = 64 * 1024
 _DONE: Final = b"data: [DONE]\n\n"
 
 
-class Tape:
+class StreamCapture:
     """Keeps what a stream said, as server-sent events; nothing is written once it is full."""
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""The places of one process for lines of batches: so many at once, given to tenants in turn.
+"""The slots of one process for lines of batches: so many at once, given to tenants in turn.
 
 Tests: tests/lifecycle/test_batches.py.
 """
@@ -15,8 +15,8 @@ _LOOK: Final = 1.0
 """Seconds between two looks of a waiting line whether it must stop."""
 
 
-class Places:
-    """So many places; one that comes free goes to the waiting tenant that holds fewest."""
+class BatchSlots:
+    """So many slots; one that comes free goes to the waiting tenant that holds fewest."""
 
     def __init__(self, most: int) -> None:
         self._free = most
@@ -24,7 +24,7 @@ class Places:
         self._waiting: dict[str, deque[Event]] = {}
 
     def take(self, tenant: str, stopped: Callable[[], bool]) -> bool:
-        """Wait for a place; return False, without one, once ``stopped`` says so."""
+        """Wait for a slot; return False, without one, once ``stopped`` says so."""
         if self._free > 0:
             self._free -= 1
             self._held[tenant] += 1

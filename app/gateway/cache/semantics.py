@@ -1,6 +1,6 @@
 """What a conversation means: the words of its last user message as a vector, all else as a digest that must be equal.
 
-Tests: tests/governance/test_semantic_cache.py, tests/gateway/test_cache_meaning.py.
+Tests: tests/governance/test_semantic_cache.py, tests/gateway/test_cache_semantics.py.
 """
 
 from __future__ import annotations

@@ -18,12 +18,12 @@ from app.gateway.call import Call, Target
 from app.gateway.estimates import tokens_of_request
 from app.gateway.exchange import Answer, Exchange, Fetch, Sent
 from app.gateway.plan import Plan
-from app.gateway.translating import client_context, decoded_count, losses_of, parse_upstream, server_context
+from app.gateway.translation import client_context, decoded_count, losses_of, parse_upstream, server_context
 from app.providers.base import Wire
 from app.wire.json import dumps
 
 
-def counting(call: Call, target: Target, chosen: Plan) -> Exchange:
+def make_exchange(call: Call, target: Target, chosen: Plan) -> Exchange:
     """Return the exchange that counts; it needs no network where the provider cannot count."""
     if chosen.serves != "count_tokens":
         return EstimateExchange(call, target, chosen.wire)

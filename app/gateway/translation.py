@@ -28,13 +28,13 @@ from app.dialects import dialect
 from app.dialects.base import ClientContext, Frame, ServerContext, StreamDecoder, StreamEncoder
 from app.dialects.shared.losses import Losses
 from app.errors import GatewayError
-from app.gateway.aside import aside_for
 from app.gateway.call import Call, Target
-from app.gateway.endings import Breaks, check_whole
 from app.gateway.estimates import estimated_usage
 from app.gateway.event_streams import EventStream
 from app.gateway.exchange import Answer, Fetch, Received, Sent
-from app.gateway.minting import mint
+from app.gateway.id_generation import mint
+from app.gateway.offload import aside_for
+from app.gateway.truncation import Breaks, check_whole
 from app.providers.base import Wire
 from app.wire.aside import aside
 from app.wire.json import dumps, loads_lenient

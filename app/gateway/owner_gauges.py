@@ -17,7 +17,7 @@ LOOKED_AT: Final = 200
 """Keys that are looked at, with their tenants: those that were used last."""
 
 
-class MadeOwners:
+class OwnerGauges:
     """What was found when last looked at."""
 
     def __init__(self, settings: Settings) -> None:

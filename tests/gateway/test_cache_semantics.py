@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from app.config import SemanticSettings, Settings
-from app.gateway.cache.meaning import words_of
+from app.gateway.cache.semantics import words_of
 from app.gateway.cache.vectors import Vectors, packed
 from app.state.cache import Vector
 

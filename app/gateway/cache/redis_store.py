@@ -28,7 +28,7 @@ _OVERLAP: Final = 100  # answers that may be written after one of a greater numb
 _LONGEST: Final = 30 * 86_400  # seconds that any answer may live
 
 
-class RedisAnswers:
+class RedisStore:
     """The answers in the Redis at ``url``; ``cipher`` seals them. Raises ``store_unavailable``."""
 
     def __init__(self, url: str, cipher: Callable[[], Cipher]) -> None:

@@ -19,10 +19,10 @@ from gevent.pool import Pool
 
 from app.config import Settings
 from app.errors import GatewayError
-from app.gateway.cache.meaning import Meaning
 from app.gateway.cache.memory import Entry, Memory
 from app.gateway.cache.records import bytes_of, entry_of_bytes
-from app.gateway.cache.redis_answers import RedisAnswers
+from app.gateway.cache.redis_store import RedisStore
+from app.gateway.cache.semantics import Meaning
 from app.gateway.cache.vectors import NEWEST, Vectors, packed
 from app.state.atrest import Cipher, Unreadable
 from app.state.audit import Actor
@@ -56,7 +56,7 @@ class _Shared(Protocol):
     def clear(self, choice: Choice) -> int: ...
 
 
-class Shelf:
+class CacheStore:
     """The kept answers. ``state`` opens the store."""
 
     def __init__(self, settings: Settings, state: Callable[[], State]) -> None:
@@ -64,7 +64,7 @@ class Shelf:
         self._state = state
         self._memory = Memory()
         self._vectors = Vectors()
-        self._redis: RedisAnswers | None = None
+        self._redis: RedisStore | None = None
         self._asking = Pool(_ASKING)
         self._away_until = 0.0
         self._is_away = False
@@ -75,7 +75,7 @@ class Shelf:
     def use(self) -> None:
         """Have all ready for calls: the cache is configured."""
         if self._url is not None:
-            self._redis = RedisAnswers(self._url, self._cipher)  # nobody is asked yet
+            self._redis = RedisStore(self._url, self._cipher)  # nobody is asked yet
 
     def find(self, name: str) -> Entry | None:
         """Return the answer of that name while it lives."""
@@ -184,9 +184,9 @@ class Shelf:
         except GatewayError as error:
             _LOG.warning("the sweep will delete what is kept of '%s': %s", tenant, error.raw or error.message)
 
-    def _reached(self) -> RedisAnswers:
+    def _reached(self) -> RedisStore:
         """Return the answers in Redis, whether or not calls are looked up there."""
-        self._redis = self._redis or RedisAnswers(self._url or "", self._cipher)
+        self._redis = self._redis or RedisStore(self._url or "", self._cipher)
         return self._redis
 
     def close(self) -> None:
