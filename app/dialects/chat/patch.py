@@ -13,6 +13,7 @@ from app.canonical.response import Response, Usage
 from app.dialects.base import DONE, Frame, Passage
 from app.dialects.chat.fit import fit
 from app.dialects.chat.options import ChatOptions
+from app.dialects.chat.required import CONSTANT, Required
 from app.dialects.chat.usage import encode_usage, is_broken_off
 from app.dialects.shared.reading import as_dict, count, dicts
 from app.dialects.shared.usage_repair import repair_usage
@@ -22,7 +23,6 @@ _SAID_AGAIN: Final = frozenset(
     "index delta finish_reason logprobs native_finish_reason stop_reason matched_stop".split()
 )
 """What a choice that has finished may hold once more without saying anything new."""
-_CONSTANT: Final = ("id", "object", "created", "model")
 
 
 def _unbroken(choice: dict[str, Any]) -> dict[str, Any]:
@@ -56,6 +56,7 @@ class ChatPatch:
         self._asks_usage = isinstance(options, dict) and options.get("include_usage") is True
         self._usage: Any = None
         self._last: dict[str, Any] = {}
+        self._required = Required(passage)
         self._finished: set[Any] = set()
 
     def request(self) -> dict[str, Any]:
@@ -70,7 +71,8 @@ class ChatPatch:
         return body
 
     def answer(self, body: dict[str, Any]) -> dict[str, Any]:
-        """Return the answer with its reasoning details wrapped."""
+        """Return the answer with its reasoning details wrapped, and whatever it must have."""
+        self._required.fill_answer(body)
         for choice in dicts(body.get("choices")):
             self._wrap(choice.get("message"))
         return body
@@ -80,12 +82,16 @@ class ChatPatch:
         usage = data.pop("usage", None)
         if self._asks_usage:
             data["usage"] = None
-        self._last = data
+        before, self._last = self._last, data
         if usage is None and _is_more_text(data.get("choices")):
+            if not self._required.is_filled(data, data["choices"][0]):
+                self._required.fill_chunk(data)
             return [Frame(None, data)]
-        told = dicts(data.get("choices"))
-        if "choices" in data:
-            data["choices"] = [_unbroken(choice) for choice in told if self._is_news(choice)]
+        if not self._required.fill_chunk(data) and usage is None:
+            self._last = before
+            return []
+        told = dicts(data["choices"])
+        data["choices"] = [_unbroken(choice) for choice in told if self._is_news(choice)]
         if usage is not None:
             self._usage = usage
         if not data.get("choices") and (told or usage is not None):
@@ -109,8 +115,9 @@ class ChatPatch:
         """Return the usage chunk, if the caller asked for one, and ``[DONE]``."""
         if not self._asks_usage or usage is None:
             return [DONE]
-        kept = self._last if not self._last.get("choices") else {n: self._last.get(n) for n in _CONSTANT}
+        kept = self._last if not self._last.get("choices") else {n: self._last.get(n) for n in CONSTANT}
         last = {**kept, "choices": [], "usage": self._usage}
+        self._required.fill_names(last)
         repair_usage(last, usage, encode_usage)
         return [Frame(None, last), DONE]
 

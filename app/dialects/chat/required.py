@@ -1,0 +1,86 @@
+"""The members that a chat answer, and each chunk of a stream, must have, for bodies that pass.
+
+Clients read ``chunk.choices`` and ``choice.delta`` unasked; a server that leaves one of them out
+breaks them. What it says stays as it is (OpenAI's description of 2026-08-21 lists what is required).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from app.dialects.base import Passage
+from app.dialects.shared.reading import as_dict, count, dicts
+
+CONSTANT: Final = ("id", "object", "created", "model")
+"""What all chunks of one stream have alike."""
+
+_CHUNK: Final = "chat.completion.chunk"
+_NAMED: Final = frozenset({*CONSTANT, "choices", "usage"})
+
+
+class Required:
+    """Fills what is missing in one answer: with what its stream said before, else with our own."""
+
+    def __init__(self, passage: Passage) -> None:
+        self._passage = passage
+        self._told: dict[str, Any] = {}
+        self._kept: dict[str, Any] = {}
+        self._opened: set[int] = set()
+
+    def fill_answer(self, body: dict[str, Any]) -> None:
+        """Fill a ``chat.completion`` object."""
+        self.fill_names(body, "chat.completion")
+        for place, choice in enumerate(dicts(body.get("choices"))):
+            choice.setdefault("index", place)
+            if isinstance(message := choice.get("message"), dict):
+                message.setdefault("role", "assistant")
+                message.setdefault("content", None)
+
+    def fill_chunk(self, data: dict[str, Any]) -> bool:
+        """Fill a chunk, and tell whether it says anything. The first of each choice tells the role.
+
+        A frame without choices is no chunk yet: what it says goes with the next one.
+        """
+        if not isinstance(data.get("choices"), list):
+            self._kept |= {name: value for name, value in data.items() if name not in _NAMED}
+            data["choices"] = []
+            return False
+        if not data["choices"] and data.keys() <= _NAMED:
+            return False
+        data |= {name: value for name, value in self._kept.items() if name not in data}
+        self._kept = {}
+        self.fill_names(data)
+        for choice in dicts(data["choices"]):
+            self._fill_choice(choice)
+        return True
+
+    def is_filled(self, data: Mapping[str, Any], choice: Mapping[str, Any]) -> bool:
+        """Tell whether a chunk that says more of ``choice`` lacks nothing."""
+        return (
+            None not in (data.get("id"), data.get("object"), data.get("created"), data.get("model"))
+            and count(choice.get("index")) in self._opened
+        )
+
+    def fill_names(self, body: dict[str, Any], kind: str = _CHUNK) -> None:
+        """Fill the members that all chunks of a stream have alike."""
+        if not self._told:
+            server = self._passage.server
+            self._told = {
+                "id": server.response_id or server.new_id("chatcmpl-"),
+                "object": kind,
+                "created": server.now,
+                "model": server.model or self._passage.client.model,
+            }
+        for name in CONSTANT:
+            if body.get(name) is None:
+                body[name] = self._told[name]
+            elif body[name]:
+                self._told[name] = body[name]
+
+    def _fill_choice(self, choice: dict[str, Any]) -> None:
+        choice.setdefault("index", 0)
+        delta = choice["delta"] = as_dict(choice.get("delta"))
+        if (index := count(choice["index"]) or 0) not in self._opened:
+            self._opened.add(index)
+            delta["role"] = delta.get("role") or "assistant"

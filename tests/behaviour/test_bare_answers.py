@@ -1,0 +1,75 @@
+"""Answers that lack a member which clients read unasked: it is there, whichever way the answer takes.
+
+Each chunk has id, object, created, model and choices; the first tells the role (contract/surfaces.md 6).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from openai import OpenAI
+
+from tests.behaviour.world import CHAT_DONE, DONE, World, chat_body, chat_stream, data_frame, running_world
+from tests.traffic.replay import Reply
+
+WAYS = ("openai/x", "groq/x")  # the first passes, the second is translated
+
+
+@pytest.fixture(scope="module")
+def _world() -> Iterator[World]:
+    with running_world() as world:
+        yield world
+
+
+@pytest.fixture
+def world(_world: World) -> World:
+    return _world.fresh()
+
+
+def bare(delta: dict[str, Any], finish: str | None = None) -> bytes:
+    return data_frame({"choices": [{"delta": delta, "finish_reason": finish}]})
+
+
+STREAMS = {
+    "without names": bare({"content": "go"}) + bare({"content": "od"}) + bare({}, "stop"),
+    "without delta": chat_stream("good").replace(b'"delta": {}, ', b""),
+    "behind a chunk without choices": data_frame({"id": "up-1"}) + chat_stream("good"),
+    "among chunks of other forms": data_frame({}) + data_frame({"type": "ping"}) + chat_stream("good"),
+    "with null choices": data_frame({"id": "up-1", "choices": None}) + chat_stream("good"),
+}
+
+
+@pytest.mark.parametrize("model", WAYS)
+@pytest.mark.parametrize("stream", STREAMS.values(), ids=STREAMS.keys())
+def test_a_chunk_has_what_every_chunk_has(model: str, stream: bytes, world: World) -> None:
+    world.upstream.add(Reply.sse(stream + CHAT_DONE))
+    answer = world.ask(model=model, stream=True)
+    assert (answer.text, answer.broken("chat")) == ("good", [])
+    chunks = [event for event in answer.events if event != DONE]
+    assert all(choice["delta"] is not None for chunk in chunks for choice in chunk["choices"])
+    spoken = [choice for chunk in chunks for choice in chunk["choices"]]
+    assert spoken[0]["delta"]["role"] == "assistant"
+
+
+@pytest.mark.parametrize("model", WAYS)
+def test_the_library_reads_a_bare_stream(model: str, world: World) -> None:
+    world.upstream.add(Reply.sse(data_frame({"type": "ping"}) + STREAMS["without names"] + CHAT_DONE))
+    client = OpenAI(base_url=f"{world.gateway.url}/v1", api_key="none", max_retries=0)
+    chunks = client.chat.completions.create(
+        model=model, messages=[{"role": "user", "content": "hi"}], stream=True
+    )
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices) == "good"
+
+
+@pytest.mark.parametrize("model", WAYS)
+def test_a_whole_answer_has_what_every_answer_has(model: str, world: World) -> None:
+    told = chat_body("good", id=None, created=None)
+    del told["object"], told["model"], told["choices"][0]["index"], told["choices"][0]["message"]["role"]
+    world.upstream.add(Reply.json(told))
+    answer = world.ask(model=model).json
+    assert answer["id"].startswith("chatcmpl-")
+    assert (answer["object"], answer["model"]) == ("chat.completion", "x")
+    assert isinstance(answer["created"], int)
+    assert (answer["choices"][0]["index"], answer["choices"][0]["message"]["role"]) == (0, "assistant")
