@@ -182,6 +182,17 @@ def _exported() -> Iterator[tuple[str, Series]]:
         yield row.name + ("_total" if row.kind == "counter" else ""), row
 
 
+def decisions() -> str:
+    """Return the list of decisions, by number."""
+    return "".join(map(_decision, sorted((DOCS / "decisions").glob("*.md"))))
+
+
+def _decision(page: Path) -> str:
+    title = page.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ")
+    number, _, words = title.partition(". ")
+    return f"{number}. [{words}](decisions/{page.name})\n"
+
+
 PAGES: dict[str, dict[str, Callable[[], str]]] = {
     "configuration.md": {
         "server": server_members,
@@ -190,6 +201,7 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
     },
     "providers.md": {"capabilities": capabilities},
     "operations.md": {"metrics": metrics},
+    "README.md": {"decisions": decisions},
 }
 
 
