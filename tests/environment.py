@@ -8,7 +8,10 @@ from typing import Final
 
 PLACES: Final = frozenset({"PATH", "HOME", "TMPDIR", "USER", "LOGNAME", "NODE_PATH"})
 STEERING: Final = frozenset(
-    {"SLUICE_CI", "SLUICE_EXPLORE", "SLUICE_TEST_POSTGRES_URL", "SLUICE_TEST_REDIS_URL"}
+    {
+        *("SLUICE_CI", "SLUICE_EXPLORE"),
+        *("SLUICE_TEST_PGVECTOR", "SLUICE_TEST_POSTGRES_URL", "SLUICE_TEST_REDIS_URL"),
+    }
 )
 PYTEST: Final = frozenset({"PYTEST_CURRENT_TEST", "PYTEST_VERSION"})
 

@@ -17,6 +17,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.running import free_port
+
 
 def leave_out(reason: str) -> NoReturn:
     """Skip with a reason on a developer's machine; fail where CI promised that nothing is left out."""
@@ -26,12 +28,12 @@ def leave_out(reason: str) -> NoReturn:
 
 
 @contextmanager
-def new_postgres() -> Iterator[str]:
+def new_postgres(server: str | None = None) -> Iterator[str]:
     """Make an empty PostgreSQL database and drop it afterwards; gives its ``postgresql://`` URL.
 
-    The server is that of ``SLUICE_TEST_POSTGRES_URL``: nobody's database is used unasked.
+    The server is that of ``SLUICE_TEST_POSTGRES_URL``, if not told: nobody's database is used unasked.
     """
-    server = os.environ.get("SLUICE_TEST_POSTGRES_URL")
+    server = server or os.environ.get("SLUICE_TEST_POSTGRES_URL")
     if not server:
         leave_out("SLUICE_TEST_POSTGRES_URL is not set")
     import psycopg
@@ -47,6 +49,38 @@ def new_postgres() -> Iterator[str]:
     finally:
         with psycopg.connect(server, autocommit=True, connect_timeout=5) as connection:
             connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@contextmanager
+def own_pgvector() -> Iterator[str]:
+    """Run a PostgreSQL in whose new databases pgvector is installed; gives its URL.
+
+    ``SLUICE_TEST_PGVECTOR`` names the folder of its ``initdb`` and ``postgres``.
+    """
+    programs = os.environ.get("SLUICE_TEST_PGVECTOR")
+    if not programs:
+        leave_out("SLUICE_TEST_PGVECTOR is not set")
+    import psycopg
+
+    port, user = free_port(), "nobody" if os.geteuid() == 0 else None  # it refuses to run as root
+    with tempfile.TemporaryDirectory(prefix="sluice-pgvector-") as folder:
+        if user is not None:
+            shutil.chown(folder, user)
+
+        def run(program: str, *arguments: str) -> None:
+            command = [f"{programs}/{program}", "-D", f"{folder}/data", *arguments]
+            subprocess.run(command, check=True, cwd=folder, user=user, stdout=subprocess.DEVNULL)
+
+        run("initdb", "-U", "postgres", "-E", "UTF8", "--locale=C", "--auth=trust", "--no-sync")
+        options = f"-h 127.0.0.1 -p {port} -k {folder} -F"
+        run("pg_ctl", "-w", "-l", f"{folder}/log", "-o", options, "start")
+        try:
+            url = f"postgresql://postgres@127.0.0.1:{port}"
+            with psycopg.connect(f"{url}/template1", connect_timeout=5) as connection:
+                connection.execute("CREATE EXTENSION vector")
+            yield f"{url}/postgres"
+        finally:
+            run("pg_ctl", "-m", "immediate", "stop")
 
 
 _POOLER = """

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Double, Index, Table, Text
+from sqlalchemy import ARRAY, REAL, BigInteger, Column, Double, Index, LargeBinary, Table, Text
 
 from app.state.atrest import Sealed
 from app.state.schema import metadata
 
 # A kept answer of the gateway's cache, under the digest of what was asked. ``scope`` is a digest, too. ``vector`` is that
-# of the question where like ones are looked for, among those of one ``meaning``, from ``made_at`` on.
+# of the question where like ones are looked for, among those of one ``meaning``, from ``made_at`` on;
+# where the database compares them itself it lies in ``numbers`` instead.
 cached_answer = Table(
     "cached_answer",
     metadata,
@@ -23,6 +24,7 @@ cached_answer = Table(
     Column("meaning", Text),
     Column("made_at", Double),
     Column("vector", Sealed),
+    Column("numbers", ARRAY(REAL).with_variant(LargeBinary, "sqlite")),
     Index("cached_answer_expires_at", "expires_at"),
     Index("cached_answer_meaning", "meaning", "made_at"),
     Index("cached_answer_tenant", "tenant"),

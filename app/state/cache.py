@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, func, or_, select, true
 
-from app.state import revisions
+from app.state import comparison, revisions
 from app.state.audit import Actor, record
 from app.state.database import Database
 from app.state.dialect import upsert_for
@@ -29,7 +29,19 @@ _MOST: Final = 1024 * 1024 * 1024  # bytes of all tenants together, looked for b
 _AT_ONCE: Final = 200  # rows of a transaction
 _FOR_ROOM: Final = 20  # rows of up to some MiB each that make room
 _CHANGED: Final = (
-    *("tenant", "key", "scope", "response_id", "size", "expires_at", "body", "meaning", "made_at", "vector"),
+    *(
+        "tenant",
+        "key",
+        "scope",
+        "response_id",
+        "size",
+        "expires_at",
+        "body",
+        "meaning",
+        "made_at",
+        "vector",
+        "numbers",
+    ),
 )
 _OVERLAP: Final = 5.0  # seconds by which a row may be committed after a later one
 
@@ -86,6 +98,13 @@ class SharedAnswers:
     def __init__(self, signals: Signals) -> None:
         self._db = signals.db
         self._signals = signals
+        self._compares: bool | None = None
+
+    def compares(self) -> bool:
+        """Tell whether the database compares vectors itself: where it can, and nothing is sealed."""
+        if self._compares is None:
+            self._compares = not self._db.seals and self._db.read(comparison.is_installed)
+        return self._compares
 
     def get(self, name: str) -> Found | None:
         """Return the answer of that name while it lives."""
@@ -96,8 +115,11 @@ class SharedAnswers:
 
     def put(self, label: Label, body: bytes, ttl: int) -> None:
         """Keep an answer for ``ttl`` seconds; a later one replaces an earlier one."""
+        numbers = comparison.numbers_of(label.vector) if label.vector and self.compares() else None
         row: dict[str, Any] = {
             **label._asdict(),
+            "vector": label.vector if numbers is None else None,
+            "numbers": numbers,
             "scope": digest_of_scope(label.scope),
             "size": len(body) + len(label.vector or b""),
             "expires_at": db_now() + ttl,
@@ -115,10 +137,17 @@ class SharedAnswers:
         table = cached_answer.c
         columns = select(table.id, table.made_at, table.vector)
         wanted = columns.where(
-            table.meaning == meaning, table.made_at > after - _OVERLAP, table.expires_at > db_now()
+            table.meaning == meaning,
+            table.vector.is_not(None),
+            table.made_at > after - _OVERLAP,
+            table.expires_at > db_now(),
         )
         newest = wanted.order_by(table.made_at.desc()).limit(most)
         return self._db.read(lambda connection: [Vector(*row) for row in connection.execute(newest)])
+
+    def nearest(self, meaning: str, vector: bytes, newest: int, most: int) -> list[tuple[str, float]]:
+        """Return the ``most`` nearest of the ``newest`` answers of a meaning, with the cosine, the nearest first."""
+        return self._db.read(lambda connection: comparison.nearest(connection, meaning, vector, newest, most))
 
     def remove(self, name: str, response_id: str) -> None:
         """Take one answer away, if it came from this stored response."""
@@ -151,6 +180,11 @@ def purge(db: Database, most: int = _MOST) -> None:
     first = select(cached_answer.c.id).order_by(cached_answer.c.expires_at).limit(_FOR_ROOM)
     while (db.read(lambda connection: connection.execute(size).scalar()) or 0) > most:
         db.write(_deleting(cached_answer.c.id.in_(first)))
+
+
+def purge_unsealed(db: Database) -> None:
+    """Delete what lies there with its vector as numbers, which are never sealed."""
+    _clear(db, cached_answer.c.numbers.is_not(None))
 
 
 def purge_tenant(db: Database, tenant: str) -> None:

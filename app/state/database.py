@@ -114,6 +114,11 @@ class Database:
         self._cipher = cipher
 
     @property
+    def seals(self) -> bool:
+        """Tell whether contents are sealed when they are written."""
+        return self._cipher.seals
+
+    @property
     def is_postgres(self) -> bool:
         return self.url.get_backend_name() == "postgresql"
 

@@ -23,6 +23,7 @@ from sqlalchemy import (
 )
 
 from app.state.atrest import Cipher, Sealed
+from app.state.cache import purge_unsealed
 from app.state.database import Database
 from app.state.tables import AnyRow, blob, metadata
 
@@ -34,7 +35,11 @@ Progress = Callable[[str, int, int], None]
 
 
 def reencrypt(db: Database, cipher: Cipher, progress: Progress) -> int:
-    """Rewrite every row that is not as ``cipher`` would store it; return how many were."""
+    """Rewrite every row that is not as ``cipher`` would store it; return how many were.
+
+    Kept answers whose vectors only lie there unsealed go."""
+    if cipher.seals:
+        purge_unsealed(db)
     return sum(_rewrite(db, table, cipher, progress) for table in metadata.sorted_tables if _sealed(table))
 
 

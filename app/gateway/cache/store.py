@@ -23,7 +23,7 @@ from app.gateway.cache.memory import Entry, Memory
 from app.gateway.cache.records import bytes_of, entry_of_bytes
 from app.gateway.cache.redis_store import RedisStore
 from app.gateway.cache.semantics import Meaning
-from app.gateway.cache.vectors import NEWEST, Vectors, packed
+from app.gateway.cache.vectors import NEAREST, NEWEST, Vectors, packed, rounded
 from app.state.atrest import Cipher, Unreadable
 from app.state.audit import Actor
 from app.state.cache import TOPIC, Choice, Found, Label, Vector
@@ -110,19 +110,28 @@ class CacheStore:
     def like(self, meaning: Meaning, least: float) -> Iterator[tuple[Entry, float]]:
         """Yield the few answers whose questions are most like ``meaning``, with the cosine, which is at least ``least``."""
         group = meaning.group
-        self._asked(lambda: self._learn(group))
-        for name, cosine in self._vectors.near(group, meaning.vector, least):
+        near = self._asked(lambda: self._near(meaning, least))
+        if near is None:  # what comes late serves the next call
+            near = self._vectors.near(group, meaning.vector, least)
+        for name, cosine in near:
             entry = self.find(name)
             if entry is not None:
                 yield entry, cosine
             else:
                 self._vectors.drop(group, name)
 
-    def _learn(self, group: str) -> None:
-        """Take in what other processes kept; what comes late serves the next call."""
-        found = self._shared.vectors(group, self._vectors.newest(group), NEWEST)
-        if found:
-            self._vectors.learn(group, found)
+    def _near(self, meaning: Meaning, least: float) -> list[tuple[str, float]]:
+        """Return what is nearest of all that was kept: by the database, else here with what others kept since."""
+        group = meaning.group
+        if self._redis is None and self._state().answers.compares():
+            vector = packed(meaning.vector)
+            found = [] if vector is None else self._state().answers.nearest(group, vector, NEWEST, NEAREST)
+            near = [(name, rounded(cosine)) for name, cosine in found]
+            return [one for one in near if one[1] >= least]
+        learnt = self._shared.vectors(group, self._vectors.newest(group), NEWEST)
+        if learnt:
+            self._vectors.learn(group, learnt)
+        return self._vectors.near(group, meaning.vector, least)
 
     def holds(self, name: str) -> bool:
         """Tell whether this process has an answer of that name."""

@@ -15,7 +15,8 @@ _MOST: Final = 64 * 1024 * 1024  # bytes of a process
 NEWEST: Final = 2_000
 """Vectors of a group."""
 
-_NEAREST: Final = 5
+NEAREST: Final = 5
+"""Answers that are looked at, the nearest first."""
 
 
 class Vectors:
@@ -120,8 +121,8 @@ class _Group:
         count = len(self._names)
         cosines = self._rows[:count].astype("float32") @ unit
         found: list[tuple[str, float]] = []
-        for place in cosines.argsort()[::-1][:_NEAREST]:
-            name, cosine = self._names[place], round(min(1.0, float(cosines[place])), 4)
+        for place in cosines.argsort()[::-1][:NEAREST]:
+            name, cosine = self._names[place], rounded(float(cosines[place]))
             if name is not None and cosine >= least:
                 found.append((name, cosine))
         return found
@@ -143,6 +144,11 @@ def packed(vector: Sequence[float]) -> bytes | None:
     """Return the direction of a vector in half precision, None where it has none."""
     unit = _unit(vector)
     return None if unit is None else bytes(unit.astype("<f2").tobytes())
+
+
+def rounded(cosine: float) -> float:
+    """Return a cosine as it is told and compared: four digits, and what arithmetic adds to 1 taken off."""
+    return round(min(1.0, cosine), 4)
 
 
 def _rows(count: int, length: int) -> Any:
