@@ -9,9 +9,19 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from anthropic import Anthropic
 from openai import OpenAI
 
-from tests.behaviour.world import CHAT_DONE, DONE, World, chat_body, chat_stream, data_frame, running_world
+from tests.behaviour.world import (
+    CHAT_DONE,
+    DONE,
+    World,
+    chat_body,
+    chat_stream,
+    data_frame,
+    event_frame,
+    running_world,
+)
 from tests.traffic.replay import Reply
 
 WAYS = ("openai/x", "groq/x")  # the first passes, the second is translated
@@ -73,3 +83,45 @@ def test_a_whole_answer_has_what_every_answer_has(model: str, world: World) -> N
     assert (answer["object"], answer["model"]) == ("chat.completion", "x")
     assert isinstance(answer["created"], int)
     assert (answer["choices"][0]["index"], answer["choices"][0]["message"]["role"]) == (0, "assistant")
+
+
+MESSAGE = {"id": "m", "type": "message", "role": "assistant", "model": "c", "stop_reason": None}
+EVENTS: tuple[dict[str, Any], ...] = (
+    {
+        "type": "message_start",
+        "message": {**MESSAGE, "content": [], "usage": {"input_tokens": 3, "output_tokens": 1}},
+    },
+    {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+    {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "good"}},
+    {"type": "content_block_stop", "index": 0},
+    {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 2}},
+    {"type": "message_stop"},
+)
+BARE_EVENTS = {
+    "without names": b"".join(map(data_frame, EVENTS)),
+    "with a bare start": b"".join(map(event_frame, ({**EVENTS[0], "message": {}}, *EVENTS[1:]))),
+    "without usage": b"".join(map(event_frame, (*EVENTS[:4], {**EVENTS[4], "usage": None}, EVENTS[5]))),
+}
+
+
+@pytest.mark.parametrize("stream", BARE_EVENTS.values(), ids=BARE_EVENTS.keys())
+def test_the_library_of_messages_reads_a_bare_stream(stream: bytes, world: World) -> None:
+    world.upstream.add(Reply.sse(stream))
+    client = Anthropic(base_url=f"{world.gateway.url}/anthropic", api_key="none", max_retries=0)
+    said: Any = [{"role": "user", "content": "hi"}]
+    with client.messages.stream(model="anthropic/claude-x", max_tokens=9, messages=said) as answer:
+        message = answer.get_final_message()
+    assert [block.text for block in message.content if block.type == "text"] == ["good"]
+    assert (message.role, message.stop_reason) == ("assistant", "end_turn")
+    assert message.id
+    assert message.model
+    assert message.usage.output_tokens in (1, 2)
+
+
+def test_a_whole_message_has_what_every_message_has(world: World) -> None:
+    world.upstream.add(Reply.json({"content": [{"type": "text", "text": "good"}]}))
+    said = {"model": "anthropic/claude-x", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]}
+    message = world.send("POST", "/anthropic/v1/messages", said).json
+    assert message["id"].startswith("msg_")
+    assert (message["type"], message["role"], message["model"]) == ("message", "assistant", "claude-x")
+    assert message["usage"]["output_tokens"] > 0

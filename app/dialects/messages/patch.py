@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 from typing import Any, Final
 
 from app.canonical.request import Sampling
-from app.dialects.base import Passage
+from app.dialects.base import Frame, Passage
 from app.dialects.messages.options import NAME, options_of
+from app.dialects.messages.response import encode_usage, head, stop_members
 from app.dialects.shared.claude import OMITTED
 from app.dialects.shared.claude_thinking import sampling_of
 from app.dialects.shared.plain_patch import Body, Opener, PlainPatch
-from app.dialects.shared.reading import as_dict, count, number
+from app.dialects.shared.reading import as_dict, count, number, opt_str
 
 _SLOTS: Final = {"thinking": "signature", "redacted_thinking": "data"}
 _SAMPLING: Final = ("temperature", "top_p", "top_k")
@@ -73,4 +73,29 @@ def _block(block: Any, opener: Opener) -> Any:
     return None if value is None else {**block, slot: value.removeprefix(OMITTED)}
 
 
-MessagesPatch: Final = partial(PlainPatch, fit=fit)
+class MessagesPatch(PlainPatch):
+    """The patch of this wire. Its clients add up what they read: a member they need is there."""
+
+    def __init__(self, passage: Passage) -> None:
+        super().__init__(passage, fit)
+        self._told: Body = encode_usage(None)
+
+    def answer(self, body: Body) -> Body:
+        """Return the answer, and whatever a message must have."""
+        self._fill(body, {**head(None, None, self._passage.server), **stop_members(None)})
+        return body
+
+    def frames(self, event: str | None, data: Body) -> list[Frame]:
+        """Return a frame, named by its type, and whatever a message must have."""
+        kind = data.get("type")
+        if kind == "message_start":
+            data["message"] = message = as_dict(data.get("message"))
+            self._fill(message, {**head(None, None, self._passage.server), "content": []})
+            self._fill(message, {**stop_members(None), "usage": self._told})
+            self._told = as_dict(message["usage"])
+        elif kind == "message_delta":
+            self._fill(data, {"usage": {"output_tokens": count(self._told.get("output_tokens")) or 0}})
+        return [Frame(event or opt_str(kind), data)]
+
+    def _fill(self, holder: Body, wanted: Body) -> None:
+        holder |= {name: value for name, value in wanted.items() if holder.get(name) is None}
