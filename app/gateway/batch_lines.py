@@ -7,6 +7,7 @@ OpenAI's forms (https://platform.openai.com/docs/guides/batch, read 2026-11): a 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -29,6 +30,7 @@ ENDPOINTS: Final = (
 )
 """What the lines of a batch may ask for."""
 
+_BLANK: Final = re.compile(rb"\s*\n")  # all blank lines in a row
 _BOM: Final = b"\xef\xbb\xbf"
 _LATER: Final = ("stream", "background")
 """Members that ask for an answer that no line of a file can hold."""
@@ -63,7 +65,11 @@ def lines_of(content: Iterable[bytes], *, number: int = 0, position: int = 0, lo
     pending, is_long, end = bytearray(), False, position
     for data in content:
         start = 0
-        while (stop := data.find(b"\n", start)) >= 0:
+        while True:
+            if not pending and not is_long and (blank := _BLANK.match(data, start)):
+                start = blank.end()
+            if (stop := data.find(b"\n", start)) < 0:
+                break
             pending += data[start:stop]
             line = _line(number, pending, is_long or len(pending) > longest, end + stop + 1)
             pending, is_long, start = bytearray(), False, stop + 1

@@ -29,6 +29,7 @@ from app.gateway.retries import RetryBudget, goes_on
 from app.gateway.run import Batch, Run
 from app.gateway.upstreams import json_of, open_upstream
 from app.providers.base import Wire
+from app.wire.aside import aside
 from app.wire.upstream import Upstream
 
 AttemptLayer = Callable[[Attempt], AbstractContextManager[Any]]
@@ -172,7 +173,8 @@ class Driver:
             raise self._unreadable(error, call) from error
         self._note_target(run, attempt, exchange, started)
         attempt.complete = True
-        answer.raw = self._redactor.value(answer.raw) if call.keep_raw else None
+        size, raw = len(received.body) if received is not None else 0, answer.raw
+        answer.raw = aside(size, lambda: self._redactor.value(raw)) if call.keep_raw else None
         answer.cost = self._charge(attempt, answer.usage, answer.response)
         return answer
 
@@ -235,7 +237,7 @@ class Driver:
         """Return what the stream told so far, beyond its frames."""
         answer = reading.answer()
         if answer.raw is not None:  # whole, so that a character or a secret cut by a read stays one
-            answer.raw = self._redactor.text(answer.raw)
+            answer.raw = aside(len(answer.raw), partial(self._redactor.text, answer.raw))
         answer.cost = self._charge(attempt, answer.usage, answer.response)
         return answer
 
@@ -263,7 +265,7 @@ class Driver:
 
     def _read_whole(self, reading: _Reading, body: bytes) -> list[Frame]:
         try:
-            return reading.translator.whole(body)
+            return aside(len(body), lambda: reading.translator.whole(body))
         except SHAPE_FAULTS as error:
             raise self._unreadable(error, reading.run.call) from error
 
@@ -275,7 +277,8 @@ class Driver:
         frames: list[Frame] = []
         try:
             for event, data in reader.feed(chunk):
-                frames += translator.done() if data is None else translator.feed(event, data)
+                feed = translator.done if data is None else partial(translator.feed, event, data)
+                frames += aside(reader.size, feed)
                 upstream.progress()
                 if translator.ended or translator.failure is not None:
                     return frames  # what comes after the end is dropped

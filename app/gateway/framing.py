@@ -6,9 +6,11 @@ Tests: tests/wire/test_sse.py, tests/wire/test_eventstream.py, tests/behaviour/t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any, Final, Protocol
 
 from app.errors import GatewayError
+from app.wire.aside import aside
 from app.wire.eventstream import EventStreamDecoder
 from app.wire.halves import Halves
 from app.wire.json import dumps, loads_lenient
@@ -18,7 +20,9 @@ _DONE: Final = b"[DONE]"
 
 
 class FrameReader(Protocol):
-    """Takes chunks, gives frames; ``data`` None is ``[DONE]``."""
+    """Takes chunks, gives frames; ``data`` None is ``[DONE]``. ``size``: bytes of the frame that came last."""
+
+    size: int
 
     def feed(self, chunk: bytes) -> Iterable[tuple[str | None, Any]]:
         """Yield the frames that ``chunk`` completes, those before a fault first."""
@@ -29,6 +33,7 @@ class SSEReader:
     """Server-sent events whose data is JSON."""
 
     def __init__(self) -> None:
+        self.size = 0
         self._decoder = SSEDecoder()
         self._halves = Halves()
 
@@ -39,6 +44,7 @@ class SSEReader:
         """
         for raw in self._decoder.feed(chunk) if chunk else self._last():
             data = raw.data.strip()
+            self.size = len(data)
             if data == _DONE:
                 yield from self._halves.end()
                 yield raw.event, None
@@ -56,12 +62,14 @@ class AWSReader:
     """AWS event stream messages; exceptions get the event name ``exception:NAME``."""
 
     def __init__(self) -> None:
+        self.size = 0
         self._decoder = EventStreamDecoder()
         self._halves = Halves()
 
     def feed(self, chunk: bytes) -> Iterator[tuple[str | None, Any]]:
         """Yield the messages that ``chunk`` completes."""
         for message in self._decoder.feed(chunk):
+            self.size = len(message.payload)
             yield from self._frames(message.headers, message.payload)
         if not chunk:
             yield from self._halves.end()
@@ -79,6 +87,8 @@ class AWSReader:
 
 class BytesReader:
     """No framing: each chunk is a frame of its own (raw audio)."""
+
+    size = 0  # nothing is read in it
 
     def feed(self, chunk: bytes) -> list[tuple[str | None, Any]]:
         """Return ``chunk`` itself."""
@@ -102,11 +112,10 @@ def frame_reader(framing: str, content_type: str = "") -> FrameReader:
 
 
 def _parse(event: str | None, data: bytes, halves: Halves) -> Iterator[tuple[str | None, Any]]:
+    whole = not halves.waiting and b"\\ud" not in data and b"\\uD" not in data
     try:
-        if not halves.waiting and b"\\ud" not in data and b"\\uD" not in data:
-            frames = [(event, loads_lenient(data))]
-        else:
-            frames = halves.feed(event, loads_lenient(data, halves=True))
+        value = aside(len(data), partial(loads_lenient, data, halves=not whole))
+        frames = [(event, value)] if whole else halves.feed(event, value)
     except ValueError as error:
         yield from halves.end()
         raise GatewayError(

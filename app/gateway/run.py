@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterator
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from app.dialects import dialect_of
 from app.dialects.base import Frame, Row
@@ -23,6 +23,9 @@ from app.gateway.call import Attempt, Call
 from app.gateway.cost import put_cost
 from app.gateway.exchange import Answer
 from app.gateway.outcome import Outcome
+from app.wire.turns import Turns
+
+_AT_ONCE: Final = 256  # frames that are written before others get their turn
 
 
 class Batch(NamedTuple):
@@ -120,13 +123,13 @@ class Run:
                 for batch in source:
                     passed = self._passed_on(batch)
                     self._kept(passed.frames)
-                    yield passed
+                    yield from _in_turns(passed)
             finally:
                 source.close()
         except GatewayError as error:
-            yield self._ended_in(error)
+            yield from _in_turns(self._ended_in(error))
         except Exception as error:  # noqa: BLE001 - whatever it is, the stream gets an ending
-            yield self._ended_in(self._fault(error))
+            yield from _in_turns(self._ended_in(self._fault(error)))
         finally:
             self.failing = None  # it holds what reads for this run
             self.outcome.end()
@@ -232,3 +235,16 @@ class Run:
             put_cost(frame.data, outcome)
         for listener in self._on_terminal:
             listener(outcome, frames)
+
+
+def _in_turns(batch: Batch) -> Iterator[Batch]:
+    """Yield a batch, one of very many frames (a provider may say all in one event) in pieces."""
+    frames = batch.frames
+    if len(frames) <= _AT_ONCE:
+        yield batch
+        return
+    turns, end = Turns(), len(frames) - _AT_ONCE
+    for start in range(0, end, _AT_ONCE):
+        yield Batch(frames[start : min(start + _AT_ONCE, end)], last=False)
+        turns.take()
+    yield batch._replace(frames=frames[end:])

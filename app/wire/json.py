@@ -24,7 +24,9 @@ except ImportError:  # wheels are missing on some platforms
 MAX_DEPTH: Final = 100
 MAX_DEPTH_LENIENT: Final = 400  # walkers of ours recurse, and Python stops at 1000
 MAX_ELEMENTS: Final = 500_000
-MAX_HOLDERS_LENIENT: Final = 1_000_000  # of numbers there may be more: a thousand embeddings are millions
+MAX_HOLDERS_LENIENT: Final = 1_000_000
+MAX_STRINGS_LENIENT: Final = 2_000_000  # names included; log probabilities have two to an object or array
+MAX_ELEMENTS_LENIENT: Final = 6_000_000  # of all kinds: a thousand embeddings are millions of numbers
 MAX_COPY: Final = 4 * 1024 * 1024  # bytes; larger bodies are not written again to be checked
 INT_BOUND: Final = 2**63
 GOVERNING: Final = ("model", "stream", "input", "messages")  # policy and upstream must read the same one
@@ -72,11 +74,12 @@ def loads_lenient(data: bytes, *, halves: bool = False) -> Any:
 
     A BOM is skipped, NaN and infinities become None, lone surrogates U+FFFD (with ``halves``
     they stay), and whole numbers may have any size. Raises ``InvalidJSON`` (a ``ValueError``) for
-    what is no JSON, no UTF-8, nested past 400 levels, or of more than 1,000,000 objects and arrays.
+    what is no JSON, no UTF-8, nested past 400 levels, or of more than 1,000,000 objects and arrays,
+    2,000,000 strings or 6,000,000 elements: the parser gives nobody a turn.
     """
     data = data.removeprefix(b"\xef\xbb\xbf")
-    if len(data) > MAX_DEPTH_LENIENT < _openers(data):
-        _check_size_lenient(_structure(data))
+    if len(data) > MAX_DEPTH_LENIENT:
+        _check_size_lenient(data)
     try:
         return _parse(data)
     except (ValueError, RecursionError):
@@ -126,11 +129,15 @@ def _openers(data: bytes) -> int:
 
 def _structure(data: bytes) -> bytes:
     """Return the brackets and commas of ``data`` that stand outside strings, in order."""
+    data = _unescaped(data)
+    return b"".join(data.translate(None, _NOT_STRUCTURE).split(b'"')[::2])
+
+
+def _unescaped(data: bytes) -> bytes:
+    """Return ``data`` without quotes that are escaped: each that is left begins or ends a string."""
     if b"\\\\" in data:
         data = data.replace(b"\\\\", b"")
-    if b'\\"' in data:
-        data = data.replace(b'\\"', b"")
-    return b"".join(data.translate(None, _NOT_STRUCTURE).split(b'"')[::2])
+    return data.replace(b'\\"', b"") if b'\\"' in data else data
 
 
 def _depth(structure: bytes) -> int:
@@ -150,9 +157,20 @@ def _check_size(data: bytes) -> None:
         raise _refusal(f"The JSON is nested deeper than {MAX_DEPTH} levels.")
 
 
-def _check_size_lenient(structure: bytes) -> None:
-    if _openers(structure) > MAX_HOLDERS_LENIENT:
+def _check_size_lenient(data: bytes) -> None:
+    """Refuse an answer too deep or of too many values, before anything is built from it."""
+    if len(data) > MAX_STRINGS_LENIENT and _unescaped(data).count(b'"') > 2 * MAX_STRINGS_LENIENT:
+        raise InvalidJSON(f"more than {MAX_STRINGS_LENIENT} strings")
+    openers = _openers(data)
+    may_be_many = len(data) > MAX_ELEMENTS_LENIENT and openers + data.count(b",") > MAX_ELEMENTS_LENIENT
+    if openers <= MAX_DEPTH_LENIENT and not may_be_many:
+        return
+    structure = _structure(data)
+    openers = _openers(structure)
+    if openers > MAX_HOLDERS_LENIENT:
         raise InvalidJSON(f"more than {MAX_HOLDERS_LENIENT} objects and arrays")
+    if may_be_many and openers + structure.count(b",") > MAX_ELEMENTS_LENIENT:
+        raise InvalidJSON(f"more than {MAX_ELEMENTS_LENIENT} elements")
     if _depth(structure) > MAX_DEPTH_LENIENT:
         raise InvalidJSON(f"nested deeper than {MAX_DEPTH_LENIENT} levels")
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import base64
 import gzip
+import json
 import socket
 import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from typing import Any
 
 import pytest
 
@@ -133,6 +135,50 @@ def test_a_stream_that_unpacks_for_ever_holds_up_nobody(world: World) -> None:
         world.ask(stream=True)
 
     assert _asks_meanwhile(world, flood) < FLOOD / 2
+
+
+def _choices(count: int) -> dict[str, Any]:
+    one = {"delta": {"content": "a"}, "message": {"content": "a"}, "finish_reason": "stop"}
+    return {"id": "x", "object": "x", "created": 1, "model": "up", "choices": [one] * count}
+
+
+LARGE = {
+    # what comes at once: with which type
+    "an event": (b"data: %b\n\n", "text/event-stream"),
+    "a whole answer": (b"%b", "application/json"),
+}
+
+
+@pytest.mark.parametrize("surface", PATHS)
+@pytest.mark.parametrize("kind", LARGE)
+def test_a_large_piece_of_a_stream_holds_up_nobody(kind: str, surface: str, world: World) -> None:
+    form, media_type = LARGE[kind]
+    sent, over = threading.Event(), threading.Event()
+    answered = 0
+
+    def body() -> Iterator[bytes]:
+        yield form % json.dumps(_choices(50_000)).encode()
+        sent.set()
+        over.wait(60)
+
+    def ask_meanwhile() -> None:
+        nonlocal answered
+        sent.wait(60)
+        while not over.is_set():
+            world.send("GET", "/health")
+            answered += 1
+
+    size = len(form % json.dumps(_choices(50_000)).encode())
+    headers = {"content-type": media_type, "content-length": str(size)}
+    world.upstream.script = lambda request: Reply(200, body(), headers, framing="close", chunk=0)
+    other = threading.Thread(target=ask_meanwhile)
+    other.start()
+    answer = received(world.open(surface), b"data: ", 60)  # what is written first waits for all of the piece
+    over.set()
+    other.join()
+
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert answered > 25  # without turns it is a few
 
 
 @pytest.mark.parametrize(

@@ -282,6 +282,14 @@ def test_a_recorded_stream_is_read_by_botocore_and_reads_the_same(exchange: Exch
     assert (again.choices[0].finish, again.usage) == (first.choices[0].finish, first.usage)
 
 
+def test_a_block_without_a_member_is_none() -> None:
+    part = OpaquePart("unknown", ("converse", {}))
+    events = [Started("id"), BlockStarted(0, 0, part), BlockEnded(0, part=part), Finished(Finish("stop"))]
+    frames = served.written(ConverseEncoder(Request("m"), served.sealing_context()), events)
+    assert [frame.event for frame in frames] == ["messageStart"]
+    assert response_out.encode_part(part, served.sealing_context()) == []
+
+
 def test_the_messages_of_a_stream() -> None:
     note = {
         "type": "url_citation",

@@ -220,6 +220,21 @@ def test_a_file_without_lines_makes_no_batch(ann: Client) -> None:
     assert (answer.status, answer.error["param"]) == (400, "input_file_id")
 
 
+def test_blank_lines_count_for_nothing(ann: Client) -> None:
+    blank = b"\n \r\n\t\n" * 300_000
+    batch = ran(ann, blank + chat_lines(["say exactly: x"]) + blank + chat_lines(["say exactly: y"]) + blank)
+
+    assert batch["request_counts"] == {"total": 2, "completed": 2, "failed": 0}
+
+
+def test_a_file_of_too_many_lines_makes_no_batch(ann: Client) -> None:
+    file = uploaded(ann, b"0\n" * 1_000_001)
+    answer = ann.post("/v1/batches", {"input_file_id": file, "endpoint": CHAT, "completion_window": "1d"})
+
+    assert (answer.status, answer.error["param"]) == (400, "input_file_id")
+    assert "1000000 lines" in answer.error["message"]
+
+
 def test_an_output_file_is_no_input(ann: Client) -> None:
     batch = ran(ann, chat_lines(["say exactly: x"]), endpoint="/chat/completions")
     assert ann.get(f"/v1/files/{batch['output_file_id']}").json["purpose"] == "batch_output"

@@ -261,3 +261,24 @@ def test_a_providers_answer_has_bounds_too() -> None:
     assert json.loads_lenient(b'["' + b"[" * (most + 1) + b'"]') == ["[" * (most + 1)]
     with pytest.raises(json.InvalidJSON, match="objects and arrays"):
         json.loads_lenient(b"[" + b"{}," * most + b"{}]")
+
+
+@pytest.mark.parametrize(
+    ("data", "what"),
+    [
+        (b"[" + b"1," * json.MAX_ELEMENTS_LENIENT + b"1]", "elements"),
+        (b"[" + b'"",' * json.MAX_STRINGS_LENIENT + b'""]', "strings"),
+        (b"{" + b'"":1,' * json.MAX_STRINGS_LENIENT + b'"":1}', "strings"),
+    ],
+    ids=["numbers", "strings", "members"],
+)
+def test_a_providers_answer_of_too_many_values_is_refused(data: bytes, what: str) -> None:
+    with pytest.raises(json.InvalidJSON, match=what):
+        json.loads_lenient(data)
+
+
+def test_what_stands_in_a_providers_strings_counts_for_nothing() -> None:
+    text = ",[{" * json.MAX_ELEMENTS_LENIENT
+    assert json.loads_lenient(stdlib.dumps([text]).encode()) == [text]
+    quotes = '"' * (2 * json.MAX_STRINGS_LENIENT + 1)
+    assert json.loads_lenient(stdlib.dumps([quotes]).encode()) == [quotes]

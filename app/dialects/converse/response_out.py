@@ -137,7 +137,8 @@ def _image(part: ImagePart, context: ServerContext) -> list[Members]:
 
 
 def _opaque(part: OpaquePart, context: ServerContext) -> list[Members]:
-    return [dict(part.native[1])] if part.native[0] == NAME else []
+    block = dict(own_members(part.native))
+    return [block] if block else []  # one without a member has no kind, and would be none
 
 
 _WRITERS: Final[Mapping[type, Callable[[Any, ServerContext], list[Members]]]] = {

@@ -25,9 +25,13 @@ from app.surfaces.mounts import Mount
 from app.surfaces.replies.answers import json_response
 from app.surfaces.replies.envelope import seal_bare
 from app.surfaces.replies.runs import answer_whole
+from app.wire.turns import Turns
 
 _INPUT: Final = "input_file_id"
 _MOST_LISTED: Final = 100
+_MOST_LINES: Final = (
+    1_000_000  # each of 100 bytes, and none that means anything is shorter, they fill the largest file
+)
 _LISTED: Final = 20
 
 
@@ -97,9 +101,14 @@ def _input(gateway: Gateway, file_id: str) -> StoredFile:
 
 
 def _lines(gateway: Gateway, stored: StoredFile) -> int:
-    """Count the lines of a file; raises 400 for one that has none."""
+    """Count the lines of a file; raises 400 for one that has none, or too many."""
     content = gateway.state().files.content(stored)
-    count = sum(1 for _ in lines_of(content, longest=gateway.settings.max_body_bytes))
+    count, turns = 0, Turns()
+    for _ in lines_of(content, longest=gateway.settings.max_body_bytes):
+        turns.take()
+        count += 1
+        if count > _MOST_LINES:
+            raise _unfit(f"The file has more than {_MOST_LINES} lines; share them out over several files.")
     if count == 0:
         raise _unfit("The file has no lines.")
     return count
