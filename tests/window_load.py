@@ -23,6 +23,7 @@ from pathlib import Path  # noqa: E402
 from typing import Any, Final  # noqa: E402
 from urllib.parse import urlencode  # noqa: E402
 
+from app.state import rollups  # noqa: E402
 from app.state.state import open_state  # noqa: E402
 from tests.behaviour.world import World, running_world, whole  # noqa: E402
 from tests.lifecycle.house import children_of  # noqa: E402
@@ -123,8 +124,10 @@ def fill(database: str, count: int) -> None:
     if some:
         state.call_log.write(some)
     begun = time.perf_counter()
-    joined = sum(1 for _ in state.call_log.join_sums(10_000))
-    print(f"{joined} hours and days joined in {time.perf_counter() - begun:.0f} s", flush=True)
+    periods = rollups.unjoined(state.db, time.time())
+    for period in periods:
+        rollups.join(state.db, period)
+    print(f"{len(periods)} hours and days joined in {time.perf_counter() - begun:.0f} s", flush=True)
     state.stop()
 
 

@@ -37,6 +37,7 @@ class CallLog:
         self._signals = signals
         self._db = signals.db
         self._bodies = CallBodies(signals.db, sealer)
+        self._recent = rollups.Recent()
 
     def write(self, rows: Sequence[Members], bodies: Mapping[str, Members] | None = None) -> None:
         """Write rows and add them to the sums of their hours, all or none; whoever watches is told.
@@ -89,11 +90,7 @@ class CallLog:
         self, span: Span, member: str, *, unit: int | None, only: str | None = None
     ) -> Iterator[rollups.Group]:
         """Yield sums by one member alone, or of all calls; see ``rollups.read``."""
-        yield from rollups.read(self._db, span, member, unit=unit, only=only)
-
-    def join_sums(self, most: int) -> Iterator[rollups.Period]:
-        """Join the sums of hours and days that ended, at most so many; yield each."""
-        return rollups.join_some(self._db, most)
+        yield from rollups.read(self._db, self._recent, span, member, unit=unit, only=only)
 
     def bodies(self, call_id: str) -> Members | None:
         """Return what was asked and answered in a call; None where that is not kept."""

@@ -3,17 +3,29 @@
 ``sums`` has a row for each set of members in each hour, which is exact and many. Of an hour, and of a day, that ended
 a while ago, the sums of all calls and those by provider, model, key and tenant are joined here, in one row. A
 later write to that hour marks its rows, in its own transaction, until they are joined anew; whatever is not joined is read
-from ``sums``. Tests: tests/state/test_rollups.py.
+from ``sums``, and kept in ``Recent`` as long as it is few. Tests: tests/state/test_rollups.py.
 """
 
 from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Column, Connection, Integer, Table, and_, func, or_, select, update
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ColumnElement,
+    Connection,
+    Integer,
+    Table,
+    and_,
+    func,
+    or_,
+    select,
+    update,
+)
 
 from app.state import sums
 from app.state.atrest import Sealed
@@ -34,6 +46,8 @@ _LAG: Final = 600
 """Seconds after its end from which an hour is joined: clocks of several machines may differ."""
 _LONGEST: Final = 400 * DAY
 """Seconds of a span up to which hours that are not joined are named."""
+_RECENT: Final = 3
+"""Hours that are kept though not joined: the one that runs, the one that ended, and a late one."""
 
 # ``seconds`` is the length, of an hour or a day. ``version`` counts the writes that came later; the sums are
 # NULL from such a write on, until they are joined anew.
@@ -50,6 +64,28 @@ Period = tuple[int, int]
 """Length and start, in seconds."""
 Group = tuple[int, str | None, Sums]
 """Start of an hour or a day, the member's value (None: it has none), and its sums."""
+ByMember = dict[str, dict[str | None, Sums]]
+"""The sums of an hour or a day, by each member's values; nobody changes them."""
+
+
+class Recent:
+    """Hours that are not joined, as this process read them last: each question of a page asks for the same ones.
+
+    An hour is known by how many calls it has, which only grows."""
+
+    def __init__(self) -> None:
+        self._hours: dict[int, tuple[int, ByMember]] = {}
+
+    def get(self, hour: int, calls: int) -> ByMember | None:
+        """Return the sums of an hour that has so many calls; None where they are not here."""
+        known, found = self._hours.get(hour, (None, None))
+        return found if known == calls else None
+
+    def keep(self, hour: int, calls: int, found: ByMember) -> None:
+        """Keep the sums of an hour, and drop the oldest beyond a few."""
+        self._hours[hour] = calls, found
+        while len(self._hours) > _RECENT:
+            del self._hours[min(self._hours)]
 
 
 def mark(connection: Connection, hours: Iterable[int], now: float) -> None:
@@ -66,8 +102,8 @@ def mark(connection: Connection, hours: Iterable[int], now: float) -> None:
         connection.execute(statement, rows)
 
 
-def unjoined(db: Database, now: float, most: int) -> list[Period]:
-    """Return up to ``most`` hours and days that can be joined, hours before their days, the newest first."""
+def unjoined(db: Database, now: float) -> list[Period]:
+    """Return the hours and days that can be joined, hours before their days, the newest first."""
 
     def work(connection: Connection) -> list[Period]:
         every = select(usage_hour.c.hour).where(usage_hour.c.hour <= now - _LAG - HOUR).distinct()
@@ -77,34 +113,37 @@ def unjoined(db: Database, now: float, most: int) -> list[Period]:
         found = [(HOUR, hour) for hour in hours if (HOUR, hour) not in joined]
         days = {hour // DAY * DAY for hour in hours}
         found += [(DAY, day) for day in days if (DAY, day) not in joined and day + DAY <= now - _LAG]
-        return sorted(found, key=lambda one: (-(one[1] // DAY), one[0], -one[1]))[:most]
+        return sorted(found, key=lambda one: (-(one[1] // DAY), one[0], -one[1]))
 
     return db.read(work)
 
 
 def join(db: Database, period: Period) -> None:
-    """Join an hour, or a day of which all hours are joined, unless it is written to meanwhile."""
+    """Join an hour, or a day of which all hours are joined, unless somebody did or it is written to meanwhile."""
     seconds, start = period
     mine = and_(usage_rollup.c.seconds == seconds, usage_rollup.c.start == start)
-    version: int | None = db.read(lambda c: c.execute(select(usage_rollup.c.version).where(mine)).scalar())
-    values = _of_hour(db, start) if seconds == HOUR else _of_day(db, start)
-    if values is None:
+    known = select(usage_rollup.c.version, usage_rollup.c.whole.is_not(None).label("joined")).where(mine)
+    row = db.read(lambda connection: connection.execute(known).first())
+    if row is not None and row.joined:
         return
+    found = _of_hour(db, start) if seconds == HOUR else _of_day(db, start)
+    if found is None:
+        return
+    values = {name: _written(by_value) for name, by_value in found.items()}
 
     def work(connection: Connection) -> None:
-        if version is None:
+        if row is None:
             key = {"seconds": seconds, "start": start, "version": 0}
             insert_once(connection, usage_rollup, {**key, **values})
         else:
-            connection.execute(
-                update(usage_rollup).where(mine, usage_rollup.c.version == version).values(**values)
-            )
+            unchanged = usage_rollup.c.version == row.version
+            connection.execute(update(usage_rollup).where(mine, unchanged).values(**values))
 
     db.write(work)
 
 
 def read(
-    db: Database, span: Span, member: str, *, unit: int | None, only: str | None = None
+    db: Database, recent: Recent, span: Span, member: str, *, unit: int | None, only: str | None = None
 ) -> Iterator[Group]:
     """Yield the sums of a span of whole hours by one member, or of all calls (``WHOLE``), and by ``unit``: ``HOUR``,
     ``DAY``, or None, which is all as one, with the start 0. ``only`` is the one value that is sought."""
@@ -118,21 +157,21 @@ def read(
     columns = (usage_rollup.c.seconds, usage_rollup.c.start, column.label("body"))
     statement = select(*columns).where(*fitting).order_by(usage_rollup.c.seconds.desc())
 
-    def work(connection: Connection) -> tuple[list[tuple[int, bytes]], set[int], list[Any], sums.Counts]:
+    def work(connection: Connection) -> tuple[list[tuple[int, bytes]], dict[int, ByMember]]:
         chosen, covered = _chosen(connection.execute(statement))
-        return (chosen, covered, *sums.rows(connection, _rest(covered, (begin, span[1]))))
+        return chosen, _single(connection, recent, covered, (begin, span[1]))
 
-    chosen, covered, hours, times = db.read(work)
+    chosen, single = db.read(work)
     groups: dict[tuple[int, str | None], Sums] = defaultdict(Sums)
     for start, body in chosen:
         label = start // unit * unit if unit else 0
         for value, *written in loads_lenient(body):
             if only is None or value == only:
                 groups[label, value].take(*written)
-    for hour, members, some in sums.joined(hours, times):
-        value = members.get(member)
-        if hour not in covered and (only is None or value == only):
-            groups[hour // unit * unit if unit else 0, value].add(some)
+    for hour, by_member in single.items():
+        for value, some in by_member[member].items():
+            if only is None or value == only:
+                groups[hour // unit * unit if unit else 0, value].add(some)
     return ((label, value, some) for (label, value), some in groups.items())
 
 
@@ -147,7 +186,21 @@ def _chosen(rows: Iterable[Any]) -> tuple[list[tuple[int, bytes]], set[int]]:
     return chosen, covered
 
 
-def _rest(covered: set[int], span: Span) -> list[Any]:
+def _single(connection: Connection, recent: Recent, covered: set[int], span: Span) -> dict[int, ByMember]:
+    """Return the sums of the hours in a span that are not covered."""
+    counted = select(usage_hour.c.hour, func.sum(usage_hour.c.calls)).where(*_rest(covered, span))
+    rows = connection.execute(counted.group_by(usage_hour.c.hour))
+    calls = {hour: int(count) for hour, count in rows if hour not in covered}
+    found = {hour: recent.get(hour, count) for hour, count in calls.items()}
+    missing = [hour for hour, known in found.items() if known is None]
+    read = _of_hours(connection, missing) if missing else {}
+    if len(missing) <= _RECENT:
+        for hour, by_member in read.items():
+            recent.keep(hour, calls[hour], by_member)
+    return {**{hour: known for hour, known in found.items() if known is not None}, **read}
+
+
+def _rest(covered: set[int], span: Span) -> list[ColumnElement[bool]]:
     """Return the conditions of the rows of ``sums`` in a span whose hours are not covered; where these are very many,
     of all its rows. Hours are named one by one, so that each is looked up in the index."""
     fitting = sums.fitting(span, detailed=False)
@@ -161,15 +214,25 @@ def _rest(covered: set[int], span: Span) -> list[Any]:
     return fitting
 
 
-def _of_hour(db: Database, hour: int) -> dict[str, bytes]:
-    groups: dict[str, dict[str | None, Sums]] = {name: defaultdict(Sums) for name in _COLUMNS}
-    for _, members, some in sums.read(db, (hour, hour + HOUR), detailed=False):
-        for name, by_value in groups.items():
+def _of_hours(connection: Connection, hours: Sequence[int]) -> dict[int, ByMember]:
+    """Return the sums of some hours."""
+    fitting = sums.fitting((min(hours), max(hours) + HOUR), detailed=False)
+    rows = sums.rows(connection, [*fitting, usage_hour.c.hour.in_(hours)])
+    found: dict[int, ByMember] = {}
+    for hour, members, some in sums.joined(*rows):
+        if hour not in found:
+            found[hour] = {name: defaultdict(Sums) for name in _COLUMNS}
+        for name, by_value in found[hour].items():
             by_value[members.get(name)].add(some)
-    return {name: _written(by_value) for name, by_value in groups.items()}
+    return found
 
 
-def _of_day(db: Database, day: int) -> dict[str, bytes] | None:
+def _of_hour(db: Database, hour: int) -> ByMember | None:
+    """Return the sums of an hour; None where it has none."""
+    return db.read(lambda connection: _of_hours(connection, [hour])).get(hour)
+
+
+def _of_day(db: Database, day: int) -> ByMember | None:
     """Return the sums of a day by its hours; None where one of them is not joined."""
     mine = (usage_rollup.c.seconds == HOUR, usage_rollup.c.start >= day, usage_rollup.c.start < day + DAY)
     there = select(func.count(usage_hour.c.hour.distinct())).where(
@@ -189,15 +252,8 @@ def _of_day(db: Database, day: int) -> dict[str, bytes] | None:
         for name, by_value in groups.items():
             for value, *written in loads_lenient(bytes(getattr(row, name))):
                 by_value[value].take(*written)
-    return {name: _written(by_value) for name, by_value in groups.items()}
+    return groups
 
 
 def _written(by_value: Mapping[str | None, Sums]) -> bytes:
     return dumps([[value, *sums.numbers(some)] for value, some in by_value.items()])
-
-
-def join_some(db: Database, most: int) -> Iterator[Period]:
-    """Join what can be joined, at most so many; yield each, for its caller to pause."""
-    for period in unjoined(db, time.time(), most):
-        join(db, period)
-        yield period

@@ -35,6 +35,7 @@ from app.state.eventlog import EventLog
 from app.state.files import Files
 from app.state.history import EXPANDED_MAX, History
 from app.state.idempotency import FirstAnswers
+from app.state.joiner import Joiner
 from app.state.keyform import Hasher
 from app.state.keys import Keys
 from app.state.leases import Keeper
@@ -84,6 +85,7 @@ class State:
     answers: SharedAnswers
     runners: list[Runner[Any]] = field(default_factory=list)
     purger: Purger | None = None
+    joiner: Joiner | None = None
 
     def start(
         self,
@@ -91,7 +93,7 @@ class State:
         retention_seconds: float | None = None,
         elsewhere: Callable[[str], None] = retention.nothing,
     ) -> None:
-        """Begin to renew leases, sweep, listen and purge.
+        """Begin to renew leases, sweep, listen, purge and join old sums.
 
         Call it in the process that serves, after a fork: without it a synchronous
         response counts as lost after ten seconds. ``retention_seconds`` None keeps
@@ -102,6 +104,8 @@ class State:
         self.signals.start()
         self.purger = Purger(self.db, older_than=retention_seconds, elsewhere=elsewhere)
         self.purger.start()
+        self.joiner = Joiner(self.db)
+        self.joiner.start()
 
     def run_background(self, execute: Callable[[Job[Work]], None], *, concurrency: int = CONCURRENCY) -> None:
         """Begin to run background responses with ``execute``."""
@@ -124,8 +128,9 @@ class State:
     def stop(self, grace: float = 0.0) -> None:
         """Finish or hand over background work within ``grace`` seconds and close everything."""
         self.stop_background(grace)
-        if self.purger is not None:
-            self.purger.stop()
+        for loop in (self.purger, self.joiner):
+            if loop is not None:
+                loop.stop()
         self.signals.stop()
         self.keeper.stop()
         self.first_answers.stop()

@@ -1,22 +1,21 @@
 """Sums of the calls by hour, added to as the rows of the call log are written.
 
 They are kept for each set of members that calls are grouped by; how long calls took, and the time to their first
-content, in buckets 5 % apart, so that a percentile is right within that. Tests: tests/surfaces/test_calls.py.
+content, as histograms. Tests: tests/surfaces/test_calls.py.
 """
 
 from __future__ import annotations
 
 import hashlib
-import math
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from operator import itemgetter
 from typing import Any, Final
 
 from sqlalchemy import BigInteger, Column, ColumnElement, Connection, Integer, Table, Text, or_, select
 
+from app.state import histogram
 from app.state.database import Database
 from app.state.dialect import insert_for, run_all
 from app.state.schema import metadata
@@ -44,7 +43,6 @@ _BROAD: Final = "c:"
 """Ids of sums begin with these: of calls without details; of those with some, by all of ``GROUPS``; of the same
 calls by all but their details, which may differ from call to call."""
 _SUMS: Final = ("calls", "errors", "input_tokens", "output_tokens", "cost", "cache_hits")
-_STEP: Final = math.log(1.05)
 
 # How many calls had their first content after how long: the buckets of ``usage_latency``.
 usage_first_content = Table(
@@ -57,11 +55,12 @@ usage_first_content = Table(
 
 _TIMES: Final = {"latency": usage_latency, "first_content": usage_first_content}
 """Members of a row that are times in ms, and where they are counted."""
+_ALL: Final = (*_SUMS, *_TIMES)
 
 
 @dataclass(slots=True)
 class Sums:
-    """Sums of some calls; ``cost`` in nano-dollars, ``latency`` and ``first_content`` count calls by bucket."""
+    """Sums of some calls; ``cost`` in nano-dollars, ``latency`` and ``first_content`` as histograms."""
 
     calls: int = 0
     errors: int = 0
@@ -69,8 +68,8 @@ class Sums:
     output_tokens: int = 0
     cost: int = 0
     cache_hits: int = 0
-    latency: Counter[int] = field(default_factory=Counter)
-    first_content: Counter[int] = field(default_factory=Counter)
+    latency: int = 0
+    first_content: int = 0
 
     def count(self, row: Members) -> None:
         """Add one call."""
@@ -83,41 +82,20 @@ class Sums:
         self.cache_hits += row.get("cache") == "hit"
         for name in _TIMES:
             if row.get(name) is not None:
-                getattr(self, name)[_bucket(row[name])] += 1
+                one = histogram.of([(histogram.bucket_of(row[name]), 1)])
+                setattr(self, name, getattr(self, name) + one)
 
-    def take(self, figures: Sequence[int], *times: Sequence[tuple[int, int]]) -> None:
+    def take(self, figures: Sequence[int], *times: str) -> None:
         """Add other sums, as ``numbers`` writes them."""
         for name, figure in zip(_SUMS, figures, strict=True):
             setattr(self, name, getattr(self, name) + figure)
-        for name, pairs in zip(_TIMES, times, strict=True):
-            counts = getattr(self, name)
-            get = counts.get
-            for bucket, calls in pairs:
-                counts[bucket] = get(bucket, 0) + calls
+        for name, text in zip(_TIMES, times, strict=True):
+            setattr(self, name, getattr(self, name) + histogram.unpacked(text))
 
     def add(self, other: Sums) -> None:
         """Add other sums."""
-        for name in _SUMS:
+        for name in _ALL:
             setattr(self, name, getattr(self, name) + getattr(other, name))
-        for name in _TIMES:
-            getattr(self, name).update(getattr(other, name))
-
-
-def percentiles(counts: Mapping[int, int], shares: Sequence[int]) -> list[int | None]:
-    """Return the milliseconds within which ``shares`` (per cent, rising) of the calls in some buckets ended, right
-    within 5 %; None of no calls."""
-    if not counts:
-        return [None for _ in shares]
-    found: list[int | None] = []
-    whole, so_far = sum(counts.values()), 0
-    buckets = iter(sorted(counts))
-    bucket = 0
-    for share in shares:
-        while so_far < math.ceil(share / 100 * whole):
-            bucket = next(buckets)
-            so_far += counts[bucket]
-        found.append(round(math.exp(bucket * _STEP)))
-    return found
 
 
 Added = list[tuple[str, int, Members, Sums]]
@@ -153,7 +131,7 @@ def add(connection: Connection, added: Added) -> None:
         buckets = [
             {"usage_id": label, "bucket": bucket, "calls": calls}
             for label, _, _, sums in added
-            for bucket, calls in sorted(getattr(sums, name).items())
+            for bucket, calls in histogram.pairs(getattr(sums, name))
         ]
         if buckets:
             run_all(connection, statement, buckets)
@@ -175,36 +153,36 @@ def fitting(span: Span, *, detailed: bool) -> list[ColumnElement[bool]]:
     return [*found, or_(*(usage_hour.c.id.startswith(kind) for kind in kinds))]
 
 
-Counts = dict[str, dict[str, Counter[int]]]
-"""Calls by bucket of each time, by the ids of their sums."""
+Histograms = dict[str, dict[str, int]]
+"""Of each time, by the ids of their sums."""
 
 
-def rows(connection: Connection, conditions: Sequence[ColumnElement[bool]]) -> tuple[list[Any], Counts]:
-    """Return the rows of ``usage_hour`` that fit, and their counts."""
+def rows(connection: Connection, conditions: Sequence[ColumnElement[bool]]) -> tuple[list[Any], Histograms]:
+    """Return the rows of ``usage_hour`` that fit, and their histograms."""
     hours: list[Any] = list(connection.execute(select(usage_hour).where(*conditions)))
-    times: Counts = {}
+    times: Histograms = {}
     for name, table in _TIMES.items():
         found = times.setdefault(name, {})
         both = table.join(usage_hour, usage_hour.c.id == table.c.usage_id)
         for row in connection.execute(select(table).select_from(both).where(*conditions)):
-            found.setdefault(row.usage_id, Counter())[row.bucket] = row.calls
+            found[row.usage_id] = found.get(row.usage_id, 0) + histogram.of([(row.bucket, row.calls)])
     return hours, times
 
 
-def joined(hours: Sequence[Any], times: Counts) -> Iterator[tuple[int, Members, Sums]]:
-    """Yield hour, members and sums of rows with their counts."""
+def joined(hours: Sequence[Any], times: Histograms) -> Iterator[tuple[int, Members, Sums]]:
+    """Yield hour, members and sums of rows with their histograms."""
     for row in hours:
         sums = Sums(**{name: getattr(row, name) for name in _SUMS})
-        for name, counts in times.items():
-            setattr(sums, name, counts.get(row.id, Counter()))
+        for name, by_id in times.items():
+            setattr(sums, name, by_id.get(row.id, 0))
         yield row.hour, loads_lenient(bytes(row.members)), sums
 
 
 def numbers(sums: Sums) -> list[Any]:
-    """Return sums as lists: the sums themselves, then each time's buckets with their calls."""
+    """Return what a row holds: a list of the sums themselves, then each time's histogram, packed."""
     return [
         [getattr(sums, name) for name in _SUMS],
-        *(sorted(getattr(sums, name).items()) for name in _TIMES),
+        *(histogram.packed(getattr(sums, name)) for name in _TIMES),
     ]
 
 
@@ -230,10 +208,6 @@ def _members(row: Members, kind: str) -> Members:
     """Return what the calls of such sums agree in."""
     members = {name: row.get(name) for name in GROUPS}
     return members if kind == _DETAILED else {**members, **dict.fromkeys(_DETAILS)}
-
-
-def _bucket(milliseconds: int) -> int:
-    return round(math.log(max(1, milliseconds)) / _STEP)
 
 
 @cache

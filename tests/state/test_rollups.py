@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Iterable
 from typing import Any
 
+import gevent
 import pytest
 
-from app.state import rollups, sums
+from app.state import joiner, rollups, sums
+from app.state.joiner import Joiner
 from app.state.rollups import DAY, WHOLE
 from app.state.state import State
 from app.state.sums import HOUR
@@ -44,6 +47,14 @@ def some_rows(chance: random.Random, count: int) -> list[dict[str, Any]]:
 Found = dict[Any, Any]
 
 
+def join_all(state: State) -> list[rollups.Period]:
+    db = state.call_log._db
+    found = rollups.unjoined(db, time.time())
+    for period in found:
+        rollups.join(db, period)
+    return found
+
+
 def summed(groups: Iterable[tuple[int, Any, sums.Sums]], unit: int) -> Found:
     found: dict[Any, sums.Sums] = {}
     for start, value, some in groups:
@@ -67,15 +78,15 @@ def test_what_is_joined_is_what_the_single_sums_say_also_after_late_calls(state:
     chance = random.Random(3)
     state.call_log.write(some_rows(chance, 300))
     assert_equal_to_the_single_sums(state)
-    periods = list(state.call_log.join_sums(1_000))
+    periods = join_all(state)
     assert {seconds for seconds, _ in periods} == {HOUR, DAY}
     assert len([1 for seconds, _ in periods if seconds == DAY]) == 3
-    assert list(state.call_log.join_sums(1_000)) == []
+    assert join_all(state) == []
     assert_equal_to_the_single_sums(state)
     late = some_rows(chance, 5)
     state.call_log.write(late)
     assert_equal_to_the_single_sums(state)
-    again = list(state.call_log.join_sums(1_000))
+    again = join_all(state)
     assert {start for seconds, start in again if seconds == HOUR} == {
         one["created_at"] // HOUR * HOUR for one in late
     }
@@ -87,7 +98,7 @@ def test_what_is_joined_is_what_the_single_sums_say_also_after_late_calls(state:
 
 def test_long_spans_are_read_from_days(state: State) -> None:
     state.call_log.write(some_rows(random.Random(4), 300))
-    list(state.call_log.join_sums(1_000))
+    join_all(state)
     whole = list(state.call_log.usage_by((BEGIN, None), WHOLE, unit=DAY))
     assert sorted(start for start, _, _ in whole) == [BEGIN, BEGIN + DAY, BEGIN + 2 * DAY]
 
@@ -98,7 +109,7 @@ def test_a_call_that_comes_while_its_hour_is_joined_is_not_lost(
 ) -> None:
     state.call_log.write([row(created_at=BEGIN)])
     if not is_first:
-        list(state.call_log.join_sums(10))
+        join_all(state)
         state.call_log.write([row(created_at=BEGIN)])
     real = rollups._of_hour
 
@@ -108,18 +119,72 @@ def test_a_call_that_comes_while_its_hour_is_joined_is_not_lost(
         return found
 
     monkeypatch.setattr(rollups, "_of_hour", slow)
-    list(state.call_log.join_sums(10))
+    join_all(state)
     monkeypatch.undo()
     calls = 2 if is_first else 3
     for _ in range(2):  # first from the single sums, then joined
         for unit in (HOUR, DAY, None):
             ((_, _, some),) = state.call_log.usage_by((BEGIN, None), WHOLE, unit=unit)
             assert some.calls == calls
-        list(state.call_log.join_sums(10))
-    assert list(state.call_log.join_sums(10)) == []
+        join_all(state)
+    assert join_all(state) == []
 
 
 def test_an_hour_that_just_ended_is_not_joined_yet(state: State, monkeypatch: pytest.MonkeyPatch) -> None:
     state.call_log.write([row(created_at=BEGIN)])
     for now, found in ((BEGIN + HOUR + 599, []), (BEGIN + HOUR + 600, [(HOUR, BEGIN)])):
-        assert rollups.unjoined(state.call_log._db, now, 10) == found
+        assert rollups.unjoined(state.call_log._db, now) == found
+
+
+def test_hours_that_are_not_joined_are_read_once_until_a_call_comes(
+    state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = []
+    real = rollups._of_hours
+    monkeypatch.setattr(
+        rollups, "_of_hours", lambda connection, hours: read.append(hours) or real(connection, hours)
+    )
+
+    def calls(member: str) -> int:
+        return sum(some.calls for _, _, some in state.call_log.usage_by((BEGIN, None), member, unit=DAY))
+
+    state.call_log.write([row(created_at=BEGIN), row(created_at=BEGIN + HOUR)])
+    assert [calls(member) for member in (WHOLE, "provider", "key", WHOLE)] == [2, 2, 2, 2]
+    assert read == [[BEGIN, BEGIN + HOUR]]
+    state.call_log.write([row(created_at=BEGIN + HOUR)])
+    assert [calls(member) for member in (WHOLE, "tenant")] == [3, 3]
+    assert read == [[BEGIN, BEGIN + HOUR], [BEGIN + HOUR]]
+
+
+def test_of_many_hours_that_are_not_joined_few_are_kept(state: State) -> None:
+    log = state.call_log
+    log.write(some_rows(random.Random(5), 300))
+    assert sum(some.calls for _, _, some in log.usage_by((BEGIN, None), WHOLE, unit=None)) == 300
+    assert log._recent._hours == {}
+    for hour in range(6):
+        list(log.usage_by((BEGIN + hour * HOUR, BEGIN + (hour + 1) * HOUR), WHOLE, unit=None))
+    assert len(log._recent._hours) <= 3
+
+
+def test_what_several_processes_join_at_once_is_joined_once(state: State, second: State) -> None:
+    state.call_log.write(some_rows(random.Random(6), 20))
+    joiners = [Joiner(one.call_log._db) for one in (state, second)]
+    gevent.joinall([gevent.spawn(one.join) for one in joiners], raise_error=True)
+    assert rollups.unjoined(state.call_log._db, time.time()) == []
+    assert_equal_to_the_single_sums(state)
+
+
+def test_joining_many_hours_tells_how_many_are_left(
+    state: State, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("_AT_ONCE", 20), ("_SHARE", 0)):
+        monkeypatch.setattr(joiner, name, value)
+    state.call_log.write([row(created_at=BEGIN + number * HOUR) for number in range(30)])
+    with caplog.at_level("INFO", joiner.__name__):
+        for _ in range(2):
+            Joiner(state.call_log._db).join()
+    assert [record.getMessage() for record in caplog.records] == [
+        "32 hours and days of the call log's sums are to be joined",
+        "12 hours and days of the call log's sums are to be joined",
+        "the call log's sums are joined",
+    ]

@@ -30,8 +30,6 @@ _GATHER: Final = 0.2
 _MOST_BODIES: Final = 64 * 1024 * 1024  # characters that wait
 _PURGE_SECONDS: Final = 600.0
 _DAY: Final = 86_400.0
-_JOINED_AT_ONCE: Final = 60
-_BETWEEN: Final = 0.1
 _MOST_WARNINGS: Final = 20  # kept with their words; the row's number counts all
 _MOST_OF_WARNING: Final = 300  # characters
 
@@ -80,7 +78,6 @@ class CallWriter:
             if time.monotonic() >= self._purge_at:
                 self._purge_at = time.monotonic() + _PURGE_SECONDS
                 self._quietly(self._purge)
-                self._quietly(self._join)
 
     def _write(self) -> None:
         rows = [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]
@@ -113,11 +110,6 @@ class CallWriter:
     def _purge(self) -> None:
         settings, log = self._house.settings, self._house.state().call_log
         log.purge(settings.log_days * _DAY, settings.log_rows, settings.log_bodies_days * _DAY)
-
-    def _join(self) -> None:
-        """Join what ended, so that long spans are read fast; a part each time, with pauses."""
-        for _ in self._house.state().call_log.join_sums(_JOINED_AT_ONCE):
-            gevent.sleep(_BETWEEN)
 
     def _quietly(self, work: Callable[[], None]) -> bool:
         """Do what may fail without a call's failing for it; tell whether it was done."""

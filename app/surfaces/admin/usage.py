@@ -9,8 +9,8 @@ from typing import Any, Final
 from flask import Response, request
 
 from app.errors import GatewayError
-from app.state import rollups
-from app.state.sums import FILTERS, GROUPS, HOUR, NANO, Members, Sums, percentiles
+from app.state import histogram, rollups
+from app.state.sums import FILTERS, GROUPS, HOUR, NANO, Members, Sums
 from app.surfaces.admin import asking
 from app.surfaces.replies.answers import json_response
 
@@ -87,6 +87,6 @@ def _shown(sums: Sums) -> dict[str, Any]:
     }
 
 
-def _percentiles(counts: Mapping[int, int]) -> dict[str, int | None]:
-    found = percentiles(counts, _SHARES)
+def _percentiles(times: int) -> dict[str, int | None]:
+    found = histogram.percentiles(times, _SHARES)
     return {f"p{share}": milliseconds for share, milliseconds in zip(_SHARES, found, strict=True)}
