@@ -20,7 +20,7 @@ PYTHONS := python3.11 python3.12 python3.13 python3
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-header $(UPGRADE)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-pure coverage check lint format-check types fmt guards fuzz reliability bench site screenshots window-load lock clean
+.PHONY: help run test test-pure clients coverage check lint format-check types fmt guards fuzz reliability bench site screenshots window-load lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -33,6 +33,9 @@ test: $(DEV_STAMP) ## run the tests (ARGS="tests/wire -x" for some of them)
 
 test-pure: $(DEV_STAMP) ## run those without processes: dialects, wire, configuration, rules
 	@$(BIN)/python -E -m tests --pure
+
+clients: $(DEV_STAMP) ## install the clients of docs/clients.md, each apart (4 GB); make test runs them, too
+	@$(BIN)/python -E -m tests.clients.environments
 
 coverage: $(DEV_STAMP) ## branches of app/dialects that fixtures (and recordings, where they are) reach
 	@$(BIN)/python -E -m coverage run --data-file=$(VENV)/.coverage --branch --source=app/dialects \
