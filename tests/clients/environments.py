@@ -99,7 +99,7 @@ def main() -> int:
     end = time.monotonic() + LIMIT
     with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
         faults = pool.map(lambda row: install(*row, end=end), missing.items())
-    return int(any([fault is not None for fault in faults]))
+    return int(any(fault is not None for fault in list(faults)))
 
 
 def install(name: str, environment: Environment, *, end: float) -> str | None:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.behaviour.world import World
-from tests.clients.conftest import KEY, claude_code, codex, gemini_cli
+from tests.clients.conftest import KEY
 from tests.clients.environments import ENVIRONMENTS, Environment
 from tests.conftest import node_that_can_require
 from tests.docs.blocks import ROOT, RUN, Block, blocks
@@ -30,29 +29,38 @@ ADDRESS = "http://127.0.0.1:8080"
 QUIET = {
     "AIDER_ANALYTICS": "false",
     "AIDER_CHECK_UPDATE": "false",
+    "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
     "CREWAI_DISABLE_TELEMETRY": "true",
+    "DISABLE_AUTOUPDATER": "1",
     "HAYSTACK_TELEMETRY_ENABLED": "false",
     "LITELLM_LOCAL_MODEL_COST_MAP": "true",
     "OPENCODE_DISABLE_AUTOUPDATE": "1",
     "OPENCODE_DISABLE_MODELS_FETCH": "1",
 }
 
-Done = subprocess.CompletedProcess[str]
+COMMANDS = {"python": ["python", "-c"], "js": ["node", "-e"], "sh": ["bash", "-euc"]}
+INSTALLS = {
+    "claude": "@anthropic-ai/claude-code",
+    "gemini": "@google/gemini-cli",
+    "codex": "@openai/codex",
+}
 
 
-def _run(*command: str) -> Done:
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-
-
-def _run_apart(program: str, language: str, environment: Environment, folder: Path) -> Done:
-    """Run a program with a client that has an environment of its own, in a folder that is its home, too."""
-    if not environment.stamp.exists():
-        leave_out("clients of docs/clients.md are not installed: make clients")
-    command = {"python": ["python", "-c"], "js": ["node", "-e"], "sh": ["bash", "-euc"]}[language]
-    path = {"PATH": f"{environment.programs}:{os.environ['PATH']}", "HOME": str(folder)}
+def _run(
+    program: str, language: str, environment: Environment | None, folder: Path
+) -> subprocess.CompletedProcess[str]:
+    """Run a program in a folder that is its home, too, with the clients of an environment or those of the tests."""
+    if environment is None:
+        _look_for_clients(program, language)
+        programs, modules = Path(sys.executable).parent, os.environ.get("NODE_PATH", "")
+    else:
+        if not environment.stamp.exists():
+            leave_out("clients of docs/clients.md are not installed: make clients")
+        programs, modules = environment.programs, str(environment.folder / "node_modules")
+    path = f"{programs}:{os.environ['PATH']}"
     return subprocess.run(
-        [*command, program],
-        env={**path, "NODE_PATH": str(environment.folder / "node_modules"), **QUIET},
+        [*COMMANDS[language], program],
+        env={"PATH": path, "HOME": str(folder), "NODE_PATH": modules, **QUIET},
         cwd=folder,
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -62,25 +70,14 @@ def _run_apart(program: str, language: str, environment: Environment, folder: Pa
     )
 
 
-def _shell(program: str, folder: Path) -> Done:
-    """Run a program of a coding agent, whose settings are its exports."""
-    *exports, line = program.strip().split("\n")
-    env = dict(re.findall(r'(\w+)="?([^\s"]+)"?', " ".join(exports).replace("export ", "")))
-    name, *arguments = shlex.split(line)
-    return AGENTS[name](arguments, env, folder)
-
-
-def _node(program: str, folder: Path) -> Done:
-    module = re.findall(r'require\("([^"]+)"\)', program)[0]
-    return _run(node_that_can_require(module), "-e", program)
-
-
-AGENTS = {"claude": claude_code, "gemini": gemini_cli, "codex": codex}
-LANGUAGES: dict[str, Callable[[str, Path], Done]] = {
-    "python": lambda program, folder: _run(sys.executable, "-c", program),
-    "js": _node,
-    "sh": _shell,
-}
+def _look_for_clients(program: str, language: str) -> None:
+    """Leave the test out where Node has no such module, or the path no such command."""
+    if language == "js":
+        node_that_can_require(re.findall(r'require\("([^"]+)"\)', program)[0])
+    if language == "sh":
+        name = program.strip().split("\n")[-1].split()[0]
+        if shutil.which(name) is None:
+            leave_out(f"{name} is not on the path: npm install {INSTALLS[name]}")
 
 
 def _section(line: int) -> str:
@@ -123,10 +120,8 @@ def test_a_snippet_says_hello(world: World, tmp_path: Path, block: Block) -> Non
         file.parent.mkdir()
         file.write_text(here(text), encoding="utf-8")
     program = here(block.text)
-    if (environment := ENVIRONMENTS.get(_section(block.line))) is not None:
-        done = _run_apart(program, block.language, environment, tmp_path)
-    else:
-        done = LANGUAGES[block.language](program, tmp_path)
+    environment = ENVIRONMENTS.get(_section(block.line))
+    done = _run(program, block.language, environment, tmp_path)
     said = [line.strip() for line in done.stdout.splitlines()]
     if block.language == "sh":  # some agents tell how they fare
         assert said.count("Hello") == 1, f"{done.stdout}{done.stderr}"
