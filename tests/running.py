@@ -21,7 +21,7 @@ from pathlib import Path
 from tests.environment import bare
 
 ROOT = Path(__file__).resolve().parent.parent
-_START_LIMIT = 30.0
+_START_LIMIT = 90.0
 _STOP_LIMIT = 35.0
 
 
