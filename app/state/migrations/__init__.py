@@ -21,7 +21,7 @@ from sqlalchemy import Connection, Engine, exc, inspect, text
 from sqlalchemy.engine import URL
 
 #: The newest revision; a test compares it with the scripts.
-HEAD: Final = "0016"
+HEAD: Final = "0017"
 #: Indexes of tables that may be large, and what they are on.
 CONCURRENT: Final = {
     "response_created_at": "response (created_at, id)",
