@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from decimal import Decimal
 from typing import Any, Final
+
+from app.canonical.record import record
 
 
 class Secret:
@@ -41,7 +43,7 @@ class Secret:
 LIMIT_KINDS: Final = ("requests", "tokens", "concurrent")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Limit:
     """At most ``most`` of ``kind`` (``requests``, ``tokens``) in any span of ``per``, or so many calls at
     once (``concurrent``, whose ``per`` is None). ``models`` is a pattern over ``provider/model``, or over
@@ -73,7 +75,7 @@ NANO: Final = 1_000_000_000
 """Nano-dollars of a dollar: money is summed as integers of them."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Budget:
     """At most ``most`` nano-dollars in each ``per`` (``day``, ``week``, ``month`` of UTC, or ``total``).
 
@@ -127,7 +129,7 @@ def seconds_of(value: Any) -> int | None:
     return seconds if 1 <= seconds <= _LONGEST_TTL else None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SemanticSettings:
     """How near is near enough: the cosine of what ``model`` makes of the last user messages is at least ``threshold``.
     Conversations of more than ``history`` messages are not compared."""
@@ -137,7 +139,7 @@ class SemanticSettings:
     history: int = 3
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CacheSettings:
     """How answers are kept: for ``ttl`` seconds. ``single_flight``: of equal calls that arrive together one goes
     out. ``deterministic_only``: only at temperature 0. ``allow_per_call``: a caller's headers count. ``on`` is
@@ -151,7 +153,7 @@ class CacheSettings:
     semantic: SemanticSettings | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ProviderKey:
     """One credential of a provider. ``models`` limits it to those model ids (None: any);
     ``weight`` is its share among the keys that fit; ``limits`` keep us below the account's own."""
@@ -163,7 +165,7 @@ class ProviderKey:
     limits: tuple[Limit, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ProviderSettings:
     """One configured provider. ``dialect`` is set for custom ones. ``options`` holds the
     provider's own settings (api_version, project, location, region, voices …): texts, flags,
@@ -187,7 +189,7 @@ class ProviderSettings:
     limits: tuple[Limit, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class VirtualKey:
     """A client's key. ``models`` are patterns (``provider/model`` with ``*``, or a name of
     ``Settings.aliases``) it may use, ``operations`` types of requests; None allows all.
@@ -205,7 +207,7 @@ class VirtualKey:
     cache: CacheSettings | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TenantSettings:
     """A tenant: what all of its keys may use at most, in the words of ``VirtualKey``."""
 
@@ -217,7 +219,7 @@ class TenantSettings:
     budgets: tuple[Budget, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TargetMembers:
     """What a target of a name is asked with: ``max_tokens`` caps the answer and is asked for where the client names
     no bound; ``defaults`` are sampling parameters (``TARGET_DEFAULTS``) for clients that give none; ``headers``
@@ -244,7 +246,7 @@ STRATEGIES: Final = ("weighted", "ordered", "latency", "cheapest", "least-busy")
 """How the targets of one name are ordered."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Alias:
     """A model name of the operator's: weighted targets, then fallbacks in order.
 
@@ -257,7 +259,7 @@ class Alias:
     members: Mapping[str, TargetMembers] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Timeouts:
     """The four clocks in seconds; ``first_byte`` None follows ``total`` for JSON answers
     and is 120 for streams. ``background`` is the total of a background run."""
@@ -269,7 +271,7 @@ class Timeouts:
     background: float = 3600.0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Settings:
     """All that the operator decided.
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Protocol
+
+from app.canonical.record import record
 
 
 class Content(Protocol):
@@ -19,7 +20,7 @@ class Content(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FileUpload:
     """A file to be kept. ``purpose`` is OpenAI's word for what it is for; ``keeps`` the seconds after
     which it shall go, None for the provider's own time."""
@@ -31,7 +32,7 @@ class FileUpload:
     keeps: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FileObject:
     """A file as its provider tells it; None for what it does not tell. ``id`` names it in paths,
     ``reference`` in prompts. Times are Unix seconds. ``status``: uploaded, processed or error."""

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from marshmallow import ValidationError, fields
 
+from app.canonical.record import record
 from app.database_url import is_postgres
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Kind:
     """One kind. ``read`` turns a variable's text into a value, or gives the text back."""
 

@@ -6,14 +6,14 @@ come from this table (contract/surfaces.md 7).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
+from app.canonical.record import record
 from app.config_loading import kinds
 from app.config_loading.kinds import Kind
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Member:
     """One setting: its path below ``[server]``, its variable, what fits and what it means."""
 

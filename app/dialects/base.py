@@ -13,7 +13,7 @@ family of operations, so that a type checker can follow a request: ``Dialect`` a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, NamedTuple, NoReturn, Protocol
 
 from app.canonical.events import Event
@@ -217,7 +217,7 @@ def absent(*_: object, **__: object) -> NoReturn:
     raise NotImplementedError("This wire lacks the half that was asked for.")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class Row:
     """What every wire has: its name, errors in both directions, and how its frames look.
 
@@ -250,7 +250,7 @@ class CountEncoder(Protocol):
     def __call__(self, tokens: int, *, estimated: bool = False) -> dict[str, Any]: ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class Dialect(Row):
     """A wire of generation (chat completions, Responses, Messages …).
 
@@ -285,7 +285,7 @@ class Dialect(Row):
     encode_count_response: CountEncoder = absent
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class CompletionDialect(Row):
     """A wire of text completions. ``decode_response`` is given the answer's headers, too:
     some wires count tokens there only."""
@@ -304,7 +304,7 @@ class ListEncoder(Protocol):
     def __call__(self, models: Iterable[ModelEntry], *, has_more: bool | None = None) -> dict[str, Any]: ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class ModelListDialect(Row):
     """A wire that lists models."""
 

@@ -8,11 +8,11 @@ here, so that a list that grows meanwhile neither repeats nor skips.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from app.canonical.media import ModelEntry
+from app.canonical.record import record
 from app.dialects.shared.reading import as_list, present
 from app.errors import GatewayError
 
@@ -21,7 +21,7 @@ Query = Mapping[str, str]
 Members = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ModelForm:
     """One API's form. ``encode_list`` takes all models and the query of the request; it raises
     ``bad_request`` that names a member of the query. ``encode_model`` writes one model alone."""

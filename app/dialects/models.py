@@ -8,11 +8,11 @@ Cohere, ElevenLabs and Vertex the vendors' references).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
 from app.canonical.media import ModelEntry, ModelPage
+from app.canonical.record import record
 from app.dialects.base import ClientContext, ModelListDialect
 from app.dialects.chat import errors as chat_errors
 from app.dialects.gemini import errors as gemini_errors
@@ -45,7 +45,7 @@ def _last_id(body: Mapping[str, Any]) -> Query | None:
     return {"after_id": last} if body.get("has_more") is True and last is not None else None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ListForm:
     """One vendor's list.
 

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any, Final
+
+from app.canonical.record import record
 
 STATES: Final = ("ok", "note", "warn", "fail")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Finding:
     """One line: what was looked at, how it is, a sentence, and what to do."""
 

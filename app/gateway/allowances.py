@@ -6,10 +6,11 @@ Tests: tests/gateway/test_allowances.py, tests/surfaces/test_allowances.py.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from app.canonical.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Allowance:
     """One level. ``models`` are patterns over ``provider/model`` and over names of the operator's;
     ``operations`` are types of requests. None: all."""

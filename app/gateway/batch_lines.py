@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
+from app.canonical.record import record
 from app.dialects.base import encode_error
 from app.dialects.shared.faults import MISSING, wrong_type, wrong_value
 from app.dialects.shared.losses import Loss
@@ -36,7 +36,7 @@ _LATER: Final = ("stream", "background")
 """Members that ask for an answer that no line of a file can hold."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Line:
     """One line of the input: its number among those that are not blank, from 0, and the byte after it.
 
@@ -47,7 +47,7 @@ class Line:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Request:
     """What a line asks for; ``fault`` says why it cannot run."""
 

@@ -22,6 +22,7 @@ import gevent
 from gevent.event import Event
 from gevent.lock import RLock
 
+from app.canonical.record import record
 from app.config import Settings
 from app.dialects import dialect
 from app.dialects.base import encode_error
@@ -69,7 +70,7 @@ class House(Protocol):
     def principal_of(self, key: str | None, tenant: str) -> Principal: ...
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LineCall:
     """What makes the call of a line: the door, the endpoint and the owner of its batch, and its body."""
 

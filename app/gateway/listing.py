@@ -11,12 +11,13 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 import gevent
 
 from app.canonical.media import ModelEntry, ModelPage
+from app.canonical.record import record
 from app.config import Settings, Timeouts
 from app.dialects import dialect_of
 from app.dialects.base import ClientContext, ModelListDialect
@@ -38,7 +39,7 @@ _PAGES: Final = 20
 Resolve = Callable[[str, str | None], tuple[str, str]]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Kept:
     until: float
     models: tuple[ModelEntry, ...]

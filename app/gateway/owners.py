@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
+from app.canonical.record import record
 from app.config import Settings, budget_row, limit_rows
 from app.errors import GatewayError
 from app.gateway.cache.store import CacheStore
@@ -26,7 +26,7 @@ _CONFIGURED: Final = "key_config."
 _RESERVED: Final = frozenset({"master", "open"})
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Owners:
     """Lists and changes. ``state`` opens the store; ``now`` is in Unix seconds. ``cache_store`` has the kept answers of tenants."""
 

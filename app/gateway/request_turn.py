@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 
 import gevent
 
+from app.canonical.record import record
 from app.dialects.base import Frame
 from app.errors import GatewayError
 from app.gateway.background import job_extra, job_headers
@@ -65,7 +66,7 @@ class _Row:
         self._state.responses.abandon(turn.call.response_id or "")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RequestHost:
     """A request at ``mount``; ``store``: its turn is kept; ``background``: it is queued for a runner,
     who keeps what is not to be stored for the time of its log alone."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from app.canonical.events import replay
+from app.canonical.record import record
 from app.canonical.request import Origin, Request
 from app.canonical.response import Choice, Finish, Response
 from app.dialects import dialect
@@ -35,7 +36,7 @@ _SHOWN: Final = frozenset({"response.created", "response.completed"})
 Items = Sequence[dict[str, Any]]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Past:
     """A thread up to one of its turns: all its items, what they weigh in bytes, and the realm of the
     account that answered last."""
@@ -75,7 +76,7 @@ class Memory:
             self._size -= past.size
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SocketHost(RequestHost):
     """A message on a connection with ``memory``; not to be ``generated``: it asks nobody."""
 

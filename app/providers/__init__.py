@@ -7,13 +7,15 @@ a provider (contract/surfaces.md 2 and 7).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final, Literal
+
+from app.canonical.record import record
 
 OptionKind = Literal["text", "secret", "flag", "number", "table"]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Option:
     """A setting of one provider's own: the variables that give it, best first, and its type."""
 
@@ -21,7 +23,7 @@ class Option:
     kind: OptionKind = "text"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Row:
     """Where a provider is defined and what the environment calls its settings.
 

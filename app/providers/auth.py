@@ -6,13 +6,13 @@ Cloud signatures live beside their providers' own modules (imported at first use
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from app.canonical.record import record
 from app.config import ProviderKey, ProviderSettings
 from app.providers.base import Outgoing
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class BearerAuth:
     """``Authorization: Bearer KEY``; nothing where no key is given."""
 
@@ -23,7 +23,7 @@ class BearerAuth:
         return {} if key is None else {"authorization": f"Bearer {key.secret.reveal()}"}
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class HeaderAuth:
     """The key in a header of its own, such as ``x-api-key``."""
 
@@ -36,7 +36,7 @@ class HeaderAuth:
         return {} if key is None else {self.name: key.secret.reveal()}
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class NoAuth:
     """No credential at all."""
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol
 from urllib.parse import urlencode, urlsplit
 
+from app.canonical.record import record
 from app.config import ProviderKey, ProviderSettings
 from app.errors import GatewayError
 from app.wire.paths import segment
@@ -20,7 +21,7 @@ from app.wire.paths import segment
 Framing = Literal["sse", "eventstream", "bytes"]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Wire:
     """How one operation is served: the dialect, its options, and the path below the base.
 
@@ -99,7 +100,7 @@ UrlMaker = Callable[[ProviderSettings, str, Wire, str, bool], str]
 RealmMaker = Callable[[str, ProviderSettings, "ProviderKey | None"], str]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Spec:
     """What a provider's file declares.
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy import Connection, delete, insert, select
 
+from app.canonical.record import record
 from app.errors import GatewayError
 from app.state import audit, listing, revisions
 from app.state.audit import Actor
@@ -21,7 +21,7 @@ from app.state.tables import AnyRow, admin_key, key_secret
 _TOPICS: Final = (revisions.TOPIC,)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class StoredAdmin:
     """An administrator's key; ``role`` is ``admin`` or ``viewer``."""
 
@@ -74,7 +74,7 @@ class Admins:
             row = {column: getattr(made, column) for column in ("id", "name", "role", "prefix", "created_at")}
             connection.execute(insert(admin_key).values(row))
             add_secret(connection, self._hasher, made.id, secret)
-            audit.record(connection, actor, "admin.created", made.id, None, shown(made))
+            audit.note(connection, actor, "admin.created", made.id, None, shown(made))
 
         self._signals.write(work, _TOPICS)
         return made, secret
@@ -87,7 +87,7 @@ class Admins:
             before = _get(connection, admin_id)
             connection.execute(delete(key_secret).where(key_secret.c.owner_id == admin_id))
             connection.execute(delete(admin_key).where(admin_key.c.id == admin_id))
-            audit.record(connection, actor, "admin.deleted", admin_id, shown(before), None)
+            audit.note(connection, actor, "admin.deleted", admin_id, shown(before), None)
 
         self._signals.write(work, _TOPICS)
 

@@ -8,11 +8,11 @@ once.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, select, update
 
+from app.canonical.record import record
 from app.state.database import Database
 from app.state.dialect import insert_once
 from app.state.records import JSON
@@ -20,7 +20,7 @@ from app.state.tables import attempt, db_now
 from app.wire.json import dumps, loads_lenient
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class NewAttempt:
     """A try about to be made; ``target`` is ``provider/model``, ``realm`` the account's.
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, insert
 
+from app.canonical.record import record
 from app.state import listing
 from app.state.database import Database
 from app.state.ids import new_id
@@ -17,7 +17,7 @@ from app.state.tables import AnyRow, audit
 from app.wire.json import dumps, loads_lenient
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Actor:
     """An administrator at work: his name, his role and the address that he came from."""
 
@@ -26,7 +26,7 @@ class Actor:
     address: str
 
 
-def record(
+def note(
     connection: Connection,
     actor: Actor,
     action: str,
@@ -57,7 +57,7 @@ class Audit:
 
     def add(self, actor: Actor, action: str, subject: str) -> None:
         """Write down what changed nothing in the database."""
-        self._db.write(lambda connection: record(connection, actor, action, subject, None, None))
+        self._db.write(lambda connection: note(connection, actor, action, subject, None, None))
 
     def page(self, limit: int, after: str | None) -> Page[dict[str, Any]]:
         """Return some rows after the one with the id ``after``; raises ``bad_request`` for one that is none."""

@@ -9,12 +9,12 @@ gave out. The database's clock decides about leases.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, or_, select, update
 
+from app.canonical.record import record
 from app.errors import GatewayError
 from app.responses_form.errors import INTERNAL, SHUTDOWN
 from app.responses_form.events import FIRST_NUMBER
@@ -34,7 +34,7 @@ QUEUE_MAX: Final = 1_000
 _RETRY_AFTER: Final = 10
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Work:
     """A claimed background response: all that is needed to run it for its owner.
 

@@ -6,11 +6,11 @@ How they are run is the affair of `app.state.batchqueue`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, insert, select, update
 
+from app.canonical.record import record
 from app.errors import GatewayError
 from app.state import listing
 from app.state.ids import new_file_id, storable
@@ -28,7 +28,7 @@ _TIMES: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class NewBatch:
     """A batch about to wait for its turn. ``members`` are endpoint, completion window, metadata and the
     count of lines; ``window`` is its seconds. ``provider``, ``realm`` and ``upstream_id`` name one that
@@ -46,7 +46,7 @@ class NewBatch:
     upstream_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class StoredBatch:
     """A batch: ``object`` is what its owner is shown. ``provider`` is None where it runs here."""
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, or_, select, update
 
+from app.canonical.record import record
 from app.state import files, pieces
 from app.state.dialect import run
 from app.state.files import NewFile
@@ -36,7 +36,7 @@ class Result(NamedTuple):
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Standing:
     """What is known of lines past the cursor: how often each was begun that is not done, and the results
     that wait for those of lines before them."""
@@ -45,7 +45,7 @@ class Standing:
     waiting: Mapping[int, Result]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class BatchWork:
     """A claimed batch: where it stands, and for whom it is run. ``left`` are the seconds of its window."""
 
@@ -64,7 +64,7 @@ class BatchWork:
     left: float
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Progress:
     """Lines that are done: the cursor before and after them, how they ended, and what they leave behind."""
 

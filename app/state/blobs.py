@@ -15,11 +15,11 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy import Connection, delete, exists, func, select
 
+from app.canonical.record import record
 from app.state.dialect import insert_new
 from app.state.tables import blob, blob_use
 
@@ -31,7 +31,7 @@ _TRACE: Final = b'sluice:blob"'
 _MARKED: Final = re.compile(rb'"sluice:blob":\s?"([0-9a-f]{64})"')
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Blob:
     """A file taken out of an item: its digest, its media type and its bytes."""
 

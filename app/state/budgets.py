@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, and_, func, insert, literal, select, update
 
+from app.canonical.record import record
 from app.state import budget_statements, ledgerrows
 from app.state.database import Database
 from app.state.dialect import insert_once
@@ -32,7 +33,7 @@ Fits = Callable[[str, str], bool]
 """Tells whether a budget is about a target (``provider/model``) that a model string led to."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Line:
     """A budget in one of its periods, from ``period`` to ``until`` (Unix seconds, None: for ever)."""
 

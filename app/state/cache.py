@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, func, or_, select, true
 
+from app.canonical.record import record
 from app.state import comparison, revisions
-from app.state.audit import Actor, record
+from app.state.audit import Actor, note
 from app.state.database import Database
 from app.state.dialect import upsert_for
 from app.state.signals import Signals
@@ -74,7 +74,7 @@ class Found(NamedTuple):
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Choice:
     """Which answers are meant: those that fit all that is given. ``key`` is a client key's name, or a scope."""
 
@@ -164,7 +164,7 @@ class SharedAnswers:
         def work(connection: Connection) -> None:
             revisions.advance(connection, TOPIC)
             after = {**choice.shown(), "entries": entries}
-            record(connection, actor, "cache.clear", choice.id or "cache", None, after)
+            note(connection, actor, "cache.clear", choice.id or "cache", None, after)
 
         self._signals.write(work, [TOPIC])
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Connection, Select, bindparam, func, literal, select
 
+from app.canonical.record import record
 from app.errors import GatewayError
 from app.state import blobs, conversationrows
 from app.state.ids import storable
@@ -50,7 +51,7 @@ class Past:
         self.sources.append(source)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Found:
     """All that one reading transaction brought."""
 

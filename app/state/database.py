@@ -15,12 +15,12 @@ import os
 import secrets
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
 
 from sqlalchemy import Connection
 from sqlalchemy.engine import URL, make_url
 
+from app.canonical.record import record
 from app.database_url import faults_of, is_postgres
 from app.errors import GatewayError
 from app.state import migrations
@@ -44,7 +44,7 @@ class Backend(Protocol):
     def close(self) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Access:
     """How a PostgreSQL server is used: connections of this process, seconds a call waits for one,
     and the URL to listen by where the first goes through a pooler. None: the URL or the default says."""

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy import Boolean, Connection, bindparam, or_, update
 
+from app.canonical.record import record
 from app.errors import GatewayError
 from app.responses_form.events import shows_output
 from app.state import eventrows, rows
@@ -33,7 +33,7 @@ _RENEW: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Seen:
     """One look at a log: the batches after a number, and whether more may come."""
 

@@ -7,11 +7,12 @@ ready. What was begun and never made ready goes with the purge.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, exists, insert, or_, select, update
 
+from app.canonical.record import record
 from app.errors import GatewayError
 from app.state import listing, pieces
 from app.state.database import Database
@@ -22,7 +23,7 @@ from app.state.tables import BATCH_RUNNING, AnyRow, batch, db_now, file
 from app.wire.json import dumps, loads_lenient
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class NewFile:
     """A file about to be written. ``members`` are its name and what else is known of its contents;
     ``keeps`` the seconds after which it goes, None for as long as the operator keeps such things.
@@ -38,7 +39,7 @@ class NewFile:
     upstream_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class StoredFile:
     """A file of a tenant; ``provider`` is None where its bytes are here."""
 

@@ -7,9 +7,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
+from app.canonical.record import record
 from app.responses_form.errors import mutually_exclusive
 from app.responses_form.items import (
     as_items,
@@ -29,7 +29,7 @@ from app.state.records import JSON, Source
 EXPANDED_MAX: Final = 32 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Expansion:
     """A request's input with everything it refers to.
 

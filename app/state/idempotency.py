@@ -10,12 +10,12 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 import gevent
 from sqlalchemy import Column, Connection, Double, Index, Integer, Table, Text, and_, delete, select, update
 
+from app.canonical.record import record
 from app.errors import GatewayError
 from app.state.atrest import Sealed
 from app.state.database import Database
@@ -53,7 +53,7 @@ first_answer = Table(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FirstAnswer:
     """An answer as it went out. ``response_id`` is that of a background response whose events are the body."""
 

@@ -8,16 +8,16 @@ as history never sees an id it did not make.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from app.canonical.record import record
 from app.responses_form.items import normalise
 from app.state.blobs import Blob, attach, detach, holds_marks
 from app.state.ids import new_item_id, storable
 from app.wire.json import dumps, loads_lenient
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ItemRow:
     """An item as stored: its id, and its JSON without an id that we made up."""
 
@@ -25,7 +25,7 @@ class ItemRow:
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Packed:
     """Items ready for the tables, and the blobs taken out of them."""
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, insert, select, update
 
+from app.canonical.record import record
 from app.errors import GatewayError
 from app.state import audit, listing, revisions
 from app.state.audit import Actor
@@ -27,7 +28,7 @@ _TOPICS: Final = (revisions.TOPIC,)
 _ENDINGS_KEPT: Final = 3_600.0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class StoredKey:
     """A key. Times are Unix seconds; ``members`` are models, operations, metadata … as they were given."""
 
@@ -43,7 +44,7 @@ class StoredKey:
     rotated_at: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FoundKey:
     """A key that a secret opens, until when that one does (None: as long as the key lasts), and its
     tenant's members, None where the tenant is not in the database."""
@@ -54,7 +55,7 @@ class FoundKey:
     tenant_members: Mapping[str, Any] | None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class KeyEnding:
     """Running calls of a key that end at once: those of one secret, or of all (``digest`` None)."""
 
@@ -140,7 +141,7 @@ class Keys:
             _check_name(connection, made)
             connection.execute(insert(client_key).values(_row(made)))
             self._add_secret(connection, made.id, secret)
-            audit.record(connection, actor, "key.created", made.id, None, shown(made))
+            audit.note(connection, actor, "key.created", made.id, None, shown(made))
 
         self._signals.write(work, _TOPICS)
         return made, secret
@@ -171,7 +172,7 @@ class Keys:
             connection.execute(update(client_key).where(client_key.c.id == key_id).values(_row(after)))
             if end_now:
                 _end(connection, number, key_id)
-            audit.record(connection, actor, "key.changed", key_id, shown(before), shown(after))
+            audit.note(connection, actor, "key.changed", key_id, shown(before), shown(after))
             return after
 
         return self._signals.write(work, _TOPICS)
@@ -183,7 +184,7 @@ class Keys:
             number = revisions.advance(connection)
             before = _get(connection, key_id)
             drop(connection, number, [before.id], end_now=end_now)
-            audit.record(connection, actor, "key.deleted", key_id, shown(before), None)
+            audit.note(connection, actor, "key.deleted", key_id, shown(before), None)
 
         self._signals.write(work, _TOPICS)
 
@@ -200,7 +201,7 @@ class Keys:
             _outdate(connection, key_id, now, grace, number if end_now else None)
             self._add_secret(connection, key_id, secret)
             connection.execute(update(client_key).where(client_key.c.id == key_id).values(_row(after)))
-            audit.record(connection, actor, "key.rotated", key_id, shown(before), shown(after))
+            audit.note(connection, actor, "key.rotated", key_id, shown(before), shown(after))
             return after
 
         return self._signals.write(work, _TOPICS), secret

@@ -96,7 +96,7 @@ class Ledger:
                 raise _conflict("This row was corrected already.")
             paid = correct_in(connection, entry, self._clock())
             made = ledgerrows.shown(_row(connection, entry.id))
-            audit.record(connection, actor, "ledger.settled", before.id, ledgerrows.shown(found), made)
+            audit.note(connection, actor, "ledger.settled", before.id, ledgerrows.shown(found), made)
             return made, paid
 
         return self._db.write(work)

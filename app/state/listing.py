@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, Table, select, tuple_
 
+from app.canonical.record import record
 from app.errors import GatewayError
 from app.state.ids import storable
 from app.state.tables import AnyRow
@@ -15,7 +15,7 @@ from app.state.tables import AnyRow
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Page(Generic[T]):
     """Some rows, and whether there are more."""
 

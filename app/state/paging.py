@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy import Column, ColumnElement, Connection, Table, func, select
 
+from app.canonical.record import record
 from app.errors import GatewayError
 from app.state.ids import storable
 from app.state.items import ItemRow
@@ -16,7 +16,7 @@ from app.state.records import JSON
 _MAX: Final = 100
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PageQuery:
     """What a caller asked of a list: ``limit`` 1 to 100, ``order`` asc or desc, cursors by item id."""
 
@@ -44,7 +44,7 @@ def _bad_limit(how: str, bound: str, limit: int, code: str) -> GatewayError:
     return GatewayError("bad_request", message, param="limit", code=code)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Scope:
     """Which items are listed: a table, the condition that picks the owner's, the ordering column."""
 

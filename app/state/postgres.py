@@ -13,7 +13,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
@@ -21,6 +20,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
+from app.canonical.record import record
 from app.database_url import read_parameters
 from app.state.atrest import Cipher, use_cipher
 from app.state.threads import Job, cooperative
@@ -32,7 +32,7 @@ WAIT: Final = 5.0
 _LIMITS: Final = ("statement_timeout=15000", "lock_timeout=5000", "idle_in_transaction_session_timeout=30000")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Pooling:
     """How many connections a process holds, and how many seconds a call waits for one."""
 

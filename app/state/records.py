@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
+
+from app.canonical.record import record
 
 JSON = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Fence:
     """Who may write to a running response: the lease's owner and the attempt it was given.
 
@@ -20,7 +22,7 @@ class Fence:
     attempt: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Source:
     """Where a stored item came from: dispatch puts secrets of a realm back only there."""
 
@@ -30,7 +32,7 @@ class Source:
     provider: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class NewResponse:
     """A response about to run.
 
@@ -61,7 +63,7 @@ class NewResponse:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Ending:
     """How a response ended: one of completed, incomplete, failed, cancelled.
 
@@ -82,7 +84,7 @@ class Ending:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class StoredResponse:
     """A stored response: ``object`` is what GET shows, ``output`` included."""
 

@@ -8,11 +8,11 @@ conversation.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Column, Connection, Select, Table, func, select, tuple_
 
+from app.canonical.record import record
 from app.errors import GatewayError
 from app.state.ids import storable
 from app.state.records import Source
@@ -20,7 +20,7 @@ from app.state.rows import chunks
 from app.state.tables import AnyRow, conversation, conversation_item, item, response
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Place:
     """Where an item lies: the key of its row, the bytes of its body, and its source."""
 

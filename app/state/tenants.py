@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
+from app.canonical.record import record
 from app.errors import GatewayError
 from app.state import audit, cache, keys, listing, revisions
 from app.state.audit import Actor
@@ -33,7 +34,7 @@ from app.wire.json import dumps, loads_lenient
 _TOPICS: Final = (revisions.TOPIC,)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class StoredTenant:
     """A tenant; ``members`` are models, operations, metadata … as they were given."""
 
@@ -76,7 +77,7 @@ class Tenants:
             _check_free(connection, name)
             row = {"name": name, "members": dumps(dict(members)), "created_at": made.created_at}
             connection.execute(insert(tenant).values(row))
-            audit.record(connection, actor, "tenant.created", name, None, shown(made))
+            audit.note(connection, actor, "tenant.created", name, None, shown(made))
 
         self._signals.write(work, _TOPICS)
         return made
@@ -91,7 +92,7 @@ class Tenants:
             after = replace(before, members={n: v for n, v in members.items() if v is not None})
             values = {"members": dumps(dict(after.members))}
             connection.execute(update(tenant).where(tenant.c.name == name).values(values))
-            audit.record(connection, actor, "tenant.changed", name, shown(before), shown(after))
+            audit.note(connection, actor, "tenant.changed", name, shown(before), shown(after))
             return after
 
         return self._signals.write(work, _TOPICS)
@@ -115,7 +116,7 @@ class Tenants:
             connection.execute(delete(tenant).where(tenant.c.name == name))
             connection.execute(delete(gone_tenant).where(gone_tenant.c.name == name))
             connection.execute(insert(gone_tenant).values(name=name, gone_at=time.time()))
-            audit.record(connection, actor, "tenant.deleted", name, {**shown(before), "stored": counts}, None)
+            audit.note(connection, actor, "tenant.deleted", name, {**shown(before), "stored": counts}, None)
             return counts
 
         return self._signals.write(work, (*_TOPICS, cache.TOPIC))

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from app.canonical.record import record
 
 _YEAR: Final = 365 * 24 * 3600
 _TYPES: Final = {
@@ -20,7 +21,7 @@ _TYPES: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Asset:
     """One file, read once; ``mark`` is the beginning of its SHA-256."""
 

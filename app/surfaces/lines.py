@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
+from app.canonical.record import record
 from app.dialects import dialect
 from app.errors import GatewayError
 from app.gateway.batch_run import LineCall
@@ -84,7 +85,7 @@ def _as_turn(gateway: Gateway, mount: Mount, call: Call) -> Call:
     return replace(call, host=RequestHost(mount.name, store))
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Endpoint:
     """What answers the lines of an endpoint. ``dialect`` is read and written where that is not the
     operation's own; ``door``: what a bare model name means is that door's affair."""

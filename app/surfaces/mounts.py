@@ -8,10 +8,11 @@ form of its errors.
 from __future__ import annotations
 
 from collections.abc import Container, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import lru_cache
 from typing import Final, Literal
 
+from app.canonical.record import record
 from app.dialects import dialect
 from app.errors import GatewayError
 from app.operations import OPERATIONS, Route
@@ -21,7 +22,7 @@ from app.surfaces.routes.google import gemini_routes, gemini_verbs, vertex_route
 Envelope = Literal["extra_fields", "provider", "headers"]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Credentials:
     """Where a caller's key is looked for: ``Authorization: Bearer``, then ``headers`` in order,
     then the query's member ``query``. ``keyless``: nobody is asked."""
@@ -38,7 +39,7 @@ def _openai_routes() -> Mapping[str, tuple[Route, ...]]:
     return {name: row.routes for name, row in OPERATIONS.items()}
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Mount:
     """One door.
 

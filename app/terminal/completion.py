@@ -8,14 +8,15 @@ from __future__ import annotations
 import argparse
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, Final
+
+from app.canonical.record import record
 
 SHELLS: Final = ("bash", "zsh", "fish")
 _FILES: Final = frozenset({"FILE"})
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Verb:
     """A command: its name, a sentence, words that may follow, options with a sentence and whether they take a file."""
 

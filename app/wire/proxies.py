@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping
-from dataclasses import dataclass
 from urllib.parse import urlsplit
+
+from app.canonical.record import record
 
 _SCHEMES = frozenset({"http", "https", "socks4", "socks4a", "socks5", "socks5h"})
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ProxyRules:
     """A proxy URL (or None) for each scheme, and the hosts that go direct."""
 

@@ -11,11 +11,12 @@ import os
 import re
 import ssl
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import certifi
+
+from app.canonical.record import record
 
 _FILES: Final = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 _FOLDERS: Final = "SSL_CERT_DIR"
@@ -26,7 +27,7 @@ _ENCRYPTED: Final = re.compile(rb"-----BEGIN ENCRYPTED PRIVATE KEY-----|Proc-Typ
 _PEM: Final = frozenset({".pem", ".crt", ".cer"})
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Trust:
     """A choice of authorities (files and folders besides the default ones) and of our own certificate.
 

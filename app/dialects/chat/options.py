@@ -8,9 +8,9 @@ were read in the vendors' SDK types of November 2026.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Final, Literal
 
+from app.canonical.record import record
 from app.dialects.shared.effort import EFFORTS
 
 COMMON_MEMBERS: Final = frozenset(
@@ -108,7 +108,7 @@ History = Literal["none", "reasoning", "reasoning_content", "reasoning_details",
 FileForm = Literal["file", "document_url", "file_url"]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ChatOptions:
     """One wire's row. The defaults fit an unknown OpenAI-like server.
 

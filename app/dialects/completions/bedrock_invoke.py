@@ -11,11 +11,12 @@ import base64
 import binascii
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final
 
 from app.canonical.events import BlockDelta, BlockEnded, BlockStarted, Ended, Event, Finished, Started
 from app.canonical.media import CompletionChoice, CompletionRequest, CompletionResponse
+from app.canonical.record import record
 from app.canonical.request import TextPart
 from app.canonical.response import Finish, FinishReason, Usage
 from app.dialects.base import ClientContext, CompletionDialect, Encoded
@@ -46,7 +47,7 @@ _FINISHES: Final[Mapping[str, FinishReason]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Family:
     """One family's members: ``paths`` says where a canonical value goes, ``listed`` which
     member holds several completions, ``text`` and ``stop`` the paths in one of them."""

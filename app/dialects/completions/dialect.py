@@ -8,10 +8,10 @@ Streams lie in ``stream``; providers without this wire are reached through
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from app.canonical.media import CompletionChoice, CompletionRequest, CompletionResponse
+from app.canonical.record import record
 from app.canonical.request import Origin, RefusalPart, TextPart
 from app.canonical.response import Response
 from app.dialects.base import ClientContext, CompletionDialect, Encoded, ServerContext
@@ -50,7 +50,7 @@ _READ: Final = MEMBERS | {"model", "prompt", "stream", "top_k", "fallbacks"}
 _TOP: Final = frozenset({"id", "object", "created", "model", "choices", "usage"})
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CompletionOptions:
     """One wire's row: the members of its request beside model, prompt and stream."""
 

@@ -8,10 +8,11 @@ Amazon's lists of models with structured output, caching and system tools.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import MappingProxyType
 from typing import Any, Final, Literal
 
+from app.canonical.record import record
 from app.dialects.shared.claude import Family, family_of
 
 NAME: Final = "converse"
@@ -19,7 +20,7 @@ NAME: Final = "converse"
 Thinker = Literal["none", "claude", "nova", "effort", "gpt"]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ConverseOptions:
     """The row of one model family.
 

@@ -6,9 +6,10 @@ Sources: contract/providers.md 3.5, botocore's service model, the recorded excha
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 
+from app.canonical.record import record
 from app.canonical.request import (
     ImagePart,
     OpaquePart,
@@ -59,7 +60,7 @@ _ANSWER_MEMBERS: Final = frozenset({"output", "stopReason", "usage", "serviceTie
 _IMAGE_TYPES: Final = {"png": "image/png", "jpeg": "image/jpeg", "gif": "image/gif", "webp": "image/webp"}
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class BlockReader:
     """Reads content blocks: ``realm`` goes on signatures, ``customs`` names free-text tools,
     ``mint`` makes an id for a call that came without one."""

@@ -8,11 +8,13 @@ Ranges and levels: Google's thinking guide and contract/providers.md 3.6.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 
+from app.canonical.record import record
 
-@dataclass(frozen=True, slots=True)
+
+@record
 class GeminiOptions:
     """Quirks of one host of generateContent.
 
@@ -36,7 +38,7 @@ class GeminiOptions:
 VERTEX: Final = GeminiOptions(display_names=True, server_side_tools=False, count_wraps=False)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Family:
     """One family of models.
 

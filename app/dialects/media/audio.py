@@ -10,7 +10,7 @@ import base64
 import binascii
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final, Literal, Protocol, TypeVar
 
 from app.canonical.media import (
@@ -27,6 +27,7 @@ from app.canonical.media import (
     TranscriptSegment,
     Upload,
 )
+from app.canonical.record import record
 from app.dialects.base import ClientContext, Frame, Row, ServerContext, absent
 from app.dialects.media.multipart import Form
 from app.errors import GatewayError
@@ -47,7 +48,7 @@ MEDIA_TYPES: Final[Mapping[str, str]] = {
 DEFAULT_FORMAT: Final = "mp3"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class MediaEncoded:
     """A request of an audio wire: a JSON ``body`` or a multipart ``form``.
 
@@ -85,7 +86,7 @@ class AudioEncoder(Protocol[E_contra]):
     def feed(self, event: E_contra) -> list[Frame]: ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class SpeechDialect(Row):
     """A wire of speech. ``decode_response`` takes the whole body as bytes and the answer's
     headers; ``media_type`` is the type of the audio that the client gets, whole or streamed."""
@@ -98,7 +99,7 @@ class SpeechDialect(Row):
     stream_encoder: Callable[[], AudioEncoder[SpeechEvent]] = absent
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class TranscriptionDialect(Row):
     """A wire of transcription. ``decode_response`` takes the whole body as bytes;
     ``encode_response`` returns JSON or text, as the request's format has it."""

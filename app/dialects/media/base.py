@@ -12,10 +12,11 @@ import math
 import sys
 from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final, Generic, TypeVar
 
 from app.canonical.media import EmbeddingRequest, EmbeddingResponse, MixedInput
+from app.canonical.record import record
 from app.canonical.response import Usage
 from app.dialects.base import ClientContext, Encoded, Row, ServerContext, absent
 from app.dialects.shared.losses import Losses
@@ -24,7 +25,7 @@ from app.errors import GatewayError
 _CHARS_PER_TOKEN: Final = 4
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class EmbeddingDialect(Row):
     """A wire of embeddings.
 
@@ -45,7 +46,7 @@ Asked = TypeVar("Asked")
 Answered = TypeVar("Answered")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class WholeDialect(Row, Generic[Asked, Answered]):
     """A wire of one JSON body and one JSON answer, without streams. What it answers has a ``usage``."""
 

@@ -7,10 +7,11 @@ contract/providers.md 3.11 and ElevenLabs' published request schema.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final
 
 from app.canonical.media import SpeechDelta, SpeechDone, SpeechEvent, SpeechRequest, SpeechResponse
+from app.canonical.record import record
 from app.dialects.base import ClientContext
 from app.dialects.media.audio import (
     MEDIA_TYPES,
@@ -57,7 +58,7 @@ _SPEEDS: Final = (0.7, 1.2)
 _TIMESTAMPS: Final = "with_timestamps"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ElevenLabsOptions:
     """``voices`` maps the client's voice names (``alloy``) to voice ids, ``model`` stands
     in where the call names none."""

@@ -7,10 +7,11 @@ Titan and Nova take one text a call, Cohere many. The input tokens are in the an
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 
 from app.canonical.media import EmbeddingRequest, EmbeddingResponse, MixedInput
+from app.canonical.record import record
 from app.canonical.request import ImagePart
 from app.dialects.base import ClientContext, Encoded
 from app.dialects.converse.response_out import encode_error
@@ -36,7 +37,7 @@ _NOVA_PURPOSES: Final[Mapping[str, str]] = {
 Members = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Family:
     """How one family is asked and how its answer is read."""
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from app.canonical.media import EmbeddingRequest, EmbeddingResponse, MixedInput
+from app.canonical.record import record
 from app.canonical.request import ImagePart, TextPart
 from app.dialects.base import ClientContext, Encoded
 from app.dialects.gemini.errors import decode_error
@@ -47,7 +47,7 @@ _TASKS: Final[Mapping[str, str]] = {
 """Cohere's input types, which clients send as ``input_type``, in Google's words."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class GoogleEmbeddingOptions:
     """``form``: batchEmbedContents, embedContent or predict; ``limit``: inputs a call
     (100 for a batch, 250 for predict; some models take one)."""

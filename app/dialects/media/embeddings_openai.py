@@ -7,10 +7,10 @@ which are ``EmbeddingOptions`` (contract/providers.md 3.3; recorded traffic).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from app.canonical.media import EmbeddingRequest, EmbeddingResponse, MixedInput
+from app.canonical.record import record
 from app.canonical.request import Origin
 from app.canonical.response import Usage
 from app.dialects.base import ClientContext, Encoded, ServerContext
@@ -35,7 +35,7 @@ _ENCODINGS: Final = ("float", "base64")
 _ANSWER_KNOWN: Final = frozenset({"object", "data", "model", "usage"})
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class EmbeddingOptions:
     """Quirks of one wire.
 

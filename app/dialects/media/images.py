@@ -6,11 +6,12 @@ import base64
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final, Protocol
 
 from app.canonical.images import ImageEvent, ImageKind, ImageRequest, ImageResponse, PictureDone
 from app.canonical.media import Upload
+from app.canonical.record import record
 from app.dialects.base import ClientContext, Frame, Row, ServerContext, absent
 from app.dialects.media.audio import AudioDecoder, MediaEncoded
 from app.dialects.shared.checking import missing
@@ -52,7 +53,7 @@ class ImageEncoder(Protocol):
     def feed(self, event: ImageEvent) -> list[Frame]: ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class ImageDialect(Row):
     """A wire of pictures. ``decode_request`` takes the members of a body, or of a form, and its files."""
 

@@ -9,11 +9,11 @@ and ``ModerationResponse`` of mistralai 3.7.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from math import isfinite
 from typing import Any, Final
 
 from app.canonical.media import Judgement, ModerationInput, ModerationRequest, ModerationResponse
+from app.canonical.record import record
 from app.canonical.request import ImagePart, Origin, TextPart
 from app.dialects.base import ClientContext, Encoded, ServerContext
 from app.dialects.chat.errors import decode_error
@@ -29,12 +29,12 @@ DEFAULT_MODEL: Final = "omni-moderation-latest"
 _KNOWN: Final = frozenset({"model", "input", "fallbacks"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class ModerationDialect(WholeDialect[ModerationRequest, ModerationResponse]):
     """A wire of moderation, one call a request."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ModerationOptions:
     """Quirks of one wire: ``parts`` tells whether it takes the parts of a message, ``members`` what it
     knows beyond model and input."""

@@ -7,17 +7,17 @@ is known beforehand, so it can be sent with a Content-Length and iterated again 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from app.canonical.files import Content, FileUpload
 from app.canonical.media import Upload
+from app.canonical.record import record
 
 _ESCAPES: Final = str.maketrans({'"': "%22", "\r": "%0D", "\n": "%0A"})
 """How browsers write names inside Content-Disposition (WHATWG HTML, form submission)."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Form:
     """Fields in order, then the file as field ``file``, then ``files`` with the names of their fields."""
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from app.canonical.images import ImageKind, ImageRequest, ImageResponse, Picture
 from app.canonical.media import Upload
+from app.canonical.record import record
 from app.canonical.request import Origin
 from app.dialects.base import ClientContext, ServerContext
 from app.dialects.chat.errors import decode_error, failure_in
@@ -44,7 +44,7 @@ _SAID: Final = ("background", "output_format", "quality", "size")
 _FURTHER: Final = frozenset({"data", "created", "usage", *_SAID})
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ImageOptions:
     """Quirks of one wire.
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from app.canonical.events import Failed
 from app.canonical.media import SpeechDelta, SpeechDone, SpeechEvent, SpeechRequest, SpeechResponse
+from app.canonical.record import record
 from app.canonical.request import Origin
 from app.dialects.base import ClientContext, Frame, ServerContext
 from app.dialects.chat.errors import decode_error, failure_in
@@ -59,7 +59,7 @@ _ALIASES: Final[Mapping[str, str]] = {
 _CODED: Final = ("audio", "audio_data", "audio_base64")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SpeechOptions:
     """Quirks of one wire.
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from app.canonical.events import Failed
@@ -22,6 +21,7 @@ from app.canonical.media import (
     TranscriptSegment,
     Upload,
 )
+from app.canonical.record import record
 from app.canonical.request import Origin
 from app.dialects.base import DONE, ClientContext, Frame, ServerContext
 from app.dialects.chat.errors import decode_error
@@ -54,7 +54,7 @@ _GRANULARITIES: Final = frozenset({"word", "segment"})
 _TIMED: Final = frozenset({"verbose_json", "srt", "vtt"})
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TranscriptionOptions:
     """Quirks of one wire.
 

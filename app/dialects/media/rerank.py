@@ -9,11 +9,11 @@ and Jina's reranker API.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from math import isfinite
 from typing import Any, Final
 
 from app.canonical.media import Ranked, RerankRequest, RerankResponse
+from app.canonical.record import record
 from app.canonical.request import Origin
 from app.canonical.response import Billing, Usage
 from app.dialects.base import ClientContext, Encoded, ServerContext
@@ -29,7 +29,7 @@ _READ: Final = frozenset(
 _TAKEN: Final = frozenset({"priority"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class RerankDialect(WholeDialect[RerankRequest, RerankResponse]):
     """A wire of rerank, one call a request."""
 

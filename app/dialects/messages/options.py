@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Final
 
+from app.canonical.record import record
 from app.dialects.shared.claude import Family, family_of
 
 NAME: Final = "messages"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class MessagesOptions:
     """Deviations of one host.
 

@@ -7,9 +7,10 @@ do not know is opaque. Source of the shapes: the content block types of the anth
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 
+from app.canonical.record import record
 from app.canonical.request import (
     FilePart,
     ImagePart,
@@ -42,7 +43,7 @@ def block_native(block: Block, *known: str) -> Native | None:
     return native_rest(NAME, block, frozenset(known))
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class BlockReader:
     """Reads blocks: ``sign`` makes a signature of its text, ``customs`` names free-text tools,
     ``mint`` makes an id for a call that came without one."""

@@ -10,9 +10,9 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
+from app.canonical.record import record
 from app.canonical.request import (
     AudioPart,
     FilePart,
@@ -72,7 +72,7 @@ def native_members(native: Native | None, kind: type = object) -> Block:
     return taken if mark is None else {**taken, "cache_control": mark}
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class BlockWriter:
     """Writes the blocks of one request."""
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
+from app.canonical.record import record
 from app.dialects.responses.echo import echo_tool_choice, flat_tool, max_output_tokens
 from app.dialects.responses.request_in import CHAT_MEMBERS, ENCRYPTED, LOGPROBS
 from app.dialects.shared.effort import effort_of
@@ -55,7 +55,7 @@ _MAX_ID: Final = 64
 _USUAL_OUTPUT: Final = 32_000
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ResponsesOptions:
     """How a target's Responses API differs from OpenAI's.
 

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from app.canonical.record import record
 from app.dialects.responses.whole_items import LISTS, opening_item, whole_item, whole_part
 from app.dialects.shared.reading import as_dict, as_str, count, dicts, opt_str
 from app.responses_form.events import CREATED, IN_PROGRESS, OPENING, TERMINAL
@@ -24,7 +25,7 @@ JSON = dict[str, Any]
 Payload = tuple[str, JSON]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Growth:
     """How one kind of text grows: its item, its list of parts and its names on the wire."""
 

@@ -7,10 +7,10 @@ Members and their order: contract/responses.md 3.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Final
 
+from app.canonical.record import record
 from app.canonical.request import (
     AudioPart,
     FilePart,
@@ -36,7 +36,7 @@ Seal = Callable[[Signature], str | None]
 """Turns a signature into an ``encrypted_content``, or None where it may not go."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ItemWriter:
     """Writes messages as items.
 

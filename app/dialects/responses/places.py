@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
+
+from app.canonical.record import record
 
 SEARCH: Final = "tool_search"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Place:
     """A tool as its client names it: ``namespace`` is None for one that stands alone.
 

@@ -9,8 +9,10 @@ public change notes of 2026; the 5-5 generation, Fable and Mythos: docs/contract
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final, Literal
+
+from app.canonical.record import record
 
 OMITTED: Final = "thinking:"
 """Leads the value of a signature whose thinking was withheld, so that it goes back as
@@ -22,7 +24,7 @@ _EFFORTS: Final = ("low", "medium", "high", "max")
 _EFFORTS_XHIGH: Final = ("low", "medium", "high", "xhigh", "max")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Family:
     """The rules of one family.
 

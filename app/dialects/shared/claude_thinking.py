@@ -7,9 +7,10 @@ the output limit; thinking needs a tool choice of auto or none and a temperature
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 
+from app.canonical.record import record
 from app.canonical.request import Reasoning, Request, Sampling
 from app.dialects.shared.claude import Family
 from app.dialects.shared.effort import budget_of, effort_of, nearest_effort
@@ -24,7 +25,7 @@ _OFF: Final = frozenset({"disabled", "between_tools"})
 _MIN_THINKING_TOP_P: Final = 0.95
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Thinking:
     """What to send: the ``thinking`` object and the effort's name, None where absent."""
 
@@ -37,7 +38,7 @@ class Thinking:
         return self.config is not None and self.config["type"] not in _OFF
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Circumstances:
     """What thinking depends on: the output limit, whether a tool call is forced, and
     whether an assistant turn is open that does not begin with thinking."""

@@ -9,9 +9,9 @@ them need is needed, and the rule itself is told in the description.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
+from app.canonical.record import record
 from app.dialects.shared.expansion import VALUES, Expansion
 from app.dialects.shared.reading import as_dict, as_list, as_str, dicts, json_text
 
@@ -30,7 +30,7 @@ def flattened(schema: Mapping[str, Any], expansion: Expansion) -> tuple[dict[str
     return (_joined(schema, _Root(schema, expansion), 0), found) if found else (dict(schema), found)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Root:
     """The schema that references point into, and what may still be written out of it."""
 

@@ -9,9 +9,9 @@ without a report.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final, Literal
 
+from app.canonical.record import record
 from app.dialects.shared.loss_paths import CONTAINERS, LOSS_PATHS
 from app.errors import GatewayError
 
@@ -65,7 +65,7 @@ LOSS_CLASSES: Final[Mapping[str, LossClass]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Loss:
     """One warning: the client's own member path (None: of several) and a sentence."""
 

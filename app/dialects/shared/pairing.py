@@ -15,12 +15,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from app.canonical.record import record
 from app.canonical.request import Message, Part, Request, ToolCallPart, ToolResultPart
 from app.dialects.shared.losses import Losses
 from app.dialects.shared.reading import as_str, dicts, opt_str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Unit:
     """What one message is to the arrangement.
 

@@ -6,17 +6,18 @@ An upload may take several requests, so it is given what posts one; it opens not
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import Any
 
 from app.canonical.files import Content, FileObject, FileUpload
+from app.canonical.record import record
 from app.dialects.base import ClientContext, Row
 from app.dialects.media.multipart import MultipartBody
 from app.errors import GatewayError
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FileRequest:
     """One POST of an upload. ``path`` stands in the place of the wire's, ``url`` (an answer's own) in
     that of the whole address."""
@@ -27,7 +28,7 @@ class FileRequest:
     url: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FileAnswer:
     """What a provider answered to it: lower-case headers, and JSON (None where there is no body)."""
 
@@ -38,7 +39,7 @@ class FileAnswer:
 Post = Callable[[FileRequest], FileAnswer]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class FileDialect(Row):
     """The row of a wire of files. ``upload`` gets a boundary that occurs in no file. ``downloads``:
     what was uploaded can be read again."""

@@ -7,10 +7,11 @@ last for what a prompt may name (its API reference, read 2026-11-28).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final
 
 from app.canonical.files import FileObject, FileUpload
+from app.canonical.record import record
 from app.dialects.base import ClientContext
 from app.dialects.chat.errors import decode_error
 from app.dialects.media.multipart import Form
@@ -22,7 +23,7 @@ NAME: Final = "files_openai"
 _STATUSES: Final = frozenset({"uploaded", "processed", "error"})
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FileOptions:
     """``purposes`` are a wire's words for OpenAI's; ``expires``: it takes ``expires_after``."""
 

@@ -11,12 +11,12 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import gevent
 from gevent.pool import Group
 
+from app.canonical.record import record
 from app.canonical.response import Usage
 from app.config import Settings
 from app.errors import GatewayError
@@ -48,7 +48,7 @@ _SECOND_LOOK: Final = 0.03
 """Seconds that a refused attempt waits where running calls hold what it lacks: their answers may be out already."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Reservation:
     """What an attempt holds of which budgets, with its row of the ledger as it is when nobody settles it."""
 

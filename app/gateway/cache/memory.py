@@ -8,9 +8,9 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
+from app.canonical.record import record
 from app.canonical.response import Finish, Response, Usage
 
 _MOST: Final = 64 * 1024 * 1024  # bytes of a process
@@ -18,7 +18,7 @@ _LARGEST: Final = 1024 * 1024  # bytes of an answer
 _BESIDE: Final = 2  # an answer is kept as JSON and decoded
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Entry:
     """One complete answer: its JSON at the door, decoded where a stream can be made of it, and who gave it.
 

@@ -6,9 +6,9 @@ Tests: tests/governance/test_cache.py.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
+from app.canonical.record import record
 from app.config import TTL_SENTENCE, CacheSettings, SemanticSettings, Settings, seconds_of
 from app.errors import GatewayError
 from app.gateway.call import Call
@@ -17,7 +17,7 @@ _FLAGS: Final[Mapping[str, bool]] = {"true": True, "false": False}
 _LONGEST_SCOPE: Final = 256
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Policy:
     """How one call meets the cache; ``scope`` is the caller's own, "" for none. ``direct``: the same question is
     looked up; ``semantic``: like ones, from ``threshold`` on."""

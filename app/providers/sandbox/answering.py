@@ -10,9 +10,10 @@ import base64
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 
+from app.canonical.record import record
 from app.canonical.request import (
     AudioPart,
     Message,
@@ -62,7 +63,7 @@ _EFFORTS: Final[Mapping[str, int]] = {"none": 0, "minimal": 1, "low": 1, "medium
 """Effort to the number of sentences thought; higher efforts think them all."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Voice:
     """What an answer needs from outside: ids (by prefix), Unix seconds, the dialect in which it
     is told, and how a refusal ends there."""

@@ -10,8 +10,9 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
+
+from app.canonical.record import record
 
 _NAME: Final = re.compile(r"[\s,]*([A-Za-z_$][\w$.\-]*|\"[^\"\n]{1,200}\")\s*=\s*")
 _NEXT: Final = re.compile(r",\s*(?=(?:[A-Za-z_$][\w$.\-]*|\"[^\"\n]{1,200}\")\s*=)")
@@ -21,7 +22,7 @@ _WORDS: Final[Mapping[str, Any]] = {"true": True, "false": False, "null": None}
 _MAX_GIVEN: Final = 64 * 1024
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Bare:
     """A value without quotes: ``text`` as written."""
 

@@ -10,9 +10,10 @@ import math
 import struct
 from array import array
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
 from zlib import crc32
+
+from app.canonical.record import record
 
 RATE: Final = 24_000  # samples a second, 16 bits, one channel: OpenAI's own PCM
 TONE: Final = 0.20  # seconds of a word at speed 1
@@ -64,7 +65,7 @@ def wav_file(text: str, speed: float = 1.0) -> bytes:
     return wav_head(text, len(samples)) + samples
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Recording:
     """What can be read of an audio file: the text it carries, and its length in seconds."""
 

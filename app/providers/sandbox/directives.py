@@ -9,8 +9,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple
+
+from app.canonical.record import record
 
 MAX_READ: Final = 256 * 1024
 """Characters of a message that are searched for directives."""
@@ -18,7 +19,7 @@ MAX_READ: Final = 256 * 1024
 Midway = Literal["fail", "cut", "hang"]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CallWanted:
     """A tool call asked for: the tool's name and the text after ``with``."""
 
@@ -26,7 +27,7 @@ class CallWanted:
     given: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Directives:
     """All that one message asks for; what it does not mention is None, False or empty.
 

@@ -8,8 +8,9 @@ Look-around, back references and word boundaries are unsupported.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
+
+from app.canonical.record import record
 
 MAX_PATTERN: Final = 500  # characters
 MAX_REPEAT: Final = 1000
@@ -22,7 +23,7 @@ class Unsupported(ValueError):
     """A pattern that is not read here, or costs too much."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Chars:
     """One character of (or, negated, outside) some ranges."""
 
@@ -46,21 +47,21 @@ class Chars:
         raise Unsupported("no character fits")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Sequence:
     """Nodes one after another."""
 
     nodes: tuple[Node, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Either:
     """One of several nodes."""
 
     nodes: tuple[Node, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Repeat:
     """A node ``low`` to ``high`` times (None: any number)."""
 
@@ -69,7 +70,7 @@ class Repeat:
     high: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Anchor:
     """The start or the end of the text."""
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
+from app.canonical.record import record
 from app.errors import GatewayError
 from app.providers.sandbox import judging, media, ranking
 from app.providers.sandbox.generation import counting, generation
@@ -37,7 +37,7 @@ def _unknown(asked: Asked, words_per_second: float) -> Script:
     raise GatewayError("not_found", f"Unknown request URL: {asked.method} {asked.path}.")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Sandbox:
     """Writes the script of every answer. ``words_per_second`` is the pace of its streams."""
 

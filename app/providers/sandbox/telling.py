@@ -6,7 +6,7 @@ Moments are seconds since the telling began. One word is one delta.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from app.canonical.events import (
@@ -19,6 +19,7 @@ from app.canonical.events import (
     Finished,
     Started,
 )
+from app.canonical.record import record
 from app.canonical.request import AudioPart, Part, ReasoningPart, RefusalPart, TextPart, ToolCallPart
 from app.canonical.response import Finish, Response
 from app.errors import GatewayError
@@ -36,7 +37,7 @@ class Beat(NamedTuple):
     breaks: Midway | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Pace:
     """How fast an answer is told: over ``seconds`` where given, else at ``words_per_second``
     (0: all at once). ``midway`` breaks it off in the middle."""

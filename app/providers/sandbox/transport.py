@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 import gevent
 
+from app.canonical.record import record
 from app.wire.aside import aside
 from app.wire.clocks import Clocks, Watchdog
 from app.wire.upstream import Abortable, TransportError, Upstream
@@ -31,7 +32,7 @@ class Arrival(NamedTuple):
     cut: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Script:
     """One answer: nothing for ``silence`` seconds, then status and headers, then the body."""
 
@@ -41,7 +42,7 @@ class Script:
     silence: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Asked:
     """One HTTP request as it reached the sandbox; ``path`` begins with a slash."""
 

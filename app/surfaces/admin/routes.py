@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final, Literal
 
+from app.canonical.record import record
 from app.state import calllog, ledger, sums
 from app.state.browsing import CONVERSATION_FILTERS, RESPONSE_FILTERS
 
 Role = Literal["admin", "viewer"]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class AdminRoute:
     """One path; ``view`` is a function below ``app.surfaces.admin``. A viewer's path serves an administrator, too."""
 

@@ -8,11 +8,11 @@ Tests: tests/surfaces/test_window.py.
 from __future__ import annotations
 
 import hmac
-from dataclasses import dataclass
 from typing import Final
 
 from flask import Request, Response
 
+from app.canonical.record import record
 from app.config import Secret, Settings
 from app.errors import GatewayError
 from app.gateway.core import Gateway
@@ -30,7 +30,7 @@ _SAFE: Final = frozenset({"GET", "HEAD"})
 _LONGEST: Final = 128
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Administrator:
     """Who was known by a key: ``owner`` is what his sessions are found by."""
 
@@ -39,7 +39,7 @@ class Administrator:
     owner: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Session:
     """A session that runs."""
 

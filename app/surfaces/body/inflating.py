@@ -11,10 +11,10 @@ import gzip
 import sys
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from io import BytesIO
 from typing import Any, Final
 
+from app.canonical.record import record
 from app.errors import GatewayError
 
 _PIECE: Final = 65536
@@ -22,7 +22,7 @@ _MAX_MEMBERS: Final = 1000
 _WINDOW_LOG: Final = 23
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Coding:
     """A coding: what opens a stream of it, and bytes of which each of its members holds some."""
 

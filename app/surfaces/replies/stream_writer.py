@@ -12,12 +12,12 @@ import errno
 import socket
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any, Final
 
 import gevent
 from gevent.queue import Empty, Queue
 
+from app.canonical.record import record
 from app.dialects.base import Frame
 from app.errors import GatewayError
 from app.gateway.run import Batch, Run
@@ -30,7 +30,7 @@ Write = Callable[[list[Frame], bool], bytes]
 """Turns frames into the bytes of one write; the flag marks the last ones."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Pace:
     """How long the writer waits, in seconds: ``hold`` for content after the first
     lifecycle frame, ``status_after`` in silence before the status is spent, ``comment_every``

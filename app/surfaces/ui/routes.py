@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
+from app.canonical.record import record
 
-@dataclass(frozen=True, slots=True)
+
+@record
 class WindowRoute:
     """One address; ``view`` is a function below ``app.surfaces.ui``."""
 
@@ -16,7 +17,7 @@ class WindowRoute:
     public: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Place:
     """One entry of the navigation."""
 
