@@ -76,4 +76,4 @@ class CompactionHost:
 
 def _history(house: House, call: Call) -> Expansion:
     """Return what a call refers to; the store is opened only where it refers to anything."""
-    return expand(house.state() if refers(call.body) else None, call)
+    return expand(house.state() if refers(call.body) else None, call, counts=True)

@@ -9,7 +9,7 @@ affair. Tests: tests/lifecycle, tests/state/test_background.py.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, Protocol
 
@@ -23,7 +23,13 @@ from app.gateway.outcome import Outcome
 from app.gateway.run import Run
 from app.responses_form.errors import failure_body
 from app.responses_form.events import TERMINAL
-from app.responses_form.items import as_items, check_tool_calls, is_reference
+from app.responses_form.items import (
+    as_items,
+    check_thoughts,
+    check_tool_calls,
+    check_tool_outputs,
+    is_reference,
+)
 from app.state.history import Expansion
 from app.state.records import Ending, NewResponse
 from app.state.state import State
@@ -212,18 +218,23 @@ def _left(ended: Mapping[str, Any], outcome: Outcome) -> Mapping[str, Any]:
     return ended
 
 
-def expand(state: State | None, call: Call, *, accepted: bool = False, begins: bool = False) -> Expansion:
+def expand(
+    state: State | None, call: Call, *, accepted: bool = False, begins: bool = False, counts: bool = False
+) -> Expansion:
     """Return what a call's body refers to, put before its input. Our own compactions become messages.
 
     Without ``state`` the body refers to nothing. ``accepted``: its row is written already, so what it
     refers to was there. ``begins``: it is going to be stored, so no other turn of its conversation may
-    run: 409 ``conversation_locked``, before anything is read. Raises the contract's errors for unknown or contradictory references.
+    run: 409 ``conversation_locked``, before anything is read. ``counts``: no model will answer, so that
+    a call may lack its output and a thought what follows it. Raises the contract's errors for unknown or contradictory references.
     """
     body = call.body
     given = as_items(body.get("input"))
     asked = without_trigger(given)
+    if not counts:
+        check_thoughts(asked)
     if state is None:
-        check_tool_calls(asked)
+        _check_pairs(asked, counts)
         return Expansion(asked, [None] * len(asked), asked, changed=len(asked) < len(given))
     expansion = state.history.expand(
         call.principal.tenant,
@@ -233,7 +244,7 @@ def expand(state: State | None, call: Call, *, accepted: bool = False, begins: b
         accepted=accepted,
         begins=begins,
     )
-    check_tool_calls(expansion.input)
+    _check_pairs(expansion.input, counts)
     if len(asked) < len(given):
         expansion = replace(expansion, changed=True)
     if not holds_compaction(expansion.input):
@@ -263,6 +274,12 @@ def with_history(call: Call, expansion: Expansion) -> Call:
     upstream_body = {**call.body, "input": expansion.input}
     thread = _thread_of(expansion) or call.thread
     return replace(call, upstream_body=upstream_body, realm=_realm_of(expansion), thread=thread)
+
+
+def _check_pairs(items: Sequence[Mapping[str, Any]], counts: bool) -> None:
+    check_tool_calls(items)
+    if not counts:
+        check_tool_outputs(items)
 
 
 def refers(body: Mapping[str, Any]) -> bool:

@@ -139,6 +139,35 @@ def check_tool_outputs(items: Sequence[Mapping[str, Any]]) -> None:
             )
 
 
+def lone_thoughts(items: Sequence[Mapping[str, Any]]) -> set[int]:
+    """Return the places of the reasoning items beside which, between what the user said, there is
+    nothing else of the model's. (Some models tell a thought behind their words.)"""
+    found: set[int] = set()
+    thoughts: set[int] = set()
+    spoke = False
+    for place, item in enumerate(items):
+        kind, role = item_type(item), item.get("role")
+        if kind == "reasoning":
+            thoughts.add(place)
+        elif kind != "message" or role == "assistant":
+            spoke = True
+        elif role == "user":
+            found |= set() if spoke else thoughts
+            thoughts, spoke = set(), False
+    return found if spoke else found | thoughts
+
+
+def check_thoughts(items: Sequence[Mapping[str, Any]]) -> None:
+    """Raise OpenAI's 400 for a reasoning item, named by its id, that stands alone in ``items``."""
+    for place in sorted(lone_thoughts(items)):
+        if isinstance(name := items[place].get("id"), str):
+            raise GatewayError(
+                "bad_request",
+                f"Item '{name}' of type 'reasoning' was provided without its required following item.",
+                param="input",
+            )
+
+
 def check_tool_calls(items: Sequence[Mapping[str, Any]]) -> None:
     """Raise OpenAI's 400 when a tool's output in ``items`` answers no call in them.
 

@@ -17,6 +17,7 @@ from app.responses_form.items import (
     conversation_id_of,
     is_reference,
     item_type,
+    lone_thoughts,
     normalise,
 )
 from app.state.chain import Found, find
@@ -153,9 +154,12 @@ def _usable(found: Found, items: Iterable[JSON]) -> tuple[list[JSON], list[Sourc
     sources: list[Source | None] = []
     past = [unpack(body, found.files) for body in found.past.bodies]
     answered = {one.get("call_id") for one in (*past, *items) if item_type(one).endswith("_output")}
-    for value, source in zip(past, found.past.sources, strict=True):
+    alone = lone_thoughts(past)
+    for place, (value, source) in enumerate(zip(past, found.past.sources, strict=True)):
         cut_off = value.get("status") in ("incomplete", "in_progress")
         if cut_off and value.get("type") != "message" and value.get("call_id") not in answered:
+            continue
+        if place in alone:  # a provider of Responses tells no status of a thought
             continue
         history.append(value)
         sources.append(source)

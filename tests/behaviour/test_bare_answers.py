@@ -20,6 +20,7 @@ from tests.behaviour.world import (
     chat_stream,
     data_frame,
     event_frame,
+    responses_body,
     running_world,
 )
 from tests.traffic.replay import Reply
@@ -125,3 +126,15 @@ def test_a_whole_message_has_what_every_message_has(world: World) -> None:
     assert message["id"].startswith("msg_")
     assert (message["type"], message["role"], message["model"]) == ("message", "assistant", "claude-x")
     assert message["usage"]["output_tokens"] > 0
+
+
+def test_a_thought_that_a_cut_left_alone_stays_out_of_the_next_turn(world: World) -> None:
+    # OpenAI tells no status of it, and refuses a thought that nothing follows (contract/responses.md 1.2)
+    thought = {"id": "rs_1", "type": "reasoning", "summary": [], "encrypted_content": "secret"}
+    cut = responses_body(status="incomplete", incomplete_details={"reason": "max_output_tokens"})
+    world.upstream.add(Reply.json({**cut, "output": [thought]}))
+    world.upstream.add(Reply.json(responses_body()))
+    first = world.ask("responses", model="openai/x").json
+    assert world.ask("responses", model="openai/x", previous_response_id=first["id"]).status == 200
+    sent = world.upstream.requests[-1].json()["input"]
+    assert [item["type"] for item in sent] == ["message", "message"]

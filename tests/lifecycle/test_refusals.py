@@ -249,6 +249,44 @@ def test_a_tool_call_without_its_output_is_refused(ann: Client) -> None:
     )
 
 
+SAID = {"role": "user", "content": "hi"}
+CALL = {"type": "function_call", "call_id": "call_1", "name": "add", "arguments": "{}"}
+RESULT = {"type": "function_call_output", "call_id": "call_1", "output": "5"}
+THOUGHT = {"type": "reasoning", "id": "rs_1", "summary": []}
+WORDS = {"type": "message", "role": "assistant", "content": "Good."}
+ALONE = "Item 'rs_1' of type 'reasoning' was provided without its required following item."
+
+
+@pytest.mark.parametrize(
+    ("items", "message"),
+    [
+        ([SAID, CALL], "No tool output found for function call call_1."),
+        ([SAID, CALL, SAID], "No tool output found for function call call_1."),
+        ([SAID, THOUGHT], ALONE),
+        ([SAID, THOUGHT, SAID], ALONE),
+        ([SAID, WORDS, SAID, THOUGHT], ALONE),
+    ],
+)
+def test_an_input_that_lacks_what_must_follow_is_refused(
+    ann: Client, items: list[dict[str, Any]], message: str
+) -> None:
+    for more in ({}, {"store": False}, {"background": True}, {"stream": True}):
+        assert shown(ann.create(items, **more)) == (400, INVALID, "input", None, message)
+
+
+@pytest.mark.parametrize(
+    "items",
+    [
+        [SAID, THOUGHT, WORDS, SAID],
+        [SAID, WORDS, THOUGHT, SAID],  # as Gemini's signatures come
+        [SAID, THOUGHT, CALL, RESULT],
+        [SAID, {name: value for name, value in THOUGHT.items() if name != "id"}, SAID],
+    ],
+)
+def test_an_input_that_lacks_nothing_is_taken(ann: Client, items: list[dict[str, Any]]) -> None:
+    assert ann.create(items).status == 200
+
+
 def test_too_many_items_of_a_conversation_are_refused(ann: Client) -> None:
     items = [{"role": "user", "content": "x"}] * 21
     answer = ann.post("/v1/conversations", {"items": items})
