@@ -1,4 +1,5 @@
-"""Outbound HTTP: the only user of ``requests`` (and of urllib3 below it).
+"""Outbound HTTP. ``app.wire.connections`` and ``app.wire.pooled`` are the only users of urllib3 and requests
+beside it.
 
 One ``Egress`` per worker holds what the operator said about proxies and authorities;
 each provider gets one long-lived ``Transport`` from it, and each call an ``Upstream``.
@@ -12,25 +13,24 @@ from __future__ import annotations
 import http.client
 import ssl
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Final, NamedTuple
-from urllib.parse import SplitResult, urlsplit
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from urllib.parse import SplitResult
 
-import requests
 import urllib3
 from gevent import monkey
-from requests.adapters import HTTPAdapter
-from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from app.wire import direct, http1, outgoing, proxies, tls
 from app.wire.answer import PLAIN_ERRORS, HttpUpstream
 from app.wire.clocks import Clocks, Watchdog
+from app.wire.connections import AGENT, CONNECTIONS, place, target
 from app.wire.paths import host_label, segment
 from app.wire.upstream import Abortable, Opener, TransportError, Upstream
 
+if TYPE_CHECKING:
+    from app.wire.pooled import Adapter
+
 __all__ = ["Clocks", "Egress", "Transport", "TransportError", "Upstream", "host_label", "segment"]
 
-MAX_HELD: Final = 16 * 1024  # bytes of a piece that is sent together with the request's head
-MAX_HELD_PIECES: Final = 4
 MAX_WAYS: Final = 256  # URLs of a provider that are remembered
 POOL_SIZE: Final = 1000  # kept connections per host; beyond it urllib3 drops one, which costs a handshake
 
@@ -82,13 +82,13 @@ class Egress:
         """
         rules = self._rules if proxy is None else proxies.fixed_rules(proxy)
         paths = tls.existing((*self._ca_paths, *([ca_bundle] if ca_bundle else [])))
-        adapter = _Adapter(
+        ways = _Ways(
             rules,
             target_tls=lambda: self._context(tls.Trust(paths, client_cert)),
             proxy_tls=lambda: self._context(tls.Trust(paths)),
             pool_size=self._pool_size,
         )
-        transport = Transport(adapter, self.opener)
+        transport = Transport(ways, self.opener)
         self._transports.append(transport)
         return transport
 
@@ -114,10 +114,10 @@ class _Way(NamedTuple):
 class Transport:
     """Sends requests to one provider over kept connections."""
 
-    def __init__(self, adapter: _Adapter, opener: Callable[[str], Opener | None]) -> None:
-        self._adapter = adapter
+    def __init__(self, ways: _Ways, opener: Callable[[str], Opener | None]) -> None:
+        self._ways = ways
         self._opener = opener
-        self._ways: dict[str, _Way] = {}
+        self._known: dict[str, _Way] = {}
 
     def open(
         self,
@@ -142,7 +142,7 @@ class Transport:
         upstream_tls, egress_proxy, upstream_timeout and upstream_invalid (a redirect
         among them), or the reason of whoever aborted.
         """
-        way = self._ways.get(url)
+        way = self._known.get(url)
         if way is None:
             parts = outgoing.split_url(url)
             opener = self._opener(parts.scheme)
@@ -159,7 +159,9 @@ class Transport:
                 if way.origin is not None and isinstance(body, bytes | None):
                     raw = way.origin.send(method, way.target, sent, body, _socket_limits(clocks))
                 else:
-                    raw = self._adapter.send_by_requests(method, url, sent, body, _socket_limits(clocks))
+                    raw = self._ways.adapter().send_by_requests(
+                        method, url, sent, body, _socket_limits(clocks)
+                    )
             upstream = HttpUpstream(
                 _live_response(raw),
                 watchdog,
@@ -179,21 +181,18 @@ class Transport:
 
     def close(self) -> None:
         """Close the idle connections."""
-        self._adapter.close()
+        self._ways.close()
 
     def _find_way(self, url: str, parts: SplitResult) -> _Way:
         """Return where a URL leads, and remember it; raises for one that must not go out."""
         outgoing.check_url(url, parts)
-        if len(self._ways) >= MAX_WAYS:
-            self._ways.clear()
-        way = self._ways[url] = _Way(_target(parts), self._adapter.origin(parts))
+        if len(self._known) >= MAX_WAYS:
+            self._known.clear()
+        way = self._known[url] = _Way(target(parts), self._ways.origin(parts))
         return way
 
 
-_Limits = tuple[float, float] | tuple[float, None]
-
-
-def _socket_limits(clocks: Clocks) -> _Limits:
+def _socket_limits(clocks: Clocks) -> tuple[float, float] | tuple[float, None]:
     """Return the socket's own limits for connecting and reading, in seconds.
 
     Where the watchdog works reads need none, and a limit would cost a timer a read.
@@ -213,76 +212,9 @@ def _live_response(raw: urllib3.HTTPResponse | direct.Exchange) -> http1.Respons
     return live
 
 
-def _target(parts: SplitResult) -> str:
-    """Return what the request line asks an origin for."""
-    return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-
-
-class _Lean:
-    """What our connections do differently: strict heads, one packet for head and small body, and a
-    cheap look for a dropped connection."""
-
-    response_class: Any = http1.Response
-    sock: Any
-    _held: list[bytes] | None = None
-
-    def request(self, *args: Any, **kwargs: Any) -> None:
-        """Send a request; its small pieces go out together."""
-        self._held = []
-        try:
-            super().request(*args, **kwargs)  # type: ignore[misc]
-            held = self._held
-        finally:
-            self._held = None
-        if held:
-            self.send(b"".join(held))
-
-    def send(self, data: Any) -> None:
-        """Send ``data``, or hold it while a request is written and it is small."""
-        if self._held is None:
-            super().send(data)  # type: ignore[misc]
-        elif len(data) <= MAX_HELD and len(self._held) < MAX_HELD_PIECES:
-            self._held.append(data)
-        else:
-            held, self._held = [*self._held, data], None
-            for piece in held:
-                self.send(piece)
-            self._held = []
-
-    @property
-    def is_connected(self) -> bool:
-        """Whether the kept connection is open and silent. gevent's own poll costs a hub switch."""
-        if self.sock is None:
-            return False
-        poll = monkey.get_original("select", "poll")()
-        poll.register(self.sock.fileno(), 1)  # POLLIN: the end of the stream, or bytes nobody asked for
-        return not poll.poll(0)
-
-
-class _PlainConnection(_Lean, HTTPConnection):
-    pass
-
-
-class _TLSConnection(_Lean, HTTPSConnection):
-    pass
-
-
-_CONNECTIONS: Final[Mapping[str, Any]] = {"http": _PlainConnection, "https": _TLSConnection}
-
-
-_AGENT: Final = f"python-urllib3/{urllib3.__version__}"  # type: ignore[attr-defined]  # not in its __all__
-
-
-class _Bare(requests.Response):
-    """A response that only carries ``raw``: no cookies are kept, no header is read twice."""
-
-    def __init__(self, raw: Any) -> None:
-        self.raw = raw
-
-
-class _Adapter(HTTPAdapter):
-    """requests' adapter with one TLS context, proxies decided beforehand, and pools looked up by origin;
-    beside it the connections of our own, to where no proxy stands between."""
+class _Ways:
+    """The ways to where requests go: straight to an origin over connections of our own, or by requests where a
+    proxy stands between or a body comes in pieces."""
 
     def __init__(
         self,
@@ -295,72 +227,42 @@ class _Adapter(HTTPAdapter):
         self._rules = rules
         self._target_tls = target_tls
         self._proxy_tls = proxy_tls
-        self._pools: dict[tuple[str, str], Any] = {}
-        self._direct: dict[tuple[str, str], direct.Origin] = {}
         self._pool_size = pool_size
-        super().__init__(pool_connections=256, pool_maxsize=pool_size, max_retries=0)
+        self._direct: dict[tuple[str, str], direct.Origin] = {}
+        self._adapter: Adapter | None = None
 
     def origin(self, parts: SplitResult) -> direct.Origin | None:
         """Return the connections to the origin of a URL, None where a proxy stands between."""
-        if self._proxy(parts) is not None:
+        if self._rules.proxy_for(parts.scheme, *place(parts)) is not None:
             return None
         return self._direct.get((parts.scheme, parts.netloc)) or self._open_direct(parts)
 
-    def send_by_requests(
-        self,
-        method: str,
-        url: str,
-        headers: dict[str, str],
-        body: bytes | Iterable[bytes] | None,
-        limits: _Limits,
-    ) -> urllib3.HTTPResponse:
-        """Send what goes through a proxy or comes in pieces; ``limits`` are for connecting and for a read,
-        in seconds."""
-        request: Any = requests.PreparedRequest()
-        # headers are a plain dict: urllib3 copies it as it is, and faster than requests' own kind
-        request.method, request.url, request.headers, request.body = method, url, headers, body
-        if not isinstance(body, bytes | None) and "Content-Length" in headers:
-            request.body = outgoing.measured(body, int(headers["Content-Length"]))
-        answer: urllib3.HTTPResponse = self.send(request, timeout=limits).raw
-        return answer
+    def adapter(self) -> Adapter:
+        """Return requests' adapter, loaded at its first use."""
+        from app.wire.pooled import Adapter
+
+        if self._adapter is None:
+            self._adapter = Adapter(
+                self._rules,
+                target_tls=self._target_tls,
+                proxy_tls=self._proxy_tls,
+                pool_size=self._pool_size,
+            )
+        return self._adapter
 
     def close(self) -> None:
         """Close the idle connections."""
-        super().close()
+        if self._adapter is not None:
+            self._adapter.close()
         for origin in self._direct.values():
             origin.close()
 
-    def get_connection_with_tls_context(
-        self, request: Any, verify: Any, proxies: Any = None, cert: Any = None
-    ) -> Any:
-        """Return the pool of the request's origin."""
-        parts = urlsplit(request.url)
-        key = (parts.scheme, parts.netloc)
-        if key not in self._pools:
-            self._pools[key] = self._make_pool(parts)
-        return self._pools[key]
-
-    def request_url(self, request: Any, proxies: Any) -> str:
-        """Return the target as it stands in the request line: in full only for plain http through a proxy."""
-        parts = urlsplit(request.url)
-        proxy = self._proxy(parts)
-        if proxy is not None and parts.scheme == "http" and not proxy.startswith("socks"):
-            return parts._replace(fragment="", netloc=parts.netloc.rpartition("@")[2]).geturl()
-        return _target(parts)
-
-    def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
-        """Do nothing: the context knows its authorities, and urllib3 would parse them for every connection."""
-
-    def build_response(self, req: Any, resp: Any) -> requests.Response:
-        """Return a bare response."""
-        return _Bare(resp)
-
     def _open_direct(self, parts: SplitResult) -> direct.Origin:
-        host, port = _place(parts)
+        host, port = place(parts)
 
         def connect(timeout: float | None) -> Any:
             secure = {"ssl_context": self._target_tls()} if parts.scheme == "https" else {}
-            connection = _CONNECTIONS[parts.scheme](host, port, timeout=timeout, **secure)
+            connection = CONNECTIONS[parts.scheme](host, port, timeout=timeout, **secure)
             try:
                 connection.connect()
             except BaseException:
@@ -370,33 +272,9 @@ class _Adapter(HTTPAdapter):
 
         named = f"[{host}]" if ":" in host else host
         value = named if port == outgoing.PORTS[parts.scheme] else f"{named}:{port}"
-        origin = direct.Origin(value, connect, agent=_AGENT, size=self._pool_size)
+        origin = direct.Origin(value, connect, agent=AGENT, size=self._pool_size)
         self._direct[parts.scheme, parts.netloc] = origin
         return origin
-
-    def _proxy(self, parts: SplitResult) -> str | None:
-        return self._rules.proxy_for(parts.scheme, *_place(parts))
-
-    def _make_pool(self, parts: SplitResult) -> Any:
-        host, port = _place(parts)
-        proxy = self._proxy(parts)
-        secure = parts.scheme == "https"
-        manager: Any = self.poolmanager
-        if proxy is not None:
-            tunnel_tls = {"proxy_ssl_context": self._proxy_tls()} if proxy.startswith("https:") else {}
-            manager = self.proxy_manager_for(proxy, **tunnel_tls)
-        pool = manager.connection_from_host(
-            host=host,
-            port=port,
-            scheme=parts.scheme,
-            pool_kwargs={"ssl_context": self._target_tls()} if secure else {},
-        )
-        pool.ConnectionCls = _CONNECTIONS[pool.scheme]
-        return pool
-
-
-def _place(parts: SplitResult) -> tuple[str, int]:
-    return parts.hostname or "", parts.port or outgoing.PORTS[parts.scheme]
 
 
 # --- the answer and its faults ----------------------------------------------------------------
@@ -418,11 +296,10 @@ def _is_html(upstream: HttpUpstream) -> bool:
     return upstream.headers.get("content-type", "").lower().startswith("text/html")
 
 
-_FAILURES: Final = (requests.RequestException, urllib3.exceptions.HTTPError, *PLAIN_ERRORS)
+_FAILURES: Final = (urllib3.exceptions.HTTPError, *PLAIN_ERRORS)  # those of requests are OSErrors
 
 # Exception, kind, message, maybe_charged. The first row that fits any exception of the chain decides.
 _FAULTS: Final[tuple[tuple[type[BaseException], str, str, bool], ...]] = (
-    (requests.exceptions.InvalidSchema, "egress_proxy", "The egress proxy's scheme is not supported.", False),
     (urllib3.exceptions.ProxyError, "egress_proxy", "The egress proxy could not be used.", False),
     (
         urllib3.exceptions.NameResolutionError,

@@ -13,7 +13,8 @@ import pytest
 
 from app.errors import GatewayError
 from app.wire.clocks import Clocks
-from app.wire.egress import MAX_WAYS, Egress, Transport, _PlainConnection
+from app.wire.connections import PlainConnection
+from app.wire.egress import MAX_WAYS, Egress, Transport
 from app.wire.upstream import Abortable, Upstream
 from tests.wire.servers import Received, always, answer, chunked, serving
 
@@ -134,7 +135,7 @@ def test_where_urls_lead_is_remembered_of_some_and_never_what_is_refused(
     assert [request.line.split()[1] for request in server.requests[2:]] == [
         f"/{n}?x" for n in range(MAX_WAYS)
     ]
-    assert (server.connections, len(transport._ways)) == (1, 1)
+    assert (server.connections, len(transport._known)) == (1, 1)
 
 
 @pytest.mark.parametrize(
@@ -289,7 +290,7 @@ def test_a_head_and_its_small_body_go_out_by_one_call(size: int, sends: int) -> 
 
         def settimeout(self, seconds: float | None) -> None: ...
 
-    connection = _PlainConnection("host.example")
+    connection = PlainConnection("host.example")
     connection.sock = Socket()
     connection.request("POST", "/x", body=b"b" * size, headers={"Content-Length": str(size)})
     assert len(sent) == sends

@@ -332,7 +332,7 @@ def test_what_tls_has_decrypted_is_not_waited_for(authority: Authority, clocks: 
 def test_the_live_response_is_where_urllib3_keeps_it(clocks: Clocks) -> None:
     """The one private name of urllib3 in use; this fails when an upgrade moves it."""
     with serving(always(answer(b"body"))) as server, ExitStack() as stack:
-        adapter: Any = Egress().transport()._adapter
+        adapter: Any = Egress().transport()._ways.adapter()
         pieces = iter([b"in ", b"pieces"])  # a whole body takes the direct way
         raw = adapter.send_by_requests("POST", server.url(), {}, pieces, (5.0, None))
         stack.callback(raw.close)

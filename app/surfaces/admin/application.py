@@ -21,6 +21,7 @@ from app.surfaces.admin import sessions
 from app.surfaces.admin.office import ACTOR
 from app.surfaces.admin.routes import ROUTES, AdminRoute
 from app.surfaces.replies.answers import json_response
+from app.surfaces.rules import MatchedRule
 
 _ROUTES: Final = "sluice_admin_routes"
 _IS_CLIENT: Final = "sluice_is_client"
@@ -29,6 +30,7 @@ _IS_CLIENT: Final = "sluice_is_client"
 def build_admin(gateway: Gateway, is_client: Callable[[str], bool]) -> Flask:
     """Return the application that serves the paths below ``/admin``; ``is_client`` knows clients' keys."""
     app = Flask("sluice_admin", static_folder=None)
+    app.url_rule_class = MatchedRule
     app.url_map.strict_slashes = True
     app.url_map.merge_slashes = False
     app.extensions["sluice"] = gateway
