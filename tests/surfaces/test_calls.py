@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.behaviour.world import Answer, World, running_world
+from tests.lifecycle.house import eventually
 from tests.services import new_postgres
 
 MASTER = "master-0123456789"
@@ -191,3 +192,21 @@ def test_a_leaving_server_writes_what_waits_as_far_as_it_is_asked_to(
         with sqlite3.connect(tmp_path / "kept.db") as connection:
             found = connection.execute("SELECT status FROM call_log ORDER BY status").fetchall()
     assert [status for (status,) in found] == kept
+
+
+def test_a_row_that_cannot_be_written_is_counted_and_those_after_it_are_written(tmp_path: Path) -> None:
+    with running_world({"DATABASE_URL": f"sqlite:///{tmp_path}/kept.db"}) as world:
+        stored = world.send("POST", "/v1/responses", {"model": "sandbox/echo", "input": "hi"})
+        assert stored.status == 200
+        with sqlite3.connect(tmp_path / "kept.db", timeout=20) as connection:
+            count = "SELECT count(*) FROM call_log"
+            eventually(lambda: connection.execute(count).fetchone()[0] == 1)
+            connection.execute(
+                "CREATE TRIGGER refuse BEFORE INSERT ON call_log WHEN NEW.status = 400 "
+                "BEGIN SELECT RAISE(ABORT, 'no such row'); END"
+            )
+            connection.commit()
+            assert world.ask(model="nobody/x").status == 400
+            eventually(lambda: "1 rows of the call log were dropped" in world.gateway.log)
+            assert world.ask(model="sandbox/echo").status == 200
+            eventually(lambda: connection.execute(count).fetchone()[0] == 2)

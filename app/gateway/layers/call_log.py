@@ -118,6 +118,9 @@ class CallWriter:
         except GatewayError as error:
             _LOG.warning("the call log cannot be written: %s", error.raw or error.message)
             return False
+        except Exception:  # noqa: BLE001 - a defect that is logged: the log of later calls goes on
+            _LOG.exception("the call log cannot be written")
+            return False
         return True
 
     def _drop(self, count: int) -> None:

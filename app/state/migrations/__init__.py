@@ -5,42 +5,33 @@ transaction that looks at the version after it got the write lock; on PostgreSQL
 transaction under an advisory lock. Whoever comes second finds the work done. A
 database that is already current costs one query and no import of alembic.
 
-An index of a table that may be large is built before that transaction on PostgreSQL, concurrently: rows are
-written meanwhile. Its script then finds it there.
+An index of a table that may be large is built before that transaction (``indexes``), and its script finds it there. On
+PostgreSQL a statement that does not get its table at once gives up, and all of it is tried again: whoever waits for a
+table holds up everybody behind him.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import time
-from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, exc, inspect, text
 from sqlalchemy.engine import URL
 
+from app.state.migrations import indexes
+
 #: The newest revision; a test compares it with the scripts.
 HEAD: Final = "0017"
-#: Indexes of tables that may be large, and what they are on.
-CONCURRENT: Final = {
-    "response_created_at": "response (created_at, id)",
-    "response_tenant_created_at": "response (tenant, created_at, id)",
-    "conversation_created_at": "conversation (created_at, id)",
-    "conversation_tenant_created_at": "conversation (tenant, created_at, id)",
-    "call_log_tenant": "call_log (tenant, created_at)",
-    "call_log_key": "call_log (key, created_at)",
-    "call_log_provider": "call_log (provider, created_at)",
-    "call_log_model": "call_log (model, created_at)",
-    "call_log_status": "call_log (status, created_at)",
-    "call_log_request_type": "call_log (request_type, created_at)",
-    "call_log_request_id": "call_log (request_id)",
-    "call_log_response_id": "call_log (response_id)",
-}
-_INDEX_LOCK: Final = 0x51_1C_E0_02
-_LOOK_SECONDS: Final = 0.2
 _TOO_NEW: Final = "a newer version of Sluice has upgraded this database; this one cannot read it"
 _ADVISORY_LOCK: Final = 0x51_1C_E0_01
+_LOCK_MS: Final = 500  # for which a statement waits for a table, and all others behind it
+_TRIES: Final = 120
+_PAUSE: Final = 0.5  # seconds
+_LOCK_NOT_AVAILABLE: Final = "55P03"  # https://www.postgresql.org/docs/current/errcodes-appendix.html
+_LOG: Final = logging.getLogger(__name__)
 
 
 def upgrade(url: URL) -> None:
@@ -54,15 +45,27 @@ def upgrade(url: URL) -> None:
         return
     engine = _engine(url, write=True)
     try:
-        if url.get_backend_name() == "postgresql" and revision is not None:
-            _build_indexes(engine)
-        with engine.begin() as connection:
-            if url.get_backend_name() == "postgresql":
-                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
-            if current(connection) != HEAD:
-                _run(connection)
+        if revision is not None:
+            indexes.build(engine)
+        for left in reversed(range(_TRIES)):
+            try:
+                return _migrate(engine)
+            except exc.OperationalError as error:
+                if getattr(error.orig, "sqlstate", None) != _LOCK_NOT_AVAILABLE or not left:
+                    raise
+            _LOG.warning("a table is in use; the database is migrated in a moment")
+            time.sleep(_PAUSE)
     finally:
         engine.dispose()
+
+
+def _migrate(engine: Engine) -> None:
+    with engine.begin() as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
+            connection.exec_driver_sql(f"SET LOCAL lock_timeout = {_LOCK_MS}")
+        if current(connection) != HEAD:
+            _run(connection)
 
 
 def is_ours(revision: str) -> bool:
@@ -73,46 +76,6 @@ def is_ours(revision: str) -> bool:
         script.revision == revision
         for script in ScriptDirectory.from_config(configuration()).walk_revisions()
     )
-
-
-def _build_indexes(engine: Engine) -> None:
-    """Build the indexes of ``CONCURRENT`` that are missing, one process at a time.
-
-    A concurrent build waits for every snapshot that is older, so neither who waits for the lock nor who holds it
-    may have one.
-    """
-    while True:
-        with engine.begin() as guard:
-            lock = text("SELECT pg_try_advisory_xact_lock(:key)")
-            if guard.execute(lock, {"key": _INDEX_LOCK}).scalar():
-                _build_missing(guard, engine)
-                return
-        time.sleep(_LOOK_SECONDS)
-
-
-def _build_missing(guard: Connection, engine: Engine) -> None:
-    schema = guard.execute(text("SELECT quote_ident(current_schema())")).scalar_one()
-    missing = {
-        name: place
-        for name, place in CONCURRENT.items()
-        if inspect(guard).has_table(place.partition(" ")[0]) and not _is_valid(guard, name)
-    }
-    guard.exec_driver_sql(
-        "SET LOCAL statement_timeout = 0"
-    )  # lets go of the last query's snapshot, see above
-    bare = engine.raw_connection()  # in no transaction, which a concurrent build cannot be in
-    try:
-        for name, place in missing.items():
-            with closing(bare.cursor()) as cursor:
-                cursor.execute(f"DROP INDEX IF EXISTS {schema}.{name}")  # left by a build that was killed
-                cursor.execute(f"CREATE INDEX CONCURRENTLY {name} ON {schema}.{place}")
-    finally:
-        bare.close()
-
-
-def _is_valid(connection: Connection, name: str) -> bool:
-    found = text("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(:name)")
-    return bool(connection.execute(found, {"name": name}).scalar())
 
 
 def current(connection: Connection) -> str | None:
