@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from importlib.metadata import PackageNotFoundError, packages_distributions, requires
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from tests.docs.blocks import blocks
 LOCKS = ("requirements.txt", "requirements-dev.txt")
 # What make, setup.cfg or pytest names instead of an import.
 TOOLS = {"mkdocs", "coverage", "mypy", "pytest", "pytest-timeout", "ruff", "uv"}
-IMPORTERS = {"_import", "__import__", "import_module", "importlib.import_module"}
+IMPORTERS = {"_import", "__import__", "import_module"}
 
 
 def _imports(files: Iterable[Path]) -> set[str]:
@@ -32,15 +33,28 @@ def _names(tree: ast.AST) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             yield node.module
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
-        elif isinstance(node, ast.Call) and ast.unparse(node.func) in IMPORTERS:
+        elif isinstance(node, ast.Call) and _last_name(node.func) in IMPORTERS:
             yield from (str(argument.value) for argument in node.args if isinstance(argument, ast.Constant))
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             yield from re.findall(r"^\w+\+(\w+)$", node.value)
 
 
+def _last_name(called: ast.expr) -> str | None:
+    """Return the last part of the dotted name that is called."""
+    if isinstance(called, ast.Attribute):
+        return called.attr
+    return called.id if isinstance(called, ast.Name) else None
+
+
+@cache
+def _distributions() -> Mapping[str, Sequence[str]]:
+    """Return which distributions provide each top-level module, read once."""
+    return packages_distributions()
+
+
 def _providers_of(names: Iterable[str]) -> set[str]:
     """Return the distributions that provide the modules (all of a shared namespace)."""
-    roots = packages_distributions()
+    roots = _distributions()
     return {canonicalize_name(found) for name in names for found in roots.get(name.split(".")[0], ())}
 
 
@@ -77,7 +91,7 @@ def test_every_import_of_the_product_is_in_its_lock(product: set[str], repo_dir:
     locked = _named((repo_dir / "requirements.txt").read_text())
     missing = {
         name
-        for name, distributions in packages_distributions().items()
+        for name, distributions in _distributions().items()
         if product.intersection(map(canonicalize_name, distributions))
         and locked.isdisjoint(map(canonicalize_name, distributions))
     }
