@@ -302,6 +302,7 @@ class Settings:
     max_retries: int = 1
     background: str = "embedded"
     batch_lines: int = 8
+    native_batches: tuple[str, ...] = ("openai", "groq")
     worker_port: int | None = None
     worker_grace: float = 900.0
     status_after: float = 25.0

@@ -112,6 +112,7 @@ _BATCH_ROWS: Final = (
     Operation(
         "batch_create",
         dialect="files",
+        wires=("batch_create",),
         routes=(
             Route(
                 "POST",

@@ -164,6 +164,18 @@ def listed(value: Any) -> list[str]:
     return [text.strip() for text in texts if text.strip()]
 
 
+def _are_names(value: Any) -> bool:
+    texts = (
+        listed(value)
+        if isinstance(value, str) or isinstance(value, list) and all(map(is_text, value))
+        else []
+    )
+    return bool(texts) and all(re.fullmatch(r"[A-Za-z0-9_-]{1,64}", text) for text in texts)
+
+
+PROVIDERS: Final = Kind("must be names of providers, or 'off'", _are_names)
+
+
 def _are_origins(value: Any) -> bool:
     if not isinstance(value, str) and not (isinstance(value, list) and all(map(is_text, value))):
         return False

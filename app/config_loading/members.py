@@ -107,6 +107,13 @@ MEMBERS: Final = (
         "lines of batches that one process has in flight at once, those of tenants in turn",
     ),
     _row(
+        "native_batches",
+        "SLUICE_NATIVE_BATCHES",
+        kinds.PROVIDERS,
+        "comma list (in the file also a list): providers that run batches themselves, where no limit or budget "
+        "holds a line; `off`: none",
+    ),
+    _row(
         "worker_port",
         "SLUICE_WORKER_PORT",
         kinds.between(1, 65535, "a port number"),

@@ -42,6 +42,7 @@ _MODULES: Final = {
     "files_openai": "app.dialects.uploads.openai",
     "files_anthropic": "app.dialects.uploads.anthropic",
     "files_gemini": "app.dialects.uploads.gemini",
+    "batches_openai": "app.dialects.uploads.batches",
 }
 
 

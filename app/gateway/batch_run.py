@@ -95,7 +95,7 @@ class _Slot:
 
 
 def executor(house: House, state: State) -> Callable[[Job[BatchWork]], None]:
-    """Return what runs a claimed batch, for the runner; all batches of the process share its slots."""
+    """Return what runs a claimed batch here; all batches of the process share its slots."""
     slots = BatchSlots(house.settings.batch_lines)
     return lambda job: BatchRun(house, state, slots, job).run()
 

@@ -38,6 +38,7 @@ from app.gateway.layers.traces import Traces
 from app.gateway.limits.gate import Gate
 from app.gateway.listing import Catalogue
 from app.gateway.metric_series import Gaps, names_of
+from app.gateway.native_batches import NativeBatch
 from app.gateway.notices import Notices
 from app.gateway.open_calls import OpenCalls
 from app.gateway.outcome import Outcome
@@ -53,7 +54,9 @@ from app.gateway.stream_capture import StreamCapture
 from app.gateway.translation import decoded, server_context
 from app.providers.base import Provider
 from app.providers.registry import all_names, configured_names, make_provider
+from app.state.batchqueue import BatchWork
 from app.state.records import StoredResponse
+from app.state.runner import Job
 from app.state.state import State
 from app.wire.client_socket import ClientWatch
 from app.wire.egress import Egress
@@ -297,7 +300,13 @@ class Gateway:
         """Begin to run background responses and batches in this process."""
         state = self.state()
         state.run_background(BackgroundWork(self, state).execute)
-        state.run_batches(executor(self, state))
+        run_here = executor(self, state)
+
+        def run(job: Job[BatchWork]) -> None:
+            if not NativeBatch(self, state, job).run():
+                run_here(job)
+
+        state.run_batches(run)
 
     def stop_background(self, grace: float) -> None:
         """Claim no more work; wait up to ``grace`` seconds for what runs, hand over the rest."""

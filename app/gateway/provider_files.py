@@ -10,29 +10,24 @@ from __future__ import annotations
 
 import random
 import secrets
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
-from typing import Any, Final, Protocol
-from urllib.parse import parse_qsl, urlsplit
+from typing import Final, Protocol
 
 from app.canonical.files import FileObject, FileUpload
 from app.config import Settings
 from app.dialects import dialect_of
 from app.dialects.base import ClientContext
-from app.dialects.uploads.base import FileAnswer, FileDialect, FileRequest
+from app.dialects.uploads.base import FileDialect
 from app.errors import GatewayError
+from app.gateway.account_requests import AccountRequests
 from app.gateway.call import Attempt, Call, FileHome, Target
-from app.gateway.exchange import Sent
 from app.gateway.id_generation import mint
 from app.gateway.redaction import Redactor
 from app.gateway.router import Registry
-from app.gateway.translation import parse_upstream
-from app.gateway.upstreams import open_upstream
-from app.providers.base import Provider, Wire, key_realm
+from app.providers.base import Wire, key_realm
 from app.state.files import StoredFile, missing
 from app.wire.paths import segment
-from app.wire.upstream import Upstream
 
 _WIRE: Final = "file_upload"
 
@@ -48,6 +43,18 @@ class House(Protocol):
 def realm_of(target: Target) -> str:
     """Return the account that would hold a target's files."""
     return key_realm(target.provider.name, target.provider.settings, target.key)
+
+
+def account_of(registry: Registry, name: str, realm: str | None, model: str = "") -> Target | None:
+    """Return the account of a provider that a realm names, None where it is not configured any more."""
+    if name not in registry.names:
+        return None
+    provider = registry.get(name)
+    try:
+        targets = [Target(provider, model, key) for key in provider.keys("")]
+    except GatewayError:
+        return None
+    return next((one for one in targets if realm_of(one) == realm), None)
 
 
 def at_home(targets: Iterable[Target | GatewayError], home: FileHome) -> list[Target | GatewayError]:
@@ -95,13 +102,19 @@ class ProviderFiles:
 
     def retrieve(self, call: Call, stored: StoredFile) -> FileObject:
         """Return a file as its provider tells it now; raises ``not_found`` where it is gone."""
-        with self._asked(call, self._home(stored), stored) as asked, asked.opened("GET") as upstream:
+        with (
+            self._asked(call, self._home(stored), stored) as asked,
+            asked.opened("GET", asked.path()) as upstream,
+        ):
             return asked.dialect.decode_file(parse_upstream(upstream.read()))
 
     def delete(self, call: Call, stored: StoredFile) -> None:
         """Delete a file at its provider; one that is gone there is no fault."""
         try:
-            with self._asked(call, self._home(stored), stored) as asked, asked.opened("DELETE") as upstream:
+            with (
+                self._asked(call, self._home(stored), stored) as asked,
+                asked.opened("DELETE", asked.path()) as upstream,
+            ):
                 upstream.read()
         except GatewayError as error:
             if error.kind.name != "not_found":
@@ -117,7 +130,7 @@ class ProviderFiles:
                     f"Provider '{home.provider.name}' does not give uploaded files back.",
                     param="file_id",
                 )
-            with asked.opened("GET", "/content") as upstream:
+            with asked.opened("GET", asked.path("/content")) as upstream:
                 while data := upstream.read1():
                     yield data
 
@@ -129,18 +142,14 @@ class ProviderFiles:
 
     def _home(self, stored: StoredFile) -> Target:
         """Return the account that holds a file; raises ``provider_not_configured`` where it is gone."""
-        name = stored.provider or ""
-        if name in self._house.registry.names:
-            provider = self._house.registry.get(name)
-            for key in provider.keys(""):
-                target = Target(provider, "", key)
-                if realm_of(target) == stored.realm:
-                    return target
-        raise GatewayError(
-            "provider_not_configured",
-            f"The account of provider '{name}' that holds this file is not configured any more.",
-            param="file_id",
-        )
+        found = account_of(self._house.registry, stored.provider or "", stored.realm)
+        if found is None:
+            raise GatewayError(
+                "provider_not_configured",
+                f"The account of provider '{stored.provider}' that holds this file is not configured any more.",
+                param="file_id",
+            )
+        return found
 
     @contextmanager
     def _asked(self, call: Call, target: Target, stored: StoredFile | None = None) -> Iterator[_Asked]:
@@ -166,44 +175,22 @@ class ProviderFiles:
             attempt.close()
 
 
-class _Asked:
-    """The requests of one attempt at an account."""
+class _Asked(AccountRequests):
+    """The requests of one attempt at an account for files."""
 
     def __init__(self, settings: Settings, attempt: Attempt, wire: Wire, stored: StoredFile | None) -> None:
-        self.wire = wire
         self.dialect = dialect_of(FileDialect, wire.dialect)
-        provider: Provider = attempt.target.provider
-        self.context = ClientContext(
-            "", mint, attempt.call.created_at, options=wire.options, provider=provider.name
-        )
-        self._settings, self._attempt, self._stored = settings, attempt, stored
+        super().__init__(settings, attempt, wire, self.dialect)
+        self.context = context_of(attempt, wire)
+        self._stored = stored
 
-    def post(self, request: FileRequest) -> FileAnswer:
-        """Send one step of an upload; return what was answered."""
-        headers = {**request.headers, "content-length": str(len(request.body))}
-        sent = Sent(request.body, headers, wire=self._placed(request))
-        with open_upstream(self._settings, self._attempt, self, sent, stream=False) as upstream:
-            body = upstream.read()
-            return FileAnswer(upstream.headers, parse_upstream(body) if body.strip() else None)
-
-    @contextmanager
-    def opened(self, method: str, below: str = "") -> Iterator[Upstream]:
-        """Open the answer of a request for the stored file, or what lies ``below`` it."""
+    def path(self, below: str = "") -> str:
+        """Return the path of the stored file, or of what lies ``below`` it."""
         identity = self._stored.upstream_id if self._stored is not None else None
-        place = f"{self.wire.path}/{segment(identity or '', name='file id')}{below}"
-        sent = Sent(None, wire=replace(self.wire, method=method, path=place))
-        with open_upstream(self._settings, self._attempt, self, sent, stream=False) as upstream:
-            yield upstream
+        return f"{self.wire.path}/{segment(identity or '', name='file id')}{below}"
 
-    def _placed(self, request: FileRequest) -> Wire:
-        if request.url is None:
-            return self.wire if request.path is None else replace(self.wire, path=request.path)
-        home, place = urlsplit(self._attempt.target.provider.base_url), urlsplit(request.url)
-        if (place.scheme, place.netloc) != (home.scheme, home.netloc):
-            raise GatewayError("upstream_invalid", "The provider told an upload's address at another host.")
-        base = f"{place.scheme}://{place.netloc}"
-        return replace(self.wire, base=base, path=place.path, query=dict(parse_qsl(place.query)))
 
-    def error(self, status: int, body: Any, headers: Mapping[str, str]) -> GatewayError:
-        """Read the provider's error body."""
-        return self.dialect.decode_error(status, body, headers)
+def context_of(attempt: Attempt, wire: Wire) -> ClientContext:
+    """Return what a dialect of files needs for an attempt."""
+    provider = attempt.target.provider.name
+    return ClientContext("", mint, attempt.call.created_at, options=wire.options, provider=provider)

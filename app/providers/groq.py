@@ -16,6 +16,7 @@ SPEC = Spec(
         "speech": openai_like.speech(openai_speech.GROQ),
         "transcription": openai_like.transcription(openai_transcription.GROQ),
         "translation": openai_like.translation(),
+        "batch_create": openai_like.batches("/chat/completions"),
         "models": openai_like.models(),
     },
     price_as="groq",

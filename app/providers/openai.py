@@ -32,6 +32,7 @@ SPEC = Spec(
         **openai_like.images(),
         "image_variation": openai_like.variation(),
         "file_upload": openai_like.files(),
+        "batch_create": openai_like.batches("/chat/completions", "/embeddings", "/completions"),
         "models": openai_like.models(),
         "count_tokens": Wire("responses", "/responses/input_tokens", options=RESPONSES, streams=False),
     },

@@ -14,6 +14,7 @@ from app.dialects.media.openai_images import ImageOptions
 from app.dialects.media.openai_speech import SpeechOptions
 from app.dialects.media.openai_transcription import TranscriptionOptions
 from app.dialects.models import OPENAI
+from app.dialects.uploads.batches import BatchOptions
 from app.dialects.uploads.openai import FileOptions
 from app.providers.base import Wire
 
@@ -78,6 +79,15 @@ def variation(*, root: str = "") -> Wire:
 def files(options: FileOptions | None = None, *, root: str = "") -> Wire:
     """Return the wire of files: the path of all of them."""
     return Wire("files_openai", f"{root}/files", options=options or FileOptions(), streams=False)
+
+
+def batches(*endpoints: str, root: str = "", version: str = "/v1") -> Wire:
+    """Return the wire of batches, whose lines may ask for ``endpoints`` (``/chat/completions`` …); ``version`` stands
+    before them in lines."""
+    known = {f"/v1{endpoint}": f"{version}{endpoint}" for endpoint in endpoints}
+    return Wire(
+        "batches_openai", f"{root}/batches", options=BatchOptions(f"{root}/files", known), streams=False
+    )
 
 
 def models(root: str = "") -> Wire:

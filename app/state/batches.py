@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, Connection, insert, select, update
 from app.canonical.record import record
 from app.errors import GatewayError
 from app.state import listing
+from app.state.batchhomes import at_once
 from app.state.ids import new_file_id, storable
 from app.state.listing import Page
 from app.state.records import JSON
@@ -31,8 +32,7 @@ _TIMES: Final = (
 @record
 class NewBatch:
     """A batch about to wait for its turn. ``members`` are endpoint, completion window, metadata and the
-    count of lines; ``window`` is its seconds. ``provider``, ``realm`` and ``upstream_id`` name one that
-    runs at a provider."""
+    count of lines; ``window`` is its seconds."""
 
     id: str
     tenant: str
@@ -41,9 +41,6 @@ class NewBatch:
     input_file_id: str
     window: float
     members: Mapping[str, Any]
-    provider: str | None = None
-    realm: str | None = None
-    upstream_id: str | None = None
 
 
 @record
@@ -54,8 +51,6 @@ class StoredBatch:
     tenant: str
     object: JSON
     provider: str | None
-    realm: str | None
-    upstream_id: str | None
 
     @property
     def ended(self) -> bool:
@@ -101,7 +96,8 @@ class Batches:
                 raise GatewayError("bad_request", f"Cannot cancel a batch with status '{status}'.")
             if not row.cancel_requested:
                 members = {**loads_lenient(bytes(row.body)), "cancelling_at": _now(connection)}
-                values = {"cancel_requested": True, "status": "cancelling", "body": dumps(members)}
+                values = {"cancel_requested": True, "status": "cancelling", "lease_until": at_once()}
+                values["body"] = dumps(members)
                 connection.execute(update(batch).where(batch.c.id == batch_id).values(values))
             return stored_batch(_row(connection, tenant, batch_id))
 
@@ -110,13 +106,15 @@ class Batches:
 
 def stored_batch(row: AnyRow) -> StoredBatch:
     """Return a batch of its row."""
-    return StoredBatch(row.id, row.tenant, shown(row), row.provider, row.realm, row.upstream_id)
+    return StoredBatch(row.id, row.tenant, shown(row), row.provider)
 
 
 def shown(row: AnyRow) -> JSON:
     """Return a batch as its owner sees it."""
     members: JSON = loads_lenient(bytes(row.body))
     ended = row.status in _ENDING
+    told = members.get("told") if row.provider is not None and not ended else None
+    counts = told or {"completed": row.completed, "failed": row.failed}
     return {
         "id": row.id,
         "object": "batch",
@@ -130,11 +128,7 @@ def shown(row: AnyRow) -> JSON:
         "created_at": int(row.created_at),
         **{name: members.get(name) for name in _TIMES},
         "expires_at": int(row.ends_at),
-        "request_counts": {
-            "total": members.get("total", 0),
-            "completed": row.completed,
-            "failed": row.failed,
-        },
+        "request_counts": {"total": members.get("total", 0), **counts},
         "metadata": members.get("metadata"),
     }
 
@@ -154,9 +148,6 @@ def _row_of(new: NewBatch) -> dict[str, Any]:
         "input_file_id": new.input_file_id,
         "output_file_id": new_file_id(),
         "error_file_id": new_file_id(),
-        "provider": new.provider,
-        "realm": new.realm,
-        "upstream_id": new.upstream_id,
         "created_at": db_now(),
         "ends_at": db_now() + new.window,
         "body": dumps(dict(new.members)),

@@ -16,6 +16,7 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, or_,
 
 from app.canonical.record import record
 from app.state import files, pieces
+from app.state.batchhomes import Home, home_of
 from app.state.dialect import run
 from app.state.files import NewFile
 from app.state.leases import LEASE_SECONDS
@@ -47,7 +48,9 @@ class Standing:
 
 @record
 class BatchWork:
-    """A claimed batch: where it stands, and for whom it is run. ``left`` are the seconds of its window."""
+    """A claimed batch: where it stands, and for whom it is run. ``left`` are the seconds of its window, which its
+    owner wrote as ``window``, ``age`` those since it was made. ``home`` is the provider that runs it, None where it runs here, or may: ``here`` says
+    that this is settled."""
 
     id: str
     tenant: str
@@ -62,6 +65,10 @@ class BatchWork:
     waiting: Mapping[int, Result]
     cancelled: bool
     left: float
+    age: float
+    window: str
+    home: Home | None = None
+    here: bool = False
 
 
 @record
@@ -78,7 +85,7 @@ class Progress:
 
 
 class BatchQueue:
-    """The batches that run here, as work to be done."""
+    """The batches as work to be done; one that a provider runs is work, too, whenever it is looked at."""
 
     def __init__(self, signals: Signals, *, lease: float = LEASE_SECONDS) -> None:
         self._signals = signals
@@ -162,16 +169,18 @@ class BatchQueue:
 
         return self._db.write(run)
 
-    def finish(self, batch_id: str, fence: Fence, status: str, errors: list[JSON] | None = None) -> None:
-        """End a batch in ``status`` and show its files; does nothing when it is not this fence's any more."""
+    def finish(self, batch_id: str, fence: Fence, status: str, errors: list[JSON] | None = None) -> bool:
+        """End a batch in ``status`` and show its files; return false, and do nothing, when it is not this
+        fence's any more."""
 
-        def run(connection: Connection) -> None:
+        def run(connection: Connection) -> bool:
             locked = select(batch).where(batch.c.id == batch_id, *_held(fence)).with_for_update()
             row = connection.execute(locked).first()
             if row is not None:
                 _end(connection, row, status, errors)
+            return row is not None
 
-        self._signals.write(run, [batch_id])
+        return self._signals.write(run, [batch_id])
 
     def _claim(self, connection: Connection, limit: int, condition: ColumnElement[bool]) -> list[BatchWork]:
         ranked = _turns().subquery()
@@ -202,7 +211,7 @@ class BatchQueue:
 
 def _due() -> ColumnElement[bool]:
     free = or_(batch.c.lease_owner.is_(None), batch.c.lease_until < db_now())
-    return and_(BATCH_RUNNING, batch.c.provider.is_(None), free)
+    return and_(BATCH_RUNNING, free)
 
 
 def _is_any_due(connection: Connection, but_for: Collection[str]) -> bool:
@@ -222,7 +231,7 @@ def _turns() -> Select[*tuple[Any, ...]]:
     """Number each tenant's batches: what runs first, then what waits, by age."""
     order = (case((_due(), 1), else_=0), batch.c.created_at)
     turn = func.row_number().over(partition_by=batch.c.tenant, order_by=order)
-    return select(batch.c.id, turn.label("turn")).where(BATCH_RUNNING, batch.c.provider.is_(None))
+    return select(batch.c.id, turn.label("turn")).where(BATCH_RUNNING)
 
 
 def _held(fence: Fence) -> tuple[Any, ...]:
@@ -254,13 +263,14 @@ def _begin(connection: Connection, row: AnyRow) -> None:
 
 
 def _work(row: AnyRow) -> BatchWork:
+    members = loads_lenient(bytes(row.body))
     return BatchWork(
         id=row.id,
         tenant=row.tenant,
         fence=Fence(row.lease_owner, row.attempt),
         key_id=row.key_id,
         mount=row.mount,
-        endpoint=loads_lenient(bytes(row.body))["endpoint"],
+        endpoint=members["endpoint"],
         input_file_id=row.input_file_id,
         line=row.line,
         position=row.position,
@@ -268,6 +278,10 @@ def _work(row: AnyRow) -> BatchWork:
         waiting=_waiting(row),
         cancelled=row.cancel_requested,
         left=row.ends_at - row.now,
+        age=row.now - row.created_at,
+        window=members["completion_window"],
+        home=home_of(members),
+        here=bool(members.get("here")),
     )
 
 

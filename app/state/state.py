@@ -23,6 +23,7 @@ from app.state.attempts import Attempts
 from app.state.audit import Audit
 from app.state.background import Queue, Work
 from app.state.batches import Batches
+from app.state.batchhomes import BatchHomes
 from app.state.batchqueue import BatchQueue, BatchWork
 from app.state.browsing import Browsing
 from app.state.budgets import Budgets
@@ -80,6 +81,7 @@ class State:
     files: Files
     batches: Batches
     batch_queue: BatchQueue
+    batch_homes: BatchHomes
     first_answers: FirstAnswers
     browsing: Browsing
     answers: SharedAnswers
@@ -188,6 +190,7 @@ def open_state(
         files=Files(db),
         batches=Batches(signals),
         batch_queue=BatchQueue(signals),
+        batch_homes=BatchHomes(signals),
         first_answers=FirstAnswers(db),
         browsing=Browsing(db),
         answers=SharedAnswers(signals),

@@ -58,7 +58,10 @@ def listed(mount: Mount, deployment: str | None = None) -> Response:
 
 def retrieve(mount: Mount, batch_id: str, deployment: str | None = None) -> Response:
     """Serve ``GET batches/{id}``."""
-    stored = current_gateway().state().batches.get(g.principal.tenant, batch_id)
+    state = current_gateway().state()
+    stored = state.batches.get(g.principal.tenant, batch_id)
+    if stored.provider is not None and not stored.ended:
+        state.batch_homes.wish(batch_id)
     return json_response(seal_bare(mount, "batch_retrieve", stored.object, stored.provider))
 
 

@@ -1,0 +1,71 @@
+"""Requests of files and batches at one account: each an attempt of its own, which no layer lies around.
+
+Tests: tests/lifecycle/test_provider_files.py, tests/lifecycle/test_native_batches.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+from app.config import Settings
+from app.dialects.base import Row
+from app.dialects.uploads.base import FileAnswer, FileRequest
+from app.errors import GatewayError
+from app.gateway.call import Attempt
+from app.gateway.exchange import Sent
+from app.gateway.translating import parse_upstream
+from app.gateway.upstreams import open_upstream
+from app.providers.base import Wire
+from app.wire.upstream import Upstream
+
+
+class AccountRequests:
+    """The requests of one attempt at an account; ``row`` is the dialect of ``wire``."""
+
+    def __init__(self, settings: Settings, attempt: Attempt, wire: Wire, row: Row) -> None:
+        self.wire = wire
+        self._row = row
+        self._settings, self._attempt = settings, attempt
+
+    def post(self, request: FileRequest) -> FileAnswer:
+        """Send one step of an upload; return what was answered."""
+        headers = {**request.headers, "content-length": str(len(request.body))}
+        sent = Sent(request.body, headers, wire=self._placed(request))
+        with open_upstream(self._settings, self._attempt, self, sent, stream=False) as upstream:
+            body = upstream.read()
+            return FileAnswer(upstream.headers, parse_upstream(body) if body.strip() else None)
+
+    @contextmanager
+    def opened(
+        self, method: str, path: str, body: bytes | None = None, query: Mapping[str, str] | None = None
+    ) -> Iterator[Upstream]:
+        """Open the answer of a request at a path."""
+        wire = replace(self.wire, method=method, path=path, query=query or {})
+        with open_upstream(
+            self._settings, self._attempt, self, Sent(body, wire=wire), stream=False
+        ) as upstream:
+            yield upstream
+
+    def json(
+        self, method: str, path: str, body: bytes | None = None, query: Mapping[str, str] | None = None
+    ) -> Any:
+        """Return the JSON that a request at a path is answered with."""
+        with self.opened(method, path, body, query) as upstream:
+            return parse_upstream(upstream.read())
+
+    def _placed(self, request: FileRequest) -> Wire:
+        if request.url is None:
+            return self.wire if request.path is None else replace(self.wire, path=request.path)
+        home, place = urlsplit(self._attempt.target.provider.base_url), urlsplit(request.url)
+        if (place.scheme, place.netloc) != (home.scheme, home.netloc):
+            raise GatewayError("upstream_invalid", "The provider told an upload's address at another host.")
+        base = f"{place.scheme}://{place.netloc}"
+        return replace(self.wire, base=base, path=place.path, query=dict(parse_qsl(place.query)))
+
+    def error(self, status: int, body: Any, headers: Mapping[str, str]) -> GatewayError:
+        """Read the provider's error body."""
+        return self._row.decode_error(status, body, headers)

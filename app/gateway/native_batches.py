@@ -1,0 +1,299 @@
+"""One look at a batch that a provider runs, or may: it is sent there, followed, and its results are brought here.
+
+A claim of the queue is one look; then the batch is parked until the next. What a provider refuses before any
+line ran is run here instead. That a batch is asked for is written down before it is; where nobody knows
+whether it came to be, it is looked for by the id of ours that it bears.
+Tests: tests/lifecycle/test_native_batches.py.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import Final, Protocol, TypeVar
+
+import gevent
+
+from app.canonical.batches import BatchObject
+from app.config import Settings
+from app.dialects.uploads.batches import WINDOW
+from app.errors import GatewayError
+from app.gateway import native_results
+from app.gateway.batch_lines import Line, lines_of, read_request
+from app.gateway.batch_run import LineCall
+from app.gateway.call import Abort, Call, Principal, Target
+from app.gateway.native_lines import Native, natively
+from app.gateway.provider_batches import ProviderBatches
+from app.gateway.provider_files import account_of, realm_of
+from app.gateway.redaction import Redactor
+from app.gateway.router import Registry, Router
+from app.operations import LINE_CALL, resolve
+from app.state.batchhomes import Home
+from app.state.batchqueue import BatchWork
+from app.state.ids import new_id
+from app.state.records import JSON
+from app.state.runner import Job
+from app.state.state import State
+from app.wire.turns import Turns
+
+T = TypeVar("T")
+_LOG: Final = logging.getLogger(__name__)
+_FIRST_PAUSE: Final = 5.0
+_LONGEST_PAUSE: Final = 60.0
+_SHARE: Final = 0.1  # of the time that a batch took so far, until it is looked at again
+_GRACE: Final = 3_600.0  # seconds past its window for which a batch is still asked after
+_MOST_TRIES: Final = 5
+_STORE_AWAY: Final = 1.0
+_PASSING: Final = frozenset({"rate_limited", "overloaded", "upstream_rate_limited", "conflict"})
+"""Refusals that may be none a little later."""
+
+
+class House(native_results.House, Protocol):
+    """What a batch at a provider needs of the gateway."""
+
+    settings: Settings
+    registry: Registry
+    router: Router
+    redactor: Redactor
+
+    def cache_of(self, call: Call) -> str: ...
+
+    def principal_of(self, key: str | None, tenant: str) -> Principal: ...
+
+
+class NativeBatch:
+    """One look at one batch."""
+
+    def __init__(self, house: House, state: State, job: Job[BatchWork]) -> None:
+        self._house, self._state, self._work = house, state, job.work
+        self._abort = Abort()
+        self._cancelled = job.work.cancelled
+        self._leaves = False
+        job.on_leave(self._leave)
+        job.on_abort(self._told)
+
+    def run(self) -> bool:
+        """Do what there is to be done; return false for a batch that is to be run here.
+
+        Trouble at the provider, or with the store, is looked at again later."""
+        try:
+            if self._look():
+                return True
+            if self._leaves and self._abort.reason is None:
+                self._patiently(lambda: self._state.batch_queue.release(self._work.id, self._work.fence))
+                return True
+            return self._abort.reason is not None
+        except GatewayError as error:
+            if self._abort.reason is None:
+                self._say("is looked at again later", error)
+                self._park()
+            return True
+
+    def _look(self) -> bool:
+        home = self._work.home
+        if home is None:
+            return self._start()
+        target = account_of(self._house.registry, home.provider, home.realm, home.model)
+        if target is None:
+            lacks = (
+                f"The account of provider '{home.provider}' that runs this batch is not configured any more."
+            )
+            return self._give_up(GatewayError("provider_not_configured", lacks))
+        account = self._account(target)
+        if home.id is None:
+            return self._make(account, home, target)
+        return self._follow(account, home.id, home, target)
+
+    # --- on its way ------------------------------------------------------------------------------
+
+    def _start(self) -> bool:
+        """Send a batch that may run at a provider there; return false for one that may not."""
+        work = self._work
+        if work.here or work.line or work.in_flight or work.waiting or self._cancelled or work.left <= 0:
+            return False
+        if not self._house.settings.native_batches or work.window != WINDOW:
+            return False
+        native = self._chosen()
+        if native is None:
+            return False
+        account = self._account(native.target)
+        try:
+            uploaded = account.upload(f"{work.id}.jsonl", native.content)
+        except GatewayError as error:
+            if self._is_final(error):
+                self._say("was refused by its provider, and runs here", error)
+                return not self._move(None)
+            raise
+        finally:
+            native.content.close()
+        target = native.target
+        home = Home(target.provider.name, realm_of(target), target.model, uploaded)
+        return not self._move(home) or self._make(account, home, target)
+
+    def _chosen(self) -> Native | None:
+        work, files = self._work, self._state.files
+        try:
+            principal = self._house.principal_of(work.key_id, work.tenant)
+            stored = files.get(work.tenant, work.input_file_id)
+        except GatewayError as error:
+            if error.kind.name == "store_unavailable":
+                raise
+            return None  # its lines tell why
+        longest = self._house.settings.max_body_bytes
+        lines = self._watched(lines_of(files.content(stored), longest=longest))
+
+        def make(line: Line) -> Call:
+            asked = read_request(line, work.endpoint, longest)
+            body = dict(asked.body)
+            one = LineCall(new_id("req"), work.mount, work.endpoint, body, asked.size, principal, self._abort)
+            made: Call = resolve("surfaces", LINE_CALL)(self._house, one)
+            return made
+
+        return natively(self._house, principal, work.endpoint, lines, make, longest)
+
+    def _watched(self, lines: Iterator[Line]) -> Iterator[Line]:
+        """Yield lines, and let others go on between them."""
+        turns = Turns()
+        for line in lines:
+            self._abort.check()
+            yield line
+            turns.take()
+
+    def _make(self, account: ProviderBatches, home: Home, target: Target) -> bool:
+        """Have the provider make the batch, unless it did so already."""
+        work = self._work
+        found = account.find(work.id) if home.begun else None
+        if found is None and self._cancelled:
+            self._finish("cancelled")
+            return self._forget(account, home)
+        if found is None and (work.left <= 0 or work.fence.attempt > _MOST_TRIES):
+            return self._return(account, home)
+        if found is None:
+            home = replace(home, begun=True)
+            if not self._move(home):
+                return True
+            try:
+                found = account.create(home.input or "", work.endpoint, work.id)
+            except GatewayError as error:
+                if self._is_final(error):
+                    self._say("was refused by its provider, and runs here", error)
+                    return self._return(account, home)
+                raise
+        home = replace(home, id=found.id)
+        return not self._move(home) or self._follow(account, found.id, home, target, found)
+
+    # --- there -----------------------------------------------------------------------------------
+
+    def _follow(
+        self,
+        account: ProviderBatches,
+        identity: str,
+        home: Home,
+        target: Target,
+        found: BatchObject | None = None,
+    ) -> bool:
+        """Note how the batch stands; take its results once it has ended."""
+        try:
+            found = found or account.retrieve(identity)
+            if self._cancelled and not found.ended and found.status != "cancelling":
+                account.cancel(identity)
+        except GatewayError as error:
+            if self._work.left < -_GRACE or error.kind.name == "not_found":
+                return self._give_up(error)
+            raise
+        if not found.ended:
+            self._park(found)
+            return True
+        ran_nothing = not (found.completed or found.failed or found.output_file_id or found.error_file_id)
+        if found.status == "failed" and ran_nothing and not self._cancelled:
+            words = "; ".join(str(one["message"]) for one in found.errors)
+            self._say(
+                "failed at its provider before a line ran, and runs here",
+                GatewayError("upstream_rejected", words),
+            )
+            return self._return(account, home)
+        errors = self._house.redactor.value(list(found.errors)) or None
+        if native_results.take(self._house, self._state, self._work, account, found, target, errors):
+            return self._forget(account, home, found)
+        return True
+
+    def _return(self, account: ProviderBatches, home: Home) -> bool:
+        """Have the batch run here."""
+        if not self._move(None):
+            return True
+        self._forget(account, home)
+        return False
+
+    def _forget(self, account: ProviderBatches, home: Home, found: BatchObject | None = None) -> bool:
+        """Delete the files of a batch at its provider; what cannot be deleted stays there."""
+        results = () if found is None else (found.output_file_id, found.error_file_id)
+        for file_id in (home.input, *results):
+            if file_id is not None:
+                with suppress(GatewayError):
+                    account.forget(file_id)
+        return True
+
+    def _give_up(self, error: GatewayError) -> bool:
+        told: JSON = {
+            "code": error.code or error.kind.name,
+            "message": error.message,
+            "param": None,
+            "line": None,
+        }
+        self._finish("failed", [told])
+        return True
+
+    # --- what it writes down ---------------------------------------------------------------------
+
+    def _move(self, home: Home | None) -> bool:
+        work = self._work
+        return self._patiently(lambda: self._state.batch_homes.move(work.id, work.fence, home))
+
+    def _park(self, found: BatchObject | None = None) -> None:
+        work = self._work
+        told = None if found is None else {"completed": found.completed, "failed": found.failed}
+        pause = min(max(_FIRST_PAUSE, work.age * _SHARE), _LONGEST_PAUSE)
+        if self._cancelled:
+            pause = _FIRST_PAUSE
+        self._patiently(lambda: self._state.batch_homes.park(work.id, work.fence, pause, told))
+
+    def _finish(self, status: str, errors: Sequence[JSON] | None = None) -> None:
+        work = self._work
+        listed = None if errors is None else list(errors)
+        self._patiently(lambda: self._state.batch_queue.finish(work.id, work.fence, status, listed))
+
+    def _patiently(self, run: Callable[[], T]) -> T:
+        """Return what the store answers, once it does; raises when the batch is another's meanwhile."""
+        while True:
+            try:
+                return run()
+            except GatewayError as error:
+                if error.kind.name != "store_unavailable" or self._abort.reason is not None:
+                    raise
+            gevent.sleep(_STORE_AWAY)
+            self._abort.check()
+
+    def _account(self, target: Target) -> ProviderBatches:
+        return ProviderBatches(
+            self._house, native_results.call_of(self._house, self._work, target, self._abort), target
+        )
+
+    def _is_final(self, error: GatewayError) -> bool:
+        """Tell whether a provider refused a batch for good, having done nothing."""
+        return error.status < 500 and error.kind.name not in _PASSING or error.kind.name == "upstream_auth"
+
+    def _say(self, what: str, error: GatewayError) -> None:
+        words = self._house.redactor.text(error.message)
+        _LOG.warning("the batch %s %s: %s", self._work.id, what, words)
+
+    def _leave(self) -> None:
+        self._leaves = True
+
+    def _told(self, reason: str) -> None:
+        """Hear why the look must end; a cancelled batch is cancelled at its provider."""
+        if reason == "cancelled":
+            self._cancelled = True
+        else:
+            self._abort(GatewayError("server_lost", "Another process looks after this batch now."))

@@ -1,0 +1,181 @@
+"""The lines of a batch as a provider takes them: rewritten where every one of them may run there, else left alone.
+
+A batch goes to a provider only where that changes nothing but its price and its pace: one model of one
+provider, nothing that the gateway does for a line, and no limit or budget that a line would be held by.
+Tests: tests/lifecycle/test_native_batches.py.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import IO, Final, Protocol
+
+from app.config import Settings
+from app.dialects.uploads.batches import MOST_LINES
+from app.errors import GatewayError
+from app.gateway.batch_lines import Line, read_request
+from app.gateway.budgets import charges as budget_charges
+from app.gateway.call import Call, Principal, Target
+from app.gateway.limits import charges as limit_charges
+from app.gateway.operations import encoded
+from app.gateway.plan import plan_route
+from app.gateway.provider_batches import options_of, wire_of
+from app.gateway.router import Router
+from app.wire.json import dumps, loads_lenient
+
+LARGEST: Final = 200 * 1024 * 1024
+"""Bytes that a provider takes at most."""
+_LONGEST_ID: Final = 64  # characters
+_PIECE: Final = 1024 * 1024
+_FILES_OF_OURS: Final = re.compile(rb"file-[0-9a-f]{48}")
+_SERVED_BY: Final = {"chat": "chat", "completion": "completions", "embedding": "embeddings_openai"}
+"""The wires that answer as the endpoints of lines do, by operation."""
+
+
+class House(Protocol):
+    """What the choice needs of the gateway."""
+
+    settings: Settings
+    router: Router
+
+    def cache_of(self, call: Call) -> str: ...
+
+
+class NativeFile:
+    """The rewritten lines: bytes of known number, in a file that lies nowhere once it is closed."""
+
+    def __init__(self) -> None:
+        self._file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by whoever wrote it
+        self._size = 0
+
+    def write(self, data: bytes) -> None:
+        """Append some bytes."""
+        self._file.write(data)
+        self._size += len(data)
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __iter__(self) -> Iterator[bytes]:
+        self._file.seek(0)
+        while data := self._file.read(_PIECE):
+            yield data
+
+    def close(self) -> None:
+        """Let go of the bytes."""
+        self._file.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Native:
+    """A batch that a provider may run: the account, and what it is sent."""
+
+    target: Target
+    content: NativeFile
+
+
+def natively(
+    house: House,
+    principal: Principal,
+    endpoint: str,
+    lines: Iterable[Line],
+    make: Callable[[Line], Call],
+    longest: int,
+) -> Native | None:
+    """Return what a provider would be sent, None where some line must run here.
+
+    ``make`` returns the call of a line, and raises the error of one that cannot run."""
+    chooser, content, seen = _Chooser(house, principal, endpoint), NativeFile(), set[str]()
+    try:
+        for line in lines:
+            asked = read_request(line, endpoint, longest)
+            if asked.fault is not None or asked.custom_id is None or line.data is None:
+                break
+            if asked.custom_id in seen or len(asked.custom_id) > _LONGEST_ID:
+                break
+            seen.add(asked.custom_id)
+            body = chooser.body(make(line), line.data)
+            if body is None or len(seen) > MOST_LINES:
+                break
+            row = {"custom_id": asked.custom_id, "method": "POST", "url": chooser.spoken, "body": body}
+            content.write(dumps(row) + b"\n")
+            if len(content) > LARGEST:
+                break
+        else:
+            if chooser.target is not None:
+                return Native(chooser.target, content)
+    except GatewayError:
+        pass  # the line tells its error where it is run
+    content.close()
+    return None
+
+
+class _Chooser:
+    """The account that the lines so far may go to."""
+
+    def __init__(self, house: House, principal: Principal, endpoint: str) -> None:
+        self._house, self._principal, self._endpoint = house, principal, endpoint
+        self._free: set[tuple[str, tuple[str, ...]]] = set()
+        self.target: Target | None = None
+        self.spoken = ""
+
+    def body(self, call: Call, data: bytes) -> object | None:
+        """Return what the provider is sent for a line, None for one that must run here."""
+        if len(call.candidates) != 1 or call.left_out or _FILES_OF_OURS.search(data):
+            return None
+        target = self._target_of(call)
+        if target is None or self._house.cache_of(call) != "off":
+            return None
+        (planned,) = plan_route(call, [target]).targets
+        way = planned.way()
+        if way.serves != call.operation or way.wire.dialect != _SERVED_BY.get(call.operation):
+            return None
+        exchange, sent = encoded(call, planned)
+        if exchange.losses.items or sent.headers or not isinstance(sent.body, bytes):
+            return None
+        return {**loads_lenient(sent.body), "model": target.model}
+
+    def _target_of(self, call: Call) -> Target | None:
+        """Return the account for a call: that of the lines before it, None where it is not for one alone."""
+        targets = list(self._house.router.targets(call))
+        found = [one for one in targets if isinstance(one, Target)]
+        if not found or len(found) != len(targets):
+            return None
+        if len({one.label for one in found}) > 1 or any(one.members is not None for one in found):
+            return None
+        if self.target is None:
+            self.target = self._chosen(found)
+        if self.target is None or found[0].label != self.target.label:
+            return None
+        return self.target if self._is_free(call, self.target) else None
+
+    def _chosen(self, found: list[Target]) -> Target | None:
+        """Return one of a provider's accounts, drawn by weight, where it runs batches of this endpoint."""
+        weights = [1.0 if one.key is None else one.key.weight for one in found]
+        target = random.choices(found, weights)[0]
+        wire = wire_of(target)
+        if target.provider.name not in self._house.settings.native_batches or wire is None:
+            return None
+        self.spoken = options_of(wire).endpoints.get(self._endpoint, "")
+        return target if self.spoken else None
+
+    def _is_free(self, call: Call, target: Target) -> bool:
+        """Tell whether no limit and no budget is about a call at its target."""
+        place = (target.label, call.candidates)
+        if place in self._free:
+            return True
+        settings, labels = self._house.settings, (target.label,)
+        limits = limit_charges.touches_of_caller(self._principal, settings.limits)
+        if any(limit_charges.fits(touch.limit, labels, call.candidates) for touch in limits):
+            return False
+        if limit_charges.touches_of_target(target):
+            return False
+        if budget_charges.touches_of_target(self._principal, settings.budgets, target.label, call.candidates):
+            return False
+        if len(self._free) < MOST_LINES:
+            self._free.add(place)
+        return True

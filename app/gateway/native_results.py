@@ -1,0 +1,194 @@
+"""What a provider's batch came to: its results in the batch's own files, and one row of the call log for all of them.
+
+Lines stand in the order of the provider. What they used up is summed line by line, at the catalogue's price of
+batches. Tests: tests/lifecycle/test_native_batches.py.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, Final, Protocol
+
+from app.canonical.batches import BatchObject
+from app.canonical.response import Billing, Usage
+from app.dialects.chat.usage import decode_usage
+from app.dialects.shared.reading import as_dict, count
+from app.errors import GatewayError
+from app.gateway.batch_lines import Line, lines_of, refused
+from app.gateway.budgets.accounts import Accounts
+from app.gateway.call import Abort, Attempt, Call, Principal, Sealing, Target
+from app.gateway.cost import PriceList
+from app.gateway.exchange import Answer
+from app.gateway.provider_batches import House as Asked
+from app.gateway.provider_batches import ProviderBatches
+from app.gateway.run import Batch, Run, Source
+from app.state.batchqueue import BatchWork, Progress, Standing
+from app.state.ids import new_id
+from app.state.records import JSON
+from app.state.state import State
+from app.wire.aside import aside
+from app.wire.json import loads_lenient
+from app.wire.turns import Turns
+
+_AT_ONCE: Final = 1024 * 1024  # bytes of results that are written in one transaction
+_LONGEST: Final = 128 * 1024 * 1024
+_TERMS: Final = {"processing": "batch"}
+"""The catalogue's words for what a batch is charged by."""
+_OPERATIONS: Final[Mapping[str, str]] = {
+    "/v1/chat/completions": "chat",
+    "/v1/embeddings": "embedding",
+    "/v1/completions": "completion",
+}
+
+
+class House(Asked, Protocol):
+    """What results need of the gateway."""
+
+    prices: PriceList
+    accounts: Accounts
+
+    def answer(self, call: Call, source: Source) -> Run: ...
+
+    def sealing(self, tenant: str) -> Sealing: ...
+
+    def background_timeout(self) -> float: ...
+
+
+def take(
+    house: House,
+    state: State,
+    work: BatchWork,
+    account: ProviderBatches,
+    found: BatchObject,
+    target: Target,
+    errors: list[JSON] | None,
+) -> bool:
+    """Bring the results of a batch that has ended, end it here, and write its row; return whether this was the
+    process that did so."""
+    taken = _Taken(house.prices, target)
+    writer, turns = _Writer(state, work), Turns()
+    for file_id in (found.output_file_id, found.error_file_id):
+        if file_id is not None:
+            for line in lines_of(account.content(file_id), longest=_LONGEST):
+                writer.write(*taken.row(line))
+                turns.take()
+    writer.flush()
+    if not state.batch_queue.finish(work.id, work.fence, found.status, errors):
+        return False
+    _note(house, work, target, taken)
+    return True
+
+
+def call_of(house: House, work: BatchWork, target: Target, abort: Abort) -> Call:
+    """Return the call that stands for a whole batch."""
+    operation = _OPERATIONS[work.endpoint]
+    return Call(
+        id=new_id("req"),
+        operation=operation,
+        dialect="chat",
+        body={},
+        model=target.label,
+        candidates=(target.label,),
+        principal=Principal(key=work.key_id or "", tenant=work.tenant),
+        abort=abort,
+        sealing=house.sealing(work.tenant),
+        deadline=time.monotonic() + house.background_timeout(),
+        door=work.mount,
+        log_metadata={"batch": work.id},
+    )
+
+
+@dataclass(slots=True)
+class _Taken:
+    """What the lines so far used up. ``cost`` is None once the price of one is unknown."""
+
+    prices: PriceList
+    target: Target
+    usage: Usage = Usage(input_tokens=0, output_tokens=0)
+    cost: dict[str, Any] | None = field(default_factory=dict)
+
+    def row(self, line: Line) -> tuple[bytes, bool]:
+        """Return a line of results, and whether it is an answer; what it used up is added."""
+        if line.data is None:
+            error = GatewayError("upstream_invalid", f"The answer is longer than {_LONGEST} bytes.")
+            return refused(None, error).encode(), False
+        response = as_dict(aside(len(line.data), partial(_response, line.data)))
+        status = count(response.get("status_code")) or 0
+        usage = decode_usage(as_dict(response.get("body")).get("usage"))
+        if usage is not None:
+            self._add(usage)
+        return line.data + b"\n", 200 <= status < 400
+
+    def _add(self, usage: Usage) -> None:
+        so_far = self.usage
+        self.usage = Usage(
+            input_tokens=so_far.input_tokens + usage.input_tokens,
+            output_tokens=so_far.output_tokens + usage.output_tokens,
+            cached_tokens=so_far.cached_tokens + usage.cached_tokens,
+            reasoning_tokens=so_far.reasoning_tokens + usage.reasoning_tokens,
+        )
+        told = self.prices.cost(self.target, replace(usage, billing=Billing(terms=_TERMS)))
+        if told is None or self.cost is None:
+            self.cost = None
+            return
+        for name, value in told.items():
+            before = self.cost.get(name)
+            self.cost[name] = value if before is None or not isinstance(value, float) else before + value
+
+
+def _response(data: bytes) -> Any:
+    try:
+        return as_dict(loads_lenient(data)).get("response")
+    except ValueError:
+        return None
+
+
+class _Writer:
+    """Appends results to a batch's files, from where a process before stopped."""
+
+    def __init__(self, state: State, work: BatchWork) -> None:
+        self._state, self._work = state, work
+        self._seen = 0
+        self._at = work.line
+        self._good, self._bad = list[bytes](), list[bytes]()
+        self._size = 0
+
+    def write(self, row: bytes, good: bool) -> None:
+        """Take a row, unless it stands there already."""
+        self._seen += 1
+        if self._seen <= self._work.line:
+            return
+        (self._good if good else self._bad).append(row)
+        self._size += len(row)
+        if self._size >= _AT_ONCE:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what waits; raises ``server_lost`` where the batch is another process's."""
+        good, bad = self._good, self._bad
+        if not good and not bad:
+            return
+        line = self._at + len(good) + len(bad)
+        progress = Progress(self._at, line, 0, len(good), len(bad), b"".join(good), b"".join(bad))
+        if not self._state.batch_queue.advance(self._work, progress, Standing({}, {})):
+            raise GatewayError("server_lost", "Another process looks after this batch now.")
+        self._at, self._size, self._good, self._bad = line, 0, [], []
+
+
+def _note(house: House, work: BatchWork, target: Target, taken: _Taken) -> None:
+    """Write the row of a batch into the call log, and into the ledger."""
+    call = call_of(house, work, target, Abort())
+    began = house.accounts.clock()
+    attempt = Attempt(call, target, status=200, usage=taken.usage, cost=taken.cost or None, complete=True)
+    call.attempts.append(attempt)
+    attempt.close()
+    house.accounts.note(attempt, began)
+
+    def source(run: Run) -> Generator[Batch, None, None]:
+        run.outcome.target = target
+        yield Batch([], last=True, answer=Answer(None, usage=taken.usage, cost=taken.cost or None))
+
+    house.answer(call, source).result()
