@@ -72,6 +72,8 @@ VARIABLES: list[tuple[str, str, str, Any]] = [
     ("SLUICE_MAX_RETRIES", "0", "max_retries", 0),
     ("SLUICE_BACKGROUND", "off", "background", "off"),
     ("SLUICE_BATCH_LINES", "3", "batch_lines", 3),
+    ("SLUICE_NATIVE_BATCHES", "openai, azure", "native_batches", ("openai", "azure")),
+    ("SLUICE_NATIVE_BATCHES", "off", "native_batches", ()),
     ("SLUICE_WORKER_PORT", "9100", "worker_port", 9100),
     ("SLUICE_WORKER_GRACE", "20", "worker_grace", 20),
     ("SLUICE_STATUS_AFTER", "5", "status_after", 5),

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from typing import Final, Protocol, TypeVar
 
@@ -231,8 +230,10 @@ class NativeBatch:
         results = () if found is None else (found.output_file_id, found.error_file_id)
         for file_id in (home.input, *results):
             if file_id is not None:
-                with suppress(GatewayError):
+                try:
                     account.forget(file_id)
+                except GatewayError as error:
+                    self._say(f"left the file '{file_id}' at its provider", error)
         return True
 
     def _give_up(self, error: GatewayError) -> bool:

@@ -32,6 +32,7 @@ LARGEST: Final = 200 * 1024 * 1024
 _LONGEST_ID: Final = 64  # characters
 _PIECE: Final = 1024 * 1024
 _FILES_OF_OURS: Final = re.compile(rb"file-[0-9a-f]{48}")
+_NOT_OF_A_LINE: Final = frozenset({"store_unavailable", "server_lost"})
 _SERVED_BY: Final = {"chat": "chat", "completion": "completions", "embedding": "embeddings_openai"}
 """The wires that answer as the endpoints of lines do, by operation."""
 
@@ -89,36 +90,46 @@ def natively(
     """Return what a provider would be sent, None where some line must run here.
 
     ``make`` returns the call of a line, and raises the error of one that cannot run."""
-    chooser, content, seen = _Chooser(house, principal, endpoint), NativeFile(), set[str]()
+    content = NativeFile()
     try:
-        for line in lines:
-            asked = read_request(line, endpoint, longest)
-            if asked.fault is not None or asked.custom_id is None or line.data is None:
-                break
-            if asked.custom_id in seen or len(asked.custom_id) > _LONGEST_ID:
-                break
-            seen.add(asked.custom_id)
-            body = chooser.body(make(line), line.data)
-            if body is None or len(seen) > MOST_LINES:
-                break
-            row = {"custom_id": asked.custom_id, "method": "POST", "url": chooser.spoken, "body": body}
-            content.write(dumps(row) + b"\n")
-            if len(content) > LARGEST:
-                break
-        else:
-            if chooser.target is not None:
-                return Native(chooser.target, content)
-    except GatewayError:
-        pass  # the line tells its error where it is run
+        target = _written(_Chooser(house, principal, endpoint), content, lines, make, longest)
+    except GatewayError as error:
+        if error.kind.name in _NOT_OF_A_LINE:
+            content.close()
+            raise
+        target = None  # the line tells its error where it is run
+    if target is not None:
+        return Native(target, content)
     content.close()
     return None
+
+
+def _written(
+    chooser: _Chooser, content: NativeFile, lines: Iterable[Line], make: Callable[[Line], Call], longest: int
+) -> Target | None:
+    """Write all lines as a provider takes them; return the account, None where some line must run here."""
+    seen: set[str] = set()
+    for line in lines:
+        asked = read_request(line, chooser.endpoint, longest)
+        name = asked.custom_id
+        if asked.fault is not None or name is None or name in seen or len(name) > _LONGEST_ID:
+            return None
+        seen.add(name)
+        body = chooser.body(make(line), line.data or b"")
+        if body is None or len(seen) > MOST_LINES:
+            return None
+        row = {"custom_id": name, "method": "POST", "url": chooser.spoken, "body": body}
+        content.write(dumps(row) + b"\n")
+        if len(content) > LARGEST:
+            return None
+    return chooser.target
 
 
 class _Chooser:
     """The account that the lines so far may go to."""
 
     def __init__(self, house: House, principal: Principal, endpoint: str) -> None:
-        self._house, self._principal, self._endpoint = house, principal, endpoint
+        self._house, self._principal, self.endpoint = house, principal, endpoint
         self._free: set[tuple[str, tuple[str, ...]]] = set()
         self.target: Target | None = None
         self.spoken = ""
@@ -160,7 +171,7 @@ class _Chooser:
         wire = wire_of(target)
         if target.provider.name not in self._house.settings.native_batches or wire is None:
             return None
-        self.spoken = options_of(wire).endpoints.get(self._endpoint, "")
+        self.spoken = options_of(wire).endpoints.get(self.endpoint, "")
         return target if self.spoken else None
 
     def _is_free(self, call: Call, target: Target) -> bool:

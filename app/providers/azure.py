@@ -57,6 +57,9 @@ def _wires(root: str) -> dict[str, Wire]:
         "translation": openai_like.translation(root=root),
         **openai_like.images(root=root),
         "file_upload": openai_like.files(root=root.removesuffix("/deployments/{model}")),
+        "batch_create": openai_like.batches(
+            "/chat/completions", root=root.removesuffix("/deployments/{model}"), version=""
+        ),
         "models": Wire(
             "models",
             f"{root.removesuffix('/deployments/{model}')}/models",
@@ -97,7 +100,7 @@ def _url(settings: ProviderSettings, base: str, wire: Wire, model: str, stream: 
     endpoint = base.rstrip("/").removesuffix(_V1).removesuffix("/openai")
     url = default_url(settings, endpoint, wire, model, stream)
     version = _version(settings, wire)
-    return f"{url}?{urlencode({'api-version': version})}" if version else url
+    return f"{url}{'&' if '?' in url else '?'}{urlencode({'api-version': version})}" if version else url
 
 
 def _version(settings: ProviderSettings, wire: Wire) -> str | None:

@@ -13,10 +13,11 @@ from functools import partial
 from typing import Final
 
 import gevent
-from sqlalchemy import ColumnElement, Connection, delete, exists, select
+from sqlalchemy import ColumnElement, Connection, and_, delete, exists, not_, select, update
 
 from app.errors import GatewayError
 from app.state import blobs, cache, callbodies, files, idempotency, news
+from app.state.batchhomes import ELSEWHERE, at_once
 from app.state.database import Database
 from app.state.loops import Loop
 from app.state.rows import chunks
@@ -192,7 +193,8 @@ def _purge_gone_tenants(db: Database, elsewhere: Elsewhere) -> int:
         mine = thread.c.tenant == name
         while went := db.write(partial(_drop_threads, condition=mine)):
             total += went
-        db.write(partial(_drop_batches, condition=batch.c.tenant == name))
+        db.write(partial(_end_elsewhere, name=name))
+        db.write(partial(_drop_batches, condition=and_(batch.c.tenant == name, not_(ELSEWHERE))))
         while db.write(partial(files.drop_old, condition=file.c.tenant == name, limit=_FILES_AT_ONCE)):
             continue
         while db.write(partial(callbodies.drop_of_tenant, tenant=name)):
@@ -209,10 +211,18 @@ def _purge_gone_tenants(db: Database, elsewhere: Elsewhere) -> int:
     return total
 
 
+def _end_elsewhere(connection: Connection, name: str) -> None:
+    """Have the batches of a tenant that providers run be cancelled there; they are dropped once they have ended."""
+    values = {"cancel_requested": True, "status": "cancelling", "lease_until": at_once()}
+    mine = (batch.c.tenant == name, ELSEWHERE, batch.c.cancel_requested.is_(False))
+    connection.execute(update(batch).where(*mine).values(values))
+
+
 def _forget_tenant(connection: Connection, name: str) -> None:
     """Drop a deleted tenant's last rows, unless something of his still runs."""
     connection.execute(delete(vault).where(vault.c.tenant == name))
-    if connection.execute(select(thread.c.id).where(thread.c.tenant == name).limit(1)).first() is None:
+    left = (select(one.c.id).where(one.c.tenant == name).limit(1) for one in (thread, batch))
+    if not any(connection.execute(rows).first() for rows in left):
         connection.execute(delete(gone_tenant).where(gone_tenant.c.name == name))
 
 

@@ -32,7 +32,10 @@ class Provider:
     batches: dict[str, dict[str, Any]] = field(default_factory=dict)
     asked: list[Request] = field(default_factory=list)
     prompted: int = 0
-    answer: Callable[[Mapping[str, Any]], tuple[int, Any]] = lambda line: (200, chat_body("natively", usage=USAGE))
+    answer: Callable[[Mapping[str, Any]], tuple[int, Any]] = lambda line: (
+        200,
+        chat_body("natively", usage=USAGE),
+    )
 
     def __call__(self, request: Request) -> Reply:
         """Answer a request."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.behaviour.world import chat_body
 from tests.lifecycle.batches import CHAT, ended, jsonl, line, ran, rows_of, started, texts_of, uploaded
 from tests.lifecycle.house import Client, House, eventually, running_house
 from tests.lifecycle.native import Provider
@@ -78,16 +79,146 @@ def test_a_batch_of_one_model_runs_at_its_provider(running: House, ann: Client, 
     assert {row["body"]["model"] for row in provider.lines()} == {"gpt-4o"}
     assert provider.prompted == 0
 
-    assert (batch["status"], batch["input_file_id"], batch["metadata"]) == ("completed", file_id, {"of": "mine"})
+    assert (batch["status"], batch["input_file_id"], batch["metadata"]) == (
+        "completed",
+        file_id,
+        {"of": "mine"},
+    )
     assert batch["request_counts"] == {"total": 3, "completed": 3, "failed": 0}
     assert batch["error_file_id"] is None
     rows = rows_of(ann, batch["output_file_id"])
     assert [row["custom_id"] for row in rows] == ["line-2", "line-1", "line-0"]
     assert texts_of(rows) == ["natively"] * 3
-    assert [row["id"] for row in ann.get("/v1/batches").json["data"]][0] == batch["id"]
+    assert ann.get("/v1/batches?limit=1").json["data"] == [
+        {name: value for name, value in batch.items() if name != "extra_fields"}
+    ]
     assert len(provider.paths("DELETE")) == 2
 
     row = row_of(running, batch["id"])
     assert (row["provider"], row["model"], row["tenant"], row["key"]) == ("openai", "gpt-4o", "red", "ann")
     assert row["usage"]["input_tokens"] == 3_000_000
     assert row["cost"] == pytest.approx(3 * (1.25 + 0.5))
+
+
+HERE: list[tuple[str, bytes, dict[str, Any]]] = [
+    ("two models", content("openai/gpt-4o", "openai/gpt-4o-mini"), {}),
+    ("two providers", content("openai/gpt-4o", "groq/x"), {}),
+    ("a name that leads to two", content("two"), {}),
+    ("a provider without batches", content("sandbox/echo"), {}),
+    ("fallbacks", jsonl([line("a", asks("x", fallbacks=["sandbox/echo"]))]), {}),
+    ("a line that cannot run", jsonl([line("a", asks("x")), line("b", asks("x"), url="/v1/embeddings")]), {}),
+    ("a body that is none", jsonl([line("a", asks("x")), line("b", {"model": "openai/gpt-4o"})]), {}),
+    ("an id twice", jsonl([line("a", asks("x")), line("a", asks("x"))]), {}),
+    ("a member that is left out", jsonl([line("a", asks("x", model="groq/x", logit_bias={"1": 1}))]), {}),
+    ("another window", content("openai/gpt-4o"), {"completion_window": "1h"}),
+]
+
+
+@pytest.mark.parametrize("content, members", [row[1:] for row in HERE], ids=[row[0] for row in HERE])
+def test_what_needs_the_gateway_runs_here(
+    ann: Client, provider: Provider, content: bytes, members: dict[str, Any]
+) -> None:
+    batch = ran(ann, content, **members)
+    assert (batch["status"], provider.asked) == ("completed", [])
+    assert batch["request_counts"]["total"] == len(content.splitlines())
+
+
+def test_a_line_that_names_a_file_runs_here(ann: Client, provider: Provider) -> None:
+    part = {"type": "file", "file": {"file_id": "file-" + "0" * 48}}
+    batch = ran(ann, jsonl([line("a", asks("x") | {"messages": [{"role": "user", "content": [part]}]})]))
+    assert provider.asked == []
+    assert rows_of(ann, batch["error_file_id"])[0]["response"]["status_code"] == 404
+
+
+def test_failed_lines_stand_in_the_error_file(ann: Client, provider: Provider) -> None:
+    fault = {"error": {"message": "Bad", "type": "invalid_request_error", "param": None, "code": None}}
+    provider.answer = lambda line: (400, fault) if line["custom_id"] == "line-1" else (200, chat_body())
+    batch = ran(ann, content(*["openai/gpt-4o"] * 3))
+    assert batch["request_counts"] == {"total": 3, "completed": 2, "failed": 1}
+    assert [row["custom_id"] for row in rows_of(ann, batch["output_file_id"])] == ["line-2", "line-0"]
+    (failed,) = rows_of(ann, batch["error_file_id"])
+    assert (failed["custom_id"], failed["response"]) == (
+        "line-1",
+        {"status_code": 400, "request_id": "r", "body": fault},
+    )
+
+
+def test_a_batch_that_its_provider_refuses_runs_here(ann: Client, provider: Provider) -> None:
+    told = {"error": {"message": "No batches for you", "type": "invalid_request_error"}}
+    provider.refusal = Reply.json(told, 403)
+    batch = ran(ann, content("openai/gpt-4o"))
+    assert texts_of(rows_of(ann, batch["output_file_id"])) == ["here"]
+    assert provider.paths("DELETE") == ["/openai/v1/files/file-up0"]
+
+
+def test_a_batch_that_fails_before_a_line_ran_runs_here(ann: Client, provider: Provider) -> None:
+    provider.fault = "The model has no batches."
+    batch = ran(ann, content("openai/gpt-4o", "openai/gpt-4o"))
+    assert texts_of(rows_of(ann, batch["output_file_id"])) == ["here", "here"]
+    assert (batch["status"], batch["errors"]) == ("completed", None)
+    assert len(provider.batches) == 1
+
+
+def test_a_batch_whose_making_was_not_answered_is_found_again(ann: Client, provider: Provider) -> None:
+    made = provider._made
+
+    def unheard(body: dict[str, Any]) -> Reply:
+        made(body)
+        provider.__dict__["_made"] = made
+        return Reply.json({"error": {"message": "Try again", "type": "server_error"}}, 500)
+
+    provider.__dict__["_made"] = unheard
+    batch = ran(ann, content("openai/gpt-4o"))
+    assert texts_of(rows_of(ann, batch["output_file_id"])) == ["natively"]
+    assert len(provider.batches) == 1
+
+
+def test_a_cancelled_batch_is_cancelled_there(ann: Client, provider: Provider) -> None:
+    provider.holds = True
+    batch = started(ann, uploaded(ann, content("openai/gpt-4o")))
+    eventually(lambda: provider.batches)
+    assert ann.post(f"/v1/batches/{batch['id']}/cancel").json["status"] == "cancelling"
+    over = ended(ann, batch["id"])
+    assert over["status"] == "cancelled"
+    assert texts_of(rows_of(ann, over["output_file_id"])) == ["natively"]
+    assert provider.paths("POST").count("/openai/v1/batches/batch_up0/cancel") == 1
+
+
+def test_another_tenant_has_no_such_batch(running: House, ann: Client, provider: Provider) -> None:
+    batch = ran(ann, content("openai/gpt-4o"))
+    bob = running.client("bob")
+    assert bob.get(f"/v1/batches/{batch['id']}").status == 404
+    assert bob.post(f"/v1/batches/{batch['id']}/cancel").status == 404
+    for name in ("input_file_id", "output_file_id"):
+        assert bob.get(f"/v1/files/{batch[name]}/content").status == 404
+    assert [row["id"] for row in bob.get("/v1/batches").json["data"]] == []
+
+
+LIMITED = """
+[keys.held]
+key = "sk-held-0123456789"
+limits = [{ requests = 100, per = "hour" }]
+[keys.paid]
+key = "sk-paid-0123456789"
+budgets = [{ usd = 100, per = "day" }]
+[keys.narrow]
+key = "sk-narrow-0123456789"
+models = ["openai/other"]
+"""
+
+
+@pytest.mark.parametrize("name", ["held", "paid", "narrow"])
+def test_what_a_limit_holds_runs_here(name: str) -> None:
+    with running_house(config=LIMITED) as house:
+        house.upstream.script = provider = Provider()
+        key = Client(house.gateways[0].port, f"sk-{name}-0123456789")
+        batch = ran(key, content("openai/gpt-4o"))
+        assert provider.asked == []
+        assert batch["request_counts"]["failed"] == (1 if name == "narrow" else 0)
+
+
+def test_a_setting_keeps_all_batches_here() -> None:
+    with running_house(env={"SLUICE_NATIVE_BATCHES": "off"}) as house:
+        house.upstream.script = provider = Provider()
+        batch = ran(house.client("ann"), content("openai/gpt-4o"))
+        assert (batch["request_counts"]["completed"], provider.asked) == (1, [])

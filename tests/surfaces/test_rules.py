@@ -107,7 +107,8 @@ def test_the_exchange_of_a_row_is_there(row) -> None:
 
 
 def test_an_operation_has_an_exchange_just_when_a_provider_is_asked_for_it() -> None:
-    by_themselves = {"models", "file_upload"}  # the catalogue asks each provider; a file goes to its account
+    # the catalogue asks each provider; files and batches go to their accounts
+    by_themselves = {"models", "file_upload", "batch_create"}
     assert {row.name for row in OPERATIONS.values() if bool(row.wires) != bool(row.exchange)} == by_themselves
 
 
