@@ -188,6 +188,7 @@ def variables(upstream: Upstream, database_url: str | None = None) -> dict[str, 
         "GROQ_API_KEY": "groq-key",
         "GROQ_BASE_URL": f"{upstream.url}/groq/openai/v1",
         "SLUICE_HOLD": "0.2",
+        "SLUICE_NATIVE_BATCHES": "off",
     }
     return made | ({"DATABASE_URL": database_url} if database_url else {})
 

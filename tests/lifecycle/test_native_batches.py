@@ -15,7 +15,8 @@ from tests.services import new_postgres
 from tests.traffic.replay import Reply
 
 MASTER = "sk-master-0123456789"
-ENV = {"SLUICE_MASTER_KEY": MASTER}
+NATIVE = {"SLUICE_NATIVE_BATCHES": "openai,groq"}
+ENV = {"SLUICE_MASTER_KEY": MASTER, **NATIVE}
 CONFIG = """
 [models.fast]
 target = "openai/gpt-4o"
@@ -209,7 +210,7 @@ models = ["openai/other"]
 
 @pytest.mark.parametrize("name", ["held", "paid", "narrow"])
 def test_what_a_limit_holds_runs_here(name: str) -> None:
-    with running_house(config=LIMITED) as house:
+    with running_house(env=NATIVE, config=LIMITED) as house:
         house.upstream.script = provider = Provider()
         key = Client(house.gateways[0].port, f"sk-{name}-0123456789")
         batch = ran(key, content("openai/gpt-4o"))
@@ -218,7 +219,7 @@ def test_what_a_limit_holds_runs_here(name: str) -> None:
 
 
 def test_a_setting_keeps_all_batches_here() -> None:
-    with running_house(env={"SLUICE_NATIVE_BATCHES": "off"}) as house:
+    with running_house() as house:  # whose setting is off
         house.upstream.script = provider = Provider()
         batch = ran(house.client("ann"), content("openai/gpt-4o"))
         assert (batch["request_counts"]["completed"], provider.asked) == (1, [])
