@@ -17,7 +17,7 @@ from app.dialects.uploads.base import FileAnswer, FileRequest
 from app.errors import GatewayError
 from app.gateway.call import Attempt
 from app.gateway.exchange import Sent
-from app.gateway.translating import parse_upstream
+from app.gateway.translation import parse_upstream
 from app.gateway.upstreams import open_upstream
 from app.providers.base import Wire
 from app.wire.upstream import Upstream

@@ -25,6 +25,7 @@ from app.gateway.call import Attempt, Call, FileHome, Target
 from app.gateway.id_generation import mint
 from app.gateway.redaction import Redactor
 from app.gateway.router import Registry
+from app.gateway.translation import parse_upstream
 from app.providers.base import Wire, key_realm
 from app.state.files import StoredFile, missing
 from app.wire.paths import segment
