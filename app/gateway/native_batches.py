@@ -112,7 +112,11 @@ class NativeBatch:
         work = self._work
         if work.here or work.line or work.in_flight or work.waiting or self._cancelled or work.left <= 0:
             return False
-        if not self._house.settings.native_batches or work.window != WINDOW:
+        if (
+            not self._house.settings.native_batches
+            or work.window != WINDOW
+            or work.fence.attempt > _MOST_TRIES
+        ):
             return False
         native = self._chosen()
         if native is None:

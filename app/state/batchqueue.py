@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, or_,
 
 from app.canonical.record import record
 from app.state import files, pieces
-from app.state.batchhomes import Home, home_of
+from app.state.batchhomes import PARKED, Home, home_of
 from app.state.dialect import run
 from app.state.files import NewFile
 from app.state.leases import LEASE_SECONDS
@@ -231,7 +231,8 @@ def _turns() -> Select[*tuple[Any, ...]]:
     """Number each tenant's batches: what runs first, then what waits, by age."""
     order = (case((_due(), 1), else_=0), batch.c.created_at)
     turn = func.row_number().over(partition_by=batch.c.tenant, order_by=order)
-    return select(batch.c.id, turn.label("turn")).where(BATCH_RUNNING)
+    awake = or_(_due(), batch.c.lease_owner != PARKED)
+    return select(batch.c.id, turn.label("turn")).where(BATCH_RUNNING, awake)
 
 
 def _held(fence: Fence) -> tuple[Any, ...]:

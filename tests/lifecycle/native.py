@@ -23,7 +23,8 @@ def no_batch() -> Reply:
 @dataclass
 class Provider:
     """The provider. ``holds``: its batches do not end by themselves. ``refusal`` answers whoever makes one,
-    ``fault`` is why a new batch fails. ``answer`` makes the result of a line."""
+    ``fault`` is why a new batch fails. ``answer`` makes the result of a line; files come
+    as far as ``stops`` bytes, and then no further. ``made`` takes the body that asks for a batch."""
 
     holds: bool = False
     refusal: Reply | None = None
@@ -32,10 +33,14 @@ class Provider:
     batches: dict[str, dict[str, Any]] = field(default_factory=dict)
     asked: list[Request] = field(default_factory=list)
     prompted: int = 0
+    stops: int | None = None
     answer: Callable[[Mapping[str, Any]], tuple[int, Any]] = lambda line: (
         200,
         chat_body("natively", usage=USAGE),
     )
+
+    def __post_init__(self) -> None:
+        self.made: Callable[[dict[str, Any]], Reply] = self._make
 
     def __call__(self, request: Request) -> Reply:
         """Answer a request."""
@@ -66,14 +71,15 @@ class Provider:
         if identity not in self.files:
             return no_batch()
         if below == "content":
-            return Reply(200, self.files[identity], {"content-type": "application/octet-stream"})
+            kind = {"content-type": "application/octet-stream"}
+            return Reply(200, self.files[identity], kind, hang=self.stops)
         return Reply.json({"id": identity, "deleted": True})
 
     def _batch(self, request: Request, identity: str, below: str) -> Reply:
         if request.method == "GET" and not identity:
             return Reply.json({"object": "list", "data": list(self.batches.values()), "has_more": False})
         if request.method == "POST" and not identity:
-            return self.refusal or self._made(request.json())
+            return self.refusal or self.made(request.json())
         if identity not in self.batches:
             return no_batch()
         made = self.batches[identity]
@@ -85,7 +91,7 @@ class Provider:
             self.end(made)
         return Reply.json(made)
 
-    def _made(self, body: dict[str, Any]) -> Reply:
+    def _make(self, body: dict[str, Any]) -> Reply:
         identity = f"batch_up{len(self.batches)}"
         made = {**body, "id": identity, "object": "batch", "status": "validating", "created_at": 1}
         if self.fault is not None:

@@ -6,11 +6,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from openai import OpenAI
+from sqlalchemy import create_engine, text
 
+from app.state.database import parse_url
 from tests.behaviour.world import chat_body
 from tests.lifecycle.batches import CHAT, ended, jsonl, line, ran, rows_of, started, texts_of, uploaded
-from tests.lifecycle.house import Client, House, eventually, running_house
-from tests.lifecycle.native import Provider
+from tests.lifecycle.house import Client, House, children_of, eventually, kill, running_house
+from tests.lifecycle.native import USAGE, Provider
 from tests.services import new_postgres
 from tests.traffic.replay import Reply
 
@@ -161,14 +164,14 @@ def test_a_batch_that_fails_before_a_line_ran_runs_here(ann: Client, provider: P
 
 
 def test_a_batch_whose_making_was_not_answered_is_found_again(ann: Client, provider: Provider) -> None:
-    made = provider._made
+    made = provider.made
 
     def unheard(body: dict[str, Any]) -> Reply:
         made(body)
-        provider.__dict__["_made"] = made
+        provider.made = made
         return Reply.json({"error": {"message": "Try again", "type": "server_error"}}, 500)
 
-    provider.__dict__["_made"] = unheard
+    provider.made = unheard
     batch = ran(ann, content("openai/gpt-4o"))
     assert texts_of(rows_of(ann, batch["output_file_id"])) == ["natively"]
     assert len(provider.batches) == 1
@@ -223,3 +226,64 @@ def test_a_setting_keeps_all_batches_here() -> None:
         house.upstream.script = provider = Provider()
         batch = ran(house.client("ann"), content("openai/gpt-4o"))
         assert (batch["request_counts"]["completed"], provider.asked) == (1, [])
+
+
+def test_a_kill_while_a_batch_is_made_makes_no_second_one() -> None:
+    with running_house(env=NATIVE) as house:
+        house.upstream.script = provider = Provider()
+        made = provider.made
+
+        def silent(body: dict[str, Any]) -> Reply:
+            made(body)
+            return Reply.json({}, wait=60.0)
+
+        provider.made = silent
+        ann = house.client("ann")
+        batch = started(ann, uploaded(ann, content("openai/gpt-4o", "openai/gpt-4o")))
+        eventually(lambda: provider.batches)
+        for pid in children_of(house.gateways[0].process):
+            kill(pid)
+        over = ended(ann, batch["id"], 60)
+        assert texts_of(rows_of(ann, over["output_file_id"])) == ["natively"] * 2
+        assert len(provider.batches) == 1
+        assert provider.paths("GET").count("/openai/v1/batches") == 1
+
+
+def test_a_kill_while_results_are_read_writes_none_twice() -> None:
+    with running_house(env=NATIVE) as house:
+        house.upstream.script = provider = Provider()
+        provider.answer = lambda line: (200, chat_body("x" * 100_000, usage=USAGE))
+        provider.stops = 3_000_000
+        ann = house.client("ann")
+        batch = started(ann, uploaded(ann, content(*["openai/gpt-4o"] * 50)))
+        eventually(lambda: line_of(house, batch["id"]) > 0)
+        for pid in children_of(house.gateways[0].process):
+            kill(pid)
+        provider.stops = None
+        over = ended(ann, batch["id"], 60)
+        ids = [row["custom_id"] for row in rows_of(ann, over["output_file_id"])]
+        assert ids == [f"line-{at}" for at in reversed(range(50))]
+        assert over["request_counts"] == {"total": 50, "completed": 50, "failed": 0}
+
+
+def line_of(house: House, batch_id: str) -> int:
+    """Return how many results of a batch are written."""
+    engine = create_engine(parse_url(house.database_url))
+    with engine.connect() as connection:
+        found = connection.execute(text("SELECT line FROM batch WHERE id = :id"), {"id": batch_id}).scalar()
+    engine.dispose()
+    return int(found or 0)
+
+
+def test_openais_own_client_sees_a_batch_like_any(running: House, provider: Provider) -> None:
+    url = f"http://127.0.0.1:{running.gateways[0].port}/v1"
+    with OpenAI(base_url=url, api_key=running.client("ann").key, max_retries=0) as client:
+        file = client.files.create(file=("lines.jsonl", content("openai/gpt-4o")), purpose="batch")
+        made = client.batches.create(
+            input_file_id=file.id, endpoint=CHAT, completion_window="24h", metadata={"of": "mine"}
+        )
+        over = eventually(lambda: (found := client.batches.retrieve(made.id)).status == "completed" and found)
+        assert (over.request_counts.completed, over.metadata) == (1, {"of": "mine"})
+        assert "natively" in client.files.content(over.output_file_id).text
+        assert client.batches.list(limit=1).data[0].id == made.id
+        assert client.files.content(file.id).read() == content("openai/gpt-4o")
