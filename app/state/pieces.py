@@ -1,6 +1,7 @@
 """The bytes of files that are kept here: pieces of about 1 MiB, addressed by their first byte.
 
-Whoever appends little by little leaves small pieces; they are joined as soon as they make a whole one.
+Whoever appends little by little leaves small pieces; they are joined as soon as they make a whole one. So all
+small ones lie together at the end, whatever the sizes of what is appended.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Final
 from sqlalchemy import Connection, delete, insert, select
 
 from app.state.rows import chunks
-from app.state.tables import AnyRow, file, file_piece
+from app.state.tables import file, file_piece
 
 PIECE: Final = 1024 * 1024
 """Bytes of a piece."""
@@ -19,12 +20,12 @@ PIECE: Final = 1024 * 1024
 
 def append(connection: Connection, file_id: str, position: int, data: bytes) -> None:
     """Store ``data`` as the bytes of a file from ``position`` on, which is its end."""
+    if position // PIECE != (position + len(data)) // PIECE:
+        position, data = _joined(connection, file_id, position, data)
     for start in range(0, len(data), PIECE):
         some = data[start : start + PIECE]
         row = {"file_id": file_id, "position": position + start, "size": len(some), "body": some}
         connection.execute(insert(file_piece).values(row))
-    if position // PIECE != (position + len(data)) // PIECE:
-        _join(connection, file_id)
 
 
 def read(connection: Connection, file_id: str, position: int) -> bytes:
@@ -45,23 +46,12 @@ def drop_files(connection: Connection, ids: Sequence[str]) -> None:
         connection.execute(delete(file).where(file.c.id.in_(some)))
 
 
-def _join(connection: Connection, file_id: str) -> None:
-    """Make one piece of the small ones, which lie together at the end."""
-    small = connection.execute(
-        select(file_piece.c.position, file_piece.c.body)
-        .where(file_piece.c.file_id == file_id, file_piece.c.size < PIECE)
-        .order_by(file_piece.c.position)
-    ).all()
-    if len(small) > 1:
-        _replace(connection, file_id, small)
-
-
-def _replace(connection: Connection, file_id: str, small: Sequence[AnyRow]) -> None:
-    first, joined = small[0].position, b"".join(bytes(row.body) for row in small)
-    connection.execute(
-        delete(file_piece).where(
-            file_piece.c.file_id == file_id, file_piece.c.position >= first, file_piece.c.size < PIECE
-        )
-    )
-    row = {"file_id": file_id, "position": first, "size": len(joined), "body": joined}
-    connection.execute(insert(file_piece).values(row))
+def _joined(connection: Connection, file_id: str, position: int, data: bytes) -> tuple[int, bytes]:
+    """Take away the small pieces, which lie together at the end; return where they began, and all bytes from there."""
+    small = (file_piece.c.file_id == file_id, file_piece.c.size < PIECE)
+    chosen = select(file_piece.c.position, file_piece.c.body).where(*small).order_by(file_piece.c.position)
+    rows = connection.execute(chosen).all()
+    if not rows:
+        return position, data
+    connection.execute(delete(file_piece).where(*small))
+    return rows[0].position, b"".join([*(bytes(row.body) for row in rows), data])
