@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from app.canonical.batches import BatchObject
+from app.canonical.record import record
 from app.dialects.base import Row
 from app.dialects.chat.errors import decode_error
 from app.dialects.shared.reading import as_dict, as_str, count, dicts, opt_str
@@ -32,7 +33,7 @@ class BatchOptions:
     endpoints: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class BatchDialect(Row):
     """The row of a wire of batches."""
 
