@@ -261,6 +261,31 @@ def test_all_faults_are_listed_and_the_first_leads(world: World) -> None:
     assert {row["param"] for row in error["details"]} == {"input[0].content", "stream", "top_p"}
 
 
+@pytest.mark.parametrize(
+    ("path", "members", "param"),
+    [
+        (
+            "/v1/responses",
+            {"input": [{"role": "user", "content": [{"type": "input_text"}]}]},
+            "input[0].content[0].text",
+        ),
+        (
+            "/v1/chat/completions",
+            {"messages": [{"role": "user", "content": [{"type": "text"}]}]},
+            "messages[0].content[0].text",
+        ),
+        ("/v1/completions", {"prompt": 5}, "prompt"),
+        ("/v1/embeddings", {"input": 5}, "input"),
+    ],
+)
+def test_a_fault_that_stands_alone_is_listed_too(
+    world: World, path: str, members: dict[str, Any], param: str
+) -> None:
+    error = world.send("POST", path, {"model": "sandbox/x", **members}).error
+    assert error["param"] == param
+    assert error["details"] == [{name: error[name] for name in ("message", "param", "code")}]
+
+
 def test_the_list_of_models_is_enveloped(world: World) -> None:
     fields = world.send("GET", "/v1/models?provider=sandbox").json["extra_fields"]
     assert set(ALWAYS) <= set(fields)

@@ -39,7 +39,8 @@ class Fault(str):
 
     def error(self, path: str) -> GatewayError:
         """Return the 400 for the member at ``path``."""
-        return GatewayError("bad_request", self.replace("{path}", path), param=path, code=self.code)
+        told = self.at(path)
+        return GatewayError("bad_request", **told, details=(told,))
 
 
 Faults = Mapping[Any, Any] | list[Fault] | None
