@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import product
 from typing import Any, Final, NoReturn
 
 from flask import Request, current_app
 from flask.globals import request_ctx
-from werkzeug.exceptions import MethodNotAllowed
-from werkzeug.routing import Rule
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
+from werkzeug.routing import MapAdapter, Rule
 
 from app.operations import OPERATIONS, Operation, Route
 from app.surfaces.mounts import Credentials, Mount, mount_of
@@ -81,9 +82,16 @@ def _other_method(asked: Request) -> Rule | None:
     if not isinstance(error, MethodNotAllowed) or not error.valid_methods:
         return None
     adapter = current_app.url_map.bind_to_environ(asked.environ)
-    method = max(error.valid_methods)  # rather POST than GET, which may be a WebSocket's alone
-    rule, _ = adapter.match(method=method, return_rule=True, websocket=False)
-    return rule
+    others = product((False, True), sorted(error.valid_methods))
+    return next(filter(None, (_matched(adapter, method, upgrades) for upgrades, method in others)), None)
+
+
+def _matched(adapter: MapAdapter, method: str, upgrades: bool) -> Rule | None:
+    """Return the rule of a path by ``method``, or by an upgrade with it; None where that is refused, too."""
+    try:
+        return adapter.match(method=method, return_rule=True, websocket=upgrades)[0]
+    except HTTPException:
+        return None
 
 
 def current_operation() -> str | None:

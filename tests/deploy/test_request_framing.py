@@ -87,6 +87,9 @@ CASES: Mapping[str, Case] = {
     "chunks ended by line feeds": Case(
         _chunks(b"%b\n%b\n0\n\n" % (SIZE, BODY)), direct=(400, 408), nginx=(200,)
     ),
+    "a line feed within a chunk extension": Case(
+        _chunks(b"%b;a\n%b\r\n0\r\n\r\n" % (SIZE, BODY)), nginx=(200,)
+    ),
     "a signed chunk size": Case(_ended(_chunks(b"+%b\r\n%b\r\n0\r\n\r\n" % (SIZE, BODY)), INNER)),
     "a prefixed chunk size": Case(_ended(_chunks(b"0x%b\r\n%b\r\n0\r\n\r\n" % (SIZE, BODY)), INNER)),
     "a chunk size with an underscore": Case(

@@ -305,6 +305,15 @@ def test_an_upgrade_elsewhere_is_refused_in_words(world: World, path: str) -> No
     assert refusal(world, path)[1]["message"].startswith("WebSocket connections are not supported here")
 
 
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
+@pytest.mark.parametrize("prefix", PREFIXES)
+def test_an_upgrade_by_another_method_is_refused_in_words(world: World, prefix: str, method: str) -> None:
+    headers = {"connection": "Upgrade", "upgrade": "websocket", "authorization": f"Bearer {KEY}"}
+    answer = world.send(method, f"{prefix}/responses", SAID, headers)
+
+    assert (answer.status, answer.error["code"]) == (426, "websocket_not_supported")
+
+
 def test_a_handshake_that_is_none_is_refused_in_words(world: World) -> None:
     asked = {"connection": "Upgrade", "upgrade": "websocket", "sec-websocket-key": "AAAA"}
     assert world.send("GET", "/v1/responses", None, asked).error["message"].startswith("This is no WebSocket")
