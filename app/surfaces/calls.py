@@ -171,9 +171,13 @@ def _log_metadata(header: str | None) -> dict[str, str]:
     Raises GatewayError ``bad_request`` when the header is not an object of strings."""
     if header is None:
         return {}
-    value = loads(header.encode("latin-1", "replace"), strict=True)
+    refusal = GatewayError("bad_request", "The header 'x-tfy-metadata' must be a JSON object of strings.")
+    try:
+        value = loads(header.encode("latin-1", "replace"), strict=True)
+    except GatewayError as error:
+        raise refusal from error
     if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
-        raise GatewayError("bad_request", "The header 'x-tfy-metadata' must be a JSON object of strings.")
+        raise refusal
     return value
 
 

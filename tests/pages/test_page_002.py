@@ -288,6 +288,7 @@ def test_request_headers_of_truefoundry(world: World) -> None:
     metadata = json.dumps({"team": "blue-whales", "n": "1"})
     assert ask(world, headers={"x-tfy-metadata": metadata, "x-tfy-unknown": "x"}).status == 200
     assert "blue-whales" in world.gateway.log
+    assert "x-tfy-metadata" in ask(world, headers={"x-tfy-metadata": "n=1"}).error["message"]
     refused = ask(world, headers={"x-tfy-metadata": '{"n": 1}'})
     assert refused.status == 400
 

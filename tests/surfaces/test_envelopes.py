@@ -85,6 +85,14 @@ def test_the_other_envelope_is_one_member(world: World, prefix: str, name: str) 
         assert not [event for event in events_of(streamed) if "extra_fields" in event]
 
 
+@pytest.mark.parametrize("prefix", PLAIN)
+def test_sound_tells_the_model_that_made_it(world: World, prefix: str) -> None:
+    said = {"model": "sandbox/x", "input": "hi", "voice": "alloy"}
+    for more in ({}, {"stream_format": "sse"}):
+        answer = world.send("POST", f"{prefix}/audio/speech", {**said, **more})
+        assert (answer.status, answer.headers["x-tfy-resolved-model"]) == (200, "x")
+
+
 @pytest.mark.parametrize("prefix", PREFIXES)
 def test_the_pages_own_members_are_on_two_surfaces_only(world: World, prefix: str) -> None:
     own = {"conversation_id", "stop_reason", "stop_sequence", "finish_reason", "created"}

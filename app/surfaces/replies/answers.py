@@ -60,13 +60,12 @@ def _header_value(text: str) -> str:
     return "".join(c if " " <= c <= "~" else "?" for c in text)
 
 
-def door_headers(mount: Mount, outcome: Outcome, *, resolved: bool = True) -> dict[str, str]:
-    """Return what a door tells in headers that others tell in bodies: warnings and, where it is
-    ``resolved``, the model that answered."""
+def door_headers(mount: Mount, outcome: Outcome) -> dict[str, str]:
+    """Return what a door tells in headers that others tell in bodies: warnings and the model that answered."""
     if mount.envelope not in ("headers", "provider"):
         return {}
     headers = _listed_warnings(outcome.losses)
-    if mount.envelope == "provider" and resolved:
+    if mount.envelope == "provider":
         model = outcome.target.model if outcome.target is not None else outcome.call.model
         headers["x-tfy-resolved-model"] = _header_value(model)
     return headers

@@ -106,7 +106,7 @@ def _audio(mount: Mount, call: Call) -> Response:
         lambda error: gateway.fault(error, call.id),
     )
     writer.open()
-    headers = outcome_headers(run.outcome) | door_headers(mount, run.outcome, resolved=False)
+    headers = outcome_headers(run.outcome) | door_headers(mount, run.outcome)
     media_type = run.outcome.media_type or "application/octet-stream"
     return Response(writer.chunks(), 200, {**headers, "content-type": media_type}, direct_passthrough=True)
 
