@@ -36,6 +36,7 @@ _SKIP: Final = 65536
 # may lose a request that is under way to it, so a proxy's limit should be shorter (nginx: 4 s).
 _LEAVING: Final = 5.0
 _POLL: Final = 0.1
+_LOOK: Final = 0.5  # seconds at most between two looks at the waits: a worker that idles should hardly wake
 
 # The first row that fits decides. None of the sentences repeats what the client sent.
 _REFUSALS: Final[tuple[tuple[type[Exception], int, str, str], ...]] = (
@@ -145,7 +146,8 @@ class Worker(GeventWorker):
         to those that began before."""
         run_callback, left = gevent.get_hub().loop.run_callback, float("inf")
         while True:
-            gevent.sleep(_POLL)
+            oldest = next(iter(self._waits.values()), float("inf"))
+            gevent.sleep(min(_LOOK, max(_POLL, oldest + self.cfg.keepalive - time.monotonic())))
             now = time.monotonic()
             left = left if self.alive else min(left, now)
             for greenlet, since in self._waits.items():
