@@ -267,6 +267,7 @@ class Dialect(Row):
     - ``write_usage`` returns a usage in the wire's own members, which stands in ``usage_member``.
     - ``call_ids`` yields the ids of the tool calls that a request's history holds, without
       decoding it.
+    - ``echoes``: an answer repeats members of its request. Without it an answer's head needs no decoded one.
     """
 
     encode_request: Callable[[Request, ClientContext], Encoded]
@@ -281,6 +282,7 @@ class Dialect(Row):
     write_usage: Callable[[Usage], dict[str, Any] | None] = absent
     usage_member: str = "usage"
     call_ids: Callable[[Mapping[str, Any]], Iterable[str]] = _no_ids
+    echoes: bool = False
     decode_count_request: Callable[[Mapping[str, Any], ServerContext], Request] = absent
     encode_count_response: CountEncoder = absent
 

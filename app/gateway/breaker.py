@@ -97,6 +97,7 @@ class Breaker:
         self._now = monotonic
         self._on_change = on_change
         self._states: dict[Circuit, _State] = {}
+        self._probed: dict[int, _State] = {}
 
     def order(
         self, targets: Iterable[Target | GatewayError], caller: int | None = None
@@ -146,6 +147,12 @@ class Breaker:
             state.rests_until = max(state.rests_until, now + rest)
             self._move(target, state, "open")
 
+    def release(self, caller: int) -> None:
+        """Note that ``caller`` asks nobody any more: a probe of his that nothing came of is another's."""
+        state = self._probed.pop(caller, None)
+        if state is not None and state.prober == caller:
+            state.prober = None
+
     def resting(self) -> dict[Circuit, float]:
         """Return the seconds that each circuit still rests; those that are closed are not in it."""
         now = self._now()
@@ -168,6 +175,7 @@ class Breaker:
         """Make ``caller`` the probe of a circuit whose rest is over."""
         if state is not None and isinstance(target, Target) and state.rest:
             state.prober, state.probes_until = caller, now + state.rest
+            self._probed[caller] = state
             self._move(target, state, "half_open")
 
     def _move(self, target: Target, state: _State, phase: str) -> None:

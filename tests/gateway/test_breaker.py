@@ -136,6 +136,19 @@ def test_a_probe_that_nobody_hears_of_again_is_given_to_another() -> None:
     assert scene.order(caller=2) == ["first", "second"]
 
 
+def test_a_call_that_asked_nobody_gives_its_probe_back() -> None:
+    scene = Scene()
+    scene.fail()
+    scene.clock.now += 16
+    assert scene.order(caller=1) == ["first", "second"]
+    scene.breaker.release(2)
+    assert scene.order(caller=3) == ["second", "first"]
+    scene.breaker.release(1)
+    assert scene.order(caller=3) == ["first", "second"]
+    scene.breaker.release(1)
+    assert scene.order(caller=4) == ["second", "first"]
+
+
 def test_an_answer_to_what_began_before_the_circuit_opened_does_not_close_it() -> None:
     scene = Scene()
     began = scene.clock.now

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from app.canonical.events import replay
+from app.canonical.request import Request
 from app.canonical.response import Response
 from app.dialects import dialect
 from app.dialects.base import Frame
@@ -117,7 +118,9 @@ def _body(call: Call, entry: Entry, target: Target) -> dict[str, Any]:
             body["id"] = mint(body["id"].partition("-")[0] + "-" if "-" in body["id"] else "emb")
         return body
     head = replace(entry.response, id=None, created=None, choices=())
-    fresh = _encoded(call, head, target.model)
+    spoken = dialect(call.dialect)
+    request = decoded(call) if spoken.echoes else Request(call.model)
+    fresh = spoken.encode_response(head, request, server_context(call, target.model))
     return {**body, **{name: copy.deepcopy(fresh[name]) for name in _OWN if name in fresh}}
 
 

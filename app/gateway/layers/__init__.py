@@ -59,5 +59,6 @@ LISTENERS: Final[tuple[MakeListener, ...]] = (
     call_log.make,
     traces.make_listener,
     strategies.make_listener,
+    breakers.make_listener,
 )
 """Told of each end, in this order, after everything else."""

@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from app.errors import GatewayError
 from app.gateway.call import Attempt
 from app.gateway.driver import AttemptLayer
-from app.gateway.layers.base import House
+from app.gateway.layers.base import House, Listener
+from app.gateway.outcome import Outcome
 
 
 def make(house: House) -> AttemptLayer | None:
@@ -32,3 +33,16 @@ def make(house: House) -> AttemptLayer | None:
             listener.succeeded(attempt.target, attempt.started)
 
     return layer
+
+
+def make_listener(house: House) -> Listener | None:
+    """Return what hears that a call is over: one that the cache answered, or that was refused, asked no target."""
+    breaker = house.breaker
+    if breaker is None:
+        return None
+
+    def release(outcome: Outcome) -> None:
+        if outcome.began:
+            breaker.release(id(outcome.call.progress))
+
+    return release

@@ -19,7 +19,7 @@ from app.gateway import console
 from app.gateway.call import Call
 from app.gateway.outcome import Outcome
 from app.gateway.redaction import Redactor
-from app.wire.json import dumps
+from app.wire.json import dumps_ascii
 from app.wire.line_writer import LineWriter
 
 Redact = Callable[[str], str]
@@ -31,7 +31,7 @@ _BREAKING: Final = re.compile("[\x7f-\x9f\u2028\u2029]")
 
 
 def _as_json(fields: Mapping[str, Any]) -> str:
-    return _BREAKING.sub(lambda found: f"\\u{ord(found[0]):04x}", dumps(fields).decode())
+    return _BREAKING.sub(lambda found: f"\\u{ord(found[0]):04x}", dumps_ascii(fields).decode())
 
 
 class _Log:
@@ -161,7 +161,7 @@ def _cause(error: GatewayError) -> str:
     if isinstance(error.raw, str):
         return error.raw
     if error.raw is not None:
-        return dumps(error.raw).decode("utf-8", "replace")
+        return dumps_ascii(error.raw).decode("utf-8", "replace")
     below = error.__cause__
     return f"{type(below).__name__}: {below}" if below is not None else error.message
 

@@ -1,0 +1,29 @@
+"""A call that the cache answers asks no target, so it is no probe of one whose rest is over."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from app import create_app
+from app.config_loading import load
+from app.gateway.core import gateway_of
+
+
+def test_a_hit_leaves_the_probe_to_others(tmp_path: Path) -> None:
+    config = tmp_path / "sluice.toml"
+    config.write_text('[server]\ncache = { ttl = "5m" }\n')
+    environ = {
+        "SLUICE_CONFIG": str(config),
+        "SLUICE_BREAKER": "on",
+        "DATABASE_URL": f"sqlite:///{tmp_path}/s.db",
+    }
+    app = create_app(load(environ))
+    client, breaker = app.test_client(), gateway_of(app).breaker
+    assert breaker is not None
+    body = {"model": "sandbox/echo", "messages": [{"role": "user", "content": "hi"}]}
+    found = [client.post("/v1/chat/completions", json=body).headers["x-sluice-cache"]]
+    (state,) = breaker._states.values()
+    state.rest, state.rests_until = 15.0, 1.0  # it failed a while ago
+    found.append(client.post("/v1/chat/completions", json=body).headers["x-sluice-cache"])
+    assert found == ["miss", "hit"]
+    assert (state.phase, state.prober) == ("half_open", None)
