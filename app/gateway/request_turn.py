@@ -23,6 +23,7 @@ from app.gateway.call import Call
 from app.gateway.compaction_turn import asks_compaction, proceed_with_turn, summary_call
 from app.gateway.exchange import Answer
 from app.gateway.layers.base import House, Proceed
+from app.gateway.layers.files import with_files
 from app.gateway.operations import encoded
 from app.gateway.plan import Planned
 from app.gateway.run import Batch, Run
@@ -139,8 +140,9 @@ class RequestHost:
         """Return what queues a turn that some target can take and a budget can pay; it returns that target."""
 
         def queue(turn: StoredTurn) -> Planned:
-            call = turn.call
-            first = call.progress.route.first(call, lambda planned: encoded(call, planned))
+            call = with_files(house, turn.call)
+            route = call.progress.route = call.progress.route or house.plan(call)
+            first = route.first(call, lambda planned: encoded(call, planned))
             check_budgets(house, call)
             row = turn.new_row(
                 self.mount,
@@ -148,8 +150,8 @@ class RequestHost:
                 store=self.store,
                 background=True,
                 stream=call.stream,
-                request=dict(call.body),
-                headers=job_headers(call, call.progress.route.targets),
+                request=dict(turn.call.body),
+                headers=job_headers(call, route.targets),
                 extra=job_extra(call),
             )
             house.state().queue.enqueue(row)

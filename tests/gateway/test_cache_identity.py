@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from app.config import Alias, CacheSettings, Settings
-from app.gateway.cache.identity import form_of
+from app.gateway.cache.identity import digest_of, form_of
 from app.gateway.cache.memory import Entry, Memory
 from app.gateway.cache.policy import Policies
+from app.gateway.call import Abort, Call, Principal, Sealing
 
 CHAT: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "hi"}], "temperature": 0.5}
 
@@ -40,6 +42,26 @@ def test_order_defaults_and_who_asks_do_not_matter(other: dict[str, Any]) -> Non
 )
 def test_what_the_answer_depends_on_matters(other: dict[str, Any]) -> None:
     assert form_of("chat", other) != form_of("chat", CHAT)
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"may_leave_out": frozenset({"logprobs"})},
+        {"prefer": ("chat", "responses")},
+        {"strict": True},
+        {"default_provider": "groq"},
+        {"client_headers": {"anthropic-beta": "x"}},
+        {"principal": Principal("ann", "south")},
+    ],
+    ids=lambda members: next(iter(members)),
+)
+def test_what_a_call_says_beside_its_body_matters(members: dict[str, Any]) -> None:
+    sealing = Sealing(lambda signature: "", lambda token: None)
+    principal, abort = Principal("ann", "north"), Abort()
+    call = Call("req", "chat", "chat", CHAT, "m", ("m",), principal, abort, sealing, 0.0)
+    assert digest_of(replace(call, **members), Settings(), "") != digest_of(call, Settings(), "")
+    assert digest_of(replace(call, id="other"), Settings(), "") == digest_of(call, Settings(), "")
 
 
 def test_defaults_of_another_wire_are_not_openais() -> None:

@@ -311,6 +311,21 @@ def test_a_background_turn_names_its_file(world: World, keeper: Keeper) -> None:
     assert last(world).json()["input"][0]["content"][0]["file_id"] == "up-1"
 
 
+def test_a_background_turn_that_no_account_can_read_is_refused_when_it_is_asked_for(
+    world: World, keeper: Keeper
+) -> None:
+    file_id, other = kept(world), kept(world, "anthropic")
+    asked = {"model": "anthropic/claude-x", "input": input_file(file_id), "background": True}
+    both = {**asked, "input": [*input_file(file_id), *input_file(other)]}
+    refused = [
+        *(ask(world, "/v1/responses", body) for body in (asked, both)),
+        ask(world, "/v1/responses", asked, "bob"),
+    ]
+
+    assert [answer.status for answer in refused] == [400, 400, 404]
+    assert all(file_id in answer.error["message"] for answer in refused[::2])
+
+
 @pytest.mark.parametrize("door", ["messages", "chat"])
 def test_a_document_at_anthropic_is_a_file_of_its_own(world: World, keeper: Keeper, door: str) -> None:
     file_id = kept(world, "anthropic")

@@ -63,6 +63,8 @@ def digest_of_form(call: Call, settings: Settings, scope: str, form: Mapping[str
         list(call.candidates),
         call.default_provider,
         call.strict,
+        sorted(call.may_leave_out),
+        call.prefer,
         betas,
         form,
     ]

@@ -12,8 +12,7 @@ from typing import Any, Final
 
 from app.errors import GatewayError
 from app.gateway.call import Call, FileHome
-from app.gateway.layers.base import CallLayer, House, Proceed
-from app.gateway.run import Run
+from app.gateway.layers.base import CallLayer, House
 from app.state.files import StoredFile, missing
 
 _OURS: Final = re.compile(r"file-[0-9a-f]{48}")
@@ -26,13 +25,17 @@ _MOST: Final = 100
 def make(house: House) -> CallLayer:
     """Return the layer. A call that names no files, and has no history that may, goes on untouched."""
 
-    def layer(call: Call, proceed: Proceed) -> Run:
-        if not call.names_files and call.upstream_body is None:
-            return proceed(call)
-        named = dict.fromkeys(_named(call.full_body))
-        return proceed(_known(house, call, list(named)) if named else call)
+    return lambda call, proceed: proceed(with_files(house, call))
 
-    return layer
+
+def with_files(house: House, call: Call) -> Call:
+    """Return the call as the account of the files that it names understands it.
+
+    Raises ``not_found`` for a file that is not the tenant's, ``bad_request`` for what no one account can read."""
+    if not call.names_files and call.upstream_body is None:
+        return call
+    named = dict.fromkeys(_named(call.full_body))
+    return _known(house, call, list(named)) if named else call
 
 
 def _named(body: Mapping[str, Any]) -> Iterator[str]:
@@ -52,9 +55,6 @@ def _named(body: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _known(house: House, call: Call, ids: list[str]) -> Call:
-    """Return the call as the account of its files understands it.
-
-    Raises ``not_found`` for a file that is not the tenant's, ``bad_request`` for what no one account can read."""
     if len(ids) > _MOST:
         raise GatewayError("bad_request", f"A request may name at most {_MOST} files.", param="file_id")
     found = {one.id: one for one in house.state().files.several(call.principal.tenant, ids)}
