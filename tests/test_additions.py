@@ -140,7 +140,7 @@ AcmeMessage: Final[Shape] = record(
 
 
 def create(mount: Mount, deployment: str | None = None) -> Response:
-    """Serve ``POST messages``."""
+    """Create a message."""
     return generate(mount, deployment)
 '''
 KEY = "sk-door-0123456789"
@@ -236,7 +236,7 @@ def test_a_new_door_errs_in_its_own_form(
 def test_a_new_door_is_in_the_description_of_the_api(door: World) -> None:
     document = door.send("GET", "/openapi.json").json
     described = document["paths"]["/acme/v1/messages"]["post"]
-    assert described["summary"] == "Serve POST messages."
+    assert described["summary"] == "Create a message."
     assert described["requestBody"]["content"]["application/json"]["schema"] == {
         "$ref": "#/components/schemas/AcmeBody"
     }

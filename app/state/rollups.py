@@ -148,17 +148,11 @@ def read(
     """Yield the sums of a span of whole hours by one member, or of all calls (``WHOLE``), and by ``unit``: ``HOUR``,
     ``DAY``, or None, which is all as one, with the start 0. ``only`` is the one value that is sought."""
     begin = None if span[0] is None else span[0] // HOUR * HOUR
-    column = usage_rollup.c[member]
-    fitting = [column.is_not(None), *sums.within(usage_rollup.c.start, (begin, span[1]))]
-    if span[1] is not None:
-        fitting.append(usage_rollup.c.start + usage_rollup.c.seconds - HOUR < span[1])
-    if unit == HOUR:
-        fitting.append(usage_rollup.c.seconds == HOUR)
-    columns = (usage_rollup.c.seconds, usage_rollup.c.start, column.label("body"))
-    statement = select(*columns).where(*fitting).order_by(usage_rollup.c.seconds.desc())
 
     def work(connection: Connection) -> tuple[list[tuple[int, bytes]], dict[int, ByMember]]:
-        chosen, covered = _chosen(connection.execute(statement))
+        chosen, covered = _joined(
+            connection, member, (begin, span[1]), (HOUR,) if unit == HOUR else (DAY, HOUR)
+        )
         return chosen, _single(connection, recent, covered, (begin, span[1]))
 
     chosen, single = db.read(work)
@@ -175,14 +169,23 @@ def read(
     return ((label, value, some) for (label, value), some in groups.items())
 
 
-def _chosen(rows: Iterable[Any]) -> tuple[list[tuple[int, bytes]], set[int]]:
-    """Return days, and the hours of no day that is there, with all hours that these are about."""
+def _joined(
+    connection: Connection, member: str, span: Span, lengths: Iterable[int]
+) -> tuple[list[tuple[int, bytes]], set[int]]:
+    """Return the start and the sums by one member of days, and of the hours of no day that is there, with all hours that
+    these are about."""
+    column, start = usage_rollup.c[member], usage_rollup.c.start
     chosen: list[tuple[int, bytes]] = []
     covered: set[int] = set()
-    for row in rows:
-        if row.start not in covered:
+    for seconds in lengths:
+        fitting = [usage_rollup.c.seconds == seconds, column.is_not(None), *sums.within(start, span)]
+        if span[1] is not None:
+            fitting.append(start + seconds - HOUR < span[1])
+        if chosen:
+            fitting.append((start - start % DAY).not_in([day for day, _ in chosen]))
+        for row in connection.execute(select(start, column.label("body")).where(*fitting)):
             chosen.append((row.start, bytes(row.body)))
-            covered.update(range(row.start, row.start + row.seconds, HOUR))
+            covered.update(range(row.start, row.start + seconds, HOUR))
     return chosen, covered
 
 

@@ -66,7 +66,7 @@ def tab(browser: Browser, world: World) -> Tab:
 
 def test_the_link_of_the_start_leads_to_the_overview_and_what_was_called_is_seen(tab: Tab) -> None:
     tab.open(tab.run("location.href"))
-    tab.wait("document.querySelectorAll('.plot canvas').length == 5")
+    tab.wait("document.querySelectorAll('.plot canvas').length == 6")
     assert tab.run("document.querySelector('.tiles dd').innerText") == "5"
     assert "sandbox" in tab.text
     assert tab.faults == []
@@ -103,7 +103,7 @@ def test_live_figures_change_by_themselves_and_keep_what_is_open(tab: Tab, world
     assert world.ask(model="sandbox/echo").status == 200
     tab.wait(f"Number(document.querySelector('.tiles dd').innerText) > {before}")
     assert tab.run("document.querySelector('#chart-calls-numbers').open")
-    tab.wait("document.querySelectorAll('.plot canvas').length == 5")
+    tab.wait("document.querySelectorAll('.plot canvas').length == 6")
     assert tab.faults == []
 
 

@@ -121,6 +121,6 @@ def test_a_viewer_sees_all_and_changes_nothing(visitor: Visitor, world: World) -
     assert viewer.log_in(made.json["key"]).status == 303
     page = viewer.get("/ui/keys")
     assert "ann" in text(page)
-    assert "A new key" not in text(page)
+    assert "New key" not in text(page)
     assert fill(viewer, "/keys", tenant="file", name="mine").status == 403
     assert fill(viewer, "/tenants", name="mine").status == 403

@@ -32,7 +32,7 @@ def test_names_are_shown_with_their_targets_and_prices() -> None:
         assert page.status == 200
         plain = re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]+>", " ", page.body.decode())))
         assert "fast cheapest" in plain
-        assert "openai/gpt-4o-mini 3 $0.1500 $0.6000 at most 2 000 tokens" in plain
+        assert "openai/gpt-4o-mini 3 $0.15 $0.60 at most 2 000 tokens" in plain
         assert "groq/x 1 $2.00 $3.00 defaults temperature 0.5" in plain
         assert "sandbox/echo 1 – –" in plain
         assert "mistral/small fallback" in plain

@@ -55,7 +55,7 @@ def checked_body(schema: Strict, *, optional: bool = False) -> dict[str, Any]:
 
 def _refusal(error: ConfigError) -> GatewayError:
     details = [
-        {"message": f"Invalid '{place}': {sentence}.", "param": place, "code": "invalid_value"}
+        {"message": f"Invalid '{place}': {sentence.rstrip('.')}.", "param": place, "code": "invalid_value"}
         for place, sentence in error.faults
     ]
     first = details[0]

@@ -40,9 +40,16 @@ _ATTRIBUTES: Final[Mapping[str, str]] = {
     "default-schema-tab": "example",
     "persist-auth": "false",
     "sort-tags": "false",
+    "primary-color": "#12959d",
     "regular-font": "system-ui, sans-serif",
     "mono-font": "ui-monospace, monospace",
 }
+_STYLE: Final = (
+    ":root{color-scheme:light dark}body{margin:0;font:16px/1.5 system-ui,sans-serif;background:#fafbfc;color:#16202a}"
+    "header{display:flex;gap:1.5rem;align-items:baseline;padding:.75rem 1rem;border-bottom:1px solid #8884}"
+    "header a{color:inherit}header a:first-child{text-decoration:none;font-size:1.125rem}noscript p{padding:0 1rem}"
+    "@media(prefers-color-scheme:dark){body{background:#333;color:#eee}}"
+)
 
 
 def render(root: str, title: str) -> str:
@@ -53,8 +60,9 @@ def render(root: str, title: str) -> str:
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<title>{escape(title)}</title><link rel="icon" href="data:,">'
-        f'<script type="module" src="{below}/docs/rapidoc.js?v={VERSION}"></script></head>'
-        f'<body style="margin:0"><rapi-doc spec-url="{below}/docs/openapi.json" {attributes}></rapi-doc>'
+        f'<script type="module" src="{below}/docs/rapidoc.js?v={VERSION}"></script>'
+        f'<style>{_STYLE}</style></head><body><header><a href="{below}/"><strong>Sluice</strong></a>'
+        f'<a href="{below}/openapi.json">openapi.json</a></header><rapi-doc spec-url="{below}/docs/openapi.json" {attributes}></rapi-doc>'
         f'<noscript><p>This page needs JavaScript. The same, for machines: <a href="{below}/openapi.json">'
         "openapi.json</a>.</p></noscript></body></html>"
     )

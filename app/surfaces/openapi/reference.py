@@ -1,6 +1,7 @@
 """The description as people read it: the unified door first, then door by door, each operation once.
 
-The same operation stands at many paths. The first door that serves it shows it, and names the others.
+The same operation stands at many paths. The first door that serves it shows it, and names the others. A key is asked for
+once, as a bearer; a door's introduction names the other headers that take it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from app.operations import OPERATIONS
 from app.surfaces.mounts import MOUNTS, Mount
 from app.surfaces.openapi.document import path_of
 from app.surfaces.rules import DoorRule
+from app.version import __version__
 
 _TITLES: Final[Mapping[str, str]] = {
     "unified": "OpenAI's API, any provider",
@@ -25,23 +27,36 @@ _TITLES: Final[Mapping[str, str]] = {
 _ORDER: Final = {mount.name: number for number, mount in enumerate(MOUNTS)}
 _LAST: Final = len(_ORDER)
 _OPERATIONS: Final = tuple(OPERATIONS)
+_BEARER: Final = "bearer"
+_INFO: Final[Mapping[str, str]] = {
+    "title": "API reference",
+    "version": __version__,
+    "description": (
+        "Each operation stands here once, at the door that serves it first; its other paths are named below it. "
+        "The examples ask `sandbox/echo`, which answers without any provider's key: open one and press *Try*. "
+        "Where the server asks for a key, set it under *Authentication* once."
+    ),
+}
 
 
 def reference(document: Mapping[str, Any], rules: Iterable[DoorRule]) -> dict[str, Any]:
     """Return ``document`` with each operation at one path alone, grouped by the door that shows it."""
     paths: dict[str, dict[str, Any]] = {}
-    groups: dict[str, set[str]] = {}
+    groups: dict[str, list[DoorRule]] = {}
     for same in _operations(rules):
         first = same[0]
         path, group = path_of(first), _group(first.mount)
         (method,) = _methods(first)
         described = document["paths"][path]
         member = {**described[method], "tags": [_titled(group)], "description": _elsewhere(same)}
+        member["security"] = member["security"][:1]
         member["parameters"] = [*described.get("parameters", ()), *described[method]["parameters"]]
         paths.setdefault(path, {})[method] = member
-        groups.setdefault(group, set()).update(_prefixes(same))
+        groups.setdefault(group, []).extend(same)
     tags = [{"name": _titled(group), "description": _introduced(groups[group])} for group in groups]
-    return {**document, "tags": tags, "paths": paths}
+    schemes = {_BEARER: document["components"]["securitySchemes"][_BEARER]}
+    components = {**document["components"], "securitySchemes": schemes}
+    return {**document, "info": _INFO, "tags": tags, "paths": paths, "components": components}
 
 
 def _operations(rules: Iterable[DoorRule]) -> list[list[DoorRule]]:
@@ -82,14 +97,13 @@ def _elsewhere(same: Sequence[DoorRule]) -> str:
     return f"Also at {', '.join(paths)}." if paths else ""
 
 
-def _prefixes(same: Iterable[DoorRule]) -> set[str]:
-    return {prefix for rule in same if rule.mount is not None for prefix in rule.mount.prefixes}
-
-
-def _introduced(prefixes: Iterable[str]) -> str:
-    """Return a sentence that names the prefixes of a group's doors, in Markdown."""
+def _introduced(rules: Sequence[DoorRule]) -> str:
+    """Return what is to be known of a group's doors, in Markdown: their prefixes, and where else a key may stand."""
+    prefixes = {prefix for rule in rules if rule.mount is not None for prefix in rule.mount.prefixes}
     shown = [
         f"`{prefix.replace('<path:', '{').replace('<', '{').replace('>', '}')}`"
         for prefix in sorted(prefixes)
     ]
-    return f"Served below {', '.join(shown)}." if shown else "Asked without a key."
+    headers = sorted({f"`{name}`" for rule in rules for name in rule.credentials.headers})
+    key = f" The key may stand in {' or '.join(headers)}, too." if headers else ""
+    return f"Served below {', '.join(shown)}.{key}" if shown else "Asked without a key."

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
+
+from app.wire.json import loads_lenient
 
 _NONE: Final = "–"
 _THIN: Final = "\u202f"
@@ -18,11 +21,12 @@ def number(value: float | None) -> str:
 
 
 def dollars(value: float | None) -> str:
-    """Return an amount: two places, more where it is small."""
+    """Return an amount: two places, more where it is small and they say something."""
     if value is None:
         return _NONE
     places = 2 if value == 0 or abs(value) >= 1 else 4 if abs(value) >= 0.01 else 6
-    return f"${value:,.{places}f}"
+    whole, _, part = f"{value:,.{places}f}".partition(".")
+    return f"${whole}.{part.rstrip('0'):0<2}"
 
 
 def milliseconds(value: float | None) -> str:
@@ -90,6 +94,14 @@ def by(value: float | None, kind: str) -> str:
     return {"number": number, "dollars": dollars, "milliseconds": milliseconds}[kind](value)
 
 
+def indented(text: str) -> str:
+    """Return JSON with a line for each member; any other text as it is."""
+    try:
+        return json.dumps(loads_lenient(text.encode()), indent=2, ensure_ascii=False)
+    except (ValueError, RecursionError):
+        return text
+
+
 FILTERS: Final[Mapping[str, Callable[..., str]]] = {
     "number": number,
     "dollars": dollars,
@@ -98,6 +110,7 @@ FILTERS: Final[Mapping[str, Callable[..., str]]] = {
     "stamp": stamp,
     "ago": ago,
     "span": span,
+    "indented": indented,
     "share": share,
     "shown": shown,
     "by": by,

@@ -36,7 +36,7 @@ _LISTED: Final = 20
 
 
 def create(mount: Mount, deployment: str | None = None) -> Response:
-    """Serve ``POST batches``: the lines of a file, to be answered within a window."""
+    """Create a batch: the lines of a file, to be answered within a window."""
     body = checked_body()
     gateway = current_gateway()
     call = g.call = make_call(mount, body, nameless=True)
@@ -49,7 +49,7 @@ def create(mount: Mount, deployment: str | None = None) -> Response:
 
 
 def listed(mount: Mount, deployment: str | None = None) -> Response:
-    """Serve ``GET batches``: those of the tenant, the newest first."""
+    """List batches: those of the tenant, the newest first."""
     limit = queries.bounded("limit", _LISTED, _MOST_LISTED)
     page = current_gateway().state().batches.page(g.principal.tenant, limit, queries.cursor("after"))
     body = as_list([one.object for one in page.rows], page.has_more)
@@ -57,7 +57,7 @@ def listed(mount: Mount, deployment: str | None = None) -> Response:
 
 
 def retrieve(mount: Mount, batch_id: str, deployment: str | None = None) -> Response:
-    """Serve ``GET batches/{id}``."""
+    """Retrieve a batch."""
     state = current_gateway().state()
     stored = state.batches.get(g.principal.tenant, batch_id)
     if stored.provider is not None and not stored.ended:
@@ -66,7 +66,7 @@ def retrieve(mount: Mount, batch_id: str, deployment: str | None = None) -> Resp
 
 
 def cancel(mount: Mount, batch_id: str, deployment: str | None = None) -> Response:
-    """Serve ``POST batches/{id}/cancel``: lines in flight end; a body, if any, is ignored."""
+    """Cancel a batch: lines in flight end; a body, if any, is ignored."""
     claim_json(current_gateway(), None, 0)
     stored = current_gateway().state().batches.cancel(g.principal.tenant, batch_id)
     return json_response(seal_bare(mount, "batch_cancel", stored.object, stored.provider))

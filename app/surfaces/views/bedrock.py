@@ -24,23 +24,23 @@ _CLAUDE: Final = "messages"
 
 
 def converse(mount: Mount, deployment: str) -> Response:
-    """Serve ``POST model/{id}/converse``."""
+    """Converse with a model."""
     return generation.generate(mount, deployment, {**checked_body(), "model": deployment, "stream": False})
 
 
 def converse_stream(mount: Mount, deployment: str) -> Response:
-    """Serve ``POST model/{id}/converse-stream``: AWS's event stream."""
+    """Converse with a model, streamed as AWS's events."""
     body = {**checked_body(), "model": deployment, "stream": True}
     return generation.generate(mount, deployment, body, framing=Messages())
 
 
 def count_tokens(mount: Mount, deployment: str) -> Response:
-    """Serve ``POST model/{id}/count-tokens``: the provider's count, else an estimate."""
+    """Count a request's tokens: the provider's count, else an estimate."""
     return prompts.answer(mount, {**checked_body(), "model": deployment}, deployment)
 
 
 def invoke(mount: Mount, deployment: str) -> Response:
-    """Serve ``POST model/{id}/invoke``: the body tells its family."""
+    """Invoke a model: the body tells its family."""
     body = checked_body()
     family = family_of_body(body)
     call = (
@@ -54,7 +54,7 @@ def invoke(mount: Mount, deployment: str) -> Response:
 
 
 def invoke_stream(mount: Mount, deployment: str) -> Response:
-    """Serve ``POST model/{id}/invoke-with-response-stream`` for Claude's bodies."""
+    """Invoke a model with Claude's body, streamed."""
     body = checked_body()
     if family_of_body(body) != _CLAUDE:
         raise GatewayError(

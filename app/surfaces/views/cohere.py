@@ -95,10 +95,10 @@ CohereModelList: Final[Shape] = record(
 
 
 def chat(mount: Mount, deployment: str | None = None) -> Response:
-    """Serve ``POST v2/chat``."""
+    """Create a chat message."""
     return generate(mount, deployment)
 
 
 def embed(mount: Mount, deployment: str | None = None) -> Response:
-    """Serve ``POST v2/embed``."""
+    """Create embeddings."""
     return embedding(mount, deployment)

@@ -25,7 +25,7 @@ def _resolved(items: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def create(mount: Mount, deployment: str | None = None) -> Response:
-    """Serve ``POST conversations``; the body may be absent."""
+    """Create a conversation; the body may be absent."""
     body = checked_body()
     made = _conversations().create(
         g.principal.tenant, metadata=body.get("metadata"), items=_resolved(body.get("items") or ())
@@ -34,12 +34,12 @@ def create(mount: Mount, deployment: str | None = None) -> Response:
 
 
 def get(mount: Mount, conversation_id: str, deployment: str | None = None) -> Response:
-    """Serve ``GET conversations/{id}``."""
+    """Retrieve a conversation."""
     return json_response(_conversations().get(g.principal.tenant, conversation_id))
 
 
 def update(mount: Mount, conversation_id: str, deployment: str | None = None) -> Response:
-    """Serve ``POST conversations/{id}``: the metadata is replaced."""
+    """Update a conversation: its metadata is replaced."""
     body = checked_body()
     return json_response(
         _conversations().update(g.principal.tenant, conversation_id, body.get("metadata") or {})
@@ -47,12 +47,12 @@ def update(mount: Mount, conversation_id: str, deployment: str | None = None) ->
 
 
 def delete(mount: Mount, conversation_id: str, deployment: str | None = None) -> Response:
-    """Serve ``DELETE conversations/{id}``."""
+    """Delete a conversation."""
     return json_response(_conversations().delete(g.principal.tenant, conversation_id))
 
 
 def add_items(mount: Mount, conversation_id: str, deployment: str | None = None) -> Response:
-    """Serve ``POST conversations/{id}/items``."""
+    """Add items to a conversation."""
     include = queries.include()
     body = checked_body()
     added = _conversations().add_items(g.principal.tenant, conversation_id, _resolved(body["items"]))
@@ -60,19 +60,19 @@ def add_items(mount: Mount, conversation_id: str, deployment: str | None = None)
 
 
 def list_items(mount: Mount, conversation_id: str, deployment: str | None = None) -> Response:
-    """Serve ``GET conversations/{id}/items``."""
+    """List a conversation's items."""
     include = queries.include()
     listed = _conversations().list_items(g.principal.tenant, conversation_id, queries.page())
     return json_response(strip_encrypted(listed, include))
 
 
 def get_item(mount: Mount, conversation_id: str, item_id: str, deployment: str | None = None) -> Response:
-    """Serve ``GET conversations/{id}/items/{item_id}``."""
+    """Retrieve an item of a conversation."""
     include = queries.include()
     item = _conversations().get_item(g.principal.tenant, conversation_id, item_id)
     return json_response(strip_encrypted(item, include))
 
 
 def delete_item(mount: Mount, conversation_id: str, item_id: str, deployment: str | None = None) -> Response:
-    """Serve ``DELETE conversations/{id}/items/{item_id}``: the conversation is returned."""
+    """Delete an item of a conversation; the conversation is returned."""
     return json_response(_conversations().delete_item(g.principal.tenant, conversation_id, item_id))

@@ -39,7 +39,7 @@ _COUNTED_FROM: Final = "expires_after[anchor]"
 
 
 def upload(mount: Mount, deployment: str | None = None) -> Response:
-    """Serve ``POST files``: a multipart form with the file and its purpose."""
+    """Upload a file: a multipart form with the file and its purpose."""
     gateway = current_gateway()
     deadline = gateway.settings.body_deadline + (request.content_length or LARGEST) / _PER_SECOND
     fields, file = open_form(LARGEST, deadline)
@@ -93,7 +93,7 @@ def _noted(target: Target, made: FileObject, upload: FileUpload) -> NewFile:
 
 
 def listed(mount: Mount, deployment: str | None = None) -> Response:
-    """Serve ``GET files``: those of the tenant, the newest first."""
+    """List files: those of the tenant, the newest first."""
     page = (
         current_gateway()
         .state()
@@ -110,7 +110,7 @@ def listed(mount: Mount, deployment: str | None = None) -> Response:
 
 
 def retrieve(mount: Mount, file_id: str, deployment: str | None = None) -> Response:
-    """Serve ``GET files/{id}``: a provider is asked how its file is."""
+    """Retrieve a file: a provider is asked how its file is."""
     stored = _stored(file_id)
     if stored.provider is None:
         return json_response(seal_bare(mount, "file_retrieve", shown(stored)))
@@ -118,7 +118,7 @@ def retrieve(mount: Mount, file_id: str, deployment: str | None = None) -> Respo
 
 
 def delete(mount: Mount, file_id: str, deployment: str | None = None) -> Response:
-    """Serve ``DELETE files/{id}``: at its provider first, which may refuse."""
+    """Delete a file: at its provider first, which may refuse."""
     stored = _stored(file_id)
     body = {"id": file_id, "object": "file", "deleted": True}
     gateway, tenant = current_gateway(), g.principal.tenant
@@ -148,7 +148,7 @@ def _at_home(mount: Mount, ask: Callable[[Call], dict[str, Any]]) -> Response:
 
 
 def content(mount: Mount, file_id: str, deployment: str | None = None) -> Response:
-    """Serve ``GET files/{id}/content``: the file's bytes."""
+    """Retrieve a file's bytes."""
     stored, gateway = _stored(file_id), current_gateway()
     headers = {"content-type": "application/octet-stream"}
     if stored.provider is None:

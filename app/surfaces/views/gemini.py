@@ -20,23 +20,23 @@ _SILENCE = b"\n"  # Google's SDKs take a comment for the beginning of an error
 
 
 def generate_content(mount: Mount, deployment: str, **place: str) -> Response:
-    """Serve ``POST models/{model}:generateContent``."""
+    """Generate content."""
     return _generate(mount, deployment, place)
 
 
 def stream_generate_content(mount: Mount, deployment: str, **place: str) -> Response:
-    """Serve ``POST models/{model}:streamGenerateContent``: events with ``alt=sse``, else an array."""
+    """Generate content, streamed: events with ``alt=sse``, else an array."""
     events = request.args.get("alt") == "sse"
     return _generate(mount, deployment, place, Events(silence=_SILENCE) if events else GrowingArray())
 
 
 def raw_predict(mount: Mount, deployment: str, **place: str) -> Response:
-    """Serve ``POST models/{model}:rawPredict``: a Messages body."""
+    """Create a message of Claude's by a Messages body."""
     return _generate(mount, deployment, place)
 
 
 def stream_raw_predict(mount: Mount, deployment: str, **place: str) -> Response:
-    """Serve ``POST models/{model}:streamRawPredict``: a Messages body."""
+    """Create a message of Claude's by a Messages body, streamed."""
     return _generate(mount, deployment, place, Events())
 
 
@@ -49,13 +49,13 @@ def _generate(
 
 
 def count_tokens(mount: Mount, deployment: str, **place: str) -> Response:
-    """Serve ``POST models/{model}:countTokens``: the provider's count, else an estimate."""
+    """Count a request's tokens: the provider's count, else an estimate."""
     model = _model(deployment, place)
     return prompts.answer(mount, {**checked_body(), "model": model}, model)
 
 
 def count_raw(mount: Mount, **place: str) -> Response:
-    """Serve ``POST models/count-tokens:rawPredict``: a Messages body that names its model."""
+    """Count the tokens of a Messages body that names its model."""
     body = checked_body()
     model = body.get("model")
     named = _model(model, place) if isinstance(model, str) else None
@@ -63,17 +63,17 @@ def count_raw(mount: Mount, **place: str) -> Response:
 
 
 def embed_content(mount: Mount, deployment: str, **place: str) -> Response:
-    """Serve ``POST models/{model}:embedContent``."""
+    """Create an embedding."""
     return _embed(mount, deployment, place)
 
 
 def batch_embed_contents(mount: Mount, deployment: str, **place: str) -> Response:
-    """Serve ``POST models/{model}:batchEmbedContents``."""
+    """Create several embeddings."""
     return _embed(mount, deployment, place)
 
 
 def predict(mount: Mount, deployment: str, **place: str) -> Response:
-    """Serve ``POST models/{model}:predict`` of the embedding families."""
+    """Create embeddings by the body of the older families."""
     return _embed(mount, deployment, place)
 
 
@@ -83,13 +83,13 @@ def _embed(mount: Mount, deployment: str, place: dict[str, str]) -> Response:
 
 
 def publisher_models(mount: Mount, publisher: str, **place: str) -> Response:
-    """Serve ``GET publishers/{publisher}/models``."""
+    """List a publisher's models."""
     models = current_gateway().catalogue.models(g.principal, _provider(mount, publisher))
     return json_response(MODEL_FORMS["publishers"].encode_list(models, request.args))
 
 
 def publisher_model(mount: Mount, publisher: str, model_id: str, **place: str) -> Response:
-    """Serve ``GET publishers/{publisher}/models/{model}``."""
+    """Retrieve a publisher's model."""
     model = current_gateway().catalogue.model(g.principal, f"{_provider(mount, publisher)}/{model_id}")
     return json_response(MODEL_FORMS["publishers"].encode_model(model))
 

@@ -15,13 +15,13 @@ from app.surfaces.replies.runs import answer_stream, answer_whole
 
 
 def completion(mount: Mount, deployment: str | None = None) -> Response:
-    """Serve ``POST completions``."""
+    """Create a text completion."""
     body = checked_body()
     return _serve(mount, make_call(mount, body, deployment=deployment, stream=body.get("stream") is True))
 
 
 def chat(mount: Mount, deployment: str | None = None) -> Response:
-    """Serve ``POST chat/completions``."""
+    """Create a chat completion."""
     return generate(mount, deployment)
 
 

@@ -24,17 +24,17 @@ _FLAGS: Final[Mapping[str, bool]] = {"true": True, "false": False}
 
 
 def image_generation(mount: Mount, deployment: str | None = None) -> Response:
-    """Serve ``POST images/generations``."""
+    """Create images."""
     return _answer(mount, deployment, "generation", checked_body(), ())
 
 
 def image_edit(mount: Mount, deployment: str | None = None) -> Response:
-    """Serve ``POST images/edits``: a multipart form with ``image`` files, perhaps a ``mask``."""
+    """Edit images: a multipart form with ``image`` files, perhaps a ``mask``."""
     return _of_form(mount, deployment, "edit")
 
 
 def image_variation(mount: Mount, deployment: str | None = None) -> Response:
-    """Serve ``POST images/variations``: a multipart form with one ``image``."""
+    """Vary an image: a multipart form with one ``image``."""
     return _of_form(mount, deployment, "variation")
 
 

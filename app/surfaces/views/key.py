@@ -37,7 +37,7 @@ def blueprint() -> Blueprint:
 
 
 def own() -> Response:
-    """Serve ``GET /v1/key``: the members of the key that asks, without secrets, and how the limits stand
+    """Describe the key that asks, without secrets, and how the limits stand
     that hold it at every level."""
     principal, gateway = g.principal, current_gateway()
     found = Owners(gateway.settings, gateway.state).key_of(principal.tenant, principal.key)

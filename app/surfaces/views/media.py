@@ -33,7 +33,7 @@ Reader = Callable[[Mapping[str, Any], ServerContext], Any]
 
 
 def embedding(mount: Mount, deployment: str | None = None) -> Response:
-    """Serve ``POST embeddings``."""
+    """Create embeddings."""
     return whole(mount, deployment, lambda wire: dialect_of(EmbeddingDialect, wire).decode_request)
 
 
@@ -53,12 +53,12 @@ def whole(
 
 
 def rerank(mount: Mount, deployment: str | None = None) -> Response:
-    """Serve ``POST rerank``."""
+    """Rank documents by a query."""
     return whole(mount, deployment, lambda wire: dialect_of(RerankDialect, wire).decode_request)
 
 
 def moderation(mount: Mount, deployment: str | None = None) -> Response:
-    """Serve ``POST moderations``: without a model, OpenAI's default judges."""
+    """Moderate texts or pictures: without a model, OpenAI's default judges."""
     return whole(
         mount,
         deployment,
@@ -81,7 +81,7 @@ def decode_embedding(call: Call) -> Call:
 
 
 def speech(mount: Mount, deployment: str | None = None) -> Response:
-    """Serve ``POST audio/speech``: events with ``stream_format: "sse"``, else the audio's bytes."""
+    """Speak a text: events with ``stream_format: "sse"``, else the audio's bytes."""
     call = make_call(mount, checked_body(), deployment=deployment, stream=True)
     g.call = call
     server = dialect_of(SpeechDialect, call.dialect)
@@ -121,12 +121,12 @@ def _cut(error: GatewayError) -> list[Frame]:
 
 
 def transcription(mount: Mount, deployment: str | None = None) -> Response:
-    """Serve ``POST audio/transcriptions``: a multipart form with the file."""
+    """Transcribe a recording: a multipart form with the file."""
     return _written(mount, deployment, streams=True)
 
 
 def translation(mount: Mount, deployment: str | None = None) -> Response:
-    """Serve ``POST audio/translations``: a multipart form with the file; its words in English."""
+    """Translate a recording into English: a multipart form with the file."""
     return _written(mount, deployment, streams=False)
 
 

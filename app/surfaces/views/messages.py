@@ -91,11 +91,11 @@ MessagesModelList: Final[Shape] = record(
 
 
 def create(mount: Mount, deployment: str | None = None) -> Response:
-    """Serve ``POST messages``."""
+    """Create a message."""
     return generate(mount, deployment, framing=Events(silence=_PING))
 
 
 def count(mount: Mount, deployment: str | None = None) -> Response:
-    """Serve ``POST messages/count_tokens``: the provider's count, else a marked estimate."""
+    """Count a message's tokens: the provider's count, else a marked estimate."""
     g.call = make_call(mount, checked_body(), deployment=deployment)
     return answer_whole(mount, current_gateway().run(g.call).result())

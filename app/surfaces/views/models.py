@@ -20,7 +20,7 @@ _SIGNS: Final = (("anthropic-version", "messages"), ("x-goog-api-client", "gemin
 
 
 def listed(mount: Mount, deployment: str | None = None) -> Response:
-    """Serve ``GET models``: the whole list, or a page of it."""
+    """List models: all of them, or a page."""
     models = current_gateway().catalogue.models(g.principal, request.args.get("provider") or None)
     form = _form(mount)
     if form is not None:
@@ -34,7 +34,7 @@ def listed(mount: Mount, deployment: str | None = None) -> Response:
 
 
 def one(mount: Mount, model_id: str, deployment: str | None = None) -> Response:
-    """Serve ``GET models/{id}``; the id may hold slashes."""
+    """Retrieve a model; its id may hold slashes."""
     form, model = _form(mount), _of_string(mount, model_id)
     if form is not None:
         return json_response(form.encode_model(model))

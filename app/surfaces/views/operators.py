@@ -91,7 +91,7 @@ def alive() -> Response:
 
 @page
 def metrics() -> Response:
-    """Serve Prometheus, where the operator turned it on."""
+    """Expose Prometheus metrics, where the operator turned them on."""
     counted = gateway_of(current_app).metrics
     if counted is None:
         raise NotFound
@@ -101,14 +101,14 @@ def metrics() -> Response:
 
 @page
 def description() -> Response:
-    """Serve the OpenAPI document, made at the first request."""
+    """Describe all operations as an OpenAPI document."""
     servers = [{"url": f"{request.script_root}/"}]
     return json_response({**_described(), "servers": servers})
 
 
 @page
 def docs() -> Response:
-    """Serve a page of all operations, unless the operator turned it off."""
+    """Show this reference, unless the operator turned it off."""
     _check_docs()
     from app.surfaces.openapi.page import HEADERS, render
 
@@ -118,7 +118,7 @@ def docs() -> Response:
 
 @page
 def docs_viewer() -> Response:
-    """Serve the script that draws the page of all operations."""
+    """Return the script that draws this reference."""
     _check_docs()
     from app.surfaces.openapi.page import viewer
 
@@ -128,7 +128,7 @@ def docs_viewer() -> Response:
 
 @page
 def docs_reference() -> Response:
-    """Serve the OpenAPI document as the page shows it: each operation once, grouped by door."""
+    """Describe all operations as this reference shows them: each once, grouped by door."""
     _check_docs()
     from app.surfaces.openapi.document import door_rules
     from app.surfaces.openapi.reference import reference

@@ -14,7 +14,7 @@ from app.surfaces.replies.runs import answer_whole
 
 
 def input_tokens(mount: Mount, deployment: str | None = None) -> Response:
-    """Serve ``POST responses/input_tokens``: the provider's count, else a marked estimate."""
+    """Count a response's input tokens: the provider's count, else a marked estimate."""
     body = checked_body()
     if body.get("model") is None and deployment is None:
         return answer(mount, {**body, "model": ""}, host=EstimateHost(), nameless=True)
@@ -22,7 +22,7 @@ def input_tokens(mount: Mount, deployment: str | None = None) -> Response:
 
 
 def compact(mount: Mount, deployment: str | None = None) -> Response:
-    """Serve ``POST responses/compact``: a summary by the same model, sealed for this tenant."""
+    """Compact a conversation: a summary by the same model, sealed for this tenant."""
     return answer(mount, checked_body(), deployment, host=CompactionHost())
 
 

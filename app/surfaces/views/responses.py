@@ -30,7 +30,7 @@ _PROMPTS: Final = ("input", "previous_response_id", "conversation", "prompt")
 
 
 def create(mount: Mount, deployment: str | None = None) -> Response:
-    """Serve ``POST responses``."""
+    """Create a response."""
     gateway = current_gateway()
     body, may_leave_out, prefer = in_responses_shape(mount, checked_body())
     background = body.get("background") is True

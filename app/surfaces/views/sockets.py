@@ -44,7 +44,7 @@ _LOOK: Final = object()
 
 
 def connect(mount: Mount, deployment: str | None = None) -> Response:
-    """Serve Responses over a WebSocket."""
+    """Create responses over a WebSocket."""
     sock = request.environ.get("gunicorn.socket")
     if sock is None:
         raise no_websocket()

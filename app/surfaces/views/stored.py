@@ -27,7 +27,7 @@ _LOOK: Final = 1.0  # seconds between looks of a reader at its own abort
 
 
 def retrieve(mount: Mount, response_id: str, deployment: str | None = None) -> Response:
-    """Serve ``GET responses/{id}``, whole or as a stream of its events."""
+    """Retrieve a response, whole or as a stream of its events."""
     include = queries.include()
     wants_stream = queries.boolean("stream", False) and request.method != "HEAD"  # whose body nobody reads
     after = queries.integer("starting_after", None, least=0)
@@ -74,7 +74,7 @@ def _extra_fields(stored: StoredResponse) -> dict[str, Any]:
 
 
 def delete(mount: Mount, response_id: str, deployment: str | None = None) -> Response:
-    """Serve ``DELETE responses/{id}``."""
+    """Delete a response."""
     gateway = current_gateway()
     gateway.state().responses.delete(g.principal.tenant, response_id)
     gateway.cache_store.forget_response(response_id)
@@ -82,14 +82,14 @@ def delete(mount: Mount, response_id: str, deployment: str | None = None) -> Res
 
 
 def cancel(mount: Mount, response_id: str, deployment: str | None = None) -> Response:
-    """Serve ``POST responses/{id}/cancel``; a body, if any, is ignored."""
+    """Cancel a background response; a body, if any, is ignored."""
     claim_json(current_gateway(), None, 0)
     stored = current_gateway().state().responses.cancel(g.principal.tenant, response_id)
     return json_response(shown(mount, stored, ()))
 
 
 def input_items(mount: Mount, response_id: str, deployment: str | None = None) -> Response:
-    """Serve ``GET responses/{id}/input_items``."""
+    """List a response's input items."""
     include = queries.include()
     listed = current_gateway().state().responses.input_items(g.principal.tenant, response_id, queries.page())
     return json_response(strip_encrypted(listed, include))

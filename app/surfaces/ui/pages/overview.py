@@ -90,10 +90,11 @@ def _charts(points: Points) -> list[dict[str, Any]]:
     def times(member: str) -> dict[str, list[Any]]:
         return {share: _times(points, member, share) for share in _SHARES}
 
-    calls = {"Calls": sums("calls"), "Errors": sums("errors"), "Cached": sums("cache_hits")}
+    calls = {"Calls": sums("calls"), "Cached": sums("cache_hits")}
     tokens = {"Input": sums("input_tokens"), "Output": sums("output_tokens")}
     return [
         _chart("calls", "Calls", "number", calls),
+        _chart("errors", "Errors", "number", {"Errors": sums("errors")}),
         _chart("tokens", "Tokens", "number", tokens),
         _chart("cost", "Cost", "dollars", {"Cost": sums("cost")}),
         _chart("latency", "Latency", "milliseconds", times("latency")),
@@ -105,7 +106,8 @@ _SPLIT_SUMS: Final = (
     ("calls", "Calls", "number", lambda point: point["calls"]),
     ("errors", "Errors", "number", lambda point: point["errors"]),
     ("cached", "Cache hits", "number", lambda point: point["cache_hits"]),
-    ("tokens", "Tokens", "number", lambda point: point["input_tokens"] + point["output_tokens"]),
+    ("input", "Input tokens", "number", lambda point: point["input_tokens"]),
+    ("output", "Output tokens", "number", lambda point: point["output_tokens"]),
     ("cost", "Cost", "dollars", lambda point: point["cost"]),
 )
 _SPLIT_TIMES: Final = (

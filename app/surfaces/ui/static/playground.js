@@ -135,10 +135,20 @@
       });
       if (!response.ok || !(response.headers.get("content-type") || "").startsWith("text/event-stream")) {
         this.fact("state", `refused with ${response.status}`);
-        this.text.textContent = await response.text();
+        this.refuse(await response.text());
         return;
       }
       await this.read(response, api, began);
+    }
+
+    // Shows why nothing came: an error's own words, and all of it below.
+    refuse(text) {
+      this.raw.textContent = text;
+      try {
+        this.text.textContent = JSON.parse(text).error.message;
+      } catch {
+        this.text.textContent = text;
+      }
     }
 
     async read(response, api, began) {

@@ -6,6 +6,7 @@
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
   const apart = (value) => value.toLocaleString("en", { maximumFractionDigits: 6 }).replaceAll(",", "\u202f");
+  const brief = (value) => new Intl.NumberFormat("en", { notation: "compact" }).format(value);
   const FORMS = {
     number: apart,
     dollars: (value) => "$" + apart(value),
@@ -38,7 +39,7 @@
         tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "UTC"),
         scales: { y: { range: (_, __, most) => [0, most > 0 ? most * 1.1 : 1] } },
         cursor: { points: { size: 6 } },
-        axes: [{ ...axis, size: 32, values: times }, { ...axis, size: 64, values: (_, ticks) => ticks.map(form) }],
+        axes: [{ ...axis, size: 32, values: times }, { ...axis, size: 56, values: (_, ticks) => ticks.map((tick) => (form === apart ? brief(tick) : form(tick))) }],
         series: [
           { label: "UTC", value: (_, seconds) => (seconds === null || seconds === undefined ? "–" : moment(seconds)) },
           ...series.map((one, index) => ({
