@@ -9,6 +9,7 @@ from gevent import monkey
 monkey.patch_all()
 
 import argparse
+import io
 import os
 import secrets
 import sys
@@ -30,13 +31,27 @@ _WRONG: Final = 2
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
+    _expect_any_text()
     parser = _parser()
-    given, rest = parser.parse_known_args(arguments)
+    given, rest = parser.parse_known_args(_words() if arguments is None else arguments)
     if rest and given.run is not _serve:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     given.rest = rest
     run: Callable[[argparse.Namespace], int] = given.run
     return run(given)
+
+
+def _expect_any_text() -> None:
+    """Write what the terminal's encoding lacks as ``\\xe4``, and read UTF-8, whatever the locale says."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(encoding="utf-8", errors="surrogateescape")
+
+
+def _words() -> list[str]:
+    """Return the command line as UTF-8, whatever the locale says."""
+    return [os.fsencode(word).decode("utf-8", "surrogateescape") for word in sys.argv[1:]]
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -67,6 +67,8 @@ def _lookalikes(settings: Settings, environ: Mapping[str, str]) -> Iterator[Advi
 def _nearest(name: str, known: frozenset[str], vendors: set[str]) -> str | None:
     """Return the variable that a name was hardly meant to differ from."""
     upper = name.upper()
+    if upper.removeprefix(_OURS) in known:  # SLUICE_REDIS_URL
+        return upper.removeprefix(_OURS)
     plain = upper.replace("_", "").replace("-", "")
     for variable in sorted(known):
         if variable.replace("_", "") == plain:

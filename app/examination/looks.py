@@ -275,6 +275,7 @@ _STEPS: Final = {
     ),
     "egress_proxy": ("proxy", "see HTTPS_PROXY, NO_PROXY, or the provider's own proxy"),
     "upstream_auth": ("authentication", "renew its key"),
+    "bad_request": ("key", "see its key, and whether a line break or a letter of another alphabet is in it"),
     "provider_not_configured": ("configuration", "set what it lacks"),
     "upstream_timeout": ("time", "see whether a firewall drops what goes there"),
 }

@@ -16,6 +16,10 @@ from app.terminal.litellm_models import Deployment, Providers, deployment
 
 Table = dict[str, Any]
 
+SECTIONS: Final = frozenset(
+    ("model_list", "litellm_settings", "router_settings", "general_settings", "environment_variables")
+)
+"""Tables of theirs, one of which stands in each file."""
 _STRATEGIES: Final[Mapping[str, str]] = {
     "simple-shuffle": "weighted",
     "least-busy": "least-busy",

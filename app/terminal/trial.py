@@ -61,7 +61,7 @@ class Trial:
             f"{int(usage.get('prompt_tokens') or 0)}+{tokens} tokens" if usage else "no usage told",
             f"${price:.6f}" if price is not None else "no price known",
         )
-        return " · ".join(filter(None, shown))
+        return ", ".join(filter(None, shown))
 
 
 def run(given: argparse.Namespace) -> int:
@@ -112,7 +112,8 @@ def _report(trial: Trial, *, as_json: bool) -> int:
         }
         print(json.dumps(figures))
     else:
-        print()
+        if trial.first is not None:
+            print()
         asked = f"{trial.answered}: " if trial.answered else ""
         print(f"sluice: {asked}{trial.error}" if trial.error else trial.summary(), file=sys.stderr)
     return 1 if trial.error else 0

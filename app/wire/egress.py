@@ -340,9 +340,14 @@ def _fault_of(error: BaseException) -> TransportError:
         found = next((cause for cause in chain if isinstance(cause, fault)), None)
         if found is not None:
             return TransportError(
-                kind, message, maybe_charged=charged, raw=f"{type(found).__name__}: {found}"
+                kind, message, maybe_charged=charged, raw=f"{type(found).__name__}: {_words_of(found)}"
             )
     raise error
+
+
+def _words_of(error: BaseException) -> str:
+    """Return what an error says, without the connection that urllib3 names before it."""
+    return str(error).removeprefix(f"{getattr(error, 'conn', None)}: ")
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

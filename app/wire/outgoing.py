@@ -56,7 +56,9 @@ def headers_of(
     outgoing: dict[str, str] = {"Accept-Encoding": "identity"}
     for name, value in headers.items():
         if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
-            raise GatewayError("bad_request", f"The value for the header {name!r} cannot stand in a header.")
+            raise GatewayError(
+                "bad_request", f"The value for the header {name!r} has characters that no header takes."
+            )
         if name.lower() not in _OURS:
             outgoing[name] = value
         elif name.lower() == "content-length" and not isinstance(body, bytes | None):

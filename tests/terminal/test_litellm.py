@@ -181,9 +181,16 @@ def test_odd_files_are_refused_or_noted(
 
 def test_a_missing_file_and_broken_yaml_say_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "x.yaml").write_text("a: [")
-    for name in ("none.yaml", "x.yaml"):
+    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe")
+    (tmp_path / "other.yaml").write_text("services: {web: {image: nginx}}")
+    for name, words in (
+        ("none.yaml", "No such file or directory\n"),
+        ("x.yaml", "while parsing"),
+        ("binary.yaml", "is not text in UTF-8\n"),
+        ("other.yaml", "must be a table with environment_variables, general_settings, "),
+    ):
         assert cli.main(["import", "litellm", str(tmp_path / name)]) == 2
-        assert name in capsys.readouterr().err
+        assert f"{name}: {words}" in capsys.readouterr().err
 
 
 def settings(**rows: Any) -> dict[str, Any]:

@@ -36,7 +36,7 @@ def test_the_sandbox_answers_without_any_configuration(tmp_path: Path) -> None:
     told = ran(tmp_path, "sandbox/echo", "--prompt", "say exactly: Good morning")
     assert (told.returncode, told.stdout) == (0, "Good morning\n")
     assert re.fullmatch(
-        r"sandbox/echo · first text after \d+ ms · [\d.]+ tokens/s · \d+\+\d+ tokens · no price known\n",
+        r"sandbox/echo, first text after \d+ ms, [\d.]+ tokens/s, \d+\+\d+ tokens, no price known\n",
         told.stderr,
     )
     assert list(tmp_path.iterdir()) == []
@@ -70,6 +70,13 @@ def test_what_fails_says_why_and_ends_with_1(tmp_path: Path) -> None:
         1,
         "sluice: The requested model 'nobody/x' does not exist.\n",
     )
+    assert unknown.stdout == ""
+
+
+def test_a_terminal_without_utf_8_is_asked_and_answered(tmp_path: Path) -> None:
+    plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "ascii"}
+    told = ran(tmp_path, "sandbox/echo", "--prompt", "say exactly: grün", **plain)
+    assert (told.returncode, told.stdout) == (0, "gr\\xfcn\n")
 
 
 def test_a_faulty_configuration_ends_with_2(tmp_path: Path) -> None:
