@@ -118,7 +118,9 @@ class ProviderBatches:
 
     @contextmanager
     def _asked(self) -> Iterator[tuple[AccountRequests, Wire, BatchDialect, Attempt]]:
-        """Give what asks the account, as one attempt; its errors are without our secrets."""
+        """Give what asks the account, as one attempt; its errors are without our secrets.
+
+        Raises ``not_found`` for what there is not."""
         wire = wire_of(self._target)
         if wire is None:
             raise GatewayError(
@@ -131,6 +133,9 @@ class ProviderBatches:
                 yield AccountRequests(self._house.settings, attempt, wire, row), wire, row, attempt
         except GatewayError as error:
             attempt.fail(error)
-            raise self._house.redactor.error(error) from error.__cause__
+            shown = self._house.redactor.error(error)
+            if attempt.status == 404:
+                raise GatewayError("not_found", shown.message) from error
+            raise shown from error.__cause__
         finally:
             attempt.close()

@@ -24,7 +24,8 @@ def no_batch() -> Reply:
 class Provider:
     """The provider. ``holds``: its batches do not end by themselves. ``refusal`` answers whoever makes one,
     ``fault`` is why a new batch fails. ``answer`` makes the result of a line; files come
-    as far as ``stops`` bytes, and then no further. ``made`` takes the body that asks for a batch."""
+    as far as ``stops`` bytes, and then no further. ``troubles``: so many looks at a
+    batch are answered by an error. ``made`` takes the body that asks for a batch."""
 
     holds: bool = False
     refusal: Reply | None = None
@@ -34,6 +35,7 @@ class Provider:
     asked: list[Request] = field(default_factory=list)
     prompted: int = 0
     stops: int | None = None
+    troubles: int = 0
     answer: Callable[[Mapping[str, Any]], tuple[int, Any]] = lambda line: (
         200,
         chat_body("natively", usage=USAGE),
@@ -82,6 +84,9 @@ class Provider:
             return self.refusal or self.made(request.json())
         if identity not in self.batches:
             return no_batch()
+        if self.troubles:
+            self.troubles -= 1
+            return Reply.json({"error": {"message": "Not now", "type": "server_error"}}, 500)
         made = self.batches[identity]
         if below == "cancel":
             made["status"] = "cancelling"

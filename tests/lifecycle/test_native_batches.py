@@ -15,7 +15,7 @@ from tests.lifecycle.batches import CHAT, ended, jsonl, line, ran, rows_of, star
 from tests.lifecycle.house import Client, House, children_of, eventually, kill, running_house
 from tests.lifecycle.native import USAGE, Provider
 from tests.services import new_postgres
-from tests.traffic.replay import Reply
+from tests.traffic.replay import Reply, Upstream
 
 MASTER = "sk-master-0123456789"
 NATIVE = {"SLUICE_NATIVE_BATCHES": "openai,groq"}
@@ -175,6 +175,68 @@ def test_a_batch_whose_making_was_not_answered_is_found_again(ann: Client, provi
     batch = ran(ann, content("openai/gpt-4o"))
     assert texts_of(rows_of(ann, batch["output_file_id"])) == ["natively"]
     assert len(provider.batches) == 1
+
+
+def test_a_look_that_fails_is_made_again(ann: Client, provider: Provider) -> None:
+    provider.holds = True
+    batch = started(ann, uploaded(ann, content("openai/gpt-4o")))
+    eventually(lambda: provider.batches)
+    provider.troubles = 2
+    eventually(lambda: ann.get(f"/v1/batches/{batch['id']}").status == 200 and not provider.troubles)
+    provider.holds = False
+    assert ended(ann, batch["id"])["status"] == "completed"
+
+
+def test_a_batch_that_its_provider_lost_fails_with_its_words(ann: Client, provider: Provider) -> None:
+    provider.holds = True
+    batch = started(ann, uploaded(ann, content("openai/gpt-4o")))
+    eventually(lambda: provider.batches)
+    provider.batches.clear()
+    over = ended(ann, batch["id"])
+    assert (over["status"], over["output_file_id"]) == ("failed", None)
+    (fault,) = over["errors"]["data"]
+    assert (fault["message"], fault["line"]) == ("No such thing", None)
+
+
+def test_a_batch_that_expired_keeps_what_was_done(ann: Client, provider: Provider) -> None:
+    provider.holds = True
+    batch = started(ann, uploaded(ann, content("openai/gpt-4o", "openai/gpt-4o")))
+    (made,) = eventually(lambda: list(provider.batches.values()))
+    made["errors"] = {"object": "list", "data": [{"code": "late", "message": "openai-key is late"}]}
+    provider.end(made, "expired")
+    over = ended(ann, batch["id"])
+    assert (over["status"], over["request_counts"]["completed"]) == ("expired", 2)
+    (fault,) = over["errors"]["data"]
+    assert fault["code"] == "late"
+    assert "openai-key" not in fault["message"]
+    assert len(rows_of(ann, over["output_file_id"])) == 2
+
+
+OTHERS = {
+    "SLUICE_NATIVE_BATCHES": "groq, azure",
+    "AZURE_OPENAI_API_KEY": "azure-key",
+    "AZURE_OPENAI_ENDPOINT": "http://127.0.0.1:{port}/azure",
+    "SLUICE_MASTER_KEY": MASTER,
+}
+
+
+def test_other_providers_speak_the_same_batches() -> None:
+    with Upstream(Provider()) as upstream:
+        env = {name: value.replace("{port}", str(upstream.port)) for name, value in OTHERS.items()}
+        with running_house(env=env) as house:
+            for model, place, url in (
+                ("azure/my-batches", "/azure/openai/", "/chat/completions"),
+                ("groq/x", "/groq/openai/v1/", CHAT),
+            ):
+                house.upstream.script = upstream.script = provider = Provider()
+                batch = ran(house.client("ann"), content(model, model))
+                assert texts_of(rows_of(house.client("ann"), batch["output_file_id"])) == ["natively"] * 2
+                assert provider.paths("POST") == [f"{place}files", f"{place}batches"]
+                assert {row["url"] for row in provider.lines()} == {url}
+                assert {row["body"]["model"] for row in provider.lines()} == {model.partition("/")[2]}
+                assert [one["endpoint"] for one in provider.batches.values()] == [url]
+                row = row_of(house, batch["id"])
+                assert (row["usage"]["output_tokens"], row["cost"]) == (200_000, None)
 
 
 def test_a_cancelled_batch_is_cancelled_there(ann: Client, provider: Provider) -> None:
