@@ -47,6 +47,8 @@ _MOST_TRIES: Final = 5
 _STORE_AWAY: Final = 1.0
 _PASSING: Final = frozenset({"rate_limited", "overloaded", "upstream_rate_limited", "conflict"})
 """Refusals that may be none a little later."""
+_LASTING: Final = frozenset({"not_found"})
+"""Errors of a batch that is there no more."""
 
 
 class House(native_results.House, Protocol):
@@ -85,9 +87,12 @@ class NativeBatch:
                 return True
             return self._abort.reason is not None
         except GatewayError as error:
-            if self._abort.reason is None:
-                self._say("is looked at again later", error)
-                self._park()
+            if self._abort.reason is not None:
+                return True
+            if self._work.home is not None and (self._work.left < -_GRACE or error.kind.name in _LASTING):
+                return self._give_up(error)
+            self._say("is looked at again later", error)
+            self._park()
             return True
 
     def _look(self) -> bool:
@@ -99,7 +104,7 @@ class NativeBatch:
             lacks = (
                 f"The account of provider '{home.provider}' that runs this batch is not configured any more."
             )
-            return self._give_up(GatewayError("provider_not_configured", lacks))
+            raise GatewayError("not_found" if self._cancelled else "provider_not_configured", lacks)
         account = self._account(target)
         if home.id is None:
             return self._make(account, home, target)
@@ -198,14 +203,9 @@ class NativeBatch:
         found: BatchObject | None = None,
     ) -> bool:
         """Note how the batch stands; take its results once it has ended."""
-        try:
-            found = found or account.retrieve(identity)
-            if self._cancelled and not found.ended and found.status != "cancelling":
-                account.cancel(identity)
-        except GatewayError as error:
-            if self._work.left < -_GRACE or error.kind.name == "not_found":
-                return self._give_up(error)
-            raise
+        found = found or account.retrieve(identity)
+        if self._cancelled and not found.ended and found.status != "cancelling":
+            account.cancel(identity)
         if not found.ended:
             self._park(found)
             return True
