@@ -63,3 +63,26 @@ def test_a_frame_that_only_opens_is_known(name: str, frame: Frame) -> None:
 def test_chunks_of_gemini_have_their_names_alike() -> None:
     frame = Frame(None, {"candidates": [], "responseId": "r", "modelVersion": "m"})
     assert dialect("gemini").identity(frame) == {"responseId": "r", "modelVersion": "m"}
+
+
+@pytest.mark.parametrize("name", ["chat", "cohere", "responses", "messages", "converse", "gemini"])
+@pytest.mark.parametrize(
+    "junk",
+    [
+        None,
+        5,
+        "x",
+        [],
+        [5],
+        [None],
+        ["role"],
+        {"a": 1},
+        [{"delta": 1}],
+        [{"delta": "role"}],
+        [{"delta": ["role"]}],
+    ],
+)
+def test_no_shape_of_a_frame_is_a_fault_here(name: str, junk: Any) -> None:
+    for data in (junk, {"choices": junk, "delta": junk, "message": junk, "response": junk, "id": junk}):
+        assert not dialect(name).is_opening(Frame(None, data))
+        dialect(name).identity(Frame(None, data))

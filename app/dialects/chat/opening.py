@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from app.dialects.base import Frame
-from app.dialects.shared.reading import dicts
+from app.dialects.shared.reading import as_dict, dicts
 
 
 def identity(frame: Frame) -> dict[str, Any]:
@@ -17,10 +17,10 @@ def identity(frame: Frame) -> dict[str, Any]:
 
 def is_opening(frame: Frame) -> bool:
     """Tell whether a chunk only tells the role."""
-    choices = frame.data.get("choices") if isinstance(frame.data, dict) else None
-    if not choices or len(choices) != 1:
+    choices = dicts(as_dict(frame.data).get("choices"))
+    if len(choices) != 1:
         return False
-    delta = choices[0].get("delta") or {}
+    delta = as_dict(choices[0].get("delta"))
     return "role" in delta and not any(v for k, v in delta.items() if k not in ("role", "content", "refusal"))
 
 
