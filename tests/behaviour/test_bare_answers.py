@@ -5,6 +5,7 @@ Each chunk has id, object, created, model and choices; the first tells the role 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,6 +18,8 @@ from tests.behaviour.world import (
     DONE,
     World,
     chat_body,
+    chat_chunk,
+    chat_end,
     chat_stream,
     data_frame,
     event_frame,
@@ -62,6 +65,55 @@ def test_a_chunk_has_what_every_chunk_has(model: str, stream: bytes, world: Worl
     assert all(choice["delta"] is not None for chunk in chunks for choice in chunk["choices"])
     spoken = [choice for chunk in chunks for choice in chunk["choices"]]
     assert spoken[0]["delta"]["role"] == "assistant"
+
+
+def fragment(arguments: Any = None, name: str | None = None, **members: Any) -> dict[str, Any]:
+    named = {} if name is None else {"name": name}
+    return {**members, "function": {**named, **({} if arguments is None else {"arguments": arguments})}}
+
+
+CALLS = {
+    "without index": [
+        fragment('{"a": 1}', "add", id="call_1"),
+        fragment('{"a": 2}', "sub", id="call_2"),
+    ],
+    "under one index": [
+        fragment('{"a": 1}', "add", id="call_1", index=0),
+        fragment('{"a": 2}', "sub", id="call_2", index=0),
+    ],
+    "with gaps": [
+        fragment('{"a": 1}', "add", id="call_1", index=3),
+        fragment('{"a": 2}', "sub", id="call_2", index=7),
+    ],
+    "without ids": [fragment('{"a": 1}', "add", index=0), fragment('{"a": 2}', "sub", index=1)],
+    "with objects": [
+        fragment({"a": 1}, "add", id="call_1", index=0),
+        fragment({"a": 2}, "sub", id="call_2", index=1),
+    ],
+    "that say their names again": [
+        fragment('{"a":', "add", id="call_1", index=0),
+        fragment('{"a":', "sub", id="call_2", index=1),
+        fragment(" 1}", "add", id="call_1", index=0),
+        fragment(" 2}", "sub", id="call_2", index=1),
+    ],
+}
+
+
+@pytest.mark.parametrize("model", WAYS)
+@pytest.mark.parametrize("fragments", CALLS.values(), ids=CALLS.keys())
+def test_the_library_puts_calls_together(model: str, fragments: list[dict[str, Any]], world: World) -> None:
+    deltas = b"".join(chat_chunk({"tool_calls": [one]}) for one in fragments)
+    world.upstream.add(Reply.sse(deltas + chat_end().replace(b'"stop"', b'"tool_calls"')))
+    client = OpenAI(base_url=f"{world.gateway.url}/v1", api_key="none", max_retries=0)
+    said: Any = [{"role": "user", "content": "hi"}]
+    with client.chat.completions.stream(model=model, messages=said) as stream:
+        message = stream.get_final_completion().choices[0].message
+    calls = message.tool_calls or []
+    assert [(call.function.name, json.loads(call.function.arguments)) for call in calls] == [
+        ("add", {"a": 1}),
+        ("sub", {"a": 2}),
+    ]
+    assert len({call.id for call in calls if call.id}) == 2
 
 
 @pytest.mark.parametrize("model", WAYS)

@@ -25,11 +25,12 @@ _OWN: Final = frozenset({"id", "type", "function", "custom", "index"})
 
 @dataclass(slots=True)
 class CallBlock:
-    """One call as it grows. ``held`` keeps arguments that came before the name, and all of a
+    """One call as it grows, the ``place``-th of its choice. ``told``: its name has passed. ``held`` keeps arguments that came before the name, and all of a
     free-text tool's that was offered as a function (``free``)."""
 
     index: int | None
     id: str
+    place: int = 0
     name: str = ""
     custom: bool = False
     free: bool = False
@@ -38,6 +39,7 @@ class CallBlock:
     wrote: bool = False
     said: list[str] = field(default_factory=list)
     ended: bool = False
+    told: bool = False
     looks: int = 0
     signature: Signature | None = None
     native: dict[str, Any] = field(default_factory=dict)
@@ -131,7 +133,7 @@ class CallStream:
         known = self._known(index, identifier)
         if known is not None and not (identifier and name and known.id != identifier and known.name):
             return known
-        call = CallBlock(index, identifier or self._context.new_id("call"))
+        call = CallBlock(index, identifier or self._context.new_id("call"), len(self._calls))
         self._calls.append(call)
         self._growing.append(call)
         if index is not None:

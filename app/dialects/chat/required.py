@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from app.dialects.base import Passage
+from app.dialects.chat.calls_in import CallStream
+from app.dialects.chat.response_in import arguments_text
 from app.dialects.shared.reading import as_dict, count, dicts
 
 CONSTANT: Final = ("id", "object", "created", "model")
@@ -27,6 +29,7 @@ class Required:
         self._told: dict[str, Any] = {}
         self._kept: dict[str, Any] = {}
         self._opened: set[int] = set()
+        self._calls: dict[int, CallStream] = {}
 
     def fill_answer(self, body: dict[str, Any]) -> None:
         """Fill a ``chat.completion`` object."""
@@ -84,3 +87,25 @@ class Required:
         if (index := count(choice["index"]) or 0) not in self._opened:
             self._opened.add(index)
             delta["role"] = delta.get("role") or "assistant"
+        if fragments := dicts(delta.get("tool_calls")):
+            calls = self._calls.setdefault(index, CallStream(index, self._passage.client))
+            for fragment in fragments:
+                _fill_call(fragment, calls)
+
+
+def _fill_call(fragment: dict[str, Any], calls: CallStream) -> None:
+    """Give a fragment its call's place. The first tells id and type; clients join what later ones repeat."""
+    known = len(calls.all())
+    call, _ = calls.feed(fragment, arguments_text)
+    fragment["index"] = call.place
+    function = as_dict(fragment.get("function"))
+    if len(calls.all()) > known:
+        fragment["id"] = fragment.get("id") or call.id
+        fragment["type"] = fragment.get("type") or ("custom" if call.custom else "function")
+    else:
+        fragment.pop("id", None)
+        if call.told:
+            function.pop("name", None)
+    call.told = call.named
+    if "arguments" in function and not isinstance(function["arguments"], str):
+        function["arguments"] = arguments_text(function["arguments"])
