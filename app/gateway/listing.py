@@ -216,10 +216,13 @@ def _page(provider: Provider, wire: Wire, timeouts: Timeouts) -> ModelPage:
         data = upstream.read()
     finally:
         upstream.close()
+    failed = not 200 <= upstream.status < 300
     try:
         body = loads_lenient(data)
     except ValueError as error:
-        raise GatewayError("upstream_invalid", "The provider's list of models is not JSON.") from error
-    if not 200 <= upstream.status < 300:
+        if not failed:
+            raise GatewayError("upstream_invalid", "The provider's list of models is not JSON.") from error
+        body = data.decode("utf-8", "replace")
+    if failed:
         raise client.decode_error(upstream.status, body, upstream.headers)
     return client.decode_page(body, context)

@@ -53,4 +53,4 @@ def test_only_limits_that_are_used_up_count_and_the_longest_decides() -> None:
     }
     assert reset_wait({**headers, **DATE}) == 40.0
     assert reset_wait(headers) == 20.0
-    assert reset_wait({"x-ratelimit-reset": "7s"}) is None
+    assert reset_wait({"x-ratelimit-reset": "7s"}) == 7.0  # of a limit that says nothing of the rest

@@ -351,6 +351,14 @@ def test_elevenlabs_wav_is_raw_samples_with_a_header() -> None:
     assert events[-1] == SpeechDone(characters=5)
 
 
+def test_elevenlabs_json_is_no_sound() -> None:
+    request = SpeechRequest("eleven_multilingual_v2", "Hi", "v")
+    with pytest.raises(GatewayError, match="no audio"):
+        elevenlabs_speech.decode_response(
+            b'{"detail": "no"}', request, generic.client_context(), {"content-type": "application/json"}
+        )
+
+
 def test_elevenlabs_timestamps_are_kept() -> None:
     body = {"audio_base64": "YWJj", "alignment": {"characters": ["a"]}, "normalized_alignment": None}
     request = SpeechRequest("m", "Hello", "v", extra={"with_timestamps": True})

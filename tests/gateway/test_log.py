@@ -120,6 +120,17 @@ def test_a_failed_call_tells_its_operator_the_cause_and_its_client_nothing(
     assert "cause" not in answer.body.decode()
 
 
+@pytest.mark.parametrize("body", [b"<html>no", b"", b'{"id": "\xff', b"\xff\xfe"])
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_answer_that_nobody_can_read_leaves_a_line(logged: World, body: bytes, stream: bool) -> None:
+    logged.upstream.script = lambda request: Reply(200, body, {"content-type": "application/json"})
+    before = len(lines(logged))
+    assert logged.ask("chat", model="groq/x", stream=stream).status == 502
+    (line,) = lines(logged, before)
+    assert (line["event"], line["status"], line["error"]) == ("call", 502, "upstream_invalid_response")
+    assert line["cause"]
+
+
 def test_a_call_that_ends_well_has_no_cause(logged: World) -> None:
     logged.upstream.script = lambda request: Reply.json(chat_body("fine"))
     before = len(lines(logged))

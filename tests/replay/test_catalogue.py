@@ -114,6 +114,9 @@ def test_asked_alone_a_providers_failure_is_the_answer(world: World) -> None:
     world.fresh().upstream.script = lists({"mistral": Reply(wait=NEVER)})
     assert ask(world, "/v1/models?provider=mistral").status == 504
     assert ask(world, "/v1/models?provider=nobody").status == 400
+    for status, body in ((500, b"<html>asleep"), (404, b"")):
+        world.fresh().upstream.script = lists({"mistral": Reply(status, body)})
+        assert ask(world, "/v1/models?provider=mistral").status == status
 
 
 def test_a_key_sees_its_own_models_alone(world: World) -> None:

@@ -137,6 +137,7 @@ def upstream_failure(
     shown = None
     if kind in {"upstream_rejected", "upstream_error"}:
         shown = status if status in _SHOWN_STATUS else None
+    message = message or _words(raw)
     text = scrub(message) if message else f"The provider answered with status {status}."
     if kind == "content_filter" and (filtered := _filtered(raw)):
         text = f"{text} (Filtered: {filtered}.)"
@@ -151,6 +152,14 @@ def upstream_failure(
         retry_after=_wait(status, headers or {}),
         raw=raw,
     )
+
+
+def _words(raw: Any) -> str | None:
+    """Return the words of an error in another form than its wire's own, as proxies before it write it."""
+    members = as_dict(raw)
+    error = members.get("error")
+    told = as_dict(error).get("message"), error, members.get("message"), members.get("detail"), raw
+    return next((text for text in map(opt_str, told) if text), None)
 
 
 def _filtered(raw: Any) -> str:

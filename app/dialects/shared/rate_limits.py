@@ -3,7 +3,7 @@
 Names and forms seen in recorded answers: ``x-ratelimit-reset-requests: 6m0s`` (OpenAI, Groq),
 ``x-ratelimit-reset: 1754667660000`` (OpenRouter, Unix milliseconds),
 ``anthropic-ratelimit-tokens-reset: 2026-08-19T14:02:00Z``. Only a limit of which nothing
-remains tells how long to wait.
+remains tells how long to wait; one that says nothing of the rest is taken to be used up.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def _used_up(headers: Mapping[str, str]) -> Iterator[str]:
         if found is None or len(value) > _LONGEST:
             continue
         remaining = f"{found[3]}remaining" if found[3] else f"{found[1]}remaining{found[2] or ''}"
-        if headers.get(remaining, "").strip() == "0":
+        if headers.get(remaining, "0").strip() == "0":
             yield value.strip()
 
 

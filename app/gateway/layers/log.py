@@ -158,10 +158,11 @@ def _failure(call: Call, error: GatewayError, redact: Redact) -> dict[str, Any]:
 
 def _cause(error: GatewayError) -> str:
     """Return the words of the upstream, of the connection or of what was raised, else the message."""
-    if isinstance(error.raw, str):
-        return error.raw
-    if error.raw is not None:
-        return dumps_ascii(error.raw).decode("utf-8", "replace")
+    raw = error.raw
+    if isinstance(raw, bytes):
+        raw = raw.decode("utf-8", "replace")
+    if raw not in (None, ""):
+        return raw if isinstance(raw, str) else dumps_ascii(raw).decode("utf-8", "replace")
     below = error.__cause__
     return f"{type(below).__name__}: {below}" if below is not None else error.message
 
