@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
@@ -206,6 +207,46 @@ def test_a_redis_that_is_stopped_slow_and_back(policy: str, statuses: list[int])
             page = city.client("bob").get("/metrics").body.decode()
             assert "sluice_limits_away_total 0.0" not in page
             assert "sluice_limits_away_total" in page
+
+
+def test_what_ends_while_redis_does_not_answer_is_charged_when_it_does() -> None:
+    """A call that is over waits for nobody, so Redis hears of its tokens, and that its place is free."""
+    limits = keys(ann=f"{{ tokens = 1000, {HOUR} }}, {{ concurrent = 1 }}", bob=f"{{ requests = 9, {HOUR} }}")
+    begun, over = threading.Event(), threading.Event()
+
+    def held(request: Request) -> Reply:
+        begun.set()
+        over.wait(30)
+        return good(request)
+
+    with own_redis() as (url, process), running_city(limits, env={"REDIS_URL": url}, script=held) as city:
+        store = redis.Redis.from_url(url)
+
+        def used() -> int:
+            return sum(sum(map(int, store.hvals(name))) for name in store.keys("*ann:tokens*"))
+
+        def admitted() -> Any:
+            """Return a call that runs and is known to Redis; None where that was too slow for it."""
+            begun.clear()
+            over.clear()
+            running = gevent.spawn(city.ask)
+            assert begun.wait(20)
+            if store.keys("*ann:concurrent*"):
+                return running
+            over.set()
+            return running.get(timeout=20) and None
+
+        running, before = eventually(admitted), used()
+        process.send_signal(signal.SIGSTOP)
+        client = city.client(
+            "bob"
+        )  # who finds that Redis does not answer, so that nobody asks it for a second
+        assert client.get("/v1/key").status == FREE
+        over.set()
+        assert running.get(timeout=20).status == FREE
+        process.send_signal(signal.SIGCONT)
+        eventually(lambda: used() == before + 4)  # of five one was estimated
+        assert not store.keys("*ann:concurrent*")
 
 
 def test_a_call_without_limits_asks_neither_redis_nor_the_database(tmp_path: Any) -> None:

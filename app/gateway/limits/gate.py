@@ -19,7 +19,7 @@ from gevent.pool import Group
 from app.config import Settings, has_limits
 from app.errors import GatewayError
 from app.gateway.limits.charges import Touch
-from app.gateway.limits.redis_windows import HELD, WAIT, RedisWindows
+from app.gateway.limits.redis_windows import HELD, PATIENCE, WAIT, RedisWindows
 from app.gateway.limits.windows import Charge, MemoryWindows, Settlement, Verdict, Windows
 
 T = TypeVar("T")
@@ -60,6 +60,7 @@ class Gate:
         self._metrics = metrics
         self._memory = MemoryWindows()
         self._redis: RedisWindows | None = None
+        self._patient: RedisWindows | None = None
         self._away_until = 0.0
         self._is_away = False
         self._settling = Group()
@@ -93,6 +94,9 @@ class Gate:
         windows = self._shared()
         verdict = self._asked(lambda: windows.admit(charges, holder))
         if verdict is None:
+            if holder:  # it may have heard all the same, and would keep the place for a while
+                places = [Settlement(one, 0, 0) for one in charges if not one.seconds]
+                self._settling.spawn(self._settle, places, holder)
             return self._without_redis(touches, charges, holder)
         if verdict.refused is None:
             self._keep((one.key, holder) for one in charges if not one.seconds and one.amount)
@@ -113,13 +117,30 @@ class Gate:
         if hold.windows is self._memory:
             self._memory.settle(settlements, hold.holder)
             return
-        self._settling.spawn(self._asked, lambda: hold.windows.settle(settlements, hold.holder))
+        self._settling.spawn(self._settle, settlements, hold.holder)
 
     def close(self) -> None:
         """Let what ended last be charged, and close the connections to Redis."""
         self._settling.join(_AWAY)
-        if self._redis is not None:
-            self._redis.close()
+        for windows in (self._redis, self._patient):
+            if windows is not None:
+                windows.close()
+
+    def _settle(self, settlements: Sequence[Settlement], holder: str) -> None:
+        """Tell Redis what ended, though it be slow or away a while. What it may have heard is not charged
+        again: only places are let go once more."""
+        from redis import RedisError
+
+        places = [one for one in settlements if not one.charge.seconds]
+        for rows in (settlements, places):
+            if not rows:
+                return
+            try:
+                self._patient = self._patient or RedisWindows(self._url or "", seconds=PATIENCE)
+                self._patient.settle(rows, holder)
+                return
+            except RedisError as error:
+                self._note_away(error)
 
     def _shared(self) -> RedisWindows:
         if self._redis is None:

@@ -20,6 +20,9 @@ HELD: Final = 15
 WAIT: Final = 0.05
 """Seconds that a request waits for Redis."""
 
+PATIENCE: Final = 5.0
+"""Seconds that what ended waits for Redis: no request does."""
+
 _PREFIX: Final = "sluice:{limits}:"
 
 SCRIPT: Final = """
@@ -132,11 +135,14 @@ return answer
 
 
 class RedisWindows:
-    """The back end in Redis at ``url``; each call is one round trip and raises ``redis.RedisError``."""
+    """The back end in Redis at ``url``; each call is one round trip and raises ``redis.RedisError``, after
+    ``seconds`` without an answer at the latest."""
 
-    def __init__(self, url: str, *, script: str = SCRIPT, prefix: str = _PREFIX) -> None:
+    def __init__(
+        self, url: str, *, script: str = SCRIPT, prefix: str = _PREFIX, seconds: float = 1.0
+    ) -> None:
         self._prefix = prefix
-        self._redis = connect(url, text=True)
+        self._redis = connect(url, seconds, text=True)
         self._script = self._redis.register_script(script)
 
     def admit(self, charges: Sequence[Charge], holder: str) -> Verdict:
