@@ -260,15 +260,15 @@ RANK_DIALECT = '''"""Ranking of documents: what is asked and answered, and the w
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
+from app.canonical.record import record
 from app.dialects.base import ClientContext, Encoded, Row, ServerContext
 from app.dialects.chat.errors import decode_error
 from app.dialects.shared.reading import as_dict, as_list, as_str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RankRequest:
     """Documents to put in the order of their nearness to a query."""
 
@@ -277,7 +277,7 @@ class RankRequest:
     documents: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class RankDialect(Row):
     """A wire of ranking. An answer is the documents' numbers in order."""
 
