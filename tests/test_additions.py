@@ -506,7 +506,7 @@ def layered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     scratch.add("app/gateway/layers/budget.py", BUDGET_LAYER)
     scratch.add("app/gateway/layers/quota.py", QUOTA_LAYER)
     scratch.insert(LAYERS, "    job_limits,\n", "    budget,\n")
-    scratch.insert(LAYERS, "    resting,\n", "    quota,\n")
+    scratch.insert(LAYERS, "    signatures,\n", "    quota,\n")
     scratch.insert(LAYERS, "    provider_limits.make,\n", "    budget.make,\n")
     scratch.insert(LAYERS, "    turn.make,\n    cache.make", "    quota.make,\n")
     assert set(scratch.changes()) == {
