@@ -118,6 +118,7 @@ VARIANTS = (
     ("bedrock", "models of plain text", "amazon.titan-text-express-v1"),
     ("vertex", "Gemini", "gemini-2.5-pro"),
     ("vertex", "Imagen", "imagen-4.0-generate-001"),
+    ("vertex", "Imagen that edits", "imagen-3.0-capability-001"),
     ("vertex", "models that rank", "semantic-ranker-default-004"),
     ("vertex", "Claude", "claude-opus-4-5"),
     ("vertex", "Mistral", "mistral-medium-3"),

@@ -73,6 +73,7 @@ _GEMINI: Final[dict[str, Wire]] = {
     "count_tokens": _google("countTokens", "gemini", VERTEX),
 }
 _IMAGEN: Final[dict[str, Wire]] = {"image_generation": _google("predict", "images_imagen", None)}
+_IMAGEN_CAPABILITY: Final = {**_IMAGEN, "image_edit": _google("predict", "images_imagen", None)}
 _RANKERS: Final[dict[str, Wire]] = {
     "rerank": Wire(
         "rerank_vertex",
@@ -115,6 +116,7 @@ _MAKERS: Final = (
     # what a model's id looks like, the prefix that may stand before it, its wires
     (re.compile(r"\d+"), "", _TUNED),
     (re.compile(r"(google/)?(gemini|gemma|learnlm)-.*"), "google/", _GEMINI),
+    (re.compile(r"(google/)?imagen-.*-capability-.*"), "google/", _IMAGEN_CAPABILITY),
     (re.compile(r"(google/)?imagen-.*"), "google/", _IMAGEN),
     (re.compile(r"semantic-ranker-.*"), "", _RANKERS),
     (re.compile(r"(anthropic/)?claude-.*"), "anthropic/", _CLAUDE_WIRES),

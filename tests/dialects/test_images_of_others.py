@@ -62,6 +62,8 @@ def test_gemini_edits_what_is_inline() -> None:
     [
         ("images_gemini", "m", replace(ASKED, n=2), "n"),
         ("images_gemini", "m", replace(ASKED, kind="edit", images=(PNG,), mask=PNG), "mask"),
+        ("images_imagen", "m", replace(ASKED, kind="edit", images=(PNG,), mask=PNG), "mask"),
+        ("images_imagen", "m", replace(ASKED, kind="edit", images=(PNG, PNG)), "image"),
         ("images_bedrock", STABLE, replace(ASKED, n=2), "n"),
     ],
 )
@@ -102,6 +104,30 @@ def test_what_each_lacks_is_named() -> None:
         },
     }
     assert imagen == ["response_format", "quality", "background", "user", "style", "size"]
+
+
+def test_imagen_edits_a_picture_of_which_it_keeps_the_size() -> None:
+    body, params = encoded("images_imagen", replace(FORMED, kind="edit", images=(PNG,), n=2))
+    assert body == {
+        "instances": [
+            {
+                "prompt": "a barn",
+                "referenceImages": [
+                    {
+                        "referenceType": "REFERENCE_TYPE_RAW",
+                        "referenceId": 1,
+                        "referenceImage": {"bytesBase64Encoded": "QUJD"},
+                    }
+                ],
+            }
+        ],
+        "parameters": {
+            "editMode": "EDIT_MODE_DEFAULT",
+            "sampleCount": 2,
+            "outputOptions": {"mimeType": "image/jpeg", "compressionQuality": 37},
+        },
+    }
+    assert params == ["response_format", "size", "quality", "background", "user", "style"]
 
 
 def test_bedrocks_families_have_bodies_of_their_own() -> None:

@@ -504,6 +504,7 @@ _PAINTERS = (
     "gemini/gemini-2.5-flash-image",
     "vertex/gemini-2.5-flash-image",
     "vertex/imagen-4.0-generate-001",
+    "vertex/imagen-3.0-capability-001",
     "bedrock/amazon.nova-canvas-v1:0",
     "bedrock/stability.stable-image-core-v1:1",
 )

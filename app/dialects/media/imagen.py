@@ -1,6 +1,7 @@
-"""Pictures by Imagen on Google Cloud: ``:predict`` with one instance.
+"""Pictures by Imagen on Google Cloud: ``:predict`` with one instance, which may hold a picture to edit.
 
-Members: ``_GenerateImagesConfig_to_vertex`` and ``_GeneratedImage_from_vertex`` of google-genai 3.3. It counts no tokens.
+Members: ``_GenerateImagesConfig_to_vertex``, ``_EditImageParameters_to_vertex`` and ``_GeneratedImage_from_vertex`` of
+google-genai 3.3, and Google's page "Edit images" (read 2026-11-28). It counts no tokens.
 """
 
 from __future__ import annotations
@@ -13,7 +14,14 @@ from app.dialects.chat.errors import failure_in
 from app.dialects.gemini.errors import decode_error
 from app.dialects.media.audio import MediaEncoded
 from app.dialects.media.image_usage import untold_usage
-from app.dialects.media.images import ImageDialect, aspect_of, no_picture, no_safe_picture, report_others
+from app.dialects.media.images import (
+    ImageDialect,
+    aspect_of,
+    base64_of,
+    no_picture,
+    no_safe_picture,
+    report_others,
+)
 from app.dialects.media.openai_images import stream_decoder
 from app.dialects.shared.reading import as_dict, dicts, opt_str, present
 
@@ -23,20 +31,47 @@ _TIERS: Final = frozenset({"1K", "2K"})
 
 def encode_request(request: ImageRequest, context: ClientContext) -> MediaEncoded:
     """Return the body; what Imagen lacks is reported."""
+    if request.kind == "edit":
+        return _edit(request, context)
     report_others(request, context, "n", "size", "output_format", "compression")
-    output = {
-        "mimeType": None if request.output_format is None else f"image/{request.output_format}",
-        "compressionQuality": request.compression,
-    }
     parameters = {
         "sampleCount": request.count,
         "aspectRatio": aspect_of(request, RATIOS, context),
         "sampleImageSize": request.size if request.size in _TIERS else None,
-        "outputOptions": present(output) or None,
+        "outputOptions": _output(request),
     }
     if request.size == "4K":
         context.losses.report("size")
     return MediaEncoded({"instances": [{"prompt": request.prompt}], "parameters": present(parameters)})
+
+
+def _edit(request: ImageRequest, context: ClientContext) -> MediaEncoded:
+    """Return the body of an edit without a mask; the picture that comes out is as large as the one that went in."""
+    if request.mask is not None:
+        context.losses.report("image", "A mask cannot be given to this model", param="mask")
+    if len(request.images) > 1:
+        context.losses.report("image", "This model edits one picture", param="image")
+    report_others(request, context, "n", "output_format", "compression")
+    picture = {
+        "referenceType": "REFERENCE_TYPE_RAW",
+        "referenceId": 1,
+        "referenceImage": {"bytesBase64Encoded": base64_of(request.images[0])},
+    }
+    parameters = {
+        "editMode": "EDIT_MODE_DEFAULT",
+        "sampleCount": request.count,
+        "outputOptions": _output(request),
+    }
+    instance = {"prompt": request.prompt, "referenceImages": [picture]}
+    return MediaEncoded({"instances": [instance], "parameters": present(parameters)})
+
+
+def _output(request: ImageRequest) -> dict[str, Any] | None:
+    output = {
+        "mimeType": None if request.output_format is None else f"image/{request.output_format}",
+        "compressionQuality": request.compression,
+    }
+    return present(output) or None
 
 
 def decode_response(body: Any, request: ImageRequest, context: ClientContext) -> ImageResponse:
