@@ -34,7 +34,7 @@ test: $(DEV_STAMP) ## run the tests (ARGS="tests/wire -x" for some of them)
 test-pure: $(DEV_STAMP) ## run those without processes: dialects, wire, configuration, rules
 	@$(BIN)/python -E -m tests --pure
 
-clients: $(DEV_STAMP) ## install the clients of docs/clients.md, each apart (4 GB); make test runs them, too
+clients: $(DEV_STAMP) ## install the clients of docs/clients.md, each apart (3 GB); make test runs them, too
 	@$(BIN)/python -E -m tests.clients.environments
 
 coverage: $(DEV_STAMP) ## branches of app/dialects that fixtures (and recordings, where they are) reach

@@ -62,7 +62,7 @@ class Environment:
         into = ["--python", str(self.programs / "python"), "--exclude-newer", f"{AS_OF}T23:59:59Z"]
         return [
             [uv, "venv", "--quiet", "--python", PYTHONS, str(self.folder)],
-            [uv, "pip", "install", "--quiet", *into, *self.packages],
+            [uv, "pip", "install", "--quiet", "--system-certs", *into, *self.packages],
         ]
 
 
