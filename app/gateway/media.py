@@ -8,11 +8,13 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from app.canonical.events import Failed
 from app.canonical.media import (
     EmbeddingRequest,
+    EmbeddingResponse,
     SpeechDelta,
     SpeechDone,
     SpeechEvent,
@@ -40,10 +42,11 @@ from app.dialects.media.rerank import RerankDialect
 from app.errors import GatewayError
 from app.gateway.call import Call, Target
 from app.gateway.event_streams import Decoder, EventStream
-from app.gateway.exchange import Answer, Fetch, Sent
+from app.gateway.exchange import Answer, Fetch, Received, Sent
 from app.gateway.plan import Plan
 from app.gateway.translation import client_context, losses_of, parse_upstream, server_context
 from app.providers.base import Wire
+from app.wire.aside import aside
 from app.wire.json import dumps
 from app.wire.paths import segment
 
@@ -84,11 +87,18 @@ class EmbeddingExchange(MediaExchange):
 
     def fetch(self, fetch: Fetch) -> Answer:
         """Fetch each batch in order and join the vectors."""
-        answers = []
+        answers, size = [], 0
         for batch in self._batches():
             received = fetch(self._sent(batch))
-            raw = parse_upstream(received.body)
-            answers.append(self._client.decode_response(raw, batch, self._context, received.headers))
+            size += len(received.body)
+            answers.append(aside(len(received.body), partial(self._read, received, batch)))
+        return aside(size, lambda: self._joined(answers))
+
+    def _read(self, received: Received, batch: EmbeddingRequest) -> EmbeddingResponse:
+        raw = parse_upstream(received.body)
+        return self._client.decode_response(raw, batch, self._context, received.headers)
+
+    def _joined(self, answers: list[EmbeddingResponse]) -> Answer:
         response = merge(answers)
         body = self._server.encode_response(response, self._request, self._server_context)
         return Answer(body, usage=response.usage)
@@ -128,7 +138,11 @@ class WholeExchange(MediaExchange):
 
     def fetch(self, fetch: Fetch) -> Answer:
         """Fetch the answer."""
-        raw = parse_upstream(fetch(self.send()).body)
+        data = fetch(self.send()).body
+        return aside(len(data), lambda: self._answer(data))
+
+    def _answer(self, data: bytes) -> Answer:
+        raw = parse_upstream(data)
         response = self._client.decode_response(raw, self._request, self._context)
         body = self._server.encode_response(response, self._request, self._server_context)
         return Answer(body, usage=response.usage)

@@ -15,6 +15,7 @@ from app.gateway.compaction import compacted, summary_body
 from app.gateway.estimates import tokens_of_request
 from app.gateway.exchange import Answer
 from app.gateway.layers.base import House, Proceed
+from app.gateway.offload import aside_for
 from app.gateway.outcome import Outcome
 from app.gateway.run import Batch, Run
 from app.gateway.stored_turn import expand, refers, with_history
@@ -42,7 +43,8 @@ class EstimateHost:
         call = self.look(house, call)
 
         def source(run: Run) -> Generator[Batch, None, None]:
-            tokens = tokens_of_request(decoded_count(call))
+            request = decoded_count(call)
+            tokens = aside_for(call, lambda: tokens_of_request(request))
             counted = dialect(call.dialect).encode_count_response(tokens, estimated=True)
             yield Batch([], last=True, answer=Answer(counted))
 

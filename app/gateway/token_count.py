@@ -17,6 +17,7 @@ from app.errors import GatewayError
 from app.gateway.call import Call, Target
 from app.gateway.estimates import tokens_of_request
 from app.gateway.exchange import Answer, Exchange, Fetch, Sent
+from app.gateway.offload import aside_for
 from app.gateway.plan import Plan
 from app.gateway.translation import client_context, decoded_count, losses_of, parse_upstream, server_context
 from app.providers.base import Wire
@@ -39,6 +40,7 @@ class CountExchange:
     def __init__(self, call: Call, target: Target, wire: Wire) -> None:
         self.wire = wire
         self.losses = losses_of(call, target)
+        self._call = call
         self._request: Request = replace(decoded_count(call), model=target.model, stream=False)
         self._client = dialect(wire.dialect)
         self._server = dialect(call.dialect)
@@ -46,6 +48,9 @@ class CountExchange:
 
     def send(self) -> Sent:
         """Encode the prompt."""
+        return aside_for(self._call, self._sent)
+
+    def _sent(self) -> Sent:
         encoded = self._client.encode_count(self._request, self._context)
         return Sent(dumps(encoded.body), encoded.headers)
 
@@ -79,8 +84,7 @@ class PassedCountExchange(CountExchange):
         passage = Passage(call.full_body, self._context, server_context(call, target.model))
         self._patch = self._server.patch(passage)
 
-    def send(self) -> Sent:
-        """Return the patched copy of the caller's body."""
+    def _sent(self) -> Sent:
         return Sent(dumps(self._patch.request()))
 
 
@@ -89,4 +93,5 @@ class EstimateExchange(CountExchange):
 
     def fetch(self, fetch: Fetch) -> Answer:
         """Return the estimate; nothing is fetched."""
-        return Answer(self._server.encode_count_response(tokens_of_request(self._request), estimated=True))
+        tokens = aside_for(self._call, lambda: tokens_of_request(self._request))
+        return Answer(self._server.encode_count_response(tokens, estimated=True))

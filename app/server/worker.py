@@ -37,6 +37,7 @@ _SKIP: Final = 65536
 _LEAVING: Final = 5.0
 _POLL: Final = 0.1
 _LOOK: Final = 0.5  # seconds at most between two looks at the waits: a worker that idles should hardly wake
+_HEAD: Final = 5  # seconds for the head of a request where no connection is kept for a second one
 
 # The first row that fits decides. None of the sentences repeats what the client sent.
 _REFUSALS: Final[tuple[tuple[type[Exception], int, str, str], ...]] = (
@@ -89,11 +90,14 @@ class Worker(GeventWorker):
         self._waits: dict[
             Any, float
         ] = {}  # greenlets that wait for a request and since when, the longest first
+        self._serves_one = False  # a connection ends with its first answer
         self._environ: dict[str, Any] = {}
 
     def init_process(self) -> None:
         """Begin to serve in the process of this worker; returns when it leaves."""
-        _make_plain(self.cfg)
+        self._serves_one = not self.cfg.keepalive
+        wait = self.cfg.keepalive or _HEAD  # with 0 gunicorn waits for a head without end
+        _make_plain(self.cfg, keepalive=wait)
         self._environ = {**base_environ(self.cfg), "wsgi.multithread": True}
         del self._environ["wsgi.file_wrapper"]  # pieces are written one by one, whatever they come from
         RequestParser.mesg_class = Request
@@ -175,7 +179,7 @@ class Worker(GeventWorker):
             sock.settimeout(None)  # the limit was for writing this answer
         if answer.should_close():
             raise StopIteration
-        if not req.framing.reaches_end(self.cfg.keepalive or _LINGER):
+        if not req.framing.reaches_end(self.cfg.keepalive):
             _linger(sock)
             raise StopIteration
 
@@ -185,7 +189,7 @@ class Worker(GeventWorker):
         if self.nr >= self.max_requests and self.alive:
             self.log.info("Autorestarting worker after current request.")
             self.alive = False
-        if not self.alive or not self.cfg.keepalive:
+        if not self.alive or self._serves_one:
             answer.force_close()
         try:
             pieces = self.wsgi(environ, answer.start_response)
@@ -225,10 +229,10 @@ def _take_waiting(server: StreamServer) -> None:
         server.do_handle(*accepted)
 
 
-def _make_plain(config: Any) -> None:
+def _make_plain(config: Any, **changed: Any) -> None:
     """Make gunicorn's settings plain attributes of its configuration, which are final in a worker:
     it asks for twenty a request, each a look through a table and a call."""
-    vars(config).update({name: setting.get() for name, setting in config.settings.items()})
+    vars(config).update({name: setting.get() for name, setting in config.settings.items()} | changed)
 
 
 def _check_head(request: Any) -> None:

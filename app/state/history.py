@@ -25,6 +25,7 @@ from app.state.database import Database
 from app.state.ids import check_previous_response_id
 from app.state.items import present, unpack
 from app.state.records import JSON, Source
+from app.wire.aside import aside
 
 #: What may be put before an input, where nothing else is said: as much as a body may hold.
 EXPANDED_MAX: Final = 32 * 1024 * 1024
@@ -102,9 +103,7 @@ class History:
                 begins=begins,
             )
         )
-        joined = _join(items, found, parent_id, conversation_id)
-        check_tool_outputs(joined.input)
-        return joined
+        return aside(found.past.size, lambda: _checked(_join(items, found, parent_id, conversation_id)))
 
     def resolved(self, tenant: str, items: Sequence[Mapping[str, Any]]) -> list[JSON]:
         """Return ``items`` with what their references stand for, to be kept elsewhere too.
@@ -119,6 +118,11 @@ class History:
             lambda connection: find(connection, tenant, None, None, references, limit=self._limit)
         )
         return _join(own, found, None, None).own
+
+
+def _checked(joined: Expansion) -> Expansion:
+    check_tool_outputs(joined.input)
+    return joined
 
 
 def _join(

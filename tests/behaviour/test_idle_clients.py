@@ -11,7 +11,7 @@ import pytest
 from app import create_app
 from app.config_loading import load
 from app.surfaces.views.operators import MOST_PAGES
-from tests.behaviour.world import World, raw_request, running_world
+from tests.behaviour.world import World, raw_request, received, running_world
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +32,24 @@ def test_head_for_a_stream_leaves_no_call_open(world: World) -> None:
         answer = world.send("HEAD", f"/v1/responses/{made['id']}?stream=true")
         assert (answer.status, answer.body) == (200, b"")
     assert open_calls(world) == 0
+
+
+@pytest.mark.parametrize("keepalive", ["0", "1"])
+def test_a_head_that_never_ends_is_not_waited_for(keepalive: str) -> None:
+    with running_world({"SLUICE_KEEPALIVE": keepalive}) as world:
+        connection = world.connect()
+        connection.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n")
+
+        assert received(connection, b"\r\n\r\n") == b""  # and no TimeoutError: it was closed
+
+
+def test_no_connection_is_kept_where_none_shall_be() -> None:
+    with running_world({"SLUICE_KEEPALIVE": "0"}) as world:
+        connection = world.connect()
+        connection.sendall(raw_request("GET", "/health") * 2)
+        heard = received(connection, b"HTTP/1.1 200 OK\r\n" * 2)
+
+    assert (heard.count(b"HTTP/1.1 200 "), b"Connection: close\r\n" in heard) == (1, True)
 
 
 @pytest.mark.parametrize("path", ["//metrics", "//health", "//openapi.json", "/%2Fmetrics"])

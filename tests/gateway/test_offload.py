@@ -22,6 +22,12 @@ MODELS = {
 }
 
 
+PARTS = (
+    *("/app/dialects/", "/app/surfaces/body/", "/app/responses_form/"),
+    *("/app/state/history.py", "/app/state/items.py", "/app/gateway/estimates.py"),
+)
+
+
 @pytest.fixture(scope="module")
 def client(tmp_path_factory) -> Any:
     folder = tmp_path_factory.mktemp("aside")
@@ -30,8 +36,8 @@ def client(tmp_path_factory) -> Any:
 
 
 def _longest_run(work: Any) -> int:
-    """Run ``work`` while a second greenlet takes every turn it gets; return the most lines of the
-    dialects and checks that ran on the loop's thread between two of its turns."""
+    """Run ``work`` while a second greenlet takes every turn it gets; return the most lines of ``PARTS``
+    that ran on the loop's thread between two of its turns."""
     longest = lines = 0
     over = False
 
@@ -44,7 +50,7 @@ def _longest_run(work: Any) -> int:
     def trace(frame: FrameType, event: str, argument: object) -> Any:
         nonlocal lines
         name = frame.f_code.co_filename
-        if "/app/dialects/" not in name and "/app/surfaces/body/" not in name:
+        if not any(part in name for part in PARTS):
             return None
         lines += event == "line"
         return trace
@@ -81,6 +87,22 @@ def test_a_body_of_many_messages_leaves_the_loop_to_others(client: Any, model: s
 
     small, large = ask(20), ask(18_000)
     assert large < 50 * small  # nine hundred times the messages
+
+
+@pytest.mark.parametrize("path", ["/v1/responses", "/v1/responses/input_tokens"])
+@pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
+def test_a_long_history_leaves_the_loop_to_others(client: Any, model: str, path: str) -> None:
+    def ask(count: int) -> int:
+        first = {"model": "sandbox/echo", "input": _many_messages(count)}
+        found = client.post("/v1/responses", json=first).json["id"]
+        answers = []
+        body = {"model": model, "input": "say exactly: done", "previous_response_id": found}
+        longest = _longest_run(lambda: answers.append(client.post(path, json=body)))
+        assert answers[0].status_code == 200
+        return longest
+
+    small, large = ask(20), ask(9_000)
+    assert large < small + 12 * 9_000  # lines: few an item
 
 
 def test_what_work_raises_comes_back_from_the_other_thread_and_is_not_printed(capfd: Any) -> None:
