@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +14,16 @@ from sqlalchemy import create_engine, text
 from app.state.database import parse_url
 from tests.behaviour.world import chat_body
 from tests.lifecycle.batches import CHAT, ended, jsonl, line, ran, rows_of, started, texts_of, uploaded
-from tests.lifecycle.house import Client, House, children_of, eventually, kill, running_house
+from tests.lifecycle.house import (
+    Client,
+    House,
+    children_of,
+    eventually,
+    kill,
+    running_house,
+    running_worker,
+    variables,
+)
 from tests.lifecycle.native import USAGE, Provider
 from tests.services import new_postgres
 from tests.traffic.replay import Reply, Upstream
@@ -326,6 +337,28 @@ def test_a_kill_while_results_are_read_writes_none_twice() -> None:
         ids = [row["custom_id"] for row in rows_of(ann, over["output_file_id"])]
         assert ids == [f"line-{at}" for at in reversed(range(50))]
         assert over["request_counts"] == {"total": 50, "completed": 50, "failed": 0}
+
+
+def test_a_worker_that_leaves_while_lines_go_out_hands_the_batch_over(tmp_path: Path) -> None:
+    env = {"SLUICE_BACKGROUND": "off", "SLUICE_WORKER_GRACE": "1", **NATIVE}
+    with running_house(workers=1, env=env) as house:
+        house.upstream.script = provider = Provider()
+        made = provider.made
+
+        def slow(body: dict[str, Any]) -> Reply:
+            made(body)
+            return Reply.json({}, wait=60.0)
+
+        provider.made = slow
+        ann = house.client("ann")
+        batch = started(ann, uploaded(ann, content("openai/gpt-4o")))
+        eventually(lambda: provider.batches)
+        house.workers[0].send_signal(signal.SIGTERM)
+        assert house.workers[0].wait(15) == 0
+        with running_worker(variables(house.upstream, house.database_url) | NATIVE, tmp_path / "second"):
+            over = ended(ann, batch["id"])
+        assert texts_of(rows_of(ann, over["output_file_id"])) == ["natively"]
+        assert len(provider.batches) == 1
 
 
 def line_of(house: House, batch_id: str) -> int:
