@@ -30,6 +30,7 @@ GATE: Final = {"chat": 1.05, "stream": 2.2}
 """How much CPU ours may take for what the pooled plain stack takes 1 for. The row that each call leaves in
 the call log, which the plain stack has not, is among what ours does."""
 
+CHAT: Final = "/v1/chat/completions"
 _PROMPT: Final = "Tell me in three hundred tokens how a gateway keeps each request short and plain."
 _CHAT: Final = {
     "messages": [
@@ -71,12 +72,12 @@ class Bench:
 
     def chat(self, at: Running, connections: int = 16) -> dict[str, float]:
         """Return the CPU microseconds of one whole chat answer."""
-        return self._whole(at, "/v1/chat/completions", _CHAT, "chat", connections)
+        return self._whole(at, CHAT, _CHAT, "chat", connections)
 
     def alone(self, at: Running) -> dict[str, float]:
         """Return the milliseconds that one request alone takes."""
         order = {"connections": 1, "seconds": self.seconds}
-        return {"latency": self.load(at, "/v1/chat/completions", _CHAT, **order)["wait_ms"]}
+        return {"latency": self.load(at, CHAT, _CHAT, **order)["wait_ms"]}
 
     def responses(self, at: Running) -> dict[str, float]:
         """Return the CPU microseconds of Responses calls, stored and not, and of a translated chat."""
@@ -85,20 +86,20 @@ class Bench:
         stateless = self._whole(at, "/v1/responses", {"input": _PROMPT, "store": False}, "responses", 16)
         stored = self._whole(at, "/v1/responses", {"input": _PROMPT}, "responses_stored", 16)
         groq = {**_CHAT, "model": "groq/llama-3.3-70b-versatile"}
-        return stateless | stored | self._whole(at, "/v1/chat/completions", groq, "chat_translated", 16)
+        return stateless | stored | self._whole(at, CHAT, groq, "chat_translated", 16)
 
     def stream(self, at: Running) -> dict[str, float]:
         """Return the CPU microseconds of one chunk and the milliseconds to the first."""
-        body = _streamed(self.chunks, 20)
+        body = streamed(self.chunks, 20)
         before = cpu_seconds(at.pids)
-        result = self.load(at, "/v1/chat/completions", body, connections=_STREAMS, chunks=self.chunks)
+        result = self.load(at, CHAT, body, connections=_STREAMS, chunks=self.chunks)
         used = cpu_seconds(at.pids) - before
         return {"stream": used * 1e6 / result["chunks"], "first_byte": result["wait_ms"]}
 
     def held(self, at: Running) -> dict[str, float]:
         """Return the KiB that one open stream takes."""
         before = memory_mib(at.pids)
-        load = self.start(at, "/v1/chat/completions", _streamed(4, 1500), connections=_HELD, chunks=4)
+        load = self.start(at, CHAT, streamed(4, 1500), connections=_HELD, chunks=4)
         time.sleep(3.5)
         open_now = memory_mib(at.pids)
         load.communicate()
@@ -112,7 +113,8 @@ class Bench:
         return {name: (cpu_seconds(at.pids) - before) * 1e6 / result["good"]}
 
 
-def _streamed(chunks: int, pause: int) -> dict[str, Any]:
+def streamed(chunks: int, pause: int) -> dict[str, Any]:
+    """Return what asks for a stream of so many chunks, so many milliseconds apart."""
     asked = [{"role": "user", "content": f"bench n={chunks} d={pause} {_PROMPT}"}]
     return {**_CHAT, "messages": asked, "stream": True, "stream_options": {"include_usage": True}}
 
@@ -140,14 +142,16 @@ def _provider(cpu: int) -> Iterator[str]:
 
 
 @contextmanager
-def _scene(seconds: float, chunks: int, names: frozenset[str]) -> Iterator[tuple[Bench, list[Running]]]:
-    """Run provider and targets; ``names`` empty means all that are here."""
+def scene(
+    names: frozenset[str], seconds: float = 2.0, chunks: int = 100, workers: int = 1
+) -> Iterator[tuple[Bench, list[Running]]]:
+    """Run provider and targets, ours with so many ``workers``; ``names`` empty means all that are here."""
     cores = sorted(os.sched_getaffinity(0))
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sluice-bench-")))
         bench = Bench(cores[0], cores[-1], seconds, chunks, folder)
         upstream = stack.enter_context(_provider(bench.load_cpu))
-        chosen = [t for t in targets(upstream, folder) if not names or t.name in names]
+        chosen = [t for t in targets(upstream, folder, workers) if not names or t.name in names]
         yield bench, [stack.enter_context(running(t, folder, bench.gateway_cpu)) for t in chosen]
 
 
@@ -156,11 +160,11 @@ def measure(
 ) -> Results:
     """Return the figures of every target: name of the figure -> one value a round."""
     results: Results = defaultdict(lambda: defaultdict(list))
-    with _scene(seconds, chunks, names) as (bench, running_targets):
+    with scene(names, seconds, chunks) as (bench, running_targets):
         for at in running_targets:
             results[at.target.name]["start"].append(at.started)
             results[at.target.name]["idle"].append(memory_mib(at.pids))
-            bench.load(at, "/v1/chat/completions", _CHAT, connections=16, seconds=0.5)
+            bench.load(at, CHAT, _CHAT, connections=16, seconds=0.5)
         for _ in range(rounds):
             for test in tests:
                 for at in running_targets:

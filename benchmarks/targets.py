@@ -59,9 +59,9 @@ def free_port() -> int:
         return port
 
 
-def targets(upstream: str, folder: Path) -> Iterator[Target]:
-    """Yield the targets that can be measured here; ``upstream`` is the provider's base URL."""
-    yield _ours(upstream, folder)
+def targets(upstream: str, folder: Path, workers: int = 1) -> Iterator[Target]:
+    """Yield the targets that can be measured here; ``upstream`` is the provider's base URL, ``workers`` are ours."""
+    yield _ours(upstream, folder, workers)
     for kind in ("pooled", "naive"):
         yield Target(
             kind,
@@ -81,8 +81,9 @@ def _gunicorn(*options: str) -> tuple[str, ...]:
     return (sys.executable, "-m", "gunicorn", "--pythonpath", str(ROOT), "-w", "1", *options)
 
 
-def _ours(upstream: str, folder: Path) -> Target:
+def _ours(upstream: str, folder: Path, workers: int) -> Target:
     env = {
+        "PYTHONPATH": str(ROOT),  # this checkout, whatever is installed
         "PORT": "{port}",
         "SLUICE_KEYS": f"bench:{KEY}",
         "OPENAI_API_KEY": "upstream",
@@ -91,7 +92,7 @@ def _ours(upstream: str, folder: Path) -> Target:
         "GROQ_BASE_URL": upstream,
         "DATABASE_URL": f"sqlite:///{folder / 'bench.db'}",
     }
-    command = (*_gunicorn("-c", str(ROOT / "gunicorn.conf.py")), "wsgi:app")
+    command = (*_gunicorn("-c", str(ROOT / "gunicorn.conf.py"), "-w", str(workers)), "wsgi:app")
     return Target(
         "ours", command, env, {"Authorization": f"Bearer {KEY}"}, "openai/gpt-4o-mini", responses=True
     )

@@ -120,8 +120,8 @@ def purge(
     """
     db.write(lambda connection: _drop_old_events(connection, events_kept))
     db.write(news.drop_notices)
-    while db.write(_drop_expired):
-        continue
+    while ids := db.read(_expired):  # looks at all responses, so it holds no writer up
+        db.write(partial(_drop_expired, ids=ids))
     while db.write(idempotency.drop_old):
         continue
     _purge_files(db, older_than)
@@ -151,13 +151,15 @@ def _drop_old_events(connection: Connection, kept: float) -> None:
     connection.execute(delete(event).where(exists(over)))
 
 
-def _drop_expired(connection: Connection) -> int:
-    """Drop responses that were not to be stored, once nobody can fetch them any more."""
+def _expired(connection: Connection) -> list[str]:
+    """Return some responses that were not to be stored and that nobody can fetch any more."""
     old = select(response.c.id).where(response.c.store.is_(False), response.c.expires_at < db_now())
-    ids = list(connection.execute(old.limit(_THREADS_AT_ONCE)).scalars())
+    return list(connection.execute(old.limit(_THREADS_AT_ONCE)).scalars())
+
+
+def _drop_expired(connection: Connection, ids: Sequence[str]) -> None:
     drop_responses(connection, ids)
     connection.execute(delete(thread).where(thread.c.id.in_(ids)))  # each is a thread of its own
-    return len(ids)
 
 
 def _drop_old_attempts(connection: Connection, older_than: float) -> int:
