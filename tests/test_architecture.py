@@ -23,6 +23,17 @@ def test_the_house_keeps_the_rule(rule: Rule, repo_dir: Path) -> None:
     assert [fault for module in modules for fault in rule(module)] == []
 
 
+def test_the_tests_that_a_module_names_exist(repo_dir: Path) -> None:
+    """A module's docstring names its tests by their paths."""
+    named = [
+        (path.relative_to(repo_dir).as_posix(), test)
+        for path in (repo_dir / "app").rglob("*.py")
+        for test in re.findall(r"tests/[\w/]+(?:\.py)?", path.read_text(encoding="utf-8"))
+    ]
+    assert len(named) > 50
+    assert [(path, test) for path, test in named if not (repo_dir / test).exists()] == []
+
+
 LONG_BODY = "def f():\n" + "    x = 1\n" * 60
 
 # rule, where the source would stand, a source that breaks the rule, one that keeps it

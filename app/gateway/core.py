@@ -1,6 +1,6 @@
 """The gateway of one process: settings joined with providers, the driver, its layers and open calls.
 
-Tests: tests/behaviour, tests/lifecycle, tests/gateway/test_layers.py.
+Tests: tests/behaviour, tests/lifecycle, tests/test_additions.py.
 """
 
 from __future__ import annotations

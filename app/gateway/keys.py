@@ -4,7 +4,7 @@ A key of the database is asked for once; its row stays in memory until a change 
 heard of, within a second: by NOTIFY, else by a look at one number. Keys that nobody has are
 remembered, too, for five seconds. With the database away, keys that were seen go on working for a minute.
 
-Tests: tests/surfaces/test_admin_keys.py, tests/lifecycle/test_keys.py.
+Tests: tests/surfaces/test_admin_keys.py.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The layers of this house: three tables, outermost first. A new layer is a module and a row.
 
-Tests: tests/gateway/test_layers.py; tests/test_additions.py adds one of each in a scratch copy.
+Tests: tests/test_additions.py adds one of each in a scratch copy.
 """
 
 from __future__ import annotations
