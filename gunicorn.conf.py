@@ -16,14 +16,14 @@ import os
 import sys
 import time
 
-from app import made_key, metrics_folder, serving
+from app import bind_address, master_key, metrics_folder
 from app.config_loading import ConfigError, load
-from app.reloading import BOARD
+from app.reload_report import BOARD
 
 try:
     _settings = load(os.environ)
-    bind = serving.resolve_bind(_settings)
-except (ConfigError, serving.ServingError) as _error:
+    bind = bind_address.resolve_bind(_settings)
+except (ConfigError, bind_address.ServingError) as _error:
     sys.exit("\n".join(f"sluice: {line}" for line in str(_error).splitlines()))
 
 worker_class = "app.server.worker.Worker"  # the gevent one, strict about where a request ends
@@ -57,19 +57,20 @@ if _settings.metrics:
 def on_starting(server):
     """Hold an address from gunicorn's own command line (``--bind``) to the same rule."""
     for address in server.cfg.address:
-        bound = isinstance(address, str) or serving.is_loopback(address[0])
-        if not (bound or serving.is_protected(_settings)):
-            sys.exit(f"sluice: {serving.refusal(address[0])}")
+        bound = isinstance(address, str) or bind_address.is_loopback(address[0])
+        if not (bound or bind_address.is_protected(_settings)):
+            sys.exit(f"sluice: {bind_address.refusal(address[0])}")
 
 
 def when_ready(server):
     """Say where the server listens, with a line to try it."""
     address = server.LISTENERS[0].sock.getsockname()
-    keyed = serving.has_client_keys(_settings)
+    keyed = bind_address.has_client_keys(_settings)
     where = "with client keys" if keyed else "open" if _settings.open else "loopback only, without keys"
-    line = serving.curl_line(address, keyed=keyed)
+    line = bind_address.curl_line(address, keyed=keyed)
     print(
-        f"sluice is listening on {serving.shown_address(address)} ({where}). Try:\n\n  {line}\n", flush=True
+        f"sluice is listening on {bind_address.shown_address(address)} ({where}). Try:\n\n  {line}\n",
+        flush=True,
     )
     _invite_to_the_window([listener.sock.getsockname() for listener in server.LISTENERS])
     _refuse_faulty_reloads(server)
@@ -81,14 +82,14 @@ def _invite_to_the_window(addresses):
     """Print where the window is: with a link that logs in once where nobody else can read it.
 
     Workers take the key from the environment that they are forked with."""
-    if _settings.master_key is None and serving.is_private(addresses, sys.stdout):
-        link = made_key.link(made_key.make(os.environ))
+    if _settings.master_key is None and bind_address.is_private(addresses, sys.stdout):
+        link = master_key.link(master_key.make(os.environ))
         print(
-            f"The window, by a link that works once:\n\n  {serving.url(addresses[0])}/ui/link/{link}\n",
+            f"The window, by a link that works once:\n\n  {bind_address.url(addresses[0])}/ui/link/{link}\n",
             flush=True,
         )
     elif _settings.master_key is not None:
-        print(f"The window, for SLUICE_MASTER_KEY: {serving.url(addresses[0])}/ui\n", flush=True)
+        print(f"The window, for SLUICE_MASTER_KEY: {bind_address.url(addresses[0])}/ui\n", flush=True)
     else:
         print("The window at /ui needs an administrator: set SLUICE_MASTER_KEY.\n", flush=True)
 
@@ -99,8 +100,8 @@ def _refuse_faulty_reloads(server):
 
     def reload_what_is_sound():
         try:
-            serving.resolve_bind(load(os.environ))
-        except (ConfigError, serving.ServingError) as error:
+            bind_address.resolve_bind(load(os.environ))
+        except (ConfigError, bind_address.ServingError) as error:
             server.log.error("sluice keeps its configuration, for the new one is faulty:\n%s", error)
             BOARD.tell(getattr(error, "faults", [("", str(error))]))
         else:
@@ -139,7 +140,7 @@ def _turn_newcomers_away_first(server):
         ours = server.reexec_pid == server.master_pid == 0 and not server.systemd  # and nobody else's
         if graceful and ours:
             for listener in server.LISTENERS:
-                serving.turn_newcomers_away(listener.sock)
+                bind_address.turn_newcomers_away(listener.sock)
             time.sleep(0.1)  # for connections that are being made
         stop(graceful)
 

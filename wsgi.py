@@ -14,10 +14,10 @@ import os
 
 gc.disable()  # while modules load nothing becomes garbage; what is loaded is taken out of its sight later
 
-from app import create_app, made_key
+from app import create_app, master_key
 from app.config_loading import load, scrub_environ
 
-_settings = made_key.adopt(load(os.environ), os.environ)
+_settings = master_key.adopt(load(os.environ), os.environ)
 app = create_app(_settings)
 scrub_environ(os.environ, _settings)
 gc.freeze()  # or the collector's first look would be at all that was loaded

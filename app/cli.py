@@ -36,9 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given, rest = parser.parse_known_args(_words() if arguments is None else arguments)
     if rest and given.run is not _serve:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
-    given.rest = rest
-    run: Callable[[argparse.Namespace], int] = given.run
-    return run(given)
+    options.rest = rest
+    run: Callable[[argparse.Namespace], int] = options.run
+    return run(options)
 
 
 def _expect_any_text() -> None:
@@ -100,11 +100,11 @@ def _serve(given: argparse.Namespace) -> int:
 
 
 def _check_config(given: argparse.Namespace) -> int:
+    from app.bind_address import ServingError, resolve_bind
     from app.config_loading import ConfigError, load
-    from app.config_loading.showing import describe
-    from app.examination.doubts import doubts_of
+    from app.config_loading.display import describe
+    from app.diagnostics.doubts import doubts_of
     from app.providers.registry import configured_names
-    from app.serving import ServingError, resolve_bind
 
     faults: list[tuple[str, str]] = []
     sound: Settings | None
@@ -130,9 +130,9 @@ def _check_config(given: argparse.Namespace) -> int:
 
 
 def _work(given: argparse.Namespace) -> int:
+    from app.bind_address import ServingError, resolve_host
     from app.config_loading import scrub_environ
     from app.gateway import worker
-    from app.serving import ServingError, resolve_host
 
     settings = settings_of(given)
     if settings is None:
@@ -197,9 +197,9 @@ def _prepare_database(given: argparse.Namespace) -> int:
 
 def _reencrypt(settings: "Settings") -> int:
     """Rewrite what is stored as the settings would store it now."""
-    from app.state.atrest import Cipher
     from app.state.crypto import load_keys, sealing_variables
     from app.state.database import Database
+    from app.state.encryption import Cipher
     from app.state.reencryption import reencrypt
     from app.state.sqlite import compact
     from app.terminal.progress import line
@@ -208,8 +208,8 @@ def _reencrypt(settings: "Settings") -> int:
     keys = load_keys(sealing_variables(key.reveal() for key in settings.secret_keys), db.url)
     cipher = Cipher(keys, seals=settings.encrypt)
     db.seal(cipher)
-    with line("sealing anew") as told:
-        changed = reencrypt(db, cipher, lambda name, seen, total: told.tell(seen, total, name))
+    with line("sealing anew") as progress:
+        changed = reencrypt(db, cipher, lambda name, seen, total: progress.tell(seen, total, name))
     db.close()
     if not db.is_postgres:
         with line("compacting the file"):
@@ -227,7 +227,7 @@ def _administer(what: str, given: argparse.Namespace) -> int:
 
 def _new_key(given: argparse.Namespace) -> int:
     """Print a new client key and where to put it; nothing is stored."""
-    from app.config_loading.kinds import NAME
+    from app.config_loading.value_kinds import NAME
 
     if given.name is None:
         print("sluice: keys new needs a name", file=sys.stderr)

@@ -77,7 +77,7 @@ def run(what: str, given: argparse.Namespace, settings: Settings) -> int:
 
 
 def _members(given: argparse.Namespace, schema: Strict, **more: Any) -> dict[str, Any]:
-    from app.config_loading.ownership import checked
+    from app.config_loading.tenancy import checked
 
     found: dict[str, Any] = dict(more)
     for text in given.members:
@@ -96,13 +96,13 @@ def _value(name: str, text: str) -> Any:
     if name in _LISTS:
         return [piece.strip() for piece in text.split(",")]
     if name in _TABLES:
-        return _parsed(text)
+        return _parse(text)
     if name in _NUMBERS and text.isdecimal():
         return int(text)
     return _FLAGS.get(text, text) if name == "enabled" else text
 
 
-def _parsed(text: str) -> Any:
+def _parse(text: str) -> Any:
     try:
         return json.loads(text)
     except ValueError:  # the text itself goes on, and does not fit
@@ -120,19 +120,19 @@ def _all(read: Callable[[int, str | None], Page[dict[str, Any]]]) -> list[Any]:
 
 
 def _create_key(owners: Owners, actor: Actor, given: argparse.Namespace) -> Result:
-    from app.config_loading.ownership import NewKeySchema
+    from app.config_loading.tenancy import NewKeySchema
 
     return owners.create_key(actor, _members(given, NewKeySchema(), name=given.name))
 
 
 def _change_key(owners: Owners, actor: Actor, given: argparse.Namespace) -> Result:
-    from app.config_loading.ownership import KeyChangeSchema
+    from app.config_loading.tenancy import KeyChangeSchema
 
     return owners.change_key(actor, given.name, _members(given, KeyChangeSchema()), end_now=given.now)
 
 
 def _rotate_key(owners: Owners, actor: Actor, given: argparse.Namespace) -> Result:
-    from app.config_loading.ownership import RotationSchema
+    from app.config_loading.tenancy import RotationSchema
 
     grace = _members(given, RotationSchema()).get("grace") or 0
     return owners.rotate_key(actor, given.name, grace, end_now=given.now)
@@ -144,13 +144,13 @@ def _revoke_key(owners: Owners, actor: Actor, given: argparse.Namespace) -> Resu
 
 
 def _create_tenant(owners: Owners, actor: Actor, given: argparse.Namespace) -> Result:
-    from app.config_loading.ownership import NewTenantSchema
+    from app.config_loading.tenancy import NewTenantSchema
 
     return owners.create_tenant(actor, _members(given, NewTenantSchema(), name=given.name))
 
 
 def _change_tenant(owners: Owners, actor: Actor, given: argparse.Namespace) -> Result:
-    from app.config_loading.ownership import TenantSchema
+    from app.config_loading.tenancy import TenantSchema
 
     return owners.change_tenant(actor, given.name, _members(given, TenantSchema()))
 

@@ -278,8 +278,8 @@ class Settings:
     What each member means, its variable and its bounds are the rows of
     ``app.config_loading.members``. ``environ`` holds the variables that say how to get out
     (proxies, authorities) and nothing else; ``secret_variables`` names those that held a
-    secret, for the server's entry to remove. ``made_key`` is what a start made in place of a
-    ``master_key`` (``app.made_key``); no door takes it.
+    secret, for the server's entry to remove. ``generated_key`` is what a start made in place of a
+    ``master_key`` (``app.master_key``); no door takes it.
     """
 
     host: str | None = None
@@ -292,7 +292,7 @@ class Settings:
     listen_url: str | None = field(default=None, repr=False)
     redis_url: str | None = field(default=None, repr=False)
     master_key: Secret | None = None
-    made_key: Secret | None = None
+    generated_key: Secret | None = None
     keys: tuple[VirtualKey, ...] = ()
     tenants: Mapping[str, TenantSettings] = field(default_factory=dict)
     open: bool = False

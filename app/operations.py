@@ -60,7 +60,7 @@ class Operation:
     exchange: str = ""
 
 
-LINE_CALL: Final = "lines.line_call"
+LINE_CALL: Final = "batch_lines.line_call"
 """The place, below ``app.surfaces``, of what makes the call of a batch's line."""
 
 _PAGE: Final = ("limit", "order", "after", "before", "include")
@@ -200,7 +200,7 @@ _ROWS: Final = (
             Route(
                 "POST",
                 "/responses/compact",
-                "views.prompts.compact",
+                "views.token_counts.compact",
                 "Compaction",
                 body="body.schemas.responses.CompactBody",
                 sealed=True,
@@ -377,7 +377,7 @@ _ROWS: Final = (
             Route(
                 "POST",
                 "/responses/input_tokens",
-                "views.prompts.input_tokens",
+                "views.token_counts.input_tokens",
                 "InputTokens",
                 body="body.schemas.responses.InputTokensBody",
                 sealed=True,

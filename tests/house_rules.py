@@ -32,17 +32,17 @@ MAY_IMPORT: dict[str, set[str]] = {
     "config": _VOCABULARY | {"wire"},
     "database_url": set(),
     "metrics_folder": set(),
-    "reloading": set(),
+    "reload_report": set(),
     "server": {"errors", "wire"},
     "config_loading": _VOCABULARY | {"config", "operations", "providers", "wire", "database_url"},
-    "serving": {"config"},
-    "made_key": {"config"},
+    "bind_address": {"config"},
+    "master_key": {"config"},
     "providers": _VOCABULARY | {"dialects", "wire", "config"},
     "state": _VOCABULARY | {"responses_form", "wire", "config", "database_url"},
     "gateway": _VOCABULARY
     | {
         "version",
-        "reloading",
+        "reload_report",
         "operations",
         "providers",
         "dialects",
@@ -55,9 +55,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "surfaces": _VOCABULARY
     | {
         "version",
-        "reloading",
-        "serving",
-        "made_key",
+        "reload_report",
+        "bind_address",
+        "master_key",
         "operations",
         "gateway",
         "responses_form",
@@ -67,22 +67,22 @@ MAY_IMPORT: dict[str, set[str]] = {
         "wire",
         "config",
         "config_loading",
-        "examination",
+        "diagnostics",
     },
     "conformance": {"errors", "wire"},
-    "examination": _VOCABULARY
-    | {"config", "config_loading", "gateway", "providers", "serving", "state", "wire"},
+    "diagnostics": _VOCABULARY
+    | {"config", "config_loading", "gateway", "providers", "bind_address", "state", "wire"},
     "terminal": _VOCABULARY
     | {
         "app",
         "conformance",
-        "examination",
+        "diagnostics",
         "config",
         "config_loading",
         "commands",
         "gateway",
         "providers",
-        "serving",
+        "bind_address",
         "state",
         "wire",
     },
@@ -91,7 +91,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {
         "app",
         "commands",
-        "examination",
+        "diagnostics",
         "terminal",
         "gateway",
         "providers",
@@ -100,7 +100,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "wire",
         "config",
         "config_loading",
-        "serving",
+        "bind_address",
     },
     "__main__": {"cli"},
     "app": _VOCABULARY
@@ -136,9 +136,9 @@ _EMPTY_WORDS = re.compile(
     r"^_*(handle|process|manage)(_|$)|(^|_)(helpers?|utils?|manager)(_|$)", re.IGNORECASE
 )
 _GIVEN_NAMES = {  # words of gunicorn and SQLAlchemy, overridden
-    "app/server/answers.py": {"process_headers"},
+    "app/server/response.py": {"process_headers"},
     "app/server/worker.py": {"handle_request", "handle_error"},
-    "app/state/atrest.py": {"process_bind_param", "process_result_value"},
+    "app/state/encryption.py": {"process_bind_param", "process_result_value"},
 }
 _EMPTY_CLASS = re.compile(r"(Manager|Helpers?|Utils?|Handler)$")
 

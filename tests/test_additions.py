@@ -265,7 +265,7 @@ from typing import Any, Final
 from app.canonical.record import record
 from app.dialects.base import ClientContext, Encoded, Row, ServerContext
 from app.dialects.chat.errors import decode_error
-from app.dialects.shared.reading import as_dict, as_list, as_str
+from app.dialects.shared.lenient_json import as_dict, as_list, as_str
 
 
 @record

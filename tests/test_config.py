@@ -11,8 +11,8 @@ import pytest
 
 from app.config import Alias, Limit, ProviderKey, ProviderSettings, Secret, Settings, Timeouts, VirtualKey
 from app.config_loading import ConfigError, load, scrub_environ
+from app.config_loading.display import describe
 from app.config_loading.members import EGRESS_VARIABLES, MEMBERS
-from app.config_loading.showing import describe
 from app.providers import PROVIDERS
 from app.providers.registry import configured_names
 
@@ -141,7 +141,7 @@ def test_the_table_of_variables_covers_every_member() -> None:
         "aliases",
         "environ",
         "secret_variables",
-        "made_key",
+        "generated_key",
     }
     assert from_rows | elsewhere == {field.name for field in dataclasses.fields(Settings)}
     assert {m.variable for m in MEMBERS} | {"SLUICE_KEYS"} == {variable for variable, *_ in VARIABLES}

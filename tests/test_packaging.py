@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from app.serving import curl_line
+from app.bind_address import curl_line
 from tests.__main__ import GROUPS, others
 from tests.environment import bare, clean
 

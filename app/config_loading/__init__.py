@@ -16,12 +16,12 @@ from typing import Any
 from marshmallow import ValidationError
 
 from app.config import Settings
-from app.config_loading.building import build
 from app.config_loading.environment import Overlay
 from app.config_loading.faults import ConfigError
 from app.config_loading.members import DEFAULT_FILE, FILE_VARIABLE, KEYS_VARIABLE, MEMBERS
-from app.config_loading.references import resolve_references
 from app.config_loading.schemas import FILE
+from app.config_loading.secret_references import resolve_references
+from app.config_loading.settings import build
 from app.providers import row_of
 
 __all__ = ["ConfigError", "load", "scrub_environ"]

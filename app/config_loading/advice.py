@@ -100,13 +100,13 @@ def _variables(row: Row) -> Iterator[str]:
 
 
 def _providers(settings: Settings, find: Find) -> Iterator[Advice]:
-    for name, given in settings.providers.items():
+    for name, row in settings.providers.items():
         provider = find(name)
         if lack := provider.lack():
             yield shown_path(("providers", name)), f"is not ready for use: {lack}"
         elif path := provider.missing_path():
             sentence = f"has no path; such an API mostly stands below {path}"
-            yield shown_path(("providers", name, "base_url")), f"{given.base_url} {sentence}"
+            yield shown_path(("providers", name, "base_url")), f"{row.base_url} {sentence}"
 
 
 def _nobodies(settings: Settings, find: Find, knows: Knows) -> Iterator[Advice]:
@@ -119,7 +119,7 @@ def _nobodies(settings: Settings, find: Find, knows: Knows) -> Iterator[Advice]:
 def _nobody(target: str, settings: Settings, find: Find) -> str | None:
     owner, slash, model = target.partition("/")
     names = {*PROVIDERS, *settings.providers}
-    if target in settings.aliases or target in _listed(settings):
+    if target in settings.aliases or target in _listed_models(settings):
         return None
     if slash and not model:
         return "names no model"
@@ -133,8 +133,8 @@ def _nobody(target: str, settings: Settings, find: Find) -> str | None:
     return "leads to nobody unless a door's own provider or a catalogue knows it; write provider/model"
 
 
-def _listed(settings: Settings) -> set[str]:
-    return {model for given in settings.providers.values() for model in given.models}
+def _listed_models(settings: Settings) -> set[str]:
+    return {model for provider in settings.providers.values() for model in provider.models}
 
 
 def _patterns(settings: Settings) -> Iterator[Advice]:

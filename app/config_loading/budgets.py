@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from app.config_loading import kinds
-from app.config_loading.kinds import Checked, Kind
+from app.config_loading import value_kinds
 from app.config_loading.tables import Strict
+from app.config_loading.value_kinds import Checked, Kind
 
 _MOST: Final = 1_000_000_000
 
 DOLLARS: Final = Kind(
-    f"must be a number of dollars from 0 to {_MOST:,}", lambda v: kinds.FROM_0.fits(v) and v <= _MOST
+    f"must be a number of dollars from 0 to {_MOST:,}", lambda v: value_kinds.FROM_0.fits(v) and v <= _MOST
 )
 
 
@@ -19,6 +19,6 @@ class BudgetSchema(Strict):
     """One of ``budgets``: so many dollars in a period of the calendar (UTC), or in all."""
 
     usd = Checked(DOLLARS, required=True)
-    per = Checked(kinds.one_of("day", "week", "month", "total"), required=True)
-    models = Checked(kinds.PATTERN)
-    unpriced = Checked(kinds.one_of("allow", "deny"))
+    per = Checked(value_kinds.one_of("day", "week", "month", "total"), required=True)
+    models = Checked(value_kinds.PATTERN)
+    unpriced = Checked(value_kinds.one_of("allow", "deny"))

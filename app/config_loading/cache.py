@@ -9,9 +9,9 @@ from typing import Any, Final
 from marshmallow import ValidationError, validates_schema
 
 from app.config import TTL_SENTENCE, CacheSettings, SemanticSettings, seconds_of
-from app.config_loading import kinds
-from app.config_loading.kinds import Checked, Kind
+from app.config_loading import value_kinds
 from app.config_loading.tables import Below, Strict
+from app.config_loading.value_kinds import Checked, Kind
 
 _THRESHOLD: Final = Kind(
     "must be a number from 0 to 1",
@@ -22,9 +22,9 @@ _THRESHOLD: Final = Kind(
 class SemanticSchema(Strict):
     """The table ``cache.semantic``."""
 
-    model = Checked(kinds.TEXT, required=True)
+    model = Checked(value_kinds.TEXT, required=True)
     threshold = Checked(_THRESHOLD)
-    history = Checked(kinds.COUNT)
+    history = Checked(value_kinds.COUNT)
 
     @validates_schema
     def check_packages(self, data: Mapping[str, Any], **options: Any) -> None:
@@ -37,9 +37,9 @@ class CacheSchema(Strict):
     """The table ``cache``; that it is there turns the cache on."""
 
     ttl = Checked(Kind(TTL_SENTENCE, lambda value: seconds_of(value) is not None))
-    single_flight = Checked(kinds.FLAG)
-    deterministic_only = Checked(kinds.FLAG)
-    allow_per_call = Checked(kinds.FLAG)
+    single_flight = Checked(value_kinds.FLAG)
+    deterministic_only = Checked(value_kinds.FLAG)
+    allow_per_call = Checked(value_kinds.FLAG)
     semantic = Below(SemanticSchema())
 
 

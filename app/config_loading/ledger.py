@@ -6,20 +6,20 @@ from typing import Any, Final
 
 from marshmallow import ValidationError, validates_schema
 
-from app.config_loading import kinds
+from app.config_loading import value_kinds
 from app.config_loading.budgets import DOLLARS
-from app.config_loading.kinds import Checked, Kind
 from app.config_loading.tables import Below, Strict
+from app.config_loading.value_kinds import Checked, Kind
 
 _LONGEST: Final = 512
 
 TOKENS: Final = Kind(
     "must be a whole number of tokens that is not below 0",
-    lambda v: kinds.WHOLE.fits(v) and v < 10**12,
+    lambda v: value_kinds.WHOLE.fits(v) and v < 10**12,
 )
 REASON: Final = Kind(
     f"must be a text of at most {_LONGEST} characters that says why",
-    lambda v: kinds.is_text(v) and len(v) <= _LONGEST,
+    lambda v: value_kinds.is_text(v) and len(v) <= _LONGEST,
 )
 
 

@@ -7,27 +7,27 @@ from typing import Any
 from marshmallow import ValidationError, validates_schema
 
 from app.config import LIMIT_KINDS
-from app.config_loading import kinds
-from app.config_loading.kinds import Checked
+from app.config_loading import value_kinds
 from app.config_loading.tables import Strict
+from app.config_loading.value_kinds import Checked
 
 
 class LimitSchema(Strict):
     """One of ``limits``: requests or tokens in a span of time, or calls at once."""
 
-    requests = Checked(kinds.COUNT)
-    tokens = Checked(kinds.COUNT)
-    concurrent = Checked(kinds.COUNT)
-    per = Checked(kinds.one_of("second", "minute", "hour", "day"))
-    models = Checked(kinds.PATTERN)
+    requests = Checked(value_kinds.COUNT)
+    tokens = Checked(value_kinds.COUNT)
+    concurrent = Checked(value_kinds.COUNT)
+    per = Checked(value_kinds.one_of("second", "minute", "hour", "day"))
+    models = Checked(value_kinds.PATTERN)
 
     @validates_schema
     def check_one_kind(self, data: dict[str, Any], **options: Any) -> None:
         """Ask for one kind, and for ``per`` where it needs one."""
-        given = [name for name in LIMIT_KINDS if name in data]
-        if len(given) != 1:
+        kinds = [name for name in LIMIT_KINDS if name in data]
+        if len(kinds) != 1:
             raise ValidationError("needs one of 'requests', 'tokens' and 'concurrent'")
-        if "per" in data and given == ["concurrent"]:
+        if "per" in data and kinds == ["concurrent"]:
             raise ValidationError({"per": ["has no meaning beside 'concurrent'"]})
-        if "per" not in data and given != ["concurrent"]:
+        if "per" not in data and kinds != ["concurrent"]:
             raise ValidationError({"per": ["is required: 'second', 'minute', 'hour' or 'day'"]})

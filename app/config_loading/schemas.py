@@ -11,88 +11,88 @@ from typing import Any, Final
 from marshmallow import ValidationError, fields, validates_schema
 
 from app.config import STRATEGIES
-from app.config_loading import kinds
+from app.config_loading import value_kinds
 from app.config_loading.budgets import BudgetSchema
 from app.config_loading.cache import Cache
-from app.config_loading.kinds import Checked, Kind
 from app.config_loading.limits import LimitSchema
 from app.config_loading.members import MEMBERS
-from app.config_loading.ownership import ConfiguredKeySchema, TenantSchema
 from app.config_loading.tables import Below, Rows, Strict, TableOf
+from app.config_loading.tenancy import ConfiguredKeySchema, TenantSchema
+from app.config_loading.value_kinds import Checked, Kind
 from app.providers import CUSTOM_DIALECTS
 
 HEADERS: Final = TableOf(
-    Checked(kinds.HEADER),
-    names=Kind("must be that of a header", lambda v: kinds.HEADER_NAME.fullmatch(v) is not None),
+    Checked(value_kinds.HEADER),
+    names=Kind("must be that of a header", lambda v: value_kinds.HEADER_NAME.fullmatch(v) is not None),
 )
 
 
 class ProviderKeySchema(Strict):
     """One of ``[[providers.NAME.keys]]``."""
 
-    name = Checked(kinds.NAME)
-    value = Checked(kinds.TEXT, required=True)
-    models = Checked(kinds.TEXTS)
-    weight = Checked(kinds.ABOVE_0)
+    name = Checked(value_kinds.NAME)
+    value = Checked(value_kinds.TEXT, required=True)
+    models = Checked(value_kinds.TEXTS)
+    weight = Checked(value_kinds.ABOVE_0)
     limits = Rows(LimitSchema())
 
 
 class PriceSchema(Strict):
     """``prices."model"``: USD per million tokens, and per request, picture and search unit."""
 
-    input = Checked(kinds.FROM_0)
-    output = Checked(kinds.FROM_0)
-    cached = Checked(kinds.FROM_0)
-    request = Checked(kinds.FROM_0)
-    image = Checked(kinds.FROM_0)
-    search_unit = Checked(kinds.FROM_0)
+    input = Checked(value_kinds.FROM_0)
+    output = Checked(value_kinds.FROM_0)
+    cached = Checked(value_kinds.FROM_0)
+    request = Checked(value_kinds.FROM_0)
+    image = Checked(value_kinds.FROM_0)
+    search_unit = Checked(value_kinds.FROM_0)
 
 
 class ProviderSchema(Strict):
     """``[providers.NAME]``."""
 
-    api_key = Checked(kinds.TEXT)
+    api_key = Checked(value_kinds.TEXT)
     keys = Rows(ProviderKeySchema())
-    base_url = Checked(kinds.BASE_URL)
-    dialect = Checked(kinds.one_of(*CUSTOM_DIALECTS))
+    base_url = Checked(value_kinds.BASE_URL)
+    dialect = Checked(value_kinds.one_of(*CUSTOM_DIALECTS))
     headers = HEADERS
-    proxy = Checked(kinds.TEXT)
-    ca_bundle = Checked(kinds.TEXT)
-    client_cert = Checked(kinds.CERTIFICATE)
+    proxy = Checked(value_kinds.TEXT)
+    ca_bundle = Checked(value_kinds.TEXT)
+    client_cert = Checked(value_kinds.CERTIFICATE)
     options = TableOf(fields.Raw())
-    models = Checked(kinds.TEXTS)
+    models = Checked(value_kinds.TEXTS)
     prices = TableOf(Below(PriceSchema()))
-    max_concurrency = Checked(kinds.COUNT)
+    max_concurrency = Checked(value_kinds.COUNT)
     limits = Rows(LimitSchema())
 
 
 class DefaultsSchema(Strict):
     """``defaults`` of a target: sampling parameters, by OpenAI's names."""
 
-    temperature = Checked(kinds.FROM_0)
-    top_p = Checked(kinds.FROM_0)
-    top_k = Checked(kinds.COUNT)
-    seed = Checked(kinds.WHOLE)
-    stop = Checked(kinds.TEXTS)
-    presence_penalty = Checked(kinds.NUMBER)
-    frequency_penalty = Checked(kinds.NUMBER)
+    temperature = Checked(value_kinds.FROM_0)
+    top_p = Checked(value_kinds.FROM_0)
+    top_k = Checked(value_kinds.COUNT)
+    seed = Checked(value_kinds.WHOLE)
+    stop = Checked(value_kinds.TEXTS)
+    presence_penalty = Checked(value_kinds.NUMBER)
+    frequency_penalty = Checked(value_kinds.NUMBER)
 
 
 class TargetTimeoutsSchema(Strict):
     """``timeouts`` of a target: the clocks of one attempt, in seconds."""
 
-    connect = Checked(kinds.ABOVE_0)
-    first_byte = Checked(kinds.ABOVE_0)
-    idle = Checked(kinds.ABOVE_0)
-    total = Checked(kinds.ABOVE_0)
+    connect = Checked(value_kinds.ABOVE_0)
+    first_byte = Checked(value_kinds.ABOVE_0)
+    idle = Checked(value_kinds.ABOVE_0)
+    total = Checked(value_kinds.ABOVE_0)
 
 
 class TargetSchema(Strict):
     """One of ``[[models."name".targets]]``."""
 
-    target = Checked(kinds.TEXT, required=True)
-    weight = Checked(kinds.ABOVE_0)
-    max_tokens = Checked(kinds.COUNT)
+    target = Checked(value_kinds.TEXT, required=True)
+    weight = Checked(value_kinds.ABOVE_0)
+    max_tokens = Checked(value_kinds.COUNT)
     defaults = Below(DefaultsSchema())
     headers = HEADERS
     timeouts = Below(TargetTimeoutsSchema())
@@ -101,10 +101,10 @@ class TargetSchema(Strict):
 class ModelSchema(Strict):
     """``[models."name"]``."""
 
-    target = Checked(kinds.TEXT)
+    target = Checked(value_kinds.TEXT)
     targets = Rows(TargetSchema())
-    fallbacks = Checked(kinds.TEXTS)
-    strategy = Checked(kinds.one_of(*STRATEGIES))
+    fallbacks = Checked(value_kinds.TEXTS)
+    strategy = Checked(value_kinds.one_of(*STRATEGIES))
     cache = Cache()
 
     @validates_schema
@@ -134,9 +134,9 @@ class FileSchema(Strict):
     """The whole file."""
 
     server = Below(ServerSchema())
-    providers = TableOf(Below(ProviderSchema()), names=kinds.NAME)
-    keys = TableOf(Below(ConfiguredKeySchema()), names=kinds.NAME)
-    tenants = TableOf(Below(TenantSchema()), names=kinds.NAME)
+    providers = TableOf(Below(ProviderSchema()), names=value_kinds.NAME)
+    keys = TableOf(Below(ConfiguredKeySchema()), names=value_kinds.NAME)
+    tenants = TableOf(Below(TenantSchema()), names=value_kinds.NAME)
     models = TableOf(Below(ModelSchema()))
 
 

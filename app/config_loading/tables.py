@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validates_schema
 
-from app.config_loading import kinds
-from app.config_loading.kinds import Kind
+from app.config_loading import value_kinds
+from app.config_loading.value_kinds import Kind
 
 _NO_TABLE: Final = "must be a table"
 
@@ -54,7 +54,7 @@ class Below(fields.Field[Any]):
 class TableOf(fields.Field[Any]):
     """A table from names of the operator's choice to values of one kind or schema."""
 
-    def __init__(self, value: fields.Field[Any], *, names: Kind = kinds.TEXT, **options: Any) -> None:
+    def __init__(self, value: fields.Field[Any], *, names: Kind = value_kinds.TEXT, **options: Any) -> None:
         self.value = value
         self.names = names
         super().__init__(**options)

@@ -26,15 +26,15 @@ TOOL: Final = {
 
 def a_whole_answer(subject: Subject) -> None:
     """The form of an answer that is not streamed."""
-    told = subject.client.post(_PATH, subject.chat(_HELLO))
+    completion = subject.client.post(_PATH, subject.chat(_HELLO))
     shaped(
-        told,
+        completion,
         {"id": str, "object": "chat.completion", "created": int, "model": str, "choices": list},
         "answer",
     )
-    choice = _choice(told)
+    choice = _choice(completion)
     expect(isinstance(choice["message"].get("content"), str), "the message has no text")
-    _check_usage(told.get("usage"))
+    _check_usage(completion.get("usage"))
 
 
 def a_stream(subject: Subject) -> None:
@@ -73,13 +73,13 @@ def history_and_instructions(subject: Subject) -> None:
 
 def a_tool_call_and_its_result(subject: Subject) -> None:
     """A forced call has an id, a name and arguments in JSON; its result is taken."""
-    asked = subject.chat(_CALL, tools=[TOOL], tool_choice="required")
-    message = _called(subject.client.post(_PATH, asked))
+    body = subject.chat(_CALL, tools=[TOOL], tool_choice="required")
+    message = _call_message(subject.client.post(_PATH, body))
     call = message["tool_calls"][0]
     _check_arguments(call["function"]["arguments"])
     result = {"role": "tool", "tool_call_id": call["id"], "content": '{"degrees": 20}'}
-    asked = {**asked, "tool_choice": "auto", "messages": [*asked["messages"], message, result]}
-    _choice(subject.client.post(_PATH, asked))
+    body = {**body, "tool_choice": "auto", "messages": [*body["messages"], message, result]}
+    _choice(subject.client.post(_PATH, body))
 
 
 def a_tool_call_in_a_stream(subject: Subject) -> None:
@@ -99,8 +99,10 @@ def a_tool_call_in_a_stream(subject: Subject) -> None:
 def structured_output(subject: Subject) -> None:
     """An answer fits its JSON schema."""
     form = {"type": "json_schema", "json_schema": {"name": "place", "strict": True, "schema": _CITY}}
-    told = subject.client.post(_PATH, subject.chat("Name a city. fill city=Paris", response_format=form))
-    _check_arguments(_choice(told)["message"]["content"])
+    completion = subject.client.post(
+        _PATH, subject.chat("Name a city. fill city=Paris", response_format=form)
+    )
+    _check_arguments(_choice(completion)["message"]["content"])
 
 
 def _stream(subject: Subject, body: dict[str, Any]) -> list[Any]:
@@ -110,17 +112,17 @@ def _stream(subject: Subject, body: dict[str, Any]) -> list[Any]:
     return events[:-1]
 
 
-def _choice(told: Any) -> Any:
-    expect(len(told["choices"]) == 1, f"there are {len(told['choices'])} choices, not 1")
-    choice = told["choices"][0]
+def _choice(completion: Any) -> Any:
+    expect(len(completion["choices"]) == 1, f"there are {len(completion['choices'])} choices, not 1")
+    choice = completion["choices"][0]
     shaped(choice, {"index": 0, "message": dict, "finish_reason": str}, "choices[0]")
     expect(choice["finish_reason"] in CHAT_FINISH, f"finish_reason is {choice['finish_reason']!r}")
     expect(choice["message"].get("role") == "assistant", "the message's role is not assistant")
     return choice
 
 
-def _called(told: Any) -> Any:
-    choice = _choice(told)
+def _call_message(completion: Any) -> Any:
+    choice = _choice(completion)
     calls = choice["message"].get("tool_calls")
     expect(calls, "no tool was called although one is required")
     shaped(calls[0], {"id": str, "type": "function", "function": dict}, "tool_calls[0]")

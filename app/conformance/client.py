@@ -102,7 +102,7 @@ class Client:
 
     def send(self, method: str, path: str, body: Any = None, *, key: str | None = None) -> Reply:
         """Return the whole answer; ``bytes`` go out as they are. Raises ``Broken`` where none comes."""
-        asked = f"{method} {path}"
+        request = f"{method} {path}"
         key = self.key if key is None else key
         data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
         headers = {"accept": "application/json, text/event-stream"}
@@ -114,13 +114,13 @@ class Client:
                 method, self.base + path, headers, data, clocks=Clocks(10, wait, wait, wait), stream=False
             )
             try:
-                return Reply(asked, upstream.status, upstream.headers, upstream.read(_MOST))
+                return Reply(request, upstream.status, upstream.headers, upstream.read(_MOST))
             finally:
                 upstream.close()
         except GatewayError as error:
             cause = f" ({error.raw})" if isinstance(error.raw, str) else ""
             message = error.message.replace("The provider", "The server")
-            raise Broken(f"{asked}: {message}{cause}") from error
+            raise Broken(f"{request}: {message}{cause}") from error
 
     def get(self, path: str) -> Any:
         """Return the JSON at ``path``, which has to be there."""
@@ -149,7 +149,7 @@ def ok(reply: Reply) -> Reply:
     raise Broken(f"{reply.asked}: status {reply.status}: {error['message']}")
 
 
-def refused(reply: Reply, *statuses: int) -> dict[str, Any]:
+def expect_error(reply: Reply, *statuses: int) -> dict[str, Any]:
     """Return the error of a reply that must be a refusal with one of ``statuses``."""
     allowed = " or ".join(map(str, statuses))
     expect(reply.status in statuses, f"{reply.asked}: status is {reply.status}, not {allowed}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from app.conformance.client import Skipped, expect, refused
+from app.conformance.client import Skipped, expect, expect_error
 from app.conformance.subject import Subject
 
 _CHAT: Final = "/chat/completions"
@@ -12,34 +12,36 @@ _CHAT: Final = "/chat/completions"
 
 def an_unknown_path(subject: Subject) -> None:
     """404, as JSON."""
-    refused(subject.client.send("GET", "/no-such-thing"), 404)
+    expect_error(subject.client.send("GET", "/no-such-thing"), 404)
 
 
 def a_wrong_method(subject: Subject) -> None:
     """405 (or 404), as JSON."""
-    refused(subject.client.send("PUT", _CHAT, {}), 404, 405)
+    expect_error(subject.client.send("PUT", _CHAT, {}), 404, 405)
 
 
 def a_body_that_is_no_json(subject: Subject) -> None:
     """400, also for a body that is cut off."""
     for body in (b"{", b"", b'{"model": '):
-        refused(subject.client.send("POST", _CHAT, body), 400, 415, 422)
+        expect_error(subject.client.send("POST", _CHAT, body), 400, 415, 422)
 
 
 def a_body_that_is_no_object(subject: Subject) -> None:
     """400 for a list."""
-    refused(subject.client.send("POST", _CHAT, []), 400, 422)
+    expect_error(subject.client.send("POST", _CHAT, []), 400, 422)
 
 
 def messages_of_a_wrong_type(subject: Subject) -> None:
     """400 that names the member."""
-    error = refused(subject.client.send("POST", _CHAT, {"model": subject.model, "messages": "hi"}), 400, 422)
+    error = expect_error(
+        subject.client.send("POST", _CHAT, {"model": subject.model, "messages": "hi"}), 400, 422
+    )
     expect("messages" in f"{error['param']} {error['message']}", "the error does not name 'messages'")
 
 
 def no_messages(subject: Subject) -> None:
     """400 that names the member."""
-    error = refused(subject.client.send("POST", _CHAT, {"model": subject.model}), 400, 422)
+    error = expect_error(subject.client.send("POST", _CHAT, {"model": subject.model}), 400, 422)
     expect("messages" in f"{error['param']} {error['message']}", "the error does not name 'messages'")
 
 
@@ -47,7 +49,7 @@ def a_number_out_of_range(subject: Subject) -> None:
     """A temperature of 99 is refused before anything is streamed."""
     for stream in (False, True):
         body = subject.chat("Hello", temperature=99, stream=stream)
-        refused(subject.client.send("POST", _CHAT, body), 400, 422)
+        expect_error(subject.client.send("POST", _CHAT, body), 400, 422)
 
 
 def a_model_that_nobody_has(subject: Subject) -> None:
@@ -58,7 +60,7 @@ def a_model_that_nobody_has(subject: Subject) -> None:
             "messages": [{"role": "user", "content": "x"}],
             "stream": stream,
         }
-        error = refused(subject.client.send("POST", _CHAT, body), 400, 404)
+        error = expect_error(subject.client.send("POST", _CHAT, body), 400, 404)
         expect(error["code"] == "model_not_found", f"the code is {error['code']!r}, not 'model_not_found'")
 
 
@@ -69,7 +71,7 @@ def a_wrong_key(subject: Subject) -> None:
     reply = subject.client.send("GET", "/models", key="sk-wrong-0000000000000000")
     if reply.status == 200:
         raise Skipped("the server asks for no key here")
-    error = refused(reply, 401, 403)
+    error = expect_error(reply, 401, 403)
     expect(subject.client.key not in error["message"], "the error shows a key")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any, Final
 
-from app.conformance.client import Skipped, expect, ok, refused, shaped
+from app.conformance.client import Skipped, expect, expect_error, ok, shaped
 from app.conformance.responses import HELLO, PATH, check_response, events_of, streamed, text_of
 from app.conformance.subject import Subject
 
@@ -37,11 +37,11 @@ def a_streamed_response_is_kept(subject: Subject) -> None:
 def its_input_is_listed(subject: Subject) -> None:
     """``input_items`` is a list with pages."""
     made = subject.client.post(PATH, subject.response(HELLO, store=True))
-    told = subject.client.get(f"{PATH}/{made['id']}/input_items")
-    shaped(told, {"object": "list", "data": list, "has_more": bool, "first_id": str, "last_id": str}, "list")
-    shaped(told["data"][0], {"id": str, "type": "message", "role": "user"}, "data[0]")
+    page = subject.client.get(f"{PATH}/{made['id']}/input_items")
+    shaped(page, {"object": "list", "data": list, "has_more": bool, "first_id": str, "last_id": str}, "list")
+    shaped(page["data"][0], {"id": str, "type": "message", "role": "user"}, "data[0]")
     reply = subject.client.send("GET", f"{PATH}/{made['id']}/input_items?limit=0")
-    refused(reply, 400, 422)
+    expect_error(reply, 400, 422)
 
 
 def a_response_is_continued(subject: Subject) -> None:
@@ -56,23 +56,23 @@ def a_response_is_continued(subject: Subject) -> None:
 def a_response_is_deleted(subject: Subject) -> None:
     """What was deleted is not found."""
     made = subject.client.post(PATH, subject.response(HELLO, store=True))
-    told = ok(subject.client.send("DELETE", f"{PATH}/{made['id']}")).json
-    shaped(told, {"id": made["id"], "deleted": True}, "answer")
-    refused(subject.client.send("GET", f"{PATH}/{made['id']}"), 404)
+    deletion = ok(subject.client.send("DELETE", f"{PATH}/{made['id']}")).json
+    shaped(deletion, {"id": made["id"], "deleted": True}, "answer")
+    expect_error(subject.client.send("GET", f"{PATH}/{made['id']}"), 404)
 
 
 def a_response_that_is_not_to_be_kept(subject: Subject) -> None:
     """``store: false`` leaves nothing behind."""
     made = subject.client.post(PATH, subject.response(HELLO, store=False))
-    refused(subject.client.send("GET", f"{PATH}/{made['id']}"), 404)
+    expect_error(subject.client.send("GET", f"{PATH}/{made['id']}"), 404)
 
 
 def unknown_responses(subject: Subject) -> None:
     """Ids of nobody are not found, and cannot be continued."""
     unknown = "resp_00000000000000000000000000000000000000000000000000"
     for method in ("GET", "DELETE"):
-        refused(subject.client.send(method, f"{PATH}/{unknown}"), 404)
-    error = refused(
+        expect_error(subject.client.send(method, f"{PATH}/{unknown}"), 404)
+    error = expect_error(
         subject.client.send("POST", PATH, subject.response("x", previous_response_id=unknown)), 400, 404
     )
     expect("previous_response" in f"{error['code']} {error['param']}", "the error does not name the member")
@@ -81,7 +81,7 @@ def unknown_responses(subject: Subject) -> None:
 def a_response_in_the_background(subject: Subject) -> None:
     """It is told at once, and comes to its end while nobody waits."""
     made = _in_background(subject, HELLO)
-    check_response(_ended(subject, made["id"]))
+    check_response(_wait_for_end(subject, made["id"]))
 
 
 def a_background_stream_is_replayed(subject: Subject) -> None:
@@ -106,9 +106,9 @@ def a_response_is_cancelled(subject: Subject) -> None:
     if reply.status == 400:
         raise Skipped(f"the response had ended already: {reply.error['message']}")
     expect(ok(reply).json["status"] == "cancelled", "the status is not 'cancelled'")
-    expect(_ended(subject, made["id"])["status"] == "cancelled", "it goes on all the same")
+    expect(_wait_for_end(subject, made["id"])["status"] == "cancelled", "it goes on all the same")
     whole = subject.client.post(PATH, subject.response(HELLO, store=True))
-    refused(subject.client.send("POST", f"{PATH}/{whole['id']}/cancel"), 400)
+    expect_error(subject.client.send("POST", f"{PATH}/{whole['id']}/cancel"), 400)
 
 
 def a_conversation(subject: Subject) -> None:
@@ -131,7 +131,7 @@ def a_conversation(subject: Subject) -> None:
     one = subject.client.get(f"{path}/items/{listed['data'][0]['id']}")
     expect(one["id"] == listed["data"][0]["id"], "another item is shown")
     ok(subject.client.send("DELETE", path))
-    refused(subject.client.send("GET", path), 404)
+    expect_error(subject.client.send("GET", path), 404)
 
 
 def two_pasts_at_once(subject: Subject) -> None:
@@ -139,22 +139,22 @@ def two_pasts_at_once(subject: Subject) -> None:
     first = subject.client.post(PATH, subject.response(HELLO, store=True))
     made = subject.client.post("/conversations", {})
     body = subject.response("x", previous_response_id=first["id"], conversation=made["id"])
-    refused(subject.client.send("POST", PATH, body), 400)
+    expect_error(subject.client.send("POST", PATH, body), 400)
 
 
-def _in_background(subject: Subject, said: str) -> Any:
-    made = subject.client.post(PATH, subject.response(said, background=True))
+def _in_background(subject: Subject, text: str) -> Any:
+    made = subject.client.post(PATH, subject.response(text, background=True))
     shaped(made, {"id": str, "object": "response", "background": True, "status": str}, "response")
     expect(made["status"] in ("queued", "in_progress"), f"the status is {made['status']!r} at first")
     return made
 
 
-def _ended(subject: Subject, name: str) -> Any:
+def _wait_for_end(subject: Subject, name: str) -> Any:
     limit = time.monotonic() + _LONGEST
-    while (told := subject.client.get(f"{PATH}/{name}"))["status"] not in _ENDS:
+    while (response := subject.client.get(f"{PATH}/{name}"))["status"] not in _ENDS:
         expect(time.monotonic() < limit, f"the response has not ended after {_LONGEST:g} s")
         time.sleep(_PAUSE)
-    return told
+    return response
 
 
 CHECKS: Final = (

@@ -8,7 +8,7 @@ import struct
 from typing import Any, Final
 from urllib.parse import quote
 
-from app.conformance.client import expect, refused, shaped
+from app.conformance.client import expect, expect_error, shaped
 from app.conformance.subject import Subject
 
 _PATH: Final = "/embeddings"
@@ -17,32 +17,32 @@ _CLOSE: Final = 1e-3
 
 def a_list_of_models(subject: Subject) -> None:
     """Each entry has an id."""
-    told = subject.client.get("/models")
-    shaped(told, {"object": "list", "data": list}, "list")
-    for number, entry in enumerate(told["data"]):
+    models = subject.client.get("/models")
+    shaped(models, {"object": "list", "data": list}, "list")
+    for number, entry in enumerate(models["data"]):
         shaped(entry, {"id": str, "object": "model"}, f"data[{number}]")
-    names = [entry["id"] for entry in told["data"]]
+    names = [entry["id"] for entry in models["data"]]
     expect(len(names) == len(set(names)), "a model is listed twice")
 
 
 def one_model(subject: Subject) -> None:
     """A model of the list can be asked for by its id."""
     name = subject.model
-    told = subject.client.get(f"/models/{quote(name, safe='/')}")
-    shaped(told, {"id": name, "object": "model"}, "model")
+    model = subject.client.get(f"/models/{quote(name, safe='/')}")
+    shaped(model, {"id": name, "object": "model"}, "model")
 
 
 def an_unknown_model_of_the_list(subject: Subject) -> None:
     """What is not in the list is not found."""
-    refused(subject.client.send("GET", "/models/no-such-model-at-all"), 404)
+    expect_error(subject.client.send("GET", "/models/no-such-model-at-all"), 404)
 
 
 def one_vector(subject: Subject) -> None:
     """A text makes one vector of numbers."""
-    told = _embedded(subject, "The sluice is open.")
-    shaped(told, {"object": "list", "data": list, "model": str, "usage": dict}, "answer")
-    shaped(told["usage"], {"prompt_tokens": int, "total_tokens": int}, "usage")
-    vector = _vectors(told, 1)[0]
+    embeddings = _embed(subject, "The sluice is open.")
+    shaped(embeddings, {"object": "list", "data": list, "model": str, "usage": dict}, "answer")
+    shaped(embeddings["usage"], {"prompt_tokens": int, "total_tokens": int}, "usage")
+    vector = _vectors(embeddings, 1)[0]
     expect(
         vector and all(isinstance(x, int | float) and math.isfinite(x) for x in vector),
         "no vector of numbers",
@@ -52,15 +52,15 @@ def one_vector(subject: Subject) -> None:
 def many_vectors_in_order(subject: Subject) -> None:
     """A list makes as many vectors, each the same as alone."""
     texts = ["one", "two", "three"]
-    together = _vectors(_embedded(subject, texts), 3)
-    alone = _vectors(_embedded(subject, texts[1]), 1)[0]
+    together = _vectors(_embed(subject, texts), 3)
+    alone = _vectors(_embed(subject, texts[1]), 1)[0]
     expect(_near(together[1], alone), "data[1] is not the vector of the second text")
 
 
 def vectors_in_base64(subject: Subject) -> None:
     """``base64`` is the same vector as little-endian floats of four bytes."""
-    plain = _vectors(_embedded(subject, "one"), 1)[0]
-    coded = _embedded(subject, "one", encoding_format="base64")["data"][0]["embedding"]
+    plain = _vectors(_embed(subject, "one"), 1)[0]
+    coded = _embed(subject, "one", encoding_format="base64")["data"][0]["embedding"]
     expect(isinstance(coded, str), "the embedding is no text")
     data = base64.b64decode(coded, validate=True)
     expect(len(data) == 4 * len(plain), f"{len(data)} bytes for {len(plain)} numbers")
@@ -69,15 +69,15 @@ def vectors_in_base64(subject: Subject) -> None:
 
 def no_input(subject: Subject) -> None:
     """A request without input is refused."""
-    refused(subject.client.send("POST", _PATH, {"model": subject.embedding_model}), 400, 422)
+    expect_error(subject.client.send("POST", _PATH, {"model": subject.embedding_model}), 400, 422)
 
 
-def _embedded(subject: Subject, text: Any, **members: Any) -> Any:
+def _embed(subject: Subject, text: Any, **members: Any) -> Any:
     return subject.client.post(_PATH, {"model": subject.embedding_model, "input": text, **members})
 
 
-def _vectors(told: Any, count: int) -> list[Any]:
-    data = told["data"]
+def _vectors(embeddings: Any, count: int) -> list[Any]:
+    data = embeddings["data"]
     expect(len(data) == count, f"{len(data)} vectors for {count} texts")
     for number, entry in enumerate(data):
         shaped(entry, {"object": "embedding", "index": number, "embedding": list}, f"data[{number}]")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
-from app.conformance.client import Broken, Reply, expect, ok, refused, shaped
+from app.conformance.client import Broken, Reply, expect, expect_error, ok, shaped
 from app.conformance.responses_stream import check_responses_frames
 from app.conformance.subject import Subject
 
@@ -43,11 +43,11 @@ _USAGE: Final = ("input_tokens", "output_tokens", "total_tokens")
 
 def a_whole_response(subject: Subject) -> None:
     """The form of a response that is not streamed."""
-    told = subject.client.post(PATH, subject.response(HELLO, metadata={"made": "by conformance"}))
-    check_response(told)
-    expect(told["metadata"] == {"made": "by conformance"}, "the metadata is not shown as it was sent")
-    expect(text_of(told).strip(), "the response has no text")
-    usage = told.get("usage")
+    response = subject.client.post(PATH, subject.response(HELLO, metadata={"made": "by conformance"}))
+    check_response(response)
+    expect(response["metadata"] == {"made": "by conformance"}, "the metadata is not shown as it was sent")
+    expect(text_of(response).strip(), "the response has no text")
+    usage = response.get("usage")
     shaped(usage, dict.fromkeys(_USAGE, int), "usage")
     expect(
         usage[_USAGE[0]] + usage[_USAGE[1]] <= usage[_USAGE[2]], "the total of usage is less than its parts"
@@ -78,12 +78,12 @@ def input_as_messages(subject: Subject) -> None:
 
 def a_tool_call_and_its_result(subject: Subject) -> None:
     """A forced call has an id, a name and arguments in JSON; its result is taken."""
-    asked = subject.response([{"role": "user", "content": _CALL}], tools=[_TOOL], tool_choice="required")
-    told = subject.client.post(PATH, {**asked, "store": False})
-    call = _call_of(told)
+    body = subject.response([{"role": "user", "content": _CALL}], tools=[_TOOL], tool_choice="required")
+    response = subject.client.post(PATH, {**body, "store": False})
+    call = _call_of(response)
     result = {"type": "function_call_output", "call_id": call["call_id"], "output": '{"degrees": 20}'}
-    turn = [*asked["input"], *told["output"], result]
-    check_response(subject.client.post(PATH, {**asked, "tool_choice": "auto", "input": turn}))
+    turn = [*body["input"], *response["output"], result]
+    check_response(subject.client.post(PATH, {**body, "tool_choice": "auto", "input": turn}))
 
 
 def a_tool_call_in_a_stream(subject: Subject) -> None:
@@ -100,15 +100,15 @@ def a_tool_call_in_a_stream(subject: Subject) -> None:
 def structured_output(subject: Subject) -> None:
     """An answer fits its JSON schema."""
     form = {"format": {"type": "json_schema", "name": "place", "strict": True, "schema": _CITY}}
-    told = subject.client.post(PATH, subject.response("Name a city. fill city=Paris", text=form))
-    _check_city(text_of(told))
+    response = subject.client.post(PATH, subject.response("Name a city. fill city=Paris", text=form))
+    _check_city(text_of(response))
 
 
 def a_count_of_input_tokens(subject: Subject) -> None:
     """``POST /responses/input_tokens`` tells a whole number above 0."""
-    told = subject.client.post(f"{PATH}/input_tokens", subject.response(HELLO))
-    shaped(told, {"object": "response.input_tokens", "input_tokens": int}, "count")
-    expect(told["input_tokens"] > 0, "input_tokens is 0")
+    count = subject.client.post(f"{PATH}/input_tokens", subject.response(HELLO))
+    shaped(count, {"object": "response.input_tokens", "input_tokens": int}, "count")
+    expect(count["input_tokens"] > 0, "input_tokens is 0")
 
 
 def refusals(subject: Subject) -> None:
@@ -119,13 +119,13 @@ def refusals(subject: Subject) -> None:
         (subject.response("x", tools="none"), "tools"),
     ):
         for stream in (False, True):
-            error = refused(subject.client.send("POST", PATH, {**body, "stream": stream}), 400, 422)
+            error = expect_error(subject.client.send("POST", PATH, {**body, "stream": stream}), 400, 422)
             expect(member in f"{error['param']} {error['message']}", f"the error does not name {member!r}")
 
 
 def an_unknown_model(subject: Subject) -> None:
     """400 or 404 with ``model_not_found``."""
-    error = refused(
+    error = expect_error(
         subject.client.send("POST", PATH, {"model": "no-such-model-at-all", "input": "x"}), 400, 404
     )
     expect(error["code"] == "model_not_found", f"the code is {error['code']!r}, not 'model_not_found'")
@@ -134,10 +134,10 @@ def an_unknown_model(subject: Subject) -> None:
 # --- for other modules ------------------------------------------------------------------------------
 
 
-def check_response(told: Any) -> None:
-    """Raise ``Broken`` unless ``told`` is a response that was completed."""
-    shaped(told, _SHAPE, "response")
-    for number, item in enumerate(told["output"]):
+def check_response(response: Any) -> None:
+    """Raise ``Broken`` unless ``response`` is a response that was completed."""
+    shaped(response, _SHAPE, "response")
+    for number, item in enumerate(response["output"]):
         expect(isinstance(item, dict) and item.get("type"), f"output[{number}] has no type")
         if item["type"] == "message":
             shaped(
@@ -167,15 +167,15 @@ def events_of(reply: Reply, *, first: int = 0) -> list[Any]:
     return events
 
 
-def text_of(told: Any) -> str:
+def text_of(response: Any) -> str:
     """Return the text of a response's messages."""
-    messages = (item for item in told["output"] if item["type"] == "message")
+    messages = (item for item in response["output"] if item["type"] == "message")
     return "".join(part.get("text") or "" for item in messages for part in item["content"])
 
 
-def _call_of(told: Any) -> Any:
-    check_response(told)
-    calls = [item for item in told["output"] if item["type"] == "function_call"]
+def _call_of(response: Any) -> Any:
+    check_response(response)
+    calls = [item for item in response["output"] if item["type"] == "function_call"]
     expect(calls, "no tool was called although one is required")
     expect(calls[0]["name"] == "get_weather", f"the call's name is {calls[0]['name']!r}")
     _check_city(calls[0]["arguments"])

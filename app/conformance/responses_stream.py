@@ -256,10 +256,10 @@ class _Responses:
         for (_, number), part in item.parts.items():
             self.expect(part.closed, f"part {number} is unfinished")
         for (member, place), kinds in _PLACES.items():
-            told = [part.text for (index, _), part in sorted(item.parts.items()) if index == member]
+            texts = [part.text for (index, _), part in sorted(item.parts.items()) if index == member]
             held = [_text(part) for part in final.get(place) or [] if part.get("type") in kinds]
             self.expect(
-                not (told or item.kind == "message") or told == held, f"{place} differs from its parts"
+                not (texts or item.kind == "message") or texts == held, f"{place} differs from its parts"
             )
         for name, text in item.texts.items():
             self.expect(name in item.texts_done or name in DONE_MAY_LACK, f"{name}.done is missing")

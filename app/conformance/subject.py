@@ -39,13 +39,13 @@ class Subject:
             raise Skipped("no model for embeddings is known; name one by --embedding-model")
         return fits[0]
 
-    def chat(self, said: str, **members: Any) -> dict[str, Any]:
+    def chat(self, text: str, **members: Any) -> dict[str, Any]:
         """Return the body of a chat request."""
-        return {"model": self.model, "messages": [{"role": "user", "content": said}], **members}
+        return {"model": self.model, "messages": [{"role": "user", "content": text}], **members}
 
-    def response(self, said: Any, **members: Any) -> dict[str, Any]:
+    def response(self, content: Any, **members: Any) -> dict[str, Any]:
         """Return the body of a Responses request."""
-        return {"model": self.model, "input": said, **members}
+        return {"model": self.model, "input": content, **members}
 
     def _names(self) -> list[str]:
         if self.listed is None:

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from app.canonical.media import ModelEntry
 from app.canonical.record import record
-from app.dialects.shared.reading import as_list, present
+from app.dialects.shared.lenient_json import as_list, without_nulls
 from app.errors import GatewayError
 
 Models = Sequence[ModelEntry]
@@ -107,7 +107,7 @@ def _gemini_model(model: ModelEntry) -> Members:
         "outputTokenLimit": model.max_output_tokens,
     }
     methods = as_list(model.native.get("supportedGenerationMethods")) or _methods(model)
-    return {"name": f"models/{model.id}", **present(known), "supportedGenerationMethods": methods}
+    return {"name": f"models/{model.id}", **without_nulls(known), "supportedGenerationMethods": methods}
 
 
 def _methods(model: ModelEntry) -> list[str]:
@@ -129,7 +129,7 @@ def _publisher_model(model: ModelEntry) -> Members:
     provider, _, name = model.id.partition("/")
     publisher = "google" if model.owned_by == "google" else provider
     known = {"displayName": model.name, "versionId": model.native.get("versionId")}
-    return {"name": f"publishers/{publisher}/models/{name.removeprefix('google/')}", **present(known)}
+    return {"name": f"publishers/{publisher}/models/{name.removeprefix('google/')}", **without_nulls(known)}
 
 
 # Bedrock
@@ -150,7 +150,7 @@ def _bedrock_summary(model: ModelEntry) -> Members:
         "providerName": model.owned_by or "",
         "responseStreamingSupported": "embed" not in model.id,
         "modelLifecycle": {"status": "ACTIVE"},
-        **present(own),
+        **without_nulls(own),
     }
 
 
@@ -186,14 +186,14 @@ def _cohere_model(model: ModelEntry) -> Members:
         "is_deprecated": False,
         "endpoints": _endpoints(model),
         "finetuned": bool(model.native.get("finetuned")),
-        **present({"context_length": model.context_length}),
+        **without_nulls({"context_length": model.context_length}),
     }
 
 
 def _endpoints(model: ModelEntry) -> list[str]:
-    told = [name for name in as_list(model.native.get("endpoints")) if isinstance(name, str)]
+    names = [name for name in as_list(model.native.get("endpoints")) if isinstance(name, str)]
     kind = "embed" if "embed" in model.id else "rerank" if "rerank" in model.id else "chat"
-    return told or [kind]
+    return names or [kind]
 
 
 MODEL_FORMS: Final[Mapping[str, ModelForm]] = {

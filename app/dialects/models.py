@@ -17,7 +17,7 @@ from app.dialects.base import ClientContext, ModelListDialect
 from app.dialects.chat import errors as chat_errors
 from app.dialects.gemini import errors as gemini_errors
 from app.dialects.media import elevenlabs_errors
-from app.dialects.shared.reading import as_dict, as_str, count, dicts, opt_str, present
+from app.dialects.shared.lenient_json import as_dict, as_str, count, dicts, opt_str, without_nulls
 from app.errors import GatewayError
 
 NAME: Final = "models"
@@ -145,7 +145,7 @@ def encode_model(model: ModelEntry) -> dict[str, Any]:
         "object": "model",
         "created": model.created or 0,
         "owned_by": model.owned_by or "",
-        **present(known),
+        **without_nulls(known),
     }
 
 

@@ -69,19 +69,19 @@ def attempts_of(state: State, stored: StoredResponse) -> list[dict[str, Any]]:
     for run in range(1, stored.attempt + 1):
         of_run = [row for row in rows if row["run"] == run]
         over = run < stored.attempt
-        shown += _shown_run(of_run, over=over)
+        shown += _run_rows(of_run, over=over)
     return shown
 
 
-def _shown_run(rows: Sequence[Mapping[str, Any]], *, over: bool) -> list[dict[str, Any]]:
+def _run_rows(rows: Sequence[Mapping[str, Any]], *, over: bool) -> list[dict[str, Any]]:
     if not rows and over:
         return [
             dict.fromkeys(("provider", "model", "key", "status"), None) | {"error": _LOST, "latency": None}
         ]
-    return [_shown(row, over=over) for row in rows]
+    return [_row(row, over=over) for row in rows]
 
 
-def _shown(row: Mapping[str, Any], *, over: bool) -> dict[str, Any]:
+def _row(row: Mapping[str, Any], *, over: bool) -> dict[str, Any]:
     provider, _, model = row["target"].partition("/")
     lost = over and row["ended_at"] is None
     return {

@@ -74,11 +74,11 @@ def job_extra(call: Call) -> dict[str, Any]:
 
 def job_headers(call: Call, targets: Iterable[Planned]) -> dict[str, str]:
     """Return the client's headers that one of ``targets`` takes; no other header is stored."""
-    taken = {name for planned in targets for name in _forwarded(planned)}
+    taken = {name for planned in targets for name in _forwarded_names(planned)}
     return {name: value for name, value in call.client_headers.items() if name in taken}
 
 
-def _forwarded(planned: Planned) -> tuple[str, ...]:
+def _forwarded_names(planned: Planned) -> tuple[str, ...]:
     of_wire = () if isinstance(planned.plan, GatewayError) else planned.plan.wire.forwards
     return (*planned.target.provider.spec.forwards, *of_wire)
 
@@ -149,7 +149,7 @@ class JobHost:
             self._log.open(self._append, call.abort)
         turn = self._turn(call, Expansion([], [], []))
         try:
-            turn = self._expanded(house, call)
+            turn = self._expand(house, call)
             run = proceed_with_turn(house, turn.call, proceed)
         except GatewayError as error:
             turn.fail(error)
@@ -192,7 +192,7 @@ class JobHost:
         turn.begin()
         return turn
 
-    def _expanded(self, house: House, call: Call) -> StoredTurn:
+    def _expand(self, house: House, call: Call) -> StoredTurn:
         """Check the owner again and put the history before the input."""
         work = self._job.work
         call = replace(call, principal=house.principal_of(work.key_id, work.tenant))

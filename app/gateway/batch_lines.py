@@ -18,8 +18,8 @@ from app.dialects.shared.faults import MISSING, wrong_type, wrong_value
 from app.dialects.shared.losses import Loss
 from app.errors import GatewayError
 from app.state.ids import new_id
-from app.wire.aside import aside
 from app.wire.json import dumps, loads
+from app.wire.offload import aside
 
 ENDPOINTS: Final = (
     "/v1/chat/completions",
@@ -137,20 +137,22 @@ def _fault_of(value: Mapping[str, Any], endpoint: str) -> GatewayError | None:
     return None if later is None else wrong_value("true", ("false",)).error(f"body.{later}")
 
 
-def answered(custom_id: str | None, call_id: str, status: int, body: Any, losses: Sequence[Loss] = ()) -> str:
+def answer_line(
+    custom_id: str | None, call_id: str, status: int, body: Any, losses: Sequence[Loss] = ()
+) -> str:
     """Return the line of a request that was answered; its warnings stand beside the answer."""
     response = {"status_code": status, "request_id": call_id, "body": body}
     warnings = [{"param": loss.param, "message": loss.message} for loss in losses]
-    return _written(custom_id, response, None, {"warnings": warnings} if warnings else {})
+    return _encode_line(custom_id, response, None, {"warnings": warnings} if warnings else {})
 
 
-def refused(custom_id: str | None, error: GatewayError) -> str:
+def error_line(custom_id: str | None, error: GatewayError) -> str:
     """Return the line of a request that could not be run."""
-    told = {name: value for name, value in encode_error(error)["error"].items() if name != "details"}
-    told["code"] = told["code"] or "invalid_request"
-    return _written(custom_id, None, told, {})
+    error_members = {name: value for name, value in encode_error(error)["error"].items() if name != "details"}
+    error_members["code"] = error_members["code"] or "invalid_request"
+    return _encode_line(custom_id, None, error_members, {})
 
 
-def _written(custom_id: str | None, response: Any, error: Any, more: Mapping[str, Any]) -> str:
+def _encode_line(custom_id: str | None, response: Any, error: Any, more: Mapping[str, Any]) -> str:
     row = {"id": new_id("batch_req"), "custom_id": custom_id, "response": response, "error": error}
     return dumps({**row, **more}).decode() + "\n"

@@ -27,12 +27,12 @@ from app.config import Settings
 from app.dialects import dialect
 from app.dialects.base import encode_error
 from app.errors import GatewayError
-from app.gateway.batch_lines import Line, Request, answered, lines_of, read_request, refused
+from app.gateway.batch_lines import Line, Request, answer_line, error_line, lines_of, read_request
 from app.gateway.batch_slots import BatchSlots
 from app.gateway.call import Abort, Call, Principal
 from app.gateway.run import Run
 from app.operations import LINE_CALL, resolve
-from app.state.batchqueue import BatchWork, Progress, Result, Standing
+from app.state.batch_queue import BatchWork, Progress, Result, Standing
 from app.state.files import StoredFile, missing
 from app.state.ids import new_id
 from app.state.records import JSON
@@ -121,7 +121,7 @@ class BatchRun:
         self._open: set[Abort] = set()
         self._writing = RLock()
         self._version = self._saved = 0
-        job.on_abort(self._told)
+        job.on_abort(self._on_abort)
         job.on_leave(lambda: self._end_as("left"))
 
     def run(self) -> None:
@@ -202,7 +202,7 @@ class BatchRun:
         try:
             slot.result = self._result(slot.line)
         except Exception as error:  # noqa: BLE001 - whatever it is, the line has an end
-            slot.result = _bad(refused(None, self._house.fault(error, self._work.id)))
+            slot.result = _bad(error_line(None, self._house.fault(error, self._work.id)))
         slot.done = True
         self._bell.set()
 
@@ -210,14 +210,14 @@ class BatchRun:
         """Return what a line came to, None where it did not run."""
         request = read_request(line, self._work.endpoint, self._longest)
         if request.fault is not None:
-            return _bad(refused(request.custom_id, request.fault))
+            return _bad(error_line(request.custom_id, request.fault))
         if self._counts.get(line.number, 0) >= _MOST_BEGUN:
-            return _bad(refused(request.custom_id, _lost_twice()))
+            return _bad(error_line(request.custom_id, _lost_twice_error()))
         while not self._ending:
             if not self._slots.take(self._work.tenant, self._stop.is_set):
                 break
             try:
-                result = self._asked(line, request)
+                result = self._ask(line, request)
             finally:
                 self._slots.give(self._work.tenant)
             if not isinstance(result, float):
@@ -225,7 +225,7 @@ class BatchRun:
             self._stop.wait(min(result, _LONGEST_WAIT))
         return None
 
-    def _asked(self, line: Line, request: Request) -> Result | float | None:
+    def _ask(self, line: Line, request: Request) -> Result | float | None:
         """Return the result of a line's call, or the seconds to wait for where it is at a limit."""
         call: Call | None = None
         call_id, abort = new_id("req"), Abort()
@@ -235,24 +235,24 @@ class BatchRun:
             run = self._house.run_line(call)
             run.on_attempt(lambda attempt: self._mark(line.number))
             outcome = run.result()
-            return Result(True, answered(request.custom_id, call_id, 200, outcome.body, outcome.losses))
+            return Result(True, answer_line(request.custom_id, call_id, 200, outcome.body, outcome.losses))
         except GatewayError as error:
             if abort.reason is not None:
                 return None
             if _waits(error, call):
                 return float(error.retry_after or 1)
             self._house.refuse(error, call)
-            return _bad(_failed(self._work.endpoint, request.custom_id, call_id, error))
+            return _bad(_error_line(self._work.endpoint, request.custom_id, call_id, error))
         finally:
             self._open.discard(abort)
 
     def _call(self, call_id: str, request: Request, abort: Abort) -> Call:
         work = self._work
         principal = self._house.principal_of(work.key_id, work.tenant)
-        asked = LineCall(
+        line_call = LineCall(
             call_id, work.mount, work.endpoint, dict(request.body), request.size, principal, abort
         )
-        made: Call = resolve("surfaces", LINE_CALL)(self._house, asked)
+        made: Call = resolve("surfaces", LINE_CALL)(self._house, line_call)
         return made
 
     def _mark(self, number: int) -> None:
@@ -279,8 +279,8 @@ class BatchRun:
         waiting = {slot.line.number: slot.result for slot in ready if slot.result is not None}
         in_flight = {line: count for line, count in self._counts.items() if line not in waiting}
         if not write(Standing(in_flight, waiting)):
-            self._told("server_lost")
-            raise _lost()
+            self._on_abort("server_lost")
+            raise _lost_error()
         self._saved = version
         for slot in ready:
             slot.kept = True
@@ -304,7 +304,7 @@ class BatchRun:
             return
         for slot in slots:
             if slot.result is None and self._ending == "expired":
-                slot.result = self._written_off(slot.line)
+                slot.result = self._expire(slot.line)
             self._counts.pop(slot.line.number, None)
         results = [slot.result for slot in slots if slot.result is not None]
         good = [result.text for result in results if result.good]
@@ -324,10 +324,10 @@ class BatchRun:
             self._patiently(lambda: self._save(advance))
         self._at = progress.line
 
-    def _written_off(self, line: Line) -> Result:
+    def _expire(self, line: Line) -> Result:
         request = read_request(line, self._work.endpoint, self._longest)
         expired = GatewayError("upstream_timeout", _EXPIRED[1], code=_EXPIRED[0])
-        return _bad(refused(request.custom_id, request.fault or expired))
+        return _bad(error_line(request.custom_id, request.fault or expired))
 
     def _finish(self, status: str, errors: list[JSON] | None = None) -> None:
         work = self._work
@@ -346,9 +346,9 @@ class BatchRun:
                 )
             gevent.sleep(_LOOK)
             if self._ending == "lost":
-                raise _lost()
+                raise _lost_error()
 
-    def _told(self, reason: str) -> None:
+    def _on_abort(self, reason: str) -> None:
         """Hear why the batch must stop; calls in flight go on only where their results can be kept."""
         self._end_as(_ENDINGS[reason])
         if self._ending in ("lost", "left"):
@@ -373,13 +373,13 @@ def _waits(error: GatewayError, call: Call | None) -> bool:
     return error.kind.name in _WAITS and not out
 
 
-def _failed(endpoint: str, custom_id: str | None, call_id: str, error: GatewayError) -> str:
+def _error_line(endpoint: str, custom_id: str | None, call_id: str, error: GatewayError) -> str:
     """Return the line of a request that was answered by an error, as its endpoint writes one."""
     spoken = _SPOKEN.get(endpoint)
     if spoken is None:
-        return answered(custom_id, call_id, error.status, encode_error(error))
+        return answer_line(custom_id, call_id, error.status, encode_error(error))
     row = dialect(spoken)
-    return answered(custom_id, call_id, row.error_status(error), row.encode_error(error))
+    return answer_line(custom_id, call_id, row.error_status(error), row.encode_error(error))
 
 
 _SPOKEN: Final = {"/v1/messages": "messages"}
@@ -394,10 +394,10 @@ def _fault_of_file(error: GatewayError) -> JSON:
     return {"code": "file_not_found", "message": error.message, "param": "input_file_id", "line": None}
 
 
-def _lost() -> GatewayError:
+def _lost_error() -> GatewayError:
     return GatewayError("server_lost", "Another process runs this batch now.")
 
 
-def _lost_twice() -> GatewayError:
+def _lost_twice_error() -> GatewayError:
     message = "The line was in flight when the server was lost, twice; it is not run again."
     return GatewayError("server_lost", message)

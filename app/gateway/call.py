@@ -185,7 +185,7 @@ class Attempt:
         for listener in listeners:
             listener()
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Forget the call, which is over: it holds its attempts."""
         if hasattr(self, "call"):
             del self.call
@@ -231,7 +231,7 @@ class Progress:
     cache_debug: Mapping[str, Any] | None = None
 
 
-def _own_status(error: GatewayError) -> int:
+def _native_status(error: GatewayError) -> int:
     return error.status
 
 
@@ -291,7 +291,7 @@ class Call:
     signs: bool = False
     keeps_signatures: bool = True
     door: str = ""
-    status_of: Callable[[GatewayError], int] = _own_status
+    status_of: Callable[[GatewayError], int] = _native_status
     size: int = 0
     created_at: int = field(default_factory=lambda: int(time.time()))
     started: float = field(default_factory=time.monotonic)

@@ -17,7 +17,7 @@ def bodies_of(outcome: Outcome) -> dict[str, Any]:
     """Return ``request`` and ``answer`` of a call that ended, each with ``text`` and whether it was ``cut``.
 
     Of what is no text there are ``media_type`` and ``bytes``; of what was never said, None."""
-    return {"request": _side(_written(outcome.call.body)), "answer": _answer(outcome)}
+    return {"request": _side(_encode(outcome.call.body)), "answer": _answer(outcome)}
 
 
 def size_of(bodies: dict[str, Any]) -> int:
@@ -30,12 +30,12 @@ def _answer(outcome: Outcome) -> dict[str, Any] | None:
     if capture is not None and capture.data:
         return _side(bytes(capture.data))
     if outcome.error is not None:
-        return _side(_written({"error": outcome.error.body()}))
+        return _side(_encode({"error": outcome.error.body()}))
     if capture is not None and capture.told:
         return {"media_type": outcome.media_type, "bytes": capture.told}
     if isinstance(outcome.body, bytes):
         return {"media_type": outcome.media_type, "bytes": len(outcome.body)}
-    return None if outcome.body is None else _side(_written(outcome.body))
+    return None if outcome.body is None else _side(_encode(outcome.body))
 
 
 def _side(data: bytes) -> dict[str, Any]:
@@ -43,7 +43,7 @@ def _side(data: bytes) -> dict[str, Any]:
     return {"text": data[:MOST].decode("utf-8", "ignore"), "cut": len(data) > MOST}
 
 
-def _written(value: Any) -> bytes:
+def _encode(value: Any) -> bytes:
     """Return JSON as text, of values that have no form in it their description."""
     try:
         return dumps(value)

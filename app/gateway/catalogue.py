@@ -98,7 +98,7 @@ class Catalogue:
     def model(self, provider: str, name: str) -> Model | None:
         """Return the model that the catalogue's ``provider`` calls ``name``, as the library finds it, or None."""
         name = name.lower()
-        dashed = _COMPACT_DATE.sub(_dashed, name)
+        dashed = _COMPACT_DATE.sub(_dash_date, name)
         for spelling in dict.fromkeys((name, dashed)):
             for match, window, periods in self._rows(provider):
                 if _matches(match, spelling):
@@ -149,7 +149,7 @@ def _matches(clause: Any, name: str) -> bool:
             return argument in name
 
 
-def _dashed(found: re.Match[str]) -> str:
+def _dash_date(found: re.Match[str]) -> str:
     """Return ``-2025-12-11`` for ``-20251211``, which routers write, as the library does."""
     try:
         day = date(*map(int, found.groups()))

@@ -34,15 +34,15 @@ _OPENING: Final = "Summary of the conversation so far, made to shorten it:\n\n"
 
 def summary_body(call: Call, items: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return the Responses body that asks the model for the summary of ``items``."""
-    given = call.body.get("instructions")
+    instructions = call.body.get("instructions")
     ask = {"type": "message", "role": "user", "content": _INSTRUCTIONS}
     body: dict[str, Any] = {"model": call.model, "input": [*items, ask], "store": False}
-    if isinstance(given, str):
-        body["instructions"] = given
+    if isinstance(instructions, str):
+        body["instructions"] = instructions
     return body
 
 
-def compacted(
+def compaction_object(
     call: Call, items: Sequence[Mapping[str, Any]], outcome: Outcome, sealer: Sealer
 ) -> dict[str, Any]:
     """Return the ``response.compaction`` object for the answer that holds the summary.
@@ -70,27 +70,27 @@ def compaction_item(call: Call, outcome: Outcome, sealer: Sealer) -> dict[str, A
     return {"id": new_item_id("compaction"), "type": "compaction", "encrypted_content": sealed}
 
 
-def opened(items: Iterable[Any], sealer: Sealer, tenant: str) -> list[Any]:
+def open_items(items: Iterable[Any], sealer: Sealer, tenant: str) -> list[Any]:
     """Return input items with our compactions as messages that tell the summary.
 
     Raises 400 for one of ours that cannot be read: another tenant's, or an old key's.
     """
-    return [_opened(item, sealer, tenant) for item in items]
+    return [_open(item, sealer, tenant) for item in items]
 
 
 def holds_compaction(items: Any) -> bool:
     """Tell whether any item is a compaction that we made."""
-    return isinstance(items, list) and any(_sealed(item) is not None for item in items)
+    return isinstance(items, list) and any(_sealed_text(item) is not None for item in items)
 
 
-def _sealed(item: Any) -> str | None:
+def _sealed_text(item: Any) -> str | None:
     content = item.get("encrypted_content") if isinstance(item, Mapping) else None
     ours = isinstance(content, str) and content.startswith(_TAG) and item.get("type") == "compaction"
     return content[len(_TAG) :] if ours and isinstance(content, str) else None
 
 
-def _opened(item: Any, sealer: Sealer, tenant: str) -> Any:
-    token = _sealed(item)
+def _open(item: Any, sealer: Sealer, tenant: str) -> Any:
+    token = _sealed_text(item)
     if token is None:
         return item
     summary = sealer.unseal(token, tenant.encode())

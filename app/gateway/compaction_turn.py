@@ -45,18 +45,18 @@ def proceed_with_turn(house: House, call: Call, proceed: Proceed) -> Run:
         item = compaction_item(call, outcome, sealer)
         part = OpaquePart("compaction", (_WIRE, item))
         choice = Choice(0, (Message("assistant", (part,)),), Finish("stop"))
-        given = outcome.response or Response(None, None, ())
-        return replace(given, choices=(choice,), usage=outcome.usage, native=None)
+        response = outcome.response or Response(None, None, ())
+        return replace(response, choices=(choice,), usage=outcome.usage, native=None)
 
     if not call.stream:
         return _whole(call, proceed(inner), answer)
-    return house.feed(call, lambda run: _streamed(run, proceed(inner), answer))
+    return house.feed(call, lambda run: _stream(run, proceed(inner), answer))
 
 
 def summary_call(call: Call) -> Call:
     """Return the call for the summary, in place of one that asks for a compaction and has its history."""
-    asked = summary_body(call, as_items(call.full_body.get("input")))
-    return replace(call, body=asked, upstream_body=None, stream=False)
+    body = summary_body(call, as_items(call.full_body.get("input")))
+    return replace(call, body=body, upstream_body=None, stream=False)
 
 
 def _request(call: Call) -> Request:
@@ -74,7 +74,7 @@ def _whole(call: Call, run: Run, answer: Any) -> Run:
     return run
 
 
-def _streamed(run: Run, inner: Run, answer: Any) -> Generator[Batch, None, None]:
+def _stream(run: Run, inner: Run, answer: Any) -> Generator[Batch, None, None]:
     outcome = inner.result()
     run.outcome.target, run.outcome.losses = outcome.target, outcome.losses
     run.outcome.upstream_ms = outcome.upstream_ms
@@ -82,6 +82,6 @@ def _streamed(run: Run, inner: Run, answer: Any) -> Generator[Batch, None, None]
     model = outcome.target.model if outcome.target else None
     encoder = dialect(_WIRE).stream_encoder(_request(run.call), server_context(run.call, model))
     frames = [frame for event in replay(response) for frame in encoder.feed(event)]
-    told = Answer(None, response=response, usage=outcome.usage, finish=response.choices[0].finish)
-    told.cost = outcome.cost
-    yield Batch(frames, last=True, content=True, answer=told)
+    final = Answer(None, response=response, usage=outcome.usage, finish=response.choices[0].finish)
+    final.cost = outcome.cost
+    yield Batch(frames, last=True, content=True, answer=final)

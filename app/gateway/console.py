@@ -25,7 +25,7 @@ _COMMANDS: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 def form(*, coloured: bool) -> Callable[[Fields], str]:
     """Return what makes a line, without its end, of a line's fields."""
-    paint = _coloured if coloured else _plain
+    paint = _colour if coloured else _plain
     return lambda fields: _text(paint, {name: _tame(value) for name, value in fields.items()})
 
 
@@ -72,10 +72,10 @@ def _status(paint: Callable[[str, str], str], fields: Fields) -> str:
 
 def _route(fields: Fields) -> str:
     """Return what was asked for and, where that is another, who answered."""
-    asked = str(fields.get("model") or "-")
+    requested = str(fields.get("model") or "-")
     provider, model = fields.get("provider"), fields.get("sent_model")
     answered = f"{provider}/{model}" if provider else ""
-    return asked if answered in ("", asked) else f"{asked} → {answered}"
+    return requested if answered in ("", requested) else f"{requested} → {answered}"
 
 
 def _duration(fields: Fields) -> str:
@@ -126,7 +126,7 @@ def _other(paint: Callable[[str, str], str], fields: Fields) -> str:
 _LINES: Final = {"call": _call, "request": _request, "note": _note}
 
 
-def _coloured(colour: str, text: str) -> str:
+def _colour(colour: str, text: str) -> str:
     return f"\x1b[{_CODES[colour]}m{text}\x1b[0m"
 
 

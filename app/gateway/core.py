@@ -51,7 +51,7 @@ from app.gateway.sealing import make_sealing
 from app.gateway.store import Store
 from app.gateway.strategies import MEASURED, Place, Strategies
 from app.gateway.stream_capture import StreamCapture
-from app.gateway.translation import decoded, server_context
+from app.gateway.translation import decode_call, server_context
 from app.providers.base import Provider
 from app.providers.registry import all_names, configured_names, make_provider
 from app.state.batchqueue import BatchWork
@@ -108,12 +108,12 @@ class Gateway:
         self.clients = ClientWatch()
         self.draining = threading.Event()
         self.leave_by = 0.0  # monotonic seconds; set when the drain begins
-        attempt_layers = _made(ATTEMPT_LAYERS, self)
+        attempt_layers = _make(ATTEMPT_LAYERS, self)
         self._driver = Driver(settings, self.prices, self.redactor, self.plan, attempt_layers, self.fault)
-        self._call_layers: tuple[CallLayer, ...] = _made(CALL_LAYERS, self)
+        self._call_layers: tuple[CallLayer, ...] = _make(CALL_LAYERS, self)
         self._around_call = _chain(self._call_layers, self.run_inner)
-        self._around_job = _chain(_made(JOB_LAYERS, self), self.run_inner)
-        self._listeners = _made(LISTENERS, self)
+        self._around_job = _chain(_make(JOB_LAYERS, self), self.run_inner)
+        self._listeners = _make(LISTENERS, self)
         self._gauges = None if self.metrics is None else Gauges(self, self.metrics)
         if self.metrics is not None and self._gauges is not None:
             self._last_steps += [self._gauges.close, self.metrics.flush]
@@ -124,7 +124,7 @@ class Gateway:
         Raises the GatewayError of a call that is refused; its end is told all the same."""
         end = self.begin(call.abort, call.socket, call.principal)
         try:
-            run = self._begun(call, self._around_call)
+            run = self._begin(call, self._around_call)
         except GatewayError:
             end()
             raise
@@ -133,7 +133,7 @@ class Gateway:
 
     def run_job(self, call: Call) -> Run:
         """Return the run of a background job's call, which was admitted when it was asked for."""
-        run = self._begun(call, self._around_job)
+        run = self._begin(call, self._around_job)
         self._count_open(run)
         return self._heard(run)
 
@@ -157,7 +157,7 @@ class Gateway:
 
     def cache_of(self, call: Call) -> str:
         """Return what the cache would do with ``call``: ``hit``, ``miss`` or ``off``."""
-        found = (layer.look(call) for layer in self._call_layers if isinstance(layer, Cache))
+        found = (layer.preview(call) for layer in self._call_layers if isinstance(layer, Cache))
         return next(found, "off")
 
     def feed(self, call: Call, source: Source) -> Run:
@@ -179,13 +179,13 @@ class Gateway:
 
     def plan(self, call: Call) -> Route:
         """Return the planned targets of ``call``, which is about to ask them: those that rest last."""
-        return self._planned(call, id(call.progress))
+        return self._plan(call, id(call.progress))
 
-    def look(self, call: Call) -> Route:
+    def preview(self, call: Call) -> Route:
         """Return what ``plan`` would, for a call that asks nobody: no target's one probe is spent on it."""
-        return self._planned(call, None)
+        return self._plan(call, None)
 
-    def _planned(self, call: Call, caller: int | None) -> Route:
+    def _plan(self, call: Call, caller: int | None) -> Route:
         targets = list(self.router.targets(call))
         if call.home is not None:
             targets = at_home(targets, call.home)
@@ -205,7 +205,7 @@ class Gateway:
             metrics.opened()
             run.outcome.on_end(lambda outcome: metrics.closed())
 
-    def _begun(self, call: Call, proceed: Proceed) -> Run:
+    def _begin(self, call: Call, proceed: Proceed) -> Run:
         """Return the run of ``call``; what is refused before there is one is told as its end."""
         try:
             return proceed(call)
@@ -240,7 +240,7 @@ class Gateway:
             self.metrics.opened()
         token = None
         if socket is not None:
-            token = self.clients.register(socket, lambda: abort(_client_gone()))
+            token = self.clients.register(socket, lambda: abort(_client_gone_error()))
 
         def end() -> None:
             self.open_calls.discard(abort)
@@ -278,7 +278,7 @@ class Gateway:
 
     def failure_frames(self, call: Call, error: GatewayError) -> list[Frame]:
         """Return the frames of a stream that failed before anything of it was made."""
-        encoder = dialect(call.dialect).stream_encoder(decoded(call), server_context(call, call.model))
+        encoder = dialect(call.dialect).stream_encoder(decode_call(call), server_context(call, call.model))
         return [*encoder.feed(Started(model=call.model)), *encoder.feed(Failed(error))]
 
     def close(self, grace: float = 0.0) -> None:
@@ -339,7 +339,7 @@ class Gateway:
 T = TypeVar("T")
 
 
-def _made(makers: Sequence[Callable[[Any], T | None]], gateway: Gateway) -> tuple[T, ...]:
+def _make(makers: Sequence[Callable[[Any], T | None]], gateway: Gateway) -> tuple[T, ...]:
     """Return what the makers of a table make, without those that are not configured."""
     made = (make(gateway) for make in makers)
     return tuple(one for one in made if one is not None)
@@ -359,7 +359,7 @@ def _through(layer: CallLayer, proceed: Proceed, call: Call) -> Run:
 _KEYLESS: Final = frozenset({"open", "master"})
 
 
-def _client_gone() -> GatewayError:
+def _client_gone_error() -> GatewayError:
     return GatewayError("client_gone", "The client closed the connection.")
 
 

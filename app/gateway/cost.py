@@ -13,7 +13,7 @@ from typing import Any, Final
 from app.canonical.response import Usage
 from app.dialects import dialect_of
 from app.dialects.base import Row
-from app.dialects.shared.reading import as_dict
+from app.dialects.shared.lenient_json import as_dict
 from app.gateway.call import Target
 from app.gateway.outcome import Outcome
 from app.gateway.pricebook import PriceBook
@@ -43,11 +43,11 @@ class PriceList:
         ``tier`` is the service tier that served the call, in the provider's words.
         """
         if usage.cost and usage.cost.get("total_cost") is not None:
-            return _shown(usage.cost, "provider")
+            return _members(usage.cost, "provider")
         row = target.provider.settings.prices.get(target.model)
         if row is not None:
             found = _by_row(row, usage)
-            return None if found is None else _shown(found, "config")
+            return None if found is None else _members(found, "config")
         return self._by_catalogue(target, usage, tier)
 
     def expect(self, target: Target) -> None:
@@ -88,7 +88,7 @@ class PriceList:
         into, out, total = float(price.input), float(price.output), float(price.total)
         parts = {"input_tokens_cost": into, "output_tokens_cost": out, "total_cost": total}
         parts["request_cost"] = max(0.0, round(total - (into + out), 12))
-        return _shown(parts, "catalogue")
+        return _members(parts, "catalogue")
 
 
 def put_cost(body: Any, outcome: Outcome) -> None:
@@ -142,5 +142,5 @@ def _run_by_row(row: Mapping[str, float], usage: Usage) -> tuple[float, float]:
     return into, usage.output_tokens * row.get("output", 0.0) / _MILLION
 
 
-def _shown(parts: Mapping[str, Any], source: str) -> dict[str, Any]:
+def _members(parts: Mapping[str, Any], source: str) -> dict[str, Any]:
     return {**{name: parts.get(name) for name in _MEMBERS}, "source": source}

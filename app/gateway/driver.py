@@ -22,14 +22,14 @@ from app.gateway.call import Attempt, Call
 from app.gateway.cost import PriceList
 from app.gateway.exchange import Answer, Exchange, Received, Sent, Translator
 from app.gateway.framing import FrameReader, frame_reader, is_event_stream
-from app.gateway.operations import encoded, exchange
+from app.gateway.operations import encode, exchange
 from app.gateway.plan import Planned, Route, no_target
 from app.gateway.redaction import Redactor
 from app.gateway.retries import RetryBudget, goes_on
 from app.gateway.run import Batch, Run
 from app.gateway.upstreams import json_of, open_upstream
 from app.providers.base import Wire
-from app.wire.aside import aside
+from app.wire.offload import aside
 from app.wire.upstream import Upstream
 
 AttemptLayer = Callable[[Attempt], AbstractContextManager[Any]]
@@ -74,7 +74,7 @@ class Driver:
             try:
                 with self._attempt(run, step) as attempt:
                     if call.stream:
-                        yield from self._stream(run, attempt, *encoded(call, step))
+                        yield from self._stream(run, attempt, *encode(call, step))
                         return
                     answer = self._whole(run, attempt, exchange(call, step))
             except GatewayError as error:
@@ -137,7 +137,7 @@ class Driver:
         """Return all layers as one, ready to be entered."""
         if len(self._layers) == 1:
             return self._layers[0](attempt)
-        return _nested(self._layers, attempt)
+        return _enter(self._layers, attempt)
 
     def _go_out(self, run: Run, attempt: Attempt) -> None:
         """Tell that ``attempt`` goes out. What forbids it ends the call, and the attempt is none."""
@@ -190,7 +190,7 @@ class Driver:
         with open_upstream(self._settings, attempt, exchange, sent, stream=True) as upstream:
             translator = reading.open(upstream)
             run.outcome.media_type = reading.media_type
-            run.failing = partial(self._failed, reading, attempt)
+            run.failing = partial(self._fail, reading, attempt)
             try:
                 for frames in self._read(upstream, sent.wire or exchange.wire, reading):
                     if translator.ended or not run.content:
@@ -228,7 +228,7 @@ class Driver:
             attempt.cost = self._prices.cost(attempt.target, usage, tier)
         return attempt.cost
 
-    def _failed(self, reading: _Reading, attempt: Attempt, error: GatewayError) -> Batch:
+    def _fail(self, reading: _Reading, attempt: Attempt, error: GatewayError) -> Batch:
         """Return the frames that end a stream in ``error``, with what it told before."""
         frames = reading.translator.fail(error)
         return Batch(frames, True, True, self._answer(reading, attempt))
@@ -261,7 +261,7 @@ class Driver:
                 continue
             if reading.raw is not None:
                 reading.raw += chunk
-            yield reading.checked(self._translated(upstream, frames, reading, chunk))
+            yield reading.checked(self._translate(upstream, frames, reading, chunk))
 
     def _read_whole(self, reading: _Reading, body: bytes) -> list[Frame]:
         try:
@@ -269,7 +269,7 @@ class Driver:
         except SHAPE_FAULTS as error:
             raise self._unreadable(error, reading.run.call) from error
 
-    def _translated(
+    def _translate(
         self, upstream: Upstream, reader: FrameReader, reading: _Reading, chunk: bytes
     ) -> list[Frame]:
         """Return what one read brings, up to its end or fault; ``b""`` is the end of the body."""
@@ -320,7 +320,7 @@ def _lead(upstream: Upstream, run: Run) -> Generator[list[Frame], None, bytes]:
 
 
 @contextmanager
-def _nested(layers: Sequence[AttemptLayer], attempt: Attempt) -> Iterator[None]:
+def _enter(layers: Sequence[AttemptLayer], attempt: Attempt) -> Iterator[None]:
     with ExitStack() as stack:
         for layer in layers:
             stack.enter_context(layer(attempt))

@@ -26,7 +26,7 @@ from app.gateway.layers.provider_limits import passed_over
 from app.gateway.limits import headers
 from app.gateway.limits.charges import touches_of_call, touches_of_target
 from app.gateway.limits.gate import Hold
-from app.gateway.operations import encoded
+from app.gateway.operations import encode
 from app.gateway.plan import Planned, Route, no_target
 from app.gateway.prompt_hosts import EstimateHost
 from app.gateway.request_turn import check_budgets
@@ -45,12 +45,12 @@ def explain(gateway: Gateway, call: Call) -> Shown:
     refused, limits = _limits(gateway, call)
     frame = {**_frame(gateway, call.principal), "limits": limits}
     try:
-        call = call if call.host is None else call.host.look(gateway, call)
+        call = call if call.host is None else call.host.preview(gateway, call)
     except GatewayError as error:
-        return {**frame, **_nothing_asked(_told_to(call, refused or error))}
+        return {**frame, **_empty_plan(_show_refusal(call, refused or error))}
     if isinstance(call.host, EstimateHost):
-        return {**frame, **_nothing_asked(_told_to(call, refused)), "cost_estimate": 0}
-    route = call.progress.route = gateway.look(call)
+        return {**frame, **_empty_plan(_show_refusal(call, refused)), "cost_estimate": 0}
+    route = call.progress.route = gateway.preview(call)
     cache = gateway.cache_of(call)
     places = _places(gateway, call, route)
     shown = [place.row for place in places if place.row is not None]
@@ -61,21 +61,21 @@ def explain(gateway: Gateway, call: Call) -> Shown:
         **frame,
         "targets": shown,
         "cost_estimate": 0 if cache == "hit" else first and first["cost_estimate"],
-        "refused": _told_to(call, refused),
+        "refused": _show_refusal(call, refused),
         "cache": cache,
     }
 
 
 def refused_before(gateway: Gateway, principal: Principal, error: GatewayError, status: int) -> Shown:
     """Return the explanation of a request that is no call, because ``error`` refuses it at the door."""
-    return {**_frame(gateway, principal), "limits": [], **_nothing_asked(refusal_row(error, status))}
+    return {**_frame(gateway, principal), "limits": [], **_empty_plan(refusal_row(error, status))}
 
 
-def _nothing_asked(refused: Shown | None) -> Shown:
+def _empty_plan(refused: Shown | None) -> Shown:
     return {"targets": [], "cost_estimate": None, "refused": refused, "cache": "off"}
 
 
-def _told_to(call: Call, error: GatewayError | None) -> Shown | None:
+def _show_refusal(call: Call, error: GatewayError | None) -> Shown | None:
     return None if error is None else refusal_row(error, call.status_of(error))
 
 
@@ -110,12 +110,12 @@ def _allowance(level: Allowance) -> Shown:
 
 def _limits(gateway: Gateway, call: Call) -> tuple[GatewayError | None, list[Shown]]:
     """Return what the limits would refuse the call with, and how they stand."""
-    touches = touches_of_call(call, gateway.settings.limits, gateway.look)
+    touches = touches_of_call(call, gateway.settings.limits, gateway.preview)
     if is_queued(call):
         touches = [touch for touch in touches if touch.limit.kind != "concurrent"]
     if not touches:
         return None, []
-    hold = gateway.limits.look(touches)
+    hold = gateway.limits.peek(touches)
     return _refusal(hold, tokens_of_body(call.body)), headers.standing_rows(hold)
 
 
@@ -185,8 +185,8 @@ def _place(gateway: Gateway, call: Call, step: Planned | GatewayError, choice: s
         "reason": f"passed over: {error.message}" if error else f"{choice}{_standing(gateway, call, target)}",
         "mode": None if isinstance(step.plan, GatewayError) else step.plan.way,
         "cost_estimate": None if cost is None else cost / NANO,
-        "adjusted": _told(loss for loss in losses if _LEFT_OUT not in loss.message),
-        "dropped": _told(loss for loss in losses if _LEFT_OUT in loss.message),
+        "adjusted": _warnings(loss for loss in losses if _LEFT_OUT not in loss.message),
+        "dropped": _warnings(loss for loss in losses if _LEFT_OUT in loss.message),
     }
     return _Place(row, error, by_layer=refused is not None)
 
@@ -210,7 +210,7 @@ def _end(call: Call, places: Sequence[_Place]) -> GatewayError | None:
 def _end_in_queue(gateway: Gateway, call: Call) -> GatewayError | None:
     """Return the error with which a background response would not be queued, None for one that would."""
     try:
-        call.progress.route.first(call, lambda planned: encoded(call, planned))
+        call.progress.route.first(call, lambda planned: encode(call, planned))
         check_budgets(gateway, call)
     except GatewayError as error:
         return error
@@ -233,7 +233,7 @@ def _standing(gateway: Gateway, call: Call, target: Target) -> str:
 def _losses(call: Call, step: Planned) -> tuple[Sequence[Loss], GatewayError | None]:
     """Return what the target would not be told, and the error of a request that it cannot take."""
     try:
-        exchange, _ = encoded(call, step)
+        exchange, _ = encode(call, step)
     except GatewayError as error:
         return (), error
     return [*call.left_out, *exchange.losses.items], None
@@ -243,9 +243,9 @@ def _provider_limit(gateway: Gateway, call: Call, target: Target) -> GatewayErro
     touches = touches_of_target(target)
     if not touches:
         return None
-    error = _refusal(gateway.limits.look(touches), tokens_of_body(call.full_body))
+    error = _refusal(gateway.limits.peek(touches), tokens_of_body(call.full_body))
     return None if error is None else passed_over(call, error)
 
 
-def _told(losses: Iterable[Loss]) -> list[Shown]:
+def _warnings(losses: Iterable[Loss]) -> list[Shown]:
     return [{"param": loss.param, "message": loss.message} for loss in losses]

@@ -17,7 +17,7 @@ from gevent.lock import RLock
 
 from app.errors import GatewayError
 from app.gateway.budgets.status import moment
-from app.state.news import Cursor, Piece, Reader, ended_at
+from app.state.live_events import Cursor, Piece, Reader, ended_at
 from app.state.state import State
 from app.wire.json import dumps
 
@@ -43,7 +43,7 @@ class Watcher:
         self._missed: set[bytes] = set()
         self._waiting: deque[Item] = deque()
         self._bell = Event()
-        self._lost = 0
+        self._lost_item = 0
         self._ended = False
 
     def put(self, item: Item) -> None:
@@ -51,7 +51,7 @@ class Watcher:
         if item[0] not in self._types or item[1] in self._missed:
             return
         if len(self._waiting) >= MOST_WAITING:
-            self._lost += 1
+            self._lost_item += 1
         else:
             self._waiting.append(item)
         self._bell.set()
@@ -62,13 +62,13 @@ class Watcher:
         Not ``whole``: there was more, or nobody knows."""
         waiting, found = list(self._waiting), [item for item in items if item[0] in self._types]
         self._missed = {data for _, data, _ in found}
-        self._waiting = deque([*(() if whole else (_lost(None),)), *found])
+        self._waiting = deque([*(() if whole else (_lost_item(None),)), *found])
         for item in waiting:
             self.put(item)
 
     def lose(self, count: int) -> None:
         """Count events that nobody could read."""
-        self._lost += count
+        self._lost_item += count
         self._bell.set()
 
     def end(self) -> None:
@@ -86,9 +86,9 @@ class Watcher:
             return None
         items = list(self._waiting)
         self._waiting.clear()
-        if self._lost:
-            items.append(_lost(self._lost))
-            self._lost = 0
+        if self._lost_item:
+            items.append(_lost_item(self._lost_item))
+            self._lost_item = 0
         return items
 
 
@@ -118,7 +118,7 @@ class Feed:
             watcher.place = str(known or self._reader.cursor())
         if since is not None:
             try:
-                self._tell_missed(watcher, known)
+                self._send_missed(watcher, known)
             except BaseException:
                 self.leave(watcher)
                 raise
@@ -141,7 +141,7 @@ class Feed:
             self._reader.close()
             self._reader = None
 
-    def _tell_missed(self, watcher: Watcher, since: Cursor | None) -> None:
+    def _send_missed(self, watcher: Watcher, since: Cursor | None) -> None:
         pieces, more = ([], True) if since is None else self._state().news.missed(since)
         watcher.miss(map(_item, pieces), whole=not more)
 
@@ -180,7 +180,7 @@ def _item(piece: Piece) -> Item:
     return "call", _event("call", ended_at(body), body), str(cursor)
 
 
-def _lost(events: int | None) -> Item:
+def _lost_item(events: int | None) -> Item:
     return "lost", _event("lost", None, {"events": events}), None
 
 

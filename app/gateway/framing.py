@@ -10,11 +10,11 @@ from functools import partial
 from typing import Any, Final, Protocol
 
 from app.errors import GatewayError
-from app.wire.aside import aside
 from app.wire.eventstream import EventStreamDecoder
-from app.wire.halves import Halves
 from app.wire.json import dumps, loads_lenient
+from app.wire.offload import aside
 from app.wire.sse import RawFrame, SSEDecoder
+from app.wire.surrogates import Halves
 
 _DONE: Final = b"[DONE]"
 

@@ -84,7 +84,7 @@ class Gauges:
         yield "sluice_build_info", (__version__,), 1
         try:
             waiting = self._house.state().queue.waiting()
-            spent = list(self._spent())
+            spent = list(self._read_spending())
         except GatewayError as error:
             _LOG.warning("the database cannot be read for metrics: %s", error.raw or error.message)
             yield "sluice_database_up", (), 0
@@ -93,33 +93,33 @@ class Gauges:
             yield "sluice_background_queue", (), waiting
             yield from spent
         try:
-            yield from self._used()
+            yield from self._read_usage()
         except GatewayError as error:
             _LOG.warning("limits cannot be read for metrics: %s", error.message)
 
-    def _look_for_owners(self) -> None:
+    def _refresh_owners(self) -> None:
         if self._made_at is None or time.monotonic() - self._made_at > _FRESH_OWNERS:
             self._made.read(self._house.state().keys)
             self._made_at = time.monotonic()
 
-    def _spent(self) -> Iterator[Reading]:
-        self._look_for_owners()
-        yield from self._spent_of(self._budgets)
-        made = self._spent_of(self._made.budgets, adopt=False)
+    def _read_spending(self) -> Iterator[Reading]:
+        self._refresh_owners()
+        yield from self._read_touches(self._budgets)
+        made = self._read_touches(self._made.budgets, adopt=False)
         yield from _fullest(made)
 
-    def _spent_of(self, touches: Sequence[budgets.Touch], *, adopt: bool = True) -> Iterator[Reading]:
+    def _read_touches(self, touches: Sequence[budgets.Touch], *, adopt: bool = True) -> Iterator[Reading]:
         standings = self._house.accounts.standings(touches, adopt=adopt)
         for touch, standing in zip(touches, standings, strict=True):
             labels = (touch.level, touch.owner, touch.budget.per, touch.budget.models or "*")
             used = standing.spent + standing.reserved
             yield "sluice_budget_used_ratio", labels, _ratio(used, touch.budget.most)
 
-    def _used(self) -> Iterator[Reading]:
+    def _read_usage(self) -> Iterator[Reading]:
         every = [*self._limits, *self._made.limits]
         if not every:
             return
-        hold = self._house.limits.look(every)
+        hold = self._house.limits.peek(every)
         found: list[Reading] = []
         for touch, charge, standing in zip(hold.touches, hold.charges, hold.verdict.standings, strict=True):
             limit = touch.limit

@@ -33,7 +33,7 @@ class ImageExchange(FormExchange):
 
     def send(self) -> Sent:
         """Encode the request."""
-        return self._sent(self._client.encode_request(self._request, self._context))
+        return self._encode_request(self._client.encode_request(self._request, self._context))
 
     def fetch(self, fetch: Fetch) -> Answer:
         """Fetch whole pictures."""

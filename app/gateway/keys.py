@@ -24,7 +24,7 @@ from app.gateway.allowances import Allowance, allowance
 from app.gateway.call import Principal
 from app.gateway.open_calls import OpenCalls
 from app.state import revisions
-from app.state.keyform import is_sound
+from app.state.key_format import is_sound
 from app.state.keys import FoundKey
 from app.state.loops import Loop
 from app.state.state import State
@@ -70,7 +70,7 @@ class KeyDirectory:
         self._on_change = on_change
         self._pepper = secrets.token_bytes(32)
         self._seen: OrderedDict[bytes, _Seen] = OrderedDict()
-        self._unknown: OrderedDict[bytes, float] = OrderedDict()
+        self._unknown_key: OrderedDict[bytes, float] = OrderedDict()
         self._uses: dict[str, float] = {}
         self._revision: int | None = None
         self._looked = 0.0
@@ -120,7 +120,7 @@ class KeyDirectory:
         if self._uses:
             self._write_uses()
 
-    def look(self) -> None:
+    def refresh(self) -> None:
         """Look for changes: forget what was in memory, and end the calls that they end."""
         if self._revision is None:
             return
@@ -131,19 +131,19 @@ class KeyDirectory:
             return
         before, self._revision = self._revision, number
         self._seen.clear()
-        self._unknown.clear()
+        self._unknown_key.clear()
         self._on_change()
         for ending in keys.endings(before):
-            self._open_calls.abort_key(ending.key_id, ending.digest, _revoked)
+            self._open_calls.abort_key(ending.key_id, ending.digest, _revoked_key)
 
     # --- memory --------------------------------------------------------------------------------
 
     def _in_memory(self, label: bytes) -> _Seen | None:
         if time.monotonic() - self._looked > _BLIND_SECONDS:
             return None
-        until = self._unknown.get(label)
+        until = self._unknown_key.get(label)
         if until is not None and until > time.monotonic():
-            raise _unknown()
+            raise _unknown_key()
         seen = self._seen.get(label)
         if seen is not None:
             self._seen.move_to_end(label)
@@ -154,8 +154,8 @@ class KeyDirectory:
         number = self._revision
         found = self._state().keys.find(secret)
         if found is None:
-            _keep(self._unknown, label, time.monotonic() + _UNKNOWN_SECONDS)
-            raise _unknown()
+            _keep(self._unknown_key, label, time.monotonic() + _UNKNOWN_SECONDS)
+            raise _unknown_key()
         seen = _Seen(found, self._principal(found))
         if number == self._revision:  # else it may be what was before the change
             _keep(self._seen, label, seen)
@@ -165,13 +165,13 @@ class KeyDirectory:
         """Raise ``unauthenticated`` for a key that may not be used now."""
         key, now = seen.found.key, self._now()
         if (key.tenant, key.name) in self.configured:
-            raise _refused("is no longer used: the configuration has a key of the same name")
+            raise _refusal("is no longer used: the configuration has a key of the same name")
         if not key.enabled:
-            raise _refused("is disabled")
+            raise _refusal("is disabled")
         if _is_past(key.expires_at, now):
-            raise _refused("has expired")
+            raise _refusal("has expired")
         if _is_past(seen.found.until, now):
-            raise _refused("was replaced by a new one")
+            raise _refusal("was replaced by a new one")
 
     def _note_use(self, seen: _Seen) -> None:
         minute = int(self._now()) // _MINUTE * _MINUTE
@@ -186,7 +186,7 @@ class KeyDirectory:
         if self._revision is None:
             self._revision = self._state().keys.revision()
         elif time.monotonic() - self._looked > _BLIND_SECONDS:
-            self.look()
+            self.refresh()
         self._looked = self._looked or time.monotonic()
         self._watching.start()
 
@@ -194,7 +194,7 @@ class KeyDirectory:
         while True:
             with self._state().signals.wakeups.waiting(revisions.TOPIC) as bell:
                 try:
-                    self.look()
+                    self.refresh()
                     if self._uses:
                         self._write_uses()
                 except GatewayError as error:
@@ -260,13 +260,13 @@ def _is_past(moment: float | None, now: float) -> bool:
     return moment is not None and moment <= now
 
 
-def _refused(reason: str) -> GatewayError:
+def _refusal(reason: str) -> GatewayError:
     return GatewayError("unauthenticated", f"This API key {reason}.")
 
 
-def _unknown() -> GatewayError:
+def _unknown_key() -> GatewayError:
     return GatewayError("unauthenticated", "Incorrect API key provided: no such key exists.")
 
 
-def _revoked() -> GatewayError:
+def _revoked_key() -> GatewayError:
     return GatewayError("unauthenticated", "This API key was revoked while the call ran.")

@@ -36,7 +36,7 @@ def start(worker: Any) -> None:
     gateway.limits.warn()
     settle()
     gateway.start_gauges()
-    gevent.spawn(_drain_when_leaving, worker, gateway)
+    gevent.spawn(_drain_on_exit, worker, gateway)
     gevent.spawn(_open_store, gateway)
 
 
@@ -70,7 +70,7 @@ def _open_store(gateway: Gateway) -> None:
             return
 
 
-def _drain_when_leaving(worker: Any, gateway: Gateway) -> None:
+def _drain_on_exit(worker: Any, gateway: Gateway) -> None:
     while worker.alive:
         gevent.sleep(_LOOK)
     drain(gateway)
@@ -83,15 +83,15 @@ def drain(gateway: Gateway) -> None:
     """
     limit = gateway.leave_by = time.monotonic() + gateway.settings.drain_after
     gateway.draining.set()
-    gateway.sockets.abort_all(_leaving)  # each closes once its turn is over
+    gateway.sockets.abort_all(_shutdown_error)  # each closes once its turn is over
     gevent.spawn(gateway.stop_background, gateway.settings.drain_after)
     gevent.sleep(max(0.0, limit - time.monotonic()))
     while True:
-        gateway.open_calls.abort_all(_leaving)
+        gateway.open_calls.abort_all(_shutdown_error)
         gevent.sleep(_POLL)
 
 
-def _leaving() -> GatewayError:
+def _shutdown_error() -> GatewayError:
     return GatewayError(
         "server_shutdown", "The server is shutting down; try the request again.", retry_after=1
     )

@@ -68,24 +68,24 @@ class Catalogue:
         ``provider_not_configured`` or ``model_not_found`` for a name that is none.
         """
         if only is not None:
-            return _allowed(self._of(self._provider(only)), only, principal)
+            return _filter_allowed(self._of(self._provider(only)), only, principal)
         names = self._registry.configured
-        asked = {name: gevent.spawn(self._quietly, name) for name in names}
-        gevent.joinall(list(asked.values()), timeout=_patience(self._timeouts))
-        told = [
+        greenlets = {name: gevent.spawn(self._quietly, name) for name in names}
+        gevent.joinall(list(greenlets.values()), timeout=_patience(self._timeouts))
+        lists = [
             model
-            for name, greenlet in asked.items()
+            for name, greenlet in greenlets.items()
             if greenlet.successful()
-            for model in _allowed(greenlet.value or (), name, principal)
+            for model in _filter_allowed(greenlet.value or (), name, principal)
         ]
-        return [_named(name) for name in self._aliases if self._may_use(principal, name)] + told
+        return [_alias_entry(name) for name in self._aliases if self._may_use(principal, name)] + lists
 
     def model(self, principal: Principal, model_id: str, default: str | None = None) -> ModelEntry:
         """Return the model that a string means to a call, of ``default`` where it names no provider.
 
         Raises ``not_found``."""
         if model_id in self._aliases and self._may_use(principal, model_id):
-            return _named(model_id)
+            return _alias_entry(model_id)
         missing = GatewayError("not_found", f"The model '{model_id}' does not exist.", code="model_not_found")
         try:
             provider, name = self._resolve(model_id, default)
@@ -99,8 +99,8 @@ class Catalogue:
 
     def most_output(self, provider: str, model: str) -> int | None:
         """Return the tokens that a model answers with at most, where a list that was asked for told so; asks nobody."""
-        kept = self._kept.get(provider)
-        models = () if kept is None else kept.models
+        cached = self._kept.get(provider)
+        models = () if cached is None else cached.models
         return next((one.max_output_tokens for one in models if one.id == model), None)
 
     def check(self, name: str) -> int:
@@ -146,30 +146,30 @@ class Catalogue:
             return self._of(self._registry.get(name))
         except GatewayError as error:
             _LOG.warning("no models of %s: %s", name, error.message)
-            return _configured(self._registry.get(name))
+            return _configured_entries(self._registry.get(name))
 
     def _of(self, provider: Provider) -> tuple[ModelEntry, ...]:
-        kept = self._kept.get(provider.name)
-        if kept is not None and kept.until > time.monotonic():
-            return kept.models
+        cached = self._kept.get(provider.name)
+        if cached is not None and cached.until > time.monotonic():
+            return cached.models
         wire = provider.wire("models", "")
-        own = _configured(provider)
+        own = _configured_entries(provider)
         if wire is None and not own:
             raise unsupported("list_models", provider.name)
-        told = self._told(provider, wire) if wire is not None else ()
-        known = {model.id for model in told}
-        models = (*told, *(model for model in own if model.id not in known))
+        entries = self._fetch_entries(provider, wire) if wire is not None else ()
+        known = {model.id for model in entries}
+        models = (*entries, *(model for model in own if model.id not in known))
         self._kept[provider.name] = _Kept(time.monotonic() + self._keep, models)
         return models
 
-    def _told(self, provider: Provider, wire: Wire) -> tuple[ModelEntry, ...]:
+    def _fetch_entries(self, provider: Provider, wire: Wire) -> tuple[ModelEntry, ...]:
         try:
             return _fetch(provider, wire, self._timeouts)
         except GatewayError as error:
             raise self._redactor.error(error) from error.__cause__
 
 
-def _named(alias: str) -> ModelEntry:
+def _alias_entry(alias: str) -> ModelEntry:
     """Return the entry of an operator's own name."""
     return ModelEntry(alias, owned_by="operator")
 
@@ -178,12 +178,12 @@ def _patience(timeouts: Timeouts) -> float:
     return min(_PATIENCE, timeouts.first_byte or _PATIENCE)
 
 
-def _configured(provider: Provider) -> tuple[ModelEntry, ...]:
+def _configured_entries(provider: Provider) -> tuple[ModelEntry, ...]:
     """Return the models that the operator's own file names."""
     return tuple(ModelEntry(model, owned_by=provider.name) for model in provider.settings.models)
 
 
-def _allowed(models: tuple[ModelEntry, ...], name: str, principal: Principal) -> list[ModelEntry]:
+def _filter_allowed(models: tuple[ModelEntry, ...], name: str, principal: Principal) -> list[ModelEntry]:
     named = (replace(model, id=f"{name}/{model.id}") for model in models)
     return [model for model in named if principal.allows(model.id)]
 
@@ -206,11 +206,11 @@ def _page(provider: Provider, wire: Wire, timeouts: Timeouts) -> ModelPage:
     client = dialect_of(ModelListDialect, wire.dialect)
     key = provider.keys("")[0]
     context = ClientContext("", mint, int(time.time()), options=wire.options, provider=provider.name)
-    asked = provider.outgoing(wire, key, "", None)
+    outgoing = provider.outgoing(wire, key, "", None)
     patience = _patience(timeouts)
     clocks = Clocks(timeouts.connect, patience, patience, patience)
     upstream = provider.transport.open(
-        asked.method, asked.url, asked.headers, asked.body, clocks=clocks, stream=False
+        outgoing.method, outgoing.url, outgoing.headers, outgoing.body, clocks=clocks, stream=False
     )
     try:
         data = upstream.read()

@@ -83,7 +83,7 @@ class EmbeddingExchange(MediaExchange):
 
     def send(self) -> Sent:
         """Return the first batch."""
-        return self._sent(self._batches()[0])
+        return self._encode_request(self._batches()[0])
 
     def fetch(self, fetch: Fetch) -> Answer:
         """Fetch each batch in order and join the vectors."""
@@ -113,7 +113,7 @@ class EmbeddingExchange(MediaExchange):
             self.losses.report("embedding_types", f"Vectors of type {names} are not made by this model")
         return split(self._request, self._client.batch_limit(self._context))
 
-    def _sent(self, batch: EmbeddingRequest) -> Sent:
+    def _encode_request(self, batch: EmbeddingRequest) -> Sent:
         encoded = self._client.encode_request(batch, self._context)
         return Sent(dumps(encoded.body), encoded.headers)
 
@@ -171,8 +171,8 @@ class ModerationExchange(WholeExchange):
 class FormExchange(MediaExchange):
     """What speech, transcription and pictures share: bodies that may be forms, paths that may vary."""
 
-    def _sent(self, encoded: MediaEncoded) -> Sent:
-        wire = _placed(self.wire, encoded)
+    def _encode_request(self, encoded: MediaEncoded) -> Sent:
+        wire = _with_path(self.wire, encoded)
         if encoded.form is None:
             return Sent(dumps(encoded.body), encoded.headers, wire=wire)
         form = encoded.form.encode(f"sluice-{secrets.token_hex(16)}")
@@ -191,7 +191,7 @@ class SpeechExchange(FormExchange):
 
     def send(self) -> Sent:
         """Encode the request."""
-        return self._sent(self._client.encode_request(self._request, self._context))
+        return self._encode_request(self._client.encode_request(self._request, self._context))
 
     def fetch(self, fetch: Fetch) -> Answer:
         """Fetch whole audio."""
@@ -226,12 +226,12 @@ class TranscriptionExchange(FormExchange):
 
     def send(self) -> Sent:
         """Encode the form."""
-        return self._sent(self._client.encode_request(self._request, self._context))
+        return self._encode_request(self._client.encode_request(self._request, self._context))
 
     def fetch(self, fetch: Fetch) -> Answer:
         """Fetch a whole transcript in the form that the client asked for."""
         received = fetch(self.send())
-        transcript = self._decoded(received.body, received.headers)
+        transcript = self._decode(received.body, received.headers)
         body = self._server.encode_response(transcript, self._request)
         if isinstance(body, str):
             return Answer(body.encode(), "text/plain; charset=utf-8", usage=transcript.usage)
@@ -243,12 +243,12 @@ class TranscriptionExchange(FormExchange):
             self._client.stream_decoder(self._request, self._context),
             self._server.stream_encoder().feed,
             lambda body: replay_transcript(
-                self._decoded(body, headers), speakers=self._request.format == "diarized_json"
+                self._decode(body, headers), speakers=self._request.format == "diarized_json"
             ),
             None,
         )
 
-    def _decoded(self, body: bytes, headers: Mapping[str, str]) -> Transcript:
+    def _decode(self, body: bytes, headers: Mapping[str, str]) -> Transcript:
         return self._client.decode_response(body, self._request, self._context, headers)
 
 
@@ -304,21 +304,21 @@ class _BareAudio:
         return [Frame(None, event.audio)] if isinstance(event, SpeechDelta) else []
 
 
-def _placed(wire: Wire, encoded: MediaEncoded) -> Wire:
+def _with_path(wire: Wire, encoded: MediaEncoded) -> Wire:
     """Return the wire with this request's own path, query and framing."""
     stream_path = wire.stream_path if wire.stream_path is not None else wire.path
     framing: Final = encoded.framing
     return replace(
         wire,
-        path=_filled(wire.path, encoded.path) + encoded.suffix,
-        stream_path=_filled(stream_path, encoded.path) + encoded.suffix,
+        path=_fill(wire.path, encoded.path) + encoded.suffix,
+        stream_path=_fill(stream_path, encoded.path) + encoded.suffix,
         query={**wire.query, **encoded.query},
         framing="sse" if framing == "json" else framing,
         streams=wire.streams and framing != "json",
     )
 
 
-def _filled(path: str, values: Mapping[str, str]) -> str:
+def _fill(path: str, values: Mapping[str, str]) -> str:
     for name, value in values.items():
         path = path.replace("{" + name + "}", segment(value, name=name))
     return path

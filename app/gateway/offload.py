@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 from app.gateway.call import Call
-from app.wire.aside import LARGE, aside
+from app.wire.offload import LARGE, aside
 
 _MANY: Final = 1_000  # items of a history
 

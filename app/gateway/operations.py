@@ -13,8 +13,8 @@ from app.gateway.call import Call, Target
 from app.gateway.exchange import Exchange, Sent
 from app.gateway.pass_through import PassExchange
 from app.gateway.plan import Plan, Planned
-from app.gateway.target_members import passed, translated
-from app.gateway.translation import TranslateExchange, decoded, losses_of
+from app.gateway.target_members import apply_to_body, apply_to_request
+from app.gateway.translation import TranslateExchange, decode_call, losses_of
 from app.operations import OPERATIONS, resolve
 
 
@@ -22,11 +22,13 @@ def generation(call: Call, target: Target, chosen: Plan) -> Exchange:
     """Return the exchange of a chat or Responses call."""
     spoken, losses, members = dialect(call.dialect), losses_of(call, target), target.members
     if chosen.way == "pass" and spoken.patch is not None:
-        asked = call if members is None else passed(call, members, losses)
-        return PassExchange(asked, target, chosen.wire, spoken, spoken.patch, lambda: decoded(asked), losses)
-    request = decoded(call)
+        target_call = call if members is None else apply_to_body(call, members, losses)
+        return PassExchange(
+            target_call, target, chosen.wire, spoken, spoken.patch, lambda: decode_call(target_call), losses
+        )
+    request = decode_call(call)
     if members is not None:
-        request = translated(request, members, losses)
+        request = apply_to_request(request, members, losses)
     return TranslateExchange(call, target, chosen.wire, request, losses)
 
 
@@ -37,7 +39,7 @@ def exchange(call: Call, planned: Planned) -> Exchange:
     return _maker(call.operation)(call, planned.target, planned.way())
 
 
-def encoded(call: Call, planned: Planned) -> tuple[Exchange, Sent]:
+def encode(call: Call, planned: Planned) -> tuple[Exchange, Sent]:
     """Return the exchange with the request it sends; raises for what the target cannot take."""
     made = exchange(call, planned)
     return made, made.send()

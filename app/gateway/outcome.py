@@ -104,4 +104,4 @@ class Outcome:
             except Exception:  # noqa: BLE001 - the others must hear of it all the same
                 _LOG.exception("a listener to the end of a call failed")
         for attempt in () if self._call is None else self._call.attempts:
-            attempt.let_go()
+            attempt.release()

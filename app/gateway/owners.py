@@ -39,41 +39,41 @@ class Owners:
 
     def keys(self, limit: int, after: str | None, tenant: str | None = None) -> Page[Shown]:
         """Return some keys after the one with the id ``after``, of one tenant or of all."""
-        mine = [key for key in self._configured_keys() if tenant in (None, key["tenant"])]
-        return _joined(
-            mine, limit, after, lambda n, a: _shown(self.state().keys.page(n, a, tenant), keys.shown)
+        mine = [key for key in self._list_configured_keys() if tenant in (None, key["tenant"])]
+        return _join(
+            mine, limit, after, lambda n, a: _map_page(self.state().keys.page(n, a, tenant), keys.show)
         )
 
     def key(self, key_id: str) -> Shown:
         """Return a key; raises ``not_found``."""
-        for configured in self._configured_keys():
+        for configured in self._list_configured_keys():
             if configured["id"] == key_id:
                 return configured
-        return keys.shown(self.state().keys.get(key_id))
+        return keys.show(self.state().keys.get(key_id))
 
     def key_of(self, tenant: str, name: str) -> Shown | None:
         """Return the key of a tenant by its name."""
-        for configured in self._configured_keys():
+        for configured in self._list_configured_keys():
             if (configured["tenant"], configured["name"]) == (tenant, name):
                 return configured
         found = self.state().keys.of_name(tenant, name)
-        return None if found is None else keys.shown(found.key)
+        return None if found is None else keys.show(found.key)
 
     def create_key(self, actor: Actor, members: Mapping[str, Any]) -> Shown:
         """Make a key; the answer alone has its secret, as ``key``. Raises ``bad_request``, ``conflict``."""
-        given = {name: value for name, value in members.items() if value is not None}
-        tenant, name = given.pop("tenant"), given.pop("name")
-        enabled, expires_at = given.pop("enabled", True), given.pop("expires_at", None)
+        present = {name: value for name, value in members.items() if value is not None}
+        tenant, name = present.pop("tenant"), present.pop("name")
+        enabled, expires_at = present.pop("enabled", True), present.pop("expires_at", None)
         self._check_tenant(tenant)
         self._check_key_name(tenant, name)
         self._check_future(expires_at)
-        asked = StoredKey("", tenant, name, "", enabled, expires_at, given, 0)
-        made, secret = self.state().keys.create(actor, asked)
-        return {**keys.shown(made), "key": secret}
+        key = StoredKey("", tenant, name, "", enabled, expires_at, present, 0)
+        made, secret = self.state().keys.create(actor, key)
+        return {**keys.show(made), "key": secret}
 
     def change_key(self, actor: Actor, key_id: str, changes: Mapping[str, Any], *, end_now: bool) -> Shown:
         """Change a key; None takes a member away. ``end_now`` ends its running calls when it is disabled."""
-        before = self._stored_key(key_id)
+        before = self._get_key(key_id)
         for required in ("name", "enabled"):
             if required in changes and changes[required] is None:
                 raise _invalid(required, "cannot be null")
@@ -81,25 +81,25 @@ class Owners:
         if changes.get("name", before.name) != before.name:
             self._check_key_name(before.tenant, changes["name"])
         ends = end_now and changes.get("enabled") is False
-        return keys.shown(self.state().keys.change(actor, key_id, changes, end_now=ends))
+        return keys.show(self.state().keys.change(actor, key_id, changes, end_now=ends))
 
     def delete_key(self, actor: Actor, key_id: str, *, end_now: bool) -> None:
         """Revoke a key; ``end_now`` ends its running calls."""
-        self._stored_key(key_id)
+        self._get_key(key_id)
         self.state().keys.delete(actor, key_id, end_now=end_now)
 
     def rotate_key(self, actor: Actor, key_id: str, grace: int, *, end_now: bool) -> Shown:
         """Give a key a new secret; the answer alone has it, as ``key``."""
-        self._stored_key(key_id)
+        self._get_key(key_id)
         rotated, secret = self.state().keys.rotate(actor, key_id, grace, end_now=end_now)
-        return {**keys.shown(rotated), "key": secret}
+        return {**keys.show(rotated), "key": secret}
 
-    def _stored_key(self, key_id: str) -> StoredKey:
-        if any(key["id"] == key_id for key in self._configured_keys()):
+    def _get_key(self, key_id: str) -> StoredKey:
+        if any(key["id"] == key_id for key in self._list_configured_keys()):
             raise _read_only("key")
         return self.state().keys.get(key_id)
 
-    def _configured_keys(self) -> list[Shown]:
+    def _list_configured_keys(self) -> list[Shown]:
         return [
             {
                 "id": f"{_CONFIGURED}{key.name}",
@@ -123,7 +123,7 @@ class Owners:
         ]
 
     def _check_tenant(self, name: str) -> None:
-        if name not in self._configured_tenants() and not self.state().tenants.exists(name):
+        if name not in self._list_configured_tenants() and not self.state().tenants.exists(name):
             raise _invalid("tenant", f"there is no tenant '{name}'; make it first (POST /admin/tenants)")
 
     def _check_key_name(self, tenant: str, name: str) -> None:
@@ -140,30 +140,30 @@ class Owners:
 
     def tenants(self, limit: int, after: str | None) -> Page[Shown]:
         """Return some tenants after the one with the name ``after``."""
-        mine = list(self._configured_tenants().values())
-        return _joined(
-            mine, limit, after, lambda n, a: _shown(self.state().tenants.page(n, a), tenants.shown)
+        mine = list(self._list_configured_tenants().values())
+        return _join(
+            mine, limit, after, lambda n, a: _map_page(self.state().tenants.page(n, a), tenants.show)
         )
 
     def tenant(self, name: str) -> Shown:
         """Return a tenant; raises ``not_found``."""
-        configured = self._configured_tenants().get(name)
-        return configured or tenants.shown(self.state().tenants.get(name))
+        configured = self._list_configured_tenants().get(name)
+        return configured or tenants.show(self.state().tenants.get(name))
 
     def create_tenant(self, actor: Actor, members: Mapping[str, Any]) -> Shown:
         """Make a tenant; raises ``conflict``."""
-        given = {name: value for name, value in members.items() if value is not None}
-        name = given.pop("name")
-        if name in self._configured_tenants():
+        present = {name: value for name, value in members.items() if value is not None}
+        name = present.pop("name")
+        if name in self._list_configured_tenants():
             raise tenants.name_taken(name)
         if self.cache_store is not None:
             self.cache_store.make_room_for(name)
-        return tenants.shown(self.state().tenants.create(actor, name, given))
+        return tenants.show(self.state().tenants.create(actor, name, present))
 
     def change_tenant(self, actor: Actor, name: str, changes: Mapping[str, Any]) -> Shown:
         """Change a tenant; None takes a member away."""
         self._check_stored_tenant(name)
-        return tenants.shown(self.state().tenants.change(actor, name, changes))
+        return tenants.show(self.state().tenants.change(actor, name, changes))
 
     def stored_of_tenant(self, name: str) -> dict[str, int]:
         """Count what is stored of a tenant; raises ``not_found``, and ``conflict`` for one of the configuration."""
@@ -180,14 +180,14 @@ class Owners:
         return counts
 
     def _check_stored_tenant(self, name: str) -> None:
-        if name in self._configured_tenants():
+        if name in self._list_configured_tenants():
             raise _read_only("tenant")
 
-    def _configured_tenants(self) -> dict[str, Shown]:
+    def _list_configured_tenants(self) -> dict[str, Shown]:
         named = dict.fromkeys([*self.settings.tenants, *(key.tenant for key in self.settings.keys)])
-        return {name: self._configured_tenant(name) for name in named}
+        return {name: self._show_configured_tenant(name) for name in named}
 
-    def _configured_tenant(self, name: str) -> Shown:
+    def _show_configured_tenant(self, name: str) -> Shown:
         row = self.settings.tenants.get(name)
         return {
             "id": name,
@@ -203,7 +203,7 @@ class Owners:
         }
 
 
-def _joined(
+def _join(
     configured: list[Shown],
     limit: int,
     after: str | None,
@@ -222,7 +222,7 @@ def _joined(
     return Page([*first, *rest.rows], rest.has_more)
 
 
-def _shown(page: Page[Any], show: Callable[[Any], Shown]) -> Page[Shown]:
+def _map_page(page: Page[Any], show: Callable[[Any], Shown]) -> Page[Shown]:
     return Page([show(row) for row in page.rows], page.has_more)
 
 

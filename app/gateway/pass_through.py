@@ -35,8 +35,8 @@ from app.gateway.offload import aside_for
 from app.gateway.translation import client_context, parse_upstream, server_context
 from app.gateway.truncation import Breaks, check_whole
 from app.providers.base import Wire
-from app.wire.aside import aside
 from app.wire.json import dumps
+from app.wire.offload import aside
 
 
 class PassExchange:

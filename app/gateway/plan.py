@@ -74,10 +74,10 @@ class Route(NamedTuple):
 
 def plan_route(call: Call, targets: Iterable[Target | GatewayError]) -> Route:
     """Plan each target of ``call``."""
-    return Route(tuple(t if isinstance(t, GatewayError) else _planned(call, t) for t in targets))
+    return Route(tuple(t if isinstance(t, GatewayError) else _plan_target(call, t) for t in targets))
 
 
-def _planned(call: Call, target: Target) -> Planned:
+def _plan_target(call: Call, target: Target) -> Planned:
     try:
         return Planned(target, plan(call, target))
     except GatewayError as error:

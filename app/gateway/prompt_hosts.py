@@ -11,7 +11,7 @@ from dataclasses import replace
 from app.dialects import dialect
 from app.dialects.base import Frame
 from app.gateway.call import Call
-from app.gateway.compaction import compacted, summary_body
+from app.gateway.compaction import compaction_object, summary_body
 from app.gateway.estimates import tokens_of_request
 from app.gateway.exchange import Answer
 from app.gateway.layers.base import House, Proceed
@@ -19,7 +19,7 @@ from app.gateway.offload import aside_for
 from app.gateway.outcome import Outcome
 from app.gateway.run import Batch, Run
 from app.gateway.stored_turn import expand, refers, with_history
-from app.gateway.translation import decoded_count
+from app.gateway.translation import decode_count
 from app.state.history import Expansion
 
 
@@ -28,9 +28,9 @@ class HistoryHost:
 
     def run(self, house: House, call: Call, proceed: Proceed) -> Run:
         """Return the run of the call with its history."""
-        return proceed(self.look(house, call))
+        return proceed(self.preview(house, call))
 
-    def look(self, house: House, call: Call) -> Call:
+    def preview(self, house: House, call: Call) -> Call:
         """Return the call as targets would be asked."""
         return with_history(call, _history(house, call))
 
@@ -40,7 +40,7 @@ class EstimateHost:
 
     def run(self, house: House, call: Call, proceed: Proceed) -> Run:
         """Return a run that estimates."""
-        call = self.look(house, call)
+        call = self.preview(house, call)
 
         def source(run: Run) -> Generator[Batch, None, None]:
             request = decoded_count(call)
@@ -50,7 +50,7 @@ class EstimateHost:
 
         return house.feed(call, source)
 
-    def look(self, house: House, call: Call) -> Call:
+    def preview(self, house: House, call: Call) -> Call:
         """Return the call with its history."""
         return with_history(call, _history(house, call))
 
@@ -64,14 +64,14 @@ class CompactionHost:
         sealer = house.state().sealer
 
         def compact(outcome: Outcome, frames: list[Frame]) -> None:
-            outcome.body = compacted(call, items, outcome, sealer)
+            outcome.body = compaction_object(call, items, outcome, sealer)
 
         run = proceed(replace(call, body=summary_body(call, items)))
         run.outcome.show_as(call)
         run.on_terminal(compact)
         return run
 
-    def look(self, house: House, call: Call) -> Call:
+    def preview(self, house: House, call: Call) -> Call:
         """Return the call for the summary."""
         return replace(call, body=summary_body(call, _history(house, call).input))
 

@@ -61,15 +61,15 @@ def account_of(registry: Registry, name: str, realm: str | None, model: str = ""
 def at_home(targets: Iterable[Target | GatewayError], home: FileHome) -> list[Target | GatewayError]:
     """Return the targets of the account that holds a file, and a refusal in the place of each other provider."""
     listed = list(targets)
-    told = {_place(one) for one in listed if isinstance(one, Target) and realm_of(one) == home.realm}
-    kept: list[Target | GatewayError] = []
+    places = {_place(one) for one in listed if isinstance(one, Target) and realm_of(one) == home.realm}
+    result: list[Target | GatewayError] = []
     for target in listed:
         if isinstance(target, GatewayError) or realm_of(target) == home.realm:
-            kept.append(target)
-        elif _place(target) not in told:
-            told.add(_place(target))
-            kept.append(_elsewhere(target, home))
-    return kept
+            result.append(target)
+        elif _place(target) not in places:
+            places.add(_place(target))
+            result.append(_elsewhere(target, home))
+    return result
 
 
 def _place(target: Target) -> tuple[str, str]:
@@ -97,9 +97,9 @@ class ProviderFiles:
     def upload(self, call: Call, provider: str, new: FileUpload) -> tuple[Target, FileObject]:
         """Put a file to one of a provider's accounts; return which, and the file."""
         target = self._drawn(provider)
-        with self._asked(call, target) as asked:
+        with self._open_attempt(call, target) as account:
             boundary = f"sluice-{secrets.token_hex(16)}"
-            return target, asked.dialect.upload(new, asked.context, boundary, asked.post)
+            return target, account.dialect.upload(new, account.context, boundary, account.post)
 
     def retrieve(self, call: Call, stored: StoredFile) -> FileObject:
         """Return a file as its provider tells it now; raises ``not_found`` where it is gone."""
@@ -124,8 +124,8 @@ class ProviderFiles:
     def content(self, call: Call, stored: StoredFile) -> Iterator[bytes]:
         """Yield the bytes of a file; raises ``unsupported_operation`` where no upload can be read again."""
         home = self._home(stored)
-        with self._asked(call, home, stored) as asked:
-            if not asked.dialect.downloads:
+        with self._open_attempt(call, home, stored) as account:
+            if not account.dialect.downloads:
                 raise GatewayError(
                     "unsupported_operation",
                     f"Provider '{home.provider.name}' does not give uploaded files back.",
@@ -153,7 +153,7 @@ class ProviderFiles:
         return found
 
     @contextmanager
-    def _asked(self, call: Call, target: Target, stored: StoredFile | None = None) -> Iterator[_Asked]:
+    def _open_attempt(self, call: Call, target: Target, stored: StoredFile | None = None) -> Iterator[_Asked]:
         """Give what asks an account on a call's behalf, as one attempt; says ``not_found`` of a file that is gone."""
         wire = target.provider.wire(_WIRE, "")
         if wire is None:

@@ -71,12 +71,12 @@ class Redactor:
                 spans[-1][1] = start + _PIECE
             else:
                 spans.append([start, start + _PIECE])
-        kept, at = [], 0
+        pieces, at = [], 0
         for start, end in spans:
             if _DIGIT.search(text, start, end):
-                kept += [text[at:start], _SHOWN]
+                pieces += [text[at:start], _SHOWN]
                 at = end
-        return "".join(kept) + text[at:]
+        return "".join(pieces) + text[at:]
 
     def _without_half(self, text: str) -> str:
         for secret in self._known:
@@ -88,7 +88,7 @@ class Redactor:
 
 def _secrets(settings: Settings) -> Iterator[str]:
     """Yield every secret: keys, sealed options, operator's headers, passwords in URLs."""
-    yield from _revealed(settings)
+    yield from _secrets_in(settings)
     urls = [settings.redis_url, *settings.environ.values()]
     for provider in settings.providers.values():
         yield from provider.headers.values()
@@ -100,18 +100,18 @@ def _secrets(settings: Settings) -> Iterator[str]:
             yield from {password, unquote(password)}
 
 
-def _revealed(value: Any) -> Iterator[str]:
+def _secrets_in(value: Any) -> Iterator[str]:
     if isinstance(value, Secret):
         yield value.reveal()
     elif dataclasses.is_dataclass(value):
         for field in dataclasses.fields(value):
-            yield from _revealed(getattr(value, field.name))
+            yield from _secrets_in(getattr(value, field.name))
     elif isinstance(value, Mapping):
         for member in value.values():
-            yield from _revealed(member)
+            yield from _secrets_in(member)
     elif isinstance(value, tuple | list):
         for member in value:
-            yield from _revealed(member)
+            yield from _secrets_in(member)
 
 
 def _passwords(urls: Iterable[str]) -> Iterator[str]:

@@ -18,7 +18,7 @@ import gevent
 from sqlalchemy import Connection
 
 from app.errors import GatewayError
-from app.reloading import BOARD
+from app.reload_report import BOARD
 from app.state import revisions
 from app.state.signals import Signals
 

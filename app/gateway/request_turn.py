@@ -28,7 +28,7 @@ from app.gateway.operations import encoded
 from app.gateway.plan import Planned
 from app.gateway.run import Batch, Run
 from app.gateway.stored_turn import StoredTurn, echo_body, expand, refers, with_history
-from app.state.conversationrows import LOCKED
+from app.state.conversation_rows import LOCKED
 from app.state.ids import RESPONSE, new_id
 from app.state.records import Ending, Fence
 from app.state.state import State
@@ -85,9 +85,9 @@ class RequestHost:
             call, body=body, response_id=response_id, thread=thread, keeps_signatures=state is not None
         )
         if self.background:
-            turn, first = self._begun(house, state, call, self._queue(house))
-            return _queued(house, turn, first)
-        turn, _ = self._begun(house, state, call, _begin_in_conversation)
+            turn, first = self._begin(house, state, call, self._queue(house))
+            return _queue_run(house, turn, first)
+        turn, _ = self._begin(house, state, call, _begin_in_conversation)
         try:
             run = self._answer(house, turn, proceed)
         except GatewayError as error:
@@ -96,7 +96,7 @@ class RequestHost:
         turn.follow(run)
         return run
 
-    def look(self, house: House, call: Call) -> Call:
+    def preview(self, house: House, call: Call) -> Call:
         """Return the call as targets would be asked, with its history: nothing is begun, and nothing waited for."""
         state = self._state(house, call)
         call = replace(call, body=echo_body(call.body, self.store), keeps_signatures=state is not None)
@@ -111,14 +111,14 @@ class RequestHost:
         """Return the store, None for a call that has nothing to do with it."""
         return house.state() if self.store or self.background or refers(call.body) else None
 
-    def _begun(
+    def _begin(
         self, house: House, state: State | None, call: Call, begin: Callable[[StoredTurn], Planned | None]
     ) -> tuple[StoredTurn, Planned | None]:
         """Return the turn with its history and its route, and what ``begin`` returns of it."""
         limit = time.monotonic() + _CONVERSATION_WAIT
         while True:
             try:
-                turn = self._expanded(house, state, call)
+                turn = self._expand(house, state, call)
                 return turn, begin(turn)
             except GatewayError as error:
                 if error.code != LOCKED or time.monotonic() >= limit:
@@ -126,7 +126,7 @@ class RequestHost:
             call.abort.check()
             gevent.sleep(_CONVERSATION_LOOK)
 
-    def _expanded(self, house: House, state: State | None, call: Call) -> StoredTurn:
+    def _expand(self, house: House, state: State | None, call: Call) -> StoredTurn:
         """Return the turn with its history and its route; 409 while another of its conversation runs."""
         expansion = expand(state, call, begins=self.store)
         expanded = with_history(call, expansion)
@@ -183,7 +183,7 @@ def _begin_in_conversation(turn: StoredTurn) -> None:
         turn.begin()
 
 
-def _queued(house: House, turn: StoredTurn, first: Planned | None) -> Run:
+def _queue_run(house: House, turn: StoredTurn, first: Planned | None) -> Run:
     """Return the run of a call whose answer is that it was queued."""
 
     def source(run: Run) -> Generator[Batch, None, None]:

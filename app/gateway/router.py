@@ -210,7 +210,9 @@ class Router:
 
     def explores(self, call: Call) -> bool:
         """Tell whether one call in twenty goes elsewhere, to see how fast that is."""
-        reached = (self._aliases[name] for candidate in call.candidates for name in self._reached(candidate))
+        reached = (
+            self._aliases[name] for candidate in call.candidates for name in self._reachable_names(candidate)
+        )
         return any(alias.strategy == "latency" and len(alias.targets) > 1 for alias in reached)
 
     def strategy(self, model: str) -> str | None:
@@ -219,7 +221,7 @@ class Router:
         return None if alias is None or len(alias.targets) < 2 else alias.strategy
 
     def _draws(self, call: Call, candidate: str) -> bool:
-        for name in self._reached(candidate):
+        for name in self._reachable_names(candidate):
             alias = self._aliases[name]
             if alias.strategy == "ordered" or len(alias.targets) < 2:
                 continue
@@ -239,7 +241,7 @@ class Router:
             return False
         return self._strategies.ties(alias.strategy, call, places)
 
-    def _reached(self, model: str) -> list[str]:
+    def _reachable_names(self, model: str) -> list[str]:
         """Return the names of the operator's that a model string leads to, itself included."""
         found: dict[str, None] = {}
         waiting = [model]
@@ -258,7 +260,7 @@ class Router:
         bond = self.bond(call) if call is not None and len(targets) > 1 else None
         if bond is not None:
             return rank(bond, targets, str)[0]
-        return _weighted(list(targets), self._choose())
+        return _choose_weighted(list(targets), self._choose())
 
     def _order(self, keys: tuple[ProviderKey | None, ...], call: Call) -> list[ProviderKey | None]:
         if len(keys) < 2:
@@ -269,13 +271,13 @@ class Router:
             return rank(bond, left, lambda key: key.name if key else "")
         ordered: list[ProviderKey | None] = []
         while left:
-            chosen = _weighted(left, self._choose())
+            chosen = _choose_weighted(left, self._choose())
             ordered.append(chosen)
             left = [pair for pair in left if pair[0] is not chosen]
         return ordered
 
 
-def _weighted(pairs: list[tuple[T, float]], draw: float) -> T:
+def _choose_weighted(pairs: list[tuple[T, float]], draw: float) -> T:
     """Return one of ``pairs`` by weight; ``draw`` is in [0, 1)."""
     total = sum(weight for _, weight in pairs)
     point = draw * total

@@ -23,7 +23,7 @@ from app.gateway.call import Attempt, Call
 from app.gateway.cost import put_cost
 from app.gateway.exchange import Answer
 from app.gateway.outcome import Outcome
-from app.wire.turns import Turns
+from app.wire.fairness import Turns
 
 _AT_ONCE: Final = 256  # frames that are written before others get their turn
 
@@ -103,7 +103,7 @@ class Run:
 
     def take_held(self) -> list[Frame]:
         """Return the lifecycle frames held so far; from now on they count as sent."""
-        return self._kept(self._taken())
+        return self._capture(self._take_unsent())
 
     def result(self) -> Outcome:
         """Run a whole call to its end; return its outcome, or raise the error it ended in."""
@@ -121,15 +121,15 @@ class Run:
             source = self._source(self)
             try:
                 for batch in source:
-                    passed = self._passed_on(batch)
-                    self._kept(passed.frames)
+                    passed = self._pass_on(batch)
+                    self._capture(passed.frames)
                     yield from _in_turns(passed)
             finally:
                 source.close()
         except GatewayError as error:
-            yield from _in_turns(self._ended_in(error))
+            yield from _in_turns(self._fail(error))
         except Exception as error:  # noqa: BLE001 - whatever it is, the stream gets an ending
-            yield from _in_turns(self._ended_in(self._fault(error)))
+            yield from _in_turns(self._fail(self._fault(error)))
         finally:
             self.failing = None  # it holds what reads for this run
             self.outcome.end()
@@ -148,38 +148,38 @@ class Run:
         self.content = True
         self._tail = frames
 
-    def _ended_in(self, error: GatewayError) -> Batch:
+    def _fail(self, error: GatewayError) -> Batch:
         self.outcome.error = error
         if self.failing is None or not (self.content or self._held_taken):
             raise error
         failed = self.failing(error)
-        frames = [*self._taken(), *self._numbered([*self._tail, *failed.frames])]
+        frames = [*self._take_unsent(), *self._number([*self._tail, *failed.frames])]
         self._settle(failed.answer, frames)
-        return Batch(self._kept(frames), last=True)
+        return Batch(self._capture(frames), last=True)
 
-    def _taken(self) -> list[Frame]:
+    def _take_unsent(self) -> list[Frame]:
         held, self._held = self._held, []
         if held and not self.content:
             self._held_taken = True
             self._identity = self._identity or self._dialect.identity(held[0])
-        return self._numbered(held)
+        return self._number(held)
 
-    def _kept(self, frames: list[Frame]) -> list[Frame]:
+    def _capture(self, frames: list[Frame]) -> list[Frame]:
         """Keep frames that go out where somebody keeps what was said."""
         if self.outcome.capture is not None:
             self.outcome.capture.add(frames)
         return frames
 
-    def _passed_on(self, batch: Batch) -> Batch:
+    def _pass_on(self, batch: Batch) -> Batch:
         """Hold frames until content, then give all that was held with them."""
         if self.content and not batch.last:
-            self._numbered(batch.frames)
+            self._number(batch.frames)
             if self.outcome.gaps is not None and batch.frames:
                 self.outcome.gaps.note()
             return batch
         frames = batch.frames
         if not self.content:
-            frames = self._unsent(frames)
+            frames = self._drop_sent(frames)
             if not batch.content:
                 self._held += frames
                 self._settle(batch.answer, [])
@@ -193,27 +193,27 @@ class Run:
         if batch.last:
             self._settle_end(batch.answer, frames)
         else:
-            self._numbered(frames)
+            self._number(frames)
         return Batch(frames, batch.last)
 
     def _settle_end(self, answer: Answer | None, frames: list[Frame]) -> None:
         """Settle with the last frames; what is not the end goes out all the same when that fails."""
         self._tail, number = frames[:-1], self._sequence
-        self._numbered(frames)
+        self._number(frames)
         try:
             self._settle(answer, frames)
         except Exception:
             self._sequence = number
             raise
 
-    def _unsent(self, frames: list[Frame]) -> list[Frame]:
+    def _drop_sent(self, frames: list[Frame]) -> list[Frame]:
         if self._held_taken:
             frames = [frame for frame in frames if not self._dialect.is_opening(frame)]
         if self._leave_out:
             frames = [frame for frame in frames if frame.event not in self._leave_out]
         return frames
 
-    def _numbered(self, frames: list[Frame]) -> list[Frame]:
+    def _number(self, frames: list[Frame]) -> list[Frame]:
         """Number the frames of one stream over all its attempts, where the dialect numbers;
         where it tells the answer's id in each, keep the one that was sent first."""
         for frame in frames:

@@ -48,19 +48,19 @@ class Wrapping:
         members: dict[str, Any] = {"d": signature.dialect, "r": signature.realm, "v": signature.value}
         if signature.thought is not None:
             members["f"], members["x"] = signature.thought
-        return _TAG + self._opened().seal(dumps(members), tenant)
+        return _TAG + self._get_sealer().seal(dumps(members), tenant)
 
     def _unwrap(self, tenant: bytes, text: str) -> Signature | None:
         if not text.startswith(_TAG):
             return None
-        opened = self._opened().unseal(text[len(_TAG) :], tenant)
+        opened = self._get_sealer().unseal(text[len(_TAG) :], tenant)
         if opened is None:
             return UNREADABLE
         members = loads_lenient(opened)
         thought = (members["f"], members["x"]) if "f" in members else None
         return Signature(members["v"], members["d"], members["r"], thought)
 
-    def _opened(self) -> Sealer:
+    def _get_sealer(self) -> Sealer:
         if self._sealer is None:
             self._sealer = Sealer(_keys(self._settings))
         return self._sealer

@@ -42,16 +42,16 @@ def _entries(choice: Choice, open_too: bool) -> Iterator[tuple[str, dict[str, An
     thoughts: list[dict[str, Any]] = []
     for part in (part for message in choice.messages for part in message.parts):
         if isinstance(part, ReasoningPart) and (part.signature is not None or thoughts or open_too):
-            thoughts.append({"x": part.text, "f": part.form, **_stored(part.signature)})
+            thoughts.append({"x": part.text, "f": part.form, **_encode_signature(part.signature)})
         if not isinstance(part, ToolCallPart):
             continue
-        entry = {**_stored(part.signature), **({"t": thoughts} if thoughts else {})}
+        entry = {**_encode_signature(part.signature), **({"t": thoughts} if thoughts else {})}
         thoughts = []
         if entry:
             yield part.id, entry
 
 
-def _stored(signature: Signature | None) -> dict[str, Any]:
+def _encode_signature(signature: Signature | None) -> dict[str, Any]:
     if signature is None:
         return {}
     return {"d": signature.dialect, "r": signature.realm, "v": signature.value}
@@ -71,11 +71,11 @@ def with_signatures(request: Request, kept: Mapping[str, Any]) -> Request:
         if message.role != "assistant":
             thought = False
         thought = thought or any(isinstance(part, ReasoningPart) for part in message.parts)
-        messages += _restored(message, rows, thoughtless=not thought)
+        messages += _restore(message, rows, thoughtless=not thought)
     return replace(request, messages=tuple(messages))
 
 
-def _restored(
+def _restore(
     message: Message, rows: Mapping[str, Mapping[str, Any]], *, thoughtless: bool
 ) -> Iterator[Message]:
     """Yield ``message`` with what was kept; an item of its own stays alone, its thoughts before it."""

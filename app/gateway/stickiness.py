@@ -46,7 +46,7 @@ def bond_of(call: Call, by_prompt: bool = False) -> Bond | None:
     tenant, own = call.principal.tenant, call.body.get(_MEMBER)
     if isinstance(own, str) and own:
         return Bond(_MEMBER, f"{tenant}\0{own}")
-    beginning = _beginning(call) if by_prompt and call.operation in _PROMPTED else None
+    beginning = _first_texts(call) if by_prompt and call.operation in _PROMPTED else None
     if beginning is not None:
         return Bond("the beginning of its prompt", f"{tenant}\0{beginning}")
     return None if call.thread is None else Bond("its thread", f"{tenant}\0{call.thread}")
@@ -63,7 +63,7 @@ def rank(bond: Bond, weighted: Iterable[tuple[T, float]], name: Callable[[T], st
     return [value for value, _ in sorted(weighted, key=score)]
 
 
-def _beginning(call: Call) -> str | None:
+def _first_texts(call: Call) -> str | None:
     """Return the first texts of a prompt, its history included; None for a shorter one. No more of it is read."""
     body, found, left = call.full_body, [], _BEGINNING
     for text in _texts([body[name] for name in _IN_ORDER if name in body]):

@@ -37,7 +37,7 @@ class Store:
         if self._state is None:
             with self._lock:
                 if self._state is None:
-                    self._state = self._opened()
+                    self._state = self._open()
         return self._state
 
     def close(self, grace: float) -> None:
@@ -51,7 +51,7 @@ class Store:
         if self._state is not None:
             self._state.stop_background(grace)
 
-    def _opened(self) -> State:
+    def _open(self) -> State:
         keys = sealing_variables(key.reveal() for key in self._settings.secret_keys)
         settings = self._settings
         access = Access(settings.database_pool, settings.database_wait, settings.listen_url)

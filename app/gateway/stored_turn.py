@@ -18,7 +18,7 @@ from app.dialects.responses.echo import response_shell, strip_encrypted
 from app.dialects.shared.losses import Loss
 from app.errors import GatewayError
 from app.gateway.call import Call
-from app.gateway.compaction import holds_compaction, opened
+from app.gateway.compaction import holds_compaction, open_items
 from app.gateway.outcome import Outcome
 from app.gateway.run import Run
 from app.responses_form.errors import failure_body
@@ -192,7 +192,7 @@ class StoredTurn:
         if self._settled or self._keeper is None or not self._begun:
             return
         target = outcome.target
-        left = _left(ended, outcome)
+        left = _final_object(ended, outcome)
         ending = Ending(
             status=str(left.get("status")),
             object=left,
@@ -211,7 +211,7 @@ class StoredTurn:
             )
 
 
-def _left(ended: Mapping[str, Any], outcome: Outcome) -> Mapping[str, Any]:
+def _final_object(ended: Mapping[str, Any], outcome: Outcome) -> Mapping[str, Any]:
     """Return the object to store: cancelled when it was the client that left."""
     if outcome.error is not None and outcome.error.kind.name in _LEFT:
         return {**ended, "status": "cancelled", "error": None}
@@ -229,28 +229,28 @@ def expand(
     a call may lack its output and a thought what follows it. Raises the contract's errors for unknown or contradictory references.
     """
     body = call.body
-    given = as_items(body.get("input"))
-    asked = without_trigger(given)
+    items = as_items(body.get("input"))
+    own_input = without_trigger(items)
     if not counts:
-        check_thoughts(asked)
+        check_thoughts(own_input)
     if state is None:
-        _check_pairs(asked, counts)
-        return Expansion(asked, [None] * len(asked), asked, changed=len(asked) < len(given))
+        _check_pairs(own_input, counts)
+        return Expansion(own_input, [None] * len(own_input), own_input, changed=len(own_input) < len(items))
     expansion = state.history.expand(
         call.principal.tenant,
-        asked,
+        own_input,
         previous_response_id=body.get("previous_response_id"),
         conversation=body.get("conversation"),
         accepted=accepted,
         begins=begins,
     )
     _check_pairs(expansion.input, counts)
-    if len(asked) < len(given):
+    if len(own_input) < len(items):
         expansion = replace(expansion, changed=True)
     if not holds_compaction(expansion.input):
         return expansion
     return replace(
-        expansion, input=opened(expansion.input, state.sealer, call.principal.tenant), changed=True
+        expansion, input=open_items(expansion.input, state.sealer, call.principal.tenant), changed=True
     )
 
 

@@ -71,7 +71,7 @@ class Strategies:
         ordered = sorted(places, key=measures.__getitem__)
         if strategy != "latency" or call.progress.only_looks or _UNTRIED in measures.values():
             return ordered
-        return self._explored(ordered)
+        return self._explore(ordered)
 
     def ties(self, strategy: str, call: Call, places: list[Place]) -> bool:
         """Tell whether ``strategy``, one of ``MEASURED``, leaves it to the weights which of two places comes first."""
@@ -103,7 +103,7 @@ class Strategies:
         if place in self._records:
             self._records[place].answers.append((self._now(), seconds))
 
-    def _explored(self, ordered: list[Place]) -> list[Place]:
+    def _explore(self, ordered: list[Place]) -> list[Place]:
         """Return the places with another one first, once in twenty."""
         if len(ordered) > 1 and self._draw() < _EXPLORES:
             other = ordered.pop(1 + int(self._draw() * (len(ordered) - 1)))

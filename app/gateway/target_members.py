@@ -23,38 +23,36 @@ Body = Mapping[str, Any]
 Asked = TypeVar("Asked", Request, CompletionRequest)
 
 
-def passed(call: Call, members: TargetMembers, losses: Losses) -> Call:
+def apply_to_body(call: Call, members: TargetMembers, losses: Losses) -> Call:
     """Return ``call`` with bodies for the target; raises ``unsupported_parameter`` for a warning in strict mode."""
     paths = SAMPLING_PATHS.get(call.dialect, {})
     for name in members.defaults:
         if name not in paths:
             losses.report(name, f"the operator's default '{name}' is no member of this API and was left out")
-    whole = (
-        None
-        if call.upstream_body is None
-        else _fitted(call.upstream_body, members, paths, lambda *told: None)
-    )
+    whole = None if call.upstream_body is None else _fit(call.upstream_body, members, paths, lambda *_: None)
     return replace(
         call,
-        body=_fitted(call.body, members, paths, lambda path, cap: _tell(losses, cap, path)),
+        body=_fit(call.body, members, paths, lambda path, cap: _tell(losses, cap, path)),
         upstream_body=whole,
     )
 
 
-def translated(request: Asked, members: TargetMembers, losses: Losses) -> Asked:
-    """Return the canonical request for the target; raises as ``passed`` does."""
+def apply_to_request(request: Asked, members: TargetMembers, losses: Losses) -> Asked:
+    """Return the canonical request for the target; raises as ``apply_to_body`` does."""
     sampling, cap = request.sampling, members.max_tokens
-    given = {name: value for name, value in members.defaults.items() if getattr(sampling, name) in (None, ())}
+    defaults = {
+        name: value for name, value in members.defaults.items() if getattr(sampling, name) in (None, ())
+    }
     if cap is not None and (sampling.max_tokens is None or sampling.max_tokens > cap):
         if sampling.max_tokens is not None:
             _tell(losses, cap)
-        given[_CAP] = cap
-    if "stop" in given:
-        given["stop"] = tuple(given["stop"])
-    return replace(request, sampling=replace(sampling, **given))
+        defaults[_CAP] = cap
+    if "stop" in defaults:
+        defaults["stop"] = tuple(defaults["stop"])
+    return replace(request, sampling=replace(sampling, **defaults))
 
 
-def _fitted(
+def _fit(
     body: Body, members: TargetMembers, paths: Paths, tell: Callable[[str, int], None]
 ) -> dict[str, Any]:
     whole = dict(body)
@@ -66,8 +64,8 @@ def _fitted(
         return whole
     found = [path for path in paths[_CAP] if _at(whole, path) is not None]
     for path in found:
-        asked = _at(whole, path)
-        if isinstance(asked, int | float) and asked > cap:
+        current = _at(whole, path)
+        if isinstance(current, int | float) and current > cap:
             tell(path, cap)
             _put(whole, path, cap)
     if not found:

@@ -15,14 +15,14 @@ from app.canonical.request import Message, TextPart
 from app.canonical.response import Choice, Finish, Response, Usage
 from app.dialects import dialect, dialect_of
 from app.dialects.base import ClientContext, CompletionDialect, Encoded, StreamDecoder
-from app.dialects.completions.dialect import folded
+from app.dialects.completions.dialect import fold
 from app.dialects.completions.over_chat import ChatToCompletion, chat_request, completion
 from app.errors import GatewayError
 from app.gateway.call import Call, Target
 from app.gateway.estimates import estimated_completion_usage
 from app.gateway.exchange import Answer, Fetch, Sent
 from app.gateway.plan import Plan
-from app.gateway.target_members import translated
+from app.gateway.target_members import apply_to_request
 from app.gateway.translation import (
     TranslateStream,
     client_context,
@@ -54,7 +54,7 @@ class _Completion:
         self.wire = wire
         self.losses = losses_of(call, target)
         if target.members is not None:
-            request = translated(request, target.members, self.losses)
+            request = apply_to_request(request, target.members, self.losses)
         self._request = replace(request, model=target.model, stream=call.stream and wire.streams)
         self._server = dialect_of(CompletionDialect, SERVER)
         self._server_context = server_context(call, target.model)
@@ -62,14 +62,14 @@ class _Completion:
 
     def send(self) -> Sent:
         """Encode the request."""
-        encoded = self._encoded()
+        encoded = self._encode()
         return Sent(dumps(encoded.body), encoded.headers)
 
     def fetch(self, fetch: Fetch) -> Answer:
         """Fetch, decode and encode one whole answer."""
         received = fetch(self.send())
         raw = parse_upstream(received.body)
-        response = self._decoded(raw, received.headers)
+        response = self._decode(raw, received.headers)
         if response.usage is None:
             response = replace(response, usage=estimated_completion_usage(self._request, texts_of(response)))
         check_whole(choice.finish for choice in response.choices)
@@ -82,23 +82,23 @@ class _Completion:
         return TranslateStream(
             self._decoder(),
             self._server.stream_encoder(self._request, self._server_context),
-            lambda body: _replayed(self._decoded(parse_upstream(body), headers)),
+            lambda body: _events_of(self._decode(parse_upstream(body), headers)),
             self.estimate,
             breaks=Breaks(),
         )
 
     def estimate(self, response: Response) -> Usage:
         """Return the guessed usage of an answer whose wire told none."""
-        return estimated_completion_usage(self._request, texts_of(folded(response)))
+        return estimated_completion_usage(self._request, texts_of(fold(response)))
 
     def error(self, status: int, body: Any, headers: Mapping[str, str]) -> GatewayError:
         """Read the target's error body."""
         raise NotImplementedError
 
-    def _encoded(self) -> Encoded:
+    def _encode(self) -> Encoded:
         raise NotImplementedError
 
-    def _decoded(self, raw: Any, headers: Mapping[str, str]) -> CompletionResponse:
+    def _decode(self, raw: Any, headers: Mapping[str, str]) -> CompletionResponse:
         """Read a whole answer; ``headers`` hold the token counts where the body has none."""
         raise NotImplementedError
 
@@ -117,10 +117,10 @@ class CompletionExchange(_Completion):
         """Read the target's error body."""
         return self._client.decode_error(status, body, headers)
 
-    def _encoded(self) -> Encoded:
+    def _encode(self) -> Encoded:
         return self._client.encode_request(self._request, self._context)
 
-    def _decoded(self, raw: Any, headers: Mapping[str, str]) -> CompletionResponse:
+    def _decode(self, raw: Any, headers: Mapping[str, str]) -> CompletionResponse:
         return self._client.decode_response(raw, self._context, headers)
 
     def _decoder(self) -> StreamDecoder:
@@ -138,11 +138,11 @@ class ChatCompletionExchange(_Completion):
         """Read the target's error body."""
         return self._client.decode_error(status, body, headers)
 
-    def _encoded(self) -> Encoded:
+    def _encode(self) -> Encoded:
         request = replace(chat_request(self._request, self.losses), origin=self._request.origin)
         return self._client.encode_request(request, self._context)
 
-    def _decoded(self, raw: Any, headers: Mapping[str, str]) -> CompletionResponse:
+    def _decode(self, raw: Any, headers: Mapping[str, str]) -> CompletionResponse:
         return completion(self._client.decode_response(raw, self._context), self._request)
 
     def _decoder(self) -> StreamDecoder:
@@ -158,17 +158,17 @@ class _Mapped:
 
     def feed(self, event: str | None, data: Any) -> list[Event]:
         """Take one frame."""
-        return self._mapped(self._decoder.feed(event, data))
+        return self._map(self._decoder.feed(event, data))
 
     def done(self) -> list[Event]:
         """Take ``[DONE]``."""
-        return self._mapped(self._decoder.done())
+        return self._map(self._decoder.done())
 
     def eof(self) -> list[Event]:
         """Take the end of the body."""
-        return self._mapped(self._decoder.eof())
+        return self._map(self._decoder.eof())
 
-    def _mapped(self, events: list[Event]) -> list[Event]:
+    def _map(self, events: list[Event]) -> list[Event]:
         return [mapped for event in events for mapped in self._mapper.feed(event)]
 
 
@@ -177,7 +177,7 @@ def texts_of(response: CompletionResponse) -> list[str]:
     return [choice.text for choice in response.choices]
 
 
-def _replayed(response: CompletionResponse) -> Iterator[Event]:
+def _events_of(response: CompletionResponse) -> Iterator[Event]:
     """Return the events of a whole completion."""
     choices = tuple(
         Choice(c.index, (Message("assistant", (TextPart(c.text),)),), c.finish or Finish("stop"))

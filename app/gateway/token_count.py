@@ -19,7 +19,7 @@ from app.gateway.estimates import tokens_of_request
 from app.gateway.exchange import Answer, Exchange, Fetch, Sent
 from app.gateway.offload import aside_for
 from app.gateway.plan import Plan
-from app.gateway.translation import client_context, decoded_count, losses_of, parse_upstream, server_context
+from app.gateway.translation import client_context, decode_count, losses_of, parse_upstream, server_context
 from app.providers.base import Wire
 from app.wire.json import dumps
 

@@ -36,8 +36,8 @@ from app.gateway.id_generation import mint
 from app.gateway.offload import aside_for
 from app.gateway.truncation import Breaks, check_whole
 from app.providers.base import Wire
-from app.wire.aside import aside
 from app.wire.json import dumps, loads_lenient
+from app.wire.offload import aside
 
 T = TypeVar("T")
 
@@ -79,12 +79,12 @@ def decode_once(call: Call, decode: Callable[[Mapping[str, Any], ServerContext],
     return request
 
 
-def decoded(call: Call) -> Request:
+def decode_call(call: Call) -> Request:
     """Return the canonical request of a chat or Responses call."""
     return decode_once(call, dialect(call.dialect).decode_request)
 
 
-def decoded_count(call: Call) -> Request:
+def decode_count(call: Call) -> Request:
     """Return the canonical prompt of a call that counts its tokens."""
     return decode_once(call, dialect(call.dialect).decode_count_request)
 
@@ -124,9 +124,9 @@ class TranslateExchange:
 
     def send(self) -> Sent:
         """Encode the request for the target."""
-        return aside_for(self._call, self._sent)
+        return aside_for(self._call, self._encode_request)
 
-    def _sent(self) -> Sent:
+    def _encode_request(self) -> Sent:
         encoded = self._client.encode_request(self._request, self._context)
         return Sent(dumps(encoded.body), encoded.headers)
 

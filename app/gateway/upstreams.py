@@ -61,7 +61,7 @@ def open_upstream(
         with closing(_open(settings, attempt, outgoing, stream=stream)) as upstream:
             attempt.status = upstream.status
             if not 200 <= upstream.status < 300:
-                raise exchange.error(upstream.status, _error_body(upstream), _dated(upstream.headers))
+                raise exchange.error(upstream.status, _error_body(upstream), _with_date(upstream.headers))
             yield upstream
     finally:
         attempt.away += time.monotonic() - began
@@ -115,7 +115,7 @@ def _error_body(upstream: Upstream) -> Any:
         return data.decode("utf-8", "replace")
 
 
-def _dated(headers: Mapping[str, str]) -> Mapping[str, str]:
+def _with_date(headers: Mapping[str, str]) -> Mapping[str, str]:
     """Return the headers with a date, so that a moment to wait for can be counted from it."""
     if "date" in headers:
         return headers

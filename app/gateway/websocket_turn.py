@@ -90,11 +90,11 @@ class SocketHost(RequestHost):
         named = {**call.body, "previous_response_id": None}
         return RequestHost._state(self, house, replace(call, body=named))
 
-    def _expanded(self, house: House, state: State | None, call: Call) -> StoredTurn:
+    def _expand(self, house: House, state: State | None, call: Call) -> StoredTurn:
         past = self.memory.find(call.body.get("previous_response_id"))
         if past is None or call.body.get("conversation") is not None:
-            return RequestHost._expanded(self, house, state, call)
-        body = {**call.body, "previous_response_id": None, "input": _joined(past.items, call.body)}
+            return RequestHost._expand(self, house, state, call)
+        body = {**call.body, "previous_response_id": None, "input": _join(past.items, call.body)}
         expansion = replace(expand(state, replace(call, body=body), begins=self.store), changed=True)
         expanded = replace(with_history(call, expansion), realm=past.realm)
         call.progress.route = house.plan(expanded)
@@ -122,12 +122,12 @@ def _is_end(frame: Frame) -> bool:
     return frame.event in ("response.completed", "response.incomplete") and isinstance(frame.data, dict)
 
 
-def _joined(past: Items, body: Any) -> list[dict[str, Any]]:
+def _join(past: Items, body: Any) -> list[dict[str, Any]]:
     """Return the items of a thread, then those of a body that the thread does not hold already."""
     known = {one["id"]: one for one in past if isinstance(one.get("id"), str)}
-    given = [one for one in as_items(body.get("input")) if not _repeats(one, known)]
-    answered = {one.get("call_id") for one in (*past, *given) if item_type(one).endswith("_output")}
-    return [*(one for one in past if not _is_cut_off(one, answered)), *given]
+    new = [one for one in as_items(body.get("input")) if not _repeats(one, known)]
+    answered = {one.get("call_id") for one in (*past, *new) if item_type(one).endswith("_output")}
+    return [*(one for one in past if not _is_cut_off(one, answered)), *new]
 
 
 def _repeats(one: dict[str, Any], known: dict[str, dict[str, Any]]) -> bool:

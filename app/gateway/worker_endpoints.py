@@ -30,7 +30,7 @@ def serve_pages(address: tuple[str, int], metrics: Metrics, leaves: Callable[[],
     pages: dict[str, Callable[[], Page]] = {
         "/healthz": lambda: _state("ok"),
         "/readyz": lambda: _state("draining", "503 Service Unavailable") if leaves() else _state("ready"),
-        "/metrics": lambda: _counted(metrics),
+        "/metrics": lambda: _metrics_page(metrics),
     }
 
     def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -51,7 +51,7 @@ def _page(pages: dict[str, Callable[[], Page]], method: str, path: str) -> Page:
     return pages[path]()
 
 
-def _counted(metrics: Metrics) -> Page:
+def _metrics_page(metrics: Metrics) -> Page:
     body, content_type = metrics.page()
     return "200 OK", content_type, body
 

@@ -70,12 +70,12 @@ class AwsSession:
     def _resolve(self) -> Any:
         try:
             if self._source is None:
-                self._source = self._given() or self._open_session().get_credentials()
+                self._source = self._static_keys() or self._open_session().get_credentials()
             frozen = None if self._source is None else self._source.get_frozen_credentials()
         except GatewayError:
             raise
         except Exception as error:  # botocore's chain raises whatever its links do
-            raise tokens.refused("AWS", f"{type(error).__name__}: {error}") from error
+            raise tokens.refusal("AWS", f"{type(error).__name__}: {error}") from error
         if frozen is None:
             raise GatewayError(
                 "provider_not_configured",
@@ -84,7 +84,7 @@ class AwsSession:
             )
         return frozen
 
-    def _given(self) -> Any:
+    def _static_keys(self) -> Any:
         """Return the keys that the settings hold, or None."""
         access, secret = self._options.get("access_key_id"), self._options.get("secret_access_key")
         if not access or secret is None:

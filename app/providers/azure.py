@@ -16,7 +16,7 @@ from app.config import ProviderSettings
 from app.dialects import models
 from app.dialects.media import openai_transcription
 from app.dialects.messages.options import MessagesOptions
-from app.dialects.responses.fit import ResponsesOptions
+from app.dialects.responses.compatibility import ResponsesOptions
 from app.dialects.shared.claude import is_claude
 from app.providers import anthropic, chat_rows, openai, openai_like
 from app.providers.auth import HeaderAuth
@@ -105,16 +105,16 @@ def _url(settings: ProviderSettings, base: str, wire: Wire, model: str, stream: 
 
 def _version(settings: ProviderSettings, wire: Wire) -> str | None:
     """Return the ``api-version`` of a wire, None where the path says it all."""
-    given = settings.options.get("api_version")
+    version = settings.options.get("api_version")
     if wire.dialect == "messages":
         return None
     if wire.path.startswith(_V1):
-        if wire.dialect == "responses" and given != "v1":
+        if wire.dialect == "responses" and version != "v1":
             return "preview"
-        return given if given == "preview" else None
-    if given in (None, *_UNDATED):
+        return version if version == "preview" else None
+    if version in (None, *_UNDATED):
         return _EDITS_VERSION if wire.path.endswith("/images/edits") else API_VERSION
-    return given
+    return version
 
 
 def bind(settings: ProviderSettings, egress: Any, transport: Any) -> Spec:

@@ -67,7 +67,7 @@ class EntraClient:
             self._app = self._make_app()
         answer = self._app.acquire_token_for_client(scopes=[self._options.get("scope") or SCOPE])
         if "access_token" not in answer:
-            raise tokens.refused("Entra", answer.get("error_description") or answer.get("error"))
+            raise tokens.refusal("Entra", answer.get("error_description") or answer.get("error"))
         return Token(answer["access_token"], time.time() + float(answer.get("expires_in", 3600)))
 
     def _make_app(self) -> Any:
@@ -85,7 +85,7 @@ class EntraClient:
                 instance_discovery=False,
             )
         except ValueError as error:  # an authority that is none, or a tenant that does not exist
-            raise tokens.refused("Entra", error) from error
+            raise tokens.refusal("Entra", error) from error
 
 
 class MsalHttp:

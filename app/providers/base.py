@@ -177,8 +177,8 @@ class Provider:
 
     def missing_path(self) -> str | None:
         """Return the path that APIs like this stand below, where the operator's base URL has none."""
-        given, usual = self.settings.base_url, self.spec.base_url
-        if given is None or callable(usual) or urlsplit(given).path.strip("/"):
+        address, usual = self.settings.base_url, self.spec.base_url
+        if address is None or callable(usual) or urlsplit(address).path.strip("/"):
             return None
         if usual is not None:
             return urlsplit(usual).path.rstrip("/") or None

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from app.config import ProviderSettings
 from app.dialects.media.openai_transcription import TranscriptionOptions
-from app.dialects.responses.fit import ResponsesOptions
+from app.dialects.responses.compatibility import ResponsesOptions
 from app.providers import anthropic, chat_rows, cohere, gemini, openai, openai_like
 from app.providers.auth import BearerAuth, HeaderAuth
 from app.providers.base import Spec, Wire

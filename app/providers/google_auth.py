@@ -71,7 +71,7 @@ class GoogleCredentials:
                 raw=str(error)[:500],
             ) from error
         except (exceptions.GoogleAuthError, OSError, ValueError) as error:
-            raise tokens.refused("Google", error) from error
+            raise tokens.refusal("Google", error) from error
         expiry = self._credentials.expiry  # naive, in UTC
         return Token(self._credentials.token, expiry.replace(tzinfo=UTC).timestamp())
 

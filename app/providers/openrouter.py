@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.dialects.media import openai_images, openai_transcription
-from app.dialects.responses.fit import ResponsesOptions
+from app.dialects.responses.compatibility import ResponsesOptions
 from app.providers import chat_rows, openai_like
 from app.providers.auth import BearerAuth
 from app.providers.base import Spec, Wire

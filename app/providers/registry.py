@@ -19,18 +19,18 @@ from app.wire.egress import Egress
 
 def all_names(settings: Settings) -> frozenset[str]:
     """Return the names of all providers: those of the table and the operator's own."""
-    return frozenset({*PROVIDERS, *settings.providers} - _switched_off(settings))
+    return frozenset({*PROVIDERS, *settings.providers} - _disabled_names(settings))
 
 
 def configured_names(settings: Settings) -> tuple[str, ...]:
     """Return the providers that have all they need: the operator's order, then the built-in ones."""
     always = [name for name, row in PROVIDERS.items() if row.always]
     names = dict.fromkeys([*settings.providers, *always])
-    off = _switched_off(settings)
+    off = _disabled_names(settings)
     return tuple(name for name in names if name not in off and is_configured(name, settings))
 
 
-def _switched_off(settings: Settings) -> frozenset[str]:
+def _disabled_names(settings: Settings) -> frozenset[str]:
     """Return the providers that need no settings, where the operator wants none of them."""
     return (
         frozenset() if settings.sandbox else frozenset(name for name, row in PROVIDERS.items() if row.always)
@@ -42,10 +42,10 @@ def is_configured(name: str, settings: Settings) -> bool:
     row = row_of(name)
     if row.always:
         return True
-    given = settings.providers.get(name)
-    if given is None or not all(_has(given, need) for need in row.needs):
+    own = settings.providers.get(name)
+    if own is None or not all(_has(own, need) for need in row.needs):
         return False
-    return bool(given.keys) or row.keyless or given.chain
+    return bool(own.keys) or row.keyless or own.chain
 
 
 def make_provider(name: str, settings: Settings, egress: Egress) -> Provider:
@@ -53,14 +53,14 @@ def make_provider(name: str, settings: Settings, egress: Egress) -> Provider:
 
     One that lacks a setting is made all the same: it says what to set when it is used.
     """
-    given = settings.providers.get(name) or ProviderSettings(name)
-    transport = egress.transport(proxy=given.proxy, ca_bundle=given.ca_bundle, client_cert=given.client_cert)
+    own = settings.providers.get(name) or ProviderSettings(name)
+    transport = egress.transport(proxy=own.proxy, ca_bundle=own.ca_bundle, client_cert=own.client_cert)
     module = import_module(row_of(name).module)
     bind: Callable[[ProviderSettings, Egress, Any], Spec] | None = getattr(module, "bind", None)
-    spec = module.SPEC if bind is None else bind(given, egress, transport)
-    if given.chain:
+    spec = module.SPEC if bind is None else bind(own, egress, transport)
+    if own.chain:
         spec = replace(spec, needs_key=False)
-    return Provider(spec, given, transport)
+    return Provider(spec, own, transport)
 
 
 def _has(given: ProviderSettings, need: str) -> bool:

@@ -54,9 +54,9 @@ class TokenSource:
             if left > MARGIN or (left > 0 and self._lock.locked()):
                 return token.value
         with self._lock:
-            return self._renewed()
+            return self._renew()
 
-    def _renewed(self) -> str:
+    def _renew(self) -> str:
         now = self._now()
         if self._token is not None and self._token.ends - now > MARGIN:
             return self._token.value
@@ -84,7 +84,7 @@ def call(
         upstream.close()
 
 
-def refused(vendor: str, reason: object) -> GatewayError:
+def refusal(vendor: str, reason: object) -> GatewayError:
     """Return the error for credentials that a vendor's token server refused; ``reason`` is for operators."""
     return GatewayError(
         "upstream_auth",

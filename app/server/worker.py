@@ -25,9 +25,9 @@ from gunicorn.sock import ssl_context
 from gunicorn.workers.ggevent import GeventWorker
 
 from app.errors import GatewayError
-from app.server import reading
-from app.server.answers import Answer
-from app.server.requests import Request, environ_of
+from app.server import reader
+from app.server.environ import Request, environ_of
+from app.server.response import Answer
 from app.wire.json import dumps
 
 _LINGER: Final = 1.0  # seconds in which a refused client may still send, so that it reads the refusal
@@ -101,7 +101,7 @@ class Worker(GeventWorker):
         self._environ = {**base_environ(self.cfg), "wsgi.multithread": True}
         del self._environ["wsgi.file_wrapper"]  # pieces are written one by one, whatever they come from
         RequestParser.mesg_class = Request
-        reading.install()
+        reader.install()
         super().init_process()
 
     def run(self) -> None:
@@ -113,7 +113,7 @@ class Worker(GeventWorker):
             gevent.sleep(1.0)
         for server in servers:
             server.stop_accepting()
-            _take_waiting(server)
+            _accept_pending(server)
         gevent.sleep(0)  # what was accepted begins now: it asks its listener for an address
         for server in servers:
             server.close()
@@ -220,7 +220,7 @@ class Worker(GeventWorker):
             self.log.debug("The refused client had gone.")
 
 
-def _take_waiting(server: StreamServer) -> None:
+def _accept_pending(server: StreamServer) -> None:
     """Accept what the kernel has accepted already: closing the listener would reset it, request and all."""
     while not server.full():
         accepted = server.do_read()

@@ -12,7 +12,7 @@ from app.errors import GatewayError
 from app.state import audit, listing, revisions
 from app.state.audit import Actor
 from app.state.ids import new_id, storable
-from app.state.keyform import ADMIN, SHOWN, Hasher, make_key
+from app.state.key_format import ADMIN, SHOWN, Hasher, make_key
 from app.state.keys import add_secret
 from app.state.listing import Page
 from app.state.signals import Signals
@@ -74,7 +74,7 @@ class Admins:
             row = {column: getattr(made, column) for column in ("id", "name", "role", "prefix", "created_at")}
             connection.execute(insert(admin_key).values(row))
             add_secret(connection, self._hasher, made.id, secret)
-            audit.note(connection, actor, "admin.created", made.id, None, shown(made))
+            audit.note(connection, actor, "admin.created", made.id, None, show(made))
 
         self._signals.write(work, _TOPICS)
         return made, secret
@@ -87,12 +87,12 @@ class Admins:
             before = _get(connection, admin_id)
             connection.execute(delete(key_secret).where(key_secret.c.owner_id == admin_id))
             connection.execute(delete(admin_key).where(admin_key.c.id == admin_id))
-            audit.note(connection, actor, "admin.deleted", admin_id, shown(before), None)
+            audit.note(connection, actor, "admin.deleted", admin_id, show(before), None)
 
         self._signals.write(work, _TOPICS)
 
 
-def shown(stored: StoredAdmin) -> dict[str, Any]:
+def show(stored: StoredAdmin) -> dict[str, Any]:
     """Return an administrator as others see him."""
     return {
         "id": stored.id,

@@ -15,9 +15,9 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import Connection, and_, select, update
 
 from app.state.database import Database
-from app.state.dialect import insert_once
-from app.state.news import add_notices
+from app.state.live_events import add_notices
 from app.state.tables import alert, budget
+from app.state.upserts import insert_once
 from app.wire.json import dumps
 
 _AT_ONCE: Final = 20

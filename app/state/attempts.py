@@ -14,9 +14,9 @@ from sqlalchemy import Connection, select, update
 
 from app.canonical.record import record
 from app.state.database import Database
-from app.state.dialect import insert_once
 from app.state.records import JSON
 from app.state.tables import attempt, db_now
+from app.state.upserts import insert_once
 from app.wire.json import dumps, loads_lenient
 
 
@@ -102,11 +102,11 @@ class Attempts:
                 .where(attempt.c.tenant == tenant, attempt.c.response_id == response_id)
                 .order_by(attempt.c.started_at, attempt.c.id)
             )
-            return [_shown(dict(row)) for row in found.mappings()]
+            return [_show(dict(row)) for row in found.mappings()]
 
         return self._db.read(work)
 
 
-def _shown(row: Mapping[str, Any]) -> JSON:
+def _show(row: Mapping[str, Any]) -> JSON:
     usage = row["usage"]
     return {**row, "usage": None if usage is None else loads_lenient(bytes(usage))}

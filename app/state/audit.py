@@ -62,10 +62,10 @@ class Audit:
     def page(self, limit: int, after: str | None) -> Page[dict[str, Any]]:
         """Return some rows after the one with the id ``after``; raises ``bad_request`` for one that is none."""
         rows, more = self._db.read(lambda connection: listing.read(connection, audit, limit, after))
-        return Page([_shown(row) for row in rows], more)
+        return Page([_show(row) for row in rows], more)
 
 
-def _shown(row: AnyRow) -> dict[str, Any]:
+def _show(row: AnyRow) -> dict[str, Any]:
     return {
         "id": row.id,
         "object": "audit.entry",

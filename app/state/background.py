@@ -18,15 +18,15 @@ from app.canonical.record import record
 from app.errors import GatewayError
 from app.responses_form.errors import INTERNAL, SHUTDOWN
 from app.responses_form.events import FIRST_NUMBER
-from app.state import eventrows, rows
-from app.state.dialect import run
-from app.state.ending import terminate
+from app.state import event_rows, rows
 from app.state.items import pack
 from app.state.leases import LEASE_SECONDS, MAX_ATTEMPTS
 from app.state.records import JSON, Fence, NewResponse
 from app.state.signals import Signals
 from app.state.store import insert_new_response
 from app.state.tables import RUNNING, AnyRow, db_now, response
+from app.state.termination import terminate
+from app.state.upserts import run
 from app.state.wakeups import QUEUE
 from app.wire.json import loads_lenient
 
@@ -120,7 +120,7 @@ class Queue:
             for some in rows.chunks(list(fences)):
                 statement = select(*_HELD).where(response.c.id.in_(some))
                 found.update((row.id, row) for row in connection.execute(statement))
-            reasons = ((one, _why_lost(found.get(one), fence)) for one, fence in fences.items())
+            reasons = ((one, _abort_reason(found.get(one), fence)) for one, fence in fences.items())
             return {one: reason for one, reason in reasons if reason is not None}
 
         return self._db.read(work)
@@ -129,7 +129,7 @@ class Queue:
         """Hand work over at shutdown: due at once for anybody, or failed when output was shown."""
 
         def work(connection: Connection) -> None:
-            row = _guarded(connection, response_id, fence)
+            row = _lock(connection, response_id, fence)
             if row is None:
                 return
             if row.shown:
@@ -150,7 +150,7 @@ class Queue:
             return
 
         def work(connection: Connection) -> None:
-            row = _guarded(connection, response_id, fence)
+            row = _lock(connection, response_id, fence)
             if row is not None:
                 terminate(connection, row, "failed", error)
 
@@ -256,7 +256,7 @@ _HELD: Final = (
 )
 
 
-def _why_lost(row: AnyRow | None, fence: Fence) -> str | None:
+def _abort_reason(row: AnyRow | None, fence: Fence) -> str | None:
     if row is None or row.status == "cancelled":
         return "cancelled"
     held = (row.lease_owner, row.attempt) == (fence.owner, fence.attempt)
@@ -265,13 +265,13 @@ def _why_lost(row: AnyRow | None, fence: Fence) -> str | None:
 
 def _holds(connection: Connection, response_id: str, fence: Fence) -> bool:
     statement = select(response.c.id).where(response.c.id == response_id, *rows.GUARD)
-    return connection.execute(statement, rows.fenced(fence)).first() is not None
+    return connection.execute(statement, rows.fence_parameters(fence)).first() is not None
 
 
-def _guarded(connection: Connection, response_id: str, fence: Fence) -> AnyRow | None:
+def _lock(connection: Connection, response_id: str, fence: Fence) -> AnyRow | None:
     """Return the locked row when ``fence`` may still write to it."""
     statement = select(response).where(response.c.id == response_id, *rows.GUARD).with_for_update()
-    return connection.execute(statement, rows.fenced(fence)).first()
+    return connection.execute(statement, rows.fence_parameters(fence)).first()
 
 
 def _check_room(connection: Connection, new: NewResponse, limit: int) -> None:
@@ -296,7 +296,7 @@ def _check_room(connection: Connection, new: NewResponse, limit: int) -> None:
 
 
 def _work(connection: Connection, row: AnyRow) -> Work:
-    logged = eventrows.read(connection, row.id, after=FIRST_NUMBER - 1) if row.stream else []
+    logged = event_rows.read(connection, row.id, after=FIRST_NUMBER - 1) if row.stream else []
     extra = loads_lenient(row.extra)
     return Work(
         id=row.id,

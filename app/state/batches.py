@@ -1,6 +1,6 @@
 """The batches of tenants: made, looked at, listed and cancelled by their owners.
 
-How they are run is the affair of `app.state.batchqueue`.
+How they are run is the affair of `app.state.batch_queue`.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class Batches:
     def page(self, tenant: str, limit: int, after: str | None) -> Page[StoredBatch]:
         """Return some of a tenant's batches, the newest first."""
         rows, more = self._db.read(
-            lambda connection: listing.read(connection, batch, limit, after, owned=_owned(tenant))
+            lambda connection: listing.read(connection, batch, limit, after, owned=_ownership(tenant))
         )
         return Page([stored_batch(row) for row in rows], more)
 
@@ -109,7 +109,7 @@ def stored_batch(row: AnyRow) -> StoredBatch:
     return StoredBatch(row.id, row.tenant, shown(row), row.provider)
 
 
-def shown(row: AnyRow) -> JSON:
+def show(row: AnyRow) -> JSON:
     """Return a batch as its owner sees it."""
     members: JSON = loads_lenient(bytes(row.body))
     ended = row.status in _ENDING
@@ -158,14 +158,14 @@ def _now(connection: Connection) -> int:
     return int(connection.execute(select(db_now())).scalar_one())
 
 
-def _owned(tenant: str) -> tuple[ColumnElement[bool], ...]:
+def _ownership(tenant: str) -> tuple[ColumnElement[bool], ...]:
     return (batch.c.tenant == tenant,)
 
 
 def _row(connection: Connection, tenant: str, batch_id: str, *, locked: bool = False) -> AnyRow:
     row = None
     if storable(batch_id):
-        statement = select(batch).where(batch.c.id == batch_id, *_owned(tenant))
+        statement = select(batch).where(batch.c.id == batch_id, *_ownership(tenant))
         row = connection.execute(statement.with_for_update() if locked else statement).first()
     if row is None:
         raise missing(batch_id)

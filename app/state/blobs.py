@@ -20,8 +20,8 @@ from typing import Any, Final
 from sqlalchemy import Connection, delete, exists, func, select
 
 from app.canonical.record import record
-from app.state.dialect import insert_new
 from app.state.tables import blob, blob_use
+from app.state.upserts import insert_new
 
 LARGE: Final = 64 * 1024
 _MARK: Final = "sluice:blob"
@@ -46,7 +46,7 @@ def detach(value: Any, found: dict[str, Blob]) -> Any:
         return _detach_url(value, found) if _is_large_url(value) else value
     if isinstance(value, dict):
         return {
-            (key if key[-4:] != "blob" else _shielded(key)): detach(member, found)
+            (key if key[-4:] != "blob" else _escape(key)): detach(member, found)
             for key, member in value.items()
         }
     if isinstance(value, list):
@@ -68,7 +68,7 @@ def attach(value: Any, blobs: Mapping[str, bytes]) -> Any:
         digest = value.get(_MARK)
         if isinstance(digest, str) and digest in blobs:
             return _url(value, blobs[digest])
-        return {_unshielded(key): attach(member, blobs) for key, member in value.items()}
+        return {_unescape(key): attach(member, blobs) for key, member in value.items()}
     if isinstance(value, list):
         return [attach(member, blobs) for member in value]
     return value
@@ -99,7 +99,7 @@ def use(connection: Connection, tenant: str, owner_id: str, digests: Iterable[st
         insert_new(connection, blob_use, rows)
 
 
-def marked(bodies: Iterable[bytes]) -> set[str]:
+def find_marks(bodies: Iterable[bytes]) -> set[str]:
     """Return the digests that stored item bodies mention."""
     return {match.decode() for body in bodies for match in _MARKED.findall(body)}
 
@@ -119,7 +119,7 @@ def expanded_bytes(connection: Connection, tenant: str, bodies: Iterable[bytes])
 
 def fetch(connection: Connection, tenant: str, bodies: Sequence[bytes]) -> dict[str, bytes]:
     """Read the blobs that ``bodies`` mention, by digest."""
-    digests = marked(bodies)
+    digests = find_marks(bodies)
     if not digests:
         return {}
     rows = connection.execute(
@@ -146,11 +146,11 @@ def release(connection: Connection, owner_ids: Sequence[str]) -> None:
         )
 
 
-def _shielded(name: str) -> str:
+def _escape(name: str) -> str:
     return _SHIELD + name if _SHIELDED.fullmatch(name) else name
 
 
-def _unshielded(name: str) -> str:
+def _unescape(name: str) -> str:
     return name.removeprefix(_SHIELD) if name != _MARK and _SHIELDED.fullmatch(name) else name
 
 
@@ -162,7 +162,7 @@ def _detach_url(url: str, found: dict[str, Blob]) -> Any:
     prefix, comma, content = url.partition(",")
     if not comma:
         return url
-    data = _decoded(content) if prefix.endswith(";base64") else None
+    data = _decode(content) if prefix.endswith(";base64") else None
     encoding = "text" if data is None else "base64"
     if data is None:
         data = content.encode("utf-8", "surrogatepass")
@@ -172,7 +172,7 @@ def _detach_url(url: str, found: dict[str, Blob]) -> Any:
     return {_MARK: digest, "prefix": prefix + comma, "encoding": encoding}
 
 
-def _decoded(content: str) -> bytes | None:
+def _decode(content: str) -> bytes | None:
     """Return the bytes when encoding them again gives exactly ``content``."""
     try:
         data = base64.b64decode(content, validate=True)

@@ -18,12 +18,12 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import ColumnElement, Connection, and_, func, insert, literal, select, update
 
 from app.canonical.record import record
-from app.state import budget_statements, ledgerrows
+from app.state import budget_statements, ledger_rows
 from app.state.database import Database
-from app.state.dialect import insert_once
-from app.state.ledgerrows import Entry
+from app.state.ledger_rows import Entry
 from app.state.rows import chunks
 from app.state.tables import budget, db_now, ledger, ledger_charge, reservation
+from app.state.upserts import insert_once
 
 _MOST_KNOWN: Final = 10_000
 _SLACK: Final = 60.0
@@ -126,7 +126,7 @@ class Budgets:
         lost = and_(ledger.c.state == "lost", ledger.c.corrects.is_(None))
         for some in chunks(sorted(attempt_ids)):
             held = select(reservation.c.attempt_id).where(reservation.c.attempt_id.in_(some))
-            ids = [ledgerrows.row_id(one) for one in some]
+            ids = [ledger_rows.row_id(one) for one in some]
             gone = select(ledger.c.attempt_id).where(ledger.c.id.in_(ids), lost)
             for statement in (held, gone):
                 found.update(self._db.read(lambda c, s=statement: list(c.execute(s).scalars())))  # type: ignore[misc]
@@ -139,7 +139,7 @@ class Budgets:
         lost = (self._db.write(lambda c, one=one: _lose(c, one, self._clock())) for one in found)  # type: ignore[misc]
         return [row for row in lost if row is not None]
 
-    def look(self, lines: Sequence[Line], *, adopt: bool = True) -> list[Standing]:
+    def read(self, lines: Sequence[Line], *, adopt: bool = True) -> list[Standing]:
         """Return how budgets stand; one that nobody used yet has its sum of the ledger, or, where it is not to be
         adopted for that, nothing."""
         unknown = [line for line in lines if line.id not in self._known]
@@ -212,12 +212,12 @@ def _adopt(connection: Connection, line: Line, now: float) -> None:
     locked = select(budget.c.used_at).where(budget.c.id == line.id).with_for_update()
     used_at = connection.execute(locked).scalar_one()
     since = float(line.period) if is_new else max(float(line.period), used_at - _SLACK)
-    total = sum(_charge_late(connection, line, some) for some in _uncharged(connection, line, since))
+    total = sum(_charge_late(connection, line, some) for some in _uncharged_rows(connection, line, since))
     grown = {"spent": budget.c.spent + total, "used_at": now}
     connection.execute(update(budget).where(budget.c.id == line.id).values(**grown))
 
 
-def _uncharged(connection: Connection, line: Line, since: float) -> list[ColumnElement[bool]]:
+def _uncharged_rows(connection: Connection, line: Line, since: float) -> list[ColumnElement[bool]]:
     """Return conditions that together pick the ledger rows which a budget is about and was not charged."""
     charged = select(ledger_charge.c.ledger_id).where(
         ledger_charge.c.ledger_id == ledger.c.id, ledger_charge.c.budget_id == line.id
@@ -255,7 +255,7 @@ def _charge_late(connection: Connection, line: Line, some: ColumnElement[bool]) 
 
 def settle_in(connection: Connection, entry: Entry, now: float) -> list[Paid]:
     """Write an attempt's row and charge it to what was reserved for it, within a transaction."""
-    paid = budget_statements.settle(connection, ledgerrows.columns_of(entry, now), now)
+    paid = budget_statements.settle(connection, ledger_rows.columns_of(entry, now), now)
     return [Paid._make(row) for row in paid] or _settle_late(connection, entry, now)
 
 
@@ -263,12 +263,12 @@ def _settle_late(connection: Connection, entry: Entry, now: float) -> list[Paid]
     """Settle what has nothing reserved any more: correct it where it was counted as lost."""
     row = connection.execute(select(ledger).where(ledger.c.id == entry.id).with_for_update()).first()
     if row is None:
-        insert_once(connection, ledger, ledgerrows.columns_of(entry, now))
+        insert_once(connection, ledger, ledger_rows.columns_of(entry, now))
         return []
     if row.state != "lost":
         return []
     cost = None if entry.cost is None else entry.cost - (row.cost or 0)
-    corrected = ledgerrows.correction_id(row.id)
+    corrected = ledger_rows.correction_id(row.id)
     return correct_in(
         connection, entry._replace(id=corrected, corrects=row.id, cost=cost, cost_details=None), now
     )
@@ -276,7 +276,7 @@ def _settle_late(connection: Connection, entry: Entry, now: float) -> list[Paid]
 
 def correct_in(connection: Connection, entry: Entry, now: float) -> list[Paid]:
     """Write a correcting row and charge it to what the row it corrects was charged to, once."""
-    if not insert_once(connection, ledger, ledgerrows.columns_of(entry, now)):
+    if not insert_once(connection, ledger, ledger_rows.columns_of(entry, now)):
         return []
     mine = select(ledger_charge.c.budget_id).where(ledger_charge.c.ledger_id == entry.corrects)
     limits = dict.fromkeys(connection.execute(mine).scalars(), 0)
@@ -311,5 +311,5 @@ def _lose(connection: Connection, attempt_id: str, now: float) -> tuple[Entry, l
     )
     if not rows:
         return None
-    entry = ledgerrows.from_json(rows[0].body)
+    entry = ledger_rows.from_json(rows[0].body)
     return entry, settle_in(connection, entry, now)

@@ -18,9 +18,9 @@ from app.canonical.record import record
 from app.state import comparison, revisions
 from app.state.audit import Actor, note
 from app.state.database import Database
-from app.state.dialect import upsert_for
 from app.state.signals import Signals
 from app.state.tables import cached_answer, db_now
+from app.state.upserts import upsert_for
 
 TOPIC: Final = "cache"
 """What is rung, and the name of the revision that grows, when answers were taken away."""
@@ -152,11 +152,11 @@ class SharedAnswers:
     def remove(self, name: str, response_id: str) -> None:
         """Take one answer away, if it came from this stored response."""
         mine = (cached_answer.c.id == name) & (cached_answer.c.response_id == response_id)
-        self._db.write(_deleting(mine), idempotent=True)
+        self._db.write(_deletion(mine), idempotent=True)
 
     def clear(self, choice: Choice) -> int:
         """Take away those that ``choice`` means, in short transactions; return how many."""
-        return _clear(self._db, _meant(choice))
+        return _clear(self._db, _condition(choice))
 
     def note_cleared(self, actor: Actor, choice: Choice, entries: int) -> None:
         """Write into the audit that so many were taken away, and have every process forget its own."""
@@ -179,7 +179,7 @@ def purge(db: Database, most: int = _MOST) -> None:
     size = select(func.sum(cached_answer.c.size))
     first = select(cached_answer.c.id).order_by(cached_answer.c.expires_at).limit(_FOR_ROOM)
     while (db.read(lambda connection: connection.execute(size).scalar()) or 0) > most:
-        db.write(_deleting(cached_answer.c.id.in_(first)))
+        db.write(_deletion(cached_answer.c.id.in_(first)))
 
 
 def purge_unsealed(db: Database) -> None:
@@ -192,7 +192,7 @@ def purge_tenant(db: Database, tenant: str) -> None:
     _clear(db, cached_answer.c.tenant == tenant)
 
 
-def _meant(choice: Choice) -> ColumnElement[bool]:
+def _condition(choice: Choice) -> ColumnElement[bool]:
     conditions: list[ColumnElement[bool]] = []
     if choice.tenant is not None:
         conditions.append(cached_answer.c.tenant == choice.tenant)
@@ -207,10 +207,10 @@ def _meant(choice: Choice) -> ColumnElement[bool]:
 def _clear(db: Database, condition: ColumnElement[bool]) -> int:
     some = select(cached_answer.c.id).where(condition).limit(_AT_ONCE)
     total = 0
-    while went := db.write(_deleting(cached_answer.c.id.in_(some))):
+    while went := db.write(_deletion(cached_answer.c.id.in_(some))):
         total += went
     return total
 
 
-def _deleting(condition: ColumnElement[bool]) -> Callable[[Connection], int]:
+def _deletion(condition: ColumnElement[bool]) -> Callable[[Connection], int]:
     return lambda connection: connection.execute(delete(cached_answer).where(condition)).rowcount

@@ -20,7 +20,7 @@ from sqlalchemy import Column, ColumnElement, Connection, Select, bindparam, fun
 
 from app.canonical.record import record
 from app.errors import GatewayError
-from app.state import blobs, conversationrows
+from app.state import blobs, conversation_rows
 from app.state.ids import storable
 from app.state.records import Source
 from app.state.references import read as read_references
@@ -101,9 +101,9 @@ def find(
         _read_chain(connection, tenant, parent_id, past, deleted_too=deleted_too)
     if conversation_id is not None:
         if not deleted_too:
-            conversationrows.live(connection, tenant, conversation_id)
+            conversation_rows.live(connection, tenant, conversation_id)
         if begins:
-            conversationrows.check_idle(connection, conversation_id)
+            conversation_rows.check_idle(connection, conversation_id)
         head = _read_conversation(connection, tenant, conversation_id, None, past)
     known = set(past.ids)
     fresh = [one for one in dict.fromkeys(references) if one not in known]

@@ -12,11 +12,11 @@ from typing import Any, Final
 from sqlalchemy import Connection, delete, insert, select, update
 
 from app.errors import GatewayError
-from app.state import blobs, conversationrows, retention
+from app.state import blobs, conversation_rows, retention
 from app.state.database import Database
 from app.state.ids import CONVERSATION, new_id, storable
 from app.state.items import ItemRow, Packed, pack
-from app.state.paging import PageQuery, Scope, as_list, read_page
+from app.state.pagination import PageQuery, Scope, as_list, read_page
 from app.state.records import JSON
 from app.state.rows import present_items, touch_thread
 from app.state.tables import conversation, conversation_item, db_now, response
@@ -53,7 +53,7 @@ class Conversations:
                 )
             )
             _add(connection, tenant, conversation_id, packed)
-            return _object(conversationrows.live(connection, tenant, conversation_id))
+            return _object(conversation_rows.live(connection, tenant, conversation_id))
 
         return self._db.write(work)
 
@@ -145,11 +145,11 @@ class Conversations:
 
 def _live(connection: Connection, tenant: str, conversation_id: str, *, lock: bool = False) -> Any:
     """Find a conversation named in a path: its 404 blames no body member."""
-    return conversationrows.live(connection, tenant, conversation_id, lock=lock, param=None)
+    return conversation_rows.live(connection, tenant, conversation_id, lock=lock, param=None)
 
 
 def _add(connection: Connection, tenant: str, conversation_id: str, packed: Packed) -> None:
-    conversationrows.append(connection, tenant, conversation_id, packed.rows)
+    conversation_rows.append(connection, tenant, conversation_id, packed.rows)
     blobs.keep(connection, tenant, conversation_id, packed.blobs)
     touch_thread(connection, conversation_id, tenant)
 

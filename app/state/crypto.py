@@ -42,7 +42,7 @@ class Sealer:
     def _fernet(self) -> MultiFernet:
         from cryptography.fernet import Fernet, MultiFernet
 
-        return MultiFernet([Fernet(_derived(key)) for key in self._keys])
+        return MultiFernet([Fernet(_derive(key)) for key in self._keys])
 
     def seal(self, data: bytes, aad: bytes = b"") -> str:
         """Return ``data`` as a URL-safe token that only opens with the same ``aad``."""
@@ -71,9 +71,9 @@ def load_keys(environ: Mapping[str, str], database: URL) -> list[str]:
 
     Raises ``ValueError`` when there are none and the database is PostgreSQL.
     """
-    given = [key.strip() for key in environ.get(VARIABLE, "").split(",") if key.strip()]
-    if given:
-        return given
+    keys = [key.strip() for key in environ.get(VARIABLE, "").split(",") if key.strip()]
+    if keys:
+        return keys
     if database.get_backend_name() != "sqlite" or not database.database:
         raise ValueError(
             f"{VARIABLE} must be set when DATABASE_URL is PostgreSQL: every process needs the same key"
@@ -104,7 +104,7 @@ def _publish(draft: Path, path: Path) -> None:
         draft.unlink()
 
 
-def _derived(key: str) -> bytes:
+def _derive(key: str) -> bytes:
     from cryptography.hazmat.primitives.hashes import SHA256
     from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 

@@ -24,8 +24,8 @@ from app.canonical.record import record
 from app.database_url import faults_of, is_postgres
 from app.errors import GatewayError
 from app.state import migrations
-from app.state.atrest import Cipher
-from app.state.faults import opening, translated
+from app.state.encryption import Cipher
+from app.state.faults import opening, translate_errors
 from app.state.sqlite import SQLiteBackend
 
 T = TypeVar("T")
@@ -143,7 +143,7 @@ class Database:
 
     def read(self, run: Callable[[Connection], T]) -> T:
         """Run ``run(connection)`` in a reading transaction and return its result."""
-        with translated():
+        with translate_errors():
             return self._current().read(run, _WAIT_SECONDS)
 
     def close(self) -> None:
@@ -153,7 +153,7 @@ class Database:
             backend.close()
 
     def _write(self, run: Callable[[Connection], T]) -> T:
-        with translated():
+        with translate_errors():
             return self._current().write(run, _WAIT_SECONDS)
 
     def _current(self) -> Backend:

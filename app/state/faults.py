@@ -78,7 +78,7 @@ def opening(url: URL) -> Iterator[None]:
 
 
 @contextmanager
-def translated() -> Iterator[None]:
+def translate_errors() -> Iterator[None]:
     """Turn database trouble inside the block into ``GatewayError('store_unavailable')``."""
     try:
         yield

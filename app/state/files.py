@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Connection, exists, insert, or_, select, u
 
 from app.canonical.record import record
 from app.errors import GatewayError
-from app.state import listing, pieces
+from app.state import file_chunks, listing
 from app.state.database import Database
 from app.state.ids import storable
 from app.state.listing import Page
@@ -68,7 +68,7 @@ class Files:
             for data in content:
                 position = self._append(new.id, position, data)
         except BaseException:
-            self._db.write(lambda connection: pieces.drop_files(connection, [new.id]))
+            self._db.write(lambda connection: file_chunks.drop_files(connection, [new.id]))
             raise
         return self.finish(new, position)
 
@@ -77,7 +77,7 @@ class Files:
 
         def work(connection: Connection) -> StoredFile:
             make_ready(connection, new.id, size, new.members)
-            return _stored(_row(connection, new.tenant, new.id))
+            return _stored_file(_row(connection, new.tenant, new.id))
 
         return self._db.write(work)
 
@@ -87,20 +87,20 @@ class Files:
         def work(connection: Connection) -> StoredFile:
             begin(connection, new)
             make_ready(connection, new.id, size, new.members)
-            return _stored(_row(connection, new.tenant, new.id))
+            return _stored_file(_row(connection, new.tenant, new.id))
 
         return self._db.write(work)
 
     def get(self, tenant: str, file_id: str) -> StoredFile:
         """Return a tenant's file; raises ``not_found``."""
-        return _stored(self._db.read(lambda connection: _row(connection, tenant, file_id)))
+        return _stored_file(self._db.read(lambda connection: _row(connection, tenant, file_id)))
 
     def several(self, tenant: str, file_ids: Sequence[str]) -> list[StoredFile]:
         """Return those of a tenant's files that there are, in any order."""
 
         def work(connection: Connection) -> list[StoredFile]:
-            chosen = select(file).where(file.c.id.in_(file_ids), *_owned(tenant))
-            return [_stored(row) for row in connection.execute(chosen)]
+            chosen = select(file).where(file.c.id.in_(file_ids), *_ownership(tenant))
+            return [_stored_file(row) for row in connection.execute(chosen)]
 
         return self._db.read(work)
 
@@ -111,10 +111,10 @@ class Files:
         narrowed = () if purpose is None else (file.c.purpose == purpose,)
         rows, more = self._db.read(
             lambda connection: listing.read(
-                connection, file, limit, after, *narrowed, owned=_owned(tenant), oldest_first=oldest_first
+                connection, file, limit, after, *narrowed, owned=_ownership(tenant), oldest_first=oldest_first
             )
         )
-        return Page([_stored(row) for row in rows], more)
+        return Page([_stored_file(row) for row in rows], more)
 
     def content(self, stored: StoredFile, position: int = 0) -> Iterator[bytes]:
         """Yield the bytes of a file that is kept here, from ``position`` on; raises ``not_found``
@@ -128,14 +128,14 @@ class Files:
 
     def read(self, file_id: str, position: int) -> bytes:
         """Return some bytes of a file from ``position`` on; none at its end."""
-        return self._db.read(lambda connection: pieces.read(connection, file_id, position))
+        return self._db.read(lambda connection: file_chunks.read(connection, file_id, position))
 
     def delete(self, tenant: str, file_id: str) -> StoredFile:
         """Delete a tenant's file, and return what it was; raises ``not_found``, and ``conflict`` while a
         batch reads it."""
 
         def work(connection: Connection) -> StoredFile:
-            stored = _stored(_row(connection, tenant, file_id))
+            stored = _stored_file(_row(connection, tenant, file_id))
             reader = select(batch.c.id).where(batch.c.input_file_id == file_id, BATCH_RUNNING).limit(1)
             busy = connection.execute(reader).scalar()
             if busy is not None:
@@ -144,13 +144,13 @@ class Files:
                     f"The file is the input of the batch '{busy}', which has not ended; cancel that first.",
                     param="file_id",
                 )
-            pieces.drop_files(connection, [file_id])
+            file_chunks.drop_files(connection, [file_id])
             return stored
 
         return self._db.write(work)
 
     def _append(self, file_id: str, position: int, data: bytes) -> int:
-        self._db.write(lambda connection: pieces.append(connection, file_id, position, data))
+        self._db.write(lambda connection: file_chunks.append(connection, file_id, position, data))
         return position + len(data)
 
 
@@ -194,7 +194,7 @@ def drop_old(connection: Connection, condition: ColumnElement[bool], limit: int)
         ),
     )
     ids = list(connection.execute(select(file.c.id).where(condition, ~needed).limit(limit)).scalars())
-    pieces.drop_files(connection, ids)
+    file_chunks.drop_files(connection, ids)
     return len(ids)
 
 
@@ -210,7 +210,7 @@ def is_over(older_than: float | None) -> ColumnElement[bool]:
     return or_(over, file.c.provider.is_(None) & (file.c.created_at < db_now() - older_than))
 
 
-def _owned(tenant: str) -> tuple[ColumnElement[bool], ...]:
+def _ownership(tenant: str) -> tuple[ColumnElement[bool], ...]:
     lives = or_(file.c.expires_at.is_(None), file.c.expires_at > db_now())
     return (file.c.tenant == tenant, file.c.ready, lives)
 
@@ -218,14 +218,14 @@ def _owned(tenant: str) -> tuple[ColumnElement[bool], ...]:
 def _row(connection: Connection, tenant: str, file_id: str) -> AnyRow:
     row = None
     if storable(file_id):
-        statement = select(file).where(file.c.id == file_id, *_owned(tenant))
+        statement = select(file).where(file.c.id == file_id, *_ownership(tenant))
         row = connection.execute(statement).first()
     if row is None:
         raise missing(file_id)
     return row
 
 
-def _stored(row: AnyRow) -> StoredFile:
+def _stored_file(row: AnyRow) -> StoredFile:
     return StoredFile(
         id=row.id,
         purpose=row.purpose,

@@ -23,7 +23,7 @@ from app.responses_form.items import (
 from app.state.chain import Found, find
 from app.state.database import Database
 from app.state.ids import check_previous_response_id
-from app.state.items import present, unpack
+from app.state.items import show_item, unpack
 from app.state.records import JSON, Source
 from app.wire.aside import aside
 
@@ -142,7 +142,7 @@ def _join(
                 body, source = referenced.pop(item_id)
                 sent.append(unpack(body, found.files))
                 sources.append(source)
-                own.append(present(item_id, body, found.files))
+                own.append(show_item(item_id, body, found.files))
         elif not _repeats(one, known, found.files):
             sent.append(one)
             sources.append(None)

@@ -17,12 +17,12 @@ from sqlalchemy import Column, Connection, Double, Index, Integer, Table, Text, 
 
 from app.canonical.record import record
 from app.errors import GatewayError
-from app.state.atrest import Sealed
 from app.state.database import Database
-from app.state.dialect import insert_once
+from app.state.encryption import Sealed
 from app.state.loops import Loop
 from app.state.rows import chunks
 from app.state.tables import AnyRow, db_now, metadata
+from app.state.upserts import insert_once
 from app.wire.json import dumps, loads_lenient
 
 KEPT_SECONDS: Final = 86_400.0
@@ -80,7 +80,7 @@ class FirstAnswers:
         """
         token = secrets.token_hex(8)
         values = {"tenant": tenant, "request": request, "token": token}
-        row = self._db.write(lambda connection: self._claimed(connection, name, values), idempotent=True)
+        row = self._db.write(lambda connection: self._claim(connection, name, values), idempotent=True)
         if row is None:
             self._held[name] = token
             self._loop.start()
@@ -122,7 +122,7 @@ class FirstAnswers:
         """End the renewing; leases still held run out by themselves."""
         self._loop.stop()
 
-    def _claimed(self, connection: Connection, name: str, claim: Mapping[str, Any]) -> AnyRow | None:
+    def _claim(self, connection: Connection, name: str, claim: Mapping[str, Any]) -> AnyRow | None:
         """Return None once the name is claimed, else the row that holds it."""
         values = {**claim, "lease_until": db_now() + self._lease, "expires_at": db_now() + KEPT_SECONDS}
         if insert_once(connection, first_answer, {"name": name, **values}):
@@ -134,7 +134,7 @@ class FirstAnswers:
             return None
         row = connection.execute(select(first_answer).where(first_answer.c.name == name)).first()
         if row is None:  # released between the two statements
-            return self._claimed(connection, name, claim)
+            return self._claim(connection, name, claim)
         return None if row.token == claim["token"] else row
 
     def _run(self) -> None:

@@ -58,7 +58,7 @@ def unpack(body: bytes, blobs: Mapping[str, bytes]) -> dict[str, Any]:
     return attach(value, blobs) if holds_marks(body) else value
 
 
-def present(item_id: str, body: bytes, blobs: Mapping[str, bytes]) -> dict[str, Any]:
+def show_item(item_id: str, body: bytes, blobs: Mapping[str, bytes]) -> dict[str, Any]:
     """Return a stored item as its owner sees it: always with its id."""
     value = unpack(body, blobs)
     return value if "id" in value else {"id": item_id, **value}

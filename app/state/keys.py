@@ -18,7 +18,7 @@ from app.errors import GatewayError
 from app.state import audit, listing, revisions
 from app.state.audit import Actor
 from app.state.ids import new_id, storable
-from app.state.keyform import SHOWN, Hasher, make_key
+from app.state.key_format import SHOWN, Hasher, make_key
 from app.state.listing import Page
 from app.state.signals import Signals
 from app.state.tables import AnyRow, client_key, key_ending, key_secret, tenant
@@ -100,7 +100,7 @@ class Keys:
             .limit(count)
         )
         rows: list[Any] = self._db.read(lambda connection: list(connection.execute(statement)))
-        return [(_key(row), _parsed(row.tenant_members)) for row in rows]
+        return [(_key(row), _parse(row.tenant_members)) for row in rows]
 
     def revision(self) -> int:
         """Return the number of the last change."""
@@ -141,7 +141,7 @@ class Keys:
             _check_name(connection, made)
             connection.execute(insert(client_key).values(_row(made)))
             self._add_secret(connection, made.id, secret)
-            audit.note(connection, actor, "key.created", made.id, None, shown(made))
+            audit.note(connection, actor, "key.created", made.id, None, show(made))
 
         self._signals.write(work, _TOPICS)
         return made, secret
@@ -166,13 +166,13 @@ class Keys:
         def work(connection: Connection) -> StoredKey:
             number = revisions.advance(connection)
             before = _get(connection, key_id)
-            after = _changed(before, changes)
+            after = _change(before, changes)
             if after.name != before.name:
                 _check_name(connection, after)
             connection.execute(update(client_key).where(client_key.c.id == key_id).values(_row(after)))
             if end_now:
                 _end(connection, number, key_id)
-            audit.note(connection, actor, "key.changed", key_id, shown(before), shown(after))
+            audit.note(connection, actor, "key.changed", key_id, show(before), show(after))
             return after
 
         return self._signals.write(work, _TOPICS)
@@ -184,7 +184,7 @@ class Keys:
             number = revisions.advance(connection)
             before = _get(connection, key_id)
             drop(connection, number, [before.id], end_now=end_now)
-            audit.note(connection, actor, "key.deleted", key_id, shown(before), None)
+            audit.note(connection, actor, "key.deleted", key_id, show(before), None)
 
         self._signals.write(work, _TOPICS)
 
@@ -201,7 +201,7 @@ class Keys:
             _outdate(connection, key_id, now, grace, number if end_now else None)
             self._add_secret(connection, key_id, secret)
             connection.execute(update(client_key).where(client_key.c.id == key_id).values(_row(after)))
-            audit.note(connection, actor, "key.rotated", key_id, shown(before), shown(after))
+            audit.note(connection, actor, "key.rotated", key_id, show(before), show(after))
             return after
 
         return self._signals.write(work, _TOPICS), secret
@@ -228,7 +228,7 @@ def drop(connection: Connection, number: int, key_ids: list[str], *, end_now: bo
         _end(connection, number, key_id)
 
 
-def shown(key: StoredKey) -> dict[str, Any]:
+def show(key: StoredKey) -> dict[str, Any]:
     """Return a key as an administrator sees it: everything but its secret."""
     return {
         "id": key.id,
@@ -259,10 +259,10 @@ def _find(connection: Connection, *conditions: ColumnElement[bool]) -> FoundKey 
     row: Any = connection.execute(statement).first()
     if row is None:
         return None
-    return FoundKey(_key(row), row.digest, row.until, _parsed(row.of_tenant))
+    return FoundKey(_key(row), row.digest, row.until, _parse(row.of_tenant))
 
 
-def _parsed(members: Any) -> Mapping[str, Any] | None:
+def _parse(members: Any) -> Mapping[str, Any] | None:
     found: Mapping[str, Any] | None = None if members is None else loads_lenient(bytes(members))
     return found
 
@@ -313,7 +313,7 @@ def _end(connection: Connection, number: int, key_id: str, digest: str | None = 
     connection.execute(insert(key_ending).values(row))
 
 
-def _changed(key: StoredKey, changes: Mapping[str, Any]) -> StoredKey:
+def _change(key: StoredKey, changes: Mapping[str, Any]) -> StoredKey:
     columns = {name: changes[name] for name in ("name", "enabled", "expires_at") if name in changes}
     members = {**key.members, **{name: value for name, value in changes.items() if name not in columns}}
     return replace(

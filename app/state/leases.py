@@ -18,12 +18,12 @@ from sqlalchemy import Connection, and_, or_, select, update
 
 from app.errors import GatewayError
 from app.responses_form.errors import LOST
-from app.state.dialect import run
-from app.state.ending import terminate
 from app.state.loops import Loop
 from app.state.rows import chunks
 from app.state.signals import Signals
 from app.state.tables import RUNNING, db_now, response
+from app.state.termination import terminate
+from app.state.upserts import run
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ MAX_ATTEMPTS: Final = 3
 _AT_ONCE: Final = 50
 
 
-def lapsed() -> Any:
+def is_lapsed() -> Any:
     """The condition of rows whose work is lost for good."""
     may_not_run_again = or_(
         ~response.c.background,
@@ -45,13 +45,13 @@ def lapsed() -> Any:
 
 def sweep(signals: Signals) -> int:
     """End the lost rows as failed, ``server_lost``, with what they had shown; return how many."""
-    found: list[Any] = signals.db.read(lambda connection: run(connection, _first_lapsed(), {}).fetchall())
+    found: list[Any] = signals.db.read(lambda connection: run(connection, _select_lapsed(), {}).fetchall())
     return sum(_end_one(signals, lost) for (lost,) in found)
 
 
 @cache
-def _first_lapsed() -> Any:
-    return select(response.c.id).where(lapsed()).limit(_AT_ONCE)
+def _select_lapsed() -> Any:
+    return select(response.c.id).where(is_lapsed()).limit(_AT_ONCE)
 
 
 def _end_one(signals: Signals, response_id: str) -> bool:
@@ -61,7 +61,7 @@ def _end_one(signals: Signals, response_id: str) -> bool:
 def _end_lost(connection: Connection, response_id: str) -> bool:
     """Look again under the row's lock: its owner may have come back."""
     row = connection.execute(
-        select(response).where(response.c.id == response_id, lapsed()).with_for_update(skip_locked=True)
+        select(response).where(response.c.id == response_id, is_lapsed()).with_for_update(skip_locked=True)
     ).first()
     return row is not None and terminate(connection, row, "failed", LOST)
 

@@ -15,15 +15,15 @@ from sqlalchemy import ColumnElement, Connection, func, select
 
 from app.config import NANO
 from app.errors import GatewayError
-from app.state import audit, joining, ledgerrows, listing
+from app.state import audit, ledger_compaction, ledger_rows, listing
 from app.state.audit import Actor
 from app.state.budgets import Paid, correct_in
 from app.state.database import Database
-from app.state.dialect import insert_new
 from app.state.ids import storable
-from app.state.ledgerrows import Entry
+from app.state.ledger_rows import Entry
 from app.state.listing import Page
 from app.state.tables import budget, ledger, ledger_charge, reservation
+from app.state.upserts import insert_new
 
 Shown = dict[str, Any]
 Span = tuple[float | None, float | None]
@@ -41,7 +41,7 @@ class Ledger:
 
     def write(self, entries: Sequence[Entry]) -> None:
         """Write rows that no budget is charged for; those that are there already stay as they are."""
-        rows = [ledgerrows.columns_of(entry, self._clock()) for entry in entries]
+        rows = [ledger_rows.columns_of(entry, self._clock()) for entry in entries]
         if rows:
             self._db.write(lambda connection: insert_new(connection, ledger, rows), idempotent=True)
 
@@ -50,14 +50,14 @@ class Ledger:
         row = self._db.read(lambda connection: _row(connection, entry_id))
         if row is None:
             raise missing(entry_id)
-        return ledgerrows.shown(row)
+        return ledger_rows.show(row)
 
     def page(self, limit: int, after: str | None, filters: Mapping[str, Any], span: Span) -> Page[Shown]:
         """Return some rows, the newest first, that fit the filters, from and before the moments of ``span``."""
         fitting = [ledger.c[name] == value for name, value in filters.items()]
         fitting += _within(span)
         rows, more = self._db.read(lambda c: listing.read(c, ledger, limit, after, *fitting))
-        return Page([ledgerrows.shown(row) for row in rows], more)
+        return Page([ledger_rows.show(row) for row in rows], more)
 
     # --- corrections -----------------------------------------------------------------------------
 
@@ -66,7 +66,7 @@ class Ledger:
         row = self._db.read(lambda connection: _row(connection, entry_id))
         if row is None:
             raise missing(entry_id)
-        return ledgerrows.entry_of(row)
+        return ledger_rows.entry_of(row)
 
     def correct(self, actor: Actor, entry_id: str, correction: Correction) -> tuple[Shown, list[Paid]]:
         """Write what a row that is lost or estimated really cost, in all; return the new row.
@@ -78,15 +78,15 @@ class Ledger:
             found = _row(connection, entry_id, lock=True)
             if found is None:
                 raise missing(entry_id)
-            before = ledgerrows.entry_of(found)
+            before = ledger_rows.entry_of(found)
             if before.state not in CORRECTABLE:
                 raise _conflict(
                     f"This row is '{before.state}'; only rows that are lost or estimated can be corrected."
                 )
             entry = before._replace(
-                id=ledgerrows.correction_id(before.id),
+                id=ledger_rows.correction_id(before.id),
                 state="settled",
-                cost=correction.cost - _charged(connection, before),
+                cost=correction.cost - _charge_of(connection, before),
                 usage=correction.usage,
                 cost_details=correction.cost_details,
                 corrects=before.id,
@@ -95,8 +95,8 @@ class Ledger:
             if _row(connection, entry.id) is not None:
                 raise _conflict("This row was corrected already.")
             paid = correct_in(connection, entry, self._clock())
-            made = ledgerrows.shown(_row(connection, entry.id))
-            audit.note(connection, actor, "ledger.settled", before.id, ledgerrows.shown(found), made)
+            made = ledger_rows.show(_row(connection, entry.id))
+            audit.note(connection, actor, "ledger.settled", before.id, ledger_rows.show(found), made)
             return made, paid
 
         return self._db.write(work)
@@ -106,7 +106,7 @@ class Ledger:
 
         What each budget was charged stays what it was."""
         total = 0
-        while went := self._db.write(lambda connection: joining.join_some(connection, before)):
+        while went := self._db.write(lambda connection: ledger_compaction.join_some(connection, before)):
             total += went
         return total
 
@@ -139,11 +139,11 @@ def _row(connection: Connection, entry_id: str, *, lock: bool = False) -> Any:
     return connection.execute(statement.with_for_update() if lock else statement).first()
 
 
-def _charged(connection: Connection, entry: Entry) -> int:
+def _charge_of(connection: Connection, entry: Entry) -> int:
     """Return what was charged so far for what ``entry`` stands for: itself, and what it corrects."""
     total = entry.cost or 0
     while entry.corrects is not None and (row := _row(connection, entry.corrects)) is not None:
-        entry = ledgerrows.entry_of(row)
+        entry = ledger_rows.entry_of(row)
         total += entry.cost or 0
     return total
 
@@ -182,10 +182,10 @@ def _check(connection: Connection) -> Checked:
     return Checked(count, connection.execute(select(func.count()).select_from(ledger)).scalar_one(), faults)
 
 
-def _faults_of(name: str, what: str, said: int, summed: int) -> list[str]:
-    if said == summed:
+def _faults_of(name: str, what: str, recorded: int, summed: int) -> list[str]:
+    if recorded == summed:
         return []
-    return [f"{name}: {what} is {said / NANO:.9f} USD, but its rows sum up to {summed / NANO:.9f} USD"]
+    return [f"{name}: {what} is {recorded / NANO:.9f} USD, but its rows sum up to {summed / NANO:.9f} USD"]
 
 
 def _conflict(message: str) -> GatewayError:

@@ -22,7 +22,7 @@ from sqlalchemy.pool import NullPool
 
 from app.canonical.record import record
 from app.database_url import read_parameters
-from app.state.atrest import Cipher, use_cipher
+from app.state.encryption import Cipher, use_cipher
 from app.state.threads import Job, cooperative
 
 _LOG: Final = logging.getLogger(__name__)
@@ -47,19 +47,19 @@ def open_engine(url: URL, pooling: Pooling | None = None) -> Engine:
     schema are set with BEGIN, in the same message. Without ``pooling`` no connection is kept and no
     limit is set, as migrations want it.
     """
-    said = read_parameters(_flat(url))
+    parameters = read_parameters(_flat(url))
     options: dict[str, Any] = {"poolclass": NullPool}
     if pooling is not None:
         options = {"pool_size": pooling.size, "max_overflow": 0, "pool_timeout": pooling.wait}
         options |= {"pool_recycle": 1800, "pool_use_lifo": True}
     arguments: dict[str, Any] = {"prepare_threshold": None}
-    if "connect_timeout" not in said.libpq:
+    if "connect_timeout" not in parameters.libpq:
         arguments["connect_timeout"] = 5
     engine = create_engine(
-        url.set(query=said.libpq), connect_args=arguments, use_native_hstore=False, **options
+        url.set(query=parameters.libpq), connect_args=arguments, use_native_hstore=False, **options
     )
-    limits = _LIMITS if pooling is not None and "options" not in said.libpq else ()
-    begin = _begin_statement(limits, said.schema)
+    limits = _LIMITS if pooling is not None and "options" not in parameters.libpq else ()
+    begin = _begin_statement(limits, parameters.schema)
     event.listen(engine, "connect", _leave_begin_to_us)
     event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
     return engine
@@ -67,9 +67,9 @@ def open_engine(url: URL, pooling: Pooling | None = None) -> Engine:
 
 def resolve_pooling(url: URL, size: int | None, wait: float | None) -> Pooling:
     """Return the pooling that settings, else the URL's parameters, else the defaults ask for."""
-    said = read_parameters(_flat(url))
-    chosen = [one for one in (wait, said.wait) if one is not None]
-    return Pooling(size or said.pool or POOL, chosen[0] if chosen else WAIT)
+    parameters = read_parameters(_flat(url))
+    chosen = [one for one in (wait, parameters.wait) if one is not None]
+    return Pooling(size or parameters.pool or POOL, chosen[0] if chosen else WAIT)
 
 
 def _flat(url: URL) -> dict[str, str]:
@@ -136,9 +136,9 @@ class PostgresBackend:
 
     def _once(self, run: Callable[[Connection], Any], *, last: bool = False) -> Any:
         with self._loan.taken(self._engine) as connection:
-            with _told_early(last):
+            with _detect_early_death(last):
                 transaction = connection.begin()
-            with transaction, _told_early(last):
+            with transaction, _detect_early_death(last):
                 return run(connection)
 
     def listen(self, heard: Callable[[str], None]) -> bool:
@@ -215,7 +215,7 @@ class _DiedEarly(Exception):
 
 
 @contextmanager
-def _told_early(last: bool) -> Iterator[None]:
+def _detect_early_death(last: bool) -> Iterator[None]:
     """Turn the death of a connection inside the block into ``_DiedEarly``, but the ``last`` time."""
     try:
         yield

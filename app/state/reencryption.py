@@ -22,9 +22,9 @@ from sqlalchemy import (
     update,
 )
 
-from app.state.atrest import Cipher, Sealed
 from app.state.cache import purge_unsealed
 from app.state.database import Database
+from app.state.encryption import Cipher, Sealed
 from app.state.tables import AnyRow, blob, metadata
 
 _AT_ONCE: Final = 50
@@ -40,10 +40,12 @@ def reencrypt(db: Database, cipher: Cipher, progress: Progress) -> int:
     Kept answers whose vectors only lie there unsealed go."""
     if cipher.seals:
         purge_unsealed(db)
-    return sum(_rewrite(db, table, cipher, progress) for table in metadata.sorted_tables if _sealed(table))
+    return sum(
+        _rewrite(db, table, cipher, progress) for table in metadata.sorted_tables if _sealed_columns(table)
+    )
 
 
-def _sealed(table: Table) -> list[Column[Any]]:
+def _sealed_columns(table: Table) -> list[Column[Any]]:
     return [column for column in table.columns if isinstance(column.type, Sealed)]
 
 
@@ -63,7 +65,7 @@ def _rewrite(db: Database, table: Table, cipher: Cipher, progress: Progress) -> 
 def _page(connection: Connection, table: Table, after: tuple[Any, ...] | None) -> Sequence[AnyRow]:
     """Return the next rows: the key, then the columns as they lie there."""
     key = list(table.primary_key.columns)
-    raw = [type_coerce(column, LargeBinary) for column in _sealed(table)]
+    raw = [type_coerce(column, LargeBinary) for column in _sealed_columns(table)]
     statement = select(*key, *raw).order_by(*key).limit(_FILES_AT_ONCE if table is blob else _AT_ONCE)
     if after is not None:
         statement = statement.where(tuple_(*key) > tuple_(*map(literal, after)))
@@ -83,7 +85,7 @@ def _seal(connection: Connection, table: Table, rows: Sequence[AnyRow], cipher: 
 def _seal_one(connection: Connection, table: Table, row: AnyRow, cipher: Cipher) -> int:
     key = list(table.primary_key.columns)
     statement = update(table).where(*(column == value for column, value in zip(key, row, strict=False)))
-    for column, old in zip(_sealed(table), row[len(key) :], strict=True):
+    for column, old in zip(_sealed_columns(table), row[len(key) :], strict=True):
         if old is None:
             continue
         statement = statement.where(type_coerce(column, LargeBinary) == literal(bytes(old), LargeBinary))

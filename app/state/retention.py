@@ -164,8 +164,8 @@ def _drop_expired(connection: Connection, ids: Sequence[str]) -> None:
 
 def _drop_old_attempts(connection: Connection, older_than: float) -> int:
     """Drop tries that are old and belong to no response that is still kept."""
-    kept = exists().where(response.c.id == attempt.c.response_id)
-    old = select(attempt.c.id).where(attempt.c.started_at < db_now() - older_than, ~kept)
+    has_response = exists().where(response.c.id == attempt.c.response_id)
+    old = select(attempt.c.id).where(attempt.c.started_at < db_now() - older_than, ~has_response)
     return connection.execute(delete(attempt).where(attempt.c.id.in_(old.limit(_ATTEMPTS_AT_ONCE)))).rowcount
 
 
@@ -199,7 +199,7 @@ def _purge_gone_tenants(db: Database, elsewhere: Elsewhere) -> int:
         db.write(partial(_drop_batches, condition=and_(batch.c.tenant == name, not_(ELSEWHERE))))
         while db.write(partial(files.drop_old, condition=file.c.tenant == name, limit=_FILES_AT_ONCE)):
             continue
-        while db.write(partial(callbodies.drop_of_tenant, tenant=name)):
+        while db.write(partial(call_bodies.drop_of_tenant, tenant=name)):
             continue
         while db.write(partial(idempotency.drop_of_tenant, tenant=name)):
             continue

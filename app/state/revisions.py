@@ -10,8 +10,8 @@ from typing import Final
 
 from sqlalchemy import Connection, case, select, update
 
-from app.state.dialect import insert_new
 from app.state.tables import revision
+from app.state.upserts import insert_new
 
 TOPIC: Final = "keys"
 """What is rung when the number of keys, tenants and administrators grows."""

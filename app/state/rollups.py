@@ -28,12 +28,12 @@ from sqlalchemy import (
 )
 
 from app.state import sums
-from app.state.atrest import Sealed
 from app.state.database import Database
-from app.state.dialect import insert_for, insert_once
+from app.state.encryption import Sealed
 from app.state.schema import metadata
 from app.state.sums import HOUR, Span, Sums
 from app.state.tables import usage_hour
+from app.state.upserts import insert_for, insert_once
 from app.wire.json import dumps, loads_lenient
 
 DAY: Final = 24 * HOUR
@@ -129,7 +129,7 @@ def join(db: Database, period: Period) -> None:
     found = _of_hour(db, start) if seconds == HOUR else _of_day(db, start)
     if found is None:
         return
-    values = {name: _written(by_value) for name, by_value in found.items()}
+    values = {name: _encode(by_value) for name, by_value in found.items()}
 
     def work(connection: Connection) -> None:
         if row is None:
@@ -206,7 +206,7 @@ def _single(connection: Connection, recent: Recent, covered: set[int], span: Spa
 def _rest(covered: set[int], span: Span) -> list[ColumnElement[bool]]:
     """Return the conditions of the rows of ``sums`` in a span whose hours are not covered; where these are very many,
     of all its rows. Hours are named one by one, so that each is looked up in the index."""
-    fitting = sums.fitting(span, detailed=False)
+    fitting = sums.span_conditions(span, detailed=False)
     if covered:
         begin = min(covered) if span[0] is None else int(span[0])
         end = int(span[1] if span[1] is not None else time.time() + DAY)
@@ -219,10 +219,10 @@ def _rest(covered: set[int], span: Span) -> list[ColumnElement[bool]]:
 
 def _of_hours(connection: Connection, hours: Sequence[int]) -> dict[int, ByMember]:
     """Return the sums of some hours."""
-    fitting = sums.fitting((min(hours), max(hours) + HOUR), detailed=False)
+    fitting = sums.span_conditions((min(hours), max(hours) + HOUR), detailed=False)
     rows = sums.rows(connection, [*fitting, usage_hour.c.hour.in_(hours)])
     found: dict[int, ByMember] = {}
-    for hour, members, some in sums.joined(*rows):
+    for hour, members, some in sums.join(*rows):
         if hour not in found:
             found[hour] = {name: defaultdict(Sums) for name in _COLUMNS}
         for name, by_value in found[hour].items():
@@ -258,5 +258,5 @@ def _of_day(db: Database, day: int) -> ByMember | None:
     return groups
 
 
-def _written(by_value: Mapping[str | None, Sums]) -> bytes:
+def _encode(by_value: Mapping[str | None, Sums]) -> bytes:
     return dumps([[value, *sums.numbers(some)] for value, some in by_value.items()])

@@ -14,11 +14,11 @@ from sqlalchemy import Connection, bindparam, case, func, or_, select, update
 
 from app.errors import GatewayError
 from app.state import blobs
-from app.state.dialect import insert_for, insert_new, inserted, returning_if_new, run, upsert_for
 from app.state.ids import storable
-from app.state.items import ItemRow, Packed, present
+from app.state.items import ItemRow, Packed, show_item
 from app.state.records import JSON, Ending, Fence, NewResponse
 from app.state.tables import RUNNING, AnyRow, db_now, item, response, thread
+from app.state.upserts import insert_for, insert_new, inserted, returning_if_new, run, upsert_for
 from app.wire.json import dumps, loads_lenient
 
 RUNNING_STATUSES: Final = frozenset({"queued", "in_progress"})
@@ -179,7 +179,7 @@ def count_items(connection: Connection, response_id: str) -> int:
     return int(run(connection, _COUNT_ITEMS, {"response_id": response_id}).fetchone()[0])
 
 
-def fenced(fence: Fence) -> dict[str, Any]:
+def fence_parameters(fence: Fence) -> dict[str, Any]:
     """Return the parameters of ``GUARD``."""
     return {"fence_owner": fence.owner, "fence_attempt": fence.attempt}
 
@@ -202,7 +202,7 @@ def end_row(
     values = _values_of(response_id, ending, cancelled=cancelled, extra=extra)
     statement = _END
     if fence is not None:
-        statement, values = _END_LOST if lost else _END_FENCED, values | fenced(fence)
+        statement, values = _END_LOST if lost else _END_FENCED, values | fence_parameters(fence)
     return bool(run(connection, statement, values).rowcount == 1)
 
 
@@ -210,7 +210,7 @@ def end_synchronous(
     connection: Connection, tenant: str, response_id: str, fence: Fence, ending: Ending
 ) -> Ended | None:
     """Make a living synchronous row terminal that runs under ``fence``; None when it is none, or ended otherwise."""
-    values = _values_of(response_id, ending) | fenced(fence) | {"of_tenant": tenant}
+    values = _values_of(response_id, ending) | fence_parameters(fence) | {"of_tenant": tenant}
     row = run(connection, _END_SYNCHRONOUS, values).fetchone()
     return None if row is None else Ended(*row)
 
@@ -241,7 +241,7 @@ def item_rows(connection: Connection, response_id: str, direction: str) -> list[
 def present_items(connection: Connection, tenant: str, rows: Sequence[ItemRow]) -> list[JSON]:
     """Return stored items as their owner sees them."""
     files = blobs.fetch(connection, tenant, [row.body for row in rows])
-    return [present(row.item_id, row.body, files) for row in rows]
+    return [show_item(row.item_id, row.body, files) for row in rows]
 
 
 def show(row: AnyRow, output: Sequence[Mapping[str, Any]]) -> JSON:

@@ -174,7 +174,7 @@ class Runner(Generic[W]):
             _LOG.warning("no work claimed: %s", error.raw or error.message)
             return
         if claimed and not self._jobs:
-            self._note_renewed()
+            self._schedule_renewal()
         for work in claimed:
             job = Job(work)
             self._jobs[job] = gevent.spawn(self._work_on, job)
@@ -187,7 +187,7 @@ class Runner(Generic[W]):
         try:
             if time.monotonic() >= self._renew_at:
                 self._queue.renew(fences)
-                self._note_renewed()
+                self._schedule_renewal()
             reasons = self._queue.lost(fences)
         except GatewayError as error:
             _LOG.warning("leases not renewed: %s", error.raw or error.message)
@@ -197,7 +197,7 @@ class Runner(Generic[W]):
             if job.work.id in reasons:
                 job.abort(reasons[job.work.id])
 
-    def _note_renewed(self) -> None:
+    def _schedule_renewal(self) -> None:
         now = time.monotonic()
         self._kept_until = now + self._lease
         self._renew_at = now + self._lease * _RENEW_AT

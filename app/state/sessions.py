@@ -15,9 +15,9 @@ from sqlalchemy import Connection, delete, insert, or_, select
 
 from app.errors import GatewayError
 from app.state.database import Database
-from app.state.dialect import insert_once
-from app.state.keyform import Hasher
+from app.state.key_format import Hasher
 from app.state.tables import key_secret
+from app.state.upserts import insert_once
 
 _SESSION: Final = "session:"
 _LINK: Final = "link"

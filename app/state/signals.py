@@ -37,7 +37,7 @@ class Signals:
 
     def write(self, run: Callable[[Connection], T], topics: Sequence[str], *, idempotent: bool = False) -> T:
         """Do ``db.write(run)`` and wake whoever waits for one of ``topics``, anywhere."""
-        work = self._notifying(run, topics) if self.db.is_postgres else run
+        work = self._with_notify(run, topics) if self.db.is_postgres else run
         result = self.db.write(work, idempotent=idempotent)
         for topic in topics:
             self.wakeups.ring(topic)
@@ -61,7 +61,9 @@ class Signals:
         """Close the listener's connection."""
         self._listener.stop()
 
-    def _notifying(self, run: Callable[[Connection], T], topics: Sequence[str]) -> Callable[[Connection], T]:
+    def _with_notify(
+        self, run: Callable[[Connection], T], topics: Sequence[str]
+    ) -> Callable[[Connection], T]:
         from app.state.postgres import notify
 
         def work(connection: Connection) -> T:

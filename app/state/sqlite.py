@@ -23,7 +23,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL
 from sqlalchemy.pool import StaticPool
 
-from app.state.atrest import Cipher, use_cipher
+from app.state.encryption import Cipher, use_cipher
 from app.state.threads import Job, Lane, original
 
 BUSY_SECONDS: Final = 15.0  # an index of a million rows is built in less
@@ -75,11 +75,11 @@ def _prepare(connection: Any, record: Any) -> None:
     """Set the connection up; switching a new file to WAL may find another process doing it."""
     deadline = time.monotonic() + BUSY_SECONDS
     for pragma in _PRAGMAS:
-        while not _applied(connection, pragma, deadline):
+        while not _apply(connection, pragma, deadline):
             original("time", "sleep")(0.02)
 
 
-def _applied(connection: Any, pragma: str, deadline: float) -> bool:
+def _apply(connection: Any, pragma: str, deadline: float) -> bool:
     try:
         connection.execute(pragma).close()
     except connection.OperationalError:

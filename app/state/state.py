@@ -16,32 +16,34 @@ from typing import Any
 import gevent
 
 from app.state import retention
+from app.state.admin_queries import AdminQueries
 from app.state.admins import Admins
 from app.state.alerts import Alerts
-from app.state.atrest import Cipher
 from app.state.attempts import Attempts
 from app.state.audit import Audit
 from app.state.background import Queue, Work
+from app.state.batch_queue import BatchQueue, BatchWork
 from app.state.batches import Batches
 from app.state.batchhomes import BatchHomes
 from app.state.batchqueue import BatchQueue, BatchWork
 from app.state.browsing import Browsing
 from app.state.budgets import Budgets
 from app.state.cache import SharedAnswers
-from app.state.calllog import CallLog
+from app.state.call_log import CallLog
 from app.state.conversations import Conversations
 from app.state.crypto import Sealer, load_keys
 from app.state.database import Access, Database
-from app.state.eventlog import EventLog
+from app.state.encryption import Cipher
+from app.state.event_log import EventLog
 from app.state.files import Files
 from app.state.history import EXPANDED_MAX, History
 from app.state.idempotency import FirstAnswers
 from app.state.joiner import Joiner
-from app.state.keyform import Hasher
+from app.state.key_format import Hasher
 from app.state.keys import Keys
 from app.state.leases import Keeper
 from app.state.ledger import Ledger
-from app.state.news import News
+from app.state.live_events import News
 from app.state.retention import Purger
 from app.state.runner import CONCURRENCY, Job, Runner
 from app.state.sessions import Sessions
@@ -83,7 +85,7 @@ class State:
     batch_queue: BatchQueue
     batch_homes: BatchHomes
     first_answers: FirstAnswers
-    browsing: Browsing
+    admin_queries: AdminQueries
     answers: SharedAnswers
     runners: list[Runner[Any]] = field(default_factory=list)
     purger: Purger | None = None
@@ -192,6 +194,6 @@ def open_state(
         batch_queue=BatchQueue(signals),
         batch_homes=BatchHomes(signals),
         first_answers=FirstAnswers(db),
-        browsing=Browsing(db),
+        admin_queries=AdminQueries(db),
         answers=SharedAnswers(signals),
     )

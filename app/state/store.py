@@ -13,14 +13,14 @@ from sqlalchemy import Connection, select, update
 from app.errors import GatewayError
 from app.responses_form.errors import LOST
 from app.responses_form.events import opening
-from app.state import blobs, chain, conversationrows, eventrows, retention, rows
-from app.state.ending import terminate
+from app.state import blobs, chain, conversation_rows, event_rows, retention, rows
 from app.state.items import Packed, pack, unpack
 from app.state.leases import LEASE_SECONDS, Keeper
-from app.state.paging import PageQuery, Scope, as_list, read_page
+from app.state.pagination import PageQuery, Scope, as_list, read_page
 from app.state.records import JSON, Ending, Fence, NewResponse, StoredResponse
 from app.state.signals import Signals
 from app.state.tables import AnyRow, db_now, item, response
+from app.state.termination import terminate
 from app.state.wakeups import QUEUE
 from app.wire.json import dumps, loads_lenient
 
@@ -84,14 +84,14 @@ class Responses:
 
     def get(self, tenant: str, response_id: str) -> StoredResponse:
         """Return a response; 404 while a synchronous one still runs."""
-        row, output = self._db.read(lambda connection: _read_shown(connection, tenant, response_id))
-        return _stored(row, output)
+        row, output = self._db.read(lambda connection: _read_visible(connection, tenant, response_id))
+        return _stored_response(row, output)
 
     def input_items(self, tenant: str, response_id: str, query: PageQuery) -> JSON:
         """Return a page of the turn's own input items."""
 
         def work(connection: Connection) -> tuple[list[JSON], bool]:
-            _shown_row(connection, tenant, response_id)
+            _visible_row(connection, tenant, response_id)
             condition = (item.c.response_id == response_id) & (item.c.direction == "input")
             page, more = read_page(connection, Scope(item, condition, item.c.seq), query)
             return rows.present_items(connection, tenant, page), more
@@ -135,13 +135,13 @@ def insert_new_response(
     rows.touch_thread(connection, thread_id, new.tenant)
     rows.insert_items(connection, new.tenant, new.id, "input", packed, first=0)
     if new.background and new.stream:
-        eventrows.append(connection, new.id, opening(new.object))
+        event_rows.append(connection, new.id, opening(new.object))
 
 
 def _thread_of(connection: Connection, new: NewResponse) -> str:
     """Return the thread a turn belongs to, making sure that what it continues still lives."""
     if new.conversation_id is not None:
-        conversationrows.take(connection, new)
+        conversation_rows.take(connection, new)
         return new.conversation_id
     if new.parent_id is None:
         return new.id
@@ -177,7 +177,7 @@ def _finish(
         return False
     extra = dumps({**loads_lenient(row.extra), **ending.extra}) if ending.extra else None
     if not rows.end_row(connection, response_id, ending, fence=fence, lost=_is_lost(row), extra=extra):
-        return _ended_by_us(row, fence, ending)
+        return _is_own_ending(row, fence, ending)
     first = rows.count_items(connection, response_id) if packed.rows else 0
     ended = rows.Ended(row.thread_id, row.conversation_id, first)
     _keep_output(connection, tenant, response_id, ending, packed, ended)
@@ -193,7 +193,7 @@ def _keep_output(
     rows.insert_items(connection, tenant, response_id, "output", packed, first=ended.items)
     rows.touch_thread(connection, ended.thread_id, tenant)
     if ended.conversation_id and ending.status in ("completed", "incomplete"):
-        conversationrows.append_turn(connection, tenant, ended.conversation_id, response_id)
+        conversation_rows.append_turn(connection, tenant, ended.conversation_id, response_id)
 
 
 def _is_lost(row: AnyRow) -> bool:
@@ -210,11 +210,11 @@ def _is_lost(row: AnyRow) -> bool:
 def _log_end(connection: Connection, row: AnyRow, ending: Ending) -> None:
     """Append the last events; a log that was closed until now opens with all of them."""
     if not row.stream:
-        eventrows.append(connection, row.id, opening(loads_lenient(row.object)))
-    eventrows.append(connection, row.id, ending.events)
+        event_rows.append(connection, row.id, opening(loads_lenient(row.object)))
+    event_rows.append(connection, row.id, ending.events)
 
 
-def _ended_by_us(row: AnyRow, fence: Fence, ending: Ending) -> bool:
+def _is_own_ending(row: AnyRow, fence: Fence, ending: Ending) -> bool:
     """Say whether this very ending was stored by a first try that was said to have failed."""
     return (
         row.status == ending.status
@@ -223,7 +223,7 @@ def _ended_by_us(row: AnyRow, fence: Fence, ending: Ending) -> bool:
     )
 
 
-def _shown_row(connection: Connection, tenant: str, response_id: str, *, lock: bool = False) -> AnyRow:
+def _visible_row(connection: Connection, tenant: str, response_id: str, *, lock: bool = False) -> AnyRow:
     """Return the row as GET sees it: a running synchronous response does not exist yet."""
     row = rows.require(connection, tenant, response_id, lock=lock)
     if not row.background and row.status in rows.RUNNING_STATUSES:
@@ -231,14 +231,14 @@ def _shown_row(connection: Connection, tenant: str, response_id: str, *, lock: b
     return row
 
 
-def _read_shown(connection: Connection, tenant: str, response_id: str) -> tuple[AnyRow, list[JSON]]:
-    row = _shown_row(connection, tenant, response_id)
+def _read_visible(connection: Connection, tenant: str, response_id: str) -> tuple[AnyRow, list[JSON]]:
+    row = _visible_row(connection, tenant, response_id)
     stored = rows.item_rows(connection, response_id, "output")
     return row, rows.present_items(connection, tenant, stored)
 
 
 def _delete(connection: Connection, tenant: str, response_id: str) -> None:
-    row = _shown_row(connection, tenant, response_id, lock=True)
+    row = _visible_row(connection, tenant, response_id, lock=True)
     if row.status in rows.RUNNING_STATUSES:
         raise GatewayError("bad_request", "Cannot delete an in-flight response.")
     connection.execute(update(response).where(response.c.id == response_id).values(deleted_at=db_now()))
@@ -255,7 +255,7 @@ def _cancel(connection: Connection, tenant: str, response_id: str) -> None:
         terminate(connection, row, "cancelled", None)
 
 
-def _stored(row: AnyRow, output: list[JSON]) -> StoredResponse:
+def _stored_response(row: AnyRow, output: list[JSON]) -> StoredResponse:
     return StoredResponse(
         id=row.id,
         tenant=row.tenant,

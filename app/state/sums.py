@@ -17,9 +17,9 @@ from sqlalchemy import BigInteger, Column, ColumnElement, Connection, Integer, T
 
 from app.state import histogram
 from app.state.database import Database
-from app.state.dialect import insert_for, run_all
 from app.state.schema import metadata
 from app.state.tables import usage_hour, usage_latency
+from app.state.upserts import insert_for, run_all
 from app.wire.json import dumps, loads_lenient
 
 Members = Mapping[str, Any]
@@ -142,11 +142,11 @@ def read(db: Database, span: Span, *, detailed: bool) -> Iterator[tuple[int, Mem
 
     Without details (``user``, ``metadata``) groups are as few as an operator's names."""
     begin = None if span[0] is None else span[0] // HOUR * HOUR
-    conditions = fitting((begin, span[1]), detailed=detailed)
-    return joined(*db.read(lambda connection: rows(connection, conditions)))
+    conditions = span_conditions((begin, span[1]), detailed=detailed)
+    return join(*db.read(lambda connection: rows(connection, conditions)))
 
 
-def fitting(span: Span, *, detailed: bool) -> list[ColumnElement[bool]]:
+def span_conditions(span: Span, *, detailed: bool) -> list[ColumnElement[bool]]:
     """Return the conditions of the rows of ``usage_hour`` that make up a span."""
     kinds = (_PLAIN, _DETAILED if detailed else _BROAD)
     found = within(usage_hour.c.hour, span)
@@ -169,7 +169,7 @@ def rows(connection: Connection, conditions: Sequence[ColumnElement[bool]]) -> t
     return hours, times
 
 
-def joined(hours: Sequence[Any], times: Histograms) -> Iterator[tuple[int, Members, Sums]]:
+def join(hours: Sequence[Any], times: Histograms) -> Iterator[tuple[int, Members, Sums]]:
     """Yield hour, members and sums of rows with their histograms."""
     for row in hours:
         sums = Sums(**{name: getattr(row, name) for name in _SUMS})

@@ -24,8 +24,8 @@ from sqlalchemy import (
     true,
 )
 
-from app.state.answer_tables import cached_answer as cached_answer
-from app.state.atrest import Sealed
+from app.state.cache_tables import cached_answer as cached_answer
+from app.state.encryption import Sealed
 from app.state.schema import AnyRow as AnyRow
 from app.state.schema import db_now as db_now
 from app.state.schema import metadata as metadata

@@ -77,7 +77,7 @@ class Tenants:
             _check_free(connection, name)
             row = {"name": name, "members": dumps(dict(members)), "created_at": made.created_at}
             connection.execute(insert(tenant).values(row))
-            audit.note(connection, actor, "tenant.created", name, None, shown(made))
+            audit.note(connection, actor, "tenant.created", name, None, show(made))
 
         self._signals.write(work, _TOPICS)
         return made
@@ -92,7 +92,7 @@ class Tenants:
             after = replace(before, members={n: v for n, v in members.items() if v is not None})
             values = {"members": dumps(dict(after.members))}
             connection.execute(update(tenant).where(tenant.c.name == name).values(values))
-            audit.note(connection, actor, "tenant.changed", name, shown(before), shown(after))
+            audit.note(connection, actor, "tenant.changed", name, show(before), show(after))
             return after
 
         return self._signals.write(work, _TOPICS)
@@ -116,13 +116,13 @@ class Tenants:
             connection.execute(delete(tenant).where(tenant.c.name == name))
             connection.execute(delete(gone_tenant).where(gone_tenant.c.name == name))
             connection.execute(insert(gone_tenant).values(name=name, gone_at=time.time()))
-            audit.note(connection, actor, "tenant.deleted", name, {**shown(before), "stored": counts}, None)
+            audit.note(connection, actor, "tenant.deleted", name, {**show(before), "stored": counts}, None)
             return counts
 
         return self._signals.write(work, (*_TOPICS, cache.TOPIC))
 
 
-def shown(stored: StoredTenant) -> dict[str, Any]:
+def show(stored: StoredTenant) -> dict[str, Any]:
     """Return a tenant as an administrator sees it."""
     return {
         "id": stored.name,

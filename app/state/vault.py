@@ -13,9 +13,9 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from app.state.database import Database
-from app.state.dialect import upsert_for
 from app.state.ids import storable
 from app.state.tables import db_now, vault
+from app.state.upserts import upsert_for
 from app.wire.json import dumps, loads_lenient
 
 

@@ -16,15 +16,15 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from app.config import Settings
 from app.errors import GatewayError
 from app.gateway.core import Gateway, gateway_of
-from app.surfaces.admin.mounting import mount_admin
+from app.surfaces.admin.dispatcher import mount_admin
 from app.surfaces.blueprints import blueprints
 from app.surfaces.browsers import Browsers
-from app.surfaces.claims import REPLAYED, Replay, replayed, settle
 from app.surfaces.credentials import KeyRing, check_operation
+from app.surfaces.idempotency import REPLAYED, Replay, replay, settle
+from app.surfaces.minimal_flask import SessionlessFlask
 from app.surfaces.mounts import KEYLESS
 from app.surfaces.replies.answers import error_response, finish_headers
 from app.surfaces.rules import current_mount, current_operation, matched_rule
-from app.surfaces.sessionless import SessionlessFlask
 from app.surfaces.views import key, operators
 from app.surfaces.views.sockets import no_websocket
 from app.surfaces.views.stored import follow
@@ -62,7 +62,7 @@ def build_doors(gateway: Gateway) -> Flask:
     app.before_request(_before)
     app.after_request(_settle_claim)  # the last of them: what is registered first runs last
     app.after_request(finish_headers)
-    app.after_request(_limit_writing)
+    app.after_request(_set_write_timeouts)
     app.after_request(_note)
     if settings.allowed_origins:
         app.after_request(_mark_for_browsers)
@@ -81,28 +81,30 @@ def _before() -> Response | None:
     """Give the request an id, check who calls, then the api-version.
 
     A path that no rule matches, but below a door's prefix, is asked for that door's key."""
-    asked, own = request_ctx.request, app_ctx.g  # each look at a proxy costs as much as a look at a header
-    given = asked.environ.get("HTTP_X_REQUEST_ID", "")
+    request, own = request_ctx.request, app_ctx.g  # each look at a proxy costs as much as a look at a header
+    request_id = request.environ.get("HTTP_X_REQUEST_ID", "")
     own.started = time.monotonic()
-    own.request_id = given if given and _REQUEST_ID.fullmatch(given) else f"req_{os.urandom(16).hex()}"
+    own.request_id = (
+        request_id if request_id and _REQUEST_ID.fullmatch(request_id) else f"req_{os.urandom(16).hex()}"
+    )
     rule, mount = matched_rule(), current_mount()
     places = rule.credentials if rule is not None else mount.credentials if mount is not None else KEYLESS
-    _check_spelling(asked.environ.get("RAW_URI", "").partition("?")[0])
+    _check_spelling(request.environ.get("RAW_URI", "").partition("?")[0])
     if places.keyless:
         return None
     parts = app_ctx.app.extensions
     browsers: Browsers = parts["sluice_browsers"]
-    if mount is not None and (answer := browsers.preflight(asked, _methods)) is not None:
+    if mount is not None and (answer := browsers.preflight(request, _methods)) is not None:
         return answer
-    browsers.check(asked)
+    browsers.check(request)
     if rule is not None and rule.websocket:
-        browsers.check_upgrade(asked)
+        browsers.check_upgrade(request)
     keys: KeyRing = parts["sluice_keys"]
-    own.principal = keys.authenticate(places, asked)
+    own.principal = keys.authenticate(places, request)
     if rule is not None and rule.operation is not None:
         check_operation(own.principal, rule.operation.name)
     if mount is not None and mount.versioned:
-        _check_version(asked.args.get("api-version"))
+        _check_version(request.args.get("api-version"))
     return None
 
 
@@ -145,7 +147,7 @@ def _note(response: Response) -> Response:
     return response
 
 
-def _limit_writing(response: Response) -> Response:
+def _set_write_timeouts(response: Response) -> Response:
     """Let go of a client that stops reading: after 30 s without progress, 5 s where nobody asked for its key.
 
     A large body is written in pieces, for the limit holds for each write."""
@@ -199,7 +201,7 @@ def _gateway_error(error: GatewayError) -> Response:
 def _replay(found: Replay) -> Response:
     """Answer as the first time."""
     if found.answer.response_id is None:
-        return replayed(found.answer)
+        return replay(found.answer)
     headers = {**found.answer.headers, REPLAYED: "true"}
     return follow(gateway_of(current_app), found.answer.response_id, -1, headers)
 
@@ -225,7 +227,7 @@ def _http_error(error: HTTPException) -> Response:
     if "websocket" in request.headers.get("upgrade", "").lower():
         shown = no_websocket()
     elif error.code == 404:
-        shown = GatewayError("not_found", f"Invalid URL ({request.method} {request.path})" + _served())
+        shown = GatewayError("not_found", f"Invalid URL ({request.method} {request.path})" + _describe_door())
     elif error.code == 405:
         shown = GatewayError("method_not_allowed", f"Not allowed to {request.method} on {request.path}.")
     else:
@@ -239,7 +241,7 @@ def _http_error(error: HTTPException) -> Response:
     return response
 
 
-def _served() -> str:
+def _describe_door() -> str:
     """Say what there is at a door of few operations."""
     mount = current_mount()
     if mount is None or mount.dialect is None:

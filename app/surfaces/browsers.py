@@ -16,9 +16,9 @@ from flask import Response
 from werkzeug.datastructures import Headers
 from werkzeug.wrappers import Request
 
+from app.bind_address import has_client_keys, is_loopback
 from app.config import Settings
 from app.errors import GatewayError
-from app.serving import has_client_keys, is_loopback
 
 EXPOSED: Final = ", ".join(
     (
@@ -97,12 +97,12 @@ class Browsers:
             return None
         if not self.allows(origin):
             raise GatewayError("forbidden", f"Pages of '{origin[:100]}' may not call this gateway. {_ALLOW}")
-        asked = request.headers.get("access-control-request-headers", "")
+        requested = request.headers.get("access-control-request-headers", "")
         response = Response(status=204)
         response.headers["access-control-allow-methods"] = ", ".join(methods(request))
         response.headers["access-control-max-age"] = _MAX_AGE
-        if asked and _NAMES.fullmatch(asked):
-            response.headers["access-control-allow-headers"] = asked
+        if requested and _NAMES.fullmatch(requested):
+            response.headers["access-control-allow-headers"] = requested
         return response
 
     def mark(self, request: Request, response: Response) -> None:

@@ -17,8 +17,8 @@ from app.errors import GatewayError
 from app.gateway.call import Abort, Call
 from app.gateway.core import Gateway, gateway_of
 from app.operations import Operation
-from app.surfaces.body.forbidden import without_steering
-from app.surfaces.body.reading import names_files, size_of
+from app.surfaces.body.forbidden_members import without_steering
+from app.surfaces.body.reader import names_files, size_of
 from app.surfaces.credentials import SUBPROTOCOLS, check_operation
 from app.surfaces.mounts import Mount
 from app.surfaces.rules import current_rule
@@ -81,7 +81,7 @@ def make_call(
         strict=strict,
         left_out=left_out,
         client_headers=_clean_headers(environ),
-        keep_raw=_raw_wanted(environ) if gateway.settings.raw_allowed else frozenset(),
+        keep_raw=_raw_members(environ) if gateway.settings.raw_allowed else frozenset(),
         socket=environ.get("gunicorn.socket"),
         log_metadata=_log_metadata(environ.get("HTTP_X_TFY_METADATA")),
         size=size_of(request_ctx.request) if size is None else size,
@@ -187,5 +187,5 @@ _RAW: Final = {
 }
 
 
-def _raw_wanted(environ: Mapping[str, Any]) -> frozenset[str]:
+def _raw_members(environ: Mapping[str, Any]) -> frozenset[str]:
     return frozenset(name for name, key in _RAW.items() if environ.get(key, "").lower() == "true")

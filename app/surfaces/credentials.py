@@ -20,7 +20,7 @@ from app.errors import GatewayError
 from app.gateway.call import Principal
 from app.gateway.keys import KeyDirectory
 from app.operations import request_type
-from app.state.keyform import is_ours
+from app.state.key_format import is_ours
 from app.surfaces.mounts import Credentials
 
 SUBPROTOCOLS: Final = "sec-websocket-protocol"
@@ -51,13 +51,13 @@ class KeyRing:
         inside: Principal | None = request.environ.get(PRINCIPAL)
         if inside is not None:
             return inside
-        presented = _presented(places, request)
+        presented = _presented_key(places, request)
         if places.query:
             _take_off(places.query, request)
         if self._open is not None:
             return self._open
         if presented is None:
-            raise _nothing_presented(places, request)
+            raise _missing_key_error(places, request)
         row = self._rows.get(self._digest(presented))
         if row is not None and _same(row[0].reveal(), presented):
             if self._directory.is_over(row[1]):
@@ -82,7 +82,7 @@ class KeyRing:
         return blake2b(key.encode("utf-8", "surrogateescape"), key=self._pepper, digest_size=32).digest()
 
 
-def _nothing_presented(places: Credentials, request: Request) -> GatewayError:
+def _missing_key_error(places: Credentials, request: Request) -> GatewayError:
     """Return the refusal of a request without a key; a signature, or another scheme, is none."""
     scheme, space, _ = request.headers.get("Authorization", "").partition(" ")  # without one it may be a key
     other = f" A credential of the scheme '{scheme}' is no key here." if space and len(scheme) <= 20 else ""
@@ -97,10 +97,10 @@ def _nothing_presented(places: Credentials, request: Request) -> GatewayError:
 def _take_off(name: str, request: Request) -> None:
     """Take a key off the query, so that nothing that comes later can show it."""
     pairs = request.query_string.split(b"&")
-    kept = [pair for pair in pairs if unquote_plus(pair.partition(b"=")[0].decode("latin-1")) != name]
-    if len(kept) == len(pairs):
+    others = [pair for pair in pairs if unquote_plus(pair.partition(b"=")[0].decode("latin-1")) != name]
+    if len(others) == len(pairs):
         return
-    request.query_string = query = b"&".join(kept)
+    request.query_string = query = b"&".join(others)
     request.__dict__.pop("args", None)
     text = query.decode("latin-1")
     request.environ["QUERY_STRING"] = text
@@ -121,7 +121,7 @@ def _same(one: str, other: str) -> bool:
     return hmac.compare_digest(one.encode(), other.encode("utf-8", "surrogateescape"))
 
 
-def _presented(places: Credentials, request: Request) -> str | None:
+def _presented_key(places: Credentials, request: Request) -> str | None:
     headers = request.headers
     scheme, _, token = request.environ.get("HTTP_AUTHORIZATION", "").partition(" ")
     if scheme.lower() == "bearer":

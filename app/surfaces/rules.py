@@ -72,9 +72,9 @@ def current_rule() -> DoorRule:
 def current_mount() -> Mount | None:
     """Return the door of the current request: its rule's, else that of its path by another method,
     else the one that its path lies below."""
-    asked = request_ctx.request
-    rule = asked.url_rule or _other_method(asked)
-    return rule.mount if isinstance(rule, DoorRule) else mount_of(asked.path)
+    request = request_ctx.request
+    rule = request.url_rule or _other_method(request)
+    return rule.mount if isinstance(rule, DoorRule) else mount_of(request.path)
 
 
 def _other_method(asked: Request) -> Rule | None:

@@ -7,7 +7,7 @@ import json
 import sys
 from typing import Final
 
-from app.terminal.office import ask
+from app.terminal.admin_client import ask
 from app.terminal.settings import settings_of
 
 _FAILED: Final = 1
@@ -21,9 +21,9 @@ def run(given: argparse.Namespace) -> int:
         return _WRONG
     chosen = {"tenant": given.tenant, "key": given.key, "id": given.id}
     query = {name: value for name, value in chosen.items() if value is not None}
-    status, told = ask(settings, "DELETE", "/cache", query_string=query)
+    status, answer = ask(settings, "DELETE", "/cache", query_string=query)
     if status != 200:
-        print(f"sluice: {told['error']['message']}", file=sys.stderr)
+        print(f"sluice: {answer['error']['message']}", file=sys.stderr)
         return _WRONG if status == 400 else _FAILED
-    print(json.dumps(told, indent=2) if given.json else f"{told['entries']} answers are gone")
+    print(json.dumps(answer, indent=2) if given.json else f"{answer['entries']} answers are gone")
     return 0

@@ -103,17 +103,17 @@ def _zsh_words(verb: Verb) -> str:
 def _fish(verbs: list[Verb]) -> str:
     lines = ["# fish completion of sluice: sluice completion fish > ~/.config/fish/completions/sluice.fish"]
     for verb in verbs:
-        lines.append(f"complete -c sluice -n __fish_use_subcommand -f -a {verb.name} -d {_quoted(verb.text)}")
+        lines.append(f"complete -c sluice -n __fish_use_subcommand -f -a {verb.name} -d {_quote(verb.text)}")
         seen = f"-n '__fish_seen_subcommand_from {verb.name}'"
         if verb.words:
-            lines.append(f"complete -c sluice {seen} -f -a {_quoted(' '.join(verb.words))}")
+            lines.append(f"complete -c sluice {seen} -f -a {_quote(' '.join(verb.words))}")
         for name, text, takes_file in verb.options:
             value = " -r -F" if takes_file else ""
-            lines.append(f"complete -c sluice {seen} -l {name.removeprefix('--')}{value} -d {_quoted(text)}")
+            lines.append(f"complete -c sluice {seen} -l {name.removeprefix('--')}{value} -d {_quote(text)}")
     return "\n".join(lines) + "\n"
 
 
-def _quoted(text: str) -> str:
+def _quote(text: str) -> str:
     """Return a text between fish's single quotes."""
     escaped = text.replace("\\", "\\\\").replace("'", "\\'")
     return f"'{escaped}'"

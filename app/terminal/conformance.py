@@ -42,12 +42,12 @@ def run(given: argparse.Namespace) -> int:
         print(f"sluice: {broken}", file=sys.stderr)
         return _WRONG
     results = []
-    with line("asking") as told:
+    with line("asking") as progress:
         for result in run_checks(client, given.model, given.embedding_model):
             results.append(result)
-            told.tell(len(results))
+            progress.tell(len(results))
             if not given.json:
-                told.clear()
+                progress.clear()
                 print(_line(result), flush=True)
     print(_as_json(client, results) if given.json else _table(results))
     return _FAILED if any(one.result == "fail" for one in results) else 0

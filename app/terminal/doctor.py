@@ -12,8 +12,8 @@ import sys
 from typing import Final
 
 from app.config_loading import ConfigError, load
-from app.examination.findings import as_json, fail, is_well
-from app.examination.looks import examine
+from app.diagnostics.findings import as_json, fail, is_well
+from app.diagnostics.looks import examine
 from app.gateway.redaction import Redactor
 from app.terminal.progress import line
 
@@ -28,12 +28,12 @@ def run(given: argparse.Namespace) -> int:
         return _refuse(error, as_data=given.json)
     redact = Redactor(settings).text
     findings = []
-    with line("looking") as told:
+    with line("looking") as progress:
         for one in examine(settings):
             findings.append(one)
-            told.tell(len(findings))
+            progress.tell(len(findings))
             if not given.json:
-                told.clear()
+                progress.clear()
                 print(redact(one.line), flush=True)
     if given.json:
         print(redact(as_json(findings)))

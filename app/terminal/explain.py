@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from app.terminal.office import ask
+from app.terminal.admin_client import ask
 from app.terminal.settings import settings_of
 
 _WRONG: Final = 2
@@ -21,14 +21,14 @@ def run(given: argparse.Namespace) -> int:
     body = _body(given.body)
     if settings is None or body is None:
         return _WRONG
-    asked = {"path": given.path, "body": body}
-    asked |= {name: value for name in ("key", "tenant") if (value := getattr(given, name))}
-    status, told = ask(settings, "POST", "/explain", json=asked)
+    question = {"path": given.path, "body": body}
+    question |= {name: value for name in ("key", "tenant") if (value := getattr(given, name))}
+    status, answer = ask(settings, "POST", "/explain", json=question)
     if status != 200:
-        print(f"sluice: {told['error']['message']}", file=sys.stderr)
+        print(f"sluice: {answer['error']['message']}", file=sys.stderr)
         return _WRONG
-    print(json.dumps(told, indent=2) if given.json else "\n".join(_lines(told)))
-    return 1 if told["refused"] else 0
+    print(json.dumps(answer, indent=2) if given.json else "\n".join(_lines(answer)))
+    return 1 if answer["refused"] else 0
 
 
 def _body(given: str) -> dict[str, Any] | None:
@@ -51,19 +51,19 @@ def _body(given: str) -> dict[str, Any] | None:
     return body
 
 
-def _lines(told: Mapping[str, Any]) -> Iterator[str]:
-    key, refused = told["key"], told["refused"]
+def _lines(answer: Mapping[str, Any]) -> Iterator[str]:
+    key, refused = answer["key"], answer["refused"]
     yield f"key      {key['name']} of {key['tenant']}"
-    for one in told["limits"]:
+    for one in answer["limits"]:
         yield f"limit    {one['level']}: {one['remaining']} left, anew in {one['reset']} s"
-    for one in told["budgets"]:
+    for one in answer["budgets"]:
         yield f"budget   {one['level']}: ${one['remaining']:.6f} left of ${one['usd']} per {one['per']}"
-    for one in told["targets"]:
+    for one in answer["targets"]:
         price = "unknown price" if one["cost_estimate"] is None else f"at most ${one['cost_estimate']:.6f}"
         yield f"target   {one['provider']}/{one['model']}: {one['reason']}; {one['mode']}, {price}"
         for what in ("adjusted", "dropped"):
             yield from (f"         {what}: {loss['message']}" for loss in one[what])
-    yield f"cache    {told['cache']}"
+    yield f"cache    {answer['cache']}"
     yield (
         f"result   {refused['status']} {refused['code']}: {refused['message']}"
         if refused

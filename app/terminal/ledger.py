@@ -17,7 +17,7 @@ from app.commands import aligned
 from app.config import Settings
 from app.config_loading import ConfigError, load
 from app.config_loading.ledger import CorrectionSchema
-from app.config_loading.ownership import checked
+from app.config_loading.tenancy import checked
 from app.errors import GatewayError
 from app.gateway.budgets.corrections import correct
 from app.gateway.core import Gateway
@@ -58,12 +58,12 @@ def _rows(gateway: Gateway, filters: Mapping[str, str]) -> list[dict[str, Any]]:
     """Return the newest rows that fit, and say where there are more."""
     rows: list[dict[str, Any]] = []
     more = True
-    with line("reading rows") as told:
+    with line("reading rows") as progress:
         while more and len(rows) < _MOST:
             page = gateway.state().ledger.page(_PAGE, rows[-1]["id"] if rows else None, filters, (None, None))
             rows += page.rows
             more = page.has_more
-            told.tell(len(rows))
+            progress.tell(len(rows))
     if more:
         print(f"sluice: these are the newest {len(rows)} rows; narrow them by filters", file=sys.stderr)
     return rows

@@ -54,7 +54,7 @@ class Conversion:
 
 def convert(theirs: Mapping[str, Any]) -> Conversion:
     """Return what a parsed ``config.yaml`` says, in the words of ``sluice.toml``."""
-    rest = _copied(theirs)
+    rest = _copy(theirs)
     notes: list[str] = []
     providers = Providers()
     groups: dict[str, list[Deployment]] = {}
@@ -187,10 +187,10 @@ def _rows(value: Any) -> list[Table]:
     return [row for row in value if isinstance(row, dict)] if isinstance(value, list) else []
 
 
-def _copied(value: Any) -> Any:
+def _copy(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {str(name): _copied(inner) for name, inner in value.items()}
-    return [_copied(inner) for inner in value] if isinstance(value, list) else value
+        return {str(name): _copy(inner) for name, inner in value.items()}
+    return [_copy(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _leaves(rest: Mapping[str, Any], path: str = "") -> Iterator[str]:

@@ -112,20 +112,20 @@ class Deployment:
 def deployment(row: Mapping[str, Any], place: str, notes: list[str]) -> Deployment | None:
     """Return a row of the list, its ``place`` for notes; None, and a note, for one that cannot be served."""
     rest = dict(row)
-    group, given = rest.pop("model_name", None), rest.pop("litellm_params", None)
+    group, params = rest.pop("model_name", None), rest.pop("litellm_params", None)
     if (
         not isinstance(group, str)
-        or not isinstance(given, Mapping)
-        or not isinstance(given.get("model"), str)
+        or not isinstance(params, Mapping)
+        or not isinstance(params.get("model"), str)
     ):
         notes.append(f"{place}: needs a model_name and litellm_params.model")
         return None
-    members = dict(given)
-    asked: str = members.pop("model")
-    made = _resolved(group, asked, place)
+    members = dict(params)
+    model: str = members.pop("model")
+    made = _resolve(group, model, place)
     if made is None:
         notes.append(
-            f"{place}: nothing here serves {asked!r}; a provider of your own may (docs/configuration.md#providers)"
+            f"{place}: nothing here serves {model!r}; a provider of your own may (docs/configuration.md#providers)"
         )
         return None
     if made.model != "*":
@@ -140,7 +140,7 @@ def deployment(row: Mapping[str, Any], place: str, notes: list[str]) -> Deployme
     return made
 
 
-def _resolved(group: str, asked: str, place: str) -> Deployment | None:
+def _resolve(group: str, asked: str, place: str) -> Deployment | None:
     prefix, slash, model = asked.partition("/")
     if not slash:
         owner = next((name for begins, name in _BARE if asked.startswith(begins)), None)

@@ -13,7 +13,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from app.commands import aligned
-from app.terminal.office import ask
+from app.terminal.admin_client import ask
 from app.terminal.settings import settings_of
 
 _WRONG: Final = 2
@@ -39,16 +39,16 @@ def calls(given: argparse.Namespace) -> int:
     """Print the newest calls that fit, or the one that is named by its id; 2 for filters that are none."""
     if len(given.filters) == 1 and given.filters[0].startswith(_CALL) and "=" not in given.filters[0]:
         return _one(given, given.filters[0])
-    return _printed(given, "/calls", {"limit": str(given.limit)}, _CALLS)
+    return _print_table(given, "/calls", {"limit": str(given.limit)}, _CALLS)
 
 
 def usage(given: argparse.Namespace) -> int:
     """Print sums of calls by whole hours; 2 for groups or filters that are none."""
     groups = [name for name in given.by.split(",") if name]
-    return _printed(given, "/usage", {"group_by": ",".join(groups)}, (*groups, *_SUMS, *_TIMES))
+    return _print_table(given, "/usage", {"group_by": ",".join(groups)}, (*groups, *_SUMS, *_TIMES))
 
 
-def _printed(given: argparse.Namespace, path: str, query: dict[str, str], columns: Sequence[str]) -> int:
+def _print_table(given: argparse.Namespace, path: str, query: dict[str, str], columns: Sequence[str]) -> int:
     settings = settings_of(given)
     if settings is None:
         return _WRONG
@@ -58,10 +58,10 @@ def _printed(given: argparse.Namespace, path: str, query: dict[str, str], column
             print(f"sluice: '{text}' is no filter; known are: {', '.join(given.known)}", file=sys.stderr)
             return _WRONG
         query[name] = value
-    status, told = ask(settings, "GET", path, query_string=query)
+    status, answer = ask(settings, "GET", path, query_string=query)
     if status != 200:
-        return _refused(told)
-    rows = told["data"]
+        return _print_refusal(answer)
+    rows = answer["data"]
     print(
         json.dumps(rows, indent=2)
         if given.json
@@ -77,7 +77,7 @@ def _one(given: argparse.Namespace, call_id: str) -> int:
         return _WRONG
     status, call = ask(settings, "GET", f"/calls/{quote(call_id, safe='')}")
     if status != 200:
-        return _refused(call)
+        return _print_refusal(call)
     print(json.dumps(call, indent=2) if given.json else aligned(_members(call)))
     return 0
 
@@ -93,8 +93,8 @@ def _members(call: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield name, _text(value)
 
 
-def _refused(told: Mapping[str, Any]) -> int:
-    print(f"sluice: {told['error']['message']}", file=sys.stderr)
+def _print_refusal(answer: Mapping[str, Any]) -> int:
+    print(f"sluice: {answer['error']['message']}", file=sys.stderr)
     return _WRONG
 
 

@@ -78,13 +78,13 @@ def run(given: argparse.Namespace) -> int:
     app = create_app(open_settings)
     prompt = sys.stdin.read() if given.prompt == "-" else given.prompt or _PROMPT
     try:
-        trial = _asked(app.test_client(), given.model, prompt, quiet=given.json)
+        trial = _ask(app.test_client(), given.model, prompt, quiet=given.json)
     finally:
         gateway_of(app).close()
     return _report(trial, as_json=given.json)
 
 
-def _asked(client: Any, model: str, prompt: str, *, quiet: bool) -> Trial:
+def _ask(client: Any, model: str, prompt: str, *, quiet: bool) -> Trial:
     body = {
         "model": model,
         "messages": [{"role": "user", "content": prompt}],

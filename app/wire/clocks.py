@@ -161,9 +161,9 @@ class Watchdog:
             self.abort(_late("upstream_timeout", f"sent nothing within {self.clocks.first_byte:g} s"))
         else:
             self._disarm()
-            self._arm(min(total_left, silence_left, self._patience_left(waiting)))
+            self._arm(min(total_left, silence_left, self._remaining(waiting)))
 
-    def _patience_left(self, waiting: float) -> float:
+    def _remaining(self, waiting: float) -> float:
         """Return the seconds until a wait is left; leaves it when there are none."""
         if self.patience is None:
             return math.inf

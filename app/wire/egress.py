@@ -19,8 +19,7 @@ from urllib.parse import SplitResult
 import urllib3
 from gevent import monkey
 
-from app.wire import direct, http1, outgoing, proxies, tls
-from app.wire.answer import PLAIN_ERRORS, HttpUpstream
+from app.wire import direct_connection, http1, proxies, request_head, tls
 from app.wire.clocks import Clocks, Watchdog
 from app.wire.connections import AGENT, CONNECTIONS, place, target
 from app.wire.paths import host_label, segment
@@ -108,7 +107,7 @@ class _Way(NamedTuple):
     origin; None where a proxy stands between."""
 
     target: str
-    origin: direct.Origin | None
+    origin: direct_connection.Origin | None
 
 
 class Transport:
@@ -144,14 +143,14 @@ class Transport:
         """
         way = self._known.get(url)
         if way is None:
-            parts = outgoing.split_url(url)
+            parts = request_head.split_url(url)
             opener = self._opener(parts.scheme)
             if opener is not None:
                 return opener(method, url, headers, body, clocks=clocks, stream=stream, on_open=on_open)
             way = self._find_way(url, parts)
-        sent = outgoing.headers_of(method, headers, body)
+        sent = request_head.headers_of(method, headers, body)
         watchdog = Watchdog(clocks)
-        raw: urllib3.HTTPResponse | direct.Exchange | None = None
+        raw: urllib3.HTTPResponse | direct_connection.Exchange | None = None
         try:
             if on_open is not None:
                 on_open(watchdog)
@@ -202,9 +201,11 @@ def _socket_limits(clocks: Clocks) -> tuple[float, float] | tuple[float, None]:
     return clocks.connect, clocks.total
 
 
-def _live_response(raw: urllib3.HTTPResponse | direct.Exchange) -> http1.Response | direct.Answer:
+def _live_response(
+    raw: urllib3.HTTPResponse | direct_connection.Exchange,
+) -> http1.Response | direct_connection.Answer:
     """Return the ``http.client`` response below urllib3's: the one private name that we use."""
-    if isinstance(raw, direct.Exchange):
+    if isinstance(raw, direct_connection.Exchange):
         return raw.live
     live: Any = raw._original_response
     if not isinstance(live, http1.Response):
@@ -231,7 +232,7 @@ class _Ways:
         self._direct: dict[tuple[str, str], direct.Origin] = {}
         self._adapter: Adapter | None = None
 
-    def origin(self, parts: SplitResult) -> direct.Origin | None:
+    def origin(self, parts: SplitResult) -> direct_connection.Origin | None:
         """Return the connections to the origin of a URL, None where a proxy stands between."""
         if self._rules.proxy_for(parts.scheme, *place(parts)) is not None:
             return None

@@ -128,7 +128,7 @@ class Response(http.client.HTTPResponse):
 
     def joined_headers(self) -> dict[str, str]:
         """Return the headers by lower-case name, repeated ones joined by a comma and a space."""
-        return joined(self.headers.items())
+        return join_headers(self.headers.items())
 
 
 def ends_connection(minor: int, connection: str) -> bool:
@@ -137,7 +137,7 @@ def ends_connection(minor: int, connection: str) -> bool:
     return "close" in tokens or (minor == 0 and "keep-alive" not in tokens)
 
 
-def joined(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
+def join_headers(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
     """Return headers by lower-case name, repeated ones joined by a comma and a space."""
     found: dict[str, str] = {}
     for name, value in headers:

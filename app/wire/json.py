@@ -178,10 +178,10 @@ def _check_size_lenient(data: bytes) -> None:
 def _check_numbers(data: bytes) -> None:
     """Refuse whole numbers outside ±2^63; only a run of 19 digits can be one."""
     if b"0" * 19 in data.translate(_DIGITS_AS_ZERO):
-        stdlib.loads(data, parse_int=_bounded)
+        stdlib.loads(data, parse_int=_parse_int)
 
 
-def _bounded(digits: str) -> int:
+def _parse_int(digits: str) -> int:
     if len(digits) > 20 or not -INT_BOUND < int(digits) < INT_BOUND:
         raise _refusal("The JSON holds a whole number outside the range of 64 bits.")
     return int(digits)

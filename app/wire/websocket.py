@@ -25,7 +25,7 @@ from websockets.protocol import State
 from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
-from app.wire.turns import Turns
+from app.wire.fairness import Turns
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -121,7 +121,7 @@ class WebSocket:
         turns = Turns()
         while self.is_open:
             turns.take()
-            data = self._received()
+            data = self._receive()
             if data is None:
                 continue
             self._heard = time.monotonic()
@@ -134,7 +134,7 @@ class WebSocket:
             self._flush()
         self.messages.put(None)
 
-    def _received(self) -> bytes | None:
+    def _receive(self) -> bytes | None:
         """Return what came, ``b""`` at the end, None when nothing came for a while."""
         try:
             data: bytes = self._sock.recv(_READ)
@@ -171,11 +171,11 @@ class WebSocket:
     def _ping(self) -> None:
         """Keep the connection alive, and end one whose client answers nothing any more."""
         while self.is_open:
-            asked = time.monotonic()
+            sent_at = time.monotonic()
             self._protocol.send_ping(b"")
             self._flush()
             gevent.sleep(self._ping_every)
-            if self._heard < asked and not self.messages.full():
+            if self._heard < sent_at and not self.messages.full():
                 self._cut()
                 return
 

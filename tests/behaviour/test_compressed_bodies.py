@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from app.surfaces.body.inflating import _zstd
+from app.surfaces.body.decompression import _zstd
 from tests.behaviour.test_forms import MODEL, form
 from tests.behaviour.world import PATHS, PROMPTS, Answer, World, good, running_world
 from tests.traffic.replay import Reply

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import requests
 
-from app.reloading import Board
+from app.reload_report import Board
 from tests.lifecycle.house import eventually
 from tests.running import Gateway, running_gateway
 

@@ -12,7 +12,7 @@ from app.canonical.media import CompletionResponse
 from app.canonical.request import Message, ReasoningPart, TextPart, ToolCallPart
 from app.canonical.response import Choice, Finish, Response, Usage
 from app.dialects.base import Frame
-from app.dialects.completions.dialect import DIALECT, CompletionOptions, folded
+from app.dialects.completions.dialect import DIALECT, CompletionOptions, fold
 from app.dialects.completions.over_chat import ChatToCompletion, chat_request, completion
 from app.dialects.shared.losses import Losses
 from app.errors import GatewayError
@@ -29,7 +29,7 @@ REQUESTS = [e for e in FOUND if isinstance(e.request["body"], dict) and "prompt"
 
 def answer_of(exchange: Exchange) -> CompletionResponse:
     if exchange.streamed:
-        return folded(generic.fold(events_of(exchange)).response())
+        return fold(generic.fold(events_of(exchange)).response())
     return DIALECT.decode_response(exchange.json(), generic.client_context())
 
 
@@ -93,7 +93,7 @@ def test_a_stream_written_and_read_again_is_the_same(exchange: Exchange) -> None
     assert frames[-1] == Frame(None, None)
     assert all({"id", "object", "created", "model", "choices"} <= f.data.keys() for f in frames[:-1])
     events = generic.decoded(DIALECT.stream_decoder(generic.client_context()), frames)
-    first, second = answer_of(exchange), folded(generic.fold(events).response())
+    first, second = answer_of(exchange), fold(generic.fold(events).response())
     texts = [(c.index, c.text, c.logprobs) for c in first.choices]
     assert [(c.index, c.text, c.logprobs) for c in second.choices] == texts
     assert second.usage == first.usage
@@ -174,7 +174,7 @@ def test_log_probabilities_keep_their_offsets_over_a_stream() -> None:
         "id": "c",
         "choices": [{"index": 0, "text": "Hello", "logprobs": logprobs, "finish_reason": "stop"}],
     }
-    answer = folded(generic.fold([*decoder.feed(None, chunk), *decoder.done()]).response())
+    answer = fold(generic.fold([*decoder.feed(None, chunk), *decoder.done()]).response())
     assert answer.choices[0].logprobs == logprobs
 
 
@@ -238,6 +238,6 @@ def test_a_chat_answer_is_the_same_completion_whole_and_streamed(echo: bool) -> 
     accumulator = Accumulator()
     for event in events:
         accumulator.feed(event)
-    streamed = folded(accumulator.response())
+    streamed = fold(accumulator.response())
     assert [(c.index, c.text) for c in streamed.choices] == [(c.index, c.text) for c in whole.choices]
     assert streamed.usage == whole.usage

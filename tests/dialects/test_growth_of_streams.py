@@ -150,7 +150,7 @@ def test_twice_the_stream_costs_twice_the_work(wire: str, kind: str) -> None:
 def test_a_call_that_others_interrupt_is_read_a_few_times_only(monkeypatch: pytest.MonkeyPatch) -> None:
     """To see at each interruption whether its arguments are whole would cost the square of their length."""
     read: list[str] = []
-    monkeypatch.setattr("app.dialects.chat.calls_in.is_json", lambda text: bool(read.append(text)))
+    monkeypatch.setattr("app.dialects.chat.tool_calls_in.is_json", lambda text: bool(read.append(text)))
 
     frames = [
         one

@@ -14,7 +14,7 @@ from app.canonical.response import Choice, Response
 from app.dialects.messages.dialect import DIALECT
 from app.dialects.messages.options import MessagesOptions
 from app.dialects.shared.claude import OMITTED
-from app.dialects.shared.reading import json_text
+from app.dialects.shared.lenient_json import json_text
 from app.errors import GatewayError
 from tests.dialects import generic, recorded
 from tests.dialects.generic import server_context

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from app.canonical.packing import pack, unpack
 from app.canonical.request import (
     Item,
     Message,
@@ -18,6 +17,7 @@ from app.canonical.request import (
     ToolCallPart,
 )
 from app.canonical.response import Billing, Choice, Finish, Response, Usage
+from app.canonical.serialization import pack, unpack
 from app.gateway.cache.memory import Entry
 from app.gateway.cache.records import bytes_of, entry_of_bytes
 

@@ -10,7 +10,7 @@ import pytest
 
 from app.config import SemanticSettings, Settings
 from app.gateway.cache.semantics import words_of
-from app.gateway.cache.vectors import Vectors, packed
+from app.gateway.cache.vectors import Vectors, pack
 from app.state.cache import Vector
 
 SEMANTIC = SemanticSettings("sandbox/e")
@@ -133,11 +133,11 @@ def test_a_group_keeps_its_newest_and_a_process_the_groups_used_last() -> None:
 
 
 def test_what_other_processes_kept_is_taken_in_once() -> None:
-    mine, vector = Vectors(), packed([3, 4])
+    mine, vector = Vectors(), pack([3, 4])
     assert vector is not None
     mine.add("g", "a", [1, 0])
     mine.learn("g", [Vector("c", 7.0, vector), Vector("b", 5.0, vector), Vector("a", 2.0, vector)])
     assert mine.newest("g") == 7
     assert {name for name, _ in mine.near("g", [3, 4], 0.99)} == {"b", "c"}
-    mine.learn("none", [Vector("x", 1.0, packed([1, 0]) or b"")])
+    mine.learn("none", [Vector("x", 1.0, pack([1, 0]) or b"")])
     assert mine.near("none", [1, 0], 0.9)

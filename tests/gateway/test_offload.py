@@ -13,7 +13,7 @@ import pytest
 
 from app import create_app
 from app.config_loading import load
-from app.wire.aside import LARGE, aside
+from app.wire.offload import LARGE, aside
 
 MODELS = {
     "translated": "sandbox/echo",

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from app.gateway.budgets.spool import Spool
-from app.state.ledgerrows import Entry, row_id
+from app.state.ledger_rows import Entry, row_id
 
 
 def entry(number: int) -> Entry:

@@ -11,9 +11,9 @@ import psycopg
 import pytest
 from sqlalchemy import text
 
-from app.gateway.cache.vectors import NEAREST, Vectors, packed, rounded
-from app.state.atrest import Cipher
+from app.gateway.cache.vectors import NEAREST, Vectors, pack, rounded
 from app.state.cache import Label
+from app.state.encryption import Cipher
 from app.state.reencryption import reencrypt
 from app.state.state import State, open_state
 from tests.governance.city import CHAT, PROMPT, City, running_city
@@ -81,7 +81,7 @@ def test_a_like_question_is_answered_by_another_process(database: str, kind: str
 
 
 def keep(state: State, name: str, vector: Sequence[float], meaning: str = "m") -> None:
-    label = Label(name, "red", "ann", meaning=meaning, vector=packed(vector))
+    label = Label(name, "red", "ann", meaning=meaning, vector=pack(vector))
     state.answers.put(label, b"x", 60)
 
 
@@ -94,7 +94,7 @@ def test_the_database_finds_what_numpy_finds(state: State) -> None:
         here.add("m", str(number), vector)
     for _ in range(20):
         asked = [chance.uniform(-1, 1) for _ in range(24)]
-        there = state.answers.nearest("m", packed(asked) or b"", 2_000, NEAREST)
+        there = state.answers.nearest("m", pack(asked) or b"", 2_000, NEAREST)
         expected = here.near("m", asked, -1)
         assert [name for name, _ in there] == [name for name, _ in expected]
         assert [cosine for _, cosine in there] == pytest.approx([one for _, one in expected], abs=1e-3)
@@ -112,16 +112,16 @@ def test_what_cannot_be_compared_is_passed_over(state: State) -> None:
     )
     keep(state, "far", [0.1, 1])
     keep(state, "near", [1, 0.1])
-    found = state.answers.nearest("m", packed([5, 0]) or b"", 2_000, NEAREST)
+    found = state.answers.nearest("m", pack([5, 0]) or b"", 2_000, NEAREST)
     assert [name for name, cosine in found if cosine >= 0] == ["near", "far"]
     assert state.answers.nearest("m", struct.pack("<16001e", *[1.0] * 16_001), 2_000, NEAREST) == []
-    assert [name for name, _ in state.answers.nearest("m", packed([1, 0]) or b"", 1, NEAREST)] == ["near"]
+    assert [name for name, _ in state.answers.nearest("m", pack([1, 0]) or b"", 1, NEAREST)] == ["near"]
 
 
 def test_an_equal_vector_is_as_near_as_can_be(state: State) -> None:
     vector = [random.Random(3).random() for _ in range(1_536)]
     keep(state, "a", vector)
-    ((name, cosine),) = state.answers.nearest("m", packed(vector) or b"", 2_000, NEAREST)
+    ((name, cosine),) = state.answers.nearest("m", pack(vector) or b"", 2_000, NEAREST)
     assert (name, rounded(cosine)) == ("a", 1.0)
 
 

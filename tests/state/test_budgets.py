@@ -11,7 +11,7 @@ from sqlalchemy import Engine, event, select, update
 
 from app.state.budgets import Budgets, Line, Standing
 from app.state.ledger import Ledger
-from app.state.ledgerrows import Entry, row_id
+from app.state.ledger_rows import Entry, row_id
 from app.state.state import State
 from app.state.tables import budget, reservation
 
@@ -77,7 +77,7 @@ def test_all_budgets_of_an_attempt_are_reserved_or_none(book: Budgets, ledger: L
     assert book.reserve(entry("a"), [wide, narrow], 8, 60).refused is None
     refused = book.reserve(entry("b"), [wide, narrow], 8, 60)
     assert (refused.refused, refused.standings) == (1, (Standing(0, 8), Standing(0, 8)))
-    assert book.look([wide, narrow]) == [Standing(0, 8), Standing(0, 8)]
+    assert book.read([wide, narrow]) == [Standing(0, 8), Standing(0, 8)]
     assert book.reserve(entry("c"), [wide], 92, 60).refused is None
     assert book.reserve(entry("d"), [wide], 1, 60).refused == 0
 
@@ -87,7 +87,7 @@ def test_what_was_reserved_is_released_for_what_it_cost(book: Budgets, ledger: L
     book.reserve(entry("a"), [mine], 40, 60)
     (paid,) = book.settle(entry("a", "settled", 130))
     assert (paid.spent, paid.most, paid.level, paid.owner) == (130, 100, "key", "red/ann")
-    assert book.look([mine]) == [Standing(130, 0)]
+    assert book.read([mine]) == [Standing(130, 0)]
     assert (
         book.reserve(entry("b"), [mine], 0, 60).refused == 0
     )  # passed by what was counted above the estimate
@@ -98,7 +98,7 @@ def test_settling_twice_charges_once(book: Budgets, ledger: Ledger) -> None:
     mine = line()
     book.reserve(entry("a"), [mine], 40, 60)
     assert [len(book.settle(entry("a", "settled", 30))) for _ in range(3)] == [1, 0, 0]
-    assert book.look([mine]) == [Standing(30, 0)]
+    assert book.read([mine]) == [Standing(30, 0)]
 
 
 def test_an_attempt_without_budgets_has_a_row_all_the_same(book: Budgets, ledger: Ledger) -> None:
@@ -121,7 +121,7 @@ def test_what_nobody_renews_is_charged_in_full_and_corrected_by_what_comes_later
     end_leases(state)
     ((row, (paid,)),) = book.collect()
     assert (row.state, row.cost, paid.spent) == ("lost", 40, 40)
-    assert book.look([mine]) == [Standing(40, 0)]
+    assert book.read([mine]) == [Standing(40, 0)]
     assert book.collect() == []
     (paid,) = book.settle(entry("a", "settled", 15))
     assert paid.spent == 15
@@ -161,8 +161,8 @@ def test_a_budget_that_is_added_begins_with_the_sum_of_its_period(
         line(level="gateway", owner=""),
         line(per="total", period=0, until=None),
     ]
-    assert [one.spent for one in book.look(lines)] == [12, 7, 7, 23, 40, 25]
-    assert [one.spent for one in Budgets(book._db, clock).look(lines)] == [12, 7, 7, 23, 40, 25]
+    assert [one.spent for one in book.read(lines)] == [12, 7, 7, 23, 40, 25]
+    assert [one.spent for one in Budgets(book._db, clock).read(lines)] == [12, 7, 7, 23, 40, 25]
 
 
 def test_changing_the_amount_keeps_what_was_spent(book: Budgets, ledger: Ledger) -> None:
@@ -180,9 +180,9 @@ def test_a_budget_that_was_taken_away_and_comes_back_is_charged_for_the_time_bet
     book.settle(entry("a", "settled", 10))
     clock.now += 600
     ledger.write([entry("b", "settled", 20, period_at=clock.now)])
-    assert book.look([mine]) == [Standing(10, 0)]
+    assert book.read([mine]) == [Standing(10, 0)]
     book.forget()
-    assert book.look([mine]) == [Standing(30, 0)]
+    assert book.read([mine]) == [Standing(30, 0)]
 
 
 def test_a_period_begins_anew_and_the_one_before_pays_for_what_it_reserved(
@@ -193,14 +193,14 @@ def test_a_period_begins_anew_and_the_one_before_pays_for_what_it_reserved(
     clock.now = DAY + 86_400 + 1
     assert book.reserve(entry("b", period_at=clock.now), [tomorrow], 90, 60).refused is None
     book.settle(entry("a", "settled", 60))
-    assert book.look([today, tomorrow]) == [Standing(60, 0), Standing(0, 90)]
+    assert book.read([today, tomorrow]) == [Standing(60, 0), Standing(0, 90)]
 
 
 def test_rows_of_a_database_that_was_emptied_are_made_anew(
     state: State, book: Budgets, ledger: Ledger
 ) -> None:
     mine = line()
-    book.look([mine])
+    book.read([mine])
     state.db.write(lambda connection: connection.execute(budget.delete()) and None)
     assert book.reserve(entry("a"), [mine], 40, 60).refused is None
 
@@ -222,7 +222,7 @@ def test_crowds_at_several_budgets_never_wait_for_each_other_in_a_circle(
 
     gevent.joinall([gevent.spawn(work, number) for number in range(64)], raise_error=True)
     assert len(admitted) == 10
-    assert Budgets(state.db).look([lines[3]]) == [Standing(20, 0)]
+    assert Budgets(state.db).read([lines[3]]) == [Standing(20, 0)]
 
 
 def test_a_budget_that_is_added_while_rows_are_written_is_charged_for_what_it_sums(
@@ -240,11 +240,11 @@ def test_a_budget_that_is_added_while_rows_are_written_is_charged_for_what_it_su
     writing = gevent.spawn(write)
     lines = [line(per=f"day{number}") for number in range(20)]
     for one in lines:
-        book.look([one])
+        book.read([one])
         gevent.sleep(0.005)
     writing.join()
     book.forget()
-    assert [one.spent for one in book.look(lines)] == [written] * 20
+    assert [one.spent for one in book.read(lines)] == [written] * 20
 
 
 @pytest.fixture
@@ -265,7 +265,7 @@ def test_a_known_budget_costs_one_statement_before_and_one_after(
     state: State, book: Budgets, ledger: Ledger, statements: list[str]
 ) -> None:
     lines = [line(), line(level="tenant", owner="red"), line(level="gateway", owner="")]
-    book.look(lines)
+    book.read(lines)
     transactions: list[Any] = []
 
     def begun(connection: Any) -> None:

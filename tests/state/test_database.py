@@ -14,13 +14,13 @@ import pytest
 from sqlalchemy import Connection, bindparam, insert, select, text
 from sqlalchemy.exc import IntegrityError
 
-from app.state.atrest import _MARK
 from app.state.database import Database, parse_url
-from app.state.dialect import run, run_all
+from app.state.encryption import _MARK
 from app.state.ids import new_id
 from app.state.records import NewResponse
 from app.state.state import State
 from app.state.tables import item, response, thread
+from app.state.upserts import run, run_all
 from tests.conftest import REPO
 from tests.state.faults import lying_commits, refusal
 from tests.state.turns import (

@@ -9,7 +9,7 @@ from sqlalchemy import Engine, event, func, select
 
 from app.state.history import Expansion, History
 from app.state.ids import new_id
-from app.state.paging import PageQuery
+from app.state.pagination import PageQuery
 from app.state.state import State
 from app.state.tables import item, response
 from tests.state.faults import refusal

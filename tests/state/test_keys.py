@@ -9,7 +9,7 @@ import pytest
 
 from app.errors import GatewayError
 from app.state.audit import Actor
-from app.state.keyform import CLIENT, is_sound, make_key
+from app.state.key_format import CLIENT, is_sound, make_key
 from app.state.keys import KeyEnding, StoredKey
 from app.state.state import State, open_state
 

@@ -22,7 +22,7 @@ from app.errors import GatewayError
 from app.state.audit import Actor
 from app.state.budgets import Budgets, Line, Standing
 from app.state.ledger import Correction, Ledger
-from app.state.ledgerrows import Entry, row_id
+from app.state.ledger_rows import Entry, row_id
 from app.state.state import State
 from app.state.tables import budget, ledger, ledger_charge, reservation
 from tests.state.test_budgets import DAY, Clock, entry, line
@@ -202,7 +202,7 @@ def test_old_rows_become_one_a_day_owner_and_budget(state: State) -> None:
     clock = Clock()
     book, ledger_ = Budgets(state.db, clock), Ledger(state.db, clock)
     mine, whole = line(1_000), line(1_000, "gateway", "")
-    book.look([mine, whole])
+    book.read([mine, whole])
     for number in range(6):
         lines = [mine, whole] if number % 2 else [whole]
         name = str(number)
@@ -210,7 +210,7 @@ def test_old_rows_become_one_a_day_owner_and_budget(state: State) -> None:
         assert book.reserve(entry(name, period_at=clock.now), lines, 1, 60).refused is None
         usage = {"input_tokens": 3, "output_tokens": 2, "cached_tokens": 1, "reasoning_tokens": 0}
         book.settle(entry(name, "settled", 10, period_at=clock.now)._replace(usage=usage))
-    before = book.look([mine, whole])
+    before = book.read([mine, whole])
     assert ledger_.join(DAY + 2 * DAY_SECONDS) == 6
     rows = ledger_.page(10, None, {}, (None, None)).rows
     assert sorted((row["created_at"] - DAY, row["cost"], row["usage"]["input_tokens"]) for row in rows) == [
@@ -223,5 +223,5 @@ def test_old_rows_become_one_a_day_owner_and_budget(state: State) -> None:
     book.settle(late)
     assert ledger_.join(DAY + 2 * DAY_SECONDS) == 1
     assert ledger_.join(DAY + 2 * DAY_SECONDS) == 0
-    assert book.look([mine, whole]) == before == [Standing(30, 0), Standing(60, 0)]
+    assert book.read([mine, whole]) == before == [Standing(30, 0), Standing(60, 0)]
     assert ledger_.check() == (2, 5, [])

@@ -17,7 +17,7 @@ from app.state.crypto import Sealer, load_keys
 from app.state.database import parse_url
 from app.state.ids import new_id, new_item_id, storable
 from app.state.items import storable_form
-from app.state.paging import PageQuery
+from app.state.pagination import PageQuery
 from app.state.state import State
 from app.state.tables import attempt, blob, conversation, conversation_item, item, response, thread, vault
 from app.wire.json import dumps

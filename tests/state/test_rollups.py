@@ -15,7 +15,7 @@ from app.state.joiner import Joiner
 from app.state.rollups import DAY, WHOLE
 from app.state.state import State
 from app.state.sums import HOUR
-from tests.state.test_calllog import row
+from tests.state.test_call_log import row
 
 BEGIN = 20_000 * DAY
 SPANS = [

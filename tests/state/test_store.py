@@ -5,7 +5,7 @@ from sqlalchemy import select, update
 
 from app.errors import GatewayError
 from app.state.ids import new_id
-from app.state.paging import PageQuery
+from app.state.pagination import PageQuery
 from app.state.records import Fence
 from app.state.retention import purge
 from app.state.state import State

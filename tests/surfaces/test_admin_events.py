@@ -15,7 +15,7 @@ import pytest
 
 from app.gateway.feed import MOST_WAITING, Feed, Watcher
 from app.state.ids import new_id
-from app.state.news import MOST_MISSED, topics_of
+from app.state.live_events import MOST_MISSED, topics_of
 from app.state.state import open_state
 from tests.behaviour.world import World, chat_body, running_world
 from tests.services import new_postgres

@@ -14,9 +14,9 @@ from flask import Flask
 
 from app import create_app
 from app.config import Secret, Settings
-from app.examination.findings import Finding
+from app.diagnostics.findings import Finding
 from app.gateway.core import gateway_of
-from app.surfaces.admin import examination
+from app.surfaces.admin import doctor
 from tests.behaviour.world import ROLE, World, chat_end, chat_text, received, running_world
 from tests.services import new_postgres
 from tests.traffic.replay import Reply
@@ -114,8 +114,8 @@ def test_the_doctor_ends_in_time_and_says_what_it_did_not_see(
         yield Finding("database", "ok", "is sound")
         gevent.sleep(60)
 
-    monkeypatch.setattr(examination, "examine", endless)
-    monkeypatch.setattr(examination, "_LONGEST", 0.1)
+    monkeypatch.setattr(doctor, "examine", endless)
+    monkeypatch.setattr(doctor, "_LONGEST", 0.1)
     told = app.test_client().post("/admin/doctor", headers={"authorization": f"Bearer {MASTER}"}).json
     assert told is not None
     assert [(one["check"], one["state"]) for one in told["findings"]] == [

@@ -16,7 +16,7 @@ from app.cli import main
 from app.config import Budget, ProviderSettings, Secret, Settings, VirtualKey
 from app.gateway.budgets.charges import touches_of_caller
 from app.gateway.core import gateway_of
-from app.state.ledgerrows import Entry, row_id
+from app.state.ledger_rows import Entry, row_id
 from app.state.tables import budget
 
 MASTER = "sk-master-0123456789"
@@ -254,7 +254,7 @@ def test_budgets_of_run_time_hold_change_and_are_charged_for_the_time_between(ap
     def change(budgets: Any) -> None:
         path = f"/admin/keys/{key_id}"
         assert client.patch(path, json={"budgets": budgets}, headers=headers).status_code == 200
-        gateway_of(app).keys.look()
+        gateway_of(app).keys.refresh()
 
     assert own() == [("key", 3, 0.0), ("tenant", 3, 0.0)]
     spend("one", 2)

@@ -14,9 +14,9 @@ from app.operations import OPERATIONS, WIRES, Route, resolve
 from app.providers import PROVIDERS
 from app.providers.registry import make_provider
 from app.surfaces.credentials import KeyRing
+from app.surfaces.minimal_flask import SessionlessFlask
 from app.surfaces.mounts import KEYLESS, MOUNTS, Credentials
 from app.surfaces.openapi.document import door_rules
-from app.surfaces.sessionless import SessionlessFlask
 from app.wire.egress import Egress
 
 NOTHING = Route("GET", "/x", "operations.alive", "Health")

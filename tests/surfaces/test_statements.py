@@ -17,7 +17,7 @@ from app import create_app
 from app.config import Budget, Secret, Settings, VirtualKey
 from app.gateway.core import gateway_of
 from app.state.audit import Actor
-from app.state.keyform import make_key
+from app.state.key_format import make_key
 from app.state.keys import StoredKey
 
 KEY = "sk-ann-0123456789"

@@ -16,7 +16,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import Engine, event, select, update
 
-from app import create_app, made_key
+from app import create_app, master_key
 from app.config import Secret, Settings
 from app.gateway.core import gateway_of
 from app.state.tables import CALL_FILTERS, key_secret
@@ -322,10 +322,10 @@ def test_the_link_of_the_start_works_once_in_any_process() -> None:
 
 
 def test_a_link_is_too_old_after_half_a_day() -> None:
-    token = made_key.link("k", now=1_000.0)
-    assert made_key.is_link("k", token, now=1_000.0 + made_key.LINK_SECONDS - 1)
-    assert not made_key.is_link("k", token, now=1_000.0 + made_key.LINK_SECONDS)
-    assert not made_key.is_link("other", token, now=1_000.0)
+    token = master_key.link("k", now=1_000.0)
+    assert master_key.is_link("k", token, now=1_000.0 + master_key.LINK_SECONDS - 1)
+    assert not master_key.is_link("k", token, now=1_000.0 + master_key.LINK_SECONDS)
+    assert not master_key.is_link("other", token, now=1_000.0)
 
 
 def test_beyond_loopback_no_key_is_made_and_the_start_says_what_is_missing() -> None:

@@ -21,7 +21,7 @@ import gevent
 import pytest
 
 from app import cli
-from app.examination.clock import Clock
+from app.diagnostics.clock import Clock
 from tests import environment
 from tests.running import ROOT
 from tests.services import new_postgres, own_redis

@@ -10,8 +10,8 @@ from gunicorn.http import message, wsgi
 from gunicorn.http.errors import ParseException
 from gunicorn.http.unreader import IterUnreader
 
-from app.server.answers import Answer
-from app.server.requests import Request, environ_of
+from app.server.environ import Request, environ_of
+from app.server.response import Answer
 
 _PEER, _LISTENER = ("127.0.0.1", 4711), ("127.0.0.1", 8080)
 _STRANGER = ("203.0.113.9", 4711)

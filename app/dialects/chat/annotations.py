@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from app.dialects.shared.reading import as_dict, as_list, as_str, dicts
+from app.dialects.shared.lenient_json import as_dict, as_list, as_str, dicts
 
 _PLACES: Final = ("start_index", "end_index")
 _MARK: Final = re.compile(r"\[(\d{1,3})\]")

@@ -12,8 +12,8 @@ from typing import Any
 from app.canonical.events import Event, Failed, Started
 from app.canonical.response import Usage
 from app.dialects.chat.errors import failure_in
-from app.dialects.shared.answers import cut_stream
-from app.dialects.shared.reading import as_dict, dicts
+from app.dialects.shared.decoder_parts import cut_stream
+from app.dialects.shared.lenient_json import as_dict, dicts
 from app.errors import GatewayError
 
 

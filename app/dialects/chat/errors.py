@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from app.dialects.shared.failures import LOOKED_AT, status_of_code, upstream_failure
-from app.dialects.shared.reading import as_dict, as_list, as_str, dicts, label, opt_str
+from app.dialects.shared.lenient_json import as_dict, as_list, as_str, dicts, label, opt_str
 from app.errors import GatewayError
 
 _STATUS_OF: Final[Mapping[tuple[int, str], int]] = {
@@ -112,11 +112,11 @@ def _message(error: Mapping[str, Any]) -> str | None:
 
 def _details(rows: Any) -> str | None:
     """Return FastAPI's list of faults as one sentence: ``path: what`` joined."""
-    told = []
+    details = []
     for row in dicts(rows):
         path = ".".join(str(step) for step in as_list(row.get("loc")))
-        told.append(f"{path}: {as_str(row.get('msg'))}" if path else as_str(row.get("msg")))
-    return "; ".join(told) or None
+        details.append(f"{path}: {as_str(row.get('msg'))}" if path else as_str(row.get("msg")))
+    return "; ".join(details) or None
 
 
 def _code(status: int, code: str | None, message: str | None) -> str | None:

@@ -28,8 +28,8 @@ from app.canonical.request import (
 from app.dialects.chat.annotations import annotations_of
 from app.dialects.chat.native import as_native
 from app.dialects.chat.reasoning import Sign, decode_reasoning, sign_calls, thought_signature
-from app.dialects.shared.checking import Checked, wrong_type, wrong_value
-from app.dialects.shared.reading import present, rest, split_data_url
+from app.dialects.shared.lenient_json import rest, split_data_url, without_nulls
+from app.dialects.shared.strict_json import Checked, wrong_type, wrong_value
 
 _ROLES: Final = "'system', 'developer', 'user', 'assistant', 'tool' and 'function'"
 _SPOKEN: Final = frozenset({"role", "content", "name"})
@@ -94,8 +94,8 @@ class MessageReader:
         pictures = _pictures(message, sign)
         parts = (
             *(part for part in self._reasoning(message, sign) if not _signs(part, pictures)),
-            *_annotated(message),
-            *_refused(message),
+            *_with_annotations(message),
+            *_refusal_parts(message),
             *_audio(message),
             *pictures,
             *calls,
@@ -278,7 +278,7 @@ _PARTS: Final[Mapping[str, Callable[[Checked], Part]]] = {
 }
 
 
-def _annotated(message: Checked) -> tuple[Part, ...]:
+def _with_annotations(message: Checked) -> tuple[Part, ...]:
     """The content of an assistant message, with its annotations on the last text."""
     parts = list(decode_content(message))
     annotations = annotations_of(message.members)
@@ -290,7 +290,7 @@ def _annotated(message: Checked) -> tuple[Part, ...]:
     return tuple(parts)
 
 
-def _refused(message: Checked) -> tuple[Part, ...]:
+def _refusal_parts(message: Checked) -> tuple[Part, ...]:
     text = message.text("refusal")
     return (RefusalPart(text),) if text else ()
 
@@ -320,4 +320,4 @@ def _signs(part: Part, pictures: list[Part]) -> bool:
 
 
 def _native(members: Checked, own: frozenset[str]) -> Native | None:
-    return as_native(present(rest(members.members, own)))
+    return as_native(without_nulls(rest(members.members, own)))

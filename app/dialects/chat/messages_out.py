@@ -31,10 +31,10 @@ from app.dialects.chat.annotations import nested_annotation
 from app.dialects.chat.losses import tell
 from app.dialects.chat.native import own_members
 from app.dialects.chat.options import KNOWN_MESSAGE_MEMBERS, ChatOptions
-from app.dialects.chat.order import alternating, tools_answered
+from app.dialects.chat.order import alternate, separate_tool_turns
 from app.dialects.chat.parts_out import PartWriter, admitted
 from app.dialects.chat.reasoning import call_entry, encode_entries
-from app.dialects.shared.reading import data_url
+from app.dialects.shared.lenient_json import data_url
 from app.dialects.shared.tool_forms import call_text
 
 _SHORT_ID: Final = re.compile(r"[A-Za-z0-9]{9}\Z")
@@ -79,9 +79,9 @@ class MessageWriter:
             written += self._message(message)
         written += self._attachments()
         if self._options.alternates:
-            written = alternating(written, self._context.losses)
+            written = alternate(written, self._context.losses)
         if self._options.answers_tools:
-            written = tools_answered(written, self._context.losses)
+            written = separate_tool_turns(written, self._context.losses)
         if self._options.prefix and written and written[-1]["role"] == "assistant":
             written[-1]["prefix"] = True
         return written
@@ -93,9 +93,9 @@ class MessageWriter:
             return self._assistant(message)
         role = "system" if message.role == "developer" and not self._options.developer_role else message.role
         content = self._parts.content(message.parts)
-        return [{"role": role, "content": "" if content is None else content, **self._named(message)}]
+        return [{"role": role, "content": "" if content is None else content, **self._name_members(message)}]
 
-    def _named(self, message: Message) -> Json:
+    def _name_members(self, message: Message) -> Json:
         """The name and the native members that the wire takes on a message."""
         members = admitted(
             message.native, self._options.message_members, KNOWN_MESSAGE_MEMBERS, self._context, self._options
@@ -110,8 +110,8 @@ class MessageWriter:
         texts = [part for part in result.content if isinstance(part, TextPart)]
         others = [part for part in result.content if not isinstance(part, TextPart)]
         if others:
-            told = "pictures and files of a tool result were sent in a user message after it"
-            self._context.losses.report("tool_result", told)
+            warning = "pictures and files of a tool result were sent in a user message after it"
+            self._context.losses.report("tool_result", warning)
             self._attached += self._parts.pieces(others)
         if result.is_error:
             self._context.losses.report("tool_result", "the error mark of a tool result was left out")
@@ -142,14 +142,14 @@ class MessageWriter:
         body |= self._reasoning(thoughts, calls, parts)
         if calls:
             body["tool_calls"] = [self._call(call) for call in calls]
-        body |= self._named(message)
+        body |= self._name_members(message)
         return [body] if body["content"] is not None or len(body) > 2 else []
 
     def _spoken(self, parts: Sequence[Part], thoughts: Sequence[ReasoningPart]) -> Any:
-        kept = [part for part in parts if not isinstance(part, _APART) and self._is_content(part)]
+        content = [part for part in parts if not isinstance(part, _APART) and self._is_content(part)]
         if self._options.history == "thinking" and thoughts:
-            return self._thinking(thoughts) + self._parts.pieces(kept)
-        pieces = self._parts.pieces(kept)
+            return self._thinking(thoughts) + self._parts.pieces(content)
+        pieces = self._parts.pieces(content)
         if pieces and all(piece.keys() == {"type", "text"} and piece["type"] == "text" for piece in pieces):
             return "".join(piece["text"] for piece in pieces)
         return pieces or None
@@ -293,11 +293,11 @@ class MessageWriter:
         body: Json = {"id": identifier, **called}
         if self._options.history == "extra_content" and (secret := self._secret(call)):
             body["extra_content"] = {"google": {"thought_signature": secret}}
-        kept = call.native
-        if kept is not None and "reasoning_details" in kept[1]:
-            kept = (kept[0], {k: v for k, v in kept[1].items() if k != "reasoning_details"})
+        native = call.native
+        if native is not None and "reasoning_details" in native[1]:
+            native = (native[0], {k: v for k, v in native[1].items() if k != "reasoning_details"})
         return body | admitted(
-            kept, self._options.part_members, _KNOWN_CALL_MEMBERS, self._context, self._options
+            native, self._options.part_members, _KNOWN_CALL_MEMBERS, self._context, self._options
         )
 
 

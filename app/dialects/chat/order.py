@@ -17,7 +17,7 @@ _SYSTEM: Final = "system"
 _JOINED: Final = frozenset({"user", "assistant"})
 
 
-def alternating(messages: Iterable[Json], losses: Losses) -> list[Json]:
+def alternate(messages: Iterable[Json], losses: Losses) -> list[Json]:
     """Return messages with the system's first and users' and assistants' by turns.
 
     Messages of one side become one, a later system message moves to the front, and a user's
@@ -31,33 +31,33 @@ def alternating(messages: Iterable[Json], losses: Losses) -> list[Json]:
                 losses.report("message_role", "A later system message was moved to the front")
             system.append(message)
         elif turns and turns[-1]["role"] == message["role"] in _JOINED and not turns[-1].get("tool_calls"):
-            turns[-1] = _joined(turns[-1], message)
+            turns[-1] = _join(turns[-1], message)
         else:
             turns.append(message)
     if turns and turns[0]["role"] == "assistant":
-        told = f"'{NOTHING_SAID}' was sent as a first user's message: a conversation begins with one here"
-        losses.report("message_text", told)
+        warning = f"'{NOTHING_SAID}' was sent as a first user's message: a conversation begins with one here"
+        losses.report("message_text", warning)
         turns.insert(0, {"role": "user", "content": NOTHING_SAID})
     if turns and turns[-1]["role"] == "assistant":
-        told = f"'{NOTHING_SAID}' was sent as a last user's message: a conversation ends with one here"
-        losses.report("message_text", told)
+        warning = f"'{NOTHING_SAID}' was sent as a last user's message: a conversation ends with one here"
+        losses.report("message_text", warning)
         turns.append({"role": "user", "content": NOTHING_SAID})
     return [*system, *turns]
 
 
-def tools_answered(messages: Iterable[Json], losses: Losses) -> list[Json]:
+def separate_tool_turns(messages: Iterable[Json], losses: Losses) -> list[Json]:
     """Return messages with an assistant's between a tool's and a user's."""
     sent: list[Json] = []
     for message in messages:
         if sent and sent[-1]["role"] == "tool" and message["role"] in {"user", _SYSTEM}:
-            told = f"'{NOTHING_SAID}' was sent as the assistant's word between a tool's result and the next message"
-            losses.report("message_text", told)
+            warning = f"'{NOTHING_SAID}' was sent as the assistant's word between a tool's result and the next message"
+            losses.report("message_text", warning)
             sent.append({"role": "assistant", "content": NOTHING_SAID})
         sent.append(message)
     return sent
 
 
-def _joined(first: Json, second: Json) -> Json:
+def _join(first: Json, second: Json) -> Json:
     one, two = first.get("content"), second.get("content")
     content = (
         f"{one}\n\n{two}" if isinstance(one, str) and isinstance(two, str) else [*_parts(one), *_parts(two)]

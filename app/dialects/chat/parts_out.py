@@ -19,7 +19,7 @@ from app.dialects.base import ClientContext
 from app.dialects.chat.losses import refuse_part, tell
 from app.dialects.chat.native import own_members
 from app.dialects.chat.options import KNOWN_PART_MEMBERS, ChatOptions
-from app.dialects.shared.reading import data_url
+from app.dialects.shared.lenient_json import data_url
 
 Json = dict[str, Any]
 
@@ -33,13 +33,13 @@ def admitted(
 ) -> Json:
     """Return the native members that may go out: those the wire takes, and those no API
     defines. A known member that it lacks is reported, unless it says nothing."""
-    kept: Json = {}
+    members: Json = {}
     for name, value in own_members(native).items():
         if name in allowed or options.open_members or name not in known:
-            kept[name] = value
+            members[name] = value
         elif value:
             context.losses.report(name)
-    return kept
+    return members
 
 
 class PartWriter:
@@ -103,8 +103,8 @@ class PartWriter:
         if part.file_id is not None:
             tell(self._context.losses, "file_id")
         if part.data is None and not self._options.image_urls:
-            told = "pictures are not fetched from their address by this model; send the content itself"
-            self._context.losses.report("image", told)
+            warning = "pictures are not fetched from their address by this model; send the content itself"
+            self._context.losses.report("image", warning)
         url = part.url if part.data is None else data_url(part.media_type or "image/png", part.data)
         detail = part.detail if self._options.image_detail else None
         if part.detail not in (None, "auto", detail):

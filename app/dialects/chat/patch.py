@@ -11,11 +11,11 @@ from typing import Any, Final
 from app.canonical.request import Signature
 from app.canonical.response import Response, Usage
 from app.dialects.base import DONE, Frame, Passage
-from app.dialects.chat.fit import fit
+from app.dialects.chat.compatibility import fit
 from app.dialects.chat.options import ChatOptions
 from app.dialects.chat.required import CONSTANT, Required
 from app.dialects.chat.usage import encode_usage, is_broken_off
-from app.dialects.shared.reading import as_dict, count, dicts
+from app.dialects.shared.lenient_json import as_dict, count, dicts
 from app.dialects.shared.usage_repair import repair_usage
 from app.errors import GatewayError
 
@@ -61,9 +61,9 @@ class ChatPatch:
 
     def request(self) -> dict[str, Any]:
         """Return the caller's body for the target."""
-        asked = {name: value for name, value in self._passage.body.items() if name != "fallbacks"}
-        asked["model"] = self._target.model
-        body = fit(asked, self._target.options or ChatOptions(), self._target.losses)
+        forwarded = {name: value for name, value in self._passage.body.items() if name != "fallbacks"}
+        forwarded["model"] = self._target.model
+        body = fit(forwarded, self._target.options or ChatOptions(), self._target.losses)
         if self._passage.stream:
             body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
         if isinstance(body.get("messages"), list):
@@ -90,11 +90,11 @@ class ChatPatch:
         if not self._required.fill_chunk(data) and usage is None:
             self._last = before
             return []
-        told = dicts(data["choices"])
-        data["choices"] = [_unbroken(choice) for choice in told if self._is_news(choice)]
+        choices = dicts(data["choices"])
+        data["choices"] = [_unbroken(choice) for choice in choices if self._is_news(choice)]
         if usage is not None:
             self._usage = usage
-        if not data.get("choices") and (told or usage is not None):
+        if not data.get("choices") and (choices or usage is not None):
             return []
         for choice in data.get("choices") or ():
             self._wrap(choice.get("delta"))
@@ -115,8 +115,8 @@ class ChatPatch:
         """Return the usage chunk, if the caller asked for one, and ``[DONE]``."""
         if not self._asks_usage or usage is None:
             return [DONE]
-        kept = self._last if not self._last.get("choices") else {n: self._last.get(n) for n in CONSTANT}
-        last = {**kept, "choices": [], "usage": self._usage}
+        chunk = self._last if not self._last.get("choices") else {n: self._last.get(n) for n in CONSTANT}
+        last = {**chunk, "choices": [], "usage": self._usage}
         self._required.fill_names(last)
         repair_usage(last, usage, encode_usage)
         return [Frame(None, last), DONE]
@@ -129,12 +129,12 @@ class ChatPatch:
         details = message.get("reasoning_details") if isinstance(message, dict) else None
         if not isinstance(details, list):
             return message
-        kept = [detail for detail in map(self._unwrap, details) if detail is not None]
-        if len(kept) != len(details):
+        unwrapped = [detail for detail in map(self._unwrap, details) if detail is not None]
+        if len(unwrapped) != len(details):
             self._target.losses.report(
                 "reasoning_signature", "Reasoning made by another provider was left out.", param="messages"
             )
-        return {**message, "reasoning_details": kept}
+        return {**message, "reasoning_details": unwrapped}
 
     def _unwrap(self, detail: Any) -> Any:
         if not isinstance(detail, dict):

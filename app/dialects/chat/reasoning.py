@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from app.canonical.request import OpaquePart, Part, ReasoningPart, Signature, ToolCallPart
 from app.dialects.chat.native import as_native, own_members
-from app.dialects.shared.reading import as_dict, as_str, dicts, opt_str, rest
+from app.dialects.shared.lenient_json import as_dict, as_str, dicts, opt_str, rest
 
 Sign = Callable[[str], Signature]
 """Makes a Signature of a wire's text: knows dialect and realm, or unwraps what we wrapped."""
@@ -96,8 +96,8 @@ def sign_call(call: ToolCallPart, entry: Mapping[str, Any], sign: Sign) -> ToolC
     if secret is None:
         return call
     remainder = rest(entry, _ENTRY_OWN | {"id"})
-    kept = own_members(call.native)
-    native = ("chat", {**kept, "reasoning_details": remainder}) if remainder else call.native
+    members = own_members(call.native)
+    native = ("chat", {**members, "reasoning_details": remainder}) if remainder else call.native
     return replace(call, signature=sign(secret), native=native)
 
 

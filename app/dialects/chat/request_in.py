@@ -25,9 +25,9 @@ from app.canonical.request import (
 from app.dialects.base import ServerContext
 from app.dialects.chat.messages_in import MessageReader
 from app.dialects.chat.native import as_native
-from app.dialects.shared.checking import Checked, missing, wrong_type, wrong_value
-from app.dialects.shared.reading import present, rest
+from app.dialects.shared.lenient_json import rest, without_nulls
 from app.dialects.shared.sampling import decode_sampling
+from app.dialects.shared.strict_json import Checked, missing, wrong_type, wrong_value
 
 _HINTS: Final = (
     "service_tier",
@@ -95,7 +95,7 @@ def decode_request(body: Mapping[str, Any], context: ServerContext) -> Request:
     reader = MessageReader(context.unwrap)
     if members.items("messages") is None:
         raise missing("messages")
-    output, kept = _output(members)
+    output, native = _output(members)
     return Request(
         model=members.text("model") or "",
         messages=tuple(reader.read(message) for message in members.objects("messages")),
@@ -109,7 +109,7 @@ def decode_request(body: Mapping[str, Any], context: ServerContext) -> Request:
         metadata=members.mapping("metadata"),
         state=State(store=members.flag("store")),
         hints={name: body[name] for name in _HINTS if body.get(name) is not None},
-        extra={**kept, **_stream_options(members), **rest(body, _READ)},
+        extra={**native, **_stream_options(members), **rest(body, _READ)},
         origin=Origin("chat", body),
     )
 
@@ -188,7 +188,7 @@ def _tool(tool: Checked) -> Tool:
     return Tool("hosted", kind, native=("chat", dict(tool.members))) if reader is None else reader(tool)
 
 
-def _nested(holder: Checked, kind: str) -> Checked | None:
+def _nested_object(holder: Checked, kind: str) -> Checked | None:
     """Return the object that chat nests a tool in; None for the flat form, which has a name."""
     nested = holder.object(kind)
     if nested is None and "name" not in holder.members:
@@ -197,11 +197,11 @@ def _nested(holder: Checked, kind: str) -> Checked | None:
 
 
 def _function_tool(tool: Checked) -> Tool:
-    nested = _nested(tool, "function")
+    nested = _nested_object(tool, "function")
     if nested is None:
-        return _function(tool, as_native(present(rest(tool.members, _FUNCTION | {"type", "function"}))))
-    members = present(rest(tool.members, frozenset({"type", "function", "custom"})))
-    if inner := present(rest(nested.members, _FUNCTION)):
+        return _function(tool, as_native(without_nulls(rest(tool.members, _FUNCTION | {"type", "function"}))))
+    members = without_nulls(rest(tool.members, frozenset({"type", "function", "custom"})))
+    if inner := without_nulls(rest(nested.members, _FUNCTION)):
         members["function"] = inner  # a vendor's, written beside the function's own
     return _function(nested, as_native(members))
 
@@ -221,7 +221,7 @@ def _function(function: Checked, native: Native | None) -> Tool:
 
 
 def _custom_tool(tool: Checked) -> Tool:
-    custom = _nested(tool, "custom") or tool
+    custom = _nested_object(tool, "custom") or tool
     return Tool("custom", custom.required_text("name"), custom.text("description"), format=_format(custom))
 
 
@@ -263,7 +263,7 @@ def _legacy_choice(members: Checked) -> Any:
 def _chosen(choice: Checked) -> ToolChoice:
     kind = choice.text("type") or "function"
     if kind in {"function", "custom"}:
-        nested = _nested(choice, kind) or choice
+        nested = _nested_object(choice, kind) or choice
         return ToolChoice("named", nested.required_text("name"), kind)  # type: ignore[arg-type]
     if kind == "allowed_tools":
         allowed = choice.object("allowed_tools") or choice

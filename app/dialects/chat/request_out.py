@@ -17,11 +17,11 @@ from app.dialects.chat.native import NAME, as_native, own_members
 from app.dialects.chat.options import KNOWN_MEMBERS, KNOWN_TOOL_MEMBERS, ChatOptions
 from app.dialects.chat.parts_out import admitted
 from app.dialects.shared.effort import ASSUMED_LIMIT, effort_of, nearest_effort
+from app.dialects.shared.lenient_json import as_dict, rest
 from app.dialects.shared.members import CACHE_MARKS, report_marks, report_members
-from app.dialects.shared.pairing import paired
-from app.dialects.shared.reading import as_dict, rest
 from app.dialects.shared.sampling import sampling_members
 from app.dialects.shared.tool_forms import custom_schema
+from app.dialects.shared.tool_results import pair
 
 Json = dict[str, Any]
 
@@ -42,7 +42,7 @@ def encode_request(request: Request, context: ClientContext) -> Encoded:
 
     Raises ``unsupported_parameter`` where a loss would change the answer.
     """
-    return Encoded(_RequestWriter(paired(request, context.losses), context).write())
+    return Encoded(_RequestWriter(pair(request, context.losses), context).write())
 
 
 class _RequestWriter:
@@ -113,7 +113,7 @@ class _RequestWriter:
 
     def _tools(self) -> Json:
         choice = self._choice()
-        tools = [written for tool in self._offered() if (written := self._tool(tool)) is not None]
+        tools = [written for tool in self._offered_tools() if (written := self._tool(tool)) is not None]
         body = self._take({"web_search_options": self._search_options()})
         if not tools:
             self._refuse_forced()
@@ -130,7 +130,7 @@ class _RequestWriter:
         if must and self._request.tools:
             tell(self._context.losses, "forced_tool")
 
-    def _offered(self) -> Iterable[Tool]:
+    def _offered_tools(self) -> Iterable[Tool]:
         """The tools to send: all, or those that the choice leaves where the wire cannot say it."""
         choice, known = self._request.tool_choice, self._options.tool_choices
         if choice is None or choice.mode in known:
@@ -150,10 +150,10 @@ class _RequestWriter:
             return None
         known = self._options.tool_choices
         if choice.mode not in known:
-            return self._replaced_choice(choice, known)
-        return self._written_choice(choice)
+            return self._replace_choice(choice, known)
+        return self._write_choice(choice)
 
-    def _replaced_choice(self, choice: ToolChoice, known: frozenset[str]) -> str | None:
+    def _replace_choice(self, choice: ToolChoice, known: frozenset[str]) -> str | None:
         """Say with ``required`` (over fewer tools) what the wire has no word for."""
         must = choice.mode in {"required", "named"} or choice.required
         if must and "required" not in known:
@@ -164,9 +164,9 @@ class _RequestWriter:
             self._context.losses.report("tool_choice", "the forced tool was offered alone and made required")
         return "required" if must else None
 
-    def _written_choice(self, choice: ToolChoice) -> Any:
+    def _write_choice(self, choice: ToolChoice) -> Any:
         if choice.mode == "allowed":
-            tools = [_nested(self._offered_as(tool)) for tool in choice.allowed]
+            tools = [_nest(self._write_reference(tool)) for tool in choice.allowed]
             mode = "required" if choice.required else "auto"
             return {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": tools}}
         if choice.mode != "named":
@@ -179,7 +179,7 @@ class _RequestWriter:
             tell(self._context.losses, "forced_tool")
         return own
 
-    def _offered_as(self, tool: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _write_reference(self, tool: Mapping[str, Any]) -> Mapping[str, Any]:
         free = tool.get("type") == "custom" and not self._options.custom_tools
         return {**tool, "type": "function"} if free else tool
 
@@ -215,10 +215,10 @@ class _RequestWriter:
         if tool.description is not None:
             custom["description"] = tool.description
         if tool.format is not None:
-            custom["format"] = _nested_format(tool.format)
+            custom["format"] = _nest_format(tool.format)
         return {"type": "custom", "custom": custom}
 
-    def _hosted(self, tool: Tool) -> Json | None:
+    def _write_hosted(self, tool: Tool) -> Json | None:
         own = own_members(tool.native)
         if own and self._runs(tool.name):
             return own
@@ -326,8 +326,8 @@ class _RequestWriter:
             return None
         if wanted is None and reasoning.budget is not None and reasoning.budget >= 0:
             wanted = effort_of(reasoning.budget, self._request.sampling.max_tokens or ASSUMED_LIMIT)
-            told = f"the reasoning budget was asked for as effort '{wanted}'"
-            self._context.losses.report("reasoning_budget", told)
+            warning = f"the reasoning budget was asked for as effort '{wanted}'"
+            self._context.losses.report("reasoning_budget", warning)
         if wanted is None or wanted in efforts or self._options.open_members:
             return wanted
         if wanted == _UNSAID:
@@ -342,11 +342,11 @@ class _RequestWriter:
     def _object(self, reasoning: Reasoning) -> Json:
         own = own_members(reasoning.native)
         effort = None if reasoning.effort is None else self._effort_word(reasoning)
-        given = {"effort": effort, "max_tokens": reasoning.budget, "summary": reasoning.summary}
+        members = {"effort": effort, "max_tokens": reasoning.budget, "summary": reasoning.summary}
         if reasoning.budget == -1:
-            given["max_tokens"] = None
+            members["max_tokens"] = None
             own.setdefault("enabled", True)
-        value = {**own, **{name: item for name, item in given.items() if item is not None}}
+        value = {**own, **{name: item for name, item in members.items() if item is not None}}
         return {"reasoning": value} if value else {}
 
     def _hints(self) -> Json:
@@ -390,7 +390,7 @@ class _RequestWriter:
 _TOOLS: Final[Mapping[str, Callable[[_RequestWriter, Tool], Json | None]]] = {
     "function": _RequestWriter._function,
     "custom": _RequestWriter._custom,
-    "hosted": _RequestWriter._hosted,
+    "hosted": _RequestWriter._write_hosted,
 }
 
 _REASONINGS: Final[Mapping[str, Callable[[_RequestWriter, Reasoning], Json]]] = {
@@ -411,7 +411,7 @@ _GATEWAY_HINTS: Final[Mapping[str, Callable[[Any], bool]]] = {
 }
 
 
-def _nested(tool: Mapping[str, Any]) -> Json:
+def _nest(tool: Mapping[str, Any]) -> Json:
     """Return a tool reference of ``allowed_tools`` in chat nesting."""
     kind = tool.get("type", "function")
     if kind not in {"function", "custom"}:
@@ -419,7 +419,7 @@ def _nested(tool: Mapping[str, Any]) -> Json:
     return {"type": kind, kind: {name: value for name, value in tool.items() if name != "type"}}
 
 
-def _nested_format(flat: Mapping[str, Any]) -> Json:
+def _nest_format(flat: Mapping[str, Any]) -> Json:
     """Return a custom tool's format in chat nesting."""
     if flat.get("type") != "grammar" or "grammar" in flat:
         return dict(flat)

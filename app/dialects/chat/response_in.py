@@ -30,7 +30,7 @@ from app.dialects.chat.errors import failure_in
 from app.dialects.chat.native import as_native
 from app.dialects.chat.reasoning import decode_reasoning, sign_calls, thought_signature
 from app.dialects.chat.usage import decode_finish, decode_usage
-from app.dialects.shared.reading import (
+from app.dialects.shared.lenient_json import (
     as_dict,
     as_list,
     as_str,
@@ -38,9 +38,9 @@ from app.dialects.shared.reading import (
     dicts,
     json_text,
     opt_str,
-    present,
     rest,
     split_data_url,
+    without_nulls,
 )
 from app.dialects.shared.tool_forms import customs_of, free_text
 from app.errors import GatewayError
@@ -79,7 +79,7 @@ def decode_response(body: Any, context: ClientContext) -> Response:
     """
     members = as_dict(body)
     if (plain := _plain_text(members)) is not None:
-        return _response(members, (plain,), as_native(present({_PRINT: members.get(_PRINT)})))
+        return _response(members, (plain,), as_native(without_nulls({_PRINT: members.get(_PRINT)})))
     if (error := failure_in(body)) is not None:
         raise error
     if not isinstance(members.get("choices"), list):
@@ -137,19 +137,19 @@ def sign(context: ClientContext, text: str) -> Signature:
 
 def remainder(members: Mapping[str, Any], own: frozenset[str]) -> dict[str, Any]:
     """Return the members that the canonical form has no place for, nulls left out."""
-    return present(rest(members, own))
+    return without_nulls(rest(members, own))
 
 
 def _top_native(members: Mapping[str, Any]) -> Native | None:
-    kept = remainder(members, TOP_MEMBERS)
+    native = remainder(members, TOP_MEMBERS)
     rows = [
         {"index": _index(choice, position), **own}
         for position, choice in enumerate(dicts(members.get("choices")))
         if (own := remainder(choice, CHOICE_MEMBERS))
     ]
     if rows:
-        kept["choices"] = rows
-    return as_native(kept)
+        native["choices"] = rows
+    return as_native(native)
 
 
 def _index(choice: Mapping[str, Any], position: int) -> int:
@@ -181,22 +181,22 @@ def _parts(
 ) -> tuple[list[Part], list[Part], list[ToolCallPart]]:
     """Return reasoning, speech and calls: an item each in the canonical form."""
 
-    def signed(text: str) -> Signature:
+    def sign_text(text: str) -> Signature:
         return sign(context, text)
 
-    thoughts = decode_reasoning(message, signed)
+    thoughts = decode_reasoning(message, sign_text)
     spoken: list[Part] = []
     for part in content_parts(message.get("content"), context):
         (thoughts if isinstance(part, ReasoningPart) else spoken).append(part)
     if secret := thought_signature(message):
-        thoughts.append(ReasoningPart("", "hidden", signed(secret)))
+        thoughts.append(ReasoningPart("", "hidden", sign_text(secret)))
     _annotate(spoken, message, choice, body)
     spoken += _further(message, context)
     calls = [decode_call(call, context) for call in dicts(message.get("tool_calls"))]
     calls += [
         decode_call({"function": call}, context) for call in [as_dict(message.get("function_call"))] if call
     ]
-    return thoughts, spoken, sign_calls(calls, message, signed)
+    return thoughts, spoken, sign_calls(calls, message, sign_text)
 
 
 def content_parts(content: Any, context: ClientContext) -> list[Part]:
@@ -230,12 +230,12 @@ def thinking_text(piece: Mapping[str, Any]) -> str:
 def decode_call(call: Mapping[str, Any], context: ClientContext) -> ToolCallPart:
     """Return a tool call of an answer; a missing id is minted."""
     identifier = opt_str(call.get("id")) or context.new_id("call")
-    kept = remainder(call, _CALL)
+    extra = remainder(call, _CALL)
     secret = thought_signature(call)
     if secret:
-        kept.pop("extra_content", None)
+        extra.pop("extra_content", None)
     signature = sign(context, secret) if secret else None
-    native = as_native(kept)
+    native = as_native(extra)
     if isinstance(call.get("custom"), dict):
         custom = call["custom"]
         name, text = as_str(custom.get("name")), as_str(custom.get("input"))

@@ -27,7 +27,7 @@ from app.dialects.chat.annotations import nested_annotation
 from app.dialects.chat.native import own_members
 from app.dialects.chat.reasoning import call_entry, encode_entries
 from app.dialects.chat.usage import encode_finish, encode_usage
-from app.dialects.shared.reading import as_dict, count, data_url, dicts
+from app.dialects.shared.lenient_json import as_dict, count, data_url, dicts
 
 Json = dict[str, Any]
 

@@ -16,7 +16,6 @@ from app.canonical.events import BlockDelta, BlockEnded, BlockStarted, Ended, Ev
 from app.canonical.request import OpaquePart, Part, ReasoningPart, RefusalPart, Signature, TextPart
 from app.dialects.base import ClientContext
 from app.dialects.chat.annotations import annotations_of, cited
-from app.dialects.chat.calls_in import CallStream
 from app.dialects.chat.chunks import ChunkDecoder
 from app.dialects.chat.native import as_native, own_members
 from app.dialects.chat.reasoning import decode_entry, thought_signature
@@ -33,8 +32,9 @@ from app.dialects.chat.response_in import (
     token_logprobs,
     usage_member,
 )
+from app.dialects.chat.tool_calls_in import CallStream
 from app.dialects.chat.usage import decode_finish, decode_usage
-from app.dialects.shared.reading import as_dict, count, dicts, opt_str
+from app.dialects.shared.lenient_json import as_dict, count, dicts, opt_str
 from app.errors import GatewayError
 
 _NO_REMAINDER: Final = TOP_MEMBERS | {"obfuscation", "p"}

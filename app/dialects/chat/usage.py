@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from app.canonical.response import Finish, FinishReason, Usage
 from app.dialects.chat.native import as_native, own_members
-from app.dialects.shared.prices import told_cost
-from app.dialects.shared.reading import as_dict, as_str, count, opt_str, rest
+from app.dialects.shared.lenient_json import as_dict, as_str, count, opt_str, rest
+from app.dialects.shared.reported_cost import told_cost
 
 _COUNTED: Final = frozenset(
     {

@@ -15,7 +15,7 @@ from app.dialects.cohere.response import decode_error, decode_response
 from app.dialects.cohere.response_out import encode_error, encode_response, encode_usage, error_status
 from app.dialects.cohere.stream import CohereDecoder
 from app.dialects.cohere.stream_out import CohereEncoder
-from app.dialects.shared.reading import as_dict
+from app.dialects.shared.lenient_json import as_dict
 from app.errors import GatewayError
 
 

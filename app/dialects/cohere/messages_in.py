@@ -16,8 +16,8 @@ from app.canonical.request import (
     ToolResultPart,
 )
 from app.dialects.cohere.options import NAME, PLAN
-from app.dialects.shared.checking import Checked, missing, wrong_type, wrong_value
-from app.dialects.shared.reading import json_text, split_data_url
+from app.dialects.shared.lenient_json import json_text, split_data_url
+from app.dialects.shared.strict_json import Checked, missing, wrong_type, wrong_value
 
 
 def read_message(entry: Checked) -> Message:
@@ -56,14 +56,14 @@ def _assistant(entry: Checked) -> Message:
         parts.append(ReasoningPart(plan, native=PLAN))
     if entry.members.get("content") is not None:
         parts += _content(entry, _ANSWERED)
-    parts = _cited(parts, entry)
+    parts = _with_citations(parts, entry)
     parts += [_call(call) for call in entry.objects("tool_calls")]
     if not parts and entry.members.get("content") is None:
         raise missing(entry.at("content"))
     return Message("assistant", tuple(parts))
 
 
-def _cited(parts: list[Part], entry: Checked) -> list[Part]:
+def _with_citations(parts: list[Part], entry: Checked) -> list[Part]:
     """Return the parts, the message's citations on its first text."""
     citations = [dict(citation.members) for citation in entry.objects("citations")]
     for at, part in enumerate(parts):

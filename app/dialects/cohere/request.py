@@ -30,16 +30,9 @@ from app.dialects.cohere.options import NAME, max_thinking
 from app.dialects.shared.alternation import merge_turns
 from app.dialects.shared.claude_thinking import with_thinking
 from app.dialects.shared.effort import budget_of
-from app.dialects.shared.leftovers import (
-    report_call_signature,
-    report_leftovers,
-    report_opaque,
-    sendable_extras,
-)
+from app.dialects.shared.lenient_json import as_dict, data_url, without_nulls
 from app.dialects.shared.losses import Losses
 from app.dialects.shared.members import report_members
-from app.dialects.shared.pairing import paired
-from app.dialects.shared.reading import as_dict, data_url, present
 from app.dialects.shared.tool_forms import (
     ANSWER_TOOL,
     ANSWER_WORDS,
@@ -47,6 +40,13 @@ from app.dialects.shared.tool_forms import (
     custom_schema,
     is_allowed,
     object_schema,
+)
+from app.dialects.shared.tool_results import pair
+from app.dialects.shared.unmapped_members import (
+    report_call_signature,
+    report_leftovers,
+    report_opaque,
+    sendable_extras,
 )
 
 Members = dict[str, Any]
@@ -66,7 +66,7 @@ def encode_request(request: Request, context: ClientContext) -> Encoded:
     the answer.
     """
     losses = context.losses
-    request = paired(request, losses)
+    request = pair(request, losses)
     own = "thinking" in request.extra and "budget_tokens" not in as_dict(request.extra["thinking"])
     request = with_thinking(request, foreign=not own)  # this wire has a member of that name, too
     report_members(request, NAME, {}, losses)
@@ -273,7 +273,7 @@ def _sampling(request: Request, losses: Losses) -> Members:
         "presence_penalty": sampling.presence_penalty,
         "logprobs": sampling.logprobs or None,
     }
-    return present(wanted)
+    return without_nulls(wanted)
 
 
 def _thinking(request: Request, context: ClientContext) -> Members:
@@ -311,8 +311,8 @@ def _tools_and_form(request: Request, losses: Losses) -> Members:
     if output.format == "schema" and tools and mode != "REQUIRED":
         # the wire takes no response_format beside tools, so that a tool stands for the schema
         tools = tools if mode is None else []
-        told = "The schema stands as a tool that must be called: there is no JSON form beside tools here"
-        losses.report("output_json", told)
+        warning = "The schema stands as a tool that must be called: there is no JSON form beside tools here"
+        losses.report("output_json", warning)
         tools.append(_function(ANSWER_TOOL, ANSWER_WORDS, as_dict(output.schema)))
         mode = "REQUIRED"
     elif output.format != "text" and tools:
@@ -361,7 +361,7 @@ def _function(name: str, description: str | None, schema: Mapping[str, Any]) -> 
     return {"type": "function", "function": {**function, "parameters": dict(schema)}}
 
 
-def _hosted(tool: Tool, losses: Losses) -> Members | None:
+def _write_hosted(tool: Tool, losses: Losses) -> Members | None:
     losses.report("hosted_tool", f"The hosted tool '{tool.name}' is not run by this model")
     return None
 
@@ -369,5 +369,5 @@ def _hosted(tool: Tool, losses: Losses) -> Members | None:
 _KINDS: Final[Mapping[str, Callable[[Tool, Losses], Members | None]]] = {
     "function": lambda tool, losses: _function(tool.name, tool.description, object_schema(tool.parameters)),
     "custom": lambda tool, losses: _function(tool.name, tool.description, custom_schema(tool, losses)),
-    "hosted": _hosted,
+    "hosted": _write_hosted,
 }

@@ -25,8 +25,8 @@ from app.canonical.request import (
 from app.dialects.base import ServerContext
 from app.dialects.cohere.messages_in import document_text, read_message
 from app.dialects.cohere.options import NAME
-from app.dialects.shared.checking import Checked, missing, wrong_type, wrong_value
-from app.dialects.shared.reading import as_dict, opt_str, rest
+from app.dialects.shared.lenient_json import as_dict, opt_str, rest
+from app.dialects.shared.strict_json import Checked, missing, wrong_type, wrong_value
 
 _READ: Final = frozenset(
     {

@@ -13,10 +13,10 @@ from app.canonical.request import OpaquePart, Part, ReasoningPart, TextPart
 from app.canonical.response import Choice, Finish, FinishReason, Response, Usage
 from app.dialects.base import ClientContext
 from app.dialects.cohere.options import NAME, PLAN
-from app.dialects.shared import answers
-from app.dialects.shared.answers import call_part, counts_at, items_of, native_rest
+from app.dialects.shared import decoder_parts
+from app.dialects.shared.decoder_parts import call_part, counts_at, items_of, native_rest
 from app.dialects.shared.failures import upstream_failure
-from app.dialects.shared.reading import as_dict, as_list, as_str, count, dicts, label, number, opt_str
+from app.dialects.shared.lenient_json import as_dict, as_list, as_str, count, dicts, label, number, opt_str
 from app.dialects.shared.tool_forms import customs_of
 from app.errors import GatewayError
 
@@ -124,7 +124,7 @@ def logprobs_of(value: Any) -> tuple[Members, ...] | None:
 
 def finish_of(raw: Any, parts: list[Part]) -> Finish:
     """Return why the answer ended; a TOOL_CALL of the answer's own tool is a plain stop."""
-    return answers.finish_of(raw, FINISHES, parts)
+    return decoder_parts.finish_of(raw, FINISHES, parts)
 
 
 def decode_usage(value: Any) -> Usage | None:

@@ -24,7 +24,7 @@ from app.canonical.response import Choice, Finish, FinishReason, Response, Usage
 from app.dialects.base import ServerContext
 from app.dialects.cohere.options import NAME
 from app.dialects.cohere.response import FINISHES
-from app.dialects.shared.reading import as_str, count, dicts
+from app.dialects.shared.lenient_json import as_str, count, dicts
 from app.errors import GatewayError
 
 Members = dict[str, Any]

@@ -22,10 +22,10 @@ from app.canonical.response import Usage
 from app.dialects.base import ClientContext
 from app.dialects.cohere.options import NAME, PLAN
 from app.dialects.cohere.response import annotations_of, decode_usage, finish_of, logprobs_of
-from app.dialects.shared.answers import TerminalDecoder, call_part
 from app.dialects.shared.blocks import OpenBlock, OpenBlocks
+from app.dialects.shared.decoder_parts import TerminalDecoder, call_part
 from app.dialects.shared.failures import status_of_code, upstream_failure
-from app.dialects.shared.reading import as_dict, as_str, count, label, opt_str
+from app.dialects.shared.lenient_json import as_dict, as_str, count, label, opt_str
 from app.dialects.shared.tool_forms import ANSWER_TOOL, customs_of
 
 Members = dict[str, Any]
@@ -64,9 +64,9 @@ class CohereDecoder(TerminalDecoder):
             return []
         return self._failure(message, frame, None)
 
-    def _failure(self, message: str, told: Members, usage: Usage | None) -> list[Event]:
-        kind = label(told.get("error_type"))
-        error = upstream_failure(status_of_code(None, kind), message, type=kind, raw=told)
+    def _failure(self, message: str, members: Members, usage: Usage | None) -> list[Event]:
+        kind = label(members.get("error_type"))
+        error = upstream_failure(status_of_code(None, kind), message, type=kind, raw=members)
         return self._fail(error, usage)
 
     def _start(self, frame: Members) -> list[Event]:
@@ -113,14 +113,14 @@ class CohereDecoder(TerminalDecoder):
         part = opening.get(kind) or OpaquePart(kind or "unknown", (NAME, content))
         key = ("content", count(frame.get("index")))
         events = self._begin(key, part)
-        return [*events, *self._grow(key, _said(content))]
+        return [*events, *self._grow(key, _text_of(content))]
 
     def _content_delta(self, frame: Members) -> list[Event]:
         key = ("content", count(frame.get("index")))
         content, events = _content(frame), list[Event]()
         if key not in self._blocks:
             events += self._begin(key, ReasoningPart("") if "thinking" in content else TextPart(""))
-        return [*events, *self._grow(key, _said(content), frame.get("logprobs"))]
+        return [*events, *self._grow(key, _text_of(content), frame.get("logprobs"))]
 
     def _content_end(self, frame: Members) -> list[Event]:
         self._ended.add(("content", count(frame.get("index"))))
@@ -153,14 +153,14 @@ class CohereDecoder(TerminalDecoder):
 
     def _citation(self, frame: Members) -> list[Event]:
         citation = as_dict(_message(frame).get("citations"))
-        block = self._cited(count(citation.get("content_index")))
+        block = self._cited_block(count(citation.get("content_index")))
         if block is None:
             self._late_citations.append(citation)
             return []
         block.extras.append(citation)
         return [BlockDelta(block.number, annotation=note) for note in annotations_of(citation)]
 
-    def _cited(self, index: int | None) -> OpenBlock | None:
+    def _cited_block(self, index: int | None) -> OpenBlock | None:
         """Return the open text that a citation names, else any open text."""
         named = self._blocks.get(("content", index))
         if named is not None and isinstance(named.part, TextPart):
@@ -201,5 +201,5 @@ def _content(frame: Members) -> Members:
     return as_dict(_message(frame).get("content"))
 
 
-def _said(content: Members) -> str:
+def _text_of(content: Members) -> str:
     return as_str(content.get("text")) or as_str(content.get("thinking"))

@@ -43,7 +43,7 @@ from app.dialects.cohere.response_out import (
     logprob_item,
     placed,
 )
-from app.dialects.shared.sequence import BlockSequence
+from app.dialects.shared.block_sequence import BlockSequence
 
 Members = dict[str, Any]
 
@@ -78,7 +78,7 @@ class CohereEncoder:
     def _start(self, event: Started) -> list[Frame]:
         message = {"role": "assistant", "content": [], "tool_plan": "", "tool_calls": [], "citations": []}
         identity = answer_id(event.id, self._context)
-        return [Frame("message-start", {"id": identity, **_typed("message-start", message)})]
+        return [Frame("message-start", {"id": identity, **_typed_delta("message-start", message)})]
 
     def _block_started(self, event: BlockStarted) -> list[Frame]:
         part = event.part
@@ -125,10 +125,10 @@ class CohereEncoder:
             return []
         if isinstance(block.part, ToolCallPart):
             return [_frame("tool-call-end", block.index)]
-        cited = self._cited(block, event) if isinstance(block.part, TextPart) else []
+        cited = self._write_citations(block, event) if isinstance(block.part, TextPart) else []
         return [*cited, _frame("content-end", block.index)]
 
-    def _cited(self, block: _Block, event: BlockEnded) -> list[Frame]:
+    def _write_citations(self, block: _Block, event: BlockEnded) -> list[Frame]:
         text = "".join(block.pieces) if block.notes else ""
         native = event.native or (block.part.native if isinstance(block.part, TextPart) else None)
         citations = placed(citations_of(native, block.notes, text), block.index or 0, first=not self._texts)
@@ -166,7 +166,7 @@ _TAKERS: Final[Mapping[type, Callable[[CohereEncoder, Any], list[Frame]]]] = {
 }
 
 
-def _typed(kind: str, message: Members) -> Members:
+def _typed_delta(kind: str, message: Members) -> Members:
     return {"type": kind, "delta": {"message": message}}
 
 

@@ -21,9 +21,9 @@ from app.canonical.request import TextPart
 from app.canonical.response import Finish, FinishReason, Usage
 from app.dialects.base import ClientContext, CompletionDialect, Encoded
 from app.dialects.converse.response import decode_error, exception_error
-from app.dialects.shared.answers import TerminalDecoder
+from app.dialects.shared.decoder_parts import TerminalDecoder
+from app.dialects.shared.lenient_json import as_dict, as_str, count, dicts, opt_str, without_nulls
 from app.dialects.shared.losses import Losses
-from app.dialects.shared.reading import as_dict, as_str, count, dicts, opt_str, present
 from app.dialects.shared.sampling import sampling_members
 from app.errors import GatewayError
 
@@ -190,7 +190,7 @@ def encode_request(request: CompletionRequest, context: ClientContext) -> Encode
     family = _family(context.model)
     body: Members = {**family.fixed, **(family.streamed if request.stream else {})}
     _put(body, family.prompt, family.wrap(_prompt(request, context.losses)))
-    for name, value in _wanted(request, family).items():
+    for name, value in _requested_members(request, family).items():
         if name in family.paths:
             _put(body, family.paths[name], value)
         else:
@@ -211,7 +211,7 @@ def decode_response(
         CompletionChoice(_index(piece, position), _text(family, piece), _finish(family, piece, answer))
         for position, piece in enumerate(pieces)
     )
-    usage = _counted(family, answer) or _counted_headers(headers or {})
+    usage = _usage_of(family, answer) or _usage_of_headers(headers or {})
     return CompletionResponse(context.new_id("cmpl-"), None, choices, usage)
 
 
@@ -241,7 +241,7 @@ class InvokeDecoder(TerminalDecoder):
         chunk = unwrap_chunk(data)
         if chunk is None:
             return []
-        self._usage = _counted(self._family, chunk) or self._usage
+        self._usage = _usage_of(self._family, chunk) or self._usage
         events: list[Event] = []
         if not self._begun:
             self._begun = True
@@ -274,7 +274,7 @@ class InvokeDecoder(TerminalDecoder):
         events += [Finished(self._finishes.get(i, Finish(last.reason)), i) for i in sorted(self._blocks)]
         return [*events, Ended(self._usage)]
 
-    def _counted(self) -> Usage | None:
+    def _usage_of(self) -> Usage | None:
         return self._usage
 
 
@@ -296,10 +296,10 @@ def _prompt(request: CompletionRequest, losses: Losses) -> str:
     return str(prompt)
 
 
-def _wanted(request: CompletionRequest, family: _Family) -> Members:
+def _requested_members(request: CompletionRequest, family: _Family) -> Members:
     """Return what was asked for beside the prompt, by canonical name."""
     sampling = request.sampling
-    asked = {
+    members = {
         **sampling_members(sampling),
         "max_tokens": sampling.max_tokens if sampling.max_tokens is not None else family.max_tokens,
         "n": sampling.n if sampling.n != 1 else None,
@@ -311,7 +311,7 @@ def _wanted(request: CompletionRequest, family: _Family) -> Members:
         "logprobs": request.logprobs,
         "user": request.user,
     }
-    return present(asked)
+    return without_nulls(members)
 
 
 def _put(body: Members, path: Path, value: Any) -> None:
@@ -352,7 +352,7 @@ def _finish(family: _Family, piece: Members, answer: Members) -> Finish | None:
     return Finish(_FINISHES.get(raw.lower(), "stop"), raw, opt_str(piece.get("stop")))
 
 
-def _counted(family: _Family, answer: Members) -> Usage | None:
+def _usage_of(family: _Family, answer: Members) -> Usage | None:
     metrics = as_dict(answer.get(_METRICS))
     before, after = count(metrics.get("inputTokenCount")), count(metrics.get("outputTokenCount"))
     if before is None and family.counts is not None:
@@ -363,7 +363,7 @@ def _counted(family: _Family, answer: Members) -> Usage | None:
     return None if before is None else Usage(before, after or 0)
 
 
-def _counted_headers(headers: Mapping[str, str]) -> Usage | None:
+def _usage_of_headers(headers: Mapping[str, str]) -> Usage | None:
     before, after = (headers.get(name, "") for name in _COUNT_HEADERS)
     if not (before.isdecimal() and after.isdecimal()):
         return None

@@ -20,9 +20,9 @@ from app.dialects.chat.opening import identity
 from app.dialects.chat.usage import decode_finish, decode_usage, encode_finish, encode_usage
 from app.dialects.completions.logprobs import legacy_logprobs
 from app.dialects.completions.stream import CompletionStreamDecoder, CompletionStreamEncoder
-from app.dialects.shared.checking import Checked, missing, wrong_type
-from app.dialects.shared.reading import as_dict, as_str, count, dicts, opt_str, present, rest
+from app.dialects.shared.lenient_json import as_dict, as_str, count, dicts, opt_str, rest, without_nulls
 from app.dialects.shared.sampling import decode_sampling, sampling_members
+from app.dialects.shared.strict_json import Checked, missing, wrong_type
 from app.errors import GatewayError
 
 NAME: Final = "completions"
@@ -64,7 +64,7 @@ def decode_request(body: Mapping[str, Any], context: ServerContext) -> Completio
     """Read a client's body; raises ``bad_request`` with the member's path."""
     members = Checked(body)
     options = members.mapping("stream_options") or {}
-    kept = rest(options, frozenset({"include_usage"}))
+    others = rest(options, frozenset({"include_usage"}))
     return CompletionRequest(
         model=members.text("model") or "",
         prompts=_prompts(members),
@@ -72,11 +72,11 @@ def decode_request(body: Mapping[str, Any], context: ServerContext) -> Completio
         suffix=members.text("suffix"),
         echo=members.flag("echo") or False,
         best_of=members.integer("best_of"),
-        logprobs=_wanted_logprobs(members),
+        logprobs=_read_logprobs(members),
         stream=members.flag("stream") or False,
         include_usage=Checked(options, "stream_options").flag("include_usage") or False,
         user=members.text("user"),
-        extra={**({"stream_options": kept} if kept else {}), **rest(body, _READ)},
+        extra={**({"stream_options": others} if others else {}), **rest(body, _READ)},
         origin=Origin(NAME, body),
     )
 
@@ -91,7 +91,7 @@ def encode_response(
         "object": "text_completion",
         "created": response.created if response.created is not None else context.now,
         "model": response.model or context.model or request.model,
-        "choices": [_written_choice(choice) for choice in response.choices],
+        "choices": [_write_choice(choice) for choice in response.choices],
     }
     if response.usage is not None:
         body["usage"] = encode_usage(response.usage)
@@ -106,7 +106,7 @@ def encode_request(request: CompletionRequest, context: ClientContext) -> Encode
         "model": context.model,
         "prompt": prompts[0] if len(prompts) == 1 else prompts,
     }
-    for name, value in _wanted(request).items():
+    for name, value in _request_members(request).items():
         if value is None:
             continue
         if name in options.members:
@@ -129,7 +129,7 @@ def decode_response(
     choices = dicts(members.get("choices"))
     if not choices:
         raise GatewayError("upstream_invalid", "The provider's answer has no choices.", raw=body)
-    native = present(rest(members, _TOP))
+    native = without_nulls(rest(members, _TOP))
     return CompletionResponse(
         id=opt_str(members.get("id")),
         model=opt_str(members.get("model")),
@@ -140,7 +140,7 @@ def decode_response(
     )
 
 
-def folded(response: Response) -> CompletionResponse:
+def fold(response: Response) -> CompletionResponse:
     """Return the completion that a stream's events fold to (``Accumulator.response``)."""
     choices = []
     for choice in response.choices:
@@ -179,7 +179,7 @@ def _is_token(item: Any) -> bool:
     return isinstance(item, int) and not isinstance(item, bool)
 
 
-def _wanted_logprobs(members: Checked) -> int | None:
+def _read_logprobs(members: Checked) -> int | None:
     """Return how many alternatives were asked for; ``true``, a chat client's habit, is 0."""
     value = members.members.get("logprobs")
     if isinstance(value, bool):
@@ -187,7 +187,7 @@ def _wanted_logprobs(members: Checked) -> int | None:
     return members.integer("logprobs")
 
 
-def _wanted(request: CompletionRequest) -> dict[str, Any]:
+def _request_members(request: CompletionRequest) -> dict[str, Any]:
     return {
         **sampling_members(request.sampling),
         "suffix": request.suffix,
@@ -229,7 +229,7 @@ def _read_choice(choice: Mapping[str, Any], position: int) -> CompletionChoice:
     )
 
 
-def _written_choice(choice: CompletionChoice) -> dict[str, Any]:
+def _write_choice(choice: CompletionChoice) -> dict[str, Any]:
     return {
         "text": choice.text,
         "index": choice.index,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from app.dialects.shared.reading import as_dict, as_list, as_str, count, dicts, number
+from app.dialects.shared.lenient_json import as_dict, as_list, as_str, count, dicts, number
 
 
 def token_rows(legacy: Any) -> tuple[dict[str, Any], ...]:

@@ -15,7 +15,7 @@ from app.canonical.events import BlockDelta, BlockEnded, BlockStarted, Ended, Ev
 from app.canonical.media import CompletionRequest, CompletionResponse
 from app.canonical.request import Message, RefusalPart, Request, TextPart
 from app.canonical.response import Finish, Response
-from app.dialects.completions.dialect import folded
+from app.dialects.completions.dialect import fold
 from app.dialects.shared.losses import Losses
 
 _ECHO_BLOCKS: Final = 1 << 40
@@ -55,15 +55,15 @@ def chat_request(request: CompletionRequest, losses: Losses) -> Request:
 def completion(response: Response, request: CompletionRequest) -> CompletionResponse:
     """Return the completion that a chat answer stands for, with the prompt before it if
     it was to be echoed."""
-    answer = folded(response)
+    answer = fold(response)
     choices = tuple(
-        replace(choice, text=echoed(request) + choice.text, finish=_finish(choice.finish))
+        replace(choice, text=echo_of(request) + choice.text, finish=_finish(choice.finish))
         for choice in answer.choices
     )
     return replace(answer, choices=choices)
 
 
-def echoed(request: CompletionRequest) -> str:
+def echo_of(request: CompletionRequest) -> str:
     """Return the text that goes before each answer."""
     prompt = request.prompts[0]
     return prompt if request.echo and isinstance(prompt, str) else ""
@@ -78,7 +78,7 @@ class ChatToCompletion:
     """Map the events of a chat stream to those of a completion: texts alone, the echo first."""
 
     def __init__(self, request: CompletionRequest) -> None:
-        self._echo = echoed(request)
+        self._echo = echo_of(request)
         self._texts: set[int] = set()
         self._spoke: set[int] = set()
 
@@ -89,7 +89,7 @@ class ChatToCompletion:
     def _same(self, event: Event) -> list[Event]:
         return [event]
 
-    def _opened(self, event: BlockStarted) -> list[Event]:
+    def _open(self, event: BlockStarted) -> list[Event]:
         if not isinstance(event.part, TextPart | RefusalPart):
             return []
         self._texts.add(event.block)
@@ -109,10 +109,10 @@ class ChatToCompletion:
             BlockEnded(block),
         ]
 
-    def _grown(self, event: BlockDelta) -> list[Event]:
+    def _grow(self, event: BlockDelta) -> list[Event]:
         return [BlockDelta(event.block, event.text, event.logprobs)] if event.block in self._texts else []
 
-    def _closed(self, event: BlockEnded) -> list[Event]:
+    def _close(self, event: BlockEnded) -> list[Event]:
         return [BlockEnded(event.block)] if event.block in self._texts else []
 
     def _finished(self, event: Finished) -> list[Event]:
@@ -121,9 +121,9 @@ class ChatToCompletion:
 
 _MAPPERS: Final[Mapping[type, Callable[[ChatToCompletion, Any], list[Event]]]] = {
     Started: ChatToCompletion._same,
-    BlockStarted: ChatToCompletion._opened,
-    BlockDelta: ChatToCompletion._grown,
-    BlockEnded: ChatToCompletion._closed,
+    BlockStarted: ChatToCompletion._open,
+    BlockDelta: ChatToCompletion._grow,
+    BlockEnded: ChatToCompletion._close,
     Finished: ChatToCompletion._finished,
     Ended: ChatToCompletion._same,
     Failed: ChatToCompletion._same,

@@ -12,7 +12,7 @@ from app.dialects.base import DONE, ClientContext, Frame, ServerContext
 from app.dialects.chat.chunks import ChunkDecoder
 from app.dialects.chat.usage import decode_finish, decode_usage, encode_finish, encode_usage
 from app.dialects.completions.logprobs import legacy_logprobs, token_rows
-from app.dialects.shared.reading import as_str, count, opt_str, present, rest
+from app.dialects.shared.lenient_json import as_str, count, opt_str, rest, without_nulls
 
 _TOP: Final = frozenset({"id", "object", "created", "model", "choices", "usage", "obfuscation"})
 
@@ -28,7 +28,7 @@ class CompletionStreamDecoder(ChunkDecoder):
 
     def _note(self, chunk: Mapping[str, Any]) -> None:
         self._usage = decode_usage(chunk.get("usage")) or self._usage
-        self._top.update(present(rest(chunk, _TOP)))
+        self._top.update(without_nulls(rest(chunk, _TOP)))
 
     def _opening(self, chunk: Mapping[str, Any]) -> Started:
         return Started(opt_str(chunk.get("id")), opt_str(chunk.get("model")), count(chunk.get("created")))

@@ -29,12 +29,12 @@ from app.dialects.base import ClientContext
 from app.dialects.converse.options import NAME, ConverseOptions
 from app.dialects.shared.alternation import NOTHING_SAID, without_blanks
 from app.dialects.shared.claude import OMITTED
-from app.dialects.shared.leftovers import own_block, own_signature, report_call_signature
 from app.dialects.shared.media_types import media_type_of
 from app.dialects.shared.members import CACHE_MARKS, Takes, cache_mark, taken_members, told_members
 from app.dialects.shared.tool_forms import call_input
 from app.dialects.shared.tool_ids import CONVERSE, fit_tool_id
 from app.dialects.shared.tool_values import faithful_value
+from app.dialects.shared.unmapped_members import own_block, own_signature, report_call_signature
 
 Block = dict[str, Any]
 
@@ -88,8 +88,8 @@ class BlockWriter:
         content = self.blocks(message.parts, message.role)
         if message.role == "user" and _needs_words(content):
             content.append({"text": NOTHING_SAID})
-            told = f"A document without words is not taken here; '{NOTHING_SAID}' was sent beside it"
-            self._lose("message_text", told)
+            warning = f"A document without words is not taken here; '{NOTHING_SAID}' was sent beside it"
+            self._lose("message_text", warning)
         return {"role": message.role, "content": content}
 
     def blocks(self, parts: Iterable[Part], role: str) -> list[Block]:
@@ -113,7 +113,7 @@ class BlockWriter:
         block = self._opaque(part, role) if isinstance(part, OpaquePart) else _WRITERS[type(part)](self, part)
         if block is None:
             return []
-        return [block, *self.cache_points(_marked(part))]
+        return [block, *self.cache_points(_cache_mark(part))]
 
     def cache_points(self, native: Native | None) -> list[Block]:
         """Return the cache point that a mark asks for, reported where the model has none."""
@@ -203,8 +203,10 @@ class BlockWriter:
 
     def _tool_call(self, part: ToolCallPart) -> Block | None:
         report_call_signature(part, self.context.losses)
-        given = call_input(part, self.context.losses)
-        return {"toolUse": {"toolUseId": fit_tool_id(part.id, CONVERSE), "name": part.name, "input": given}}
+        arguments = call_input(part, self.context.losses)
+        return {
+            "toolUse": {"toolUseId": fit_tool_id(part.id, CONVERSE), "name": part.name, "input": arguments}
+        }
 
     def _tool_result(self, part: ToolResultPart) -> Block | None:
         inside = without_blanks(part.content, self.context.losses)
@@ -238,7 +240,7 @@ _WRITERS: Final[Mapping[type, Callable[[BlockWriter, Any], Block | None]]] = {
 }
 
 
-def _marked(part: Part) -> Native | None:
+def _cache_mark(part: Part) -> Native | None:
     """Return the remainder with a part's cache mark: its own, or that of something inside a result."""
     if isinstance(part, OpaquePart):
         return None

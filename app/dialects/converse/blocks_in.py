@@ -26,9 +26,9 @@ from app.canonical.request import (
     ToolResultPart,
 )
 from app.dialects.converse.options import NAME
-from app.dialects.shared.checking import Checked, missing, wrong_type, wrong_value
 from app.dialects.shared.claude import OMITTED
-from app.dialects.shared.reading import dicts, json_text
+from app.dialects.shared.lenient_json import dicts, json_text
+from app.dialects.shared.strict_json import Checked, missing, wrong_type, wrong_value
 
 Native = tuple[str, Mapping[str, Any]]
 
@@ -77,7 +77,7 @@ class BlockReader:
             if point is None:
                 parts.append(self._part(block))
             elif parts and not isinstance(parts[-1], OpaquePart):
-                parts[-1] = _marked(parts[-1], cache_mark(point))
+                parts[-1] = _with_mark(parts[-1], cache_mark(point))
         return parts
 
     def _part(self, block: Checked) -> Part:
@@ -155,7 +155,7 @@ class BlockReader:
         thought = _object(block, "reasoningContent")
         redacted = thought.text("redactedContent")
         if redacted is not None:
-            token = unpacked(redacted)
+            token = unpack(redacted)
             opened = self._unwrap(token) if token is not None else None
             return ReasoningPart(form="hidden", signature=opened or Signature(redacted, NAME))
         shown = _object(thought, "reasoningText")
@@ -167,7 +167,7 @@ class BlockReader:
             return ReasoningPart(text, signature=Signature(value if text else OMITTED + value, NAME))
         return ReasoningPart(text, signature=opened)
 
-    def _cited(self, block: Checked) -> Part:
+    def _cited_text(self, block: Checked) -> Part:
         cited = _object(block, "citationsContent")
         text = "".join(piece.text("text") or "" for piece in cited.objects("content"))
         citations = dicts(cited.items("citations"))
@@ -182,7 +182,7 @@ _READERS: Final[Mapping[str, Callable[[BlockReader, Checked], Part]]] = {
     "toolUse": BlockReader._tool_use,
     "toolResult": BlockReader._tool_result,
     "reasoningContent": BlockReader._reasoning,
-    "citationsContent": BlockReader._cited,
+    "citationsContent": BlockReader._cited_text,
 }
 
 
@@ -193,7 +193,7 @@ def _object(block: Checked, name: str) -> Checked:
     return value
 
 
-def _marked(part: Part, mark: Native) -> Part:
+def _with_mark(part: Part, mark: Native) -> Part:
     own = part.native[1] if part.native is not None and part.native[0] == NAME else {}
     return replace(part, native=(NAME, {**own, **mark[1]}))
 
@@ -215,7 +215,7 @@ def _document_text(source: Checked) -> str | None:
     return "".join(text for text in texts if text is not None)
 
 
-def unpacked(value: str) -> str | None:
+def unpack(value: str) -> str | None:
     """Return the text in a member of bytes, None where it holds none."""
     try:
         return base64.b64decode(value, validate=True).decode("ascii")

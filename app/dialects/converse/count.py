@@ -11,8 +11,8 @@ from app.canonical.request import Request
 from app.dialects.base import ServerContext
 from app.dialects.converse.request_in import decode_request
 from app.dialects.messages.request_in import decode_request as decode_messages
-from app.dialects.shared.checking import Checked, missing, wrong_type
-from app.dialects.shared.reading import parsed
+from app.dialects.shared.lenient_json import parse
+from app.dialects.shared.strict_json import Checked, missing, wrong_type
 
 
 def decode_count_request(body: Mapping[str, Any], context: ServerContext) -> Request:
@@ -31,12 +31,12 @@ def decode_count_request(body: Mapping[str, Any], context: ServerContext) -> Req
     invoke = wanted.object("invokeModel")
     if invoke is None:
         raise missing("input.converse")
-    return decode_messages({**_unpacked(invoke), **named}, context)
+    return decode_messages({**_unpack(invoke), **named}, context)
 
 
-def _unpacked(invoke: Checked) -> dict[str, Any]:
+def _unpack(invoke: Checked) -> dict[str, Any]:
     try:
-        body = parsed(base64.b64decode(invoke.required_text("body"), validate=True).decode())
+        body = parse(base64.b64decode(invoke.required_text("body"), validate=True).decode())
     except (binascii.Error, ValueError):
         body = None
     if not isinstance(body, dict):

@@ -25,7 +25,7 @@ from app.dialects.converse.response_out import (
 )
 from app.dialects.converse.stream import ConverseDecoder
 from app.dialects.converse.stream_out import ConverseEncoder
-from app.dialects.shared.answers import token_count
+from app.dialects.shared.decoder_parts import token_count
 
 DIALECT: Final = Dialect(
     name=NAME,

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from app.dialects.base import Frame
-from app.dialects.shared.reading import as_dict, dicts, opt_str
+from app.dialects.shared.lenient_json import as_dict, dicts, opt_str
 
 
 def is_opening(frame: Frame) -> bool:

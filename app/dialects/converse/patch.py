@@ -7,11 +7,11 @@ from functools import partial
 from typing import Any, Final
 
 from app.dialects.base import Passage
-from app.dialects.converse.blocks_in import unpacked
+from app.dialects.converse.blocks_in import unpack
 from app.dialects.converse.options import NAME
 from app.dialects.shared.claude import OMITTED
+from app.dialects.shared.lenient_json import as_dict
 from app.dialects.shared.plain_patch import Body, Opener, PlainPatch
-from app.dialects.shared.reading import as_dict
 
 _THOUGHT: Final = "reasoningContent"
 
@@ -22,7 +22,7 @@ def fit(body: Body, passage: Passage) -> Body:
     body = {name: value for name, value in body.items() if name not in {"model", "stream"}}
     if isinstance(body.get("messages"), list):
         opener = Opener(passage, NAME, "messages")
-        body["messages"] = [kept for message in body["messages"] for kept in _message(message, opener)]
+        body["messages"] = [fitted for message in body["messages"] for fitted in _message(message, opener)]
     return body
 
 
@@ -32,15 +32,15 @@ def _message(message: Any, opener: Opener) -> Iterator[Any]:
     if not isinstance(content, list):
         yield message
         return
-    kept = [block for block in (_block(block, opener) for block in content) if block is not None]
-    if kept or not content:
-        yield {**message, "content": kept}
+    blocks = [block for block in (_block(block, opener) for block in content) if block is not None]
+    if blocks or not content:
+        yield {**message, "content": blocks}
 
 
 def _block(block: Any, opener: Opener) -> Any:
     thought = as_dict(as_dict(block).get(_THOUGHT))
     shown, redacted = as_dict(thought.get("reasoningText")), thought.get("redactedContent")
-    token = unpacked(redacted) if isinstance(redacted, str) else shown.get("signature")
+    token = unpack(redacted) if isinstance(redacted, str) else shown.get("signature")
     ours, value = opener.open(token)
     if not ours:
         return block

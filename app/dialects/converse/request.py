@@ -15,7 +15,7 @@ from app.dialects.base import ClientContext, Encoded
 from app.dialects.converse.blocks import TAKES, Block, BlockWriter
 from app.dialects.converse.options import NAME, ConverseOptions, options_of
 from app.dialects.converse.tools import ToolWriter
-from app.dialects.messages.schema import closed, is_open
+from app.dialects.messages.schema import close_objects, is_open
 from app.dialects.shared.alternation import NOTHING_SAID, alternating, end_of_prefill, split_conversation
 from app.dialects.shared.claude import Family
 from app.dialects.shared.claude_thinking import (
@@ -27,11 +27,11 @@ from app.dialects.shared.claude_thinking import (
     with_thinking,
 )
 from app.dialects.shared.effort import effort_of, nearest_effort
-from app.dialects.shared.leftovers import report_leftovers, sendable_extras
+from app.dialects.shared.lenient_json import as_dict, json_text
 from app.dialects.shared.losses import Losses
 from app.dialects.shared.members import report_members
-from app.dialects.shared.pairing import paired
-from app.dialects.shared.reading import as_dict, json_text
+from app.dialects.shared.tool_results import pair
+from app.dialects.shared.unmapped_members import report_leftovers, sendable_extras
 
 Members = dict[str, Any]
 
@@ -65,7 +65,7 @@ def encode_request(request: Request, context: ClientContext) -> Encoded:
     """
     options = options_of(context.options, context.model)
     losses = context.losses
-    request = with_thinking(paired(request, losses))
+    request = with_thinking(pair(request, losses))
     report_members(request, NAME, TAKES, losses)
     body = sendable_extras(request, NAME, _OWN, losses)
     writer = BlockWriter(context, options)
@@ -111,8 +111,8 @@ def _fit_cache_points(body: Members, losses: Losses) -> None:
     surplus = sum("cachePoint" in block for holder in holders for block in holder) - _MAX_CACHE_POINTS
     if surplus <= 0:
         return
-    told = f"Of more than {_MAX_CACHE_POINTS} cache marks the oldest were left out"
-    losses.report("cache_control", told)
+    warning = f"Of more than {_MAX_CACHE_POINTS} cache marks the oldest were left out"
+    losses.report("cache_control", warning)
     for holder in holders:
         here = [block for block in holder if "cachePoint" in block][:surplus]
         surplus -= len(here)
@@ -141,7 +141,7 @@ def _conversation(request: Request, writer: BlockWriter) -> tuple[list[Block], l
     if texts and not (options.system and turns):
         losses.report("message_role", "The system prompt was sent as the beginning of the user's turn")
         opening = Message("user", tuple(texts))
-        turns = _led_by(opening, turns)
+        turns = _begin_with(opening, turns)
         texts = []
     written = alternating(map(writer.turn, turns), _BLANK, losses, user_first=True)
     if options.claude is not None:
@@ -150,7 +150,7 @@ def _conversation(request: Request, writer: BlockWriter) -> tuple[list[Block], l
     return writer.blocks(texts, "system"), turns, written
 
 
-def _led_by(opening: Message, turns: list[Message]) -> list[Message]:
+def _begin_with(opening: Message, turns: list[Message]) -> list[Message]:
     if not turns or turns[0].role != "user":
         return [opening, *turns]
     return [Message("user", opening.parts + turns[0].parts), *turns[1:]]
@@ -180,7 +180,7 @@ def _inference(
     if options.claude is not None:
         fields = _claude(request, options.claude, inference, Circumstances(0, forced, bare), losses)
     else:
-        _plain_sampling(request, options, inference, fields, losses)
+        _write_sampling(request, options, inference, fields, losses)
         _THINKERS[options.thinks](_able(request, options, losses), inference, fields, losses)
     if sampling.stop:
         inference["stopSequences"] = list(sampling.stop)
@@ -214,7 +214,7 @@ _MAX_CACHE_POINTS: Final = 4
 _WORDS: Final = {"temperature": "temperature", "top_p": "topP"}
 
 
-def _plain_sampling(
+def _write_sampling(
     request: Request, options: ConverseOptions, inference: Members, fields: Members, losses: Losses
 ) -> None:
     sampling = request.sampling
@@ -238,7 +238,7 @@ def _plain_sampling(
     at[name] = sampling.top_k
 
 
-def _wanted_effort(request: Request, inference: Members) -> str | None:
+def _requested_effort(request: Request, inference: Members) -> str | None:
     """Return the effort asked for, a budget turned into one; None when nothing was asked."""
     reasoning = request.reasoning
     if reasoning is None or (reasoning.effort is None and reasoning.budget is None):
@@ -250,20 +250,20 @@ def _wanted_effort(request: Request, inference: Members) -> str | None:
 
 def _able(request: Request, options: ConverseOptions, losses: Losses) -> Request:
     """Return the request with the least thinking in place of none, where there is no none."""
-    if options.off or _wanted_effort(request, {}) != "none":
+    if options.off or _requested_effort(request, {}) != "none":
         return request
     losses.report("reasoning_effort", "This model always thinks; the lowest effort is asked for")
     return replace(request, reasoning=Reasoning("low"))
 
 
 def _think_not(request: Request, inference: Members, fields: Members, losses: Losses) -> None:
-    if _wanted_effort(request, inference) not in (None, "none"):
+    if _requested_effort(request, inference) not in (None, "none"):
         budgeted = request.reasoning is not None and request.reasoning.budget is not None
         losses.report("reasoning_budget" if budgeted else "reasoning_effort")
 
 
 def _think_as_nova(request: Request, inference: Members, fields: Members, losses: Losses) -> None:
-    wanted = _wanted_effort(request, inference)
+    wanted = _requested_effort(request, inference)
     if wanted is None:
         return
     if wanted == "none":
@@ -279,13 +279,13 @@ def _think_as_nova(request: Request, inference: Members, fields: Members, losses
 
 
 def _think_as_gpt(request: Request, inference: Members, fields: Members, losses: Losses) -> None:
-    wanted = _wanted_effort(request, inference)
+    wanted = _requested_effort(request, inference)
     if wanted is not None:
         fields["reasoning"] = {"effort": _effort(wanted, _GPT_EFFORTS, losses)}
 
 
 def _think_by_effort(request: Request, inference: Members, fields: Members, losses: Losses) -> None:
-    wanted = _wanted_effort(request, inference)
+    wanted = _requested_effort(request, inference)
     if wanted is not None:
         fields["reasoning_effort"] = _effort(wanted, _OPEN_EFFORTS, losses)
 
@@ -316,7 +316,7 @@ def _native_schema(request: Request, options: ConverseOptions) -> bool:
 def _text_format(request: Request, losses: Losses) -> Members:
     output = request.output
     lost: set[str] = set()
-    schema = closed(output.schema, lost)
+    schema = close_objects(output.schema, lost)
     if lost:
         names = ", ".join(sorted(lost))
         losses.report("output_constraint", f"Bounds in the schema are only described: {names}")

@@ -15,9 +15,9 @@ from app.dialects.base import ServerContext
 from app.dialects.converse.blocks_in import BlockReader
 from app.dialects.converse.options import NAME
 from app.dialects.converse.tools_in import decode_choice, decode_tools
-from app.dialects.shared.checking import Checked, missing, wrong_type, wrong_value
 from app.dialects.shared.claude_thinking import decode_thinking
-from app.dialects.shared.reading import parsed, rest
+from app.dialects.shared.lenient_json import parse, rest
+from app.dialects.shared.strict_json import Checked, missing, wrong_type, wrong_value
 
 _READ: Final = frozenset(
     {
@@ -99,7 +99,7 @@ def _output(config: Checked | None) -> Output:
     described = structure.object("jsonSchema") if structure is not None else None
     if described is None:
         raise missing(f"{form.at('structure')}.jsonSchema")
-    schema = parsed(described.required_text("schema"))
+    schema = parse(described.required_text("schema"))
     if not isinstance(schema, dict):
         raise wrong_type(described.at("schema"), "the text of a JSON object", schema)
     return Output(

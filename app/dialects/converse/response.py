@@ -21,11 +21,11 @@ from app.canonical.request import (
 from app.canonical.response import Choice, Finish, FinishReason, Response, Usage
 from app.dialects.base import ClientContext
 from app.dialects.converse.options import NAME
-from app.dialects.shared import answers
-from app.dialects.shared.answers import call_part, items_of, native_rest
+from app.dialects.shared import decoder_parts
 from app.dialects.shared.claude import OMITTED
+from app.dialects.shared.decoder_parts import call_part, items_of, native_rest
 from app.dialects.shared.failures import upstream_failure
-from app.dialects.shared.reading import as_dict, as_str, count, dicts, json_text, opt_str
+from app.dialects.shared.lenient_json import as_dict, as_str, count, dicts, json_text, opt_str
 from app.dialects.shared.tool_forms import customs_of
 from app.errors import GatewayError
 
@@ -76,7 +76,7 @@ class BlockReader:
         for block in blocks:
             part, before = self.part(block), parts[-1] if parts else None
             if isinstance(part, TextPart) and not part.text and part.native and isinstance(before, TextPart):
-                parts[-1] = cited_text(before, part.native[1]["citations"])
+                parts[-1] = with_citations(before, part.native[1]["citations"])
             else:
                 parts.append(part)
         return parts
@@ -122,10 +122,10 @@ class BlockReader:
             opt_str(call.get("toolUseId")), as_str(call.get("name")), json_text(as_dict(call.get("input")))
         )
 
-    def _cited(self, block: Mapping[str, Any]) -> Part:
+    def _cited_text(self, block: Mapping[str, Any]) -> Part:
         cited = as_dict(block.get("citationsContent"))
         text = "".join(as_str(piece.get("text")) for piece in dicts(cited.get("content")))
-        return cited_text(TextPart(text), dicts(cited.get("citations")))
+        return with_citations(TextPart(text), dicts(cited.get("citations")))
 
     def _image(self, block: Mapping[str, Any]) -> Part:
         image = as_dict(block.get("image"))
@@ -139,7 +139,7 @@ _READERS: Final[Mapping[str, Callable[[BlockReader, Mapping[str, Any]], Part]]] 
     "text": BlockReader._text,
     "reasoningContent": BlockReader._reasoning,
     "toolUse": BlockReader._tool_use,
-    "citationsContent": BlockReader._cited,
+    "citationsContent": BlockReader._cited_text,
     "image": BlockReader._image,
 }
 
@@ -154,7 +154,7 @@ def opaque(block: Mapping[str, Any]) -> OpaquePart:
     return OpaquePart(next(iter(block), "unknown"), (NAME, dict(block)))
 
 
-def cited_text(part: TextPart, citations: list[Members]) -> TextPart:
+def with_citations(part: TextPart, citations: list[Members]) -> TextPart:
     """Return a text with its citations, as annotations and native."""
     if not citations:
         return part
@@ -220,7 +220,7 @@ def tier_of(members: Mapping[str, Any]) -> str | None:
 
 def finish_of(raw: Any, parts: list[Part]) -> Finish:
     """Return why the answer ended; a ``tool_use`` of the answer's own tool is a plain stop."""
-    return answers.finish_of(raw, FINISHES, parts)
+    return decoder_parts.finish_of(raw, FINISHES, parts)
 
 
 def decode_usage(value: Any) -> Usage | None:
@@ -238,12 +238,12 @@ def decode_usage(value: Any) -> Usage | None:
         total_tokens=count(raw.get("totalTokens")),
         cached_tokens=cached,
         cache_write_tokens=written,
-        details=dict(_written_by_ttl(raw)),
+        details=dict(_writes_by_ttl(raw)),
         native=(NAME, raw),
     )
 
 
-def _written_by_ttl(raw: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
+def _writes_by_ttl(raw: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
     for entry in dicts(raw.get("cacheDetails")):
         tokens = count(entry.get("inputTokens"))
         if tokens and entry.get("ttl") in ("5m", "1h"):
@@ -262,7 +262,11 @@ def exception_error(name: str, payload: Any) -> GatewayError:
     """Return the error of an exception message inside a stream (``throttlingException`` …)."""
     word = name.lower().removesuffix("exception")
     error = as_dict(payload)
-    told = count(error.get("originalStatusCode"))
-    status = told if told is not None and 400 <= told <= 599 else _EXCEPTIONS.get(word, 500)
+    original_status = count(error.get("originalStatusCode"))
+    status = (
+        original_status
+        if original_status is not None and 400 <= original_status <= 599
+        else _EXCEPTIONS.get(word, 500)
+    )
     text = opt_str(error.get("originalMessage")) or opt_str(error.get("message"))
     return upstream_failure(status, text, type=name, raw=payload)

@@ -26,7 +26,7 @@ from app.dialects.base import ServerContext
 from app.dialects.converse.options import NAME
 from app.dialects.converse.response import FINISHES
 from app.dialects.shared.claude import OMITTED
-from app.dialects.shared.reading import as_str, count, dicts
+from app.dialects.shared.lenient_json import as_str, count, dicts
 from app.dialects.shared.tool_forms import call_object
 from app.errors import GatewayError
 

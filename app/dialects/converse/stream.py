@@ -33,9 +33,9 @@ from app.dialects.converse.response import (
     reader_of,
     tier_of,
 )
-from app.dialects.shared.answers import TerminalDecoder
 from app.dialects.shared.blocks import OpenBlock, OpenBlocks
-from app.dialects.shared.reading import as_dict, as_list, as_str, count, dicts, parsed
+from app.dialects.shared.decoder_parts import TerminalDecoder
+from app.dialects.shared.lenient_json import as_dict, as_list, as_str, count, dicts, parse
 from app.dialects.shared.tool_forms import ANSWER_TOOL
 
 Members = dict[str, Any]
@@ -126,7 +126,7 @@ class ConverseDecoder(TerminalDecoder):
 
     def _image(self, block: OpenBlock) -> list[Event]:
         """A picture, whole: its pieces are bytes, each in base64 of its own."""
-        image = {**as_dict(block.start.get("image")), "source": _joined_source(block.extras)}
+        image = {**as_dict(block.start.get("image")), "source": _join_source(block.extras)}
         part = self._reader.part({"image": image})
         return [BlockStarted(block.number, block.item, part), BlockEnded(block.number)]
 
@@ -224,7 +224,7 @@ _DELTAS: Final[Mapping[str, Callable[[OpenBlock, Any], list[Event]]]] = {
 }
 
 
-def _joined_source(pieces: list[Members]) -> Members:
+def _join_source(pieces: list[Members]) -> Members:
     texts = [as_str(piece.get("bytes")) for piece in pieces if piece.get("bytes")]
     if len(texts) < 2:
         return next((piece for piece in pieces if piece), {})
@@ -254,7 +254,7 @@ def _whole(opened: OpenBlock) -> Members:
     block = dict(as_dict(opened.start[kind]))
     if kind == "toolUse":
         text = opened.text
-        block["input"] = parsed(text or "{}", text)
+        block["input"] = parse(text or "{}", text)
     elif kind == "toolResult":
         block["content"] = dicts(opened.extras)
     return {kind: block}

@@ -42,8 +42,8 @@ from app.dialects.converse.response_out import (
     stop_word,
     tier_members,
 )
-from app.dialects.shared.reading import as_dict, as_list, dicts, json_text
-from app.dialects.shared.sequence import BlockSequence
+from app.dialects.shared.block_sequence import BlockSequence
+from app.dialects.shared.lenient_json import as_dict, as_list, dicts, json_text
 
 Members = dict[str, Any]
 
@@ -194,9 +194,9 @@ def _image(value: Members) -> tuple[Members, Any]:
 
 
 def _server_call(value: Members) -> tuple[Members, Any]:
-    given = value.get("input")
+    arguments = value.get("input")
     start = {name: item for name, item in value.items() if name != "input"}
-    return start, {"input": given if isinstance(given, str) else json_text(given or {})}
+    return start, {"input": arguments if isinstance(arguments, str) else json_text(arguments or {})}
 
 
 def _server_result(value: Members) -> tuple[Members, Any]:

@@ -8,9 +8,9 @@ from typing import Any, Final
 from app.canonical.request import Message, Request, Tool, ToolCallPart, ToolChoice, ToolResultPart
 from app.dialects.converse.blocks import BlockWriter
 from app.dialects.converse.options import NAME
-from app.dialects.shared.expansion import Expansion
-from app.dialects.shared.flat_schema import flattened, plain_schema
-from app.dialects.shared.reading import as_dict
+from app.dialects.shared.flat_schema import flatten, plain_schema
+from app.dialects.shared.lenient_json import as_dict
+from app.dialects.shared.schema_expansion import Expansion
 from app.dialects.shared.tool_forms import (
     ANSWER_TOOL,
     ANSWER_WORDS,
@@ -44,13 +44,13 @@ class ToolWriter:
         """
         self._native = request.origin is not None and request.origin.dialect == NAME
         choice = request.tool_choice or ToolChoice("auto")
-        called = _called(turns)
+        called = _called_names(turns)
         if choice.mode == "none" and not called:
             return self._with_answer([], ToolChoice("auto"))
         tools = [entry for tool in request.tools if is_allowed(tool, choice) for entry in self._tool(tool)]
         names = {as_dict(entry.get("toolSpec")).get("name") for entry in tools}
         if not tools or choice.mode == "allowed":
-            tools += [_made_up(name) for name in called if name not in names]
+            tools += [_placeholder(name) for name in called if name not in names]
         if choice.mode == "none":
             self._losses.report("tool_choice", "This API cannot forbid tools that the history calls")
             choice = ToolChoice("auto")
@@ -60,7 +60,7 @@ class ToolWriter:
         mode = self._mode(choice, tools)
         if self._answer is not None and choice.mode not in {"required", "named"}:
             mode = {"any": {}} if tools else {"tool": {"name": ANSWER_TOOL}}
-            tools = [*tools, _answer_tool(self._fitted(self._answer)[0])]
+            tools = [*tools, _answer_tool(self._fit(self._answer)[0])]
         if not tools:
             return None
         self.forced = mode is not None and "auto" not in mode
@@ -81,17 +81,17 @@ class ToolWriter:
         return {"toolSpec": spec}
 
     def _schema(self, tool: Tool) -> Members:
-        schema, combined = self._fitted(tool.parameters or {})
+        schema, combined = self._fit(tool.parameters or {})
         if combined:
             names = ", ".join(f"'{name}'" for name in combined)
-            told = f"Of the schema of tool '{tool.name}' {names} is only described, or left out"
-            self._losses.report("tool_schema", told)
+            warning = f"Of the schema of tool '{tool.name}' {names} is only described, or left out"
+            self._losses.report("tool_schema", warning)
         return schema
 
-    def _fitted(self, parameters: Mapping[str, Any]) -> tuple[Members, list[str]]:
+    def _fit(self, parameters: Mapping[str, Any]) -> tuple[Members, list[str]]:
         if self._native:
             return object_schema(parameters), []
-        schema, combined = flattened(parameters, self._expansion)
+        schema, combined = flatten(parameters, self._expansion)
         if not self._writer.options.plain_schemas:
             return object_schema(schema), combined
         plain, dropped = plain_schema(object_schema(schema), self._expansion)
@@ -100,7 +100,7 @@ class ToolWriter:
     def _custom(self, tool: Tool) -> Members:
         return {"toolSpec": _spec(tool.name, tool.description, custom_schema(tool, self._losses))}
 
-    def _hosted(self, tool: Tool) -> Members | None:
+    def _write_hosted(self, tool: Tool) -> Members | None:
         known = self._writer.options.system_tools
         name = next((ours for kind, ours in known.items() if tool.name.startswith(kind)), None)
         if name is not None:
@@ -110,7 +110,7 @@ class ToolWriter:
 
     def _mode(self, choice: ToolChoice, tools: list[Members]) -> Members | None:
         if choice.mode == "named":
-            named = self._named(choice, tools)
+            named = self._write_named(choice, tools)
             return named if self._can_force() else None
         required = choice.mode == "required" or (choice.mode == "allowed" and choice.required)
         if required and not tools:
@@ -120,11 +120,11 @@ class ToolWriter:
 
     def _can_force(self) -> bool:
         if not self._writer.options.forces:
-            told = "This model cannot be made to call a tool; the choice is left to it"
-            self._losses.report("tool_choice", told)
+            warning = "This model cannot be made to call a tool; the choice is left to it"
+            self._losses.report("tool_choice", warning)
         return self._writer.options.forces
 
-    def _named(self, choice: ToolChoice, tools: list[Members]) -> Members:
+    def _write_named(self, choice: ToolChoice, tools: list[Members]) -> Members:
         if not any(as_dict(entry.get("toolSpec")).get("name") == choice.name for entry in tools):
             self._losses.report("forced_tool", f"The tool '{choice.name}' cannot be forced")
         return {"tool": {"name": choice.name}}
@@ -133,7 +133,7 @@ class ToolWriter:
 _KINDS: Final[Mapping[str, Callable[[ToolWriter, Tool], Members | None]]] = {
     "function": ToolWriter._function,
     "custom": ToolWriter._custom,
-    "hosted": ToolWriter._hosted,
+    "hosted": ToolWriter._write_hosted,
 }
 
 
@@ -148,11 +148,11 @@ def _answer_tool(schema: Mapping[str, Any]) -> Members:
     return {"toolSpec": _spec(ANSWER_TOOL, ANSWER_WORDS, schema)}
 
 
-def _made_up(name: str) -> Members:
+def _placeholder(name: str) -> Members:
     return {"toolSpec": _spec(name, None, EMPTY_SCHEMA)}
 
 
-def _called(turns: Iterable[Message]) -> list[str]:
+def _called_names(turns: Iterable[Message]) -> list[str]:
     """Return the names of the tools that the history calls or answers for, each once."""
     parts = [part for message in turns for part in message.parts]
     names = [part.name for part in parts if isinstance(part, ToolCallPart)]

@@ -9,7 +9,7 @@ from typing import Final
 from app.canonical.request import Tool, ToolChoice
 from app.dialects.converse.blocks_in import cache_mark
 from app.dialects.converse.options import NAME
-from app.dialects.shared.checking import Checked, missing, wrong_value
+from app.dialects.shared.strict_json import Checked, missing, wrong_value
 
 _SYSTEM_TOOLS: Final[Mapping[str, str]] = {
     "nova_grounding": "web_search",

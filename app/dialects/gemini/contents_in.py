@@ -29,9 +29,9 @@ from app.canonical.request import (
 from app.dialects.gemini.members import Members, unpack
 from app.dialects.gemini.parts import NAME
 from app.dialects.gemini.stream import audio_format
-from app.dialects.shared.checking import missing, wrong_value
+from app.dialects.shared.lenient_json import json_text, without_nulls
 from app.dialects.shared.media_types import media_type_of
-from app.dialects.shared.reading import json_text, present
+from app.dialects.shared.strict_json import missing, wrong_value
 
 _ROLES: Final = {"user": "user", "model": "assistant", "function": "user", "": "user"}
 _DETAILS: Final[Mapping[str, str]] = {
@@ -69,8 +69,8 @@ class ContentsReader:
     def system(self, content: Members) -> list[Message]:
         """Return the system instruction, which holds texts."""
         parts = tuple(part for entry in content.objects("parts") for part in self._part(entry))
-        said = tuple(part for part in parts if part != TextPart(""))
-        return [Message("system", said)] if said else []
+        texts = tuple(part for part in parts if part != TextPart(""))
+        return [Message("system", texts)] if texts else []
 
     def _part(self, entry: Members) -> list[Part]:
         kind = next((name for name in _KINDS if entry.members.get(name) is not None), None)
@@ -100,15 +100,17 @@ class ContentsReader:
 
     def _thought(self, text: str, signature: Signature | None) -> list[Part]:
         if not text and signature is not None and signature.thought is not None:
-            return [_unshown(signature)]
+            return [_hidden_thought(signature)]
         if not text:
             return [ReasoningPart(form="hidden", signature=signature, native=_SIGNED)] if signature else []
-        return [_signed(ReasoningPart(text, "summary"), signature)]
+        return [_sign(ReasoningPart(text, "summary"), signature)]
 
     def _call(self, entry: Members) -> list[Part]:
         """A signature may hold a thought that the client was not shown, which goes before its call."""
         signature = self._signature(entry)
-        thought = [_unshown(signature)] if signature is not None and signature.thought is not None else []
+        thought = (
+            [_hidden_thought(signature)] if signature is not None and signature.thought is not None else []
+        )
         call = _object(entry, "functionCall")
         self._calls += 1
         name = call.required_text("name")
@@ -121,22 +123,22 @@ class ContentsReader:
         result = _object(entry, "functionResponse")
         name = result.required_text("name")
         response = result.mapping("response") or {}
-        native = present({name: result.members.get(name) for name in ("willContinue", "scheduling")})
-        told = next(iter(response)) if len(response) == 1 else None
-        value = response[told] if told in {"output", "error"} else response
+        native = without_nulls({name: result.members.get(name) for name in ("willContinue", "scheduling")})
+        member = next(iter(response)) if len(response) == 1 else None
+        value = response[member] if member in {"output", "error"} else response
         text = value if isinstance(value, str) else json_text(value)
         media = [part for inner in result.objects("parts") for part in self._part(inner)]
         return [
             ToolResultPart(
-                self._answered(name, result.text("id")),
+                self._call_id(name, result.text("id")),
                 (TextPart(text), *media),
                 name,
-                is_error=told == "error",
+                is_error=member == "error",
                 native=(NAME, native) if native else None,
             )
         ]
 
-    def _answered(self, name: str, identity: str | None) -> str:
+    def _call_id(self, name: str, identity: str | None) -> str:
         """Return the id of the call that a response answers: its own, else the first that waits."""
         waiting = self._waiting[name]
         if identity is None:
@@ -150,7 +152,7 @@ class ContentsReader:
         media_type, data = blob.required_text("mimeType"), blob.base64("data")
         if data is None:
             raise missing(blob.at("data"))
-        native = _kept(entry)
+        native = _native(entry)
         if media_type.startswith("image/"):
             return [ImagePart(data, media_type, detail=_detail(entry), native=native)]
         if media_type.startswith("audio/"):
@@ -163,7 +165,7 @@ class ContentsReader:
         file = _object(entry, "fileData")
         uri, name = file.required_text("fileUri"), file.text("displayName")
         media_type = file.text("mimeType") or media_type_of(uri)
-        native = _kept(entry)
+        native = _native(entry)
         if media_type is not None and media_type.startswith("image/"):
             return [ImagePart(url=uri, media_type=media_type, detail=_detail(entry), native=native)]
         return [FilePart(url=uri, filename=name, media_type=media_type, native=native)]
@@ -177,21 +179,21 @@ def join_pieces(messages: Iterable[Message]) -> list[Message]:
     for role, turns in groupby(messages, key=lambda message: message.role):
         if role == "assistant":
             parts = [part for turn in turns for part in turn.parts]
-            said = [part for part in parts if part != TextPart("")] or parts[:1]
-            joined.append(Message(role, tuple(_joined(said))))
+            pieces = [part for part in parts if part != TextPart("")] or parts[:1]
+            joined.append(Message(role, tuple(_join(pieces))))
         else:
             joined += turns
     return joined
 
 
-def _joined(parts: Iterable[Part]) -> Iterator[Part]:
+def _join(parts: Iterable[Part]) -> Iterator[Part]:
     last: Part | None = None
     pieces: list[str] = []
     for part in parts:
         if isinstance(part, TextPart | ReasoningPart) and _continues(last, part):
             pieces.append(part.text)
             if isinstance(part, ReasoningPart) and isinstance(last, ReasoningPart):
-                last = _signed(last, part.signature)
+                last = _sign(last, part.signature)
             continue
         yield from _whole(last, pieces)
         last, pieces = part, []
@@ -214,7 +216,7 @@ def _whole(part: Part | None, pieces: list[str]) -> Iterator[Part]:
         yield part
 
 
-def _unshown(signature: Signature) -> ReasoningPart:
+def _hidden_thought(signature: Signature) -> ReasoningPart:
     """Return the thought that a signature holds."""
     form, text = signature.thought or ("hidden", "")
     return ReasoningPart(text, form, replace(signature, thought=None))
@@ -223,7 +225,7 @@ def _unshown(signature: Signature) -> ReasoningPart:
 _SIGNED: Final = (NAME, {"signed": True})
 
 
-def _signed(part: ReasoningPart, signature: Signature | None) -> ReasoningPart:
+def _sign(part: ReasoningPart, signature: Signature | None) -> ReasoningPart:
     """Return a thought with its signature: Google's thoughts are summaries, others' are open."""
     if signature is None:
         return part
@@ -254,7 +256,7 @@ def _detail(entry: Members) -> str | None:
     return _DETAILS.get(level) if isinstance(level, str) else None
 
 
-def _kept(entry: Members) -> tuple[str, dict[str, Any]] | None:
+def _native(entry: Members) -> tuple[str, dict[str, Any]] | None:
     """Return the members of a part that only Gemini understands."""
-    found = present({name: entry.members.get(name) for name in _KEPT})
+    found = without_nulls({name: entry.members.get(name) for name in _KEPT})
     return (NAME, found) if found else None

@@ -22,7 +22,7 @@ from app.dialects.gemini.request_in import decode_request
 from app.dialects.gemini.response_out import encode_error, encode_response, encode_usage, error_status
 from app.dialects.gemini.stream import GeminiStreamDecoder
 from app.dialects.gemini.stream_out import GeminiEncoder
-from app.dialects.shared.answers import token_count
+from app.dialects.shared.decoder_parts import token_count
 from app.errors import GatewayError
 
 

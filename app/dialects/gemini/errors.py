@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from app.dialects.shared.failures import LOOKED_AT, upstream_failure
-from app.dialects.shared.reading import as_dict, as_list, as_str, count, dicts, opt_str
+from app.dialects.shared.lenient_json import as_dict, as_list, as_str, count, dicts, opt_str
 from app.errors import GatewayError
 
 _BAD_KEY: Final = "API_KEY_INVALID"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from app.dialects.shared.reading import as_dict, as_list, count, dicts, opt_str
+from app.dialects.shared.lenient_json import as_dict, as_list, count, dicts, opt_str
 
 Annotation = dict[str, Any]
 
@@ -20,8 +20,8 @@ def annotations_of(candidate: Mapping[str, Any], text: str, before: int, *, last
     ``before`` is the number of bytes of visible text in earlier blocks. ``last`` says that
     no block follows: sources that no segment names are then listed at the text's end.
     """
-    found = [*_grounded(as_dict(candidate.get("groundingMetadata")), text, before, last=last)]
-    for citation in cited(as_dict(candidate.get("citationMetadata"))):
+    found = [*_grounding_annotations(as_dict(candidate.get("groundingMetadata")), text, before, last=last)]
+    for citation in citations(as_dict(candidate.get("citationMetadata"))):
         span = _span(citation, None, text, before)
         if span is None and last and citation.get("endIndex") is None:
             span = (len(text), len(text))
@@ -30,13 +30,15 @@ def annotations_of(candidate: Mapping[str, Any], text: str, before: int, *, last
     return found
 
 
-def cited(metadata: dict[str, Any]) -> list[dict[str, Any]]:
+def citations(metadata: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the citations of a ``citationMetadata``: Vertex names the list ``citations``, the
     Gemini API ``citationSources`` (google-genai's and the REST reference's types)."""
     return [*dicts(metadata.get("citations")), *dicts(metadata.get("citationSources"))]
 
 
-def _grounded(metadata: dict[str, Any], text: str, before: int, *, last: bool) -> Iterator[Annotation]:
+def _grounding_annotations(
+    metadata: dict[str, Any], text: str, before: int, *, last: bool
+) -> Iterator[Annotation]:
     sources = [_source(chunk) for chunk in dicts(metadata.get("groundingChunks"))]
     used: set[int] = set()
     for support in dicts(metadata.get("groundingSupports")):

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from app.dialects.shared.checking import Checked, wrong_value
+from app.dialects.shared.strict_json import Checked, wrong_value
 
 _LETTER: Final = re.compile(r"_([a-z0-9])")
 _STANDARD: Final = str.maketrans("-_", "+/")

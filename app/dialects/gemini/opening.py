@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from app.dialects.base import Frame
-from app.dialects.shared.reading import as_dict, dicts, opt_str
+from app.dialects.shared.lenient_json import as_dict, dicts, opt_str
 
 
 def identity(frame: Frame) -> dict[str, Any]:
@@ -17,13 +17,13 @@ def identity(frame: Frame) -> dict[str, Any]:
 
 def call_ids(body: Mapping[str, Any]) -> Iterator[str]:
     """Yield the ids of the tool calls of earlier turns, in either spelling."""
-    for content in _listed(body.get("contents")):
-        for part in _listed(content.get("parts")):
+    for content in _as_list(body.get("contents")):
+        for part in _as_list(content.get("parts")):
             call = as_dict(part.get("functionCall") or part.get("function_call"))
             if (call_id := opt_str(call.get("id"))) is not None:
                 yield call_id
 
 
-def _listed(value: Any) -> list[dict[str, Any]]:
+def _as_list(value: Any) -> list[dict[str, Any]]:
     """A single object is a list of one, as Google reads it."""
     return [value] if isinstance(value, dict) else dicts(value)

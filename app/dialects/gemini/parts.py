@@ -29,11 +29,11 @@ from app.canonical.request import (
 from app.dialects.base import ClientContext
 from app.dialects.gemini.options import Family, GeminiOptions
 from app.dialects.shared.alternation import merge_turns
-from app.dialects.shared.leftovers import own_block
+from app.dialects.shared.lenient_json import as_str, split_data_url
 from app.dialects.shared.media_types import media_type_of
-from app.dialects.shared.reading import as_str, split_data_url
 from app.dialects.shared.tool_forms import call_input
 from app.dialects.shared.tool_values import faithful_value
+from app.dialects.shared.unmapped_members import own_block
 
 NAME: Final = "gemini"
 
@@ -173,8 +173,8 @@ class ContentsEncoder:
         for wire in wires:
             if "thoughtSignature" not in wire:
                 wire["thoughtSignature"] = SKIP_SIGNATURE
-                told = f"A {what} without its thought signature was sent with Gemini's placeholder"
-                self._losses.report("reasoning_signature", told)
+                warning = f"A {what} without its thought signature was sent with Gemini's placeholder"
+                self._losses.report("reasoning_signature", warning)
 
     # Parts
 

@@ -44,19 +44,19 @@ class PartWriter:
     def write(self, part: Part) -> list[Wire]:
         """Return the wire parts that a whole part is, none for what this wire cannot say."""
         if isinstance(part, ReasoningPart):
-            said, signed = self.thought(part.text), self.signed(part)
-            if said and signed:  # one part, as Google signs its own
-                return [*said[:-1], {**signed[-1], "text": part.text}]
-            return said + signed
+            thought, write_signature = self.thought(part.text), self.write_signature(part)
+            if thought and write_signature:  # one part, as Google signs its own
+                return [*thought[:-1], {**write_signature[-1], "text": part.text}]
+            return thought + write_signature
         writer = _WRITERS.get(type(part))
         wire = writer(self, part) if writer is not None else None
-        return [] if wire is None else self.placed(wire)
+        return [] if wire is None else self.place(wire)
 
     def thought(self, text: str) -> list[Wire]:
         """Return a piece of a thought, where the client asks for thoughts."""
         return [*self.close(), {"text": text, "thought": True}] if text and self._shows else []
 
-    def signed(self, part: ReasoningPart) -> list[Wire]:
+    def write_signature(self, part: ReasoningPart) -> list[Wire]:
         """Return what carries a thought's signature; Google's own of a hidden one waits for a part."""
         if part.signature is None:
             return []
@@ -75,7 +75,7 @@ class PartWriter:
     def _thoughtless(self, signature: Signature) -> list[Wire]:
         return [{"text": "", "thought": True, "thoughtSignature": self.signature(signature)}]
 
-    def placed(self, wire: Wire) -> list[Wire]:
+    def place(self, wire: Wire) -> list[Wire]:
         """Return a part with the signature that waits for it, else behind a part that carries it."""
         if self._pending is None:
             return [wire]

@@ -9,8 +9,8 @@ from app.dialects.base import Passage
 from app.dialects.gemini.members import unpack
 from app.dialects.gemini.options import family_of
 from app.dialects.gemini.parts import NAME, SKIP_SIGNATURE
+from app.dialects.shared.lenient_json import as_dict
 from app.dialects.shared.plain_patch import Body, Opener, PlainPatch
-from app.dialects.shared.reading import as_dict
 
 _SIGNATURES: Final = ("thoughtSignature", "thought_signature")
 _CALLS: Final = ("functionCall", "function_call")
@@ -34,10 +34,10 @@ def _content(content: Any, opener: Opener, demands: bool) -> Any:
     parts = as_dict(content).get("parts")
     if not isinstance(parts, list):
         return content
-    kept = [part for part in (_part(part, opener) for part in parts) if part is not None]
+    fitted = [part for part in (_part(part, opener) for part in parts) if part is not None]
     if demands and content.get("role") == "model":
-        _stand_in(kept)
-    return {**content, "parts": kept or [{"text": ""}]}
+        _stand_in(fitted)
+    return {**content, "parts": fitted or [{"text": ""}]}
 
 
 def _part(part: Any, opener: Opener) -> Any:

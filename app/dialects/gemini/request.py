@@ -18,11 +18,11 @@ from app.dialects.gemini.parts import NAME, ContentsEncoder
 from app.dialects.gemini.thinking import thinking_config
 from app.dialects.gemini.tools import ToolsEncoder
 from app.dialects.shared.claude_thinking import with_thinking
-from app.dialects.shared.leftovers import report_metadata
+from app.dialects.shared.lenient_json import as_dict, json_text, without_nulls
 from app.dialects.shared.losses import Losses
 from app.dialects.shared.members import report_members
-from app.dialects.shared.pairing import paired
-from app.dialects.shared.reading import as_dict, json_text, present
+from app.dialects.shared.tool_results import pair
+from app.dialects.shared.unmapped_members import report_metadata
 
 _SCALARS: Final[Mapping[str, str]] = {
     "max_tokens": "maxOutputTokens",
@@ -87,7 +87,7 @@ def encode_count(request: Request, context: ClientContext) -> Encoded:
 
 
 def _body(request: Request, context: ClientContext) -> dict[str, Any]:
-    request = with_thinking(paired(request, context.losses))
+    request = with_thinking(pair(request, context.losses))
     report_members(request, NAME, {}, context.losses)
     options, family = options_of(context.options), family_of(context.model)
     system, contents = ContentsEncoder(context, options, family).encode(
@@ -99,8 +99,8 @@ def _body(request: Request, context: ClientContext) -> dict[str, Any]:
     output = request.output
     if output.format != "text" and offered.get("tools") and not family.mixes_json:
         system.append({"text": _in_words(output)})
-        told = "JSON is asked for in words; this model gives no JSON form beside tools"
-        context.losses.report("output_json", told)
+        warning = "JSON is asked for in words; this model gives no JSON form beside tools"
+        context.losses.report("output_json", warning)
         output = replace(output, format="text")
     if system:
         body["systemInstruction"] = {"parts": system}
@@ -179,7 +179,7 @@ def speech_config(voice: Any) -> dict[str, Any]:
 
 
 def _add_hints(request: Request, body: dict[str, Any], losses: Losses) -> None:
-    hints = present(request.hints)
+    hints = without_nulls(request.hints)
     tier = hints.get("service_tier")
     if tier is not None and tier not in _TIERS:
         losses.report("service_tier")

@@ -18,8 +18,8 @@ from app.dialects.gemini.parts import NAME
 from app.dialects.gemini.request import CONFIG_EXTRAS
 from app.dialects.gemini.schema_in import json_schema
 from app.dialects.gemini.tools_in import decode_choice, decode_tools
-from app.dialects.shared.checking import missing, wrong_value
-from app.dialects.shared.reading import as_dict, rest
+from app.dialects.shared.lenient_json import as_dict, rest
+from app.dialects.shared.strict_json import missing, wrong_value
 
 _READ: Final = frozenset(
     {

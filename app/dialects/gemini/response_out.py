@@ -16,7 +16,7 @@ from app.dialects.base import ServerContext
 from app.dialects.gemini.parts import NAME
 from app.dialects.gemini.parts_out import PartWriter
 from app.dialects.gemini.usage import REASONS
-from app.dialects.shared.reading import as_str, count, dicts
+from app.dialects.shared.lenient_json import as_str, count, dicts
 from app.errors import GatewayError
 
 Members = dict[str, Any]

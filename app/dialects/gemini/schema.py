@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from app.dialects.shared.expansion import Expansion
-from app.dialects.shared.reading import as_dict, as_list, dicts
+from app.dialects.shared.lenient_json import as_dict, as_list, dicts
+from app.dialects.shared.schema_expansion import Expansion
 
 _KEPT: Final = frozenset(
     {
@@ -56,7 +56,7 @@ class Reducer:
         return self._schema(self._root, 0)
 
     def _schema(self, schema: Any, depth: int) -> dict[str, Any]:
-        resolved, references = self._resolved(as_dict(schema))
+        resolved, references = self._resolve(as_dict(schema))
         if resolved is None or depth > _MAX_DEPTH:
             return self._any_object()
         if (self._open or references) and not self._expansion.take(resolved):
@@ -78,7 +78,7 @@ class Reducer:
         self.dropped.add("$ref")
         return {"type": "object"}
 
-    def _resolved(self, schema: dict[str, Any]) -> tuple[dict[str, Any] | None, list[str]]:
+    def _resolve(self, schema: dict[str, Any]) -> tuple[dict[str, Any] | None, list[str]]:
         """Follow local references; their siblings win. Return the schema, None for one that holds
         itself, and the references followed."""
         followed: list[str] = []
@@ -121,13 +121,13 @@ class Reducer:
 
     def _any_of(self, value: Any, out: dict[str, Any], depth: int) -> None:
         options = dicts(value)
-        kept = [option for option in options if option.get("type") != "null"]
-        if len(kept) < len(options):
+        choices = [option for option in options if option.get("type") != "null"]
+        if len(choices) < len(options):
             out["nullable"] = True
-        if len(kept) == 1:
-            out.update(self._schema(kept[0], depth + 1))
+        if len(choices) == 1:
+            out.update(self._schema(choices[0], depth + 1))
         else:
-            out["anyOf"] = [self._schema(option, depth + 1) for option in kept]
+            out["anyOf"] = [self._schema(option, depth + 1) for option in choices]
 
     def _all_of(self, value: Any, out: dict[str, Any], depth: int) -> None:
         for option in dicts(value):

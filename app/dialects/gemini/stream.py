@@ -36,12 +36,12 @@ from app.canonical.request import (
 from app.canonical.response import Billing, Finish, Usage
 from app.dialects.base import ClientContext
 from app.dialects.gemini.errors import decode_error_body
-from app.dialects.gemini.grounding import annotations_of, cited, searches_of
+from app.dialects.gemini.grounding import annotations_of, citations, searches_of
 from app.dialects.gemini.options import family_of
 from app.dialects.gemini.parts import NAME
-from app.dialects.gemini.usage import blocked, decode_usage, finish_of, raw_reason
-from app.dialects.shared.answers import cut_stream
-from app.dialects.shared.reading import as_dict, as_str, count, dicts, json_text, opt_str
+from app.dialects.gemini.usage import decode_usage, finish_of, finish_of_block, raw_reason
+from app.dialects.shared.decoder_parts import cut_stream
+from app.dialects.shared.lenient_json import as_dict, as_str, count, dicts, json_text, opt_str
 from app.dialects.shared.tool_forms import customs_of, free_text
 
 _PART_KINDS: Final = ("functionCall", "inlineData", "text")
@@ -87,9 +87,9 @@ class _Candidate:
 
     def feed(self, candidate: Mapping[str, Any]) -> list[Event]:
         """Take one chunk's candidate."""
-        before = cited(as_dict(self.native.get("citationMetadata")))
+        before = citations(as_dict(self.native.get("citationMetadata")))
         self.native.update({k: candidate[k] for k in _CANDIDATE_NATIVE if candidate.get(k) is not None})
-        if before and (now := cited(as_dict(candidate.get("citationMetadata")))):
+        if before and (now := citations(as_dict(candidate.get("citationMetadata")))):
             both = [*before, *(citation for citation in now if citation not in before)]
             self.native["citationMetadata"] = {"citations": both}
         self.raw = raw_reason(candidate) or self.raw
@@ -268,13 +268,13 @@ class GeminiStreamDecoder:
             return [Failed(cut_stream(), self._usage)]
         events: list[Event] = []
         for candidate in self._candidates.values():
-            finish = candidate.finish() or blocked(self._blocked or "BLOCKED_REASON_UNSPECIFIED")
+            finish = candidate.finish() or finish_of_block(self._blocked or "BLOCKED_REASON_UNSPECIFIED")
             events += [*candidate.close(last=True), Finished(finish, candidate.index)]
         if not self._candidates and self._blocked:
-            events.append(Finished(blocked(self._blocked)))
-        return [*events, Ended(self._billed(), self._late_native(), self._tier)]
+            events.append(Finished(finish_of_block(self._blocked)))
+        return [*events, Ended(self._billed_usage(), self._late_native(), self._tier)]
 
-    def _billed(self) -> Usage | None:
+    def _billed_usage(self) -> Usage | None:
         """The usage with the searches that grounded the answer: by query, before Gemini 3 by answer."""
         queries = sum(searches_of(candidate.native) for candidate in self._candidates.values())
         if self._usage is None or not queries:

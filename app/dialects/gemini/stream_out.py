@@ -45,7 +45,7 @@ from app.dialects.gemini.response_out import (
     logprobs_members,
     own_members,
 )
-from app.dialects.shared.sequence import BlockSequence
+from app.dialects.shared.block_sequence import BlockSequence
 
 Members = dict[str, Any]
 
@@ -115,7 +115,7 @@ class GeminiEncoder:
     def _words(self, block: _Open, event: BlockDelta) -> list[Frame]:
         candidate = self._candidate(block.choice)
         block.pieces.append(event.text)
-        parts = candidate.writer.placed({"text": event.text}) if event.text else []
+        parts = candidate.writer.place({"text": event.text}) if event.text else []
         return self._chunk(block.choice, parts, logprobs_members(event.logprobs or ()))
 
     def _thought(self, block: _Open, event: BlockDelta) -> list[Frame]:
@@ -140,7 +140,7 @@ class GeminiEncoder:
         if isinstance(part, ReasoningPart):
             whole = part.text + "".join(block.pieces)
             signed = replace(part, text=whole, signature=event.signature or part.signature)
-            return self._chunk(block.choice, candidate.writer.signed(signed))
+            return self._chunk(block.choice, candidate.writer.write_signature(signed))
         if isinstance(part, ToolCallPart):
             whole = part.arguments + "".join(block.pieces)
             part = replace(part, arguments=whole, signature=event.signature or part.signature)

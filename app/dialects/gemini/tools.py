@@ -10,8 +10,8 @@ from app.dialects.base import ClientContext
 from app.dialects.gemini.options import Family, GeminiOptions
 from app.dialects.gemini.parts import NAME
 from app.dialects.gemini.schema import Reducer
-from app.dialects.shared.expansion import Expansion
 from app.dialects.shared.members import CACHE_MARKS, told_members
+from app.dialects.shared.schema_expansion import Expansion
 from app.dialects.shared.tool_forms import custom_schema, is_allowed
 
 _HOSTED: Final[Mapping[str, str]] = {
@@ -39,9 +39,9 @@ class ToolsEncoder:
     def encode(self, request: Request) -> dict[str, Any]:
         """Return the members ``tools`` and ``toolConfig``, as far as there is anything to say."""
         choice = request.tool_choice
-        offered = [tool for tool in request.tools if _offered(tool, choice)]
+        offered = [tool for tool in request.tools if _is_offered(tool, choice)]
         functions = [self._function(tool) for tool in offered if tool.kind != "hosted"]
-        hosted = self._hosted(offered, request.hints)
+        hosted = self._write_hosted(offered, request.hints)
         config = self._config(choice, request.tools) if functions else self._no_config(choice)
         if functions and hosted and self._mixes:
             config["includeServerSideToolInvocations"] = True
@@ -57,16 +57,16 @@ class ToolsEncoder:
         """Return the member of ``generationConfig`` that holds the answer's schema."""
         if self._full_schema:
             return {"responseJsonSchema": dict(schema)}
-        return {"responseSchema": self._reduced(schema, "output_json")}
+        return {"responseSchema": self._reduce(schema, "output_json")}
 
     def _parameters(self, schema: Mapping[str, Any]) -> dict[str, Any]:
         """The reduced form refuses an object without properties: it is no parameters at all."""
         if self._full_schema:
             return {"parametersJsonSchema": dict(schema)}
-        reduced = self._reduced(schema, "tool_schema")
+        reduced = self._reduce(schema, "tool_schema")
         return {"parameters": reduced} if reduced.get("properties") else {}
 
-    def _reduced(self, schema: Mapping[str, Any], feature: str) -> dict[str, Any]:
+    def _reduce(self, schema: Mapping[str, Any], feature: str) -> dict[str, Any]:
         reducer = Reducer(schema, self._expansion)
         reduced = reducer.reduce()
         if reducer.dropped:
@@ -85,13 +85,13 @@ class ToolsEncoder:
             declaration.update(self._parameters(parameters))
         return declaration
 
-    def _hosted(self, tools: list[Tool], hints: Mapping[str, Any]) -> list[dict[str, Any]]:
+    def _write_hosted(self, tools: list[Tool], hints: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Google's tools, each once; ``web_search_options`` asks for search as well."""
         found: dict[str, Any] = {}
         for tool in tools:
             if tool.kind != "hosted":
                 continue
-            own = _own(tool)
+            own = _own_members(tool)
             if own is not None:
                 found.update(own)
             elif tool.name in _HOSTED:
@@ -105,43 +105,43 @@ class ToolsEncoder:
         if wish is not None:
             found.setdefault("googleSearch", {})
         if wish:
-            told = "Google searches as it sees fit; what the search was to be like was left out"
-            self._losses.report("web_search_options", told)
+            warning = "Google searches as it sees fit; what the search was to be like was left out"
+            self._losses.report("web_search_options", warning)
         return [{name: value} for name, value in found.items()]
 
     def _report_wishes(self, tool: Tool) -> None:
         """Report what another API's tool is to be like; Google's own tools take no wishes."""
         wishes = [name for name, value in told_members(tool.native).items() if value not in _NO_WISH]
         if named := ", ".join(sorted(set(wishes) - _NAMES)):
-            told = f"Google runs '{tool.name}' as it sees fit; left out were: {named}"
-            self._losses.report("hosted_tool", told)
+            warning = f"Google runs '{tool.name}' as it sees fit; left out were: {named}"
+            self._losses.report("hosted_tool", warning)
 
     def _config(self, choice: ToolChoice | None, tools: Sequence[Tool]) -> dict[str, Any]:
         if choice is None:
             return {}
         if choice.mode == "allowed":
-            return self._allowed(choice, tools)
-        self._no_hosted(choice)
+            return self._allow(choice, tools)
+        self._refuse_hosted(choice)
         calling: dict[str, Any] = {"mode": _MODES[choice.mode]}
         if choice.mode == "named" and choice.name:
             calling["allowedFunctionNames"] = [choice.name]
         return {"functionCallingConfig": calling}
 
-    def _no_hosted(self, choice: ToolChoice) -> None:
+    def _refuse_hosted(self, choice: ToolChoice) -> None:
         if choice.mode == "named" and choice.kind == "hosted":
             self._losses.report("forced_tool", "Gemini cannot be made to use one of Google's tools")
 
     def _no_config(self, choice: ToolChoice | None) -> dict[str, Any]:
         """Without functions there is nothing to configure: Google refuses the member then."""
         if choice is not None and choice.mode == "named":
-            self._no_hosted(choice)
+            self._refuse_hosted(choice)
             self._losses.report("forced_tool", f"The tool '{choice.name}' cannot be offered")
         if choice is not None and (choice.mode == "required" or choice.required):
-            told = "No function can be offered, so no call is required"
-            self._losses.report("tool_choice", told)
+            warning = "No function can be offered, so no call is required"
+            self._losses.report("tool_choice", warning)
         return {}
 
-    def _allowed(self, choice: ToolChoice, tools: Sequence[Tool]) -> dict[str, Any]:
+    def _allow(self, choice: ToolChoice, tools: Sequence[Tool]) -> dict[str, Any]:
         """Names may be listed in mode ANY only; in mode AUTO the others are not offered."""
         calling: dict[str, Any] = {"mode": "ANY" if choice.required else "AUTO"}
         names = [tool.name for tool in tools if tool.kind != "hosted" and is_allowed(tool, choice)]
@@ -150,9 +150,9 @@ class ToolsEncoder:
         return {"functionCallingConfig": calling}
 
 
-def _offered(tool: Tool, choice: ToolChoice | None) -> bool:
+def _is_offered(tool: Tool, choice: ToolChoice | None) -> bool:
     return choice is None or choice.required or is_allowed(tool, choice)
 
 
-def _own(tool: Tool) -> dict[str, Any] | None:
+def _own_members(tool: Tool) -> dict[str, Any] | None:
     return dict(tool.native[1]) if tool.native is not None and tool.native[0] == NAME else None

@@ -9,8 +9,8 @@ from app.canonical.request import Tool, ToolChoice
 from app.dialects.gemini.members import Members
 from app.dialects.gemini.parts import NAME
 from app.dialects.gemini.schema_in import json_schema
-from app.dialects.shared.checking import missing
-from app.dialects.shared.reading import present
+from app.dialects.shared.lenient_json import without_nulls
+from app.dialects.shared.strict_json import missing
 
 _HOSTED: Final[Mapping[str, str]] = {
     "googleSearch": "web_search",
@@ -49,7 +49,7 @@ def _function(entry: Members) -> Tool:
     name = entry.text("name")
     if not name:
         raise missing(entry.at("name"))
-    native = present({member: entry.members.get(member) for member in ("behavior", "response")})
+    native = without_nulls({member: entry.members.get(member) for member in ("behavior", "response")})
     return Tool(
         "function", name, entry.text("description") or None, schema, native=(NAME, native) if native else None
     )

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from app.canonical.response import Finish, FinishReason, Usage
 from app.dialects.gemini.parts import NAME
-from app.dialects.shared.reading import as_str, count, dicts, label
+from app.dialects.shared.lenient_json import as_str, count, dicts, label
 
 REASONS: Final[Mapping[str, FinishReason]] = {
     "STOP": "stop",
@@ -67,7 +67,7 @@ def finish_of(raw: str, *, calls_tools: bool) -> Finish:
     return Finish("tool_calls" if reason == "stop" and calls_tools else reason, raw)
 
 
-def blocked(reason: str) -> Finish:
+def finish_of_block(reason: str) -> Finish:
     """Return the finish of a prompt that was refused (``promptFeedback.blockReason``)."""
     return Finish("content_filter", reason)
 

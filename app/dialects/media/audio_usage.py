@@ -6,7 +6,7 @@ import math
 from typing import Any, Final
 
 from app.canonical.response import Usage
-from app.dialects.shared.reading import as_dict, count, number
+from app.dialects.shared.lenient_json import as_dict, count, number
 
 SECONDS: Final = "input.audio_seconds"
 _NAME: Final = "openai_audio"

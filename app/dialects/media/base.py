@@ -175,11 +175,11 @@ def bytes_of(value: Any, *, signed: bool) -> Sequence[int]:
 
 def _read(value: Any, coding: str) -> Sequence[float] | None:
     if isinstance(value, str):
-        return _packed(base64.b64decode(value, validate=True), coding)
+        return _unpack(base64.b64decode(value, validate=True), coding)
     return array("d", value) if isinstance(value, list) else None
 
 
-def _packed(data: bytes, coding: str) -> Sequence[float]:
+def _unpack(data: bytes, coding: str) -> Sequence[float]:
     if coding == "base64_int8":
         return array("d", array("b", data))
     vector = array("f")

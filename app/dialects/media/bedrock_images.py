@@ -25,8 +25,8 @@ from app.dialects.media.images import (
     report_others,
 )
 from app.dialects.media.openai_images import stream_decoder
-from app.dialects.shared.checking import missing
-from app.dialects.shared.reading import as_dict, as_list, opt_str, present
+from app.dialects.shared.lenient_json import as_dict, as_list, opt_str, without_nulls
+from app.dialects.shared.strict_json import missing
 
 _AMAZON: Final = ("amazon.nova-canvas", "amazon.titan-image")
 _REDRAWING: Final = "stability.sd3"
@@ -79,7 +79,7 @@ def _amazon(request: ImageRequest, context: ClientContext) -> dict[str, Any]:
     }
     return {
         **_task(request, context),
-        **({"imageGenerationConfig": present(config)} if present(config) else {}),
+        **({"imageGenerationConfig": without_nulls(config)} if without_nulls(config) else {}),
     }
 
 
@@ -104,11 +104,11 @@ def _stability(request: ImageRequest, context: ClientContext) -> dict[str, Any]:
     aspect = aspect_of(request, _RATIOS, context)
     if aspect is None and request.size not in (None, "auto"):
         context.losses.report("size")
-    given = {"aspect_ratio": aspect, "output_format": request.output_format, **request.extra}
+    members = {"aspect_ratio": aspect, "output_format": request.output_format, **request.extra}
     known = ("aspect_ratio", "output_format", "seed", "negative_prompt")
     return {
         "prompt": request.prompt,
-        **{name: value for name, value in given.items() if name in known and value is not None},
+        **{name: value for name, value in members.items() if name in known and value is not None},
     }
 
 
@@ -125,7 +125,7 @@ def _redrawn(request: ImageRequest, context: ClientContext) -> dict[str, Any]:
         "mode": "image-to-image",
         "image": base64_of(request.images[0]),
         "strength": _number(request.extra["strength"]),
-        **present({"output_format": request.output_format}),
+        **without_nulls({"output_format": request.output_format}),
         **{name: value for name, value in request.extra.items() if name in own - {"strength"}},
     }
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from app.dialects.shared.failures import upstream_failure
-from app.dialects.shared.reading import as_dict, as_list, as_str, dicts, opt_str
+from app.dialects.shared.lenient_json import as_dict, as_list, as_str, dicts, opt_str
 from app.errors import GatewayError
 
 _STATUSES: Final[Mapping[str, int]] = {
@@ -38,8 +38,8 @@ def decode_error(status: int, body: Any, headers: Mapping[str, str]) -> GatewayE
 
 
 def _faults(detail: Any) -> str | None:
-    told = []
+    messages = []
     for row in dicts(detail):
         path = ".".join(str(step) for step in as_list(row.get("loc")))
-        told.append(f"{path}: {as_str(row.get('msg'))}")
-    return "; ".join(told) or None
+        messages.append(f"{path}: {as_str(row.get('msg'))}")
+    return "; ".join(messages) or None

@@ -24,9 +24,9 @@ from app.dialects.media.audio import (
 )
 from app.dialects.media.elevenlabs_errors import decode_error
 from app.dialects.media.wav import wav, wav_header
-from app.dialects.shared.checking import missing
+from app.dialects.shared.lenient_json import as_dict, as_str
 from app.dialects.shared.losses import Losses
-from app.dialects.shared.reading import as_dict, as_str
+from app.dialects.shared.strict_json import missing
 
 NAME: Final = "elevenlabs_speech"
 
@@ -93,7 +93,7 @@ def encode_request(request: SpeechRequest, context: ClientContext) -> MediaEncod
         query=query,
         path={"voice": options.voices.get(request.voice, request.voice)},
         suffix=_suffix(request),
-        framing="json" if _timed(request) else "bytes",
+        framing="json" if _wants_timestamps(request) else "bytes",
     )
 
 
@@ -159,9 +159,9 @@ class ElevenLabsSpeechDecoder:
 
 
 def _wire_format(request: SpeechRequest, losses: Losses) -> str:
-    given = request.extra.get("output_format")
-    if isinstance(given, str):
-        return given
+    wire_format = request.extra.get("output_format")
+    if isinstance(wire_format, str):
+        return wire_format
     name = speech_format(request)
     if name not in _FORMATS:
         losses.report("speech_format", f"ElevenLabs does not make '{name}'", param="response_format")
@@ -170,8 +170,8 @@ def _wire_format(request: SpeechRequest, losses: Losses) -> str:
 
 def _rate(request: SpeechRequest) -> int:
     """Samples a second of the PCM that a WAV file is made of (``pcm_44100``)."""
-    given = as_str(request.extra.get("output_format"), _FORMATS["wav"])
-    digits = given.split("_")[1] if given.startswith("pcm_") else ""
+    wire_format = as_str(request.extra.get("output_format"), _FORMATS["wav"])
+    digits = wire_format.split("_")[1] if wire_format.startswith("pcm_") else ""
     return int(digits) if digits.isdecimal() else 44_100
 
 
@@ -190,12 +190,12 @@ def _settings(request: SpeechRequest, losses: Losses) -> dict[str, Any]:
 
 
 def _suffix(request: SpeechRequest) -> str:
-    if _timed(request):
+    if _wants_timestamps(request):
         return "/with-timestamps"
     return "/stream" if request.stream else ""
 
 
-def _timed(request: SpeechRequest) -> bool:
+def _wants_timestamps(request: SpeechRequest) -> bool:
     return request.extra.get(_TIMESTAMPS) is True
 
 
@@ -204,8 +204,8 @@ def _query_text(value: Any) -> str:
 
 
 def _characters(headers: Mapping[str, str], request: SpeechRequest) -> int:
-    told = headers.get("character-cost", "")
-    return int(told) if told.isdecimal() else len(request.text)
+    cost = headers.get("character-cost", "")
+    return int(cost) if cost.isdecimal() else len(request.text)
 
 
 def _options(context: ClientContext) -> ElevenLabsOptions:

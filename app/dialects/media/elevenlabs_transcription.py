@@ -20,8 +20,8 @@ from app.dialects.base import ClientContext
 from app.dialects.media.audio import MediaEncoded, TranscriptionDialect, replay_transcript, whole_json
 from app.dialects.media.elevenlabs_errors import decode_error
 from app.dialects.media.multipart import Form
-from app.dialects.media.transcripts import segments_of, spaced
-from app.dialects.shared.reading import as_dict, as_str, dicts, number, opt_str, rest
+from app.dialects.media.transcripts import segments_of, space_words
+from app.dialects.shared.lenient_json import as_dict, as_str, dicts, number, opt_str, rest
 from app.errors import GatewayError
 
 NAME: Final = "elevenlabs_transcription"
@@ -145,7 +145,7 @@ def _words(body: Mapping[str, Any]) -> list[Word]:
         for entry in dicts(body.get("words"))
         if entry.get("type", "word") == "word"
     ]
-    return spaced(words, as_str(body.get("text")))
+    return space_words(words, as_str(body.get("text")))
 
 
 DIALECT: Final = TranscriptionDialect(

@@ -19,8 +19,8 @@ from app.dialects.media import embeddings_bedrock_server as server
 from app.dialects.media.base import EmbeddingDialect, check_count, counted_usage, texts_only, vector_of
 from app.dialects.media.embeddings_cohere import BATCH, cohere_answer, cohere_members
 from app.dialects.shared.failures import upstream_failure
+from app.dialects.shared.lenient_json import as_dict, count, dicts, opt_str
 from app.dialects.shared.losses import Losses
-from app.dialects.shared.reading import as_dict, count, dicts, opt_str
 from app.errors import GatewayError
 
 _TOKENS_HEADER: Final = "x-amzn-bedrock-input-token-count"
@@ -64,10 +64,10 @@ def decode_response(
 ) -> EmbeddingResponse:
     """Read the family's answer."""
     members = as_dict(body)
-    told = headers.get(_TOKENS_HEADER, "")
+    header = headers.get(_TOKENS_HEADER, "")
     tokens = count(members.get("inputTextTokenCount"))
-    if tokens is None and told.isdecimal():
-        tokens = int(told)
+    if tokens is None and header.isdecimal():
+        tokens = int(header)
     family = _family(context.model)
     if family is _COHERE:
         return cohere_answer(body, request, context.model, tokens)
@@ -102,8 +102,8 @@ def _titan(request: EmbeddingRequest, losses: Losses) -> Members:
 def _titan_v1(request: EmbeddingRequest, losses: Losses) -> Members:
     """The first Titan takes a text and nothing else; its vectors have 1,536 numbers."""
     if request.dimensions not in (None, _TITAN_V1_LENGTH):
-        told = f"The vectors of this model have {_TITAN_V1_LENGTH} numbers; 'dimensions' was left out"
-        losses.report("dimensions", told)
+        warning = f"The vectors of this model have {_TITAN_V1_LENGTH} numbers; 'dimensions' was left out"
+        losses.report("dimensions", warning)
     for name in request.extra:
         losses.report("extra", param=name)
     return {"inputText": _one(request, losses)}
@@ -111,7 +111,7 @@ def _titan_v1(request: EmbeddingRequest, losses: Losses) -> Members:
 
 def _titan_image(request: EmbeddingRequest, losses: Losses) -> Members:
     """The Titan of pictures takes a text, a picture or both, and the length of the vector in a place of its own."""
-    text, image = _seen(request, losses)
+    text, image = _text_and_image(request, losses)
     body: Members = {
         **({"inputText": text} if text or image is None else {}),
         **({"inputImage": image.data} if image is not None else {}),
@@ -127,11 +127,11 @@ def _titan_image(request: EmbeddingRequest, losses: Losses) -> Members:
 
 
 def _nova(request: EmbeddingRequest, losses: Losses) -> Members:
-    given = request.extra.get("embeddingPurpose") or request.extra.get("input_type")
-    text, image = _seen(request, losses)
+    purpose = request.extra.get("embeddingPurpose") or request.extra.get("input_type")
+    text, image = _text_and_image(request, losses)
     if text and image is not None:
         losses.report("image", "Texts and pictures cannot be embedded together by this model", param="inputs")
-    params: Members = {"embeddingPurpose": _NOVA_PURPOSES.get(str(given), given) or _NOVA_PURPOSE}
+    params: Members = {"embeddingPurpose": _NOVA_PURPOSES.get(str(purpose), purpose) or _NOVA_PURPOSE}
     if image is None:
         params["text"] = {"truncationMode": request.extra.get("truncationMode", "END"), "value": text}
     else:
@@ -150,7 +150,7 @@ def _one(request: EmbeddingRequest, losses: Losses) -> str:
     return texts_only(request, losses)[0]
 
 
-def _seen(request: EmbeddingRequest, losses: Losses) -> tuple[str, ImagePart | None]:
+def _text_and_image(request: EmbeddingRequest, losses: Losses) -> tuple[str, ImagePart | None]:
     """Return the text and the one picture of an input."""
     item = request.inputs[0]
     if not isinstance(item, MixedInput):

@@ -14,8 +14,8 @@ from app.canonical.media import EmbeddingRequest, EmbeddingResponse
 from app.canonical.request import Origin
 from app.dialects.base import ServerContext
 from app.dialects.media import embeddings_cohere_server as cohere
-from app.dialects.shared.checking import Checked, missing, wrong_value
-from app.dialects.shared.reading import rest
+from app.dialects.shared.lenient_json import rest
+from app.dialects.shared.strict_json import Checked, missing, wrong_value
 from app.errors import GatewayError
 
 NAME: Final = "embeddings_bedrock"

@@ -24,8 +24,8 @@ from app.dialects.media.base import (
     texts_only,
     vector_of,
 )
+from app.dialects.shared.lenient_json import as_dict, as_list, count, data_url, without_nulls
 from app.dialects.shared.losses import Losses
-from app.dialects.shared.reading import as_dict, as_list, count, data_url, present
 
 NAME: Final = server.NAME
 BATCH: Final = 96
@@ -107,7 +107,7 @@ def cohere_answer(body: Any, request: EmbeddingRequest, model: str, tokens: int 
         counted_usage(tokens, request),
         native=_native(as_dict(body)),
         quantized={
-            name: _quantized(as_dict(embeddings).get(name), name, request) for name in request.quantized
+            name: _read_quantized(as_dict(embeddings).get(name), name, request) for name in request.quantized
         },
     )
 
@@ -115,11 +115,11 @@ def cohere_answer(body: Any, request: EmbeddingRequest, model: str, tokens: int 
 def _native(body: Mapping[str, Any]) -> Native | None:
     """Return what is told of pictures."""
     billed = count(as_dict(as_dict(body.get("meta")).get("billed_units")).get("images"))
-    told = present({"images": body.get("images") or None, "billed_images": billed})
-    return (NAME, told) if told else None
+    members = without_nulls({"images": body.get("images") or None, "billed_images": billed})
+    return (NAME, members) if members else None
 
 
-def _quantized(vectors: Any, name: str, request: EmbeddingRequest) -> tuple[Sequence[int], ...]:
+def _read_quantized(vectors: Any, name: str, request: EmbeddingRequest) -> tuple[Sequence[int], ...]:
     check_count(as_list(vectors), request)
     return tuple(bytes_of(vector, signed=name in _SIGNED) for vector in vectors)
 

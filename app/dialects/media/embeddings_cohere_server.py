@@ -13,8 +13,8 @@ from app.canonical.media import EmbeddingRequest, EmbeddingResponse, MixedInput
 from app.canonical.request import ImagePart, Origin, TextPart
 from app.dialects.base import ServerContext
 from app.dialects.media.base import pack
-from app.dialects.shared.checking import Checked, missing, wrong_value
-from app.dialects.shared.reading import rest, split_data_url
+from app.dialects.shared.lenient_json import rest, split_data_url
+from app.dialects.shared.strict_json import Checked, missing, wrong_value
 from app.errors import GatewayError
 
 NAME: Final = "embeddings_cohere"
@@ -61,10 +61,10 @@ def _inputs(members: Checked) -> tuple[str | MixedInput, ...]:
         return tuple(MixedInput((_picture(url, f"images[{i}]"),)) for i, url in enumerate(images))
     if members.items("inputs") is None:
         return members.texts("texts")
-    return tuple(map(_mixed, members.objects("inputs")))
+    return tuple(map(_read_input, members.objects("inputs")))
 
 
-def _mixed(entry: Checked) -> str | MixedInput:
+def _read_input(entry: Checked) -> str | MixedInput:
     """Return what makes one vector: a text where there is no picture."""
     parts = tuple(map(_part, entry.objects("content")))
     mixed = MixedInput(parts)
@@ -117,15 +117,15 @@ def encode_response(
 def billed_images(response: EmbeddingResponse) -> dict[str, Any]:
     """Return the pictures that Cohere bills, where it answered."""
     native = response.native
-    told = native[1].get("billed_images") if native is not None and native[0] == NAME else None
-    return {} if told is None else {"images": told}
+    billed = native[1].get("billed_images") if native is not None and native[0] == NAME else None
+    return {} if billed is None else {"images": billed}
 
 
 def by_type(
     response: EmbeddingResponse, request: EmbeddingRequest, types: tuple[str, ...], context: ServerContext
 ) -> dict[str, Any]:
     """Return the members that both of Cohere's hosts answer with."""
-    embeddings = {name: _written(response, name) for name in types}
+    embeddings = {name: _write_vectors(response, name) for name in types}
     texts = [text for text in request.inputs if isinstance(text, str)]
     identity = context.response_id or context.new_id("emb")
     native = response.native
@@ -139,7 +139,7 @@ def by_type(
     }
 
 
-def _written(response: EmbeddingResponse, name: str) -> list[Any]:
+def _write_vectors(response: EmbeddingResponse, name: str) -> list[Any]:
     if name in _QUANTIZED:
         return [list(vector) for vector in response.quantized[name]]
     return [pack(vector) if name == "base64" else list(vector) for vector in response.vectors]

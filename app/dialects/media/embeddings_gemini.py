@@ -28,7 +28,7 @@ from app.dialects.media.base import (
     texts_only,
     vector_of,
 )
-from app.dialects.shared.reading import as_dict, count, dicts, present
+from app.dialects.shared.lenient_json import as_dict, count, dicts, without_nulls
 
 Form = Literal["batch", "single", "predict"]
 
@@ -131,12 +131,12 @@ def _part(part: TextPart | ImagePart) -> dict[str, Any]:
 def _content(
     parts: list[dict[str, Any]], members: Mapping[str, Any], request: EmbeddingRequest
 ) -> dict[str, Any]:
-    given = {
+    options = {
         "taskType": members.get("task"),
         "title": members.get("title"),
         "outputDimensionality": request.dimensions,
     }
-    return {"content": {"parts": parts}, **present(given)}
+    return {"content": {"parts": parts}, **without_nulls(options)}
 
 
 def _batch(
@@ -160,7 +160,7 @@ def _single(
     """One input; on Vertex the configuration is an object of its own."""
     content = _content(contents[0], members, request)
     config = {name: value for name, value in content.items() if name != "content"}
-    config.update(present({"autoTruncate": members.get("truncate")}))
+    config.update(without_nulls({"autoTruncate": members.get("truncate")}))
     return {"content": content["content"], **({"embedContentConfig": config} if config else {})}
 
 
@@ -170,9 +170,9 @@ def _predict(
     request: EmbeddingRequest,
     context: ClientContext,
 ) -> dict[str, Any]:
-    given = present({"task_type": members.get("task"), "title": members.get("title")})
-    body: dict[str, Any] = {"instances": [{"content": parts[0]["text"], **given} for parts in contents]}
-    parameters = present(
+    options = without_nulls({"task_type": members.get("task"), "title": members.get("title")})
+    body: dict[str, Any] = {"instances": [{"content": parts[0]["text"], **options} for parts in contents]}
+    parameters = without_nulls(
         {"outputDimensionality": request.dimensions, "autoTruncate": members.get("truncate")}
     )
     return {**body, **({"parameters": parameters} if parameters else {})}

@@ -14,8 +14,8 @@ from app.canonical.media import EmbeddingRequest, EmbeddingResponse
 from app.canonical.request import Origin
 from app.dialects.base import ServerContext
 from app.dialects.gemini.members import Members
-from app.dialects.shared.checking import missing
-from app.dialects.shared.reading import present
+from app.dialects.shared.lenient_json import without_nulls
+from app.dialects.shared.strict_json import missing
 from app.errors import GatewayError
 
 NAME: Final = "embeddings_gemini"
@@ -82,14 +82,14 @@ def _settings(entry: Members) -> dict[str, Any]:
         "dimensions": config.integer("outputDimensionality"),
         "auto_truncate": config.flag("autoTruncate"),
     }
-    return present({**named, **further})
+    return without_nulls({**named, **further})
 
 
 def _parameters(members: Members) -> dict[str, Any]:
     parameters = members.object("parameters")
     if parameters is None:
         return {}
-    return present(
+    return without_nulls(
         {
             "dimensions": parameters.integer("outputDimensionality"),
             "auto_truncate": parameters.flag("autoTruncate"),

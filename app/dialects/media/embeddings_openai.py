@@ -24,8 +24,8 @@ from app.dialects.media.base import (
     refuse_pictures,
     vector_of,
 )
-from app.dialects.shared.checking import Checked, missing, wrong_type, wrong_value
-from app.dialects.shared.reading import as_dict, count, dicts, opt_str, rest
+from app.dialects.shared.lenient_json import as_dict, count, dicts, opt_str, rest
+from app.dialects.shared.strict_json import Checked, missing, wrong_type, wrong_value
 from app.errors import GatewayError
 
 NAME: Final = "embeddings_openai"

@@ -23,7 +23,7 @@ from app.dialects.media.images import (
     report_others,
 )
 from app.dialects.media.openai_images import stream_decoder
-from app.dialects.shared.reading import present
+from app.dialects.shared.lenient_json import without_nulls
 
 RATIOS: Final = ("1:1", "2:3", "3:2", "3:4", "4:3", "9:16", "16:9", "21:9")
 _TIERS: Final = frozenset({"1K", "2K", "4K"})
@@ -44,8 +44,8 @@ def encode_request(request: ImageRequest, context: ClientContext) -> MediaEncode
         "aspectRatio": aspect_of(request, RATIOS, context),
         "imageSize": request.size if request.size in _TIERS else None,
     }
-    if present(drawn):
-        config["imageConfig"] = present(drawn)
+    if without_nulls(drawn):
+        config["imageConfig"] = without_nulls(drawn)
     turn = {"role": "user", "parts": [*shown, {"text": request.prompt}]}
     return MediaEncoded({"contents": [turn], "generationConfig": config})
 

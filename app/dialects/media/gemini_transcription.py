@@ -75,7 +75,7 @@ class GeminiTranscriptDecoder:
 
     def feed(self, event: str | None, data: Any) -> list[TranscriptEvent]:
         """Take one chunk."""
-        return self._told(self._chunks.feed(event, data))
+        return self._transcript_events(self._chunks.feed(event, data))
 
     def done(self) -> list[TranscriptEvent]:
         """This wire has no ``[DONE]``."""
@@ -83,22 +83,22 @@ class GeminiTranscriptDecoder:
 
     def eof(self) -> list[TranscriptEvent]:
         """Return the end, or what went wrong."""
-        return self._told(self._chunks.eof())
+        return self._transcript_events(self._chunks.eof())
 
-    def _told(self, events: list[Event]) -> list[TranscriptEvent]:
-        told: list[TranscriptEvent] = []
+    def _transcript_events(self, events: list[Event]) -> list[TranscriptEvent]:
+        transcript: list[TranscriptEvent] = []
         for event in events:
             if isinstance(event, BlockStarted) and isinstance(event.part, TextPart):
                 self._blocks.add(event.block)
             elif isinstance(event, BlockDelta) and event.block in self._blocks and event.text:
                 self._texts.append(event.text)
-                told.append(TranscriptDelta(event.text))
+                transcript.append(TranscriptDelta(event.text))
             elif isinstance(event, Ended):
                 text = "".join(self._texts).strip()
-                told.append(TranscriptDone(Transcript(text, self._language, usage=event.usage)))
+                transcript.append(TranscriptDone(Transcript(text, self._language, usage=event.usage)))
             elif isinstance(event, Failed):
-                told.append(event)
-        return told
+                transcript.append(event)
+        return transcript
 
 
 def _ask(request: TranscriptionRequest) -> str:

@@ -11,7 +11,7 @@ from typing import Any, Final
 from app.canonical.images import ImageRequest
 from app.canonical.response import Billing, Usage
 from app.dialects.media.base import estimated_usage
-from app.dialects.shared.reading import as_dict, count, number, opt_str
+from app.dialects.shared.lenient_json import as_dict, count, number, opt_str
 
 _NAME: Final = "images"
 _KINDS: Final = ("text_tokens", "image_tokens")

@@ -23,7 +23,7 @@ from app.dialects.media.images import (
     report_others,
 )
 from app.dialects.media.openai_images import stream_decoder
-from app.dialects.shared.reading import as_dict, dicts, opt_str, present
+from app.dialects.shared.lenient_json import as_dict, dicts, opt_str, without_nulls
 
 RATIOS: Final = ("1:1", "3:4", "4:3", "9:16", "16:9")
 _TIERS: Final = frozenset({"1K", "2K"})
@@ -42,7 +42,7 @@ def encode_request(request: ImageRequest, context: ClientContext) -> MediaEncode
     }
     if request.size == "4K":
         context.losses.report("size")
-    return MediaEncoded({"instances": [{"prompt": request.prompt}], "parameters": present(parameters)})
+    return MediaEncoded({"instances": [{"prompt": request.prompt}], "parameters": without_nulls(parameters)})
 
 
 def _edit(request: ImageRequest, context: ClientContext) -> MediaEncoded:

@@ -14,7 +14,7 @@ from app.canonical.media import Upload
 from app.canonical.record import record
 from app.dialects.base import ClientContext, Frame, Row, ServerContext, absent
 from app.dialects.media.audio import AudioDecoder, MediaEncoded
-from app.dialects.shared.checking import missing
+from app.dialects.shared.strict_json import missing
 from app.errors import GatewayError
 
 MAX_SIDE: Final = 16_384

@@ -18,8 +18,8 @@ from app.canonical.request import ImagePart, Origin, TextPart
 from app.dialects.base import ClientContext, Encoded, ServerContext
 from app.dialects.chat.errors import decode_error
 from app.dialects.media.base import WholeDialect, estimated_usage
-from app.dialects.shared.checking import Checked, missing, wrong_type, wrong_value
-from app.dialects.shared.reading import as_dict, as_list, opt_str, rest
+from app.dialects.shared.lenient_json import as_dict, as_list, opt_str, rest
+from app.dialects.shared.strict_json import Checked, missing, wrong_type, wrong_value
 from app.errors import GatewayError
 
 NAME: Final = "moderations"
@@ -94,7 +94,7 @@ def _part(value: Any, path: str) -> TextPart | ImagePart:
 def encode_request(request: ModerationRequest, context: ClientContext) -> Encoded:
     """Return the body; pictures are refused where the wire takes texts alone."""
     options = context.options if isinstance(context.options, ModerationOptions) else ModerationOptions()
-    inputs = [_sent(one, options, context) for one in request.inputs]
+    inputs = [_write_input(one, options, context) for one in request.inputs]
     body: dict[str, Any] = {"model": context.model, "input": inputs[0] if len(inputs) == 1 else inputs}
     for name, value in request.extra.items():
         if name in options.members:
@@ -104,18 +104,18 @@ def encode_request(request: ModerationRequest, context: ClientContext) -> Encode
     return Encoded(body)
 
 
-def _sent(judged: ModerationInput, options: ModerationOptions, context: ClientContext) -> Any:
+def _write_input(judged: ModerationInput, options: ModerationOptions, context: ClientContext) -> Any:
     if isinstance(judged, str):
         return judged
     if options.parts:
-        return [_sent_part(part) for part in judged]
+        return [_write_part(part) for part in judged]
     for at, part in enumerate(judged):
         if isinstance(part, ImagePart):
             context.losses.report("image", "Pictures cannot be judged by this model", param=f"input[{at}]")
     return text_of(judged)
 
 
-def _sent_part(part: TextPart | ImagePart) -> dict[str, Any]:
+def _write_part(part: TextPart | ImagePart) -> dict[str, Any]:
     if isinstance(part, TextPart):
         return {"type": "text", "text": part.text}
     return {"type": "image_url", "image_url": {"url": part.url}}

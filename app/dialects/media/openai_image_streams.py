@@ -18,7 +18,7 @@ from app.dialects.chat.errors import failure_in
 from app.dialects.media.audio import error_frames
 from app.dialects.media.image_usage import decode_image_usage, encode_image_usage, untold_usage
 from app.dialects.media.images import no_picture
-from app.dialects.shared.reading import as_dict, as_str, count, opt_str, rest
+from app.dialects.shared.lenient_json import as_dict, as_str, count, opt_str, rest
 from app.errors import GatewayError
 
 _OWN: Final = frozenset(
@@ -130,10 +130,10 @@ class ImageFrames:
         usage: Mapping[str, Any] | None = None,
     ) -> Frame:
         kind = f"{self._kind}.{name}"
-        said = {"created_at": self._now, **self._asked(), **members}
-        return Frame(kind, {"type": kind, **picture, **said, **(usage or {})})
+        data = {"created_at": self._now, **self._requested_members(), **members}
+        return Frame(kind, {"type": kind, **picture, **data, **(usage or {})})
 
-    def _asked(self) -> dict[str, str]:
+    def _requested_members(self) -> dict[str, str]:
         """Return what the request says of its pictures, for wires that do not say it again."""
-        asked = {name: getattr(self._request, name) or value for name, value in _DEFAULTS.items()}
-        return {**asked, "size": self._request.size or "auto"}
+        settings = {name: getattr(self._request, name) or value for name, value in _DEFAULTS.items()}
+        return {**settings, "size": self._request.size or "auto"}

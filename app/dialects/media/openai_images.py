@@ -33,8 +33,8 @@ from app.dialects.media.images import (
 )
 from app.dialects.media.multipart import Form
 from app.dialects.media.openai_image_streams import ImageDecoder, ImageFrames
-from app.dialects.shared.checking import Checked
-from app.dialects.shared.reading import as_dict, count, data_url, dicts, opt_str, rest
+from app.dialects.shared.lenient_json import as_dict, count, data_url, dicts, opt_str, rest
+from app.dialects.shared.strict_json import Checked
 from app.errors import GatewayError
 
 NAME: Final = "images"
@@ -103,7 +103,7 @@ def encode_request(request: ImageRequest, context: ClientContext) -> MediaEncode
     body: dict[str, Any] = {"model": context.model}
     if request.kind != "variation":
         body["prompt"] = request.prompt
-    body |= _given(request, options, context) | _extra(request, options, context)
+    body |= _request_members(request, options, context) | _extra(request, options, context)
     framing: Any = "json"
     if request.stream and request.kind != "variation":
         body["stream"] = True
@@ -115,7 +115,7 @@ def encode_request(request: ImageRequest, context: ClientContext) -> MediaEncode
     return MediaEncoded(form=Form(list(_fields(body)), files=_files(request)), framing=framing)
 
 
-def _given(request: ImageRequest, options: ImageOptions, context: ClientContext) -> dict[str, Any]:
+def _request_members(request: ImageRequest, options: ImageOptions, context: ClientContext) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, member in MEMBERS.items():
         value = getattr(request, name)
@@ -201,8 +201,8 @@ def encode_response(response: ImageResponse, request: ImageRequest, context: Ser
 
 def encode_picture(picture: Picture) -> dict[str, Any]:
     """Return the members of one picture that it has."""
-    given = {"b64_json": picture.data, "url": picture.url, "revised_prompt": picture.revised_prompt}
-    return {name: value for name, value in given.items() if value is not None}
+    members = {"b64_json": picture.data, "url": picture.url, "revised_prompt": picture.revised_prompt}
+    return {name: value for name, value in members.items() if value is not None}
 
 
 def stream_decoder(request: ImageRequest, context: ClientContext) -> ImageDecoder:

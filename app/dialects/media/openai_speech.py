@@ -28,8 +28,8 @@ from app.dialects.media.audio import (
     whole_json,
 )
 from app.dialects.media.audio_usage import decode_audio_usage, encode_audio_usage
-from app.dialects.shared.checking import Checked, missing, wrong_type, wrong_value
-from app.dialects.shared.reading import as_dict, as_str, rest
+from app.dialects.shared.lenient_json import as_dict, as_str, rest
+from app.dialects.shared.strict_json import Checked, missing, wrong_type, wrong_value
 from app.errors import GatewayError
 
 NAME: Final = "openai_speech"
@@ -149,9 +149,9 @@ def decode_response(
 
 def media_type(request: SpeechRequest, headers: Mapping[str, str]) -> str:
     """Return the upstream's audio type where it is one we know, else what was asked for."""
-    told = headers.get("content-type", "").partition(";")[0].strip().lower()
-    told = _ALIASES.get(told, told)
-    return told if told in MEDIA_TYPES.values() else MEDIA_TYPES[speech_format(request)]
+    mime = headers.get("content-type", "").partition(";")[0].strip().lower()
+    mime = _ALIASES.get(mime, mime)
+    return mime if mime in MEDIA_TYPES.values() else MEDIA_TYPES[speech_format(request)]
 
 
 class SpeechEncoder:

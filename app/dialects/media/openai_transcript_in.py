@@ -24,7 +24,7 @@ from app.canonical.media import (
 from app.dialects.chat.errors import failure_in
 from app.dialects.media.audio_usage import decode_audio_usage
 from app.dialects.media.subtitles import cues_in
-from app.dialects.shared.reading import as_dict, as_str, dicts, number, opt_str, present, rest
+from app.dialects.shared.lenient_json import as_dict, as_str, dicts, number, opt_str, rest, without_nulls
 from app.errors import GatewayError
 
 _SEGMENT_KNOWN: Final = frozenset({"start", "end", "text", "speaker", "speaker_id", "type"})
@@ -138,13 +138,15 @@ class OpenAITranscriptDecoder:
         self._segments.append(segment)
         return [TranscriptSegment(segment)]
 
-    def _told_language(self, frame: dict[str, Any]) -> list[TranscriptEvent]:
+    def _read_language(self, frame: dict[str, Any]) -> list[TranscriptEvent]:
         self._language = opt_str(frame.get("audio_language"))
         return []
 
     def _done(self, frame: dict[str, Any]) -> list[TranscriptEvent]:
         self._over = True
-        whole = transcript_of({"text": "".join(self._texts), "language": self._language, **present(frame)})
+        whole = transcript_of(
+            {"text": "".join(self._texts), "language": self._language, **without_nulls(frame)}
+        )
         if not whole.segments and self._segments:
             whole = replace(whole, segments=tuple(self._segments))
         return [TranscriptDone(whole)]
@@ -157,6 +159,6 @@ _READERS: Final[Mapping[str, _Reader]] = {
     "transcript.text.done": OpenAITranscriptDecoder._done,
     "transcription.text.delta": OpenAITranscriptDecoder._delta,
     "transcription.segment": OpenAITranscriptDecoder._segment,
-    "transcription.language": OpenAITranscriptDecoder._told_language,
+    "transcription.language": OpenAITranscriptDecoder._read_language,
     "transcription.done": OpenAITranscriptDecoder._done,
 }

@@ -30,8 +30,8 @@ from app.dialects.media.audio_usage import encode_audio_usage
 from app.dialects.media.multipart import Form
 from app.dialects.media.openai_transcript_in import OpenAITranscriptDecoder, decode_transcript
 from app.dialects.media.transcripts import FORMS, encode_speech, render
-from app.dialects.shared.checking import missing, wrong_type, wrong_value
 from app.dialects.shared.losses import Losses
+from app.dialects.shared.strict_json import missing, wrong_type, wrong_value
 from app.errors import GatewayError
 
 NAME: Final = "openai_transcription"
@@ -242,16 +242,16 @@ def _plain(
     request: TranscriptionRequest, options: TranscriptionOptions, losses: Losses
 ) -> list[tuple[str, str]]:
     """Language, prompt, temperature and includes, as far as the wire has them."""
-    given = {
+    members = {
         "language": request.language,
         "prompt": request.prompt,
         "temperature": None if request.temperature is None else f"{request.temperature:g}",
     }
     if request.language is None and options.language is not None:
-        given["language"] = options.language
+        members["language"] = options.language
         losses.report("language", f"This model must be told a language; '{options.language}' was sent")
     fields = []
-    for name, value in given.items():
+    for name, value in members.items():
         if value is not None and name in options.members:
             fields.append((name, value))
         elif value is not None:

@@ -16,7 +16,7 @@ from app.dialects.base import ClientContext, ServerContext
 from app.dialects.media import openai_transcription as transcription
 from app.dialects.media.audio import Fields, MediaEncoded
 from app.dialects.media.openai_transcription import TranscriptionOptions
-from app.dialects.shared.checking import wrong_value
+from app.dialects.shared.strict_json import wrong_value
 
 NAME: Final = "openai_translation"
 OPTIONS: Final = TranscriptionOptions(members=frozenset({"prompt", "temperature"}))

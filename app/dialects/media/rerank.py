@@ -19,8 +19,8 @@ from app.canonical.response import Billing, Usage
 from app.dialects.base import ClientContext, Encoded, ServerContext
 from app.dialects.chat.errors import decode_error
 from app.dialects.media.base import WholeDialect
-from app.dialects.shared.checking import Checked, missing, wrong_type
-from app.dialects.shared.reading import as_dict, as_list, count, number, rest
+from app.dialects.shared.lenient_json import as_dict, as_list, count, number, rest
+from app.dialects.shared.strict_json import Checked, missing, wrong_type
 from app.errors import GatewayError
 
 _READ: Final = frozenset(
@@ -82,7 +82,7 @@ def decode_response(body: Any, request: RerankRequest, context: ClientContext) -
     """Read Cohere's answer (``meta.billed_units``), Jina's (``usage``), or SGLang's bare list of scores."""
     members = as_dict(body)
     entries = as_list(body) or as_list(members.get("results"))
-    ranked = tuple(_ranked(entry, request) for entry in entries)
+    ranked = tuple(_read_result(entry, request) for entry in entries)
     if not ranked:
         raise _invalid("without results", body)
     billed, usage = as_dict(as_dict(members.get("meta")).get("billed_units")), as_dict(members.get("usage"))
@@ -100,7 +100,7 @@ def decode_response(body: Any, request: RerankRequest, context: ClientContext) -
     return RerankResponse(context.model, ranked[: request.top_n], used, units)
 
 
-def _ranked(entry: Any, request: RerankRequest) -> Ranked:
+def _read_result(entry: Any, request: RerankRequest) -> Ranked:
     members = as_dict(entry)
     index, score = count(members.get("index")), members.get("relevance_score", members.get("score"))
     if index is None or index >= len(request.documents):

@@ -13,7 +13,7 @@ from app.canonical.media import RerankRequest, RerankResponse
 from app.dialects.base import ClientContext, Encoded
 from app.dialects.gemini.errors import decode_error
 from app.dialects.media import rerank
-from app.dialects.shared.reading import as_dict, as_str, dicts
+from app.dialects.shared.lenient_json import as_dict, as_str, dicts
 
 
 def encode_request(request: RerankRequest, context: ClientContext) -> Encoded:

@@ -69,7 +69,7 @@ def _segment(words: Sequence[Word]) -> Segment:
     return Segment(words[0].start, words[-1].end, text, words[0].speaker)
 
 
-def spaced(words: Iterable[Word], text: str) -> list[Word]:
+def space_words(words: Iterable[Word], text: str) -> list[Word]:
     """Return words that know whether white space stands before them in ``text``: many languages
     have none. A word that is not found near its place counts as one with a space."""
     marked, at = [], 0
@@ -119,7 +119,7 @@ def encode_segment(segment: Segment, index: int) -> dict[str, Any]:
     return body if segment.speaker is None else {**body, "speaker": segment.speaker}
 
 
-def _diarized(transcript: Transcript, granularities: Sequence[str]) -> dict[str, Any]:
+def _write_diarized(transcript: Transcript, granularities: Sequence[str]) -> dict[str, Any]:
     segments = transcript.segments or segments_of(transcript.words)
     body: dict[str, Any] = {
         "task": "transcribe",
@@ -191,7 +191,7 @@ _TEXTS: Final[Mapping[str, Callable[[Transcript], str]]] = {
 _OBJECTS: Final[Mapping[str, Callable[[Transcript, Sequence[str]], dict[str, Any]]]] = {
     "json": _json,
     "verbose_json": _verbose,
-    "diarized_json": _diarized,
+    "diarized_json": _write_diarized,
 }
 
 FORMS: Final = (*_OBJECTS, *_TEXTS)

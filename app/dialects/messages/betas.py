@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from app.dialects.shared.reading import as_dict, as_str, dicts
+from app.dialects.shared.lenient_json import as_dict, as_str, dicts
 
 BETA_HEADER: Final = "anthropic-beta"
 

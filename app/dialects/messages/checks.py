@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from app.dialects.shared.checking import Checked, missing, wrong_type, wrong_value
+from app.dialects.shared.strict_json import Checked, missing, wrong_type, wrong_value
 from app.errors import GatewayError
 
 _ROLES: Final = frozenset({"user", "assistant", "system"})

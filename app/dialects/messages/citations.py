@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from app.dialects.shared.reading import as_str, count, dicts
+from app.dialects.shared.lenient_json import as_str, count, dicts
 
 Annotation = dict[str, Any]
 

@@ -29,7 +29,7 @@ from app.dialects.messages.response import (
 )
 from app.dialects.messages.stream_in import MessagesDecoder
 from app.dialects.messages.stream_out import MessagesEncoder
-from app.dialects.shared.answers import token_count
+from app.dialects.shared.decoder_parts import token_count
 
 DIALECT: Final = Dialect(
     name=NAME,

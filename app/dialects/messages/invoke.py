@@ -14,7 +14,7 @@ from typing import Any, Final
 from app.canonical.response import Usage
 from app.dialects.base import Frame
 from app.dialects.messages.betas import BETA_HEADER
-from app.dialects.shared.reading import as_dict, as_str
+from app.dialects.shared.lenient_json import as_dict, as_str
 from app.errors import GatewayError
 
 EXCEPTION: Final = "exception:"  # begins the name of a frame that is an exception message
@@ -54,8 +54,8 @@ def lead_betas(body: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]
     if not isinstance(flags, list):
         return dict(body), {}
     listed = ",".join(flag for flag in flags if isinstance(flag, str))
-    kept = {name: value for name, value in body.items() if name != "anthropic_beta"}
-    return kept, {BETA_HEADER: listed} if listed else {}
+    others = {name: value for name, value in body.items() if name != "anthropic_beta"}
+    return others, {BETA_HEADER: listed} if listed else {}
 
 
 def wrap_frames(frames: Iterable[Frame], usage: Usage | None) -> list[Frame]:
@@ -63,10 +63,10 @@ def wrap_frames(frames: Iterable[Frame], usage: Usage | None) -> list[Frame]:
 
     ``usage`` is told with the last one; an error is the exception that its type means.
     """
-    return [_wrapped(frame.data, usage) for frame in frames if isinstance(frame.data, dict)]
+    return [_wrap(frame.data, usage) for frame in frames if isinstance(frame.data, dict)]
 
 
-def _wrapped(data: Mapping[str, Any], usage: Usage | None) -> Frame:
+def _wrap(data: Mapping[str, Any], usage: Usage | None) -> Frame:
     kind = data.get("type")
     if kind == "error":
         error = as_dict(data.get("error"))

@@ -24,9 +24,9 @@ from app.canonical.request import (
 )
 from app.dialects.messages.citations import annotations_of
 from app.dialects.messages.options import NAME
-from app.dialects.shared.answers import call_part, native_rest
 from app.dialects.shared.claude import OMITTED
-from app.dialects.shared.reading import as_dict, as_str, dicts, json_text, opt_str
+from app.dialects.shared.decoder_parts import call_part, native_rest
+from app.dialects.shared.lenient_json import as_dict, as_str, dicts, json_text, opt_str
 from app.dialects.shared.tool_forms import ANSWER_TOOL
 
 Block = Mapping[str, Any]
@@ -127,13 +127,13 @@ class BlockReader:
     def _thinking(self, block: Block) -> Part:
         return self.thinking(as_str(block.get("thinking")), as_str(block.get("signature")))
 
-    def _redacted(self, block: Block) -> Part:
+    def _redacted_thinking(self, block: Block) -> Part:
         return ReasoningPart("", "hidden", self.sign(as_str(block.get("data"))))
 
     def _tool_use(self, block: Block) -> Part:
         native = block_native(block, "type", "id", "name", "input")
-        given = block.get("input")
-        arguments = given if isinstance(given, str) else json_text(as_dict(given))
+        input_value = block.get("input")
+        arguments = input_value if isinstance(input_value, str) else json_text(as_dict(input_value))
         call_id = opt_str(block.get("id")) or self.mint("toolu")
         return call_part(call_id, as_str(block.get("name")), arguments, self.customs, native)
 
@@ -160,7 +160,7 @@ _READERS: Final[Mapping[str, Callable[[BlockReader, Block], Part | None]]] = {
     "image": BlockReader._image,
     "document": BlockReader._document,
     "thinking": BlockReader._thinking,
-    "redacted_thinking": BlockReader._redacted,
+    "redacted_thinking": BlockReader._redacted_thinking,
     "tool_use": BlockReader._tool_use,
     "tool_result": BlockReader._tool_result,
 }

@@ -32,11 +32,11 @@ from app.dialects.base import ClientContext
 from app.dialects.messages.options import NAME, MessagesOptions
 from app.dialects.shared.alternation import without_blanks
 from app.dialects.shared.claude import OMITTED
-from app.dialects.shared.leftovers import own_block, own_signature, report_call_signature
 from app.dialects.shared.media_types import media_type_of
 from app.dialects.shared.members import CACHE_MARKS, cache_mark, taken_members
 from app.dialects.shared.tool_forms import call_input
 from app.dialects.shared.tool_ids import WORD, fit_tool_id
+from app.dialects.shared.unmapped_members import own_block, own_signature, report_call_signature
 
 Block = dict[str, Any]
 
@@ -163,7 +163,7 @@ class BlockWriter:
         media_type = part.media_type or media_type_of(part.filename)
         if media_type == _PDF or part.data.startswith(_PDF_START):
             return {"type": "base64", "media_type": _PDF, "data": part.data}
-        text = _decoded_text(part.data) if _may_be_text(media_type) else None
+        text = _decode_text(part.data) if _may_be_text(media_type) else None
         if text is None:
             self._lose("file", f"Documents of type '{media_type}' are not supported (PDF and text are)")
         return _plain(text or "")
@@ -241,7 +241,7 @@ def _may_be_text(media_type: str | None) -> bool:
     return media_type is None or media_type.startswith("text/") or media_type in _TEXT_TYPES
 
 
-def _decoded_text(data: str) -> str | None:
+def _decode_text(data: str) -> str | None:
     try:
         return base64.b64decode(data, validate=True).decode("utf-8")
     except (binascii.Error, UnicodeDecodeError):

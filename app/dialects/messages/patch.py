@@ -11,8 +11,8 @@ from app.dialects.messages.options import NAME, options_of
 from app.dialects.messages.response import encode_usage, head, stop_members
 from app.dialects.shared.claude import OMITTED
 from app.dialects.shared.claude_thinking import sampling_of
+from app.dialects.shared.lenient_json import as_dict, count, number, opt_str
 from app.dialects.shared.plain_patch import Body, Opener, PlainPatch
-from app.dialects.shared.reading import as_dict, count, number, opt_str
 
 _SLOTS: Final = {"thinking": "signature", "redacted_thinking": "data"}
 _SAMPLING: Final = ("temperature", "top_p", "top_k")
@@ -33,7 +33,7 @@ def fit(body: Body, passage: Passage) -> Body:
     _fit_sampling(body, passage)
     if isinstance(body.get("messages"), list):
         opener = Opener(passage, NAME, "messages")
-        body["messages"] = [kept for message in body["messages"] for kept in _message(message, opener)]
+        body["messages"] = [fitted for message in body["messages"] for fitted in _message(message, opener)]
     return body
 
 
@@ -58,9 +58,9 @@ def _message(message: Any, opener: Opener) -> Iterator[Any]:
     if not isinstance(content, list):
         yield message
         return
-    kept = [block for block in (_block(block, opener) for block in content) if block is not None]
-    if kept or not content:
-        yield {**message, "content": kept}
+    blocks = [block for block in (_block(block, opener) for block in content) if block is not None]
+    if blocks or not content:
+        yield {**message, "content": blocks}
 
 
 def _block(block: Any, opener: Opener) -> Any:

@@ -26,7 +26,7 @@ from app.dialects.messages.options import NAME
 from app.dialects.messages.parts_in import BlockReader, sign_native
 from app.dialects.messages.tools import decode_choice, decode_tools
 from app.dialects.shared.claude_thinking import decode_thinking
-from app.dialects.shared.reading import as_dict, as_list, as_str, count, dicts, number, opt_str, rest
+from app.dialects.shared.lenient_json import as_dict, as_list, as_str, count, dicts, number, opt_str, rest
 
 _KNOWN: Final = frozenset(
     {

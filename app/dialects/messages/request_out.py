@@ -15,7 +15,7 @@ from app.dialects.base import ClientContext, Encoded
 from app.dialects.messages.betas import BETA_HEADER, betas_of
 from app.dialects.messages.options import NAME, MessagesOptions, options_of
 from app.dialects.messages.parts_out import TAKES, Block, BlockWriter, starts_with_thinking
-from app.dialects.messages.schema import closed, is_open
+from app.dialects.messages.schema import close_objects, is_open
 from app.dialects.messages.tools import ToolWriter
 from app.dialects.shared.alternation import NOTHING_SAID, alternating, end_of_prefill, split_conversation
 from app.dialects.shared.claude import Family
@@ -26,11 +26,11 @@ from app.dialects.shared.claude_thinking import (
     thinking_of,
     with_thinking,
 )
-from app.dialects.shared.leftovers import report_leftovers, sendable_extras
+from app.dialects.shared.lenient_json import as_dict, json_text
 from app.dialects.shared.losses import Losses
 from app.dialects.shared.members import report_members
-from app.dialects.shared.pairing import paired
-from app.dialects.shared.reading import as_dict, json_text
+from app.dialects.shared.tool_results import pair
+from app.dialects.shared.unmapped_members import report_leftovers, sendable_extras
 
 _JSON_ONLY: Final = "Answer with one valid JSON object and nothing else: no words around it, no code fence."
 _BLANK: Final = {"type": "text", "text": NOTHING_SAID}
@@ -83,7 +83,7 @@ def encode_request(request: Request, context: ClientContext) -> Encoded:
     Raises GatewayError ``unsupported_parameter`` where leaving something out would change
     the answer; smaller losses are reported to the context.
     """
-    request = paired(request, context.losses)
+    request = pair(request, context.losses)
     options = options_of(context.options)
     family = options.family_for(context.model)
     request = with_thinking(request)
@@ -103,8 +103,8 @@ def encode_request(request: Request, context: ClientContext) -> Encoded:
     body.update(sampling_of(request.sampling, family, thinking.on, context.losses))
     if request.output.format != "text" and not native and not by_tool:
         system.append({"type": "text", "text": _in_words(request.output)})
-        told = "JSON is asked for in words; this model has no such mode"
-        context.losses.report("output_json", told)
+        warning = "JSON is asked for in words; this model has no such mode"
+        context.losses.report("output_json", warning)
     if system:
         body["system"] = system[0]["text"] if _is_plain(system) else system
     body["messages"] = turns
@@ -226,7 +226,7 @@ def _output(
         config["effort"] = thinking.effort
     if native:
         lost: set[str] = set()
-        config["format"] = {"type": "json_schema", "schema": closed(request.output.schema, lost)}
+        config["format"] = {"type": "json_schema", "schema": close_objects(request.output.schema, lost)}
         if lost:
             names = ", ".join(sorted(lost))
             losses.report("output_constraint", f"Bounds in the schema are only described: {names}")
@@ -242,8 +242,8 @@ def _output(
 def _own_thinking(request: Request, config: Mapping[str, Any]) -> Mapping[str, Any]:
     """The client's own further members of ``thinking`` (display), if the kind is still the same."""
     native = request.reasoning.native if request.reasoning is not None else None
-    given = as_dict(native[1].get("thinking")) if native is not None and native[0] == NAME else {}
-    return given if given.get("type") == config["type"] else {}
+    thinking = as_dict(native[1].get("thinking")) if native is not None and native[0] == NAME else {}
+    return thinking if thinking.get("type") == config["type"] else {}
 
 
 # members of other APIs

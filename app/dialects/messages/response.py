@@ -27,12 +27,12 @@ from app.dialects.base import ClientContext, ServerContext
 from app.dialects.messages.citations import citations_of
 from app.dialects.messages.options import NAME
 from app.dialects.messages.parts_in import BlockReader, sign_native
-from app.dialects.shared import answers
-from app.dialects.shared.answers import counts_at, items_of, native_rest
+from app.dialects.shared import decoder_parts
 from app.dialects.shared.claude import OMITTED
+from app.dialects.shared.decoder_parts import counts_at, items_of, native_rest
 from app.dialects.shared.failures import status_of_code, upstream_failure
+from app.dialects.shared.lenient_json import as_dict, as_str, count, dicts, label, opt_str
 from app.dialects.shared.rate_limits import Standing
-from app.dialects.shared.reading import as_dict, as_str, count, dicts, label, opt_str
 from app.dialects.shared.tool_forms import call_object, customs_of
 from app.errors import GatewayError
 
@@ -82,7 +82,7 @@ def decode_response(body: Any, context: ClientContext) -> Response:
         raise GatewayError("upstream_invalid", "The provider's answer has no content.", raw=body)
     parts = reader_of(context).parts(message["content"])
     finish = finish_of(message, parts)
-    parts += refused(finish)
+    parts += refusal_of(finish)
     return Response(
         opt_str(message.get("id")),
         opt_str(message.get("model")),
@@ -98,14 +98,16 @@ def native_of(message: Mapping[str, Any]) -> tuple[str, Members] | None:
     return native_rest(NAME, message, _KNOWN)
 
 
-def finish_of(told: Mapping[str, Any], parts: list[Part]) -> Finish:
+def finish_of(message: Mapping[str, Any], parts: list[Part]) -> Finish:
     """Return why the answer ended, by its ``stop_…`` members. A ``tool_use`` of nothing but the
     tool that stands for a JSON answer, or of none, is a plain stop."""
-    finish = answers.finish_of(told.get("stop_reason"), _FINISHES, parts, told.get("stop_sequence"))
-    return replace(finish, details=as_dict(told.get("stop_details")) or None)
+    finish = decoder_parts.finish_of(
+        message.get("stop_reason"), _FINISHES, parts, message.get("stop_sequence")
+    )
+    return replace(finish, details=as_dict(message.get("stop_details")) or None)
 
 
-def refused(finish: Finish) -> list[RefusalPart]:
+def refusal_of(finish: Finish) -> list[RefusalPart]:
     """Return the refusal that ``stop_details`` explains (``RefusalStopDetails`` of the anthropic
     SDK 2.14), for wires that show a refusal; this one shows the details themselves."""
     details = finish.details or {}
@@ -225,8 +227,8 @@ def stop_members(finish: Finish | None, *, refused: bool = False) -> Members:
         return {"stop_reason": "refusal", "stop_sequence": None}
     own = finish.raw if finish.raw in _FINISHES else None
     met = "stop_sequence" if finish.stop_sequence else None
-    told = {"stop_reason": own or met or _STOPS[finish.reason], "stop_sequence": finish.stop_sequence}
-    return {**told, "stop_details": dict(finish.details)} if finish.details else told
+    members = {"stop_reason": own or met or _STOPS[finish.reason], "stop_sequence": finish.stop_sequence}
+    return {**members, "stop_details": dict(finish.details)} if finish.details else members
 
 
 def encode_usage(usage: Usage | None, tier: str | None = None) -> Members:

@@ -40,13 +40,13 @@ def is_open(schema: Any) -> bool:
     return any(is_open(value) for name, value in schema.items() if name not in {"enum", "const", "default"})
 
 
-def closed(schema: Any, lost: set[str]) -> Any:
+def close_objects(schema: Any, lost: set[str]) -> Any:
     """Return the schema with every object closed and unenforced bounds told in words.
 
     The names of such bounds are added to ``lost``. The input is not changed.
     """
     if isinstance(schema, list):
-        return [closed(item, lost) for item in schema]
+        return [close_objects(item, lost) for item in schema]
     if not isinstance(schema, Mapping):
         return schema
     bounds = {name: value for name, value in schema.items() if _is_bound(name, value)}
@@ -64,8 +64,8 @@ def _member(name: str, value: Any, lost: set[str]) -> Any:
     if name in {"enum", "const", "default", "required"}:
         return value
     if name in _SCHEMA_MAPS and isinstance(value, Mapping):
-        return {key: closed(item, lost) for key, item in value.items()}
-    return closed(value, lost)
+        return {key: close_objects(item, lost) for key, item in value.items()}
+    return close_objects(value, lost)
 
 
 def _is_bound(name: str, value: Any) -> bool:

@@ -32,13 +32,13 @@ from app.dialects.messages.response import (
     finish_of,
     native_of,
     reader_of,
-    refused,
+    refusal_of,
     tier_of,
 )
-from app.dialects.shared.answers import TerminalDecoder, call_part
 from app.dialects.shared.blocks import OpenBlock, OpenBlocks
+from app.dialects.shared.decoder_parts import TerminalDecoder, call_part
 from app.dialects.shared.failures import status_of_code
-from app.dialects.shared.reading import (
+from app.dialects.shared.lenient_json import (
     as_dict,
     as_str,
     count,
@@ -46,8 +46,8 @@ from app.dialects.shared.reading import (
     json_text,
     label,
     opt_str,
-    parsed,
-    present,
+    parse,
+    without_nulls,
 )
 
 Members = dict[str, Any]
@@ -97,8 +97,8 @@ class MessagesDecoder(TerminalDecoder):
         block = self._blocks.open(count(frame.get("index")), part, start)
         block.extras = dicts(start.get("citations"))
         first = as_str(start.get("text")) or as_str(start.get("thinking"))
-        told = [] if isinstance(part, OpaquePart) else block.grow(first)
-        return [*events, block.started(), *told]
+        deltas = [] if isinstance(part, OpaquePart) else block.grow(first)
+        return [*events, block.started(), *deltas]
 
     def _block_delta(self, frame: Members) -> list[Event]:
         block = self._blocks.get(count(frame.get("index")))
@@ -125,10 +125,10 @@ class MessagesDecoder(TerminalDecoder):
         return [*events, BlockEnded(number, native=native)]
 
     def _signature(self, block: OpenBlock) -> Any:
-        given = block.signature or as_str(block.start.get("signature"))
+        signature = block.signature or as_str(block.start.get("signature"))
         if block.start.get("type") == "redacted_thinking":
             return self._reader.sign(as_str(block.start.get("data")))
-        return self._reader.thinking(block.text, given).signature
+        return self._reader.thinking(block.text, signature).signature
 
     def _last_text(self, block: OpenBlock, whole: str) -> str:
         """What is still to be said of a block: held text, or input that came with the start."""
@@ -142,15 +142,15 @@ class MessagesDecoder(TerminalDecoder):
     def _message_delta(self, frame: Members) -> list[Event]:
         self._count(frame.get("usage"))
         further = {name: value for name, value in frame.items() if name not in _FRAME_MEMBERS}
-        told = {**as_dict(frame.get("delta")), **further}
-        self._late.update(present(told))
+        delta = {**as_dict(frame.get("delta")), **further}
+        self._late.update(without_nulls(delta))
         return []
 
     def _message_stop(self, frame: Members) -> list[Event]:
         self._over = True
         events = [event for block in self._blocks.take_all() for event in self._close(block)]
         finish = finish_of(self._late, self._blocks.parts)
-        for number, part in enumerate(refused(finish), len(self._blocks.parts)):
+        for number, part in enumerate(refusal_of(finish), len(self._blocks.parts)):
             events += [BlockStarted(number, self._blocks.item + 1, replace(part, text=""))]
             events += [BlockDelta(number, part.text), BlockEnded(number)]
         usage = decode_usage(self._usage)
@@ -224,7 +224,7 @@ def _whole(block: OpenBlock) -> Members:
         return members
     if members.get("type") == "compaction":
         return {**members, "content": text}
-    return {**members, "input": parsed(text, text)}
+    return {**members, "input": parse(text, text)}
 
 
 def _merge_counts(into: Members, usage: Members) -> None:

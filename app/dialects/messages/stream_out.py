@@ -31,8 +31,8 @@ from app.dialects.base import Frame, ServerContext
 from app.dialects.messages.citations import citations_of
 from app.dialects.messages.options import NAME
 from app.dialects.messages.response import encode_error, encode_part, encode_usage, head, stop_members
-from app.dialects.shared.reading import dicts
-from app.dialects.shared.sequence import BlockSequence
+from app.dialects.shared.block_sequence import BlockSequence
+from app.dialects.shared.lenient_json import dicts
 
 Members = dict[str, Any]
 
@@ -69,7 +69,7 @@ class MessagesEncoder:
 
     def _start(self, event: Started) -> list[Frame]:
         message = {
-            **_own(event.native),
+            **_own_members(event.native),
             **head(event.id, event.model, self._context),
             "content": [],
             **stop_members(None),
@@ -110,7 +110,7 @@ class MessagesEncoder:
         return [*frames, _frame({"type": "content_block_stop", "index": block.index})]
 
     def _close_text(self, block: _Block, event: BlockEnded) -> list[Frame]:
-        native = _own(event.native) or _own(getattr(block.part, "native", None))
+        native = _own_members(event.native) or _own_members(getattr(block.part, "native", None))
         text = "".join(block.pieces) if block.notes else ""
         cited = dicts(native.get("citations")) or citations_of(tuple(block.notes), text)
         return [self._delta(block, {"type": "citations_delta", "citation": citation}) for citation in cited]
@@ -140,7 +140,7 @@ class MessagesEncoder:
         return []
 
     def _ended(self, event: Ended) -> list[Frame]:
-        delta = {**_own(event.native), **stop_members(self._finish, refused=self._refused)}
+        delta = {**_own_members(event.native), **stop_members(self._finish, refused=self._refused)}
         usage = encode_usage(event.usage, event.service_tier)
         return [
             _frame({"type": "message_delta", "delta": delta, "usage": usage}),
@@ -175,7 +175,7 @@ _DELTAS: Final[Mapping[type, tuple[str, str]]] = {
 }
 
 
-def _own(native: Native | None) -> Mapping[str, Any]:
+def _own_members(native: Native | None) -> Mapping[str, Any]:
     return native[1] if native is not None and native[0] == NAME else {}
 
 

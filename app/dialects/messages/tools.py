@@ -13,9 +13,9 @@ from app.dialects.messages.parts_in import block_native
 from app.dialects.messages.parts_out import native_members
 from app.dialects.messages.schema import is_open
 from app.dialects.shared.claude import Family
-from app.dialects.shared.expansion import Expansion
-from app.dialects.shared.flat_schema import flattened
-from app.dialects.shared.reading import as_dict, as_str, dicts, opt_str
+from app.dialects.shared.flat_schema import flatten
+from app.dialects.shared.lenient_json import as_dict, as_str, dicts, opt_str
+from app.dialects.shared.schema_expansion import Expansion
 from app.dialects.shared.tool_forms import ANSWER_TOOL, ANSWER_WORDS, custom_schema, is_allowed, object_schema
 
 Members = dict[str, Any]
@@ -59,11 +59,11 @@ class ToolWriter:
         choice = request.tool_choice or ToolChoice("auto")
         offered = [tool for tool in request.tools if is_allowed(tool, choice)]
         tools = [written for tool in offered if (written := self._tool(tool)) is not None]
-        tools += self._searching(request, tools)
+        tools += self._with_search(request, tools)
         mode = self._mode(choice, tools)
         if self._answer is not None and mode["type"] not in {"tool"} and choice.mode != "required":
             mode = {"type": "any"} if tools and mode["type"] == "auto" else _choose(ANSWER_TOOL)
-            tools.append(_answer_tool(flattened(self._answer, self._expansion)[0]))
+            tools.append(_answer_tool(flatten(self._answer, self._expansion)[0]))
         self.forced = mode["type"] in {"any", "tool"}
         if not tools:
             return {}
@@ -93,10 +93,10 @@ class ToolWriter:
         return written
 
     def _schema(self, tool: Tool) -> Members:
-        schema, combined = flattened(tool.parameters or {}, self._expansion)
+        schema, combined = flatten(tool.parameters or {}, self._expansion)
         if combined:
-            told = f"'{combined[0]}' at the top of the schema of tool '{tool.name}' is only described"
-            self._context.losses.report("tool_schema", told)
+            warning = f"'{combined[0]}' at the top of the schema of tool '{tool.name}' is only described"
+            self._context.losses.report("tool_schema", warning)
         return object_schema(schema)
 
     def _strict(self, schema: Mapping[str, Any]) -> Members:
@@ -110,7 +110,7 @@ class ToolWriter:
         written: Members = {**native_members(tool.native, Tool), "name": tool.name, "input_schema": schema}
         return {**written, "description": tool.description} if tool.description else written
 
-    def _hosted(self, tool: Tool) -> Members | None:
+    def _write_hosted(self, tool: Tool) -> Members | None:
         settings = tool.native[1] if tool.native is not None else {}
         if tool.name.startswith("web_search") and self._can_search():
             return self._web_search(settings)
@@ -120,7 +120,7 @@ class ToolWriter:
     def _can_search(self) -> bool:
         return self._family.searches and "web_search" in self._options.hosted_tools
 
-    def _searching(self, request: Request, tools: list[Members]) -> list[Members]:
+    def _with_search(self, request: Request, tools: list[Members]) -> list[Members]:
         """Chat asks for a search by a member of its own; any value of it, ``{}`` too, does."""
         wish = request.hints.get("web_search_options")
         if wish is None or any(tool.get("name") == "web_search" for tool in tools):
@@ -140,8 +140,10 @@ class ToolWriter:
             if value := settings.get(name) or filters.get(name):
                 written[name] = value
         if "allowed_domains" in written and written.pop("blocked_domains", None):
-            told = "A web search has allowed or blocked domains; with allowed ones the blocked are left out"
-            self._context.losses.report("blocked_domains", told)
+            warning = (
+                "A web search has allowed or blocked domains; with allowed ones the blocked are left out"
+            )
+            self._context.losses.report("blocked_domains", warning)
         place = {name: value for name, value in as_dict(settings.get("user_location")).items() if value}
         if place:
             written["user_location"] = {"type": "approximate", **place}
@@ -149,8 +151,8 @@ class ToolWriter:
             self._context.losses.report("search_context_size")
         for name, value in [*settings.items(), *filters.items()]:
             if name not in _SEARCH_SETTINGS and value not in (None, [], {}, ""):
-                told = f"'{name}' of the web search is not known to this API and was left out"
-                self._context.losses.report("search_setting", told, param=name)
+                warning = f"'{name}' of the web search is not known to this API and was left out"
+                self._context.losses.report("search_setting", warning, param=name)
         return written
 
     def _mode(self, choice: ToolChoice, tools: list[Members]) -> Members:
@@ -164,8 +166,8 @@ class ToolWriter:
             self._context.losses.report("tool_choice", "No tool can be offered, so no call is required")
             required = False
         if (choice.mode == "named" or required) and not self._family.forces:
-            told = "This model cannot be made to call a tool; the choice is left to it"
-            self._context.losses.report("tool_choice", told)
+            warning = "This model cannot be made to call a tool; the choice is left to it"
+            self._context.losses.report("tool_choice", warning)
             return {"type": "auto"}
         if choice.mode == "named":
             return {**native_members(choice.native), **_choose(wanted)}
@@ -181,7 +183,7 @@ class ToolWriter:
 _KINDS: Final[Mapping[str, Callable[[ToolWriter, Tool], Members | None]]] = {
     "function": ToolWriter._function,
     "custom": ToolWriter._custom,
-    "hosted": ToolWriter._hosted,
+    "hosted": ToolWriter._write_hosted,
 }
 
 

@@ -26,8 +26,8 @@ from app.canonical.request import (
     ToolCallPart,
 )
 from app.dialects.responses.items_out import ItemWriter, whole_annotation, whole_logprob
-from app.dialects.responses.places import Place
-from app.dialects.shared.reading import as_str
+from app.dialects.responses.tool_origins import Place
+from app.dialects.shared.lenient_json import as_str
 
 Payload = tuple[str, dict[str, Any]]
 
@@ -113,8 +113,8 @@ class WireItem:
         """Return the status of the finished item; reasoning has one only where its wire gave it."""
         if self.kind == "opaque":
             return None
-        told = self.status or self.info.status
-        return told if self.kind == "reasoning" else told or cut or "completed"
+        own_status = self.status or self.info.status
+        return own_status if self.kind == "reasoning" else own_status or cut or "completed"
 
     def added(self) -> dict[str, Any]:
         """Return the members of ``output_item.added``."""
@@ -172,7 +172,7 @@ class BlockWriter:
         else:
             self.part = self._fold("".join(self._texts))
             if event is not None:
-                self.part = _sealed(self.part, event)
+                self.part = _with_end(self.part, event)
         self._item.end_block(self.part)
         return self._done()
 
@@ -183,15 +183,15 @@ class BlockWriter:
         return []
 
 
-def _sealed(part: Part, event: BlockEnded) -> Part:
+def _with_end(part: Part, event: BlockEnded) -> Part:
     if event.signature is not None and isinstance(part, ReasoningPart):
         part = replace(part, signature=event.signature)
     if event.native is None:
         return part
-    return replace(part, native=_joined(part.native, event.native))
+    return replace(part, native=_merge_native(part.native, event.native))
 
 
-def _joined(old: Native | None, new: Native) -> Native:
+def _merge_native(old: Native | None, new: Native) -> Native:
     if old is None or old[0] != new[0]:
         return new
     return new[0], {**old[1], **new[1]}
@@ -447,8 +447,8 @@ class _Told(_Reasoning):
 def block_writer(item: WireItem, part: Part, writer: ItemWriter) -> BlockWriter:
     """Return the writer of a block that begins with ``part`` in ``item``."""
     if isinstance(part, ReasoningPart):
-        told = writer.summarises and part.form == "text"
-        return (_Told if told else _REASONING[part.form])(item, part, writer)
+        is_summary = writer.summarises and part.form == "text"
+        return (_Told if is_summary else _REASONING[part.form])(item, part, writer)
     if isinstance(part, ToolCallPart):
         if item.is_search:
             return _Search(item, part, writer)

@@ -18,8 +18,8 @@ from app.dialects.chat.messages_in import MessageReader
 from app.dialects.responses.echo import flat_tool
 from app.dialects.responses.items_in import NAME
 from app.dialects.responses.items_out import ItemWriter
-from app.dialects.shared.checking import Checked, wrong_type
-from app.dialects.shared.reading import as_dict, as_list, as_str, dicts
+from app.dialects.shared.lenient_json import as_dict, as_list, as_str, dicts
+from app.dialects.shared.strict_json import Checked, wrong_type
 from app.errors import GatewayError
 
 MAY_BE_LEFT_OUT: Final = (
@@ -101,15 +101,15 @@ def input_items(messages: Any) -> list[dict[str, Any]]:
     if not isinstance(messages, list):
         raise wrong_type("messages", "an array", messages)
     reader = MessageReader(_no_unwrap)
-    writer = ItemWriter(_as_written)
+    writer = ItemWriter(_unwrap_nothing)
     items: list[dict[str, Any]] = []
     for message in Checked({"messages": messages}).objects("messages"):
-        read = _renamed(reader.read(message))
-        items += _named(list(writer.split(read)), _name(message))
+        read = _rename(reader.read(message))
+        items += _with_name(list(writer.split(read)), _name(message))
     return items
 
 
-def _renamed(message: Message) -> Message:
+def _rename(message: Message) -> Message:
     """Keep what parts carry beside their own (cache marks) as members of the new parts."""
     return replace(message, parts=tuple(_with_members(part) for part in message.parts))
 
@@ -126,7 +126,7 @@ def _name(message: Checked) -> str | None:
     return message.text("name") if message.members.get("role") not in ("tool", "function") else None
 
 
-def _named(items: list[dict[str, Any]], name: str | None) -> list[dict[str, Any]]:
+def _with_name(items: list[dict[str, Any]], name: str | None) -> list[dict[str, Any]]:
     """Keep a speaker's name on the message item: chat targets have it, others say it is lost."""
     return [{**item, "name": name} if name and item["type"] == "message" else item for item in items]
 
@@ -135,7 +135,7 @@ def _no_unwrap(text: str) -> None:
     return None
 
 
-def _as_written(signature: Signature) -> str:
+def _unwrap_nothing(signature: Signature) -> str:
     """Leave a reasoning secret as the client sent it; reading the body will unwrap it."""
     return signature.value
 
@@ -151,9 +151,9 @@ def _limit(body: Mapping[str, Any], shaped: dict[str, Any]) -> None:
 
 def _tools(body: Mapping[str, Any]) -> list[Any]:
     """Return the tools in flat form; ``strict`` is said, because chat's default is the other."""
-    given = [*as_list(body.get("tools"))]
-    given += [{"type": "function", "function": function} for function in dicts(body.get("functions"))]
-    return [_tool(tool) if isinstance(tool, dict) else tool for tool in given]
+    tools = [*as_list(body.get("tools"))]
+    tools += [{"type": "function", "function": function} for function in dicts(body.get("functions"))]
+    return [_tool(tool) if isinstance(tool, dict) else tool for tool in tools]
 
 
 def _tool(tool: Mapping[str, Any]) -> dict[str, Any]:
@@ -185,9 +185,9 @@ def _text(body: Mapping[str, Any], shaped: dict[str, Any]) -> None:
         text["format"] = {**flat, **nested}
     if body.get("verbosity") is not None:
         text["verbosity"] = body["verbosity"]
-    given = as_dict(shaped.get("text"))
+    text_options = as_dict(shaped.get("text"))
     if text:
-        shaped["text"] = {**text, **given}
+        shaped["text"] = {**text, **text_options}
 
 
 def _effort(body: Mapping[str, Any], shaped: dict[str, Any]) -> None:

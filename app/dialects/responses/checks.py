@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from app.dialects.shared import checking
+from app.dialects.shared import strict_json
 from app.dialects.shared.contents import content_faults, part_faults
 from app.dialects.shared.faults import Faults, missing, raise_first, unsupported, wrong_type, wrong_value
 from app.errors import GatewayError
@@ -46,7 +46,7 @@ def expect(
     value = members.get(name)
     if value is None or isinstance(value, wanted):
         return value
-    raise checking.wrong_type(path or name, words, value)
+    raise strict_json.wrong_type(path or name, words, value)
 
 
 def item_not_found(item_id: str) -> GatewayError:
@@ -63,7 +63,7 @@ def check_input(value: Any, path: str = "input") -> list[dict[str, Any]]:
     if value is None:
         return []
     if not isinstance(value, list):
-        raise checking.wrong_type(path, "a string or an array of items", value)
+        raise strict_json.wrong_type(path, "a string or an array of items", value)
     for index, item in enumerate(value):
         _check_item(item, f"{path}[{index}]")
     return value

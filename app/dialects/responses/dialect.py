@@ -17,7 +17,7 @@ from app.dialects.responses.request_out import encode_count, encode_request
 from app.dialects.responses.response import decode_error, decode_response, encode_response, encode_usage
 from app.dialects.responses.stream_in import ResponsesDecoder
 from app.dialects.responses.stream_out import ResponsesEncoder
-from app.dialects.shared.answers import token_count
+from app.dialects.shared.decoder_parts import token_count
 from app.responses_form.events import OPENING, TERMINAL
 from app.responses_form.items import call_ids
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from app.dialects.shared.reading import as_dict, as_list, as_str, count, dicts, number, opt_str
+from app.dialects.shared.lenient_json import as_dict, as_list, as_str, count, dicts, number, opt_str
 
 REDACTED: Final = "<redacted>"
 
@@ -86,10 +86,10 @@ def response_shell(
         "user": opt_str(body.get("user")),
         "metadata": as_dict(body.get("metadata")),
     }
-    return shell | _when_used(body)
+    return shell | _used_members(body)
 
 
-def _when_used(body: Mapping[str, Any]) -> dict[str, Any]:
+def _used_members(body: Mapping[str, Any]) -> dict[str, Any]:
     """Members that are shown only where the client sent them."""
     used: dict[str, Any] = {}
     conversation = conversation_id(body.get("conversation"))
@@ -108,37 +108,37 @@ def conversation_id(value: Any) -> str | None:
 
 def max_output_tokens(body: Mapping[str, Any]) -> int | None:
     """Return the client's bound; ``text.max_tokens`` acts where the member itself is absent."""
-    given = count(body.get("max_output_tokens"))
-    return given if given is not None else count(as_dict(body.get("text")).get("max_tokens"))
+    limit = count(body.get("max_output_tokens"))
+    return limit if limit is not None else count(as_dict(body.get("text")).get("max_tokens"))
 
 
 def _number(body: Mapping[str, Any], name: str, default: float) -> float:
-    given = number(body.get(name))
-    return default if given is None else given
+    value = number(body.get(name))
+    return default if value is None else value
 
 
 def _tier(body: Mapping[str, Any], status: str, used: str | None) -> str:
-    asked = opt_str(body.get("service_tier"))
+    tier = opt_str(body.get("service_tier"))
     if status in _RUNNING:
-        return asked or "auto"
+        return tier or "auto"
     if used is not None:
         return used
-    return asked if asked not in (None, "auto") else "default"
+    return tier if tier not in (None, "auto") else "default"
 
 
 def echo_text(value: Any) -> dict[str, Any]:
     """Return the ``text`` member with a format and a verbosity."""
     text = as_dict(value)
-    given = {name: member for name, member in text.items() if member is not None}
-    return {"format": {}, "verbosity": "medium", **given} | {"format": _echo_format(text.get("format"))}
+    members = {name: member for name, member in text.items() if member is not None}
+    return {"format": {}, "verbosity": "medium", **members} | {"format": _echo_format(text.get("format"))}
 
 
 def _echo_format(value: Any) -> dict[str, Any]:
-    given = as_dict(value)
-    kind = opt_str(given.get("type")) or "text"
+    format_ = as_dict(value)
+    kind = opt_str(format_.get("type")) or "text"
     if kind != "json_schema":
-        return {**given, "type": kind}
-    flat = {**as_dict(given.get("json_schema")), **given}
+        return {**format_, "type": kind}
+    flat = {**as_dict(format_.get("json_schema")), **format_}
     flat.pop("json_schema", None)
     base = {"type": kind, "description": None, "name": "response", "schema": None, "strict": False}
     return {**base, **{name: member for name, member in flat.items() if member is not None}}
@@ -203,13 +203,13 @@ def echo_tool(tool: Mapping[str, Any]) -> dict[str, Any]:
 
 def _echo_function(tool: Mapping[str, Any]) -> dict[str, Any]:
     base = {"type": "function", "description": None, "name": "", "parameters": None, "strict": True}
-    given = {name: member for name, member in tool.items() if name != "strict" or member is not None}
-    return {**base, **given}
+    members = {name: member for name, member in tool.items() if name != "strict" or member is not None}
+    return {**base, **members}
 
 
 def _echo_custom(tool: Mapping[str, Any]) -> dict[str, Any]:
-    given = {name: member for name, member in tool.items() if member is not None}
-    return {"type": "custom", "description": None, "format": {"type": "text"}, **given}
+    members = {name: member for name, member in tool.items() if member is not None}
+    return {"type": "custom", "description": None, "format": {"type": "text"}, **members}
 
 
 def _echo_namespace(tool: Mapping[str, Any]) -> dict[str, Any]:
@@ -255,19 +255,19 @@ def strip_encrypted(value: Mapping[str, Any], include: Any) -> dict[str, Any]:
     """
     if "reasoning.encrypted_content" in as_list(include):
         return dict(value)
-    return _stripped(value)
+    return _strip(value)
 
 
-def _stripped(value: Mapping[str, Any]) -> dict[str, Any]:
+def _strip(value: Mapping[str, Any]) -> dict[str, Any]:
     shown = dict(value)
     if value.get("type") == "reasoning":
         shown.pop("encrypted_content", None)
         return shown
     if isinstance(value.get("item"), dict):
-        shown["item"] = _stripped(value["item"])
+        shown["item"] = _strip(value["item"])
     if isinstance(value.get("response"), dict):
-        shown["response"] = _stripped(value["response"])
+        shown["response"] = _strip(value["response"])
     for name in ("output", "data"):
         if isinstance(value.get(name), list):
-            shown[name] = [_stripped(item) if isinstance(item, dict) else item for item in value[name]]
+            shown[name] = [_strip(item) if isinstance(item, dict) else item for item in value[name]]
     return shown

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from app.canonical.record import record
 from app.dialects.responses.whole_items import LISTS, opening_item, whole_item, whole_part
-from app.dialects.shared.reading import as_dict, as_str, count, dicts, opt_str
+from app.dialects.shared.lenient_json import as_dict, as_str, count, dicts, opt_str
 from app.responses_form.events import CREATED, IN_PROGRESS, OPENING, TERMINAL
 from app.responses_form.items import item_prefix
 
@@ -167,7 +167,7 @@ class Grammar:
             self._numbered[number] = state
         return state
 
-    def _grown(self, growth: _Growth, data: JSON) -> _Item:
+    def _growing_item(self, growth: _Growth, data: JSON) -> _Item:
         """Return the item of a text, begun here if no event announced it."""
         item = self._item(data, growth.item)
         if item is None:
@@ -221,13 +221,13 @@ class Grammar:
             whole[call.member] = whole[call.member] or text.text or "".join(state.hidden)
             yield from _say(text, whole[call.member])
         for name, part_kind in LISTS.get(state.type, ()):
-            told = state.texts.get(name, [])
+            texts = state.texts.get(name, [])
             parts = list(whole.get(name) or ())
-            parts += [_last_part(text) for text in told[len(parts) :]]
+            parts += [_last_part(text) for text in texts[len(parts) :]]
             if parts or name in whole:
                 whole[name] = parts
             for at, part in enumerate(parts):
-                if at >= len(told):
+                if at >= len(texts):
                     yield from self._open_part(state, name, part, part_kind, None)
                 yield from _close_part(state.texts[name][at], part)
 
@@ -238,16 +238,16 @@ class Grammar:
     ) -> Iterator[Payload]:
         """Open the next part of an item's list, after the one before it."""
         yield from self._show(item)
-        told = item.texts.setdefault(name, [])
-        if told:
-            yield from _close_part(told[-1], {})
+        texts = item.texts.setdefault(name, [])
+        if texts:
+            yield from _close_part(texts[-1], {})
         whole = whole_part(part, kind)
         growth = _BY_PART.get(whole["type"])
-        at = {**item.at, f"{name}_index": len(told)}
+        at = {**item.at, f"{name}_index": len(texts)}
         empty = whole if growth is None else whole_part({"type": whole["type"]}, kind)
         text = _Text(growth, at, _part_event(name), empty)
-        told.append(text)
-        item.numbers[name, len(told) - 1 if number is None else number] = text
+        texts.append(text)
+        item.numbers[name, len(texts) - 1 if number is None else number] = text
         yield f"{text.part_event}.added", {**at, "part": empty}
 
     def _part_added(self, kind: str, data: JSON) -> Iterator[Payload]:
@@ -266,7 +266,7 @@ class Grammar:
         part = _BY_PART.get(as_str(as_dict(data.get("part")).get("type")))
         growth = part or _BY_PART["summary_text" if name == "summary" else "output_text"]
         item = self._item(data, None)
-        return item if item is not None and item.type in LISTS else self._grown(growth, data)
+        return item if item is not None and item.type in LISTS else self._growing_item(growth, data)
 
     def _part_done(self, kind: str, data: JSON) -> Iterator[Payload]:
         name = "summary" if "summary" in kind else "content"
@@ -284,14 +284,14 @@ class Grammar:
         number = count(data.get(f"{name}_index"))
         if number is not None:
             return item.numbers.get((name, number))
-        told = item.texts.get(name)
-        return told[-1] if told else None
+        texts = item.texts.get(name)
+        return texts[-1] if texts else None
 
     def _call_text(self, item: _Item, growth: _Growth) -> _Text:
-        told = item.texts.setdefault(growth.member, [])
-        if not told:
-            told.append(_Text(growth, item.at))
-        return told[0]
+        texts = item.texts.setdefault(growth.member, [])
+        if not texts:
+            texts.append(_Text(growth, item.at))
+        return texts[0]
 
     def _text(self, growth: _Growth, item: _Item, data: JSON) -> Iterator[Payload]:
         """Open the text of an event where none is open."""
@@ -306,7 +306,7 @@ class Grammar:
 
     def _delta(self, kind: str, data: JSON) -> Iterator[Payload]:
         growth = _BY_EVENT[kind.rpartition(".")[0]]
-        item = self._grown(growth, data)
+        item = self._growing_item(growth, data)
         if item.done:
             return
         yield from self._text(growth, item, data)
@@ -320,7 +320,7 @@ class Grammar:
 
     def _text_done(self, kind: str, data: JSON) -> Iterator[Payload]:
         growth = _BY_EVENT[kind.rpartition(".")[0]]
-        item = self._grown(growth, data)
+        item = self._growing_item(growth, data)
         if item.done:
             return
         yield from self._text(growth, item, data)
@@ -335,7 +335,7 @@ class Grammar:
 
     def _annotation(self, kind: str, data: JSON) -> Iterator[Payload]:
         growth = _BY_PART["output_text"]
-        item = self._grown(growth, data)
+        item = self._growing_item(growth, data)
         if item.done or not isinstance(data.get("annotation"), dict):
             return
         yield from self._text(growth, item, data)
@@ -355,8 +355,8 @@ def _type_of(item: Mapping[str, Any]) -> str:
 
 
 def _is_same(known: _Item, item: JSON) -> bool:
-    told = opt_str(item.get("id"))
-    return known.type == _type_of(item) and (told in (None, known.id) or "id" not in known.added)
+    item_id = opt_str(item.get("id"))
+    return known.type == _type_of(item) and (item_id in (None, known.id) or "id" not in known.added)
 
 
 def _part_event(name: str) -> str:

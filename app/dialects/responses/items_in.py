@@ -32,7 +32,7 @@ from app.canonical.request import (
     ToolCallPart,
     ToolResultPart,
 )
-from app.dialects.shared.reading import as_dict, as_list, as_str, dicts, opt_str, rest, split_data_url
+from app.dialects.shared.lenient_json import as_dict, as_list, as_str, dicts, opt_str, rest, split_data_url
 from app.responses_form.items import item_type
 
 NAME: Final = "responses"
@@ -235,10 +235,10 @@ def _decode_image(part: Mapping[str, Any]) -> Part:
 
 
 def _decode_file(part: Mapping[str, Any]) -> Part:
-    given = opt_str(part.get("file_data"))
-    found = split_data_url(given) if given is not None else None
+    data = opt_str(part.get("file_data"))
+    found = split_data_url(data) if data is not None else None
     return FilePart(
-        data=found[1] if found else given,
+        data=found[1] if found else data,
         media_type=found[0] if found else None,
         url=opt_str(part.get("file_url")),
         file_id=opt_str(part.get("file_id")),

@@ -27,8 +27,8 @@ from app.canonical.request import (
     ToolResultPart,
 )
 from app.dialects.responses.items_in import NAME, OPEN
-from app.dialects.responses.places import Place
-from app.dialects.shared.reading import as_dict, as_list, as_str, data_url, dicts
+from app.dialects.responses.tool_origins import Place
+from app.dialects.shared.lenient_json import as_dict, as_list, as_str, data_url, dicts
 from app.dialects.shared.tool_values import argument_object
 from app.responses_form.items import item_prefix
 
@@ -69,9 +69,9 @@ class ItemWriter:
             native = _native_of(parts[-1]).get("item") if parts else None
             if native is None and message.native is not None and message.native[0] == NAME:
                 native = message.native[1].get("item")
-            yield self._identified(item, own or Item(), status, as_dict(native))
+            yield self._with_identity(item, own or Item(), status, as_dict(native))
 
-    def _identified(
+    def _with_identity(
         self, item: dict[str, Any], own: Item, status: str, native: Mapping[str, Any]
     ) -> dict[str, Any]:
         head: dict[str, Any] = {}
@@ -119,10 +119,10 @@ class ItemWriter:
         sealed = self.seal(signature) if signature is not None else None
         if sealed is not None:
             item["encrypted_content"] = sealed
-        told = [_reasoning_body(part, "summary_text") for part in found if part.form == "summary"]
-        if self.summarises and not told:
-            told = [{"type": "summary_text", "text": text["text"]} for text in texts]
-        item["summary"] = told
+        summary = [_reasoning_body(part, "summary_text") for part in found if part.form == "summary"]
+        if self.summarises and not summary:
+            summary = [{"type": "summary_text", "text": text["text"]} for text in texts]
+        item["summary"] = summary
         return item
 
     def call(self, message: Message, parts: Sequence[Part]) -> dict[str, Any]:

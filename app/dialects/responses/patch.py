@@ -19,15 +19,15 @@ from typing import Any, ClassVar, Final
 from app.canonical.request import Signature
 from app.canonical.response import Response, Usage
 from app.dialects.base import Frame, Passage
+from app.dialects.responses.compatibility import DEFAULT_OPTIONS, REASONING_LOST, ResponsesOptions, fit
 from app.dialects.responses.echo import response_shell
-from app.dialects.responses.fit import DEFAULT_OPTIONS, REASONING_LOST, ResponsesOptions, fit
 from app.dialects.responses.grammar import Grammar
 from app.dialects.responses.items_in import NAME
 from app.dialects.responses.items_out import ItemWriter
 from app.dialects.responses.response import encode_usage, overlay
 from app.dialects.responses.whole_items import whole_item
+from app.dialects.shared.lenient_json import as_dict, as_list, as_str, count, dicts, opt_str, without_nulls
 from app.dialects.shared.losses import Losses
-from app.dialects.shared.reading import as_dict, as_list, as_str, count, dicts, opt_str, present
 from app.errors import GatewayError
 from app.responses_form.errors import event_of_error, failure_body
 from app.responses_form.events import TERMINAL
@@ -126,9 +126,9 @@ def whole_usage(value: Any) -> dict[str, Any] | None:
     before = {
         "cached_tokens": 0,
         "cache_write_tokens": 0,
-        **present(as_dict(value.get("input_tokens_details"))),
+        **without_nulls(as_dict(value.get("input_tokens_details"))),
     }
-    after = {"reasoning_tokens": 0, **present(as_dict(value.get("output_tokens_details")))}
+    after = {"reasoning_tokens": 0, **without_nulls(as_dict(value.get("output_tokens_details")))}
     return {**value, "input_tokens_details": before, "output_tokens_details": after}
 
 
@@ -207,7 +207,7 @@ class ResponsesPatch:
 
         Items without an id get one of ``new_id``, so that a stored item is found by the id shown.
         """
-        self.final = self._reversed(body)
+        self.final = self._reverse(body)
         self.final["output"] = [whole_item(item, self.new_id) for item in self.final["output"]]
         return self.final
 
@@ -227,8 +227,8 @@ class ResponsesPatch:
             shown["item"] = seal_item(shown["item"], self.wrap, self.realm)
             self._note(kind, shown)
         if isinstance(shown.get("response"), dict):
-            shown["response"] = self._seen(kind, shown["response"])
-        return self._numbered(kind, shown)
+            shown["response"] = self._remember(kind, shown["response"])
+        return self._number(kind, shown)
 
     def closing(self, usage: Usage | None = None) -> list[Frame]:
         """Return what ends a good stream beyond the upstream's own frames: nothing."""
@@ -242,20 +242,20 @@ class ResponsesPatch:
         the fold so far, shown as partial output (None: the finished items). A cancelled
         stream ends with ``response.failed`` alone."""
         cancelled = error.kind.name == "cancelled"
-        frames = [] if cancelled else [self._numbered("error", event_of_error(error))]
-        told = {
+        frames = [] if cancelled else [self._number("error", event_of_error(error))]
+        response = {
             **self._snapshot,
             "status": "cancelled" if cancelled else "failed",
             "error": failure_body(error),
             "incomplete_details": None,
             "usage": encode_usage(usage),
         }
-        self.final = self._reversed(told, self._partial(answer))
-        return [*frames, self._numbered("response.failed", {"response": self.final})]
+        self.final = self._reverse(response, self._partial(answer))
+        return [*frames, self._number("response.failed", {"response": self.final})]
 
     def _partial(self, answer: Response | None) -> list[dict[str, Any]]:
         """Return the finished items as they were sent, and the fold's others as incomplete."""
-        sent = self._sent()
+        sent = self._sent_items()
         if answer is None or not answer.choices:
             return sent
         known = {item.get("id") for item in sent}
@@ -267,18 +267,18 @@ class ResponsesPatch:
         if index is not None and kind == "response.output_item.done":
             self._items[index] = shown["item"]
 
-    def _sent(self) -> list[dict[str, Any]]:
+    def _sent_items(self) -> list[dict[str, Any]]:
         return [self._items[index] for index in sorted(self._items)]
 
-    def _seen(self, kind: str, response: Mapping[str, Any]) -> dict[str, Any]:
+    def _remember(self, kind: str, response: Mapping[str, Any]) -> dict[str, Any]:
         self._snapshot = {name: value for name, value in response.items() if name != "usage"}
         if kind not in TERMINAL:
-            return self._reversed(response)
+            return self._reverse(response)
         whole = len(self._items) >= len(as_list(response.get("output")))
-        self.final = self._reversed(response, self._sent() if whole else None)
+        self.final = self._reverse(response, self._sent_items() if whole else None)
         return self.final
 
-    def _reversed(
+    def _reverse(
         self, response: Mapping[str, Any], output: Sequence[Mapping[str, Any]] | None = None
     ) -> dict[str, Any]:
         return reverse_patch(
@@ -292,7 +292,7 @@ class ResponsesPatch:
             output=output,
         )
 
-    def _numbered(self, kind: str, members: Mapping[str, Any]) -> Frame:
+    def _number(self, kind: str, members: Mapping[str, Any]) -> Frame:
         frame = Frame(kind, {"type": kind, "sequence_number": self.number, **members})
         self.number += 1
         return frame

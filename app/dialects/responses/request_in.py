@@ -26,8 +26,8 @@ from app.dialects.base import ServerContext
 from app.dialects.responses.checks import check_input, expect
 from app.dialects.responses.echo import conversation_id, echo_tool_choice, max_output_tokens
 from app.dialects.responses.items_in import NAME, Sign, decode_item
-from app.dialects.responses.tools_in import Names, decode_named, decode_tools, named_entries, names_of
-from app.dialects.shared.reading import as_dict, as_list, as_str, count, number, opt_str, rest
+from app.dialects.responses.tools_in import Names, decode_named, decode_tools, names_of, rename_entries
+from app.dialects.shared.lenient_json import as_dict, as_list, as_str, count, number, opt_str, rest
 
 LOGPROBS: Final = "message.output_text.logprobs"
 ENCRYPTED: Final = "reasoning.encrypted_content"
@@ -123,11 +123,11 @@ def _boolean(body: Mapping[str, Any], name: str) -> bool | None:
 
 def _sampling(body: Mapping[str, Any]) -> Sampling:
     wanted = LOGPROBS in as_list(body.get("include"))
-    given = body.get("logprobs")
+    logprobs = body.get("logprobs")
     top = count(body.get("top_logprobs"))
-    if isinstance(given, int | float) and not isinstance(given, bool) and given > 0:
-        top = top or count(given)
-    wanted = wanted or bool(given)
+    if isinstance(logprobs, int | float) and not isinstance(logprobs, bool) and logprobs > 0:
+        top = top or count(logprobs)
+    wanted = wanted or bool(logprobs)
     bias = body.get("logit_bias")
     return Sampling(
         max_tokens=max_output_tokens(body),
@@ -157,8 +157,8 @@ def _integer(value: Any) -> int | None:
 
 def _output(body: Mapping[str, Any]) -> Output:
     text = as_dict(expect(body, "text", dict, "an object"))
-    given = as_dict(expect(text, "format", dict, "an object", path="text.format"))
-    kind = opt_str(given.get("type")) or "text"
+    format_ = as_dict(expect(text, "format", dict, "an object", path="text.format"))
+    kind = opt_str(format_.get("type")) or "text"
     common: dict[str, Any] = {
         "verbosity": opt_str(text.get("verbosity")),
         "modalities": tuple(m for m in as_list(body.get("modalities")) if isinstance(m, str)),
@@ -168,7 +168,7 @@ def _output(body: Mapping[str, Any]) -> Output:
         return Output(format="json", **common)
     if kind != "json_schema":
         return Output(**common)
-    schema = {**as_dict(given.get("json_schema")), **given}
+    schema = {**as_dict(format_.get("json_schema")), **format_}
     return Output(
         format="schema",
         schema=as_dict(expect(schema, "schema", dict, "an object", path="text.format.schema")),
@@ -183,14 +183,14 @@ _REASONING: Final = frozenset({"effort", "summary", "max_tokens", "generate_summ
 
 
 def _reasoning(value: Any) -> Reasoning | None:
-    given = as_dict(expect({"reasoning": value}, "reasoning", dict, "an object"))
-    if not given:
+    reasoning = as_dict(expect({"reasoning": value}, "reasoning", dict, "an object"))
+    if not reasoning:
         return None
-    extras = rest(given, _REASONING)
+    extras = rest(reasoning, _REASONING)
     return Reasoning(
-        effort=opt_str(given.get("effort")),
-        budget=_integer(given.get("max_tokens")),
-        summary=opt_str(given.get("summary")) or opt_str(given.get("generate_summary")),
+        effort=opt_str(reasoning.get("effort")),
+        budget=_integer(reasoning.get("max_tokens")),
+        summary=opt_str(reasoning.get("summary")) or opt_str(reasoning.get("generate_summary")),
         native=(NAME, extras) if extras else None,
     )
 
@@ -230,7 +230,7 @@ def decode_tool_choice(value: Any, names: Names) -> ToolChoice | None:
     kind = as_str(choice.get("type"))
     if kind == "allowed_tools":
         required = choice.get("mode") == "required"
-        allowed = tuple(named_entries(choice.get("tools"), names))
+        allowed = tuple(rename_entries(choice.get("tools"), names))
         return ToolChoice("allowed", allowed=allowed, required=required)
     if kind == "namespace":
         within = [{"type": "function", "name": name} for name in names.within(as_str(choice.get("name")))]

@@ -28,16 +28,16 @@ from app.canonical.request import (
     ToolResultPart,
 )
 from app.dialects.base import ClientContext, Encoded, ServerContext
+from app.dialects.responses.compatibility import DEFAULT_OPTIONS, REASONING_LOST, ResponsesOptions, fit
 from app.dialects.responses.echo import flat_tool
-from app.dialects.responses.fit import DEFAULT_OPTIONS, REASONING_LOST, ResponsesOptions, fit
 from app.dialects.responses.items_in import NAME
 from app.dialects.responses.items_out import ItemWriter
 from app.dialects.responses.request_in import (
     decode_request,
 )
 from app.dialects.responses.tools_in import brought_tools, places_of
+from app.dialects.shared.lenient_json import as_dict, as_list
 from app.dialects.shared.losses import Losses
-from app.dialects.shared.reading import as_dict, as_list
 from app.dialects.shared.sampling import sampling_members
 
 HOSTED_TOOLS: Final = frozenset(
@@ -86,7 +86,7 @@ def encode_count(request: Request, context: ClientContext) -> Encoded:
 
 def encode_input(request: Request, context: ClientContext) -> list[dict[str, Any]]:
     """Return the input items of a request's messages, foreign signatures left out."""
-    messages = [_fitting(message, context.losses) for message in request.messages]
+    messages = [_fit(message, context.losses) for message in request.messages]
     writer = ItemWriter(_sealer(context), places=places_of(request.tools) or None)
     return writer.items(messages)
 
@@ -104,7 +104,7 @@ def _sealer(context: ClientContext) -> Callable[[Signature], str | None]:
 # --- messages --------------------------------------------------------------------------
 
 
-def _fitting(message: Message, losses: Losses) -> Message:
+def _fit(message: Message, losses: Losses) -> Message:
     """Report what Responses items cannot say; hosted items of other dialects are left out."""
     if message.name is not None:
         losses.report("message_name")

@@ -19,8 +19,18 @@ from app.dialects.responses.items_out import ItemWriter
 from app.dialects.responses.request_in import ENCRYPTED
 from app.dialects.responses.tools_in import places_of
 from app.dialects.shared.failures import status_of_code, upstream_failure
-from app.dialects.shared.prices import told_cost
-from app.dialects.shared.reading import as_dict, as_list, as_str, count, dicts, label, opt_str, present, rest
+from app.dialects.shared.lenient_json import (
+    as_dict,
+    as_list,
+    as_str,
+    count,
+    dicts,
+    label,
+    opt_str,
+    rest,
+    without_nulls,
+)
+from app.dialects.shared.reported_cost import told_cost
 from app.errors import GatewayError
 
 STATUSES: Final[Mapping[FinishReason, tuple[str, str | None]]] = {
@@ -200,8 +210,8 @@ def calls_tools(messages: Iterable[Message]) -> bool:
 
 def finish_of(response: Mapping[str, Any], calls: bool) -> Finish | None:
     """Return why a response ended by its status; None while it has not."""
-    given = opt_str(response.get("status"))
-    status = given or "completed"
+    stored_status = opt_str(response.get("status"))
+    status = stored_status or "completed"
     if status in ("queued", "in_progress"):
         return None
     if status == "incomplete":
@@ -210,7 +220,7 @@ def finish_of(response: Mapping[str, Any], calls: bool) -> Finish | None:
         return Finish("content_filter" if filtered else "length", reason or status)
     if status in ("cancelled", "failed"):
         return Finish("error", status)
-    return Finish("tool_calls" if calls else "stop", given)
+    return Finish("tool_calls" if calls else "stop", stored_status)
 
 
 def decode_usage(value: Any) -> Usage | None:
@@ -246,9 +256,9 @@ def usage_of(response: Mapping[str, Any]) -> Usage | None:
 def _units(response: Mapping[str, Any]) -> dict[str, int]:
     """Count the hosted tools' work: a search is charged, opening a page that it found is not."""
     items = dicts(response.get("output"))
-    told = as_dict(as_dict(response.get("tool_usage")).get("web_search"))
+    usage = as_dict(as_dict(response.get("tool_usage")).get("web_search"))
     searches = sum(1 for item in items if item.get("type") == "web_search_call" and _searches(item))
-    number = count(told.get("num_requests"))
+    number = count(usage.get("num_requests"))
     kinds = Counter(as_str(item.get("type")) for item in items)
     return {
         "web_searches": searches if number is None else number,
@@ -274,7 +284,7 @@ _COUNTED: Final = frozenset({"cached_tokens", "cache_write_tokens", "reasoning_t
 
 def _counts(side: str, details: Mapping[str, Any]) -> dict[str, int]:
     found = {f"{side}.{name}": count(value) for name, value in details.items() if name not in _COUNTED}
-    return present(found)
+    return without_nulls(found)
 
 
 # --- errors ----------------------------------------------------------------------------

@@ -53,8 +53,8 @@ from app.dialects.responses.response import (
     top_level_native,
     usage_of,
 )
-from app.dialects.shared.answers import TerminalDecoder
-from app.dialects.shared.reading import as_dict, as_str, count, dicts, opt_str
+from app.dialects.shared.decoder_parts import TerminalDecoder
+from app.dialects.shared.lenient_json import as_dict, as_str, count, dicts, opt_str
 from app.responses_form.items import item_type
 
 Key = tuple[str, int]
@@ -173,9 +173,9 @@ class ResponsesDecoder(TerminalDecoder):
     def _index(self, data: Mapping[str, Any], item_id: str | None, kind: str | None) -> int:
         """Return the index of an event's item. Where none is told: that of its id, else that of
         the last item if it is open and of this kind, else the next one."""
-        told = count(data.get("output_index"))
-        if told is not None:
-            return told
+        index = count(data.get("output_index"))
+        if index is not None:
+            return index
         if item_id is not None and item_id in self._numbers:
             return self._numbers[item_id]
         last = self._last

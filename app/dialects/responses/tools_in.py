@@ -18,8 +18,8 @@ from typing import Any, Final
 from app.canonical.request import Message, Native, TextPart, Tool, ToolCallPart, ToolResultPart
 from app.dialects.responses.echo import flat_tool
 from app.dialects.responses.items_in import NAME, Sign, decode_item, identity
-from app.dialects.responses.places import SEARCH, Place
-from app.dialects.shared.reading import as_dict, as_list, as_str, dicts, json_text, opt_str, rest
+from app.dialects.responses.tool_origins import SEARCH, Place
+from app.dialects.shared.lenient_json import as_dict, as_list, as_str, dicts, json_text, opt_str, rest
 
 _BRINGERS: Final = frozenset({"additional_tools", "tool_search_output"})
 _FUNCTION: Final = frozenset({"type", "name", "description", "parameters", "strict"})
@@ -110,13 +110,13 @@ def _legal(name: str) -> str:
     return f"{clean[: _MAX_NAME - _HASH - 1]}_{mark}"
 
 
-def offered(body: Mapping[str, Any]) -> list[tuple[Place, Mapping[str, Any]]]:
+def offered_tools(body: Mapping[str, Any]) -> list[tuple[Place, Mapping[str, Any]]]:
     """Return all tools that a body offers, in order, flat; of two in one place the later."""
     found: dict[Place, Mapping[str, Any]] = {}
     room = _MAX_REPEATED
-    for tool in _given(body):
+    for tool in _given_tools(body):
         about = opt_str(tool.get("description")) if tool["type"] == "namespace" else None
-        for place, flat in _placed(tool):
+        for place, flat in _place_tools(tool):
             found.pop(place, None)
             found[place] = _about(flat, about)
             if about:  # every tool says what its namespace is for, but few bytes cannot become many
@@ -125,7 +125,7 @@ def offered(body: Mapping[str, Any]) -> list[tuple[Place, Mapping[str, Any]]]:
     return list(found.items())
 
 
-def _given(body: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+def _given_tools(body: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     yield from map(flat_tool, dicts(body.get("tools")))
     for item in dicts(body.get("input")):
         if item.get("type") in _BRINGERS:
@@ -138,7 +138,7 @@ def brought_tools(body: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [tool for item in items for tool in dicts(item.get("tools"))]
 
 
-def _placed(flat: Mapping[str, Any]) -> Iterator[tuple[Place, Mapping[str, Any]]]:
+def _place_tools(flat: Mapping[str, Any]) -> Iterator[tuple[Place, Mapping[str, Any]]]:
     """Yield a tool with its place; of a namespace, the tools in it."""
     kind = flat["type"]
     if kind == SEARCH and flat.get("execution") == "client":
@@ -159,13 +159,13 @@ def _mark(flat: Mapping[str, Any]) -> str:
 
 def _about(tool: Mapping[str, Any], space: str | None) -> Mapping[str, Any]:
     """Return a tool with what is said of its namespace before its own description."""
-    said = [text for text in (space, opt_str(tool.get("description"))) if text]
-    return {**tool, "description": "\n".join(said)} if space else tool
+    texts = [text for text in (space, opt_str(tool.get("description"))) if text]
+    return {**tool, "description": "\n".join(texts)} if space else tool
 
 
 def names_of(body: Mapping[str, Any]) -> Names:
     """Return the names of the tools that a body offers."""
-    return Names([row for row in offered(body) if is_callable(row[1])])
+    return Names([row for row in offered_tools(body) if is_callable(row[1])])
 
 
 def is_callable(flat: Mapping[str, Any]) -> bool:
@@ -180,7 +180,7 @@ def decode_tools(body: Mapping[str, Any], names: Names | None = None) -> Iterato
     ``native`` of a tool out of a namespace holds ``namespace`` and its ``name`` there.
     """
     names = names or names_of(body)
-    for place, flat in offered(body):
+    for place, flat in offered_tools(body):
         if not is_callable(flat):
             yield Tool("hosted", flat["type"], native=(NAME, dict(flat)))
         elif place.search:
@@ -191,8 +191,8 @@ def decode_tools(body: Mapping[str, Any], names: Names | None = None) -> Iterato
 
 def _search(name: str, flat: Mapping[str, Any]) -> Tool:
     parameters = as_dict(flat.get("parameters")) or dict(_SEARCH_SCHEMA)
-    told = opt_str(flat.get("description")) or _SEARCH_WORDS
-    return Tool("function", name, told, parameters, native=(NAME, {"tool_search": dict(flat)}))
+    description = opt_str(flat.get("description")) or _SEARCH_WORDS
+    return Tool("function", name, description, parameters, native=(NAME, {"tool_search": dict(flat)}))
 
 
 def _tool(name: str, place: Place, flat: Mapping[str, Any]) -> Tool:
@@ -226,12 +226,12 @@ def places_of(tools: tuple[Tool, ...]) -> dict[str, Place]:
         if "tool_search" in members and tool.kind == "function":
             found[tool.name] = Place(SEARCH, search=True)
         elif isinstance(members.get("namespace"), dict):
-            given = members["namespace"]
-            found[tool.name] = Place(as_str(given.get("name")), opt_str(given.get("namespace")))
+            namespace = members["namespace"]
+            found[tool.name] = Place(as_str(namespace.get("name")), opt_str(namespace.get("namespace")))
     return found
 
 
-def named_entries(entries: Any, names: Names) -> Iterator[dict[str, Any]]:
+def rename_entries(entries: Any, names: Names) -> Iterator[dict[str, Any]]:
     """Yield the tools that a choice allows, under the wire's names; a namespace stands for its own."""
     spaces: set[str] = set()
     for entry in dicts(as_list(entries)):
@@ -273,15 +273,15 @@ def decode_named(item: Mapping[str, Any], sign: Sign, names: Names) -> Message:
 
 
 def _search_call(item: Mapping[str, Any], names: Names) -> Message:
-    given = item.get("arguments")
-    text = given if isinstance(given, str) else json_text(given or {})
+    arguments = item.get("arguments")
+    text = arguments if isinstance(arguments, str) else json_text(arguments or {})
     name = names.of(Place(SEARCH, search=True))
     part = ToolCallPart(as_str(item["call_id"]), name, text, native=(NAME, {"whole": item}))
     return Message("assistant", (part,), item=identity(item))
 
 
 def _search_output(item: Mapping[str, Any], names: Names) -> Message:
-    rows = (row for tool in dicts(item.get("tools")) for row in _placed(flat_tool(tool)))
+    rows = (row for tool in dicts(item.get("tools")) for row in _place_tools(flat_tool(tool)))
     found = [names.of(place) for place, flat in rows if is_callable(flat)]
     text = f"Found, and ready to be called: {', '.join(found)}" if found else "No tool was found."
     part = ToolResultPart(as_str(item["call_id"]), (TextPart(text),), native=(NAME, {"whole": item}))

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from app.dialects.shared.reading import as_list, dicts, opt_str, present
+from app.dialects.shared.lenient_json import as_list, dicts, opt_str, without_nulls
 from app.responses_form.items import item_prefix
 
 JSON = dict[str, Any]
@@ -37,15 +37,15 @@ LISTS: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
 
 def whole_part(part: Mapping[str, Any], kind: str) -> JSON:
     """Return a part with the members of its type; ``kind`` is the type of one that tells none."""
-    told = opt_str(part.get("type")) or kind
-    return _filled(part, {"type": told, **_PARTS.get(told, {})})
+    part_type = opt_str(part.get("type")) or kind
+    return _fill(part, {"type": part_type, **_PARTS.get(part_type, {})})
 
 
 def whole_item(item: Mapping[str, Any], item_id: Callable[[str], str]) -> JSON:
     """Return an item with the members of its type; ``item_id`` makes an id of a prefix."""
     kind = opt_str(item.get("type")) or ("message" if "content" in item else "item")
     own = opt_str(item.get("id")) or item_id(item_prefix(kind))
-    whole = _filled(item, {"type": kind, **_ITEMS.get(kind, {})}) | {"id": own}
+    whole = _fill(item, {"type": kind, **_ITEMS.get(kind, {})}) | {"id": own}
     if kind in _CALLS and not opt_str(whole.get("call_id")):
         whole["call_id"] = own
     for name, part_kind in LISTS.get(kind, ()):
@@ -74,7 +74,7 @@ def _parts(value: Any, kind: str) -> list[JSON]:
     return [whole_part(part, kind) for part in dicts(as_list(value))]
 
 
-def _filled(members: Mapping[str, Any], required: Mapping[str, Any]) -> JSON:
-    told = {name: value for name, value in members.items() if name not in required}
+def _fill(members: Mapping[str, Any], required: Mapping[str, Any]) -> JSON:
+    others = {name: value for name, value in members.items() if name not in required}
     base = {name: [] if value == () else value for name, value in required.items()}
-    return {**base, **told, **present({name: members.get(name) for name in required})}
+    return {**base, **others, **without_nulls({name: members.get(name) for name in required})}

@@ -77,14 +77,14 @@ def split_conversation(
         else:
             turns.append(_plain(message))
     merged = merge_turns(turns, roles={"tool": "user", "developer": "system"})
-    kept: list[Message] = []
+    others: list[Message] = []
     for index, message in enumerate(merged):
         if message.role != "system" or (system_turns and _stands_well(merged, index)):
-            kept.append(message)
+            others.append(message)
             continue
         losses.report("message_role", "A later system message was moved to the system prompt")
         system += system_texts(message.parts, losses)
-    return system, merged if len(kept) == len(merged) else merge_turns(kept)
+    return system, merged if len(others) == len(merged) else merge_turns(others)
 
 
 def system_texts(parts: Iterable[Part], losses: Losses) -> list[SystemPart]:
@@ -125,25 +125,25 @@ def without_blanks(parts: Iterable[Part], losses: Losses) -> list[Part]:
     White space next to a text joins it (Claude writes such blocks between cited ones); else
     it goes. A cache mark on it goes to the part before.
     """
-    kept: list[Part] = []
+    result: list[Part] = []
     waiting = ""
     for part in parts:
         if not isinstance(part, TextPart | RefusalPart):
-            kept.append(part)
+            result.append(part)
             waiting = ""
         elif part.text.strip():
-            kept.append(replace(part, text=waiting + part.text) if waiting else part)
+            result.append(replace(part, text=waiting + part.text) if waiting else part)
             waiting = ""
         else:
-            waiting += _joined_blank(kept, part.text)
+            waiting += _join_blank(result, part.text)
             if part.native is None or cache_mark(part.native) is None:
                 continue
-            if not _mark_last(kept, part.native):
+            if not _mark_last(result, part.native):
                 losses.report("cache_control", "A cache mark on white space alone was left out")
-    return kept
+    return result
 
 
-def _joined_blank(kept: list[Part], blank: str) -> str:
+def _join_blank(kept: list[Part], blank: str) -> str:
     """Add white space to a text that stands just before; else return it for the next one."""
     if not kept or not isinstance(last := kept[-1], TextPart | RefusalPart):
         return blank
@@ -158,20 +158,22 @@ def alternating(turns: Iterable[Block], blank: Block, losses: Losses, *, user_fi
     space, another model's reasoning) is left out, and what stood around it becomes one turn.
     ``user_first``: the wire refuses a conversation that the assistant opens.
     """
-    kept: list[Block] = []
+    result: list[Block] = []
     for turn in turns:
         if not turn["content"] and turn["role"] == "user":
             turn = {**turn, "content": [blank]}
             losses.report("message_text", f"A user's message without words was sent as '{NOTHING_SAID}'")
-        if user_first and not kept and turn["role"] == "assistant" and turn["content"]:
-            kept.append({"role": "user", "content": [blank]})
-            told = f"'{NOTHING_SAID}' was sent as a first user's message: a conversation begins with one here"
-            losses.report("message_text", told)
-        if kept and kept[-1]["role"] == turn["role"]:
-            kept[-1] = {**kept[-1], "content": kept[-1]["content"] + turn["content"]}
+        if user_first and not result and turn["role"] == "assistant" and turn["content"]:
+            result.append({"role": "user", "content": [blank]})
+            warning = (
+                f"'{NOTHING_SAID}' was sent as a first user's message: a conversation begins with one here"
+            )
+            losses.report("message_text", warning)
+        if result and result[-1]["role"] == turn["role"]:
+            result[-1] = {**result[-1], "content": result[-1]["content"] + turn["content"]}
         elif turn["content"]:
-            kept.append(turn)
-    return kept
+            result.append(turn)
+    return result
 
 
 def end_of_prefill(turns: list[Block], blank: Block, losses: Losses, *, prefills: bool) -> None:
@@ -180,8 +182,8 @@ def end_of_prefill(turns: list[Block], blank: Block, losses: Losses, *, prefills
     if not turns or turns[-1]["role"] != "assistant":
         return
     if not prefills:
-        told = f"This model does not go on from an assistant's message; '{NOTHING_SAID}' was sent as the user's next"
-        losses.report("message_text", told)
+        warning = f"This model does not go on from an assistant's message; '{NOTHING_SAID}' was sent as the user's next"
+        losses.report("message_text", warning)
         turns.append({"role": "user", "content": [blank]})
         return
     if "text" not in turns[-1]["content"][-1]:

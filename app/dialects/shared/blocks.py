@@ -13,7 +13,7 @@ from typing import Any
 
 from app.canonical.events import BlockDelta, BlockStarted, Event
 from app.canonical.request import OpaquePart, Part
-from app.dialects.shared.answers import continues_item, is_free_text
+from app.dialects.shared.decoder_parts import continues_item, is_free_text
 
 
 @dataclass(slots=True)

@@ -14,8 +14,8 @@ from app.canonical.record import record
 from app.canonical.request import Reasoning, Request, Sampling
 from app.dialects.shared.claude import Family
 from app.dialects.shared.effort import budget_of, effort_of, nearest_effort
+from app.dialects.shared.lenient_json import count, opt_str, rest
 from app.dialects.shared.losses import Losses
-from app.dialects.shared.reading import count, opt_str, rest
 
 MIN_BUDGET: Final = 1024
 NAME: Final = "messages"
@@ -63,11 +63,11 @@ def thinking_of(
     if reasoning.budget == 0 or (reasoning.budget is None and reasoning.effort == "none"):
         return _off(family, losses)
     if not family.thinks:
-        losses.report(_asked(reasoning))
+        losses.report(_requested_member(reasoning))
         return Thinking()
     if family.adaptive and not (family.budgets and (reasoning.budget or 0) > 0):
         return _adaptive(reasoning, family, around, losses)
-    return _budgeted(reasoning, around, losses)
+    return _with_budget(reasoning, around, losses)
 
 
 def decode_thinking(thinking: Mapping[str, Any], effort: str | None = None) -> Reasoning | None:
@@ -93,20 +93,25 @@ def with_thinking(request: Request, *, foreign: bool = True) -> Request:
     """
     if request.reasoning is not None and request.reasoning.effort == "default":
         request = replace(request, reasoning=replace(request.reasoning, effort=None))
-    given = request.extra.get("thinking")
-    if not foreign or request.origin is None or request.origin.dialect == NAME or not isinstance(given, dict):
+    thinking = request.extra.get("thinking")
+    if (
+        not foreign
+        or request.origin is None
+        or request.origin.dialect == NAME
+        or not isinstance(thinking, dict)
+    ):
         return request
-    asked = request.reasoning or Reasoning()
-    wish = decode_thinking(given, asked.effort)
+    current = request.reasoning or Reasoning()
+    wish = decode_thinking(thinking, current.effort)
     if wish is None:
         return request
     if wish.effort is None and wish.budget is None:
         wish = replace(wish, budget=-1)
-    reasoning = replace(wish, summary=asked.summary)
+    reasoning = replace(wish, summary=current.summary)
     return replace(request, reasoning=reasoning, extra=rest(request.extra, frozenset({"thinking"})))
 
 
-def _asked(reasoning: Reasoning) -> str:
+def _requested_member(reasoning: Reasoning) -> str:
     return "reasoning_effort" if reasoning.budget is None else "reasoning_budget"
 
 
@@ -134,7 +139,7 @@ def _adaptive(reasoning: Reasoning, family: Family, around: Circumstances, losse
     return Thinking(config, effort)
 
 
-def _budgeted(reasoning: Reasoning, around: Circumstances, losses: Losses) -> Thinking:
+def _with_budget(reasoning: Reasoning, around: Circumstances, losses: Losses) -> Thinking:
     obstacle = _obstacle(around)
     if obstacle:
         _leave_out(reasoning, losses, obstacle)
@@ -160,7 +165,7 @@ def _obstacle(around: Circumstances) -> str | None:
 
 
 def _leave_out(reasoning: Reasoning, losses: Losses, why: str) -> None:
-    losses.report(_asked(reasoning), f"Thinking was left out because {why}")
+    losses.report(_requested_member(reasoning), f"Thinking was left out because {why}")
 
 
 def sampling_of(sampling: Sampling, family: Family, thinking: bool, losses: Losses) -> Mapping[str, Any]:

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
+from app.dialects.shared.lenient_json import as_dict, opt_str
 from app.dialects.shared.rate_limits import reset_wait
-from app.dialects.shared.reading import as_dict, opt_str
 from app.errors import GatewayError
 
 LOOKED_AT: Final = 2000  # characters of an upstream's words that patterns are looked for in
@@ -139,7 +139,7 @@ def upstream_failure(
         shown = status if status in _SHOWN_STATUS else None
     message = message or _words(raw)
     text = scrub(message) if message else f"The provider answered with status {status}."
-    if kind == "content_filter" and (filtered := _filtered(raw)):
+    if kind == "content_filter" and (filtered := _filter_categories(raw)):
         text = f"{text} (Filtered: {filtered}.)"
     native_type = type if kind == "upstream_rejected" and type else None
     return GatewayError(
@@ -166,13 +166,13 @@ def _filtered(raw: Any) -> str:
     """Return the categories that a filter tells: Azure's ``innererror.content_filter_result``."""
     error = as_dict(as_dict(raw).get("error", raw))
     results = as_dict(as_dict(error.get("innererror")).get("content_filter_result"))
-    told = []
+    categories = []
     for category, result in list(results.items())[:_MAX_CATEGORIES]:
         found = as_dict(result)
         if found.get("filtered") is True or found.get("detected") is True:
             severity = opt_str(found.get("severity"))
-            told.append(scrub(f"{category} ({severity})" if severity else str(category)))
-    return ", ".join(told)
+            categories.append(scrub(f"{category} ({severity})" if severity else str(category)))
+    return ", ".join(categories)
 
 
 def status_of_code(code: str | None, type: str | None = None, default: int = 500) -> int:
@@ -207,9 +207,9 @@ def _wait(status: int, headers: Mapping[str, str]) -> int | None:
     """Return the wait that an answer asks for: by name, or by the rate limits it shows used up."""
     if status != 429 and status < 500:
         return None
-    asked = retry_after(headers)
-    reset = reset_wait(headers) if asked is None and status == 429 else None
-    return asked if reset is None else max(1, min(_MAX_RETRY_AFTER, math.ceil(reset)))
+    seconds = retry_after(headers)
+    reset = reset_wait(headers) if seconds is None and status == 429 else None
+    return seconds if reset is None else max(1, min(_MAX_RETRY_AFTER, math.ceil(reset)))
 
 
 def _seconds(value: str, scale: float, date: str | None) -> float | None:

@@ -12,22 +12,22 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from app.canonical.record import record
-from app.dialects.shared.expansion import VALUES, Expansion
-from app.dialects.shared.reading import as_dict, as_list, as_str, dicts, json_text
+from app.dialects.shared.lenient_json import as_dict, as_list, as_str, dicts, json_text
+from app.dialects.shared.schema_expansion import VALUES, Expansion
 
 _COMBINED: Final = ("allOf", "anyOf", "oneOf")
 _WORDS: Final = {"allOf": "All of", "anyOf": "At least one of", "oneOf": "Exactly one of"}
 _MAX_DEPTH: Final = 8
 
 
-def flattened(schema: Mapping[str, Any], expansion: Expansion) -> tuple[dict[str, Any], list[str]]:
+def flatten(schema: Mapping[str, Any], expansion: Expansion) -> tuple[dict[str, Any], list[str]]:
     """Return an object schema with nothing combined at its top, and the keywords that went.
 
     The input is not changed; a schema that combines nothing comes back as it is. A branch
     for whose references ``expansion`` has no room demands nothing.
     """
     found = [name for name in _COMBINED if name in schema]
-    return (_joined(schema, _Root(schema, expansion), 0), found) if found else (dict(schema), found)
+    return (_join(schema, _Root(schema, expansion), 0), found) if found else (dict(schema), found)
 
 
 @record
@@ -50,7 +50,7 @@ class _Root:
         return found if take(found) else None
 
 
-def _joined(schema: Mapping[str, Any], root: _Root, depth: int) -> dict[str, Any]:
+def _join(schema: Mapping[str, Any], root: _Root, depth: int) -> dict[str, Any]:
     flat = {name: value for name, value in schema.items() if name not in _COMBINED}
     properties, required = dict(as_dict(flat.get("properties"))), as_list(flat.get("required"))
     rules = [as_str(flat.get("description"))]
@@ -58,7 +58,7 @@ def _joined(schema: Mapping[str, Any], root: _Root, depth: int) -> dict[str, Any
         branches = [_branch(branch, root, depth) for branch in dicts(schema.get(word))]
         _add(properties, [as_dict(branch.get("properties")) for branch in branches], word)
         needs = [as_list(branch.get("required")) for branch in branches]
-        required = required + _needed(needs, word)
+        required = required + _common_required(needs, word)
         if word != "allOf" and any(needs):
             rules.append(f"{_WORDS[word]} these sets of members must be given: {json_text(needs)}.")
     flat |= {"type": "object", "properties": properties}
@@ -76,7 +76,7 @@ def _branch(branch: Mapping[str, Any], root: _Root, depth: int) -> Mapping[str, 
             return {}
         beside = {name: value for name, value in branch.items() if name != "$ref"}
         return _branch({**target, **beside}, root, depth + 1)
-    return _joined(branch, root, depth + 1) if any(word in branch for word in _COMBINED) else branch
+    return _join(branch, root, depth + 1) if any(word in branch for word in _COMBINED) else branch
 
 
 def _add(properties: dict[str, Any], branches: list[dict[str, Any]], word: str) -> None:
@@ -100,7 +100,7 @@ def _options(properties: Mapping[str, Any], name: str, deeper: str) -> list[Any]
     return list(as_list(known[deeper])) if isinstance(known, dict) and known.keys() == {deeper} else [known]
 
 
-def _needed(needs: list[list[Any]], word: str) -> list[Any]:
+def _common_required(needs: list[list[Any]], word: str) -> list[Any]:
     if word == "allOf":
         return [name for names in needs for name in names]
     if not needs:
@@ -136,13 +136,13 @@ class _Plain:
     def node(self, schema: Mapping[str, Any]) -> dict[str, Any]:
         """Return one node without references and the keywords that are not taken."""
         if reference := as_str(schema.get("$ref")):
-            return self._referred(schema, reference)
-        kept = {name: value for name, value in schema.items() if name not in _SILENT}
-        if kept.pop("additionalProperties", None):
+            return self._resolve(schema, reference)
+        members = {name: value for name, value in schema.items() if name not in _SILENT}
+        if members.pop("additionalProperties", None):
             self.dropped.add("additionalProperties")
-        return {name: self._value(name, value) for name, value in kept.items()}
+        return {name: self._value(name, value) for name, value in members.items()}
 
-    def _referred(self, schema: Mapping[str, Any], reference: str) -> dict[str, Any]:
+    def _resolve(self, schema: Mapping[str, Any], reference: str) -> dict[str, Any]:
         deep = reference in self._open or len(self._open) == _MAX_OPEN
         target = None if deep else self._root.target(reference, whole=False)
         if target is None:

@@ -84,7 +84,7 @@ _MAX_NAME: Final = 200  # characters of a client's own member path
 _MAX_MESSAGE: Final = 1_000  # characters; a message may quote names that are the client's
 
 
-def _named(feature: str, path: str) -> str:
+def _name(feature: str, path: str) -> str:
     """Name what is lost: a member by its path, what lies deep in one by its feature."""
     return feature.replace("_", " ").capitalize() if path in CONTAINERS else f"'{path}'"
 
@@ -131,9 +131,9 @@ class Losses:
         )
         path = path[:_MAX_NAME]
         loss_class = "hint" if feature in self._forgiven else LOSS_CLASSES.get(feature, "hint")
-        text = (message or f"{_named(feature, path)} is not supported by {self._target}")[:_MAX_MESSAGE]
+        text = (message or f"{_name(feature, path)} is not supported by {self._target}")[:_MAX_MESSAGE]
         refused = loss_class == "changes" or self._strict
-        text = self._addressed(text.rstrip("."), named=refused)
+        text = self._name_model(text.rstrip("."), named=refused)
         if refused:
             text = text.replace(_LEFT_OUT, "")
             raise GatewayError("unsupported_parameter", f"{text}.", param=path)
@@ -152,7 +152,7 @@ class Losses:
         path = self._paths.get(name or "", "")
         return path if path.endswith(f".{name}") else name
 
-    def _addressed(self, text: str, *, named: bool) -> str:
+    def _name_model(self, text: str, *, named: bool) -> str:
         """Name the model in a sentence that speaks of "this model", and always where it is to be
         ``named``: one of several targets may have refused."""
         for words in ("this model", "This model"):

@@ -19,15 +19,15 @@ class MemberPaths:
 
     def __init__(self, request: Request) -> None:
         self._body = request.origin.body if request.origin is not None else {}
-        self._found: dict[tuple[str, Any], deque[str]] | None = None
+        self._find: dict[tuple[str, Any], deque[str]] | None = None
 
     def next(self, name: str, value: Any) -> str:
         """Return the path of the next member of this name and value, the name where none is found."""
-        if self._found is None:
-            self._found = {}
+        if self._find is None:
+            self._find = {}
             for path, member, told in _members(self._body):
-                self._found.setdefault((member, _key(told)), deque()).append(path)
-        paths = self._found.get((name, _key(value)))
+                self._find.setdefault((member, _key(told)), deque()).append(path)
+        paths = self._find.get((name, _key(value)))
         return paths.popleft() if paths else name
 
 

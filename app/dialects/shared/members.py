@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from app.canonical.request import Message, Native, OpaquePart, Part, Request, Tool, ToolResultPart
+from app.dialects.shared.lenient_json import as_dict
 from app.dialects.shared.losses import Losses
 from app.dialects.shared.member_paths import MemberPaths
-from app.dialects.shared.reading import as_dict
 
 CACHE_MARKS: Final = frozenset({"cache_control", "prompt_cache_breakpoint"})
 """The two names of the hint that a prompt's beginning, up to here, is worth keeping."""
@@ -79,8 +79,8 @@ def report_members(request: Request, dialect: str, takes: Takes, losses: Losses)
                 continue
             told_of.add((kind, name))
             where = _WORDS.get(kind, "a content part")
-            told = f"'{name}' of {where} is not known to this API and was left out"
-            losses.report("part_member", told, param=path)
+            warning = f"'{name}' of {where} is not known to this API and was left out"
+            losses.report("part_member", warning, param=path)
 
 
 def report_marks(request: Request, dialect: str, losses: Losses) -> None:
@@ -91,8 +91,8 @@ def report_marks(request: Request, dialect: str, losses: Losses) -> None:
             continue
         members = told_members(native)
         name = next(name for name in ("cache_control", "prompt_cache_breakpoint") if members.get(name))
-        told = f"'{name}' is not known to this API and was left out"
-        losses.report("cache_control", told, param=paths.next(name, members[name]))
+        warning = f"'{name}' is not known to this API and was left out"
+        losses.report("cache_control", warning, param=paths.next(name, members[name]))
         return
 
 

@@ -52,8 +52,8 @@ class PlainPatch:
         """Return the caller's body for the target."""
         names = self._passage.body.get("fallbacks")
         ours = isinstance(names, list) and all(isinstance(name, str) for name in names)
-        kept = {k: v for k, v in self._passage.body.items() if not (k == "fallbacks" and ours)}
-        return self._fit(kept, self._passage)
+        body = {k: v for k, v in self._passage.body.items() if not (k == "fallbacks" and ours)}
+        return self._fit(body, self._passage)
 
     def answer(self, body: Body) -> Body:
         """Return the answer as it came."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from app.canonical.request import Sampling
-from app.dialects.shared.checking import Checked
+from app.dialects.shared.strict_json import Checked
 
 
 def decode_sampling(members: Checked) -> Sampling:

@@ -11,7 +11,7 @@ from typing import Final
 Paths = Mapping[str, tuple[str, ...]]
 
 
-def _named(*names: str, **others: str) -> Paths:
+def _paths(*names: str, **others: str) -> Paths:
     return {**{name: (name,) for name in names}, **{name: (path,) for name, path in others.items()}}
 
 
@@ -27,13 +27,13 @@ def _snake(camel: str) -> str:
     return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in camel)
 
 
-_OPENAI: Final = _named("temperature", "top_p", "stop", "seed", "presence_penalty", "frequency_penalty")
+_OPENAI: Final = _paths("temperature", "top_p", "stop", "seed", "presence_penalty", "frequency_penalty")
 
 SAMPLING_PATHS: Final[Mapping[str, Paths]] = {
     "chat": {**_OPENAI, "max_tokens": ("max_tokens", "max_completion_tokens")},
     "completions": {**_OPENAI, "max_tokens": ("max_tokens",)},
-    "responses": _named("temperature", "top_p", max_tokens="max_output_tokens"),
-    "messages": _named("max_tokens", "temperature", "top_p", "top_k", stop="stop_sequences"),
+    "responses": _paths("temperature", "top_p", max_tokens="max_output_tokens"),
+    "messages": _paths("max_tokens", "temperature", "top_p", "top_k", stop="stop_sequences"),
     "gemini": _gemini(
         max_tokens="maxOutputTokens",
         temperature="temperature",
@@ -44,14 +44,14 @@ SAMPLING_PATHS: Final[Mapping[str, Paths]] = {
         presence_penalty="presencePenalty",
         frequency_penalty="frequencyPenalty",
     ),
-    "converse": _named(
+    "converse": _paths(
         max_tokens="inferenceConfig.maxTokens",
         temperature="inferenceConfig.temperature",
         top_p="inferenceConfig.topP",
         stop="inferenceConfig.stopSequences",
         top_k="additionalModelRequestFields.top_k",
     ),
-    "cohere": _named(
+    "cohere": _paths(
         *("max_tokens", "temperature", "seed", "presence_penalty", "frequency_penalty"),
         top_p="p",
         top_k="k",

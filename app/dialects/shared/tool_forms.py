@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from app.canonical.request import Request, Tool, ToolCallPart, ToolChoice
+from app.dialects.shared.lenient_json import as_dict, as_str, json_text, parse
 from app.dialects.shared.losses import Losses
-from app.dialects.shared.reading import as_dict, as_str, json_text, parsed
 from app.dialects.shared.tool_values import argument_object, is_json
 
 ANSWER_TOOL: Final = "sluice_answer"
@@ -60,12 +60,12 @@ def free_text(arguments: str) -> str:
 
     Of a call that was cut off, the text as far as it came.
     """
-    text = as_dict(parsed(arguments or "{}")).get(CUSTOM_INPUT)
+    text = as_dict(parse(arguments or "{}")).get(CUSTOM_INPUT)
     if isinstance(text, str):
         return text
     cut = _CUT_INPUT.match(arguments)
     if cut is not None:
-        return _unescaped(cut.group(1))
+        return _unescape(cut.group(1))
     return "" if _OPENING.startswith("".join(arguments.split())) else arguments
 
 
@@ -76,7 +76,7 @@ _CUT_INPUT: Final = re.compile(
 _HALF_ESCAPE: Final = re.compile(r"(?:\\u[dD][89abAB][0-9a-fA-F]{2})?(?:\\u[0-9a-fA-F]{0,3})?\Z")
 
 
-def _unescaped(body: str) -> str:
+def _unescape(body: str) -> str:
     """Return what stands in a JSON string that was cut off, without half an escape at its end."""
     whole = _HALF_ESCAPE.sub("", body)
     try:
@@ -93,11 +93,11 @@ def call_input(part: ToolCallPart, losses: Losses) -> dict[str, Any]:
     """
     if part.kind == "custom":
         return {CUSTOM_INPUT: part.arguments}
-    given, exact = argument_object(part.arguments)
+    arguments, exact = argument_object(part.arguments)
     if not exact:
-        told = "as an empty object" if not given else "with some values changed"
-        losses.report("tool_arguments", f"The arguments of the call '{part.id}' were sent {told}")
-    return given
+        how = "as an empty object" if not arguments else "with some values changed"
+        losses.report("tool_arguments", f"The arguments of the call '{part.id}' were sent {how}")
+    return arguments
 
 
 def call_text(part: ToolCallPart, losses: Losses) -> str:
@@ -117,10 +117,10 @@ def call_object(part: ToolCallPart) -> dict[str, Any]:
     no arguments, any other text goes under one member."""
     if part.kind == "custom":
         return {CUSTOM_INPUT: part.arguments}
-    given = parsed(part.arguments or "{}", part.arguments)
-    if given is None:
+    arguments = parse(part.arguments or "{}", part.arguments)
+    if arguments is None:
         return {}
-    return given if isinstance(given, dict) else {CUSTOM_INPUT: given}
+    return arguments if isinstance(arguments, dict) else {CUSTOM_INPUT: arguments}
 
 
 def is_allowed(tool: Tool, choice: ToolChoice) -> bool:

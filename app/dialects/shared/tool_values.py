@@ -12,7 +12,7 @@ import math
 from decimal import Decimal
 from typing import Any, NoReturn
 
-from app.dialects.shared.reading import is_shallow, json_text
+from app.dialects.shared.lenient_json import is_shallow, json_text
 
 
 class _Reading:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from app.canonical.response import Usage
 from app.dialects.chat.usage import reasons_beside
-from app.dialects.shared.reading import count
+from app.dialects.shared.lenient_json import count
 
 _MAIN: Final = (("prompt_tokens", "completion_tokens"), ("input_tokens", "output_tokens"))
 
@@ -25,11 +25,11 @@ def repair_usage(
 ) -> None:
     """Put ``usage``, as ``write`` writes it, in the place of what ``holder`` tells, where
     that is unsound. Words beside the counts stay."""
-    told = holder.get(member)
-    if is_sound(told):
+    reported = holder.get(member)
+    if is_sound(reported):
         return
     written = write(usage)
-    words = _words(told) if isinstance(told, dict) else {}
+    words = _words(reported) if isinstance(reported, dict) else {}
     holder[member] = {**words, **written} if written is not None else None
 
 

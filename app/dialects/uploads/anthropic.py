@@ -11,7 +11,7 @@ from app.canonical.files import FileObject, FileUpload
 from app.dialects.base import ClientContext
 from app.dialects.media.multipart import Form
 from app.dialects.messages.response import decode_error
-from app.dialects.shared.reading import as_dict, count, opt_str
+from app.dialects.shared.lenient_json import as_dict, count, opt_str
 from app.dialects.uploads.base import FileDialect, FileRequest, Post, nameless, unix_time
 
 NAME: Final = "files_anthropic"
@@ -27,12 +27,12 @@ def upload(new: FileUpload, context: ClientContext, boundary: str, post: Post) -
 
 def decode_file(body: Any) -> FileObject:
     """Read a file's metadata; raises ``upstream_invalid`` for one without an id."""
-    told = as_dict(body)
-    identity = opt_str(told.get("id"))
+    file = as_dict(body)
+    identity = opt_str(file.get("id"))
     if identity is None:
         raise nameless()
-    made, ends = unix_time(told.get("created_at")), unix_time(told.get("expires_at"))
-    return FileObject(identity, identity, count(told.get("size_bytes")), made, ends)
+    made, ends = unix_time(file.get("created_at")), unix_time(file.get("expires_at"))
+    return FileObject(identity, identity, count(file.get("size_bytes")), made, ends)
 
 
 DIALECT: Final = FileDialect(

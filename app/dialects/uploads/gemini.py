@@ -11,7 +11,7 @@ from typing import Any, Final
 from app.canonical.files import FileObject, FileUpload
 from app.dialects.base import ClientContext
 from app.dialects.gemini.errors import decode_error
-from app.dialects.shared.reading import as_dict, as_str, json_text
+from app.dialects.shared.lenient_json import as_dict, as_str, json_text
 from app.dialects.uploads.base import FileDialect, FileRequest, Post, nameless, never_ends, unix_time
 from app.errors import GatewayError
 
@@ -55,17 +55,17 @@ def upload(new: FileUpload, context: ClientContext, boundary: str, post: Post) -
 
 def decode_file(body: Any) -> FileObject:
     """Read a file; raises ``upstream_invalid`` for one without name or address."""
-    told = as_dict(body)
-    name, uri, size = as_str(told.get("name")), as_str(told.get("uri")), as_str(told.get("sizeBytes"))
+    file = as_dict(body)
+    name, uri, size = as_str(file.get("name")), as_str(file.get("uri")), as_str(file.get("sizeBytes"))
     if not name or not uri:
         raise nameless()
     return FileObject(
         name.removeprefix("files/"),
         uri,
         int(size) if size.isascii() and size.isdigit() and len(size) < 16 else None,
-        unix_time(told.get("createTime")),
-        unix_time(told.get("expirationTime")),
-        _STATES.get(as_str(told.get("state")), "processed"),
+        unix_time(file.get("createTime")),
+        unix_time(file.get("expirationTime")),
+        _STATES.get(as_str(file.get("state")), "processed"),
     )
 
 

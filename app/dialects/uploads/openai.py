@@ -15,7 +15,7 @@ from app.canonical.record import record
 from app.dialects.base import ClientContext
 from app.dialects.chat.errors import decode_error
 from app.dialects.media.multipart import Form
-from app.dialects.shared.reading import as_dict, count, opt_str
+from app.dialects.shared.lenient_json import as_dict, count, opt_str
 from app.dialects.uploads.base import FileDialect, FileRequest, Post, nameless, never_ends
 
 NAME: Final = "files_openai"
@@ -49,16 +49,16 @@ def upload(new: FileUpload, context: ClientContext, boundary: str, post: Post) -
 
 def decode_file(body: Any) -> FileObject:
     """Read a file object; raises ``upstream_invalid`` for one without an id."""
-    told = as_dict(body)
-    identity, status = opt_str(told.get("id")), told.get("status")
+    file = as_dict(body)
+    identity, status = opt_str(file.get("id")), file.get("status")
     if identity is None:
         raise nameless()
     return FileObject(
         identity,
         identity,
-        count(told.get("bytes")),
-        count(told.get("created_at")),
-        count(told.get("expires_at")),
+        count(file.get("bytes")),
+        count(file.get("created_at")),
+        count(file.get("expires_at")),
         status if status in _STATUSES else "processed",
     )
 

@@ -29,7 +29,7 @@ from app.gateway.budgets.writer import Counted, EntryWriter
 from app.gateway.call import Attempt, Call, Target
 from app.gateway.cost import PriceList
 from app.state.budgets import Line, Paid, Reserved, Standing, first_refused
-from app.state.ledgerrows import Entry
+from app.state.ledger_rows import Entry
 from app.state.loops import Loop
 from app.state.state import State
 from app.wire.egress import Egress
@@ -114,7 +114,7 @@ class Accounts:
         check_priced(touches, estimate, attempt.target.label)
         draft = entries.draft_of(attempt, now, estimate)
         lines = [touch.line(now) for touch in touches]
-        verdict = self._reserved(draft, lines, estimate.cost)
+        verdict = self._reserve(draft, lines, estimate.cost)
         if verdict.refused is not None:
             raise status.refusal(
                 touches[verdict.refused], verdict.standings[verdict.refused], estimate.cost or 0, now
@@ -126,11 +126,11 @@ class Accounts:
     def settle(self, reservation: Reservation, attempt: Attempt) -> None:
         """Charge an attempt that is over, off its caller's path."""
         self._held.discard(attempt.id)
-        self._settling.spawn(self._settle, entries.settled(reservation.draft, attempt, self._prices))
+        self._settling.spawn(self._settle, entries.settle(reservation.draft, attempt, self._prices))
 
     def note(self, attempt: Attempt, began: float) -> None:
         """Write the row of an attempt that no budget was charged for, soon."""
-        self.writer.add(entries.settled(entries.draft_of(attempt, began), attempt, self._prices))
+        self.writer.add(entries.settle(entries.draft_of(attempt, began), attempt, self._prices))
 
     # --- for whoever only asks -----------------------------------------------------------------
 
@@ -158,7 +158,7 @@ class Accounts:
     def note_cached(self, call: Call, provider: str, model: str, usage: Usage | None) -> None:
         """Write the row of a call that the cache answered with what was once counted as ``usage``: at no cost."""
         if self._settings.call_log != "off" or touches_of_caller(call.principal, self._settings.budgets):
-            self.writer.add(entries.cached(call, provider, model, usage, self.clock()))
+            self.writer.add(entries.cached_entry(call, provider, model, usage, self.clock()))
 
     def forget(self) -> None:
         """Look again at each budget: one may have been taken away, and added anew, by an administrator."""
@@ -168,7 +168,7 @@ class Accounts:
         """Return how budgets stand, as ``Budgets.look`` does; raises ``store_unavailable``."""
         now = self.clock()
         lines = [touch.line(now) for touch in touches]
-        return self._state().budgets.look(lines, adopt=adopt) if lines else []
+        return self._state().budgets.read(lines, adopt=adopt) if lines else []
 
     def refusal(
         self, touches: Sequence[Touch], standings: Sequence[Standing], estimate: Estimate, label: str
@@ -221,7 +221,7 @@ class Accounts:
             self._joined_at = time.monotonic() + _JOIN_SECONDS
             self._state().ledger.join(self.clock() - self._settings.ledger_days * _DAY)
 
-    def _reserved(self, draft: Entry, lines: Sequence[Line], amount: int | None) -> Reserved:
+    def _reserve(self, draft: Entry, lines: Sequence[Line], amount: int | None) -> Reserved:
         """Reserve; where only what running calls hold stands in the way, let those settle that are over."""
         budgets, lease = self._state().budgets, self._settings.budget_lease
         verdict = budgets.reserve(draft, lines, amount, lease)
@@ -288,4 +288,4 @@ def check_priced(touches: Sequence[Touch], estimate: Estimate, label: str) -> No
     if estimate.cost is None:
         for touch in touches:
             if touch.budget.denies_unpriced:
-                raise status.unpriced(touch, label)
+                raise status.unpriced_error(touch, label)

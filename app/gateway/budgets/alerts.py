@@ -132,7 +132,7 @@ class Herald:
         """Send a message; return why it was not taken."""
         if self._transport is None or self._url is None:
             return "SLUICE_ALERT_URL is not set"
-        headers = {"content-type": "application/json", **signed(due, self._key, int(self._clock()))}
+        headers = {"content-type": "application/json", **sign_headers(due, self._key, int(self._clock()))}
         headers["content-length"] = str(len(due.body))
         try:
             upstream = self._transport.open(
@@ -172,7 +172,7 @@ def message(paid: Paid, threshold: int, now: float) -> dict[str, Any]:
     }
 
 
-def signed(due: Due, key: bytes | None, now: int) -> dict[str, str]:
+def sign_headers(due: Due, key: bytes | None, now: int) -> dict[str, str]:
     """Return the headers of a message: its id, the same at every try, the time, and the signature over both and the body."""
     label = hashlib.sha256(f"{due.budget_id} {due.threshold}".encode()).hexdigest()[:32]
     headers = {"webhook-id": f"msg_{label}", "webhook-timestamp": str(now)}

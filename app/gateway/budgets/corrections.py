@@ -19,13 +19,13 @@ from app.gateway.cost import PriceList
 from app.gateway.router import Registry
 from app.state.audit import Actor
 from app.state.ledger import Correction
-from app.state.ledgerrows import Entry
+from app.state.ledger_rows import Entry
 from app.state.state import State
 
 STATES: Final = ("settled", "estimated", "lost", "cached")
 
 
-class Office(Protocol):
+class Ledgers(Protocol):
     """What a correction needs of the gateway."""
 
     prices: PriceList
@@ -35,7 +35,7 @@ class Office(Protocol):
     def state(self) -> State: ...
 
 
-def correct(office: Office, actor: Actor, entry_id: str, members: Mapping[str, Any]) -> dict[str, Any]:
+def correct(office: Ledgers, actor: Actor, entry_id: str, members: Mapping[str, Any]) -> dict[str, Any]:
     """Write what a row really cost, by checked members; return the row that corrects it.
 
     Raises ``not_found``, ``conflict``, and ``bad_request`` for a usage whose price nobody knows."""
@@ -43,13 +43,13 @@ def correct(office: Office, actor: Actor, entry_id: str, members: Mapping[str, A
     if "usd" in members:
         correction = Correction(nano_of(members["usd"]), members["reason"])
     else:
-        correction = _priced(office, book.entry(entry_id), members)
+        correction = _price(office, book.entry(entry_id), members)
     made, paid = book.correct(actor, entry_id, correction)
     office.accounts.charged(paid)
     return made
 
 
-def _priced(office: Office, entry: Entry, members: Mapping[str, Any]) -> Correction:
+def _price(office: Ledgers, entry: Entry, members: Mapping[str, Any]) -> Correction:
     """Return the correction that a usage makes, at the price of the row's model as it is now."""
     usage = Usage(**members["usage"])
     details = None

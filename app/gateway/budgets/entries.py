@@ -12,7 +12,7 @@ from app.gateway.cost import PriceList
 from app.gateway.estimates import tokens_of_body
 from app.operations import request_type
 from app.state.ids import new_id
-from app.state.ledgerrows import COUNTS, Entry, State, row_id
+from app.state.ledger_rows import COUNTS, Entry, State, row_id
 
 
 def draft_of(attempt: Attempt, began: float, estimate: Estimate | None = None) -> Entry:
@@ -35,7 +35,7 @@ def draft_of(attempt: Attempt, began: float, estimate: Estimate | None = None) -
     )
 
 
-def settled(draft: Entry, attempt: Attempt, prices: PriceList) -> Entry:
+def settle(draft: Entry, attempt: Attempt, prices: PriceList) -> Entry:
     """Return the row of an attempt that is over; ``draft`` knows what was reserved.
 
     What a provider counted is settled. What broke off unheard is estimated: its input, and what it sent so far, never above
@@ -56,7 +56,7 @@ def settled(draft: Entry, attempt: Attempt, prices: PriceList) -> Entry:
     return draft._replace(state="estimated", cost=cost, usage=counts(guess), cost_details=details)
 
 
-def cached(call: Call, provider: str, model: str, usage: Usage | None, now: float) -> Entry:
+def cached_entry(call: Call, provider: str, model: str, usage: Usage | None, now: float) -> Entry:
     """Return the row of a call that the cache answered, with what the answer was once counted."""
     attempt_id = new_id("att")
     return Entry(

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from app.state.ledgerrows import Entry, from_json
+from app.state.ledger_rows import Entry, from_json
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -40,9 +40,9 @@ class Spool:
 
     def keep(self, entries: Sequence[Entry]) -> int:
         """Append rows; return how many were kept, fewer where there is no room or the disk refuses."""
-        kept = 0
+        count = 0
         try:
-            file = self._own()
+            file = self._open()
             room = self._most - sum(path.stat().st_size for path in self._files())
             for entry in entries:
                 line = entry.as_json() + b"\n"
@@ -50,22 +50,22 @@ class Spool:
                     break
                 file.write(line)
                 room -= len(line)
-                kept += 1
+                count += 1
             file.flush()
             os.fsync(file.fileno())
             if file.tell() >= _LARGEST:
-                self._let_go()
+                self._close()
         except OSError as error:
             _LOG.error("the spool cannot be written: %s", error)
             return 0
-        return kept
+        return count
 
     def recover(self, take: Take) -> int:
         """Have rows taken in that lie in files which nobody holds, and in our own; return how many.
 
         A file goes once all of it was taken in; what ``take`` raises leaves it there."""
-        self._let_go()
-        return sum(self._recovered(path, take) for path in self._files())
+        self._close()
+        return sum(self._recover(path, take) for path in self._files())
 
     @property
     def waits(self) -> bool:
@@ -74,12 +74,12 @@ class Spool:
 
     def close(self) -> None:
         """Let go of our own file; who comes next takes it in."""
-        self._let_go()
+        self._close()
 
     def _files(self) -> list[Path]:
         return sorted(self._folder.glob(_PATTERN)) if self._folder.is_dir() else []
 
-    def _own(self) -> BinaryIO:
+    def _open(self) -> BinaryIO:
         if self._file is None:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             path = self._folder / f"ledger-{os.getpid()}-{secrets.token_hex(6)}.jsonl"
@@ -87,12 +87,12 @@ class Spool:
             fcntl.flock(self._file, fcntl.LOCK_EX)
         return self._file
 
-    def _let_go(self) -> None:
+    def _close(self) -> None:
         file, self._file = self._file, None
         if file is not None:
             file.close()
 
-    def _recovered(self, path: Path, take: Take) -> int:
+    def _recover(self, path: Path, take: Take) -> int:
         try:
             file = path.open("rb")
         except FileNotFoundError:  # another process took it in

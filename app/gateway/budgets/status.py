@@ -26,7 +26,7 @@ def refusal(touch: Touch, standing: Standing, amount: int, now: float) -> Gatewa
     return GatewayError("budget_exceeded", message)
 
 
-def unpriced(touch: Touch, label: str) -> GatewayError:
+def unpriced_error(touch: Touch, label: str) -> GatewayError:
     """Return the error of a model whose price nobody knows, which a budget refuses."""
     return GatewayError(
         "budget_exceeded",

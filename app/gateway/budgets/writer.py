@@ -15,7 +15,7 @@ from gevent.event import Event
 
 from app.errors import GatewayError
 from app.gateway.budgets.spool import Spool
-from app.state.ledgerrows import Entry
+from app.state.ledger_rows import Entry
 from app.state.loops import Loop
 from app.state.state import State
 
@@ -83,8 +83,8 @@ class EntryWriter:
 
     def _keep(self, rows: list[Entry]) -> None:
         """Have rows wait on disk, or count them as lost."""
-        kept = 0 if self._spool is None else self._spool.keep(rows)
-        self.drop(len(rows) - kept)
+        count = 0 if self._spool is None else self._spool.keep(rows)
+        self.drop(len(rows) - count)
 
     def drop(self, count: int) -> None:
         """Count rows that are lost."""

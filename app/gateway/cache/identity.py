@@ -78,7 +78,7 @@ def form_of(dialect: str, body: Mapping[str, Any]) -> dict[str, Any]:
     if dialect in _OPENAI_FORMS:
         form = {name: v for name, v in form.items() if not _is_default(name, v)}
     if dialect == "responses":
-        form["input"] = [_unnamed(_plain(item)) for item in as_items(body.get("input"))]
+        form["input"] = [_without_id(_plain(item)) for item in as_items(body.get("input"))]
     return form
 
 
@@ -87,7 +87,7 @@ def _is_default(name: str, value: Any) -> bool:
     return default is not None and type(value) is type(default) and value == default
 
 
-def _unnamed(item: dict[str, Any]) -> dict[str, Any]:
+def _without_id(item: dict[str, Any]) -> dict[str, Any]:
     """Return an input item without the id and status that it had as an output."""
     if item.get("type") == "item_reference":
         return item

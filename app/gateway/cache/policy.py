@@ -42,8 +42,8 @@ class Policies:
 
     def __bool__(self) -> bool:
         """Tell whether there is any cache at all."""
-        given = (self._server, *self._models.values(), *self._keys.values())
-        return any(one is not None and one.on for one in given)
+        policies = (self._server, *self._models.values(), *self._keys.values())
+        return any(one is not None and one.on for one in policies)
 
     def of(self, call: Call) -> Policy | None:
         """Return how ``call`` meets the cache, None where it does not; raises for headers that cannot be read."""

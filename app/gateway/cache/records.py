@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any, Final
 
-from app.canonical.packing import pack, unpack
+from app.canonical.serialization import pack, unpack
 from app.gateway.cache.memory import Entry
 from app.wire.json import dumps, loads_lenient
 

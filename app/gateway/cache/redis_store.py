@@ -15,8 +15,8 @@ from typing import Final
 
 from app.errors import GatewayError
 from app.gateway.redis_client import connect
-from app.state.atrest import Cipher
 from app.state.cache import Choice, Found, Label, Vector, digest_of_scope
+from app.state.encryption import Cipher
 
 _ANSWER: Final = "sluice:cache:answer:"
 _RESPONSE: Final = "sluice:cache:response:"
@@ -37,7 +37,7 @@ class RedisStore:
 
     def get(self, name: str) -> Found | None:
         """Return the answer of that name while it lives."""
-        with _told():
+        with _translate_errors():
             line = self._redis.pipeline(transaction=False)
             body, left = line.hget(_ANSWER + name, "body").pttl(_ANSWER + name).execute()
         if body is None or left <= 0:
@@ -57,7 +57,7 @@ class RedisStore:
             del members[name]
         if label.vector is not None:
             members["vector"] = self._cipher().write(label.vector)
-        with _told():
+        with _translate_errors():
             line = self._redis.pipeline()
             if label.meaning is not None:
                 place_of_meaning = _MEANING + label.meaning
@@ -73,7 +73,7 @@ class RedisStore:
     def vectors(self, meaning: str, after: float, most: int) -> list[Vector]:
         """Return the newest ``most`` vectors of a meaning, and of those few that were made before ``after``."""
         place = _MEANING + meaning
-        with _told():
+        with _translate_errors():
             rows = self._redis.zrevrangebyscore(
                 place, "+inf", after - _OVERLAP, start=0, num=most, withscores=True
             )
@@ -93,13 +93,13 @@ class RedisStore:
 
     def remove(self, name: str, response_id: str) -> None:
         """Take one answer away, if it came from this stored response."""
-        with _told():
+        with _translate_errors():
             if self._redis.hget(_ANSWER + name, "response_id") == response_id.encode():
                 self._redis.unlink(_ANSWER + name)
 
     def remove_of(self, response_id: str) -> None:
         """Take away the answer that came from a stored response."""
-        with _told():
+        with _translate_errors():
             name = self._redis.get(_RESPONSE + response_id)
             if name is not None:
                 self.remove(name.decode(), response_id)
@@ -107,13 +107,13 @@ class RedisStore:
 
     def clear(self, choice: Choice) -> int:
         """Take away those that ``choice`` means, some at a time; return how many."""
-        with _told():
+        with _translate_errors():
             if choice.id is not None:
-                return self._remove_meant([(_ANSWER + choice.id).encode()], choice)
+                return self._remove_matching([(_ANSWER + choice.id).encode()], choice)
             total, cursor = 0, 0
             while True:
                 cursor, names = self._redis.scan(cursor, match=f"{_ANSWER}*", count=_AT_ONCE)
-                total += self._remove_meant(names, choice)
+                total += self._remove_matching(names, choice)
                 if not cursor:
                     return total
 
@@ -121,7 +121,7 @@ class RedisStore:
         """Close the connections."""
         self._redis.close()
 
-    def _remove_meant(self, names: list[bytes], choice: Choice) -> int:
+    def _remove_matching(self, names: list[bytes], choice: Choice) -> int:
         if names and (choice.tenant is not None or choice.key is not None):
             line = self._redis.pipeline(transaction=False)
             for name in names:
@@ -138,7 +138,7 @@ def _fits(row: list[bytes | None], choice: Choice) -> bool:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _translate_errors() -> Iterator[None]:
     """Say trouble with Redis in the gateway's words."""
     from redis import RedisError
 

@@ -22,7 +22,7 @@ from app.gateway.exchange import Answer
 from app.gateway.id_generation import mint
 from app.gateway.outcome import Outcome
 from app.gateway.run import Batch, Run
-from app.gateway.translation import decoded, server_context
+from app.gateway.translation import decode_call, server_context
 from app.wire.json import dumps, loads_lenient
 
 _COMPLETE: Final = frozenset({"stop", "tool_calls"})
@@ -45,7 +45,7 @@ def entry_of(name: str, outcome: Outcome) -> Entry | None:
     body = outcome.body
     if body is None and response is not None:
         unnamed = replace(copy.deepcopy(response), id=None, created=None)
-        body = _encoded(call, unnamed, outcome.target.model)
+        body = _encode(call, unnamed, outcome.target.model)
     if not isinstance(body, dict):
         return None
     return Entry(
@@ -81,7 +81,7 @@ def debug_of(name: str, entry: Entry | None) -> dict[str, Any]:
     """Return the object ``cache_debug`` of a call whose very question was looked up."""
     if entry is None:
         return {"cache_hit": False, "cache_id": name}
-    return {"cache_hit": True, "cache_id": name, "hit_type": "direct", **_used(entry.label)}
+    return {"cache_hit": True, "cache_id": name, "hit_type": "direct", **_target_members(entry.label)}
 
 
 def semantic_debug_of(
@@ -93,13 +93,13 @@ def semantic_debug_of(
         "cache_hit": similarity is not None,
         "cache_id": name,
         **near,
-        **_used(meaning.target),
+        **_target_members(meaning.target),
         "input_tokens": meaning.input_tokens,
         "threshold": threshold,
     }
 
 
-def _used(label: str) -> dict[str, str]:
+def _target_members(label: str) -> dict[str, str]:
     provider, _, model = label.partition("/")
     return {"provider_used": provider, "model_used": model}
 
@@ -124,13 +124,13 @@ def _body(call: Call, entry: Entry, target: Target) -> dict[str, Any]:
     return {**body, **{name: copy.deepcopy(fresh[name]) for name in _OWN if name in fresh}}
 
 
-def _encoded(call: Call, response: Response, model: str) -> dict[str, Any]:
-    return dialect(call.dialect).encode_response(response, decoded(call), server_context(call, model))
+def _encode(call: Call, response: Response, model: str) -> dict[str, Any]:
+    return dialect(call.dialect).encode_response(response, decode_call(call), server_context(call, model))
 
 
 def _frames(call: Call, entry: Entry, target: Target) -> list[Frame]:
     if entry.response is None:
         raise LookupError("an answer that was never decoded makes no stream")
-    encoder = dialect(call.dialect).stream_encoder(decoded(call), server_context(call, target.model))
+    encoder = dialect(call.dialect).stream_encoder(decode_call(call), server_context(call, target.model))
     unnamed = replace(copy.deepcopy(entry.response), id=None, created=None, usage=entry.usage)
     return [frame for event in replay(unnamed) for frame in encoder.feed(event)]

@@ -61,7 +61,7 @@ def meaning_of(
     """Return the vector of ``words``, which ``run`` asks of the configured model on the caller's account; None where none came."""
     inner = Abort()
     call.abort.listen(lambda: inner(call.abort.reason or GatewayError("client_gone", "Left.")))
-    asked = Call(
+    embedding_call = Call(
         id=call.id,
         operation="embedding",
         dialect="embeddings_openai",
@@ -75,7 +75,7 @@ def meaning_of(
         deadline=min(call.deadline, time.monotonic() + _SECONDS),
     )
     try:
-        outcome = run(asked).result()
+        outcome = run(embedding_call).result()
         vector = outcome.body["data"][0]["embedding"]
     except GatewayError as error:
         call.abort.check()

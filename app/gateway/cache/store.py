@@ -23,13 +23,13 @@ from app.gateway.cache.memory import Entry, Memory
 from app.gateway.cache.records import bytes_of, entry_of_bytes
 from app.gateway.cache.redis_store import RedisStore
 from app.gateway.cache.semantics import Meaning
-from app.gateway.cache.vectors import NEAREST, NEWEST, Vectors, packed, rounded
-from app.state.atrest import Cipher, Unreadable
+from app.gateway.cache.vectors import NEAREST, NEWEST, Vectors, pack, rounded
 from app.state.audit import Actor
 from app.state.cache import TOPIC, Choice, Found, Label, Vector
+from app.state.encryption import Cipher, Unreadable
 from app.state.loops import Loop
 from app.state.state import State
-from app.wire.aside import aside
+from app.wire.offload import aside
 
 WAIT: Final = 0.05
 """Seconds that a call waits for what all processes share."""
@@ -84,7 +84,7 @@ class CacheStore:
         if entry is not None:
             return entry
         number = self._revision
-        found = self._asked(lambda: self._shared.get(name))
+        found = self._ask(lambda: self._shared.get(name))
         entry = None if found is None else _read(found.body)
         if found is None or entry is None or entry.id != name:
             return None
@@ -96,7 +96,7 @@ class CacheStore:
         """Keep an answer for ``ttl`` seconds, unless it is too large; where ``meaning`` is told, for like questions, too."""
         if not self._memory.put(entry, ttl):
             return
-        vector = None if meaning is None else packed(meaning.vector)
+        vector = None if meaning is None else pack(meaning.vector)
         if meaning is not None and vector is not None:
             self._vectors.add(meaning.group, entry.id, meaning.vector)
             label = label._replace(meaning=meaning.group, vector=vector)
@@ -105,12 +105,12 @@ class CacheStore:
         except (TypeError, ValueError):
             _LOG.exception("an answer cannot be shared with other processes")
             return
-        self._asked(lambda: self._shared.put(label, body, ttl))
+        self._ask(lambda: self._shared.put(label, body, ttl))
 
     def like(self, meaning: Meaning, least: float) -> Iterator[tuple[Entry, float]]:
         """Yield the few answers whose questions are most like ``meaning``, with the cosine, which is at least ``least``."""
         group = meaning.group
-        near = self._asked(lambda: self._near(meaning, least))
+        near = self._ask(lambda: self._near(meaning, least))
         if near is None:  # what comes late serves the next call
             near = self._vectors.near(group, meaning.vector, least)
         for name, cosine in near:
@@ -124,7 +124,7 @@ class CacheStore:
         """Return what is nearest of all that was kept: by the database, else here with what others kept since."""
         group = meaning.group
         if self._redis is None and self._state().answers.compares():
-            vector = packed(meaning.vector)
+            vector = pack(meaning.vector)
             found = [] if vector is None else self._state().answers.nearest(group, vector, NEWEST, NEAREST)
             near = [(name, rounded(cosine)) for name, cosine in found]
             return [one for one in near if one[1] >= least]
@@ -144,14 +144,14 @@ class CacheStore:
         if entry is None or entry.response_id != response_id:
             return entry
         self._memory.drop(name)
-        self._asked(lambda: self._shared.remove(name, response_id))
+        self._ask(lambda: self._shared.remove(name, response_id))
         return None
 
     def forget_response(self, response_id: str) -> None:
         """Take away the answer that came from a stored response; the database did so with the response."""
         redis = self._redis
         if redis is not None:
-            self._asked(lambda: redis.remove_of(response_id))
+            self._ask(lambda: redis.remove_of(response_id))
 
     def clear(self, actor: Actor, choice: Choice) -> int:
         """Take away the answers that ``choice`` means, in every process; return how many were shared.
@@ -160,7 +160,7 @@ class CacheStore:
         answers = self._state().answers
         total = answers.clear(choice)
         if self._url is not None:
-            total += self._reached().clear(choice)
+            total += self._redis_store().clear(choice)
         answers.note_cleared(actor, choice, total)
         self._memory.clear()
         self._vectors.clear()
@@ -171,7 +171,7 @@ class CacheStore:
 
         Raises ``store_unavailable``."""
         if self._url is not None:
-            self._reached().clear(Choice(tenant=tenant))
+            self._redis_store().clear(Choice(tenant=tenant))
 
     def drop_tenant_soon(self, tenant: str) -> None:
         """Take away in the background what is kept of a tenant that was deleted; the sweep does what this does not."""
@@ -193,7 +193,7 @@ class CacheStore:
         except GatewayError as error:
             _LOG.warning("the sweep will delete what is kept of '%s': %s", tenant, error.raw or error.message)
 
-    def _reached(self) -> RedisStore:
+    def _redis_store(self) -> RedisStore:
         """Return the answers in Redis, whether or not calls are looked up there."""
         self._redis = self._redis or RedisStore(self._url or "", self._cipher)
         return self._redis
@@ -212,7 +212,7 @@ class CacheStore:
     def _shared(self) -> _Shared:
         return self._redis or self._state().answers
 
-    def _asked(self, ask: Callable[[], T]) -> T | None:
+    def _ask(self, ask: Callable[[], T]) -> T | None:
         """Return what is answered in time; None for what is slow, or away."""
         begun = time.monotonic()
         if begun < self._away_until:
@@ -247,13 +247,13 @@ class CacheStore:
         while True:
             try:
                 with self._state().signals.wakeups.waiting(TOPIC) as bell:
-                    self._look()
+                    self._check_revision()
                     bell.wait(_LOOK_SECONDS)
             except GatewayError as error:
                 _LOG.warning("cannot look whether the cache was emptied: %s", error.raw or error.message)
                 gevent.sleep(_AWAY)
 
-    def _look(self) -> None:
+    def _check_revision(self) -> None:
         number = self._state().answers.revision()
         if number != self._revision:
             self._revision = number

@@ -45,7 +45,7 @@ class Vectors:
             self._size -= self._groups.popitem(last=False)[1].size
 
     def learn(self, group: str, found: Sequence[Vector]) -> None:
-        """Take in what other processes kept, newest first, as ``packed`` wrote it."""
+        """Take in what other processes kept, newest first, as ``pack`` wrote it."""
         import numpy
 
         for one in reversed(found):
@@ -140,7 +140,7 @@ class _Group:
         return self._places.popitem(last=False)[1]
 
 
-def packed(vector: Sequence[float]) -> bytes | None:
+def pack(vector: Sequence[float]) -> bytes | None:
     """Return the direction of a vector in half precision, None where it has none."""
     unit = _unit(vector)
     return None if unit is None else bytes(unit.astype("<f2").tobytes())

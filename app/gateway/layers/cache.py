@@ -59,7 +59,7 @@ class Cache:
             return proceed(call)
         name = aside_for(call, lambda: digest_of(call, self._house.settings, policy.scope))
         if not policy.looks:
-            return self._kept(call, proceed, Question(name, policy))
+            return self._record(call, proceed, Question(name, policy))
         words = self._words(call, policy)
         meaning: Meaning | None = None
         while True:
@@ -80,16 +80,16 @@ class Cache:
         _note(call, "miss", _debug(name, meaning, policy))
         question = Question(name, policy, meaning)
         if call.stream or not (policy.settings.single_flight and policy.keeps):
-            return self._kept(call, proceed, question)
+            return self._record(call, proceed, question)
         return self._lead(call, proceed, question)
 
-    def look(self, call: Call) -> str:
+    def preview(self, call: Call) -> str:
         """Return what would become of ``call`` here: ``hit``, ``miss`` or ``off``."""
         policy = self._policy(call)
         if policy is None or not policy.looks:
             return "off"
         name = digest_of(call, self._house.settings, policy.scope)
-        entry = self._found(call, name)
+        entry = self._find(call, name)
         return "hit" if entry is not None and self._target(call, entry) is not None else "miss"
 
     def _policy(self, call: Call) -> Policy | None:
@@ -106,13 +106,13 @@ class Cache:
         return policy
 
     def _hit(self, call: Call, name: str) -> Run | None:
-        entry = self._found(call, name)
+        entry = self._find(call, name)
         if entry is None:
             return None
         target = self._target(call, entry)
         if target is None:
             return None
-        return self._replayed(call, entry, target, debug_of(name, entry))
+        return self._replay(call, entry, target, debug_of(name, entry))
 
     def _words(self, call: Call, policy: Policy) -> Words | None:
         """Return what is compared with like questions; None where nothing is."""
@@ -124,14 +124,14 @@ class Cache:
     def _like(self, call: Call, meaning: Meaning, threshold: float) -> Run | None:
         """Return the answer of a question that is like this one."""
         for found, similarity in self._store.like(meaning, threshold):
-            entry = self._standing(call, found)
+            entry = self._check_stored(call, found)
             target = None if entry is None else self._target(call, entry)
             if entry is not None and target is not None:
                 debug = semantic_debug_of(entry.id, meaning, threshold, similarity)
-                return self._replayed(call, entry, target, debug)
+                return self._replay(call, entry, target, debug)
         return None
 
-    def _replayed(self, call: Call, entry: Entry, target: Target, debug: Mapping[str, Any]) -> Run:
+    def _replay(self, call: Call, entry: Entry, target: Target, debug: Mapping[str, Any]) -> Run:
         """Return the run that gives an entry again."""
         _note(call, "hit", debug)
         run = self._house.feed(call, source_of(entry, target))
@@ -145,12 +145,12 @@ class Cache:
             route = call.progress.route = self._house.plan(call)
         return next((one.target for one in route.targets if one.target.label == entry.label), None)
 
-    def _found(self, call: Call, name: str) -> Entry | None:
+    def _find(self, call: Call, name: str) -> Entry | None:
         """Return the entry of that name that may answer ``call``."""
         entry = self._store.find(name)
-        return None if entry is None else self._standing(call, entry)
+        return None if entry is None else self._check_stored(call, entry)
 
-    def _standing(self, call: Call, found: Entry) -> Entry | None:
+    def _check_stored(self, call: Call, found: Entry) -> Entry | None:
         """Return the entry that may answer ``call``: one whose stored response is gone goes, too."""
         entry: Entry | None = found
         while entry is not None and entry.tenant == call.principal.tenant:
@@ -169,7 +169,7 @@ class Cache:
     def _lead(self, call: Call, proceed: Proceed, question: Question) -> Run:
         flight = self._flights.begin(question.name, call)
         try:
-            run = self._kept(replace(call, abort=flight.abort), proceed, question)
+            run = self._record(replace(call, abort=flight.abort), proceed, question)
         except BaseException:
             self._flights.end(question.name, flight)
             raise
@@ -180,7 +180,7 @@ class Cache:
         flight.shared = outcome.error is not None or self._store.holds(name)
         self._flights.end(name, flight)
 
-    def _kept(self, call: Call, proceed: Proceed, question: Question) -> Run:
+    def _record(self, call: Call, proceed: Proceed, question: Question) -> Run:
         """Return the run that goes on, whose complete answer is kept once it ended well."""
         name, policy, meaning = question
         run = proceed(call)

@@ -81,7 +81,7 @@ class CallWriter:
 
     def _write(self) -> None:
         rows = [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]
-        bodies = self._taken_bodies(rows)
+        bodies = self._take_bodies(rows)
         if not self._quietly(lambda: self._store(rows, bodies)):
             self._drop(len(rows))
 
@@ -102,7 +102,7 @@ class CallWriter:
         self._room -= size
         self._bodies[call_id] = bodies
 
-    def _taken_bodies(self, rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    def _take_bodies(self, rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
         found = {row["id"]: self._bodies.pop(row["id"]) for row in rows if row["id"] in self._bodies}
         self._room += sum(map(size_of, found.values()))
         return found

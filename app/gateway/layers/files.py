@@ -38,7 +38,7 @@ def with_files(house: House, call: Call) -> Call:
     return _known(house, call, list(named)) if named else call
 
 
-def _named(body: Mapping[str, Any]) -> Iterator[str]:
+def _named_ids(body: Mapping[str, Any]) -> Iterator[str]:
     """Yield the ids of ours in the members that name files."""
     waiting: list[Any] = [body]
     while waiting:
@@ -66,7 +66,7 @@ def _known(house: House, call: Call, ids: list[str]) -> Call:
             param="file_id",
         )
     names = {file_id: _reference(found[file_id]) for file_id in ids}
-    body = _renamed(call.full_body, names)
+    body = _rename(call.full_body, names)
     home = min(homes)
     call.progress.route = None  # a turn may have planned targets that hold none of them
     if call.host is None:
@@ -91,15 +91,15 @@ def _reference(stored: StoredFile) -> str:
     return str(stored.members.get("reference") or stored.upstream_id)
 
 
-def _renamed(value: Any, names: Mapping[str, str], *, slot: bool = False) -> Any:
+def _rename(value: Any, names: Mapping[str, str], *, slot: bool = False) -> Any:
     """Return a value with the files in its slots named as their keeper names them; what names none is shared."""
     if isinstance(value, dict):
         changed = {
-            name: _renamed(member, names, slot=name in _SLOTS)
+            name: _rename(member, names, slot=name in _SLOTS)
             for name, member in value.items()
             if isinstance(member, dict | list) or name in _SLOTS
         }
         return {**value, **changed} if changed else value
     if isinstance(value, list):
-        return [_renamed(member, names, slot=slot) for member in value]
+        return [_rename(member, names, slot=slot) for member in value]
     return names.get(value, value) if slot and isinstance(value, str) else value

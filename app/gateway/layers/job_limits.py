@@ -31,11 +31,11 @@ def make(house: House) -> CallLayer:
 
     def layer(call: Call, proceed: Proceed) -> Run:
         touches = touches_of_call(call, house.settings.limits, house.plan)
-        held = [_unrefused(touch) for touch in touches if touch.limit.kind != "requests"]
+        held = [_without_refusal(touch) for touch in touches if touch.limit.kind != "requests"]
         if not held:
             return proceed(call)
         estimate = tokens_of_body(call.body)
-        hold = _placed(house, call, held)
+        hold = _acquire(house, call, held)
         known = tuple(
             charge._replace(amount=estimate) if touch.limit.kind == "tokens" else charge
             for touch, charge in zip(hold.touches, hold.charges, strict=True)
@@ -45,14 +45,14 @@ def make(house: House) -> CallLayer:
     return layer
 
 
-def _unrefused(touch: Touch) -> Touch:
+def _without_refusal(touch: Touch) -> Touch:
     """Return a touch whose tokens are not asked for again."""
     if touch.limit.kind != "tokens":
         return touch
     return replace(touch, limit=replace(touch.limit, most=_ENDLESS))
 
 
-def _placed(house: House, call: Call, touches: list[Touch]) -> Hold:
+def _acquire(house: House, call: Call, touches: list[Touch]) -> Hold:
     """Return the hold of a job, as soon as there is a place for it."""
     while True:
         try:

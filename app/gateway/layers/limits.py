@@ -70,9 +70,9 @@ class Held(NamedTuple):
         """Settle. A response that was queued keeps its estimate, which its run will make good."""
         used = [charge.amount for charge in self.hold.charges]
         if not queued:
-            used = [self._used(touch, call) for touch in self.hold.touches]
+            used = [self._usage(touch, call) for touch in self.hold.touches]
         self.gate.end(self.hold, used)
 
-    def _used(self, touch: Touch, call: Call) -> int:
+    def _usage(self, touch: Touch, call: Call) -> int:
         used = used_of(touch, call, self.estimate)
         return max(self.least, used) if touch.limit.kind == "tokens" else used

@@ -44,7 +44,7 @@ class Metrics:
         self._models = frozenset(models)
         self._registry = CollectorRegistry()
         self._series = {
-            row.name: _made(row, self._registry) for row in SERIES if row.kind != "gauge" or row.sums
+            row.name: _make_metric(row, self._registry) for row in SERIES if row.kind != "gauge" or row.sums
         }
         self._children: dict[tuple[str, ...], Any] = {}
         self._read: list[Callable[[], Iterable[Reading]]] = []
@@ -232,7 +232,7 @@ def make(house: _Measured) -> Callable[[Outcome], None] | None:
     return None if house.metrics is None else house.metrics.observe
 
 
-def _made(row: Series, registry: Any) -> Any:
+def _make_metric(row: Series, registry: Any) -> Any:
     from prometheus_client import Counter, Gauge, Histogram
 
     if row.kind == "counter":

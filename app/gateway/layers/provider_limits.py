@@ -36,12 +36,12 @@ def make(house: House) -> AttemptLayer | None:
         try:
             yield
         finally:
-            house.limits.end(hold, [_used(touch, attempt, estimate) for touch in hold.touches])
+            house.limits.end(hold, [_usage(touch, attempt, estimate) for touch in hold.touches])
 
     return layer
 
 
-def _used(touch: Touch, attempt: Attempt, estimate: int) -> int:
+def _usage(touch: Touch, attempt: Attempt, estimate: int) -> int:
     if touch.limit.kind == "tokens":
         return tokens_of(attempt, estimate)
     return 0 if attempt.refused else 1

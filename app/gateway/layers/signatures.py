@@ -17,7 +17,7 @@ from app.gateway.layers.base import CallLayer, House, Proceed
 from app.gateway.outcome import Outcome
 from app.gateway.run import Run
 from app.gateway.signatures import signatures_of, with_signatures
-from app.gateway.translation import decoded
+from app.gateway.translation import decode_call
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -36,15 +36,15 @@ class _Signatures:
     def __call__(self, call: Call, proceed: Proceed) -> Run:
         if not call.signs:
             return proceed(call)
-        kept = self._kept(call)
-        if kept:
-            call = replace(call, request=with_signatures(decoded(call), kept))
+        stored = self._load(call)
+        if stored:
+            call = replace(call, request=with_signatures(decode_call(call), stored))
         run = proceed(call)
         if call.keeps_signatures:
             run.on_terminal(self._keep)
         return run
 
-    def _kept(self, call: Call) -> dict[str, Any]:
+    def _load(self, call: Call) -> dict[str, Any]:
         ids = list(dialect(call.dialect).call_ids(call.full_body))
         if not ids:
             return {}

@@ -85,7 +85,7 @@ class Traces:
             _name(call, attempt.model),
             self._within(self._span_of(call)),
             self._kinds["attempt"],
-            {**_asked(call), "gen_ai.request.model": attempt.model, **_whom(attempt)},
+            {**_request_attributes(call), "gen_ai.request.model": attempt.model, **_whom(attempt)},
         )
         carrier: dict[str, str] = {}
         self._contexts.inject(carrier, self._within(span))
@@ -98,7 +98,7 @@ class Traces:
         finally:
             if attempt.status is not None:
                 span.set_attribute("http.response.status_code", attempt.status)
-            span.set_attributes(_used(attempt.usage, attempt.cost))
+            span.set_attributes(_usage_attributes(attempt.usage, attempt.cost))
             span.end()
 
     def end(self, outcome: Outcome) -> None:
@@ -117,7 +117,11 @@ class Traces:
         if call.progress.span is None:
             parent = self._contexts.extract(call.client_headers)
             began = time.time_ns() - int((time.monotonic() - call.started) * _SECOND)
-            members = {**_asked(call), "gen_ai.request.model": call.model, "sluice.request.id": call.id}
+            members = {
+                **_request_attributes(call),
+                "gen_ai.request.model": call.model,
+                "sluice.request.id": call.id,
+            }
             members |= {
                 "sluice.door": call.door,
                 "sluice.key": call.principal.key,
@@ -135,27 +139,29 @@ class Traces:
 
     def _came_to(self, outcome: Outcome) -> dict[str, Any]:
         call, response = outcome.call, outcome.response
-        told: dict[str, Any] = {
-            **_used(outcome.usage, outcome.cost),
+        attributes: dict[str, Any] = {
+            **_usage_attributes(outcome.usage, outcome.cost),
             "http.response.status_code": outcome.status,
             "sluice.attempts": len(call.attempts),
         }
         if outcome.target is not None:
-            told["gen_ai.provider.name"] = _provider(outcome.target.provider.name)
-            told["gen_ai.response.model"] = outcome.target.model
+            attributes["gen_ai.provider.name"] = _provider(outcome.target.provider.name)
+            attributes["gen_ai.response.model"] = outcome.target.model
         if call.response_id is not None:
-            told["gen_ai.response.id"] = call.response_id
+            attributes["gen_ai.response.id"] = call.response_id
         if outcome.finish is not None:
-            told["gen_ai.response.finish_reasons"] = [outcome.finish.reason]
+            attributes["gen_ai.response.finish_reasons"] = [outcome.finish.reason]
         if outcome.first_content is not None:
-            told["gen_ai.response.time_to_first_chunk"] = max(0.0, outcome.first_content - call.started)
+            attributes["gen_ai.response.time_to_first_chunk"] = max(0.0, outcome.first_content - call.started)
         if self._content:
             prompt = next((call.body[name] for name in _PROMPTS if name in call.body), None)
-            told["gen_ai.input.messages"] = self._shown(prompt)
-            told["gen_ai.output.messages"] = self._shown(outcome.body if response is None else response)
-        return told
+            attributes["gen_ai.input.messages"] = self._encode_content(prompt)
+            attributes["gen_ai.output.messages"] = self._encode_content(
+                outcome.body if response is None else response
+            )
+        return attributes
 
-    def _shown(self, value: Any) -> str:
+    def _encode_content(self, value: Any) -> str:
         """Return contents as JSON, without secrets, cut at 64 Ki characters."""
         text = dumps(_plain(value)).decode("utf-8", "replace")
         return self._redact(text)[:_MOST_CONTENT]
@@ -173,21 +179,24 @@ def _provider(name: str) -> str:
     return _PROVIDERS.get(name, name)
 
 
-def _asked(call: Call) -> dict[str, Any]:
-    told: dict[str, Any] = {"gen_ai.operation.name": _operation(call), "gen_ai.request.stream": call.stream}
+def _request_attributes(call: Call) -> dict[str, Any]:
+    attributes: dict[str, Any] = {
+        "gen_ai.operation.name": _operation(call),
+        "gen_ai.request.stream": call.stream,
+    }
     for name, attribute in _PARAMETERS.items():
         value = call.body.get(name)
         if isinstance(value, int | float) and not isinstance(value, bool):
-            told[attribute] = value
-    return told
+            attributes[attribute] = value
+    return attributes
 
 
 def _whom(attempt: Attempt) -> dict[str, Any]:
-    told = {"gen_ai.provider.name": _provider(attempt.provider)}
-    return {**told, "sluice.provider_key": attempt.key} if attempt.key else told
+    attributes = {"gen_ai.provider.name": _provider(attempt.provider)}
+    return {**attributes, "sluice.provider_key": attempt.key} if attempt.key else attributes
 
 
-def _used(usage: Usage | None, cost: Mapping[str, Any] | None) -> dict[str, Any]:
+def _usage_attributes(usage: Usage | None, cost: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return the attributes of what was used up, those that are known."""
     if usage is None:
         return {}

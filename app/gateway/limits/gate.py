@@ -67,7 +67,7 @@ class Gate:
         self._held: set[tuple[str, str]] = set()
         self._renewer: gevent.Greenlet[..., None] | None = None
         if self._configured and self._url:
-            self._shared()
+            self._redis_windows()
 
     def warn(self) -> None:
         """Say at start what the operator may not expect."""
@@ -81,18 +81,18 @@ class Gate:
         """Charge a call of so many estimated tokens to all of ``touches``, or to none.
 
         Raises ``overloaded`` while Redis is away and that is to be refused."""
-        return self._admitted(touches, [touch.charge(tokens) for touch in touches])
+        return self._admit(touches, [touch.charge(tokens) for touch in touches])
 
-    def look(self, touches: Sequence[Touch]) -> Hold:
+    def peek(self, touches: Sequence[Touch]) -> Hold:
         """Return how limits stand, and charge nothing. Raises as ``admit`` does."""
-        return self._admitted(touches, [touch.charge(0)._replace(amount=0) for touch in touches])
+        return self._admit(touches, [touch.charge(0)._replace(amount=0) for touch in touches])
 
-    def _admitted(self, touches: Sequence[Touch], charges: Sequence[Charge]) -> Hold:
+    def _admit(self, touches: Sequence[Touch], charges: Sequence[Charge]) -> Hold:
         holder = "" if all(one.seconds for one in charges) else secrets.token_hex(12)
         if self._url is None:
             return self._in_memory(touches, charges, holder)
-        windows = self._shared()
-        verdict = self._asked(lambda: windows.admit(charges, holder))
+        windows = self._redis_windows()
+        verdict = self._ask(lambda: windows.admit(charges, holder))
         if verdict is None:
             if holder:  # it may have heard all the same, and would keep the place for a while
                 places = [Settlement(one, 0, 0) for one in charges if not one.seconds]
@@ -142,7 +142,7 @@ class Gate:
             except RedisError as error:
                 self._note_away(error)
 
-    def _shared(self) -> RedisWindows:
+    def _redis_windows(self) -> RedisWindows:
         if self._redis is None:
             self._redis = RedisWindows(self._url or "")
         return self._redis
@@ -160,7 +160,7 @@ class Gate:
             return Hold((), (), Verdict(()), self._memory, holder)
         return self._in_memory(touches, charges, holder)
 
-    def _asked(self, ask: Callable[[], T]) -> T | None:
+    def _ask(self, ask: Callable[[], T]) -> T | None:
         """Return what Redis answers; None while it is away."""
         from redis import RedisError
 
@@ -204,4 +204,4 @@ class Gate:
             gevent.sleep(HELD / 3)
             held = list(self._held)
             if held:
-                self._asked(lambda: self._shared().renew(held))  # noqa: B023 - asked at once
+                self._ask(lambda: self._redis_windows().renew(held))  # noqa: B023 - asked at once

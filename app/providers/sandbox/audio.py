@@ -51,9 +51,9 @@ def _tone(number: int, speed: float) -> bytes:
 
 def wav_head(text: str, size: int) -> bytes:
     """Return what comes before ``size`` bytes of samples in a WAV file that says ``text``."""
-    said = text.encode("utf-8", "replace") + b"\0"
-    said += b"\0" * (len(said) % 2)
-    info = b"INFO" + _COMMENT + struct.pack("<I", len(said)) + said
+    comment = text.encode("utf-8", "replace") + b"\0"
+    comment += b"\0" * (len(comment) % 2)
+    info = b"INFO" + _COMMENT + struct.pack("<I", len(comment)) + comment
     form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, RATE, RATE * 2, 2, 16)
     head = b"WAVE" + form + b"LIST" + struct.pack("<I", len(info)) + info
     return b"RIFF" + struct.pack("<I", len(head) + 8 + size) + head + b"data" + struct.pack("<I", size)
@@ -98,7 +98,7 @@ def _chunks(data: bytes, start: int) -> Iterator[tuple[bytes, bytes, int]]:
 
 
 def _comment(content: bytes) -> str | None:
-    for name, said, _ in _chunks(content, 4):
+    for name, chunk, _ in _chunks(content, 4):
         if name == _COMMENT:
-            return said.rstrip(b"\0").decode("utf-8", "replace")
+            return chunk.rstrip(b"\0").decode("utf-8", "replace")
     return None

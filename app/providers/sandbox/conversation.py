@@ -53,9 +53,13 @@ def attachments(request: Request) -> str:
     found = [part for message in _last_turn(request) for part in message.parts]
     counts = Counter(kind for part in found if (kind := _KINDS.get(type(part))) is not None)
     names = [part.filename for part in found if isinstance(part, FilePart) and part.filename]
-    told = [f"{count} {kind}{'' if count == 1 else 's'}" for kind, count in counts.items()]
-    said = " and ".join([", ".join(told[:-1]), told[-1]] if len(told) > 1 else told)
-    return f"{said} ({', '.join(names)})" if names and said else said
+    counts_in_words = [f"{count} {kind}{'' if count == 1 else 's'}" for kind, count in counts.items()]
+    sentence = " and ".join(
+        [", ".join(counts_in_words[:-1]), counts_in_words[-1]]
+        if len(counts_in_words) > 1
+        else counts_in_words
+    )
+    return f"{sentence} ({', '.join(names)})" if names and sentence else sentence
 
 
 _KINDS: Final[Mapping[type, str]] = {ImagePart: "image", AudioPart: "recording", FilePart: "file"}
@@ -94,12 +98,12 @@ def history(request: Request) -> str:
     """Return the conversation as lines ``role: what was said``; what is no text stands in brackets."""
     lines = [] if not request.instructions else [f"system: {request.instructions}"]
     for message in request.messages:
-        said = " ".join(piece for part in message.parts if (piece := shown(part)))
-        lines.append(f"{message.role}: {said}")
+        text = " ".join(piece for part in message.parts if (piece := describe_part(part)))
+        lines.append(f"{message.role}: {text}")
     return "\n".join(lines)
 
 
-def shown(part: Part) -> str:
+def describe_part(part: Part) -> str:
     """Return one part in words."""
     return _SHOWERS[type(part)](part)
 
@@ -119,7 +123,7 @@ _SHOWERS: Final[Mapping[type, Callable[[Any], str]]] = {
     RefusalPart: lambda part: f"[refusal: {part.text}]",
     ReasoningPart: _reasoning,
     ToolCallPart: lambda part: f"[call {part.name} {part.arguments}]",
-    ToolResultPart: lambda part: f"[result: {' '.join(map(shown, part.content))}]",
+    ToolResultPart: lambda part: f"[result: {' '.join(map(describe_part, part.content))}]",
     ImagePart: lambda part: "[image]",
     AudioPart: lambda part: "[recording]",
     FilePart: _file,

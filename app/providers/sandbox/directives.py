@@ -54,7 +54,7 @@ def parse_directives(text: str) -> Directives:
     """Return what ``text`` asks for; text that holds no directive gives ``Directives()``."""
     members: dict[str, Any] = {}
     lists: dict[str, list[Any]] = {name: [] for name in _JOINS}
-    for row, match, content in _found(text):
+    for row, match, content in _find(text):
         for name, value in row.read(match, content).items():
             if name in lists:
                 lists[name].append(value)
@@ -174,7 +174,7 @@ class _Found(NamedTuple):
     match: re.Match[str]
 
 
-def _found(text: str) -> Iterator[tuple[_Row, re.Match[str], str]]:
+def _find(text: str) -> Iterator[tuple[_Row, re.Match[str], str]]:
     """Yield each directive in order: its row, its match and the text that belongs to it."""
     position, goes_on = 0, False
     while position <= len(text):

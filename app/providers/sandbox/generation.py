@@ -10,18 +10,18 @@ from app.canonical.response import Finish
 from app.dialects import dialect
 from app.dialects.base import ServerContext
 from app.errors import GatewayError
-from app.providers.sandbox.answering import FAILURE, Voice, answer
 from app.providers.sandbox.conversation import input_words, user_text
 from app.providers.sandbox.directives import Directives
+from app.providers.sandbox.model import FAILURE, Voice, answer
+from app.providers.sandbox.playback import Pace, tell
 from app.providers.sandbox.scripts import (
     Respond,
-    directed,
     json_object,
     json_script,
+    read_directives,
     server_context,
     stream_script,
 )
-from app.providers.sandbox.telling import Pace, tell
 from app.providers.sandbox.transport import Asked, Script
 
 _REFUSALS: Final[Mapping[str, Finish]] = {"messages": Finish("content_filter", "refusal")}
@@ -39,13 +39,13 @@ def generation(name: str) -> Respond:
         wire = dialect(name)
         if not request.stream:
             return json_script(wire.encode_response(response, request, context), read)
-        told = tell(response, Pace(words_per_second, read.seconds, read.midway), midway_failure())
-        return stream_script(told, wire.stream_encoder(request, context).feed, read)
+        beats = tell(response, Pace(words_per_second, read.seconds, read.midway), midway_failure())
+        return stream_script(beats, wire.stream_encoder(request, context).feed, read)
 
     return respond
 
 
-def counting(name: str) -> Respond:
+def token_count(name: str) -> Respond:
     """Return what counts the words of a prompt in dialect ``name``."""
 
     def respond(asked: Asked, words_per_second: float) -> Script:
@@ -62,4 +62,4 @@ def midway_failure() -> GatewayError:
 
 def _read(name: str, asked: Asked, context: ServerContext) -> tuple[Request, Directives]:
     request = dialect(name).decode_request(json_object(asked), context)
-    return request, directed(user_text(request), request.model)
+    return request, read_directives(user_text(request), request.model)

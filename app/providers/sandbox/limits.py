@@ -59,41 +59,41 @@ def first_words(text: str, count: int) -> str:
     return text
 
 
-def stopped(parts: list[Part], stops: tuple[str, ...]) -> tuple[list[Part], str | None]:
+def stop_at(parts: list[Part], stops: tuple[str, ...]) -> tuple[list[Part], str | None]:
     """Return what is said before the first stop sequence, and that sequence."""
-    kept: list[Part] = []
+    result: list[Part] = []
     for part in parts:
         if isinstance(part, TextPart):
             found = [(at, stop) for stop in stops if stop and (at := part.text.find(stop)) >= 0]
             if found:
                 at, stop = min(found)
-                return [*kept, replace(part, text=part.text[:at])], stop
-        kept.append(part)
-    return kept, None
+                return [*result, replace(part, text=part.text[:at])], stop
+        result.append(part)
+    return result, None
 
 
-def cut(parts: list[Part], most: int | None) -> tuple[list[Part], bool]:
+def cut_at(parts: list[Part], most: int | None) -> tuple[list[Part], bool]:
     """Return what is said within ``most`` words, and whether something was cut off.
 
     A call that does not fit is not made: half of its arguments would be no call.
     """
     if most is None:
         return parts, False
-    kept: list[Part] = []
+    result: list[Part] = []
     left = max(most, 0)
     for part in parts:
         text = part.arguments if isinstance(part, ToolCallPart) else getattr(part, "text", "")
         needed = words(text)
         if needed > left:
             if left and isinstance(part, TextPart | ReasoningPart | RefusalPart):
-                kept.append(replace(part, text=first_words(text, left)))
-            return kept, True
-        kept.append(part)
+                result.append(replace(part, text=first_words(text, left)))
+            return result, True
+        result.append(part)
         left -= needed
-    return kept, False
+    return result, False
 
 
-def measured(part: Part, alternatives: int) -> Part:
+def with_logprobs(part: Part, alternatives: int) -> Part:
     """Return a text with a log probability for each token, made up from the token itself."""
     if not isinstance(part, TextPart):
         return part

@@ -28,26 +28,26 @@ from app.canonical.request import Message, Request, TextPart
 from app.canonical.response import Choice, Response, Usage
 from app.dialects import dialect_of
 from app.dialects.base import CompletionDialect, ModelListDialect
-from app.dialects.completions.dialect import folded
+from app.dialects.completions.dialect import fold
 from app.dialects.media.audio import MEDIA_TYPES, SpeechDialect, TranscriptionDialect
 from app.dialects.media.base import EmbeddingDialect
 from app.dialects.media.transcripts import media_type_of
 from app.errors import GatewayError
-from app.providers.sandbox.answering import MAX_CHOICES, Voice, answer
 from app.providers.sandbox.audio import MAX_BYTES, RATE, read_recording, sound_bytes, speak, wav_head
-from app.providers.sandbox.forms import read_form
 from app.providers.sandbox.generation import midway_failure
 from app.providers.sandbox.limits import MAX_CHARACTERS, check_size, pieces, words
+from app.providers.sandbox.model import MAX_CHOICES, Voice, answer
+from app.providers.sandbox.multipart import read_form
+from app.providers.sandbox.playback import Pace, beats_of, tell
 from app.providers.sandbox.scripts import (
-    directed,
     json_object,
     json_script,
+    read_directives,
     server_context,
     spread,
     stream_script,
     whole_script,
 )
-from app.providers.sandbox.telling import Pace, beats_of, tell
 from app.providers.sandbox.transport import Asked, Script
 from app.providers.sandbox.vectors import DIMENSIONS, MAX_DIMENSIONS, MAX_NUMBERS, embed
 
@@ -81,17 +81,17 @@ def complete(asked: Asked, words_per_second: float) -> Script:
     request = wire.decode_request(json_object(asked), context)
     texts = [_prompt_text(prompt) for prompt in request.prompts]
     check_size("choices", len(texts) * (request.sampling.n or 1), MAX_CHOICES, "prompt")
-    read = directed(texts[0], request.model)
+    read = read_directives(texts[0], request.model)
     voice = Voice(context.new_id, context.now)
-    answers = [answer(_as_chat(request, text), directed(text, request.model), voice) for text in texts]
+    answers = [answer(_as_chat(request, text), read_directives(text, request.model), voice) for text in texts]
     if request.echo:
-        answers = [_echoing(one, text) for one, text in zip(answers, texts, strict=True)]
-    response = _joined(answers)
+        answers = [_with_echo(one, text) for one, text in zip(answers, texts, strict=True)]
+    response = _join(answers)
     if not request.stream:
-        body = wire.encode_response(folded(response), request, context)
+        body = wire.encode_response(fold(response), request, context)
         return json_script(body, read)
-    told = tell(response, Pace(words_per_second, read.seconds, read.midway), midway_failure())
-    return stream_script(told, wire.stream_encoder(request, context).feed, read)
+    beats = tell(response, Pace(words_per_second, read.seconds, read.midway), midway_failure())
+    return stream_script(beats, wire.stream_encoder(request, context).feed, read)
 
 
 def _prompt_text(prompt: str | tuple[int, ...]) -> str:
@@ -105,7 +105,7 @@ def _as_chat(request: CompletionRequest, text: str) -> Request:
     return Request(request.model, (Message("user", (TextPart(text),)),), sampling=sampling)
 
 
-def _echoing(response: Response, prompt: str) -> Response:
+def _with_echo(response: Response, prompt: str) -> Response:
     """Return the response with the prompt before each text."""
     choices = [
         replace(choice, messages=(Message("assistant", (TextPart(prompt),)), *choice.messages))
@@ -114,7 +114,7 @@ def _echoing(response: Response, prompt: str) -> Response:
     return replace(response, choices=tuple(choices))
 
 
-def _joined(answers: list[Response]) -> Response:
+def _join(answers: list[Response]) -> Response:
     """Return one response with the choices of all, numbered through."""
     choices = [choice for one in answers for choice in one.choices]
     used = [one.usage for one in answers if one.usage is not None]
@@ -138,7 +138,7 @@ def embeddings(asked: Asked, words_per_second: float) -> Script:
     texts = [_prompt_text(text) for text in request.inputs]
     check_size("numbers", len(texts) * dimensions, MAX_NUMBERS, "input")
     check_size("embedded characters", sum(map(len, texts)), MAX_CHARACTERS, "input")
-    read = directed(texts[0] if texts else "", request.model)
+    read = read_directives(texts[0] if texts else "", request.model)
     response = EmbeddingResponse(
         request.model,
         tuple(embed(text, dimensions) for text in texts),
@@ -162,7 +162,7 @@ def speech(asked: Asked, words_per_second: float) -> Script:
         )
     if request.speed is not None and not 0.25 <= request.speed <= 4.0:
         raise _invalid("Invalid 'speed': expected 0.25 to 4.0.", "speed")
-    read = directed(request.text, request.model)
+    read = read_directives(request.text, request.model)
     check_size("bytes of sound", sound_bytes(request.text, request.speed or 1.0), MAX_BYTES, "input")
     tones = list(speak(request.text, request.speed or 1.0))
     head = [wav_head(request.text, sum(map(len, tones)))] if form == "wav" else []
@@ -183,24 +183,24 @@ def speech(asked: Asked, words_per_second: float) -> Script:
 
 def transcription(asked: Asked, words_per_second: float) -> Script:
     """Answer with the text that a recording of ours carries, or with what the file is."""
-    return _written("openai_transcription", asked, words_per_second)
+    return _transcript_script("openai_transcription", asked, words_per_second)
 
 
 def translation(asked: Asked, words_per_second: float) -> Script:
     """Answer as a transcription does: what is spoken here counts as English."""
-    return _written("openai_translation", asked, words_per_second)
+    return _transcript_script("openai_translation", asked, words_per_second)
 
 
-def _written(dialect: str, asked: Asked, words_per_second: float) -> Script:
+def _transcript_script(dialect: str, asked: Asked, words_per_second: float) -> Script:
     fields, file = read_form(asked.body, asked.headers.get("content-type", ""))
     wire = dialect_of(TranscriptionDialect, dialect)
     request = wire.decode_request(fields, file, server_context())
-    read = directed(request.prompt or "", request.model)
+    read = read_directives(request.prompt or "", request.model)
     transcript = _transcript(request)
     if request.stream:
-        told = pieces(transcript.text)
+        deltas = pieces(transcript.text)
         beats = beats_of(
-            [(TranscriptDelta(piece),) for piece in told],
+            [(TranscriptDelta(piece),) for piece in deltas],
             (TranscriptDone(transcript),),
             Pace(words_per_second, read.seconds, read.midway),
             Failed(midway_failure()),
@@ -228,21 +228,21 @@ def _transcript(request: TranscriptionRequest) -> Transcript:
     text = found.text
     if text is None:
         text = f"A recording named {request.file.filename}, of {len(request.file.data)} bytes."
-    spoken, asked = list(_timed(text, seconds)), words(request.prompt or "")
+    spoken, prompt_words = list(_time_words(text, seconds)), words(request.prompt or "")
     return Transcript(
         text,
         language=request.language or "english",
         duration=round(seconds, 3),
         segments=(Segment(0.0, round(seconds, 3), text, "A", _SEGMENT),) if text else (),
         words=tuple(spoken),
-        usage=Usage(asked, words(text), details={"input.text_tokens": asked}),
+        usage=Usage(prompt_words, words(text), details={"input.text_tokens": prompt_words}),
     )
 
 
-def _timed(text: str, seconds: float) -> Iterator[Word]:
-    said = text.split()
-    step = seconds / max(len(said), 1)
-    for index, word in enumerate(said):
+def _time_words(text: str, seconds: float) -> Iterator[Word]:
+    words = text.split()
+    step = seconds / max(len(words), 1)
+    for index, word in enumerate(words):
         yield Word(round(index * step, 3), round((index + 1) * step, 3), word, "A")
 
 
@@ -252,4 +252,4 @@ def _timed(text: str, seconds: float) -> Iterator[Word]:
 def models(asked: Asked, words_per_second: float) -> Script:
     """Answer with the names that show what the sandbox does; any other name works, too."""
     entries = [ModelEntry(name, _CREATED, "sandbox", f"Sandbox: {name}") for name in MODELS]
-    return json_script(dialect_of(ModelListDialect, "models").encode_list(entries), directed("", ""))
+    return json_script(dialect_of(ModelListDialect, "models").encode_list(entries), read_directives("", ""))

@@ -256,16 +256,16 @@ def example(node: Node, extra: int = 0) -> str:
     if isinstance(node, Chars):
         return node.example()
     if isinstance(node, Sequence):
-        return _joined([example(part, extra) for part in node.nodes])
+        return _join([example(part, extra) for part in node.nodes])
     if isinstance(node, Either):
         return example(node.nodes[0], extra)
     if isinstance(node, Repeat):
         times = node.low + extra if node.high is None else min(node.low + extra, node.high)
-        return _joined([example(node.node, extra)] * times) if times else ""
+        return _join([example(node.node, extra)] * times) if times else ""
     return ""
 
 
-def _joined(texts: list[str]) -> str:
+def _join(texts: list[str]) -> str:
     if sum(map(len, texts)) > MAX_TEXT:
         raise Unsupported("the text would be too long")
     return "".join(texts)

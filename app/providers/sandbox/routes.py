@@ -7,10 +7,10 @@ from typing import Final
 
 from app.canonical.record import record
 from app.errors import GatewayError
-from app.providers.sandbox import judging, media, ranking
-from app.providers.sandbox.generation import counting, generation
-from app.providers.sandbox.picturing import picturing
-from app.providers.sandbox.scripts import Respond, answered
+from app.providers.sandbox import media, moderation, rerank
+from app.providers.sandbox.generation import generation, token_count
+from app.providers.sandbox.images import image_generation
+from app.providers.sandbox.scripts import Respond, answer_script
 from app.providers.sandbox.transport import Asked, Script
 
 ROUTES: Final[Mapping[tuple[str, str], tuple[str, Respond]]] = {
@@ -18,22 +18,22 @@ ROUTES: Final[Mapping[tuple[str, str], tuple[str, Respond]]] = {
     ("POST", "/chat/completions"): ("chat", generation("chat")),
     ("POST", "/responses"): ("responses", generation("responses")),
     ("POST", "/messages"): ("messages", generation("messages")),
-    ("POST", "/responses/input_tokens"): ("responses", counting("responses")),
+    ("POST", "/responses/input_tokens"): ("responses", token_count("responses")),
     ("POST", "/completions"): ("completions", media.complete),
     ("POST", "/embeddings"): ("chat", media.embeddings),
-    ("POST", "/rerank"): ("chat", ranking.rerank),
-    ("POST", "/moderations"): ("chat", judging.moderate),
+    ("POST", "/rerank"): ("chat", rerank.rerank),
+    ("POST", "/moderations"): ("chat", moderation.moderate),
     ("POST", "/audio/speech"): ("chat", media.speech),
     ("POST", "/audio/transcriptions"): ("chat", media.transcription),
     ("POST", "/audio/translations"): ("chat", media.translation),
-    ("POST", "/images/generations"): ("chat", picturing("generation")),
-    ("POST", "/images/edits"): ("chat", picturing("edit")),
-    ("POST", "/images/variations"): ("chat", picturing("variation")),
+    ("POST", "/images/generations"): ("chat", image_generation("generation")),
+    ("POST", "/images/edits"): ("chat", image_generation("edit")),
+    ("POST", "/images/variations"): ("chat", image_generation("variation")),
     ("GET", "/models"): ("chat", media.models),
 }
 
 
-def _unknown(asked: Asked, words_per_second: float) -> Script:
+def _not_found(asked: Asked, words_per_second: float) -> Script:
     raise GatewayError("not_found", f"Unknown request URL: {asked.method} {asked.path}.")
 
 
@@ -45,5 +45,5 @@ class Sandbox:
 
     def write(self, asked: Asked) -> Script:
         """Return the script that answers ``asked``; a refused request gets its 4xx."""
-        name, respond = ROUTES.get((asked.method, asked.path), ("chat", _unknown))
-        return answered(name, respond, asked, self.words_per_second)
+        name, respond = ROUTES.get((asked.method, asked.path), ("chat", _not_found))
+        return answer_script(name, respond, asked, self.words_per_second)

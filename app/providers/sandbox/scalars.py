@@ -42,7 +42,7 @@ def _texts(schemas: Schemas, flat: JsonSchema, name: str, turn: int) -> Iterator
     if isinstance(wanted, str) and wanted in _FORMATS:
         yield _FORMATS[wanted].format(turn=turn + 1, day=turn % 28 + 1)
     if "pattern" in flat:
-        yield from _patterned(schemas, flat, turn)
+        yield from _match_pattern(schemas, flat, turn)
         return
     text = f"some {name}" if turn == 0 else f"{name} {turn + 1}"
     least, most = flat.get("minLength", 0), flat.get("maxLength", MAX_CHARACTERS)
@@ -52,7 +52,7 @@ def _texts(schemas: Schemas, flat: JsonSchema, name: str, turn: int) -> Iterator
     yield (text + " " + "x" * int(least))[: int(max(least, 0))]
 
 
-def _patterned(schemas: Schemas, flat: JsonSchema, turn: int) -> Iterator[str]:
+def _match_pattern(schemas: Schemas, flat: JsonSchema, turn: int) -> Iterator[str]:
     """Yield texts that match the pattern, ever longer ones."""
     pattern = schemas.pattern(flat["pattern"])
     for extra in (turn, 0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512):

@@ -12,7 +12,7 @@ from fractions import Fraction
 from typing import Any, Final
 from urllib.parse import unquote
 
-from app.dialects.shared.reading import as_list
+from app.dialects.shared.lenient_json import as_list
 from app.providers.sandbox.patterns import Pattern, Unsupported
 
 MAX_STEPS: Final = 30_000
@@ -84,13 +84,13 @@ class Schemas:
         """Return ``schema`` with one reference or ``allOf`` taken in, None where it has none."""
         if "$ref" in schema:
             rest = {name: value for name, value in schema.items() if name != "$ref"}
-            return merged(self.resolve(schema["$ref"]), rest) if rest else self.resolve(schema["$ref"])
+            return merge(self.resolve(schema["$ref"]), rest) if rest else self.resolve(schema["$ref"])
         if not isinstance(schema.get("allOf"), list):
             return None
         whole: Any = {name: value for name, value in schema.items() if name != "allOf"}
         for part in schema["allOf"]:
             self.step(members(whole))
-            whole = merged(whole, part if not _has(part, "$ref", "allOf") else self.flat(part))
+            whole = merge(whole, part if not _has(part, "$ref", "allOf") else self.flat(part))
         return whole
 
     def resolve(self, reference: Any) -> Any:
@@ -202,7 +202,7 @@ def _has(schema: Any, *keywords: str) -> bool:
 # --- joining two schemas --------------------------------------------------------------------
 
 
-def merged(first: Any, second: Any) -> Any:
+def merge(first: Any, second: Any) -> Any:
     """Return a schema that says what both say, as far as one object can say it."""
     if first is False or second is False:
         return False
@@ -210,11 +210,11 @@ def merged(first: Any, second: Any) -> Any:
         return second if isinstance(second, Mapping) else first
     whole = dict(first)
     for keyword, value in second.items():
-        whole[keyword] = _joined(keyword, whole[keyword], value) if keyword in whole else value
+        whole[keyword] = _join(keyword, whole[keyword], value) if keyword in whole else value
     return whole
 
 
-def _joined(keyword: str, first: Any, second: Any) -> Any:
+def _join(keyword: str, first: Any, second: Any) -> Any:
     join = _JOINS.get(keyword)
     return second if join is None else join(first, second)
 
@@ -254,7 +254,7 @@ def _both(first: Any, second: Any) -> Any:
 
 def _pairs(first: Any, second: Any) -> Any:
     """Two ``anyOf`` cannot be one: pair every branch of the one with every branch of the other."""
-    pairs = [merged(one, other) for one in as_list(first)[:8] for other in as_list(second)[:8]]
+    pairs = [merge(one, other) for one in as_list(first)[:8] for other in as_list(second)[:8]]
     return [pair for pair in pairs if pair is not False]
 
 
@@ -344,7 +344,7 @@ def _additional(schemas: Schemas, value: Any, expected: Any, schema: JsonSchema,
     )
 
 
-def _required(schemas: Schemas, value: Any, expected: Any, schema: JsonSchema, depth: int) -> bool:
+def _check_required(schemas: Schemas, value: Any, expected: Any, schema: JsonSchema, depth: int) -> bool:
     return not isinstance(value, Mapping) or all(
         name in value for name in as_list(expected) if isinstance(name, str)
     )
@@ -390,7 +390,7 @@ _CHECKS: Final[Mapping[str, Check]] = {
     ),
     "properties": _every_property,
     "additionalProperties": _additional,
-    "required": _required,
+    "required": _check_required,
     "prefixItems": _prefix,
     "items": _items,
     "uniqueItems": _unique,

@@ -13,7 +13,7 @@ from app.dialects import dialect_of
 from app.dialects.base import Frame, Row, ServerContext
 from app.errors import GatewayError
 from app.providers.sandbox.directives import Directives, parse_directives
-from app.providers.sandbox.telling import Beat
+from app.providers.sandbox.playback import Beat
 from app.providers.sandbox.transport import Arrival, Asked, Script
 from app.wire.json import dumps, dumps_ascii, loads
 from app.wire.sse import encode_frame
@@ -48,7 +48,7 @@ class AskedFailure(GatewayError):
         self.silence = silence
 
 
-def directed(text: str, model: str) -> Directives:
+def read_directives(text: str, model: str) -> Directives:
     """Return what ``text`` asks of ``model``; raises AskedFailure where that is to fail."""
     read = parse_directives(text)
     if read.only_for is not None and read.only_for != model:
@@ -58,7 +58,7 @@ def directed(text: str, model: str) -> Directives:
     return read
 
 
-def answered(name: str, respond: Respond, asked: Asked, words_per_second: float) -> Script:
+def answer_script(name: str, respond: Respond, asked: Asked, words_per_second: float) -> Script:
     """Return the script that ``respond`` makes; a refusal is written in dialect ``name``."""
     try:
         return respond(asked, words_per_second)
@@ -108,10 +108,10 @@ def whole_script(data: bytes, headers: Mapping[str, str], read: Directives) -> S
 
 def stream_script(beats: Iterable[Beat], feed: Callable[[Any], list[Frame]], read: Directives) -> Script:
     """Return the script of an event stream: ``feed`` turns events into frames."""
-    return Script(200, SSE, _streamed(beats, feed), read.silence)
+    return Script(200, SSE, _stream(beats, feed), read.silence)
 
 
-def _streamed(beats: Iterable[Beat], feed: Callable[[Any], list[Frame]]) -> Iterator[Arrival]:
+def _stream(beats: Iterable[Beat], feed: Callable[[Any], list[Frame]]) -> Iterator[Arrival]:
     for beat in beats:
         frames = [frame for event in beat.events for frame in feed(event)]
         if data := b"".join(map(frame_bytes, frames)):

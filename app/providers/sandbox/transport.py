@@ -15,10 +15,10 @@ from urllib.parse import urlsplit
 import gevent
 
 from app.canonical.record import record
-from app.wire.aside import aside
 from app.wire.clocks import Clocks, Watchdog
+from app.wire.offload import aside
+from app.wire.response_body import WatchedBody
 from app.wire.upstream import Abortable, TransportError, Upstream
-from app.wire.watched import WatchedBody
 
 _LONGEST_SLEEP: Final = 3600.0
 
@@ -79,8 +79,8 @@ class ScriptedTransport:
                 on_open(watchdog)
             whole = body if isinstance(body, bytes) else b"".join(body or ())
             lower = {name.lower(): value for name, value in headers.items()}
-            asked = Asked(method, urlsplit(url).path, lower, whole)
-            script = aside(len(whole), lambda: self._write(asked))
+            request = Asked(method, urlsplit(url).path, lower, whole)
+            script = aside(len(whole), lambda: self._write(request))
             if script.silence > 0:
                 _wait(script.silence, watchdog)
         except BaseException:
@@ -100,11 +100,11 @@ class ScriptedUpstream(WatchedBody):
         self._next: Arrival | None = None
         self._started = time.monotonic()
         self._ended = False
-        watchdog.on_abort = self._let_go
+        watchdog.on_abort = self._release
 
     def close(self) -> None:
         """Let go of the answer."""
-        self._let_go()
+        self._release()
 
     def _next_content(self, n: int) -> bytes:
         pieces: list[bytes] = []
@@ -133,10 +133,10 @@ class ScriptedUpstream(WatchedBody):
         """Return ``b""`` at a true end, or raise why it is none."""
         if self._watchdog.reason is not None:
             raise self._watchdog.reason
-        self._let_go()
+        self._release()
         return b""
 
-    def _let_go(self) -> None:
+    def _release(self) -> None:
         self._watchdog.stop()
         self._ended = True
         self._next = None

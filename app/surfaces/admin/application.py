@@ -18,7 +18,7 @@ from app.gateway.core import Gateway, gateway_of
 from app.operations import resolve
 from app.state.audit import Actor
 from app.surfaces.admin import sessions
-from app.surfaces.admin.office import ACTOR
+from app.surfaces.admin.client import ACTOR
 from app.surfaces.admin.routes import ROUTES, AdminRoute
 from app.surfaces.replies.answers import json_response
 from app.surfaces.rules import MatchedRule

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from flask import Response
 
-from app.surfaces.admin import asking
+from app.surfaces.admin import requests
 
 
-def listed() -> Response:
+def index() -> Response:
     """List the changes, the newest first."""
-    return asking.listed(asking.gateway().state().audit.page(*asking.page_query()))
+    return requests.list_response(requests.gateway().state().audit.page(*requests.page_query()))

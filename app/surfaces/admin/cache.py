@@ -6,14 +6,14 @@ from flask import Response, request
 
 from app.errors import GatewayError
 from app.state.cache import Choice
-from app.surfaces.admin import asking
+from app.surfaces.admin import requests
 from app.surfaces.replies.answers import json_response
 
 
 def clear() -> Response:
     """Take away the kept answers that fit all filters; without one, all."""
     chosen = {name: _value(name) for name in request.args}
-    entries = asking.gateway().cache_store.clear(asking.actor(), Choice(**chosen))
+    entries = requests.gateway().cache_store.clear(requests.actor(), Choice(**chosen))
     return json_response(
         {"id": chosen.get("id"), "object": "cache.deleted", "deleted": True, "entries": entries}
     )

@@ -10,8 +10,8 @@ from typing import Any, Final
 from flask import Response, request
 
 from app.errors import GatewayError
-from app.state.calllog import FILTERS, Members
-from app.surfaces.admin import asking
+from app.state.call_log import FILTERS, Members
+from app.surfaces.admin import requests
 from app.surfaces.replies.answers import json_response
 from app.wire.json import dumps
 
@@ -33,11 +33,11 @@ _COLUMNS: Final = (
 )
 
 
-def listed() -> Response:
+def index() -> Response:
     """List the calls, the newest first."""
-    limit, after = asking.page_query()
-    page = _log().page(limit, after, _filters(), asking.span())
-    return asking.listed(page)
+    limit, after = requests.page_query()
+    page = _log().page(limit, after, _filters(), requests.span())
+    return requests.list_response(page)
 
 
 def get(call_id: str) -> Response:
@@ -45,7 +45,7 @@ def get(call_id: str) -> Response:
     row, bodies = _log().get(call_id), _log().bodies(call_id)
     if bodies is None:
         return json_response(row)
-    return json_response({**row, "bodies": asking.gateway().redactor.value(bodies)})
+    return json_response({**row, "bodies": requests.gateway().redactor.value(bodies)})
 
 
 def as_csv() -> Response:
@@ -59,7 +59,7 @@ def as_jsonl() -> Response:
 
 
 def _export(write: Callable[[Iterable[Members]], Iterator[bytes]], media_type: str) -> Response:
-    rows = _log().all(_filters(), asking.span())
+    rows = _log().all(_filters(), requests.span())
     return Response(write(rows), 200, {"content-type": media_type}, direct_passthrough=True)
 
 
@@ -108,4 +108,4 @@ def _filters() -> dict[str, Any]:
 
 
 def _log() -> Any:
-    return asking.gateway().state().call_log
+    return requests.gateway().state().call_log

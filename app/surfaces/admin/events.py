@@ -16,9 +16,9 @@ from flask import Response, copy_current_request_context, request
 from app.errors import GatewayError
 from app.gateway.call import Abort
 from app.gateway.feed import TYPES, Item, Watcher, ready
-from app.surfaces.admin import asking
+from app.surfaces.admin import requests
 from app.surfaces.admin.application import authenticate
-from app.surfaces.replies.framings import Events
+from app.surfaces.replies.framing import Events
 from app.wire.client_socket import is_closed
 from app.wire.json import dumps
 from app.wire.sse import comment, encode_frame
@@ -31,7 +31,7 @@ _HANGING: Final = 1.0  # seconds that a write may still take once the process le
 
 def stream() -> Response:
     """Stream what happens from now on, and what a page that comes back has missed, until the client or the process leaves."""
-    gateway = asking.gateway()
+    gateway = requests.gateway()
     if gateway.draining.is_set():
         raise GatewayError("server_shutdown", "The server is shutting down; ask again.", retry_after=1)
     check = copy_current_request_context(lambda: authenticate(gateway))
@@ -86,7 +86,7 @@ class _Writer:
 
     def pieces(self, first: bytes) -> Iterator[bytes]:
         """Yield ``first``, then events as they come, and a comment where none do."""
-        for piece in self._made(first):
+        for piece in self._events(first):
             self._writes += 1
             self._writing = True
             yield piece
@@ -98,7 +98,7 @@ class _Writer:
         if self._writing:
             gevent.spawn_later(_HANGING, self._cut, self._writes)
 
-    def _made(self, first: bytes) -> Iterator[bytes]:
+    def _events(self, first: bytes) -> Iterator[bytes]:
         yield first
         checked = time.monotonic()
         while (items := self._watcher.take(self._silence)) is not None:

@@ -12,15 +12,15 @@ from flask import Flask, Response, current_app
 from marshmallow import fields
 from werkzeug.exceptions import HTTPException
 
-from app.config_loading import kinds
-from app.config_loading.kinds import Checked
+from app.config_loading import value_kinds
 from app.config_loading.tables import Strict
+from app.config_loading.value_kinds import Checked
 from app.errors import GatewayError
 from app.gateway.call import Call, Principal
 from app.gateway.core import Gateway
 from app.gateway.explanation import explain, refused_before
 from app.gateway.run import Run
-from app.surfaces.admin import asking
+from app.surfaces.admin import requests
 from app.surfaces.mounts import Credentials, mount_of
 from app.surfaces.replies.answers import json_response
 from app.surfaces.rules import matched_rule
@@ -35,9 +35,9 @@ _PRINCIPAL: Final = "sluice.principal"
 class ExplainSchema(Strict):
     """A request as a client would send it, and whose it is."""
 
-    path = Checked(kinds.TEXT, required=True)
-    key = Checked(kinds.TEXT)
-    tenant = Checked(kinds.NAME)
+    path = Checked(value_kinds.TEXT, required=True)
+    key = Checked(value_kinds.TEXT)
+    tenant = Checked(value_kinds.NAME)
     body = fields.Dict(required=True)
 
 
@@ -75,10 +75,10 @@ class _Named:
         return principal
 
 
-def explained() -> Response:
+def run() -> Response:
     """Explain a request."""
-    members = asking.checked_body(_SCHEMA)
-    gateway = asking.gateway()
+    members = requests.checked_body(_SCHEMA)
+    gateway = requests.gateway()
     principal = _principal(gateway, members.get("key"), members.get("tenant"))
     path = members["path"]
     with _doors(gateway).test_request_context(
@@ -136,7 +136,7 @@ def _principal(gateway: Gateway, key: str | None, tenant: str | None) -> Princip
     Raises ``bad_request`` for a key that is none, or a name of several tenants."""
     if key is None:
         return gateway.keys.keyless("open", tenant or "default")
-    owners = asking.owners()
+    owners = requests.owners()
     found = [row for row in _rows(owners, tenant) if key in (row["id"], row["name"])]
     exact = [row for row in found if row["id"] == key] or found
     if len(exact) != 1:

@@ -10,16 +10,16 @@ from flask import Response
 
 from app.config import TargetMembers
 from app.config_loading.advice import advise
-from app.config_loading.showing import members_shown
+from app.config_loading.display import members_shown
 from app.gateway.core import Gateway
-from app.surfaces.admin import asking
+from app.surfaces.admin import requests
 from app.surfaces.replies.answers import json_response
 from app.version import __version__
 
 
 def background() -> Response:
     """Count the background responses that wait and run."""
-    queue = asking.gateway().state().queue
+    queue = requests.gateway().state().queue
     oldest, workers = queue.running()
     return json_response(
         {
@@ -34,7 +34,7 @@ def background() -> Response:
 
 def settings() -> Response:
     """Show what was understood, secrets as ``***``, and what of it is hardly meant."""
-    gateway = asking.gateway()
+    gateway = requests.gateway()
     shown = members_shown(gateway.settings)
     models = {
         name: {
@@ -52,8 +52,8 @@ def settings() -> Response:
         }
         for name, alias in gateway.settings.aliases.items()
     }
-    told = {"object": "settings", "server": shown, "models": models}
-    return json_response(gateway.redactor.value({**told, "doubts": _doubts(gateway)}))
+    body = {"object": "settings", "server": shown, "models": models}
+    return json_response(gateway.redactor.value({**body, "doubts": _doubts(gateway)}))
 
 
 def _doubts(gateway: Gateway) -> list[dict[str, str]]:

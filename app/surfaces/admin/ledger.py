@@ -10,27 +10,29 @@ from app.config_loading.ledger import CorrectionSchema
 from app.errors import GatewayError
 from app.gateway.budgets.corrections import STATES, correct
 from app.state.ledger import FILTERS
-from app.surfaces.admin import asking
+from app.surfaces.admin import requests
 from app.surfaces.replies.answers import json_response
 
 _CORRECTION: Final = CorrectionSchema()
 
 
-def listed() -> Response:
+def index() -> Response:
     """List the rows, the newest first."""
-    limit, after = asking.page_query()
-    return asking.listed(asking.gateway().state().ledger.page(limit, after, _filters(), asking.span()))
+    limit, after = requests.page_query()
+    return requests.list_response(
+        requests.gateway().state().ledger.page(limit, after, _filters(), requests.span())
+    )
 
 
 def get(entry_id: str) -> Response:
     """Show a row."""
-    return json_response(asking.gateway().state().ledger.get(entry_id))
+    return json_response(requests.gateway().state().ledger.get(entry_id))
 
 
 def settle(entry_id: str) -> Response:
     """Write what a row that is lost or estimated really cost; answer with the row that corrects it."""
-    members = asking.checked_body(_CORRECTION)
-    return asking.made(correct(asking.gateway(), asking.actor(), entry_id, members))
+    members = requests.checked_body(_CORRECTION)
+    return requests.creation_response(correct(requests.gateway(), requests.actor(), entry_id, members))
 
 
 def _filters() -> dict[str, Any]:

@@ -13,17 +13,17 @@ from app.errors import GatewayError
 from app.gateway.core import Gateway
 from app.providers.base import Provider
 from app.state.listing import Page
-from app.surfaces.admin import asking
+from app.surfaces.admin import requests
 from app.surfaces.replies.answers import json_response
 
 _LOG: Final = logging.getLogger(__name__)
 _NO_LIST: Final = "unsupported_operation"
 
 
-def listed() -> Response:
+def index() -> Response:
     """List the configured providers, in the operator's order."""
-    limit, after = asking.page_query()
-    gateway = asking.gateway()
+    limit, after = requests.page_query()
+    gateway = requests.gateway()
     names = _names(gateway)
     if after is not None and after not in names:
         raise GatewayError(
@@ -33,13 +33,13 @@ def listed() -> Response:
             code="invalid_value",
         )
     rest = names[names.index(after) + 1 :] if after is not None else names
-    rows = [_shown(gateway, gateway.registry.get(name)) for name in rest[:limit]]
-    return asking.listed(Page(gateway.redactor.value(rows), len(rest) > limit))
+    rows = [_show(gateway, gateway.registry.get(name)) for name in rest[:limit]]
+    return requests.list_response(Page(gateway.redactor.value(rows), len(rest) > limit))
 
 
 def check(name: str) -> Response:
     """Ask a provider for a page of its models; tell how it went."""
-    gateway = asking.gateway()
+    gateway = requests.gateway()
     if name not in _names(gateway):
         raise GatewayError("not_found", f"No provider named '{name[:80]}' is configured.")
     begun = time.monotonic()
@@ -73,8 +73,8 @@ def _names(gateway: Gateway) -> list[str]:
     return list(dict.fromkeys([*gateway.settings.providers, *gateway.registry.configured]))
 
 
-def _shown(gateway: Gateway, provider: Provider) -> dict[str, Any]:
-    resting = _resting(gateway, provider.name)
+def _show(gateway: Gateway, provider: Provider) -> dict[str, Any]:
+    resting = _resting_circuits(gateway, provider.name)
     lack = provider.lack()
     spent = {} if gateway.key_cooldowns is None else gateway.key_cooldowns.seconds(provider.name)
     keys = [_key(key, spent.get(key.name)) for key in provider.settings.keys]
@@ -105,7 +105,7 @@ def _key(key: ProviderKey, passed_over: float | None) -> dict[str, Any]:
     }
 
 
-def _resting(gateway: Gateway, name: str) -> list[dict[str, Any]]:
+def _resting_circuits(gateway: Gateway, name: str) -> list[dict[str, Any]]:
     circuits = gateway.breaker.resting() if gateway.breaker is not None else {}
     return [
         {"model": model, "key": key or None, "seconds": round(seconds, 1)}

@@ -15,8 +15,8 @@ from flask import Response
 
 from app.errors import GatewayError
 from app.gateway import reloads
-from app.reloading import BOARD, Verdict
-from app.surfaces.admin import asking
+from app.reload_report import BOARD, Verdict
+from app.surfaces.admin import requests
 from app.surfaces.replies.answers import json_response
 
 _JUDGED: Final = 10.0  # seconds until the first process says what it thinks of the configuration
@@ -27,13 +27,13 @@ _LISTENING: Final = 1.2  # a worker that leaves stops to accept within a second
 
 def now() -> Response:
     """Take the configuration anew, as SIGHUP does; answer once the new workers serve. Faults are 422."""
-    verdict = _asked()
+    verdict = _ask()
     if verdict.faults:
         raise _refusal(verdict)
-    state = asking.gateway().state()
-    state.audit.add(asking.actor(), "reload", "configuration")
+    state = requests.gateway().state()
+    state.audit.add(requests.actor(), "reload", "configuration")
     reloads.tell(state.signals)
-    draining = asking.gateway().draining
+    draining = requests.gateway().draining
     limit = time.monotonic() + _REPLACED
     while not draining.is_set() and time.monotonic() < limit:
         gevent.sleep(_LOOK)
@@ -43,7 +43,7 @@ def now() -> Response:
     return json_response({"object": "reload", "reloaded": replaced}, 200 if replaced else 202)
 
 
-def _asked() -> Verdict:
+def _ask() -> Verdict:
     """Ask the server's first process for a reload; return its verdict."""
     before, master = BOARD.read(), os.getppid()
     if before is None or before.master != master:

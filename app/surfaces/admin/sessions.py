@@ -17,7 +17,7 @@ from app.config import Secret, Settings
 from app.errors import GatewayError
 from app.gateway.core import Gateway
 from app.state.audit import Actor
-from app.state.keyform import ADMIN, is_sound
+from app.state.key_format import ADMIN, is_sound
 
 COOKIE: Final = "sluice_session"
 TOKEN_HEADER: Final = "x-csrf-token"
@@ -53,7 +53,7 @@ class Session:
 
 def master_key(settings: Settings) -> Secret | None:
     """Return the first administrator's key: the operator's, or the one that the start made."""
-    return settings.master_key or settings.made_key
+    return settings.master_key or settings.generated_key
 
 
 def administrator(gateway: Gateway, key: str) -> Administrator | None:

@@ -9,9 +9,9 @@ from typing import Any, Final
 
 from flask import Response
 
-from app.state.browsing import CONVERSATION_FILTERS, RESPONSE_FILTERS, Browsing
-from app.state.paging import as_list
-from app.surfaces.admin import asking
+from app.state.admin_queries import CONVERSATION_FILTERS, RESPONSE_FILTERS, AdminQueries
+from app.state.pagination import as_list
+from app.surfaces.admin import requests
 from app.surfaces.body import queries
 from app.surfaces.replies.answers import json_response
 
@@ -21,41 +21,43 @@ _KIND: Final = ("id", "type", "role", "status")
 
 def responses() -> Response:
     """List stored responses, the newest first."""
-    limit, after = asking.page_query()
-    return asking.listed(_browsing().responses(limit, after, asking.filters(RESPONSE_FILTERS), asking.span()))
+    limit, after = requests.page_query()
+    return requests.list_response(
+        _queries().responses(limit, after, requests.filters(RESPONSE_FILTERS), requests.span())
+    )
 
 
 def response(response_id: str) -> Response:
     """Show one, with its content where that may be read."""
-    shown = _browsing().response(response_id, content=_reads_content())
+    shown = _queries().response(response_id, content=_reads_content())
     return json_response({**shown, "content": _reads_content()})
 
 
 def conversations() -> Response:
     """List conversations, the newest first."""
-    limit, after = asking.page_query()
-    page = _browsing().conversations(limit, after, asking.filters(CONVERSATION_FILTERS), asking.span())
-    return asking.listed(page)
+    limit, after = requests.page_query()
+    page = _queries().conversations(limit, after, requests.filters(CONVERSATION_FILTERS), requests.span())
+    return requests.list_response(page)
 
 
 def conversation(conversation_id: str) -> Response:
     """Show one."""
-    shown = _browsing().conversation(conversation_id, content=_reads_content())
+    shown = _queries().conversation(conversation_id, content=_reads_content())
     return json_response({**shown, "content": _reads_content()})
 
 
 def items(conversation_id: str) -> Response:
     """List the items of a conversation; without content, what kind each is."""
-    found, more = _browsing().items(conversation_id, queries.page())
+    found, more = _queries().items(conversation_id, queries.page())
     if not _reads_content():
         found = [{name: item[name] for name in _KIND if name in item} for item in found]
     return json_response({**as_list(found, more), "content": _reads_content()})
 
 
-def _browsing() -> Browsing:
-    return asking.gateway().state().browsing
+def _queries() -> AdminQueries:
+    return requests.gateway().state().admin_queries
 
 
 def _reads_content() -> bool:
-    reads: Any = asking.gateway().settings.admin_reads_content
+    reads: Any = requests.gateway().settings.admin_reads_content
     return bool(reads)

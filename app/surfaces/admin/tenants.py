@@ -6,40 +6,40 @@ from typing import Final
 
 from flask import Response, request
 
-from app.config_loading.ownership import NewTenantSchema, TenantSchema
+from app.config_loading.tenancy import NewTenantSchema, TenantSchema
 from app.errors import GatewayError
-from app.surfaces.admin import asking
+from app.surfaces.admin import requests
 from app.surfaces.replies.answers import json_response
 
 _NEW: Final = NewTenantSchema()
 _CHANGE: Final = TenantSchema()
 
 
-def listed() -> Response:
+def index() -> Response:
     """List the tenants."""
-    return asking.listed(asking.owners().tenants(*asking.page_query()))
+    return requests.list_response(requests.owners().tenants(*requests.page_query()))
 
 
 def create() -> Response:
     """Make a tenant."""
-    members = asking.checked_body(_NEW)
-    return asking.made(asking.owners().create_tenant(asking.actor(), members))
+    members = requests.checked_body(_NEW)
+    return requests.creation_response(requests.owners().create_tenant(requests.actor(), members))
 
 
 def get(name: str) -> Response:
     """Show a tenant."""
-    return json_response(asking.owners().tenant(name))
+    return json_response(requests.owners().tenant(name))
 
 
 def change(name: str) -> Response:
     """Change a tenant."""
-    changes = asking.checked_body(_CHANGE)
-    return json_response(asking.owners().change_tenant(asking.actor(), name, changes))
+    changes = requests.checked_body(_CHANGE)
+    return json_response(requests.owners().change_tenant(requests.actor(), name, changes))
 
 
 def delete(name: str) -> Response:
     """Delete a tenant once ``?confirm=`` repeats its name; before, say what is stored of it."""
-    owners = asking.owners()
+    owners = requests.owners()
     if request.args.get("confirm") != name:
         counts = owners.stored_of_tenant(name)
         raise GatewayError(
@@ -49,4 +49,4 @@ def delete(name: str) -> Response:
             param="confirm",
             code="confirmation_required",
         )
-    return asking.deleted("tenant", name, stored=owners.delete_tenant(asking.actor(), name))
+    return requests.deletion_response("tenant", name, stored=owners.delete_tenant(requests.actor(), name))

@@ -11,7 +11,7 @@ from flask import Response, request
 from app.errors import GatewayError
 from app.state import histogram, rollups
 from app.state.sums import FILTERS, GROUPS, HOUR, NANO, Members, Sums
-from app.surfaces.admin import asking
+from app.surfaces.admin import requests
 from app.surfaces.replies.answers import json_response
 
 _METADATA: Final = "metadata."
@@ -20,7 +20,7 @@ _SHARES: Final = (50, 95, 99)
 _NAMES: Final = (*_TIMES, *(name for name in GROUPS if name != "metadata"))
 
 
-def summed() -> Response:
+def sum_usage() -> Response:
     """Sum the calls of whole hours, grouped as the query says."""
     names = _group_names()
     groups: dict[tuple[Any, ...], Sums] = {}
@@ -32,7 +32,7 @@ def summed() -> Response:
         label = tuple(_member(name, hour, members) for name in names)
         groups.setdefault(label, Sums()).add(sums)
     ordered = sorted(groups.items(), key=lambda pair: [str(part or "") for part in pair[0]])
-    data = [{**dict(zip(names, label, strict=True)), **_shown(sums)} for label, sums in ordered]
+    data = [{**dict(zip(names, label, strict=True)), **_show_sums(sums)} for label, sums in ordered]
     return json_response(
         {"object": "list", "data": data, "has_more": False, "first_id": None, "last_id": None}
     )
@@ -42,7 +42,7 @@ def _sums(
     names: Sequence[str], sought: Mapping[str, str], *, detailed: bool
 ) -> Iterator[tuple[int, Members, Sums]]:
     """Yield hour or day, members and sums: those of one member, or of none, from what is joined of them."""
-    log, span = asking.gateway().state().call_log, asking.span()
+    log, span = requests.gateway().state().call_log, requests.span()
     members = {*names, *sought} - set(_TIMES)
     if len(members) > 1 or not members <= set(rollups.MEMBERS):
         yield from log.usage(span, detailed=detailed)
@@ -74,7 +74,7 @@ def _member(name: str, hour: int, members: Members) -> Any:
     return members.get(name)
 
 
-def _shown(sums: Sums) -> dict[str, Any]:
+def _show_sums(sums: Sums) -> dict[str, Any]:
     return {
         "calls": sums.calls,
         "errors": sums.errors,

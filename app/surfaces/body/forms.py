@@ -16,9 +16,9 @@ from werkzeug.formparser import FormDataParser
 
 from app.canonical.media import Upload
 from app.errors import GatewayError
-from app.surfaces.body.reading import is_encoded, read_body, too_large
+from app.surfaces.body.reader import is_encoded, read_body, too_large
 from app.surfaces.calls import current_gateway
-from app.surfaces.claims import claim_form
+from app.surfaces.idempotency import claim_form
 from app.wire.json import loads
 
 _LOG: Final = logging.getLogger(__name__)

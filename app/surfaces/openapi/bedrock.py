@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from app.surfaces.openapi.shapes import TABLE, TEXT, WHOLE, Shape, listed, record
+from app.surfaces.openapi.shapes import TABLE, TEXT, WHOLE, Shape, array_of, record
 
 ConverseResponse: Final[Shape] = record(
     {
-        "output": record({"message": record({"role": TEXT, "content": listed(TABLE)})}),
+        "output": record({"message": record({"role": TEXT, "content": array_of(TABLE)})}),
         "stopReason": TEXT,
         "usage": record({"inputTokens": WHOLE, "outputTokens": WHOLE, "totalTokens": WHOLE}),
         "metrics": TABLE,
@@ -16,5 +16,5 @@ ConverseResponse: Final[Shape] = record(
 )
 InputTokenCount: Final[Shape] = record({"inputTokens": WHOLE})
 _SUMMARY: Final[Shape] = record({"modelArn": TEXT, "modelId": TEXT, "modelName": TEXT, "providerName": TEXT})
-FoundationModels: Final[Shape] = record({"modelSummaries": listed(_SUMMARY)})
+FoundationModels: Final[Shape] = record({"modelSummaries": array_of(_SUMMARY)})
 FoundationModel: Final[Shape] = record({"modelDetails": _SUMMARY})

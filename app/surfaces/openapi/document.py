@@ -215,7 +215,7 @@ def _operation(app: Flask, rule: DoorRule) -> dict[str, Any]:
         "responses": {"101": _UPGRADED} if route.upgrades else {"200": _answer(route, mount)},
     }
     if mount:
-        described["responses"]["default"] = _described("An error.", ref(mount.error))
+        described["responses"]["default"] = _response("An error.", ref(mount.error))
     if (route.body is not None or route.form) and not route.upgrades:
         described["requestBody"] = _request(route, mount)
     return described
@@ -247,13 +247,13 @@ def _form(route: Route) -> Shape:
 
 
 def _answer(route: Route, mount: Mount | None) -> dict[str, Any]:
-    content = dict(_MEDIA.get(route.answer) or {_JSON: {"schema": _sealed(route, mount)}})
+    content = dict(_MEDIA.get(route.answer) or {_JSON: {"schema": _envelope_schema(route, mount)}})
     if route.streams:
         content[_EVENTS] = {"schema": TEXT}
     return {"description": "The answer.", "content": content}
 
 
-def _sealed(route: Route, mount: Mount | None) -> Shape:
+def _envelope_schema(route: Route, mount: Mount | None) -> Shape:
     """Return the schema of an answer with what its surface adds."""
     shape = ref(_component(route.answer))
     if mount is None or not route.sealed or mount.envelope == "headers":
@@ -265,7 +265,7 @@ def _sealed(route: Route, mount: Mount | None) -> Shape:
     return {"allOf": [shape, record({"extra_fields": ref("ExtraFields")}), *added]}
 
 
-def _described(description: str, shape: Shape) -> dict[str, Any]:
+def _response(description: str, shape: Shape) -> dict[str, Any]:
     return {"description": description, "content": {_JSON: {"schema": shape}}}
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from app.surfaces.openapi.shapes import NUMBER, TABLE, TEXT, WHOLE, Shape, listed, record
+from app.surfaces.openapi.shapes import NUMBER, TABLE, TEXT, WHOLE, Shape, array_of, record
 
 GenerateContentResponse: Final[Shape] = record(
     {
-        "candidates": listed(
+        "candidates": array_of(
             record(
                 {"content": TABLE, "finishReason": TEXT, "index": WHOLE, "groundingMetadata": TABLE},
                 optional=("content", "finishReason", "index", "groundingMetadata"),
@@ -21,14 +21,14 @@ GenerateContentResponse: Final[Shape] = record(
     optional=("usageMetadata", "modelVersion", "responseId"),
 )
 TokenCount: Final[Shape] = record({"totalTokens": WHOLE})
-_VECTOR: Final[Shape] = record({"values": listed(NUMBER)})
+_VECTOR: Final[Shape] = record({"values": array_of(NUMBER)})
 EmbedContentResponse: Final[Shape] = record({"embedding": _VECTOR})
-BatchEmbedContentsResponse: Final[Shape] = record({"embeddings": listed(_VECTOR)})
-Predictions: Final[Shape] = record({"predictions": listed(TABLE)})
+BatchEmbedContentsResponse: Final[Shape] = record({"embeddings": array_of(_VECTOR)})
+Predictions: Final[Shape] = record({"predictions": array_of(TABLE)})
 GeminiModel: Final[Shape] = record({"name": TEXT, "displayName": TEXT}, optional=("displayName",))
 GeminiModels: Final[Shape] = record(
-    {"models": listed(GeminiModel), "nextPageToken": TEXT}, optional=("nextPageToken",)
+    {"models": array_of(GeminiModel), "nextPageToken": TEXT}, optional=("nextPageToken",)
 )
 PublisherModels: Final[Shape] = record(
-    {"publisherModels": listed(GeminiModel), "nextPageToken": TEXT}, optional=("nextPageToken",)
+    {"publisherModels": array_of(GeminiModel), "nextPageToken": TEXT}, optional=("nextPageToken",)
 )

@@ -87,7 +87,7 @@ def _group(mount: Mount | None) -> str:
     return "operations" if mount is None else mount.name
 
 
-def _titled(group: str) -> str:
+def _title(group: str) -> str:
     return _TITLES.get(group, group)
 
 

@@ -25,7 +25,7 @@ def ref(name: str) -> Shape:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
-def listed(item: Shape) -> Shape:
+def array_of(item: Shape) -> Shape:
     """Return an array of ``item``."""
     return {"type": "array", "items": item}
 
@@ -69,7 +69,7 @@ _RESPONSE: Final[Shape] = record(
         "max_output_tokens": {"type": ["integer", "null"]},
         "metadata": TABLE,
         "model": TEXT,
-        "output": listed(ref("Item")),
+        "output": array_of(ref("Item")),
         "parallel_tool_calls": FLAG,
         "previous_response_id": TEXT_OR_NULL,
         "conversation": {"anyOf": [record({"id": TEXT}), {"type": "null"}]},
@@ -78,7 +78,7 @@ _RESPONSE: Final[Shape] = record(
         "temperature": NUMBER,
         "text": TABLE,
         "tool_choice": {"type": ["string", "object"]},
-        "tools": listed(TABLE),
+        "tools": array_of(TABLE),
         "top_p": NUMBER,
         "truncation": TEXT,
         "usage": {"anyOf": [ref("ResponseUsage"), {"type": "null"}]},
@@ -102,9 +102,9 @@ _MESSAGE: Final[Shape] = record(
         "content": TEXT_OR_NULL,
         "refusal": TEXT_OR_NULL,
         "reasoning": TEXT_OR_NULL,
-        "reasoning_details": listed(TABLE),
-        "annotations": listed(TABLE),
-        "tool_calls": listed(
+        "reasoning_details": array_of(TABLE),
+        "annotations": array_of(TABLE),
+        "tool_calls": array_of(
             record({"id": TEXT, "type": TEXT, "function": TABLE, "custom": TABLE}, ("function", "custom"))
         ),
         "audio": {"type": ["object", "null"]},
@@ -135,7 +135,7 @@ _BATCH: Final[Shape] = record(
         "id": TEXT,
         "object": always("batch"),
         "endpoint": TEXT,
-        "errors": {"anyOf": [record({"object": always("list"), "data": listed(TABLE)}), {"type": "null"}]},
+        "errors": {"anyOf": [record({"object": always("list"), "data": array_of(TABLE)}), {"type": "null"}]},
         "input_file_id": TEXT,
         "completion_window": TEXT,
         "status": TEXT,
@@ -155,10 +155,10 @@ _LIST: Final[Mapping[str, Shape]] = {
 }
 FILE_SHAPES: Final[Mapping[str, Shape]] = {
     "File": _FILE,
-    "FileList": record({**_LIST, "data": listed(ref("File"))}),
+    "FileList": record({**_LIST, "data": array_of(ref("File"))}),
     "DeletedFile": record({"id": TEXT, "object": always("file"), "deleted": FLAG}),
     "Batch": _BATCH,
-    "BatchList": record({**_LIST, "data": listed(ref("Batch"))}),
+    "BatchList": record({**_LIST, "data": array_of(ref("Batch"))}),
 }
 
 SHAPES: Final[Mapping[str, Shape]] = {
@@ -170,7 +170,7 @@ SHAPES: Final[Mapping[str, Shape]] = {
                     "type": TEXT,
                     "param": TEXT_OR_NULL,
                     "code": TEXT_OR_NULL,
-                    "details": listed(TABLE),
+                    "details": array_of(TABLE),
                 },
                 optional=("details",),
             ),
@@ -183,7 +183,7 @@ SHAPES: Final[Mapping[str, Shape]] = {
     "GoogleError": record(
         {
             "error": record(
-                {"code": WHOLE, "message": TEXT, "status": TEXT, "details": listed(TABLE)}, ("details",)
+                {"code": WHOLE, "message": TEXT, "status": TEXT, "details": array_of(TABLE)}, ("details",)
             )
         }
     ),
@@ -204,8 +204,8 @@ SHAPES: Final[Mapping[str, Shape]] = {
             "chunk_index": WHOLE,
             "model_params": TABLE,
             "billed_usage": {"type": ["object", "null"]},
-            "attempts": listed(TABLE),
-            "warnings": listed(record({"param": TEXT, "message": TEXT})),
+            "attempts": array_of(TABLE),
+            "warnings": array_of(record({"param": TEXT, "message": TEXT})),
             "cache_debug": TABLE,
             "raw_request": {},
             "raw_response": {},
@@ -257,7 +257,7 @@ SHAPES: Final[Mapping[str, Shape]] = {
     "ItemList": record(
         {
             "object": always("list"),
-            "data": listed(ref("Item")),
+            "data": array_of(ref("Item")),
             "first_id": TEXT_OR_NULL,
             "last_id": TEXT_OR_NULL,
             "has_more": FLAG,
@@ -270,7 +270,7 @@ SHAPES: Final[Mapping[str, Shape]] = {
             "id": TEXT,
             "object": always("response.compaction"),
             "created_at": WHOLE,
-            "output": listed(ref("Item")),
+            "output": array_of(ref("Item")),
             "usage": ref("ResponseUsage"),
         }
     ),
@@ -285,13 +285,13 @@ SHAPES: Final[Mapping[str, Shape]] = {
             "object": always("chat.completion"),
             "created": WHOLE,
             "model": TEXT,
-            "choices": listed(_CHOICE),
+            "choices": array_of(_CHOICE),
             "usage": ref("ChatUsage"),
             "service_tier": TEXT_OR_NULL,
             "system_fingerprint": TEXT_OR_NULL,
-            "citations": listed(TEXT),
-            "search_results": listed(TABLE),
-            "videos": listed(TABLE),
+            "citations": array_of(TEXT),
+            "search_results": array_of(TABLE),
+            "videos": array_of(TABLE),
         },
         optional=("service_tier", "system_fingerprint", "citations", "search_results", "videos"),
     ),
@@ -301,14 +301,14 @@ SHAPES: Final[Mapping[str, Shape]] = {
             "object": always("text_completion"),
             "created": WHOLE,
             "model": TEXT,
-            "choices": listed(record({"text": TEXT, "index": WHOLE, "finish_reason": TEXT_OR_NULL})),
+            "choices": array_of(record({"text": TEXT, "index": WHOLE, "finish_reason": TEXT_OR_NULL})),
             "usage": ref("ChatUsage"),
         }
     ),
     "Embeddings": record(
         {
             "object": always("list"),
-            "data": listed(
+            "data": array_of(
                 record(
                     {
                         "object": always("embedding"),
@@ -325,7 +325,7 @@ SHAPES: Final[Mapping[str, Shape]] = {
         {
             "id": TEXT,
             "model": TEXT,
-            "results": listed(
+            "results": array_of(
                 record({"index": WHOLE, "relevance_score": NUMBER, "document": TABLE}, optional=("document",))
             ),
             "usage": TABLE,
@@ -335,7 +335,7 @@ SHAPES: Final[Mapping[str, Shape]] = {
         {
             "id": TEXT,
             "model": TEXT,
-            "results": listed(
+            "results": array_of(
                 record(
                     {
                         "flagged": FLAG,
@@ -353,8 +353,8 @@ SHAPES: Final[Mapping[str, Shape]] = {
             "text": TEXT,
             "language": TEXT,
             "duration": NUMBER,
-            "segments": listed(TABLE),
-            "words": listed(TABLE),
+            "segments": array_of(TABLE),
+            "words": array_of(TABLE),
             "usage": TABLE,
         },
         optional=("language", "duration", "segments", "words", "usage"),
@@ -362,7 +362,7 @@ SHAPES: Final[Mapping[str, Shape]] = {
     "Images": record(
         {
             "created": WHOLE,
-            "data": listed(
+            "data": array_of(
                 record(
                     {"b64_json": TEXT, "url": TEXT, "revised_prompt": TEXT},
                     optional=("b64_json", "url", "revised_prompt"),
@@ -382,7 +382,7 @@ SHAPES: Final[Mapping[str, Shape]] = {
             "task": always("translate"),
             "language": always("english"),
             "duration": NUMBER,
-            "segments": listed(TABLE),
+            "segments": array_of(TABLE),
             "usage": TABLE,
         },
         optional=("task", "language", "duration", "segments", "usage"),
@@ -392,7 +392,7 @@ SHAPES: Final[Mapping[str, Shape]] = {
         optional=("name",),
     ),
     "ModelList": record(
-        {"object": always("list"), "data": listed(ref("Model")), "has_more": FLAG}, ("has_more",)
+        {"object": always("list"), "data": array_of(ref("Model")), "has_more": FLAG}, ("has_more",)
     ),
     "Key": record(
         {
@@ -406,8 +406,8 @@ SHAPES: Final[Mapping[str, Shape]] = {
             "expires_at": {"type": ["integer", "null"]},
             "models": {"type": ["array", "null"], "items": TEXT},
             "operations": {"type": ["array", "null"], "items": TEXT},
-            "limits": listed(TABLE),
-            "budgets": listed(TABLE),
+            "limits": array_of(TABLE),
+            "budgets": array_of(TABLE),
             "metadata": TABLE,
             "created_at": {"type": ["integer", "null"]},
             "last_used_at": {"type": ["integer", "null"]},

@@ -13,10 +13,10 @@ from app.dialects.shared.losses import Loss
 from app.errors import GatewayError
 from app.gateway.call import Call
 from app.gateway.outcome import Outcome
+from app.surfaces.minimal_flask import WholeResponse
 from app.surfaces.mounts import Mount
 from app.surfaces.replies.envelope import seal_error
 from app.surfaces.rules import current_mount, current_operation, matched_rule
-from app.surfaces.sessionless import WholeResponse
 from app.wire.json import dumps, dumps_ascii
 
 JSON: Final = "application/json"
@@ -40,13 +40,13 @@ def outcome_headers(outcome: Outcome) -> dict[str, str]:
     if outcome.target is not None:
         headers["x-sluice-provider"] = _header_value(outcome.target.provider.name)
         headers["x-sluice-model"] = _header_value(outcome.target.model)
-    headers["server-timing"] = _timing(call, outcome.upstream_ms)
+    headers["server-timing"] = _timing_header(call, outcome.upstream_ms)
     if not call.stream and outcome.cost is not None and outcome.cost.get("total_cost") is not None:
         headers["x-sluice-cost"] = f"{outcome.cost['total_cost']:.10f}".rstrip("0").rstrip(".")
     return headers
 
 
-def _timing(call: Call, upstream_ms: int | None) -> str:
+def _timing_header(call: Call, upstream_ms: int | None) -> str:
     """Return the milliseconds so far, those of the provider apart."""
     whole = call.elapsed_ms()
     upstream = min(whole, upstream_ms or 0)
@@ -76,7 +76,7 @@ _MOST_WARNINGS: Final = 4096  # bytes of the header
 _NOTE_ROOM: Final = 64  # of these, for saying how many were left out
 
 
-def _listed_warnings(losses: Sequence[Loss]) -> dict[str, str]:
+def _warning_headers(losses: Sequence[Loss]) -> dict[str, str]:
     """Return the warnings as one ASCII JSON array; whole entries are left out from the end where
     it would grow past 4 KiB, and the last entry then says how many."""
     entries = [dumps_ascii({"param": loss.param, "message": loss.message}) for loss in losses]
@@ -102,7 +102,7 @@ def error_response(error: GatewayError, call: Call | None = None) -> Response:
     elif call is not None and len(call.attempts) > 1 and error.status >= 500:
         headers["x-should-retry"] = "false"
     if call is not None:
-        headers |= _tried(call)
+        headers |= _attempt_headers(call)
     error = error if mount is None else mount.restated(error)
     if mount is not None and mount.dialect is not None:
         headers |= dialect(mount.dialect).error_headers(error)
@@ -117,11 +117,11 @@ def _is_plain(mount: Mount | None) -> bool:
     return mount is not None and mount.plain_retrieve and retrieves
 
 
-def _tried(call: Call) -> dict[str, str]:
+def _attempt_headers(call: Call) -> dict[str, str]:
     """Return the headers of a call that failed: how often it was tried, and where last."""
     headers = {"x-sluice-attempts": str(len(call.attempts)), "x-sluice-cache": call.progress.cached}
     headers |= call.progress.headers
-    headers["server-timing"] = _timing(call, sum(attempt.latency or 0 for attempt in call.attempts))
+    headers["server-timing"] = _timing_header(call, sum(attempt.latency or 0 for attempt in call.attempts))
     if call.attempts:
         headers["x-sluice-provider"] = _header_value(call.attempts[-1].provider)
         headers["x-sluice-model"] = _header_value(call.attempts[-1].model)

@@ -41,20 +41,20 @@ def model_params(body: Mapping[str, Any]) -> dict[str, Any]:
     """Return the sampling parameters of a body under the page's names."""
     text = body.get("text")
     limit = {"max_tokens": text.get("max_tokens")} if isinstance(text, Mapping) else {}
-    given = {
+    members = {
         **limit,
         **{shown: body.get(name) for name, shown in _PARAMS.items() if body.get(name) is not None},
     }
-    params = {name: _SHOWN[name](value) if name in _SHOWN else value for name, value in given.items()}
+    params = {name: _SHOWN[name](value) if name in _SHOWN else value for name, value in members.items()}
     return {name: value for name, value in params.items() if value is not None}
 
 
 def _tools(tools: Any) -> list[dict[str, Any]]:
     """Return tools as the page shows them, functions nested; without secrets."""
-    return [_nested(echo_tool(tool)) for tool in tools]
+    return [_nest(echo_tool(tool)) for tool in tools]
 
 
-def _nested(tool: Mapping[str, Any]) -> dict[str, Any]:
+def _nest(tool: Mapping[str, Any]) -> dict[str, Any]:
     kind = tool["type"]
     if kind not in _NESTING:
         return dict(tool)
@@ -102,8 +102,8 @@ def seal_bare(
 def base_fields(call: Call, outcome: Outcome | None) -> dict[str, Any]:
     """Return the members of ``extra_fields`` that do not change during a call."""
     target = outcome.target if outcome else None
-    provider = target.provider.name if target else _tried(call, "provider")
-    model = target.model if target else _tried(call, "model")
+    provider = target.provider.name if target else _last_attempt(call, "provider")
+    model = target.model if target else _last_attempt(call, "model")
     return {
         "request_type": request_type(call.operation, call.stream and call.shown_stream),
         "provider": provider,
@@ -114,7 +114,7 @@ def base_fields(call: Call, outcome: Outcome | None) -> dict[str, Any]:
     }
 
 
-def _tried(call: Call, member: str) -> str | None:
+def _last_attempt(call: Call, member: str) -> str | None:
     return getattr(call.attempts[-1], member) if call.attempts else None
 
 
@@ -127,18 +127,18 @@ def extra_fields(outcome: Outcome, *, latency: int, chunk_index: int = 0) -> dic
     if call.operation == "responses":
         fields["model_params"] = model_params(call.body)
         fields["billed_usage"] = billed_usage(outcome.usage)
-    return fields | _told(outcome)
+    return fields | _outcome_members(outcome)
 
 
-def _told(outcome: Outcome) -> dict[str, Any]:
-    told: dict[str, Any] = {}
+def _outcome_members(outcome: Outcome) -> dict[str, Any]:
+    members: dict[str, Any] = {}
     if len(outcome.call.attempts) > 1:
-        told["attempts"] = [attempt.row() for attempt in outcome.call.attempts]
+        members["attempts"] = [attempt.row() for attempt in outcome.call.attempts]
     if outcome.losses:
-        told["warnings"] = [{"param": loss.param, "message": loss.message} for loss in outcome.losses]
+        members["warnings"] = [{"param": loss.param, "message": loss.message} for loss in outcome.losses]
     if outcome.call.progress.cache_debug is not None:
-        told["cache_debug"] = outcome.call.progress.cache_debug
-    return told | {name: getattr(outcome, name) for name in sorted(outcome.call.keep_raw)}
+        members["cache_debug"] = outcome.call.progress.cache_debug
+    return members | {name: getattr(outcome, name) for name in sorted(outcome.call.keep_raw)}
 
 
 def seal_answer(mount: Mount, outcome: Outcome, body: dict[str, Any]) -> dict[str, Any]:
@@ -250,7 +250,7 @@ class FrameEnvelope:
         now = time.monotonic()
         fields = {**self._base, "latency": round((now - self._last) * 1000), "chunk_index": self._index}
         if self._index == 0:
-            fields |= _told(outcome)
+            fields |= _outcome_members(outcome)
         data["extra_fields"] = fields
         self._last = now
         self._index += 1

@@ -13,11 +13,11 @@ from app.errors import GatewayError
 from app.gateway.outcome import Outcome
 from app.gateway.run import Run
 from app.surfaces.calls import current_gateway
-from app.surfaces.claims import recorded
+from app.surfaces.idempotency import record
 from app.surfaces.mounts import Mount
 from app.surfaces.replies.answers import door_headers, json_response, outcome_headers
 from app.surfaces.replies.envelope import FrameEnvelope, seal_answer
-from app.surfaces.replies.framings import Events, Framing
+from app.surfaces.replies.framing import Events, Framing
 from app.surfaces.replies.stream_writer import Pace, StreamWriter
 
 
@@ -66,7 +66,7 @@ def answer_stream(
     writer = StreamWriter(
         run,
         pace(settings),
-        recorded(run, write),
+        record(run, write),
         failed,
         lambda error: gateway.fault(error, call.id),
         silence=framing.silence,

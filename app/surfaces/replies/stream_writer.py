@@ -120,15 +120,15 @@ class StreamWriter:
 
     def _pieces(self) -> Iterator[bytes]:
         if self._first is not None:
-            yield self._written(self._first) if self._first.frames else self._silent()
+            yield self._encode(self._first) if self._first.frames else self._silent()
         spoken = time.monotonic()
         while not self._over:
-            piece = self._piece(self._upcoming(), spoken)
+            piece = self._piece(self._next_item(), spoken)
             yield piece
             if piece:
                 spoken = time.monotonic()
 
-    def _upcoming(self) -> _Item:
+    def _next_item(self) -> _Item:
         if self._handed_over and self._channel.empty():
             return next(self._source, None)
         return self._next(self._wait())
@@ -175,10 +175,10 @@ class StreamWriter:
 
     def _silent(self) -> bytes:
         if self._run.holding:
-            return self._written(Batch(self._run.take_held(), last=False))
+            return self._encode(Batch(self._run.take_held(), last=False))
         return self._silence if self._pace.comment_every is not None else b""
 
-    def _written(self, batch: Batch) -> bytes:
+    def _encode(self, batch: Batch) -> bytes:
         return self._write(batch.frames, batch.last) if batch.frames else b""
 
     def _next(self, seconds: float | None) -> _Item:

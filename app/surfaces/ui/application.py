@@ -18,10 +18,10 @@ from app.errors import GatewayError
 from app.gateway.core import Gateway, gateway_of
 from app.operations import resolve
 from app.surfaces.admin import sessions
-from app.surfaces.admin.office import Office
+from app.surfaces.admin.client import AdminClient
 from app.surfaces.assets import read_assets
-from app.surfaces.ui import asking, login, rendering
-from app.surfaces.ui.doors import DOORS
+from app.surfaces.ui import login, rendering, requests
+from app.surfaces.ui.gateway_client import DOORS
 from app.surfaces.ui.routes import ROUTES, WindowRoute
 
 _PACKAGE: Final = "app.surfaces.ui"
@@ -41,13 +41,13 @@ _HEADERS: Final = {
 }
 
 
-def build_window(gateway: Gateway, office: Office, doors: Callable[..., Any]) -> Flask:
+def build_window(gateway: Gateway, admin_client: AdminClient, doors: Callable[..., Any]) -> Flask:
     """Return the application that serves the paths below ``/ui``."""
     app = Flask(_PACKAGE, static_folder=None, template_folder="templates")
     app.url_map.strict_slashes = True
     app.url_map.merge_slashes = False
     app.extensions["sluice"] = gateway
-    app.extensions[asking.OFFICE] = office
+    app.extensions[requests.ADMIN_CLIENT] = admin_client
     app.extensions[DOORS] = doors
     app.extensions[rendering.ASSETS] = read_assets(_FOLDER / "static", _FOLDER / "vendor")
     routes: dict[str, WindowRoute] = {}
@@ -66,7 +66,7 @@ def build_window(gateway: Gateway, office: Office, doors: Callable[..., Any]) ->
     app.before_request(_before)
     app.after_request(_after)
     app.register_error_handler(GatewayError, _gateway_error)
-    app.register_error_handler(asking.Refusal, _refusal)
+    app.register_error_handler(requests.Refusal, _refusal)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(Exception, _fault)
     return app
@@ -88,7 +88,7 @@ def _before() -> Any:
         return _to_login()
     g.actor = g.session.actor(request.remote_addr or "")
     if request.method not in ("GET", "HEAD"):
-        sent = asking.form().get(sessions.TOKEN_FIELD, "") if asking.has_form() else ""
+        sent = requests.form().get(sessions.TOKEN_FIELD, "") if requests.has_form() else ""
         sessions.check_token(gateway, g.session, request, sent)
     return None
 
@@ -118,7 +118,7 @@ def _gateway_error(error: GatewayError) -> Response:
     return response
 
 
-def _refusal(error: asking.Refusal) -> Response:
+def _refusal(error: requests.Refusal) -> Response:
     return rendering.error(error.status, error.message)
 
 

@@ -13,14 +13,14 @@ from urllib.parse import quote
 
 from flask import Response, current_app, g, redirect, request
 
-from app import made_key
+from app import master_key
 from app.config import Limit
 from app.errors import GatewayError
 from app.gateway.core import gateway_of
 from app.gateway.limits.charges import Touch
 from app.gateway.limits.gate import Hold
 from app.surfaces.admin import sessions
-from app.surfaces.ui import asking, rendering
+from app.surfaces.ui import rendering, requests
 
 _LOG: Final = logging.getLogger(__name__)
 _TRIES: Final = Limit("requests", 10, "minute")
@@ -42,7 +42,7 @@ def form() -> Response | str:
 def log_in() -> Response:
     """Begin a session for an administrator's key."""
     tried = _count()
-    fields = asking.form()
+    fields = requests.form()
     key, back = fields.get("key", "").strip(), fields.get("back", "")
     gateway = gateway_of(current_app)
     known = sessions.administrator(gateway, key) if 0 < len(key) <= _LONGEST_KEY else None
@@ -64,13 +64,13 @@ def follow(token: str) -> Response:
     link on another page."""
     tried = _count()
     gateway = gateway_of(current_app)
-    made = gateway.settings.made_key
-    if request.method == "HEAD" or made is None or not made_key.is_link(made.reveal(), token):
+    made = gateway.settings.generated_key
+    if request.method == "HEAD" or made is None or not master_key.is_link(made.reveal(), token):
         return _form("", "This link does not work (any more). Start Sluice again for a new one.", 401)
     known = sessions.master_of(gateway, made)
     try:
         secret = gateway.state().sessions.begin(
-            known.owner, sessions.SECONDS, link=(token, made_key.LINK_SECONDS)
+            known.owner, sessions.SECONDS, link=(token, master_key.LINK_SECONDS)
         )
     except GatewayError as error:
         if error.kind.name != "conflict":
@@ -86,7 +86,7 @@ def follow(token: str) -> Response:
 def log_out() -> Response:
     """End this session, or all of this administrator's."""
     running, kept = g.session, gateway_of(current_app).state().sessions
-    if asking.form().get("everywhere") == "yes":
+    if requests.form().get("everywhere") == "yes":
         kept.end_all(running.administrator.owner)
     else:
         kept.end(running.secret)
@@ -99,7 +99,7 @@ def _form(back: str, fault: str = "", status: int = 200) -> Response:
     settings = gateway_of(current_app).settings
     opens = sessions.master_key(settings) is not None
     text = rendering.page(
-        "login", back=back, fault=fault, has_master=opens, made=settings.made_key is not None
+        "login", back=back, fault=fault, has_master=opens, made=settings.generated_key is not None
     )
     return Response(text, status)
 

@@ -11,7 +11,7 @@ from werkzeug.exceptions import NotFound
 from app.gateway.core import gateway_of
 from app.surfaces.admin import sessions
 from app.surfaces.assets import Asset
-from app.surfaces.ui import figures
+from app.surfaces.ui import formats
 from app.surfaces.ui.routes import PLACES
 from app.version import __version__
 
@@ -24,7 +24,7 @@ def prepare(app: Flask) -> None:
     environment = app.jinja_env
     environment.undefined = StrictUndefined
     environment.trim_blocks = environment.lstrip_blocks = True
-    environment.filters.update(figures.FILTERS)
+    environment.filters.update(formats.FILTERS)
     environment.globals.update(asset=_address, url=url, places=PLACES, version=__version__)
 
 

@@ -15,17 +15,17 @@ from app.gateway.run import Batch, Run
 from app.state.batches import NewBatch
 from app.state.files import StoredFile, missing
 from app.state.ids import new_id
-from app.state.paging import as_list
+from app.state.pagination import as_list
 from app.surfaces.body import queries
-from app.surfaces.body.checked import checked_body
 from app.surfaces.body.schemas.batches import window_seconds
+from app.surfaces.body.validation import read_body
 from app.surfaces.calls import current_gateway, make_call
-from app.surfaces.claims import claim_json
+from app.surfaces.idempotency import claim_json
 from app.surfaces.mounts import Mount
 from app.surfaces.replies.answers import json_response
 from app.surfaces.replies.envelope import seal_bare
 from app.surfaces.replies.runs import answer_whole
-from app.wire.turns import Turns
+from app.wire.fairness import Turns
 
 _INPUT: Final = "input_file_id"
 _MOST_LISTED: Final = 100

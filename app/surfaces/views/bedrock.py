@@ -12,12 +12,12 @@ from app.errors import GatewayError
 from app.gateway.call import Call
 from app.gateway.outcome import Outcome
 from app.operations import OPERATIONS
-from app.surfaces.body.checked import checked_body
+from app.surfaces.body.validation import read_body
 from app.surfaces.calls import current_gateway, make_call
 from app.surfaces.mounts import Mount
-from app.surfaces.replies.framings import Messages
+from app.surfaces.replies.framing import Messages
 from app.surfaces.replies.runs import answer_stream, answer_whole
-from app.surfaces.views import generation, prompts
+from app.surfaces.views import generation, token_counts
 from app.surfaces.views.media import decode_embedding
 
 _CLAUDE: Final = "messages"

@@ -10,7 +10,7 @@ from app.surfaces.body.schemas.base import Array, Body, Flag, Number, Table, Tex
 from app.surfaces.body.schemas.chat import MOST_MESSAGES, MOST_TOKENS
 from app.surfaces.body.schemas.parts import string
 from app.surfaces.mounts import Mount
-from app.surfaces.openapi.shapes import FLAG, NUMBER, TABLE, TEXT, Shape, always, listed, record
+from app.surfaces.openapi.shapes import FLAG, NUMBER, TABLE, TEXT, Shape, always, array_of, record
 from app.surfaces.views.generation import generate
 from app.surfaces.views.media import embedding
 
@@ -62,35 +62,35 @@ CohereAnswer: Final[Shape] = record(
         "message": record(
             {
                 "role": always("assistant"),
-                "content": listed(TABLE),
+                "content": array_of(TABLE),
                 "tool_plan": TEXT,
-                "tool_calls": listed(TABLE),
-                "citations": listed(TABLE),
+                "tool_calls": array_of(TABLE),
+                "citations": array_of(TABLE),
             },
             optional=("content", "tool_plan", "tool_calls", "citations"),
         ),
         "finish_reason": TEXT,
         "usage": TABLE,
-        "logprobs": listed(TABLE),
+        "logprobs": array_of(TABLE),
     },
     optional=("usage", "logprobs"),
 )
 CohereEmbeddings: Final[Shape] = record(
-    {"id": TEXT, "embeddings": TABLE, "texts": listed(TEXT), "response_type": TEXT, "meta": TABLE}
+    {"id": TEXT, "embeddings": TABLE, "texts": array_of(TEXT), "response_type": TEXT, "meta": TABLE}
 )
-CohereRanking: Final[Shape] = record({"id": TEXT, "results": listed(TABLE), "meta": TABLE})
+CohereRanking: Final[Shape] = record({"id": TEXT, "results": array_of(TABLE), "meta": TABLE})
 CohereModel: Final[Shape] = record(
     {
         "name": TEXT,
         "is_deprecated": FLAG,
-        "endpoints": listed(TEXT),
+        "endpoints": array_of(TEXT),
         "finetuned": FLAG,
         "context_length": NUMBER,
     },
     optional=("context_length",),
 )
 CohereModelList: Final[Shape] = record(
-    {"models": listed(CohereModel), "next_page_token": TEXT}, optional=("next_page_token",)
+    {"models": array_of(CohereModel), "next_page_token": TEXT}, optional=("next_page_token",)
 )
 
 

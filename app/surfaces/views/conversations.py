@@ -9,7 +9,7 @@ from flask import Response, g
 
 from app.dialects.responses.echo import strip_encrypted
 from app.surfaces.body import queries
-from app.surfaces.body.checked import checked_body
+from app.surfaces.body.validation import read_body
 from app.surfaces.calls import current_gateway
 from app.surfaces.mounts import Mount
 from app.surfaces.replies.answers import json_response
@@ -19,7 +19,7 @@ def _conversations() -> Any:
     return current_gateway().state().conversations
 
 
-def _resolved(items: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def _resolve(items: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return the items with copies in place of references."""
     return current_gateway().state().history.resolved(g.principal.tenant, items)
 
@@ -28,7 +28,7 @@ def create(mount: Mount, deployment: str | None = None) -> Response:
     """Create a conversation; the body may be absent."""
     body = checked_body()
     made = _conversations().create(
-        g.principal.tenant, metadata=body.get("metadata"), items=_resolved(body.get("items") or ())
+        g.principal.tenant, metadata=body.get("metadata"), items=_resolve(body.get("items") or ())
     )
     return json_response(made)
 
@@ -54,8 +54,8 @@ def delete(mount: Mount, conversation_id: str, deployment: str | None = None) ->
 def add_items(mount: Mount, conversation_id: str, deployment: str | None = None) -> Response:
     """Add items to a conversation."""
     include = queries.include()
-    body = checked_body()
-    added = _conversations().add_items(g.principal.tenant, conversation_id, _resolved(body["items"]))
+    body = read_body()
+    added = _conversations().add_items(g.principal.tenant, conversation_id, _resolve(body["items"]))
     return json_response(strip_encrypted(added, include))
 
 

@@ -16,10 +16,10 @@ from app.gateway.exchange import Answer
 from app.gateway.file_location import home_of
 from app.gateway.provider_files import realm_of
 from app.gateway.run import Batch, Run
+from app.state.file_chunks import PIECE
 from app.state.files import NewFile, StoredFile
 from app.state.ids import new_file_id
-from app.state.paging import as_list
-from app.state.pieces import PIECE
+from app.state.pagination import as_list
 from app.surfaces.body import queries
 from app.surfaces.body.forms import members, open_form, size_of_file
 from app.surfaces.body.schemas.batches import LEAST_KEPT, MOST_KEPT
@@ -45,8 +45,8 @@ def upload(mount: Mount, deployment: str | None = None) -> Response:
     fields, file = open_form(LARGEST, deadline)
     body = members(fields)
     call = g.call = make_call(mount, body, nameless=True)
-    home = home_of(gateway, call, _named(body), body.get("model") or deployment)
-    purpose, content, keeps = _purpose(body), _present(file), _keeps(body)
+    home = home_of(gateway, call, _provider_name(body), body.get("model") or deployment)
+    purpose, content, keeps = _purpose(body), _require_file(file), _keeps(body)
     if purpose != _BATCH:
         made = FileUpload(_name(content), _type(content), _Spooled(content), purpose, keeps)
         return _put(mount, call, home, made)
@@ -56,7 +56,7 @@ def upload(mount: Mount, deployment: str | None = None) -> Response:
 
     def source(run: Run) -> Generator[Batch, None, None]:
         stored = gateway.state().files.write(new, _pieces(content))
-        yield Batch([], last=True, answer=Answer(shown(stored)))
+        yield Batch([], last=True, answer=Answer(show(stored)))
 
     return answer_whole(mount, gateway.answer(call, source).result())
 
@@ -71,13 +71,13 @@ def _put(mount: Mount, call: Call, home: str | None, upload: FileUpload) -> Resp
     def source(run: Run) -> Generator[Batch, None, None]:
         files = gateway.state().files  # before anything goes out
         run.outcome.target, made = gateway.files.upload(call, home, upload)
-        stored = files.note(_noted(run.outcome.target, made, upload), len(upload.content))
-        yield Batch([], last=True, answer=Answer(shown(stored)))
+        stored = files.note(_file_row(run.outcome.target, made, upload), len(upload.content))
+        yield Batch([], last=True, answer=Answer(show(stored)))
 
     return answer_whole(mount, gateway.answer(call, source).result())
 
 
-def _noted(target: Target, made: FileObject, upload: FileUpload) -> NewFile:
+def _file_row(target: Target, made: FileObject, upload: FileUpload) -> NewFile:
     """Return the row of a file that an account holds; it ends when the provider says."""
     members = {"filename": upload.filename, "status": made.status, "reference": made.reference}
     return NewFile(
@@ -105,7 +105,7 @@ def listed(mount: Mount, deployment: str | None = None) -> Response:
             oldest_first=queries.choice("order", ("desc", "asc")) == "asc",
         )
     )
-    body = as_list([shown(one) for one in page.rows], page.has_more)
+    body = as_list([show(one) for one in page.rows], page.has_more)
     return json_response(seal_bare(mount, "file_list", body))
 
 
@@ -113,8 +113,8 @@ def retrieve(mount: Mount, file_id: str, deployment: str | None = None) -> Respo
     """Retrieve a file: a provider is asked how its file is."""
     stored = _stored(file_id)
     if stored.provider is None:
-        return json_response(seal_bare(mount, "file_retrieve", shown(stored)))
-    return _at_home(mount, lambda call: shown(stored, current_gateway().files.retrieve(call, stored).status))
+        return json_response(seal_bare(mount, "file_retrieve", show(stored)))
+    return _at_home(mount, lambda call: show(stored, current_gateway().files.retrieve(call, stored).status))
 
 
 def delete(mount: Mount, file_id: str, deployment: str | None = None) -> Response:
@@ -157,7 +157,7 @@ def content(mount: Mount, file_id: str, deployment: str | None = None) -> Respon
     else:
         pieces = gateway.files.content(make_call(mount, {}, nameless=True), stored)
     first = next(pieces, b"")
-    return Response(_joined(first, pieces), 200, headers, direct_passthrough=True)
+    return Response(_join(first, pieces), 200, headers, direct_passthrough=True)
 
 
 def _nobody_keeps(home: str | None) -> GatewayError:
@@ -170,7 +170,7 @@ def _nobody_keeps(home: str | None) -> GatewayError:
     )
 
 
-def shown(stored: StoredFile, status: str | None = None) -> dict[str, Any]:
+def show(stored: StoredFile, status: str | None = None) -> dict[str, Any]:
     """Return a file as its owner sees it, with the ``status`` that its provider tells."""
     return {
         "id": stored.id,
@@ -185,17 +185,17 @@ def shown(stored: StoredFile, status: str | None = None) -> dict[str, Any]:
     }
 
 
-def _stored(file_id: str) -> StoredFile:
+def _stored_file(file_id: str) -> StoredFile:
     return current_gateway().state().files.get(g.principal.tenant, file_id)
 
 
-def _joined(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
+def _join(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
     if first:
         yield first
         yield from rest
 
 
-def _named(body: dict[str, Any]) -> str | None:
+def _provider_name(body: dict[str, Any]) -> str | None:
     """Return the provider that a request names: by its header, its query, or a form field."""
     return request.headers.get("x-bf-provider") or request.args.get("provider") or body.get("provider")
 
@@ -209,7 +209,7 @@ def _purpose(body: dict[str, Any]) -> str:
     return str(purpose)
 
 
-def _present(file: FileStorage | None) -> FileStorage:
+def _require_file(file: FileStorage | None) -> FileStorage:
     if file is None:
         raise _missing("file")
     if size_of_file(file) == 0:

@@ -8,12 +8,12 @@ from flask import Response, g, request
 
 from app.dialects.model_forms import MODEL_FORMS
 from app.errors import GatewayError
-from app.surfaces.body.checked import checked_body
+from app.surfaces.body.validation import read_body
 from app.surfaces.calls import current_gateway
 from app.surfaces.mounts import Mount
 from app.surfaces.replies.answers import json_response
-from app.surfaces.replies.framings import Events, Framing, GrowingArray
-from app.surfaces.views import generation, media, prompts
+from app.surfaces.replies.framing import Events, Framing, GrowingArray
+from app.surfaces.views import generation, media, token_counts
 
 _GOOGLE = "google"
 _SILENCE = b"\n"  # Google's SDKs take a comment for the beginning of an error
@@ -44,14 +44,14 @@ def _generate(
     mount: Mount, deployment: str, place: dict[str, str], framing: Framing | None = None
 ) -> Response:
     model = _model(deployment, place)
-    body = {**checked_body(), "model": model, "stream": framing is not None}
+    body = {**read_body(), "model": model, "stream": framing is not None}
     return generation.generate(mount, model, body, framing=framing)
 
 
 def count_tokens(mount: Mount, deployment: str, **place: str) -> Response:
     """Count a request's tokens: the provider's count, else an estimate."""
     model = _model(deployment, place)
-    return prompts.answer(mount, {**checked_body(), "model": model}, model)
+    return token_counts.answer(mount, {**read_body(), "model": model}, model)
 
 
 def count_raw(mount: Mount, **place: str) -> Response:
@@ -59,7 +59,7 @@ def count_raw(mount: Mount, **place: str) -> Response:
     body = checked_body()
     model = body.get("model")
     named = _model(model, place) if isinstance(model, str) else None
-    return prompts.answer(mount, {**body, "model": named}, None)
+    return token_counts.answer(mount, {**body, "model": named}, None)
 
 
 def embed_content(mount: Mount, deployment: str, **place: str) -> Response:
@@ -79,7 +79,7 @@ def predict(mount: Mount, deployment: str, **place: str) -> Response:
 
 def _embed(mount: Mount, deployment: str, place: dict[str, str]) -> Response:
     model = _model(deployment, place)
-    return media.embed(mount, {**checked_body(), "model": model}, model)
+    return media.embed(mount, {**read_body(), "model": model}, model)
 
 
 def publisher_models(mount: Mount, publisher: str, **place: str) -> Response:

@@ -7,10 +7,10 @@ from typing import Any
 from flask import Response, g
 
 from app.gateway.call import Call
-from app.surfaces.body.checked import checked_body
+from app.surfaces.body.validation import read_body
 from app.surfaces.calls import current_gateway, make_call
 from app.surfaces.mounts import Mount
-from app.surfaces.replies.framings import Framing
+from app.surfaces.replies.framing import Framing
 from app.surfaces.replies.runs import answer_stream, answer_whole
 
 
@@ -35,7 +35,7 @@ def generate(
     """Answer a prompt in the dialect of the door, streamed as its ``stream`` says.
 
     ``body`` is the request's with what its URL adds; None: the request's own."""
-    body = checked_body() if body is None else body
+    body = read_body() if body is None else body
     call = make_call(mount, body, deployment=deployment, stream=body.get("stream") is True, signs=True)
     return _serve(mount, call, framing)
 

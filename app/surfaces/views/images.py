@@ -13,8 +13,8 @@ from app.dialects import dialect_of
 from app.dialects.media.audio import error_frames
 from app.dialects.media.images import MAX_IMAGES, Files, ImageDialect
 from app.gateway.translation import server_context
-from app.surfaces.body.checked import check_shape, checked_body
 from app.surfaces.body.forms import members, read_files
+from app.surfaces.body.validation import check_shape, read_body
 from app.surfaces.calls import current_gateway, make_call
 from app.surfaces.mounts import Mount
 from app.surfaces.replies.runs import answer_stream, answer_whole
@@ -62,6 +62,6 @@ def _answer(
     call = make_call(mount, shown, deployment=deployment, stream=stream)
     g.call = call
     server = dialect_of(ImageDialect, call.dialect)
-    asked = server.decode_request(kind, call.body, files, server_context(call, call.model))
-    run = current_gateway().run(replace(call, request=asked))
+    image_request = server.decode_request(kind, call.body, files, server_context(call, call.model))
+    run = current_gateway().run(replace(call, request=image_request))
     return answer_stream(mount, run, fail=error_frames) if stream else answer_whole(mount, run.result())

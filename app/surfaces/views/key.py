@@ -43,7 +43,7 @@ def own() -> Response:
     found = Owners(gateway.settings, gateway.state).key_of(principal.tenant, principal.key)
     shown = found or _keyless(principal.key, principal.tenant)
     touches = tightest(touches_of_caller(principal, gateway.settings.limits))
-    limits = standing_rows(gateway.limits.look(touches)) if touches else []
+    limits = standing_rows(gateway.limits.peek(touches)) if touches else []
     owed = touches_of_budgets(principal, gateway.settings.budgets)
     accounts = gateway.accounts
     budgets = budget_rows(owed, accounts.standings(owed), accounts.clock())

@@ -18,11 +18,11 @@ from app.dialects.media.rerank import RerankDialect
 from app.errors import GatewayError
 from app.gateway.call import Call
 from app.gateway.translation import server_context
-from app.surfaces.body.checked import checked_body
-from app.surfaces.body.forbidden import steers
+from app.surfaces.body.forbidden_members import steers
 from app.surfaces.body.forms import members, read_form
+from app.surfaces.body.validation import read_body
 from app.surfaces.calls import current_gateway, make_call
-from app.surfaces.claims import recorded
+from app.surfaces.idempotency import record
 from app.surfaces.mounts import Mount
 from app.surfaces.replies.answers import door_headers, outcome_headers
 from app.surfaces.replies.runs import answer_stream, answer_whole, pace
@@ -43,7 +43,7 @@ def whole(
     """Answer a JSON body by one JSON object; ``reader`` finds what reads it, by the dialect's name.
 
     ``model`` is asked where neither body nor path names one."""
-    body = checked_body()
+    body = read_body()
     if model is not None and body.get("model") is None and deployment is None:
         body = {**body, "model": model}
     call = make_call(mount, body, deployment=deployment)
@@ -85,9 +85,9 @@ def speech(mount: Mount, deployment: str | None = None) -> Response:
     call = make_call(mount, checked_body(), deployment=deployment, stream=True)
     g.call = call
     server = dialect_of(SpeechDialect, call.dialect)
-    asked = server.decode_request(call.body, server_context(call, call.model))
-    call = replace(call, request=asked, shown_stream=asked.stream)
-    return _events(mount, call) if asked.stream else _audio(mount, call)
+    speech_request = server.decode_request(call.body, server_context(call, call.model))
+    call = replace(call, request=speech_request, shown_stream=speech_request.stream)
+    return _events(mount, call) if speech_request.stream else _audio(mount, call)
 
 
 def _events(mount: Mount, call: Call) -> Response:
@@ -101,7 +101,7 @@ def _audio(mount: Mount, call: Call) -> Response:
     writer = StreamWriter(
         run,
         pace(gateway.settings, patient=True),
-        recorded(run, _joined),
+        record(run, _join),
         _cut,
         lambda error: gateway.fault(error, call.id),
     )
@@ -111,7 +111,7 @@ def _audio(mount: Mount, call: Call) -> Response:
     return Response(writer.chunks(), 200, {**headers, "content-type": media_type}, direct_passthrough=True)
 
 
-def _joined(frames: list[Frame], last: bool) -> bytes:
+def _join(frames: list[Frame], last: bool) -> bytes:
     return b"".join(frame.data for frame in frames)
 
 
@@ -130,7 +130,7 @@ def translation(mount: Mount, deployment: str | None = None) -> Response:
     return _written(mount, deployment, streams=False)
 
 
-def _written(mount: Mount, deployment: str | None, *, streams: bool) -> Response:
+def _answer_transcript(mount: Mount, deployment: str | None, *, streams: bool) -> Response:
     gateway = current_gateway()
     fields, file = read_form(gateway.settings.max_upload_bytes, gateway.settings.body_deadline)
     body = members(fields)

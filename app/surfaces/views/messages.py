@@ -7,10 +7,10 @@ from typing import Final
 from flask import Response, g
 
 from app.dialects.messages.stream_out import PING
-from app.surfaces.body.checked import checked_body
 from app.surfaces.body.schemas.base import Array, Body, Either, Flag, Number, Table, Text, Whole
 from app.surfaces.body.schemas.chat import MOST_MESSAGES, MOST_TOKENS
 from app.surfaces.body.schemas.parts import string
+from app.surfaces.body.validation import read_body
 from app.surfaces.calls import current_gateway, make_call
 from app.surfaces.mounts import Mount
 from app.surfaces.openapi.shapes import (
@@ -21,10 +21,10 @@ from app.surfaces.openapi.shapes import (
     WHOLE,
     Shape,
     always,
-    listed,
+    array_of,
     record,
 )
-from app.surfaces.replies.framings import Events
+from app.surfaces.replies.framing import Events
 from app.surfaces.replies.runs import answer_whole
 from app.surfaces.views.generation import generate
 from app.wire.json import dumps_ascii
@@ -65,7 +65,7 @@ Message: Final[Shape] = record(
         "type": always("message"),
         "role": always("assistant"),
         "model": TEXT,
-        "content": listed(TABLE),
+        "content": array_of(TABLE),
         "stop_reason": TEXT_OR_NULL,
         "stop_sequence": TEXT_OR_NULL,
         "usage": TABLE,
@@ -86,7 +86,7 @@ MessagesModel: Final[Shape] = record(
     }
 )
 MessagesModelList: Final[Shape] = record(
-    {"data": listed(MessagesModel), "has_more": FLAG, "first_id": TEXT_OR_NULL, "last_id": TEXT_OR_NULL}
+    {"data": array_of(MessagesModel), "has_more": FLAG, "first_id": TEXT_OR_NULL, "last_id": TEXT_OR_NULL}
 )
 
 

@@ -52,7 +52,7 @@ def _form(mount: Mount) -> ModelForm | None:
     return next((MODEL_FORMS[form] for header, form in _SIGNS if header in request.headers), None)
 
 
-def _of_string(mount: Mount, model: str) -> ModelEntry:
+def _entry_of(mount: Mount, model: str) -> ModelEntry:
     """Return the model that a model string means at this door, bare names included."""
     gateway = current_gateway()
     return gateway.catalogue.model(g.principal, model, mount.bare_means(gateway.registry.configured))

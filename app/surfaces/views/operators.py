@@ -103,7 +103,7 @@ def metrics() -> Response:
 def description() -> Response:
     """Describe all operations as an OpenAPI document."""
     servers = [{"url": f"{request.script_root}/"}]
-    return json_response({**_described(), "servers": servers})
+    return json_response({**_description(), "servers": servers})
 
 
 @page
@@ -112,7 +112,7 @@ def docs() -> Response:
     _check_docs()
     from app.surfaces.openapi.page import HEADERS, render
 
-    info = _described()["info"]
+    info = _description()["info"]
     return Response(render(request.script_root, f"{info['title']} {info['version']}"), 200, dict(HEADERS))
 
 
@@ -134,7 +134,7 @@ def docs_reference() -> Response:
     from app.surfaces.openapi.reference import reference
 
     servers = [{"url": f"{request.script_root}/"}]
-    return json_response({**reference(_described(), door_rules(current_app)), "servers": servers})
+    return json_response({**reference(_description(), door_rules(current_app)), "servers": servers})
 
 
 def _check_docs() -> None:
@@ -142,7 +142,7 @@ def _check_docs() -> None:
         raise NotFound
 
 
-def _described() -> dict[str, Any]:
+def _description() -> dict[str, Any]:
     extensions = current_app.extensions
     if _DESCRIPTION not in extensions:
         from app.surfaces.openapi.document import describe

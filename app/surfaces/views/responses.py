@@ -17,12 +17,12 @@ from app.errors import GatewayError
 from app.gateway.call import Call
 from app.gateway.request_turn import RequestHost
 from app.gateway.stored_turn import wants_store
-from app.surfaces.body.checked import checked_body
+from app.surfaces.body.validation import read_body
 from app.surfaces.calls import current_gateway, make_call
-from app.surfaces.claims import outlast, point_to
+from app.surfaces.idempotency import outlast, point_to
 from app.surfaces.mounts import Mount
 from app.surfaces.replies.answers import outcome_headers
-from app.surfaces.replies.framings import Events
+from app.surfaces.replies.framing import Events
 from app.surfaces.replies.runs import answer_stream, answer_whole
 from app.surfaces.views.stored import follow
 
@@ -32,7 +32,7 @@ _PROMPTS: Final = ("input", "previous_response_id", "conversation", "prompt")
 def create(mount: Mount, deployment: str | None = None) -> Response:
     """Create a response."""
     gateway = current_gateway()
-    body, may_leave_out, prefer = in_responses_shape(mount, checked_body())
+    body, may_leave_out, prefer = in_responses_shape(mount, read_body())
     background = body.get("background") is True
     store = wants_store(body, gateway.settings.store_by_default)
     call = make_call(

@@ -20,8 +20,8 @@ from app.gateway.call import Abort
 from app.gateway.run import Run
 from app.gateway.stored_turn import wants_store
 from app.gateway.websocket_turn import Memory, SocketHost
-from app.surfaces.body.checked import check_shape
-from app.surfaces.body.reading import look_for_files
+from app.surfaces.body.reader import look_for_files
+from app.surfaces.body.validation import check_shape
 from app.surfaces.calls import current_gateway, make_call
 from app.surfaces.credentials import KEY_IN_PROTOCOL, SUBPROTOCOLS, KeyRing, check_operation
 from app.surfaces.mounts import Mount
@@ -30,9 +30,9 @@ from app.surfaces.replies.runs import pace
 from app.surfaces.replies.stream_writer import StreamWriter
 from app.surfaces.rules import current_rule
 from app.surfaces.views.responses import in_responses_shape, require_prompt, shaper
-from app.wire.aside import aside
+from app.wire.fairness import Turns
 from app.wire.json import dumps_ascii, loads
-from app.wire.turns import Turns
+from app.wire.offload import aside
 from app.wire.websocket import GOING_AWAY, NORMAL, PING_EVERY, POLICY, Refused, WebSocket, text_frame
 
 _LOG: Final = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ def connect(mount: Mount, deployment: str | None = None) -> Response:
         raise GatewayError("bad_request", "A request that opens a WebSocket has no body.")
     gateway = current_gateway()
     if gateway.draining.is_set():
-        raise _leaving()
+        raise _shutdown_error()
     return _Upgrade(Session(mount, deployment, sock))
 
 
@@ -66,7 +66,7 @@ def no_websocket() -> GatewayError:
     )
 
 
-def _leaving() -> GatewayError:
+def _shutdown_error() -> GatewayError:
     return GatewayError(
         "server_shutdown", "The server is shutting down; try the request again.", retry_after=1
     )
@@ -136,7 +136,7 @@ class Session:
 
     def _take_messages(self) -> None:
         if self._gateway.draining.is_set():
-            self._end(_leaving())
+            self._end(_shutdown_error())
         turns = Turns()
         for message in iter(self._socket.messages.get, None):
             turns.take()
@@ -212,8 +212,8 @@ class Session:
         rule = current_rule()
         g.principal = keys.authenticate(rule.credentials, request)
         check_operation(g.principal, rule.served.name)
-        run = self._begun(body, size)
-        write = partial(self._written, run, FrameEnvelope(self._mount, run.outcome), shaper(run.call))
+        run = self._begin(body, size)
+        write = partial(self._encode, run, FrameEnvelope(self._mount, run.outcome), shaper(run.call))
         writer = StreamWriter(
             run,
             pace(self._gateway.settings),
@@ -227,7 +227,7 @@ class Session:
                 self._socket.write(piece)
         return run.outcome.error is not None
 
-    def _begun(self, body: dict[str, Any], size: int) -> Run:
+    def _begin(self, body: dict[str, Any], size: int) -> Run:
         """Return the run of a turn."""
         generates = _generates(body)
         check_shape(body, size)
@@ -249,7 +249,7 @@ class Session:
             require_prompt(body)
         return self._gateway.run(call)
 
-    def _written(
+    def _encode(
         self, run: Run, envelope: FrameEnvelope, shape: Any, frames: list[Frame], last: bool
     ) -> bytes:
         """Return the messages of one write; with the last one the client may go on."""
@@ -286,13 +286,13 @@ class Session:
     def _tell(self, error: GatewayError) -> None:
         """Write an error that is no event of a stream. Its code is a text there, by Open Responses' schema."""
         body = error.body()
-        told = {
+        event = {
             "type": "error",
             "status": error.status,
             "error": {**body, "code": body["code"] or body["type"]},
         }
         try:
-            self._socket.write(text_frame(dumps_ascii(told)))
+            self._socket.write(text_frame(dumps_ascii(event)))
         except OSError as error_of_write:
             _LOG.debug("nobody hears an error: %s", error_of_write)
 

@@ -16,10 +16,10 @@ from app.responses_form.errors import event_of_error
 from app.state.records import StoredResponse
 from app.surfaces.body import queries
 from app.surfaces.calls import current_gateway
-from app.surfaces.claims import claim_json
+from app.surfaces.idempotency import claim_json
 from app.surfaces.mounts import Mount
 from app.surfaces.replies.answers import json_response
-from app.surfaces.replies.framings import Events
+from app.surfaces.replies.framing import Events
 from app.wire.json import dumps_ascii
 from app.wire.sse import comment, encode_frame
 
@@ -36,10 +36,10 @@ def retrieve(mount: Mount, response_id: str, deployment: str | None = None) -> R
     if wants_stream:
         return follow(gateway, response_id, -1 if after is None else after)
     stored = gateway.state().responses.get(g.principal.tenant, response_id)
-    return json_response(shown(mount, stored, include))
+    return json_response(show(mount, stored, include))
 
 
-def shown(mount: Mount, stored: StoredResponse, include: Any) -> dict[str, Any]:
+def show(mount: Mount, stored: StoredResponse, include: Any) -> dict[str, Any]:
     """Return a stored response as ``mount`` shows it."""
     body = strip_encrypted(stored.object, include)
     if mount.envelope == "provider":
@@ -85,7 +85,7 @@ def cancel(mount: Mount, response_id: str, deployment: str | None = None) -> Res
     """Cancel a background response; a body, if any, is ignored."""
     claim_json(current_gateway(), None, 0)
     stored = current_gateway().state().responses.cancel(g.principal.tenant, response_id)
-    return json_response(shown(mount, stored, ()))
+    return json_response(show(mount, stored, ()))
 
 
 def input_items(mount: Mount, response_id: str, deployment: str | None = None) -> Response:
@@ -122,7 +122,7 @@ def _read(
         yield comment("open")
         for events in batches:
             if abort.reason is not None:
-                yield _unnumbered(abort.reason)
+                yield _encode_error(abort.reason)
                 return
             if events:
                 yield b"".join(encode_frame(event["type"], dumps_ascii(event)) for event in events)
@@ -131,10 +131,10 @@ def _read(
                 yield comment("keep-alive")
                 quiet_since = time.monotonic()
     except GatewayError as error:
-        yield _unnumbered(error)
+        yield _encode_error(error)
     finally:
         end()
 
 
-def _unnumbered(error: GatewayError) -> bytes:
+def _encode_error(error: GatewayError) -> bytes:
     return encode_frame("error", dumps_ascii({"type": "error", **event_of_error(error)}))

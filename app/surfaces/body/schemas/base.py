@@ -118,12 +118,12 @@ class Number(Strict):
     def _beyond(self, code: str, words: str, sign: str, limit: float, value: float) -> ValidationError:
         return fault(
             f"{self.word}_{code}_value",
-            f"Invalid '{{path}}': {self.word} {words} value. Expected a value {sign} {_shown(limit)}, "
-            f"but got {_shown(value)} instead.",
+            f"Invalid '{{path}}': {self.word} {words} value. Expected a value {sign} {_format_number(limit)}, "
+            f"but got {_format_number(value)} instead.",
         )
 
 
-def _shown(number: float) -> str:
+def _format_number(number: float) -> str:
     return str(number) if isinstance(number, int) else f"{number:g}"
 
 
@@ -160,7 +160,7 @@ class Array(Strict):
                 f"but got an array with length {len(value)} instead.",
             )
         if self.each is not None:
-            found = ((i, told) for i, item in enumerate(value) if (told := self.each(item)))
+            found = ((i, sentence) for i, item in enumerate(value) if (sentence := self.each(item)))
             faults = dict(islice(found, _MAX_DETAILS))
             if faults:
                 raise ValidationError(faults)

@@ -37,10 +37,10 @@ class Endpoint(Text):
     def bound(self, value: Any) -> None:
         """Check that it is one of ours."""
         if endpoint_of(value) is None:
-            raise fault(*_told(unsupported(value, ", ".join(f"'{one}'" for one in ENDPOINTS))))
+            raise fault(*_describe(unsupported(value, ", ".join(f"'{one}'" for one in ENDPOINTS))))
 
 
-def _told(found: Any) -> tuple[str, str]:
+def _describe(found: Any) -> tuple[str, str]:
     return found.code, str(found)
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from app.surfaces.ui import asking, rendering
+from app.surfaces.ui import rendering, requests
 
 
-def shown() -> str:
+def index() -> str:
     """Show the queue."""
-    return rendering.page("background", queue=asking.get("/background"))
+    return rendering.page("background", queue=requests.get("/background"))
 
 
 def figures() -> str:
     """Show the part that changes."""
-    return rendering.part("background_figures", queue=asking.get("/background"))
+    return rendering.part("background_figures", queue=requests.get("/background"))

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 from flask import Response, redirect, request
 
-from app.surfaces.ui import asking, rendering
+from app.surfaces.ui import rendering, requests
 
 FILTERS: Final = (
     ("tenant", "Tenant"),
@@ -29,13 +29,13 @@ _WIDTH: Final = 600
 _LANE: Final = 22
 
 
-def listed() -> str | Response:
+def index() -> str | Response:
     """List the calls that the filters of the query let through, the newest first."""
     sought = request.args.get("id", "").strip()
     if _CALL.fullmatch(sought):
         return redirect(rendering.url(f"/calls/{sought}"), 303)  # type: ignore[return-value]
     filters, query = _filters(sought)
-    page = asking.get("/calls", limit=_ROWS, after=request.args.get("after"), **query)
+    page = requests.get("/calls", limit=_ROWS, after=request.args.get("after"), **query)
     older = {name: value for name, value in {**filters, "id": sought}.items() if value}
     return rendering.page(
         "calls",
@@ -53,7 +53,7 @@ def newest() -> str:
     """Show the part that changes: the newest rows that the filters let through."""
     filters, query = _filters("")
     sought = {name: request.args.get(name) for name in ("request_id", "response_id")}
-    rows = asking.get("/calls", limit=_ROWS, **{**query, **sought})["data"]
+    rows = requests.get("/calls", limit=_ROWS, **{**query, **sought})["data"]
     return rendering.part("calls_rows", rows=rows, filtered=any(filters.values()) or any(sought.values()))
 
 
@@ -63,10 +63,10 @@ def _filters(sought: str) -> tuple[dict[str, str], dict[str, str]]:
     return filters, {**filters, _member_of(sought): sought}
 
 
-def shown(call_id: str) -> str:
+def show(call_id: str) -> str:
     """Show one call."""
-    call = asking.get(f"/calls/{call_id}")
-    ledger = asking.get("/ledger", call_id=call["request_id"], limit=100)["data"]
+    call = requests.get(f"/calls/{call_id}")
+    ledger = requests.get("/ledger", call_id=call["request_id"], limit=100)["data"]
     return rendering.page(
         "call", call=call, lanes=_lanes(call), ledger=ledger, costs=_costs(call), width=_WIDTH
     )

@@ -13,7 +13,7 @@ from urllib.parse import quote, urlencode
 from flask import Response, redirect, request
 
 from app.errors import GatewayError
-from app.surfaces.ui import asking, doors, rendering
+from app.surfaces.ui import gateway_client, rendering, requests
 
 _ROWS: Final = 50
 _TEXTS: Final = ("tenant", "name")
@@ -21,7 +21,7 @@ _LISTS: Final = ("models", "operations")
 _TABLES: Final = ("limits", "budgets")
 
 
-def listed() -> str:
+def index() -> str:
     """List tenants and keys, with forms to make one of each."""
     tenant = request.args.get("tenant", "").strip()
     return _page(tenant)
@@ -29,60 +29,60 @@ def listed() -> str:
 
 def create() -> str:
     """Make a key, and show its secret."""
-    made = asking.change("POST", "/keys", _members(_TEXTS))
+    made = requests.change("POST", "/keys", _members(_TEXTS))
     return _key(made["id"], secret=made["key"])
 
 
 def create_tenant() -> Response:
     """Make a tenant."""
-    made = asking.change("POST", "/tenants", _members(("name",)))
+    made = requests.change("POST", "/tenants", _members(("name",)))
     return _to(f"/keys?{urlencode({'tenant': made['name']})}")
 
 
-def shown(key_id: str) -> str:
+def show(key_id: str) -> str:
     """Show a key, with what is left of its limits and budgets."""
     return _key(key_id)
 
 
 def rotate(key_id: str) -> str:
     """Give a key a new secret, and show it."""
-    grace = asking.form().get("grace", "").strip() or "0"
+    grace = requests.form().get("grace", "").strip() or "0"
     if not grace.isdecimal():
         raise GatewayError("bad_request", "The grace is a whole number of seconds.")
-    rotated = asking.change("POST", f"/keys/{_part(key_id)}/rotate", {"grace": int(grace[:9])}, now=_now())
+    rotated = requests.change("POST", f"/keys/{_part(key_id)}/rotate", {"grace": int(grace[:9])}, now=_now())
     return _key(key_id, secret=rotated["key"])
 
 
 def enable(key_id: str) -> Response:
     """Enable a key, or disable it."""
-    enabled = asking.form().get("enabled") == "yes"
-    asking.change("PATCH", f"/keys/{_part(key_id)}", {"enabled": enabled}, now=None if enabled else _now())
+    enabled = requests.form().get("enabled") == "yes"
+    requests.change("PATCH", f"/keys/{_part(key_id)}", {"enabled": enabled}, now=None if enabled else _now())
     return _to(f"/keys/{_part(key_id)}")
 
 
 def revoke(key_id: str) -> Response:
     """Revoke a key."""
-    asking.change("DELETE", f"/keys/{_part(key_id)}", now=_now())
+    requests.change("DELETE", f"/keys/{_part(key_id)}", now=_now())
     return _to("/keys")
 
 
 def delete_tenant(name: str) -> Response:
     """Delete a tenant whose name was typed once more."""
-    typed = asking.form().get("confirm", "").strip() or None
-    asking.change("DELETE", f"/tenants/{_part(name)}", confirm=typed)
+    typed = requests.form().get("confirm", "").strip() or None
+    requests.change("DELETE", f"/tenants/{_part(name)}", confirm=typed)
     return _to("/keys")
 
 
 def _page(tenant: str) -> str:
     query = {"tenant": tenant, "after": request.args.get("after")}
-    page = asking.get("/keys", limit=_ROWS, **query)
+    page = requests.get("/keys", limit=_ROWS, **query)
     older = {"tenant": tenant, "after": page["last_id"]}
     return rendering.page(
         "keys",
         keys=page["data"],
-        tenants=asking.get("/tenants", limit=100)["data"],
+        tenants=requests.get("/tenants", limit=100)["data"],
         tenant=tenant,
-        one=asking.get(f"/tenants/{_part(tenant)}") if tenant else None,
+        one=requests.get(f"/tenants/{_part(tenant)}") if tenant else None,
         older=urlencode({name: value for name, value in older.items() if value})
         if page["has_more"]
         else None,
@@ -90,17 +90,17 @@ def _page(tenant: str) -> str:
 
 
 def _key(key_id: str, secret: str | None = None) -> str:
-    key = asking.get(f"/keys/{_part(key_id)}")
-    return rendering.page("key", key=key, secret=secret, left=_left(key))
+    key = requests.get(f"/keys/{_part(key_id)}")
+    return rendering.page("key", key=key, secret=secret, left=_own_limits(key))
 
 
-def _left(key: Mapping[str, Any]) -> Mapping[str, Any] | None:
+def _own_limits(key: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """Return the key as it sees itself, at every level; None for one that is not in force."""
     try:
-        principal = doors.holder(key["tenant"], key["name"])
+        principal = gateway_client.holder(key["tenant"], key["name"])
     except GatewayError:
         return None
-    answer = doors.ask("GET", "/v1/key", principal)
+    answer = gateway_client.ask("GET", "/v1/key", principal)
     answer.direct_passthrough = False
     found: Mapping[str, Any] | None = answer.get_json(silent=True) if answer.status_code == 200 else None
     return found
@@ -108,7 +108,7 @@ def _left(key: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 def _members(texts: tuple[str, ...]) -> dict[str, Any]:
     """Return the members that a form gives; what is empty is left out."""
-    fields = {name: value.strip() for name, value in asking.form().items() if value.strip()}
+    fields = {name: value.strip() for name, value in requests.form().items() if value.strip()}
     found: dict[str, Any] = {name: fields.get(name, "") for name in texts}
     for name in _LISTS:
         if name in fields:
@@ -127,7 +127,7 @@ def _json(name: str, text: str) -> Any:
 
 
 def _now() -> str | None:
-    return "true" if asking.form().get("now") == "yes" else None
+    return "true" if requests.form().get("now") == "yes" else None
 
 
 def _part(text: str) -> str:

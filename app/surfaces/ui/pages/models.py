@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from app.surfaces.ui import asking, rendering
+from app.surfaces.ui import rendering, requests
 
 
-def listed() -> str:
+def index() -> str:
     """List the names of ``[models]``."""
-    return rendering.page("models", models=asking.get("/settings")["models"])
+    return rendering.page("models", models=requests.get("/settings")["models"])

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from flask import request
 
-from app.surfaces.ui import asking, rendering
+from app.surfaces.ui import rendering, requests
 
 _HOUR: Final = 3_600
 _DAY: Final = 24 * _HOUR
@@ -27,7 +27,7 @@ Points = Sequence[Row | None]
 """The sums of each moment; None where nothing was called."""
 
 
-def shown() -> str:
+def index() -> str:
     """Show the overview."""
     name, _, seconds = _span()
     tables = _tables(_since(seconds))
@@ -44,14 +44,14 @@ def figures() -> str:
 
 
 def _span() -> tuple[str, str, int]:
-    asked = request.args.get("span", "")
-    return next((one for one in SPANS if one[0] == asked), SPANS[0])
+    name = request.args.get("span", "")
+    return next((one for one in SPANS if one[0] == name), SPANS[0])
 
 
 def _split() -> str:
     """Return the member that the charts are split by; empty where they are not."""
-    asked = request.args.get("by", "")
-    return asked if asked in dict(GROUPS) else ""
+    name = request.args.get("by", "")
+    return name if name in dict(GROUPS) else ""
 
 
 def _since(seconds: int) -> int:
@@ -64,12 +64,12 @@ def _figures(seconds: int, tables: Sequence[Row]) -> dict[str, Any]:
     labels = list(range(since // step * step, int(time.time()) + 1, step))
 
     def points(**narrowed: str) -> Points:
-        rows = asking.get("/usage", **{"from": since}, group_by=unit, **narrowed)["data"]
+        rows = requests.get("/usage", **{"from": since}, group_by=unit, **narrowed)["data"]
         found = {_seconds(row[unit]): row for row in rows}
         return [found.get(label) for label in labels]
 
     by = _split()
-    whole = asking.get("/usage", **{"from": since})["data"]
+    whole = requests.get("/usage", **{"from": since})["data"]
     return {
         "total": whole[0] if whole else None,
         "charts": _split_charts(by, tables, points) if by else _charts(points()),
@@ -155,6 +155,6 @@ def _tables(since: int) -> list[dict[str, Any]]:
 
 def _table(member: str, title: str, since: int) -> dict[str, Any]:
     """Return the groups with most calls; what is beyond is counted."""
-    rows = asking.get("/usage", **{"from": since}, group_by=member)["data"]
+    rows = requests.get("/usage", **{"from": since}, group_by=member)["data"]
     rows.sort(key=lambda row: row["calls"], reverse=True)
     return {"member": member, "title": title, "rows": rows[:_ROWS], "more": max(0, len(rows) - _ROWS)}

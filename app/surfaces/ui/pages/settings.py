@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from app.surfaces.ui import asking, rendering
+from app.surfaces.ui import rendering, requests
 from app.wire.json import dumps
 
 _STATES: Final = {
@@ -16,21 +16,21 @@ _STATES: Final = {
 """States of the doctor's findings, in words, and their colours."""
 
 
-def shown() -> str:
+def index() -> str:
     """Show the settings; secrets are ``***``."""
     return _page(None)
 
 
 def examine() -> str:
     """Have the doctor look; as a part where htmx asks, else on the whole page."""
-    found = asking.change("POST", "/doctor")
+    found = requests.change("POST", "/doctor")
     if rendering.wants_part():
         return rendering.part("findings", found=found, states=_STATES)
     return _page(found)
 
 
 def _page(found: Any) -> str:
-    settings = asking.get("/settings")
+    settings = requests.get("/settings")
     members = {name: _text(value) for name, value in settings["server"].items()}
     return rendering.page(
         "settings",
@@ -39,7 +39,7 @@ def _page(found: Any) -> str:
         doubts=settings["doubts"],
         found=found,
         states=_STATES,
-        versions=asking.get("/version"),
+        versions=requests.get("/version"),
     )
 
 

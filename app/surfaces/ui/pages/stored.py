@@ -8,7 +8,7 @@ from urllib.parse import quote, urlencode
 
 from flask import request
 
-from app.surfaces.ui import asking, rendering
+from app.surfaces.ui import rendering, requests
 
 FILTERS: Final = (
     ("tenant", "Tenant"),
@@ -36,8 +36,8 @@ def conversations() -> str:
 
 def response(response_id: str) -> str:
     """Show one response, and the thread that it belongs to."""
-    shown = asking.get(f"/responses/{quote(response_id, safe='')}")
-    thread = asking.get("/responses", thread=shown["thread"], limit=_TURNS)
+    shown = requests.get(f"/responses/{quote(response_id, safe='')}")
+    thread = requests.get("/responses", thread=shown["thread"], limit=_TURNS)
     return rendering.page(
         "response", one=shown, turns=_tree(thread["data"]), more=thread["has_more"], here_id=shown["id"]
     )
@@ -46,22 +46,22 @@ def response(response_id: str) -> str:
 def conversation(conversation_id: str) -> str:
     """Show one conversation with its items and its turns."""
     path = f"/conversations/{quote(conversation_id, safe='')}"
-    shown = asking.get(path)
-    items = asking.get(f"{path}/items", limit=_ITEMS, order="asc")
-    turns = asking.get("/responses", conversation=conversation_id, limit=_TURNS)["data"]
+    shown = requests.get(path)
+    items = requests.get(f"{path}/items", limit=_ITEMS, order="asc")
+    turns = requests.get("/responses", conversation=conversation_id, limit=_TURNS)["data"]
     return rendering.page(
         "conversation", one=shown, items=items["data"], more=items["has_more"], turns=_tree(turns)
     )
 
 
 def _table(name: str, path: str, filters: Sequence[tuple[str, str]]) -> str:
-    asked = {name: request.args.get(name, "").strip() for name, _ in filters}
-    page = asking.get(path, limit=_ROWS, after=request.args.get("after"), **asked)
-    older = {name: value for name, value in asked.items() if value}
+    values = {name: request.args.get(name, "").strip() for name, _ in filters}
+    page = requests.get(path, limit=_ROWS, after=request.args.get("after"), **values)
+    older = {name: value for name, value in values.items() if value}
     return rendering.page(
         name,
         rows=page["data"],
-        filters=[(name, label, asked[name]) for name, label in filters],
+        filters=[(name, label, values[name]) for name, label in filters],
         filtered=bool(older),
         paged=bool(request.args.get("after")),
         older=urlencode({**older, "after": page["last_id"]}) if page["has_more"] else None,

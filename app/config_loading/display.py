@@ -1,0 +1,162 @@
+"""What is configured, in lines that may be shown to anyone: secrets are ``***``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+from app.config import Budget, CacheSettings, Limit, ProviderSettings, Settings, TargetMembers, dollars_of
+from app.config_loading.members import MEMBERS
+from app.providers import PROVIDERS
+
+_HIDDEN = "***"
+
+
+def describe(settings: Settings, configured: tuple[str, ...]) -> Iterator[str]:
+    """Yield the lines that show ``settings``; ``configured`` are the providers ready for use."""
+    yield "[server]"
+    for member in MEMBERS:
+        value: Any = settings
+        for step in member.path:
+            value = getattr(value, step)
+        if value not in (None, ()):
+            shown = _origin(value) if member.path == ("alert_url",) else _show(value)
+            yield f"  {'.'.join(member.path)} = {shown}"
+    if settings.limits:
+        yield f"  limits = {_limits(settings.limits)}"
+    if settings.budgets:
+        yield f"  budgets = {_budgets(settings.budgets)}"
+    if settings.cache is not None:
+        yield f"  cache = {_cache(settings.cache)}"
+    yield "[keys]"
+    for key in settings.keys:
+        allowed = ", ".join(key.models) if key.models is not None else "every model"
+        limited = f"; {_limits(key.limits)}" if key.limits else ""
+        limited += f"; {_budgets(key.budgets)}" if key.budgets else ""
+        limited += f"; cache {_cache(key.cache)}" if key.cache is not None else ""
+        yield f"  {key.name} = {_HIDDEN} (tenant {key.tenant}; {allowed}{limited})"
+    if settings.tenants:
+        yield "[tenants]"
+    for tenant in settings.tenants.values():
+        parts = [text for text in (_limits(tenant.limits), _budgets(tenant.budgets)) if text]
+        yield f"  {tenant.name} = {'; '.join(parts) or 'no limits'}"
+    yield "[models]"
+    for name, alias in settings.aliases.items():
+        targets = ", ".join(f"{target} ({weight:g})" for target, weight in alias.targets)
+        yield f'  "{name}" = {targets}' + "".join(f", then {target}" for target in alias.fallbacks)
+        for target, members in alias.members.items():
+            yield f"    {target}: {', '.join(_target_members(members))}"
+        if alias.strategy != "weighted":
+            yield f"    strategy {alias.strategy}"
+        if alias.cache is not None:
+            yield f"    cache {_cache(alias.cache)}"
+    yield "[providers]"
+    for name in dict.fromkeys([*settings.providers, *configured, *PROVIDERS]):
+        provider = settings.providers.get(name)
+        state = "ready" if name in configured else "incomplete" if provider else "not configured"
+        yield f"  {name}: {'; '.join([state, *(_details(provider) if provider else ())])}"
+
+
+def members_shown(settings: Settings) -> dict[str, Any]:
+    """Return ``[server]`` as a JSON object that may be shown to anyone; secrets that are set are ``***``."""
+    shown: dict[str, Any] = {}
+    for member in MEMBERS:
+        value: Any = settings
+        for step in member.path:
+            value = getattr(value, step)
+        place = shown
+        for step in member.path[:-1]:
+            place = place.setdefault(step, {})
+        place[member.path[-1]] = _HIDDEN if member.secret and value not in (None, ()) else _as_json(value)
+    return shown
+
+
+def _as_json(value: Any) -> Any:
+    """Return a member's value: plain ones as they are, texts without what a URL hides."""
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    return [_show(one) for one in value] if isinstance(value, tuple) else _show(value)
+
+
+def _details(given: ProviderSettings) -> Iterator[str]:
+    if given.base_url:
+        yield f"base_url {given.base_url}"
+    if given.dialect:
+        yield f"dialect {given.dialect}"
+    for key in given.keys:
+        limits = f" for {', '.join(key.models)}" if key.models is not None else ""
+        yield f"key {key.name} {_HIDDEN} (weight {key.weight:g}){limits}"
+        if key.limits:
+            yield f"key {key.name} limited to {_limits(key.limits)}"
+    if given.limits:
+        yield f"limited to {_limits(given.limits)}"
+    if given.chain and not given.keys:
+        yield "credentials by the vendor's chain"
+    for name, value in given.options.items():
+        yield f"{name} {_show(value)}"
+    if given.headers:
+        yield f"headers {', '.join(given.headers)}"
+    if given.proxy:
+        yield f"proxy {_show(given.proxy)}"
+    if given.models:
+        yield f"{len(given.models)} models listed"
+
+
+def _limits(limits: Iterable[Limit]) -> str:
+    """Return limits in the file's words."""
+    return ", ".join(
+        f"{limit.most} {limit.kind}"
+        + (f" per {limit.per}" if limit.per else "")
+        + (f" for {limit.models}" if limit.models else "")
+        for limit in limits
+    )
+
+
+def _budgets(budgets: Iterable[Budget]) -> str:
+    """Return budgets in the file's words."""
+    return ", ".join(
+        f"{dollars_of(one.most)} USD per {one.per}"
+        + (f" for {one.models}" if one.models else "")
+        + (" of known price" if one.denies_unpriced else "")
+        for one in budgets
+    )
+
+
+def _cache(cache: CacheSettings) -> str:
+    """Return how answers are kept in words."""
+    if not cache.on:
+        return "off"
+    alone = " at temperature 0" if cache.deterministic_only else ""
+    near = f", like ones by {cache.semantic.model}" if cache.semantic is not None else ""
+    return f"for {cache.ttl} s{alone}{near}"
+
+
+def _origin(url: str) -> str:
+    """Return whose a URL is; its path may be what lets one in."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}/{_HIDDEN}"
+
+
+def _show(value: Any) -> str:
+    """Return a value as text; of a URL, user and query are hidden."""
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value))
+    if isinstance(value, bool):
+        return str(value).lower()
+    text = str(value)
+    parts = urlsplit(text) if "://" in text else None
+    if parts is None or not (parts.netloc or parts.query):
+        return text
+    _, at, host = parts.netloc.rpartition("@")
+    shown = parts._replace(netloc=f"{_HIDDEN}@{host}" if at else host, query=_HIDDEN if parts.query else "")
+    return shown.geturl()
+
+
+def _target_members(members: TargetMembers) -> Iterator[str]:
+    if members.max_tokens is not None:
+        yield f"max_tokens {members.max_tokens}"
+    yield from (f"{name} {value}" for name, value in members.defaults.items())
+    if members.headers:
+        yield f"headers {', '.join(members.headers)}"
+    yield from (f"timeouts.{name} {value:g} s" for name, value in members.timeouts.items())

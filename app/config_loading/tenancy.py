@@ -1,0 +1,137 @@
+"""What is said of tenants and keys, in the file, by the admin API and on the command line: one set of schemas."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from marshmallow import ValidationError
+
+from app.config_loading import value_kinds
+from app.config_loading.budgets import BudgetSchema
+from app.config_loading.cache import Cache
+from app.config_loading.faults import Faults
+from app.config_loading.limits import LimitSchema
+from app.config_loading.tables import Rows, Strict
+from app.config_loading.value_kinds import Checked, Kind
+from app.operations import OPERATIONS, request_type
+
+_LONGEST_PATTERN: Final = 256
+_MOST_PATTERNS: Final = 256
+_MOST_METADATA: Final = 16
+_LATEST: Final = 253_402_300_799  # the end of the year 9999
+
+OPERATION_NAMES: Final = tuple(dict.fromkeys(request_type(name, False) for name in OPERATIONS))
+"""Types of requests, as ``extra_fields.request_type`` calls them without ``_stream``."""
+
+
+def _is_pattern(value: Any) -> bool:
+    return value_kinds.is_text(value) and len(value) <= _LONGEST_PATTERN and value.isprintable()
+
+
+def _are_patterns(value: Any) -> bool:
+    return isinstance(value, list) and len(value) <= _MOST_PATTERNS and all(map(_is_pattern, value))
+
+
+def _are_operations(value: Any) -> bool:
+    return isinstance(value, list) and all(name in OPERATION_NAMES for name in value)
+
+
+def _is_metadata(value: Any) -> bool:
+    if not isinstance(value, dict) or len(value) > _MOST_METADATA:
+        return False
+    return all(
+        isinstance(n, str) and len(n) <= 64 and isinstance(v, str) and len(v) <= 512 for n, v in value.items()
+    )
+
+
+PATTERNS: Final = Kind(
+    f"must be a list of at most {_MOST_PATTERNS} patterns such as 'provider/model', with '*' for any characters, "
+    f"of at most {_LONGEST_PATTERN} characters each",
+    _are_patterns,
+)
+OPERATIONS_ALLOWED: Final = Kind(f"must be a list of some of: {', '.join(OPERATION_NAMES)}", _are_operations)
+METADATA: Final = Kind(
+    f"must be a table of at most {_MOST_METADATA} texts, names of at most 64 and texts of at most 512 characters",
+    _is_metadata,
+)
+MOMENT: Final = Kind(
+    "must be whole Unix seconds",
+    lambda v: isinstance(v, int) and not isinstance(v, bool) and 0 < v <= _LATEST,
+)
+ROLE: Final = value_kinds.one_of("admin", "viewer")
+GRACE: Final = value_kinds.between(0, 30 * 86_400, "whole seconds")
+
+
+class TenantSchema(Strict):
+    """``[tenants.NAME]``: the members that an administrator may give, and change."""
+
+    models = Checked(PATTERNS)
+    operations = Checked(OPERATIONS_ALLOWED)
+    limits = Rows(LimitSchema())
+    budgets = Rows(BudgetSchema())
+    metadata = Checked(METADATA)
+
+
+class KeyMembersSchema(TenantSchema):
+    """What a key has beside what a tenant has."""
+
+    expires_at = Checked(MOMENT)
+
+
+class ConfiguredKeySchema(KeyMembersSchema):
+    """``[keys.NAME]``."""
+
+    key = Checked(value_kinds.TEXT, required=True)
+    tenant = Checked(value_kinds.NAME)
+    cache = Cache()
+
+
+class NewTenantSchema(TenantSchema):
+    """A tenant to be made."""
+
+    name = Checked(value_kinds.NAME, required=True)
+
+
+class KeyChangeSchema(KeyMembersSchema):
+    """Members of a key that are to be changed."""
+
+    name = Checked(value_kinds.NAME)
+    enabled = Checked(value_kinds.FLAG)
+
+
+class NewKeySchema(KeyMembersSchema):
+    """A key to be made."""
+
+    name = Checked(value_kinds.NAME, required=True)
+    tenant = Checked(value_kinds.NAME, required=True)
+    enabled = Checked(value_kinds.FLAG)
+
+
+class RotationSchema(Strict):
+    """How a key gets a new secret."""
+
+    grace = Checked(GRACE)
+
+
+class NewAdminSchema(Strict):
+    """An administrator's key to be made."""
+
+    name = Checked(value_kinds.NAME, required=True)
+    role = Checked(ROLE, required=True)
+
+
+def checked(schema: Strict, members: Mapping[str, Any]) -> dict[str, Any]:
+    """Return members that a schema takes; one that is None stays so, for a member to be taken away.
+
+    Raises ``ConfigError`` with every fault.
+    """
+    nothing = {name: None for name, value in members.items() if value is None and name in schema.fields}
+    try:
+        valid: Any = schema.load({name: members[name] for name in members if name not in nothing})
+    except ValidationError as error:
+        faults = Faults()
+        faults.add_tree(error.messages)
+        faults.check()
+        raise
+    return {**nothing, **valid}

@@ -1,0 +1,104 @@
+"""The configuration's doubts and risks for a command: what is sound but hardly meant, and what it may lead to.
+
+Nobody is called: providers are made without their ways out, which may be faulty.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Final
+
+from app.config import Settings, has_limits
+from app.config_loading.advice import Advice, advise
+from app.config_loading.faults import shown_path
+from app.diagnostics.findings import Finding, note, warn
+from app.gateway import allowances
+from app.gateway.cost import PriceList
+from app.providers.base import Provider
+from app.providers.registry import all_names, configured_names, make_provider
+from app.wire.egress import Egress
+
+_SHORTEST: Final = 16
+"""Characters below which a secret is told to be weak."""
+
+
+def doubts_of(settings: Settings) -> list[Advice]:
+    """Return place and sentence of each doubt."""
+    find, prices = _finder(settings), PriceList()
+
+    def knows(model: str) -> bool:
+        return any(prices.knows(find(name).spec.price_as, model) for name in configured_names(settings))
+
+    return list(advise(settings, os.environ, find, knows))
+
+
+def risks_of(settings: Settings) -> Iterator[Finding]:
+    """Yield what may go wrong with settings that say what was meant."""
+    yield from _weak_secrets(settings)
+    if settings.encrypt and not settings.secret_keys:
+        yield warn(
+            "SLUICE_ENCRYPT", "seals with a key that lies beside the database", "set SLUICE_SECRET_KEY"
+        )
+    if settings.workers > 1 and settings.redis_url is None and has_limits(settings):
+        sentence = f"each of {settings.workers} workers keeps its own share of every limit"
+        yield warn("WEB_CONCURRENCY", sentence, "set REDIS_URL, so that they count together")
+    yield from _unpriced_models(settings)
+
+
+def _weak_secrets(settings: Settings) -> Iterator[Finding]:
+    sentence = f"has fewer than {_SHORTEST} characters and can be guessed"
+    remedy = "take 32 random ones: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"
+    if settings.master_key is not None and len(settings.master_key.reveal()) < _SHORTEST:
+        yield warn("SLUICE_MASTER_KEY", sentence, remedy)
+    if any(len(key.reveal()) < _SHORTEST for key in settings.secret_keys):
+        yield warn("SLUICE_SECRET_KEY", sentence, remedy)
+    for key in settings.keys:
+        if len(key.secret.reveal()) < _SHORTEST:
+            yield note(
+                shown_path(("keys", key.name)), f"{sentence}; `sluice keys new {key.name}` makes another"
+            )
+
+
+def _unpriced_models(settings: Settings) -> Iterator[Finding]:
+    """Yield models that the configuration names, a budget is about, and nobody knows the price of."""
+    budgets = [*settings.budgets]
+    budgets += [one for key in settings.keys for one in key.budgets]
+    budgets += [one for tenant in settings.tenants.values() for one in tenant.budgets]
+    patterns = {one.models or "*" for one in budgets if not one.denies_unpriced}
+    if not patterns:
+        return
+    find, prices, known = _finder(settings), PriceList(), set(all_names(settings))
+    for target in sorted(_named_models(settings, patterns)):
+        owner, _, model = target.partition("/")
+        if owner not in known or not any(allowances.fits(pattern, target) for pattern in patterns):
+            continue
+        provider = find(owner)
+        if model in provider.settings.prices or prices.knows(provider.spec.price_as, model):
+            continue
+        yield warn(
+            shown_path(("providers", owner, "prices")),
+            f"budgets do not count '{target}', whose price is unknown",
+            "give its price here, or refuse such models: unpriced = 'deny' in the budget",
+        )
+
+
+def _named_models(settings: Settings, patterns: set[str]) -> set[str]:
+    """Return each ``provider/model`` that the configuration writes out."""
+    found = {pattern for pattern in patterns if "/" in pattern and "*" not in pattern}
+    found |= {f"{name}/{model}" for name, provider in settings.providers.items() for model in provider.models}
+    for alias in settings.aliases.values():
+        found.update((*(target for target, _ in alias.targets), *alias.fallbacks))
+    return {target for target in found if "/" in target}
+
+
+def _finder(settings: Settings) -> Callable[[str], Provider]:
+    """Return what makes a provider by its name, without its way out."""
+    egress = Egress({})
+    plain = {
+        name: replace(provider, proxy=None, ca_bundle=None, client_cert=None)
+        for name, provider in settings.providers.items()
+    }
+    inert = replace(settings, providers=plain)
+    return lambda name: make_provider(name, inert, egress)

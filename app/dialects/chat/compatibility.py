@@ -1,0 +1,186 @@
+"""A chat body that passes, made to fit what its target's published type has.
+
+A member of some other API that the target lacks is mapped, or left out with a warning; what no API
+we know defines stays as it came. The door's tolerances (flat tools, ``any``) are written as the
+wire has them. Everything else of the body is left alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from app.dialects.chat.losses import tell
+from app.dialects.chat.options import (
+    KNOWN_MEMBERS,
+    KNOWN_MESSAGE_MEMBERS,
+    KNOWN_PART_MEMBERS,
+    KNOWN_TOOL_MEMBERS,
+    ChatOptions,
+)
+from app.dialects.shared.effort import ASSUMED_LIMIT, effort_of
+from app.dialects.shared.lenient_json import as_dict, count, dicts, opt_str
+from app.dialects.shared.losses import Losses
+from app.dialects.shared.tool_results import pair_chat
+
+Json = dict[str, Any]
+
+_THOUGHTS: Final = frozenset({"reasoning", "reasoning_content", "reasoning_details"})
+_CALLABLE: Final = ("function", "custom")
+_OFFERED_WITH: Final = ("tools", "tool_choice", "parallel_tool_calls")
+_EVERYWHERE: Final = frozenset({"role", "content", "name", "tool_calls", "tool_call_id"})
+"""Members of a message that every wire takes."""
+_MODES: Final[Mapping[str, str]] = {"any": "required", "tool": "required"}
+
+
+def fit(body: Mapping[str, Any], options: ChatOptions, losses: Losses) -> Json:
+    """Return a copy of ``body`` as the wire of ``options`` takes it; what is lost is reported.
+
+    Raises GatewayError ``unsupported_parameter`` when a loss would change the answer.
+    """
+    return _Fitting(options, losses).body(body)
+
+
+class _Fitting:
+    def __init__(self, options: ChatOptions, losses: Losses) -> None:
+        self._options = options
+        self._losses = losses
+
+    def body(self, body: Mapping[str, Any]) -> Json:
+        sent: Json = {}
+        for name, value in body.items():
+            if name not in KNOWN_MEMBERS or self._options.takes(name) or (name, value) == ("n", 1):
+                sent[name] = value
+            elif name == "reasoning" and isinstance(value, dict):
+                sent |= self._effort(value, body)
+            elif value not in (None, {}, []):
+                self._losses.report(name, param=name)
+        self._fit_limits(sent)
+        if isinstance(sent.get("messages"), list):
+            messages = pair_chat(sent["messages"], self._losses)
+            sent["messages"] = [self._message(message) for message in messages]
+        if isinstance(sent.get("tools"), list):
+            self._fit_tools(sent)
+        if "tool_choice" in sent:
+            sent["tool_choice"] = _choice(sent["tool_choice"])
+        return sent
+
+    def _fit_limits(self, sent: Json) -> None:
+        """Of both names of the limit the newer goes out, and to models that refuse the older
+        only that."""
+        older, newer = sent.get("max_tokens"), sent.get("max_completion_tokens")
+        if newer is None and self._options.wants_newer_limit(str(sent.get("model"))):
+            newer = older
+        if newer is not None:
+            sent["max_completion_tokens"] = newer
+            sent.pop("max_tokens", None)
+
+    def _effort(self, reasoning: Json, body: Mapping[str, Any]) -> Json:
+        """Return ``reasoning_effort`` for a ``reasoning`` object; the client's own word wins."""
+        effort, budget = opt_str(reasoning.get("effort")), count(reasoning.get("max_tokens"))
+        for name, value in reasoning.items():
+            if name not in {"effort", "max_tokens"} and value not in (None, False):
+                self._losses.report(f"reasoning_{name}", param=f"reasoning.{name}")
+        if body.get("reasoning_effort") is not None:
+            return {}
+        if effort is None and budget is not None:
+            limit = count(body.get("max_completion_tokens")) or count(body.get("max_tokens")) or ASSUMED_LIMIT
+            effort = effort_of(budget, limit)
+            warning = f"the reasoning budget was asked for as effort '{effort}'"
+            self._losses.report("reasoning_budget", warning, param="reasoning.max_tokens")
+        return {} if effort is None else {"reasoning_effort": effort}
+
+    def _message(self, message: Any) -> Any:
+        if not isinstance(message, dict) or _needs_nothing(message):
+            return message
+        sent = self._admit(message, KNOWN_MESSAGE_MEMBERS, self._options.message_members)
+        if self._options.history == "none":
+            sent = self._thoughtless(sent)
+        if isinstance(sent.get("content"), list):
+            sent["content"] = [self._part(part) for part in sent["content"]]
+        if isinstance(sent.get("tool_calls"), list) and self._options.history != "extra_content":
+            sent["tool_calls"] = [self._call(call) for call in sent["tool_calls"]]
+        return sent
+
+    def _thoughtless(self, message: Json) -> Json:
+        if any(message.get(name) for name in _THOUGHTS):
+            tell(self._losses, "reasoning_history")
+        return {name: value for name, value in message.items() if name not in _THOUGHTS}
+
+    def _part(self, part: Any) -> Any:
+        if not isinstance(part, dict):
+            return part
+        return self._admit(part, KNOWN_PART_MEMBERS, self._options.part_members)
+
+    def _call(self, call: Any) -> Any:
+        if not isinstance(call, dict) or "extra_content" not in call:
+            return call
+        tell(self._losses, "reasoning_signature")
+        return {name: value for name, value in call.items() if name != "extra_content"}
+
+    def _admit(self, holder: Json, known: frozenset[str], allowed: frozenset[str]) -> Json:
+        lacking = known - allowed if not self._options.open_members else frozenset()
+        for name in sorted(lacking & holder.keys()):
+            if holder[name]:
+                self._losses.report(name)
+        return {name: value for name, value in holder.items() if name not in lacking}
+
+    def _fit_tools(self, sent: Json) -> None:
+        offered = dicts(sent["tools"])
+        tools = [self._tool(tool) for tool in offered if self._is_taken(tool)]
+        if tools or not offered:
+            sent["tools"] = tools
+            return
+        if _forces(sent.get("tool_choice")):
+            tell(self._losses, "forced_tool")
+        for name in _OFFERED_WITH:
+            sent.pop(name, None)
+
+    def _is_taken(self, tool: Json) -> bool:
+        kind = _kind(tool)
+        if kind in _CALLABLE or self._options.runs(kind):
+            return True
+        self._losses.report("hosted_tool", f"the hosted tool '{kind}' was left out")
+        return False
+
+    def _tool(self, tool: Json) -> Json:
+        kind = _kind(tool)
+        if kind not in _CALLABLE:
+            return tool
+        if not isinstance(tool.get(kind), dict):
+            tool = {"type": kind, kind: {name: value for name, value in tool.items() if name != "type"}}
+        inner = self._admit(tool[kind], KNOWN_TOOL_MEMBERS, self._options.tool_members)
+        outer = self._admit(tool, KNOWN_TOOL_MEMBERS, self._options.tool_members)
+        return {"type": kind, **outer, kind: inner}
+
+
+def _needs_nothing(message: Json) -> bool:
+    """Tell whether a message is text and calls alone, as most of a history are: no wire lacks any of it."""
+    calls = message.get("tool_calls")
+    return (
+        message.keys() <= _EVERYWHERE
+        and not isinstance(message.get("content"), list)
+        and not any("extra_content" in call for call in dicts(calls))
+    )
+
+
+def _kind(tool: Mapping[str, Any]) -> str:
+    return opt_str(tool.get("type")) or ("custom" if "custom" in tool else "function")
+
+
+def _choice(choice: Any) -> Any:
+    """Return a tool choice in chat's own words."""
+    if isinstance(choice, str):
+        return _MODES.get(choice, choice)
+    members = as_dict(choice)
+    kind, name = opt_str(members.get("type")), opt_str(members.get("name"))
+    if name is not None and kind in {"function", "tool", "custom"}:
+        kind = "custom" if kind == "custom" else "function"
+        return {"type": kind, kind: {"name": name}}
+    if members.keys() == {"type"} and kind in {"any", "tool", "required", "auto", "none"}:
+        return _MODES.get(kind, kind)
+    return choice
+
+
+def _forces(choice: Any) -> bool:
+    return choice is not None and _choice(choice) not in ("auto", "none")

@@ -1,0 +1,127 @@
+"""The sandbox's pictures: of a prompt, of pictures to edit or vary, whole or growing."""
+
+from __future__ import annotations
+
+import base64
+import zlib
+from collections.abc import Iterator
+from typing import Any, Final
+
+from app.canonical.events import Failed
+from app.canonical.images import ImageKind, ImageRequest, ImageResponse, Picture, PictureDone, PicturePart
+from app.canonical.response import Usage
+from app.dialects import dialect_of
+from app.dialects.media.images import Files, ImageDialect, pixels_of
+from app.dialects.shared.lenient_json import data_url
+from app.errors import GatewayError
+from app.providers.sandbox.generation import midway_failure
+from app.providers.sandbox.limits import check_size, words
+from app.providers.sandbox.mosaic import CELLS, draw
+from app.providers.sandbox.multipart import read_files
+from app.providers.sandbox.playback import Pace, beats_of
+from app.providers.sandbox.scripts import (
+    Respond,
+    json_object,
+    json_script,
+    read_directives,
+    server_context,
+    stream_script,
+)
+from app.providers.sandbox.transport import Asked, Script
+
+MAX_PIXELS: Final = 16 * 1024 * 1024
+"""Pixels in one answer, over all its pictures and their parts on the way."""
+
+_SIZE: Final = "1024x1024"
+_TILE: Final = 64 * 64  # pixels of a token
+_NUMBERS: Final = frozenset({"n", "output_compression", "partial_images"})
+
+
+def image_generation(kind: ImageKind) -> Respond:
+    """Return what answers requests of a kind."""
+
+    def respond(asked: Asked, words_per_second: float) -> Script:
+        fields, files = _read(kind, asked)
+        context, wire = server_context(), dialect_of(ImageDialect, "images")
+        request = wire.decode_request(kind, fields, files, context)
+        read = read_directives(request.prompt, request.model)
+        response = _make_images(request)
+        if not request.stream:
+            return json_script(wire.encode_response(response, request, context), read)
+        *before, last = _events(request, response)
+        pace = Pace(words_per_second, read.seconds, read.midway)
+        beats = beats_of([(event,) for event in before], (last,), pace, Failed(midway_failure()))
+        return stream_script(beats, wire.stream_encoder(request, context).feed, read)
+
+    return respond
+
+
+def _read(kind: ImageKind, asked: Asked) -> tuple[dict[str, Any], Files]:
+    if kind == "generation":
+        return json_object(asked), ()
+    fields, files = read_files(asked.body, asked.headers.get("content-type", ""))
+    body: dict[str, Any] = dict(fields)
+    numbers = {name: int(value) for name, value in body.items() if name in _NUMBERS and value.isdecimal()}
+    return {**body, **numbers, "stream": body.get("stream") == "true"}, files
+
+
+def _make_images(request: ImageRequest) -> ImageResponse:
+    """Return the pictures; raises ``bad_request`` for a form or size that is not made here."""
+    if request.output_format not in (None, "png"):
+        raise GatewayError(
+            "bad_request",
+            f"Invalid 'output_format': the sandbox draws png, not '{request.output_format}'.",
+            param="output_format",
+            code="invalid_value",
+        )
+    size = _SIZE if request.size in (None, "auto") else request.size
+    width, height = pixels_of(size) or (0, 0)
+    if not width:
+        raise GatewayError(
+            "bad_request",
+            f"Invalid 'size': the sandbox draws 'WIDTHxHEIGHT', not '{size}'.",
+            param="size",
+            code="invalid_value",
+        )
+    parts = (request.partial_images or 0) if request.stream else 0
+    check_size("pixels", width * height * request.count * (1 + parts), MAX_PIXELS, "size")
+    drawn = [_drawn(request, at, width, height, CELLS) for at in range(request.count)]
+    sent = len(request.images)
+    tokens = request.count * max(1, width * height // _TILE)
+    usage = Usage(
+        words(request.prompt) + sent,
+        tokens,
+        details={
+            "input.text_tokens": words(request.prompt),
+            "input.image_tokens": sent,
+            "output.image_tokens": tokens,
+        },
+    )
+    pictures = tuple(
+        Picture(url=data_url("image/png", one)) if _by_url(request) else Picture(one) for one in drawn
+    )
+    clear = request.background == "transparent"
+    settings = {"background": "transparent" if clear else "opaque", "output_format": "png", "quality": "low"}
+    return ImageResponse(pictures, usage=usage, members={**settings, "size": size})
+
+
+def _by_url(request: ImageRequest) -> bool:
+    return request.form == "url" and not request.stream
+
+
+def _drawn(request: ImageRequest, at: int, width: int, height: int, cells: int) -> str:
+    """Return a picture in base64: of the prompt, of what was sent, and of its number where there are several."""
+    sent = [f"[{zlib.crc32(image.data):08x}]" for image in request.images]
+    text = " ".join([request.prompt, *sent, *([f"({at + 1})"] if at else [])]).strip()
+    png = draw(text, width, height, cells=cells, transparent=request.background == "transparent")
+    return base64.b64encode(png).decode("ascii")
+
+
+def _events(request: ImageRequest, response: ImageResponse) -> Iterator[PicturePart | PictureDone]:
+    width, height = pixels_of(response.members["size"]) or (1, 1)
+    last = len(response.pictures) - 1
+    for at, picture in enumerate(response.pictures):
+        for part in range(request.partial_images or 0):
+            coarse = _drawn(request, at, width, height, 2**part)
+            yield PicturePart(coarse, part, response.members)
+        yield PictureDone(picture, response.members, response.usage if at == last else None, last=at == last)

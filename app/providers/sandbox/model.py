@@ -1,0 +1,336 @@
+"""The sandbox as a model: a canonical request to the canonical response that it gives.
+
+Deterministic but for the ids, which come from outside. Says everything at once; when and
+``playback`` says when each part arrives.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+from app.canonical.record import record
+from app.canonical.request import (
+    AudioPart,
+    Message,
+    Part,
+    ReasoningPart,
+    RefusalPart,
+    Request,
+    Signature,
+    TextPart,
+    Tool,
+    ToolCallPart,
+)
+from app.canonical.response import Choice, Finish, FinishReason, Response, Usage
+from app.errors import GatewayError
+from app.providers.sandbox import conversation
+from app.providers.sandbox.assignments import natural, parse_assignments
+from app.providers.sandbox.audio import MAX_BYTES, sound_bytes, speak, wav_file
+from app.providers.sandbox.directives import CallWanted, Directives
+from app.providers.sandbox.limits import (
+    MAX_CHARACTERS,
+    MAX_LOGPROBS,
+    check_size,
+    cut_at,
+    first_words,
+    size_of,
+    stop_at,
+    with_logprobs,
+    words,
+)
+from app.providers.sandbox.schema_instances import fit, fit_members
+from app.providers.sandbox.schemas import Unsatisfiable, Work
+
+MAX_CHOICES: Final = 128
+MAX_CALLS: Final = 128
+_RESTATED: Final = 30  # words of a plain message that are said again
+
+REFUSAL: Final = "I'm sorry, but I cannot help with that."
+FAILURE: Final = "The sandbox failed midway, as it was asked to."
+
+_THOUGHTS: Final = (
+    "The last message is what counts.",
+    "It holds words, and words can be answered.",
+    "A short answer that shows what was read will do.",
+    "Nothing else needs to be looked up.",
+)
+_EFFORTS: Final[Mapping[str, int]] = {"none": 0, "minimal": 1, "low": 1, "medium": 2, "high": 3}
+"""Effort to the number of sentences thought; higher efforts think them all."""
+
+
+@record
+class Voice:
+    """What an answer needs from outside: ids (by prefix), Unix seconds, the dialect in which it
+    is told, and how a refusal ends there."""
+
+    new_id: Callable[[str], str]
+    now: int
+    dialect: str = "chat"
+    refusal: Finish = Finish("stop")
+
+
+def answer(request: Request, read: Directives, voice: Voice) -> Response:
+    """Return the answer to ``request``, whose last user message says ``read``.
+
+    Raises ``bad_request`` for what no model could do: more than 128 choices, a schema that
+    no value fits, an answer that is too large.
+    """
+    count = _count(request)
+    parts, finish = _answer_parts(request, read, voice, count)
+    choices = tuple(_choice(index, parts, finish, voice) for index in range(count))
+    return Response(
+        id=None,
+        model=request.model,
+        choices=choices,
+        usage=_usage(request, choices),
+        created=voice.now,
+    )
+
+
+def _count(request: Request) -> int:
+    count = 1 if request.sampling.n is None else request.sampling.n
+    if not 1 <= count <= MAX_CHOICES:
+        raise GatewayError(
+            "bad_request",
+            f"Invalid 'n': expected 1 to {MAX_CHOICES}, got {count}.",
+            param="n",
+            code="invalid_value",
+        )
+    return count
+
+
+def _answer_parts(request: Request, read: Directives, voice: Voice, count: int) -> tuple[list[Part], Finish]:
+    """Return what each of ``count`` choices says, and how it ends."""
+    parts = [*_thinking(request, read, voice), *_speech(request, read, voice, count)]
+    finish = _finish(parts, read, voice)
+    parts, met = stop_at(parts, request.sampling.stop)
+    if met is not None:
+        finish = Finish("stop", stop_sequence=met)
+    parts, was_cut = cut_at(parts, request.sampling.max_tokens)
+    if was_cut:
+        finish = Finish("length")
+    check_size("characters", size_of(parts) * count, MAX_CHARACTERS)
+    if request.sampling.logprobs:
+        parts = _with_logprobs(parts, min(request.sampling.top_logprobs or 0, 20), count)
+    return parts, finish
+
+
+def _with_logprobs(parts: list[Part], alternatives: int, count: int) -> list[Part]:
+    tokens = sum(words(part.text) for part in parts if isinstance(part, TextPart))
+    check_size("log probabilities", tokens * (1 + alternatives) * count, MAX_LOGPROBS, "logprobs")
+    return [with_logprobs(part, alternatives) for part in parts]
+
+
+def _choice(index: int, parts: list[Part], finish: Finish, voice: Voice) -> Choice:
+    own = parts if index == 0 else [_with_own_id(part, voice) for part in parts]
+    return Choice(index, tuple(Message("assistant", (part,)) for part in own), finish)
+
+
+def _with_own_id(part: Part, voice: Voice) -> Part:
+    if isinstance(part, ToolCallPart):
+        return replace(part, id=voice.new_id("call"))
+    return replace(part, audio_id=voice.new_id("audio")) if isinstance(part, AudioPart) else part
+
+
+def _finish(parts: list[Part], read: Directives, voice: Voice) -> Finish:
+    if read.at_length:
+        return Finish("length")
+    if any(isinstance(part, RefusalPart) for part in parts):
+        return voice.refusal
+    reason: FinishReason = "tool_calls" if any(isinstance(part, ToolCallPart) for part in parts) else "stop"
+    return Finish(reason)
+
+
+def _usage(request: Request, choices: tuple[Choice, ...]) -> Usage:
+    parts = [part for choice in choices for message in choice.messages for part in message.parts]
+    thought = sum(words(part.text) for part in parts if isinstance(part, ReasoningPart))
+    count = sum(words(part.text) for part in parts if isinstance(part, TextPart | RefusalPart))
+    count += sum(words(part.transcript or "") for part in parts if isinstance(part, AudioPart))
+    called = sum(words(part.arguments) for part in parts if isinstance(part, ToolCallPart))
+    return Usage(
+        input_tokens=conversation.input_words(request),
+        output_tokens=thought + count + called,
+        reasoning_tokens=thought,
+    )
+
+
+# --- reasoning ----------------------------------------------------------------------------------
+
+
+def _thinking(request: Request, read: Directives, voice: Voice) -> Iterator[Part]:
+    thought = _thought(request) if read.think is None else read.think
+    if thought:
+        proof = hashlib.sha256(thought.encode("utf-8", "replace")).hexdigest()
+        summed_up = request.reasoning is not None and request.reasoning.summary is not None
+        signature = Signature(f"sandbox-{proof[:24]}", voice.dialect)
+        yield ReasoningPart(thought, "summary" if summed_up else "text", signature)
+
+
+def _thought(request: Request) -> str:
+    """Return what is thought because reasoning was asked for; empty where it was not."""
+    wanted = request.reasoning
+    if wanted is None or (wanted.effort is None and wanted.budget is None):
+        return ""
+    if wanted.effort == "none" or wanted.budget == 0:
+        return ""
+    thought = " ".join(_THOUGHTS[: _EFFORTS.get(wanted.effort or "medium", len(_THOUGHTS))])
+    budget = wanted.budget
+    return thought if budget is None or budget < 0 else first_words(thought, budget)
+
+
+# --- what is said -------------------------------------------------------------------------------
+
+
+def _speech(request: Request, read: Directives, voice: Voice, count: int) -> Iterator[Part]:
+    if read.refuse:
+        yield RefusalPart(REFUSAL)
+        return
+    calls, missing = _calls(request, read, voice)
+    text = _text(request, read, missing, calling=bool(calls))
+    if text is not None:
+        spoken = "audio" in request.output.modalities
+        yield _spoken(text, request, voice, count) if spoken else TextPart(text)
+    yield from calls
+
+
+def _spoken(text: str, request: Request, voice: Voice, count: int) -> AudioPart:
+    """Return ``text`` as audio, in the two formats that need no codec."""
+    form = (request.output.audio or {}).get("format", "wav")
+    if form not in ("wav", "pcm16"):
+        raise GatewayError(
+            "bad_request",
+            f"Invalid 'audio.format': the sandbox makes wav and pcm16, not '{form}'.",
+            param="audio.format",
+            code="invalid_value",
+        )
+    check_size("bytes of sound", sound_bytes(text) * count, MAX_BYTES)
+    data = wav_file(text) if form == "wav" else b"".join(speak(text))
+    return AudioPart(base64.b64encode(data).decode("ascii"), form, voice.new_id("audio"), text)
+
+
+def _text(request: Request, read: Directives, missing: list[str], *, calling: bool) -> str | None:
+    """Return what is said in words beside ``calling``, None for nothing."""
+    if read.say is not None:
+        return read.say
+    if read.echo:
+        return conversation.history(request)
+    if missing:
+        return _no_tool(request, missing)
+    if calling:
+        return None
+    if request.output.format != "text":
+        return _structured_text(request, read)
+    if read.fill is not None:
+        return _json(natural(parse_assignments(read.fill)))
+    found = conversation.results(request)
+    return _quote_history(request) if found else _restate(request)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _structured_text(request: Request, read: Directives) -> str:
+    """Return JSON that fits the requested schema, or an object where only JSON was asked for."""
+    values = parse_assignments(read.fill) if read.fill else {}
+    if request.output.format == "json" or request.output.schema is None:
+        return _json(natural(values) or {"answer": _restate(request)})
+    schema = request.output.schema
+    try:
+        return _json(fit(schema, values) if values else fit(schema))
+    except (Unsatisfiable, RecursionError, OverflowError) as error:
+        raise GatewayError(
+            "bad_request",
+            f"Invalid schema for the response: {error}.",
+            param="response_format",
+            code="invalid_json_schema",
+        ) from error
+
+
+def _quote_history(request: Request) -> str:
+    names = conversation.tool_names(request)
+    lines = []
+    for result in conversation.results(request):
+        text = " ".join(conversation.describe_part(part) for part in result.content) or "(nothing)"
+        verb = "failed with" if result.is_error else "answered"
+        lines.append(f"The tool {result.name or names.get(result.call_id) or result.call_id} {verb}: {text}")
+    return "\n".join(lines)
+
+
+def _restate(request: Request) -> str:
+    """Return a short text that visibly answers a message without directives."""
+    text, brought = conversation.user_text(request).strip(), conversation.attachments(request)
+    lines = []
+    if text:
+        short = first_words(text, _RESTATED)
+        rest = words(text) - words(short)
+        lines.append(f"You said: {short}{f' … ({rest} more words)' if rest else ''}")
+    if brought:
+        lines.append(f"You sent {brought}.")
+    return "\n".join(lines) or "You said nothing."
+
+
+# --- tool calls ---------------------------------------------------------------------------------
+
+
+def _calls(request: Request, read: Directives, voice: Voice) -> tuple[list[Part], list[str]]:
+    """Return the calls to make now, and the tools asked for that may not be called."""
+    offered = _callable(request)
+    wanted = list(read.calls[:MAX_CALLS])
+    missing = [call.name for call in wanted if call.name not in offered]
+    ready = [call for call in wanted if call.name in offered]
+    done = conversation.calls_made(request)
+    pending = ready[done:]
+    if request.parallel_tool_calls is False:
+        pending = pending[:1]
+    if not pending and not ready:
+        pending = _forced_call(request, offered)
+    work = Work()
+    calls: list[Part] = [_call(offered[call.name], call, voice, work) for call in pending]
+    return calls, [] if calls or done else missing
+
+
+def _callable(request: Request) -> dict[str, Tool]:
+    """Return the client's tools that the tool choice lets the model call, by name."""
+    tools = {tool.name: tool for tool in request.tools if tool.kind != "hosted"}
+    choice = request.tool_choice
+    if choice is None or choice.mode in ("auto", "required"):
+        return tools
+    names = {choice.name} if choice.mode == "named" else {tool.get("name") for tool in choice.allowed}
+    return {name: tool for name, tool in tools.items() if choice.mode != "none" and name in names}
+
+
+def _forced_call(request: Request, offered: Mapping[str, Tool]) -> list[CallWanted]:
+    """Return the call that the tool choice demands where the message asks for none."""
+    choice = request.tool_choice
+    forced = choice is not None and (choice.mode in ("required", "named") or choice.required)
+    return [CallWanted(name) for name in list(offered)[:1]] if forced else []
+
+
+def _call(tool: Tool, wanted: CallWanted, voice: Voice, work: Work) -> ToolCallPart:
+    if tool.kind == "custom":
+        return ToolCallPart(voice.new_id("call"), tool.name, wanted.given or "some input", "custom")
+    return ToolCallPart(voice.new_id("call"), tool.name, _json(_arguments(tool, wanted, work)))
+
+
+def _arguments(tool: Tool, wanted: CallWanted, work: Work) -> Any:
+    arguments = parse_assignments(wanted.given)
+    try:
+        return (
+            fit(tool.parameters, arguments, optional=False, work=work)
+            if tool.strict
+            else fit_members(tool.parameters, arguments, work=work)
+        )
+    except (Unsatisfiable, RecursionError, OverflowError):
+        return natural(arguments)
+
+
+def _no_tool(request: Request, missing: list[str]) -> str:
+    names = ", ".join(f"'{name}'" for name in dict.fromkeys(missing))
+    offered = ", ".join(_callable(request)) or "none"
+    return f"I cannot call {names}: the tools that I may call are: {offered}."

@@ -1,0 +1,32 @@
+"""The tables of answers that are given again; see ``tables``, which has them all."""
+
+from __future__ import annotations
+
+from sqlalchemy import ARRAY, REAL, BigInteger, Column, Double, Index, LargeBinary, Table, Text
+
+from app.state.encryption import Sealed
+from app.state.schema import metadata
+
+# A kept answer of the gateway's cache, under the digest of what was asked. ``scope`` is a digest, too. ``vector`` is that
+# of the question where like ones are looked for, among those of one ``meaning``, from ``made_at`` on;
+# where the database compares them itself it lies in ``numbers`` instead.
+cached_answer = Table(
+    "cached_answer",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("tenant", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("scope", Text, nullable=False),
+    Column("response_id", Text),
+    Column("size", BigInteger, nullable=False),
+    Column("expires_at", Double, nullable=False),
+    Column("body", Sealed, nullable=False),
+    Column("meaning", Text),
+    Column("made_at", Double),
+    Column("vector", Sealed),
+    Column("numbers", ARRAY(REAL).with_variant(LargeBinary, "sqlite")),
+    Index("cached_answer_expires_at", "expires_at"),
+    Index("cached_answer_meaning", "meaning", "made_at"),
+    Index("cached_answer_tenant", "tenant"),
+    Index("cached_answer_response_id", "response_id"),
+)

@@ -1,0 +1,136 @@
+"""Statements on conversations and their items.
+
+Positions are given under the conversation's row lock (on SQLite, the one writer), so
+concurrent turns follow one another whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from sqlalchemy import Connection, func, select
+
+from app.errors import GatewayError
+from app.state import blobs
+from app.state.ids import storable
+from app.state.items import ItemRow
+from app.state.records import NewResponse
+from app.state.tables import RUNNING, AnyRow, conversation, conversation_item, item, response
+from app.state.upserts import insert_new
+
+LOCKED: Final = "conversation_locked"
+
+
+def conversation_not_found(conversation_id: Any, *, param: str | None = "conversation") -> GatewayError:
+    """Make the 404 of a conversation that is missing, foreign or deleted."""
+    message = f"Conversation with id '{conversation_id}' not found."
+    return GatewayError("not_found", message, param=param)
+
+
+def live(
+    connection: Connection,
+    tenant: str,
+    conversation_id: Any,
+    *,
+    lock: bool = False,
+    param: str | None = "conversation",
+) -> AnyRow:
+    """Return the tenant's living conversation, locked until commit when asked; else raise 404."""
+    row = None
+    if storable(conversation_id):
+        statement = select(conversation).where(
+            conversation.c.id == conversation_id,
+            conversation.c.tenant == tenant,
+            conversation.c.deleted_at.is_(None),
+        )
+        row = connection.execute(statement.with_for_update() if lock else statement).first()
+    if row is None:
+        raise conversation_not_found(conversation_id, param=param)
+    return row
+
+
+def take(connection: Connection, new: NewResponse) -> None:
+    """Make sure that a new turn may begin: no other runs, and it has seen the last one.
+
+    Turns of one conversation follow one another; raises 404, or 409 ``conversation_locked``.
+    """
+    live(connection, new.tenant, new.conversation_id, lock=True)
+    conversation_id = str(new.conversation_id)
+    if new.conversation_head != _last_position(connection, conversation_id):
+        raise _lock_error()
+    check_idle(connection, conversation_id, but_for=new.id)
+
+
+def check_idle(connection: Connection, conversation_id: str, *, but_for: str = "") -> None:
+    """Raise 409 ``conversation_locked`` while a turn other than ``but_for`` runs; reads no item."""
+    running = select(response.c.id).where(
+        response.c.conversation_id == conversation_id, RUNNING, response.c.id != but_for
+    )
+    if connection.execute(running.limit(1)).first() is not None:
+        raise _lock_error()
+
+
+def _lock_error() -> GatewayError:
+    return GatewayError(
+        "conflict",
+        "Another process is currently operating on this conversation. Please retry in a few seconds.",
+        param="conversation",
+        code=LOCKED,
+        retry_after=1,
+    )
+
+
+def append(
+    connection: Connection,
+    tenant: str,
+    conversation_id: str,
+    rows: Sequence[ItemRow],
+    *,
+    response_id: str | None = None,
+) -> None:
+    """Give ``rows`` the next positions; the caller holds the conversation's lock."""
+    if not rows:
+        return
+    first = _last_position(connection, conversation_id) + 1
+    values = [
+        {
+            "conversation_id": conversation_id,
+            "position": first + offset,
+            "tenant": tenant,
+            "item_id": row.item_id,
+            "body": row.body,
+            "response_id": response_id,
+        }
+        for offset, row in enumerate(rows)
+    ]
+    insert_new(connection, conversation_item, values)
+    blobs.use(connection, tenant, conversation_id, blobs.find_marks(row.body for row in rows))
+
+
+def _last_position(connection: Connection, conversation_id: str) -> int:
+    """Return the position of the newest item; 0 when there is none."""
+    statement = select(func.max(conversation_item.c.position)).where(
+        conversation_item.c.conversation_id == conversation_id
+    )
+    return connection.execute(statement).scalar() or 0
+
+
+def append_turn(connection: Connection, tenant: str, conversation_id: str, response_id: str) -> None:
+    """Append a finished turn, input then output; nothing when the conversation was deleted."""
+    locked = connection.execute(
+        select(conversation.c.id)
+        .where(
+            conversation.c.id == conversation_id,
+            conversation.c.tenant == tenant,
+            conversation.c.deleted_at.is_(None),
+        )
+        .with_for_update()
+    ).first()
+    if locked is None:
+        return
+    turn = connection.execute(
+        select(item.c.item_id, item.c.body).where(item.c.response_id == response_id).order_by(item.c.seq)
+    )
+    rows = [ItemRow(row.item_id, bytes(row.body)) for row in turn]
+    append(connection, tenant, conversation_id, rows, response_id=response_id)

@@ -1,0 +1,72 @@
+"""The form of our keys, and the keyed hash under which they are stored.
+
+A key is a prefix and 40 base62 characters, whose last six are a CRC-32 of all before them: scanners
+know it, and a typing error is told from a key that nobody has.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+import string
+import zlib
+from collections.abc import Sequence
+from typing import Final
+
+CLIENT: Final = "sk-sluice-"
+ADMIN: Final = "sk-admin-"
+SHOWN: Final = 14
+"""So many characters of a key are kept, to tell it from others."""
+
+_ALPHABET: Final = string.digits + string.ascii_letters
+_RANDOM: Final = 34
+_CHECK: Final = 6
+_BODY: Final = re.compile(rf"[0-9A-Za-z]{{{_RANDOM + _CHECK}}}")
+_PURPOSE: Final = b"sluice client keys 1"
+
+
+def make_key(prefix: str = CLIENT) -> str:
+    """Make a new key."""
+    drawn = prefix + "".join(secrets.choice(_ALPHABET) for _ in range(_RANDOM))
+    return drawn + _check(drawn)
+
+
+def is_ours(text: str, prefix: str = CLIENT) -> bool:
+    """Tell whether ``text`` says that it is a key of ours."""
+    return text.startswith(prefix)
+
+
+def is_sound(text: str, prefix: str = CLIENT) -> bool:
+    """Tell whether ``text`` is a key that we may have made: its check characters fit."""
+    fits = text.startswith(prefix) and _BODY.fullmatch(text, len(prefix)) is not None
+    return fits and text[-_CHECK:] == _check(text[:-_CHECK])
+
+
+class Hasher:
+    """Hashes keys under each of the operator's secrets; the first is the one that new hashes are made with."""
+
+    def __init__(self, operator_secrets: Sequence[str]) -> None:
+        self._derived = [hmac.digest(one.encode(), _PURPOSE, "sha256") for one in operator_secrets]
+        self.marks = tuple(hashlib.sha256(one).hexdigest()[:16] for one in self._derived)
+
+    def digest(self, key: str) -> str:
+        """Return the hash of a key under the first secret."""
+        return _hash(self._derived[0], key)
+
+    def digests(self, key: str) -> list[str]:
+        """Return the hashes of a key under all secrets, the first one's first."""
+        return [_hash(one, key) for one in self._derived]
+
+
+def _hash(derived: bytes, key: str) -> str:
+    return hmac.digest(derived, key.encode("utf-8", "surrogateescape"), "sha256").hex()
+
+
+def _check(text: str) -> str:
+    number, found = zlib.crc32(text.encode()), ""
+    for _ in range(_CHECK):
+        number, digit = divmod(number, len(_ALPHABET))
+        found = _ALPHABET[digit] + found
+    return found

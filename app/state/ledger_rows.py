@@ -1,0 +1,115 @@
+"""A row of the ledger: one attempt and what it cost, or the correction of another row.
+
+Ids follow from what a row stands for, so that writing it twice leaves one row.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any, Final, Literal, NamedTuple
+
+from app.config import NANO
+from app.state.tables import AnyRow
+from app.wire.json import dumps, loads_lenient
+
+State = Literal["settled", "estimated", "lost", "cached"]
+
+COUNTS: Final = ("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens")
+_UNCOUNTED: Final = dict.fromkeys(COUNTS)
+
+
+class Entry(NamedTuple):
+    """One row. ``cost`` is in nano-dollars, None where the price is unknown; ``usage`` has the members
+    of ``COUNTS``, None where nobody told. ``period_at`` is when the attempt began, in Unix seconds; ``asked`` is the
+    model as the client wrote it."""
+
+    id: str
+    attempt_id: str
+    call_id: str
+    period_at: float
+    tenant: str
+    key: str
+    asked: str
+    provider: str | None
+    model: str | None
+    provider_key: str | None
+    request_type: str
+    state: State
+    cost: int | None = None
+    usage: Mapping[str, int] | None = None
+    cost_details: Mapping[str, Any] | None = None
+    corrects: str | None = None
+    reason: str | None = None
+
+    def as_json(self) -> bytes:
+        """Return the entry as JSON."""
+        return dumps(self._asdict())
+
+
+def from_json(body: bytes) -> Entry:
+    """Return the entry that ``as_json`` wrote; raises ValueError or TypeError for anything else."""
+    return Entry(**loads_lenient(bytes(body)))
+
+
+def row_id(attempt_id: str) -> str:
+    """Return the id of an attempt's row."""
+    return _id(f"attempt:{attempt_id}")
+
+
+def correction_id(corrected: str) -> str:
+    """Return the id of the one row that may correct the row ``corrected``."""
+    return _id(f"correction:{corrected}")
+
+
+def joined_id(label: str) -> str:
+    """Return the id of a row that stands for many."""
+    return _id(f"joined:{label}")
+
+
+def _id(text: str) -> str:
+    return f"led_{hashlib.sha256(text.encode()).hexdigest()[:48]}"
+
+
+def columns_of(entry: Entry, now: float) -> dict[str, Any]:
+    """Return the columns of an entry that is written ``now``."""
+    row = entry._asdict()
+    usage, details = row.pop("usage"), row.pop("cost_details")
+    row["created_at"] = max(now, entry.period_at)
+    row["cost_details"] = None if details is None else dumps(details)
+    row.update(_UNCOUNTED if usage is None else {name: usage.get(name, 0) for name in COUNTS})
+    return row
+
+
+def entry_of(row: AnyRow) -> Entry:
+    """Return the entry of a row as it was read."""
+    usage = None if row.input_tokens is None else {name: getattr(row, name) or 0 for name in COUNTS}
+    details = None if row.cost_details is None else loads_lenient(bytes(row.cost_details))
+    names = ("id", "attempt_id", "call_id", "period_at", "tenant", "key", "asked", "provider", "model")
+    more = ("provider_key", "request_type", "state", "cost", "corrects", "reason")
+    members = {name: getattr(row, name) for name in (*names, *more)}
+    return Entry(**members, usage=usage, cost_details=details)
+
+
+def show(row: AnyRow) -> dict[str, Any]:
+    """Return a row as an administrator sees it."""
+    entry = entry_of(row)
+    return {
+        "id": entry.id,
+        "object": "ledger.entry",
+        "attempt_id": entry.attempt_id,
+        "call_id": entry.call_id,
+        "created_at": int(row.created_at),
+        "tenant": entry.tenant,
+        "key": entry.key,
+        "provider": entry.provider,
+        "model": entry.model,
+        "provider_key": entry.provider_key,
+        "request_type": entry.request_type,
+        "usage": entry.usage or dict.fromkeys(COUNTS, 0),
+        "cost": None if entry.cost is None else entry.cost / NANO,
+        "cost_details": entry.cost_details,
+        "state": entry.state,
+        "corrects": entry.corrects,
+        "reason": entry.reason,
+    }

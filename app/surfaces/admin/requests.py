@@ -1,0 +1,133 @@
+"""What every view of the admin API reads and answers: bodies under a schema, pages, lists."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from flask import Response, current_app, g, request
+
+from app.config_loading.faults import ConfigError
+from app.config_loading.tables import Strict
+from app.config_loading.tenancy import checked
+from app.errors import GatewayError
+from app.gateway.core import Gateway, gateway_of
+from app.gateway.owners import Owners
+from app.state.audit import Actor
+from app.state.listing import Page
+from app.surfaces.body import queries
+from app.surfaces.body.reader import json_body
+from app.surfaces.replies.answers import json_response
+
+_LARGEST_BODY: Final = 1024 * 1024
+_MOST: Final = 100
+_USUAL: Final = 20
+_SECONDS: Final = re.compile(r"[0-9]{1,12}(\.[0-9]{1,9})?")
+
+
+def gateway() -> Gateway:
+    """Return the gateway that is administered."""
+    return gateway_of(current_app)
+
+
+def actor() -> Actor:
+    """Return who asks."""
+    found: Actor = g.actor
+    return found
+
+
+def owners() -> Owners:
+    """Return the tenants and keys."""
+    return Owners(gateway().settings, gateway().state, cache_store=gateway().cache_store)
+
+
+def checked_body(schema: Strict, *, optional: bool = False) -> dict[str, Any]:
+    """Return the body's members; raises ``bad_request`` with every fault and its place."""
+    settings = gateway().settings
+    body = json_body(request, limit=_LARGEST_BODY, deadline=settings.body_deadline, optional=optional)
+    try:
+        return checked(schema, body)
+    except ConfigError as error:
+        raise _refusal(error) from error
+
+
+def _refusal(error: ConfigError) -> GatewayError:
+    details = [
+        {"message": f"Invalid '{place}': {sentence.rstrip('.')}.", "param": place, "code": "invalid_value"}
+        for place, sentence in error.faults
+    ]
+    first = details[0]
+    more = details if len(details) > 1 else ()
+    return GatewayError(
+        "bad_request", first["message"], param=first["param"], code=first["code"], details=more
+    )
+
+
+def page_query() -> tuple[int, str | None]:
+    """Return ``limit``, 1 to 100, and ``after``."""
+    limit = queries.integer("limit", _USUAL, least=1) or _USUAL
+    if limit > _MOST:
+        raise GatewayError(
+            "bad_request",
+            f"Invalid 'limit': integer above maximum value. Expected a value <= {_MOST}, but got {limit} instead.",
+            param="limit",
+            code="integer_above_max_value",
+        )
+    return limit, request.args.get("after") or None
+
+
+def filters(names: Iterable[str]) -> dict[str, str]:
+    """Return the members of the query that pick rows."""
+    return {name: request.args[name] for name in names if request.args.get(name)}
+
+
+def span() -> tuple[float | None, float | None]:
+    """Return the moments ``from`` and ``to`` of the query, Unix seconds each or None."""
+    return _moment("from"), _moment("to")
+
+
+def _moment(name: str) -> float | None:
+    """Read Unix seconds, or RFC 3339."""
+    text = request.args.get(name)
+    if not text:
+        return None
+    try:
+        moment = float(text) if _SECONDS.fullmatch(text) else datetime.fromisoformat(text)
+    except ValueError:
+        moment = datetime.min
+    if isinstance(moment, float):
+        return moment
+    if moment.tzinfo is None:
+        raise GatewayError(
+            "bad_request",
+            f"Invalid '{name}': expected Unix seconds, or a time such as 2026-01-31T12:00:00Z.",
+            param=name,
+            code="invalid_value",
+        )
+    return moment.timestamp()
+
+
+def list_response(page: Page[Any]) -> Response:
+    """Answer with a list."""
+    rows = page.rows
+    return json_response(
+        {
+            "object": "list",
+            "data": rows,
+            "has_more": page.has_more,
+            "first_id": rows[0]["id"] if rows else None,
+            "last_id": rows[-1]["id"] if rows else None,
+        }
+    )
+
+
+def deletion_response(kind: str, name: str, **more: Any) -> Response:
+    """Answer that something is gone."""
+    return json_response({"id": name, "object": f"{kind}.deleted", "deleted": True, **more})
+
+
+def creation_response(value: Mapping[str, Any]) -> Response:
+    """Answer with what was made."""
+    return json_response(value, 201)

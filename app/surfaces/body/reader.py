@@ -1,0 +1,129 @@
+"""Reading a client's body: under a cap and a deadline, by our own strict JSON loader."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, Final
+
+import gevent
+from flask import Request
+
+from app.errors import GatewayError
+from app.state.ids import FILE
+from app.surfaces.body.decompression import inflate
+from app.wire.json import loads
+from app.wire.offload import LARGE, aside
+
+JSON: Final = "application/json"
+_CHUNK: Final = 65536
+_FILE: Final = FILE.encode()
+_NAMES_FILES: Final = "sluice.names_files"
+_SMALL: Final = 4096  # bytes of a compressed body that is inflated at once
+
+
+def read_body(request: Request, *, limit: int, deadline: float) -> bytes:
+    """Return the body's bytes, inflated where it came compressed.
+
+    Raises GatewayError: ``too_large`` past ``limit`` bytes, sent or inflated, ``unsupported_media``
+    for a content encoding that is not read, ``bad_request`` for one that is broken and when the
+    body did not arrive within ``deadline`` seconds.
+    """
+    data = _read_bytes(request, limit=limit, deadline=deadline)
+    if not is_encoded(request):
+        return data
+    size = LARGE if len(data) > _SMALL else len(data)
+    content = aside(size, partial(inflate, data, request.headers["Content-Encoding"], limit))
+    if content is None:
+        raise too_large(limit)
+    return content
+
+
+def is_encoded(request: Request) -> bool:
+    """Tell whether the body came in a content coding."""
+    coding = request.environ.get("HTTP_CONTENT_ENCODING")
+    return coding is not None and coding.strip().lower() not in ("", "identity")
+
+
+def size_of(request: Request) -> int:
+    """Return the body's size in bytes as its headers tell it, ``LARGE`` where they do not."""
+    if is_encoded(request) or "HTTP_TRANSFER_ENCODING" in request.environ:
+        return LARGE
+    return request.content_length or 0
+
+
+def _read_bytes(request: Request, *, limit: int, deadline: float) -> bytes:
+    coding = request.environ.get("HTTP_TRANSFER_ENCODING", "chunked")
+    if coding.strip().lower() != "chunked":
+        raise GatewayError(
+            "unsupported_media", f"Transfer-Encoding '{coding}' is not supported; send it plain."
+        )
+    length = request.content_length
+    if length is not None and length > limit:
+        raise too_large(limit)
+    stream = request.environ["wsgi.input"]
+    if length and getattr(stream, "arrived", 0) >= length:  # nothing to wait for, so no wait to limit
+        return stream.read(length)
+    pieces: list[bytes] = []
+    total = 0
+    try:
+        with gevent.Timeout(deadline):
+            while length is None or total < length:
+                piece = stream.read(_CHUNK if length is None else min(_CHUNK, length - total))
+                if not piece:
+                    break
+                total += len(piece)
+                if total > limit:
+                    raise too_large(limit)
+                pieces.append(piece)
+    except gevent.Timeout as late:
+        raise GatewayError(
+            "bad_request", f"The request body did not arrive within {deadline:g} seconds.", status=408
+        ) from late
+    except OSError as broken:
+        raise GatewayError("bad_request", "The request body could not be read to its end.") from broken
+    if length is not None and total < length:
+        raise GatewayError("bad_request", f"The request body ended after {total} of {length} bytes.")
+    return b"".join(pieces)
+
+
+def json_body(request: Request, *, limit: int, deadline: float, optional: bool = False) -> dict[str, Any]:
+    """Return the body as a JSON object; ``optional`` takes an empty body for ``{}``.
+
+    Raises GatewayError ``bad_request`` for anything but one strict JSON object, and
+    ``unsupported_media`` for another content type.
+    """
+    mimetype = JSON if request.environ.get("CONTENT_TYPE") == JSON else request.mimetype
+    if mimetype and mimetype != JSON and not mimetype.endswith("+json"):
+        raise GatewayError(
+            "unsupported_media", f"Content-Type '{mimetype}' is not supported here; send application/json."
+        )
+    data = read_body(request, limit=limit, deadline=deadline)
+    if not data or data.isspace():
+        if optional:
+            return {}
+        raise GatewayError("bad_request", "The request body is empty; send a JSON object.")
+    look_for_files(request, data)
+    value = loads(data, strict=True)
+    if not isinstance(value, dict):
+        raise GatewayError("bad_request", f"The request body must be a JSON object, not {_name(value)}.")
+    return value
+
+
+def look_for_files(request: Request, data: bytes) -> None:
+    """Note whether a body may name files of ours, which ``names_files`` then tells."""
+    request.environ[_NAMES_FILES] = _FILE in data
+
+
+def names_files(request: Request) -> bool:
+    """Tell whether the body read last may name files of ours."""
+    return bool(request.environ.get(_NAMES_FILES))
+
+
+def too_large(limit: int) -> GatewayError:
+    """Return the refusal of a body past ``limit`` bytes."""
+    return GatewayError("too_large", f"The request body is larger than {limit} bytes.")
+
+
+def _name(value: Any) -> str:
+    names = {list: "an array", str: "a string", bool: "a boolean", int: "a number", float: "a number"}
+    return names.get(type(value), "null")

@@ -1,0 +1,41 @@
+"""A JSON body, read and checked as the matched route says."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from flask.globals import request_ctx
+
+from app.surfaces.body.reader import json_body, size_of
+from app.surfaces.body.schemas import check
+from app.surfaces.calls import current_gateway
+from app.surfaces.idempotency import claim_json
+from app.surfaces.rules import current_rule
+from app.wire.offload import aside
+
+
+def read_body() -> dict[str, Any]:
+    """Return the request's JSON body, checked by the schema of the matched route."""
+    request, route, gateway = request_ctx.request, current_rule().route, current_gateway()
+    settings = gateway.settings
+    body = json_body(
+        request,
+        limit=settings.max_body_bytes,
+        deadline=settings.body_deadline,
+        optional=route.optional_body,
+    )
+    size = size_of(request)
+    check_shape(body, size)
+    claim_json(gateway, body, size)
+    return body
+
+
+def check_shape(body: dict[str, Any], size: int) -> None:
+    """Check a body of ``size`` bytes by the schema of the matched route; raises ``bad_request``."""
+    rule = current_rule()
+    route, mount = rule.route, rule.mount
+    chat_shaped = mount is not None and mount.chat_shaped
+    place = route.chat_body if chat_shaped and route.chat_body else route.body
+    if place is not None:
+        aside(size, partial(check, place, body))

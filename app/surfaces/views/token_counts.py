@@ -1,0 +1,32 @@
+"""The views that look at a prompt without answering it: token counts and compaction."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response, g
+
+from app.gateway.prompt_hosts import CompactionHost, EstimateHost, HistoryHost
+from app.surfaces.body.validation import read_body
+from app.surfaces.calls import current_gateway, make_call
+from app.surfaces.mounts import Mount
+from app.surfaces.replies.runs import answer_whole
+
+
+def input_tokens(mount: Mount, deployment: str | None = None) -> Response:
+    """Count a response's input tokens: the provider's count, else a marked estimate."""
+    body = checked_body()
+    if body.get("model") is None and deployment is None:
+        return answer(mount, {**body, "model": ""}, host=EstimateHost(), nameless=True)
+    return answer(mount, body, deployment, host=HistoryHost())
+
+
+def compact(mount: Mount, deployment: str | None = None) -> Response:
+    """Compact a conversation: a summary by the same model, sealed for this tenant."""
+    return answer(mount, checked_body(), deployment, host=CompactionHost())
+
+
+def answer(mount: Mount, body: dict[str, Any], deployment: str | None = None, **more: Any) -> Response:
+    """Answer a call that looks at the prompt of ``body``."""
+    g.call = make_call(mount, body, deployment=deployment, **more)
+    return answer_whole(mount, current_gateway().run(g.call).result())

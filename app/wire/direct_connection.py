@@ -1,0 +1,217 @@
+"""Connections to one origin without a proxy between: kept, and used with one packet a request.
+
+``http.client`` writes a head line by line and ``urllib3`` wraps each answer twice; this is
+what is left when URL, headers and framing are decided before (``app.wire.request_head``) and
+the head is read by ``app.wire.http1``. How a connection is made is passed in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Protocol
+
+from gevent import get_hub, monkey
+
+from app.wire import http1
+
+MAX_JOINED: Final = 16 * 1024  # bytes of a body that goes out together with the request's head
+_FIRST_READ: Final = 64 * 1024  # bytes; most whole answers are smaller
+_POLLIN: Final = 1  # the end of the stream, or bytes nobody asked for
+
+
+class Connection(Protocol):
+    """A connected socket and what closes it."""
+
+    sock: Any
+
+    def close(self) -> None:
+        """Close it."""
+        ...
+
+
+class _Kept:
+    """A connection, kept between two answers."""
+
+    __slots__ = ("connection", "sock", "_pending", "_poll", "_readable")
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.sock = connection.sock
+        self._readable = getattr(self.sock, "_read_event", None)  # of gevent's sockets
+        self._pending = getattr(self.sock, "pending", None)  # of TLS: bytes that need no wait
+        self._poll = monkey.get_original("select", "poll")()  # gevent's own costs a switch to the hub
+        self._poll.register(connection.sock.fileno(), _POLLIN)
+
+    def is_silent(self) -> bool:
+        """Tell whether it is open and nothing came unasked."""
+        return not self._poll.poll(0)
+
+    def recv(self, size: int) -> bytes:
+        """Return what has arrived, at most ``size`` bytes; ``b""`` at the end.
+
+        An answer is always waited for, so the wait comes first: to look in vain costs a system call and an
+        error, and a buffer would be held while nothing comes.
+        """
+        if self._readable is not None and not (self._pending is not None and self._pending()):
+            get_hub().wait(self._readable)
+        data: bytes = self.sock.recv(size)
+        return data
+
+
+class Origin:
+    """The connections to one origin.
+
+    ``host`` is the value of the header; ``connect`` takes its time limit in seconds and
+    returns a connection. At most ``size`` are kept.
+    """
+
+    def __init__(
+        self, host: str, connect: Callable[[float | None], Connection], *, agent: str, size: int
+    ) -> None:
+        self._start = f" HTTP/1.1\r\nHost: {host}\r\n"
+        self._agent = f"User-Agent: {agent}\r\n"
+        self._connect = connect
+        self._size = size
+        self._idle: list[_Kept] = []
+
+    def send(
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        limits: tuple[float | None, float | None],
+    ) -> Exchange:
+        """Send a request and return it with the head of its answer.
+
+        ``headers`` frame the body already; ``limits`` are for connecting and for one read, in
+        seconds. Raises what sockets, TLS and ``http1.read_head`` raise.
+        """
+        connection = self._take() or _Kept(self._connect(limits[0]))
+        try:
+            connection.sock.settimeout(limits[1])
+            packet = self._head(method + " " + target, headers)
+            whole = _write(connection.sock, packet, body or b"")
+            live = Answer(connection, whole=whole)
+        except BaseException:
+            connection.connection.close()
+            raise
+        return Exchange(live, connection, self._idle, self._size)
+
+    def close(self) -> None:
+        """Close the connections that nobody uses."""
+        while self._idle:
+            self._idle.pop().connection.close()
+
+    def _take(self) -> _Kept | None:
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.is_silent():
+                return connection
+            connection.connection.close()
+        return None
+
+    def _head(self, start: str, headers: Mapping[str, str]) -> bytes:
+        lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+        agent = "" if "user-agent" in map(str.lower, headers) else self._agent
+        return f"{start}{self._start}{lines}{agent}\r\n".encode("latin-1")
+
+
+def _write(sock: Any, head: bytes, body: bytes) -> bool:
+    """Write a request; False where the other side closed before its end, perhaps with an answer."""
+    try:
+        if len(body) <= MAX_JOINED:
+            packet = head + body
+            sent = sock.send(packet)  # mostly takes all of it; sendall asks the kernel for its buffer first
+            if sent < len(packet):
+                sock.sendall(packet[sent:])
+        else:
+            sock.sendall(head)
+            sock.sendall(body)
+    except (BrokenPipeError, ConnectionResetError):
+        return False
+    return True
+
+
+class _Reader:
+    """Reads a connection: a head, then what has arrived. While it waits it holds no buffer,
+    which is what an open stream costs most of the time."""
+
+    __slots__ = ("_buffer", "_kept")
+
+    def __init__(self, kept: _Kept) -> None:
+        self._kept = kept
+        self._buffer = b""
+
+    def head(self) -> http1.Head:
+        """Read the head of the final answer; raises what ``http1.read_head`` raises."""
+        self._buffer = self._kept.recv(_FIRST_READ)
+        if (found := http1.whole_head(self._buffer)) is None:
+            return http1.read_head(self)
+        head, size = found
+        self._buffer = self._buffer[size:]
+        return head
+
+    def readline(self, limit: int = http1.MAX_HEAD, /) -> bytes:
+        """Return the next line with its end, or less at ``limit`` bytes and at the stream's end."""
+        while (stop := self._buffer.find(b"\n") + 1) == 0 and len(self._buffer) < limit:
+            piece = self._kept.recv(_FIRST_READ)
+            if not piece:
+                break
+            self._buffer += piece
+        size = min(stop or len(self._buffer), limit)
+        line, self._buffer = self._buffer[:size], self._buffer[size:]
+        return line
+
+    def read1(self, n: int = 65536) -> bytes:
+        """Return what has arrived, waiting for at least a byte; ``b""`` at the end."""
+        if not self._buffer:
+            return self._kept.recv(n)
+        data, self._buffer = self._buffer[:n], self._buffer[n:]
+        return data
+
+
+class Answer:
+    """An answer with its head read; ``fp`` stands at the first byte of the body."""
+
+    __slots__ = ("fp", "status", "will_close", "_headers")
+
+    def __init__(self, kept: _Kept, *, whole: bool) -> None:
+        self.fp = _Reader(kept)
+        head = self.fp.head()
+        self.status = head.status
+        self._headers = http1.join_headers(head.headers)
+        # after half a request it is the connection's last answer
+        self.will_close = not whole or http1.ends_connection(head.minor, self._headers.get("connection", ""))
+
+    def joined_headers(self) -> dict[str, str]:
+        """Return the headers by lower-case name, repeated ones joined by a comma and a space."""
+        return self._headers
+
+    def close(self) -> None:
+        """Do nothing: the connection is another's business."""
+
+
+class Exchange:
+    """A request that was sent, and its answer at the first byte of the body."""
+
+    __slots__ = ("live", "_idle", "_kept", "_size")
+
+    def __init__(self, live: Answer, kept: _Kept, idle: list[_Kept], size: int) -> None:
+        self.live = live
+        self._kept = kept
+        self._idle = idle
+        self._size = size
+
+    def release_conn(self) -> None:
+        """Keep the connection for another request, where the answer allows it."""
+        if self.live.will_close or len(self._idle) >= self._size:
+            self._kept.connection.close()
+        else:
+            self._idle.append(self._kept)
+
+    def close(self) -> None:
+        """Close the connection, also one that is kept already: an answer without a body ends at once."""
+        if self._kept in self._idle:
+            self._idle.remove(self._kept)
+        self._kept.connection.close()

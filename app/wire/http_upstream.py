@@ -1,0 +1,134 @@
+"""The body of an HTTP answer, read from its live connection under a watchdog.
+
+Knows framing (``app.wire.http1``) and clocks; how connections are made and pooled is
+``app.wire.egress``'s business, which passes in what keeps or drops this one.
+"""
+
+from __future__ import annotations
+
+import http.client
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import gevent
+
+from app.wire import direct_connection, http1
+from app.wire.clocks import Watchdog
+from app.wire.fairness import Turns
+from app.wire.response_body import WatchedBody, broken
+from app.wire.upstream import TransportError
+
+MAX_STREAM: Final = 1024 * 1024 * 1024  # bytes that one answer may bring, read piecemeal
+LINGER: Final = 0.01  # seconds to wait for a body's last bytes, so that its connection can be kept
+PLAIN_ERRORS: Final = (OSError, http.client.HTTPException, ValueError)  # what a broken connection raises
+
+
+class HttpUpstream(WatchedBody):
+    """One HTTP answer; see ``app.wire.upstream.Upstream`` for the contract.
+
+    ``live`` stands at the first byte of the body. ``keep`` returns its connection to
+    the pool, ``drop`` closes it; one of them is called once.
+    """
+
+    def __init__(
+        self,
+        live: http1.Response | direct_connection.Answer,
+        watchdog: Watchdog,
+        *,
+        method: str,
+        stream: bool,
+        keep: Callable[[], object],
+        drop: Callable[[], object],
+    ) -> None:
+        super().__init__(watchdog, stream=stream)
+        self.status: int = live.status
+        self.headers: Mapping[str, str] = live.joined_headers()
+        self._live = live
+        self._file: Any = live.fp
+        self._keep_connection = keep
+        self._drop_connection = drop
+        self._received = 0
+        self._turns = Turns()
+        self._body = http1.body_of(method, self.status, self.headers)
+        self._inflater = http1.inflater_of(self.headers)
+        watchdog.on_abort = self._drop
+        if self._body.ended:
+            self._finish()
+
+    def close(self) -> None:
+        """Let go of the answer. The last bytes of a body are waited for a moment, to keep the connection."""
+        if self._received and not self._body.ended:
+            self._linger()
+        self._release()
+
+    def _next_content(self, n: int) -> bytes:
+        try:
+            return self._content(n)
+        except PLAIN_ERRORS as error:
+            raise _fault_of(error) from error
+
+    def _content(self, n: int) -> bytes:
+        while True:
+            self._turns.take()
+            if self._inflater is not None and self._inflater.holds:
+                return self._inflater.feed(b"", n)
+            if self._body.ended:
+                return self._last_word()
+            with self._watchdog:
+                data = self._file.read1(n)
+            content = self._take(data)
+            if self._inflater is not None:
+                content = self._inflater.feed(content, n)
+            if content:
+                return content
+
+    def _last_word(self) -> bytes:
+        """Return ``b""`` at a true end, or raise why it is none."""
+        if self._watchdog.reason is not None:
+            raise self._watchdog.reason
+        if self._inflater is not None:
+            self._inflater.end()
+        return b""
+
+    def _take(self, data: bytes) -> bytes:
+        """Take the framing off what one read brought; the end of the body frees the connection."""
+        self._received += len(data)
+        if self._received > MAX_STREAM:
+            raise http1.Malformed(f"larger than {MAX_STREAM} bytes")
+        if not data:
+            self._body.end()
+        content = self._body.feed(data)
+        if self._body.ended:
+            self._finish()
+        return content
+
+    def _linger(self) -> None:
+        try:
+            with gevent.Timeout(LINGER, False):  # type: ignore[arg-type]  # False: end in silence
+                self._take(self._file.read1())
+        except PLAIN_ERRORS:
+            self._drop()  # the caller has what it wanted
+
+    def _finish(self) -> None:
+        self._watchdog.stop()
+        if self._body.reusable:
+            self._live.close()
+            self._keep_connection()
+        else:
+            self._drop_connection()
+
+    def _release(self) -> None:
+        if not self._body.ended:
+            self._drop()
+
+    def _drop(self) -> None:
+        self._watchdog.stop()
+        self._body = http1.SizedBody(0)
+        self._drop_connection()
+
+
+def _fault_of(error: Exception) -> TransportError:
+    if isinstance(error, http1.Malformed):
+        return broken(str(error))
+    message = "The provider's answer was cut off."
+    return TransportError("upstream_cut", message, maybe_charged=True, raw=f"{type(error).__name__}: {error}")
