@@ -13,7 +13,7 @@ import urllib3
 from gevent import monkey
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
-from app.wire import http1, outgoing
+from app.wire import http1, request_head
 
 MAX_HELD: Final = 16 * 1024  # bytes of a piece that is sent together with the request's head
 MAX_HELD_PIECES: Final = 4
@@ -22,7 +22,7 @@ AGENT: Final = f"python-urllib3/{urllib3.__version__}"  # type: ignore[attr-defi
 
 def place(parts: SplitResult) -> tuple[str, int]:
     """Return the host and port that a URL names."""
-    return parts.hostname or "", parts.port or outgoing.PORTS[parts.scheme]
+    return parts.hostname or "", parts.port or request_head.PORTS[parts.scheme]
 
 
 def target(parts: SplitResult) -> str:

@@ -22,6 +22,7 @@ from gevent import monkey
 from app.wire import direct_connection, http1, proxies, request_head, tls
 from app.wire.clocks import Clocks, Watchdog
 from app.wire.connections import AGENT, CONNECTIONS, place, target
+from app.wire.http_upstream import PLAIN_ERRORS, HttpUpstream
 from app.wire.paths import host_label, segment
 from app.wire.upstream import Abortable, Opener, TransportError, Upstream
 
@@ -184,7 +185,7 @@ class Transport:
 
     def _find_way(self, url: str, parts: SplitResult) -> _Way:
         """Return where a URL leads, and remember it; raises for one that must not go out."""
-        outgoing.check_url(url, parts)
+        request_head.check_url(url, parts)
         if len(self._known) >= MAX_WAYS:
             self._known.clear()
         way = self._known[url] = _Way(target(parts), self._ways.origin(parts))
@@ -229,7 +230,7 @@ class _Ways:
         self._target_tls = target_tls
         self._proxy_tls = proxy_tls
         self._pool_size = pool_size
-        self._direct: dict[tuple[str, str], direct.Origin] = {}
+        self._direct: dict[tuple[str, str], direct_connection.Origin] = {}
         self._adapter: Adapter | None = None
 
     def origin(self, parts: SplitResult) -> direct_connection.Origin | None:
@@ -258,7 +259,7 @@ class _Ways:
         for origin in self._direct.values():
             origin.close()
 
-    def _open_direct(self, parts: SplitResult) -> direct.Origin:
+    def _open_direct(self, parts: SplitResult) -> direct_connection.Origin:
         host, port = place(parts)
 
         def connect(timeout: float | None) -> Any:
@@ -272,8 +273,8 @@ class _Ways:
             return connection
 
         named = f"[{host}]" if ":" in host else host
-        value = named if port == outgoing.PORTS[parts.scheme] else f"{named}:{port}"
-        origin = direct.Origin(value, connect, agent=AGENT, size=self._pool_size)
+        value = named if port == request_head.PORTS[parts.scheme] else f"{named}:{port}"
+        origin = direct_connection.Origin(value, connect, agent=AGENT, size=self._pool_size)
         self._direct[parts.scheme, parts.netloc] = origin
         return origin
 

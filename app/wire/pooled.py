@@ -15,7 +15,7 @@ import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 
-from app.wire import outgoing, proxies
+from app.wire import proxies, request_head
 from app.wire.connections import CONNECTIONS, place, target
 from app.wire.upstream import TransportError
 
@@ -59,7 +59,7 @@ class Adapter(HTTPAdapter):
         # headers are a plain dict: urllib3 copies it as it is, and faster than requests' own kind
         request.method, request.url, request.headers, request.body = method, url, headers, body
         if not isinstance(body, bytes | None) and "Content-Length" in headers:
-            request.body = outgoing.measured(body, int(headers["Content-Length"]))
+            request.body = request_head.measured(body, int(headers["Content-Length"]))
         try:
             answer: urllib3.HTTPResponse = self.send(request, timeout=limits).raw
         except requests.exceptions.InvalidSchema as error:
