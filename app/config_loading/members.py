@@ -129,7 +129,7 @@ MEMBERS: Final = (
     _row(
         "native_batches",
         "SLUICE_NATIVE_BATCHES",
-        kinds.PROVIDERS,
+        value_kinds.PROVIDERS,
         "comma list (in the file also a list): providers that run batches themselves, where no limit or budget "
         "holds a line; `off`: none",
     ),

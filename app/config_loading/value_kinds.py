@@ -166,7 +166,7 @@ def split_list(value: Any) -> list[str]:
 
 def _are_names(value: Any) -> bool:
     texts = (
-        listed(value)
+        split_list(value)
         if isinstance(value, str) or isinstance(value, list) and all(map(is_text, value))
         else []
     )

@@ -54,7 +54,7 @@ from app.gateway.stream_capture import StreamCapture
 from app.gateway.translation import decode_call, server_context
 from app.providers.base import Provider
 from app.providers.registry import all_names, configured_names, make_provider
-from app.state.batchqueue import BatchWork
+from app.state.batch_queue import BatchWork
 from app.state.records import StoredResponse
 from app.state.runner import Job
 from app.state.state import State

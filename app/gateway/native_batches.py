@@ -29,13 +29,13 @@ from app.gateway.provider_files import account_of, realm_of
 from app.gateway.redaction import Redactor
 from app.gateway.router import Registry, Router
 from app.operations import LINE_CALL, resolve
+from app.state.batch_queue import BatchWork
 from app.state.batchhomes import Home
-from app.state.batchqueue import BatchWork
 from app.state.ids import new_id
 from app.state.records import JSON
 from app.state.runner import Job
 from app.state.state import State
-from app.wire.turns import Turns
+from app.wire.fairness import Turns
 
 T = TypeVar("T")
 _LOG: Final = logging.getLogger(__name__)

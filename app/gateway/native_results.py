@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 from app.canonical.batches import BatchObject
 from app.canonical.response import Billing, Usage
 from app.dialects.chat.usage import decode_usage
-from app.dialects.shared.reading import as_dict, count
+from app.dialects.shared.lenient_json import as_dict, count
 from app.errors import GatewayError
 from app.gateway.batch_lines import Line, lines_of, refused
 from app.gateway.budgets.accounts import Accounts
@@ -25,13 +25,13 @@ from app.gateway.exchange import Answer
 from app.gateway.provider_batches import House as Asked
 from app.gateway.provider_batches import ProviderBatches
 from app.gateway.run import Batch, Run, Source
-from app.state.batchqueue import BatchWork, Progress, Standing
+from app.state.batch_queue import BatchWork, Progress, Standing
 from app.state.ids import new_id
 from app.state.records import JSON
 from app.state.state import State
-from app.wire.aside import aside
+from app.wire.fairness import Turns
 from app.wire.json import loads_lenient
-from app.wire.turns import Turns
+from app.wire.offload import aside
 
 _AT_ONCE: Final = 1024 * 1024  # bytes of results that are written in one transaction
 _LONGEST: Final = 128 * 1024 * 1024

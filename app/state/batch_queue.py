@@ -15,9 +15,8 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, or_, select, update
 
 from app.canonical.record import record
-from app.state import files, pieces
+from app.state import file_chunks, files
 from app.state.batchhomes import PARKED, Home, home_of
-from app.state.dialect import run
 from app.state.files import NewFile
 from app.state.leases import LEASE_SECONDS
 from app.state.records import JSON, Fence
@@ -175,7 +174,7 @@ class BatchQueue:
         fence's any more."""
 
         def run(connection: Connection) -> bool:
-            locked = select(batch).where(batch.c.id == batch_id, *_held(fence)).with_for_update()
+            locked = select(batch).where(batch.c.id == batch_id, *_lease_conditions(fence)).with_for_update()
             row = connection.execute(locked).first()
             if row is not None:
                 _end(connection, row, status, errors)

@@ -106,7 +106,7 @@ class Batches:
 
 def stored_batch(row: AnyRow) -> StoredBatch:
     """Return a batch of its row."""
-    return StoredBatch(row.id, row.tenant, shown(row), row.provider)
+    return StoredBatch(row.id, row.tenant, show(row), row.provider)
 
 
 def show(row: AnyRow) -> JSON:

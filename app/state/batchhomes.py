@@ -1,6 +1,6 @@
 """Batches that a provider runs: where each is, and when it is looked at again.
 
-Such a batch is a row of the one queue (`app.state.batchqueue`) all the same: a claim looks at it once, and parks it
+Such a batch is a row of the one queue (`app.state.batch_queue`) all the same: a claim looks at it once, and parks it
 until the next look. What is about to be made at the provider is written down before it is.
 """
 

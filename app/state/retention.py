@@ -16,7 +16,7 @@ import gevent
 from sqlalchemy import ColumnElement, Connection, and_, delete, exists, not_, select, update
 
 from app.errors import GatewayError
-from app.state import blobs, cache, callbodies, files, idempotency, news
+from app.state import blobs, cache, call_bodies, files, idempotency, live_events
 from app.state.batchhomes import ELSEWHERE, at_once
 from app.state.database import Database
 from app.state.loops import Loop

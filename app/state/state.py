@@ -16,7 +16,7 @@ from typing import Any
 import gevent
 
 from app.state import retention
-from app.state.admin_queries import AdminQueries
+from app.state.admin_queries import AdminQueries, Browsing
 from app.state.admins import Admins
 from app.state.alerts import Alerts
 from app.state.attempts import Attempts
@@ -25,8 +25,6 @@ from app.state.background import Queue, Work
 from app.state.batch_queue import BatchQueue, BatchWork
 from app.state.batches import Batches
 from app.state.batchhomes import BatchHomes
-from app.state.batchqueue import BatchQueue, BatchWork
-from app.state.browsing import Browsing
 from app.state.budgets import Budgets
 from app.state.cache import SharedAnswers
 from app.state.call_log import CallLog

@@ -6,9 +6,9 @@ from typing import Any
 
 from sqlalchemy import select, text
 
+from app.state.batch_queue import BatchWork
 from app.state.batches import NewBatch
 from app.state.batchhomes import Home
-from app.state.batchqueue import BatchWork
 from app.state.state import State
 from app.state.tables import gone_tenant
 from tests.state.turns import TENANT

@@ -6,8 +6,8 @@ import random
 
 import pytest
 
+from app.state.file_chunks import PIECE
 from app.state.files import NewFile
-from app.state.pieces import PIECE
 from app.state.state import State
 from tests.state.turns import TENANT
 

@@ -15,7 +15,7 @@ from app.canonical.batches import BatchObject
 from app.canonical.record import record
 from app.dialects.base import Row
 from app.dialects.chat.errors import decode_error
-from app.dialects.shared.reading import as_dict, as_str, count, dicts, opt_str
+from app.dialects.shared.lenient_json import as_dict, as_str, count, dicts, opt_str
 from app.errors import GatewayError
 
 NAME: Final = "batches_openai"

@@ -119,7 +119,7 @@ def _body(call: Call, entry: Entry, target: Target) -> dict[str, Any]:
         return body
     head = replace(entry.response, id=None, created=None, choices=())
     spoken = dialect(call.dialect)
-    request = decoded(call) if spoken.echoes else Request(call.model)
+    request = decode_call(call) if spoken.echoes else Request(call.model)
     fresh = spoken.encode_response(head, request, server_context(call, target.model))
     return {**body, **{name: copy.deepcopy(fresh[name]) for name in _OWN if name in fresh}}
 

@@ -34,7 +34,7 @@ def with_files(house: House, call: Call) -> Call:
     Raises ``not_found`` for a file that is not the tenant's, ``bad_request`` for what no one account can read."""
     if not call.names_files and call.upstream_body is None:
         return call
-    named = dict.fromkeys(_named(call.full_body))
+    named = dict.fromkeys(_named_ids(call.full_body))
     return _known(house, call, list(named)) if named else call
 
 

@@ -64,7 +64,7 @@ def door_headers(mount: Mount, outcome: Outcome) -> dict[str, str]:
     """Return what a door tells in headers that others tell in bodies: warnings and the model that answered."""
     if mount.envelope not in ("headers", "provider"):
         return {}
-    headers = _listed_warnings(outcome.losses)
+    headers = _warning_headers(outcome.losses)
     if mount.envelope == "provider":
         model = outcome.target.model if outcome.target is not None else outcome.call.model
         headers["x-tfy-resolved-model"] = _header_value(model)
