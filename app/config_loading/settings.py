@@ -66,10 +66,12 @@ def _server(section: Mapping[str, Any], faults: Faults) -> dict[str, Any]:
     for name in _SECRET_TEXTS:
         if name in members:
             members[name] = Secret(members[name])
-    members["secret_keys"] = tuple(Secret(key) for key in listed(members.get("secret_keys", [])))
+    members["secret_keys"] = tuple(Secret(key) for key in split_list(members.get("secret_keys", [])))
     if "native_batches" in members:
-        members["native_batches"] = tuple(name for name in listed(members["native_batches"]) if name != "off")
-    members["allowed_origins"] = tuple(listed(members.get("allowed_origins", [])))
+        members["native_batches"] = tuple(
+            name for name in split_list(members["native_batches"]) if name != "off"
+        )
+    members["allowed_origins"] = tuple(split_list(members.get("allowed_origins", [])))
     for name in ("database_url", "listen_url"):
         for fault in faults_of(members[name]) if name in members else ():
             faults.add(("server", name), fault)

@@ -105,7 +105,7 @@ class ProviderFiles:
         """Return a file as its provider tells it now; raises ``not_found`` where it is gone."""
         with (
             self._asked(call, self._home(stored), stored) as asked,
-            asked.opened("GET", asked.path()) as upstream,
+            account.opened("GET", account.path()) as upstream,
         ):
             return asked.dialect.decode_file(parse_upstream(upstream.read()))
 
@@ -131,7 +131,7 @@ class ProviderFiles:
                     f"Provider '{home.provider.name}' does not give uploaded files back.",
                     param="file_id",
                 )
-            with asked.opened("GET", asked.path("/content")) as upstream:
+            with account.opened("GET", account.path("/content")) as upstream:
                 while data := upstream.read1():
                     yield data
 

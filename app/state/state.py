@@ -16,7 +16,7 @@ from typing import Any
 import gevent
 
 from app.state import retention
-from app.state.admin_queries import AdminQueries, Browsing
+from app.state.admin_queries import AdminQueries
 from app.state.admins import Admins
 from app.state.alerts import Alerts
 from app.state.attempts import Attempts
