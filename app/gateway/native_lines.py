@@ -21,7 +21,7 @@ from app.gateway.batch_lines import Line, read_request
 from app.gateway.budgets import charges as budget_charges
 from app.gateway.call import Call, Principal, Target
 from app.gateway.limits import charges as limit_charges
-from app.gateway.operations import encoded
+from app.gateway.operations import encode
 from app.gateway.plan import plan_route
 from app.gateway.provider_batches import options_of, wire_of
 from app.gateway.router import Router
@@ -145,7 +145,7 @@ class _Chooser:
         way = planned.way()
         if way.serves != call.operation or way.wire.dialect != _SERVED_BY.get(call.operation):
             return None
-        exchange, sent = encoded(call, planned)
+        exchange, sent = encode(call, planned)
         if exchange.losses.items or sent.headers or not isinstance(sent.body, bytes):
             return None
         return {**loads_lenient(sent.body), "model": target.model}

@@ -17,7 +17,7 @@ from app.canonical.response import Billing, Usage
 from app.dialects.chat.usage import decode_usage
 from app.dialects.shared.lenient_json import as_dict, count
 from app.errors import GatewayError
-from app.gateway.batch_lines import Line, lines_of, refused
+from app.gateway.batch_lines import Line, error_line, lines_of
 from app.gateway.budgets.accounts import Accounts
 from app.gateway.call import Abort, Attempt, Call, Principal, Sealing, Target
 from app.gateway.cost import PriceList
@@ -114,7 +114,7 @@ class _Taken:
         """Return a line of results, and whether it is an answer; what it used up is added."""
         if line.data is None:
             error = GatewayError("upstream_invalid", f"The answer is longer than {_LONGEST} bytes.")
-            return refused(None, error).encode(), False
+            return error_line(None, error).encode(), False
         response = as_dict(aside(len(line.data), partial(_response, line.data)))
         status = count(response.get("status_code")) or 0
         usage = decode_usage(as_dict(response.get("body")).get("usage"))

@@ -104,17 +104,17 @@ class ProviderFiles:
     def retrieve(self, call: Call, stored: StoredFile) -> FileObject:
         """Return a file as its provider tells it now; raises ``not_found`` where it is gone."""
         with (
-            self._asked(call, self._home(stored), stored) as asked,
+            self._open_attempt(call, self._home(stored), stored) as account,
             account.opened("GET", account.path()) as upstream,
         ):
-            return asked.dialect.decode_file(parse_upstream(upstream.read()))
+            return account.dialect.decode_file(parse_upstream(upstream.read()))
 
     def delete(self, call: Call, stored: StoredFile) -> None:
         """Delete a file at its provider; one that is gone there is no fault."""
         try:
             with (
-                self._asked(call, self._home(stored), stored) as asked,
-                asked.opened("DELETE", asked.path()) as upstream,
+                self._open_attempt(call, self._home(stored), stored) as account,
+                account.opened("DELETE", account.path()) as upstream,
             ):
                 upstream.read()
         except GatewayError as error:

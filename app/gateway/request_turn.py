@@ -24,7 +24,7 @@ from app.gateway.compaction_turn import asks_compaction, proceed_with_turn, summ
 from app.gateway.exchange import Answer
 from app.gateway.layers.base import House, Proceed
 from app.gateway.layers.files import with_files
-from app.gateway.operations import encoded
+from app.gateway.operations import encode
 from app.gateway.plan import Planned
 from app.gateway.run import Batch, Run
 from app.gateway.stored_turn import StoredTurn, echo_body, expand, refers, with_history
@@ -142,7 +142,7 @@ class RequestHost:
         def queue(turn: StoredTurn) -> Planned:
             call = with_files(house, turn.call)
             route = call.progress.route = call.progress.route or house.plan(call)
-            first = route.first(call, lambda planned: encoded(call, planned))
+            first = route.first(call, lambda planned: encode(call, planned))
             check_budgets(house, call)
             row = turn.new_row(
                 self.mount,
