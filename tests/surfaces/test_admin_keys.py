@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from app.state.key_format import make_key
+from app.state.keyform import make_key
 from app.surfaces.admin.routes import ROUTES
 from tests.behaviour.world import (
     ROLE,
@@ -86,21 +86,21 @@ def running(request: pytest.FixtureRequest) -> Iterator[World]:
 
 
 @pytest.fixture
-def admin(running: World) -> AdminClient:
+def api(running: World) -> AdminClient:
     return AdminClient(running.fresh())
 
 
 @pytest.fixture
-def team(admin: AdminClient, request: pytest.FixtureRequest) -> str:
+def team(api: AdminClient, request: pytest.FixtureRequest) -> str:
     """A tenant of this test's own."""
     name = f"team-{zlib.crc32(request.node.name.encode())}"
-    admin.tenant(name)
+    api.tenant(name)
     return name
 
 
-def test_a_key_is_shown_once_and_works_in_every_process(admin: AdminClient, team: str) -> None:
+def test_a_key_is_shown_once_and_works_in_every_process(api: AdminClient, team: str) -> None:
     limits = [{"requests": 100, "per": "hour"}]
-    made = admin.make(team, "bob", models=["sandbox/*"], limits=limits, metadata={"cost": "7"})
+    made = api.make(team, "bob", models=["sandbox/*"], limits=limits, metadata={"cost": "7"})
     secret = made.pop("key")
     assert secret.startswith("sk-sluice-")
     assert len(secret) == 50
@@ -122,20 +122,20 @@ def test_a_key_is_shown_once_and_works_in_every_process(admin: AdminClient, team
         "last_used_at": None,
         "rotated_at": None,
     }
-    assert admin.ask("GET", f"/keys/{made['id']}").json == made
-    answers = [admin.call(secret) for _ in range(6)]
+    assert api.ask("GET", f"/keys/{made['id']}").json == made
+    answers = [api.call(secret) for _ in range(6)]
     assert [(one.status, one.headers["x-ratelimit-limit-requests"]) for one in answers] == [(200, "100")] * 6
-    own = admin.world.send("GET", "/v1/key", None, {"authorization": f"Bearer {secret}"}).json
+    own = api.world.send("GET", "/v1/key", None, {"authorization": f"Bearer {secret}"}).json
     (limit,) = own["limits"]
     assert (limit["requests"], limit["per"], limit["level"]) == (100, "hour", "key")
     assert {**own, "last_used_at": None, "limits": limits} == made
 
 
-def test_what_is_wrong_with_a_key_is_said(admin: AdminClient, team: str) -> None:
-    made = admin.make(team, "bob")
+def test_what_is_wrong_with_a_key_is_said(api: AdminClient, team: str) -> None:
+    made = api.make(team, "bob")
     other = "b" if made["key"][-1] != "b" else "c"
-    admin.ask("PATCH", f"/keys/{made['id']}", {"enabled": False})
-    until_refused(admin, made["key"])
+    api.ask("PATCH", f"/keys/{made['id']}", {"enabled": False})
+    until_refused(api, made["key"])
     cases = {
         made["key"][:-1] + other: (
             "malformed_api_key",
@@ -146,74 +146,72 @@ def test_what_is_wrong_with_a_key_is_said(admin: AdminClient, team: str) -> None
         "sk-old-0123456789": ("invalid_api_key", "This API key has expired."),
         "nobodys": ("invalid_api_key", "Incorrect API key provided."),
     }
-    said = {key: admin.call(key) for key in cases}
+    said = {key: api.call(key) for key in cases}
     assert {key: (answer.error["code"], answer.error["message"]) for key, answer in said.items()} == cases
     assert {answer.status for answer in said.values()} == {401}
 
 
-def until_refused(admin: AdminClient, key: str, *, seconds: float = 30.0) -> None:
+def until_refused(api: AdminClient, key: str, *, seconds: float = 30.0) -> None:
     """Wait until every process, asked often enough to meet them all, refuses a key."""
     limit, refused = time.monotonic() + seconds, 0
     while refused < 8:
-        refused = refused + 1 if admin.call(key).status == 401 else 0
+        refused = refused + 1 if api.call(key).status == 401 else 0
         assert time.monotonic() < limit
 
 
-def test_a_key_and_its_tenant_both_limit_models_and_operations(admin: AdminClient, team: str) -> None:
-    admin.ask("PATCH", f"/tenants/{team}", {"models": ["sandbox/*", "fast"]})
-    wide = admin.make(team, "wide")["key"]
-    narrow = admin.make(team, "narrow", models=["groq/*", "sandbox/echo"], operations=["chat_completion"])[
+def test_a_key_and_its_tenant_both_limit_models_and_operations(api: AdminClient, team: str) -> None:
+    api.ask("PATCH", f"/tenants/{team}", {"models": ["sandbox/*", "fast"]})
+    wide = api.make(team, "wide")["key"]
+    narrow = api.make(team, "narrow", models=["groq/*", "sandbox/echo"], operations=["chat_completion"])[
         "key"
     ]
-    admin.world.upstream.add(Reply.json(chat_body("one")))
-    assert admin.call(wide, "fast").status == 200  # by its name, whatever is behind it
+    api.world.upstream.add(Reply.json(chat_body("one")))
+    assert api.call(wide, "fast").status == 200  # by its name, whatever is behind it
     for key, model in ((wide, "groq/x"), (narrow, "groq/x"), (narrow, "sandbox/other")):
-        answer = admin.call(key, model)
+        answer = api.call(key, model)
         assert (answer.status, answer.error["code"], answer.error["param"]) == (
             403,
             "permission_denied",
             "model",
         )
-    assert admin.call(narrow, "sandbox/echo").status == 200
-    assert admin.call(narrow, "sandbox/other", fallbacks=["groq/x"]).status == 403
-    refused = admin.world.ask(
-        "responses", model="sandbox/echo", headers={"authorization": f"Bearer {narrow}"}
-    )
+    assert api.call(narrow, "sandbox/echo").status == 200
+    assert api.call(narrow, "sandbox/other", fallbacks=["groq/x"]).status == 403
+    refused = api.world.ask("responses", model="sandbox/echo", headers={"authorization": f"Bearer {narrow}"})
     assert (refused.status, refused.error["param"]) == (403, None)
-    assert admin.world.send("GET", "/v1/key", None, {"authorization": f"Bearer {narrow}"}).status == 200
+    assert api.world.send("GET", "/v1/key", None, {"authorization": f"Bearer {narrow}"}).status == 200
 
 
-def test_a_key_of_the_file_is_held_to_its_tenant_and_operations(admin: AdminClient) -> None:
+def test_a_key_of_the_file_is_held_to_its_tenant_and_operations(api: AdminClient) -> None:
     ann = "sk-ann-0123456789"
-    assert admin.call(ann, "sandbox/echo").status == 200
-    assert admin.call(ann, "groq/x").status == 403
-    refused = admin.world.ask("responses", model="sandbox/echo", headers={"authorization": f"Bearer {ann}"})
+    assert api.call(ann, "sandbox/echo").status == 200
+    assert api.call(ann, "groq/x").status == 403
+    refused = api.world.ask("responses", model="sandbox/echo", headers={"authorization": f"Bearer {ann}"})
     assert refused.status == 403
 
 
-def test_a_rotated_key_has_a_grace(admin: AdminClient, team: str) -> None:
-    made = admin.make(team, "bob")
-    rotated = admin.ask("POST", f"/keys/{made['id']}/rotate", {"grace": 3600}).json
+def test_a_rotated_key_has_a_grace(api: AdminClient, team: str) -> None:
+    made = api.make(team, "bob")
+    rotated = api.ask("POST", f"/keys/{made['id']}/rotate", {"grace": 3600}).json
     assert rotated["key"] != made["key"]
     assert rotated["rotated_at"] >= made["created_at"]
-    assert admin.call(made["key"]).status == admin.call(rotated["key"]).status == 200
-    again = admin.ask("POST", f"/keys/{made['id']}/rotate").json
-    until_refused(admin, rotated["key"])
-    until_refused(admin, made["key"])
-    assert admin.call(again["key"]).status == 200
-    assert admin.call(made["key"]).error["message"] == "Incorrect API key provided: no such key exists."
+    assert api.call(made["key"]).status == api.call(rotated["key"]).status == 200
+    again = api.ask("POST", f"/keys/{made['id']}/rotate").json
+    until_refused(api, rotated["key"])
+    until_refused(api, made["key"])
+    assert api.call(again["key"]).status == 200
+    assert api.call(made["key"]).error["message"] == "Incorrect API key provided: no such key exists."
 
 
 @pytest.mark.parametrize("how", ["delete", "disable", "rotate", "tenant"])
 def test_revoking_now_ends_the_streams_of_a_key_and_of_no_other(
-    admin: AdminClient, team: str, how: str
+    api: AdminClient, team: str, how: str
 ) -> None:
-    made, other = admin.make(team, "bob"), admin.make(team, "other")
-    admin.tenant(f"{team}-b")
-    theirs = admin.make(f"{team}-b", "other")
+    made, other = api.make(team, "bob"), api.make(team, "other")
+    api.tenant(f"{team}-b")
+    theirs = api.make(f"{team}-b", "other")
     gate = threading.Event()
     kept = theirs if how == "tenant" else other
-    with open_stream(admin, made["key"], gate) as ended, open_stream(admin, kept["key"], gate) as lasting:
+    with open_stream(api, made["key"], gate) as ended, open_stream(api, kept["key"], gate) as lasting:
         path = f"/keys/{made['id']}"
         asked = {
             "delete": ("DELETE", f"{path}?now=true", None),
@@ -221,22 +219,22 @@ def test_revoking_now_ends_the_streams_of_a_key_and_of_no_other(
             "rotate": ("POST", f"{path}/rotate?now=true", {"grace": 60}),
             "tenant": ("DELETE", f"/tenants/{team}?confirm={team}", None),
         }[how]
-        assert admin.ask(*asked).status == 200
+        assert api.ask(*asked).status == 200
         assert b"This API key was revoked while the call ran." in received(ended, b"0\r\n\r\n", 5)
         gate.set()
         assert b"[DONE]" in received(lasting, b"[DONE]", 5)
 
 
-def test_revoking_lets_streams_end(admin: AdminClient, team: str) -> None:
-    made, gate = admin.make(team, "bob"), threading.Event()
-    with open_stream(admin, made["key"], gate) as stream:
-        admin.ask("DELETE", f"/keys/{made['id']}")
-        until_refused(admin, made["key"])
+def test_revoking_lets_streams_end(api: AdminClient, team: str) -> None:
+    made, gate = api.make(team, "bob"), threading.Event()
+    with open_stream(api, made["key"], gate) as stream:
+        api.ask("DELETE", f"/keys/{made['id']}")
+        until_refused(api, made["key"])
         gate.set()
         assert b"[DONE]" in received(stream, b"[DONE]", 5)
 
 
-def open_stream(admin: AdminClient, key: str, gate: threading.Event) -> socket.socket:
+def open_stream(api: AdminClient, key: str, gate: threading.Event) -> socket.socket:
     """Open a stream whose first words have come, and whose rest waits for ``gate``."""
 
     def pieces() -> Iterator[bytes]:
@@ -244,18 +242,18 @@ def open_stream(admin: AdminClient, key: str, gate: threading.Event) -> socket.s
         gate.wait(20)
         yield chat_end()
 
-    admin.world.upstream.add(Reply.sse(pieces()))
-    stream = World(admin.world.gateway, admin.world.upstream, key).open()
+    api.world.upstream.add(Reply.sse(pieces()))
+    stream = World(api.world.gateway, api.world.upstream, key).open()
     assert b"begun" in received(stream, b"begun")
     return stream
 
 
-def test_every_change_is_in_the_audit_without_secrets(admin: AdminClient, team: str) -> None:
-    made = admin.make(team, "bob")
-    admin.ask("PATCH", f"/keys/{made['id']}", {"models": ["sandbox/*"], "metadata": None})
-    rotated = admin.ask("POST", f"/keys/{made['id']}/rotate").json
-    admin.ask("DELETE", f"/keys/{made['id']}")
-    answer = admin.ask("GET", "/audit?limit=5")
+def test_every_change_is_in_the_audit_without_secrets(api: AdminClient, team: str) -> None:
+    made = api.make(team, "bob")
+    api.ask("PATCH", f"/keys/{made['id']}", {"models": ["sandbox/*"], "metadata": None})
+    rotated = api.ask("POST", f"/keys/{made['id']}/rotate").json
+    api.ask("DELETE", f"/keys/{made['id']}")
+    answer = api.ask("GET", "/audit?limit=5")
     rows = answer.json["data"]
     assert [(row["action"], row["subject"], row["admin"], row["role"], row["address"]) for row in rows] == [
         ("key.deleted", made["id"], "master", "admin", "127.0.0.1"),
@@ -271,10 +269,10 @@ def test_every_change_is_in_the_audit_without_secrets(admin: AdminClient, team: 
     assert rotated["key"] not in text
 
 
-def test_a_viewer_looks_and_changes_nothing(admin: AdminClient, team: str) -> None:
-    viewer = admin.ask("POST", "/admins", {"name": f"v-{team}", "role": "viewer"}).json
-    admin = admin.ask("POST", "/admins", {"name": f"a-{team}", "role": "admin"}).json
-    client = admin.make(team, "bob")["key"]
+def test_a_viewer_looks_and_changes_nothing(api: AdminClient, team: str) -> None:
+    viewer = api.ask("POST", "/admins", {"name": f"v-{team}", "role": "viewer"}).json
+    admin = api.ask("POST", "/admins", {"name": f"a-{team}", "role": "admin"}).json
+    client = api.make(team, "bob")["key"]
     asked: dict[str, list[tuple[str, int]]] = {"viewer": [], "admin": [], "client": []}
     for role, key in (("viewer", viewer["key"]), ("client", client), ("admin", admin["key"])):
         for route in ROUTES:
@@ -284,31 +282,31 @@ def test_a_viewer_looks_and_changes_nothing(admin: AdminClient, team: str) -> No
                 .replace("/reload", "/reload?not=now")
             )
             body = {} if route.method in ("POST", "PATCH") else None
-            answer = AdminClient(admin.world, key).ask(route.method, path, body)
+            answer = AdminClient(api.world, key).ask(route.method, path, body)
             asked[role].append((route.role, answer.status))
     assert {status for _, status in asked["client"]} == {403}
     assert {status == 403 for role, status in asked["viewer"] if role == "admin"} == {True}
     assert {status in (200, 400, 404) for role, status in asked["viewer"] if role == "viewer"} == {True}
     assert {status in (200, 400, 404) for _, status in asked["admin"]} == {True}
-    assert admin.ask("DELETE", f"/admins/{viewer['id']}").json == {
+    assert api.ask("DELETE", f"/admins/{viewer['id']}").json == {
         "id": viewer["id"],
         "object": "admin.deleted",
         "deleted": True,
     }
-    assert AdminClient(admin.world, viewer["key"]).ask("GET", "/keys").status == 401
-    assert AdminClient(admin.world, "wrong").ask("GET", "/keys").error["code"] == "invalid_api_key"
-    assert admin.world.send("GET", "/admin/keys").status == 401
-    assert admin.call(admin["key"]).status == 401
+    assert AdminClient(api.world, viewer["key"]).ask("GET", "/keys").status == 401
+    assert AdminClient(api.world, "wrong").ask("GET", "/keys").error["code"] == "invalid_api_key"
+    assert api.world.send("GET", "/admin/keys").status == 401
+    assert api.call(admin["key"]).status == 401
 
 
-def test_a_query_that_no_path_knows_is_refused_with_what_it_knows(admin: AdminClient) -> None:
+def test_a_query_that_no_path_knows_is_refused_with_what_it_knows(api: AdminClient) -> None:
     for route in ROUTES:
         path = re.sub("<.*?>", "nobody", route.path)
-        answer = admin.ask(route.method, f"{path}?modle=x", {} if route.method in ("POST", "PATCH") else None)
+        answer = api.ask(route.method, f"{path}?modle=x", {} if route.method in ("POST", "PATCH") else None)
         assert (answer.status, answer.error["param"]) == (400, "modle"), path
         assert answer.error["code"] == "unknown_parameter"
         assert all(name in answer.error["message"] for name in route.query)
-    twice = admin.ask("GET", "/calls?tenant=a&tenant=b")
+    twice = api.ask("GET", "/calls?tenant=a&tenant=b")
     assert (twice.status, twice.error["param"]) == (400, "tenant")
 
 
@@ -336,68 +334,68 @@ def test_a_query_that_no_path_knows_is_refused_with_what_it_knows(admin: AdminCl
         ({"name": "b", "tenant": "file", "model": []}, "model", "did you mean 'models'?"),
     ],
 )
-def test_a_bad_member_is_named(admin: AdminClient, body: Any, param: str, words: str) -> None:
-    answer = admin.ask("POST", "/keys", body)
+def test_a_bad_member_is_named(api: AdminClient, body: Any, param: str, words: str) -> None:
+    answer = api.ask("POST", "/keys", body)
     assert (answer.status, answer.error["param"]) == (400, param)
     assert words in answer.error["message"]
 
 
-def test_names_are_unique_in_a_tenant_and_the_file_wins(admin: AdminClient, team: str) -> None:
-    first = admin.make(team, "bob")
+def test_names_are_unique_in_a_tenant_and_the_file_wins(api: AdminClient, team: str) -> None:
+    first = api.make(team, "bob")
     for tenant, name in ((team, "bob"), ("file", "ann")):
-        answer = admin.ask("POST", "/keys", {"tenant": tenant, "name": name})
+        answer = api.ask("POST", "/keys", {"tenant": tenant, "name": name})
         assert (answer.status, answer.error["param"]) == (409, "name")
-    assert admin.ask("POST", "/tenants", {"name": "file"}).status == 409
-    assert admin.ask("PATCH", "/keys/key_config.ann", {"enabled": False}).error["code"] == "read_only"
-    assert admin.ask("DELETE", "/tenants/file?confirm=file").error["code"] == "read_only"
-    assert admin.ask("GET", "/keys/key_config.ann").json["source"] == "config"
-    second = admin.make(team, "eve")
-    answer = admin.ask("PATCH", f"/keys/{second['id']}", {"name": "bob"})
+    assert api.ask("POST", "/tenants", {"name": "file"}).status == 409
+    assert api.ask("PATCH", "/keys/key_config.ann", {"enabled": False}).error["code"] == "read_only"
+    assert api.ask("DELETE", "/tenants/file?confirm=file").error["code"] == "read_only"
+    assert api.ask("GET", "/keys/key_config.ann").json["source"] == "config"
+    second = api.make(team, "eve")
+    answer = api.ask("PATCH", f"/keys/{second['id']}", {"name": "bob"})
     assert (answer.status, first["name"]) == (409, "bob")
 
 
-def test_lists_are_read_page_by_page(admin: AdminClient, team: str) -> None:
-    ids = [admin.make(team, f"k{number}")["id"] for number in range(3)]
+def test_lists_are_read_page_by_page(api: AdminClient, team: str) -> None:
+    ids = [api.make(team, f"k{number}")["id"] for number in range(3)]
     walked, after = [], ""
     while True:
-        page = admin.ask("GET", f"/keys?tenant={team}&limit=2{after}").json
+        page = api.ask("GET", f"/keys?tenant={team}&limit=2{after}").json
         walked += [row["id"] for row in page["data"]]
         if not page["has_more"]:
             break
         after = f"&after={page['last_id']}"
     assert sorted(walked) == sorted(ids)
-    all_keys = admin.ask("GET", "/keys?limit=2").json
+    all_keys = api.ask("GET", "/keys?limit=2").json
     assert [row["id"] for row in all_keys["data"]] == ["key_config.ann", "key_config.old"]
     assert all_keys["has_more"] is True
-    assert admin.ask("GET", "/keys?after=key_config.old&limit=1").json["data"][0]["source"] == "store"
-    assert admin.ask("GET", "/keys?after=nothing").error["param"] == "after"
-    assert admin.ask("GET", "/keys?limit=101").error["param"] == "limit"
+    assert api.ask("GET", "/keys?after=key_config.old&limit=1").json["data"][0]["source"] == "store"
+    assert api.ask("GET", "/keys?after=nothing").error["param"] == "after"
+    assert api.ask("GET", "/keys?limit=101").error["param"] == "limit"
 
 
-def test_a_tenant_goes_with_what_is_his_once_that_is_confirmed(admin: AdminClient, team: str) -> None:
-    made = admin.make(team, "bob")
+def test_a_tenant_goes_with_what_is_his_once_that_is_confirmed(api: AdminClient, team: str) -> None:
+    made = api.make(team, "bob")
     bob = {"authorization": f"Bearer {made['key']}"}
-    response = admin.world.ask("responses", model="sandbox/echo", headers=bob).json
-    asked = admin.ask("DELETE", f"/tenants/{team}")
+    response = api.world.ask("responses", model="sandbox/echo", headers=bob).json
+    asked = api.ask("DELETE", f"/tenants/{team}")
     assert (asked.status, asked.error["code"]) == (400, "confirmation_required")
     assert "1 keys, 1 responses and 0 conversations" in asked.error["message"]
-    gone = admin.ask("DELETE", f"/tenants/{team}?confirm={team}").json
+    gone = api.ask("DELETE", f"/tenants/{team}?confirm={team}").json
     assert gone["stored"] == {"keys": 1, "responses": 1, "conversations": 0}
-    until_refused(admin, made["key"])
+    until_refused(api, made["key"])
     assert response["id"].startswith("resp_")
-    again = admin.ask("POST", "/tenants", {"name": team})
+    again = api.ask("POST", "/tenants", {"name": team})
     assert (again.status, again.error["param"]) == (409, "name")
-    assert admin.ask("GET", f"/tenants/{team}").status == 404
+    assert api.ask("GET", f"/tenants/{team}").status == 404
 
 
-def test_errors_of_paths_have_the_form_of_v1(admin: AdminClient) -> None:
-    assert admin.ask("GET", "/nothing").error["code"] is None
-    assert admin.ask("PUT", "/keys", {}).error["code"] == "method_not_supported"
-    assert admin.ask("POST", "/keys", b"{").error["type"] == "invalid_request_error"
+def test_errors_of_paths_have_the_form_of_v1(api: AdminClient) -> None:
+    assert api.ask("GET", "/nothing").error["code"] is None
+    assert api.ask("PUT", "/keys", {}).error["code"] == "method_not_supported"
+    assert api.ask("POST", "/keys", b"{").error["type"] == "invalid_request_error"
 
 
-def test_sixteen_who_make_one_name_at_once_make_one_key(admin: AdminClient, team: str) -> None:
+def test_sixteen_who_make_one_name_at_once_make_one_key(api: AdminClient, team: str) -> None:
     with ThreadPoolExecutor(16) as pool:
         body = {"tenant": team, "name": "one"}
-        answers = list(pool.map(lambda _: admin.ask("POST", "/keys", body).status, range(16)))
+        answers = list(pool.map(lambda _: api.ask("POST", "/keys", body).status, range(16)))
     assert sorted(answers) == [201] + [409] * 15
