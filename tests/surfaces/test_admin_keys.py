@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from app.state.keyform import make_key
+from app.state.key_format import make_key
 from app.surfaces.admin.routes import ROUTES
 from tests.behaviour.world import (
     ROLE,
