@@ -33,8 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     _expect_any_text()
     parser = _parser()
-    given, rest = parser.parse_known_args(_words() if arguments is None else arguments)
-    if rest and given.run is not _serve:
+    options, rest = parser.parse_known_args(_words() if arguments is None else arguments)
+    if rest and options.run is not _serve:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     options.rest = rest
     run: Callable[[argparse.Namespace], int] = options.run

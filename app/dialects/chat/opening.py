@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from app.dialects.base import Frame
-from app.dialects.shared.reading import as_dict, dicts
+from app.dialects.shared.lenient_json import as_dict, dicts
 
 
 def identity(frame: Frame) -> dict[str, Any]:

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from app.dialects.base import Passage
-from app.dialects.chat.calls_in import CallStream
 from app.dialects.chat.response_in import arguments_text
-from app.dialects.shared.reading import as_dict, count, dicts
+from app.dialects.chat.tool_calls_in import CallStream
+from app.dialects.shared.lenient_json import as_dict, count, dicts
 
 CONSTANT: Final = ("id", "object", "created", "model")
 """What all chunks of one stream have alike."""

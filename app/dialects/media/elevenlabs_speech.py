@@ -102,9 +102,9 @@ def decode_response(
 ) -> SpeechResponse:
     """Read audio, or the JSON of ``with_timestamps``, whose alignment is kept as native."""
     native, audio = None, content
-    if not _timed(request) and headers.get("content-type", "").startswith("application/json"):
+    if not _wants_timestamps(request) and headers.get("content-type", "").startswith("application/json"):
         raise no_audio(content)
-    if _timed(request):
+    if _wants_timestamps(request):
         body = as_dict(whole_json(content))
         audio = audio_bytes(as_str(body.get("audio_base64")))
         if not audio:

@@ -162,7 +162,7 @@ def _words(raw: Any) -> str | None:
     return next((text for text in map(opt_str, told) if text), None)
 
 
-def _filtered(raw: Any) -> str:
+def _filter_categories(raw: Any) -> str:
     """Return the categories that a filter tells: Azure's ``innererror.content_filter_result``."""
     error = as_dict(as_dict(raw).get("error", raw))
     results = as_dict(as_dict(error.get("innererror")).get("content_filter_result"))

@@ -48,12 +48,12 @@ def reference(document: Mapping[str, Any], rules: Iterable[DoorRule]) -> dict[st
         path, group = path_of(first), _group(first.mount)
         (method,) = _methods(first)
         described = document["paths"][path]
-        member = {**described[method], "tags": [_titled(group)], "description": _elsewhere(same)}
+        member = {**described[method], "tags": [_title(group)], "description": _elsewhere(same)}
         member["security"] = member["security"][:1]
         member["parameters"] = [*described.get("parameters", ()), *described[method]["parameters"]]
         paths.setdefault(path, {})[method] = member
         groups.setdefault(group, []).extend(same)
-    tags = [{"name": _titled(group), "description": _introduced(groups[group])} for group in groups]
+    tags = [{"name": _title(group), "description": _introduced(groups[group])} for group in groups]
     schemes = {_BEARER: document["components"]["securitySchemes"][_BEARER]}
     components = {**document["components"], "securitySchemes": schemes}
     return {**document, "info": _INFO, "tags": tags, "paths": paths, "components": components}

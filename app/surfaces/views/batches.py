@@ -37,7 +37,7 @@ _LISTED: Final = 20
 
 def create(mount: Mount, deployment: str | None = None) -> Response:
     """Create a batch: the lines of a file, to be answered within a window."""
-    body = checked_body()
+    body = read_body()
     gateway = current_gateway()
     call = g.call = make_call(mount, body, nameless=True)
 

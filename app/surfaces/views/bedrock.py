@@ -25,23 +25,23 @@ _CLAUDE: Final = "messages"
 
 def converse(mount: Mount, deployment: str) -> Response:
     """Converse with a model."""
-    return generation.generate(mount, deployment, {**checked_body(), "model": deployment, "stream": False})
+    return generation.generate(mount, deployment, {**read_body(), "model": deployment, "stream": False})
 
 
 def converse_stream(mount: Mount, deployment: str) -> Response:
     """Converse with a model, streamed as AWS's events."""
-    body = {**checked_body(), "model": deployment, "stream": True}
+    body = {**read_body(), "model": deployment, "stream": True}
     return generation.generate(mount, deployment, body, framing=Messages())
 
 
 def count_tokens(mount: Mount, deployment: str) -> Response:
     """Count a request's tokens: the provider's count, else an estimate."""
-    return prompts.answer(mount, {**checked_body(), "model": deployment}, deployment)
+    return token_counts.answer(mount, {**read_body(), "model": deployment}, deployment)
 
 
 def invoke(mount: Mount, deployment: str) -> Response:
     """Invoke a model: the body tells its family."""
-    body = checked_body()
+    body = read_body()
     family = family_of_body(body)
     call = (
         _claude(mount, deployment, body) if family == _CLAUDE else _vectors(mount, deployment, body, family)
@@ -55,7 +55,7 @@ def invoke(mount: Mount, deployment: str) -> Response:
 
 def invoke_stream(mount: Mount, deployment: str) -> Response:
     """Invoke a model with Claude's body, streamed."""
-    body = checked_body()
+    body = read_body()
     if family_of_body(body) != _CLAUDE:
         raise GatewayError(
             "bad_request", "Only Claude's bodies are streamed here; use 'invoke'.", param="body"

@@ -26,7 +26,7 @@ def _resolve(items: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def create(mount: Mount, deployment: str | None = None) -> Response:
     """Create a conversation; the body may be absent."""
-    body = checked_body()
+    body = read_body()
     made = _conversations().create(
         g.principal.tenant, metadata=body.get("metadata"), items=_resolve(body.get("items") or ())
     )
@@ -40,7 +40,7 @@ def get(mount: Mount, conversation_id: str, deployment: str | None = None) -> Re
 
 def update(mount: Mount, conversation_id: str, deployment: str | None = None) -> Response:
     """Update a conversation: its metadata is replaced."""
-    body = checked_body()
+    body = read_body()
     return json_response(
         _conversations().update(g.principal.tenant, conversation_id, body.get("metadata") or {})
     )

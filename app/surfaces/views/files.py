@@ -111,7 +111,7 @@ def listed(mount: Mount, deployment: str | None = None) -> Response:
 
 def retrieve(mount: Mount, file_id: str, deployment: str | None = None) -> Response:
     """Retrieve a file: a provider is asked how its file is."""
-    stored = _stored(file_id)
+    stored = _stored_file(file_id)
     if stored.provider is None:
         return json_response(seal_bare(mount, "file_retrieve", show(stored)))
     return _at_home(mount, lambda call: show(stored, current_gateway().files.retrieve(call, stored).status))
@@ -119,7 +119,7 @@ def retrieve(mount: Mount, file_id: str, deployment: str | None = None) -> Respo
 
 def delete(mount: Mount, file_id: str, deployment: str | None = None) -> Response:
     """Delete a file: at its provider first, which may refuse."""
-    stored = _stored(file_id)
+    stored = _stored_file(file_id)
     body = {"id": file_id, "object": "file", "deleted": True}
     gateway, tenant = current_gateway(), g.principal.tenant
     if stored.provider is None:
@@ -149,7 +149,7 @@ def _at_home(mount: Mount, ask: Callable[[Call], dict[str, Any]]) -> Response:
 
 def content(mount: Mount, file_id: str, deployment: str | None = None) -> Response:
     """Retrieve a file's bytes."""
-    stored, gateway = _stored(file_id), current_gateway()
+    stored, gateway = _stored_file(file_id), current_gateway()
     headers = {"content-type": "application/octet-stream"}
     if stored.provider is None:
         pieces = gateway.state().files.content(stored)

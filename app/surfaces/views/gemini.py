@@ -56,7 +56,7 @@ def count_tokens(mount: Mount, deployment: str, **place: str) -> Response:
 
 def count_raw(mount: Mount, **place: str) -> Response:
     """Count the tokens of a Messages body that names its model."""
-    body = checked_body()
+    body = read_body()
     model = body.get("model")
     named = _model(model, place) if isinstance(model, str) else None
     return token_counts.answer(mount, {**body, "model": named}, None)

@@ -16,7 +16,7 @@ from app.surfaces.replies.runs import answer_stream, answer_whole
 
 def completion(mount: Mount, deployment: str | None = None) -> Response:
     """Create a text completion."""
-    body = checked_body()
+    body = read_body()
     return _serve(mount, make_call(mount, body, deployment=deployment, stream=body.get("stream") is True))
 
 

@@ -25,7 +25,7 @@ _FLAGS: Final[Mapping[str, bool]] = {"true": True, "false": False}
 
 def image_generation(mount: Mount, deployment: str | None = None) -> Response:
     """Create images."""
-    return _answer(mount, deployment, "generation", checked_body(), ())
+    return _answer(mount, deployment, "generation", read_body(), ())
 
 
 def image_edit(mount: Mount, deployment: str | None = None) -> Response:

@@ -82,7 +82,7 @@ def decode_embedding(call: Call) -> Call:
 
 def speech(mount: Mount, deployment: str | None = None) -> Response:
     """Speak a text: events with ``stream_format: "sse"``, else the audio's bytes."""
-    call = make_call(mount, checked_body(), deployment=deployment, stream=True)
+    call = make_call(mount, read_body(), deployment=deployment, stream=True)
     g.call = call
     server = dialect_of(SpeechDialect, call.dialect)
     speech_request = server.decode_request(call.body, server_context(call, call.model))
@@ -122,12 +122,12 @@ def _cut(error: GatewayError) -> list[Frame]:
 
 def transcription(mount: Mount, deployment: str | None = None) -> Response:
     """Transcribe a recording: a multipart form with the file."""
-    return _written(mount, deployment, streams=True)
+    return _answer_transcript(mount, deployment, streams=True)
 
 
 def translation(mount: Mount, deployment: str | None = None) -> Response:
     """Translate a recording into English: a multipart form with the file."""
-    return _written(mount, deployment, streams=False)
+    return _answer_transcript(mount, deployment, streams=False)
 
 
 def _answer_transcript(mount: Mount, deployment: str | None, *, streams: bool) -> Response:

@@ -97,5 +97,5 @@ def create(mount: Mount, deployment: str | None = None) -> Response:
 
 def count(mount: Mount, deployment: str | None = None) -> Response:
     """Count a message's tokens: the provider's count, else a marked estimate."""
-    g.call = make_call(mount, checked_body(), deployment=deployment)
+    g.call = make_call(mount, read_body(), deployment=deployment)
     return answer_whole(mount, current_gateway().run(g.call).result())

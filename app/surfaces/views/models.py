@@ -35,7 +35,7 @@ def listed(mount: Mount, deployment: str | None = None) -> Response:
 
 def one(mount: Mount, model_id: str, deployment: str | None = None) -> Response:
     """Retrieve a model; its id may hold slashes."""
-    form, model = _form(mount), _of_string(mount, model_id)
+    form, model = _form(mount), _entry_of(mount, model_id)
     if form is not None:
         return json_response(form.encode_model(model))
     body = DIALECT.encode_model(model)

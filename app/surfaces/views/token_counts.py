@@ -15,7 +15,7 @@ from app.surfaces.replies.runs import answer_whole
 
 def input_tokens(mount: Mount, deployment: str | None = None) -> Response:
     """Count a response's input tokens: the provider's count, else a marked estimate."""
-    body = checked_body()
+    body = read_body()
     if body.get("model") is None and deployment is None:
         return answer(mount, {**body, "model": ""}, host=EstimateHost(), nameless=True)
     return answer(mount, body, deployment, host=HistoryHost())
@@ -23,7 +23,7 @@ def input_tokens(mount: Mount, deployment: str | None = None) -> Response:
 
 def compact(mount: Mount, deployment: str | None = None) -> Response:
     """Compact a conversation: a summary by the same model, sealed for this tenant."""
-    return answer(mount, checked_body(), deployment, host=CompactionHost())
+    return answer(mount, read_body(), deployment, host=CompactionHost())
 
 
 def answer(mount: Mount, body: dict[str, Any], deployment: str | None = None, **more: Any) -> Response:
