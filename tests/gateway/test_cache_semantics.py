@@ -25,6 +25,7 @@ def call(body: dict[str, Any], dialect: str = "chat", tenant: str = "red") -> An
         candidates=("m",),
         default_provider=None,
         strict=False,
+        may_leave_out=frozenset(),
         client_headers={},
         full_body=body,
     )
