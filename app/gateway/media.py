@@ -46,8 +46,8 @@ from app.gateway.exchange import Answer, Fetch, Received, Sent
 from app.gateway.plan import Plan
 from app.gateway.translation import client_context, losses_of, parse_upstream, server_context
 from app.providers.base import Wire
-from app.wire.aside import aside
 from app.wire.json import dumps
+from app.wire.offload import aside
 from app.wire.paths import segment
 
 

@@ -43,7 +43,7 @@ class EstimateHost:
         call = self.preview(house, call)
 
         def source(run: Run) -> Generator[Batch, None, None]:
-            request = decoded_count(call)
+            request = decode_count(call)
             tokens = aside_for(call, lambda: tokens_of_request(request))
             counted = dialect(call.dialect).encode_count_response(tokens, estimated=True)
             yield Batch([], last=True, answer=Answer(counted))

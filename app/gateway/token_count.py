@@ -41,7 +41,7 @@ class CountExchange:
         self.wire = wire
         self.losses = losses_of(call, target)
         self._call = call
-        self._request: Request = replace(decoded_count(call), model=target.model, stream=False)
+        self._request: Request = replace(decode_count(call), model=target.model, stream=False)
         self._client = dialect(wire.dialect)
         self._server = dialect(call.dialect)
         self._context = client_context(call, target, wire, self.losses, self._request)

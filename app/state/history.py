@@ -25,7 +25,7 @@ from app.state.database import Database
 from app.state.ids import check_previous_response_id
 from app.state.items import show_item, unpack
 from app.state.records import JSON, Source
-from app.wire.aside import aside
+from app.wire.offload import aside
 
 #: What may be put before an input, where nothing else is said: as much as a body may hold.
 EXPANDED_MAX: Final = 32 * 1024 * 1024

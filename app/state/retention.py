@@ -119,7 +119,7 @@ def purge(
     how many threads went. Threads with something running are left alone.
     """
     db.write(lambda connection: _drop_old_events(connection, events_kept))
-    db.write(news.drop_notices)
+    db.write(live_events.drop_notices)
     while ids := db.read(_expired):  # looks at all responses, so it holds no writer up
         db.write(partial(_drop_expired, ids=ids))
     while db.write(idempotency.drop_old):
