@@ -89,7 +89,7 @@ class EmbeddingExchange(MediaExchange):
         """Fetch each batch in order and join the vectors."""
         answers, size = [], 0
         for batch in self._batches():
-            received = fetch(self._sent(batch))
+            received = fetch(self._encode_request(batch))
             size += len(received.body)
             answers.append(aside(len(received.body), partial(self._read, received, batch)))
         return aside(size, lambda: self._joined(answers))

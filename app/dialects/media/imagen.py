@@ -63,7 +63,7 @@ def _edit(request: ImageRequest, context: ClientContext) -> MediaEncoded:
         "outputOptions": _output(request),
     }
     instance = {"prompt": request.prompt, "referenceImages": [picture]}
-    return MediaEncoded({"instances": [instance], "parameters": present(parameters)})
+    return MediaEncoded({"instances": [instance], "parameters": without_nulls(parameters)})
 
 
 def _output(request: ImageRequest) -> dict[str, Any] | None:
@@ -71,7 +71,7 @@ def _output(request: ImageRequest) -> dict[str, Any] | None:
         "mimeType": None if request.output_format is None else f"image/{request.output_format}",
         "compressionQuality": request.compression,
     }
-    return present(output) or None
+    return without_nulls(output) or None
 
 
 def decode_response(body: Any, request: ImageRequest, context: ClientContext) -> ImageResponse:
