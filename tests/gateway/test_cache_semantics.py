@@ -26,6 +26,7 @@ def call(body: dict[str, Any], dialect: str = "chat", tenant: str = "red") -> An
         default_provider=None,
         strict=False,
         may_leave_out=frozenset(),
+        prefer=None,
         client_headers={},
         full_body=body,
     )
