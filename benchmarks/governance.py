@@ -70,19 +70,17 @@ GOALS: Final = (
 """What is measured, what it is compared with, and how many times that it may cost."""
 
 
-def visit(at: Gateway, order: Visit, seconds: float) -> float:
-    """Return the CPU microseconds of one answer; RuntimeError for any other status than the order's."""
+def answers(port: int, order: Visit, seconds: float) -> int:
+    """Return how many answers came in so many seconds; RuntimeError for any other status than the order's."""
     whole = {
         "path": order.path,
         "headers": {"Authorization": f"Bearer sk-{order.key}"},
-        "port": at.port,
+        "port": port,
         "body": order.body,
         "connections": 16,
         "seconds": seconds,
         "status": order.status,
     }
-    pids = tree(at.process.pid)
-    before = cpu_seconds(pids)
     ran = subprocess.run(
         [sys.executable, "-m", "benchmarks.load"],
         input=json.dumps(whole).encode(),
@@ -93,7 +91,15 @@ def visit(at: Gateway, order: Visit, seconds: float) -> float:
     result = json.loads(ran.stdout)
     if result["bad"] or not result["good"]:
         raise RuntimeError(f"{order}: {result}")
-    return (cpu_seconds(pids) - before) * 1e6 / float(result["good"])
+    return int(result["good"])
+
+
+def visit(at: Gateway, order: Visit, seconds: float) -> float:
+    """Return the CPU microseconds of one answer."""
+    pids = tree(at.process.pid)
+    before = cpu_seconds(pids)
+    good = answers(at.port, order, seconds)
+    return (cpu_seconds(pids) - before) * 1e6 / good
 
 
 @contextmanager
