@@ -1020,7 +1020,7 @@ def test_a_providers_words_never_hold_the_worker(door: Door, model: str, name: s
     answer = door.ask(world, model)
 
     assert answer.status in (200, 400, 429, 502)
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < 15  # what grows with the square of its words takes minutes
 
 
 # --- A5: addresses in bodies ---------------------------------------------------------------------------

@@ -409,7 +409,8 @@ def test_a_call_that_is_not_cached_asks_neither_redis_nor_the_database(tmp_path:
         event.listen(Engine, "before_cursor_execute", note)
         try:
             assert _asked(client, "sandbox/echo") == "off"
-            assert (_commands(store), statements) == ({}, [])
+            looked = ("BEGIN", "SELECT revision.number")  # a look for changes now and then, whatever is asked
+            assert (_commands(store), [one for one in statements if not one.startswith(looked)]) == ({}, [])
             eventually(
                 lambda: _cost(client, store, "warm") == ("hit", {})
             )  # all is open, and the watch began

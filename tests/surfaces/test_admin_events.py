@@ -123,7 +123,7 @@ def test_each_call_of_every_process_is_told_once_to_each_who_watches(running: Wo
             assert sorted(event["data"]["request_id"] for event in told) == sorted(asked)
             assert {event["data"]["object"] for event in told} == {"call"}
             assert {event["timestamp"][-1] for event in told} == {"Z"}
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 10
         last = ask(running, "sk-ann", model="nobody/x")
         (event,) = one.until("call")
         assert (event["data"]["request_id"], event["data"]["status"]) == (last, 400)
