@@ -190,9 +190,11 @@ def llama(*frames: Frame) -> list[Event]:
 
 
 def test_a_cut_an_exception_and_junk() -> None:
-    cut = llama(chunk(generation="a", stop_reason=None))[-1]
+    cut = llama(chunk(generation="a", stop_reason=None, prompt_token_count=7, generation_token_count=1))[-1]
     assert isinstance(cut, Failed)
     assert cut.error.kind.name == "upstream_cut"
+    assert cut.usage is not None
+    assert (cut.usage.input_tokens, cut.usage.output_tokens) == (7, 1)
     failed = llama(chunk(generation="a"), Frame("exception:throttlingException", {"message": "Slow"}))[-1]
     assert isinstance(failed, Failed)
     assert failed.error.kind.name == "upstream_rate_limited"

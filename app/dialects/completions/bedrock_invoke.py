@@ -274,7 +274,7 @@ class InvokeDecoder(TerminalDecoder):
         events += [Finished(self._finishes.get(i, Finish(last.reason)), i) for i in sorted(self._blocks)]
         return [*events, Ended(self._usage)]
 
-    def _usage_of(self) -> Usage | None:
+    def _usage_so_far(self) -> Usage | None:
         return self._usage
 
 

@@ -71,7 +71,7 @@ class MessagesDecoder(TerminalDecoder):
             return []
         return taker(self, frame)
 
-    def _counted(self) -> Usage | None:
+    def _usage_so_far(self) -> Usage | None:
         return decode_usage(self._usage)
 
     def _error(self, frame: Members) -> list[Event]:
