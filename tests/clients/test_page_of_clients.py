@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -58,16 +60,27 @@ def _run(
             leave_out("clients of docs/clients.md are not installed: make clients")
         programs, modules = environment.programs, str(environment.folder / "node_modules")
     path = f"{programs}:{os.environ['PATH']}"
-    return subprocess.run(
-        [*COMMANDS[language], program],
-        env={"PATH": path, "HOME": str(folder), "NODE_PATH": modules, **QUIET},
-        cwd=folder,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=170,
-        check=False,
-    )
+    try:
+        return subprocess.run(
+            [*COMMANDS[language], program],
+            env={"PATH": path, "HOME": str(folder), "NODE_PATH": modules, **QUIET},
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=170,
+            check=False,
+        )
+    finally:
+        _end_daemons(folder)
+
+
+def _end_daemons(folder: Path) -> None:
+    """End what a client leaves running for its next start (Cline's hub): it names its folder."""
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # it ended meanwhile
+            if os.fsencode(folder) in file.read_bytes().split(b"\0"):
+                os.kill(int(file.parent.name), signal.SIGTERM)
 
 
 def _look_for_clients(program: str, language: str) -> None:
