@@ -39,7 +39,7 @@ GUARDS: Final = (
     Guard(
         "a web page calls a gateway without keys",
         "app/surfaces/application.py",
-        "    browsers.check(asked)\n",
+        "    browsers.check(request)\n",
         "",
         "tests/surfaces/test_browsers.py::test_without_keys_only_this_machine_is_served",
     ),

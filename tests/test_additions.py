@@ -98,7 +98,7 @@ from flask import Response
 
 from app.surfaces.views.generation import generate
 from app.surfaces.mounts import Mount
-from app.surfaces.openapi.shapes import TABLE, TEXT, TEXT_OR_NULL, Shape, always, listed, record
+from app.surfaces.openapi.shapes import TABLE, TEXT, TEXT_OR_NULL, Shape, always, array_of, record
 from app.surfaces.body.schemas.base import Array, Body, Either, Flag, Number, Table, Text, Whole
 from app.surfaces.body.schemas.chat import MOST_MESSAGES, MOST_TOKENS
 from app.surfaces.body.schemas.parts import string
@@ -131,7 +131,7 @@ AcmeMessage: Final[Shape] = record(
         "type": always("message"),
         "role": always("assistant"),
         "model": TEXT,
-        "content": listed(TABLE),
+        "content": array_of(TABLE),
         "stop_reason": TEXT_OR_NULL,
         "stop_sequence": TEXT_OR_NULL,
         "usage": TABLE,
@@ -372,7 +372,7 @@ from app.dialects import dialect_of
 from app.dialects.media.rank import RankDialect
 from app.surfaces.views.media import whole
 from app.surfaces.mounts import Mount
-from app.surfaces.openapi.shapes import WHOLE, Shape, listed, record
+from app.surfaces.openapi.shapes import WHOLE, Shape, array_of, record
 from app.surfaces.body.schemas.base import Array, Body, Text
 from app.surfaces.body.schemas.parts import string
 
@@ -385,7 +385,7 @@ class RankBody(Body):
     documents = Array(each=string, longest=1000, required=True)
 
 
-Ranking: Final[Shape] = record({"results": listed(record({"index": WHOLE}))})
+Ranking: Final[Shape] = record({"results": array_of(record({"index": WHOLE}))})
 
 
 def rank(mount: Mount, deployment: str | None = None) -> Response:
