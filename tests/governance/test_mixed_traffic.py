@@ -10,6 +10,7 @@ import random
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
+from http.client import HTTPException
 from typing import Any
 
 import gevent
@@ -74,7 +75,7 @@ class Crowd:
         chance = random.Random(number)
         for _ in range(12):
             client = Client(self.city.gateways[number % 2].port, self.key)
-            with suppress(OSError, EOFError, WebSocketException):
+            with suppress(OSError, EOFError, HTTPException, WebSocketException):
                 chance.choice(self._kinds)(client)
 
     def _chat(self, client: Client, **more: Any) -> None:
