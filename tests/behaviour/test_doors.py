@@ -32,7 +32,7 @@ def _world() -> Iterator[World]:
         "SLUICE_MAX_BODY_BYTES": str(MAX_BODY),
         "SLUICE_TIMEOUT_FIRST_BYTE": "2",
         "SLUICE_TIMEOUT_IDLE": "2",
-        "SLUICE_STATUS_AFTER": "0.3",
+        "SLUICE_STATUS_AFTER": "60",
         "SLUICE_COMMENT_EVERY": "0.2",
         "SLUICE_KEYS": f"ann:ann-secret-key-0001,ben:{BEN}",
         "GEMINI_API_KEY": "gemini-key",

@@ -30,8 +30,8 @@ WAYS = [
 @pytest.fixture(scope="module")
 def _world() -> Iterator[World]:
     env = {
-        "SLUICE_TIMEOUT_FIRST_BYTE": "0.6",
-        "SLUICE_TIMEOUT_IDLE": "0.6",
+        "SLUICE_TIMEOUT_FIRST_BYTE": "1.0",
+        "SLUICE_TIMEOUT_IDLE": "1.0",
         "SLUICE_TIMEOUT_TOTAL": "6",
         "GEMINI_API_KEY": "gemini-key",
         "GEMINI_BASE_URL": "{upstream}/gemini/v1beta",
