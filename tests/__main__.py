@@ -47,15 +47,15 @@ PURE: Final[Sequence[Sequence[str]]] = (
 )
 # The longest first. What no group names runs in the empty one.
 GROUPS: Final[Sequence[Sequence[str]]] = (
+    (),
+    ("tests/deploy", "tests/clients", "tests/docs"),
     ("tests/lifecycle",),
     ("tests/behaviour",),
     ("tests/governance",),
-    ("tests/deploy", "tests/clients", "tests/docs"),
-    (),
-    ("tests/surfaces/test_browser.py",),  # its browser's greenlets and nobody else's
     ("tests/state",),
-    *PURE,
     ("tests/replay",),
+    *PURE,
+    ("tests/surfaces/test_browser.py",),  # its browser's greenlets and nobody else's
 )
 
 
