@@ -46,6 +46,12 @@ LATE = {
         "msal",
     ),
     *("app.surfaces.ui", "app.terminal", "app.conformance"),
+    *(
+        "app.surfaces.admin.application",
+        "app.surfaces.views.generation",
+        "app.surfaces.openapi",
+        "websockets",
+    ),
 }
 """What a start does not load: it would wait for it, and most gateways use little of it."""
 

@@ -23,11 +23,9 @@ from app.surfaces.credentials import KeyRing, check_operation
 from app.surfaces.idempotency import REPLAYED, Replay, replay, settle
 from app.surfaces.minimal_flask import SessionlessFlask
 from app.surfaces.mounts import KEYLESS
-from app.surfaces.replies.answers import error_response, finish_headers
+from app.surfaces.replies.answers import error_response, finish_headers, no_websocket
 from app.surfaces.rules import current_mount, current_operation, matched_rule
-from app.surfaces.views import key, operators
-from app.surfaces.views.sockets import no_websocket
-from app.surfaces.views.stored import follow
+from app.surfaces.views import operators
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _SLASH: Final = "%2f"
@@ -73,7 +71,6 @@ def build_doors(gateway: Gateway) -> Flask:
     for blueprint in blueprints():
         app.register_blueprint(blueprint)
     app.register_blueprint(operators.blueprint())
-    app.register_blueprint(key.blueprint())
     return app
 
 
@@ -202,6 +199,8 @@ def _replay(found: Replay) -> Response:
     """Answer as the first time."""
     if found.answer.response_id is None:
         return replay(found.answer)
+    from app.surfaces.views.stored import follow
+
     headers = {**found.answer.headers, REPLAYED: "true"}
     return follow(gateway_of(current_app), found.answer.response_id, -1, headers)
 

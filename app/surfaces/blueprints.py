@@ -1,13 +1,21 @@
-"""Flask blueprints, one for each mount, made from the mount's row and the routes of its operations."""
+"""Flask blueprints, one for each mount, made from the mount's row and the routes of its operations.
+
+A view is loaded when its rule is first asked for: most gateways serve few of the doors.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
+from typing import Any, Final
 
-from flask import Blueprint
+from flask import Blueprint, current_app
+from flask.globals import request_ctx
 
 from app.operations import OPERATIONS, Operation, Route, resolve
 from app.surfaces.mounts import MOUNTS, Mount
+
+_KEY: Final = Route("GET", "/v1/key", "views.key.own", "Key")
 
 
 def make_blueprint(mount: Mount) -> Blueprint:
@@ -26,7 +34,7 @@ def _add(
     blueprint.add_url_rule(
         prefix + route.path,
         endpoint=f"{'_'.join(route.view.split('.')[-2:])}_{number}",
-        view_func=partial(resolve("surfaces", route.view), mount),
+        view_func=_view_at(route.view, mount),
         methods=[route.method],
         provide_automatic_options=False,
         websocket=route.upgrades,
@@ -37,6 +45,34 @@ def _add(
     )
 
 
+def _view_at(place: str, *given: Any) -> Callable[..., Any]:
+    """Return what loads the view at ``place`` for its first request, and is not asked again."""
+
+    def first(**arguments: Any) -> Any:
+        view = partial(resolve("surfaces", place), *given)
+        current_app.view_functions[str(request_ctx.request.endpoint)] = view
+        return view(**arguments)
+
+    return first
+
+
+def make_key_blueprint() -> Blueprint:
+    """Return the blueprint of ``GET /v1/key``, which any key may ask, whatever its operations."""
+    blueprint = Blueprint("key", __name__)
+    mount = next(mount for mount in MOUNTS if _KEY.path.startswith(mount.prefixes[0] + "/"))
+    blueprint.add_url_rule(
+        _KEY.path,
+        "own",
+        _view_at(_KEY.view),
+        methods=[_KEY.method],
+        provide_automatic_options=False,
+        route=_KEY,
+        mount=mount,
+        credentials=mount.credentials,
+    )
+    return blueprint
+
+
 def blueprints() -> list[Blueprint]:
-    """Return the blueprints of all mounts."""
-    return [make_blueprint(mount) for mount in MOUNTS]
+    """Return the blueprints of all mounts, and of what a key asks about itself."""
+    return [*map(make_blueprint, MOUNTS), make_key_blueprint()]

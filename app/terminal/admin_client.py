@@ -22,7 +22,7 @@ def ask(settings: Settings, method: str, path: str, **sent: Any) -> tuple[int, M
     mute()
     app = create_app(replace(settings, open=False))
     try:
-        answer: tuple[int, Mapping[str, Any]] = app.extensions["sluice_admin_client"].ask(
+        answer: tuple[int, Mapping[str, Any]] = app.extensions["sluice_admin_client"]().ask(
             _OPERATOR, method, path, **sent
         )
     finally:

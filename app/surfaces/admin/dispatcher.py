@@ -1,18 +1,18 @@
 """The places of the administrator's two applications: ``/admin``, an API, and ``/ui``, the window.
 
-Everything below these prefixes goes to an application of its own; the window is made when it is first asked for.
+Everything below these prefixes goes to an application of its own, which is made when it is first asked for.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
 
 from flask import Flask
 
-from app.surfaces.admin.application import build_admin
-from app.surfaces.admin.client import AdminClient
-from app.surfaces.admin.explain import DOORS
+if TYPE_CHECKING:
+    from app.surfaces.admin.client import AdminClient
 
 WSGI = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
@@ -23,21 +23,30 @@ WINDOW: Final = "/ui"
 def mount_admin(app: Flask, build_doors: Callable[[Any], Flask]) -> WSGI:
     """Return what serves the doors, the admin API and the window; ``build_doors`` makes doors over a gateway."""
     doors: WSGI = app.wsgi_app
-    admin = app.extensions["sluice_admin"] = build_admin(
-        app.extensions["sluice"], app.extensions["sluice_keys"].is_client
-    )
-    admin.extensions[DOORS] = build_doors
-    admin_client = app.extensions["sluice_admin_client"] = AdminClient(admin)
-    window: list[WSGI] = []
 
-    def serve_window(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        if not window:
-            from app.surfaces.ui.application import build_window
+    @cache
+    def admin() -> Flask:
+        from app.surfaces.admin.application import build_admin
+        from app.surfaces.admin.explain import DOORS
 
-            window.append(build_window(app.extensions["sluice"], admin_client, doors).wsgi_app)
-        return window[0](environ, start_response)
+        made = build_admin(app.extensions["sluice"], app.extensions["sluice_keys"].is_client)
+        made.extensions[DOORS] = build_doors
+        return made
 
-    places: dict[str, WSGI] = {ADMIN: admin.wsgi_app, WINDOW: serve_window}
+    @cache
+    def admin_client() -> AdminClient:
+        from app.surfaces.admin.client import AdminClient
+
+        return AdminClient(admin())
+
+    @cache
+    def window() -> Flask:
+        from app.surfaces.ui.application import build_window
+
+        return build_window(app.extensions["sluice"], admin_client(), doors)
+
+    app.extensions["sluice_admin_client"] = admin_client
+    places = {ADMIN: admin, WINDOW: window}
 
     def serve(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         path: str = environ.get("PATH_INFO", "")
@@ -46,6 +55,6 @@ def mount_admin(app: Flask, build_doors: Callable[[Any], Flask]) -> WSGI:
         if not path.startswith(prefix) or rest[:1] not in ("", "/"):
             return doors(environ, start_response)
         inner = {**environ, "PATH_INFO": rest or "/", "SCRIPT_NAME": environ.get("SCRIPT_NAME", "") + prefix}
-        return places[prefix](inner, start_response)
+        return places[prefix]().wsgi_app(inner, start_response)
 
     return serve

@@ -175,7 +175,7 @@ def describe(app: Flask) -> dict[str, Any]:
     for path, served in _by_path(rules).items():
         spec.path(
             path,
-            operations={method: _operation(app, rule) for method, rule in served.items()},
+            operations={method: _operation(rule) for method, rule in served.items()},
             parameters=[_argument(path, name) for name in _ARGUMENT_NAME.findall(path)],
         )
     document: dict[str, Any] = spec.to_dict()
@@ -202,14 +202,14 @@ def _by_path(rules: Iterable[DoorRule]) -> dict[str, dict[str, DoorRule]]:
     return found
 
 
-def _operation(app: Flask, rule: DoorRule) -> dict[str, Any]:
+def _operation(rule: DoorRule) -> dict[str, Any]:
     route, mount = rule.route, rule.mount
     versioned = mount is not None and mount.versioned
     names = [*route.query, *(["api-version"] if versioned else [])]
     described: dict[str, Any] = {
         "operationId": rule.endpoint.replace(".", "_"),
         "tags": [rule.endpoint.partition(".")[0]],
-        "summary": _summary(app.view_functions[rule.endpoint]),
+        "summary": _summary(resolve("surfaces", route.view)),
         "security": [] if rule.credentials.keyless else _security(rule.credentials),
         "parameters": [_member("query", name, _QUERY[name]) for name in names],
         "responses": {"101": _UPGRADED} if route.upgrades else {"200": _answer(route, mount)},

@@ -91,6 +91,16 @@ def _warning_headers(losses: Sequence[Loss]) -> dict[str, str]:
     return {_WARNINGS: f"[{b','.join(entries).decode()}]"} if entries else {}
 
 
+def no_websocket() -> GatewayError:
+    """Return the refusal of an upgrade where there is none."""
+    return GatewayError(
+        "bad_request",
+        "WebSocket connections are not supported here; POST to this path with 'stream': true.",
+        status=426,
+        code="websocket_not_supported",
+    )
+
+
 def error_response(error: GatewayError, call: Call | None = None) -> Response:
     """Return the JSON error of the door that the current request came to."""
     mount, operation = current_mount(), call.operation if call else current_operation()

@@ -2,38 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Final
-
-from flask import Blueprint, Response, g
+from flask import Response, g
 
 from app.gateway.budgets.charges import touches_of_caller as touches_of_budgets
 from app.gateway.budgets.status import standing_rows as budget_rows
 from app.gateway.limits.charges import tightest, touches_of_caller
 from app.gateway.limits.headers import standing_rows
 from app.gateway.owners import Owners
-from app.operations import Route
 from app.surfaces.calls import current_gateway
-from app.surfaces.mounts import MOUNTS
 from app.surfaces.replies.answers import json_response
-
-_PATH: Final = "/v1/key"
-
-
-def blueprint() -> Blueprint:
-    """Return the blueprint of ``GET /v1/key``, which any key may ask, whatever its operations."""
-    made = Blueprint("key", __name__)
-    mount = next(mount for mount in MOUNTS if _PATH.startswith(mount.prefixes[0] + "/"))
-    made.add_url_rule(
-        _PATH,
-        "own",
-        own,
-        methods=["GET"],
-        provide_automatic_options=False,
-        route=Route("GET", _PATH, "views.key.own", "Key"),
-        mount=mount,
-        credentials=mount.credentials,
-    )
-    return made
 
 
 def own() -> Response:

@@ -25,6 +25,7 @@ from app.surfaces.body.validation import check_shape
 from app.surfaces.calls import current_gateway, make_call
 from app.surfaces.credentials import KEY_IN_PROTOCOL, SUBPROTOCOLS, KeyRing, check_operation
 from app.surfaces.mounts import Mount
+from app.surfaces.replies.answers import no_websocket
 from app.surfaces.replies.envelope import FrameEnvelope
 from app.surfaces.replies.runs import pace
 from app.surfaces.replies.stream_writer import StreamWriter
@@ -54,16 +55,6 @@ def connect(mount: Mount, deployment: str | None = None) -> Response:
     if gateway.draining.is_set():
         raise _shutdown_error()
     return _Upgrade(Session(mount, deployment, sock))
-
-
-def no_websocket() -> GatewayError:
-    """Return the refusal of an upgrade where there is none."""
-    return GatewayError(
-        "bad_request",
-        "WebSocket connections are not supported here; POST to this path with 'stream': true.",
-        status=426,
-        code="websocket_not_supported",
-    )
 
 
 def _shutdown_error() -> GatewayError:
