@@ -24,17 +24,29 @@ class _Reader(Protocol):
 
 
 class Framing:
-    """The reader below a request's body; remembers whether the framing was found broken."""
+    """The reader below a request's body; remembers whether the framing was found broken.
 
-    def __init__(self, reader: _Reader) -> None:
+    A client that asks first (``Expect: 100-continue``) is told that its body may come when that is read
+    first, so that one who is refused by the head alone never sends it."""
+
+    def __init__(self, reader: _Reader, invite: Callable[[], None] | None = None) -> None:
         self._reader = reader
+        self._invite = invite
         self._broken = False
+
+    @property
+    def is_uninvited(self) -> bool:
+        """Whether the client still waits for a word before it sends the body."""
+        return self._invite is not None
 
     def read(self, size: int) -> bytes:
         """Return up to ``size`` bytes, none at the end; ``OSError`` where the framing is broken."""
         if self._broken:
             raise OSError("the body's framing is broken")
         self._broken = True  # and so it stays when a read is interrupted: what it had taken is lost
+        if (invite := self._invite) is not None:
+            self._invite = None
+            invite()
         try:
             data = self._reader.read(size)
         except (OSError, errors.ParseException) as error:
@@ -114,16 +126,15 @@ class Request(message.Request):
         allowed = [self._apply_header_policy(name, value, scheme, set(), *trusted) for name, value in headers]
         return [header for header in allowed if header is not None]
 
-    def invite_body(self, sock: Any) -> None:
-        """Tell a client that asks first that its body may come."""
-        if self._expected_100_continue:
-            sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
-
     def set_body_reader(self) -> None:
         """Make the body, with its framing beneath."""
         super().set_body_reader()
-        self.framing = Framing(self.body.reader)
+        waits = self._expected_100_continue and getattr(self.body.reader, "length", None) != 0
+        self.framing = Framing(self.body.reader, self._invite_body if waits else None)
         self.body = Input(self.framing, self.unreader)
+
+    def _invite_body(self) -> None:
+        self.unreader.sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
 
 
 @cache

@@ -39,6 +39,10 @@ class Answer(Response):
         self._head = "".join(lines).encode("latin-1")
         self.headers_sent = True
 
+    def should_close(self) -> bool:
+        """Tell whether the connection ends with this answer, as it must where a body was never invited."""
+        return self.req.framing.is_uninvited or bool(super().should_close())
+
     def default_headers(self) -> list[str]:
         """Return the lines that every answer begins with."""
         major, minor = self.req.version

@@ -168,7 +168,6 @@ class Worker(GeventWorker):
         _check_head(req)
         answer = Answer(req, sock, self.cfg)
         try:
-            req.invite_body(sock)
             self._answer(answer, environ_of(self._environ, req, sock, addr, listener_name))
         except TimeoutError:
             self.log.warning("Let go of a client that stopped reading")
@@ -177,6 +176,9 @@ class Worker(GeventWorker):
             raise StopIteration from None
         finally:
             sock.settimeout(None)  # the limit was for writing this answer
+        if req.framing.is_uninvited:
+            _linger(sock)
+            raise StopIteration
         if answer.should_close():
             raise StopIteration
         if not req.framing.reaches_end(self.cfg.keepalive):
@@ -236,12 +238,21 @@ def _make_plain(config: Any, **changed: Any) -> None:
 
 
 def _check_head(request: Any) -> None:
-    """Refuse what the C parser lets through: folded header lines, and HTTP/1.1 without a host."""
+    """Refuse what gunicorn lets through: folded header lines, HTTP/1.1 without a host, other codings
+    than chunked."""
     names = {name for name, _ in request.headers}
     if "" in names:
         raise errors.ObsoleteFolding("folded")
     if "HOST" not in names and request.version >= (1, 1):
         raise errors.InvalidHeader("HOST", req=request)
+    if "TRANSFER-ENCODING" in names:
+        _check_coding([value for name, value in request.headers if name == "TRANSFER-ENCODING"])
+
+
+def _check_coding(values: list[str]) -> None:
+    """Refuse any coding but chunked, alone and once: a server in front may take another end for the body's."""
+    if [value.strip().lower() for value in values] != ["chunked"]:
+        raise errors.UnsupportedTransferCoding("")
 
 
 def _refusal_of(exc: BaseException) -> tuple[int, str, GatewayError]:
@@ -259,6 +270,7 @@ def _refusal(status: int, reason: str, error: GatewayError) -> bytes:
         "Content-Type: application/json",
         f"Content-Length: {len(body)}",
         "Cache-Control: no-store",
+        "X-Content-Type-Options: nosniff",
         f"x-request-id: req_{secrets.token_hex(16)}",
     )
     return "\r\n".join(lines).encode("ascii") + b"\r\n\r\n" + body

@@ -25,6 +25,7 @@ MAX_DEPTH: Final = 100
 MAX_DEPTH_LENIENT: Final = 400  # walkers of ours recurse, and Python stops at 1000
 MAX_ELEMENTS: Final = 500_000
 MAX_HOLDERS_LENIENT: Final = 1_000_000
+MAX_MEMBERS_LENIENT: Final = 1_000_000  # a name that was not seen before costs most of all
 MAX_STRINGS_LENIENT: Final = 2_000_000  # names included; log probabilities have two to an object or array
 MAX_ELEMENTS_LENIENT: Final = 6_000_000  # of all kinds: a thousand embeddings are millions of numbers
 MAX_COPY: Final = 4 * 1024 * 1024  # bytes; larger bodies are not written again to be checked
@@ -32,6 +33,7 @@ INT_BOUND: Final = 2**63
 GOVERNING: Final = ("model", "stream", "input", "messages")  # policy and upstream must read the same one
 
 _NOT_STRUCTURE: Final = bytes(set(range(256)) - set(b'[]{},"'))
+_NOT_MEMBER: Final = bytes(set(range(256)) - set(b':"'))
 _NOT_BRACKET: Final = b',"'
 _STEPS: Final = bytes({ord("["): 1, ord("{"): 1, ord("]"): 255, ord("}"): 255}.get(i, 0) for i in range(256))
 _DIGITS_AS_ZERO: Final = bytes(ord("0") if chr(i).isdecimal() and i < 128 else i for i in range(256))
@@ -75,7 +77,7 @@ def loads_lenient(data: bytes, *, halves: bool = False) -> Any:
     A BOM is skipped, NaN and infinities become None, lone surrogates U+FFFD (with ``halves``
     they stay), and whole numbers may have any size. Raises ``InvalidJSON`` (a ``ValueError``) for
     what is no JSON, no UTF-8, nested past 400 levels, or of more than 1,000,000 objects and arrays,
-    2,000,000 strings or 6,000,000 elements: the parser gives nobody a turn.
+    1,000,000 members, 2,000,000 strings or 6,000,000 elements: the parser gives nobody a turn.
     """
     data = data.removeprefix(b"\xef\xbb\xbf")
     if len(data) > MAX_DEPTH_LENIENT:
@@ -127,10 +129,9 @@ def _openers(data: bytes) -> int:
     return data.count(b"[") + data.count(b"{")
 
 
-def _structure(data: bytes) -> bytes:
-    """Return the brackets and commas of ``data`` that stand outside strings, in order."""
-    data = _unescaped(data)
-    return b"".join(data.translate(None, _NOT_STRUCTURE).split(b'"')[::2])
+def _structure(data: bytes, others: bytes = _NOT_STRUCTURE) -> bytes:
+    """Return the brackets and commas of ``data`` that stand outside strings, in order: all but ``others``."""
+    return b"".join(_unescaped(data).translate(None, others).split(b'"')[::2])
 
 
 def _unescaped(data: bytes) -> bytes:
@@ -150,9 +151,12 @@ def _check_size(data: bytes) -> None:
     openers = _openers(data)
     if openers <= MAX_DEPTH and openers + data.count(b",") <= MAX_ELEMENTS:
         return
+    too_many = f"The JSON has more than {MAX_ELEMENTS} members and elements."
+    if data.count(b'"') > 5 * MAX_ELEMENTS and _unescaped(data).count(b'"') > 5 * MAX_ELEMENTS:
+        raise _refusal(too_many)  # a member has two strings at most
     structure = _structure(data)
     if len(structure) > 2 * MAX_ELEMENTS and _openers(structure) + structure.count(b",") > MAX_ELEMENTS:
-        raise _refusal(f"The JSON has more than {MAX_ELEMENTS} members and elements.")
+        raise _refusal(too_many)
     if _depth(structure) > MAX_DEPTH:
         raise _refusal(f"The JSON is nested deeper than {MAX_DEPTH} levels.")
 
@@ -161,6 +165,8 @@ def _check_size_lenient(data: bytes) -> None:
     """Refuse an answer too deep or of too many values, before anything is built from it."""
     if len(data) > MAX_STRINGS_LENIENT and _unescaped(data).count(b'"') > 2 * MAX_STRINGS_LENIENT:
         raise InvalidJSON(f"more than {MAX_STRINGS_LENIENT} strings")
+    if data.count(b":") > MAX_MEMBERS_LENIENT and len(_structure(data, _NOT_MEMBER)) > MAX_MEMBERS_LENIENT:
+        raise InvalidJSON(f"more than {MAX_MEMBERS_LENIENT} members")
     openers = _openers(data)
     may_be_many = len(data) > MAX_ELEMENTS_LENIENT and openers + data.count(b",") > MAX_ELEMENTS_LENIENT
     if openers <= MAX_DEPTH_LENIENT and not may_be_many:

@@ -371,6 +371,49 @@ def test_a_body_of_another_coding_is_415(coding: str, world: World) -> None:
     assert (answer.status, answer.error["code"]) == (415, "unsupported_media_type")
 
 
+ASKS = ["Expect: 100-continue"]
+GO_ON = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+@pytest.mark.parametrize("key", [None, "sk-of-nobody"])
+def test_a_strangers_body_is_not_asked_for(key: str | None, world: World) -> None:
+    connection = world.connect()
+    connection.sendall(raw_request("POST", PATHS["chat"], b"{}", key, ASKS)[:-2])
+
+    answer = received(connection, b"never", 5)  # it is closed, so that no body is taken for a request
+    assert answer.startswith(b"HTTP/1.1 401 ")
+    assert b"\r\nConnection: close\r\n" in answer
+    assert b"100 Continue" not in answer
+
+
+def test_a_callers_body_is_asked_for_and_the_connection_goes_on(world: World) -> None:
+    any_good(world)
+    connection, body = world.connect(), filled("chat")
+    for _ in range(2):
+        connection.sendall(raw_request("POST", PATHS["chat"], body, ANN, ASKS)[: -len(body)])
+        assert received(connection, GO_ON, 5) == GO_ON
+        connection.sendall(body)
+        assert received(connection, b"}}").startswith(b"HTTP/1.1 200 ")
+
+
+def test_no_answer_lets_a_browser_guess_its_type(world: World) -> None:
+    any_good(world)
+    asked = [
+        world.ask("chat"),
+        world.ask("chat", stream=True),
+        world.ask("chat", model="nobody/x"),
+        *(
+            world.send("GET", path)
+            for path in ("/v1/models", "/v1/none", "/admin/keys", "/admin/none", "/health")
+        ),
+        world.send("POST", "/v1/chat/completions", b"{"),
+    ]
+    assert {answer.headers.get("x-content-type-options") for answer in asked} == {"nosniff"}
+    connection = world.connect()
+    connection.sendall(b"no request\r\n\r\n")
+    assert b"\r\nX-Content-Type-Options: nosniff\r\n" in received(connection, b"never", 5)
+
+
 @pytest.mark.parametrize("count", [1, 200])
 def test_a_huge_head_is_refused(count: int, world: World) -> None:
     connection = world.connect()
@@ -398,6 +441,10 @@ HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer 
         b"Transfer-Encoding: xchunked\r\n",
         b"Transfer-Encoding: chunked, identity\r\n",
         b"Transfer-Encoding: gzip, chunked\r\n",
+        b"Transfer-Encoding: identity\r\n",
+        b"Transfer-Encoding: identity\r\nContent-Length: 5\r\n",
+        b"Transfer-Encoding: gzip\r\nContent-Length: 5\r\n",
+        b"Transfer-Encoding:\r\nContent-Length: 5\r\n",
         b"Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n",
         b"Transfer-Encoding : chunked\r\n",
         b"Transfer-Encoding:\x0bchunked\r\n",

@@ -63,8 +63,9 @@ CASES: Mapping[str, Case] = {
     "a length and chunks": Case(_post(LENGTH, CHUNKED, body=CHUNKS + INNER)),
     "a short length and chunks": Case(_post(b"Content-Length: 5", CHUNKED, body=b"0\r\n\r\n" + INNER)),
     "a list of codings": Case(
-        _post(b"Transfer-Encoding: gzip, chunked", body=CHUNKS), direct=(415,), nginx=(501,)
+        _post(b"Transfer-Encoding: gzip, chunked", body=CHUNKS), direct=(501,), nginx=(501,)
     ),
+    "no coding": Case(_post(b"Transfer-Encoding: identity", LENGTH), direct=(501,), nginx=(501,)),
     "chunked, then identity": Case(_post(b"Transfer-Encoding: chunked, identity", body=CHUNKS), nginx=(501,)),
     "an unknown coding": Case(
         _post(b"Transfer-Encoding: xchunked", body=CHUNKS), direct=(400, 501), nginx=(501,)

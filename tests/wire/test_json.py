@@ -268,7 +268,7 @@ def test_a_providers_answer_has_bounds_too() -> None:
     [
         (b"[" + b"1," * json.MAX_ELEMENTS_LENIENT + b"1]", "elements"),
         (b"[" + b'"",' * json.MAX_STRINGS_LENIENT + b'""]', "strings"),
-        (b"{" + b'"":1,' * json.MAX_STRINGS_LENIENT + b'"":1}', "strings"),
+        (b"{" + b'"" :1,' * json.MAX_MEMBERS_LENIENT + b'"":1}', "members"),
     ],
     ids=["numbers", "strings", "members"],
 )
@@ -280,5 +280,18 @@ def test_a_providers_answer_of_too_many_values_is_refused(data: bytes, what: str
 def test_what_stands_in_a_providers_strings_counts_for_nothing() -> None:
     text = ",[{" * json.MAX_ELEMENTS_LENIENT
     assert json.loads_lenient(stdlib.dumps([text]).encode()) == [text]
-    quotes = '"' * (2 * json.MAX_STRINGS_LENIENT + 1)
+    quotes = '":' * (2 * json.MAX_STRINGS_LENIENT + 1)
     assert json.loads_lenient(stdlib.dumps([quotes]).encode()) == [quotes]
+
+
+def test_a_body_of_too_many_strings_is_refused_before_its_structure_is_looked_at(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looked: list[int] = []
+    monkeypatch.setattr(json, "_structure", lambda data: looked.append(len(data)) or b"")
+    with pytest.raises(GatewayError, match="members and elements"):
+        json.loads(b"{" + b'"a":"b",' * 2 * json.MAX_ELEMENTS + b'"a":"b"}')
+    assert looked == []
+    text = '"' * 6 * json.MAX_ELEMENTS  # in a string they are none
+    assert json.loads(stdlib.dumps([text, ["[]" * 100]]).encode()) == [text, ["[]" * 100]]
+    assert looked != []

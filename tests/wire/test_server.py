@@ -68,7 +68,8 @@ def seen(kind: type[message.Request], packet: bytes, peer: tuple[str, int], piec
     parts = [packet[at : at + size] for at in range(0, len(packet), size)]
     sock = _Sock()
     try:
-        request = kind(config(), IterUnreader(iter(parts)), peer)
+        request = kind(config(), unreader := IterUnreader(iter(parts)), peer)
+        unreader.sock = sock
         if kind is Request:
             environ = environ_of(wsgi.base_environ(config()), request, sock, peer, _LISTENER)
         else:

@@ -116,6 +116,7 @@ def authenticate(gateway: Gateway) -> Actor:
 def _after(response: Response) -> Response:
     response.headers["x-request-id"] = g.request_id
     response.headers.setdefault("cache-control", "no-store")
+    response.headers["x-content-type-options"] = "nosniff"
     return response
 
 

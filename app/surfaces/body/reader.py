@@ -52,11 +52,6 @@ def size_of(request: Request) -> int:
 
 
 def _read_bytes(request: Request, *, limit: int, deadline: float) -> bytes:
-    coding = request.environ.get("HTTP_TRANSFER_ENCODING", "chunked")
-    if coding.strip().lower() != "chunked":
-        raise GatewayError(
-            "unsupported_media", f"Transfer-Encoding '{coding}' is not supported; send it plain."
-        )
     length = request.content_length
     if length is not None and length > limit:
         raise too_large(limit)

@@ -139,9 +139,10 @@ def _attempt_headers(call: Call) -> dict[str, str]:
 
 
 def finish_headers(response: Response) -> Response:
-    """Add the headers every answer has: request id, also by its door's own name, and no-store."""
+    """Add the headers every answer has: request id, also by its door's own name, no-store, and nosniff."""
     headers, request_id = response.headers, app_ctx.g.request_id
     headers["x-request-id"] = request_id
+    headers["x-content-type-options"] = "nosniff"
     if "cache-control" not in headers:
         headers.add("cache-control", "no-store")
     mount = current_mount()
