@@ -119,8 +119,7 @@ def test_a_body_without_a_message_is_invalid(body: Any) -> None:
 ODD: list[Any] = [
     {},
     {"text": None},
-    {"toolUse": None},
-    {"toolUse": {"toolUseId": 3, "name": [], "input": "x"}},
+    {"toolUse": {"toolUseId": 3, "name": "f", "input": "x"}},
     {"reasoningContent": 7},
     {"citationsContent": {"citations": [None, {}, {"location": {"web": {}}}], "content": 3}},
     {"image": {"source": 4}},

@@ -232,7 +232,20 @@ STRANGE: list[Any] = [
     [],
     {"candidates": {}},
     {"candidates": [{"content": [], "finishReason": {}}]},
-    {"candidates": [{"content": {"parts": [None, {"text": 5}, {"functionCall": []}, {"inlineData": 3}]}}]},
+    {
+        "candidates": [
+            {
+                "content": {
+                    "parts": [
+                        None,
+                        {"text": 5},
+                        {"functionCall": {"name": "f", "args": 3}},
+                        {"inlineData": 3},
+                    ]
+                }
+            }
+        ]
+    },
     {"candidates": [{"index": "x", "groundingMetadata": 1, "citationMetadata": [], "logprobsResult": 2}]},
     {"usageMetadata": [], "promptFeedback": "x", "createTime": 4, "responseId": 5, "modelVersion": []},
     chunk(

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from app.dialects.base import Passage
-from app.dialects.chat.response_in import arguments_text
+from app.dialects.chat.response_in import arguments_text, growing_member
 from app.dialects.chat.tool_calls_in import CallStream
 from app.dialects.shared.lenient_json import as_dict, count, dicts
 
@@ -28,7 +28,7 @@ class Required:
         self._passage = passage
         self._told: dict[str, Any] = {}
         self._kept: dict[str, Any] = {}
-        self._opened: set[int] = set()
+        self._members: dict[int, str] = {}
         self._calls: dict[int, CallStream] = {}
 
     def fill_answer(self, body: dict[str, Any]) -> None:
@@ -62,7 +62,7 @@ class Required:
         """Tell whether a chunk that says more of ``choice`` lacks nothing."""
         return (
             None not in (data.get("id"), data.get("object"), data.get("created"), data.get("model"))
-            and count(choice.get("index")) in self._opened
+            and count(choice.get("index")) in self._members
         )
 
     def fill_names(self, body: dict[str, Any], kind: str = _CHUNK) -> None:
@@ -83,9 +83,11 @@ class Required:
 
     def _fill_choice(self, choice: dict[str, Any]) -> None:
         choice.setdefault("index", 0)
-        delta = choice["delta"] = as_dict(choice.get("delta"))
-        if (index := count(choice["index"]) or 0) not in self._opened:
-            self._opened.add(index)
+        index = count(choice["index"]) or 0
+        is_first = index not in self._members
+        member = self._members.setdefault(index, growing_member(choice))
+        delta = choice["delta"] = as_dict(choice.pop(member, None))
+        if is_first:
             delta["role"] = delta.get("role") or "assistant"
         if fragments := dicts(delta.get("tool_calls")):
             calls = self._calls.setdefault(index, CallStream(index, self._passage.client))

@@ -30,6 +30,7 @@ from app.dialects.chat.errors import failure_in
 from app.dialects.chat.native import as_native
 from app.dialects.chat.reasoning import decode_reasoning, sign_calls, thought_signature
 from app.dialects.chat.usage import decode_finish, decode_usage
+from app.dialects.shared.decoder_parts import name_of_call
 from app.dialects.shared.lenient_json import (
     as_dict,
     as_list,
@@ -199,6 +200,12 @@ def _parts(
     return thoughts, spoken, sign_calls(calls, message, sign_text)
 
 
+def growing_member(choice: Mapping[str, Any]) -> str:
+    """Return the member in which a streamed choice grows, by its first chunk: some servers send a
+    ``message`` in each. Beside deltas a ``message`` is the whole so far, which says nothing new."""
+    return "message" if choice.get("delta") is None and isinstance(choice.get("message"), dict) else "delta"
+
+
 def content_parts(content: Any, context: ClientContext) -> list[Part]:
     """Return the parts of a message's content: a string, or a list with thinking in it."""
     if isinstance(content, str):
@@ -238,10 +245,10 @@ def decode_call(call: Mapping[str, Any], context: ClientContext) -> ToolCallPart
     native = as_native(extra)
     if isinstance(call.get("custom"), dict):
         custom = call["custom"]
-        name, text = as_str(custom.get("name")), as_str(custom.get("input"))
+        name, text = name_of_call(custom.get("name")), as_str(custom.get("input"))
         return ToolCallPart(identifier, name, text, "custom", signature, native)
     function = as_dict(call.get("function"))
-    name, arguments = as_str(function.get("name")), arguments_text(function.get("arguments")) or "{}"
+    name, arguments = name_of_call(function.get("name")), arguments_text(function.get("arguments")) or "{}"
     if name in customs_of(context.request):
         return ToolCallPart(identifier, name, free_text(arguments), "custom", signature, native)
     return ToolCallPart(identifier, name, arguments, "function", signature, native)

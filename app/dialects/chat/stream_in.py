@@ -26,6 +26,7 @@ from app.dialects.chat.response_in import (
     arguments_text,
     audio_part,
     content_part,
+    growing_member,
     picture,
     remainder,
     sign,
@@ -34,8 +35,8 @@ from app.dialects.chat.response_in import (
 )
 from app.dialects.chat.tool_calls_in import CallStream
 from app.dialects.chat.usage import decode_finish, decode_usage
+from app.dialects.shared.decoder_parts import nameless_call
 from app.dialects.shared.lenient_json import as_dict, count, dicts, opt_str
-from app.errors import GatewayError
 
 _NO_REMAINDER: Final = TOP_MEMBERS | {"obfuscation", "p"}
 _PLAIN: Final = frozenset({"role", "content"})
@@ -48,6 +49,7 @@ class _Choice:
 
     index: int
     calls: CallStream
+    member: str = "delta"
     kind: str | None = None
     block: int = -1
     item: int = -1
@@ -114,8 +116,8 @@ class ChatStreamDecoder(ChunkDecoder):
         )
 
     def _feed_choice(self, raw: Mapping[str, Any], events: list[Event]) -> None:
-        choice = self._latest = self._choice(count(raw.get("index")) or 0)
-        delta = as_dict(raw.get("delta"))
+        choice = self._latest = self._choice(count(raw.get("index")) or 0, raw)
+        delta = as_dict(raw.get(choice.member))
         if delta.keys() <= _PLAIN:
             self._content(choice, delta, raw, events)
         else:
@@ -127,10 +129,12 @@ class ChatStreamDecoder(ChunkDecoder):
         if opt_str(raw.get("finish_reason")) is not None:
             choice.finish = raw
 
-    def _choice(self, index: int) -> _Choice:
+    def _choice(self, index: int, raw: Mapping[str, Any]) -> _Choice:
         known = self._choices.get(index)
         if known is None:
-            known = self._choices[index] = _Choice(index, CallStream(index, self._context))
+            known = self._choices[index] = _Choice(
+                index, CallStream(index, self._context), growing_member(raw)
+            )
         return known
 
     def _open(
@@ -320,9 +324,7 @@ class ChatStreamDecoder(ChunkDecoder):
     def _closing(self) -> list[Event]:
         calls_made = (call for choice in self._choices.values() for call in choice.calls.all())
         if any(call.block is None for call in calls_made):
-            return self._fail(
-                GatewayError("upstream_invalid", "The provider made a tool call without a name.")
-            )
+            return self._fail(nameless_call())
         events: list[Event] = []
         for choice in self._choices.values():
             self._settle(choice, events)

@@ -23,7 +23,7 @@ from app.dialects.base import ClientContext
 from app.dialects.cohere.options import NAME, PLAN
 from app.dialects.cohere.response import annotations_of, decode_usage, finish_of, logprobs_of
 from app.dialects.shared.blocks import OpenBlock, OpenBlocks
-from app.dialects.shared.decoder_parts import TerminalDecoder, call_part
+from app.dialects.shared.decoder_parts import TerminalDecoder, call_part, name_of_call
 from app.dialects.shared.failures import status_of_code, upstream_failure
 from app.dialects.shared.lenient_json import as_dict, as_str, count, label, opt_str
 from app.dialects.shared.tool_forms import ANSWER_TOOL, customs_of
@@ -136,7 +136,7 @@ class CohereDecoder(TerminalDecoder):
     def _call_start(self, frame: Members) -> list[Event]:
         call = as_dict(_message(frame).get("tool_calls"))
         function = as_dict(call.get("function"))
-        name = as_str(function.get("name"))
+        name = name_of_call(function.get("name"))
         identity = opt_str(call.get("id")) or self._context.new_id("call")
         part: Part = ToolCallPart(identity, name, "", "custom" if name in self._customs else "function")
         key = ("call", count(frame.get("index")))

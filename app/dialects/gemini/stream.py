@@ -40,7 +40,7 @@ from app.dialects.gemini.grounding import annotations_of, citations, searches_of
 from app.dialects.gemini.options import family_of
 from app.dialects.gemini.parts import NAME
 from app.dialects.gemini.usage import decode_usage, finish_of, finish_of_block, raw_reason
-from app.dialects.shared.decoder_parts import cut_stream
+from app.dialects.shared.decoder_parts import cut_stream, name_of_call
 from app.dialects.shared.lenient_json import as_dict, as_str, count, dicts, json_text, opt_str
 from app.dialects.shared.tool_forms import customs_of, free_text
 
@@ -164,7 +164,7 @@ class _Candidate:
         call = as_dict(part.get("functionCall"))
         self._calls_tools = True
         identifier = opt_str(call.get("id")) or self._context.new_id("call")
-        name, arguments = as_str(call.get("name")), as_dict(call.get("args"))
+        name, arguments = name_of_call(call.get("name")), as_dict(call.get("args"))
         signature = opt_str(part.get("thoughtSignature"))
         text = json_text(arguments)
         if name in customs_of(self._context.request):

@@ -18,6 +18,7 @@ from app.dialects.responses.items_in import NAME, Sign, decode_item
 from app.dialects.responses.items_out import ItemWriter
 from app.dialects.responses.request_in import ENCRYPTED
 from app.dialects.responses.tools_in import places_of
+from app.dialects.shared.decoder_parts import name_of_call
 from app.dialects.shared.failures import status_of_code, upstream_failure
 from app.dialects.shared.lenient_json import (
     as_dict,
@@ -187,6 +188,9 @@ def decode_response(body: Any, context: ClientContext) -> Response:
     messages = tuple(
         replace(decode_item(item, sign), role="assistant") for item in dicts(found.get("output"))
     )
+    for part in (part for message in messages for part in message.parts):
+        if isinstance(part, ToolCallPart):
+            name_of_call(part.name)
     return Response(
         id=opt_str(found.get("id")),
         model=opt_str(found.get("model")),

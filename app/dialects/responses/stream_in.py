@@ -53,7 +53,7 @@ from app.dialects.responses.response import (
     top_level_native,
     usage_of,
 )
-from app.dialects.shared.decoder_parts import TerminalDecoder
+from app.dialects.shared.decoder_parts import TerminalDecoder, name_of_call
 from app.dialects.shared.lenient_json import as_dict, as_str, count, dicts, opt_str
 from app.responses_form.items import item_type
 
@@ -266,6 +266,7 @@ class ResponsesDecoder(TerminalDecoder):
         if isinstance(part, TextPart):
             events += [BlockDelta(block.number, annotation=a) for a in part.annotations[block.annotations :]]
         if isinstance(part, ToolCallPart):
+            name_of_call(part.name)
             self._calls = True
         block.native = part.native
         return events

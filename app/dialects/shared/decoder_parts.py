@@ -38,11 +38,24 @@ def call_part(
 ) -> Part:
     """Return a call from its input as JSON text, undoing what stood for something else:
     the tool of a JSON answer, and the one member of a free-text tool (``customs``)."""
-    if name == ANSWER_TOOL:
+    if name_of_call(name) == ANSWER_TOOL:
         return TextPart(arguments)
     if name in customs:
         return ToolCallPart(call_id, name, free_text(arguments), "custom", native=native)
     return ToolCallPart(call_id, name, arguments or "{}", native=native)
+
+
+def name_of_call(name: Any) -> str:
+    """Return the name of a tool call in an answer; raises ``upstream_invalid`` where it has none, since
+    no client can run such a call."""
+    if isinstance(name, str) and name:
+        return name
+    raise nameless_call()
+
+
+def nameless_call() -> GatewayError:
+    """Return the error of an answer that calls a tool without saying which."""
+    return GatewayError("upstream_invalid", "The provider made a tool call without a name.")
 
 
 def is_free_text(part: Part) -> bool:
