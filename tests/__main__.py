@@ -28,7 +28,7 @@ def named(pattern: str) -> list[str]:
 
 
 PYTEST: Final = [sys.executable, "-m", "pytest"]
-SIDE_BY_SIDE: Final = 3
+SIDE_BY_SIDE: Final = 4  # of two cores: half of the tests wait for clocks and processes
 COUNT: Final = re.compile(r"(\d+) (passed|failed|error|skipped)")
 SECOND_TRIES: Final = 2
 FAILED: Final = re.compile(r"^(?:FAILED|ERROR) (tests/\S+?\.py::[\w:]+(?:\[.*?\])?)(?: - .*)?$", re.MULTILINE)
@@ -47,13 +47,16 @@ PURE: Final[Sequence[Sequence[str]]] = (
 )
 # The longest first. What no group names runs in the empty one.
 GROUPS: Final[Sequence[Sequence[str]]] = (
-    (),
-    ("tests/deploy", "tests/clients", "tests/docs"),
-    ("tests/lifecycle",),
     ("tests/behaviour",),
     ("tests/governance",),
+    named("surfaces/test_[!b]*.py"),
     ("tests/state",),
+    named("lifecycle/test_[bn]*.py"),
+    (),
+    ("tests/deploy",),
     ("tests/replay",),
+    named("lifecycle/test_[!bn]*.py"),
+    ("tests/clients", "tests/docs"),
     *PURE,
     ("tests/surfaces/test_browser.py",),  # its browser's greenlets and nobody else's
 )
