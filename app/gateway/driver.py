@@ -29,7 +29,7 @@ from app.gateway.retries import RetryBudget, goes_on
 from app.gateway.run import Batch, Run
 from app.gateway.upstreams import json_of, open_upstream
 from app.providers.base import Wire
-from app.wire.offload import aside
+from app.wire.offload import LARGE, aside
 from app.wire.upstream import Upstream
 
 AttemptLayer = Callable[[Attempt], AbstractContextManager[Any]]
@@ -261,7 +261,8 @@ class Driver:
                 continue
             if reading.raw is not None:
                 reading.raw += chunk
-            yield reading.checked(self._translate(upstream, frames, reading, chunk))
+            told = self._translate(upstream, frames, reading, chunk)
+            yield told if translator.failure is None else reading.checked(told)
 
     def _read_whole(self, reading: _Reading, body: bytes) -> list[Frame]:
         try:
@@ -277,8 +278,12 @@ class Driver:
         frames: list[Frame] = []
         try:
             for event, data in reader.feed(chunk):
-                feed = translator.done if data is None else partial(translator.feed, event, data)
-                frames += aside(reader.size, feed)
+                if data is None:
+                    frames += translator.done()
+                elif reader.size < LARGE:
+                    frames += translator.feed(event, data)
+                else:
+                    frames += aside(reader.size, partial(translator.feed, event, data))
                 upstream.progress()
                 if translator.ended or translator.failure is not None:
                     return frames  # what comes after the end is dropped

@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol
 from app.errors import GatewayError
 from app.wire.eventstream import EventStreamDecoder
 from app.wire.json import dumps, loads_lenient
-from app.wire.offload import aside
+from app.wire.offload import LARGE, aside
 from app.wire.sse import RawFrame, SSEDecoder
 from app.wire.surrogates import Halves
 
@@ -114,7 +114,10 @@ def frame_reader(framing: str, content_type: str = "") -> FrameReader:
 def _parse(event: str | None, data: bytes, halves: Halves) -> Iterator[tuple[str | None, Any]]:
     whole = not halves.waiting and b"\\ud" not in data and b"\\uD" not in data
     try:
-        value = aside(len(data), partial(loads_lenient, data, halves=not whole))
+        if whole and len(data) < LARGE:
+            value = loads_lenient(data)
+        else:
+            value = aside(len(data), partial(loads_lenient, data, halves=not whole))
         frames = [(event, value)] if whole else halves.feed(event, value)
     except ValueError as error:
         yield from halves.end()

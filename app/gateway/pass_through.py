@@ -119,7 +119,12 @@ class PassStream:
 
     def feed(self, event: str | None, data: Any) -> list[Frame]:
         """Take one upstream frame."""
-        self._observe(self._decoder.feed(event, data))
+        events = self._decoder.feed(event, data)
+        if len(events) == 1 and isinstance(events[0], BlockDelta):  # a block grows, and nothing else
+            self.content = True
+            self._fold.feed(events[0])
+            return self._patch.frames(event, data)
+        self._observe(events)
         if self.failure is not None or not isinstance(data, dict):
             return []
         frames = self._patch.frames(event, data)

@@ -122,8 +122,12 @@ class Run:
             try:
                 for batch in source:
                     passed = self._pass_on(batch)
-                    self._capture(passed.frames)
-                    yield from _in_turns(passed)
+                    if self.outcome.capture is not None:
+                        self._capture(passed.frames)
+                    if len(passed.frames) <= _AT_ONCE:
+                        yield passed
+                    else:
+                        yield from _in_turns(passed)
             finally:
                 source.close()
         except GatewayError as error:

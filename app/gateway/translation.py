@@ -210,6 +210,14 @@ class TranslateStream(EventStream[Event]):
         """Return the terminal object as the encoder made it, where it makes one."""
         return getattr(self._encoder, "final", None)
 
+    def feed(self, event: str | None, data: Any) -> list[Frame]:
+        """Take one upstream frame."""
+        events = self._decoder.feed(event, data)
+        if len(events) == 1 and isinstance(events[0], BlockDelta):  # a block grows, and nothing else
+            self.content = True
+            return self._write(events[0])
+        return self._take(events)
+
     def _take(self, events: Iterable[Event]) -> list[Frame]:
         return super()._take(events if self._breaks is None else self._breaks.ended(events))
 

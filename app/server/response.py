@@ -55,6 +55,10 @@ class Answer(Response):
 
     def write(self, piece: bytes) -> None:
         """Send ``piece``, as far as the answer may have a body."""
+        if piece and self.chunked and self.headers_sent:  # one more of many
+            self.sent += len(piece)
+            self._emit_body(piece)
+            return
         super().write(piece)
         if not piece:
             self._send(b"")

@@ -241,8 +241,13 @@ class ChunkedBody:
 
     def feed(self, data: bytes) -> bytes:
         """Return the content of all chunks in ``data``, joined."""
-        whole = _one_chunk(data) if self._between else None
-        return self._all_chunks(data) if whole is None else whole
+        size = _PLAIN_SIZE.match(data) if self._between else None
+        if size is not None:  # just one whole chunk, as one event of a stream mostly is?
+            start = size.end()
+            stop = start + int(size[1], 16)
+            if data[stop:] == b"\r\n":
+                return data[start:stop]
+        return self._all_chunks(data)
 
     def _all_chunks(self, data: bytes) -> bytes:
         content: list[bytes] = []
@@ -291,15 +296,6 @@ class ChunkedBody:
 
 
 _LINES: Final = (ChunkedBody._size_line, ChunkedBody._after_chunk, ChunkedBody._trailer_line)
-
-
-def _one_chunk(data: bytes) -> bytes | None:
-    """Return the content of ``data`` where it is just one whole chunk, as one event of a stream mostly is."""
-    size = _PLAIN_SIZE.match(data)
-    if size is None:
-        return None
-    stop = size.end() + int(size[1], 16)
-    return data[size.end() : stop] if data[stop:] == b"\r\n" else None
 
 
 class Inflater:

@@ -62,25 +62,23 @@ class HttpUpstream(WatchedBody):
         self._release()
 
     def _next_content(self, n: int) -> bytes:
+        inflater = self._inflater
         try:
-            return self._content(n)
+            while True:
+                self._turns.take()
+                if inflater is not None and inflater.holds:
+                    return inflater.feed(b"", n)
+                if self._body.ended:
+                    return self._last_word()
+                with self._watchdog:
+                    data = self._file.read1(n)
+                content = self._take(data)
+                if inflater is not None:
+                    content = inflater.feed(content, n)
+                if content:
+                    return content
         except PLAIN_ERRORS as error:
             raise _fault_of(error) from error
-
-    def _content(self, n: int) -> bytes:
-        while True:
-            self._turns.take()
-            if self._inflater is not None and self._inflater.holds:
-                return self._inflater.feed(b"", n)
-            if self._body.ended:
-                return self._last_word()
-            with self._watchdog:
-                data = self._file.read1(n)
-            content = self._take(data)
-            if self._inflater is not None:
-                content = self._inflater.feed(content, n)
-            if content:
-                return content
 
     def _last_word(self) -> bytes:
         """Return ``b""`` at a true end, or raise why it is none."""

@@ -31,16 +31,13 @@ class WatchedBody(ABC):
         Raises upstream_cut, upstream_invalid, or the reason of whoever aborted
         (upstream_timeout and upstream_idle from the clocks); then again, each time.
         """
-        return self._read_within(None, n) or b""
+        return self.read_within(None, n) or b""
 
-    def read_within(self, seconds: float | None) -> bytes | None:
+    def read_within(self, seconds: float | None, n: int = 65536) -> bytes | None:
         """Return what ``read1`` returns, or None when nothing came for so many ``seconds``.
 
         Nothing is lost by it: who reads on gets what comes later.
         """
-        return self._read_within(seconds, 65536)
-
-    def _read_within(self, seconds: float | None, n: int) -> bytes | None:
         if self._fault is not None:
             raise self._fault
         self._watchdog.patience = seconds

@@ -36,6 +36,7 @@ class SSEDecoder:
         self.comments = 0
         self._max_line = max_line
         self._max_event = max_event
+        self._most = min(max_line, max_event)
         self._partial: list[bytes] = []  # pieces of an unfinished line
         self._partial_size = 0
         self._after_cr = False  # an LF at the start of the next chunk belongs to that CR
@@ -45,6 +46,7 @@ class SSEDecoder:
         self._data: list[bytes] = []
         self._data_size = 0
         self._fault: GatewayError | None = None
+        self._between = False  # the next byte begins an event
 
     @property
     def pending(self) -> bool:
@@ -60,6 +62,8 @@ class SSEDecoder:
         """
         if self._fault is not None:
             raise self._fault
+        if self._between and (whole := self._one_event(chunk)) is not None:
+            return [whole]
         frames: list[RawFrame] = []
         try:
             for line in self._lines(chunk):
@@ -71,9 +75,22 @@ class SSEDecoder:
                     self._read_field(line)
         except GatewayError as fault:
             self._fault = fault
+        self._between = not (self.pending or self._after_cr or self._at_start or self._event or self._id)
         if self._fault is not None and not frames:
             raise self._fault
         return frames
+
+    def _one_event(self, chunk: bytes) -> RawFrame | None:
+        """Return the event of a chunk that is just one, with one line of data, as nearly all are; else None."""
+        if not chunk.endswith(b"\n\n") or len(chunk) > self._most or not chunk.isascii():
+            return None
+        lines = chunk.splitlines()
+        data = lines[-2]
+        if len(lines) > 3 or not data.startswith(b"data: "):
+            return None
+        if len(lines) == 2:
+            return RawFrame(None, data[6:])
+        return RawFrame(lines[0][7:].decode() or None, data[6:]) if lines[0].startswith(b"event: ") else None
 
     def end(self) -> list[RawFrame]:
         """Return the event that the body ended in, if it lacks nothing but its blank line.

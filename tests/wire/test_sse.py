@@ -200,6 +200,41 @@ def test_what_is_encoded_is_decoded(events: list[tuple[str | None, str]], size: 
     assert not decoder.pending
 
 
+_PIECES = (b"data: x\n\n", b"event: e\ndata: y\n\n", b"event: \ndata: z\n\n", b"data:", b"data: ", b"event: ")
+_PIECES += (
+    b"id: 7\n",
+    b": c\n",
+    b"\n",
+    b"\r",
+    b"\n\n",
+    b"\r\n",
+    b"a",
+    "é".encode(),
+    b"\xc3",
+    b"\xef\xbb\xbf",
+)
+
+
+@given(st.lists(st.sampled_from(_PIECES), max_size=12))
+@settings(max_examples=500, deadline=None)
+def test_a_chunk_that_is_one_event_is_read_as_if_it_came_in_bytes(pieces: list[bytes]) -> None:
+    pieces = [b":\n", *pieces]  # a stream that has begun
+    whole, bytewise = SSEDecoder(), SSEDecoder()
+    for piece in pieces:
+        read = [_told(whole, [piece]), _told(bytewise, [piece[at : at + 1] for at in range(len(piece))])]
+        assert read[0] == read[1]
+        if isinstance(read[0], str):
+            return
+    assert whole.pending == bytewise.pending
+
+
+def _told(decoder: SSEDecoder, chunks: list[bytes]) -> list[RawFrame] | str:
+    try:
+        return [frame for chunk in chunks for frame in decoder.feed(chunk)]
+    except GatewayError as error:
+        return error.message
+
+
 @given(st.binary(), st.integers(1, 9))
 @settings(max_examples=100, deadline=None)
 def test_chunks_make_no_difference_to_any_bytes(data: bytes, size: int) -> None:

@@ -228,14 +228,18 @@ class FrameEnvelope:
         """Add the envelope to each frame that has data; ``last`` marks the terminal ones."""
         if self._mount.envelope == "headers":
             return frames
-        named = [frame for frame in frames if isinstance(frame.data, dict)]
-        for position, frame in enumerate(named):
-            self._seal_one(frame.data, last=last and position == len(named) - 1)
+        ending = None
+        if last:
+            ending = next((frame for frame in reversed(frames) if isinstance(frame.data, dict)), None)
+        for frame in frames:
+            if isinstance(frame.data, dict):
+                self._seal_one(frame.data, last=frame is ending)
         return frames
 
     def _seal_one(self, data: dict[str, Any], *, last: bool) -> None:
         outcome = self._outcome
-        _form_cost(self._mount, outcome, data)
+        if data.get("usage") is not None:
+            _form_cost(self._mount, outcome, data)
         if self._mount.envelope == "provider":
             response = data.get("response", data)
             if isinstance(response, dict) and "object" in response:

@@ -101,12 +101,7 @@ class StreamWriter:
         """Yield what goes to the client, one piece for each upstream read, never an empty one
         (which would end a chunked body)."""
         try:
-            for piece in self._pieces():
-                if piece:
-                    self._writes += 1
-                    self._writing = True
-                    yield piece
-                    self._writing = False
+            yield from self._pieces()
         except OSError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, it is logged and the stream cut
@@ -119,19 +114,24 @@ class StreamWriter:
             self._run.call.abort.forget()
 
     def _pieces(self) -> Iterator[bytes]:
+        piece = b""
         if self._first is not None:
-            yield self._encode(self._first) if self._first.frames else self._silent()
+            piece = self._encode(self._first) if self._first.frames else self._silent()
         spoken = time.monotonic()
-        while not self._over:
-            piece = self._piece(self._next_item(), spoken)
-            yield piece
+        while True:
             if piece:
+                self._writes += 1
+                self._writing = True
+                yield piece
+                self._writing = False
                 spoken = time.monotonic()
-
-    def _next_item(self) -> _Item:
-        if self._handed_over and self._channel.empty():
-            return next(self._source, None)
-        return self._next(self._wait())
+            if self._over:
+                return
+            if self._handed_over and self._channel.empty():
+                item = next(self._source, None)
+            else:
+                item = self._next(self._wait())
+            piece = self._piece(item, spoken)
 
     def _piece(self, item: _Item, spoken: float) -> bytes:
         """Return what ``item`` makes, ``b""`` for nothing; ``spoken`` is when the last went out."""
