@@ -54,7 +54,7 @@ def from_json(body: bytes) -> Entry:
 
 def row_id(attempt_id: str) -> str:
     """Return the id of an attempt's row."""
-    return _id(f"attempt:{attempt_id}")
+    return f"led_{attempt_id.removeprefix('att_')}"  # in the order of time, as attempts' ids are
 
 
 def correction_id(corrected: str) -> str:

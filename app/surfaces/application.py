@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import os
 import re
 import time
 from typing import Final
@@ -16,6 +15,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from app.config import Settings
 from app.errors import GatewayError
 from app.gateway.core import Gateway, gateway_of
+from app.state.ids import new_request_id
 from app.surfaces.admin.dispatcher import mount_admin
 from app.surfaces.blueprints import blueprints
 from app.surfaces.browsers import Browsers
@@ -81,9 +81,7 @@ def _before() -> Response | None:
     request, own = request_ctx.request, app_ctx.g  # each look at a proxy costs as much as a look at a header
     request_id = request.environ.get("HTTP_X_REQUEST_ID", "")
     own.started = time.monotonic()
-    own.request_id = (
-        request_id if request_id and _REQUEST_ID.fullmatch(request_id) else f"req_{os.urandom(16).hex()}"
-    )
+    own.request_id = request_id if request_id and _REQUEST_ID.fullmatch(request_id) else new_request_id()
     rule, mount = matched_rule(), current_mount()
     places = rule.credentials if rule is not None else mount.credentials if mount is not None else KEYLESS
     _check_spelling(request.environ.get("RAW_URI", "").partition("?")[0])

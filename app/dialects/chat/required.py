@@ -6,7 +6,7 @@ breaks them. What it says stays as it is (OpenAI's description of 2026-08-21 lis
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from app.dialects.base import Passage
@@ -67,19 +67,24 @@ class Required:
 
     def fill_names(self, body: dict[str, Any], kind: str = _CHUNK) -> None:
         """Fill the members that all chunks of a stream have alike."""
-        if not self._told:
-            server = self._passage.server
-            self._told = {
-                "id": server.response_id or server.new_id("chatcmpl-"),
-                "object": kind,
-                "created": server.now,
-                "model": server.model or self._passage.client.model,
-            }
         for name in CONSTANT:
-            if body.get(name) is None:
-                body[name] = self._told[name]
-            elif body[name]:
-                self._told[name] = body[name]
+            told = body.get(name)
+            if told:
+                self._told[name] = told
+            elif told is None:
+                body[name] = self._told[name] if name in self._told else self._fill(name, kind)
+
+    def _fill(self, name: str, kind: str) -> Any:
+        """Return our own word for what the provider never said, the same from now on."""
+        server = self._passage.server
+        own: dict[str, Callable[[], Any]] = {
+            "id": lambda: server.response_id or server.new_id("chatcmpl-"),
+            "object": lambda: kind,
+            "created": lambda: server.now,
+            "model": lambda: server.model or self._passage.client.model,
+        }
+        told = self._told[name] = own[name]()
+        return told
 
     def _fill_choice(self, choice: dict[str, Any]) -> None:
         choice.setdefault("index", 0)

@@ -6,7 +6,6 @@ token; a viewer may look, an administrator may change. Errors have the form of `
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -17,6 +16,7 @@ from app.errors import GatewayError
 from app.gateway.core import Gateway, gateway_of
 from app.operations import resolve
 from app.state.audit import Actor
+from app.state.ids import new_request_id
 from app.surfaces.admin import sessions
 from app.surfaces.admin.client import ACTOR
 from app.surfaces.admin.routes import ROUTES, AdminRoute
@@ -57,7 +57,7 @@ def build_admin(gateway: Gateway, is_client: Callable[[str], bool]) -> Flask:
 
 def _before() -> None:
     """Give the request an id, and check who calls and what he may."""
-    g.request_id = f"req_{os.urandom(16).hex()}"
+    g.request_id = new_request_id()
     g.actor = authenticate(gateway_of(current_app))
     endpoint = request.endpoint
     if endpoint is None:

@@ -6,7 +6,6 @@ asked for everywhere but at the log-in. Tests: tests/surfaces/test_window.py.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +16,7 @@ from werkzeug.exceptions import HTTPException
 from app.errors import GatewayError
 from app.gateway.core import Gateway, gateway_of
 from app.operations import resolve
+from app.state.ids import new_request_id
 from app.surfaces.admin import sessions
 from app.surfaces.admin.client import AdminClient
 from app.surfaces.assets import read_assets
@@ -74,7 +74,7 @@ def build_window(gateway: Gateway, admin_client: AdminClient, doors: Callable[..
 
 def _before() -> Any:
     """Let in who has a session; what changes something needs its token, and a page of ours."""
-    g.request_id = f"req_{os.urandom(16).hex()}"
+    g.request_id = new_request_id()
     g.session = None
     endpoint = request.endpoint
     route: WindowRoute | None = current_app.extensions[_ROUTES].get(endpoint)

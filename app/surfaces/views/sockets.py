@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextvars
 import logging
-import os
 import time
 from collections.abc import Iterable
 from contextlib import closing
@@ -20,6 +19,7 @@ from app.gateway.call import Abort
 from app.gateway.run import Run
 from app.gateway.stored_turn import wants_store
 from app.gateway.websocket_turn import Memory, SocketHost
+from app.state.ids import new_request_id
 from app.surfaces.body.reader import look_for_files
 from app.surfaces.body.validation import check_shape
 from app.surfaces.calls import current_gateway, make_call
@@ -180,7 +180,7 @@ class Session:
     def _run_turn(self, body: dict[str, Any], size: int) -> None:
         """Serve one turn; one that fails forgets what it went on from."""
         previous = body.get("previous_response_id")
-        g.request_id, g.started, g.call = f"req_{os.urandom(16).hex()}", time.monotonic(), None
+        g.request_id, g.started, g.call = new_request_id(), time.monotonic(), None
         try:
             failed = self._answer(body, size)
         except GatewayError as error:
