@@ -197,9 +197,9 @@ def _prepare_database(given: argparse.Namespace) -> int:
 
 def _reencrypt(settings: "Settings") -> int:
     """Rewrite what is stored as the settings would store it now."""
+    from app.state.cipher import Cipher
     from app.state.crypto import load_keys, sealing_variables
     from app.state.database import Database
-    from app.state.encryption import Cipher
     from app.state.reencryption import reencrypt
     from app.state.sqlite import compact
     from app.terminal.progress import line

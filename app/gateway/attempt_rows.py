@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from app.errors import GatewayError
 from app.gateway.call import Attempt
-from app.state.attempts import NewAttempt
-from app.state.background import Work
-from app.state.records import StoredResponse
-from app.state.state import State
+from app.state.records import NewAttempt, StoredResponse
+
+if TYPE_CHECKING:
+    from app.state.background import Work
+    from app.state.state import State
+
 
 _LOG: Final = logging.getLogger(__name__)
 _LOST: Final = "server_lost"

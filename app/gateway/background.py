@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import gevent
 
@@ -32,12 +32,14 @@ from app.gateway.stored_turn import (
     wants_store,
     with_history,
 )
-from app.state.background import Work
-from app.state.history import Expansion
 from app.state.ids import new_id
-from app.state.records import Ending
-from app.state.runner import Job
-from app.state.state import State
+from app.state.records import Ending, Expansion
+
+if TYPE_CHECKING:
+    from app.state.background import Work
+    from app.state.runner import Job
+    from app.state.state import State
+
 
 _MOST: Final = 1_000  # events that may wait for the log
 

@@ -33,9 +33,8 @@ from app.gateway.call import Abort, Call, Principal
 from app.gateway.run import Run
 from app.operations import LINE_CALL, resolve
 from app.state.batch_queue import BatchWork, Progress, Result, Standing
-from app.state.files import StoredFile, missing
 from app.state.ids import new_id
-from app.state.records import JSON
+from app.state.records import JSON, StoredFile, missing
 from app.state.runner import Job
 from app.state.state import State
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from app.canonical.events import Failed, Started
 from app.config import Settings
@@ -18,7 +18,6 @@ from app.errors import GatewayError
 from app.gateway import context_windows
 from app.gateway.attempt_rows import attempts_of
 from app.gateway.background import BackgroundWork
-from app.gateway.batch_run import executor
 from app.gateway.breaker import Breaker
 from app.gateway.budgets.accounts import Accounts
 from app.gateway.cache.store import CacheStore
@@ -38,7 +37,6 @@ from app.gateway.layers.traces import Traces
 from app.gateway.limits.gate import Gate
 from app.gateway.listing import Catalogue
 from app.gateway.metric_series import Gaps, names_of
-from app.gateway.native_batches import NativeBatch
 from app.gateway.notices import Notices
 from app.gateway.open_calls import OpenCalls
 from app.gateway.outcome import Outcome
@@ -54,12 +52,14 @@ from app.gateway.stream_capture import StreamCapture
 from app.gateway.translation import decode_call, server_context
 from app.providers.base import Provider
 from app.providers.registry import all_names, configured_names, make_provider
-from app.state.batch_queue import BatchWork
 from app.state.records import StoredResponse
-from app.state.runner import Job
-from app.state.state import State
 from app.wire.client_socket import ClientWatch
 from app.wire.egress import Egress
+
+if TYPE_CHECKING:
+    from app.state.batch_queue import BatchWork
+    from app.state.runner import Job
+    from app.state.state import State
 
 
 class Gateway:
@@ -298,6 +298,9 @@ class Gateway:
 
     def start_background(self) -> None:
         """Begin to run background responses and batches in this process."""
+        from app.gateway.batch_run import executor
+        from app.gateway.native_batches import NativeBatch
+
         state = self.state()
         state.run_background(BackgroundWork(self, state).execute)
         run_here = executor(self, state)

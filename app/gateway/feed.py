@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import gevent
 from gevent.event import Event
@@ -17,9 +17,13 @@ from gevent.lock import RLock
 
 from app.errors import GatewayError
 from app.gateway.budgets.status import moment
-from app.state.live_events import Cursor, Piece, Reader, ended_at
-from app.state.state import State
+from app.state.records import Cursor, ended_at
 from app.wire.json import dumps
+
+if TYPE_CHECKING:
+    from app.state.live_events import Piece, Reader
+    from app.state.state import State
+
 
 _LOG: Final = logging.getLogger(__name__)
 

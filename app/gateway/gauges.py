@@ -11,7 +11,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import gevent
 
@@ -25,8 +25,11 @@ from app.gateway.limits import charges as limits
 from app.gateway.limits.gate import Gate
 from app.gateway.owner_gauges import OwnerGauges
 from app.state.loops import Loop
-from app.state.state import State
 from app.version import __version__
+
+if TYPE_CHECKING:
+    from app.state.state import State
+
 
 _LOG: Final = logging.getLogger(__name__)
 _FRESH: Final = 5.0

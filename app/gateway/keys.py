@@ -16,18 +16,21 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from app.config import Budget, Limit, Settings, VirtualKey, budgets_of, limits_of
 from app.errors import GatewayError
 from app.gateway.allowances import Allowance, allowance
 from app.gateway.call import Principal
 from app.gateway.open_calls import OpenCalls
-from app.state import revisions
 from app.state.key_format import is_sound
-from app.state.keys import FoundKey
 from app.state.loops import Loop
-from app.state.state import State
+from app.state.wakeups import KEYS
+
+if TYPE_CHECKING:
+    from app.state.keys import FoundKey
+    from app.state.state import State
+
 
 _LOG: Final = logging.getLogger(__name__)
 _MOST: Final = 10_000  # keys in memory, and as many that nobody has
@@ -192,7 +195,7 @@ class KeyDirectory:
 
     def _watch(self) -> None:
         while True:
-            with self._state().signals.wakeups.waiting(revisions.TOPIC) as bell:
+            with self._state().signals.wakeups.waiting(KEYS) as bell:
                 try:
                     self.refresh()
                     if self._uses:

@@ -10,7 +10,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from gevent.event import Event
 
@@ -18,7 +18,10 @@ from app.errors import GatewayError
 from app.gateway.breaker import Circuit
 from app.gateway.budgets.status import moment
 from app.state.loops import Loop
-from app.state.state import State
+
+if TYPE_CHECKING:
+    from app.state.state import State
+
 
 _LOG: Final = logging.getLogger(__name__)
 _MOST_WAITING: Final = 1_000

@@ -6,12 +6,15 @@ There may be any number of them, so few are looked at, and fewer are told: see `
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from app.config import Settings, budgets_of, limits_of
 from app.gateway.budgets import charges as budgets
 from app.gateway.limits import charges as limits
-from app.state.keys import Keys
+
+if TYPE_CHECKING:
+    from app.state.keys import Keys
+
 
 LOOKED_AT: Final = 200
 """Keys that are looked at, with their tenants: those that were used last."""

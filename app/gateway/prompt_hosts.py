@@ -20,7 +20,7 @@ from app.gateway.outcome import Outcome
 from app.gateway.run import Batch, Run
 from app.gateway.stored_turn import expand, refers, with_history
 from app.gateway.translation import decode_count
-from app.state.history import Expansion
+from app.state.records import Expansion
 
 
 class HistoryHost:

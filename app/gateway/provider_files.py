@@ -27,7 +27,7 @@ from app.gateway.redaction import Redactor
 from app.gateway.router import Registry
 from app.gateway.translation import parse_upstream
 from app.providers.base import Wire, key_realm
-from app.state.files import StoredFile, missing
+from app.state.records import StoredFile, missing
 from app.wire.paths import segment
 
 _WIRE: Final = "file_upload"

@@ -12,15 +12,18 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import gevent
-from sqlalchemy import Connection
 
 from app.errors import GatewayError
 from app.reload_report import BOARD
-from app.state import revisions
-from app.state.signals import Signals
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from app.state.signals import Signals
+
 
 TOPIC: Final = "configuration"
 """What is rung, and the name of the revision that grows, when a server was reloaded."""
@@ -33,6 +36,7 @@ _LOG: Final = logging.getLogger(__name__)
 
 def tell(signals: Signals) -> None:
     """Have the other servers over this database reload; this one has done so. Raises ``store_unavailable``."""
+    from app.state import revisions
 
     def work(connection: Connection) -> None:
         BOARD.note(revisions.advance(connection, TOPIC, _milliseconds(time.time())))
@@ -44,6 +48,8 @@ def follow(signals: Signals, is_over: Callable[[], bool]) -> None:
     """Reload this server when another was; returns once that is so, or this process leaves.
 
     The first look may come seconds after the configuration was read, so what was told meanwhile counts, too."""
+    from app.state import revisions
+
     taken = _milliseconds(_LOADED - _CLOCKS)
     while not is_over():
         try:

@@ -22,7 +22,6 @@ from app.canonical.request import Signature
 from app.config import Settings
 from app.gateway.call import Sealing
 from app.state.crypto import Sealer, load_keys, sealing_variables
-from app.state.database import parse_url
 from app.wire.json import dumps, loads_lenient
 
 _TAG: Final = "slr1."
@@ -69,6 +68,8 @@ class Wrapping:
 def _keys(settings: Settings) -> list[str]:
     """Return the operator's keys, or the one beside the SQLite file; where none can be kept,
     one that lives as long as the process."""
+    from app.state.database import parse_url
+
     try:
         return load_keys(
             sealing_variables(key.reveal() for key in settings.secret_keys), parse_url(settings.database_url)

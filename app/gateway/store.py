@@ -9,14 +9,16 @@ Tests: tests/lifecycle/test_outage.py.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from gevent.lock import RLock
 
 from app.config import Settings
 from app.state.crypto import sealing_variables
-from app.state.database import Access
-from app.state.state import State, open_state
+
+if TYPE_CHECKING:
+    from app.state.state import State
+
 
 _DAY: Final = 86_400.0
 
@@ -52,6 +54,9 @@ class Store:
             self._state.stop_background(grace)
 
     def _open(self) -> State:
+        from app.state.database import Access
+        from app.state.state import open_state
+
         keys = sealing_variables(key.reveal() for key in self._settings.secret_keys)
         settings = self._settings
         access = Access(settings.database_pool, settings.database_wait, settings.listen_url)

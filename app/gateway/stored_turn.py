@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from app.dialects.base import Frame
 from app.dialects.responses.echo import response_shell, strip_encrypted
@@ -30,9 +30,11 @@ from app.responses_form.items import (
     check_tool_outputs,
     is_reference,
 )
-from app.state.history import Expansion
-from app.state.records import Ending, NewResponse
-from app.state.state import State
+from app.state.records import Ending, Expansion, NewResponse
+
+if TYPE_CHECKING:
+    from app.state.state import State
+
 
 _LEFT: Final = frozenset({"client_gone", "cancelled"})
 

@@ -26,7 +26,7 @@ from app.gateway.run import Batch, Run
 from app.gateway.stored_turn import StoredTurn, expand, holds_reference, with_history
 from app.gateway.translation import server_context
 from app.responses_form.items import as_items, is_reference, item_type, normalise
-from app.state.history import EXPANDED_MAX
+from app.state.records import EXPANDED_MAX
 from app.state.state import State
 from app.wire.json import dumps
 

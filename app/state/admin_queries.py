@@ -17,8 +17,8 @@ from app.state import event_rows, listing
 from app.state.database import Database
 from app.state.ids import storable
 from app.state.listing import Page
-from app.state.pagination import PageQuery, Scope, read_page
-from app.state.records import JSON
+from app.state.pagination import Scope, read_page
+from app.state.records import JSON, PageQuery
 from app.state.rows import item_rows, present_items, show
 from app.state.tables import AnyRow, conversation, conversation_item, db_now, response
 from app.wire.json import loads_lenient

@@ -17,8 +17,9 @@ from app.state.keys import add_secret
 from app.state.listing import Page
 from app.state.signals import Signals
 from app.state.tables import AnyRow, admin_key, key_secret
+from app.state.wakeups import KEYS
 
-_TOPICS: Final = (revisions.TOPIC,)
+_TOPICS: Final = (KEYS,)
 
 
 @record

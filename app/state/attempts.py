@@ -12,30 +12,11 @@ from typing import Any
 
 from sqlalchemy import Connection, select, update
 
-from app.canonical.record import record
 from app.state.database import Database
-from app.state.records import JSON
+from app.state.records import JSON, NewAttempt
 from app.state.tables import attempt, db_now
 from app.state.upserts import insert_once
 from app.wire.json import dumps, loads_lenient
-
-
-@record
-class NewAttempt:
-    """A try about to be made; ``target`` is ``provider/model``, ``realm`` the account's.
-
-    ``run`` counts the times a background response's work was begun, from 1; ``key_name``
-    names the provider's key, never its value.
-    """
-
-    id: str
-    tenant: str
-    call_id: str
-    target: str
-    realm: str | None = None
-    response_id: str | None = None
-    run: int | None = None
-    key_name: str | None = None
 
 
 class Attempts:

@@ -17,9 +17,8 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, or_,
 from app.canonical.record import record
 from app.state import file_chunks, files
 from app.state.batchhomes import PARKED, Home, home_of
-from app.state.files import NewFile
 from app.state.leases import LEASE_SECONDS
-from app.state.records import JSON, Fence
+from app.state.records import JSON, Fence, NewFile
 from app.state.rows import chunks
 from app.state.signals import Signals
 from app.state.tables import BATCH_RUNNING, AnyRow, batch, db_now

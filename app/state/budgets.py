@@ -12,13 +12,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import field
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, and_, func, insert, literal, select, update
 
-from app.canonical.record import record
 from app.state import budget_statements, ledger_rows
+from app.state.budget_lines import Line, Paid, Reserved, Standing, first_refused
 from app.state.database import Database
 from app.state.ledger_rows import Entry
 from app.state.rows import chunks
@@ -28,56 +27,6 @@ from app.state.upserts import insert_once
 _MOST_KNOWN: Final = 10_000
 _SLACK: Final = 60.0
 _AT_ONCE: Final = 50
-
-Fits = Callable[[str, str], bool]
-"""Tells whether a budget is about a target (``provider/model``) that a model string led to."""
-
-
-@record
-class Line:
-    """A budget in one of its periods, from ``period`` to ``until`` (Unix seconds, None: for ever)."""
-
-    level: str
-    owner: str
-    per: str
-    models: str | None
-    period: int
-    until: int | None
-    most: int
-    fits: Fits = field(compare=False)
-
-    @property
-    def id(self) -> str:
-        """Return what names it, whatever its amount is."""
-        return f"{self.level}:{self.owner}:{self.per}:{self.period}:{self.models or ''}"
-
-
-class Standing(NamedTuple):
-    """What was spent and is reserved."""
-
-    spent: int
-    reserved: int
-
-
-class Paid(NamedTuple):
-    """A budget after a row was charged to it; ``most`` is its amount as the attempt knew it."""
-
-    id: str
-    level: str
-    owner: str
-    per: str
-    models: str | None
-    period: int
-    spent: int
-    alerted: int
-    most: int
-
-
-class Reserved(NamedTuple):
-    """How the budgets stood before; ``refused`` is the place of the first that has not enough left."""
-
-    standings: tuple[Standing, ...]
-    refused: int | None
 
 
 class Budgets:
@@ -164,16 +113,6 @@ class Budgets:
     def forget(self) -> None:
         """Look again at each budget: what somebody may have taken away and added anew was not charged meanwhile."""
         self._known.clear()
-
-
-def first_refused(lines: Sequence[Line], standings: Sequence[Standing], amount: int | None) -> int | None:
-    """Return the place of the first budget that has not ``amount`` left."""
-    if amount is None:
-        return None
-    for place, (line, standing) in enumerate(zip(lines, standings, strict=True)):
-        if standing.spent + standing.reserved + amount > line.most:
-            return place
-    return None
 
 
 # --- reserving ---------------------------------------------------------------------------------------

@@ -8,22 +8,19 @@ Tests: tests/state/test_cache.py, tests/governance/test_cache_of_many.py.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, func, or_, select, true
 
-from app.canonical.record import record
 from app.state import comparison, revisions
 from app.state.audit import Actor, note
+from app.state.cache_records import Choice, Found, Label, Vector, digest_of_scope
 from app.state.database import Database
 from app.state.signals import Signals
 from app.state.tables import cached_answer, db_now
 from app.state.upserts import upsert_for
-
-TOPIC: Final = "cache"
-"""What is rung, and the name of the revision that grows, when answers were taken away."""
+from app.state.wakeups import CACHE
 
 _MOST: Final = 1024 * 1024 * 1024  # bytes of all tenants together, looked for by the sweep
 _AT_ONCE: Final = 200  # rows of a transaction
@@ -44,52 +41,6 @@ _CHANGED: Final = (
     ),
 )
 _OVERLAP: Final = 5.0  # seconds by which a row may be committed after a later one
-
-
-class Label(NamedTuple):
-    """Whose an answer is: its name, the tenant and key that asked, the caller's own scope ("" for none), and the
-    stored response that it came from. ``vector`` is that of its question, among those of ``meaning``."""
-
-    id: str
-    tenant: str
-    key: str
-    scope: str = ""
-    response_id: str | None = None
-    meaning: str | None = None
-    vector: bytes | None = None
-
-
-class Vector(NamedTuple):
-    """The vector of a kept answer's question, and when it was made: a number that grows."""
-
-    id: str
-    made_at: float
-    vector: bytes
-
-
-class Found(NamedTuple):
-    """The bytes of an answer, and the seconds that it has to live."""
-
-    body: bytes
-    seconds: float
-
-
-@record
-class Choice:
-    """Which answers are meant: those that fit all that is given. ``key`` is a client key's name, or a scope."""
-
-    tenant: str | None = None
-    key: str | None = None
-    id: str | None = None
-
-    def shown(self) -> dict[str, str | None]:
-        """Return what is given, as members."""
-        return {"tenant": self.tenant, "key": self.key, "id": self.id}
-
-
-def digest_of_scope(scope: str) -> str:
-    """Return what is stored of a scope: 32 hexadecimal digits, "" for none."""
-    return hashlib.sha256(scope.encode()).hexdigest()[:32] if scope else ""
 
 
 class SharedAnswers:
@@ -162,15 +113,15 @@ class SharedAnswers:
         """Write into the audit that so many were taken away, and have every process forget its own."""
 
         def work(connection: Connection) -> None:
-            revisions.advance(connection, TOPIC)
+            revisions.advance(connection, CACHE)
             after = {**choice.shown(), "entries": entries}
             note(connection, actor, "cache.clear", choice.id or "cache", None, after)
 
-        self._signals.write(work, [TOPIC])
+        self._signals.write(work, [CACHE])
 
     def revision(self) -> int:
         """Return the number that grows when answers were taken away."""
-        return self._db.read(lambda connection: revisions.current(connection, TOPIC))
+        return self._db.read(lambda connection: revisions.current(connection, CACHE))
 
 
 def purge(db: Database, most: int = _MOST) -> None:

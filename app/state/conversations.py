@@ -16,8 +16,8 @@ from app.state import blobs, conversation_rows, retention
 from app.state.database import Database
 from app.state.ids import CONVERSATION, new_id, storable
 from app.state.items import ItemRow, Packed, pack
-from app.state.pagination import PageQuery, Scope, as_list, read_page
-from app.state.records import JSON
+from app.state.pagination import Scope, as_list, read_page
+from app.state.records import JSON, PageQuery
 from app.state.rows import present_items, touch_thread
 from app.state.tables import conversation, conversation_item, db_now, response
 from app.wire.json import dumps, loads_lenient

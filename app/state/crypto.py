@@ -18,10 +18,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy.engine import URL
-
 if TYPE_CHECKING:
     from cryptography.fernet import MultiFernet
+    from sqlalchemy.engine import URL
 
 VARIABLE: Final = "SLUICE_SECRET_KEY"
 _DIGEST: Final = hashlib.sha256().digest_size

@@ -24,7 +24,7 @@ from app.canonical.record import record
 from app.database_url import faults_of, is_postgres
 from app.errors import GatewayError
 from app.state import migrations
-from app.state.encryption import Cipher
+from app.state.cipher import Cipher
 from app.state.faults import opening, translate_errors
 from app.state.sqlite import SQLiteBackend
 

@@ -7,51 +7,18 @@ ready. What was begun and never made ready goes with the purge.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import field
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, exists, insert, or_, select, update
 
-from app.canonical.record import record
 from app.errors import GatewayError
 from app.state import file_chunks, listing
 from app.state.database import Database
 from app.state.ids import storable
 from app.state.listing import Page
-from app.state.records import JSON
+from app.state.records import NewFile, StoredFile, missing
 from app.state.tables import BATCH_RUNNING, AnyRow, batch, db_now, file
 from app.wire.json import dumps, loads_lenient
-
-
-@record
-class NewFile:
-    """A file about to be written. ``members`` are its name and what else is known of its contents;
-    ``keeps`` the seconds after which it goes, None for as long as the operator keeps such things.
-    ``provider``, ``realm`` and ``upstream_id`` say where its bytes are, where that is not here."""
-
-    id: str
-    tenant: str
-    purpose: str
-    members: Mapping[str, Any] = field(default_factory=dict)
-    keeps: float | None = None
-    provider: str | None = None
-    realm: str | None = None
-    upstream_id: str | None = None
-
-
-@record
-class StoredFile:
-    """A file of a tenant; ``provider`` is None where its bytes are here."""
-
-    id: str
-    purpose: str
-    bytes: int
-    created_at: int
-    expires_at: int | None
-    members: JSON
-    provider: str | None
-    realm: str | None
-    upstream_id: str | None
 
 
 class Files:
@@ -176,11 +143,6 @@ def make_ready(connection: Connection, file_id: str, size: int, members: Mapping
     """Show a file of ``size`` bytes to its owner."""
     values = {"ready": True, "bytes": size, "body": dumps(dict(members))}
     connection.execute(update(file).where(file.c.id == file_id).values(values))
-
-
-def missing(file_id: str, param: str = "file_id") -> GatewayError:
-    """Return the error for a file that there is not, for this caller."""
-    return GatewayError("not_found", f"No such File object: {file_id[:80]}", param=param)
 
 
 def drop_old(connection: Connection, condition: ColumnElement[bool], limit: int) -> int:

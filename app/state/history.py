@@ -7,9 +7,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
-from app.canonical.record import record
 from app.responses_form.errors import mutually_exclusive
 from app.responses_form.items import (
     as_items,
@@ -24,35 +23,10 @@ from app.state.chain import Found, find
 from app.state.database import Database
 from app.state.ids import check_previous_response_id
 from app.state.items import show_item, unpack
-from app.state.records import JSON, Source
+from app.state.records import EXPANDED_MAX, JSON, Expansion, Source
 from app.wire.offload import aside
 
 #: What may be put before an input, where nothing else is said: as much as a body may hold.
-EXPANDED_MAX: Final = 32 * 1024 * 1024
-
-
-@record
-class Expansion:
-    """A request's input with everything it refers to.
-
-    ``input``: history first, then this turn's items. ``sources`` runs beside it, None for
-    items the client sent itself. ``own``: this turn's items alone, to be stored. ``changed``: what the
-    client sent itself was put otherwise.
-    """
-
-    input: list[JSON]
-    sources: list[Source | None]
-    own: list[JSON]
-    parent_id: str | None = None
-    conversation_id: str | None = None
-    conversation_head: int | None = None
-    changed: bool = False
-
-    @property
-    def refers(self) -> bool:
-        """Say whether the request referred to anything stored, so that ``input`` replaces its own."""
-        named = self.parent_id is not None or self.conversation_id is not None
-        return named or any(source is not None for source in self.sources)
 
 
 class History:

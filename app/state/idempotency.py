@@ -15,11 +15,11 @@ from typing import Any, Final
 import gevent
 from sqlalchemy import Column, Connection, Double, Index, Integer, Table, Text, and_, delete, select, update
 
-from app.canonical.record import record
 from app.errors import GatewayError
 from app.state.database import Database
 from app.state.encryption import Sealed
 from app.state.loops import Loop
+from app.state.records import LARGEST, FirstAnswer
 from app.state.rows import chunks
 from app.state.tables import AnyRow, db_now, metadata
 from app.state.upserts import insert_once
@@ -27,8 +27,6 @@ from app.wire.json import dumps, loads_lenient
 
 KEPT_SECONDS: Final = 86_400.0
 LEASE_SECONDS: Final = 12.0
-LARGEST: Final = 1024 * 1024
-"""Bytes of the largest answer that is kept."""
 _RENEWED_EVERY: Final = 3.0
 _SWEPT_AT_ONCE: Final = 500
 _LOG: Final = logging.getLogger(__name__)
@@ -51,16 +49,6 @@ first_answer = Table(
     Index("first_answer_expires_at", "expires_at"),
     Index("first_answer_tenant", "tenant"),
 )
-
-
-@record
-class FirstAnswer:
-    """An answer as it went out. ``response_id`` is that of a background response whose events are the body."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes = b""
-    response_id: str | None = None
 
 
 class FirstAnswers:

@@ -22,9 +22,10 @@ from app.state.key_format import SHOWN, Hasher, make_key
 from app.state.listing import Page
 from app.state.signals import Signals
 from app.state.tables import AnyRow, client_key, key_ending, key_secret, tenant
+from app.state.wakeups import KEYS
 from app.wire.json import dumps, loads_lenient
 
-_TOPICS: Final = (revisions.TOPIC,)
+_TOPICS: Final = (KEYS,)
 _ENDINGS_KEPT: Final = 3_600.0
 
 

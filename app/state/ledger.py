@@ -17,7 +17,8 @@ from app.config import NANO
 from app.errors import GatewayError
 from app.state import audit, ledger_compaction, ledger_rows, listing
 from app.state.audit import Actor
-from app.state.budgets import Paid, correct_in
+from app.state.budget_lines import Paid
+from app.state.budgets import correct_in
 from app.state.database import Database
 from app.state.ids import storable
 from app.state.ledger_rows import Entry

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import Any, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from app.config import NANO
-from app.state.tables import AnyRow
 from app.wire.json import dumps, loads_lenient
+
+if TYPE_CHECKING:
+    from app.state.tables import AnyRow
 
 State = Literal["settled", "estimated", "lost", "cached"]
 

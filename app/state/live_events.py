@@ -7,11 +7,10 @@ nothing kept, while nobody watches. Tests: tests/surfaces/test_admin_events.py.
 
 from __future__ import annotations
 
-import re
 import time
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final, NamedTuple, Self
+from typing import Any, Final, NamedTuple
 
 from gevent.event import Event
 from sqlalchemy import (
@@ -34,6 +33,7 @@ from sqlalchemy import (
 )
 
 from app.state.ids import new_id
+from app.state.records import Cursor, ended_at
 from app.state.signals import Signals
 from app.state.tables import call_log, db_now, metadata
 from app.wire.json import dumps, loads_lenient
@@ -61,22 +61,6 @@ MOST_MISSED: Final = 1_000
 """Events that one who comes back is told at most."""
 _LONGEST: Final = 3_600.0  # seconds that a call takes at most: what had begun before may have ended since
 _ROWID: Final[ColumnElement[int]] = literal_column("rowid", Integer)
-
-
-class Cursor(NamedTuple):
-    """A place in the news: the last row of SQLite's call log, 0 on PostgreSQL, and Unix seconds."""
-
-    row: int
-    moment: float
-
-    def __str__(self) -> str:
-        return f"{self.row}-{self.moment * 1000:.0f}"
-
-    @classmethod
-    def parse(cls, text: str) -> Self | None:
-        """Return the cursor that a text stands for, None for what is none."""
-        found = re.fullmatch(r"(\d{1,18})-(\d{1,15})", text, re.ASCII)
-        return None if found is None else cls(int(found[1]), int(found[2]) / 1000)
 
 
 class Piece(NamedTuple):
@@ -234,11 +218,6 @@ class Reader:
             row = connection.execute(select(func.max(_ROWID)).select_from(call_log)).scalar() or 0
         moment: float = connection.execute(select(db_now())).scalar() or 0.0
         return row, moment
-
-
-def ended_at(body: Members) -> float:
-    """Return when a call of the log ended, in Unix seconds."""
-    return float(body["created_at"] + body["latency"] / 1000)
 
 
 def _calls_after(connection: Connection, since: Cursor, is_postgres: bool) -> Select[Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Connection, Table, func, select
 
@@ -11,37 +11,7 @@ from app.canonical.record import record
 from app.errors import GatewayError
 from app.state.ids import storable
 from app.state.items import ItemRow
-from app.state.records import JSON
-
-_MAX: Final = 100
-
-
-@record
-class PageQuery:
-    """What a caller asked of a list: ``limit`` 1 to 100, ``order`` asc or desc, cursors by item id."""
-
-    limit: int = 20
-    order: str = "desc"
-    after: str | None = None
-    before: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.limit < 1:
-            raise _bad_limit("below minimum", ">= 1", self.limit, "integer_below_min_value")
-        if self.limit > _MAX:
-            raise _bad_limit("above maximum", f"<= {_MAX}", self.limit, "integer_above_max_value")
-        if self.order not in ("asc", "desc"):
-            raise GatewayError(
-                "bad_request",
-                f"Invalid value: '{self.order}'. Supported values are: 'asc' and 'desc'.",
-                param="order",
-                code="invalid_value",
-            )
-
-
-def _bad_limit(how: str, bound: str, limit: int, code: str) -> GatewayError:
-    message = f"Invalid 'limit': integer {how} value. Expected a value {bound}, but got {limit} instead."
-    return GatewayError("bad_request", message, param="limit", code=code)
+from app.state.records import JSON, PageQuery
 
 
 @record

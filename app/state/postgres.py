@@ -22,7 +22,8 @@ from sqlalchemy.pool import NullPool
 
 from app.canonical.record import record
 from app.database_url import read_parameters
-from app.state.encryption import Cipher, use_cipher
+from app.state.cipher import Cipher
+from app.state.encryption import use_cipher
 from app.state.threads import Job, cooperative
 
 _LOG: Final = logging.getLogger(__name__)

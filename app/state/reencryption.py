@@ -23,8 +23,9 @@ from sqlalchemy import (
 )
 
 from app.state.cache import purge_unsealed
+from app.state.cipher import Cipher
 from app.state.database import Database
-from app.state.encryption import Cipher, Sealed
+from app.state.encryption import Sealed
 from app.state.tables import AnyRow, blob, metadata
 
 _AT_ONCE: Final = 50

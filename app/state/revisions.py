@@ -6,18 +6,14 @@ for (a name that is taken) cannot come between.
 
 from __future__ import annotations
 
-from typing import Final
-
 from sqlalchemy import Connection, case, select, update
 
 from app.state.tables import revision
 from app.state.upserts import insert_new
-
-TOPIC: Final = "keys"
-"""What is rung when the number of keys, tenants and administrators grows."""
+from app.state.wakeups import KEYS
 
 
-def advance(connection: Connection, name: str = TOPIC, least: int = 0) -> int:
+def advance(connection: Connection, name: str = KEYS, least: int = 0) -> int:
     """Count a change, from ``least`` on, hold back others until it is committed, and return its number."""
     insert_new(connection, revision, [{"name": name, "number": 0}])
     mine = revision.c.name == name
@@ -27,6 +23,6 @@ def advance(connection: Connection, name: str = TOPIC, least: int = 0) -> int:
     return current(connection, name)
 
 
-def current(connection: Connection, name: str = TOPIC) -> int:
+def current(connection: Connection, name: str = KEYS) -> int:
     """Return the number of the last change."""
     return connection.execute(select(revision.c.number).where(revision.c.name == name)).scalar() or 0

@@ -23,7 +23,8 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL
 from sqlalchemy.pool import StaticPool
 
-from app.state.encryption import Cipher, use_cipher
+from app.state.cipher import Cipher
+from app.state.encryption import use_cipher
 from app.state.threads import Job, Lane, original
 
 BUSY_SECONDS: Final = 15.0  # an index of a million rows is built in less

@@ -28,13 +28,13 @@ from app.state.batchhomes import BatchHomes
 from app.state.budgets import Budgets
 from app.state.cache import SharedAnswers
 from app.state.call_log import CallLog
+from app.state.cipher import Cipher
 from app.state.conversations import Conversations
 from app.state.crypto import Sealer, load_keys
 from app.state.database import Access, Database
-from app.state.encryption import Cipher
 from app.state.event_log import EventLog
 from app.state.files import Files
-from app.state.history import EXPANDED_MAX, History
+from app.state.history import History
 from app.state.idempotency import FirstAnswers
 from app.state.joiner import Joiner
 from app.state.key_format import Hasher
@@ -42,6 +42,7 @@ from app.state.keys import Keys
 from app.state.leases import Keeper
 from app.state.ledger import Ledger
 from app.state.live_events import News
+from app.state.records import EXPANDED_MAX
 from app.state.retention import Purger
 from app.state.runner import CONCURRENCY, Job, Runner
 from app.state.sessions import Sessions

@@ -16,8 +16,8 @@ from app.responses_form.events import opening
 from app.state import blobs, chain, conversation_rows, event_rows, retention, rows
 from app.state.items import Packed, pack, unpack
 from app.state.leases import LEASE_SECONDS, Keeper
-from app.state.pagination import PageQuery, Scope, as_list, read_page
-from app.state.records import JSON, Ending, Fence, NewResponse, StoredResponse
+from app.state.pagination import Scope, as_list, read_page
+from app.state.records import JSON, Ending, Fence, NewResponse, PageQuery, StoredResponse
 from app.state.signals import Signals
 from app.state.tables import AnyRow, db_now, item, response
 from app.state.termination import terminate

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 
 from app.canonical.record import record
 from app.errors import GatewayError
-from app.state import audit, cache, keys, listing, revisions
+from app.state import audit, keys, listing, revisions
 from app.state.audit import Actor
 from app.state.idempotency import first_answer
 from app.state.ids import storable
@@ -29,9 +29,10 @@ from app.state.tables import (
     thread,
     vault,
 )
+from app.state.wakeups import CACHE, KEYS
 from app.wire.json import dumps, loads_lenient
 
-_TOPICS: Final = (revisions.TOPIC,)
+_TOPICS: Final = (KEYS,)
 
 
 @record
@@ -108,7 +109,7 @@ class Tenants:
 
         def work(connection: Connection) -> dict[str, int]:
             number = revisions.advance(connection)
-            revisions.advance(connection, cache.TOPIC)  # so that no process remembers its answers
+            revisions.advance(connection, CACHE)  # so that no process remembers its answers
             before = _get(connection, name)
             counts = _count(connection, name)
             mine = connection.execute(select(client_key.c.id).where(client_key.c.tenant == name))
@@ -119,7 +120,7 @@ class Tenants:
             audit.note(connection, actor, "tenant.deleted", name, {**show(before), "stored": counts}, None)
             return counts
 
-        return self._signals.write(work, (*_TOPICS, cache.TOPIC))
+        return self._signals.write(work, (*_TOPICS, CACHE))
 
 
 def show(stored: StoredTenant) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Bells: who waits for a topic is woken when it is rung in this process.
 
-A topic is a response id or ``QUEUE``. Ringing is a hint only: whoever waits also looks
+A topic is a response id or one of those named here. Ringing is a hint only: whoever waits also looks
 again by itself after a while, because the ring of another process may get lost.
 """
 
@@ -13,6 +13,10 @@ from typing import Final
 from gevent.event import Event
 
 QUEUE: Final = "queue"
+KEYS: Final = "keys"
+"""What is rung, and the name of the revision that grows, when keys, tenants or administrators changed."""
+CACHE: Final = "cache"
+"""What is rung, and the name of the revision that grows, when answers were taken away."""
 
 
 class Wakeups:

@@ -22,7 +22,7 @@ from app.dialects.base import Frame
 from app.errors import GatewayError
 from app.gateway.core import Gateway
 from app.gateway.run import Run
-from app.state.idempotency import LARGEST, FirstAnswer
+from app.state.records import LARGEST, FirstAnswer
 from app.wire.offload import aside
 
 HEADER: Final = "idempotency-key"

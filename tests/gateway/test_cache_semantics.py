@@ -11,7 +11,7 @@ import pytest
 from app.config import SemanticSettings, Settings
 from app.gateway.cache.semantics import words_of
 from app.gateway.cache.vectors import Vectors, pack
-from app.state.cache import Vector
+from app.state.cache_records import Vector
 
 SEMANTIC = SemanticSettings("sandbox/e")
 

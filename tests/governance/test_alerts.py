@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from app.gateway.budgets.alerts import key_of, reached_by
-from app.state.budgets import Paid
+from app.state.budget_lines import Paid
 from tests.behaviour.world import chat_body
 from tests.governance.city import City, running_city
 from tests.lifecycle.house import eventually

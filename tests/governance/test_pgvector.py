@@ -12,8 +12,8 @@ import pytest
 from sqlalchemy import text
 
 from app.gateway.cache.vectors import NEAREST, Vectors, pack, rounded
-from app.state.cache import Label
-from app.state.encryption import Cipher
+from app.state.cache_records import Label
+from app.state.cipher import Cipher
 from app.state.reencryption import reencrypt
 from app.state.state import State, open_state
 from tests.governance.city import CHAT, PROMPT, City, running_city

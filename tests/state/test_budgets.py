@@ -9,7 +9,8 @@ import gevent
 import pytest
 from sqlalchemy import Engine, event, select, update
 
-from app.state.budgets import Budgets, Line, Standing
+from app.state.budget_lines import Line, Standing
+from app.state.budgets import Budgets
 from app.state.ledger import Ledger
 from app.state.ledger_rows import Entry, row_id
 from app.state.state import State

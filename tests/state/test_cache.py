@@ -6,7 +6,8 @@ import pytest
 from sqlalchemy import select, text
 
 from app.state.audit import Actor
-from app.state.cache import Choice, Label, purge
+from app.state.cache import purge
+from app.state.cache_records import Choice, Label
 from app.state.state import State, open_state
 from app.state.tables import cached_answer, db_now
 from tests.state.conftest import ENVIRON

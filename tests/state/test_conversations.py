@@ -6,7 +6,7 @@ from sqlalchemy import func, select
 
 from app.errors import GatewayError
 from app.state.ids import new_id
-from app.state.pagination import PageQuery
+from app.state.records import PageQuery
 from app.state.state import State
 from app.state.tables import conversation_item
 from tests.state.faults import refusal

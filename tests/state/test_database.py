@@ -14,8 +14,8 @@ import pytest
 from sqlalchemy import Connection, bindparam, insert, select, text
 from sqlalchemy.exc import IntegrityError
 
+from app.state.cipher import _MARK
 from app.state.database import Database, parse_url
-from app.state.encryption import _MARK
 from app.state.ids import new_id
 from app.state.records import NewResponse
 from app.state.state import State

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from sqlalchemy import LargeBinary, select, type_coerce, update
 
-from app.state.attempts import NewAttempt
-from app.state.encryption import Cipher, Sealed
-from app.state.pagination import PageQuery
+from app.state.cipher import Cipher
+from app.state.encryption import Sealed
+from app.state.records import NewAttempt, PageQuery
 from app.state.reencryption import reencrypt
 from app.state.state import State, open_state
 from app.state.tables import blob, item, metadata

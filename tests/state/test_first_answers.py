@@ -12,7 +12,8 @@ from sqlalchemy import func, select, update
 from app.errors import GatewayError
 from app.state import retention
 from app.state.audit import Actor
-from app.state.idempotency import LARGEST, FirstAnswer, FirstAnswers, first_answer
+from app.state.idempotency import FirstAnswers, first_answer
+from app.state.records import LARGEST, FirstAnswer
 from app.state.state import State
 from app.state.tables import db_now
 

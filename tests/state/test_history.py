@@ -7,9 +7,9 @@ from contextlib import contextmanager
 import pytest
 from sqlalchemy import Engine, event, func, select
 
-from app.state.history import Expansion, History
+from app.state.history import History
 from app.state.ids import new_id
-from app.state.pagination import PageQuery
+from app.state.records import Expansion, PageQuery
 from app.state.state import State
 from app.state.tables import item, response
 from tests.state.faults import refusal

@@ -20,7 +20,8 @@ from sqlalchemy import func, select, text, update
 
 from app.errors import GatewayError
 from app.state.audit import Actor
-from app.state.budgets import Budgets, Line, Standing
+from app.state.budget_lines import Line, Standing
+from app.state.budgets import Budgets
 from app.state.ledger import Correction, Ledger
 from app.state.ledger_rows import Entry, row_id
 from app.state.state import State

@@ -12,12 +12,11 @@ from sqlalchemy import func, select, update
 from app.responses_form.fold import fold
 from app.responses_form.items import as_items
 from app.state import blobs, retention
-from app.state.attempts import NewAttempt
 from app.state.crypto import Sealer, load_keys
 from app.state.database import parse_url
 from app.state.ids import new_id, new_item_id, storable
 from app.state.items import storable_form
-from app.state.pagination import PageQuery
+from app.state.records import NewAttempt, PageQuery
 from app.state.state import State
 from app.state.tables import attempt, blob, conversation, conversation_item, item, response, thread, vault
 from app.wire.json import dumps

@@ -5,8 +5,7 @@ from sqlalchemy import select, update
 
 from app.errors import GatewayError
 from app.state.ids import new_id
-from app.state.pagination import PageQuery
-from app.state.records import Fence
+from app.state.records import Fence, PageQuery
 from app.state.retention import purge
 from app.state.state import State
 from app.state.tables import response

@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from app.state.background import Work
-from app.state.history import Expansion
 from app.state.ids import new_id
-from app.state.records import Ending, Fence, NewResponse
+from app.state.records import Ending, Expansion, Fence, NewResponse
 from app.state.state import State
 
 TENANT = "acme"

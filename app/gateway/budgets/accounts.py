@@ -11,7 +11,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import gevent
 from gevent.pool import Group
@@ -28,11 +28,14 @@ from app.gateway.budgets.spool import Spool
 from app.gateway.budgets.writer import Counted, EntryWriter
 from app.gateway.call import Attempt, Call, Target
 from app.gateway.cost import PriceList
-from app.state.budgets import Line, Paid, Reserved, Standing, first_refused
+from app.state.budget_lines import Line, Paid, Reserved, Standing, first_refused
 from app.state.ledger_rows import Entry
 from app.state.loops import Loop
-from app.state.state import State
 from app.wire.egress import Egress
+
+if TYPE_CHECKING:
+    from app.state.state import State
+
 
 _LOG: Final = logging.getLogger(__name__)
 _MOST_UNSETTLED: Final = 10_000

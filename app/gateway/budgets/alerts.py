@@ -14,7 +14,7 @@ import hmac
 import logging
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from gevent.event import Event
 
@@ -22,12 +22,15 @@ from app.config import NANO, Settings, dollars_of
 from app.errors import GatewayError
 from app.gateway.budgets.periods import period_of
 from app.gateway.budgets.status import dollars, moment
-from app.state.alerts import Due
-from app.state.budgets import Paid
+from app.state.budget_lines import Paid
 from app.state.loops import Loop
-from app.state.state import State
 from app.wire.clocks import Clocks
 from app.wire.egress import Egress
+
+if TYPE_CHECKING:
+    from app.state.alerts import Due
+    from app.state.state import State
+
 
 _LOG: Final = logging.getLogger(__name__)
 

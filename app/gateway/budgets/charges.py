@@ -12,7 +12,7 @@ from app.config import Budget
 from app.gateway import allowances
 from app.gateway.budgets.periods import period_of
 from app.gateway.call import Principal
-from app.state.budgets import Line
+from app.state.budget_lines import Line
 
 
 class Touch(NamedTuple):

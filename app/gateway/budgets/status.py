@@ -13,7 +13,7 @@ from app.config import NANO, budget_row
 from app.errors import GatewayError
 from app.gateway.budgets.charges import Touch
 from app.gateway.budgets.periods import period_of
-from app.state.budgets import Standing
+from app.state.budget_lines import Standing
 
 
 def refusal(touch: Touch, standing: Standing, amount: int, now: float) -> GatewayError:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import gevent
 from gevent.event import Event
@@ -17,7 +17,10 @@ from app.errors import GatewayError
 from app.gateway.budgets.spool import Spool
 from app.state.ledger_rows import Entry
 from app.state.loops import Loop
-from app.state.state import State
+
+if TYPE_CHECKING:
+    from app.state.state import State
+
 
 _LOG: Final = logging.getLogger(__name__)
 _MOST_WAITING: Final = 10_000

@@ -15,8 +15,8 @@ from typing import Final
 
 from app.errors import GatewayError
 from app.gateway.redis_client import connect
-from app.state.cache import Choice, Found, Label, Vector, digest_of_scope
-from app.state.encryption import Cipher
+from app.state.cache_records import Choice, Found, Label, Vector, digest_of_scope
+from app.state.cipher import Cipher
 
 _ANSWER: Final = "sluice:cache:answer:"
 _RESPONSE: Final = "sluice:cache:response:"

@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
-from typing import Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 import gevent
 from gevent.pool import Pool
@@ -24,12 +24,16 @@ from app.gateway.cache.records import bytes_of, entry_of_bytes
 from app.gateway.cache.redis_store import RedisStore
 from app.gateway.cache.semantics import Meaning
 from app.gateway.cache.vectors import NEAREST, NEWEST, Vectors, pack, rounded
-from app.state.audit import Actor
-from app.state.cache import TOPIC, Choice, Found, Label, Vector
-from app.state.encryption import Cipher, Unreadable
+from app.state.cache_records import Choice, Found, Label, Vector
+from app.state.cipher import Cipher, Unreadable
 from app.state.loops import Loop
-from app.state.state import State
+from app.state.wakeups import CACHE
 from app.wire.offload import aside
+
+if TYPE_CHECKING:
+    from app.state.audit import Actor
+    from app.state.state import State
+
 
 WAIT: Final = 0.05
 """Seconds that a call waits for what all processes share."""
@@ -246,7 +250,7 @@ class CacheStore:
     def _watch(self) -> None:
         while True:
             try:
-                with self._state().signals.wakeups.waiting(TOPIC) as bell:
+                with self._state().signals.wakeups.waiting(CACHE) as bell:
                     self._check_revision()
                     bell.wait(_LOOK_SECONDS)
             except GatewayError as error:

@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any, Final
 
-from app.state.cache import Vector
+from app.state.cache_records import Vector
 
 _MOST: Final = 64 * 1024 * 1024  # bytes of a process
 NEWEST: Final = 2_000

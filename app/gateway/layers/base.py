@@ -13,7 +13,7 @@ Tests: tests/test_additions.py.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from app.config import Settings
 from app.dialects.base import Frame
@@ -33,7 +33,10 @@ from app.gateway.plan import Route
 from app.gateway.redaction import Redactor
 from app.gateway.run import Run, Source
 from app.gateway.strategies import Strategies
-from app.state.state import State
+
+if TYPE_CHECKING:
+    from app.state.state import State
+
 
 Proceed = Callable[[Call], Run]
 CallLayer = Callable[[Call, Proceed], Run]

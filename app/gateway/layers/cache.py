@@ -23,7 +23,7 @@ from app.gateway.layers.base import CallLayer, House, Proceed
 from app.gateway.offload import aside_for
 from app.gateway.outcome import Outcome
 from app.gateway.run import Run
-from app.state.cache import Label
+from app.state.cache_records import Label
 
 _STREAMED: Final = frozenset({"chat", "responses"})
 _WHOLE: Final = _STREAMED | {"completion", "embedding"}

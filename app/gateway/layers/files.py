@@ -13,7 +13,7 @@ from typing import Any, Final
 from app.errors import GatewayError
 from app.gateway.call import Call, FileHome
 from app.gateway.layers.base import CallLayer, House
-from app.state.files import StoredFile, missing
+from app.state.records import StoredFile, missing
 
 _OURS: Final = re.compile(r"file-[0-9a-f]{48}")
 _SLOTS: Final = frozenset({"file_id", "file_ids", "fileUri", "file_uri"})

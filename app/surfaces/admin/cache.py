@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Response, request
 
 from app.errors import GatewayError
-from app.state.cache import Choice
+from app.state.cache_records import Choice
 from app.surfaces.admin import requests
 from app.surfaces.replies.answers import json_response
 

@@ -10,7 +10,7 @@ from flask import request
 from werkzeug.datastructures import MultiDict
 
 from app.errors import GatewayError
-from app.state.pagination import PageQuery
+from app.state.records import PageQuery
 
 _INCLUDE: Final = re.compile(r"include(\[\d*\])?")
 _INTEGER: Final = re.compile(r"-?\d{1,18}")

@@ -13,9 +13,9 @@ from app.gateway.core import Gateway
 from app.gateway.exchange import Answer
 from app.gateway.run import Batch, Run
 from app.state.batches import NewBatch
-from app.state.files import StoredFile, missing
 from app.state.ids import new_id
 from app.state.pagination import as_list
+from app.state.records import StoredFile, missing
 from app.surfaces.body import queries
 from app.surfaces.body.schemas.batches import window_seconds
 from app.surfaces.body.validation import read_body

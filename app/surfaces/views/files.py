@@ -17,9 +17,9 @@ from app.gateway.file_location import home_of
 from app.gateway.provider_files import realm_of
 from app.gateway.run import Batch, Run
 from app.state.file_chunks import PIECE
-from app.state.files import NewFile, StoredFile
 from app.state.ids import new_file_id
 from app.state.pagination import as_list
+from app.state.records import NewFile, StoredFile
 from app.surfaces.body import queries
 from app.surfaces.body.forms import members, open_form, size_of_file
 from app.surfaces.body.schemas.batches import LEAST_KEPT, MOST_KEPT

@@ -1,0 +1,93 @@
+"""Content at rest: columns that a database holds sealed, where the operator asks for it.
+
+AES-256-GCM by the keys of ``SLUICE_SECRET_KEY``: a mark, the key's id, a fresh nonce, then the
+sealed bytes. What is not sealed reads as it is, and what an older key sealed reads with that key, so the setting and the
+first key may change at any time; ``sluice db reencrypt`` rewrites what lies there. Ids, times,
+tenants, states, names of models and the digests of files stay readable: the database works with them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Final
+
+from app.errors import GatewayError
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+_MARK: Final = b"\x00sluice\x01"
+_ID: Final = 8
+_NONCE: Final = 12
+_HEAD: Final = len(_MARK) + _ID
+
+
+class Unreadable(GatewayError):
+    """A stored value that none of our keys opens."""
+
+
+class Cipher:
+    """Seals and opens the bytes of columns; ``seals`` says whether new ones are sealed.
+
+    The library is loaded when something is sealed or opened.
+    """
+
+    def __init__(self, keys: Sequence[str], *, seals: bool) -> None:
+        self.seals = seals
+        self._keys = tuple(keys)
+
+    @cached_property
+    def _by_id(self) -> dict[bytes, AESGCM]:
+        """The keys by id, the sealing one first."""
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+        derived = [_derive(key) for key in self._keys]
+        return {hashlib.sha256(key).digest()[:_ID]: AESGCM(key) for key in derived}
+
+    def write(self, data: bytes) -> bytes:
+        """Return what is stored for ``data``; bytes that look sealed are sealed in any case."""
+        if not self.seals and not data.startswith(_MARK):
+            return data
+        identity, key = next(iter(self._by_id.items()))
+        head, nonce = _MARK + identity, os.urandom(_NONCE)
+        return head + nonce + key.encrypt(nonce, data, head)
+
+    def read(self, stored: bytes) -> bytes:
+        """Return what was stored; raises ``store_unavailable`` where its key is not among ours."""
+        if not stored.startswith(_MARK):
+            return stored
+        from cryptography.exceptions import InvalidTag
+
+        head, nonce = stored[:_HEAD], stored[_HEAD : _HEAD + _NONCE]
+        key = self._by_id.get(head[len(_MARK) :])
+        if key is None:
+            raise _unreadable("with a key that SLUICE_SECRET_KEY does not hold")
+        try:
+            return key.decrypt(nonce, stored[_HEAD + _NONCE :], head)
+        except InvalidTag as error:
+            raise _unreadable("and was changed since") from error
+
+    def is_current(self, stored: bytes) -> bool:
+        """Say whether stored bytes are as `write` would store them now."""
+        sealed = stored.startswith(_MARK)
+        if not self.seals:
+            return not sealed or self.read(stored).startswith(_MARK)
+        return sealed and stored[len(_MARK) : _HEAD] == next(iter(self._by_id))
+
+
+def _unreadable(how: str) -> Unreadable:
+    return Unreadable(
+        "store_unavailable",
+        "The response store is not available at the moment. Please try again.",
+        raw=f"a stored value was sealed {how}",
+    )
+
+
+def _derive(key: str) -> bytes:
+    from cryptography.hazmat.primitives.hashes import SHA256
+    from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+    return HKDF(algorithm=SHA256(), length=32, salt=None, info=b"sluice at rest 1").derive(key.encode())
