@@ -18,6 +18,7 @@ from app.dialects.shared.decoder_parts import call_part, counts_at, items_of, na
 from app.dialects.shared.failures import upstream_failure
 from app.dialects.shared.lenient_json import as_dict, as_list, as_str, count, dicts, label, number, opt_str
 from app.dialects.shared.tool_forms import customs_of
+from app.dialects.shared.usage_repair import native_usage
 from app.errors import GatewayError
 
 Members = dict[str, Any]
@@ -140,7 +141,7 @@ def decode_usage(value: Any) -> Usage | None:
         cached_tokens=count(raw.get("cached_tokens")) or 0,
         reasoning_tokens=count(counted.get("reasoning_tokens")) or 0,
         details=counts_at(raw, _DETAILS),
-        native=(NAME, raw),
+        native=native_usage(NAME, raw),
     )
 
 

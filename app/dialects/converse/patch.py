@@ -6,13 +6,18 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any, Final
 
-from app.dialects.base import Passage
+from app.canonical.response import Usage
+from app.dialects.base import Frame, Passage
 from app.dialects.converse.blocks_in import unpack
 from app.dialects.converse.options import NAME
+from app.dialects.converse.response import decode_usage
+from app.dialects.converse.response_out import encode_usage
 from app.dialects.shared.claude import OMITTED
 from app.dialects.shared.lenient_json import as_dict
 from app.dialects.shared.plain_patch import Body, Opener, PlainPatch
+from app.dialects.shared.usage_repair import counts_only
 
+_METADATA: Final = "metadata"
 _THOUGHT: Final = "reasoningContent"
 
 
@@ -51,4 +56,26 @@ def _block(block: Any, opener: Opener) -> Any:
     return {_THOUGHT: {"reasoningText": {**shown, "signature": value.removeprefix(OMITTED)}}}
 
 
-ConversePatch: Final = partial(PlainPatch, fit=fit)
+class _Patch(PlainPatch):
+    _is_told = False
+
+    def frames(self, event: str | None, data: Body) -> list[Frame]:
+        """Return a frame as it came; ``metadata`` tells the usage."""
+        if event != _METADATA:
+            return [Frame(event, data)]
+        self._is_told = True
+        usage = data.get("usage")
+        lacks = decode_usage(usage) is None or not counts_only(as_dict(usage))
+        return self._pass(Frame(event, data), lacks_usage=lacks)
+
+    def closing(self, usage: Usage | None) -> list[Frame]:
+        """Return the ``metadata`` that waited, or one of our own."""
+        if not self._is_told and usage is not None:
+            self._waiting.append(Frame(_METADATA, {}))
+        return super().closing(usage)
+
+    def _tell(self, data: Body, usage: Usage) -> None:
+        data["usage"] = encode_usage(usage)
+
+
+ConversePatch: Final = partial(_Patch, fit=fit)

@@ -27,6 +27,7 @@ from app.dialects.shared.decoder_parts import call_part, items_of, native_rest
 from app.dialects.shared.failures import upstream_failure
 from app.dialects.shared.lenient_json import as_dict, as_str, count, dicts, json_text, opt_str
 from app.dialects.shared.tool_forms import customs_of
+from app.dialects.shared.usage_repair import native_usage
 from app.errors import GatewayError
 
 Members = dict[str, Any]
@@ -239,7 +240,7 @@ def decode_usage(value: Any) -> Usage | None:
         cached_tokens=cached,
         cache_write_tokens=written,
         details=dict(_writes_by_ttl(raw)),
-        native=(NAME, raw),
+        native=native_usage(NAME, raw),
     )
 
 

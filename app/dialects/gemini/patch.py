@@ -5,14 +5,19 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, Final
 
-from app.dialects.base import Passage
+from app.canonical.response import Usage
+from app.dialects.base import Frame, Passage
 from app.dialects.gemini.members import unpack
 from app.dialects.gemini.options import family_of
 from app.dialects.gemini.parts import NAME, SKIP_SIGNATURE
-from app.dialects.shared.lenient_json import as_dict
+from app.dialects.gemini.response_out import encode_usage
+from app.dialects.gemini.usage import decode_usage
+from app.dialects.shared.lenient_json import as_dict, dicts
 from app.dialects.shared.plain_patch import Body, Opener, PlainPatch
+from app.dialects.shared.usage_repair import counts_only
 
 _SIGNATURES: Final = ("thoughtSignature", "thought_signature")
+_USAGE: Final = "usageMetadata"
 _CALLS: Final = ("functionCall", "function_call")
 
 
@@ -63,4 +68,31 @@ def _stand_in(parts: list[Any]) -> None:
             return
 
 
-GeminiPatch: Final = partial(PlainPatch, fit=fit)
+class _Patch(PlainPatch):
+    """Each chunk may tell the usage, the last of them holds. No frame ends this wire's streams, so that
+    a chunk that finishes a candidate waits for the next one or the end while none told any."""
+
+    _is_told = False
+
+    def frames(self, event: str | None, data: Body) -> list[Frame]:
+        """Return a chunk without what is no usage, and the one that waited before it."""
+        usage = as_dict(data.get(_USAGE))
+        if not counts_only(usage):
+            del data[_USAGE]
+        elif decode_usage(usage) is not None:
+            self._is_told = True
+        before, self._waiting = self._waiting, []
+        finishes = any(choice.get("finishReason") for choice in dicts(data.get("candidates")))
+        return [*before, *self._pass(Frame(event, data), lacks_usage=finishes and not self._is_told)]
+
+    def closing(self, usage: Usage | None) -> list[Frame]:
+        """Return the chunk that waited, or one of our own that tells the usage."""
+        if not (self._is_told or self._waiting or usage is None):
+            self._waiting.append(Frame(None, {}))
+        return super().closing(usage)
+
+    def _tell(self, data: Body, usage: Usage) -> None:
+        data[_USAGE] = encode_usage(usage)
+
+
+GeminiPatch: Final = partial(_Patch, fit=fit)

@@ -8,6 +8,7 @@ from typing import Any, Final
 from app.canonical.response import Finish, FinishReason, Usage
 from app.dialects.gemini.parts import NAME
 from app.dialects.shared.lenient_json import as_str, count, dicts, label
+from app.dialects.shared.usage_repair import native_usage
 
 REASONS: Final[Mapping[str, FinishReason]] = {
     "STOP": "stop",
@@ -93,7 +94,7 @@ def decode_usage(raw: Mapping[str, Any]) -> Usage | None:
         cached_tokens=count(raw.get("cachedContentTokenCount")) or 0,
         reasoning_tokens=thoughts or 0,
         details=details,
-        native=(NAME, dict(raw)),
+        native=native_usage(NAME, raw),
     )
 
 

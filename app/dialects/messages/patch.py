@@ -6,13 +6,15 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from app.canonical.request import Sampling
+from app.canonical.response import Usage
 from app.dialects.base import Frame, Passage
 from app.dialects.messages.options import NAME, options_of
-from app.dialects.messages.response import encode_usage, head, stop_members
+from app.dialects.messages.response import decode_usage, encode_usage, head, stop_members
 from app.dialects.shared.claude import OMITTED
 from app.dialects.shared.claude_thinking import sampling_of
 from app.dialects.shared.lenient_json import as_dict, count, number, opt_str
 from app.dialects.shared.plain_patch import Body, Opener, PlainPatch
+from app.dialects.shared.usage_repair import counts_only
 
 _SLOTS: Final = {"thinking": "signature", "redacted_thinking": "data"}
 _SAMPLING: Final = ("temperature", "top_p", "top_k")
@@ -73,12 +75,15 @@ def _block(block: Any, opener: Opener) -> Any:
     return None if value is None else {**block, slot: value.removeprefix(OMITTED)}
 
 
+def _is_told(usage: Any) -> bool:
+    return decode_usage(usage) is not None and counts_only(usage)
+
+
 class MessagesPatch(PlainPatch):
     """The patch of this wire. Its clients add up what they read: a member they need is there."""
 
     def __init__(self, passage: Passage) -> None:
         super().__init__(passage, fit)
-        self._told: Body = encode_usage(None)
 
     def answer(self, body: Body) -> Body:
         """Return the answer, and whatever a message must have."""
@@ -91,11 +96,14 @@ class MessagesPatch(PlainPatch):
         if kind == "message_start":
             data["message"] = message = as_dict(data.get("message"))
             self._fill(message, {**head(None, None, self._passage.server), "content": []})
-            self._fill(message, {**stop_members(None), "usage": self._told})
-            self._told = as_dict(message["usage"])
-        elif kind == "message_delta":
-            self._fill(data, {"usage": {"output_tokens": count(self._told.get("output_tokens")) or 0}})
-        return [Frame(event or opt_str(kind), data)]
+            self._fill(message, stop_members(None))
+            if not _is_told(message.get("usage")):
+                message["usage"] = encode_usage(decode_usage(message.get("usage")))
+        lacks = kind == "message_delta" and not _is_told(data.get("usage"))
+        return self._pass(Frame(event or opt_str(kind), data), lacks_usage=lacks)
+
+    def _tell(self, data: Body, usage: Usage) -> None:
+        data["usage"] = encode_usage(usage)
 
     def _fill(self, holder: Body, wanted: Body) -> None:
         holder |= {name: value for name, value in wanted.items() if holder.get(name) is None}

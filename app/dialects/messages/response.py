@@ -34,6 +34,7 @@ from app.dialects.shared.failures import status_of_code, upstream_failure
 from app.dialects.shared.lenient_json import as_dict, as_str, count, dicts, label, opt_str
 from app.dialects.shared.rate_limits import Standing
 from app.dialects.shared.tool_forms import call_object, customs_of
+from app.dialects.shared.usage_repair import native_usage
 from app.errors import GatewayError
 
 Members = dict[str, Any]
@@ -133,7 +134,7 @@ def decode_usage(value: Any) -> Usage | None:
         reasoning_tokens=count(as_dict(raw.get("output_tokens_details")).get("thinking_tokens")) or 0,
         details=counts_at(raw, _DETAILS),
         billing=_billing(raw),
-        native=(NAME, raw),
+        native=native_usage(NAME, raw),
     )
 
 

@@ -40,13 +40,17 @@ class Opener:
 
 
 class PlainPatch:
-    """What changes in bodies of one wire: ``fit`` writes the request's copy."""
+    """What changes in bodies of one wire: ``fit`` writes the request's copy.
+
+    Where a stream tells no usage, the frame that should have told it waits in ``_waiting`` for ours, and
+    what comes behind it waits, too."""
 
     breaks_fail: Final = False
 
     def __init__(self, passage: Passage, fit: Callable[[Body, Passage], Body]) -> None:
         self._passage = passage
         self._fit = fit
+        self._waiting: list[Frame] = []
 
     def request(self) -> Body:
         """Return the caller's body for the target."""
@@ -64,8 +68,20 @@ class PlainPatch:
         return [Frame(event, data)]
 
     def closing(self, usage: Usage | None) -> list[Frame]:
-        """Return nothing: the upstream's own frames end the stream."""
-        return []
+        """Return the frames that waited, with the usage in the first: the upstream's own frames end the stream."""
+        if self._waiting and usage is not None:
+            self._tell(self._waiting[0].data, usage)
+        waited, self._waiting = self._waiting, []
+        return waited
+
+    def _tell(self, data: Body, usage: Usage) -> None:
+        """Put the usage where its frame tells it."""
+
+    def _pass(self, frame: Frame, *, lacks_usage: bool) -> list[Frame]:
+        if lacks_usage or self._waiting:
+            self._waiting.append(frame)
+            return []
+        return [frame]
 
     def fail(self, error: GatewayError, answer: Response, usage: Usage | None) -> list[Frame] | None:
         """Leave the ending to the encoder."""

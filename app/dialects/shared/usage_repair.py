@@ -14,6 +14,7 @@ from app.canonical.response import Usage
 from app.dialects.chat.usage import reasons_beside
 from app.dialects.shared.lenient_json import count
 
+_COUNTS: Final = ("tokens", "tokencount")
 _MAIN: Final = (("prompt_tokens", "completion_tokens"), ("input_tokens", "output_tokens"))
 
 
@@ -45,14 +46,20 @@ def is_sound(usage: Any) -> bool:
     if not isinstance(usage, dict):
         return False
     counted = any(all(count(usage.get(name)) is not None for name in pair) for pair in _MAIN)
-    return counted and _counts_only(usage) and not reasons_beside(usage)
+    return counted and counts_only(usage) and not reasons_beside(usage)
 
 
-def _counts_only(members: Mapping[str, Any]) -> bool:
+def counts_only(members: Mapping[str, Any]) -> bool:
+    """Tell whether all that a wire's usage says of tokens are counts."""
     for name, value in members.items():
-        if isinstance(value, dict):
-            if not _counts_only(value):
+        if name != "tokens" and name.lower().endswith(_COUNTS):
+            if value is not None and count(value) is None:
                 return False
-        elif name.endswith("_tokens") and value is not None and count(value) is None:
+        elif isinstance(value, dict) and not counts_only(value):
             return False
     return True
+
+
+def native_usage(dialect: str, raw: Mapping[str, Any]) -> tuple[str, dict[str, Any]] | None:
+    """Return a wire's usage for its own dialect to show again, None where it holds what is no count."""
+    return (dialect, dict(raw)) if counts_only(raw) else None
