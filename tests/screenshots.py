@@ -1,4 +1,4 @@
-"""``make screenshots``: draw the window for docs/window.md, over a day of calls that never were.
+"""``make screenshots``: draw the window for docs/window.md, from a day of made-up calls.
 
 Needs Chromium. The pictures depend on the machine's fonts, so no test compares them.
 """

@@ -180,7 +180,7 @@ def test_a_wrong_key_is_refused_and_the_right_one_leads_back(browser: Browser) -
     with running_world({"SLUICE_MASTER_KEY": MASTER}) as world:
         tab = browser.tab()
         tab.open(f"{world.gateway.url}/ui/calls?status=200")
-        for key, seen in (("wrong", "not the key of an administrator"), (MASTER, "First content")):
+        for key, seen in (("wrong", "not an administrator key"), (MASTER, "First content")):
             tab.run(f"document.querySelector('#key').value = '{key}'")
             tab.run("document.querySelector('form.narrow button').click()")
             tab.wait(f"document.readyState == 'complete' && document.body.innerText.includes('{seen}')")

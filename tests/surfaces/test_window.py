@@ -186,7 +186,7 @@ def test_a_viewer_sees_all_and_changes_nothing(office: Visitor) -> None:
     assert b"/check" not in guest.get("/ui/providers").body
     assert b"/check" in office.get("/ui/providers").body
     assert guest.post("/ui/providers/groq/check", {"csrf": guest.token}).status == 403
-    assert b"<button>Examine" not in guest.get("/ui/settings").body
+    assert b"<button>Run the checks" not in guest.get("/ui/settings").body
     assert guest.post("/ui/settings/doctor", {"csrf": guest.token}).status == 403
     change = {"cookie": guest.cookie, "x-csrf-token": guest.token}
     assert office.world.send("POST", "/admin/tenants", {"name": "blue"}, change).status == 403
@@ -201,7 +201,7 @@ def test_the_settings_have_the_doctor_look() -> None:
     with running_world({**ENV, "WEB_CONCURRENCY": "1"}) as alone:
         office = Visitor(alone)
         assert office.log_in().status == 303
-        assert b"<button>Examine" in office.get("/ui/settings").body
+        assert b"<button>Run the checks" in office.get("/ui/settings").body
         page = office.post("/ui/settings/doctor", {"csrf": office.token})
         part = office.post("/ui/settings/doctor", {"csrf": office.token}, hx_request="true")
     for answer in (page, part):
@@ -254,7 +254,7 @@ def test_the_page_of_a_call_tells_the_words_of_its_warnings_as_text(app: Flask) 
     assert "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;</span>: was left out" in told
     assert "<li>of several</li>" in told
     assert "And 3 more" in told
-    assert "words were not kept" in older
+    assert "text of the warnings was not stored" in older
     assert 'id="warnings"' not in without
 
 

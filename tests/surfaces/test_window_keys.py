@@ -73,7 +73,7 @@ def test_from_a_tenant_to_the_end_of_its_key(visitor: Visitor, world: World) -> 
     eventually(lambda: (call(world, first), call(world, rotated)) == (401, 200))
     assert fill(visitor, f"/keys/{key}/enable", enabled="no").status == 303
     eventually(lambda: call(world, rotated) == 401)
-    assert "not in force" in text(visitor.get(f"/ui/keys/{key}"))
+    assert "disabled or expired" in text(visitor.get(f"/ui/keys/{key}"))
     assert fill(visitor, f"/keys/{key}/enable", enabled="yes").status == 303
     eventually(lambda: call(world, rotated) == 200)
     assert fill(visitor, f"/keys/{key}/revoke").headers["location"] == "/ui/keys"
@@ -89,8 +89,8 @@ def test_a_key_of_the_configuration_is_shown_and_cannot_be_changed(visitor: Visi
     key = re.search(r'href="/ui/keys/(key_config[^"]+)"', visitor.get("/ui/keys").body.decode())
     assert key is not None
     page = visitor.get(f"/ui/keys/{key[1]}")
-    assert "the key $5.00 a month $0.00 $0.00 $5.00" in text(page)
-    assert "A new secret" not in text(page)
+    assert "key $5.00 a month $0.00 $0.00 $5.00" in text(page)
+    assert "Rotate the secret" not in text(page)
     assert fill(visitor, f"/keys/{key[1]}/revoke").status in (400, 409)
 
 

@@ -48,7 +48,7 @@ def log_in() -> Response:
     known = sessions.administrator(gateway, key) if 0 < len(key) <= _LONGEST_KEY else None
     if known is None:
         _LOG.warning("a log-in to the window from %s was refused", request.remote_addr)
-        return _form(back, "That is not the key of an administrator.", 401)
+        return _form(back, "This is not an administrator key.", 401)
     _LOG.info("%s logged in to the window from %s", known.name, request.remote_addr)
     gateway.limits.end(tried, [0])
     secret = gateway.state().sessions.begin(known.owner, sessions.SECONDS)
@@ -66,7 +66,7 @@ def follow(token: str) -> Response:
     gateway = gateway_of(current_app)
     made = gateway.settings.generated_key
     if request.method == "HEAD" or made is None or not master_key.is_link(made.reveal(), token):
-        return _form("", "This link does not work (any more). Start Sluice again for a new one.", 401)
+        return _form("", "This link is not valid or has expired. Restart Sluice for a new one.", 401)
     known = sessions.master_of(gateway, made)
     try:
         secret = gateway.state().sessions.begin(
@@ -75,7 +75,7 @@ def follow(token: str) -> Response:
     except GatewayError as error:
         if error.kind.name != "conflict":
             raise
-        return _form("", "This link was used before. Start Sluice again for a new one.", 401)
+        return _form("", "This link was already used. Restart Sluice for a new one.", 401)
     _LOG.info("%s logged in to the window by the link, from %s", known.name, request.remote_addr)
     gateway.limits.end(tried, [0])
     response = Response(rendering.page("welcome"))
@@ -115,7 +115,7 @@ def _count() -> Hold:
     hold = gateway_of(current_app).limits.admit([touch], 0)
     if hold.refused is not None:
         wait = max(1, round(hold.verdict.wait))
-        raise GatewayError("rate_limited", f"Too many tries to log in. Wait {wait} s.", retry_after=wait)
+        raise GatewayError("rate_limited", f"Too many login attempts. Wait {wait} s.", retry_after=wait)
     return hold
 
 

@@ -119,7 +119,7 @@
       this.place.querySelector("h2").textContent = model;
       this.text.textContent = this.raw.textContent = "";
       for (const name of ["first", "rate", "tokens", "cost"]) this.fact(name, "–");
-      this.fact("state", "asked");
+      this.fact("state", "sent");
     }
 
     async ask(model, abort) {
@@ -134,7 +134,7 @@
         signal: abort.signal,
       });
       if (!response.ok || !(response.headers.get("content-type") || "").startsWith("text/event-stream")) {
-        this.fact("state", `refused with ${response.status}`);
+        this.fact("state", `refused: ${response.status}`);
         this.refuse(await response.text());
         return;
       }
@@ -163,7 +163,7 @@
         if (piece && !first) {
           first = performance.now();
           this.fact("first", `${Math.round(first - began)} ms`);
-          this.fact("state", "answers");
+          this.fact("state", "answering");
         }
         if (piece) this.text.append(piece);
         const usage = usageOf(event);

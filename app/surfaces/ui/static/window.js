@@ -88,7 +88,7 @@
   const RARELY = 60;
   const asked = new Map();
   let source = null;
-  let stirred = 0;
+  let changed = 0;
 
   const isLive = () => {
     const choice = document.querySelector("[data-live-choice]");
@@ -96,10 +96,10 @@
   };
 
   function listen() {
-    const wanted = isLive() && document.body.dataset.events && document.querySelector("[data-told]");
+    const wanted = isLive() && document.body.dataset.events && document.querySelector("[data-on-events]");
     if (wanted && !source) {
       source = new EventSource(document.body.dataset.events);
-      for (const name of EVENTS) source.addEventListener(name, () => { stirred = Date.now(); });
+      for (const name of EVENTS) source.addEventListener(name, () => { changed = Date.now(); });
     } else if (!wanted && source) {
       source.close();
       source = null;
@@ -112,8 +112,8 @@
     const now = Date.now();
     for (const part of document.querySelectorAll("[data-live]")) {
       const last = asked.get(part) || now;
-      const told = "told" in part.dataset && source && source.readyState === EventSource.OPEN;
-      const wait = told ? (stirred > last ? SOON : RARELY) : Number(part.dataset.live);
+      const pushed = "onEvents" in part.dataset && source && source.readyState === EventSource.OPEN;
+      const wait = pushed ? (changed > last ? SOON : RARELY) : Number(part.dataset.live);
       asked.set(part, last);
       if (now - last < wait * 1000) continue;
       asked.set(part, now);
@@ -123,6 +123,8 @@
 
   document.addEventListener("DOMContentLoaded", () => {
     drawAll(document);
+    const here = document.querySelector(".top nav [aria-current]");  // the row of pages scrolls on a narrow screen
+    if (here) here.closest("nav").scrollLeft = here.offsetLeft - 24;
     setInterval(refresh, 1000);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => drawAll(document));
     let timer = 0;
