@@ -25,6 +25,7 @@ from app.dialects.base import ServerContext
 from app.dialects.cohere.options import NAME
 from app.dialects.cohere.response import FINISHES
 from app.dialects.shared.lenient_json import as_str, count, dicts
+from app.dialects.shared.tool_forms import object_text
 from app.errors import GatewayError
 
 Members = dict[str, Any]
@@ -115,7 +116,8 @@ def content_block(part: Part) -> Members | None:
 
 def encode_call(part: ToolCallPart) -> Members:
     """Return a tool call."""
-    function = {"name": part.name, "arguments": part.arguments}
+    is_opening = part.kind == "function" and not part.arguments
+    function = {"name": part.name, "arguments": "" if is_opening else object_text(part)}
     return {"id": part.id, "type": "function", "function": function}
 
 

@@ -43,7 +43,7 @@ from app.dialects.cohere.response_out import (
     logprob_item,
     placed,
 )
-from app.dialects.shared.block_sequence import BlockSequence
+from app.dialects.shared.block_sequence import CallSequence
 
 Members = dict[str, Any]
 
@@ -64,7 +64,7 @@ class CohereEncoder:
     def __init__(self, request: Request, context: ServerContext) -> None:
         self._context = context
         self._logprobs = bool(request.sampling.logprobs)
-        self._sequence = BlockSequence()
+        self._sequence = CallSequence()
         self._blocks: dict[int, _Block] = {}
         self._contents = self._calls = self._citations = 0
         self._texts = 0

@@ -42,7 +42,7 @@ from app.dialects.converse.response_out import (
     stop_word,
     tier_members,
 )
-from app.dialects.shared.block_sequence import BlockSequence
+from app.dialects.shared.block_sequence import CallSequence
 from app.dialects.shared.lenient_json import as_dict, as_list, dicts, json_text
 
 Members = dict[str, Any]
@@ -63,7 +63,7 @@ class ConverseEncoder:
 
     def __init__(self, request: Request, context: ServerContext) -> None:
         self._context = context
-        self._sequence = BlockSequence()
+        self._sequence = CallSequence()
         self._blocks: dict[int, _Block] = {}
         self._count = 0
         self._refused = False

@@ -31,7 +31,7 @@ from app.dialects.base import Frame, ServerContext
 from app.dialects.messages.citations import citations_of
 from app.dialects.messages.options import NAME
 from app.dialects.messages.response import encode_error, encode_part, encode_usage, head, stop_members
-from app.dialects.shared.block_sequence import BlockSequence
+from app.dialects.shared.block_sequence import CallSequence
 from app.dialects.shared.lenient_json import dicts
 
 Members = dict[str, Any]
@@ -57,7 +57,7 @@ class MessagesEncoder:
 
     def __init__(self, request: Request, context: ServerContext) -> None:
         self._context = context
-        self._sequence = BlockSequence()
+        self._sequence = CallSequence()
         self._blocks: dict[int, _Block] = {}
         self._count = 0
         self._refused = False

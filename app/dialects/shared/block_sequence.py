@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass, field, replace
 
 from app.canonical.events import BlockDelta, BlockEnded, BlockStarted, Event, Finished
+from app.canonical.request import ToolCallPart
+from app.dialects.shared.tool_forms import object_text
 
 _BlockEvent = BlockStarted | BlockDelta | BlockEnded
 
@@ -64,3 +67,53 @@ class BlockSequence:
                 break
             self._choice_of.pop(queue.popleft())
         return released
+
+
+@dataclass(slots=True)
+class _Call:
+    """A call as it grows; ``passes``: its input is a JSON object as it comes."""
+
+    part: ToolCallPart
+    held: list[str] = field(default_factory=list)
+    passes: bool = False
+
+    def grow(self, text: str) -> str:
+        """Return what of the input may go out now."""
+        if self.passes:
+            return text
+        self.held.append(text)
+        begun = "".join(self.held)
+        self.passes = self.part.kind == "function" and begun.lstrip().startswith("{")
+        return begun if self.passes else ""
+
+    def end(self) -> str:
+        """Return the rest of the input."""
+        whole = "".join(self.held)
+        is_said = self.passes or not (whole or self.part.kind == "custom")
+        return "" if is_said else object_text(replace(self.part, arguments=whole))
+
+
+class CallSequence(BlockSequence):
+    """A sequence for wires on which the input of each call is a JSON object: any other comes whole, as it
+    would in a whole answer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._calls: dict[int, _Call] = {}
+
+    def feed(self, event: Event) -> list[Event]:
+        """Return the events that may go out now, in order."""
+        events = super().feed(event)
+        if not self._calls and not isinstance(event, BlockStarted):
+            return events
+        return [made for one in events for made in self._written(one)]
+
+    def _written(self, event: Event) -> list[Event]:
+        if isinstance(event, BlockStarted) and isinstance(event.part, ToolCallPart):
+            self._calls[event.block] = _Call(event.part)
+            return [replace(event, part=replace(event.part, kind="function"))]
+        if isinstance(event, BlockDelta) and (call := self._calls.get(event.block)) is not None:
+            return [replace(event, text=text)] if (text := call.grow(event.text)) else []
+        if isinstance(event, BlockEnded) and (call := self._calls.pop(event.block, None)) is not None:
+            return [BlockDelta(event.block, text), event] if (text := call.end()) else [event]
+        return [event]

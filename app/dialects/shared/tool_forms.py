@@ -123,6 +123,13 @@ def call_object(part: ToolCallPart) -> dict[str, Any]:
     return arguments if isinstance(arguments, dict) else {CUSTOM_INPUT: arguments}
 
 
+def object_text(part: ToolCallPart) -> str:
+    """Return an answer's call as the text of a JSON object: as it was written, where it begins as one."""
+    if part.kind == "function" and part.arguments.lstrip().startswith("{"):
+        return part.arguments
+    return json_text(call_object(part))
+
+
 def is_allowed(tool: Tool, choice: ToolChoice) -> bool:
     """Tell whether a choice lets the model see the tool."""
     if choice.mode != "allowed":
