@@ -1,6 +1,6 @@
 """The command ``sluice``: start the server, check the configuration, prepare the database.
 
-Exit codes: 0 for success, 1 for something that failed or is hardly meant, 2 for a wrong command
+Exit codes: 0 for success, 1 for a failure or a warning, 2 for a wrong command
 line or configuration.
 """
 
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _expect_any_text() -> None:
-    """Write what the terminal's encoding lacks as ``\\xe4``, and read UTF-8, whatever the locale says."""
+    """Escape characters that the terminal's encoding lacks (``\\xe4``), and read UTF-8 in any locale."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     if isinstance(sys.stdin, io.TextIOWrapper):
@@ -50,7 +50,7 @@ def _expect_any_text() -> None:
 
 
 def _words() -> list[str]:
-    """Return the command line as UTF-8, whatever the locale says."""
+    """Return the command line decoded as UTF-8 in any locale."""
     return [os.fsencode(word).decode("utf-8", "surrogateescape") for word in sys.argv[1:]]
 
 
@@ -61,19 +61,19 @@ def _parser() -> argparse.ArgumentParser:
         run=_serve
     )
     for name, run, help_text in (
-        ("check-config", _check_config, "read the configuration and show what was understood"),
-        ("worker", _work, "run background responses, and nothing else, until told to stop"),
-        ("models", _models, "list the models of the configured providers, as they tell them now"),
-        ("db", _prepare_database, "prepare the database, or seal anew what lies in it"),
+        ("check-config", _check_config, "check the configuration and show it as loaded"),
+        ("worker", _work, "run background responses only, until stopped"),
+        ("models", _models, "list the models that the configured providers offer now"),
+        ("db", _prepare_database, "create or migrate the database, or re-encrypt its contents"),
     ):
         verb = verbs.add_parser(name, help=help_text)
         if name == "db":
             verb.add_argument("action", choices=["upgrade", "reencrypt"])
         verb.add_argument("--config", metavar="FILE", help="the TOML file instead of $SLUICE_CONFIG")
         verb.set_defaults(run=run)
-    verbs.choices["models"].add_argument("--provider", help="one provider only, whose failure is then shown")
+    verbs.choices["models"].add_argument("--provider", help="only this provider; its failure is shown")
     keys = verbs.add_parser("keys", help="make, list, change, rotate and revoke client keys")
-    keys.add_argument("--tenant", help="of a key for SLUICE_KEYS (new)")
+    keys.add_argument("--tenant", help="name of a key for SLUICE_KEYS (with new)")
     for what, verb in (
         ("keys", keys),
         ("tenants", verbs.add_parser("tenants", help="make, list and change")),
@@ -89,27 +89,27 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _serve(given: argparse.Namespace) -> int:
-    """Become gunicorn, started as in production (``gunicorn -c gunicorn.conf.py wsgi:app``)."""
+def _serve(args: argparse.Namespace) -> int:
+    """Replace this process by gunicorn, started as in production (``gunicorn -c gunicorn.conf.py wsgi:app``)."""
     settings_file = _ROOT / "gunicorn.conf.py"
     if not settings_file.exists():
         print(f"sluice: serving needs a checkout: {settings_file} does not exist", file=sys.stderr)
         return 1
     command = [sys.executable, "-m", "gunicorn", "-c", str(settings_file), "--pythonpath", str(_ROOT)]
-    os.execv(sys.executable, [*command, *given.rest, "wsgi:app"])
+    os.execv(sys.executable, [*command, *args.rest, "wsgi:app"])
 
 
-def _check_config(given: argparse.Namespace) -> int:
+def _check_config(args: argparse.Namespace) -> int:
     from app.bind_address import ServingError, resolve_bind
     from app.config_loading import ConfigError, load
     from app.config_loading.display import describe
-    from app.diagnostics.doubts import doubts_of
+    from app.diagnostics.configuration import advice_of
     from app.providers.registry import configured_names
 
     faults: list[tuple[str, str]] = []
     sound: Settings | None
     try:
-        sound = load(os.environ, given.config)
+        sound = load(os.environ, args.config)
     except ConfigError as error:
         faults += error.faults
         sound = error.sound
@@ -119,7 +119,7 @@ def _check_config(given: argparse.Namespace) -> int:
             resolve_bind(sound)
         except ServingError as error:
             faults.append(("server.host", str(error)))
-        advice = doubts_of(sound)
+        advice = advice_of(sound)
     for place, sentence in [*faults, *advice]:
         print(f"sluice: {place}: {sentence}", file=sys.stderr)
     if faults or sound is None:
@@ -129,12 +129,12 @@ def _check_config(given: argparse.Namespace) -> int:
     return _DOUBTFUL if advice else 0
 
 
-def _work(given: argparse.Namespace) -> int:
+def _work(args: argparse.Namespace) -> int:
     from app.bind_address import ServingError, resolve_host
     from app.config_loading import scrub_environ
     from app.gateway import worker
 
-    settings = settings_of(given)
+    settings = settings_of(args)
     if settings is None:
         return _WRONG
     try:
@@ -146,7 +146,7 @@ def _work(given: argparse.Namespace) -> int:
     return worker.run(settings, address)
 
 
-def _models(given: argparse.Namespace) -> int:
+def _models(args: argparse.Namespace) -> int:
     from app.errors import GatewayError
     from app.gateway.call import Principal
     from app.gateway.listing import Catalogue
@@ -155,7 +155,7 @@ def _models(given: argparse.Namespace) -> int:
     from app.terminal.progress import line
     from app.wire.egress import Egress
 
-    settings = settings_of(given)
+    settings = settings_of(args)
     if settings is None:
         return _WRONG
     egress = Egress(settings.environ)
@@ -166,7 +166,7 @@ def _models(given: argparse.Namespace) -> int:
     try:
         with line("asking the providers"):
             catalogue = Catalogue(registry, settings, router.resolve)
-            found = catalogue.models(Principal("cli", "default"), given.provider)
+            found = catalogue.models(Principal("cli", "default"), args.provider)
     except GatewayError as error:
         print(f"sluice: {error.message}", file=sys.stderr)
         return 1
@@ -175,16 +175,16 @@ def _models(given: argparse.Namespace) -> int:
     return 0
 
 
-def _prepare_database(given: argparse.Namespace) -> int:
+def _prepare_database(args: argparse.Namespace) -> int:
     from app.errors import GatewayError
     from app.state.database import Database
     from app.terminal.progress import line
 
-    settings = settings_of(given)
+    settings = settings_of(args)
     if settings is None:
         return _WRONG
     try:
-        if given.action == "reencrypt":
+        if args.action == "reencrypt":
             return _reencrypt(settings)
         with line("preparing the database"):
             Database.open(settings.database_url).close()
@@ -196,7 +196,7 @@ def _prepare_database(given: argparse.Namespace) -> int:
 
 
 def _reencrypt(settings: "Settings") -> int:
-    """Rewrite what is stored as the settings would store it now."""
+    """Rewrite stored contents with the current encryption settings."""
     from app.state.cipher import Cipher
     from app.state.crypto import load_keys, sealing_variables
     from app.state.database import Database
@@ -209,7 +209,7 @@ def _reencrypt(settings: "Settings") -> int:
     cipher = Cipher(keys, seals=settings.encrypt)
     db.seal(cipher)
     with line("sealing anew") as progress:
-        changed = reencrypt(db, cipher, lambda name, seen, total: progress.tell(seen, total, name))
+        changed = reencrypt(db, cipher, lambda name, seen, total: progress.update(seen, total, name))
     db.close()
     if not db.is_postgres:
         with line("compacting the file"):
@@ -218,38 +218,38 @@ def _reencrypt(settings: "Settings") -> int:
     return 0
 
 
-def _administer(what: str, given: argparse.Namespace) -> int:
-    if given.action == "new":
-        return _new_key(given)
-    settings = settings_of(given)
-    return _WRONG if settings is None else commands.run(what, given, settings)
+def _administer(what: str, args: argparse.Namespace) -> int:
+    if args.action == "new":
+        return _new_key(args)
+    settings = settings_of(args)
+    return _WRONG if settings is None else commands.run(what, args, settings)
 
 
-def _new_key(given: argparse.Namespace) -> int:
+def _new_key(args: argparse.Namespace) -> int:
     """Print a new client key and where to put it; nothing is stored."""
     from app.config_loading.value_kinds import NAME
 
-    if given.name is None:
+    if args.name is None:
         print("sluice: keys new needs a name", file=sys.stderr)
         return _WRONG
-    for text in filter(None, (given.name, given.tenant)):
+    for text in filter(None, (args.name, args.tenant)):
         if not NAME.fits(text):
             print(f"sluice: a name {NAME.sentence}", file=sys.stderr)
             return _WRONG
     key = f"sk-sluice-{secrets.token_urlsafe(32)}"
-    tenant = f":{given.tenant}" if given.tenant else ""
-    print(f"SLUICE_KEYS={given.name}:{key}{tenant}")
+    tenant = f":{args.tenant}" if args.tenant else ""
+    print(f"SLUICE_KEYS={args.name}:{key}{tenant}")
     return 0
 
 
-def _complete(parser: argparse.ArgumentParser, given: argparse.Namespace) -> int:
+def _complete(parser: argparse.ArgumentParser, args: argparse.Namespace) -> int:
     from app.terminal.completion import script
 
-    print(script(parser, given.shell), end="")
+    print(script(parser, args.shell), end="")
     return 0
 
 
-def _version(given: argparse.Namespace) -> int:
+def _version(args: argparse.Namespace) -> int:
     print(__version__)
     return 0
 

@@ -1,4 +1,4 @@
-"""``sluice keys`` and ``sluice tenants``: what the admin API does, for a terminal, over the same database.
+"""``sluice keys`` and ``sluice tenants``: keys and tenants of the admin API in a terminal, on the same database.
 
 Members are written ``name=value``: lists with commas, limits and budgets in JSON, ``metadata.NAME=text``, nothing behind the sign to
 take one away. They are checked by the schemas of the file and of the API.
@@ -35,19 +35,19 @@ _COLUMNS: Final = {
 
 
 def add_arguments(verb: argparse.ArgumentParser, what: str) -> None:
-    """Give the command ``what`` (``keys`` or ``tenants``) its arguments."""
+    """Give the command ``what`` (``keys`` or ``tenants``) arguments."""
     choices = [action for kind, action in _ACTIONS if kind == what]
     verb.add_argument("action", choices=[*choices, "new"] if what == "keys" else choices)
-    verb.add_argument("name", nargs="?", help="the name of a new one, else the id")
+    verb.add_argument("name", nargs="?", help="the name (create), otherwise the id")
     verb.add_argument("members", nargs="*", metavar="member=value")
-    verb.add_argument("--now", action="store_true", help="end running calls, too")
+    verb.add_argument("--now", action="store_true", help="also end running calls")
     verb.add_argument(
-        "--confirm", action="store_true", help="delete the tenant with all that is stored of it"
+        "--confirm", action="store_true", help="delete the tenant with everything stored for it"
     )
     verb.add_argument("--json", action="store_true", help="print JSON")
 
 
-def run(what: str, given: argparse.Namespace, settings: Settings) -> int:
+def run(what: str, args: argparse.Namespace, settings: Settings) -> int:
     """Run one command and return its exit code."""
     from app.config_loading import ConfigError
     from app.errors import GatewayError
@@ -55,14 +55,14 @@ def run(what: str, given: argparse.Namespace, settings: Settings) -> int:
     from app.gateway.owners import Owners
     from app.state.audit import Actor
 
-    if given.action != "list" and given.name is None:
-        print(f"sluice: {what} {given.action} needs a name", file=sys.stderr)
+    if args.action != "list" and args.name is None:
+        print(f"sluice: {what} {args.action} needs a name", file=sys.stderr)
         return _WRONG
     gateway = Gateway(settings)
     try:
         owners = Owners(settings, gateway.state, cache_store=gateway.cache_store)
         actor = Actor("cli", "admin", socket.gethostname())
-        result = _ACTIONS[what, given.action](owners, actor, given)
+        result = _ACTIONS[what, args.action](owners, actor, args)
     except ConfigError as error:
         for place, sentence in error.faults:
             print(f"sluice: {place}: {sentence}", file=sys.stderr)
@@ -72,15 +72,15 @@ def run(what: str, given: argparse.Namespace, settings: Settings) -> int:
         return 1
     finally:
         gateway.close()
-    print(json.dumps(result, indent=2) if given.json else _table(what, result))
+    print(json.dumps(result, indent=2) if args.json else _table(what, result))
     return 0
 
 
-def _members(given: argparse.Namespace, schema: Strict, **more: Any) -> dict[str, Any]:
+def _members(args: argparse.Namespace, schema: Strict, **more: Any) -> dict[str, Any]:
     from app.config_loading.tenancy import checked
 
     found: dict[str, Any] = dict(more)
-    for text in given.members:
+    for text in args.members:
         name, _, value = text.partition("=")
         holder, dot, inner = name.partition(".")
         if dot and holder == "metadata":
@@ -105,7 +105,7 @@ def _value(name: str, text: str) -> Any:
 def _parse(text: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError:  # the text itself goes on, and does not fit
+    except ValueError:  # keep the text; the schema refuses it
         return text
 
 
@@ -119,62 +119,62 @@ def _all(read: Callable[[int, str | None], Page[dict[str, Any]]]) -> list[Any]:
     return rows
 
 
-def _create_key(owners: Owners, actor: Actor, given: argparse.Namespace) -> Result:
+def _create_key(owners: Owners, actor: Actor, args: argparse.Namespace) -> Result:
     from app.config_loading.tenancy import NewKeySchema
 
-    return owners.create_key(actor, _members(given, NewKeySchema(), name=given.name))
+    return owners.create_key(actor, _members(args, NewKeySchema(), name=args.name))
 
 
-def _change_key(owners: Owners, actor: Actor, given: argparse.Namespace) -> Result:
+def _change_key(owners: Owners, actor: Actor, args: argparse.Namespace) -> Result:
     from app.config_loading.tenancy import KeyChangeSchema
 
-    return owners.change_key(actor, given.name, _members(given, KeyChangeSchema()), end_now=given.now)
+    return owners.change_key(actor, args.name, _members(args, KeyChangeSchema()), end_now=args.now)
 
 
-def _rotate_key(owners: Owners, actor: Actor, given: argparse.Namespace) -> Result:
+def _rotate_key(owners: Owners, actor: Actor, args: argparse.Namespace) -> Result:
     from app.config_loading.tenancy import RotationSchema
 
-    grace = _members(given, RotationSchema()).get("grace") or 0
-    return owners.rotate_key(actor, given.name, grace, end_now=given.now)
+    grace = _members(args, RotationSchema()).get("grace") or 0
+    return owners.rotate_key(actor, args.name, grace, end_now=args.now)
 
 
-def _revoke_key(owners: Owners, actor: Actor, given: argparse.Namespace) -> Result:
-    owners.delete_key(actor, given.name, end_now=given.now)
-    return {"id": given.name, "object": "key.deleted", "deleted": True}
+def _revoke_key(owners: Owners, actor: Actor, args: argparse.Namespace) -> Result:
+    owners.delete_key(actor, args.name, end_now=args.now)
+    return {"id": args.name, "object": "key.deleted", "deleted": True}
 
 
-def _create_tenant(owners: Owners, actor: Actor, given: argparse.Namespace) -> Result:
+def _create_tenant(owners: Owners, actor: Actor, args: argparse.Namespace) -> Result:
     from app.config_loading.tenancy import NewTenantSchema
 
-    return owners.create_tenant(actor, _members(given, NewTenantSchema(), name=given.name))
+    return owners.create_tenant(actor, _members(args, NewTenantSchema(), name=args.name))
 
 
-def _change_tenant(owners: Owners, actor: Actor, given: argparse.Namespace) -> Result:
+def _change_tenant(owners: Owners, actor: Actor, args: argparse.Namespace) -> Result:
     from app.config_loading.tenancy import TenantSchema
 
-    return owners.change_tenant(actor, given.name, _members(given, TenantSchema()))
+    return owners.change_tenant(actor, args.name, _members(args, TenantSchema()))
 
 
-def _delete_tenant(owners: Owners, actor: Actor, given: argparse.Namespace) -> Result:
+def _delete_tenant(owners: Owners, actor: Actor, args: argparse.Namespace) -> Result:
     from app.errors import GatewayError
 
-    counts = owners.stored_of_tenant(given.name)
-    if not given.confirm:
+    counts = owners.stored_of_tenant(args.name)
+    if not args.confirm:
         stored = ", ".join(f"{count} {name}" for name, count in counts.items())
-        raise GatewayError("bad_request", f"Stored of it are {stored}. Say --confirm to delete them.")
-    stored_of = owners.delete_tenant(actor, given.name)
-    return {"id": given.name, "object": "tenant.deleted", "deleted": True, "stored": stored_of}
+        raise GatewayError("bad_request", f"Stored for it: {stored}. Pass --confirm to delete them.")
+    stored_of = owners.delete_tenant(actor, args.name)
+    return {"id": args.name, "object": "tenant.deleted", "deleted": True, "stored": stored_of}
 
 
 _ACTIONS: Final[Mapping[tuple[str, str], Callable[[Owners, Actor, argparse.Namespace], Result]]] = {
-    ("keys", "list"): lambda owners, actor, given: _all(lambda n, a: owners.keys(n, a, given.name)),
-    ("keys", "show"): lambda owners, actor, given: owners.key(given.name),
+    ("keys", "list"): lambda owners, actor, args: _all(lambda n, a: owners.keys(n, a, args.name)),
+    ("keys", "show"): lambda owners, actor, args: owners.key(args.name),
     ("keys", "create"): _create_key,
     ("keys", "change"): _change_key,
     ("keys", "rotate"): _rotate_key,
     ("keys", "revoke"): _revoke_key,
-    ("tenants", "list"): lambda owners, actor, given: _all(owners.tenants),
-    ("tenants", "show"): lambda owners, actor, given: owners.tenant(given.name),
+    ("tenants", "list"): lambda owners, actor, args: _all(owners.tenants),
+    ("tenants", "show"): lambda owners, actor, args: owners.tenant(args.name),
     ("tenants", "create"): _create_tenant,
     ("tenants", "change"): _change_tenant,
     ("tenants", "delete"): _delete_tenant,
@@ -182,7 +182,7 @@ _ACTIONS: Final[Mapping[tuple[str, str], Callable[[Owners, Actor, argparse.Names
 
 
 def _table(what: str, result: Result) -> str:
-    """Return rows below each other, or the members of one, for people."""
+    """Return rows as lines, or the members of one row, for people."""
     if isinstance(result, list):
         columns = _COLUMNS[what]
         return aligned([columns, *([_text(row.get(column)) for column in columns] for row in result)])
@@ -190,7 +190,7 @@ def _table(what: str, result: Result) -> str:
 
 
 def aligned(rows: Iterable[Iterable[str]]) -> str:
-    """Return rows as lines, their cells below each other."""
+    """Return rows as lines with aligned cells."""
     cells = [list(row) for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in cells)

@@ -106,7 +106,7 @@ def test_the_doctor_asks_each_configured_provider_and_shows_no_key(
         assert cli.main(["doctor"]) == 1
         shown = capsys.readouterr().out
     refused = (
-        "openai: key default: answers with status 401: authentication: it refuses this key; renew the key\n"
+        "openai: key default: answers with status 401: authentication: it rejects this key; renew the key\n"
     )
     assert f"fail  {refused}" in shown
     assert CANARY not in shown
@@ -140,7 +140,7 @@ def test_the_doctor_tells_dns_tls_proxy_and_a_wrong_path_from_each_other(
     assert told["plain"].startswith("plain: without a key: TLS: ")
     assert told["proxied"].startswith("proxied: without a key: proxy: ")
     assert told["pathless"].endswith(
-        "status 404: the base URL has no path; such an API mostly stands below /v1"
+        "status 404: the base URL has no path; such an API is usually served below /v1"
     )
     assert told["azure"].startswith("azure: Provider 'azure' is not configured. Set AZURE_OPENAI_ENDPOINT")
     assert CANARY not in "".join(lines)
@@ -153,18 +153,18 @@ def test_the_doctor_says_so_when_no_provider_is_set(capsys: pytest.CaptureFixtur
 
 DOUBTFUL = {
     # what: variables, file, place and sentence
-    "a variable with a letter too few": ({"OPENAI_APIKEY": CANARY}, "", "OPENAI_APIKEY: is not read; did you mean 'OPENAI_API_KEY'?"),
-    "a vendor written wrongly": ({"ANTROPIC_API_KEY": CANARY}, "", "ANTROPIC_API_KEY: is not read; did you mean 'ANTHROPIC_API_KEY'?"),
-    "another tool's variable": ({"AZURE_OPENAI_KEY": CANARY}, "", "AZURE_OPENAI_KEY: is not read; did you mean 'AZURE_OPENAI_API_KEY'?"),
-    "a setting written wrongly": ({"SLUICE_DRAIN": "2"}, "", "SLUICE_DRAIN: is not read; did you mean 'SLUICE_DRAIN_AFTER'?"),
-    "a setting of nobody": ({"SLUICE_XYZZY": "2"}, "", "SLUICE_XYZZY: is no setting of this version, and is not read"),
-    "an alias to nobody": ({}, "[models.m]\ntarget = 'opnai/x'", "models.m: 'opnai/x' leads to nobody; did you mean 'openai'?"),
-    "a fallback to nobody": ({}, "[models.m]\ntarget = 'sandbox/x'\nfallbacks = ['nobody']", "models.m: 'nobody' leads to nobody unless"),
+    "a variable with a letter too few": ({"OPENAI_APIKEY": CANARY}, "", "OPENAI_APIKEY: is not a known variable; did you mean 'OPENAI_API_KEY'?"),
+    "a vendor written wrongly": ({"ANTROPIC_API_KEY": CANARY}, "", "ANTROPIC_API_KEY: is not a known variable; did you mean 'ANTHROPIC_API_KEY'?"),
+    "another tool's variable": ({"AZURE_OPENAI_KEY": CANARY}, "", "AZURE_OPENAI_KEY: is not a known variable; did you mean 'AZURE_OPENAI_API_KEY'?"),
+    "a setting written wrongly": ({"SLUICE_DRAIN": "2"}, "", "SLUICE_DRAIN: is not a known variable; did you mean 'SLUICE_DRAIN_AFTER'?"),
+    "a setting of nobody": ({"SLUICE_XYZZY": "2"}, "", "SLUICE_XYZZY: is not a setting of this version and is ignored"),
+    "an alias to nobody": ({}, "[models.m]\ntarget = 'opnai/x'", "models.m: 'opnai/x' matches no provider; did you mean 'openai'?"),
+    "a fallback to nobody": ({}, "[models.m]\ntarget = 'sandbox/x'\nfallbacks = ['nobody']", "models.m: 'nobody' matches no provider unless"),
     "an alias to who has no key": ({}, "[models.m]\ntarget = 'groq/x'", "models.m: 'groq/x' leads to a provider that is not configured: "),
     "a pattern of no provider": ({}, "[keys.k]\nkey = 'k'\nmodels = ['opnai/*']", "keys.k.models: 'opnai/*' matches no provider; did you mean 'openai'?"),
-    "a pattern without a provider": ({}, "[keys.k]\nkey = 'k'\nmodels = ['gpt-4o']", "keys.k.models: 'gpt-4o' matches no provider; patterns are"),
+    "a pattern without a provider": ({}, "[keys.k]\nkey = 'k'\nmodels = ['gpt-4o']", "keys.k.models: 'gpt-4o' matches no provider; patterns have"),
     "azure without its endpoint": ({"AZURE_API_KEY": CANARY}, "", "providers.azure: is not ready for use: Provider 'azure' is not configured. Set AZURE_OPENAI_ENDPOINT"),
-    "a base without /v1": ({}, "[providers.own]\ndialect = 'chat'\nbase_url = 'http://h:8000'", "providers.own.base_url: http://h:8000 has no path; such an API mostly stands below /v1"),
+    "a base without /v1": ({}, "[providers.own]\ndialect = 'chat'\nbase_url = 'http://h:8000'", "providers.own.base_url: http://h:8000 has no path; such an API is usually served below /v1"),
 }  # fmt: skip
 
 

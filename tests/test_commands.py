@@ -54,8 +54,8 @@ def test_what_is_wrong_is_said(sluice: Sluice) -> None:
     code, _, said = sluice("keys", "create", "b b", "tenant=file", "grace=1")
     assert code == 2
     assert said.splitlines() == [
-        "sluice: name: must be made of letters, digits, '.', '_' and '-', 64 at most",
-        "sluice: grace: is unknown; known are: budgets, enabled, expires_at, limits, metadata, models, name, operations, tenant.",
+        "sluice: name: must consist of at most 64 letters, digits, '.', '_' and '-'",
+        "sluice: grace: is unknown; the members are: budgets, enabled, expires_at, limits, metadata, models, name, operations, tenant.",
     ]
     assert sluice("keys", "create")[0] == 2
     assert "configuration's" in sluice("keys", "revoke", "key_config.ann")[2]
@@ -65,7 +65,7 @@ def test_a_tenant_goes_once_that_is_confirmed(sluice: Sluice) -> None:
     sluice("tenants", "create", "team")
     assert sluice("tenants", "delete", "team")[::2] == (
         1,
-        "sluice: Stored of it are 0 keys, 0 responses, 0 conversations. Say --confirm to delete them.\n",
+        "sluice: Stored for it: 0 keys, 0 responses, 0 conversations. Pass --confirm to delete them.\n",
     )
     assert sluice("tenants", "delete", "team", "--confirm")[0] == 0
     assert [line.split()[0] for line in sluice("tenants", "list")[1].splitlines()] == ["name", "file"]

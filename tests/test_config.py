@@ -409,7 +409,7 @@ FAULTS: list[tuple[str, str]] = [
     ),
     (
         "[providers.openai]\napi_key='k'\nkeys=[{value='l'}]",
-        "providers.openai.api_key: stands beside a list of keys; give one or the other",
+        "providers.openai.api_key: cannot be combined with a list of keys; set one of the two",
     ),
     ("[providers.openai]\nkeys={}", "providers.openai.keys: must be a list"),
     ("[providers.openai]\nkeys=['k']", "providers.openai.keys[0]: must be a table"),
@@ -422,7 +422,7 @@ FAULTS: list[tuple[str, str]] = [
         "[providers.openai]\nbase_url='https://u:p@h/v1'",
         "providers.openai.base_url: must be an http or https URL without query or user, such as https://host/v1",
     ),
-    ("[providers.openai]\ndialect='chat'", "providers.openai.dialect: is chosen for custom providers only"),
+    ("[providers.openai]\ndialect='chat'", "providers.openai.dialect: can be set for custom providers only"),
     (
         "[providers.own]\nbase_url='http://h'",
         "providers.own.dialect: is required for a custom provider",
@@ -434,7 +434,7 @@ FAULTS: list[tuple[str, str]] = [
     ),
     (
         "[providers.'a/b']\n",
-        "providers.\"a/b\": the name must be made of letters, digits, '.', '_' and '-', 64 at most",
+        "providers.\"a/b\": the name must consist of at most 64 letters, digits, '.', '_' and '-'",
     ),
     (
         "[providers.openai.headers]\n'a b'='c'",
@@ -442,7 +442,7 @@ FAULTS: list[tuple[str, str]] = [
     ),
     (
         "[providers.openai.headers]\na='b\\u0001'".replace("'b\\u0001'", '"b\\u0001"'),
-        "providers.openai.headers.a: must be a text that can stand in a header",
+        "providers.openai.headers.a: must be a valid header value",
     ),
     (
         "[providers.openai]\nproxy='://'",
@@ -464,7 +464,7 @@ FAULTS: list[tuple[str, str]] = [
         "[providers.azure.options]\napi_verion='v1'",
         "providers.azure.options.api_verion: is unknown; did you mean 'api_version'?",
     ),
-    ("[providers.openai.options]\nx='v1'", "providers.openai.options.x: is unknown; known are: none."),
+    ("[providers.openai.options]\nx='v1'", "providers.openai.options.x: is unknown; the members are: none."),
     ("[providers.bedrock.options]\nregion=1", "providers.bedrock.options.region: must be a text"),
     (
         "[providers.elevenlabs.options]\nvoices='x'",
@@ -472,7 +472,7 @@ FAULTS: list[tuple[str, str]] = [
     ),
     (
         "[providers.openai.prices.'gpt-4.1']\ninput=-1",
-        'providers.openai.prices."gpt-4.1".input: must be a number that is not below 0',
+        'providers.openai.prices."gpt-4.1".input: must be a number, 0 or more',
     ),
     ("[keys.ann]\ntenant='t'", "keys.ann.key: must be a text"),
     ("[keys.ann]\nkey='k'\n[keys.bob]\nkey='k'", "keys.bob: has the same key as 'ann'"),
@@ -502,7 +502,7 @@ FAULTS: list[tuple[str, str]] = [
         "[models.'openai/m']\ntarget='a/b'",
         "models.\"openai/m\": is never reached: 'openai' is a provider's name",
     ),
-    ("[models.'m']\ntarget='m'", "models.m: leads back to itself"),
+    ("[models.'m']\ntarget='m'", "models.m: refers back to itself"),
     ("[model.'m']\n", "model: is unknown; did you mean 'models'?"),
     ("[server]\nprot=1", "server.prot: is unknown; did you mean 'port'?"),
     ("[server]\nport='80'", "server.port: must be a port number from 0 to 65535"),
@@ -529,7 +529,10 @@ def test_a_fault_in_the_file_names_its_path(text: str, fault: str, load_text: Lo
 
 def test_aliases_in_a_circle_are_faults_each(load_text: Loader) -> None:
     text = "[models.m]\ntarget='a/b'\nfallbacks=['n']\n[models.n]\ntarget='m'\n[models.k]\ntarget='m'"
-    assert faults_of(text, load_text) == ["models.m: leads back to itself", "models.n: leads back to itself"]
+    assert faults_of(text, load_text) == [
+        "models.m: refers back to itself",
+        "models.n: refers back to itself",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -592,7 +595,7 @@ def test_all_faults_are_told_at_once(load_text: Loader) -> None:
     text = "[server]\nport='x'\n[providers.openai]\nkey='k'\n[keys.a]\n"
     assert faults_of(text, load_text, SLUICE_HOLD="-1") == [
         "server.port: must be a port number from 0 to 65535",
-        "SLUICE_HOLD: must be a number that is not below 0",
+        "SLUICE_HOLD: must be a number, 0 or more",
         "providers.openai.key: is unknown; did you mean 'keys'?",
         "keys.a.key: must be a text",
     ]
@@ -680,7 +683,7 @@ def test_scrubbing_removes_every_variable_that_held_a_secret(load_text: Loader, 
 
 
 def test_open_beside_client_keys_is_a_fault(load_text: Loader) -> None:
-    fault = "SLUICE_OPEN: serves everyone, but client keys are set; give one or the other"
+    fault = "SLUICE_OPEN: serves everyone, but client keys are set; set one of the two"
     assert faults_of("", load_text, SLUICE_OPEN="1", SLUICE_KEYS="ann:sk-ann-0123456789") == [fault]
     in_file = '[server]\nopen = true\n[keys.ann]\nkey = "sk-ann-0123456789"\n'
     assert faults_of(in_file, load_text) == [fault.replace("SLUICE_OPEN", "server.open")]
@@ -694,7 +697,7 @@ def test_open_beside_client_keys_is_a_fault(load_text: Loader) -> None:
         ("{ tokens = nan, per = 'hour' }", "limits[0].tokens: must be a whole number above 0"),
         ("{ requests = 1 }", "limits[0].per: is required: 'second', 'minute', 'hour' or 'day'"),
         ("{ requests = 1, per = 'week' }", "limits[0].per: must be 'second' or 'minute' or 'hour' or 'day'"),
-        ("{ concurrent = 1, per = 'day' }", "limits[0].per: has no meaning beside 'concurrent'"),
+        ("{ concurrent = 1, per = 'day' }", "limits[0].per: cannot be combined with 'concurrent'"),
         ("{ per = 'day' }", "limits[0]: needs one of 'requests', 'tokens' and 'concurrent'"),
         ("{ request = 1, per = 'day' }", "limits[0].request: is unknown; did you mean 'requests'?"),
     ],

@@ -1,6 +1,6 @@
 """Settings from the environment and one TOML file: ``load``.
 
-The environment is laid over the file's document, references to secrets are resolved, the
+The environment overrides the file's document, references to secrets are resolved, the
 whole is validated by marshmallow schemas, and frozen ``Settings`` are built. All faults are
 reported at once, each with the member's path or the variable's name, never with a value.
 """
@@ -28,13 +28,13 @@ __all__ = ["ConfigError", "load", "scrub_environ"]
 
 
 def load(environ: Mapping[str, str], path: str | Path | None = None) -> Settings:
-    """Return the settings that ``environ`` and the file at ``path`` state.
+    """Return the settings of ``environ`` and the file at ``path``.
 
     Without ``path`` the file is ``$SLUICE_CONFIG``, or ``sluice.toml`` where there is one.
     Raises ``ConfigError`` with every fault.
     """
     overlay = Overlay(_read(environ, path), environ)
-    overlay.lay()
+    overlay.apply()
     referred = resolve_references(overlay.document, environ, overlay.faults)
     try:
         valid = FILE.load(overlay.document)

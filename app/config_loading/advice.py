@@ -1,7 +1,7 @@
-"""What is sound but hardly meant: said by ``sluice check-config``, and no reason not to start.
+"""Warnings about valid settings that are probably not intended, for ``sluice check-config``.
 
-Each piece of advice has a place, as a fault has. A name that only a catalogue or a door's own
-default could explain is not doubted.
+Like a fault, each has a place. There is no warning about a name that only a catalogue or a door's
+own default could explain.
 """
 
 from __future__ import annotations
@@ -20,66 +20,66 @@ Advice = tuple[str, str]
 """Place and sentence."""
 
 
-class Looks(Protocol):
-    """What is asked of a provider."""
+class ProviderChecks(Protocol):
+    """What the checks ask of a provider."""
 
     def lack(self) -> str | None: ...
 
     def missing_path(self) -> str | None: ...
 
 
-Find = Callable[[str], Looks]
+Find = Callable[[str], ProviderChecks]
 """Returns a provider by its name."""
-Knows = Callable[[str], bool]
+IsKnown = Callable[[str], bool]
 """Tells whether a model's bare name is in the catalogue of a configured provider."""
 
 _OURS: Final = "SLUICE_"
-_OTHERS: Final = frozenset({"SLUICE_KEY"})
-"""Names that are not read, on purpose: the curl line of the start shows the first."""
+_IGNORED: Final = frozenset({"SLUICE_KEY"})
+"""Names that the gateway does not read on purpose: the printed curl command uses the first."""
 _ALIKE: Final = 0.86
 _SAME_VENDOR: Final = 0.72
 _GIVES: Final = ("KEY", "TOKEN", "URL", "BASE", "ENDPOINT", "SECRET", "REGION", "PROJECT", "VERSION")
 
 
-def advise(settings: Settings, environ: Mapping[str, str], find: Find, knows: Knows) -> Iterator[Advice]:
-    """Yield what looks wrong in settings and the environment that they were read from."""
-    yield from _lookalikes(settings, environ)
+def advise(settings: Settings, environ: Mapping[str, str], find: Find, is_known: IsKnown) -> Iterator[Advice]:
+    """Yield warnings about settings and the environment that they were read from."""
+    yield from _misspelled_variables(settings, environ)
     if settings.alert_url and settings.alert_secret is None:
-        yield "SLUICE_ALERT_URL", "gets messages that are not signed; set SLUICE_ALERT_SECRET (whsec_…), too"
+        yield "SLUICE_ALERT_URL", "receives unsigned messages; set SLUICE_ALERT_SECRET (whsec_…) too"
     yield from _providers(settings, find)
-    yield from _nobodies(settings, find, knows)
+    yield from _unserved_models(settings, find, is_known)
     yield from _patterns(settings)
 
 
-def _lookalikes(settings: Settings, environ: Mapping[str, str]) -> Iterator[Advice]:
+def _misspelled_variables(settings: Settings, environ: Mapping[str, str]) -> Iterator[Advice]:
     known = _known_variables(settings)
     vendors = {name.partition("_")[0] for name in known}
     for name in environ:
-        if name in known or name in _OTHERS or not environ[name]:
+        if name in known or name in _IGNORED or not environ[name]:
             continue
-        near = _nearest(name, known, vendors)
-        if near is not None:
-            yield name, f"is not read; did you mean '{near}'?"
+        closest = _nearest(name, known, vendors)
+        if closest is not None:
+            yield name, f"is not a known variable; did you mean '{closest}'?"
         elif name.startswith(_OURS):
-            yield name, "is no setting of this version, and is not read"
+            yield name, "is not a setting of this version and is ignored"
 
 
 def _nearest(name: str, known: frozenset[str], vendors: set[str]) -> str | None:
-    """Return the variable that a name was hardly meant to differ from."""
+    """Return the known variable that ``name`` is probably a misspelling of."""
     upper = name.upper()
     if upper.removeprefix(_OURS) in known:  # SLUICE_REDIS_URL
         return upper.removeprefix(_OURS)
-    plain = upper.replace("_", "").replace("-", "")
+    normalized = upper.replace("_", "").replace("-", "")
     for variable in sorted(known):
-        if variable.replace("_", "") == plain:
+        if variable.replace("_", "") == normalized:
             return variable
-    near = get_close_matches(upper, sorted(known), n=1, cutoff=_SAME_VENDOR)
-    if not near or not upper.endswith(_GIVES + tuple(f"{word}S" for word in _GIVES)):
-        return near[0] if near and upper.startswith(_OURS) else None
+    closest = get_close_matches(upper, sorted(known), n=1, cutoff=_SAME_VENDOR)
+    if not closest or not upper.endswith(_GIVES + tuple(f"{word}S" for word in _GIVES)):
+        return closest[0] if closest and upper.startswith(_OURS) else None
     vendor = upper.partition("_")[0]
     if vendor in vendors:
-        return near[0] if near[0].partition("_")[0] == vendor else None
-    return near[0] if SequenceMatcher(None, upper, near[0]).ratio() >= _ALIKE else None
+        return closest[0] if closest[0].partition("_")[0] == vendor else None
+    return closest[0] if SequenceMatcher(None, upper, closest[0]).ratio() >= _ALIKE else None
 
 
 def _known_variables(settings: Settings) -> frozenset[str]:
@@ -105,18 +105,18 @@ def _providers(settings: Settings, find: Find) -> Iterator[Advice]:
         if lack := provider.lack():
             yield shown_path(("providers", name)), f"is not ready for use: {lack}"
         elif path := provider.missing_path():
-            sentence = f"has no path; such an API mostly stands below {path}"
+            sentence = f"has no path; such an API is usually served below {path}"
             yield shown_path(("providers", name, "base_url")), f"{row.base_url} {sentence}"
 
 
-def _nobodies(settings: Settings, find: Find, knows: Knows) -> Iterator[Advice]:
+def _unserved_models(settings: Settings, find: Find, is_known: IsKnown) -> Iterator[Advice]:
     for name, alias in settings.aliases.items():
         for target in dict.fromkeys([*(target for target, _ in alias.targets), *alias.fallbacks]):
-            if (sentence := _nobody(target, settings, find)) and not knows(target):
+            if (sentence := _explain_unserved(target, settings, find)) and not is_known(target):
                 yield shown_path(("models", name)), f"'{target}' {sentence}"
 
 
-def _nobody(target: str, settings: Settings, find: Find) -> str | None:
+def _explain_unserved(target: str, settings: Settings, find: Find) -> str | None:
     owner, slash, model = target.partition("/")
     names = {*PROVIDERS, *settings.providers}
     if target in settings.aliases or target in _listed_models(settings):
@@ -126,11 +126,15 @@ def _nobody(target: str, settings: Settings, find: Find) -> str | None:
     if slash and owner in names:
         lack = None if owner in settings.providers else find(owner).lack()
         return f"leads to a provider that is not configured: {lack}" if lack else None
-    near = get_close_matches(target, settings.aliases, n=1, cutoff=0.7)
-    near = near or get_close_matches(owner.lower(), sorted(names), n=1, cutoff=0.7) if slash else near
-    if near:
-        return f"leads to nobody; did you mean '{near[0]}'?"
-    return "leads to nobody unless a door's own provider or a catalogue knows it; write provider/model"
+    closest = get_close_matches(target, settings.aliases, n=1, cutoff=0.7)
+    closest = (
+        closest or get_close_matches(owner.lower(), sorted(names), n=1, cutoff=0.7) if slash else closest
+    )
+    if closest:
+        return f"matches no provider; did you mean '{closest[0]}'?"
+    return (
+        "matches no provider unless a door's default provider or a catalogue knows it; write provider/model"
+    )
 
 
 def _listed_models(settings: Settings) -> set[str]:
@@ -143,15 +147,17 @@ def _patterns(settings: Settings) -> Iterator[Advice]:
         for pattern in key.models or ():
             if any(_may_match(pattern, name) for name in names):
                 continue
-            near = get_close_matches(pattern.partition("/")[0].lower(), names, n=1, cutoff=0.7)
+            closest = get_close_matches(pattern.partition("/")[0].lower(), names, n=1, cutoff=0.7)
             hint = (
-                f"did you mean '{near[0]}'?" if near else "patterns are of the form provider/model, with *."
+                f"did you mean '{closest[0]}'?"
+                if closest
+                else "patterns have the form provider/model, with * as wildcard."
             )
             yield shown_path(("keys", key.name, "models")), f"'{pattern}' matches no provider; {hint}"
 
 
 def _may_match(pattern: str, provider: str) -> bool:
-    """Tell whether a pattern can match any model of a provider: its beginning, up to a wildcard, decides."""
+    """Tell whether a pattern can match a model of a provider: the part before the first wildcard decides."""
     head, slash, rest = pattern.partition("/")
     if slash and not set(head) & set("*?["):
         return head == provider and bool(rest)

@@ -1,4 +1,4 @@
-"""The form of ``budgets``, wherever they stand: in the file, in the admin API, on the command line."""
+"""The schema of ``budgets``, in the file, in the admin API and on the command line."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DOLLARS: Final = Kind(
 
 
 class BudgetSchema(Strict):
-    """One of ``budgets``: so many dollars in a period of the calendar (UTC), or in all."""
+    """One of ``budgets``: dollars per calendar period (UTC), or in total."""
 
     usd = Checked(DOLLARS, required=True)
     per = Checked(value_kinds.one_of("day", "week", "month", "total"), required=True)

@@ -1,4 +1,4 @@
-"""The form of ``cache``: of the gateway, of a name of ``[models]``, of a key of the file."""
+"""The schema of ``cache``: for the gateway, a name of ``[models]`` or a key of the file."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ class SemanticSchema(Strict):
 
     @validates_schema
     def check_packages(self, data: Mapping[str, Any], **options: Any) -> None:
-        """Refuse it where there is nothing to compare vectors by."""
+        """Refuse the table if the package that compares vectors is missing."""
         if find_spec("numpy") is None:
-            raise ValidationError("needs more packages: pip install 'sluice-gateway[numpy]'")
+            raise ValidationError("needs another package: pip install 'sluice-gateway[numpy]'")
 
 
 class CacheSchema(Strict):
-    """The table ``cache``; that it is there turns the cache on."""
+    """The table ``cache``; its presence turns the cache on."""
 
     ttl = Checked(Kind(TTL_SENTENCE, lambda value: seconds_of(value) is not None))
     single_flight = Checked(value_kinds.FLAG)
@@ -58,7 +58,7 @@ class Cache(Below):
 
 
 def cache_of(value: Mapping[str, Any] | bool | None) -> CacheSettings | None:
-    """Return the settings that a checked member tells; None where there is none."""
+    """Return the settings of a validated member, None if it is absent."""
     if value is None:
         return None
     if isinstance(value, bool):

@@ -1,4 +1,4 @@
-"""What is configured, in lines that may be shown to anyone: secrets are ``***``."""
+"""The configuration as lines that anyone may see: secrets are ``***``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _HIDDEN = "***"
 
 
 def describe(settings: Settings, configured: tuple[str, ...]) -> Iterator[str]:
-    """Yield the lines that show ``settings``; ``configured`` are the providers ready for use."""
+    """Yield lines that describe ``settings``; ``configured`` are the providers ready for use."""
     yield "[server]"
     for member in MEMBERS:
         value: Any = settings
@@ -59,7 +59,7 @@ def describe(settings: Settings, configured: tuple[str, ...]) -> Iterator[str]:
 
 
 def members_shown(settings: Settings) -> dict[str, Any]:
-    """Return ``[server]`` as a JSON object that may be shown to anyone; secrets that are set are ``***``."""
+    """Return ``[server]`` as a JSON object that anyone may see; secrets that are set are ``***``."""
     shown: dict[str, Any] = {}
     for member in MEMBERS:
         value: Any = settings
@@ -73,38 +73,38 @@ def members_shown(settings: Settings) -> dict[str, Any]:
 
 
 def _as_json(value: Any) -> Any:
-    """Return a member's value: plain ones as they are, texts without what a URL hides."""
+    """Return a value for JSON; texts lose the secret parts of a URL."""
     if value is None or isinstance(value, bool | int | float):
         return value
     return [_show(one) for one in value] if isinstance(value, tuple) else _show(value)
 
 
-def _details(given: ProviderSettings) -> Iterator[str]:
-    if given.base_url:
-        yield f"base_url {given.base_url}"
-    if given.dialect:
-        yield f"dialect {given.dialect}"
-    for key in given.keys:
+def _details(provider: ProviderSettings) -> Iterator[str]:
+    if provider.base_url:
+        yield f"base_url {provider.base_url}"
+    if provider.dialect:
+        yield f"dialect {provider.dialect}"
+    for key in provider.keys:
         limits = f" for {', '.join(key.models)}" if key.models is not None else ""
         yield f"key {key.name} {_HIDDEN} (weight {key.weight:g}){limits}"
         if key.limits:
             yield f"key {key.name} limited to {_limits(key.limits)}"
-    if given.limits:
-        yield f"limited to {_limits(given.limits)}"
-    if given.chain and not given.keys:
-        yield "credentials by the vendor's chain"
-    for name, value in given.options.items():
+    if provider.limits:
+        yield f"limited to {_limits(provider.limits)}"
+    if provider.chain and not provider.keys:
+        yield "credentials from the vendor's chain"
+    for name, value in provider.options.items():
         yield f"{name} {_show(value)}"
-    if given.headers:
-        yield f"headers {', '.join(given.headers)}"
-    if given.proxy:
-        yield f"proxy {_show(given.proxy)}"
-    if given.models:
-        yield f"{len(given.models)} models listed"
+    if provider.headers:
+        yield f"headers {', '.join(provider.headers)}"
+    if provider.proxy:
+        yield f"proxy {_show(provider.proxy)}"
+    if provider.models:
+        yield f"{len(provider.models)} models listed"
 
 
 def _limits(limits: Iterable[Limit]) -> str:
-    """Return limits in the file's words."""
+    """Return limits in the syntax of the file."""
     return ", ".join(
         f"{limit.most} {limit.kind}"
         + (f" per {limit.per}" if limit.per else "")
@@ -114,32 +114,32 @@ def _limits(limits: Iterable[Limit]) -> str:
 
 
 def _budgets(budgets: Iterable[Budget]) -> str:
-    """Return budgets in the file's words."""
+    """Return budgets in the syntax of the file."""
     return ", ".join(
         f"{dollars_of(one.most)} USD per {one.per}"
         + (f" for {one.models}" if one.models else "")
-        + (" of known price" if one.denies_unpriced else "")
+        + (" with a known price" if one.denies_unpriced else "")
         for one in budgets
     )
 
 
 def _cache(cache: CacheSettings) -> str:
-    """Return how answers are kept in words."""
+    """Return a description of the cache settings."""
     if not cache.on:
         return "off"
     alone = " at temperature 0" if cache.deterministic_only else ""
-    near = f", like ones by {cache.semantic.model}" if cache.semantic is not None else ""
-    return f"for {cache.ttl} s{alone}{near}"
+    similar = f", similar prompts by {cache.semantic.model}" if cache.semantic is not None else ""
+    return f"for {cache.ttl} s{alone}{similar}"
 
 
 def _origin(url: str) -> str:
-    """Return whose a URL is; its path may be what lets one in."""
+    """Return the origin of a URL; its path may be a secret."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}/{_HIDDEN}"
 
 
 def _show(value: Any) -> str:
-    """Return a value as text; of a URL, user and query are hidden."""
+    """Return a value as text, without the user and query of a URL."""
     if isinstance(value, tuple):
         return ", ".join(map(str, value))
     if isinstance(value, bool):

@@ -1,6 +1,6 @@
-"""The environment laid over the file's document: a variable wins over the member it names.
+"""The environment over the file's document: a variable overrides the member that it names.
 
-Nothing is validated here: values only find their places, and each place remembers its
+Nothing is validated here. Values are put in their places, and each place records its
 variable, so that a fault names what the operator wrote.
 """
 
@@ -17,7 +17,7 @@ Document = dict[str, Any]
 
 
 class Overlay:
-    """Puts variables into a document.
+    """Writes variables into a document.
 
     ``sources`` says which variable gave the value at a path; ``declared`` are the providers
     that the file has a section of.
@@ -31,10 +31,10 @@ class Overlay:
         self.declared = tuple(declared) if isinstance(declared, dict) else ()
         self._environ = environ
 
-    def lay(self) -> None:
-        """Lay every variable over the document."""
+    def apply(self) -> None:
+        """Write every variable into the document."""
         for member in MEMBERS:
-            self._put(("server", *member.path), (member.variable,), member.kind.read)
+            self._set_first(("server", *member.path), (member.variable,), member.kind.read)
         for name in dict.fromkeys([*self.declared, *PROVIDERS]):
             self._put_provider(name, row_of(name))
         self._put_keys()
@@ -46,10 +46,10 @@ class Overlay:
     def _put_provider(self, name: str, row: Row) -> None:
         section = self._table(("providers",)).get(name)
         if not (isinstance(section, dict) and "keys" in section):
-            self._put(("providers", name, "api_key"), row.keys)
-        self._put(("providers", name, "base_url"), row.urls)
+            self._set_first(("providers", name, "api_key"), row.keys)
+        self._set_first(("providers", name, "base_url"), row.urls)
         for option, spec in row.options.items():
-            self._put(("providers", name, "options", option), spec.variables)
+            self._set_first(("providers", name, "options", option), spec.variables)
 
     def _put_keys(self) -> None:
         text = self._text(KEYS_VARIABLE)
@@ -67,7 +67,7 @@ class Overlay:
                 row = dict(zip(("key", "tenant"), parts[1:], strict=False))
                 self._set(("keys", parts[0]), row, KEYS_VARIABLE)
 
-    def _put(self, path: Path, variables: tuple[str, ...], read: Any = str) -> None:
+    def _set_first(self, path: Path, variables: tuple[str, ...], read: Any = str) -> None:
         for variable in variables:
             text = self._text(variable)
             if text is not None:
@@ -80,7 +80,7 @@ class Overlay:
         self.sources[path] = variable
 
     def _table(self, path: Path) -> dict[Any, Any]:
-        """Return the table at ``path``, made where it is missing; a loose one where the file has no table."""
+        """Return the table at ``path``, created if missing; a detached one if the file has another value there."""
         table: dict[Any, Any] = self.document
         for step in path:
             below = table.setdefault(step, {})

@@ -1,7 +1,7 @@
-"""What is wrong with a configuration: every fault at once, each with the place it stands.
+"""Faults of a configuration, reported together, each with its place.
 
 A place is a path in the file (``providers.openai.keys[0].weight``) or the variable that
-gave the value. No value is ever repeated: it might be a secret.
+gave the value. Values are never shown: they may be secrets.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
 class ConfigError(Exception):
-    """A configuration that cannot be used; ``faults`` are pairs of place and sentence.
+    """An invalid configuration; ``faults`` are pairs of place and sentence.
 
-    ``sound`` are the settings without what is faulty, where the file could be read at all."""
+    ``sound`` are the settings without the faulty members, if the file could be read."""
 
     def __init__(self, faults: tuple[tuple[str, str], ...], sound: Settings | None = None) -> None:
         self.faults = faults
@@ -37,17 +37,17 @@ class Faults:
         self._settled: frozenset[str] = frozenset()
 
     def add(self, path: Path, sentence: str) -> None:
-        """Note a fault at ``path``, unless what was wrong there was settled before."""
+        """Add a fault at ``path``, unless its place was settled before."""
         place = self.place(path)
         if place not in self._settled:
             self._found[place, sentence] = None
 
     def settle(self) -> None:
-        """Let nothing more be said of the places that have a fault: what follows would build on it."""
+        """Accept no further faults at places that have one: they would be consequences of it."""
         self._settled = frozenset(place for place, _ in self._found)
 
     def add_tree(self, tree: Any, path: Path = ()) -> None:
-        """Note all faults of a marshmallow error tree: nested members down to lists of sentences."""
+        """Add all faults of a marshmallow error tree: nested members down to lists of sentences."""
         if isinstance(tree, Mapping):
             for name, below in tree.items():
                 self.add_tree(below, path if name == "_schema" else (*path, name))

@@ -1,4 +1,4 @@
-"""The form of a correction of the ledger, in the admin API and on the command line."""
+"""The schema of a ledger correction, in the admin API and on the command line."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from app.config_loading.value_kinds import Checked, Kind
 _LONGEST: Final = 512
 
 TOKENS: Final = Kind(
-    "must be a whole number of tokens that is not below 0",
+    "must be a whole number of tokens, 0 or more",
     lambda v: value_kinds.WHOLE.fits(v) and v < 10**12,
 )
 REASON: Final = Kind(
-    f"must be a text of at most {_LONGEST} characters that says why",
+    f"must be a text of at most {_LONGEST} characters that gives the reason",
     lambda v: value_kinds.is_text(v) and len(v) <= _LONGEST,
 )
 
 
 class UsageSchema(Strict):
-    """Tokens by kind, as a ledger row has them."""
+    """Tokens by kind, as in a ledger row."""
 
     input_tokens = Checked(TOKENS, required=True)
     output_tokens = Checked(TOKENS)
@@ -33,7 +33,7 @@ class UsageSchema(Strict):
 
 
 class CorrectionSchema(Strict):
-    """What an attempt really cost, in all: in dollars, or in tokens."""
+    """The total cost of an attempt, in dollars or in tokens."""
 
     usd = Checked(DOLLARS)
     usage = Below(UsageSchema())
@@ -41,6 +41,6 @@ class CorrectionSchema(Strict):
 
     @validates_schema
     def check_one_way(self, data: dict[str, Any], **options: Any) -> None:
-        """Ask for one of ``usd`` and ``usage``."""
+        """Require one of ``usd`` and ``usage``."""
         if ("usd" in data) == ("usage" in data):
             raise ValidationError("needs either 'usd' or 'usage'")

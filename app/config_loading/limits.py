@@ -1,4 +1,4 @@
-"""The form of ``limits``, wherever they stand: in the file, in the admin API, of providers and their keys."""
+"""The schema of ``limits``: of the file, the admin API, providers and their keys."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from app.config_loading.value_kinds import Checked
 
 
 class LimitSchema(Strict):
-    """One of ``limits``: requests or tokens in a span of time, or calls at once."""
+    """One of ``limits``: requests or tokens per period, or concurrent calls."""
 
     requests = Checked(value_kinds.COUNT)
     tokens = Checked(value_kinds.COUNT)
@@ -23,11 +23,11 @@ class LimitSchema(Strict):
 
     @validates_schema
     def check_one_kind(self, data: dict[str, Any], **options: Any) -> None:
-        """Ask for one kind, and for ``per`` where it needs one."""
+        """Require one kind, and ``per`` for requests and tokens."""
         kinds = [name for name in LIMIT_KINDS if name in data]
         if len(kinds) != 1:
             raise ValidationError("needs one of 'requests', 'tokens' and 'concurrent'")
         if "per" in data and kinds == ["concurrent"]:
-            raise ValidationError({"per": ["has no meaning beside 'concurrent'"]})
+            raise ValidationError({"per": ["cannot be combined with 'concurrent'"]})
         if "per" not in data and kinds != ["concurrent"]:
             raise ValidationError({"per": ["is required: 'second', 'minute', 'hour' or 'day'"]})

@@ -1,7 +1,7 @@
 """The members of ``[server]``: variable, kind and meaning, one row each.
 
 The schema of the file, the reading of the environment and ``docs/configuration.md`` all
-come from this table (contract/surfaces.md 7).
+are generated from this table (contract/surfaces.md 7).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from app.config_loading.value_kinds import Kind
 
 @record
 class Member:
-    """One setting: its path below ``[server]``, its variable, what fits and what it means."""
+    """One setting: its path below ``[server]``, its variable, its kind and its meaning."""
 
     path: tuple[str, ...]
     variable: str

@@ -1,7 +1,7 @@
 """The configuration file's shape, as marshmallow schemas.
 
-They check one value at a time and its place; what needs several members, or the
-environment, is checked where the settings are built.
+They check one value and its place; checks across members, and those of the
+environment, are made where the settings are built.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ class ModelSchema(Strict):
 
     @validates_schema
     def check_one_way(self, data: dict[str, Any], **options: Any) -> None:
-        """Ask for one of ``target`` and ``targets``."""
+        """Require one of ``target`` and ``targets``."""
         if bool(data.get("target")) == bool(data.get("targets")):
             raise ValidationError("needs either 'target' or 'targets'")
 

@@ -21,23 +21,25 @@ _MAX_FILE: Final = 64 * 1024  # bytes
 
 
 def resolve_references(document: dict[str, Any], environ: Mapping[str, str], faults: Faults) -> set[str]:
-    """Put what they stand for in place of all references; return the names of variables used."""
+    """Replace all references by their values; return the names of the variables used."""
     used: set[str] = set()
     for section in SECTIONS:
-        for path, holder, name in list(_texts(document.get(section), (section,))):
-            text = holder[name]
+        for path, container, name in list(_texts(document.get(section), (section,))):
+            text = container[name]
             variable = _VARIABLE.fullmatch(text)
             if variable is not None:
                 used.add(variable[1])
-                _place(holder, name, environ.get(variable[1], "").strip(), path, faults, "names a variable")
+                _replace(
+                    container, name, environ.get(variable[1], "").strip(), path, faults, "names a variable"
+                )
             elif text.startswith(_FILE):
-                _place(holder, name, _content(text[len(_FILE) :]), path, faults, "names a file")
+                _replace(container, name, _content(text[len(_FILE) :]), path, faults, "names a file")
     return used
 
 
-def _place(holder: Any, name: Any, value: str | None, path: Path, faults: Faults, what: str) -> None:
+def _replace(container: Any, name: Any, value: str | None, path: Path, faults: Faults, what: str) -> None:
     if value:
-        holder[name] = value
+        container[name] = value
     else:
         faults.add(path, f"{what} that {'cannot be read' if value is None else 'is not set or empty'}")
 

@@ -1,4 +1,4 @@
-"""From a valid document to ``Settings``: frozen values, and the checks that need more than one member."""
+"""From a valid document to ``Settings``: frozen values, and checks across several members."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _SECRET_TEXTS = ("master_key", "alert_secret")
 
 
 def build(valid: Mapping[str, Any], overlay: Overlay, environ: Mapping[str, str]) -> Settings:
-    """Return the settings; faults go to ``overlay.faults``, whoever calls then checks them."""
+    """Return the settings; add faults to ``overlay.faults``, which the caller must check."""
     faults = overlay.faults
     egress = {name: environ[name] for name in EGRESS_VARIABLES if environ.get(name)}
     _check_way_out(egress, faults)
@@ -44,7 +44,7 @@ def build(valid: Mapping[str, Any], overlay: Overlay, environ: Mapping[str, str]
     server = _server(valid.get("server", {}), faults)
     keys = _virtual_keys(valid.get("keys", {}), faults)
     if server.get("open") and keys:
-        faults.add(("server", "open"), "serves everyone, but client keys are set; give one or the other")
+        faults.add(("server", "open"), "serves everyone, but client keys are set; set one of the two")
     return Settings(
         **server,
         keys=keys,
@@ -78,7 +78,7 @@ def _server(section: Mapping[str, Any], faults: Faults) -> dict[str, Any]:
     if is_postgres(members.get("database_url", "")) and not members["secret_keys"]:
         faults.add(("server", "secret_keys"), "is required with PostgreSQL (SLUICE_SECRET_KEY)")
     if members.get("otlp_endpoint") and find_spec("opentelemetry") is None:
-        faults.add(("server", "otlp_endpoint"), "needs more packages: pip install 'sluice-gateway[otel]'")
+        faults.add(("server", "otlp_endpoint"), "needs another package: pip install 'sluice-gateway[otel]'")
     return members
 
 
@@ -87,7 +87,7 @@ def _provider(name: str, section: Mapping[str, Any], overlay: Overlay) -> Provid
     row = row_of(name)
     if (name in PROVIDERS) == ("dialect" in section):
         fault = (
-            "is chosen for custom providers only"
+            "can be set for custom providers only"
             if name in PROVIDERS
             else f"is required for a custom provider{_suggestion(name)}"
         )
@@ -117,8 +117,8 @@ def _provider(name: str, section: Mapping[str, Any], overlay: Overlay) -> Provid
 
 
 def _suggestion(name: str) -> str:
-    near = get_close_matches(name.lower(), PROVIDERS, n=1, cutoff=0.7)
-    return f"; or did you mean '{near[0]}'?" if near else ""
+    closest = get_close_matches(name.lower(), PROVIDERS, n=1, cutoff=0.7)
+    return f"; or did you mean '{closest[0]}'?" if closest else ""
 
 
 def _provider_keys(
@@ -126,7 +126,7 @@ def _provider_keys(
 ) -> tuple[ProviderKey, ...]:
     rows = section.get("keys", [])
     if rows and "api_key" in section:
-        faults.add((*path, "api_key"), "stands beside a list of keys; give one or the other")
+        faults.add((*path, "api_key"), "cannot be combined with a list of keys; set one of the two")
     if "api_key" in section:
         return (ProviderKey("default", Secret(section["api_key"])),)
     found: dict[str, ProviderKey] = {}
@@ -217,12 +217,12 @@ def _aliases(section: Mapping[str, Any], names: frozenset[str], faults: Faults) 
         )
     for name in aliases:
         if name in _reachable_names(name, aliases):
-            faults.add(("models", name), "leads back to itself")
+            faults.add(("models", name), "refers back to itself")
     return aliases
 
 
 def _target_members(row: Mapping[str, Any]) -> TargetMembers | None:
-    """Return what a target is asked with, None for one that has nothing of its own."""
+    """Return the request members of a target, None if it has none."""
     members = TargetMembers(
         row.get("max_tokens"),
         dict(row.get("defaults", {})),
@@ -233,7 +233,7 @@ def _target_members(row: Mapping[str, Any]) -> TargetMembers | None:
 
 
 def _reachable_names(name: str, aliases: Mapping[str, Alias]) -> set[str]:
-    """Return all names that an alias leads to, over other aliases too."""
+    """Return all names that an alias refers to, also through other aliases."""
     found: set[str] = set()
     waiting = [name]
     while waiting:
@@ -245,7 +245,7 @@ def _reachable_names(name: str, aliases: Mapping[str, Alias]) -> set[str]:
 
 
 def _check_way_out(egress: Mapping[str, str], faults: Faults) -> None:
-    """Check the variables of proxies and authorities; their readers' messages name the variable."""
+    """Check the variables for proxies and certificate authorities; the messages name the variable."""
     for check in (proxies.rules_of, tls.paths_of):
         try:
             check(egress)

@@ -1,4 +1,4 @@
-"""Tables within tables: what the schemas of the configuration and of the admin API are made of."""
+"""Nested tables: building blocks of the schemas of the configuration and the admin API."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _NO_TABLE: Final = "must be a table"
 
 
 class Strict(Schema):
-    """A table whose unknown members are faults that name the nearest known one."""
+    """A table that refuses unknown members and names the closest known one."""
 
     class Meta:
         unknown = EXCLUDE
@@ -24,7 +24,7 @@ class Strict(Schema):
 
     @validates_schema(pass_original=True, skip_on_field_errors=False)
     def check_names(self, data: Any, original: Any, **options: Any) -> None:
-        """Refuse members that no field stands for."""
+        """Refuse members without a field."""
         if isinstance(original, Mapping):
             unknown = {
                 n: [unknown_member(n, self.load_fields)] for n in original if n not in self.load_fields
@@ -34,14 +34,18 @@ class Strict(Schema):
 
 
 def unknown_member(name: str, known: Mapping[str, Any]) -> str:
-    """Return the sentence for a member that does not exist, with the nearest that does."""
-    near = get_close_matches(name, known, n=1, cutoff=0.6)
-    hint = f"did you mean '{near[0]}'?" if near else f"known are: {', '.join(sorted(known)) or 'none'}."
+    """Return the sentence for an unknown member, with the closest known one."""
+    closest = get_close_matches(name, known, n=1, cutoff=0.6)
+    hint = (
+        f"did you mean '{closest[0]}'?"
+        if closest
+        else f"the members are: {', '.join(sorted(known)) or 'none'}."
+    )
     return f"is unknown; {hint}"
 
 
 class Below(fields.Field[Any]):
-    """A table of another schema."""
+    """A table with another schema."""
 
     def __init__(self, schema: Schema, **options: Any) -> None:
         self.schema = schema
@@ -52,7 +56,7 @@ class Below(fields.Field[Any]):
 
 
 class TableOf(fields.Field[Any]):
-    """A table from names of the operator's choice to values of one kind or schema."""
+    """A table of freely named entries, whose values have one kind or schema."""
 
     def __init__(self, value: fields.Field[Any], *, names: Kind = value_kinds.TEXT, **options: Any) -> None:
         self.value = value
@@ -70,13 +74,13 @@ class TableOf(fields.Field[Any]):
                 found[name] = self.value.deserialize(member)
             except ValidationError as error:
                 faults[name] = error.messages
-        if faults:  # what is sound goes on, so that its own faults are told at once, too
+        if faults:  # keep the valid part, so that faults in it are reported at the same time
             raise ValidationError(faults, valid_data=found)
         return found
 
 
 class Rows(fields.Field[Any]):
-    """A list of tables of one schema."""
+    """A list of tables with one schema."""
 
     def __init__(self, schema: Schema, **options: Any) -> None:
         self.schema = schema

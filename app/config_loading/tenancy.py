@@ -1,4 +1,4 @@
-"""What is said of tenants and keys, in the file, by the admin API and on the command line: one set of schemas."""
+"""Schemas of tenants and keys, shared by the file, the admin API and the command line."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ GRACE: Final = value_kinds.between(0, 30 * 86_400, "whole seconds")
 
 
 class TenantSchema(Strict):
-    """``[tenants.NAME]``: the members that an administrator may give, and change."""
+    """``[tenants.NAME]``: the members that an administrator may set and change."""
 
     models = Checked(PATTERNS)
     operations = Checked(OPERATIONS_ALLOWED)
@@ -74,7 +74,7 @@ class TenantSchema(Strict):
 
 
 class KeyMembersSchema(TenantSchema):
-    """What a key has beside what a tenant has."""
+    """The members of a key beyond those of a tenant."""
 
     expires_at = Checked(MOMENT)
 
@@ -88,20 +88,20 @@ class ConfiguredKeySchema(KeyMembersSchema):
 
 
 class NewTenantSchema(TenantSchema):
-    """A tenant to be made."""
+    """A new tenant."""
 
     name = Checked(value_kinds.NAME, required=True)
 
 
 class KeyChangeSchema(KeyMembersSchema):
-    """Members of a key that are to be changed."""
+    """Changes to a key."""
 
     name = Checked(value_kinds.NAME)
     enabled = Checked(value_kinds.FLAG)
 
 
 class NewKeySchema(KeyMembersSchema):
-    """A key to be made."""
+    """A new key."""
 
     name = Checked(value_kinds.NAME, required=True)
     tenant = Checked(value_kinds.NAME, required=True)
@@ -109,20 +109,20 @@ class NewKeySchema(KeyMembersSchema):
 
 
 class RotationSchema(Strict):
-    """How a key gets a new secret."""
+    """The rotation of a key's secret."""
 
     grace = Checked(GRACE)
 
 
 class NewAdminSchema(Strict):
-    """An administrator's key to be made."""
+    """A new administrator key."""
 
     name = Checked(value_kinds.NAME, required=True)
     role = Checked(ROLE, required=True)
 
 
 def checked(schema: Strict, members: Mapping[str, Any]) -> dict[str, Any]:
-    """Return members that a schema takes; one that is None stays so, for a member to be taken away.
+    """Return validated members; None is kept and means that a member is removed.
 
     Raises ``ConfigError`` with every fault.
     """

@@ -1,4 +1,4 @@
-"""Kinds of values: what fits, how a variable's text is read, and the sentence that says so.
+"""Kinds of values: what is valid, how a variable's text is read, and the error sentence.
 
 A kind is used twice: as a field of a marshmallow schema, and to read a variable.
 """
@@ -18,7 +18,7 @@ from app.database_url import is_postgres
 
 @record
 class Kind:
-    """One kind. ``read`` turns a variable's text into a value, or gives the text back."""
+    """One kind. ``read`` converts a variable's text, or returns the text if it is invalid."""
 
     sentence: str
     fits: Callable[[Any], bool]
@@ -26,7 +26,7 @@ class Kind:
 
 
 class Checked(fields.Field[Any]):
-    """A schema's field of one kind: the value itself if it fits, else the kind's sentence."""
+    """A schema field of one kind: returns a valid value, else raises with the kind's sentence."""
 
     def __init__(self, kind: Kind, **options: Any) -> None:
         self.kind = kind
@@ -40,7 +40,7 @@ class Checked(fields.Field[Any]):
 
 
 def is_text(value: Any) -> bool:
-    """Tell whether ``value`` is a text that says something."""
+    """Tell whether ``value`` is a text that is not blank."""
     return isinstance(value, str) and bool(value.strip())
 
 
@@ -55,7 +55,7 @@ def _is_whole(value: Any) -> bool:
 def _read_number(text: str) -> Any:
     try:
         return int(text) if re.fullmatch(r"[+-]?[0-9]+", text) else float(text)
-    except ValueError:  # the text itself goes on, and does not fit
+    except ValueError:  # keep the text; it is refused as no number
         return text
 
 
@@ -75,7 +75,7 @@ def _is_url(value: Any, schemes: frozenset[str]) -> bool:
     try:
         parts = urlsplit(value)
         return parts.scheme in schemes and bool(parts.hostname) and (parts.port or 1) > 0
-    except ValueError:  # a port or an address that is none
+    except ValueError:  # an invalid port or address
         return False
 
 
@@ -93,7 +93,7 @@ def _is_database(value: Any) -> bool:
 
 
 def one_of(*names: str) -> Kind:
-    """Return the kind of a text that is one of ``names``."""
+    """Return the kind of texts that are one of ``names``."""
     choices = " or ".join(f"'{name}'" for name in names)
     return Kind(f"must be {choices}", lambda value: value in names)
 
@@ -107,21 +107,17 @@ def between(low: int, high: int, what: str) -> Kind:
 
 TEXT: Final = Kind("must be a text", is_text)
 NAME: Final = Kind(
-    "must be made of letters, digits, '.', '_' and '-', 64 at most",
+    "must consist of at most 64 letters, digits, '.', '_' and '-'",
     lambda v: isinstance(v, str) and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", v) is not None,
 )
 FLAG: Final = Kind(
     "must be true or false (in a variable also on, off, 1 or 0)", lambda v: isinstance(v, bool), _read_flag
 )
 ABOVE_0: Final = Kind("must be a number above 0", lambda v: _is_number(v) and 0 < v < 1e12, _read_number)
-FROM_0: Final = Kind(
-    "must be a number that is not below 0", lambda v: _is_number(v) and 0 <= v < 1e12, _read_number
-)
+FROM_0: Final = Kind("must be a number, 0 or more", lambda v: _is_number(v) and 0 <= v < 1e12, _read_number)
 NUMBER: Final = Kind("must be a number", _is_number, _read_number)
 COUNT: Final = Kind("must be a whole number above 0", lambda v: _is_whole(v) and v > 0, _read_number)
-WHOLE: Final = Kind(
-    "must be a whole number that is not below 0", lambda v: _is_whole(v) and v >= 0, _read_number
-)
+WHOLE: Final = Kind("must be a whole number, 0 or more", lambda v: _is_whole(v) and v >= 0, _read_number)
 DAYS: Final = Kind(
     "must be a number of days above 0, or 'never'",
     lambda v: v == "never" or (_is_number(v) and 0 < v < 1e6),
@@ -139,7 +135,7 @@ REDIS: Final = Kind(
 )
 HEADER_NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 HEADER: Final = Kind(
-    "must be a text that can stand in a header",
+    "must be a valid header value",
     lambda v: isinstance(v, str) and re.fullmatch(r"[\t\x20-\x7e\x80-\xff]*", v) is not None,
 )
 PATTERN: Final = Kind(
@@ -159,7 +155,7 @@ _ORIGIN: Final = re.compile(
 
 
 def split_list(value: Any) -> list[str]:
-    """Return the texts of a list, or of a text with commas between them."""
+    """Return the texts of a list, or of a comma-separated text."""
     texts = value.split(",") if isinstance(value, str) else value
     return [text.strip() for text in texts if text.strip()]
 

@@ -1,1 +1,1 @@
-"""What may be wrong with a gateway and what is around it: looks for ``sluice doctor`` and the admin API."""
+"""Diagnosis of a gateway and what surrounds it, for ``sluice doctor`` and the admin API."""

@@ -1,6 +1,6 @@
-"""This machine's clock beside those of others: of the database, of Redis, of providers.
+"""This machine's clock compared with those of the database, Redis and providers.
 
-Signatures of clouds (AWS: five minutes), certificates, leases and budgets' periods need one that is right.
+Cloud signatures (AWS: five minutes), certificates, leases and budget periods need a correct clock.
 """
 
 from __future__ import annotations
@@ -12,22 +12,22 @@ from typing import Final
 from app.diagnostics.findings import Finding, note, ok, warn
 
 MOST: Final = 30.0
-"""Seconds of difference that are told as a doubt."""
+"""Difference in seconds above which a warning is given."""
 
 
 class Clock:
-    """Collects differences in seconds; positive where this machine is ahead."""
+    """Collects differences in seconds; positive if this machine is ahead."""
 
     def __init__(self) -> None:
         self._ahead: dict[str, float] = {}
 
     def compare(self, who: str, now: float | None) -> None:
-        """Note somebody's Unix seconds, None where he told none."""
+        """Record another clock's Unix seconds; None is ignored."""
         if now is not None:
             self._ahead[who] = time.time() - now
 
     def compare_header(self, who: str, date: str | None) -> None:
-        """Note the ``Date`` of an HTTP answer; what is no date tells nothing."""
+        """Record the ``Date`` header of an HTTP answer; an invalid date is ignored."""
         try:
             now = None if date is None else parsedate_to_datetime(date).timestamp()
         except ValueError:
@@ -37,13 +37,13 @@ class Clock:
     def finding(self) -> Finding:
         """Return how this clock goes: by the median of the others, so that one that is wrong does not count."""
         if not self._ahead:
-            return note("clock", "nobody answered whose clock this one could be compared with")
+            return note("clock", "no other clock answered to compare with")
         who, ahead = sorted(self._ahead.items(), key=lambda item: item[1])[len(self._ahead) // 2]
         if abs(ahead) <= MOST:
-            return ok("clock", f"agrees with {who} within {MOST:g} s")
+            return ok("clock", f"is within {MOST:g} s of the clock of {who}")
         way = "ahead of" if ahead > 0 else "behind"
         return warn(
             "clock",
             f"is {abs(ahead):.0f} s {way} that of {who}",
-            "set it by NTP (timedatectl set-ntp true): signed requests and leases need it",
+            "synchronise it with NTP (timedatectl set-ntp true): signed requests and leases need it",
         )

@@ -196,11 +196,11 @@ def error_status(error: GatewayError) -> int:
     return error.status
 
 
-def _never(frame: Frame) -> bool:
+def _is_never(frame: Frame) -> bool:
     return False
 
 
-def _nothing(frame: Frame) -> dict[str, Any]:
+def _no_members(frame: Frame) -> dict[str, Any]:
     return {}
 
 
@@ -239,9 +239,9 @@ class Row:
     limit_headers: LimitHeaders = limit_headers
     tells_cost: bool = True
     tells_failure: bool = False
-    is_opening: Callable[[Frame], bool] = _never
-    is_terminal: Callable[[Frame], bool] = _never
-    identity: Callable[[Frame], dict[str, Any]] = _nothing
+    is_opening: Callable[[Frame], bool] = _is_never
+    is_terminal: Callable[[Frame], bool] = _is_never
+    identity: Callable[[Frame], dict[str, Any]] = _no_members
 
 
 class CountEncoder(Protocol):

@@ -41,7 +41,7 @@ def _size(query: Query, name: str, default: int, most: int) -> int:
     return min(int(text), most)
 
 
-def _place(models: Models, query: Query, name: str) -> int | None:
+def _position(models: Models, query: Query, name: str) -> int | None:
     """Return where the model stands that a query names, None where it names none."""
     identifier = query.get(name)
     if not identifier:
@@ -55,7 +55,7 @@ def _place(models: Models, query: Query, name: str) -> int | None:
 
 def _token_page(models: Models, query: Query, size: int, token: str) -> tuple[Models, str | None]:
     """Return a page that begins after the model that the token names, and the next token."""
-    after = _place(models, query, token)
+    after = _position(models, query, token)
     start = 0 if after is None else after + 1
     page = models[start : start + size]
     return page, page[-1].id if page and start + size < len(models) else None
@@ -66,7 +66,7 @@ def _token_page(models: Models, query: Query, size: int, token: str) -> tuple[Mo
 
 def _anthropic_list(models: Models, query: Query) -> Members:
     size = _size(query, "limit", 20, 1000)
-    after, before = _place(models, query, "after_id"), _place(models, query, "before_id")
+    after, before = _position(models, query, "after_id"), _position(models, query, "before_id")
     if before is not None and after is None:
         page, more = models[max(0, before - size) : before], before > size
     else:

@@ -229,10 +229,10 @@ def _first_text(entry: Mapping[str, Any], names: Iterable[str]) -> str | None:
 
 
 def _first_count(entry: Mapping[str, Any], paths: Iterable[Path]) -> int | None:
-    return next((number for number in (count(_at(entry, path)) for path in paths) if number), None)
+    return next((number for number in (count(_get_path(entry, path)) for path in paths) if number), None)
 
 
-def _at(entry: Any, path: Path) -> Any:
+def _get_path(entry: Any, path: Path) -> Any:
     for name in path:
         entry = as_dict(entry).get(name)
     return entry
@@ -256,7 +256,7 @@ def _form(context: ClientContext, body: Any) -> ListForm:
     return next((form for form, fits in _SHAPES if fits(as_dict(body))), OPENAI)
 
 
-def _holds(member: str, *marks: str) -> Callable[[Mapping[str, Any]], bool]:
+def _has_mark(member: str, *marks: str) -> Callable[[Mapping[str, Any]], bool]:
     """Return a test for a list whose first entry has one of ``marks`` (any entry without)."""
 
     def fits(body: Mapping[str, Any]) -> bool:
@@ -267,14 +267,14 @@ def _holds(member: str, *marks: str) -> Callable[[Mapping[str, Any]], bool]:
 
 
 _SHAPES: Final[tuple[tuple[ListForm, Callable[[Mapping[str, Any]], bool]], ...]] = (
-    (VERTEX, _holds("publisherModels")),
-    (BEDROCK, _holds("modelSummaries")),
-    (GEMINI, _holds("models", "supportedGenerationMethods", "inputTokenLimit")),
-    (OLLAMA, _holds("models", "digest", "modified_at")),
-    (COHERE, _holds("models")),
-    (ANTHROPIC, _holds("data", "max_input_tokens")),
+    (VERTEX, _has_mark("publisherModels")),
+    (BEDROCK, _has_mark("modelSummaries")),
+    (GEMINI, _has_mark("models", "supportedGenerationMethods", "inputTokenLimit")),
+    (OLLAMA, _has_mark("models", "digest", "modified_at")),
+    (COHERE, _has_mark("models")),
+    (ANTHROPIC, _has_mark("data", "max_input_tokens")),
     (ANTHROPIC, lambda body: "first_id" in body and "has_more" in body),
-    (AZURE, _holds("data", "lifecycle_status")),
+    (AZURE, _has_mark("data", "lifecycle_status")),
 )
 """How a list is known by its shape, the surest sign first; OpenAI's is what is left."""
 

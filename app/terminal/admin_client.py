@@ -1,4 +1,4 @@
-"""The admin API for a command: asked in this process, over the same configuration and database."""
+"""The admin API for commands: called in this process, on the same configuration and database."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from app.config import Settings
 from app.state.audit import Actor
 
 _OPERATOR: Final = Actor("master", "admin", "127.0.0.1")
-"""Who has the configuration has the master key."""
+"""Whoever can read the configuration has the master key."""
 
 
 def ask(settings: Settings, method: str, path: str, **sent: Any) -> tuple[int, Mapping[str, Any]]:
-    """Return the status and the JSON that ``path`` below ``/admin`` answers; ``sent`` is ``json`` or ``query_string``."""
+    """Return the status and JSON of ``path`` below ``/admin``; ``sent`` is ``json`` or ``query_string``."""
     from app import create_app
     from app.gateway.core import gateway_of
     from app.gateway.layers.log import mute

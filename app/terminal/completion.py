@@ -1,4 +1,4 @@
-"""``sluice completion bash|zsh|fish``: a script for a shell, made of the very parser that reads the commands.
+"""``sluice completion bash|zsh|fish``: a script for a shell, made from the parser of the commands.
 
 Tests: tests/terminal/test_completion.py, in each shell that is there.
 """
@@ -18,7 +18,7 @@ _FILES: Final = frozenset({"FILE"})
 
 @record
 class Verb:
-    """A command: its name, a sentence, words that may follow, options with a sentence and whether they take a file."""
+    """A command: name, help text, words that may follow, and options (name, help text, takes a file)."""
 
     name: str
     text: str

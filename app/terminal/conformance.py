@@ -1,6 +1,6 @@
-"""``sluice conformance URL``: whether a server keeps the contract, as a table or as JSON.
+"""``sluice conformance URL``: checks whether a server conforms to the contract; prints a table or JSON.
 
-Exit codes: 0 where nothing failed, 1 where something did, 2 where nothing could be asked.
+Exit codes: 0 if nothing failed, 1 if a check failed, 2 if the server could not be asked.
 Tests: tests/terminal/test_conformance.py.
 """
 
@@ -21,36 +21,36 @@ from app.conformance.checks import run as run_checks
 from app.conformance.client import Broken, Client
 from app.terminal.progress import line
 
-_WRONG: Final = 2
-_FAILED: Final = 1
+_USAGE_ERROR: Final = 2
+_FAILURE: Final = 1
 KEY: Final = "SLUICE_KEY"
-"""The variable that may hold the server's key, so that it is in no list of processes."""
+"""Environment variable for the server's key, which keeps it out of process lists."""
 
 
-def run(given: argparse.Namespace) -> int:
-    """Examine the server, print, and return the exit code."""
-    if urlsplit(given.url).scheme not in ("http", "https"):
+def run(args: argparse.Namespace) -> int:
+    """Check the server, print the results and return the exit code."""
+    if urlsplit(args.url).scheme not in ("http", "https"):
         print(
             "sluice: URL must begin with http:// or https://, such as http://127.0.0.1:8080/v1",
             file=sys.stderr,
         )
-        return _WRONG
-    client = Client(given.url, given.key or os.environ.get(KEY), os.environ, given.timeout)
+        return _USAGE_ERROR
+    client = Client(args.url, args.key or os.environ.get(KEY), os.environ, args.timeout)
     try:
         client.send("GET", "/models")
     except Broken as broken:
         print(f"sluice: {broken}", file=sys.stderr)
-        return _WRONG
+        return _USAGE_ERROR
     results = []
     with line("asking") as progress:
-        for result in run_checks(client, given.model, given.embedding_model):
+        for result in run_checks(client, args.model, args.embedding_model):
             results.append(result)
-            progress.tell(len(results))
-            if not given.json:
+            progress.update(len(results))
+            if not args.json:
                 progress.clear()
                 print(_line(result), flush=True)
-    print(_as_json(client, results) if given.json else _table(results))
-    return _FAILED if any(one.result == "fail" for one in results) else 0
+    print(_as_json(client, results) if args.json else _table(results))
+    return _FAILURE if any(one.result == "fail" for one in results) else 0
 
 
 def _line(result: Result) -> str:

@@ -12,30 +12,30 @@ import sys
 from typing import Final
 
 from app.config_loading import ConfigError, load
+from app.diagnostics.checks import examine
 from app.diagnostics.findings import as_json, fail, is_well
-from app.diagnostics.looks import examine
 from app.gateway.redaction import Redactor
 from app.terminal.progress import line
 
-_WRONG: Final = 2
+_CONFIGURATION_ERROR: Final = 2
 
 
-def run(given: argparse.Namespace) -> int:
-    """Examine, print, and return the exit code."""
+def run(args: argparse.Namespace) -> int:
+    """Print the findings and return the exit code."""
     try:
-        settings = load(os.environ, given.config)
+        settings = load(os.environ, args.config)
     except ConfigError as error:
-        return _refuse(error, as_data=given.json)
+        return _refuse(error, as_data=args.json)
     redact = Redactor(settings).text
     findings = []
     with line("looking") as progress:
         for one in examine(settings):
             findings.append(one)
-            progress.tell(len(findings))
-            if not given.json:
+            progress.update(len(findings))
+            if not args.json:
                 progress.clear()
                 print(redact(one.line), flush=True)
-    if given.json:
+    if args.json:
         print(redact(as_json(findings)))
     return 0 if is_well(findings) else 1
 
@@ -46,4 +46,4 @@ def _refuse(error: ConfigError, *, as_data: bool) -> int:
     else:
         for place, sentence in error.faults:
             print(f"sluice: {place}: {sentence}", file=sys.stderr)
-    return _WRONG
+    return _CONFIGURATION_ERROR

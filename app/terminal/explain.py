@@ -1,4 +1,4 @@
-"""``sluice explain PATH``: what ``POST /admin/explain`` tells, for a terminal, over the same configuration and database."""
+"""``sluice explain PATH``: the answer of ``POST /admin/explain`` in a terminal, on the same configuration and database."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ from typing import Any, Final
 from app.terminal.admin_client import ask
 from app.terminal.settings import settings_of
 
-_WRONG: Final = 2
+_USAGE_ERROR: Final = 2
 
 
-def run(given: argparse.Namespace) -> int:
-    """Print the explanation; 1 for a request that would be refused, 2 for one that cannot be explained."""
-    settings = settings_of(given)
-    body = _body(given.body)
+def run(args: argparse.Namespace) -> int:
+    """Print the explanation; return 1 if the request would be refused, 2 if it cannot be explained."""
+    settings = settings_of(args)
+    body = _body(args.body)
     if settings is None or body is None:
-        return _WRONG
-    question = {"path": given.path, "body": body}
-    question |= {name: value for name in ("key", "tenant") if (value := getattr(given, name))}
+        return _USAGE_ERROR
+    question = {"path": args.path, "body": body}
+    question |= {name: value for name in ("key", "tenant") if (value := getattr(args, name))}
     status, answer = ask(settings, "POST", "/explain", json=question)
     if status != 200:
         print(f"sluice: {answer['error']['message']}", file=sys.stderr)
-        return _WRONG
-    print(json.dumps(answer, indent=2) if given.json else "\n".join(_lines(answer)))
+        return _USAGE_ERROR
+    print(json.dumps(answer, indent=2) if args.json else "\n".join(_lines(answer)))
     return 1 if answer["refused"] else 0
 
 
-def _body(given: str) -> dict[str, Any] | None:
-    """Read the body: JSON itself, a file's name, or ``-`` for standard input; None, and why, for one that is none."""
+def _body(args: str) -> dict[str, Any] | None:
+    """Read the body: JSON text, a file name, or ``-`` for standard input; None with a message if it is invalid."""
     try:
         text = (
-            given
-            if given.lstrip().startswith("{")
+            args
+            if args.lstrip().startswith("{")
             else sys.stdin.read()
-            if given == "-"
-            else Path(given).read_text()
+            if args == "-"
+            else Path(args).read_text()
         )
         body = json.loads(text)
     except (OSError, ValueError) as error:
@@ -55,7 +55,7 @@ def _lines(answer: Mapping[str, Any]) -> Iterator[str]:
     key, refused = answer["key"], answer["refused"]
     yield f"key      {key['name']} of {key['tenant']}"
     for one in answer["limits"]:
-        yield f"limit    {one['level']}: {one['remaining']} left, anew in {one['reset']} s"
+        yield f"limit    {one['level']}: {one['remaining']} left, resets in {one['reset']} s"
     for one in answer["budgets"]:
         yield f"budget   {one['level']}: ${one['remaining']:.6f} left of ${one['usd']} per {one['per']}"
     for one in answer["targets"]:
@@ -67,5 +67,5 @@ def _lines(answer: Mapping[str, Any]) -> Iterator[str]:
     yield (
         f"result   {refused['status']} {refused['code']}: {refused['message']}"
         if refused
-        else "result   is sent"
+        else "result   would be sent"
     )

@@ -1,6 +1,6 @@
-"""``sluice ledger``: what the admin API shows of the ledger, for a terminal, and a check that it is sound.
+"""``sluice ledger``: the ledger of the admin API in a terminal, and a consistency check.
 
-Exit codes of ``sluice ledger check``: 0 sound, 1 not, 2 it could not look.
+Exit codes of ``sluice ledger check``: 0 if it is consistent, 1 if not, 2 if it could not be read.
 """
 
 from __future__ import annotations
@@ -26,36 +26,36 @@ from app.state.ledger import FILTERS
 from app.terminal.progress import line
 
 _UNSOUND: Final = 1
-_WRONG: Final = 2
+_USAGE_ERROR: Final = 2
 _PAGE: Final = 100
 _MOST: Final = 10_000
 _COLUMNS: Final = ("id", "created_at", "tenant", "key", "provider", "model", "state", "cost")
 
 
-def run(given: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
     """Run one command and return its exit code."""
     try:
-        settings = load(os.environ, given.config)
-        return _ACTIONS[given.action](given, settings)
+        settings = load(os.environ, args.config)
+        return _ACTIONS[args.action](args, settings)
     except ConfigError as error:
         for place, sentence in error.faults:
             print(f"sluice: {place}: {sentence}", file=sys.stderr)
-        return _WRONG
+        return _USAGE_ERROR
 
 
-def _list(given: argparse.Namespace, settings: Settings) -> int:
+def _list(args: argparse.Namespace, settings: Settings) -> int:
     filters: dict[str, str] = {}
-    for text in (*([given.name] if given.name else []), *given.members):
+    for text in (*([args.name] if args.name else []), *args.members):
         name, sign, value = text.partition("=")
         if not sign or name not in FILTERS:
-            print(f"sluice: '{text}' is no filter; known are: {', '.join(FILTERS)}", file=sys.stderr)
-            return _WRONG
+            print(f"sluice: '{text}' is not a filter; the filters are: {', '.join(FILTERS)}", file=sys.stderr)
+            return _USAGE_ERROR
         filters[name] = value
-    return _with_gateway(settings, given, lambda gateway: _rows(gateway, filters))
+    return _with_gateway(settings, args, lambda gateway: _rows(gateway, filters))
 
 
 def _rows(gateway: Gateway, filters: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Return the newest rows that fit, and say where there are more."""
+    """Return the newest rows that match; report on standard error if there are more."""
     rows: list[dict[str, Any]] = []
     more = True
     with line("reading rows") as progress:
@@ -63,37 +63,37 @@ def _rows(gateway: Gateway, filters: Mapping[str, str]) -> list[dict[str, Any]]:
             page = gateway.state().ledger.page(_PAGE, rows[-1]["id"] if rows else None, filters, (None, None))
             rows += page.rows
             more = page.has_more
-            progress.tell(len(rows))
+            progress.update(len(rows))
     if more:
         print(f"sluice: these are the newest {len(rows)} rows; narrow them by filters", file=sys.stderr)
     return rows
 
 
-def _show(given: argparse.Namespace, settings: Settings) -> int:
-    if given.name is None:
-        return _needs_id(given)
-    return _with_gateway(settings, given, lambda gateway: gateway.state().ledger.get(given.name))
+def _show(args: argparse.Namespace, settings: Settings) -> int:
+    if args.name is None:
+        return _needs_id(args)
+    return _with_gateway(settings, args, lambda gateway: gateway.state().ledger.get(args.name))
 
 
-def _settle(given: argparse.Namespace, settings: Settings) -> int:
-    if given.name is None:
-        return _needs_id(given)
-    members = checked(CorrectionSchema(), _members(given.members))
+def _settle(args: argparse.Namespace, settings: Settings) -> int:
+    if args.name is None:
+        return _needs_id(args)
+    members = checked(CorrectionSchema(), _members(args.members))
     actor = Actor("cli", "admin", socket.gethostname())
-    return _with_gateway(settings, given, lambda gateway: correct(gateway, actor, given.name, members))
+    return _with_gateway(settings, args, lambda gateway: correct(gateway, actor, args.name, members))
 
 
-def _check(given: argparse.Namespace, settings: Settings) -> int:
+def _check(args: argparse.Namespace, settings: Settings) -> int:
     gateway = Gateway(settings)
     try:
-        with line("looking at the ledger"):
+        with line("checking the ledger"):
             found = gateway.state().ledger.check()
     except GatewayError as error:
-        print(f"sluice: the ledger cannot be looked at: {error.raw or error.message}", file=sys.stderr)
-        return _WRONG
+        print(f"sluice: the ledger cannot be checked: {error.raw or error.message}", file=sys.stderr)
+        return _USAGE_ERROR
     finally:
         gateway.close()
-    if given.json:
+    if args.json:
         print(json.dumps(found._asdict() | {"sound": not found.faults}, indent=2))
     else:
         for fault in found.faults:
@@ -103,9 +103,9 @@ def _check(given: argparse.Namespace, settings: Settings) -> int:
     return _UNSOUND if found.faults else 0
 
 
-def _needs_id(given: argparse.Namespace) -> int:
-    print(f"sluice: ledger {given.action} needs the id of a row", file=sys.stderr)
-    return _WRONG
+def _needs_id(args: argparse.Namespace) -> int:
+    print(f"sluice: ledger {args.action} needs the id of a row", file=sys.stderr)
+    return _USAGE_ERROR
 
 
 def _members(texts: list[str]) -> dict[str, Any]:
@@ -121,11 +121,11 @@ def _members(texts: list[str]) -> dict[str, Any]:
 def _number(text: str) -> Any:
     try:
         return int(text) if text.isdecimal() else float(text)
-    except ValueError:  # the text itself goes on, and does not fit
+    except ValueError:  # keep the text; the schema refuses it
         return text
 
 
-def _with_gateway(settings: Settings, given: argparse.Namespace, work: Any) -> int:
+def _with_gateway(settings: Settings, args: argparse.Namespace, work: Any) -> int:
     gateway = Gateway(settings)
     try:
         result = work(gateway)
@@ -134,7 +134,7 @@ def _with_gateway(settings: Settings, given: argparse.Namespace, work: Any) -> i
         return 1
     finally:
         gateway.close()
-    print(json.dumps(result, indent=2) if given.json else _table(result))
+    print(json.dumps(result, indent=2) if args.json else _table(result))
     return 0
 
 

@@ -1,7 +1,7 @@
 """LiteLLM's ``config.yaml`` as a ``sluice.toml``, with a note for each setting that has no place here.
 
 Its members are those of LiteLLM's own page "All settings" (docs.litellm.ai/docs/proxy/config_settings, read
-November 2026). Nothing is left out in silence: what nobody takes out of the document is a note.
+November 2026). Nothing is dropped silently: what remains of the document becomes a note.
 
 Tests: tests/terminal/test_litellm.py.
 """
@@ -19,7 +19,7 @@ Table = dict[str, Any]
 SECTIONS: Final = frozenset(
     ("model_list", "litellm_settings", "router_settings", "general_settings", "environment_variables")
 )
-"""Tables of theirs, one of which stands in each file."""
+"""LiteLLM's top-level tables; each of its files has at least one."""
 _STRATEGIES: Final[Mapping[str, str]] = {
     "simple-shuffle": "weighted",
     "least-busy": "least-busy",
@@ -27,52 +27,52 @@ _STRATEGIES: Final[Mapping[str, str]] = {
     "cost-based-routing": "cheapest",
 }
 _HINTS: Final[Mapping[str, str]] = {
-    # the last word of a setting: what is there instead
-    "drop_params": "what a provider does not take is always left out, with a warning in the answer",
+    # last part of a setting's path: its equivalent here
+    "drop_params": "parameters that a provider does not support are always dropped, with a warning in the answer",
     "callbacks": "see metrics, the call log and OpenTelemetry in docs/operations.md",
     "success_callback": "see metrics, the call log and OpenTelemetry in docs/operations.md",
     "failure_callback": "see metrics, the call log and OpenTelemetry in docs/operations.md",
-    "database_url": "LiteLLM's tables are of another form; name a database of Sluice's own in DATABASE_URL",
+    "database_url": "LiteLLM's tables have another layout; name a separate database in DATABASE_URL",
     "cache_params": "see [server] cache in docs/governance.md",
     "cache": "see [server] cache in docs/governance.md",
-    "content_policy_fallbacks": "fallbacks hold for failures; a refusal by content is an answer",
-    "context_window_fallbacks": "a target whose window is too small is passed over by itself",
+    "content_policy_fallbacks": "fallbacks apply to failures; a content refusal is an answer",
+    "context_window_fallbacks": "a target whose context window is too small is skipped automatically",
     "max_budget": "see budgets in docs/governance.md",
     "budget_duration": "see budgets in docs/governance.md",
     "environment_variables": "set these in the environment of the server",
-    "store_model_in_db": "models stand in the file",
+    "store_model_in_db": "models are configured in the file",
 }
 
 
 @dataclass(frozen=True)
 class Conversion:
-    """A configuration of ours, and what of theirs is not in it, one sentence each."""
+    """A configuration for Sluice, and a sentence for each setting that was not converted."""
 
     document: Table
     notes: list[str] = field(default_factory=list)
 
 
-def convert(theirs: Mapping[str, Any]) -> Conversion:
-    """Return what a parsed ``config.yaml`` says, in the words of ``sluice.toml``."""
-    rest = _copy(theirs)
+def convert(source: Mapping[str, Any]) -> Conversion:
+    """Return a parsed ``config.yaml`` as the document of a ``sluice.toml``."""
+    rest = _copy(source)
     notes: list[str] = []
     providers = Providers()
     groups: dict[str, list[Deployment]] = {}
     for number, row in enumerate(_rows(rest.pop("model_list", None))):
-        made = deployment(row, f"model_list[{number}]", notes)
-        if made is not None:
-            groups.setdefault(made.group, []).append(made)
-            providers.add(made, notes)
+        row_deployment = deployment(row, f"model_list[{number}]", notes)
+        if row_deployment is not None:
+            groups.setdefault(row_deployment.group, []).append(row_deployment)
+            providers.add(row_deployment, notes)
     models = {name: _alias(group) for name, group in groups.items() if "*" not in name}
     server = _server(rest)
     _route(rest, models, groups, notes)
     document = {"server": server, "providers": providers.tables(), "models": models}
-    notes += [_note(path) for path in _leaves(rest)]
+    notes += [_note(path) for path in _leaf_paths(rest)]
     return Conversion({name: table for name, table in document.items() if table}, notes)
 
 
 def _alias(group: list[Deployment]) -> Table:
-    """Return the row of a name; deployments that differ only in their key are one target, whose keys share."""
+    """Return the row of a model name; deployments that differ only in their key become one target with several keys."""
     weights: dict[str, float] = {}
     for row in group:
         weights[row.target] = weights.get(row.target, 0) + row.weight
@@ -86,7 +86,7 @@ def _alias(group: list[Deployment]) -> Table:
 
 
 def _server(rest: Table) -> Table:
-    """Return ``[server]``, and take what it says out of ``rest``."""
+    """Return ``[server]`` and remove its settings from ``rest``."""
     general, proxy, router = (
         _section(rest, name) for name in ("general_settings", "litellm_settings", "router_settings")
     )
@@ -109,7 +109,7 @@ def _server(rest: Table) -> Table:
 
 
 def _redis(router: Table) -> str | None:
-    """Return Redis's URL; one whose host is a reference to a variable stays in the router's settings."""
+    """Return the Redis URL; if the host is a reference to a variable, leave it in the router's settings."""
     if url := router.pop("redis_url", None):
         return _secret(str(url))
     host = router.get("redis_host")
@@ -124,14 +124,14 @@ def _redis(router: Table) -> str | None:
 
 
 def _route(rest: Table, models: Table, groups: Mapping[str, list[Deployment]], notes: list[str]) -> None:
-    """Give the names in ``models`` their further names, strategy and fallbacks."""
+    """Add aliases, strategy and fallbacks to the names in ``models``."""
     router, proxy = _section(rest, "router_settings"), _section(rest, "litellm_settings")
     for name, other in _table(router.pop("model_group_alias", None)).items():
         known = other.get("model") if isinstance(other, Mapping) else other
         if known in models:
             models[name] = dict(models[known])
         else:
-            notes.append(f"router_settings.model_group_alias.{name}: nothing is named {known!r}")
+            notes.append(f"router_settings.model_group_alias.{name}: there is no model named {known!r}")
     strategy = str(router.get("routing_strategy"))
     if strategy in _STRATEGIES:
         del router["routing_strategy"]
@@ -153,7 +153,7 @@ def _fall_back(
     notes: list[str],
 ) -> None:
     if name not in models:
-        notes.append(f"{place}: nothing is named {name!r}")
+        notes.append(f"{place}: there is no model named {name!r}")
         return
     known = [other for other in others if isinstance(other, str) and (other in groups or "/" in other)]
     found = [
@@ -161,13 +161,13 @@ def _fall_back(
         for other in known
         for target in ([row.target for row in groups[other]] if other in groups else [other])
     ]
-    notes += [f"{place}: nothing is named {other!r}" for other in others if other not in known]
+    notes += [f"{place}: there is no model named {other!r}" for other in others if other not in known]
     if found:
         models[name]["fallbacks"] = list(dict.fromkeys([*models[name].get("fallbacks", []), *found]))
 
 
 def _secret(value: Any) -> str:
-    """Return a value of theirs; a reference to a variable in our words."""
+    """Return a value of LiteLLM's; a reference to a variable is rewritten in Sluice's syntax."""
     text = str(value)
     return f"env:{text.removeprefix('os.environ/')}" if text.startswith("os.environ/") else text
 
@@ -193,12 +193,12 @@ def _copy(value: Any) -> Any:
     return [_copy(inner) for inner in value] if isinstance(value, list) else value
 
 
-def _leaves(rest: Mapping[str, Any], path: str = "") -> Iterator[str]:
-    """Yield the paths that are left, sections without their members left out."""
+def _leaf_paths(rest: Mapping[str, Any], path: str = "") -> Iterator[str]:
+    """Yield the paths of the remaining settings; sections without members are skipped."""
     for name, value in rest.items():
         here = f"{path}.{name}" if path else name
         if isinstance(value, Mapping) and name not in _HINTS:
-            yield from _leaves(value, here)
+            yield from _leaf_paths(value, here)
         else:
             yield here
 

@@ -1,4 +1,4 @@
-"""The rows of LiteLLM's ``model_list``: which target each is, and which provider's settings it needs.
+"""The rows of LiteLLM's ``model_list``: the target of each, and the provider's settings that it needs.
 
 LiteLLM keeps credentials and addresses with each deployment; here they belong to providers. The
 prefixes of its model strings are those of its page "Providers" (docs.litellm.ai/docs/providers).
@@ -24,7 +24,7 @@ _PREFIXES: Final[Mapping[str, str]] = {
     "ollama_chat": "ollama",
 }
 _HOSTS: Final[Mapping[str, str]] = {
-    # providers that speak OpenAI's chat API: where
+    # providers with OpenAI's chat API: base URL
     "deepseek": "https://api.deepseek.com/v1",
     "together_ai": "https://api.together.xyz/v1",
     "fireworks_ai": "https://api.fireworks.ai/inference/v1",
@@ -47,7 +47,7 @@ _SERVERS: Final = frozenset(
     }
 )
 _BARE: Final = (
-    # how a model's name without a provider begins, and whose LiteLLM takes it for
+    # prefix of a model name without a provider, and the provider that LiteLLM assumes
     (("gpt-", "o1", "o3", "o4", "chatgpt-", "text-embedding-", "tts-", "whisper-", "dall-e"), "openai"),
     (("claude-",), "anthropic"),
     (("command",), "cohere"),
@@ -64,9 +64,9 @@ _DIALECTS: Final[Mapping[str, str]] = {
     "ollama": "chat",
     "openrouter": "chat",
 }
-"""What a second address of a provider speaks, as a provider of the operator's own."""
+"""Dialect of a custom provider for a second address of a built-in one."""
 _OWN_FORMS: Final[Mapping[str, tuple[str, Table]]] = {"azure": ("/openai/v1", {"auth_header": "api-key"})}
-"""Where a provider's address speaks that dialect, and the options that it then needs."""
+"""Path of that dialect below a provider's address, and the options that it needs."""
 _OPTIONS: Final[Mapping[str, tuple[str, str]]] = {
     # LiteLLM's: the provider's, its option
     "api_version": ("azure", "api_version"),
@@ -88,7 +88,7 @@ _PER_MILLION: Final = 1_000_000
 
 @dataclass
 class Deployment:
-    """One row of the list: ``provider`` is the name of ours that serves it."""
+    """One row of the list; ``provider`` is Sluice's name for the provider that serves it."""
 
     group: str
     provider: str
@@ -105,12 +105,12 @@ class Deployment:
 
     @property
     def target(self) -> str:
-        """The model string of ours."""
+        """The model string in Sluice."""
         return f"{self.provider}/{self.model}"
 
 
 def deployment(row: Mapping[str, Any], place: str, notes: list[str]) -> Deployment | None:
-    """Return a row of the list, its ``place`` for notes; None, and a note, for one that cannot be served."""
+    """Convert a row of the list; ``place`` names it in notes. None, with a note, if it cannot be served."""
     rest = dict(row)
     group, params = rest.pop("model_name", None), rest.pop("litellm_params", None)
     if (
@@ -122,29 +122,29 @@ def deployment(row: Mapping[str, Any], place: str, notes: list[str]) -> Deployme
         return None
     members = dict(params)
     model: str = members.pop("model")
-    made = _resolve(group, model, place)
-    if made is None:
+    deployed = _resolve(group, model, place)
+    if deployed is None:
         notes.append(
-            f"{place}: nothing here serves {model!r}; a provider of your own may (docs/configuration.md#providers)"
+            f"{place}: no built-in provider serves {model!r}; a custom provider may (docs/configuration.md#providers)"
         )
         return None
-    if made.model != "*":
-        _take(made, members, rest)
+    if deployed.model != "*":
+        _move_members(deployed, members, rest)
     else:
-        made.key, made.base_url = (
+        deployed.key, deployed.base_url = (
             _reference(members.pop("api_key", None)),
             _reference(members.pop("api_base", None)),
         )
     left = [f"litellm_params.{name}" for name in members] + list(rest)
     notes += [f"{place}.{name}: was not carried over" for name in left]
-    return made
+    return deployed
 
 
-def _resolve(group: str, asked: str, place: str) -> Deployment | None:
-    prefix, slash, model = asked.partition("/")
+def _resolve(group: str, requested: str, place: str) -> Deployment | None:
+    prefix, slash, model = requested.partition("/")
     if not slash:
-        owner = next((name for begins, name in _BARE if asked.startswith(begins)), None)
-        return Deployment(group, owner, asked, place) if owner else None
+        owner = next((name for begins, name in _BARE if requested.startswith(begins)), None)
+        return Deployment(group, owner, requested, place) if owner else None
     if prefix in _PREFIXES:
         name = _PREFIXES[prefix]
         return Deployment(group, name, model.removeprefix("converse/").removeprefix("invoke/"), place)
@@ -155,49 +155,51 @@ def _resolve(group: str, asked: str, place: str) -> Deployment | None:
     return None
 
 
-def _take(made: Deployment, members: Table, rest: Table) -> None:
-    """Move what ``made`` can say out of the row's members."""
-    made.key = _reference(members.pop("api_key", None))
-    made.base_url = _reference(members.pop("api_base", members.pop("base_url", None))) or made.base_url
-    made.weight = members.pop("weight", 1) or 1
+def _move_members(deployed: Deployment, members: Table, rest: Table) -> None:
+    """Move the members that ``deployed`` covers from the row to ``members``."""
+    deployed.key = _reference(members.pop("api_key", None))
+    deployed.base_url = (
+        _reference(members.pop("api_base", members.pop("base_url", None))) or deployed.base_url
+    )
+    deployed.weight = members.pop("weight", 1) or 1
     for theirs, (owner, ours) in _OPTIONS.items():
-        if made.provider == owner and theirs in members:
-            made.options[ours] = _reference(members.pop(theirs))
+        if deployed.provider == owner and theirs in members:
+            deployed.options[ours] = _reference(members.pop(theirs))
     for name, what in (("rpm", "requests"), ("tpm", "tokens")):
         if isinstance(members.get(name), int):
-            made.limits.append({what: members.pop(name), "per": "minute"})
+            deployed.limits.append({what: members.pop(name), "per": "minute"})
     if isinstance(members.get("extra_headers"), Mapping):
-        made.headers = {name: _reference(value) for name, value in members.pop("extra_headers").items()}
-    _price(made, members, rest)
+        deployed.headers = {name: _reference(value) for name, value in members.pop("extra_headers").items()}
+    _price(deployed, members, rest)
 
 
-def _price(made: Deployment, members: Table, rest: Table) -> None:
+def _price(deployed: Deployment, members: Table, rest: Table) -> None:
     info = rest.pop("model_info", None)
     known = dict(info) if isinstance(info, Mapping) else {}
     for source in (members, known):
         for theirs, ours in (("input_cost_per_token", "input"), ("output_cost_per_token", "output")):
             if isinstance(source.get(theirs), int | float):
-                made.prices[ours] = round(source.pop(theirs) * _PER_MILLION, 9)
+                deployed.prices[ours] = round(source.pop(theirs) * _PER_MILLION, 9)
     for name in ("id", "mode", "base_model"):
-        known.pop(name, None)  # what LiteLLM's own catalogue goes by
+        known.pop(name, None)  # the key of LiteLLM's own catalogue
     rest.update({f"model_info.{name}": value for name, value in known.items()})
 
 
 def _reference(value: Any) -> Any:
-    """Return a text of theirs in our words; other values as they are."""
+    """Return a text of LiteLLM's in Sluice's syntax; other values unchanged."""
     if isinstance(value, str) and value.startswith("os.environ/"):
         return f"env:{value.removeprefix('os.environ/')}"
     return value
 
 
 class Providers:
-    """The providers that the deployments need; a second address of one becomes a provider of its own."""
+    """The providers that the deployments need; a second address of one becomes a custom provider."""
 
     def __init__(self) -> None:
         self._rows: dict[str, list[Deployment]] = {}
 
     def add(self, row: Deployment, notes: list[str]) -> None:
-        """Take a deployment in; where its address is another than its provider's, give it another provider."""
+        """Add a deployment; if its address differs from its provider's, give it a custom provider."""
         first = self._rows.setdefault(row.provider, [])
         if first and (first[0].base_url, first[0].options) != (row.base_url, row.options):
             self._move(row, notes)
@@ -208,7 +210,7 @@ class Providers:
         dialect = row.dialect or _DIALECTS.get(row.provider)
         if row.base_url is None or dialect is None:
             notes.append(
-                f"{row.place}: {row.provider} has one address and one account here; this row has others, so that only its model was carried over"
+                f"{row.place}: {row.provider} has one address and one account here; this row has another, so only its model was carried over"
             )
             return
         plain = row.provider
@@ -253,7 +255,7 @@ def _settings(rows: list[Deployment]) -> Table:
 
 
 def _key(value: str, rows: list[Deployment]) -> Table:
-    """Return one key of a provider with the models that it serves and what its account allows."""
+    """Return one key of a provider with its models and rate limits."""
     key: Table = {"value": value}
     if all("*" not in row.model for row in rows):
         key["models"] = list(dict.fromkeys(row.model for row in rows))

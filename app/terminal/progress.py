@@ -1,6 +1,6 @@
-"""A line that tells how far long work is: on a terminal's standard error, and gone when the work is done.
+"""A progress line on a terminal's standard error, removed when the work is done.
 
-Where standard error is no terminal nothing is written. Tests: tests/terminal/test_progress.py.
+Nothing is written if standard error is not a terminal. Tests: tests/terminal/test_progress.py.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ import gevent
 
 _EVERY: Final = 0.1
 _AFTER: Final = 0.5
-"""Seconds that work takes before it is told of."""
+"""Seconds before a progress line appears."""
 _BAR: Final = 30
 _CLEAR: Final = "\r\x1b[K"
 
 
 class Line:
-    """The line of one piece of work; ``words`` say what is done."""
+    """The line of one task; ``words`` describe it."""
 
     def __init__(self, words: str, stream: TextIO) -> None:
         self._words = words
@@ -33,25 +33,25 @@ class Line:
         self._is_there = False
         self._seen: tuple[int, int | None] | None = None
 
-    def tell(self, done: int, total: int | None = None, words: str | None = None) -> None:
-        """Note that ``done`` of ``total`` (None: nobody knows) are done, of what ``words`` say."""
+    def update(self, done: int, total: int | None = None, words: str | None = None) -> None:
+        """Record that ``done`` of ``total`` steps are finished (None: unknown); ``words`` replaces the description."""
         self._words = words or self._words
         self._seen = done, total
         self.draw()
 
     def draw(self) -> None:
-        """Write the line anew, where the last one is old."""
+        """Redraw the line if the last one is old."""
         now = time.monotonic()
         if now - self._begun >= _AFTER and now - self._written_at >= _EVERY:
             self._written_at = now
             width = shutil.get_terminal_size().columns - 1
-            self._put(_CLEAR + self._text(now)[: max(width, 0)])
+            self._write(_CLEAR + self._text(now)[: max(width, 0)])
             self._is_there = True
 
     def clear(self) -> None:
-        """Take the line away, for others to write."""
+        """Remove the line, so that other output can be written."""
         if self._is_there:
-            self._put(_CLEAR)
+            self._write(_CLEAR)
             self._is_there = False
 
     def _text(self, now: float) -> str:
@@ -64,13 +64,13 @@ class Line:
         filled = _BAR * min(done, total) // max(total, 1)
         return f"{self._words:<18} [{'#' * filled}{'.' * (_BAR - filled)}] {done}/{total}, {seconds}"
 
-    def _put(self, text: str) -> None:
+    def _write(self, text: str) -> None:
         self._stream.write(text)
         self._stream.flush()
 
 
 class _NoLine(Line):
-    """What is told where nobody looks."""
+    """A line that is not shown, because nobody watches."""
 
     def draw(self) -> None:
         """Write nothing."""
@@ -78,21 +78,21 @@ class _NoLine(Line):
 
 @contextmanager
 def line(words: str, stream: TextIO | None = None) -> Iterator[Line]:
-    """Tell how far what is done within is; ``stream`` is standard error."""
+    """Show the progress of the enclosed block; ``stream`` is standard error by default."""
     stream = stream or sys.stderr
     if not stream.isatty() or os.environ.get("TERM", "dumb") == "dumb":
         yield _NoLine(words, stream)
         return
-    made = Line(words, stream)
-    ticker = gevent.spawn(_tick, made)
+    progress = Line(words, stream)
+    ticker = gevent.spawn(_tick, progress)
     try:
-        yield made
+        yield progress
     finally:
         ticker.kill()
-        made.clear()
+        progress.clear()
 
 
-def _tick(made: Line) -> None:
+def _tick(progress: Line) -> None:
     while True:
         gevent.sleep(_EVERY)
-        made.draw()
+        progress.draw()

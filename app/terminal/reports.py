@@ -1,4 +1,4 @@
-"""``sluice calls`` and ``sluice usage``: the call log and its sums, with the filters of the admin API.
+"""``sluice calls`` and ``sluice usage``: the call log and its totals, with the filters of the admin API.
 
 Tests: tests/terminal/test_reports.py.
 """
@@ -16,7 +16,7 @@ from app.commands import aligned
 from app.terminal.admin_client import ask
 from app.terminal.settings import settings_of
 
-_WRONG: Final = 2
+_USAGE_ERROR: Final = 2
 _CALLS: Final = (
     "id",
     "created_at",
@@ -36,14 +36,14 @@ _TIMES: Final = ("p50", "p95", "p99", "first_p50", "first_p95")
 
 
 def calls(given: argparse.Namespace) -> int:
-    """Print the newest calls that fit, or the one that is named by its id; 2 for filters that are none."""
+    """Print the newest matching calls, or the one with the given id; return 2 for an unknown filter."""
     if len(given.filters) == 1 and given.filters[0].startswith(_CALL) and "=" not in given.filters[0]:
-        return _one(given, given.filters[0])
+        return _print_call(given, given.filters[0])
     return _print_table(given, "/calls", {"limit": str(given.limit)}, _CALLS)
 
 
 def usage(given: argparse.Namespace) -> int:
-    """Print sums of calls by whole hours; 2 for groups or filters that are none."""
+    """Print totals of calls by whole hours; return 2 for an unknown group or filter."""
     groups = [name for name in given.by.split(",") if name]
     return _print_table(given, "/usage", {"group_by": ",".join(groups)}, (*groups, *_SUMS, *_TIMES))
 
@@ -51,12 +51,15 @@ def usage(given: argparse.Namespace) -> int:
 def _print_table(given: argparse.Namespace, path: str, query: dict[str, str], columns: Sequence[str]) -> int:
     settings = settings_of(given)
     if settings is None:
-        return _WRONG
+        return _USAGE_ERROR
     for text in given.filters:
         name, sign, value = text.partition("=")
         if not sign or name not in given.known:
-            print(f"sluice: '{text}' is no filter; known are: {', '.join(given.known)}", file=sys.stderr)
-            return _WRONG
+            print(
+                f"sluice: '{text}' is not a filter; the filters are: {', '.join(given.known)}",
+                file=sys.stderr,
+            )
+            return _USAGE_ERROR
         query[name] = value
     status, answer = ask(settings, "GET", path, query_string=query)
     if status != 200:
@@ -70,11 +73,11 @@ def _print_table(given: argparse.Namespace, path: str, query: dict[str, str], co
     return 0
 
 
-def _one(given: argparse.Namespace, call_id: str) -> int:
-    """Print all that the log knows of a call; what was asked and answered only as JSON."""
+def _print_call(given: argparse.Namespace, call_id: str) -> int:
+    """Print all that the log knows of a call; request and answer only as JSON."""
     settings = settings_of(given)
     if settings is None:
-        return _WRONG
+        return _USAGE_ERROR
     status, call = ask(settings, "GET", f"/calls/{quote(call_id, safe='')}")
     if status != 200:
         return _print_refusal(call)
@@ -83,7 +86,7 @@ def _one(given: argparse.Namespace, call_id: str) -> int:
 
 
 def _members(call: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield name and value of each member; each attempt and each warning is a line."""
+    """Yield name and value of each member, with one line for each attempt and warning."""
     for name, value in call.items():
         if name == "warned":
             yield from (("warned", f"{one['param'] or '-'}: {one['message']}") for one in value)
@@ -95,11 +98,11 @@ def _members(call: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _print_refusal(answer: Mapping[str, Any]) -> int:
     print(f"sluice: {answer['error']['message']}", file=sys.stderr)
-    return _WRONG
+    return _USAGE_ERROR
 
 
 def _cells(row: Mapping[str, Any], columns: Sequence[str]) -> list[str]:
-    """Return a row's cells; percentiles of a sum, of its latency and its first content, stand beside its other members."""
+    """Return a row's cells, with the percentiles of latency and first content beside the other members."""
     flat = dict(row)
     for name, before in (("latency", ""), ("first_content", "first_")):
         if isinstance(times := row.get(name), Mapping):

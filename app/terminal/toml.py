@@ -1,4 +1,4 @@
-"""Values as TOML text, for files that people read and change. It writes what ``tomllib`` reads back equal.
+"""Values as TOML text, for files that people edit. ``tomllib`` reads back an equal value.
 
 Tests: tests/terminal/test_toml.py.
 """
@@ -14,7 +14,7 @@ _BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def write(document: Mapping[str, Any]) -> str:
-    """Return a document of tables; tables inside tables get headers of their own, those in lists stay in line."""
+    """Return a document of tables; nested tables get their own headers, tables in lists are inline."""
     return "\n".join(_table(document, ())).strip("\n") + "\n"
 
 
@@ -52,5 +52,5 @@ def _array(values: Sequence[Any]) -> str:
 
 
 def _text(text: str) -> str:
-    """Return a basic string; TOML takes JSON's escapes, and wants DEL escaped, too."""
+    """Return a basic string: JSON's escapes, and DEL escaped too."""
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

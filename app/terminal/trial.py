@@ -1,6 +1,6 @@
-"""``sluice test MODEL``: one prompt through a gateway of this process, with its times and its cost.
+"""``sluice test MODEL``: one prompt through a gateway in this process, with timing and cost.
 
-It takes the configuration as the server would, asks for no client key and stores and logs nothing.
+It reads the configuration as the server does, needs no client key, and stores and logs nothing.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, Final
 from app.terminal.settings import settings_of
 
 _PROMPT: Final = "Say in two sentences what a sluice is."
-_WRONG: Final = 2
+_USAGE_ERROR: Final = 2
 _PATH: Final = "/v1/chat/completions"
 _DATA: Final = "data: "
 
@@ -25,16 +25,16 @@ Chunk = Mapping[str, Any]
 
 @dataclass
 class Trial:
-    """What came of it: seconds to the first text and to the end, and the last usage and error."""
+    """The result: seconds to the first text and to the end, the last usage and the last error."""
 
     first: float | None = None
-    whole: float = 0.0
+    total: float = 0.0
     usage: Chunk | None = None
     answered: str = ""
     error: str | None = None
 
-    def take(self, chunk: Chunk, since: float) -> str:
-        """Take a chunk in and return its text."""
+    def add(self, chunk: Chunk, since: float) -> str:
+        """Record a chunk and return its text."""
         if "error" in chunk:
             self.error = str(chunk["error"].get("message"))
         self.usage = chunk.get("usage") or self.usage
@@ -48,27 +48,27 @@ class Trial:
         return text
 
     def summary(self) -> str:
-        """Return one line: who answered, first text, speed, tokens and cost."""
+        """Return one line: target, time to first text, speed, tokens and cost."""
         usage = self.usage or {}
         tokens = int(usage.get("completion_tokens") or 0)
-        streamed = self.whole - (self.first or 0.0)
+        streamed = self.total - (self.first or 0.0)
         cost = usage.get("cost")
         price = cost.get("total_cost") if isinstance(cost, Mapping) else cost
         shown = (
             self.answered,
-            f"first text after {round((self.first or self.whole) * 1000)} ms",
+            f"first text after {round((self.first or self.total) * 1000)} ms",
             f"{tokens / streamed:.1f} tokens/s" if tokens and streamed > 0 else "",
-            f"{int(usage.get('prompt_tokens') or 0)}+{tokens} tokens" if usage else "no usage told",
-            f"${price:.6f}" if price is not None else "no price known",
+            f"{int(usage.get('prompt_tokens') or 0)}+{tokens} tokens" if usage else "usage unknown",
+            f"${price:.6f}" if price is not None else "price unknown",
         )
         return ", ".join(filter(None, shown))
 
 
 def run(given: argparse.Namespace) -> int:
-    """Print the answer as it comes, then its figures; 1 where there is none."""
+    """Print the answer as it arrives, then the figures; return 1 if there is no answer."""
     settings = settings_of(given)
     if settings is None:
-        return _WRONG
+        return _USAGE_ERROR
     from app import create_app
     from app.gateway.core import gateway_of
     from app.gateway.layers.log import mute
@@ -94,10 +94,10 @@ def _ask(client: Any, model: str, prompt: str, *, quiet: bool) -> Trial:
     trial, since = Trial(), time.monotonic()
     answer = client.post(_PATH, json=body, buffered=False)
     for chunk in _chunks(answer.response, answer.status_code):
-        text = trial.take(chunk, since)
+        text = trial.add(chunk, since)
         if text and not quiet:
             print(text, end="", flush=True)
-    trial.whole = time.monotonic() - since
+    trial.total = time.monotonic() - since
     return trial
 
 
@@ -106,7 +106,7 @@ def _report(trial: Trial, *, as_json: bool) -> int:
         figures = {
             "answered_by": trial.answered or None,
             "first_text_ms": None if trial.first is None else round(trial.first * 1000),
-            "total_ms": round(trial.whole * 1000),
+            "total_ms": round(trial.total * 1000),
             "usage": trial.usage,
             "error": trial.error,
         }
@@ -120,7 +120,7 @@ def _report(trial: Trial, *, as_json: bool) -> int:
 
 
 def _chunks(pieces: Iterable[bytes], status: int) -> Iterator[Chunk]:
-    """Yield the JSON objects of an event stream, or the one of an error."""
+    """Yield the JSON objects of an event stream, or the object of an error."""
     rest = b""
     for piece in pieces:
         rest += piece

@@ -133,5 +133,5 @@ _MESSAGES = st.fixed_dictionaries(
 def test_messages_that_need_nothing_fit_as_any_other(options: ChatOptions, messages: list[Any]) -> None:
     quick = fitted(options, messages=messages)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("app.dialects.chat.compatibility._needs_nothing", lambda message: False)
+        patch.setattr("app.dialects.chat.compatibility._is_plain", lambda message: False)
         assert fitted(options, messages=messages) == quick

@@ -50,7 +50,7 @@ CASES: dict[str, tuple[dict[str, Any], str, str]] = {
     "a window of 0 s": (limit(requests=5, per="0s"), "limits[0].per", "must be '"),
     "a window of another kind": (limit(requests=5, per="week"), "limits[0].per", "must be '"),
     "no window": (limit(requests=5), "limits[0].per", "is required"),
-    "a window of calls at once": (limit(concurrent=5, **DAY), "limits[0].per", "has no meaning"),
+    "a window of calls at once": (limit(concurrent=5, **DAY), "limits[0].per", "cannot be combined"),
     "two kinds": (limit(requests=5, tokens=5, **DAY), "limits[0]", "needs one of"),
     "no kind": (limit(**DAY), "limits[0]", "needs one of"),
     "a member of nobody": (
@@ -217,7 +217,7 @@ def test_a_tenant_is_refused_alike(
 def test_a_name_is_refused_alike(
     name: str, world: World, terminal: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    bad, sentence = NAMES[name], "must be made of letters, digits, '.', '_' and '-', 64 at most"
+    bad, sentence = NAMES[name], "must consist of at most 64 letters, digits, '.', '_' and '-'"
     for table, more in (("keys", 'key = "sk-ann-0123456789"\n'), ("tenants", "")):
         (tmp_path / "bad.toml").write_text(f"[{table}.{json.dumps(bad)}]\n{more}")
         with pytest.raises(ConfigError) as refused:

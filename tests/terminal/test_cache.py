@@ -30,7 +30,7 @@ def test_a_running_server_forgets_what_the_terminal_takes_away(
     with running_city(CONFIG, env={"DATABASE_URL": database}) as city:
         eventually(lambda: cached(asked(city, "gone"), asked(city, "gone")) == ["hit", "hit"])
         assert cli.main(["cache", "clear", "--tenant", "blue"]) == 0
-        assert capsys.readouterr().out == "0 answers are gone\n"
+        assert capsys.readouterr().out == "0 answers were deleted\n"
         assert cli.main(["cache", "clear", "--tenant", "red", "--json"]) == 0
         assert json.loads(capsys.readouterr().out)["entries"] == 1
         eventually(lambda: cached(asked(city, "gone", headers={"x-bf-cache-no-store": "true"})) == ["miss"])

@@ -139,7 +139,7 @@ CASES: dict[str, tuple[Any, int, str]] = {
     "database away": (
         set_env(DATABASE_URL=f"postgres://u:{CANARY}@127.0.0.1:1/d", SLUICE_SECRET_KEY=LONG),
         1,
-        "fail  database: .*Connection refused.*; see DATABASE_URL",
+        "fail  database: .*Connection refused.*; check DATABASE_URL",
     ),
     "no folder": (
         set_env(DATABASE_URL="sqlite:////no/such/x.db"),
@@ -161,25 +161,25 @@ CASES: dict[str, tuple[Any, int, str]] = {
     "secret too short": (
         set_env(SLUICE_SECRET_KEY="abc"),
         1,
-        "warn  SLUICE_SECRET_KEY: .*can be guessed; take 32",
+        "warn  SLUICE_SECRET_KEY: .*may be guessed; use 32",
     ),
     "sealed with a key beside it": (
         set_env(SLUICE_ENCRYPT="on"),
         1,
         "warn  SLUICE_ENCRYPT: .*; set SLUICE_SECRET_KEY",
     ),
-    "weak master key": (set_env(SLUICE_MASTER_KEY="admin"), 1, "warn  SLUICE_MASTER_KEY: .*can be guessed"),
+    "weak master key": (set_env(SLUICE_MASTER_KEY="admin"), 1, "warn  SLUICE_MASTER_KEY: .*may be guessed"),
     "redis away": (
         set_env(REDIS_URL=f"redis://u:{CANARY}@127.0.0.1:1/0"),
         1,
-        "fail  redis: does not answer.*; see REDIS_URL",
+        "fail  redis: does not answer.*; check REDIS_URL",
     ),
-    "redis password": (redis_password, 1, "fail  redis: does not answer.*; see the user and the password"),
+    "redis password": (redis_password, 1, "fail  redis: does not answer.*; check the user and the password"),
     "redis of another kind": (set_env(REDIS_URL="http://h"), 2, "REDIS_URL: must be a redis"),
     "port in use": (
         port_in_use,
         1,
-        "fail  port: .* cannot be listened on: .*; stop what holds it, or set PORT",
+        "fail  port: .* cannot be listened on: .*; stop the process that holds it, or set PORT",
     ),
     "no port": (set_env(PORT="http"), 2, "PORT: must be a port number"),
     "open to everyone": (
@@ -197,12 +197,12 @@ CASES: dict[str, tuple[Any, int, str]] = {
     "name of nobody": (
         write('[models."a"]\ntargets = [{ target = "opnai/x" }]\n'),
         1,
-        "warn  models.a: 'opnai/x' leads to nobody; did you mean 'openai'",
+        "warn  models.a: 'opnai/x' matches no provider; did you mean 'openai'",
     ),
     "names in a circle": (
         write('[models."a"]\ntargets = [{ target = "b" }]\n[models."b"]\ntargets = [{ target = "a" }]\n'),
         2,
-        "models.a: leads back to itself",
+        "models.a: refers back to itself",
     ),
     "the same key twice": (
         set_env(SLUICE_KEYS=f"ann:{LONG},bob:{LONG}"),
@@ -217,7 +217,7 @@ CASES: dict[str, tuple[Any, int, str]] = {
     "a misspelt variable": (
         set_env(SLUICE_MASTR_KEY=CANARY),
         1,
-        "warn  SLUICE_MASTR_KEY: is not read; did you mean",
+        "warn  SLUICE_MASTR_KEY: is not a known variable; did you mean",
     ),
     "key refused": (refused_key, 1, "fail  openai: .*status 401: authentication: .*; renew the key"),
     "key may not": (
@@ -228,13 +228,13 @@ CASES: dict[str, tuple[Any, int, str]] = {
     "base URL without a path": (
         no_path,
         1,
-        "fail  openai: .*has no path; such an API mostly stands below /v1",
+        "fail  openai: .*has no path; such an API is usually served below /v1",
     ),
     "provider half set": (no_base, 1, "fail  azure: .*Set AZURE_OPENAI_ENDPOINT"),
     "host unknown": (
         set_env(OPENAI_API_KEY=CANARY, OPENAI_BASE_URL="http://no.such.host.invalid/v1"),
         1,
-        "fail  openai: .*DNS: .*; see the host",
+        "fail  openai: .*DNS: .*; check the host",
     ),
     "proxy refuses": (
         set_env(
@@ -243,10 +243,10 @@ CASES: dict[str, tuple[Any, int, str]] = {
             HTTP_PROXY=f"http://u:{CANARY}@127.0.0.1:1",
         ),
         1,
-        "fail  openai: .*proxy: .*; see HTTPS_PROXY",
+        "fail  openai: .*proxy: .*; check HTTPS_PROXY",
     ),
     "authority unknown": (unknown_authority, 1, "fail  openai: .*TLS: .*; .*SSL_CERT_FILE"),
-    "clock": (wrong_clock, 1, "warn  clock: is 36.. s ahead of that of openai; set it by NTP"),
+    "clock": (wrong_clock, 1, "warn  clock: is 36.. s ahead of that of openai; synchronise it with NTP"),
     "limits of many workers": (
         write('[server]\nlimits = [{ requests = 5, per = "day" }]\n', WEB_CONCURRENCY="3"),
         1,
@@ -255,19 +255,19 @@ CASES: dict[str, tuple[Any, int, str]] = {
     "alerts without a signature": (
         set_env(SLUICE_ALERT_URL="https://h.invalid/x"),
         1,
-        "warn  SLUICE_ALERT_URL: gets messages that are not signed; set SLUICE_ALERT_SECRET",
+        "warn  SLUICE_ALERT_URL: receives unsigned messages; set SLUICE_ALERT_SECRET",
     ),
     "budget on a model without a price": (
         write(
             '[server]\nbudgets = [{ usd = 1, per = "day", models = "openai/no-such-model" }]\n',
         ),
         1,
-        "warn  providers.openai.prices: budgets do not count 'openai/no-such-model'.*; give its price",
+        "warn  providers.openai.prices: budgets do not count 'openai/no-such-model'.*; set its price",
     ),
     "spool that cannot be written": (
         set_env(SLUICE_SPOOL="/proc/spool"),
         1,
-        "fail  spool: .*; see SLUICE_SPOOL",
+        "fail  spool: .*; check SLUICE_SPOOL",
     ),
 }
 
@@ -386,16 +386,16 @@ def test_the_clock_of_postgresql_is_compared(
         monkeypatch.setenv(name, value)
     assert cli.main(["db", "upgrade"]) == 0
     code, shown = examined(bed, lambda bed: None, monkeypatch, capsys)
-    assert "ok    clock: agrees with the database within 30 s" in shown
+    assert "ok    clock: is within 30 s of the clock of the database" in shown
     assert code == 0
 
 
 @pytest.mark.parametrize(
     ("ahead", "line"),
     [
-        ({}, "note  clock: nobody answered"),
-        ({"a": 2.0}, "ok    clock: agrees with a"),
-        ({"a": 0.0, "b": 0.5, "c": 4000.0}, "ok    clock: agrees with b"),
+        ({}, "note  clock: no other clock answered"),
+        ({"a": 2.0}, "ok    clock: is within 30 s of the clock of a"),
+        ({"a": 0.0, "b": 0.5, "c": 4000.0}, "ok    clock: is within 30 s of the clock of b"),
         ({"a": -90.0}, "warn  clock: is 90 s behind that of a"),
         ({"a": 31.5}, "warn  clock: is 3. s ahead of that of a"),
     ],

@@ -33,7 +33,7 @@ def test_it_tells_what_would_be_sent(capsys: pytest.CaptureFixture[str]) -> None
         "key      bob of bob",
         "target   sandbox/echo: first choice; translate, unknown price",
         "cache    off",
-        "result   is sent",
+        "result   would be sent",
     ]
 
 
@@ -41,7 +41,7 @@ def test_it_tells_what_would_be_refused(capsys: pytest.CaptureFixture[str], tmp_
     (tmp_path / "body.json").write_text(BODY)
     assert cli.main(["explain", PATH, "body.json", "--key", "ann"]) == 1
     lines = capsys.readouterr().out.splitlines()
-    assert lines[1:3] == ["limit    key: 5 left, anew in 0 s", "budget   key: $1.000000 left of $1 per day"]
+    assert lines[1:3] == ["limit    key: 5 left, resets in 0 s", "budget   key: $1.000000 left of $1 per day"]
     assert lines[-1].startswith("result   402 budget_exceeded: ")
     assert cli.main(["explain", PATH, BODY, "--key", "ann", "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["refused"]["status"] == 402

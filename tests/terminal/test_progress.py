@@ -39,9 +39,9 @@ def _lines(screen: Screen) -> list[str]:
 
 def test_a_bar_grows_and_is_gone_at_the_end(screen: Screen) -> None:
     with progress.line("sealing", screen) as told:
-        told.tell(1, 4, "files")
+        told.update(1, 4, "files")
         gevent.sleep(0.25)
-        told.tell(4, 4)
+        told.update(4, 4)
     first, *_, last = _lines(screen)
     assert first == f"files              [{'#' * 7}{'.' * 23}] 1/4, 0 s"[:59]
     assert last == ""
@@ -52,7 +52,7 @@ def test_work_without_an_end_tells_that_it_goes_on(screen: Screen) -> None:
     with progress.line("looking", screen) as told:
         gevent.sleep(0.25)
         told.clear()
-        told.tell(7)
+        told.update(7)
     seen = _lines(screen)
     assert seen[0] == "looking … 0 s"
     assert seen[-1] == ""
@@ -61,7 +61,7 @@ def test_work_without_an_end_tells_that_it_goes_on(screen: Screen) -> None:
 def test_short_work_is_not_told_of(screen: Screen, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "_AFTER", 60.0)
     with progress.line("looking", screen) as told:
-        told.tell(1, 2)
+        told.update(1, 2)
         gevent.sleep(0.15)
     assert screen.getvalue() == ""
 
@@ -73,7 +73,7 @@ def test_what_is_no_terminal_is_told_nothing(
     stream = screen if is_dumb else io.StringIO()
     monkeypatch.setenv("TERM", "dumb" if is_dumb else "xterm")
     with progress.line("looking", stream) as told:
-        told.tell(1, 2)
+        told.update(1, 2)
         gevent.sleep(0.15)
         told.clear()
     assert stream.getvalue() == ""

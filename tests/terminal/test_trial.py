@@ -36,7 +36,7 @@ def test_the_sandbox_answers_without_any_configuration(tmp_path: Path) -> None:
     told = ran(tmp_path, "sandbox/echo", "--prompt", "say exactly: Good morning")
     assert (told.returncode, told.stdout) == (0, "Good morning\n")
     assert re.fullmatch(
-        r"sandbox/echo, first text after \d+ ms, [\d.]+ tokens/s, \d+\+\d+ tokens, no price known\n",
+        r"sandbox/echo, first text after \d+ ms, [\d.]+ tokens/s, \d+\+\d+ tokens, price unknown\n",
         told.stderr,
     )
     assert list(tmp_path.iterdir()) == []

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from app.dialects.shared.lenient_json import as_dict, as_list, as_str, dicts
 
-_PLACES: Final = ("start_index", "end_index")
+_OFFSETS: Final = ("start_index", "end_index")
 _MARK: Final = re.compile(r"\[(\d{1,3})\]")
 
 
@@ -37,7 +37,7 @@ def nested_annotation(annotation: Mapping[str, Any], before: int = 0) -> dict[st
         return dict(annotation)
     nested = {name: value for name, value in annotation.items() if name != "type"}
     if nested.get("end_index"):  # the empty span at 0 says "no place"
-        nested |= {name: nested[name] + before for name in _PLACES if isinstance(nested.get(name), int)}
+        nested |= {name: nested[name] + before for name in _OFFSETS if isinstance(nested.get(name), int)}
     return {"type": "url_citation", "url_citation": nested}
 
 

@@ -91,18 +91,18 @@ class _Fitting:
         return {} if effort is None else {"reasoning_effort": effort}
 
     def _message(self, message: Any) -> Any:
-        if not isinstance(message, dict) or _needs_nothing(message):
+        if not isinstance(message, dict) or _is_plain(message):
             return message
-        sent = self._admit(message, KNOWN_MESSAGE_MEMBERS, self._options.message_members)
+        sent = self._filter(message, KNOWN_MESSAGE_MEMBERS, self._options.message_members)
         if self._options.history == "none":
-            sent = self._thoughtless(sent)
+            sent = self._without_reasoning(sent)
         if isinstance(sent.get("content"), list):
             sent["content"] = [self._part(part) for part in sent["content"]]
         if isinstance(sent.get("tool_calls"), list) and self._options.history != "extra_content":
             sent["tool_calls"] = [self._call(call) for call in sent["tool_calls"]]
         return sent
 
-    def _thoughtless(self, message: Json) -> Json:
+    def _without_reasoning(self, message: Json) -> Json:
         if any(message.get(name) for name in _THOUGHTS):
             tell(self._losses, "reasoning_history")
         return {name: value for name, value in message.items() if name not in _THOUGHTS}
@@ -110,7 +110,7 @@ class _Fitting:
     def _part(self, part: Any) -> Any:
         if not isinstance(part, dict):
             return part
-        return self._admit(part, KNOWN_PART_MEMBERS, self._options.part_members)
+        return self._filter(part, KNOWN_PART_MEMBERS, self._options.part_members)
 
     def _call(self, call: Any) -> Any:
         if not isinstance(call, dict) or "extra_content" not in call:
@@ -118,12 +118,12 @@ class _Fitting:
         tell(self._losses, "reasoning_signature")
         return {name: value for name, value in call.items() if name != "extra_content"}
 
-    def _admit(self, holder: Json, known: frozenset[str], allowed: frozenset[str]) -> Json:
+    def _filter(self, members: Json, known: frozenset[str], allowed: frozenset[str]) -> Json:
         lacking = known - allowed if not self._options.open_members else frozenset()
-        for name in sorted(lacking & holder.keys()):
-            if holder[name]:
+        for name in sorted(lacking & members.keys()):
+            if members[name]:
                 self._losses.report(name)
-        return {name: value for name, value in holder.items() if name not in lacking}
+        return {name: value for name, value in members.items() if name not in lacking}
 
     def _fit_tools(self, sent: Json) -> None:
         offered = dicts(sent["tools"])
@@ -149,12 +149,12 @@ class _Fitting:
             return tool
         if not isinstance(tool.get(kind), dict):
             tool = {"type": kind, kind: {name: value for name, value in tool.items() if name != "type"}}
-        inner = self._admit(tool[kind], KNOWN_TOOL_MEMBERS, self._options.tool_members)
-        outer = self._admit(tool, KNOWN_TOOL_MEMBERS, self._options.tool_members)
+        inner = self._filter(tool[kind], KNOWN_TOOL_MEMBERS, self._options.tool_members)
+        outer = self._filter(tool, KNOWN_TOOL_MEMBERS, self._options.tool_members)
         return {"type": kind, **outer, kind: inner}
 
 
-def _needs_nothing(message: Json) -> bool:
+def _is_plain(message: Json) -> bool:
     """Tell whether a message is text and calls alone, as most of a history are: no wire lacks any of it."""
     calls = message.get("tool_calls")
     return (

@@ -34,14 +34,14 @@ def tell(losses: Losses, feature: str) -> None:
 
 def refuse_part(losses: Losses, feature: str, part: Part) -> None:
     """Report a content part of a kind that the wire does not take, saying which one it is."""
-    which = _which(part)[:_MAX_NAMED]
-    losses.report(feature, f"{_SENTENCES[feature]}: {which}" if which else _SENTENCES[feature])
+    description = _describe(part)[:_MAX_NAMED]
+    losses.report(feature, f"{_SENTENCES[feature]}: {description}" if description else _SENTENCES[feature])
 
 
 _MAX_NAMED: Final = 120
 
 
-def _which(part: Part) -> str:
+def _describe(part: Part) -> str:
     """Name a part by what its client wrote of it: a file's name, an address, a type."""
     if isinstance(part, FilePart):
         return part.filename or part.url or part.file_id or part.media_type or ""

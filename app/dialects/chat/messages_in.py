@@ -32,8 +32,8 @@ from app.dialects.shared.lenient_json import rest, split_data_url, without_nulls
 from app.dialects.shared.strict_json import Checked, wrong_type, wrong_value
 
 _ROLES: Final = "'system', 'developer', 'user', 'assistant', 'tool' and 'function'"
-_SPOKEN: Final = frozenset({"role", "content", "name"})
-_ASSISTANT: Final = _SPOKEN | {
+_TEXT_MEMBERS: Final = frozenset({"role", "content", "name"})
+_ASSISTANT: Final = _TEXT_MEMBERS | {
     "refusal",
     "audio",
     "tool_calls",
@@ -46,7 +46,7 @@ _ASSISTANT: Final = _SPOKEN | {
     "images",
     "tool_call_id",
 }
-_TOOL: Final = _SPOKEN | {"tool_call_id"}
+_TOOL: Final = _TEXT_MEMBERS | {"tool_call_id"}
 _CALL: Final = frozenset({"id", "call_id", "type", "function", "index", "name", "arguments"})
 
 
@@ -70,18 +70,18 @@ class MessageReader:
         return reader(self, message)
 
     def _system(self, message: Checked) -> Message:
-        return self._spoken(message, "system")
+        return self._message(message, "system")
 
     def _developer(self, message: Checked) -> Message:
-        return self._spoken(message, "developer")
+        return self._message(message, "developer")
 
     def _user(self, message: Checked) -> Message:
-        return self._spoken(message, "user")
+        return self._message(message, "user")
 
     @staticmethod
-    def _spoken(message: Checked, role: Role) -> Message:
+    def _message(message: Checked, role: Role) -> Message:
         native = _native(
-            message, _SPOKEN | {"refusal", "reasoning", "annotations", "tool_calls", "tool_call_id"}
+            message, _TEXT_MEMBERS | {"refusal", "reasoning", "annotations", "tool_calls", "tool_call_id"}
         )
         return Message(role, decode_content(message), name=message.text("name"), native=native)
 

@@ -137,7 +137,7 @@ class MessageWriter:
         parts = message.parts
         thoughts = [part for part in parts if isinstance(part, ReasoningPart)]
         calls = [part for part in parts if isinstance(part, ToolCallPart)]
-        body: Json = {"role": "assistant", "content": self._spoken(parts, thoughts)}
+        body: Json = {"role": "assistant", "content": self._content(parts, thoughts)}
         body |= self._refusal(parts) | self._audio(parts) | self._annotations(parts) | self._pictures(parts)
         body |= self._reasoning(thoughts, calls, parts)
         if calls:
@@ -145,7 +145,7 @@ class MessageWriter:
         body |= self._name_members(message)
         return [body] if body["content"] is not None or len(body) > 2 else []
 
-    def _spoken(self, parts: Sequence[Part], thoughts: Sequence[ReasoningPart]) -> Any:
+    def _content(self, parts: Sequence[Part], thoughts: Sequence[ReasoningPart]) -> Any:
         content = [part for part in parts if not isinstance(part, _APART) and self._is_content(part)]
         if self._options.history == "thinking" and thoughts:
             return self._thinking(thoughts) + self._parts.pieces(content)
@@ -337,8 +337,8 @@ def joined_turns(messages: Iterable[Message]) -> list[Message]:
 def _fits(last: Message, message: Message) -> bool:
     if any(isinstance(part, ToolCallPart) for part in last.parts):
         return True
-    return not (_speaks(last.parts) and _speaks(message.parts))
+    return not (_has_content(last.parts) and _has_content(message.parts))
 
 
-def _speaks(parts: Iterable[Part]) -> bool:
+def _has_content(parts: Iterable[Part]) -> bool:
     return any(not isinstance(part, ReasoningPart | ToolCallPart) for part in parts)

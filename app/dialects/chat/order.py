@@ -14,7 +14,7 @@ from app.dialects.shared.losses import Losses
 Json = dict[str, Any]
 
 _SYSTEM: Final = "system"
-_JOINED: Final = frozenset({"user", "assistant"})
+_MERGED_ROLES: Final = frozenset({"user", "assistant"})
 
 
 def alternate(messages: Iterable[Json], losses: Losses) -> list[Json]:
@@ -30,7 +30,11 @@ def alternate(messages: Iterable[Json], losses: Losses) -> list[Json]:
             if turns:
                 losses.report("message_role", "A later system message was moved to the front")
             system.append(message)
-        elif turns and turns[-1]["role"] == message["role"] in _JOINED and not turns[-1].get("tool_calls"):
+        elif (
+            turns
+            and turns[-1]["role"] == message["role"] in _MERGED_ROLES
+            and not turns[-1].get("tool_calls")
+        ):
             turns[-1] = _join(turns[-1], message)
         else:
             turns.append(message)

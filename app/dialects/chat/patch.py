@@ -25,7 +25,7 @@ _SAID_AGAIN: Final = frozenset(
 """What a choice that has finished may hold once more without saying anything new."""
 
 
-def _unbroken(choice: dict[str, Any]) -> dict[str, Any]:
+def _without_break(choice: dict[str, Any]) -> dict[str, Any]:
     """Return a choice without the word of a server that broke off: what it said is shown, the
     stream ends in an error."""
     return {**choice, "finish_reason": None} if is_broken_off(choice.get("finish_reason")) else choice
@@ -91,7 +91,7 @@ class ChatPatch:
             self._last = before
             return []
         choices = dicts(data["choices"])
-        data["choices"] = [_unbroken(choice) for choice in choices if self._is_news(choice)]
+        data["choices"] = [_without_break(choice) for choice in choices if self._is_news(choice)]
         if usage is not None:
             self._usage = usage
         if not data.get("choices") and (choices or usage is not None):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-_PATIENCE: Final = 8  # chunks in a row that were no repetition, before it is no longer looked for
+_MAX_MISSES: Final = 8  # chunks in a row that were no repetition, before it is no longer looked for
 _FREE: Final = ("created", "obfuscation", "p")
 """Members that may differ: the time of a chunk, and padding."""
 
@@ -42,7 +42,7 @@ class Repeats:
         """Remember ``chunk``, which was no repetition; ``plain``: it was read as one piece of text."""
         self._last = None
         self._misses += 1
-        if not plain or self._misses > _PATIENCE or not _plain_text(chunk):
+        if not plain or self._misses > _MAX_MISSES or not _plain_text(chunk):
             return
         choice = chunk["choices"][0]
         self._delta = dict(choice["delta"])

@@ -26,8 +26,8 @@ class Required:
 
     def __init__(self, passage: Passage) -> None:
         self._passage = passage
-        self._told: dict[str, Any] = {}
-        self._kept: dict[str, Any] = {}
+        self._constants: dict[str, Any] = {}
+        self._pending: dict[str, Any] = {}
         self._members: dict[int, str] = {}
         self._calls: dict[int, CallStream] = {}
 
@@ -46,13 +46,13 @@ class Required:
         A frame without choices is no chunk yet: what it says goes with the next one.
         """
         if not isinstance(data.get("choices"), list):
-            self._kept |= {name: value for name, value in data.items() if name not in _NAMED}
+            self._pending |= {name: value for name, value in data.items() if name not in _NAMED}
             data["choices"] = []
             return False
         if not data["choices"] and data.keys() <= _NAMED:
             return False
-        data |= {name: value for name, value in self._kept.items() if name not in data}
-        self._kept = {}
+        data |= {name: value for name, value in self._pending.items() if name not in data}
+        self._pending = {}
         self.fill_names(data)
         for choice in dicts(data["choices"]):
             self._fill_choice(choice)
@@ -68,11 +68,11 @@ class Required:
     def fill_names(self, body: dict[str, Any], kind: str = _CHUNK) -> None:
         """Fill the members that all chunks of a stream have alike."""
         for name in CONSTANT:
-            told = body.get(name)
-            if told:
-                self._told[name] = told
-            elif told is None:
-                body[name] = self._told[name] if name in self._told else self._fill(name, kind)
+            constant = body.get(name)
+            if constant:
+                self._constants[name] = constant
+            elif constant is None:
+                body[name] = self._constants[name] if name in self._constants else self._fill(name, kind)
 
     def _fill(self, name: str, kind: str) -> Any:
         """Return our own word for what the provider never said, the same from now on."""
@@ -83,8 +83,8 @@ class Required:
             "created": lambda: server.now,
             "model": lambda: server.model or self._passage.client.model,
         }
-        told = self._told[name] = own[name]()
-        return told
+        constant = self._constants[name] = own[name]()
+        return constant
 
     def _fill_choice(self, choice: dict[str, Any]) -> None:
         choice.setdefault("index", 0)

@@ -69,7 +69,7 @@ _CALL: Final = frozenset({"id", "type", "function", "custom", "index"})
 _PRINT: Final = "system_fingerprint"
 _PLAIN_TOP: Final = TOP_MEMBERS | {_PRINT}
 _PLAIN_CHOICE: Final = frozenset({"index", "message", "finish_reason", "logprobs"})
-_SPOKEN: Final = frozenset({"role", "content"})
+_TEXT_MEMBERS: Final = frozenset({"role", "content"})
 
 
 def decode_response(body: Any, context: ClientContext) -> Response:
@@ -120,7 +120,7 @@ def _plain_text(members: Mapping[str, Any]) -> Choice | None:
     if not isinstance(message, dict) or not message.keys() <= _MESSAGE or finish == "error":
         return None
     text = message.get("content")
-    if not (isinstance(text, str) and text) or any(message[n] for n in message.keys() - _SPOKEN):
+    if not (isinstance(text, str) and text) or any(message[n] for n in message.keys() - _TEXT_MEMBERS):
         return None
     spoken = Message("assistant", (TextPart(text),))
     return Choice(_index(choice, 0), (spoken,), decode_finish(finish, calls=False))
@@ -192,7 +192,7 @@ def _parts(
     if secret := thought_signature(message):
         thoughts.append(ReasoningPart("", "hidden", sign_text(secret)))
     _annotate(spoken, message, choice, body)
-    spoken += _further(message, context)
+    spoken += _extra_parts(message, context)
     calls = [decode_call(call, context) for call in dicts(message.get("tool_calls"))]
     calls += [
         decode_call({"function": call}, context) for call in [as_dict(message.get("function_call"))] if call
@@ -281,14 +281,14 @@ def _annotate(
         spoken.insert(0, TextPart("", annotations, logprobs))
 
 
-def _further(message: Mapping[str, Any], context: ClientContext) -> list[Part]:
+def _extra_parts(message: Mapping[str, Any], context: ClientContext) -> list[Part]:
     """Refusal, spoken audio and generated pictures."""
     parts: list[Part] = []
     if refusal := opt_str(message.get("refusal")):
         parts.append(RefusalPart(refusal))
     if audio := as_dict(message.get("audio")):
         parts.append(audio_part(audio, context))
-    parts += [picture(row) for row in dicts(message.get("images"))]
+    parts += [decode_image(row) for row in dicts(message.get("images"))]
     return parts
 
 
@@ -305,7 +305,7 @@ def audio_part(audio: Mapping[str, Any], context: ClientContext) -> AudioPart:
     )
 
 
-def picture(row: Mapping[str, Any]) -> ImagePart:
+def decode_image(row: Mapping[str, Any]) -> ImagePart:
     """Return a generated picture (``images[].image_url.url``, a data URL as a rule)."""
     url = as_str(as_dict(row.get("image_url")).get("url"))
     inline = split_data_url(url)

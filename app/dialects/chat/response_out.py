@@ -168,11 +168,11 @@ def _media(parts: Sequence[Part], context: ServerContext) -> Json:
                 before.signature if isinstance(before, ReasoningPart) and before.form == "hidden" else None
             )
             secret = context.wrap(signed) if signed is not None else None
-            body.setdefault("images", []).append(picture(part, secret))
+            body.setdefault("images", []).append(encode_image(part, secret))
     return body
 
 
-def picture(part: ImagePart, secret: str | None) -> Json:
+def encode_image(part: ImagePart, secret: str | None) -> Json:
     """Return the entry of a picture that the model made, with the signature that came with it."""
     url = part.url if part.data is None else data_url(part.media_type or "image/png", part.data)
     entry: Json = {"type": "image_url", "image_url": {"url": url}}

@@ -26,8 +26,8 @@ from app.dialects.chat.response_in import (
     arguments_text,
     audio_part,
     content_part,
+    decode_image,
     growing_member,
-    picture,
     remainder,
     sign,
     token_logprobs,
@@ -167,7 +167,7 @@ class ChatStreamDecoder(ChunkDecoder):
         shown = self._details(choice, delta, events)
         text = opt_str(delta.get("reasoning")) or opt_str(delta.get("reasoning_content"))
         if text and not shown:
-            self._think(choice, "text", text, None, events)
+            self._grow_thinking(choice, "text", text, None, events)
 
     def _details(self, choice: _Choice, delta: Mapping[str, Any], events: list[Event]) -> bool:
         """Read ``reasoning_details``; tell whether they held any of the text."""
@@ -196,13 +196,13 @@ class ChatStreamDecoder(ChunkDecoder):
             return
         if not part.text and part.signature is None:
             return
-        self._think(choice, part.form, part.text, entry.get("index"), events)
+        self._grow_thinking(choice, part.form, part.text, entry.get("index"), events)
         choice.native = own
         if part.signature is not None:
             choice.signature = part.signature
             self._close(choice, events)
 
-    def _think(self, choice: _Choice, form: Any, text: str, entry: Any, events: list[Event]) -> None:
+    def _grow_thinking(self, choice: _Choice, form: Any, text: str, entry: Any, events: list[Event]) -> None:
         kind = f"reasoning.{form}"
         if choice.kind != kind or (entry is not None and choice.entry not in (None, entry)):
             self._open(choice, kind, ReasoningPart("", form), events, "reasoning")
@@ -218,35 +218,35 @@ class ChatStreamDecoder(ChunkDecoder):
             return
         logprobs = token_logprobs(raw) or None
         if isinstance(content, str):
-            self._say(choice, content, logprobs, events)
+            self._grow_text(choice, content, logprobs, events)
             return
         for piece in dicts(content):
             part = content_part(piece, self._context)
             if isinstance(part, TextPart):
-                self._say(choice, part.text, logprobs, events)
+                self._grow_text(choice, part.text, logprobs, events)
             elif isinstance(part, RefusalPart):
                 self._decline(choice, part.text, events)
             elif isinstance(part, ReasoningPart):
-                self._ponder(choice, part, events)
+                self._grow_reasoning(choice, part, events)
             elif part is not None:
                 self._open(choice, "opaque", part, events)
                 self._close(choice, events)
         if content is None and logprobs and choice.kind == "text":
             events.append(BlockDelta(choice.block, logprobs=logprobs))
 
-    def _ponder(self, choice: _Choice, part: ReasoningPart, events: list[Event]) -> None:
+    def _grow_reasoning(self, choice: _Choice, part: ReasoningPart, events: list[Event]) -> None:
         """A thinking part of a content list; its signature comes with the last."""
         if part.text or part.signature is not None:
-            self._think(choice, "text", part.text, None, events)
+            self._grow_thinking(choice, "text", part.text, None, events)
         if part.signature is not None:
             choice.signature = part.signature
 
-    def _say(self, choice: _Choice, text: str, logprobs: Any, events: list[Event]) -> None:
+    def _grow_text(self, choice: _Choice, text: str, logprobs: Any, events: list[Event]) -> None:
         if not text and not logprobs:
             return
         if choice.kind != "text":
             self._open(choice, "text", TextPart(""), events)
-            self._place(choice, events)
+            self._place_text(choice, events)
         choice.texts.append(text)
         events.append(BlockDelta(choice.block, text, logprobs))
 
@@ -280,7 +280,7 @@ class ChatStreamDecoder(ChunkDecoder):
         self, choice: _Choice, delta: Mapping[str, Any], _: Mapping[str, Any], events: list[Event]
     ) -> None:
         for row in dicts(delta.get("images")):
-            self._open(choice, "image", picture(row), events)
+            self._open(choice, "image", decode_image(row), events)
             self._close(choice, events)
 
     def _annotations(
@@ -288,9 +288,9 @@ class ChatStreamDecoder(ChunkDecoder):
     ) -> None:
         choice.waiting += annotations_of(delta)
         if choice.waiting and choice.kind == "text":
-            self._place(choice, events)
+            self._place_text(choice, events)
 
-    def _place(self, choice: _Choice, events: list[Event]) -> None:
+    def _place_text(self, choice: _Choice, events: list[Event]) -> None:
         """Give the waiting annotations to the open text."""
         choice.annotated = choice.annotated or bool(choice.waiting)
         events += [BlockDelta(choice.block, annotation=row) for row in choice.waiting]
@@ -349,7 +349,7 @@ class ChatStreamDecoder(ChunkDecoder):
         if choice.waiting:
             if choice.kind != "text":
                 self._open(choice, "text", TextPart(""), events)
-            self._place(choice, events)
+            self._place_text(choice, events)
         self._close(choice, events)
         events += choice.calls.ends()
 

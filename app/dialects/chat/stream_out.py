@@ -25,7 +25,7 @@ from app.dialects.base import DONE, Frame, ServerContext
 from app.dialects.chat.annotations import nested_annotation
 from app.dialects.chat.native import own_members
 from app.dialects.chat.reasoning import call_entry, encode_entry
-from app.dialects.chat.response_out import answer_id, opaque_entry, picture, stop_details, uses_functions
+from app.dialects.chat.response_out import answer_id, encode_image, opaque_entry, stop_details, uses_functions
 from app.dialects.chat.usage import encode_finish, encode_usage
 
 Json = dict[str, Any]
@@ -60,7 +60,7 @@ class ChatStreamEncoder:
         self._wrote: set[int] = set()
         self._thought: set[int] = set()  # choices whose reasoning said something
         self._said: dict[int, int] = {}  # characters of each choice's content
-        self._before: dict[int, int] = {}  # those before each text block
+        self._text_offsets: dict[int, int] = {}  # those before each text block
         self._secrets: dict[int, str] = {}  # a signature that just ended, which may be a picture's
 
     def feed(self, event: Event) -> list[Frame]:
@@ -96,7 +96,7 @@ class ChatStreamEncoder:
 
     def _block_started(self, event: BlockStarted) -> list[Frame]:
         self._blocks[event.block] = event
-        self._before[event.block] = self._said.get(event.choice, 0)
+        self._text_offsets[event.block] = self._said.get(event.choice, 0)
         frames = self._role(event.choice)
         opener = _OPENERS.get(type(event.part))
         delta = None if opener is None else opener(self, event)
@@ -141,7 +141,7 @@ class ChatStreamEncoder:
         part = event.part
         assert isinstance(part, ImagePart)
         number = self._next(event.choice, "images")
-        return {"images": [{**picture(part, self._secrets.get(event.choice)), "index": number}]}
+        return {"images": [{**encode_image(part, self._secrets.get(event.choice)), "index": number}]}
 
     def _open_opaque(self, event: BlockStarted) -> Json:
         entry = opaque_entry(event.part)
@@ -166,7 +166,7 @@ class ChatStreamEncoder:
         self._said[started.choice] = self._said.get(started.choice, 0) + len(event.text)
         if event.annotation is None:
             return delta
-        nested = nested_annotation(event.annotation, self._before[event.block])
+        nested = nested_annotation(event.annotation, self._text_offsets[event.block])
         if nested is None:
             return delta
         return {**delta, "annotations": [{**nested, "index": self._next(started.choice, "annotations")}]}

@@ -19,8 +19,8 @@ from app.dialects.shared.lenient_json import as_dict, count, opt_str, rest, with
 from app.dialects.shared.tool_forms import customs_of, free_text
 from app.dialects.shared.tool_values import is_json
 
-_LOOKS: Final = 4  # how often it is asked whether a call that others interrupt is whole
-_OWN: Final = frozenset({"id", "type", "function", "custom", "index"})
+_MAX_CHECKS: Final = 4  # how often it is asked whether a call that others interrupt is whole
+_CALL_MEMBERS: Final = frozenset({"id", "type", "function", "custom", "index"})
 
 
 @dataclass(slots=True)
@@ -40,7 +40,7 @@ class CallBlock:
     said: list[str] = field(default_factory=list)
     ended: bool = False
     told: bool = False
-    looks: int = 0
+    checks: int = 0
     signature: Signature | None = None
     native: dict[str, Any] = field(default_factory=dict)
 
@@ -112,13 +112,13 @@ class CallStream:
         """Yield the end of each open call's block; ``whole``: only of those whose arguments are. A call
         that was not, several times, ends with the stream: to read it anew at each interruption would
         cost the square of its length."""
-        looked_at, self._growing = (self._growing, []) if whole else (self._calls, [])
-        for call in looked_at:
+        candidates, self._growing = (self._growing, []) if whole else (self._calls, [])
+        for call in candidates:
             if call.ended:
                 continue
             if whole and not (call.block is not None and is_json("".join(call.said))):
-                call.looks += 1
-                if call.looks < _LOOKS:
+                call.checks += 1
+                if call.checks < _MAX_CHECKS:
                     self._growing.append(call)
                 continue
             call.ended = call.block is not None
@@ -151,9 +151,9 @@ class CallStream:
         return self._calls[-1] if self._calls else None
 
     def _keep(self, call: CallBlock, fragment: Mapping[str, Any]) -> None:
-        if fragment.keys() <= _OWN:
+        if fragment.keys() <= _CALL_MEMBERS:
             return
-        members = without_nulls(rest(fragment, _OWN))
+        members = without_nulls(rest(fragment, _CALL_MEMBERS))
         if secret := thought_signature(fragment):
             call.signature = Signature(secret, "chat", self._context.realm)
             members.pop("extra_content", None)

@@ -45,9 +45,9 @@ def _plain(value: Any) -> str:
     return value if isinstance(value, str) else json_text(value)
 
 
-def _spoken(entry: Checked) -> Message:
+def _message(entry: Checked) -> Message:
     role = entry.members["role"]
-    return Message(role, _content(entry, _SPOKEN[role]))
+    return Message(role, _content(entry, _READERS[role]))
 
 
 def _assistant(entry: Checked) -> Message:
@@ -83,12 +83,12 @@ def _call(call: Checked) -> ToolCallPart:
 
 def _result(entry: Checked) -> Message:
     call_id = entry.required_text("tool_call_id")
-    return Message("tool", (ToolResultPart(call_id, _content(entry, _RETURNED)),))
+    return Message("tool", (ToolResultPart(call_id, _content(entry, _RESULT_READERS)),))
 
 
 _ROLES: Final[Mapping[str, Callable[[Checked], Message]]] = {
-    "user": _spoken,
-    "system": _spoken,
+    "user": _message,
+    "system": _message,
     "assistant": _assistant,
     "tool": _result,
 }
@@ -144,9 +144,9 @@ def _document(block: Checked) -> Part:
     return TextPart(text, native=(NAME, {"as_document": dict(document.members)}))
 
 
-_SPOKEN: Final[Mapping[str, Mapping[str, _Reader]]] = {
+_READERS: Final[Mapping[str, Mapping[str, _Reader]]] = {
     "system": {"text": _text},
     "user": {"text": _text, "image_url": _image},
 }
 _ANSWERED: Final[Mapping[str, _Reader]] = {"text": _text, "thinking": _thinking}
-_RETURNED: Final[Mapping[str, _Reader]] = {"text": _text, "document": _document}
+_RESULT_READERS: Final[Mapping[str, _Reader]] = {"text": _text, "document": _document}

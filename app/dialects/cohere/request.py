@@ -54,7 +54,7 @@ Members = dict[str, Any]
 _OWN: Final = frozenset({"citation_options", "documents", "priority", "safety_mode", "thinking"})
 """Members of this API alone that a client of another may send beside the standard ones."""
 
-_TAKEN: Final = frozenset(
+_SUPPORTED: Final = frozenset(
     {"seed", "presence_penalty", "frequency_penalty", "logprobs", "top_k", "parallel_tool_calls"}
 )
 
@@ -82,7 +82,7 @@ def encode_request(request: Request, context: ClientContext) -> Encoded:
         body.update(_thinking(request, context))
     if request.stream:
         body["stream"] = True
-    report_leftovers(request, _TAKEN, losses)
+    report_leftovers(request, _SUPPORTED, losses)
     return Encoded(body)
 
 
@@ -118,7 +118,7 @@ def _documents(request: Request) -> Members:
     return {"documents": found} if found else {}
 
 
-def _spoken(message: Message, losses: Losses) -> list[Members]:
+def _plain_messages(message: Message, losses: Losses) -> list[Members]:
     """A system's or user's message: plain text, or a list when it holds images."""
     parts = [block for part in message.parts if (block := _block(part, message.role, losses)) is not None]
     if not parts:
@@ -183,8 +183,8 @@ def _result(part: ToolResultPart, losses: Losses) -> Members:
 
 
 _ROLES: Final[Mapping[str, Callable[[Message, Losses], list[Members]]]] = {
-    "system": _spoken,
-    "user": _spoken,
+    "system": _plain_messages,
+    "user": _plain_messages,
     "assistant": _assistant,
     "tool": _results,
 }

@@ -33,7 +33,7 @@ Members = dict[str, Any]
 # Of what v2's enum has (cohere 7.3.1: COMPLETE, STOP_SEQUENCE, MAX_TOKENS, TOOL_CALL, ERROR, TIMEOUT) no word
 # fits filtered content; ERROR would say that the call failed. Cohere's own word is v1's ERROR_TOXIC, and its
 # SDK hands on words that it does not know (read 2026-11-28).
-_WORDS: Final[Mapping[FinishReason, str]] = {
+_FINISH_REASONS: Final[Mapping[FinishReason, str]] = {
     "stop": "COMPLETE",
     "length": "MAX_TOKENS",
     "tool_calls": "TOOL_CALL",
@@ -81,7 +81,7 @@ def _message(parts: Sequence[Part]) -> Members:
             continue
         if isinstance(part, TextPart):
             cited = citations_of(part.native, part.annotations, part.text)
-            citations += placed(cited, len(content), first=_first_text(content))
+            citations += citations_at(cited, len(content), first=_first_text(content))
         content.append(block)
     if plan := "".join(part.text for part in parts if is_plan(part) and isinstance(part, ReasoningPart)):
         message["tool_plan"] = plan
@@ -127,7 +127,7 @@ def citations_of(native: Native | None, notes: Sequence[Mapping[str, Any]], text
     return own or [_citation(note, text) for note in notes]
 
 
-def placed(citations: Iterable[Members], index: int, *, first: bool) -> list[Members]:
+def citations_at(citations: Iterable[Members], index: int, *, first: bool) -> list[Members]:
     """Return citations that name their block, as all must but those of the first text."""
     return [
         {**citation, "content_index": index} if "content_index" in citation or not first else citation
@@ -165,10 +165,10 @@ def finish_word(finish: Finish | None, *, refused: bool = False) -> str:
     if finish is None:
         return "COMPLETE"
     if refused and finish.reason == "stop":
-        return _WORDS["content_filter"]
+        return _FINISH_REASONS["content_filter"]
     if finish.raw is not None and FINISHES.get(finish.raw) == finish.reason:
         return finish.raw
-    return "STOP_SEQUENCE" if finish.stop_sequence else _WORDS[finish.reason]
+    return "STOP_SEQUENCE" if finish.stop_sequence else _FINISH_REASONS[finish.reason]
 
 
 def encode_usage(usage: Usage) -> Members:

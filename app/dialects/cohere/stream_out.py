@@ -34,6 +34,7 @@ from app.canonical.response import Finish
 from app.dialects.base import DONE, Frame, ServerContext
 from app.dialects.cohere.response_out import (
     answer_id,
+    citations_at,
     citations_of,
     content_block,
     encode_call,
@@ -41,7 +42,6 @@ from app.dialects.cohere.response_out import (
     finish_word,
     is_plan,
     logprob_item,
-    placed,
 )
 from app.dialects.shared.block_sequence import CallSequence
 
@@ -108,9 +108,9 @@ class CohereEncoder:
             return [_frame("tool-plan-delta", None, {"tool_plan": event.text})]
         if block.index is None or isinstance(block.part, OpaquePart):
             return []
-        return [self._words(block, event)]
+        return [self._text_delta(block, event)]
 
-    def _words(self, block: _Block, event: BlockDelta) -> Frame:
+    def _text_delta(self, block: _Block, event: BlockDelta) -> Frame:
         member = "thinking" if isinstance(block.part, ReasoningPart) else "text"
         frame = _frame("content-delta", block.index, {"content": {member: event.text}})
         if event.logprobs and self._logprobs:
@@ -131,7 +131,9 @@ class CohereEncoder:
     def _write_citations(self, block: _Block, event: BlockEnded) -> list[Frame]:
         text = "".join(block.pieces) if block.notes else ""
         native = event.native or (block.part.native if isinstance(block.part, TextPart) else None)
-        citations = placed(citations_of(native, block.notes, text), block.index or 0, first=not self._texts)
+        citations = citations_at(
+            citations_of(native, block.notes, text), block.index or 0, first=not self._texts
+        )
         self._texts += 1
         frames: list[Frame] = []
         for citation in citations:

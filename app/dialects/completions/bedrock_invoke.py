@@ -189,10 +189,10 @@ def encode_request(request: CompletionRequest, context: ClientContext) -> Encode
     """
     family = _family(context.model)
     body: Members = {**family.fixed, **(family.streamed if request.stream else {})}
-    _put(body, family.prompt, family.wrap(_prompt(request, context.losses)))
+    _set_path(body, family.prompt, family.wrap(_prompt(request, context.losses)))
     for name, value in _requested_members(request, family).items():
         if name in family.paths:
-            _put(body, family.paths[name], value)
+            _set_path(body, family.paths[name], value)
         else:
             context.losses.report(name)
     return Encoded(body)
@@ -204,12 +204,14 @@ def decode_response(
     """Return the completions of a body; ``headers`` hold the token counts that most
     families tell nowhere else."""
     family, answer = _family(context.model), as_dict(body)
-    pieces = _pieces(family, answer)
-    if not pieces:
+    completions = _completions(family, answer)
+    if not completions:
         raise GatewayError("upstream_invalid", "The provider's answer has no completion.", raw=body)
     choices = tuple(
-        CompletionChoice(_index(piece, position), _text(family, piece), _finish(family, piece, answer))
-        for position, piece in enumerate(pieces)
+        CompletionChoice(
+            _index(completion, position), _text(family, completion), _finish(family, completion, answer)
+        )
+        for position, completion in enumerate(completions)
     )
     usage = _usage_of(family, answer) or _usage_of_headers(headers or {})
     return CompletionResponse(context.new_id("cmpl-"), None, choices, usage)
@@ -246,18 +248,18 @@ class InvokeDecoder(TerminalDecoder):
         if not self._begun:
             self._begun = True
             events.append(Started(self._new_id("cmpl-")))
-        for position, piece in enumerate(_pieces(self._family, chunk)):
-            events += self._piece(_index(piece, position), piece, chunk)
+        for position, completion in enumerate(_completions(self._family, chunk)):
+            events += self._completion(_index(completion, position), completion, chunk)
         return [*events, *self._end()] if _METRICS in chunk else events
 
-    def _piece(self, index: int, piece: Members, chunk: Members) -> list[Event]:
+    def _completion(self, index: int, completion: Members, chunk: Members) -> list[Event]:
         events: list[Event] = []
         if index not in self._blocks:
             self._blocks[index] = len(self._blocks)
             events.append(BlockStarted(self._blocks[index], 0, TextPart(""), index))
-        if text := _text(self._family, piece):
+        if text := _text(self._family, completion):
             events.append(BlockDelta(self._blocks[index], text))
-        finish = _finish(self._family, piece, chunk)
+        finish = _finish(self._family, completion, chunk)
         if finish is not None:
             self._finishes[index] = finish
         return events
@@ -314,19 +316,19 @@ def _requested_members(request: CompletionRequest, family: _Family) -> Members:
     return without_nulls(members)
 
 
-def _put(body: Members, path: Path, value: Any) -> None:
+def _set_path(body: Members, path: Path, value: Any) -> None:
     for step in path[:-1]:
         body = body.setdefault(step, {})
     body[path[-1]] = value
 
 
-def _at(value: Any, path: Path) -> Any:
+def _get_path(value: Any, path: Path) -> Any:
     for step in path:
         value = as_dict(value).get(step)
     return value
 
 
-def _pieces(family: _Family, answer: Members) -> list[Members]:
+def _completions(family: _Family, answer: Members) -> list[Members]:
     """Return the completions of an answer or chunk: a list's, or the whole as the only one."""
     if family.listed in answer:
         return dicts(answer[family.listed])
@@ -334,31 +336,31 @@ def _pieces(family: _Family, answer: Members) -> list[Members]:
     return [answer] if any(name in answer for name in known) else []
 
 
-def _index(piece: Members, position: int) -> int:
-    index = count(piece.get("index"))
+def _index(completion: Members, position: int) -> int:
+    index = count(completion.get("index"))
     return position if index is None else index
 
 
-def _text(family: _Family, piece: Members) -> str:
-    return as_str(_at(piece, family.text))
+def _text(family: _Family, completion: Members) -> str:
+    return as_str(_get_path(completion, family.text))
 
 
-def _finish(family: _Family, piece: Members, answer: Members) -> Finish | None:
-    raw = opt_str(_at(piece, family.stop))
+def _finish(family: _Family, completion: Members, answer: Members) -> Finish | None:
+    raw = opt_str(_get_path(completion, family.stop))
     if answer.get(_GUARDRAIL) == "INTERVENED":
         return Finish("content_filter", raw)
     if raw is None:
         return None
-    return Finish(_FINISHES.get(raw.lower(), "stop"), raw, opt_str(piece.get("stop")))
+    return Finish(_FINISHES.get(raw.lower(), "stop"), raw, opt_str(completion.get("stop")))
 
 
 def _usage_of(family: _Family, answer: Members) -> Usage | None:
     metrics = as_dict(answer.get(_METRICS))
     before, after = count(metrics.get("inputTokenCount")), count(metrics.get("outputTokenCount"))
     if before is None and family.counts is not None:
-        before, after = (count(_at(answer, path)) for path in family.counts)
+        before, after = (count(_get_path(answer, path)) for path in family.counts)
         if after is None:
-            each = [count(piece.get("tokenCount")) for piece in dicts(answer.get("results"))]
+            each = [count(completion.get("tokenCount")) for completion in dicts(answer.get("results"))]
             after = sum(tokens for tokens in each if tokens is not None)
     return None if before is None else Usage(before, after or 0)
 

@@ -86,16 +86,16 @@ class ChatToCompletion:
         """Return the completion's events for one chat event; none for thoughts and calls."""
         return _MAPPERS[type(event)](self, event)
 
-    def _same(self, event: Event) -> list[Event]:
+    def _keep(self, event: Event) -> list[Event]:
         return [event]
 
     def _open(self, event: BlockStarted) -> list[Event]:
         if not isinstance(event.part, TextPart | RefusalPart):
             return []
         self._texts.add(event.block)
-        return [*self._echoed(event.choice), replace(event, part=TextPart(""))]
+        return [*self._echo_once(event.choice), replace(event, part=TextPart(""))]
 
-    def _echoed(self, choice: int) -> list[Event]:
+    def _echo_once(self, choice: int) -> list[Event]:
         """The prompt as a block of its own, once a choice."""
         if choice in self._spoke:
             return []
@@ -116,15 +116,15 @@ class ChatToCompletion:
         return [BlockEnded(event.block)] if event.block in self._texts else []
 
     def _finished(self, event: Finished) -> list[Event]:
-        return [*self._echoed(event.choice), Finished(_finish(event.finish) or event.finish, event.choice)]
+        return [*self._echo_once(event.choice), Finished(_finish(event.finish) or event.finish, event.choice)]
 
 
 _MAPPERS: Final[Mapping[type, Callable[[ChatToCompletion, Any], list[Event]]]] = {
-    Started: ChatToCompletion._same,
+    Started: ChatToCompletion._keep,
     BlockStarted: ChatToCompletion._open,
     BlockDelta: ChatToCompletion._grow,
     BlockEnded: ChatToCompletion._close,
     Finished: ChatToCompletion._finished,
-    Ended: ChatToCompletion._same,
-    Failed: ChatToCompletion._same,
+    Ended: ChatToCompletion._keep,
+    Failed: ChatToCompletion._keep,
 }

@@ -104,7 +104,7 @@ class CompletionStreamEncoder:
             data["usage"] = None
         return Frame(None, data)
 
-    def _nothing(self, _: Event) -> list[Frame]:
+    def _ignore(self, _: Event) -> list[Frame]:
         return []
 
     def _finished(self, event: Finished) -> list[Frame]:
@@ -123,7 +123,7 @@ _WRITERS: Final[Mapping[type, Callable[[CompletionStreamEncoder, Any], list[Fram
     Started: CompletionStreamEncoder._started,
     BlockStarted: CompletionStreamEncoder._block_started,
     BlockDelta: CompletionStreamEncoder._block_delta,
-    BlockEnded: CompletionStreamEncoder._nothing,
+    BlockEnded: CompletionStreamEncoder._ignore,
     Finished: CompletionStreamEncoder._finished,
     Ended: CompletionStreamEncoder._ended,
     Failed: CompletionStreamEncoder._failed,

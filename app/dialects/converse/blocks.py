@@ -89,7 +89,7 @@ class BlockWriter:
         if message.role == "user" and _needs_words(content):
             content.append({"text": NOTHING_SAID})
             warning = f"A document without words is not taken here; '{NOTHING_SAID}' was sent beside it"
-            self._lose("message_text", warning)
+            self._report("message_text", warning)
         return {"role": message.role, "content": content}
 
     def blocks(self, parts: Iterable[Part], role: str) -> list[Block]:
@@ -108,7 +108,7 @@ class BlockWriter:
 
     def _with_cache_point(self, part: Part, role: str) -> list[Block]:
         if isinstance(part, ImagePart) and role == "assistant":
-            self._lose("hosted_item", "Pictures that a model made cannot be shown to this one")
+            self._report("hosted_item", "Pictures that a model made cannot be shown to this one")
             return []
         block = self._opaque(part, role) if isinstance(part, OpaquePart) else _WRITERS[type(part)](self, part)
         if block is None:
@@ -121,11 +121,11 @@ class BlockWriter:
         if point is None:
             return []
         if not self.options.caches:
-            self._lose("cache_control", "This model caches no prompts; the mark was left out")
+            self._report("cache_control", "This model caches no prompts; the mark was left out")
             return []
         return [point]
 
-    def _lose(self, feature: str, message: str | None = None) -> None:
+    def _report(self, feature: str, message: str | None = None) -> None:
         self.context.losses.report(feature, message)
 
     def _opaque(self, part: OpaquePart, role: str) -> Block | None:
@@ -143,16 +143,16 @@ class BlockWriter:
     def _audio(self, part: AudioPart) -> Block | None:
         if part.transcript and not part.data:
             return {"text": part.transcript}
-        self._lose("audio", "Audio input is not supported by this model")
+        self._report("audio", "Audio input is not supported by this model")
         return None
 
     def _image(self, part: ImagePart) -> Block | None:
         if part.detail not in (None, "auto"):
-            self._lose("image_detail", "The image is sent as it is; there is no detail to choose")
+            self._report("image_detail", "The image is sent as it is; there is no detail to choose")
         kind = _IMAGE_FORMATS.get(part.media_type or media_type_of(part.url) or "image/png")
         source = self._source(part.data, part.url, part.file_id, "image")
         if kind is None:
-            self._lose(
+            self._report(
                 "image", f"Images of type '{part.media_type}' are not supported (PNG, JPEG, GIF, WebP are)"
             )
         return {"image": {"format": kind, "source": source}}
@@ -164,7 +164,7 @@ class BlockWriter:
         if url is not None and url.startswith("s3://"):
             return {"s3Location": {"uri": url}}
         what = "by file id" if file_id is not None else "by URL"
-        self._lose(feature, f"Content {what} is not supported here; send the content itself")
+        self._report(feature, f"Content {what} is not supported here; send the content itself")
         return {}
 
     def _file(self, part: FilePart) -> Block | None:
@@ -176,7 +176,7 @@ class BlockWriter:
             kind = _format_of(media_type, part.data)
             source = self._source(part.data, part.url, part.file_id, "file")
         if kind is None:
-            self._lose("file", f"Documents of type '{media_type}' are not supported")
+            self._report("file", f"Documents of type '{media_type}' are not supported")
         mine = part.native is not None and part.native[0] == NAME
         own = told_members(part.native) if mine else taken_members(part.native, TAKES[FilePart])
         return {"document": {**own, "format": kind, "name": self._name(part.filename), "source": source}}
@@ -213,7 +213,7 @@ class BlockWriter:
         content = [block for inner in inside for block in self._result_blocks(inner)]
         if not content:
             content = [{"text": NOTHING_SAID}]
-            self._lose("tool_result", f"A tool's result without content was sent as '{NOTHING_SAID}'")
+            self._report("tool_result", f"A tool's result without content was sent as '{NOTHING_SAID}'")
         result: Block = {"toolUseId": fit_tool_id(part.call_id, CONVERSE), "content": content}
         if part.is_error:
             result["status"] = "error"

@@ -99,7 +99,7 @@ class BlockReader:
         if kind not in _IMAGE_FORMATS:
             raise wrong_value(image.at("format"), kind, "'png', 'jpeg', 'gif' and 'webp'")
         source = _object(image, "source")
-        data, place = source.text("bytes"), _place(source)
+        data, place = source.text("bytes"), _source_name(source)
         if data is None and place is None:
             raise missing(source.at("bytes"))
         return ImagePart(data, f"image/{kind}", None if data else place)
@@ -109,7 +109,7 @@ class BlockReader:
         kind, source = document.text("format") or "txt", _object(document, "source")
         if kind not in _DOCUMENT_TYPES:
             raise wrong_value(document.at("format"), kind, ", ".join(f"'{k}'" for k in _DOCUMENT_TYPES))
-        data, text, place = source.text("bytes"), _document_text(source), _place(source)
+        data, text, place = source.text("bytes"), _document_text(source), _source_name(source)
         if data is None and text is None and place is None:
             raise missing(source.at("bytes"))
         own = {
@@ -142,11 +142,11 @@ class BlockReader:
         result = _object(block, "toolResult")
         if result.text("type") is not None:
             return OpaquePart("tool_result", (NAME, dict(block.members)))
-        content = tuple(self._returned(inner) for inner in result.objects("content"))
+        content = tuple(self._result_content(inner) for inner in result.objects("content"))
         failed = result.text("status") == "error"
         return ToolResultPart(result.required_text("toolUseId"), content, is_error=failed)
 
-    def _returned(self, block: Checked) -> Part:
+    def _result_content(self, block: Checked) -> Part:
         if block.members.get("json") is not None:
             return TextPart(json_text(block.members["json"]))
         return self._part(block)
@@ -198,7 +198,7 @@ def _with_mark(part: Part, mark: Native) -> Part:
     return replace(part, native=(NAME, {**own, **mark[1]}))
 
 
-def _place(source: Checked) -> str | None:
+def _source_name(source: Checked) -> str | None:
     location = source.object("s3Location")
     return location.required_text("uri") if location is not None else None
 

@@ -61,7 +61,7 @@ _NOVA_2: Final = ConverseOptions(
     ),
 )
 _OPEN_WEIGHT: Final = ConverseOptions(schemas=True, strict_tools=True)
-_OTHER: Final = ConverseOptions()
+_DEFAULT: Final = ConverseOptions()
 
 _ROWS: Final = (
     # first match wins
@@ -93,7 +93,7 @@ def options_of(options: Any, model: str) -> ConverseOptions:
     name = model.lower()
     if "claude" in name:
         return _claude(family_of(model))
-    return next((row for text, row in _ROWS if text in name), _OTHER)
+    return next((row for text, row in _ROWS if text in name), _DEFAULT)
 
 
 def _claude(family: Family) -> ConverseOptions:

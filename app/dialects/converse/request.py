@@ -181,7 +181,7 @@ def _inference(
         fields = _claude(request, options.claude, inference, Circumstances(0, forced, bare), losses)
     else:
         _write_sampling(request, options, inference, fields, losses)
-        _THINKERS[options.thinks](_able(request, options, losses), inference, fields, losses)
+        _THINKERS[options.thinks](_supported_request(request, options, losses), inference, fields, losses)
     if sampling.stop:
         inference["stopSequences"] = list(sampling.stop)
     taken = {"parallel_tool_calls", "top_k", "service_tier"}
@@ -205,13 +205,13 @@ def _claude(
     sent = dict(sampling_of(request.sampling, family, thinking.on, losses))
     if "top_k" in sent:
         fields["top_k"] = sent.pop("top_k")
-    inference.update({_WORDS[name]: value for name, value in sent.items()})
+    inference.update({_SAMPLING_NAMES[name]: value for name, value in sent.items()})
     return fields
 
 
 _MAX_CACHE_POINTS: Final = 4
 
-_WORDS: Final = {"temperature": "temperature", "top_p": "topP"}
+_SAMPLING_NAMES: Final = {"temperature": "temperature", "top_p": "topP"}
 
 
 def _write_sampling(
@@ -248,7 +248,7 @@ def _requested_effort(request: Request, inference: Members) -> str | None:
     return reasoning.effort
 
 
-def _able(request: Request, options: ConverseOptions, losses: Losses) -> Request:
+def _supported_request(request: Request, options: ConverseOptions, losses: Losses) -> Request:
     """Return the request with the least thinking in place of none, where there is no none."""
     if options.off or _requested_effort(request, {}) != "none":
         return request

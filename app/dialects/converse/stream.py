@@ -41,7 +41,7 @@ from app.dialects.shared.tool_forms import ANSWER_TOOL
 Members = dict[str, Any]
 
 _EXCEPTION: Final = "exception:"
-_LATE: Final = frozenset({"usage", "serviceTier", "p"})
+_METADATA: Final = frozenset({"usage", "serviceTier", "p"})
 _STOP: Final = frozenset({"stopReason", "p"})
 
 
@@ -55,7 +55,7 @@ class ConverseDecoder(TerminalDecoder):
         self._blocks = OpenBlocks()
         self._begun = False
         self._finished = False
-        self._late: Members = {}
+        self._metadata: Members = {}
 
     def feed(self, event: str | None, data: Any) -> list[Event]:
         """Take one message. Unknown events are ignored on purpose."""
@@ -73,9 +73,13 @@ class ConverseDecoder(TerminalDecoder):
 
     def _end(self, metadata: Members) -> list[Event]:
         self._over = True
-        self._late.update(metadata)
+        self._metadata.update(metadata)
         return [
-            Ended(decode_usage(self._late.get("usage")), native_of(self._late, _LATE), tier_of(self._late))
+            Ended(
+                decode_usage(self._metadata.get("usage")),
+                native_of(self._metadata, _METADATA),
+                tier_of(self._metadata),
+            )
         ]
 
     def _message_start(self, data: Members) -> list[Event]:
@@ -139,7 +143,7 @@ class ConverseDecoder(TerminalDecoder):
         if isinstance(part, ImagePart):
             return self._image(block)
         if isinstance(part, OpaquePart):
-            return [BlockEnded(number, part=OpaquePart(part.type, (NAME, _whole(block))))]
+            return [BlockEnded(number, part=OpaquePart(part.type, (NAME, _finished_block(block))))]
         if isinstance(part, ReasoningPart):
             made = self._reader.reasoning(whole, block.signature, "".join(block.redacted))
             return [BlockEnded(number, signature=made.signature)]
@@ -160,16 +164,16 @@ class ConverseDecoder(TerminalDecoder):
         self._finished = True
         events = [event for block in self._blocks.take_all() for event in self._close(block)]
         native = native_of(data, _STOP)
-        self._late.update(native[1] if native else {})
+        self._metadata.update(native[1] if native else {})
         return [
             *self._message_start({}),
             *events,
             Finished(finish_of(data.get("stopReason"), self._blocks.parts)),
         ]
 
-    def _metadata(self, data: Members) -> list[Event]:
+    def _store_metadata(self, data: Members) -> list[Event]:
         if not self._finished:
-            self._late.update(data)
+            self._metadata.update(data)
             return []
         return self._end(data)
 
@@ -180,7 +184,7 @@ _TAKERS: Final[Mapping[str, Callable[[ConverseDecoder, Members], list[Event]]]] 
     "contentBlockDelta": ConverseDecoder._block_delta,
     "contentBlockStop": ConverseDecoder._block_stop,
     "messageStop": ConverseDecoder._message_stop,
-    "metadata": ConverseDecoder._metadata,
+    "metadata": ConverseDecoder._store_metadata,
 }
 
 
@@ -246,7 +250,7 @@ def _first_part(kind: str, value: Any) -> Part:
     return opaque({kind: {}})
 
 
-def _whole(opened: OpenBlock) -> Members:
+def _finished_block(opened: OpenBlock) -> Members:
     """Return an opaque block with what its deltas brought."""
     kind = next(iter(opened.start), None)
     if kind is None:

@@ -130,7 +130,7 @@ class ConverseEncoder:
         for whole in encode_part(event.part or block.part, self._context):
             kind = next(iter(whole))
             value = as_dict(whole[kind])
-            start, delta = _WHOLE.get(kind, _unknown)(value)
+            start, delta = _WHOLE_BLOCKS.get(kind, _unknown)(value)
             frames.append(self._opening(block, {kind: start}))
             if delta:
                 frames.append(self._delta(block, {kind: delta}))
@@ -207,7 +207,7 @@ def _unknown(value: Members) -> tuple[Members, Any]:
     return value, None
 
 
-_WHOLE: Final[Mapping[str, Callable[[Members], tuple[Members, Any]]]] = {
+_WHOLE_BLOCKS: Final[Mapping[str, Callable[[Members], tuple[Members, Any]]]] = {
     "image": _image,
     "toolUse": _server_call,
     "toolResult": _server_result,

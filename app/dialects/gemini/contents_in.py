@@ -40,7 +40,7 @@ _DETAILS: Final[Mapping[str, str]] = {
     "MEDIA_RESOLUTION_ULTRA_HIGH": "original",
 }
 _KINDS: Final = ("functionCall", "functionResponse", "inlineData", "fileData", "text")
-_KEPT: Final = ("videoMetadata", "mediaProcessing")
+_NATIVE_MEMBERS: Final = ("videoMetadata", "mediaProcessing")
 
 
 class ContentsReader:
@@ -258,5 +258,5 @@ def _detail(entry: Members) -> str | None:
 
 def _native(entry: Members) -> tuple[str, dict[str, Any]] | None:
     """Return the members of a part that only Gemini understands."""
-    found = without_nulls({name: entry.members.get(name) for name in _KEPT})
+    found = without_nulls({name: entry.members.get(name) for name in _NATIVE_MEMBERS})
     return (NAME, found) if found else None

@@ -21,7 +21,7 @@ def decode_error(status: int, body: Any, headers: Mapping[str, str]) -> GatewayE
     An invalid key comes as 400 with the reason API_KEY_INVALID; a prompt that is too long
     as 400 in words only; the wait after a 429 as RetryInfo (recorded traffic).
     """
-    error = as_dict(as_dict(_single(body)).get("error"))
+    error = as_dict(as_dict(_unwrap_list(body)).get("error"))
     message = as_str(error.get("message")) or None
     details = dicts(error.get("details"))
     code = opt_str(error.get("status"))
@@ -29,23 +29,23 @@ def decode_error(status: int, body: Any, headers: Mapping[str, str]) -> GatewayE
         status = 401
     if status == 400 and _TOO_LONG.search((message or "")[:LOOKED_AT]):
         code = "context_length_exceeded"
-    return upstream_failure(status, message, code=code, headers=_waits(details, headers), raw=body)
+    return upstream_failure(status, message, code=code, headers=_retry_headers(details, headers), raw=body)
 
 
 def decode_error_body(body: Any) -> GatewayError:
     """Return the error of a chunk inside a stream: its status is the body's own code."""
-    code = count(as_dict(as_dict(_single(body)).get("error")).get("code"))
+    code = count(as_dict(as_dict(_unwrap_list(body)).get("error")).get("code"))
     status = code if code is not None and 400 <= code <= 599 else _DEFAULT_STATUS
     return decode_error(status, body, {})
 
 
-def _single(body: Any) -> Any:
+def _unwrap_list(body: Any) -> Any:
     """Vertex wraps the error of a stream asked for without ``alt=sse`` in a list."""
     items = as_list(body)
     return items[0] if items else body
 
 
-def _waits(details: list[dict[str, Any]], headers: Mapping[str, str]) -> Mapping[str, str]:
+def _retry_headers(details: list[dict[str, Any]], headers: Mapping[str, str]) -> Mapping[str, str]:
     """Add RetryInfo's ``retryDelay`` (``"34.4s"``) as a retry-after where no header gives one."""
     delay = next((opt_str(detail.get("retryDelay")) for detail in details if detail.get("retryDelay")), None)
     if delay is None or "retry-after" in headers:

@@ -61,14 +61,14 @@ class Family:
     mixes_json: bool = True
 
 
-_SILENT: Final = Family(mixes_json=False)
+_NO_THINKING: Final = Family(mixes_json=False)
 _GEMINI_3: Final = Family(("minimal", "low", "medium", "high"), (1, 32_768), False, True, True)
 _FLASH_3_7: Final = Family(("low", "medium", "high"), (1, 32_768), False, True, True)
 _PAINTER: Final = Family(media_results=True, signs_pictures=True)
 
 _FAMILIES: Final[tuple[tuple[str, Family], ...]] = (
     (r"^gemini-(1|2\.0)", Family(json_schema=False, mixes_json=False)),
-    (r"^gemini-2\.5-.*(image|tts|native-audio|live)", _SILENT),
+    (r"^gemini-2\.5-.*(image|tts|native-audio|live)", _NO_THINKING),
     (r"^gemini-2\.5-pro", Family(budget=(128, 32_768), off=False, mixes_json=False)),
     (r"^gemini-2\.5-flash-lite", Family(budget=(512, 24_576), mixes_json=False)),
     (r"^gemini-2\.5-flash", Family(budget=(1, 24_576), mixes_json=False)),

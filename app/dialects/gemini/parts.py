@@ -128,7 +128,7 @@ class ContentsEncoder:
         out: list[dict[str, Any]] = []
         pending: str | None = None
         owned = any(self._accepts(part) for part in parts)
-        for part in map(_picture, parts):
+        for part in map(_inline_image, parts):
             if isinstance(part, ReasoningPart):
                 signed = self._reasoning(part, owned, out)
                 if signed and pending:
@@ -199,7 +199,7 @@ class ContentsEncoder:
             wire["mediaResolution"] = {"level": level}
         elif level:
             self._losses.report("image_detail")
-        return [{**wire, **_beside(part)}]
+        return [{**wire, **_media_members(part)}]
 
     def _audio(self, part: AudioPart) -> list[dict[str, Any]]:
         if part.data is None and part.transcript:
@@ -223,7 +223,7 @@ class ContentsEncoder:
             next(iter(wire.values()))["displayName"] = part.filename
         elif part.filename:
             self._losses.report("filename", "The file's name was left out")
-        return [{**wire, **_beside(part)}]
+        return [{**wire, **_media_members(part)}]
 
     def _media(
         self, data: str | None, url: str | None, file_id: str | None, media_type: str | None, default: str
@@ -286,7 +286,7 @@ _ENCODERS: Final[Mapping[type, Any]] = {
 }
 
 
-def _picture(part: Part) -> Part:
+def _inline_image(part: Part) -> Part:
     """Return a picture for the item that says that a model made one: its ``result`` is the picture."""
     item = part.native[1] if isinstance(part, OpaquePart) else {}
     result = item.get("result")
@@ -301,7 +301,7 @@ def _picture(part: Part) -> Part:
     return ImagePart(result, f"image/{as_str(item.get('output_format')) or 'png'}")
 
 
-def _beside(part: ImagePart | FilePart) -> dict[str, Any]:
+def _media_members(part: ImagePart | FilePart) -> dict[str, Any]:
     """Return what a client of this wire said beside a medium: which part of a video is meant."""
     return dict(part.native[1]) if part.native is not None and part.native[0] == NAME else {}
 

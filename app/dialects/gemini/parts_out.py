@@ -37,7 +37,7 @@ class PartWriter:
 
     def __init__(self, request: Request, context: ServerContext) -> None:
         self._context = context
-        self._shows = request.reasoning is not None and request.reasoning.summary is not None
+        self._shows_thoughts = request.reasoning is not None and request.reasoning.summary is not None
         self._pending: str | None = None
         self._unshown: Signature | None = None
 
@@ -54,7 +54,7 @@ class PartWriter:
 
     def thought(self, text: str) -> list[Wire]:
         """Return a piece of a thought, where the client asks for thoughts."""
-        return [*self.close(), {"text": text, "thought": True}] if text and self._shows else []
+        return [*self.close(), {"text": text, "thought": True}] if text and self._shows_thoughts else []
 
     def write_signature(self, part: ReasoningPart) -> list[Wire]:
         """Return what carries a thought's signature; Google's own of a hidden one waits for a part."""
@@ -65,14 +65,14 @@ class PartWriter:
             waiting = self.close()
             self._pending = value
             return waiting
-        if part.form != "hidden" and not self._shows:
+        if part.form != "hidden" and not self._shows_thoughts:
             if part.signature.dialect == NAME:
                 return []  # it proves words that the client was not shown
             before, self._unshown = self._unshown, replace(part.signature, thought=(part.form, part.text))
-            return self._thoughtless(before) if before is not None else []
+            return self._signature_part(before) if before is not None else []
         return [*self.close(), {"text": "", "thought": True, "thoughtSignature": value}]
 
-    def _thoughtless(self, signature: Signature) -> list[Wire]:
+    def _signature_part(self, signature: Signature) -> list[Wire]:
         return [{"text": "", "thought": True, "thoughtSignature": self.signature(signature)}]
 
     def place(self, wire: Wire) -> list[Wire]:

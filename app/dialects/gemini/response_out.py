@@ -21,7 +21,7 @@ from app.errors import GatewayError
 
 Members = dict[str, Any]
 
-_WORDS: Final[Mapping[FinishReason, str]] = {
+_FINISH_REASONS: Final[Mapping[FinishReason, str]] = {
     "stop": "STOP",
     "tool_calls": "STOP",
     "length": "MAX_TOKENS",
@@ -89,7 +89,7 @@ def finish_word(finish: Finish | None, *, refused: bool = False) -> str:
         return finish.raw
     if refused and finish.reason == "stop":
         return "SAFETY"
-    return _WORDS[finish.reason]
+    return _FINISH_REASONS[finish.reason]
 
 
 class Grounding:

@@ -13,7 +13,7 @@ from typing import Any, Final
 from app.dialects.shared.lenient_json import as_dict, as_list, dicts
 from app.dialects.shared.schema_expansion import Expansion
 
-_KEPT: Final = frozenset(
+_SUPPORTED: Final = frozenset(
     {
         "type",
         "format",
@@ -67,7 +67,7 @@ class Reducer:
             rewrite = _REWRITES.get(name)
             if rewrite is not None:
                 rewrite(self, value, out, depth)
-            elif name in _KEPT:
+            elif name in _SUPPORTED:
                 out[name] = value
             elif name not in _IGNORED and not (name == "additionalProperties" and value is False):
                 self.dropped.add(name)

@@ -82,7 +82,7 @@ class _Candidate:
         self._open_thought = False
         self._pieces: list[str] = []
         self._bytes_before = 0
-        self._late: str | None = None
+        self._late_signature: str | None = None
         self._calls_tools = False
 
     def feed(self, candidate: Mapping[str, Any]) -> list[Event]:
@@ -119,33 +119,33 @@ class _Candidate:
                 self._bytes_before += len(text.encode())
             events.append(BlockEnded(self._open))
         self._open, self._pieces = None, []
-        if self._late is not None:
-            events += self._whole(ReasoningPart(form="hidden"), self._signature(self._late))
-            self._late = None
+        if self._late_signature is not None:
+            events += self._whole_part(ReasoningPart(form="hidden"), self._signature(self._late_signature))
+            self._late_signature = None
         return events
 
-    def _words(self, part: dict[str, Any]) -> list[Event]:
+    def _text(self, part: dict[str, Any]) -> list[Event]:
         text, signature = as_str(part.get("text")), opt_str(part.get("thoughtSignature"))
         if part.get("thought") is True:
             return self._thought(text, signature)
         if not text:
             if signature and self._open is not None and not self._open_thought:
-                self._late = signature
+                self._late_signature = signature
                 return []
-            return self._hidden(signature)
+            return self._hidden_reasoning(signature)
         events: list[Event] = []
         if self._open is None or self._open_thought:
-            events += [*self._hidden(signature), *self._start(TextPart(""), thought=False)]
+            events += [*self._hidden_reasoning(signature), *self._start(TextPart(""), thought=False)]
         else:
-            self._late = signature or self._late
+            self._late_signature = signature or self._late_signature
         self._pieces.append(text)
         return [*events, BlockDelta(self._number(), text)]
 
-    def _hidden(self, signature: str | None) -> list[Event]:
+    def _hidden_reasoning(self, signature: str | None) -> list[Event]:
         """A signature without words of its own, before what it belongs to."""
         if signature is None:
             return []
-        return [*self.close(), *self._whole(ReasoningPart(form="hidden"), self._signature(signature))]
+        return [*self.close(), *self._whole_part(ReasoningPart(form="hidden"), self._signature(signature))]
 
     def _thought(self, text: str, signature: str | None) -> list[Event]:
         events: list[Event] = []
@@ -173,7 +173,7 @@ class _Candidate:
             started = ToolCallPart(identifier, name)
         return [
             *self.close(),
-            *self._whole(started, self._signature(signature) if signature else None, text),
+            *self._whole_part(started, self._signature(signature) if signature else None, text),
         ]
 
     def _data(self, part: dict[str, Any]) -> list[Event]:
@@ -181,12 +181,12 @@ class _Candidate:
         blob = as_dict(part.get("inlineData"))
         media_type, data = as_str(blob.get("mimeType")), as_str(blob.get("data"))
         signature = opt_str(part.get("thoughtSignature"))
-        events = [*self.close(), *self._hidden(signature)]
+        events = [*self.close(), *self._hidden_reasoning(signature)]
         if media_type.startswith("audio/"):
             sound = AudioPart(format=audio_format(media_type), native=(NAME, {"mimeType": media_type}))
-            return [*events, *self._whole(sound, None, data)]
+            return [*events, *self._whole_part(sound, None, data)]
         if media_type.startswith("image/"):
-            return [*events, *self._whole(ImagePart(data=data, media_type=media_type), None)]
+            return [*events, *self._whole_part(ImagePart(data=data, media_type=media_type), None)]
         return [*events, *self._opaque(part)]
 
     def _opaque(self, part: dict[str, Any]) -> list[Event]:
@@ -194,14 +194,14 @@ class _Candidate:
         if not part:
             return []
         kind = next((name for name in part if name != "thoughtSignature"), "part")
-        return [*self.close(), *self._whole(OpaquePart(kind, (NAME, part)), None)]
+        return [*self.close(), *self._whole_part(OpaquePart(kind, (NAME, part)), None)]
 
     def _start(self, part: Part, *, thought: bool) -> list[Event]:
         events = self.close()
         self._open, self._open_thought = self._blocks.take(), thought
         return [*events, BlockStarted(self._open, 0, part, self.index)]
 
-    def _whole(self, part: Part, signature: Signature | None, text: str = "") -> list[Event]:
+    def _whole_part(self, part: Part, signature: Signature | None, text: str = "") -> list[Event]:
         number = self._blocks.take()
         delta: list[Event] = [BlockDelta(number, text)] if text else []
         return [BlockStarted(number, 0, part, self.index), *delta, BlockEnded(number, signature=signature)]
@@ -216,7 +216,7 @@ class _Candidate:
 _READERS: Final = {
     "functionCall": _Candidate._call,
     "inlineData": _Candidate._data,
-    "text": _Candidate._words,
+    "text": _Candidate._text,
 }
 
 

@@ -112,7 +112,7 @@ class GeminiEncoder:
         grow = _GROWERS.get(type(block.part))
         return [] if grow is None else grow(self, block, event)
 
-    def _words(self, block: _Open, event: BlockDelta) -> list[Frame]:
+    def _text_delta(self, block: _Open, event: BlockDelta) -> list[Frame]:
         candidate = self._candidate(block.choice)
         block.pieces.append(event.text)
         parts = candidate.writer.place({"text": event.text}) if event.text else []
@@ -122,7 +122,7 @@ class GeminiEncoder:
         block.pieces.append(event.text)
         return self._chunk(block.choice, self._candidate(block.choice).writer.thought(event.text))
 
-    def _later(self, block: _Open, event: BlockDelta) -> list[Frame]:
+    def _buffer(self, block: _Open, event: BlockDelta) -> list[Frame]:
         block.pieces.append(event.text)
         return []
 
@@ -197,9 +197,9 @@ _TAKERS: Final[Mapping[type, Callable[[GeminiEncoder, Any], list[Frame]]]] = {
 }
 
 _GROWERS: Final[Mapping[type, Callable[[GeminiEncoder, _Open, BlockDelta], list[Frame]]]] = {
-    TextPart: GeminiEncoder._words,
-    RefusalPart: GeminiEncoder._words,
+    TextPart: GeminiEncoder._text_delta,
+    RefusalPart: GeminiEncoder._text_delta,
     ReasoningPart: GeminiEncoder._thought,
-    ToolCallPart: GeminiEncoder._later,
+    ToolCallPart: GeminiEncoder._buffer,
     AudioPart: GeminiEncoder._sound,
 }

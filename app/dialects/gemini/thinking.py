@@ -18,18 +18,18 @@ def thinking_config(request: Request, family: Family, losses: Losses) -> dict[st
     """Return ``thinkingConfig``, empty where nothing was asked for or nothing can be said."""
     reasoning = request.reasoning
     if reasoning is None or (reasoning.effort is None and reasoning.budget is None):
-        return {"includeThoughts": True} if reasoning and reasoning.summary and _thinks(family) else {}
+        return {"includeThoughts": True} if reasoning and reasoning.summary and _can_think(family) else {}
     config = _amount(reasoning, family, losses, request.sampling.max_tokens)
-    if config and config.get("thinkingBudget") != 0 and _shows(request, reasoning):
+    if config and config.get("thinkingBudget") != 0 and _shows_thoughts(request, reasoning):
         config["includeThoughts"] = True
     return config
 
 
-def _thinks(family: Family) -> bool:
+def _can_think(family: Family) -> bool:
     return family.budget is not None
 
 
-def _shows(request: Request, reasoning: Reasoning) -> bool:
+def _shows_thoughts(request: Request, reasoning: Reasoning) -> bool:
     """Responses clients get summaries only when they ask; the others see reasoning as it is."""
     asks = request.origin is not None and request.origin.dialect == "responses"
     return reasoning.summary is not None or not asks

@@ -99,7 +99,7 @@ def _stability(request: ImageRequest, context: ClientContext) -> dict[str, Any]:
     if request.count > 1:
         context.losses.report("n", "This model draws one picture a call")
     if request.kind != "generation":
-        return _redrawn(request, context)
+        return _variation_body(request, context)
     report_others(request, context, "n", "size", "output_format", own=_SEEDED | {"negative_prompt"})
     aspect = aspect_of(request, _RATIOS, context)
     if aspect is None and request.size not in (None, "auto"):
@@ -112,7 +112,7 @@ def _stability(request: ImageRequest, context: ClientContext) -> dict[str, Any]:
     }
 
 
-def _redrawn(request: ImageRequest, context: ClientContext) -> dict[str, Any]:
+def _variation_body(request: ImageRequest, context: ClientContext) -> dict[str, Any]:
     """Return the body of an image drawn anew: how much of it may change has no default there."""
     own = _SEEDED | {"negative_prompt", "strength"}
     report_others(request, context, "n", "output_format", own=own)

@@ -26,7 +26,7 @@ from app.errors import GatewayError
 
 NAME: Final = "elevenlabs_transcription"
 
-_TAKEN: Final = frozenset(
+_SUPPORTED: Final = frozenset(
     {
         "tag_audio_events",
         "num_speakers",
@@ -60,7 +60,7 @@ def encode_request(request: TranscriptionRequest, context: ClientContext) -> Med
     if request.include:
         context.losses.report("include", param="include")
     for name, value in request.extra.items():
-        if name.removesuffix("[]") in _TAKEN:
+        if name.removesuffix("[]") in _SUPPORTED:
             fields += [
                 (name.removesuffix("[]"), one) for one in ([value] if isinstance(value, str) else value)
             ]

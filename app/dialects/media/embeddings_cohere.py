@@ -31,7 +31,7 @@ NAME: Final = server.NAME
 BATCH: Final = 96
 _DEFAULT_INPUT_TYPE: Final = "search_document"
 _SIGNED: Final = frozenset({"int8", "binary"})
-_TAKEN: Final = frozenset({"input_type", "truncate", "max_tokens", "priority"})
+_SUPPORTED: Final = frozenset({"input_type", "truncate", "max_tokens", "priority"})
 
 
 def batch_limit(context: ClientContext) -> int:
@@ -67,7 +67,7 @@ def cohere_members(request: EmbeddingRequest, losses: Losses) -> dict[str, Any]:
     if request.dimensions is not None:
         body["output_dimension"] = request.dimensions
     for name, value in request.extra.items():
-        if name in _TAKEN:
+        if name in _SUPPORTED:
             body[name] = value
         else:
             losses.report("extra", param=name)

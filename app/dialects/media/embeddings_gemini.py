@@ -35,7 +35,7 @@ Form = Literal["batch", "single", "predict"]
 _TASK: Final = frozenset({"task_type", "taskType", "input_type"})
 _TRUNCATE: Final = frozenset({"auto_truncate", "autoTruncate"})
 _TITLE: Final = "title"
-_SEES: Final = re.compile(r"gemini-embedding-2")
+_MULTIMODAL: Final = re.compile(r"gemini-embedding-2")
 """Models that embed pictures, alone or among texts (Google's page of Gemini Embedding 2, 2026-04, read 2026-11-28)."""
 
 _TASKS: Final[Mapping[str, str]] = {
@@ -114,7 +114,7 @@ def _contents(request: EmbeddingRequest, context: ClientContext) -> list[list[di
     """Return the parts of each input; pictures are for the models that embed them."""
     if not has_pictures(request):
         return [[{"text": text}] for text in texts_only(request, context.losses)]
-    if _SEES.search(context.model) is None or _options(context).form == "predict":
+    if _MULTIMODAL.search(context.model) is None or _options(context).form == "predict":
         refuse_pictures(request, context.losses)
     return [
         [_part(part) for part in item.parts] if isinstance(item, MixedInput) else [{"text": str(item)}]
@@ -151,7 +151,7 @@ def _batch(
     return {"requests": [{"model": model, **_content(parts, members, request)} for parts in contents]}
 
 
-def _single(
+def _single_request(
     contents: list[list[dict[str, Any]]],
     members: Mapping[str, Any],
     request: EmbeddingRequest,
@@ -185,7 +185,7 @@ _ENCODERS: Final[
             [list[list[dict[str, Any]]], Mapping[str, Any], EmbeddingRequest, ClientContext], dict[str, Any]
         ],
     ]
-] = {"batch": _batch, "single": _single, "predict": _predict}
+] = {"batch": _batch, "single": _single_request, "predict": _predict}
 
 
 def _predicted_tokens(entries: list[dict[str, Any]]) -> int | None:

@@ -66,12 +66,12 @@ def decode_response(
 ) -> SpeechResponse:
     """Read a whole answer; its audio parts are joined."""
     response = GENERATION.decode_response(whole_json(content), context)
-    sounds = _sounds(response)
-    if not sounds:
-        raise _silent(response)
-    samples = b"".join(audio_bytes(sound.data or "") for sound in sounds)
+    audio_parts = _audio_parts(response)
+    if not audio_parts:
+        raise _no_audio_error(response)
+    samples = b"".join(audio_bytes(sound.data or "") for sound in audio_parts)
     if request.format != "pcm":
-        samples = wav(samples, rate=_rate(sounds[0]))
+        samples = wav(samples, rate=_rate(audio_parts[0]))
     return SpeechResponse(samples, media_type(request, headers), response.usage)
 
 
@@ -96,7 +96,7 @@ class GeminiSpeechDecoder:
 
     def feed(self, event: str | None, data: Any) -> list[SpeechEvent]:
         """Take one chunk."""
-        return self._spoken(self._chunks.feed(event, data))
+        return self._speech_events(self._chunks.feed(event, data))
 
     def done(self) -> list[SpeechEvent]:
         """This wire has no ``[DONE]``."""
@@ -104,9 +104,9 @@ class GeminiSpeechDecoder:
 
     def eof(self) -> list[SpeechEvent]:
         """Return the end, or what went wrong."""
-        return self._spoken(self._chunks.eof())
+        return self._speech_events(self._chunks.eof())
 
-    def _spoken(self, events: list[Event]) -> list[SpeechEvent]:
+    def _speech_events(self, events: list[Event]) -> list[SpeechEvent]:
         spoken: list[SpeechEvent] = []
         for event in events:
             if isinstance(event, BlockStarted) and isinstance(event.part, AudioPart):
@@ -133,7 +133,7 @@ def _voice(request: SpeechRequest) -> dict[str, Any]:
     return {**config, "languageCode": request.language} if request.language else config
 
 
-def _sounds(response: Response) -> list[AudioPart]:
+def _audio_parts(response: Response) -> list[AudioPart]:
     return [
         part
         for choice in response.choices[:1]
@@ -150,7 +150,7 @@ def _rate(sound: AudioPart) -> int:
     return int(found.group(1)) if found else _RATE
 
 
-def _silent(response: Response) -> GatewayError:
+def _no_audio_error(response: Response) -> GatewayError:
     finish = response.choices[0].finish if response.choices else None
     if finish is not None and finish.reason == "content_filter":
         return GatewayError(

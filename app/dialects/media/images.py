@@ -22,7 +22,7 @@ MAX_SIDE: Final = 16_384
 MAX_IMAGES: Final = 16
 """Pictures that one request may send (``ImageEditParams`` of openai-python)."""
 _SIZE: Final = re.compile(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})")
-_WORDS: Final = frozenset({"auto", "1K", "2K", "4K"})
+_NAMED_SIZES: Final = frozenset({"auto", "1K", "2K", "4K"})
 _TYPES: Final[tuple[tuple[bytes, bytes, str], ...]] = (
     # how a file begins, what stands at its ninth byte, its media type
     (b"\x89PNG\r\n\x1a\n", b"", "image/png"),
@@ -67,11 +67,11 @@ class ImageDialect(Row):
 
 def checked_size(size: str | None) -> str | None:
     """Return a size that some model may make; raises ``bad_request`` for any other."""
-    if size is None or size in _WORDS:
+    if size is None or size in _NAMED_SIZES:
         return size
     pixels = pixels_of(size)
     if pixels is None or max(pixels) > MAX_SIDE:
-        words = ", ".join(f"'{word}'" for word in sorted(_WORDS))
+        words = ", ".join(f"'{word}'" for word in sorted(_NAMED_SIZES))
         raise GatewayError(
             "bad_request",
             f"Invalid 'size': expected {words} or 'WIDTHxHEIGHT' of at most {MAX_SIDE} pixels a side, "

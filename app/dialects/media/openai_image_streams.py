@@ -44,7 +44,7 @@ class ImageDecoder:
         if kind.endswith(".partial_image") and (part := opt_str(members.get("b64_json"))):
             return [PicturePart(part, count(members.get("partial_image_index")) or 0, rest(members, _OWN))]
         if kind.endswith(".completed"):
-            return [self._whole(members)]
+            return [self._completed(members)]
         failure = failure_in(data)
         return self._fail(failure) if failure is not None else []
 
@@ -62,7 +62,7 @@ class ImageDecoder:
         error = GatewayError("upstream_cut", "The provider ended the stream without a picture.")
         return self._fail(error)
 
-    def _whole(self, members: Mapping[str, Any]) -> ImageEvent:
+    def _completed(self, members: Mapping[str, Any]) -> ImageEvent:
         picture = self._picture_of(members)
         if not (picture.data or picture.url):
             return self._fail(no_picture(rest(members, _OWN)))[0]

@@ -41,7 +41,7 @@ NAME: Final = "images"
 
 _KNOWN: Final = frozenset({"model", "prompt", "stream", "fallbacks", "image", "mask", *MEMBERS.values()})
 _SAID: Final = ("background", "output_format", "quality", "size")
-_FURTHER: Final = frozenset({"data", "created", "usage", *_SAID})
+_EXTRA: Final = frozenset({"data", "created", "usage", *_SAID})
 
 
 @record
@@ -177,7 +177,7 @@ def decode_response(body: Any, request: ImageRequest, context: ClientContext) ->
         pictures,
         count(members.get("created")),
         usage or untold_usage(request, len(pictures)),
-        {name: value for name, value in rest(members, _FURTHER - set(_SAID)).items() if value is not None},
+        {name: value for name, value in rest(members, _EXTRA - set(_SAID)).items() if value is not None},
     )
 
 

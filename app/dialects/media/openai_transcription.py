@@ -136,7 +136,7 @@ def encode_response(transcript: Transcript, request: TranscriptionRequest) -> di
 def encode_request(request: TranscriptionRequest, context: ClientContext) -> MediaEncoded:
     """Return the form; what the wire lacks is reported or refused."""
     options, losses = _options(context), context.losses
-    fields = [("model", context.model), *_plain(request, options, losses)]
+    fields = [("model", context.model), *_text_response(request, options, losses)]
     fields += _form_of(request, options, context)
     streams = request.stream and "stream" in options.members and not re.search(options.mute, context.model)
     if streams:
@@ -238,7 +238,7 @@ class _Fields:
         return found
 
 
-def _plain(
+def _text_response(
     request: TranscriptionRequest, options: TranscriptionOptions, losses: Losses
 ) -> list[tuple[str, str]]:
     """Language, prompt, temperature and includes, as far as the wire has them."""
@@ -269,7 +269,7 @@ def _form_of(
     formats = options.formats_of(context.model)
     granularities = request.granularities
     if request.format == "diarized_json":
-        return _speakers(options, formats, context.losses)
+        return _diarization(options, formats, context.losses)
     if request.format in _TIMED and "verbose_json" in formats:
         if request.format != "verbose_json" and "granularities" in options.members:
             granularities = ("segment",)
@@ -287,7 +287,7 @@ def _form_of(
     return [*fields, *(("timestamp_granularities[]", value) for value in granularities)]
 
 
-def _speakers(
+def _diarization(
     options: TranscriptionOptions, formats: frozenset[str], losses: Losses
 ) -> list[tuple[str, str]]:
     if "diarized_json" in formats:

@@ -26,7 +26,7 @@ from app.errors import GatewayError
 _READ: Final = frozenset(
     {"model", "query", "documents", "top_n", "max_tokens_per_doc", "return_documents", "fallbacks"}
 )
-_TAKEN: Final = frozenset({"priority"})
+_SUPPORTED: Final = frozenset({"priority"})
 
 
 @record(kw_only=True)
@@ -71,7 +71,7 @@ def encode_request(request: RerankRequest, context: ClientContext) -> Encoded:
     if request.tokens_per_document is not None:
         body["max_tokens_per_doc"] = request.tokens_per_document
     for name, value in request.extra.items():
-        if name in _TAKEN:
+        if name in _SUPPORTED:
             body[name] = value
         else:
             context.losses.report("extra", param=name)

@@ -36,13 +36,13 @@ def encode_request(request: RerankRequest, context: ClientContext) -> Encoded:
 def decode_response(body: Any, request: RerankRequest, context: ClientContext) -> RerankResponse:
     """Read an answer, whose records stand by their scores."""
     records = [
-        {"index": _place(as_str(record.get("id"))), "relevance_score": record.get("score")}
+        {"index": _index_of(as_str(record.get("id"))), "relevance_score": record.get("score")}
         for record in dicts(as_dict(body).get("records"))
     ]
     return rerank.decode_response({"results": records}, request, context)
 
 
-def _place(identity: str) -> int | None:
+def _index_of(identity: str) -> int | None:
     fits = identity.isascii() and identity.isdigit() and len(identity) < 10
     return int(identity) if fits else None
 

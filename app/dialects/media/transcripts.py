@@ -46,14 +46,14 @@ def segments_of(words: Sequence[Word]) -> tuple[Segment, ...]:
     segments: list[Segment] = []
     held: list[Word] = []
     for word in words:
-        if held and _breaks(held, word):
+        if held and _starts_segment(held, word):
             segments.append(_segment(held))
             held = []
         held.append(word)
     return tuple([*segments, _segment(held)] if held else segments)
 
 
-def _breaks(held: Sequence[Word], word: Word) -> bool:
+def _starts_segment(held: Sequence[Word], word: Word) -> bool:
     last = held[-1]
     length = sum(len(one.text) + one.spaced for one in held) + len(word.text)
     return (
@@ -159,7 +159,7 @@ def _cues(transcript: Transcript) -> list[Cue]:
 
 def _srt(transcript: Transcript) -> str:
     blocks = (
-        f"{number}\n{_stamp(cue.start, ',')} --> {_stamp(cue.end, ',')}\n{cue.text}\n\n"
+        f"{number}\n{_timestamp(cue.start, ',')} --> {_timestamp(cue.end, ',')}\n{cue.text}\n\n"
         for number, cue in enumerate(_cues(transcript), 1)
     )
     return "".join(blocks)
@@ -168,13 +168,13 @@ def _srt(transcript: Transcript) -> str:
 def _vtt(transcript: Transcript) -> str:
     """WebVTT; ``-->`` may not stand in a cue's text."""
     blocks = (
-        f"{_stamp(cue.start, '.')} --> {_stamp(cue.end, '.')}\n{cue.text.replace('-->', '->')}\n\n"
+        f"{_timestamp(cue.start, '.')} --> {_timestamp(cue.end, '.')}\n{cue.text.replace('-->', '->')}\n\n"
         for cue in _cues(transcript)
     )
     return "WEBVTT\n\n" + "".join(blocks)
 
 
-def _stamp(seconds: float, point: str) -> str:
+def _timestamp(seconds: float, point: str) -> str:
     """Return ``HH:MM:SS`` with milliseconds after ``point``."""
     total = max(0, round(seconds * 1000))
     hours, rest = divmod(total, 3_600_000)

@@ -63,10 +63,10 @@ def wrap_frames(frames: Iterable[Frame], usage: Usage | None) -> list[Frame]:
 
     ``usage`` is told with the last one; an error is the exception that its type means.
     """
-    return [_wrap(frame.data, usage) for frame in frames if isinstance(frame.data, dict)]
+    return [_wrap_frame(frame.data, usage) for frame in frames if isinstance(frame.data, dict)]
 
 
-def _wrap(data: Mapping[str, Any], usage: Usage | None) -> Frame:
+def _wrap_frame(data: Mapping[str, Any], usage: Usage | None) -> Frame:
     kind = data.get("type")
     if kind == "error":
         error = as_dict(data.get("error"))

@@ -99,7 +99,7 @@ class BlockReader:
         source = as_dict(block.get("source"))
         member = _DOCUMENT_MEMBERS.get(as_str(source.get("type")))
         if member is None:
-            return self._pieces(block, source)
+            return self._text_document(block, source)
         wire, ours = member
         return FilePart(
             filename=opt_str(block.get("title")),
@@ -108,7 +108,7 @@ class BlockReader:
             **{ours: as_str(source.get(wire))},
         )
 
-    def _pieces(self, block: Block, source: Block) -> Part | None:
+    def _text_document(self, block: Block, source: Block) -> Part | None:
         """Return a document given in pieces as its text; its source goes back to a Claude."""
         content = source.get("content")
         texts = (

@@ -97,11 +97,11 @@ class BlockWriter:
         if isinstance(part, OpaquePart):
             return self._opaque(part, role)
         if isinstance(part, ImagePart) and role == "assistant":
-            self._lose("hosted_item", "Pictures that a model made cannot be shown to this one")
+            self._report("hosted_item", "Pictures that a model made cannot be shown to this one")
             return None
         return _WRITERS[type(part)](self, part)
 
-    def _lose(self, feature: str, message: str | None = None) -> None:
+    def _report(self, feature: str, message: str | None = None) -> None:
         self.context.losses.report(feature, message)
 
     def _opaque(self, part: OpaquePart, role: str) -> Block | None:
@@ -119,12 +119,12 @@ class BlockWriter:
     def _audio(self, part: AudioPart) -> Block | None:
         if part.transcript and not part.data:
             return {"type": "text", "text": part.transcript}
-        self._lose("audio")
+        self._report("audio")
         return None
 
     def _image(self, part: ImagePart) -> Block | None:
         if part.detail not in (None, "auto"):
-            self._lose("image_detail", "Claude has no image detail; the image is sent as it is")
+            self._report("image_detail", "Claude has no image detail; the image is sent as it is")
         source = self._image_source(part)
         if source is None:
             return None
@@ -137,16 +137,18 @@ class BlockWriter:
         if media_type == "image/jpg":
             media_type = "image/jpeg"
         if media_type not in _IMAGE_TYPES:
-            self._lose("image", f"Images of type '{media_type}' are not supported (JPEG, PNG, GIF, WebP are)")
+            self._report(
+                "image", f"Images of type '{media_type}' are not supported (JPEG, PNG, GIF, WebP are)"
+            )
         return {"type": "base64", "media_type": media_type, "data": part.data}
 
     def _remote(self, url: str | None, file_id: str | None, feature: str) -> Block | None:
         if file_id is not None:
             if not self.options.files:
-                self._lose("file_id", "Files by id are not supported here; send the content itself")
+                self._report("file_id", "Files by id are not supported here; send the content itself")
             return {"type": "file", "file_id": file_id}
         if not self.options.url_sources:
-            self._lose(feature, "Content by URL is not supported here; send the content itself")
+            self._report(feature, "Content by URL is not supported here; send the content itself")
         return {"type": "url", "url": url or ""}
 
     def _file(self, part: FilePart) -> Block | None:
@@ -157,7 +159,7 @@ class BlockWriter:
 
     def _document_source(self, part: FilePart) -> Block | None:
         if part.text is not None:
-            return _plain(part.text)
+            return _text_block(part.text)
         if part.data is None:
             return self._remote(part.url, part.file_id, "file")
         media_type = part.media_type or media_type_of(part.filename)
@@ -165,8 +167,8 @@ class BlockWriter:
             return {"type": "base64", "media_type": _PDF, "data": part.data}
         text = _decode_text(part.data) if _may_be_text(media_type) else None
         if text is None:
-            self._lose("file", f"Documents of type '{media_type}' are not supported (PDF and text are)")
-        return _plain(text or "")
+            self._report("file", f"Documents of type '{media_type}' are not supported (PDF and text are)")
+        return _text_block(text or "")
 
     def _reasoning(self, part: ReasoningPart) -> Block | None:
         signature = own_signature(part, NAME, self.context)
@@ -229,7 +231,7 @@ def starts_with_thinking(turn: Mapping[str, Any]) -> bool:
     return _starts_thinking(turn["content"])
 
 
-def _plain(text: str) -> Block:
+def _text_block(text: str) -> Block:
     return {"type": "text", "media_type": "text/plain", "data": text}
 
 

@@ -18,7 +18,7 @@ from app.dialects.shared.usage_repair import counts_only
 
 _SLOTS: Final = {"thinking": "signature", "redacted_thinking": "data"}
 _SAMPLING: Final = ("temperature", "top_p", "top_k")
-_THINKS: Final = frozenset({"enabled", "adaptive"})
+_THINKING_TYPES: Final = frozenset({"enabled", "adaptive"})
 
 
 def fit(body: Body, passage: Passage) -> Body:
@@ -47,7 +47,7 @@ def _fit_sampling(body: Body, passage: Passage) -> None:
         top_k=count(body.get("top_k")),
     )
     family = options_of(passage.client.options).family_for(passage.client.model)
-    thinks = as_dict(body.get("thinking")).get("type") in _THINKS
+    thinks = as_dict(body.get("thinking")).get("type") in _THINKING_TYPES
     sent = sampling_of(wanted, family, thinks, passage.client.losses)
     for name in _SAMPLING:
         if getattr(wanted, name) is not None and name not in sent:

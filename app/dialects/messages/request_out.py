@@ -48,7 +48,9 @@ _OWN: Final = frozenset(
 )
 """Members of this API alone that a client of another may send beside the standard ones."""
 
-_TAKEN: Final = frozenset({"parallel_tool_calls", "safety_identifier", "top_k", "user", "web_search_options"})
+_SUPPORTED: Final = frozenset(
+    {"parallel_tool_calls", "safety_identifier", "top_k", "user", "web_search_options"}
+)
 """What is written, or reported, with the metadata, the sampling and the tools."""
 
 _TIERS: Final = {
@@ -122,7 +124,7 @@ def encode_count(request: Request, context: ClientContext) -> Encoded:
 
 def _fit_marks(body: Mapping[str, Any], losses: Losses) -> None:
     """Take off the oldest cache marks of turns where there are more than the API takes."""
-    turns = [block for turn in body["messages"] for block in _deep(turn["content"])]
+    turns = [block for turn in body["messages"] for block in _all_blocks(turn["content"])]
     system = body.get("system") if isinstance(body.get("system"), list) else []
     holders = [*turns, *(system or []), *body.get("tools", [])]
     marked = [holder for holder in holders if "cache_control" in holder]
@@ -131,11 +133,11 @@ def _fit_marks(body: Mapping[str, Any], losses: Losses) -> None:
         losses.report("cache_control", f"Of more than {_MAX_MARKS} cache marks the oldest were left out")
 
 
-def _deep(blocks: Iterable[Block]) -> Iterator[Block]:
+def _all_blocks(blocks: Iterable[Block]) -> Iterator[Block]:
     for block in blocks:
         yield block
         if isinstance(block.get("content"), list):
-            yield from _deep(block["content"])
+            yield from _all_blocks(block["content"])
 
 
 def _head(
@@ -258,6 +260,6 @@ def _hints(request: Request, losses: Losses) -> dict[str, Any]:
     tier = request.hints.get("service_tier")
     if tier in _TIERS:
         sent["service_tier"] = _TIERS[tier]
-    taken = _TAKEN | {"service_tier"} if tier in _TIERS else _TAKEN
+    taken = _SUPPORTED | {"service_tier"} if tier in _TIERS else _SUPPORTED
     report_leftovers(request, taken, losses)
     return sent

@@ -113,7 +113,7 @@ class MessagesDecoder(TerminalDecoder):
     def _close(self, block: OpenBlock) -> list[Event]:
         number, part = block.number, block.part
         if isinstance(part, OpaquePart):
-            return [BlockEnded(number, part=opaque(_whole(block)))]
+            return [BlockEnded(number, part=opaque(_finished_block(block)))]
         if isinstance(part, ReasoningPart):
             return [BlockEnded(number, signature=self._signature(block))]
         whole = block.text
@@ -217,7 +217,7 @@ def _opening(reader: BlockReader, start: Members) -> Part:
     return opaque(start)
 
 
-def _whole(block: OpenBlock) -> Members:
+def _finished_block(block: OpenBlock) -> Members:
     """Return an opaque block with what its deltas brought."""
     members, text = dict(block.start), block.text
     if not text:

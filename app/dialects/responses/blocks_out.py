@@ -379,7 +379,7 @@ class _Hosted(BlockWriter):
         return []
 
     def _done(self) -> list[Payload]:
-        return [*self._piece(), *self._steps(_CLOSING)]
+        return [*self._hosted_text(), *self._steps(_CLOSING)]
 
     def _steps(self, table: Mapping[str, tuple[str, ...]]) -> list[Payload]:
         kind = self._item.type
@@ -388,9 +388,9 @@ class _Hosted(BlockWriter):
             steps = ("failed",)
         return [(f"response.{kind}.{step}", dict(self._at)) for step in steps]
 
-    def _piece(self) -> list[Payload]:
+    def _hosted_text(self) -> list[Payload]:
         """Return the text that a hosted call streams on real wires, in one delta."""
-        name, event = _PIECES.get(self._item.type, ("", ""))
+        name, event = _HOSTED_TEXTS.get(self._item.type, ("", ""))
         text = self._member(name)
         if not isinstance(text, str) or not text:
             return []
@@ -419,13 +419,13 @@ _CLOSING: Final[Mapping[str, tuple[str, ...]]] = {
     "mcp_list_tools": ("completed",),
     "mcp_call": ("completed",),
 }
-_PIECES: Final[Mapping[str, tuple[str, str]]] = {
+_HOSTED_TEXTS: Final[Mapping[str, tuple[str, str]]] = {
     "code_interpreter_call": ("code", "code_interpreter_call_code"),
     "mcp_call": ("arguments", "mcp_call_arguments"),
 }
 
 
-class _Told(_Reasoning):
+class _SummarizedReasoning(_Reasoning):
     """Open text that is told as a summary, too, because one was asked for."""
 
     def __init__(self, item: WireItem, part: Part, writer: ItemWriter) -> None:
@@ -448,7 +448,7 @@ def block_writer(item: WireItem, part: Part, writer: ItemWriter) -> BlockWriter:
     """Return the writer of a block that begins with ``part`` in ``item``."""
     if isinstance(part, ReasoningPart):
         is_summary = writer.summarises and part.form == "text"
-        return (_Told if is_summary else _REASONING[part.form])(item, part, writer)
+        return (_SummarizedReasoning if is_summary else _REASONING[part.form])(item, part, writer)
     if isinstance(part, ToolCallPart):
         if item.is_search:
             return _Search(item, part, writer)

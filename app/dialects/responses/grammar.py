@@ -128,13 +128,13 @@ class Grammar:
     def _end(self, kind: str, data: JSON) -> Iterator[Payload]:
         response = _with_status(data, kind.rpartition(".")[2])
         for at, item in enumerate(dicts(response.get("output"))):
-            yield from self._late(at, item)
+            yield from self._close_late(at, item)
         status = "completed" if response["status"] == "completed" else "incomplete"
         for state in self._items:
             yield from self._close_item(state, {"status": status})
         yield kind, data | {"response": response}
 
-    def _late(self, at: int, item: JSON) -> Iterator[Payload]:
+    def _close_late(self, at: int, item: JSON) -> Iterator[Payload]:
         """Take an item of the terminal object that was not done, or never announced."""
         kind = _type_of(item)
         if at < len(self._items):
@@ -219,7 +219,7 @@ class Grammar:
         if call is not None:
             text = self._call_text(state, call)
             whole[call.member] = whole[call.member] or text.text or "".join(state.hidden)
-            yield from _say(text, whole[call.member])
+            yield from _grow_to(text, whole[call.member])
         for name, part_kind in LISTS.get(state.type, ()):
             texts = state.texts.get(name, [])
             parts = list(whole.get(name) or ())
@@ -326,7 +326,7 @@ class Grammar:
         yield from self._text(growth, item, data)
         text = self._current(growth, item, data)
         if item.shown and text.growth is growth:
-            yield from _say(text, data.get(growth.member), data)
+            yield from _grow_to(text, data.get(growth.member), data)
 
     def _current(self, growth: _Growth, item: _Item, data: JSON) -> _Text:
         if growth.list is None:
@@ -378,7 +378,7 @@ def _grow(text: _Text, delta: str, data: JSON, *, always: bool = False) -> Itera
     yield f"{text.growth.event}.delta", members
 
 
-def _say(text: _Text, told: Any, data: JSON | None = None) -> Iterator[Payload]:
+def _grow_to(text: _Text, told: Any, data: JSON | None = None) -> Iterator[Payload]:
     """Say the whole of a text, once, and before it what its deltas left out."""
     if text.said or text.growth is None:
         return
@@ -405,7 +405,7 @@ def _close_part(text: _Text, told: Mapping[str, Any]) -> Iterator[Payload]:
         return
     text.closed = True
     if text.growth is not None:
-        yield from _say(text, told.get(text.growth.member))
+        yield from _grow_to(text, told.get(text.growth.member))
     last = _last_part(text)
     known = {name: value for name, value in told.items() if value is not None and value != ""}
     text.part = whole_part({**last, **known}, last["type"])

@@ -247,7 +247,7 @@ class ResponsesDecoder(TerminalDecoder):
         seen = {"text": 0, "summary": 0, "hidden": 0}
         for part in parts:
             form = part.form if isinstance(part, ReasoningPart) else "hidden"
-            keyed.append(((_PLACES[form], seen[form]), part))
+            keyed.append(((_LISTS[form], seen[form]), part))
             seen[form] += 1
         if parts and isinstance(parts[-1], ReasoningPart) and parts[-1].form == "hidden" and state.open:
             last = next(reversed(state.open))
@@ -307,7 +307,7 @@ class ResponsesDecoder(TerminalDecoder):
 
     def _part_added(self, data: Mapping[str, Any]) -> list[Event]:
         part = decode_part(as_dict(data.get("part")))
-        state = self._item(data, _holder(data))
+        state = self._item(data, _list_name(data))
         key = ("content", count(data.get("content_index")) or 0)
         if state.type == "reasoning":
             part = ReasoningPart(_text_of(part), "text")
@@ -333,7 +333,7 @@ class ResponsesDecoder(TerminalDecoder):
         return self._mark_whole(data, ("summary", count(data.get("summary_index")) or 0))
 
     def _mark_whole(self, data: Mapping[str, Any], key: Key) -> list[Event]:
-        state = self._item(data, _holder(data))
+        state = self._item(data, _list_name(data))
         block = state.open.get(key)
         if block is None:
             return []
@@ -400,10 +400,10 @@ class ResponsesDecoder(TerminalDecoder):
         return [BlockDelta(block.number, rest)]
 
 
-_PLACES: Final = {"text": "content", "summary": "summary", "hidden": "hidden"}
+_LISTS: Final = {"text": "content", "summary": "summary", "hidden": "hidden"}
 
 
-def _holder(data: Mapping[str, Any]) -> str:
+def _list_name(data: Mapping[str, Any]) -> str:
     """Return the type of item that a part's event belongs to."""
     kind = as_str(as_dict(data.get("part")).get("type"))
     return "reasoning" if kind in ("reasoning_text", "summary_text") else "message"

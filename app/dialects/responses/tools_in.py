@@ -42,10 +42,10 @@ class Names:
 
     def __init__(self, tools: list[tuple[Place, Mapping[str, Any]]]) -> None:
         self._wire: dict[Place, str] = {}
-        self._taken: set[str] = set()
+        self._used_names: set[str] = set()
         self._numbers: dict[str, int] = {}  # the last number that was added to a name
         self._named: dict[str, list[str]] = {}  # a client's name to the wire's, of tools in any namespace
-        self._within: dict[str | None, list[str]] = {}
+        self._by_namespace: dict[str | None, list[str]] = {}
         self.places: dict[str, Place] = {}
         """Wire names that differ from what the client wrote, to its place."""
         alone = [place for place, _ in tools if place.namespace is None]
@@ -59,8 +59,8 @@ class Names:
             return known
         made = self._free(place)
         self._wire[place] = made
-        self._taken.add(made)
-        self._within.setdefault(place.namespace, []).append(made)
+        self._used_names.add(made)
+        self._by_namespace.setdefault(place.namespace, []).append(made)
         if not place.search:
             self._named.setdefault(place.name, []).append(made)
         if made != place.name or place.namespace is not None or place.search:
@@ -69,14 +69,14 @@ class Names:
 
     def _free(self, place: Place) -> str:
         """Return the best name for a place that no other tool has."""
-        alone = _legal(place.name)
-        base = alone if place.namespace is None else _legal(f"{place.namespace}_{place.name}")
+        alone = _valid_name(place.name)
+        base = alone if place.namespace is None else _valid_name(f"{place.namespace}_{place.name}")
         for name in (alone, base):
-            if name not in self._taken:
+            if name not in self._used_names:
                 return name
         stem = base[: _MAX_NAME - 8]
         number = self._numbers.get(stem, 1) + 1
-        while f"{stem}_{number}" in self._taken:
+        while f"{stem}_{number}" in self._used_names:
             number += 1
         self._numbers[stem] = number
         return f"{stem}_{number}"
@@ -98,10 +98,10 @@ class Names:
 
     def within(self, namespace: str) -> list[str]:
         """Return the wire's names of a namespace's tools."""
-        return list(self._within.get(namespace, []))
+        return list(self._by_namespace.get(namespace, []))
 
 
-def _legal(name: str) -> str:
+def _valid_name(name: str) -> str:
     """Return a name of letters, digits, ``_`` and ``-``, at most 64; a long one ends in its hash."""
     clean = _ILLEGAL.sub("_", name) or "tool"
     if len(clean) <= _MAX_NAME:
@@ -118,7 +118,7 @@ def offered_tools(body: Mapping[str, Any]) -> list[tuple[Place, Mapping[str, Any
         about = opt_str(tool.get("description")) if tool["type"] == "namespace" else None
         for place, flat in _place_tools(tool):
             found.pop(place, None)
-            found[place] = _about(flat, about)
+            found[place] = _described(flat, about)
             if about:  # every tool says what its namespace is for, but few bytes cannot become many
                 room -= len(about)
                 about = about if len(about) <= room else None
@@ -157,7 +157,7 @@ def _mark(flat: Mapping[str, Any]) -> str:
     return as_str(flat.get("server_label"))
 
 
-def _about(tool: Mapping[str, Any], space: str | None) -> Mapping[str, Any]:
+def _described(tool: Mapping[str, Any], space: str | None) -> Mapping[str, Any]:
     """Return a tool with what is said of its namespace before its own description."""
     texts = [text for text in (space, opt_str(tool.get("description"))) if text]
     return {**tool, "description": "\n".join(texts)} if space else tool

@@ -73,9 +73,9 @@ def split_conversation(
         if message.name is not None and message.role != "tool":
             losses.report("message_name", "Messages have no names here; the name was left out")
         if message.role in _SYSTEM_ROLES and not turns:
-            system += system_texts(_plain(message).parts, losses)
+            system += system_texts(_as_text(message).parts, losses)
         else:
-            turns.append(_plain(message))
+            turns.append(_as_text(message))
     merged = merge_turns(turns, roles={"tool": "user", "developer": "system"})
     others: list[Message] = []
     for index, message in enumerate(merged):
@@ -98,7 +98,7 @@ def system_texts(parts: Iterable[Part], losses: Losses) -> list[SystemPart]:
     return texts
 
 
-def _plain(message: Message) -> Message:
+def _as_text(message: Message) -> Message:
     """Drop the name, and hand a cache mark on the whole message to its last part that can bear it."""
     if message.native is not None and cache_mark(message.native) is not None:
         parts = list(message.parts)

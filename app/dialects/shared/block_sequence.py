@@ -23,7 +23,7 @@ class BlockSequence:
         self._choices = choices
         self._choice_of: dict[int, int] = {}
         self._queues: dict[int, deque[int]] = {}
-        self._held: dict[int, list[_BlockEvent]] = {}
+        self._waiting: dict[int, list[_BlockEvent]] = {}
 
     def feed(self, event: Event) -> list[Event]:
         """Return the events that may go out now, in order."""
@@ -43,7 +43,7 @@ class BlockSequence:
         queue.append(event.block)
         if queue[0] == event.block:
             return [event]
-        self._held[event.block] = [event]
+        self._waiting[event.block] = [event]
         return []
 
     def _follow(self, event: BlockDelta | BlockEnded) -> list[Event]:
@@ -52,7 +52,7 @@ class BlockSequence:
             return []
         queue = self._queues[choice]
         if queue[0] != event.block:
-            self._held[event.block].append(event)
+            self._waiting[event.block].append(event)
             return []
         return [event] if isinstance(event, BlockDelta) else [event, *self._release(queue)]
 
@@ -61,7 +61,7 @@ class BlockSequence:
         released: list[Event] = []
         self._choice_of.pop(queue.popleft())
         while queue:
-            waiting = self._held.pop(queue[0])
+            waiting = self._waiting.pop(queue[0])
             released += waiting
             if not isinstance(waiting[-1], BlockEnded):
                 break

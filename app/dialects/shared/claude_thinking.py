@@ -61,7 +61,7 @@ def thinking_of(
             losses.report("reasoning_summary", "No reasoning was asked for, so there is no summary of it")
         return Thinking()
     if reasoning.budget == 0 or (reasoning.budget is None and reasoning.effort == "none"):
-        return _off(family, losses)
+        return _disable(family, losses)
     if not family.thinks:
         losses.report(_requested_member(reasoning))
         return Thinking()
@@ -115,7 +115,7 @@ def _requested_member(reasoning: Reasoning) -> str:
     return "reasoning_effort" if reasoning.budget is None else "reasoning_budget"
 
 
-def _off(family: Family, losses: Losses) -> Thinking:
+def _disable(family: Family, losses: Losses) -> Thinking:
     if family.off is None:
         losses.report("reasoning_effort", "This model always thinks; the lowest effort is asked for")
         return Thinking(effort=family.efforts[0])

@@ -137,7 +137,7 @@ def upstream_failure(
     shown = None
     if kind in {"upstream_rejected", "upstream_error"}:
         shown = status if status in _SHOWN_STATUS else None
-    message = message or _words(raw)
+    message = message or _message_of(raw)
     text = scrub(message) if message else f"The provider answered with status {status}."
     if kind == "content_filter" and (filtered := _filter_categories(raw)):
         text = f"{text} (Filtered: {filtered}.)"
@@ -149,12 +149,12 @@ def upstream_failure(
         code=code if kind in {"upstream_rejected", "content_filter"} else None,
         type=native_type,
         status=shown,
-        retry_after=_wait(status, headers or {}),
+        retry_after=_retry_after(status, headers or {}),
         raw=raw,
     )
 
 
-def _words(raw: Any) -> str | None:
+def _message_of(raw: Any) -> str | None:
     """Return the words of an error in another form than its wire's own, as proxies before it write it."""
     members = as_dict(raw)
     error = members.get("error")
@@ -203,7 +203,7 @@ def retry_after(headers: Mapping[str, str]) -> int | None:
     return None
 
 
-def _wait(status: int, headers: Mapping[str, str]) -> int | None:
+def _retry_after(status: int, headers: Mapping[str, str]) -> int | None:
     """Return the wait that an answer asks for: by name, or by the rate limits it shows used up."""
     if status != 429 and status < 500:
         return None
@@ -216,11 +216,11 @@ def _seconds(value: str, scale: float, date: str | None) -> float | None:
     try:
         number = float(value) * scale
     except ValueError:
-        return _until(value, date)
+        return _seconds_until(value, date)
     return number if math.isfinite(number) and number >= 0 else None
 
 
-def _until(value: str, date: str | None) -> float | None:
+def _seconds_until(value: str, date: str | None) -> float | None:
     if date is None:
         return None
     try:

@@ -16,7 +16,7 @@ from app.dialects.shared.lenient_json import as_dict, as_list, as_str, dicts, js
 from app.dialects.shared.schema_expansion import VALUES, Expansion
 
 _COMBINED: Final = ("allOf", "anyOf", "oneOf")
-_WORDS: Final = {"allOf": "All of", "anyOf": "At least one of", "oneOf": "Exactly one of"}
+_COMBINATIONS: Final = {"allOf": "All of", "anyOf": "At least one of", "oneOf": "Exactly one of"}
 _MAX_DEPTH: Final = 8
 
 
@@ -60,7 +60,7 @@ def _join(schema: Mapping[str, Any], root: _Root, depth: int) -> dict[str, Any]:
         needs = [as_list(branch.get("required")) for branch in branches]
         required = required + _common_required(needs, word)
         if word != "allOf" and any(needs):
-            rules.append(f"{_WORDS[word]} these sets of members must be given: {json_text(needs)}.")
+            rules.append(f"{_COMBINATIONS[word]} these sets of members must be given: {json_text(needs)}.")
     flat |= {"type": "object", "properties": properties}
     flat["required"] = [name for name in dict.fromkeys(map(str, required)) if name in properties]
     flat["description"] = " ".join(filter(None, rules))
@@ -111,7 +111,7 @@ def _common_required(needs: list[list[Any]], word: str) -> list[Any]:
 
 # a schema of the plainest kind
 
-_SILENT: Final = frozenset({"$schema", "$id", "$defs", "definitions", "$comment", "$anchor"})
+_IGNORED: Final = frozenset({"$schema", "$id", "$defs", "definitions", "$comment", "$anchor"})
 _MAX_OPEN: Final = 24  # references within references
 
 
@@ -121,11 +121,11 @@ def plain_schema(schema: Mapping[str, Any], expansion: Expansion) -> tuple[dict[
     References are written out once on each path, as far as ``expansion`` has room, and closed
     objects are not said to be closed (docs/contract/providers.md, Nova).
     """
-    writer = _Plain(_Root(schema, expansion))
+    writer = _Flattener(_Root(schema, expansion))
     return writer.node(schema), sorted(writer.dropped)
 
 
-class _Plain:
+class _Flattener:
     """Writes the nodes of one schema."""
 
     def __init__(self, root: _Root) -> None:
@@ -137,7 +137,7 @@ class _Plain:
         """Return one node without references and the keywords that are not taken."""
         if reference := as_str(schema.get("$ref")):
             return self._resolve(schema, reference)
-        members = {name: value for name, value in schema.items() if name not in _SILENT}
+        members = {name: value for name, value in schema.items() if name not in _IGNORED}
         if members.pop("additionalProperties", None):
             self.dropped.add("additionalProperties")
         return {name: self._value(name, value) for name, value in members.items()}

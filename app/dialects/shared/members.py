@@ -78,7 +78,7 @@ def report_members(request: Request, dialect: str, takes: Takes, losses: Losses)
             if name in known or value in (None, [], {}, "") or (kind, name) in told_of:
                 continue
             told_of.add((kind, name))
-            where = _WORDS.get(kind, "a content part")
+            where = _OWNER_NAMES.get(kind, "a content part")
             warning = f"'{name}' of {where} is not known to this API and was left out"
             losses.report("part_member", warning, param=path)
 
@@ -96,7 +96,11 @@ def report_marks(request: Request, dialect: str, losses: Losses) -> None:
         return
 
 
-_WORDS: Final[Mapping[type, str]] = {Message: "a message", Tool: "a tool", ToolResultPart: "a tool's result"}
+_OWNER_NAMES: Final[Mapping[type, str]] = {
+    Message: "a message",
+    Tool: "a tool",
+    ToolResultPart: "a tool's result",
+}
 
 
 def _remainders(request: Request) -> Iterator[tuple[type, Native | None]]:
@@ -104,17 +108,17 @@ def _remainders(request: Request) -> Iterator[tuple[type, Native | None]]:
         if message.role == "assistant" and (request.origin is None or request.origin.dialect == "responses"):
             continue
         yield Message, message.native
-        for part in _deep(message.parts):
+        for part in _all_parts(message.parts):
             yield type(part), getattr(part, "native", None)
     for tool in request.tools:
         if tool.kind != "hosted":
             yield Tool, tool.native
 
 
-def _deep(parts: tuple[Part, ...]) -> Iterator[Part]:
+def _all_parts(parts: tuple[Part, ...]) -> Iterator[Part]:
     for part in parts:
         if isinstance(part, OpaquePart):
             continue
         yield part
         if isinstance(part, ToolResultPart):
-            yield from _deep(part.content)
+            yield from _all_parts(part.content)

@@ -29,7 +29,9 @@ def reset_wait(headers: Mapping[str, str]) -> float | None:
 
     ``headers`` are lower-case; moments count from its ``date``.
     """
-    waits = [wait for value in _used_up(headers) if (wait := _wait(value, headers.get("date"))) is not None]
+    waits = [
+        wait for value in _used_up(headers) if (wait := _parse_wait(value, headers.get("date"))) is not None
+    ]
     return max(waits, default=None)
 
 
@@ -43,18 +45,20 @@ def _used_up(headers: Mapping[str, str]) -> Iterator[str]:
             yield value.strip()
 
 
-def _wait(value: str, date: str | None) -> float | None:
+def _parse_wait(value: str, date: str | None) -> float | None:
     if _DURATION.fullmatch(value):
         return sum(float(number) * _SECONDS[unit] for number, unit in _STEP.findall(value))
     if not _NUMBER.fullmatch(value):
-        return _until(_moment(value), date)
+        return _seconds_until(_parse_time(value), date)
     number = float(value)
     if number < _EPOCH:
         return number
-    return _until(datetime.fromtimestamp(number / 1000 if number > 100 * _EPOCH else number, UTC), date)
+    return _seconds_until(
+        datetime.fromtimestamp(number / 1000 if number > 100 * _EPOCH else number, UTC), date
+    )
 
 
-def _moment(value: str) -> datetime | None:
+def _parse_time(value: str) -> datetime | None:
     try:
         moment = datetime.fromisoformat(value)
     except ValueError:
@@ -62,7 +66,7 @@ def _moment(value: str) -> datetime | None:
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
-def _until(moment: datetime | None, date: str | None) -> float | None:
+def _seconds_until(moment: datetime | None, date: str | None) -> float | None:
     if moment is None or date is None:
         return None
     try:

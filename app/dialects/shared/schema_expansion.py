@@ -22,13 +22,13 @@ class Expansion:
 
     def take(self, schema: Mapping[str, Any]) -> bool:
         """Take room for one schema but for the schemas in it; False when there is none."""
-        return self._take(lambda: _members(schema, _verbatim))
+        return self._spend(lambda: _members(schema, _count_copied))
 
     def take_whole(self, schema: Mapping[str, Any]) -> bool:
         """Take room for one schema with all that is in it; False when there is none."""
-        return self._take(lambda: _weight(schema))
+        return self._spend(lambda: _weight(schema))
 
-    def _take(self, weight: Callable[[], int]) -> bool:
+    def _spend(self, weight: Callable[[], int]) -> bool:
         if self._left > 0:
             self._left -= weight()
         return self._left > 0
@@ -38,7 +38,7 @@ def _members(schema: Mapping[str, Any], weigh: Callable[[str, Any], int]) -> int
     return 1 + sum(1 + len(name) // 32 + weigh(name, value) for name, value in schema.items())
 
 
-def _verbatim(name: str, value: Any) -> int:
+def _count_copied(name: str, value: Any) -> int:
     """Return the weight of a keyword whose value is written as it is; schemas in it are weighed later."""
     if name in VALUES or not isinstance(value, dict | list):
         return _weight(value)

@@ -76,12 +76,12 @@ class _Arranging:
         self._units = units
         self._joined = joined
         self._calls: list[_Call] = []
-        self._newest: dict[str, list[_Call]] = {}
+        self._latest: dict[str, list[_Call]] = {}
         self._first: dict[str, list[_Call]] = {}
         self._early: list[int] = []
         self._turns: list[int] = []
         self._matched: set[int] = set()
-        self._made = Arrangement()
+        self._result = Arrangement()
 
     def arranged(self) -> Arrangement:
         """Return the arrangement of all units."""
@@ -93,27 +93,27 @@ class _Arranging:
             self._turns.append(turn)
             if unit.spoken:
                 self._note_calls(index, turn)
-            elif unit.answers is not None and not self._match(index, self._newest):
+            elif unit.answers is not None and not self._match(index, self._latest):
                 self._early.append(index)
         for index in self._early:  # their calls come later, or never
             self._match(index, self._first)
         self._rename()
-        self._made.order = list(self._order())
-        return self._made
+        self._result.order = list(self._order())
+        return self._result
 
     def _note_calls(self, index: int, turn: int) -> None:
         for position, (call_id, content) in enumerate(self._units[index].calls):
-            known = self._newest.get(call_id, [])
+            known = self._latest.get(call_id, [])
             if any(call.result is None and call.content == content for call in known):
-                self._made.gone.add((index, position))
+                self._result.gone.add((index, position))
                 continue
             call = _Call(index, position, call_id, content, turn)
             self._calls.append(call)
             if known and known[0].turn == turn:
                 known.append(call)
             else:
-                self._newest[call_id] = [call]
-                self._first.setdefault(call_id, self._newest[call_id])
+                self._latest[call_id] = [call]
+                self._first.setdefault(call_id, self._latest[call_id])
 
     def _match(self, index: int, calls: Mapping[str, list[_Call]]) -> bool:
         """Give a result to its call; False when there is none."""
@@ -126,7 +126,7 @@ class _Arranging:
         if waiting is not None:
             waiting.result = index
         elif not any(self._content(call) == unit.content for call in known):
-            self._made.overruled.append(known[-1].id)
+            self._result.overruled.append(known[-1].id)
             known[-1].result = max(index, known[-1].result or 0)
         return True
 
@@ -144,9 +144,9 @@ class _Arranging:
             while (fresh := f"{call.id}_{seen[call.id]}") in taken:
                 seen[call.id] += 1
             taken.add(fresh)
-            self._made.ids[call.unit, call.position] = fresh
+            self._result.ids[call.unit, call.position] = fresh
             if call.result is not None:
-                self._made.ids[call.result, 0] = fresh
+                self._result.ids[call.result, 0] = fresh
 
     def _order(self) -> Iterator[int]:
         results: dict[int, list[int]] = {}

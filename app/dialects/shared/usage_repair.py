@@ -30,11 +30,11 @@ def repair_usage(
     if is_sound(reported):
         return
     written = write(usage)
-    words = _words(reported) if isinstance(reported, dict) else {}
+    words = _string_members(reported) if isinstance(reported, dict) else {}
     holder[member] = {**words, **written} if written is not None else None
 
 
-def _words(usage: Mapping[str, Any]) -> dict[str, str]:
+def _string_members(usage: Mapping[str, Any]) -> dict[str, str]:
     return {
         name: value for name, value in usage.items() if isinstance(value, str) and "token" not in name.lower()
     }

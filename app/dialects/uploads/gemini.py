@@ -18,7 +18,7 @@ from app.errors import GatewayError
 NAME: Final = "files_gemini"
 
 _UPLOAD: Final = "/upload/files"
-_TOLD: Final = "x-goog-upload-url"
+_UPLOAD_URL: Final = "x-goog-upload-url"
 _STATES: Final = {"PROCESSING": "uploaded", "FAILED": "error"}
 _LONGEST_NAME: Final = 512  # characters
 
@@ -41,7 +41,7 @@ def upload(new: FileUpload, context: ClientContext, boundary: str, post: Post) -
             path=_UPLOAD,
         )
     )
-    place = begun.headers.get(_TOLD)
+    place = begun.headers.get(_UPLOAD_URL)
     if not place:
         raise GatewayError("upstream_invalid", "The provider told no address for the upload.")
     headers = {

@@ -7,8 +7,8 @@ from typing import Final
 import gevent
 from flask import Response
 
+from app.diagnostics.checks import examine
 from app.diagnostics.findings import Finding, as_object, warn
-from app.diagnostics.looks import examine
 from app.surfaces.admin import requests
 from app.surfaces.replies.answers import json_response
 

@@ -1,6 +1,6 @@
-"""The configuration's doubts and risks for a command: what is sound but hardly meant, and what it may lead to.
+"""The configuration's doubts and risks for a command: valid settings that are probably not intended, and their consequences.
 
-Nobody is called: providers are made without their ways out, which may be faulty.
+Nothing is called: providers are made without their transports, which may be faulty.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from app.providers.registry import all_names, configured_names, make_provider
 from app.wire.egress import Egress
 
 _SHORTEST: Final = 16
-"""Characters below which a secret is told to be weak."""
+"""A secret with fewer characters is reported as weak."""
 
 
-def doubts_of(settings: Settings) -> list[Advice]:
-    """Return place and sentence of each doubt."""
+def advice_of(settings: Settings) -> list[Advice]:
+    """Return the path and the sentence of each doubt."""
     find, prices = _finder(settings), PriceList()
 
     def knows(model: str) -> bool:
@@ -35,11 +35,13 @@ def doubts_of(settings: Settings) -> list[Advice]:
 
 
 def risks_of(settings: Settings) -> Iterator[Finding]:
-    """Yield what may go wrong with settings that say what was meant."""
+    """Yield the risks of settings that are as intended."""
     yield from _weak_secrets(settings)
     if settings.encrypt and not settings.secret_keys:
         yield warn(
-            "SLUICE_ENCRYPT", "seals with a key that lies beside the database", "set SLUICE_SECRET_KEY"
+            "SLUICE_ENCRYPT",
+            "encrypts with a key that is stored beside the database",
+            "set SLUICE_SECRET_KEY",
         )
     if settings.workers > 1 and settings.redis_url is None and has_limits(settings):
         sentence = f"each of {settings.workers} workers keeps its own share of every limit"
@@ -48,8 +50,8 @@ def risks_of(settings: Settings) -> Iterator[Finding]:
 
 
 def _weak_secrets(settings: Settings) -> Iterator[Finding]:
-    sentence = f"has fewer than {_SHORTEST} characters and can be guessed"
-    remedy = "take 32 random ones: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"
+    sentence = f"has fewer than {_SHORTEST} characters and may be guessed"
+    remedy = "use 32 random bytes: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"
     if settings.master_key is not None and len(settings.master_key.reveal()) < _SHORTEST:
         yield warn("SLUICE_MASTER_KEY", sentence, remedy)
     if any(len(key.reveal()) < _SHORTEST for key in settings.secret_keys):
@@ -62,7 +64,7 @@ def _weak_secrets(settings: Settings) -> Iterator[Finding]:
 
 
 def _unpriced_models(settings: Settings) -> Iterator[Finding]:
-    """Yield models that the configuration names, a budget is about, and nobody knows the price of."""
+    """Yield models that the configuration names and a budget covers, but whose price is unknown."""
     budgets = [*settings.budgets]
     budgets += [one for key in settings.keys for one in key.budgets]
     budgets += [one for tenant in settings.tenants.values() for one in tenant.budgets]
@@ -80,7 +82,7 @@ def _unpriced_models(settings: Settings) -> Iterator[Finding]:
         yield warn(
             shown_path(("providers", owner, "prices")),
             f"budgets do not count '{target}', whose price is unknown",
-            "give its price here, or refuse such models: unpriced = 'deny' in the budget",
+            "set its price here, or refuse such models: unpriced = 'deny' in the budget",
         )
 
 
@@ -94,7 +96,7 @@ def _named_models(settings: Settings, patterns: set[str]) -> set[str]:
 
 
 def _finder(settings: Settings) -> Callable[[str], Provider]:
-    """Return what makes a provider by its name, without its way out."""
+    """Return a function that finds a provider by name, without its transport."""
     egress = Egress({})
     plain = {
         name: replace(provider, proxy=None, ca_bundle=None, client_cert=None)

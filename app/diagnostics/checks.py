@@ -1,6 +1,6 @@
-"""The looks at configuration, database, Redis, folders, port, providers and clock: a finding each, with a remedy.
+"""Checks of configuration, database, Redis, folders, port, providers and clock: findings with remedies.
 
-Nothing is changed, and nobody is asked for more than a list of models. Tests: tests/terminal/test_doctor.py.
+Nothing is changed, and providers are asked for their list of models only. Tests: tests/terminal/test_doctor.py.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from app.bind_address import LOOPBACK, ServingError, is_protected, resolve_host
 from app.config import Settings
 from app.config_loading.faults import shown_path
 from app.diagnostics.clock import Clock
-from app.diagnostics.doubts import doubts_of, risks_of
+from app.diagnostics.configuration import advice_of, risks_of
 from app.diagnostics.findings import Finding, fail, is_well, note, ok, warn
 from app.errors import GatewayError
 from app.providers import row_of
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
     from app.state.database import Database
 
 _AT_ONCE: Final = 8
-"""Providers that are asked at once: one that is silent takes twenty seconds."""
+"""Providers asked at the same time; one that does not answer takes twenty seconds."""
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
-    """Yield what is found, in the order in which one would mend it."""
+    """Yield the findings in the order in which one would mend them."""
     clock = Clock()
     yield from _configuration(settings)
     yield from _database(settings, clock)
@@ -49,16 +49,17 @@ def _configuration(settings: Settings) -> Iterator[Finding]:
     counts = {
         shown_path(("providers", name, *more)) for name in settings.providers for more in ((), ("base_url",))
     }
-    doubts = [
-        (place, sentence) for place, sentence in doubts_of(settings) if place not in counts
-    ]  # asked below
-    found = [*(warn(place, sentence) for place, sentence in doubts), *risks_of(settings)]
+    advice = [
+        (place, sentence) for place, sentence in advice_of(settings) if place not in counts
+    ]  # checked below
+    found = [*(warn(place, sentence) for place, sentence in advice), *risks_of(settings)]
     yield from found
     if is_well(found):
-        yield ok("configuration", "is sound")
+        yield ok("configuration", "is valid")
     if not is_protected(settings):
         yield note(
-            "keys", "no client key is set, so only this machine is served; `sluice keys new NAME` makes one"
+            "keys",
+            "no client key is set, so only this machine is served; create one with `sluice keys new NAME`",
         )
 
 
@@ -77,10 +78,14 @@ def _database(settings: Settings, clock: Clock) -> Iterator[Finding]:
         yield fail("database", str(error.raw), _database_remedy(url.get_backend_name()))
         return
     if url.get_backend_name() == "sqlite" and (fault := _unwritable(Path(url.database or "").parent)):
-        yield fail("database", f"{url.database} cannot be written: {fault}", "give the folder to this user")
+        yield fail(
+            "database", f"{url.database} cannot be written: {fault}", "make the folder writable for this user"
+        )
         return
     if revision is not None and not migrations.is_ours(revision):
-        yield fail("database", f"{url.database} is of a newer version of Sluice", "install that version")
+        yield fail(
+            "database", f"{url.database} was migrated by a newer version of Sluice", "install that version"
+        )
         return
     if revision not in (None, migrations.HEAD):
         yield warn("database", sentence)
@@ -94,7 +99,7 @@ def _database(settings: Settings, clock: Clock) -> Iterator[Finding]:
         if count := _keys_under_older_secrets(db, settings):
             yield note(
                 "keys",
-                f"{count} are hashed under an older secret of SLUICE_SECRET_KEY and were not used since",
+                f"{count} are hashed with an older secret of SLUICE_SECRET_KEY and have not been used since",
             )
     finally:
         db.close()
@@ -102,12 +107,12 @@ def _database(settings: Settings, clock: Clock) -> Iterator[Finding]:
 
 def _database_remedy(backend: str) -> str:
     if backend == "sqlite":
-        return "see DATABASE_URL, and whether this user may write there"
-    return "see DATABASE_URL: host, port, user, password and name, and whether the server runs"
+        return "check DATABASE_URL and whether this user may write there"
+    return "check DATABASE_URL: host, port, user, password and name, and whether the server runs"
 
 
 def _database_time(db: Database) -> float | None:
-    """Return the server's Unix seconds; None for a file, whose clock is ours."""
+    """Return the server's Unix seconds; None for a file, which uses this machine's clock."""
     if not db.is_postgres:
         return None
     from sqlalchemy import text
@@ -117,7 +122,7 @@ def _database_time(db: Database) -> float | None:
 
 
 def _keys_under_older_secrets(db: Database, settings: Settings) -> int:
-    """Count the keys that are lost when the operator takes his older secrets away."""
+    """Count the keys that stop working when the operator removes the older secrets."""
     from app.state.key_format import Hasher
     from app.state.keys import Keys
     from app.state.signals import Signals
@@ -130,7 +135,7 @@ def _keys_under_older_secrets(db: Database, settings: Settings) -> int:
 
 
 def _unwritable(folder: Path) -> str | None:
-    """Return why nothing can be made in a folder; None where it can."""
+    """Return why ``folder`` cannot be written, None if it can."""
     try:
         with tempfile.TemporaryFile(dir=folder):
             return None
@@ -138,7 +143,7 @@ def _unwritable(folder: Path) -> str | None:
         return error.strerror or str(error)
 
 
-# --- what else the machine gives --------------------------------------------------------------------
+# --- the machine --------------------------------------------------------------------
 
 
 def _redis(settings: Settings, clock: Clock) -> Iterator[Finding]:
@@ -153,7 +158,9 @@ def _redis(settings: Settings, clock: Clock) -> Iterator[Finding]:
         return
     refused = any(word in sentence for word in ("WRONGPASS", "NOAUTH", "AUTH", "password", "NOPERM"))
     remedy = (
-        "see the user and the password in REDIS_URL" if refused else "see REDIS_URL, and whether Redis runs"
+        "check the user and the password in REDIS_URL"
+        if refused
+        else "check REDIS_URL and whether Redis runs"
     )
     yield fail("redis", sentence, remedy)
 
@@ -163,9 +170,9 @@ def _folders(settings: Settings) -> Iterator[Finding]:
         folder = Path(settings.spool)
         there = next((one for one in (folder, *folder.parents) if one.exists()), folder)
         if fault := _unwritable(there):
-            yield fail("spool", f"{folder} cannot be written: {fault}", "see SLUICE_SPOOL")
+            yield fail("spool", f"{folder} cannot be written: {fault}", "check SLUICE_SPOOL")
     if fault := _unwritable(Path(tempfile.gettempdir())):
-        yield fail("temporary files", fault, "make room, or set TMPDIR")
+        yield fail("temporary files", fault, "free space, or set TMPDIR")
 
 
 def _port(settings: Settings) -> Iterator[Finding]:
@@ -190,11 +197,13 @@ def _port_in_use(host: str, port: int, error: OSError) -> Finding:
     if _is_ours(LOOPBACK if host in ("0.0.0.0", "::") else host, port):
         return ok("port", f"a gateway answers at {address}")
     reason = error.strerror or str(error)
-    return fail("port", f"{address} cannot be listened on: {reason}", "stop what holds it, or set PORT")
+    return fail(
+        "port", f"{address} cannot be listened on: {reason}", "stop the process that holds it, or set PORT"
+    )
 
 
 def _is_ours(host: str, port: int) -> bool:
-    """Tell whether a gateway answers at an address."""
+    """Tell whether a gateway answers at this address."""
     connection = http.client.HTTPConnection(host, port, timeout=2)
     try:
         connection.request("GET", "/")
@@ -222,17 +231,17 @@ def _providers(settings: Settings, clock: Clock) -> Iterator[Finding]:
         for findings in pool.imap(ask, names):
             yield from findings
     finally:
-        pool.kill(block=False)  # who looked may have given up
+        pool.kill(block=False)  # the reader may have stopped early
     for name in settings.providers:
         if name not in names and (lack := make_provider(name, settings, egress).lack()):
             yield fail(name, lack)
 
 
 def _provider(name: str, provider: Provider, clock: Clock) -> Iterator[Finding]:
-    """Yield, for each key, whether the provider's list of models can be had."""
+    """Yield for each key whether the provider lists its models."""
     wire = provider.wire("models", "")
     if wire is None:
-        yield note(name, "has no list of models to ask for")
+        yield note(name, "has no list of models")
         return
     for key in provider.keys(""):
         label = f"key {key.name}" if key else "without a key"
@@ -265,29 +274,31 @@ def _refusal(name: str, label: str, status: int, provider: Provider) -> Finding:
     if status < 400:
         return ok(name, sentence)
     if status == 404 and (path := provider.missing_path()):
-        return fail(name, f"{sentence}: the base URL has no path", f"such an API mostly stands below {path}")
-    why, remedy = _STATUSES.get(status, ("", "see the provider's status page"))
+        return fail(
+            name, f"{sentence}: the base URL has no path", f"such an API is usually served below {path}"
+        )
+    why, remedy = _STATUSES.get(status, ("", "check the provider's status page"))
     return fail(name, f"{sentence}{why}", remedy)
 
 
-_CONNECTION: Final = ("connection", "see its base URL, and whether a firewall or a proxy lies between")
+_CONNECTION: Final = ("connection", "check its base URL and whether a firewall or a proxy blocks the way")
 _STEPS: Final = {
-    # kind of error: what an operator looks at, and what helps
-    "upstream_dns": ("DNS", "see the host in its base URL, and this machine's name servers"),
+    # kind of error: what to look at, and the remedy
+    "upstream_dns": ("DNS", "check the host in its base URL and this machine's name servers"),
     "upstream_tls": (
         "TLS",
-        "see its base URL; add the authority that signed it: ca_bundle, or SSL_CERT_FILE",
+        "check its base URL; add its certificate authority with ca_bundle or SSL_CERT_FILE",
     ),
-    "egress_proxy": ("proxy", "see HTTPS_PROXY, NO_PROXY, or the provider's own proxy"),
+    "egress_proxy": ("proxy", "check HTTPS_PROXY, NO_PROXY and the provider's own proxy"),
     "upstream_auth": ("authentication", "renew its key"),
-    "bad_request": ("key", "see its key, and whether a line break or a letter of another alphabet is in it"),
-    "provider_not_configured": ("configuration", "set what it lacks"),
-    "upstream_timeout": ("time", "see whether a firewall drops what goes there"),
+    "bad_request": ("key", "check its key for line breaks and characters outside ASCII"),
+    "provider_not_configured": ("configuration", "set the missing members"),
+    "upstream_timeout": ("time", "check whether a firewall drops its packets"),
 }
 _STATUSES: Final = {
-    401: (": authentication: it refuses this key", "renew the key"),
+    401: (": authentication: it rejects this key", "renew the key"),
     403: (": authentication: this key may not do that", "give the key the right to list models"),
-    404: (": it has nothing at that path", "see its base URL"),
-    407: (": proxy: it wants a user and a password", "write http://user:password@host in the proxy's URL"),
+    404: (": there is nothing at that path", "check its base URL"),
+    407: (": proxy: it requires a user and a password", "write http://user:password@host in the proxy's URL"),
     429: (": it limits this key's rate", "wait, or ask for a higher limit"),
 }
