@@ -116,7 +116,9 @@ class Driver:
         call.progress.last_error = None
         self._prices.expect(attempt.target)
         try:
-            with self._around(attempt):
+            with ExitStack() as entered:
+                for layer in self._layers:
+                    entered.enter_context(layer(attempt))
                 attempt.refused = False
                 try:
                     yield attempt
@@ -132,12 +134,6 @@ class Driver:
                 attempt.fail(self._redactor.error(error))
                 attempt.close()
             raise
-
-    def _around(self, attempt: Attempt) -> AbstractContextManager[Any]:
-        """Return all layers as one, ready to be entered."""
-        if len(self._layers) == 1:
-            return self._layers[0](attempt)
-        return _enter(self._layers, attempt)
 
     def _go_out(self, run: Run, attempt: Attempt) -> None:
         """Tell that ``attempt`` goes out. What forbids it ends the call, and the attempt is none."""
@@ -322,14 +318,6 @@ def _lead(upstream: Upstream, run: Run) -> Generator[list[Frame], None, bytes]:
         else:
             lead = chunk.lstrip()
     return lead
-
-
-@contextmanager
-def _enter(layers: Sequence[AttemptLayer], attempt: Attempt) -> Iterator[None]:
-    with ExitStack() as stack:
-        for layer in layers:
-            stack.enter_context(layer(attempt))
-        yield
 
 
 def _tell_of_path(error: GatewayError, attempt: Attempt) -> None:

@@ -82,6 +82,8 @@ class PriceBook:
         None for a model that is not listed, and for what the catalogue has no price of: a tier, a
         kind of token, a hosted tool. Raises ValueError for counts that contradict each other.
         """
+        if not usage.billing.further:
+            return self._price(provider, model, usage, tier)
         parts = [self._price(provider, model, usage, tier)]
         for name, further in usage.billing.further:
             parts.append(self._price(provider, name or model, further, tier))
@@ -97,7 +99,8 @@ class PriceBook:
         if tier is not None and tier not in _USUAL_TIERS:
             terms["service_tier"] = tier
         rates = found.rates(usage.input_tokens)
-        special = terms or usage.billing.units or any(usage.details.get(name) for name in _PER_MODALITY)
+        told = usage.details
+        special = terms or usage.billing.units or (told and any(told.get(name) for name in _PER_MODALITY))
         if rates is not None and not special:
             return rates.price(usage)
         return (

@@ -7,8 +7,7 @@ functions of the spec; nothing outside ``providers/`` asks for a name.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol
 from urllib.parse import urlencode, urlsplit
@@ -125,6 +124,29 @@ class Spec:
     needs_key: bool = True
 
 
+class Slots:
+    """The calls that this worker may have open at a provider: one for each time that this is entered.
+
+    Entering raises ``overloaded`` when all are taken, so that the next target is tried.
+    """
+
+    def __init__(self, settings: ProviderSettings) -> None:
+        self.taken = 0
+        self._settings = settings
+
+    def __enter__(self) -> None:
+        if self.taken >= self._settings.max_concurrency:
+            raise GatewayError(
+                "overloaded",
+                f"Too many calls to provider '{self._settings.name}' are open; try again.",
+                retry_after=1,
+            )
+        self.taken += 1
+
+    def __exit__(self, *raised: object) -> None:
+        self.taken -= 1
+
+
 class Provider:
     """A configured provider: its spec, the operator's settings, its transport."""
 
@@ -133,28 +155,16 @@ class Provider:
         self.name = settings.name
         self.settings = settings
         self.transport = transport
-        self._in_flight = 0
+        self._slots = Slots(settings)
 
-    @contextmanager
-    def slot(self) -> Iterator[None]:
-        """Hold one of the calls that this worker may have open at the provider.
-
-        Raises ``overloaded`` when all are taken, so that the next target is tried.
-        """
-        if self._in_flight >= self.settings.max_concurrency:
-            raise GatewayError(
-                "overloaded", f"Too many calls to provider '{self.name}' are open; try again.", retry_after=1
-            )
-        self._in_flight += 1
-        try:
-            yield
-        finally:
-            self._in_flight -= 1
+    def slot(self) -> Slots:
+        """Return what holds, while it is entered, one of the calls that this worker may have open at the provider."""
+        return self._slots
 
     @property
     def open_calls(self) -> int:
         """Return how many calls this worker has open at the provider."""
-        return self._in_flight
+        return self._slots.taken
 
     @property
     def base_url(self) -> str:

@@ -152,10 +152,10 @@ def _set_write_timeouts(response: Response) -> Response:
     times, rule = gateway_of(app_ctx.app).settings.timeouts, matched_rule()
     keyless = rule is None or rule.credentials.keyless
     sock.settimeout(min(_NO_PROGRESS_KEYLESS if keyless else _NO_PROGRESS, times.idle, times.total))
-    if not response.is_streamed and not response.direct_passthrough:
+    pieces = response.response
+    if isinstance(pieces, list) and any(len(piece) > _PIECE for piece in pieces):
         whole = response.get_data()
-        if len(whole) > _PIECE:
-            response.response = [whole[at : at + _PIECE] for at in range(0, len(whole), _PIECE)]
+        response.response = [whole[at : at + _PIECE] for at in range(0, len(whole), _PIECE)]
     return response
 
 

@@ -6,7 +6,7 @@ request that does nothing (docs/performance.md).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final, NoReturn
 
 from flask import Flask, Request, Response
@@ -85,6 +85,12 @@ class SessionlessFlask(Flask):
             response = after(response)
         return response
 
+    def do_teardown_request(self, exc: BaseException | None = None) -> None:
+        """Do nothing: nothing of a request is to be torn down."""
+
+    def do_teardown_appcontext(self, exc: BaseException | None = None) -> None:
+        """Do nothing: nothing of an application context is to be torn down."""
+
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """Return ``func``: nothing here is asynchronous."""
         return func
@@ -101,3 +107,11 @@ class WholeResponse(Response):
     def get_wsgi_headers(self, environ: Any) -> Headers:
         """Return the headers as they are; Werkzeug would copy and search them."""
         return self.headers
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        """Answer: all is here, so there is nothing to encode, to close or to leave out but for HEAD."""
+        body: Any = self.response
+        if environ["REQUEST_METHOD"] == "HEAD" or not isinstance(body, list):
+            return super().__call__(environ, start_response)
+        start_response(self.status, self.headers.to_wsgi_list())
+        return body

@@ -5,12 +5,13 @@ Tests: tests/gateway/test_breaker.py.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 from app.errors import GatewayError
+from app.gateway.breaker import Breaker
 from app.gateway.call import Attempt
 from app.gateway.driver import AttemptLayer
+from app.gateway.key_cooldowns import KeyCooldowns
 from app.gateway.layers.base import House, Listener
 from app.gateway.outcome import Outcome
 
@@ -21,18 +22,28 @@ def make(house: House) -> AttemptLayer | None:
     if not listeners:
         return None
 
-    @contextmanager
-    def layer(attempt: Attempt) -> Iterator[None]:
-        try:
-            yield
-        except GatewayError as error:
-            for listener in listeners:
-                listener.failed(attempt.target, error)
-            raise
-        for listener in listeners:
-            listener.succeeded(attempt.target, attempt.started)
+    return lambda attempt: _Report(listeners, attempt)
 
-    return layer
+
+class _Report:
+    """Tells how an attempt ended, but not of one that was left for another reason."""
+
+    __slots__ = ("_attempt", "_listeners")
+
+    def __init__(self, listeners: Sequence[Breaker | KeyCooldowns], attempt: Attempt) -> None:
+        self._listeners = listeners
+        self._attempt = attempt
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        attempt = self._attempt
+        for listener in self._listeners:
+            if error is None:
+                listener.succeeded(attempt.target, attempt.started)
+            elif isinstance(error, GatewayError):
+                listener.failed(attempt.target, error)
 
 
 def make_listener(house: House) -> Listener | None:

@@ -7,9 +7,10 @@ beside the calls, unless the call log is off. Tests: tests/governance/test_budge
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
-from app.gateway.budgets.accounts import FREE
+from app.gateway.budgets.accounts import FREE, Accounts
+from app.gateway.budgets.charges import Touch
 from app.gateway.call import Attempt
 from app.gateway.driver import AttemptLayer
 from app.gateway.layers.base import House
@@ -19,21 +20,37 @@ def make(house: House) -> AttemptLayer:
     """Return the layer."""
     accounts, writes_all = house.accounts, house.settings.call_log != "off"
 
-    @contextmanager
-    def layer(attempt: Attempt) -> Iterator[None]:
+    def layer(attempt: Attempt) -> AbstractContextManager[None]:
         touches = accounts.touches_of(attempt.call, attempt.target)
-        if not touches:
-            began = accounts.clock()
-            try:
-                yield
-            finally:
-                if writes_all and attempt.call.operation not in FREE:
-                    accounts.note(attempt, began)
-            return
-        reservation = accounts.reserve(attempt, touches)
-        try:
-            yield
-        finally:
-            accounts.settle(reservation, attempt)
+        if touches:
+            return _reserve(accounts, attempt, touches)
+        is_noted = writes_all and attempt.call.operation not in FREE
+        return _Note(accounts, attempt) if is_noted else nullcontext()
 
     return layer
+
+
+@contextmanager
+def _reserve(accounts: Accounts, attempt: Attempt, touches: list[Touch]) -> Iterator[None]:
+    """Hold what an attempt may cost until it is over."""
+    reservation = accounts.reserve(attempt, touches)
+    try:
+        yield
+    finally:
+        accounts.settle(reservation, attempt)
+
+
+class _Note:
+    """Writes the row of an attempt that touches no budget, when it is over."""
+
+    __slots__ = ("_accounts", "_attempt", "_began")
+
+    def __init__(self, accounts: Accounts, attempt: Attempt) -> None:
+        self._accounts = accounts
+        self._attempt = attempt
+
+    def __enter__(self) -> None:
+        self._began = self._accounts.clock()
+
+    def __exit__(self, *raised: object) -> None:
+        self._accounts.note(self._attempt, self._began)

@@ -31,7 +31,10 @@ _BREAKING: Final = re.compile("[\x7f-\x9f\u2028\u2029]")
 
 
 def _as_json(fields: Mapping[str, Any]) -> str:
-    return _BREAKING.sub(lambda found: f"\\u{ord(found[0]):04x}", dumps_ascii(fields).decode())
+    text = dumps_ascii(fields).decode()
+    if text.isascii() and "\x7f" not in text:
+        return text
+    return _BREAKING.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 class _Log:

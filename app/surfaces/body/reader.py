@@ -48,11 +48,18 @@ def size_of(request: Request) -> int:
     """Return the body's size in bytes as its headers tell it, ``LARGE`` where they do not."""
     if is_encoded(request) or "HTTP_TRANSFER_ENCODING" in request.environ:
         return LARGE
-    return request.content_length or 0
+    return _length_of(request) or 0
+
+
+def _length_of(request: Request) -> int | None:
+    """Return the length that a request tells; Werkzeug looks up the headers of all that it may depend on."""
+    told = request.environ.get("CONTENT_LENGTH", "")
+    plain = told.isdecimal() and told.isascii() and "HTTP_TRANSFER_ENCODING" not in request.environ
+    return int(told) if plain else request.content_length
 
 
 def _read_bytes(request: Request, *, limit: int, deadline: float) -> bytes:
-    length = request.content_length
+    length = _length_of(request)
     if length is not None and length > limit:
         raise too_large(limit)
     stream = request.environ["wsgi.input"]
