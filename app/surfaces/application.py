@@ -12,7 +12,7 @@ from flask.globals import app_ctx, request_ctx
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from app.config import Settings
+from app.config import Settings, Timeouts
 from app.errors import GatewayError
 from app.gateway.core import Gateway, gateway_of
 from app.state.ids import new_request_id
@@ -22,9 +22,9 @@ from app.surfaces.browsers import Browsers
 from app.surfaces.credentials import KeyRing, check_operation
 from app.surfaces.idempotency import REPLAYED, Replay, replay, settle
 from app.surfaces.minimal_flask import SessionlessFlask
-from app.surfaces.mounts import KEYLESS
+from app.surfaces.mounts import KEYLESS, Mount
 from app.surfaces.replies.answers import error_response, finish_headers, no_websocket
-from app.surfaces.rules import current_mount, current_operation, matched_rule
+from app.surfaces.rules import DoorRule, current_mount, current_operation, matched_rule
 from app.surfaces.views import operators
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
@@ -58,10 +58,7 @@ def build_doors(gateway: Gateway) -> Flask:
     app.extensions["sluice_keys"] = KeyRing(settings, gateway.keys)
     app.extensions["sluice_browsers"] = Browsers(settings)
     app.before_request(_before)
-    app.after_request(_settle_claim)  # the last of them: what is registered first runs last
-    app.after_request(finish_headers)
-    app.after_request(_set_write_timeouts)
-    app.after_request(_note)
+    app.after_request(_finish)  # the last of them: what is registered first runs last
     if settings.allowed_origins:
         app.after_request(_mark_for_browsers)
     app.register_error_handler(GatewayError, _gateway_error)
@@ -78,7 +75,11 @@ def _before() -> Response | None:
     """Give the request an id, check who calls, then the api-version.
 
     A path that no rule matches, but below a door's prefix, is asked for that door's key."""
-    request, own = request_ctx.request, app_ctx.g  # each look at a proxy costs as much as a look at a header
+    context, request = (
+        app_ctx._get_current_object(),
+        request_ctx.request,
+    )  # each look at a proxy costs a microsecond
+    own = context.g
     request_id = request.environ.get("HTTP_X_REQUEST_ID", "")
     own.started = time.monotonic()
     own.request_id = request_id if request_id and _REQUEST_ID.fullmatch(request_id) else new_request_id()
@@ -87,7 +88,7 @@ def _before() -> Response | None:
     _check_spelling(request.environ.get("RAW_URI", "").partition("?")[0])
     if places.keyless:
         return None
-    parts = app_ctx.app.extensions
+    parts = context.app.extensions
     browsers: Browsers = parts["sluice_browsers"]
     if mount is not None and (answer := browsers.preflight(request, _methods)) is not None:
         return answer
@@ -123,10 +124,19 @@ def _check_spelling(raw: str) -> None:
         raise GatewayError("not_found", f"Invalid URL ({request.method} {request.path})")
 
 
-def _note(response: Response) -> Response:
+def _finish(response: Response) -> Response:
+    """Tell of a request that was no call, limit each write, add the headers of every answer, and settle a claim."""
+    context, asked, mount = app_ctx._get_current_object(), request_ctx.request, current_mount()
+    own = context.g
+    if mount is not None and "call" not in own:
+        _note(response, mount)
+    _set_write_timeouts(response, asked, gateway_of(context.app).settings.timeouts)
+    finish_headers(response, own.request_id, mount)
+    return _settle_claim(response) if "claim" in own else response
+
+
+def _note(response: Response, mount: Mount) -> None:
     """Tell log and metrics of a door's request that was no call; a call tells its own end."""
-    if "call" in g or (mount := current_mount()) is None:
-        return response
     principal = g.get("principal")
     gateway_of(current_app).note_request(
         current_operation() or "none",
@@ -139,24 +149,21 @@ def _note(response: Response) -> Response:
         tenant=principal.tenant if principal else None,
         ms=round((time.monotonic() - g.started) * 1000),
     )
-    return response
 
 
-def _set_write_timeouts(response: Response) -> Response:
+def _set_write_timeouts(response: Response, asked: Request, times: Timeouts) -> None:
     """Let go of a client that stops reading: after 30 s without progress, 5 s where nobody asked for its key.
 
     A large body is written in pieces, for the limit holds for each write."""
-    sock = request_ctx.request.environ.get("gunicorn.socket")
+    sock, rule = asked.environ.get("gunicorn.socket"), asked.url_rule
     if sock is None:
-        return response
-    times, rule = gateway_of(app_ctx.app).settings.timeouts, matched_rule()
-    keyless = rule is None or rule.credentials.keyless
+        return
+    keyless = not isinstance(rule, DoorRule) or rule.credentials.keyless
     sock.settimeout(min(_NO_PROGRESS_KEYLESS if keyless else _NO_PROGRESS, times.idle, times.total))
     pieces = response.response
     if isinstance(pieces, list) and any(len(piece) > _PIECE for piece in pieces):
         whole = response.get_data()
         response.response = [whole[at : at + _PIECE] for at in range(0, len(whole), _PIECE)]
-    return response
 
 
 def _check_version(version: str | None) -> None:
@@ -205,12 +212,10 @@ def _replay(found: Replay) -> Response:
 
 def _settle_claim(response: Response) -> Response:
     """Keep the answer of a request with an Idempotency-Key; what cannot be kept is not sent."""
-    if "claim" not in g:
-        return response
     try:
         return settle(response)
     except GatewayError as error:
-        return finish_headers(error_response(error, g.get("call")))
+        return finish_headers(error_response(error, g.get("call")), g.request_id, current_mount())
 
 
 def _drop_frames(error: BaseException) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final
 
-from flask import g, request
+from flask import request
 from flask.globals import app_ctx, request_ctx
 
 from app.dialects import dialect_of
@@ -53,8 +53,9 @@ def make_call(
 
     Raises GatewayError for a missing or malformed model or fallbacks.
     """
-    gateway, rule = current_gateway(), current_rule()
-    environ, principal = request_ctx.request.environ, g.principal
+    context, request = app_ctx._get_current_object(), request_ctx.request
+    gateway, own, rule = gateway_of(context.app), context.g, current_rule()
+    environ, principal = request.environ, own.principal
     if operation is not None:
         check_operation(principal, operation.name)
     operation = operation or rule.served
@@ -64,7 +65,7 @@ def make_call(
     strict = environ.get("HTTP_X_SLUICE_STRICT", "").lower() == "true"
     body, left_out = without_steering(body, strict=strict)
     return Call(
-        id=g.request_id,
+        id=own.request_id,
         operation=operation.name,
         dialect=spoken,
         body=body,
@@ -84,8 +85,8 @@ def make_call(
         keep_raw=_raw_members(environ) if gateway.settings.raw_allowed else frozenset(),
         socket=environ.get("gunicorn.socket"),
         log_metadata=_log_metadata(environ.get("HTTP_X_TFY_METADATA")),
-        size=size_of(request_ctx.request) if size is None else size,
-        names_files=names_files(request_ctx.request),
+        size=size_of(request) if size is None else size,
+        names_files=names_files(request),
         **more,
     )
 

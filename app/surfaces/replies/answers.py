@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from flask import Response, g
-from flask.globals import app_ctx
 
 from app.dialects import dialect
 from app.dialects.shared.losses import Loss
@@ -138,14 +137,13 @@ def _attempt_headers(call: Call) -> dict[str, str]:
     return headers
 
 
-def finish_headers(response: Response) -> Response:
+def finish_headers(response: Response, request_id: str, mount: Mount | None) -> Response:
     """Add the headers every answer has: request id, also by its door's own name, no-store, and nosniff."""
-    headers, request_id = response.headers, app_ctx.g.request_id
+    headers = response.headers
     headers["x-request-id"] = request_id
     headers["x-content-type-options"] = "nosniff"
     if "cache-control" not in headers:
         headers.add("cache-control", "no-store")
-    mount = current_mount()
     if mount is not None and mount.request_id is not None:
         headers[mount.request_id] = request_id
     return response
