@@ -89,14 +89,14 @@ def loads_lenient(data: bytes, *, halves: bool = False) -> Any:
     return value if halves else _without_lone(value)
 
 
-def dumps(value: Any) -> bytes:
-    """Return ``value`` as compact UTF-8 JSON.
+def dumps(value: Any, *, parsed: bool = False) -> bytes:
+    """Return ``value`` as compact UTF-8 JSON. In one that was ``parsed`` from JSON no NaN is looked for.
 
     Raises ``ValueError`` for a NaN or an infinity (never ``null`` in their place),
     ``TypeError`` for a value that has no JSON form.
     """
     out = _write(value)
-    if b"null" in out:  # how orjson writes NaN, too
+    if not parsed and b"null" in out:  # how orjson writes NaN, too
         _refuse_non_finite(value)
     return out
 

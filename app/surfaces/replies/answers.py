@@ -21,9 +21,11 @@ from app.wire.json import dumps, dumps_ascii
 JSON: Final = "application/json"
 
 
-def json_response(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """Return ``value`` as a JSON response."""
-    body = dumps(value)
+def json_response(
+    value: Any, status: int = 200, headers: Mapping[str, str] | None = None, *, parsed: bool = False
+) -> Response:
+    """Return ``value``, which may be ``parsed`` from JSON, as a JSON response."""
+    body = dumps(value, parsed=parsed)
     framing = {"content-type": JSON, "content-length": str(len(body))}
     return WholeResponse(body, status, {**framing, **(headers or {})})
 
@@ -140,10 +142,12 @@ def _attempt_headers(call: Call) -> dict[str, str]:
 def finish_headers(response: Response, request_id: str, mount: Mount | None) -> Response:
     """Add the headers every answer has: request id, also by its door's own name, no-store, and nosniff."""
     headers = response.headers
-    headers["x-request-id"] = request_id
-    headers["x-content-type-options"] = "nosniff"
-    if "cache-control" not in headers:
-        headers.add("cache-control", "no-store")
+    own = {"x-request-id": request_id, "x-content-type-options": "nosniff"}
     if mount is not None and mount.request_id is not None:
-        headers[mount.request_id] = request_id
+        own[mount.request_id] = request_id
+    told = {name.lower() for name, _ in headers}  # Werkzeug goes through all of them for each that is set
+    for name, value in own.items():
+        (headers.set if name in told else headers.add)(name, value)
+    if "cache-control" not in told:
+        headers.add("cache-control", "no-store")
     return response

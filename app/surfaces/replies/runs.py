@@ -27,7 +27,7 @@ def answer_whole(mount: Mount, outcome: Outcome) -> Response:
     if outcome.media_type is not None:
         return Response(outcome.body, 200, {**headers, "content-type": outcome.media_type})
     headers |= door_headers(mount, outcome)
-    return json_response(seal_answer(mount, outcome, outcome.body), headers=headers)
+    return json_response(seal_answer(mount, outcome, outcome.body), headers=headers, parsed=True)
 
 
 def pace(settings: Settings, *, patient: bool = False) -> Pace:
