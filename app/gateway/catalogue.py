@@ -83,7 +83,9 @@ class Model(NamedTuple):
             today = datetime.now(tz=UTC).date()
             begun = (period for period in self.periods if period.begins is None or period.begins <= today)
             *_, current = current, *begun
-        *_, rates = (step for step in current.steps if step.above < input_tokens or step is current.steps[0])
+        rates = current.steps[0]
+        for step in current.steps[1:]:
+            rates = step if step.above < input_tokens else rates
         return rates
 
 

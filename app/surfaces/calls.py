@@ -154,8 +154,11 @@ def _are_names(fallbacks: Any) -> bool:
 
 def _clean_headers(environ: Mapping[str, Any]) -> dict[str, str]:
     """Return the client's headers by lower-case name, those fit to be sent on."""
-    named = ((_header_name(key), value) for key, value in environ.items())
-    return {name: value for name, value in named if name and _HEADER.fullmatch(value)}
+    return {
+        name: value
+        for key, value in environ.items()
+        if (name := _header_name(key)) and _HEADER.fullmatch(value)
+    }
 
 
 @lru_cache(maxsize=1024)
