@@ -53,9 +53,9 @@ def make_call(
 
     Raises GatewayError for a missing or malformed model or fallbacks.
     """
-    context, request = app_ctx._get_current_object(), request_ctx.request
-    gateway, own, rule = gateway_of(context.app), context.g, current_rule()
-    environ, principal = request.environ, own.principal
+    gateway, rule = current_gateway(), current_rule()
+    asked, own = request_ctx.request, app_ctx.g
+    environ, principal = asked.environ, own.principal
     if operation is not None:
         check_operation(principal, operation.name)
     operation = operation or rule.served
@@ -85,8 +85,8 @@ def make_call(
         keep_raw=_raw_members(environ) if gateway.settings.raw_allowed else frozenset(),
         socket=environ.get("gunicorn.socket"),
         log_metadata=_log_metadata(environ.get("HTTP_X_TFY_METADATA")),
-        size=size_of(request) if size is None else size,
-        names_files=names_files(request),
+        size=size_of(asked) if size is None else size,
+        names_files=names_files(asked),
         **more,
     )
 
