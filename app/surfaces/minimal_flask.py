@@ -12,7 +12,7 @@ from typing import Any, Final, NoReturn
 from flask import Flask, Request, Response
 from flask.sessions import NullSession, SessionInterface, SessionMixin
 from werkzeug.datastructures import Headers
-from werkzeug.routing import MapAdapter, Rule
+from werkzeug.routing import Map, MapAdapter, Rule, RuleFactory
 
 from app.surfaces.mounts import Credentials
 from app.surfaces.rules import DoorRule
@@ -33,15 +33,40 @@ class _NoSession(SessionInterface):
         raise RuntimeError("there are no sessions")
 
 
+class LateMap(Map):
+    """A map whose rules are compiled once a path must be matched, half the time that building an application takes."""
+
+    def __init__(self, **options: Any) -> None:
+        self._waiting: list[Rule] = []
+        self.static: dict[tuple[str, str], Rule] = {}
+        """Rules without parameters, by method and path."""
+        super().__init__(**options)
+
+    def add(self, rulefactory: RuleFactory) -> None:
+        """Add rules, to be compiled later."""
+        for rule in rulefactory.get_rules(self):
+            self._waiting.append(rule)
+            if "<" not in rule.rule and not rule.websocket:
+                self.static.update(((method, rule.rule), rule) for method in rule.methods or ())
+
+    def update(self) -> None:
+        """Compile what was added; Werkzeug calls this before it matches a path or lists rules."""
+        waiting, self._waiting = self._waiting, []
+        for rule in waiting:
+            super().add(rule)
+        super().update()
+
+
 class SessionlessFlask(Flask):
     """Routes without parameters are looked up; the others go through Werkzeug's matcher."""
 
     session_interface = _NoSession()
     url_rule_class: type[Rule] = DoorRule
+    url_map_class: type[Map] = LateMap
+    url_map: LateMap
 
     def __init__(self, name: str) -> None:
         super().__init__(name, static_folder=None)
-        self._static: dict[tuple[str, str], Rule] | None = None
 
     def add_url_rule(
         self,
@@ -61,9 +86,7 @@ class SessionlessFlask(Flask):
         if request is None:  # an application context of its own: no URL is ever made here
             return None
         environ = request.environ
-        if self._static is None:
-            self._static = _static_rules(self)
-        rule = self._static.get((environ["REQUEST_METHOD"], environ.get("PATH_INFO", "")))
+        rule = self.url_map.static.get((environ["REQUEST_METHOD"], environ.get("PATH_INFO", "")))
         if rule is None or "HTTP_UPGRADE" in environ:
             return super().create_url_adapter(request)
         request.url_rule, request.view_args = rule, {}
@@ -94,11 +117,6 @@ class SessionlessFlask(Flask):
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """Return ``func``: nothing here is asynchronous."""
         return func
-
-
-def _static_rules(app: Flask) -> dict[tuple[str, str], Rule]:
-    rules = [rule for rule in app.url_map.iter_rules() if not rule.arguments and not rule.websocket]
-    return {(method, rule.rule): rule for rule in rules for method in rule.methods or ()}
 
 
 class WholeResponse(Response):

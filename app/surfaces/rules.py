@@ -16,8 +16,8 @@ from app.surfaces.mounts import Credentials, Mount, mount_of
 
 
 class MatchedRule(Rule):
-    """A rule that is only matched. Werkzeug compiles two functions a rule, to make URLs of it: half the
-    time that building an application takes."""
+    """A rule that is only matched. Werkzeug compiles two functions a rule, to make URLs of it: as much work again
+    as its own."""
 
     def _compile_builder(self, append_unknown: bool = True) -> Callable[..., tuple[str, str]]:
         return _no_url

@@ -75,6 +75,14 @@ def test_the_map_holds_the_doors() -> None:
     assert "/openai/deployments/any-deployment/chat/completions" in GUARDED
 
 
+def test_a_path_without_parameters_is_served_before_the_map_is_compiled() -> None:
+    app = create_app(Settings())
+    assert app.test_client().get("/health").status_code == 200
+    assert {rule.map for rule in app.url_map.static.values()} == {None}  # type: ignore[attr-defined]
+    assert app.test_client().get("/v1/models/x/").status_code == 404
+    assert {rule.map for rule in app.url_map.static.values()} == {app.url_map}  # type: ignore[attr-defined]
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_every_route_asks_for_a_key_whatever_the_method(method: str, world: World) -> None:
     for path, answer in zip(GUARDED, asked(world, [(method, p) for p in GUARDED]), strict=True):
