@@ -37,12 +37,25 @@ class SSEReader:
         self._decoder = SSEDecoder()
         self._halves = Halves()
 
-    def feed(self, chunk: bytes) -> Iterator[tuple[str | None, Any]]:
-        """Yield the frames that ``chunk`` completes; raises upstream_invalid for bad JSON.
+    def feed(self, chunk: bytes) -> Iterable[tuple[str | None, Any]]:
+        """Return the frames that ``chunk`` completes; raises upstream_invalid for bad JSON.
 
         ``b""`` is the end of the body: an event that only lacks its blank line is whole.
         """
-        for raw in self._decoder.feed(chunk) if chunk else self._last():
+        frames = self._decoder.feed(chunk) if chunk else self._last()
+        if len(frames) == 1 and chunk:  # as nearly all do
+            event, data, _ = frames[0]
+            if data[:1] == b"{" and len(data) < LARGE and _is_whole(data, self._halves):
+                try:
+                    found = loads_lenient(data)
+                except ValueError:
+                    return self._parsed(frames)
+                self.size = len(data)
+                return ((event, found),)
+        return self._parsed(frames, last=not chunk)
+
+    def _parsed(self, frames: list[RawFrame], *, last: bool = False) -> Iterator[tuple[str | None, Any]]:
+        for raw in frames:
             data = raw.data.strip()
             self.size = len(data)
             if data == _DONE:
@@ -50,7 +63,7 @@ class SSEReader:
                 yield raw.event, None
             elif data:
                 yield from _parse(raw.event, data, self._halves)
-        if not chunk:
+        if last:
             yield from self._halves.end()
 
     def _last(self) -> list[RawFrame]:
@@ -112,12 +125,9 @@ def frame_reader(framing: str, content_type: str = "") -> FrameReader:
 
 
 def _parse(event: str | None, data: bytes, halves: Halves) -> Iterator[tuple[str | None, Any]]:
-    whole = not halves.waiting and b"\\ud" not in data and b"\\uD" not in data
+    whole = _is_whole(data, halves)
     try:
-        if whole and len(data) < LARGE:
-            value = loads_lenient(data)
-        else:
-            value = aside(len(data), partial(loads_lenient, data, halves=not whole))
+        value = aside(len(data), partial(loads_lenient, data, halves=not whole))
         frames = [(event, value)] if whole else halves.feed(event, value)
     except ValueError as error:
         yield from halves.end()
@@ -125,6 +135,11 @@ def _parse(event: str | None, data: bytes, halves: Halves) -> Iterator[tuple[str
             "upstream_invalid", "The provider sent a stream event that is not valid JSON.", raw=data[:4096]
         ) from error
     yield from frames
+
+
+def _is_whole(data: bytes, halves: Halves) -> bool:
+    """Tell whether no character of a frame can be the half of one."""
+    return b"\\ud" not in data and b"\\uD" not in data and not halves.waiting
 
 
 def _is_json(data: bytes) -> bool:

@@ -57,7 +57,7 @@ class Answer(Response):
         """Send ``piece``, as far as the answer may have a body."""
         if piece and self.chunked and self.headers_sent:  # one more of many
             self.sent += len(piece)
-            self._emit_body(piece)
+            self._send(b"%X\r\n%b\r\n" % (len(piece), piece))
             return
         super().write(piece)
         if not piece:

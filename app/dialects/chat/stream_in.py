@@ -19,7 +19,6 @@ from app.dialects.chat.annotations import annotations_of, cited
 from app.dialects.chat.chunks import ChunkDecoder
 from app.dialects.chat.native import as_native, own_members
 from app.dialects.chat.reasoning import decode_entry, thought_signature
-from app.dialects.chat.repeats import Repeats
 from app.dialects.chat.response_in import (
     CHOICE_MEMBERS,
     TOP_MEMBERS,
@@ -37,6 +36,7 @@ from app.dialects.chat.tool_calls_in import CallStream
 from app.dialects.chat.usage import decode_finish, decode_usage
 from app.dialects.shared.decoder_parts import nameless_call
 from app.dialects.shared.lenient_json import as_dict, count, dicts, opt_str
+from app.dialects.shared.repeats import Grow
 
 _NO_REMAINDER: Final = TOP_MEMBERS | {"obfuscation", "p"}
 _PLAIN: Final = frozenset({"role", "content"})
@@ -67,6 +67,13 @@ class ChatStreamDecoder(ChunkDecoder):
     """Frames of a chat-completions stream to events. ``feed`` takes parsed chunks; frames
     after the end are passed over."""
 
+    growing = (
+        ("choices", 0, "delta", "content"),
+        ("choices", 0, "delta", "reasoning_content"),
+        ("choices", 0, "delta", "reasoning"),
+        ("choices", 0, "delta", "tool_calls", 0, "function", "arguments"),
+    )
+
     def __init__(self, context: ClientContext) -> None:
         super().__init__()
         self._context = context
@@ -75,31 +82,18 @@ class ChatStreamDecoder(ChunkDecoder):
         self._tier: str | None = None
         self._top: dict[str, Any] = {}
         self._rows: dict[int, dict[str, Any]] = {}
-        self._repeats = Repeats()
-        self._speaking: _Choice | None = None
         self._latest: _Choice | None = None
 
-    def feed(self, event: str | None, data: Any) -> list[Event]:
-        """Take one frame. An error frame ends the stream with Failed."""
-        text = self._repeats.text_of(data) if event is None and not self._over else None
-        speaking = self._speaking
-        if text is not None and speaking is not None:
-            speaking.texts.append(text)
-            return [BlockDelta(speaking.block, text)]
-        events = super().feed(event, data)
-        self._speaking = self._grown_by(events)
-        self._repeats.learn(data, plain=event is None and self._speaking is not None)
-        return events
-
-    def _grown_by(self, events: list[Event]) -> _Choice | None:
-        """Return the choice whose open text one piece of text, and nothing else, makes longer."""
-        delta = events[0] if len(events) == 1 else None
-        if not isinstance(delta, BlockDelta) or delta.logprobs is not None or delta.annotation is not None:
+    def _grow_of(self, chunk: Mapping[str, Any], block: int) -> Grow | None:
+        choice, rows = self._latest, chunk["choices"]
+        if choice is None or len(rows) > 1 or len(as_dict(rows[0].get("delta"))) > 1:
             return None
-        choice = self._latest
-        if choice is None or choice.kind != "text" or choice.block != delta.block:
+        if rows[0].get("finish_reason") is not None:
             return None
-        return choice
+        if choice.kind is not None and choice.block == block:
+            return choice.texts.append if choice.kind == "text" else str  # of a thought nothing is kept
+        call = next((call for call in reversed(choice.calls.all()) if call.block == block), None)
+        return None if call is None else call.said.append
 
     def _note(self, chunk: Mapping[str, Any]) -> None:
         """Keep what belongs to the whole answer: usage (the last wins), tier, further members."""

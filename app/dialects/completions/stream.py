@@ -13,6 +13,7 @@ from app.dialects.chat.chunks import ChunkDecoder
 from app.dialects.chat.usage import decode_finish, decode_usage, encode_finish, encode_usage
 from app.dialects.completions.logprobs import legacy_logprobs, token_rows
 from app.dialects.shared.lenient_json import as_str, count, opt_str, rest, without_nulls
+from app.dialects.shared.repeats import Grow
 
 _TOP: Final = frozenset({"id", "object", "created", "model", "choices", "usage", "obfuscation"})
 
@@ -20,11 +21,16 @@ _TOP: Final = frozenset({"id", "object", "created", "model", "choices", "usage",
 class CompletionStreamDecoder(ChunkDecoder):
     """Frames of a text-completions stream to events. Frames after the end are passed over."""
 
+    growing = (("choices", 0, "text"),)
+
     def __init__(self, context: ClientContext) -> None:
         super().__init__()
         self._blocks: dict[int, int] = {}
         self._choices: dict[int, Mapping[str, Any] | None] = {}
         self._top: dict[str, Any] = {}
+
+    def _grow_of(self, chunk: Mapping[str, Any], block: int) -> Grow:
+        return str  # nothing is kept of a text
 
     def _note(self, chunk: Mapping[str, Any]) -> None:
         self._usage = decode_usage(chunk.get("usage")) or self._usage

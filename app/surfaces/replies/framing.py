@@ -37,6 +37,8 @@ class Events:
 
     def write(self, frames: list[Frame], *, last: bool) -> bytes:
         """Return the events."""
+        if len(frames) == 1 and frames[0].data is not None and not last:  # as nearly all are
+            return encode_frame(frames[0].event, dumps_ascii(frames[0].data))
         pieces = [_DONE if f.data is None else encode_frame(f.event, dumps_ascii(f.data)) for f in frames]
         return b"".join(pieces) + (_DONE if last and self._done else b"")
 

@@ -8,19 +8,27 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from app.canonical.events import Accumulator
+from app.canonical.events import Accumulator, BlockDelta
 from app.canonical.response import Usage
 from app.dialects.base import Passage, ServerContext
 from app.dialects.chat import patch
 from app.dialects.chat.dialect import DIALECT
 from app.dialects.chat.patch import ChatPatch
-from app.dialects.chat.repeats import Repeats
+from app.dialects.shared.repeats import Repeats
 from tests.dialects import generic
 
 _DELTAS = st.sampled_from(
     [{"content": "a"}, {"content": "b c"}, {"content": ""}, {"content": None}, {}, {"role": "assistant"}]
     + [{"content": "d", "role": "assistant"}, {"reasoning": "t"}, {"refusal": "no"}, {"content": [1]}]
+    + [
+        {"reasoning_content": "t"},
+        {"reasoning": "u", "content": "e"},
+        {"annotations": [{"type": "url_citation"}]},
+    ]
     + [{"tool_calls": [{"index": 0, "id": "c1", "function": {"name": "f", "arguments": "{"}}]}]
+    + [{"tool_calls": [{"index": 0, "function": {"arguments": text}}]} for text in ("1", " 2", "")]
+    + [{"tool_calls": [{"index": 1, "id": "c2", "function": {"name": "custom", "arguments": "x"}}]}]
+    + [{"tool_calls": [{"function": {"arguments": "y"}}]}]
 )
 _CHOICES = st.fixed_dictionaries(
     {"index": st.sampled_from([0, 0, 0, 1]), "delta": _DELTAS},
@@ -47,16 +55,22 @@ _CHUNKS = st.fixed_dictionaries(
 )
 _PLAIN = {"id": "c", "choices": [{"index": 0, "delta": {"content": "a"}}], "obfuscation": "x", "created": 1}
 
+_OPENED = {"index": 0, "id": "c1", "function": {"name": "f", "arguments": ""}}
+_CALL = {"id": "c", "choices": [{"index": 0, "delta": {"tool_calls": [_OPENED]}}]}
+_FRAGMENT = {"index": 0, "function": {"arguments": "12"}}
+_ARGUMENTS = {"id": "c", "choices": [{"index": 0, "delta": {"tool_calls": [_FRAGMENT]}}]}
+
 
 @settings(max_examples=400, deadline=None)
 @given(st.lists(st.tuples(_CHUNKS, st.integers(1, 3)), max_size=6))
 @example([(_PLAIN, 3), ({**_PLAIN, "created": 2, "obfuscation": "yz"}, 3)])
 @example([(_PLAIN, 2), ({**_PLAIN, "service_tier": "flex"}, 2), (_PLAIN, 2)])
+@example([(_CALL, 1), (_PLAIN, 2), (_ARGUMENTS, 3), (_PLAIN, 2), (_ARGUMENTS, 2)])
 def test_repetitions_are_read_as_if_they_were_none(runs: list[tuple[dict[str, Any], int]]) -> None:
     chunks = [json.loads(json.dumps(chunk)) for chunk, times in runs for _ in range(times)]
     quick = DIALECT.stream_decoder(generic.client_context())
-    slow = DIALECT.stream_decoder(generic.client_context())
-    slow._repeats.text_of = lambda chunk: None
+    slow: Any = DIALECT.stream_decoder(generic.client_context())
+    slow._repeats.delta_of = lambda chunk: None
     quick_fold, slow_fold = Accumulator(), Accumulator()
     for chunk in chunks:
         quick_events = quick.feed(None, copy.deepcopy(chunk))
@@ -70,13 +84,15 @@ def test_repetitions_are_read_as_if_they_were_none(runs: list[tuple[dict[str, An
 
 
 def test_the_text_of_a_repetition_is_found() -> None:
-    repeats = Repeats()
-    assert repeats.text_of(_PLAIN) is None
-    repeats.learn(_PLAIN, plain=True)
+    kept: list[str] = []
+    repeats = Repeats(("choices", 0, "delta", "content"), free=("created", "obfuscation"))
+    assert repeats.delta_of(_PLAIN) is None
+    repeats.learn(_PLAIN, [BlockDelta(7, "a")], kept.append)
     later = {**_PLAIN, "created": 9, "obfuscation": "", "choices": [{"index": 0, "delta": {"content": "é"}}]}
-    assert repeats.text_of(later) == "é"
-    assert repeats.text_of({**later, "choices": [{"index": 1, "delta": {"content": "é"}}]}) is None
-    assert repeats.text_of({**later, "usage": {}}) is None
+    assert repeats.delta_of(later) == BlockDelta(7, "é")
+    assert repeats.delta_of({**later, "choices": [{"index": 1, "delta": {"content": "é"}}]}) is None
+    assert repeats.delta_of({**later, "usage": {}}) is None
+    assert kept == ["é"]
 
 
 def _passed(chunks: list[dict[str, Any]], asked: bool) -> list[Any]:
