@@ -457,11 +457,11 @@ from contextlib import contextmanager
 from app.errors import GatewayError
 from app.gateway.call import Attempt
 from app.gateway.driver import AttemptLayer
-from app.gateway.layers.base import House
+from app.gateway.layers.base import Services
 from app.gateway.layers.log import log_line
 
 
-def make(house: House) -> AttemptLayer:
+def make(services: Services) -> AttemptLayer:
     """Return the layer."""
     return _budget
 
@@ -482,11 +482,11 @@ from __future__ import annotations
 
 from app.errors import GatewayError
 from app.gateway.call import Call
-from app.gateway.layers.base import CallLayer, House, Proceed
+from app.gateway.layers.base import CallLayer, Services, Proceed
 from app.gateway.run import Run
 
 
-def make(house: House) -> CallLayer:
+def make(services: Services) -> CallLayer:
     """Return the layer."""
     return _quota
 

@@ -34,7 +34,7 @@ class AccountRequests:
     def post(self, request: FileRequest) -> FileAnswer:
         """Send one step of an upload; return what was answered."""
         headers = {**request.headers, "content-length": str(len(request.body))}
-        sent = Sent(request.body, headers, wire=self._placed(request))
+        sent = Sent(request.body, headers, wire=self._resolve_path(request))
         with open_upstream(self._settings, self._attempt, self, sent, stream=False) as upstream:
             body = upstream.read()
             return FileAnswer(upstream.headers, parse_upstream(body) if body.strip() else None)
@@ -57,7 +57,7 @@ class AccountRequests:
         with self.opened(method, path, body, query) as upstream:
             return parse_upstream(upstream.read())
 
-    def _placed(self, request: FileRequest) -> Wire:
+    def _resolve_path(self, request: FileRequest) -> Wire:
         if request.url is None:
             return self.wire if request.path is None else replace(self.wire, path=request.path)
         home, place = urlsplit(self._attempt.target.provider.base_url), urlsplit(request.url)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 _LOG: Final = logging.getLogger(__name__)
-_LOST: Final = "server_lost"
+_SERVER_LOST: Final = "server_lost"
 
 
 def writer(state: State, work: Work) -> Callable[[Attempt], None]:
@@ -78,7 +78,8 @@ def attempts_of(state: State, stored: StoredResponse) -> list[dict[str, Any]]:
 def _run_rows(rows: Sequence[Mapping[str, Any]], *, over: bool) -> list[dict[str, Any]]:
     if not rows and over:
         return [
-            dict.fromkeys(("provider", "model", "key", "status"), None) | {"error": _LOST, "latency": None}
+            dict.fromkeys(("provider", "model", "key", "status"), None)
+            | {"error": _SERVER_LOST, "latency": None}
         ]
     return [_row(row, over=over) for row in rows]
 
@@ -91,6 +92,6 @@ def _row(row: Mapping[str, Any], *, over: bool) -> dict[str, Any]:
         "model": model,
         "key": row["key_name"],
         "status": row["http_status"],
-        "error": _LOST if lost else row["error_kind"],
+        "error": _SERVER_LOST if lost else row["error_kind"],
         "latency": row["latency_ms"],
     }

@@ -20,7 +20,7 @@ from app.errors import GatewayError
 from app.gateway import attempt_rows
 from app.gateway.call import Abort, Call, Principal, Sealing
 from app.gateway.compaction_turn import proceed_with_turn
-from app.gateway.layers.base import House, Proceed
+from app.gateway.layers.base import Proceed, Services
 from app.gateway.plan import Planned
 from app.gateway.run import Run
 from app.gateway.stored_turn import (
@@ -143,20 +143,20 @@ class JobHost:
         self._log = EventSink()
         self._failing: Callable[[GatewayError], list[Frame]]
 
-    def run(self, house: House, call: Call, proceed: Proceed) -> Run:
+    def run(self, services: Services, call: Call, proceed: Proceed) -> Run:
         """Return the run of a job's call; what fails before it is stored as the job's end."""
         work = self._job.work
-        self._failing = lambda error: self._failure_frames(house, call, error, work.next_number)
+        self._failing = lambda error: self._failure_frames(services, call, error, work.next_number)
         if work.stream:
             self._log.open(self._append, call.abort)
         turn = self._turn(call, Expansion([], [], []))
         try:
-            turn = self._expand(house, call)
-            run = proceed_with_turn(house, turn.call, proceed)
+            turn = self._expand(services, call)
+            run = proceed_with_turn(services, turn.call, proceed)
         except GatewayError as error:
             turn.fail(error)
             raise
-        self._failing = lambda error: self._failure_frames(house, turn.call, error, run.next_number)
+        self._failing = lambda error: self._failure_frames(services, turn.call, error, run.next_number)
         run.continue_at(work.next_number, _STARTED if work.started else _OPENED)
         run.on_attempt(attempt_rows.writer(self._state, work))
         turn.follow(run)
@@ -194,10 +194,10 @@ class JobHost:
         turn.begin()
         return turn
 
-    def _expand(self, house: House, call: Call) -> StoredTurn:
+    def _expand(self, services: Services, call: Call) -> StoredTurn:
         """Check the owner again and put the history before the input."""
         work = self._job.work
-        call = replace(call, principal=house.principal_of(work.key_id, work.tenant))
+        call = replace(call, principal=services.principal_of(work.key_id, work.tenant))
         if holds_reference(call.body.get("input")):
             own = self._state.responses.own_input(work.tenant, work.id)
             call = replace(call, body={**call.body, "input": own})
@@ -208,11 +208,13 @@ class JobHost:
         if not self._state.events.append(self._job.work.id, self._job.work.fence, events):
             self._job.abort("server_lost")
 
-    def _failure_frames(self, house: House, call: Call, error: GatewayError, number: int) -> list[Frame]:
+    def _failure_frames(
+        self, services: Services, call: Call, error: GatewayError, number: int
+    ) -> list[Frame]:
         work = self._job.work
         started = number > work.next_number or work.started
         left_out = _STARTED if started else _OPENED
-        frames = [frame for frame in house.failure_frames(call, error) if frame.event not in left_out]
+        frames = [frame for frame in services.failure_frames(call, error) if frame.event not in left_out]
         for offset, frame in enumerate(frames):
             frame.data["sequence_number"] = number + offset
         return frames

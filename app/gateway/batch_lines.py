@@ -32,7 +32,7 @@ ENDPOINTS: Final = (
 
 _BLANK: Final = re.compile(rb"\s*\n")  # all blank lines in a row
 _BOM: Final = b"\xef\xbb\xbf"
-_LATER: Final = ("stream", "background")
+_UNSUPPORTED: Final = ("stream", "background")
 """Members that ask for an answer that no line of a file can hold."""
 
 
@@ -133,7 +133,7 @@ def _fault_of(value: Mapping[str, Any], endpoint: str) -> GatewayError | None:
         return MISSING.error("url")
     if endpoint_of(value["url"]) != endpoint:
         return wrong_value(value["url"], (endpoint,)).error("url")
-    later = next((name for name in _LATER if value["body"].get(name) is True), None)
+    later = next((name for name in _UNSUPPORTED if value["body"].get(name) is True), None)
     return None if later is None else wrong_value("true", ("false",)).error(f"body.{later}")
 
 

@@ -40,14 +40,14 @@ from app.state.state import State
 
 T = TypeVar("T")
 _LOG: Final = logging.getLogger(__name__)
-_LOOK: Final = 1.0  # seconds between two looks at the clock, or at a database that is away
+_POLL_SECONDS: Final = 1.0  # seconds between two looks at the clock, or at a database that is away
 _LONGEST_WAIT: Final = 10.0  # seconds at a limit, which may be raised meanwhile
 _MOST_BEGUN: Final = 2
 _AT_ONCE: Final = 500  # lines that are written off in one transaction
-_WINDOW: Final = 4  # times as many lines as may be in flight: so many may wait for one before them
+_MAX_SLOTS_FACTOR: Final = 4  # times as many lines as may be in flight: so many may wait for one before them
 _MOST_WAITING: Final = 1024 * 1024  # characters of results that wait; past that no line is begun
 
-_WAITS: Final = frozenset({"rate_limited", "budget_exceeded", "overloaded", "store_unavailable"})
+_RETRYABLE: Final = frozenset({"rate_limited", "budget_exceeded", "overloaded", "store_unavailable"})
 """Refusals for which a line that did not go out waits."""
 _EXPIRED: Final = (
     "batch_expired",
@@ -55,7 +55,7 @@ _EXPIRED: Final = (
 )
 
 
-class House(Protocol):
+class Services(Protocol):
     """What a batch needs of the gateway that runs it."""
 
     settings: Settings
@@ -93,27 +93,27 @@ class _Slot:
     kept: bool = False
 
 
-def executor(house: House, state: State) -> Callable[[Job[BatchWork]], None]:
+def executor(services: Services, state: State) -> Callable[[Job[BatchWork]], None]:
     """Return what runs a claimed batch here; all batches of the process share its slots."""
-    slots = BatchSlots(house.settings.batch_lines)
-    return lambda job: BatchRun(house, state, slots, job).run()
+    slots = BatchSlots(services.settings.batch_lines)
+    return lambda job: BatchRun(services, state, slots, job).run()
 
 
 class BatchRun:
     """One batch, from where its cursor stands."""
 
-    def __init__(self, house: House, state: State, slots: BatchSlots, job: Job[BatchWork]) -> None:
-        self._house = house
+    def __init__(self, services: Services, state: State, slots: BatchSlots, job: Job[BatchWork]) -> None:
+        self._services = services
         self._state = state
         self._slots = slots
         self._work = job.work
-        self._longest = house.settings.max_body_bytes
+        self._longest = services.settings.max_body_bytes
         self._until = time.monotonic() + job.work.left
         self._ending = "cancelled" if job.work.cancelled else ""
         self._stop = Event()
         self._bell = Event()
         self._window: deque[_Slot] = deque()
-        self._most = house.settings.batch_lines * _WINDOW
+        self._most = services.settings.batch_lines * _MAX_SLOTS_FACTOR
         self._at = job.work.line
         self._counts = dict(job.work.in_flight)
         self._begun: set[int] = set()
@@ -137,7 +137,7 @@ class BatchRun:
 
     def _lines(self) -> Iterator[Line]:
         work, files = self._work, self._state.files
-        stored = self._patiently(lambda: files.get(work.tenant, work.input_file_id))
+        stored = self._retry(lambda: files.get(work.tenant, work.input_file_id))
         content = self._content(stored)
         return lines_of(content, number=work.line, position=work.position, longest=self._longest)
 
@@ -146,7 +146,7 @@ class BatchRun:
         position = self._work.position
         while position < stored.bytes:
             read = partial(self._state.files.read, stored.id, position)
-            data = self._patiently(read)
+            data = self._retry(read)
             if not data:
                 raise missing(stored.id)
             position += len(data)
@@ -166,7 +166,7 @@ class BatchRun:
             if all(slot.done for slot in self._window) and (self._ending or not more):
                 self._write_done()
                 return
-            self._bell.wait(_LOOK)
+            self._bell.wait(_POLL_SECONDS)
             self._bell.clear()
             self._write_done()
 
@@ -175,7 +175,7 @@ class BatchRun:
         if self._ending == "lost":
             return
         if self._ending == "left":
-            self._patiently(lambda: self._state.batch_queue.release(self._work.id, self._work.fence))
+            self._retry(lambda: self._state.batch_queue.release(self._work.id, self._work.fence))
             return
         rest, self._window = list(self._window), deque()
         self._write(rest)
@@ -201,7 +201,7 @@ class BatchRun:
         try:
             slot.result = self._result(slot.line)
         except Exception as error:  # noqa: BLE001 - whatever it is, the line has an end
-            slot.result = _bad(error_line(None, self._house.fault(error, self._work.id)))
+            slot.result = _bad(error_line(None, self._services.fault(error, self._work.id)))
         slot.done = True
         self._bell.set()
 
@@ -231,27 +231,27 @@ class BatchRun:
         self._open.add(abort)
         try:
             call = self._call(call_id, request, abort)
-            run = self._house.run_line(call)
+            run = self._services.run_line(call)
             run.on_attempt(lambda attempt: self._mark(line.number))
             outcome = run.result()
             return Result(True, answer_line(request.custom_id, call_id, 200, outcome.body, outcome.losses))
         except GatewayError as error:
             if abort.reason is not None:
                 return None
-            if _waits(error, call):
+            if _is_retryable(error, call):
                 return float(error.retry_after or 1)
-            self._house.refuse(error, call)
+            self._services.refuse(error, call)
             return _bad(_error_line(self._work.endpoint, request.custom_id, call_id, error))
         finally:
             self._open.discard(abort)
 
     def _call(self, call_id: str, request: Request, abort: Abort) -> Call:
         work = self._work
-        principal = self._house.principal_of(work.key_id, work.tenant)
+        principal = self._services.principal_of(work.key_id, work.tenant)
         line_call = LineCall(
             call_id, work.mount, work.endpoint, dict(request.body), request.size, principal, abort
         )
-        made: Call = resolve("surfaces", LINE_CALL)(self._house, line_call)
+        made: Call = resolve("surfaces", LINE_CALL)(self._services, line_call)
         return made
 
     def _mark(self, number: int) -> None:
@@ -295,7 +295,7 @@ class BatchRun:
             self._write(done)
         elif any(slot.result is not None and not slot.kept for slot in self._window):
             with self._writing:
-                self._patiently(lambda: self._save(partial(self._state.batch_queue.mark, self._work)))
+                self._retry(lambda: self._save(partial(self._state.batch_queue.mark, self._work)))
 
     def _write(self, slots: list[_Slot]) -> None:
         """Move the cursor over ``slots``; those that did not run are written off where time is over."""
@@ -320,7 +320,7 @@ class BatchRun:
         )
         advance = partial(self._state.batch_queue.advance, self._work, progress)
         with self._writing:
-            self._patiently(lambda: self._save(advance))
+            self._retry(lambda: self._save(advance))
         self._at = progress.line
 
     def _expire(self, line: Line) -> Result:
@@ -330,9 +330,9 @@ class BatchRun:
 
     def _finish(self, status: str, errors: list[JSON] | None = None) -> None:
         work = self._work
-        self._patiently(lambda: self._state.batch_queue.finish(work.id, work.fence, status, errors))
+        self._retry(lambda: self._state.batch_queue.finish(work.id, work.fence, status, errors))
 
-    def _patiently(self, run: Callable[[], T]) -> T:
+    def _retry(self, run: Callable[[], T]) -> T:
         """Return what the store answers, once it does; raises when the batch is lost meanwhile."""
         while True:
             try:
@@ -343,7 +343,7 @@ class BatchRun:
                 _LOG.warning(
                     "the batch %s waits for the store: %s", self._work.id, error.raw or error.message
                 )
-            gevent.sleep(_LOOK)
+            gevent.sleep(_POLL_SECONDS)
             if self._ending == "lost":
                 raise _lost_error()
 
@@ -366,22 +366,22 @@ class BatchRun:
 _ENDINGS: Final = {"cancelled": "cancelled", "server_lost": "lost", "server_shutdown": "left"}
 
 
-def _waits(error: GatewayError, call: Call | None) -> bool:
+def _is_retryable(error: GatewayError, call: Call | None) -> bool:
     """Tell whether a line was only held up: it did not go out, and may later."""
     out = call is not None and any(not attempt.refused for attempt in call.attempts)
-    return error.kind.name in _WAITS and not out
+    return error.kind.name in _RETRYABLE and not out
 
 
 def _error_line(endpoint: str, custom_id: str | None, call_id: str, error: GatewayError) -> str:
     """Return the line of a request that was answered by an error, as its endpoint writes one."""
-    spoken = _SPOKEN.get(endpoint)
-    if spoken is None:
+    dialect_name = _DIALECTS.get(endpoint)
+    if dialect_name is None:
         return answer_line(custom_id, call_id, error.status, encode_error(error))
-    row = dialect(spoken)
+    row = dialect(dialect_name)
     return answer_line(custom_id, call_id, row.error_status(error), row.encode_error(error))
 
 
-_SPOKEN: Final = {"/v1/messages": "messages"}
+_DIALECTS: Final = {"/v1/messages": "messages"}
 """Endpoints whose errors are not OpenAI's."""
 
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from gevent.event import Event
 
-_LOOK: Final = 1.0
+_POLL_SECONDS: Final = 1.0
 """Seconds between two looks of a waiting line whether it must stop."""
 
 
@@ -31,7 +31,7 @@ class BatchSlots:
             return True
         turn = Event()
         self._waiting.setdefault(tenant, deque()).append(turn)
-        while not turn.wait(_LOOK):
+        while not turn.wait(_POLL_SECONDS):
             if stopped():
                 self._forget(tenant, turn)
                 return False

@@ -105,10 +105,10 @@ def _open(item: Any, sealer: Sealer, tenant: str) -> Any:
 
 
 def _user_messages(items: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    return [_whole(item) for item in items if item.get("role") == "user"]
+    return [_complete_item(item) for item in items if item.get("role") == "user"]
 
 
-def _whole(item: Mapping[str, Any]) -> dict[str, Any]:
+def _complete_item(item: Mapping[str, Any]) -> dict[str, Any]:
     content = item.get("content")
     if isinstance(content, str):
         content = [{"type": "input_text", "text": content}]

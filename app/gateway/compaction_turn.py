@@ -18,7 +18,7 @@ from app.dialects.base import Frame
 from app.gateway.call import Call
 from app.gateway.compaction import compaction_item, summary_body
 from app.gateway.exchange import Answer
-from app.gateway.layers.base import House, Proceed
+from app.gateway.layers.base import Proceed, Services
 from app.gateway.outcome import Outcome
 from app.gateway.run import Batch, Run
 from app.gateway.translation import server_context
@@ -34,12 +34,12 @@ def asks_compaction(body: Mapping[str, Any]) -> bool:
     return isinstance(last, Mapping) and last.get("type") == "compaction_trigger"
 
 
-def proceed_with_turn(house: House, call: Call, proceed: Proceed) -> Run:
+def proceed_with_turn(services: Services, call: Call, proceed: Proceed) -> Run:
     """Return the run of a turn's call, which has its history: an answer, or a compaction."""
     if not asks_compaction(call.body):
         return proceed(call)
     inner = summary_call(call)
-    sealer = house.state().sealer
+    sealer = services.state().sealer
 
     def answer(outcome: Outcome) -> Response:
         item = compaction_item(call, outcome, sealer)
@@ -49,8 +49,8 @@ def proceed_with_turn(house: House, call: Call, proceed: Proceed) -> Run:
         return replace(response, choices=(choice,), usage=outcome.usage, native=None)
 
     if not call.stream:
-        return _whole(call, proceed(inner), answer)
-    return house.feed(call, lambda run: _stream(run, proceed(inner), answer))
+        return _complete(call, proceed(inner), answer)
+    return services.feed(call, lambda run: _stream(run, proceed(inner), answer))
 
 
 def summary_call(call: Call) -> Call:
@@ -63,7 +63,7 @@ def _request(call: Call) -> Request:
     return Request(call.model, origin=Origin(_WIRE, call.body))
 
 
-def _whole(call: Call, run: Run, answer: Any) -> Run:
+def _complete(call: Call, run: Run, answer: Any) -> Run:
     def compact(outcome: Outcome, frames: list[Frame]) -> None:
         response = answer(outcome)
         model = outcome.target.model if outcome.target else None

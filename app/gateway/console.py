@@ -25,11 +25,11 @@ _COMMANDS: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 def form(*, coloured: bool) -> Callable[[Fields], str]:
     """Return what makes a line, without its end, of a line's fields."""
-    paint = _colour if coloured else _plain
-    return lambda fields: _text(paint, {name: _tame(value) for name, value in fields.items()})
+    paint = _colour if coloured else _uncoloured
+    return lambda fields: _text(paint, {name: _escape(value) for name, value in fields.items()})
 
 
-def _tame(value: Any) -> Any:
+def _escape(value: Any) -> Any:
     """Return a value whose text moves no cursor and paints nothing; its lines are indented."""
     if isinstance(value, int | float | None):
         return value
@@ -38,7 +38,7 @@ def _tame(value: Any) -> Any:
 
 
 def _text(paint: Callable[[str, str], str], fields: Fields) -> str:
-    lines = _LINES.get(fields.get("event", ""), _other)
+    lines = _LINES.get(fields.get("event", ""), _format_other)
     moment = time.strftime("%H:%M:%S", time.localtime(fields["time"]))
     shown = f"{paint('grey', moment)} {lines(paint, fields)}"
     cause = f"{_INDENT}{paint('yellow', str(fields['cause']))}" if fields.get("cause") else ""
@@ -114,7 +114,7 @@ def _note(paint: Callable[[str, str], str], fields: Fields) -> str:
     return f"{paint(_LEVELS.get(level, 'grey'), level)} {fields.get('message')} {paint('grey', str(fields.get('source')))}"
 
 
-def _other(paint: Callable[[str, str], str], fields: Fields) -> str:
+def _format_other(paint: Callable[[str, str], str], fields: Fields) -> str:
     """Return any other line: its event, and its fields by name."""
     level = str(fields.get("level"))
     rest = " ".join(
@@ -130,5 +130,5 @@ def _colour(colour: str, text: str) -> str:
     return f"\x1b[{_CODES[colour]}m{text}\x1b[0m"
 
 
-def _plain(colour: str, text: str) -> str:
+def _uncoloured(colour: str, text: str) -> str:
     return text

@@ -31,7 +31,7 @@ def order(
     return [targets[place] for place in places]
 
 
-def shortage(target: Target, call: Call, window: Window) -> str:
+def describe_shortage(target: Target, call: Call, window: Window) -> str:
     """Return what a target lacks, in words, "" for nothing."""
     size = window(target)
     if not _is_small(size, tokens_of_body(call.full_body)):

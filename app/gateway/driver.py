@@ -76,13 +76,13 @@ class Driver:
                     if call.stream:
                         yield from self._stream(run, attempt, *encode(call, step))
                         return
-                    answer = self._whole(run, attempt, exchange(call, step))
+                    answer = self._answer_whole(run, attempt, exchange(call, step))
             except GatewayError as error:
                 if run.content:
                     raise
                 run.drop_held()
                 if call.attempts and call.attempts[-1].refused:
-                    refused = gentler(refused, error)
+                    refused = more_retryable(refused, error)
                 else:
                     first = first or error
                 if not goes_on(call, error):
@@ -144,7 +144,7 @@ class Driver:
             run.call.attempts.remove(attempt)
             raise
 
-    def _whole(self, run: Run, attempt: Attempt, exchange: Exchange) -> Answer:
+    def _answer_whole(self, run: Run, attempt: Attempt, exchange: Exchange) -> Answer:
         """Return the whole answer of one attempt."""
         call = run.call
         started = time.monotonic()
@@ -245,7 +245,7 @@ class Driver:
         translator, run = reading.translator, reading.run
         lead = b""
         if content_type.startswith(_JSON) and wire.framing != "eventstream" or not wire.streams:
-            lead = yield from _lead(upstream, run)
+            lead = yield from _first_bytes(upstream, run)
             if not (wire.streams and wire.framing == "sse" and is_event_stream(lead)):
                 yield reading.checked(self._read_whole(reading, lead + upstream.read()))
                 return
@@ -301,12 +301,12 @@ class Driver:
         return GatewayError("upstream_invalid", "The provider's answer has a shape that cannot be read.")
 
 
-def gentler(one: GatewayError | None, other: GatewayError) -> GatewayError:
+def more_retryable(one: GatewayError | None, other: GatewayError) -> GatewayError:
     """Return the refusal to tell of two: the one that passes by itself, else the first."""
     return other if one is None or (one.retry_after is None and other.retry_after is not None) else one
 
 
-def _lead(upstream: Upstream, run: Run) -> Generator[list[Frame], None, bytes]:
+def _first_bytes(upstream: Upstream, run: Run) -> Generator[list[Frame], None, bytes]:
     """Return how a body begins, without white space; yields while nothing comes."""
     lead = b""
     while not lead:

@@ -19,7 +19,7 @@ from app.gateway.budgets.charges import touches_of_caller as budgets_of_caller
 from app.gateway.budgets.status import standing_rows as budget_rows
 from app.gateway.call import Call, Principal, Target
 from app.gateway.core import Gateway
-from app.gateway.driver import gentler
+from app.gateway.driver import more_retryable
 from app.gateway.estimates import tokens_of_body
 from app.gateway.layers.limits import is_queued
 from app.gateway.layers.provider_limits import passed_over
@@ -33,13 +33,13 @@ from app.gateway.request_turn import check_budgets
 from app.gateway.retries import goes_on
 from app.gateway.strategies import MEASURED
 
-Shown = dict[str, Any]
+Json = dict[str, Any]
 
 _NEXT: Final = "next choice"
 _LEFT_OUT: Final = "left out"
 
 
-def explain(gateway: Gateway, call: Call) -> Shown:
+def explain(gateway: Gateway, call: Call) -> Json:
     """Return the explanation of a call; raises ``store_unavailable``, and ``overloaded`` without Redis."""
     call.progress.only_looks = True
     refused, limits = _limits(gateway, call)
@@ -52,7 +52,7 @@ def explain(gateway: Gateway, call: Call) -> Shown:
         return {**frame, **_empty_plan(_show_refusal(call, refused)), "cost_estimate": 0}
     route = call.progress.route = gateway.preview(call)
     cache = gateway.cache_of(call)
-    places = _places(gateway, call, route)
+    places = _steps(gateway, call, route)
     shown = [place.row for place in places if place.row is not None]
     first = next((place.row for place in places if place.error is None), None)
     if refused is None and cache != "hit":
@@ -66,26 +66,26 @@ def explain(gateway: Gateway, call: Call) -> Shown:
     }
 
 
-def refused_before(gateway: Gateway, principal: Principal, error: GatewayError, status: int) -> Shown:
+def refused_before(gateway: Gateway, principal: Principal, error: GatewayError, status: int) -> Json:
     """Return the explanation of a request that is no call, because ``error`` refuses it at the door."""
     return {**_frame(gateway, principal), "limits": [], **_empty_plan(refusal_row(error, status))}
 
 
-def _empty_plan(refused: Shown | None) -> Shown:
+def _empty_plan(refused: Json | None) -> Json:
     return {"targets": [], "cost_estimate": None, "refused": refused, "cache": "off"}
 
 
-def _show_refusal(call: Call, error: GatewayError | None) -> Shown | None:
+def _show_refusal(call: Call, error: GatewayError | None) -> Json | None:
     return None if error is None else refusal_row(error, call.status_of(error))
 
 
-def refusal_row(error: GatewayError, status: int) -> Shown:
+def refusal_row(error: GatewayError, status: int) -> Json:
     """Return how a refusal reaches a client."""
     body = error.body()
     return {"status": status, "code": body.get("code"), "message": body.get("message")}
 
 
-def _frame(gateway: Gateway, principal: Principal) -> Shown:
+def _frame(gateway: Gateway, principal: Principal) -> Json:
     touches = budgets_of_caller(principal, gateway.settings.budgets)
     accounts = gateway.accounts
     return {
@@ -100,7 +100,7 @@ def _frame(gateway: Gateway, principal: Principal) -> Shown:
     }
 
 
-def _allowance(level: Allowance) -> Shown:
+def _allowance(level: Allowance) -> Json:
     """Return what one level may use, None for all."""
     return {
         "models": None if level.models is None else list(level.models),
@@ -108,7 +108,7 @@ def _allowance(level: Allowance) -> Shown:
     }
 
 
-def _limits(gateway: Gateway, call: Call) -> tuple[GatewayError | None, list[Shown]]:
+def _limits(gateway: Gateway, call: Call) -> tuple[GatewayError | None, list[Json]]:
     """Return what the limits would refuse the call with, and how they stand."""
     touches = touches_of_call(call, gateway.settings.limits, gateway.preview)
     if is_queued(call):
@@ -138,11 +138,11 @@ def _refusal(hold: Hold, tokens: int) -> GatewayError | None:
     return headers.refusal(hold._replace(charges=charges, verdict=verdict))
 
 
-class _Place(NamedTuple):
+class _Step(NamedTuple):
     """One place in the order: its row, None for a candidate that is no target, and the error for which it would
     be passed over, made by a ``layer`` or not."""
 
-    row: Shown | None
+    row: Json | None
     error: GatewayError | None
     by_layer: bool = False
 
@@ -154,27 +154,27 @@ def _first_choice(gateway: Gateway, call: Call, count: int) -> str:
     if count < 2:
         return words
     if gateway.router.draws(call):
-        bond = gateway.router.bond(call)
+        bond = gateway.router.stickiness(call)
         how = f"by {bond.name}" if bond else "drawn by weight: another call may draw otherwise"
         words = f"{words}, {how}"
     return f"{words}; one call in twenty goes elsewhere" if gateway.router.explores(call) else words
 
 
-def _places(gateway: Gateway, call: Call, route: Route) -> list[_Place]:
+def _steps(gateway: Gateway, call: Call, route: Route) -> list[_Step]:
     """Return the places in order; the first that would be asked says why it is that one."""
-    places: list[_Place] = []
+    places: list[_Step] = []
     choice = _first_choice(gateway, call, len(route.steps))
     for step in route.steps:
-        places.append(_place(gateway, call, step, choice))
+        places.append(_step(gateway, call, step, choice))
         choice = choice if places[-1].error is not None else _NEXT
     return places
 
 
-def _place(gateway: Gateway, call: Call, step: Planned | GatewayError, choice: str) -> _Place:
+def _step(gateway: Gateway, call: Call, step: Planned | GatewayError, choice: str) -> _Step:
     if isinstance(step, GatewayError):
-        return _Place(None, step)
+        return _Step(None, step)
     target = step.target
-    outlook = gateway.accounts.outlook(call, target)
+    outlook = gateway.accounts.preview(call, target)
     losses, unfit = _losses(call, step)
     refused = _provider_limit(gateway, call, target) or outlook.refused
     error, cost = refused or unfit, outlook.estimate.cost
@@ -182,16 +182,18 @@ def _place(gateway: Gateway, call: Call, step: Planned | GatewayError, choice: s
         "provider": target.provider.name,
         "model": target.model,
         "key": target.key.name if target.key else None,
-        "reason": f"passed over: {error.message}" if error else f"{choice}{_standing(gateway, call, target)}",
+        "reason": f"passed over: {error.message}"
+        if error
+        else f"{choice}{_circuit_state(gateway, call, target)}",
         "mode": None if isinstance(step.plan, GatewayError) else step.plan.way,
         "cost_estimate": None if cost is None else cost / NANO,
         "adjusted": _warnings(loss for loss in losses if _LEFT_OUT not in loss.message),
         "dropped": _warnings(loss for loss in losses if _LEFT_OUT in loss.message),
     }
-    return _Place(row, error, by_layer=refused is not None)
+    return _Step(row, error, by_layer=refused is not None)
 
 
-def _end(call: Call, places: Sequence[_Place]) -> GatewayError | None:
+def _end(call: Call, places: Sequence[_Step]) -> GatewayError | None:
     """Return the error that the driver would end in, None where a target is left."""
     first: GatewayError | None = None
     refused: GatewayError | None = None
@@ -199,7 +201,7 @@ def _end(call: Call, places: Sequence[_Place]) -> GatewayError | None:
         if error is None:
             return None
         if by_layer:
-            refused = gentler(refused, error)
+            refused = more_retryable(refused, error)
         else:
             first = first or error
         if row is not None and not by_layer and not goes_on(call, error):
@@ -217,10 +219,10 @@ def _end_in_queue(gateway: Gateway, call: Call) -> GatewayError | None:
     return None
 
 
-def _standing(gateway: Gateway, call: Call, target: Target) -> str:
+def _circuit_state(gateway: Gateway, call: Call, target: Target) -> str:
     """Return what sets a target behind others, or before them, in words."""
     name, key = target.provider.name, target.key.name if target.key else ""
-    found = context_windows.shortage(target, call, gateway.prices.window)
+    found = context_windows.describe_shortage(target, call, gateway.prices.window)
     if call.realm is not None and target.provider.realm(target.key) == call.realm:
         found += "; its account holds what the request refers to"
     if gateway.key_cooldowns is not None and key in gateway.key_cooldowns.seconds(name):
@@ -247,5 +249,5 @@ def _provider_limit(gateway: Gateway, call: Call, target: Target) -> GatewayErro
     return None if error is None else passed_over(call, error)
 
 
-def _warnings(losses: Iterable[Loss]) -> list[Shown]:
+def _warnings(losses: Iterable[Loss]) -> list[Json]:
     return [{"param": loss.param, "message": loss.message} for loss in losses]

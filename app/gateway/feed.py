@@ -30,7 +30,7 @@ _LOG: Final = logging.getLogger(__name__)
 TYPES: Final = ("call", "breaker", "budget.threshold")
 MOST_WAITING: Final = 1_000
 _MOST_WATCHERS: Final = 100
-_LOOK: Final = 0.5
+_POLL_SECONDS: Final = 0.5
 _TURN: Final = 100  # events between two turns of those who watch
 
 Item = tuple[str, bytes, str | None]
@@ -151,16 +151,16 @@ class Feed:
 
     def _run(self, reader: Reader) -> None:
         while reader is self._reader:
-            reader.bell.wait(_LOOK)
+            reader.bell.wait(_POLL_SECONDS)
             reader.bell.clear()
             try:
-                self._tell(reader)
+                self._publish(reader)
             except GatewayError as error:
                 _LOG.warning("events cannot be read: %s", error.raw or error.message)
             except Exception:  # noqa: BLE001 - the loop must outlive any fault, or nobody would be told
                 _LOG.exception("events cannot be read")
 
-    def _tell(self, reader: Reader) -> None:
+    def _publish(self, reader: Reader) -> None:
         for number, piece in enumerate(reader.read(), 1):
             item = _item(piece)
             for watcher in self._watchers:

@@ -12,19 +12,19 @@ from app.gateway.call import Call
 from app.gateway.router import Registry, Router
 
 
-class House(Protocol):
+class Services(Protocol):
     """What the choice needs of the gateway."""
 
     registry: Registry
     router: Router
 
 
-def home_of(house: House, call: Call, named: str | None, model: str | None) -> str | None:
+def home_of(services: Services, call: Call, named: str | None, model: str | None) -> str | None:
     """Return the name of the provider that a caller means, by its name or by a model of it; None for none.
 
     Raises 400 for a name that is no provider's, and ``forbidden`` for what the key may not use."""
     if named is not None:
-        if named not in house.registry.names:
+        if named not in services.registry.names:
             raise GatewayError(
                 "bad_request",
                 f"Invalid value: '{named[:64]}'. It is no provider's name.",
@@ -36,8 +36,8 @@ def home_of(house: House, call: Call, named: str | None, model: str | None) -> s
         return named
     if model is None:
         return None
-    provider, name = house.router.resolve(model, call.default_provider)
-    alias = model if house.router.is_alias(model) else None
+    provider, name = services.router.resolve(model, call.default_provider)
+    alias = model if services.router.is_alias(model) else None
     if not call.principal.allows(f"{provider}/{name}", alias):
         label = f"{provider}/{name}"
         raise GatewayError("forbidden", f"This key may not use the model '{label}'.", param="model")

@@ -43,7 +43,7 @@ _TELLING: Final = 0.5
 """The used part below which those are not shown, so that few names come and go."""
 
 
-class _House(Protocol):
+class _Services(Protocol):
     settings: Settings
     breaker: Breaker | None
     limits: Gate
@@ -55,21 +55,21 @@ class _House(Protocol):
 class Gauges:
     """Reads the gauges of one gateway for ``metrics``."""
 
-    def __init__(self, house: _House, metrics: Metrics) -> None:
-        self._house = house
+    def __init__(self, services: _Services, metrics: Metrics) -> None:
+        self._services = services
         self._metrics = metrics
         self._readings: list[Reading] = []
         self._read_at: float | None = None
         self._loop = Loop(self._tell_circuits)
-        self._limits = _limits_of(house.settings)[:MOST]
-        self._budgets = _budgets_of(house.settings)[:MOST]
-        self._made = OwnerGauges(house.settings)
+        self._limits = _limits_of(services.settings)[:MOST]
+        self._budgets = _budgets_of(services.settings)[:MOST]
+        self._made = OwnerGauges(services.settings)
         self._made_at: float | None = None
         metrics.read_at_scrape(self.read)
 
     def start(self) -> None:
         """Begin to tell which circuits rest."""
-        if self._house.breaker is not None:
+        if self._services.breaker is not None:
             self._loop.start()
 
     def close(self) -> None:
@@ -80,13 +80,13 @@ class Gauges:
         """Return how the gauges stand, at most ``_FRESH`` seconds ago."""
         if self._read_at is None or time.monotonic() - self._read_at > _FRESH:
             self._read_at = time.monotonic()
-            self._readings = list(self._now())
+            self._readings = list(self._read_all())
         return self._readings
 
-    def _now(self) -> Iterator[Reading]:
+    def _read_all(self) -> Iterator[Reading]:
         yield "sluice_build_info", (__version__,), 1
         try:
-            waiting = self._house.state().queue.waiting()
+            waiting = self._services.state().queue.waiting()
             spent = list(self._read_spending())
         except GatewayError as error:
             _LOG.warning("the database cannot be read for metrics: %s", error.raw or error.message)
@@ -102,17 +102,17 @@ class Gauges:
 
     def _refresh_owners(self) -> None:
         if self._made_at is None or time.monotonic() - self._made_at > _FRESH_OWNERS:
-            self._made.read(self._house.state().keys)
+            self._made.read(self._services.state().keys)
             self._made_at = time.monotonic()
 
     def _read_spending(self) -> Iterator[Reading]:
         self._refresh_owners()
         yield from self._read_touches(self._budgets)
         made = self._read_touches(self._made.budgets, adopt=False)
-        yield from _fullest(made)
+        yield from _highest(made)
 
     def _read_touches(self, touches: Sequence[budgets.Touch], *, adopt: bool = True) -> Iterator[Reading]:
-        standings = self._house.accounts.standings(touches, adopt=adopt)
+        standings = self._services.accounts.standings(touches, adopt=adopt)
         for touch, standing in zip(touches, standings, strict=True):
             labels = (touch.level, touch.owner, touch.budget.per, touch.budget.models or "*")
             used = standing.spent + standing.reserved
@@ -122,26 +122,26 @@ class Gauges:
         every = [*self._limits, *self._made.limits]
         if not every:
             return
-        hold = self._house.limits.peek(every)
+        hold = self._services.limits.peek(every)
         found: list[Reading] = []
         for touch, charge, standing in zip(hold.touches, hold.charges, hold.verdict.standings, strict=True):
             limit = touch.limit
             labels = (touch.level, touch.owner, limit.kind, limit.per or "", limit.models or "*")
             found.append(("sluice_limit_used_ratio", labels, _ratio(standing.used, charge.most)))
         yield from found[: len(self._limits)]
-        yield from _fullest(found[len(self._limits) :])
+        yield from _highest(found[len(self._limits) :])
 
     def _tell_circuits(self) -> None:
         seen: set[str] = set()
         while True:
-            breaker = self._house.breaker
+            breaker = self._services.breaker
             resting = Counter(provider for provider, _, _ in breaker.resting()) if breaker else Counter()
             seen.update(resting)
             self._metrics.note_resting({provider: resting[provider] for provider in seen})
             gevent.sleep(_PAUSE)
 
 
-def _fullest(readings: Iterable[Reading]) -> list[Reading]:
+def _highest(readings: Iterable[Reading]) -> list[Reading]:
     """Return those that are used the most, of those of which much is."""
     telling = [one for one in readings if one[2] >= _TELLING]
     return sorted(telling, key=lambda one: -one[2])[:MOST_MADE]
@@ -164,7 +164,7 @@ def _limits_of(settings: Settings) -> list[limits.Touch]:
             found += [limits.Touch("provider-key", owner, "", one) for one in account.limits]
     for key in settings.keys:
         found += [limits.Touch("key", f"{key.tenant}/{key.name}", "", one) for one in key.limits]
-    return limits.tightest(found)
+    return limits.lowest_of_each(found)
 
 
 def _budgets_of(settings: Settings) -> list[budgets.Touch]:
@@ -174,4 +174,4 @@ def _budgets_of(settings: Settings) -> list[budgets.Touch]:
         found += [budgets.Touch("tenant", name, "", one) for one in tenant.budgets]
     for key in settings.keys:
         found += [budgets.Touch("key", f"{key.tenant}/{key.name}", "", one) for one in key.budgets]
-    return budgets.tightest(found)
+    return budgets.lowest_of_each(found)

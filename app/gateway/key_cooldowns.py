@@ -16,7 +16,7 @@ from app.config import Settings
 from app.errors import GatewayError
 from app.gateway.call import Target
 
-_REST: Final = 600.0
+_COOLDOWN: Final = 600.0
 _REFUSALS: Final = frozenset({"upstream_auth", "upstream_quota"})
 
 
@@ -30,31 +30,31 @@ class KeyCooldowns:
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._now = monotonic
-        self._until: dict[tuple[str, str], float] = {}
+        self._cooled_until: dict[tuple[str, str], float] = {}
 
     def order(self, targets: Iterable[Target | GatewayError]) -> list[Target | GatewayError]:
         """Return the targets, those with refused keys behind all others, order kept otherwise."""
         listed = list(targets)
-        return sorted(listed, key=self._is_spent) if self._until else listed
+        return sorted(listed, key=self._is_spent) if self._cooled_until else listed
 
     def failed(self, target: Target, error: GatewayError) -> None:
         """Note that a key of a pool was refused."""
         pool = len(target.provider.settings.keys) > 1
         if pool and target.key is not None and error.kind.name in _REFUSALS:
-            self._until[target.provider.name, target.key.name] = self._now() + _REST
+            self._cooled_until[target.provider.name, target.key.name] = self._now() + _COOLDOWN
 
     def succeeded(self, target: Target, began: float | None = None) -> None:
         """Note an answer: the key is good again, whenever it was asked."""
-        if self._until and target.key is not None:
-            self._until.pop((target.provider.name, target.key.name), None)
+        if self._cooled_until and target.key is not None:
+            self._cooled_until.pop((target.provider.name, target.key.name), None)
 
     def seconds(self, provider: str) -> dict[str, float]:
         """Return the seconds for which keys of a provider are still passed over, by name."""
         now = self._now()
-        left = {name: until - now for (owner, name), until in self._until.items() if owner == provider}
+        left = {name: until - now for (owner, name), until in self._cooled_until.items() if owner == provider}
         return {name: seconds for name, seconds in left.items() if seconds > 0}
 
     def _is_spent(self, target: Target | GatewayError) -> bool:
         if isinstance(target, GatewayError) or target.key is None:
             return False
-        return self._now() < self._until.get((target.provider.name, target.key.name), 0.0)
+        return self._now() < self._cooled_until.get((target.provider.name, target.key.name), 0.0)

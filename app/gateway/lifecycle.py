@@ -23,7 +23,7 @@ from app.gateway.layers.log import take_notes
 
 _LOG: Final = logging.getLogger(__name__)
 _POLL: Final = 0.25
-_LOOK: Final = 0.5  # seconds between two looks at whether the worker leaves
+_POLL_SECONDS: Final = 0.5  # seconds between two looks at whether the worker leaves
 _REOPEN: Final = 2.0
 _FIRST_LOOK: Final = 0.2
 _FIRST_CALLS: Final = 2.0  # seconds at most, for which the store waits for calls that waited for the worker
@@ -72,7 +72,7 @@ def _open_store(gateway: Gateway) -> None:
 
 def _drain_on_exit(worker: Any, gateway: Gateway) -> None:
     while worker.alive:
-        gevent.sleep(_LOOK)
+        gevent.sleep(_POLL_SECONDS)
     drain(gateway)
 
 

@@ -32,7 +32,7 @@ from app.wire.clocks import Clocks
 from app.wire.json import loads_lenient
 
 _LOG: Final = logging.getLogger(__name__)
-_PATIENCE: Final = 10.0  # seconds for one provider, or less where the first byte must come sooner
+_TIMEOUT: Final = 10.0  # seconds for one provider, or less where the first byte must come sooner
 _PAGES: Final = 20
 
 
@@ -40,7 +40,7 @@ Resolve = Callable[[str, str | None], tuple[str, str]]
 
 
 @record
-class _Kept:
+class _CachedList:
     until: float
     models: tuple[ModelEntry, ...]
 
@@ -58,7 +58,7 @@ class Catalogue:
         self._timeouts = settings.timeouts
         self._keep = settings.models_kept
         self._redactor = Redactor(settings)
-        self._kept: dict[str, _Kept] = {}
+        self._cached: dict[str, _CachedList] = {}
 
     def models(self, principal: Principal, only: str | None = None) -> list[ModelEntry]:
         """Return the models that ``principal`` may use: the operator's names, then by provider in the
@@ -68,10 +68,10 @@ class Catalogue:
         ``provider_not_configured`` or ``model_not_found`` for a name that is none.
         """
         if only is not None:
-            return _filter_allowed(self._of(self._provider(only)), only, principal)
+            return _filter_allowed(self._list(self._provider(only)), only, principal)
         names = self._registry.configured
-        greenlets = {name: gevent.spawn(self._quietly, name) for name in names}
-        gevent.joinall(list(greenlets.values()), timeout=_patience(self._timeouts))
+        greenlets = {name: gevent.spawn(self._try_list, name) for name in names}
+        gevent.joinall(list(greenlets.values()), timeout=_timeout_of(self._timeouts))
         lists = [
             model
             for name, greenlet in greenlets.items()
@@ -99,7 +99,7 @@ class Catalogue:
 
     def most_output(self, provider: str, model: str) -> int | None:
         """Return the tokens that a model answers with at most, where a list that was asked for told so; asks nobody."""
-        cached = self._kept.get(provider)
+        cached = self._cached.get(provider)
         models = () if cached is None else cached.models
         return next((one.max_output_tokens for one in models if one.id == model), None)
 
@@ -141,15 +141,15 @@ class Catalogue:
                 code="invalid_value",
             ) from error
 
-    def _quietly(self, name: str) -> tuple[ModelEntry, ...]:
+    def _try_list(self, name: str) -> tuple[ModelEntry, ...]:
         try:
-            return self._of(self._registry.get(name))
+            return self._list(self._registry.get(name))
         except GatewayError as error:
             _LOG.warning("no models of %s: %s", name, error.message)
             return _configured_entries(self._registry.get(name))
 
-    def _of(self, provider: Provider) -> tuple[ModelEntry, ...]:
-        cached = self._kept.get(provider.name)
+    def _list(self, provider: Provider) -> tuple[ModelEntry, ...]:
+        cached = self._cached.get(provider.name)
         if cached is not None and cached.until > time.monotonic():
             return cached.models
         wire = provider.wire("models", "")
@@ -159,7 +159,7 @@ class Catalogue:
         entries = self._fetch_entries(provider, wire) if wire is not None else ()
         known = {model.id for model in entries}
         models = (*entries, *(model for model in own if model.id not in known))
-        self._kept[provider.name] = _Kept(time.monotonic() + self._keep, models)
+        self._cached[provider.name] = _CachedList(time.monotonic() + self._keep, models)
         return models
 
     def _fetch_entries(self, provider: Provider, wire: Wire) -> tuple[ModelEntry, ...]:
@@ -174,8 +174,8 @@ def _alias_entry(alias: str) -> ModelEntry:
     return ModelEntry(alias, owned_by="operator")
 
 
-def _patience(timeouts: Timeouts) -> float:
-    return min(_PATIENCE, timeouts.first_byte or _PATIENCE)
+def _timeout_of(timeouts: Timeouts) -> float:
+    return min(_TIMEOUT, timeouts.first_byte or _TIMEOUT)
 
 
 def _configured_entries(provider: Provider) -> tuple[ModelEntry, ...]:
@@ -207,7 +207,7 @@ def _page(provider: Provider, wire: Wire, timeouts: Timeouts) -> ModelPage:
     key = provider.keys("")[0]
     context = ClientContext("", mint, int(time.time()), options=wire.options, provider=provider.name)
     outgoing = provider.outgoing(wire, key, "", None)
-    patience = _patience(timeouts)
+    patience = _timeout_of(timeouts)
     clocks = Clocks(timeouts.connect, patience, patience, patience)
     upstream = provider.transport.open(
         outgoing.method, outgoing.url, outgoing.headers, outgoing.body, clocks=clocks, stream=False

@@ -23,7 +23,7 @@ from app.gateway import native_results
 from app.gateway.batch_lines import Line, lines_of, read_request
 from app.gateway.batch_run import LineCall
 from app.gateway.call import Abort, Call, Principal, Target
-from app.gateway.native_lines import Native, natively
+from app.gateway.native_lines import Native, write_native
 from app.gateway.provider_batches import ProviderBatches
 from app.gateway.provider_files import account_of, realm_of
 from app.gateway.redaction import Redactor
@@ -51,7 +51,7 @@ _LASTING: Final = frozenset({"not_found"})
 """Errors of a batch that is there no more."""
 
 
-class House(native_results.House, Protocol):
+class Services(native_results.Services, Protocol):
     """What a batch at a provider needs of the gateway."""
 
     settings: Settings
@@ -67,23 +67,23 @@ class House(native_results.House, Protocol):
 class NativeBatch:
     """One look at one batch."""
 
-    def __init__(self, house: House, state: State, job: Job[BatchWork]) -> None:
-        self._house, self._state, self._work = house, state, job.work
+    def __init__(self, services: Services, state: State, job: Job[BatchWork]) -> None:
+        self._services, self._state, self._work = services, state, job.work
         self._abort = Abort()
         self._cancelled = job.work.cancelled
-        self._leaves = False
-        job.on_leave(self._leave)
-        job.on_abort(self._told)
+        self._is_released = False
+        job.on_leave(self._release)
+        job.on_abort(self._record_reason)
 
     def run(self) -> bool:
         """Do what there is to be done; return false for a batch that is to be run here.
 
         Trouble at the provider, or with the store, is looked at again later."""
         try:
-            if self._look():
+            if self._poll():
                 return True
-            if self._leaves and self._abort.reason is None:
-                self._patiently(lambda: self._state.batch_queue.release(self._work.id, self._work.fence))
+            if self._is_released and self._abort.reason is None:
+                self._retry(lambda: self._state.batch_queue.release(self._work.id, self._work.fence))
                 return True
             return self._abort.reason is not None
         except GatewayError as error:
@@ -91,15 +91,15 @@ class NativeBatch:
                 return True
             if self._work.home is not None and (self._work.left < -_GRACE or error.kind.name in _LASTING):
                 return self._give_up(error)
-            self._say("is looked at again later", error)
+            self._warn("is looked at again later", error)
             self._park()
             return True
 
-    def _look(self) -> bool:
+    def _poll(self) -> bool:
         home = self._work.home
         if home is None:
             return self._start()
-        target = account_of(self._house.registry, home.provider, home.realm, home.model)
+        target = account_of(self._services.registry, home.provider, home.realm, home.model)
         if target is None:
             lacks = (
                 f"The account of provider '{home.provider}' that runs this batch is not configured any more."
@@ -118,7 +118,7 @@ class NativeBatch:
         if work.here or work.line or work.in_flight or work.waiting or self._cancelled or work.left <= 0:
             return False
         if (
-            not self._house.settings.native_batches
+            not self._services.settings.native_batches
             or work.window != WINDOW
             or work.fence.attempt > _MOST_TRIES
         ):
@@ -131,7 +131,7 @@ class NativeBatch:
             uploaded = account.upload(f"{work.id}.jsonl", native.content)
         except GatewayError as error:
             if self._is_final(error):
-                self._say("was refused by its provider, and runs here", error)
+                self._warn("was refused by its provider, and runs here", error)
                 return not self._move(None)
             raise
         finally:
@@ -143,25 +143,25 @@ class NativeBatch:
     def _chosen(self) -> Native | None:
         work, files = self._work, self._state.files
         try:
-            principal = self._house.principal_of(work.key_id, work.tenant)
+            principal = self._services.principal_of(work.key_id, work.tenant)
             stored = files.get(work.tenant, work.input_file_id)
         except GatewayError as error:
             if error.kind.name == "store_unavailable":
                 raise
             return None  # its lines tell why
-        longest = self._house.settings.max_body_bytes
-        lines = self._watched(lines_of(files.content(stored), longest=longest))
+        longest = self._services.settings.max_body_bytes
+        lines = self._checked_lines(lines_of(files.content(stored), longest=longest))
 
         def make(line: Line) -> Call:
             asked = read_request(line, work.endpoint, longest)
             body = dict(asked.body)
             one = LineCall(new_id("req"), work.mount, work.endpoint, body, asked.size, principal, self._abort)
-            made: Call = resolve("surfaces", LINE_CALL)(self._house, one)
+            made: Call = resolve("surfaces", LINE_CALL)(self._services, one)
             return made
 
-        return natively(self._house, principal, work.endpoint, lines, make, longest)
+        return write_native(self._services, principal, work.endpoint, lines, make, longest)
 
-    def _watched(self, lines: Iterator[Line]) -> Iterator[Line]:
+    def _checked_lines(self, lines: Iterator[Line]) -> Iterator[Line]:
         """Yield lines, and let others go on between them."""
         turns = Turns()
         for line in lines:
@@ -177,7 +177,7 @@ class NativeBatch:
             self._finish("cancelled")
             return self._forget(account, home)
         if found is None and (work.left <= 0 or work.fence.attempt > _MOST_TRIES):
-            return self._return(account, home)
+            return self._collect(account, home)
         if found is None:
             home = replace(home, begun=True)
             if not self._move(home):
@@ -186,8 +186,8 @@ class NativeBatch:
                 found = account.create(home.input or "", work.endpoint, work.id)
             except GatewayError as error:
                 if self._is_final(error):
-                    self._say("was refused by its provider, and runs here", error)
-                    return self._return(account, home)
+                    self._warn("was refused by its provider, and runs here", error)
+                    return self._collect(account, home)
                 raise
         home = replace(home, id=found.id)
         return not self._move(home) or self._follow(account, found.id, home, target, found)
@@ -212,17 +212,19 @@ class NativeBatch:
         ran_nothing = not (found.completed or found.failed or found.output_file_id or found.error_file_id)
         if found.status == "failed" and ran_nothing and not self._cancelled:
             words = "; ".join(str(one["message"]) for one in found.errors)
-            self._say(
+            self._warn(
                 "failed at its provider before a line ran, and runs here",
                 GatewayError("upstream_rejected", words),
             )
-            return self._return(account, home)
-        errors = self._house.redactor.value(list(found.errors)) or None
-        if native_results.take(self._house, self._state, self._work, account, found, target, errors):
+            return self._collect(account, home)
+        errors = self._services.redactor.value(list(found.errors)) or None
+        if native_results.store_results(
+            self._services, self._state, self._work, account, found, target, errors
+        ):
             return self._forget(account, home, found)
         return True
 
-    def _return(self, account: ProviderBatches, home: Home) -> bool:
+    def _collect(self, account: ProviderBatches, home: Home) -> bool:
         """Have the batch run here."""
         if not self._move(None):
             return True
@@ -237,7 +239,7 @@ class NativeBatch:
                 try:
                     account.forget(file_id)
                 except GatewayError as error:
-                    self._say(f"left the file '{file_id}' at its provider", error)
+                    self._warn(f"left the file '{file_id}' at its provider", error)
         return True
 
     def _give_up(self, error: GatewayError) -> bool:
@@ -254,7 +256,7 @@ class NativeBatch:
 
     def _move(self, home: Home | None) -> bool:
         work = self._work
-        return self._patiently(lambda: self._state.batch_homes.move(work.id, work.fence, home))
+        return self._retry(lambda: self._state.batch_homes.move(work.id, work.fence, home))
 
     def _park(self, found: BatchObject | None = None) -> None:
         work = self._work
@@ -262,14 +264,14 @@ class NativeBatch:
         pause = min(max(_FIRST_PAUSE, work.age * _SHARE), _LONGEST_PAUSE)
         if self._cancelled:
             pause = _FIRST_PAUSE
-        self._patiently(lambda: self._state.batch_homes.park(work.id, work.fence, pause, told))
+        self._retry(lambda: self._state.batch_homes.park(work.id, work.fence, pause, told))
 
     def _finish(self, status: str, errors: Sequence[JSON] | None = None) -> None:
         work = self._work
         listed = None if errors is None else list(errors)
-        self._patiently(lambda: self._state.batch_queue.finish(work.id, work.fence, status, listed))
+        self._retry(lambda: self._state.batch_queue.finish(work.id, work.fence, status, listed))
 
-    def _patiently(self, run: Callable[[], T]) -> T:
+    def _retry(self, run: Callable[[], T]) -> T:
         """Return what the store answers, once it does; raises when the batch is another's meanwhile."""
         while True:
             try:
@@ -282,21 +284,21 @@ class NativeBatch:
 
     def _account(self, target: Target) -> ProviderBatches:
         return ProviderBatches(
-            self._house, native_results.call_of(self._house, self._work, target, self._abort), target
+            self._services, native_results.call_of(self._services, self._work, target, self._abort), target
         )
 
     def _is_final(self, error: GatewayError) -> bool:
         """Tell whether a provider refused a batch for good, having done nothing."""
         return error.status < 500 and error.kind.name not in _PASSING or error.kind.name == "upstream_auth"
 
-    def _say(self, what: str, error: GatewayError) -> None:
-        words = self._house.redactor.text(error.message)
+    def _warn(self, what: str, error: GatewayError) -> None:
+        words = self._services.redactor.text(error.message)
         _LOG.warning("the batch %s %s: %s", self._work.id, what, words)
 
-    def _leave(self) -> None:
-        self._leaves = True
+    def _release(self) -> None:
+        self._is_released = True
 
-    def _told(self, reason: str) -> None:
+    def _record_reason(self, reason: str) -> None:
         """Hear why the look must end; a cancelled batch is cancelled at its provider."""
         if reason == "cancelled":
             self._cancelled = True

@@ -30,14 +30,14 @@ from app.wire.json import dumps, loads_lenient
 LARGEST: Final = 200 * 1024 * 1024
 """Bytes that a provider takes at most."""
 _LONGEST_ID: Final = 64  # characters
-_PIECE: Final = 1024 * 1024
+_CHUNK_BYTES: Final = 1024 * 1024
 _FILES_OF_OURS: Final = re.compile(rb"file-[0-9a-f]{48}")
 _NOT_OF_A_LINE: Final = frozenset({"store_unavailable", "server_lost"})
 _SERVED_BY: Final = {"chat": "chat", "completion": "completions", "embedding": "embeddings_openai"}
 """The wires that answer as the endpoints of lines do, by operation."""
 
 
-class House(Protocol):
+class Services(Protocol):
     """What the choice needs of the gateway."""
 
     settings: Settings
@@ -63,7 +63,7 @@ class NativeFile:
 
     def __iter__(self) -> Iterator[bytes]:
         self._file.seek(0)
-        while data := self._file.read(_PIECE):
+        while data := self._file.read(_CHUNK_BYTES):
             yield data
 
     def close(self) -> None:
@@ -79,8 +79,8 @@ class Native:
     content: NativeFile
 
 
-def natively(
-    house: House,
+def write_native(
+    services: Services,
     principal: Principal,
     endpoint: str,
     lines: Iterable[Line],
@@ -92,7 +92,7 @@ def natively(
     ``make`` returns the call of a line, and raises the error of one that cannot run."""
     content = NativeFile()
     try:
-        target = _written(_Chooser(house, principal, endpoint), content, lines, make, longest)
+        target = _write(_Chooser(services, principal, endpoint), content, lines, make, longest)
     except GatewayError as error:
         if error.kind.name in _NOT_OF_A_LINE:
             content.close()
@@ -104,7 +104,7 @@ def natively(
     return None
 
 
-def _written(
+def _write(
     chooser: _Chooser, content: NativeFile, lines: Iterable[Line], make: Callable[[Line], Call], longest: int
 ) -> Target | None:
     """Write all lines as a provider takes them; return the account, None where some line must run here."""
@@ -128,8 +128,8 @@ def _written(
 class _Chooser:
     """The account that the lines so far may go to."""
 
-    def __init__(self, house: House, principal: Principal, endpoint: str) -> None:
-        self._house, self._principal, self.endpoint = house, principal, endpoint
+    def __init__(self, services: Services, principal: Principal, endpoint: str) -> None:
+        self._services, self._principal, self.endpoint = services, principal, endpoint
         self._free: set[tuple[str, tuple[str, ...]]] = set()
         self.target: Target | None = None
         self.spoken = ""
@@ -139,7 +139,7 @@ class _Chooser:
         if len(call.candidates) != 1 or call.left_out or _FILES_OF_OURS.search(data):
             return None
         target = self._target_of(call)
-        if target is None or self._house.cache_of(call) != "off":
+        if target is None or self._services.cache_of(call) != "off":
             return None
         (planned,) = plan_route(call, [target]).targets
         way = planned.way()
@@ -152,7 +152,7 @@ class _Chooser:
 
     def _target_of(self, call: Call) -> Target | None:
         """Return the account for a call: that of the lines before it, None where it is not for one alone."""
-        targets = list(self._house.router.targets(call))
+        targets = list(self._services.router.targets(call))
         found = [one for one in targets if isinstance(one, Target)]
         if not found or len(found) != len(targets):
             return None
@@ -169,7 +169,7 @@ class _Chooser:
         weights = [1.0 if one.key is None else one.key.weight for one in found]
         target = random.choices(found, weights)[0]
         wire = wire_of(target)
-        if target.provider.name not in self._house.settings.native_batches or wire is None:
+        if target.provider.name not in self._services.settings.native_batches or wire is None:
             return None
         self.spoken = options_of(wire).endpoints.get(self.endpoint, "")
         return target if self.spoken else None
@@ -179,7 +179,7 @@ class _Chooser:
         place = (target.label, call.candidates)
         if place in self._free:
             return True
-        settings, labels = self._house.settings, (target.label,)
+        settings, labels = self._services.settings, (target.label,)
         limits = limit_charges.touches_of_caller(self._principal, settings.limits)
         if any(limit_charges.fits(touch.limit, labels, call.candidates) for touch in limits):
             return False

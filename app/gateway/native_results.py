@@ -22,8 +22,8 @@ from app.gateway.budgets.accounts import Accounts
 from app.gateway.call import Abort, Attempt, Call, Principal, Sealing, Target
 from app.gateway.cost import PriceList
 from app.gateway.exchange import Answer
-from app.gateway.provider_batches import House as Asked
 from app.gateway.provider_batches import ProviderBatches
+from app.gateway.provider_batches import Services as Asked
 from app.gateway.run import Batch, Run, Source
 from app.state.batch_queue import BatchWork, Progress, Standing
 from app.state.ids import new_id
@@ -44,7 +44,7 @@ _OPERATIONS: Final[Mapping[str, str]] = {
 }
 
 
-class House(Asked, Protocol):
+class Services(Asked, Protocol):
     """What results need of the gateway."""
 
     prices: PriceList
@@ -57,8 +57,8 @@ class House(Asked, Protocol):
     def background_timeout(self) -> float: ...
 
 
-def take(
-    house: House,
+def store_results(
+    services: Services,
     state: State,
     work: BatchWork,
     account: ProviderBatches,
@@ -68,7 +68,7 @@ def take(
 ) -> bool:
     """Bring the results of a batch that has ended, end it here, and write its row; return whether this was the
     process that did so."""
-    taken = _Taken(house.prices, target)
+    taken = _Progress(services.prices, target)
     writer, turns = _Writer(state, work), Turns()
     for file_id in (found.output_file_id, found.error_file_id):
         if file_id is not None:
@@ -78,11 +78,11 @@ def take(
     writer.flush()
     if not state.batch_queue.finish(work.id, work.fence, found.status, errors):
         return False
-    _note(house, work, target, taken)
+    _note(services, work, target, taken)
     return True
 
 
-def call_of(house: House, work: BatchWork, target: Target, abort: Abort) -> Call:
+def call_of(services: Services, work: BatchWork, target: Target, abort: Abort) -> Call:
     """Return the call that stands for a whole batch."""
     operation = _OPERATIONS[work.endpoint]
     return Call(
@@ -94,15 +94,15 @@ def call_of(house: House, work: BatchWork, target: Target, abort: Abort) -> Call
         candidates=(target.label,),
         principal=Principal(key=work.key_id or "", tenant=work.tenant),
         abort=abort,
-        sealing=house.sealing(work.tenant),
-        deadline=time.monotonic() + house.background_timeout(),
+        sealing=services.sealing(work.tenant),
+        deadline=time.monotonic() + services.background_timeout(),
         door=work.mount,
         log_metadata={"batch": work.id},
     )
 
 
 @dataclass(slots=True)
-class _Taken:
+class _Progress:
     """What the lines so far used up. ``cost`` is None once the price of one is unknown."""
 
     prices: PriceList
@@ -178,17 +178,17 @@ class _Writer:
         self._at, self._size, self._good, self._bad = line, 0, [], []
 
 
-def _note(house: House, work: BatchWork, target: Target, taken: _Taken) -> None:
+def _note(services: Services, work: BatchWork, target: Target, taken: _Progress) -> None:
     """Write the row of a batch into the call log, and into the ledger."""
-    call = call_of(house, work, target, Abort())
-    began = house.accounts.clock()
+    call = call_of(services, work, target, Abort())
+    began = services.accounts.clock()
     attempt = Attempt(call, target, status=200, usage=taken.usage, cost=taken.cost or None, complete=True)
     call.attempts.append(attempt)
     attempt.close()
-    house.accounts.note(attempt, began)
+    services.accounts.note(attempt, began)
 
     def source(run: Run) -> Generator[Batch, None, None]:
         run.outcome.target = target
         yield Batch([], last=True, answer=Answer(None, usage=taken.usage, cost=taken.cost or None))
 
-    house.answer(call, source).result()
+    services.answer(call, source).result()

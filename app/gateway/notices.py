@@ -41,7 +41,7 @@ class Notices:
         """Tell that a circuit of this process's breaker changed."""
         provider, model, key = circuit
         data = {"state": phase, "provider": provider, "model": model, "key": key or None}
-        self._tell("breaker", data | {"seconds": round(seconds, 1)})
+        self._publish("breaker", data | {"seconds": round(seconds, 1)})
 
     def close(self) -> None:
         """Write what still waits."""
@@ -49,7 +49,7 @@ class Notices:
         while self._waiting:
             self._write()
 
-    def _tell(self, kind: str, data: dict[str, Any]) -> None:
+    def _publish(self, kind: str, data: dict[str, Any]) -> None:
         if len(self._waiting) >= _MOST_WAITING:
             _LOG.warning("a notice was dropped: %d wait to be written", _MOST_WAITING)
             return

@@ -37,8 +37,8 @@ class OwnerGauges:
                 owners["key", f"{key.tenant}/{key.name}"] = key.members
             if key.tenant not in self._tenants:
                 owners["tenant", key.tenant] = of_tenant or {}
-        self.limits = limits.tightest(_limits(owners))
-        self.budgets = budgets.tightest(_budgets(owners))
+        self.limits = limits.lowest_of_each(_limits(owners))
+        self.budgets = budgets.lowest_of_each(_budgets(owners))
 
 
 def _limits(owners: Mapping[tuple[str, str], Mapping[str, Any]]) -> Iterable[limits.Touch]:

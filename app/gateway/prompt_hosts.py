@@ -14,7 +14,7 @@ from app.gateway.call import Call
 from app.gateway.compaction import compaction_object, summary_body
 from app.gateway.estimates import tokens_of_request
 from app.gateway.exchange import Answer
-from app.gateway.layers.base import House, Proceed
+from app.gateway.layers.base import Proceed, Services
 from app.gateway.offload import aside_for
 from app.gateway.outcome import Outcome
 from app.gateway.run import Batch, Run
@@ -26,21 +26,21 @@ from app.state.records import Expansion
 class HistoryHost:
     """A call that has its history, and is not kept."""
 
-    def run(self, house: House, call: Call, proceed: Proceed) -> Run:
+    def run(self, services: Services, call: Call, proceed: Proceed) -> Run:
         """Return the run of the call with its history."""
-        return proceed(self.preview(house, call))
+        return proceed(self.preview(services, call))
 
-    def preview(self, house: House, call: Call) -> Call:
+    def preview(self, services: Services, call: Call) -> Call:
         """Return the call as targets would be asked."""
-        return with_history(call, _history(house, call))
+        return with_history(call, _history(services, call))
 
 
 class EstimateHost:
     """A count of a prompt that names no model: nobody is asked."""
 
-    def run(self, house: House, call: Call, proceed: Proceed) -> Run:
+    def run(self, services: Services, call: Call, proceed: Proceed) -> Run:
         """Return a run that estimates."""
-        call = self.preview(house, call)
+        call = self.preview(services, call)
 
         def source(run: Run) -> Generator[Batch, None, None]:
             request = decode_count(call)
@@ -48,20 +48,20 @@ class EstimateHost:
             counted = dialect(call.dialect).encode_count_response(tokens, estimated=True)
             yield Batch([], last=True, answer=Answer(counted))
 
-        return house.feed(call, source)
+        return services.feed(call, source)
 
-    def preview(self, house: House, call: Call) -> Call:
+    def preview(self, services: Services, call: Call) -> Call:
         """Return the call with its history."""
-        return with_history(call, _history(house, call))
+        return with_history(call, _history(services, call))
 
 
 class CompactionHost:
     """A call whose answer is a summary, asked of the same model, in the place of its history."""
 
-    def run(self, house: House, call: Call, proceed: Proceed) -> Run:
+    def run(self, services: Services, call: Call, proceed: Proceed) -> Run:
         """Return the run of the call for the summary, as that of the compaction."""
-        items = _history(house, call).input
-        sealer = house.state().sealer
+        items = _history(services, call).input
+        sealer = services.state().sealer
 
         def compact(outcome: Outcome, frames: list[Frame]) -> None:
             outcome.body = compaction_object(call, items, outcome, sealer)
@@ -71,11 +71,11 @@ class CompactionHost:
         run.on_terminal(compact)
         return run
 
-    def preview(self, house: House, call: Call) -> Call:
+    def preview(self, services: Services, call: Call) -> Call:
         """Return the call for the summary."""
-        return replace(call, body=summary_body(call, _history(house, call).input))
+        return replace(call, body=summary_body(call, _history(services, call).input))
 
 
-def _history(house: House, call: Call) -> Expansion:
+def _history(services: Services, call: Call) -> Expansion:
     """Return what a call refers to; the store is opened only where it refers to anything."""
-    return expand(house.state() if refers(call.body) else None, call, counts=True)
+    return expand(services.state() if refers(call.body) else None, call, counts=True)

@@ -31,7 +31,7 @@ _MOST_PAGES: Final = 10
 _A_PAGE: Final = {"limit": "100"}
 
 
-class House(Protocol):
+class Services(Protocol):
     """What batches at providers need of the gateway."""
 
     settings: Settings
@@ -52,12 +52,12 @@ def options_of(wire: Wire) -> BatchOptions:
 class ProviderBatches:
     """The batches of one account, asked for on behalf of ``call``."""
 
-    def __init__(self, house: House, call: Call, target: Target) -> None:
-        self._house, self._call, self._target = house, call, target
+    def __init__(self, services: Services, call: Call, target: Target) -> None:
+        self._services, self._call, self._target = services, call, target
 
     def upload(self, name: str, content: Content) -> str:
         """Put the lines of a batch there; return the provider's id of the file."""
-        with self._asked() as (asked, wire, _, attempt):
+        with self._accounts() as (asked, wire, _, attempt):
             dialect, context = dialect_of(FileDialect, _FILES), context_of(attempt, wire)
             new = FileUpload(name, "application/jsonl", content, PURPOSE)
             path = options_of(wire).files
@@ -69,14 +69,14 @@ class ProviderBatches:
 
     def create(self, input_id: str, endpoint: str, batch_id: str) -> BatchObject:
         """Make a batch of an uploaded file, which bears the id of ours."""
-        with self._asked() as (asked, wire, row, _):
+        with self._accounts() as (asked, wire, row, _):
             spoken = options_of(wire).endpoints[endpoint]
             body = dumps(row.encode_create(input_id, spoken, {_OURS: batch_id}))
             return row.decode_batch(asked.json("POST", wire.path, body))
 
     def find(self, batch_id: str) -> BatchObject | None:
         """Return the batch that bears an id of ours, looked for among the newest; None for none."""
-        with self._asked() as (asked, wire, row, _):
+        with self._accounts() as (asked, wire, row, _):
             after: str | None = None
             for _ in range(_MOST_PAGES):
                 query = _A_PAGE if after is None else {**_A_PAGE, "after": after}
@@ -90,17 +90,17 @@ class ProviderBatches:
 
     def retrieve(self, identity: str) -> BatchObject:
         """Return a batch as its provider tells of it now."""
-        with self._asked() as (asked, wire, row, _):
+        with self._accounts() as (asked, wire, row, _):
             return row.decode_batch(asked.json("GET", f"{wire.path}/{segment(identity, name='batch id')}"))
 
     def cancel(self, identity: str) -> None:
         """Ask for the end of a batch."""
-        with self._asked() as (asked, wire, _, _):
+        with self._accounts() as (asked, wire, _, _):
             asked.json("POST", f"{wire.path}/{segment(identity, name='batch id')}/cancel")
 
     def content(self, file_id: str) -> Iterator[bytes]:
         """Yield the bytes of a file of results."""
-        with self._asked() as (asked, wire, _, _):
+        with self._accounts() as (asked, wire, _, _):
             with asked.opened("GET", f"{self._file(wire, file_id)}/content") as upstream:
                 while data := upstream.read1():
                     yield data
@@ -108,7 +108,7 @@ class ProviderBatches:
     def forget(self, file_id: str) -> None:
         """Delete a file."""
         with (
-            self._asked() as (asked, wire, _, _),
+            self._accounts() as (asked, wire, _, _),
             asked.opened("DELETE", self._file(wire, file_id)) as upstream,
         ):
             upstream.read()
@@ -117,7 +117,7 @@ class ProviderBatches:
         return f"{options_of(wire).files}/{segment(file_id, name='file id')}"
 
     @contextmanager
-    def _asked(self) -> Iterator[tuple[AccountRequests, Wire, BatchDialect, Attempt]]:
+    def _accounts(self) -> Iterator[tuple[AccountRequests, Wire, BatchDialect, Attempt]]:
         """Give what asks the account, as one attempt; its errors are without our secrets.
 
         Raises ``not_found`` for what there is not."""
@@ -130,10 +130,10 @@ class ProviderBatches:
         attempt = Attempt(self._call, self._target)
         try:
             with self._target.provider.slot():
-                yield AccountRequests(self._house.settings, attempt, wire, row), wire, row, attempt
+                yield AccountRequests(self._services.settings, attempt, wire, row), wire, row, attempt
         except GatewayError as error:
             attempt.fail(error)
-            shown = self._house.redactor.error(error)
+            shown = self._services.redactor.error(error)
             if attempt.status == 404:
                 raise GatewayError("not_found", shown.message) from error
             raise shown from error.__cause__

@@ -33,7 +33,7 @@ from app.wire.paths import segment
 _WIRE: Final = "file_upload"
 
 
-class House(Protocol):
+class Services(Protocol):
     """What files need of the gateway."""
 
     settings: Settings
@@ -68,7 +68,7 @@ def at_home(targets: Iterable[Target | GatewayError], home: FileHome) -> list[Ta
             result.append(target)
         elif _place(target) not in places:
             places.add(_place(target))
-            result.append(_elsewhere(target, home))
+            result.append(_wrong_account(target, home))
     return result
 
 
@@ -76,7 +76,7 @@ def _place(target: Target) -> tuple[str, str]:
     return target.provider.name, target.model
 
 
-def _elsewhere(target: Target, home: FileHome) -> GatewayError:
+def _wrong_account(target: Target, home: FileHome) -> GatewayError:
     if target.provider.name == home.provider:
         words = f"is kept by another account of provider '{home.provider}'"
     else:
@@ -87,16 +87,16 @@ def _elsewhere(target: Target, home: FileHome) -> GatewayError:
 class ProviderFiles:
     """The files of all accounts."""
 
-    def __init__(self, house: House) -> None:
-        self._house = house
+    def __init__(self, services: Services) -> None:
+        self._services = services
 
     def keeps(self, provider: str) -> bool:
         """Tell whether a provider keeps files."""
-        return self._house.registry.get(provider).wire(_WIRE, "") is not None
+        return self._services.registry.get(provider).wire(_WIRE, "") is not None
 
     def upload(self, call: Call, provider: str, new: FileUpload) -> tuple[Target, FileObject]:
         """Put a file to one of a provider's accounts; return which, and the file."""
-        target = self._drawn(provider)
+        target = self._target_of(provider)
         with self._open_attempt(call, target) as account:
             boundary = f"sluice-{secrets.token_hex(16)}"
             return target, account.dialect.upload(new, account.context, boundary, account.post)
@@ -104,7 +104,7 @@ class ProviderFiles:
     def retrieve(self, call: Call, stored: StoredFile) -> FileObject:
         """Return a file as its provider tells it now; raises ``not_found`` where it is gone."""
         with (
-            self._open_attempt(call, self._home(stored), stored) as account,
+            self._open_attempt(call, self._target_at(stored), stored) as account,
             account.opened("GET", account.path()) as upstream,
         ):
             return account.dialect.decode_file(parse_upstream(upstream.read()))
@@ -113,7 +113,7 @@ class ProviderFiles:
         """Delete a file at its provider; one that is gone there is no fault."""
         try:
             with (
-                self._open_attempt(call, self._home(stored), stored) as account,
+                self._open_attempt(call, self._target_at(stored), stored) as account,
                 account.opened("DELETE", account.path()) as upstream,
             ):
                 upstream.read()
@@ -123,7 +123,7 @@ class ProviderFiles:
 
     def content(self, call: Call, stored: StoredFile) -> Iterator[bytes]:
         """Yield the bytes of a file; raises ``unsupported_operation`` where no upload can be read again."""
-        home = self._home(stored)
+        home = self._target_at(stored)
         with self._open_attempt(call, home, stored) as account:
             if not account.dialect.downloads:
                 raise GatewayError(
@@ -135,15 +135,15 @@ class ProviderFiles:
                 while data := upstream.read1():
                     yield data
 
-    def _drawn(self, name: str) -> Target:
-        provider = self._house.registry.get(name)
+    def _target_of(self, name: str) -> Target:
+        provider = self._services.registry.get(name)
         keys = provider.keys("")
         weights = [key.weight if key is not None else 1.0 for key in keys]
         return Target(provider, "", random.choices(keys, weights)[0])
 
-    def _home(self, stored: StoredFile) -> Target:
+    def _target_at(self, stored: StoredFile) -> Target:
         """Return the account that holds a file; raises ``provider_not_configured`` where it is gone."""
-        found = account_of(self._house.registry, stored.provider or "", stored.realm)
+        found = account_of(self._services.registry, stored.provider or "", stored.realm)
         if found is None:
             raise GatewayError(
                 "provider_not_configured",
@@ -153,7 +153,9 @@ class ProviderFiles:
         return found
 
     @contextmanager
-    def _open_attempt(self, call: Call, target: Target, stored: StoredFile | None = None) -> Iterator[_Asked]:
+    def _open_attempt(
+        self, call: Call, target: Target, stored: StoredFile | None = None
+    ) -> Iterator[_FileRequests]:
         """Give what asks an account on a call's behalf, as one attempt; says ``not_found`` of a file that is gone."""
         wire = target.provider.wire(_WIRE, "")
         if wire is None:
@@ -166,17 +168,17 @@ class ProviderFiles:
         call.attempts.append(attempt)
         try:
             with target.provider.slot():
-                yield _Asked(self._house.settings, attempt, wire, stored)
+                yield _FileRequests(self._services.settings, attempt, wire, stored)
         except GatewayError as error:
             attempt.fail(error)
             if stored is not None and attempt.status == 404:
                 raise missing(stored.id) from error
-            raise self._house.redactor.error(error) from error.__cause__
+            raise self._services.redactor.error(error) from error.__cause__
         finally:
             attempt.close()
 
 
-class _Asked(AccountRequests):
+class _FileRequests(AccountRequests):
     """The requests of one attempt at an account for files."""
 
     def __init__(self, settings: Settings, attempt: Attempt, wire: Wire, stored: StoredFile | None) -> None:

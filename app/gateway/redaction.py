@@ -20,9 +20,9 @@ from app.database_url import password_of
 from app.errors import GatewayError
 
 _SHORTEST: Final = 8  # shorter ones would take harmless words out; nobody should have such a key
-_PIECE: Final = 12  # characters of a secret that stand together; vendors show fewer, to tell keys apart
+_FRAGMENT: Final = 12  # characters of a secret that stand together; vendors show fewer, to tell keys apart
 _DIGIT: Final = re.compile("[0-9]")
-_SHOWN: Final = "[redacted]"
+_MASK: Final = "[redacted]"
 _LABEL: Final = re.compile(r"[\w.:/\[\]() -]{1,128}")
 
 
@@ -32,14 +32,14 @@ class Redactor:
     def __init__(self, settings: Settings) -> None:
         known = {secret for secret in _secrets(settings) if len(secret) >= _SHORTEST}
         self._known = sorted(known, key=len, reverse=True)
-        self._pieces = {s[i : i + _PIECE] for s in known for i in range(len(s) - _PIECE + 1)}
+        self._fragments = {s[i : i + _FRAGMENT] for s in known for i in range(len(s) - _FRAGMENT + 1)}
         self._pattern = re.compile("|".join(map(re.escape, self._known))) if known else None
 
     def text(self, text: str) -> str:
         """Return ``text`` without secrets, nor the beginning of one at its cut-off end."""
         if self._pattern is None:
             return text
-        shown = self._without_pieces(self._pattern.sub(_SHOWN, text))
+        shown = self._without_pieces(self._pattern.sub(_MASK, text))
         return self._without_half(shown[:-1]) + "…" if shown.endswith("…") else shown
 
     def error(self, error: GatewayError) -> GatewayError:
@@ -64,17 +64,17 @@ class Redactor:
     def _without_pieces(self, text: str) -> str:
         """Return ``text`` without long pieces of a secret; those without a digit may be words."""
         spans: list[list[int]] = []
-        for start in range(len(text) - _PIECE + 1):
-            if text[start : start + _PIECE] not in self._pieces:
+        for start in range(len(text) - _FRAGMENT + 1):
+            if text[start : start + _FRAGMENT] not in self._fragments:
                 continue
             if spans and start <= spans[-1][1]:
-                spans[-1][1] = start + _PIECE
+                spans[-1][1] = start + _FRAGMENT
             else:
-                spans.append([start, start + _PIECE])
+                spans.append([start, start + _FRAGMENT])
         pieces, at = [], 0
         for start, end in spans:
             if _DIGIT.search(text, start, end):
-                pieces += [text[at:start], _SHOWN]
+                pieces += [text[at:start], _MASK]
                 at = end
         return "".join(pieces) + text[at:]
 
@@ -82,7 +82,7 @@ class Redactor:
         for secret in self._known:
             for size in range(len(secret) - 1, 3, -1):
                 if text.endswith(secret[:size]):
-                    return text[:-size] + _SHOWN
+                    return text[:-size] + _MASK
         return text
 
 

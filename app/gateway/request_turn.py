@@ -22,7 +22,7 @@ from app.gateway.background import job_extra, job_headers
 from app.gateway.call import Call
 from app.gateway.compaction_turn import asks_compaction, proceed_with_turn, summary_call
 from app.gateway.exchange import Answer
-from app.gateway.layers.base import House, Proceed
+from app.gateway.layers.base import Proceed, Services
 from app.gateway.layers.files import with_files
 from app.gateway.operations import encode
 from app.gateway.plan import Planned
@@ -76,49 +76,53 @@ class RequestHost:
     store: bool
     background: bool = False
 
-    def run(self, house: House, call: Call, proceed: Proceed) -> Run:
+    def run(self, services: Services, call: Call, proceed: Proceed) -> Run:
         """Return the run of a call as one turn."""
-        state = self._state(house, call)
+        state = self._state(services, call)
         body, response_id = echo_body(call.body, self.store), new_id(RESPONSE)
         thread = response_id if self.store else None
         call = replace(
             call, body=body, response_id=response_id, thread=thread, keeps_signatures=state is not None
         )
         if self.background:
-            turn, first = self._begin(house, state, call, self._queue(house))
-            return _queue_run(house, turn, first)
-        turn, _ = self._begin(house, state, call, _begin_in_conversation)
+            turn, first = self._begin(services, state, call, self._queue(services))
+            return _queue_run(services, turn, first)
+        turn, _ = self._begin(services, state, call, _begin_in_conversation)
         try:
-            run = self._answer(house, turn, proceed)
+            run = self._answer(services, turn, proceed)
         except GatewayError as error:
             turn.fail(error)
             raise
         turn.follow(run)
         return run
 
-    def preview(self, house: House, call: Call) -> Call:
+    def preview(self, services: Services, call: Call) -> Call:
         """Return the call as targets would be asked, with its history: nothing is begun, and nothing waited for."""
-        state = self._state(house, call)
+        state = self._state(services, call)
         call = replace(call, body=echo_body(call.body, self.store), keeps_signatures=state is not None)
         found = with_history(call, expand(state, call))
         return summary_call(found) if asks_compaction(found.body) else found
 
-    def _answer(self, house: House, turn: StoredTurn, proceed: Proceed) -> Run:
+    def _answer(self, services: Services, turn: StoredTurn, proceed: Proceed) -> Run:
         """Return the run that answers a turn."""
-        return proceed_with_turn(house, turn.call, proceed)
+        return proceed_with_turn(services, turn.call, proceed)
 
-    def _state(self, house: House, call: Call) -> State | None:
+    def _state(self, services: Services, call: Call) -> State | None:
         """Return the store, None for a call that has nothing to do with it."""
-        return house.state() if self.store or self.background or refers(call.body) else None
+        return services.state() if self.store or self.background or refers(call.body) else None
 
     def _begin(
-        self, house: House, state: State | None, call: Call, begin: Callable[[StoredTurn], Planned | None]
+        self,
+        services: Services,
+        state: State | None,
+        call: Call,
+        begin: Callable[[StoredTurn], Planned | None],
     ) -> tuple[StoredTurn, Planned | None]:
         """Return the turn with its history and its route, and what ``begin`` returns of it."""
         limit = time.monotonic() + _CONVERSATION_WAIT
         while True:
             try:
-                turn = self._expand(house, state, call)
+                turn = self._expand(services, state, call)
                 return turn, begin(turn)
             except GatewayError as error:
                 if error.code != LOCKED or time.monotonic() >= limit:
@@ -126,24 +130,24 @@ class RequestHost:
             call.abort.check()
             gevent.sleep(_CONVERSATION_LOOK)
 
-    def _expand(self, house: House, state: State | None, call: Call) -> StoredTurn:
+    def _expand(self, services: Services, state: State | None, call: Call) -> StoredTurn:
         """Return the turn with its history and its route; 409 while another of its conversation runs."""
         expansion = expand(state, call, begins=self.store)
         expanded = with_history(call, expansion)
-        call.progress.route = house.plan(expanded)
+        call.progress.route = services.plan(expanded)
         return StoredTurn(expanded, expansion, self._keeper(state))
 
     def _keeper(self, state: State | None) -> _Row | None:
         return _Row(state, self.mount) if state is not None and self.store else None
 
-    def _queue(self, house: House) -> Callable[[StoredTurn], Planned]:
+    def _queue(self, services: Services) -> Callable[[StoredTurn], Planned]:
         """Return what queues a turn that some target can take and a budget can pay; it returns that target."""
 
         def queue(turn: StoredTurn) -> Planned:
-            call = with_files(house, turn.call)
-            route = call.progress.route = call.progress.route or house.plan(call)
+            call = with_files(services, turn.call)
+            route = call.progress.route = call.progress.route or services.plan(call)
             first = route.first(call, lambda planned: encode(call, planned))
-            check_budgets(house, call)
+            check_budgets(services, call)
             row = turn.new_row(
                 self.mount,
                 "queued",
@@ -154,18 +158,18 @@ class RequestHost:
                 headers=job_headers(call, route.targets),
                 extra=job_extra(call),
             )
-            house.state().queue.enqueue(row)
+            services.state().queue.enqueue(row)
             return first
 
         return queue
 
 
-def check_budgets(house: House, call: Call) -> None:
+def check_budgets(services: Services, call: Call) -> None:
     """Raise the first target's ``budget_exceeded`` where no target of a call that is queued could be paid now."""
     refused: GatewayError | None = None
     for planned in call.progress.route.targets:
         try:
-            house.accounts.check(call, planned.target)
+            services.accounts.check(call, planned.target)
         except GatewayError as error:
             if error.kind.name != "budget_exceeded":
                 raise
@@ -183,11 +187,11 @@ def _begin_in_conversation(turn: StoredTurn) -> None:
         turn.begin()
 
 
-def _queue_run(house: House, turn: StoredTurn, first: Planned | None) -> Run:
+def _queue_run(services: Services, turn: StoredTurn, first: Planned | None) -> Run:
     """Return the run of a call whose answer is that it was queued."""
 
     def source(run: Run) -> Generator[Batch, None, None]:
         run.outcome.target = first.target if first else None
         yield Batch([], last=True, answer=Answer(turn.shell("queued")))
 
-    return house.feed(turn.call, source)
+    return services.feed(turn.call, source)

@@ -18,7 +18,7 @@ from typing import Final, TypeVar
 from app.config import Alias, ProviderKey, TargetMembers
 from app.errors import GatewayError
 from app.gateway.call import Call, Target
-from app.gateway.stickiness import Bond, bond_of, rank
+from app.gateway.stickiness import Stickiness, bond_of, rank
 from app.gateway.strategies import Place, Strategies
 from app.providers import PROVIDERS
 from app.providers.base import Provider
@@ -37,19 +37,19 @@ class Registry:
         self.names = names
         self.configured = configured
         self._make = make
-        self._made: dict[str, Provider] = {}
+        self._providers: dict[str, Provider] = {}
 
     def get(self, name: str) -> Provider:
         """Return the provider; raises KeyError for a name that is none."""
         if name not in self.names:
             raise KeyError(name)
-        if name not in self._made:
-            self._made[name] = self._make(name)
-        return self._made[name]
+        if name not in self._providers:
+            self._providers[name] = self._make(name)
+        return self._providers[name]
 
     def close(self) -> None:
         """Close every transport that was opened."""
-        for provider in self._made.values():
+        for provider in self._providers.values():
             provider.transport.close()
 
 
@@ -200,13 +200,13 @@ class Router:
         for key in ordered:
             yield Target(provider, model, key)
 
-    def bond(self, call: Call) -> Bond | None:
+    def stickiness(self, call: Call) -> Stickiness | None:
         """Return what keeps a call with others, None for one of its own."""
         return bond_of(call, self._sticky_prompts)
 
     def draws(self, call: Call) -> bool:
         """Tell whether weights have a say in the order of a call's targets: by draw, or by its bond."""
-        return any(self._draws(call, candidate) for candidate in call.candidates)
+        return any(self._is_random(call, candidate) for candidate in call.candidates)
 
     def explores(self, call: Call) -> bool:
         """Tell whether one call in twenty goes elsewhere, to see how fast that is."""
@@ -220,18 +220,18 @@ class Router:
         alias = self._aliases[model] if self.is_alias(model) else None
         return None if alias is None or len(alias.targets) < 2 else alias.strategy
 
-    def _draws(self, call: Call, candidate: str) -> bool:
+    def _is_random(self, call: Call, candidate: str) -> bool:
         for name in self._reachable_names(candidate):
             alias = self._aliases[name]
             if alias.strategy == "ordered" or len(alias.targets) < 2:
                 continue
-            if self._ties(name, alias, call):
+            if self._is_tied(name, alias, call):
                 return True
         targets = self._of_candidate(call, candidate)
         keys = {(t.provider.name, t.model, t.key.name) for t in targets if isinstance(t, Target) and t.key}
         return len(keys) > len({key[:2] for key in keys})
 
-    def _ties(self, name: str, alias: Alias, call: Call) -> bool:
+    def _is_tied(self, name: str, alias: Alias, call: Call) -> bool:
         """Tell whether the strategy of a name leaves its order to the weights."""
         if self._strategies is None or alias.strategy == "weighted":
             return True
@@ -257,18 +257,18 @@ class Router:
 
     def _chosen(self, targets: Sequence[tuple[str, float]], call: Call | None) -> str:
         """Return the target that comes first: that of the call's bond, else one drawn by weight."""
-        bond = self.bond(call) if call is not None and len(targets) > 1 else None
-        if bond is not None:
-            return rank(bond, targets, str)[0]
+        stickiness = self.stickiness(call) if call is not None and len(targets) > 1 else None
+        if stickiness is not None:
+            return rank(stickiness, targets, str)[0]
         return _choose_weighted(list(targets), self._choose())
 
     def _order(self, keys: tuple[ProviderKey | None, ...], call: Call) -> list[ProviderKey | None]:
         if len(keys) < 2:
             return list(keys)
         left = [(key, key.weight if key else 1.0) for key in keys]
-        bond = self.bond(call)
-        if bond is not None:
-            return rank(bond, left, lambda key: key.name if key else "")
+        stickiness = self.stickiness(call)
+        if stickiness is not None:
+            return rank(stickiness, left, lambda key: key.name if key else "")
         ordered: list[ProviderKey | None] = []
         while left:
             chosen = _choose_weighted(left, self._choose())

@@ -26,11 +26,11 @@ def signatures_of(outcome: Outcome) -> dict[str, Any]:
         return {}
     found: dict[str, Any] = {}
     for choice in outcome.response.choices:
-        found.update(_entries(choice, _wants_open(outcome)))
+        found.update(_entries(choice, _needs_signatures(outcome)))
     return found
 
 
-def _wants_open(outcome: Outcome) -> bool:
+def _needs_signatures(outcome: Outcome) -> bool:
     """Tell whether the wire that answered has a slot for open thoughts."""
     target = outcome.target
     wire = target.provider.wire("chat", target.model) if target is not None else None
@@ -71,12 +71,12 @@ def with_signatures(request: Request, kept: Mapping[str, Any]) -> Request:
         if message.role != "assistant":
             thought = False
         thought = thought or any(isinstance(part, ReasoningPart) for part in message.parts)
-        messages += _restore(message, rows, thoughtless=not thought)
+        messages += _restore(message, rows, without_reasoning=not thought)
     return replace(request, messages=tuple(messages))
 
 
 def _restore(
-    message: Message, rows: Mapping[str, Mapping[str, Any]], *, thoughtless: bool
+    message: Message, rows: Mapping[str, Mapping[str, Any]], *, without_reasoning: bool
 ) -> Iterator[Message]:
     """Yield ``message`` with what was kept; an item of its own stays alone, its thoughts before it."""
     parts: list[Any] = []
@@ -85,7 +85,7 @@ def _restore(
         if row is None or not isinstance(part, ToolCallPart):
             parts.append(part)
             continue
-        thoughts = tuple(map(_thought, row.get("t") or ())) if thoughtless else ()
+        thoughts = tuple(map(_thought, row.get("t") or ())) if without_reasoning else ()
         if thoughts and message.item is not None:
             yield Message("assistant", thoughts)
         elif thoughts:

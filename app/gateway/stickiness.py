@@ -32,31 +32,33 @@ _END: Final = object()
 _NOT_READ: Final = NO_INPUT | {"status", "cache_control", "cachePoint"}
 
 
-class Bond(NamedTuple):
+class Stickiness(NamedTuple):
     """What keeps calls together: its name for people, and what is hashed."""
 
     name: str
     key: str
 
 
-def bond_of(call: Call, by_prompt: bool = False) -> Bond | None:
+def bond_of(call: Call, by_prompt: bool = False) -> Stickiness | None:
     """Return what keeps ``call`` with others of its tenant, None for a call of its own.
 
     ``by_prompt``: the beginning of its prompt counts, where it is long enough to be kept by a provider."""
     tenant, own = call.principal.tenant, call.body.get(_MEMBER)
     if isinstance(own, str) and own:
-        return Bond(_MEMBER, f"{tenant}\0{own}")
+        return Stickiness(_MEMBER, f"{tenant}\0{own}")
     beginning = _first_texts(call) if by_prompt and call.operation in _PROMPTED else None
     if beginning is not None:
-        return Bond("the beginning of its prompt", f"{tenant}\0{beginning}")
-    return None if call.thread is None else Bond("its thread", f"{tenant}\0{call.thread}")
+        return Stickiness("the beginning of its prompt", f"{tenant}\0{beginning}")
+    return None if call.thread is None else Stickiness("its thread", f"{tenant}\0{call.thread}")
 
 
-def rank(bond: Bond, weighted: Iterable[tuple[T, float]], name: Callable[[T], str]) -> list[T]:
-    """Return what is weighted in the order in which the calls of ``bond`` try it."""
+def rank(stickiness: Stickiness, weighted: Iterable[tuple[T, float]], name: Callable[[T], str]) -> list[T]:
+    """Return what is weighted in the order in which the calls of ``stickiness`` try it."""
 
     def score(pair: tuple[T, float]) -> float:
-        digest = blake2b(f"{bond.key}\0{name(pair[0])}".encode("utf-8", "replace"), digest_size=8).digest()
+        digest = blake2b(
+            f"{stickiness.key}\0{name(pair[0])}".encode("utf-8", "replace"), digest_size=8
+        ).digest()
         drawn = (int.from_bytes(digest) + 1) / (2**64 + 1)
         return -math.log(drawn) / pair[1]
 

@@ -67,7 +67,7 @@ class Strategies:
         """Return ``places`` in the order of ``strategy``."""
         if strategy not in MEASURED:
             return places
-        measures = self._measures(strategy, call, places)
+        measures = self._measure(strategy, call, places)
         ordered = sorted(places, key=measures.__getitem__)
         if strategy != "latency" or call.progress.only_looks or _UNTRIED in measures.values():
             return ordered
@@ -75,10 +75,10 @@ class Strategies:
 
     def ties(self, strategy: str, call: Call, places: list[Place]) -> bool:
         """Tell whether ``strategy``, one of ``MEASURED``, leaves it to the weights which of two places comes first."""
-        measures = self._measures(strategy, call, places).values()
+        measures = self._measure(strategy, call, places).values()
         return len(set(measures)) < len(measures)
 
-    def _measures(self, strategy: str, call: Call, places: list[Place]) -> Mapping[Place, float]:
+    def _measure(self, strategy: str, call: Call, places: list[Place]) -> Mapping[Place, float]:
         """Return what ``strategy`` goes by, the least of which is best."""
         if strategy == "cheapest":
             return {place: _or_last(self._price(call, place)) for place in places}

@@ -32,7 +32,7 @@ def apply_to_body(call: Call, members: TargetMembers, losses: Losses) -> Call:
     whole = None if call.upstream_body is None else _fit(call.upstream_body, members, paths, lambda *_: None)
     return replace(
         call,
-        body=_fit(call.body, members, paths, lambda path, cap: _tell(losses, cap, path)),
+        body=_fit(call.body, members, paths, lambda path, cap: _report_cap(losses, cap, path)),
         upstream_body=whole,
     )
 
@@ -45,7 +45,7 @@ def apply_to_request(request: Asked, members: TargetMembers, losses: Losses) -> 
     }
     if cap is not None and (sampling.max_tokens is None or sampling.max_tokens > cap):
         if sampling.max_tokens is not None:
-            _tell(losses, cap)
+            _report_cap(losses, cap)
         defaults[_CAP] = cap
     if "stop" in defaults:
         defaults["stop"] = tuple(defaults["stop"])
@@ -57,29 +57,29 @@ def _fit(
 ) -> dict[str, Any]:
     whole = dict(body)
     for name, value in members.defaults.items():
-        if name in paths and all(_at(whole, path) is None for path in paths[name]):
-            _put(whole, paths[name][0], value)
+        if name in paths and all(_get_path(whole, path) is None for path in paths[name]):
+            _set_path(whole, paths[name][0], value)
     cap = members.max_tokens
     if cap is None or _CAP not in paths:
         return whole
-    found = [path for path in paths[_CAP] if _at(whole, path) is not None]
+    found = [path for path in paths[_CAP] if _get_path(whole, path) is not None]
     for path in found:
-        current = _at(whole, path)
+        current = _get_path(whole, path)
         if isinstance(current, int | float) and current > cap:
             tell(path, cap)
-            _put(whole, path, cap)
+            _set_path(whole, path, cap)
     if not found:
-        _put(whole, paths[_CAP][0], cap)
+        _set_path(whole, paths[_CAP][0], cap)
     return whole
 
 
-def _at(body: Body, path: str) -> Any:
+def _get_path(body: Body, path: str) -> Any:
     table, _, name = path.rpartition(".")
     holder = body.get(table) if table else body
     return holder.get(name) if isinstance(holder, Mapping) else None
 
 
-def _put(whole: dict[str, Any], path: str, value: Any) -> None:
+def _set_path(whole: dict[str, Any], path: str, value: Any) -> None:
     """Set a member of ``whole``, whose tables are the client's: they are copied, not changed."""
     table, _, name = path.rpartition(".")
     if not table:
@@ -88,7 +88,7 @@ def _put(whole: dict[str, Any], path: str, value: Any) -> None:
         whole[table] = {**(whole.get(table) or {}), name: value}
 
 
-def _tell(losses: Losses, cap: int, path: str | None = None) -> None:
+def _report_cap(losses: Losses, cap: int, path: str | None = None) -> None:
     losses.report(
         _CAP,
         f"the bound of the answer was lowered to {cap}, the most that the operator asks of this model",

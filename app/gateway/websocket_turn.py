@@ -18,7 +18,7 @@ from app.dialects import dialect
 from app.dialects.base import Frame
 from app.gateway.call import Call
 from app.gateway.exchange import Answer
-from app.gateway.layers.base import House, Proceed
+from app.gateway.layers.base import Proceed, Services
 from app.gateway.offload import aside_for
 from app.gateway.outcome import Outcome
 from app.gateway.request_turn import RequestHost
@@ -31,7 +31,7 @@ from app.state.state import State
 from app.wire.json import dumps
 
 _WIRE: Final = "responses"
-_SHOWN: Final = frozenset({"response.created", "response.completed"})
+_VISIBLE: Final = frozenset({"response.created", "response.completed"})
 
 Items = Sequence[dict[str, Any]]
 
@@ -83,25 +83,29 @@ class SocketHost(RequestHost):
     memory: Memory = field(default_factory=Memory)
     generates: bool = True
 
-    def _state(self, house: House, call: Call) -> State | None:
+    def _state(self, services: Services, call: Call) -> State | None:
         past = self.memory.find(call.body.get("previous_response_id"))
         if past is None or holds_reference(call.body.get("input")):
-            return RequestHost._state(self, house, call)
+            return RequestHost._state(self, services, call)
         named = {**call.body, "previous_response_id": None}
-        return RequestHost._state(self, house, replace(call, body=named))
+        return RequestHost._state(self, services, replace(call, body=named))
 
-    def _expand(self, house: House, state: State | None, call: Call) -> StoredTurn:
+    def _expand(self, services: Services, state: State | None, call: Call) -> StoredTurn:
         past = self.memory.find(call.body.get("previous_response_id"))
         if past is None or call.body.get("conversation") is not None:
-            return RequestHost._expand(self, house, state, call)
+            return RequestHost._expand(self, services, state, call)
         body = {**call.body, "previous_response_id": None, "input": _join(past.items, call.body)}
         expansion = replace(expand(state, replace(call, body=body), begins=self.store), changed=True)
         expanded = replace(with_history(call, expansion), realm=past.realm)
-        call.progress.route = house.plan(expanded)
+        call.progress.route = services.plan(expanded)
         return StoredTurn(expanded, expansion, self._keeper(state))
 
-    def _answer(self, house: House, turn: StoredTurn, proceed: Proceed) -> Run:
-        run = RequestHost._answer(self, house, turn, proceed) if self.generates else _empty(house, turn.call)
+    def _answer(self, services: Services, turn: StoredTurn, proceed: Proceed) -> Run:
+        run = (
+            RequestHost._answer(self, services, turn, proceed)
+            if self.generates
+            else _empty(services, turn.call)
+        )
         if not self.store:
             run.on_terminal(lambda outcome, frames: self._remember(turn, outcome, frames))
         return run
@@ -141,7 +145,7 @@ def _is_cut_off(one: dict[str, Any], answered: set[Any]) -> bool:
     return unfinished and one.get("call_id") not in answered
 
 
-def _empty(house: House, call: Call) -> Run:
+def _empty(services: Services, call: Call) -> Run:
     """Return the run of a turn that takes its input in and answers nothing."""
 
     def source(run: Run) -> Generator[Batch, None, None]:
@@ -150,7 +154,7 @@ def _empty(house: House, call: Call) -> Run:
             Request(call.model, origin=Origin(_WIRE, call.body)), server_context(call, call.model)
         )
         frames = [frame for event in replay(response) for frame in encoder.feed(event)]
-        shown = [frame for frame in frames if frame.event in _SHOWN]
+        shown = [frame for frame in frames if frame.event in _VISIBLE]
         yield Batch(shown, last=True, content=True, answer=Answer(None, response=response))
 
-    return house.feed(call, source)
+    return services.feed(call, source)

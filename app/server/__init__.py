@@ -1,1 +1,1 @@
-"""The server under the application: gunicorn's worker as this house needs it."""
+"""The server under the application: gunicorn's worker as Sluice needs it."""

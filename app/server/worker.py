@@ -61,7 +61,7 @@ _REFUSALS: Final[tuple[tuple[type[Exception], int, str, str], ...]] = (
 )
 
 
-class _Late(BaseException):
+class _Timeout(BaseException):
     """Ends the wait for a connection's next request."""
 
 
@@ -78,7 +78,7 @@ class _Wait:
 
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> bool:
         del self._waits[gevent.getcurrent()]
-        return kind is _Late
+        return kind is _Timeout
 
 
 class Worker(GeventWorker):
@@ -161,7 +161,7 @@ class Worker(GeventWorker):
 
     def _expire(self, greenlet: Any, since: float) -> None:
         if self._waits.get(greenlet) == since:  # runs in the hub, as timers do, so nothing can come between
-            greenlet.throw(_Late)
+            greenlet.throw(_Timeout)
 
     def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> None:
         """Answer one request; raise ``StopIteration`` where its connection must end."""

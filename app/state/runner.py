@@ -160,7 +160,7 @@ class Runner(Generic[W]):
     def _take(self) -> None:
         """Claim as much as there is room for; the rest waits for a job to end.
 
-        A full house still takes a few from tenants that have nothing running in it, so that
+        A full services still takes a few from tenants that have nothing running in it, so that
         nobody's long work shuts the others out.
         """
         room = self._concurrency - len(self._jobs)

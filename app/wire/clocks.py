@@ -154,11 +154,13 @@ class Watchdog:
         total_left = self._started + self.clocks.total - now
         silence_left = (self.clocks.idle if self._flowing else self.clocks.first_byte) - waited
         if total_left <= 0:
-            self.abort(_late("upstream_timeout", f"did not finish within {self.clocks.total:g} s"))
+            self.abort(_timeout_error("upstream_timeout", f"did not finish within {self.clocks.total:g} s"))
         elif silence_left <= 0 and self._flowing:
-            self.abort(_late("upstream_idle", f"sent nothing for {self.clocks.idle:g} s"))
+            self.abort(_timeout_error("upstream_idle", f"sent nothing for {self.clocks.idle:g} s"))
         elif silence_left <= 0:
-            self.abort(_late("upstream_timeout", f"sent nothing within {self.clocks.first_byte:g} s"))
+            self.abort(
+                _timeout_error("upstream_timeout", f"sent nothing within {self.clocks.first_byte:g} s")
+            )
         else:
             self._disarm()
             self._arm(min(total_left, silence_left, self._remaining(waiting)))
@@ -178,5 +180,5 @@ class Watchdog:
             self._interrupt = get_hub().loop.run_callback(self._waiter.throw, Interrupted)
 
 
-def _late(kind: str, what: str) -> TransportError:
+def _timeout_error(kind: str, what: str) -> TransportError:
     return TransportError(kind, f"The provider {what}.", maybe_charged=True)

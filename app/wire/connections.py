@@ -20,7 +20,7 @@ MAX_HELD_PIECES: Final = 4
 AGENT: Final = f"python-urllib3/{urllib3.__version__}"  # type: ignore[attr-defined]  # not in its __all__
 
 
-def place(parts: SplitResult) -> tuple[str, int]:
+def address_of(parts: SplitResult) -> tuple[str, int]:
     """Return the host and port that a URL names."""
     return parts.hostname or "", parts.port or request_head.PORTS[parts.scheme]
 

@@ -29,7 +29,7 @@ class Connection(Protocol):
         ...
 
 
-class _Kept:
+class _Connection:
     """A connection, kept between two answers."""
 
     __slots__ = ("connection", "sock", "_pending", "_poll", "_readable")
@@ -72,7 +72,7 @@ class Origin:
         self._agent = f"User-Agent: {agent}\r\n"
         self._connect = connect
         self._size = size
-        self._idle: list[_Kept] = []
+        self._idle: list[_Connection] = []
 
     def send(
         self,
@@ -87,7 +87,7 @@ class Origin:
         ``headers`` frame the body already; ``limits`` are for connecting and for one read, in
         seconds. Raises what sockets, TLS and ``http1.read_head`` raise.
         """
-        connection = self._take() or _Kept(self._connect(limits[0]))
+        connection = self._borrow() or _Connection(self._connect(limits[0]))
         try:
             connection.sock.settimeout(limits[1])
             packet = self._head(method + " " + target, headers)
@@ -103,7 +103,7 @@ class Origin:
         while self._idle:
             self._idle.pop().connection.close()
 
-    def _take(self) -> _Kept | None:
+    def _borrow(self) -> _Connection | None:
         while self._idle:
             connection = self._idle.pop()
             if connection.is_silent():
@@ -137,15 +137,15 @@ class _Reader:
     """Reads a connection: a head, then what has arrived. While it waits it holds no buffer,
     which is what an open stream costs most of the time."""
 
-    __slots__ = ("_buffer", "_kept")
+    __slots__ = ("_buffer", "_connection")
 
-    def __init__(self, kept: _Kept) -> None:
-        self._kept = kept
+    def __init__(self, kept: _Connection) -> None:
+        self._connection = kept
         self._buffer = b""
 
     def head(self) -> http1.Head:
         """Read the head of the final answer; raises what ``http1.read_head`` raises."""
-        self._buffer = self._kept.recv(_FIRST_READ)
+        self._buffer = self._connection.recv(_FIRST_READ)
         if (found := http1.whole_head(self._buffer)) is None:
             return http1.read_head(self)
         head, size = found
@@ -155,7 +155,7 @@ class _Reader:
     def readline(self, limit: int = http1.MAX_HEAD, /) -> bytes:
         """Return the next line with its end, or less at ``limit`` bytes and at the stream's end."""
         while (stop := self._buffer.find(b"\n") + 1) == 0 and len(self._buffer) < limit:
-            piece = self._kept.recv(_FIRST_READ)
+            piece = self._connection.recv(_FIRST_READ)
             if not piece:
                 break
             self._buffer += piece
@@ -166,7 +166,7 @@ class _Reader:
     def read1(self, n: int = 65536) -> bytes:
         """Return what has arrived, waiting for at least a byte; ``b""`` at the end."""
         if not self._buffer:
-            return self._kept.recv(n)
+            return self._connection.recv(n)
         data, self._buffer = self._buffer[:n], self._buffer[n:]
         return data
 
@@ -176,7 +176,7 @@ class Answer:
 
     __slots__ = ("fp", "status", "will_close", "_headers")
 
-    def __init__(self, kept: _Kept, *, whole: bool) -> None:
+    def __init__(self, kept: _Connection, *, whole: bool) -> None:
         self.fp = _Reader(kept)
         head = self.fp.head()
         self.status = head.status
@@ -195,23 +195,23 @@ class Answer:
 class Exchange:
     """A request that was sent, and its answer at the first byte of the body."""
 
-    __slots__ = ("live", "_idle", "_kept", "_size")
+    __slots__ = ("live", "_idle", "_connection", "_size")
 
-    def __init__(self, live: Answer, kept: _Kept, idle: list[_Kept], size: int) -> None:
+    def __init__(self, live: Answer, kept: _Connection, idle: list[_Connection], size: int) -> None:
         self.live = live
-        self._kept = kept
+        self._connection = kept
         self._idle = idle
         self._size = size
 
     def release_conn(self) -> None:
         """Keep the connection for another request, where the answer allows it."""
         if self.live.will_close or len(self._idle) >= self._size:
-            self._kept.connection.close()
+            self._connection.connection.close()
         else:
-            self._idle.append(self._kept)
+            self._idle.append(self._connection)
 
     def close(self) -> None:
         """Close the connection, also one that is kept already: an answer without a body ends at once."""
-        if self._kept in self._idle:
-            self._idle.remove(self._kept)
-        self._kept.connection.close()
+        if self._connection in self._idle:
+            self._idle.remove(self._connection)
+        self._connection.connection.close()

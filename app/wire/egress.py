@@ -21,7 +21,7 @@ from gevent import monkey
 
 from app.wire import direct_connection, http1, proxies, request_head, tls
 from app.wire.clocks import Clocks, Watchdog
-from app.wire.connections import AGENT, CONNECTIONS, place, target
+from app.wire.connections import AGENT, CONNECTIONS, address_of, target
 from app.wire.http_upstream import PLAIN_ERRORS, HttpUpstream
 from app.wire.paths import host_label, segment
 from app.wire.upstream import Abortable, Opener, TransportError, Upstream
@@ -103,7 +103,7 @@ class Egress:
         return self._contexts[trust]
 
 
-class _Way(NamedTuple):
+class _Route(NamedTuple):
     """Where a URL leads, which is found once: the target as the origin's request line has it, and the
     origin; None where a proxy stands between."""
 
@@ -117,7 +117,7 @@ class Transport:
     def __init__(self, ways: _Ways, opener: Callable[[str], Opener | None]) -> None:
         self._ways = ways
         self._opener = opener
-        self._known: dict[str, _Way] = {}
+        self._known: dict[str, _Route] = {}
 
     def open(
         self,
@@ -183,12 +183,12 @@ class Transport:
         """Close the idle connections."""
         self._ways.close()
 
-    def _find_way(self, url: str, parts: SplitResult) -> _Way:
+    def _find_way(self, url: str, parts: SplitResult) -> _Route:
         """Return where a URL leads, and remember it; raises for one that must not go out."""
         request_head.check_url(url, parts)
         if len(self._known) >= MAX_WAYS:
             self._known.clear()
-        way = self._known[url] = _Way(target(parts), self._ways.origin(parts))
+        way = self._known[url] = _Route(target(parts), self._ways.origin(parts))
         return way
 
 
@@ -235,7 +235,7 @@ class _Ways:
 
     def origin(self, parts: SplitResult) -> direct_connection.Origin | None:
         """Return the connections to the origin of a URL, None where a proxy stands between."""
-        if self._rules.proxy_for(parts.scheme, *place(parts)) is not None:
+        if self._rules.proxy_for(parts.scheme, *address_of(parts)) is not None:
             return None
         return self._direct.get((parts.scheme, parts.netloc)) or self._open_direct(parts)
 
@@ -260,7 +260,7 @@ class _Ways:
             origin.close()
 
     def _open_direct(self, parts: SplitResult) -> direct_connection.Origin:
-        host, port = place(parts)
+        host, port = address_of(parts)
 
         def connect(timeout: float | None) -> Any:
             secure = {"ssl_context": self._target_tls()} if parts.scheme == "https" else {}

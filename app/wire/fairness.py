@@ -13,7 +13,7 @@ from typing import Final
 import gevent
 
 _SLICE: Final = 0.01  # seconds
-_MOMENT: Final = (
+_YIELD: Final = (
     1e-6  # seconds; with none at all gevent may go on fifty times before it looks at sockets and clocks
 )
 
@@ -34,7 +34,7 @@ class Turns:
         if self._loop.iteration == self._seen:
             if now < self._until:
                 return
-            gevent.sleep(_MOMENT)
+            gevent.sleep(_YIELD)
             now = time.monotonic()
         self._seen = self._loop.iteration
         self._until = now + _SLICE

@@ -15,7 +15,7 @@ import gevent
 from app.wire import direct_connection, http1
 from app.wire.clocks import Watchdog
 from app.wire.fairness import Turns
-from app.wire.response_body import WatchedBody, broken
+from app.wire.response_body import WatchedBody, broken_body
 from app.wire.upstream import TransportError
 
 MAX_STREAM: Final = 1024 * 1024 * 1024  # bytes that one answer may bring, read piecemeal
@@ -127,6 +127,6 @@ class HttpUpstream(WatchedBody):
 
 def _fault_of(error: Exception) -> TransportError:
     if isinstance(error, http1.Malformed):
-        return broken(str(error))
+        return broken_body(str(error))
     message = "The provider's answer was cut off."
     return TransportError("upstream_cut", message, maybe_charged=True, raw=f"{type(error).__name__}: {error}")

@@ -16,7 +16,7 @@ import urllib3
 from requests.adapters import HTTPAdapter
 
 from app.wire import proxies, request_head
-from app.wire.connections import CONNECTIONS, place, target
+from app.wire.connections import CONNECTIONS, address_of, target
 from app.wire.upstream import TransportError
 
 
@@ -95,10 +95,10 @@ class Adapter(HTTPAdapter):
         return _Bare(resp)
 
     def _proxy(self, parts: SplitResult) -> str | None:
-        return self._rules.proxy_for(parts.scheme, *place(parts))
+        return self._rules.proxy_for(parts.scheme, *address_of(parts))
 
     def _make_pool(self, parts: SplitResult) -> Any:
-        host, port = place(parts)
+        host, port = address_of(parts)
         proxy = self._proxy(parts)
         secure = parts.scheme == "https"
         manager: Any = self.poolmanager

@@ -59,7 +59,7 @@ class WatchedBody(ABC):
         while piece := self.read1():
             size += len(piece)
             if size > limit:
-                raise self._fail(broken(f"larger than {limit} bytes"))
+                raise self._fail(broken_body(f"larger than {limit} bytes"))
             pieces.append(piece)
         return b"".join(pieces)
 
@@ -85,6 +85,6 @@ class WatchedBody(ABC):
         """Close what brings the bytes, unless the body has ended."""
 
 
-def broken(what: str) -> TransportError:
+def broken_body(what: str) -> TransportError:
     """Return the error of an answer that breaks the rules of HTTP or of ours."""
     return TransportError("upstream_invalid", f"The provider's answer is broken: {what}.", maybe_charged=True)

@@ -12,11 +12,11 @@ from typing import Any, Final
 
 _LONE: Final = re.compile("[\ud800-\udfff]")
 _UNKNOWN: Final = "\ufffd"
-_PLACES: Final = ("index", "output_index", "content_index", "contentBlockIndex")
+_INDEXES: Final = ("index", "output_index", "content_index", "contentBlockIndex")
 """Members that say which of several growing texts a frame belongs to."""
 _GROWING: Final = frozenset({"delta", "parts"})
 _COMPLETION: Final = ("choices", "text")
-_PATIENCE: Final = 16  # frames that may wait, while other texts of the same kind grow
+_MAX_WAITING: Final = 16  # frames that may wait, while other texts of the same kind grow
 
 Place = tuple[Any, ...]
 Framed = tuple[str | None, Any]
@@ -26,29 +26,29 @@ class Halves:
     """Joins the texts of one stream's frames, in their order."""
 
     def __init__(self) -> None:
-        self._kept: dict[Place, tuple[Any, Any, str]] = {}
+        self._waiting: dict[Place, tuple[Any, Any, str]] = {}
         self._frames: list[Framed] = []
         self._grown: set[Place] = set()
 
     @property
     def waiting(self) -> bool:
         """Whether a first half waits for its other half."""
-        return bool(self._kept)
+        return bool(self._waiting)
 
     def feed(self, event: str | None, value: Any) -> list[Framed]:
         """Take a frame and return those that may go on, with whole characters alone."""
-        earlier = list(self._kept)
+        earlier = list(self._waiting)
         self._grown = set()
         self._frames.append((event, self._join(value, ())))
-        patient = len(self._frames) <= _PATIENCE
+        patient = len(self._frames) <= _MAX_WAITING
         for place in earlier:
-            if place in self._kept and not (patient and _shape(place) in self._grown):
+            if place in self._waiting and not (patient and _shape(place) in self._grown):
                 self._give_up(place)
-        return [] if self._kept else self._release()
+        return [] if self._waiting else self._release()
 
     def end(self) -> list[Framed]:
         """Return the frames that waited, when no other comes."""
-        for place in list(self._kept):
+        for place in list(self._waiting):
             self._give_up(place)
         return self._release()
 
@@ -57,7 +57,7 @@ class Halves:
         return frames
 
     def _give_up(self, place: Place) -> None:
-        holder, name, _ = self._kept.pop(place)
+        holder, name, _ = self._waiting.pop(place)
         holder[name] += _UNKNOWN
 
     def _join(self, value: Any, place: Place) -> Any:
@@ -65,7 +65,7 @@ class Halves:
             return self._members(list(value), enumerate(value), place)
         if not isinstance(value, dict):
             return _LONE.sub(_UNKNOWN, value) if isinstance(value, str) else value
-        numbers = tuple(value[name] for name in _PLACES if isinstance(value.get(name), int))
+        numbers = tuple(value[name] for name in _INDEXES if isinstance(value.get(name), int))
         inner = (
             (*place[:-1], *numbers)
             if numbers and place and isinstance(place[-1], int)
@@ -86,15 +86,15 @@ class Halves:
 
     def _grow(self, holder: Any, name: Any, text: str, place: Place) -> None:
         """Join a growing text to the half before it, and keep the half that it ends in."""
-        if place in self._kept:
-            half = self._kept[place][2]
+        if place in self._waiting:
+            half = self._waiting[place][2]
             if "\udc00" <= text[0] <= "\udfff":
-                del self._kept[place]
+                del self._waiting[place]
                 text = (half + text).encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
             else:
                 self._give_up(place)
         if "\ud800" <= text[-1] <= "\udbff":
-            self._kept[place] = (holder, name, text[-1])
+            self._waiting[place] = (holder, name, text[-1])
             text = text[:-1]
         holder[name] = _LONE.sub(_UNKNOWN, text)
 

@@ -82,8 +82,8 @@ def check_bundle(path: str) -> None:
 
 def check_client_cert(certificate: str, key_file: str | None = None) -> None:
     """Raise ``ValueError`` for files that are no PEM certificate and key, or whose key is encrypted."""
-    shown, key = _bytes_of(certificate), _bytes_of(key_file or certificate)
-    if not _CERTIFICATE.search(shown):
+    certificate_bytes, key = _bytes_of(certificate), _bytes_of(key_file or certificate)
+    if not _CERTIFICATE.search(certificate_bytes):
         raise ValueError("names a file without a PEM certificate (-----BEGIN CERTIFICATE-----)")
     if not _KEY.search(key):
         raise ValueError("names no PEM file with the private key (-----BEGIN PRIVATE KEY-----)")

@@ -241,7 +241,7 @@ def test_what_an_attempt_would_meet_is_said_without_reserving(app: Flask) -> Non
     reserve = gateway.accounts.reserve
 
     def note(attempt: Any, touches: Any) -> Any:
-        seen.append(gateway.accounts.outlook(attempt.call, attempt.target))
+        seen.append(gateway.accounts.preview(attempt.call, attempt.target))
         return reserve(attempt, touches)
 
     gateway.accounts.reserve = note  # type: ignore[method-assign]

@@ -15,7 +15,7 @@ from app.config import Limit
 from app.dialects.shared.rate_limits import duration
 from app.gateway import allowances
 from app.gateway.estimates import tokens_of_body
-from app.gateway.limits.charges import Touch, fits, tightest
+from app.gateway.limits.charges import Touch, fits, lowest_of_each
 from app.gateway.limits.redis_windows import HELD, SCRIPT, RedisWindows
 from app.gateway.limits.windows import Charge, MemoryWindows, Settlement, Windows
 
@@ -242,7 +242,7 @@ def test_a_pattern_without_a_provider_is_about_the_name_that_was_asked_for() -> 
 
 def test_of_two_limits_of_one_kind_the_tighter_counts() -> None:
     rows = [Touch("key", "t/k", "this key", Limit("requests", most, "minute")) for most in (9, 3, 5)]
-    assert [touch.limit.most for touch in tightest(rows)] == [3]
+    assert [touch.limit.most for touch in lowest_of_each(rows)] == [3]
 
 
 @pytest.mark.parametrize(

@@ -229,11 +229,11 @@ def test_keys_made_at_run_time_show_when_much_of_theirs_is_used() -> None:
         assert eventually(told)
 
 
-def test_of_very_many_allowances_the_fullest_are_told() -> None:
+def test_of_very_many_allowances_the_highest_are_told() -> None:
     readings = [("sluice_limit_used_ratio", (f"{number}",), number / 100) for number in range(101)]
-    told = gauges._fullest(readings)
+    told = gauges._highest(readings)
     assert [round(value * 100) for _, _, value in told] == list(range(100, 100 - gauges.MOST_MADE, -1))
-    assert [value for _, _, value in gauges._fullest(readings[:52])] == [0.51, 0.5]
+    assert [value for _, _, value in gauges._highest(readings[:52])] == [0.51, 0.5]
 
 
 def test_what_a_limit_refuses_is_no_attempt(governed: World) -> None:

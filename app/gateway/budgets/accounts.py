@@ -59,7 +59,7 @@ class Reservation:
     touches: tuple[Touch, ...]
 
 
-class Outlook(NamedTuple):
+class Preview(NamedTuple):
     """What an attempt would meet: budgets and how they stand, what it may cost, and the error of a refusal."""
 
     touches: tuple[Touch, ...]
@@ -137,14 +137,14 @@ class Accounts:
 
     # --- for whoever only asks -----------------------------------------------------------------
 
-    def outlook(self, call: Call, target: Target) -> Outlook:
+    def preview(self, call: Call, target: Target) -> Preview:
         """Return which budgets an attempt would touch, how they stand, what it may cost, and why it would be refused.
 
         Nothing is reserved. Raises ``store_unavailable``."""
         touches, estimate = self.touches_of(call, target), self.estimate_of(call, target)
         standings = self.standings(touches)
         refused = self.refusal(touches, standings, estimate, target.label)
-        return Outlook(tuple(touches), tuple(standings), estimate, refused)
+        return Preview(tuple(touches), tuple(standings), estimate, refused)
 
     def check(self, call: Call, target: Target) -> None:
         """Raise ``budget_exceeded`` where an attempt could not be paid now, even if nothing else ran.

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 _LOG: Final = logging.getLogger(__name__)
 
 THRESHOLDS: Final = (50, 80, 95, 100)
-_LOOK: Final = 5.0
+_POLL_SECONDS: Final = 5.0
 _LEASE: Final = 60.0
 _CLOCKS: Final = Clocks(connect=5.0, first_byte=10.0, idle=10.0, total=15.0)
 _FIRST_PAUSE: Final = 2.0
@@ -91,9 +91,9 @@ class Herald:
             now = self._clock()
             bodies = {threshold: message(one, threshold, now) for threshold in reached}
             for threshold in self._state().alerts.note(one.id, bodies, sends=self._url is not None):
-                self._tell(one, threshold)
+                self._announce(one, threshold)
 
-    def _tell(self, paid: Paid, threshold: int) -> None:
+    def _announce(self, paid: Paid, threshold: int) -> None:
         whose = f"the {paid.level} '{paid.owner}'" if paid.owner else "the whole gateway"
         about = f" for '{paid.models}'" if paid.models else ""
         _LOG.warning(
@@ -115,7 +115,7 @@ class Herald:
                 _LOG.warning("alerts cannot be looked for: %s", error.raw or error.message)
             except Exception:  # noqa: BLE001 - the loop must outlive any fault, or nobody would be told
                 _LOG.exception("alerts cannot be sent")
-            self._bell.wait(_LOOK)
+            self._bell.wait(_POLL_SECONDS)
 
     def _send(self, due: Due) -> None:
         """Send one message; try again later where it was not taken."""

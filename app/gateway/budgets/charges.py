@@ -63,7 +63,7 @@ def touches_of_target(
     return [touch for touch in every if concerns(touch.budget, label, names)]
 
 
-def tightest(touches: Iterable[Touch]) -> list[Touch]:
+def lowest_of_each(touches: Iterable[Touch]) -> list[Touch]:
     """Return, of those of one owner, span and pattern, the tightest."""
     found: dict[tuple[str, str, str, str | None], Touch] = {}
     for touch in touches:

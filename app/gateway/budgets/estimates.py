@@ -15,7 +15,7 @@ from app.gateway.call import Target
 from app.gateway.cost import UNITS, PriceList
 from app.gateway.estimates import tokens_of_body
 
-_SILENT: Final = frozenset({"embedding", "count_tokens", "rerank", "moderation"})
+_WITHOUT_OUTPUT: Final = frozenset({"embedding", "count_tokens", "rerank", "moderation"})
 """Operations that answer with no tokens."""
 
 _PICTURED: Final = frozenset({"image_generation", "image_edit", "image_variation"})
@@ -67,7 +67,7 @@ def worst_case(
         details["output.image_tokens"] = goes_out
     else:
         cap = None if target.members is None else target.members.max_tokens
-        goes_out = 0 if operation in _SILENT else output_of_body(body, most, cap)
+        goes_out = 0 if operation in _WITHOUT_OUTPUT else output_of_body(body, most, cap)
     units = units_of(operation, body, target.provider.settings.prices.get(target.model) or {})
     usage = Usage(came_in, goes_out, details=details, estimated=True, billing=Billing(units=units))
     return Estimate(came_in, goes_out, cost_of(prices.cost(target, usage)))

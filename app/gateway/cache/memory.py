@@ -15,7 +15,7 @@ from app.canonical.response import Finish, Response, Usage
 
 _MOST: Final = 64 * 1024 * 1024  # bytes of a process
 _LARGEST: Final = 1024 * 1024  # bytes of an answer
-_BESIDE: Final = 2  # an answer is kept as JSON and decoded
+_OVERHEAD_FACTOR: Final = 2  # an answer is kept as JSON and decoded
 
 
 @record
@@ -59,7 +59,7 @@ class Memory:
     def put(self, entry: Entry, ttl: float) -> bool:
         """Keep an entry for ``ttl`` seconds; the oldest used make room. False for one that is too large."""
         self.drop(entry.id)
-        if len(entry.body) > min(_LARGEST, self._most // _BESIDE):
+        if len(entry.body) > min(_LARGEST, self._most // _OVERHEAD_FACTOR):
             return False
         self._entries[entry.id] = (self._clock() + ttl, entry)
         self._size += _size(entry)
@@ -80,4 +80,4 @@ class Memory:
 
 
 def _size(entry: Entry) -> int:
-    return _BESIDE * len(entry.body) + 1024
+    return _OVERHEAD_FACTOR * len(entry.body) + 1024

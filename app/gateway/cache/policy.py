@@ -23,8 +23,8 @@ class Policy:
     looked up; ``semantic``: like ones, from ``threshold`` on."""
 
     settings: CacheSettings
-    looks: bool = True
-    keeps: bool = True
+    reads: bool = True
+    writes: bool = True
     ttl: int = 300
     scope: str = ""
     direct: bool = True
@@ -55,7 +55,7 @@ class Policies:
         if settings is None or not settings.on:
             return None
         policy = _by_headers(call.client_headers, settings)
-        return policy if policy.looks or policy.keeps else None
+        return policy if policy.reads or policy.writes else None
 
 
 def _by_headers(headers: Mapping[str, str], settings: CacheSettings) -> Policy:
@@ -68,8 +68,8 @@ def _by_headers(headers: Mapping[str, str], settings: CacheSettings) -> Policy:
     kind = _kind(headers, semantic)
     return Policy(
         settings,
-        looks=not control & {"no-cache", "no-store"},
-        keeps="no-store" not in control and not _flag(headers, "x-bf-cache-no-store"),
+        reads=not control & {"no-cache", "no-store"},
+        writes="no-store" not in control and not _flag(headers, "x-bf-cache-no-store"),
         ttl=_ttl(headers, settings.ttl),
         scope=_scope(headers),
         direct=kind != "semantic",

@@ -33,14 +33,14 @@ class Meaning(NamedTuple):
     input_tokens: int
 
 
-class Words(NamedTuple):
+class PromptText(NamedTuple):
     """The text of the last user message, and the digest of all else."""
 
     group: str
     text: str
 
 
-def words_of(call: Call, settings: Settings, scope: str, semantic: SemanticSettings) -> Words | None:
+def words_of(call: Call, settings: Settings, scope: str, semantic: SemanticSettings) -> PromptText | None:
     """Return what is compared by meaning; None where a conversation is too long, or does not end in a user's text."""
     form = form_of(call.dialect, call.full_body)
     name = next((one for one in _MESSAGES if isinstance(form.get(one), list)), None)
@@ -52,11 +52,11 @@ def words_of(call: Call, settings: Settings, scope: str, semantic: SemanticSetti
     if not text or len(text) > _LONGEST:
         return None
     form[name] = [*items[:-1], last]
-    return Words(digest_of_form(call, settings, f"{semantic.model}\n{scope}", form), text)
+    return PromptText(digest_of_form(call, settings, f"{semantic.model}\n{scope}", form), text)
 
 
 def meaning_of(
-    run: Callable[[Call], Run], call: Call, words: Words, semantic: SemanticSettings
+    run: Callable[[Call], Run], call: Call, words: PromptText, semantic: SemanticSettings
 ) -> Meaning | None:
     """Return the vector of ``words``, which ``run`` asks of the configured model on the caller's account; None where none came."""
     inner = Abort()

@@ -111,27 +111,27 @@ class CacheStore:
             return
         self._ask(lambda: self._shared.put(label, body, ttl))
 
-    def like(self, meaning: Meaning, least: float) -> Iterator[tuple[Entry, float]]:
+    def similar(self, meaning: Meaning, least: float) -> Iterator[tuple[Entry, float]]:
         """Yield the few answers whose questions are most like ``meaning``, with the cosine, which is at least ``least``."""
         group = meaning.group
-        near = self._ask(lambda: self._near(meaning, least))
-        if near is None:  # what comes late serves the next call
-            near = self._vectors.near(group, meaning.vector, least)
-        for name, cosine in near:
+        names = self._ask(lambda: self._similar_names(meaning, least))
+        if names is None:  # what comes late serves the next call
+            names = self._vectors.near(group, meaning.vector, least)
+        for name, cosine in names:
             entry = self.find(name)
             if entry is not None:
                 yield entry, cosine
             else:
                 self._vectors.drop(group, name)
 
-    def _near(self, meaning: Meaning, least: float) -> list[tuple[str, float]]:
+    def _similar_names(self, meaning: Meaning, least: float) -> list[tuple[str, float]]:
         """Return what is nearest of all that was kept: by the database, else here with what others kept since."""
         group = meaning.group
         if self._redis is None and self._state().answers.compares():
             vector = pack(meaning.vector)
             found = [] if vector is None else self._state().answers.nearest(group, vector, NEWEST, NEAREST)
-            near = [(name, rounded(cosine)) for name, cosine in found]
-            return [one for one in near if one[1] >= least]
+            names = [(name, rounded(cosine)) for name, cosine in found]
+            return [one for one in names if one[1] >= least]
         learnt = self._shared.vectors(group, self._vectors.newest(group), NEWEST)
         if learnt:
             self._vectors.learn(group, learnt)
@@ -179,7 +179,7 @@ class CacheStore:
 
     def drop_tenant_soon(self, tenant: str) -> None:
         """Take away in the background what is kept of a tenant that was deleted; the sweep does what this does not."""
-        gevent.spawn(self._drop_kept, tenant)
+        gevent.spawn(self._drop_entries, tenant)
 
     def make_room_for(self, tenant: str) -> None:
         """Take away what is still kept of a former tenant of this name, before there is one again.
@@ -190,7 +190,7 @@ class CacheStore:
             state.answers.clear(Choice(tenant=tenant))
             self.drop_tenant(tenant)
 
-    def _drop_kept(self, tenant: str) -> None:
+    def _drop_entries(self, tenant: str) -> None:
         try:
             self._state().answers.clear(Choice(tenant=tenant))
             self.drop_tenant(tenant)

@@ -1,4 +1,4 @@
-"""The layers of this house: three tables, outermost first. A new layer is a module and a row.
+"""The layers: three tables, outermost first. A new layer is a module and a row.
 
 Tests: tests/test_additions.py adds one of each in a scratch copy.
 """

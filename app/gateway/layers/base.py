@@ -1,11 +1,11 @@
-"""What a layer is made of, and what it may ask of the house it serves.
+"""Types of layers, and the services of the gateway that layers use.
 
-A call layer is a function ``(call, proceed) -> Run``: it may refuse, change the call on its way in, hand
-its own run out, or listen to the run's attempts and end. An attempt layer is a context manager around one
+A call layer is a function ``(call, proceed) -> Run``: it may refuse the call, change it, return a run of
+its own, or listen to the run's attempts and end. An attempt layer is a context manager around one
 attempt: what it raises on entering is that target's error, so that the next target is tried; on leaving it
 knows ``attempt.usage`` and ``attempt.cost``, also of a stream whose client left. A listener hears of every
-end, last. Each is made once a process, by a function of the house that returns None where it is not
-configured: then it costs nothing.
+end, last. Each is made once a process by a function that takes the services and returns None if the layer
+is not configured: then it costs nothing.
 
 Tests: tests/test_additions.py.
 """
@@ -43,8 +43,8 @@ CallLayer = Callable[[Call, Proceed], Run]
 Listener = Callable[[Outcome], None]
 
 
-class House(Protocol):
-    """The gateway, as layers see it."""
+class Services(Protocol):
+    """The services of the gateway that layers use."""
 
     settings: Settings
     prices: PriceList
@@ -87,6 +87,6 @@ class House(Protocol):
         ...
 
 
-MakeCallLayer = Callable[[House], CallLayer | None]
-MakeAttemptLayer = Callable[[House], AttemptLayer | None]
-MakeListener = Callable[[House], Listener | None]
+MakeCallLayer = Callable[[Services], CallLayer | None]
+MakeAttemptLayer = Callable[[Services], AttemptLayer | None]
+MakeListener = Callable[[Services], Listener | None]

@@ -12,13 +12,13 @@ from app.gateway.breaker import Breaker
 from app.gateway.call import Attempt
 from app.gateway.driver import AttemptLayer
 from app.gateway.key_cooldowns import KeyCooldowns
-from app.gateway.layers.base import House, Listener
+from app.gateway.layers.base import Services, Listener
 from app.gateway.outcome import Outcome
 
 
-def make(house: House) -> AttemptLayer | None:
+def make(services: Services) -> AttemptLayer | None:
     """Return the layer; None without a breaker and without a provider of several keys."""
-    listeners = [one for one in (house.breaker, house.key_cooldowns) if one is not None]
+    listeners = [one for one in (services.breaker, services.key_cooldowns) if one is not None]
     if not listeners:
         return None
 
@@ -46,9 +46,9 @@ class _Report:
                 listener.failed(attempt.target, error)
 
 
-def make_listener(house: House) -> Listener | None:
+def make_listener(services: Services) -> Listener | None:
     """Return what hears that a call is over: one that the cache answered, or that was refused, asked no target."""
-    breaker = house.breaker
+    breaker = services.breaker
     if breaker is None:
         return None
 

@@ -13,12 +13,12 @@ from app.gateway.budgets.accounts import FREE, Accounts
 from app.gateway.budgets.charges import Touch
 from app.gateway.call import Attempt
 from app.gateway.driver import AttemptLayer
-from app.gateway.layers.base import House
+from app.gateway.layers.base import Services
 
 
-def make(house: House) -> AttemptLayer:
+def make(services: Services) -> AttemptLayer:
     """Return the layer."""
-    accounts, writes_all = house.accounts, house.settings.call_log != "off"
+    accounts, writes_all = services.accounts, services.settings.call_log != "off"
 
     def layer(attempt: Attempt) -> AbstractContextManager[None]:
         touches = accounts.touches_of(attempt.call, attempt.target)

@@ -16,23 +16,23 @@ from app.gateway.cache.identity import digest_of
 from app.gateway.cache.memory import Entry
 from app.gateway.cache.policy import Policies, Policy
 from app.gateway.cache.replay import debug_of, entry_of, semantic_debug_of, source_of
-from app.gateway.cache.semantics import Meaning, Words, meaning_of, words_of
+from app.gateway.cache.semantics import Meaning, PromptText, meaning_of, words_of
 from app.gateway.cache.single_flight import Flight, Flights
 from app.gateway.call import Call, Target
-from app.gateway.layers.base import CallLayer, House, Proceed
+from app.gateway.layers.base import CallLayer, Proceed, Services
 from app.gateway.offload import aside_for
 from app.gateway.outcome import Outcome
 from app.gateway.run import Run
 from app.state.cache_records import Label
 
-_STREAMED: Final = frozenset({"chat", "responses"})
-_WHOLE: Final = _STREAMED | {"completion", "embedding"}
+_STREAMABLE: Final = frozenset({"chat", "responses"})
+_CACHEABLE: Final = _STREAMABLE | {"completion", "embedding"}
 
 
-def make(house: House) -> CallLayer | None:
+def make(services: Services) -> CallLayer | None:
     """Return the layer; None where no cache is configured."""
-    policies = Policies(house.settings)
-    return Cache(house, policies) if policies else None
+    policies = Policies(services.settings)
+    return Cache(services, policies) if policies else None
 
 
 class Question(NamedTuple):
@@ -46,10 +46,10 @@ class Question(NamedTuple):
 class Cache:
     """The layer."""
 
-    def __init__(self, house: House, policies: Policies) -> None:
-        self._house = house
+    def __init__(self, services: Services, policies: Policies) -> None:
+        self._services = services
         self._policies = policies
-        self._store = house.cache_store
+        self._store = services.cache_store
         self._store.use()
         self._flights = Flights()
 
@@ -57,19 +57,19 @@ class Cache:
         policy = self._policy(call)
         if policy is None:
             return proceed(call)
-        name = aside_for(call, lambda: digest_of(call, self._house.settings, policy.scope))
-        if not policy.looks:
+        name = aside_for(call, lambda: digest_of(call, self._services.settings, policy.scope))
+        if not policy.reads:
             return self._record(call, proceed, Question(name, policy))
-        words = self._words(call, policy)
+        words = self._prompt_text(call, policy)
         meaning: Meaning | None = None
         while True:
             run = self._hit(call, name) if policy.direct else None
             if run is None and meaning is not None:
-                run = self._like(call, meaning, policy.threshold)
+                run = self._similar_run(call, meaning, policy.threshold)
             if run is not None:
                 return run
             if words is not None and policy.semantic is not None:
-                meaning, words = meaning_of(self._house.run_inner, call, words, policy.semantic), None
+                meaning, words = meaning_of(self._services.run_inner, call, words, policy.semantic), None
                 continue
             flight = self._flights.of(name)
             if call.stream or not policy.settings.single_flight or flight is None:
@@ -79,22 +79,22 @@ class Cache:
                 break
         _note(call, "miss", _debug(name, meaning, policy))
         question = Question(name, policy, meaning)
-        if call.stream or not (policy.settings.single_flight and policy.keeps):
+        if call.stream or not (policy.settings.single_flight and policy.writes):
             return self._record(call, proceed, question)
-        return self._lead(call, proceed, question)
+        return self._run_and_record(call, proceed, question)
 
     def preview(self, call: Call) -> str:
         """Return what would become of ``call`` here: ``hit``, ``miss`` or ``off``."""
         policy = self._policy(call)
-        if policy is None or not policy.looks:
+        if policy is None or not policy.reads:
             return "off"
-        name = digest_of(call, self._house.settings, policy.scope)
+        name = digest_of(call, self._services.settings, policy.scope)
         entry = self._find(call, name)
         return "hit" if entry is not None and self._target(call, entry) is not None else "miss"
 
     def _policy(self, call: Call) -> Policy | None:
         """Return how the call meets the cache, None for what is never kept."""
-        if call.operation not in (_STREAMED if call.stream else _WHOLE):
+        if call.operation not in (_STREAMABLE if call.stream else _CACHEABLE):
             return None
         if call.request is not None and call.operation != "embedding":  # its body does not say all
             return None
@@ -114,16 +114,16 @@ class Cache:
             return None
         return self._replay(call, entry, target, debug_of(name, entry))
 
-    def _words(self, call: Call, policy: Policy) -> Words | None:
+    def _prompt_text(self, call: Call, policy: Policy) -> PromptText | None:
         """Return what is compared with like questions; None where nothing is."""
         semantic = policy.semantic
-        if semantic is None or call.operation not in _STREAMED:
+        if semantic is None or call.operation not in _STREAMABLE:
             return None
-        return aside_for(call, lambda: words_of(call, self._house.settings, policy.scope, semantic))
+        return aside_for(call, lambda: words_of(call, self._services.settings, policy.scope, semantic))
 
-    def _like(self, call: Call, meaning: Meaning, threshold: float) -> Run | None:
+    def _similar_run(self, call: Call, meaning: Meaning, threshold: float) -> Run | None:
         """Return the answer of a question that is like this one."""
-        for found, similarity in self._store.like(meaning, threshold):
+        for found, similarity in self._store.similar(meaning, threshold):
             entry = self._check_stored(call, found)
             target = None if entry is None else self._target(call, entry)
             if entry is not None and target is not None:
@@ -134,7 +134,7 @@ class Cache:
     def _replay(self, call: Call, entry: Entry, target: Target, debug: Mapping[str, Any]) -> Run:
         """Return the run that gives an entry again."""
         _note(call, "hit", debug)
-        run = self._house.feed(call, source_of(entry, target))
+        run = self._services.feed(call, source_of(entry, target))
         run.outcome.on_end(lambda outcome: self._write_row(outcome, target))
         return run
 
@@ -142,7 +142,7 @@ class Cache:
         """Return the target that gave the answer, where the caller may use it still."""
         route = call.progress.route
         if route is None:
-            route = call.progress.route = self._house.plan(call)
+            route = call.progress.route = self._services.plan(call)
         return next((one.target for one in route.targets if one.target.label == entry.label), None)
 
     def _find(self, call: Call, name: str) -> Entry | None:
@@ -157,7 +157,7 @@ class Cache:
             if entry.response_id is None:
                 return entry
             try:
-                self._house.state().responses.get(entry.tenant, entry.response_id)
+                self._services.state().responses.get(entry.tenant, entry.response_id)
             except GatewayError as error:
                 if error.kind.name != "not_found":
                     return None
@@ -166,17 +166,17 @@ class Cache:
                 return entry
         return None
 
-    def _lead(self, call: Call, proceed: Proceed, question: Question) -> Run:
+    def _run_and_record(self, call: Call, proceed: Proceed, question: Question) -> Run:
         flight = self._flights.begin(question.name, call)
         try:
             run = self._record(replace(call, abort=flight.abort), proceed, question)
         except BaseException:
             self._flights.end(question.name, flight)
             raise
-        run.outcome.on_end(lambda outcome: self._land(flight, outcome, question.name))
+        run.outcome.on_end(lambda outcome: self._end_flight(flight, outcome, question.name))
         return run
 
-    def _land(self, flight: Flight, outcome: Outcome, name: str) -> None:
+    def _end_flight(self, flight: Flight, outcome: Outcome, name: str) -> None:
         flight.shared = outcome.error is not None or self._store.holds(name)
         self._flights.end(name, flight)
 
@@ -184,7 +184,7 @@ class Cache:
         """Return the run that goes on, whose complete answer is kept once it ended well."""
         name, policy, meaning = question
         run = proceed(call)
-        if not policy.keeps:
+        if not policy.writes:
             return run
         found: list[Entry] = []
 
@@ -205,7 +205,9 @@ class Cache:
 
     def _write_row(self, outcome: Outcome, target: Target) -> None:
         if outcome.error is None:
-            self._house.accounts.note_cached(outcome.call, target.provider.name, target.model, outcome.usage)
+            self._services.accounts.note_cached(
+                outcome.call, target.provider.name, target.model, outcome.usage
+            )
 
 
 def _debug(name: str, meaning: Meaning | None, policy: Policy) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from gevent.event import Event
 from app.dialects.shared.losses import Loss
 from app.errors import GatewayError
 from app.gateway.call_bodies import bodies_of, size_of
-from app.gateway.layers.base import House, Listener
+from app.gateway.layers.base import Listener, Services
 from app.gateway.outcome import Outcome
 from app.operations import request_type
 from app.state.ids import new_id
@@ -37,14 +37,14 @@ _MOST_OF_WARNING: Final = 300  # characters
 class CallWriter:
     """Takes the end of each call, and writes it down soon."""
 
-    def __init__(self, house: House) -> None:
-        self._house = house
-        self._errors_only = house.settings.call_log == "errors"
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._errors_only = services.settings.call_log == "errors"
         self._waiting: deque[dict[str, Any]] = deque()
         self._bell = Event()
         self._loop = Loop(self._run)
         self._purge_at = 0.0
-        self._keeps_bodies = house.settings.log_bodies
+        self._keeps_bodies = services.settings.log_bodies
         self._bodies: dict[str, dict[str, Any]] = {}
         self._room = _MOST_BODIES
 
@@ -77,16 +77,16 @@ class CallWriter:
                 self._write()
             if time.monotonic() >= self._purge_at:
                 self._purge_at = time.monotonic() + _PURGE_SECONDS
-                self._quietly(self._purge)
+                self._try(self._purge)
 
     def _write(self) -> None:
         rows = [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]
         bodies = self._take_bodies(rows)
-        if not self._quietly(lambda: self._store(rows, bodies)):
+        if not self._try(lambda: self._store(rows, bodies)):
             self._drop(len(rows))
 
     def _store(self, rows: list[dict[str, Any]], bodies: dict[str, dict[str, Any]]) -> None:
-        state = self._house.state()
+        state = self._services.state()
         for row in rows:
             if row["user"] is not None:
                 row["user"] = state.keys.hasher.digest(row["user"])[:32]
@@ -108,10 +108,10 @@ class CallWriter:
         return found
 
     def _purge(self) -> None:
-        settings, log = self._house.settings, self._house.state().call_log
+        settings, log = self._services.settings, self._services.state().call_log
         log.purge(settings.log_days * _DAY, settings.log_rows, settings.log_bodies_days * _DAY)
 
-    def _quietly(self, work: Callable[[], None]) -> bool:
+    def _try(self, work: Callable[[], None]) -> bool:
         """Do what may fail without a call's failing for it; tell whether it was done."""
         try:
             work()
@@ -124,18 +124,18 @@ class CallWriter:
         return True
 
     def _drop(self, count: int) -> None:
-        if self._house.metrics is not None:
-            self._house.metrics.note_lost_rows(count)
+        if self._services.metrics is not None:
+            self._services.metrics.note_lost_rows(count)
         else:
             _LOG.warning("%d rows of the call log were dropped", count)
 
 
-def make(house: House) -> Listener | None:
+def make(services: Services) -> Listener | None:
     """Return the listener that logs each call in the database; None where that is off."""
-    if house.settings.call_log == "off":
+    if services.settings.call_log == "off":
         return None
-    writer = CallWriter(house)
-    house.on_close(writer.close)
+    writer = CallWriter(services)
+    services.on_close(writer.close)
     return writer.note
 
 
@@ -175,11 +175,11 @@ def _row(outcome: Outcome) -> dict[str, Any]:
         "response_id": call.response_id,
     }
     if outcome.losses:
-        row["warned"] = [_words(loss) for loss in outcome.losses[:_MOST_WARNINGS]]
+        row["warned"] = [_loss_row(loss) for loss in outcome.losses[:_MOST_WARNINGS]]
     return row
 
 
-def _words(loss: Loss) -> dict[str, str | None]:
+def _loss_row(loss: Loss) -> dict[str, str | None]:
     """Return a warning as a row keeps it: its path and its sentence, cut where it is long."""
     text = loss.message
     cut = text if len(text) <= _MOST_OF_WARNING else text[: _MOST_OF_WARNING - 1] + "…"

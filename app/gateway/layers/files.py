@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from app.errors import GatewayError
 from app.gateway.call import Call, FileHome
-from app.gateway.layers.base import CallLayer, House
+from app.gateway.layers.base import CallLayer, Services
 from app.state.records import StoredFile, missing
 
 _OURS: Final = re.compile(r"file-[0-9a-f]{48}")
@@ -22,20 +22,20 @@ _SLOTS: Final = frozenset({"file_id", "file_ids", "fileUri", "file_uri"})
 _MOST: Final = 100
 
 
-def make(house: House) -> CallLayer:
+def make(services: Services) -> CallLayer:
     """Return the layer. A call that names no files, and has no history that may, goes on untouched."""
 
-    return lambda call, proceed: proceed(with_files(house, call))
+    return lambda call, proceed: proceed(with_files(services, call))
 
 
-def with_files(house: House, call: Call) -> Call:
+def with_files(services: Services, call: Call) -> Call:
     """Return the call as the account of the files that it names understands it.
 
     Raises ``not_found`` for a file that is not the tenant's, ``bad_request`` for what no one account can read."""
     if not call.names_files and call.upstream_body is None:
         return call
     named = dict.fromkeys(_named_ids(call.full_body))
-    return _known(house, call, list(named)) if named else call
+    return _known(services, call, list(named)) if named else call
 
 
 def _named_ids(body: Mapping[str, Any]) -> Iterator[str]:
@@ -54,11 +54,11 @@ def _named_ids(body: Mapping[str, Any]) -> Iterator[str]:
                     waiting.append(member)
 
 
-def _known(house: House, call: Call, ids: list[str]) -> Call:
+def _known(services: Services, call: Call, ids: list[str]) -> Call:
     if len(ids) > _MOST:
         raise GatewayError("bad_request", f"A request may name at most {_MOST} files.", param="file_id")
-    found = {one.id: one for one in house.state().files.several(call.principal.tenant, ids)}
-    homes = {_home(found.get(file_id), file_id) for file_id in ids}
+    found = {one.id: one for one in services.state().files.several(call.principal.tenant, ids)}
+    homes = {_location(found.get(file_id), file_id) for file_id in ids}
     if len({home.realm for home in homes}) > 1:
         raise GatewayError(
             "bad_request",
@@ -74,7 +74,7 @@ def _known(house: House, call: Call, ids: list[str]) -> Call:
     return replace(call, upstream_body=body, home=home)
 
 
-def _home(stored: StoredFile | None, file_id: str) -> FileHome:
+def _location(stored: StoredFile | None, file_id: str) -> FileHome:
     if stored is None:
         raise missing(file_id)
     if stored.provider is None or stored.realm is None:

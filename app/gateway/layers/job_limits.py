@@ -14,33 +14,33 @@ import gevent
 from app.errors import GatewayError
 from app.gateway.call import Call
 from app.gateway.estimates import tokens_of_body
-from app.gateway.layers.base import CallLayer, House, Proceed
+from app.gateway.layers.base import CallLayer, Proceed, Services
 from app.gateway.layers.limits import Held
 from app.gateway.limits.charges import Touch, touches_of_call
 from app.gateway.limits.gate import Hold
 from app.gateway.run import Run
 
-_LOOK: Final = 1.0
+_POLL_SECONDS: Final = 1.0
 """Seconds between two looks for a place."""
 
 _ENDLESS: Final = 2**50
 
 
-def make(house: House) -> CallLayer:
+def make(services: Services) -> CallLayer:
     """Return the layer; a job that touches no limit passes by."""
 
     def layer(call: Call, proceed: Proceed) -> Run:
-        touches = touches_of_call(call, house.settings.limits, house.plan)
+        touches = touches_of_call(call, services.settings.limits, services.plan)
         held = [_without_refusal(touch) for touch in touches if touch.limit.kind != "requests"]
         if not held:
             return proceed(call)
         estimate = tokens_of_body(call.body)
-        hold = _acquire(house, call, held)
+        hold = _acquire(services, call, held)
         known = tuple(
             charge._replace(amount=estimate) if touch.limit.kind == "tokens" else charge
             for touch, charge in zip(hold.touches, hold.charges, strict=True)
         )
-        return Held(house.limits, hold._replace(charges=known), estimate, estimate).around(call, proceed)
+        return Held(services.limits, hold._replace(charges=known), estimate, estimate).around(call, proceed)
 
     return layer
 
@@ -52,11 +52,11 @@ def _without_refusal(touch: Touch) -> Touch:
     return replace(touch, limit=replace(touch.limit, most=_ENDLESS))
 
 
-def _acquire(house: House, call: Call, touches: list[Touch]) -> Hold:
+def _acquire(services: Services, call: Call, touches: list[Touch]) -> Hold:
     """Return the hold of a job, as soon as there is a place for it."""
     while True:
         try:
-            hold = house.limits.admit(touches, 0)
+            hold = services.limits.admit(touches, 0)
         except GatewayError as error:
             if error.kind.name != "overloaded":
                 raise
@@ -65,4 +65,4 @@ def _acquire(house: House, call: Call, touches: list[Touch]) -> Hold:
                 return hold
         call.remaining()
         call.abort.check()
-        gevent.sleep(_LOOK)
+        gevent.sleep(_POLL_SECONDS)

@@ -14,31 +14,31 @@ from app.dialects import dialect_of
 from app.dialects.base import Row
 from app.gateway.call import Call
 from app.gateway.estimates import tokens_of_body
-from app.gateway.layers.base import CallLayer, House, Proceed
+from app.gateway.layers.base import CallLayer, Proceed, Services
 from app.gateway.limits.charges import Touch, touches_of_call, used_of
 from app.gateway.limits.gate import Gate, Hold
 from app.gateway.limits.headers import headers_of, refusal
 from app.gateway.run import Run
 
 
-def make(house: House) -> CallLayer:
+def make(services: Services) -> CallLayer:
     """Return the layer; a call that touches no limit passes by."""
 
     def layer(call: Call, proceed: Proceed) -> Run:
-        touches = touches_of_call(call, house.settings.limits, house.plan)
+        touches = touches_of_call(call, services.settings.limits, services.plan)
         if is_queued(call):
             touches = [touch for touch in touches if touch.limit.kind != "concurrent"]
         if not touches:
             call.progress.admitted = True
             return proceed(call)
         estimate = tokens_of_body(call.body) if any(t.limit.kind == "tokens" for t in touches) else 0
-        hold = house.limits.admit(touches, estimate)
+        hold = services.limits.admit(touches, estimate)
         write = dialect_of(Row, call.dialect).limit_headers
         call.progress.headers.update(headers_of(hold, write, time.time()))
         if hold.refused is not None:
             raise refusal(hold)
         call.progress.admitted = True
-        return Held(house.limits, hold, estimate).around(call, proceed)
+        return Held(services.limits, hold, estimate).around(call, proceed)
 
     return layer
 

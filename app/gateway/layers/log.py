@@ -182,9 +182,9 @@ class _Redacting(Protocol):
     redactor: Redactor
 
 
-def make(house: _Redacting) -> Callable[[Outcome], None]:
+def make(services: _Redacting) -> Callable[[Outcome], None]:
     """Return the listener that logs each end."""
-    redact = house.redactor.text
+    redact = services.redactor.text
     return lambda outcome: log_call(outcome, redact)
 
 

@@ -227,9 +227,9 @@ class _Measured(Protocol):
     metrics: Metrics | None
 
 
-def make(house: _Measured) -> Callable[[Outcome], None] | None:
+def make(services: _Measured) -> Callable[[Outcome], None] | None:
     """Return the listener that counts each end; None where no metrics are asked for."""
-    return None if house.metrics is None else house.metrics.observe
+    return None if services.metrics is None else services.metrics.observe
 
 
 def _make_metric(row: Series, registry: Any) -> Any:

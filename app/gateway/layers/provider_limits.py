@@ -12,14 +12,14 @@ from app.errors import GatewayError
 from app.gateway.call import Attempt, Call
 from app.gateway.driver import AttemptLayer
 from app.gateway.estimates import tokens_of_body
-from app.gateway.layers.base import House
+from app.gateway.layers.base import Services
 from app.gateway.limits.charges import Touch, tokens_of, touches_of_target
 from app.gateway.limits.headers import refusal
 
 
-def make(house: House) -> AttemptLayer | None:
+def make(services: Services) -> AttemptLayer | None:
     """Return the layer; None where no provider has a limit."""
-    providers = house.settings.providers.values()
+    providers = services.settings.providers.values()
     if not any(one.limits or any(key.limits for key in one.keys) for one in providers):
         return None
 
@@ -30,13 +30,13 @@ def make(house: House) -> AttemptLayer | None:
             yield
             return
         estimate = tokens_of_body(attempt.call.full_body)
-        hold = house.limits.admit(touches, estimate)
+        hold = services.limits.admit(touches, estimate)
         if hold.refused is not None:
             raise passed_over(attempt.call, refusal(hold))
         try:
             yield
         finally:
-            house.limits.end(hold, [_usage(touch, attempt, estimate) for touch in hold.touches])
+            services.limits.end(hold, [_usage(touch, attempt, estimate) for touch in hold.touches])
 
     return layer
 

@@ -13,7 +13,7 @@ from app.dialects import dialect
 from app.dialects.base import Frame
 from app.errors import GatewayError
 from app.gateway.call import Call
-from app.gateway.layers.base import CallLayer, House, Proceed
+from app.gateway.layers.base import CallLayer, Proceed, Services
 from app.gateway.outcome import Outcome
 from app.gateway.run import Run
 from app.gateway.signatures import signatures_of, with_signatures
@@ -22,16 +22,16 @@ from app.gateway.translation import decode_call
 _LOG: Final = logging.getLogger(__name__)
 
 
-def make(house: House) -> CallLayer:
+def make(services: Services) -> CallLayer:
     """Return the layer."""
-    return _Signatures(house)
+    return _Signatures(services)
 
 
 class _Signatures:
     """An answer is worth more than its signatures: trouble of the store is only logged."""
 
-    def __init__(self, house: House) -> None:
-        self._house = house
+    def __init__(self, services: Services) -> None:
+        self._services = services
 
     def __call__(self, call: Call, proceed: Proceed) -> Run:
         if not call.signs:
@@ -49,7 +49,7 @@ class _Signatures:
         if not ids:
             return {}
         try:
-            return self._house.state().vault.get(call.principal.tenant, ids)
+            return self._services.state().vault.get(call.principal.tenant, ids)
         except GatewayError as error:
             _note(call, error)
             return {}
@@ -59,7 +59,7 @@ class _Signatures:
         if not entries:
             return
         try:
-            self._house.state().vault.put(outcome.call.principal.tenant, entries)
+            self._services.state().vault.put(outcome.call.principal.tenant, entries)
         except GatewayError as error:
             _note(outcome.call, error)
 

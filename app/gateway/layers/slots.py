@@ -9,10 +9,10 @@ from contextlib import AbstractContextManager
 
 from app.gateway.call import Attempt
 from app.gateway.driver import AttemptLayer
-from app.gateway.layers.base import House
+from app.gateway.layers.base import Services
 
 
-def make(house: House) -> AttemptLayer:
+def make(services: Services) -> AttemptLayer:
     """Return the layer."""
     return _slot
 

@@ -10,13 +10,13 @@ from contextlib import contextmanager
 
 from app.gateway.call import Attempt
 from app.gateway.driver import AttemptLayer
-from app.gateway.layers.base import House, Listener
+from app.gateway.layers.base import Listener, Services
 from app.gateway.outcome import Outcome
 
 
-def make(house: House) -> AttemptLayer | None:
+def make(services: Services) -> AttemptLayer | None:
     """Return the layer that counts attempts; None where no name has such a strategy."""
-    strategies = house.strategies
+    strategies = services.strategies
     if strategies is None:
         return None
 
@@ -32,9 +32,9 @@ def make(house: House) -> AttemptLayer | None:
     return layer
 
 
-def make_listener(house: House) -> Listener | None:
+def make_listener(services: Services) -> Listener | None:
     """Return what hears of first contents; None where no name has such a strategy."""
-    strategies = house.strategies
+    strategies = services.strategies
     if strategies is None:
         return None
 

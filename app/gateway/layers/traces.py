@@ -83,12 +83,16 @@ class Traces:
         call = attempt.call
         span = self._tracer.start_span(
             _name(call, attempt.model),
-            self._within(self._span_of(call)),
+            self._activate(self._span_of(call)),
             self._kinds["attempt"],
-            {**_request_attributes(call), "gen_ai.request.model": attempt.model, **_whom(attempt)},
+            {
+                **_request_attributes(call),
+                "gen_ai.request.model": attempt.model,
+                **_target_attributes(attempt),
+            },
         )
         carrier: dict[str, str] = {}
-        self._contexts.inject(carrier, self._within(span))
+        self._contexts.inject(carrier, self._activate(span))
         attempt.trace_parent = carrier.get("traceparent")
         try:
             yield
@@ -132,7 +136,7 @@ class Traces:
             )
         return call.progress.span
 
-    def _within(self, span: Any) -> Any:
+    def _activate(self, span: Any) -> Any:
         from opentelemetry.trace import set_span_in_context
 
         return set_span_in_context(span)
@@ -163,7 +167,7 @@ class Traces:
 
     def _encode_content(self, value: Any) -> str:
         """Return contents as JSON, without secrets, cut at 64 Ki characters."""
-        text = dumps(_plain(value)).decode("utf-8", "replace")
+        text = dumps(_attribute(value)).decode("utf-8", "replace")
         return self._redact(text)[:_MOST_CONTENT]
 
 
@@ -191,7 +195,7 @@ def _request_attributes(call: Call) -> dict[str, Any]:
     return attributes
 
 
-def _whom(attempt: Attempt) -> dict[str, Any]:
+def _target_attributes(attempt: Attempt) -> dict[str, Any]:
     attributes = {"gen_ai.provider.name": _provider(attempt.provider)}
     return {**attributes, "sluice.provider_key": attempt.key} if attempt.key else attributes
 
@@ -217,14 +221,14 @@ def _fail(span: Any, error: GatewayError) -> None:
     span.set_status(Status(StatusCode.ERROR))
 
 
-def _plain(value: Any) -> Any:
+def _attribute(value: Any) -> Any:
     """Return a canonical value as JSON has it."""
     if is_dataclass(value) and not isinstance(value, type):
-        return {member.name: _plain(getattr(value, member.name)) for member in fields(value)}
+        return {member.name: _attribute(getattr(value, member.name)) for member in fields(value)}
     if isinstance(value, Mapping):
-        return {str(name): _plain(inner) for name, inner in value.items()}
+        return {str(name): _attribute(inner) for name, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
+        return [_attribute(inner) for inner in value]
     return value if isinstance(value, str | int | float | bool | None) else str(value)
 
 
@@ -232,11 +236,11 @@ class _Traced(Protocol):
     traces: Traces | None
 
 
-def make(house: _Traced) -> AttemptLayer | None:
+def make(services: _Traced) -> AttemptLayer | None:
     """Return the layer of attempts; None where nothing is traced."""
-    return None if house.traces is None else house.traces.attempt
+    return None if services.traces is None else services.traces.attempt
 
 
-def make_listener(house: _Traced) -> Callable[[Outcome], None] | None:
+def make_listener(services: _Traced) -> Callable[[Outcome], None] | None:
     """Return the listener that ends calls' spans; None where nothing is traced."""
-    return None if house.traces is None else house.traces.end
+    return None if services.traces is None else services.traces.end

@@ -45,12 +45,12 @@ class Touch:
 
 def touches_of_call(call: Call, gateway: Sequence[Limit], plan: Callable[[Call], Route]) -> Sequence[Touch]:
     """Return the limits of key, tenant and gateway that ``call`` touches, those of a kind, span and pattern
-    that stand twice at one level once, as the tightest. ``plan`` is asked where one depends on the model."""
+    that stand twice at one level once, as the lowest. ``plan`` is asked where one depends on the model."""
     every, whatever_is_asked = _of_caller(call.principal, gateway)
     if whatever_is_asked is not None:
         return whatever_is_asked
     labels = _labels(call, plan)
-    return tightest(touch for touch in every if fits(touch.limit, labels, call.candidates))
+    return lowest_of_each(touch for touch in every if fits(touch.limit, labels, call.candidates))
 
 
 def touches_of_caller(principal: Principal, gateway: Sequence[Limit]) -> Sequence[Touch]:
@@ -66,7 +66,7 @@ def _of_caller(principal: Principal, gateway: Sequence[Limit]) -> _Touched:
 
 
 _Touched = tuple[Sequence[Touch], Sequence[Touch] | None]
-"""All limits that hold a caller, and the tightest of them where none depends on the model."""
+"""All limits that hold a caller, and the lowest of them where none depends on the model."""
 
 _NOTHING: Final[_Touched] = ((), ())
 
@@ -83,7 +83,7 @@ def _of_levels(
     )
     every = [Touch(level, owner, words, one) for level, owner, words, limits in levels for one in limits]
     depends = any(touch.limit.models is not None for touch in every)
-    return every, None if depends else tightest(every)
+    return every, None if depends else lowest_of_each(every)
 
 
 def touches_of_target(target: Target) -> list[Touch]:
@@ -94,10 +94,10 @@ def touches_of_target(target: Target) -> list[Touch]:
     if key is not None:
         words = f"the key '{key.name}' of the provider '{name}'"
         rows += [Touch("provider-key", f"{name}/{key.name}", words, one) for one in key.limits]
-    return tightest(touch for touch in rows if fits(touch.limit, (label,), (label, target.model)))
+    return lowest_of_each(touch for touch in rows if fits(touch.limit, (label,), (label, target.model)))
 
 
-def tightest(touches: Iterable[Touch]) -> list[Touch]:
+def lowest_of_each(touches: Iterable[Touch]) -> list[Touch]:
     """Return one touch for each thing that is counted."""
     found: dict[str, Touch] = {}
     for touch in touches:

@@ -6,7 +6,7 @@ from flask import Response, g
 
 from app.gateway.budgets.charges import touches_of_caller as touches_of_budgets
 from app.gateway.budgets.status import standing_rows as budget_rows
-from app.gateway.limits.charges import tightest, touches_of_caller
+from app.gateway.limits.charges import lowest_of_each, touches_of_caller
 from app.gateway.limits.headers import standing_rows
 from app.gateway.owners import Owners
 from app.surfaces.calls import current_gateway
@@ -19,7 +19,7 @@ def own() -> Response:
     principal, gateway = g.principal, current_gateway()
     found = Owners(gateway.settings, gateway.state).key_of(principal.tenant, principal.key)
     shown = found or _keyless(principal.key, principal.tenant)
-    touches = tightest(touches_of_caller(principal, gateway.settings.limits))
+    touches = lowest_of_each(touches_of_caller(principal, gateway.settings.limits))
     limits = standing_rows(gateway.limits.peek(touches)) if touches else []
     owed = touches_of_budgets(principal, gateway.settings.budgets)
     accounts = gateway.accounts
