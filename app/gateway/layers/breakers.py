@@ -12,7 +12,7 @@ from app.gateway.breaker import Breaker
 from app.gateway.call import Attempt
 from app.gateway.driver import AttemptLayer
 from app.gateway.key_cooldowns import KeyCooldowns
-from app.gateway.layers.base import Services, Listener
+from app.gateway.layers.base import Listener, Services
 from app.gateway.outcome import Outcome
 
 
