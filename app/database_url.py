@@ -127,6 +127,9 @@ def _address_faults(shape: re.Match[str]) -> Iterator[str]:
     if "@" in shape["place"]:
         yield "an '@' in the user or the password must be written %40"
         return
+    if "@" in (shape["name"] or ""):
+        yield "in the user or the password an '@' must be written %40, and a '/' %2F"
+        return
     place = _PLACE.fullmatch(shape["place"])
     if place is None:
         yield "names no host and port (an IPv6 address stands in brackets)"

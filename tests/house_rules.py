@@ -71,7 +71,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "conformance": {"errors", "wire"},
     "diagnostics": _VOCABULARY
-    | {"config", "config_loading", "gateway", "providers", "bind_address", "state", "wire"},
+    | {"config", "config_loading", "gateway", "providers", "bind_address", "metrics_folder", "state", "wire"},
     "terminal": _VOCABULARY
     | {
         "app",

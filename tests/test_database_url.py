@@ -33,6 +33,10 @@ def test_a_url_that_can_serve_has_no_fault(url: str) -> None:
         ("file:./secret.db", ["is no URL of a database"]),
         ("oracle://u:secret@h/d", ["'oracle' is not served"]),
         ("postgres://u:sec@ret@h/d", ["an '@' in the user or the password must be written %40"]),
+        (
+            "postgres://u:s@e/cret@h/d",
+            ["in the user or the password an '@' must be written %40, and a '/' %2F"],
+        ),
         ("postgres://u:secret@h:x/d", ["the port must be a number from 1 to 65535"]),
         ("postgres://u:secret@h:70000/d", ["the port must be a number from 1 to 65535"]),
         ("postgres://u:secret@h1:1,h2:2/d", ["names no host and port"]),

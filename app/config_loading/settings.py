@@ -45,6 +45,10 @@ def build(valid: Mapping[str, Any], overlay: Overlay, environ: Mapping[str, str]
     keys = _virtual_keys(valid.get("keys", {}), faults)
     if server.get("open") and keys:
         faults.add(("server", "open"), "serves everyone, but client keys are set; set one of the two")
+    for key in keys:
+        if key.secret == server.get("master_key"):
+            sentence = f"gives '{key.name}' the administrator's key (SLUICE_MASTER_KEY); take another"
+            faults.add(("keys", key.name), sentence)
     return Settings(
         **server,
         keys=keys,

@@ -37,6 +37,7 @@ def advice_of(settings: Settings) -> list[Advice]:
 def risks_of(settings: Settings) -> Iterator[Finding]:
     """Yield the risks of settings that are as intended."""
     yield from _weak_secrets(settings)
+    yield from _malformed_keys(settings)
     if settings.encrypt and not settings.secret_keys:
         yield warn(
             "SLUICE_ENCRYPT",
@@ -61,6 +62,21 @@ def _weak_secrets(settings: Settings) -> Iterator[Finding]:
             yield note(
                 shown_path(("keys", key.name)), f"{sentence}; `sluice keys new {key.name}` makes another"
             )
+
+
+def _malformed_keys(settings: Settings) -> Iterator[Finding]:
+    """Yield keys of providers that carry what belongs to a shell or to a header."""
+    for name, provider in settings.providers.items():
+        for key in provider.keys:
+            text = key.secret.reveal()
+            if text.lower().startswith("bearer "):
+                fault = "begins with 'Bearer', which is added to it"
+            elif text[:1] in ("'", '"') or text[-1:] in ("'", '"'):
+                fault = "has quotation marks around it"
+            else:
+                continue
+            place = shown_path(("providers", name, "keys", key.name))
+            yield warn(place, fault, "write the key alone")
 
 
 def _unpriced_models(settings: Settings) -> Iterator[Finding]:

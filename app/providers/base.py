@@ -194,6 +194,12 @@ class Provider:
             return urlsplit(usual).path.rstrip("/") or None
         return "/v1" if any(wire.path in _BELOW_V1 for wire in self.spec.wires.values()) else None
 
+    def operation_path(self) -> str | None:
+        """Return the path of an operation that the operator's base URL ends with by mistake."""
+        path = urlsplit(self.settings.base_url or "").path.rstrip("/")
+        paths = (wire.path for wire in self.spec.wires.values() if len(wire.path) > 1)
+        return next((one for one in paths if path.endswith(one)), None)
+
     def not_configured(self) -> GatewayError:
         """Return the error that says which variable configures this provider."""
         return GatewayError(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import resource
+import secrets
 import socket
 import sqlite3
 import subprocess
@@ -18,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import gevent
+import psycopg
 import pytest
 
 from app import cli
@@ -53,7 +56,15 @@ def bed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bed]:
     for name in environment.STEERING:
         monkeypatch.delenv(name, raising=False)
     with ExitStack() as stack:
+        _limit_files(stack, None)
         yield Bed(tmp_path, stack, {"PORT": str(_free_port())})
+
+
+def _limit_files(stack: ExitStack, count: int | None) -> None:
+    """Let this process open so many files (None: as many as it may) until ``stack`` ends."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (count or limits[1], limits[1]))
+    stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, limits)
 
 
 def _free_port() -> int:
@@ -116,8 +127,35 @@ def wrong_clock(bed: Bed) -> None:
     bed.env |= {"OPENAI_API_KEY": CANARY, "OPENAI_BASE_URL": bed.provider(late)}
 
 
+def sign_in_page(bed: Bed) -> None:
+    page = answer(b"<html>Sign in</html>", headers=("Content-Type: text/html",))
+    bed.env |= {"OPENAI_API_KEY": CANARY, "OPENAI_BASE_URL": bed.provider(page)}
+
+
+def operation_path(bed: Bed) -> None:
+    base = bed.provider(answer(b"{}", status="404 Not Found"))
+    bed.env |= {"OPENAI_API_KEY": CANARY, "OPENAI_BASE_URL": f"{base}/chat/completions"}
+
+
+def redis_database(bed: Bed) -> None:
+    url, _ = bed.stack.enter_context(own_redis())
+    bed.env["REDIS_URL"] = f"{url}99"
+
+
+def few_files(bed: Bed) -> None:
+    _limit_files(bed.stack, 512)
+
+
 def no_base(bed: Bed) -> None:
     bed.env["AZURE_API_KEY"] = CANARY
+
+
+def unsigned_alerts(bed: Bed) -> None:
+    bed.env["SLUICE_ALERT_URL"] = bed.provider()
+
+
+def key_that_reads(text: str) -> Any:
+    return lambda bed: bed.env.update({"OPENAI_API_KEY": text, "OPENAI_BASE_URL": bed.provider()})
 
 
 def set_env(**env: str) -> Any:
@@ -253,7 +291,7 @@ CASES: dict[str, tuple[Any, int, str]] = {
         "warn  WEB_CONCURRENCY: each of 3 workers keeps its own share.*; set REDIS_URL",
     ),
     "alerts without a signature": (
-        set_env(SLUICE_ALERT_URL="https://h.invalid/x"),
+        unsigned_alerts,
         1,
         "warn  SLUICE_ALERT_URL: receives unsigned messages; set SLUICE_ALERT_SECRET",
     ),
@@ -264,6 +302,67 @@ CASES: dict[str, tuple[Any, int, str]] = {
         1,
         "warn  providers.openai.prices: budgets do not count 'openai/no-such-model'.*; set its price",
     ),
+    "sign-in page of a network": (
+        sign_in_page,
+        1,
+        "fail  openai: .*status 200, but without JSON; check its base",
+    ),
+    "base URL of one operation": (
+        operation_path,
+        1,
+        "fail  openai: .*ends with the path of an operation; take '/chat/completions' off its end",
+    ),
+    "key with the header's word": (
+        key_that_reads(f"Bearer {CANARY}"),
+        1,
+        "warn  providers.openai.keys.default: begins with 'Bearer'.*; write the key alone",
+    ),
+    "key in quotation marks": (
+        key_that_reads(f'"{CANARY}"'),
+        1,
+        "warn  providers.openai.keys.default: has quotation marks around it; write the key alone",
+    ),
+    "client key of the administrator": (
+        set_env(SLUICE_MASTER_KEY=LONG, SLUICE_KEYS=f"ann:{LONG}"),
+        2,
+        "SLUICE_KEYS: gives 'ann' the administrator's key .*; take another",
+    ),
+    "collector away": (
+        set_env(OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:1"),
+        1,
+        "warn  traces: 127.0.0.1:1 cannot be reached: .*; check OTEL_EXPORTER_OTLP_ENDPOINT",
+    ),
+    "receiver of alerts away": (
+        set_env(SLUICE_ALERT_URL="http://127.0.0.1:1/x", SLUICE_ALERT_SECRET=LONG),
+        1,
+        "warn  alerts: 127.0.0.1:1 cannot be reached: .*; check SLUICE_ALERT_URL",
+    ),
+    "metrics that cannot be written": (
+        set_env(SLUICE_METRICS="1", PROMETHEUS_MULTIPROC_DIR="/proc/x"),
+        1,
+        "fail  metrics: /proc/x cannot be written: .*; check PROMETHEUS_MULTIPROC_DIR",
+    ),
+    "no folder for temporary files": (
+        set_env(TMPDIR="/no/such"),
+        1,
+        "warn  TMPDIR: is no folder, so .* is used; create it",
+    ),
+    "address of another machine": (
+        set_env(SLUICE_HOST="192.0.2.1", SLUICE_MASTER_KEY=LONG),
+        1,
+        "fail  port: .*; set SLUICE_HOST to an address of this machine",
+    ),
+    "password cut at a slash": (
+        set_env(DATABASE_URL=f"postgres://u:a@b/{CANARY}@h/d", SLUICE_SECRET_KEY=LONG),
+        2,
+        "DATABASE_URL: in the user or the password an '@' must be written %40",
+    ),
+    "number of Redis's database": (
+        redis_database,
+        1,
+        "fail  redis: does not answer: DB index.*; correct the number",
+    ),
+    "few open files": (few_files, 1, "warn  open files: a process may open 512; .*; `ulimit -n 8000`"),
     "spool that cannot be written": (
         set_env(SLUICE_SPOOL="/proc/spool"),
         1,
@@ -373,15 +472,63 @@ def test_a_gateway_that_runs_there_is_no_fault(
     assert code == 0
 
 
+@pytest.mark.parametrize(
+    ("is_empty", "line"),
+    [
+        (True, "fail  database: is empty, and this user may not create tables in it; GRANT CREATE"),
+        (False, r"fail  database: this user may not write \d+ of its tables; GRANT SELECT, INSERT"),
+    ],
+)
+def test_a_user_of_postgresql_without_rights_is_named(
+    bed: Bed, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], is_empty: bool, line: str
+) -> None:
+    owner = _own_postgres(bed, monkeypatch)
+    user = f"u{secrets.token_hex(6)}"
+    bed.env |= {"DATABASE_URL": owner, "SLUICE_SECRET_KEY": LONG}
+    for name, value in bed.env.items():
+        monkeypatch.setenv(name, value)
+    if not is_empty:
+        assert cli.main(["db", "upgrade"]) == 0
+    with psycopg.connect(owner, autocommit=True) as admin:
+        admin.execute(f"CREATE ROLE {user} LOGIN PASSWORD '{LONG}'")
+        bed.stack.callback(_drop_role, owner, user)
+        admin.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {user}")
+    address = owner.rpartition("@")[2] if "@" in owner else owner.partition("://")[2]
+    bed.env |= {"DATABASE_URL": f"postgresql://{user}:{LONG}@{address}"}
+    code, shown = examined(bed, lambda bed: None, monkeypatch, capsys)
+    assert (code, bool(re.search(line, shown))) == (1, True), shown
+
+
+def _drop_role(owner: str, user: str) -> None:
+    with psycopg.connect(owner, autocommit=True) as admin:
+        admin.execute(f"DROP OWNED BY {user}")
+        admin.execute(f"DROP ROLE {user}")
+
+
+def _own_postgres(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Return the URL of a database of this test's own."""
+    with monkeypatch.context() as patch:
+        if POSTGRES:
+            patch.setenv("SLUICE_TEST_POSTGRES_URL", POSTGRES)
+        return bed.stack.enter_context(new_postgres())
+
+
+def test_connections_that_postgresql_does_not_give_are_counted(
+    bed: Bed, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bed.env |= {"DATABASE_URL": _own_postgres(bed, monkeypatch), "SLUICE_SECRET_KEY": LONG}
+    bed.env |= {"SLUICE_DATABASE_POOL": "500", "WEB_CONCURRENCY": "16"}
+    code, shown = examined(bed, lambda bed: None, monkeypatch, capsys)
+    assert re.search(
+        r"note  database: gives \d+ connections, and 16 workers here may take 8016; lower SLUICE", shown
+    )
+    assert code == 0
+
+
 def test_the_clock_of_postgresql_is_compared(
     bed: Bed, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("SLUICE_TEST_POSTGRES_URL", POSTGRES)
-    if not POSTGRES:
-        monkeypatch.delenv("SLUICE_TEST_POSTGRES_URL")
-    url = bed.stack.enter_context(new_postgres())
-    monkeypatch.delenv("SLUICE_TEST_POSTGRES_URL", raising=False)
-    bed.env |= {"DATABASE_URL": url, "SLUICE_SECRET_KEY": LONG}
+    bed.env |= {"DATABASE_URL": _own_postgres(bed, monkeypatch), "SLUICE_SECRET_KEY": LONG}
     for name, value in bed.env.items():
         monkeypatch.setenv(name, value)
     assert cli.main(["db", "upgrade"]) == 0
