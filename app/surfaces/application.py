@@ -18,6 +18,7 @@ from app.gateway.core import Gateway, gateway_of
 from app.state.ids import new_request_id
 from app.surfaces.admin.dispatcher import mount_admin
 from app.surfaces.blueprints import blueprints
+from app.surfaces.body.queries import refuse_nul
 from app.surfaces.browsers import Browsers
 from app.surfaces.credentials import KeyRing, check_operation
 from app.surfaces.idempotency import REPLAYED, Replay, replay, settle
@@ -97,6 +98,7 @@ def _before() -> Response | None:
         check_operation(own.principal, rule.operation.name)
     if mount is not None and mount.versioned:
         _check_version(request.args.get("api-version"))
+    refuse_nul(request)
     return None
 
 

@@ -20,6 +20,7 @@ from app.state.ids import new_request_id
 from app.surfaces.admin import sessions
 from app.surfaces.admin.client import ACTOR
 from app.surfaces.admin.routes import ROUTES, AdminRoute
+from app.surfaces.body.queries import refuse_nul
 from app.surfaces.replies.answers import json_response
 from app.surfaces.rules import MatchedRule
 
@@ -66,6 +67,7 @@ def _before() -> None:
     if route.role == "admin" and g.actor.role != "admin":
         raise GatewayError("forbidden", "A viewer may look, and change nothing; ask an administrator.")
     _check_query(route)
+    refuse_nul(request)
 
 
 def _check_query(route: AdminRoute) -> None:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from flask import request
+from flask import Request, request
 from werkzeug.datastructures import MultiDict
 
 from app.errors import GatewayError
@@ -15,6 +15,20 @@ from app.state.records import PageQuery
 _INCLUDE: Final = re.compile(r"include(\[\d*\])?")
 _INTEGER: Final = re.compile(r"-?\d{1,18}")
 _MAX_CURSOR: Final = 512
+
+
+def refuse_nul(asked: Request) -> None:
+    """Refuse a query with a NUL in one of its values: PostgreSQL takes none."""
+    if "%00" not in asked.environ.get("QUERY_STRING", ""):
+        return
+    for name, value in asked.args.items(multi=True):
+        if "\0" in value:
+            raise GatewayError(
+                "bad_request",
+                f"Invalid '{name[:64]}': it holds a NUL character.",
+                param=name[:64],
+                code="invalid_value",
+            )
 
 
 def boolean(name: str, default: bool) -> bool:
