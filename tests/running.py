@@ -7,6 +7,7 @@ reaches a test.
 
 from __future__ import annotations
 
+import functools
 import signal
 import socket
 import subprocess
@@ -75,6 +76,23 @@ def environment(env: Mapping[str, str], folder: Path, port: int, root: Path = RO
     }
 
 
+def lay_store(file: Path) -> None:
+    """Lay an empty store of the newest schema at ``file``: migrating one takes a quarter of a gateway's start."""
+    file.touch(0o600)
+    file.write_bytes(_empty_store())
+
+
+@functools.cache
+def _empty_store() -> bytes:
+    from app.state.database import parse_url
+    from app.state.migrations import upgrade
+
+    with tempfile.TemporaryDirectory(prefix="sluice-test-") as folder:
+        file = Path(folder) / "sluice.db"
+        upgrade(parse_url(f"sqlite:///{file}"))
+        return file.read_bytes()
+
+
 @contextmanager
 def running_gateway(
     env: Mapping[str, str] | None = None,
@@ -93,6 +111,8 @@ def running_gateway(
             (folder / "sluice.toml").write_text(config)
         elif "SLUICE_CONFIG" not in (env or {}):
             del variables["SLUICE_CONFIG"]
+        if root == ROOT and variables["DATABASE_URL"] == f"sqlite:///{folder / 'sluice.db'}":
+            lay_store(folder / "sluice.db")
         command = [sys.executable, "-m", "gunicorn", "-c", str(root / "gunicorn.conf.py")]
         command += ["--pythonpath", str(root), *arguments, "wsgi:app"]
         with (folder / "gateway.log").open("wb") as log:

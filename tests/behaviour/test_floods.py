@@ -55,14 +55,19 @@ CLIENTS = {
 }
 
 
-def _asks_meanwhile(world: World, flood: Callable[[float], None]) -> float:
-    """Ask something while ``flood``, which is told when to end, goes on; return what that took in seconds."""
-    flooder = threading.Thread(target=flood, args=(time.monotonic() + FLOOD,))
+def _asks_meanwhile(world: World, flood: Callable[[threading.Event], None]) -> float:
+    """Ask something while ``flood`` goes on, until that is answered; return what it took in seconds."""
+    over = threading.Event()
+    flooder = threading.Thread(target=flood, args=(over,))
     flooder.start()
     time.sleep(0.5)
+    limit = threading.Timer(FLOOD, over.set)
+    limit.start()
     began = time.monotonic()
     answer = world.ask(model="sandbox/echo")
     spent = time.monotonic() - began
+    limit.cancel()
+    over.set()
     flooder.join()
     assert answer.status == 200
     return spent
@@ -75,10 +80,10 @@ def test_a_client_that_floods_holds_up_nobody(kind: str, world: World) -> None:
     connection.settimeout(0.5)
     connection.sendall(opening)
 
-    def flood(end: float) -> None:
+    def flood(over: threading.Event) -> None:
         block = piece * (BLOCK // len(piece))
         with suppress(OSError):  # whoever is sent too much may close
-            while time.monotonic() < end:
+            while not over.is_set():
                 connection.sendall(block)
 
     reader = threading.Thread(target=_read_all, args=(connection,), daemon=True)
@@ -100,9 +105,9 @@ def _read_all(connection: socket.socket) -> None:
             return
 
 
-def _until(end: float, piece: bytes) -> Iterator[bytes]:
+def _until(over: threading.Event, piece: bytes) -> Iterator[bytes]:
     block = piece * (BLOCK // len(piece))
-    while time.monotonic() < end:
+    while not over.is_set():
         yield block
 
 
@@ -118,8 +123,8 @@ PROVIDERS = {
 
 @pytest.mark.parametrize("kind", PROVIDERS)
 def test_a_provider_that_floods_holds_up_nobody(kind: str, world: World) -> None:
-    def flood(end: float) -> None:
-        body = _until(end, PROVIDERS[kind])
+    def flood(over: threading.Event) -> None:
+        body = _until(over, PROVIDERS[kind])
         world.upstream.script = lambda request: Reply.sse(body, framing="close", chunk=0)
         world.ask(stream=True)
 
@@ -130,7 +135,7 @@ def test_a_stream_that_unpacks_for_ever_holds_up_nobody(world: World) -> None:
     packed = gzip.compress(b":\n" * 20_000_000)
     headers = {"content-type": "text/event-stream", "content-encoding": "gzip"}
 
-    def flood(end: float) -> None:
+    def flood(over: threading.Event) -> None:
         world.upstream.script = lambda request: Reply(200, packed, headers)
         world.ask(stream=True)
 

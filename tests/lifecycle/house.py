@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.behaviour.world import Answer, whole
-from tests.running import ROOT, Gateway, environment, running_gateway
+from tests.running import ROOT, Gateway, environment, lay_store, running_gateway
 from tests.traffic.frames import sse
 from tests.traffic.load import exchange
 from tests.traffic.replay import Reply, Request, Upstream
@@ -215,6 +215,8 @@ def running_house(
         upstream = stack.enter_context(Upstream(recorded))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sluice-house-")))
         url = database_url or f"sqlite:///{folder / 'house.db'}"
+        if database_url is None:
+            lay_store(folder / "house.db")
         made = variables(upstream, url) | {"WEB_CONCURRENCY": str(processes)} | dict(env or {})
         running = [
             stack.enter_context(running_gateway(made, config=CONFIG + config)) for _ in range(gateways)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection
 
 from app.state.database import Database, parse_url
 from app.state.migrations import upgrade
@@ -47,11 +47,15 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         shutil.copy(request.getfixturevalue("sqlite_template"), path)
         return f"sqlite:///{path}"
     url: str = request.getfixturevalue("postgres_database")
-    names = ", ".join(metadata.tables)
     db = Database(parse_url(url))
-    db.write(lambda connection: connection.execute(text(f"TRUNCATE {names}")) and None)
+    db.write(_empty)
     db.close()
     return url
+
+
+def _empty(connection: Connection) -> None:
+    for table in reversed(metadata.sorted_tables):  # for a few rows a tenth of the time of TRUNCATE
+        connection.execute(table.delete())
 
 
 @pytest.fixture

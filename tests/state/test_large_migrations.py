@@ -1,7 +1,8 @@
-"""Migrations of large tables: a million calls are in the log, and calls run meanwhile."""
+"""Migrations of large tables: many calls are in the log, and calls run meanwhile."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -20,7 +21,7 @@ from tests.conftest import REPO
 from tests.lifecycle.house import Client, eventually
 from tests.running import running_gateway
 
-ROWS = 1_000_000
+ROWS = 1_000_000 if os.environ.get("SLUICE_EXPLORE") == "1" else 200_000  # a second of work for each index
 LOGGED = {name for name in indexes.LARGE if name.startswith("call_log")}
 _NUMBERS = {
     "sqlite": "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < {count}) {insert} FROM n",
@@ -79,7 +80,7 @@ def names(engine: Engine) -> set[str]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_calls_run_while_the_log_of_a_million_is_migrated(url: str, engine: Engine) -> None:
+def test_calls_run_while_a_large_log_is_migrated(url: str, engine: Engine) -> None:
     """Each call writes its response before it is answered, so it meets whatever holds the table or the file."""
     env = {"DATABASE_URL": url, "SLUICE_SECRET_KEY": "s", "SLUICE_KEYS": "ann:sk-ann"}
     env["SLUICE_LOG_ROWS"] = str(2 * ROWS)
