@@ -213,7 +213,8 @@ class Accumulator:
     def _open(self, event: BlockStarted) -> None:
         self._blocks[event.block] = _Open(event)
 
-    def _grow(self, event: BlockDelta) -> None:
+    def grow(self, event: BlockDelta) -> None:
+        """Take a delta, as nearly all events are."""
         block = self._blocks[event.block]
         if event.text:
             block.texts.append(event.text)
@@ -249,7 +250,7 @@ class Accumulator:
 _FOLDS: Final[Mapping[type, Callable[[Accumulator, Any], None]]] = {
     Started: Accumulator._start,
     BlockStarted: Accumulator._open,
-    BlockDelta: Accumulator._grow,
+    BlockDelta: Accumulator.grow,
     BlockEnded: Accumulator._close,
     Finished: Accumulator._finish,
     Ended: Accumulator._end,

@@ -122,7 +122,7 @@ class PassStream:
         events = self._decoder.feed(event, data)
         if len(events) == 1 and isinstance(events[0], BlockDelta):  # a block grows, and nothing else
             self.content = True
-            self._fold.feed(events[0])
+            self._fold.grow(events[0])
             return self._patch.frames(event, data)
         self._observe(events)
         if self.failure is not None or not isinstance(data, dict):

@@ -215,7 +215,8 @@ class TranslateStream(EventStream[Event]):
         events = self._decoder.feed(event, data)
         if len(events) == 1 and isinstance(events[0], BlockDelta):  # a block grows, and nothing else
             self.content = True
-            return self._write(events[0])
+            self._fold.grow(events[0])
+            return self._encoder.feed(events[0])
         return self._take(events)
 
     def _take(self, events: Iterable[Event]) -> list[Frame]:

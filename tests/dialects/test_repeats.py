@@ -2,7 +2,7 @@
 
 import copy
 import json
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import example, given, settings
@@ -15,6 +15,7 @@ from app.dialects.chat import patch
 from app.dialects.chat.dialect import DIALECT
 from app.dialects.chat.patch import ChatPatch
 from app.dialects.shared.repeats import Repeats
+from benchmarks.decoders import BLOCKS, Frame
 from tests.dialects import generic
 
 _DELTAS = st.sampled_from(
@@ -112,3 +113,28 @@ def test_chunks_of_more_text_pass_as_any_other(chunks: list[dict[str, Any]], ask
     with pytest.MonkeyPatch.context() as changed:
         changed.setattr(patch, "_is_more_text", lambda choices: False)
         assert _passed(chunks, asked) == quick
+
+
+_WIRES = ("chat", "completions", "gemini")
+_USAGES = tuple({"usageMetadata": {"promptTokenCount": 1, "candidatesTokenCount": n}} for n in (2, 3))
+
+
+def _frames_of(wire: str) -> list[Frame]:
+    """Return what streams of a wire are made of: the frames of its blocks, some with a usage."""
+    blocks = [block for block in BLOCKS if block.wire == wire]
+    texts = [block.delta(text) for block in blocks for text in ("a", " b", "c")]
+    told = [(name, {**data, **usage}) for name, data in texts for usage in _USAGES if wire == "gemini"]
+    return [*(frame for block in blocks for frame in block.before + block.after), *texts * 3, *told * 2]
+
+
+@pytest.mark.parametrize("wire", _WIRES)
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_every_order_of_frames_is_read_alike_by_both_ways(wire: str, data: st.DataObject) -> None:
+    block = next(block for block in BLOCKS if block.wire == wire)
+    quick, slow = block.decoder(), cast(Any, block.decoder())
+    slow._repeats.delta_of = lambda frame: None
+    for event, frame in data.draw(st.lists(st.sampled_from(_frames_of(wire)), max_size=25)):
+        if frame is not None:
+            assert repr(quick.feed(event, copy.deepcopy(frame))) == repr(slow.feed(event, frame))
+    assert repr(quick.eof()) == repr(slow.eof())

@@ -62,7 +62,8 @@ class Required:
         """Tell whether a chunk that says more of ``choice`` lacks nothing."""
         return (
             None not in (data.get("id"), data.get("object"), data.get("created"), data.get("model"))
-            and count(choice.get("index")) in self._members
+            and type(index := choice.get("index")) is int
+            and index in self._members
         )
 
     def fill_names(self, body: dict[str, Any], kind: str = _CHUNK) -> None:

@@ -42,8 +42,10 @@ from app.dialects.gemini.parts import NAME
 from app.dialects.gemini.usage import decode_usage, finish_of, finish_of_block, raw_reason
 from app.dialects.shared.decoder_parts import cut_stream, name_of_call
 from app.dialects.shared.lenient_json import as_dict, as_str, count, dicts, json_text, opt_str
+from app.dialects.shared.repeats import Grow, Repeats
 from app.dialects.shared.tool_forms import customs_of, free_text
 
+_TEXT: Final = ("candidates", 0, "content", "parts", 0, "text")
 _PART_KINDS: Final = ("functionCall", "inlineData", "text")
 _CANDIDATE_NATIVE: Final = (
     "safetyRatings",
@@ -103,6 +105,10 @@ class _Candidate:
         if tokens and self._open is not None and not self._open_thought:
             events.append(BlockDelta(self._open, logprobs=tokens))
         return events
+
+    def grow(self) -> Grow:
+        """Return what takes further text of the open block."""
+        return str if self._open_thought else self._pieces.append  # of a thought nothing is kept
 
     def finish(self) -> Finish | None:
         """Return why it ended, None while no chunk said so."""
@@ -233,6 +239,7 @@ class GeminiStreamDecoder:
         self._usage: Usage | None = None
         self._tier: str | None = None
         self._native: dict[str, Any] = {}
+        self._repeats = Repeats(_TEXT, free=("usageMetadata",))
 
     def feed(self, event: str | None, data: Any) -> list[Event]:
         """Take one chunk, or the list of chunks that a stream without ``alt=sse`` is."""
@@ -241,10 +248,15 @@ class GeminiStreamDecoder:
         if isinstance(data, list):
             return [made for chunk in data for made in self.feed(event, chunk)]
         chunk = as_dict(data)
+        if (delta := self._repeats.delta_of(chunk)) is not None:
+            self._note_usage(chunk)
+            return [delta]
         if chunk.get("error") is not None:
             self._over = True
             return [Failed(decode_error_body(chunk), self._usage)]
-        return self._chunk(chunk)
+        events = self._chunk(chunk)
+        self._repeats.learn(chunk, events, self._grow_of(chunk))
+        return events
 
     def done(self) -> list[Event]:
         """This wire has no terminal frame; a ``[DONE]`` from a proxy before it is its end."""
@@ -289,9 +301,7 @@ class GeminiStreamDecoder:
     def _chunk(self, chunk: dict[str, Any]) -> list[Event]:
         events: list[Event] = [] if self._started else [self._start(chunk)]
         self._native.update({name: chunk[name] for name in _TOP_NATIVE if chunk.get(name) is not None})
-        if metadata := as_dict(chunk.get("usageMetadata")):
-            self._usage = decode_usage(metadata) or self._usage
-            self._tier = opt_str(metadata.get("serviceTier")) or self._tier
+        self._note_usage(chunk)
         feedback = as_dict(chunk.get("promptFeedback"))
         if feedback.get("blockReason") is not None:
             self._blocked = str(feedback["blockReason"])
@@ -299,6 +309,17 @@ class GeminiStreamDecoder:
             index = count(answer.get("index"))
             events += self._candidate(position if index is None else index).feed(answer)
         return events
+
+    def _grow_of(self, chunk: dict[str, Any]) -> Grow | None:
+        """Return what takes further text of the one answer in a chunk."""
+        answers = dicts(chunk.get("candidates"))
+        return self._candidate(count(answers[0].get("index")) or 0).grow() if len(answers) == 1 else None
+
+    def _note_usage(self, chunk: dict[str, Any]) -> None:
+        """Keep the usage so far, which most chunks tell."""
+        if metadata := as_dict(chunk.get("usageMetadata")):
+            self._usage = decode_usage(metadata) or self._usage
+            self._tier = opt_str(metadata.get("serviceTier")) or self._tier
 
     def _start(self, chunk: dict[str, Any]) -> Started:
         self._started = True
