@@ -137,7 +137,8 @@ class Database:
         try:
             return self._write(run)
         except GatewayError as error:
-            if not idempotent or error.kind.name != "store_unavailable":
+            silent = isinstance(error.__cause__, TimeoutError)  # whoever waits has waited long enough
+            if not idempotent or silent or error.kind.name != "store_unavailable":
                 raise
         return self._write(run)
 

@@ -30,6 +30,8 @@ _LOG: Final = logging.getLogger(__name__)
 CHANNEL: Final = "sluice"
 POOL: Final = 20
 WAIT: Final = 5.0
+_SHORT: Final = 2.0
+"""Seconds that each waits for a server that said nothing when it was asked last."""
 _LIMITS: Final = ("statement_timeout=15000", "lock_timeout=5000", "idle_in_transaction_session_timeout=30000")
 
 
@@ -103,6 +105,7 @@ class PostgresBackend:
         self._engine = use_cipher(open_engine(url, pooling), cipher)
         self._listen_url = listen or url
         self._loan = Loan(pooling.wait)
+        self._is_silent = False
 
     def write(self, run: Callable[[Connection], Any], timeout: float) -> Any:
         if not cooperative():
@@ -110,22 +113,42 @@ class PostgresBackend:
         import gevent
 
         job = Job(run)
-        gevent.spawn(self._serve, job)
+        gevent.spawn(self._serve, job, timeout)
         return job.wait(timeout)
 
     def read(self, run: Callable[[Connection], Any], timeout: float) -> Any:
-        return self._transact(run)
+        return self._within(run, timeout) if cooperative() else self._transact(run)
 
     def close(self) -> None:
         self._engine.dispose()
 
-    def _serve(self, job: Job) -> None:
+    def _serve(self, job: Job, timeout: float) -> None:
         try:
-            job.result = self._transact(job.run)
+            job.result = self._within(job.run, timeout)
         except Exception as error:  # noqa: BLE001 - the caller's greenlet raises it
             job.error = error
         finally:
             job.finish()
+
+    def _within(self, run: Callable[[Connection], Any], timeout: float) -> Any:
+        """Run, and give up the connection of a server that says nothing; raises TimeoutError.
+
+        Whoever waits in psycopg must meet what is no ``Exception``: then SQLAlchemy closes the connection, of which nobody
+        knows what comes next."""
+        import gevent
+
+        timeout = min(timeout, _SHORT) if self._is_silent else timeout
+        limit = gevent.Timeout(timeout)
+        try:
+            with limit:
+                found = self._transact(run)
+        except gevent.Timeout as error:
+            if error is not limit:
+                raise
+            self._is_silent = True
+            raise TimeoutError(f"no answer from PostgreSQL within {timeout:g} s") from error
+        self._is_silent = False
+        return found
 
     def _transact(self, run: Callable[[Connection], Any]) -> Any:
         """Run once; run again when a pooled connection proved dead before anything was done."""

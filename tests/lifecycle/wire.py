@@ -15,6 +15,8 @@ class Relay:
 
     def __init__(self, target: tuple[str, int]) -> None:
         self.up = True
+        self._flows = threading.Event()
+        self._flows.set()
         self._target = target
         self._open: set[socket.socket] = set()
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -24,12 +26,18 @@ class Relay:
     def cut(self) -> None:
         """Close every connection and refuse new ones."""
         self.up = False
+        self._flows.set()
         for one in list(self._open):
             one.close()
 
+    def hush(self) -> None:
+        """Keep all that comes on either side, and take new connections: nobody hears that anything is wrong."""
+        self._flows.clear()
+
     def mend(self) -> None:
-        """Let connections through again."""
+        """Let connections through again, and what was kept."""
         self.up = True
+        self._flows.set()
 
     def close(self) -> None:
         """End for good."""
@@ -54,6 +62,7 @@ class Relay:
     def _pass(self, source: socket.socket, sink: socket.socket) -> None:
         with suppress(OSError):
             while data := source.recv(65536):
+                self._flows.wait()
                 sink.sendall(data)
         for one in (source, sink):
             self._open.discard(one)
