@@ -5,7 +5,6 @@ Members and statuses: contract/responses.md 3 and 5.2.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Final
@@ -23,7 +22,6 @@ from app.dialects.shared.failures import status_of_code, upstream_failure
 from app.dialects.shared.lenient_json import (
     as_dict,
     as_list,
-    as_str,
     count,
     dicts,
     label,
@@ -263,10 +261,10 @@ def _units(response: Mapping[str, Any]) -> dict[str, int]:
     usage = as_dict(as_dict(response.get("tool_usage")).get("web_search"))
     searches = sum(1 for item in items if item.get("type") == "web_search_call" and _searches(item))
     number = count(usage.get("num_requests"))
-    kinds = Counter(as_str(item.get("type")) for item in items)
+    kinds = [item.get("type") for item in items]
     return {
         "web_searches": searches if number is None else number,
-        **{unit: kinds[kind] for kind, unit in _CHARGED_ITEMS.items()},
+        **{unit: kinds.count(kind) for kind, unit in _CHARGED_ITEMS.items()},
     }
 
 
