@@ -13,6 +13,7 @@ from flask import Flask, Request, Response
 from flask.sessions import NullSession, SessionInterface, SessionMixin
 from werkzeug.datastructures import Headers
 from werkzeug.routing import Map, MapAdapter, Rule, RuleFactory
+from werkzeug.wsgi import ClosingIterator
 
 from app.surfaces.mounts import Credentials
 from app.surfaces.rules import DoorRule
@@ -127,9 +128,9 @@ class WholeResponse(Response):
         return self.headers
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        """Answer: all is here, so there is nothing to encode, to close or to leave out but for HEAD."""
+        """Answer: all is here, so there is nothing to encode, or to leave out but for HEAD."""
         body: Any = self.response
         if environ["REQUEST_METHOD"] == "HEAD" or not isinstance(body, list):
             return super().__call__(environ, start_response)
         start_response(self.status, self.headers.to_wsgi_list())
-        return body
+        return ClosingIterator(body, self.close)
