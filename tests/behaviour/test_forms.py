@@ -187,8 +187,27 @@ def test_a_form_of_too_many_fields_is_told_so(world: World) -> None:
             "'stream'",
         ),
         (form([MODEL])[:-7] + form([]), "multipart/form-data; boundary=b", "more than one file"),
+        (
+            b"--b\r\nContent-Disposition: form-data\r\n\r\nx\r\n" + form([MODEL]),
+            "multipart/form-data; boundary=b",
+            "a part without a name",
+        ),
+        (
+            b'--b\r\nContent-Disposition: form-data; filename="a"\r\n\r\nx\r\n' + form([MODEL]),
+            "multipart/form-data; boundary=b",
+            "a part without a name",
+        ),
     ],
-    ids=["no boundary", "cut off", "another boundary", "two models", "two streams", "two files"],
+    ids=[
+        "no boundary",
+        "cut off",
+        "another boundary",
+        "two models",
+        "two streams",
+        "two files",
+        "no name",
+        "a file without a name",
+    ],
 )
 def test_a_form_that_is_not_clear_is_refused_by_its_fault(
     body: bytes, content_type: str, sentence: str, world: World

@@ -209,7 +209,7 @@ ERRORS = [
     ({"type": "error", "error": {"type": "invalid_request_error", "code": "context_length_exceeded", "message": "Long."}}, "context_length", "Long."),
     (event("failed", response={"status": "failed", "error": {"code": "server_error", "message": "Oops."}}), "upstream_error", "Oops."),
     (event("failed", response={"status": "cancelled", "error": None}), "upstream_error", "The provider cancelled the response."),
-    (event("failed", response=None), "upstream_error", "The provider answered with status 500."),
+    (event("failed", response=None), "upstream_error", "The provider answered with status 502."),
     ({"type": "error", "error": "just words"}, "upstream_error", "just words"),
 ]  # fmt: skip
 

@@ -13,7 +13,9 @@ def test_a_fault_of_the_request_keeps_its_code(code: str) -> None:
     assert (error.kind.name, error.status, error.body()["code"]) == ("upstream_rejected", 400, code)
 
 
-@pytest.mark.parametrize("code", ["server_error", "vector_store_timeout", "one_of_tomorrow"])
-def test_any_other_failure_is_the_providers(code: str) -> None:
+@pytest.mark.parametrize(
+    ("code", "status"), [("server_error", 500), ("vector_store_timeout", 502), ("one_of_tomorrow", 502)]
+)
+def test_any_other_failure_is_the_providers(code: str, status: int) -> None:
     error = failed_response({"status": "failed", "error": {"code": code, "message": "Oops."}})
-    assert (error.kind.name, error.status) == ("upstream_error", 500)
+    assert (error.kind.name, error.status) == ("upstream_error", status)

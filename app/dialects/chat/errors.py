@@ -61,7 +61,7 @@ def failure_in(body: Any) -> GatewayError | None:
     found = _error_of({"error": error})
     stated = found.get("status_code") or found.get("status")
     code, kind = label(stated) or label(found.get("code")), label(found.get("type"))
-    return decode_error(status_of_code(code, kind, default=502), {"error": error}, {})
+    return decode_error(status_of_code(code, kind), {"error": error}, {})
 
 
 def _is_flat(members: Mapping[str, Any]) -> bool:

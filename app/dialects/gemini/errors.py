@@ -6,13 +6,12 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from app.dialects.shared.failures import LOOKED_AT, upstream_failure
-from app.dialects.shared.lenient_json import as_dict, as_list, as_str, count, dicts, opt_str
+from app.dialects.shared.failures import LOOKED_AT, status_of_code, upstream_failure
+from app.dialects.shared.lenient_json import as_dict, as_list, as_str, dicts, label, opt_str
 from app.errors import GatewayError
 
 _BAD_KEY: Final = "API_KEY_INVALID"
 _TOO_LONG: Final = re.compile(r"input token count.*exceeds the maximum number of tokens", re.IGNORECASE)
-_DEFAULT_STATUS: Final = 500
 
 
 def decode_error(status: int, body: Any, headers: Mapping[str, str]) -> GatewayError:
@@ -34,9 +33,8 @@ def decode_error(status: int, body: Any, headers: Mapping[str, str]) -> GatewayE
 
 def decode_error_body(body: Any) -> GatewayError:
     """Return the error of a chunk inside a stream: its status is the body's own code."""
-    code = count(as_dict(as_dict(_unwrap_list(body)).get("error")).get("code"))
-    status = code if code is not None and 400 <= code <= 599 else _DEFAULT_STATUS
-    return decode_error(status, body, {})
+    error = as_dict(as_dict(_unwrap_list(body)).get("error"))
+    return decode_error(status_of_code(label(error.get("code"))), body, {})
 
 
 def _unwrap_list(body: Any) -> Any:

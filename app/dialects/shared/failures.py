@@ -175,10 +175,10 @@ def _filter_categories(raw: Any) -> str:
     return ", ".join(categories)
 
 
-def status_of_code(code: str | None, type: str | None = None, default: int = 500) -> int:
+def status_of_code(code: str | None, type: str | None = None) -> int:
     """Return the HTTP status that an error event's code or type stands for.
 
-    Numeric codes are taken as they are; unknown words give ``default``.
+    Numeric codes are taken as they are; unknown words are no status that anybody gave, so 502.
     """
     for word in (code, type):
         if word is None:
@@ -187,7 +187,7 @@ def status_of_code(code: str | None, type: str | None = None, default: int = 500
             return int(word)
         if str(word) in _CODE_STATUSES:
             return _CODE_STATUSES[str(word)]
-    return default
+    return 502
 
 
 def retry_after(headers: Mapping[str, str]) -> int | None:

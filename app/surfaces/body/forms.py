@@ -91,6 +91,8 @@ def _read(limit: int, deadline: float) -> tuple[Request, list[tuple[str, str]]]:
         raise _unread(error) from error
     except ValueError as error:
         raise GatewayError("bad_request", f"The form cannot be read to its end: {error}.") from error
+    if None in form.form or None in form.files:
+        raise GatewayError("bad_request", "The form has a part without a name.")
     for name in _GOVERNING:
         if sum(field == name for field, _ in fields) > 1:
             raise GatewayError(
