@@ -1,8 +1,8 @@
-"""How costs grow: ``python -m benchmarks.growth [--rows 10000 100000] [--streams 25 500 1000] [--workers 1 2]``.
+"""How costs grow: ``python -m benchmarks.growth [--rows 10000 100000] [--streams 25 500 1000] [--ended 500 5000] [--workers 1 2]``.
 
 A store on SQLite is filled with so many stored responses and so many logged calls, by copies of one of each under ids
 and moments of their own; at each size the same steps are timed, in CPU of this process, for a store that is asked
-alone waits for its disk mostly. Then a gateway is asked with as many streams open, and with as many workers.
+alone waits for its disk mostly. Then a gateway is asked with as many streams open, after as many streams, and with as many workers.
 Figures differ from machine to machine; how they grow is what counts.
 """
 
@@ -31,6 +31,7 @@ from benchmarks.state import SECRET, TENANT, take_turn  # noqa: E402
 
 _TIMES: Final = 60
 _CHUNKS: Final = 30
+_AT_ONCE: Final = 100
 _PAUSE: Final = 200  # milliseconds between two chunks of a stream
 _SECONDS_APART: Final = 2.0  # rows of a month are a million
 _OWNER: Final = {"thread": "id", "response": "id", "item": "response_id", "call_log": "id"}
@@ -84,7 +85,7 @@ def steps(state: State) -> dict[str, Callable[[], object]]:
         "store a response": lambda: take_turn(state),
         "continue one": lambda: take_turn(state, known),
         "retrieve one": lambda: state.responses.get(TENANT, known),
-        "a page of stored responses": lambda: state.browsing.responses(20, None, {}, (None, None)),
+        "a page of stored responses": lambda: state.admin_queries.responses(20, None, {}, (None, None)),
         "log 100 calls": lambda: state.call_log.write([call() for _ in range(100)]),
         "a page of calls of a model": lambda: state.call_log.page(
             20, None, {"model": "gpt-4o-mini"}, (None, None)
@@ -142,6 +143,20 @@ def measure_streams(counts: list[int]) -> None:
             print(f"| {count:,} | {each:.0f} | {told['wait_ms']:.0f} | {weight * 1024 / count:.0f} |")
 
 
+def measure_ended(counts: list[int]) -> None:
+    """Print what a gateway weighs after so many streams, 100 at once."""
+    print("| streams that ended | memory, MiB |")
+    with scene(frozenset({"ours"})) as (bench, (at,)):
+        bench.alone(at)
+        there = 0
+        for count in counts:
+            for _ in range(there, count, _AT_ONCE):
+                bench.load(at, CHAT, streamed(_CHUNKS, 10), connections=_AT_ONCE, chunks=_CHUNKS)
+            there = count
+            time.sleep(1.0)  # for what is written after the answers
+            print(f"| {count:,} | {memory_mib(at.pids):.1f} |", flush=True)
+
+
 def measure_workers(counts: list[int], rounds: int = 7) -> None:
     """Print what a chat answer costs on so many workers, and what they weigh; all on one core, asked in turn."""
     print("| workers | CPU of a chat answer, µs | memory, MiB |")
@@ -161,12 +176,15 @@ def main() -> int:
     for name, usual in (
         ("rows", [10_000, 100_000]),
         ("streams", [25, 500, 1000]),
+        ("ended", [500, 5000]),
         ("workers", [1, 2]),
     ):
         parser.add_argument(f"--{name}", type=int, nargs="*", default=usual)
     given = parser.parse_args()
     if given.streams:
         measure_streams(given.streams)
+    if given.ended:
+        measure_ended(given.ended)
     if given.workers:
         measure_workers(given.workers)
     if given.rows:

@@ -174,6 +174,11 @@ def test_what_sqlite_acknowledged_is_on_the_disk(state: State) -> None:
     assert found == ["wal", 2]
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_connection_of_sqlite_grows_to_two_mebibytes_of_pages(state: State) -> None:
+    assert state.db.read(lambda c: c.exec_driver_sql("PRAGMA cache_size").scalar_one()) == -2000
+
+
 def test_a_postgresql_that_does_not_answer_is_a_503() -> None:
     error = refusal(Database.open, "postgresql://nobody@127.0.0.1:1/none")
     assert (error.status, error.kind.name) == (503, "store_unavailable")
