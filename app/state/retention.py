@@ -23,6 +23,7 @@ from app.state.loops import Loop
 from app.state.rows import chunks
 from app.state.tables import (
     RUNNING,
+    UNSTORED,
     attempt,
     batch,
     cached_answer,
@@ -153,7 +154,7 @@ def _drop_old_events(connection: Connection, kept: float) -> None:
 
 def _expired(connection: Connection) -> list[str]:
     """Return some responses that were not to be stored and that nobody can fetch any more."""
-    old = select(response.c.id).where(response.c.store.is_(False), response.c.expires_at < db_now())
+    old = select(response.c.id).where(UNSTORED, response.c.expires_at < db_now())
     return list(connection.execute(old.limit(_THREADS_AT_ONCE)).scalars())
 
 

@@ -34,6 +34,10 @@ from app.state.schema import metadata as metadata
 RUNNING = text("response.status IN ('queued', 'in_progress')")
 _RUNNING_INDEX = text("status IN ('queued', 'in_progress')")
 
+#: The rows that were not to be stored, few at any time; a literal for the same reason.
+UNSTORED = text("NOT response.store")
+_UNSTORED_INDEX = text("NOT store")
+
 #: The batches that have not ended, spelled so for the same reason.
 BATCH_RUNNING = text("batch.status IN ('validating', 'in_progress', 'finalizing', 'cancelling')")
 BATCH_COUNTS = ("line", "position", "completed", "failed", "output_bytes", "error_bytes")
@@ -90,6 +94,12 @@ response = Table(
         "response_running",
         "created_at",
         sqlite_where=_RUNNING_INDEX,
+    ),
+    Index(
+        "response_unstored",
+        "expires_at",
+        sqlite_where=_UNSTORED_INDEX,
+        postgresql_where=_UNSTORED_INDEX,
     ),
     Index(
         "response_running_key",
