@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from app.terminal.litellm_models import Deployment, Providers, deployment
+from app.terminal.litellm_notes import HINTS, note
 
 Table = dict[str, Any]
 
@@ -25,22 +26,6 @@ _STRATEGIES: Final[Mapping[str, str]] = {
     "least-busy": "least-busy",
     "latency-based-routing": "latency",
     "cost-based-routing": "cheapest",
-}
-_HINTS: Final[Mapping[str, str]] = {
-    # last part of a setting's path: its equivalent here
-    "drop_params": "parameters that a provider does not support are always dropped, with a warning in the answer",
-    "callbacks": "see metrics, the call log and OpenTelemetry in docs/operations.md",
-    "success_callback": "see metrics, the call log and OpenTelemetry in docs/operations.md",
-    "failure_callback": "see metrics, the call log and OpenTelemetry in docs/operations.md",
-    "database_url": "LiteLLM's tables have another layout; name a separate database in DATABASE_URL",
-    "cache_params": "see [server] cache in docs/governance.md",
-    "cache": "see [server] cache in docs/governance.md",
-    "content_policy_fallbacks": "fallbacks apply to failures; a content refusal is an answer",
-    "context_window_fallbacks": "a target whose context window is too small is skipped automatically",
-    "max_budget": "see budgets in docs/governance.md",
-    "budget_duration": "see budgets in docs/governance.md",
-    "environment_variables": "set these in the environment of the server",
-    "store_model_in_db": "models are configured in the file",
 }
 
 
@@ -64,11 +49,25 @@ def convert(source: Mapping[str, Any]) -> Conversion:
             groups.setdefault(row_deployment.group, []).append(row_deployment)
             providers.add(row_deployment, notes)
     models = {name: _alias(group) for name, group in groups.items() if "*" not in name}
+    notes += [
+        _wildcard(name, group)
+        for name, group in groups.items()
+        if "*" in name and any(row.target != name for row in group)
+    ]
     server = _server(rest)
     _route(rest, models, groups, notes)
     document = {"server": server, "providers": providers.tables(), "models": models}
-    notes += [_note(path) for path in _leaf_paths(rest)]
+    notes += [note(path) for path in _leaf_paths(rest)]
     return Conversion({name: table for name, table in document.items() if table}, notes)
+
+
+def _wildcard(name: str, group: list[Deployment]) -> str:
+    """Return what becomes of a name for many models: its provider is converted, the name is not."""
+    targets = ", ".join(dict.fromkeys(row.target for row in group))
+    return (
+        f"{group[0].place}.model_name: {name!r} was not carried over, but its provider was;"
+        f" ask for {targets}, or for a bare name that only one provider lists"
+    )
 
 
 def _alias(group: list[Deployment]) -> Table:
@@ -197,12 +196,7 @@ def _leaf_paths(rest: Mapping[str, Any], path: str = "") -> Iterator[str]:
     """Yield the paths of the remaining settings; sections without members are skipped."""
     for name, value in rest.items():
         here = f"{path}.{name}" if path else name
-        if isinstance(value, Mapping) and name not in _HINTS:
+        if isinstance(value, Mapping) and name not in HINTS:
             yield from _leaf_paths(value, here)
         else:
             yield here
-
-
-def _note(path: str) -> str:
-    hint = _HINTS.get(path.rpartition(".")[2])
-    return f"{path}: was not carried over{f'; {hint}' if hint else ''}"

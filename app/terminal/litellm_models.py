@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from app.terminal.litellm_notes import note
+
 Table = dict[str, Any]
 
 _PREFIXES: Final[Mapping[str, str]] = {
@@ -136,7 +138,9 @@ def deployment(row: Mapping[str, Any], place: str, notes: list[str]) -> Deployme
             _reference(members.pop("api_base", None)),
         )
     left = [f"litellm_params.{name}" for name in members] + list(rest)
-    notes += [f"{place}.{name}: was not carried over" for name in left]
+    notes += [note(f"{place}.{name}") for name in left]
+    if deployed.provider == "ollama" and (base := (deployed.base_url or "").rstrip("/")).count("/") == 2:
+        deployed.base_url = f"{base}/v1"  # LiteLLM's address is that of Ollama's own API
     return deployed
 
 

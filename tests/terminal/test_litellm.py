@@ -213,6 +213,40 @@ def test_model_strings_are_ours(asked: str, target: str) -> None:
     assert settings(model=asked)["models"] == {"m": {"target": target}}
 
 
+def test_a_name_for_many_models_is_a_note_unless_it_is_ours_too() -> None:
+    rows = [("gemini-*", "gemini/gemini-*"), ("*", "openrouter/*"), ("openai/*", "openai/*")]
+    found = convert(
+        {"model_list": [{"model_name": name, "litellm_params": {"model": model}} for name, model in rows]}
+    )
+    assert [note.partition(", but")[0] for note in found.notes] == [
+        "model_list[0].model_name: 'gemini-*' was not carried over",
+        "model_list[1].model_name: '*' was not carried over",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        ("http://localhost:11434", "http://localhost:11434/v1"),
+        ("http://localhost:11434/", "http://localhost:11434/v1"),
+        ("http://localhost:11434/v1", "http://localhost:11434/v1"),
+        ("os.environ/OLLAMA_API_BASE", "env:OLLAMA_API_BASE"),
+    ],
+)
+def test_an_address_of_ollama_gets_the_path_of_its_chat_api(theirs: str, ours: str) -> None:
+    row = {"model_name": "local", "litellm_params": {"model": "ollama_chat/llama3.1", "api_base": theirs}}
+    assert convert({"model_list": [row]}).document["providers"]["ollama"] == {"base_url": ours}
+
+
+def test_a_note_names_what_stands_in_for_a_setting() -> None:
+    found = convert({"router_settings": {"redis_host": "os.environ/HOST", "allowed_fails": 3}})
+    assert found.notes == [
+        "router_settings.redis_host: was not carried over; write the whole address in REDIS_URL,"
+        " such as redis://:password@host:6379/0",
+        "router_settings.allowed_fails: was not carried over; see SLUICE_BREAKER in docs/configuration.md",
+    ]
+
+
 def test_a_second_account_that_has_no_place_is_a_note() -> None:
     rows = [
         {"model_name": "m", "litellm_params": {"model": "bedrock/a", "aws_region_name": region}}
