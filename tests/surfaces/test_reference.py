@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from base64 import b64decode
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,44 @@ def test_every_body_has_an_example(shown: dict[str, Any]) -> None:
     assert all(
         "example" in content["application/json"] for content in bodies if "application/json" in content
     )
+
+
+FILES = {
+    "audio": b"RIFF",
+    "images": b64decode(
+        "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+    ),
+    "files": b'{"custom_id": "a", "method": "POST", "url": "/v1/chat/completions", "body": {"model": "sandbox/echo"}}',
+}
+"""A file for each kind of form, by the first part of its path."""
+
+
+def test_each_form_is_answered_by_the_sandbox(world: World, shown: dict[str, Any]) -> None:
+    tried = set()
+    for path, method, operation in operations(shown):
+        schema = (
+            operation.get("requestBody", {}).get("content", {}).get("multipart/form-data", {}).get("schema")
+        )
+        kind = path.removeprefix("/v1/").partition("/")[0]
+        if schema is None or not path.startswith("/v1/"):
+            continue
+        fields = schema["allOf"][-1]["properties"] if "allOf" in schema else schema["properties"]
+        examples = {name: field["example"] for name, field in fields.items() if "example" in field}
+        examples |= {"prompt": "a red barn"} if path.endswith("/edits") else {}
+        lines = "".join(
+            f'--b\r\ncontent-disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
+            for name, value in examples.items()
+        )
+        place = "image" if kind == "images" else "file"
+        lines += f'--b\r\ncontent-disposition: form-data; name="{place}"; filename="a.png"\r\n\r\n'
+        body = lines.encode() + FILES[kind] + b"\r\n--b--\r\n"
+        head = {"content-type": "multipart/form-data; boundary=b"}
+        answer = world.send(method.upper(), path, body, headers=head)
+        assert answer.status == 200, (path, answer.body)
+        tried.add(path.removeprefix("/v1/"))
+    assert tried == {
+        *("audio/transcriptions", "audio/translations", "files", "images/edits", "images/variations")
+    }
 
 
 def test_each_example_is_answered_by_the_sandbox(world: World, shown: dict[str, Any]) -> None:

@@ -50,11 +50,13 @@ _QUERY: Final[Mapping[str, Shape]] = {
     "purpose": TEXT,
 }
 
+_MODEL: Final[Shape] = {**TEXT, "example": "sandbox/echo"}
+
 _FORM: Final[Shape] = {
     "type": "object",
     "properties": {
         "file": {"type": "string", "contentMediaType": "application/octet-stream"},
-        "model": TEXT,
+        "model": _MODEL,
         "language": TEXT,
         "prompt": TEXT,
         "response_format": {"enum": ["json", "text", "srt", "verbose_json", "vtt", "diarized_json"]},
@@ -70,7 +72,7 @@ _TRANSLATION_FORM: Final[Shape] = {
     "type": "object",
     "properties": {
         "file": {"type": "string", "contentMediaType": "application/octet-stream"},
-        "model": TEXT,
+        "model": _MODEL,
         "prompt": TEXT,
         "response_format": {"enum": ["json", "text", "srt", "verbose_json", "vtt"]},
         "temperature": {"type": "number"},
@@ -83,7 +85,7 @@ _FILE_FORM: Final[Shape] = {
     "type": "object",
     "properties": {
         "file": {"type": "string", "contentMediaType": "application/octet-stream"},
-        "purpose": TEXT,
+        "purpose": {**TEXT, "example": "batch"},
         "expires_after[anchor]": {"enum": ["created_at"]},
         "expires_after[seconds]": WHOLE,
         "provider": TEXT,
@@ -242,7 +244,8 @@ def _form(route: Route) -> Shape:
     if route.body is None:
         return _FORMS.get(route.answer, _FORM)
     file = {"type": "string", "contentMediaType": "image/*"}
-    pictures = record({"image": {"anyOf": [file, {"type": "array", "items": file}]}, "mask": file}, ("mask",))
+    image = {"anyOf": [file, {"type": "array", "items": file}]}
+    pictures = record({"image": image, "mask": file, "model": _MODEL}, ("mask", "model"))
     return {"allOf": [ref(_component(route.body)), pictures]}
 
 
