@@ -397,6 +397,23 @@ def test_serve_becomes_gunicorn_started_as_in_production(
     assert calls == [(sys.executable, [sys.executable, *start, "--bind", "127.0.0.1:0", "wsgi:app"])]
 
 
+def test_a_reader_that_has_enough_is_no_fault(tmp_path: Path, repo_dir: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb") as pipe:
+        done = subprocess.run(
+            [sys.executable, "-m", "app.cli", "check-config"],
+            cwd=tmp_path,
+            env={**environment.bare(), "PYTHONPATH": str(repo_dir)},
+            stdout=pipe,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (1, "")
+
+
 def test_serve_refuses_what_gunicorns_file_refuses(tmp_path: Path, repo_dir: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "app.cli", "serve"],
