@@ -69,6 +69,8 @@ _DIALECTS: Final[Mapping[str, str]] = {
 """Dialect of a custom provider for a second address of a built-in one."""
 _OWN_FORMS: Final[Mapping[str, tuple[str, Table]]] = {"azure": ("/openai/v1", {"auth_header": "api-key"})}
 """Path of that dialect below a provider's address, and the options that it needs."""
+_PATHS: Final[Mapping[str, str]] = {"ollama": "/v1"}
+"""Path below which our provider is served, where LiteLLM gives the address alone."""
 _OPTIONS: Final[Mapping[str, tuple[str, str]]] = {
     # LiteLLM's: the provider's, its option
     "api_version": ("azure", "api_version"),
@@ -139,8 +141,9 @@ def deployment(row: Mapping[str, Any], place: str, notes: list[str]) -> Deployme
         )
     left = [f"litellm_params.{name}" for name in members] + list(rest)
     notes += [note(f"{place}.{name}") for name in left]
-    if deployed.provider == "ollama" and (base := (deployed.base_url or "").rstrip("/")).count("/") == 2:
-        deployed.base_url = f"{base}/v1"  # LiteLLM's address is that of Ollama's own API
+    path, base = _PATHS.get(deployed.provider), (deployed.base_url or "").rstrip("/")
+    if path and base.count("/") == 2:
+        deployed.base_url = f"{base}{path}"
     return deployed
 
 
