@@ -370,7 +370,7 @@ from flask import Response
 
 from app.dialects import dialect_of
 from app.dialects.media.rank import RankDialect
-from app.surfaces.views.media import whole
+from app.surfaces.views.media import answer_json
 from app.surfaces.mounts import Mount
 from app.surfaces.openapi.shapes import WHOLE, Shape, array_of, record
 from app.surfaces.body.schemas.base import Array, Body, Text
@@ -390,7 +390,7 @@ Ranking: Final[Shape] = record({"results": array_of(record({"index": WHOLE}))})
 
 def rank(mount: Mount, deployment: str | None = None) -> Response:
     """Serve ``POST rank``."""
-    return whole(mount, deployment, lambda wire: dialect_of(RankDialect, wire).decode_request)
+    return answer_json(mount, deployment, lambda wire: dialect_of(RankDialect, wire).decode_request)
 '''
 
 

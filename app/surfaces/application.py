@@ -34,7 +34,7 @@ _NO_PROGRESS: Final = 30.0  # seconds for one write
 _NO_PROGRESS_KEYLESS: Final = 5.0
 _PIECE: Final = 64 * 1024
 _SLASHED: Final = ("/deployments/", "/models/", "/model/", "/foundation-models/")
-"""What may hold an escaped slash follows one of these."""
+"""Path parts that precede an argument with escaped slashes."""
 _ARGUMENT: Final = re.compile(r"<[^<>]+>")
 _API_VERSION: Final = re.compile(r"v1|preview|\d{4}-\d{2}-\d{2}(-preview)?")
 
@@ -59,7 +59,7 @@ def build_doors(gateway: Gateway) -> Flask:
     app.extensions["sluice_keys"] = KeyRing(settings, gateway.keys)
     app.extensions["sluice_browsers"] = Browsers(settings)
     app.before_request(_before)
-    app.after_request(_finish)  # the last of them: what is registered first runs last
+    app.after_request(_finish)  # registered first, so it runs last
     if settings.allowed_origins:
         app.after_request(_mark_for_browsers)
     app.register_error_handler(GatewayError, _gateway_error)
@@ -133,7 +133,7 @@ def _finish(response: Response) -> Response:
 
 
 def _note(response: Response, mount: Mount) -> None:
-    """Tell log and metrics of a door's request that was no call; a call tells its own end."""
+    """Log and count a request that was no call; a call reports its own end."""
     principal = g.get("principal")
     gateway_of(current_app).note_request(
         current_operation() or "none",
@@ -149,9 +149,9 @@ def _note(response: Response, mount: Mount) -> None:
 
 
 def _set_write_timeouts(response: Response, asked: Request, times: Timeouts) -> None:
-    """Let go of a client that stops reading: after 30 s without progress, 5 s where nobody asked for its key.
+    """Drop a client that stops reading: after 30 s without progress, or 5 s at paths without keys.
 
-    A large body is written in pieces, for the limit holds for each write."""
+    A large body is written in pieces, because the limit applies to each write."""
     sock, rule = asked.environ.get("gunicorn.socket"), asked.url_rule
     if sock is None:
         return
@@ -198,7 +198,7 @@ def _gateway_error(error: GatewayError) -> Response:
 
 
 def _replay(found: Replay) -> Response:
-    """Answer as the first time."""
+    """Return the stored first answer."""
     if found.answer.response_id is None:
         return replay(found.answer)
     from app.surfaces.views.stored import follow
@@ -216,7 +216,7 @@ def _settle_claim(response: Response) -> Response:
 
 
 def _drop_frames(error: BaseException) -> None:
-    """Let an error that was logged hold no frames: they hold the call, and the call holds the error."""
+    """Clear the frames of a logged error: they hold the call, and the call holds the error."""
     link: BaseException | None = error
     while link is not None:
         link.__traceback__, link = None, link.__cause__ or link.__context__

@@ -1,7 +1,7 @@
-"""Files that pages load: scripts, styles and what came from npm, served unchanged and cached for a year.
+"""Static files of pages: scripts, styles and packages from npm, served unchanged and cached for a year.
 
-An address names the file's version or the hash of its bytes, so that another file has another address.
-Files of others lie in folders named ``vendor``, with their licences; ``vendor.sha256`` there holds their sums.
+A URL contains the file's version or hash, so a changed file has a new URL.
+Third-party files are in folders named ``vendor`` with their licences; ``vendor.sha256`` has their checksums.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _TYPES: Final = {
 
 @record
 class Asset:
-    """One file, read once; ``mark`` is the beginning of its SHA-256."""
+    """A file in memory; ``mark`` is the beginning of its SHA-256."""
 
     body: bytes
     headers: Mapping[str, str]
@@ -31,7 +31,7 @@ class Asset:
 
 
 def read_asset(file: Path) -> Asset:
-    """Return a script, a style or a picture."""
+    """Read a script, a style or an image."""
     body = file.read_bytes()
     headers = {
         "content-type": _TYPES[file.suffix],
@@ -42,6 +42,6 @@ def read_asset(file: Path) -> Asset:
 
 
 def read_assets(*folders: Path) -> dict[str, Asset]:
-    """Return the assets of some folders by their names; licences and sums are none."""
+    """Return the assets of some folders by name, without licences and checksums."""
     files = (file for folder in folders for file in sorted(folder.iterdir()))
     return {file.name: read_asset(file) for file in files if file.suffix in _TYPES}

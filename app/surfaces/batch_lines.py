@@ -1,6 +1,6 @@
-"""From a line of a batch to a Call: its body is checked and read as at the door of its batch.
+"""Make a Call of a batch line; its body is validated as at the door of its batch.
 
-`app.operations` names the place of ``line_call``, so that whoever runs batches finds it without a request.
+`app.operations` names ``line_call``, so that batch runners find it without a request.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from app.gateway.core import Gateway
 from app.gateway.request_turn import RequestHost
 from app.gateway.stored_turn import wants_store
 from app.operations import OPERATIONS, Operation
-from app.surfaces.body.forbidden_members import without_steering
+from app.surfaces.body.forbidden_members import without_forbidden
 from app.surfaces.body.schemas import check
 from app.surfaces.calls import fallbacks_of, model_string
 from app.surfaces.mounts import MOUNTS, Mount
@@ -31,7 +31,7 @@ _DOORS: Final[Mapping[str, Mount]] = {mount.name: mount for mount in MOUNTS}
 
 
 def line_call(gateway: Gateway, asked: LineCall) -> Call:
-    """Return the call of a line; raises the GatewayError that its endpoint would answer."""
+    """Return the call of a line; raise the GatewayError that its endpoint would answer."""
     row = _ENDPOINTS[asked.endpoint]
     operation, mount = OPERATIONS[row.operation], _DOORS[row.door or asked.mount]
     aside(asked.size, lambda: check(row.body, asked.body))
@@ -44,7 +44,7 @@ def line_call(gateway: Gateway, asked: LineCall) -> Call:
 def _call(gateway: Gateway, mount: Mount, operation: Operation, row: _Endpoint, asked: LineCall) -> Call:
     spoken = row.dialect or operation.dialect
     model = model_string(asked.body, None, gateway.registry.names)
-    body, left_out = without_steering(asked.body, strict=False)
+    body, left_out = without_forbidden(asked.body, strict=False)
     return Call(
         id=asked.id,
         operation=operation.name,
@@ -67,7 +67,7 @@ def _call(gateway: Gateway, mount: Mount, operation: Operation, row: _Endpoint, 
 
 
 Finish = Callable[[Gateway, Mount, Call], Call]
-"""Adds to a call what its endpoint alone knows."""
+"""Completes a call for its endpoint."""
 
 
 def _as_it_is(gateway: Gateway, mount: Mount, call: Call) -> Call:
@@ -79,7 +79,7 @@ def _decode(gateway: Gateway, mount: Mount, call: Call) -> Call:
 
 
 def _as_turn(gateway: Gateway, mount: Mount, call: Call) -> Call:
-    """Return a call of Responses, which is a turn like any other."""
+    """Return a Responses call as a stored turn."""
     require_prompt(call.body)
     store = wants_store(call.body, gateway.settings.store_by_default)
     return replace(call, host=RequestHost(mount.name, store))

@@ -1,8 +1,8 @@
-"""What a browser may do: which origins are answered, and whom a gateway without keys serves.
+"""Rules for browsers: allowed origins, and who may use a gateway without keys.
 
-A web page can send requests to any address that its reader's browser reaches, and read the answers
-of a name that its owner points there. Without client keys the gateway is therefore its developer's
-alone: asked by a loopback name, from no other site, through no proxy (contract/surfaces.md 1).
+A web page can send requests to any address that the browser reaches, and read the answers
+of a host name that its owner points there. Without client keys the gateway therefore serves only its
+developer: by a loopback name, from no other site, through no proxy (contract/surfaces.md 1).
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ EXPOSED: Final = ", ".join(
         ),
     )
 )
-"""Headers of ours that a page may read."""
+"""Response headers that a page may read."""
 
-_MAX_AGE: Final = "600"  # seconds that a preflight's answer holds
+_MAX_AGE: Final = "600"  # seconds that a preflight answer is cached
 _NAMES: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~, -]{0,2048}")
 _FORWARDED: Final = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip")
-_PROTECT: Final = "Set SLUICE_KEYS, or say SLUICE_OPEN=1 to serve everyone who can reach this address."
+_PROTECT: Final = "Set SLUICE_KEYS, or SLUICE_OPEN=1 to serve everyone who can reach this address."
 
 
 class Browsers:
@@ -53,7 +53,7 @@ class Browsers:
         self._alone = not has_client_keys(settings) and not settings.open
 
     def check(self, request: Request) -> None:
-        """Refuse what only its developer may ask of a gateway without keys; raises ``forbidden``."""
+        """Raise ``forbidden`` for what only the developer may request of a gateway without keys."""
         if not self._alone:
             return
         headers = request.headers
@@ -62,7 +62,7 @@ class Browsers:
                 raise _refusal(f"the request came through a proxy (header '{name}')")
         host = headers.get("host", "")
         if host and not _is_loopback_host(host):
-            raise _refusal(f"it was asked for as '{host[:100]}', which is no loopback name")
+            raise _refusal(f"its host is '{host[:100]}', which is not a loopback name")
         self._check_origin(headers, host)
         if request.method == "POST" and not request.mimetype and _has_body(request):
             raise GatewayError("unsupported_media", "The body has no Content-Type; send application/json.")
@@ -88,8 +88,7 @@ class Browsers:
         return "*" in self._allowed or origin in self._allowed
 
     def preflight(self, request: Request, methods: Callable[[Any], list[str]]) -> Response | None:
-        """Return the answer to a browser that asks whether it may; None for another request. ``methods`` tells
-        those that its path is served with."""
+        """Return the answer to a preflight, None for another request; ``methods`` are those of its path."""
         if request.method != "OPTIONS":
             return None
         origin, method = request.headers.get("origin"), request.headers.get("access-control-request-method")
@@ -106,7 +105,7 @@ class Browsers:
         return response
 
     def mark(self, request: Request, response: Response) -> None:
-        """Say in the headers of an answer which page may read it."""
+        """Add the headers that allow a page to read the answer."""
         if not self._allowed:
             return
         response.headers.add("vary", "Origin")

@@ -1,4 +1,4 @@
-"""From an HTTP request at a mount to a Call."""
+"""Make a Call of an HTTP request at a mount."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from app.errors import GatewayError
 from app.gateway.call import Abort, Call
 from app.gateway.core import Gateway, gateway_of
 from app.operations import Operation
-from app.surfaces.body.forbidden_members import without_steering
+from app.surfaces.body.forbidden_members import without_forbidden
 from app.surfaces.body.reader import names_files, size_of
 from app.surfaces.credentials import SUBPROTOCOLS, check_operation
 from app.surfaces.mounts import Mount
@@ -63,7 +63,7 @@ def make_call(
     model = "" if nameless else model_string(body, deployment, gateway.registry.names)
     times = gateway.settings.timeouts
     strict = environ.get("HTTP_X_SLUICE_STRICT", "").lower() == "true"
-    body, left_out = without_steering(body, strict=strict)
+    body, left_out = without_forbidden(body, strict=strict)
     return Call(
         id=own.request_id,
         operation=operation.name,
@@ -125,7 +125,7 @@ def _deployment(deployment: str) -> str:
 
 
 def fallbacks_of(body: Mapping[str, Any], dialect: str) -> tuple[str, ...]:
-    """Return the model strings of a body's ``fallbacks``; raises 400 for what are none."""
+    """Return the model strings of a body's ``fallbacks``; raise 400 if they are invalid."""
     fallbacks = body.get("fallbacks") or ()
     if dialect_of(Row, dialect).own_fallbacks and not _are_names(fallbacks):
         return ()
@@ -153,7 +153,7 @@ def _are_names(fallbacks: Any) -> bool:
 
 
 def _clean_headers(environ: Mapping[str, Any]) -> dict[str, str]:
-    """Return the client's headers by lower-case name, those fit to be sent on."""
+    """Return the client's headers by lower-case name, if they may be forwarded."""
     return {
         name: value
         for key, value in environ.items()
@@ -163,14 +163,14 @@ def _clean_headers(environ: Mapping[str, Any]) -> dict[str, str]:
 
 @lru_cache(maxsize=1024)
 def _header_name(key: str) -> str:
-    """Return the name of the header that stands at ``key`` in an environ, "" for what is none to be sent on."""
+    """Return the name of the header at ``key`` of an environ, "" if it is not forwarded."""
     name = key.removeprefix("HTTP_").replace("_", "-").lower()
-    is_bare = name in ("content-type", "content-length")  # these stand there without the prefix
+    is_bare = name in ("content-type", "content-length")  # these have no prefix there
     return name if is_bare != key.startswith("HTTP_") and name != SUBPROTOCOLS else ""
 
 
 def _log_metadata(header: str | None) -> dict[str, str]:
-    """Return the texts of the JSON object in ``x-tfy-metadata``, for the log alone.
+    """Return the strings of the JSON object in ``x-tfy-metadata``, for the log only.
 
     Raises GatewayError ``bad_request`` when the header is not an object of strings."""
     if header is None:

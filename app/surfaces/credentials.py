@@ -1,4 +1,4 @@
-"""Who calls: from a request's headers to a Principal.
+"""Authentication: from a request's headers to a Principal.
 
 ``Authorization: Bearer`` decides when present, else the first of the rule's own headers that is
 set; a key in the query string counts only where the rule says so. Keys of the configuration come first: they
@@ -24,14 +24,14 @@ from app.state.key_format import is_ours
 from app.surfaces.mounts import Credentials
 
 SUBPROTOCOLS: Final = "sec-websocket-protocol"
-"""The header in which a browser's WebSocket, which can set no other, brings its key."""
+"""Header with the key of a browser's WebSocket, which can set no other."""
 PRINCIPAL: Final = "sluice.principal"
-"""The caller of a request that the window makes; no request from outside can set this in its environment."""
+"""The caller of a request from the window; a request from outside cannot set this environ entry."""
 KEY_IN_PROTOCOL: Final = "openai-insecure-api-key."
 
 
 class KeyRing:
-    """The keys that are accepted. With none in the settings, and open or on loopback, all may call."""
+    """The accepted keys. Without keys in the settings, everyone may call if open or on loopback."""
 
     def __init__(self, settings: Settings, directory: KeyDirectory) -> None:
         self._directory = directory
@@ -47,19 +47,19 @@ class KeyRing:
         self._open = directory.keyless("open", "default") if is_open else None
 
     def authenticate(self, places: Credentials, request: Request) -> Principal:
-        """Return the caller; raises GatewayError ``unauthenticated``."""
+        """Return the caller; raise GatewayError ``unauthenticated``."""
         inside: Principal | None = request.environ.get(PRINCIPAL)
         if inside is not None:
             return inside
         presented = _presented_key(places, request)
         if places.query:
-            _take_off(places.query, request)
+            _remove_from_query(places.query, request)
         if self._open is not None:
             return self._open
         if presented is None:
             raise _missing_key_error(places, request)
         row = self._rows.get(self._digest(presented))
-        if row is not None and _same(row[0].reveal(), presented):
+        if row is not None and _is_equal(row[0].reveal(), presented):
             if self._directory.is_over(row[1]):
                 raise GatewayError("unauthenticated", "This API key has expired.")
             return row[1]
@@ -83,7 +83,7 @@ class KeyRing:
 
 
 def _missing_key_error(places: Credentials, request: Request) -> GatewayError:
-    """Return the refusal of a request without a key; a signature, or another scheme, is none."""
+    """Return the error for a request without a key; a signature or another scheme is not a key."""
     scheme, space, _ = request.headers.get("Authorization", "").partition(" ")  # without one it may be a key
     other = f" A credential of the scheme '{scheme}' is no key here." if space and len(scheme) <= 20 else ""
     return GatewayError(
@@ -94,8 +94,8 @@ def _missing_key_error(places: Credentials, request: Request) -> GatewayError:
     )
 
 
-def _take_off(name: str, request: Request) -> None:
-    """Take a key off the query, so that nothing that comes later can show it."""
+def _remove_from_query(name: str, request: Request) -> None:
+    """Remove a key from the query, so that nothing later can show it."""
     pairs = request.query_string.split(b"&")
     others = [pair for pair in pairs if unquote_plus(pair.partition(b"=")[0].decode("latin-1")) != name]
     if len(others) == len(pairs):
@@ -117,7 +117,7 @@ def check_operation(principal: Principal, operation: str) -> None:
         raise GatewayError("forbidden", f"This key may not make requests of the type '{name}'.")
 
 
-def _same(one: str, other: str) -> bool:
+def _is_equal(one: str, other: str) -> bool:
     return hmac.compare_digest(one.encode(), other.encode("utf-8", "surrogateescape"))
 
 

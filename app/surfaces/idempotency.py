@@ -29,7 +29,7 @@ HEADER: Final = "idempotency-key"
 REPLAYED: Final = "idempotent-replayed"
 _HEADER: Final = "HTTP_IDEMPOTENCY_KEY"
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
-_KEPT: Final = frozenset({400, 404, 413, 422})
+_REPEATABLE: Final = frozenset({400, 404, 413, 422})
 """Refusals that the same request would meet again."""
 _OF_ONE_REQUEST: Final = ("content-length", "server-timing", "vary", "connection", "transfer-encoding")
 _OF_ONE_MOMENT: Final = ("x-ratelimit-", "anthropic-ratelimit-", "access-control-")
@@ -169,7 +169,7 @@ def _is_kept(status: int) -> bool:
     """Tell whether an answer is the first of all: a success, or a refusal of a call that was admitted."""
     call = g.get("call")
     admitted = call is not None and call.progress.admitted
-    return 200 <= status < 300 or (admitted and status in _KEPT)
+    return 200 <= status < 300 or (admitted and status in _REPEATABLE)
 
 
 def _stored_headers(response: Response) -> dict[str, str]:
@@ -191,7 +191,7 @@ class _Stream:
         self._claim = claim
         self._source = pieces
         self._pieces = iter(pieces)
-        self._over = False
+        self._is_ended = False
 
     def __iter__(self) -> Iterator[bytes]:
         return self
@@ -205,10 +205,10 @@ class _Stream:
 
     def close(self) -> None:
         """Let go of the client."""
-        if self._over:
+        if self._is_ended:
             return
         if self._claim.outlasts:
-            self._over = True
+            self._is_ended = True
             gevent.spawn(self._read_on)
         else:
             self._end()
@@ -218,12 +218,12 @@ class _Stream:
             for _ in self._pieces:
                 continue
         finally:
-            self._over = False
+            self._is_ended = False
             self._end()
 
     def _end(self) -> None:
-        if not self._over:
-            self._over = True
+        if not self._is_ended:
+            self._is_ended = True
             close = getattr(self._source, "close", None)
             if close is not None:
                 close()

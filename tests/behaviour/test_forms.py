@@ -177,10 +177,10 @@ def test_a_form_of_too_many_fields_is_told_so(world: World) -> None:
 @pytest.mark.parametrize(
     ("body", "content_type", "sentence"),
     [
-        (form([MODEL]), "multipart/form-data", "cannot be read to its end"),
-        (form([MODEL])[:-12], "multipart/form-data; boundary=b", "cannot be read to its end"),
-        (form([MODEL]), "multipart/form-data; boundary=other", "cannot be read to its end"),
-        (form([MODEL, MODEL]), "multipart/form-data; boundary=b", "'model' stands more than once"),
+        (form([MODEL]), "multipart/form-data", "cannot be parsed"),
+        (form([MODEL])[:-12], "multipart/form-data; boundary=b", "cannot be parsed"),
+        (form([MODEL]), "multipart/form-data; boundary=other", "cannot be parsed"),
+        (form([MODEL, MODEL]), "multipart/form-data; boundary=b", "'model' occurs more than once"),
         (
             form([MODEL, ("stream", "true"), ("stream", "false")]),
             "multipart/form-data; boundary=b",

@@ -15,13 +15,13 @@ _NEW: Final = NewAdminSchema()
 
 
 def index() -> Response:
-    """List the administrators; the master key is not one of them."""
+    """List the administrators without the master key."""
     page = requests.gateway().state().admins.page(*requests.page_query())
     return requests.list_response(Page([admins.show(row) for row in page.rows], page.has_more))
 
 
 def create() -> Response:
-    """Make an administrator's key."""
+    """Create an administrator's key."""
     members = requests.checked_body(_NEW)
     admin, secret = (
         requests.gateway().state().admins.create(requests.actor(), members["name"], members["role"])
@@ -30,6 +30,6 @@ def create() -> Response:
 
 
 def delete(admin_id: str) -> Response:
-    """Take an administrator's key away."""
+    """Delete an administrator's key."""
     requests.gateway().state().admins.delete(requests.actor(), admin_id)
     return requests.deletion_response("admin", admin_id)

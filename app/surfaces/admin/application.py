@@ -1,7 +1,7 @@
-"""The admin API: a Flask application of its own, whose rows say who may call what.
+"""The admin API: a separate Flask application; its table of routes says which role may call what.
 
-``Authorization: Bearer`` with the master key or an administrator's, or the window's session with its
-token; a viewer may look, an administrator may change. Errors have the form of ``/v1``. Tests: tests/surfaces/test_admin_keys.py.
+Callers send ``Authorization: Bearer`` with the master key or an administrator's, or a window session with its
+token; a viewer may read, an administrator may also change. Errors have the form of ``/v1``. Tests: tests/surfaces/test_admin_keys.py.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _IS_CLIENT: Final = "sluice_is_client"
 
 
 def build_admin(gateway: Gateway, is_client: Callable[[str], bool]) -> Flask:
-    """Return the application that serves the paths below ``/admin``; ``is_client`` knows clients' keys."""
+    """Return the application that serves the paths below ``/admin``; ``is_client`` tells whether a key is a client's."""
     app = Flask("sluice_admin", static_folder=None)
     app.url_rule_class = MatchedRule
     app.url_map.strict_slashes = True
@@ -48,7 +48,7 @@ def build_admin(gateway: Gateway, is_client: Callable[[str], bool]) -> Flask:
             provide_automatic_options=False,
         )
     app.extensions[_ROUTES] = routes
-    app.before_request(_before)
+    app.before_request(_authorize)
     app.after_request(_after)
     app.register_error_handler(GatewayError, _error)
     app.register_error_handler(HTTPException, _http_error)
@@ -56,8 +56,8 @@ def build_admin(gateway: Gateway, is_client: Callable[[str], bool]) -> Flask:
     return app
 
 
-def _before() -> None:
-    """Give the request an id, and check who calls and what he may."""
+def _authorize() -> None:
+    """Assign a request id and check the caller's role."""
     g.request_id = new_request_id()
     g.actor = authenticate(gateway_of(current_app))
     endpoint = request.endpoint
@@ -65,13 +65,13 @@ def _before() -> None:
         return
     route: AdminRoute = current_app.extensions[_ROUTES][endpoint]
     if route.role == "admin" and g.actor.role != "admin":
-        raise GatewayError("forbidden", "A viewer may look, and change nothing; ask an administrator.")
+        raise GatewayError("forbidden", "A viewer may read but not change anything; ask an administrator.")
     _check_query(route)
     refuse_nul(request)
 
 
 def _check_query(route: AdminRoute) -> None:
-    """Refuse a query that has a name which the path does not know, or one of its names twice."""
+    """Refuse a query with an unknown or repeated name."""
     for name, values in request.args.lists():
         if name not in route.query:
             known = f"allowed are {', '.join(route.query)}" if route.query else "this path takes none"
@@ -104,14 +104,14 @@ def authenticate(gateway: Gateway) -> Actor:
         raise GatewayError(
             "unauthenticated",
             "Send the key of an administrator as 'Authorization: Bearer KEY': the master key "
-            "(SLUICE_MASTER_KEY), or one made with it.",
+            "(SLUICE_MASTER_KEY), or one created with it.",
             code="",
         )
     found = sessions.administrator(gateway, secret)
     if found is not None:
         return Actor(found.name, found.role, address)
     if current_app.extensions[_IS_CLIENT](secret):
-        raise GatewayError("forbidden", "This is the key of a client; administrators have keys of their own.")
+        raise GatewayError("forbidden", "This is a client's key; administrators have separate keys.")
     raise GatewayError("unauthenticated", "Incorrect administrator's key provided.")
 
 

@@ -11,7 +11,7 @@ from app.surfaces.replies.answers import json_response
 
 
 def clear() -> Response:
-    """Take away the kept answers that fit all filters; without one, all."""
+    """Delete the cached answers that match all filters, or all answers."""
     chosen = {name: _value(name) for name in request.args}
     entries = requests.gateway().cache_store.clear(requests.actor(), Choice(**chosen))
     return json_response(
@@ -20,7 +20,7 @@ def clear() -> Response:
 
 
 def _value(name: str) -> str:
-    """Return a filter; an empty one is refused, for without it more would go than was meant."""
+    """Return a filter; raise ``bad_request`` for an empty one, which would match more than intended."""
     text = request.args[name]
     if not text:
         raise GatewayError(

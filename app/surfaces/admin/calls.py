@@ -41,7 +41,7 @@ def index() -> Response:
 
 
 def get(call_id: str) -> Response:
-    """Show a call, with what was asked and answered where that is kept."""
+    """Show a call, with its bodies if they are stored."""
     row, bodies = _log().get(call_id), _log().bodies(call_id)
     if bodies is None:
         return json_response(row)
@@ -87,7 +87,7 @@ def _line(cells: Iterable[Any]) -> bytes:
 
 
 def _cell(value: Any) -> Any:
-    """Return a value as a cell: JSON of lists and objects, and no text that a spreadsheet would compute."""
+    """Return a cell value: JSON for lists and objects; text that a spreadsheet would compute is escaped."""
     if isinstance(value, dict | list):
         return dumps(value).decode()
     return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value

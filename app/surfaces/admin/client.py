@@ -1,6 +1,6 @@
-"""The admin API, asked from inside this process: by the window and by commands.
+"""The admin API, called inside this process by the window and by commands.
 
-It goes through the whole application, so that roles, schemas and the audit hold as they do outside.
+Calls go through the whole application, so roles, schemas and the audit apply as for outside callers.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from werkzeug.test import Client
 from app.state.audit import Actor
 
 ACTOR: Final = "sluice.actor"
-"""Who asks from inside; no request from outside can set this in its environment."""
+"""The internal caller; a request from outside cannot set this environ entry."""
 
 
 class AdminClient:
-    """Asks the application ``admin``."""
+    """Calls the WSGI application ``admin``."""
 
     def __init__(self, admin: Flask) -> None:
         self._client = Client(admin, use_cookies=False)

@@ -1,6 +1,6 @@
-"""The places of the administrator's two applications: ``/admin``, an API, and ``/ui``, the window.
+"""Dispatch to the administrator's two applications: the API at ``/admin`` and the window at ``/ui``.
 
-Everything below these prefixes goes to an application of its own, which is made when it is first asked for.
+Each prefix has a separate application, which is built at its first request.
 """
 
 from __future__ import annotations

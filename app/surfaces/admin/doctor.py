@@ -1,4 +1,4 @@
-"""The view of ``/admin/doctor``: what ``sluice doctor`` looks at, looked at by the process that answers."""
+"""The view of ``/admin/doctor``: the checks of ``sluice doctor``, run in the process that answers."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from app.surfaces.admin import requests
 from app.surfaces.replies.answers import json_response
 
 _LONGEST: Final = 60.0
-"""Seconds after which what was not looked at is told to be so."""
-_REMEDY: Final = "ask again, or run `sluice doctor`, which waits"
+"""Seconds after which the remaining checks are reported as not done."""
+_REMEDY: Final = "ask again, or run `sluice doctor`, which has no time limit"
 
 
 def run() -> Response:
-    """Examine configuration, database, Redis, folders, port, providers and clock."""
+    """Check configuration, database, Redis, folders, port, providers and clock."""
     gateway = requests.gateway()
     findings: list[Finding] = []
     try:
@@ -27,6 +27,6 @@ def run() -> Response:
                 findings.append(one)
     except gevent.Timeout:
         findings.append(
-            warn("time", f"what is not listed could not be looked at within {_LONGEST:.0f} s", _REMEDY)
+            warn("time", f"checks that are not listed did not finish within {_LONGEST:.0f} s", _REMEDY)
         )
     return json_response(gateway.redactor.value(as_object(findings)))

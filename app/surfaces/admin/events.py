@@ -1,4 +1,4 @@
-"""The view of ``/admin/events``: calls as they end, breakers and alerts, as a stream for live pages.
+"""The view of ``/admin/events``: ended calls, breakers and alerts as an event stream for live pages.
 
 Tests: tests/surfaces/test_admin_events.py.
 """
@@ -25,12 +25,12 @@ from app.wire.sse import comment, encode_frame
 
 _MOST_SILENT: Final = 15.0
 _CHECK_EVERY: Final = 15.0
-_NO_PROGRESS: Final = 300.0  # seconds for one write: a page that sleeps may wake again
-_HANGING: Final = 1.0  # seconds that a write may still take once the process leaves
+_NO_PROGRESS: Final = 300.0  # seconds for one write; a suspended page may resume
+_HANGING: Final = 1.0  # seconds that a write may take during shutdown
 
 
 def stream() -> Response:
-    """Stream what happens from now on, and what a page that comes back has missed, until the client or the process leaves."""
+    """Stream events from now on, and those that a reconnecting page missed, until either side closes."""
     gateway = requests.gateway()
     if gateway.draining.is_set():
         raise GatewayError("server_shutdown", "The server is shutting down; ask again.", retry_after=1)
@@ -52,7 +52,7 @@ def stream() -> Response:
 
 
 def _types() -> tuple[str, ...]:
-    """Return the types that the query asks for, by default all."""
+    """Return the types in the query, by default all."""
     names = tuple(name for name in request.args.get("types", "").split(",") if name)
     wrong = next((name for name in names if name not in TYPES), None)
     if wrong is not None:
@@ -66,13 +66,13 @@ def _types() -> tuple[str, ...]:
 
 
 def _frame(item: Item) -> bytes:
-    """Return an event as it is sent; a page that comes back names the last ``id`` that it saw."""
+    """Return an event as sent; a reconnecting page names the last ``id`` that it received."""
     kind, data, place = item
     return (b"" if place is None else b"id: %b\n" % place.encode()) + encode_frame(kind, data)
 
 
 class _Writer:
-    """Writes what a watcher is told; ``check`` raises once its caller may look no more."""
+    """Writes the events of a watcher; ``check`` raises when the caller loses access."""
 
     def __init__(self, watcher: Watcher, check: Callable[[], object], silence: float) -> None:
         self._watcher = watcher
@@ -85,7 +85,7 @@ class _Writer:
             self._socket.settimeout(_NO_PROGRESS)
 
     def pieces(self, first: bytes) -> Iterator[bytes]:
-        """Yield ``first``, then events as they come, and a comment where none do."""
+        """Yield ``first``, then events as they arrive, and comments in between."""
         for piece in self._events(first):
             self._writes += 1
             self._writing = True
@@ -93,7 +93,7 @@ class _Writer:
             self._writing = False
 
     def end(self) -> None:
-        """End the stream; a client that does not read is let go of."""
+        """End the stream; drop a client that does not read."""
         self._watcher.end()
         if self._writing:
             gevent.spawn_later(_HANGING, self._cut, self._writes)
@@ -111,7 +111,7 @@ class _Writer:
             except GatewayError as error:
                 yield encode_frame("error", dumps({"type": "error", "error": error.body()}))
                 return
-        yield comment("the process leaves")
+        yield comment("the process is shutting down")
 
     def _cut(self, write: int) -> None:
         if self._writing and self._writes == write and not is_closed(self._socket):

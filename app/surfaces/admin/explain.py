@@ -1,6 +1,6 @@
-"""The view of ``POST /admin/explain``: what a request would do, without doing it.
+"""The view of ``POST /admin/explain``: what a request would do, without sending it.
 
-The request goes through the doors' own routes, checks and views, in an application of its own whose
+The request goes through the doors' own routes, checks and views, in a separate application whose
 gateway explains a call instead of running it.
 """
 
@@ -27,13 +27,13 @@ from app.surfaces.rules import matched_rule
 from app.wire.json import dumps
 
 DOORS: Final = "sluice_explain_doors"
-"""Where the application finds what makes the doors over a gateway."""
-_MADE: Final = "sluice_explain_made"
+"""Extension name of the function that builds doors over a gateway."""
+_BUILT: Final = "sluice_explain_made"
 _PRINCIPAL: Final = "sluice.principal"
 
 
 class ExplainSchema(Strict):
-    """A request as a client would send it, and whose it is."""
+    """A request as a client would send it, and its caller."""
 
     path = Checked(value_kinds.TEXT, required=True)
     key = Checked(value_kinds.TEXT)
@@ -44,16 +44,16 @@ class ExplainSchema(Strict):
 _SCHEMA: Final = ExplainSchema()
 
 
-class _Planned(Exception):
-    """A call that came as far as to be run."""
+class _CallPlanned(Exception):
+    """Raised in place of running a call."""
 
     def __init__(self, call: Call) -> None:
         super().__init__(call.id)
         self.call = call
 
 
-class _Explaining:
-    """A gateway that runs nothing."""
+class _ExplainingGateway:
+    """A gateway that runs no call."""
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
@@ -62,15 +62,15 @@ class _Explaining:
         return getattr(self._gateway, name)
 
     def run(self, call: Call) -> Run:
-        """Stop here; raises the call."""
-        raise _Planned(call)
+        """Raise ``_CallPlanned`` with the call."""
+        raise _CallPlanned(call)
 
 
-class _Named:
-    """The key ring of requests whose caller is known."""
+class _FixedKeyRing:
+    """A key ring for requests whose caller is known."""
 
     def authenticate(self, places: Credentials, request: Any) -> Principal:
-        """Return who the administrator said it is."""
+        """Return the caller that the administrator named."""
         principal: Principal = request.environ[_PRINCIPAL]
         return principal
 
@@ -98,49 +98,49 @@ def run() -> Response:
 
 
 def _call(doors: Flask, path: str) -> Call:
-    """Return the call that the request would be; raises GatewayError for what a door refuses."""
+    """Return the call that the request would make; raise GatewayError if a door refuses it."""
     rule = matched_rule()
     if rule is None or rule.operation is None or not rule.operation.exchange or rule.route.form:
         raise GatewayError(
             "bad_request",
-            f"Invalid 'path': POST {path} asks no model with a JSON body; try /v1/chat/completions.",
+            f"Invalid 'path': POST {path} does not take a JSON body for a model; try /v1/chat/completions.",
             param="path",
             code="invalid_value",
         )
     try:
         doors.preprocess_request()
         doors.dispatch_request()
-    except _Planned as planned:
+    except _CallPlanned as planned:
         return planned.call
     except HTTPException as error:
         raise GatewayError("bad_request", error.description or error.name) from error
     raise GatewayError(
-        "bad_request", f"POST {path} is no call of a model.", param="path", code="invalid_value"
+        "bad_request", f"POST {path} does not call a model.", param="path", code="invalid_value"
     )
 
 
 def _doors(gateway: Gateway) -> Flask:
-    """Return the doors over a gateway that runs nothing, made once."""
+    """Return doors over a gateway that runs no call, built once."""
     extensions = current_app.extensions
-    if _MADE not in extensions:
-        doors: Flask = extensions[DOORS](_Explaining(gateway))
-        doors.extensions["sluice_keys"] = _Named()
-        extensions[_MADE] = doors
-    found: Flask = extensions[_MADE]
+    if _BUILT not in extensions:
+        doors: Flask = extensions[DOORS](_ExplainingGateway(gateway))
+        doors.extensions["sluice_keys"] = _FixedKeyRing()
+        extensions[_BUILT] = doors
+    found: Flask = extensions[_BUILT]
     return found
 
 
 def _principal(gateway: Gateway, key: str | None, tenant: str | None) -> Principal:
-    """Return the caller that ``key`` (id or name) stands for; without one, whoever needs none.
+    """Return the caller for ``key`` (id or name), or the anonymous caller without one.
 
-    Raises ``bad_request`` for a key that is none, or a name of several tenants."""
+    Raises ``bad_request`` for an unknown key or an ambiguous name."""
     if key is None:
         return gateway.keys.keyless("open", tenant or "default")
     owners = requests.owners()
     found = [row for row in _rows(owners, tenant) if key in (row["id"], row["name"])]
     exact = [row for row in found if row["id"] == key] or found
     if len(exact) != 1:
-        why = "several tenants have such a key; name the 'tenant'" if exact else "there is no such key"
+        why = "several tenants have such a key; add 'tenant'" if exact else "there is no such key"
         raise GatewayError("bad_request", f"Invalid 'key': {why}.", param="key", code="invalid_value")
     principal = gateway.keys.of_name(exact[0]["tenant"], exact[0]["name"])
     if principal is None:

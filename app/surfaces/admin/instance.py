@@ -18,7 +18,7 @@ from app.version import __version__
 
 
 def background() -> Response:
-    """Count the background responses that wait and run."""
+    """Count the queued and running background responses."""
     queue = requests.gateway().state().queue
     oldest, workers = queue.running()
     return json_response(
@@ -33,7 +33,7 @@ def background() -> Response:
 
 
 def settings() -> Response:
-    """Show what was understood, secrets as ``***``, and what of it is hardly meant."""
+    """Show the loaded settings, secrets as ``***``, with warnings about them."""
     gateway = requests.gateway()
     shown = members_shown(gateway.settings)
     models = {
@@ -57,7 +57,7 @@ def settings() -> Response:
 
 
 def _doubts(gateway: Gateway) -> list[dict[str, str]]:
-    """Return what ``sluice check-config`` doubts; the environment is no longer there to be looked at."""
+    """Return the warnings of ``sluice check-config`` that do not need the environment."""
     find, prices = gateway.registry.get, gateway.prices
 
     def knows(model: str) -> bool:
@@ -69,7 +69,7 @@ def _doubts(gateway: Gateway) -> list[dict[str, str]]:
 
 
 def _price(gateway: Gateway, target: str) -> dict[str, float] | None:
-    """Return what a target costs by the million tokens; None for a name that leads on."""
+    """Return the price of a target per million tokens; None for a name that refers to others."""
     provider, _, model = target.partition("/")
     if target in gateway.settings.aliases or provider not in gateway.registry.names:
         return None
@@ -77,7 +77,7 @@ def _price(gateway: Gateway, target: str) -> dict[str, float] | None:
 
 
 def _members(members: TargetMembers | None) -> dict[str, Any]:
-    """Return what a target is asked with; headers by name alone, for they may hold secrets."""
+    """Return the request members of a target; headers by name only, since values may be secrets."""
     if members is None:
         return {}
     shown = {
@@ -90,7 +90,7 @@ def _members(members: TargetMembers | None) -> dict[str, Any]:
 
 
 def version() -> Response:
-    """Tell the versions."""
+    """Show the versions."""
     return json_response(
         {
             "object": "version",

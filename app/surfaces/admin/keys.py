@@ -23,7 +23,7 @@ def index() -> Response:
 
 
 def create() -> Response:
-    """Make a key."""
+    """Create a key."""
     members = requests.checked_body(_NEW)
     return requests.creation_response(requests.owners().create_key(requests.actor(), members))
 

@@ -1,4 +1,4 @@
-"""The views of ``/admin/ledger``: what attempts cost, and corrections of what was lost or estimated."""
+"""The views of ``/admin/ledger``: costs of attempts, and corrections of lost or estimated ones."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def get(entry_id: str) -> Response:
 
 
 def settle(entry_id: str) -> Response:
-    """Write what a row that is lost or estimated really cost; answer with the row that corrects it."""
+    """Correct a lost or estimated row; answer with the correcting row."""
     members = requests.checked_body(_CORRECTION)
     return requests.creation_response(correct(requests.gateway(), requests.actor(), entry_id, members))
 

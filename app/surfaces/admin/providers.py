@@ -1,4 +1,4 @@
-"""The views of ``/admin/providers``: what is configured, how it fares in this process, and a check."""
+"""The views of ``/admin/providers``: their configuration, their state in this process, and a check."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def index() -> Response:
 
 
 def check(name: str) -> Response:
-    """Ask a provider for a page of its models; tell how it went."""
+    """Ask a provider for a page of its models and report the result."""
     gateway = requests.gateway()
     if name not in _names(gateway):
         raise GatewayError("not_found", f"No provider named '{name[:80]}' is configured.")
@@ -54,7 +54,7 @@ def check(name: str) -> Response:
         {
             "object": "provider.check",
             "provider": name,
-            "ok": _verdict(failure),
+            "ok": _is_healthy(failure),
             "models": models,
             "latency": round((time.monotonic() - begun) * 1000, 1),
             "error": failure.body() if failure is not None else None,
@@ -62,8 +62,8 @@ def check(name: str) -> Response:
     )
 
 
-def _verdict(failure: GatewayError | None) -> bool | None:
-    """Return whether the provider answered well; None where nothing was asked."""
+def _is_healthy(failure: GatewayError | None) -> bool | None:
+    """Return whether the provider answered well; None if it was not asked."""
     if failure is not None and failure.kind.name == _NO_LIST:
         return None
     return failure is None
@@ -95,7 +95,7 @@ def _show(gateway: Gateway, provider: Provider) -> dict[str, Any]:
 
 
 def _key(key: ProviderKey, passed_over: float | None) -> dict[str, Any]:
-    """Show a key; ``passed_over`` is for how many seconds a refused one still is."""
+    """Show a key; ``passed_over`` are the seconds for which a refused key is still skipped."""
     return {
         "name": key.name,
         "weight": key.weight,
@@ -115,6 +115,6 @@ def _resting_circuits(gateway: Gateway, name: str) -> list[dict[str, Any]]:
 
 
 def _all_rest(keys: list[dict[str, Any]], resting: list[dict[str, Any]]) -> bool:
-    """Tell whether each key rests for some model."""
+    """Tell whether each key is paused for some model."""
     names = {key["name"] for key in keys} or {None}
     return names <= {one["key"] for one in resting}

@@ -1,4 +1,4 @@
-"""The view of ``POST /admin/reload``: the configuration is taken anew in every process over this database.
+"""The view of ``POST /admin/reload``: reload the configuration in every process on this database.
 
 Tests: tests/deploy/test_reload.py.
 """
@@ -19,14 +19,14 @@ from app.reload_report import BOARD, Verdict
 from app.surfaces.admin import requests
 from app.surfaces.replies.answers import json_response
 
-_JUDGED: Final = 10.0  # seconds until the first process says what it thinks of the configuration
-_REPLACED: Final = 20.0  # and until new workers serve in the place of this one
-_LOOK: Final = 0.05
-_LISTENING: Final = 1.2  # a worker that leaves stops to accept within a second
+_JUDGED: Final = 10.0  # seconds until the master process reports on the configuration
+_REPLACED: Final = 20.0  # and until new workers replace this one
+_POLL_SECONDS: Final = 0.05
+_LISTENING: Final = 1.2  # a leaving worker stops accepting within a second
 
 
 def now() -> Response:
-    """Take the configuration anew, as SIGHUP does; answer once the new workers serve. Faults are 422."""
+    """Reload the configuration as SIGHUP does; answer once new workers serve. Faults are 422."""
     verdict = _ask()
     if verdict.faults:
         raise _refusal(verdict)
@@ -36,7 +36,7 @@ def now() -> Response:
     draining = requests.gateway().draining
     limit = time.monotonic() + _REPLACED
     while not draining.is_set() and time.monotonic() < limit:
-        gevent.sleep(_LOOK)
+        gevent.sleep(_POLL_SECONDS)
     replaced = draining.is_set()
     if replaced:
         gevent.sleep(_LISTENING)
@@ -44,27 +44,27 @@ def now() -> Response:
 
 
 def _ask() -> Verdict:
-    """Ask the server's first process for a reload; return its verdict."""
+    """Ask gunicorn's master process for a reload; return its verdict."""
     before, master = BOARD.read(), os.getppid()
     if before is None or before.master != master:
         raise GatewayError(
             "conflict",
-            "This process cannot be reloaded: it was not started by gunicorn with gunicorn.conf.py. Start it anew.",
+            "This process cannot be reloaded: it was not started by gunicorn with gunicorn.conf.py. Restart it.",
         )
     try:
         os.kill(master, signal.SIGHUP)
     except OSError as error:
         raise GatewayError(
-            "conflict", "The server's first process may not be signalled by its workers; send it SIGHUP."
+            "conflict", "Workers may not signal the server's master process; send it SIGHUP."
         ) from error
     limit = time.monotonic() + _JUDGED
     while time.monotonic() < limit:
         verdict = BOARD.read()
         if verdict is not None and verdict.number != before.number:
             return verdict
-        gevent.sleep(_LOOK)
+        gevent.sleep(_POLL_SECONDS)
     raise GatewayError(
-        "overloaded", "The server's first process does not answer; look at its log.", retry_after=1
+        "overloaded", "The server's master process does not answer; check its log.", retry_after=1
     )
 
 
@@ -79,7 +79,7 @@ def _refusal(verdict: Verdict) -> GatewayError:
     ]
     return GatewayError(
         "bad_request",
-        f"The configuration is faulty and was not taken: {details[0]['message']}",
+        f"The configuration is invalid and was not loaded: {details[0]['message']}",
         param=verdict.faults[0][0] or None,
         code="invalid_configuration",
         status=422,

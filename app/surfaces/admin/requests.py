@@ -1,4 +1,4 @@
-"""What every view of the admin API reads and answers: bodies under a schema, pages, lists."""
+"""Shared parts of the admin API's views: validated bodies, pages and lists."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _SECONDS: Final = re.compile(r"[0-9]{1,12}(\.[0-9]{1,9})?")
 
 
 def gateway() -> Gateway:
-    """Return the gateway that is administered."""
+    """Return the gateway of this application."""
     return gateway_of(current_app)
 
 
 def actor() -> Actor:
-    """Return who asks."""
+    """Return the caller."""
     found: Actor = g.actor
     return found
 
@@ -44,7 +44,7 @@ def owners() -> Owners:
 
 
 def checked_body(schema: Strict, *, optional: bool = False) -> dict[str, Any]:
-    """Return the body's members; raises ``bad_request`` with every fault and its place."""
+    """Return the body's members; raise ``bad_request`` with every fault and its place."""
     settings = gateway().settings
     body = json_body(request, limit=_LARGEST_BODY, deadline=settings.body_deadline, optional=optional)
     try:
@@ -79,17 +79,17 @@ def page_query() -> tuple[int, str | None]:
 
 
 def filters(names: Iterable[str]) -> dict[str, str]:
-    """Return the members of the query that pick rows."""
+    """Return the filters of the query."""
     return {name: request.args[name] for name in names if request.args.get(name)}
 
 
 def span() -> tuple[float | None, float | None]:
-    """Return the moments ``from`` and ``to`` of the query, Unix seconds each or None."""
-    return _moment("from"), _moment("to")
+    """Return ``from`` and ``to`` of the query as Unix seconds, or None."""
+    return _parse_time("from"), _parse_time("to")
 
 
-def _moment(name: str) -> float | None:
-    """Read Unix seconds, or RFC 3339."""
+def _parse_time(name: str) -> float | None:
+    """Parse Unix seconds or RFC 3339."""
     text = request.args.get(name)
     if not text:
         return None
@@ -110,7 +110,7 @@ def _moment(name: str) -> float | None:
 
 
 def list_response(page: Page[Any]) -> Response:
-    """Answer with a list."""
+    """Return a list as a response."""
     rows = page.rows
     return json_response(
         {
@@ -124,10 +124,10 @@ def list_response(page: Page[Any]) -> Response:
 
 
 def deletion_response(kind: str, name: str, **more: Any) -> Response:
-    """Answer that something is gone."""
+    """Return a confirmation of a deletion."""
     return json_response({"id": name, "object": f"{kind}.deleted", "deleted": True, **more})
 
 
 def creation_response(value: Mapping[str, Any]) -> Response:
-    """Answer with what was made."""
+    """Return a created object, with status 201."""
     return json_response(value, 201)

@@ -13,14 +13,14 @@ Role = Literal["admin", "viewer"]
 
 @record
 class AdminRoute:
-    """One path; ``view`` is a function below ``app.surfaces.admin``. A viewer's path serves an administrator, too."""
+    """One path; ``view`` is a function below ``app.surfaces.admin``. An administrator may call a viewer's path too."""
 
     method: str
     path: str
     view: str
     role: Role
     query: tuple[str, ...] = ()
-    """Names of its query; any other is refused."""
+    """Names allowed in its query."""
 
 
 _PAGE: Final = ("limit", "after")

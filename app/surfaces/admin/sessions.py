@@ -1,7 +1,7 @@
-"""Who an administrator is: by a key, or by the session that the window's log-in began.
+"""Administrators, by their key or by the session of a log-in to the window.
 
 The session is a secret in an HttpOnly, SameSite=Strict cookie, stored as a hash under the operator's secret
-key. What changes something by cookie needs a token beside it, which only the window's own pages know.
+key. A change by cookie also needs a token that only the window's pages know.
 Tests: tests/surfaces/test_window.py.
 """
 
@@ -23,7 +23,7 @@ COOKIE: Final = "sluice_session"
 TOKEN_HEADER: Final = "x-csrf-token"
 TOKEN_FIELD: Final = "csrf"
 SECONDS: Final = 12 * 3_600
-"""So long a session lasts."""
+"""Seconds that a session lasts."""
 
 _MASTER: Final = "master"
 _SAFE: Final = frozenset({"GET", "HEAD"})
@@ -32,7 +32,7 @@ _LONGEST: Final = 128
 
 @record
 class Administrator:
-    """Who was known by a key: ``owner`` is what his sessions are found by."""
+    """An administrator known by a key; ``owner`` identifies the sessions."""
 
     name: str
     role: str
@@ -41,25 +41,25 @@ class Administrator:
 
 @record
 class Session:
-    """A session that runs."""
+    """An active session."""
 
     secret: str
     administrator: Administrator
 
     def actor(self, address: str) -> Actor:
-        """Return who acts in it."""
+        """Return the session's administrator as an actor."""
         return Actor(self.administrator.name, self.administrator.role, address)
 
 
 def master_key(settings: Settings) -> Secret | None:
-    """Return the first administrator's key: the operator's, or the one that the start made."""
+    """Return the master key: the operator's, or the one generated at startup."""
     return settings.master_key or settings.generated_key
 
 
 def administrator(gateway: Gateway, key: str) -> Administrator | None:
-    """Return whose key ``key`` is."""
+    """Return the administrator with the key ``key``."""
     master = master_key(gateway.settings)
-    if master is not None and _same(master.reveal(), key):
+    if master is not None and _is_equal(master.reveal(), key):
         return master_of(gateway, master)
     if is_sound(key, ADMIN) and (found := gateway.state().admins.find(key)) is not None:
         return Administrator(found.name, found.role, found.id)
@@ -67,7 +67,7 @@ def administrator(gateway: Gateway, key: str) -> Administrator | None:
 
 
 def master_of(gateway: Gateway, master: Secret) -> Administrator:
-    """Return the holder of the master key; another master key would be another owner of sessions."""
+    """Return the holder of the master key; another master key has other sessions."""
     return Administrator(_MASTER, "admin", f"{_MASTER}:{gateway.state().sessions.mark(master.reveal())}")
 
 
@@ -93,14 +93,14 @@ def _administrator_of(gateway: Gateway, owner: str) -> Administrator | None:
 
 
 def token(gateway: Gateway, session: Session) -> str:
-    """Return the token that belongs to a session."""
+    """Return the token of a session."""
     return gateway.state().sessions.mark(f"csrf {session.secret}")
 
 
 def check_token(gateway: Gateway, session: Session, request: Request, sent: str = "") -> None:
     """Raise ``forbidden`` for a request that would change something without the session's token.
 
-    It stands in the header ``x-csrf-token``, or is ``sent`` (the field of a form)."""
+    The token is in the header ``x-csrf-token`` or ``sent`` (a form field)."""
     if request.method in _SAFE:
         return
     shown = request.headers.get(TOKEN_HEADER, "") or sent
@@ -112,7 +112,7 @@ def check_token(gateway: Gateway, session: Session, request: Request, sent: str 
 
 
 def check_origin(request: Request) -> None:
-    """Raise ``forbidden`` for a request that another site's page makes."""
+    """Raise ``forbidden`` for a request from another site's page."""
     site = request.headers.get("Sec-Fetch-Site")
     origin = request.headers.get("Origin")
     own = site in ("same-origin", "none") if site else origin in (None, request.host_url.rstrip("/"))
@@ -121,7 +121,7 @@ def check_origin(request: Request) -> None:
 
 
 def write_cookie(request: Request, response: Response, secret: str) -> None:
-    """Give the browser its session; an empty ``secret`` takes it away."""
+    """Set the session cookie; an empty ``secret`` deletes it."""
     response.set_cookie(
         COOKIE,
         secret,
@@ -134,9 +134,9 @@ def write_cookie(request: Request, response: Response, secret: str) -> None:
 
 
 def cookie_path(request: Request) -> str:
-    """Return the path of the whole server: the API below ``/admin`` takes the cookie, too."""
+    """Return the path of the whole server, since the API below ``/admin`` takes the cookie too."""
     return request.script_root.removesuffix("/ui") or "/"
 
 
-def _same(one: str, other: str) -> bool:
+def _is_equal(one: str, other: str) -> bool:
     return hmac.compare_digest(one.encode(), other.encode("utf-8", "surrogateescape"))

@@ -1,4 +1,4 @@
-"""The views of ``/admin/responses`` and ``/admin/conversations``: what is stored, of all tenants.
+"""The views of ``/admin/responses`` and ``/admin/conversations``: stored objects of all tenants.
 
 Contents are shown only with ``SLUICE_ADMIN_READS_CONTENT=on``; ``content`` says whether they are.
 """
@@ -16,7 +16,7 @@ from app.surfaces.body import queries
 from app.surfaces.replies.answers import json_response
 
 _KIND: Final = ("id", "type", "role", "status")
-"""Members of an item that tell nothing of what was said."""
+"""Members of an item without content."""
 
 
 def responses() -> Response:
@@ -28,7 +28,7 @@ def responses() -> Response:
 
 
 def response(response_id: str) -> Response:
-    """Show one, with its content where that may be read."""
+    """Show a response, with its content if allowed."""
     shown = _queries().response(response_id, content=_reads_content())
     return json_response({**shown, "content": _reads_content()})
 
@@ -41,13 +41,13 @@ def conversations() -> Response:
 
 
 def conversation(conversation_id: str) -> Response:
-    """Show one."""
+    """Show a conversation."""
     shown = _queries().conversation(conversation_id, content=_reads_content())
     return json_response({**shown, "content": _reads_content()})
 
 
 def items(conversation_id: str) -> Response:
-    """List the items of a conversation; without content, what kind each is."""
+    """List the items of a conversation; without content, only their types."""
     found, more = _queries().items(conversation_id, queries.page())
     if not _reads_content():
         found = [{name: item[name] for name in _KIND if name in item} for item in found]

@@ -21,7 +21,7 @@ def index() -> Response:
 
 
 def create() -> Response:
-    """Make a tenant."""
+    """Create a tenant."""
     members = requests.checked_body(_NEW)
     return requests.creation_response(requests.owners().create_tenant(requests.actor(), members))
 
@@ -38,14 +38,14 @@ def change(name: str) -> Response:
 
 
 def delete(name: str) -> Response:
-    """Delete a tenant once ``?confirm=`` repeats its name; before, say what is stored of it."""
+    """Delete a tenant if ``?confirm=`` repeats its name; otherwise report what is stored for it."""
     owners = requests.owners()
     if request.args.get("confirm") != name:
         counts = owners.stored_of_tenant(name)
         raise GatewayError(
             "bad_request",
-            f"Stored of the tenant '{name}' are {counts['keys']} keys, {counts['responses']} responses and "
-            f"{counts['conversations']} conversations. Repeat this with ?confirm={name} to delete them.",
+            f"Stored for the tenant '{name}' are {counts['keys']} keys, {counts['responses']} responses and "
+            f"{counts['conversations']} conversations. Repeat the request with ?confirm={name} to delete them.",
             param="confirm",
             code="confirmation_required",
         )

@@ -1,4 +1,4 @@
-"""The view of ``/admin/usage``: sums of the call log by whatever it is grouped by."""
+"""The view of ``/admin/usage``: totals of the call log, grouped."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _NAMES: Final = (*_TIMES, *(name for name in GROUPS if name != "metadata"))
 
 
 def sum_usage() -> Response:
-    """Sum the calls of whole hours, grouped as the query says."""
+    """Sum the calls of whole hours, grouped by the query."""
     names = _group_names()
     groups: dict[tuple[Any, ...], Sums] = {}
     detailed = any(name == "user" or name.startswith(_METADATA) for name in names)

@@ -1,4 +1,4 @@
-"""A client's compressed body, undone: gzip (RFC 1952) and Zstandard (RFC 8878), up to a limit.
+"""Decompress a client's body: gzip (RFC 1952) and Zstandard (RFC 8878), up to a limit.
 
 Work is linear in what comes in and goes out: the members of a body are few, and a window is of
 8 MiB at most, which RFC 8878 (3.1.1.1.2) asks every decoder for. Tests:
@@ -17,7 +17,7 @@ from typing import Any, Final
 from app.canonical.record import record
 from app.errors import GatewayError
 
-_PIECE: Final = 65536
+_CHUNK: Final = 65536
 _MAX_MEMBERS: Final = 1000
 _WINDOW_LOG: Final = 23
 
@@ -40,7 +40,7 @@ def _open_zstd(data: BytesIO) -> Any:
 
 
 def _zstd() -> Any:
-    """Return the library, which Python has from 3.14 on."""
+    """Return the library, part of Python from 3.14 on."""
     if sys.version_info >= (3, 14):
         from compression import zstd
     else:
@@ -75,14 +75,14 @@ def inflate(data: bytes, coding: str, limit: int) -> bytes | None:
     except (OSError, EOFError, zlib.error, _zstd().ZstdError) as error:
         raise GatewayError(
             "bad_request",
-            f"The request body is not whole, valid {coding}, as its Content-Encoding says it is.",
+            f"The request body is not complete and valid {coding}, as its Content-Encoding claims.",
         ) from error
 
 
 def _content(stream: Any, limit: int) -> bytes | None:
     pieces: list[bytes] = []
     left = limit
-    while piece := stream.read(min(_PIECE, left + 1)):
+    while piece := stream.read(min(_CHUNK, left + 1)):
         left -= len(piece)
         if left < 0:
             return None

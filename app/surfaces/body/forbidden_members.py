@@ -1,8 +1,8 @@
-"""Members that would steer a call: never the client's business, so they go nowhere.
+"""Members that would redirect or authorise a call; they are never forwarded.
 
-SDKs and other gateways take an address, a credential or a header by these names. Ours come
-from the operator alone (contract/reliability.md 2, A4): they are left out with a warning,
-whatever dialect the target speaks, and their values are shown to nobody.
+SDKs and other gateways accept a URL, a credential or a header by these names. Here they come
+from the operator only (contract/reliability.md 2, A4): they are left out with a warning,
+for every dialect, and their values are never shown.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ STEERING: Final = frozenset(
 )
 
 
-def steers(name: str) -> bool:
-    """Tell whether a member steers; a form may write one of it as ``headers[name]``."""
+def is_forbidden(name: str) -> bool:
+    """Tell whether a member is forbidden; a form may also write ``headers[name]``."""
     return name in STEERING or name.partition("[")[0] in STEERING
 
 
-def without_steering(body: Mapping[str, Any], *, strict: bool) -> tuple[Mapping[str, Any], tuple[Loss, ...]]:
-    """Return ``body`` without steering members, and a warning for each.
+def without_forbidden(body: Mapping[str, Any], *, strict: bool) -> tuple[Mapping[str, Any], tuple[Loss, ...]]:
+    """Return ``body`` without forbidden members, and a warning for each.
 
     Raises GatewayError ``unsupported_parameter`` when ``strict``.
     """
-    found = {name for name in body if steers(name)}
+    found = {name for name in body if is_forbidden(name)}
     if not found:
         return body, ()
     losses = tuple(Loss(name, f"'{name}' is set by the gateway's operator.") for name in sorted(found))

@@ -1,4 +1,4 @@
-"""Multipart bodies: the fields and the files, under a cap and a deadline."""
+"""Multipart bodies: fields and files, with a size limit and a deadline."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from app.wire.json import loads
 
 _LOG: Final = logging.getLogger(__name__)
 _CODINGS: Final = frozenset({"HTTP_CONTENT_ENCODING", "HTTP_TRANSFER_ENCODING", "werkzeug.request"})
-_FORM_ROOM: Final = 1024 * 1024  # bytes of a form beside its file
+_FORM_ROOM: Final = 1024 * 1024  # bytes of a form without its file
 _FIELDS: Final = 1_000  # with the file
-_GOVERNING: Final = ("model", "stream")  # one of which is meant
+_GOVERNING: Final = ("model", "stream")  # one is expected
 
 
 def read_form(limit: int, deadline: float) -> tuple[list[tuple[str, str]], Upload | None]:
@@ -54,7 +54,7 @@ def _upload(file: FileStorage) -> Upload:
 
 
 def open_form(limit: int, deadline: float) -> tuple[list[tuple[str, str]], FileStorage | None]:
-    """Return the fields in order and the file of a multipart form, unread; a large one lies on the disk.
+    """Return the fields in order and the unread file of a multipart form; a large file is on disk.
 
     Raises GatewayError: ``unsupported_media`` for another content type, ``too_large`` past
     ``limit`` bytes of files, ``bad_request`` when it does not arrive within ``deadline`` seconds.
@@ -73,7 +73,7 @@ def _read(limit: int, deadline: float) -> tuple[Request, list[tuple[str, str]]]:
         raise GatewayError(
             "unsupported_media", f"Content-Type '{shown}' is not supported here; send multipart/form-data."
         )
-    form = _plain(request, limit + _FORM_ROOM, deadline)
+    form = _decompressed(request, limit + _FORM_ROOM, deadline)
     form.max_content_length = limit + _FORM_ROOM
     form.max_form_memory_size = _FORM_ROOM
     form.max_form_parts = _FIELDS
@@ -88,15 +88,15 @@ def _read(limit: int, deadline: float) -> tuple[Request, list[tuple[str, str]]]:
     except RequestEntityTooLarge as error:
         raise _too_large(form.content_length, limit) from error
     except OSError as error:
-        raise _unread(error) from error
+        raise _read_error(error) from error
     except ValueError as error:
-        raise GatewayError("bad_request", f"The form cannot be read to its end: {error}.") from error
+        raise GatewayError("bad_request", f"The form cannot be parsed: {error}.") from error
     if None in form.form or None in form.files:
         raise GatewayError("bad_request", "The form has a part without a name.")
     for name in _GOVERNING:
         if sum(field == name for field, _ in fields) > 1:
             raise GatewayError(
-                "bad_request", f"The field '{name}' stands more than once in the form.", param=name
+                "bad_request", f"The field '{name}' occurs more than once in the form.", param=name
             )
     if sum(size_of_file(file) for _, file in form.files.items(multi=True)) > limit:
         raise too_large(limit)
@@ -105,24 +105,24 @@ def _read(limit: int, deadline: float) -> tuple[Request, list[tuple[str, str]]]:
 
 
 def size_of_file(file: FileStorage) -> int:
-    """Return the bytes of an uploaded file, which is then to be read from its start."""
+    """Return the size of an uploaded file in bytes and rewind it."""
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
     return size
 
 
 def _too_large(length: int | None, limit: int) -> GatewayError:
-    """Return the refusal of a form that is too long, or whose fields are too many or too long."""
+    """Return the error for a form that is too long or has too large fields."""
     if length is None or length > limit + _FORM_ROOM:
         return too_large(limit)
     return GatewayError(
         "too_large",
-        f"The form has more than {_FIELDS} fields, or more than {_FORM_ROOM} bytes beside its file.",
+        f"The form has more than {_FIELDS} fields, or more than {_FORM_ROOM} bytes besides its file.",
     )
 
 
-def _plain(sent: Request, limit: int, deadline: float) -> Request:
-    """Return the request with its body inflated, where that came compressed."""
+def _decompressed(sent: Request, limit: int, deadline: float) -> Request:
+    """Return the request with its body decompressed."""
     if not is_encoded(sent):
         return sent
     data = read_body(sent, limit=limit, deadline=deadline)
@@ -130,8 +130,8 @@ def _plain(sent: Request, limit: int, deadline: float) -> Request:
     return Request({name: value for name, value in environ.items() if name not in _CODINGS})
 
 
-def _unread(error: OSError) -> GatewayError:
-    """Return the refusal of a form that was not read: the client's fault, or that of this machine's disk."""
+def _read_error(error: OSError) -> GatewayError:
+    """Return the error for an unread form: the client's fault, or this machine's disk."""
     if error.errno is None or isinstance(error, ConnectionError):
         return GatewayError("bad_request", "The request body could not be read to its end.")
     _LOG.error("an upload cannot be kept in the folder for temporary files: %s", error.strerror)
@@ -139,14 +139,14 @@ def _unread(error: OSError) -> GatewayError:
 
 
 def members(fields: list[tuple[str, str]]) -> dict[str, Any]:
-    """Return the single fields as members, ``fallbacks`` as a list."""
+    """Return the single fields as members, and ``fallbacks`` as a list."""
     body: dict[str, Any] = {name: value for name, value in fields if name not in _LISTS}
     models = [one for name, value in fields if name in _LISTS for one in _models(value)]
     return {**body, "fallbacks": models} if models else body
 
 
 def _models(value: str) -> list[Any]:
-    """Return the models of one form field: a JSON array, or names with commas between."""
+    """Return the models of a form field: a JSON array or comma-separated names."""
     if value.lstrip().startswith("["):
         listed = loads(value.encode(), strict=True)
         return listed if isinstance(listed, list) else [listed]

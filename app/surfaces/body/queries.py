@@ -1,4 +1,4 @@
-"""Query members, typed: a bad one is a 400 that names it, whether or not it takes effect."""
+"""Typed query members: an invalid one is a 400 that names it, even if it is unused."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def refuse_nul(asked: Request) -> None:
 
 
 def boolean(name: str, default: bool) -> bool:
-    """Return a ``true`` or ``false`` of the query."""
+    """Return a query member that is ``true`` or ``false``."""
     text = request.args.get(name)
     if text is None:
         return default
@@ -47,7 +47,7 @@ def boolean(name: str, default: bool) -> bool:
 
 
 def integer(name: str, default: int | None, *, least: int | None = None) -> int | None:
-    """Return a decimal integer of the query."""
+    """Return a query member that is a decimal integer."""
     text = request.args.get(name)
     if text is None:
         return default
@@ -71,7 +71,7 @@ def integer(name: str, default: int | None, *, least: int | None = None) -> int 
 
 
 def bounded(name: str, default: int, most: int) -> int:
-    """Return an integer of the query from 1 to ``most``."""
+    """Return a query member that is an integer from 1 to ``most``."""
     value = integer(name, default, least=1)
     if value is not None and value > most:
         raise GatewayError(
@@ -85,7 +85,7 @@ def bounded(name: str, default: int, most: int) -> int:
 
 
 def choice(name: str, choices: Sequence[str]) -> str:
-    """Return a member of the query that is one of ``choices``, the first where it is absent."""
+    """Return a query member that is one of ``choices``, by default the first."""
     value = request.args.get(name, choices[0])
     if value not in choices:
         listed = " and ".join(f"'{one}'" for one in choices)
@@ -99,8 +99,8 @@ def choice(name: str, choices: Sequence[str]) -> str:
 
 
 def include() -> list[str]:
-    """Return the ``include`` list in any of its spellings: repeated, ``include[]``,
-    ``include[0]``, comma lists; empty ones count for nothing."""
+    """Return the ``include`` list in any spelling: repeated, ``include[]``,
+    ``include[0]``, comma lists; empty values are ignored."""
     args: MultiDict[str, str] = request.args
     values = [value for name in args if _INCLUDE.fullmatch(name) for value in args.getlist(name)]
     return [word.strip() for value in values for word in value.split(",") if word.strip()]
@@ -118,7 +118,7 @@ def page(default_order: str = "desc") -> PageQuery:
 
 
 def cursor(name: str) -> str | None:
-    """Return the id after or before which a list goes on; None where there is none."""
+    """Return the id after or before which a list continues, or None."""
     value = request.args.get(name)
     if value is None or value == "":
         return None

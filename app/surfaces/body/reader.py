@@ -1,4 +1,4 @@
-"""Reading a client's body: under a cap and a deadline, by our own strict JSON loader."""
+"""Read a client's body with a size limit and a deadline, and parse it with the strict JSON loader."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ JSON: Final = "application/json"
 _CHUNK: Final = 65536
 _FILE: Final = FILE.encode()
 _NAMES_FILES: Final = "sluice.names_files"
-_SMALL: Final = 4096  # bytes of a compressed body that is inflated at once
+_SMALL: Final = 4096  # bytes of a compressed body that is inflated inline
 
 
 def read_body(request: Request, *, limit: int, deadline: float) -> bytes:
@@ -39,13 +39,13 @@ def read_body(request: Request, *, limit: int, deadline: float) -> bytes:
 
 
 def is_encoded(request: Request) -> bool:
-    """Tell whether the body came in a content coding."""
+    """Tell whether the body has a content coding."""
     coding = request.environ.get("HTTP_CONTENT_ENCODING")
     return coding is not None and coding.strip().lower() not in ("", "identity")
 
 
 def size_of(request: Request) -> int:
-    """Return the body's size in bytes as its headers tell it, ``LARGE`` where they do not."""
+    """Return the body's size in bytes from its headers, ``LARGE`` if they do not say."""
     if is_encoded(request) or "HTTP_TRANSFER_ENCODING" in request.environ:
         return LARGE
     return _length_of(request) or 0
@@ -63,7 +63,7 @@ def _read_bytes(request: Request, *, limit: int, deadline: float) -> bytes:
     if length is not None and length > limit:
         raise too_large(limit)
     stream = request.environ["wsgi.input"]
-    if length and getattr(stream, "arrived", 0) >= length:  # nothing to wait for, so no wait to limit
+    if length and getattr(stream, "arrived", 0) >= length:  # nothing to wait for, so no deadline
         return stream.read(length)
     pieces: list[bytes] = []
     total = 0
@@ -112,17 +112,17 @@ def json_body(request: Request, *, limit: int, deadline: float, optional: bool =
 
 
 def look_for_files(request: Request, data: bytes) -> None:
-    """Note whether a body may name files of ours, which ``names_files`` then tells."""
+    """Record whether a body may name files, for ``names_files``."""
     request.environ[_NAMES_FILES] = _FILE in data
 
 
 def names_files(request: Request) -> bool:
-    """Tell whether the body read last may name files of ours."""
+    """Tell whether the body read last may name files."""
     return bool(request.environ.get(_NAMES_FILES))
 
 
 def too_large(limit: int) -> GatewayError:
-    """Return the refusal of a body past ``limit`` bytes."""
+    """Return the error for a body of more than ``limit`` bytes."""
     return GatewayError("too_large", f"The request body is larger than {limit} bytes.")
 
 

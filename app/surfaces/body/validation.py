@@ -1,4 +1,4 @@
-"""A JSON body, read and checked as the matched route says."""
+"""Read a JSON body and validate it by the schema of the matched route."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from app.wire.offload import aside
 
 
 def read_body() -> dict[str, Any]:
-    """Return the request's JSON body, checked by the schema of the matched route."""
+    """Return the request's JSON body, validated by the schema of the matched route."""
     request, route, gateway = request_ctx.request, current_rule().route, current_gateway()
     settings = gateway.settings
     body = json_body(
@@ -32,7 +32,7 @@ def read_body() -> dict[str, Any]:
 
 
 def check_shape(body: dict[str, Any], size: int) -> None:
-    """Check a body of ``size`` bytes by the schema of the matched route; raises ``bad_request``."""
+    """Validate a body of ``size`` bytes by the schema of the matched route; raise ``bad_request``."""
     rule = current_rule()
     route, mount = rule.route, rule.mount
     chat_shaped = mount is not None and mount.chat_shaped

@@ -48,12 +48,12 @@ def reference(document: Mapping[str, Any], rules: Iterable[DoorRule]) -> dict[st
         path, group = path_of(first), _group(first.mount)
         (method,) = _methods(first)
         described = document["paths"][path]
-        member = {**described[method], "tags": [_title(group)], "description": _elsewhere(same)}
+        member = {**described[method], "tags": [_title(group)], "description": _other_paths(same)}
         member["security"] = member["security"][:1]
         member["parameters"] = [*described.get("parameters", ()), *described[method]["parameters"]]
         paths.setdefault(path, {})[method] = member
         groups.setdefault(group, []).extend(same)
-    tags = [{"name": _title(group), "description": _introduced(groups[group])} for group in groups]
+    tags = [{"name": _title(group), "description": _introduction(groups[group])} for group in groups]
     schemes = {_BEARER: document["components"]["securitySchemes"][_BEARER]}
     components = {**document["components"], "securitySchemes": schemes}
     return {**document, "info": _INFO, "tags": tags, "paths": paths, "components": components}
@@ -62,14 +62,14 @@ def reference(document: Mapping[str, Any], rules: Iterable[DoorRule]) -> dict[st
 def _operations(rules: Iterable[DoorRule]) -> list[list[DoorRule]]:
     """Return the rules of each operation, the one that is shown first; doors in their order."""
     found: dict[tuple[str, str, str], list[DoorRule]] = {}
-    for rule in sorted(rules, key=_place):
+    for rule in sorted(rules, key=_sort_key):
         route = rule.route
         if route.method != "OPTIONS":
             found.setdefault((route.method, route.view, route.answer), []).append(rule)
     return list(found.values())
 
 
-def _place(rule: DoorRule) -> tuple[int, int, int]:
+def _sort_key(rule: DoorRule) -> tuple[int, int, int]:
     """Return where a rule stands: by its door, then by the door's prefix, then by its operation."""
     mount = rule.mount
     if mount is None:
@@ -91,13 +91,13 @@ def _title(group: str) -> str:
     return _TITLES.get(group, group)
 
 
-def _elsewhere(same: Sequence[DoorRule]) -> str:
+def _other_paths(same: Sequence[DoorRule]) -> str:
     """Return a sentence that names the other paths of an operation, in Markdown."""
     paths = [f"`{path_of(rule)}`" for rule in same[1:]]
     return f"Also at {', '.join(paths)}." if paths else ""
 
 
-def _introduced(rules: Sequence[DoorRule]) -> str:
+def _introduction(rules: Sequence[DoorRule]) -> str:
     """Return what is to be known of a group's doors, in Markdown: their prefixes, and where else a key may stand."""
     prefixes = {prefix for rule in rules if rule.mount is not None for prefix in rule.mount.prefixes}
     shown = [

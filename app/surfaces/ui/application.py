@@ -63,7 +63,7 @@ def build_window(gateway: Gateway, admin_client: AdminClient, doors: Callable[..
         )
     app.extensions[_ROUTES] = routes
     rendering.prepare(app)
-    app.before_request(_before)
+    app.before_request(_check_session)
     app.after_request(_after)
     app.register_error_handler(GatewayError, _gateway_error)
     app.register_error_handler(requests.Refusal, _refusal)
@@ -72,7 +72,7 @@ def build_window(gateway: Gateway, admin_client: AdminClient, doors: Callable[..
     return app
 
 
-def _before() -> Any:
+def _check_session() -> Any:
     """Let in who has a session; what changes something needs its token, and a page of ours."""
     g.request_id = new_request_id()
     g.session = None

@@ -99,7 +99,7 @@ def _input(gateway: Gateway, file_id: str) -> StoredFile:
     except GatewayError as error:
         raise missing(file_id, _INPUT) if error.kind.name == "not_found" else error from error
     if stored.purpose != "batch":
-        raise _unfit(f"The file's purpose is '{stored.purpose}'; upload it with the purpose 'batch'.")
+        raise _invalid_file(f"The file's purpose is '{stored.purpose}'; upload it with the purpose 'batch'.")
     return stored
 
 
@@ -111,11 +111,13 @@ def _lines(gateway: Gateway, stored: StoredFile) -> int:
         turns.take()
         count += 1
         if count > _MOST_LINES:
-            raise _unfit(f"The file has more than {_MOST_LINES} lines; share them out over several files.")
+            raise _invalid_file(
+                f"The file has more than {_MOST_LINES} lines; share them out over several files."
+            )
     if count == 0:
-        raise _unfit("The file has no lines.")
+        raise _invalid_file("The file has no lines.")
     return count
 
 
-def _unfit(message: str) -> GatewayError:
+def _invalid_file(message: str) -> GatewayError:
     return GatewayError("bad_request", message, param=_INPUT, code="invalid_value")

@@ -46,10 +46,10 @@ def upload(mount: Mount, deployment: str | None = None) -> Response:
     body = members(fields)
     call = g.call = make_call(mount, body, nameless=True)
     home = home_of(gateway, call, _provider_name(body), body.get("model") or deployment)
-    purpose, content, keeps = _purpose(body), _require_file(file), _keeps(body)
+    purpose, content, keeps = _purpose(body), _require_file(file), _expiry(body)
     if purpose != _BATCH:
         made = FileUpload(_name(content), _type(content), _Spooled(content), purpose, keeps)
-        return _put(mount, call, home, made)
+        return _upload_to_provider(mount, call, home, made)
     new = NewFile(
         new_file_id(), g.principal.tenant, purpose, {"filename": _name(content), "status": "processed"}, keeps
     )
@@ -61,12 +61,12 @@ def upload(mount: Mount, deployment: str | None = None) -> Response:
     return answer_whole(mount, gateway.answer(call, source).result())
 
 
-def _put(mount: Mount, call: Call, home: str | None, upload: FileUpload) -> Response:
+def _upload_to_provider(mount: Mount, call: Call, home: str | None, upload: FileUpload) -> Response:
     """Put a file to the provider that is named, else to the door's own; raises ``unsupported_operation``
     where that keeps none."""
     gateway, home = current_gateway(), home or call.default_provider
     if home is None or not gateway.files.keeps(home):
-        raise _nobody_keeps(home)
+        raise _unsupported_error(home)
 
     def source(run: Run) -> Generator[Batch, None, None]:
         files = gateway.state().files  # before anything goes out
@@ -114,7 +114,9 @@ def retrieve(mount: Mount, file_id: str, deployment: str | None = None) -> Respo
     stored = _stored_file(file_id)
     if stored.provider is None:
         return json_response(seal_bare(mount, "file_retrieve", show(stored)))
-    return _at_home(mount, lambda call: show(stored, current_gateway().files.retrieve(call, stored).status))
+    return _ask_provider(
+        mount, lambda call: show(stored, current_gateway().files.retrieve(call, stored).status)
+    )
 
 
 def delete(mount: Mount, file_id: str, deployment: str | None = None) -> Response:
@@ -131,10 +133,10 @@ def delete(mount: Mount, file_id: str, deployment: str | None = None) -> Respons
         gateway.state().files.delete(tenant, file_id)
         return body
 
-    return _at_home(mount, deleted)
+    return _ask_provider(mount, deleted)
 
 
-def _at_home(mount: Mount, ask: Callable[[Call], dict[str, Any]]) -> Response:
+def _ask_provider(mount: Mount, ask: Callable[[Call], dict[str, Any]]) -> Response:
     """Answer with what ``ask`` has of a file's provider."""
     gateway = current_gateway()
     call = g.call = make_call(mount, {}, nameless=True)
@@ -160,7 +162,7 @@ def content(mount: Mount, file_id: str, deployment: str | None = None) -> Respon
     return Response(_join(first, pieces), 200, headers, direct_passthrough=True)
 
 
-def _nobody_keeps(home: str | None) -> GatewayError:
+def _unsupported_error(home: str | None) -> GatewayError:
     """Return the refusal of a file that only a provider could keep."""
     who = "No provider is named that keeps files" if home is None else f"Provider '{home}' keeps no files"
     return GatewayError(
@@ -205,7 +207,7 @@ def _purpose(body: dict[str, Any]) -> str:
     if not purpose:
         raise _missing("purpose")
     if len(purpose) > 64:
-        raise _wrong("purpose", purpose, "a word such as 'batch' or 'user_data'")
+        raise _invalid_value("purpose", purpose, "a word such as 'batch' or 'user_data'")
     return str(purpose)
 
 
@@ -217,17 +219,17 @@ def _require_file(file: FileStorage | None) -> FileStorage:
     return file
 
 
-def _keeps(body: dict[str, Any]) -> int | None:
+def _expiry(body: dict[str, Any]) -> int | None:
     """Return the seconds after which a file shall go, where its form says."""
     anchor, seconds = body.get(_COUNTED_FROM), body.get(_KEPT_FOR)
     if anchor is None and seconds is None:
         return None
     if anchor != "created_at":
-        raise _wrong(_COUNTED_FROM, anchor, "'created_at'")
+        raise _invalid_value(_COUNTED_FROM, anchor, "'created_at'")
     if not (str(seconds).isascii() and str(seconds).isdigit() and len(str(seconds)) < 10):
-        raise _wrong(_KEPT_FOR, seconds, f"whole seconds from {LEAST_KEPT} to {MOST_KEPT}")
+        raise _invalid_value(_KEPT_FOR, seconds, f"whole seconds from {LEAST_KEPT} to {MOST_KEPT}")
     if not LEAST_KEPT <= int(seconds or 0) <= MOST_KEPT:
-        raise _wrong(_KEPT_FOR, seconds, f"whole seconds from {LEAST_KEPT} to {MOST_KEPT}")
+        raise _invalid_value(_KEPT_FOR, seconds, f"whole seconds from {LEAST_KEPT} to {MOST_KEPT}")
     return int(seconds or 0)
 
 
@@ -264,6 +266,6 @@ def _missing(name: str) -> GatewayError:
     return GatewayError("bad_request", message, param=name, code="missing_required_parameter")
 
 
-def _wrong(name: str, value: Any, supported: str) -> GatewayError:
+def _invalid_value(name: str, value: Any, supported: str) -> GatewayError:
     message = f"Invalid value: '{str(value)[:64]}'. Supported values are: {supported}."
     return GatewayError("bad_request", message, param=name, code="invalid_value")

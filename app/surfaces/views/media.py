@@ -18,7 +18,7 @@ from app.dialects.media.rerank import RerankDialect
 from app.errors import GatewayError
 from app.gateway.call import Call
 from app.gateway.translation import server_context
-from app.surfaces.body.forbidden_members import steers
+from app.surfaces.body.forbidden_members import is_forbidden
 from app.surfaces.body.forms import members, read_form
 from app.surfaces.body.validation import read_body
 from app.surfaces.calls import current_gateway, make_call
@@ -34,10 +34,10 @@ Reader = Callable[[Mapping[str, Any], ServerContext], Any]
 
 def embedding(mount: Mount, deployment: str | None = None) -> Response:
     """Create embeddings."""
-    return whole(mount, deployment, lambda wire: dialect_of(EmbeddingDialect, wire).decode_request)
+    return answer_json(mount, deployment, lambda wire: dialect_of(EmbeddingDialect, wire).decode_request)
 
 
-def whole(
+def answer_json(
     mount: Mount, deployment: str | None, reader: Callable[[str], Reader], *, model: str | None = None
 ) -> Response:
     """Answer a JSON body by one JSON object; ``reader`` finds what reads it, by the dialect's name.
@@ -54,12 +54,12 @@ def whole(
 
 def rerank(mount: Mount, deployment: str | None = None) -> Response:
     """Rank documents by a query."""
-    return whole(mount, deployment, lambda wire: dialect_of(RerankDialect, wire).decode_request)
+    return answer_json(mount, deployment, lambda wire: dialect_of(RerankDialect, wire).decode_request)
 
 
 def moderation(mount: Mount, deployment: str | None = None) -> Response:
     """Moderate texts or pictures: without a model, OpenAI's default judges."""
-    return whole(
+    return answer_json(
         mount,
         deployment,
         lambda wire: dialect_of(ModerationDialect, wire).decode_request,
@@ -137,7 +137,7 @@ def _answer_transcript(mount: Mount, deployment: str | None, *, streams: bool) -
     stream = streams and body.get("stream") == "true"
     call = make_call(mount, body, deployment=deployment, stream=stream)
     g.call = call
-    fields = [(name, value) for name, value in fields if not steers(name)]
+    fields = [(name, value) for name, value in fields if not is_forbidden(name)]
     server = dialect_of(TranscriptionDialect, call.dialect)
     call = replace(call, request=server.decode_request(fields, file, server_context(call, call.model)))
     return _events(mount, call) if stream else answer_whole(mount, gateway.run(call).result())

@@ -27,7 +27,7 @@ def page(view: Callable[[], Response]) -> Callable[[], Response]:
     """Let ``view`` write a few answers at once; raises ``overloaded`` for more."""
 
     @wraps(view)
-    def few() -> Response:
+    def limited() -> Response:
         written: list[None] = current_app.extensions.setdefault(_PAGES, [])
         if len(written) >= MOST_PAGES:
             raise GatewayError("overloaded", "Too many pages are being read; try again.", retry_after=1)
@@ -36,7 +36,7 @@ def page(view: Callable[[], Response]) -> Callable[[], Response]:
         response.call_on_close(written.pop)
         return response
 
-    return few
+    return limited
 
 
 def blueprint() -> Blueprint:

@@ -40,7 +40,7 @@ _LOG: Final = logging.getLogger(__name__)
 _LIFE: Final = 3600.0  # seconds
 _HANDSHAKE: Final = ("Upgrade", "Connection", "Sec-WebSocket-Key", "Sec-WebSocket-Version", SUBPROTOCOLS)
 _IN_PROGRESS: Final = "response_in_progress"
-_LOOK: Final = object()
+_CHECK: Final = object()
 """Among the messages: see whether the connection must end."""
 
 
@@ -105,10 +105,10 @@ class Session:
 
     def serve(self, headers: Iterable[tuple[str, str]]) -> None:
         """Take turns until either side ends the connection."""
-        self._end.listen(self._look)
+        self._end.listen(self._post_check)
         self._gateway.sockets.add(self._end, g.principal)
         self._gateway.open_calls.add(self._end, g.principal)  # so that the end of a key finds it
-        timer = gevent.spawn_later(_LIFE, self._grow_old)
+        timer = gevent.spawn_later(_LIFE, self._expire)
         try:
             self._socket.open(headers)
             self._take_messages()
@@ -116,14 +116,14 @@ class Session:
             timer.kill()
             self._gateway.sockets.discard(self._end)
             self._gateway.open_calls.discard(self._end)
-            self._leave()
+            self._stop()
 
-    def _look(self) -> None:
-        gevent.spawn(self._socket.messages.put, _LOOK)  # whoever calls must not wait for room
+    def _post_check(self) -> None:
+        gevent.spawn(self._socket.messages.put, _CHECK)  # whoever calls must not wait for room
 
-    def _grow_old(self) -> None:
+    def _expire(self) -> None:
         self._too_old = True
-        self._look()
+        self._post_check()
 
     def _take_messages(self) -> None:
         if self._gateway.draining.is_set():
@@ -131,8 +131,8 @@ class Session:
         turns = Turns()
         for message in iter(self._socket.messages.get, None):
             turns.take()
-            if message is not _LOOK:
-                self._take(message)
+            if message is not _CHECK:
+                self._start_turn(message)
             elif self._answered and self._is_over():
                 return
 
@@ -145,11 +145,11 @@ class Session:
             return True
         if not self._too_old:
             return False
-        self._tell(_too_old())
+        self._write_error(_too_old())
         self._socket.close(NORMAL)
         return True
 
-    def _leave(self) -> None:
+    def _stop(self) -> None:
         """Stop the turn that runs, if the client left it, and let the connection end."""
         if self._call_abort is not None and not self._answered:
             self._call_abort(GatewayError("client_gone", "The client closed the connection."))
@@ -157,7 +157,7 @@ class Session:
             self._turn.join()
         self._socket.finish()
 
-    def _take(self, message: bytes) -> None:
+    def _start_turn(self, message: bytes) -> None:
         """Begin the turn that a message asks for, or say what is wrong with it."""
         try:
             body = _turn_body(message)
@@ -168,7 +168,7 @@ class Session:
                     code=_IN_PROGRESS,
                 )
         except GatewayError as error:
-            self._tell(error)
+            self._write_error(error)
             self._note(error)
             return
         if self._turn is not None:
@@ -195,7 +195,7 @@ class Session:
         if failed:
             self._memory.forget(previous)
         self._answered = True
-        self._look()
+        self._post_check()
 
     def _answer(self, body: dict[str, Any], size: int) -> bool:
         """Run a turn and write its events; return whether it failed."""
@@ -258,7 +258,7 @@ class Session:
         else:
             self._gateway.refuse(error, g.call)
         self._answered = True
-        self._tell(error)
+        self._write_error(error)
 
     def _note(self, error: GatewayError) -> None:
         """Tell log and metrics of a message that was no call."""
@@ -274,7 +274,7 @@ class Session:
             ms=0,
         )
 
-    def _tell(self, error: GatewayError) -> None:
+    def _write_error(self, error: GatewayError) -> None:
         """Write an error that is no event of a stream. Its code is a text there, by Open Responses' schema."""
         body = error.body()
         event = {

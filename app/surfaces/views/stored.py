@@ -23,7 +23,7 @@ from app.surfaces.replies.framing import Events
 from app.wire.json import dumps_ascii
 from app.wire.sse import comment, encode_frame
 
-_LOOK: Final = 1.0  # seconds between looks of a reader at its own abort
+_POLL_SECONDS: Final = 1.0  # seconds between looks of a reader at its own abort
 
 
 def retrieve(mount: Mount, response_id: str, deployment: str | None = None) -> Response:
@@ -102,7 +102,7 @@ def follow(
 
     Raises before the status for a response that is missing or has no log.
     """
-    batches = gateway.state().events.follow(g.principal.tenant, response_id, after, idle=_LOOK)
+    batches = gateway.state().events.follow(g.principal.tenant, response_id, after, idle=_POLL_SECONDS)
     abort = Abort()
     end = gateway.begin(abort, request.environ.get("gunicorn.socket"), g.principal)
     return Response(

@@ -1,4 +1,4 @@
-"""Strict fields and the sentences they refuse with.
+"""Strict fields and their error messages.
 
 marshmallow's own fields convert (``"5"`` becomes 5, ``"yes"`` becomes True); these do not.
 Each refusal is a ``Fault``, which renders OpenAI's sentence once its path is known. Unknown members are kept: bodies go on untouched.
@@ -30,7 +30,7 @@ class Strict(fields.Field[Any]):
     expected = "a value"
     types: tuple[type, ...] = ()
     every: type | None = None
-    """A type of which the member takes every value."""
+    """A type whose values are all valid."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(allow_none=True, **kwargs)
@@ -42,7 +42,7 @@ class Strict(fields.Field[Any]):
         return value
 
     def takes(self, value: Any) -> bool:
-        """Tell whether ``deserialize`` takes the value, at a tenth of its cost."""
+        """Tell whether ``deserialize`` would accept the value, at a tenth of its cost."""
         if value is None:
             return True
         if not self.fits(value):
@@ -54,7 +54,7 @@ class Strict(fields.Field[Any]):
         return True
 
     def fits(self, value: Any) -> bool:
-        """Tell whether the value has the member's type; a boolean is no number."""
+        """Tell whether the value has the member's type; a boolean is not a number."""
         return isinstance(value, self.types) and not (isinstance(value, bool) and bool not in self.types)
 
     def bound(self, value: Any) -> None:
@@ -111,11 +111,11 @@ class Number(Strict):
         if not math.isfinite(value):
             raise ValidationError([wrong_type(self.expected, value)])
         if self.least is not None and value < self.least:
-            raise self._beyond("below_min", "below minimum", ">=", self.least, value)
+            raise self._range_error("below_min", "below minimum", ">=", self.least, value)
         if self.most is not None and value > self.most:
-            raise self._beyond("above_max", "above maximum", "<=", self.most, value)
+            raise self._range_error("above_max", "above maximum", "<=", self.most, value)
 
-    def _beyond(self, code: str, words: str, sign: str, limit: float, value: float) -> ValidationError:
+    def _range_error(self, code: str, words: str, sign: str, limit: float, value: float) -> ValidationError:
         return fault(
             f"{self.word}_{code}_value",
             f"Invalid '{{path}}': {self.word} {words} value. Expected a value {sign} {_format_number(limit)}, "
@@ -184,7 +184,7 @@ class Table(Strict):
 
 
 class Either(Strict):
-    """A value that one of several fields takes, chosen by its JSON type."""
+    """A value that one of several fields accepts, chosen by its JSON type."""
 
     def __init__(self, *options: Strict, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -196,7 +196,7 @@ class Either(Strict):
         return any(option.fits(value) for option in self.options)
 
     def bound(self, value: Any) -> None:
-        """Apply the bounds of the option that fits."""
+        """Apply the bounds of the matching option."""
         next(option for option in self.options if option.fits(value)).bound(value)
 
 
@@ -217,7 +217,7 @@ class Body(Schema):
         self._required = tuple(name for name, field in self.load_fields.items() if field.required)
 
     def takes(self, body: Mapping[str, Any]) -> bool:
-        """Tell whether ``body`` is sound, looking only at the members that it has."""
+        """Tell whether ``body`` is valid, looking only at the members that it has."""
         members, every = self._members, self._every
         for name, value in body.items():
             if name in members and every[name] is not type(value) and not members[name].takes(value):

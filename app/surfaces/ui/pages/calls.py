@@ -68,7 +68,7 @@ def show(call_id: str) -> str:
     call = requests.get(f"/calls/{call_id}")
     ledger = requests.get("/ledger", call_id=call["request_id"], limit=100)["data"]
     return rendering.page(
-        "call", call=call, lanes=_lanes(call), ledger=ledger, costs=_costs(call), width=_WIDTH
+        "call", call=call, bars=_attempt_bars(call), ledger=ledger, costs=_costs(call), width=_WIDTH
     )
 
 
@@ -77,14 +77,14 @@ def _member_of(sought: str) -> str:
     return "response_id" if _RESPONSE.fullmatch(sought) else "request_id"
 
 
-def _lanes(call: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _attempt_bars(call: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return a bar for each attempt: they come one after another, and the call's own time is the scale."""
     attempts: Sequence[Mapping[str, Any]] = call["attempts"]
     whole = max(1, call["latency"], sum(one.get("latency") or 0 for one in attempts))
-    lanes, begin = [], 0
+    bars, begin = [], 0
     for number, attempt in enumerate(attempts):
         length = attempt.get("latency") or 0
-        lanes.append(
+        bars.append(
             {
                 "attempt": attempt,
                 "x": round(begin / whole * _WIDTH, 1),
@@ -94,7 +94,7 @@ def _lanes(call: Mapping[str, Any]) -> list[dict[str, Any]]:
             }
         )
         begin += length
-    return lanes
+    return bars
 
 
 def _costs(call: Mapping[str, Any]) -> list[tuple[str, Any]]:

@@ -49,20 +49,24 @@ def rotate(key_id: str) -> str:
     grace = requests.form().get("grace", "").strip() or "0"
     if not grace.isdecimal():
         raise GatewayError("bad_request", "The grace is a whole number of seconds.")
-    rotated = requests.change("POST", f"/keys/{_part(key_id)}/rotate", {"grace": int(grace[:9])}, now=_now())
+    rotated = requests.change(
+        "POST", f"/keys/{_part(key_id)}/rotate", {"grace": int(grace[:9])}, now=_now_flag()
+    )
     return _key(key_id, secret=rotated["key"])
 
 
 def enable(key_id: str) -> Response:
     """Enable a key, or disable it."""
     enabled = requests.form().get("enabled") == "yes"
-    requests.change("PATCH", f"/keys/{_part(key_id)}", {"enabled": enabled}, now=None if enabled else _now())
+    requests.change(
+        "PATCH", f"/keys/{_part(key_id)}", {"enabled": enabled}, now=None if enabled else _now_flag()
+    )
     return _to(f"/keys/{_part(key_id)}")
 
 
 def revoke(key_id: str) -> Response:
     """Revoke a key."""
-    requests.change("DELETE", f"/keys/{_part(key_id)}", now=_now())
+    requests.change("DELETE", f"/keys/{_part(key_id)}", now=_now_flag())
     return _to("/keys")
 
 
@@ -126,7 +130,7 @@ def _json(name: str, text: str) -> Any:
         raise GatewayError("bad_request", f"'{name}' is no JSON: {error}.", param=name) from error
 
 
-def _now() -> str | None:
+def _now_flag() -> str | None:
     return "true" if requests.form().get("now") == "yes" else None
 
 
