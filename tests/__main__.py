@@ -28,7 +28,7 @@ def named(pattern: str) -> list[str]:
 
 
 PYTEST: Final = [sys.executable, "-m", "pytest"]
-SIDE_BY_SIDE: Final = 4  # of two cores: half of the tests wait for clocks and processes
+SIDE_BY_SIDE: Final = 5  # of two cores: a group computes for a third of its time, and else waits
 COUNT: Final = re.compile(r"(\d+) (passed|failed|error|skipped)")
 SECOND_TRIES: Final = 2
 FAILED: Final = re.compile(r"^(?:FAILED|ERROR) (tests/\S+?\.py::[\w:]+(?:\[.*?\])?)(?: - .*)?$", re.MULTILINE)

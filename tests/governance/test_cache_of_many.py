@@ -41,7 +41,7 @@ cache = { ttl = "5m", semantic = { model = "sandbox/embedding", threshold = 0.6 
 )
 
 
-TRIES = 4
+TRIES = 8
 
 
 def patient(test: Callable[..., None]) -> Callable[..., None]:

@@ -30,7 +30,7 @@ SOME = {"authorization": "Bearer key-of-some"}
 @pytest.fixture(scope="module")
 def world() -> Iterator[World]:
     require()
-    with replaying_world(CONFIG, SLUICE_TIMEOUT_FIRST_BYTE="1") as running:
+    with replaying_world(CONFIG, SLUICE_TIMEOUT_FIRST_BYTE="3") as running:
         yield running
 
 
@@ -102,7 +102,7 @@ def test_one_that_fails_and_one_that_hangs_do_not_spoil_the_list(world: World) -
     world.fresh().upstream.script = lists(broken)
     began = time.monotonic()
     found = ids(ask(world))
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 8
     assert not [name for name in found if name.startswith(("mistral/", "openai/"))]
     assert [name for name in found if name.startswith("groq/")] == wanted("groq")
 
