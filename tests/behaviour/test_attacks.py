@@ -1054,11 +1054,15 @@ SLOW_WORDS = {
 }
 
 
-@pytest.mark.parametrize("name", SLOW_WORDS)
+WORDS_AT_DOORS = [
+    # each kind from providers of three wires, and at each door the two of which most is shown
+    *((CHAT, model, name) for model in ("groq/x", "gemini/x", "openai/x") for name in SLOW_WORDS),
+    *((door, "groq/x", name) for door in EVERY if door is not CHAT for name in ("exceed", "key")),
+]
+
+
 @pytest.mark.parametrize(
-    ("door", "model"),
-    [*((door, "groq/x") for door in EVERY), *((CHAT, model) for model in ("gemini/x", "openai/x"))],
-    ids=lambda value: getattr(value, "name", value),
+    ("door", "model", "name"), WORDS_AT_DOORS, ids=lambda value: getattr(value, "name", value)
 )
 def test_a_providers_words_never_hold_the_worker(door: Door, model: str, name: str, world: World) -> None:
     world.upstream.add(SLOW_WORDS[name]())

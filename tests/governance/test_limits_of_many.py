@@ -253,7 +253,7 @@ def test_what_ends_while_redis_does_not_answer_is_charged_when_it_does() -> None
 def test_a_call_without_limits_asks_neither_redis_nor_the_database(
     tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gate, "WAIT", 10)  # a busy machine takes longer than 50 ms, and this is not about that
+    monkeypatch.setattr(gate, "WAIT", 10)  # a busy machine takes longer than 50 ms
     config = tmp_path / "sluice.toml"
     config.write_text(keys(free="", bob=f"{{ requests = 5, {HOUR} }}"))
     statements: list[str] = []
