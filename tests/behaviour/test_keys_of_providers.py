@@ -6,28 +6,48 @@ Keys are drawn by weight, so the tests give one key nearly all of it.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import product
 
 import pytest
 
 from tests.behaviour.world import SURFACES, World, good, running_world
 from tests.traffic.replay import Reply, Request
 
-CONFIG = """
-[[providers.groq.keys]]
+PASSED_OVER = (401, 402)
+"""After these a key is passed over for ten minutes, so each case has a provider of its own."""
+
+
+def provider_of(surface: str, stream: bool, status: int) -> str:
+    """Return the provider that a case asks."""
+    return f"{surface}-{status}-{stream}".lower() if status in PASSED_OVER else "groq"
+
+
+OWN = [provider_of(*case) for case in product(SURFACES, (False, True), PASSED_OVER)]
+TWO_KEYS = """
+[[providers.{name}.keys]]
 name = "heavy"
 value = "heavy-key-0001"
 weight = 1000000
 
-[[providers.groq.keys]]
+[[providers.{name}.keys]]
 name = "light"
 value = "light-key-0002"
 weight = 0.000001
-
+"""
+PROVIDER = """
+[providers.{name}]
+dialect = "chat"
+base_url = "{{upstream}}/groq"
+"""
+SPECIAL = """
 [[providers.groq.keys]]
 name = "special"
 value = "special-key-0003"
 models = ["only-special"]
 """
+CONFIG = "".join(
+    [(PROVIDER + TWO_KEYS).format(name=name) for name in OWN] + [TWO_KEYS.format(name="groq"), SPECIAL]
+)
 
 
 @pytest.fixture(scope="module")
@@ -36,18 +56,9 @@ def _world() -> Iterator[World]:
         yield world
 
 
-_PASSED_OVER = (401, 402)
-"""After these a key is passed over for ten minutes, so each case has a gateway of its own."""
-
-
 @pytest.fixture
-def world(_world: World, request: pytest.FixtureRequest) -> Iterator[World]:
-    params = getattr(request.node, "callspec", None)
-    if params is None or params.params.get("status") not in _PASSED_OVER:
-        yield _world.fresh()
-        return
-    with running_world({"GROQ_API_KEY": ""}, config=CONFIG) as own:
-        yield own
+def world(_world: World) -> World:
+    return _world.fresh()
 
 
 def key_of(request: Request) -> str:
@@ -78,7 +89,7 @@ def test_the_next_key_follows_a_fault_of_the_first(
 
     world.upstream.script = reply
 
-    answer = world.ask(surface, stream=stream)
+    answer = world.ask(surface, model=f"{provider_of(surface, stream, status)}/x", stream=stream)
 
     assert [key_of(request) for request in world.upstream.requests] == asked
     assert answer.status == (400 if status == 400 else 200)
