@@ -73,7 +73,7 @@ def test_the_link_of_the_start_leads_to_the_overview_and_what_was_called_is_seen
 
 
 @pytest.mark.parametrize("path", PAGES)
-@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize("width", [360, 768, 1280])
 def test_every_page_opens_without_a_fault_and_fits_the_screen(
     tab: Tab, world: World, path: str, width: int
 ) -> None:
@@ -82,6 +82,7 @@ def test_every_page_opens_without_a_fault_and_fits_the_screen(
     assert tab.run("document.querySelector('h1').innerText") == PAGES[path]
     assert tab.run("document.querySelector('nav [aria-current]').innerText") == PAGES[path]
     assert tab.overflow <= 0
+    assert tab.run("document.querySelector('header').offsetHeight") <= 110  # two rows, also on a telephone
     assert tab.faults == []
 
 

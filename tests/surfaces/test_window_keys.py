@@ -58,6 +58,17 @@ def call(world: World, secret: str) -> int:
     return world.ask(model="sandbox/echo", headers={"authorization": f"Bearer {secret}"}).status
 
 
+def test_a_key_is_offered_once_there_is_a_tenant() -> None:
+    with running_world(ENV) as bare:
+        visitor = Visitor(bare)
+        visitor.log_in()
+        page = text(visitor.get("/ui/keys"))
+        assert ("make a tenant first" in page, "New key" in page) == (True, False)
+        assert fill(visitor, "/tenants", name="team").status == 303
+        page = text(visitor.get("/ui/keys"))
+        assert ("make a tenant first" in page, "New key" in page) == (False, True)
+
+
 def test_from_a_tenant_to_the_end_of_its_key(visitor: Visitor, world: World) -> None:
     made = fill(visitor, "/tenants", name="team", models="sandbox/*, groq/*")
     assert made.status == 303

@@ -107,7 +107,8 @@ def check_token(gateway: Gateway, session: Session, request: Request, sent: str 
     if not gateway.state().sessions.is_mark(shown, f"csrf {session.secret}"):
         raise GatewayError(
             "forbidden",
-            f"A change by the session's cookie needs the session's token in the header '{TOKEN_HEADER}'.",
+            "This page is of an older session; reload it and try again."
+            f" (A change by the session's cookie needs the session's token in the header '{TOKEN_HEADER}'.)",
         )
 
 
