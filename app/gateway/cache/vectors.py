@@ -121,8 +121,10 @@ class _Group:
             self._rows[place] = 0
 
     def near(self, unit: Any, least: float) -> list[tuple[str, float]]:
-        count = len(self._names)
-        cosines = self._rows[:count] @ unit
+        import numpy
+
+        rows = self._rows[: len(self._names)]
+        cosines = numpy.einsum("ij,j->i", rows, unit)  # `@` wakes threads, which spin where cores are busy
         found: list[tuple[str, float]] = []
         for place in cosines.argsort()[::-1][:NEAREST]:
             name, cosine = self._names[place], rounded(float(cosines[place]))
