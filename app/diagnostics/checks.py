@@ -92,13 +92,23 @@ def _database(settings: Settings, clock: Clock) -> Iterator[Finding]:
         yield from lacks if not is_well(lacks) else [ok("database", sentence), *lacks]
         if revision is None:
             return
-        if count := _keys_under_older_secrets(db, settings):
-            yield note(
-                "keys",
-                f"{count} are hashed with an older secret of SLUICE_SECRET_KEY and have not been used since",
-            )
+        yield from _keys_under_other_secrets(db, settings)
+        yield from _listening(settings)
     finally:
         db.close()
+
+
+def _listening(settings: Settings) -> Iterator[Finding]:
+    """Yield why notifications cannot be heard where SLUICE_LISTEN_URL names the server itself."""
+    from app.state.database import condition
+
+    if settings.listen_url is None:
+        return
+    try:
+        condition(settings.listen_url)
+    except GatewayError as error:
+        remedy = "check SLUICE_LISTEN_URL; meanwhile processes look for news every second"
+        yield warn("notifications", str(error.raw), remedy)
 
 
 def _database_remedy(backend: str) -> str:
@@ -156,17 +166,27 @@ SELECT pg_is_in_recovery(), has_schema_privilege(current_schema(), 'CREATE'),
 """
 
 
-def _keys_under_older_secrets(db: Database, settings: Settings) -> int:
-    """Count the keys that stop working when the operator removes the older secrets."""
+def _keys_under_other_secrets(db: Database, settings: Settings) -> Iterator[Finding]:
+    """Yield the keys that stop working when older secrets are removed, and those that have stopped."""
     from app.state.key_format import Hasher
     from app.state.keys import Keys
     from app.state.signals import Signals
     from app.state.wakeups import Wakeups
 
     if not settings.secret_keys:
-        return 0
-    hasher = Hasher([key.reveal() for key in settings.secret_keys])
-    return Keys(Signals(db, Wakeups()), hasher).under_older_secrets()
+        return
+    keys = Keys(Signals(db, Wakeups()), Hasher([key.reveal() for key in settings.secret_keys]))
+    if count := keys.under_lost_secrets():
+        yield warn(
+            "keys",
+            f"{count} are hashed with a secret that SLUICE_SECRET_KEY lacks, and open nothing",
+            "add that secret behind the first, or make new keys",
+        )
+    if count := keys.under_older_secrets():
+        yield note(
+            "keys",
+            f"{count} are hashed with an older secret of SLUICE_SECRET_KEY and have not been used since",
+        )
 
 
 def _redis(settings: Settings, clock: Clock) -> Iterator[Finding]:

@@ -38,6 +38,9 @@ def risks_of(settings: Settings) -> Iterator[Finding]:
     """Yield the risks of settings that are as intended."""
     yield from _weak_secrets(settings)
     yield from _malformed_keys(settings)
+    for name in settings.native_batches:
+        if name not in all_names(settings):
+            yield warn("SLUICE_NATIVE_BATCHES", f"names '{name}', which is no provider", "correct the name")
     if settings.encrypt and not settings.secret_keys:
         yield warn(
             "SLUICE_ENCRYPT",

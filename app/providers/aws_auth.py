@@ -62,9 +62,18 @@ class AwsSession:
 
     def _profile_region(self) -> str | None:
         try:
-            region: str | None = self._open_session().get_config_variable("region")
+            session = self._open_session()
         except GatewayError:  # without the library there is no profile either
             return None
+        try:
+            region: str | None = session.get_config_variable("region")
+        except _import("botocore.exceptions").BotoCoreError as error:  # no such profile, a file that is none
+            raise GatewayError(
+                "provider_not_configured",
+                f"Provider '{self._name}' is not configured. {error}."
+                " Check its profile, AWS_PROFILE and AWS's configuration file.",
+                param="model",
+            ) from error
         return region
 
     def _resolve(self) -> Any:
@@ -145,5 +154,15 @@ def _import(name: str) -> Any:
 
 
 def _in_thread(work: Any) -> Any:
-    """Run ``work`` in a native thread, so that it never holds the hub."""
-    return gevent.get_hub().threadpool.apply(work)
+    """Run ``work`` in a native thread, so that it never holds the hub; its error is raised here, not printed there."""
+    value, error = gevent.get_hub().threadpool.apply(_outcome, (work,))
+    if error is not None:
+        raise error
+    return value
+
+
+def _outcome(work: Any) -> tuple[Any, GatewayError | None]:
+    try:
+        return work(), None
+    except GatewayError as error:
+        return None, error

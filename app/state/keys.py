@@ -122,10 +122,18 @@ class Keys:
         self._db.write(lambda connection: connection.execute(statement, rows) and None, idempotent=True)
 
     def under_older_secrets(self) -> int:
-        """Count the secrets of keys that are not hashed under the operator's first secret; sessions end anyway."""
+        """Count the secrets of keys that are hashed under another than the operator's first secret."""
+        return self._count(key_secret.c.mark.in_(self.hasher.marks[1:]))
+
+    def under_lost_secrets(self) -> int:
+        """Count the secrets of keys that are hashed under none of the operator's secrets, and open nothing."""
+        return self._count(key_secret.c.mark.not_in(self.hasher.marks))
+
+    def _count(self, which: ColumnElement[bool]) -> int:
+        """Count secrets of keys; sessions end anyway."""
         of_keys = ~key_secret.c.owner_id.startswith("session:") & (key_secret.c.owner_id != "link")
-        old = select(func.count()).where(key_secret.c.mark != self.hasher.marks[0], of_keys)
-        return self._db.read(lambda connection: connection.execute(old).scalar()) or 0
+        count = select(func.count()).where(which, of_keys)
+        return self._db.read(lambda connection: connection.execute(count).scalar()) or 0
 
     # --- for administrators --------------------------------------------------------------------
 

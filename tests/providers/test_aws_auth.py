@@ -38,6 +38,15 @@ def _no_aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
 
 
+def test_a_profile_that_is_not_there_is_named() -> None:
+    session = AwsSession(ProviderSettings("bedrock", options={"profile": "nosuch"}))
+    with pytest.raises(
+        GatewayError, match=r"profile \(nosuch\) could not be found\. Check its profile"
+    ) as caught:
+        session.region()
+    assert caught.value.kind.name == "provider_not_configured"
+
+
 def sent(provider: Any, model: str, body: bytes | None, operation: str = "chat") -> Outgoing:
     wire = provider.wire(operation, model)
     outgoing: Outgoing = provider.outgoing(wire, provider.keys(model)[0], model, body)

@@ -34,7 +34,11 @@ def test_a_key_is_found_under_an_older_secret_and_hashed_anew(database_url: str)
     first = opened("one")
     made, secret = first.keys.create(ACTOR, ASKED)
     first.stop()
+    other = opened("three")
+    assert (other.keys.under_lost_secrets(), other.keys.under_older_secrets()) == (1, 0)
+    other.stop()
     both = opened("two,one")
+    assert both.keys.under_lost_secrets() == 0
     assert both.keys.under_older_secrets() == 1
     found = both.keys.find(secret)
     assert found is not None

@@ -25,6 +25,9 @@ import pytest
 
 from app import cli
 from app.diagnostics.clock import Clock
+from app.state.audit import Actor
+from app.state.keys import StoredKey
+from app.state.state import open_state
 from tests import environment
 from tests.running import ROOT
 from tests.services import new_postgres, own_redis
@@ -144,6 +147,14 @@ def redis_database(bed: Bed) -> None:
 
 def few_files(bed: Bed) -> None:
     _limit_files(bed.stack, 512)
+
+
+def lost_secret(bed: Bed) -> None:
+    state = open_state(f"sqlite:///{bed.folder / 'sluice.db'}", {"SLUICE_SECRET_KEY": LONG})
+    wanted = StoredKey("", "team", "bob", "", True, None, {}, 0)
+    state.keys.create(Actor("master", "admin", "127.0.0.1"), wanted)
+    state.stop()
+    bed.env["SLUICE_SECRET_KEY"] = LONG[::-1] + "y"
 
 
 def no_base(bed: Bed) -> None:
@@ -363,6 +374,21 @@ CASES: dict[str, tuple[Any, int, str]] = {
         "fail  redis: does not answer: DB index.*; correct the number",
     ),
     "few open files": (few_files, 1, "warn  open files: a process may open 512; .*; `ulimit -n 8000`"),
+    "batches at nobody": (
+        set_env(SLUICE_NATIVE_BATCHES="opnai"),
+        1,
+        "warn  SLUICE_NATIVE_BATCHES: names 'opnai', which is no provider; correct",
+    ),
+    "profile of AWS that is not there": (
+        write('[providers.bedrock.options]\nprofile = "nosuch"\n', AWS_CONFIG_FILE="/dev/null"),
+        1,
+        r"fail  bedrock: .*profile \(nosuch\) could not be found\. Check its profile, AWS_PROFILE",
+    ),
+    "secret that keys were made under is lost": (
+        lost_secret,
+        1,
+        "warn  keys: 1 are hashed with a secret that SLUICE_SECRET_KEY lacks.*; add that secret behind the first",
+    ),
     "spool that cannot be written": (
         set_env(SLUICE_SPOOL="/proc/spool"),
         1,
@@ -523,6 +549,11 @@ def test_connections_that_postgresql_does_not_give_are_counted(
         r"note  database: gives \d+ connections, and 16 workers here may take 8016; lower SLUICE", shown
     )
     assert code == 0
+    assert cli.main(["db", "upgrade"]) == 0
+    bed.env |= {"SLUICE_LISTEN_URL": f"postgresql://u:{CANARY}@127.0.0.1:1/d"}
+    code, shown = examined(bed, lambda bed: None, monkeypatch, capsys)
+    assert re.search("warn  notifications: .*Connection refused.*; check SLUICE_LISTEN_URL", shown)
+    assert code == 1
 
 
 def test_the_clock_of_postgresql_is_compared(
