@@ -9,6 +9,8 @@ import secrets
 import string
 from typing import Final
 
+from app.state.ids import digits
+
 _ALPHANUMERIC: Final = string.ascii_letters + string.digits
 
 
@@ -19,4 +21,4 @@ def mint(prefix: str) -> str:
         prefix += "_"
     if prefix == "call_":
         return prefix + "".join(secrets.choice(_ALPHANUMERIC) for _ in range(24))
-    return prefix + secrets.token_hex(24)
+    return prefix + digits()

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 import time
 from typing import Any, Final
 
@@ -27,7 +26,12 @@ _STORABLE: Final = re.compile(r"[!-~]{1,512}")
 
 def new_id(prefix: str) -> str:
     """Make an id such as ``resp_`` followed by 48 hexadecimal digits."""
-    return f"{prefix}_{time.time_ns() // 1000:014x}{os.urandom(17).hex()}"
+    return f"{prefix}_{digits()}"
+
+
+def digits() -> str:
+    """Return the digits of an id that is made now."""
+    return f"{time.time_ns() // 1000:014x}{os.urandom(17).hex()}"
 
 
 def new_request_id() -> str:
@@ -40,7 +44,7 @@ FILE: Final = "file-"
 
 def new_file_id() -> str:
     """Make the id of a file, which OpenAI's clients know by its hyphen."""
-    return f"{FILE}{secrets.token_hex(24)}"
+    return f"{FILE}{digits()}"
 
 
 def new_item_id(item_type: str) -> str:
