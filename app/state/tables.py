@@ -99,7 +99,6 @@ response = Table(
         "response_unstored",
         "expires_at",
         sqlite_where=_UNSTORED_INDEX,
-        postgresql_where=_UNSTORED_INDEX,
     ),
     Index(
         "response_running_key",
