@@ -74,7 +74,7 @@ GUARDS: Final = (
     Guard(
         "a form's field steers the call",
         "app/surfaces/views/media.py",
-        "    fields = [(name, value) for name, value in fields if not steers(name)]\n",
+        "    fields = [(name, value) for name, value in fields if not is_forbidden(name)]\n",
         "",
         "tests/behaviour/test_forms.py::test_fields_that_would_redirect_a_call_do_nothing",
     ),
@@ -123,8 +123,8 @@ GUARDS: Final = (
     Guard(
         "a piece of a secret reaches a client",
         "app/gateway/redaction.py",
-        "self._without_pieces(self._pattern.sub(_SHOWN, text))",
-        "self._pattern.sub(_SHOWN, text)",
+        "self._without_pieces(self._pattern.sub(_MASK, text))",
+        "self._pattern.sub(_MASK, text)",
         "tests/behaviour/test_secrets.py::test_a_long_piece_of_a_secret_stays_out_of_every_member_and_the_log",
     ),
     Guard(
