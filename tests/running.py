@@ -23,6 +23,8 @@ from tests.environment import bare
 
 ROOT = Path(__file__).resolve().parent.parent
 _START_LIMIT = 90.0
+_POOL = "6"
+"""Connections of a process: gateways of several groups share a PostgreSQL that takes a hundred."""
 _STOP_LIMIT = 35.0
 
 
@@ -65,6 +67,8 @@ def free_port() -> int:
 
 def environment(env: Mapping[str, str], folder: Path, port: int, root: Path = ROOT) -> dict[str, str]:
     """Return a whole environment: the bare minimum, a store in ``folder``, then ``env``."""
+    url = env.get("DATABASE_URL", "")
+    is_pooled = url.startswith("postgres") and "connection_limit" not in url
     return {
         **bare(),
         "PORT": str(port),
@@ -72,6 +76,7 @@ def environment(env: Mapping[str, str], folder: Path, port: int, root: Path = RO
         "SLUICE_CONFIG": str(folder / "sluice.toml"),
         "PYTHONUNBUFFERED": "1",
         "PYTHONPATH": str(root),  # before whatever an editable install points to
+        **({"SLUICE_DATABASE_POOL": _POOL} if is_pooled else {}),
         **env,
     }
 
