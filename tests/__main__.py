@@ -1,8 +1,9 @@
 """``python -m tests``: all tests, in groups that run side by side; with arguments, pytest with these.
 
 Each group is a pytest of its own in a clean environment, so that what waits (processes, clocks) does
-not hold up what computes. What a group leaves out is listed once, at the end. One or two tests that fail are
-run again with nothing beside them, since many depend on a clock; the run names them, and more are a failure.
+not hold up what computes. What a group leaves out is listed once, at the end. One or two tests that fail, or groups
+whose process a signal ends, are run again with nothing beside them, since many depend on a clock; the run names them,
+and more are a failure.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ PYTEST: Final = [sys.executable, "-m", "pytest"]
 SIDE_BY_SIDE: Final = 5  # of two cores: a group computes for a third of its time, and else waits
 COUNT: Final = re.compile(r"(\d+) (passed|failed|error|skipped)")
 SECOND_TRIES: Final = 2
+NO_CACHE: Final = "no:cacheprovider"
 FAILED: Final = re.compile(r"^(?:FAILED|ERROR) (tests/\S+?\.py::[\w:]+(?:\[.*?\])?)(?: - .*)?$", re.MULTILINE)
 SKIPPED: Final = re.compile(r"^SKIPPED \[(\d+)\] \S+: (.*)$", re.MULTILINE)
 
@@ -82,14 +84,14 @@ def others() -> Iterator[str]:
 def run(groups: Sequence[Sequence[str]]) -> int:
     """Run the groups side by side, print each as it ends, then what was left out and the sum."""
     codes: set[int] = set()
-    failed: list[str] = []
+    failed: list[Sequence[str]] = []
     counts: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
     with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
         for group in as_completed([pool.submit(run_group, paths) for paths in groups]):
             done = group.result()
             codes.add(done.returncode)
-            failed += FAILED.findall(done.stdout)
+            failed += failures_of(done)
             counts += Counter({word: int(number) for number, word in COUNT.findall(_last_line(done.stdout))})
             for number, reason in SKIPPED.findall(done.stdout):
                 reasons[reason] += int(number)
@@ -99,14 +101,23 @@ def run(groups: Sequence[Sequence[str]]) -> int:
     print(
         f"{counts['passed']} passed, {counts['failed'] + counts['error']} failed, {counts['skipped']} skipped"
     )
-    return 0 if max(codes) == 1 and passes_alone(failed) else max(codes)
+    if codes == {0}:
+        return 0
+    return 0 if max(codes) <= 1 and passes_alone(failed) else 1
 
 
-def passes_alone(failed: Sequence[str]) -> bool:
-    """Return whether a few failed tests pass when nothing runs beside them; print each."""
+def failures_of(done: subprocess.CompletedProcess[str]) -> list[Sequence[str]]:
+    """Return the paths to run again: each test that failed, or the whole group where a signal ended its process."""
+    if done.returncode < 0:
+        return [done.args[done.args.index(NO_CACHE) + 1 :]]
+    return [[test] for test in FAILED.findall(done.stdout)]
+
+
+def passes_alone(failed: Sequence[Sequence[str]]) -> bool:
+    """Return whether a few failed tests or groups pass when nothing runs beside them; print each."""
     if not 0 < len(failed) <= SECOND_TRIES:
         return False
-    tries = [run_group([test]) for test in failed]
+    tries = [run_group(paths) for paths in failed]
     for done in tries:
         print("\n".join([f"== {_title(done.args)}, a second time, alone", *_shown(done)]), flush=True)
     return all(done.returncode == 0 for done in tries)
@@ -114,7 +125,7 @@ def passes_alone(failed: Sequence[str]) -> bool:
 
 def run_group(paths: Sequence[str]) -> subprocess.CompletedProcess[str]:
     """Run pytest over some paths to its end, its output kept."""
-    command = [*PYTEST, "--color=no", "-p", "no:cacheprovider", *paths]
+    command = [*PYTEST, "--color=no", "-p", NO_CACHE, *paths]
     return subprocess.run(
         command,
         env=clean(os.environ),

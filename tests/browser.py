@@ -19,9 +19,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from websockets.sync.client import ClientConnection, connect
-
 from tests.services import leave_out
+from tests.websocket_client import ClientConnection, connect
 
 _PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 _LIMIT = 30.0
@@ -191,6 +190,8 @@ def running_browser() -> Iterator[Browser]:
                 _address(Path(folder), process), max_size=None, proxy=None, ping_interval=None
             ) as socket:
                 yield Browser(socket)
+                socket.send(json.dumps({"id": 0, "method": "Browser.close"}))  # its end ends the connection
+                process.wait(10)
         finally:
             process.terminate()
             try:

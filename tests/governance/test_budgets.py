@@ -11,13 +11,13 @@ from typing import Any
 
 import gevent
 import pytest
-from websockets.sync.client import connect
 
 from tests.behaviour.world import CHAT_DONE, ROLE, Answer, chat_body, chat_stream, chat_text, received
 from tests.governance.city import CHAT, PROMPT, City, good, running_city
 from tests.lifecycle.house import eventually
 from tests.running import ROOT, environment
 from tests.traffic.replay import Reply, Request
+from tests.websocket_client import connect
 
 PRICES = """
 [providers.groq.prices]

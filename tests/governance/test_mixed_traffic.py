@@ -16,7 +16,6 @@ from typing import Any
 import gevent
 import pytest
 from websockets.exceptions import WebSocketException
-from websockets.sync.client import connect
 
 from tests.behaviour.world import CHAT_DONE, ROLE, chat_body, chat_text
 from tests.governance.city import CHAT, City, running_city
@@ -24,6 +23,7 @@ from tests.governance.test_budgets_of_many import check
 from tests.lifecycle.house import Client, children_of, eventually, kill
 from tests.services import new_postgres, own_redis
 from tests.traffic.replay import Reply, Request
+from tests.websocket_client import connect
 
 CONFIG = """
 [tenants.red]

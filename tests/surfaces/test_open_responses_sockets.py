@@ -11,12 +11,11 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from websockets.sync.client import ClientConnection
-
 from tests.behaviour.world import ROLE, World, chat_text
 from tests.dialects.openresponses import event_schemas, faults_of, faults_of_event, faults_of_response
 from tests.surfaces.test_sockets import ENDS, opened, text_of
 from tests.traffic.replay import Reply
+from tests.websocket_client import ClientConnection
 
 MODEL = "sandbox/echo"
 MISSING = "previous_response_not_found"

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from openai import OpenAI
 from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.sync.client import ClientConnection, connect
 
 from tests.behaviour.world import (
     ROLE,
@@ -27,6 +26,7 @@ from tests.behaviour.world import (
 from tests.surfaces.conftest import KEY, NARROW_KEY
 from tests.surfaces.test_doors import PREFIXES
 from tests.traffic.replay import Reply
+from tests.websocket_client import ClientConnection, connect
 
 SAID = {"model": "sandbox/echo", "input": "say exactly: hello"}
 ENDS = ("response.completed", "response.incomplete", "response.failed", "error")

@@ -386,9 +386,12 @@ def test_a_page_costs_as_many_statements_with_many_calls_as_with_few(app: Flask)
             log.write([_row(number) for number in numbers])
             counts.append({})
             for place in PLACES:
-                statements.clear()
-                assert client.get(f"/ui{place.path}").status_code == 200
-                counts[-1][place.path] = len(statements)
+                tries = []
+                for _ in range(3):  # the least: a loop of the background may look beside one
+                    statements.clear()
+                    assert client.get(f"/ui{place.path}").status_code == 200
+                    tries.append(len(statements))
+                counts[-1][place.path] = min(tries)
     finally:
         event.remove(Engine, "before_cursor_execute", hear)
     assert counts[1] == counts[2]

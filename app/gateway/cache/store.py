@@ -40,6 +40,9 @@ WAIT: Final = 0.05
 
 _AWAY: Final = 1.0  # seconds for which nobody asks
 _SLOW: Final = 3  # slow answers in a row, after which nobody asks
+_OPENING: Final = (
+    5.0  # seconds after the first question in which the store may still be opening, which is not slow
+)
 _ASKING: Final = 16  # questions at once, fewer than the database has connections
 _LOOK_SECONDS: Final = 0.5
 _LAST_WRITES: Final = 1.0
@@ -73,6 +76,7 @@ class CacheStore:
         self._away_until = 0.0
         self._is_away = False
         self._slow = 0
+        self._opens_until: float | None = None
         self._revision: int | None = None
         self._watching = Loop(self._watch)
 
@@ -219,6 +223,8 @@ class CacheStore:
     def _ask(self, ask: Callable[[], T]) -> T | None:
         """Return what is answered in time; None for what is slow, or away."""
         begun = time.monotonic()
+        if self._opens_until is None:
+            self._opens_until = begun + _OPENING
         if begun < self._away_until:
             return None
         asking: gevent.Greenlet[..., T | _Failure | None] | None = None
@@ -226,7 +232,7 @@ class CacheStore:
             asking = self._asking.spawn(_attempt, ask)
             asking.join(max(0.0, begun + WAIT - time.monotonic()))
         if asking is None or not asking.ready():
-            self._slow += 1
+            self._slow += begun >= self._opens_until
             if self._slow >= _SLOW:
                 self._note_away(f"no answer within {WAIT * 1000:g} ms")
             return None
@@ -235,6 +241,7 @@ class CacheStore:
             self._note_away(answer.reason)
             return None
         self._slow = 0
+        self._opens_until = begun
         if self._is_away:
             self._is_away = False
             _LOG.warning("the shared cache answers again")
