@@ -8,7 +8,7 @@ import pytest
 
 from app.dialects.shared.claude import family_of, is_claude
 from app.dialects.shared.effort import budget_of, effort_of, nearest_effort
-from app.dialects.shared.tool_ids import CONVERSE, WORD, fit_tool_id
+from app.dialects.shared.tool_ids import ANTHROPIC_ID, CONVERSE_ID, fit_tool_id
 from tests.traffic import load
 
 
@@ -85,10 +85,12 @@ def test_an_effort_that_is_not_known_is_the_next_lower(wanted: str, known: tuple
 
 
 def test_an_id_that_does_not_fit_is_replaced_the_same_way_each_time() -> None:
-    assert fit_tool_id("toolu_1", WORD) == "toolu_1"
-    assert fit_tool_id("functions.get:0", CONVERSE) == "functions.get:0"
-    made = fit_tool_id("functions.get:0", WORD)
-    assert WORD.fullmatch(made)
-    assert made == fit_tool_id("functions.get:0", WORD) != fit_tool_id("functions.get:1", WORD)
-    assert len(fit_tool_id("x" * 65, CONVERSE)) <= 64
-    assert fit_tool_id("", WORD)
+    assert fit_tool_id("toolu_1", ANTHROPIC_ID) == "toolu_1"
+    assert fit_tool_id("functions.get:0", CONVERSE_ID) == "functions.get:0"
+    made = fit_tool_id("functions.get:0", ANTHROPIC_ID)
+    assert ANTHROPIC_ID.fullmatch(made)
+    assert (
+        made == fit_tool_id("functions.get:0", ANTHROPIC_ID) != fit_tool_id("functions.get:1", ANTHROPIC_ID)
+    )
+    assert len(fit_tool_id("x" * 65, CONVERSE_ID)) <= 64
+    assert fit_tool_id("", ANTHROPIC_ID)

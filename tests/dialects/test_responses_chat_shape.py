@@ -80,7 +80,7 @@ def test_a_target_that_speaks_responses_is_told_what_it_loses() -> None:
 
 
 def test_a_loss_that_the_surface_forgives_is_a_warning() -> None:
-    losses = Losses("responses", forgiven=frozenset({"logprobs"}))
+    losses = Losses("responses", warn_only=frozenset({"logprobs"}))
     losses.report("logprobs")
     assert [loss.param for loss in losses.items] == ["include"]
     with pytest.raises(GatewayError):

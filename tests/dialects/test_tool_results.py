@@ -8,7 +8,7 @@ import pytest
 
 from app.canonical.request import Message, Origin, Request, TextPart, ToolCallPart, ToolResultPart
 from app.dialects.shared.losses import Losses
-from app.dialects.shared.tool_results import pair, pair_chat, pair_items
+from app.dialects.shared.tool_results import pair_chat, pair_items, pair_results
 
 Json = dict[str, Any]
 
@@ -89,7 +89,7 @@ ORDERS: list[tuple[str, list[str], list[str]]] = [
 @pytest.mark.parametrize(("given", "wanted"), [row[1:] for row in ORDERS], ids=[row[0] for row in ORDERS])
 def test_a_result_stands_directly_behind_its_calls(given: list[str], wanted: list[str]) -> None:
     losses = Losses("responses")
-    request = pair(Request("m", tuple(map(message, given)), origin=Origin("responses", {})), losses)
+    request = pair_results(Request("m", tuple(map(message, given)), origin=Origin("responses", {})), losses)
     assert [said(one) for one in request.messages] == wanted
     assert losses.items == []
 
@@ -97,7 +97,7 @@ def test_a_result_stands_directly_behind_its_calls(given: list[str], wanted: lis
 def test_a_chat_message_is_a_turn_of_its_own() -> None:
     two = ["call c1", "call c2", "out c1", "out c2"]
     request = Request("m", tuple(map(message, two)), origin=Origin("chat", {}))
-    assert [said(one) for one in pair(request, Losses()).messages] == [
+    assert [said(one) for one in pair_results(request, Losses()).messages] == [
         "call c1", "out c1", "call c2", "out c2",
     ]  # fmt: skip
 
@@ -105,7 +105,7 @@ def test_a_chat_message_is_a_turn_of_its_own() -> None:
 def test_of_two_different_results_the_later_is_sent_and_told() -> None:
     losses = Losses("responses")
     given = ["call c1", "out c1=early", "user", "out c1=late"]
-    request = pair(Request("m", tuple(map(message, given)), origin=Origin("responses", {})), losses)
+    request = pair_results(Request("m", tuple(map(message, given)), origin=Origin("responses", {})), losses)
     assert [said(one) for one in request.messages] == ["call c1", "out c1=late", "user"]
     assert [(loss.param, "'c1'" in loss.message) for loss in losses.items] == [("input", True)]
 
@@ -116,7 +116,7 @@ def test_results_of_one_message_find_their_calls() -> None:
     )
     given = (message("call c1"), message("user"), message("call c2"), results)
     wanted = ["call c1", "out c1", "user", "call c2", "out c2=B"]
-    assert [said(one) for one in pair(Request("m", given), Losses()).messages] == wanted
+    assert [said(one) for one in pair_results(Request("m", given), Losses()).messages] == wanted
 
 
 def item(word: str) -> Json:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from app.dialects.shared.failures import LOOKED_AT, status_of_code, upstream_failure
+from app.dialects.shared.failures import SCAN_LIMIT, status_of_code, upstream_failure
 from app.dialects.shared.lenient_json import as_dict, as_list, as_str, dicts, label, opt_str
 from app.errors import GatewayError
 
@@ -123,6 +123,6 @@ def _code(status: int, code: str | None, message: str | None) -> str | None:
     """Return the code, refined where a server has none for a prompt that is too long."""
     if code is not None and code in _CODES:
         return _CODES[code]
-    if status in {400, 413, 422} and message and _TOO_LONG.search(message[:LOOKED_AT]):
+    if status in {400, 413, 422} and message and _TOO_LONG.search(message[:SCAN_LIMIT]):
         return "context_length_exceeded"
     return None if code == str(status) else code

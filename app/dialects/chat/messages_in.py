@@ -29,7 +29,7 @@ from app.dialects.chat.annotations import annotations_of
 from app.dialects.chat.native import as_native
 from app.dialects.chat.reasoning import Sign, decode_reasoning, sign_calls, thought_signature
 from app.dialects.shared.lenient_json import rest, split_data_url, without_nulls
-from app.dialects.shared.strict_json import Checked, wrong_type, wrong_value
+from app.dialects.shared.strict_json import ClientObject, wrong_type, wrong_value
 
 _ROLES: Final = "'system', 'developer', 'user', 'assistant', 'tool' and 'function'"
 _TEXT_MEMBERS: Final = frozenset({"role", "content", "name"})
@@ -61,7 +61,7 @@ class MessageReader:
         self._calls: dict[str, ToolCallPart] = {}
         self._open: list[str] = []
 
-    def read(self, message: Checked) -> Message:
+    def read(self, message: ClientObject) -> Message:
         """Return one message. Raises ``bad_request`` for a shape that is none."""
         role = message.required_text("role")
         reader = _READERS.get(role)
@@ -69,23 +69,23 @@ class MessageReader:
             raise wrong_value(message.at("role"), role, _ROLES)
         return reader(self, message)
 
-    def _system(self, message: Checked) -> Message:
+    def _system(self, message: ClientObject) -> Message:
         return self._message(message, "system")
 
-    def _developer(self, message: Checked) -> Message:
+    def _developer(self, message: ClientObject) -> Message:
         return self._message(message, "developer")
 
-    def _user(self, message: Checked) -> Message:
+    def _user(self, message: ClientObject) -> Message:
         return self._message(message, "user")
 
     @staticmethod
-    def _message(message: Checked, role: Role) -> Message:
+    def _message(message: ClientObject, role: Role) -> Message:
         native = _native(
             message, _TEXT_MEMBERS | {"refusal", "reasoning", "annotations", "tool_calls", "tool_call_id"}
         )
         return Message(role, decode_content(message), name=message.text("name"), native=native)
 
-    def _assistant(self, message: Checked) -> Message:
+    def _assistant(self, message: ClientObject) -> Message:
         sign = self.sign
         calls = [decode_call(call, sign) for call in message.objects("tool_calls")]
         calls += self._legacy_call(message)
@@ -107,7 +107,7 @@ class MessageReader:
         return self._unwrap(text) or Signature(text, "chat")
 
     @staticmethod
-    def _reasoning(message: Checked, sign: Sign) -> list[Part]:
+    def _reasoning(message: ClientObject, sign: Sign) -> list[Part]:
         for name in ("reasoning", "reasoning_content"):
             value = message.members.get(name)
             if isinstance(value, list):  # text parts are allowed by one vendor's type
@@ -120,7 +120,7 @@ class MessageReader:
             parts.append(ReasoningPart("", "hidden", sign(secret)))
         return parts
 
-    def _legacy_call(self, message: Checked) -> list[ToolCallPart]:
+    def _legacy_call(self, message: ClientObject) -> list[ToolCallPart]:
         """The old ``function_call`` has no id: give it one that its result will find."""
         call = message.object("function_call")
         if call is None:
@@ -129,7 +129,7 @@ class MessageReader:
         self._open.append(identifier)
         return [ToolCallPart(identifier, call.required_text("name"), call.text("arguments") or "{}")]
 
-    def _tool(self, message: Checked) -> Message:
+    def _tool(self, message: ClientObject) -> Message:
         call_id = message.required_text("tool_call_id")
         call = self._calls.get(call_id)
         result = ToolResultPart(
@@ -140,13 +140,13 @@ class MessageReader:
         )
         return Message("tool", (result,), name=message.text("name"), native=_native(message, _TOOL))
 
-    def _function(self, message: Checked) -> Message:
+    def _function(self, message: ClientObject) -> Message:
         name = message.required_text("name")
         call_id = self._open.pop(0) if self._open else f"call_function_{name}"
         return Message("tool", (ToolResultPart(call_id, decode_content(message), name),))
 
 
-_READERS: Final[Mapping[str, Callable[[MessageReader, Checked], Message]]] = {
+_READERS: Final[Mapping[str, Callable[[MessageReader, ClientObject], Message]]] = {
     "system": MessageReader._system,
     "developer": MessageReader._developer,
     "user": MessageReader._user,
@@ -156,14 +156,14 @@ _READERS: Final[Mapping[str, Callable[[MessageReader, Checked], Message]]] = {
 }
 
 
-def decode_call(call: Checked, sign: Sign) -> ToolCallPart:
+def decode_call(call: ClientObject, sign: Sign) -> ToolCallPart:
     """Return a tool call of an assistant message, function or custom, with the thought
     signature that Google's compatible wire puts into ``extra_content``."""
     secret = thought_signature(call.members)
     signature = sign(secret) if secret else None
     custom = call.object("custom")
     if custom is not None or call.text("type") == "custom":
-        custom = custom or Checked.of(None, call.at("custom"))
+        custom = custom or ClientObject.of(None, call.at("custom"))
         native = _native(call, frozenset({"id", "type", "custom", "index"}))
         name, text = custom.required_text("name"), custom.text("input") or ""
         return ToolCallPart(call.required_text("id"), name, text, "custom", native=native)
@@ -176,7 +176,7 @@ def decode_call(call: Checked, sign: Sign) -> ToolCallPart:
     )
 
 
-def decode_content(message: Checked, name: str = "content") -> tuple[Part, ...]:
+def decode_content(message: ClientObject, name: str = "content") -> tuple[Part, ...]:
     """Return the parts of a message's content: a string is one text part."""
     value = message.members.get(name)
     if value is None:
@@ -188,27 +188,27 @@ def decode_content(message: Checked, name: str = "content") -> tuple[Part, ...]:
     return tuple(decode_part(part) for part in message.objects(name))
 
 
-def decode_part(part: Checked) -> Part:
+def decode_part(part: ClientObject) -> Part:
     """Return one content part; a type that is none of the API's stays opaque."""
     kind = part.required_text("type")
     reader = _PARTS.get(kind)
     return OpaquePart(kind, ("chat", dict(part.members))) if reader is None else reader(part)
 
 
-def _text(part: Checked) -> Part:
+def _text(part: ClientObject) -> Part:
     return TextPart(part.required_text("text"), native=_native(part, frozenset({"type", "text"})))
 
 
-def _refusal(part: Checked) -> Part:
+def _refusal(part: ClientObject) -> Part:
     return RefusalPart(part.required_text("refusal"), native=_native(part, frozenset({"type", "refusal"})))
 
 
-def _image(part: Checked) -> Part:
+def _image(part: ClientObject) -> Part:
     value = part.members.get("image_url")
     if isinstance(value, str):
-        image = Checked({"url": value, "detail": part.members.get("detail")}, part.at("image_url"))
+        image = ClientObject({"url": value, "detail": part.members.get("detail")}, part.at("image_url"))
     else:
-        image = Checked.of(value, part.at("image_url"))
+        image = ClientObject.of(value, part.at("image_url"))
     native = _native(part, frozenset({"type", "image_url", "detail"}))
     url, detail = image.required_text("url"), image.text("detail")
     if (inline := split_data_url(url)) is not None:
@@ -216,20 +216,20 @@ def _image(part: Checked) -> Part:
     return ImagePart(url=url, detail=detail, native=native)
 
 
-def _sound(part: Checked) -> Part:
+def _sound(part: ClientObject) -> Part:
     native = _native(part, frozenset({"type", "input_audio"}))
     value = part.members.get("input_audio")
     if isinstance(value, str):
         return AudioPart(value, native=native)
-    audio = Checked.of(value, part.at("input_audio"))
+    audio = ClientObject.of(value, part.at("input_audio"))
     return AudioPart(audio.required_text("data"), audio.text("format"), native=native)
 
 
-def _file(part: Checked) -> Part:
+def _file(part: ClientObject) -> Part:
     native = _native(part, frozenset({"type", "file", "file_id"}))
     if isinstance(part.members.get("file_id"), str):
         return FilePart(file_id=part.members["file_id"], native=native)
-    file = Checked.of(part.members.get("file"), part.at("file"))
+    file = ClientObject.of(part.members.get("file"), part.at("file"))
     name, data, file_id = file.text("filename"), file.text("file_data"), file.text("file_id")
     if data is None:
         return FilePart(file_id=file_id or file.required_text("file_id"), filename=name, native=native)
@@ -245,17 +245,19 @@ def _document(source: str, name: str | None, native: Native | None) -> FilePart:
     return FilePart(source, filename=name, native=native)
 
 
-def _document_url(member: str, name_member: str) -> Callable[[Checked], Part]:
-    def read(part: Checked) -> Part:
+def _document_url(member: str, name_member: str) -> Callable[[ClientObject], Part]:
+    def read(part: ClientObject) -> Part:
         value = part.members.get(member)
-        url = value if isinstance(value, str) else Checked.of(value, part.at(member)).required_text("url")
+        url = (
+            value if isinstance(value, str) else ClientObject.of(value, part.at(member)).required_text("url")
+        )
         native = _native(part, frozenset({"type", member, name_member}))
         return _document(url, part.text(name_member), native)
 
     return read
 
 
-def _thinking(part: Checked) -> Part:
+def _thinking(part: ClientObject) -> Part:
     """Mistral's thinking part: a list of text pieces, and a signature."""
     text = "".join(piece.text("text") or "" for piece in part.objects("thinking"))
     secret = part.text("signature")
@@ -263,7 +265,7 @@ def _thinking(part: Checked) -> Part:
     return ReasoningPart(text, "text", Signature(secret, "chat") if secret else None, native)
 
 
-_PARTS: Final[Mapping[str, Callable[[Checked], Part]]] = {
+_PARTS: Final[Mapping[str, Callable[[ClientObject], Part]]] = {
     "text": _text,
     "input_text": _text,
     "output_text": _text,
@@ -278,7 +280,7 @@ _PARTS: Final[Mapping[str, Callable[[Checked], Part]]] = {
 }
 
 
-def _with_annotations(message: Checked) -> tuple[Part, ...]:
+def _with_annotations(message: ClientObject) -> tuple[Part, ...]:
     """The content of an assistant message, with its annotations on the last text."""
     parts = list(decode_content(message))
     annotations = annotations_of(message.members)
@@ -290,24 +292,24 @@ def _with_annotations(message: Checked) -> tuple[Part, ...]:
     return tuple(parts)
 
 
-def _refusal_parts(message: Checked) -> tuple[Part, ...]:
+def _refusal_parts(message: ClientObject) -> tuple[Part, ...]:
     text = message.text("refusal")
     return (RefusalPart(text),) if text else ()
 
 
-def _audio(message: Checked) -> tuple[Part, ...]:
+def _audio(message: ClientObject) -> tuple[Part, ...]:
     audio = message.object("audio")
     return () if audio is None else (AudioPart(audio_id=audio.required_text("id")),)
 
 
-def _pictures(message: Checked, sign: Sign) -> list[Part]:
+def _pictures(message: ClientObject, sign: Sign) -> list[Part]:
     """The pictures that a model made (``images``), each behind its own thought signature."""
     parts: list[Part] = []
     for entry in message.objects("images"):
         secret = thought_signature(entry.members)
         if secret:
             parts.append(ReasoningPart("", "hidden", sign(secret)))
-        url = Checked.of(entry.members.get("image_url"), entry.at("image_url")).required_text("url")
+        url = ClientObject.of(entry.members.get("image_url"), entry.at("image_url")).required_text("url")
         inline = split_data_url(url)
         parts.append(ImagePart(url=url) if inline is None else ImagePart(inline[1], inline[0]))
     return parts
@@ -319,5 +321,5 @@ def _signs(part: Part, pictures: list[Part]) -> bool:
     return isinstance(part, ReasoningPart) and part.form == "hidden" and part.signature in signed
 
 
-def _native(members: Checked, own: frozenset[str]) -> Native | None:
+def _native(members: ClientObject, own: frozenset[str]) -> Native | None:
     return as_native(without_nulls(rest(members.members, own)))

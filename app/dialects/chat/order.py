@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
-from app.dialects.shared.alternation import NOTHING_SAID
+from app.dialects.shared.alternation import PLACEHOLDER_TEXT
 from app.dialects.shared.losses import Losses
 
 Json = dict[str, Any]
@@ -39,13 +39,15 @@ def alternate(messages: Iterable[Json], losses: Losses) -> list[Json]:
         else:
             turns.append(message)
     if turns and turns[0]["role"] == "assistant":
-        warning = f"'{NOTHING_SAID}' was sent as a first user's message: a conversation begins with one here"
+        warning = (
+            f"'{PLACEHOLDER_TEXT}' was sent as a first user's message: a conversation begins with one here"
+        )
         losses.report("message_text", warning)
-        turns.insert(0, {"role": "user", "content": NOTHING_SAID})
+        turns.insert(0, {"role": "user", "content": PLACEHOLDER_TEXT})
     if turns and turns[-1]["role"] == "assistant":
-        warning = f"'{NOTHING_SAID}' was sent as a last user's message: a conversation ends with one here"
+        warning = f"'{PLACEHOLDER_TEXT}' was sent as a last user's message: a conversation ends with one here"
         losses.report("message_text", warning)
-        turns.append({"role": "user", "content": NOTHING_SAID})
+        turns.append({"role": "user", "content": PLACEHOLDER_TEXT})
     return [*system, *turns]
 
 
@@ -54,9 +56,9 @@ def separate_tool_turns(messages: Iterable[Json], losses: Losses) -> list[Json]:
     sent: list[Json] = []
     for message in messages:
         if sent and sent[-1]["role"] == "tool" and message["role"] in {"user", _SYSTEM}:
-            warning = f"'{NOTHING_SAID}' was sent as the assistant's word between a tool's result and the next message"
+            warning = f"'{PLACEHOLDER_TEXT}' was sent as the assistant's word between a tool's result and the next message"
             losses.report("message_text", warning)
-            sent.append({"role": "assistant", "content": NOTHING_SAID})
+            sent.append({"role": "assistant", "content": PLACEHOLDER_TEXT})
         sent.append(message)
     return sent
 

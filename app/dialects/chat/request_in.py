@@ -1,6 +1,6 @@
 """A chat-completions request as a client writes it, read into the canonical Request.
 
-Takes every member of the API's own schema (its edition of 2026), the forms of seed page
+MemberTable every member of the API's own schema (its edition of 2026), the forms of seed page
 003, tools in chat nesting and in the flat Responses form, and the old ``functions``.
 Members that are none of these stay in ``extra``.
 """
@@ -27,7 +27,7 @@ from app.dialects.chat.messages_in import MessageReader
 from app.dialects.chat.native import as_native
 from app.dialects.shared.lenient_json import rest, without_nulls
 from app.dialects.shared.sampling import decode_sampling
-from app.dialects.shared.strict_json import Checked, missing, wrong_type, wrong_value
+from app.dialects.shared.strict_json import ClientObject, missing, wrong_type, wrong_value
 
 _HINTS: Final = (
     "service_tier",
@@ -91,7 +91,7 @@ def decode_request(body: Mapping[str, Any], context: ServerContext) -> Request:
     Raises ``bad_request`` that names the member (``messages[0].content``) for any shape
     that the API does not have.
     """
-    members = Checked(body)
+    members = ClientObject(body)
     reader = MessageReader(context.unwrap)
     if members.items("messages") is None:
         raise missing("messages")
@@ -114,7 +114,7 @@ def decode_request(body: Mapping[str, Any], context: ServerContext) -> Request:
     )
 
 
-def _sampling(members: Checked) -> Sampling:
+def _sampling(members: ClientObject) -> Sampling:
     limit = members.integer("max_completion_tokens")
     common = decode_sampling(members)
     return replace(
@@ -125,7 +125,7 @@ def _sampling(members: Checked) -> Sampling:
     )
 
 
-def _output(members: Checked) -> tuple[Output, dict[str, Any]]:
+def _output(members: ClientObject) -> tuple[Output, dict[str, Any]]:
     """Return the form of the answer, and response_format itself where its type is a vendor's."""
     shared: dict[str, Any] = {
         "verbosity": members.text("verbosity"),
@@ -144,7 +144,7 @@ def _output(members: Checked) -> tuple[Output, dict[str, Any]]:
     return Output(**shared), {"response_format": dict(wanted.members)}
 
 
-def _schema(members: Checked, shared: Mapping[str, Any]) -> Output:
+def _schema(members: ClientObject, shared: Mapping[str, Any]) -> Output:
     return Output(
         "schema",
         members.mapping("schema"),
@@ -155,7 +155,7 @@ def _schema(members: Checked, shared: Mapping[str, Any]) -> Output:
     )
 
 
-def _reasoning(members: Checked) -> Reasoning | None:
+def _reasoning(members: ClientObject) -> Reasoning | None:
     effort = members.text("reasoning_effort")
     wanted = members.object("reasoning")
     if wanted is None:
@@ -167,28 +167,28 @@ def _reasoning(members: Checked) -> Reasoning | None:
     return Reasoning(effort, wanted.integer("max_tokens"), wanted.text("summary"), as_native(remainder))
 
 
-def _stream_options(members: Checked) -> dict[str, Any]:
+def _stream_options(members: ClientObject) -> dict[str, Any]:
     """Return the stream options beside ``include_usage``, which the encoder of the stream
     reads in the origin's body."""
     options = members.mapping("stream_options") or {}
-    Checked(options, "stream_options").flag("include_usage")
+    ClientObject(options, "stream_options").flag("include_usage")
     options.pop("include_usage", None)
     return {"stream_options": options} if options else {}
 
 
-def _tools(members: Checked) -> tuple[Tool, ...]:
+def _tools(members: ClientObject) -> tuple[Tool, ...]:
     tools = [_tool(tool) for tool in members.objects("tools")]
     tools += [_function(function, None) for function in members.objects("functions")]
     return tuple(tools)
 
 
-def _tool(tool: Checked) -> Tool:
+def _tool(tool: ClientObject) -> Tool:
     kind = tool.text("type") or ("custom" if "custom" in tool.members else "function")
     reader = _TOOLS.get(kind)
     return Tool("hosted", kind, native=("chat", dict(tool.members))) if reader is None else reader(tool)
 
 
-def _nested_object(holder: Checked, kind: str) -> Checked | None:
+def _nested_object(holder: ClientObject, kind: str) -> ClientObject | None:
     """Return the object that chat nests a tool in; None for the flat form, which has a name."""
     nested = holder.object(kind)
     if nested is None and "name" not in holder.members:
@@ -196,7 +196,7 @@ def _nested_object(holder: Checked, kind: str) -> Checked | None:
     return nested
 
 
-def _function_tool(tool: Checked) -> Tool:
+def _function_tool(tool: ClientObject) -> Tool:
     nested = _nested_object(tool, "function")
     if nested is None:
         return _function(tool, as_native(without_nulls(rest(tool.members, _FUNCTION | {"type", "function"}))))
@@ -209,7 +209,7 @@ def _function_tool(tool: Checked) -> Tool:
 _FUNCTION: Final = frozenset({"name", "description", "parameters", "strict"})
 
 
-def _function(function: Checked, native: Native | None) -> Tool:
+def _function(function: ClientObject, native: Native | None) -> Tool:
     return Tool(
         "function",
         function.required_text("name"),
@@ -220,12 +220,12 @@ def _function(function: Checked, native: Native | None) -> Tool:
     )
 
 
-def _custom_tool(tool: Checked) -> Tool:
+def _custom_tool(tool: ClientObject) -> Tool:
     custom = _nested_object(tool, "custom") or tool
     return Tool("custom", custom.required_text("name"), custom.text("description"), format=_format(custom))
 
 
-def _format(custom: Checked) -> dict[str, Any] | None:
+def _format(custom: ClientObject) -> dict[str, Any] | None:
     """Return a custom tool's format in the flat form that Responses has."""
     wanted = custom.object("format")
     if wanted is None:
@@ -236,10 +236,13 @@ def _format(custom: Checked) -> dict[str, Any] | None:
     return {"type": "grammar", **grammar.members}
 
 
-_TOOLS: Final[Mapping[str, Callable[[Checked], Tool]]] = {"function": _function_tool, "custom": _custom_tool}
+_TOOLS: Final[Mapping[str, Callable[[ClientObject], Tool]]] = {
+    "function": _function_tool,
+    "custom": _custom_tool,
+}
 
 
-def _tool_choice(members: Checked) -> ToolChoice | None:
+def _tool_choice(members: ClientObject) -> ToolChoice | None:
     value = members.members.get("tool_choice")
     if value is None:
         value = _legacy_choice(members)
@@ -251,16 +254,16 @@ def _tool_choice(members: Checked) -> ToolChoice | None:
         return ToolChoice(_CHOICE_MODES[value])  # type: ignore[arg-type]
     if not isinstance(value, Mapping):
         raise wrong_type("tool_choice", "a string or an object", value)
-    return _chosen(Checked(value, "tool_choice"))
+    return _chosen(ClientObject(value, "tool_choice"))
 
 
-def _legacy_choice(members: Checked) -> Any:
+def _legacy_choice(members: ClientObject) -> Any:
     """The old ``function_call``: a mode, or ``{"name": …}``."""
     value = members.members.get("function_call")
     return {"type": "function", **value} if isinstance(value, Mapping) else value
 
 
-def _chosen(choice: Checked) -> ToolChoice:
+def _chosen(choice: ClientObject) -> ToolChoice:
     kind = choice.text("type") or "function"
     if kind in {"function", "custom"}:
         nested = _nested_object(choice, kind) or choice
@@ -274,7 +277,7 @@ def _chosen(choice: Checked) -> ToolChoice:
     return ToolChoice("named", kind, "hosted", native=("chat", dict(choice.members)))
 
 
-def _flat_tool(tool: Checked) -> dict[str, Any]:
+def _flat_tool(tool: ClientObject) -> dict[str, Any]:
     kind = tool.text("type") or "function"
     nested = tool.object(kind)
     return {

@@ -21,7 +21,7 @@ from app.dialects.shared.lenient_json import as_dict, rest
 from app.dialects.shared.members import CACHE_MARKS, report_marks, report_members
 from app.dialects.shared.sampling import sampling_members
 from app.dialects.shared.tool_forms import custom_schema
-from app.dialects.shared.tool_results import pair
+from app.dialects.shared.tool_results import pair_results
 
 Json = dict[str, Any]
 
@@ -42,7 +42,7 @@ def encode_request(request: Request, context: ClientContext) -> Encoded:
 
     Raises ``unsupported_parameter`` where a loss would change the answer.
     """
-    return Encoded(_RequestWriter(pair(request, context.losses), context).write())
+    return Encoded(_RequestWriter(pair_results(request, context.losses), context).write())
 
 
 class _RequestWriter:

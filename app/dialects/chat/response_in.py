@@ -43,7 +43,7 @@ from app.dialects.shared.lenient_json import (
     split_data_url,
     without_nulls,
 )
-from app.dialects.shared.tool_forms import customs_of, free_text
+from app.dialects.shared.tool_forms import custom_tool_names, free_text
 from app.errors import GatewayError
 
 TOP_MEMBERS: Final = frozenset({"id", "object", "created", "model", "choices", "usage", "service_tier"})
@@ -249,7 +249,7 @@ def decode_call(call: Mapping[str, Any], context: ClientContext) -> ToolCallPart
         return ToolCallPart(identifier, name, text, "custom", signature, native)
     function = as_dict(call.get("function"))
     name, arguments = name_of_call(function.get("name")), arguments_text(function.get("arguments")) or "{}"
-    if name in customs_of(context.request):
+    if name in custom_tool_names(context.request):
         return ToolCallPart(identifier, name, free_text(arguments), "custom", signature, native)
     return ToolCallPart(identifier, name, arguments, "function", signature, native)
 

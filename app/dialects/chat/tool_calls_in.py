@@ -16,7 +16,7 @@ from app.dialects.base import ClientContext
 from app.dialects.chat.native import as_native, own_members
 from app.dialects.chat.reasoning import Sign, sign_call, thought_signature
 from app.dialects.shared.lenient_json import as_dict, count, opt_str, rest, without_nulls
-from app.dialects.shared.tool_forms import customs_of, free_text
+from app.dialects.shared.tool_forms import custom_tool_names, free_text
 from app.dialects.shared.tool_values import is_json
 
 _MAX_CHECKS: Final = 4  # how often it is asked whether a call that others interrupt is whole
@@ -65,7 +65,7 @@ class CallStream:
     def __init__(self, choice: int, context: ClientContext) -> None:
         self._choice = choice
         self._context = context
-        self._customs = customs_of(context.request)
+        self._customs = custom_tool_names(context.request)
         self._calls: list[CallBlock] = []
         self._growing: list[CallBlock] = []  # those of which an interruption may be the end
         self._latest: dict[int, CallBlock] = {}  # by index

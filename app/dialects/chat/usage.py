@@ -15,7 +15,7 @@ from typing import Any, Final
 from app.canonical.response import Finish, FinishReason, Usage
 from app.dialects.chat.native import as_native, own_members
 from app.dialects.shared.lenient_json import as_dict, as_str, count, opt_str, rest
-from app.dialects.shared.reported_cost import told_cost
+from app.dialects.shared.reported_cost import decode_cost
 
 _COUNTED: Final = frozenset(
     {
@@ -95,7 +95,7 @@ def decode_usage(raw: Any) -> Usage | None:
         cache_write_tokens=_first(before.get("cache_write_tokens")),
         reasoning_tokens=reasoning,
         details=details,
-        cost=told_cost(members),
+        cost=decode_cost(members),
         native=as_native(remainder),
     )
 

@@ -17,10 +17,10 @@ from app.canonical.request import (
 )
 from app.dialects.cohere.options import NAME, PLAN
 from app.dialects.shared.lenient_json import json_text, split_data_url
-from app.dialects.shared.strict_json import Checked, missing, wrong_type, wrong_value
+from app.dialects.shared.strict_json import ClientObject, missing, wrong_type, wrong_value
 
 
-def read_message(entry: Checked) -> Message:
+def read_message(entry: ClientObject) -> Message:
     """Return one message; raises ``bad_request`` with its path for a shape the API does not have."""
     role = entry.required_text("role")
     reader = _ROLES.get(role)
@@ -45,12 +45,12 @@ def _plain(value: Any) -> str:
     return value if isinstance(value, str) else json_text(value)
 
 
-def _message(entry: Checked) -> Message:
+def _message(entry: ClientObject) -> Message:
     role = entry.members["role"]
     return Message(role, _content(entry, _READERS[role]))
 
 
-def _assistant(entry: Checked) -> Message:
+def _assistant(entry: ClientObject) -> Message:
     parts: list[Part] = []
     if plan := entry.text("tool_plan"):
         parts.append(ReasoningPart(plan, native=PLAN))
@@ -63,7 +63,7 @@ def _assistant(entry: Checked) -> Message:
     return Message("assistant", tuple(parts))
 
 
-def _with_citations(parts: list[Part], entry: Checked) -> list[Part]:
+def _with_citations(parts: list[Part], entry: ClientObject) -> list[Part]:
     """Return the parts, the message's citations on its first text."""
     citations = [dict(citation.members) for citation in entry.objects("citations")]
     for at, part in enumerate(parts):
@@ -73,7 +73,7 @@ def _with_citations(parts: list[Part], entry: Checked) -> list[Part]:
     return parts
 
 
-def _call(call: Checked) -> ToolCallPart:
+def _call(call: ClientObject) -> ToolCallPart:
     function = call.object("function")
     if function is None:
         raise missing(call.at("function"))
@@ -81,12 +81,12 @@ def _call(call: Checked) -> ToolCallPart:
     return ToolCallPart(call.required_text("id"), function.required_text("name"), arguments)
 
 
-def _result(entry: Checked) -> Message:
+def _result(entry: ClientObject) -> Message:
     call_id = entry.required_text("tool_call_id")
     return Message("tool", (ToolResultPart(call_id, _content(entry, _RESULT_READERS)),))
 
 
-_ROLES: Final[Mapping[str, Callable[[Checked], Message]]] = {
+_ROLES: Final[Mapping[str, Callable[[ClientObject], Message]]] = {
     "user": _message,
     "system": _message,
     "assistant": _assistant,
@@ -96,10 +96,10 @@ _ROLES: Final[Mapping[str, Callable[[Checked], Message]]] = {
 
 # content
 
-_Reader = Callable[[Checked], Part]
+_Reader = Callable[[ClientObject], Part]
 
 
-def _content(entry: Checked, readers: Mapping[str, _Reader]) -> tuple[Part, ...]:
+def _content(entry: ClientObject, readers: Mapping[str, _Reader]) -> tuple[Part, ...]:
     value = entry.members.get("content")
     if value is None:
         raise missing(entry.at("content"))
@@ -110,22 +110,22 @@ def _content(entry: Checked, readers: Mapping[str, _Reader]) -> tuple[Part, ...]
     return tuple(_block(block, readers) for block in entry.objects("content"))
 
 
-def _block(block: Checked, readers: Mapping[str, _Reader]) -> Part:
+def _block(block: ClientObject, readers: Mapping[str, _Reader]) -> Part:
     kind = block.required_text("type")
     if kind not in readers:
         raise wrong_value(block.at("type"), kind, ", ".join(f"'{name}'" for name in readers))
     return readers[kind](block)
 
 
-def _text(block: Checked) -> Part:
+def _text(block: ClientObject) -> Part:
     return TextPart(block.required_text("text"))
 
 
-def _thinking(block: Checked) -> Part:
+def _thinking(block: ClientObject) -> Part:
     return ReasoningPart(block.required_text("thinking"))
 
 
-def _image(block: Checked) -> Part:
+def _image(block: ClientObject) -> Part:
     image = block.object("image_url")
     if image is None:
         raise missing(block.at("image_url"))
@@ -136,7 +136,7 @@ def _image(block: Checked) -> Part:
     return ImagePart(inline[1], inline[0], detail=detail)
 
 
-def _document(block: Checked) -> Part:
+def _document(block: ClientObject) -> Part:
     document = block.object("document")
     if document is None:
         raise missing(block.at("document"))

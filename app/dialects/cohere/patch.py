@@ -23,13 +23,13 @@ class _Patch(PlainPatch):
     def frames(self, event: str | None, data: Body) -> list[Frame]:
         """Return a frame as it came; the last tells the usage."""
         lacks = data.get("type") == "message-end" and not _is_told(as_dict(data.get("delta")).get("usage"))
-        return self._pass(Frame(event, data), lacks_usage=lacks)
+        return self._forward(Frame(event, data), lacks_usage=lacks)
 
     def closing(self, usage: Usage | None) -> list[Frame]:
         """Return what waited, and ``[DONE]``, which some of Cohere's hosts leave out."""
         return [*super().closing(usage), DONE]
 
-    def _tell(self, data: Body, usage: Usage) -> None:
+    def _write_usage(self, data: Body, usage: Usage) -> None:
         data["delta"] = {**as_dict(data.get("delta")), "usage": encode_usage(usage)}
 
 

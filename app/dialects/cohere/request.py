@@ -34,18 +34,18 @@ from app.dialects.shared.lenient_json import as_dict, data_url, without_nulls
 from app.dialects.shared.losses import Losses
 from app.dialects.shared.members import report_members
 from app.dialects.shared.tool_forms import (
+    ANSWER_DESCRIPTION,
     ANSWER_TOOL,
-    ANSWER_WORDS,
     call_text,
     custom_schema,
     is_allowed,
     object_schema,
 )
-from app.dialects.shared.tool_results import pair
+from app.dialects.shared.tool_results import pair_results
 from app.dialects.shared.unmapped_members import (
     report_call_signature,
-    report_leftovers,
     report_opaque,
+    report_unsupported,
     sendable_extras,
 )
 
@@ -66,7 +66,7 @@ def encode_request(request: Request, context: ClientContext) -> Encoded:
     the answer.
     """
     losses = context.losses
-    request = pair(request, losses)
+    request = pair_results(request, losses)
     own = "thinking" in request.extra and "budget_tokens" not in as_dict(request.extra["thinking"])
     request = with_thinking(request, foreign=not own)  # this wire has a member of that name, too
     report_members(request, NAME, {}, losses)
@@ -82,7 +82,7 @@ def encode_request(request: Request, context: ClientContext) -> Encoded:
         body.update(_thinking(request, context))
     if request.stream:
         body["stream"] = True
-    report_leftovers(request, _SUPPORTED, losses)
+    report_unsupported(request, _SUPPORTED, losses)
     return Encoded(body)
 
 
@@ -313,7 +313,7 @@ def _tools_and_form(request: Request, losses: Losses) -> Members:
         tools = tools if mode is None else []
         warning = "The schema stands as a tool that must be called: there is no JSON form beside tools here"
         losses.report("output_json", warning)
-        tools.append(_function(ANSWER_TOOL, ANSWER_WORDS, as_dict(output.schema)))
+        tools.append(_function(ANSWER_TOOL, ANSWER_DESCRIPTION, as_dict(output.schema)))
         mode = "REQUIRED"
     elif output.format != "text" and tools:
         losses.report("output_json", "A JSON answer cannot be asked for beside tools; it was left out")

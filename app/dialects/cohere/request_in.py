@@ -26,7 +26,7 @@ from app.dialects.base import ServerContext
 from app.dialects.cohere.messages_in import document_text, read_message
 from app.dialects.cohere.options import NAME
 from app.dialects.shared.lenient_json import as_dict, opt_str, rest
-from app.dialects.shared.strict_json import Checked, missing, wrong_type, wrong_value
+from app.dialects.shared.strict_json import ClientObject, missing, wrong_type, wrong_value
 
 _READ: Final = frozenset(
     {
@@ -60,7 +60,7 @@ def decode_request(body: Mapping[str, Any], context: ServerContext) -> Request:
     Raises ``bad_request`` that names the member (``messages[0].content``) for any shape
     that the API does not have.
     """
-    members = Checked(body)
+    members = ClientObject(body)
     if members.items("messages") is None:
         raise missing("messages")
     messages = [read_message(entry) for entry in members.objects("messages")]
@@ -78,7 +78,7 @@ def decode_request(body: Mapping[str, Any], context: ServerContext) -> Request:
     )
 
 
-def _with_documents(messages: list[Message], members: Checked) -> list[Message]:
+def _with_documents(messages: list[Message], members: ClientObject) -> list[Message]:
     """Return the messages, the documents in front of what the last user message says."""
     documents = members.items("documents") or []
     parts = tuple(_document(entry, index) for index, entry in enumerate(documents))
@@ -99,12 +99,12 @@ def _document(value: Any, index: int) -> TextPart:
     return TextPart(text, native=(NAME, {"as_document": value}))
 
 
-def _tools(members: Checked) -> tuple[Tool, ...]:
+def _tools(members: ClientObject) -> tuple[Tool, ...]:
     strict = members.flag("strict_tools")
     return tuple(_tool(entry, strict) for entry in members.objects("tools"))
 
 
-def _tool(entry: Checked, strict: bool | None) -> Tool:
+def _tool(entry: ClientObject, strict: bool | None) -> Tool:
     if (kind := entry.text("type") or "function") != "function":
         raise wrong_value(entry.at("type"), kind, "'function'")
     function = entry.object("function")
@@ -119,14 +119,14 @@ def _tool(entry: Checked, strict: bool | None) -> Tool:
     )
 
 
-def _tool_choice(members: Checked) -> ToolChoice | None:
+def _tool_choice(members: ClientObject) -> ToolChoice | None:
     mode = members.text("tool_choice")
     if mode is not None and mode not in _MODES:
         raise wrong_value("tool_choice", mode, "'REQUIRED' and 'NONE'")
     return _MODES[mode] if mode else None
 
 
-def _sampling(members: Checked) -> Sampling:
+def _sampling(members: ClientObject) -> Sampling:
     return Sampling(
         max_tokens=members.integer("max_tokens"),
         temperature=members.number("temperature"),
@@ -140,7 +140,7 @@ def _sampling(members: Checked) -> Sampling:
     )
 
 
-def _output(members: Checked) -> Output:
+def _output(members: ClientObject) -> Output:
     form = members.object("response_format")
     kind = "text" if form is None else form.text("type") or "text"
     if form is None or kind == "text":
@@ -151,7 +151,7 @@ def _output(members: Checked) -> Output:
     return Output("json") if schema is None else Output("schema", schema=schema)
 
 
-def _reasoning(members: Checked) -> Reasoning | None:
+def _reasoning(members: ClientObject) -> Reasoning | None:
     thinking = members.object("thinking")
     if thinking is None:
         return None

@@ -17,7 +17,7 @@ from app.dialects.shared import decoder_parts
 from app.dialects.shared.decoder_parts import call_part, counts_at, items_of, native_rest
 from app.dialects.shared.failures import upstream_failure
 from app.dialects.shared.lenient_json import as_dict, as_list, as_str, count, dicts, label, number, opt_str
-from app.dialects.shared.tool_forms import customs_of
+from app.dialects.shared.tool_forms import custom_tool_names
 from app.dialects.shared.usage_repair import native_usage
 from app.errors import GatewayError
 
@@ -69,7 +69,7 @@ def _parts(answer: Mapping[str, Any], context: ClientContext) -> list[Part]:
         function = as_dict(call.get("function"))
         identity = opt_str(call.get("id")) or context.new_id("call")
         name, arguments = as_str(function.get("name")), as_str(function.get("arguments"))
-        parts.append(call_part(identity, name, arguments, customs_of(context.request)))
+        parts.append(call_part(identity, name, arguments, custom_tool_names(context.request)))
     return parts
 
 

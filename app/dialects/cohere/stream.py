@@ -26,7 +26,7 @@ from app.dialects.shared.blocks import OpenBlock, OpenBlocks
 from app.dialects.shared.decoder_parts import TerminalDecoder, call_part, name_of_call
 from app.dialects.shared.failures import status_of_code, upstream_failure
 from app.dialects.shared.lenient_json import as_dict, as_str, count, label, opt_str
-from app.dialects.shared.tool_forms import ANSWER_TOOL, customs_of
+from app.dialects.shared.tool_forms import ANSWER_TOOL, custom_tool_names
 
 Members = dict[str, Any]
 Key = tuple[str, int | None]
@@ -40,7 +40,7 @@ class CohereDecoder(TerminalDecoder):
     def __init__(self, context: ClientContext) -> None:
         super().__init__()
         self._context = context
-        self._customs = customs_of(context.request)
+        self._customs = custom_tool_names(context.request)
         self._blocks = OpenBlocks()
         self._ended: set[Key] = set()
         self._begun = False
@@ -89,7 +89,7 @@ class CohereDecoder(TerminalDecoder):
         if everything:
             ended = self._blocks.take_all()
         else:
-            ended = self._blocks.take_those([*self._ended, _PLAN])
+            ended = self._blocks.take_many([*self._ended, _PLAN])
             self._ended.clear()
         return [event for block in ended for event in self._close(block)]
 

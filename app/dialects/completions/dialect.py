@@ -22,7 +22,7 @@ from app.dialects.completions.logprobs import legacy_logprobs
 from app.dialects.completions.stream import CompletionStreamDecoder, CompletionStreamEncoder
 from app.dialects.shared.lenient_json import as_dict, as_str, count, dicts, opt_str, rest, without_nulls
 from app.dialects.shared.sampling import decode_sampling, sampling_members
-from app.dialects.shared.strict_json import Checked, missing, wrong_type
+from app.dialects.shared.strict_json import ClientObject, missing, wrong_type
 from app.errors import GatewayError
 
 NAME: Final = "completions"
@@ -62,7 +62,7 @@ _DEFAULTS: Final = CompletionOptions()
 
 def decode_request(body: Mapping[str, Any], context: ServerContext) -> CompletionRequest:
     """Read a client's body; raises ``bad_request`` with the member's path."""
-    members = Checked(body)
+    members = ClientObject(body)
     options = members.mapping("stream_options") or {}
     others = rest(options, frozenset({"include_usage"}))
     return CompletionRequest(
@@ -74,7 +74,7 @@ def decode_request(body: Mapping[str, Any], context: ServerContext) -> Completio
         best_of=members.integer("best_of"),
         logprobs=_read_logprobs(members),
         stream=members.flag("stream") or False,
-        include_usage=Checked(options, "stream_options").flag("include_usage") or False,
+        include_usage=ClientObject(options, "stream_options").flag("include_usage") or False,
         user=members.text("user"),
         extra={**({"stream_options": others} if others else {}), **rest(body, _READ)},
         origin=Origin(NAME, body),
@@ -154,7 +154,7 @@ def fold(response: Response) -> CompletionResponse:
     )
 
 
-def _prompts(members: Checked) -> tuple[str | tuple[int, ...], ...]:
+def _prompts(members: ClientObject) -> tuple[str | tuple[int, ...], ...]:
     """Return the prompts: a text, texts, one array of tokens, or arrays of tokens."""
     value = members.members.get("prompt")
     if value is None:
@@ -179,7 +179,7 @@ def _is_token(item: Any) -> bool:
     return isinstance(item, int) and not isinstance(item, bool)
 
 
-def _read_logprobs(members: Checked) -> int | None:
+def _read_logprobs(members: ClientObject) -> int | None:
     """Return how many alternatives were asked for; ``true``, a chat client's habit, is 0."""
     value = members.members.get("logprobs")
     if isinstance(value, bool):

@@ -27,12 +27,12 @@ from app.canonical.request import (
 )
 from app.dialects.base import ClientContext
 from app.dialects.converse.options import NAME, ConverseOptions
-from app.dialects.shared.alternation import NOTHING_SAID, without_blanks
+from app.dialects.shared.alternation import PLACEHOLDER_TEXT, merge_blank_texts
 from app.dialects.shared.claude import OMITTED
 from app.dialects.shared.media_types import media_type_of
-from app.dialects.shared.members import CACHE_MARKS, Takes, cache_mark, taken_members, told_members
+from app.dialects.shared.members import CACHE_MARKS, MemberTable, cache_mark, flat_members, pick_members
 from app.dialects.shared.tool_forms import call_input
-from app.dialects.shared.tool_ids import CONVERSE, fit_tool_id
+from app.dialects.shared.tool_ids import CONVERSE_ID, fit_tool_id
 from app.dialects.shared.tool_values import faithful_value
 from app.dialects.shared.unmapped_members import own_block, own_signature, report_call_signature
 
@@ -62,7 +62,7 @@ _FORBIDDEN_IN_NAME: Final = re.compile(r"[^A-Za-z0-9\s()\[\]-]+")
 _THINKING: Final = "reasoningContent"
 
 
-TAKES: Final[Takes] = {object: CACHE_MARKS, FilePart: frozenset({"citations", "context"})}
+TAKES: Final[MemberTable] = {object: CACHE_MARKS, FilePart: frozenset({"citations", "context"})}
 """Members of this wire's own that clients of others write on parts."""
 
 
@@ -87,14 +87,14 @@ class BlockWriter:
         """Return one turn; it may hold no block. The wire wants words beside a document."""
         content = self.blocks(message.parts, message.role)
         if message.role == "user" and _needs_words(content):
-            content.append({"text": NOTHING_SAID})
-            warning = f"A document without words is not taken here; '{NOTHING_SAID}' was sent beside it"
+            content.append({"text": PLACEHOLDER_TEXT})
+            warning = f"A document without words is not taken here; '{PLACEHOLDER_TEXT}' was sent beside it"
             self._report("message_text", warning)
         return {"role": message.role, "content": content}
 
     def blocks(self, parts: Iterable[Part], role: str) -> list[Block]:
         """Return the blocks of one turn: results first in a user's, thinking first in an assistant's."""
-        spoken = without_blanks(parts, self.context.losses)
+        spoken = merge_blank_texts(parts, self.context.losses)
         groups = [group for part in spoken if (group := self._with_cache_point(part, role))]
         if role == "user":
             groups.sort(key=lambda group: "toolResult" not in group[0])
@@ -178,7 +178,7 @@ class BlockWriter:
         if kind is None:
             self._report("file", f"Documents of type '{media_type}' are not supported")
         mine = part.native is not None and part.native[0] == NAME
-        own = told_members(part.native) if mine else taken_members(part.native, TAKES[FilePart])
+        own = flat_members(part.native) if mine else pick_members(part.native, TAKES[FilePart])
         return {"document": {**own, "format": kind, "name": self._name(part.filename), "source": source}}
 
     def _name(self, filename: str | None) -> str:
@@ -205,16 +205,16 @@ class BlockWriter:
         report_call_signature(part, self.context.losses)
         arguments = call_input(part, self.context.losses)
         return {
-            "toolUse": {"toolUseId": fit_tool_id(part.id, CONVERSE), "name": part.name, "input": arguments}
+            "toolUse": {"toolUseId": fit_tool_id(part.id, CONVERSE_ID), "name": part.name, "input": arguments}
         }
 
     def _tool_result(self, part: ToolResultPart) -> Block | None:
-        inside = without_blanks(part.content, self.context.losses)
+        inside = merge_blank_texts(part.content, self.context.losses)
         content = [block for inner in inside for block in self._result_blocks(inner)]
         if not content:
-            content = [{"text": NOTHING_SAID}]
-            self._report("tool_result", f"A tool's result without content was sent as '{NOTHING_SAID}'")
-        result: Block = {"toolUseId": fit_tool_id(part.call_id, CONVERSE), "content": content}
+            content = [{"text": PLACEHOLDER_TEXT}]
+            self._report("tool_result", f"A tool's result without content was sent as '{PLACEHOLDER_TEXT}'")
+        result: Block = {"toolUseId": fit_tool_id(part.call_id, CONVERSE_ID), "content": content}
         if part.is_error:
             result["status"] = "error"
         return {"toolResult": result}

@@ -28,7 +28,7 @@ from app.canonical.request import (
 from app.dialects.converse.options import NAME
 from app.dialects.shared.claude import OMITTED
 from app.dialects.shared.lenient_json import dicts, json_text
-from app.dialects.shared.strict_json import Checked, missing, wrong_type, wrong_value
+from app.dialects.shared.strict_json import ClientObject, missing, wrong_type, wrong_value
 
 Native = tuple[str, Mapping[str, Any]]
 
@@ -47,7 +47,7 @@ _DOCUMENT_TYPES: Final[Mapping[str, str]] = {
 _OPAQUE: Final = ("video", "guardContent", "searchResult", "toolAddition", "toolRemoval")
 
 
-def cache_mark(point: Checked) -> Native:
+def cache_mark(point: ClientObject) -> Native:
     """Return a cache point as the mark of the part before it."""
     ttl = point.text("ttl")
     return (NAME, {"cache_control": {"type": "ephemeral", **({"ttl": ttl} if ttl else {})}})
@@ -59,7 +59,7 @@ class BlockReader:
     def __init__(self, unwrap: Callable[[str], Signature | None]) -> None:
         self._unwrap = unwrap
 
-    def turns(self, role: str, blocks: Iterable[Checked]) -> list[Message]:
+    def turns(self, role: str, blocks: Iterable[ClientObject]) -> list[Message]:
         """Return one turn as messages: a user's tool results are a message of their own."""
         parts = self.parts(blocks)
         results = tuple(part for part in parts if isinstance(part, ToolResultPart))
@@ -69,7 +69,7 @@ class BlockReader:
             split.append(Message(role, others or (TextPart(""),)))  # type: ignore[arg-type]
         return split
 
-    def parts(self, blocks: Iterable[Checked]) -> list[Part]:
+    def parts(self, blocks: Iterable[ClientObject]) -> list[Part]:
         """Return the parts of a list of blocks."""
         parts: list[Part] = []
         for block in blocks:
@@ -80,7 +80,7 @@ class BlockReader:
                 parts[-1] = _with_mark(parts[-1], cache_mark(point))
         return parts
 
-    def _part(self, block: Checked) -> Part:
+    def _part(self, block: ClientObject) -> Part:
         for kind, reader in _READERS.items():
             if block.members.get(kind) is not None:
                 return reader(self, block)
@@ -90,10 +90,10 @@ class BlockReader:
         known = ", ".join(f"'{name}'" for name in (*_READERS, "cachePoint", *_OPAQUE))
         raise wrong_value(block.path, next(iter(block.members), "{}"), known)
 
-    def _text(self, block: Checked) -> Part:
+    def _text(self, block: ClientObject) -> Part:
         return TextPart(block.required_text("text"))
 
-    def _image(self, block: Checked) -> Part:
+    def _image(self, block: ClientObject) -> Part:
         image = _object(block, "image")
         kind = image.required_text("format")
         if kind not in _IMAGE_FORMATS:
@@ -104,7 +104,7 @@ class BlockReader:
             raise missing(source.at("bytes"))
         return ImagePart(data, f"image/{kind}", None if data else place)
 
-    def _document(self, block: Checked) -> Part:
+    def _document(self, block: ClientObject) -> Part:
         document = _object(block, "document")
         kind, source = document.text("format") or "txt", _object(document, "source")
         if kind not in _DOCUMENT_TYPES:
@@ -124,21 +124,21 @@ class BlockReader:
             native=(NAME, own) if own else None,
         )
 
-    def _audio(self, block: Checked) -> Part:
+    def _audio(self, block: ClientObject) -> Part:
         audio = _object(block, "audio")
         data = _object(audio, "source").text("bytes")
         if data is None:
             return OpaquePart("audio", (NAME, dict(block.members)))
         return AudioPart(data, audio.required_text("format"))
 
-    def _tool_use(self, block: Checked) -> Part:
+    def _tool_use(self, block: ClientObject) -> Part:
         call = _object(block, "toolUse")
         if call.text("type") == "server_tool_use":
             return OpaquePart("server_tool_use", (NAME, dict(block.members)))
         arguments = json_text(call.mapping("input") or {})
         return ToolCallPart(call.required_text("toolUseId"), call.required_text("name"), arguments)
 
-    def _tool_result(self, block: Checked) -> Part:
+    def _tool_result(self, block: ClientObject) -> Part:
         result = _object(block, "toolResult")
         if result.text("type") is not None:
             return OpaquePart("tool_result", (NAME, dict(block.members)))
@@ -146,12 +146,12 @@ class BlockReader:
         failed = result.text("status") == "error"
         return ToolResultPart(result.required_text("toolUseId"), content, is_error=failed)
 
-    def _result_content(self, block: Checked) -> Part:
+    def _result_content(self, block: ClientObject) -> Part:
         if block.members.get("json") is not None:
             return TextPart(json_text(block.members["json"]))
         return self._part(block)
 
-    def _reasoning(self, block: Checked) -> Part:
+    def _reasoning(self, block: ClientObject) -> Part:
         thought = _object(block, "reasoningContent")
         redacted = thought.text("redactedContent")
         if redacted is not None:
@@ -167,14 +167,14 @@ class BlockReader:
             return ReasoningPart(text, signature=Signature(value if text else OMITTED + value, NAME))
         return ReasoningPart(text, signature=opened)
 
-    def _cited_text(self, block: Checked) -> Part:
+    def _cited_text(self, block: ClientObject) -> Part:
         cited = _object(block, "citationsContent")
         text = "".join(piece.text("text") or "" for piece in cited.objects("content"))
         citations = dicts(cited.items("citations"))
         return TextPart(text, native=(NAME, {"citations": citations}) if citations else None)
 
 
-_READERS: Final[Mapping[str, Callable[[BlockReader, Checked], Part]]] = {
+_READERS: Final[Mapping[str, Callable[[BlockReader, ClientObject], Part]]] = {
     "text": BlockReader._text,
     "image": BlockReader._image,
     "document": BlockReader._document,
@@ -186,7 +186,7 @@ _READERS: Final[Mapping[str, Callable[[BlockReader, Checked], Part]]] = {
 }
 
 
-def _object(block: Checked, name: str) -> Checked:
+def _object(block: ClientObject, name: str) -> ClientObject:
     value = block.object(name)
     if value is None:
         raise missing(block.at(name))
@@ -198,12 +198,12 @@ def _with_mark(part: Part, mark: Native) -> Part:
     return replace(part, native=(NAME, {**own, **mark[1]}))
 
 
-def _source_name(source: Checked) -> str | None:
+def _source_name(source: ClientObject) -> str | None:
     location = source.object("s3Location")
     return location.required_text("uri") if location is not None else None
 
 
-def _document_text(source: Checked) -> str | None:
+def _document_text(source: ClientObject) -> str | None:
     """Return a document's own text: whole, or in pieces."""
     pieces = source.items("content")
     if pieces is None:

@@ -12,7 +12,7 @@ from app.dialects.base import ServerContext
 from app.dialects.converse.request_in import decode_request
 from app.dialects.messages.request_in import decode_request as decode_messages
 from app.dialects.shared.lenient_json import parse
-from app.dialects.shared.strict_json import Checked, missing, wrong_type
+from app.dialects.shared.strict_json import ClientObject, missing, wrong_type
 
 
 def decode_count_request(body: Mapping[str, Any], context: ServerContext) -> Request:
@@ -20,7 +20,7 @@ def decode_count_request(body: Mapping[str, Any], context: ServerContext) -> Req
 
     The model is the view's ``model`` beside ``input``.
     """
-    members = Checked(body)
+    members = ClientObject(body)
     wanted = members.object("input")
     if wanted is None:
         raise missing("input")
@@ -34,7 +34,7 @@ def decode_count_request(body: Mapping[str, Any], context: ServerContext) -> Req
     return decode_messages({**_unpack(invoke), **named}, context)
 
 
-def _unpack(invoke: Checked) -> dict[str, Any]:
+def _unpack(invoke: ClientObject) -> dict[str, Any]:
     try:
         body = parse(base64.b64decode(invoke.required_text("body"), validate=True).decode())
     except (binascii.Error, ValueError):

@@ -47,7 +47,7 @@ class ConverseOptions:
     @property
     def forces(self) -> bool:
         """True when the model can be made to call a tool."""
-        return self.claude is None or self.claude.forces
+        return self.claude is None or self.claude.can_force_tools
 
 
 _NOVA: Final = ConverseOptions(caches=True, top_k=("inferenceConfig", "topK"), plain_schemas=True)
@@ -100,9 +100,9 @@ def _claude(family: Family) -> ConverseOptions:
     # on Bedrock structured output begins with the 4-5 generation (opus-4-1 is not served it)
     modern = family.schemas and family.max_tokens >= 64_000
     return ConverseOptions(
-        thinks="claude" if family.thinks else "none",
+        thinks="claude" if family.can_think else "none",
         schemas=modern,
-        caches=family.thinks or family.max_tokens > 4096,
+        caches=family.can_think or family.max_tokens > 4096,
         strict_tools=modern,
         top_k=("top_k",),
         claude=family,

@@ -66,7 +66,7 @@ class _Patch(PlainPatch):
         self._is_told = True
         usage = data.get("usage")
         lacks = decode_usage(usage) is None or not counts_only(as_dict(usage))
-        return self._pass(Frame(event, data), lacks_usage=lacks)
+        return self._forward(Frame(event, data), lacks_usage=lacks)
 
     def closing(self, usage: Usage | None) -> list[Frame]:
         """Return the ``metadata`` that waited, or one of our own."""
@@ -74,7 +74,7 @@ class _Patch(PlainPatch):
             self._waiting.append(Frame(_METADATA, {}))
         return super().closing(usage)
 
-    def _tell(self, data: Body, usage: Usage) -> None:
+    def _write_usage(self, data: Body, usage: Usage) -> None:
         data["usage"] = encode_usage(usage)
 
 

@@ -16,12 +16,12 @@ from app.dialects.converse.blocks import TAKES, Block, BlockWriter
 from app.dialects.converse.options import NAME, ConverseOptions, options_of
 from app.dialects.converse.tools import ToolWriter
 from app.dialects.messages.schema import close_objects, is_open
-from app.dialects.shared.alternation import NOTHING_SAID, alternating, end_of_prefill, split_conversation
+from app.dialects.shared.alternation import PLACEHOLDER_TEXT, alternate_turns, fit_prefill, split_conversation
 from app.dialects.shared.claude import Family
 from app.dialects.shared.claude_thinking import (
     MIN_BUDGET,
-    Circumstances,
     Thinking,
+    ThinkingContext,
     sampling_of,
     thinking_of,
     with_thinking,
@@ -30,8 +30,8 @@ from app.dialects.shared.effort import effort_of, nearest_effort
 from app.dialects.shared.lenient_json import as_dict, json_text
 from app.dialects.shared.losses import Losses
 from app.dialects.shared.members import report_members
-from app.dialects.shared.tool_results import pair
-from app.dialects.shared.unmapped_members import report_leftovers, sendable_extras
+from app.dialects.shared.tool_results import pair_results
+from app.dialects.shared.unmapped_members import report_unsupported, sendable_extras
 
 Members = dict[str, Any]
 
@@ -48,7 +48,7 @@ _OWN: Final = frozenset(
 """Members of this API alone that a client of another may send beside the standard ones."""
 
 _TIERS: Final = frozenset({"default", "priority", "flex", "reserved"})
-_BLANK: Final = {"text": NOTHING_SAID}
+_BLANK: Final = {"text": PLACEHOLDER_TEXT}
 _JSON_ONLY: Final = "Answer with one valid JSON object and nothing else: no words around it, no code fence."
 _NOVA_EFFORTS: Final = ("low", "medium", "high")
 _OPEN_EFFORTS: Final = ("low", "medium", "high")
@@ -65,7 +65,7 @@ def encode_request(request: Request, context: ClientContext) -> Encoded:
     """
     options = options_of(context.options, context.model)
     losses = context.losses
-    request = with_thinking(pair(request, losses))
+    request = with_thinking(pair_results(request, losses))
     report_members(request, NAME, TAKES, losses)
     body = sendable_extras(request, NAME, _OWN, losses)
     writer = BlockWriter(context, options)
@@ -143,10 +143,10 @@ def _conversation(request: Request, writer: BlockWriter) -> tuple[list[Block], l
         opening = Message("user", tuple(texts))
         turns = _begin_with(opening, turns)
         texts = []
-    written = alternating(map(writer.turn, turns), _BLANK, losses, user_first=True)
+    written = alternate_turns(map(writer.turn, turns), _BLANK, losses, user_first=True)
     if options.claude is not None:
         own = request.origin is not None and request.origin.dialect == NAME
-        end_of_prefill(written, _BLANK, losses, prefills=own or options.claude.prefills)
+        fit_prefill(written, _BLANK, losses, prefills=own or options.claude.can_prefill)
     return writer.blocks(texts, "system"), turns, written
 
 
@@ -178,22 +178,22 @@ def _inference(
         inference["maxTokens"] = sampling.max_tokens
     fields: Members = {}
     if options.claude is not None:
-        fields = _claude(request, options.claude, inference, Circumstances(0, forced, bare), losses)
+        fields = _claude(request, options.claude, inference, ThinkingContext(0, forced, bare), losses)
     else:
         _write_sampling(request, options, inference, fields, losses)
         _THINKERS[options.thinks](_supported_request(request, options, losses), inference, fields, losses)
     if sampling.stop:
         inference["stopSequences"] = list(sampling.stop)
     taken = {"parallel_tool_calls", "top_k", "service_tier"}
-    report_leftovers(request, frozenset(taken), losses)
+    report_unsupported(request, frozenset(taken), losses)
     return inference, fields
 
 
 def _claude(
-    request: Request, family: Family, inference: Members, around: Circumstances, losses: Losses
+    request: Request, family: Family, inference: Members, around: ThinkingContext, losses: Losses
 ) -> Members:
     limit = inference.get("maxTokens", family.max_tokens)
-    around = Circumstances(limit, around.forced, around.bare_turn)
+    around = ThinkingContext(limit, around.forced, around.bare_turn)
     thinking: Thinking = thinking_of(request.reasoning, family, around, losses)
     fields: Members = {}
     if thinking.config is not None:

@@ -17,7 +17,7 @@ from app.dialects.converse.options import NAME
 from app.dialects.converse.tools_in import decode_choice, decode_tools
 from app.dialects.shared.claude_thinking import decode_thinking
 from app.dialects.shared.lenient_json import parse, rest
-from app.dialects.shared.strict_json import Checked, missing, wrong_type, wrong_value
+from app.dialects.shared.strict_json import ClientObject, missing, wrong_type, wrong_value
 
 _READ: Final = frozenset(
     {
@@ -42,7 +42,7 @@ def decode_request(body: Mapping[str, Any], context: ServerContext) -> Request:
     Raises ``bad_request`` that names the member (``messages[0].content[0]``) for any shape
     that the API does not have.
     """
-    members = Checked(body)
+    members = ClientObject(body)
     if members.items("messages") is None:
         raise missing("messages")
     reader = BlockReader(context.unwrap)
@@ -63,12 +63,12 @@ def decode_request(body: Mapping[str, Any], context: ServerContext) -> Request:
     )
 
 
-def _system(members: Checked, reader: BlockReader) -> list[Message]:
+def _system(members: ClientObject, reader: BlockReader) -> list[Message]:
     parts = reader.parts(members.objects("system"))
     return [Message("system", tuple(parts))] if parts else []
 
 
-def _messages(members: Checked, reader: BlockReader) -> list[Message]:
+def _messages(members: ClientObject, reader: BlockReader) -> list[Message]:
     messages: list[Message] = []
     for entry in members.objects("messages"):
         role = entry.required_text("role")
@@ -80,8 +80,8 @@ def _messages(members: Checked, reader: BlockReader) -> list[Message]:
     return messages
 
 
-def _sampling(members: Checked, top_k: int | None) -> Sampling:
-    config = members.object("inferenceConfig") or Checked({}, "inferenceConfig")
+def _sampling(members: ClientObject, top_k: int | None) -> Sampling:
+    config = members.object("inferenceConfig") or ClientObject({}, "inferenceConfig")
     return Sampling(
         max_tokens=config.integer("maxTokens"),
         temperature=config.number("temperature"),
@@ -91,7 +91,7 @@ def _sampling(members: Checked, top_k: int | None) -> Sampling:
     )
 
 
-def _output(config: Checked | None) -> Output:
+def _output(config: ClientObject | None) -> Output:
     form = config.object("textFormat") if config is not None else None
     if form is None:
         return Output()
@@ -117,8 +117,8 @@ class _Fields:
     ``reasoningConfig`` and ``inferenceConfig.topK``, ``reasoning_effort`` and ``reasoning.effort``.
     """
 
-    def __init__(self, members: Checked) -> None:
-        fields = members.object("additionalModelRequestFields") or Checked({})
+    def __init__(self, members: ClientObject) -> None:
+        fields = members.object("additionalModelRequestFields") or ClientObject({})
         self.thinking = fields.object("thinking")
         self.nova = fields.object("reasoningConfig")
         self.effort = fields.text("reasoning_effort")
@@ -137,7 +137,7 @@ class _Fields:
         self.further = {"additionalModelRequestFields": left} if left else {}
 
 
-def _reasoning(fields: _Fields, output: Checked | None) -> Reasoning | None:
+def _reasoning(fields: _Fields, output: ClientObject | None) -> Reasoning | None:
     effort = (output.text("effort") if output is not None else None) or fields.effort
     if fields.thinking is not None:
         fields.thinking.required_text("type")
@@ -148,7 +148,7 @@ def _reasoning(fields: _Fields, output: Checked | None) -> Reasoning | None:
     return Reasoning(effort) if effort else None
 
 
-def _hints(members: Checked) -> dict[str, Any]:
+def _hints(members: ClientObject) -> dict[str, Any]:
     tier = members.object("serviceTier")
     kind = tier.text("type") if tier is not None else None
     return {"service_tier": kind} if kind else {}

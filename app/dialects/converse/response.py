@@ -26,7 +26,7 @@ from app.dialects.shared.claude import OMITTED
 from app.dialects.shared.decoder_parts import call_part, items_of, native_rest
 from app.dialects.shared.failures import upstream_failure
 from app.dialects.shared.lenient_json import as_dict, as_str, count, dicts, json_text, opt_str
-from app.dialects.shared.tool_forms import customs_of
+from app.dialects.shared.tool_forms import custom_tool_names
 from app.dialects.shared.usage_repair import native_usage
 from app.errors import GatewayError
 
@@ -147,7 +147,7 @@ _READERS: Final[Mapping[str, Callable[[BlockReader, Mapping[str, Any]], Part]]] 
 
 def reader_of(context: ClientContext) -> BlockReader:
     """Return a reader for the answer to the context's request."""
-    return BlockReader(context.realm, customs_of(context.request), context.new_id)
+    return BlockReader(context.realm, custom_tool_names(context.request), context.new_id)
 
 
 def opaque(block: Mapping[str, Any]) -> OpaquePart:

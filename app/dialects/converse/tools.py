@@ -12,8 +12,8 @@ from app.dialects.shared.flat_schema import flatten, plain_schema
 from app.dialects.shared.lenient_json import as_dict
 from app.dialects.shared.schema_expansion import Expansion
 from app.dialects.shared.tool_forms import (
+    ANSWER_DESCRIPTION,
     ANSWER_TOOL,
-    ANSWER_WORDS,
     EMPTY_SCHEMA,
     custom_schema,
     is_allowed,
@@ -145,7 +145,7 @@ def _spec(name: str, description: str | None, schema: Mapping[str, Any]) -> Memb
 
 
 def _answer_tool(schema: Mapping[str, Any]) -> Members:
-    return {"toolSpec": _spec(ANSWER_TOOL, ANSWER_WORDS, schema)}
+    return {"toolSpec": _spec(ANSWER_TOOL, ANSWER_DESCRIPTION, schema)}
 
 
 def _placeholder(name: str) -> Members:

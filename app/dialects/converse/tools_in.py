@@ -9,7 +9,7 @@ from typing import Final
 from app.canonical.request import Tool, ToolChoice
 from app.dialects.converse.blocks_in import cache_mark
 from app.dialects.converse.options import NAME
-from app.dialects.shared.strict_json import Checked, missing, wrong_value
+from app.dialects.shared.strict_json import ClientObject, missing, wrong_value
 
 _SYSTEM_TOOLS: Final[Mapping[str, str]] = {
     "nova_grounding": "web_search",
@@ -18,7 +18,7 @@ _SYSTEM_TOOLS: Final[Mapping[str, str]] = {
 """Amazon's tools under the names that other dialects know; the rest keep their own."""
 
 
-def decode_tools(members: Checked) -> tuple[Tool, ...]:
+def decode_tools(members: ClientObject) -> tuple[Tool, ...]:
     """Return the tools on offer; a cache point marks the tool before it."""
     config = members.object("toolConfig")
     tools: list[Tool] = []
@@ -34,7 +34,7 @@ def decode_tools(members: Checked) -> tuple[Tool, ...]:
     return tuple(tools)
 
 
-def _tool(entry: Checked) -> Tool:
+def _tool(entry: ClientObject) -> Tool:
     spec = entry.object("toolSpec")
     if spec is not None:
         schema = spec.object("inputSchema")
@@ -54,7 +54,7 @@ def _tool(entry: Checked) -> Tool:
     return Tool("hosted", _SYSTEM_TOOLS.get(name, name), native=(NAME, dict(entry.members)))
 
 
-def decode_choice(members: Checked) -> ToolChoice | None:
+def decode_choice(members: ClientObject) -> ToolChoice | None:
     """Return the choice among tools, None where nothing is said of it."""
     config = members.object("toolConfig")
     choice = config.object("toolChoice") if config is not None else None

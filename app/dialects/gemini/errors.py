@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from app.dialects.shared.failures import LOOKED_AT, status_of_code, upstream_failure
+from app.dialects.shared.failures import SCAN_LIMIT, status_of_code, upstream_failure
 from app.dialects.shared.lenient_json import as_dict, as_list, as_str, dicts, label, opt_str
 from app.errors import GatewayError
 
@@ -26,7 +26,7 @@ def decode_error(status: int, body: Any, headers: Mapping[str, str]) -> GatewayE
     code = opt_str(error.get("status"))
     if any(detail.get("reason") == _BAD_KEY for detail in details):
         status = 401
-    if status == 400 and _TOO_LONG.search((message or "")[:LOOKED_AT]):
+    if status == 400 and _TOO_LONG.search((message or "")[:SCAN_LIMIT]):
         code = "context_length_exceeded"
     return upstream_failure(status, message, code=code, headers=_retry_headers(details, headers), raw=body)
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from app.dialects.shared.strict_json import Checked, wrong_value
+from app.dialects.shared.strict_json import ClientObject, wrong_value
 
 _LETTER: Final = re.compile(r"_([a-z0-9])")
 _STANDARD: Final = str.maketrans("-_", "+/")
@@ -22,7 +22,7 @@ def camel(name: str) -> str:
     return _LETTER.sub(lambda match: match.group(1).upper(), name) if "_" in name else name
 
 
-class Members(Checked):
+class Members(ClientObject):
     """A client's JSON object whose members are found by their camelCase name."""
 
     __slots__ = ("_spelled",)
@@ -43,7 +43,7 @@ class Members(Checked):
     def mapping(self, name: str) -> dict[str, Any] | None:
         """Return an object member as the client wrote it: its names are the client's own."""
         value = self.members.get(name)
-        return None if value is None else dict(Checked.of(value, self.at(name)).members)
+        return None if value is None else dict(ClientObject.of(value, self.at(name)).members)
 
     def objects(self, name: str) -> Iterator[Members]:
         """Yield the objects of an array member, wrapped; a single object is an array of one."""

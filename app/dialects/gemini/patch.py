@@ -83,7 +83,7 @@ class _Patch(PlainPatch):
             self._is_told = True
         before, self._waiting = self._waiting, []
         finishes = any(choice.get("finishReason") for choice in dicts(data.get("candidates")))
-        return [*before, *self._pass(Frame(event, data), lacks_usage=finishes and not self._is_told)]
+        return [*before, *self._forward(Frame(event, data), lacks_usage=finishes and not self._is_told)]
 
     def closing(self, usage: Usage | None) -> list[Frame]:
         """Return the chunk that waited, or one of our own that tells the usage."""
@@ -91,7 +91,7 @@ class _Patch(PlainPatch):
             self._waiting.append(Frame(None, {}))
         return super().closing(usage)
 
-    def _tell(self, data: Body, usage: Usage) -> None:
+    def _write_usage(self, data: Body, usage: Usage) -> None:
         data[_USAGE] = encode_usage(usage)
 
 

@@ -21,7 +21,7 @@ from app.dialects.shared.claude_thinking import with_thinking
 from app.dialects.shared.lenient_json import as_dict, json_text, without_nulls
 from app.dialects.shared.losses import Losses
 from app.dialects.shared.members import report_members
-from app.dialects.shared.tool_results import pair
+from app.dialects.shared.tool_results import pair_results
 from app.dialects.shared.unmapped_members import report_metadata
 
 _SCALARS: Final[Mapping[str, str]] = {
@@ -87,7 +87,7 @@ def encode_count(request: Request, context: ClientContext) -> Encoded:
 
 
 def _body(request: Request, context: ClientContext) -> dict[str, Any]:
-    request = with_thinking(pair(request, context.losses))
+    request = with_thinking(pair_results(request, context.losses))
     report_members(request, NAME, {}, context.losses)
     options, family = options_of(context.options), family_of(context.model)
     system, contents = ContentsEncoder(context, options, family).encode(

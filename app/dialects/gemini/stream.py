@@ -43,7 +43,7 @@ from app.dialects.gemini.usage import decode_usage, finish_of, finish_of_block, 
 from app.dialects.shared.decoder_parts import cut_stream, name_of_call
 from app.dialects.shared.lenient_json import as_dict, as_str, count, dicts, json_text, opt_str
 from app.dialects.shared.repeats import Grow, Repeats
-from app.dialects.shared.tool_forms import customs_of, free_text
+from app.dialects.shared.tool_forms import custom_tool_names, free_text
 
 _TEXT: Final = ("candidates", 0, "content", "parts", 0, "text")
 _PART_KINDS: Final = ("functionCall", "inlineData", "text")
@@ -173,7 +173,7 @@ class _Candidate:
         name, arguments = name_of_call(call.get("name")), as_dict(call.get("args"))
         signature = opt_str(part.get("thoughtSignature"))
         text = json_text(arguments)
-        if name in customs_of(self._context.request):
+        if name in custom_tool_names(self._context.request):
             started, text = ToolCallPart(identifier, name, kind="custom"), free_text(text)
         else:
             started = ToolCallPart(identifier, name)

@@ -10,7 +10,7 @@ from app.dialects.base import ClientContext
 from app.dialects.gemini.options import Family, GeminiOptions
 from app.dialects.gemini.parts import NAME
 from app.dialects.gemini.schema import Reducer
-from app.dialects.shared.members import CACHE_MARKS, told_members
+from app.dialects.shared.members import CACHE_MARKS, flat_members
 from app.dialects.shared.schema_expansion import Expansion
 from app.dialects.shared.tool_forms import custom_schema, is_allowed
 
@@ -111,7 +111,7 @@ class ToolsEncoder:
 
     def _report_wishes(self, tool: Tool) -> None:
         """Report what another API's tool is to be like; Google's own tools take no wishes."""
-        wishes = [name for name, value in told_members(tool.native).items() if value not in _NO_WISH]
+        wishes = [name for name, value in flat_members(tool.native).items() if value not in _NO_WISH]
         if named := ", ".join(sorted(set(wishes) - _NAMES)):
             warning = f"Google runs '{tool.name}' as it sees fit; left out were: {named}"
             self._losses.report("hosted_tool", warning)

@@ -15,7 +15,7 @@ from app.canonical.request import Origin
 from app.dialects.base import ServerContext
 from app.dialects.media import embeddings_cohere_server as cohere
 from app.dialects.shared.lenient_json import rest
-from app.dialects.shared.strict_json import Checked, missing, wrong_value
+from app.dialects.shared.strict_json import ClientObject, missing, wrong_value
 from app.errors import GatewayError
 
 NAME: Final = "embeddings_bedrock"
@@ -37,7 +37,7 @@ def decode_request(body: Mapping[str, Any], context: ServerContext) -> Embedding
 
 
 def _titan(body: Mapping[str, Any], context: ServerContext) -> EmbeddingRequest:
-    members = Checked(body)
+    members = ClientObject(body)
     text = members.required_text("inputText")
     if not text:
         raise missing("inputText")
@@ -67,7 +67,7 @@ def encode_response(
         vector = list(response.vectors[0]) if response.vectors else []
         by_type = {"embeddingsByType": {"float": vector}} if body.get("embeddingTypes") else {}
         return {"embedding": vector, "inputTextTokenCount": tokens, **by_type}
-    types = tuple(dict.fromkeys(Checked(body).texts("embedding_types")))
+    types = tuple(dict.fromkeys(ClientObject(body).texts("embedding_types")))
     answer = cohere.by_type(response, request, types or ("float",), context)
     if types:
         return answer

@@ -14,7 +14,7 @@ from app.canonical.request import ImagePart, Origin, TextPart
 from app.dialects.base import ServerContext
 from app.dialects.media.base import pack
 from app.dialects.shared.lenient_json import rest, split_data_url
-from app.dialects.shared.strict_json import Checked, missing, wrong_value
+from app.dialects.shared.strict_json import ClientObject, missing, wrong_value
 from app.errors import GatewayError
 
 NAME: Final = "embeddings_cohere"
@@ -31,7 +31,7 @@ def decode_request(body: Mapping[str, Any], context: ServerContext) -> Embedding
 
     Raises ``bad_request`` by path.
     """
-    members = Checked(body)
+    members = ClientObject(body)
     inputs = _inputs(members)
     if not inputs:
         raise missing("texts")
@@ -48,7 +48,7 @@ def decode_request(body: Mapping[str, Any], context: ServerContext) -> Embedding
     )
 
 
-def _inputs(members: Checked) -> tuple[str | MixedInput, ...]:
+def _inputs(members: ClientObject) -> tuple[str | MixedInput, ...]:
     images = members.texts("images")
     if images and (members.items("texts") or members.items("inputs")):
         raise GatewayError(
@@ -64,14 +64,14 @@ def _inputs(members: Checked) -> tuple[str | MixedInput, ...]:
     return tuple(map(_read_input, members.objects("inputs")))
 
 
-def _read_input(entry: Checked) -> str | MixedInput:
+def _read_input(entry: ClientObject) -> str | MixedInput:
     """Return what makes one vector: a text where there is no picture."""
     parts = tuple(map(_part, entry.objects("content")))
     mixed = MixedInput(parts)
     return mixed if mixed.images else mixed.text
 
 
-def _part(block: Checked) -> TextPart | ImagePart:
+def _part(block: ClientObject) -> TextPart | ImagePart:
     kind = block.required_text("type")
     if kind == "text":
         return TextPart(block.required_text("text"))
@@ -90,7 +90,7 @@ def _picture(url: str, path: str) -> ImagePart:
     return ImagePart(inline[1], inline[0])
 
 
-def _types(members: Checked) -> tuple[str, ...]:
+def _types(members: ClientObject) -> tuple[str, ...]:
     types = members.texts("embedding_types")
     for index, name in enumerate(types):
         path = f"embedding_types[{index}]"
@@ -103,7 +103,7 @@ def encode_response(
     response: EmbeddingResponse, request: EmbeddingRequest, context: ServerContext
 ) -> dict[str, Any]:
     """Return vectors by type, each type that was asked for."""
-    types = _types(Checked(request.origin.body if request.origin is not None else {})) or ("float",)
+    types = _types(ClientObject(request.origin.body if request.origin is not None else {})) or ("float",)
     tokens = response.usage.input_tokens if response.usage is not None else 0
     return {
         **by_type(response, request, types, context),

@@ -25,7 +25,7 @@ from app.dialects.media.base import (
     vector_of,
 )
 from app.dialects.shared.lenient_json import as_dict, count, dicts, opt_str, rest
-from app.dialects.shared.strict_json import Checked, missing, wrong_type, wrong_value
+from app.dialects.shared.strict_json import ClientObject, missing, wrong_type, wrong_value
 from app.errors import GatewayError
 
 NAME: Final = "embeddings_openai"
@@ -64,7 +64,7 @@ OLLAMA: Final = EmbeddingOptions(limit=512, tokens=False, user=False, base64=Fal
 
 def decode_request(body: Mapping[str, Any], context: ServerContext) -> EmbeddingRequest:
     """Read a client's body; raises ``bad_request`` naming the member that is wrong."""
-    checked = Checked(body)
+    checked = ClientObject(body)
     encoding = checked.text("encoding_format") or "float"
     if encoding not in _ENCODINGS:
         raise wrong_value("encoding_format", encoding, "'float' and 'base64'")

@@ -19,7 +19,7 @@ from app.dialects.base import ClientContext, Encoded, ServerContext
 from app.dialects.chat.errors import decode_error
 from app.dialects.media.base import WholeDialect, estimated_usage
 from app.dialects.shared.lenient_json import as_dict, as_list, opt_str, rest
-from app.dialects.shared.strict_json import Checked, missing, wrong_type, wrong_value
+from app.dialects.shared.strict_json import ClientObject, missing, wrong_type, wrong_value
 from app.errors import GatewayError
 
 NAME: Final = "moderations"
@@ -49,7 +49,7 @@ MISTRAL: Final = ModerationOptions(parts=False, members=frozenset({"metadata"}))
 def decode_request(body: Mapping[str, Any], context: ServerContext) -> ModerationRequest:
     """Return what a client's body asks for; raises ``bad_request`` by path."""
     return ModerationRequest(
-        model=Checked(body).text("model") or context.model or "",
+        model=ClientObject(body).text("model") or context.model or "",
         inputs=_inputs(body.get("input")),
         extra={name: value for name, value in rest(body, _KNOWN).items() if value is not None},
         origin=Origin(NAME, body),
@@ -79,7 +79,7 @@ def _text(value: Any, path: str) -> str:
 
 
 def _part(value: Any, path: str) -> TextPart | ImagePart:
-    part = Checked.of(value, path)
+    part = ClientObject.of(value, path)
     kind = part.required_text("type")
     if kind == "text":
         return TextPart(part.required_text("text"))

@@ -34,7 +34,7 @@ from app.dialects.media.images import (
 from app.dialects.media.multipart import Form
 from app.dialects.media.openai_image_streams import ImageDecoder, ImageFrames
 from app.dialects.shared.lenient_json import as_dict, count, data_url, dicts, opt_str, rest
-from app.dialects.shared.strict_json import Checked
+from app.dialects.shared.strict_json import ClientObject
 from app.errors import GatewayError
 
 NAME: Final = "images"
@@ -70,7 +70,7 @@ def decode_request(
     kind: ImageKind, body: Mapping[str, Any], files: Files, context: ServerContext
 ) -> ImageRequest:
     """Read a client's body or form; raises ``bad_request`` naming the member that is wrong."""
-    members = Checked(body)
+    members = ClientObject(body)
     prompt = "" if kind == "variation" else members.required_text("prompt")
     if kind != "variation" and not prompt.strip():
         raise GatewayError(

@@ -29,7 +29,7 @@ from app.dialects.media.audio import (
 )
 from app.dialects.media.audio_usage import decode_audio_usage, encode_audio_usage
 from app.dialects.shared.lenient_json import as_dict, as_str, rest
-from app.dialects.shared.strict_json import Checked, missing, wrong_type, wrong_value
+from app.dialects.shared.strict_json import ClientObject, missing, wrong_type, wrong_value
 from app.errors import GatewayError
 
 NAME: Final = "openai_speech"
@@ -84,7 +84,7 @@ MISTRAL: Final = SpeechOptions(
 
 def decode_request(body: Mapping[str, Any], context: ServerContext) -> SpeechRequest:
     """Read a client's body; raises ``bad_request`` naming the member that is wrong."""
-    checked = Checked(body)
+    checked = ClientObject(body)
     text = checked.required_text("input")
     if not text:
         raise GatewayError(
@@ -227,7 +227,7 @@ def _voice(value: Any) -> str | None:
     return identifier
 
 
-def _format(checked: Checked) -> str | None:
+def _format(checked: ClientObject) -> str | None:
     name = checked.text("response_format")
     if name is not None and name not in MEDIA_TYPES:
         raise wrong_value("response_format", name, ", ".join(f"'{known}'" for known in MEDIA_TYPES))

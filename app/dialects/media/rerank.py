@@ -20,7 +20,7 @@ from app.dialects.base import ClientContext, Encoded, ServerContext
 from app.dialects.chat.errors import decode_error
 from app.dialects.media.base import WholeDialect
 from app.dialects.shared.lenient_json import as_dict, as_list, count, number, rest
-from app.dialects.shared.strict_json import Checked, missing, wrong_type
+from app.dialects.shared.strict_json import ClientObject, missing, wrong_type
 from app.errors import GatewayError
 
 _READ: Final = frozenset(
@@ -36,7 +36,7 @@ class RerankDialect(WholeDialect[RerankRequest, RerankResponse]):
 
 def decode_request(body: Mapping[str, Any], context: ServerContext) -> RerankRequest:
     """Return what a rerank body asks for; raises ``bad_request`` by path."""
-    members = Checked(body)
+    members = ClientObject(body)
     documents = tuple(_text(one, f"documents[{at}]") for at, one in enumerate(body.get("documents") or ()))
     if not documents:
         raise missing("documents")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from app.dialects.shared.strict_json import Checked, missing, wrong_type, wrong_value
+from app.dialects.shared.strict_json import ClientObject, missing, wrong_type, wrong_value
 from app.errors import GatewayError
 
 _ROLES: Final = frozenset({"user", "assistant", "system"})
@@ -18,7 +18,7 @@ _CHOICES: Final = ("auto", "any", "tool", "none")
 
 def check_request(body: Mapping[str, Any]) -> None:
     """Raise ``bad_request`` that names the first member whose shape the API does not have."""
-    members = Checked(body)
+    members = ClientObject(body)
     for name in ("model", "service_tier"):
         members.text(name)
     for name in ("temperature", "top_p"):
@@ -39,7 +39,7 @@ def check_request(body: Mapping[str, Any]) -> None:
     _output(members)
 
 
-def _least(members: Checked, name: str, least: int) -> None:
+def _least(members: ClientObject, name: str, least: int) -> None:
     value = members.integer(name)
     if value is not None and value < least:
         path = members.at(name)
@@ -47,7 +47,7 @@ def _least(members: Checked, name: str, least: int) -> None:
         raise GatewayError("bad_request", message, param=path, code="integer_below_min_value")
 
 
-def _messages(members: Checked) -> None:
+def _messages(members: ClientObject) -> None:
     if members.items("messages") is None:
         raise missing("messages")
     for entry in members.objects("messages"):
@@ -57,7 +57,7 @@ def _messages(members: Checked) -> None:
         _content(entry, "content")
 
 
-def _content(holder: Checked, name: str, *, required: bool = True) -> None:
+def _content(holder: ClientObject, name: str, *, required: bool = True) -> None:
     """Check a string or an array of blocks."""
     value = holder.members.get(name)
     if value is None and required:
@@ -75,7 +75,7 @@ def _content(holder: Checked, name: str, *, required: bool = True) -> None:
             mark.required_text("type")
 
 
-def _source(block: Checked) -> None:
+def _source(block: ClientObject) -> None:
     source = block.object("source")
     if source is None:
         raise missing(block.at("source"))
@@ -86,20 +86,20 @@ def _source(block: Checked) -> None:
     block.text("title")
 
 
-def _tool_use(block: Checked) -> None:
+def _tool_use(block: ClientObject) -> None:
     block.required_text("id")
     block.required_text("name")
     if block.object("input") is None:
         raise missing(block.at("input"))
 
 
-def _tool_result(block: Checked) -> None:
+def _tool_result(block: ClientObject) -> None:
     block.required_text("tool_use_id")
     block.flag("is_error")
     _content(block, "content", required=False)
 
 
-def _thought(block: Checked) -> None:
+def _thought(block: ClientObject) -> None:
     block.required_text("thinking")
     block.text("signature")
 
@@ -110,7 +110,7 @@ _SOURCES: Final[Mapping[str, tuple[str, ...]]] = {
     "url": ("url",),
     "file": ("file_id",),
 }
-_BLOCKS: Final[Mapping[str, Callable[[Checked], object]]] = {
+_BLOCKS: Final[Mapping[str, Callable[[ClientObject], object]]] = {
     "text": lambda block: (block.required_text("text"), block.items("citations")),
     "image": _source,
     "document": _source,
@@ -121,7 +121,7 @@ _BLOCKS: Final[Mapping[str, Callable[[Checked], object]]] = {
 }
 
 
-def _tools(members: Checked) -> None:
+def _tools(members: ClientObject) -> None:
     for tool in members.objects("tools"):
         kind = tool.text("type")
         tool.text("description")
@@ -131,7 +131,7 @@ def _tools(members: Checked) -> None:
             tool.object("input_schema")
 
 
-def _tool_choice(members: Checked) -> None:
+def _tool_choice(members: ClientObject) -> None:
     choice = members.object("tool_choice")
     if choice is None:
         return
@@ -143,7 +143,7 @@ def _tool_choice(members: Checked) -> None:
     choice.flag("disable_parallel_tool_use")
 
 
-def _thinking(members: Checked) -> None:
+def _thinking(members: ClientObject) -> None:
     thinking = members.object("thinking")
     if thinking is None:
         return
@@ -152,7 +152,7 @@ def _thinking(members: Checked) -> None:
         raise missing(thinking.at("budget_tokens"))
 
 
-def _output(members: Checked) -> None:
+def _output(members: ClientObject) -> None:
     config = members.object("output_config")
     if config is not None:
         config.text("effort")

@@ -30,12 +30,12 @@ from app.canonical.request import (
 )
 from app.dialects.base import ClientContext
 from app.dialects.messages.options import NAME, MessagesOptions
-from app.dialects.shared.alternation import without_blanks
+from app.dialects.shared.alternation import merge_blank_texts
 from app.dialects.shared.claude import OMITTED
 from app.dialects.shared.media_types import media_type_of
-from app.dialects.shared.members import CACHE_MARKS, cache_mark, taken_members
+from app.dialects.shared.members import CACHE_MARKS, cache_mark, pick_members
 from app.dialects.shared.tool_forms import call_input
-from app.dialects.shared.tool_ids import WORD, fit_tool_id
+from app.dialects.shared.tool_ids import ANTHROPIC_ID, fit_tool_id
 from app.dialects.shared.unmapped_members import own_block, own_signature, report_call_signature
 
 Block = dict[str, Any]
@@ -67,7 +67,7 @@ def native_members(native: Native | None, kind: type = object) -> Block:
         return {}
     if native[0] == NAME:
         return dict(native[1])
-    taken = taken_members(native, TAKES[kind]) if kind is not object else {}
+    taken = pick_members(native, TAKES[kind]) if kind is not object else {}
     mark = cache_mark(native)
     return taken if mark is None else {**taken, "cache_control": mark}
 
@@ -85,7 +85,7 @@ class BlockWriter:
 
     def blocks(self, parts: Iterable[Part], role: str) -> list[Block]:
         """Return the blocks of one turn: results first in a user's, thinking first in an assistant's."""
-        spoken = without_blanks(parts, self.context.losses)
+        spoken = merge_blank_texts(parts, self.context.losses)
         written = [block for part in spoken if (block := self._block(part, role)) is not None]
         if role == "user":
             return sorted(written, key=lambda block: block["type"] != "tool_result")
@@ -186,7 +186,7 @@ class BlockWriter:
         return {
             **native_members(part.native),
             "type": "tool_use",
-            "id": fit_tool_id(part.id, WORD),
+            "id": fit_tool_id(part.id, ANTHROPIC_ID),
             "name": part.name,
             "input": call_input(part, self.context.losses),
         }
@@ -195,7 +195,7 @@ class BlockWriter:
         block: Block = {
             **native_members(part.native),
             "type": "tool_result",
-            "tool_use_id": fit_tool_id(part.call_id, WORD),
+            "tool_use_id": fit_tool_id(part.call_id, ANTHROPIC_ID),
         }
         content = self.blocks(part.content, "tool")
         if len(content) == 1 and content[0].keys() == {"type", "text"}:

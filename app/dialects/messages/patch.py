@@ -100,9 +100,9 @@ class MessagesPatch(PlainPatch):
             if not _is_told(message.get("usage")):
                 message["usage"] = encode_usage(decode_usage(message.get("usage")))
         lacks = kind == "message_delta" and not _is_told(data.get("usage"))
-        return self._pass(Frame(event or opt_str(kind), data), lacks_usage=lacks)
+        return self._forward(Frame(event or opt_str(kind), data), lacks_usage=lacks)
 
-    def _tell(self, data: Body, usage: Usage) -> None:
+    def _write_usage(self, data: Body, usage: Usage) -> None:
         data["usage"] = encode_usage(usage)
 
     def _fill(self, holder: Body, wanted: Body) -> None:

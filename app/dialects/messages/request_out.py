@@ -17,11 +17,11 @@ from app.dialects.messages.options import NAME, MessagesOptions, options_of
 from app.dialects.messages.parts_out import TAKES, Block, BlockWriter, starts_with_thinking
 from app.dialects.messages.schema import close_objects, is_open
 from app.dialects.messages.tools import ToolWriter
-from app.dialects.shared.alternation import NOTHING_SAID, alternating, end_of_prefill, split_conversation
+from app.dialects.shared.alternation import PLACEHOLDER_TEXT, alternate_turns, fit_prefill, split_conversation
 from app.dialects.shared.claude import Family
 from app.dialects.shared.claude_thinking import (
-    Circumstances,
     Thinking,
+    ThinkingContext,
     sampling_of,
     thinking_of,
     with_thinking,
@@ -29,11 +29,11 @@ from app.dialects.shared.claude_thinking import (
 from app.dialects.shared.lenient_json import as_dict, json_text
 from app.dialects.shared.losses import Losses
 from app.dialects.shared.members import report_members
-from app.dialects.shared.tool_results import pair
-from app.dialects.shared.unmapped_members import report_leftovers, sendable_extras
+from app.dialects.shared.tool_results import pair_results
+from app.dialects.shared.unmapped_members import report_unsupported, sendable_extras
 
 _JSON_ONLY: Final = "Answer with one valid JSON object and nothing else: no words around it, no code fence."
-_BLANK: Final = {"type": "text", "text": NOTHING_SAID}
+_BLANK: Final = {"type": "text", "text": PLACEHOLDER_TEXT}
 _MAX_MARKS: Final = 4
 _OWN: Final = frozenset(
     {
@@ -85,7 +85,7 @@ def encode_request(request: Request, context: ClientContext) -> Encoded:
     Raises GatewayError ``unsupported_parameter`` where leaving something out would change
     the answer; smaller losses are reported to the context.
     """
-    request = pair(request, context.losses)
+    request = pair_results(request, context.losses)
     options = options_of(context.options)
     family = options.family_for(context.model)
     request = with_thinking(request)
@@ -95,11 +95,11 @@ def encode_request(request: Request, context: ClientContext) -> Encoded:
     body: dict[str, Any] = {**own, **_head(request, context, options, family)}
     system, turns = _conversation(request, writer, family)
     native = _native_schema(request.output, family, options)
-    by_tool = request.output.format == "schema" and not native and family.forces
+    by_tool = request.output.format == "schema" and not native and family.can_force_tools
     answer = (request.output.schema or {}) if by_tool else None
     tools = ToolWriter(context, options, family, answer)
     body.update(tools.members(request))
-    around = Circumstances(body["max_tokens"], tools.forced, _is_bare(turns))
+    around = ThinkingContext(body["max_tokens"], tools.forced, _is_bare(turns))
     thinking = thinking_of(request.reasoning, family, around, context.losses)
     body.update(_output(request, own, thinking, context.losses, native))
     body.update(sampling_of(request.sampling, family, thinking.on, context.losses))
@@ -173,9 +173,9 @@ def _conversation(request: Request, writer: BlockWriter, family: Family) -> tupl
     losses = writer.context.losses
     texts, messages = split_conversation(request, losses, system_turns=family.system_turns)
     system = writer.blocks(texts, "system")
-    turns = alternating(map(writer.turn, messages), _BLANK, losses, user_first=False)
+    turns = alternate_turns(map(writer.turn, messages), _BLANK, losses, user_first=False)
     own = request.origin is not None and request.origin.dialect == NAME
-    end_of_prefill(turns, _BLANK, losses, prefills=own or family.prefills)
+    fit_prefill(turns, _BLANK, losses, prefills=own or family.can_prefill)
     if not turns and system:
         losses.report("message_role", "With no other message, the system prompt was sent as the user's")
         return [], [{"role": "user", "content": system}]
@@ -206,7 +206,7 @@ def _has_results(turn: Block) -> bool:
 def _native_schema(output: Output, family: Family, options: MessagesOptions) -> bool:
     """Tell whether the wire enforces the schema itself. A host whose models are made to call a
     tool instead serves it too for those that cannot be made to."""
-    served = family.schemas and (options.native_schema or not family.forces)
+    served = family.schemas and (options.native_schema or not family.can_force_tools)
     return output.format == "schema" and served and not is_open(output.schema)
 
 
@@ -261,5 +261,5 @@ def _hints(request: Request, losses: Losses) -> dict[str, Any]:
     if tier in _TIERS:
         sent["service_tier"] = _TIERS[tier]
     taken = _SUPPORTED | {"service_tier"} if tier in _TIERS else _SUPPORTED
-    report_leftovers(request, taken, losses)
+    report_unsupported(request, taken, losses)
     return sent

@@ -32,8 +32,8 @@ from app.dialects.shared.claude import OMITTED
 from app.dialects.shared.decoder_parts import counts_at, items_of, native_rest
 from app.dialects.shared.failures import status_of_code, upstream_failure
 from app.dialects.shared.lenient_json import as_dict, as_str, count, dicts, label, opt_str
-from app.dialects.shared.rate_limits import Standing
-from app.dialects.shared.tool_forms import call_object, customs_of
+from app.dialects.shared.rate_limits import LimitState
+from app.dialects.shared.tool_forms import call_object, custom_tool_names
 from app.dialects.shared.usage_repair import native_usage
 from app.errors import GatewayError
 
@@ -66,7 +66,7 @@ _KNOWN: Final = frozenset(
 def reader_of(context: ClientContext) -> BlockReader:
     """Return a reader that signs with the target's realm and knows the custom tools asked for."""
     return BlockReader(
-        lambda text: sign_native(text, context.realm), customs_of(context.request), context.new_id
+        lambda text: sign_native(text, context.realm), custom_tool_names(context.request), context.new_id
     )
 
 
@@ -322,12 +322,12 @@ def encode_error(error: GatewayError, *, request_id: str | None = None) -> Membe
     return {**body, "request_id": request_id} if request_id else body
 
 
-def limit_headers(kind: str, standing: Standing, now: float) -> dict[str, str]:
+def limit_headers(kind: str, state: LimitState, now: float) -> dict[str, str]:
     """Return Anthropic's headers of a limit; it resets at a moment (RFC 3339)."""
-    moment = datetime.fromtimestamp(math.ceil(now + standing.reset), UTC)
+    moment = datetime.fromtimestamp(math.ceil(now + state.reset), UTC)
     return {
-        f"anthropic-ratelimit-{kind}-limit": str(standing.most),
-        f"anthropic-ratelimit-{kind}-remaining": str(standing.left),
+        f"anthropic-ratelimit-{kind}-limit": str(state.limit),
+        f"anthropic-ratelimit-{kind}-remaining": str(state.remaining),
         f"anthropic-ratelimit-{kind}-reset": moment.isoformat().replace("+00:00", "Z"),
     }
 

@@ -16,7 +16,13 @@ from app.dialects.shared.claude import Family
 from app.dialects.shared.flat_schema import flatten
 from app.dialects.shared.lenient_json import as_dict, as_str, dicts, opt_str
 from app.dialects.shared.schema_expansion import Expansion
-from app.dialects.shared.tool_forms import ANSWER_TOOL, ANSWER_WORDS, custom_schema, is_allowed, object_schema
+from app.dialects.shared.tool_forms import (
+    ANSWER_DESCRIPTION,
+    ANSWER_TOOL,
+    custom_schema,
+    is_allowed,
+    object_schema,
+)
 
 Members = dict[str, Any]
 
@@ -118,7 +124,7 @@ class ToolWriter:
         return None
 
     def _can_search(self) -> bool:
-        return self._family.searches and "web_search" in self._options.hosted_tools
+        return self._family.has_web_search and "web_search" in self._options.hosted_tools
 
     def _with_search(self, request: Request, tools: list[Members]) -> list[Members]:
         """Chat asks for a search by a member of its own; any value of it, ``{}`` too, does."""
@@ -165,7 +171,7 @@ class ToolWriter:
         if required and not tools:
             self._context.losses.report("tool_choice", "No tool can be offered, so no call is required")
             required = False
-        if (choice.mode == "named" or required) and not self._family.forces:
+        if (choice.mode == "named" or required) and not self._family.can_force_tools:
             warning = "This model cannot be made to call a tool; the choice is left to it"
             self._context.losses.report("tool_choice", warning)
             return {"type": "auto"}
@@ -194,7 +200,7 @@ def _choose(name: str) -> Members:
 def _answer_tool(schema: Mapping[str, Any]) -> Members:
     return {
         "name": ANSWER_TOOL,
-        "description": ANSWER_WORDS,
+        "description": ANSWER_DESCRIPTION,
         "input_schema": object_schema(schema),
     }
 

@@ -19,7 +19,7 @@ from app.dialects.responses.echo import flat_tool
 from app.dialects.responses.items_in import NAME
 from app.dialects.responses.items_out import ItemWriter
 from app.dialects.shared.lenient_json import as_dict, as_list, as_str, dicts
-from app.dialects.shared.strict_json import Checked, wrong_type
+from app.dialects.shared.strict_json import ClientObject, wrong_type
 from app.errors import GatewayError
 
 MAY_BE_LEFT_OUT: Final = (
@@ -103,7 +103,7 @@ def input_items(messages: Any) -> list[dict[str, Any]]:
     reader = MessageReader(_no_unwrap)
     writer = ItemWriter(_unwrap_nothing)
     items: list[dict[str, Any]] = []
-    for message in Checked({"messages": messages}).objects("messages"):
+    for message in ClientObject({"messages": messages}).objects("messages"):
         read = _rename(reader.read(message))
         items += _with_name(list(writer.split(read)), _name(message))
     return items
@@ -122,7 +122,7 @@ def _with_members(part: Part) -> Part:
     return replace(part, native=(NAME, part.native[1]))
 
 
-def _name(message: Checked) -> str | None:
+def _name(message: ClientObject) -> str | None:
     return message.text("name") if message.members.get("role") not in ("tool", "function") else None
 
 

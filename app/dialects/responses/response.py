@@ -29,7 +29,7 @@ from app.dialects.shared.lenient_json import (
     rest,
     without_nulls,
 )
-from app.dialects.shared.reported_cost import told_cost
+from app.dialects.shared.reported_cost import decode_cost
 from app.errors import GatewayError
 
 STATUSES: Final[Mapping[FinishReason, tuple[str, str | None]]] = {
@@ -241,7 +241,7 @@ def decode_usage(value: Any) -> Usage | None:
         cache_write_tokens=count(before.get("cache_write_tokens")) or 0,
         reasoning_tokens=count(after.get("reasoning_tokens")) or 0,
         details={**_counts("input", before), **_counts("output", after)},
-        cost=told_cost(raw),
+        cost=decode_cost(raw),
         native=(NAME, extras) if extras else None,
     )
 

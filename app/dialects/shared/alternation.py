@@ -26,7 +26,7 @@ SystemPart = TextPart | RefusalPart
 
 Block = dict[str, Any]
 
-NOTHING_SAID: Final = "."
+PLACEHOLDER_TEXT: Final = "."
 """What is sent for a user's turn of white space alone, so that the turns keep alternating."""
 
 
@@ -119,7 +119,7 @@ def _mark_last(parts: list[Part], native: Native) -> bool:
     return False
 
 
-def without_blanks(parts: Iterable[Part], losses: Losses) -> list[Part]:
+def merge_blank_texts(parts: Iterable[Part], losses: Losses) -> list[Part]:
     """Return parts without texts of white space alone, which some wires refuse.
 
     White space next to a text joins it (Claude writes such blocks between cited ones); else
@@ -151,7 +151,7 @@ def _join_blank(kept: list[Part], blank: str) -> str:
     return ""
 
 
-def alternating(turns: Iterable[Block], blank: Block, losses: Losses, *, user_first: bool) -> list[Block]:
+def alternate_turns(turns: Iterable[Block], blank: Block, losses: Losses, *, user_first: bool) -> list[Block]:
     """Return written turns (``role`` and ``content`` blocks), users' and assistants' by turns.
 
     A user's turn that holds nothing is sent as ``blank``; an assistant's (null content, white
@@ -162,12 +162,10 @@ def alternating(turns: Iterable[Block], blank: Block, losses: Losses, *, user_fi
     for turn in turns:
         if not turn["content"] and turn["role"] == "user":
             turn = {**turn, "content": [blank]}
-            losses.report("message_text", f"A user's message without words was sent as '{NOTHING_SAID}'")
+            losses.report("message_text", f"A user's message without words was sent as '{PLACEHOLDER_TEXT}'")
         if user_first and not result and turn["role"] == "assistant" and turn["content"]:
             result.append({"role": "user", "content": [blank]})
-            warning = (
-                f"'{NOTHING_SAID}' was sent as a first user's message: a conversation begins with one here"
-            )
+            warning = f"'{PLACEHOLDER_TEXT}' was sent as a first user's message: a conversation begins with one here"
             losses.report("message_text", warning)
         if result and result[-1]["role"] == turn["role"]:
             result[-1] = {**result[-1], "content": result[-1]["content"] + turn["content"]}
@@ -176,13 +174,13 @@ def alternating(turns: Iterable[Block], blank: Block, losses: Losses, *, user_fi
     return result
 
 
-def end_of_prefill(turns: list[Block], blank: Block, losses: Losses, *, prefills: bool) -> None:
+def fit_prefill(turns: list[Block], blank: Block, losses: Losses, *, prefills: bool) -> None:
     """Make a last assistant turn one that a Claude takes: without white space at its end, and,
     where the model does not go on from it, with a user's turn behind it."""
     if not turns or turns[-1]["role"] != "assistant":
         return
     if not prefills:
-        warning = f"This model does not go on from an assistant's message; '{NOTHING_SAID}' was sent as the user's next"
+        warning = f"This model does not go on from an assistant's message; '{PLACEHOLDER_TEXT}' was sent as the user's next"
         losses.report("message_text", warning)
         turns.append({"role": "user", "content": [blank]})
         return

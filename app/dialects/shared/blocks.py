@@ -86,9 +86,9 @@ class OpenBlocks:
 
     def take_all(self) -> list[OpenBlock]:
         """Return all open blocks in the order in which they began; none is open any more."""
-        return self.take_those(list(self._open))
+        return self.take_many(list(self._open))
 
-    def take_those(self, keys: Collection[Hashable]) -> list[OpenBlock]:
+    def take_many(self, keys: Collection[Hashable]) -> list[OpenBlock]:
         """Return the open blocks among ``keys``, in the order in which they began; they are open no more."""
         taken = [self._open.pop(key) for key in keys if key in self._open]
         return sorted(taken, key=lambda block: block.number)

@@ -45,19 +45,19 @@ class Family:
     efforts: tuple[str, ...] = ()
     schemas: bool = False
     system_turns: bool = False
-    hides: bool = False
-    off: Off | None = "disabled"
-    forces: bool = True
-    prefills: bool = True
-    searches: bool = True
+    hides_thinking: bool = False
+    off_type: Off | None = "disabled"
+    can_force_tools: bool = True
+    can_prefill: bool = True
+    has_web_search: bool = True
 
     @property
-    def thinks(self) -> bool:
+    def can_think(self) -> bool:
         """True when the family can be asked to think."""
         return self.budgets or self.adaptive
 
 
-_OLDEST: Final = Family(4096, searches=False)
+_OLDEST: Final = Family(4096, has_web_search=False)
 _THREE_FIVE: Final = Family(8192)
 _THREE_SEVEN: Final = Family(8192, budgets=True)
 _OPUS_4: Final = Family(32_000, budgets=True)
@@ -65,15 +65,21 @@ _OPUS_4_1: Final = Family(32_000, budgets=True, schemas=True)
 _SONNET_4: Final = Family(64_000, budgets=True)
 _FOUR_FIVE: Final = Family(64_000, budgets=True, schemas=True)
 _SONNET_4_6: Final = Family(
-    64_000, budgets=True, adaptive=True, efforts=_EFFORTS, schemas=True, prefills=False
+    64_000, budgets=True, adaptive=True, efforts=_EFFORTS, schemas=True, can_prefill=False
 )
 _OPUS_4_6: Final = replace(_SONNET_4_6, max_tokens=128_000)
 _OPUS_4_7: Final = Family(
-    128_000, sampling=False, adaptive=True, efforts=_EFFORTS_XHIGH, schemas=True, hides=True, prefills=False
+    128_000,
+    sampling=False,
+    adaptive=True,
+    efforts=_EFFORTS_XHIGH,
+    schemas=True,
+    hides_thinking=True,
+    can_prefill=False,
 )
 _OPUS_4_8: Final = replace(_OPUS_4_7, system_turns=True)
-_SONNET_5_5: Final = replace(_OPUS_4_8, off="between_tools", forces=False)
-_ALWAYS_THINKS: Final = replace(_OPUS_4_8, off=None, forces=False)
+_SONNET_5_5: Final = replace(_OPUS_4_8, off_type="between_tools", can_force_tools=False)
+_ALWAYS_THINKS: Final = replace(_OPUS_4_8, off_type=None, can_force_tools=False)
 # a name we do not know (a deployment's alias): ask as of the newest, promise as little as of the oldest
 _UNKNOWN: Final = replace(_OPUS_4_7, max_tokens=4096, efforts=_EFFORTS)
 

@@ -39,7 +39,7 @@ class Thinking:
 
 
 @record
-class Circumstances:
+class ThinkingContext:
     """What thinking depends on: the output limit, whether a tool call is forced, and
     whether an assistant turn is open that does not begin with thinking."""
 
@@ -49,7 +49,7 @@ class Circumstances:
 
 
 def thinking_of(
-    reasoning: Reasoning | None, family: Family, around: Circumstances, losses: Losses
+    reasoning: Reasoning | None, family: Family, around: ThinkingContext, losses: Losses
 ) -> Thinking:
     """Return the thinking to ask for, reporting what of the client's wish is not kept.
 
@@ -62,7 +62,7 @@ def thinking_of(
         return Thinking()
     if reasoning.budget == 0 or (reasoning.budget is None and reasoning.effort == "none"):
         return _disable(family, losses)
-    if not family.thinks:
+    if not family.can_think:
         losses.report(_requested_member(reasoning))
         return Thinking()
     if family.adaptive and not (family.budgets and (reasoning.budget or 0) > 0):
@@ -116,13 +116,13 @@ def _requested_member(reasoning: Reasoning) -> str:
 
 
 def _disable(family: Family, losses: Losses) -> Thinking:
-    if family.off is None:
+    if family.off_type is None:
         losses.report("reasoning_effort", "This model always thinks; the lowest effort is asked for")
         return Thinking(effort=family.efforts[0])
-    return Thinking({"type": family.off} if family.thinks else None)
+    return Thinking({"type": family.off_type} if family.can_think else None)
 
 
-def _adaptive(reasoning: Reasoning, family: Family, around: Circumstances, losses: Losses) -> Thinking:
+def _adaptive(reasoning: Reasoning, family: Family, around: ThinkingContext, losses: Losses) -> Thinking:
     wanted = reasoning.effort
     if (reasoning.budget or 0) > 0:
         wanted = effort_of(reasoning.budget or 0, around.max_tokens)
@@ -134,12 +134,12 @@ def _adaptive(reasoning: Reasoning, family: Family, around: Circumstances, losse
         _leave_out(reasoning, losses, "a tool call is forced")
         return Thinking(effort=effort)
     config: dict[str, Any] = {"type": "adaptive"}
-    if family.hides:
+    if family.hides_thinking:
         config["display"] = "summarized"
     return Thinking(config, effort)
 
 
-def _with_budget(reasoning: Reasoning, around: Circumstances, losses: Losses) -> Thinking:
+def _with_budget(reasoning: Reasoning, around: ThinkingContext, losses: Losses) -> Thinking:
     obstacle = _obstacle(around)
     if obstacle:
         _leave_out(reasoning, losses, obstacle)
@@ -154,7 +154,7 @@ def _with_budget(reasoning: Reasoning, around: Circumstances, losses: Losses) ->
     return Thinking({"type": "enabled", "budget_tokens": budget})
 
 
-def _obstacle(around: Circumstances) -> str | None:
+def _obstacle(around: ThinkingContext) -> str | None:
     if around.forced:
         return "a tool call is forced"
     if around.max_tokens <= MIN_BUDGET:

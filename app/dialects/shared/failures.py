@@ -17,7 +17,7 @@ from app.dialects.shared.lenient_json import as_dict, opt_str
 from app.dialects.shared.rate_limits import reset_wait
 from app.errors import GatewayError
 
-LOOKED_AT: Final = 2000  # characters of an upstream's words that patterns are looked for in
+SCAN_LIMIT: Final = 2000  # characters of an upstream's words that patterns are looked for in
 _MAX_MESSAGE: Final = 500
 _MAX_CATEGORIES: Final = 16
 _MAX_RETRY_AFTER: Final = 86_400

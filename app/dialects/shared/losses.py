@@ -94,7 +94,7 @@ class Losses:
 
     ``origin`` is the dialect the client wrote, whose member paths are used. ``target``
     names the provider or model in sentences. ``strict`` (x-sluice-strict) turns every
-    warning into a refusal; ``forgiven`` names features whose loss a surface's contract makes
+    warning into a refusal; ``warn_only`` names features whose loss a surface's contract makes
     a warning although it changes the answer (TrueFoundry's chat members).
     """
 
@@ -104,12 +104,12 @@ class Losses:
         *,
         target: str = "this model",
         strict: bool = False,
-        forgiven: frozenset[str] = frozenset(),
+        warn_only: frozenset[str] = frozenset(),
     ) -> None:
         self._paths = LOSS_PATHS.get(origin or "", {})
         self._target = target
         self._strict = strict
-        self._forgiven = forgiven
+        self._forgiven = warn_only
         self._items: dict[Loss, None] = {}
         self._more = 0
 

@@ -32,11 +32,11 @@ _QUIET: Final = frozenset(
 _OURS: Final = frozenset({"as_document", "as_source", "mimeType", "plan", "signed"})
 """What server halves note of a part's first form; the part itself says all of it."""
 
-Takes = Mapping[type, frozenset[str]]
+MemberTable = Mapping[type, frozenset[str]]
 """The members that a wire takes, by the kind of part (or ``Tool``) they stand on."""
 
 
-def told_members(native: Native | None) -> dict[str, Any]:
+def flat_members(native: Native | None) -> dict[str, Any]:
     """Return every member of a remainder, those below its item or function too."""
     if native is None:
         return {}
@@ -46,21 +46,21 @@ def told_members(native: Native | None) -> dict[str, Any]:
     return {**flat, **{name: value for name, value in native[1].items() if name not in _HOLDERS}}
 
 
-def taken_members(native: Native | None, names: frozenset[str]) -> dict[str, Any]:
+def pick_members(native: Native | None, names: frozenset[str]) -> dict[str, Any]:
     """Return the members among ``names`` that a client of another wire wrote."""
-    return {name: value for name, value in told_members(native).items() if name in names}
+    return {name: value for name, value in flat_members(native).items() if name in names}
 
 
 def cache_mark(native: Native | None) -> dict[str, Any] | None:
     """Return the cache mark of a remainder in Anthropic's form, None where there is none."""
-    members = told_members(native)
+    members = flat_members(native)
     mark = members.get("cache_control")
     if mark:
         return mark if isinstance(mark, dict) else {"type": "ephemeral"}
     return {"type": "ephemeral"} if members.get("prompt_cache_breakpoint") else None
 
 
-def report_members(request: Request, dialect: str, takes: Takes, losses: Losses) -> None:
+def report_members(request: Request, dialect: str, takes: MemberTable, losses: Losses) -> None:
     """Report the members of another wire that this one has no place for, each name once a kind, by the
     path of the first.
 
@@ -73,7 +73,7 @@ def report_members(request: Request, dialect: str, takes: Takes, losses: Losses)
         if native is None or native[0] == dialect:
             continue
         known = _QUIET | _OURS | takes.get(object, frozenset()) | takes.get(kind, frozenset())
-        for name, value in told_members(native).items():
+        for name, value in flat_members(native).items():
             path = paths.next(name, value)
             if name in known or value in (None, [], {}, "") or (kind, name) in told_of:
                 continue
@@ -89,7 +89,7 @@ def report_marks(request: Request, dialect: str, losses: Losses) -> None:
     for _, native in _remainders(request):
         if native is None or native[0] == dialect or cache_mark(native) is None:
             continue
-        members = told_members(native)
+        members = flat_members(native)
         name = next(name for name in ("cache_control", "prompt_cache_breakpoint") if members.get(name))
         warning = f"'{name}' is not known to this API and was left out"
         losses.report("cache_control", warning, param=paths.next(name, members[name]))

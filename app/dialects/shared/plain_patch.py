@@ -16,7 +16,7 @@ from app.errors import GatewayError
 
 Body = dict[str, Any]
 
-LOST: Final = "Reasoning made by another provider was left out."
+FOREIGN_REASONING_LOST: Final = "Reasoning made by another provider was left out."
 
 
 class Opener:
@@ -35,7 +35,7 @@ class Opener:
             return False, None
         if self._passage.client.accepts(signature, self._dialect):
             return True, signature.value
-        self._passage.client.losses.report("reasoning_signature", LOST, param=self._param)
+        self._passage.client.losses.report("reasoning_signature", FOREIGN_REASONING_LOST, param=self._param)
         return True, None
 
 
@@ -70,14 +70,14 @@ class PlainPatch:
     def closing(self, usage: Usage | None) -> list[Frame]:
         """Return the frames that waited, with the usage in the first: the upstream's own frames end the stream."""
         if self._waiting and usage is not None:
-            self._tell(self._waiting[0].data, usage)
+            self._write_usage(self._waiting[0].data, usage)
         waited, self._waiting = self._waiting, []
         return waited
 
-    def _tell(self, data: Body, usage: Usage) -> None:
+    def _write_usage(self, data: Body, usage: Usage) -> None:
         """Put the usage where its frame tells it."""
 
-    def _pass(self, frame: Frame, *, lacks_usage: bool) -> list[Frame]:
+    def _forward(self, frame: Frame, *, lacks_usage: bool) -> list[Frame]:
         if lacks_usage or self._waiting:
             self._waiting.append(frame)
             return []

@@ -75,24 +75,24 @@ def _seconds_until(moment: datetime | None, date: str | None) -> float | None:
         return None
 
 
-class Standing(NamedTuple):
-    """How a limit of ours stands: its amount, what is left, and the seconds until all is free again."""
+class LimitState(NamedTuple):
+    """State of one of the gateway's limits: its size, what remains, and the seconds until it is wholly free again."""
 
-    most: int
-    left: int
+    limit: int
+    remaining: int
     reset: float
 
 
-LimitHeaders = Callable[[str, Standing, float], Mapping[str, str]]
+LimitHeaders = Callable[[str, LimitState, float], Mapping[str, str]]
 """Writes the headers for a kind of limit (requests, tokens); the last is now, in Unix seconds."""
 
 
-def limit_headers(kind: str, standing: Standing, now: float) -> dict[str, str]:
+def limit_headers(kind: str, state: LimitState, now: float) -> dict[str, str]:
     """Return OpenAI's headers."""
     return {
-        f"x-ratelimit-limit-{kind}": str(standing.most),
-        f"x-ratelimit-remaining-{kind}": str(standing.left),
-        f"x-ratelimit-reset-{kind}": duration(standing.reset),
+        f"x-ratelimit-limit-{kind}": str(state.limit),
+        f"x-ratelimit-remaining-{kind}": str(state.remaining),
+        f"x-ratelimit-reset-{kind}": duration(state.reset),
     }
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from app.dialects.shared.lenient_json import as_dict, number
 
 
-def told_cost(usage: Mapping[str, Any]) -> dict[str, Any] | None:
+def decode_cost(usage: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return the price in US dollars that a usage tells, with at least ``total_cost``; None for none.
 
     An object is Perplexity's, a number OpenRouter's. With the caller's own key at a maker

@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 from app.canonical.request import Sampling
-from app.dialects.shared.strict_json import Checked
+from app.dialects.shared.strict_json import ClientObject
 
 
-def decode_sampling(members: Checked) -> Sampling:
+def decode_sampling(members: ClientObject) -> Sampling:
     """Return what chat and text completions say alike; their ``logprobs`` differ and stay unread.
 
     Raises ``bad_request`` that names the first member of a wrong type.

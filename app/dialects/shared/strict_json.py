@@ -30,7 +30,7 @@ def missing(path: str) -> GatewayError:
     return faults.MISSING.error(path)
 
 
-class Checked:
+class ClientObject:
     """A client's JSON object with its path (``messages[0]``; empty for the body)."""
 
     __slots__ = ("members", "path")
@@ -91,10 +91,10 @@ class Checked:
             raise wrong_type(self.at(name), "an integer", value)
         return value
 
-    def object(self, name: str) -> Checked | None:
+    def object(self, name: str) -> ClientObject | None:
         """Return an object member, wrapped."""
         value = self.members.get(name)
-        return None if value is None else Checked.of(value, self.at(name))
+        return None if value is None else ClientObject.of(value, self.at(name))
 
     def mapping(self, name: str) -> dict[str, Any] | None:
         """Return an object member as plain JSON."""
@@ -108,10 +108,10 @@ class Checked:
             raise wrong_type(self.at(name), "an array", value)
         return value
 
-    def objects(self, name: str) -> Iterator[Checked]:
+    def objects(self, name: str) -> Iterator[ClientObject]:
         """Yield the objects of an array member, wrapped; nothing when it is absent."""
         for index, value in enumerate(self.items(name) or ()):
-            yield Checked.of(value, f"{self.at(name)}[{index}]")
+            yield ClientObject.of(value, f"{self.at(name)}[{index}]")
 
     def texts(self, name: str) -> tuple[str, ...]:
         """Return a member that is a string or an array of strings; empty when absent."""

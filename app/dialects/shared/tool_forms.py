@@ -19,7 +19,7 @@ from app.dialects.shared.tool_values import argument_object, is_json
 ANSWER_TOOL: Final = "sluice_answer"
 """The tool that stands for a JSON schema where the model has no structured output."""
 
-ANSWER_WORDS: Final = "Gives the final answer. Call it once, with the whole answer as its input."
+ANSWER_DESCRIPTION: Final = "Gives the final answer. Call it once, with the whole answer as its input."
 
 CUSTOM_INPUT: Final = "input"
 """The one member of the schema under which a free-text tool is offered."""
@@ -50,7 +50,7 @@ def custom_schema(tool: Tool, losses: Losses) -> dict[str, Any]:
     return {"type": "object", "properties": {CUSTOM_INPUT: text}, "required": [CUSTOM_INPUT]}
 
 
-def customs_of(request: Request | None) -> frozenset[str]:
+def custom_tool_names(request: Request | None) -> frozenset[str]:
     """Return the names of the free-text tools of a request."""
     return frozenset(tool.name for tool in (request.tools if request else ()) if tool.kind == "custom")
 

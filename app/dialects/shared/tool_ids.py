@@ -10,10 +10,10 @@ import hashlib
 import re
 from typing import Final
 
-WORD: Final = re.compile(r"[A-Za-z0-9_-]{1,256}")
+ANTHROPIC_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,256}")
 """What Anthropic's Messages take."""
 
-CONVERSE: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
+CONVERSE_ID: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 """What Bedrock's Converse takes (botocore's service model, ToolUseId)."""
 
 

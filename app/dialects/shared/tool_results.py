@@ -166,7 +166,7 @@ def arrange(units: Sequence[Unit], *, joined: bool) -> Arrangement:
     return _Arranging(units, joined=joined).arranged()
 
 
-def tell_overruled(arrangement: Arrangement, losses: Losses) -> None:
+def report_conflicts(arrangement: Arrangement, losses: Losses) -> None:
     """Report the results that a later, different one replaced."""
     for call_id in arrangement.overruled:
         warning = f"Two different results of the call '{call_id}' were given; the later one was sent"
@@ -176,7 +176,7 @@ def tell_overruled(arrangement: Arrangement, losses: Losses) -> None:
 # --- canonical messages -------------------------------------------------------------------
 
 
-def pair(request: Request, losses: Losses) -> Request:
+def pair_results(request: Request, losses: Losses) -> Request:
     """Return ``request`` with each result directly behind its calls, and each id used once.
 
     What stood between follows. A result given again goes; of two different ones the later
@@ -189,7 +189,7 @@ def pair(request: Request, losses: Losses) -> Request:
     arrangement = arrange([_unit(message) for message in messages], joined=joined)
     if not arrangement.changes(len(messages)):
         return request
-    tell_overruled(arrangement, losses)
+    report_conflicts(arrangement, losses)
     changed = (_apply(messages[index], index, arrangement) for index in arrangement.order)
     return replace(request, messages=tuple(message for message in changed if message is not None))
 
@@ -258,7 +258,7 @@ def _pair_raw(
     if not any(unit.answers is not None for unit in units):
         return list(values)
     arrangement = arrange(units, joined=joined)
-    tell_overruled(arrangement, losses)
+    report_conflicts(arrangement, losses)
     if not arrangement.changes(len(units)):
         return list(values)
     applied = (_apply_raw(values[index], units[index], index, arrangement) for index in arrangement.order)

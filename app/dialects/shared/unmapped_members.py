@@ -31,7 +31,7 @@ def sendable_extras(request: Request, dialect: str, own: frozenset[str], losses:
     return {name: value for name, value in request.extra.items() if name in own}
 
 
-def report_leftovers(request: Request, taken: frozenset[str], losses: Losses) -> None:
+def report_unsupported(request: Request, taken: frozenset[str], losses: Losses) -> None:
     """Report what was asked for of sampling, output form and hints that is not in ``taken``.
 
     A value that is the default anyway (one choice, no penalty, no truncation) is no loss.

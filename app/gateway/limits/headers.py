@@ -9,7 +9,7 @@ import math
 from typing import Any, Final
 
 from app.config import limit_rows
-from app.dialects.shared.rate_limits import LimitHeaders, Standing, duration
+from app.dialects.shared.rate_limits import LimitHeaders, LimitState, duration
 from app.errors import GatewayError
 from app.gateway.limits.charges import Touch
 from app.gateway.limits.gate import Hold
@@ -19,11 +19,11 @@ _HEADED: Final = ("requests", "tokens")
 
 def headers_of(hold: Hold, write: LimitHeaders, now: float) -> dict[str, str]:
     """Return the headers that tell how the tightest limit of each kind stands, as ``write`` makes them."""
-    tightest: dict[str, Standing] = {}
+    tightest: dict[str, LimitState] = {}
     for touch, charge, standing in zip(hold.touches, hold.charges, hold.verdict.standings, strict=True):
         kind, left = touch.limit.kind, max(0, charge.most - standing.used)
-        if kind not in tightest or left < tightest[kind].left:
-            tightest[kind] = Standing(touch.limit.most, left, standing.reset)
+        if kind not in tightest or left < tightest[kind].remaining:
+            tightest[kind] = LimitState(touch.limit.most, left, standing.reset)
     headers: dict[str, str] = {}
     for kind in _HEADED:
         if kind in tightest:
