@@ -263,7 +263,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from app.canonical.record import record
-from app.dialects.base import ClientContext, Encoded, Row, ServerContext
+from app.dialects.base import ClientContext, EncodedRequest, Row, ServerContext
 from app.dialects.chat.errors import decode_error
 from app.dialects.shared.lenient_json import as_dict, as_list, as_str
 
@@ -281,15 +281,15 @@ class RankRequest:
 class RankDialect(Row):
     """A wire of ranking. An answer is the documents' numbers in order."""
 
-    encode_request: Callable[[RankRequest, ClientContext], Encoded]
+    encode_request: Callable[[RankRequest, ClientContext], EncodedRequest]
     decode_response: Callable[[Any], list[int]]
     decode_request: Callable[[Mapping[str, Any], ServerContext], RankRequest]
     encode_response: Callable[[list[int]], dict[str, Any]]
 
 
-def encode_request(request: RankRequest, context: ClientContext) -> Encoded:
+def encode_request(request: RankRequest, context: ClientContext) -> EncodedRequest:
     """Return the body to send."""
-    return Encoded(
+    return EncodedRequest(
         {"model": context.model, "query": request.query, "documents": list(request.documents)}
     )
 

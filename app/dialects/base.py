@@ -96,7 +96,7 @@ class ClientContext:
 
 
 @record
-class Encoded:
+class EncodedRequest:
     """A request ready for its wire: the JSON body and extra headers that it needs."""
 
     body: dict[str, Any]
@@ -144,7 +144,7 @@ class Patch(Protocol):
 
 
 @record
-class Passage:
+class PassThrough:
     """A request that passes: what its dialect's patch is made of.
 
     ``body`` is the client's own; ``expanded`` holds the history that it refers to, None
@@ -212,7 +212,7 @@ def _no_ids(body: Mapping[str, Any]) -> Iterable[str]:
     return ()
 
 
-def absent(*_: object, **__: object) -> NoReturn:
+def not_supported(*_: object, **__: object) -> NoReturn:
     """Stand for a half that a wire does not have."""
     raise NotImplementedError("This wire lacks the half that was asked for.")
 
@@ -223,8 +223,8 @@ class Row:
 
     ``is_opening`` knows a frame that only opens a stream, ``is_terminal`` the event that ends
     one and holds the whole answer; ``identity`` returns the members that all frames of one
-    stream have alike. ``tells_cost``: as a server we put a call's cost beside its usage, as
-    OpenAI's wires bear. ``tells_failure``: its answers can say that the model broke off.
+    stream have alike. ``reports_cost``: as a server we put a call's cost beside its usage, as
+    OpenAI's wires bear. ``reports_failure``: its answers can say that the model broke off.
     ``error_status`` and ``error_headers`` are those of an error's answer at its doors. ``own_fallbacks``:
     its bodies have a member ``fallbacks`` of their own, so only a list of names is the gateway's. ``limit_headers`` tell
     how a caller's limits stand.
@@ -237,8 +237,8 @@ class Row:
     error_status: Callable[[GatewayError], int] = error_status
     own_fallbacks: bool = False
     limit_headers: LimitHeaders = limit_headers
-    tells_cost: bool = True
-    tells_failure: bool = False
+    reports_cost: bool = True
+    reports_failure: bool = False
     is_opening: Callable[[Frame], bool] = _is_never
     is_terminal: Callable[[Frame], bool] = _is_never
     identity: Callable[[Frame], dict[str, Any]] = _no_members
@@ -270,21 +270,21 @@ class Dialect(Row):
     - ``echoes``: an answer repeats members of its request. Without it an answer's head needs no decoded one.
     """
 
-    encode_request: Callable[[Request, ClientContext], Encoded]
+    encode_request: Callable[[Request, ClientContext], EncodedRequest]
     decode_response: Callable[[Any, ClientContext], Response]
     stream_decoder: Callable[[ClientContext], StreamDecoder]
-    encode_count: Callable[[Request, ClientContext], Encoded] = absent
-    decode_count: Callable[[Any], int] = absent
-    decode_request: Callable[[Mapping[str, Any], ServerContext], Request] = absent
-    encode_response: Callable[[Response, Request, ServerContext], dict[str, Any]] = absent
-    stream_encoder: Callable[[Request, ServerContext], StreamEncoder] = absent
-    patch: Callable[[Passage], Patch] | None = None
-    write_usage: Callable[[Usage], dict[str, Any] | None] = absent
+    encode_count: Callable[[Request, ClientContext], EncodedRequest] = not_supported
+    decode_count: Callable[[Any], int] = not_supported
+    decode_request: Callable[[Mapping[str, Any], ServerContext], Request] = not_supported
+    encode_response: Callable[[Response, Request, ServerContext], dict[str, Any]] = not_supported
+    stream_encoder: Callable[[Request, ServerContext], StreamEncoder] = not_supported
+    patch: Callable[[PassThrough], Patch] | None = None
+    write_usage: Callable[[Usage], dict[str, Any] | None] = not_supported
     usage_member: str = "usage"
     call_ids: Callable[[Mapping[str, Any]], Iterable[str]] = _no_ids
     echoes: bool = False
-    decode_count_request: Callable[[Mapping[str, Any], ServerContext], Request] = absent
-    encode_count_response: CountEncoder = absent
+    decode_count_request: Callable[[Mapping[str, Any], ServerContext], Request] = not_supported
+    encode_count_response: CountEncoder = not_supported
 
 
 @record(kw_only=True)
@@ -292,12 +292,14 @@ class CompletionDialect(Row):
     """A wire of text completions. ``decode_response`` is given the answer's headers, too:
     some wires count tokens there only."""
 
-    encode_request: Callable[[CompletionRequest, ClientContext], Encoded]
+    encode_request: Callable[[CompletionRequest, ClientContext], EncodedRequest]
     decode_response: Callable[[Any, ClientContext, Mapping[str, str]], CompletionResponse]
     stream_decoder: Callable[[ClientContext], StreamDecoder]
-    decode_request: Callable[[Mapping[str, Any], ServerContext], CompletionRequest] = absent
-    encode_response: Callable[[CompletionResponse, CompletionRequest, ServerContext], dict[str, Any]] = absent
-    stream_encoder: Callable[[CompletionRequest, ServerContext], StreamEncoder] = absent
+    decode_request: Callable[[Mapping[str, Any], ServerContext], CompletionRequest] = not_supported
+    encode_response: Callable[[CompletionResponse, CompletionRequest, ServerContext], dict[str, Any]] = (
+        not_supported
+    )
+    stream_encoder: Callable[[CompletionRequest, ServerContext], StreamEncoder] = not_supported
 
 
 class ListEncoder(Protocol):

@@ -94,7 +94,7 @@ class PriceList:
 def put_cost(body: Any, outcome: Outcome) -> None:
     """Set ``usage.cost``, a number, and ``usage.cost_details`` wherever ``body`` (an answer, a chunk
     or an event) tells a usage, in dialects that can bear it; a provider's own details stay."""
-    if not isinstance(body, dict) or not dialect_of(Row, outcome.call.dialect).tells_cost:
+    if not isinstance(body, dict) or not dialect_of(Row, outcome.call.dialect).reports_cost:
         return
     for holder in (body, body.get("response")):
         usage = holder.get("usage") if isinstance(holder, dict) else None

@@ -30,7 +30,7 @@ from app.dialects import dialect_of
 from app.dialects.base import Frame, Row
 from app.dialects.media.audio import (
     AudioEncoder,
-    MediaEncoded,
+    MediaRequest,
     SpeechDialect,
     TranscriptionDialect,
     replay_speech,
@@ -171,7 +171,7 @@ class ModerationExchange(WholeExchange):
 class FormExchange(MediaExchange):
     """What speech, transcription and pictures share: bodies that may be forms, paths that may vary."""
 
-    def _encode_request(self, encoded: MediaEncoded) -> Sent:
+    def _encode_request(self, encoded: MediaRequest) -> Sent:
         wire = _with_path(self.wire, encoded)
         if encoded.form is None:
             return Sent(dumps(encoded.body), encoded.headers, wire=wire)
@@ -304,7 +304,7 @@ class _BareAudio:
         return [Frame(None, event.audio)] if isinstance(event, SpeechDelta) else []
 
 
-def _with_path(wire: Wire, encoded: MediaEncoded) -> Wire:
+def _with_path(wire: Wire, encoded: MediaRequest) -> Wire:
     """Return the wire with this request's own path, query and framing."""
     stream_path = wire.stream_path if wire.stream_path is not None else wire.path
     framing: Final = encoded.framing

@@ -24,7 +24,7 @@ from app.canonical.events import (
 )
 from app.canonical.request import OpaquePart, Request, ToolCallPart
 from app.canonical.response import Finish, Response, Usage
-from app.dialects.base import ClientContext, Dialect, Frame, Passage, Patch, ServerContext, StreamEncoder
+from app.dialects.base import ClientContext, Dialect, Frame, PassThrough, Patch, ServerContext, StreamEncoder
 from app.dialects.shared.losses import Losses
 from app.dialects.shared.usage_repair import repair_usage
 from app.errors import GatewayError
@@ -50,7 +50,7 @@ class PassExchange:
         target: Target,
         wire: Wire,
         dialect: Dialect,
-        patch: Callable[[Passage], Patch],
+        patch: Callable[[PassThrough], Patch],
         request: Callable[[], Request],
         losses: Losses,
     ) -> None:
@@ -62,7 +62,7 @@ class PassExchange:
         self._server_context: ServerContext = server_context(call, target.model)
         self._request = request
         self.patch = patch(
-            Passage(call.body, self.context, self._server_context, call.upstream_body, call.stream)
+            PassThrough(call.body, self.context, self._server_context, call.upstream_body, call.stream)
         )
 
     def send(self) -> Sent:

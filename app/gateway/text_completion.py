@@ -14,7 +14,7 @@ from app.canonical.media import CompletionRequest, CompletionResponse
 from app.canonical.request import Message, TextPart
 from app.canonical.response import Choice, Finish, Response, Usage
 from app.dialects import dialect, dialect_of
-from app.dialects.base import ClientContext, CompletionDialect, Encoded, StreamDecoder
+from app.dialects.base import ClientContext, CompletionDialect, EncodedRequest, StreamDecoder
 from app.dialects.completions.dialect import fold
 from app.dialects.completions.over_chat import ChatToCompletion, chat_request, completion
 from app.errors import GatewayError
@@ -95,7 +95,7 @@ class _Completion:
         """Read the target's error body."""
         raise NotImplementedError
 
-    def _encode(self) -> Encoded:
+    def _encode(self) -> EncodedRequest:
         raise NotImplementedError
 
     def _decode(self, raw: Any, headers: Mapping[str, str]) -> CompletionResponse:
@@ -117,7 +117,7 @@ class CompletionExchange(_Completion):
         """Read the target's error body."""
         return self._client.decode_error(status, body, headers)
 
-    def _encode(self) -> Encoded:
+    def _encode(self) -> EncodedRequest:
         return self._client.encode_request(self._request, self._context)
 
     def _decode(self, raw: Any, headers: Mapping[str, str]) -> CompletionResponse:
@@ -138,7 +138,7 @@ class ChatCompletionExchange(_Completion):
         """Read the target's error body."""
         return self._client.decode_error(status, body, headers)
 
-    def _encode(self) -> Encoded:
+    def _encode(self) -> EncodedRequest:
         request = replace(chat_request(self._request, self.losses), origin=self._request.origin)
         return self._client.encode_request(request, self._context)
 

@@ -12,7 +12,7 @@ from typing import Any
 from app.canonical.request import Request
 from app.canonical.response import Response
 from app.dialects import dialect
-from app.dialects.base import Passage
+from app.dialects.base import PassThrough
 from app.errors import GatewayError
 from app.gateway.call import Call, Target
 from app.gateway.estimates import tokens_of_request
@@ -81,7 +81,7 @@ class PassedCountExchange(CountExchange):
         super().__init__(call, target, wire)
         if self._server.patch is None:
             raise RuntimeError(f"{self._server.name} has no patch, so nothing of it passes")
-        passage = Passage(call.full_body, self._context, server_context(call, target.model))
+        passage = PassThrough(call.full_body, self._context, server_context(call, target.model))
         self._patch = self._server.patch(passage)
 
     def _sent(self) -> Sent:

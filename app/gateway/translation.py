@@ -140,7 +140,7 @@ class TranslateExchange:
         response = self._client.decode_response(raw, self._context)
         if response.usage is None:
             response = replace(response, usage=estimated_usage(self._request, response))
-        if not self._server.tells_failure:
+        if not self._server.reports_failure:
             check_whole(choice.finish for choice in response.choices)
         body = self._server.encode_response(response, self._request, self._server_context)
         finish = response.choices[0].finish if response.choices else None
@@ -153,7 +153,7 @@ class TranslateExchange:
             self._server.stream_encoder(self._request, self._server_context),
             lambda body: replay(self._client.decode_response(parse_upstream(body), self._context)),
             self.estimate,
-            breaks=None if self._server.tells_failure else Breaks(),
+            breaks=None if self._server.reports_failure else Breaks(),
         )
 
     def estimate(self, response: Response) -> Usage:

@@ -27,9 +27,9 @@ from app.canonical.request import (
     ToolChoice,
     ToolResultPart,
 )
+from app.dialects.gemini.contents_out import SKIP_SIGNATURE
 from app.dialects.gemini.dialect import DIALECT
 from app.dialects.gemini.options import VERTEX, GeminiOptions
-from app.dialects.gemini.parts import SKIP_SIGNATURE
 from app.dialects.shared.losses import Losses
 from app.errors import GatewayError
 from tests.dialects import generic

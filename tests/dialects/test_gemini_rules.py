@@ -14,8 +14,8 @@ from app.canonical.request import Request, Signature
 from app.canonical.response import Response
 from app.dialects import dialect
 from app.dialects.base import ServerContext
+from app.dialects.gemini.contents_out import SKIP_SIGNATURE
 from app.dialects.gemini.dialect import DIALECT
-from app.dialects.gemini.parts import SKIP_SIGNATURE
 from app.errors import GatewayError
 from tests.dialects import generic
 from tests.dialects.doors import both, sent

@@ -9,9 +9,9 @@ import pytest
 from app.canonical.request import Signature
 from app.canonical.response import Usage
 from app.dialects import dialect
-from app.dialects.base import DONE, Frame, Passage, Patch
+from app.dialects.base import DONE, Frame, PassThrough, Patch
+from app.dialects.gemini.contents_out import SKIP_SIGNATURE
 from app.dialects.gemini.members import pack
-from app.dialects.gemini.parts import SKIP_SIGNATURE
 from app.dialects.messages.options import MessagesOptions
 from app.dialects.shared.usage_repair import repair_usage
 from tests.dialects import generic, served
@@ -27,7 +27,7 @@ def patch_of(
     context = generic.client_context(model, **client)
     make = dialect(name).patch
     assert make is not None
-    return make(Passage(body, context, served.sealing_context())), context
+    return make(PassThrough(body, context, served.sealing_context())), context
 
 
 def sent(name: str, body: dict[str, Any], model: str = "claude-opus-4-6", **client: Any) -> dict[str, Any]:

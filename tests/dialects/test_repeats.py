@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from app.canonical.events import Accumulator, BlockDelta
 from app.canonical.response import Usage
-from app.dialects.base import Passage, ServerContext
+from app.dialects.base import PassThrough, ServerContext
 from app.dialects.chat import patch
 from app.dialects.chat.dialect import DIALECT
 from app.dialects.chat.patch import ChatPatch
@@ -99,7 +99,7 @@ def test_the_text_of_a_repetition_is_found() -> None:
 def _passed(chunks: list[dict[str, Any]], asked: bool) -> list[Any]:
     body = {"stream_options": {"include_usage": asked}}
     server = ServerContext(generic.counter(), 0, wrap=lambda signature: f"sealed:{signature.value}")
-    passing = ChatPatch(Passage(body, generic.client_context(), server, None, True))
+    passing = ChatPatch(PassThrough(body, generic.client_context(), server, None, True))
     frames = [frame for chunk in copy.deepcopy(chunks) for frame in passing.frames(None, chunk)]
     return [*frames, *passing.closing(Usage(1, 2))]
 

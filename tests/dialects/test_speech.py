@@ -18,7 +18,7 @@ from app.canonical.request import Origin
 from app.canonical.response import Usage
 from app.dialects.base import Frame, ServerContext
 from app.dialects.media import elevenlabs_speech, gemini_speech, openai_speech
-from app.dialects.media.audio import MediaEncoded, replay_speech
+from app.dialects.media.audio import MediaRequest, replay_speech
 from app.dialects.media.elevenlabs_speech import ElevenLabsOptions
 from app.dialects.media.openai_speech import GROQ, MISTRAL
 from app.dialects.media.wav import wav, wav_header
@@ -224,35 +224,35 @@ def test_a_streams_content_type_is_that_of_the_bytes_we_send(
 
 
 SETTINGS = {"voice_settings": {"style": 0.2}, "stability": 0.9, "seed": 4, "enable_logging": False, "odd": 1}
-GOLDEN: list[tuple[Any, str, Any, SpeechRequest, MediaEncoded, list[str]]] = [
+GOLDEN: list[tuple[Any, str, Any, SpeechRequest, MediaRequest, list[str]]] = [
     (
         OPENAI, "tts-1", None, SpeechRequest("m", "Hello", "alloy", "opus", 1.5, stream=True),
-        MediaEncoded({"model": "tts-1", "input": "Hello", "voice": "alloy", "response_format": "opus", "speed": 1.5}, framing="bytes"),
+        MediaRequest({"model": "tts-1", "input": "Hello", "voice": "alloy", "response_format": "opus", "speed": 1.5}, framing="bytes"),
         [],
     ),
     (
         OPENAI, "gpt-4o-mini-tts", None, SpeechRequest("m", "Hello", "alloy", instructions="calm", stream=True),
-        MediaEncoded({"model": "gpt-4o-mini-tts", "input": "Hello", "voice": "alloy", "instructions": "calm", "stream_format": "sse"}, framing="sse"),
+        MediaRequest({"model": "gpt-4o-mini-tts", "input": "Hello", "voice": "alloy", "instructions": "calm", "stream_format": "sse"}, framing="sse"),
         [],
     ),
     (
         OPENAI, "orpheus", GROQ, SpeechRequest("m", "Hello", "autumn", "wav", instructions="calm", stream=True),
-        MediaEncoded({"model": "orpheus", "input": "Hello", "voice": "autumn", "response_format": "wav"}, framing="bytes"),
+        MediaRequest({"model": "orpheus", "input": "Hello", "voice": "autumn", "response_format": "wav"}, framing="bytes"),
         ["instructions"],
     ),
     (
         OPENAI, "voxtral-mini-tts-latest", MISTRAL, SpeechRequest("m", "Hello", "en_paul_neutral", speed=2.0),
-        MediaEncoded({"model": "voxtral-mini-tts-latest", "input": "Hello", "voice": "en_paul_neutral"}, framing="json"),
+        MediaRequest({"model": "voxtral-mini-tts-latest", "input": "Hello", "voice": "en_paul_neutral"}, framing="json"),
         ["speed"],
     ),
     (
         OPENAI, "voxtral-mini-tts-latest", MISTRAL, SpeechRequest("m", "Hello", "en_paul_neutral", stream=True),
-        MediaEncoded({"model": "voxtral-mini-tts-latest", "input": "Hello", "voice": "en_paul_neutral", "stream": True}, framing="sse"),
+        MediaRequest({"model": "voxtral-mini-tts-latest", "input": "Hello", "voice": "en_paul_neutral", "stream": True}, framing="sse"),
         [],
     ),
     (
         ELEVEN, "eleven_multilingual_v2", ElevenLabsOptions({"alloy": "JBF"}), HELLO,
-        MediaEncoded(
+        MediaRequest(
             {"text": "Hello", "model_id": "eleven_multilingual_v2"},
             query={"output_format": "mp3_44100_128"}, path={"voice": "JBF"}, framing="bytes",
         ),
@@ -261,7 +261,7 @@ GOLDEN: list[tuple[Any, str, Any, SpeechRequest, MediaEncoded, list[str]]] = [
     (
         ELEVEN, "eleven_v3", None,
         SpeechRequest("m", "Hello", "JBF", "opus", 2.0, "calm", "de", True, SETTINGS),
-        MediaEncoded(
+        MediaRequest(
             {
                 "text": "Hello",
                 "model_id": "eleven_v3",
@@ -276,7 +276,7 @@ GOLDEN: list[tuple[Any, str, Any, SpeechRequest, MediaEncoded, list[str]]] = [
     ),
     (
         ELEVEN, "eleven_v3", None, SpeechRequest("m", "Hello", "JBF", "wav", extra={"with_timestamps": True}),
-        MediaEncoded(
+        MediaRequest(
             {"text": "Hello", "model_id": "eleven_v3"},
             query={"output_format": "pcm_44100"}, path={"voice": "JBF"}, suffix="/with-timestamps", framing="json",
         ),
@@ -285,7 +285,7 @@ GOLDEN: list[tuple[Any, str, Any, SpeechRequest, MediaEncoded, list[str]]] = [
     (
         GEMINI, "gemini-2.5-flash-preview-tts", None,
         SpeechRequest("m", "Hello", "Kore", "wav", instructions="Say calmly", language="de-DE"),
-        MediaEncoded(
+        MediaRequest(
             {
                 "contents": [{"role": "user", "parts": [{"text": "Say calmly: Hello"}]}],
                 "generationConfig": {
@@ -305,7 +305,7 @@ GOLDEN: list[tuple[Any, str, Any, SpeechRequest, MediaEncoded, list[str]]] = [
 
 @pytest.mark.parametrize(("dialect", "model", "options", "request_", "sent", "warned"), GOLDEN)
 def test_golden_requests(
-    dialect: Any, model: str, options: Any, request_: SpeechRequest, sent: MediaEncoded, warned: list[str]
+    dialect: Any, model: str, options: Any, request_: SpeechRequest, sent: MediaRequest, warned: list[str]
 ) -> None:
     context = target(model, options)
     assert dialect.encode_request(request_, context) == sent

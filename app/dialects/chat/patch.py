@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from app.canonical.request import Signature
 from app.canonical.response import Response, Usage
-from app.dialects.base import DONE, Frame, Passage
+from app.dialects.base import DONE, Frame, PassThrough
 from app.dialects.chat.compatibility import fit
 from app.dialects.chat.options import ChatOptions
 from app.dialects.chat.required import CONSTANT, Required
@@ -49,7 +49,7 @@ class ChatPatch:
 
     breaks_fail: Final = True
 
-    def __init__(self, passage: Passage) -> None:
+    def __init__(self, passage: PassThrough) -> None:
         self._passage = passage
         self._target = passage.client
         options = passage.body.get("stream_options")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from app.canonical.request import Output, Reasoning, Request, Tool, ToolChoice
-from app.dialects.base import ClientContext, Encoded
+from app.dialects.base import ClientContext, EncodedRequest
 from app.dialects.chat.losses import tell
 from app.dialects.chat.messages_out import MessageWriter
 from app.dialects.chat.native import NAME, as_native, own_members
@@ -37,12 +37,12 @@ _LIMIT_AND_SEED: Final = frozenset({"max_tokens", "seed"})
 """Sampling whose member has another name on some wires."""
 
 
-def encode_request(request: Request, context: ClientContext) -> Encoded:
+def encode_request(request: Request, context: ClientContext) -> EncodedRequest:
     """Return the body of a chat-completions call for the target of ``context``.
 
     Raises ``unsupported_parameter`` where a loss would change the answer.
     """
-    return Encoded(_RequestWriter(pair_results(request, context.losses), context).write())
+    return EncodedRequest(_RequestWriter(pair_results(request, context.losses), context).write())
 
 
 class _RequestWriter:

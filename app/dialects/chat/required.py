@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from app.dialects.base import Passage
+from app.dialects.base import PassThrough
 from app.dialects.chat.response_in import arguments_text, growing_member
 from app.dialects.chat.tool_calls_in import CallStream
 from app.dialects.shared.lenient_json import as_dict, count, dicts
@@ -24,7 +24,7 @@ _NAMED: Final = frozenset({*CONSTANT, "choices", "usage"})
 class Required:
     """Fills what is missing in one answer: with what its stream said before, else with our own."""
 
-    def __init__(self, passage: Passage) -> None:
+    def __init__(self, passage: PassThrough) -> None:
         self._passage = passage
         self._constants: dict[str, Any] = {}
         self._pending: dict[str, Any] = {}

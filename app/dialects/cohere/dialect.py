@@ -9,11 +9,11 @@ from app.dialects.chat.opening import call_ids
 from app.dialects.cohere.opening import is_opening
 from app.dialects.cohere.options import NAME
 from app.dialects.cohere.patch import CoherePatch
-from app.dialects.cohere.request import encode_count, encode_request
 from app.dialects.cohere.request_in import decode_request
-from app.dialects.cohere.response import decode_error, decode_response
+from app.dialects.cohere.request_out import encode_count, encode_request
+from app.dialects.cohere.response_in import decode_error, decode_response
 from app.dialects.cohere.response_out import encode_error, encode_response, encode_usage, error_status
-from app.dialects.cohere.stream import CohereDecoder
+from app.dialects.cohere.stream_in import CohereDecoder
 from app.dialects.cohere.stream_out import CohereEncoder
 from app.dialects.shared.lenient_json import as_dict
 from app.errors import GatewayError
@@ -32,7 +32,7 @@ DIALECT: Final = Dialect(
     decode_request=decode_request,
     encode_response=encode_response,
     stream_encoder=CohereEncoder,
-    tells_cost=False,
+    reports_cost=False,
     encode_error=encode_error,
     error_status=error_status,
     encode_request=encode_request,

@@ -6,15 +6,15 @@ from functools import partial
 from typing import Any, Final
 
 from app.canonical.response import Usage
-from app.dialects.base import DONE, Frame, Passage
-from app.dialects.cohere.response import decode_usage
+from app.dialects.base import DONE, Frame, PassThrough
+from app.dialects.cohere.response_in import decode_usage
 from app.dialects.cohere.response_out import encode_usage
 from app.dialects.shared.lenient_json import as_dict
 from app.dialects.shared.plain_patch import Body, PlainPatch
 from app.dialects.shared.usage_repair import counts_only
 
 
-def fit(body: Body, passage: Passage) -> Body:
+def fit(body: Body, passage: PassThrough) -> Body:
     """Return a body for the target: its model."""
     return {**body, "model": passage.client.model}
 

@@ -23,7 +23,7 @@ from app.canonical.request import (
 from app.canonical.response import Choice, Finish, FinishReason, Response, Usage
 from app.dialects.base import ServerContext
 from app.dialects.cohere.options import NAME
-from app.dialects.cohere.response import FINISHES
+from app.dialects.cohere.response_in import FINISHES
 from app.dialects.shared.lenient_json import as_str, count, dicts
 from app.dialects.shared.tool_forms import object_text
 from app.errors import GatewayError

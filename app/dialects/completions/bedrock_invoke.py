@@ -19,8 +19,8 @@ from app.canonical.media import CompletionChoice, CompletionRequest, CompletionR
 from app.canonical.record import record
 from app.canonical.request import TextPart
 from app.canonical.response import Finish, FinishReason, Usage
-from app.dialects.base import ClientContext, CompletionDialect, Encoded
-from app.dialects.converse.response import decode_error, exception_error
+from app.dialects.base import ClientContext, CompletionDialect, EncodedRequest
+from app.dialects.converse.response_in import decode_error, exception_error
 from app.dialects.shared.decoder_parts import TerminalDecoder
 from app.dialects.shared.lenient_json import as_dict, as_str, count, dicts, opt_str, without_nulls
 from app.dialects.shared.losses import Losses
@@ -181,7 +181,7 @@ def _family(model: str) -> _Family:
     )
 
 
-def encode_request(request: CompletionRequest, context: ClientContext) -> Encoded:
+def encode_request(request: CompletionRequest, context: ClientContext) -> EncodedRequest:
     """Return the family's body; the model is in the URL.
 
     Raises ``unsupported_operation`` for a model of no text family and
@@ -195,7 +195,7 @@ def encode_request(request: CompletionRequest, context: ClientContext) -> Encode
             _set_path(body, family.paths[name], value)
         else:
             context.losses.report(name)
-    return Encoded(body)
+    return EncodedRequest(body)
 
 
 def decode_response(

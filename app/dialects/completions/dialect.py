@@ -14,7 +14,7 @@ from app.canonical.media import CompletionChoice, CompletionRequest, CompletionR
 from app.canonical.record import record
 from app.canonical.request import Origin, RefusalPart, TextPart
 from app.canonical.response import Response
-from app.dialects.base import ClientContext, CompletionDialect, Encoded, ServerContext
+from app.dialects.base import ClientContext, CompletionDialect, EncodedRequest, ServerContext
 from app.dialects.chat.errors import decode_error, failure_in
 from app.dialects.chat.opening import identity
 from app.dialects.chat.usage import decode_finish, decode_usage, encode_finish, encode_usage
@@ -98,7 +98,7 @@ def encode_response(
     return {**body, **{name: value for name, value in native.items() if name not in body}}
 
 
-def encode_request(request: CompletionRequest, context: ClientContext) -> Encoded:
+def encode_request(request: CompletionRequest, context: ClientContext) -> EncodedRequest:
     """Write the body for an upstream; what its row lacks is reported."""
     options: CompletionOptions = context.options or _DEFAULTS
     prompts = [prompt if isinstance(prompt, str) else list(prompt) for prompt in request.prompts]
@@ -115,7 +115,7 @@ def encode_request(request: CompletionRequest, context: ClientContext) -> Encode
             context.losses.report(name)
     if request.stream:
         body |= _stream_members(request, options)
-    return Encoded({**_extra(request, context), **body})
+    return EncodedRequest({**_extra(request, context), **body})
 
 
 def decode_response(

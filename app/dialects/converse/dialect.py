@@ -13,9 +13,9 @@ from app.dialects.converse.count import decode_count_request, encode_count_respo
 from app.dialects.converse.opening import call_ids, is_opening
 from app.dialects.converse.options import NAME
 from app.dialects.converse.patch import ConversePatch
-from app.dialects.converse.request import encode_count, encode_request
 from app.dialects.converse.request_in import decode_request
-from app.dialects.converse.response import decode_error, decode_response
+from app.dialects.converse.request_out import encode_count, encode_request
+from app.dialects.converse.response_in import decode_error, decode_response
 from app.dialects.converse.response_out import (
     encode_error,
     encode_response,
@@ -23,7 +23,7 @@ from app.dialects.converse.response_out import (
     error_name,
     error_status,
 )
-from app.dialects.converse.stream import ConverseDecoder
+from app.dialects.converse.stream_in import ConverseDecoder
 from app.dialects.converse.stream_out import ConverseEncoder
 from app.dialects.shared.decoder_parts import token_count
 
@@ -34,7 +34,7 @@ DIALECT: Final = Dialect(
     stream_encoder=ConverseEncoder,
     decode_count_request=decode_count_request,
     encode_count_response=encode_count_response,
-    tells_cost=False,
+    reports_cost=False,
     encode_error=encode_error,
     error_status=error_status,
     error_headers=lambda error: {"x-amzn-errortype": error_name(error)},

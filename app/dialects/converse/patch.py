@@ -7,10 +7,10 @@ from functools import partial
 from typing import Any, Final
 
 from app.canonical.response import Usage
-from app.dialects.base import Frame, Passage
+from app.dialects.base import Frame, PassThrough
 from app.dialects.converse.blocks_in import unpack
 from app.dialects.converse.options import NAME
-from app.dialects.converse.response import decode_usage
+from app.dialects.converse.response_in import decode_usage
 from app.dialects.converse.response_out import encode_usage
 from app.dialects.shared.claude import OMITTED
 from app.dialects.shared.lenient_json import as_dict
@@ -21,7 +21,7 @@ _METADATA: Final = "metadata"
 _THOUGHT: Final = "reasoningContent"
 
 
-def fit(body: Body, passage: Passage) -> Body:
+def fit(body: Body, passage: PassThrough) -> Body:
     """Return a body for the target: model and stream are said by the URL, signatures are those of
     its own making."""
     body = {name: value for name, value in body.items() if name not in {"model", "stream"}}

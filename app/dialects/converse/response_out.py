@@ -24,7 +24,7 @@ from app.canonical.request import (
 from app.canonical.response import Choice, Finish, FinishReason, Response, Usage
 from app.dialects.base import ServerContext
 from app.dialects.converse.options import NAME
-from app.dialects.converse.response import FINISHES
+from app.dialects.converse.response_in import FINISHES
 from app.dialects.shared.claude import OMITTED
 from app.dialects.shared.lenient_json import as_str, count, dicts
 from app.dialects.shared.tool_forms import call_object

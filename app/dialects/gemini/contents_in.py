@@ -26,9 +26,9 @@ from app.canonical.request import (
     ToolCallPart,
     ToolResultPart,
 )
+from app.dialects.gemini.contents_out import NAME
 from app.dialects.gemini.members import Members, unpack
-from app.dialects.gemini.parts import NAME
-from app.dialects.gemini.stream import audio_format
+from app.dialects.gemini.stream_in import audio_format
 from app.dialects.shared.lenient_json import json_text, without_nulls
 from app.dialects.shared.media_types import media_type_of
 from app.dialects.shared.strict_json import missing, wrong_value

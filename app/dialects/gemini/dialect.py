@@ -12,15 +12,15 @@ from typing import Any, Final
 from app.canonical.events import Accumulator
 from app.canonical.response import Response
 from app.dialects.base import ClientContext, Dialect
+from app.dialects.gemini.contents_out import NAME
 from app.dialects.gemini.count import decode_count_request, encode_count_response
 from app.dialects.gemini.errors import decode_error
 from app.dialects.gemini.opening import call_ids, identity
-from app.dialects.gemini.parts import NAME
 from app.dialects.gemini.patch import GeminiPatch
-from app.dialects.gemini.request import encode_count, encode_request
 from app.dialects.gemini.request_in import decode_request
+from app.dialects.gemini.request_out import encode_count, encode_request
 from app.dialects.gemini.response_out import encode_error, encode_response, encode_usage, error_status
-from app.dialects.gemini.stream import GeminiStreamDecoder
+from app.dialects.gemini.stream_in import GeminiStreamDecoder
 from app.dialects.gemini.stream_out import GeminiEncoder
 from app.dialects.shared.decoder_parts import token_count
 from app.errors import GatewayError
@@ -51,7 +51,7 @@ DIALECT: Final = Dialect(
     stream_encoder=GeminiEncoder,
     decode_count_request=decode_count_request,
     encode_count_response=encode_count_response,
-    tells_cost=False,
+    reports_cost=False,
     encode_error=encode_error,
     error_status=error_status,
     encode_request=encode_request,

@@ -25,8 +25,8 @@ from app.canonical.request import (
     ToolCallPart,
 )
 from app.dialects.base import ServerContext
+from app.dialects.gemini.contents_out import AUDIO_TYPES, NAME
 from app.dialects.gemini.members import pack
-from app.dialects.gemini.parts import AUDIO_TYPES, NAME
 from app.dialects.shared.tool_forms import call_object
 
 Wire = dict[str, Any]

@@ -6,10 +6,10 @@ from functools import partial
 from typing import Any, Final
 
 from app.canonical.response import Usage
-from app.dialects.base import Frame, Passage
+from app.dialects.base import Frame, PassThrough
+from app.dialects.gemini.contents_out import NAME, SKIP_SIGNATURE
 from app.dialects.gemini.members import unpack
 from app.dialects.gemini.options import family_of
-from app.dialects.gemini.parts import NAME, SKIP_SIGNATURE
 from app.dialects.gemini.response_out import encode_usage
 from app.dialects.gemini.usage import decode_usage
 from app.dialects.shared.lenient_json import as_dict, dicts
@@ -21,7 +21,7 @@ _USAGE: Final = "usageMetadata"
 _CALLS: Final = ("functionCall", "function_call")
 
 
-def fit(body: Body, passage: Passage) -> Body:
+def fit(body: Body, passage: PassThrough) -> Body:
     """Return a body for the target: model and stream are said by the URL, signatures are those of
     its own making, and a call without one has Google's stand-in where the family demands one."""
     body = {name: value for name, value in body.items() if name not in {"model", "stream"}}

@@ -13,9 +13,9 @@ from typing import Any, Final
 from app.canonical.request import Message, Origin, Output, Reasoning, Request, Sampling
 from app.dialects.base import ServerContext
 from app.dialects.gemini.contents_in import ContentsReader, join_pieces
+from app.dialects.gemini.contents_out import NAME
 from app.dialects.gemini.members import Members
-from app.dialects.gemini.parts import NAME
-from app.dialects.gemini.request import CONFIG_EXTRAS
+from app.dialects.gemini.request_out import CONFIG_EXTRAS
 from app.dialects.gemini.schema_in import json_schema
 from app.dialects.gemini.tools_in import decode_choice, decode_tools
 from app.dialects.shared.lenient_json import as_dict, rest

@@ -13,7 +13,7 @@ from typing import Any, Final
 from app.canonical.request import Native, RefusalPart, Request, TextPart
 from app.canonical.response import Choice, Finish, FinishReason, Response, Usage
 from app.dialects.base import ServerContext
-from app.dialects.gemini.parts import NAME
+from app.dialects.gemini.contents_out import NAME
 from app.dialects.gemini.parts_out import PartWriter
 from app.dialects.gemini.usage import REASONS
 from app.dialects.shared.lenient_json import as_str, count, dicts

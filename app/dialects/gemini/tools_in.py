@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from app.canonical.request import Tool, ToolChoice
+from app.dialects.gemini.contents_out import NAME
 from app.dialects.gemini.members import Members
-from app.dialects.gemini.parts import NAME
 from app.dialects.gemini.schema_in import json_schema
 from app.dialects.shared.lenient_json import without_nulls
 from app.dialects.shared.strict_json import missing

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from app.canonical.response import Finish, FinishReason, Usage
-from app.dialects.gemini.parts import NAME
+from app.dialects.gemini.contents_out import NAME
 from app.dialects.shared.lenient_json import as_str, count, dicts, label
 from app.dialects.shared.usage_repair import native_usage
 

@@ -28,7 +28,7 @@ from app.canonical.media import (
     Upload,
 )
 from app.canonical.record import record
-from app.dialects.base import ClientContext, Frame, Row, ServerContext, absent
+from app.dialects.base import ClientContext, Frame, Row, ServerContext, not_supported
 from app.dialects.media.multipart import Form
 from app.errors import GatewayError
 
@@ -49,7 +49,7 @@ DEFAULT_FORMAT: Final = "mp3"
 
 
 @record
-class MediaEncoded:
+class MediaRequest:
     """A request of an audio wire: a JSON ``body`` or a multipart ``form``.
 
     ``path`` fills placeholders of the wire's path (each value one segment, unquoted),
@@ -91,12 +91,12 @@ class SpeechDialect(Row):
     """A wire of speech. ``decode_response`` takes the whole body as bytes and the answer's
     headers; ``media_type`` is the type of the audio that the client gets, whole or streamed."""
 
-    encode_request: Callable[[SpeechRequest, ClientContext], MediaEncoded]
+    encode_request: Callable[[SpeechRequest, ClientContext], MediaRequest]
     decode_response: Callable[[bytes, SpeechRequest, ClientContext, Mapping[str, str]], SpeechResponse]
     media_type: Callable[[SpeechRequest, Mapping[str, str]], str]
     stream_decoder: Callable[[SpeechRequest, ClientContext], AudioDecoder[SpeechEvent]]
-    decode_request: Callable[[Mapping[str, Any], ServerContext], SpeechRequest] = absent
-    stream_encoder: Callable[[], AudioEncoder[SpeechEvent]] = absent
+    decode_request: Callable[[Mapping[str, Any], ServerContext], SpeechRequest] = not_supported
+    stream_encoder: Callable[[], AudioEncoder[SpeechEvent]] = not_supported
 
 
 @record(kw_only=True)
@@ -104,12 +104,12 @@ class TranscriptionDialect(Row):
     """A wire of transcription. ``decode_response`` takes the whole body as bytes;
     ``encode_response`` returns JSON or text, as the request's format has it."""
 
-    encode_request: Callable[[TranscriptionRequest, ClientContext], MediaEncoded]
+    encode_request: Callable[[TranscriptionRequest, ClientContext], MediaRequest]
     decode_response: Callable[[bytes, TranscriptionRequest, ClientContext, Mapping[str, str]], Transcript]
     stream_decoder: Callable[[TranscriptionRequest, ClientContext], AudioDecoder[TranscriptEvent]]
-    decode_request: Callable[[Fields, Upload | None, ServerContext], TranscriptionRequest] = absent
-    encode_response: Callable[[Transcript, TranscriptionRequest], dict[str, Any] | str] = absent
-    stream_encoder: Callable[[], AudioEncoder[TranscriptEvent]] = absent
+    decode_request: Callable[[Fields, Upload | None, ServerContext], TranscriptionRequest] = not_supported
+    encode_response: Callable[[Transcript, TranscriptionRequest], dict[str, Any] | str] = not_supported
+    stream_encoder: Callable[[], AudioEncoder[TranscriptEvent]] = not_supported
 
 
 def error_frames(error: GatewayError) -> list[Frame]:

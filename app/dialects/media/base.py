@@ -18,7 +18,7 @@ from typing import Any, Final, Generic, TypeVar
 from app.canonical.media import EmbeddingRequest, EmbeddingResponse, MixedInput
 from app.canonical.record import record
 from app.canonical.response import Usage
-from app.dialects.base import ClientContext, Encoded, Row, ServerContext, absent
+from app.dialects.base import ClientContext, EncodedRequest, Row, ServerContext, not_supported
 from app.dialects.shared.losses import Losses
 from app.errors import GatewayError
 
@@ -35,11 +35,13 @@ class EmbeddingDialect(Row):
     """
 
     batch_limit: Callable[[ClientContext], int]
-    encode_request: Callable[[EmbeddingRequest, ClientContext], Encoded]
+    encode_request: Callable[[EmbeddingRequest, ClientContext], EncodedRequest]
     decode_response: Callable[[Any, EmbeddingRequest, ClientContext, Mapping[str, str]], EmbeddingResponse]
     quantizes: Callable[[ClientContext], bool] = lambda context: False
-    decode_request: Callable[[Mapping[str, Any], ServerContext], EmbeddingRequest] = absent
-    encode_response: Callable[[EmbeddingResponse, EmbeddingRequest, ServerContext], dict[str, Any]] = absent
+    decode_request: Callable[[Mapping[str, Any], ServerContext], EmbeddingRequest] = not_supported
+    encode_response: Callable[[EmbeddingResponse, EmbeddingRequest, ServerContext], dict[str, Any]] = (
+        not_supported
+    )
 
 
 Asked = TypeVar("Asked")
@@ -50,10 +52,10 @@ Answered = TypeVar("Answered")
 class WholeDialect(Row, Generic[Asked, Answered]):
     """A wire of one JSON body and one JSON answer, without streams. What it answers has a ``usage``."""
 
-    encode_request: Callable[[Asked, ClientContext], Encoded]
+    encode_request: Callable[[Asked, ClientContext], EncodedRequest]
     decode_response: Callable[[Any, Asked, ClientContext], Answered]
-    decode_request: Callable[[Mapping[str, Any], ServerContext], Asked] = absent
-    encode_response: Callable[[Answered, Asked, ServerContext], dict[str, Any]] = absent
+    decode_request: Callable[[Mapping[str, Any], ServerContext], Asked] = not_supported
+    encode_response: Callable[[Answered, Asked, ServerContext], dict[str, Any]] = not_supported
 
 
 def split(request: EmbeddingRequest, limit: int) -> list[EmbeddingRequest]:

@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from app.canonical.images import ImageRequest, ImageResponse, Picture
 from app.dialects.base import ClientContext
-from app.dialects.converse.response import decode_error
-from app.dialects.media.audio import MediaEncoded
+from app.dialects.converse.response_in import decode_error
+from app.dialects.media.audio import MediaRequest
 from app.dialects.media.image_usage import untold_usage
 from app.dialects.media.images import (
     ImageDialect,
@@ -55,11 +55,11 @@ def edits(model: str) -> bool:
     return varies(model) or _REDRAWING in model
 
 
-def encode_request(request: ImageRequest, context: ClientContext) -> MediaEncoded:
+def encode_request(request: ImageRequest, context: ClientContext) -> MediaRequest:
     """Return the family's body; the model is in the URL."""
     if request.mask is not None:
         context.losses.report("image", "Edits by a mask are not supported by this model", param="mask")
-    return MediaEncoded((_amazon if varies(context.model) else _stability)(request, context))
+    return MediaRequest((_amazon if varies(context.model) else _stability)(request, context))
 
 
 def _amazon(request: ImageRequest, context: ClientContext) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from app.canonical.record import record
 from app.dialects.base import ClientContext
 from app.dialects.media.audio import (
     MEDIA_TYPES,
-    MediaEncoded,
+    MediaRequest,
     SpeechDialect,
     audio_bytes,
     no_audio,
@@ -67,7 +67,7 @@ class ElevenLabsOptions:
     model: str = "eleven_multilingual_v2"
 
 
-def encode_request(request: SpeechRequest, context: ClientContext) -> MediaEncoded:
+def encode_request(request: SpeechRequest, context: ClientContext) -> MediaRequest:
     """Return body, query and the voice of the path; unset voice settings stay unset."""
     options = _options(context)
     if request.voice is None:
@@ -88,7 +88,7 @@ def encode_request(request: SpeechRequest, context: ClientContext) -> MediaEncod
             query[name] = _query_text(value)
         elif name not in {"voice_settings", _TIMESTAMPS} | _SETTINGS:
             context.losses.report("extra", param=name)
-    return MediaEncoded(
+    return MediaRequest(
         body,
         query=query,
         path={"voice": options.voices.get(request.voice, request.voice)},

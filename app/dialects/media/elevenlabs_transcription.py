@@ -17,7 +17,7 @@ from app.canonical.media import (
     Word,
 )
 from app.dialects.base import ClientContext
-from app.dialects.media.audio import MediaEncoded, TranscriptionDialect, replay_transcript, whole_json
+from app.dialects.media.audio import MediaRequest, TranscriptionDialect, replay_transcript, whole_json
 from app.dialects.media.elevenlabs_errors import decode_error
 from app.dialects.media.multipart import Form
 from app.dialects.media.transcripts import segments_of, space_words
@@ -46,7 +46,7 @@ _SUPPORTED: Final = frozenset(
 _ANSWER_KNOWN: Final = frozenset({"text", "language_code", "words", "transcripts", "audio_duration_secs"})
 
 
-def encode_request(request: TranscriptionRequest, context: ClientContext) -> MediaEncoded:
+def encode_request(request: TranscriptionRequest, context: ClientContext) -> MediaRequest:
     """Return the form; speakers are asked for where the client wants them told."""
     fields = [("model_id", context.model)]
     if request.language is not None:
@@ -66,7 +66,7 @@ def encode_request(request: TranscriptionRequest, context: ClientContext) -> Med
             ]
         else:
             context.losses.report("extra", param=name)
-    return MediaEncoded(form=Form(fields, request.file))
+    return MediaRequest(form=Form(fields, request.file))
 
 
 def decode_response(

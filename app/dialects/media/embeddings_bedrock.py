@@ -13,7 +13,7 @@ from typing import Any, Final
 from app.canonical.media import EmbeddingRequest, EmbeddingResponse, MixedInput
 from app.canonical.record import record
 from app.canonical.request import ImagePart
-from app.dialects.base import ClientContext, Encoded
+from app.dialects.base import ClientContext, EncodedRequest
 from app.dialects.converse.response_out import encode_error
 from app.dialects.media import embeddings_bedrock_server as server
 from app.dialects.media.base import EmbeddingDialect, check_count, counted_usage, texts_only, vector_of
@@ -51,9 +51,9 @@ def batch_limit(context: ClientContext) -> int:
     return _family(context.model).limit
 
 
-def encode_request(request: EmbeddingRequest, context: ClientContext) -> Encoded:
+def encode_request(request: EmbeddingRequest, context: ClientContext) -> EncodedRequest:
     """Return the family's body; the model is in the URL."""
-    return Encoded(_family(context.model).encode(request, context.losses))
+    return EncodedRequest(_family(context.model).encode(request, context.losses))
 
 
 def decode_response(

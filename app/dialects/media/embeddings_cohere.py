@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from app.canonical.media import EmbeddingRequest, EmbeddingResponse, MixedInput
 from app.canonical.request import ImagePart, Native, TextPart
-from app.dialects.base import ClientContext, Encoded
+from app.dialects.base import ClientContext, EncodedRequest
 from app.dialects.chat.errors import decode_error
 from app.dialects.cohere.response_out import encode_error
 from app.dialects.media import embeddings_cohere_server as server
@@ -39,9 +39,9 @@ def batch_limit(context: ClientContext) -> int:
     return BATCH
 
 
-def encode_request(request: EmbeddingRequest, context: ClientContext) -> Encoded:
+def encode_request(request: EmbeddingRequest, context: ClientContext) -> EncodedRequest:
     """Return the body, which asks for floats and for what types are wanted beside them."""
-    return Encoded({"model": context.model, **cohere_members(request, context.losses)})
+    return EncodedRequest({"model": context.model, **cohere_members(request, context.losses)})
 
 
 def decode_response(

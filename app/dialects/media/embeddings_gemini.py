@@ -14,7 +14,7 @@ from typing import Any, Final, Literal
 from app.canonical.media import EmbeddingRequest, EmbeddingResponse, MixedInput
 from app.canonical.record import record
 from app.canonical.request import ImagePart, TextPart
-from app.dialects.base import ClientContext, Encoded
+from app.dialects.base import ClientContext, EncodedRequest
 from app.dialects.gemini.errors import decode_error
 from app.dialects.gemini.options import bare_model
 from app.dialects.gemini.response_out import encode_error
@@ -66,14 +66,14 @@ def batch_limit(context: ClientContext) -> int:
     return _options(context).limit
 
 
-def encode_request(request: EmbeddingRequest, context: ClientContext) -> Encoded:
+def encode_request(request: EmbeddingRequest, context: ClientContext) -> EncodedRequest:
     """Return the body; ``task_type`` (or ``input_type``), ``title`` and
     ``auto_truncate`` are taken from the client's further members."""
     if request.user is not None:
         context.losses.report("user")
     contents = _contents(request, context)
     members = _members(request, context)
-    return Encoded(_ENCODERS[_options(context).form](contents, members, request, context))
+    return EncodedRequest(_ENCODERS[_options(context).form](contents, members, request, context))
 
 
 def decode_response(

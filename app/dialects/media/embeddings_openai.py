@@ -13,7 +13,7 @@ from app.canonical.media import EmbeddingRequest, EmbeddingResponse, MixedInput
 from app.canonical.record import record
 from app.canonical.request import Origin
 from app.canonical.response import Usage
-from app.dialects.base import ClientContext, Encoded, ServerContext
+from app.dialects.base import ClientContext, EncodedRequest, ServerContext
 from app.dialects.chat.errors import decode_error, failure_in
 from app.dialects.chat.usage import decode_usage
 from app.dialects.media.base import (
@@ -106,7 +106,7 @@ def batch_limit(context: ClientContext) -> int:
     return _options(context).limit
 
 
-def encode_request(request: EmbeddingRequest, context: ClientContext) -> Encoded:
+def encode_request(request: EmbeddingRequest, context: ClientContext) -> EncodedRequest:
     """Return the body; unknown members go out verbatim, for they came in this dialect."""
     options, losses = _options(context), context.losses
     refuse_pictures(request, losses)
@@ -131,7 +131,7 @@ def encode_request(request: EmbeddingRequest, context: ClientContext) -> Encoded
     else:
         for name in request.extra:
             losses.report("extra", param=name)
-    return Encoded(body)
+    return EncodedRequest(body)
 
 
 def decode_response(

@@ -12,7 +12,7 @@ from app.canonical.request import ImagePart
 from app.canonical.response import Response
 from app.dialects.base import ClientContext
 from app.dialects.gemini.dialect import DIALECT as GENERATION
-from app.dialects.media.audio import MediaEncoded
+from app.dialects.media.audio import MediaRequest
 from app.dialects.media.image_usage import untold_usage
 from app.dialects.media.images import (
     ImageDialect,
@@ -29,7 +29,7 @@ RATIOS: Final = ("1:1", "2:3", "3:2", "3:4", "4:3", "9:16", "16:9", "21:9")
 _TIERS: Final = frozenset({"1K", "2K", "4K"})
 
 
-def encode_request(request: ImageRequest, context: ClientContext) -> MediaEncoded:
+def encode_request(request: ImageRequest, context: ClientContext) -> MediaRequest:
     """Return the body; more than one picture and a mask are refused."""
     if request.count > 1:
         context.losses.report("n", "This model draws one picture a call")
@@ -47,7 +47,7 @@ def encode_request(request: ImageRequest, context: ClientContext) -> MediaEncode
     if without_nulls(drawn):
         config["imageConfig"] = without_nulls(drawn)
     turn = {"role": "user", "parts": [*shown, {"text": request.prompt}]}
-    return MediaEncoded({"contents": [turn], "generationConfig": config})
+    return MediaRequest({"contents": [turn], "generationConfig": config})
 
 
 def decode_response(body: Any, request: ImageRequest, context: ClientContext) -> ImageResponse:

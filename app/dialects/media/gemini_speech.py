@@ -16,10 +16,10 @@ from app.canonical.request import AudioPart
 from app.canonical.response import Response
 from app.dialects.base import ClientContext
 from app.dialects.gemini.dialect import DIALECT as GENERATION
-from app.dialects.gemini.request import speech_config
+from app.dialects.gemini.request_out import speech_config
 from app.dialects.media.audio import (
     MEDIA_TYPES,
-    MediaEncoded,
+    MediaRequest,
     SpeechDialect,
     audio_bytes,
     no_audio,
@@ -35,7 +35,7 @@ _FORMATS: Final = frozenset({"wav", "pcm"})
 _SPEAKERS: Final = "multi_speaker_voice_config"
 
 
-def encode_request(request: SpeechRequest, context: ClientContext) -> MediaEncoded:
+def encode_request(request: SpeechRequest, context: ClientContext) -> MediaRequest:
     """Return the body. Absent, wav and pcm are served; another format is refused.
 
     Instructions go before the text as Google's guide has it ("Say cheerfully: …").
@@ -58,7 +58,7 @@ def encode_request(request: SpeechRequest, context: ClientContext) -> MediaEncod
         if name != _SPEAKERS:
             losses.report("extra", param=name)
     body = {"contents": [{"role": "user", "parts": [{"text": text}]}], "generationConfig": config}
-    return MediaEncoded(body, framing="sse" if request.stream else "json")
+    return MediaRequest(body, framing="sse" if request.stream else "json")
 
 
 def decode_response(

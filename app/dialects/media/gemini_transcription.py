@@ -21,7 +21,7 @@ from app.canonical.request import TextPart
 from app.canonical.response import Response
 from app.dialects.base import ClientContext
 from app.dialects.gemini.dialect import DIALECT as GENERATION
-from app.dialects.media.audio import MediaEncoded, TranscriptionDialect, whole_json
+from app.dialects.media.audio import MediaRequest, TranscriptionDialect, whole_json
 from app.dialects.shared.media_types import media_type_of
 
 NAME: Final = "gemini_transcription"
@@ -31,7 +31,7 @@ _TIMELESS: Final = frozenset({"json", "text"})
 _DEFAULT_TYPE: Final = "audio/wav"
 
 
-def encode_request(request: TranscriptionRequest, context: ClientContext) -> MediaEncoded:
+def encode_request(request: TranscriptionRequest, context: ClientContext) -> MediaRequest:
     """Return the body; the client's prompt and language follow the default prompt."""
     losses = context.losses
     if request.format not in _TIMELESS:
@@ -50,7 +50,7 @@ def encode_request(request: TranscriptionRequest, context: ClientContext) -> Med
     body: dict[str, Any] = {"contents": [{"role": "user", "parts": parts}]}
     if request.temperature is not None:
         body["generationConfig"] = {"temperature": request.temperature}
-    return MediaEncoded(body, framing="sse" if request.stream else "json")
+    return MediaRequest(body, framing="sse" if request.stream else "json")
 
 
 def decode_response(

@@ -12,7 +12,7 @@ from app.canonical.images import ImageRequest, ImageResponse, Picture
 from app.dialects.base import ClientContext
 from app.dialects.chat.errors import failure_in
 from app.dialects.gemini.errors import decode_error
-from app.dialects.media.audio import MediaEncoded
+from app.dialects.media.audio import MediaRequest
 from app.dialects.media.image_usage import untold_usage
 from app.dialects.media.images import (
     ImageDialect,
@@ -29,7 +29,7 @@ RATIOS: Final = ("1:1", "3:4", "4:3", "9:16", "16:9")
 _TIERS: Final = frozenset({"1K", "2K"})
 
 
-def encode_request(request: ImageRequest, context: ClientContext) -> MediaEncoded:
+def encode_request(request: ImageRequest, context: ClientContext) -> MediaRequest:
     """Return the body; what Imagen lacks is reported."""
     if request.kind == "edit":
         return _edit(request, context)
@@ -42,10 +42,10 @@ def encode_request(request: ImageRequest, context: ClientContext) -> MediaEncode
     }
     if request.size == "4K":
         context.losses.report("size")
-    return MediaEncoded({"instances": [{"prompt": request.prompt}], "parameters": without_nulls(parameters)})
+    return MediaRequest({"instances": [{"prompt": request.prompt}], "parameters": without_nulls(parameters)})
 
 
-def _edit(request: ImageRequest, context: ClientContext) -> MediaEncoded:
+def _edit(request: ImageRequest, context: ClientContext) -> MediaRequest:
     """Return the body of an edit without a mask; the picture that comes out is as large as the one that went in."""
     if request.mask is not None:
         context.losses.report("image", "A mask cannot be given to this model", param="mask")
@@ -63,7 +63,7 @@ def _edit(request: ImageRequest, context: ClientContext) -> MediaEncoded:
         "outputOptions": _output(request),
     }
     instance = {"prompt": request.prompt, "referenceImages": [picture]}
-    return MediaEncoded({"instances": [instance], "parameters": without_nulls(parameters)})
+    return MediaRequest({"instances": [instance], "parameters": without_nulls(parameters)})
 
 
 def _output(request: ImageRequest) -> dict[str, Any] | None:

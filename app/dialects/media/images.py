@@ -12,8 +12,8 @@ from typing import Any, Final, Protocol
 from app.canonical.images import ImageEvent, ImageKind, ImageRequest, ImageResponse, PictureDone
 from app.canonical.media import Upload
 from app.canonical.record import record
-from app.dialects.base import ClientContext, Frame, Row, ServerContext, absent
-from app.dialects.media.audio import AudioDecoder, MediaEncoded
+from app.dialects.base import ClientContext, Frame, Row, ServerContext, not_supported
+from app.dialects.media.audio import AudioDecoder, MediaRequest
 from app.dialects.shared.strict_json import missing
 from app.errors import GatewayError
 
@@ -57,12 +57,14 @@ class ImageEncoder(Protocol):
 class ImageDialect(Row):
     """A wire of pictures. ``decode_request`` takes the members of a body, or of a form, and its files."""
 
-    encode_request: Callable[[ImageRequest, ClientContext], MediaEncoded]
+    encode_request: Callable[[ImageRequest, ClientContext], MediaRequest]
     decode_response: Callable[[Any, ImageRequest, ClientContext], ImageResponse]
     stream_decoder: Callable[[ImageRequest, ClientContext], AudioDecoder[ImageEvent]]
-    decode_request: Callable[[ImageKind, Mapping[str, Any], Files, ServerContext], ImageRequest] = absent
-    encode_response: Callable[[ImageResponse, ImageRequest, ServerContext], dict[str, Any]] = absent
-    stream_encoder: Callable[[ImageRequest, ServerContext], ImageEncoder] = absent
+    decode_request: Callable[[ImageKind, Mapping[str, Any], Files, ServerContext], ImageRequest] = (
+        not_supported
+    )
+    encode_response: Callable[[ImageResponse, ImageRequest, ServerContext], dict[str, Any]] = not_supported
+    stream_encoder: Callable[[ImageRequest, ServerContext], ImageEncoder] = not_supported
 
 
 def checked_size(size: str | None) -> str | None:

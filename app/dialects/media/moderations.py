@@ -15,7 +15,7 @@ from typing import Any, Final
 from app.canonical.media import Judgement, ModerationInput, ModerationRequest, ModerationResponse
 from app.canonical.record import record
 from app.canonical.request import ImagePart, Origin, TextPart
-from app.dialects.base import ClientContext, Encoded, ServerContext
+from app.dialects.base import ClientContext, EncodedRequest, ServerContext
 from app.dialects.chat.errors import decode_error
 from app.dialects.media.base import WholeDialect, estimated_usage
 from app.dialects.shared.lenient_json import as_dict, as_list, opt_str, rest
@@ -91,7 +91,7 @@ def _part(value: Any, path: str) -> TextPart | ImagePart:
     return ImagePart(url=image.required_text("url"))
 
 
-def encode_request(request: ModerationRequest, context: ClientContext) -> Encoded:
+def encode_request(request: ModerationRequest, context: ClientContext) -> EncodedRequest:
     """Return the body; pictures are refused where the wire takes texts alone."""
     options = context.options if isinstance(context.options, ModerationOptions) else ModerationOptions()
     inputs = [_write_input(one, options, context) for one in request.inputs]
@@ -101,7 +101,7 @@ def encode_request(request: ModerationRequest, context: ClientContext) -> Encode
             body[name] = value
         else:
             context.losses.report("extra", param=name)
-    return Encoded(body)
+    return EncodedRequest(body)
 
 
 def _write_input(judged: ModerationInput, options: ModerationOptions, context: ClientContext) -> Any:

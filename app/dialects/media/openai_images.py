@@ -18,7 +18,7 @@ from app.canonical.record import record
 from app.canonical.request import Origin
 from app.dialects.base import ClientContext, ServerContext
 from app.dialects.chat.errors import decode_error, failure_in
-from app.dialects.media.audio import MediaEncoded
+from app.dialects.media.audio import MediaRequest
 from app.dialects.media.image_usage import decode_image_usage, encode_image_usage, untold_usage
 from app.dialects.media.images import (
     MEMBERS,
@@ -97,7 +97,7 @@ def decode_request(
     )
 
 
-def encode_request(request: ImageRequest, context: ClientContext) -> MediaEncoded:
+def encode_request(request: ImageRequest, context: ClientContext) -> MediaRequest:
     """Return the body or the form; what the wire lacks is reported."""
     options = context.options if isinstance(context.options, ImageOptions) else ImageOptions()
     body: dict[str, Any] = {"model": context.model}
@@ -109,10 +109,10 @@ def encode_request(request: ImageRequest, context: ClientContext) -> MediaEncode
         body["stream"] = True
         framing = "sse"
     if request.kind == "generation":
-        return MediaEncoded(body, framing=framing)
+        return MediaRequest(body, framing=framing)
     if options.references:
-        return MediaEncoded({**body, "input_references": _references(request, context)}, framing=framing)
-    return MediaEncoded(form=Form(list(_fields(body)), files=_files(request)), framing=framing)
+        return MediaRequest({**body, "input_references": _references(request, context)}, framing=framing)
+    return MediaRequest(form=Form(list(_fields(body)), files=_files(request)), framing=framing)
 
 
 def _request_members(request: ImageRequest, options: ImageOptions, context: ClientContext) -> dict[str, Any]:

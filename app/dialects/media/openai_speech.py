@@ -19,7 +19,7 @@ from app.dialects.chat.errors import decode_error, failure_in
 from app.dialects.media.audio import (
     MEDIA_TYPES,
     Framing,
-    MediaEncoded,
+    MediaRequest,
     SpeechDialect,
     audio_bytes,
     error_frames,
@@ -107,7 +107,7 @@ def decode_request(body: Mapping[str, Any], context: ServerContext) -> SpeechReq
     )
 
 
-def encode_request(request: SpeechRequest, context: ClientContext) -> MediaEncoded:
+def encode_request(request: SpeechRequest, context: ClientContext) -> MediaRequest:
     """Return the JSON body; what the wire lacks is reported."""
     options = _options(context)
     if request.voice is None:
@@ -130,7 +130,7 @@ def encode_request(request: SpeechRequest, context: ClientContext) -> MediaEncod
     if request.stream and options.sse is not None and not _speaks_only_bytes(context.model):
         body[options.sse] = "sse" if options.sse == "stream_format" else True
         framing = "sse"
-    return MediaEncoded(body, framing=framing)
+    return MediaRequest(body, framing=framing)
 
 
 def decode_response(

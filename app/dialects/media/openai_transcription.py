@@ -25,7 +25,7 @@ from app.canonical.record import record
 from app.canonical.request import Origin
 from app.dialects.base import DONE, ClientContext, Frame, ServerContext
 from app.dialects.chat.errors import decode_error
-from app.dialects.media.audio import Fields, MediaEncoded, TranscriptionDialect, error_frames
+from app.dialects.media.audio import Fields, MediaRequest, TranscriptionDialect, error_frames
 from app.dialects.media.audio_usage import encode_audio_usage
 from app.dialects.media.multipart import Form
 from app.dialects.media.openai_transcript_in import OpenAITranscriptDecoder, decode_transcript
@@ -133,7 +133,7 @@ def encode_response(transcript: Transcript, request: TranscriptionRequest) -> di
     return render(transcript, request.format, request.granularities)
 
 
-def encode_request(request: TranscriptionRequest, context: ClientContext) -> MediaEncoded:
+def encode_request(request: TranscriptionRequest, context: ClientContext) -> MediaRequest:
     """Return the form; what the wire lacks is reported or refused."""
     options, losses = _options(context), context.losses
     fields = [("model", context.model), *_text_response(request, options, losses)]
@@ -143,7 +143,7 @@ def encode_request(request: TranscriptionRequest, context: ClientContext) -> Med
         fields.append(("stream", "true"))
     for name, values in request.extra.items():
         fields += [(name, value) for value in ([values] if isinstance(values, str) else values)]
-    return MediaEncoded(form=Form(fields, request.file), framing="sse" if streams else "json")
+    return MediaRequest(form=Form(fields, request.file), framing="sse" if streams else "json")
 
 
 def decode_response(

@@ -14,7 +14,7 @@ from typing import Any, Final
 from app.canonical.media import Transcript, TranscriptionRequest, Upload
 from app.dialects.base import ClientContext, ServerContext
 from app.dialects.media import openai_transcription as transcription
-from app.dialects.media.audio import Fields, MediaEncoded
+from app.dialects.media.audio import Fields, MediaRequest
 from app.dialects.media.openai_transcription import TranscriptionOptions
 from app.dialects.shared.strict_json import wrong_value
 
@@ -31,7 +31,7 @@ def decode_request(fields: Fields, file: Upload | None, context: ServerContext) 
     return request
 
 
-def encode_request(request: TranscriptionRequest, context: ClientContext) -> MediaEncoded:
+def encode_request(request: TranscriptionRequest, context: ClientContext) -> MediaRequest:
     """Return the form; what translations lack is reported."""
     if request.stream:
         context.losses.report(

@@ -16,7 +16,7 @@ from app.canonical.media import Ranked, RerankRequest, RerankResponse
 from app.canonical.record import record
 from app.canonical.request import Origin
 from app.canonical.response import Billing, Usage
-from app.dialects.base import ClientContext, Encoded, ServerContext
+from app.dialects.base import ClientContext, EncodedRequest, ServerContext
 from app.dialects.chat.errors import decode_error
 from app.dialects.media.base import WholeDialect
 from app.dialects.shared.lenient_json import as_dict, as_list, count, number, rest
@@ -59,7 +59,7 @@ def _text(document: Any, path: str) -> str:
     return text
 
 
-def encode_request(request: RerankRequest, context: ClientContext) -> Encoded:
+def encode_request(request: RerankRequest, context: ClientContext) -> EncodedRequest:
     """Return Cohere's v2 body."""
     body: dict[str, Any] = {
         "model": context.model,
@@ -75,7 +75,7 @@ def encode_request(request: RerankRequest, context: ClientContext) -> Encoded:
             body[name] = value
         else:
             context.losses.report("extra", param=name)
-    return Encoded(body)
+    return EncodedRequest(body)
 
 
 def decode_response(body: Any, request: RerankRequest, context: ClientContext) -> RerankResponse:

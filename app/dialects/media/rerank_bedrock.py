@@ -10,8 +10,8 @@ from dataclasses import replace
 from typing import Any, Final
 
 from app.canonical.media import RerankRequest
-from app.dialects.base import ClientContext, Encoded
-from app.dialects.converse.response import decode_error
+from app.dialects.base import ClientContext, EncodedRequest
+from app.dialects.converse.response_in import decode_error
 from app.dialects.media import rerank
 
 _COHERE: Final = "cohere.rerank"
@@ -23,7 +23,7 @@ def ranks(model: str) -> bool:
     return any(name in model for name in _FAMILIES)
 
 
-def encode_request(request: RerankRequest, context: ClientContext) -> Encoded:
+def encode_request(request: RerankRequest, context: ClientContext) -> EncodedRequest:
     """Return the body; the model is in the URL."""
     body: dict[str, Any] = {"query": request.query, "documents": list(request.documents)}
     if request.top_n is not None:
@@ -34,7 +34,7 @@ def encode_request(request: RerankRequest, context: ClientContext) -> Encoded:
         context.losses.report("max_tokens_per_doc")
     for name in request.extra:
         context.losses.report("extra", param=name)
-    return Encoded(body)
+    return EncodedRequest(body)
 
 
 DIALECT: Final = replace(

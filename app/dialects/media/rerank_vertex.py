@@ -10,13 +10,13 @@ from dataclasses import replace
 from typing import Any, Final
 
 from app.canonical.media import RerankRequest, RerankResponse
-from app.dialects.base import ClientContext, Encoded
+from app.dialects.base import ClientContext, EncodedRequest
 from app.dialects.gemini.errors import decode_error
 from app.dialects.media import rerank
 from app.dialects.shared.lenient_json import as_dict, as_str, dicts
 
 
-def encode_request(request: RerankRequest, context: ClientContext) -> Encoded:
+def encode_request(request: RerankRequest, context: ClientContext) -> EncodedRequest:
     """Return the body; a record's id is its place."""
     body: dict[str, Any] = {
         "model": context.model,
@@ -30,7 +30,7 @@ def encode_request(request: RerankRequest, context: ClientContext) -> Encoded:
         context.losses.report("max_tokens_per_doc")
     for name in request.extra:
         context.losses.report("extra", param=name)
-    return Encoded(body)
+    return EncodedRequest(body)
 
 
 def decode_response(body: Any, request: RerankRequest, context: ClientContext) -> RerankResponse:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from app.canonical.request import Sampling
 from app.canonical.response import Usage
-from app.dialects.base import Frame, Passage
+from app.dialects.base import Frame, PassThrough
 from app.dialects.messages.options import NAME, options_of
 from app.dialects.messages.response import decode_usage, encode_usage, head, stop_members
 from app.dialects.shared.claude import OMITTED
@@ -21,7 +21,7 @@ _SAMPLING: Final = ("temperature", "top_p", "top_k")
 _THINKING_TYPES: Final = frozenset({"enabled", "adaptive"})
 
 
-def fit(body: Body, passage: Passage) -> Body:
+def fit(body: Body, passage: PassThrough) -> Body:
     """Return a body for the target: its model and version, what its family takes of sampling, and
     the signatures of its own making."""
     target, options = passage.client, options_of(passage.client.options)
@@ -39,7 +39,7 @@ def fit(body: Body, passage: Passage) -> Body:
     return body
 
 
-def _fit_sampling(body: Body, passage: Passage) -> None:
+def _fit_sampling(body: Body, passage: PassThrough) -> None:
     """Take out, with its warning, what the family does not take."""
     wanted = Sampling(
         temperature=number(body.get("temperature")),
@@ -82,7 +82,7 @@ def _is_told(usage: Any) -> bool:
 class MessagesPatch(PlainPatch):
     """The patch of this wire. Its clients add up what they read: a member they need is there."""
 
-    def __init__(self, passage: Passage) -> None:
+    def __init__(self, passage: PassThrough) -> None:
         super().__init__(passage, fit)
 
     def answer(self, body: Body) -> Body:

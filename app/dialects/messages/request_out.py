@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from app.canonical.request import Output, Request
-from app.dialects.base import ClientContext, Encoded
+from app.dialects.base import ClientContext, EncodedRequest
 from app.dialects.messages.betas import BETA_HEADER, betas_of
 from app.dialects.messages.options import NAME, MessagesOptions, options_of
 from app.dialects.messages.parts_out import TAKES, Block, BlockWriter, starts_with_thinking
@@ -79,7 +79,7 @@ _COUNTED: Final = frozenset(
 """Members that the token counter takes (the anthropic SDK's ``MessageCountTokensParams``)."""
 
 
-def encode_request(request: Request, context: ClientContext) -> Encoded:
+def encode_request(request: Request, context: ClientContext) -> EncodedRequest:
     """Return the body and the ``anthropic-beta`` header that its features need.
 
     Raises GatewayError ``unsupported_parameter`` where leaving something out would change
@@ -113,13 +113,15 @@ def encode_request(request: Request, context: ClientContext) -> Encoded:
     body.update(_hints(request, context.losses))
     if request.origin is not None and request.origin.dialect != NAME:
         _fit_marks(body, context.losses)
-    return Encoded(body, _headers(body, options))
+    return EncodedRequest(body, _headers(body, options))
 
 
-def encode_count(request: Request, context: ClientContext) -> Encoded:
+def encode_count(request: Request, context: ClientContext) -> EncodedRequest:
     """Return the body that has a prompt's tokens counted (``/v1/messages/count_tokens``)."""
     encoded = encode_request(request, context)
-    return Encoded({name: encoded.body[name] for name in encoded.body if name in _COUNTED}, encoded.headers)
+    return EncodedRequest(
+        {name: encoded.body[name] for name in encoded.body if name in _COUNTED}, encoded.headers
+    )
 
 
 def _fit_marks(body: Mapping[str, Any], losses: Losses) -> None:

@@ -23,7 +23,7 @@ from app.responses_form.items import call_ids
 
 DIALECT: Final = Dialect(
     name=NAME,
-    tells_failure=True,
+    reports_failure=True,
     echoes=True,
     decode_request=decode_request,
     encode_response=encode_response,

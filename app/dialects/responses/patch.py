@@ -18,7 +18,7 @@ from typing import Any, ClassVar, Final
 
 from app.canonical.request import Signature
 from app.canonical.response import Response, Usage
-from app.dialects.base import Frame, Passage
+from app.dialects.base import Frame, PassThrough
 from app.dialects.responses.compatibility import DEFAULT_OPTIONS, REASONING_LOST, ResponsesOptions, fit
 from app.dialects.responses.echo import response_shell
 from app.dialects.responses.grammar import Grammar
@@ -171,7 +171,7 @@ class ResponsesPatch:
     _snapshot: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, passage: Passage) -> ResponsesPatch:
+    def of(cls, passage: PassThrough) -> ResponsesPatch:
         """Return the patch of one attempt: its state taken out, our ids and echo put in."""
         client, server = passage.client, passage.server
         return cls(

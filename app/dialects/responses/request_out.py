@@ -27,7 +27,7 @@ from app.canonical.request import (
     ToolChoice,
     ToolResultPart,
 )
-from app.dialects.base import ClientContext, Encoded, ServerContext
+from app.dialects.base import ClientContext, EncodedRequest, ServerContext
 from app.dialects.responses.compatibility import DEFAULT_OPTIONS, REASONING_LOST, ResponsesOptions, fit
 from app.dialects.responses.echo import flat_tool
 from app.dialects.responses.items_in import NAME
@@ -65,7 +65,7 @@ _COUNTED: Final = frozenset(
 """Members of the counter's request type (``TokenCountsBody``) that a stateless call has."""
 
 
-def encode_request(request: Request, context: ClientContext) -> Encoded:
+def encode_request(request: Request, context: ClientContext) -> EncodedRequest:
     """Return the create body for the target; losses go to ``context.losses``."""
     options = context.options or DEFAULT_OPTIONS
     native = request.origin is not None and request.origin.dialect == NAME
@@ -75,13 +75,13 @@ def encode_request(request: Request, context: ClientContext) -> Encoded:
     if not isinstance(body.get("input"), str):
         body["input"] = encode_input(request, context)
     body["stream"] = request.stream
-    return Encoded(fit(body, options, context.losses))
+    return EncodedRequest(fit(body, options, context.losses))
 
 
-def encode_count(request: Request, context: ClientContext) -> Encoded:
+def encode_count(request: Request, context: ClientContext) -> EncodedRequest:
     """Return the body that has a prompt's tokens counted (``/responses/input_tokens``)."""
     body = encode_request(request, context).body
-    return Encoded({name: value for name, value in body.items() if name in _COUNTED})
+    return EncodedRequest({name: value for name, value in body.items() if name in _COUNTED})
 
 
 def encode_input(request: Request, context: ClientContext) -> list[dict[str, Any]]:

@@ -36,6 +36,11 @@ MemberTable = Mapping[type, frozenset[str]]
 """The members that a wire takes, by the kind of part (or ``Tool``) they stand on."""
 
 
+def own_members(native: Native | None, dialect: str) -> Mapping[str, Any]:
+    """Return the native members that ``dialect`` itself attached, else none."""
+    return native[1] if native is not None and native[0] == dialect else {}
+
+
 def flat_members(native: Native | None) -> dict[str, Any]:
     """Return every member of a remainder, those below its item or function too."""
     if native is None:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from app.canonical.request import Signature
 from app.canonical.response import Response, Usage
-from app.dialects.base import Frame, Passage
+from app.dialects.base import Frame, PassThrough
 from app.errors import GatewayError
 
 Body = dict[str, Any]
@@ -22,7 +22,7 @@ FOREIGN_REASONING_LOST: Final = "Reasoning made by another provider was left out
 class Opener:
     """Opens the signatures of one request for its target."""
 
-    def __init__(self, passage: Passage, dialect: str, param: str) -> None:
+    def __init__(self, passage: PassThrough, dialect: str, param: str) -> None:
         self._passage = passage
         self._dialect = dialect
         self._param = param
@@ -47,7 +47,7 @@ class PlainPatch:
 
     breaks_fail: Final = False
 
-    def __init__(self, passage: Passage, fit: Callable[[Body, Passage], Body]) -> None:
+    def __init__(self, passage: PassThrough, fit: Callable[[Body, PassThrough], Body]) -> None:
         self._passage = passage
         self._fit = fit
         self._waiting: list[Frame] = []

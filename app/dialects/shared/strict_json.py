@@ -8,7 +8,7 @@ that no JSON whatever can crash it.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Self
 
 from app.dialects.shared import faults
@@ -91,10 +91,29 @@ class ClientObject:
             raise wrong_type(self.at(name), "an integer", value)
         return value
 
-    def object(self, name: str) -> ClientObject | None:
+    def word(self, name: str, known: Collection[str], expected: str | None = None) -> str | None:
+        """Return a string member that must be one of ``known``; ``expected`` lists them in an error."""
+        value = self.text(name)
+        if value is not None and value not in known:
+            raise wrong_value(self.at(name), value, expected or ", ".join(f"'{one}'" for one in known))
+        return value
+
+    def required_word(self, name: str, known: Collection[str], expected: str | None = None) -> str:
+        """Return a string member that must be present and one of ``known``."""
+        self.required_text(name)
+        return self.word(name, known, expected) or ""
+
+    def object(self, name: str) -> Self | None:
         """Return an object member, wrapped."""
         value = self.members.get(name)
-        return None if value is None else ClientObject.of(value, self.at(name))
+        return None if value is None else self.of(value, self.at(name))
+
+    def required_object(self, name: str) -> Self:
+        """Return an object member that must be present, wrapped."""
+        value = self.object(name)
+        if value is None:
+            raise missing(self.at(name))
+        return value
 
     def mapping(self, name: str) -> dict[str, Any] | None:
         """Return an object member as plain JSON."""
@@ -108,10 +127,17 @@ class ClientObject:
             raise wrong_type(self.at(name), "an array", value)
         return value
 
-    def objects(self, name: str) -> Iterator[ClientObject]:
+    def required_items(self, name: str) -> list[Any]:
+        """Return an array member that must be present, as plain JSON."""
+        value = self.items(name)
+        if value is None:
+            raise missing(self.at(name))
+        return value
+
+    def objects(self, name: str) -> Iterator[Self]:
         """Yield the objects of an array member, wrapped; nothing when it is absent."""
         for index, value in enumerate(self.items(name) or ()):
-            yield ClientObject.of(value, f"{self.at(name)}[{index}]")
+            yield self.of(value, f"{self.at(name)}[{index}]")
 
     def texts(self, name: str) -> tuple[str, ...]:
         """Return a member that is a string or an array of strings; empty when absent."""

@@ -12,11 +12,11 @@ from dataclasses import replace
 from typing import Any, Final
 
 from app.canonical.request import Output, Request, Sampling
-from app.dialects.base import ClientContext, Encoded
+from app.dialects.base import ClientContext, EncodedRequest
+from app.dialects.gemini.contents_out import NAME, ContentsEncoder
 from app.dialects.gemini.options import bare_model, family_of, options_of
-from app.dialects.gemini.parts import NAME, ContentsEncoder
 from app.dialects.gemini.thinking import thinking_config
-from app.dialects.gemini.tools import ToolsEncoder
+from app.dialects.gemini.tools_out import ToolsEncoder
 from app.dialects.shared.claude_thinking import with_thinking
 from app.dialects.shared.lenient_json import as_dict, json_text, without_nulls
 from app.dialects.shared.losses import Losses
@@ -68,12 +68,12 @@ _QUIET_HINTS: Final = frozenset({"include", "web_search_options", "service_tier"
 _COUNTED: Final = frozenset({"contents", "systemInstruction", "tools", "generationConfig"})
 
 
-def encode_request(request: Request, context: ClientContext) -> Encoded:
+def encode_request(request: Request, context: ClientContext) -> EncodedRequest:
     """Return the body of generateContent; losses are reported to the context."""
-    return Encoded(_body(request, context))
+    return EncodedRequest(_body(request, context))
 
 
-def encode_count(request: Request, context: ClientContext) -> Encoded:
+def encode_count(request: Request, context: ClientContext) -> EncodedRequest:
     """Return the body of countTokens: the same turns, tools and instructions.
 
     The Gemini API takes the whole request with its model inside; Vertex takes the four
@@ -82,8 +82,8 @@ def encode_count(request: Request, context: ClientContext) -> Encoded:
     body = _body(request, context)
     if options_of(context.options).count_wraps:
         model = f"models/{bare_model(context.model)}"
-        return Encoded({"generateContentRequest": {"model": model, **body}})
-    return Encoded({name: value for name, value in body.items() if name in _COUNTED})
+        return EncodedRequest({"generateContentRequest": {"model": model, **body}})
+    return EncodedRequest({name: value for name, value in body.items() if name in _COUNTED})
 
 
 def _body(request: Request, context: ClientContext) -> dict[str, Any]:

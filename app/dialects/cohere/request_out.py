@@ -25,7 +25,7 @@ from app.canonical.request import (
     ToolChoice,
     ToolResultPart,
 )
-from app.dialects.base import ClientContext, Encoded
+from app.dialects.base import ClientContext, EncodedRequest
 from app.dialects.cohere.options import NAME, max_thinking
 from app.dialects.shared.alternation import merge_turns
 from app.dialects.shared.claude_thinking import with_thinking
@@ -59,7 +59,7 @@ _SUPPORTED: Final = frozenset(
 )
 
 
-def encode_request(request: Request, context: ClientContext) -> Encoded:
+def encode_request(request: Request, context: ClientContext) -> EncodedRequest:
     """Return the body of ``/v2/chat``; losses are reported to the context.
 
     Raises GatewayError ``unsupported_parameter`` where leaving something out would change
@@ -83,10 +83,10 @@ def encode_request(request: Request, context: ClientContext) -> Encoded:
     if request.stream:
         body["stream"] = True
     report_unsupported(request, _SUPPORTED, losses)
-    return Encoded(body)
+    return EncodedRequest(body)
 
 
-def encode_count(request: Request, context: ClientContext) -> Encoded:
+def encode_count(request: Request, context: ClientContext) -> EncodedRequest:
     """Return the body that has a prompt's words cut into tokens (``/v1/tokenize``).
 
     The wire counts plain text alone: instructions and all texts, one a line.
@@ -95,7 +95,7 @@ def encode_count(request: Request, context: ClientContext) -> Encoded:
     texts += [
         part.text for message in request.messages for part in message.parts if isinstance(part, TextPart)
     ]
-    return Encoded({"model": context.model, "text": "\n".join(texts)})
+    return EncodedRequest({"model": context.model, "text": "\n".join(texts)})
 
 
 # messages

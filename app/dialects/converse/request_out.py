@@ -11,10 +11,10 @@ from dataclasses import replace
 from typing import Any, Final
 
 from app.canonical.request import Message, Reasoning, Request
-from app.dialects.base import ClientContext, Encoded
-from app.dialects.converse.blocks import TAKES, Block, BlockWriter
+from app.dialects.base import ClientContext, EncodedRequest
+from app.dialects.converse.blocks_out import TAKES, Block, BlockWriter
 from app.dialects.converse.options import NAME, ConverseOptions, options_of
-from app.dialects.converse.tools import ToolWriter
+from app.dialects.converse.tools_out import ToolWriter
 from app.dialects.messages.schema import close_objects, is_open
 from app.dialects.shared.alternation import PLACEHOLDER_TEXT, alternate_turns, fit_prefill, split_conversation
 from app.dialects.shared.claude import Family
@@ -57,7 +57,7 @@ _ASSUMED_LIMIT: Final = 4096
 _COUNTED: Final = frozenset({"messages", "system", "toolConfig", "additionalModelRequestFields"})
 
 
-def encode_request(request: Request, context: ClientContext) -> Encoded:
+def encode_request(request: Request, context: ClientContext) -> EncodedRequest:
     """Return the body of Converse and ConverseStream; losses are reported to the context.
 
     Raises GatewayError ``unsupported_parameter`` where leaving something out would change
@@ -101,7 +101,7 @@ def encode_request(request: Request, context: ClientContext) -> Encoded:
     body.update(_tier(request, losses))
     if request.origin is None or request.origin.dialect != NAME:
         _fit_cache_points(body, losses)
-    return Encoded(body)
+    return EncodedRequest(body)
 
 
 def _fit_cache_points(body: Members, losses: Losses) -> None:
@@ -126,10 +126,10 @@ def _betas(options: ConverseOptions, context: ClientContext) -> Members:
     return {"anthropic_beta": [flag.strip() for flag in flags.split(",") if flag.strip()]} if flags else {}
 
 
-def encode_count(request: Request, context: ClientContext) -> Encoded:
+def encode_count(request: Request, context: ClientContext) -> EncodedRequest:
     """Return the body of CountTokens."""
     body = encode_request(request, context).body
-    return Encoded({"input": {"converse": {k: v for k, v in body.items() if k in _COUNTED}}})
+    return EncodedRequest({"input": {"converse": {k: v for k, v in body.items() if k in _COUNTED}}})
 
 
 def _conversation(request: Request, writer: BlockWriter) -> tuple[list[Block], list[Message], list[Block]]:

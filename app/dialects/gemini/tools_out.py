@@ -7,9 +7,9 @@ from typing import Any, Final
 
 from app.canonical.request import Request, Tool, ToolChoice
 from app.dialects.base import ClientContext
+from app.dialects.gemini.contents_out import NAME
 from app.dialects.gemini.options import Family, GeminiOptions
-from app.dialects.gemini.parts import NAME
-from app.dialects.gemini.schema import Reducer
+from app.dialects.gemini.schema_out import Reducer
 from app.dialects.shared.members import CACHE_MARKS, flat_members
 from app.dialects.shared.schema_expansion import Expansion
 from app.dialects.shared.tool_forms import custom_schema, is_allowed

@@ -23,7 +23,7 @@ from app.canonical.events import (
 from app.canonical.request import ImagePart, OpaquePart, Part, ReasoningPart, TextPart, ToolCallPart
 from app.dialects.base import ClientContext
 from app.dialects.converse.options import NAME
-from app.dialects.converse.response import (
+from app.dialects.converse.response_in import (
     annotation_of,
     decode_usage,
     exception_error,

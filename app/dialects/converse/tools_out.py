@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from app.canonical.request import Message, Request, Tool, ToolCallPart, ToolChoice, ToolResultPart
-from app.dialects.converse.blocks import BlockWriter
+from app.dialects.converse.blocks_out import BlockWriter
 from app.dialects.converse.options import NAME
 from app.dialects.shared.flat_schema import flatten, plain_schema
 from app.dialects.shared.lenient_json import as_dict

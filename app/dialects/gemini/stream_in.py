@@ -35,10 +35,10 @@ from app.canonical.request import (
 )
 from app.canonical.response import Billing, Finish, Usage
 from app.dialects.base import ClientContext
+from app.dialects.gemini.contents_out import NAME
 from app.dialects.gemini.errors import decode_error_body
 from app.dialects.gemini.grounding import annotations_of, citations, searches_of
 from app.dialects.gemini.options import family_of
-from app.dialects.gemini.parts import NAME
 from app.dialects.gemini.usage import decode_usage, finish_of, finish_of_block, raw_reason
 from app.dialects.shared.decoder_parts import cut_stream, name_of_call
 from app.dialects.shared.lenient_json import as_dict, as_str, count, dicts, json_text, opt_str

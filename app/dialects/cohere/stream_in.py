@@ -21,7 +21,7 @@ from app.canonical.request import OpaquePart, Part, ReasoningPart, TextPart, Too
 from app.canonical.response import Usage
 from app.dialects.base import ClientContext
 from app.dialects.cohere.options import NAME, PLAN
-from app.dialects.cohere.response import annotations_of, decode_usage, finish_of, logprobs_of
+from app.dialects.cohere.response_in import annotations_of, decode_usage, finish_of, logprobs_of
 from app.dialects.shared.blocks import OpenBlock, OpenBlocks
 from app.dialects.shared.decoder_parts import TerminalDecoder, call_part, name_of_call
 from app.dialects.shared.failures import status_of_code, upstream_failure
