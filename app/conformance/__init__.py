@@ -1,5 +1,5 @@
-"""Whether a server keeps the contract of OpenAI's APIs, found out by asking it: ``sluice conformance``.
+"""Checks whether a server conforms to OpenAI's APIs: ``sluice conformance``.
 
-``checks`` runs what the modules ``chat``, ``responses``, ``lifecycle``, ``errors`` and ``others`` list, by a
-``client``; ``responses_stream`` and ``chat_stream`` are the grammars of streams, which our own tests use, too.
+``checks`` runs the checks that ``chat``, ``responses``, ``lifecycle``, ``errors`` and ``others`` list. They send requests
+with ``client``. ``chat_stream`` and ``responses_stream`` are the grammars of streams; our own tests use them as well.
 """

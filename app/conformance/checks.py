@@ -1,6 +1,6 @@
-"""The checks in their order, and the run over them: each ends as ``pass``, ``fail`` or ``skip``.
+"""The checks in order, and how they run: each ends as ``pass``, ``fail`` or ``skip``.
 
-A group whose first check is skipped is not asked further: the server has no such endpoint.
+If the first check of a group is skipped, so are the others: the server has no such endpoint.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from app.conformance import chat, errors, lifecycle, others, responses
-from app.conformance.client import Broken, Client, Skipped
+from app.conformance.client import Client, Skip, Violation
 from app.conformance.subject import Subject
 
 Check = Callable[[Subject], None]
@@ -25,12 +25,12 @@ GROUPS: Final[tuple[tuple[str, tuple[Check, ...]], ...]] = (
     ("errors", errors.CHECKS),
 )
 _FORMS: Final = (AttributeError, IndexError, KeyError, TypeError, ValueError)
-"""What reading an answer of a wrong form raises, where no check says it better."""
+"""Errors from reading an answer of a wrong form that no check names."""
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """How a check ended; ``seconds`` it took, ``reason`` why it failed or was skipped."""
+    """How a check ended: ``pass``, ``fail`` or ``skip``, why it did not pass, and its duration in ``seconds``."""
 
     group: str
     check: str
@@ -43,7 +43,7 @@ def run(client: Client, model: str | None, embedding_model: str | None) -> Itera
     """Yield the result of each check as it ends."""
     subject = Subject(client, model, embedding_model)
     for group, checks in GROUPS:
-        missing: str | None = None
+        missing: str | None = None  # why the rest of the group is skipped
         for number, check in enumerate(checks):
             if missing is not None:
                 yield Result(group, name_of(check), "skip", missing, 0.0)
@@ -55,7 +55,7 @@ def run(client: Client, model: str | None, embedding_model: str | None) -> Itera
 
 
 def name_of(check: Any) -> str:
-    """Return the name of a check: that of its function, in words."""
+    """Return the name of a check: that of its function, with spaces."""
     return str(check.__name__).replace("_", " ")
 
 
@@ -64,10 +64,10 @@ def _result(group: str, check: Check, subject: Subject) -> Result:
     result, reason = "pass", None
     try:
         check(subject)
-    except Skipped as skipped:
-        result, reason = "skip", str(skipped)
-    except Broken as broken:
-        result, reason = "fail", str(broken)
+    except Skip as skip:
+        result, reason = "skip", str(skip)
+    except Violation as violation:
+        result, reason = "fail", str(violation)
     except _FORMS as error:
         result, reason = "fail", f"an answer has another form: {type(error).__name__}: {error}"
     return Result(group, name_of(check), result, reason, round(time.monotonic() - began, 3))

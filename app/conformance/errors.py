@@ -1,10 +1,11 @@
-"""Checks of refusals: the status, and the one form of an error."""
+"""Checks of refusals: their status, and the form of their errors."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from app.conformance.client import Skipped, expect, expect_error
+from app.conformance.client import Skip, expect, expect_error
+from app.conformance.samples import UNKNOWN_MODEL, expect_member, expect_unknown_model
 from app.conformance.subject import Subject
 
 _CHAT: Final = "/chat/completions"
@@ -33,16 +34,14 @@ def a_body_that_is_no_object(subject: Subject) -> None:
 
 def messages_of_a_wrong_type(subject: Subject) -> None:
     """400 that names the member."""
-    error = expect_error(
-        subject.client.send("POST", _CHAT, {"model": subject.model, "messages": "hi"}), 400, 422
-    )
-    expect("messages" in f"{error['param']} {error['message']}", "the error does not name 'messages'")
+    reply = subject.client.send("POST", _CHAT, {"model": subject.model, "messages": "hi"})
+    expect_member(expect_error(reply, 400, 422), "messages")
 
 
 def no_messages(subject: Subject) -> None:
     """400 that names the member."""
-    error = expect_error(subject.client.send("POST", _CHAT, {"model": subject.model}), 400, 422)
-    expect("messages" in f"{error['param']} {error['message']}", "the error does not name 'messages'")
+    reply = subject.client.send("POST", _CHAT, {"model": subject.model})
+    expect_member(expect_error(reply, 400, 422), "messages")
 
 
 def a_number_out_of_range(subject: Subject) -> None:
@@ -55,22 +54,17 @@ def a_number_out_of_range(subject: Subject) -> None:
 def a_model_that_nobody_has(subject: Subject) -> None:
     """404 or 400 with ``model_not_found``, streamed or not."""
     for stream in (False, True):
-        body = {
-            "model": "no-such-model-at-all",
-            "messages": [{"role": "user", "content": "x"}],
-            "stream": stream,
-        }
-        error = expect_error(subject.client.send("POST", _CHAT, body), 400, 404)
-        expect(error["code"] == "model_not_found", f"the code is {error['code']!r}, not 'model_not_found'")
+        body = {**subject.chat("x", stream=stream), "model": UNKNOWN_MODEL}
+        expect_unknown_model(expect_error(subject.client.send("POST", _CHAT, body), 400, 404))
 
 
 def a_wrong_key(subject: Subject) -> None:
-    """401, where a key is asked for."""
+    """401 at a server that requires a key."""
     if not subject.client.key:
-        raise Skipped("no key was given")
+        raise Skip("no key was given")
     reply = subject.client.send("GET", "/models", key="sk-wrong-0000000000000000")
     if reply.status == 200:
-        raise Skipped("the server asks for no key here")
+        raise Skip("the server asks for no key here")
     error = expect_error(reply, 401, 403)
     expect(subject.client.key not in error["message"], "the error shows a key")
 

@@ -1,43 +1,41 @@
-"""Who is examined: a server, and which of its models to ask."""
+"""The server under test, and the models that the checks use."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from app.conformance.client import Client, Skipped
+from app.conformance.client import Client, Skip
 
 _NO_CHAT: Final = ("embed", "tts", "whisper", "speech", "transcri", "image", "dall", "rerank", "moderation")
 
 
 @dataclass(slots=True)
 class Subject:
-    """One server. Models that were not given are the first of its list that fit by their names."""
+    """One server. A model that is None becomes the first of its list whose name fits."""
 
     client: Client
-    given_model: str | None = None
-    given_embedding_model: str | None = None
-    listed: list[str] | None = None
+    chat_model: str | None = None
+    vector_model: str | None = None
 
     @property
     def model(self) -> str:
-        """Return the model for chat and responses; raises ``Skipped`` where none is known."""
-        if self.given_model is not None:
-            return self.given_model
-        fits = [name for name in self._names() if not any(word in name.lower() for word in _NO_CHAT)]
-        if not fits:
-            raise Skipped("no model is known; name one by --model")
-        return fits[0]
+        """Return the model for chat and responses; raise ``Skip`` if none is known."""
+        if self.chat_model is None:
+            self.chat_model = self._first_model(lambda name: not any(word in name for word in _NO_CHAT))
+        if self.chat_model is None:
+            raise Skip("no model is known; name one by --model")
+        return self.chat_model
 
     @property
     def embedding_model(self) -> str:
-        """Return the model for embeddings; raises ``Skipped`` where none is known."""
-        if self.given_embedding_model is not None:
-            return self.given_embedding_model
-        fits = [name for name in self._names() if "embed" in name.lower()]
-        if not fits:
-            raise Skipped("no model for embeddings is known; name one by --embedding-model")
-        return fits[0]
+        """Return the model for embeddings; raise ``Skip`` if none is known."""
+        if self.vector_model is None:
+            self.vector_model = self._first_model(lambda name: "embed" in name)
+        if self.vector_model is None:
+            raise Skip("no model for embeddings is known; name one by --embedding-model")
+        return self.vector_model
 
     def chat(self, text: str, **members: Any) -> dict[str, Any]:
         """Return the body of a chat request."""
@@ -47,8 +45,6 @@ class Subject:
         """Return the body of a Responses request."""
         return {"model": self.model, "input": content, **members}
 
-    def _names(self) -> list[str]:
-        if self.listed is None:
-            listed = self.client.get("/models")["data"]
-            self.listed = [entry["id"] for entry in listed]
-        return self.listed
+    def _first_model(self, fits: Callable[[str], bool]) -> str | None:
+        names = (entry["id"] for entry in self.client.get("/models")["data"])
+        return next((name for name in names if fits(name.lower())), None)

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from app.conformance.checks import Result
 from app.conformance.checks import run as run_checks
-from app.conformance.client import Broken, Client
+from app.conformance.client import Client, Violation
 from app.terminal.progress import line
 
 _USAGE_ERROR: Final = 2
@@ -38,8 +38,8 @@ def run(args: argparse.Namespace) -> int:
     client = Client(args.url, args.key or os.environ.get(KEY), os.environ, args.timeout)
     try:
         client.send("GET", "/models")
-    except Broken as broken:
-        print(f"sluice: {broken}", file=sys.stderr)
+    except Violation as violation:
+        print(f"sluice: {violation}", file=sys.stderr)
         return _USAGE_ERROR
     results = []
     with line("asking") as progress:
