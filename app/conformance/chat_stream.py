@@ -1,12 +1,12 @@
-"""Order rules of chat streams, as OpenAI and Azure keep them. The check returns what was broken."""
+"""The grammar of chat streams, as OpenAI's and Azure's streams follow it (recorded traffic)."""
 
 from __future__ import annotations
 
-from typing import Any
+from app.conformance.grammar import Grammar, Json
 
-Json = dict[str, Any]
 DONE = "[DONE]"
 CHAT_CONSTANT = ("id", "object", "created", "model")
+"""Members that all chunks of a stream share."""
 CHAT_FINISH = {"stop", "length", "tool_calls", "content_filter", "function_call"}
 CHAT_CONTENT = (
     "content",
@@ -20,94 +20,106 @@ CHAT_CONTENT = (
 
 
 def check_chat_stream(chunks: list[Json | str]) -> list[str]:
-    """Name every broken rule of a whole chat stream, given as parsed chunks and a last ``"[DONE]"``.
+    """Return every broken rule of a whole chat stream: parsed chunks and a last ``"[DONE]"``.
 
-    After a chunk with ``error`` only ``[DONE]`` may come, and no choice need be finished.
+    After a chunk with ``error`` only ``[DONE]`` may come, and choices need no ``finish_reason``.
     """
-    return _Chat().check(chunks)
+    return _ChatGrammar().check(chunks)
 
 
-class _Chat:
+class _ChatGrammar(Grammar):
     def __init__(self) -> None:
-        self.broken: list[str] = []
-        self.where = ""
+        super().__init__()
         self.constant: Json = {}
-        self.finished: dict[int, bool] = {}
-        self.calls: dict[int, int] = {}
+        self.finished: dict[int, bool] = {}  # by the choice's index
+        self.calls: dict[int, int] = {}  # tool calls so far, by the choice's index
         self.usage = False
         self.error = False
 
-    def say(self, words: str) -> None:
-        self.broken.append(f"{self.where}: {words}")
-
-    def expect(self, holds: bool, words: str) -> None:
-        if not holds:
-            self.say(words)
-
     def check(self, chunks: list[Json | str]) -> list[str]:
         self.where = "end"
-        self.expect(chunks[-1:] == [DONE], f"{DONE} is not last")
+        self.expect({f"{DONE} is not last": chunks[-1:] == [DONE]})
         for number, chunk in enumerate(chunks):
             self.where = str(number)
             if isinstance(chunk, str):
-                self.expect(chunk == DONE and number == len(chunks) - 1, f"{chunk} in the middle")
+                self.expect({f"{chunk} in the middle": chunk == DONE and number == len(chunks) - 1})
                 continue
-            self.expect(not self.error, "comes after an error")
-            self.expect(not self.usage, "comes after the usage chunk")
+            self.expect(
+                {"comes after an error": not self.error, "comes after the usage chunk": not self.usage}
+            )
             if "error" in chunk:
                 self.error = True
-                self.expect(bool(chunk["error"].get("message")), "the error has no message")
-                continue
-            self.chunk(chunk)
+                self.expect({"the error has no message": chunk["error"].get("message")})
+            else:
+                self.check_chunk(chunk)
         self.where = "end"
-        self.expect(self.error or all(self.finished.values()), "a choice is unfinished")
-        self.expect(self.error or bool(self.finished), "no choice came")
-        self.expect(sorted(self.finished) == list(range(len(self.finished))), "choice indices have a gap")
-        return self.broken
+        self.expect(
+            {
+                "a choice is unfinished": self.error or all(self.finished.values()),
+                "no choice came": self.error or self.finished,
+                "choice indices have a gap": sorted(self.finished) == list(range(len(self.finished))),
+            }
+        )
+        return self.violations
 
-    def chunk(self, chunk: Json) -> None:
-        if "prompt_filter_results" in chunk and not chunk["choices"]:
-            self.expect(not self.finished, "prompt_filter_results come late")
-            return  # Azure's own first chunk, without id, object and model
-        held = {name: chunk.get(name) for name in CHAT_CONSTANT}
-        self.constant = self.constant or held
-        self.expect(held == self.constant, "id, object, created or model changed")
-        self.expect(held["object"] == "chat.completion.chunk", f"object is {held['object']}")
-        self.expect(None not in held.values(), "id, created or model is missing")
-        self.usage = chunk.get("usage") is not None
+    def check_chunk(self, chunk: Json) -> None:
         choices = chunk["choices"]
-        self.expect(not (self.usage and choices), "usage comes with choices")
-        self.expect(bool(choices) or self.usage, "no choices and no usage")
+        if "prompt_filter_results" in chunk and not choices:
+            self.expect({"prompt_filter_results come late": not self.finished})
+            return  # Azure's own first chunk, without id, object and model
+        members = {name: chunk.get(name) for name in CHAT_CONSTANT}
+        self.constant = self.constant or members
+        self.usage = chunk.get("usage") is not None
+        self.expect(
+            {
+                "id, object, created or model changed": members == self.constant,
+                f"object is {members['object']}": members["object"] == "chat.completion.chunk",
+                "id, created or model is missing": None not in members.values(),
+                "usage comes with choices": not (self.usage and choices),
+                "no choices and no usage": choices or self.usage,
+            }
+        )
         for choice in choices:
-            self.choice(choice)
+            self.check_choice(choice)
 
-    def choice(self, choice: Json) -> None:
+    def check_choice(self, choice: Json) -> None:
         index, delta = choice["index"], choice["delta"]
         if index not in self.finished:
-            self.expect(delta.get("role") == "assistant", "the choice's first chunk has no role")
+            self.expect({"the choice's first chunk has no role": delta.get("role") == "assistant"})
             self.finished[index] = False
         elif self.finished[index]:
-            later = any(delta.get(name) for name in CHAT_CONTENT)
-            self.expect(not later, "content comes after finish_reason")
+            self.expect({"content comes after finish_reason": not any(map(delta.get, CHAT_CONTENT))})
         for call in delta.get("tool_calls") or []:
-            self.call(index, call)
+            self.check_call(index, call)
         if (reason := choice.get("finish_reason")) is not None:
-            self.expect(not self.finished[index], "finish_reason came twice")
-            self.expect(reason in CHAT_FINISH, f"finish_reason is {reason}")
+            self.expect(
+                {
+                    "finish_reason came twice": not self.finished[index],
+                    f"finish_reason is {reason}": reason in CHAT_FINISH,
+                }
+            )
             self.finished[index] = True
 
-    def call(self, choice: int, call: Json) -> None:
-        """A new index is the next one and brings id, type and name; a known one brings only arguments."""
-        known = self.calls.setdefault(choice, 0)
+    def check_call(self, choice: int, call: Json) -> None:
+        """A new index is the next one and has id, type and name; a known one has only arguments."""
+        count = self.calls.setdefault(choice, 0)
         kind = call.get("type") or ("custom" if "custom" in call else "function")
         body = call.get(kind) or {}
         text = body.get("input" if kind == "custom" else "arguments")
-        self.expect(text is None or isinstance(text, str), "arguments are no text")
-        if call.get("index") == known:
+        self.expect({"arguments are no text": isinstance(text, str | None)})
+        if call.get("index") == count:
             self.calls[choice] += 1
-            self.expect(bool(call.get("id")), "a new call has no id")
-            self.expect(kind in ("function", "custom") and bool(call.get("type")), "a new call has no type")
-            self.expect(bool(body.get("name")), "a new call has no name")
+            self.expect(
+                {
+                    "a new call has no id": call.get("id"),
+                    "a new call has no type": kind in ("function", "custom") and call.get("type"),
+                    "a new call has no name": body.get("name"),
+                }
+            )
             return
-        self.expect(call.get("index") in range(known), f"call index {call.get('index')} is out of order")
-        self.expect(not call.get("id") and not body.get("name"), "id or name came again")
+        self.expect(
+            {
+                f"call index {call.get('index')} is out of order": call.get("index") in range(count),
+                "id or name came again": not call.get("id") and not body.get("name"),
+            }
+        )

@@ -1,17 +1,18 @@
-"""Order rules of Responses streams. Each check returns what was broken (chat: ``chat_stream``).
+"""The grammar of Responses streams.
 
-The rules are those that hold in clean recordings of OpenAI and Azure, together with what
-openai-python's ``responses.stream()`` enforces by exceptions. Items may overlap, so all state hangs
-on ``output_index``.
+Its rules hold in clean recordings of OpenAI and Azure; openai-python's ``responses.stream()`` enforces some of them by
+exceptions. Items may overlap, so all state is kept by ``output_index``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
-Json = dict[str, Any]
+from app.conformance.grammar import Grammar, Json
+
 TERMINAL = {
     "response.completed": ("completed",),
     "response.incomplete": ("incomplete",),
@@ -26,9 +27,9 @@ CLOSED = ("completed", "incomplete", "failed")
 
 
 class Channel(NamedTuple):
-    """A text that is streamed: its member in the ``.done`` event, and what it is a part of.
+    """A streamed text: its ``member`` in the ``.done`` event and in the item or part of type ``kind``.
 
-    ``place`` names the member that tells the part (``None``: the text belongs to the item itself).
+    ``place`` is the member of events that holds the part's index; None if the text belongs to the item itself.
     """
 
     member: str
@@ -69,7 +70,7 @@ FREE = ("response.shell_call_command.", "response.shell_call_output_content.", "
 
 @dataclass(slots=True)
 class Part:
-    """A content or summary part that was opened."""
+    """A content or summary part that has started."""
 
     kind: str
     text: str = ""
@@ -80,7 +81,7 @@ class Part:
 
 @dataclass(slots=True)
 class Item:
-    """An output item that was opened; ``parts`` by (index member, index)."""
+    """An output item that has started; ``parts`` by (index member, index), ``texts`` by event name."""
 
     id: str
     kind: str
@@ -92,282 +93,306 @@ class Item:
 
 
 def check_responses_frames(messages: Iterable[tuple[str, Json]], *, ours: bool = False) -> list[str]:
-    """Check the event line of every message of a stream as well, given with its parsed data."""
-    broken, events = [], []
-    for number, (name, event) in enumerate(messages):
-        events.append(event)
-        if name != event.get("type"):
-            broken.append(f"{number}: event line {name!r} is not the type {event.get('type')!r}")
-    return broken + check_responses_stream(events, ours=ours)
+    """Return every broken rule of a whole stream, given as event name and parsed data of each message."""
+    numbered = list(enumerate(messages))
+    violations = [
+        f"{number}: event line {name!r} is not the type {event.get('type')!r}"
+        for number, (name, event) in numbered
+        if name != event.get("type")
+    ]
+    return violations + check_responses_stream([event for _, (_, event) in numbered], ours=ours)
 
 
 def check_responses_stream(events: list[Json], *, ours: bool = False, first: int = 0) -> list[str]:
-    """Name every broken rule of a whole Responses stream.
+    """Return every broken rule of a whole Responses stream.
 
-    ``ours`` adds what the gateway promises beyond OpenAI: the ``error`` event has its members flat
-    as well as nested. ``first`` is the number the first event must have.
+    ``ours`` adds a rule of this gateway: an ``error`` event has its members flat as well as nested.
+    ``first`` is the ``sequence_number`` of the first event.
     """
-    return _Responses(ours, first).check(events)
+    return _ResponsesGrammar(ours, first).check(events)
 
 
-class _Responses:
+class _ResponsesGrammar(Grammar):
     def __init__(self, ours: bool, first: int) -> None:
+        super().__init__()
         self.ours, self.next = ours, first
         self.items: dict[int, Item] = {}
-        self.broken: list[str] = []
-        self.seen: list[str] = []
+        self.kinds: list[str] = []
         self.id: str | None = None
         self.error = False
-        self.where = ""
 
     def check(self, events: list[Json]) -> list[str]:
         for event in events:
-            kind = event.get("type")
+            kind, number = event.get("type"), event.get("sequence_number")
             self.where = f"{self.next} {kind}"
-            self.number(event)
-            if self.seen and self.seen[-1] in TERMINAL:
-                self.say("comes after the terminal event")
-            if not isinstance(kind, str):
-                self.say("has no type")
-                continue
-            self.order(kind)
-            try:
-                self.rule(kind)(event)
-            except KeyError as missing:
-                self.say(f"lacks {missing}")
-            self.seen.append(kind)
+            self.expect(
+                {
+                    f"sequence_number is {number}, not {self.next}": number == self.next,
+                    "comes after the terminal event": not self.kinds or self.kinds[-1] not in TERMINAL,
+                    "has no type": isinstance(kind, str),
+                }
+            )
+            self.next += 1
+            if isinstance(kind, str):
+                self.check_order(kind)
+                try:
+                    self.rule(kind)(event)
+                except KeyError as missing:
+                    self.report(f"lacks {missing}")
+                self.kinds.append(kind)
         self.where = "end"
-        if not self.seen or self.seen[-1] not in TERMINAL:
-            self.say("no terminal event came last")
-        return self.broken
+        self.expect({"no terminal event came last": self.kinds and self.kinds[-1] in TERMINAL})
+        return self.violations
 
-    def say(self, words: str) -> None:
-        self.broken.append(f"{self.where}: {words}")
-
-    def expect(self, holds: bool, words: str) -> None:
-        if not holds:
-            self.say(words)
-
-    def number(self, event: Json) -> None:
-        got = event.get("sequence_number")
-        self.expect(got == self.next, f"sequence_number is {got}, not {self.next}")
-        self.next += 1
-
-    def order(self, kind: str) -> None:
+    def check_order(self, kind: str) -> None:
         """created, then perhaps queued, then in_progress, then all the rest."""
-        before = tuple(self.seen[:3])
+        before = tuple(self.kinds[:3])
         if kind == "response.created":
-            self.expect(not before, "created is not first")
+            self.expect({"created is not first": not before})
         elif kind == "response.queued":
-            self.expect(before == ("response.created",), "queued does not follow created")
+            self.expect({"queued does not follow created": before == ("response.created",)})
         elif kind == "response.in_progress":
-            self.expect(before in (_CREATED, _QUEUED), "in_progress does not follow created or queued")
+            self.expect({"in_progress does not follow created or queued": before in (_CREATED, _QUEUED)})
         elif kind not in TERMINAL and kind != "error":
-            self.expect("response.in_progress" in before, "comes before created and in_progress")
-        elif not before:
-            self.say("response.created did not come first")
-        if self.error:
-            self.expect(kind == "response.failed", "only response.failed may follow an error event")
+            self.expect({"comes before created and in_progress": "response.in_progress" in before})
+        else:
+            self.expect({"response.created did not come first": before})
+        only_failure = not self.error or kind == "response.failed"
+        self.expect({"only response.failed may follow an error event": only_failure})
 
     def rule(self, kind: str) -> Callable[[Json], None]:
         name, _, verb = kind.rpartition(".")
         if kind in OPENING:
-            return self.opening
+            return self.check_opening
         if kind in TERMINAL:
-            return self.terminal
+            return self.check_terminal
         if kind in _SINGLE:
-            found: Callable[[Json], None] = getattr(self, _SINGLE[kind])
-            return found
+            return partial(_SINGLE[kind], self)
         if name in CHANNELS and verb in ("delta", "done"):
-            return self.delta if verb == "delta" else self.text_done
+            return partial(self.grow, name=name, done=verb == "done")
         if name.removeprefix("response.") in STATES:
-            return self.state
-        return self.free if kind.startswith(FREE) else self.unknown
+            return self.check_state
+        return partial(self.check_other, known=kind.startswith(FREE))
 
-    def free(self, event: Json) -> None:
-        self.expect("output_index" in event or "item_id" in event, "belongs to no item")
-
-    def unknown(self, event: Json) -> None:
-        self.say("is no event of the contract")
+    def check_other(self, event: Json, *, known: bool) -> None:
+        has_item = "output_index" in event or "item_id" in event
+        self.expect({"is no event of the contract": known, "belongs to no item": not known or has_item})
 
     # snapshots
 
-    def opening(self, event: Json) -> None:
+    def check_opening(self, event: Json) -> None:
         response = event["response"]
-        self.identity(response)
-        self.expect(response["output"] == [], "the snapshot's output is not empty")
-        self.expect(response["usage"] is None, "the snapshot's usage is not null")
-        self.expect(response["status"] in OPENING[event["type"]], f"status is {response['status']}")
-        self.expect(response.get("error") is None, "the snapshot holds an error")
+        self.check_identity(response)
+        self.expect(
+            {
+                "the snapshot's output is not empty": response["output"] == [],
+                "the snapshot's usage is not null": response["usage"] is None,
+                f"status is {response['status']}": response["status"] in OPENING[event["type"]],
+                "the snapshot holds an error": response.get("error") is None,
+            }
+        )
 
-    def identity(self, response: Json) -> None:
+    def check_identity(self, response: Json) -> None:
         self.id = self.id or response["id"]
-        self.expect(response["id"] == self.id, "the response id changed")
-        self.expect(response.get("object") == "response", "object is not response")
+        self.expect(
+            {
+                "the response id changed": response["id"] == self.id,
+                "object is not response": response.get("object") == "response",
+            }
+        )
 
-    def terminal(self, event: Json) -> None:
+    def check_terminal(self, event: Json) -> None:
         response, kind = event["response"], event["type"]
-        self.identity(response)
-        self.expect(response["status"] in TERMINAL[kind], f"status is {response['status']}")
-        failed = response["status"] == "failed"
-        self.expect((response.get("error") is not None) == failed, "error is set if and only if failed")
+        self.check_identity(response)
+        status = response["status"]
         reason = (response.get("incomplete_details") or {}).get("reason")
         self.expect(
-            bool(reason) == (kind == "response.incomplete"), "incomplete_details goes with incomplete"
+            {
+                f"status is {status}": status in TERMINAL[kind],
+                "error is set if and only if failed": (response.get("error") is not None)
+                == (status == "failed"),
+                "incomplete_details goes with incomplete": bool(reason) == (kind == "response.incomplete"),
+            }
         )
         if kind == "response.failed":
             return
-        self.expect(isinstance(response["usage"], dict), "usage is missing at the end")
-        for index, item in self.items.items():
-            self.expect(item.final is not None, f"item {index} is unfinished")
-        finals = [_open(self.items[index].final or {}) for index in sorted(self.items)]
-        ended = [_open(item) for item in response["output"]]
-        self.expect(ended == finals, "output differs from the finished items")
+        finals = [_without_encrypted(self.items[index].final or {}) for index in sorted(self.items)]
+        self.expect(
+            {
+                "usage is missing at the end": isinstance(response["usage"], dict),
+                **{f"item {index} is unfinished": item.final for index, item in self.items.items()},
+                "output differs from the finished items": finals
+                == [_without_encrypted(item) for item in response["output"]],
+            }
+        )
 
-    def error_event(self, event: Json) -> None:
+    def check_error(self, event: Json) -> None:
         self.error = True
         nested = event["error"]
-        self.expect(bool(nested.get("message")), "the nested error has no message")
-        self.expect("code" in nested and "type" in nested, "the nested error lacks code or type")
-        if self.ours:
-            flat = {name: event.get(name) for name in ("code", "message", "param")}
-            self.expect(flat == {name: nested.get(name) for name in flat}, "flat and nested differ")
+        flat = {name: event.get(name) for name in ("code", "message", "param")}
+        self.expect(
+            {
+                "the nested error has no message": nested.get("message"),
+                "the nested error lacks code or type": "code" in nested and "type" in nested,
+                "flat and nested differ": not self.ours or flat == {name: nested.get(name) for name in flat},
+            }
+        )
 
     # items
 
-    def item_added(self, event: Json) -> None:
+    def add_item(self, event: Json) -> None:
         index, item = event["output_index"], event["item"]
-        self.expect(index == len(self.items), f"output_index {index} does not open in order")
         kind = item["type"]
-        wanted = EMPTY_AT_FIRST.get(kind, {})
-        held = {name: item.get(name) for name in wanted}
-        self.expect(held == wanted, f"a new {kind} holds {held}")
-        for name in NAMED.get(kind, ()):
-            self.expect(bool(item.get(name)), f"a new {kind} has no {name}")
+        empty = EMPTY_AT_FIRST.get(kind, {})
+        members = {name: item.get(name) for name in empty}
+        self.expect(
+            {
+                f"output_index {index} does not open in order": index == len(self.items),
+                f"a new {kind} holds {members}": members == empty,
+                **{f"a new {kind} has no {name}": item.get(name) for name in NAMED.get(kind, ())},
+            }
+        )
         self.items[index] = Item(item["id"], kind)
 
-    def item_done(self, event: Json) -> None:
-        item = self.item(event, event["item"].get("id"))
+    def finish_item(self, event: Json) -> None:
+        item = self.find_item(event, event["item"].get("id"))
         if item is None:
             return
         final = item.final = event["item"]
-        self.expect(final["type"] == item.kind, "the item's type changed")
-        self.expect(final.get("status", "completed") in CLOSED, f"status is {final.get('status')}")
-        for (_, number), part in item.parts.items():
-            self.expect(part.closed, f"part {number} is unfinished")
+        self.expect(
+            {
+                "the item's type changed": final["type"] == item.kind,
+                f"status is {final.get('status')}": final.get("status", "completed") in CLOSED,
+                **{f"part {number} is unfinished": part.closed for (_, number), part in item.parts.items()},
+            }
+        )
         for (member, place), kinds in _PLACES.items():
             texts = [part.text for (index, _), part in sorted(item.parts.items()) if index == member]
-            held = [_text(part) for part in final.get(place) or [] if part.get("type") in kinds]
-            self.expect(
-                not (texts or item.kind == "message") or texts == held, f"{place} differs from its parts"
-            )
+            final_texts = [_text(part) for part in final.get(place) or [] if part.get("type") in kinds]
+            comparable = texts or item.kind == "message"
+            self.expect({f"{place} differs from its parts": not comparable or texts == final_texts})
         for name, text in item.texts.items():
-            self.expect(name in item.texts_done or name in DONE_MAY_LACK, f"{name}.done is missing")
             member = CHANNELS[name].member
-            self.expect(_member(final, member) == text, f"{member} differs from its deltas")
-        if item.kind == "function_call":
             self.expect(
-                "response.function_call_arguments" in item.texts_done, "no function_call_arguments.done came"
+                {
+                    f"{name}.done is missing": name in item.texts_done or name in DONE_MAY_LACK,
+                    f"{member} differs from its deltas": _member(final, member) == text,
+                }
             )
+        arguments = "response.function_call_arguments" in item.texts_done
+        self.expect({"no function_call_arguments.done came": arguments or item.kind != "function_call"})
 
-    def item(self, event: Json, identifier: str | None) -> Item | None:
+    def find_item(self, event: Json, identifier: str | None) -> Item | None:
         item = self.items.get(event["output_index"])
         if item is None or item.final is not None:
-            self.say(f"item {event['output_index']} is not open")
+            self.report(f"item {event['output_index']} is not open")
             return None
-        self.expect(identifier == item.id, "the item's id is another")
+        self.expect({"the item's id is another": identifier == item.id})
         return item
 
     # parts and texts
 
-    def part_added(self, event: Json) -> None:
-        member = "summary_index" if "summary_index" in event else "content_index"
-        if item := self.item(event, event["item_id"]):
-            count = sum(index == member for index, _ in item.parts)
-            self.expect(event[member] == count, f"{member} {event[member]} does not open in order")
-            part = event["part"]
-            self.expect(_text(part) == "", "a new part has text")
-            self.expect(not part.get("annotations"), "a new part has annotations")
-            item.parts[member, event[member]] = Part(part["type"])
+    def add_part(self, event: Json) -> None:
+        member = _index_member(event)
+        if item := self.find_item(event, event["item_id"]):
+            index, part = event[member], event["part"]
+            count = sum(name == member for name, _ in item.parts)
+            self.expect(
+                {
+                    f"{member} {index} does not open in order": index == count,
+                    "a new part has text": _text(part) == "",
+                    "a new part has annotations": not part.get("annotations"),
+                }
+            )
+            item.parts[member, index] = Part(part["type"])
 
-    def part_done(self, event: Json) -> None:
-        part = self.part(event)
-        if part is None:
-            return
-        final = event["part"]
-        part.closed = True
-        self.expect(final["type"] == part.kind, "the part's type changed")
-        self.expect(part.text_done, "the part's text was not done")
-        self.expect(_text(final) == part.text, "the part differs from its deltas")
-        if part.kind == "output_text":
-            self.expect(final.get("annotations", []) == part.annotations, "annotations were not all added")
+    def finish_part(self, event: Json) -> None:
+        if part := self.find_part(event):
+            final = event["part"]
+            part.closed = True
+            annotations = final.get("annotations", [])
+            self.expect(
+                {
+                    "the part's type changed": final["type"] == part.kind,
+                    "the part's text was not done": part.text_done,
+                    "the part differs from its deltas": _text(final) == part.text,
+                    "annotations were not all added": part.kind != "output_text"
+                    or annotations == part.annotations,
+                }
+            )
 
-    def part(self, event: Json) -> Part | None:
-        member = "summary_index" if "summary_index" in event else "content_index"
-        if (item := self.item(event, event["item_id"])) is None:
+    def find_part(self, event: Json) -> Part | None:
+        member = _index_member(event)
+        if (item := self.find_item(event, event["item_id"])) is None:
             return None
         part = item.parts.get((member, event[member]))
         if part is None or part.closed:
-            self.say(f"part {event[member]} is not open")
+            self.report(f"part {event[member]} is not open")
             return None
         return part
 
-    def annotation(self, event: Json) -> None:
-        if part := self.part(event):
-            self.expect(part.kind == "output_text", f"an annotation in a {part.kind} part")
+    def add_annotation(self, event: Json) -> None:
+        if part := self.find_part(event):
+            in_order = event["annotation_index"] == len(part.annotations)
             self.expect(
-                event["annotation_index"] == len(part.annotations), "annotation_index is out of order"
+                {
+                    f"an annotation in a {part.kind} part": part.kind == "output_text",
+                    "annotation_index is out of order": in_order,
+                }
             )
             part.annotations.append(event["annotation"])
 
-    def delta(self, event: Json) -> None:
-        name = event["type"].removesuffix(".delta")
-        self.grow(event, name, event["delta"])
-
-    def text_done(self, event: Json) -> None:
-        name = event["type"].removesuffix(".done")
-        self.grow(event, name, None)
-
-    def grow(self, event: Json, name: str, more: str | None) -> None:
-        """Add a delta to its part or item; ``None`` stands for the ``.done`` event."""
-        channel = CHANNELS[name]
+    def grow(self, event: Json, *, name: str, done: bool) -> None:
+        """Add the delta to its part or item; the ``.done`` event repeats the whole text."""
+        channel, delta = CHANNELS[name], "" if done else event["delta"]
         if channel.place is not None:
-            if part := self.part(event):
-                self.expect(part.kind == channel.kind, f"goes to a {part.kind} part")
-                self.expect(not part.text_done, "comes after the text was done")
-                part.text += more or ""
-                part.text_done = more is None
-                self.expect(more is not None or event[channel.member] == part.text, "differs from its deltas")
-        elif item := self.item(event, event["item_id"]):
-            self.expect(item.kind == channel.kind, f"goes to a {item.kind}")
-            self.expect(name not in item.texts_done, "comes after the text was done")
-            text = item.texts[name] = item.texts.get(name, "") + (more or "")
-            if more is None:
-                item.texts_done.add(name)
-                self.expect(event[channel.member] == text, "differs from its deltas")
+            if part := self.find_part(event):
+                part.text += delta
+                self.expect(
+                    {
+                        f"goes to a {part.kind} part": part.kind == channel.kind,
+                        "comes after the text was done": not part.text_done,
+                        "differs from its deltas": not done or event[channel.member] == part.text,
+                    }
+                )
+                part.text_done = done
+        elif item := self.find_item(event, event["item_id"]):
+            text = item.texts[name] = item.texts.get(name, "") + delta
+            self.expect(
+                {
+                    f"goes to a {item.kind}": item.kind == channel.kind,
+                    "comes after the text was done": name not in item.texts_done,
+                    "differs from its deltas": not done or event[channel.member] == text,
+                }
+            )
+            item.texts_done |= {name} if done else set()
 
-    def state(self, event: Json) -> None:
+    def check_state(self, event: Json) -> None:
         kind, _, state = event["type"].removeprefix("response.").partition(".")
-        if item := self.item(event, event["item_id"]):
-            self.expect(item.kind == kind, f"goes to a {item.kind}")
+        if item := self.find_item(event, event["item_id"]):
             rank = STATES[kind].index(state) if state in STATES[kind] else -1
-            self.expect(rank >= 0, f"{state} is no state of a {kind}")
-            again = state == "partial_image"
-            self.expect(rank > item.state or (again and rank == item.state), f"{state} comes too late")
+            repeats = state == "partial_image" and rank == item.state
+            self.expect(
+                {
+                    f"goes to a {item.kind}": item.kind == kind,
+                    f"{state} is no state of a {kind}": rank >= 0,
+                    f"{state} comes too late": rank > item.state or repeats,
+                }
+            )
             item.state = rank
 
 
 _CREATED = ("response.created",)
 _QUEUED = ("response.created", "response.queued")
-_SINGLE = {
-    "error": "error_event",
-    "response.output_item.added": "item_added",
-    "response.output_item.done": "item_done",
-    "response.content_part.added": "part_added",
-    "response.content_part.done": "part_done",
-    "response.reasoning_summary_part.added": "part_added",
-    "response.reasoning_summary_part.done": "part_done",
-    "response.output_text.annotation.added": "annotation",
+_SINGLE: dict[str, Callable[[_ResponsesGrammar, Json], None]] = {
+    "error": _ResponsesGrammar.check_error,
+    "response.output_item.added": _ResponsesGrammar.add_item,
+    "response.output_item.done": _ResponsesGrammar.finish_item,
+    "response.content_part.added": _ResponsesGrammar.add_part,
+    "response.content_part.done": _ResponsesGrammar.finish_part,
+    "response.reasoning_summary_part.added": _ResponsesGrammar.add_part,
+    "response.reasoning_summary_part.done": _ResponsesGrammar.finish_part,
+    "response.output_text.annotation.added": _ResponsesGrammar.add_annotation,
 }
 _PLACES = {
     ("content_index", "content"): ("output_text", "refusal", "reasoning_text"),
@@ -375,8 +400,8 @@ _PLACES = {
 }
 
 
-def _open(item: Json) -> Json:
-    """An item without what is encrypted: real servers encrypt it anew for the terminal object."""
+def _without_encrypted(item: Json) -> Json:
+    """Return an item without ``encrypted_content``: OpenAI encrypts it anew for the terminal event."""
     return {name: value for name, value in item.items() if name != "encrypted_content"}
 
 
@@ -385,14 +410,9 @@ def _text(part: Mapping[str, Any]) -> Any:
 
 
 def _member(item: Json, name: str) -> Any:
-    """An apply-patch item keeps its diff one level down."""
+    """Return a member of an item; an apply-patch item has its diff in ``operation``."""
     return item["operation"].get(name) if "operation" in item else item.get(name)
 
 
-def check_padding(events: list[Json]) -> list[str]:
-    """Where a stream pads its deltas, every padded one must reach a multiple of 16 characters."""
-    return [
-        f"{event['sequence_number']}: {len(event['delta'])} + {len(event['obfuscation'])}"
-        for event in events
-        if event.get("obfuscation") and (len(event["delta"]) + len(event["obfuscation"])) % 16
-    ]
+def _index_member(event: Json) -> str:
+    return "summary_index" if "summary_index" in event else "content_index"
