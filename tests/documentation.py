@@ -81,26 +81,26 @@ def provider_members() -> str:
 
 
 PROVIDER_MEANINGS = {
-    "api_key": "the one key; its name is `default`",
-    "keys": "several keys instead, shared by weight",
-    "base_url": "what the provider's own SDK takes as base URL",
+    "api_key": "the only key; its name is `default`",
+    "keys": "several keys instead; calls are distributed by weight",
+    "base_url": "the base URL, as the provider's own SDK takes it",
     "dialect": "custom providers only: `chat`, `responses`, `messages`, `gemini` or `cohere`",
     "headers": "headers added to each request",
     "proxy": "this provider's proxy, or `direct`; wins over the environment and `NO_PROXY`",
-    "ca_bundle": "a file of authorities trusted besides the system's",
-    "client_cert": "our own certificate: a PEM file with the key, or `[certificate, key]`",
-    "options": "the provider's own settings, below",
-    "models": "model ids it is known to serve, for model names without a provider",
-    "prices": "by model: USD per million tokens `input`, `output`, `cached`, and per `request`, `image` and `search_unit`",
-    "max_concurrency": "calls at once in one process",
-    "limits": "what the account allows, in the words of [limits](governance.md#limits): beyond it the next target is tried",
+    "ca_bundle": "file of certificate authorities to trust in addition to the system's",
+    "client_cert": "client certificate: a PEM file that includes the key, or `[certificate, key]`",
+    "options": "settings of this provider alone, see below",
+    "models": "model ids that it serves, for model strings without a provider",
+    "prices": "per model: USD per million `input`, `output` and `cached` tokens, and per `request`, `image` and `search_unit`",
+    "max_concurrency": "most simultaneous calls of one process",
+    "limits": "limits of the account, written as in [limits](governance.md#limits); when they are reached, the next target is tried",
 }
 KEY_MEANINGS = {
-    "name": "shown in attempts and logs; `key-1`, `key-2` … by default",
+    "name": "name in attempts and logs; default `key-1`, `key-2` …",
     "value": "the key",
-    "models": "the model ids that this key serves; all by default",
-    "weight": "its share among the keys that fit; 1 by default",
-    "limits": "what this key's account allows, likewise",
+    "models": "model ids that this key serves; default: all",
+    "weight": "share of the calls among the keys that serve the model; default 1",
+    "limits": "limits of this key's account",
 }
 
 _COLUMNS = WIRES
