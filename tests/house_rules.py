@@ -136,7 +136,6 @@ _EMPTY_WORDS = re.compile(
     r"^_*(handle|process|manage)(_|$)|(^|_)(helpers?|utils?|manager)(_|$)", re.IGNORECASE
 )
 _GIVEN_NAMES = {  # words of gunicorn and SQLAlchemy, overridden
-    "app/server/response.py": {"process_headers"},
     "app/server/worker.py": {"handle_request", "handle_error"},
     "app/state/encryption.py": {"process_bind_param", "process_result_value"},
 }

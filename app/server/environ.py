@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Any, Final, Protocol
 
 import gevent
@@ -16,7 +15,6 @@ from gunicorn.util import unquote_to_wsgi_str
 
 _SKIP: Final = 65536
 _PORTS: Final = {"http": "80", "https": "443"}
-_PLAIN_URI: Final = re.compile(r"/(?!/)[!-\"$-~]*")  # its path and query are as they stand
 
 
 class _Reader(Protocol):
@@ -73,6 +71,13 @@ class Input(Body):
     def __init__(self, framing: Framing, unreader: Any) -> None:
         super().__init__(framing)
         self._unreader = unreader
+        self.reaches_end = framing.reaches_end
+
+    @property
+    def is_uninvited(self) -> bool:
+        """Whether the client still waits for a word before it sends the body."""
+        uninvited: bool = self.reader.is_uninvited
+        return uninvited
 
     @property
     def arrived(self) -> int:
@@ -87,67 +92,35 @@ class Input(Body):
 
 
 class Request(message.Request):
-    """gunicorn's request. A head that came whole is read in one pass: gunicorn's rules are asked for the
-    headers that have one, and its own way is taken for whatever is not plain."""
+    """gunicorn's request, with a body that knows whether it came to its end."""
 
-    framing: Framing
     body: Any
-
-    def _parse_fast(self, unreader: Any, buf: bytearray) -> bytes:
-        data = bytes(buf)
-        try:
-            head = _parse_head()(
-                data,
-                limit_request_line=self._fast_limit_request_line,
-                limit_request_fields=self.limit_request_fields,
-                limit_request_field_size=self.limit_request_field_size,
-                permit_unconventional_http_method=self.cfg.permit_unconventional_http_method,
-                permit_unconventional_http_version=self.cfg.permit_unconventional_http_version,
-            )
-        except Exception:  # noqa: BLE001 - gunicorn meets it again, and says what it is
-            return super()._parse_fast(unreader, buf)
-        headers = [(str(name, "latin-1").upper(), str(value, "latin-1")) for name, value in head["headers"]]
-        names = {name for name, _ in headers}
-        uri = str(head["path"], "latin-1")
-        if len(names) < len(headers) or not _PLAIN_URI.fullmatch(uri) or self.cfg.casefold_http_method:
-            return super()._parse_fast(unreader, buf)
-        self.method, self.uri, self.version = str(head["method"], "latin-1"), uri, (1, head["minor_version"])
-        self.path, _, self.query = uri.partition("?")
-        self.fragment = ""
-        if "EXPECT" in names or "_" in "".join(names) or not names.isdisjoint(self.cfg.secure_scheme_headers):
-            headers = self._by_rules(headers)
-        self.headers = headers
-        return data[head["consumed"] :]
-
-    def _by_rules(self, headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
-        """Return the headers that gunicorn's rules keep, with what those say of the request noted in it."""
-        scheme: list[bool] = [False]
-        trusted = self._peer_trusted_for_forwarded()
-        allowed = [self._apply_header_policy(name, value, scheme, set(), *trusted) for name, value in headers]
-        return [header for header in allowed if header is not None]
 
     def set_body_reader(self) -> None:
         """Make the body, with its framing beneath."""
         super().set_body_reader()
         waits = self._expected_100_continue and getattr(self.body.reader, "length", None) != 0
-        self.framing = Framing(self.body.reader, self._invite_body if waits else None)
-        self.body = Input(self.framing, self.unreader)
+        framing = Framing(self.body.reader, self._invite_body if waits else None)
+        self.body = Input(framing, self.unreader)
 
     def _invite_body(self) -> None:
         self.unreader.sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
 
 
-@cache
-def _parse_head() -> Callable[..., dict[str, Any]]:
-    """Return the C parser, which is there where gunicorn takes the fast way."""
-    import gunicorn_h1c
+def connection_environ(sock: Any, client: Any, server: Any) -> dict[str, Any]:
+    """Return what the environs of all requests of a connection share, by the addresses of both sides."""
+    environ = {"gunicorn.socket": sock}
+    if isinstance(client, tuple):
+        environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = client[0], str(client[1])
+    else:  # a Unix socket
+        environ["REMOTE_ADDR"] = client.decode() if isinstance(client, bytes) else client
+    if isinstance(server, tuple):
+        environ["SERVER_NAME"], environ["SERVER_PORT"] = server[0], str(server[1])
+    return environ
 
-    found: Callable[..., dict[str, Any]] = gunicorn_h1c.parse_request
-    return found
 
-
-def environ_of(base: dict[str, Any], request: Any, sock: Any, client: Any, server: Any) -> dict[str, Any]:
-    """Return the environ of a request: ``base``, which all of a worker share, and what gunicorn's
+def environ_of(base: dict[str, Any], request: Any) -> dict[str, Any]:
+    """Return the environ of a request: ``base``, which it shares with others, and what gunicorn's
     ``wsgi.create`` says of this one, by the same rules.
 
     Raises gunicorn's ``ConfigurationProblem`` for a path outside of ``SCRIPT_NAME``.
@@ -156,7 +129,6 @@ def environ_of(base: dict[str, Any], request: Any, sock: Any, client: Any, serve
         **base,
         "wsgi.input": request.body,
         "wsgi.url_scheme": request.scheme,
-        "gunicorn.socket": sock,
         "REQUEST_METHOD": request.method,
         "QUERY_STRING": request.query,
         "RAW_URI": request.uri,
@@ -166,32 +138,34 @@ def environ_of(base: dict[str, Any], request: Any, sock: Any, client: Any, serve
     for name, value in request.headers:
         if name == "SCRIPT_NAME":  # of a trusted proxy alone; gunicorn drops it from others
             script = value
-        key = _key_of(name)
+        key = key_of(name)
         environ[key] = f"{environ[key]},{value}" if key in environ else value
-    if isinstance(client, tuple):
-        environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = client[0], str(client[1])
-    else:  # a Unix socket
-        environ["REMOTE_ADDR"] = client.decode() if isinstance(client, bytes) else client
-    environ["SERVER_NAME"], environ["SERVER_PORT"] = _server_of(server, environ)
     path = request.path
     if not path.startswith(script):
         raise errors.ConfigurationProblem(f"Request path {path!r} does not start with SCRIPT_NAME {script!r}")
-    environ["SCRIPT_NAME"], environ["PATH_INFO"] = script, unquote_to_wsgi_str(path[len(script) :])
+    environ["SCRIPT_NAME"], environ["PATH_INFO"] = script, unquoted(path[len(script) :])
     if request.proxy_protocol_info:
         environ.update(proxy_environ(request))
+    name_host(environ)
     return environ
 
 
+def name_host(environ: dict[str, Any]) -> None:
+    """Name this server by the host that was asked for, where it listens at a Unix socket."""
+    if "SERVER_NAME" not in environ:
+        name, _, port = environ.get("HTTP_HOST", "").partition(":")
+        environ["SERVER_NAME"] = name
+        environ["SERVER_PORT"] = port or _PORTS.get(environ["wsgi.url_scheme"], "")
+
+
 @lru_cache(maxsize=1024)
-def _key_of(header: str) -> str:
+def key_of(header: str) -> str:
     """Return the name that a header has in an environ."""
     key = header.replace("-", "_")
     return key if header in ("CONTENT-TYPE", "CONTENT-LENGTH") else f"HTTP_{key}"
 
 
-def _server_of(listener: Any, environ: dict[str, Any]) -> tuple[str, str]:
-    """Return name and port of this server: its listener's, behind a Unix socket those of the host asked for."""
-    if isinstance(listener, tuple):
-        return listener[0], str(listener[1])
-    name, _, port = environ.get("HTTP_HOST", "").partition(":")
-    return name, port or _PORTS.get(environ["wsgi.url_scheme"], "")
+def unquoted(path: str) -> str:
+    """Return a path without escapes, each byte a character."""
+    decoded: str = unquote_to_wsgi_str(path) if "%" in path or not path.isascii() else path
+    return decoded

@@ -6,13 +6,18 @@ after each read.
 
 from __future__ import annotations
 
+import os
 import re
 from typing import Any, Final
 
+from gevent import get_hub
+from gunicorn import http
 from gunicorn.http import errors, message, parser
 from gunicorn.http.body import ChunkedReader
 from gunicorn.http.unreader import SocketUnreader
 
+from app.server.environ import Request
+from app.server.short_way import Requests
 from app.wire.fairness import Turns
 
 _MOST: Final = 16 * 1024  # bytes of a chunk's line, or of all trailers
@@ -25,12 +30,20 @@ class Unreader(SocketUnreader):
     def __init__(self, sock: Any, max_chunk: int = 8192) -> None:
         super().__init__(sock, max_chunk)
         self._turns = Turns()
+        self._readable = None if hasattr(sock, "pending") else getattr(sock, "_read_event", None)
 
     def read(self, size: int | None = None) -> bytes:
         """Return up to ``size`` bytes, or what has arrived, waiting for at least a byte; ``b""`` at the end."""
         self._turns.take()
         data: bytes = super().read(size)
         return data
+
+    def read_next(self) -> bytes:
+        """Return what has arrived, as ``read`` does. Nothing of a request is here mostly before its client has read
+        the last answer, so the wait comes first: to look in vain costs a system call and an error."""
+        if self._readable is not None and not self.buf.seek(0, os.SEEK_END):
+            get_hub().wait(self._readable)
+        return self.read()
 
 
 class Chunks(ChunkedReader):
@@ -64,5 +77,7 @@ class Chunks(ChunkedReader):
 
 def install() -> None:
     """Let gunicorn read by these classes, in this process."""
+    http.RequestParser = Requests
+    Requests.mesg_class = Request
     parser.SocketUnreader = Unreader
     message.ChunkedReader = Chunks

@@ -3,87 +3,123 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
 from email.utils import formatdate
 from functools import lru_cache
-from typing import Any
+from types import TracebackType
+from typing import Any, Final
 
+from gunicorn import SERVER
+from gunicorn.http.errors import InvalidHeader, InvalidHeaderName
 from gunicorn.http.message import TOKEN_RE
-from gunicorn.http.wsgi import HEADER_VALUE_RE, Response
+from gunicorn.http.wsgi import HEADER_VALUE_RE
 from gunicorn.util import is_hoppish
 
+_LENGTH: Final = "content-length"
 
-class Answer(Response):
-    """gunicorn's response, whose head waits for the first piece of the body.
+_Raised = tuple[type[BaseException], BaseException, TracebackType]
 
-    An empty piece sends the head alone; ``close`` sends what is left."""
 
-    def __init__(self, request: Any, sock: Any, config: Any) -> None:
-        super().__init__(request, sock, config)
-        self.headers_sent: bool = False
-        self._head = b""
+class Answer:
+    """The answer to ``request``, by the rules of WSGI. Its head waits for the first piece of the body.
 
-    def process_headers(self, headers: list[tuple[str, str]]) -> None:
-        """Take the application's headers: gunicorn looks at those that mean something to it, or are faulty."""
-        sound = HEADER_VALUE_RE.fullmatch("".join([value for _, value in headers])) is not None
-        for header in headers:
-            if sound and _is_plain(header[0]):
-                self.headers.append(header)
-            else:
-                super().process_headers([header])
+    An empty piece sends the head alone; ``close`` sends what is left. The headers of the connection are the server's:
+    those of the application are left out."""
 
-    def send_headers(self) -> None:
-        """Make the head, which goes out with what is sent next."""
-        if self.headers_sent:
-            return
-        lines = [*self.default_headers(), *[f"{name}: {value}\r\n" for name, value in self.headers], "\r\n"]
-        self._head = "".join(lines).encode("latin-1")
-        self.headers_sent = True
+    __slots__ = ("headers_sent", "_chunked", "_closes", "_headers", "_left", "_request", "_sock", "_status")
+
+    def __init__(self, request: Any, sock: Any, *, closes: bool = False) -> None:
+        self.headers_sent = False
+        self._request = request
+        self._sock = sock
+        self._closes = closes
+        self._chunked = False
+        self._status = ""
+        self._headers: Sequence[tuple[str, str]] = ()
+        self._left: int | None = None  # bytes of the body that may still go out; None: any number
+
+    def start_response(
+        self, status: str, headers: Sequence[tuple[str, str]], exc_info: _Raised | None = None
+    ) -> Callable[[bytes], None]:
+        """Take status and headers, and return what writes the body.
+
+        Raises gunicorn's ``ParseException`` for a header that would be another one on the wire."""
+        if self._status and exc_info is None:
+            raise AssertionError("the answer has headers already")
+        if exc_info is not None and self.headers_sent:
+            raise exc_info[1].with_traceback(exc_info[2])
+        if HEADER_VALUE_RE.fullmatch("".join([value for _, value in headers])) is None:
+            raise InvalidHeader("a header's value")
+        place = _place_of_length(tuple([name for name, _ in headers]))
+        if place is None:
+            headers = [header for header in headers if not is_hoppish(header[0])]
+            place = _place_of_length(tuple([name for name, _ in headers])) or 0
+        self._frame(int(status[:3]), int(headers[place - 1][1]) if place else None)
+        self._status, self._headers = status, headers
+        return self.write
+
+    def _frame(self, code: int, length: int | None) -> None:
+        """Decide how the client finds the end of the body: none, its length, chunks, or the end of the connection."""
+        if self._request.method == "HEAD" or code < 200 or code in (204, 304):
+            self._left = 0
+        elif length is not None:
+            self._left = length
+        elif self._request.version > (1, 0):
+            self._chunked = True
+        else:
+            self._closes = True
 
     def should_close(self) -> bool:
         """Tell whether the connection ends with this answer, as it must where a body was never invited."""
-        return self.req.framing.is_uninvited or bool(super().should_close())
-
-    def default_headers(self) -> list[str]:
-        """Return the lines that every answer begins with."""
-        major, minor = self.req.version
-        connection = "upgrade" if self.upgrade else "close" if self.should_close() else "keep-alive"
-        lines = [
-            f"HTTP/{major}.{minor} {self.status}\r\nServer: {self.version}\r\n",
-            f"Date: {_date(int(time.time()))}\r\nConnection: {connection}\r\n",
-        ]
-        return [*lines, "Transfer-Encoding: chunked\r\n"] if self.chunked else lines
+        return self._closes or self._request.body.is_uninvited or self._request.should_close()
 
     def write(self, piece: bytes) -> None:
         """Send ``piece``, as far as the answer may have a body."""
-        if piece and self.chunked and self.headers_sent:  # one more of many
-            self.sent += len(piece)
-            self._send(b"%X\r\n%b\r\n" % (len(piece), piece))
-            return
-        super().write(piece)
-        if not piece:
-            self._send(b"")
-
-    def _emit_body(self, data: bytes) -> None:
-        self._send(b"%X\r\n%b\r\n" % (len(data), data) if self.chunked else data)
+        if self._chunked:
+            self._send(b"%X\r\n%b\r\n" % (len(piece), piece) if piece else b"")
+        elif self._left is None:
+            self._send(piece)
+        else:
+            body = piece[: self._left]
+            self._left -= len(body)
+            self._send(body)
 
     def close(self) -> None:
         """Send the end of the answer."""
-        self.send_headers()
-        self._send(b"0\r\n\r\n" if self.chunked else b"")
+        self._send(b"0\r\n\r\n" if self._chunked else b"")
 
     def _send(self, data: bytes) -> None:
         """Send the head, if it waits, and ``data``: by one call where the socket takes it, as it mostly does."""
-        if self._head:
-            data, self._head = self._head + data, b""
-        sent = self.sock.send(data) if data else 0
+        if not self.headers_sent:
+            data = self._head() + data
+            self.headers_sent = True
+        sent = self._sock.send(data) if data else 0
         if sent < len(data):
-            self.sock.sendall(memoryview(data)[sent:])
+            self._sock.sendall(memoryview(data)[sent:])
+
+    def _head(self) -> bytes:
+        major, minor = self._request.version
+        connection = "close" if self.should_close() else "keep-alive"
+        coding = "Transfer-Encoding: chunked\r\n" if self._chunked else ""
+        lines = "".join([f"{name}: {value}\r\n" for name, value in self._headers])
+        return (
+            f"HTTP/{major}.{minor} {self._status}\r\nServer: {SERVER}\r\nDate: {_date(int(time.time()))}\r\n"
+            f"Connection: {connection}\r\n{coding}{lines}\r\n"
+        ).encode("latin-1")
 
 
 @lru_cache(maxsize=1024)
-def _is_plain(name: str) -> bool:
-    """Tell whether a header is the application's alone: no matter of the connection or of framing."""
-    return bool(TOKEN_RE.fullmatch(name)) and name.lower() != "content-length" and not is_hoppish(name)
+def _place_of_length(names: tuple[str, ...]) -> int | None:
+    """Return which of an answer's headers is the length of its body: 1 for the first, 0 for none of them.
+
+    None where some are matters of the connection. Raises ``InvalidHeaderName`` for a name that is none."""
+    for name in names:
+        if not TOKEN_RE.fullmatch(name):
+            raise InvalidHeaderName(repr(name))
+    if any(map(is_hoppish, names)):
+        return None
+    lowered = [name.lower() for name in names]
+    return lowered.index(_LENGTH) + 1 if _LENGTH in lowered else 0
 
 
 @lru_cache(maxsize=1)

@@ -19,15 +19,15 @@ import gevent
 from gevent.pool import Pool
 from gevent.server import StreamServer
 from gunicorn.http import errors
-from gunicorn.http.parser import RequestParser
 from gunicorn.http.wsgi import base_environ
 from gunicorn.sock import ssl_context
 from gunicorn.workers.ggevent import GeventWorker
 
 from app.errors import GatewayError
 from app.server import reader
-from app.server.environ import Request, environ_of
+from app.server.environ import connection_environ, environ_of, name_host
 from app.server.response import Answer
+from app.server.short_way import PlainRequest
 from app.wire.json import dumps
 
 _LINGER: Final = 1.0  # seconds in which a refused client may still send, so that it reads the refusal
@@ -98,9 +98,10 @@ class Worker(GeventWorker):
         self._serves_one = not self.cfg.keepalive
         wait = self.cfg.keepalive or _HEAD  # with 0 gunicorn waits for a head without end
         _make_plain(self.cfg, keepalive=wait)
-        self._environ = {**base_environ(self.cfg), "wsgi.multithread": True}
+        scheme = "https" if self.cfg.is_ssl else "http"
+        self._environ = {**base_environ(self.cfg), "wsgi.multithread": True, "wsgi.url_scheme": scheme}
+        self._environ["SCRIPT_NAME"] = ""
         del self._environ["wsgi.file_wrapper"]  # pieces are written one by one, whatever they come from
-        RequestParser.mesg_class = Request
         reader.install()
         super().init_process()
 
@@ -165,10 +166,13 @@ class Worker(GeventWorker):
 
     def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> None:
         """Answer one request; raise ``StopIteration`` where its connection must end."""
-        _check_head(req)
-        answer = Answer(req, sock, self.cfg)
+        self.nr += 1
+        if self.nr >= self.max_requests and self.alive:
+            self.log.info("Autorestarting worker after current request.")
+            self.alive = False
+        answer = Answer(req, sock, closes=not self.alive or self._serves_one)
         try:
-            self._answer(answer, environ_of(self._environ, req, sock, addr, listener_name))
+            self._answer(answer, self._environ_of(req, connection_environ(sock, addr, listener_name)))
         except TimeoutError:
             self.log.warning("Let go of a client that stopped reading")
             raise StopIteration from None
@@ -176,23 +180,26 @@ class Worker(GeventWorker):
             raise StopIteration from None
         finally:
             sock.settimeout(None)  # the limit was for writing this answer
-        if req.framing.is_uninvited:
+        if req.body.is_uninvited:
             _linger(sock)
             raise StopIteration
         if answer.should_close():
             raise StopIteration
-        if not req.framing.reaches_end(self.cfg.keepalive):
+        if not req.body.reaches_end(self.cfg.keepalive):
             _linger(sock)
             raise StopIteration
 
+    def _environ_of(self, request: Any, connection: dict[str, Any]) -> dict[str, Any]:
+        """Return the environ of a request. Raises gunicorn's errors for one that cannot be served."""
+        if not isinstance(request, PlainRequest):
+            _check_head(request)
+            return environ_of(self._environ | connection, request)
+        environ = {**self._environ, **connection, **request.environ}
+        name_host(environ)
+        return environ
+
     def _answer(self, answer: Answer, environ: dict[str, Any]) -> None:
         """Let the application write one answer. One that breaks off in the middle ends its connection."""
-        self.nr += 1
-        if self.nr >= self.max_requests and self.alive:
-            self.log.info("Autorestarting worker after current request.")
-            self.alive = False
-        if not self.alive or self._serves_one:
-            answer.force_close()
         try:
             pieces = self.wsgi(environ, answer.start_response)
             try:

@@ -8,10 +8,14 @@ import pytest
 from gunicorn.config import Config
 from gunicorn.http import message, wsgi
 from gunicorn.http.errors import ParseException
-from gunicorn.http.unreader import IterUnreader
+from gunicorn.http.parser import Parser
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from app.server.environ import Request, environ_of
+from app.server.environ import Request, connection_environ, environ_of, name_host
+from app.server.reader import Unreader
 from app.server.response import Answer
+from app.server.short_way import PlainRequest, Requests
 
 _PEER, _LISTENER = ("127.0.0.1", 4711), ("127.0.0.1", 8080)
 _STRANGER = ("203.0.113.9", 4711)
@@ -62,24 +66,45 @@ def config() -> Config:
     return Config()
 
 
-def seen(kind: type[message.Request], packet: bytes, peer: tuple[str, int], pieces: int) -> Any:
+class Theirs(Parser):
+    mesg_class = message.Request
+
+
+class Ours(Requests):
+    mesg_class = Request
+
+    def __init__(self, cfg: Config, sock: Any, peer: Any) -> None:
+        super().__init__(cfg, sock, peer)
+        self.unreader = Unreader(sock)
+
+
+def seen(kind: type[Parser], packet: bytes, peer: Any, pieces: int, listener: Any = _LISTENER) -> Any:
     """Return all that a parser makes of a packet that comes in so many pieces, or the kind of its refusal."""
     size = -(-len(packet) // pieces)
-    parts = [packet[at : at + size] for at in range(0, len(packet), size)]
-    sock = _Sock()
+    sock = _Sock([packet[at : at + size] for at in range(0, len(packet), size)])
+    parser = kind(config(), sock, peer)
     try:
-        request = kind(config(), unreader := IterUnreader(iter(parts)), peer)
-        unreader.sock = sock
-        if kind is Request:
-            environ = environ_of(wsgi.base_environ(config()), request, sock, peer, _LISTENER)
+        request = next(parser)
+        if kind is Theirs:
+            environ = wsgi.create(request, sock, peer, listener, config())[1]
         else:
-            environ = wsgi.create(request, sock, peer, _LISTENER, config())[1]
+            environ = _environ_of(request, sock, peer, listener)
+        body = environ["wsgi.input"].read()
     except ParseException as error:
         return type(error).__name__
     plain = {name: value for name, value in environ.items() if not name.startswith(("wsgi.", "gunicorn."))}
-    parsed = (request.method, request.uri, request.path, request.query, request.version, request.headers)
-    rest = (request.scheme, request.should_close(), request._expected_100_continue, request.body.read())
-    return parsed, rest, plain, environ["wsgi.url_scheme"]
+    rest = parser.unreader.take_buffered() + b"".join(sock.parts)
+    return plain, environ["wsgi.url_scheme"], request.should_close(), request.version, body, rest
+
+
+def _environ_of(request: Any, sock: Any, peer: Any, listener: Any) -> dict[str, Any]:
+    base = wsgi.base_environ(config()) | {"SCRIPT_NAME": "", "wsgi.url_scheme": "http"}
+    base |= connection_environ(sock, peer, listener)
+    if not isinstance(request, PlainRequest):
+        return environ_of(base, request)
+    environ = base | request.environ
+    name_host(environ)
+    return environ
 
 
 @pytest.mark.parametrize("pieces", [1, 3, 40])
@@ -87,26 +112,77 @@ def seen(kind: type[message.Request], packet: bytes, peer: tuple[str, int], piec
 @pytest.mark.parametrize("name", HEADS)
 def test_a_head_is_read_as_gunicorn_reads_it(name: str, peer: tuple[str, int], pieces: int) -> None:
     packet = HEADS[name]
-    assert seen(Request, packet, peer, pieces) == seen(message.Request, packet, peer, pieces)
+    assert seen(Ours, packet, peer, pieces) == seen(Theirs, packet, peer, pieces)
+
+
+_NAMES = st.sampled_from(
+    """Host host Content-Type content-length Content-Length Transfer-Encoding Expect Connection X-Forwarded-Proto
+    X-Forwarded-Ssl X-Forwarded_Ssl Script_Name Script-Name X-One x-one X_One Authorization Upgrade Cookie""".split()
+)
+_VALUES = st.one_of(
+    st.sampled_from(
+        """x 0 2 02 +2 -1 2,2 99 1_0 \xb2 chunked identity gzip,chunked 100-continue close Close keep-alive upgrade
+        https http on off ssl /api a,b""".split()
+    ),
+    st.text(st.characters(codec="latin-1", exclude_characters="\r\n"), max_size=8),
+)
+_URIS = st.one_of(
+    st.sampled_from("/ /v1/models?x=1 //a/b?c#d /%2f%zz /api/x * http://h/p?q /a?b?c /\xe4 ?a h:80".split()),
+    st.text(st.characters(codec="latin-1", exclude_characters="\r\n "), min_size=1, max_size=8),
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    st.sampled_from(["GET", "POST", "HEAD", "Get", "OPTIONS", "CONNECT", "P#"]),
+    _URIS,
+    st.sampled_from(["HTTP/1.1", "HTTP/1.0", "HTTP/1.2", "HTTP/2.0"]),
+    st.lists(st.tuples(_NAMES, _VALUES), max_size=5),
+    st.sampled_from(["", "{}", "2\r\n{}\r\n0\r\n\r\n", "{}GET / HTTP/1.1\r\n\r\n"]),
+    st.sampled_from([_PEER, _STRANGER, b"", ""]),
+    st.sampled_from([_LISTENER, "/run/sluice.sock"]),
+    st.integers(1, 4),
+)
+def test_any_head_is_read_as_gunicorn_reads_it(
+    method: str,
+    uri: str,
+    version: str,
+    headers: list[tuple[str, str]],
+    body: str,
+    peer: Any,
+    listener: Any,
+    pieces: int,
+) -> None:
+    lines = "".join(f"{name}: {value}\r\n" for name, value in [("Host", "h:81"), *headers])
+    packet = f"{method} {uri} {version}\r\n{lines}\r\n{body}".encode("latin-1")
+    assert seen(Ours, packet, peer, pieces, listener) == seen(Theirs, packet, peer, pieces, listener)
 
 
 def test_a_plain_head_takes_the_short_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(message.Request, "_parse_fast", _never)
-    assert seen(Request, _PLAIN, _PEER, 1)[0][2] == "/v1/chat/completions"
-    assert seen(Request, HEADS["https"], _PEER, 1)[3] == "https"
+    monkeypatch.setattr(message.Message, "__init__", _never)
+    assert seen(Ours, _PLAIN, _PEER, 1)[0]["PATH_INFO"] == "/v1/chat/completions"
+    assert seen(Ours, HEADS["https"], _PEER, 1)[1] == "https"
+
+
+def test_a_body_that_is_not_all_here_takes_the_short_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(message.Message, "__init__", _never)
+    assert seen(Ours, _PLAIN + b" " * len(_PLAIN), _PEER, 2)[4] == b"{}"
+    head, _, _ = _PLAIN.partition(b"{}")
+    sock = _Sock([head, b"{", b"}"])
+    assert next(Ours(config(), sock, _PEER)).body.read() == b"{}"
 
 
 def test_another_client_than_a_proxy_moves_nothing() -> None:
-    assert "SCRIPT_NAME" not in str(seen(Request, HEADS["below a path"], _STRANGER, 1)[0])
-    assert seen(Request, HEADS["https"], _STRANGER, 1)[3] == "http"
+    assert seen(Ours, HEADS["below a path"], _STRANGER, 1)[0]["SCRIPT_NAME"] == ""
+    assert seen(Ours, HEADS["https"], _STRANGER, 1)[1] == "http"
 
 
 HEADERS = [("content-type", "application/json"), ("content-length", "2"), ("x-request-id", "req_1")]
 
 
 def answered(packet: bytes, headers: list[tuple[str, str]], *pieces: bytes) -> list[bytes]:
-    sock = _Sock()
-    answer = Answer(Request(config(), IterUnreader(iter([packet])), _PEER), sock, config())
+    sock = _Sock([packet])
+    answer = Answer(next(Ours(config(), sock, _PEER)), sock)
     answer.start_response("200 OK", headers)
     for piece in pieces:
         answer.write(piece)
@@ -150,10 +226,14 @@ def test_headers_of_the_connection_are_the_servers() -> None:
 
 
 class _Sock:
-    """A socket that takes all."""
+    """A socket that brings parts and takes all."""
 
-    def __init__(self) -> None:
+    def __init__(self, parts: list[bytes]) -> None:
+        self.parts = parts
         self.sent: list[bytes] = []
+
+    def recv(self, size: int) -> bytes:
+        return self.parts.pop(0) if self.parts else b""
 
     def send(self, data: bytes) -> int:
         self.sent.append(bytes(data))
