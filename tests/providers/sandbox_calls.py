@@ -19,13 +19,13 @@ from app.canonical.request import (
 from app.canonical.response import Response
 from app.dialects import dialect
 from app.dialects.base import ClientContext
-from app.providers.sandbox import CHOSEN
+from app.providers.sandbox import DIALECT_WIRES
 from app.providers.sandbox.routes import Sandbox
-from app.providers.sandbox.transport import Asked, Script
+from app.providers.sandbox.transport import HttpRequest, Script
 from tests.dialects.generic import counter, decoded, fold, parts_of, sse_frames
 
 DIALECTS = ("chat", "responses", "messages")
-WIRES = {name: next(iter(CHOSEN[f"{name}-"].values())) for name in DIALECTS}
+WIRES = {name: next(iter(DIALECT_WIRES[f"{name}-"].values())) for name in DIALECTS}
 
 WEATHER = Tool(
     "function",
@@ -96,7 +96,7 @@ def sandbox_script(
     words_per_second: float = 0.0,
 ) -> Script:
     """The script that answers raw bytes."""
-    return Sandbox(words_per_second).write(Asked(method, path, {"content-type": content_type}, body))
+    return Sandbox(words_per_second).write(HttpRequest(method, path, {"content-type": content_type}, body))
 
 
 def body_of(script: Script) -> bytes:

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from app.providers.sandbox.assignments import parse_assignments
-from app.providers.sandbox.schema_instances import fit, fit_members
-from app.providers.sandbox.schemas import Schemas, Unsatisfiable
+from app.providers.sandbox.schema_instances import make_arguments, make_instance
+from app.providers.sandbox.schemas import RootSchema, Unsatisfiable
 
 PERSON = {
     "type": "object",
@@ -97,7 +97,7 @@ LIST = {
     ],
 )
 def test_a_filled_schema_holds_what_was_given_and_fits(schema, given_text, holds):
-    value = fit(schema, parse_assignments(given_text))
+    value = make_instance(schema, parse_assignments(given_text))
     jsonschema.validate(value, schema)
     assert holds.items() <= value.items()
 
@@ -117,7 +117,7 @@ def test_a_filled_schema_holds_what_was_given_and_fits(schema, given_text, holds
     ],
 )
 def test_any_keyword_is_fitted(schema):
-    jsonschema.Draft202012Validator(schema).validate(fit(schema))
+    jsonschema.Draft202012Validator(schema).validate(make_instance(schema))
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_any_keyword_is_fitted(schema):
 )
 def test_a_schema_that_no_value_fits_is_refused(schema):
     with pytest.raises(Unsatisfiable):
-        fit(schema)
+        make_instance(schema)
 
 
 @pytest.mark.parametrize(
@@ -154,12 +154,12 @@ def test_a_schema_that_no_value_fits_is_refused(schema):
 @pytest.mark.parametrize("wrap", [lambda s: s, lambda s: {"properties": {"in": s}, "required": ["in"]}])
 def test_a_keyword_that_is_not_read_is_refused_by_name(keyword, value, wrap):
     with pytest.raises(Unsatisfiable, match=f"'{keyword}'"):
-        fit(wrap({keyword: value}))
+        make_instance(wrap({keyword: value}))
 
 
 def test_a_pattern_that_is_not_read_is_refused():
     with pytest.raises(Unsatisfiable, match="look-around"):
-        fit({"type": "string", "pattern": "(?=a)a"})
+        make_instance({"type": "string", "pattern": "(?=a)a"})
 
 
 def _executed_lines(work: Callable[[], object]) -> int:
@@ -200,7 +200,7 @@ NARROW = {"type": "array", "minItems": 900, "uniqueItems": True, "items": {"enum
 def test_the_work_for_one_schema_is_bounded(schema, text):
     def make():
         with contextlib.suppress(Unsatisfiable):
-            assert len(json.dumps(fit(schema, parse_assignments(text)))) < 2**20
+            assert len(json.dumps(make_instance(schema, parse_assignments(text)))) < 2**20
 
     assert _executed_lines(make) < 3_000_000
 
@@ -225,7 +225,7 @@ def test_the_work_for_one_schema_is_bounded(schema, text):
     ],
 )
 def test_a_calls_arguments_are_those_given_and_what_is_required(parameters, given_text, arguments):
-    assert fit_members(parameters, parse_assignments(given_text)) == arguments
+    assert make_arguments(parameters, parse_assignments(given_text)) == arguments
 
 
 SCALARS = st.one_of(
@@ -296,8 +296,8 @@ GIVEN = st.dictionaries(
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(SCHEMAS, GIVEN)
 def test_whatever_the_schema_the_value_fits_it(schema, members):
-    jsonschema.Draft202012Validator(schema).validate(fit(schema))
-    jsonschema.Draft202012Validator(schema).validate(fit(schema, members))
+    jsonschema.Draft202012Validator(schema).validate(make_instance(schema))
+    jsonschema.Draft202012Validator(schema).validate(make_instance(schema, members))
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -310,7 +310,9 @@ def test_whatever_the_schema_the_value_fits_it(schema, members):
     ),
 )
 def test_a_value_is_accepted_exactly_where_the_other_validator_accepts_it(schema, value):
-    assert Schemas(schema).accepts(value, schema) == jsonschema.Draft202012Validator(schema).is_valid(value)
+    assert RootSchema(schema).accepts(value, schema) == jsonschema.Draft202012Validator(schema).is_valid(
+        value
+    )
 
 
 KEYWORDS = st.sampled_from(
@@ -360,7 +362,7 @@ ANYTHING = st.recursive(
 @given(ANYTHING, ANYTHING)
 def test_no_json_as_a_schema_breaks_it(schema, given_value):
     try:
-        value = fit(schema, given_value)
+        value = make_instance(schema, given_value)
     except Unsatisfiable:
         value = None
-    json.dumps([value, fit_members(schema, given_value if isinstance(given_value, dict) else {})])
+    json.dumps([value, make_arguments(schema, given_value if isinstance(given_value, dict) else {})])

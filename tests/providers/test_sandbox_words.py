@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.providers.sandbox.assignments import natural, parse_assignments
-from app.providers.sandbox.directives import CallWanted, Directives, parse_directives
-from app.providers.sandbox.limits import first_words, pieces
-from app.providers.sandbox.patterns import Pattern, Unsupported
+from app.providers.sandbox.assignments import infer_values, parse_assignments
+from app.providers.sandbox.directives import CallDirective, Directives, parse_directives
+from app.providers.sandbox.limits import first_words, split_tokens
+from app.providers.sandbox.patterns import Unsupported, example, matches, parse_pattern
+from app.providers.sandbox.schemas import UnsupportedSchema, WorkLimit
 
 NONE = Directives()
 
@@ -32,14 +33,14 @@ NONE = Directives()
         ("think: a, b.\nsay exactly: c", {"think": "a, b.", "say": "c"}),
         ("think: a, then say exactly: c", {"think": "a", "say": "c"}),
         ("think: one\ntwo", {"think": "one\ntwo"}),
-        ("call tool f with a=b, c=5", {"calls": (CallWanted("f", "a=b, c=5"),)}),
-        ("call tool f", {"calls": (CallWanted("f"),)}),
-        ("call tool `f`.", {"calls": (CallWanted("f"),)}),
+        ("call tool f with a=b, c=5", {"calls": (CallDirective("f", "a=b, c=5"),)}),
+        ("call tool f", {"calls": (CallDirective("f"),)}),
+        ("call tool `f`.", {"calls": (CallDirective("f"),)}),
         (
             "Please call tool a.\nThen call tool b with x=1",
-            {"calls": (CallWanted("a"), CallWanted("b", "x=1"))},
+            {"calls": (CallDirective("a"), CallDirective("b", "x=1"))},
         ),
-        ("1. call tool a\n2. call tool b", {"calls": (CallWanted("a"), CallWanted("b"))}),
+        ("1. call tool a\n2. call tool b", {"calls": (CallDirective("a"), CallDirective("b"))}),
         ("fill a=b, c=5", {"fill": "a=b, c=5"}),
         ("fill", {"fill": ""}),
         ('fill {"a": [1]}', {"fill": '{"a": [1]}'}),
@@ -144,7 +145,7 @@ def test_long_messages_are_read_fast(text):
     ],
 )
 def test_assignments_are_read(text, members):
-    assert natural(parse_assignments(text)) == members
+    assert infer_values(parse_assignments(text)) == members
 
 
 @pytest.mark.parametrize(
@@ -176,15 +177,15 @@ PATTERNS = [
 @pytest.mark.parametrize("pattern", PATTERNS)
 @pytest.mark.parametrize("extra", [0, 1, 3])
 def test_an_example_matches_its_pattern(pattern, extra):
-    text = Pattern(pattern).example(extra)
+    text = example(parse_pattern(pattern), extra)
     assert re.search(pattern, text)
-    assert Pattern(pattern).matches(text)
+    assert matches(parse_pattern(pattern), text, WorkLimit().scan)
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.sampled_from(PATTERNS), st.text("ab@foz019-.#() +ABC_", max_size=12))
 def test_a_text_matches_where_pythons_own_engine_says_so(pattern, text):
-    assert Pattern(pattern).matches(text) == bool(re.search(pattern, text))
+    assert matches(parse_pattern(pattern), text, WorkLimit().scan) == bool(re.search(pattern, text))
 
 
 @pytest.mark.parametrize(
@@ -205,14 +206,14 @@ def test_a_text_matches_where_pythons_own_engine_says_so(pattern, text):
 )
 def test_a_pattern_that_is_not_read_says_so(pattern):
     with pytest.raises(Unsupported):
-        Pattern(pattern)
+        parse_pattern(pattern)
 
 
 @pytest.mark.parametrize("pattern", ["^(a+)+$", "^(a*)*b$", "^(a|aa)+$", "^((a{0,9}){0,9}){0,9}b$"])
 def test_no_pattern_takes_long(pattern):
     started = time.process_time()
-    with suppress(Unsupported):  # it may give up, but soon
-        assert not Pattern(pattern).matches("a" * 3000 + "!")
+    with suppress(UnsupportedSchema):  # it may give up, but soon
+        assert not matches(parse_pattern(pattern), "a" * 3000 + "!", WorkLimit().scan)
     assert time.process_time() - started < 2
 
 
@@ -243,7 +244,7 @@ def test_reading_a_long_message_costs_little(text):
 
 @given(st.text(" \n\tab", max_size=30))
 def test_the_tokens_of_a_text_are_its_words_and_join_to_it(text):
-    assert "".join(pieces(text)) == text
+    assert "".join(split_tokens(text)) == text
     if text.split():
-        assert len(pieces(text)) == len(text.split())
+        assert len(split_tokens(text)) == len(text.split())
     assert first_words(text, 2).split() == text.split()[:2]

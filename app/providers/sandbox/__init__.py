@@ -1,9 +1,9 @@
 """The sandbox: a built-in provider that obeys the last user message, for free and offline.
 
-A transport of its own under ``sandbox://``, made of the dialects' server halves; dispatch
-knows nothing of it. The language is in docs/sandbox.md.
+Its transport, under ``sandbox://``, is made of the dialects' server halves; the gateway does not know
+that no network is behind it. The language is in docs/sandbox.md.
 
-It speaks chat completions, so that all else is exercised by translation. A model name that
+It speaks chat completions, so that everything else is translated. A model name that
 begins with ``chat-``, ``responses-`` or ``messages-`` chooses a dialect, which then passes
 whole where the caller speaks it too.
 """
@@ -64,8 +64,8 @@ WIRES: Final[Mapping[str, Wire]] = {
     "count_tokens": Wire("responses", "/responses/input_tokens", options=ResponsesOptions(), streams=False),
 }
 
-CHOSEN: Final[Mapping[str, Mapping[str, Wire]]] = {
-    # beginning of a model name: the wires of generation
+DIALECT_WIRES: Final[Mapping[str, Mapping[str, Wire]]] = {
+    # prefix of a model's name: its wires of generation
     "chat-": {"chat": replace(_CHAT_WIRE, passes=True)},
     "responses-": {"responses": Wire("responses", "/responses", options=ResponsesOptions(), passes=True)},
     "messages-": {"chat": Wire("messages", "/messages", options=MessagesOptions(), passes=True)},
@@ -76,10 +76,9 @@ _GENERATION: Final = frozenset({"chat", "responses"})
 
 def choose(settings: ProviderSettings, operation: str, model: str) -> Wire | None:
     """Return the wire of ``operation``; the beginning of a model's name may choose its dialect."""
-    if operation in _GENERATION:
-        for beginning, wires in CHOSEN.items():
-            if model.startswith(beginning):
-                return wires.get(operation)
+    for prefix, wires in DIALECT_WIRES.items() if operation in _GENERATION else ():
+        if model.startswith(prefix):
+            return wires.get(operation)
     return WIRES.get(operation)
 
 
@@ -97,15 +96,15 @@ SPEC = Spec(
 def bind(settings: ProviderSettings, egress: Egress, transport: Any) -> Spec:
     """Mount the sandbox's transport under its scheme and return its spec.
 
-    ``options.words_per_second`` is the pace of streams (0: no pauses). Raises
-    ``provider_not_configured`` for a pace that is no number of 0 or above.
+    ``options.words_per_second`` is the speed of streams (0: no pauses). Raises
+    ``provider_not_configured`` for anything but a number of 0 or above.
     """
-    pace = settings.options.get("words_per_second", WORDS_PER_SECOND)
-    if isinstance(pace, bool) or not isinstance(pace, int | float) or not 0 <= pace < 1e9:
+    speed = settings.options.get("words_per_second", WORDS_PER_SECOND)
+    if isinstance(speed, bool) or not isinstance(speed, int | float) or not 0 <= speed < 1e9:
         raise GatewayError(
             "provider_not_configured",
             "The sandbox's 'words_per_second' must be a number of 0 or above.",
             param="model",
         )
-    egress.register(SCHEME, ScriptedTransport(Sandbox(float(pace)).write).open)
+    egress.register(SCHEME, ScriptedTransport(Sandbox(float(speed)).write).open)
     return SPEC

@@ -1,7 +1,7 @@
-"""``a=b, c=5`` as the sandbox's language writes it, read into members.
+"""Parse assignments of the sandbox's language (``a=b, c=5``) into members.
 
-A quoted value is a string, one in brackets or braces is JSON, anything else is a bare word
-whose type is settled by the schema it goes into, or by its look where there is none.
+A quoted value is a string, one in brackets or braces is JSON, and anything else is a bare word.
+The schema that a bare word goes into decides its type; without a schema, its look does.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _NEXT: Final = re.compile(r",\s*(?=(?:[A-Za-z_$][\w$.\-]*|\"[^\"\n]{1,200}\")\s*
 _AFTER: Final = re.compile(r"[ \t]*(?:,|$)")
 _NUMBER: Final = re.compile(r"-?(?:0|[1-9]\d{0,17})(?:\.\d{1,17})?(?:[eE][+-]?\d{1,2})?")
 _WORDS: Final[Mapping[str, Any]] = {"true": True, "false": False, "null": None}
-_MAX_GIVEN: Final = 64 * 1024
+_MAX_TEXT: Final = 64 * 1024
 
 
 @record
@@ -28,9 +28,8 @@ class Bare:
 
     text: str
 
-    @property
-    def natural(self) -> Any:
-        """The number, boolean or null that the text looks like, else the text."""
+    def infer(self) -> Any:
+        """Return the number, boolean or null that the text looks like, else the text."""
         if self.text in _WORDS:
             return _WORDS[self.text]
         if _NUMBER.fullmatch(self.text):
@@ -39,16 +38,16 @@ class Bare:
 
     def readings(self) -> list[Any]:
         """Return what the text may stand for, likeliest first; a list may hold it alone."""
-        return [self.natural, self.text, [self.natural], [self.text]]
+        return [self.infer(), self.text, [self.infer()], [self.text]]
 
 
 def parse_assignments(text: str) -> dict[str, Any]:
-    """Return the members that ``text`` gives; values are JSON values or ``Bare``.
+    """Return the members that ``text`` assigns; values are JSON values or ``Bare``.
 
-    A text that is a JSON object gives its members. ``a.b=1`` stays one name here: whether
-    it reaches into an object is the schema's matter. What is no assignment is passed over.
+    A text that is a JSON object gives its members. ``a.b=1`` stays one name here: the schema decides
+    whether it reaches into an object. Text that is no assignment is skipped.
     """
-    text = text[:_MAX_GIVEN].strip()
+    text = text[:_MAX_TEXT].strip()
     whole = _json_at(text, 0) if text.startswith("{") else None
     if whole is not None and isinstance(whole[0], dict):
         return whole[0]
@@ -59,13 +58,13 @@ def parse_assignments(text: str) -> dict[str, Any]:
     return members
 
 
-def natural(value: Any) -> Any:
+def infer_values(value: Any) -> Any:
     """Return a parsed value with every bare word as what it looks like."""
     if isinstance(value, Bare):
-        return value.natural
+        return value.infer()
     if isinstance(value, dict):
-        return {name: natural(member) for name, member in value.items()}
-    return [natural(item) for item in value] if isinstance(value, list) else value
+        return {name: infer_values(member) for name, member in value.items()}
+    return [infer_values(item) for item in value] if isinstance(value, list) else value
 
 
 def _value(text: str, start: int) -> tuple[Any, int]:
@@ -76,10 +75,10 @@ def _value(text: str, start: int) -> tuple[Any, int]:
             return quoted
     end = _NEXT.search(text, start)
     stop = end.start() if end is not None else len(text)
-    return _loose(text[start:stop].strip()), stop
+    return _bare_value(text[start:stop].strip()), stop
 
 
-def _loose(text: str) -> Any:
+def _bare_value(text: str) -> Any:
     """Return a bare word, or a list of them where brackets hold no JSON (``[red, blue]``)."""
     if text.startswith("[") and text.endswith("]"):
         return [Bare(word.strip()) for word in text[1:-1].split(",") if word.strip()]
@@ -88,23 +87,20 @@ def _loose(text: str) -> Any:
 
 def _json_at(text: str, start: int) -> tuple[Any, int] | None:
     try:
-        value, end = json.JSONDecoder(parse_constant=_no_constant, parse_float=_finite).raw_decode(
-            text, start
-        )
+        return _DECODER.raw_decode(text, start)
     except (ValueError, RecursionError):
         return None
-    return value, end
 
 
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON value")
-
-
-def _finite(digits: str) -> float:
-    number = float(digits)
+def _finite_number(text: str) -> float:
+    """Return a number of JSON; raises ValueError for infinity and NaN."""
+    number = float(text)
     if not math.isfinite(number):
-        raise ValueError(f"{digits[:20]} is out of range")
+        raise ValueError(f"{text[:20]} is out of range")
     return number
+
+
+_DECODER: Final = json.JSONDecoder(parse_constant=_finite_number, parse_float=_finite_number)
 
 
 def _single_quoted(text: str, start: int) -> tuple[str, int] | None:

@@ -1,7 +1,7 @@
 """Speech without a voice: a tone for each word, in a WAV file that carries its own text.
 
 The text stands in the file's INFO list as a comment, where any player shows it and a
-transcription finds it again.
+transcription reads it again.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Recording:
 
 
 def read_recording(data: bytes) -> Recording:
-    """Return what a WAV file tells; nothing of any other file or a broken one."""
+    """Return what a WAV file says; an empty Recording for any other or a broken file."""
     if data[:4] != b"RIFF" or data[8:12] != b"WAVE":
         return Recording()
     text, rate, size = None, 0, 0

@@ -1,4 +1,4 @@
-"""What the sandbox reads in a request: the last user message, results since, words, history."""
+"""Read a request of the sandbox: the last user message, tool results since then, words, history."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from app.canonical.request import (
     ToolCallPart,
     ToolResultPart,
 )
-from app.providers.sandbox.limits import words
+from app.providers.sandbox.limits import count_words
 
 
 def last_user(request: Request) -> int | None:
     """Return the index of the last user message that says something, else of the last one."""
     indexes = [index for index, message in enumerate(request.messages) if message.role == "user"]
-    speaking = [index for index in indexes if text_of(request.messages[index].parts).strip()]
-    return speaking[-1] if speaking else indexes[-1] if indexes else None
+    with_text = [index for index in indexes if text_of(request.messages[index].parts).strip()]
+    return with_text[-1] if with_text else indexes[-1] if indexes else None
 
 
 def since_user(request: Request) -> tuple[Message, ...]:
@@ -48,18 +48,14 @@ def text_of(parts: Iterable[Part]) -> str:
 
 
 def attachments(request: Request) -> str:
-    """Return what came with the user's last turn besides text (``1 image and 2 files
-    (a.pdf, b.pdf)``), empty where nothing did."""
-    found = [part for message in _last_turn(request) for part in message.parts]
-    counts = Counter(kind for part in found if (kind := _KINDS.get(type(part))) is not None)
-    names = [part.filename for part in found if isinstance(part, FilePart) and part.filename]
-    counts_in_words = [f"{count} {kind}{'' if count == 1 else 's'}" for kind, count in counts.items()]
-    sentence = " and ".join(
-        [", ".join(counts_in_words[:-1]), counts_in_words[-1]]
-        if len(counts_in_words) > 1
-        else counts_in_words
-    )
-    return f"{sentence} ({', '.join(names)})" if names and sentence else sentence
+    """Name what the user's last turn holds besides text (``1 image and 2 files (a.pdf, b.pdf)``);
+    empty where that is nothing."""
+    parts = [part for message in _last_turn(request) for part in message.parts]
+    counts = Counter(_KINDS[type(part)] for part in parts if type(part) in _KINDS)
+    names = [part.filename for part in parts if isinstance(part, FilePart) and part.filename]
+    *others, last = [f"{count} {kind}{'' if count == 1 else 's'}" for kind, count in counts.items()] or [""]
+    sentence = f"{', '.join(others)} and {last}" if others else last
+    return f"{sentence} ({', '.join(names)})" if names else sentence
 
 
 _KINDS: Final[Mapping[type, str]] = {ImagePart: "image", AudioPart: "recording", FilePart: "file"}
@@ -80,22 +76,22 @@ def _last_turn(request: Request) -> Iterator[Message]:
 
 def input_words(request: Request) -> int:
     """Count the words of everything that the model reads: instructions, texts, calls, results."""
-    counted = sum(_part_words(part) for message in request.messages for part in message.parts)
-    return counted + words(request.instructions or "")
+    count = sum(_part_words(part) for message in request.messages for part in message.parts)
+    return count + count_words(request.instructions or "")
 
 
 def _part_words(part: Part) -> int:
     if isinstance(part, TextPart | RefusalPart | ReasoningPart):
-        return words(part.text)
+        return count_words(part.text)
     if isinstance(part, ToolCallPart):
-        return words(part.arguments)
+        return count_words(part.arguments)
     if isinstance(part, ToolResultPart):
         return sum(map(_part_words, part.content))
-    return words(part.text or "") if isinstance(part, FilePart) else 0
+    return count_words(part.text or "") if isinstance(part, FilePart) else 0
 
 
 def history(request: Request) -> str:
-    """Return the conversation as lines ``role: what was said``; what is no text stands in brackets."""
+    """Return the conversation as lines ``role: text``, with other parts in brackets."""
     lines = [] if not request.instructions else [f"system: {request.instructions}"]
     for message in request.messages:
         text = " ".join(piece for part in message.parts if (piece := describe_part(part)))
@@ -105,20 +101,20 @@ def history(request: Request) -> str:
 
 def describe_part(part: Part) -> str:
     """Return one part in words."""
-    return _SHOWERS[type(part)](part)
+    return _DESCRIPTIONS[type(part)](part)
 
 
 def _reasoning(part: ReasoningPart) -> str:
-    signed = ", signed" if part.signature is not None else ""
-    return f"[reasoning{signed}: {part.text}]" if part.text else f"[reasoning{signed}]"
+    suffix = ", signed" if part.signature is not None else ""
+    return f"[reasoning{suffix}: {part.text}]" if part.text else f"[reasoning{suffix}]"
 
 
 def _file(part: FilePart) -> str:
-    named = f" {part.filename}" if part.filename else ""
-    return f"[file{named}: {part.text}]" if part.text else f"[file{named}]"
+    name = f" {part.filename}" if part.filename else ""
+    return f"[file{name}: {part.text}]" if part.text else f"[file{name}]"
 
 
-_SHOWERS: Final[Mapping[type, Callable[[Any], str]]] = {
+_DESCRIPTIONS: Final[Mapping[type, Callable[[Any], str]]] = {
     TextPart: lambda part: part.text,
     RefusalPart: lambda part: f"[refusal: {part.text}]",
     ReasoningPart: _reasoning,
@@ -138,7 +134,7 @@ def results(request: Request) -> list[ToolResultPart]:
     ]
 
 
-def calls_made(request: Request) -> int:
+def count_calls(request: Request) -> int:
     """Count the calls that the model has made since the last user message."""
     return sum(isinstance(part, ToolCallPart) for message in since_user(request) for part in message.parts)
 

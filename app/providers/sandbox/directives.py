@@ -1,6 +1,6 @@
-"""The sandbox's language: what the last user message tells the model to do.
+"""Parse the sandbox's language: what the last user message tells the model to do.
 
-Words only; nothing here knows of requests, wires or schemas. The language and its rules
+This is about words alone, not about requests, wires or schemas. The language and its rules
 are in docs/sandbox.md (contract/surfaces.md 8).
 """
 
@@ -20,25 +20,25 @@ Midway = Literal["fail", "cut", "hang"]
 
 
 @record
-class CallWanted:
+class CallDirective:
     """A tool call asked for: the tool's name and the text after ``with``."""
 
     name: str
-    given: str = ""
+    arguments: str = ""
 
 
 @record
 class Directives:
-    """All that one message asks for; what it does not mention is None, False or empty.
+    """What one message asks for; None, False or empty where it says nothing.
 
     ``seconds`` spreads the answer; ``silence`` (seconds, may be infinite) comes before its
-    first byte. ``status`` is answered instead of anything else. ``midway`` says how the
+    first byte. ``status`` is the whole answer where it is set. ``midway`` says how the
     answer breaks off after some content. ``only_for`` names the one model that fails.
     """
 
     say: str | None = None
     think: str | None = None
-    calls: tuple[CallWanted, ...] = ()
+    calls: tuple[CallDirective, ...] = ()
     fill: str | None = None
     echo: bool = False
     refuse: bool = False
@@ -69,7 +69,7 @@ _JOINS: Final[Mapping[str, Callable[[list[Any]], Any]]] = {
     "think": "\n".join,
     "calls": tuple,
 }
-"""Members that several directives of one message add to."""
+"""How values are joined of members that several directives of one message add to."""
 
 Reader = Callable[["re.Match[str]", str], dict[str, Any]]
 
@@ -100,7 +100,7 @@ def _breaks(match: re.Match[str], content: str) -> dict[str, Any]:
 
 
 def _calls(match: re.Match[str], content: str) -> dict[str, Any]:
-    return {"calls": CallWanted(match["tool"].strip("`\"'"), match["given"] or "")}
+    return {"calls": CallDirective(match["tool"].strip("`\"'"), match["arguments"] or "")}
 
 
 def _flag(name: str) -> Reader:
@@ -129,15 +129,15 @@ _ROWS: Final[dict[str, tuple[_Row, ...]]] = {
     "call": (
         _row(
             r"call tool[ \t]++(?P<tool>[^\s,:]{1,200}?)"
-            r"(?:[ \t]++with\b[ \t:]*+(?P<given>[^\n]*)|(?=[.,;!]{0,8}[ \t]*+$))",
+            r"(?:[ \t]++with\b[ \t:]*+(?P<arguments>[^\n]*)|(?=[.,;!]{0,8}[ \t]*+$))",
             _calls,
             alone=False,
         ),
     ),
     "fill": (
         _row(
-            r"fill\b(?P<given>[ \t]++\{[^\n]*|[ \t]++[^\n=]{1,200}=[^\n]*|(?=[ \t]*+$))",
-            lambda match, content: {"fill": match["given"].strip()},
+            r"fill\b(?P<arguments>[ \t]++\{[^\n]*|[ \t]++[^\n=]{1,200}=[^\n]*|(?=[ \t]*+$))",
+            lambda match, content: {"fill": match["arguments"].strip()},
             alone=False,
         ),
     ),
@@ -166,7 +166,7 @@ _LINE: Final = re.compile(rf"^[ \t]*+{_WORD}", _FLAGS)
 _ENDS_THOUGHT: Final = frozenset({"say", "call"})
 
 
-class _Found(NamedTuple):
+class _Occurrence(NamedTuple):
     """A directive in the text: where its clause begins, its row and its match."""
 
     begin: int
@@ -176,35 +176,35 @@ class _Found(NamedTuple):
 
 def _find(text: str) -> Iterator[tuple[_Row, re.Match[str], str]]:
     """Yield each directive in order: its row, its match and the text that belongs to it."""
-    position, goes_on = 0, False
+    position, follows = 0, False
     while position <= len(text):
-        found = _at(_NEXT.match(text, position), text) if goes_on else None
-        found = found or _search(_CLAUSE, text, position, MAX_READ)
-        if found is None:
+        directive = _at(_NEXT.match(text, position), text) if follows else None
+        directive = directive or _search(_CLAUSE, text, position, MAX_READ)
+        if directive is None:
             return
-        start = found.match.end()
-        end = start if found.row.takes == "nothing" else _end_of(found.row, text, start)
-        yield found.row, found.match, _content(text[start:end])
-        position, goes_on = max(end, position + 1), end < len(text)
+        start = directive.match.end()
+        end = start if directive.row.takes == "nothing" else _end_of(directive.row, text, start)
+        yield directive.row, directive.match, _content(text[start:end])
+        position, follows = max(end, position + 1), end < len(text)
 
 
-def _at(start: re.Match[str] | None, text: str) -> _Found | None:
-    """Return the directive that begins where ``start`` found a first word."""
+def _at(start: re.Match[str] | None, text: str) -> _Occurrence | None:
+    """Return the directive that begins at the first word that ``start`` matched."""
     if start is None:
         return None
     for row in _ROWS[start["word"].lower()]:
         match = row.pattern.match(text, start.start("word"))
         if match is not None:
-            return _Found(start.start(), row, match)
+            return _Occurrence(start.start(), row, match)
     return None
 
 
 def _search(
     starts: re.Pattern[str], text: str, begin: int, end: int, words: frozenset[str] = frozenset(_ROWS)
-) -> _Found | None:
+) -> _Occurrence | None:
     for start in starts.finditer(text, begin, max(begin, min(end, MAX_READ))):
-        if start["word"].lower() in words and (found := _at(start, text)) is not None:
-            return found
+        if start["word"].lower() in words and (directive := _at(start, text)) is not None:
+            return directive
     return None
 
 
@@ -220,6 +220,6 @@ def _end_of(row: _Row, text: str, start: int) -> int:
 
 
 def _content(text: str) -> str:
-    """Return the text after the colon without the one space or line end that sets it off, and
-    without the line ends that set it off from what follows."""
+    """Return the text after the colon without the one space or line end behind the colon, and
+    without line ends at its end."""
     return text.removeprefix(" ").removeprefix("\r").removeprefix("\n").rstrip("\r\n")

@@ -1,4 +1,4 @@
-"""Chat completions, Responses and Messages: a request read, obeyed and answered in its dialect."""
+"""Answer chat completions, Responses and Messages, each in its dialect."""
 
 from __future__ import annotations
 
@@ -12,45 +12,49 @@ from app.dialects.base import ServerContext
 from app.errors import GatewayError
 from app.providers.sandbox.conversation import input_words, user_text
 from app.providers.sandbox.directives import Directives
-from app.providers.sandbox.model import FAILURE, Voice, answer
-from app.providers.sandbox.playback import Pace, tell
+from app.providers.sandbox.model import FAILURE, AnswerContext, answer
+from app.providers.sandbox.playback import Timing, play
 from app.providers.sandbox.scripts import (
-    Respond,
+    Responder,
     json_object,
     json_script,
     read_directives,
     server_context,
     stream_script,
 )
-from app.providers.sandbox.transport import Asked, Script
+from app.providers.sandbox.transport import HttpRequest, Script
 
 _REFUSALS: Final[Mapping[str, Finish]] = {"messages": Finish("content_filter", "refusal")}
-"""How a refusal ends where that is no plain stop."""
+"""How a refusal ends in dialects where that is not a plain stop."""
 
 
-def generation(name: str) -> Respond:
-    """Return what answers requests of the generation dialect ``name``."""
+def generation(name: str) -> Responder:
+    """Return the responder to requests of the generation dialect ``name``."""
 
-    def respond(asked: Asked, words_per_second: float) -> Script:
+    def respond(http_request: HttpRequest, words_per_second: float) -> Script:
         context = server_context()
-        request, read = _read(name, asked, context)
-        voice = Voice(context.new_id, context.now, name, _REFUSALS.get(name, Finish("stop")))
-        response = answer(request, read, voice)
+        request, directives = _read(name, http_request, context)
+        ending = _REFUSALS.get(name, Finish("stop"))
+        response = answer(request, directives, AnswerContext(context.new_id, context.now, name, ending))
         wire = dialect(name)
         if not request.stream:
-            return json_script(wire.encode_response(response, request, context), read)
-        beats = tell(response, Pace(words_per_second, read.seconds, read.midway), midway_failure())
-        return stream_script(beats, wire.stream_encoder(request, context).feed, read)
+            return json_script(wire.encode_response(response, request, context), directives)
+        moments = play(
+            response, Timing(words_per_second, directives.seconds, directives.midway), midway_failure()
+        )
+        return stream_script(moments, wire.stream_encoder(request, context).feed, directives)
 
     return respond
 
 
-def token_count(name: str) -> Respond:
-    """Return what counts the words of a prompt in dialect ``name``."""
+def token_count(name: str) -> Responder:
+    """Return the responder that counts the words of a prompt in dialect ``name``."""
 
-    def respond(asked: Asked, words_per_second: float) -> Script:
-        request, read = _read(name, asked, server_context())
-        return json_script({"object": "response.input_tokens", "input_tokens": input_words(request)}, read)
+    def respond(http_request: HttpRequest, words_per_second: float) -> Script:
+        request, directives = _read(name, http_request, server_context())
+        return json_script(
+            {"object": "response.input_tokens", "input_tokens": input_words(request)}, directives
+        )
 
     return respond
 
@@ -60,6 +64,6 @@ def midway_failure() -> GatewayError:
     return GatewayError("upstream_error", FAILURE, status=500)
 
 
-def _read(name: str, asked: Asked, context: ServerContext) -> tuple[Request, Directives]:
-    request = dialect(name).decode_request(json_object(asked), context)
+def _read(name: str, http_request: HttpRequest, context: ServerContext) -> tuple[Request, Directives]:
+    request = dialect(name).decode_request(json_object(http_request), context)
     return request, read_directives(user_text(request), request.model)

@@ -1,4 +1,4 @@
-"""The sandbox's pictures: of a prompt, of pictures to edit or vary, whole or growing."""
+"""The sandbox's pictures: from a prompt, or from pictures to edit or vary; whole, or as a stream."""
 
 from __future__ import annotations
 
@@ -15,58 +15,58 @@ from app.dialects.media.images import Files, ImageDialect, pixels_of
 from app.dialects.shared.lenient_json import data_url
 from app.errors import GatewayError
 from app.providers.sandbox.generation import midway_failure
-from app.providers.sandbox.limits import check_size, words
+from app.providers.sandbox.limits import check_size, count_words
 from app.providers.sandbox.mosaic import CELLS, draw
 from app.providers.sandbox.multipart import read_files
-from app.providers.sandbox.playback import Pace, beats_of
+from app.providers.sandbox.playback import Timing, schedule
 from app.providers.sandbox.scripts import (
-    Respond,
+    Responder,
     json_object,
     json_script,
     read_directives,
     server_context,
     stream_script,
 )
-from app.providers.sandbox.transport import Asked, Script
+from app.providers.sandbox.transport import HttpRequest, Script
 
 MAX_PIXELS: Final = 16 * 1024 * 1024
-"""Pixels in one answer, over all its pictures and their parts on the way."""
+"""Pixels in one answer, over all its pictures and the partial ones before them."""
 
 _SIZE: Final = "1024x1024"
 _TILE: Final = 64 * 64  # pixels of a token
 _NUMBERS: Final = frozenset({"n", "output_compression", "partial_images"})
 
 
-def image_generation(kind: ImageKind) -> Respond:
-    """Return what answers requests of a kind."""
+def image_generation(kind: ImageKind) -> Responder:
+    """Return the responder to requests of ``kind``."""
 
-    def respond(asked: Asked, words_per_second: float) -> Script:
-        fields, files = _read(kind, asked)
+    def respond(http_request: HttpRequest, words_per_second: float) -> Script:
+        fields, files = _read(kind, http_request)
         context, wire = server_context(), dialect_of(ImageDialect, "images")
         request = wire.decode_request(kind, fields, files, context)
-        read = read_directives(request.prompt, request.model)
+        directives = read_directives(request.prompt, request.model)
         response = _make_images(request)
         if not request.stream:
-            return json_script(wire.encode_response(response, request, context), read)
+            return json_script(wire.encode_response(response, request, context), directives)
         *before, last = _events(request, response)
-        pace = Pace(words_per_second, read.seconds, read.midway)
-        beats = beats_of([(event,) for event in before], (last,), pace, Failed(midway_failure()))
-        return stream_script(beats, wire.stream_encoder(request, context).feed, read)
+        timing = Timing(words_per_second, directives.seconds, directives.midway)
+        moments = schedule([(event,) for event in before], (last,), timing, Failed(midway_failure()))
+        return stream_script(moments, wire.stream_encoder(request, context).feed, directives)
 
     return respond
 
 
-def _read(kind: ImageKind, asked: Asked) -> tuple[dict[str, Any], Files]:
+def _read(kind: ImageKind, http_request: HttpRequest) -> tuple[dict[str, Any], Files]:
     if kind == "generation":
-        return json_object(asked), ()
-    fields, files = read_files(asked.body, asked.headers.get("content-type", ""))
+        return json_object(http_request), ()
+    fields, files = read_files(http_request.body, http_request.headers.get("content-type", ""))
     body: dict[str, Any] = dict(fields)
     numbers = {name: int(value) for name, value in body.items() if name in _NUMBERS and value.isdecimal()}
     return {**body, **numbers, "stream": body.get("stream") == "true"}, files
 
 
 def _make_images(request: ImageRequest) -> ImageResponse:
-    """Return the pictures; raises ``bad_request`` for a form or size that is not made here."""
+    """Return the pictures; raises ``bad_request`` for another format than png and for an invalid size."""
     if request.output_format not in (None, "png"):
         raise GatewayError(
             "bad_request",
@@ -85,34 +85,29 @@ def _make_images(request: ImageRequest) -> ImageResponse:
         )
     parts = (request.partial_images or 0) if request.stream else 0
     check_size("pixels", width * height * request.count * (1 + parts), MAX_PIXELS, "size")
-    drawn = [_drawn(request, at, width, height, CELLS) for at in range(request.count)]
-    sent = len(request.images)
+    drawings = [_draw(request, at, width, height, CELLS) for at in range(request.count)]
+    sources = len(request.images)
     tokens = request.count * max(1, width * height // _TILE)
     usage = Usage(
-        words(request.prompt) + sent,
+        count_words(request.prompt) + sources,
         tokens,
         details={
-            "input.text_tokens": words(request.prompt),
-            "input.image_tokens": sent,
+            "input.text_tokens": count_words(request.prompt),
+            "input.image_tokens": sources,
             "output.image_tokens": tokens,
         },
     )
-    pictures = tuple(
-        Picture(url=data_url("image/png", one)) if _by_url(request) else Picture(one) for one in drawn
-    )
-    clear = request.background == "transparent"
-    settings = {"background": "transparent" if clear else "opaque", "output_format": "png", "quality": "low"}
+    by_url = request.form == "url" and not request.stream
+    pictures = tuple(Picture(url=data_url("image/png", one)) if by_url else Picture(one) for one in drawings)
+    background = "transparent" if request.background == "transparent" else "opaque"
+    settings = {"background": background, "output_format": "png", "quality": "low"}
     return ImageResponse(pictures, usage=usage, members={**settings, "size": size})
 
 
-def _by_url(request: ImageRequest) -> bool:
-    return request.form == "url" and not request.stream
-
-
-def _drawn(request: ImageRequest, at: int, width: int, height: int, cells: int) -> str:
-    """Return a picture in base64: of the prompt, of what was sent, and of its number where there are several."""
-    sent = [f"[{zlib.crc32(image.data):08x}]" for image in request.images]
-    text = " ".join([request.prompt, *sent, *([f"({at + 1})"] if at else [])]).strip()
+def _draw(request: ImageRequest, at: int, width: int, height: int, cells: int) -> str:
+    """Return picture number ``at`` in base64. The prompt, the sources and the number decide what it looks like."""
+    sources = [f"[{zlib.crc32(image.data):08x}]" for image in request.images]
+    text = " ".join([request.prompt, *sources, *([f"({at + 1})"] if at else [])]).strip()
     png = draw(text, width, height, cells=cells, transparent=request.background == "transparent")
     return base64.b64encode(png).decode("ascii")
 
@@ -122,6 +117,6 @@ def _events(request: ImageRequest, response: ImageResponse) -> Iterator[PictureP
     last = len(response.pictures) - 1
     for at, picture in enumerate(response.pictures):
         for part in range(request.partial_images or 0):
-            coarse = _drawn(request, at, width, height, 2**part)
+            coarse = _draw(request, at, width, height, 2**part)
             yield PicturePart(coarse, part, response.members)
         yield PictureDone(picture, response.members, response.usage if at == last else None, last=at == last)

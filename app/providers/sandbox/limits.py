@@ -1,6 +1,6 @@
-"""What bounds an answer: its size, stop sequences, the word limit; its tokens with their probabilities.
+"""Limits of an answer: its size, stop sequences and the word limit; and its tokens with log probabilities.
 
-A token is a word here, with the space before it where a text is cut into tokens.
+A token is a word, with the space before it where a text is split into tokens.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MAX_LOGPROBS: Final = 20_000
 
 
 def check_size(what: str, size: int, most: int, param: str | None = None) -> None:
-    """Raise ``bad_request`` for an answer that would hold more than the sandbox makes."""
+    """Raise ``bad_request`` for an answer with more than ``most`` of ``what``."""
     if size > most:
         raise GatewayError(
             "bad_request",
@@ -38,7 +38,7 @@ def size_of(parts: list[Part]) -> int:
     )
 
 
-def words(text: str) -> int:
+def count_words(text: str) -> int:
     """Count the tokens of ``text``: a token is a whitespace-separated word."""
     return len(text.split())
 
@@ -46,8 +46,8 @@ def words(text: str) -> int:
 _PIECE: Final = re.compile(r"\s*\S+(?:\s+\Z)?|\s+\Z")
 
 
-def pieces(text: str) -> list[str]:
-    """Return ``text`` in tokens: words with the space before them. Joined they are the text."""
+def split_tokens(text: str) -> list[str]:
+    """Split ``text`` into tokens: words with the space before them. Joined, they are the text."""
     return _PIECE.findall(text)
 
 
@@ -59,23 +59,23 @@ def first_words(text: str, count: int) -> str:
     return text
 
 
-def stop_at(parts: list[Part], stops: tuple[str, ...]) -> tuple[list[Part], str | None]:
-    """Return what is said before the first stop sequence, and that sequence."""
+def cut_at_stop(parts: list[Part], stops: tuple[str, ...]) -> tuple[list[Part], str | None]:
+    """Return the parts up to the first stop sequence, and that sequence (None: there is none)."""
     result: list[Part] = []
     for part in parts:
         if isinstance(part, TextPart):
-            found = [(at, stop) for stop in stops if stop and (at := part.text.find(stop)) >= 0]
-            if found:
-                at, stop = min(found)
+            hits = [(at, stop) for stop in stops if stop and (at := part.text.find(stop)) >= 0]
+            if hits:
+                at, stop = min(hits)
                 return [*result, replace(part, text=part.text[:at])], stop
         result.append(part)
     return result, None
 
 
-def cut_at(parts: list[Part], most: int | None) -> tuple[list[Part], bool]:
-    """Return what is said within ``most`` words, and whether something was cut off.
+def cut_at_words(parts: list[Part], most: int | None) -> tuple[list[Part], bool]:
+    """Return the first ``most`` words of the parts, and whether something was cut off.
 
-    A call that does not fit is not made: half of its arguments would be no call.
+    A tool call that does not fit is left out: with half of its arguments it would be none.
     """
     if most is None:
         return parts, False
@@ -83,7 +83,7 @@ def cut_at(parts: list[Part], most: int | None) -> tuple[list[Part], bool]:
     left = max(most, 0)
     for part in parts:
         text = part.arguments if isinstance(part, ToolCallPart) else getattr(part, "text", "")
-        needed = words(text)
+        needed = count_words(text)
         if needed > left:
             if left and isinstance(part, TextPart | ReasoningPart | RefusalPart):
                 result.append(replace(part, text=first_words(text, left)))
@@ -94,10 +94,10 @@ def cut_at(parts: list[Part], most: int | None) -> tuple[list[Part], bool]:
 
 
 def with_logprobs(part: Part, alternatives: int) -> Part:
-    """Return a text with a log probability for each token, made up from the token itself."""
+    """Return a text with a made-up log probability for each of its tokens."""
     if not isinstance(part, TextPart):
         return part
-    return replace(part, logprobs=tuple(_logprob(token, alternatives) for token in pieces(part.text)))
+    return replace(part, logprobs=tuple(_logprob(token, alternatives) for token in split_tokens(part.text)))
 
 
 def _logprob(token: str, alternatives: int) -> dict[str, Any]:

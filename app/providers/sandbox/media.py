@@ -1,7 +1,7 @@
-"""The sandbox's operations beside generation: completions, embeddings, speech, transcription, translation.
+"""The sandbox's other operations: completions, embeddings, speech, transcription, translation, models.
 
-The texts that they are given are searched for directives, too; of these, failing and timing
-are obeyed everywhere, the rest where there is an answer in words.
+Their texts are searched for directives, too. Directives about failure and time hold everywhere, the
+others where the answer is in words.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ from app.dialects.media.transcripts import media_type_of
 from app.errors import GatewayError
 from app.providers.sandbox.audio import MAX_BYTES, RATE, read_recording, sound_bytes, speak, wav_head
 from app.providers.sandbox.generation import midway_failure
-from app.providers.sandbox.limits import MAX_CHARACTERS, check_size, pieces, words
-from app.providers.sandbox.model import MAX_CHOICES, Voice, answer
+from app.providers.sandbox.limits import MAX_CHARACTERS, check_size, count_words, split_tokens
+from app.providers.sandbox.model import MAX_CHOICES, AnswerContext, answer
 from app.providers.sandbox.multipart import read_form
-from app.providers.sandbox.playback import Pace, beats_of, tell
+from app.providers.sandbox.playback import Timing, play, schedule
 from app.providers.sandbox.scripts import (
     json_object,
     json_script,
@@ -48,7 +48,7 @@ from app.providers.sandbox.scripts import (
     stream_script,
     whole_script,
 )
-from app.providers.sandbox.transport import Asked, Script
+from app.providers.sandbox.transport import HttpRequest, Script
 from app.providers.sandbox.vectors import DIMENSIONS, MAX_DIMENSIONS, MAX_NUMBERS, embed
 
 FORMATS: Final = ("wav", "pcm")
@@ -63,7 +63,7 @@ MODELS: Final = (
     "moderation",
     "picture",
 )
-"""Names that the list shows; any other works as well."""
+"""Names on the list; any other works as well."""
 
 _CREATED: Final = 1_767_225_600  # 2026-01-01
 
@@ -75,23 +75,28 @@ def _invalid(message: str, param: str) -> GatewayError:
 # --- text completions ---------------------------------------------------------------------------
 
 
-def complete(asked: Asked, words_per_second: float) -> Script:
-    """Answer legacy text completions: each prompt is a message of its own."""
+def complete(http_request: HttpRequest, words_per_second: float) -> Script:
+    """Answer legacy text completions; each prompt is a message of its own."""
     context, wire = server_context(), dialect_of(CompletionDialect, "completions")
-    request = wire.decode_request(json_object(asked), context)
+    request = wire.decode_request(json_object(http_request), context)
     texts = [_prompt_text(prompt) for prompt in request.prompts]
     check_size("choices", len(texts) * (request.sampling.n or 1), MAX_CHOICES, "prompt")
-    read = read_directives(texts[0], request.model)
-    voice = Voice(context.new_id, context.now)
-    answers = [answer(_as_chat(request, text), read_directives(text, request.model), voice) for text in texts]
+    directives = read_directives(texts[0], request.model)
+    answer_context = AnswerContext(context.new_id, context.now)
+    answers = [
+        answer(_as_chat(request, text), read_directives(text, request.model), answer_context)
+        for text in texts
+    ]
     if request.echo:
         answers = [_with_echo(one, text) for one, text in zip(answers, texts, strict=True)]
     response = _join(answers)
     if not request.stream:
         body = wire.encode_response(fold(response), request, context)
-        return json_script(body, read)
-    beats = tell(response, Pace(words_per_second, read.seconds, read.midway), midway_failure())
-    return stream_script(beats, wire.stream_encoder(request, context).feed, read)
+        return json_script(body, directives)
+    moments = play(
+        response, Timing(words_per_second, directives.seconds, directives.midway), midway_failure()
+    )
+    return stream_script(moments, wire.stream_encoder(request, context).feed, directives)
 
 
 def _prompt_text(prompt: str | tuple[int, ...]) -> str:
@@ -117,43 +122,43 @@ def _with_echo(response: Response, prompt: str) -> Response:
 def _join(answers: list[Response]) -> Response:
     """Return one response with the choices of all, numbered through."""
     choices = [choice for one in answers for choice in one.choices]
-    used = [one.usage for one in answers if one.usage is not None]
+    usages = [one.usage for one in answers if one.usage is not None]
     return replace(
         answers[0],
         choices=tuple(Choice(index, choice.messages, choice.finish) for index, choice in enumerate(choices)),
-        usage=Usage(sum(u.input_tokens for u in used), sum(u.output_tokens for u in used)),
+        usage=Usage(sum(u.input_tokens for u in usages), sum(u.output_tokens for u in usages)),
     )
 
 
 # --- embeddings ---------------------------------------------------------------------------------
 
 
-def embeddings(asked: Asked, words_per_second: float) -> Script:
+def embeddings(http_request: HttpRequest, words_per_second: float) -> Script:
     """Answer with a unit vector for each input; like texts are near."""
     context, wire = server_context(), dialect_of(EmbeddingDialect, "embeddings_openai")
-    request = wire.decode_request(json_object(asked), context)
+    request = wire.decode_request(json_object(http_request), context)
     dimensions = request.dimensions or DIMENSIONS
     if dimensions > MAX_DIMENSIONS:
         raise _invalid(f"Invalid 'dimensions': at most {MAX_DIMENSIONS} are made here.", "dimensions")
     texts = [_prompt_text(text) for text in request.inputs]
     check_size("numbers", len(texts) * dimensions, MAX_NUMBERS, "input")
     check_size("embedded characters", sum(map(len, texts)), MAX_CHARACTERS, "input")
-    read = read_directives(texts[0] if texts else "", request.model)
+    directives = read_directives(texts[0] if texts else "", request.model)
     response = EmbeddingResponse(
         request.model,
         tuple(embed(text, dimensions) for text in texts),
-        Usage(sum(map(words, texts))),
+        Usage(sum(map(count_words, texts))),
     )
-    return json_script(wire.encode_response(response, request, context), read)
+    return json_script(wire.encode_response(response, request, context), directives)
 
 
 # --- speech -------------------------------------------------------------------------------------
 
 
-def speech(asked: Asked, words_per_second: float) -> Script:
-    """Answer with tones, one a word, as WAV (also where no format was asked for) or raw PCM."""
+def speech(http_request: HttpRequest, words_per_second: float) -> Script:
+    """Answer with a tone for each word, as WAV (the default) or raw PCM."""
     wire = dialect_of(SpeechDialect, "openai_speech")
-    request = wire.decode_request(json_object(asked), server_context())
+    request = wire.decode_request(json_object(http_request), server_context())
     form = request.format or FORMATS[0]
     if form not in FORMATS:
         raise _invalid(
@@ -162,54 +167,56 @@ def speech(asked: Asked, words_per_second: float) -> Script:
         )
     if request.speed is not None and not 0.25 <= request.speed <= 4.0:
         raise _invalid("Invalid 'speed': expected 0.25 to 4.0.", "speed")
-    read = read_directives(request.text, request.model)
+    directives = read_directives(request.text, request.model)
     check_size("bytes of sound", sound_bytes(request.text, request.speed or 1.0), MAX_BYTES, "input")
     tones = list(speak(request.text, request.speed or 1.0))
     head = [wav_head(request.text, sum(map(len, tones)))] if form == "wav" else []
-    pace = Pace(words_per_second, read.seconds, read.midway)
+    timing = Timing(words_per_second, directives.seconds, directives.midway)
     if request.stream:
         events = [SpeechDelta(piece) for piece in (*head, *tones)]
-        usage = Usage(words(request.text), len(tones))
-        beats = beats_of([(event,) for event in events], (SpeechDone(usage),), pace, Failed(midway_failure()))
-        return stream_script(beats, wire.stream_encoder().feed, read)
+        usage = Usage(count_words(request.text), len(tones))
+        moments = schedule(
+            [(event,) for event in events], (SpeechDone(usage),), timing, Failed(midway_failure())
+        )
+        return stream_script(moments, wire.stream_encoder().feed, directives)
     headers = {"content-type": MEDIA_TYPES[form]}
-    if read.midway is not None or read.seconds is None:
-        return whole_script(b"".join((*head, *tones)), headers, read)
-    return Script(200, headers, spread([*head, *tones], read.seconds), read.silence)
+    if directives.midway is not None or directives.seconds is None:
+        return whole_script(b"".join((*head, *tones)), headers, directives)
+    return Script(200, headers, spread([*head, *tones], directives.seconds), directives.silence)
 
 
 # --- transcription ------------------------------------------------------------------------------
 
 
-def transcription(asked: Asked, words_per_second: float) -> Script:
-    """Answer with the text that a recording of ours carries, or with what the file is."""
-    return _transcript_script("openai_transcription", asked, words_per_second)
+def transcription(http_request: HttpRequest, words_per_second: float) -> Script:
+    """Answer with the text that a recording of the sandbox carries, or with a description of the file."""
+    return _transcript_script("openai_transcription", http_request, words_per_second)
 
 
-def translation(asked: Asked, words_per_second: float) -> Script:
-    """Answer as a transcription does: what is spoken here counts as English."""
-    return _transcript_script("openai_translation", asked, words_per_second)
+def translation(http_request: HttpRequest, words_per_second: float) -> Script:
+    """Answer as a transcription does; all that the sandbox speaks counts as English."""
+    return _transcript_script("openai_translation", http_request, words_per_second)
 
 
-def _transcript_script(dialect: str, asked: Asked, words_per_second: float) -> Script:
-    fields, file = read_form(asked.body, asked.headers.get("content-type", ""))
+def _transcript_script(dialect: str, http_request: HttpRequest, words_per_second: float) -> Script:
+    fields, file = read_form(http_request.body, http_request.headers.get("content-type", ""))
     wire = dialect_of(TranscriptionDialect, dialect)
     request = wire.decode_request(fields, file, server_context())
-    read = read_directives(request.prompt or "", request.model)
+    directives = read_directives(request.prompt or "", request.model)
     transcript = _transcript(request)
     if request.stream:
-        deltas = pieces(transcript.text)
-        beats = beats_of(
+        deltas = split_tokens(transcript.text)
+        moments = schedule(
             [(TranscriptDelta(piece),) for piece in deltas],
             (TranscriptDone(transcript),),
-            Pace(words_per_second, read.seconds, read.midway),
+            Timing(words_per_second, directives.seconds, directives.midway),
             Failed(midway_failure()),
         )
-        return stream_script(beats, wire.stream_encoder().feed, read)
+        return stream_script(moments, wire.stream_encoder().feed, directives)
     body = wire.encode_response(transcript, request)
     if isinstance(body, str):
-        return whole_script(body.encode(), {"content-type": media_type_of(request.format)}, read)
-    return json_script(body, read)
+        return whole_script(body.encode(), {"content-type": media_type_of(request.format)}, directives)
+    return json_script(body, directives)
 
 
 _SEGMENT: Final[Mapping[str, Any]] = {
@@ -223,19 +230,20 @@ _SEGMENT: Final[Mapping[str, Any]] = {
 
 
 def _transcript(request: TranscriptionRequest) -> Transcript:
-    found = read_recording(request.file.data)
-    seconds = found.seconds if found.seconds is not None else len(request.file.data) / (RATE * 2)
-    text = found.text
+    size = len(request.file.data)
+    recording = read_recording(request.file.data)
+    seconds = recording.seconds if recording.seconds is not None else size / (RATE * 2)
+    text = recording.text
     if text is None:
-        text = f"A recording named {request.file.filename}, of {len(request.file.data)} bytes."
-    spoken, prompt_words = list(_time_words(text, seconds)), words(request.prompt or "")
+        text = f"A recording named {request.file.filename}, of {size} bytes."
+    prompt_words = count_words(request.prompt or "")
     return Transcript(
         text,
         language=request.language or "english",
         duration=round(seconds, 3),
         segments=(Segment(0.0, round(seconds, 3), text, "A", _SEGMENT),) if text else (),
-        words=tuple(spoken),
-        usage=Usage(prompt_words, words(text), details={"input.text_tokens": prompt_words}),
+        words=tuple(_time_words(text, seconds)),
+        usage=Usage(prompt_words, count_words(text), details={"input.text_tokens": prompt_words}),
     )
 
 
@@ -249,7 +257,7 @@ def _time_words(text: str, seconds: float) -> Iterator[Word]:
 # --- the list of models -------------------------------------------------------------------------
 
 
-def models(asked: Asked, words_per_second: float) -> Script:
-    """Answer with the names that show what the sandbox does; any other name works, too."""
+def models(http_request: HttpRequest, words_per_second: float) -> Script:
+    """Answer with names that show what the sandbox does; any other name works, too."""
     entries = [ModelEntry(name, _CREATED, "sandbox", f"Sandbox: {name}") for name in MODELS]
     return json_script(dialect_of(ModelListDialect, "models").encode_list(entries), read_directives("", ""))

@@ -1,7 +1,6 @@
-"""The sandbox as a model: a canonical request to the canonical response that it gives.
+"""The sandbox as a model: it answers a canonical request with a canonical response.
 
-Deterministic but for the ids, which come from outside. Says everything at once; when and
-``playback`` says when each part arrives.
+Deterministic but for the ids, which come from outside. ``playback`` decides when each part arrives.
 """
 
 from __future__ import annotations
@@ -29,26 +28,26 @@ from app.canonical.request import (
 from app.canonical.response import Choice, Finish, FinishReason, Response, Usage
 from app.errors import GatewayError
 from app.providers.sandbox import conversation
-from app.providers.sandbox.assignments import natural, parse_assignments
+from app.providers.sandbox.assignments import infer_values, parse_assignments
 from app.providers.sandbox.audio import MAX_BYTES, sound_bytes, speak, wav_file
-from app.providers.sandbox.directives import CallWanted, Directives
+from app.providers.sandbox.directives import CallDirective, Directives
 from app.providers.sandbox.limits import (
     MAX_CHARACTERS,
     MAX_LOGPROBS,
     check_size,
-    cut_at,
+    count_words,
+    cut_at_stop,
+    cut_at_words,
     first_words,
     size_of,
-    stop_at,
     with_logprobs,
-    words,
 )
-from app.providers.sandbox.schema_instances import fit, fit_members
-from app.providers.sandbox.schemas import Unsatisfiable, Work
+from app.providers.sandbox.schema_instances import make_arguments, make_instance
+from app.providers.sandbox.schemas import Unsatisfiable, WorkLimit
 
 MAX_CHOICES: Final = 128
 MAX_CALLS: Final = 128
-_RESTATED: Final = 30  # words of a plain message that are said again
+_QUOTED_WORDS: Final = 30  # words of a plain message that are said again
 
 REFUSAL: Final = "I'm sorry, but I cannot help with that."
 FAILURE: Final = "The sandbox failed midway, as it was asked to."
@@ -60,13 +59,13 @@ _THOUGHTS: Final = (
     "Nothing else needs to be looked up.",
 )
 _EFFORTS: Final[Mapping[str, int]] = {"none": 0, "minimal": 1, "low": 1, "medium": 2, "high": 3}
-"""Effort to the number of sentences thought; higher efforts think them all."""
+"""The number of sentences of reasoning for an effort; higher efforts have them all."""
 
 
 @record
-class Voice:
-    """What an answer needs from outside: ids (by prefix), Unix seconds, the dialect in which it
-    is told, and how a refusal ends there."""
+class AnswerContext:
+    """What an answer needs from outside: ids (by prefix), the time in Unix seconds, the dialect in which
+    it goes out, and how a refusal ends there."""
 
     new_id: Callable[[str], str]
     now: int
@@ -74,21 +73,21 @@ class Voice:
     refusal: Finish = Finish("stop")
 
 
-def answer(request: Request, read: Directives, voice: Voice) -> Response:
-    """Return the answer to ``request``, whose last user message says ``read``.
+def answer(request: Request, directives: Directives, context: AnswerContext) -> Response:
+    """Return the answer to ``request``, whose last user message holds ``directives``.
 
     Raises ``bad_request`` for what no model could do: more than 128 choices, a schema that
     no value fits, an answer that is too large.
     """
     count = _count(request)
-    parts, finish = _answer_parts(request, read, voice, count)
-    choices = tuple(_choice(index, parts, finish, voice) for index in range(count))
+    parts, finish = _answer_parts(request, directives, context, count)
+    choices = tuple(_choice(index, parts, finish, context) for index in range(count))
     return Response(
         id=None,
         model=request.model,
         choices=choices,
         usage=_usage(request, choices),
-        created=voice.now,
+        created=context.now,
     )
 
 
@@ -104,15 +103,17 @@ def _count(request: Request) -> int:
     return count
 
 
-def _answer_parts(request: Request, read: Directives, voice: Voice, count: int) -> tuple[list[Part], Finish]:
-    """Return what each of ``count`` choices says, and how it ends."""
-    parts = [*_thinking(request, read, voice), *_speech(request, read, voice, count)]
-    finish = _finish(parts, read, voice)
-    parts, met = stop_at(parts, request.sampling.stop)
-    if met is not None:
-        finish = Finish("stop", stop_sequence=met)
-    parts, was_cut = cut_at(parts, request.sampling.max_tokens)
-    if was_cut:
+def _answer_parts(
+    request: Request, directives: Directives, context: AnswerContext, count: int
+) -> tuple[list[Part], Finish]:
+    """Return the parts of each of ``count`` choices, and how it ends."""
+    parts = [*_thinking(request, directives, context), *_speech(request, directives, context, count)]
+    finish = _finish(parts, directives, context)
+    parts, stop = cut_at_stop(parts, request.sampling.stop)
+    if stop is not None:
+        finish = Finish("stop", stop_sequence=stop)
+    parts, cut = cut_at_words(parts, request.sampling.max_tokens)
+    if cut:
         finish = Finish("length")
     check_size("characters", size_of(parts) * count, MAX_CHARACTERS)
     if request.sampling.logprobs:
@@ -121,37 +122,37 @@ def _answer_parts(request: Request, read: Directives, voice: Voice, count: int) 
 
 
 def _with_logprobs(parts: list[Part], alternatives: int, count: int) -> list[Part]:
-    tokens = sum(words(part.text) for part in parts if isinstance(part, TextPart))
+    tokens = sum(count_words(part.text) for part in parts if isinstance(part, TextPart))
     check_size("log probabilities", tokens * (1 + alternatives) * count, MAX_LOGPROBS, "logprobs")
     return [with_logprobs(part, alternatives) for part in parts]
 
 
-def _choice(index: int, parts: list[Part], finish: Finish, voice: Voice) -> Choice:
-    own = parts if index == 0 else [_with_own_id(part, voice) for part in parts]
-    return Choice(index, tuple(Message("assistant", (part,)) for part in own), finish)
+def _choice(index: int, parts: list[Part], finish: Finish, context: AnswerContext) -> Choice:
+    parts = parts if index == 0 else [_with_own_id(part, context) for part in parts]
+    return Choice(index, tuple(Message("assistant", (part,)) for part in parts), finish)
 
 
-def _with_own_id(part: Part, voice: Voice) -> Part:
+def _with_own_id(part: Part, context: AnswerContext) -> Part:
     if isinstance(part, ToolCallPart):
-        return replace(part, id=voice.new_id("call"))
-    return replace(part, audio_id=voice.new_id("audio")) if isinstance(part, AudioPart) else part
+        return replace(part, id=context.new_id("call"))
+    return replace(part, audio_id=context.new_id("audio")) if isinstance(part, AudioPart) else part
 
 
-def _finish(parts: list[Part], read: Directives, voice: Voice) -> Finish:
-    if read.at_length:
+def _finish(parts: list[Part], directives: Directives, context: AnswerContext) -> Finish:
+    if directives.at_length:
         return Finish("length")
     if any(isinstance(part, RefusalPart) for part in parts):
-        return voice.refusal
+        return context.refusal
     reason: FinishReason = "tool_calls" if any(isinstance(part, ToolCallPart) for part in parts) else "stop"
     return Finish(reason)
 
 
 def _usage(request: Request, choices: tuple[Choice, ...]) -> Usage:
     parts = [part for choice in choices for message in choice.messages for part in message.parts]
-    thought = sum(words(part.text) for part in parts if isinstance(part, ReasoningPart))
-    count = sum(words(part.text) for part in parts if isinstance(part, TextPart | RefusalPart))
-    count += sum(words(part.transcript or "") for part in parts if isinstance(part, AudioPart))
-    called = sum(words(part.arguments) for part in parts if isinstance(part, ToolCallPart))
+    thought = sum(count_words(part.text) for part in parts if isinstance(part, ReasoningPart))
+    count = sum(count_words(part.text) for part in parts if isinstance(part, TextPart | RefusalPart))
+    count += sum(count_words(part.transcript or "") for part in parts if isinstance(part, AudioPart))
+    called = sum(count_words(part.arguments) for part in parts if isinstance(part, ToolCallPart))
     return Usage(
         input_tokens=conversation.input_words(request),
         output_tokens=thought + count + called,
@@ -162,43 +163,42 @@ def _usage(request: Request, choices: tuple[Choice, ...]) -> Usage:
 # --- reasoning ----------------------------------------------------------------------------------
 
 
-def _thinking(request: Request, read: Directives, voice: Voice) -> Iterator[Part]:
-    thought = _thought(request) if read.think is None else read.think
+def _thinking(request: Request, directives: Directives, context: AnswerContext) -> Iterator[Part]:
+    thought = _thought(request) if directives.think is None else directives.think
     if thought:
-        proof = hashlib.sha256(thought.encode("utf-8", "replace")).hexdigest()
-        summed_up = request.reasoning is not None and request.reasoning.summary is not None
-        signature = Signature(f"sandbox-{proof[:24]}", voice.dialect)
-        yield ReasoningPart(thought, "summary" if summed_up else "text", signature)
+        digest = hashlib.sha256(thought.encode("utf-8", "replace")).hexdigest()
+        summary = request.reasoning is not None and request.reasoning.summary is not None
+        signature = Signature(f"sandbox-{digest[:24]}", context.dialect)
+        yield ReasoningPart(thought, "summary" if summary else "text", signature)
 
 
 def _thought(request: Request) -> str:
-    """Return what is thought because reasoning was asked for; empty where it was not."""
-    wanted = request.reasoning
-    if wanted is None or (wanted.effort is None and wanted.budget is None):
+    """Return the text of reasoning that the request asks for; empty where it asks for none."""
+    effort, budget = (
+        (request.reasoning.effort, request.reasoning.budget) if request.reasoning else (None, None)
+    )
+    if (effort is None and budget is None) or effort == "none" or budget == 0:
         return ""
-    if wanted.effort == "none" or wanted.budget == 0:
-        return ""
-    thought = " ".join(_THOUGHTS[: _EFFORTS.get(wanted.effort or "medium", len(_THOUGHTS))])
-    budget = wanted.budget
+    thought = " ".join(_THOUGHTS[: _EFFORTS.get(effort or "medium", len(_THOUGHTS))])
     return thought if budget is None or budget < 0 else first_words(thought, budget)
 
 
 # --- what is said -------------------------------------------------------------------------------
 
 
-def _speech(request: Request, read: Directives, voice: Voice, count: int) -> Iterator[Part]:
-    if read.refuse:
+def _speech(request: Request, directives: Directives, context: AnswerContext, count: int) -> Iterator[Part]:
+    if directives.refuse:
         yield RefusalPart(REFUSAL)
         return
-    calls, missing = _calls(request, read, voice)
-    text = _text(request, read, missing, calling=bool(calls))
+    calls, missing = _calls(request, directives, context)
+    text = _text(request, directives, missing, calling=bool(calls))
     if text is not None:
         spoken = "audio" in request.output.modalities
-        yield _spoken(text, request, voice, count) if spoken else TextPart(text)
+        yield _spoken(text, request, context, count) if spoken else TextPart(text)
     yield from calls
 
 
-def _spoken(text: str, request: Request, voice: Voice, count: int) -> AudioPart:
+def _spoken(text: str, request: Request, context: AnswerContext, count: int) -> AudioPart:
     """Return ``text`` as audio, in the two formats that need no codec."""
     form = (request.output.audio or {}).get("format", "wav")
     if form not in ("wav", "pcm16"):
@@ -210,39 +210,38 @@ def _spoken(text: str, request: Request, voice: Voice, count: int) -> AudioPart:
         )
     check_size("bytes of sound", sound_bytes(text) * count, MAX_BYTES)
     data = wav_file(text) if form == "wav" else b"".join(speak(text))
-    return AudioPart(base64.b64encode(data).decode("ascii"), form, voice.new_id("audio"), text)
+    return AudioPart(base64.b64encode(data).decode("ascii"), form, context.new_id("audio"), text)
 
 
-def _text(request: Request, read: Directives, missing: list[str], *, calling: bool) -> str | None:
-    """Return what is said in words beside ``calling``, None for nothing."""
-    if read.say is not None:
-        return read.say
-    if read.echo:
+def _text(request: Request, directives: Directives, missing: list[str], *, calling: bool) -> str | None:
+    """Return the text of the answer, None for none; ``calling`` tells whether tool calls go with it."""
+    if directives.say is not None:
+        return directives.say
+    if directives.echo:
         return conversation.history(request)
     if missing:
         return _no_tool(request, missing)
     if calling:
         return None
     if request.output.format != "text":
-        return _structured_text(request, read)
-    if read.fill is not None:
-        return _json(natural(parse_assignments(read.fill)))
-    found = conversation.results(request)
-    return _quote_history(request) if found else _restate(request)
+        return _structured_text(request, directives)
+    if directives.fill is not None:
+        return _json(infer_values(parse_assignments(directives.fill)))
+    return _quote_results(request) or _restate(request)
 
 
 def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _structured_text(request: Request, read: Directives) -> str:
+def _structured_text(request: Request, directives: Directives) -> str:
     """Return JSON that fits the requested schema, or an object where only JSON was asked for."""
-    values = parse_assignments(read.fill) if read.fill else {}
+    values = parse_assignments(directives.fill) if directives.fill else {}
     if request.output.format == "json" or request.output.schema is None:
-        return _json(natural(values) or {"answer": _restate(request)})
+        return _json(infer_values(values) or {"answer": _restate(request)})
     schema = request.output.schema
     try:
-        return _json(fit(schema, values) if values else fit(schema))
+        return _json(make_instance(schema, values) if values else make_instance(schema))
     except (Unsatisfiable, RecursionError, OverflowError) as error:
         raise GatewayError(
             "bad_request",
@@ -252,7 +251,7 @@ def _structured_text(request: Request, read: Directives) -> str:
         ) from error
 
 
-def _quote_history(request: Request) -> str:
+def _quote_results(request: Request) -> str:
     names = conversation.tool_names(request)
     lines = []
     for result in conversation.results(request):
@@ -264,35 +263,35 @@ def _quote_history(request: Request) -> str:
 
 def _restate(request: Request) -> str:
     """Return a short text that visibly answers a message without directives."""
-    text, brought = conversation.user_text(request).strip(), conversation.attachments(request)
+    text, attachments = conversation.user_text(request).strip(), conversation.attachments(request)
     lines = []
     if text:
-        short = first_words(text, _RESTATED)
-        rest = words(text) - words(short)
+        short = first_words(text, _QUOTED_WORDS)
+        rest = count_words(text) - count_words(short)
         lines.append(f"You said: {short}{f' … ({rest} more words)' if rest else ''}")
-    if brought:
-        lines.append(f"You sent {brought}.")
+    if attachments:
+        lines.append(f"You sent {attachments}.")
     return "\n".join(lines) or "You said nothing."
 
 
 # --- tool calls ---------------------------------------------------------------------------------
 
 
-def _calls(request: Request, read: Directives, voice: Voice) -> tuple[list[Part], list[str]]:
-    """Return the calls to make now, and the tools asked for that may not be called."""
+def _calls(request: Request, directives: Directives, context: AnswerContext) -> tuple[list[Part], list[str]]:
+    """Return the calls to make now, and the names of tools that the message asks for and that may not be called."""
     offered = _callable(request)
-    wanted = list(read.calls[:MAX_CALLS])
-    missing = [call.name for call in wanted if call.name not in offered]
-    ready = [call for call in wanted if call.name in offered]
-    done = conversation.calls_made(request)
+    calls = directives.calls[:MAX_CALLS]
+    missing = [call.name for call in calls if call.name not in offered]
+    ready = [call for call in calls if call.name in offered]
+    done = conversation.count_calls(request)
     pending = ready[done:]
     if request.parallel_tool_calls is False:
         pending = pending[:1]
     if not pending and not ready:
         pending = _forced_call(request, offered)
-    work = Work()
-    calls: list[Part] = [_call(offered[call.name], call, voice, work) for call in pending]
-    return calls, [] if calls or done else missing
+    work = WorkLimit()
+    parts: list[Part] = [_call(offered[call.name], call, context, work) for call in pending]
+    return parts, [] if parts or done else missing
 
 
 def _callable(request: Request) -> dict[str, Tool]:
@@ -305,29 +304,29 @@ def _callable(request: Request) -> dict[str, Tool]:
     return {name: tool for name, tool in tools.items() if choice.mode != "none" and name in names}
 
 
-def _forced_call(request: Request, offered: Mapping[str, Tool]) -> list[CallWanted]:
+def _forced_call(request: Request, offered: Mapping[str, Tool]) -> list[CallDirective]:
     """Return the call that the tool choice demands where the message asks for none."""
     choice = request.tool_choice
     forced = choice is not None and (choice.mode in ("required", "named") or choice.required)
-    return [CallWanted(name) for name in list(offered)[:1]] if forced else []
+    return [CallDirective(name) for name in list(offered)[:1]] if forced else []
 
 
-def _call(tool: Tool, wanted: CallWanted, voice: Voice, work: Work) -> ToolCallPart:
+def _call(tool: Tool, directive: CallDirective, context: AnswerContext, work: WorkLimit) -> ToolCallPart:
     if tool.kind == "custom":
-        return ToolCallPart(voice.new_id("call"), tool.name, wanted.given or "some input", "custom")
-    return ToolCallPart(voice.new_id("call"), tool.name, _json(_arguments(tool, wanted, work)))
+        return ToolCallPart(context.new_id("call"), tool.name, directive.arguments or "some input", "custom")
+    return ToolCallPart(context.new_id("call"), tool.name, _json(_arguments(tool, directive, work)))
 
 
-def _arguments(tool: Tool, wanted: CallWanted, work: Work) -> Any:
-    arguments = parse_assignments(wanted.given)
+def _arguments(tool: Tool, directive: CallDirective, work: WorkLimit) -> Any:
+    arguments = parse_assignments(directive.arguments)
     try:
         return (
-            fit(tool.parameters, arguments, optional=False, work=work)
+            make_instance(tool.parameters, arguments, optional=False, work=work)
             if tool.strict
-            else fit_members(tool.parameters, arguments, work=work)
+            else make_arguments(tool.parameters, arguments, work=work)
         )
     except (Unsatisfiable, RecursionError, OverflowError):
-        return natural(arguments)
+        return infer_values(arguments)
 
 
 def _no_tool(request: Request, missing: list[str]) -> str:

@@ -1,6 +1,6 @@
-"""The sandbox's moderation: words that each category knows, and scores by how many of them stand in a text.
+"""The sandbox's moderation: each category has words, and its score counts those in a text.
 
-It judges words alone: a picture counts for nothing.
+Only words are judged; pictures count for nothing.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from app.canonical.request import ImagePart
 from app.canonical.response import Usage
 from app.dialects import dialect_of
 from app.dialects.media.moderations import ModerationDialect, text_of
-from app.providers.sandbox.limits import MAX_CHARACTERS, check_size, words
+from app.providers.sandbox.limits import MAX_CHARACTERS, check_size, count_words
 from app.providers.sandbox.scripts import json_object, json_script, read_directives, server_context
-from app.providers.sandbox.transport import Asked, Script
+from app.providers.sandbox.transport import HttpRequest, Script
 
 _WORDS: Final[Mapping[str, tuple[str, ...]]] = {
     "harassment": ("idiot", "stupid", "loser"),
@@ -33,45 +33,45 @@ _WORDS: Final[Mapping[str, tuple[str, ...]]] = {
     "violence": ("kill", "stab", "shoot", "murder", "bomb"),
     "violence/graphic": ("gore", "blood"),
 }
-_FINDS: Final = {
-    name: re.compile(rf"\b(?:{'|'.join(map(re.escape, found))})\b", re.IGNORECASE)
-    for name, found in _WORDS.items()
+_PATTERNS: Final = {
+    name: re.compile(rf"\b(?:{'|'.join(map(re.escape, words))})\b", re.IGNORECASE)
+    for name, words in _WORDS.items()
 }
 _LEAST: Final = 0.0001
 _FLAGGED: Final = 0.5
-_PICTURED: Final = ("self-harm", "sexual", "violence")
-"""What begins the names of categories that OpenAI's models judge pictures by, too; not ``sexual/minors``."""
+_IMAGE_CATEGORIES: Final = ("self-harm", "sexual", "violence")
+"""First parts of the categories that OpenAI's models judge pictures by, too; not ``sexual/minors``."""
 
 
-def moderate(asked: Asked, words_per_second: float) -> Script:
-    """Answer with a judgement for each input: flagged where one word of a category stands in it."""
+def moderate(http_request: HttpRequest, words_per_second: float) -> Script:
+    """Answer with a judgement for each input, flagged where it holds a word of a category."""
     context, wire = server_context(), dialect_of(ModerationDialect, "moderations")
-    request = wire.decode_request(json_object(asked), context)
+    request = wire.decode_request(json_object(http_request), context)
     texts = [text_of(one) for one in request.inputs]
     check_size("judged characters", sum(map(len, texts)), MAX_CHARACTERS, "input")
-    read = read_directives(texts[0], request.model)
+    directives = read_directives(texts[0], request.model)
     response = ModerationResponse(
-        None, request.model, tuple(map(judge, request.inputs)), Usage(sum(map(words, texts)))
+        None, request.model, tuple(map(judge, request.inputs)), Usage(sum(map(count_words, texts)))
     )
-    return json_script(wire.encode_response(response, request, context), read)
+    return json_script(wire.encode_response(response, request, context), directives)
 
 
-def judge(judged: ModerationInput) -> Judgement:
-    """Return the judgement of one input: a score is 1 less a half for the first word and each further one."""
-    text = text_of(judged)
-    scores = {name: _score(len(found.findall(text))) for name, found in _FINDS.items()}
-    pictured = not isinstance(judged, str) and any(isinstance(part, ImagePart) for part in judged)
+def judge(item: ModerationInput) -> Judgement:
+    """Return the judgement of one input: the score of n words of a category is 1 - 0.5**n."""
+    text = text_of(item)
+    scores = {name: _score(len(pattern.findall(text))) for name, pattern in _PATTERNS.items()}
+    has_image = not isinstance(item, str) and any(isinstance(part, ImagePart) for part in item)
     return Judgement(
         any(score >= _FLAGGED for score in scores.values()),
         {name: score >= _FLAGGED for name, score in scores.items()},
         scores,
-        {name: ["text", "image"] if pictured and _sees(name) else ["text"] for name in scores},
+        {name: ["text", "image"] if has_image and _judges_images(name) else ["text"] for name in scores},
     )
 
 
-def _score(found: int) -> float:
-    return round(max(_LEAST, 1 - 0.5 ** min(found, 10)), 4)
+def _score(count: int) -> float:
+    return round(max(_LEAST, 1 - 0.5 ** min(count, 10)), 4)
 
 
-def _sees(category: str) -> bool:
-    return category != "sexual/minors" and category.partition("/")[0] in _PICTURED
+def _judges_images(category: str) -> bool:
+    return category != "sexual/minors" and category.partition("/")[0] in _IMAGE_CATEGORIES

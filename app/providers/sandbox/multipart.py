@@ -1,4 +1,4 @@
-"""A multipart form, read: the counterpart of ``app.dialects.media.multipart`` for the sandbox."""
+"""Read a multipart form: the counterpart of ``app.dialects.media.multipart`` for the sandbox."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def read_files(body: bytes, content_type: str) -> tuple[list[tuple[str, str]], l
 
     Raises ``bad_request`` for a body that is no form.
     """
-    found = _BOUNDARY.search(content_type)
-    if found is None:
+    boundary = _BOUNDARY.search(content_type)
+    if boundary is None:
         raise GatewayError("bad_request", "The body is not a multipart form.")
-    mark = b"\r\n--" + found[1].encode("latin-1", "replace")
+    mark = b"\r\n--" + boundary[1].encode("latin-1", "replace")
     fields: list[tuple[str, str]] = []
     files: list[tuple[str, Upload]] = []
     for part in (b"\r\n" + body).split(mark)[1:]:

@@ -1,31 +1,35 @@
-"""Regular expressions of a JSON Schema: an example of one, and whether a text matches.
+"""Regular expressions of a JSON Schema: make an example of one, and tell whether a text matches.
 
-A client's pattern never reaches Python's ``re``, which one hostile pattern can stall for
-hours: it is parsed here and followed through the text once, with a bound on both.
-Look-around, back references and word boundaries are unsupported.
+A client's pattern never runs in Python's ``re``, where a hostile one can take hours. It is parsed here.
+A match keeps the set of positions where each node may end, and counts its steps so that the caller can
+bound them. Look-around, back references and word boundaries are unsupported.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
+from itertools import repeat
 from typing import Final
 
 from app.canonical.record import record
 
 MAX_PATTERN: Final = 500  # characters
 MAX_REPEAT: Final = 1000
-MAX_TEXT: Final = 4_000  # characters of an example
-MAX_PROGRAM: Final = 2_000  # steps of one pattern
-MAX_STEPS: Final = 100_000  # steps of a pattern times characters of a text
+MAX_EXAMPLE: Final = 4_000  # characters
+MAX_NESTING: Final = 20  # groups
+
+Step = Callable[[int], object]
+"""Counts positions that a match looks at; raises where they are too many."""
 
 
 class Unsupported(ValueError):
-    """A pattern that is not read here, or costs too much."""
+    """A pattern that cannot be parsed here, or an example that would be too long."""
 
 
 @record
 class Chars:
-    """One character of (or, negated, outside) some ranges."""
+    """One character of some ranges of code points, or one outside of them."""
 
     ranges: tuple[tuple[int, int], ...]
     negated: bool = False
@@ -37,13 +41,10 @@ class Chars:
 
     def example(self) -> str:
         """Return one of them, a letter or digit if there is one."""
-        for char in _LIKED:
-            if self.holds(char):
+        codes = range(0x20, 0x3000) if self.negated else [low for low, _ in self.ranges]
+        for char in (*_READABLE, *map(chr, codes)):
+            if self.holds(char) and not "\ud800" <= char <= "\udfff":
                 return char
-        starts = [low for low, _ in self.ranges] if not self.negated else range(0x20, 0x3000)
-        for code in starts:
-            if not 0xD800 <= code <= 0xDFFF and self.holds(chr(code)):
-                return chr(code)
         raise Unsupported("no character fits")
 
 
@@ -79,11 +80,10 @@ class Anchor:
 
 Node = Chars | Sequence | Either | Repeat | Anchor
 
-_LIKED: Final = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_-"
+_READABLE: Final = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_-"
 _DIGIT: Final = ((0x30, 0x39),)
 _WORD: Final = ((0x61, 0x7A), (0x41, 0x5A), (0x30, 0x39), (0x5F, 0x5F))
 _SPACE: Final = ((0x20, 0x20), (0x09, 0x0D))
-_LINE_ENDS: Final = ((0x0A, 0x0A), (0x0D, 0x0D))
 _CLASSES: Final[Mapping[str, Chars]] = {
     "d": Chars(_DIGIT),
     "D": Chars(_DIGIT, True),
@@ -92,166 +92,127 @@ _CLASSES: Final[Mapping[str, Chars]] = {
     "s": Chars(_SPACE),
     "S": Chars(_SPACE, True),
 }
+_SIGNS: Final[Mapping[str, Node]] = {
+    "^": Anchor(True),
+    "$": Anchor(False),
+    ".": Chars(((0x0A, 0x0A), (0x0D, 0x0D)), True),
+}
 _ESCAPES: Final[Mapping[str, str]] = {"n": "\n", "r": "\r", "t": "\t", "f": "\f", "v": "\v", "0": "\0"}
 _REPEATS: Final[Mapping[str, tuple[int, int | None]]] = {"*": (0, None), "+": (1, None), "?": (0, 1)}
-_HEX: Final[Mapping[str, int]] = {"x": 2, "u": 4}
+
+_ESCAPE: Final = r"\\(?:x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|.)"
+_CHARACTER: Final = re.compile(rf"{_ESCAPE}|[^\\()\[|*+?]", re.DOTALL)
+_SET: Final = re.compile(r"\[(\^?)(\]?(?:\\.|[^\\\]])*)\]", re.DOTALL)
+_SET_MEMBER: Final = re.compile(rf"({_ESCAPE}|[^\\])(?:-({_ESCAPE}|[^\\]))?", re.DOTALL)
+_GROUP: Final = re.compile(r"\((?:\?:|\?P?<(?![=!])[^>]*>|(?!\?))")
+_GROUP_END: Final = re.compile(r"\)")
+_BAR: Final = re.compile(r"\|")
+_QUANTIFIER: Final = re.compile(r"(?:([*+?])|\{(\d{1,9})(?:(,)(\d{0,9}))?\})\??", re.ASCII)
+
+_FAULTS: Final[Mapping[str, str]] = {
+    # the character at which parsing stops: what is wrong
+    "(": "look-around",
+    ")": "a bracket is closed that was not opened",
+    "[": "a bracket is not closed",
+    "": "a bracket is not closed",
+    "\\": "the pattern ends too early",
+}
 
 
 def parse_pattern(pattern: str) -> Node:
-    """Return the tree of ``pattern``; raises Unsupported for what is not read here."""
+    """Return the tree of ``pattern``; raises Unsupported for what cannot be parsed here."""
     if len(pattern) > MAX_PATTERN:
         raise Unsupported("the pattern is too long")
-    reader = _Reader(pattern)
-    node = reader.either()
-    if reader.rest():
-        raise Unsupported("a bracket is closed that was not opened")
+    parser = _Parser(pattern)
+    node = parser.either(0)
+    if parser.rest:
+        raise parser.fault()
     return node
 
 
-class _Reader:
-    """Reads a pattern from left to right."""
+class _Parser:
+    """Parses a pattern from left to right."""
 
     def __init__(self, pattern: str) -> None:
-        self._pattern = pattern
-        self._at = 0
-        self._depth = 0
+        self.rest = pattern
 
-    def rest(self) -> str:
-        return self._pattern[self._at :]
+    def fault(self) -> Unsupported:
+        """Return the error that says why parsing stopped."""
+        return Unsupported(_FAULTS.get(self.rest[:1], "there is nothing to repeat"))
 
-    def _peek(self) -> str:
-        return self._pattern[self._at : self._at + 1]
-
-    def _next(self) -> str:
-        if not (char := self._peek()):
-            raise Unsupported("the pattern ends too early")
-        self._at += 1
-        return char
-
-    def _skip(self, text: str) -> bool:
-        if not self._pattern.startswith(text, self._at):
-            return False
-        self._at += len(text)
-        return True
-
-    def either(self) -> Node:
-        branches = [self._sequence()]
-        while self._skip("|"):
-            branches.append(self._sequence())
+    def either(self, depth: int) -> Node:
+        """Return what stands here up to the end of the group, below ``depth`` other groups."""
+        branches = [self._sequence(depth)]
+        while self._take(_BAR):
+            branches.append(self._sequence(depth))
         return branches[0] if len(branches) == 1 else Either(tuple(branches))
 
-    def _sequence(self) -> Node:
+    def _take(self, token: re.Pattern[str]) -> re.Match[str] | None:
+        match = token.match(self.rest)
+        if match is not None:
+            self.rest = self.rest[match.end() :]
+        return match
+
+    def _sequence(self, depth: int) -> Node:
         nodes: list[Node] = []
-        while self._peek() not in ("", "|", ")"):
-            nodes.append(self._repeated(self._atom()))
+        while (node := self._atom(depth)) is not None:
+            while (quantifier := self._take(_QUANTIFIER)) is not None:
+                node = _repeat(node, quantifier)
+            nodes.append(node)
         return Sequence(tuple(nodes))
 
-    def _repeated(self, node: Node) -> Node:
-        while (times := self._times()) is not None:
-            low, high = times
-            if low > MAX_REPEAT or (high or 0) > 10**6 or isinstance(node, Anchor):
-                raise Unsupported("a repetition is too long")
-            if high is not None and high < low:
-                raise Unsupported("a repetition is upside down")
-            self._skip("?")  # lazy or not, the same texts match
-            node = Repeat(node, low, high)
-        return node
-
-    def _times(self) -> tuple[int, int | None] | None:
-        if (char := self._peek()) in _REPEATS:
-            self._at += 1
-            return _REPEATS[char]
-        end = self._pattern.find("}", self._at)
-        inner = self._pattern[self._at + 1 : end] if char == "{" and end > 0 else ""
-        low, comma, high = inner.partition(",")
-        if not _is_number(low) or (high and not _is_number(high)):
-            return None
-        self._at = end + 1
-        return int(low), (int(high) if high else None) if comma else int(low)
-
-    def _atom(self) -> Node:
-        char = self._next()
-        if char == "(":
-            return self._group()
-        if char == "[":
-            return self._class()
-        if char == "\\":
-            return self._escape()
-        if char in "^$":
-            return Anchor(char == "^")
-        if char in "*+?":
-            raise Unsupported("there is nothing to repeat")
-        return Chars(_LINE_ENDS, True) if char == "." else _literal(char)
-
-    def _group(self) -> Node:
-        if self._skip("?") and not self._skip(":"):
-            if not (self._skip("P<") or self._skip("<")) or self._peek() in ("=", "!"):
-                raise Unsupported("look-around")
-            while self._next() != ">":
-                pass
-        self._depth += 1
-        if self._depth > 20:
-            raise Unsupported("groups are nested too deep")
-        node = self.either()
-        self._depth -= 1
-        if not self._skip(")"):
-            raise Unsupported("a bracket is not closed")
-        return node
-
-    def _escape(self) -> Chars:
-        char = self._next()
-        if char in _CLASSES:
-            return _CLASSES[char]
-        if char in _HEX:
-            digits = self._pattern[self._at : self._at + _HEX[char]]
-            self._at += len(digits)
-            return _literal(_from_hex(digits))
-        if char in _ESCAPES:
-            return _literal(_ESCAPES[char])
-        if char.isalnum():
-            raise Unsupported(f"\\{char}")
-        return _literal(char)
-
-    def _class(self) -> Chars:
-        negated = self._skip("^")
-        ranges: list[tuple[int, int]] = []
-        first = True
-        while first or self._peek() != "]":
-            first = False
-            low = self._member()
-            if low.negated:
-                raise Unsupported("a negated class within a class")
-            if self._peek() == "-" and self._pattern[self._at + 1 : self._at + 2] not in ("]", ""):
-                self._at += 1
-                low = Chars(((low.ranges[0][0], self._member().ranges[-1][1]),))
-            ranges += low.ranges
-        self._at += 1
-        return Chars(tuple(ranges), negated)
-
-    def _member(self) -> Chars:
-        char = self._next()
-        return self._escape() if char == "\\" else _literal(char)
+    def _atom(self, depth: int) -> Node | None:
+        if self._take(_GROUP):
+            if depth >= MAX_NESTING:
+                raise Unsupported("groups are nested too deep")
+            node = self.either(depth + 1)
+            if not self._take(_GROUP_END):
+                raise self.fault()
+            return node
+        if match := self._take(_SET):
+            return _set(match[2], negated=bool(match[1]))
+        if match := self._take(_CHARACTER):
+            return _SIGNS.get(match[0]) or _chars(match[0])
+        return None
 
 
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) < 10
+def _repeat(node: Node, quantifier: re.Match[str]) -> Node:
+    sign, least, comma, most = quantifier.groups()
+    low, high = _REPEATS[sign] if sign else (int(least), int(most or least))
+    if comma and not most:
+        high = None
+    if low > MAX_REPEAT or (high or 0) > 10**6 or isinstance(node, Anchor):
+        raise Unsupported("a repetition is too long")
+    if high is not None and high < low:
+        raise Unsupported("a repetition is upside down")
+    return Repeat(node, low, high)
 
 
-def _literal(char: str) -> Chars:
-    return Chars(((ord(char), ord(char)),))
+def _set(body: str, *, negated: bool) -> Chars:
+    ranges: list[tuple[int, int]] = []
+    for first, last in _SET_MEMBER.findall(body):
+        low, high = _chars(first), _chars(last or first)
+        if low.negated or high.negated:
+            raise Unsupported("a negated class within a class")
+        ranges += [(low.ranges[0][0], high.ranges[-1][1])] if last else low.ranges
+    return Chars(tuple(ranges), negated)
 
 
-def _from_hex(digits: str) -> str:
-    try:
-        return chr(int(digits, 16))
-    except ValueError as error:
-        raise Unsupported("an escape is no number") from error
+def _chars(text: str) -> Chars:
+    """Return what a character or an escape of a pattern stands for."""
+    letter = text[1:2]
+    if letter in _CLASSES:
+        return _CLASSES[letter]
+    if letter.isalnum() and len(text) == 2 and letter not in _ESCAPES:
+        raise Unsupported(text)
+    code = int(text[2:], 16) if len(text) > 2 else ord(_ESCAPES.get(letter, letter or text))
+    return Chars(((code, code),))
 
 
 def example(node: Node, extra: int = 0) -> str:
     """Return a text that matches ``node``, open repetitions ``extra`` times more than they must.
 
-    Raises Unsupported where it would be longer than ``MAX_TEXT``.
+    Raises Unsupported where it would be longer than ``MAX_EXAMPLE`` characters.
     """
     if isinstance(node, Chars):
         return node.example()
@@ -266,108 +227,35 @@ def example(node: Node, extra: int = 0) -> str:
 
 
 def _join(texts: list[str]) -> str:
-    if sum(map(len, texts)) > MAX_TEXT:
+    if sum(map(len, texts)) > MAX_EXAMPLE:
         raise Unsupported("the text would be too long")
     return "".join(texts)
 
 
-class Pattern:
-    """One pattern. Raises Unsupported for what is not read here."""
-
-    def __init__(self, pattern: str) -> None:
-        self._tree = parse_pattern(pattern)
-        self._program: _Program | None = None
-
-    def example(self, extra: int = 0) -> str:
-        """Return a text that matches, open repetitions ``extra`` times more than they must."""
-        return example(self._tree, extra)
-
-    def cost(self, text: str) -> int:
-        """Return the steps that a match of ``text`` may take."""
-        if self._program is None:
-            self._program = _Program(self._tree)
-        return len(self._program.steps) * (len(text) + 1)
-
-    def matches(self, text: str) -> bool:
-        """Tell whether it matches anywhere in ``text``, as JSON Schema has it; linear in the text.
-
-        Raises Unsupported where the pattern and the text together are too large."""
-        if self.cost(text) > MAX_STEPS or self._program is None:
-            raise Unsupported("the text is too long for its pattern")
-        return self._program.matches(text)
+def matches(node: Node, text: str, step: Step) -> bool:
+    """Tell whether ``node`` matches anywhere in ``text``, as JSON Schema has it."""
+    return bool(_ends(node, text, set(range(len(text) + 1)), step))
 
 
-class _Program:
-    """A pattern as steps, each with those that follow it: what a text is followed through with a
-    set of steps that may come next, so that the work is the text's length times the program's."""
-
-    def __init__(self, node: Node) -> None:
-        self.steps: list[Chars | Anchor | None] = []  # None: goes on without reading
-        self.next: list[list[int]] = []
-        self.start = self._add(None)
-        (self.end,) = self._append(node, [self.start])
-
-    def _add(self, step: Chars | Anchor | None, *after: int) -> int:
-        if len(self.steps) >= MAX_PROGRAM:
-            raise Unsupported("the pattern is too large")
-        self.steps.append(step)
-        self.next.append([])
-        for at in after:
-            self.next[at].append(len(self.steps) - 1)
-        return len(self.steps) - 1
-
-    def _append(self, node: Node, after: list[int]) -> list[int]:
-        """Add ``node`` behind the steps ``after``; return the one step that ends it."""
-        if isinstance(node, Sequence):
-            for part in node.nodes:
-                after = self._append(part, after)
-            return [self._add(None, *after)]
-        if isinstance(node, Either):
-            ends = [end for branch in node.nodes for end in self._append(branch, after)]
-            return [self._add(None, *ends)]
-        if isinstance(node, Repeat):
-            return self._repeat(node, after)
-        return [self._add(node, *after)]
-
-    def _repeat(self, node: Repeat, after: list[int]) -> list[int]:
-        for _ in range(node.low):
-            after = self._append(node.node, after)
-        if node.high is None:
-            loop = self._add(None, *after)
-            (end,) = self._append(node.node, [loop])
-            self.next[end].append(loop)
-            return [loop]
-        ends = list(after)
-        for _ in range(node.high - node.low):
-            after = self._append(node.node, after)
-            ends += after
-        return [self._add(None, *ends)]
-
-    def reach(self, steps: list[int], at: int, length: int) -> set[int]:
-        """Return ``steps`` and what follows them at position ``at`` without reading a character."""
-        reached: set[int] = set()
-        while steps:
-            step = steps.pop()
-            if step in reached:
-                continue
-            reached.add(step)
-            kind = self.steps[step]
-            if isinstance(kind, Chars):
-                continue
-            if kind is None or at == (0 if kind.at_start else length):
-                steps += self.next[step]
-        return reached
-
-    def matches(self, text: str) -> bool:
-        pending: list[int] = []
-        for at in range(len(text) + 1):
-            reached = self.reach([*pending, self.start], at, len(text))
-            if self.end in reached:
-                return True
-            pending = [
-                follower
-                for step in reached
-                if at < len(text) and isinstance(kind := self.steps[step], Chars) and kind.holds(text[at])
-                for follower in self.next[step]
-            ]
-        return False
+def _ends(node: Node, text: str, starts: set[int], step: Step) -> set[int]:
+    """Return the positions where a match of ``node`` that begins at one of ``starts`` may end."""
+    step(1 + len(starts))
+    if isinstance(node, Chars):
+        return {at + 1 for at in starts if at < len(text) and node.holds(text[at])}
+    if isinstance(node, Anchor):
+        return starts & {0 if node.at_start else len(text)}
+    if isinstance(node, Either):
+        return set().union(*(_ends(branch, text, starts, step) for branch in node.nodes))
+    if isinstance(node, Sequence):
+        for part in node.nodes:
+            starts = _ends(part, text, starts, step)
+        return starts
+    for _ in range(node.low):
+        starts = _ends(node.node, text, starts, step)
+    ends = set(starts)
+    for _ in repeat(None) if node.high is None else range(node.high - node.low):
+        starts = _ends(node.node, text, starts, step) - ends
+        if not starts:
+            break
+        ends |= starts
+    return ends

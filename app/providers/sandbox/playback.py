@@ -1,6 +1,6 @@
-"""An answer told over time: canonical events, each with the moment at which it happens.
+"""Play an answer over time: canonical events, each with the moment at which it goes out.
 
-Moments are seconds since the telling began. One word is one delta.
+Moments are seconds since the start. One word is one delta.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from app.canonical.request import AudioPart, Part, ReasoningPart, RefusalPart, T
 from app.canonical.response import Finish, Response
 from app.errors import GatewayError
 from app.providers.sandbox.directives import Midway
-from app.providers.sandbox.limits import pieces
+from app.providers.sandbox.limits import split_tokens
 
 _AUDIO_PIECE = 8192  # base64 characters of one delta
 
 
-class Beat(NamedTuple):
-    """What happens ``at`` a moment: ``events``, and after them the stream may break off."""
+class ScheduledEvents(NamedTuple):
+    """Events and the moment ``at`` which they go out; ``breaks`` says how the stream breaks off after them."""
 
     at: float
     events: tuple[Any, ...]
@@ -38,8 +38,8 @@ class Beat(NamedTuple):
 
 
 @record
-class Pace:
-    """How fast an answer is told: over ``seconds`` where given, else at ``words_per_second``
+class Timing:
+    """How fast an answer is played: over ``seconds`` where set, else at ``words_per_second``
     (0: all at once). ``midway`` breaks it off in the middle."""
 
     words_per_second: float
@@ -53,35 +53,37 @@ class Pace:
         return words / self.words_per_second if self.words_per_second else 0.0
 
 
-def tell(response: Response, pace: Pace, failure: GatewayError) -> Iterator[Beat]:
-    """Yield the beats of ``response``: the first at once, the last when its time is over.
+def play(response: Response, timing: Timing, failure: GatewayError) -> Iterator[ScheduledEvents]:
+    """Yield the events of ``response``: the first at once, the last when its time is over.
 
-    ``failure`` is what a stream that fails midway ends with.
+    A stream that fails midway ends with ``failure``.
     """
     groups = list(_groups(response))
-    yield Beat(0.0, (Started(model=response.model, created=response.created),))
-    yield from beats_of(groups, (Ended(response.usage),), pace, Failed(failure))
+    yield ScheduledEvents(0.0, (Started(model=response.model, created=response.created),))
+    yield from schedule(groups, (Ended(response.usage),), timing, Failed(failure))
 
 
-def beats_of(
-    groups: Sequence[tuple[Any, ...]], ending: tuple[Any, ...], pace: Pace, failed: Failed
-) -> Iterator[Beat]:
-    """Yield ``groups`` of events spread evenly over the time that they take, ``ending`` when it
-    is over; in their middle ``pace`` may break them off, with ``failed`` where it is to fail."""
-    end = pace.duration(len(groups))
+def schedule(
+    groups: Sequence[tuple[Any, ...]], ending: tuple[Any, ...], timing: Timing, failed: Failed
+) -> Iterator[ScheduledEvents]:
+    """Yield ``groups`` of events, spread evenly over their time, then ``ending``.
+
+    ``timing`` may break them off in the middle, with the event ``failed`` where it is to fail.
+    """
+    end = timing.duration(len(groups))
     step = end / max(len(groups), 1)
-    middle = (len(groups) + 1) // 2 if pace.midway else len(groups)
+    middle = (len(groups) + 1) // 2 if timing.midway else len(groups)
     for index, events in enumerate(groups[:middle]):
-        yield Beat(index * step, events)
-    if pace.midway is None:
-        yield Beat(end, ending)
+        yield ScheduledEvents(index * step, events)
+    if timing.midway is None:
+        yield ScheduledEvents(end, ending)
     else:
-        yield Beat(middle * step, (failed,) if pace.midway == "fail" else (), pace.midway)
+        yield ScheduledEvents(middle * step, (failed,) if timing.midway == "fail" else (), timing.midway)
 
 
 def _groups(response: Response) -> Iterator[tuple[Event, ...]]:
-    """Yield events in groups with one delta each; what opens a block comes with its first
-    delta, what ends it with its last."""
+    """Yield events in groups of one delta each; the start of a block goes with its first delta, its end
+    with its last."""
     block = 0
     for choice in response.choices:
         for item, message in enumerate(choice.messages):
@@ -120,7 +122,7 @@ def _deltas(part: Part, block: int) -> Iterator[BlockDelta]:
         return
     text = part.arguments if isinstance(part, ToolCallPart) else getattr(part, "text", "")
     logprobs = part.logprobs if isinstance(part, TextPart) else None
-    for index, piece in enumerate(pieces(text)):
+    for index, piece in enumerate(split_tokens(text)):
         yield BlockDelta(block, piece, None if logprobs is None else logprobs[index : index + 1])
 
 

@@ -1,4 +1,4 @@
-"""The sandbox's rerank: a document's score is how near its words are to those of the query."""
+"""The sandbox's rerank: a document's score is how similar its words are to those of the query."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from app.canonical.media import Ranked, RerankResponse
 from app.canonical.response import Usage
 from app.dialects import dialect_of
 from app.dialects.media.rerank import RerankDialect
-from app.providers.sandbox.limits import MAX_CHARACTERS, check_size, words
+from app.providers.sandbox.limits import MAX_CHARACTERS, check_size, count_words
 from app.providers.sandbox.scripts import json_object, json_script, read_directives, server_context
-from app.providers.sandbox.transport import Asked, Script
+from app.providers.sandbox.transport import HttpRequest, Script
 from app.providers.sandbox.vectors import DIMENSIONS, MAX_NUMBERS, embed
 
 _DOCUMENTS_OF_A_UNIT: Final = 100  # as Cohere bills
 
 
-def rerank(asked: Asked, words_per_second: float) -> Script:
-    """Answer with the documents by the cosine of their vectors and the query's, never below 0."""
+def rerank(http_request: HttpRequest, words_per_second: float) -> Script:
+    """Answer with the documents in order of their scores: the cosine of their vector and the query's, 0 to 1."""
     context, wire = server_context(), dialect_of(RerankDialect, "rerank")
-    request = wire.decode_request(json_object(asked), context)
+    request = wire.decode_request(json_object(http_request), context)
     documents = request.documents
     check_size("numbers", len(documents) * DIMENSIONS, MAX_NUMBERS, "documents")
     check_size("ranked characters", sum(map(len, documents)), MAX_CHARACTERS, "documents")
     check_size("ranked characters", len(request.query), MAX_CHARACTERS, "query")
     query = embed(request.query)
-    scored = [Ranked(at, _nearness(query, text)) for at, text in enumerate(documents)]
+    scored = [Ranked(at, _similarity(query, text)) for at, text in enumerate(documents)]
     scored.sort(key=lambda one: -one.score)
-    tokens = words(request.query) + sum(map(words, documents))
+    tokens = count_words(request.query) + sum(map(count_words, documents))
     units = -(-len(documents) // _DOCUMENTS_OF_A_UNIT)
     response = RerankResponse(request.model, tuple(scored[: request.top_n]), Usage(tokens), units)
     return json_script(
@@ -35,5 +35,5 @@ def rerank(asked: Asked, words_per_second: float) -> Script:
     )
 
 
-def _nearness(query: list[float], text: str) -> float:
+def _similarity(query: list[float], text: str) -> float:
     return round(min(1.0, max(0.0, sum(map(float.__mul__, query, embed(text))))), 6)

@@ -1,4 +1,4 @@
-"""From an HTTP request to the script of its answer."""
+"""Find the responder to an HTTP request."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from app.errors import GatewayError
 from app.providers.sandbox import media, moderation, rerank
 from app.providers.sandbox.generation import generation, token_count
 from app.providers.sandbox.images import image_generation
-from app.providers.sandbox.scripts import Respond, answer_script
-from app.providers.sandbox.transport import Asked, Script
+from app.providers.sandbox.scripts import Responder, answer_script
+from app.providers.sandbox.transport import HttpRequest, Script
 
-ROUTES: Final[Mapping[tuple[str, str], tuple[str, Respond]]] = {
-    # method, path: the dialect of its errors, what answers
+ROUTES: Final[Mapping[tuple[str, str], tuple[str, Responder]]] = {
+    # method, path: the dialect of its errors, its responder
     ("POST", "/chat/completions"): ("chat", generation("chat")),
     ("POST", "/responses"): ("responses", generation("responses")),
     ("POST", "/messages"): ("messages", generation("messages")),
@@ -33,17 +33,17 @@ ROUTES: Final[Mapping[tuple[str, str], tuple[str, Respond]]] = {
 }
 
 
-def _not_found(asked: Asked, words_per_second: float) -> Script:
-    raise GatewayError("not_found", f"Unknown request URL: {asked.method} {asked.path}.")
+def _not_found(http_request: HttpRequest, words_per_second: float) -> Script:
+    raise GatewayError("not_found", f"Unknown request URL: {http_request.method} {http_request.path}.")
 
 
 @record
 class Sandbox:
-    """Writes the script of every answer. ``words_per_second`` is the pace of its streams."""
+    """Writes the script of every answer. ``words_per_second`` is the speed of its streams."""
 
     words_per_second: float
 
-    def write(self, asked: Asked) -> Script:
-        """Return the script that answers ``asked``; a refused request gets its 4xx."""
-        name, respond = ROUTES.get((asked.method, asked.path), ("chat", _not_found))
-        return answer_script(name, respond, asked, self.words_per_second)
+    def write(self, http_request: HttpRequest) -> Script:
+        """Return the script that answers ``http_request``; a refused request gets its 4xx."""
+        name, respond = ROUTES.get((http_request.method, http_request.path), ("chat", _not_found))
+        return answer_script(name, respond, http_request, self.words_per_second)

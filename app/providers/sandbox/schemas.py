@@ -7,19 +7,21 @@ an annotation, as it is by default. All work is counted and bounded, because sch
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Mapping
 from fractions import Fraction
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from urllib.parse import unquote
 
-from app.dialects.shared.lenient_json import as_list
-from app.providers.sandbox.patterns import Pattern, Unsupported
+from app.canonical.record import record
+from app.dialects.shared.lenient_json import as_dict, as_list
+from app.providers.sandbox.patterns import Node, Unsupported, matches, parse_pattern
 
 MAX_STEPS: Final = 30_000
 MAX_CHARACTERS: Final = 256 * 1024  # of all texts made up for one schema
 MAX_DEPTH: Final = 60
-_MOST_TYPES: Final = 7  # there are no more
-_STEPS_OF_MATCH: Final = 50  # steps of a match that count as one
+_MAX_TYPES: Final = 7  # there are no more
+_POSITIONS_OF_A_STEP: Final = 20
 
 JsonSchema = Mapping[str, Any]
 
@@ -28,41 +30,45 @@ class Unsatisfiable(ValueError):
     """No value was found that fits."""
 
 
-class Unread(Unsatisfiable):
-    """The schema is not read here: it has an unknown keyword, or costs too much."""
+class UnsupportedSchema(Unsatisfiable):
+    """A schema with an unsupported keyword, or one that costs too much."""
 
 
-class Work:
-    """The work that one answer may cost, over all schemas that it is made for."""
+class WorkLimit:
+    """How much work one answer may cost, over all schemas that it is made for."""
 
     def __init__(self) -> None:
-        self._steps = 0
+        self._steps = 0.0
         self._characters = 0
 
-    def step(self, count: int = 1) -> None:
-        """Count pieces of work; raises Unread past the bound."""
+    def step(self, count: float = 1) -> None:
+        """Count steps; raises UnsupportedSchema past the limit."""
         self._steps += count
         if self._steps > MAX_STEPS:
-            raise Unread("the schema asks for more work than the sandbox does")
+            raise UnsupportedSchema("the schema asks for more work than the sandbox does")
+
+    def scan(self, positions: int) -> None:
+        """Count positions of a text that a pattern looks at; raises UnsupportedSchema past the limit."""
+        self.step(positions / _POSITIONS_OF_A_STEP)
 
     def write(self, text: str) -> str:
-        """Return a text that was made up; raises Unread past the bound on all of them."""
+        """Return a text that was made up; raises UnsupportedSchema past the limit on all of them."""
         self._characters += len(text)
         if self._characters > MAX_CHARACTERS:
-            raise Unread("the schema asks for more text than the sandbox makes up")
+            raise UnsupportedSchema("the schema asks for more text than the sandbox makes up")
         return text
 
 
-class Schemas:
+class RootSchema:
     """One root schema, with what its references point to."""
 
-    def __init__(self, root: Any, work: Work | None = None) -> None:
-        self.root = root
-        self.work = work or Work()
+    def __init__(self, document: Any, work: WorkLimit | None = None) -> None:
+        self._document = document
+        self.work = work or WorkLimit()
         self.step = self.work.step
-        self._patterns: dict[str, Pattern] = {}
+        self._patterns: dict[str, Node] = {}
 
-    def flat(self, schema: Any) -> dict[str, Any]:
+    def flatten(self, schema: Any) -> dict[str, Any]:
         """Return ``schema`` as an object with its references and ``allOf`` merged in.
 
         Raises Unsatisfiable for ``false`` and for references that do not resolve.
@@ -74,103 +80,86 @@ class Schemas:
             if not isinstance(schema, Mapping):
                 return {}
             self.step(len(schema))
-            further = self._further(schema)
-            if further is None:
+            expanded = self._expand(schema)
+            if expanded is None:
                 return dict(schema)
-            schema = further
+            schema = expanded
         raise Unsatisfiable("references go round in a circle")
 
-    def _further(self, schema: JsonSchema) -> Any:
-        """Return ``schema`` with one reference or ``allOf`` taken in, None where it has none."""
+    def _expand(self, schema: JsonSchema) -> Any:
+        """Return ``schema`` with one reference or ``allOf`` merged in, None where it has none."""
         if "$ref" in schema:
             rest = {name: value for name, value in schema.items() if name != "$ref"}
             return merge(self.resolve(schema["$ref"]), rest) if rest else self.resolve(schema["$ref"])
         if not isinstance(schema.get("allOf"), list):
             return None
-        whole: Any = {name: value for name, value in schema.items() if name != "allOf"}
+        merged: Any = {name: value for name, value in schema.items() if name != "allOf"}
         for part in schema["allOf"]:
-            self.step(members(whole))
-            whole = merge(whole, part if not _has(part, "$ref", "allOf") else self.flat(part))
-        return whole
+            self.step(count_members(merged))
+            merged = merge(merged, part if not _has(part, "$ref", "allOf") else self.flatten(part))
+        return merged
 
     def resolve(self, reference: Any) -> Any:
         """Return what ``#/…`` points to; raises Unsatisfiable where that is nothing."""
         if not isinstance(reference, str) or not reference.startswith("#"):
             raise Unsatisfiable(f"the reference {str(reference)[:100]!r} points outside of the schema")
-        found: Any = self.root
-        for step in [unquote(s).replace("~1", "/").replace("~0", "~") for s in reference[1:].split("/")[1:]]:
-            if isinstance(found, Mapping) and step in found:
-                found = found[step]
-            elif isinstance(found, list) and step.isascii() and step.isdigit() and int(step[:6]) < len(found):
-                found = found[int(step[:6])]
+        value: Any = self._document
+        for key in [unquote(k).replace("~1", "/").replace("~0", "~") for k in reference[1:].split("/")[1:]]:
+            if isinstance(value, Mapping) and key in value:
+                value = value[key]
+            elif isinstance(value, list) and key.isascii() and key.isdigit() and int(key[:6]) < len(value):
+                value = value[int(key[:6])]
             else:
                 raise Unsatisfiable(f"the reference {reference[:100]!r} points to nothing")
-        return found
+        return value
 
-    def pattern(self, text: Any) -> Pattern:
-        """Return a pattern, read once; raises Unread for one that is not read here."""
+    def pattern(self, text: Any) -> Node:
+        """Return the tree of a pattern, parsed once; raises Unsatisfiable for an unsupported one."""
         try:
             if text not in self._patterns:
-                self._patterns[text] = Pattern(str(text))
+                self._patterns[text] = parse_pattern(str(text))
         except (Unsupported, TypeError) as error:
             raise Unsatisfiable(
                 f"the sandbox does not read the pattern {str(text)[:100]!r}: {error}"
             ) from error
         return self._patterns[text]
 
-    def matches(self, pattern: Any, text: str) -> bool:
-        """Tell whether ``text`` matches ``pattern``."""
-        found = self.pattern(pattern)
-        try:
-            self.step(found.cost(text) // _STEPS_OF_MATCH)
-            return found.matches(text)
-        except Unsupported as error:
-            raise Unread(str(error)) from error
-
-    def same(self, first: Any, second: Any) -> bool:
+    def equal(self, first: Any, second: Any) -> bool:
         """Tell whether two JSON values are equal; true is not 1 here."""
         self.step()
         if isinstance(first, bool) or isinstance(second, bool):
             return first is second
         if isinstance(first, list) and isinstance(second, list):
-            return len(first) == len(second) and all(map(self.same, first, second))
+            return len(first) == len(second) and all(map(self.equal, first, second))
         if isinstance(first, Mapping) and isinstance(second, Mapping):
-            return first.keys() == second.keys() and all(self.same(v, second[k]) for k, v in first.items())
+            return first.keys() == second.keys() and all(self.equal(v, second[k]) for k, v in first.items())
         return bool(first == second)
 
     def key(self, value: Any) -> str:
         """Return a text that two values share exactly where they are equal."""
         self.step()
         if isinstance(value, Mapping):
-            members = ",".join(f"{name!r}:{self.key(value[name])}" for name in sorted(value))
-            return f"{{{members}}}"
+            return f"{{{','.join(f'{name!r}:{self.key(value[name])}' for name in sorted(value))}}}"
         if isinstance(value, list):
             return f"[{','.join(map(self.key, value))}]"
-        whole = is_whole(value) and abs(value) < 2**53
-        return repr(int(value) if whole else value)
-
-    def among(self, value: Any, values: list[Any]) -> bool:
-        """Tell whether ``value`` equals one of ``values``."""
-        return any(self.same(value, other) for other in values)
+        return repr(int(value) if is_whole(value) and abs(value) < 2**53 else value)
 
     def accepts(self, value: Any, schema: Any, depth: int = 0) -> bool:
         """Tell whether ``value`` fits ``schema``."""
         self.step()
         if depth > MAX_DEPTH:
             raise Unsatisfiable("the schema is nested too deep")
-        if schema is False:
-            return False
         if not isinstance(schema, Mapping):
-            return True
-        refuse_unread(schema)
-        for keyword, expected in schema.items():
-            check = _CHECKS.get(keyword)
-            if check is not None and not check(self, value, expected, schema, depth + 1):
-                return False
-        return True
+            return schema is not False
+        refuse_unsupported(schema)
+        return all(
+            not check.applies(value) or check.holds(_Case(self, value, expected, schema, depth + 1))
+            for keyword, expected in schema.items()
+            if (check := _CHECKS.get(keyword)) is not None
+        )
 
 
-UNREAD: Final = frozenset(
+UNSUPPORTED_KEYWORDS: Final = frozenset(
     {
         *("not", "if", "then", "else", "patternProperties", "propertyNames"),
         *("minProperties", "maxProperties", "dependencies", "dependentRequired", "dependentSchemas"),
@@ -178,17 +167,17 @@ UNREAD: Final = frozenset(
         *("unevaluatedProperties", "unevaluatedItems", "$dynamicRef", "$recursiveRef"),
     }
 )
-"""Keywords that constrain a value and are not read here."""
+"""Keywords that constrain a value and are unsupported here."""
 
 
-def refuse_unread(schema: JsonSchema) -> None:
-    """Raise Unread for a schema with a keyword that is not read here."""
-    unread = UNREAD.intersection(schema)
-    if unread:
-        raise Unread(f"the sandbox makes no values for the keyword '{min(unread)}'")
+def refuse_unsupported(schema: JsonSchema) -> None:
+    """Raise UnsupportedSchema for a schema with an unsupported keyword."""
+    unsupported = UNSUPPORTED_KEYWORDS.intersection(schema)
+    if unsupported:
+        raise UnsupportedSchema(f"the sandbox makes no values for the keyword '{min(unsupported)}'")
 
 
-def members(schema: Any) -> int:
+def count_members(schema: Any) -> int:
     """Count the keywords of a schema and what they list."""
     if not isinstance(schema, Mapping):
         return 1
@@ -208,19 +197,15 @@ def merge(first: Any, second: Any) -> Any:
         return False
     if not isinstance(first, Mapping) or not isinstance(second, Mapping):
         return second if isinstance(second, Mapping) else first
-    whole = dict(first)
+    merged = dict(first)
     for keyword, value in second.items():
-        whole[keyword] = _join(keyword, whole[keyword], value) if keyword in whole else value
-    return whole
-
-
-def _join(keyword: str, first: Any, second: Any) -> Any:
-    join = _JOINS.get(keyword)
-    return second if join is None else join(first, second)
+        join = _JOINS.get(keyword) if keyword in merged else None
+        merged[keyword] = join(merged[keyword], value) if join is not None else value
+    return merged
 
 
 def _types(value: Any) -> list[Any]:
-    return value[:_MOST_TYPES] if isinstance(value, list) else [value]
+    return value[:_MAX_TYPES] if isinstance(value, list) else [value]
 
 
 def _join_types(first: Any, second: Any) -> Any:
@@ -233,19 +218,17 @@ def _join_types(first: Any, second: Any) -> Any:
 def _join_members(first: Any, second: Any) -> Any:
     if not isinstance(first, Mapping) or not isinstance(second, Mapping):
         return second
-    whole = dict(first)
-    for name, schema in second.items():
-        whole[name] = {"allOf": [whole[name], schema]} if name in whole else schema
-    return whole
+    common = {name: _both(first[name], second[name]) for name in first.keys() & second.keys()}
+    return {**first, **second, **common}
 
 
 def _join_lists(first: Any, second: Any) -> Any:
     return list(dict.fromkeys(name for name in (*as_list(first), *as_list(second)) if isinstance(name, str)))
 
 
-def _join_enums(first: list[Any], second: list[Any]) -> list[Any]:
-    keys = {repr(value) for value in second}
-    return [value for value in first if repr(value) in keys]
+def _join_enums(first: Any, second: Any) -> list[Any]:
+    values = {repr(value) for value in as_list(second)}
+    return [value for value in as_list(first) if repr(value) in values]
 
 
 def _both(first: Any, second: Any) -> Any:
@@ -253,22 +236,18 @@ def _both(first: Any, second: Any) -> Any:
 
 
 def _pairs(first: Any, second: Any) -> Any:
-    """Two ``anyOf`` cannot be one: pair every branch of the one with every branch of the other."""
+    """Return every branch of the one with every branch of the other: one schema has one ``anyOf``."""
     pairs = [merge(one, other) for one in as_list(first)[:8] for other in as_list(second)[:8]]
     return [pair for pair in pairs if pair is not False]
 
 
-def _greater(first: Any, second: Any) -> Any:
-    return max(first, second) if is_number(first) and is_number(second) else second
-
-
-def _less(first: Any, second: Any) -> Any:
-    return min(first, second) if is_number(first) and is_number(second) else second
+def _of_numbers(choose: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    return lambda first, second: choose(first, second) if is_number(first) and is_number(second) else second
 
 
 _JOINS: Final[Mapping[str, Callable[[Any, Any], Any]]] = {
     "type": _join_types,
-    "enum": lambda first, second: _join_enums(as_list(first), as_list(second)),
+    "enum": _join_enums,
     "properties": _join_members,
     "$defs": _join_members,
     "required": _join_lists,
@@ -276,8 +255,8 @@ _JOINS: Final[Mapping[str, Callable[[Any, Any], Any]]] = {
     "additionalProperties": _both,
     "anyOf": _pairs,
     "oneOf": _pairs,
-    **dict.fromkeys(("minimum", "exclusiveMinimum", "minLength", "minItems"), _greater),
-    **dict.fromkeys(("maximum", "exclusiveMaximum", "maxLength", "maxItems"), _less),
+    **dict.fromkeys(("minimum", "exclusiveMinimum", "minLength", "minItems"), _of_numbers(max)),
+    **dict.fromkeys(("maximum", "exclusiveMaximum", "maxLength", "maxItems"), _of_numbers(min)),
 }
 
 
@@ -304,24 +283,37 @@ TYPES: Final[Mapping[str, Callable[[Any], bool]]] = {
     "object": lambda value: isinstance(value, Mapping),
 }
 
-Check = Callable[[Schemas, Any, Any, JsonSchema, int], bool]
+
+@record
+class _Case:
+    """One keyword of ``schema`` and its value there, ``expected``, with the value that it judges."""
+
+    root: RootSchema
+    value: Any
+    expected: Any
+    schema: JsonSchema
+    depth: int
+
+    def accepts(self, value: Any, schema: Any) -> bool:
+        """Tell whether ``value``, a part of the judged one or itself, fits ``schema``."""
+        return self.root.accepts(value, schema, self.depth)
 
 
-def _has_type(schemas: Schemas, value: Any, expected: Any, schema: JsonSchema, depth: int) -> bool:
-    return any(TYPES[kind](value) for kind in _types(expected) if isinstance(kind, str) and kind in TYPES)
+class _Check(NamedTuple):
+    """The check of a keyword: which values it is about, and whether it holds for one of them."""
+
+    applies: Callable[[Any], bool]
+    holds: Callable[[_Case], bool]
 
 
-def _bound(
-    applies: Callable[[Any], bool], measure: Callable[[Any], Any], holds: Callable[[Any, Any], bool]
-) -> Check:
-    def check(schemas: Schemas, value: Any, expected: Any, schema: JsonSchema, depth: int) -> bool:
-        return not applies(value) or not is_number(expected) or holds(measure(value), expected)
-
-    return check
-
-
-def _itself(value: Any) -> Any:
-    return value
+def _compare(
+    holds: Callable[[Any, Any], bool], measure: Callable[[Any], Any] | None = None
+) -> Callable[[_Case], bool]:
+    """Return the check of a bound on a number, or on what ``measure`` returns."""
+    return lambda case: (
+        not is_number(case.expected)
+        or holds(case.value if measure is None else measure(case.value), case.expected)
+    )
 
 
 def _divides(value: Any, step: Any) -> bool:
@@ -330,77 +322,84 @@ def _divides(value: Any, step: Any) -> bool:
     return Fraction(str(value)) % Fraction(str(step)) == 0
 
 
-def _every_property(schemas: Schemas, value: Any, expected: Any, schema: JsonSchema, depth: int) -> bool:
-    if not isinstance(value, Mapping) or not isinstance(expected, Mapping):
-        return True
-    return all(schemas.accepts(value[name], part, depth) for name, part in expected.items() if name in value)
+def _check_prefix(case: _Case) -> bool:
+    return all(map(case.accepts, case.value, as_list(case.expected)))
 
 
-def _additional(schemas: Schemas, value: Any, expected: Any, schema: JsonSchema, depth: int) -> bool:
-    return not isinstance(value, Mapping) or all(
-        schemas.accepts(member, expected, depth)
-        for name, member in value.items()
-        if not _has(schema.get("properties"), name)
-    )
+def _check_items(case: _Case) -> bool:
+    if isinstance(case.expected, list):  # the tuples of older drafts
+        return _check_prefix(case)
+    start = len(as_list(case.schema.get("prefixItems")))
+    return all(case.accepts(item, case.expected) for item in case.value[start:])
 
 
-def _check_required(schemas: Schemas, value: Any, expected: Any, schema: JsonSchema, depth: int) -> bool:
-    return not isinstance(value, Mapping) or all(
-        name in value for name in as_list(expected) if isinstance(name, str)
-    )
+def _anything(value: Any) -> bool:
+    return True
 
 
-def _prefix(schemas: Schemas, value: Any, expected: Any, schema: JsonSchema, depth: int) -> bool:
-    return not isinstance(value, list) or all(
-        schemas.accepts(item, part, depth) for item, part in zip(value, as_list(expected), strict=False)
-    )
+_STRING, _ARRAY, _OBJECT = TYPES["string"], TYPES["array"], TYPES["object"]
 
-
-def _items(schemas: Schemas, value: Any, expected: Any, schema: JsonSchema, depth: int) -> bool:
-    if not isinstance(value, list):
-        return True
-    if isinstance(expected, list):  # the tuples of older drafts
-        return _prefix(schemas, value, expected, schema, depth)
-    start = len(as_list(schema.get("prefixItems")))
-    return all(schemas.accepts(item, expected, depth) for item in value[start:])
-
-
-def _unique(schemas: Schemas, value: Any, expected: Any, schema: JsonSchema, depth: int) -> bool:
-    if expected is not True or not isinstance(value, list):
-        return True
-    return len({schemas.key(item) for item in value}) == len(value)
-
-
-_CHECKS: Final[Mapping[str, Check]] = {
-    "$ref": lambda s, value, expected, schema, depth: s.accepts(value, s.resolve(expected), depth),
-    "type": _has_type,
-    "enum": lambda s, value, expected, schema, depth: s.among(value, as_list(expected)),
-    "const": lambda s, value, expected, schema, depth: s.same(value, expected),
-    "minimum": _bound(is_number, _itself, lambda value, bound: value >= bound),
-    "maximum": _bound(is_number, _itself, lambda value, bound: value <= bound),
-    "exclusiveMinimum": _bound(is_number, _itself, lambda value, bound: value > bound),
-    "exclusiveMaximum": _bound(is_number, _itself, lambda value, bound: value < bound),
-    "multipleOf": _bound(is_number, _itself, _divides),
-    "minLength": _bound(TYPES["string"], len, lambda length, bound: length >= bound),
-    "maxLength": _bound(TYPES["string"], len, lambda length, bound: length <= bound),
-    "minItems": _bound(TYPES["array"], len, lambda length, bound: length >= bound),
-    "maxItems": _bound(TYPES["array"], len, lambda length, bound: length <= bound),
-    "pattern": lambda s, value, expected, schema, depth: (
-        not isinstance(value, str) or s.matches(expected, value)
+_CHECKS: Final[Mapping[str, _Check]] = {
+    "$ref": _Check(_anything, lambda case: case.accepts(case.value, case.root.resolve(case.expected))),
+    "type": _Check(
+        _anything,
+        lambda case: any(
+            TYPES[kind](case.value)
+            for kind in _types(case.expected)
+            if isinstance(kind, str) and kind in TYPES
+        ),
     ),
-    "properties": _every_property,
-    "additionalProperties": _additional,
-    "required": _check_required,
-    "prefixItems": _prefix,
-    "items": _items,
-    "uniqueItems": _unique,
-    "allOf": lambda s, value, parts, schema, depth: all(
-        s.accepts(value, part, depth) for part in as_list(parts)
+    "enum": _Check(
+        _anything, lambda case: any(case.root.equal(case.value, one) for one in as_list(case.expected))
     ),
-    "anyOf": lambda s, value, parts, schema, depth: any(
-        s.accepts(value, part, depth) for part in as_list(parts)
+    "const": _Check(_anything, lambda case: case.root.equal(case.value, case.expected)),
+    "allOf": _Check(
+        _anything, lambda case: all(case.accepts(case.value, part) for part in as_list(case.expected))
     ),
-    "oneOf": lambda s, value, parts, schema, depth: (
-        sum(s.accepts(value, p, depth) for p in as_list(parts)) == 1
+    "anyOf": _Check(
+        _anything, lambda case: any(case.accepts(case.value, part) for part in as_list(case.expected))
+    ),
+    "oneOf": _Check(
+        _anything,
+        lambda case: sum(case.accepts(case.value, part) for part in as_list(case.expected)) == 1,
+    ),
+    "minimum": _Check(is_number, _compare(operator.ge)),
+    "maximum": _Check(is_number, _compare(operator.le)),
+    "exclusiveMinimum": _Check(is_number, _compare(operator.gt)),
+    "exclusiveMaximum": _Check(is_number, _compare(operator.lt)),
+    "multipleOf": _Check(is_number, _compare(_divides)),
+    "minLength": _Check(_STRING, _compare(operator.ge, len)),
+    "maxLength": _Check(_STRING, _compare(operator.le, len)),
+    "pattern": _Check(
+        _STRING,
+        lambda case: matches(case.root.pattern(case.expected), case.value, case.root.work.scan),
+    ),
+    "minItems": _Check(_ARRAY, _compare(operator.ge, len)),
+    "maxItems": _Check(_ARRAY, _compare(operator.le, len)),
+    "prefixItems": _Check(_ARRAY, _check_prefix),
+    "items": _Check(_ARRAY, _check_items),
+    "uniqueItems": _Check(
+        _ARRAY,
+        lambda case: case.expected is not True or len(set(map(case.root.key, case.value))) == len(case.value),
+    ),
+    "properties": _Check(
+        _OBJECT,
+        lambda case: all(
+            case.accepts(case.value[name], part)
+            for name, part in as_dict(case.expected).items()
+            if name in case.value
+        ),
+    ),
+    "additionalProperties": _Check(
+        _OBJECT,
+        lambda case: all(
+            case.accepts(member, case.expected)
+            for name, member in case.value.items()
+            if not _has(case.schema.get("properties"), name)
+        ),
+    ),
+    "required": _Check(
+        _OBJECT,
+        lambda case: all(name in case.value for name in as_list(case.expected) if isinstance(name, str)),
     ),
 }

@@ -1,4 +1,4 @@
-"""What every route shares: requests read, directives obeyed, scripts of answers made."""
+"""What every route shares: read a request, obey its directives, make the script of an answer."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from app.dialects import dialect_of
 from app.dialects.base import Frame, Row, ServerContext
 from app.errors import GatewayError
 from app.providers.sandbox.directives import Directives, parse_directives
-from app.providers.sandbox.playback import Beat
-from app.providers.sandbox.transport import Arrival, Asked, Script
+from app.providers.sandbox.playback import ScheduledEvents
+from app.providers.sandbox.transport import Arrival, HttpRequest, Script
 from app.wire.json import dumps, dumps_ascii, loads
 from app.wire.sse import encode_frame
 
 JSON: Final = {"content-type": "application/json"}
 SSE: Final = {"content-type": "text/event-stream"}
-RETRY_AFTER: Final = "1"  # seconds, told with 429 and 503
+RETRY_AFTER: Final = "1"  # seconds; sent with 429 and 503
 
-Respond = Callable[[Asked, float], Script]
-"""Makes the script of one operation's answer; the number is the pace in words per second."""
+Responder = Callable[[HttpRequest, float], Script]
+"""Makes the script of an answer to a request; the number is the speed in words per second."""
 
 _KINDS: Final[Mapping[int, str]] = {
-    # status asked for: the kind of error whose type and code are told
+    # status: the kind of error whose type and code go with it
     401: "unauthenticated",
     403: "forbidden",
     404: "not_found",
@@ -38,7 +38,7 @@ _KINDS: Final[Mapping[int, str]] = {
 }
 
 
-class AskedFailure(GatewayError):
+class RequestedFailure(GatewayError):
     """The failure that ``fail with STATUS`` asks for, in OpenAI's words for that status, after
     ``silence`` seconds."""
 
@@ -49,28 +49,30 @@ class AskedFailure(GatewayError):
 
 
 def read_directives(text: str, model: str) -> Directives:
-    """Return what ``text`` asks of ``model``; raises AskedFailure where that is to fail."""
-    read = parse_directives(text)
-    if read.only_for is not None and read.only_for != model:
-        read = replace(read, status=None, midway=None)
-    if read.status is not None:
-        raise AskedFailure(read.status, read.silence)
-    return read
+    """Return the directives of ``text`` for ``model``; raises RequestedFailure where it is to fail."""
+    directives = parse_directives(text)
+    if directives.only_for is not None and directives.only_for != model:
+        directives = replace(directives, status=None, midway=None)
+    if directives.status is not None:
+        raise RequestedFailure(directives.status, directives.silence)
+    return directives
 
 
-def answer_script(name: str, respond: Respond, asked: Asked, words_per_second: float) -> Script:
+def answer_script(
+    name: str, respond: Responder, http_request: HttpRequest, words_per_second: float
+) -> Script:
     """Return the script that ``respond`` makes; a refusal is written in dialect ``name``."""
     try:
-        return respond(asked, words_per_second)
+        return respond(http_request, words_per_second)
     except GatewayError as error:
         headers = {**JSON, "retry-after": RETRY_AFTER} if error.status in (429, 503) else JSON
         body = dialect_of(Row, name).encode_error(error)
         return Script(error.status, headers, [Arrival(0.0, dumps(body))], getattr(error, "silence", 0.0))
 
 
-def json_object(asked: Asked) -> dict[str, Any]:
+def json_object(http_request: HttpRequest) -> dict[str, Any]:
     """Return the JSON object of a request; raises ``bad_request`` for anything else."""
-    body = loads(asked.body)
+    body = loads(http_request.body)
     if not isinstance(body, dict):
         raise GatewayError("bad_request", "The body is not a JSON object.")
     return body
@@ -82,37 +84,39 @@ def server_context() -> ServerContext:
 
 
 def _new_id(prefix: str) -> str:
-    joint = "" if prefix.endswith(("_", "-")) else "_"
-    return f"{prefix}{joint}{secrets.token_hex(12)}"
+    separator = "" if prefix.endswith(("_", "-")) else "_"
+    return f"{prefix}{separator}{secrets.token_hex(12)}"
 
 
-def json_script(body: Any, read: Directives) -> Script:
+def json_script(body: Any, directives: Directives) -> Script:
     """Return the script of a JSON answer."""
-    return whole_script(dumps(body), JSON, read)
+    return whole_script(dumps(body), JSON, directives)
 
 
-def whole_script(data: bytes, headers: Mapping[str, str], read: Directives) -> Script:
-    """Return the script of an answer in one piece: its head comes when the answer is there.
+def whole_script(data: bytes, headers: Mapping[str, str], directives: Directives) -> Script:
+    """Return the script of an answer in one piece: its head comes when the answer is complete.
 
-    Raises AskedFailure where it is to fail midway: nothing of it was sent yet.
+    Raises RequestedFailure where it is to fail midway: none of it was sent yet.
     """
-    silence = read.silence + (read.seconds or 0.0)
-    if read.midway == "fail":
-        raise AskedFailure(500, silence)
+    silence = directives.silence + (directives.seconds or 0.0)
+    if directives.midway == "fail":
+        raise RequestedFailure(500, silence)
     arrivals = [Arrival(0.0, data)]
-    if read.midway is not None:
-        broken = Arrival(math.inf) if read.midway == "hang" else Arrival(0.0, cut=True)
+    if directives.midway is not None:
+        broken = Arrival(math.inf) if directives.midway == "hang" else Arrival(0.0, cut=True)
         arrivals = [Arrival(0.0, data[: len(data) // 2]), broken]
     return Script(200, headers, arrivals, silence)
 
 
-def stream_script(beats: Iterable[Beat], feed: Callable[[Any], list[Frame]], read: Directives) -> Script:
+def stream_script(
+    moments: Iterable[ScheduledEvents], feed: Callable[[Any], list[Frame]], directives: Directives
+) -> Script:
     """Return the script of an event stream: ``feed`` turns events into frames."""
-    return Script(200, SSE, _stream(beats, feed), read.silence)
+    return Script(200, SSE, _stream(moments, feed), directives.silence)
 
 
-def _stream(beats: Iterable[Beat], feed: Callable[[Any], list[Frame]]) -> Iterator[Arrival]:
-    for beat in beats:
+def _stream(moments: Iterable[ScheduledEvents], feed: Callable[[Any], list[Frame]]) -> Iterator[Arrival]:
+    for beat in moments:
         frames = [frame for event in beat.events for frame in feed(event)]
         if data := b"".join(map(frame_bytes, frames)):
             yield Arrival(beat.at, data)

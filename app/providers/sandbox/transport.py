@@ -1,7 +1,7 @@
-"""What stands in for a socket: a script of timed bytes, played under the clocks of a call.
+"""A stand-in for a socket: a script of timed bytes, played under the clocks of a call.
 
-Keeps the contract of ``app.wire.upstream`` as HTTP does: nothing is waited for except under
-the watchdog, so an abort or a clock ends every wait at once.
+It keeps the contract of ``app.wire.upstream`` as HTTP does: every wait is under the watchdog, so an abort or
+a clock ends it at once.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ _LONGEST_SLEEP: Final = 3600.0
 
 
 class Arrival(NamedTuple):
-    """Bytes that arrive ``at`` seconds after the start of the body. ``cut``: the connection
-    breaks after them; infinity never comes."""
+    """Bytes that arrive ``at`` seconds after the start of the body (infinity: never). With ``cut``, the
+    connection breaks there."""
 
     at: float
     data: bytes = b""
@@ -43,7 +43,7 @@ class Script:
 
 
 @record
-class Asked:
+class HttpRequest:
     """One HTTP request as it reached the sandbox; ``path`` begins with a slash."""
 
     method: str
@@ -52,7 +52,7 @@ class Asked:
     body: bytes = b""
 
 
-Writer = Callable[[Asked], Script]
+Writer = Callable[[HttpRequest], Script]
 
 
 class ScriptedTransport:
@@ -79,7 +79,7 @@ class ScriptedTransport:
                 on_open(watchdog)
             whole = body if isinstance(body, bytes) else b"".join(body or ())
             lower = {name.lower(): value for name, value in headers.items()}
-            request = Asked(method, urlsplit(url).path, lower, whole)
+            request = HttpRequest(method, urlsplit(url).path, lower, whole)
             script = aside(len(whole), lambda: self._write(request))
             if script.silence > 0:
                 _wait(script.silence, watchdog)
@@ -109,7 +109,7 @@ class ScriptedUpstream(WatchedBody):
     def _next_content(self, n: int) -> bytes:
         pieces: list[bytes] = []
         size = 0
-        while size < n and (arrival := self._upcoming()) is not None:
+        while size < n and (arrival := self._peek()) is not None:
             delay = self._started + arrival.at - time.monotonic()
             if delay > 0:
                 if pieces:
@@ -122,15 +122,15 @@ class ScriptedUpstream(WatchedBody):
             self._next = None
             pieces.append(arrival.data)
             size += len(arrival.data)
-        return b"".join(pieces) if pieces else self._last_word()
+        return b"".join(pieces) if pieces else self._end()
 
-    def _upcoming(self) -> Arrival | None:
+    def _peek(self) -> Arrival | None:
         if self._next is None and not self._ended:
             self._next = next(self._body, None)
         return self._next
 
-    def _last_word(self) -> bytes:
-        """Return ``b""`` at a true end, or raise why it is none."""
+    def _end(self) -> bytes:
+        """Return ``b""`` at the end of the body; raise the reason of an abort."""
         if self._watchdog.reason is not None:
             raise self._watchdog.reason
         self._release()
@@ -143,7 +143,7 @@ class ScriptedUpstream(WatchedBody):
 
 
 def _wait(seconds: float, watchdog: Watchdog) -> None:
-    """Sleep until ``seconds`` are over or the watchdog says why not."""
+    """Sleep for ``seconds``; the watchdog raises before they are over where the call is aborted."""
     until = time.monotonic() + seconds
     with watchdog:
         while (left := until - time.monotonic()) > 0:

@@ -1,7 +1,7 @@
-"""Embeddings without a model: hashed words and their pieces, so that like texts are near.
+"""Embeddings without a model: hashed words and their pieces, so that similar texts are near.
 
-A vector is the sum of what its words point at: each word at a few coordinates, each of its
-three-letter pieces at one more, lightly. Deterministic, of length 1.
+Each word adds to a few coordinates, and each of its three-letter pieces adds less to one more.
+Deterministic, of length 1.
 """
 
 from __future__ import annotations
@@ -18,27 +18,27 @@ MAX_NUMBERS: Final = 2048 * DIMENSIONS
 """Numbers in one answer: OpenAI's longest list of inputs, at the usual length."""
 
 _WORD: Final = re.compile(r"\w+")
-_POINTS: Final = 6  # coordinates that a word points at
+_POINTS: Final = 6  # coordinates that a word adds to
 _PIECE_WEIGHT: Final = 0.4
 
 
 def embed(text: str, dimensions: int = DIMENSIONS) -> list[float]:
     """Return the unit vector of ``text``; a text without words has one of its own."""
     vector = [0.0] * dimensions
-    found = Counter(_WORD.findall(text.lower())) or Counter([text])
-    for word, count in found.items():
+    words = Counter(_WORD.findall(text.lower())) or Counter([text])
+    for word, count in words.items():
         weight = 1.0 + math.log(count)
         for point in range(_POINTS):
-            _point(vector, f"{point} {word}", weight)
+            _add(vector, f"{point} {word}", weight)
         padded = f"<{word}>"
         for start in range(len(padded) - 2):
-            _point(vector, padded[start : start + 3], weight * _PIECE_WEIGHT)
+            _add(vector, padded[start : start + 3], weight * _PIECE_WEIGHT)
     length = math.sqrt(sum(value * value for value in vector))
     if length == 0.0:  # all that was added cancelled out
         return [1.0, *vector[1:]]
     return [value / length for value in vector]
 
 
-def _point(vector: list[float], feature: str, weight: float) -> None:
+def _add(vector: list[float], feature: str, weight: float) -> None:
     mark = crc32(feature.encode("utf-8", "replace"))
     vector[(mark >> 1) % len(vector)] += weight if mark & 1 else -weight
