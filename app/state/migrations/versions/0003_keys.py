@@ -9,8 +9,6 @@ from alembic import op
 
 revision = "0003"
 down_revision = "0002"
-branch_labels = None
-depends_on = None
 
 _TABLES: Final = (
     *("audit", "key_ending", "key_secret", "admin_key", "client_key"),

@@ -9,8 +9,6 @@ from alembic import op
 
 revision = "0004"
 down_revision = "0003"
-branch_labels = None
-depends_on = None
 
 _TABLES: Final = ("usage_latency", "usage_hour", "call_log")
 _SUMS: Final = ("calls", "errors", "input_tokens", "output_tokens", "cost", "cache_hits")

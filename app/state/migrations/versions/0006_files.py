@@ -9,8 +9,6 @@ from alembic import op
 
 revision = "0006"
 down_revision = "0005"
-branch_labels = None
-depends_on = None
 
 _TABLES: Final = ("batch", "file_piece", "file")
 _RUNNING: Final = sa.text("status IN ('validating', 'in_progress', 'finalizing', 'cancelling')")

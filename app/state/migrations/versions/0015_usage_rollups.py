@@ -9,8 +9,6 @@ from alembic import op
 
 revision = "0015"
 down_revision = "0014"
-branch_labels = None
-depends_on = None
 
 _FILTERS: Final = ("tenant", "key", "provider", "model", "status", "request_type")
 _IDS: Final = ("request_id", "response_id")
