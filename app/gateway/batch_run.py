@@ -32,7 +32,7 @@ from app.gateway.batch_slots import BatchSlots
 from app.gateway.call import Abort, Call, Principal
 from app.gateway.run import Run
 from app.operations import LINE_CALL, resolve
-from app.state.batch_queue import BatchWork, Progress, Result, Standing
+from app.state.batch_queue import BatchWork, Lookahead, Progress, Result
 from app.state.ids import new_id
 from app.state.records import JSON, StoredFile, missing
 from app.state.runner import Job
@@ -271,13 +271,13 @@ class BatchRun:
             self._counts[number] -= 1
             raise
 
-    def _save(self, write: Callable[[Standing], bool]) -> None:
+    def _save(self, write: Callable[[Lookahead], bool]) -> None:
         """Write how lines past the cursor stand now; raises when the batch is another's."""
         version = self._version
         ready = [slot for slot in self._window if slot.result is not None]
         waiting = {slot.line.number: slot.result for slot in ready if slot.result is not None}
         in_flight = {line: count for line, count in self._counts.items() if line not in waiting}
-        if not write(Standing(in_flight, waiting)):
+        if not write(Lookahead(in_flight, waiting)):
             self._on_abort("server_lost")
             raise _lost_error()
         self._saved = version

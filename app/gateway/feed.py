@@ -21,7 +21,7 @@ from app.state.records import Cursor, ended_at
 from app.wire.json import dumps
 
 if TYPE_CHECKING:
-    from app.state.live_events import Piece, Reader
+    from app.state.live_events import LiveEvent, Reader
     from app.state.state import State
 
 
@@ -34,7 +34,7 @@ _POLL_SECONDS: Final = 0.5
 _TURN: Final = 100  # events between two turns of those who watch
 
 Item = tuple[str, bytes, str | None]
-"""The type of an event, its JSON, and the place in the news after it."""
+"""The type of an event, its JSON, and the place after it."""
 
 
 class Watcher:
@@ -116,7 +116,7 @@ class Feed:
         watcher, known = Watcher(types), None if since is None else Cursor.parse(since)
         with self._lock:
             if self._reader is None:
-                self._reader = self._state().news.reader()
+                self._reader = self._state().live_events.reader()
                 gevent.spawn(self._run, self._reader)
             self._watchers.add(watcher)
             watcher.place = str(known or self._reader.cursor())
@@ -146,13 +146,13 @@ class Feed:
             self._reader = None
 
     def _send_missed(self, watcher: Watcher, since: Cursor | None) -> None:
-        pieces, more = ([], True) if since is None else self._state().news.missed(since)
-        watcher.miss(map(_item, pieces), whole=not more)
+        events, more = ([], True) if since is None else self._state().live_events.since(since)
+        watcher.miss(map(_item, events), whole=not more)
 
     def _run(self, reader: Reader) -> None:
         while reader is self._reader:
-            reader.bell.wait(_POLL_SECONDS)
-            reader.bell.clear()
+            reader.wakeup.wait(_POLL_SECONDS)
+            reader.wakeup.clear()
             try:
                 self._publish(reader)
             except GatewayError as error:
@@ -161,8 +161,8 @@ class Feed:
                 _LOG.exception("events cannot be read")
 
     def _publish(self, reader: Reader) -> None:
-        for number, piece in enumerate(reader.read(), 1):
-            item = _item(piece)
+        for number, event in enumerate(reader.read(), 1):
+            item = _item(event)
             for watcher in self._watchers:
                 watcher.put(item)
             if number % _TURN == 0:
@@ -173,12 +173,12 @@ class Feed:
 
 
 def ready(calls: str, place: str) -> Item:
-    """Return the first event: which ``calls`` come (``on``, ``errors`` or ``off``), after which place in the news."""
+    """Return the first event: which ``calls`` come (``on``, ``errors`` or ``off``), after which place."""
     return "ready", _event("ready", None, {"calls": calls}), place
 
 
-def _item(piece: Piece) -> Item:
-    kind, body, cursor = piece
+def _item(event: LiveEvent) -> Item:
+    kind, body, cursor = event
     if kind == "notice":
         return str(body["type"]), dumps(dict(body)), str(cursor)
     return "call", _event("call", ended_at(body), body), str(cursor)

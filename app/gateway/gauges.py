@@ -86,7 +86,7 @@ class Gauges:
     def _read_all(self) -> Iterator[Reading]:
         yield "sluice_build_info", (__version__,), 1
         try:
-            waiting = self._services.state().queue.waiting()
+            waiting = self._services.state().queue.count_queued()
             spent = list(self._read_spending())
         except GatewayError as error:
             _LOG.warning("the database cannot be read for metrics: %s", error.raw or error.message)

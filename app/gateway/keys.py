@@ -195,14 +195,14 @@ class KeyDirectory:
 
     def _watch(self) -> None:
         while True:
-            with self._state().signals.wakeups.waiting(KEYS) as bell:
+            with self._state().signals.wakeups.subscribed(KEYS) as wakeup:
                 try:
                     self.refresh()
                     if self._uses:
                         self._write_uses()
                 except GatewayError as error:
                     _LOG.warning("cannot look for changes of keys: %s", error.raw or error.message)
-                bell.wait(_LOOK_SECONDS)
+                wakeup.wait(_LOOK_SECONDS)
 
     def _write_uses(self) -> None:
         uses, self._uses = self._uses, {}

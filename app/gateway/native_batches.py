@@ -30,9 +30,9 @@ from app.gateway.redaction import Redactor
 from app.gateway.router import Registry, Router
 from app.operations import LINE_CALL, resolve
 from app.state.batch_queue import BatchWork
-from app.state.batchhomes import Home
 from app.state.ids import new_id
 from app.state.records import JSON
+from app.state.remote_batches import RemoteBatch
 from app.state.runner import Job
 from app.state.state import State
 from app.wire.fairness import Turns
@@ -89,33 +89,31 @@ class NativeBatch:
         except GatewayError as error:
             if self._abort.reason is not None:
                 return True
-            if self._work.home is not None and (self._work.left < -_GRACE or error.kind.name in _LASTING):
+            if self._work.remote is not None and (self._work.left < -_GRACE or error.kind.name in _LASTING):
                 return self._give_up(error)
             self._warn("is looked at again later", error)
             self._park()
             return True
 
     def _poll(self) -> bool:
-        home = self._work.home
-        if home is None:
+        remote = self._work.remote
+        if remote is None:
             return self._start()
-        target = account_of(self._services.registry, home.provider, home.realm, home.model)
+        target = account_of(self._services.registry, remote.provider, remote.realm, remote.model)
         if target is None:
-            lacks = (
-                f"The account of provider '{home.provider}' that runs this batch is not configured any more."
-            )
+            lacks = f"The account of provider '{remote.provider}' that runs this batch is not configured any more."
             raise GatewayError("not_found" if self._cancelled else "provider_not_configured", lacks)
         account = self._account(target)
-        if home.id is None:
-            return self._make(account, home, target)
-        return self._follow(account, home.id, home, target)
+        if remote.id is None:
+            return self._make(account, remote, target)
+        return self._follow(account, remote.id, remote, target)
 
     # --- on its way ------------------------------------------------------------------------------
 
     def _start(self) -> bool:
         """Send a batch that may run at a provider there; return false for one that may not."""
         work = self._work
-        if work.here or work.line or work.in_flight or work.waiting or self._cancelled or work.left <= 0:
+        if work.is_local or work.line or work.in_flight or work.waiting or self._cancelled or work.left <= 0:
             return False
         if (
             not self._services.settings.native_batches
@@ -132,13 +130,13 @@ class NativeBatch:
         except GatewayError as error:
             if self._is_final(error):
                 self._warn("was refused by its provider, and runs here", error)
-                return not self._move(None)
+                return not self._assign(None)
             raise
         finally:
             native.content.close()
         target = native.target
-        home = Home(target.provider.name, realm_of(target), target.model, uploaded)
-        return not self._move(home) or self._make(account, home, target)
+        remote = RemoteBatch(target.provider.name, realm_of(target), target.model, uploaded)
+        return not self._assign(remote) or self._make(account, remote, target)
 
     def _chosen(self) -> Native | None:
         work, files = self._work, self._state.files
@@ -169,28 +167,28 @@ class NativeBatch:
             yield line
             turns.take()
 
-    def _make(self, account: ProviderBatches, home: Home, target: Target) -> bool:
+    def _make(self, account: ProviderBatches, remote: RemoteBatch, target: Target) -> bool:
         """Have the provider make the batch, unless it did so already."""
         work = self._work
-        found = account.find(work.id) if home.begun else None
+        found = account.find(work.id) if remote.begun else None
         if found is None and self._cancelled:
             self._finish("cancelled")
-            return self._forget(account, home)
+            return self._forget(account, remote)
         if found is None and (work.left <= 0 or work.fence.attempt > _MOST_TRIES):
-            return self._collect(account, home)
+            return self._collect(account, remote)
         if found is None:
-            home = replace(home, begun=True)
-            if not self._move(home):
+            remote = replace(remote, begun=True)
+            if not self._assign(remote):
                 return True
             try:
-                found = account.create(home.input or "", work.endpoint, work.id)
+                found = account.create(remote.input or "", work.endpoint, work.id)
             except GatewayError as error:
                 if self._is_final(error):
                     self._warn("was refused by its provider, and runs here", error)
-                    return self._collect(account, home)
+                    return self._collect(account, remote)
                 raise
-        home = replace(home, id=found.id)
-        return not self._move(home) or self._follow(account, found.id, home, target, found)
+        remote = replace(remote, id=found.id)
+        return not self._assign(remote) or self._follow(account, found.id, remote, target, found)
 
     # --- there -----------------------------------------------------------------------------------
 
@@ -198,7 +196,7 @@ class NativeBatch:
         self,
         account: ProviderBatches,
         identity: str,
-        home: Home,
+        remote: RemoteBatch,
         target: Target,
         found: BatchObject | None = None,
     ) -> bool:
@@ -216,25 +214,27 @@ class NativeBatch:
                 "failed at its provider before a line ran, and runs here",
                 GatewayError("upstream_rejected", words),
             )
-            return self._collect(account, home)
+            return self._collect(account, remote)
         errors = self._services.redactor.value(list(found.errors)) or None
         if native_results.store_results(
             self._services, self._state, self._work, account, found, target, errors
         ):
-            return self._forget(account, home, found)
+            return self._forget(account, remote, found)
         return True
 
-    def _collect(self, account: ProviderBatches, home: Home) -> bool:
+    def _collect(self, account: ProviderBatches, remote: RemoteBatch) -> bool:
         """Have the batch run here."""
-        if not self._move(None):
+        if not self._assign(None):
             return True
-        self._forget(account, home)
+        self._forget(account, remote)
         return False
 
-    def _forget(self, account: ProviderBatches, home: Home, found: BatchObject | None = None) -> bool:
+    def _forget(
+        self, account: ProviderBatches, remote: RemoteBatch, found: BatchObject | None = None
+    ) -> bool:
         """Delete the files of a batch at its provider; what cannot be deleted stays there."""
         results = () if found is None else (found.output_file_id, found.error_file_id)
-        for file_id in (home.input, *results):
+        for file_id in (remote.input, *results):
             if file_id is not None:
                 try:
                     account.forget(file_id)
@@ -254,9 +254,9 @@ class NativeBatch:
 
     # --- what it writes down ---------------------------------------------------------------------
 
-    def _move(self, home: Home | None) -> bool:
+    def _assign(self, remote: RemoteBatch | None) -> bool:
         work = self._work
-        return self._retry(lambda: self._state.batch_homes.move(work.id, work.fence, home))
+        return self._retry(lambda: self._state.remote_batches.assign(work.id, work.fence, remote))
 
     def _park(self, found: BatchObject | None = None) -> None:
         work = self._work
@@ -264,7 +264,7 @@ class NativeBatch:
         pause = min(max(_FIRST_PAUSE, work.age * _SHARE), _LONGEST_PAUSE)
         if self._cancelled:
             pause = _FIRST_PAUSE
-        self._retry(lambda: self._state.batch_homes.park(work.id, work.fence, pause, told))
+        self._retry(lambda: self._state.remote_batches.park(work.id, work.fence, pause, told))
 
     def _finish(self, status: str, errors: Sequence[JSON] | None = None) -> None:
         work = self._work

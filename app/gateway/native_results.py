@@ -25,7 +25,7 @@ from app.gateway.exchange import Answer
 from app.gateway.provider_batches import ProviderBatches
 from app.gateway.provider_batches import Services as Asked
 from app.gateway.run import Batch, Run, Source
-from app.state.batch_queue import BatchWork, Progress, Standing
+from app.state.batch_queue import BatchWork, Lookahead, Progress
 from app.state.ids import new_id
 from app.state.records import JSON
 from app.state.state import State
@@ -173,7 +173,7 @@ class _Writer:
             return
         line = self._at + len(good) + len(bad)
         progress = Progress(self._at, line, 0, len(good), len(bad), b"".join(good), b"".join(bad))
-        if not self._state.batch_queue.advance(self._work, progress, Standing({}, {})):
+        if not self._state.batch_queue.advance(self._work, progress, Lookahead({}, {})):
             raise GatewayError("server_lost", "Another process looks after this batch now.")
         self._at, self._size, self._good, self._bad = line, 0, [], []
 

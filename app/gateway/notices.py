@@ -69,6 +69,6 @@ class Notices:
         try:
             state = self._state()
             process = state.db.owner
-            state.news.write([{**one, "data": one["data"] | {"process": process}} for one in some])
+            state.live_events.write([{**one, "data": one["data"] | {"process": process}} for one in some])
         except GatewayError as error:
             _LOG.warning("%d notices were dropped: %s", len(some), error.raw or error.message)

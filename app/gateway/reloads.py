@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 TOPIC: Final = "configuration"
-"""What is rung, and the name of the revision that grows, when a server was reloaded."""
+"""Notified when a server was reloaded; also the name of the revision that then grows."""
 
 _LOOK_SECONDS: Final = 2.0
 _CLOCKS: Final = 2.0  # seconds by which those of two machines may differ
@@ -53,13 +53,13 @@ def follow(signals: Signals, is_over: Callable[[], bool]) -> None:
     taken = _milliseconds(_LOADED - _CLOCKS)
     while not is_over():
         try:
-            with signals.wakeups.waiting(TOPIC) as bell:
+            with signals.wakeups.subscribed(TOPIC) as wakeup:
                 number = signals.db.read(lambda connection: revisions.current(connection, TOPIC))
                 if number > taken:
                     taken = number
                     if _reload(number):
                         return
-                bell.wait(_LOOK_SECONDS)
+                wakeup.wait(_LOOK_SECONDS)
         except GatewayError as error:
             _LOG.warning("cannot look for reloads of other servers: %s", error.raw or error.message)
             gevent.sleep(_LOOK_SECONDS)

@@ -26,11 +26,11 @@ _DAY: Final = 86_400.0
 class Store:
     """Opens the state of the settings once; ``close`` ends it.
 
-    ``elsewhere`` deletes what a tenant has outside the database."""
+    ``delete_outside`` deletes what a tenant has outside the database."""
 
-    def __init__(self, settings: Settings, elsewhere: Callable[[str], None]) -> None:
+    def __init__(self, settings: Settings, delete_outside: Callable[[str], None]) -> None:
         self._settings = settings
-        self._elsewhere = elsewhere
+        self._delete_outside = delete_outside
         self._lock = RLock()
         self._state: State | None = None
 
@@ -68,5 +68,7 @@ class Store:
             encrypt=settings.encrypt,
         )
         days = settings.retention_days
-        state.start(retention_seconds=None if days is None else days * _DAY, elsewhere=self._elsewhere)
+        state.start(
+            retention_seconds=None if days is None else days * _DAY, delete_outside=self._delete_outside
+        )
         return state

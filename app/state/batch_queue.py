@@ -1,28 +1,25 @@
-"""Batches as work: one leased row with a cursor, behind which results are written.
+"""Batches as work: one leased row with a cursor, and the results of the lines before the cursor.
 
-A claim takes a batch that nobody holds, or whose holder died; every later write is guarded by the
-fence that the claim gave out, and moves the cursor together with the results. A line that was in
-flight when a process died is begun again, as the counts of ``in_flight`` allow.
+Every write moves the cursor together with the results, under the fence of the claim. A line that was in flight when its
+process died is begun again, as often as the counts of ``in_flight`` allow.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
-from functools import cache
+from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, case, or_, select, update
 
 from app.canonical.record import record
 from app.state import file_chunks, files
-from app.state.batchhomes import PARKED, Home, home_of
+from app.state.leased_rows import LeasedRows, Queued, is_held
 from app.state.leases import LEASE_SECONDS
 from app.state.records import JSON, Fence, NewFile
-from app.state.rows import chunks
+from app.state.remote_batches import PARKED, RemoteBatch, lease_conditions, remote_batch_of
 from app.state.signals import Signals
 from app.state.tables import BATCH_RUNNING, AnyRow, batch, db_now
-from app.state.upserts import run
 from app.state.wakeups import QUEUE
 from app.wire.json import dumps, loads_lenient
 
@@ -30,16 +27,16 @@ _OUTPUT: Final = "batch_output"
 
 
 class Result(NamedTuple):
-    """What a line came to: whether that was an answer, and its line of the output or error file."""
+    """The result of a line: whether it is an answer, and its line of the output or error file."""
 
     good: bool
     text: str
 
 
 @record
-class Standing:
-    """What is known of lines past the cursor: how often each was begun that is not done, and the results
-    that wait for those of lines before them."""
+class Lookahead:
+    """The lines past the cursor: how often each line in flight was begun, and the results that wait until the lines
+    before them are done. Both are by line number."""
 
     in_flight: Mapping[int, int]
     waiting: Mapping[int, Result]
@@ -47,9 +44,13 @@ class Standing:
 
 @record
 class BatchWork:
-    """A claimed batch: where it stands, and for whom it is run. ``left`` are the seconds of its window, which its
-    owner wrote as ``window``, ``age`` those since it was made. ``home`` is the provider that runs it, None where it runs here, or may: ``here`` says
-    that this is settled."""
+    """A claimed batch.
+
+    ``line`` and ``position`` are the cursor: the number of lines that are done, and the byte at which the next one
+    begins. ``left`` are the seconds until the batch expires, ``age`` the seconds since it was created, ``window`` the
+    completion window as its owner wrote it. ``remote`` is the batch at the provider that runs this one, None where the
+    gateway runs it, or may; ``is_local`` says that this is decided.
+    """
 
     id: str
     tenant: str
@@ -66,13 +67,14 @@ class BatchWork:
     left: float
     age: float
     window: str
-    home: Home | None = None
-    here: bool = False
+    remote: RemoteBatch | None = None
+    is_local: bool = False
 
 
 @record
 class Progress:
-    """Lines that are done: the cursor before and after them, how they ended, and what they leave behind."""
+    """Lines that are done: the cursor before (``first``) and after them, how many succeeded and failed, and their lines
+    of the output and error file."""
 
     first: int
     line: int
@@ -83,73 +85,39 @@ class Progress:
     errors: bytes
 
 
-class BatchQueue:
-    """The batches as work to be done; one that a provider runs is work, too, whenever it is looked at."""
+class BatchQueue(LeasedRows[BatchWork]):
+    """The batches of all tenants as work to be done. A batch at a provider is work, too, each time it is polled."""
 
     def __init__(self, signals: Signals, *, lease: float = LEASE_SECONDS) -> None:
-        self._signals = signals
-        self._db = signals.db
-        self._lease = lease
-
-    def claim(self, limit: int, *, but_for: Collection[str] = ()) -> list[BatchWork]:
-        """Take at most ``limit`` batches under leases of this process, those of tenants in turn.
-
-        ``but_for`` names tenants that get nothing this time."""
-        if not self._db.read(lambda connection: _is_any_due(connection, but_for)):
-            return []
-        condition = and_(_due(), batch.c.tenant.not_in(but_for)) if but_for else _due()
-        return self._db.write(lambda connection: self._claim(connection, limit, condition))
-
-    def renew(self, fences: Mapping[str, Fence]) -> None:
-        """Renew the leases of running batches, as far as they are still this process's."""
-
-        def work(connection: Connection) -> None:
-            for some in chunks(list(fences)):
-                mine = (batch.c.id.in_(some), BATCH_RUNNING, batch.c.lease_owner == self._db.owner)
-                until = db_now() + self._lease
-                connection.execute(update(batch).where(*mine).values(lease_until=until))
-
-        self._db.write(work)
-
-    def lost(self, fences: Mapping[str, Fence]) -> dict[str, str]:
-        """Return which running batches must stop, and why: ``cancelled`` or ``server_lost``."""
-
-        def work(connection: Connection) -> dict[str, str]:
-            found: dict[str, AnyRow] = {}
-            columns = (batch.c.id, batch.c.lease_owner, batch.c.attempt, batch.c.cancel_requested)
-            for some in chunks(list(fences)):
-                rows = connection.execute(select(*columns).where(batch.c.id.in_(some)))
-                found.update((row.id, row) for row in rows)
-            reasons = ((one, _stop_reason(found.get(one), fence)) for one, fence in fences.items())
-            return {one: reason for one, reason in reasons if reason is not None}
-
-        return self._db.read(work)
+        super().__init__(signals, _QUEUED, lease=lease)
 
     def release(self, batch_id: str, fence: Fence) -> None:
-        """Hand a batch over: due at once for anybody."""
+        """Hand a batch over: any process may claim it at once."""
         values = {"lease_owner": None, "lease_until": None}
         self._signals.write(
             lambda connection: connection.execute(_guarded_update(batch_id, fence).values(values)), [QUEUE]
         )
 
     def fail(self, batch_id: str, fence: Fence) -> None:
-        """End a batch whose runner had an error of its own."""
-        errors = {
+        """End a batch as failed because its runner had an error of its own."""
+        error = {
             "code": "internal_error",
             "message": "The batch could not be run.",
             "param": None,
             "line": None,
         }
-        self.finish(batch_id, fence, "failed", [errors])
+        self.finish(batch_id, fence, "failed", [error])
 
-    def mark(self, work: BatchWork, standing: Standing) -> bool:
-        """Write down how lines past the cursor stand; return false when the batch is not this fence's any more."""
-        marked = _guarded_update(work.id, work.fence).values(**_past_cursor(standing))
-        return self._db.write(lambda connection: connection.execute(marked).rowcount == 1)
+    def mark(self, work: BatchWork, lookahead: Lookahead) -> bool:
+        """Store the state of the lines past the cursor; return false when the fence no longer holds."""
+        marked = _guarded_update(work.id, work.fence).values(**_lookahead_columns(lookahead))
+        return self._db.execute(marked) == 1
 
-    def advance(self, work: BatchWork, progress: Progress, standing: Standing) -> bool:
-        """Move the cursor over lines that are done, and append what they leave; return false when the
-        batch is not this fence's any more. What was done already is not done again."""
+    def advance(self, work: BatchWork, progress: Progress, lookahead: Lookahead) -> bool:
+        """Move the cursor past lines that are done and append their results to the files.
+
+        Doing it twice does it once. Returns false when the fence no longer holds.
+        """
 
         def run(connection: Connection) -> bool:
             moved = _guarded_update(work.id, work.fence).values(
@@ -157,10 +125,10 @@ class BatchQueue:
                 position=progress.position,
                 completed=batch.c.completed + progress.completed,
                 failed=batch.c.failed + progress.failed,
-                **_past_cursor(standing),
+                **_lookahead_columns(lookahead),
             )
             if connection.execute(moved.where(batch.c.line == progress.first)).rowcount != 1:
-                return _stands_at(connection, work, progress.line)
+                return _is_at(connection, work, progress.line)
             row = connection.execute(select(batch).where(batch.c.id == work.id)).one()
             _append(connection, row, "output", progress.output)
             _append(connection, row, "error", progress.errors)
@@ -169,11 +137,11 @@ class BatchQueue:
         return self._db.write(run)
 
     def finish(self, batch_id: str, fence: Fence, status: str, errors: list[JSON] | None = None) -> bool:
-        """End a batch in ``status`` and show its files; return false, and do nothing, when it is not this
-        fence's any more."""
+        """End a batch as ``status`` and show its files; return false, without a change, when the fence no longer
+        holds."""
 
         def run(connection: Connection) -> bool:
-            locked = select(batch).where(batch.c.id == batch_id, *_lease_conditions(fence)).with_for_update()
+            locked = select(batch).where(batch.c.id == batch_id, *lease_conditions(fence)).with_for_update()
             row = connection.execute(locked).first()
             if row is not None:
                 _end(connection, row, status, errors)
@@ -181,31 +149,17 @@ class BatchQueue:
 
         return self._signals.write(run, [batch_id])
 
-    def _claim(self, connection: Connection, limit: int, condition: ColumnElement[bool]) -> list[BatchWork]:
-        ranked = _turns().subquery()
-        due = (
-            select(batch.c.id)
-            .join(ranked, ranked.c.id == batch.c.id)
-            .where(condition)
-            .order_by(ranked.c.turn, batch.c.created_at)
-            .limit(limit)
-            .with_for_update(skip_locked=True, of=batch)
-            .cte("due")
-        )
-        claimed = connection.execute(
-            update(batch)
-            .where(batch.c.id.in_(select(due.c.id)))
-            .values(
-                status=case((batch.c.status == "validating", "in_progress"), else_=batch.c.status),
-                attempt=batch.c.attempt + 1,
-                lease_owner=self._db.owner,
-                lease_until=db_now() + self._lease,
-            )
-            .returning(*batch.c, db_now().label("now"))
-        ).all()
-        for row in claimed:
-            _begin(connection, row)
-        return [_work(row) for row in sorted(claimed, key=lambda row: row.created_at)]
+    def _begin(self, connection: Connection, row: AnyRow) -> BatchWork:
+        members = loads_lenient(bytes(row.body))
+        if "in_progress_at" not in members:  # the first claim
+            body = dumps({**members, "in_progress_at": int(row.now)})
+            connection.execute(update(batch).where(batch.c.id == row.id).values(body=body))
+        return _work(row, members)
+
+    def _stop_reason(self, row: AnyRow | None, fence: Fence) -> str | None:
+        if row is None or not is_held(row, fence):
+            return "server_lost"
+        return "cancelled" if row.cancel_requested else None
 
 
 def _due() -> ColumnElement[bool]:
@@ -213,57 +167,27 @@ def _due() -> ColumnElement[bool]:
     return and_(BATCH_RUNNING, free)
 
 
-def _is_any_due(connection: Connection, but_for: Collection[str]) -> bool:
-    if but_for:
-        found = connection.execute(_first_due().where(batch.c.tenant.not_in(but_for)))
-    else:  # every second of an idle process
-        found = run(connection, _first_due(), {})
-    return found.fetchone() is not None
-
-
-@cache
-def _first_due() -> Any:
-    return select(batch.c.id).where(_due()).limit(1)
-
-
-def _turns() -> Select[*tuple[Any, ...]]:
-    """Number each tenant's batches: what runs first, then what waits, by age."""
-    order = (case((_due(), 1), else_=0), batch.c.created_at)
-    turn = func.row_number().over(partition_by=batch.c.tenant, order_by=order)
-    awake = or_(_due(), batch.c.lease_owner != PARKED)
-    return select(batch.c.id, turn.label("turn")).where(BATCH_RUNNING, awake)
-
-
-def _lease_conditions(fence: Fence) -> tuple[Any, ...]:
-    return (BATCH_RUNNING, batch.c.lease_owner == fence.owner, batch.c.attempt == fence.attempt)
+_QUEUED: Final = Queued(
+    batch,
+    due=_due(),
+    counted=and_(BATCH_RUNNING, or_(_due(), batch.c.lease_owner != PARKED)),
+    renewable=BATCH_RUNNING,
+    claimed_status=case((batch.c.status == "validating", "in_progress"), else_=batch.c.status),
+)
 
 
 def _guarded_update(batch_id: str, fence: Fence) -> Any:
-    return update(batch).where(batch.c.id == batch_id, *_lease_conditions(fence))
+    return update(batch).where(batch.c.id == batch_id, *lease_conditions(fence))
 
 
-def _stands_at(connection: Connection, work: BatchWork, line: int) -> bool:
-    """Tell whether the cursor was moved already, by a write that said it had failed."""
-    statement = select(batch.c.line).where(batch.c.id == work.id, *_lease_conditions(work.fence))
+def _is_at(connection: Connection, work: BatchWork, line: int) -> bool:
+    """Tell whether the cursor is at ``line`` already, moved by a write that was reported as failed."""
+    statement = select(batch.c.line).where(batch.c.id == work.id, *lease_conditions(work.fence))
     return connection.execute(statement).scalar() == line
 
 
-def _stop_reason(row: AnyRow | None, fence: Fence) -> str | None:
-    if row is None or (row.lease_owner, row.attempt) != (fence.owner, fence.attempt):
-        return "server_lost"
-    return "cancelled" if row.cancel_requested else None
-
-
-def _begin(connection: Connection, row: AnyRow) -> None:
-    """Note when a batch began, at its first claim."""
-    members = loads_lenient(bytes(row.body))
-    if "in_progress_at" not in members:
-        body = dumps({**members, "in_progress_at": int(row.now)})
-        connection.execute(update(batch).where(batch.c.id == row.id).values(body=body))
-
-
-def _work(row: AnyRow) -> BatchWork:
-    members = loads_lenient(bytes(row.body))
+def _work(row: AnyRow, members: JSON) -> BatchWork:
+    waiting = [] if row.waiting is None else loads_lenient(bytes(row.waiting))
     return BatchWork(
         id=row.id,
         tenant=row.tenant,
@@ -275,29 +199,24 @@ def _work(row: AnyRow) -> BatchWork:
         line=row.line,
         position=row.position,
         in_flight={int(line): count for line, count in json.loads(row.in_flight).items()},
-        waiting=_waiting_results(row),
+        waiting={line: Result(good, text) for line, good, text in waiting},
         cancelled=row.cancel_requested,
         left=row.ends_at - row.now,
         age=row.now - row.created_at,
         window=members["completion_window"],
-        home=home_of(members),
-        here=bool(members.get("here")),
+        remote=remote_batch_of(members),
+        is_local=bool(members.get("here")),
     )
 
 
-def _past_cursor(standing: Standing) -> dict[str, Any]:
-    counts = {str(line): count for line, count in standing.in_flight.items()}
-    waiting = dumps([[line, *result] for line, result in standing.waiting.items()])
-    return {"in_flight": json.dumps(counts), "waiting": waiting if standing.waiting else None}
-
-
-def _waiting_results(row: AnyRow) -> dict[int, Result]:
-    rows = [] if row.waiting is None else loads_lenient(bytes(row.waiting))
-    return {line: Result(good, text) for line, good, text in rows}
+def _lookahead_columns(lookahead: Lookahead) -> dict[str, Any]:
+    counts = {str(line): count for line, count in lookahead.in_flight.items()}
+    waiting = dumps([[line, *result] for line, result in lookahead.waiting.items()])
+    return {"in_flight": json.dumps(counts), "waiting": waiting if lookahead.waiting else None}
 
 
 def _append(connection: Connection, row: AnyRow, kind: str, data: bytes) -> None:
-    """Append to one of a batch's files, which is begun with its first bytes."""
+    """Append to the ``output`` or ``error`` file of a batch; the first bytes create the file."""
     if not data:
         return
     file_id, size = getattr(row, f"{kind}_file_id"), getattr(row, f"{kind}_bytes")

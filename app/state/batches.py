@@ -13,10 +13,10 @@ from sqlalchemy import ColumnElement, Connection, insert, select, update
 from app.canonical.record import record
 from app.errors import GatewayError
 from app.state import listing
-from app.state.batchhomes import at_once
 from app.state.ids import new_file_id, storable
 from app.state.listing import Page
 from app.state.records import JSON
+from app.state.remote_batches import due_if_parked
 from app.state.signals import Signals
 from app.state.tables import AnyRow, batch, db_now
 from app.state.wakeups import QUEUE
@@ -96,7 +96,7 @@ class Batches:
                 raise GatewayError("bad_request", f"Cannot cancel a batch with status '{status}'.")
             if not row.cancel_requested:
                 members = {**loads_lenient(bytes(row.body)), "cancelling_at": _now(connection)}
-                values = {"cancel_requested": True, "status": "cancelling", "lease_until": at_once()}
+                values = {"cancel_requested": True, "status": "cancelling", "lease_until": due_if_parked()}
                 values["body"] = dumps(members)
                 connection.execute(update(batch).where(batch.c.id == batch_id).values(values))
             return stored_batch(_row(connection, tenant, batch_id))

@@ -8,7 +8,6 @@ Tests: tests/state/test_cache.py, tests/governance/test_cache_of_many.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, func, or_, select, true
@@ -17,6 +16,7 @@ from app.state import comparison, revisions
 from app.state.audit import Actor, note
 from app.state.cache_records import Choice, Found, Label, Vector, digest_of_scope
 from app.state.database import Database
+from app.state.deletion import delete_all
 from app.state.signals import Signals
 from app.state.tables import cached_answer, db_now
 from app.state.upserts import upsert_for
@@ -26,19 +26,8 @@ _MOST: Final = 1024 * 1024 * 1024  # bytes of all tenants together, looked for b
 _AT_ONCE: Final = 200  # rows of a transaction
 _FOR_ROOM: Final = 20  # rows of up to some MiB each that make room
 _CHANGED: Final = (
-    *(
-        "tenant",
-        "key",
-        "scope",
-        "response_id",
-        "size",
-        "expires_at",
-        "body",
-        "meaning",
-        "made_at",
-        "vector",
-        "numbers",
-    ),
+    *("tenant", "key", "scope", "response_id", "size", "expires_at"),
+    *("body", "meaning", "made_at", "vector", "numbers"),
 )
 _OVERLAP: Final = 5.0  # seconds by which a row may be committed after a later one
 
@@ -61,7 +50,7 @@ class SharedAnswers:
         """Return the answer of that name while it lives."""
         columns = select(cached_answer.c.body, cached_answer.c.expires_at - db_now())
         wanted = columns.where(cached_answer.c.id == name, cached_answer.c.expires_at > db_now())
-        row = self._db.read(lambda connection: connection.execute(wanted).first())
+        row = self._db.fetch_first(wanted)
         return None if row is None else Found(row[0], row[1])
 
     def put(self, label: Label, body: bytes, ttl: int) -> None:
@@ -94,7 +83,7 @@ class SharedAnswers:
             table.expires_at > db_now(),
         )
         newest = wanted.order_by(table.made_at.desc()).limit(most)
-        return self._db.read(lambda connection: [Vector(*row) for row in connection.execute(newest)])
+        return [Vector(*row) for row in self._db.fetch_all(newest)]
 
     def nearest(self, meaning: str, vector: bytes, newest: int, most: int) -> list[tuple[str, float]]:
         """Return the ``most`` nearest of the ``newest`` answers of a meaning, with the cosine, the nearest first."""
@@ -103,11 +92,11 @@ class SharedAnswers:
     def remove(self, name: str, response_id: str) -> None:
         """Take one answer away, if it came from this stored response."""
         mine = (cached_answer.c.id == name) & (cached_answer.c.response_id == response_id)
-        self._db.write(_deletion(mine), idempotent=True)
+        self._db.execute(delete(cached_answer).where(mine), idempotent=True)
 
     def clear(self, choice: Choice) -> int:
         """Take away those that ``choice`` means, in short transactions; return how many."""
-        return _clear(self._db, _condition(choice))
+        return delete_all(self._db, cached_answer, _condition(choice), _AT_ONCE)
 
     def note_cleared(self, actor: Actor, choice: Choice, entries: int) -> None:
         """Write into the audit that so many were taken away, and have every process forget its own."""
@@ -126,21 +115,21 @@ class SharedAnswers:
 
 def purge(db: Database, most: int = _MOST) -> None:
     """Delete what is over, and what would end next while there are more than ``most`` bytes."""
-    _clear(db, cached_answer.c.expires_at <= db_now())
+    delete_all(db, cached_answer, cached_answer.c.expires_at <= db_now(), _AT_ONCE)
     size = select(func.sum(cached_answer.c.size))
     first = select(cached_answer.c.id).order_by(cached_answer.c.expires_at).limit(_FOR_ROOM)
-    while (db.read(lambda connection: connection.execute(size).scalar()) or 0) > most:
-        db.write(_deletion(cached_answer.c.id.in_(first)))
+    while (db.fetch_value(size) or 0) > most:
+        db.execute(delete(cached_answer).where(cached_answer.c.id.in_(first)))
 
 
 def purge_unsealed(db: Database) -> None:
     """Delete what lies there with its vector as numbers, which are never sealed."""
-    _clear(db, cached_answer.c.numbers.is_not(None))
+    delete_all(db, cached_answer, cached_answer.c.numbers.is_not(None), _AT_ONCE)
 
 
 def purge_tenant(db: Database, tenant: str) -> None:
     """Delete all of a tenant."""
-    _clear(db, cached_answer.c.tenant == tenant)
+    delete_all(db, cached_answer, cached_answer.c.tenant == tenant, _AT_ONCE)
 
 
 def _condition(choice: Choice) -> ColumnElement[bool]:
@@ -153,15 +142,3 @@ def _condition(choice: Choice) -> ColumnElement[bool]:
     if choice.id is not None:
         conditions.append(cached_answer.c.id == choice.id)
     return and_(true(), *conditions)
-
-
-def _clear(db: Database, condition: ColumnElement[bool]) -> int:
-    some = select(cached_answer.c.id).where(condition).limit(_AT_ONCE)
-    total = 0
-    while went := db.write(_deletion(cached_answer.c.id.in_(some))):
-        total += went
-    return total
-
-
-def _deletion(condition: ColumnElement[bool]) -> Callable[[Connection], int]:
-    return lambda connection: connection.execute(delete(cached_answer).where(condition)).rowcount

@@ -1,6 +1,6 @@
-"""What was asked and answered in a call: a sealed text beside its row of the call log, kept for some days.
+"""Bodies of calls: request and answer, as a sealed text beside the row of the call log, kept for some days.
 
-It is sealed whatever ``SLUICE_ENCRYPT`` says, under the key of the state.
+They are sealed whatever ``SLUICE_ENCRYPT`` says, under the key of the state.
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ import time
 from collections.abc import Mapping
 from typing import Any, Final
 
-from sqlalchemy import Column, Connection, Double, Index, Table, Text, delete, insert, select
+from sqlalchemy import Column, Connection, Double, Index, Table, Text, insert, select
 
 from app.state.crypto import Sealer
 from app.state.database import Database
+from app.state.deletion import delete_all
 from app.state.ids import storable
 from app.state.tables import metadata
 from app.wire.json import dumps, loads_lenient
@@ -30,11 +31,11 @@ call_body = Table(
     Index("call_body_tenant", "tenant"),
 )
 
-_AT_ONCE: Final = 500
+_DELETED_AT_ONCE: Final = 500
 
 
 class CallBodies:
-    """Writes, reads and purges."""
+    """Seals, reads and purges the bodies of all tenants."""
 
     def __init__(self, db: Database, sealer: Sealer) -> None:
         self._db = db
@@ -53,30 +54,20 @@ class CallBodies:
         ]
 
     def get(self, call_id: str) -> Members | None:
-        """Return the bodies of a call; None where none are kept, or their key is no longer there."""
+        """Return the bodies of a call; None where none are stored, or the key that sealed them is gone."""
         if not storable(call_id):
             return None
-        statement = select(call_body.c.sealed).where(call_body.c.call_id == call_id)
-        sealed = self._db.read(lambda connection: connection.execute(statement).scalar())
+        sealed = self._db.fetch_value(select(call_body.c.sealed).where(call_body.c.call_id == call_id))
         opened = None if sealed is None else self._sealer.unseal(sealed, call_id.encode())
         return None if opened is None else loads_lenient(opened)
 
     def purge(self, older_than: float, edge: float) -> None:
-        """Delete what is older than so many seconds, or of calls before the moment ``edge``."""
+        """Delete the bodies that are older than ``older_than`` seconds, or of calls before ``edge`` (Unix seconds)."""
         limit = max(time.time() - older_than, edge)
-        old = select(call_body.c.call_id).where(call_body.c.created_at <= limit).limit(_AT_ONCE)
-        gone = delete(call_body).where(call_body.c.call_id.in_(old))
-        while self._db.write(lambda connection: connection.execute(gone).rowcount):
-            continue
+        delete_all(self._db, call_body, call_body.c.created_at <= limit, _DELETED_AT_ONCE)
 
 
 def add(connection: Connection, rows: list[dict[str, Any]]) -> None:
-    """Write rows in a transaction that is under way."""
+    """Write rows within a transaction."""
     if rows:
         connection.execute(insert(call_body), rows)
-
-
-def drop_of_tenant(connection: Connection, tenant: str) -> int:
-    """Delete some of a tenant's; return how many."""
-    some = select(call_body.c.call_id).where(call_body.c.tenant == tenant).limit(_AT_ONCE)
-    return connection.execute(delete(call_body).where(call_body.c.call_id.in_(some))).rowcount

@@ -15,9 +15,9 @@ import os
 import secrets
 import socket
 from collections.abc import Callable
-from typing import Final, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Executable
 from sqlalchemy.engine import URL, make_url
 
 from app.canonical.record import record
@@ -146,6 +146,22 @@ class Database:
         """Run ``run(connection)`` in a reading transaction and return its result."""
         with translate_errors():
             return self._current().read(run, _WAIT_SECONDS)
+
+    def fetch_first(self, query: Executable) -> Any:
+        """Return the first row of a query, read in a transaction of its own; None when there is none."""
+        return self.read(lambda connection: connection.execute(query).first())
+
+    def fetch_all(self, query: Executable) -> list[Any]:
+        """Return the rows of a query, read in a transaction of their own."""
+        return self.read(lambda connection: list(connection.execute(query)))
+
+    def fetch_value(self, query: Executable) -> Any:
+        """Return the first column of a query's first row; None when there is no row."""
+        return self.read(lambda connection: connection.execute(query).scalar())
+
+    def execute(self, statement: Executable, *, idempotent: bool = False) -> int:
+        """Write by one statement in a transaction of its own; return how many rows it changed."""
+        return self.write(lambda connection: connection.execute(statement).rowcount, idempotent=idempotent)
 
     def close(self) -> None:
         """Finish what is queued and close every connection of this process."""

@@ -96,9 +96,9 @@ class EventLog:
     def _follow(self, tenant: str, response_id: str, after: int, idle: float) -> Iterator[list[JSON]]:
         quiet_since = time.monotonic()
         pause = self._signals.poll_seconds
-        with self._signals.wakeups.waiting(response_id) as bell:
+        with self._signals.wakeups.subscribed(response_id) as wakeup:
             while True:
-                bell.clear()
+                wakeup.clear()
                 seen = self._read_new(tenant, response_id, after)
                 events = event_rows.parse(seen.bodies, after=after)
                 if events:
@@ -112,7 +112,7 @@ class EventLog:
                 elif now - quiet_since >= idle:
                     yield []
                     quiet_since = time.monotonic()
-                bell.wait(min(pause, idle))
+                wakeup.wait(min(pause, idle))
                 pause = self._signals.longer(pause)
 
     def _read_new(self, tenant: str, response_id: str, after: int) -> _Seen:

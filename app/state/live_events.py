@@ -1,8 +1,8 @@
-"""What is new for whoever watches: calls that ended in any process, and notices of breakers and budgets.
+"""Live events: calls that ended in any process, and notices of breakers and budgets, for whoever watches.
 
-On PostgreSQL a batch of the call log is told by NOTIFY with the ids of its rows; on SQLite the rows after the last
-one are looked for. Notices are few and are rows of a table of their own, looked for by age. Nothing is read, and
-nothing kept, while nobody watches. Tests: tests/surfaces/test_admin_events.py.
+On PostgreSQL each write of the call log sends NOTIFY with the ids of its rows; on SQLite a reader looks for rows after
+the last one. Notices are few: they are rows of a table of their own, found by age. Nothing is read or kept while nobody
+watches. Tests: tests/surfaces/test_admin_events.py.
 """
 
 from __future__ import annotations
@@ -50,21 +50,22 @@ notice = Table(
 )
 
 KEPT: Final = 3_600.0
-"""Seconds that a notice is kept."""
+"""Seconds for which a notice is kept."""
+
+MOST_MISSED: Final = 1_000
+"""The most events that a reader who comes back gets of those it missed."""
 
 _CALLS: Final = "calls "
 _IDS_OF_A_TOPIC: Final = 120  # of 53 characters: a payload of NOTIFY is below 8,000 bytes
-_MOST: Final = 10_000  # ids that wait to be read, and as many that were seen
+_MOST_IDS: Final = 10_000  # ids that wait to be read; twice as many are remembered as seen
 _AT_ONCE: Final = 500
 _OVERLAP: Final = 5.0  # seconds: a notice may be committed after a younger one
-MOST_MISSED: Final = 1_000
-"""Events that one who comes back is told at most."""
 _LONGEST: Final = 3_600.0  # seconds that a call takes at most: what had begun before may have ended since
 _ROWID: Final[ColumnElement[int]] = literal_column("rowid", Integer)
 
 
-class Piece(NamedTuple):
-    """One piece of news: ``call`` with a row of the call log, or ``notice`` with a notice, and where it stands."""
+class LiveEvent(NamedTuple):
+    """One event: ``call`` with a row of the call log, or ``notice`` with a notice; ``cursor`` is the place after it."""
 
     kind: str
     body: Members
@@ -72,24 +73,24 @@ class Piece(NamedTuple):
 
 
 def topics_of(ids: Sequence[str]) -> list[str]:
-    """Return what is rung when rows of the call log with these ids are written."""
+    """Return the topics to notify when rows of the call log with these ids are written."""
     return [_CALLS + ",".join(ids[at : at + _IDS_OF_A_TOPIC]) for at in range(0, len(ids), _IDS_OF_A_TOPIC)]
 
 
 def add_notices(connection: Connection, bodies: Iterable[Members]) -> None:
-    """Write notices, each ``{"type", "timestamp", "data"}``, in a transaction that is under way."""
+    """Write notices, each ``{"type", "timestamp", "data"}``, within a transaction."""
     values = [{"id": new_id("note"), "body": dumps(dict(body))} for body in bodies]
     if values:
         connection.execute(insert(notice).values(created_at=db_now()), values)
 
 
 def drop_notices(connection: Connection) -> int:
-    """Delete what is too old for anybody to be told."""
+    """Delete the notices that are too old for any reader; return how many."""
     return connection.execute(delete(notice).where(notice.c.created_at < db_now() - KEPT)).rowcount
 
 
-class News:
-    """Writes notices, and gives readers."""
+class LiveEvents:
+    """Writes notices, and reads events: as they come, or those that a reader missed."""
 
     def __init__(self, signals: Signals) -> None:
         self._signals = signals
@@ -99,138 +100,126 @@ class News:
         self._signals.db.write(lambda connection: add_notices(connection, bodies))
 
     def reader(self) -> Reader:
-        """Return a reader of what is new from now on; raises ``store_unavailable``."""
+        """Return a reader of the events from now on; raises ``store_unavailable``."""
         return Reader(self._signals)
 
-    def missed(self, since: Cursor) -> tuple[list[Piece], bool]:
-        """Return what was told after ``since``, and whether there may be more: the newest ``MOST_MISSED`` are read.
+    def since(self, cursor: Cursor) -> tuple[list[LiveEvent], bool]:
+        """Return the newest ``MOST_MISSED`` events after ``cursor``, in order, and whether there may be more.
 
-        On SQLite each call comes once; on PostgreSQL, and of notices, those of ``_OVERLAP`` seconds before come again."""
-        db, edge, most = self._signals.db, since.moment - _OVERLAP, MOST_MISSED + 1
-        young = (
-            select(notice).where(notice.c.created_at > edge).order_by(notice.c.created_at.desc()).limit(most)
-        )
-        notices: list[Any] = db.read(lambda connection: list(connection.execute(young)))
+        On SQLite each call comes once. On PostgreSQL, calls of the ``_OVERLAP`` seconds before come again; so do notices
+        on both."""
+        db, edge, most = self._signals.db, cursor.moment - _OVERLAP, MOST_MISSED + 1
+        young = select(notice).where(notice.c.created_at > edge).order_by(notice.c.created_at.desc())
+        notices = db.fetch_all(young.limit(most))
         calls: list[Any] = db.read(
-            lambda c: list(c.execute(_calls_after(c, since, db.is_postgres).limit(most)))
+            lambda c: list(c.execute(_calls_after(c, cursor, db.is_postgres).limit(most)))
         )
-        pieces = [Piece("notice", _members(one), Cursor(since.row, one.created_at)) for one in notices]
-        pieces += [Piece("call", _members(one), Cursor(one.row, since.moment)) for one in calls]
+        events = [LiveEvent("notice", _members(one), Cursor(cursor.row, one.created_at)) for one in notices]
+        events += [LiveEvent("call", _members(one), Cursor(one.row, cursor.moment)) for one in calls]
         more = [len(rows) == most for rows in (notices, calls)]
         if db.is_postgres:
-            more[1] = more[1] and pieces[-1].body["created_at"] > edge
-            pieces = [one for one in pieces if one.kind == "notice" or ended_at(one.body) > edge]
-        return pieces[::-1], any(more)
+            more[1] = more[1] and events[-1].body["created_at"] > edge
+            events = [one for one in events if one.kind == "notice" or ended_at(one.body) > edge]
+        return events[::-1], any(more)
 
 
 class Reader:
     """Reads rows of the call log and notices that are written from now on, each once."""
 
     def __init__(self, signals: Signals) -> None:
-        self.bell = Event()
+        self.wakeup = Event()
+        """Set when there may be something to read."""
         self.lost = 0
-        """Calls that were not read, since too many waited."""
+        """Calls that were not read because too many waited."""
         self._db, self._wakeups = signals.db, signals.wakeups
         self._ids: deque[str] = deque()
         self._seen: OrderedDict[str, None] = OrderedDict()
         self._row, self._moment = self._db.read(self._now)
-        self._wakeups.ears.append(self._hear)
+        self._wakeups.listeners.append(self._receive)
 
     def close(self) -> None:
-        """Listen no more."""
-        self._wakeups.ears.remove(self._hear)
+        """Receive no more."""
+        self._wakeups.listeners.remove(self._receive)
 
-    def read(self) -> Iterator[Piece]:
-        """Yield what came since."""
-        for kind, bodies in (("notice", self._notices()), ("call", self._calls())):
+    def read(self) -> Iterator[LiveEvent]:
+        """Yield the events since the last call."""
+        calls = self._calls_by_id() if self._db.is_postgres else self._calls_by_row()
+        for kind, bodies in (("notice", self._notices()), ("call", calls)):
             for body in bodies:
-                yield Piece(kind, body, self.cursor())
+                yield LiveEvent(kind, body, self.cursor())
 
     def cursor(self) -> Cursor:
-        """Return the place after what was read last."""
+        """Return the place after the event that was read last."""
         return Cursor(self._row, time.time())
 
-    def _calls(self) -> Iterator[Members]:
-        return self._listed_rows() if self._db.is_postgres else self._rows()
-
-    def _hear(self, topic: str) -> None:
+    def _receive(self, topic: str) -> None:
         if not topic.startswith(_CALLS):
             return
         if self._db.is_postgres:
-            for label in topic[len(_CALLS) :].split(","):
-                self._take(label)
-        self.bell.set()
+            for call_id in topic[len(_CALLS) :].split(","):
+                self._enqueue(call_id)
+        self.wakeup.set()
 
-    def _take(self, label: str) -> None:
-        if not self._is_new(label):
+    def _enqueue(self, call_id: str) -> None:
+        if not self._is_new(call_id):
             return
-        if len(self._ids) >= _MOST:
+        if len(self._ids) >= _MOST_IDS:
             self._ids.popleft()
             self.lost += 1
-        self._ids.append(label)
+        self._ids.append(call_id)
 
-    def _is_new(self, label: str) -> bool:
-        """Tell whether an id was not seen before: what this process wrote is heard of twice."""
-        if label in self._seen:
+    def _is_new(self, row_id: str) -> bool:
+        """Tell whether an id is seen for the first time: what this process wrote is received twice."""
+        if row_id in self._seen:
             return False
-        self._seen[label] = None
-        if len(self._seen) > 2 * _MOST:
+        self._seen[row_id] = None
+        if len(self._seen) > 2 * _MOST_IDS:
             self._seen.popitem(last=False)
         return True
 
-    def _listed_rows(self) -> Iterator[Members]:
-        """Yield the rows of the ids that were heard."""
+    def _calls_by_id(self) -> Iterator[Members]:
+        """Yield the rows of the ids that were received."""
         while self._ids:
-            some = [self._ids.popleft() for _ in range(min(_AT_ONCE, len(self._ids)))]
-            statement = select(call_log.c.id, call_log.c.body).where(call_log.c.id.in_(some))
-            yield from self._bodies(statement)
+            ids = [self._ids.popleft() for _ in range(min(_AT_ONCE, len(self._ids)))]
+            statement = select(call_log.c.id, call_log.c.body).where(call_log.c.id.in_(ids))
+            yield from map(_members, self._db.fetch_all(statement))
 
-    def _rows(self) -> Iterator[Members]:
+    def _calls_by_row(self) -> Iterator[Members]:
         """Yield the rows that SQLite has after the last one; a VACUUM may have numbered them anew."""
         self._row = min(self._row, self._db.read(self._now)[0])
-        while rows := self._db.read(self._next_rows):
+        columns = select(_ROWID.label("row"), call_log.c.body).select_from(call_log)
+        while rows := self._db.fetch_all(columns.where(self._row < _ROWID).order_by(_ROWID).limit(_AT_ONCE)):
             for row in rows:
                 self._row = row.row
                 yield _members(row)
 
-    def _next_rows(self, connection: Connection) -> list[Any]:
-        columns = select(_ROWID.label("row"), call_log.c.body).select_from(call_log)
-        statement = columns.where(self._row < _ROWID).order_by(_ROWID).limit(_AT_ONCE)
-        return list(connection.execute(statement))
-
     def _notices(self) -> Iterator[Members]:
         young = notice.c.created_at > self._moment - _OVERLAP
-        statement = select(notice).where(young).order_by(notice.c.created_at)
-        rows: list[Any] = self._db.read(lambda connection: list(connection.execute(statement)))
-        for row in rows:
+        for row in self._db.fetch_all(select(notice).where(young).order_by(notice.c.created_at)):
             self._moment = max(self._moment, row.created_at)
             if self._is_new(row.id):
                 yield _members(row)
 
-    def _bodies(self, statement: Any) -> Iterator[Members]:
-        rows: list[Any] = self._db.read(lambda connection: list(connection.execute(statement)))
-        for row in rows:
-            yield _members(row)
-
     def _now(self, connection: Connection) -> tuple[int, float]:
-        row = 0
-        if not self._db.is_postgres:
-            row = connection.execute(select(func.max(_ROWID)).select_from(call_log)).scalar() or 0
-        moment: float = connection.execute(select(db_now())).scalar() or 0.0
+        row = 0 if self._db.is_postgres else _last_row(connection)
+        moment: float = connection.execute(select(db_now())).scalar_one()
         return row, moment
 
 
-def _calls_after(connection: Connection, since: Cursor, is_postgres: bool) -> Select[Any]:
-    """Return what reads the rows of calls after a place, the newest first."""
+def _last_row(connection: Connection) -> int:
+    return connection.execute(select(func.max(_ROWID)).select_from(call_log)).scalar() or 0
+
+
+def _calls_after(connection: Connection, cursor: Cursor, is_postgres: bool) -> Select[Any]:
+    """Return the query for rows of the call log after a place, the newest first."""
     if is_postgres:
         columns = select(literal(0).label("row"), call_log.c.body)
-        young = columns.where(call_log.c.created_at > since.moment - _OVERLAP - _LONGEST)
+        young = columns.where(call_log.c.created_at > cursor.moment - _OVERLAP - _LONGEST)
         return young.order_by(call_log.c.created_at.desc(), call_log.c.id.desc())
-    last = connection.execute(select(func.max(_ROWID)).select_from(call_log)).scalar() or 0
     columns = select(_ROWID.label("row"), call_log.c.body).select_from(call_log)
-    return columns.where(min(since.row, last) < _ROWID).order_by(_ROWID.desc())
+    return columns.where(min(cursor.row, _last_row(connection)) < _ROWID).order_by(_ROWID.desc())
 
 
 def _members(row: Any) -> Members:
-    found: Members = loads_lenient(bytes(row.body))
-    return found
+    members: Members = loads_lenient(bytes(row.body))
+    return members

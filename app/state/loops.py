@@ -1,16 +1,22 @@
-"""A loop of this process: one greenlet that runs until it is stopped."""
+"""Greenlets that a process runs until it stops."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
+from typing import Final
 
 import gevent
+
+from app.errors import GatewayError
+
+_LOG: Final = logging.getLogger(__name__)
 
 
 class Loop:
     """Runs ``run``, which never returns by itself, in a greenlet of its own.
 
-    ``run`` outlives its own faults: an exception that leaves it ends the loop.
+    An exception that leaves ``run`` ends the loop.
     """
 
     def __init__(self, run: Callable[[], None]) -> None:
@@ -18,12 +24,35 @@ class Loop:
         self._greenlet: gevent.Greenlet[..., None] | None = None
 
     def start(self) -> None:
-        """Begin, unless it runs already."""
+        """Begin, unless the loop runs already."""
         if self._greenlet is None:
             self._greenlet = gevent.spawn(self._run)
 
     def stop(self) -> None:
-        """End it wherever it stands; a later ``start`` begins anew."""
+        """End the greenlet wherever it is; a later ``start`` begins anew."""
         if self._greenlet is not None:
             self._greenlet.kill()
             self._greenlet = None
+
+
+class PeriodicTask(Loop):
+    """A loop that calls ``work`` at once and ``seconds`` after each call.
+
+    It outlives every exception: it logs ``trouble`` with the cause and goes on.
+    """
+
+    def __init__(self, work: Callable[[], object], seconds: float, trouble: str) -> None:
+        super().__init__(self._repeat)
+        self._work = work
+        self._seconds = seconds
+        self._trouble = trouble
+
+    def _repeat(self) -> None:
+        while True:
+            try:
+                self._work()
+            except GatewayError as error:
+                _LOG.warning("%s: %s", self._trouble, error.raw or error.message)
+            except Exception:  # noqa: BLE001 - whatever the fault, the next call may succeed
+                _LOG.exception(self._trouble)
+            gevent.sleep(self._seconds)

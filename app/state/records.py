@@ -237,7 +237,7 @@ def missing(file_id: str, param: str = "file_id") -> GatewayError:
 
 
 class Cursor(NamedTuple):
-    """A place in the news: the last row of SQLite's call log, 0 on PostgreSQL, and Unix seconds."""
+    """A place among the live events: the last row of SQLite's call log (0 on PostgreSQL) and Unix seconds."""
 
     row: int
     moment: float
@@ -247,7 +247,7 @@ class Cursor(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Self | None:
-        """Return the cursor that a text stands for, None for what is none."""
+        """Return the cursor that ``str`` wrote; None for any other text."""
         found = re.fullmatch(r"(\d{1,18})-(\d{1,15})", text, re.ASCII)
         return None if found is None else cls(int(found[1]), int(found[2]) / 1000)
 

@@ -102,7 +102,7 @@ def mark(connection: Connection, hours: Iterable[int], now: float) -> None:
         connection.execute(statement, rows)
 
 
-def unjoined(db: Database, now: float) -> list[Period]:
+def pending(db: Database, now: float) -> list[Period]:
     """Return the hours and days that can be joined, hours before their days, the newest first."""
 
     def work(connection: Connection) -> list[Period]:
@@ -118,7 +118,7 @@ def unjoined(db: Database, now: float) -> list[Period]:
     return db.read(work)
 
 
-def join(db: Database, period: Period) -> None:
+def roll_up(db: Database, period: Period) -> None:
     """Join an hour, or a day of which all hours are joined, unless somebody did or it is written to meanwhile."""
     seconds, start = period
     mine = and_(usage_rollup.c.seconds == seconds, usage_rollup.c.start == start)

@@ -147,15 +147,15 @@ class Runner(Generic[W]):
             self._hand_over(job)
 
     def _run(self) -> None:
-        with self._signals.wakeups.waiting(QUEUE) as bell:
+        with self._signals.wakeups.subscribed(QUEUE) as wakeup:
             while True:
-                bell.clear()
+                wakeup.clear()
                 try:
                     self._attend()
                     self._take()
                 except Exception:  # noqa: BLE001 - the loop must outlive any fault, or work would wait for ever
                     _LOG.exception("the runner stumbled")
-                bell.wait(self._turn_seconds)
+                wakeup.wait(self._turn_seconds)
 
     def _take(self) -> None:
         """Claim as much as there is room for; the rest waits for a job to end.
@@ -214,7 +214,7 @@ class Runner(Generic[W]):
             _LOG.warning("left to the sweep: %s: %s", job.work.id, error.raw or error.message)
         finally:
             self._jobs.pop(job, None)
-            self._signals.wakeups.ring(QUEUE)
+            self._signals.wakeups.notify(QUEUE)
 
     def _hand_over(self, job: Job[W]) -> None:
         try:

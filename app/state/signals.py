@@ -40,7 +40,7 @@ class Signals:
         work = self._with_notify(run, topics) if self.db.is_postgres else run
         result = self.db.write(work, idempotent=idempotent)
         for topic in topics:
-            self.wakeups.ring(topic)
+            self.wakeups.notify(topic)
         return result
 
     @property
@@ -81,7 +81,7 @@ class Signals:
             backend = self.db.backend
             assert isinstance(backend, PostgresBackend)
             try:
-                if not backend.listen(self.wakeups.ring):
+                if not backend.listen(self.wakeups.notify):
                     self._hears = False
                     _LOG.info("behind a pooler: looking for news instead of listening (SLUICE_LISTEN_URL)")
                     return

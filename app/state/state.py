@@ -1,8 +1,8 @@
-"""The store, opened: everything the gateway keeps, behind one object.
+"""The state of the gateway: everything that it stores, behind one object.
 
 state = open_state("sqlite:///sluice.db", environ)
 state.start()                      # in each serving process
-state.run_background(execute)      # where background work is to be done
+state.run_background(execute)      # in processes that run background work
 ...
 state.stop(grace=20.0)
 """
@@ -11,11 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import gevent
 
-from app.state import retention
+from app.state import retention, rollup_task
 from app.state.admin_queries import AdminQueries
 from app.state.admins import Admins
 from app.state.alerts import Alerts
@@ -24,7 +25,6 @@ from app.state.audit import Audit
 from app.state.background import Queue, Work
 from app.state.batch_queue import BatchQueue, BatchWork
 from app.state.batches import Batches
-from app.state.batchhomes import BatchHomes
 from app.state.budgets import Budgets
 from app.state.cache import SharedAnswers
 from app.state.call_log import CallLog
@@ -36,14 +36,14 @@ from app.state.event_log import EventLog
 from app.state.files import Files
 from app.state.history import History
 from app.state.idempotency import FirstAnswers
-from app.state.joiner import Joiner
 from app.state.key_format import Hasher
 from app.state.keys import Keys
-from app.state.leases import Keeper
+from app.state.leases import LeaseRenewer
 from app.state.ledger import Ledger
-from app.state.live_events import News
+from app.state.live_events import LiveEvents
+from app.state.loops import PeriodicTask
 from app.state.records import EXPANDED_MAX
-from app.state.retention import Purger
+from app.state.remote_batches import RemoteBatches
 from app.state.runner import CONCURRENCY, Job, Runner
 from app.state.sessions import Sessions
 from app.state.signals import Signals
@@ -55,13 +55,13 @@ from app.state.wakeups import Wakeups
 
 @dataclass(slots=True)
 class State:
-    """The parts of the store; each method of each part takes the tenant."""
+    """The parts of the state, each of all tenants."""
 
     db: Database
     cipher: Cipher
     sealer: Sealer
     signals: Signals
-    keeper: Keeper
+    lease_renewer: LeaseRenewer
     responses: Responses
     conversations: Conversations
     history: History
@@ -77,51 +77,54 @@ class State:
     audit: Audit
     budgets: Budgets
     alerts: Alerts
-    news: News
+    live_events: LiveEvents
     ledger: Ledger
     files: Files
     batches: Batches
     batch_queue: BatchQueue
-    batch_homes: BatchHomes
+    remote_batches: RemoteBatches
     first_answers: FirstAnswers
     admin_queries: AdminQueries
     answers: SharedAnswers
     runners: list[Runner[Any]] = field(default_factory=list)
-    purger: Purger | None = None
-    joiner: Joiner | None = None
+    tasks: list[PeriodicTask] = field(default_factory=list)
 
     def start(
         self,
         *,
         retention_seconds: float | None = None,
-        elsewhere: Callable[[str], None] = retention.nothing,
+        delete_outside: retention.DeleteOutside = retention.delete_nothing,
     ) -> None:
-        """Begin to renew leases, sweep, listen, purge and join old sums.
+        """Begin to renew leases, sweep, listen, purge and roll up sums.
 
-        Call it in the process that serves, after a fork: without it a synchronous
-        response counts as lost after ten seconds. ``retention_seconds`` None keeps
-        threads for ever; event logs go an hour after their end all the same. ``elsewhere`` deletes what a
-        tenant that was deleted has outside the database.
+        Call it in the process that serves, after a fork: without it a synchronous response counts as lost after ten
+        seconds. ``retention_seconds`` None keeps threads for ever; event logs are deleted an hour after their end all
+        the same. ``delete_outside`` deletes what a deleted tenant has outside the database.
         """
-        self.keeper.start()
+        purge = partial(retention.purge, self.db, older_than=retention_seconds, delete_outside=delete_outside)
+        self.tasks = [
+            self.lease_renewer,
+            PeriodicTask(purge, retention.PURGE_SECONDS, "the purge stopped"),
+            PeriodicTask(
+                partial(rollup_task.roll_up_all, self.db), rollup_task.SECONDS, "the roll-up of sums stopped"
+            ),
+        ]
         self.signals.start()
-        self.purger = Purger(self.db, older_than=retention_seconds, elsewhere=elsewhere)
-        self.purger.start()
-        self.joiner = Joiner(self.db)
-        self.joiner.start()
+        for task in self.tasks:
+            task.start()
 
     def run_background(self, execute: Callable[[Job[Work]], None], *, concurrency: int = CONCURRENCY) -> None:
-        """Begin to run background responses with ``execute``."""
+        """Begin to claim background responses and run them with ``execute``."""
         self._run(Runner(self.signals, self.queue, execute, concurrency=concurrency))
 
     def run_batches(self, execute: Callable[[Job[BatchWork]], None]) -> None:
-        """Begin to run batches with ``execute``."""
+        """Begin to claim batches and run them with ``execute``."""
         self._run(Runner(self.signals, self.batch_queue, execute))
 
     def stop_background(self, grace: float) -> None:
-        """Claim no more work; wait up to ``grace`` seconds for what runs, hand over the rest.
+        """Claim no more work, wait up to ``grace`` seconds for what runs, and hand over the rest.
 
-        Who calls it a second time waits, too: a closing process must not overtake its own drain."""
+        A second caller waits as well: a process that closes must not overtake its own drain."""
         gevent.joinall([gevent.spawn(runner.stop, grace) for runner in self.runners], raise_error=True)
 
     def _run(self, runner: Runner[Any]) -> None:
@@ -131,16 +134,14 @@ class State:
     def stop(self, grace: float = 0.0) -> None:
         """Finish or hand over background work within ``grace`` seconds and close everything."""
         self.stop_background(grace)
-        for loop in (self.purger, self.joiner):
-            if loop is not None:
-                loop.stop()
+        for task in self.tasks:
+            task.stop()
         self.signals.stop()
-        self.keeper.stop()
         self.first_answers.stop()
         self.db.close()
 
     def purge(self, older_than: float | None) -> int:
-        """Delete threads unused for ``older_than`` seconds, and old event logs; return how many threads."""
+        """Delete what ``retention.purge`` deletes; return how many threads that were."""
         return retention.purge(self.db, older_than=older_than)
 
 
@@ -152,11 +153,11 @@ def open_state(
     expanded_max: int = EXPANDED_MAX,
     encrypt: bool = False,
 ) -> State:
-    """Open, and migrate, the store at ``database_url``.
+    """Migrate the database at ``database_url`` if need be, and open the state in it.
 
-    ``expanded_max`` bounds, in bytes, what a request may refer to. ``encrypt``: contents are
-    sealed before they are stored. Raises ``ValueError`` for a URL or a secret that cannot serve, and
-    ``GatewayError("store_unavailable")`` when the database does not answer.
+    ``environ`` has the secret keys (``SLUICE_SECRET_KEY``). ``expanded_max`` limits, in bytes, what a request may refer
+    to. ``encrypt`` seals contents before they are stored. Raises ``ValueError`` for a URL or a key that cannot be used,
+    and ``store_unavailable`` when the database does not answer.
     """
     db = Database.open(database_url, access)
     secrets = load_keys(environ, db.url)
@@ -164,14 +165,14 @@ def open_state(
     db.seal(cipher)
     sealer, hasher = Sealer(secrets), Hasher(secrets)
     signals = Signals(db, Wakeups())
-    keeper = Keeper(signals)
+    renewer = LeaseRenewer(signals)
     return State(
         db=db,
         cipher=cipher,
         sealer=sealer,
         signals=signals,
-        keeper=keeper,
-        responses=Responses(signals, keeper),
+        lease_renewer=renewer,
+        responses=Responses(signals, renewer),
         conversations=Conversations(db),
         history=History(db, limit=expanded_max),
         events=EventLog(signals),
@@ -186,12 +187,12 @@ def open_state(
         audit=Audit(db),
         budgets=Budgets(db),
         alerts=Alerts(db),
-        news=News(signals),
+        live_events=LiveEvents(signals),
         ledger=Ledger(db),
         files=Files(db),
         batches=Batches(signals),
         batch_queue=BatchQueue(signals),
-        batch_homes=BatchHomes(signals),
+        remote_batches=RemoteBatches(signals),
         first_answers=FirstAnswers(db),
         admin_queries=AdminQueries(db),
         answers=SharedAnswers(signals),

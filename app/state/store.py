@@ -15,7 +15,7 @@ from app.responses_form.errors import LOST
 from app.responses_form.events import opening
 from app.state import blobs, chain, conversation_rows, event_rows, retention, rows
 from app.state.items import Packed, pack, unpack
-from app.state.leases import LEASE_SECONDS, Keeper
+from app.state.leases import LEASE_SECONDS, LeaseRenewer
 from app.state.pagination import Scope, as_list, read_page
 from app.state.records import JSON, Ending, Fence, NewResponse, PageQuery, StoredResponse
 from app.state.signals import Signals
@@ -34,10 +34,10 @@ _NOT_CANCELLABLE: Final = {
 class Responses:
     """The stored responses of all tenants."""
 
-    def __init__(self, signals: Signals, keeper: Keeper) -> None:
+    def __init__(self, signals: Signals, renewer: LeaseRenewer) -> None:
         self._signals = signals
         self._db = signals.db
-        self._keeper = keeper
+        self._renewer = renewer
 
     def create(self, new: NewResponse) -> Fence:
         """Write a synchronous response ahead of its upstream call; return the fence for its end.
@@ -47,14 +47,14 @@ class Responses:
         """
         fence = Fence(self._db.owner, 1)
         packed = pack(new.input)
-        self._keeper.hold(new.id)
+        self._renewer.add(new.id)
         try:
             self._db.write(
                 lambda connection: insert_new_response(connection, new, packed, fence),
                 idempotent=True,
             )
         except BaseException:
-            self._keeper.drop(new.id)
+            self._renewer.remove(new.id)
             raise
         return fence
 
@@ -68,7 +68,7 @@ class Responses:
         """
         packed = pack(ending.object.get("output") or ())
         # Nobody waits for what this process holds: a synchronous response has no log.
-        topics = [] if self._keeper.holds(response_id) else [response_id]
+        topics = [] if response_id in self._renewer else [response_id]
         try:
             return self._signals.write(
                 lambda connection: _finish(connection, tenant, response_id, fence, ending, packed),
@@ -76,11 +76,11 @@ class Responses:
                 idempotent=True,
             )
         finally:
-            self._keeper.drop(response_id)
+            self._renewer.remove(response_id)
 
     def abandon(self, response_id: str) -> None:
         """Stop keeping a response alive that was not finished; the sweep marks it lost."""
-        self._keeper.drop(response_id)
+        self._renewer.remove(response_id)
 
     def get(self, tenant: str, response_id: str) -> StoredResponse:
         """Return a response; 404 while a synchronous one still runs."""

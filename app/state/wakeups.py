@@ -1,7 +1,7 @@
-"""Bells: who waits for a topic is woken when it is rung in this process.
+"""Wake-ups: a thread of control that waits for a topic is woken when this process is notified of it.
 
-A topic is a response id or one of those named here. Ringing is a hint only: whoever waits also looks
-again by itself after a while, because the ring of another process may get lost.
+A topic is a response id or one of those named here. A notification is a hint only: whoever waits also looks at the
+database by itself after a while, because the notification of another process may get lost.
 """
 
 from __future__ import annotations
@@ -14,35 +14,35 @@ from gevent.event import Event
 
 QUEUE: Final = "queue"
 KEYS: Final = "keys"
-"""What is rung, and the name of the revision that grows, when keys, tenants or administrators changed."""
+"""Notified when keys, tenants or administrators change; also the name of the revision that then grows."""
 CACHE: Final = "cache"
-"""What is rung, and the name of the revision that grows, when answers were taken away."""
+"""Notified when cached answers are deleted; also the name of the revision that then grows."""
 
 
 class Wakeups:
-    """The bells of one process, by topic."""
+    """The subscriptions of one process, by topic."""
 
     def __init__(self) -> None:
-        self._bells: dict[str, set[Event]] = {}
-        self.ears: list[Callable[[str], None]] = []
-        """Who is told every topic that is rung."""
+        self._events: dict[str, set[Event]] = {}
+        self.listeners: list[Callable[[str], None]] = []
+        """Called with every topic that is notified."""
 
-    def ring(self, topic: str) -> None:
+    def notify(self, topic: str) -> None:
         """Wake everybody who waits for ``topic``."""
-        for bell in self._bells.get(topic, ()):
-            bell.set()
-        for ear in self.ears:
-            ear(topic)
+        for event in self._events.get(topic, ()):
+            event.set()
+        for listener in self.listeners:
+            listener(topic)
 
     @contextmanager
-    def waiting(self, topic: str) -> Iterator[Event]:
-        """Hang up a bell for ``topic``: clear it, look at the database, then wait for it."""
-        bell = Event()
-        self._bells.setdefault(topic, set()).add(bell)
+    def subscribed(self, topic: str) -> Iterator[Event]:
+        """Lend an event that ``topic`` sets: clear it, look at the database, then wait for it."""
+        event = Event()
+        self._events.setdefault(topic, set()).add(event)
         try:
-            yield bell
+            yield event
         finally:
-            bells = self._bells[topic]
-            bells.discard(bell)
-            if not bells:
-                del self._bells[topic]
+            events = self._events[topic]
+            events.discard(event)
+            if not events:
+                del self._events[topic]

@@ -228,11 +228,11 @@ def test_a_synchronous_row_whose_process_died_ends_as_server_lost(state: State, 
 def test_a_held_response_outlives_its_first_lease(state: State, second: State) -> None:
     response_id, _ = begin(state)
     expire(state, response_id)
-    state.keeper.turn()
+    state.lease_renewer.renew_and_sweep()
     assert sweep(second.signals) == 0
     state.responses.abandon(response_id)
     expire(state, response_id)
-    state.keeper.turn()
+    state.lease_renewer.renew_and_sweep()
     assert second.responses.get(TENANT, response_id).status == "failed"
 
 
@@ -260,7 +260,7 @@ def wait_for(state: State, response_id: str, status: str, seconds: float = 20.0)
 def test_the_runner_does_what_is_queued_before_and_after_its_start(
     state: State, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.state.runner._TURN_SECONDS", 300.0)  # so that it is the bell that wakes it
+    monkeypatch.setattr("app.state.runner._TURN_SECONDS", 300.0)  # so that only a notification wakes it
     before = enqueue(state)
     run(state, complete(state), lease=1000.0)
     after = enqueue(state)

@@ -106,7 +106,7 @@ def test_a_synchronous_response_of_a_killed_process_ends_failed(state: State, st
     response_id = first_words(victim)
     kill(victim)
     shorten_leases(state, 0.0)
-    state.keeper.turn()
+    state.lease_renewer.renew_and_sweep()
     assert ended(state, response_id, 1) == "failed"
     assert state.responses.get(TENANT, response_id).object["error"]["code"] == "server_lost"
 

@@ -281,7 +281,7 @@ def test_retention_counts_from_a_threads_newest_turn(state: State) -> None:
     assert texts(state.history.expand(TENANT, [], conversation=used).input) == ["new", "to new"]
     assert state.responses.get(TENANT, queued).status == "queued"
     assert state.vault.get(TENANT, ["call_1"]) == {}
-    state.keeper.drop(running)
+    state.lease_renewer.remove(running)
 
 
 def test_tries_go_with_what_they_were_made_for(state: State) -> None:

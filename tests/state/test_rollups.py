@@ -10,8 +10,7 @@ from typing import Any
 import gevent
 import pytest
 
-from app.state import joiner, rollups, sums
-from app.state.joiner import Joiner
+from app.state import rollup_task, rollups, sums
 from app.state.rollups import DAY, WHOLE
 from app.state.state import State
 from app.state.sums import HOUR
@@ -48,10 +47,10 @@ Found = dict[Any, Any]
 
 
 def join_all(state: State) -> list[rollups.Period]:
-    db = state.call_log._db
-    found = rollups.unjoined(db, time.time())
+    db = state.db
+    found = rollups.pending(db, time.time())
     for period in found:
-        rollups.join(db, period)
+        rollups.roll_up(db, period)
     return found
 
 
@@ -133,7 +132,7 @@ def test_a_call_that_comes_while_its_hour_is_joined_is_not_lost(
 def test_an_hour_that_just_ended_is_not_joined_yet(state: State, monkeypatch: pytest.MonkeyPatch) -> None:
     state.call_log.write([row(created_at=BEGIN)])
     for now, found in ((BEGIN + HOUR + 599, []), (BEGIN + HOUR + 600, [(HOUR, BEGIN)])):
-        assert rollups.unjoined(state.call_log._db, now) == found
+        assert rollups.pending(state.db, now) == found
 
 
 def test_hours_that_are_not_joined_are_read_once_until_a_call_comes(
@@ -168,9 +167,9 @@ def test_of_many_hours_that_are_not_joined_few_are_kept(state: State) -> None:
 
 def test_what_several_processes_join_at_once_is_joined_once(state: State, second: State) -> None:
     state.call_log.write(some_rows(random.Random(6), 20))
-    joiners = [Joiner(one.call_log._db) for one in (state, second)]
-    gevent.joinall([gevent.spawn(one.join) for one in joiners], raise_error=True)
-    assert rollups.unjoined(state.call_log._db, time.time()) == []
+    tasks = [gevent.spawn(rollup_task.roll_up_all, one.db) for one in (state, second)]
+    gevent.joinall(tasks, raise_error=True)
+    assert rollups.pending(state.db, time.time()) == []
     assert_equal_to_the_single_sums(state)
 
 
@@ -178,13 +177,13 @@ def test_joining_many_hours_tells_how_many_are_left(
     state: State, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in (("_AT_ONCE", 20), ("_SHARE", 0)):
-        monkeypatch.setattr(joiner, name, value)
+        monkeypatch.setattr(rollup_task, name, value)
     state.call_log.write([row(created_at=BEGIN + number * HOUR) for number in range(30)])
-    with caplog.at_level("INFO", joiner.__name__):
+    with caplog.at_level("INFO", rollup_task.__name__):
         for _ in range(2):
-            Joiner(state.call_log._db).join()
+            rollup_task.roll_up_all(state.db)
     assert [record.getMessage() for record in caplog.records] == [
-        "32 hours and days of the call log's sums are to be joined",
-        "12 hours and days of the call log's sums are to be joined",
-        "the call log's sums are joined",
+        "32 hours and days of the call log's sums are to be rolled up",
+        "12 hours and days of the call log's sums are to be rolled up",
+        "the call log's sums are rolled up",
     ]

@@ -93,7 +93,7 @@ def sweep_as_lost(state: State, second: State, response_id: str) -> None:
     """Let a second process end what this one has not kept alive, as after a stall or a jump of the clock."""
     lapse = update(response).where(response.c.id == response_id).values(lease_until=0.0)
     state.db.write(lambda connection: connection.execute(lapse).rowcount)
-    second.keeper.turn()
+    second.lease_renewer.renew_and_sweep()
     assert state.responses.get(TENANT, response_id).object["error"]["code"] == "server_lost"
 
 

@@ -260,20 +260,20 @@ def test_what_is_missed_is_bounded_and_told_in_order(kind: str, tmp_path: Path) 
         state = open_state(url, {"SLUICE_SECRET_KEY": "s"})
         now = time.time()
         state.call_log.write([call_row() | {"created_at": int(now) - 9_000 + n} for n in range(50)])
-        since = state.news.reader().cursor()
+        since = state.live_events.reader().cursor()
         rows = [call_row() | {"created_at": now + n / 100} for n in range(MOST_MISSED + 40)]
         for at in range(0, MOST_MISSED, 200):
             state.call_log.write(rows[at : at + 200])
-        found, more = state.news.missed(since)
+        found, more = state.live_events.since(since)
         assert ([piece.body["id"] for piece in found], more) == (
             [row["id"] for row in rows[:MOST_MISSED]],
             False,
         )
         state.call_log.write(rows[MOST_MISSED:])
-        found, more = state.news.missed(since)
+        found, more = state.live_events.since(since)
         assert more
         assert [piece.body["id"] for piece in found][-MOST_MISSED:] == [row["id"] for row in rows[40:]]
-        again, more = state.news.missed(found[-1].cursor._replace(moment=now + 99))
+        again, more = state.live_events.since(found[-1].cursor._replace(moment=now + 99))
         assert (again, more) == ([], False)
         state.stop()
 

@@ -257,9 +257,9 @@ class CacheStore:
     def _watch(self) -> None:
         while True:
             try:
-                with self._state().signals.wakeups.waiting(CACHE) as bell:
+                with self._state().signals.wakeups.subscribed(CACHE) as wakeup:
                     self._check_revision()
-                    bell.wait(_LOOK_SECONDS)
+                    wakeup.wait(_LOOK_SECONDS)
             except GatewayError as error:
                 _LOG.warning("cannot look whether the cache was emptied: %s", error.raw or error.message)
                 gevent.sleep(_AWAY)

@@ -24,7 +24,7 @@ def background() -> Response:
     return json_response(
         {
             "object": "background",
-            "queued": queue.waiting(),
+            "queued": queue.count_queued(),
             "oldest": oldest,
             "running": sum(workers.values()),
             "workers": [{"name": name or None, "running": count} for name, count in workers.items()],

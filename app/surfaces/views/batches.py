@@ -61,7 +61,7 @@ def retrieve(mount: Mount, batch_id: str, deployment: str | None = None) -> Resp
     state = current_gateway().state()
     stored = state.batches.get(g.principal.tenant, batch_id)
     if stored.provider is not None and not stored.ended:
-        state.batch_homes.wish(batch_id)
+        state.remote_batches.poll_soon(batch_id)
     return json_response(seal_bare(mount, "batch_retrieve", stored.object, stored.provider))
 
 
