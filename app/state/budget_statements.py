@@ -1,7 +1,8 @@
 """The statements by which an attempt reserves and is settled, written out: they are on every call's path.
 
-PostgreSQL is sent one for each, which is one round trip; there, rows of budgets are locked in the order of their ids before
-anything of them is changed, and what a lock waited for is read anew. SQLite's writer thread runs a few, without a round trip, in
+PostgreSQL is sent one for each, which is a transaction of its own and one round trip; there, rows of budgets are locked in the
+order of their ids before anything of them is changed, and what a lock waited for is read anew. Each limits by itself how long it
+waits for a lock, and may come twice, where nobody knows whether a broken connection took it. SQLite's writer thread runs a few, without a round trip, in
 its one transaction.
 
 Tests: tests/state/test_budgets.py.
@@ -17,25 +18,32 @@ from sqlalchemy import Connection, text
 
 from app.state.tables import ledger
 
+_PATIENT: Final = "(SELECT set_config('lock_timeout', '5000', true)) IS NOT NULL"
+"""A condition that is true, and lets a statement wait five seconds for each lock: the planner evaluates it first, and once."""
+
 _RESERVE: Final = text(
-    """
+    f"""
     WITH wanted AS (
       SELECT w.id, w.most FROM unnest(CAST(:ids AS text[]), CAST(:most AS bigint[])) AS w(id, most)
     ), locked AS MATERIALIZED (
-      SELECT id, spent, reserved FROM budget WHERE id = ANY(CAST(:ids AS text[])) ORDER BY id FOR UPDATE
+      SELECT id, spent, reserved - COALESCE((
+          SELECT r.amount FROM reservation r WHERE r.attempt_id = CAST(:attempt_id AS text) AND r.budget_id = budget.id
+        ), 0) AS reserved
+      FROM budget WHERE id = ANY(CAST(:ids AS text[])) AND {_PATIENT} ORDER BY id FOR UPDATE
     ), verdict AS MATERIALIZED (
       SELECT count(*) = cardinality(CAST(:ids AS text[])) AND bool_and(
         CAST(:unpriced AS boolean) OR l.spent + l.reserved + CAST(:amount AS bigint) <= w.most) AS fits
       FROM locked l JOIN wanted w ON w.id = l.id
-    ), grown AS (
-      UPDATE budget b SET reserved = l.reserved + CAST(:amount AS bigint), used_at = :now
-      FROM locked l, verdict v WHERE v.fits AND b.id = l.id
     ), held AS (
       INSERT INTO reservation (attempt_id, budget_id, amount, most, lease_until, body)
       SELECT CAST(:attempt_id AS text), w.id, CAST(:amount AS bigint), w.most,
         CAST(EXTRACT(EPOCH FROM clock_timestamp()) AS double precision) + CAST(:lease AS double precision),
         CAST(:body AS bytea)
       FROM wanted w, verdict v WHERE v.fits
+      ON CONFLICT DO NOTHING RETURNING budget_id
+    ), grown AS (
+      UPDATE budget b SET reserved = l.reserved + CAST(:amount AS bigint), used_at = :now
+      FROM locked l JOIN held h ON h.budget_id = l.id WHERE b.id = l.id
     )
     SELECT id, spent, reserved FROM locked
     """
@@ -50,7 +58,7 @@ _VALUES: Final = ", ".join(
 _SETTLE: Final = text(
     f"""
     WITH gone AS (
-      DELETE FROM reservation WHERE attempt_id = :attempt_id RETURNING budget_id, amount, most
+      DELETE FROM reservation WHERE attempt_id = :attempt_id AND {_PATIENT} RETURNING budget_id, amount, most
     ), entered AS (
       INSERT INTO ledger ({", ".join(_COLUMNS)})
       SELECT {_VALUES} WHERE EXISTS (SELECT 1 FROM gone) ON CONFLICT (id) DO NOTHING

@@ -11,10 +11,11 @@ Tests: tests/state/test_budgets.py, tests/governance/test_budgets_of_many.py.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, and_, func, insert, literal, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, literal, select, update
 
 from app.state import budget_statements, ledger_rows
 from app.state.budget_lines import Line, Paid, Reserved, Standing, first_refused
@@ -45,10 +46,10 @@ class Budgets:
         if unknown:
             self._adopt(unknown)
         wanted = _Wanted(entry, tuple(sorted(lines, key=lambda line: line.id)), amount, lease, self._clock())
-        found = self._db.write(lambda connection: _reserve(connection, wanted))
+        found = self._db.write(lambda connection: _reserve(connection, wanted), single=True)
         if found is None:  # rows that were there are gone
             self._adopt(lines)
-            found = self._db.write(lambda connection: _reserve(connection, wanted))
+            found = self._db.write(lambda connection: _reserve(connection, wanted), single=True)
         standings = found or {}
         ordered = tuple(standings.get(line.id, Standing(0, 0)) for line in lines)
         return Reserved(ordered, first_refused(lines, ordered, amount))
@@ -57,7 +58,20 @@ class Budgets:
         """Charge an attempt to what it had reserved, once; return the budgets as they stand then.
 
         One that was counted as lost before gets a correcting row."""
-        return self._db.write(lambda connection: settle_in(connection, entry, self._clock()), idempotent=True)
+        now = self._clock()
+        paid = self._db.write(
+            lambda connection: _settle(connection, entry, now), idempotent=True, single=True
+        )
+        return paid or self._db.write(
+            lambda connection: _settle_late(connection, entry, now), idempotent=True
+        )
+
+    def release(self, attempt_ids: Iterable[str]) -> set[str]:
+        """Take back what attempts that never went out have reserved; return those that had anything."""
+        now, found = self._clock(), set()
+        for some in chunks(sorted(attempt_ids)):
+            found |= self._db.write(lambda connection, some=some: _release(connection, some, now))  # type: ignore[misc]
+        return found
 
     def renew(self, attempt_ids: Iterable[str], lease: float) -> None:
         """Hold what attempts have reserved for ``lease`` seconds from now on."""
@@ -94,7 +108,8 @@ class Budgets:
         unknown = [line for line in lines if line.id not in self._known]
         if unknown and adopt:
             self._adopt(unknown)
-        rows = self._db.read(lambda connection: _standings(connection, [line.id for line in lines]))
+        ids = [line.id for line in lines]
+        rows = self._db.read(lambda connection: _standings(connection, ids), single=True)
         return [rows.get(line.id, Standing(0, 0)) for line in lines]
 
     def _adopt(self, lines: Sequence[Line]) -> None:
@@ -194,8 +209,13 @@ def _charge_late(connection: Connection, line: Line, some: ColumnElement[bool]) 
 
 def settle_in(connection: Connection, entry: Entry, now: float) -> list[Paid]:
     """Write an attempt's row and charge it to what was reserved for it, within a transaction."""
+    return _settle(connection, entry, now) or _settle_late(connection, entry, now)
+
+
+def _settle(connection: Connection, entry: Entry, now: float) -> list[Paid]:
+    """Charge what an attempt has reserved still; nothing where that is gone."""
     paid = budget_statements.settle(connection, ledger_rows.columns_of(entry, now), now)
-    return [Paid._make(row) for row in paid] or _settle_late(connection, entry, now)
+    return [Paid._make(row) for row in paid]
 
 
 def _settle_late(connection: Connection, entry: Entry, now: float) -> list[Paid]:
@@ -240,6 +260,20 @@ def pay(connection: Connection, limits: dict[str, int], cost: int, now: float) -
     columns = [budget.c[name] for name in Paid._fields if name != "most"]
     statement = update(budget).where(budget.c.id.in_(ids)).values(**changed).returning(*columns)
     return [Paid._make((*row, limits[row.id])) for row in connection.execute(statement)]
+
+
+def _release(connection: Connection, attempt_ids: Sequence[str], now: float) -> set[str]:
+    """Delete reservations, and take their amounts from what the budgets have reserved."""
+    held = (reservation.c.attempt_id, reservation.c.budget_id, reservation.c.amount)
+    mine = delete(reservation).where(reservation.c.attempt_id.in_(attempt_ids)).returning(*held)
+    rows: list[Any] = list(connection.execute(mine))
+    amounts: Counter[str] = Counter()
+    for row in rows:
+        amounts[row.budget_id] += row.amount
+    for one in sorted(amounts):
+        less = {"reserved": budget.c.reserved - amounts[one], "used_at": now}
+        connection.execute(update(budget).where(budget.c.id == one).values(**less))
+    return {row.attempt_id for row in rows}
 
 
 def _lose(connection: Connection, attempt_id: str, now: float) -> tuple[Entry, list[Paid]] | None:

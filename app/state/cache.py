@@ -110,7 +110,7 @@ class SharedAnswers:
 
     def revision(self) -> int:
         """Return the number that grows when answers were taken away."""
-        return self._db.read(lambda connection: revisions.current(connection, CACHE))
+        return self._db.read(lambda connection: revisions.current(connection, CACHE), single=True)
 
 
 def purge(db: Database, most: int = _MOST) -> None:

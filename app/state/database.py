@@ -37,9 +37,9 @@ _WAIT_SECONDS: Final = 20.0
 class Backend(Protocol):
     """What a kind of database must do: SQLite by native threads, PostgreSQL by greenlets."""
 
-    def write(self, run: Callable[[Connection], T], timeout: float) -> T: ...
+    def write(self, run: Callable[[Connection], T], timeout: float, *, single: bool = False) -> T: ...
 
-    def read(self, run: Callable[[Connection], T], timeout: float) -> T: ...
+    def read(self, run: Callable[[Connection], T], timeout: float, *, single: bool = False) -> T: ...
 
     def close(self) -> None: ...
 
@@ -128,28 +128,30 @@ class Database:
         self._current()
         return self._owner
 
-    def write(self, run: Callable[[Connection], T], *, idempotent: bool = False) -> T:
+    def write(self, run: Callable[[Connection], T], *, idempotent: bool = False, single: bool = False) -> T:
         """Run ``run(connection)`` in a transaction of its own and return its result once durable.
 
         ``idempotent``: doing it twice leaves what doing it once leaves, so after
-        trouble (also "it did it but said it failed") it is tried once more.
+        trouble (also "it did it but said it failed") it is tried once more. ``single``: ``run`` executes one
+        statement, which PostgreSQL then takes in one round trip, without BEGIN and COMMIT. It may be executed twice where a
+        connection breaks.
         """
         try:
-            return self._write(run)
+            return self._write(run, single)
         except GatewayError as error:
             silent = isinstance(error.__cause__, TimeoutError)  # whoever waits has waited long enough
             if not idempotent or silent or error.kind.name != "store_unavailable":
                 raise
-        return self._write(run)
+        return self._write(run, single)
 
-    def read(self, run: Callable[[Connection], T]) -> T:
-        """Run ``run(connection)`` in a reading transaction and return its result."""
+    def read(self, run: Callable[[Connection], T], *, single: bool = False) -> T:
+        """Run ``run(connection)`` in a reading transaction and return its result; ``single`` as for ``write``."""
         with translate_errors():
-            return self._current().read(run, _WAIT_SECONDS)
+            return self._current().read(run, _WAIT_SECONDS, single=single)
 
     def fetch_first(self, query: Executable) -> Any:
-        """Return the first row of a query, read in a transaction of its own; None when there is none."""
-        return self.read(lambda connection: connection.execute(query).first())
+        """Return the first row of a query, in one round trip; None when there is none."""
+        return self.read(lambda connection: connection.execute(query).first(), single=True)
 
     def fetch_all(self, query: Executable) -> list[Any]:
         """Return the rows of a query, read in a transaction of their own."""
@@ -169,9 +171,9 @@ class Database:
         if backend is not None and self._pid == os.getpid():
             backend.close()
 
-    def _write(self, run: Callable[[Connection], T]) -> T:
+    def _write(self, run: Callable[[Connection], T], single: bool) -> T:
         with translate_errors():
-            return self._current().write(run, _WAIT_SECONDS)
+            return self._current().write(run, _WAIT_SECONDS, single=single)
 
     def _current(self) -> Backend:
         """Return this process's backend; what a parent opened is left to the parent, unclosed."""

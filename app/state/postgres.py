@@ -32,6 +32,8 @@ POOL: Final = 20
 WAIT: Final = 5.0
 _SHORT: Final = 2.0
 """Seconds that each waits for a server that said nothing when it was asked last."""
+_SINGLE: Final = "sluice_single"
+"""The option of a connection that executes a single statement."""
 _LIMITS: Final = ("statement_timeout=15000", "lock_timeout=5000", "idle_in_transaction_session_timeout=30000")
 
 
@@ -64,7 +66,7 @@ def open_engine(url: URL, pooling: Pooling | None = None) -> Engine:
     limits = _LIMITS if pooling is not None and "options" not in parameters.libpq else ()
     begin = _begin_statement(limits, parameters.schema)
     event.listen(engine, "connect", _leave_begin_to_us)
-    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
+    event.listen(engine, "begin", lambda connection: _begin(connection, begin))
     return engine
 
 
@@ -83,6 +85,12 @@ def _flat(url: URL) -> dict[str, str]:
 def _begin_statement(limits: Sequence[str], schema: str | None) -> str:
     path = [] if schema is None else ['search_path="' + schema.replace(",", '","') + '"']
     return "; ".join(["BEGIN", *(f"SET LOCAL {setting}" for setting in (*limits, *path))])
+
+
+def _begin(connection: Connection, statement: str) -> None:
+    """Begin a transaction, unless a single statement comes, which is one by itself."""
+    if not connection.get_execution_options().get(_SINGLE):
+        connection.exec_driver_sql(statement)
 
 
 def _leave_begin_to_us(connection: Any, record: Any) -> None:
@@ -104,33 +112,34 @@ class PostgresBackend:
         pooling = resolve_pooling(url, size, wait)
         self._engine = use_cipher(open_engine(url, pooling), cipher)
         self._listen_url = listen or url
+        self._sets_schema = read_parameters(_flat(url)).schema is not None
         self._loan = Loan(pooling.wait)
         self._is_silent = False
 
-    def write(self, run: Callable[[Connection], Any], timeout: float) -> Any:
+    def write(self, run: Callable[[Connection], Any], timeout: float, *, single: bool = False) -> Any:
         if not cooperative():
-            return self._transact(run)
+            return self._transact(run, single)
         import gevent
 
         job = Job(run)
-        gevent.spawn(self._serve, job, timeout)
+        gevent.spawn(self._serve, job, timeout, single)
         return job.wait(timeout)
 
-    def read(self, run: Callable[[Connection], Any], timeout: float) -> Any:
-        return self._within(run, timeout) if cooperative() else self._transact(run)
+    def read(self, run: Callable[[Connection], Any], timeout: float, *, single: bool = False) -> Any:
+        return self._within(run, timeout, single) if cooperative() else self._transact(run, single)
 
     def close(self) -> None:
         self._engine.dispose()
 
-    def _serve(self, job: Job, timeout: float) -> None:
+    def _serve(self, job: Job, timeout: float, single: bool) -> None:
         try:
-            job.result = self._within(job.run, timeout)
+            job.result = self._within(job.run, timeout, single)
         except Exception as error:  # noqa: BLE001 - the caller's greenlet raises it
             job.error = error
         finally:
             job.finish()
 
-    def _within(self, run: Callable[[Connection], Any], timeout: float) -> Any:
+    def _within(self, run: Callable[[Connection], Any], timeout: float, single: bool) -> Any:
         """Run, and give up the connection of a server that says nothing; raises TimeoutError.
 
         Whoever waits in psycopg must meet what is no ``Exception``: then SQLAlchemy closes the connection, of which nobody
@@ -141,7 +150,7 @@ class PostgresBackend:
         limit = gevent.Timeout(timeout)
         try:
             with limit:
-                found = self._transact(run)
+                found = self._transact(run, single)
         except gevent.Timeout as error:
             if error is not limit:
                 raise
@@ -150,16 +159,19 @@ class PostgresBackend:
         self._is_silent = False
         return found
 
-    def _transact(self, run: Callable[[Connection], Any]) -> Any:
+    def _transact(self, run: Callable[[Connection], Any], single: bool) -> Any:
         """Run once; run again when a pooled connection proved dead before anything was done."""
+        single = single and not self._sets_schema  # a schema is set with BEGIN
         try:
-            return self._once(run)
+            return self._once(run, single)
         except _DiedEarly as died:
             _LOG.info("a pooled connection was dead: %s", died)
-            return self._once(run, last=True)
+            return self._once(run, single, last=True)
 
-    def _once(self, run: Callable[[Connection], Any], *, last: bool = False) -> Any:
+    def _once(self, run: Callable[[Connection], Any], single: bool, *, last: bool = False) -> Any:
         with self._loan.taken(self._engine) as connection:
+            if single:
+                connection.execution_options(**{_SINGLE: True})
             with _detect_early_death(last):
                 transaction = connection.begin()
             with transaction, _detect_early_death(last):

@@ -91,7 +91,9 @@ def _apply(connection: Any, pragma: str, deadline: float) -> bool:
 
 
 class SQLiteBackend:
-    """Run functions over a connection in native threads; see `Database` for the contract."""
+    """Run functions over a connection in native threads; see `Database` for the contract.
+
+    There are no round trips here, so a single statement is like any others."""
 
     def __init__(self, path: str, cipher: Cipher, *, readers: int = 2) -> None:
         self._writer = use_cipher(open_engine(path, write=True), cipher)
@@ -100,12 +102,12 @@ class SQLiteBackend:
         self._writes = Lane(self._serve_writes, threads=1, batch=_BATCH)
         self._reads = Lane(self._serve_read, threads=readers, batch=1)
 
-    def write(self, run: Callable[[Connection], Any], timeout: float) -> Any:
+    def write(self, run: Callable[[Connection], Any], timeout: float, *, single: bool = False) -> Any:
         if self._writes.waiting > _WAITING_MAX:
             raise TimeoutError("too many writes are waiting")
         return self._writes.submit(run).wait(timeout)
 
-    def read(self, run: Callable[[Connection], Any], timeout: float) -> Any:
+    def read(self, run: Callable[[Connection], Any], timeout: float, *, single: bool = False) -> Any:
         return self._reads.submit(run).wait(timeout)
 
     def close(self) -> None:

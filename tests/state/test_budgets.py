@@ -9,7 +9,8 @@ import gevent
 import pytest
 from sqlalchemy import Engine, event, select, update
 
-from app.state.budget_lines import Line, Standing
+from app.errors import GatewayError
+from app.state.budget_lines import Line, Reserved, Standing
 from app.state.budgets import Budgets
 from app.state.ledger import Ledger
 from app.state.ledger_rows import Entry, row_id
@@ -285,3 +286,39 @@ def test_a_known_budget_costs_one_statement_before_and_one_after(
         assert (before[1], after[1]) == (1, 1)
     statement = select(reservation)
     assert state.db.read(lambda connection: connection.execute(statement).all()) == []
+
+
+def test_a_reservation_that_comes_twice_is_held_once(state: State, book: Budgets, ledger: Ledger) -> None:
+    """A connection that breaks while PostgreSQL commits: the statement is sent again."""
+    if not state.db.is_postgres:
+        return  # its writer thread has no connection that could break
+    lines = [line(), line(level="tenant", owner="red")]
+    first = book.reserve(entry("a"), lines, 60, 60)
+    again = book.reserve(entry("a"), lines, 60, 60)
+    assert (first, again) == (Reserved((Standing(0, 0),) * 2, None),) * 2
+    assert book.read(lines) == [Standing(0, 60)] * 2
+    book.settle(entry("a", "settled", 30))
+    assert book.read(lines) == [Standing(30, 0)] * 2
+    assert ledger.check().faults == []
+
+
+@pytest.mark.slow
+def test_a_reservation_waits_five_seconds_for_a_row_that_others_hold(state: State, book: Budgets) -> None:
+    """The statement sets this limit itself: it has no BEGIN."""
+    if not state.db.is_postgres:
+        return  # its writer thread waits for nobody
+    book.read([line()])
+    with state.db.backend._engine.connect() as other, other.begin():  # type: ignore[attr-defined]
+        other.execute(select(budget).with_for_update())
+        with pytest.raises(GatewayError, match="not available") as caught:
+            book.reserve(entry("a"), [line()], 40, 60)
+    assert "lock timeout" in str(caught.value.raw)
+
+
+def test_what_was_reserved_for_nothing_is_taken_back_once(book: Budgets, ledger: Ledger) -> None:
+    lines = [line(), line(level="tenant", owner="red")]
+    for name in ("a", "b", "c"):
+        book.reserve(entry(name), lines, 20, 60)
+    assert book.release(["att_a", "att_b", "att_never"]) == {"att_a", "att_b"}
+    assert book.release(["att_a"]) == set()
+    assert (book.read(lines), ledger.check().faults) == ([Standing(0, 20)] * 2, [])

@@ -47,6 +47,9 @@ _DAY: Final = 86_400.0
 FREE: Final = frozenset({"count_tokens"})
 """Operations that no provider charges for."""
 
+_LOOKS_FOR_DOUBTFUL: Final = 3
+"""How often a reservation is looked for of which the database did not answer: it may be made after the first look."""
+
 _SECOND_LOOK: Final = 0.03
 """Seconds that a refused attempt waits where running calls hold what it lacks: their answers may be out already."""
 
@@ -92,6 +95,7 @@ class Accounts:
         self.writer = EntryWriter(state, spool, metrics)
         self._herald = Herald(settings, state, egress, metrics, clock)
         self._held: set[str] = set()
+        self._doubtful: dict[str, int] = {}
         self._settling = Group()
         self._unsettled: deque[Entry] = deque()
         self._loop = Loop(self._run)
@@ -117,7 +121,12 @@ class Accounts:
         check_priced(touches, estimate, attempt.target.label)
         draft = entries.draft_of(attempt, now, estimate)
         lines = [touch.line(now) for touch in touches]
-        verdict = self._reserve(draft, lines, estimate.cost)
+        try:
+            verdict = self._reserve(draft, lines, estimate.cost)
+        except BaseException:  # nobody knows whether it was made
+            self._doubtful[attempt.id] = _LOOKS_FOR_DOUBTFUL
+            self.start()
+            raise
         if verdict.refused is not None:
             raise status.refusal(
                 touches[verdict.refused], verdict.standings[verdict.refused], estimate.cost or 0, now
@@ -198,6 +207,7 @@ class Accounts:
         """Settle what ended last."""
         self._settling.join(_CLOSING)
         self._loop.stop()
+        self._release_last()
         self._settle_again()
         self._herald.close()
         self.writer.close()
@@ -205,10 +215,11 @@ class Accounts:
             self._spool.close()
 
     def turn(self) -> None:
-        """Renew once, settle what could not be, and charge once what is lost."""
+        """Renew once, take back and settle what could not be, and charge once what is lost."""
         budgets = self._state().budgets
         if self._held:
             budgets.renew(self._held, self._settings.budget_lease)
+        self._release()
         self._settle_again()
         if self._spool is not None and self._spool.waits:
             self._spool.recover(self._take_in)
@@ -233,6 +244,24 @@ class Accounts:
             return verdict
         self._settling.join(_SECOND_LOOK) if len(self._settling) else gevent.sleep(_SECOND_LOOK)
         return budgets.reserve(draft, lines, amount, lease)
+
+    def _release(self) -> None:
+        """Take back reservations of attempts that never went out, because the database did not say that they were made."""
+        looked_for = list(self._doubtful)
+        if not looked_for:
+            return
+        found = self._state().budgets.release(looked_for)
+        for one in looked_for:
+            self._doubtful[one] -= 1
+            if one in found or not self._doubtful[one]:
+                del self._doubtful[one]
+
+    def _release_last(self) -> None:
+        """Take back what can be now; what cannot is charged when its lease ends."""
+        try:
+            self._release()
+        except GatewayError as error:
+            _LOG.warning("reservations cannot be taken back: %s", error.raw or error.message)
 
     def _settle(self, entry: Entry) -> bool:
         """Settle, or keep what cannot be settled now; tell which."""
