@@ -81,7 +81,7 @@ class CohereDecoder(TerminalDecoder):
             self._ended.add(key)
         events = [*self._start({}), *self._settle()]
         self._ended.discard(key)
-        return [*events, self._blocks.open(key, part).started()]
+        return [*events, self._blocks.open(key, part).start_event()]
 
     def _settle(self, *, everything: bool = False) -> list[Event]:
         """Close what the wire has ended. A text waits so long, because citations may follow

@@ -112,7 +112,7 @@ class ConverseDecoder(TerminalDecoder):
         opening: list[Event] = self._message_start({})
         if isinstance(part, ImagePart):
             return opening  # comes whole at its end
-        return [*opening, block.started()]
+        return [*opening, block.start_event()]
 
     def _block_delta(self, data: Members) -> list[Event]:
         index, delta = count(data.get("contentBlockIndex")), as_dict(data.get("delta"))
@@ -148,7 +148,7 @@ class ConverseDecoder(TerminalDecoder):
             made = self._reader.reasoning(whole, block.signature, "".join(block.redacted))
             return [BlockEnded(number, signature=made.signature)]
         events: list[Event] = []
-        if isinstance(part, ToolCallPart) and (block.held or not whole):
+        if isinstance(part, ToolCallPart) and (block.is_buffered or not whole):
             made_call = self._reader.tool_call(part.id, part.name, whole or "{}")
             text = made_call.arguments if isinstance(made_call, ToolCallPart) else ""
             events.append(BlockDelta(number, text))

@@ -98,7 +98,7 @@ class MessagesDecoder(TerminalDecoder):
         block.extras = dicts(start.get("citations"))
         first = as_str(start.get("text")) or as_str(start.get("thinking"))
         deltas = [] if isinstance(part, OpaquePart) else block.grow(first)
-        return [*events, block.started(), *deltas]
+        return [*events, block.start_event(), *deltas]
 
     def _block_delta(self, frame: Members) -> list[Event]:
         block = self._blocks.get(count(frame.get("index")))
@@ -132,7 +132,7 @@ class MessagesDecoder(TerminalDecoder):
 
     def _last_text(self, block: OpenBlock, whole: str) -> str:
         """What is still to be said of a block: held text, or input that came with the start."""
-        if block.start.get("type") != "tool_use" or (whole and not block.held):
+        if block.start.get("type") != "tool_use" or (whole and not block.is_buffered):
             return ""
         arguments = whole or json_text(as_dict(block.start.get("input")))
         name = as_str(block.start.get("name"))

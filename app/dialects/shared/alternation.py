@@ -1,4 +1,8 @@
-"""Turns that alternate: messages of one side joined, and the system prompt kept apart where a wire does."""
+"""Alternating turns: adjacent messages of one role merged, and the system prompt separated.
+
+Anthropic's Messages and Bedrock's Converse need this. What each vendor refuses, with sources:
+docs/contract/providers.md.
+"""
 
 from __future__ import annotations
 
@@ -27,15 +31,15 @@ SystemPart = TextPart | RefusalPart
 Block = dict[str, Any]
 
 PLACEHOLDER_TEXT: Final = "."
-"""What is sent for a user's turn of white space alone, so that the turns keep alternating."""
+"""Text of a user message that would otherwise be empty; some wires refuse an empty one."""
 
 
 def merge_turns(messages: Iterable[Message], *, roles: Mapping[str, Role] | None = None) -> list[Message]:
-    """Join adjacent messages of one role into one, parts in order.
+    """Merge adjacent messages of one role and name into one, parts in order.
 
-    ``roles`` renames roles first (``{"tool": "user"}`` where results ride on the user's
-    turn). The first message's name and native members stay; item identity is dropped
-    from a joined message, since it then stands for several items.
+    ``roles`` maps roles to others before merging, e.g. ``{"tool": "user"}`` for wires that
+    send tool results in user messages. A merged message has the name and the native members
+    of its first message and no item, because it stands for several items.
     """
     runs: list[tuple[Role, list[Message]]] = []
     for message in messages:
@@ -44,11 +48,11 @@ def merge_turns(messages: Iterable[Message], *, roles: Mapping[str, Role] | None
             runs[-1][1].append(message)
         else:
             runs.append((role, [message]))
-    return [_one_turn(role, run) for role, run in runs]
+    return [_merge(role, run) for role, run in runs]
 
 
-def _one_turn(role: Role, run: list[Message]) -> Message:
-    """Return the messages of one turn as one; a message that is a turn already as it is."""
+def _merge(role: Role, run: list[Message]) -> Message:
+    """Return one message of ``role`` for a run; a single message that has this role is not copied."""
     first = run[0]
     if len(run) > 1:
         parts = tuple(part for message in run for part in message.parts)
@@ -59,13 +63,13 @@ def _one_turn(role: Role, run: list[Message]) -> Message:
 def split_conversation(
     request: Request, losses: Losses, *, system_turns: bool = False
 ) -> tuple[list[SystemPart], list[Message]]:
-    """Return the parts of the system prompt and the turns, user and assistant alternating.
+    """Return the parts of the system prompt, and the turns, with user and assistant alternating.
 
-    Tool results ride on the user's turn. Instructions and system messages before the first
-    turn are the system prompt. A later one keeps its place (as a turn of role ``system``)
-    where ``system_turns`` says that the model reads such turns and it stands after a user's
-    turn; elsewhere it joins the system prompt, because as user text it would lose its
-    authority, and that is reported. Names of messages have no place and are reported.
+    Tool results become part of the user's turn. The system prompt consists of the instructions
+    and the system messages before the first turn. A later system message stays in place, as a
+    turn of role ``system``, if ``system_turns`` is true (the model reads such turns) and it
+    follows a user's turn. Otherwise it moves to the system prompt, which is reported: as user
+    text it would lose its authority. Names of messages are dropped and reported.
     """
     system: list[SystemPart] = [TextPart(request.instructions)] if request.instructions else []
     turns: list[Message] = []
@@ -73,13 +77,13 @@ def split_conversation(
         if message.name is not None and message.role != "tool":
             losses.report("message_name", "Messages have no names here; the name was left out")
         if message.role in _SYSTEM_ROLES and not turns:
-            system += system_texts(_as_text(message).parts, losses)
+            system += system_texts(_normalize(message).parts, losses)
         else:
-            turns.append(_as_text(message))
+            turns.append(_normalize(message))
     merged = merge_turns(turns, roles={"tool": "user", "developer": "system"})
     others: list[Message] = []
     for index, message in enumerate(merged):
-        if message.role != "system" or (system_turns and _stands_well(merged, index)):
+        if message.role != "system" or (system_turns and _may_hold_system(merged, index)):
             others.append(message)
             continue
         losses.report("message_role", "A later system message was moved to the system prompt")
@@ -88,7 +92,7 @@ def split_conversation(
 
 
 def system_texts(parts: Iterable[Part], losses: Losses) -> list[SystemPart]:
-    """Return the parts of a system message; anything but text is refused."""
+    """Return the text parts of a system message; other parts are reported, which refuses the request."""
     texts: list[SystemPart] = []
     for part in parts:
         if isinstance(part, TextPart | RefusalPart):
@@ -98,17 +102,19 @@ def system_texts(parts: Iterable[Part], losses: Losses) -> list[SystemPart]:
     return texts
 
 
-def _as_text(message: Message) -> Message:
-    """Drop the name, and hand a cache mark on the whole message to its last part that can bear it."""
-    if message.native is not None and cache_mark(message.native) is not None:
+def _normalize(message: Message) -> Message:
+    """Drop the name, and move a cache mark from the message to its last part that may have one."""
+    if cache_mark(message.native) is not None:
         parts = list(message.parts)
         _mark_last(parts, message.native)
         return replace(message, name=None, parts=tuple(parts))
     return message if message.name is None else replace(message, name=None)
 
 
-def _mark_last(parts: list[Part], native: Native) -> bool:
-    """Put a cache mark on the last part that can bear one; False where there is none."""
+def _mark_last(parts: list[Part], native: Native | None) -> bool:
+    """Put the cache mark of ``native`` on the last part that may have one; return False if there is none."""
+    if native is None:
+        return False
     for at in range(len(parts) - 1, -1, -1):
         part = parts[at]
         if isinstance(part, ReasoningPart | OpaquePart):
@@ -120,43 +126,40 @@ def _mark_last(parts: list[Part], native: Native) -> bool:
 
 
 def merge_blank_texts(parts: Iterable[Part], losses: Losses) -> list[Part]:
-    """Return parts without texts of white space alone, which some wires refuse.
+    """Return ``parts`` without texts of white space alone, which Anthropic and Bedrock refuse.
 
-    White space next to a text joins it (Claude writes such blocks between cited ones); else
-    it goes. A cache mark on it goes to the part before.
+    White space beside another text is appended or prepended to it (Claude writes such blocks
+    between cited texts); elsewhere it is dropped. Its cache mark moves to the part before it.
     """
     result: list[Part] = []
-    waiting = ""
+    prefix = ""
     for part in parts:
-        if not isinstance(part, TextPart | RefusalPart):
-            result.append(part)
-            waiting = ""
-        elif part.text.strip():
-            result.append(replace(part, text=waiting + part.text) if waiting else part)
-            waiting = ""
-        else:
-            waiting += _join_blank(result, part.text)
-            if part.native is None or cache_mark(part.native) is None:
+        if isinstance(part, TextPart | RefusalPart):
+            if not part.text.strip():
+                prefix += _append_blank(result, part.text)
+                if cache_mark(part.native) is not None and not _mark_last(result, part.native):
+                    losses.report("cache_control", "A cache mark on white space alone was left out")
                 continue
-            if not _mark_last(result, part.native):
-                losses.report("cache_control", "A cache mark on white space alone was left out")
+            part = replace(part, text=prefix + part.text) if prefix else part
+        result.append(part)
+        prefix = ""
     return result
 
 
-def _join_blank(kept: list[Part], blank: str) -> str:
-    """Add white space to a text that stands just before; else return it for the next one."""
-    if not kept or not isinstance(last := kept[-1], TextPart | RefusalPart):
+def _append_blank(parts: list[Part], blank: str) -> str:
+    """Append white space to a text that ends ``parts``; otherwise return it, for the next text."""
+    if not parts or not isinstance(last := parts[-1], TextPart | RefusalPart):
         return blank
-    kept[-1] = replace(last, text=last.text + blank)
+    parts[-1] = replace(last, text=last.text + blank)
     return ""
 
 
 def alternate_turns(turns: Iterable[Block], blank: Block, losses: Losses, *, user_first: bool) -> list[Block]:
-    """Return written turns (``role`` and ``content`` blocks), users' and assistants' by turns.
+    """Return turns as the wire has them (``role`` and ``content`` blocks), with roles alternating.
 
-    A user's turn that holds nothing is sent as ``blank``; an assistant's (null content, white
-    space, another model's reasoning) is left out, and what stood around it becomes one turn.
-    ``user_first``: the wire refuses a conversation that the assistant opens.
+    A user's turn without content gets the block ``blank``. An assistant's turn without content
+    (null, white space, another model's reasoning) is dropped and its neighbours are merged. With
+    ``user_first`` a conversation that begins with the assistant gets a user's turn in front.
     """
     result: list[Block] = []
     for turn in turns:
@@ -175,8 +178,11 @@ def alternate_turns(turns: Iterable[Block], blank: Block, losses: Losses, *, use
 
 
 def fit_prefill(turns: list[Block], blank: Block, losses: Losses, *, prefills: bool) -> None:
-    """Make a last assistant turn one that a Claude takes: without white space at its end, and,
-    where the model does not go on from it, with a user's turn behind it."""
+    """Change a conversation that ends with the assistant's turn into one that Claude accepts.
+
+    Claude refuses trailing white space there. ``prefills`` is false for models that do not
+    continue an assistant's turn: a user's turn is appended for them.
+    """
     if not turns or turns[-1]["role"] != "assistant":
         return
     if not prefills:
@@ -184,16 +190,14 @@ def fit_prefill(turns: list[Block], blank: Block, losses: Losses, *, prefills: b
         losses.report("message_text", warning)
         turns.append({"role": "user", "content": [blank]})
         return
-    if "text" not in turns[-1]["content"][-1]:
-        return
     last = turns[-1]["content"][-1]
-    text = last["text"].rstrip()
-    if text != last["text"]:
+    text = last.get("text", "").rstrip()
+    if text != last.get("text", ""):
         turns[-1]["content"][-1] = {**last, "text": text}
         losses.report("message_text", "The white space at the end of the last assistant message was cut off")
 
 
-def _stands_well(turns: list[Message], index: int) -> bool:
-    """A system turn follows the user's and ends the conversation or precedes the assistant's."""
-    after = turns[index + 1].role if index + 1 < len(turns) else "assistant"
-    return index > 0 and turns[index - 1].role == "user" and after == "assistant"
+def _may_hold_system(turns: list[Message], index: int) -> bool:
+    """Tell whether a system turn may stand here: behind the user's, and at the end or before the assistant's."""
+    following = turns[index + 1].role if index + 1 < len(turns) else "assistant"
+    return index > 0 and turns[index - 1].role == "user" and following == "assistant"

@@ -1,4 +1,4 @@
-"""Overlapping blocks put one after another, for wires whose clients read one block at a time."""
+"""Overlapping blocks in sequence, for wires whose clients read one block at a time."""
 
 from __future__ import annotations
 
@@ -13,27 +13,25 @@ _BlockEvent = BlockStarted | BlockDelta | BlockEnded
 
 
 class BlockSequence:
-    """Returns the events of a stream so that no two blocks of a choice are open at once.
+    """Reorders the events of a stream so that only one block of each choice is open at a time.
 
-    A block that starts while another is open is held until that one ends. Without
-    ``choices`` only the first choice passes. Each event is held at most once.
+    The events of a block that starts while another is open are buffered until that one ends.
+    Each event is buffered at most once. Unless ``choices`` is true, only choice 0 is returned.
     """
 
     def __init__(self, *, choices: bool = False) -> None:
         self._choices = choices
         self._choice_of: dict[int, int] = {}
         self._queues: dict[int, deque[int]] = {}
-        self._waiting: dict[int, list[_BlockEvent]] = {}
+        self._buffers: dict[int, list[_BlockEvent]] = {}
 
     def feed(self, event: Event) -> list[Event]:
-        """Return the events that may go out now, in order."""
+        """Return the events that may be written now, in order."""
         if isinstance(event, BlockStarted):
             return self._start(event)
         if isinstance(event, BlockDelta | BlockEnded):
-            return self._follow(event)
-        if isinstance(event, Finished) and event.choice and not self._choices:
-            return []
-        return [event]
+            return self._continue(event)
+        return [] if isinstance(event, Finished) and event.choice and not self._choices else [event]
 
     def _start(self, event: BlockStarted) -> list[Event]:
         if event.choice and not self._choices:
@@ -43,72 +41,75 @@ class BlockSequence:
         queue.append(event.block)
         if queue[0] == event.block:
             return [event]
-        self._waiting[event.block] = [event]
+        self._buffers[event.block] = [event]
         return []
 
-    def _follow(self, event: BlockDelta | BlockEnded) -> list[Event]:
+    def _continue(self, event: BlockDelta | BlockEnded) -> list[Event]:
         choice = self._choice_of.get(event.block)
         if choice is None:
             return []
         queue = self._queues[choice]
         if queue[0] != event.block:
-            self._waiting[event.block].append(event)
+            self._buffers[event.block].append(event)
             return []
         return [event] if isinstance(event, BlockDelta) else [event, *self._release(queue)]
 
     def _release(self, queue: deque[int]) -> list[Event]:
-        """Drop the block that ended and return what waited behind it, up to one that is still open."""
-        released: list[Event] = []
+        """Remove the block that ended; return the buffered events up to the next block that is still open."""
+        events: list[Event] = []
         self._choice_of.pop(queue.popleft())
         while queue:
-            waiting = self._waiting.pop(queue[0])
-            released += waiting
-            if not isinstance(waiting[-1], BlockEnded):
+            buffer = self._buffers.pop(queue[0])
+            events += buffer
+            if not isinstance(buffer[-1], BlockEnded):
                 break
             self._choice_of.pop(queue.popleft())
-        return released
+        return events
 
 
 @dataclass(slots=True)
 class _Call:
-    """A call as it grows; ``passes``: its input is a JSON object as it comes."""
+    """An open tool call. ``is_object``: its input has begun as a JSON object and is passed on as it comes."""
 
     part: ToolCallPart
-    held: list[str] = field(default_factory=list)
-    passes: bool = False
+    buffer: list[str] = field(default_factory=list)
+    is_object: bool = False
 
     def grow(self, text: str) -> str:
-        """Return what of the input may go out now."""
-        if self.passes:
+        """Add a piece of input; return the text that may be written now."""
+        if self.is_object:
             return text
-        self.held.append(text)
-        begun = "".join(self.held)
-        self.passes = self.part.kind == "function" and begun.lstrip().startswith("{")
-        return begun if self.passes else ""
+        self.buffer.append(text)
+        beginning = "".join(self.buffer)
+        self.is_object = self.part.kind == "function" and beginning.lstrip().startswith("{")
+        return beginning if self.is_object else ""
 
     def end(self) -> str:
-        """Return the rest of the input."""
-        whole = "".join(self.held)
-        is_said = self.passes or not (whole or self.part.kind == "custom")
-        return "" if is_said else object_text(replace(self.part, arguments=whole))
+        """Return the input that has not been written yet, as the text of a JSON object."""
+        text = "".join(self.buffer)
+        if self.is_object or not (text or self.part.kind == "custom"):
+            return ""
+        return object_text(replace(self.part, arguments=text))
 
 
 class CallSequence(BlockSequence):
-    """A sequence for wires on which the input of each call is a JSON object: any other comes whole, as it
-    would in a whole answer."""
+    """A ``BlockSequence`` for wires on which the input of every tool call is a JSON object.
+
+    Input of any other form is written in one piece at the end, as in a non-streamed answer.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self._calls: dict[int, _Call] = {}
 
     def feed(self, event: Event) -> list[Event]:
-        """Return the events that may go out now, in order."""
+        """Return the events that may be written now, in order."""
         events = super().feed(event)
         if not self._calls and not isinstance(event, BlockStarted):
             return events
-        return [made for one in events for made in self._written(one)]
+        return [converted for one in events for converted in self._convert(one)]
 
-    def _written(self, event: Event) -> list[Event]:
+    def _convert(self, event: Event) -> list[Event]:
         if isinstance(event, BlockStarted) and isinstance(event.part, ToolCallPart):
             self._calls[event.block] = _Call(event.part)
             return [replace(event, part=replace(event.part, kind="function"))]

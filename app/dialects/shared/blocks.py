@@ -1,8 +1,7 @@
-"""Open blocks of an upstream's stream, by the wire's own key: what the decoders of several wires keep alike.
+"""The open blocks of a provider's stream, by the wire's own key; shared by several stream decoders.
 
-A block's canonical number is its place among all blocks, and adjacent texts share an item.
-Pieces wait in lists and are joined when somebody asks for the whole: a stream of any length
-costs one copy of it.
+A block's canonical number is its position among all blocks of the answer; adjacent texts share an
+item. Texts are collected in lists and joined on demand, so a stream of any length costs one copy.
 """
 
 from __future__ import annotations
@@ -18,9 +17,11 @@ from app.dialects.shared.decoder_parts import continues_item, is_free_text
 
 @dataclass(slots=True)
 class OpenBlock:
-    """One block as it grows: its canonical number and item, its part still empty, how the wire
-    began it, and what has come of it since: pieces of text, signature and redacted thought, and
-    ``extras`` that are no text (citations, pieces of a result or of a picture)."""
+    """One open block: its canonical number and item, and its part, still empty.
+
+    ``start`` is the wire's own start event. ``pieces``, ``signatures`` and ``redacted`` collect text,
+    signatures and redacted thinking; ``extras`` what is no text (citations, pieces of a result or an image).
+    """
 
     number: int
     item: int
@@ -33,32 +34,32 @@ class OpenBlock:
 
     @property
     def text(self) -> str:
-        """The whole text so far."""
+        """The text so far."""
         return "".join(self.pieces)
 
     @property
     def signature(self) -> str:
-        """The whole signature so far."""
+        """The signature so far."""
         return "".join(self.signatures)
 
     @property
-    def held(self) -> bool:
-        """True where nothing of the text can be told before it is whole."""
+    def is_buffered(self) -> bool:
+        """True if the text can be written only when it is complete."""
         return isinstance(self.part, OpaquePart) or is_free_text(self.part)
 
-    def started(self) -> BlockStarted:
+    def start_event(self) -> BlockStarted:
         """Return the event that opens the block."""
         return BlockStarted(self.number, self.item, self.part)
 
     def grow(self, text: str, logprobs: tuple[Mapping[str, Any], ...] | None = None) -> list[Event]:
-        """Add a piece of text; return the delta that tells it, if any."""
+        """Add a piece of text; return its delta, nothing for a buffered block."""
         if text:
             self.pieces.append(text)
-        return [] if self.held or not (text or logprobs) else [BlockDelta(self.number, text, logprobs)]
+        return [] if self.is_buffered or not (text or logprobs) else [BlockDelta(self.number, text, logprobs)]
 
 
 class OpenBlocks:
-    """The open blocks of one answer, and the parts of all that ever were."""
+    """The open blocks of one answer. ``parts`` holds the parts of all blocks, closed ones included."""
 
     def __init__(self) -> None:
         self.parts: list[Part] = []
@@ -69,7 +70,7 @@ class OpenBlocks:
         return key in self._open
 
     def open(self, key: Hashable, part: Part, start: Mapping[str, Any] | None = None) -> OpenBlock:
-        """Return a new block under ``key``, which must be free."""
+        """Open a block under ``key``, which must not be in use, and return it."""
         if not continues_item(part, self.parts):
             self.item += 1
         block = self._open[key] = OpenBlock(len(self.parts), self.item, part, start or {})
@@ -77,22 +78,22 @@ class OpenBlocks:
         return block
 
     def get(self, key: Hashable) -> OpenBlock | None:
-        """Return the open block of ``key``."""
+        """Return the open block of ``key``, None if there is none."""
         return self._open.get(key)
 
     def take(self, key: Hashable) -> OpenBlock | None:
-        """Return the open block of ``key``, which is open no more."""
+        """Close and return the block of ``key``, None if there is none."""
         return self._open.pop(key, None)
 
     def take_all(self) -> list[OpenBlock]:
-        """Return all open blocks in the order in which they began; none is open any more."""
+        """Close and return all open blocks in the order in which they began."""
         return self.take_many(list(self._open))
 
     def take_many(self, keys: Collection[Hashable]) -> list[OpenBlock]:
-        """Return the open blocks among ``keys``, in the order in which they began; they are open no more."""
-        taken = [self._open.pop(key) for key in keys if key in self._open]
-        return sorted(taken, key=lambda block: block.number)
+        """Close and return the blocks of ``keys`` in the order in which they began; unknown keys are skipped."""
+        blocks = [self._open.pop(key) for key in keys if key in self._open]
+        return sorted(blocks, key=lambda block: block.number)
 
     def blocks(self) -> list[OpenBlock]:
-        """Return the open blocks, in order."""
+        """Return the open blocks in the order in which they began."""
         return list(self._open.values())

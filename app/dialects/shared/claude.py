@@ -1,10 +1,8 @@
-"""What each family of Claude models takes, whichever wire carries them.
+"""The features and limits of each family of Claude models, independent of the wire.
 
-Knows limits, sampling and thinking by family; knows no wire. Sources:
-contract/providers.md (top section and 3.4); Anthropic's recorded model list for thinking,
-efforts, structured output and the limits of what 3.4 does not name; that sampling ends
-with 4-6 (Haiku: 4-5) and that 4-8 is the first to read a system message between turns:
-public change notes of 2026; the 5-5 generation, Fable and Mythos: docs/contract/providers.md.
+Sources: docs/contract/providers.md, section "Claude"; Anthropic's recorded model list for
+thinking, efforts, structured output and output limits; Anthropic's change notes of 2026 for the
+end of sampling parameters after 4-6 (Haiku: 4-5) and for system messages between turns from 4-8 on.
 """
 
 from __future__ import annotations
@@ -15,8 +13,8 @@ from typing import Final, Literal
 from app.canonical.record import record
 
 OMITTED: Final = "thinking:"
-"""Leads the value of a signature whose thinking was withheld, so that it goes back as
-thinking without text; a hidden signature without it is redacted thinking."""
+"""Prefix of a signature whose thinking text was omitted by the API: it goes back as ``thinking`` without
+text. A hidden signature without this prefix goes back as ``redacted_thinking``."""
 
 Off = Literal["disabled", "between_tools"]
 
@@ -26,16 +24,19 @@ _EFFORTS_XHIGH: Final = ("low", "medium", "high", "xhigh", "max")
 
 @record
 class Family:
-    """The rules of one family.
+    """The features of one family.
 
-    ``max_tokens`` is sent when the client gave none. ``sampling``: takes temperature or
-    top_p (one of them) and top_k. ``budgets``: takes a thinking budget; ``adaptive``:
-    decides itself how much to think, steered by one of ``efforts``. ``schemas``: has
-    native structured output and strict tools. ``system_turns``: reads a system message
-    after a user turn. ``hides``: keeps its thinking to itself unless a display is asked for.
-    ``off``: the type of ``thinking`` that turns it off, None where it cannot be. ``forces``:
-    takes a tool choice that makes it call. ``prefills``: goes on where a last assistant turn
-    ends. ``searches``: has the web search tool.
+    - ``max_tokens``: sent when the client gives no output limit.
+    - ``sampling``: accepts ``temperature`` or ``top_p`` (only one of them) and ``top_k``.
+    - ``budgets``: accepts a thinking budget in tokens.
+    - ``adaptive``: chooses its amount of thinking itself, guided by one of ``efforts``.
+    - ``schemas``: has structured output and strict tools.
+    - ``system_turns``: accepts a system message behind a user's turn.
+    - ``hides_thinking``: returns the text of its thinking only if ``display`` requests it.
+    - ``off_type``: the ``thinking.type`` that turns thinking off; None if that is impossible.
+    - ``can_force_tools``: accepts a tool choice that forces a call.
+    - ``can_prefill``: continues a conversation that ends with an assistant's turn.
+    - ``has_web_search``: has the hosted web search.
     """
 
     max_tokens: int
@@ -53,7 +54,7 @@ class Family:
 
     @property
     def can_think(self) -> bool:
-        """True when the family can be asked to think."""
+        """True if the family has thinking at all."""
         return self.budgets or self.adaptive
 
 
@@ -80,7 +81,7 @@ _OPUS_4_7: Final = Family(
 _OPUS_4_8: Final = replace(_OPUS_4_7, system_turns=True)
 _SONNET_5_5: Final = replace(_OPUS_4_8, off_type="between_tools", can_force_tools=False)
 _ALWAYS_THINKS: Final = replace(_OPUS_4_8, off_type=None, can_force_tools=False)
-# a name we do not know (a deployment's alias): ask as of the newest, promise as little as of the oldest
+# an unknown name, such as a deployment's alias: the newest request form with the oldest output limit
 _UNKNOWN: Final = replace(_OPUS_4_7, max_tokens=4096, efforts=_EFFORTS)
 
 _ROWS: Final = (
@@ -114,16 +115,16 @@ _ROWS: Final = (
 
 
 def family_of(model: str) -> Family:
-    """Return the rules for a model id of any host.
+    """Return the family of a model id, as any host writes it.
 
-    Reads ``claude-sonnet-4-5-20250929``, ``claude-opus-4@20250514``,
-    ``us.anthropic.claude-3-5-haiku-20241022-v1:0``, ``claude-3.7-sonnet`` and the like;
-    an unknown name gets the rules of a new model with a small output limit.
+    Examples: ``claude-sonnet-4-5-20250929``, ``claude-opus-4@20250514``,
+    ``us.anthropic.claude-3-5-haiku-20241022-v1:0``, ``claude-3.7-sonnet``. An unknown name
+    counts as a new model with a small output limit.
     """
     name = model.lower().replace(".", "-").replace("_", "-")
     return next((family for text, family in _ROWS if text in name), _UNKNOWN)
 
 
 def is_claude(model: str) -> bool:
-    """Tell whether a model id on a host of many vendors names a Claude."""
+    """Tell whether a model id of a host that serves several vendors names a Claude model."""
     return "claude" in model.lower()

@@ -1,7 +1,8 @@
-"""Thinking and sampling of a Claude, under its family's rules, for any wire.
+"""Thinking and sampling parameters for a Claude model, by its family; shared by all wires that serve one.
 
-Rules: contract/providers.md, top section and 3.4. A budget is at least 1,024 and below
-the output limit; thinking needs a tool choice of auto or none and a temperature of 1.
+Rules (Anthropic's API reference and recorded refusals, see docs/contract/providers.md): a thinking
+budget is at least 1,024 tokens and below the output limit; thinking needs the tool choice auto or none
+and a temperature of 1.
 """
 
 from __future__ import annotations
@@ -14,34 +15,37 @@ from app.canonical.record import record
 from app.canonical.request import Reasoning, Request, Sampling
 from app.dialects.shared.claude import Family
 from app.dialects.shared.effort import budget_of, effort_of, nearest_effort
-from app.dialects.shared.lenient_json import count, opt_str, rest
+from app.dialects.shared.lenient_json import count, opt_str, rest, without_nulls
 from app.dialects.shared.losses import Losses
 
 MIN_BUDGET: Final = 1024
 NAME: Final = "messages"
-"""The dialect whose ``thinking`` member is read here for all of them."""
+"""The dialect that defines the ``thinking`` member."""
 
-_OFF: Final = frozenset({"disabled", "between_tools"})
+_OFF_TYPES: Final = frozenset({"disabled", "between_tools"})
 _MIN_THINKING_TOP_P: Final = 0.95
 
 
 @record
 class Thinking:
-    """What to send: the ``thinking`` object and the effort's name, None where absent."""
+    """What to send: the ``thinking`` object and the name of the effort, None if absent."""
 
     config: dict[str, Any] | None = None
     effort: str | None = None
 
     @property
     def on(self) -> bool:
-        """True when the model is told to think."""
-        return self.config is not None and self.config["type"] not in _OFF
+        """True if thinking is requested."""
+        return self.config is not None and self.config["type"] not in _OFF_TYPES
 
 
 @record
 class ThinkingContext:
-    """What thinking depends on: the output limit, whether a tool call is forced, and
-    whether an assistant turn is open that does not begin with thinking."""
+    """What the thinking of a request depends on.
+
+    ``max_tokens`` is the output limit; ``forced``: the tool choice forces a call; ``bare_turn``:
+    the last assistant turn is still open and does not begin with thinking.
+    """
 
     max_tokens: int
     forced: bool = False
@@ -49,12 +53,12 @@ class ThinkingContext:
 
 
 def thinking_of(
-    reasoning: Reasoning | None, family: Family, around: ThinkingContext, losses: Losses
+    reasoning: Reasoning | None, family: Family, context: ThinkingContext, losses: Losses
 ) -> Thinking:
-    """Return the thinking to ask for, reporting what of the client's wish is not kept.
+    """Return the thinking to request; differences from the client's ``reasoning`` are reported.
 
-    An effort becomes an adaptive effort or a share of the output limit, a budget is moved
-    into its bounds or becomes an effort where the family takes none.
+    An effort becomes an adaptive effort or a share of the output limit. A budget is moved into
+    its bounds, or becomes an effort if the family has no budgets.
     """
     if reasoning is None or (reasoning.effort is None and reasoning.budget is None):
         if reasoning is not None and reasoning.summary is not None:
@@ -66,48 +70,40 @@ def thinking_of(
         losses.report(_requested_member(reasoning))
         return Thinking()
     if family.adaptive and not (family.budgets and (reasoning.budget or 0) > 0):
-        return _adaptive(reasoning, family, around, losses)
-    return _with_budget(reasoning, around, losses)
+        return _adaptive(reasoning, family, context, losses)
+    return _with_budget(reasoning, context, losses)
 
 
 def decode_thinking(thinking: Mapping[str, Any], effort: str | None = None) -> Reasoning | None:
-    """Return what a ``thinking`` object (Anthropic's) and an effort ask for; None for nothing."""
+    """Return the reasoning of Anthropic's ``thinking`` object and an effort; None if both are empty."""
     native = (NAME, {"thinking": dict(thinking)}) if thinking else None
     kind = opt_str(thinking.get("type"))
-    if kind in _OFF:
+    if kind in _OFF_TYPES:
         return Reasoning("none", native=native)
-    if kind == "enabled":
-        return Reasoning(effort, count(thinking.get("budget_tokens")), native=native)
-    if kind is not None:
-        return Reasoning(effort, -1, native=native)
-    return Reasoning(effort) if effort is not None else None
+    if kind is None:
+        return Reasoning(effort) if effort is not None else None
+    return Reasoning(effort, count(thinking.get("budget_tokens")) if kind == "enabled" else -1, native=native)
 
 
 def with_thinking(request: Request, *, foreign: bool = True) -> Request:
-    """Return the request with a client's ``thinking`` member read as reasoning, and without the
-    effort ``default``, which is Groq's word for none that was said.
+    """Return the request with its extra member ``thinking`` decoded as reasoning.
 
-    Anthropic documents that member for its OpenAI-compatible endpoint, so clients of other
-    wires write it beside the standard ones; an effort that stands there too goes with it. It
-    stays where it is not ``foreign`` to the wire.
+    Anthropic documents this member for its OpenAI-compatible endpoint, so clients of other wires
+    send it beside the standard members; an effort that is also set is kept. With ``foreign``
+    false the wire has a ``thinking`` member of its own, which is left alone. The effort
+    ``default``, Groq's value for "no preference", is removed.
     """
     if request.reasoning is not None and request.reasoning.effort == "default":
         request = replace(request, reasoning=replace(request.reasoning, effort=None))
-    thinking = request.extra.get("thinking")
-    if (
-        not foreign
-        or request.origin is None
-        or request.origin.dialect == NAME
-        or not isinstance(thinking, dict)
-    ):
+    thinking, origin = request.extra.get("thinking"), request.origin
+    if not foreign or origin is None or origin.dialect == NAME or not isinstance(thinking, dict):
         return request
     current = request.reasoning or Reasoning()
-    wish = decode_thinking(thinking, current.effort)
-    if wish is None:
+    reasoning = decode_thinking(thinking, current.effort)
+    if reasoning is None:
         return request
-    if wish.effort is None and wish.budget is None:
-        wish = replace(wish, budget=-1)
-    reasoning = replace(wish, summary=current.summary)
+    budget = -1 if reasoning.effort is None and reasoning.budget is None else reasoning.budget
+    reasoning = replace(reasoning, budget=budget, summary=current.summary)
     return replace(request, reasoning=reasoning, extra=rest(request.extra, frozenset({"thinking"})))
 
 
@@ -122,70 +118,63 @@ def _disable(family: Family, losses: Losses) -> Thinking:
     return Thinking({"type": family.off_type} if family.can_think else None)
 
 
-def _adaptive(reasoning: Reasoning, family: Family, around: ThinkingContext, losses: Losses) -> Thinking:
-    wanted = reasoning.effort
+def _adaptive(reasoning: Reasoning, family: Family, context: ThinkingContext, losses: Losses) -> Thinking:
+    requested = reasoning.effort
     if (reasoning.budget or 0) > 0:
-        wanted = effort_of(reasoning.budget or 0, around.max_tokens)
-        losses.report("reasoning_budget", f"This model takes no budget; effort '{wanted}' is asked for")
-    effort = None if wanted is None else nearest_effort(wanted, family.efforts)
-    if effort != wanted:
-        losses.report("reasoning_effort", f"Effort '{wanted}' is not known here; '{effort}' is asked for")
-    if around.forced:
-        _leave_out(reasoning, losses, "a tool call is forced")
+        requested = effort_of(reasoning.budget or 0, context.max_tokens)
+        losses.report("reasoning_budget", f"This model takes no budget; effort '{requested}' is asked for")
+    effort = None if requested is None else nearest_effort(requested, family.efforts)
+    if effort != requested:
+        losses.report("reasoning_effort", f"Effort '{requested}' is not known here; '{effort}' is asked for")
+    if context.forced:
+        _report_no_thinking(reasoning, losses, "a tool call is forced")
         return Thinking(effort=effort)
-    config: dict[str, Any] = {"type": "adaptive"}
-    if family.hides_thinking:
-        config["display"] = "summarized"
-    return Thinking(config, effort)
+    display = {"display": "summarized"} if family.hides_thinking else {}
+    return Thinking({"type": "adaptive", **display}, effort)
 
 
-def _with_budget(reasoning: Reasoning, around: ThinkingContext, losses: Losses) -> Thinking:
-    obstacle = _obstacle(around)
+def _with_budget(reasoning: Reasoning, context: ThinkingContext, losses: Losses) -> Thinking:
+    obstacle = _obstacle(context)
     if obstacle:
-        _leave_out(reasoning, losses, obstacle)
+        _report_no_thinking(reasoning, losses, obstacle)
         return Thinking()
-    if reasoning.budget is None:
-        wanted = budget_of(reasoning.effort or "medium", around.max_tokens)
-    else:
-        wanted = reasoning.budget
-    budget = min(max(wanted, MIN_BUDGET), around.max_tokens - 1)
-    if reasoning.budget is not None and reasoning.budget > 0 and budget != wanted:
-        losses.report("reasoning_budget", f"The thinking budget {wanted} was moved to {budget}")
+    requested = reasoning.budget
+    if requested is None:
+        requested = budget_of(reasoning.effort or "medium", context.max_tokens)
+    budget = min(max(requested, MIN_BUDGET), context.max_tokens - 1)
+    if (reasoning.budget or 0) > 0 and budget != requested:
+        losses.report("reasoning_budget", f"The thinking budget {requested} was moved to {budget}")
     return Thinking({"type": "enabled", "budget_tokens": budget})
 
 
-def _obstacle(around: ThinkingContext) -> str | None:
-    if around.forced:
-        return "a tool call is forced"
-    if around.max_tokens <= MIN_BUDGET:
-        return f"the output limit leaves no room for {MIN_BUDGET} thinking tokens"
-    if around.bare_turn:
-        return "the turn to be continued does not begin with this model's own thinking"
-    return None
+def _obstacle(context: ThinkingContext) -> str | None:
+    """Return what makes a thinking budget impossible, None if nothing does."""
+    obstacles = {
+        "a tool call is forced": context.forced,
+        f"the output limit leaves no room for {MIN_BUDGET} thinking tokens": context.max_tokens <= MIN_BUDGET,
+        "the turn to be continued does not begin with this model's own thinking": context.bare_turn,
+    }
+    return next((obstacle for obstacle, holds in obstacles.items() if holds), None)
 
 
-def _leave_out(reasoning: Reasoning, losses: Losses, why: str) -> None:
+def _report_no_thinking(reasoning: Reasoning, losses: Losses, why: str) -> None:
     losses.report(_requested_member(reasoning), f"Thinking was left out because {why}")
 
 
 def sampling_of(sampling: Sampling, family: Family, thinking: bool, losses: Losses) -> Mapping[str, Any]:
-    """Return ``temperature``, ``top_p`` and ``top_k`` as far as the family takes them.
+    """Return the members ``temperature``, ``top_p`` and ``top_k`` that the family accepts.
 
-    One of temperature and top_p goes out, temperature first; values that are the default
-    anyway are left out without a word where they may not be sent.
+    If both are set, temperature is sent rather than top_p. What is dropped is reported, unless
+    its value is the default.
     """
-    sent: dict[str, Any] = {}
     temperature = _temperature(sampling.temperature, family, thinking, losses)
-    if temperature is not None:
-        sent["temperature"] = temperature
-    if _takes_top_p(sampling.top_p, family, thinking, temperature, losses):
-        sent["top_p"] = sampling.top_p
-    if sampling.top_k is not None and sampling.top_k >= 0:
-        if family.sampling and not thinking:
-            sent["top_k"] = sampling.top_k
-        else:
-            losses.report("top_k", _why_not("top_k", thinking and family.sampling))
-    return sent
+    takes_top_p = _takes_top_p(sampling.top_p, family, thinking, temperature, losses)
+    top_k = sampling.top_k if (sampling.top_k or 0) >= 0 else None
+    if top_k is not None and (thinking or not family.sampling):
+        losses.report("top_k", _why_not("top_k", thinking and family.sampling))
+        top_k = None
+    top_p = sampling.top_p if takes_top_p else None
+    return without_nulls({"temperature": temperature, "top_p": top_p, "top_k": top_k})
 
 
 def _temperature(value: float | None, family: Family, thinking: bool, losses: Losses) -> float | None:
@@ -209,8 +198,7 @@ def _takes_top_p(
         return False
     if temperature is not None:
         losses.report("top_p", "This model takes one of temperature and top_p; top_p was left out")
-        return False
-    return True
+    return temperature is None
 
 
 def _why_not(member: str, because_it_thinks: bool) -> str:

@@ -1,7 +1,6 @@
-"""What the decoders of several wires make alike: items, calls, finishes, remainders, a cut.
+"""Building blocks of decoders: items, tool calls, finish reasons, native members, the end of a stream.
 
-Knows canonical parts and the tools that stand for something else; each wire brings its
-own words as tables.
+Each wire supplies its own names as tables.
 """
 
 from __future__ import annotations
@@ -18,12 +17,12 @@ from app.errors import GatewayError
 
 
 def continues_item(part: Part, before: Sequence[Part]) -> bool:
-    """Tell whether ``part`` belongs to the item of the part before it: adjacent texts share one."""
+    """Tell whether ``part`` belongs to the item of the last part of ``before``: adjacent texts share one."""
     return isinstance(part, TextPart) and bool(before) and isinstance(before[-1], TextPart)
 
 
 def items_of(parts: Sequence[Part]) -> tuple[Message, ...]:
-    """Return assistant messages, one an item: adjacent texts share one, all else stands alone."""
+    """Return an assistant message for each item: adjacent texts share one, every other part has its own."""
     groups: list[list[Part]] = []
     for part in parts:
         if groups and continues_item(part, groups[-1]):
@@ -36,8 +35,12 @@ def items_of(parts: Sequence[Part]) -> tuple[Message, ...]:
 def call_part(
     call_id: str, name: str, arguments: str, customs: frozenset[str], native: Native | None = None
 ) -> Part:
-    """Return a call from its input as JSON text, undoing what stood for something else:
-    the tool of a JSON answer, and the one member of a free-text tool (``customs``)."""
+    """Return the part for a tool call whose ``arguments`` are JSON text.
+
+    A call of the answer tool is the structured answer, hence text. A call of a free-text tool
+    (named in ``customs``) is unwrapped from its JSON object. Raises ``upstream_invalid`` for a
+    call without a name.
+    """
     if name_of_call(name) == ANSWER_TOOL:
         return TextPart(arguments)
     if name in customs:
@@ -46,31 +49,31 @@ def call_part(
 
 
 def name_of_call(name: Any) -> str:
-    """Return the name of a tool call in an answer; raises ``upstream_invalid`` where it has none, since
-    no client can run such a call."""
+    """Return the name of a tool call in an answer; raises ``upstream_invalid`` if it has none,
+    because no client could run it."""
     if isinstance(name, str) and name:
         return name
     raise nameless_call()
 
 
 def nameless_call() -> GatewayError:
-    """Return the error of an answer that calls a tool without saying which."""
+    """Return the error of an answer with a tool call that has no name."""
     return GatewayError("upstream_invalid", "The provider made a tool call without a name.")
 
 
 def is_free_text(part: Part) -> bool:
-    """Tell whether a part calls a free-text tool: its input comes wrapped in JSON, so that
-    nothing of it can be told before it is whole."""
+    """Tell whether a part is a call of a free-text tool. Its input arrives wrapped in JSON, so none of
+    it can be written before all of it is there."""
     return isinstance(part, ToolCallPart) and part.kind == "custom"
 
 
 def finish_of(
     raw: Any, reasons: Mapping[str, FinishReason], parts: Sequence[Part], sequence: Any = None
 ) -> Finish:
-    """Return why an answer ended, by the wire's own table of ``reasons``.
+    """Return the finish of an answer; ``reasons`` maps the wire's finish words to canonical ones.
 
-    Tool calls that turn out to be none (the tool of a JSON answer) end in a plain stop;
-    unknown words are a stop too. ``sequence`` is the stop sequence that was met.
+    An unknown word is ``stop``, and so is ``tool_calls`` if ``parts`` have no tool call (the answer
+    tool was called). ``sequence`` is the stop sequence that ended the answer.
     """
     word = opt_str(raw)
     calls = any(isinstance(part, ToolCallPart) for part in parts)
@@ -81,23 +84,23 @@ def finish_of(
 def native_rest(
     dialect: str, members: Mapping[str, Any], known: frozenset[str]
 ) -> tuple[str, dict[str, Any]] | None:
-    """Return the members beside ``known`` and null ones as native to ``dialect``, None if none."""
-    left = without_nulls(rest(members, known))
-    return (dialect, left) if left else None
+    """Return the members that are neither ``known`` nor null as native to ``dialect``, None if there are none."""
+    members = without_nulls(rest(members, known))
+    return (dialect, members) if members else None
 
 
 def counts_at(raw: Mapping[str, Any], table: Mapping[tuple[str, str], str]) -> dict[str, int]:
-    """Return usage details by ``table``: group and member in the wire's usage to our name."""
+    """Return usage details that are not 0; ``table`` maps (group, member) of the wire's usage to canonical names."""
     return {
-        name: found
+        name: tokens
         for (group, member), name in table.items()
-        if (found := count(as_dict(raw.get(group)).get(member)))
+        if (tokens := count(as_dict(raw.get(group)).get(member)))
     }
 
 
 def token_count(body: Any, *, member: str) -> int:
-    """Return the tokens that a counter's answer tells in ``member``; raises
-    ``upstream_invalid`` without a number."""
+    """Return the number of tokens in ``member`` of a token counter's answer; raises ``upstream_invalid``
+    if it is none."""
     tokens = count(as_dict(body).get(member))
     if tokens is None:
         raise GatewayError("upstream_invalid", "The provider's answer has no token count.", raw=body)
@@ -105,20 +108,20 @@ def token_count(body: Any, *, member: str) -> int:
 
 
 class TerminalDecoder:
-    """The life of a stream that ends with an event of its own, not with ``[DONE]``.
+    """Base of decoders for streams that end with a terminal event rather than ``[DONE]``.
 
-    Whoever takes that event sets ``_over``; what follows it is passed over.
+    The subclass sets ``_over`` when it reads that event, and ignores what follows.
     """
 
     def __init__(self) -> None:
         self._over = False
 
     def done(self) -> list[Event]:
-        """Take ``[DONE]``, which says nothing here, where a server sends it at all."""
+        """Read ``[DONE]``, which some servers send and which has no meaning here."""
         return []
 
     def eof(self) -> list[Event]:
-        """Take the end of the body: before the terminal event it is a cut."""
+        """Read the end of the body; before the terminal event it is a failure (``upstream_cut``)."""
         return [] if self._over else self._fail(cut_stream())
 
     def _fail(self, error: GatewayError, usage: Usage | None = None) -> list[Event]:
@@ -126,10 +129,10 @@ class TerminalDecoder:
         return [Failed(error, usage or self._usage_so_far())]
 
     def _usage_so_far(self) -> Usage | None:
-        """Return what the stream has told of its usage so far."""
+        """Return the usage that the stream has reported so far."""
         return None
 
 
 def cut_stream() -> GatewayError:
-    """Return the error of a stream that closed before its terminal frame."""
+    """Return the error of a stream that closed before its terminal event."""
     return GatewayError("upstream_cut", "The provider's stream broke off before its end.")

@@ -1,7 +1,7 @@
-"""How much to think: one table between effort names and token budgets.
+"""Reasoning efforts by name, and the thinking budgets in tokens that they correspond to.
 
-Wires differ in what they take (a name, a budget, a level); every dialect converts with
-these, so that the same request thinks alike everywhere (contract/providers.md 3.3, 4).
+Some wires have names, others budgets or levels. All dialects convert with this table, so that a
+request reasons equally everywhere. The shares are the gateway's own choice, not a vendor's.
 """
 
 from __future__ import annotations
@@ -20,30 +20,24 @@ FRACTIONS: Final[Mapping[str, float]] = {
     "xhigh": 0.92,
     "max": 1.0,
 }
-"""Share of the output limit that an effort may spend on thinking."""
+"""Share of the output limit that may be spent on thinking, by effort."""
 
 ASSUMED_LIMIT: Final = 16_384
-"""Output limit, in tokens, that a thinking budget is compared with when none was asked for."""
+"""Output limit in tokens for requests that set none, as the base of a thinking budget."""
 
 _LOW_RATIO: Final = 0.25
 _MEDIUM_RATIO: Final = 0.60
 
 
 def budget_of(effort: str, max_tokens: int) -> int:
-    """Return the thinking tokens that ``effort`` stands for under an output limit.
-
-    ``none`` is 0; an unknown name counts as ``medium``.
-    """
+    """Return the budget in tokens for an effort and an output limit; an unknown name counts as ``medium``."""
     if effort == "none":
         return 0
     return int(FRACTIONS.get(effort, FRACTIONS["medium"]) * max_tokens)
 
 
 def effort_of(budget: int, max_tokens: int) -> str:
-    """Return the effort that a budget of thinking tokens stands for under an output limit.
-
-    0 is ``none``; -1 (the model's choice) is ``medium``.
-    """
+    """Return the effort for a budget and an output limit, both in tokens; -1 (the model's choice) is ``medium``."""
     if budget == 0:
         return "none"
     if budget < 0 or max_tokens <= 0:
@@ -55,9 +49,9 @@ def effort_of(budget: int, max_tokens: int) -> str:
 
 
 def nearest_effort(effort: str, known: Sequence[str]) -> str:
-    """Return ``effort`` if it is ``known``, else the next lower known one, else the lowest.
+    """Return ``effort`` if it is in ``known``, otherwise the next lower one in it, otherwise its lowest.
 
-    ``known`` is ordered from least to most; an unknown name counts as ``medium``.
+    ``known`` is ordered from lowest to highest; an unknown name counts as ``medium``.
     """
     if effort in known:
         return effort

@@ -1,8 +1,7 @@
-"""Upstream failures: from a status and the vendor's words to one kind.
+"""Errors of providers: the HTTP status and the vendor's error code mapped to one kind of error.
 
-Every client half reads message, type and code out of its own error body and calls
-``upstream_failure``; the mapping from status to kind lives only here
-(contract/reliability.md: decisions and section 3).
+Each dialect reads message, type and code from its own error body and calls
+``upstream_failure``. Only this module maps statuses and codes to kinds.
 """
 
 from __future__ import annotations
@@ -14,10 +13,11 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 from app.dialects.shared.lenient_json import as_dict, opt_str
-from app.dialects.shared.rate_limits import reset_wait
+from app.dialects.shared.rate_limits import reset_wait, seconds_until
 from app.errors import GatewayError
 
-SCAN_LIMIT: Final = 2000  # characters of an upstream's words that patterns are looked for in
+SCAN_LIMIT: Final = 2000
+"""Characters of a provider's message that are searched for patterns."""
 _MAX_MESSAGE: Final = 500
 _MAX_CATEGORIES: Final = 16
 _MAX_RETRY_AFTER: Final = 86_400
@@ -45,7 +45,7 @@ _STATUS_KINDS: Final[Mapping[int, str]] = {
     529: "upstream_overloaded",
 }
 
-_SHOWN_STATUS: Final = frozenset({400, 404, 409, 413, 422, 500, 503, 504})
+_FORWARDED_STATUSES: Final = frozenset({400, 404, 409, 413, 422, 500, 503, 504})
 
 _CODE_KINDS: Final[Mapping[str, str]] = {
     "context_length_exceeded": "context_length",
@@ -55,7 +55,7 @@ _CODE_KINDS: Final[Mapping[str, str]] = {
     "content_policy_violation": "content_filter",
 }
 
-_REQUESTS_FAULTS: Final = (
+_REQUEST_ERROR_CODES: Final = (
     "invalid_prompt",
     "data_residency_mismatch",
     "bio_policy",
@@ -74,9 +74,9 @@ _REQUESTS_FAULTS: Final = (
     "failed_to_download_image",
     "image_file_not_found",
 )
-"""What OpenAI's ``Response.error.code`` may say of the request itself (its specification)."""
+"""Values of OpenAI's ``response.error.code`` that blame the request (OpenAI's OpenAPI description)."""
 _CODE_STATUSES: Final[Mapping[str, int]] = {
-    **dict.fromkeys(_REQUESTS_FAULTS, 400),
+    **dict.fromkeys(_REQUEST_ERROR_CODES, 400),
     "rate_limit_exceeded": 429,
     "rate_limit_error": 429,
     "rate_limited": 429,
@@ -110,8 +110,8 @@ _SECRETS: Final = re.compile(
 
 
 def scrub(text: str) -> str:
-    """Return an upstream's words fit to show: no markup, no key-like strings, at most
-    500 characters, one line."""
+    """Return a provider's message as clients may see it: one line of at most 500 characters, without
+    markup and without strings that look like keys."""
     if "<html" in text[:1000].lower() or "<!doctype" in text[:1000].lower():
         return "The provider answered with an HTML page."
     flat = " ".join(_SECRETS.sub("[redacted]", text).split())
@@ -128,105 +128,95 @@ def upstream_failure(
     headers: Mapping[str, str] | None = None,
     raw: Any = None,
 ) -> GatewayError:
-    """Make the GatewayError of an upstream answer that was no success.
+    """Return the error for an unsuccessful answer of a provider.
 
-    ``status`` decides the kind; ``code`` (or ``type``) may refine it. ``headers`` are
-    lower-case; ``retry-after`` is read from them for 429 and 5xx only.
+    ``status`` determines the kind, which ``code`` or ``type`` may refine. ``message`` None means
+    that the body is not in the wire's own form. ``headers`` have lower-case names; the time to
+    wait is read from them for 429 and 5xx. ``raw`` is the body.
     """
     kind = _CODE_KINDS.get(code or "") or _CODE_KINDS.get(type or "") or _kind_of(status)
-    shown = None
-    if kind in {"upstream_rejected", "upstream_error"}:
-        shown = status if status in _SHOWN_STATUS else None
     message = message or _message_of(raw)
     text = scrub(message) if message else f"The provider answered with status {status}."
-    if kind == "content_filter" and (filtered := _filter_categories(raw)):
-        text = f"{text} (Filtered: {filtered}.)"
-    native_type = type if kind == "upstream_rejected" and type else None
+    if kind == "content_filter" and (categories := _filter_categories(raw)):
+        text = f"{text} (Filtered: {categories}.)"
+    shows_status = kind in {"upstream_rejected", "upstream_error"} and status in _FORWARDED_STATUSES
     return GatewayError(
         kind,
         text,
         param=param if kind in {"upstream_rejected", "context_length", "content_filter"} else None,
         code=code if kind in {"upstream_rejected", "content_filter"} else None,
-        type=native_type,
-        status=shown,
+        type=(type or None) if kind == "upstream_rejected" else None,
+        status=status if shows_status else None,
         retry_after=_retry_after(status, headers or {}),
         raw=raw,
     )
 
 
 def _message_of(raw: Any) -> str | None:
-    """Return the words of an error in another form than its wire's own, as proxies before it write it."""
+    """Return the message of a body in another form than its wire's own, such as a proxy's."""
     members = as_dict(raw)
     error = members.get("error")
-    told = as_dict(error).get("message"), error, members.get("message"), members.get("detail"), raw
-    return next((text for text in map(opt_str, told) if text), None)
+    values = as_dict(error).get("message"), error, members.get("message"), members.get("detail"), raw
+    return next((text for text in map(opt_str, values) if text), None)
 
 
 def _filter_categories(raw: Any) -> str:
-    """Return the categories that a filter tells: Azure's ``innererror.content_filter_result``."""
+    """Return the categories of Azure's ``innererror.content_filter_result`` that were filtered or detected."""
     error = as_dict(as_dict(raw).get("error", raw))
     results = as_dict(as_dict(error.get("innererror")).get("content_filter_result"))
     categories = []
-    for category, result in list(results.items())[:_MAX_CATEGORIES]:
-        found = as_dict(result)
-        if found.get("filtered") is True or found.get("detected") is True:
-            severity = opt_str(found.get("severity"))
+    for category, value in list(results.items())[:_MAX_CATEGORIES]:
+        result = as_dict(value)
+        if result.get("filtered") is True or result.get("detected") is True:
+            severity = opt_str(result.get("severity"))
             categories.append(scrub(f"{category} ({severity})" if severity else str(category)))
     return ", ".join(categories)
 
 
 def status_of_code(code: str | None, type: str | None = None) -> int:
-    """Return the HTTP status that an error event's code or type stands for.
+    """Return the HTTP status that corresponds to the code or type of an error event; 502 if neither is known.
 
-    Numeric codes are taken as they are; unknown words are no status that anybody gave, so 502.
+    A numeric code from 400 to 599 is the status itself.
     """
-    for word in (code, type):
-        if word is None:
-            continue
-        if str(word).isdigit() and 400 <= int(word) <= 599:
+    for word in (code or "", type or ""):
+        if word.isdigit() and 400 <= int(word) <= 599:
             return int(word)
-        if str(word) in _CODE_STATUSES:
-            return _CODE_STATUSES[str(word)]
+        if word in _CODE_STATUSES:
+            return _CODE_STATUSES[word]
     return 502
 
 
 def retry_after(headers: Mapping[str, str]) -> int | None:
-    """Return whole seconds, 1 to 86,400, from ``retry-after-ms`` or ``retry-after``
-    (seconds or an HTTP date against the ``date`` header); None for garbage."""
+    """Return the whole seconds to wait, 1 to 86,400, None without a valid header.
+
+    Headers in order: ``retry-after-ms`` and ``x-ms-retry-after-ms`` (OpenAI, Azure), and
+    ``retry-after`` in seconds or as an HTTP date, relative to the ``date`` header.
+    """
     for name, scale in (("retry-after-ms", 0.001), ("x-ms-retry-after-ms", 0.001), ("retry-after", 1.0)):
-        value = headers.get(name)
-        if value is None:
-            continue
-        seconds = _seconds(value, scale, headers.get("date"))
-        if seconds is not None:
-            return max(1, min(_MAX_RETRY_AFTER, math.ceil(seconds)))
+        if name in headers and (wait := _parse_wait(headers[name], scale, headers.get("date"))) is not None:
+            return _whole_seconds(wait)
     return None
 
 
+def _whole_seconds(wait: float) -> int:
+    return max(1, min(_MAX_RETRY_AFTER, math.ceil(wait)))
+
+
 def _retry_after(status: int, headers: Mapping[str, str]) -> int | None:
-    """Return the wait that an answer asks for: by name, or by the rate limits it shows used up."""
+    """Return the seconds to wait: by the retry headers, or for 429 by the reset of exhausted rate limits."""
     if status != 429 and status < 500:
         return None
     seconds = retry_after(headers)
     reset = reset_wait(headers) if seconds is None and status == 429 else None
-    return seconds if reset is None else max(1, min(_MAX_RETRY_AFTER, math.ceil(reset)))
+    return seconds if reset is None else _whole_seconds(reset)
 
 
-def _seconds(value: str, scale: float, date: str | None) -> float | None:
+def _parse_wait(value: str, scale: float, date: str | None) -> float | None:
     try:
         number = float(value) * scale
     except ValueError:
-        return _seconds_until(value, date)
+        return seconds_until(lambda: parsedate_to_datetime(value), date)
     return number if math.isfinite(number) and number >= 0 else None
-
-
-def _seconds_until(value: str, date: str | None) -> float | None:
-    if date is None:
-        return None
-    try:
-        return max(0.0, (parsedate_to_datetime(value) - parsedate_to_datetime(date)).total_seconds())
-    except (ValueError, TypeError):
-        return None
 
 
 def _kind_of(status: int) -> str:

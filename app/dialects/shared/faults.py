@@ -1,7 +1,7 @@
-"""Refusals of a client's JSON: a code, and OpenAI's sentence with the member's path still open.
+"""Faults in a client's JSON: an error code and a message in OpenAI's wording.
 
-The doors' schemas gather all faults of a body, a server half raises the first; both say it in
-these words (contract/responses.md 1.2).
+The schemas of the surfaces collect all faults of a body; a dialect raises the first one. Codes and
+messages are those of OpenAI's own 400 answers.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ _NAMES: Final[Mapping[type, str]] = {
     float: "a decimal",
     type(None): "null",
 }
-_LONGEST_VALUE: Final = 64  # characters of a wrong value that are shown
+_MAX_VALUE: Final = 64  # characters of a wrong value that are quoted
 
 
 class Fault(str):
-    """One refusal: its code and a sentence with ``{path}`` still open."""
+    """One fault: a message with the placeholder ``{path}``, and its error code."""
 
     code: str
 
@@ -39,54 +39,52 @@ class Fault(str):
 
     def error(self, path: str) -> GatewayError:
         """Return the 400 for the member at ``path``."""
-        told = self.at(path)
-        return GatewayError("bad_request", **told, details=(told,))
+        members = self.at(path)
+        return GatewayError("bad_request", **members, details=(members,))
 
 
 Faults = Mapping[Any, Any] | list[Fault] | None
-"""What a check of a value returns: nothing, its own faults, or faults by member or index."""
+"""Result of checking a value: None, a list of its own faults, or a mapping of member or index to ``Faults``."""
 
 
 def type_name(value: Any) -> str:
-    """Return a JSON value's type with its article."""
+    """Return the type of a JSON value with its article, e.g. ``an array``."""
     return _NAMES.get(type(value), "an unknown value")
 
 
 def wrong_type(expected: str, value: Any) -> Fault:
-    """Return the refusal of a value of another type."""
-    shown = type_name(value)
-    return Fault(
-        "invalid_type", f"Invalid type for '{{path}}': expected {expected}, but got {shown} instead."
-    )
+    """Return the fault of a value whose type is not ``expected``."""
+    got = type_name(value)
+    return Fault("invalid_type", f"Invalid type for '{{path}}': expected {expected}, but got {got} instead.")
 
 
 def wrong_value(value: Any, supported: Sequence[str]) -> Fault:
-    """Return the refusal of a value outside an enumeration."""
+    """Return the fault of a value that is not one of ``supported``."""
     return unsupported(value, ", ".join(f"'{name}'" for name in supported))
 
 
 def unsupported(value: Any, supported: str) -> Fault:
-    """Return the same, the ``supported`` values in a sentence's words."""
-    shown = str(value)[:_LONGEST_VALUE].replace("{", "(").replace("}", ")")
-    return Fault("invalid_value", f"Invalid value: '{shown}'. Supported values are: {supported}.")
+    """Return the fault of a value that is not supported; ``supported`` lists the others in words."""
+    quoted = str(value)[:_MAX_VALUE].replace("{", "(").replace("}", ")")
+    return Fault("invalid_value", f"Invalid value: '{quoted}'. Supported values are: {supported}.")
 
 
 MISSING: Final = Fault("missing_required_parameter", "Missing required parameter: '{path}'.")
 
 
 def missing(member: str) -> dict[str, list[Fault]]:
-    """Return the fault of an absent member."""
+    """Return the faults of an object that lacks the required ``member``."""
     return {member: [MISSING]}
 
 
 def raise_first(faults: Faults, path: str) -> None:
-    """Raise GatewayError ``bad_request`` for the first of ``faults`` of the value at ``path``."""
+    """Raise GatewayError ``bad_request`` for the first fault of the value at ``path``, if there is one."""
     for place, fault in walk(faults or {}, path):
         raise fault.error(place)
 
 
 def walk(errors: Any, path: str = "") -> Iterator[tuple[str, Fault]]:
-    """Yield (client's path, Fault) of nested faults or marshmallow messages, in the body's order."""
+    """Yield the path and the Fault of each of nested faults or marshmallow messages, in the body's order."""
     if isinstance(errors, Mapping):
         for key, inner in errors.items():
             if isinstance(key, int):

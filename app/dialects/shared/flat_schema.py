@@ -1,9 +1,8 @@
-"""A tool's schema in the simpler forms that some wires demand.
+"""Tool schemas simplified for wires that do not accept all of JSON Schema.
 
-Anthropic answers 400 to ``anyOf``, ``oneOf`` and ``allOf`` at the top of a tool's schema
-(its own error text, seen in public reports from August 2025 on, over Bedrock too). Deeper
-down they stay. The branches are joined: what any of them allows is allowed, what all of
-them need is needed, and the rule itself is told in the description.
+Anthropic refuses ``anyOf``, ``oneOf`` and ``allOf`` at the top level of a tool's schema with 400 (its
+error text in public reports since August 2025, also over Bedrock); on deeper levels it accepts them.
+``flatten`` merges the branches at the top level; ``plain_schema`` also resolves references.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from app.canonical.record import record
-from app.dialects.shared.lenient_json import as_dict, as_list, as_str, dicts, json_text
+from app.dialects.shared.lenient_json import as_dict, as_list, as_str, dicts, json_text, rest
 from app.dialects.shared.schema_expansion import VALUES, Expansion
 
 _COMBINED: Final = ("allOf", "anyOf", "oneOf")
@@ -21,33 +20,33 @@ _MAX_DEPTH: Final = 8
 
 
 def flatten(schema: Mapping[str, Any], expansion: Expansion) -> tuple[dict[str, Any], list[str]]:
-    """Return an object schema with nothing combined at its top, and the keywords that went.
+    """Return an object schema without combinations at the top level, and the keywords that were removed.
 
-    The input is not changed; a schema that combines nothing comes back as it is. A branch
-    for whose references ``expansion`` has no room demands nothing.
+    The result allows what any branch allows and requires what all branches require; its
+    description states the original rule. A branch whose references exceed ``expansion`` requires
+    nothing. The input is not changed.
     """
-    found = [name for name in _COMBINED if name in schema]
-    return (_join(schema, _Root(schema, expansion), 0), found) if found else (dict(schema), found)
+    keywords = [name for name in _COMBINED if name in schema]
+    return (_join(schema, _Root(schema, expansion), 0) if keywords else dict(schema)), keywords
 
 
 @record
 class _Root:
-    """The schema that references point into, and what may still be written out of it."""
+    """The schema that references point into, and the budget for expanding them."""
 
     schema: Mapping[str, Any]
     expansion: Expansion
 
     def target(self, reference: str, *, whole: bool) -> dict[str, Any] | None:
-        """Return what a reference means; ``{}`` for nothing, None where there is no room.
+        """Return the target of a reference, ``{}`` if there is none; None if the budget is exhausted.
 
-        ``whole``: it is written out with all that is in it, not node by node.
+        ``whole``: charge the budget for everything within the target, rather than for this node only.
         """
-        at: Any = self.schema if reference.startswith("#") else None
+        node: Any = self.schema if reference.startswith("#") else None
         for step in reference[1:].strip("/").split("/"):
-            at = as_dict(at).get(step.replace("~1", "/").replace("~0", "~")) if step else at
-        found = as_dict(at)
+            node = as_dict(node).get(step.replace("~1", "/").replace("~0", "~")) if step else node
         take = self.expansion.take_whole if whole else self.expansion.take
-        return found if take(found) else None
+        return as_dict(node) if take(as_dict(node)) else None
 
 
 def _join(schema: Mapping[str, Any], root: _Root, depth: int) -> dict[str, Any]:
@@ -74,70 +73,74 @@ def _branch(branch: Mapping[str, Any], root: _Root, depth: int) -> Mapping[str, 
         target = root.target(reference, whole=True)
         if target is None:
             return {}
-        beside = {name: value for name, value in branch.items() if name != "$ref"}
-        return _branch({**target, **beside}, root, depth + 1)
+        return _branch({**target, **rest(branch, _REFERENCE)}, root, depth + 1)
     return _join(branch, root, depth + 1) if any(word in branch for word in _COMBINED) else branch
 
 
 def _add(properties: dict[str, Any], branches: list[dict[str, Any]], word: str) -> None:
-    """Add the branches' properties; one that differs from branch to branch may be any of them."""
-    deeper = "allOf" if word == "allOf" else "anyOf"
-    found: dict[str, dict[str, Any]] = {}  # name: the different schemas by their text
+    """Add the properties of the branches; one that differs between branches becomes a combination of them."""
+    keyword = "allOf" if word == "allOf" else "anyOf"
+    options: dict[str, dict[str, Any]] = {}  # name of a property: its different schemas by their text
     for branch in branches:
         for name, value in branch.items():
-            if name not in found:
-                found[name] = {json_text(one): one for one in _options(properties, name, deeper)}
-            found[name].setdefault(json_text(value), value)
-    for name, options in found.items():
-        one, *more = options.values()
-        properties[name] = {deeper: [one, *more]} if more else one
+            if name not in options:
+                options[name] = {json_text(one): one for one in _options(properties, name, keyword)}
+            options[name].setdefault(json_text(value), value)
+    for name, schemas in options.items():
+        one, *more = schemas.values()
+        properties[name] = {keyword: [one, *more]} if more else one
 
 
-def _options(properties: Mapping[str, Any], name: str, deeper: str) -> list[Any]:
+def _options(properties: Mapping[str, Any], name: str, keyword: str) -> list[Any]:
     if name not in properties:
         return []
-    known = properties[name]
-    return list(as_list(known[deeper])) if isinstance(known, dict) and known.keys() == {deeper} else [known]
+    schema = properties[name]
+    return (
+        list(as_list(schema[keyword]))
+        if isinstance(schema, dict) and schema.keys() == {keyword}
+        else [schema]
+    )
 
 
 def _common_required(needs: list[list[Any]], word: str) -> list[Any]:
-    if word == "allOf":
-        return [name for names in needs for name in names]
-    if not needs:
-        return []
-    common = set.intersection(*(set(map(str, names)) for names in needs))
+    """Return the names that all branches require; for ``allOf`` those that any of them does."""
+    names = [name for branch in needs for name in branch]
+    if word == "allOf" or not needs:
+        return names
+    common = set.intersection(*(set(map(str, branch)) for branch in needs))
     return [name for name in needs[0] if str(name) in common]
 
 
-# a schema of the plainest kind
+# --- plain schemas ------------------------------------------------------------------------
 
+_REFERENCE: Final = frozenset({"$ref"})
 _IGNORED: Final = frozenset({"$schema", "$id", "$defs", "definitions", "$comment", "$anchor"})
-_MAX_OPEN: Final = 24  # references within references
+_MAX_OPEN: Final = 24  # depth of references within references
 
 
 def plain_schema(schema: Mapping[str, Any], expansion: Expansion) -> tuple[dict[str, Any], list[str]]:
-    """Return a schema without references and what they need, and the keywords whose meaning went.
+    """Return a schema without references and definitions, and the keywords whose meaning was lost.
 
-    References are written out once on each path, as far as ``expansion`` has room, and closed
-    objects are not said to be closed (docs/contract/providers.md, Nova).
+    A reference is resolved once on each path, as far as ``expansion`` allows.
+    ``additionalProperties`` is dropped (docs/contract/providers.md, Nova).
     """
     writer = _Flattener(_Root(schema, expansion))
     return writer.node(schema), sorted(writer.dropped)
 
 
 class _Flattener:
-    """Writes the nodes of one schema."""
+    """Resolves the references of one schema."""
 
     def __init__(self, root: _Root) -> None:
         self._root = root
-        self._open: list[str] = []  # the references that are being written out
+        self._open: list[str] = []  # the references that are being resolved
         self.dropped: set[str] = set()
 
     def node(self, schema: Mapping[str, Any]) -> dict[str, Any]:
-        """Return one node without references and the keywords that are not taken."""
+        """Return one node without references and without keywords that Nova refuses."""
         if reference := as_str(schema.get("$ref")):
             return self._resolve(schema, reference)
-        members = {name: value for name, value in schema.items() if name not in _IGNORED}
+        members = rest(schema, _IGNORED)
         if members.pop("additionalProperties", None):
             self.dropped.add("additionalProperties")
         return {name: self._value(name, value) for name, value in members.items()}
@@ -149,17 +152,15 @@ class _Flattener:
             self.dropped.add("$ref")
             return {"type": "object"}
         self._open.append(reference)
-        node = self.node({**target, **{name: value for name, value in schema.items() if name != "$ref"}})
+        node = self.node({**target, **rest(schema, _REFERENCE)})
         self._open.pop()
         return node
 
     def _value(self, name: str, value: Any) -> Any:
-        if name in VALUES:
-            return value
         if name in {"properties", "patternProperties"}:
             return {key: self.node(as_dict(inner)) for key, inner in as_dict(value).items()}
-        if isinstance(value, dict):
+        if isinstance(value, dict) and name not in VALUES:
             return self.node(value)
-        if isinstance(value, list):
+        if isinstance(value, list) and name not in VALUES:
             return [self.node(one) if isinstance(one, dict) else one for one in value]
         return value

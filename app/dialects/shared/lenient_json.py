@@ -1,7 +1,7 @@
-"""Tolerant reading of JSON that others wrote: a wrong shape reads as nothing, never as a crash.
+"""Lenient reading of JSON: a value of the wrong type reads as absent and never raises.
 
-Upstream bodies are read with these everywhere; what must be there is asked for by the
-dialect itself, which raises ``upstream_invalid`` or ``bad_request``.
+All bodies of providers are read with these functions. A dialect checks for itself what must be
+there, and raises ``upstream_invalid`` or ``bad_request``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from urllib.parse import unquote_to_bytes
 
 _MAX_COUNT: Final = 2**53
 MAX_DEPTH: Final = 100
-"""The deepest JSON that goes out as a value: what our own door takes, too."""
+"""Deepest nesting of JSON that is parsed, here and in clients' bodies."""
 
 _STRINGS: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _BRACKETS: Final = re.compile(r"[\[\]{}]")
@@ -32,7 +32,7 @@ def as_list(value: Any) -> list[Any]:
 
 
 def dicts(value: Any) -> list[dict[str, Any]]:
-    """Return the objects of a JSON array; other members are passed over."""
+    """Return the objects of a JSON array; other elements are skipped."""
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
@@ -47,17 +47,17 @@ def opt_str(value: Any) -> str | None:
 
 
 def label(value: Any) -> str | None:
-    """Return a code or type as text: ``429`` and ``"429"`` are one; objects are None."""
+    """Return an error's code or type as a string: ``429`` and ``"429"`` are equal; other types are None."""
     if isinstance(value, bool) or not isinstance(value, str | int):
         return None
     return str(value) or None
 
 
 def count(value: Any) -> int | None:
-    """Return a token count, or None for what cannot be one (negative, absurd, not whole)."""
+    """Return a count, None for what is not a whole number from 0 to 2^53."""
     if type(value) is float:
         value = int(value) if math.isfinite(value) and value.is_integer() else None
-    if type(value) is not int:  # a truth value is none, either
+    if type(value) is not int:  # excludes booleans
         return None
     return value if 0 <= value <= _MAX_COUNT else None
 
@@ -70,25 +70,23 @@ def number(value: Any) -> float | None:
 
 
 def rest(members: Mapping[str, Any], known: frozenset[str]) -> dict[str, Any]:
-    """Return the members that are not ``known``, in their order."""
+    """Return the members whose names are not in ``known``, in order."""
     return {name: value for name, value in members.items() if name not in known}
 
 
 def without_nulls(members: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the members that are not null, in their order: most wires write null for nothing."""
+    """Return the members that are not null, in order."""
     return {name: value for name, value in members.items() if value is not None}
 
 
 def parse(text: str, default: Any = None) -> Any:
-    """Return the JSON value of a text, ``default`` for a text that is none.
+    """Return the value of a JSON text, ``default`` if it is invalid.
 
-    ``NaN``, numbers past a double and more nesting than other servers read are no JSON here, so
-    that what comes out can always be written again.
+    ``NaN``, numbers beyond a double and nesting deeper than ``MAX_DEPTH`` are invalid, so that
+    every result can be serialised again.
     """
     try:
-        if not is_shallow(text):
-            return default
-        return _JSON.decode(text)
+        return _JSON.decode(text) if is_shallow(text) else default
     except (ValueError, RecursionError):
         return default
 
@@ -104,7 +102,7 @@ _JSON: Final = json.JSONDecoder(parse_float=_finite, parse_constant=_finite)
 
 
 def is_shallow(text: str) -> bool:
-    """Tell whether JSON text is nested no deeper than servers read (``MAX_DEPTH``)."""
+    """Tell whether JSON text is nested no deeper than ``MAX_DEPTH``."""
     if text.count("[") + text.count("{") <= MAX_DEPTH:
         return True
     depth = 0
@@ -116,12 +114,12 @@ def is_shallow(text: str) -> bool:
 
 
 def json_text(value: Any) -> str:
-    """Return compact JSON text, key order kept."""
+    """Return compact JSON text; keys stay in order."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def split_data_url(url: str) -> tuple[str | None, str] | None:
-    """Return ``(media type, base64 text)`` of a base64 ``data:`` URL, None for any other URL."""
+    """Return ``(media type or None, base64 text)`` of a base64 ``data:`` URL, None for any other URL."""
     if url[:5].lower() != "data:":
         return None
     head, comma, data = url[5:].partition(",")

@@ -1,7 +1,7 @@
-"""Where a client wrote what was lost: the path of each feature, by the dialect of its body.
+"""The member of a client's body that holds a feature, by dialect; reports of losses name it.
 
-A feature that is not listed has the name of its member. What lies deep in a message or a tool
-is named by the member that holds it.
+A feature that is not listed is a member of its own name. A feature within messages or tools is
+reported under the member that holds them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _IN_MESSAGES: Final = (
     "message_text",
 )
 _IN_TOOLS: Final = ("hosted_tool", "custom_tool", "tool_schema", "tool_strict")
-_IN_CHOICE: Final = ("forced_tool",)
+_IN_CHOICE: Final = ("forced_tool", "tool_choice")
 _IN_FORM: Final = ("output_schema", "output_json", "output_constraint")
 
 
@@ -37,7 +37,7 @@ def _paths(
     return {
         **dict.fromkeys(_IN_MESSAGES, messages),
         **dict.fromkeys(_IN_TOOLS, tools),
-        **dict.fromkeys((*_IN_CHOICE, "tool_choice"), choice),
+        **dict.fromkeys(_IN_CHOICE, choice),
         **dict.fromkeys(_IN_FORM, form),
         **further,
     }
@@ -123,4 +123,4 @@ LOSS_PATHS: Final[Mapping[str, Mapping[str, str]]] = {
 }
 
 CONTAINERS: Final = frozenset({"messages", "input", "contents", "tools", "toolConfig.tools"})
-"""Members that hold so much that a feature is named in their stead."""
+"""Members that hold so many things that a report names the feature rather than the member."""

@@ -1,9 +1,8 @@
-"""Losses: what a target cannot take of a request, by class, from one table.
+"""Losses: features of a request that its target does not support, with the class of each.
 
-A dialect's client half reports every member that it cannot send. The table gives the
-class; the class decides: *adjusted* and *hint* are warnings, *changes* (it would change
-the answer) is refused with 400 so that the next target may be tried. Nothing is dropped
-without a report.
+A dialect reports every feature that it cannot encode. A loss of class *adjusted* or *hint* is a
+warning. A loss of class *changes* would change the answer: the request is refused with 400, so
+that the next target can be tried. Nothing is dropped without a report.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from app.errors import GatewayError
 LossClass = Literal["adjusted", "hint", "changes"]
 
 LOSS_CLASSES: Final[Mapping[str, LossClass]] = {
-    # changes the answer: refused
+    # would change the answer: refused
     "n": "changes",
     "content": "changes",
     "image": "changes",
@@ -61,41 +60,41 @@ LOSS_CLASSES: Final[Mapping[str, LossClass]] = {
     "image_size": "adjusted",
     "image_form": "adjusted",
     "message_text": "adjusted",
-    # everything else is a hint: left out with a warning
+    # every other feature is a hint: dropped with a warning
 }
 
 
 @record
 class Loss:
-    """One warning: the client's own member path (None: of several) and a sentence."""
+    """One warning: the path of the client's member (None if it concerns several), and a sentence."""
 
     param: str | None
     message: str
 
 
 _CONTENT: Final = frozenset({"cachedContent", "cached_content"})
-"""Members of one API alone that hold a part of the prompt."""
+"""Members of Gemini's API that hold a part of the prompt."""
 
 MAX_LOSSES: Final = 100
-"""Warnings of one request; more are counted."""
+"""Number of warnings of one request that are kept; further ones are only counted."""
 
 _LEFT_OUT: Final = " and was left out"
-_MAX_NAME: Final = 200  # characters of a client's own member path
-_MAX_MESSAGE: Final = 1_000  # characters; a message may quote names that are the client's
+_MAX_NAME: Final = 200  # characters of the path of a client's member
+_MAX_MESSAGE: Final = 1_000  # characters of a message, which may quote names from the client's body
 
 
 def _name(feature: str, path: str) -> str:
-    """Name what is lost: a member by its path, what lies deep in one by its feature."""
+    """Return the subject of a report: the quoted path of a member, or the feature within messages or tools."""
     return feature.replace("_", " ").capitalize() if path in CONTAINERS else f"'{path}'"
 
 
 class Losses:
-    """Collect the losses of one encoding.
+    """Collects the losses of encoding one request.
 
-    ``origin`` is the dialect the client wrote, whose member paths are used. ``target``
-    names the provider or model in sentences. ``strict`` (x-sluice-strict) turns every
-    warning into a refusal; ``warn_only`` names features whose loss a surface's contract makes
-    a warning although it changes the answer (TrueFoundry's chat members).
+    ``origin`` is the dialect of the client's body, which determines the member paths. ``target``
+    names the model in messages. With ``strict`` (header ``x-sluice-strict``) every loss is refused.
+    The features in ``warn_only`` are warnings although their loss changes the answer, because the
+    surface documents them as optional (TrueFoundry's chat members).
     """
 
     def __init__(
@@ -109,52 +108,50 @@ class Losses:
         self._paths = LOSS_PATHS.get(origin or "", {})
         self._target = target
         self._strict = strict
-        self._forgiven = warn_only
+        self._warn_only = warn_only
         self._items: dict[Loss, None] = {}
-        self._more = 0
+        self._surplus = 0
 
     @property
     def items(self) -> list[Loss]:
-        """The losses so far, each once; past ``MAX_LOSSES`` the last one says how many more."""
-        more = [Loss(None, f"and {self._more} more")] if self._more else []
-        return [*self._items, *more]
+        """The warnings so far, without repetitions; beyond ``MAX_LOSSES`` the last one counts the rest."""
+        return [*self._items, *([Loss(None, f"and {self._surplus} more")] if self._surplus else [])]
 
     def report(self, feature: str, message: str | None = None, *, param: str | None = None) -> None:
-        """Note that ``feature`` is lost or changed.
+        """Record that ``feature`` is dropped or changed.
 
-        ``param`` overrides the client's member path. Raises GatewayError
-        ``unsupported_parameter`` when the loss would change the answer, or in strict mode.
+        ``message`` is a sentence without a full stop, None for the usual one; "this model" in it
+        is replaced by the name of the target. ``param`` overrides the path of the client's member.
+        Raises GatewayError ``unsupported_parameter`` if the loss would change the answer, or in
+        strict mode.
         """
         feature = param if param is not None and param in _CONTENT else feature
-        path = (self._path_of_extra(param) if feature == "extra" else param) or self._paths.get(
-            feature, feature
-        )
-        path = path[:_MAX_NAME]
-        loss_class = "hint" if feature in self._forgiven else LOSS_CLASSES.get(feature, "hint")
+        path = self._path_of_extra(param) if feature == "extra" else param
+        path = (path or self._paths.get(feature, feature))[:_MAX_NAME]
+        loss_class = "hint" if feature in self._warn_only else LOSS_CLASSES.get(feature, "hint")
         text = (message or f"{_name(feature, path)} is not supported by {self._target}")[:_MAX_MESSAGE]
-        refused = loss_class == "changes" or self._strict
-        text = self._name_model(text.rstrip("."), named=refused)
-        if refused:
+        refuses = loss_class == "changes" or self._strict
+        text = self._name_model(text.rstrip("."), always=refuses)
+        if refuses:
             text = text.replace(_LEFT_OUT, "")
             raise GatewayError("unsupported_parameter", f"{text}.", param=path)
-        if message is None:
-            text += _LEFT_OUT
-        loss = Loss(path, f"{text}.")
+        loss = Loss(path, f"{text}{_LEFT_OUT if message is None else ''}.")
         if loss in self._items:
             return
         if len(self._items) < MAX_LOSSES:
             self._items[loss] = None
         else:
-            self._more += 1
+            self._surplus += 1
 
     def _path_of_extra(self, name: str | None) -> str | None:
-        """Return where the client wrote a member that no canonical request has."""
+        """Return the path of a member that the canonical request does not have."""
         path = self._paths.get(name or "", "")
         return path if path.endswith(f".{name}") else name
 
-    def _name_model(self, text: str, *, named: bool) -> str:
-        """Name the model in a sentence that speaks of "this model", and always where it is to be
-        ``named``: one of several targets may have refused."""
-        for words in ("this model", "This model"):
-            text = text.replace(words, self._target)
-        return text if not named or self._target in text else f"{text} ({self._target})"
+    def _name_model(self, text: str, *, always: bool) -> str:
+        """Replace "this model" by the name of the target; with ``always``, append the name if it is missing.
+
+        A refusal always names it, because the request may have had several targets.
+        """
+        text = text.replace("this model", self._target).replace("This model", self._target)
+        return text if not always or self._target in text else f"{text} ({self._target})"

@@ -1,6 +1,6 @@
-"""Media types by file suffix: what models are shown and what they speak.
+"""Media types of the file formats that models read and write, by file suffix.
 
-A table of our own, because the standard library's reads the machine's files.
+``mimetypes`` of the standard library is not used: it reads files of the machine and so differs by host.
 """
 
 from __future__ import annotations
@@ -51,6 +51,6 @@ _BY_SUFFIX: Final[Mapping[str, str]] = {
 
 
 def media_type_of(name: str | None) -> str | None:
-    """Return the media type that a file name or URL path suggests, or None."""
+    """Return the media type of a file name or URL by its suffix, None if it is unknown."""
     suffix = (name or "").partition("?")[0].partition("#")[0].rpartition(".")[2]
     return _BY_SUFFIX.get(suffix.lower())

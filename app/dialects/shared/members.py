@@ -1,7 +1,7 @@
-"""Members that a client wrote on parts, messages and tools beside those that all wires share.
+"""Vendor members of messages, parts and tools: members beyond those that all wires share.
 
-They stay with their part as its native remainder. What another wire has a place for is
-taken out here by name; the rest is reported, like an unknown member of the body.
+A decoder keeps them as native members. A wire that has a place for one takes it by name
+(``pick_members``); the others are reported, like unknown members of the body.
 """
 
 from __future__ import annotations
@@ -10,30 +10,32 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from app.canonical.request import Message, Native, OpaquePart, Part, Request, Tool, ToolResultPart
-from app.dialects.shared.lenient_json import as_dict
+from app.dialects.shared.lenient_json import as_dict, rest
 from app.dialects.shared.losses import Losses
 from app.dialects.shared.member_paths import MemberPaths
 
-CACHE_MARKS: Final = frozenset({"cache_control", "prompt_cache_breakpoint"})
-"""The two names of the hint that a prompt's beginning, up to here, is worth keeping."""
+_MARK_NAMES: Final = ("cache_control", "prompt_cache_breakpoint")
 
-_HOLDERS: Final = ("item", "function")
-"""Where members stand that belong to a Responses item, or to the function in a chat tool."""
+CACHE_MARKS: Final = frozenset(_MARK_NAMES)
+"""Members that mark the end of a prompt prefix worth caching: Anthropic's and OpenAI's."""
 
-_QUIET: Final = frozenset(
+_HOLDERS: Final = frozenset({"item", "function"})
+"""Members that hold the native members of a Responses item, or of the function in a chat tool."""
+
+_SILENT: Final = frozenset(
     """
     agent audio caller created_by executed_tools format function_call id images
     index model namespace parsed phase provider_specific_fields reasoning_details role signature status
     tool_calls type
     """.split()
 )
-"""What clients send back of an answer as they got it, and names that only order the message."""
+"""Members of answers that clients send back unchanged, and members that only structure a message."""
 
-_OURS: Final = frozenset({"as_document", "as_source", "mimeType", "plan", "signed"})
-"""What server halves note of a part's first form; the part itself says all of it."""
+_INTERNAL: Final = frozenset({"as_document", "as_source", "mimeType", "plan", "signed"})
+"""Members by which decoders record the original form of a part; the part itself has the content."""
 
 MemberTable = Mapping[type, frozenset[str]]
-"""The members that a wire takes, by the kind of part (or ``Tool``) they stand on."""
+"""The members that a wire takes, by the class of the part, ``Message`` or ``Tool``; under ``object``, by any."""
 
 
 def own_members(native: Native | None, dialect: str) -> Mapping[str, Any]:
@@ -42,73 +44,70 @@ def own_members(native: Native | None, dialect: str) -> Mapping[str, Any]:
 
 
 def flat_members(native: Native | None) -> dict[str, Any]:
-    """Return every member of a remainder, those below its item or function too."""
-    if native is None:
-        return {}
-    flat: dict[str, Any] = {}
-    for name in _HOLDERS:
-        flat.update(as_dict(native[1].get(name)))
-    return {**flat, **{name: value for name, value in native[1].items() if name not in _HOLDERS}}
+    """Return all native members in one dict, those of the item or function included."""
+    members = native[1] if native is not None else {}
+    return {**as_dict(members.get("item")), **as_dict(members.get("function")), **rest(members, _HOLDERS)}
 
 
 def pick_members(native: Native | None, names: frozenset[str]) -> dict[str, Any]:
-    """Return the members among ``names`` that a client of another wire wrote."""
+    """Return the native members that are in ``names``, whichever dialect they are native to."""
     return {name: value for name, value in flat_members(native).items() if name in names}
 
 
 def cache_mark(native: Native | None) -> dict[str, Any] | None:
-    """Return the cache mark of a remainder in Anthropic's form, None where there is none."""
+    """Return the cache mark of a part or message in Anthropic's form, None if it has none."""
     members = flat_members(native)
     mark = members.get("cache_control")
-    if mark:
-        return mark if isinstance(mark, dict) else {"type": "ephemeral"}
-    return {"type": "ephemeral"} if members.get("prompt_cache_breakpoint") else None
+    if isinstance(mark, dict) and mark:
+        return mark
+    return {"type": "ephemeral"} if mark or members.get("prompt_cache_breakpoint") else None
 
 
-def report_members(request: Request, dialect: str, takes: MemberTable, losses: Losses) -> None:
-    """Report the members of another wire that this one has no place for, each name once a kind, by the
-    path of the first.
+def report_members(request: Request, dialect: str, supported: MemberTable, losses: Losses) -> None:
+    """Report vendor members of other dialects that are not ``supported``.
 
-    ``takes`` of ``object`` is what every kind takes. Answers that a client of Responses
-    sends back are passed over: what is on them was not asked for.
+    Each name is reported once for each kind of owner, with the path of its first occurrence.
+    Assistant messages of a Responses client are skipped: their members come from an earlier answer.
     """
     paths = MemberPaths(request)
-    told_of: set[tuple[type, str]] = set()
-    for kind, native in _remainders(request):
+    reports: set[tuple[type, str]] = set()
+    for kind, native in _natives(request):
         if native is None or native[0] == dialect:
             continue
-        known = _QUIET | _OURS | takes.get(object, frozenset()) | takes.get(kind, frozenset())
+        known = _SILENT | _INTERNAL | supported.get(object, frozenset()) | supported.get(kind, frozenset())
         for name, value in flat_members(native).items():
             path = paths.next(name, value)
-            if name in known or value in (None, [], {}, "") or (kind, name) in told_of:
+            if name in known or value in (None, [], {}, "") or (kind, name) in reports:
                 continue
-            told_of.add((kind, name))
-            where = _OWNER_NAMES.get(kind, "a content part")
-            warning = f"'{name}' of {where} is not known to this API and was left out"
+            reports.add((kind, name))
+            warning = (
+                f"'{name}' of {_OWNERS.get(kind, 'a content part')} is not known to this API and was left out"
+            )
             losses.report("part_member", warning, param=path)
 
 
 def report_marks(request: Request, dialect: str, losses: Losses) -> None:
-    """Report that cache marks of another wire's clients have no place on this one, by the first."""
+    """Report the first cache mark of another dialect, for wires that have no cache marks."""
     paths = MemberPaths(request)
-    for _, native in _remainders(request):
+    for _, native in _natives(request):
         if native is None or native[0] == dialect or cache_mark(native) is None:
             continue
         members = flat_members(native)
-        name = next(name for name in ("cache_control", "prompt_cache_breakpoint") if members.get(name))
+        name = next(name for name in _MARK_NAMES if members.get(name))
         warning = f"'{name}' is not known to this API and was left out"
         losses.report("cache_control", warning, param=paths.next(name, members[name]))
         return
 
 
-_OWNER_NAMES: Final[Mapping[type, str]] = {
+_OWNERS: Final[Mapping[type, str]] = {
     Message: "a message",
     Tool: "a tool",
     ToolResultPart: "a tool's result",
 }
 
 
-def _remainders(request: Request) -> Iterator[tuple[type, Native | None]]:
+def _natives(request: Request) -> Iterator[tuple[type, Native | None]]:
+    """Yield the native members of all messages, parts and tools, with the class of their owner."""
     for message in request.messages:
         if message.role == "assistant" and (request.origin is None or request.origin.dialect == "responses"):
             continue
@@ -121,6 +120,7 @@ def _remainders(request: Request) -> Iterator[tuple[type, Native | None]]:
 
 
 def _all_parts(parts: tuple[Part, ...]) -> Iterator[Part]:
+    """Yield the parts and those within tool results, without opaque ones."""
     for part in parts:
         if isinstance(part, OpaquePart):
             continue

@@ -1,7 +1,7 @@
-"""Pass on wires whose bodies need few changes: model, stream, and signatures that we sealed.
+"""Base of patches for wires whose bodies pass nearly unchanged.
 
-Each wire says how its body names the model and where signatures stand in a history; the
-answer goes back as it came.
+The request gets another model, stream flag and signatures; how, each wire says with a function.
+The answer passes as it is.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ FOREIGN_REASONING_LOST: Final = "Reasoning made by another provider was left out
 
 
 class Opener:
-    """Opens the signatures of one request for its target."""
+    """Opens the sealed signatures of one request for its target; ``param`` is the member named in reports."""
 
     def __init__(self, passage: PassThrough, dialect: str, param: str) -> None:
         self._passage = passage
@@ -28,8 +28,10 @@ class Opener:
         self._param = param
 
     def open(self, text: Any) -> tuple[bool, str | None]:
-        """Return whether a text is a token of ours, and the value in it that the target takes
-        back; what it does not take is None and reported."""
+        """Return whether a text is one of the gateway's tokens, and the signature in it.
+
+        The signature is None, and reported, if the target does not accept it.
+        """
         signature: Signature | None = self._passage.server.unwrap(text) if isinstance(text, str) else None
         if signature is None:
             return False, None
@@ -40,10 +42,11 @@ class Opener:
 
 
 class PlainPatch:
-    """What changes in bodies of one wire: ``fit`` writes the request's copy.
+    """The patch of one attempt; ``fit`` returns the request's body as the target takes it.
 
-    Where a stream tells no usage, the frame that should have told it waits in ``_waiting`` for ours, and
-    what comes behind it waits, too."""
+    If a stream has no usage, the frame that should have had it, and those behind it, are buffered
+    in ``_waiting`` until the gateway's own usage is known.
+    """
 
     breaks_fail: Final = False
 
@@ -53,36 +56,37 @@ class PlainPatch:
         self._waiting: list[Frame] = []
 
     def request(self) -> Body:
-        """Return the caller's body for the target."""
-        names = self._passage.body.get("fallbacks")
-        ours = isinstance(names, list) and all(isinstance(name, str) for name in names)
-        body = {k: v for k, v in self._passage.body.items() if not (k == "fallbacks" and ours)}
+        """Return the client's body for the target; ``fallbacks`` is removed if it is a list of model names."""
+        body, names = dict(self._passage.body), self._passage.body.get("fallbacks")
+        if isinstance(names, list) and all(isinstance(name, str) for name in names):
+            del body["fallbacks"]
         return self._fit(body, self._passage)
 
     def answer(self, body: Body) -> Body:
-        """Return the answer as it came."""
+        """Return the answer unchanged."""
         return body
 
     def frames(self, event: str | None, data: Body) -> list[Frame]:
-        """Return a frame as it came."""
+        """Return a frame unchanged."""
         return [Frame(event, data)]
 
     def closing(self, usage: Usage | None) -> list[Frame]:
-        """Return the frames that waited, with the usage in the first: the upstream's own frames end the stream."""
+        """Return the buffered frames, with ``usage`` in the first. The upstream's own frames end the stream."""
         if self._waiting and usage is not None:
             self._write_usage(self._waiting[0].data, usage)
-        waited, self._waiting = self._waiting, []
-        return waited
+        frames, self._waiting = self._waiting, []
+        return frames
 
     def _write_usage(self, data: Body, usage: Usage) -> None:
-        """Put the usage where its frame tells it."""
+        """Write the usage into the data of the frame that should have had it."""
 
     def _forward(self, frame: Frame, *, lacks_usage: bool) -> list[Frame]:
+        """Return the frame, or buffer it if it should have had the usage or follows such a frame."""
         if lacks_usage or self._waiting:
             self._waiting.append(frame)
             return []
         return [frame]
 
     def fail(self, error: GatewayError, answer: Response, usage: Usage | None) -> list[Frame] | None:
-        """Leave the ending to the encoder."""
+        """Return None: the dialect's encoder writes the error."""
         return None

@@ -1,9 +1,9 @@
-"""Headers of rate limits: how long a used-up one lasts, by what vendors send, and how ours are told.
+"""Rate-limit headers: how long to wait by a provider's headers, and the gateway's own headers.
 
-Names and forms seen in recorded answers: ``x-ratelimit-reset-requests: 6m0s`` (OpenAI, Groq),
+Forms in recorded answers: ``x-ratelimit-reset-requests: 6m0s`` (OpenAI, Groq),
 ``x-ratelimit-reset: 1754667660000`` (OpenRouter, Unix milliseconds),
-``anthropic-ratelimit-tokens-reset: 2026-08-19T14:02:00Z``. Only a limit of which nothing
-remains tells how long to wait; one that says nothing of the rest is taken to be used up.
+``anthropic-ratelimit-tokens-reset: 2026-08-19T14:02:00Z``. Only exhausted limits count; a
+limit whose ``remaining`` header is absent counts as exhausted.
 """
 
 from __future__ import annotations
@@ -20,27 +20,26 @@ _DURATION: Final = re.compile(r"(?:\d{1,9}(?:\.\d{1,9})?(?:ms|s|m|h|d)){1,5}")
 _STEP: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _SECONDS: Final[Mapping[str, float]] = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _NUMBER: Final = re.compile(r"\d{1,13}(?:\.\d{1,9})?")
-_EPOCH: Final = 1e9  # larger numbers are moments: Unix seconds, or milliseconds past a hundred times that
+_EPOCH: Final = 1e9  # larger numbers are times: Unix seconds, or Unix milliseconds above 100 times this
 _LONGEST: Final = 64
 
 
 def reset_wait(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds until the last used-up limit is there again, None where none is told.
+    """Return the seconds until every exhausted limit is reset, None if no header says so.
 
-    ``headers`` are lower-case; moments count from its ``date``.
+    ``headers`` have lower-case names; absolute times count from their ``date``.
     """
-    waits = [
-        wait for value in _used_up(headers) if (wait := _parse_wait(value, headers.get("date"))) is not None
-    ]
-    return max(waits, default=None)
+    waits = (_parse_wait(value, headers.get("date")) for value in _resets(headers))
+    return max((wait for wait in waits if wait is not None), default=None)
 
 
-def _used_up(headers: Mapping[str, str]) -> Iterator[str]:
+def _resets(headers: Mapping[str, str]) -> Iterator[str]:
+    """Yield the values of the reset headers of exhausted limits."""
     for name, value in headers.items():
-        found = _RESET.fullmatch(name)
-        if found is None or len(value) > _LONGEST:
+        match = _RESET.fullmatch(name)
+        if match is None or len(value) > _LONGEST:
             continue
-        remaining = f"{found[3]}remaining" if found[3] else f"{found[1]}remaining{found[2] or ''}"
+        remaining = f"{match[3]}remaining" if match[3] else f"{match[1]}remaining{match[2] or ''}"
         if headers.get(remaining, "0").strip() == "0":
             yield value.strip()
 
@@ -49,34 +48,31 @@ def _parse_wait(value: str, date: str | None) -> float | None:
     if _DURATION.fullmatch(value):
         return sum(float(number) * _SECONDS[unit] for number, unit in _STEP.findall(value))
     if not _NUMBER.fullmatch(value):
-        return _seconds_until(_parse_time(value), date)
+        return seconds_until(lambda: datetime.fromisoformat(value), date)
     number = float(value)
     if number < _EPOCH:
         return number
-    return _seconds_until(
-        datetime.fromtimestamp(number / 1000 if number > 100 * _EPOCH else number, UTC), date
-    )
+    seconds = number / 1000 if number > 100 * _EPOCH else number
+    return seconds_until(lambda: datetime.fromtimestamp(seconds, UTC), date)
 
 
-def _parse_time(value: str) -> datetime | None:
-    try:
-        moment = datetime.fromisoformat(value)
-    except ValueError:
-        return None
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+def seconds_until(parse: Callable[[], datetime], date: str | None) -> float | None:
+    """Return the seconds from an HTTP ``date`` to a time, at least 0; None if either is missing or invalid.
 
-
-def _seconds_until(moment: datetime | None, date: str | None) -> float | None:
-    if moment is None or date is None:
+    ``parse`` returns the time or raises ``ValueError``; a time without a zone is UTC.
+    """
+    if date is None:
         return None
     try:
-        return max(0.0, (moment - parsedate_to_datetime(date)).total_seconds())
+        time = parse()
+        time = time if time.tzinfo is not None else time.replace(tzinfo=UTC)
+        return max(0.0, (time - parsedate_to_datetime(date)).total_seconds())
     except (ValueError, TypeError):
         return None
 
 
 class LimitState(NamedTuple):
-    """State of one of the gateway's limits: its size, what remains, and the seconds until it is wholly free again."""
+    """State of one of the gateway's own limits: its size, what remains, and the seconds until all of it does."""
 
     limit: int
     remaining: int
@@ -84,11 +80,11 @@ class LimitState(NamedTuple):
 
 
 LimitHeaders = Callable[[str, LimitState, float], Mapping[str, str]]
-"""Writes the headers for a kind of limit (requests, tokens); the last is now, in Unix seconds."""
+"""Writes the headers of a limit: its kind (``requests``, ``tokens``), its state, and the current Unix time."""
 
 
 def limit_headers(kind: str, state: LimitState, now: float) -> dict[str, str]:
-    """Return OpenAI's headers."""
+    """Return the state of a limit as OpenAI's ``x-ratelimit-…`` headers."""
     return {
         f"x-ratelimit-limit-{kind}": str(state.limit),
         f"x-ratelimit-remaining-{kind}": str(state.remaining),
@@ -97,7 +93,7 @@ def limit_headers(kind: str, state: LimitState, now: float) -> dict[str, str]:
 
 
 def duration(seconds: float) -> str:
-    """Return whole seconds, rounded up, as ``1s``, ``6m0s`` or ``2h0m5s``."""
+    """Return a duration in OpenAI's form, in whole seconds rounded up: ``1s``, ``6m0s``, ``2h0m5s``."""
     minutes, rest = divmod(math.ceil(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:

@@ -1,4 +1,4 @@
-"""A provider's own figure of what a call cost, as usages tell it."""
+"""The cost of a call as its provider reports it within the usage."""
 
 from __future__ import annotations
 
@@ -9,21 +9,15 @@ from app.dialects.shared.lenient_json import as_dict, number
 
 
 def decode_cost(usage: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return the price in US dollars that a usage tells, with at least ``total_cost``; None for none.
+    """Return the cost in US dollars with at least ``total_cost``, None if the usage has none.
 
-    An object is Perplexity's, a number OpenRouter's. With the caller's own key at a maker
-    (``is_byok``), OpenRouter's number is its fee alone and the maker's price stands beside it
+    Perplexity reports an object, OpenRouter a number. With the client's own key at a provider
+    (``is_byok``), OpenRouter's number is only its fee; the provider's price is in ``cost_details``
     (https://openrouter.ai/docs/use-cases/byok, November 2026).
     """
     cost = usage.get("cost")
     if isinstance(cost, dict):
         return cost if number(cost.get("total_cost")) is not None else None
-    total, details = number(cost), as_dict(usage.get("cost_details"))
-    if total is None:
-        return None
-    if usage.get("is_byok") is True:
-        upstream = number(details.get("upstream_inference_cost"))
-        if upstream is None:
-            return None
-        total += upstream
-    return {**details, "total_cost": total}
+    fee, details = number(cost), as_dict(usage.get("cost_details"))
+    price = number(details.get("upstream_inference_cost")) if usage.get("is_byok") is True else 0
+    return None if fee is None or price is None else {**details, "total_cost": fee + price}

@@ -1,6 +1,6 @@
-"""Sampling by its canonical names, which are OpenAI's: read from a body, and given to one.
+"""Sampling parameters by their canonical names, which are OpenAI's: decoded from a body, and as members.
 
-Each wire renames, leaves out or bounds what it must; the list of names stands here.
+Each wire renames, drops or limits what it must.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from app.dialects.shared.strict_json import ClientObject
 
 
 def decode_sampling(members: ClientObject) -> Sampling:
-    """Return what chat and text completions say alike; their ``logprobs`` differ and stay unread.
+    """Return the sampling of a chat or text completion without ``logprobs``, which differ between them.
 
-    Raises ``bad_request`` that names the first member of a wrong type.
+    Raises ``bad_request`` for the first member of a wrong type.
     """
     return Sampling(
         max_tokens=members.integer("max_tokens"),
@@ -31,7 +31,7 @@ def decode_sampling(members: ClientObject) -> Sampling:
 
 
 def sampling_members(sampling: Sampling) -> dict[str, Any]:
-    """Return every member of ``sampling`` by name as JSON, None for what was not asked for."""
+    """Return all members of ``sampling`` as JSON, None for those that are not set."""
     return {
         "max_tokens": sampling.max_tokens,
         "temperature": sampling.temperature,

@@ -1,4 +1,4 @@
-"""Where a body of each dialect holds the sampling parameters that it knows; the first path is written.
+"""The paths of sampling parameters in the bodies of each dialect; the first path is the one to write.
 
 A parameter that a dialect lacks is not listed. Sources: the vendors' API references, November 2026.
 """
@@ -16,7 +16,7 @@ def _paths(*names: str, **others: str) -> Paths:
 
 
 def _gemini(**names: str) -> Paths:
-    """Return the paths of both spellings that the API takes."""
+    """Return the paths in both spellings that the API accepts, camelCase and snake_case."""
     return {
         name: (f"generationConfig.{camel}", f"generation_config.{_snake(camel)}")
         for name, camel in names.items()

@@ -1,4 +1,4 @@
-"""How far the references of one request's schemas may be written out."""
+"""The budget for resolving the references in the schemas of one request."""
 
 from __future__ import annotations
 
@@ -6,26 +6,24 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 MAX_EXPANDED: Final = 50_000
-"""What the references of one request's schemas may be written out to: members, and 32 characters
-of a text as one."""
-
+"""Size to which the references of one request may grow: 1 for each member and for each 32 characters."""
 
 VALUES: Final = frozenset({"enum", "const", "default", "required", "examples", "example", "type"})
-"""Keywords whose values are no schemas and are written as they are."""
+"""Keywords whose values are not schemas and are copied."""
 
 
 class Expansion:
-    """What is left for the references of one request: written out, few bytes can be without end."""
+    """What remains of the budget of one request. Without it a small body could expand without limit."""
 
     def __init__(self) -> None:
         self._left = MAX_EXPANDED
 
     def take(self, schema: Mapping[str, Any]) -> bool:
-        """Take room for one schema but for the schemas in it; False when there is none."""
+        """Charge for one schema without the schemas in it; return False if the budget is exhausted."""
         return self._spend(lambda: _members(schema, _count_copied))
 
     def take_whole(self, schema: Mapping[str, Any]) -> bool:
-        """Take room for one schema with all that is in it; False when there is none."""
+        """Charge for one schema with everything in it; return False if the budget is exhausted."""
         return self._spend(lambda: _weight(schema))
 
     def _spend(self, weight: Callable[[], int]) -> bool:
@@ -39,7 +37,7 @@ def _members(schema: Mapping[str, Any], weigh: Callable[[str, Any], int]) -> int
 
 
 def _count_copied(name: str, value: Any) -> int:
-    """Return the weight of a keyword whose value is written as it is; schemas in it are weighed later."""
+    """Return the size of a keyword's value; schemas in it are charged later, when they are resolved."""
     if name in VALUES or not isinstance(value, dict | list):
         return _weight(value)
     if isinstance(value, dict):

@@ -1,8 +1,7 @@
-"""Strict reading of a client's own JSON: absent and null are None, a wrong type is a 400
-that names the member's path in OpenAI's words.
+"""Strict reading of a client's JSON: an absent or null member is None, one of a wrong type is a 400.
 
-The doors check the top level and the roles before; a server half reads with these so
-that no JSON whatever can crash it.
+The error has the path of the member and OpenAI's wording (``faults``). The surfaces check the top
+level of a body before; a dialect reads the rest with these functions, so that no body can crash it.
 """
 
 from __future__ import annotations
@@ -12,26 +11,30 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Self
 
 from app.dialects.shared import faults
+from app.dialects.shared.lenient_json import number
 from app.errors import GatewayError
 
 
 def wrong_type(path: str, expected: str, value: Any) -> GatewayError:
-    """Return the error for a member of the wrong JSON type."""
+    """Return the error of a member whose JSON type is wrong; ``expected`` is e.g. ``a string``."""
     return faults.wrong_type(expected, value).error(path)
 
 
 def wrong_value(path: str, value: str, expected: str) -> GatewayError:
-    """Return the error for a value that is none of those supported."""
+    """Return the error of a member whose value is not supported; ``expected`` lists those that are."""
     return faults.unsupported(value, expected).error(path)
 
 
 def missing(path: str) -> GatewayError:
-    """Return the error for a member that must be there."""
+    """Return the error of a required member that is absent."""
     return faults.MISSING.error(path)
 
 
 class ClientObject:
-    """A client's JSON object with its path (``messages[0]``; empty for the body)."""
+    """An object in a client's JSON, and its path (``messages[0]``; empty for the body).
+
+    Every method raises GatewayError ``bad_request`` with the member's path if its type is wrong.
+    """
 
     __slots__ = ("members", "path")
 
@@ -41,7 +44,7 @@ class ClientObject:
 
     @classmethod
     def of(cls, value: Any, path: str) -> Self:
-        """Wrap an object; raises ``bad_request`` when ``value`` is none."""
+        """Wrap a JSON value that must be an object."""
         if not isinstance(value, Mapping):
             raise wrong_type(path, "an object", value)
         return cls(value, path)
@@ -50,15 +53,19 @@ class ClientObject:
         """Return the path of the member ``name``."""
         return f"{self.path}.{name}" if self.path else name
 
-    def text(self, name: str) -> str | None:
-        """Return a string member."""
+    def _member(self, name: str, kind: type, expected: str) -> Any:
         value = self.members.get(name)
-        if value is not None and not isinstance(value, str):
-            raise wrong_type(self.at(name), "a string", value)
+        if value is not None and not isinstance(value, kind):
+            raise wrong_type(self.at(name), expected, value)
         return value
 
+    def text(self, name: str) -> str | None:
+        """Return a string member."""
+        text: str | None = self._member(name, str, "a string")
+        return text
+
     def required_text(self, name: str) -> str:
-        """Return a string member that must be there (it may be empty)."""
+        """Return a string member that must be present; it may be empty."""
         value = self.text(name)
         if value is None:
             raise missing(self.at(name))
@@ -66,28 +73,22 @@ class ClientObject:
 
     def flag(self, name: str) -> bool | None:
         """Return a boolean member."""
-        value = self.members.get(name)
-        if value is not None and not isinstance(value, bool):
-            raise wrong_type(self.at(name), "a boolean", value)
-        return value
+        flag: bool | None = self._member(name, bool, "a boolean")
+        return flag
 
     def number(self, name: str) -> float | None:
-        """Return a finite number as it is written (an integer stays one)."""
+        """Return a finite number; an integer stays an integer."""
         value = self.members.get(name)
-        if value is None:
-            return None
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if value is not None and number(value) is None:
             raise wrong_type(self.at(name), "a number", value)
         return value
 
     def integer(self, name: str) -> int | None:
-        """Return an integer; ``5.0`` is one, ``"5"`` and ``true`` are not."""
+        """Return an integer; ``5.0`` counts as one, ``"5"`` and ``true`` do not."""
         value = self.members.get(name)
-        if value is None:
-            return None
         if isinstance(value, float) and math.isfinite(value) and value.is_integer():
             return int(value)
-        if isinstance(value, bool) or not isinstance(value, int):
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
             raise wrong_type(self.at(name), "an integer", value)
         return value
 
@@ -116,36 +117,32 @@ class ClientObject:
         return value
 
     def mapping(self, name: str) -> dict[str, Any] | None:
-        """Return an object member as plain JSON."""
+        """Return an object member as a plain dict."""
         value = self.object(name)
         return None if value is None else dict(value.members)
 
     def items(self, name: str) -> list[Any] | None:
-        """Return an array member as plain JSON."""
-        value = self.members.get(name)
-        if value is not None and not isinstance(value, list):
-            raise wrong_type(self.at(name), "an array", value)
-        return value
+        """Return an array member as a plain list."""
+        items: list[Any] | None = self._member(name, list, "an array")
+        return items
 
     def required_items(self, name: str) -> list[Any]:
-        """Return an array member that must be present, as plain JSON."""
+        """Return an array member that must be present, as a plain list."""
         value = self.items(name)
         if value is None:
             raise missing(self.at(name))
         return value
 
     def objects(self, name: str) -> Iterator[Self]:
-        """Yield the objects of an array member, wrapped; nothing when it is absent."""
+        """Yield the members of an array of objects, wrapped; nothing if it is absent."""
         for index, value in enumerate(self.items(name) or ()):
             yield self.of(value, f"{self.at(name)}[{index}]")
 
     def texts(self, name: str) -> tuple[str, ...]:
-        """Return a member that is a string or an array of strings; empty when absent."""
+        """Return a member that is a string or an array of strings; ``()`` if it is absent."""
         value = self.members.get(name)
-        if isinstance(value, str):
-            return (value,)
-        found = self.items(name) or []
-        for index, item in enumerate(found):
+        texts = [value] if isinstance(value, str) else self.items(name) or []
+        for index, item in enumerate(texts):
             if not isinstance(item, str):
                 raise wrong_type(f"{self.at(name)}[{index}]", "a string", item)
-        return tuple(found)
+        return tuple(texts)

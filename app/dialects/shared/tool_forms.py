@@ -1,7 +1,7 @@
-"""How tools are offered to a wire that knows only functions.
+"""Tools and tool calls for wires that have only function tools.
 
-A free-text tool becomes a function with one text member, a JSON schema for the answer may
-become a tool, and a choice among allowed tools becomes a shorter list of tools.
+A free-text (``custom``) tool becomes a function with one string parameter. The JSON schema of an
+answer may become a tool. A choice among allowed tools becomes a shorter list of tools.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from app.dialects.shared.losses import Losses
 from app.dialects.shared.tool_values import argument_object, is_json
 
 ANSWER_TOOL: Final = "sluice_answer"
-"""The tool that stands for a JSON schema where the model has no structured output."""
+"""Name of the tool that takes the place of structured output on models without it."""
 
 ANSWER_DESCRIPTION: Final = "Gives the final answer. Call it once, with the whole answer as its input."
 
 CUSTOM_INPUT: Final = "input"
-"""The one member of the schema under which a free-text tool is offered."""
+"""Name of the only parameter of a free-text tool that is sent as a function."""
 
 EMPTY_SCHEMA: Final[Mapping[str, Any]] = {"type": "object", "properties": {}}
 
 
 def object_schema(parameters: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return a tool's schema as an object's, which wires demand; key order is kept."""
+    """Return a tool's schema with the type ``object``, which wires require; keys stay in order."""
     schema = dict(parameters or EMPTY_SCHEMA)
     if isinstance(schema.get("type"), list) and "object" in schema["type"]:
         schema["type"] = "object"
@@ -36,7 +36,7 @@ def object_schema(parameters: Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 def custom_schema(tool: Tool, losses: Losses) -> dict[str, Any]:
-    """Return the schema under which a free-text tool is offered, and report the change."""
+    """Return the schema of the function that is sent for a free-text tool; the change is reported."""
     rule = as_dict(tool.format)
     grammar = as_str(rule.get("definition") or as_dict(rule.get("grammar")).get("definition"))
     losses.report(
@@ -51,20 +51,20 @@ def custom_schema(tool: Tool, losses: Losses) -> dict[str, Any]:
 
 
 def custom_tool_names(request: Request | None) -> frozenset[str]:
-    """Return the names of the free-text tools of a request."""
+    """Return the names of a request's free-text tools."""
     return frozenset(tool.name for tool in (request.tools if request else ()) if tool.kind == "custom")
 
 
 def free_text(arguments: str) -> str:
-    """Return the free text of a custom tool's call; what does not have its form stays whole.
+    """Return the input of a free-text tool's call from the arguments of the function sent for it.
 
-    Of a call that was cut off, the text as far as it came.
+    If the arguments were cut off, returns the text as far as it goes; arguments in another form
+    are returned unchanged.
     """
     text = as_dict(parse(arguments or "{}")).get(CUSTOM_INPUT)
     if isinstance(text, str):
         return text
-    cut = _CUT_INPUT.match(arguments)
-    if cut is not None:
+    if (cut := _CUT_INPUT.match(arguments)) is not None:
         return _unescape(cut.group(1))
     return "" if _OPENING.startswith("".join(arguments.split())) else arguments
 
@@ -77,7 +77,7 @@ _HALF_ESCAPE: Final = re.compile(r"(?:\\u[dD][89abAB][0-9a-fA-F]{2})?(?:\\u[0-9a
 
 
 def _unescape(body: str) -> str:
-    """Return what stands in a JSON string that was cut off, without half an escape at its end."""
+    """Return the text of a JSON string that was cut off, without an incomplete escape at its end."""
     whole = _HALF_ESCAPE.sub("", body)
     try:
         return as_str(json.loads(f'"{whole}"', strict=False), body)
@@ -86,10 +86,10 @@ def _unescape(body: str) -> str:
 
 
 def call_input(part: ToolCallPart, losses: Losses) -> dict[str, Any]:
-    """Return a call's input as the JSON object that wires of functions want.
+    """Return the arguments of an earlier call as a JSON object, for the request of a wire that has objects.
 
-    Arguments that are none (a call that was cut off) go out as ``{}``, and whatever an object
-    cannot say as it was written is reported.
+    Arguments that are not an object (a call that was cut off) become ``{}``. Any change of the
+    arguments is reported.
     """
     if part.kind == "custom":
         return {CUSTOM_INPUT: part.arguments}
@@ -101,7 +101,7 @@ def call_input(part: ToolCallPart, losses: Losses) -> dict[str, Any]:
 
 
 def call_text(part: ToolCallPart, losses: Losses) -> str:
-    """Return a call's arguments as JSON text, for wires of functions whose servers read it."""
+    """Return the arguments of an earlier call as JSON text, for the request of a wire whose servers parse it."""
     if part.kind == "custom":
         return json_text({CUSTOM_INPUT: part.arguments})
     if not part.arguments.strip():
@@ -113,8 +113,10 @@ def call_text(part: ToolCallPart, losses: Losses) -> str:
 
 
 def call_object(part: ToolCallPart) -> dict[str, Any]:
-    """Return an answer's call as the JSON object that its client wants: nothing and null are
-    no arguments, any other text goes under one member."""
+    """Return the arguments of an answer's call as a JSON object, for a client of a wire that has objects.
+
+    Empty text and null become ``{}``; a value that is not an object is wrapped under ``input``.
+    """
     if part.kind == "custom":
         return {CUSTOM_INPUT: part.arguments}
     arguments = parse(part.arguments or "{}", part.arguments)
@@ -124,20 +126,18 @@ def call_object(part: ToolCallPart) -> dict[str, Any]:
 
 
 def object_text(part: ToolCallPart) -> str:
-    """Return an answer's call as the text of a JSON object: as it was written, where it begins as one."""
+    """Return the arguments of an answer's call as the text of a JSON object, unchanged if they begin as one."""
     if part.kind == "function" and part.arguments.lstrip().startswith("{"):
         return part.arguments
     return json_text(call_object(part))
 
 
 def is_allowed(tool: Tool, choice: ToolChoice) -> bool:
-    """Tell whether a choice lets the model see the tool."""
-    if choice.mode != "allowed":
-        return True
-    return tool.name in {_name_of(entry) for entry in choice.allowed}
+    """Tell whether the model may call the tool under the tool choice."""
+    return choice.mode != "allowed" or tool.name in {_name_of(entry) for entry in choice.allowed}
 
 
 def _name_of(entry: Mapping[str, Any]) -> str:
-    """An entry of ``allowed_tools``: flat, or nested below its type as chat has it."""
+    """Return the name in an entry of ``allowed_tools``: flat, or nested under its type as in chat completions."""
     nested = as_dict(entry.get(as_str(entry.get("type"))))
     return as_str(entry.get("name") or nested.get("name") or entry.get("type"))

@@ -1,7 +1,7 @@
-"""Tool call ids that fit a wire's rule.
+"""Tool call ids that match a wire's pattern.
 
-An id made elsewhere is replaced by one made from its hash: the same id gives the same
-replacement, so a call and its result still agree and nothing needs to be remembered.
+Another provider's id may not match. It is replaced by one derived from its hash: equal ids get equal
+replacements, so a call and its result still match and no state is needed.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ import re
 from typing import Final
 
 ANTHROPIC_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,256}")
-"""What Anthropic's Messages take."""
+"""Pattern of Anthropic's Messages (docs/contract/tools.md)."""
 
 CONVERSE_ID: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
-"""What Bedrock's Converse takes (botocore's service model, ToolUseId)."""
+"""Pattern of Bedrock's Converse (``ToolUseId`` in botocore's service model)."""
 
 
 def fit_tool_id(call_id: str, pattern: re.Pattern[str]) -> str:
-    """Return ``call_id`` if the whole of it fits ``pattern``, else ``call_`` and 24 hex digits."""
+    """Return ``call_id`` if all of it matches ``pattern``, otherwise ``call_`` and 24 hex digits of its hash."""
     if pattern.fullmatch(call_id):
         return call_id
     return "call_" + hashlib.sha256(call_id.encode("utf-8", "surrogatepass")).hexdigest()[:24]

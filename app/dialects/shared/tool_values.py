@@ -1,8 +1,7 @@
-"""JSON that a model or a tool wrote, for wires that want it as a value and not as text.
+"""JSON texts of models and tools, for wires that have JSON values in their place.
 
-Whatever stands in such a text, it never fails a call: what JSON cannot say (``NaN``, ``1e999``,
-more nesting than servers read) is said in the nearest form, and what would not come out as it
-went in stays text.
+No text makes a call fail: what JSON does not have (``NaN``, ``1e999``, too much nesting) gets the nearest
+form, and a result that would change stays text. Rules: docs/contract/tools.md.
 """
 
 from __future__ import annotations
@@ -16,13 +15,13 @@ from app.dialects.shared.lenient_json import is_shallow, json_text
 
 
 class _Reading:
-    """Reads one text, noting whether all of it can be said in JSON again."""
+    """Parses one text; ``exact`` tells whether its value can be serialised without a change."""
 
     def __init__(self) -> None:
         self.exact = True
 
     def value(self, text: str) -> Any:
-        """Return the value; raises ValueError for what is no JSON."""
+        """Return the value; raises ValueError if the text is not JSON."""
         if not is_shallow(text):
             raise ValueError("nested too deeply")
         return json.loads(
@@ -47,10 +46,10 @@ class _Reading:
 
 
 def argument_object(text: str) -> tuple[dict[str, Any], bool]:
-    """Return a call's arguments as an object, and whether that says all that the text said.
+    """Return a call's arguments as an object, and whether it is equivalent to the text.
 
-    No text is no arguments. What is no JSON object (a call that was cut off, a list) is ``{}``;
-    a number that JSON lacks is its own text.
+    Empty text is ``{}``, and so is a text that is not a JSON object (a call that was cut off, a
+    list). A number that JSON does not have becomes a string.
     """
     if not text.strip():
         return {}, True
@@ -63,20 +62,21 @@ def argument_object(text: str) -> tuple[dict[str, Any], bool]:
 
 
 def is_json(text: str) -> bool:
-    """Tell whether a call's arguments are JSON to servers that read them; a call that was cut
-    off has none."""
+    """Tell whether a call's arguments are valid JSON; those of a call that was cut off are not."""
     try:
         json.loads(text)
     except RecursionError:
-        return True  # it is theirs to say how deep they read
+        return True  # servers have their own limits of nesting
     except ValueError:
         return False
     return True
 
 
 def faithful_value(text: str) -> Any:
-    """Return the JSON value of a text that comes out as it went in but for white space, None
-    for any other text (and for ``null``)."""
+    """Return the value of a JSON text if serialising it gives the same text up to white space.
+
+    Returns None for any other text, and for ``null``.
+    """
     try:
         if not is_shallow(text):
             return None
@@ -88,7 +88,7 @@ def faithful_value(text: str) -> Any:
             object_pairs_hook=_single_members,
         )
         if "\\u" in text:
-            json_text(value).encode()  # half a character cannot be said
+            json_text(value).encode()  # a lone surrogate raises UnicodeEncodeError, a ValueError
         return value
     except (ValueError, RecursionError):
         return None

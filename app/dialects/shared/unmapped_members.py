@@ -1,7 +1,6 @@
-"""What of a request is left when a wire has taken its part: reported, or sent as it came.
+"""Features of a request that a wire does not support: reported, or sent unchanged to the same dialect.
 
-Members, items that only their maker can read, and thoughts that only it signs. Shared by the wires whose vocabulary is far from OpenAI's, so that each names only what
-it takes.
+Shared by the wires that differ most from OpenAI's, so that each lists only what it supports.
 """
 
 from __future__ import annotations
@@ -14,14 +13,15 @@ from app.dialects.base import ClientContext
 from app.dialects.shared.losses import Losses
 
 QUIET_HINTS: Final = frozenset({"include"})
-"""Hints that only shape the gateway's own answer."""
+"""Hints that only affect the gateway's own answer."""
 
 
 def sendable_extras(request: Request, dialect: str, own: frozenset[str], losses: Losses) -> dict[str, Any]:
-    """Return the extra members that may go out.
+    """Return the extra members to send.
 
-    All of them to the dialect they came in; from any other the wire's ``own`` members,
-    which a client may send beside the standard ones. The rest is reported.
+    If the client's body is in the same dialect, these are all of them. Otherwise they are the
+    wire's ``own`` members, which a client may send beside the standard ones; the others are
+    reported.
     """
     if request.origin is None or request.origin.dialect == dialect:
         return dict(request.extra)
@@ -31,24 +31,27 @@ def sendable_extras(request: Request, dialect: str, own: frozenset[str], losses:
     return {name: value for name, value in request.extra.items() if name in own}
 
 
-def report_unsupported(request: Request, taken: frozenset[str], losses: Losses) -> None:
-    """Report what was asked for of sampling, output form and hints that is not in ``taken``.
+def report_unsupported(request: Request, supported: frozenset[str], losses: Losses) -> None:
+    """Report the sampling parameters, output options and hints that are set but not ``supported``.
 
-    A value that is the default anyway (one choice, no penalty, no truncation) is no loss.
+    A default value (one choice, no penalty, no truncation) is not a loss.
     """
-    for feature, wanted in _requested(request).items():
-        if wanted and feature not in taken:
+    for feature, is_set in _requested(request).items():
+        if is_set and feature not in supported:
             losses.report(feature)
     report_metadata(request, losses)
+    known = supported | QUIET_HINTS
     for name, value in request.hints.items():
-        if name in taken or name in QUIET_HINTS or value in (None, [], {}, ""):
-            continue
-        if (name, value) != ("truncation", "disabled"):
+        if (
+            name not in known
+            and value not in (None, [], {}, "")
+            and (name, value) != ("truncation", "disabled")
+        ):
             losses.report(name)
 
 
 def report_metadata(request: Request, losses: Losses) -> None:
-    """Report a chat's metadata, which its upstream was to keep; a response's is kept here."""
+    """Report the metadata of a chat request, which its provider would store; that of a response is stored here."""
     if request.metadata and request.origin is not None and request.origin.dialect == "chat":
         losses.report("metadata")
 
@@ -70,7 +73,7 @@ def _requested(request: Request) -> Mapping[str, bool]:
 
 
 def own_block(part: OpaquePart, role: str, dialect: str, losses: Losses) -> dict[str, Any] | None:
-    """Return an opaque part as it came where this very wire made it; else report it."""
+    """Return the members of an opaque part if it is of ``dialect``; otherwise report it and return None."""
     if part.native[0] == dialect:
         return dict(part.native[1])
     report_opaque(part, role, losses)
@@ -78,19 +81,19 @@ def own_block(part: OpaquePart, role: str, dialect: str, losses: Losses) -> dict
 
 
 def report_opaque(part: OpaquePart, role: str, losses: Losses) -> None:
-    """Report an item that another wire made: an assistant's is left out, other input refused."""
+    """Report an item of another dialect: the assistant's is dropped, any other is refused."""
     feature = "hosted_item" if role == "assistant" else "opaque_input"
     losses.report(feature, f"An item of type '{part.type}' can be read only by the API that made it")
 
 
 def report_call_signature(part: ToolCallPart, losses: Losses) -> None:
-    """Report a tool call's signature on a wire whose calls have none."""
+    """Report the signature of a tool call, for wires whose tool calls have none."""
     if part.signature is not None:
         losses.report("reasoning_signature", "The signature of an earlier tool call was left out")
 
 
 def own_signature(part: ReasoningPart, dialect: str, context: ClientContext) -> Signature | None:
-    """Return a thought's signature where the target takes it back; else report the thought."""
+    """Return the signature of a reasoning part if the target accepts it; otherwise report the loss of the part."""
     if part.signature is not None and context.accepts(part.signature, dialect):
         return part.signature
     context.losses.report(

@@ -1,8 +1,7 @@
-"""Usage in bodies that pass: untrusted input, replaced by ours where it cannot be counts.
+"""The usage in bodies that pass: forwarded if it is valid, otherwise replaced by the canonical usage.
 
-What a provider says of tokens is forwarded as it is while every count is one; else the
-client sees the canonical usage (estimated and marked where nothing was told), as on a
-translated call.
+The canonical usage is what a translated call would show; it is estimated, and marked as such, if
+the provider reported none.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from typing import Any, Final
 
 from app.canonical.response import Usage
 from app.dialects.chat.usage import reasons_beside
-from app.dialects.shared.lenient_json import count
+from app.dialects.shared.lenient_json import as_dict, count
 
 _COUNTS: Final = ("tokens", "tokencount")
 _MAIN: Final = (("prompt_tokens", "completion_tokens"), ("input_tokens", "output_tokens"))
@@ -24,33 +23,29 @@ def repair_usage(
     write: Callable[[Usage], dict[str, Any] | None],
     member: str = "usage",
 ) -> None:
-    """Put ``usage``, as ``write`` writes it, in the place of what ``holder`` tells, where
-    that is unsound. Words beside the counts stay."""
+    """Replace ``holder[member]`` by ``usage`` in the wire's form (``write``) if it is not valid.
+
+    Its string members, such as a service tier, are kept.
+    """
     reported = holder.get(member)
-    if is_sound(reported):
+    if is_valid(reported):
         return
-    written = write(usage)
-    words = _string_members(reported) if isinstance(reported, dict) else {}
-    holder[member] = {**words, **written} if written is not None else None
+    members, strings = write(usage), as_dict(reported).items()
+    words = {name: text for name, text in strings if isinstance(text, str) and "token" not in name.lower()}
+    holder[member] = {**words, **members} if members is not None else None
 
 
-def _string_members(usage: Mapping[str, Any]) -> dict[str, str]:
-    return {
-        name: value for name, value in usage.items() if isinstance(value, str) and "token" not in name.lower()
-    }
-
-
-def is_sound(usage: Any) -> bool:
-    """Tell whether a wire's usage holds both its counts, the reasoning among them, and nothing
-    that cannot be one."""
+def is_valid(usage: Any) -> bool:
+    """Tell whether a usage has valid input and output counts, the reasoning included in the latter,
+    and no invalid count."""
     if not isinstance(usage, dict):
         return False
-    counted = any(all(count(usage.get(name)) is not None for name in pair) for pair in _MAIN)
-    return counted and counts_only(usage) and not reasons_beside(usage)
+    has_counts = any(all(count(usage.get(name)) is not None for name in pair) for pair in _MAIN)
+    return has_counts and counts_only(usage) and not reasons_beside(usage)
 
 
 def counts_only(members: Mapping[str, Any]) -> bool:
-    """Tell whether all that a wire's usage says of tokens are counts."""
+    """Tell whether all token counts in a wire's usage are valid counts or null."""
     for name, value in members.items():
         if name != "tokens" and name.lower().endswith(_COUNTS):
             if value is not None and count(value) is None:
@@ -61,5 +56,5 @@ def counts_only(members: Mapping[str, Any]) -> bool:
 
 
 def native_usage(dialect: str, raw: Mapping[str, Any]) -> tuple[str, dict[str, Any]] | None:
-    """Return a wire's usage for its own dialect to show again, None where it holds what is no count."""
+    """Return a wire's usage as native to its dialect, None if it has an invalid count."""
     return (dialect, dict(raw)) if counts_only(raw) else None
