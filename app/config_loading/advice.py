@@ -23,7 +23,7 @@ Advice = tuple[str, str]
 class ProviderChecks(Protocol):
     """What the checks ask of a provider."""
 
-    def lack(self) -> str | None: ...
+    def configuration_problem(self) -> str | None: ...
 
     def missing_path(self) -> str | None: ...
 
@@ -102,8 +102,8 @@ def _variables(row: Row) -> Iterator[str]:
 def _providers(settings: Settings, find: Find) -> Iterator[Advice]:
     for name, row in settings.providers.items():
         provider = find(name)
-        if lack := provider.lack():
-            yield shown_path(("providers", name)), f"is not ready for use: {lack}"
+        if problem := provider.configuration_problem():
+            yield shown_path(("providers", name)), f"is not ready for use: {problem}"
         elif path := provider.missing_path():
             sentence = f"has no path; such an API is usually served below {path}"
             yield shown_path(("providers", name, "base_url")), f"{row.base_url} {sentence}"
@@ -124,8 +124,8 @@ def _explain_unserved(target: str, settings: Settings, find: Find) -> str | None
     if slash and not model:
         return "names no model"
     if slash and owner in names:
-        lack = None if owner in settings.providers else find(owner).lack()
-        return f"leads to a provider that is not configured: {lack}" if lack else None
+        problem = None if owner in settings.providers else find(owner).configuration_problem()
+        return f"leads to a provider that is not configured: {problem}" if problem else None
     closest = get_close_matches(target, settings.aliases, n=1, cutoff=0.7)
     closest = (
         closest or get_close_matches(owner.lower(), sorted(names), n=1, cutoff=0.7) if slash else closest

@@ -40,8 +40,8 @@ def check_providers(settings: Settings, clock: Clock) -> Iterator[Finding]:
     finally:
         pool.kill(block=False)  # the reader may have stopped early
     for name in settings.providers:
-        if name not in names and (lack := make_provider(name, settings, egress).lack()):
-            yield fail(name, lack)
+        if name not in names and (problem := make_provider(name, settings, egress).configuration_problem()):
+            yield fail(name, problem)
 
 
 def _provider(name: str, provider: Provider, clock: Clock) -> Iterator[Finding]:

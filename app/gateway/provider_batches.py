@@ -129,7 +129,7 @@ class ProviderBatches:
         row = dialect_of(BatchDialect, wire.dialect)
         attempt = Attempt(self._call, self._target)
         try:
-            with self._target.provider.slot():
+            with self._target.provider.slots:
                 yield AccountRequests(self._services.settings, attempt, wire, row), wire, row, attempt
         except GatewayError as error:
             attempt.fail(error)

@@ -167,7 +167,7 @@ class ProviderFiles:
         attempt = Attempt(call, target)
         call.attempts.append(attempt)
         try:
-            with target.provider.slot():
+            with target.provider.slots:
                 yield _FileRequests(self._services.settings, attempt, wire, stored)
         except GatewayError as error:
             attempt.fail(error)

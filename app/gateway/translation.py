@@ -102,7 +102,9 @@ def client_context(
         provider=target.provider.name,
         losses=losses,
         request=request,
-        headers={name: call.client_headers[name] for name in wire.reads if name in call.client_headers},
+        headers={
+            name: call.client_headers[name] for name in wire.body_headers if name in call.client_headers
+        },
     )
 
 

@@ -84,8 +84,8 @@ def _open(settings: Settings, attempt: Attempt, outgoing: Outgoing, *, stream: b
 def client_headers(call: Call, target: Target, sent: Sent, wire: Wire) -> dict[str, str]:
     """Return the exchange's headers and those of the client that this provider, or this wire, takes."""
     headers = dict(sent.headers)
-    terms = wire.terms if wire.dialect == call.dialect else ()
-    for name in (*target.provider.spec.forwards, *wire.forwards, *terms):
+    dialect_headers = wire.dialect_headers if wire.dialect == call.dialect else ()
+    for name in (*target.provider.spec.forwards, *wire.forwards, *dialect_headers):
         value = call.client_headers.get(name)
         if value is not None:
             headers[name] = f"{headers[name]},{value}" if name in headers else value

@@ -1,4 +1,4 @@
-"""Anthropic: Claude by its own Messages API."""
+"""Anthropic: Claude, by its own Messages API."""
 
 from __future__ import annotations
 
@@ -12,17 +12,19 @@ from app.providers.base import Spec, Wire
 VERSION: Final = {"anthropic-version": "2023-06-01"}
 
 SIGNERS: Final = "claude"
-"""The realm of Claude's signatures: one host of the Messages wire verifies another's."""
+"""The realm of Claude's signatures: every host of the Messages wire verifies those of the others."""
 
 OPTIONS: Final = MessagesOptions()
 
 BETAS: Final = ("anthropic-beta",)
-"""The header of a client that asks for features in beta."""
+"""The header with which a client asks for beta features."""
 
 
 def messages(path: str, **more: Any) -> Wire:
-    """Return the wire of a host that takes Messages whole, under a version in its header."""
-    return Wire("messages", path, headers=VERSION, passes=True, forwards=BETAS, terms=tuple(VERSION), **more)
+    """Return a wire of a host that takes Messages whole; a header names their version."""
+    return Wire(
+        "messages", path, headers=VERSION, passes=True, forwards=BETAS, dialect_headers=tuple(VERSION), **more
+    )
 
 
 SPEC = Spec(

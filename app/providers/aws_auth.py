@@ -1,8 +1,8 @@
-"""Who we are to AWS: a bearer key, or a signature (SigV4) over exactly the bytes sent.
+"""Authentication at AWS: a bearer key, or a signature (SigV4) over exactly the bytes sent.
 
-botocore signs, and knows the chain of credentials: variables, profile, web identity,
-container and machine roles. It is imported at first use. The chain may read files, run
-programs and call AWS, so it is asked in a native thread, by one greenlet for all.
+botocore signs, and knows the chain of credentials: variables, profile, web identity, container and
+machine roles. It is imported at first use. The chain may read files, run programs and call AWS, so one
+greenlet runs it for all, in a native thread.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ import gevent
 from app.config import ProviderKey, ProviderSettings, Secret
 from app.errors import GatewayError
 from app.providers import tokens
-from app.providers.base import Outgoing
+from app.providers.base import Outgoing, not_configured
 
 SERVICE: Final = "bedrock"
 DEFAULT_REGION: Final = "us-east-1"
 MISSING: Final = (
     "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or AWS_PROFILE, or AWS_BEARER_TOKEN_BEDROCK)."
 )
-_RENEW: Final = 900  # seconds before their end that temporary credentials are renewed, as botocore does
+_RENEW: Final = 900  # seconds before their end that temporary credentials are renewed, as in botocore
 
 
 class AwsSession:
@@ -47,7 +47,7 @@ class AwsSession:
         return self._region
 
     def credentials(self) -> Any:
-        """Return botocore's frozen credentials, renewed where they are near their end."""
+        """Return botocore's frozen credentials, renewed where they end soon."""
         if self._is_stale():
             with self._lock:
                 if self._is_stale():
@@ -68,12 +68,8 @@ class AwsSession:
         try:
             region: str | None = session.get_config_variable("region")
         except _import("botocore.exceptions").BotoCoreError as error:  # no such profile, a file that is none
-            raise GatewayError(
-                "provider_not_configured",
-                f"Provider '{self._name}' is not configured. {error}."
-                " Check its profile, AWS_PROFILE and AWS's configuration file.",
-                param="model",
-            ) from error
+            advice = "Check its profile, AWS_PROFILE and AWS's configuration file."
+            raise not_configured(self._name, f"{error}. {advice}") from error
         return region
 
     def _resolve(self) -> Any:
@@ -86,11 +82,7 @@ class AwsSession:
         except Exception as error:  # botocore's chain raises whatever its links do
             raise tokens.refusal("AWS", f"{type(error).__name__}: {error}") from error
         if frozen is None:
-            raise GatewayError(
-                "provider_not_configured",
-                f"Provider '{self._name}' is not configured. {MISSING}",
-                param="model",
-            )
+            raise not_configured(self._name, MISSING)
         return frozen
 
     def _static_keys(self) -> Any:

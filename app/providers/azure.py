@@ -9,6 +9,7 @@ second is taken when ``api_version`` is ``v1`` or ``preview``, or the endpoint e
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -46,7 +47,8 @@ _CLAUDE: Final[dict[str, Wire]] = {
 
 
 def _wires(root: str) -> dict[str, Wire]:
-    """Return the wires of OpenAI's models below ``root``; Responses are at the v1 paths always."""
+    """Return the wires of OpenAI's models below ``root``; Responses are always at the v1 paths."""
+    account = root.removesuffix("/deployments/{model}")
     return {
         "responses": Wire("responses", f"{_V1}/responses", options=_RESPONSES, passes=True),
         "chat": openai_like.chat(chat_rows.AZURE, root=root, passes=True),
@@ -56,23 +58,15 @@ def _wires(root: str) -> dict[str, Wire]:
         "transcription": openai_like.transcription(openai_transcription.OPENAI, root=root),
         "translation": openai_like.translation(root=root),
         **openai_like.images(root=root),
-        "file_upload": openai_like.files(root=root.removesuffix("/deployments/{model}")),
-        "batch_create": openai_like.batches(
-            "/chat/completions", root=root.removesuffix("/deployments/{model}"), version=""
-        ),
-        "models": Wire(
-            "models",
-            f"{root.removesuffix('/deployments/{model}')}/models",
-            method="GET",
-            streams=False,
-            options=models.AZURE,
-        ),
+        "file_upload": openai_like.files(root=account),
+        "batch_create": openai_like.batches("/chat/completions", root=account, version=""),
+        "models": openai_like.models(account, models.AZURE),
     }
 
 
 def _others(wires: dict[str, Wire]) -> dict[str, Wire]:
     """Return the wires of other makers' models: the older chat members, and no Responses."""
-    chat = Wire("chat", wires["chat"].path, options=chat_rows.AZURE_MODELS)
+    chat = Wire("chat", wires["chat"].path, options=chat_rows.OTHER_MAKERS)
     return {name: wire for name, wire in wires.items() if name != "responses"} | {"chat": chat}
 
 
@@ -88,12 +82,11 @@ def _is_v1(settings: ProviderSettings) -> bool:
 
 
 def _choose(settings: ProviderSettings, operation: str, model: str) -> Wire | None:
-    """Return the wire for a deployment: by what its name says of its maker, and the form of URL."""
+    """Return the wire for a deployment. Its name tells its maker, and the settings the form of URL."""
     if is_claude(model) and operation != "models":
         return _CLAUDE.get(operation)
-    if _OTHER_MAKERS.search(model):
-        return (_V1_OTHERS if _is_v1(settings) else _DATED_OTHERS).get(operation)
-    return (_V1_WIRES if _is_v1(settings) else _DATED_WIRES).get(operation)
+    wires, others = (_V1_WIRES, _V1_OTHERS) if _is_v1(settings) else (_DATED_WIRES, _DATED_OTHERS)
+    return (others if _OTHER_MAKERS.search(model) else wires).get(operation)
 
 
 def _url(settings: ProviderSettings, base: str, wire: Wire, model: str, stream: bool) -> str:
@@ -104,7 +97,7 @@ def _url(settings: ProviderSettings, base: str, wire: Wire, model: str, stream: 
 
 
 def _version(settings: ProviderSettings, wire: Wire) -> str | None:
-    """Return the ``api-version`` of a wire, None where the path says it all."""
+    """Return the ``api-version`` of a wire, None where the path says it."""
     version = settings.options.get("api_version")
     if wire.dialect == "messages":
         return None
@@ -119,19 +112,15 @@ def _version(settings: ProviderSettings, wire: Wire) -> str | None:
 
 def bind(settings: ProviderSettings, egress: Any, transport: Any) -> Spec:
     """Return the spec with these settings' credentials."""
-    return _spec(AzureAuth(settings, transport))
+    return replace(SPEC, auth=AzureAuth(settings, transport))
 
 
-def _spec(auth: Any) -> Spec:
-    return Spec(
-        name="azure",
-        auth=auth,
-        wires={**_DATED_WIRES, **{"count_tokens": _CLAUDE["count_tokens"]}},
-        choose=_choose,
-        url=_url,
-        price_as="azure",
-        missing=MISSING,
-    )
-
-
-SPEC: Final = _spec(HeaderAuth("api-key"))
+SPEC: Final = Spec(
+    name="azure",
+    auth=HeaderAuth("api-key"),
+    wires={**_DATED_WIRES, "count_tokens": _CLAUDE["count_tokens"]},
+    choose=_choose,
+    url=_url,
+    price_as="azure",
+    missing=MISSING,
+)

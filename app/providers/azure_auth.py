@@ -1,4 +1,4 @@
-"""Who we are to Azure: an API key, a given token, or a client secret of Entra.
+"""Authentication at Azure: an API key, a token of the settings, or a client secret of Entra.
 
 With a client secret, msal gets the token; its HTTP goes through the provider's own
 transport. The library is imported at the first such call.
@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 from app.config import ProviderKey, ProviderSettings, Secret
 from app.errors import GatewayError
 from app.providers import tokens
-from app.providers.base import Outgoing
+from app.providers.base import Outgoing, not_configured
 from app.providers.tokens import Token, TokenSource
 from app.wire.egress import Transport
 
@@ -30,7 +30,7 @@ class AzureAuth:
     """An ``api-key`` header (``x-api-key`` to Claude), or a bearer token of Entra's."""
 
     def __init__(self, settings: ProviderSettings, transport: Transport) -> None:
-        self._given: Secret | None = settings.options.get("token")
+        self._static_token: Secret | None = settings.options.get("token")
         self._tokens: TokenSource | None = None
         if all(settings.options.get(name) for name in _ENTRA):
             self._tokens = TokenSource(EntraClient(settings.options, transport).fetch)
@@ -38,19 +38,15 @@ class AzureAuth:
     def headers(
         self, key: ProviderKey | None, settings: ProviderSettings, outgoing: Outgoing
     ) -> Mapping[str, str]:
-        """Return the header of the key, else of the given token, else of a fetched one."""
+        """Return the header of the key, else of the settings' token, else of a fetched one."""
         if key is not None:
             name = "x-api-key" if "anthropic-version" in outgoing.headers else "api-key"
             return {name: key.secret.reveal()}
-        if self._given is not None:
-            return {"authorization": f"Bearer {self._given.reveal()}"}
+        if self._static_token is not None:
+            return {"authorization": f"Bearer {self._static_token.reveal()}"}
         if self._tokens is not None:
             return {"authorization": f"Bearer {self._tokens.token()}"}
-        raise GatewayError(
-            "provider_not_configured",
-            f"Provider '{settings.name}' is not configured. {MISSING}",
-            param="model",
-        )
+        raise not_configured(settings.name, MISSING)
 
 
 class EntraClient:
@@ -84,7 +80,7 @@ class EntraClient:
                 http_client=self._http,
                 instance_discovery=False,
             )
-        except ValueError as error:  # an authority that is none, or a tenant that does not exist
+        except ValueError as error:  # an invalid authority, or a tenant that does not exist
             raise tokens.refusal("Entra", error) from error
 
 
@@ -104,8 +100,8 @@ class MsalHttp:
         """Send a POST of form members."""
         target = f"{url}?{urlencode(params)}" if params else url
         form = {name: value for name, value in (data or {}).items() if value is not None}
-        sent = {"content-type": "application/x-www-form-urlencoded", **(headers or {})}
-        return self._send("POST", target, sent, urlencode(form).encode())
+        form_headers = {"content-type": "application/x-www-form-urlencoded", **(headers or {})}
+        return self._send("POST", target, form_headers, urlencode(form).encode())
 
     def close(self) -> None:
         """Nothing to close: the transport is the provider's."""

@@ -1,8 +1,8 @@
-"""What a provider is: a base URL, an auth, and which dialect serves which operation.
+"""What a provider is: a base URL, an authentication, and the dialect that serves each operation.
 
-A provider's own file declares a ``Spec``; ``Provider`` joins it with the operator's
-settings and one long-lived transport. Deviations are data (options of a wire), then
-functions of the spec; nothing outside ``providers/`` asks for a name.
+A provider's file declares a ``Spec``; ``Provider`` joins it with the operator's settings and one
+long-lived transport. Deviations are data (options of a wire), then functions of the spec. Nothing
+outside ``providers/`` tests for a provider's name.
 """
 
 from __future__ import annotations
@@ -24,15 +24,14 @@ Framing = Literal["sse", "eventstream", "bytes"]
 class Wire:
     """How one operation is served: the dialect, its options, and the path below the base.
 
-    ``path`` may hold ``{model}``, filled with one quoted segment (other placeholders are the
-    dialect's to fill). ``stream_path`` defaults
-    to ``path``. ``passes`` says that the provider takes the dialect whole, so that a request
-    in that very dialect is forwarded rather than translated. ``framing`` is the framing of
-    its streams; ``streams`` False means that it has none and a stream is made of the whole.
-    ``base`` replaces the provider's base URL. ``realm`` says who can verify the signatures of
-    this wire's reasoning, where that is more than the account that made them. ``forwards`` names headers
-    of a client that reach this wire, ``terms`` those that do where the client speaks its dialect,
-    ``reads`` those that its dialect writes into bodies.
+    ``path`` may hold ``{model}``, which becomes one quoted segment; other placeholders are the
+    dialect's. ``stream_path`` defaults to ``path``. With ``passes``, the provider takes the whole
+    dialect, so a request in this dialect is forwarded rather than translated. ``framing`` is the
+    framing of its streams; without ``streams`` it has none, and a stream is made of the whole answer.
+    ``base`` replaces the provider's base URL. ``realm`` names those who can verify the signatures of
+    this wire's reasoning, where they are more than the account that made them. Three members name
+    headers of a client: ``forwards`` those that are sent on, ``dialect_headers`` those that are sent on
+    for a client that speaks this dialect, ``body_headers`` those that the dialect writes into bodies.
     """
 
     dialect: str
@@ -49,8 +48,8 @@ class Wire:
     headers: Mapping[str, str] = field(default_factory=dict)
     realm: str | None = None
     forwards: tuple[str, ...] = ()
-    terms: tuple[str, ...] = ()
-    reads: tuple[str, ...] = ()
+    dialect_headers: tuple[str, ...] = ()
+    body_headers: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -73,26 +72,38 @@ class Auth(Protocol):
         ...
 
 
-def default_url(settings: ProviderSettings, base: str, wire: Wire, model: str, stream: bool) -> str:
-    """Return base + the wire's path with ``{model}`` filled and its query."""
+def default_url(
+    settings: ProviderSettings, base: str, wire: Wire, model: str, stream: bool, *, allow: str = ""
+) -> str:
+    """Return the base, the wire's path with ``{model}`` filled in, and its query.
+
+    ``allow`` lists further characters that a model's id may hold there; see ``segment``.
+    """
     path = wire.stream_path if stream and wire.stream_path is not None else wire.path
     if "{model}" in path:
-        path = path.replace("{model}", segment(model))
+        path = path.replace("{model}", segment(model, allow=allow, name="model"))
     query = {**wire.query, **(wire.stream_query if stream else {})}
     return f"{(wire.base or base).rstrip('/')}{path}" + (f"?{urlencode(query)}" if query else "")
 
 
 def key_realm(name: str, settings: ProviderSettings, key: ProviderKey | None) -> str:
-    """Return the realm of state that lives in one account: provider and key name."""
+    """Return the realm of one account: provider and key name."""
     return f"{name}:{key.name if key else '-'}"
 
 
 def provider_realm(name: str, settings: ProviderSettings, key: ProviderKey | None) -> str:
-    """Return a realm that all keys of the provider share."""
+    """Return the one realm of all keys of the provider."""
     return name
 
 
 _BELOW_V1: Final = frozenset({"/chat/completions", "/responses"})
+
+
+def not_configured(name: str, missing: str) -> GatewayError:
+    """Return the error for a provider without a setting; ``missing`` is the sentence that names it."""
+    message = f"Provider '{name}' is not configured. {missing}".strip()
+    return GatewayError("provider_not_configured", message, param="model")
+
 
 Chooser = Callable[[ProviderSettings, str, str], "Wire | None"]
 UrlMaker = Callable[[ProviderSettings, str, Wire, str, bool], str]
@@ -103,12 +114,11 @@ RealmMaker = Callable[[str, ProviderSettings, "ProviderKey | None"], str]
 class Spec:
     """What a provider's file declares.
 
-    ``wires`` maps a name of ``app.operations.WIRES`` to its wire; ``choose`` decides instead where the model
-    matters and may return None for "cannot". ``base_url`` is the default base, or a
-    function of the settings. ``forwards`` names client headers that reach this provider,
-    whatever the client speaks.
-    ``price_as`` is the provider's id in the price catalogue, None where it lists none.
-    ``missing`` is the sentence that names what to set.
+    ``wires`` maps a name of ``app.operations.WIRES`` to its wire. Where the wire depends on the model,
+    ``choose`` returns it, or None for an operation that the model cannot do. ``base_url`` is the default
+    base, or a function of the settings. ``forwards`` names headers of any client that are sent on.
+    ``price_as`` is the provider's id in the price catalogue, None where it has none.
+    ``missing`` is the sentence that says what to set.
     """
 
     name: str
@@ -125,26 +135,26 @@ class Spec:
 
 
 class Slots:
-    """The calls that this worker may have open at a provider: one for each time that this is entered.
+    """The calls that this worker may have open at a provider; entering it takes a slot, leaving frees it.
 
-    Entering raises ``overloaded`` when all are taken, so that the next target is tried.
+    Entering raises ``overloaded`` when all slots are in use, so that the next target is tried.
     """
 
     def __init__(self, settings: ProviderSettings) -> None:
-        self.taken = 0
+        self.in_use = 0
         self._settings = settings
 
     def __enter__(self) -> None:
-        if self.taken >= self._settings.max_concurrency:
+        if self.in_use >= self._settings.max_concurrency:
             raise GatewayError(
                 "overloaded",
                 f"Too many calls to provider '{self._settings.name}' are open; try again.",
                 retry_after=1,
             )
-        self.taken += 1
+        self.in_use += 1
 
-    def __exit__(self, *raised: object) -> None:
-        self.taken -= 1
+    def __exit__(self, *exc_info: object) -> None:
+        self.in_use -= 1
 
 
 class Provider:
@@ -155,20 +165,11 @@ class Provider:
         self.name = settings.name
         self.settings = settings
         self.transport = transport
-        self._slots = Slots(settings)
-
-    def slot(self) -> Slots:
-        """Return what holds, while it is entered, one of the calls that this worker may have open at the provider."""
-        return self._slots
-
-    @property
-    def open_calls(self) -> int:
-        """Return how many calls this worker has open at the provider."""
-        return self._slots.taken
+        self.slots = Slots(settings)
 
     @property
     def base_url(self) -> str:
-        """Return the base URL in force; GatewayError ``provider_not_configured`` without one."""
+        """The base URL in force; raises ``provider_not_configured`` where there is none."""
         base = self.settings.base_url or self.spec.base_url
         if callable(base):
             base = base(self.settings)
@@ -176,8 +177,8 @@ class Provider:
             raise self.not_configured()
         return base
 
-    def lack(self) -> str | None:
-        """Return the sentence that says what is not set yet; None where nothing is missing."""
+    def configuration_problem(self) -> str | None:
+        """Return a sentence about what is not set yet; None where nothing is missing."""
         try:
             self.keys("")
             bool(self.base_url)
@@ -186,27 +187,23 @@ class Provider:
         return None
 
     def missing_path(self) -> str | None:
-        """Return the path that APIs like this stand below, where the operator's base URL has none."""
-        address, usual = self.settings.base_url, self.spec.base_url
-        if address is None or callable(usual) or urlsplit(address).path.strip("/"):
+        """Return the path that such APIs are usually below, where the operator's base URL has no path; else None."""
+        address, default = self.settings.base_url, self.spec.base_url
+        if address is None or callable(default) or urlsplit(address).path.strip("/"):
             return None
-        if usual is not None:
-            return urlsplit(usual).path.rstrip("/") or None
+        if default is not None:
+            return urlsplit(default).path.rstrip("/") or None
         return "/v1" if any(wire.path in _BELOW_V1 for wire in self.spec.wires.values()) else None
 
     def operation_path(self) -> str | None:
-        """Return the path of an operation that the operator's base URL ends with by mistake."""
+        """Return the path of an operation that the operator's base URL wrongly ends with; None where it does not."""
         path = urlsplit(self.settings.base_url or "").path.rstrip("/")
         paths = (wire.path for wire in self.spec.wires.values() if len(wire.path) > 1)
         return next((one for one in paths if path.endswith(one)), None)
 
     def not_configured(self) -> GatewayError:
-        """Return the error that says which variable configures this provider."""
-        return GatewayError(
-            "provider_not_configured",
-            f"Provider '{self.name}' is not configured. {self.spec.missing}".strip(),
-            param="model",
-        )
+        """Return the error that says how to configure this provider."""
+        return not_configured(self.name, self.spec.missing)
 
     def wire(self, operation: str, model: str) -> Wire | None:
         """Return the wire that serves ``operation`` for ``model``, or None."""
@@ -215,17 +212,17 @@ class Provider:
         return self.spec.wires.get(operation)
 
     def keys(self, model: str) -> tuple[ProviderKey | None, ...]:
-        """Return the credentials that may serve ``model`` (``""``: whatever the model);
-        ``(None,)`` where none is needed."""
-        fitting = tuple(k for k in self.settings.keys if not model or k.models is None or model in k.models)
-        if fitting:
-            return fitting
+        """Return the credentials that may serve ``model`` (``""``: any model); ``(None,)`` where none is
+        needed. Raises ``provider_not_configured`` where one is needed and there is none."""
+        usable = tuple(k for k in self.settings.keys if not model or k.models is None or model in k.models)
+        if usable:
+            return usable
         if self.spec.needs_key:
             raise self.not_configured()
         return (None,)
 
     def realm(self, key: ProviderKey | None, wire: Wire | None = None) -> str:
-        """Return the realm of state that an answer by ``key`` (over ``wire``) belongs to."""
+        """Return the realm of an answer that was got with ``key`` (over ``wire``)."""
         if wire is not None and wire.realm is not None:
             return wire.realm
         return self.spec.realm(self.name, self.settings, key)

@@ -8,9 +8,9 @@ path percent-encoded, ARNs of inference profiles with their colons and slashes
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final
-from urllib.parse import urlencode
 
 from app.config import ProviderSettings
 from app.dialects import models
@@ -20,8 +20,8 @@ from app.dialects.media.rerank_bedrock import ranks
 from app.providers import anthropic
 from app.providers.auth import BearerAuth
 from app.providers.aws_auth import DEFAULT_REGION, MISSING, AwsAuth, AwsSession
-from app.providers.base import Spec, UrlMaker, Wire
-from app.wire.egress import host_label, segment
+from app.providers.base import Spec, Wire, default_url
+from app.wire.egress import host_label
 
 _EVENT_STREAM: Final = {"x-amzn-bedrock-accept": "application/json"}
 _INVOKE: Final = "/model/{model}/invoke"
@@ -34,7 +34,7 @@ _WIRES: Final[dict[str, Wire]] = {
         stream_path="/model/{model}/converse-stream",
         framing="eventstream",
         passes=True,
-        reads=anthropic.BETAS,
+        body_headers=anthropic.BETAS,
     ),
     "completion": Wire(
         "bedrock_invoke",
@@ -53,18 +53,18 @@ _WIRES: Final[dict[str, Wire]] = {
 }
 
 
-_ALONE: Final = (
+_SPECIALISTS: Final = (
     (draws, frozenset({"image_generation", "image_edit", "image_variation"})),
     (ranks, frozenset({"rerank"})),
 )
-"""What tells whether a model is of a family of its own, and what such models do."""
+"""How to recognize a model that has operations of its own, and these operations."""
 
-_SOME: Final[Mapping[str, Callable[[str], bool]]] = {
+_CAPABILITIES: Final[Mapping[str, Callable[[str], bool]]] = {
     "completion": completes_text,
     "image_edit": edits,
     "image_variation": varies,
 }
-"""Operations that some models of a family cannot do."""
+"""Operations that not all models can do: how to recognize one that can."""
 
 
 def host(plane: str, region: str) -> str:
@@ -78,19 +78,19 @@ def _url(
 ) -> str:
     if wire.path == _CONTROL and not settings.base_url:
         base = host("bedrock", session.region() if session else DEFAULT_REGION)
-    path = wire.stream_path if stream and wire.stream_path is not None else wire.path
-    if "{model}" in path:
-        path = path.replace("{model}", segment(model, allow=":/", name="model"))
-    query = f"?{urlencode(wire.query)}" if wire.query else ""
-    return f"{base.rstrip('/')}{path}{query}"
+    return default_url(settings, base, wire, model, stream, allow=":/")
 
 
 def _choose(settings: ProviderSettings, operation: str, model: str) -> Wire | None:
-    """Models that only chat have no completion wire: those go over Converse. Models that draw or rank do
-    nothing else."""
-    if operation in _SOME and not _SOME[operation](model):
+    """Return the wire of ``operation``, None where the model cannot do it.
+
+    Models that only chat have no completion wire; their completions go over Converse.
+    """
+    if operation in _CAPABILITIES and not _CAPABILITIES[operation](model):
         return None
-    if operation != "models" and any(knows(model) is not (operation in does) for knows, does in _ALONE):
+    if operation != "models" and any(
+        matches(model) is not (operation in operations) for matches, operations in _SPECIALISTS
+    ):
         return None
     return _WIRES.get(operation)
 
@@ -98,22 +98,21 @@ def _choose(settings: ProviderSettings, operation: str, model: str) -> Wire | No
 def bind(settings: ProviderSettings, egress: Any, transport: Any) -> Spec:
     """Return the spec with these settings' credentials and region."""
     session = AwsSession(settings)
-    return _spec(
-        AwsAuth(session), lambda given: host("bedrock-runtime", session.region()), partial(_url, session)
+    return replace(
+        SPEC,
+        auth=AwsAuth(session),
+        base_url=lambda settings: host("bedrock-runtime", session.region()),
+        url=partial(_url, session),
     )
 
 
-def _spec(auth: Any, base_url: Any, url: UrlMaker) -> Spec:
-    return Spec(
-        name="bedrock",
-        auth=auth,
-        wires=_WIRES,
-        choose=_choose,
-        base_url=base_url,
-        url=url,
-        price_as="aws",
-        missing=MISSING,
-    )
-
-
-SPEC: Final = _spec(BearerAuth(), host("bedrock-runtime", DEFAULT_REGION), partial(_url, None))
+SPEC: Final = Spec(
+    name="bedrock",
+    auth=BearerAuth(),
+    wires=_WIRES,
+    choose=_choose,
+    base_url=host("bedrock-runtime", DEFAULT_REGION),
+    url=partial(_url, None),
+    price_as="aws",
+    missing=MISSING,
+)

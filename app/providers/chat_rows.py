@@ -14,7 +14,7 @@ from typing import Final
 from app.dialects.chat.options import COMMON_MEMBERS, PLATFORM_MEMBERS, ChatOptions
 
 CUSTOM: Final = ChatOptions(text_lists=False)
-"""An OpenAI-like server that we know nothing of: the oldest names, any vendor's members."""
+"""An unknown OpenAI-like server: the oldest names, any vendor's members."""
 
 OPENAI: Final = ChatOptions(
     members=COMMON_MEMBERS | PLATFORM_MEMBERS,
@@ -40,8 +40,8 @@ AZURE: Final = replace(
 )
 """Azure's deployments of OpenAI models."""
 
-AZURE_MODELS: Final = replace(CUSTOM, open_members=False, history="none", hosted_tools=frozenset())
-"""Azure's other models (Grok, DeepSeek, Llama), which take the older names."""
+OTHER_MAKERS: Final = replace(CUSTOM, open_members=False, history="none", hosted_tools=frozenset())
+"""Models of other makers at Azure and Vertex (Grok, DeepSeek, Llama, Qwen), which take the older names."""
 
 GROQ: Final = ChatOptions(
     # its type lists logit_bias, logprobs and n as "not yet supported by any of our models"
@@ -183,9 +183,3 @@ MISTRAL: Final = ChatOptions(
     answers_tools=True,
     service_tiers=frozenset({"auto", "standard_only"}),
 )
-
-VERTEX_OPENAPI: Final = replace(CUSTOM, open_members=False, history="none", hosted_tools=frozenset())
-"""Vertex's endpoint for models of other makers (Llama, DeepSeek, Qwen)."""
-
-GEMINI_COMPAT: Final = replace(CUSTOM, text_lists=True, open_members=False, history="extra_content")
-"""Google's OpenAI-compatible endpoint, which returns thought signatures in ``extra_content``."""

@@ -1,6 +1,6 @@
-"""Providers of the operator's own: a name, an address and one of our dialects.
+"""Providers that the operator names: an address and one of our dialects.
 
-Options: ``passes = true`` forwards requests in the very dialect whole; ``auth_header`` names
+Options: ``passes = true`` forwards requests in that dialect as they are; ``auth_header`` names
 the header of the key where it is not a bearer token; ``max_tokens`` names the member that
 limits a chat answer where the server wants the newer one.
 """
@@ -19,10 +19,9 @@ from app.providers.auth import BearerAuth, HeaderAuth
 from app.providers.base import Spec, Wire
 
 
-def spec(settings: ProviderSettings) -> Spec:
-    """Return what a custom provider's settings declare."""
-    dialect = settings.dialect or "chat"
-    row = _DIALECTS[dialect](settings)
+def bind(settings: ProviderSettings, egress: Any, transport: Any) -> Spec:
+    """Return the spec that a custom provider's settings declare."""
+    row = _DIALECTS[settings.dialect or "chat"](settings)
     header = settings.options.get("auth_header")
     return replace(
         row,
@@ -35,17 +34,11 @@ def spec(settings: ProviderSettings) -> Spec:
     )
 
 
-def bind(settings: ProviderSettings, egress: Any, transport: Any) -> Spec:
-    """Return the spec of these settings; nothing here needs the way out."""
-    return spec(settings)
-
-
-def _likes(settings: ProviderSettings) -> dict[str, Wire]:
-    """Return OpenAI's common paths with this server's own chat wire."""
-    options = replace(
-        chat_rows.CUSTOM, max_tokens=settings.options.get("max_tokens", chat_rows.CUSTOM.max_tokens)
-    )
-    return {
+def _chat(settings: ProviderSettings) -> Spec:
+    """Return a spec of OpenAI's common paths, with chat completions as the settings say."""
+    max_tokens = settings.options.get("max_tokens", chat_rows.CUSTOM.max_tokens)
+    options = replace(chat_rows.CUSTOM, max_tokens=max_tokens)
+    wires = {
         "chat": openai_like.chat(options, passes=settings.options.get("passes", False)),
         "completion": openai_like.completion(),
         "embedding": openai_like.embedding(),
@@ -59,30 +52,23 @@ def _likes(settings: ProviderSettings) -> dict[str, Wire]:
         "file_upload": openai_like.files(),
         "models": openai_like.models(),
     }
-
-
-def _chat(settings: ProviderSettings) -> Spec:
-    return Spec(name=settings.name, auth=BearerAuth(), wires=_likes(settings))
+    return Spec(name=settings.name, auth=BearerAuth(), wires=wires)
 
 
 def _responses(settings: ProviderSettings) -> Spec:
+    options = ResponsesOptions(reasoning_models=openai.REASONERS)
     passes = settings.options.get("passes", False)
-    wire = Wire(
-        "responses", "/responses", options=ResponsesOptions(reasoning_models=openai.REASONERS), passes=passes
-    )
-    return Spec(
-        name=settings.name, auth=BearerAuth(), wires={"responses": wire, "models": openai_like.models()}
-    )
-
-
-def _like(row: Spec) -> Callable[[ProviderSettings], Spec]:
-    return lambda settings: row
+    wires = {
+        "responses": Wire("responses", "/responses", options=options, passes=passes),
+        "models": openai_like.models(),
+    }
+    return Spec(name=settings.name, auth=BearerAuth(), wires=wires)
 
 
 _DIALECTS: Final[Mapping[str, Callable[[ProviderSettings], Spec]]] = {
     "chat": _chat,
     "responses": _responses,
-    "messages": _like(anthropic.SPEC),
-    "gemini": _like(gemini.SPEC),
-    "cohere": _like(cohere.SPEC),
+    "messages": lambda settings: anthropic.SPEC,
+    "gemini": lambda settings: gemini.SPEC,
+    "cohere": lambda settings: cohere.SPEC,
 }

@@ -1,7 +1,7 @@
-"""Who we are to Google Cloud: a given token, a file of credentials, or those of the machine.
+"""Authentication at Google Cloud: a token of the settings, a credentials file, or those of the machine.
 
-google-auth makes the grants; its HTTP goes through the provider's own transport. The
-library is imported at the first token.
+google-auth gets the tokens; its HTTP goes through the provider's own transport. The
+library is imported for the first token.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class GoogleCredentials:
         import google.auth
 
         if self._file:
-            with warnings.catch_warnings():  # it warns of files from strangers; this one is the operator's
+            with warnings.catch_warnings():  # it warns of untrusted files; this one is the operator's
                 warnings.simplefilter("ignore", DeprecationWarning)
                 return google.auth.load_credentials_from_file(self._file, scopes=list(SCOPES))[0]
         request: Any = self._request  # google-auth asks for its own class, and calls it
@@ -93,15 +93,15 @@ class GoogleCredentials:
         headers: Mapping[str, str] | None = None,
         timeout: float | None = None,
         **options: Any,
-    ) -> _Answer:
+    ) -> _Reply:
         """Send a request for google-auth: its transport interface."""
         data = body.encode() if isinstance(body, str) else body
         reply = tokens.call(self._transport, method, url, dict(headers or {}), data)
-        return _Answer(reply.status, reply.headers, reply.body)
+        return _Reply(reply.status, reply.headers, reply.body)
 
 
-class _Answer:
-    """An answer as google-auth reads it."""
+class _Reply:
+    """A reply as google-auth reads it."""
 
     def __init__(self, status: int, headers: Mapping[str, str], data: bytes) -> None:
         self.status = status

@@ -1,10 +1,12 @@
-"""Wires that OpenAI's API and its many likes have in common, as makers of ``Wire`` rows.
+"""Make the wires that OpenAI's API and similar ones have in common.
 
-Paths are those below a base URL that ends in ``/v1``; a provider whose SDK takes the bare
-host gives ``root="/v1"``.
+Paths are below a base URL that ends in ``/v1``; a provider whose SDK takes the bare host passes
+``root="/v1"``.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 from app.dialects.chat.options import ChatOptions
 from app.dialects.media import openai_translation
@@ -63,7 +65,7 @@ def translation(*, root: str = "") -> Wire:
 
 
 def images(options: ImageOptions | None = None, *, root: str = "") -> dict[str, Wire]:
-    """Return the wires of pictures: of a prompt, and edits of pictures."""
+    """Return the wires that draw pictures from a prompt and edit pictures."""
     options = options or ImageOptions()
     return {
         "image_generation": Wire("images", f"{root}/images/generations", options=options),
@@ -72,24 +74,22 @@ def images(options: ImageOptions | None = None, *, root: str = "") -> dict[str, 
 
 
 def variation(*, root: str = "") -> Wire:
-    """Return the wire of variations of a picture, never streamed."""
+    """Return the wire of variations of a picture; it never streams."""
     return Wire("images", f"{root}/images/variations", options=ImageOptions(), streams=False)
 
 
 def files(options: FileOptions | None = None, *, root: str = "") -> Wire:
-    """Return the wire of files: the path of all of them."""
+    """Return the wire of files."""
     return Wire("files_openai", f"{root}/files", options=options or FileOptions(), streams=False)
 
 
 def batches(*endpoints: str, root: str = "", version: str = "/v1") -> Wire:
-    """Return the wire of batches, whose lines may ask for ``endpoints`` (``/chat/completions`` …); ``version`` stands
-    before them in lines."""
-    known = {f"/v1{endpoint}": f"{version}{endpoint}" for endpoint in endpoints}
-    return Wire(
-        "batches_openai", f"{root}/batches", options=BatchOptions(f"{root}/files", known), streams=False
-    )
+    """Return the wire of batches. Their lines may name ``endpoints`` (``/chat/completions`` …), which have
+    ``version`` before them there."""
+    options = BatchOptions(f"{root}/files", {f"/v1{path}": f"{version}{path}" for path in endpoints})
+    return Wire("batches_openai", f"{root}/batches", options=options, streams=False)
 
 
-def models(root: str = "") -> Wire:
+def models(root: str = "", options: Any = OPENAI) -> Wire:
     """Return the wire of the model list."""
-    return Wire("models", f"{root}/models", method="GET", streams=False, options=OPENAI)
+    return Wire("models", f"{root}/models", method="GET", streams=False, options=options)

@@ -1,7 +1,7 @@
-"""From names and settings to providers; each module is imported when its provider is first made.
+"""Make providers from names and settings; a provider's module is imported when it is first made.
 
-A module offers ``SPEC``, and ``bind(settings, egress, transport) -> Spec`` besides where its
-spec depends on the settings or its credentials need the way out.
+A module has ``SPEC``, or ``bind(settings, egress, transport) -> Spec`` where the spec depends on the
+settings or the credentials need the transport.
 """
 
 from __future__ import annotations
@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
-from typing import Any
+from typing import Any, Final
 
 from app.config import ProviderSettings, Settings
 from app.providers import PROVIDERS, row_of
 from app.providers.base import Provider, Spec
 from app.wire.egress import Egress
+
+_READY: Final = frozenset(name for name, row in PROVIDERS.items() if row.always)
+"""The providers that need no settings; the operator may disable them."""
 
 
 def all_names(settings: Settings) -> frozenset[str]:
@@ -24,17 +27,13 @@ def all_names(settings: Settings) -> frozenset[str]:
 
 def configured_names(settings: Settings) -> tuple[str, ...]:
     """Return the providers that have all they need: the operator's order, then the built-in ones."""
-    always = [name for name, row in PROVIDERS.items() if row.always]
-    names = dict.fromkeys([*settings.providers, *always])
-    off = _disabled_names(settings)
-    return tuple(name for name in names if name not in off and is_configured(name, settings))
+    names = dict.fromkeys([*settings.providers, *_READY])
+    disabled = _disabled_names(settings)
+    return tuple(name for name in names if name not in disabled and is_configured(name, settings))
 
 
 def _disabled_names(settings: Settings) -> frozenset[str]:
-    """Return the providers that need no settings, where the operator wants none of them."""
-    return (
-        frozenset() if settings.sandbox else frozenset(name for name, row in PROVIDERS.items() if row.always)
-    )
+    return frozenset() if settings.sandbox else _READY
 
 
 def is_configured(name: str, settings: Settings) -> bool:
@@ -42,16 +41,16 @@ def is_configured(name: str, settings: Settings) -> bool:
     row = row_of(name)
     if row.always:
         return True
-    own = settings.providers.get(name)
-    if own is None or not all(_has(own, need) for need in row.needs):
+    provider = settings.providers.get(name)
+    if provider is None or not all(_has(provider, need) for need in row.needs):
         return False
-    return bool(own.keys) or row.keyless or own.chain
+    return bool(provider.keys) or row.keyless or provider.chain
 
 
 def make_provider(name: str, settings: Settings, egress: Egress) -> Provider:
     """Return the provider called ``name`` with a transport of its own.
 
-    One that lacks a setting is made all the same: it says what to set when it is used.
+    A provider without a needed setting is made, too; using it raises an error that says what to set.
     """
     own = settings.providers.get(name) or ProviderSettings(name)
     transport = egress.transport(proxy=own.proxy, ca_bundle=own.ca_bundle, client_cert=own.client_cert)
@@ -63,5 +62,5 @@ def make_provider(name: str, settings: Settings, egress: Egress) -> Provider:
     return Provider(spec, own, transport)
 
 
-def _has(given: ProviderSettings, need: str) -> bool:
-    return bool(given.base_url if need == "base_url" else given.options.get(need))
+def _has(settings: ProviderSettings, need: str) -> bool:
+    return bool(settings.base_url if need == "base_url" else settings.options.get(need))

@@ -1,8 +1,8 @@
-"""Access tokens: fetched by one greenlet for all that wait, and again before they end.
+"""Access tokens: one greenlet fetches them for all that wait, and renews them before they end.
 
-The vendors' libraries let every waiting call fetch its own token (design/stack.md); here
-one lock per credential makes it one. Token servers are called through the provider's own
-transport, so that its proxy and authorities hold for them too.
+With the vendors' libraries every waiting call fetches its own token (design/stack.md); a lock for each
+credential makes that one. Token servers are called through the provider's own transport, so its proxy
+and certificate authorities hold for them, too.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import Final, NamedTuple
 from app.errors import GatewayError
 from app.wire.egress import Clocks, Transport
 
-MARGIN: Final = 240.0  # seconds before its end that a token is renewed; msal's own cache turns at 300
+MARGIN: Final = 240.0  # seconds before its end that a token is renewed; msal's own cache renews at 300
 _CLOCKS: Final = Clocks(connect=10, first_byte=20, idle=20, total=30)
 _MAX_ANSWER: Final = 1024 * 1024  # bytes
-_FAILURE_LASTS: Final = 1.0  # seconds that whoever waited behind a failed fetch gets the same failure
+_FAILURE_SECONDS: Final = 1.0  # how long those who waited for a failed fetch get the same failure
 
 
 class Token(NamedTuple):
@@ -47,7 +47,7 @@ class TokenSource:
         self._failure: tuple[float, GatewayError] | None = None
 
     def token(self) -> str:
-        """Return a token that is good for a while; raises what ``fetch`` raises."""
+        """Return a token with some time left; raises what ``fetch`` raises."""
         token = self._token
         if token is not None:
             left = token.ends - self._now()
@@ -60,7 +60,7 @@ class TokenSource:
         now = self._now()
         if self._token is not None and self._token.ends - now > MARGIN:
             return self._token.value
-        if self._failure is not None and now - self._failure[0] < _FAILURE_LASTS:
+        if self._failure is not None and now - self._failure[0] < _FAILURE_SECONDS:
             raise self._failure[1]
         try:
             self._token = self._fetch()

@@ -10,17 +10,15 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from typing import Any, Final
-from urllib.parse import urlencode
 
 from app.config import ProviderSettings
 from app.dialects import models
 from app.dialects.gemini.options import VERTEX
 from app.dialects.media import embeddings_gemini
 from app.dialects.messages.options import MessagesOptions
-from app.errors import GatewayError
 from app.providers import anthropic, chat_rows
 from app.providers.auth import BearerAuth
-from app.providers.base import Spec, Wire
+from app.providers.base import Spec, Wire, default_url, not_configured
 from app.providers.google_auth import GoogleAuth
 from app.wire.egress import host_label, segment
 
@@ -41,7 +39,7 @@ _CLAUDE: Final = MessagesOptions(
 )
 
 
-def _google(verb: str, dialect: str, options: Any, *, where: str = "publishers/google/models") -> Wire:
+def _model_wire(verb: str, dialect: str, options: Any, *, where: str = "publishers/google/models") -> Wire:
     path = f"{_PLACE}/{where}/{{model}}"
     if verb != "generateContent":
         return Wire(dialect, f"{path}:{verb}", options=options, streams=False)
@@ -55,25 +53,25 @@ def _google(verb: str, dialect: str, options: Any, *, where: str = "publishers/g
     )
 
 
-def _raw(maker: str, dialect: str, options: Any, **more: Any) -> Wire:
+def _raw_predict_wire(maker: str, dialect: str, options: Any, **more: Any) -> Wire:
     path = f"{_PLACE}/publishers/{maker}/models/{{model}}"
     return Wire(
         dialect, f"{path}:rawPredict", stream_path=f"{path}:streamRawPredict", options=options, **more
     )
 
 
-_DRAWING: Final = replace(
-    _google("generateContent", "images_gemini", None), stream_path=None, passes=False, streams=False
+_GEMINI_IMAGES: Final = replace(
+    _model_wire("generateContent", "images_gemini", None), stream_path=None, passes=False, streams=False
 )
 
 _GEMINI: Final[dict[str, Wire]] = {
-    "image_generation": _DRAWING,
-    "image_edit": _DRAWING,
-    "chat": _google("generateContent", "gemini", VERTEX),
-    "count_tokens": _google("countTokens", "gemini", VERTEX),
+    "image_generation": _GEMINI_IMAGES,
+    "image_edit": _GEMINI_IMAGES,
+    "chat": _model_wire("generateContent", "gemini", VERTEX),
+    "count_tokens": _model_wire("countTokens", "gemini", VERTEX),
 }
-_IMAGEN: Final[dict[str, Wire]] = {"image_generation": _google("predict", "images_imagen", None)}
-_IMAGEN_CAPABILITY: Final = {**_IMAGEN, "image_edit": _google("predict", "images_imagen", None)}
+_IMAGEN: Final[dict[str, Wire]] = {"image_generation": _model_wire("predict", "images_imagen", None)}
+_IMAGEN_CAPABILITY: Final = {**_IMAGEN, "image_edit": _model_wire("predict", "images_imagen", None)}
 _RANKERS: Final[dict[str, Wire]] = {
     "rerank": Wire(
         "rerank_vertex",
@@ -83,11 +81,11 @@ _RANKERS: Final[dict[str, Wire]] = {
     )
 }
 _TUNED: Final[dict[str, Wire]] = {
-    "chat": _google("generateContent", "gemini", VERTEX, where="endpoints"),
-    "count_tokens": _google("countTokens", "gemini", VERTEX, where="endpoints"),
+    "chat": _model_wire("generateContent", "gemini", VERTEX, where="endpoints"),
+    "count_tokens": _model_wire("countTokens", "gemini", VERTEX, where="endpoints"),
 }
 _CLAUDE_WIRES: Final[dict[str, Wire]] = {
-    "chat": _raw(
+    "chat": _raw_predict_wire(
         "anthropic", "messages", _CLAUDE, realm=anthropic.SIGNERS, passes=True, forwards=anthropic.BETAS
     ),
     "count_tokens": Wire(
@@ -99,9 +97,9 @@ _CLAUDE_WIRES: Final[dict[str, Wire]] = {
         forwards=anthropic.BETAS,
     ),
 }
-_MISTRAL: Final[dict[str, Wire]] = {"chat": _raw("mistralai", "chat", chat_rows.MISTRAL)}
+_MISTRAL: Final[dict[str, Wire]] = {"chat": _raw_predict_wire("mistralai", "chat", chat_rows.MISTRAL)}
 _OTHERS: Final[dict[str, Wire]] = {
-    "chat": Wire("chat", f"{_PLACE}/endpoints/openapi/chat/completions", options=chat_rows.VERTEX_OPENAPI)
+    "chat": Wire("chat", f"{_PLACE}/endpoints/openapi/chat/completions", options=chat_rows.OTHER_MAKERS)
 }
 _MODELS: Final = Wire(
     "models",
@@ -145,7 +143,7 @@ def _embedding(name: str) -> Wire | None:
     if "/" in name:
         return None
     verb, options = next((verb, options) for form, verb, options in _EMBEDDINGS if form.fullmatch(name))
-    return _google(verb, "embeddings_gemini", options)
+    return _model_wire(verb, "embeddings_gemini", options)
 
 
 def _bare(model: str) -> str:
@@ -173,41 +171,30 @@ def _base_url(settings: ProviderSettings) -> str | None:
 
 
 def _url(settings: ProviderSettings, base: str, wire: Wire, model: str, stream: bool) -> str:
-    path = wire.stream_path if stream and wire.stream_path is not None else wire.path
-    if "{project}" in path:
-        project = settings.options.get("project")
-        if not project:
-            raise GatewayError(
-                "provider_not_configured",
-                f"Provider '{settings.name}' is not configured. {MISSING}",
-                param="model",
-            )
-        path = path.replace("{project}", segment(project, allow=":", name="project"))
-        path = path.replace("{location}", location_of(settings))
-    if "{model}" in path:
-        path = path.replace("{model}", segment(_bare(model), allow="@", name="model"))
-    if wire.base is not None and settings.base_url is None:
-        base = wire.base  # an API beside Vertex's; behind the operator's own address all are one
-    query = {**wire.query, **(wire.stream_query if stream else {})}
-    return f"{base.rstrip('/')}{path}" + (f"?{urlencode(query)}" if query else "")
+    if settings.base_url is not None:
+        wire = replace(wire, base=None)  # the operator's own address serves all of Google's APIs
+    url = default_url(settings, base, wire, _bare(model), stream, allow="@")
+    if "{project}" not in wire.path:
+        return url
+    project = settings.options.get("project")
+    if not project:
+        raise not_configured(settings.name, MISSING)
+    url = url.replace("{project}", segment(project, allow=":", name="project"))
+    return url.replace("{location}", location_of(settings))
 
 
 def bind(settings: ProviderSettings, egress: Any, transport: Any) -> Spec:
     """Return the spec with these settings' credentials."""
-    return _spec(GoogleAuth(settings, transport))
+    return replace(SPEC, auth=GoogleAuth(settings, transport))
 
 
-def _spec(auth: Any) -> Spec:
-    return Spec(
-        name="vertex",
-        auth=auth,
-        wires={**_GEMINI, "embedding": _google("predict", "embeddings_gemini", None), "models": _MODELS},
-        base_url=_base_url,
-        choose=_choose,
-        url=_url,
-        price_as="google",
-        missing=MISSING,
-    )
-
-
-SPEC: Final = _spec(BearerAuth())
+SPEC: Final = Spec(
+    name="vertex",
+    auth=BearerAuth(),
+    wires={**_GEMINI, "embedding": _model_wire("predict", "embeddings_gemini", None), "models": _MODELS},
+    base_url=_base_url,
+    choose=_choose,
+    url=_url,
+    price_as="google",
+    missing=MISSING,
+)

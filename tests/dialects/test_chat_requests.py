@@ -749,7 +749,7 @@ HISTORY: list[tuple[ChatOptions, tuple[Any, ...], Json, list[str]]] = [
     ),
     (rows.OPENROUTER, FOREIGN, {"content": None, "tool_calls": [_call("c1", "f", "{}")]}, ["messages"]),
     (
-        rows.GEMINI_COMPAT,
+        replace(rows.CUSTOM, text_lists=True, open_members=False, history="extra_content"),
         (ToolCallPart("c1", "f", "{}", signature=Signature("T", "chat", "there")),),
         {
             "content": None,

@@ -26,7 +26,7 @@ from tests.traffic.load import Exchange
 ROWS = {
     "openai.chat": rows.OPENAI,
     "azure.openai.chat": rows.AZURE,
-    "azure.inference.chat": rows.AZURE_MODELS,
+    "azure.inference.chat": rows.OTHER_MAKERS,
     "groq.openai.chat": rows.GROQ,
     "cerebras.openai.chat": rows.CEREBRAS,
     "openrouter.openai.chat": rows.OPENROUTER,
@@ -35,7 +35,9 @@ ROWS = {
     "parasail.openai.chat": rows.PARASAIL,
     "ollama.openai.chat": rows.OLLAMA,
     "mistral.chat": rows.MISTRAL,
-    "gemini.openai_compat.chat": rows.GEMINI_COMPAT,
+    "gemini.openai_compat.chat": replace(
+        rows.CUSTOM, text_lists=True, open_members=False, history="extra_content"
+    ),
 }
 FOUND = CHAT.found
 events_of, response_of = CHAT.events, CHAT.response

@@ -185,11 +185,11 @@ def test_a_refusal_of_the_request_is_no_failure_of_the_target(kind: str) -> None
 
 def test_a_provider_takes_no_more_calls_at_once_than_it_is_set_to() -> None:
     provider = _target("first").provider
-    with provider.slot():
-        with pytest.raises(GatewayError) as refused, provider.slot():
+    with provider.slots:
+        with pytest.raises(GatewayError) as refused, provider.slots:
             pass
         assert (refused.value.status, refused.value.retry_after) == (503, 1)
-    with provider.slot():
+    with provider.slots:
         pass
 
 

@@ -19,4 +19,4 @@ def make(services: Services) -> AttemptLayer:
 
 def _slot(attempt: Attempt) -> AbstractContextManager[None]:
     """Hold one of the provider's slots; refuses with ``overloaded`` when all are taken."""
-    return attempt.target.provider.slot()
+    return attempt.target.provider.slots

@@ -75,21 +75,21 @@ def _names(gateway: Gateway) -> list[str]:
 
 def _show(gateway: Gateway, provider: Provider) -> dict[str, Any]:
     resting = _resting_circuits(gateway, provider.name)
-    lack = provider.lack()
+    problem = provider.configuration_problem()
     spent = {} if gateway.key_cooldowns is None else gateway.key_cooldowns.seconds(provider.name)
     keys = [_key(key, spent.get(key.name)) for key in provider.settings.keys]
     return {
         "id": provider.name,
         "object": "provider",
-        "state": "incomplete" if lack else "resting" if _all_rest(keys, resting) else "ready",
-        "lack": lack,
-        "base_url": None if lack else provider.base_url,
+        "state": "incomplete" if problem else "resting" if _all_rest(keys, resting) else "ready",
+        "lack": problem,
+        "base_url": None if problem else provider.base_url,
         "dialect": provider.settings.dialect,
         "wires": sorted(provider.spec.wires),
         "keys": keys,
         "models": list(provider.settings.models),
         "limits": limit_rows(provider.settings.limits),
-        "open_calls": provider.open_calls,
+        "open_calls": provider.slots.in_use,
         "resting": resting,
     }
 
