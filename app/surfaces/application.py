@@ -8,7 +8,6 @@ import time
 from typing import Final
 
 from flask import Flask, Request, Response, current_app, g, request
-from flask.globals import app_ctx, request_ctx
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 
@@ -20,6 +19,7 @@ from app.surfaces.admin.dispatcher import mount_admin
 from app.surfaces.blueprints import blueprints
 from app.surfaces.body.queries import refuse_nul
 from app.surfaces.browsers import Browsers
+from app.surfaces.context import app_context, request_context
 from app.surfaces.credentials import KeyRing, check_operation
 from app.surfaces.idempotency import REPLAYED, Replay, replay, settle
 from app.surfaces.minimal_flask import SessionlessFlask
@@ -76,7 +76,8 @@ def _before() -> Response | None:
     """Give the request an id, check who calls, then the api-version.
 
     A path that no rule matches, but below a door's prefix, is asked for that door's key."""
-    request, own = request_ctx.request, app_ctx.g  # each look at a proxy costs as much as a look at a header
+    request, context = request_context().request, app_context()
+    own = context.g
     request_id = request.environ.get("HTTP_X_REQUEST_ID", "")
     own.started = time.monotonic()
     own.request_id = request_id if request_id and _REQUEST_ID.fullmatch(request_id) else new_request_id()
@@ -85,7 +86,7 @@ def _before() -> Response | None:
     _check_spelling(request.environ.get("RAW_URI", "").partition("?")[0])
     if places.keyless:
         return None
-    parts = app_ctx.app.extensions
+    parts = context.app.extensions
     browsers: Browsers = parts["sluice_browsers"]
     if mount is not None and (answer := browsers.preflight(request, _methods)) is not None:
         return answer
@@ -124,10 +125,11 @@ def _check_spelling(raw: str) -> None:
 
 def _finish(response: Response) -> Response:
     """Tell of a request that was no call, limit each write, add the headers of every answer, and settle a claim."""
-    asked, own, mount = request_ctx.request, app_ctx.g, current_mount()
+    asked, context, mount = request_context().request, app_context(), current_mount()
+    own = context.g
     if mount is not None and "call" not in own:
         _note(response, mount)
-    _set_write_timeouts(response, asked, gateway_of(app_ctx.app).settings.timeouts)
+    _set_write_timeouts(response, asked, gateway_of(context.app).settings.timeouts)
     finish_headers(response, own.request_id, mount)
     return _settle_claim(response) if "claim" in own else response
 

@@ -10,9 +10,9 @@ from functools import partial
 from typing import Any, Final
 
 from flask import Blueprint, current_app
-from flask.globals import request_ctx
 
 from app.operations import OPERATIONS, Operation, Route, resolve
+from app.surfaces.context import request_context
 from app.surfaces.mounts import MOUNTS, Mount
 
 _KEY: Final = Route("GET", "/v1/key", "views.key.own", "Key")
@@ -50,7 +50,7 @@ def _view_at(place: str, *given: Any) -> Callable[..., Any]:
 
     def first(**arguments: Any) -> Any:
         view = partial(resolve("surfaces", place), *given)
-        current_app.view_functions[str(request_ctx.request.endpoint)] = view
+        current_app.view_functions[str(request_context().request.endpoint)] = view
         return view(**arguments)
 
     return first

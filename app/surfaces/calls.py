@@ -9,7 +9,6 @@ from functools import lru_cache
 from typing import Any, Final
 
 from flask import request
-from flask.globals import app_ctx, request_ctx
 
 from app.dialects import dialect_of
 from app.dialects.base import Row
@@ -19,6 +18,7 @@ from app.gateway.core import Gateway, gateway_of
 from app.operations import Operation
 from app.surfaces.body.forbidden_members import without_forbidden
 from app.surfaces.body.reader import names_files, size_of
+from app.surfaces.context import app_context, request_context
 from app.surfaces.credentials import SUBPROTOCOLS, check_operation
 from app.surfaces.mounts import Mount
 from app.surfaces.rules import current_rule
@@ -31,7 +31,7 @@ _MOST_FALLBACKS: Final = 16
 
 def current_gateway() -> Gateway:
     """Return the gateway of the application that serves this request."""
-    return gateway_of(app_ctx.app)
+    return gateway_of(app_context().app)
 
 
 def make_call(
@@ -54,7 +54,7 @@ def make_call(
     Raises GatewayError for a missing or malformed model or fallbacks.
     """
     gateway, rule = current_gateway(), current_rule()
-    asked, own = request_ctx.request, app_ctx.g
+    asked, own = request_context().request, app_context().g
     environ, principal = asked.environ, own.principal
     if operation is not None:
         check_operation(principal, operation.name)

@@ -23,6 +23,7 @@ from app.errors import GatewayError
 from app.gateway.core import Gateway
 from app.gateway.run import Run
 from app.state.records import LARGEST, FirstAnswer
+from app.surfaces.context import request_context
 from app.wire.offload import aside
 
 HEADER: Final = "idempotency-key"
@@ -83,7 +84,7 @@ class Claim:
 
 def claim_json(gateway: Gateway, body: Any, size: int) -> None:
     """Claim the request for a JSON body of ``size`` bytes, whose members may come in any order."""
-    if _HEADER in request.environ:
+    if _HEADER in request_context().request.environ:
         _claim(gateway, aside(size, partial(_digest_of_json, body)))
 
 

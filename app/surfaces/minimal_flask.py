@@ -1,19 +1,20 @@
 """Flask without what this application never uses: sessions, async views, signals, URLs made from routes.
 
-Public overrides only, and they change no behaviour: they take a third off the cost of a
-request that does nothing (docs/performance.md).
+Views, ``g``, ``request`` and the hooks before and after are Flask's. Tests: tests/surfaces/test_minimal_flask.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property, lru_cache
 from typing import Any, Final, NoReturn
 
 from flask import Flask, Request, Response
+from flask.ctx import AppContext, RequestContext
+from flask.globals import _cv_app, _cv_request
 from flask.sessions import NullSession, SessionInterface, SessionMixin
 from werkzeug.datastructures import Headers
 from werkzeug.routing import Map, MapAdapter, Rule, RuleFactory
-from werkzeug.wsgi import ClosingIterator
 
 from app.surfaces.mounts import Credentials
 from app.surfaces.rules import DoorRule
@@ -93,6 +94,25 @@ class SessionlessFlask(Flask):
         request.url_rule, request.view_args = rule, {}
         return None
 
+    def wsgi_app(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        """Serve one request, as Flask does, without signals and without what a teardown would do."""
+        context = RequestContext(self, environ, session=_SESSION)
+        app_token, token = _cv_app.set(AppContext(self)), _cv_request.set(context)
+        try:
+            if context.url_adapter is not None:
+                context.match_request()
+            try:
+                response = self.full_dispatch_request()
+            except Exception as error:  # noqa: BLE001 - of a hook: those of views are answered already
+                response = self.handle_exception(error)
+            return response(environ, start_response)
+        finally:
+            if "files" in vars(context.request):
+                context.request.close()
+            environ["werkzeug.request"] = None  # else the two hold each other
+            _cv_request.reset(token)
+            _cv_app.reset(app_token)
+
     def full_dispatch_request(self) -> Response:
         """Serve the current request: what the whole application does before each and after, and its view."""
         befores, afters = self.before_request_funcs[None], self.after_request_funcs[None]
@@ -109,28 +129,51 @@ class SessionlessFlask(Flask):
             response = after(response)
         return response
 
-    def do_teardown_request(self, exc: BaseException | None = None) -> None:
-        """Do nothing: nothing of a request is to be torn down."""
-
-    def do_teardown_appcontext(self, exc: BaseException | None = None) -> None:
-        """Do nothing: nothing of an application context is to be torn down."""
-
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """Return ``func``: nothing here is asynchronous."""
         return func
 
 
 class WholeResponse(Response):
-    """An answer whose headers are all set: with its length, without a location to complete."""
+    """An answer that is all here: its body, and ``fields``, its headers by their lower-case names.
+
+    Whoever asks for ``headers`` gets what Werkzeug makes of the fields, and that counts from then on."""
+
+    def __init__(self, body: bytes, status: int, fields: dict[str, str]) -> None:
+        self.fields = fields
+        self.response = [body]
+        self.direct_passthrough = False
+        self._status, self._status_code = _status_line(status), status
+        self._on_close: list[Callable[[], Any]] = []
+
+    @cached_property
+    def headers(self) -> Headers:  # type: ignore[override]
+        """The headers as Werkzeug has them."""
+        return Headers(self.fields)
+
+    def add_headers(self, fields: Mapping[str, str], defaults: Mapping[str, str]) -> None:
+        """Set headers by their lower-case names; ``defaults`` where there are none of the name."""
+        if "headers" not in vars(self):
+            self.fields = {**defaults, **self.fields, **fields}
+            return
+        self.headers.update(fields)
+        for name, value in defaults.items():
+            self.headers.setdefault(name, value)
 
     def get_wsgi_headers(self, environ: Any) -> Headers:
-        """Return the headers as they are; Werkzeug would copy and search them."""
+        """Return the headers as they are, without a location to complete."""
         return self.headers
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         """Answer: all is here, so there is nothing to encode, or to leave out but for HEAD."""
         body: Any = self.response
-        if environ["REQUEST_METHOD"] == "HEAD" or not isinstance(body, list):
+        if environ["REQUEST_METHOD"] == "HEAD" or not isinstance(body, list) or self._on_close:
             return super().__call__(environ, start_response)
-        start_response(self.status, self.headers.to_wsgi_list())
-        return ClosingIterator(body, self.close)
+        is_asked = "headers" in vars(self)
+        start_response(self.status, self.headers.to_wsgi_list() if is_asked else list(self.fields.items()))
+        return body
+
+
+@lru_cache(maxsize=256)
+def _status_line(status: int) -> str:
+    return Response(status=status).status

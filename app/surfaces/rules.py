@@ -7,11 +7,11 @@ from itertools import product
 from typing import Any, Final, NoReturn
 
 from flask import Request, current_app
-from flask.globals import request_ctx
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.routing import MapAdapter, Rule
 
 from app.operations import OPERATIONS, Operation, Route
+from app.surfaces.context import request_context
 from app.surfaces.mounts import Credentials, Mount, mount_of
 
 
@@ -57,7 +57,7 @@ def _no_url(rule: Rule, **values: Any) -> NoReturn:
 
 def matched_rule() -> DoorRule | None:
     """Return the rule that the current request matched, None for one that matched none."""
-    rule = request_ctx.request.url_rule
+    rule = request_context().request.url_rule
     return rule if isinstance(rule, DoorRule) else None
 
 
@@ -72,7 +72,7 @@ def current_rule() -> DoorRule:
 def current_mount() -> Mount | None:
     """Return the door of the current request: its rule's, else that of its path by another method,
     else the one that its path lies below."""
-    request = request_ctx.request
+    request = request_context().request
     rule = request.url_rule or _other_method(request)
     return rule.mount if isinstance(rule, DoorRule) else mount_of(request.path)
 
@@ -100,7 +100,7 @@ def current_operation() -> str | None:
     rule = matched_rule()
     if rule is not None and rule.operation is not None:
         return rule.operation.name
-    path = request_ctx.request.path
+    path = request_context().request.path
     named = (row.name for row in OPERATIONS.values() if any(path.endswith(r.path) for r in row.routes))
     parts = path.split("/")
     below = next((name for word, name in _FAMILIES.items() if word in parts), None)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from flask.globals import request_ctx
-
 from app.surfaces.body.reader import json_body, size_of
 from app.surfaces.body.schemas import check
 from app.surfaces.calls import current_gateway
+from app.surfaces.context import request_context
 from app.surfaces.idempotency import claim_json
 from app.surfaces.rules import current_rule
 from app.wire.offload import aside
@@ -17,7 +16,7 @@ from app.wire.offload import aside
 
 def read_body() -> dict[str, Any]:
     """Return the request's JSON body, validated by the schema of the matched route."""
-    request, route, gateway = request_ctx.request, current_rule().route, current_gateway()
+    request, route, gateway = request_context().request, current_rule().route, current_gateway()
     settings = gateway.settings
     body = json_body(
         request,

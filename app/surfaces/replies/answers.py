@@ -141,13 +141,13 @@ def _attempt_headers(call: Call) -> dict[str, str]:
 
 def finish_headers(response: Response, request_id: str, mount: Mount | None) -> Response:
     """Add the headers every answer has: request id, also by its door's own name, no-store, and nosniff."""
-    headers = response.headers
     own = {"x-request-id": request_id, "x-content-type-options": "nosniff"}
     if mount is not None and mount.request_id is not None:
         own[mount.request_id] = request_id
-    told = {name.lower() for name, _ in headers}  # Werkzeug goes through all of them for each that is set
+    if isinstance(response, WholeResponse):
+        response.add_headers(own, {"cache-control": "no-store"})
+        return response
     for name, value in own.items():
-        (headers.set if name in told else headers.add)(name, value)
-    if "cache-control" not in told:
-        headers.add("cache-control", "no-store")
+        response.headers.set(name, value)
+    response.headers.setdefault("cache-control", "no-store")
     return response

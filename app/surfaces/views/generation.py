@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Response, g
+from flask import Response
 
 from app.gateway.call import Call
 from app.surfaces.body.validation import read_body
 from app.surfaces.calls import current_gateway, make_call
+from app.surfaces.context import app_context
 from app.surfaces.mounts import Mount
 from app.surfaces.replies.framing import Framing
 from app.surfaces.replies.runs import answer_stream, answer_whole
@@ -41,6 +42,6 @@ def generate(
 
 
 def _serve(mount: Mount, call: Call, framing: Framing | None = None) -> Response:
-    g.call = call
+    app_context().g.call = call
     run = current_gateway().run(call)
     return answer_stream(mount, run, framing=framing) if call.stream else answer_whole(mount, run.result())
