@@ -17,7 +17,7 @@ from app.dialects.base import ClientContext, ModelListDialect
 from app.dialects.chat import errors as chat_errors
 from app.dialects.gemini import errors as gemini_errors
 from app.dialects.media import elevenlabs_errors
-from app.dialects.shared.lenient_json import as_dict, as_str, count, dicts, opt_str, without_nulls
+from app.dialects.shared.lenient_json import as_dict, as_str, at_path, count, dicts, opt_str, without_nulls
 from app.errors import GatewayError
 
 NAME: Final = "models"
@@ -229,13 +229,7 @@ def _first_text(entry: Mapping[str, Any], names: Iterable[str]) -> str | None:
 
 
 def _first_count(entry: Mapping[str, Any], paths: Iterable[Path]) -> int | None:
-    return next((number for number in (count(_get_path(entry, path)) for path in paths) if number), None)
-
-
-def _get_path(entry: Any, path: Path) -> Any:
-    for name in path:
-        entry = as_dict(entry).get(name)
-    return entry
+    return next((number for number in (count(at_path(entry, path)) for path in paths) if number), None)
 
 
 def _unix(value: Any) -> int | None:

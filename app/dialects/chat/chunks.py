@@ -1,29 +1,30 @@
-"""The chunks that hold ``choices``, as chat and text completions stream them: order and ends.
+"""Streams of chunks with ``choices``, as chat and text completions have them, both ways.
 
-Knows when such a stream begins, fails and is whole; what a choice says is the wire's own.
+This module knows how such a stream begins, fails and ends; the content of a choice is the wire's own.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, ClassVar, Final
 
-from app.canonical.events import BlockDelta, Event, Failed, Started
+from app.canonical.events import BlockDelta, Ended, Event, Failed, Started
 from app.canonical.response import Usage
+from app.dialects.base import DONE, Frame, ServerContext
 from app.dialects.chat.errors import failure_in
+from app.dialects.chat.usage import encode_usage
 from app.dialects.shared.decoder_parts import cut_stream
 from app.dialects.shared.lenient_json import as_dict, dicts
 from app.dialects.shared.repeats import Grow, Place, Repeats
 from app.errors import GatewayError
 
 _FREE: Final = ("created", "obfuscation", "p")
-"""Members that may differ from chunk to chunk and say nothing: its time, and padding."""
+"""Members without meaning that may differ from chunk to chunk: the time, and padding."""
 
 
 class ChunkDecoder(ABC):
-    """Frames of chunks to events. Frames after the end are passed over. ``growing``: where a chunk may
-    hold a piece of text."""
+    """Decodes chunks to events; ignores frames after the end. ``growing`` lists the paths of growing texts."""
 
     growing: ClassVar[tuple[Place, ...]]
 
@@ -34,14 +35,14 @@ class ChunkDecoder(ABC):
         self._repeats = Repeats(*self.growing, free=_FREE)
 
     def feed(self, event: str | None, data: Any) -> list[Event]:
-        """Take one frame. An error frame ends the stream with Failed."""
+        """Decode one frame. An error frame ends the stream with Failed."""
         if self._over:
             return []
         if event is None and (delta := self._repeats.delta_of(data)) is not None:
             return [delta]
         events = self._read(event, data)
-        grown = events[0] if len(events) == 1 and event is None else None
-        grow = self._grow_of(data, grown.block) if isinstance(grown, BlockDelta) else None
+        only = events[0] if len(events) == 1 and event is None else None
+        grow = self._grow_of(data, only.block) if isinstance(only, BlockDelta) else None
         self._repeats.learn(data, events, grow)
         return events
 
@@ -61,23 +62,20 @@ class ChunkDecoder(ABC):
         return events
 
     def done(self) -> list[Event]:
-        """Take ``[DONE]``: close what is open and end."""
+        """Read ``[DONE]``: return the closing events."""
         if self._over:
             return []
-        if not self._finishes():
-            return self._fail(
-                GatewayError("upstream_invalid", "The provider's stream ended without an answer.")
-            )
-        return self._end()
+        if self._finishes():
+            return self._end()
+        return self._fail(GatewayError("upstream_invalid", "The provider's stream ended without an answer."))
 
     def eof(self) -> list[Event]:
-        """Take the end of the body, which is the end where every choice had its finish."""
+        """Read the end of the body: the end of the stream if every choice has its finish, otherwise a failure."""
         if self._over:
             return []
         finishes = self._finishes()
-        if finishes and all(finish is not None for finish in finishes):
-            return self._end()
-        return self._fail(cut_stream())
+        is_complete = bool(finishes) and all(finish is not None for finish in finishes)
+        return self._end() if is_complete else self._fail(cut_stream())
 
     def _end(self) -> list[Event]:
         self._over = True
@@ -89,15 +87,16 @@ class ChunkDecoder(ABC):
 
     @abstractmethod
     def _grow_of(self, chunk: Mapping[str, Any], block: int) -> Grow | None:
-        """Return what takes further text of ``block``, which ``chunk`` made longer; None where it did more."""
+        """Return the function that records further text of ``block``, to which ``chunk`` added; None if the
+        chunk did more than that."""
 
     @abstractmethod
     def _note(self, chunk: Mapping[str, Any]) -> None:
-        """Keep what belongs to the whole answer: usage and members that no choice has."""
+        """Record what belongs to the whole answer: usage, and members outside the choices."""
 
     @abstractmethod
     def _opening(self, chunk: Mapping[str, Any]) -> Started:
-        """Return the event that the first chunk of an answer makes."""
+        """Return the event for the first chunk."""
 
     @abstractmethod
     def _feed_choice(self, raw: Mapping[str, Any], events: list[Event]) -> None:
@@ -105,8 +104,52 @@ class ChunkDecoder(ABC):
 
     @abstractmethod
     def _finishes(self) -> Collection[Mapping[str, Any] | None]:
-        """Return, for each choice seen, the chunk's choice that told its finish, or None."""
+        """Return for each choice so far the choice of the chunk that had its finish, None if none had."""
 
     @abstractmethod
     def _closing(self) -> list[Event]:
-        """Return what ends every block and choice, and the stream."""
+        """Return the events that end all blocks, all choices and the stream."""
+
+
+class ChunkEncoder:
+    """Encodes events as chunks. A subclass lists its method for each class of events in ``methods``."""
+
+    methods: ClassVar[Mapping[type, Callable[..., list[Frame]]]]
+    object_type: ClassVar[str]
+    id_prefix: ClassVar[str]
+
+    def __init__(self, context: ServerContext, model: str, *, include_usage: bool) -> None:
+        self._context = context
+        self._include_usage = include_usage
+        self._no_usage = {"usage": None} if include_usage else {}
+        self._base: dict[str, Any] = {
+            "id": context.response_id or "",
+            "object": self.object_type,
+            "created": context.now,
+            "model": context.model or model,
+        }
+
+    def feed(self, event: Event) -> list[Frame]:
+        """Return the frames of ``event``, in order; there may be none."""
+        return self.methods[type(event)](self, event)
+
+    def _identify(self, event: Started) -> None:
+        """Set the members that all chunks share."""
+        self._base["id"] = self._context.response_id or event.id or self._context.new_id(self.id_prefix)
+        self._base["model"] = event.model or self._base["model"]
+        self._base["created"] = self._context.now if event.created is None else event.created
+
+    def _frame(self, choice: dict[str, Any]) -> Frame:
+        return Frame(None, {**self._base, "choices": [choice], **self._no_usage})
+
+    def _end(self, event: Ended, members: Mapping[str, Any]) -> list[Frame]:
+        """Return the last frames: usage with further ``members`` if the client requested it, and ``[DONE]``."""
+        if not self._include_usage or event.usage is None:
+            return [DONE]
+        return [
+            Frame(None, {**self._base, "choices": [], "usage": encode_usage(event.usage), **members}),
+            DONE,
+        ]
+
+    def _fail(self, event: Failed) -> list[Frame]:
+        return [Frame(None, {"error": event.error.body()})]

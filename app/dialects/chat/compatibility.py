@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from app.dialects.chat.losses import tell
+from app.dialects.chat.losses import report
 from app.dialects.chat.options import (
     KNOWN_MEMBERS,
     KNOWN_MESSAGE_MEMBERS,
@@ -104,7 +104,7 @@ class _Fitting:
 
     def _without_reasoning(self, message: Json) -> Json:
         if any(message.get(name) for name in _THOUGHTS):
-            tell(self._losses, "reasoning_history")
+            report(self._losses, "reasoning_history")
         return {name: value for name, value in message.items() if name not in _THOUGHTS}
 
     def _part(self, part: Any) -> Any:
@@ -115,7 +115,7 @@ class _Fitting:
     def _call(self, call: Any) -> Any:
         if not isinstance(call, dict) or "extra_content" not in call:
             return call
-        tell(self._losses, "reasoning_signature")
+        report(self._losses, "reasoning_signature")
         return {name: value for name, value in call.items() if name != "extra_content"}
 
     def _filter(self, members: Json, known: frozenset[str], allowed: frozenset[str]) -> Json:
@@ -132,7 +132,7 @@ class _Fitting:
             sent["tools"] = tools
             return
         if _forces(sent.get("tool_choice")):
-            tell(self._losses, "forced_tool")
+            report(self._losses, "forced_tool")
         for name in _OFFERED_WITH:
             sent.pop(name, None)
 

@@ -1,8 +1,8 @@
-"""Errors on the chat wire, in every shape that its servers send.
+"""Errors of chat completions, in all forms seen in recorded answers.
 
-OpenAI's ``{"error": {…}}`` (also as the only member of a list, or with a string), the flat
-``{"message", "type", "code"}`` with or without ``"object": "error"``, ``{"detail": …}``
-as a text or FastAPI's list, and errors inside a 200 or a stream.
+OpenAI's ``{"error": {…}}`` (also in a list, or with a string), the flat ``{"message", "type", "code"}``
+with or without ``"object": "error"``, ``{"detail": …}`` as a string or FastAPI's list, and errors in
+a 200 or in a stream.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from app.dialects.shared.failures import SCAN_LIMIT, status_of_code, upstream_fa
 from app.dialects.shared.lenient_json import as_dict, as_list, as_str, dicts, label, opt_str
 from app.errors import GatewayError
 
-_STATUS_OF: Final[Mapping[tuple[int, str], int]] = {
+_STATUSES: Final[Mapping[tuple[int, str], int]] = {
     # a request above the per-minute token limit is a rate limit, not a size limit
     (413, "rate_limit_exceeded"): 429,
 }
@@ -26,17 +26,17 @@ _TOO_LONG: Final = re.compile(
     re.IGNORECASE,
 )
 _CODES: Final[Mapping[str, str]] = {
-    # words of other servers for codes that the failure table knows
+    # codes of other servers, and the equivalent ones that ``failures`` knows
     "ResponsibleAIPolicyViolation": "content_filter",
     "request_quota_exceeded": "rate_limit_exceeded",
 }
 
 
 def decode_error(status: int, body: Any, headers: Mapping[str, str]) -> GatewayError:
-    """Return the error of an answer with ``status`` (400 or above) and parsed ``body``."""
+    """Return the error of an answer: its status (400 or above), parsed body and lower-case headers."""
     error = _error_of(body)
     code, kind = label(error.get("code")), label(error.get("type")) or label(error.get("error_type"))
-    status = _STATUS_OF.get((status, code or ""), status)
+    status = _STATUSES.get((status, code or ""), status)
     message = _message(error)
     return upstream_failure(
         status,
@@ -50,32 +50,30 @@ def decode_error(status: int, body: Any, headers: Mapping[str, str]) -> GatewayE
 
 
 def failure_in(body: Any) -> GatewayError | None:
-    """Return the error that a 200's body, or a stream's frame, holds; None when it holds none.
+    """Return the error in the body of a 200 or in a stream's frame, None if there is none.
 
-    The status comes from the error's own ``status_code``, ``status`` or code.
+    Its status is the error's own ``status_code``, ``status`` or code.
     """
     members = as_dict(body)
     error = members.get("error") or (members if _is_flat(members) else _choice_error(members))
     if not error:
         return None
-    found = _error_of({"error": error})
-    stated = found.get("status_code") or found.get("status")
-    code, kind = label(stated) or label(found.get("code")), label(found.get("type"))
+    details = _error_of({"error": error})
+    code = label(details.get("status_code") or details.get("status")) or label(details.get("code"))
+    kind = label(details.get("type"))
     return decode_error(status_of_code(code, kind), {"error": error}, {})
 
 
 def _is_flat(members: Mapping[str, Any]) -> bool:
-    """Tell whether the object itself is the error: marked as one, or words and no answer."""
+    """Tell whether the object itself is an error: its type says so, or it has a message and no answer."""
     if "choices" in members:
         return False
-    marked = "error" in (members.get("object"), members.get("type"))
-    return marked or (
-        "id" not in members and ("detail" in members or isinstance(members.get("message"), str))
-    )
+    has_message = "detail" in members or isinstance(members.get("message"), str)
+    return "error" in (members.get("object"), members.get("type")) or ("id" not in members and has_message)
 
 
 def _choice_error(members: Mapping[str, Any]) -> Any:
-    """Routers tell a failed choice by ``error`` on it, or by the finish reason alone."""
+    """Return the error of a failed choice, which routers mark by ``error`` or by the finish reason alone."""
     for choice in dicts(members.get("choices")):
         if choice.get("error"):
             return choice["error"]
@@ -85,7 +83,7 @@ def _choice_error(members: Mapping[str, Any]) -> Any:
 
 
 def _error_of(body: Any) -> dict[str, Any]:
-    """Return the object that holds message, type and code, whatever wraps it."""
+    """Return the object with message, type and code, without whatever wraps it."""
     if isinstance(body, list):
         body = body[0] if body else {}
     if isinstance(body, str):
@@ -94,9 +92,7 @@ def _error_of(body: Any) -> dict[str, Any]:
     error = members.get("error")
     if isinstance(error, str):
         return {**members, "message": as_str(members.get("message"), error)}
-    if isinstance(error, dict):
-        return error
-    return members
+    return error if isinstance(error, dict) else members
 
 
 def _message(error: Mapping[str, Any]) -> str | None:
@@ -105,13 +101,11 @@ def _message(error: Mapping[str, Any]) -> str | None:
         message = _details(message.get("detail"))
     text = opt_str(message) or _details(error.get("detail")) or opt_str(error.get("detail"))
     raw = opt_str(as_dict(error.get("metadata")).get("raw"))
-    if text and raw and raw not in text:
-        return f"{text}: {raw}"
-    return text
+    return f"{text}: {raw}" if text and raw and raw not in text else text
 
 
 def _details(rows: Any) -> str | None:
-    """Return FastAPI's list of faults as one sentence: ``path: what`` joined."""
+    """Return FastAPI's list of faults as one line of ``path: message`` entries."""
     details = []
     for row in dicts(rows):
         path = ".".join(str(step) for step in as_list(row.get("loc")))
@@ -120,7 +114,7 @@ def _details(rows: Any) -> str | None:
 
 
 def _code(status: int, code: str | None, message: str | None) -> str | None:
-    """Return the code, refined where a server has none for a prompt that is too long."""
+    """Return the code; a prompt that is too long is recognised by the message if the server has no code for it."""
     if code is not None and code in _CODES:
         return _CODES[code]
     if status in {400, 413, 422} and message and _TOO_LONG.search(message[:SCAN_LIMIT]):

@@ -1,4 +1,4 @@
-"""What is said of the losses whose member alone would not tell: one sentence a feature."""
+"""Sentences for losses that the name of the member would not explain."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ _SENTENCES: Final[Mapping[str, str]] = {
 }
 
 
-def tell(losses: Losses, feature: str) -> None:
-    """Report ``feature`` in its own words."""
+def report(losses: Losses, feature: str) -> None:
+    """Report ``feature`` with its sentence."""
     losses.report(feature, _SENTENCES.get(feature))
 
 
 def refuse_part(losses: Losses, feature: str, part: Part) -> None:
-    """Report a content part of a kind that the wire does not take, saying which one it is."""
-    description = _describe(part)[:_MAX_NAMED]
+    """Report a content part of a type that the target does not support, with a description of the part."""
+    description = _describe(part)[:_MAX_DESCRIPTION]
     losses.report(feature, f"{_SENTENCES[feature]}: {description}" if description else _SENTENCES[feature])
 
 
-_MAX_NAMED: Final = 120
+_MAX_DESCRIPTION: Final = 120  # characters
 
 
 def _describe(part: Part) -> str:
-    """Name a part by what its client wrote of it: a file's name, an address, a type."""
+    """Return what identifies a part to its client: a file name, a URL, an id or a type."""
     if isinstance(part, FilePart):
         return part.filename or part.url or part.file_id or part.media_type or ""
     if isinstance(part, ImagePart):

@@ -28,7 +28,7 @@ from app.canonical.request import (
 )
 from app.dialects.base import ClientContext
 from app.dialects.chat.annotations import nested_annotation
-from app.dialects.chat.losses import tell
+from app.dialects.chat.losses import report
 from app.dialects.chat.native import own_members
 from app.dialects.chat.options import KNOWN_MESSAGE_MEMBERS, ChatOptions
 from app.dialects.chat.order import alternate, separate_tool_turns
@@ -103,7 +103,7 @@ class MessageWriter:
         if message.name is not None and self._options.names:
             return {"name": message.name, **members}
         if message.name is not None:
-            tell(self._context.losses, "message_name")
+            report(self._context.losses, "message_name")
         return members
 
     def _result(self, message: Message, result: ToolResultPart) -> Json:
@@ -168,7 +168,7 @@ class MessageWriter:
         own = own_members(part.native)
         if own:
             return "reasoning_details" not in own
-        tell(self._context.losses, "hosted_item")
+        report(self._context.losses, "hosted_item")
         return False
 
     def _refusal(self, parts: Sequence[Part]) -> Json:
@@ -180,7 +180,7 @@ class MessageWriter:
         if spoken is None:
             return {}
         if not self._options.takes("audio"):
-            tell(self._context.losses, "audio")
+            report(self._context.losses, "audio")
         return {"audio": {"id": spoken.audio_id}}
 
     def _pictures(self, parts: Sequence[Part]) -> Json:
@@ -189,7 +189,7 @@ class MessageWriter:
         if not made:
             return {}
         if "images" not in self._options.message_members and not self._options.open_members:
-            tell(self._context.losses, "hosted_item")
+            report(self._context.losses, "hosted_item")
             return {}
         urls = [part.url if part.data is None else data_url(part.media_type, part.data) for part in made]
         return {"images": [{"type": "image_url", "image_url": {"url": url}} for url in urls]}
@@ -224,7 +224,7 @@ class MessageWriter:
         self, thoughts: Sequence[ReasoningPart], calls: Sequence[ToolCallPart], _: Sequence[Part]
     ) -> Json:
         if thoughts:
-            tell(self._context.losses, "reasoning_history")
+            report(self._context.losses, "reasoning_history")
         for call in calls:
             self._secret(call)
         return {}
@@ -233,7 +233,7 @@ class MessageWriter:
         self, thoughts: Sequence[ReasoningPart], calls: Sequence[ToolCallPart], _: Sequence[Part]
     ) -> Json:
         if any(part.signature for part in thoughts) or any(call.signature for call in calls):
-            tell(self._context.losses, "reasoning_signature")
+            report(self._context.losses, "reasoning_signature")
         text = "".join(part.text for part in thoughts)
         if not text:
             return {}
@@ -270,7 +270,7 @@ class MessageWriter:
     ) -> Json:
         secrets = [secret for part in thoughts if (secret := self._secret(part))]
         if any(part.text for part in thoughts):
-            tell(self._context.losses, "reasoning_history")
+            report(self._context.losses, "reasoning_history")
         return {"extra_content": {"google": {"thought_signature": secrets[-1]}}} if secrets else {}
 
     def _secret(self, part: ReasoningPart | ToolCallPart) -> str | None:
@@ -279,7 +279,7 @@ class MessageWriter:
             return None
         if self._options.history in _SIGNED and self._context.accepts(part.signature, "chat"):
             return part.signature.value
-        tell(self._context.losses, "reasoning_signature")
+        report(self._context.losses, "reasoning_signature")
         return None
 
     def _call(self, call: ToolCallPart) -> Json:

@@ -1,4 +1,4 @@
-"""What a chat stream and a chat body show of themselves, unread."""
+"""Facts about chat chunks and chat bodies that need no decoding."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from app.dialects.shared.lenient_json import as_dict, dicts
 
 
 def identity(frame: Frame) -> dict[str, Any]:
-    """Return what every chunk of one stream has alike, whoever made it."""
+    """Return the members that are equal in all chunks of one stream."""
     data = frame.data if isinstance(frame.data, dict) else {}
     return {name: data[name] for name in ("id", "created") if name in data}
 
 
 def is_opening(frame: Frame) -> bool:
-    """Tell whether a chunk only tells the role."""
+    """Tell whether a chunk has the role of the message and no content yet."""
     choices = dicts(as_dict(frame.data).get("choices"))
     if len(choices) != 1:
         return False
@@ -25,7 +25,7 @@ def is_opening(frame: Frame) -> bool:
 
 
 def call_ids(body: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the ids of the tool calls of earlier turns."""
+    """Yield the ids of the tool calls in the history of a chat body."""
     for message in dicts(body.get("messages")):
         for call in dicts(message.get("tool_calls")):
             if isinstance(call.get("id"), str):

@@ -1,6 +1,6 @@
-"""The order of messages that some chat wires demand, over messages as they are written.
+"""The order of messages that some chat providers require, applied to messages in the wire's form.
 
-What vendors demand, with sources: docs/contract/providers.md.
+Which provider requires what, with sources: docs/contract/providers.md.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from app.dialects.shared.losses import Losses
 Json = dict[str, Any]
 
 _SYSTEM: Final = "system"
-_MERGED_ROLES: Final = frozenset({"user", "assistant"})
+_MERGEABLE_ROLES: Final = frozenset({"user", "assistant"})
 
 
 def alternate(messages: Iterable[Json], losses: Losses) -> list[Json]:
-    """Return messages with the system's first and users' and assistants' by turns.
+    """Return the messages with system messages first and then user and assistant alternating.
 
-    Messages of one side become one, a later system message moves to the front, and a user's
-    opens and ends the conversation.
+    Adjacent messages of one role are merged, later system messages move to the front, and the
+    conversation begins and ends with a user message.
     """
     system: list[Json] = []
     turns: list[Json] = []
@@ -32,27 +32,22 @@ def alternate(messages: Iterable[Json], losses: Losses) -> list[Json]:
             system.append(message)
         elif (
             turns
-            and turns[-1]["role"] == message["role"] in _MERGED_ROLES
+            and turns[-1]["role"] == message["role"] in _MERGEABLE_ROLES
             and not turns[-1].get("tool_calls")
         ):
             turns[-1] = _join(turns[-1], message)
         else:
             turns.append(message)
-    if turns and turns[0]["role"] == "assistant":
-        warning = (
-            f"'{PLACEHOLDER_TEXT}' was sent as a first user's message: a conversation begins with one here"
-        )
-        losses.report("message_text", warning)
-        turns.insert(0, {"role": "user", "content": PLACEHOLDER_TEXT})
-    if turns and turns[-1]["role"] == "assistant":
-        warning = f"'{PLACEHOLDER_TEXT}' was sent as a last user's message: a conversation ends with one here"
-        losses.report("message_text", warning)
-        turns.append({"role": "user", "content": PLACEHOLDER_TEXT})
+    for end, place, verb in ((0, "first", "begins"), (-1, "last", "ends")):
+        if turns and turns[end]["role"] == "assistant":
+            warning = f"'{PLACEHOLDER_TEXT}' was sent as a {place} user's message: a conversation {verb} with one here"
+            losses.report("message_text", warning)
+            turns.insert(len(turns) if end else 0, {"role": "user", "content": PLACEHOLDER_TEXT})
     return [*system, *turns]
 
 
 def separate_tool_turns(messages: Iterable[Json], losses: Losses) -> list[Json]:
-    """Return messages with an assistant's between a tool's and a user's."""
+    """Return the messages with an assistant message inserted wherever a user message follows a tool's."""
     sent: list[Json] = []
     for message in messages:
         if sent and sent[-1]["role"] == "tool" and message["role"] in {"user", _SYSTEM}:

@@ -16,7 +16,7 @@ from app.canonical.request import (
     TextPart,
 )
 from app.dialects.base import ClientContext
-from app.dialects.chat.losses import refuse_part, tell
+from app.dialects.chat.losses import refuse_part, report
 from app.dialects.chat.native import own_members
 from app.dialects.chat.options import KNOWN_PART_MEMBERS, ChatOptions
 from app.dialects.shared.lenient_json import data_url
@@ -101,7 +101,7 @@ class PartWriter:
     def _image(self, part: ImagePart) -> Json:
         self._refuse("image_url", "image", part)
         if part.file_id is not None:
-            tell(self._context.losses, "file_id")
+            report(self._context.losses, "file_id")
         if part.data is None and not self._options.image_urls:
             warning = "pictures are not fetched from their address by this model; send the content itself"
             self._context.losses.report("image", warning)
@@ -115,7 +115,7 @@ class PartWriter:
     def _audio(self, part: AudioPart) -> Json:
         self._refuse("input_audio", "audio", part)
         if part.data is None:
-            tell(self._context.losses, "audio")
+            report(self._context.losses, "audio")
         return {"type": "input_audio", "input_audio": {"data": part.data, "format": part.format or "wav"}}
 
     def _file(self, part: FilePart) -> Json:
@@ -123,7 +123,7 @@ class PartWriter:
             return {"type": "text", "text": part.text}
         self._refuse("file", "file", part)
         if part.file_id is not None and not self._options.file_ids:
-            tell(self._context.losses, "file_id")
+            report(self._context.losses, "file_id")
         return _FILES[self._options.file_form](self, part)
 
     def _plain_file(self, part: FilePart) -> Json:
@@ -154,7 +154,7 @@ class PartWriter:
     def _opaque(self, part: OpaquePart) -> Json | None:
         own = own_members(part.native)
         if not own:
-            tell(self._context.losses, "opaque_input")
+            report(self._context.losses, "opaque_input")
         return own or None
 
 

@@ -1,9 +1,9 @@
-"""Reasoning on the chat wire: plain ``reasoning`` or ``reasoning_content`` text, and the
-``reasoning_details`` list whose entries also carry signatures and ciphers.
+"""Reasoning in chat completions: ``reasoning`` or ``reasoning_content`` text, and ``reasoning_details``.
 
-An entry is ``reasoning.text`` (text, signature), ``reasoning.summary`` (summary) or
-``reasoning.encrypted`` (data); one whose ``id`` is a tool call's carries that call's own
-signature (routers pass Gemini's thought signatures so).
+The entries of the latter (https://openrouter.ai/docs/use-cases/reasoning-tokens) are
+``reasoning.text`` (text, signature), ``reasoning.summary`` (summary) or ``reasoning.encrypted``
+(data). An entry whose ``id`` is that of a tool call has the signature of that call, such as
+Gemini's thought signatures.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from app.dialects.chat.native import as_native, own_members
 from app.dialects.shared.lenient_json import as_dict, as_str, dicts, opt_str, rest
 
 Sign = Callable[[str], Signature]
-"""Makes a Signature of a wire's text: knows dialect and realm, or unwraps what we wrapped."""
+"""Returns the Signature for a text on the wire: a native one, or the one sealed in the gateway's own token."""
 
 _FORMS: Final[Mapping[str, tuple[str, str]]] = {
     # entry type: canonical form, member that holds its text
@@ -29,13 +29,14 @@ _ENTRY_OWN: Final = frozenset({"type", "text", "summary", "signature", "data"})
 
 
 def decode_reasoning(message: Mapping[str, Any], sign: Sign) -> list[Part]:
-    """Return a message's reasoning, in order; the details win over the plain text,
-    which repeats them, unless they show none of it."""
+    """Return the reasoning of a message, in order.
+
+    The plain text repeats the details, so it is used only if they have no text. Entries of tool
+    calls are skipped.
+    """
+    calls = {opt_str(call.get("id")) for call in dicts(message.get("tool_calls"))} - {None}
     details = dicts(message.get("reasoning_details"))
-    calls = {
-        identifier for call in dicts(message.get("tool_calls")) if (identifier := opt_str(call.get("id")))
-    }
-    parts = [decode_entry(entry, sign) for entry in details if not _belongs(entry, calls)]
+    parts = [decode_entry(entry, sign) for entry in details if opt_str(entry.get("id")) not in calls]
     text = opt_str(message.get("reasoning")) or opt_str(message.get("reasoning_content"))
     if text and not any(isinstance(part, ReasoningPart) and part.text for part in parts):
         parts.insert(0, ReasoningPart(text))
@@ -43,25 +44,24 @@ def decode_reasoning(message: Mapping[str, Any], sign: Sign) -> list[Part]:
 
 
 def decode_entry(entry: Mapping[str, Any], sign: Sign) -> Part:
-    """Return one entry of ``reasoning_details``; an unknown type is opaque."""
+    """Return the part of one entry of ``reasoning_details``; an unknown type becomes an opaque part."""
     kind = as_str(entry.get("type"))
     if kind not in _FORMS:
         return OpaquePart(kind or "reasoning", ("chat", {"reasoning_details": dict(entry)}))
     form, member = _FORMS[kind]
     secret = opt_str(entry.get("signature")) or opt_str(entry.get("data"))
-    remainder = rest(entry, _ENTRY_OWN)
     return ReasoningPart(
         as_str(entry.get(member)),
         form,  # type: ignore[arg-type]
         sign(secret) if secret else None,
-        as_native(remainder),
+        as_native(rest(entry, _ENTRY_OWN)),
     )
 
 
 def encode_entry(part: ReasoningPart, index: int, secret: str | None) -> dict[str, Any]:
-    """Return the entry of ``part``; ``secret`` is its signature's text, if it may be shown.
+    """Return the entry of ``part``; ``secret`` is the text of its signature, None to leave it out.
 
-    The entry's own remainder (format, id) is kept where this wire made it.
+    Native members of the entry (format, id) are kept.
     """
     own = own_members(part.native)
     if part.form == "hidden":
@@ -72,26 +72,26 @@ def encode_entry(part: ReasoningPart, index: int, secret: str | None) -> dict[st
 
 
 def encode_entries(part: ReasoningPart, index: int, secret: str | None) -> list[dict[str, Any]]:
-    """Return the entries of ``part``: a signed summary needs a second, encrypted one."""
+    """Return the entries of ``part``: the signature of a summary needs a second, encrypted entry."""
     if part.form != "summary" or not secret:
         return [encode_entry(part, index, secret)]
     return [encode_entry(part, index, None), {"type": "reasoning.encrypted", "data": secret, "index": index}]
 
 
 def call_entry(call: ToolCallPart, secret: str, index: int) -> dict[str, Any]:
-    """Return the entry that carries a tool call's own signature."""
+    """Return the entry for the signature of a tool call."""
     own = as_dict(own_members(call.native).get("reasoning_details"))
     return {"type": "reasoning.encrypted", "data": secret, "id": call.id, **{"index": index, **own}}
 
 
 def sign_calls(calls: Iterable[ToolCallPart], message: Mapping[str, Any], sign: Sign) -> list[ToolCallPart]:
-    """Return the calls with the signatures that ``reasoning_details`` keeps for them."""
+    """Return the calls with their signatures from the message's ``reasoning_details``."""
     entries = {as_str(entry.get("id")): entry for entry in dicts(message.get("reasoning_details"))}
     return [sign_call(call, entries[call.id], sign) if call.id in entries else call for call in calls]
 
 
 def sign_call(call: ToolCallPart, entry: Mapping[str, Any], sign: Sign) -> ToolCallPart:
-    """Return ``call`` with the signature of its entry; the entry's format stays native."""
+    """Return ``call`` with the signature in ``entry``; the entry's other members become native."""
     secret = opt_str(entry.get("data")) or opt_str(entry.get("signature"))
     if secret is None:
         return call
@@ -101,14 +101,7 @@ def sign_call(call: ToolCallPart, entry: Mapping[str, Any], sign: Sign) -> ToolC
     return replace(call, signature=sign(secret), native=native)
 
 
-def _belongs(entry: Mapping[str, Any], calls: set[str]) -> bool:
-    owner = entry.get("id")
-    return isinstance(owner, str) and owner in calls
-
-
 def thought_signature(holder: Mapping[str, Any]) -> str | None:
-    """Return the Google thought signature of a message or tool call
-    (``extra_content.google.thought_signature``), if it has one."""
-    if "extra_content" not in holder:
-        return None
+    """Return the thought signature in ``extra_content.google.thought_signature`` of a message or tool call,
+    None if it has none (Gemini's OpenAI-compatible API, https://ai.google.dev/gemini-api/docs/thought-signatures)."""
     return opt_str(as_dict(as_dict(holder.get("extra_content")).get("google")).get("thought_signature"))

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from app.canonical.request import Output, Reasoning, Request, Tool, ToolChoice
 from app.dialects.base import ClientContext, EncodedRequest
-from app.dialects.chat.losses import tell
+from app.dialects.chat.losses import report
 from app.dialects.chat.messages_out import MessageWriter
 from app.dialects.chat.native import NAME, as_native, own_members
 from app.dialects.chat.options import KNOWN_MEMBERS, KNOWN_TOOL_MEMBERS, ChatOptions
@@ -128,7 +128,7 @@ class _RequestWriter:
         choice = self._request.tool_choice
         must = choice is not None and (choice.mode in {"required", "named"} or choice.required)
         if must and self._request.tools:
-            tell(self._context.losses, "forced_tool")
+            report(self._context.losses, "forced_tool")
 
     def _offered_tools(self) -> Iterable[Tool]:
         """The tools to send: all, or those that the choice leaves where the wire cannot say it."""
@@ -157,9 +157,9 @@ class _RequestWriter:
         """Say with ``required`` (over fewer tools) what the wire has no word for."""
         must = choice.mode in {"required", "named"} or choice.required
         if must and "required" not in known:
-            tell(self._context.losses, "forced_tool")
+            report(self._context.losses, "forced_tool")
         if choice.mode == "named" and choice.kind == "hosted":
-            tell(self._context.losses, "forced_tool")
+            report(self._context.losses, "forced_tool")
         if choice.mode == "named":
             self._context.losses.report("tool_choice", "the forced tool was offered alone and made required")
         return "required" if must else None
@@ -176,7 +176,7 @@ class _RequestWriter:
             return {"type": kind, kind: {"name": choice.name}}
         own = own_members(choice.native)
         if not own or not self._runs(choice.name or ""):
-            tell(self._context.losses, "forced_tool")
+            report(self._context.losses, "forced_tool")
         return own
 
     def _write_reference(self, tool: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -198,7 +198,7 @@ class _RequestWriter:
         if tool.strict is not None and self._options.strict_tools:
             function["strict"] = tool.strict
         elif tool.strict:
-            tell(self._context.losses, "tool_strict")
+            report(self._context.losses, "tool_strict")
         members = own_members(tool.native)
         function |= self._tool_members(as_dict(members.pop("function", None)))
         return {"type": "function", "function": function, **self._tool_members(members)}
@@ -283,7 +283,7 @@ class _RequestWriter:
 
     def _schema_format(self, output: Output) -> Json:
         if "json_schema" not in self._options.formats:
-            tell(self._context.losses, "output_schema")
+            report(self._context.losses, "output_schema")
         schema: Json = {"name": output.name or "response"}
         if output.description is not None:
             schema["description"] = output.description

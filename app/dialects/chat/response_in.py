@@ -25,7 +25,7 @@ from app.canonical.request import (
 )
 from app.canonical.response import Choice, Response
 from app.dialects.base import ClientContext
-from app.dialects.chat.annotations import annotations_of, cited
+from app.dialects.chat.annotations import annotations_of, citation_annotations
 from app.dialects.chat.errors import failure_in
 from app.dialects.chat.native import as_native
 from app.dialects.chat.reasoning import decode_reasoning, sign_calls, thought_signature
@@ -275,7 +275,9 @@ def _annotate(
     for index in range(len(spoken) - 1, -1, -1):
         part = spoken[index]
         if isinstance(part, TextPart):
-            spoken[index] = TextPart(part.text, annotations or cited(part.text, body), logprobs)
+            spoken[index] = TextPart(
+                part.text, annotations or citation_annotations(part.text, body), logprobs
+            )
             return
     if annotations or logprobs:
         spoken.insert(0, TextPart("", annotations, logprobs))

@@ -15,7 +15,7 @@ from typing import Any, Final
 from app.canonical.events import BlockDelta, BlockEnded, BlockStarted, Ended, Event, Finished, Started
 from app.canonical.request import OpaquePart, Part, ReasoningPart, RefusalPart, Signature, TextPart
 from app.dialects.base import ClientContext
-from app.dialects.chat.annotations import annotations_of, cited
+from app.dialects.chat.annotations import annotations_of, citation_annotations
 from app.dialects.chat.chunks import ChunkDecoder
 from app.dialects.chat.native import as_native, own_members
 from app.dialects.chat.reasoning import decode_entry, thought_signature
@@ -339,7 +339,7 @@ class ChatStreamDecoder(ChunkDecoder):
         if choice.item < 0 and not choice.calls.all():  # a whole answer says nothing in one empty text
             self._open(choice, "text", TextPart(""), events)
         if choice.kind == "text" and not (choice.waiting or choice.annotated):
-            choice.waiting += cited("".join(choice.texts), self._top)
+            choice.waiting += citation_annotations("".join(choice.texts), self._top)
         if choice.waiting:
             if choice.kind != "text":
                 self._open(choice, "text", TextPart(""), events)

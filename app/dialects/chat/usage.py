@@ -146,6 +146,11 @@ def decode_finish(raw: Any, *, calls: bool, stop_sequence: Any = None) -> Finish
     return Finish(reason, word, opt_str(stop_sequence))
 
 
+def decode_choice_finish(choice: Mapping[str, Any], *, calls: bool) -> Finish:
+    """Return the finish of a choice by its ``finish_reason`` and SGLang's ``matched_stop``."""
+    return decode_finish(choice.get("finish_reason"), calls=calls, stop_sequence=choice.get("matched_stop"))
+
+
 def is_broken_off(raw: Any) -> bool:
     """Tell whether a finish word says that the server, not the model, ended the answer."""
     return _FINISHES.get(as_str(raw)) == "error"

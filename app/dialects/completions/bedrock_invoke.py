@@ -1,8 +1,7 @@
-"""Text completions by Bedrock's InvokeModel, client half: every family has a body of its own.
+"""Text completions over Bedrock's InvokeModel (client half): each model family has its own body.
 
-Only families that complete a plain prompt; chat on Bedrock goes over Converse. Members
-and shapes are those of the recorded exchanges. Streams are AWS event streams whose
-payload holds the family's JSON in base64.
+Covers the families that complete a plain prompt; chat on Bedrock uses Converse. Members and shapes are
+those of recorded exchanges. A stream is an AWS event stream with the family's JSON in base64.
 """
 
 from __future__ import annotations
@@ -20,10 +19,10 @@ from app.canonical.record import record
 from app.canonical.request import TextPart
 from app.canonical.response import Finish, FinishReason, Usage
 from app.dialects.base import ClientContext, CompletionDialect, EncodedRequest
+from app.dialects.completions.prompts import single_prompt
 from app.dialects.converse.response_in import decode_error, exception_error
-from app.dialects.shared.decoder_parts import TerminalDecoder
-from app.dialects.shared.lenient_json import as_dict, as_str, count, dicts, opt_str, without_nulls
-from app.dialects.shared.losses import Losses
+from app.dialects.shared.decoder_parts import TerminalDecoder, choice_index
+from app.dialects.shared.lenient_json import as_dict, as_str, at_path, count, dicts, opt_str, without_nulls
 from app.dialects.shared.sampling import sampling_members
 from app.errors import GatewayError
 
@@ -38,7 +37,7 @@ _COUNT_HEADERS: Final = ("x-amzn-bedrock-input-token-count", "x-amzn-bedrock-out
 _EXCEPTION: Final = "exception:"
 
 _FINISHES: Final[Mapping[str, FinishReason]] = {
-    # the wires' words, lower case; others are a plain stop
+    # finish words in lower case; others are "stop"
     "length": "length",
     "max_tokens": "length",
     "content_filtered": "content_filter",
@@ -49,8 +48,13 @@ _FINISHES: Final[Mapping[str, FinishReason]] = {
 
 @record
 class _Family:
-    """One family's members: ``paths`` says where a canonical value goes, ``listed`` which
-    member holds several completions, ``text`` and ``stop`` the paths in one of them."""
+    """The body of one family.
+
+    ``prompt`` and ``paths`` are the paths of the prompt and of sampling parameters in a request.
+    ``listed`` is the member of an answer with several completions; ``text`` and ``stop`` are paths
+    within one. ``counts`` are the paths of input and output tokens. ``streamed`` are members of a
+    streaming request, ``wrap`` formats the prompt, ``max_tokens`` is the default of a required limit.
+    """
 
     prompt: Path
     paths: Mapping[str, Path]
@@ -58,14 +62,13 @@ class _Family:
     stop: Path
     listed: str | None = None
     counts: tuple[Path, Path] | None = None
-    fixed: Mapping[str, Any] = field(default_factory=dict)
     streamed: Mapping[str, Any] = field(default_factory=dict)
     wrap: Callable[[str], str] = str
     max_tokens: int | None = None
 
 
 def _human(prompt: str) -> str:
-    """The first Claudes complete a dialogue."""
+    """Return the prompt in the dialogue form that the first Claude models require."""
     return prompt if "\n\nHuman:" in prompt else f"\n\nHuman: {prompt}\n\nAssistant:"
 
 
@@ -125,7 +128,7 @@ _ANTHROPIC: Final = _Family(
     text=("completion",),
     stop=("stop_reason",),
     wrap=_human,
-    max_tokens=4096,  # the wire demands one
+    max_tokens=4096,  # the API requires a limit
 )
 _TITAN: Final = _Family(
     prompt=("inputText",),
@@ -150,7 +153,7 @@ _SAGEMAKER: Final = _Family(
 )
 
 _ROWS: Final = (
-    # a piece of the model id; the first that is found decides
+    # part of the model id and its family; the first match wins
     ("meta.llama", _META),
     ("mistral.mistral-7b", _MISTRAL),
     ("mistral.mixtral", _MISTRAL),
@@ -168,7 +171,7 @@ _ROWS: Final = (
 
 
 def completes_text(model: str) -> bool:
-    """Tell whether a model id names a family that completes plain prompts here."""
+    """Tell whether a model id is of a family that completes plain prompts."""
     return any(text in model.lower() for text, _ in _ROWS)
 
 
@@ -182,14 +185,14 @@ def _family(model: str) -> _Family:
 
 
 def encode_request(request: CompletionRequest, context: ClientContext) -> EncodedRequest:
-    """Return the family's body; the model is in the URL.
+    """Return the body of the model's family; the model itself is in the URL.
 
-    Raises ``unsupported_operation`` for a model of no text family and
+    Raises ``unsupported_operation`` for a model of no such family and
     ``unsupported_parameter`` for several prompts, token arrays and a suffix.
     """
     family = _family(context.model)
-    body: Members = {**family.fixed, **(family.streamed if request.stream else {})}
-    _set_path(body, family.prompt, family.wrap(_prompt(request, context.losses)))
+    body: Members = dict(family.streamed) if request.stream else {}
+    _set_path(body, family.prompt, family.wrap(single_prompt(request, context.losses)))
     for name, value in _requested_members(request, family).items():
         if name in family.paths:
             _set_path(body, family.paths[name], value)
@@ -201,15 +204,15 @@ def encode_request(request: CompletionRequest, context: ClientContext) -> Encode
 def decode_response(
     body: Any, context: ClientContext, headers: Mapping[str, str] | None = None
 ) -> CompletionResponse:
-    """Return the completions of a body; ``headers`` hold the token counts that most
-    families tell nowhere else."""
+    """Return the completions of an answer. ``headers`` have the token counts, which most families
+    report nowhere else. Raises ``upstream_invalid`` if there is no completion."""
     family, answer = _family(context.model), as_dict(body)
     completions = _completions(family, answer)
     if not completions:
         raise GatewayError("upstream_invalid", "The provider's answer has no completion.", raw=body)
     choices = tuple(
         CompletionChoice(
-            _index(completion, position), _text(family, completion), _finish(family, completion, answer)
+            choice_index(completion, position), _text(family, completion), _finish(family, completion, answer)
         )
         for position, completion in enumerate(completions)
     )
@@ -218,12 +221,12 @@ def decode_response(
 
 
 def stream_decoder(context: ClientContext) -> InvokeDecoder:
-    """Return the decoder of one stream: events whose blocks are texts."""
+    """Return the decoder of one stream; all blocks of its events are texts."""
     return InvokeDecoder(_family(context.model), context)
 
 
 class InvokeDecoder(TerminalDecoder):
-    """Payloads of an invoke stream to events, one text block a choice."""
+    """Decodes an InvokeModel stream; each choice is one text block."""
 
     def __init__(self, family: _Family, context: ClientContext) -> None:
         super().__init__()
@@ -232,10 +235,10 @@ class InvokeDecoder(TerminalDecoder):
         self._blocks: dict[int, int] = {}
         self._finishes: dict[int, Finish] = {}
         self._usage: Usage | None = None
-        self._begun = False
+        self._started = False
 
     def feed(self, event: str | None, data: Any) -> list[Event]:
-        """Take one message: ``chunk`` with base64 JSON, or ``exception:`` and its name."""
+        """Decode one message: ``chunk`` with base64 JSON, or ``exception:`` and its name."""
         if self._over:
             return []
         if event is not None and event.startswith(_EXCEPTION):
@@ -245,11 +248,11 @@ class InvokeDecoder(TerminalDecoder):
             return []
         self._usage = _usage_of(self._family, chunk) or self._usage
         events: list[Event] = []
-        if not self._begun:
-            self._begun = True
+        if not self._started:
+            self._started = True
             events.append(Started(self._new_id("cmpl-")))
         for position, completion in enumerate(_completions(self._family, chunk)):
-            events += self._completion(_index(completion, position), completion, chunk)
+            events += self._completion(choice_index(completion, position), completion, chunk)
         return [*events, *self._end()] if _METRICS in chunk else events
 
     def _completion(self, index: int, completion: Members, chunk: Members) -> list[Event]:
@@ -259,20 +262,19 @@ class InvokeDecoder(TerminalDecoder):
             events.append(BlockStarted(self._blocks[index], 0, TextPart(""), index))
         if text := _text(self._family, completion):
             events.append(BlockDelta(self._blocks[index], text))
-        finish = _finish(self._family, completion, chunk)
-        if finish is not None:
+        if (finish := _finish(self._family, completion, chunk)) is not None:
             self._finishes[index] = finish
         return events
 
     def eof(self) -> list[Event]:
-        """Take the end of the body: the answer is whole once a choice had its finish."""
+        """Read the end of the body; the answer is complete if any choice has its finish."""
         return self._end() if self._finishes and not self._over else super().eof()
 
     def _end(self) -> list[Event]:
         self._over = True
         last = next(reversed(self._finishes.values()), Finish("stop"))
         events: list[Event] = [BlockEnded(block) for block in self._blocks.values()]
-        # the last message of several completions says one reason for all
+        # the last message has one finish reason for all completions
         events += [Finished(self._finishes.get(i, Finish(last.reason)), i) for i in sorted(self._blocks)]
         return [*events, Ended(self._usage)]
 
@@ -281,7 +283,7 @@ class InvokeDecoder(TerminalDecoder):
 
 
 def unwrap_chunk(data: Any) -> Members | None:
-    """Return the JSON object inside an invoke stream's message, None where there is none."""
+    """Return the JSON object in a message of an InvokeModel stream, None if it has none."""
     try:
         value = json.loads(base64.b64decode(as_str(as_dict(data).get("bytes"))))
     except (ValueError, binascii.Error):
@@ -289,17 +291,8 @@ def unwrap_chunk(data: Any) -> Members | None:
     return value if isinstance(value, dict) else None
 
 
-def _prompt(request: CompletionRequest, losses: Losses) -> str:
-    if len(request.prompts) != 1:
-        losses.report("prompts", "several prompts at once are not supported by this model", param="prompt")
-    prompt = request.prompts[0]
-    if not isinstance(prompt, str):
-        losses.report("tokens_input", "token arrays are not supported by this model", param="prompt")
-    return str(prompt)
-
-
 def _requested_members(request: CompletionRequest, family: _Family) -> Members:
-    """Return what was asked for beside the prompt, by canonical name."""
+    """Return the members beside the prompt that are set, by canonical name."""
     sampling = request.sampling
     members = {
         **sampling_members(sampling),
@@ -322,31 +315,20 @@ def _set_path(body: Members, path: Path, value: Any) -> None:
     body[path[-1]] = value
 
 
-def _get_path(value: Any, path: Path) -> Any:
-    for step in path:
-        value = as_dict(value).get(step)
-    return value
-
-
 def _completions(family: _Family, answer: Members) -> list[Members]:
-    """Return the completions of an answer or chunk: a list's, or the whole as the only one."""
+    """Return the completions of an answer or chunk: those of the list, or the object itself."""
     if family.listed in answer:
         return dicts(answer[family.listed])
     known = (family.text[0], family.stop[0], _METRICS)
     return [answer] if any(name in answer for name in known) else []
 
 
-def _index(completion: Members, position: int) -> int:
-    index = count(completion.get("index"))
-    return position if index is None else index
-
-
 def _text(family: _Family, completion: Members) -> str:
-    return as_str(_get_path(completion, family.text))
+    return as_str(at_path(completion, family.text))
 
 
 def _finish(family: _Family, completion: Members, answer: Members) -> Finish | None:
-    raw = opt_str(_get_path(completion, family.stop))
+    raw = opt_str(at_path(completion, family.stop))
     if answer.get(_GUARDRAIL) == "INTERVENED":
         return Finish("content_filter", raw)
     if raw is None:
@@ -358,7 +340,7 @@ def _usage_of(family: _Family, answer: Members) -> Usage | None:
     metrics = as_dict(answer.get(_METRICS))
     before, after = count(metrics.get("inputTokenCount")), count(metrics.get("outputTokenCount"))
     if before is None and family.counts is not None:
-        before, after = (count(_get_path(answer, path)) for path in family.counts)
+        before, after = (count(at_path(answer, path)) for path in family.counts)
         if after is None:
             each = [count(completion.get("tokenCount")) for completion in dicts(answer.get("results"))]
             after = sum(tokens for tokens in each if tokens is not None)

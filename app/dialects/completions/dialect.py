@@ -1,8 +1,7 @@
-"""Legacy text completions (``POST /completions``), both halves, without streams.
+"""Text completions (``POST /completions``), both halves.
 
-The wire of OpenAI's first API, which Azure, SGLang, Ollama and routers still serve.
-Streams lie in ``stream``; providers without this wire are reached through
-``over_chat``.
+OpenAI's first API, which Azure, SGLang, Ollama and routers still serve. Streams are in ``stream``;
+``over_chat`` serves this operation on providers without it.
 """
 
 from __future__ import annotations
@@ -17,10 +16,12 @@ from app.canonical.response import Response
 from app.dialects.base import ClientContext, CompletionDialect, EncodedRequest, ServerContext
 from app.dialects.chat.errors import decode_error, failure_in
 from app.dialects.chat.opening import identity
-from app.dialects.chat.usage import decode_finish, decode_usage, encode_finish, encode_usage
+from app.dialects.chat.usage import decode_choice_finish, decode_usage, encode_finish, encode_usage
 from app.dialects.completions.logprobs import legacy_logprobs
 from app.dialects.completions.stream import CompletionStreamDecoder, CompletionStreamEncoder
+from app.dialects.shared.decoder_parts import choice_index, native_rest
 from app.dialects.shared.lenient_json import as_dict, as_str, count, dicts, opt_str, rest, without_nulls
+from app.dialects.shared.native import as_native, own_members
 from app.dialects.shared.sampling import decode_sampling, sampling_members
 from app.dialects.shared.strict_json import ClientObject, missing, wrong_type
 from app.errors import GatewayError
@@ -52,19 +53,20 @@ _TOP: Final = frozenset({"id", "object", "created", "model", "choices", "usage"}
 
 @record
 class CompletionOptions:
-    """One wire's row: the members of its request beside model, prompt and stream."""
+    """A provider's variant: the members of its request besides model, prompt and stream."""
 
     members: frozenset[str] = MEMBERS
 
 
 _DEFAULTS: Final = CompletionOptions()
+_INCLUDE_USAGE: Final = frozenset({"include_usage"})
 
 
 def decode_request(body: Mapping[str, Any], context: ServerContext) -> CompletionRequest:
-    """Read a client's body; raises ``bad_request`` with the member's path."""
+    """Return the request of a client's body; raises ``bad_request`` with the path of a wrong member."""
     members = ClientObject(body)
     options = members.mapping("stream_options") or {}
-    others = rest(options, frozenset({"include_usage"}))
+    others = rest(options, _INCLUDE_USAGE)
     return CompletionRequest(
         model=members.text("model") or "",
         prompts=_prompts(members),
@@ -84,8 +86,7 @@ def decode_request(body: Mapping[str, Any], context: ServerContext) -> Completio
 def encode_response(
     response: CompletionResponse, request: CompletionRequest, context: ServerContext
 ) -> dict[str, Any]:
-    """Write a ``text_completion`` object."""
-    native = response.native[1] if response.native is not None and response.native[0] == NAME else {}
+    """Return the ``text_completion`` object of an answer."""
     body: dict[str, Any] = {
         "id": context.response_id or response.id or context.new_id("cmpl-"),
         "object": "text_completion",
@@ -95,67 +96,66 @@ def encode_response(
     }
     if response.usage is not None:
         body["usage"] = encode_usage(response.usage)
-    return {**body, **{name: value for name, value in native.items() if name not in body}}
+    return {**body, **rest(own_members(NAME, response.native), frozenset(body))}
 
 
 def encode_request(request: CompletionRequest, context: ClientContext) -> EncodedRequest:
-    """Write the body for an upstream; what its row lacks is reported."""
+    """Return the body for a provider; members that it does not have are reported."""
     options: CompletionOptions = context.options or _DEFAULTS
     prompts = [prompt if isinstance(prompt, str) else list(prompt) for prompt in request.prompts]
-    body: dict[str, Any] = {
-        "model": context.model,
-        "prompt": prompts[0] if len(prompts) == 1 else prompts,
-    }
-    for name, value in _request_members(request).items():
-        if value is None:
-            continue
+    prompt = prompts[0] if len(prompts) == 1 else prompts
+    body: dict[str, Any] = {"model": context.model, "prompt": prompt}
+    for name, value in without_nulls(_request_members(request)).items():
         if name in options.members:
             body[name] = value
         else:
             context.losses.report(name)
     if request.stream:
-        body |= _stream_members(request, options)
+        body["stream"] = True
+        if "stream_options" in options.members:
+            body["stream_options"] = {**(request.extra.get("stream_options") or {}), "include_usage": True}
     return EncodedRequest({**_extra(request, context), **body})
 
 
 def decode_response(
     body: Any, context: ClientContext, headers: Mapping[str, str] | None = None
 ) -> CompletionResponse:
-    """Read an upstream's whole answer, whose ``headers`` say nothing of it; raises
-    ``upstream_invalid`` for one without choices."""
+    """Return the completion of a provider's answer; its ``headers`` are not used.
+
+    Raises the error in the body if it has one, and ``upstream_invalid`` if it has no choices.
+    """
     if (error := failure_in(body)) is not None:
         raise error
     members = as_dict(body)
     choices = dicts(members.get("choices"))
     if not choices:
         raise GatewayError("upstream_invalid", "The provider's answer has no choices.", raw=body)
-    native = without_nulls(rest(members, _TOP))
     return CompletionResponse(
         id=opt_str(members.get("id")),
         model=opt_str(members.get("model")),
         choices=tuple(_read_choice(choice, index) for index, choice in enumerate(choices)),
         usage=decode_usage(members.get("usage")),
         created=count(members.get("created")),
-        native=(NAME, native) if native else None,
+        native=native_rest(NAME, members, _TOP),
     )
 
 
 def fold(response: Response) -> CompletionResponse:
-    """Return the completion that a stream's events fold to (``Accumulator.response``)."""
+    """Return the completion of a stream's folded events (``Accumulator.response``)."""
     choices = []
     for choice in response.choices:
         parts = [part for message in choice.messages for part in message.parts]
         text = "".join(part.text for part in parts if isinstance(part, TextPart | RefusalPart))
         rows = [row for part in parts if isinstance(part, TextPart) for row in part.logprobs or ()]
         choices.append(CompletionChoice(choice.index, text, choice.finish, legacy_logprobs(rows)))
-    native = response.native if response.native is not None and response.native[0] == NAME else None
+    native = as_native(NAME, own_members(NAME, response.native))
     return CompletionResponse(
         response.id, response.model, tuple(choices), response.usage, response.created, native
     )
 
 
 def _prompts(members: ClientObject) -> tuple[str | tuple[int, ...], ...]:
-    """Return the prompts: a text, texts, one array of tokens, or arrays of tokens."""
+    """Return the prompts of a string, an array of strings, an array of tokens or an array of such arrays."""
     value = members.members.get("prompt")
     if value is None:
         raise missing("prompt")
@@ -180,7 +180,7 @@ def _is_token(item: Any) -> bool:
 
 
 def _read_logprobs(members: ClientObject) -> int | None:
-    """Return how many alternatives were asked for; ``true``, a chat client's habit, is 0."""
+    """Return the requested number of alternatives; ``true``, as chat completions have it, is 0."""
     value = members.members.get("logprobs")
     if isinstance(value, bool):
         return 0 if value else None
@@ -198,18 +198,9 @@ def _request_members(request: CompletionRequest) -> dict[str, Any]:
     }
 
 
-def _stream_members(request: CompletionRequest, options: CompletionOptions) -> dict[str, Any]:
-    if "stream_options" not in options.members:
-        return {"stream": True}
-    return {
-        "stream": True,
-        "stream_options": {**(request.extra.get("stream_options") or {}), "include_usage": True},
-    }
-
-
 def _extra(request: CompletionRequest, context: ClientContext) -> dict[str, Any]:
-    """Members that no API defines go out verbatim where the client wrote this wire."""
-    extra = {name: value for name, value in request.extra.items() if name != "stream_options"}
+    """Return unknown members unchanged if the client's body is a text completion; otherwise report them."""
+    extra = rest(request.extra, frozenset({"stream_options"}))
     if request.origin is None or request.origin.dialect == NAME:
         return extra
     for name in extra:
@@ -218,14 +209,11 @@ def _extra(request: CompletionRequest, context: ClientContext) -> dict[str, Any]
 
 
 def _read_choice(choice: Mapping[str, Any], position: int) -> CompletionChoice:
-    index = count(choice.get("index"))
-    logprobs = choice.get("logprobs")
-    finish = decode_finish(choice.get("finish_reason"), calls=False, stop_sequence=choice.get("matched_stop"))
     return CompletionChoice(
-        position if index is None else index,
+        choice_index(choice, position),
         as_str(choice.get("text")),
-        finish,
-        logprobs if isinstance(logprobs, dict) else None,
+        decode_choice_finish(choice, calls=False),
+        logprobs if isinstance(logprobs := choice.get("logprobs"), dict) else None,
     )
 
 

@@ -1,7 +1,7 @@
-"""Log probabilities between the legacy form (parallel arrays) and token objects.
+"""Log probabilities in the form of text completions (parallel arrays) and as token objects.
 
-Legacy: ``{tokens, token_logprobs, top_logprobs, text_offset}``; canonical (chat's):
-``[{token, logprob, top_logprobs: [{token, logprob}]}]``. An offset stays on its token.
+Text completions: ``{tokens, token_logprobs, top_logprobs, text_offset}``. Canonical, as in chat
+completions: ``[{token, logprob, top_logprobs: [{token, logprob}]}]``; ``text_offset`` is kept on each.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from app.dialects.shared.lenient_json import as_dict, as_list, as_str, count, di
 
 
 def token_rows(legacy: Any) -> tuple[dict[str, Any], ...]:
-    """Return the token objects of a legacy logprobs object."""
+    """Return the token objects of a text completion's ``logprobs``."""
     members = as_dict(legacy)
     values, tops = as_list(members.get("token_logprobs")), as_list(members.get("top_logprobs"))
     offsets = as_list(members.get("text_offset"))
@@ -32,8 +32,10 @@ def token_rows(legacy: Any) -> tuple[dict[str, Any], ...]:
 
 
 def legacy_logprobs(rows: Sequence[Mapping[str, Any]], start: int = 0) -> dict[str, Any] | None:
-    """Return the legacy object of token objects; None for none. Offsets that the wire did
-    not give are counted from ``start`` in characters."""
+    """Return token objects as a text completion's ``logprobs``, None if there are none.
+
+    Missing offsets are counted in characters from ``start``.
+    """
     if not rows:
         return None
     offset, offsets = start, []

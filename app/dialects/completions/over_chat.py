@@ -1,8 +1,7 @@
-"""Text completions on a provider that only chats: the prompt is one user message.
+"""Text completions on a provider that has only chat completions: the prompt is one user message.
 
-``chat_request`` makes the canonical chat request, ``completion`` reads a whole answer
-back, ``ChatToCompletion`` maps the events of a stream. ``echo`` is done here; what a
-chat has no form for (a suffix, token arrays, several prompts) is a loss.
+``chat_request`` returns the chat request, ``completion`` converts an answer back, ``ChatToCompletion``
+the events of a stream. ``echo`` is done here. A suffix, token arrays and several prompts are losses.
 """
 
 from __future__ import annotations
@@ -16,22 +15,20 @@ from app.canonical.media import CompletionRequest, CompletionResponse
 from app.canonical.request import Message, RefusalPart, Request, TextPart
 from app.canonical.response import Finish, Response
 from app.dialects.completions.dialect import fold
+from app.dialects.completions.prompts import single_prompt
+from app.dialects.shared.lenient_json import rest
 from app.dialects.shared.losses import Losses
 
 _ECHO_BLOCKS: Final = 1 << 40
-"""Block numbers of our own begin here, above any decoder's."""
+"""First block number of echoed prompts, above those of any decoder."""
 
 
 def chat_request(request: CompletionRequest, losses: Losses) -> Request:
-    """Return the chat request that stands for ``request``.
+    """Return the chat request for a completion.
 
     Raises ``unsupported_parameter`` for a suffix, token arrays or several prompts.
     """
-    if len(request.prompts) != 1:
-        losses.report("prompts", "several prompts at once are not supported by this model", param="prompt")
-    prompt = request.prompts[0]
-    if not isinstance(prompt, str):
-        losses.report("tokens_input", "token arrays are not supported by this model", param="prompt")
+    prompt = single_prompt(request, losses)
     if request.suffix:
         losses.report("suffix")
     if request.best_of is not None and request.best_of > (request.sampling.n or 1):
@@ -43,18 +40,17 @@ def chat_request(request: CompletionRequest, losses: Losses) -> Request:
         sampling = replace(sampling, logprobs=True, top_logprobs=request.logprobs or None)
     return Request(
         model=request.model,
-        messages=(Message("user", (TextPart(str(prompt)),)),),
+        messages=(Message("user", (TextPart(prompt),)),),
         sampling=sampling,
         stream=request.stream,
         hints={} if request.user is None else {"user": request.user},
-        extra={name: value for name, value in request.extra.items() if name != "stream_options"},
+        extra=rest(request.extra, frozenset({"stream_options"})),
         origin=request.origin,
     )
 
 
 def completion(response: Response, request: CompletionRequest) -> CompletionResponse:
-    """Return the completion that a chat answer stands for, with the prompt before it if
-    it was to be echoed."""
+    """Return a chat answer as a completion, behind the prompt if ``echo`` is set."""
     answer = fold(response)
     choices = tuple(
         replace(choice, text=echo_of(request) + choice.text, finish=_finish(choice.finish))
@@ -64,29 +60,29 @@ def completion(response: Response, request: CompletionRequest) -> CompletionResp
 
 
 def echo_of(request: CompletionRequest) -> str:
-    """Return the text that goes before each answer."""
+    """Return the text to write before each answer, empty unless ``echo`` is set."""
     prompt = request.prompts[0]
     return prompt if request.echo and isinstance(prompt, str) else ""
 
 
 def _finish(finish: Finish | None) -> Finish | None:
-    """A completion has no calls: such an ending is a stop."""
+    """Return the finish without ``tool_calls``, which completions do not have."""
     return replace(finish, reason="stop") if finish is not None and finish.reason == "tool_calls" else finish
 
 
 class ChatToCompletion:
-    """Map the events of a chat stream to those of a completion: texts alone, the echo first."""
+    """Converts the events of a chat stream to those of a completion: the echo, then texts only."""
 
     def __init__(self, request: CompletionRequest) -> None:
         self._echo = echo_of(request)
         self._texts: set[int] = set()
-        self._spoke: set[int] = set()
+        self._choices: set[int] = set()
 
     def feed(self, event: Event) -> list[Event]:
-        """Return the completion's events for one chat event; none for thoughts and calls."""
-        return _MAPPERS[type(event)](self, event)
+        """Return the completion's events for one chat event; none for reasoning and tool calls."""
+        return _METHODS[type(event)](self, event)
 
-    def _keep(self, event: Event) -> list[Event]:
+    def _copy(self, event: Event) -> list[Event]:
         return [event]
 
     def _open(self, event: BlockStarted) -> list[Event]:
@@ -96,12 +92,10 @@ class ChatToCompletion:
         return [*self._echo_once(event.choice), replace(event, part=TextPart(""))]
 
     def _echo_once(self, choice: int) -> list[Event]:
-        """The prompt as a block of its own, once a choice."""
-        if choice in self._spoke:
+        """Return the echoed prompt as a block of its own, for the first event of a choice."""
+        if choice in self._choices or not self._echo:
             return []
-        self._spoke.add(choice)
-        if not self._echo:
-            return []
+        self._choices.add(choice)
         block = _ECHO_BLOCKS + choice
         return [
             BlockStarted(block, 0, TextPart(""), choice),
@@ -115,16 +109,16 @@ class ChatToCompletion:
     def _close(self, event: BlockEnded) -> list[Event]:
         return [BlockEnded(event.block)] if event.block in self._texts else []
 
-    def _finished(self, event: Finished) -> list[Event]:
+    def _finish(self, event: Finished) -> list[Event]:
         return [*self._echo_once(event.choice), Finished(_finish(event.finish) or event.finish, event.choice)]
 
 
-_MAPPERS: Final[Mapping[type, Callable[[ChatToCompletion, Any], list[Event]]]] = {
-    Started: ChatToCompletion._keep,
+_METHODS: Final[Mapping[type, Callable[[ChatToCompletion, Any], list[Event]]]] = {
+    Started: ChatToCompletion._copy,
     BlockStarted: ChatToCompletion._open,
     BlockDelta: ChatToCompletion._grow,
     BlockEnded: ChatToCompletion._close,
-    Finished: ChatToCompletion._finished,
-    Ended: ChatToCompletion._keep,
-    Failed: ChatToCompletion._keep,
+    Finished: ChatToCompletion._finish,
+    Ended: ChatToCompletion._copy,
+    Failed: ChatToCompletion._copy,
 }

@@ -98,6 +98,12 @@ def counts_at(raw: Mapping[str, Any], table: Mapping[tuple[str, str], str]) -> d
     }
 
 
+def choice_index(choice: Mapping[str, Any], position: int) -> int:
+    """Return the ``index`` of a choice, its position in the list if it has none."""
+    index = count(choice.get("index"))
+    return position if index is None else index
+
+
 def token_count(body: Any, *, member: str) -> int:
     """Return the number of tokens in ``member`` of a token counter's answer; raises ``upstream_invalid``
     if it is none."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
@@ -24,6 +24,13 @@ _BRACKETS: Final = re.compile(r"[\[\]{}]")
 def as_dict(value: Any) -> dict[str, Any]:
     """Return a JSON object as it is, anything else as ``{}``."""
     return value if isinstance(value, dict) else {}
+
+
+def at_path(value: Any, path: Iterable[str]) -> Any:
+    """Return the member of nested objects at ``path``, None if it is absent."""
+    for name in path:
+        value = as_dict(value).get(name)
+    return value
 
 
 def as_list(value: Any) -> list[Any]:
