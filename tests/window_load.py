@@ -128,10 +128,10 @@ def fill(database: str, count: int) -> None:
     begun = time.perf_counter()
     if state.db.is_postgres:  # its planner goes by statistics, which autovacuum gathers where it is on
         state.db.write(lambda connection: connection.execute(text("ANALYZE")))
-    periods = rollups.unjoined(state.db, time.time())
+    periods = rollups.pending(state.db, time.time())
     for period in periods:
-        rollups.join(state.db, period)
-    print(f"{len(periods)} hours and days joined in {time.perf_counter() - begun:.0f} s", flush=True)
+        rollups.roll_up(state.db, period)
+    print(f"{len(periods)} hours and days rolled up in {time.perf_counter() - begun:.0f} s", flush=True)
     state.stop()
 
 

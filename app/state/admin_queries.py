@@ -1,33 +1,30 @@
-"""What an administrator sees of the stored responses and conversations of all tenants.
+"""Queries of administrators: the stored responses and conversations of one tenant or of all.
 
-Rows are found by an index on their age, of one tenant or of all. What was deleted, is past its time or was not
-to be stored is not there. Contents are read for one row only, and only where the caller says so.
-Tests: tests/surfaces/test_admin_state.py.
+Rows that are deleted, expired, or not to be stored do not exist here. Contents are read for one row only, and only when
+the caller asks for them. Tests: tests/surfaces/test_admin_state.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, Index, or_, select
+from sqlalchemy import Connection, Index, Table, or_, select
 
 from app.errors import GatewayError
-from app.state import event_rows, listing
+from app.state import event_rows, rows
+from app.state.conversation_rows import items_of
 from app.state.database import Database
-from app.state.ids import storable
-from app.state.listing import Page
-from app.state.pagination import Scope, read_page
+from app.state.listing import Page, Span, read_page, within
+from app.state.lookup import require_row
+from app.state.pagination import read_items
 from app.state.records import JSON, PageQuery
-from app.state.rows import item_rows, present_items, show
-from app.state.tables import AnyRow, conversation, conversation_item, db_now, response
+from app.state.tables import AnyRow, conversation, db_now, response
 from app.wire.json import loads_lenient
 
 for _table in (response, conversation):
     Index(f"{_table.name}_created_at", _table.c.created_at, _table.c.id)
     Index(f"{_table.name}_tenant_created_at", _table.c.tenant, _table.c.created_at, _table.c.id)
-
-Span = tuple[float | None, float | None]
 
 RESPONSE_FILTERS: Final[Mapping[str, Any]] = {
     "tenant": response.c.tenant,
@@ -50,24 +47,23 @@ _LIVING: Final = (conversation.c.deleted_at.is_(None),)
 
 
 class AdminQueries:
-    """Reads what is stored, whoever owns it."""
+    """Reads stored responses and conversations, whoever owns them."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
 
     def responses(self, limit: int, after: str | None, filters: Mapping[str, str], span: Span) -> Page[JSON]:
-        """Return some responses, the newest first; raises ``bad_request`` for an ``after`` that is none."""
-        fitting = _conditions(RESPONSE_FILTERS, filters, response.c.created_at, span)
-        rows, more = self._db.read(
-            lambda connection: listing.read(connection, response, limit, after, *fitting, owned=_STORED)
-        )
-        return Page([_response(row) for row in rows], more)
+        """Return some responses, the newest first; raises ``bad_request`` for an unknown ``after``."""
+        conditions = _conditions(RESPONSE_FILTERS, filters, response.c.created_at, span)
+        return read_page(self._db, response, limit, after, _response, *conditions, visible=_STORED)
 
     def response(self, response_id: str, *, content: bool) -> JSON:
-        """Return one response, with ``content`` as its owner sees it, its input and its events; raises ``not_found``."""
+        """Return one response; ``content`` adds the input, the object as its owner sees it, and the events.
+
+        Raises ``not_found``."""
 
         def work(connection: Connection) -> JSON:
-            row = _one(connection, response, response_id, _STORED, "response")
+            row = _one(connection, response, response_id, _STORED)
             return _response(row) | (_content(connection, row) if content else {})
 
         return self._db.read(work)
@@ -75,49 +71,39 @@ class AdminQueries:
     def conversations(
         self, limit: int, after: str | None, filters: Mapping[str, str], span: Span
     ) -> Page[JSON]:
-        """Return some conversations, the newest first; raises as ``responses`` does."""
-        fitting = _conditions(CONVERSATION_FILTERS, filters, conversation.c.created_at, span)
-        rows, more = self._db.read(
-            lambda connection: listing.read(connection, conversation, limit, after, *fitting, owned=_LIVING)
-        )
-        return Page([_conversation(row) for row in rows], more)
+        """Return some conversations, the newest first; raises ``bad_request`` for an unknown ``after``."""
+        conditions = _conditions(CONVERSATION_FILTERS, filters, conversation.c.created_at, span)
+        return read_page(self._db, conversation, limit, after, _conversation, *conditions, visible=_LIVING)
 
     def conversation(self, conversation_id: str, *, content: bool) -> JSON:
-        """Return one conversation, with ``content`` its metadata; raises ``not_found``."""
-        row = self._db.read(lambda c: _one(c, conversation, conversation_id, _LIVING, "conversation"))
+        """Return one conversation; ``content`` adds the metadata. Raises ``not_found``."""
+        row = self._db.read(lambda connection: _one(connection, conversation, conversation_id, _LIVING))
         return _conversation(row) | ({"metadata": loads_lenient(bytes(row.metadata))} if content else {})
 
     def items(self, conversation_id: str, query: PageQuery) -> tuple[list[JSON], bool]:
         """Return a page of a conversation's items, and whether there are more; raises ``not_found``."""
 
         def work(connection: Connection) -> tuple[list[JSON], bool]:
-            row = _one(connection, conversation, conversation_id, _LIVING, "conversation")
-            mine = conversation_item.c.conversation_id == conversation_id
-            scope = Scope(conversation_item, mine, conversation_item.c.position)
-            page, more = read_page(connection, scope, query)
-            return present_items(connection, row.tenant, page), more
+            row = _one(connection, conversation, conversation_id, _LIVING)
+            return read_items(connection, row.tenant, items_of(conversation_id), query)
 
         return self._db.read(work)
 
 
-def _conditions(columns: Mapping[str, Any], filters: Mapping[str, str], age: Any, span: Span) -> list[Any]:
-    begin, end = span
-    fitting = [columns[name] == value for name, value in filters.items()]
-    fitting += [] if begin is None else [age >= begin]
-    return fitting if end is None else [*fitting, age < end]
+def _conditions(
+    columns: Mapping[str, Any], filters: Mapping[str, str], created_at: Any, span: Span
+) -> list[Any]:
+    return [*(columns[name] == value for name, value in filters.items()), *within(created_at, span)]
 
 
-def _one(connection: Connection, table: Any, row_id: str, owned: Any, kind: str) -> AnyRow:
-    row = None
-    if storable(row_id):
-        row = connection.execute(select(table).where(table.c.id == row_id, *owned)).first()
-    if row is None:
-        raise GatewayError("not_found", f"There is no stored {kind} with the id '{row_id[:80]}'.")
-    return row
+def _one(connection: Connection, table: Table, row_id: str, visible: Sequence[Any]) -> AnyRow:
+    query = select(table).where(table.c.id == row_id, *visible)
+    error = GatewayError("not_found", f"There is no stored {table.name} with the id '{row_id[:80]}'.")
+    return require_row(connection, query, row_id, error)
 
 
 def _response(row: AnyRow) -> JSON:
-    """Return what is told of a response without its content."""
+    """Return a response without its content."""
     value = loads_lenient(bytes(row.object)) if row.object is not None else {}
     extra = loads_lenient(bytes(row.extra)) if row.extra is not None else {}
     return {
@@ -144,13 +130,13 @@ def _response(row: AnyRow) -> JSON:
 
 
 def _content(connection: Connection, row: AnyRow) -> JSON:
-    sides = {
-        side: present_items(connection, row.tenant, item_rows(connection, row.id, side))
-        for side in ("input", "output")
+    items = {
+        direction: rows.present_items(connection, row.tenant, rows.item_rows(connection, row.id, direction))
+        for direction in ("input", "output")
     }
     return {
-        "input": sides["input"],
-        "response": show(row, sides["output"]),
+        "input": items["input"],
+        "response": rows.show(row, items["output"]),
         "events": event_rows.read(connection, row.id, after=-1),
     }
 

@@ -1,9 +1,7 @@
-"""Alerts of budgets: each threshold once a period, kept until its message was taken.
+"""Alerts of budgets: one for each threshold that a budget reaches in a period, stored until its message was sent.
 
-A message is claimed by moving the moment at which it is due: who claims it has until then to send it, and whoever dies
-on the way leaves it to the next. So it is sent at least once.
-
-Tests: tests/governance/test_alerts.py.
+A message is claimed by moving the time at which it is due: the process that claims it has until then to send it, and if
+it dies, the message is due again. So a message is sent at least once. Tests: tests/governance/test_alerts.py.
 """
 
 from __future__ import annotations
@@ -24,7 +22,7 @@ _AT_ONCE: Final = 20
 
 
 class Due(NamedTuple):
-    """A message to be sent, for the ``tries``-th time."""
+    """A message that is due; ``tries`` counts this attempt to send it."""
 
     budget_id: str
     threshold: int
@@ -33,14 +31,14 @@ class Due(NamedTuple):
 
 
 class Alerts:
-    """Notes thresholds and hands out messages. ``clock`` gives Unix seconds."""
+    """Stores thresholds and hands out messages; ``clock`` returns Unix seconds."""
 
     def __init__(self, db: Database, clock: Callable[[], float] = time.time) -> None:
         self._db = db
         self._clock = clock
 
     def note(self, budget_id: str, bodies: Mapping[int, Mapping[str, Any]], *, sends: bool) -> Sequence[int]:
-        """Note the thresholds that a budget reached, with their messages; return those that nobody noted before."""
+        """Store the thresholds that a budget reached, with their messages; return those that are new."""
         highest, now = max(bodies), self._clock()
 
         def work(connection: Connection) -> list[int]:
@@ -60,10 +58,10 @@ class Alerts:
         return self._db.write(work)
 
     def claim(self, lease: float) -> list[Due]:
-        """Return messages that are due; others get them once ``lease`` seconds are over."""
+        """Claim messages that are due, for ``lease`` seconds."""
         now = self._clock()
         waiting = select(alert).where(alert.c.due_at <= now).order_by(alert.c.due_at).limit(_AT_ONCE)
-        rows: list[Any] = self._db.read(lambda connection: list(connection.execute(waiting)))
+        rows = self._db.fetch_all(waiting)
         if not rows:
             return []
 
@@ -80,18 +78,17 @@ class Alerts:
 
         return self._db.write(work)
 
-    def done(self, one: Due) -> None:
-        """Send a message no more."""
-        self._move(one, None)
+    def done(self, due: Due) -> None:
+        """Store that a message was sent."""
+        self._move(due, None)
 
-    def again(self, one: Due, after: float) -> None:
-        """Send a message again ``after`` seconds from now."""
-        self._move(one, self._clock() + after)
+    def again(self, due: Due, after: float) -> None:
+        """Let a message be due again ``after`` seconds from now."""
+        self._move(due, self._clock() + after)
 
-    def _move(self, one: Due, due_at: float | None) -> None:
-        statement = update(alert).where(_is(one)).values(due_at=due_at)
-        self._db.write(lambda connection: connection.execute(statement) and None, idempotent=True)
+    def _move(self, due: Due, due_at: float | None) -> None:
+        self._db.execute(update(alert).where(_is(due)).values(due_at=due_at), idempotent=True)
 
 
-def _is(one: Any) -> Any:
-    return and_(alert.c.budget_id == one.budget_id, alert.c.threshold == one.threshold)
+def _is(key: Any) -> Any:
+    return and_(alert.c.budget_id == key.budget_id, alert.c.threshold == key.threshold)

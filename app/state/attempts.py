@@ -1,16 +1,16 @@
-"""Attempts: one row a try at a target, written before the upstream is called.
+"""Attempts: one row for each, written before the upstream is called.
 
-A row that never ended tells that a process died while an upstream may have been
-working, and charging. The ledger hangs on the attempt's id, so ending it twice counts
-once.
+A row that never ended shows that a process died while an upstream may have been working, and charging. The row of the
+ledger follows from the attempt's id, so ending an attempt twice is counted once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import select, update
 
 from app.state.database import Database
 from app.state.records import JSON, NewAttempt
@@ -26,19 +26,8 @@ class Attempts:
         self._db = db
 
     def begin(self, new: NewAttempt) -> None:
-        """Write the row of a try, status ``running``."""
-        row = {
-            "id": new.id,
-            "tenant": new.tenant,
-            "call_id": new.call_id,
-            "target": new.target,
-            "realm": new.realm,
-            "response_id": new.response_id,
-            "run": new.run,
-            "key_name": new.key_name,
-            "status": "running",
-            "started_at": db_now(),
-        }
+        """Write the row of an attempt, with the status ``running``."""
+        row = {**asdict(new), "status": "running", "started_at": db_now()}
         self._db.write(lambda connection: insert_once(connection, attempt, row), idempotent=True)
 
     def end(
@@ -52,40 +41,26 @@ class Attempts:
         http_status: int | None = None,
         latency_ms: int | None = None,
     ) -> None:
-        """Store how a try ended (``ok``, ``failed``, ``cancelled`` …); the first end stays."""
-
-        def work(connection: Connection) -> None:
-            connection.execute(
-                update(attempt)
-                .where(
-                    attempt.c.id == attempt_id,
-                    attempt.c.tenant == tenant,
-                    attempt.c.ended_at.is_(None),
-                )
-                .values(
-                    status=status,
-                    error_kind=error_kind,
-                    usage=None if usage is None else dumps(dict(usage)),
-                    http_status=http_status,
-                    latency_ms=latency_ms,
-                    ended_at=db_now(),
-                )
-            )
-
-        self._db.write(work, idempotent=True)
+        """Store how an attempt ended (``ok``, ``failed``, ``cancelled`` …); a second end changes nothing."""
+        running = (attempt.c.id == attempt_id, attempt.c.tenant == tenant, attempt.c.ended_at.is_(None))
+        ended = update(attempt).where(*running)
+        self._db.execute(
+            ended.values(
+                status=status,
+                error_kind=error_kind,
+                usage=None if usage is None else dumps(dict(usage)),
+                http_status=http_status,
+                latency_ms=latency_ms,
+                ended_at=db_now(),
+            ),
+            idempotent=True,
+        )
 
     def of_response(self, tenant: str, response_id: str) -> list[JSON]:
-        """Return a response's tries in order, each as its row with ``usage`` parsed."""
-
-        def work(connection: Connection) -> list[JSON]:
-            found = connection.execute(
-                select(attempt)
-                .where(attempt.c.tenant == tenant, attempt.c.response_id == response_id)
-                .order_by(attempt.c.started_at, attempt.c.id)
-            )
-            return [_show(dict(row)) for row in found.mappings()]
-
-        return self._db.read(work)
+        """Return a response's attempts in order, each as its row with ``usage`` parsed."""
+        mine = (attempt.c.tenant == tenant, attempt.c.response_id == response_id)
+        query = select(attempt).where(*mine).order_by(attempt.c.started_at, attempt.c.id)
+        return [_show(row._mapping) for row in self._db.fetch_all(query)]
 
 
 def _show(row: Mapping[str, Any]) -> JSON:

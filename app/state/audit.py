@@ -1,4 +1,4 @@
-"""The audit: who changed what, from where, and what it was before and after; no secrets."""
+"""The audit log: who changed what, from where, and how it was before and after; it holds no secrets."""
 
 from __future__ import annotations
 
@@ -9,17 +9,16 @@ from typing import Any
 from sqlalchemy import Connection, insert
 
 from app.canonical.record import record
-from app.state import listing
 from app.state.database import Database
 from app.state.ids import new_id
-from app.state.listing import Page
+from app.state.listing import Page, read_page
 from app.state.tables import AnyRow, audit
 from app.wire.json import dumps, loads_lenient
 
 
 @record
 class Actor:
-    """An administrator at work: his name, his role and the address that he came from."""
+    """The administrator who makes a change: name, role, and the address of the request."""
 
     name: str
     role: str
@@ -34,7 +33,7 @@ def note(
     before: Mapping[str, Any] | None,
     after: Mapping[str, Any] | None,
 ) -> None:
-    """Write down one change, in the transaction that makes it."""
+    """Write the row of a change, in the transaction that makes it."""
     row = {
         "id": new_id("audit"),
         "created_at": time.time(),
@@ -50,19 +49,18 @@ def note(
 
 
 class Audit:
-    """Reads the rows, the newest first, and writes those that belong to no other change."""
+    """Reads the rows, and writes those of actions that change nothing in the database."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
 
     def add(self, actor: Actor, action: str, subject: str) -> None:
-        """Write down what changed nothing in the database."""
+        """Write the row of an action that changed nothing in the database."""
         self._db.write(lambda connection: note(connection, actor, action, subject, None, None))
 
     def page(self, limit: int, after: str | None) -> Page[dict[str, Any]]:
-        """Return some rows after the one with the id ``after``; raises ``bad_request`` for one that is none."""
-        rows, more = self._db.read(lambda connection: listing.read(connection, audit, limit, after))
-        return Page([_show(row) for row in rows], more)
+        """Return some rows, the newest first; raises ``bad_request`` for an unknown ``after``."""
+        return read_page(self._db, audit, limit, after, _show)
 
 
 def _show(row: AnyRow) -> dict[str, Any]:

@@ -1,6 +1,6 @@
-"""The batches of tenants: made, looked at, listed and cancelled by their owners.
+"""Batches as their owners see them: created, retrieved, listed and cancelled.
 
-How they are run is the affair of `app.state.batch_queue`.
+They are run from `app.state.batch_queue`.
 """
 
 from __future__ import annotations
@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, insert, select, update
+from sqlalchemy import Connection, insert, select, update
 
 from app.canonical.record import record
 from app.errors import GatewayError
-from app.state import listing
-from app.state.ids import new_file_id, storable
-from app.state.listing import Page
+from app.state.ids import new_file_id
+from app.state.listing import Page, read_page
+from app.state.lookup import require_row
 from app.state.records import JSON
 from app.state.remote_batches import due_if_parked
 from app.state.signals import Signals
@@ -22,7 +22,7 @@ from app.state.tables import AnyRow, batch, db_now
 from app.state.wakeups import QUEUE
 from app.wire.json import dumps, loads_lenient
 
-_ENDING: Final = frozenset({"completed", "failed", "expired", "cancelled"})
+_ENDED: Final = frozenset({"completed", "failed", "expired", "cancelled"})
 _TIMES: Final = (
     *("in_progress_at", "expires_at", "finalizing_at", "completed_at", "failed_at"),
     *("expired_at", "cancelling_at", "cancelled_at"),
@@ -31,8 +31,8 @@ _TIMES: Final = (
 
 @record
 class NewBatch:
-    """A batch about to wait for its turn. ``members`` are endpoint, completion window, metadata and the
-    count of lines; ``window`` is its seconds."""
+    """A batch to be stored. ``members`` are endpoint, completion window, metadata and the number of lines; ``window`` is
+    the completion window in seconds."""
 
     id: str
     tenant: str
@@ -45,7 +45,7 @@ class NewBatch:
 
 @record
 class StoredBatch:
-    """A batch: ``object`` is what its owner is shown. ``provider`` is None where it runs here."""
+    """A batch: ``object`` is what its owner sees; ``provider`` is None where the gateway runs it."""
 
     id: str
     tenant: str
@@ -54,8 +54,8 @@ class StoredBatch:
 
     @property
     def ended(self) -> bool:
-        """Tell whether it has ended, however that was."""
-        return self.object["status"] in _ENDING
+        """Tell whether it has ended, in whatever way."""
+        return self.object["status"] in _ENDED
 
 
 class Batches:
@@ -66,7 +66,7 @@ class Batches:
         self._db = signals.db
 
     def create(self, new: NewBatch) -> StoredBatch:
-        """Store a batch that waits to be run, and wake a runner; return it."""
+        """Store a batch, wake a runner, and return the batch."""
 
         def work(connection: Connection) -> StoredBatch:
             connection.execute(insert(batch).values(_row_of(new)))
@@ -80,22 +80,20 @@ class Batches:
 
     def page(self, tenant: str, limit: int, after: str | None) -> Page[StoredBatch]:
         """Return some of a tenant's batches, the newest first."""
-        rows, more = self._db.read(
-            lambda connection: listing.read(connection, batch, limit, after, owned=_ownership(tenant))
-        )
-        return Page([stored_batch(row) for row in rows], more)
+        return read_page(self._db, batch, limit, after, stored_batch, visible=[batch.c.tenant == tenant])
 
     def cancel(self, tenant: str, batch_id: str) -> StoredBatch:
-        """Ask for the end of a batch; return it. Raises ``not_found``, and ``bad_request`` when it has ended."""
+        """Request the end of a batch and return it; raises ``not_found``, and ``bad_request`` when it has ended."""
 
         def work(connection: Connection) -> StoredBatch:
-            row = _row(connection, tenant, batch_id, locked=True)
+            row = _row(connection, tenant, batch_id, lock=True)
             stored = stored_batch(row)
             if stored.ended:
                 status = stored.object["status"]
                 raise GatewayError("bad_request", f"Cannot cancel a batch with status '{status}'.")
             if not row.cancel_requested:
-                members = {**loads_lenient(bytes(row.body)), "cancelling_at": _now(connection)}
+                now = connection.execute(select(db_now())).scalar_one()
+                members = {**loads_lenient(bytes(row.body)), "cancelling_at": int(now)}
                 values = {"cancel_requested": True, "status": "cancelling", "lease_until": due_if_parked()}
                 values["body"] = dumps(members)
                 connection.execute(update(batch).where(batch.c.id == batch_id).values(values))
@@ -105,16 +103,17 @@ class Batches:
 
 
 def stored_batch(row: AnyRow) -> StoredBatch:
-    """Return a batch of its row."""
+    """Return the batch of a row."""
     return StoredBatch(row.id, row.tenant, show(row), row.provider)
 
 
 def show(row: AnyRow) -> JSON:
     """Return a batch as its owner sees it."""
     members: JSON = loads_lenient(bytes(row.body))
-    ended = row.status in _ENDING
-    told = members.get("told") if row.provider is not None and not ended else None
-    counts = told or {"completed": row.completed, "failed": row.failed}
+    ended = row.status in _ENDED
+    counts = {"completed": row.completed, "failed": row.failed}
+    if row.provider is not None and not ended:
+        counts = members.get("told") or counts  # the provider's, of its last poll
     return {
         "id": row.id,
         "object": "batch",
@@ -134,7 +133,7 @@ def show(row: AnyRow) -> JSON:
 
 
 def missing(batch_id: str) -> GatewayError:
-    """Return the error for a batch that there is not, for this caller."""
+    """Return the 404 for a batch that is missing or another tenant's."""
     return GatewayError("not_found", f"No batch found with id '{batch_id[:80]}'.", param="batch_id")
 
 
@@ -154,19 +153,6 @@ def _row_of(new: NewBatch) -> dict[str, Any]:
     }
 
 
-def _now(connection: Connection) -> int:
-    return int(connection.execute(select(db_now())).scalar_one())
-
-
-def _ownership(tenant: str) -> tuple[ColumnElement[bool], ...]:
-    return (batch.c.tenant == tenant,)
-
-
-def _row(connection: Connection, tenant: str, batch_id: str, *, locked: bool = False) -> AnyRow:
-    row = None
-    if storable(batch_id):
-        statement = select(batch).where(batch.c.id == batch_id, *_ownership(tenant))
-        row = connection.execute(statement.with_for_update() if locked else statement).first()
-    if row is None:
-        raise missing(batch_id)
-    return row
+def _row(connection: Connection, tenant: str, batch_id: str, *, lock: bool = False) -> AnyRow:
+    query = select(batch).where(batch.c.id == batch_id, batch.c.tenant == tenant)
+    return require_row(connection, query.with_for_update() if lock else query, batch_id, missing(batch_id))

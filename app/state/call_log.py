@@ -6,17 +6,18 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, insert, select
 
 from app.errors import GatewayError
-from app.state import call_bodies, listing, rollups, sums
+from app.state import call_bodies, rollups, sums
 from app.state.call_bodies import CallBodies
 from app.state.crypto import Sealer
-from app.state.ids import storable
-from app.state.listing import Page
+from app.state.deletion import delete_all
+from app.state.listing import Page, Span, read_page, within
 from app.state.live_events import topics_of
+from app.state.lookup import require_row
 from app.state.signals import Signals
-from app.state.sums import Span, Sums
+from app.state.sums import Sums
 from app.state.tables import CALL_FILTERS, call_log
 from app.state.upserts import run_all
 from app.wire.json import dumps_ascii, loads_lenient
@@ -40,9 +41,9 @@ class CallLog:
         self._recent = rollups.Recent()
 
     def write(self, rows: Sequence[Members], bodies: Mapping[str, Members] | None = None) -> None:
-        """Write rows and add them to the sums of their hours, all or none; whoever watches is told.
+        """Write rows and add them to the sums of their hours, all or none; notify whoever watches.
 
-        ``bodies`` are what was asked and answered in some of the calls, by their ids."""
+        ``bodies`` are requests and answers of some of the calls, by call id."""
         values = [{**{n: row.get(n) for n in _COLUMNS}, "body": dumps_ascii(row)} for row in rows]
         added = sums.of(rows)
         body_rows = self._bodies.rows({row["id"]: row for row in rows}, bodies) if bodies else []
@@ -57,21 +58,15 @@ class CallLog:
 
     def get(self, call_id: str) -> Members:
         """Return one row; raises ``not_found``."""
-        body = None
-        if storable(call_id):
-            statement = select(call_log.c.body).where(call_log.c.id == call_id)
-            body = self._db.read(lambda connection: connection.execute(statement).scalar())
-        if body is None:
-            raise GatewayError("not_found", f"There is no call with the id '{call_id[:80]}'.")
-        row: Members = loads_lenient(bytes(body))
-        return row
+        query = select(call_log.c.body).where(call_log.c.id == call_id)
+        error = GatewayError("not_found", f"There is no call with the id '{call_id[:80]}'.")
+        return _members(self._db.read(lambda connection: require_row(connection, query, call_id, error)))
 
     def page(self, limit: int, after: str | None, filters: Members, span: Span) -> Page[Members]:
         """Return some rows, the newest first, that fit the filters, from and before the moments of ``span``."""
-        fitting = [call_log.c[name] == value for name, value in filters.items()]
-        fitting += sums.within(call_log.c.created_at, span)
-        rows, more = self._db.read(lambda c: listing.read(c, call_log, limit, after, *fitting))
-        return Page([loads_lenient(bytes(row.body)) for row in rows], more)
+        named = (call_log.c[name] == value for name, value in filters.items())
+        conditions = [*named, *within(call_log.c.created_at, span)]
+        return read_page(self._db, call_log, limit, after, _members, *conditions)
 
     def all(self, filters: Members, span: Span) -> Iterator[Members]:
         """Yield all rows that fit, the newest first, read page by page."""
@@ -84,30 +79,28 @@ class CallLog:
 
     def usage(self, span: Span, *, detailed: bool = True) -> Iterator[tuple[int, Members, Sums]]:
         """Yield hour, members and sums of each group whose hour lies in ``span``."""
-        yield from sums.read(self._db, span, detailed=detailed)
+        return sums.read(self._db, span, detailed=detailed)
 
     def usage_by(
         self, span: Span, member: str, *, unit: int | None, only: str | None = None
     ) -> Iterator[rollups.Group]:
         """Yield sums by one member alone, or of all calls; see ``rollups.read``."""
-        yield from rollups.read(self._db, self._recent, span, member, unit=unit, only=only)
+        return rollups.read(self._db, self._recent, span, member, unit=unit, only=only)
 
     def bodies(self, call_id: str) -> Members | None:
-        """Return what was asked and answered in a call; None where that is not kept."""
+        """Return request and answer of a call; None where they are not stored."""
         return self._bodies.get(call_id)
 
     def purge(self, older_than: float, most: int, bodies_older_than: float) -> int:
-        """Delete rows that are older than so many seconds, and the oldest beyond ``most``; return how many.
+        """Delete rows older than ``older_than`` seconds, and the oldest rows beyond ``most``; return how many.
 
-        What was asked and answered goes with its row, or after seconds of its own."""
+        Bodies are deleted with their row, or when they are older than ``bodies_older_than`` seconds."""
         beyond = select(call_log.c.created_at).order_by(call_log.c.created_at.desc()).offset(most).limit(1)
-        edge = self._db.read(lambda connection: connection.execute(beyond).scalar())
-        limit = max(time.time() - older_than, edge or 0)
+        limit = max(time.time() - older_than, self._db.fetch_value(beyond) or 0)
         self._bodies.purge(bodies_older_than, limit)
-        old = select(call_log.c.id).where(call_log.c.created_at <= limit).limit(_PURGED_AT_ONCE)
-        total = 0
-        while went := self._db.write(
-            lambda c: c.execute(delete(call_log).where(call_log.c.id.in_(old))).rowcount
-        ):
-            total += went
-        return total
+        return delete_all(self._db, call_log, call_log.c.created_at <= limit, _PURGED_AT_ONCE)
+
+
+def _members(row: Any) -> Members:
+    members: Members = loads_lenient(bytes(row.body))
+    return members

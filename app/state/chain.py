@@ -101,7 +101,7 @@ def find(
         _read_chain(connection, tenant, parent_id, past, deleted_too=deleted_too)
     if conversation_id is not None:
         if not deleted_too:
-            conversation_rows.live(connection, tenant, conversation_id)
+            conversation_rows.require(connection, tenant, conversation_id)
         if begins:
             conversation_rows.check_idle(connection, conversation_id)
         head = _read_conversation(connection, tenant, conversation_id, None, past)

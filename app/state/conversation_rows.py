@@ -1,7 +1,7 @@
 """Statements on conversations and their items.
 
-Positions are given under the conversation's row lock (on SQLite, the one writer), so
-concurrent turns follow one another whole.
+Positions are assigned under the lock of the conversation's row (on SQLite, by the one writer), so that the items of
+concurrent turns do not mix.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from sqlalchemy import Connection, func, select
 
 from app.errors import GatewayError
 from app.state import blobs
-from app.state.ids import storable
 from app.state.items import ItemRow
+from app.state.lookup import require_row
+from app.state.pagination import Scope
 from app.state.records import NewResponse
 from app.state.tables import RUNNING, AnyRow, conversation, conversation_item, item, response
 from app.state.upserts import insert_new
@@ -23,12 +24,18 @@ LOCKED: Final = "conversation_locked"
 
 
 def conversation_not_found(conversation_id: Any, *, param: str | None = "conversation") -> GatewayError:
-    """Make the 404 of a conversation that is missing, foreign or deleted."""
+    """Return the 404 for a conversation that is missing, deleted or another tenant's."""
     message = f"Conversation with id '{conversation_id}' not found."
     return GatewayError("not_found", message, param=param)
 
 
-def live(
+def items_of(conversation_id: str) -> Scope:
+    """Return the list of a conversation's items."""
+    mine = conversation_item.c.conversation_id == conversation_id
+    return Scope(conversation_item, mine, conversation_item.c.position)
+
+
+def require(
     connection: Connection,
     tenant: str,
     conversation_id: Any,
@@ -36,26 +43,23 @@ def live(
     lock: bool = False,
     param: str | None = "conversation",
 ) -> AnyRow:
-    """Return the tenant's living conversation, locked until commit when asked; else raise 404."""
-    row = None
-    if storable(conversation_id):
-        statement = select(conversation).where(
-            conversation.c.id == conversation_id,
-            conversation.c.tenant == tenant,
-            conversation.c.deleted_at.is_(None),
-        )
-        row = connection.execute(statement.with_for_update() if lock else statement).first()
-    if row is None:
-        raise conversation_not_found(conversation_id, param=param)
-    return row
+    """Return the tenant's living conversation, with ``lock`` locked until the commit; raises ``not_found``."""
+    query = _living(tenant, conversation_id)
+    error = conversation_not_found(conversation_id, param=param)
+    return require_row(connection, query.with_for_update() if lock else query, conversation_id, error)
 
 
-def take(connection: Connection, new: NewResponse) -> None:
-    """Make sure that a new turn may begin: no other runs, and it has seen the last one.
+def _living(tenant: str, conversation_id: Any) -> Any:
+    mine = (conversation.c.id == conversation_id, conversation.c.tenant == tenant)
+    return select(conversation).where(*mine, conversation.c.deleted_at.is_(None))
 
-    Turns of one conversation follow one another; raises 404, or 409 ``conversation_locked``.
+
+def check_next_turn(connection: Connection, new: NewResponse) -> None:
+    """Check that a new turn may begin: no other turn runs, and this one was expanded from the newest items.
+
+    Raises ``not_found``, or ``conflict`` (409 ``conversation_locked``).
     """
-    live(connection, new.tenant, new.conversation_id, lock=True)
+    require(connection, new.tenant, new.conversation_id, lock=True)
     conversation_id = str(new.conversation_id)
     if new.conversation_head != _last_position(connection, conversation_id):
         raise _lock_error()
@@ -63,7 +67,7 @@ def take(connection: Connection, new: NewResponse) -> None:
 
 
 def check_idle(connection: Connection, conversation_id: str, *, but_for: str = "") -> None:
-    """Raise 409 ``conversation_locked`` while a turn other than ``but_for`` runs; reads no item."""
+    """Raise 409 ``conversation_locked`` while a turn other than ``but_for`` runs; read no items."""
     running = select(response.c.id).where(
         response.c.conversation_id == conversation_id, RUNNING, response.c.id != but_for
     )
@@ -89,7 +93,7 @@ def append(
     *,
     response_id: str | None = None,
 ) -> None:
-    """Give ``rows`` the next positions; the caller holds the conversation's lock."""
+    """Append items at the next positions; the caller holds the conversation's lock."""
     if not rows:
         return
     first = _last_position(connection, conversation_id) + 1
@@ -117,16 +121,8 @@ def _last_position(connection: Connection, conversation_id: str) -> int:
 
 
 def append_turn(connection: Connection, tenant: str, conversation_id: str, response_id: str) -> None:
-    """Append a finished turn, input then output; nothing when the conversation was deleted."""
-    locked = connection.execute(
-        select(conversation.c.id)
-        .where(
-            conversation.c.id == conversation_id,
-            conversation.c.tenant == tenant,
-            conversation.c.deleted_at.is_(None),
-        )
-        .with_for_update()
-    ).first()
+    """Append the input and output of a finished turn; do nothing when the conversation was deleted."""
+    locked = connection.execute(_living(tenant, conversation_id).with_for_update()).first()
     if locked is None:
         return
     turn = connection.execute(

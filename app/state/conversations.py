@@ -1,7 +1,7 @@
-"""Conversations: a named list of items that turns read and append to.
+"""Conversations: lists of items that turns read and append to.
 
-Items added by hand and items of finished turns lie in one order. Ids and string
-contents are normalised as for responses, so an item has the same id everywhere.
+Items that a client adds and items of finished turns are in one order. Ids and string contents are normalised as for
+responses, so an item has the same id everywhere.
 """
 
 from __future__ import annotations
@@ -9,17 +9,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, delete, insert, select, update
 
 from app.errors import GatewayError
 from app.state import blobs, conversation_rows, retention
+from app.state.conversation_rows import items_of
 from app.state.database import Database
-from app.state.ids import CONVERSATION, new_id, storable
+from app.state.ids import CONVERSATION, new_id
 from app.state.items import ItemRow, Packed, pack
-from app.state.pagination import Scope, as_list, read_page
+from app.state.lookup import require_row
+from app.state.pagination import as_list, read_items
 from app.state.records import JSON, PageQuery
 from app.state.rows import present_items, touch_thread
-from app.state.tables import conversation, conversation_item, db_now, response
+from app.state.tables import AnyRow, conversation, conversation_item, db_now, response
 from app.wire.json import dumps, loads_lenient
 
 MAX_ITEMS: Final = 20
@@ -53,33 +55,30 @@ class Conversations:
                 )
             )
             _add(connection, tenant, conversation_id, packed)
-            return _object(conversation_rows.live(connection, tenant, conversation_id))
+            return _object(conversation_rows.require(connection, tenant, conversation_id))
 
         return self._db.write(work)
 
     def get(self, tenant: str, conversation_id: str) -> JSON:
         """Return the conversation object."""
-        return self._db.read(lambda connection: _object(_live(connection, tenant, conversation_id)))
+        return self._db.read(lambda connection: _object(_require(connection, tenant, conversation_id)))
 
     def update(self, tenant: str, conversation_id: str, metadata: Mapping[str, Any]) -> JSON:
         """Replace the metadata and return the object."""
 
         def work(connection: Connection) -> JSON:
-            _live(connection, tenant, conversation_id, lock=True)
-            connection.execute(
-                update(conversation)
-                .where(conversation.c.id == conversation_id)
-                .values(metadata=dumps(dict(metadata)))
-            )
-            return _object(_live(connection, tenant, conversation_id))
+            _require(connection, tenant, conversation_id, lock=True)
+            changed = update(conversation).where(conversation.c.id == conversation_id)
+            connection.execute(changed.values(metadata=dumps(dict(metadata))))
+            return _object(_require(connection, tenant, conversation_id))
 
         return self._db.write(work)
 
     def delete(self, tenant: str, conversation_id: str) -> JSON:
-        """Delete a conversation; its items stay only as history of living responses."""
+        """Delete a conversation; its items stay only while they are the history of living responses."""
 
         def work(connection: Connection) -> None:
-            _live(connection, tenant, conversation_id, lock=True)
+            _require(connection, tenant, conversation_id, lock=True)
             connection.execute(
                 update(conversation).where(conversation.c.id == conversation_id).values(deleted_at=db_now())
             )
@@ -95,7 +94,7 @@ class Conversations:
         packed = pack(items)
 
         def work(connection: Connection) -> list[JSON]:
-            _live(connection, tenant, conversation_id, lock=True)
+            _require(connection, tenant, conversation_id, lock=True)
             _add(connection, tenant, conversation_id, packed)
             return present_items(connection, tenant, packed.rows)
 
@@ -105,14 +104,8 @@ class Conversations:
         """Return a page of items."""
 
         def work(connection: Connection) -> tuple[list[JSON], bool]:
-            _live(connection, tenant, conversation_id)
-            scope = Scope(
-                conversation_item,
-                conversation_item.c.conversation_id == conversation_id,
-                conversation_item.c.position,
-            )
-            page, more = read_page(connection, scope, query)
-            return present_items(connection, tenant, page), more
+            _require(connection, tenant, conversation_id)
+            return read_items(connection, tenant, items_of(conversation_id), query)
 
         return as_list(*self._db.read(work))
 
@@ -120,7 +113,7 @@ class Conversations:
         """Return one item."""
 
         def work(connection: Connection) -> JSON:
-            _live(connection, tenant, conversation_id)
+            _require(connection, tenant, conversation_id)
             row = ItemRow(item_id, _item_body(connection, conversation_id, item_id))
             return present_items(connection, tenant, [row])[0]
 
@@ -130,22 +123,17 @@ class Conversations:
         """Delete one item and return the conversation object."""
 
         def work(connection: Connection) -> JSON:
-            row = _live(connection, tenant, conversation_id, lock=True)
+            row = _require(connection, tenant, conversation_id, lock=True)
             _item_body(connection, conversation_id, item_id)
-            connection.execute(
-                delete(conversation_item).where(
-                    conversation_item.c.conversation_id == conversation_id,
-                    conversation_item.c.item_id == item_id,
-                )
-            )
+            connection.execute(delete(conversation_item).where(_is_item(conversation_id, item_id)))
             return _object(row)
 
         return self._db.write(work)
 
 
-def _live(connection: Connection, tenant: str, conversation_id: str, *, lock: bool = False) -> Any:
-    """Find a conversation named in a path: its 404 blames no body member."""
-    return conversation_rows.live(connection, tenant, conversation_id, lock=lock, param=None)
+def _require(connection: Connection, tenant: str, conversation_id: str, *, lock: bool = False) -> AnyRow:
+    """Return a conversation that a path names: its 404 names no member of a body."""
+    return conversation_rows.require(connection, tenant, conversation_id, lock=lock, param=None)
 
 
 def _add(connection: Connection, tenant: str, conversation_id: str, packed: Packed) -> None:
@@ -162,24 +150,22 @@ def _is_history(connection: Connection, conversation_id: str) -> bool:
 
 
 def _item_body(connection: Connection, conversation_id: str, item_id: str) -> bytes:
-    """Return the newest item with that id; 404 when there is none."""
-    body = None
-    if storable(item_id):
-        body = connection.execute(
-            select(conversation_item.c.body)
-            .where(
-                conversation_item.c.conversation_id == conversation_id,
-                conversation_item.c.item_id == item_id,
-            )
-            .order_by(conversation_item.c.position.desc())
-            .limit(1)
-        ).scalar()
-    if body is None:
-        raise GatewayError("not_found", f"Item with id '{item_id}' not found.")
-    return bytes(body)
+    """Return the body of the newest item with that id; raises ``not_found``."""
+    newest = (
+        select(conversation_item.c.body)
+        .where(_is_item(conversation_id, item_id))
+        .order_by(conversation_item.c.position.desc())
+        .limit(1)
+    )
+    error = GatewayError("not_found", f"Item with id '{item_id}' not found.")
+    return bytes(require_row(connection, newest, item_id, error).body)
 
 
-def _object(row: Any) -> JSON:
+def _is_item(conversation_id: str, item_id: str) -> ColumnElement[bool]:
+    return (conversation_item.c.conversation_id == conversation_id) & (conversation_item.c.item_id == item_id)
+
+
+def _object(row: AnyRow) -> JSON:
     return {
         "id": row.id,
         "object": "conversation",

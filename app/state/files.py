@@ -1,7 +1,7 @@
-"""The files of tenants: kept here in pieces, or at a provider, with a row here all the same.
+"""The files of tenants: stored here in chunks, or at a provider with a row here.
 
-A file is written piece by piece, each in a short transaction, and is there for its owner once it is
-ready. What was begun and never made ready goes with the purge.
+A file is written chunk by chunk, each in a short transaction, and exists for its owner once it is ready. A file that was
+begun and never made ready is deleted by the purge.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, exists, insert, or_, select, update
 
 from app.errors import GatewayError
-from app.state import file_chunks, listing
+from app.state import file_chunks
 from app.state.database import Database
-from app.state.ids import storable
-from app.state.listing import Page
+from app.state.listing import Page, read_page
+from app.state.lookup import require_row
 from app.state.records import NewFile, StoredFile, missing
 from app.state.tables import BATCH_RUNNING, AnyRow, batch, db_now, file
 from app.wire.json import dumps, loads_lenient
@@ -28,33 +28,24 @@ class Files:
         self._db = db
 
     def write(self, new: NewFile, content: Iterable[bytes]) -> StoredFile:
-        """Keep a file of these bytes; return it. What ``content`` raises leaves nothing."""
+        """Store a file with these bytes and return it; an error of ``content`` leaves nothing."""
         self._db.write(lambda connection: begin(connection, new))
         position = 0
         try:
             for data in content:
-                position = self._append(new.id, position, data)
+                self._append(new.id, position, data)
+                position += len(data)
         except BaseException:
             self._db.write(lambda connection: file_chunks.drop_files(connection, [new.id]))
             raise
-        return self.finish(new, position)
-
-    def finish(self, new: NewFile, size: int) -> StoredFile:
-        """Make a file that was begun ready; return it."""
-
-        def work(connection: Connection) -> StoredFile:
-            make_ready(connection, new.id, size, new.members)
-            return _stored_file(_row(connection, new.tenant, new.id))
-
-        return self._db.write(work)
+        return self._db.write(lambda connection: _finish(connection, new, position))
 
     def note(self, new: NewFile, size: int) -> StoredFile:
-        """Keep the row of a file whose bytes are at a provider; return it."""
+        """Store the row of a file whose ``size`` bytes are at a provider, and return it."""
 
         def work(connection: Connection) -> StoredFile:
             begin(connection, new)
-            make_ready(connection, new.id, size, new.members)
-            return _stored_file(_row(connection, new.tenant, new.id))
+            return _finish(connection, new, size)
 
         return self._db.write(work)
 
@@ -63,29 +54,30 @@ class Files:
         return _stored_file(self._db.read(lambda connection: _row(connection, tenant, file_id)))
 
     def several(self, tenant: str, file_ids: Sequence[str]) -> list[StoredFile]:
-        """Return those of a tenant's files that there are, in any order."""
-
-        def work(connection: Connection) -> list[StoredFile]:
-            chosen = select(file).where(file.c.id.in_(file_ids), *_ownership(tenant))
-            return [_stored_file(row) for row in connection.execute(chosen)]
-
-        return self._db.read(work)
+        """Return those of the tenant's files that exist, in any order."""
+        query = select(file).where(file.c.id.in_(file_ids), *_ownership(tenant))
+        return [_stored_file(row) for row in self._db.fetch_all(query)]
 
     def page(
         self, tenant: str, limit: int, after: str | None, *, purpose: str | None, oldest_first: bool
     ) -> Page[StoredFile]:
         """Return some of a tenant's files."""
-        narrowed = () if purpose is None else (file.c.purpose == purpose,)
-        rows, more = self._db.read(
-            lambda connection: listing.read(
-                connection, file, limit, after, *narrowed, owned=_ownership(tenant), oldest_first=oldest_first
-            )
+        conditions = () if purpose is None else (file.c.purpose == purpose,)
+        return read_page(
+            self._db,
+            file,
+            limit,
+            after,
+            _stored_file,
+            *conditions,
+            visible=_ownership(tenant),
+            oldest_first=oldest_first,
         )
-        return Page([_stored_file(row) for row in rows], more)
 
     def content(self, stored: StoredFile, position: int = 0) -> Iterator[bytes]:
-        """Yield the bytes of a file that is kept here, from ``position`` on; raises ``not_found``
-        where some of them are missing."""
+        """Yield the bytes of a file that is stored here, from ``position`` on.
+
+        Raises ``not_found`` when some of them are missing."""
         while position < stored.bytes:
             data = self.read(stored.id, position)
             if not data:
@@ -98,8 +90,7 @@ class Files:
         return self._db.read(lambda connection: file_chunks.read(connection, file_id, position))
 
     def delete(self, tenant: str, file_id: str) -> StoredFile:
-        """Delete a tenant's file, and return what it was; raises ``not_found``, and ``conflict`` while a
-        batch reads it."""
+        """Delete a tenant's file and return what it was; raises ``not_found``, and ``conflict`` while a batch reads it."""
 
         def work(connection: Connection) -> StoredFile:
             stored = _stored_file(_row(connection, tenant, file_id))
@@ -116,9 +107,8 @@ class Files:
 
         return self._db.write(work)
 
-    def _append(self, file_id: str, position: int, data: bytes) -> int:
+    def _append(self, file_id: str, position: int, data: bytes) -> None:
         self._db.write(lambda connection: file_chunks.append(connection, file_id, position, data))
-        return position + len(data)
 
 
 def begin(connection: Connection, new: NewFile) -> None:
@@ -140,13 +130,13 @@ def begin(connection: Connection, new: NewFile) -> None:
 
 
 def make_ready(connection: Connection, file_id: str, size: int, members: Mapping[str, Any]) -> None:
-    """Show a file of ``size`` bytes to its owner."""
+    """Let a file of ``size`` bytes exist for its owner."""
     values = {"ready": True, "bytes": size, "body": dumps(dict(members))}
     connection.execute(update(file).where(file.c.id == file_id).values(values))
 
 
 def drop_old(connection: Connection, condition: ColumnElement[bool], limit: int) -> int:
-    """Delete some of the files that ``condition`` picks, without those that a running batch needs."""
+    """Delete at most ``limit`` files that fit ``condition`` and that no running batch needs; return how many."""
     needed = exists().where(
         BATCH_RUNNING,
         or_(
@@ -164,8 +154,8 @@ _UNREADY_KEPT: Final = 86_400.0
 
 
 def is_over(older_than: float | None) -> ColumnElement[bool]:
-    """Return the condition of files that go: at their own end, those begun and left, and those kept here
-    for ``older_than`` seconds."""
+    """Return the condition of files to be deleted: those that expired, those that were never made ready, and those that
+    were stored here ``older_than`` seconds ago."""
     over = or_(file.c.expires_at < db_now(), (~file.c.ready) & (file.c.created_at < db_now() - _UNREADY_KEPT))
     if older_than is None:
         return over
@@ -177,14 +167,14 @@ def _ownership(tenant: str) -> tuple[ColumnElement[bool], ...]:
     return (file.c.tenant == tenant, file.c.ready, lives)
 
 
+def _finish(connection: Connection, new: NewFile, size: int) -> StoredFile:
+    make_ready(connection, new.id, size, new.members)
+    return _stored_file(_row(connection, new.tenant, new.id))
+
+
 def _row(connection: Connection, tenant: str, file_id: str) -> AnyRow:
-    row = None
-    if storable(file_id):
-        statement = select(file).where(file.c.id == file_id, *_ownership(tenant))
-        row = connection.execute(statement).first()
-    if row is None:
-        raise missing(file_id)
-    return row
+    query = select(file).where(file.c.id == file_id, *_ownership(tenant))
+    return require_row(connection, query, file_id, missing(file_id))
 
 
 def _stored_file(row: AnyRow) -> StoredFile:

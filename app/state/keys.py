@@ -1,7 +1,7 @@
-"""Clients' keys that are made at run time: rows, their secrets as hashes, and whose calls end at once.
+"""Client keys that are created at run time: their rows, their secrets as hashes, and the ends of running calls.
 
-A change advances the revision in its own transaction and rings for every process. What a key may
-do lies in ``members`` as the administrator wrote it; this module does not read it.
+A change advances the revision in its own transaction and notifies every process. What a key may do is in ``members`` as
+the administrator wrote it; this module does not read it.
 """
 
 from __future__ import annotations
@@ -15,23 +15,22 @@ from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, inser
 
 from app.canonical.record import record
 from app.errors import GatewayError
-from app.state import audit, listing, revisions
+from app.state import audit, revisions
 from app.state.audit import Actor
-from app.state.ids import new_id, storable
+from app.state.ids import new_id
 from app.state.key_format import SHOWN, Hasher, make_key
-from app.state.listing import Page
+from app.state.listing import Page, read_page
+from app.state.lookup import require_row
 from app.state.signals import Signals
 from app.state.tables import AnyRow, client_key, key_ending, key_secret, tenant
-from app.state.wakeups import KEYS
 from app.wire.json import dumps, loads_lenient
 
-_TOPICS: Final = (KEYS,)
 _ENDINGS_KEPT: Final = 3_600.0
 
 
 @record
 class StoredKey:
-    """A key. Times are Unix seconds; ``members`` are models, operations, metadata … as they were given."""
+    """A client's key. Times are Unix seconds; ``members`` are models, operations, metadata … as they were written."""
 
     id: str
     tenant: str
@@ -47,8 +46,8 @@ class StoredKey:
 
 @record
 class FoundKey:
-    """A key that a secret opens, until when that one does (None: as long as the key lasts), and its
-    tenant's members, None where the tenant is not in the database."""
+    """A key that was found by a secret. ``until`` is when that secret expires (Unix seconds; None: with the key);
+    ``tenant_members`` are those of its tenant, None where the tenant is not in the database."""
 
     key: StoredKey
     digest: str
@@ -58,7 +57,7 @@ class FoundKey:
 
 @record
 class KeyEnding:
-    """Running calls of a key that end at once: those of one secret, or of all (``digest`` None)."""
+    """An order to end running calls of a key at once: those with one secret, or all (``digest`` None)."""
 
     revision: int
     key_id: str
@@ -76,11 +75,12 @@ class Keys:
     # --- for calls -----------------------------------------------------------------------------
 
     def find(self, secret: str) -> FoundKey | None:
-        """Return the key that ``secret`` opens; one hashed under an older secret is hashed anew."""
+        """Return the key that ``secret`` opens; a secret that was hashed under an older operator secret is hashed anew."""
         digests = self.hasher.digests(secret)
         found = self._db.read(lambda connection: _find(connection, key_secret.c.digest.in_(digests)))
         if found is not None and found.digest != digests[0]:
-            self._db.write(lambda connection: self._hash_anew(connection, found.digest, digests[0]))
+            stale = update(key_secret).where(key_secret.c.digest == found.digest)
+            self._db.execute(stale.values(digest=digests[0], mark=self.hasher.marks[0]))
             return replace(found, digest=digests[0])
         return found
 
@@ -100,21 +100,19 @@ class Keys:
             .order_by(*latest)
             .limit(count)
         )
-        rows: list[Any] = self._db.read(lambda connection: list(connection.execute(statement)))
-        return [(_key(row), _parse(row.tenant_members)) for row in rows]
+        return [(_key(row), _parse(row.tenant_members)) for row in self._db.fetch_all(statement)]
 
     def revision(self) -> int:
         """Return the number of the last change."""
         return self._db.read(revisions.current)
 
     def endings(self, after: int) -> list[KeyEnding]:
-        """Return whose calls were ended by changes after the number ``after``."""
+        """Return the endings of the changes after the number ``after``."""
         statement = select(key_ending).where(key_ending.c.revision > after)
-        rows: list[Any] = self._db.read(lambda connection: list(connection.execute(statement)))
-        return [KeyEnding(row.revision, row.key_id, row.digest) for row in rows]
+        return [KeyEnding(row.revision, row.key_id, row.digest) for row in self._db.fetch_all(statement)]
 
     def note_uses(self, times: Mapping[str, float]) -> None:
-        """Write down when keys, by id, were last used."""
+        """Store when keys were last used: Unix seconds by id."""
         statement = (
             update(client_key).where(client_key.c.id == bindparam("of")).values(last_used_at=bindparam("at"))
         )
@@ -122,38 +120,36 @@ class Keys:
         self._db.write(lambda connection: connection.execute(statement, rows) and None, idempotent=True)
 
     def under_older_secrets(self) -> int:
-        """Count the secrets of keys that are hashed under another than the operator's first secret."""
+        """Return how many secrets of keys are hashed under an operator secret that is not the first."""
         return self._count(key_secret.c.mark.in_(self.hasher.marks[1:]))
 
     def under_lost_secrets(self) -> int:
-        """Count the secrets of keys that are hashed under none of the operator's secrets, and open nothing."""
+        """Return how many secrets of keys are hashed under none of the operator secrets, so that they open nothing."""
         return self._count(key_secret.c.mark.not_in(self.hasher.marks))
 
     def _count(self, which: ColumnElement[bool]) -> int:
-        """Count secrets of keys; sessions end anyway."""
+        """Return how many secrets of keys fit; sessions expire anyway, so they do not count."""
         of_keys = ~key_secret.c.owner_id.startswith("session:") & (key_secret.c.owner_id != "link")
-        count = select(func.count()).where(which, of_keys)
-        return self._db.read(lambda connection: connection.execute(count).scalar()) or 0
+        return self._db.fetch_value(select(func.count()).where(which, of_keys)) or 0
 
     # --- for administrators --------------------------------------------------------------------
 
     def create(self, actor: Actor, key: StoredKey) -> tuple[StoredKey, str]:
-        """Make a key as ``key`` describes it; return it and its secret, which nobody sees again.
+        """Create a key as ``key`` describes it; return it and its secret, which nobody sees again.
 
-        Raises ``conflict`` for a name that its tenant has already, ``bad_request`` for no tenant of the database.
+        Raises ``conflict`` for a name that its tenant has already.
         """
         secret = make_key()
-        made = replace(key, id=new_id("key"), prefix=secret[:SHOWN], created_at=int(time.time()))
+        new = replace(key, id=new_id("key"), prefix=secret[:SHOWN], created_at=int(time.time()))
 
-        def work(connection: Connection) -> None:
-            revisions.advance(connection)
-            _check_name(connection, made)
-            connection.execute(insert(client_key).values(_row(made)))
-            self._add_secret(connection, made.id, secret)
-            audit.note(connection, actor, "key.created", made.id, None, show(made))
+        def work(connection: Connection, number: int) -> None:
+            _check_name(connection, new)
+            connection.execute(insert(client_key).values(_row(new)))
+            add_secret(connection, self.hasher, new.id, secret)
+            audit.note(connection, actor, "key.created", new.id, None, show(new))
 
-        self._signals.write(work, _TOPICS)
-        return made, secret
+        revisions.change(self._signals, work)
+        return new, secret
 
     def get(self, key_id: str) -> StoredKey:
         """Return a key; raises ``not_found``."""
@@ -162,18 +158,16 @@ class Keys:
     def page(self, limit: int, after: str | None, tenant_name: str | None = None) -> Page[StoredKey]:
         """Return some keys, the newest first, of one tenant or of all."""
         mine = () if tenant_name is None else (client_key.c.tenant == tenant_name,)
-        rows, more = self._db.read(lambda c: listing.read(c, client_key, limit, after, *mine))
-        return Page([_key(row) for row in rows], more)
+        return read_page(self._db, client_key, limit, after, _key, *mine)
 
     def change(
         self, actor: Actor, key_id: str, changes: Mapping[str, Any], *, end_now: bool = False
     ) -> StoredKey:
-        """Change ``name``, ``enabled``, ``expires_at`` and members (None takes one away); raises ``not_found``.
+        """Change ``name``, ``enabled``, ``expires_at`` and members (None removes one), and return the key.
 
-        ``end_now`` ends running calls."""
+        ``end_now`` ends running calls. Raises ``not_found``, and ``conflict`` for a name that is taken."""
 
-        def work(connection: Connection) -> StoredKey:
-            number = revisions.advance(connection)
+        def work(connection: Connection, number: int) -> StoredKey:
             before = _get(connection, key_id)
             after = _change(before, changes)
             if after.name != before.name:
@@ -184,43 +178,36 @@ class Keys:
             audit.note(connection, actor, "key.changed", key_id, show(before), show(after))
             return after
 
-        return self._signals.write(work, _TOPICS)
+        return revisions.change(self._signals, work)
 
     def delete(self, actor: Actor, key_id: str, *, end_now: bool = False) -> None:
-        """Revoke a key; raises ``not_found``."""
+        """Delete a key; ``end_now`` ends its running calls. Raises ``not_found``."""
 
-        def work(connection: Connection) -> None:
-            number = revisions.advance(connection)
+        def work(connection: Connection, number: int) -> None:
             before = _get(connection, key_id)
             drop(connection, number, [before.id], end_now=end_now)
             audit.note(connection, actor, "key.deleted", key_id, show(before), None)
 
-        self._signals.write(work, _TOPICS)
+        revisions.change(self._signals, work)
 
     def rotate(
         self, actor: Actor, key_id: str, grace: int, *, end_now: bool = False
     ) -> tuple[StoredKey, str]:
-        """Give a key a new secret; the old one works for ``grace`` seconds more. Raises ``not_found``."""
+        """Give a key a new secret; the old one works for ``grace`` seconds more.
+
+        ``end_now`` ends the running calls with the old one. Raises ``not_found``."""
         secret, now = make_key(), time.time()
 
-        def work(connection: Connection) -> StoredKey:
-            number = revisions.advance(connection)
+        def work(connection: Connection, number: int) -> StoredKey:
             before = _get(connection, key_id)
             after = replace(before, prefix=secret[:SHOWN], rotated_at=int(now))
-            _outdate(connection, key_id, now, grace, number if end_now else None)
-            self._add_secret(connection, key_id, secret)
+            _expire_secrets(connection, key_id, now, grace, number if end_now else None)
+            add_secret(connection, self.hasher, key_id, secret)
             connection.execute(update(client_key).where(client_key.c.id == key_id).values(_row(after)))
             audit.note(connection, actor, "key.rotated", key_id, show(before), show(after))
             return after
 
-        return self._signals.write(work, _TOPICS), secret
-
-    def _add_secret(self, connection: Connection, owner: str, secret: str) -> None:
-        add_secret(connection, self.hasher, owner, secret)
-
-    def _hash_anew(self, connection: Connection, old: str, new: str) -> None:
-        values = {"digest": new, "mark": self.hasher.marks[0]}
-        connection.execute(update(key_secret).where(key_secret.c.digest == old).values(values))
+        return revisions.change(self._signals, work), secret
 
 
 def add_secret(connection: Connection, hasher: Hasher, owner: str, secret: str) -> None:
@@ -277,12 +264,8 @@ def _parse(members: Any) -> Mapping[str, Any] | None:
 
 
 def _get(connection: Connection, key_id: str) -> StoredKey:
-    row: Any = None
-    if storable(key_id):
-        row = connection.execute(select(client_key).where(client_key.c.id == key_id)).first()
-    if row is None:
-        raise GatewayError("not_found", f"There is no key with the id '{key_id[:80]}'.")
-    return _key(row)
+    error = GatewayError("not_found", f"There is no key with the id '{key_id[:80]}'.")
+    return _key(require_row(connection, select(client_key).where(client_key.c.id == key_id), key_id, error))
 
 
 def _check_name(connection: Connection, key: StoredKey) -> None:
@@ -292,7 +275,7 @@ def _check_name(connection: Connection, key: StoredKey) -> None:
 
 
 def name_taken(tenant_name: str, name: str) -> GatewayError:
-    """Return the refusal of a second key of one name."""
+    """Return the error for a second key with the same name."""
     return GatewayError(
         "conflict",
         f"The tenant '{tenant_name}' has a key with the name '{name}' already; choose another name.",
@@ -300,13 +283,16 @@ def name_taken(tenant_name: str, name: str) -> GatewayError:
     )
 
 
-def _outdate(connection: Connection, key_id: str, now: float, grace: int, ending: int | None) -> None:
-    """Let the secrets of a key work for ``grace`` seconds more, and no longer than they would."""
+def _expire_secrets(connection: Connection, key_id: str, now: float, grace: int, number: int | None) -> None:
+    """Let the secrets of a key expire ``grace`` seconds after ``now``, or earlier as they would.
+
+    ``number`` is that of the change that ends their running calls now; None: the calls go on.
+    """
     mine = key_secret.c.owner_id == key_id
-    lasting = connection.execute(select(key_secret.c.digest).where(mine, key_secret.c.until.is_(None)))
-    for digest in list(lasting.scalars()):
-        if ending is not None:
-            _end(connection, ending, key_id, digest)
+    if number is not None:
+        lasting = select(key_secret.c.digest).where(mine, key_secret.c.until.is_(None))
+        for digest in list(connection.execute(lasting).scalars()):
+            _end(connection, number, key_id, digest)
     if grace:
         statement = update(key_secret).where(mine, key_secret.c.until.is_(None))
         connection.execute(statement.values(until=now + grace))

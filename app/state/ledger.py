@@ -11,23 +11,22 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, func, select
+from sqlalchemy import Connection, func, select
 
 from app.config import NANO
 from app.errors import GatewayError
-from app.state import audit, ledger_compaction, ledger_rows, listing
+from app.state import audit, ledger_compaction, ledger_rows
 from app.state.audit import Actor
 from app.state.budget_lines import Paid
 from app.state.budgets import correct_in
 from app.state.database import Database
-from app.state.ids import storable
 from app.state.ledger_rows import Entry
-from app.state.listing import Page
+from app.state.listing import Page, Span, read_page, within
+from app.state.lookup import find_row, require_row
 from app.state.tables import budget, ledger, ledger_charge, reservation
 from app.state.upserts import insert_new
 
 Shown = dict[str, Any]
-Span = tuple[float | None, float | None]
 
 CORRECTABLE: Final = ("lost", "estimated")
 FILTERS: Final = ("tenant", "key", "provider", "model", "state", "call_id")
@@ -48,26 +47,19 @@ class Ledger:
 
     def get(self, entry_id: str) -> Shown:
         """Return one row; raises ``not_found``."""
-        row = self._db.read(lambda connection: _row(connection, entry_id))
-        if row is None:
-            raise missing(entry_id)
-        return ledger_rows.show(row)
+        return ledger_rows.show(self._db.read(lambda connection: _require(connection, entry_id)))
 
     def page(self, limit: int, after: str | None, filters: Mapping[str, Any], span: Span) -> Page[Shown]:
         """Return some rows, the newest first, that fit the filters, from and before the moments of ``span``."""
-        fitting = [ledger.c[name] == value for name, value in filters.items()]
-        fitting += _within(span)
-        rows, more = self._db.read(lambda c: listing.read(c, ledger, limit, after, *fitting))
-        return Page([ledger_rows.show(row) for row in rows], more)
+        named = (ledger.c[name] == value for name, value in filters.items())
+        conditions = [*named, *within(ledger.c.created_at, span)]
+        return read_page(self._db, ledger, limit, after, ledger_rows.show, *conditions)
 
     # --- corrections -----------------------------------------------------------------------------
 
     def entry(self, entry_id: str) -> Entry:
         """Return one row as it was written; raises ``not_found``."""
-        row = self._db.read(lambda connection: _row(connection, entry_id))
-        if row is None:
-            raise missing(entry_id)
-        return ledger_rows.entry_of(row)
+        return ledger_rows.entry_of(self._db.read(lambda connection: _require(connection, entry_id)))
 
     def correct(self, actor: Actor, entry_id: str, correction: Correction) -> tuple[Shown, list[Paid]]:
         """Write what a row that is lost or estimated really cost, in all; return the new row.
@@ -76,9 +68,7 @@ class Ledger:
         or was corrected already."""
 
         def work(connection: Connection) -> tuple[Shown, list[Paid]]:
-            found = _row(connection, entry_id, lock=True)
-            if found is None:
-                raise missing(entry_id)
+            found = _require(connection, entry_id, lock=True)
             before = ledger_rows.entry_of(found)
             if before.state not in CORRECTABLE:
                 raise _conflict(
@@ -133,11 +123,17 @@ class Checked(NamedTuple):
     faults: list[str]
 
 
-def _row(connection: Connection, entry_id: str, *, lock: bool = False) -> Any:
-    if not storable(entry_id):
-        return None
+def _query(entry_id: str, *, lock: bool = False) -> Any:
     statement = ledger.select().where(ledger.c.id == entry_id)
-    return connection.execute(statement.with_for_update() if lock else statement).first()
+    return statement.with_for_update() if lock else statement
+
+
+def _row(connection: Connection, entry_id: str) -> Any:
+    return find_row(connection, _query(entry_id), entry_id)
+
+
+def _require(connection: Connection, entry_id: str, *, lock: bool = False) -> Any:
+    return require_row(connection, _query(entry_id, lock=lock), entry_id, missing(entry_id))
 
 
 def _charge_of(connection: Connection, entry: Entry) -> int:
@@ -196,9 +192,3 @@ def _conflict(message: str) -> GatewayError:
 def missing(entry_id: str) -> GatewayError:
     """Return the error for a row that does not exist."""
     return GatewayError("not_found", f"There is no ledger row with the id '{entry_id[:80]}'.")
-
-
-def _within(span: Span) -> list[ColumnElement[bool]]:
-    begin, end = span
-    found = [] if begin is None else [ledger.c.created_at >= begin]
-    return found if end is None else [*found, ledger.c.created_at < end]

@@ -1,64 +1,77 @@
-"""Lists of rows by age, page by page: the newest first, or the oldest."""
+"""Lists of rows by age, page by page: the newest first, or the oldest first."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, Table, select, tuple_
 
 from app.canonical.record import record
 from app.errors import GatewayError
-from app.state.ids import storable
+from app.state.database import Database
+from app.state.lookup import require_row
 from app.state.tables import AnyRow
 
 T = TypeVar("T")
 
+Span = tuple[float | None, float | None]
+"""From a moment and before another, in Unix seconds; None: without that bound."""
+
 
 @record
 class Page(Generic[T]):
-    """Some rows, and whether there are more."""
+    """Some rows of a list, and whether there are more."""
 
     rows: list[T]
     has_more: bool
 
 
-def read(
-    connection: Connection,
+def read_page(
+    db: Database,
     table: Table,
     limit: int,
     after: str | None,
+    show: Callable[[AnyRow], T],
     *conditions: ColumnElement[bool],
-    owned: Sequence[ColumnElement[bool]] = (),
+    visible: Sequence[ColumnElement[bool]] = (),
     oldest_first: bool = False,
-) -> tuple[list[AnyRow], bool]:
-    """Return up to ``limit`` rows of ``table``, by ``created_at`` and the key, after the row ``after``.
+) -> Page[T]:
+    """Return up to ``limit`` rows of ``table`` after the row with the id ``after``, each as ``show`` returns it.
 
-    ``owned`` are conditions of the rows that there are for the caller: the row ``after`` is one of them, too.
-    Raises ``bad_request`` when there is no such row.
+    Rows are in the order of ``created_at`` and id. ``visible`` are the conditions under which a row exists for the
+    caller; the row ``after`` must fit them, but not ``conditions``. Raises ``bad_request`` when there is no such row.
     """
     (key,) = table.primary_key.columns
     place = (table.c.created_at, key)
     order = [column.asc() if oldest_first else column.desc() for column in place]
-    statement = select(table).where(*owned, *conditions).order_by(*order).limit(limit + 1)
-    if after is not None:
-        found = tuple_(*_place(connection, place, after, owned))
-        statement = statement.where(tuple_(*place) > found if oldest_first else tuple_(*place) < found)
-    rows: list[Any] = list(connection.execute(statement))
-    return rows[:limit], len(rows) > limit
+    statement = select(table).where(*visible, *conditions).order_by(*order).limit(limit + 1)
+
+    def work(connection: Connection) -> list[AnyRow]:
+        if after is None:
+            return list(connection.execute(statement))
+        last = tuple_(*_find_place(connection, place, after, visible))
+        beyond = tuple_(*place) > last if oldest_first else tuple_(*place) < last
+        return list(connection.execute(statement.where(beyond)))
+
+    rows = db.read(work)
+    return Page([show(row) for row in rows[:limit]], len(rows) > limit)
 
 
-def _place(
-    connection: Connection, place: tuple[Any, Any], after: str, owned: Sequence[ColumnElement[bool]]
-) -> Any:
-    found = None
-    if storable(after):
-        found = connection.execute(select(*place).where(place[1] == after, *owned)).first()
-    if found is None:
-        raise GatewayError(
-            "bad_request",
-            f"Invalid 'after': there is nothing with the id '{after[:80]}' in this list.",
-            param="after",
-            code="invalid_value",
-        )
-    return found
+def _find_place(
+    connection: Connection, place: tuple[Any, Any], after: str, visible: Sequence[ColumnElement[bool]]
+) -> AnyRow:
+    error = GatewayError(
+        "bad_request",
+        f"Invalid 'after': there is nothing with the id '{after[:80]}' in this list.",
+        param="after",
+        code="invalid_value",
+    )
+    return require_row(connection, select(*place).where(place[1] == after, *visible), after, error)
+
+
+def within(column: Any, span: Span) -> list[ColumnElement[bool]]:
+    """Return the conditions under which ``column`` lies in ``span``."""
+    begin, end = span
+    conditions = [] if begin is None else [column >= begin]
+    return conditions if end is None else [*conditions, column < end]

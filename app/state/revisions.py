@@ -1,20 +1,31 @@
-"""Numbers that say whether something changed: keys, tenants and administrators, or what the cache keeps.
+"""Revisions: numbers that grow when something changes, such as keys, tenants and administrators, or the cache.
 
-Each change takes the row first, so that changes come one after another, and what a change looks
-for (a name that is taken) cannot come between.
+Each change locks the row of its revision first. So changes come one after another, and nothing comes between a check (that
+a name is free) and the change.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
 from sqlalchemy import Connection, case, select, update
 
+from app.state.signals import Signals
 from app.state.tables import revision
 from app.state.upserts import insert_new
 from app.state.wakeups import KEYS
 
+T = TypeVar("T")
+
+
+def change(signals: Signals, work: Callable[[Connection, int], T], topics: Sequence[str] = (KEYS,)) -> T:
+    """Run ``work(connection, number)`` as the change with the next number of ``KEYS``; notify ``topics``."""
+    return signals.write(lambda connection: work(connection, advance(connection)), topics)
+
 
 def advance(connection: Connection, name: str = KEYS, least: int = 0) -> int:
-    """Count a change, from ``least`` on, hold back others until it is committed, and return its number."""
+    """Return the number of a new change, at least ``least``; other changes wait until this one is committed."""
     insert_new(connection, revision, [{"name": name, "number": 0}])
     mine = revision.c.name == name
     following = revision.c.number + 1

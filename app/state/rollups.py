@@ -30,8 +30,9 @@ from sqlalchemy import (
 from app.state import sums
 from app.state.database import Database
 from app.state.encryption import Sealed
+from app.state.listing import Span, within
 from app.state.schema import metadata
-from app.state.sums import HOUR, Span, Sums
+from app.state.sums import HOUR, Sums
 from app.state.tables import usage_hour
 from app.state.upserts import insert_for, insert_once
 from app.wire.json import dumps, loads_lenient
@@ -178,7 +179,7 @@ def _joined(
     chosen: list[tuple[int, bytes]] = []
     covered: set[int] = set()
     for seconds in lengths:
-        fitting = [usage_rollup.c.seconds == seconds, column.is_not(None), *sums.within(start, span)]
+        fitting = [usage_rollup.c.seconds == seconds, column.is_not(None), *within(start, span)]
         if span[1] is not None:
             fitting.append(start + seconds - HOUR < span[1])
         if chosen:

@@ -1,7 +1,7 @@
-"""Sessions of the window: keys of an administrator that end by themselves, stored as keyed hashes like all keys.
+"""Sessions of the window: keys of an administrator that expire by themselves, stored as keyed hashes like all keys.
 
-An owner is the text by which its sessions are found again. A link that logs in works once: its hash
-stays, as an owner's row that opens nothing, until the link is too old.
+An owner is the text by which its sessions are found. A link that logs in works once: its hash is stored, as an owner's
+row that opens nothing, until the link is too old.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import secrets
 import time
 from typing import Any, Final
 
-from sqlalchemy import Connection, delete, insert, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, delete, insert, or_, select
 
 from app.errors import GatewayError
 from app.state.database import Database
@@ -32,10 +32,10 @@ class Sessions:
         self._hasher = hasher
 
     def begin(self, owner: str, seconds: float, *, link: tuple[str, float] | None = None) -> str:
-        """Begin a session of so many seconds and return its secret.
+        """Begin a session of ``seconds`` and return its secret.
 
-        ``link`` is the link that leads to it, with the seconds for which it might be tried again;
-        raises ``conflict`` when it was used."""
+        ``link`` is the link that was used to log in, with the seconds for which it stays valid otherwise. Raises
+        ``conflict`` when it was used before."""
         secret, now = secrets.token_urlsafe(32), time.time()
 
         def work(connection: Connection) -> None:
@@ -51,24 +51,25 @@ class Sessions:
         return secret
 
     def owner(self, secret: str) -> str | None:
-        """Return whose session ``secret`` is; None when it ended, or never was."""
-        mine = key_secret.c.digest.in_(self._hasher.digests(secret))
-        statement = select(key_secret.c.owner_id).where(mine, key_secret.c.until > time.time())
-        found: Any = self._db.read(lambda connection: connection.execute(statement).scalar())
-        return found.removeprefix(_SESSION) if found and found.startswith(_SESSION) else None
+        """Return whose session ``secret`` is; None when it has ended or never existed."""
+        query = select(key_secret.c.owner_id).where(
+            self._is_session(secret), key_secret.c.until > time.time()
+        )
+        owner: str | None = self._db.fetch_value(query)
+        return None if owner is None else owner.removeprefix(_SESSION)
 
     def end(self, secret: str) -> None:
         """End one session."""
-        mine = (
-            key_secret.c.digest.in_(self._hasher.digests(secret)),
-            key_secret.c.owner_id.startswith(_SESSION),
-        )
-        self._db.write(lambda c: c.execute(delete(key_secret).where(*mine)), idempotent=True)
+        self._db.execute(delete(key_secret).where(self._is_session(secret)), idempotent=True)
 
     def end_all(self, owner: str) -> None:
         """End all sessions of an owner."""
         mine = key_secret.c.owner_id == f"{_SESSION}{owner}"
-        self._db.write(lambda c: c.execute(delete(key_secret).where(mine)), idempotent=True)
+        self._db.execute(delete(key_secret).where(mine), idempotent=True)
+
+    def _is_session(self, secret: str) -> ColumnElement[bool]:
+        digests = self._hasher.digests(secret)
+        return and_(key_secret.c.digest.in_(digests), key_secret.c.owner_id.startswith(_SESSION))
 
     def mark(self, text: str) -> str:
         """Return a keyed hash of ``text`` under the operator's secret."""

@@ -16,7 +16,7 @@ from app.responses_form.events import opening
 from app.state import blobs, chain, conversation_rows, event_rows, retention, rows
 from app.state.items import Packed, pack, unpack
 from app.state.leases import LEASE_SECONDS, LeaseRenewer
-from app.state.pagination import Scope, as_list, read_page
+from app.state.pagination import Scope, as_list, read_items
 from app.state.records import JSON, Ending, Fence, NewResponse, PageQuery, StoredResponse
 from app.state.signals import Signals
 from app.state.tables import AnyRow, db_now, item, response
@@ -93,8 +93,7 @@ class Responses:
         def work(connection: Connection) -> tuple[list[JSON], bool]:
             _visible_row(connection, tenant, response_id)
             condition = (item.c.response_id == response_id) & (item.c.direction == "input")
-            page, more = read_page(connection, Scope(item, condition, item.c.seq), query)
-            return rows.present_items(connection, tenant, page), more
+            return read_items(connection, tenant, Scope(item, condition, item.c.seq), query)
 
         return as_list(*self._db.read(work))
 
@@ -141,7 +140,7 @@ def insert_new_response(
 def _thread_of(connection: Connection, new: NewResponse) -> str:
     """Return the thread a turn belongs to, making sure that what it continues still lives."""
     if new.conversation_id is not None:
-        conversation_rows.take(connection, new)
+        conversation_rows.check_next_turn(connection, new)
         return new.conversation_id
     if new.parent_id is None:
         return new.id

@@ -17,13 +17,13 @@ from sqlalchemy import BigInteger, Column, ColumnElement, Connection, Integer, T
 
 from app.state import histogram
 from app.state.database import Database
+from app.state.listing import Span, within
 from app.state.schema import metadata
 from app.state.tables import usage_hour, usage_latency
 from app.state.upserts import insert_for, run_all
 from app.wire.json import dumps, loads_lenient
 
 Members = Mapping[str, Any]
-Span = tuple[float | None, float | None]
 
 HOUR: Final = 3_600
 NANO: Final = 1_000_000_000
@@ -184,13 +184,6 @@ def numbers(sums: Sums) -> list[Any]:
         [getattr(sums, name) for name in _SUMS],
         *(histogram.packed(getattr(sums, name)) for name in _TIMES),
     ]
-
-
-def within(column: Any, span: Span) -> list[ColumnElement[bool]]:
-    """Return the conditions of lying in ``span``: from its first moment and before its second."""
-    begin, end = span
-    found = [] if begin is None else [column >= begin]
-    return found if end is None else [*found, column < end]
 
 
 def _places(row: Members) -> Iterator[tuple[Any, ...]]:

@@ -1,21 +1,21 @@
-"""Tenants that are made at run time: what they may use, and how they go with all that is theirs."""
+"""Tenants that are created at run time: what they may use, and how they are deleted with everything of theirs."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 from app.canonical.record import record
 from app.errors import GatewayError
-from app.state import audit, keys, listing, revisions
+from app.state import audit, keys, revisions
 from app.state.audit import Actor
 from app.state.idempotency import first_answer
-from app.state.ids import storable
-from app.state.listing import Page
+from app.state.listing import Page, read_page
+from app.state.lookup import find_row, require_row
 from app.state.signals import Signals
 from app.state.tables import (
     AnyRow,
@@ -32,12 +32,10 @@ from app.state.tables import (
 from app.state.wakeups import CACHE, KEYS
 from app.wire.json import dumps, loads_lenient
 
-_TOPICS: Final = (KEYS,)
-
 
 @record
 class StoredTenant:
-    """A tenant; ``members`` are models, operations, metadata … as they were given."""
+    """A tenant; ``members`` are models, operations, metadata … as they were written."""
 
     name: str
     members: Mapping[str, Any]
@@ -56,9 +54,9 @@ class Tenants:
         return self._db.read(lambda connection: _row(connection, name)) is not None
 
     def is_gone(self, name: str) -> bool:
-        """Tell whether a tenant of this name was deleted, and something of it may be left."""
+        """Tell whether a tenant of this name was deleted of which something may be left."""
         statement = select(gone_tenant.c.name).where(gone_tenant.c.name == name)
-        return self._db.read(lambda connection: connection.execute(statement).first()) is not None
+        return self._db.fetch_first(statement) is not None
 
     def get(self, name: str) -> StoredTenant:
         """Return a tenant; raises ``not_found``."""
@@ -66,28 +64,25 @@ class Tenants:
 
     def page(self, limit: int, after: str | None) -> Page[StoredTenant]:
         """Return some tenants, the newest first."""
-        rows, more = self._db.read(lambda connection: listing.read(connection, tenant, limit, after))
-        return Page([_tenant(row) for row in rows], more)
+        return read_page(self._db, tenant, limit, after, _tenant)
 
     def create(self, actor: Actor, name: str, members: Mapping[str, Any]) -> StoredTenant:
-        """Make a tenant; raises ``conflict`` for a name that is taken, or whose former owner's things remain."""
-        made = StoredTenant(name, members, int(time.time()))
+        """Create a tenant; raises ``conflict`` for a name that is taken, or of whose former tenant something is left."""
+        new = StoredTenant(name, members, int(time.time()))
 
-        def work(connection: Connection) -> None:
-            revisions.advance(connection)
+        def work(connection: Connection, number: int) -> None:
             _check_free(connection, name)
-            row = {"name": name, "members": dumps(dict(members)), "created_at": made.created_at}
+            row = {"name": name, "members": dumps(dict(members)), "created_at": new.created_at}
             connection.execute(insert(tenant).values(row))
-            audit.note(connection, actor, "tenant.created", name, None, show(made))
+            audit.note(connection, actor, "tenant.created", name, None, show(new))
 
-        self._signals.write(work, _TOPICS)
-        return made
+        revisions.change(self._signals, work)
+        return new
 
     def change(self, actor: Actor, name: str, changes: Mapping[str, Any]) -> StoredTenant:
-        """Change members (None takes one away); raises ``not_found``."""
+        """Change members (None removes one) and return the tenant; raises ``not_found``."""
 
-        def work(connection: Connection) -> StoredTenant:
-            revisions.advance(connection)
+        def work(connection: Connection, number: int) -> StoredTenant:
             before = _get(connection, name)
             members = {**before.members, **changes}
             after = replace(before, members={n: v for n, v in members.items() if v is not None})
@@ -96,19 +91,18 @@ class Tenants:
             audit.note(connection, actor, "tenant.changed", name, show(before), show(after))
             return after
 
-        return self._signals.write(work, _TOPICS)
+        return revisions.change(self._signals, work)
 
     def stored(self, name: str) -> dict[str, int]:
-        """Count what is stored of a tenant: keys, responses, conversations."""
+        """Return how many keys, responses and conversations of a tenant are stored."""
         return self._db.read(lambda connection: _count(connection, name))
 
     def delete(self, actor: Actor, name: str) -> dict[str, int]:
-        """Delete a tenant: its keys end at once, what else is stored goes with the sweep.
+        """Delete a tenant with its keys, whose calls end at once; the next purge deletes everything else.
 
-        Returns how much that was; raises ``not_found``."""
+        Returns what ``stored`` returned before; raises ``not_found``."""
 
-        def work(connection: Connection) -> dict[str, int]:
-            number = revisions.advance(connection)
+        def work(connection: Connection, number: int) -> dict[str, int]:
             revisions.advance(connection, CACHE)  # so that no process remembers its answers
             before = _get(connection, name)
             counts = _count(connection, name)
@@ -120,7 +114,7 @@ class Tenants:
             audit.note(connection, actor, "tenant.deleted", name, {**show(before), "stored": counts}, None)
             return counts
 
-        return self._signals.write(work, (*_TOPICS, CACHE))
+        return revisions.change(self._signals, work, (KEYS, CACHE))
 
 
 def show(stored: StoredTenant) -> dict[str, Any]:
@@ -140,7 +134,7 @@ def show(stored: StoredTenant) -> dict[str, Any]:
 
 
 def name_taken(name: str) -> GatewayError:
-    """Return the refusal of a second tenant of one name."""
+    """Return the error for a second tenant with the same name."""
     return GatewayError("conflict", f"There is a tenant with the name '{name}' already.", param="name")
 
 
@@ -170,22 +164,25 @@ def _count(connection: Connection, name: str) -> dict[str, int]:
         "responses": (response, (response.c.deleted_at.is_(None),)),
         "conversations": (conversation, (conversation.c.deleted_at.is_(None),)),
     }
-    counts = {}
-    for label, (table, more) in tables.items():
-        statement = select(func.count()).select_from(table).where(table.c.tenant == name, *more)
-        counts[label] = connection.execute(statement).scalar() or 0
-    return counts
+    count = select(func.count())
+    return {
+        label: connection.execute(
+            count.select_from(table).where(table.c.tenant == name, *conditions)
+        ).scalar_one()
+        for label, (table, conditions) in tables.items()
+    }
 
 
-def _row(connection: Connection, name: str) -> Any:
-    return connection.execute(select(tenant).where(tenant.c.name == name)).first() if storable(name) else None
+def _row(connection: Connection, name: str) -> AnyRow | None:
+    return find_row(connection, _query(name), name)
 
 
 def _get(connection: Connection, name: str) -> StoredTenant:
-    row = _row(connection, name)
-    if row is None:
-        raise missing(name)
-    return _tenant(row)
+    return _tenant(require_row(connection, _query(name), name, missing(name)))
+
+
+def _query(name: str) -> Any:
+    return select(tenant).where(tenant.c.name == name)
 
 
 def _tenant(row: AnyRow) -> StoredTenant:

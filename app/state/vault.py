@@ -1,8 +1,7 @@
-"""The vault: what must come back with a tool call although plain chat clients drop it.
+"""The vault: what must go back with a tool call although plain chat clients drop it.
 
-Thought signatures and encrypted reasoning belong to a tool call; a chat client sends
-back the call's id only. So they are kept here under tenant and call id. The body is the
-caller's JSON; this module does not look inside.
+Thought signatures and encrypted reasoning belong to a tool call, of which a chat client sends back the id only. So they
+are stored under tenant and call id. The body is the caller's JSON; this module does not read it.
 """
 
 from __future__ import annotations
@@ -20,41 +19,32 @@ from app.wire.json import dumps, loads_lenient
 
 
 class Vault:
-    """Entries of all tenants."""
+    """The entries of all tenants."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
 
     def put(self, tenant: str, entries: Mapping[str, Any]) -> None:
-        """Keep one JSON value for each call id; a later one replaces an earlier one."""
-        bodies = {call_id: dumps(value) for call_id, value in entries.items() if storable(call_id)}
-        if not bodies:
+        """Store one JSON value for each call id; a later value replaces an earlier one."""
+        rows = [
+            {"tenant": tenant, "call_id": call_id, "body": dumps(value), "created_at": db_now()}
+            for call_id, value in sorted(entries.items())
+            if storable(call_id)
+        ]
+        if not rows:
             return
 
         def work(connection: Connection) -> None:
-            for call_id in sorted(bodies):
-                row = {
-                    "tenant": tenant,
-                    "call_id": call_id,
-                    "body": bodies[call_id],
-                    "created_at": db_now(),
-                }
+            for row in rows:
                 connection.execute(upsert_for(connection.dialect.name, vault, row, ["body", "created_at"]))
 
         self._db.write(work, idempotent=True)
 
     def get(self, tenant: str, call_ids: Sequence[str]) -> dict[str, Any]:
-        """Return the values kept for those of ``call_ids`` that have one."""
+        """Return the values of those of ``call_ids`` that have one."""
         wanted = [call_id for call_id in call_ids if storable(call_id)]
         if not wanted:
             return {}
-
-        def work(connection: Connection) -> dict[str, Any]:
-            found = connection.execute(
-                select(vault.c.call_id, vault.c.body).where(
-                    vault.c.tenant == tenant, vault.c.call_id.in_(wanted)
-                )
-            )
-            return {row.call_id: loads_lenient(bytes(row.body)) for row in found}
-
-        return self._db.read(work)
+        mine = (vault.c.tenant == tenant, vault.c.call_id.in_(wanted))
+        rows = self._db.fetch_all(select(vault.c.call_id, vault.c.body).where(*mine))
+        return {row.call_id: loads_lenient(bytes(row.body)) for row in rows}

@@ -97,7 +97,7 @@ def test_a_listener_of_its_own_goes_past_the_pooler(direct: str, pooled: str) ->
     reading = open_state(pooled, ENVIRON, access=Access(listen_url=direct))
     writing = open_state(pooled, ENVIRON)
     heard: list[str] = []
-    reading.signals.wakeups.ring = heard.append  # type: ignore[method-assign]
+    reading.signals.wakeups.notify = heard.append  # type: ignore[method-assign]
     reading.signals.start()
     with gevent.Timeout(20):
         while "listening" not in heard:
