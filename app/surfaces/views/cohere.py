@@ -6,7 +6,7 @@ from typing import Final
 
 from flask import Response
 
-from app.surfaces.body.schemas.base import Array, Body, Flag, Number, Table, Text, Whole
+from app.surfaces.body.schemas.base import Array, Flag, ModelBody, Number, Table, Text, Whole
 from app.surfaces.body.schemas.chat import MOST_MESSAGES, MOST_TOKENS
 from app.surfaces.body.schemas.parts import string
 from app.surfaces.mounts import Mount
@@ -15,10 +15,9 @@ from app.surfaces.views.generation import generate
 from app.surfaces.views.media import embedding
 
 
-class CohereChatBody(Body):
+class CohereChatBody(ModelBody):
     """Shape and limits of the top level; what is deeper is read by the dialect."""
 
-    model = Text(longest=512)
     messages = Array(required=True, longest=MOST_MESSAGES)
     stream = Flag()
     tools = Array(longest=10_000)
@@ -38,13 +37,11 @@ class CohereChatBody(Body):
     p = Number(least=0, most=1)
     logprobs = Flag()
     thinking = Table()
-    fallbacks = Array(each=string, longest=16)
 
 
-class CohereEmbedBody(Body):
+class CohereEmbedBody(ModelBody):
     """The same of embeddings."""
 
-    model = Text(longest=512)
     input_type = Text()
     texts = Array(each=string, longest=100_000)
     inputs = Array(longest=100_000)
@@ -53,7 +50,6 @@ class CohereEmbedBody(Body):
     output_dimension = Whole(least=1)
     truncate = Text()
     max_tokens = Whole(least=1)
-    fallbacks = Array(each=string, longest=16)
 
 
 CohereAnswer: Final[Shape] = record(

@@ -22,7 +22,7 @@ from app.state.pagination import as_list
 from app.state.records import NewFile, StoredFile
 from app.surfaces.body import queries
 from app.surfaces.body.forms import members, open_form, size_of_file
-from app.surfaces.body.schemas.batches import LEAST_KEPT, MOST_KEPT
+from app.surfaces.body.schemas.batches import LEAST_EXPIRY, MOST_EXPIRY
 from app.surfaces.calls import current_gateway, make_call
 from app.surfaces.mounts import Mount
 from app.surfaces.replies.answers import json_response
@@ -227,9 +227,9 @@ def _expiry(body: dict[str, Any]) -> int | None:
     if anchor != "created_at":
         raise _invalid_value(_COUNTED_FROM, anchor, "'created_at'")
     if not (str(seconds).isascii() and str(seconds).isdigit() and len(str(seconds)) < 10):
-        raise _invalid_value(_KEPT_FOR, seconds, f"whole seconds from {LEAST_KEPT} to {MOST_KEPT}")
-    if not LEAST_KEPT <= int(seconds or 0) <= MOST_KEPT:
-        raise _invalid_value(_KEPT_FOR, seconds, f"whole seconds from {LEAST_KEPT} to {MOST_KEPT}")
+        raise _invalid_value(_KEPT_FOR, seconds, f"whole seconds from {LEAST_EXPIRY} to {MOST_EXPIRY}")
+    if not LEAST_EXPIRY <= int(seconds or 0) <= MOST_EXPIRY:
+        raise _invalid_value(_KEPT_FOR, seconds, f"whole seconds from {LEAST_EXPIRY} to {MOST_EXPIRY}")
     return int(seconds or 0)
 
 

@@ -7,7 +7,7 @@ from typing import Final
 from flask import Response, g
 
 from app.dialects.messages.stream_out import PING
-from app.surfaces.body.schemas.base import Array, Body, Either, Flag, Number, Table, Text, Whole
+from app.surfaces.body.schemas.base import Array, Either, Flag, ModelBody, Number, Table, Text, Whole
 from app.surfaces.body.schemas.chat import MOST_MESSAGES, MOST_TOKENS
 from app.surfaces.body.schemas.parts import string
 from app.surfaces.body.validation import read_body
@@ -33,10 +33,9 @@ from app.wire.sse import encode_frame
 _PING: Final = encode_frame(PING.event, dumps_ascii(PING.data))
 
 
-class MessagesCountBody(Body):
+class MessagesCountBody(ModelBody):
     """Shape and limits of the top level; what is deeper is read by the dialect."""
 
-    model = Text(longest=512)
     messages = Array(required=True, longest=MOST_MESSAGES)
     system = Either(Text(), Array())
     tools = Array(longest=10_000)

@@ -1,4 +1,4 @@
-"""Schemas of request bodies, built once, by the names in the rows of operations."""
+"""The schemas of request bodies, by the places that the rows of operations name; each is built once."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from app.surfaces.mounts import MOUNTS
 @cache
 def schema(place: str) -> Body:
     """Return the schema at ``place``, a path below ``app.surfaces``."""
-    made: Body = resolve("surfaces", place)()
-    return made
+    body: Body = resolve("surfaces", place)()
+    return body
 
 
 def check(place: str, body: Mapping[str, Any]) -> None:
     """Raise GatewayError ``bad_request`` if ``body`` does not match the schema at ``place``."""
-    schema(place).refuse(body)
+    schema(place).check(body)
 
 
 def schemas() -> dict[str, Body]:
-    """Return the schemas of all doors' operations by name."""
+    """Return the schemas of all routes by class name."""
     routes = [route for mount in MOUNTS for served in mount.operations.values() for route in served]
     places = [place for route in routes for place in (route.body, route.chat_body) if place is not None]
-    return {type(made).__name__: made for made in map(schema, places)}
+    return {type(body).__name__: body for body in map(schema, places)}

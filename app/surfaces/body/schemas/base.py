@@ -1,7 +1,7 @@
-"""Strict fields and their error messages.
+"""Strict fields of request bodies, and their error messages.
 
-marshmallow's own fields convert (``"5"`` becomes 5, ``"yes"`` becomes True); these do not.
-Each refusal is a ``Fault``, which renders OpenAI's sentence once its path is known. Unknown members are kept: bodies go on untouched.
+marshmallow's own fields convert (``"5"`` becomes 5, ``"yes"`` becomes True); these do not. Their errors are ``Fault``
+values, which write OpenAI's sentence once the path is known. Unknown members are allowed, because bodies are passed on.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from marshmallow import INCLUDE, Schema, ValidationError, fields
 
 from app.dialects.shared.faults import Fault, walk, wrong_type, wrong_value
 from app.errors import GatewayError
+from app.surfaces.body.schemas.parts import string
 
 _MAX_DETAILS: Final = 20
 
@@ -29,35 +30,35 @@ class Strict(fields.Field[Any]):
 
     expected = "a value"
     types: tuple[type, ...] = ()
-    every: type | None = None
-    """A type whose values are all valid."""
+    exact: type | None = None
+    """A type all of whose values are valid, or None."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(allow_none=True, **kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
-        if not self.fits(value):
+        if not self.has_type(value):
             raise ValidationError([wrong_type(self.expected, value)])
-        self.bound(value)
+        self.check_bounds(value)
         return value
 
-    def takes(self, value: Any) -> bool:
+    def accepts(self, value: Any) -> bool:
         """Tell whether ``deserialize`` would accept the value, at a tenth of its cost."""
         if value is None:
             return True
-        if not self.fits(value):
+        if not self.has_type(value):
             return False
         try:
-            self.bound(value)
+            self.check_bounds(value)
         except ValidationError:
             return False
         return True
 
-    def fits(self, value: Any) -> bool:
+    def has_type(self, value: Any) -> bool:
         """Tell whether the value has the member's type; a boolean is not a number."""
         return isinstance(value, self.types) and not (isinstance(value, bool) and bool not in self.types)
 
-    def bound(self, value: Any) -> None:
+    def check_bounds(self, value: Any) -> None:
         """Raise ValidationError for a value of the right type outside its bounds."""
 
 
@@ -71,10 +72,10 @@ class Text(Strict):
         super().__init__(**kwargs)
         self.choices = tuple(choices)
         self.longest = longest
-        free = not self.choices and longest is None and type(self).bound is Text.bound
-        self.every = str if free else None
+        is_free = not self.choices and longest is None and type(self).check_bounds is Text.check_bounds
+        self.exact = str if is_free else None
 
-    def bound(self, value: Any) -> None:
+    def check_bounds(self, value: Any) -> None:
         """Check choices and length."""
         if self.choices and value not in self.choices:
             raise ValidationError([wrong_value(value, self.choices)])
@@ -91,7 +92,7 @@ class Flag(Strict):
 
     expected = "a boolean"
     types = (bool,)
-    every = bool
+    exact = bool
 
 
 class Number(Strict):
@@ -106,7 +107,7 @@ class Number(Strict):
         self.least = least
         self.most = most
 
-    def bound(self, value: Any) -> None:
+    def check_bounds(self, value: Any) -> None:
         """Check both bounds."""
         if not math.isfinite(value):
             raise ValidationError([wrong_type(self.expected, value)])
@@ -128,18 +129,18 @@ def _format_number(number: float) -> str:
 
 
 class Whole(Number):
-    """An integer; ``5.0`` is one."""
+    """An integer; ``5.0`` counts as one."""
 
     expected = "an integer"
     word = "integer"
 
-    def fits(self, value: Any) -> bool:
-        """Take integers and decimals without a fraction."""
-        return super().fits(value) and (isinstance(value, int) or float(value).is_integer())
+    def has_type(self, value: Any) -> bool:
+        """Tell whether the value is an integer or a decimal without a fraction."""
+        return super().has_type(value) and (isinstance(value, int) or float(value).is_integer())
 
 
 class Array(Strict):
-    """An array of at most ``longest`` values; ``each`` checks one and names its faults."""
+    """An array of at most ``longest`` values; ``each`` returns the faults of one value."""
 
     expected = "an array"
     types = (list,)
@@ -151,7 +152,7 @@ class Array(Strict):
         self.each = each
         self.longest = longest
 
-    def bound(self, value: Any) -> None:
+    def check_bounds(self, value: Any) -> None:
         """Check the length, then each value."""
         if self.longest is not None and len(value) > self.longest:
             raise fault(
@@ -160,14 +161,13 @@ class Array(Strict):
                 f"but got an array with length {len(value)} instead.",
             )
         if self.each is not None:
-            found = ((i, sentence) for i, item in enumerate(value) if (sentence := self.each(item)))
-            faults = dict(islice(found, _MAX_DETAILS))
-            if faults:
-                raise ValidationError(faults)
+            found = ((i, faults) for i, item in enumerate(value) if (faults := self.each(item)))
+            if first := dict(islice(found, _MAX_DETAILS)):
+                raise ValidationError(first)
 
 
 class Table(Strict):
-    """An object; ``check`` may look inside and return faults by member."""
+    """An object; ``check`` returns the faults of its members."""
 
     expected = "an object"
     types = (dict,)
@@ -176,11 +176,10 @@ class Table(Strict):
         super().__init__(**kwargs)
         self.check = check
 
-    def bound(self, value: Any) -> None:
+    def check_bounds(self, value: Any) -> None:
         """Run the inner check."""
-        found = self.check(value) if self.check is not None else None
-        if found:
-            raise ValidationError(found)
+        if self.check is not None and (faults := self.check(value)):
+            raise ValidationError(faults)
 
 
 class Either(Strict):
@@ -191,20 +190,19 @@ class Either(Strict):
         self.options = options
         self.expected = " or ".join(option.expected for option in options)
 
-    def fits(self, value: Any) -> bool:
+    def has_type(self, value: Any) -> bool:
         """Tell whether one of the options has this type."""
-        return any(option.fits(value) for option in self.options)
+        return any(option.has_type(value) for option in self.options)
 
-    def bound(self, value: Any) -> None:
+    def check_bounds(self, value: Any) -> None:
         """Apply the bounds of the matching option."""
-        next(option for option in self.options if option.fits(value)).bound(value)
+        next(option for option in self.options if option.has_type(value)).check_bounds(value)
 
 
 class Body(Schema):
-    """A request body: strict members, unknown ones kept.
+    """A request body: strict members, unknown ones allowed.
 
-    Its fields are all ``Strict`` and it has no hooks, so a body whose members its fields take
-    is one that marshmallow takes.
+    All fields are ``Strict`` and there are no hooks, so marshmallow accepts a body if its fields accept their members.
     """
 
     class Meta:
@@ -213,20 +211,20 @@ class Body(Schema):
     def __init__(self) -> None:
         super().__init__()
         self._members: dict[str, Any] = dict(self.load_fields)
-        self._every = {name: field.every for name, field in self._members.items()}
-        self._required = tuple(name for name, field in self.load_fields.items() if field.required)
+        self._exact = {name: field.exact for name, field in self._members.items()}
+        self._required = [name for name, field in self._members.items() if field.required]
 
-    def takes(self, body: Mapping[str, Any]) -> bool:
-        """Tell whether ``body`` is valid, looking only at the members that it has."""
-        members, every = self._members, self._every
+    def accepts(self, body: Mapping[str, Any]) -> bool:
+        """Tell whether ``body`` is valid; members that it lacks cost nothing."""
+        members, exact = self._members, self._exact
         for name, value in body.items():
-            if name in members and every[name] is not type(value) and not members[name].takes(value):
+            if name in members and exact[name] is not type(value) and not members[name].accepts(value):
                 return False
         return all(name in body for name in self._required)
 
-    def refuse(self, body: Mapping[str, Any]) -> None:
-        """Raise GatewayError ``bad_request`` naming every fault, the first as its own."""
-        if self.takes(body):
+    def check(self, body: Mapping[str, Any]) -> None:
+        """Raise GatewayError ``bad_request`` with the first fault; ``details`` has up to 20."""
+        if self.accepts(body):
             return
         try:
             self.load(body)
@@ -240,3 +238,15 @@ class Body(Schema):
         raise GatewayError(
             "bad_request", first["message"], param=first["param"], code=first["code"], details=details
         )
+
+
+class FallbackBody(Body):
+    """A body with the gateway's own member ``fallbacks``: model strings to try next."""
+
+    fallbacks: Strict = Array(each=string, longest=16)
+
+
+class ModelBody(FallbackBody):
+    """A body that names its model."""
+
+    model = Text(longest=512)

@@ -1,29 +1,31 @@
-"""The body of ``POST batches``."""
+"""The body of ``POST batches`` (OpenAI's Batch API)."""
 
 from __future__ import annotations
 
 import re
 from typing import Any, Final
 
+from marshmallow import ValidationError
+
 from app.dialects.shared.faults import Faults, unsupported, wrong_type
 from app.gateway.batch_lines import ENDPOINTS, endpoint_of
 from app.surfaces.body.schemas.base import Body, Table, Text, fault
 from app.surfaces.body.schemas.parts import metadata
 
-LEAST_KEPT: Final = 3_600
-MOST_KEPT: Final = 2_592_000
+LEAST_EXPIRY: Final = 3_600
+MOST_EXPIRY: Final = 2_592_000
+"""Seconds after which a file may expire: an hour to 30 days, as at OpenAI."""
 _WINDOW: Final = re.compile(r"([1-9][0-9]{0,3})([hd])")
 _SECONDS: Final = {"h": 3_600.0, "d": 86_400.0}
 _MOST_DAYS: Final = 365
 
 
 class Window(Text):
-    """A completion window: so many hours or days."""
+    """A completion window: a number of hours or days, such as ``24h``."""
 
     def bound(self, value: Any) -> None:
         """Check the form and the length."""
-        found = _WINDOW.fullmatch(value)
-        if found is None or int(found[1]) * _SECONDS[found[2]] > _MOST_DAYS * _SECONDS["d"]:
+        if not 0 < window_seconds(value) <= _MOST_DAYS * _SECONDS["d"]:
             raise fault(
                 "invalid_value",
                 f"Invalid value: '{value[:64].replace('{', '(').replace('}', ')')}'. Supported values are hours "
@@ -32,34 +34,30 @@ class Window(Text):
 
 
 class Endpoint(Text):
-    """What the lines of a batch ask for."""
+    """The endpoint of the lines of a batch."""
 
     def bound(self, value: Any) -> None:
-        """Check that it is one of ours."""
+        """Check that batches of it are served."""
         if endpoint_of(value) is None:
-            raise fault(*_describe(unsupported(value, ", ".join(f"'{one}'" for one in ENDPOINTS))))
-
-
-def _describe(found: Any) -> tuple[str, str]:
-    return found.code, str(found)
+            raise ValidationError([unsupported(value, ", ".join(f"'{one}'" for one in ENDPOINTS))])
 
 
 def expiry(value: dict[str, Any]) -> Faults:
-    """Check ``expires_after`` and ``output_expires_after``: seconds from the creation on."""
+    """Check ``output_expires_after``: seconds from the creation on."""
     if value.get("anchor") != "created_at":
         return {"anchor": [unsupported(value.get("anchor"), "'created_at'")]}
     seconds = value.get("seconds")
     if isinstance(seconds, bool) or not isinstance(seconds, int):
         return {"seconds": [wrong_type("an integer", seconds)]}
-    if not LEAST_KEPT <= seconds <= MOST_KEPT:
-        return {"seconds": [unsupported(seconds, f"{LEAST_KEPT} to {MOST_KEPT}")]}
+    if not LEAST_EXPIRY <= seconds <= MOST_EXPIRY:
+        return {"seconds": [unsupported(seconds, f"{LEAST_EXPIRY} to {MOST_EXPIRY}")]}
     return None
 
 
 def window_seconds(window: str) -> float:
-    """Return the seconds of a completion window that was checked."""
-    found = _WINDOW.fullmatch(window)
-    return int(found[1]) * _SECONDS[found[2]] if found else 0.0
+    """Return the seconds of a completion window, 0 for an invalid one."""
+    match = _WINDOW.fullmatch(window)
+    return int(match[1]) * _SECONDS[match[2]] if match else 0.0
 
 
 class BatchBody(Body):

@@ -1,13 +1,12 @@
-"""Bodies of Bedrock's API: the shape of the top level. What is deeper is read by the dialect."""
+"""Bodies of Bedrock's API: the members of the top level. The dialect reads what is deeper."""
 
 from __future__ import annotations
 
-from app.surfaces.body.schemas.base import Array, Body, Table
+from app.surfaces.body.schemas.base import Array, Body, FallbackBody, Table
 from app.surfaces.body.schemas.chat import MOST_MESSAGES
-from app.surfaces.body.schemas.parts import string
 
 
-class ConverseBody(Body):
+class ConverseBody(FallbackBody):
     """``converse`` and ``converse-stream``."""
 
     messages = Array(longest=MOST_MESSAGES)
@@ -16,7 +15,6 @@ class ConverseBody(Body):
     toolConfig = Table()
     additionalModelRequestFields = Table()
     outputConfig = Table()
-    fallbacks = Array(each=string, longest=16)
 
 
 class InvokeBody(Body):
@@ -25,8 +23,7 @@ class InvokeBody(Body):
     fallbacks = Array(longest=16)
 
 
-class BedrockCountBody(Body):
+class BedrockCountBody(FallbackBody):
     """``count-tokens``: a prompt of either API."""
 
     input = Table(required=True)
-    fallbacks = Array(each=string, longest=16)

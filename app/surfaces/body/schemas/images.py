@@ -1,4 +1,4 @@
-"""The bodies of pictures: generations as JSON, edits and variations as the fields of a form.
+"""The bodies of image operations: generations as JSON, edits and variations as the fields of a form.
 
 Members and bounds: ``ImageGenerateParams``, ``ImageEditParams`` and ``ImageCreateVariationParams`` of openai-python 3.51.
 """
@@ -7,21 +7,18 @@ from __future__ import annotations
 
 from typing import Final
 
-from app.surfaces.body.schemas.base import Array, Body, Flag, Text, Whole
-from app.surfaces.body.schemas.parts import string
+from app.surfaces.body.schemas.base import Flag, ModelBody, Text, Whole
 
 MOST_PICTURES: Final = 10
 
 
-class ImageVariationBody(Body):
-    """``POST images/variations``, beside its file."""
+class ImageVariationBody(ModelBody):
+    """``POST images/variations``: the fields beside the file."""
 
-    model = Text(longest=512)
     n = Whole(least=1, most=MOST_PICTURES)
     size = Text()
     response_format = Text(choices=("url", "b64_json"))
     user = Text()
-    fallbacks = Array(each=string, longest=16)
 
 
 class ImageBody(ImageVariationBody):
@@ -39,6 +36,6 @@ class ImageBody(ImageVariationBody):
 
 
 class ImageEditBody(ImageBody):
-    """``POST images/edits``, beside its files."""
+    """``POST images/edits``: the fields beside the files."""
 
     input_fidelity = Text(longest=32)

@@ -1,14 +1,13 @@
-"""Checks of what repeats inside bodies: chat messages, tools, metadata.
+"""Checks of what several bodies contain: chat messages, tools, metadata. Each returns None, or faults by member.
 
-Written as plain loops: nested schemas over a history of hundreds of messages would cost
-more than the rest of the request (design: a sixth of the time this way). Each returns None
-or faults by member.
+They are plain functions: nested marshmallow schemas take six times as long, which for a history of hundreds of
+messages is more than the rest of the request.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from app.dialects.shared.contents import content_faults
@@ -16,15 +15,16 @@ from app.dialects.shared.faults import Fault, Faults, missing, wrong_type, wrong
 
 ROLES: Final = ("system", "developer", "user", "assistant", "tool", "function")
 _TOOL_NAME: Final = re.compile(r"[a-zA-Z0-9_.:-]{1,128}")
-_MAX_CALL_ID: Final = 512
 
 
 def one_of(value: dict[str, Any], member: str, choices: Sequence[str]) -> Faults:
     """Check a member that is absent, null or one of ``choices``."""
-    held = value.get(member)
-    if held is None or held in choices:
+    chosen = value.get(member)
+    if chosen is None or chosen in choices:
         return None
-    return {member: [wrong_value(held, choices) if isinstance(held, str) else wrong_type("a string", held)]}
+    return {
+        member: [wrong_value(chosen, choices) if isinstance(chosen, str) else wrong_type("a string", chosen)]
+    }
 
 
 def chat_message(message: Any) -> Faults:
@@ -32,53 +32,35 @@ def chat_message(message: Any) -> Faults:
     if not isinstance(message, dict):
         return [wrong_type("an object", message)]
     role = message.get("role")
-    if role is None:
-        return missing("role")
     if not isinstance(role, str):
-        return {"role": [wrong_type("a string", role)]}
+        return _text_faults(message, "role")
     if role not in ROLES:
         return {"role": [wrong_value(role, ROLES)]}
     if role == "tool" and not isinstance(message.get("tool_call_id"), str):
         return missing("tool_call_id")
-    return content_faults(message.get("content")) or _tool_calls(message.get("tool_calls"))
-
-
-def _tool_calls(calls: Any) -> Faults:
-    if calls is None:
-        return None
-    if not isinstance(calls, list):
-        return {"tool_calls": [wrong_type("an array", calls)]}
-    faults = {
-        i: [wrong_type("an object", call)] for i, call in enumerate(calls) if not isinstance(call, dict)
-    }
-    return {"tool_calls": faults} if faults else None
+    return content_faults(message.get("content")) or _array_faults(message, "tool_calls", _object)
 
 
 def tool(value: Any) -> Faults:
-    """Check one tool, in chat's nesting or flat."""
+    """Check one tool, with its function nested as in chat or flat as in Responses."""
     if not isinstance(value, dict):
         return [wrong_type("an object", value)]
     kind = value.get("type")
     if kind is None and isinstance(value.get("function"), dict):
         kind = "function"  # the type that Mistral's clients leave out
-    if kind is None:
-        return missing("type")
     if not isinstance(kind, str):
-        return {"type": [wrong_type("a string", kind)]}
+        return _text_faults(value, "type")
     if kind not in {"function", "custom"}:
         return None
-    nested = value.get(kind)
-    holder = nested if isinstance(nested, dict) else value
-    found = _tool_name(holder, custom=kind == "custom") or _parameters(holder)
-    return {kind: found} if found and holder is nested else found
+    return _nested_faults(
+        value, kind, lambda holder: _tool_name(holder, custom=kind == "custom") or _parameters(holder)
+    )
 
 
 def _tool_name(holder: Mapping[str, Any], *, custom: bool) -> Faults:
     name = holder.get("name")
-    if name is None:
-        return None if custom and "format" in holder else missing("name")
     if not isinstance(name, str):
-        return {"name": [wrong_type("a string", name)]}
+        return None if name is None and custom and "format" in holder else _text_faults(holder, "name")
     if not _TOOL_NAME.fullmatch(name):
         sentence = "Invalid '{path}': a tool name has 1 to 128 letters, digits, '_', '-', '.' or ':'."
         return {"name": [Fault("invalid_value", sentence)]}
@@ -93,37 +75,58 @@ def _parameters(holder: Mapping[str, Any]) -> Faults:
 
 
 def tool_choice(value: Mapping[str, Any]) -> Faults:
-    """Check a tool choice that is an object, and the tools that it allows, in either nesting."""
-    kind = value.get("type")
-    if not isinstance(kind, str):
-        return missing("type") if kind is None else {"type": [wrong_type("a string", kind)]}
-    nested = value.get("allowed_tools")
-    holder = nested if isinstance(nested, dict) else value
-    tools = holder.get("tools")
-    if tools is None:
-        return None
-    if not isinstance(tools, list):
-        found: Faults = {"tools": [wrong_type("an array", tools)]}
-    else:
-        faults = {i: fault for i, one in enumerate(tools) if (fault := _reference(one))}
-        found = {"tools": faults} if faults else None
-    return {"allowed_tools": found} if found and holder is nested else found
+    """Check a tool choice that is an object, and the tools that it allows, nested or flat."""
+    if not isinstance(value.get("type"), str):
+        return _text_faults(value, "type")
+    return _nested_faults(
+        value, "allowed_tools", lambda holder: _array_faults(holder, "tools", _tool_reference)
+    )
 
 
-def _reference(value: Any) -> Faults:
-    """Check a tool that is only named."""
+def _tool_reference(value: Any) -> Faults:
+    """Check a tool that a choice names."""
     if not isinstance(value, dict):
         return [wrong_type("an object", value)]
     kind = value.get("type")
     if not isinstance(kind, str):
-        return missing("type") if kind is None else {"type": [wrong_type("a string", kind)]}
-    nested = value.get(kind)
-    holder = nested if isinstance(nested, dict) else value
-    name = holder.get("name")
-    if name is None or isinstance(name, str):
+        return _text_faults(value, "type")
+    return _nested_faults(
+        value, kind, lambda holder: None if holder.get("name") is None else _text_faults(holder, "name")
+    )
+
+
+def _text_faults(holder: Mapping[str, Any], member: str) -> Faults:
+    """Check that a required member is a string."""
+    value = holder.get(member)
+    if value is None:
+        return missing(member)
+    return None if isinstance(value, str) else {member: [wrong_type("a string", value)]}
+
+
+def _array_faults(holder: Mapping[str, Any], member: str, check: Callable[[Any], Faults]) -> Faults:
+    """Check a member that is absent or an array, and each of its values."""
+    values = holder.get(member)
+    if values is None:
         return None
-    fault = {"name": [wrong_type("a string", name)]}
-    return {kind: fault} if holder is nested else fault
+    if not isinstance(values, list):
+        return {member: [wrong_type("an array", values)]}
+    faults = {i: found for i, value in enumerate(values) if (found := check(value))}
+    return {member: faults} if faults else None
+
+
+def _nested_faults(
+    value: Mapping[str, Any], member: str, check: Callable[[Mapping[str, Any]], Faults]
+) -> Faults:
+    """Check the object at ``member``, or ``value`` itself if there is none."""
+    nested = value.get(member)
+    if not isinstance(nested, dict):
+        return check(value)
+    found = check(nested)
+    return {member: found} if found else None
+
+
+def _object(value: Any) -> Faults:
+    return None if isinstance(value, dict) else [wrong_type("an object", value)]
 
 
 def string(value: Any) -> Faults:
@@ -134,17 +137,15 @@ def string(value: Any) -> Faults:
 def metadata(value: Mapping[str, Any]) -> Faults:
     """Check OpenAI's metadata: at most 16 pairs, keys of 64, texts of 512 characters."""
     if len(value) > 16:
-        sentence = (
-            f"Invalid '{{path}}': too many properties. Expected at most 16, but got {len(value)} instead."
-        )
-        return [Fault("object_above_max_properties", sentence)]
-    for key, held in value.items():
+        sentence = f"too many properties. Expected at most 16, but got {len(value)} instead."
+        return [Fault("object_above_max_properties", f"Invalid '{{path}}': {sentence}")]
+    for key, text in value.items():
         if len(key) > 64:
             sentence = "Invalid '{path}': a key is longer than 64 characters."
             return [Fault("string_above_max_length", sentence)]
-        if not isinstance(held, str):
-            return {key: [wrong_type("a string", held)]}
-        if len(held) > 512:
+        if not isinstance(text, str):
+            return {key: [wrong_type("a string", text)]}
+        if len(text) > 512:
             sentence = "Invalid '{path}': string too long. Expected a string with maximum length 512."
             return {key: [Fault("string_above_max_length", sentence)]}
     return None

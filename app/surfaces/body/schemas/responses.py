@@ -6,15 +6,24 @@ from typing import Any
 
 from app.dialects.responses.checks import item_faults
 from app.dialects.shared.faults import Fault, Faults, missing, wrong_type
-from app.surfaces.body.schemas.base import Array, Body, Either, Flag, Number, Table, Text, Whole
+from app.surfaces.body.schemas.base import (
+    Array,
+    Either,
+    Flag,
+    Number,
+    Table,
+    Text,
+    Whole,
+)
 from app.surfaces.body.schemas.chat import (
     EFFORTS,
     MOST_MESSAGES,
     MOST_TOKENS,
     VERBOSITIES,
-    stream_options,
+    ChoicesBody,
+    ToolsBody,
 )
-from app.surfaces.body.schemas.parts import chat_message, metadata, one_of, string, tool, tool_choice
+from app.surfaces.body.schemas.parts import chat_message, one_of, string
 
 _LONGEST_INPUT = 10_485_760
 _FORMATS = ("text", "json_object", "json_schema")
@@ -33,8 +42,7 @@ def _text(value: dict[str, Any]) -> Faults:
     form = value.get("format")
     if form is not None and not isinstance(form, dict):
         return {"format": [wrong_type("an object", form)]}
-    faults = _format(form) if form else None
-    if faults:
+    if form and (faults := _format(form)):
         return {"format": faults}
     return one_of(value, "verbosity", VERBOSITIES) or _inner_tokens(value.get("max_tokens"))
 
@@ -42,11 +50,11 @@ def _text(value: dict[str, Any]) -> Faults:
 def _format(form: dict[str, Any]) -> Faults:
     if form.get("type") == "json_schema":
         for member, kind, name in (("name", str, "a string"), ("schema", dict, "an object")):
-            held = form.get(member)
-            if held is None:
+            value = form.get(member)
+            if value is None:
                 return missing(member)
-            if not isinstance(held, kind):
-                return {member: [wrong_type(name, held)]}
+            if not isinstance(value, kind):
+                return {member: [wrong_type(name, value)]}
     return one_of(form, "type", _FORMATS)
 
 
@@ -64,56 +72,36 @@ def _inner_tokens(value: Any) -> Faults:
     return None
 
 
-class ResponsesBody(Body):
-    """Shape and limits of the top level; what is deeper is read by the dialect."""
+class ResponsesBody(ToolsBody):
+    """``POST responses``: the members of the top level; the dialect reads what is deeper."""
 
-    model = Text(longest=512)
     input = Either(Text(longest=_LONGEST_INPUT), Array(each=item_faults, longest=MOST_MESSAGES))
     instructions = Either(Text(), Array(each=item_faults))
     previous_response_id = Text()
     conversation = Either(Text(), Table(check=_conversation))
     max_output_tokens = Whole(least=16, most=MOST_TOKENS)
     max_tool_calls = Whole(least=1, most=MOST_TOKENS)
-    temperature = Number(least=0, most=2)
-    top_p = Number(least=0, most=1)
-    top_logprobs = Whole(least=0, most=20)
-    presence_penalty = Number(least=-2, most=2)
-    frequency_penalty = Number(least=-2, most=2)
-    tools = Array(each=tool, longest=10_000)
-    tool_choice = Either(Text(choices=("none", "auto", "required", "any", "tool")), Table(check=tool_choice))
-    parallel_tool_calls = Flag()
     text = Table(check=_text)
     reasoning = Table(check=_reasoning)
     include = Array(each=string)
-    store = Flag()
     background = Flag()
-    stream = Flag()
-    stream_options = Table(check=stream_options)
     truncation = Text(choices=("auto", "disabled"))
-    metadata = Table(check=metadata)
-    service_tier = Text()
     safety_identifier = Text(longest=64)
     prompt_cache_key = Text()
     prompt_cache_retention = Text()
     prompt_cache_options = Table()
     prompt = Table()
     moderation = Table()
-    user = Text()
     context_management = Array()
-    fallbacks = Array(each=string, longest=16)
 
 
-class ChatShapedResponsesBody(ResponsesBody):
-    """The same with ``messages`` and chat's own members beside (page 002)."""
+class ChatShapedResponsesBody(ResponsesBody, ChoicesBody):
+    """A Responses body with ``messages`` and other members of chat as well (page 002)."""
 
     messages = Array(each=chat_message, longest=MOST_MESSAGES)
     max_tokens = Whole(least=1, most=MOST_TOKENS)
     max_completion_tokens = Whole(least=1, most=MOST_TOKENS)
-    n = Whole(least=1, most=128)
     logprobs = Either(Flag(), Number(least=0, most=20))
-    stop = Either(Text(), Array(each=string, longest=64))
-    seed = Whole()
-    logit_bias = Table()
 
 
 class InputTokensBody(ResponsesBody):
