@@ -67,7 +67,7 @@ GUARDS: Final = (
     Guard(
         "a client's member steers the call",
         "app/surfaces/body/forbidden_members.py",
-        "    return name in STEERING or",
+        "    return name in FORBIDDEN or",
         "    return False and",
         "tests/behaviour/test_attacks.py::test_members_that_would_redirect_a_call_do_nothing",
     ),
@@ -109,7 +109,7 @@ GUARDS: Final = (
     Guard(
         "a compressed body is made of countless members",
         "app/surfaces/body/decompression.py",
-        "    if sum(map(data.count, found.marks)) > _MAX_MEMBERS:\n",
+        "    if sum(map(data.count, known.marks)) > _MAX_MEMBERS:\n",
         "    if False:\n",
         "tests/behaviour/test_compressed_bodies.py::test_a_broken_one_is_400_and_says_what_is_wrong",
     ),

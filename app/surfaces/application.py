@@ -24,7 +24,7 @@ from app.surfaces.credentials import KeyRing, check_operation
 from app.surfaces.idempotency import REPLAYED, Replay, replay, settle
 from app.surfaces.minimal_flask import SessionlessFlask
 from app.surfaces.mounts import KEYLESS, Mount
-from app.surfaces.replies.answers import error_response, finish_headers, no_websocket
+from app.surfaces.replies.answers import allow_header, error_response, finish_headers, no_websocket
 from app.surfaces.rules import DoorRule, current_mount, current_operation, matched_rule
 from app.surfaces.views import operators
 
@@ -235,9 +235,7 @@ def _http_error(error: HTTPException) -> Response:
         shown = GatewayError("bad_request", error.description or error.name, status=error.code or 400)
     g.refusal = shown
     response = error_response(shown)
-    for name, value in error.get_headers():
-        if name.lower() == "allow":
-            response.headers[name] = value
+    response.headers.update(allow_header(error))
     _drop_frames(error)
     return response
 

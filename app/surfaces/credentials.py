@@ -59,7 +59,7 @@ class KeyRing:
         if presented is None:
             raise _missing_key_error(places, request)
         row = self._rows.get(self._digest(presented))
-        if row is not None and _is_equal(row[0].reveal(), presented):
+        if row is not None and is_equal(row[0].reveal(), presented):
             if self._directory.is_over(row[1]):
                 raise GatewayError("unauthenticated", "This API key has expired.")
             return row[1]
@@ -117,7 +117,8 @@ def check_operation(principal: Principal, operation: str) -> None:
         raise GatewayError("forbidden", f"This key may not make requests of the type '{name}'.")
 
 
-def _is_equal(one: str, other: str) -> bool:
+def is_equal(one: str, other: str) -> bool:
+    """Compare two secrets in constant time."""
     return hmac.compare_digest(one.encode(), other.encode("utf-8", "surrogateescape"))
 
 

@@ -16,20 +16,18 @@ _NEW: Final = NewAdminSchema()
 
 def index() -> Response:
     """List the administrators without the master key."""
-    page = requests.gateway().state().admins.page(*requests.page_query())
+    page = requests.state().admins.page(*requests.page_query())
     return requests.list_response(Page([admins.show(row) for row in page.rows], page.has_more))
 
 
 def create() -> Response:
     """Create an administrator's key."""
     members = requests.checked_body(_NEW)
-    admin, secret = (
-        requests.gateway().state().admins.create(requests.actor(), members["name"], members["role"])
-    )
+    admin, secret = requests.state().admins.create(requests.actor(), members["name"], members["role"])
     return requests.creation_response({**admins.show(admin), "key": secret})
 
 
 def delete(admin_id: str) -> Response:
     """Delete an administrator's key."""
-    requests.gateway().state().admins.delete(requests.actor(), admin_id)
+    requests.state().admins.delete(requests.actor(), admin_id)
     return requests.deletion_response("admin", admin_id)

@@ -1,53 +1,37 @@
 """The admin API: a separate Flask application; its table of routes says which role may call what.
 
-Callers send ``Authorization: Bearer`` with the master key or an administrator's, or a window session with its
-token; a viewer may read, an administrator may also change. Errors have the form of ``/v1``. Tests: tests/surfaces/test_admin_keys.py.
+Callers send ``Authorization: Bearer`` with the master key or an administrator's key, or the cookie of a window session
+with its token. A viewer may read, an administrator may also change. Errors have the form of ``/v1``.
+Tests: tests/surfaces/test_admin_keys.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from flask import Flask, Response, current_app, g, request
 from werkzeug.exceptions import HTTPException
 
 from app.errors import GatewayError
 from app.gateway.core import Gateway, gateway_of
-from app.operations import resolve
 from app.state.audit import Actor
 from app.state.ids import new_request_id
 from app.surfaces.admin import sessions
 from app.surfaces.admin.client import ACTOR
 from app.surfaces.admin.routes import ROUTES, AdminRoute
 from app.surfaces.body.queries import refuse_nul
-from app.surfaces.replies.answers import json_response
-from app.surfaces.rules import MatchedRule
+from app.surfaces.replies.answers import allow_header, json_response, retry_header
+from app.surfaces.route_table import matched_row, serve_routes
 
-_ROUTES: Final = "sluice_admin_routes"
 _IS_CLIENT: Final = "sluice_is_client"
 
 
 def build_admin(gateway: Gateway, is_client: Callable[[str], bool]) -> Flask:
     """Return the application that serves the paths below ``/admin``; ``is_client`` tells whether a key is a client's."""
     app = Flask("sluice_admin", static_folder=None)
-    app.url_rule_class = MatchedRule
-    app.url_map.strict_slashes = True
-    app.url_map.merge_slashes = False
-    app.extensions["sluice"] = gateway
+    serve_routes(app, gateway, "admin", ROUTES)
     app.extensions[_IS_CLIENT] = is_client
-    routes: dict[str, AdminRoute] = {}
-    for number, route in enumerate(ROUTES):
-        endpoint = f"{route.view}_{number}"
-        routes[endpoint] = route
-        app.add_url_rule(
-            route.path,
-            endpoint,
-            resolve("surfaces", f"admin.{route.view}"),
-            methods=[route.method],
-            provide_automatic_options=False,
-        )
-    app.extensions[_ROUTES] = routes
     app.before_request(_authorize)
     app.after_request(_after)
     app.register_error_handler(GatewayError, _error)
@@ -60,10 +44,9 @@ def _authorize() -> None:
     """Assign a request id and check the caller's role."""
     g.request_id = new_request_id()
     g.actor = authenticate(gateway_of(current_app))
-    endpoint = request.endpoint
-    if endpoint is None:
+    route: AdminRoute | None = matched_row()
+    if route is None:
         return
-    route: AdminRoute = current_app.extensions[_ROUTES][endpoint]
     if route.role == "admin" and g.actor.role != "admin":
         raise GatewayError("forbidden", "A viewer may read but not change anything; ask an administrator.")
     _check_query(route)
@@ -92,9 +75,9 @@ def _check_query(route: AdminRoute) -> None:
 
 def authenticate(gateway: Gateway) -> Actor:
     """Return the administrator; raises ``unauthenticated``, and ``forbidden`` for a client's key."""
-    inside: Actor | None = request.environ.get(ACTOR)
-    if inside is not None:
-        return inside
+    internal: Actor | None = request.environ.get(ACTOR)
+    if internal is not None:
+        return internal
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     secret, address = token.strip(), request.remote_addr or ""
     if scheme.lower() != "bearer" and (session := sessions.current(gateway, request)) is not None:
@@ -107,9 +90,9 @@ def authenticate(gateway: Gateway) -> Actor:
             "(SLUICE_MASTER_KEY), or one created with it.",
             code="",
         )
-    found = sessions.administrator(gateway, secret)
-    if found is not None:
-        return Actor(found.name, found.role, address)
+    administrator = sessions.administrator(gateway, secret)
+    if administrator is not None:
+        return Actor(administrator.name, administrator.role, address)
     if current_app.extensions[_IS_CLIENT](secret):
         raise GatewayError("forbidden", "This is a client's key; administrators have separate keys.")
     raise GatewayError("unauthenticated", "Incorrect administrator's key provided.")
@@ -123,29 +106,20 @@ def _after(response: Response) -> Response:
 
 
 def _error(error: GatewayError) -> Response:
-    headers = {}
-    if error.retry_after is not None or error.status == 503:
-        headers["retry-after"] = str(error.retry_after or 1)
-    return json_response({"error": error.body()}, error.status, headers)
+    return json_response({"error": error.body()}, error.status, retry_header(error))
 
 
 def _http_error(error: HTTPException) -> Response:
-    shown = _KINDS.get(error.code or 400, "bad_request")
     where = f"{request.method} {request.script_root}{request.path}"
-    words: dict[str, Any] = {
-        "not_found": f"Invalid URL ({where})",
-        "method_not_allowed": f"Not allowed: {where}.",
+    known = {
+        404: ("not_found", f"Invalid URL ({where})"),
+        405: ("method_not_allowed", f"Not allowed: {where}."),
     }
-    response = _error(
-        GatewayError(shown, words.get(shown, error.description or error.name), status=error.code or 400)
-    )
-    for name, value in error.get_headers():
-        if name.lower() == "allow":
-            response.headers[name] = value
+    code = error.code or 400
+    kind, message = known.get(code, ("bad_request", error.description or error.name))
+    response = _error(GatewayError(kind, message, status=code))
+    response.headers.update(allow_header(error))
     return response
-
-
-_KINDS: Final = {404: "not_found", 405: "method_not_allowed"}
 
 
 def _fault(error: Exception) -> Response:

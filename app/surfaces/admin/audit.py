@@ -9,4 +9,4 @@ from app.surfaces.admin import requests
 
 def index() -> Response:
     """List the changes, the newest first."""
-    return requests.list_response(requests.gateway().state().audit.page(*requests.page_query()))
+    return requests.list_response(requests.state().audit.page(*requests.page_query()))

@@ -12,21 +12,16 @@ from app.surfaces.replies.answers import json_response
 
 def clear() -> Response:
     """Delete the cached answers that match all filters, or all answers."""
-    chosen = {name: _value(name) for name in request.args}
-    entries = requests.gateway().cache_store.clear(requests.actor(), Choice(**chosen))
+    filters = request.args.to_dict()
+    for name, value in filters.items():
+        if not value:  # it would match more than intended
+            raise GatewayError(
+                "bad_request",
+                f"Invalid '{name}': expected one value that is not empty.",
+                param=name,
+                code="invalid_value",
+            )
+    count = requests.gateway().cache_store.clear(requests.actor(), Choice(**filters))
     return json_response(
-        {"id": chosen.get("id"), "object": "cache.deleted", "deleted": True, "entries": entries}
+        {"id": filters.get("id"), "object": "cache.deleted", "deleted": True, "entries": count}
     )
-
-
-def _value(name: str) -> str:
-    """Return a filter; raise ``bad_request`` for an empty one, which would match more than intended."""
-    text = request.args[name]
-    if not text:
-        raise GatewayError(
-            "bad_request",
-            f"Invalid '{name}': expected one value that is not empty.",
-            param=name,
-            code="invalid_value",
-        )
-    return text

@@ -7,7 +7,7 @@ import io
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
-from flask import Response, request
+from flask import Response
 
 from app.errors import GatewayError
 from app.state.call_log import FILTERS, Members
@@ -18,34 +18,23 @@ from app.wire.json import dumps
 _COLUMNS: Final = (
     *("id", "created_at", "request_id", "tenant", "key", "door", "request_type", "model_requested", "model"),
     *("provider", "provider_key", "status", "error_code", "finish_reason", "usage", "cost", "cost_details"),
-    *(
-        "latency",
-        "first_content",
-        "queued",
-        "attempts",
-        "cache",
-        "warnings",
-        "user",
-        "metadata",
-        "response_id",
-        "warned",
-    ),
+    *("latency", "first_content", "queued", "attempts", "cache", "warnings", "user", "metadata"),
+    *("response_id", "warned"),
 )
 
 
 def index() -> Response:
     """List the calls, the newest first."""
-    limit, after = requests.page_query()
-    page = _log().page(limit, after, _filters(), requests.span())
-    return requests.list_response(page)
+    log = requests.state().call_log
+    return requests.list_response(log.page(*requests.page_query(), _filters(), requests.span()))
 
 
 def get(call_id: str) -> Response:
     """Show a call, with its bodies if they are stored."""
-    row, bodies = _log().get(call_id), _log().bodies(call_id)
-    if bodies is None:
-        return json_response(row)
-    return json_response({**row, "bodies": requests.gateway().redactor.value(bodies)})
+    log = requests.state().call_log
+    row, bodies = log.get(call_id), log.bodies(call_id)
+    shown = {} if bodies is None else {"bodies": requests.gateway().redactor.value(bodies)}
+    return json_response({**row, **shown})
 
 
 def as_csv() -> Response:
@@ -59,7 +48,7 @@ def as_jsonl() -> Response:
 
 
 def _export(write: Callable[[Iterable[Members]], Iterator[bytes]], media_type: str) -> Response:
-    rows = _log().all(_filters(), requests.span())
+    rows = requests.state().call_log.all(_filters(), requests.span())
     return Response(write(rows), 200, {"content-type": media_type}, direct_passthrough=True)
 
 
@@ -87,25 +76,21 @@ def _line(cells: Iterable[Any]) -> bytes:
 
 
 def _cell(value: Any) -> Any:
-    """Return a cell value: JSON for lists and objects; text that a spreadsheet would compute is escaped."""
+    """Return the value of a cell: JSON for lists and objects; text that a spreadsheet would compute is escaped."""
     if isinstance(value, dict | list):
         return dumps(value).decode()
     return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
 
 
 def _filters() -> dict[str, Any]:
-    found: dict[str, Any] = {name: request.args[name] for name in FILTERS if request.args.get(name)}
-    if "status" in found:
-        if not found["status"].isdecimal():
+    filters: dict[str, Any] = requests.filters(FILTERS)
+    if "status" in filters:
+        if not filters["status"].isdecimal():
             raise GatewayError(
                 "bad_request",
                 "Invalid 'status': expected an HTTP status.",
                 param="status",
                 code="invalid_value",
             )
-        found["status"] = int(found["status"][:9])
-    return found
-
-
-def _log() -> Any:
-    return requests.gateway().state().call_log
+        filters["status"] = int(filters["status"][:9])
+    return filters

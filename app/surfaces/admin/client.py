@@ -23,10 +23,10 @@ class AdminClient:
     def __init__(self, admin: Flask) -> None:
         self._client = Client(admin, use_cookies=False)
 
-    def ask(self, actor: Actor, method: str, path: str, **sent: Any) -> tuple[int, Any]:
-        """Return the status and the JSON that ``path`` below ``/admin`` answers ``actor``.
+    def ask(self, actor: Actor, method: str, path: str, **content: Any) -> tuple[int, Any]:
+        """Return status and JSON of the answer to ``actor``'s request for ``path``, which is below ``/admin``.
 
-        ``sent`` is ``json`` or ``query_string``."""
+        ``content`` is ``json`` or ``query_string``, as Werkzeug's test client takes them."""
         environ = {ACTOR: actor, "REMOTE_ADDR": actor.address}
-        answer = self._client.open(path, method=method, environ_overrides=environ, **sent)
+        answer = self._client.open(path, method=method, environ_overrides=environ, **content)
         return answer.status_code, json.loads(answer.get_data())

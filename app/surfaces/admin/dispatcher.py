@@ -20,18 +20,21 @@ ADMIN: Final = "/admin"
 WINDOW: Final = "/ui"
 
 
-def mount_admin(app: Flask, build_doors: Callable[[Any], Flask]) -> WSGI:
-    """Return what serves the doors, the admin API and the window; ``build_doors`` makes doors over a gateway."""
-    doors: WSGI = app.wsgi_app
+def mount_admin(app: Flask, build_surfaces: Callable[[Any], Flask]) -> WSGI:
+    """Return the WSGI application of the surfaces ``app``, the admin API and the window.
+
+    ``build_surfaces`` builds surfaces over a gateway; explanations use it."""
+    surfaces: WSGI = app.wsgi_app
+    gateway = app.extensions["sluice"]
 
     @cache
     def admin() -> Flask:
         from app.surfaces.admin.application import build_admin
-        from app.surfaces.admin.explain import DOORS
+        from app.surfaces.admin.explain import SURFACES, ExplainingGateway
 
-        made = build_admin(app.extensions["sluice"], app.extensions["sluice_keys"].is_client)
-        made.extensions[DOORS] = build_doors
-        return made
+        admin = build_admin(gateway, app.extensions["sluice_keys"].is_client)
+        admin.extensions[SURFACES] = cache(lambda: build_surfaces(ExplainingGateway(gateway)))
+        return admin
 
     @cache
     def admin_client() -> AdminClient:
@@ -43,18 +46,18 @@ def mount_admin(app: Flask, build_doors: Callable[[Any], Flask]) -> WSGI:
     def window() -> Flask:
         from app.surfaces.ui.application import build_window
 
-        return build_window(app.extensions["sluice"], admin_client(), doors)
+        return build_window(gateway, admin_client(), surfaces)
 
     app.extensions["sluice_admin_client"] = admin_client
-    places = {ADMIN: admin, WINDOW: window}
+    applications = {ADMIN: admin, WINDOW: window}
 
     def serve(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         path: str = environ.get("PATH_INFO", "")
         prefix = ADMIN if path.startswith(ADMIN) else WINDOW
         rest = path[len(prefix) :]
         if not path.startswith(prefix) or rest[:1] not in ("", "/"):
-            return doors(environ, start_response)
+            return surfaces(environ, start_response)
         inner = {**environ, "PATH_INFO": rest or "/", "SCRIPT_NAME": environ.get("SCRIPT_NAME", "") + prefix}
-        return places[prefix]().wsgi_app(inner, start_response)
+        return applications[prefix]().wsgi_app(inner, start_response)
 
     return serve

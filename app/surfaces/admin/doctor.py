@@ -23,8 +23,7 @@ def run() -> Response:
     findings: list[Finding] = []
     try:
         with gevent.Timeout(_LONGEST):
-            for one in examine(gateway.settings):
-                findings.append(one)
+            findings.extend(examine(gateway.settings))
     except gevent.Timeout:
         findings.append(
             warn("time", f"checks that are not listed did not finish within {_LONGEST:.0f} s", _REMEDY)

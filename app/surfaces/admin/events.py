@@ -1,4 +1,4 @@
-"""The view of ``/admin/events``: ended calls, breakers and alerts as an event stream for live pages.
+"""The view of ``/admin/events``: ended calls, breakers and alerts as an event stream, for pages that follow them.
 
 Tests: tests/surfaces/test_admin_events.py.
 """
@@ -23,8 +23,8 @@ from app.wire.client_socket import is_closed
 from app.wire.json import dumps
 from app.wire.sse import comment, encode_frame
 
-_MOST_SILENT: Final = 15.0
-_CHECK_EVERY: Final = 15.0
+_MOST_SILENT: Final = 15.0  # seconds between two writes
+_CHECK_EVERY: Final = 15.0  # seconds between two checks of the caller
 _NO_PROGRESS: Final = 300.0  # seconds for one write; a suspended page may resume
 _HANGING: Final = 1.0  # seconds that a write may take during shutdown
 
@@ -41,7 +41,7 @@ def stream() -> Response:
     abort.listen(writer.end)
     gateway.sockets.add(abort, None)
     first = _frame(ready(gateway.settings.call_log, watcher.place))
-    response = Response(writer.pieces(first), 200, Events.headers)
+    response = Response(writer.chunks(first), 200, Events.headers)
 
     @response.call_on_close
     def close() -> None:
@@ -52,13 +52,12 @@ def stream() -> Response:
 
 
 def _types() -> tuple[str, ...]:
-    """Return the types in the query, by default all."""
-    names = tuple(name for name in request.args.get("types", "").split(",") if name)
-    wrong = next((name for name in names if name not in TYPES), None)
-    if wrong is not None:
+    """Return the types that the query names, by default all."""
+    names = tuple(filter(None, request.args.get("types", "").split(",")))
+    for unknown in set(names) - set(TYPES):
         raise GatewayError(
             "bad_request",
-            f"Invalid 'types': '{wrong[:64]}'. Supported values are: {', '.join(TYPES)}, with commas between them.",
+            f"Invalid 'types': '{unknown[:64]}'. Supported values are: {', '.join(TYPES)}, with commas between them.",
             param="types",
             code="invalid_value",
         )
@@ -66,7 +65,7 @@ def _types() -> tuple[str, ...]:
 
 
 def _frame(item: Item) -> bytes:
-    """Return an event as sent; a reconnecting page names the last ``id`` that it received."""
+    """Return the bytes of an event; a reconnecting page sends the last ``id`` that it received."""
     kind, data, place = item
     return (b"" if place is None else b"id: %b\n" % place.encode()) + encode_frame(kind, data)
 
@@ -84,12 +83,12 @@ class _Writer:
         if self._socket is not None:
             self._socket.settimeout(_NO_PROGRESS)
 
-    def pieces(self, first: bytes) -> Iterator[bytes]:
+    def chunks(self, first: bytes) -> Iterator[bytes]:
         """Yield ``first``, then events as they arrive, and comments in between."""
-        for piece in self._events(first):
+        for chunk in self._events(first):
             self._writes += 1
             self._writing = True
-            yield piece
+            yield chunk
             self._writing = False
 
     def end(self) -> None:

@@ -1,11 +1,12 @@
 """The view of ``POST /admin/explain``: what a request would do, without sending it.
 
-The request goes through the doors' own routes, checks and views, in a separate application whose
-gateway explains a call instead of running it.
+The request goes through the routes, checks and views of the surfaces, in a separate application whose gateway runs no
+call.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Final
 
 from flask import Flask, Response, current_app
@@ -21,15 +22,14 @@ from app.gateway.core import Gateway
 from app.gateway.explanation import explain, refused_before
 from app.gateway.run import Run
 from app.surfaces.admin import requests
-from app.surfaces.mounts import Credentials, mount_of
+from app.surfaces.credentials import PRINCIPAL
+from app.surfaces.mounts import mount_of
 from app.surfaces.replies.answers import json_response
 from app.surfaces.rules import matched_rule
 from app.wire.json import dumps
 
-DOORS: Final = "sluice_explain_doors"
-"""Extension name of the function that builds doors over a gateway."""
-_BUILT: Final = "sluice_explain_made"
-_PRINCIPAL: Final = "sluice.principal"
+SURFACES: Final = "sluice_explain_surfaces"
+"""Extension name of the function that returns surfaces over a gateway that runs no call."""
 
 
 class ExplainSchema(Strict):
@@ -42,6 +42,7 @@ class ExplainSchema(Strict):
 
 
 _SCHEMA: Final = ExplainSchema()
+_PAGE: Final = 100
 
 
 class _CallPlanned(Exception):
@@ -52,7 +53,7 @@ class _CallPlanned(Exception):
         self.call = call
 
 
-class _ExplainingGateway:
+class ExplainingGateway:
     """A gateway that runs no call."""
 
     def __init__(self, gateway: Gateway) -> None:
@@ -66,39 +67,30 @@ class _ExplainingGateway:
         raise _CallPlanned(call)
 
 
-class _FixedKeyRing:
-    """A key ring for requests whose caller is known."""
-
-    def authenticate(self, places: Credentials, request: Any) -> Principal:
-        """Return the caller that the administrator named."""
-        principal: Principal = request.environ[_PRINCIPAL]
-        return principal
-
-
 def run() -> Response:
     """Explain a request."""
     members = requests.checked_body(_SCHEMA)
     gateway = requests.gateway()
     principal = _principal(gateway, members.get("key"), members.get("tenant"))
     path = members["path"]
-    with _doors(gateway).test_request_context(
+    surfaces: Flask = current_app.extensions[SURFACES]()
+    with surfaces.test_request_context(
         path,
         method="POST",
         data=dumps(members["body"]),
         content_type="application/json",
-        environ_overrides={_PRINCIPAL: principal},
-    ) as context:
+        environ_overrides={PRINCIPAL: principal},
+    ):
         try:
-            shown = explain(gateway, _call(context.app, path))
+            return json_response(explain(gateway, _call(surfaces, path)))
         except GatewayError as error:
             mount = mount_of(path.partition("?")[0])
             status = error.status if mount is None else mount.restated(error).status
-            shown = refused_before(gateway, principal, error, status)
-    return json_response(shown)
+            return json_response(refused_before(gateway, principal, error, status))
 
 
-def _call(doors: Flask, path: str) -> Call:
-    """Return the call that the request would make; raise GatewayError if a door refuses it."""
+def _call(surfaces: Flask, path: str) -> Call:
+    """Return the call that the current request would make; raise GatewayError if the surface refuses it."""
     rule = matched_rule()
     if rule is None or rule.operation is None or not rule.operation.exchange or rule.route.form:
         raise GatewayError(
@@ -108,8 +100,8 @@ def _call(doors: Flask, path: str) -> Call:
             code="invalid_value",
         )
     try:
-        doors.preprocess_request()
-        doors.dispatch_request()
+        surfaces.preprocess_request()
+        surfaces.dispatch_request()
     except _CallPlanned as planned:
         return planned.call
     except HTTPException as error:
@@ -119,30 +111,18 @@ def _call(doors: Flask, path: str) -> Call:
     )
 
 
-def _doors(gateway: Gateway) -> Flask:
-    """Return doors over a gateway that runs no call, built once."""
-    extensions = current_app.extensions
-    if _BUILT not in extensions:
-        doors: Flask = extensions[DOORS](_ExplainingGateway(gateway))
-        doors.extensions["sluice_keys"] = _FixedKeyRing()
-        extensions[_BUILT] = doors
-    found: Flask = extensions[_BUILT]
-    return found
-
-
 def _principal(gateway: Gateway, key: str | None, tenant: str | None) -> Principal:
     """Return the caller for ``key`` (id or name), or the anonymous caller without one.
 
     Raises ``bad_request`` for an unknown key or an ambiguous name."""
     if key is None:
         return gateway.keys.keyless("open", tenant or "default")
-    owners = requests.owners()
-    found = [row for row in _rows(owners, tenant) if key in (row["id"], row["name"])]
-    exact = [row for row in found if row["id"] == key] or found
-    if len(exact) != 1:
-        why = "several tenants have such a key; add 'tenant'" if exact else "there is no such key"
+    named = [row for row in _rows(tenant) if key in (row["id"], row["name"])]
+    rows = [row for row in named if row["id"] == key] or named
+    if len(rows) != 1:
+        why = "several tenants have such a key; add 'tenant'" if rows else "there is no such key"
         raise GatewayError("bad_request", f"Invalid 'key': {why}.", param="key", code="invalid_value")
-    principal = gateway.keys.of_name(exact[0]["tenant"], exact[0]["name"])
+    principal = gateway.keys.of_name(rows[0]["tenant"], rows[0]["name"])
     if principal is None:
         raise GatewayError(
             "bad_request", "Invalid 'key': it is disabled or has expired.", param="key", code="invalid_value"
@@ -150,13 +130,10 @@ def _principal(gateway: Gateway, key: str | None, tenant: str | None) -> Princip
     return principal
 
 
-def _rows(owners: Any, tenant: str | None) -> list[dict[str, Any]]:
-    """Return the keys of one tenant, or of all."""
-    rows: list[dict[str, Any]] = []
-    after: str | None = None
-    while True:
-        page = owners.keys(100, after, tenant)
-        rows += page.rows
-        if not page.has_more:
-            return rows
-        after = rows[-1]["id"]
+def _rows(tenant: str | None) -> Iterator[dict[str, Any]]:
+    """Yield the keys of one tenant, or of all."""
+    page = requests.owners().keys(_PAGE, None, tenant)
+    yield from page.rows
+    while page.has_more:
+        page = requests.owners().keys(_PAGE, page.rows[-1]["id"], tenant)
+        yield from page.rows

@@ -19,7 +19,7 @@ from app.version import __version__
 
 def background() -> Response:
     """Count the queued and running background responses."""
-    queue = requests.gateway().state().queue
+    queue = requests.state().queue
     oldest, workers = queue.running()
     return json_response(
         {
@@ -52,8 +52,8 @@ def settings() -> Response:
         }
         for name, alias in gateway.settings.aliases.items()
     }
-    body = {"object": "settings", "server": shown, "models": models}
-    return json_response(gateway.redactor.value({**body, "doubts": _doubts(gateway)}))
+    body = {"object": "settings", "server": shown, "models": models, "doubts": _doubts(gateway)}
+    return json_response(gateway.redactor.value(body))
 
 
 def _doubts(gateway: Gateway) -> list[dict[str, str]]:
@@ -61,11 +61,11 @@ def _doubts(gateway: Gateway) -> list[dict[str, str]]:
     find, prices = gateway.registry.get, gateway.prices
 
     def knows(model: str) -> bool:
-        configured = gateway.registry.configured
-        return any(prices.knows(find(name).spec.price_as, model) for name in configured)
+        return any(prices.knows(find(name).spec.price_as, model) for name in gateway.registry.configured)
 
-    advice = advise(gateway.settings, {}, find, knows)
-    return [{"place": place, "message": sentence} for place, sentence in advice]
+    return [
+        {"place": place, "message": sentence} for place, sentence in advise(gateway.settings, {}, find, knows)
+    ]
 
 
 def _price(gateway: Gateway, target: str) -> dict[str, float] | None:

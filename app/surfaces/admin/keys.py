@@ -18,14 +18,14 @@ _ROTATION: Final = RotationSchema()
 
 def index() -> Response:
     """List the keys, of one tenant where the query says so."""
-    limit, after = requests.page_query()
-    return requests.list_response(requests.owners().keys(limit, after, request.args.get("tenant") or None))
+    tenant = request.args.get("tenant") or None
+    return requests.list_response(requests.owners().keys(*requests.page_query(), tenant))
 
 
 def create() -> Response:
     """Create a key."""
-    members = requests.checked_body(_NEW)
-    return requests.creation_response(requests.owners().create_key(requests.actor(), members))
+    key = requests.owners().create_key(requests.actor(), requests.checked_body(_NEW))
+    return requests.creation_response(key)
 
 
 def get(key_id: str) -> Response:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from flask import Response, request
+from flask import Response
 
 from app.config_loading.ledger import CorrectionSchema
 from app.errors import GatewayError
@@ -18,15 +18,13 @@ _CORRECTION: Final = CorrectionSchema()
 
 def index() -> Response:
     """List the rows, the newest first."""
-    limit, after = requests.page_query()
-    return requests.list_response(
-        requests.gateway().state().ledger.page(limit, after, _filters(), requests.span())
-    )
+    page = requests.state().ledger.page(*requests.page_query(), _filters(), requests.span())
+    return requests.list_response(page)
 
 
 def get(entry_id: str) -> Response:
     """Show a row."""
-    return json_response(requests.gateway().state().ledger.get(entry_id))
+    return json_response(requests.state().ledger.get(entry_id))
 
 
 def settle(entry_id: str) -> Response:
@@ -36,12 +34,12 @@ def settle(entry_id: str) -> Response:
 
 
 def _filters() -> dict[str, Any]:
-    found = {name: request.args[name] for name in FILTERS if request.args.get(name)}
-    if found.get("state", STATES[0]) not in STATES:
+    filters = requests.filters(FILTERS)
+    if filters.get("state", STATES[0]) not in STATES:
         raise GatewayError(
             "bad_request",
             f"Invalid 'state': expected one of {', '.join(STATES)}.",
             param="state",
             code="invalid_value",
         )
-    return found
+    return filters

@@ -32,7 +32,7 @@ def index() -> Response:
             param="after",
             code="invalid_value",
         )
-    rest = names[names.index(after) + 1 :] if after is not None else names
+    rest = names if after is None else names[names.index(after) + 1 :]
     rows = [_show(gateway, gateway.registry.get(name)) for name in rest[:limit]]
     return requests.list_response(Page(gateway.redactor.value(rows), len(rest) > limit))
 
@@ -42,9 +42,8 @@ def check(name: str) -> Response:
     gateway = requests.gateway()
     if name not in _names(gateway):
         raise GatewayError("not_found", f"No provider named '{name[:80]}' is configured.")
-    begun = time.monotonic()
-    models: int | None = None
-    failure: GatewayError | None = None
+    started = time.monotonic()
+    models, failure = None, None
     try:
         models = gateway.catalogue.check(name)
     except GatewayError as error:
@@ -56,7 +55,7 @@ def check(name: str) -> Response:
             "provider": name,
             "ok": _is_healthy(failure),
             "models": models,
-            "latency": round((time.monotonic() - begun) * 1000, 1),
+            "latency": round((time.monotonic() - started) * 1000, 1),
             "error": failure.body() if failure is not None else None,
         }
     )
@@ -74,10 +73,9 @@ def _names(gateway: Gateway) -> list[str]:
 
 
 def _show(gateway: Gateway, provider: Provider) -> dict[str, Any]:
-    resting = _resting_circuits(gateway, provider.name)
-    problem = provider.configuration_problem()
-    spent = {} if gateway.key_cooldowns is None else gateway.key_cooldowns.seconds(provider.name)
-    keys = [_key(key, spent.get(key.name)) for key in provider.settings.keys]
+    resting, problem = _resting_circuits(gateway, provider.name), provider.configuration_problem()
+    cooldowns = {} if gateway.key_cooldowns is None else gateway.key_cooldowns.seconds(provider.name)
+    keys = [_key(key, cooldowns.get(key.name)) for key in provider.settings.keys]
     return {
         "id": provider.name,
         "object": "provider",
@@ -94,14 +92,14 @@ def _show(gateway: Gateway, provider: Provider) -> dict[str, Any]:
     }
 
 
-def _key(key: ProviderKey, passed_over: float | None) -> dict[str, Any]:
-    """Show a key; ``passed_over`` are the seconds for which a refused key is still skipped."""
+def _key(key: ProviderKey, cooldown: float | None) -> dict[str, Any]:
+    """Show a key; ``cooldown`` are the seconds for which a key that was refused is still skipped."""
     return {
         "name": key.name,
         "weight": key.weight,
         "models": None if key.models is None else list(key.models),
         "limits": limit_rows(key.limits),
-        "passed_over": None if passed_over is None else round(passed_over, 1),
+        "passed_over": None if cooldown is None else round(cooldown, 1),
     }
 
 
@@ -115,6 +113,5 @@ def _resting_circuits(gateway: Gateway, name: str) -> list[dict[str, Any]]:
 
 
 def _all_rest(keys: list[dict[str, Any]], resting: list[dict[str, Any]]) -> bool:
-    """Tell whether each key is paused for some model."""
-    names = {key["name"] for key in keys} or {None}
-    return names <= {one["key"] for one in resting}
+    """Tell whether the breaker pauses each key for some model."""
+    return ({key["name"] for key in keys} or {None}) <= {circuit["key"] for circuit in resting}

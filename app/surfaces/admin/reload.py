@@ -19,31 +19,31 @@ from app.reload_report import BOARD, Verdict
 from app.surfaces.admin import requests
 from app.surfaces.replies.answers import json_response
 
-_JUDGED: Final = 10.0  # seconds until the master process reports on the configuration
-_REPLACED: Final = 20.0  # and until new workers replace this one
+_VERDICT_SECONDS: Final = 10.0  # for the master process to report on the configuration
+_REPLACEMENT_SECONDS: Final = 20.0  # for new workers to replace this one
 _POLL_SECONDS: Final = 0.05
-_LISTENING: Final = 1.2  # a leaving worker stops accepting within a second
+_LEAVING_SECONDS: Final = 1.2  # a leaving worker stops accepting within a second
 
 
 def now() -> Response:
     """Reload the configuration as SIGHUP does; answer once new workers serve. Faults are 422."""
-    verdict = _ask()
+    verdict = _request_reload()
     if verdict.faults:
         raise _refusal(verdict)
-    state = requests.gateway().state()
+    state = requests.state()
     state.audit.add(requests.actor(), "reload", "configuration")
     reloads.tell(state.signals)
     draining = requests.gateway().draining
-    limit = time.monotonic() + _REPLACED
+    limit = time.monotonic() + _REPLACEMENT_SECONDS
     while not draining.is_set() and time.monotonic() < limit:
         gevent.sleep(_POLL_SECONDS)
     replaced = draining.is_set()
     if replaced:
-        gevent.sleep(_LISTENING)
+        gevent.sleep(_LEAVING_SECONDS)
     return json_response({"object": "reload", "reloaded": replaced}, 200 if replaced else 202)
 
 
-def _ask() -> Verdict:
+def _request_reload() -> Verdict:
     """Ask gunicorn's master process for a reload; return its verdict."""
     before, master = BOARD.read(), os.getppid()
     if before is None or before.master != master:
@@ -57,7 +57,7 @@ def _ask() -> Verdict:
         raise GatewayError(
             "conflict", "Workers may not signal the server's master process; send it SIGHUP."
         ) from error
-    limit = time.monotonic() + _JUDGED
+    limit = time.monotonic() + _VERDICT_SECONDS
     while time.monotonic() < limit:
         verdict = BOARD.read()
         if verdict is not None and verdict.number != before.number:

@@ -1,4 +1,4 @@
-"""Shared parts of the admin API's views: validated bodies, pages and lists."""
+"""What the admin API's views share: the gateway and the caller, checked bodies and queries, lists as answers."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ from app.gateway.core import Gateway, gateway_of
 from app.gateway.owners import Owners
 from app.state.audit import Actor
 from app.state.listing import Page
+from app.state.state import State
 from app.surfaces.body import queries
 from app.surfaces.body.reader import json_body
 from app.surfaces.replies.answers import json_response
 
 _LARGEST_BODY: Final = 1024 * 1024
-_MOST: Final = 100
-_USUAL: Final = 20
+_MOST_ROWS: Final = 100
+_ROWS: Final = 20  # without ``limit``
 _SECONDS: Final = re.compile(r"[0-9]{1,12}(\.[0-9]{1,9})?")
 
 
@@ -34,8 +35,13 @@ def gateway() -> Gateway:
 
 def actor() -> Actor:
     """Return the caller."""
-    found: Actor = g.actor
-    return found
+    actor: Actor = g.actor
+    return actor
+
+
+def state() -> State:
+    """Return the store."""
+    return gateway().state()
 
 
 def owners() -> Owners:
@@ -45,8 +51,8 @@ def owners() -> Owners:
 
 def checked_body(schema: Strict, *, optional: bool = False) -> dict[str, Any]:
     """Return the body's members; raise ``bad_request`` with every fault and its place."""
-    settings = gateway().settings
-    body = json_body(request, limit=_LARGEST_BODY, deadline=settings.body_deadline, optional=optional)
+    deadline = gateway().settings.body_deadline
+    body = json_body(request, limit=_LARGEST_BODY, deadline=deadline, optional=optional)
     try:
         return checked(schema, body)
     except ConfigError as error:
@@ -54,28 +60,16 @@ def checked_body(schema: Strict, *, optional: bool = False) -> dict[str, Any]:
 
 
 def _refusal(error: ConfigError) -> GatewayError:
-    details = [
+    details: list[dict[str, Any]] = [
         {"message": f"Invalid '{place}': {sentence.rstrip('.')}.", "param": place, "code": "invalid_value"}
         for place, sentence in error.faults
     ]
-    first = details[0]
-    more = details if len(details) > 1 else ()
-    return GatewayError(
-        "bad_request", first["message"], param=first["param"], code=first["code"], details=more
-    )
+    return GatewayError("bad_request", **details[0], details=details if len(details) > 1 else ())
 
 
 def page_query() -> tuple[int, str | None]:
     """Return ``limit``, 1 to 100, and ``after``."""
-    limit = queries.integer("limit", _USUAL, least=1) or _USUAL
-    if limit > _MOST:
-        raise GatewayError(
-            "bad_request",
-            f"Invalid 'limit': integer above maximum value. Expected a value <= {_MOST}, but got {limit} instead.",
-            param="limit",
-            code="integer_above_max_value",
-        )
-    return limit, request.args.get("after") or None
+    return queries.limit(_ROWS, _MOST_ROWS), request.args.get("after") or None
 
 
 def filters(names: Iterable[str]) -> dict[str, str]:
@@ -84,7 +78,7 @@ def filters(names: Iterable[str]) -> dict[str, str]:
 
 
 def span() -> tuple[float | None, float | None]:
-    """Return ``from`` and ``to`` of the query as Unix seconds, or None."""
+    """Return ``from`` and ``to`` of the query as Unix seconds, None for one that is absent."""
     return _parse_time("from"), _parse_time("to")
 
 
@@ -93,12 +87,12 @@ def _parse_time(name: str) -> float | None:
     text = request.args.get(name)
     if not text:
         return None
+    if _SECONDS.fullmatch(text):
+        return float(text)
     try:
-        moment = float(text) if _SECONDS.fullmatch(text) else datetime.fromisoformat(text)
+        moment = datetime.fromisoformat(text)
     except ValueError:
         moment = datetime.min
-    if isinstance(moment, float):
-        return moment
     if moment.tzinfo is None:
         raise GatewayError(
             "bad_request",

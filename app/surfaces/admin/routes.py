@@ -13,14 +13,14 @@ Role = Literal["admin", "viewer"]
 
 @record
 class AdminRoute:
-    """One path; ``view`` is a function below ``app.surfaces.admin``. An administrator may call a viewer's path too."""
+    """One path; ``view`` is a function below ``app.surfaces.admin``. An administrator may call a viewer's paths, too."""
 
     method: str
     path: str
     view: str
     role: Role
     query: tuple[str, ...] = ()
-    """Names allowed in its query."""
+    """The parameters that its query may have."""
 
 
 _PAGE: Final = ("limit", "after")

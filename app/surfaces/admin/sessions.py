@@ -1,4 +1,4 @@
-"""Administrators, by their key or by the session of a log-in to the window.
+"""Administrators, known by their key or by a session of the window.
 
 The session is a secret in an HttpOnly, SameSite=Strict cookie, stored as a hash under the operator's secret
 key. A change by cookie also needs a token that only the window's pages know.
@@ -7,7 +7,6 @@ Tests: tests/surfaces/test_window.py.
 
 from __future__ import annotations
 
-import hmac
 from typing import Final
 
 from flask import Request, Response
@@ -18,6 +17,7 @@ from app.errors import GatewayError
 from app.gateway.core import Gateway
 from app.state.audit import Actor
 from app.state.key_format import ADMIN, is_sound
+from app.surfaces.credentials import is_equal
 
 COOKIE: Final = "sluice_session"
 TOKEN_HEADER: Final = "x-csrf-token"
@@ -27,7 +27,7 @@ SECONDS: Final = 12 * 3_600
 
 _MASTER: Final = "master"
 _SAFE: Final = frozenset({"GET", "HEAD"})
-_LONGEST: Final = 128
+_LONGEST: Final = 128  # characters of a cookie
 
 
 @record
@@ -59,7 +59,7 @@ def master_key(settings: Settings) -> Secret | None:
 def administrator(gateway: Gateway, key: str) -> Administrator | None:
     """Return the administrator with the key ``key``."""
     master = master_key(gateway.settings)
-    if master is not None and _is_equal(master.reveal(), key):
+    if master is not None and is_equal(master.reveal(), key):
         return master_of(gateway, master)
     if is_sound(key, ADMIN) and (found := gateway.state().admins.find(key)) is not None:
         return Administrator(found.name, found.role, found.id)
@@ -77,8 +77,8 @@ def current(gateway: Gateway, request: Request) -> Session | None:
     if not secret or len(secret) > _LONGEST:
         return None
     owner = gateway.state().sessions.owner(secret)
-    known = None if owner is None else _administrator_of(gateway, owner)
-    return None if known is None else Session(secret, known)
+    administrator = None if owner is None else _administrator_of(gateway, owner)
+    return None if administrator is None else Session(secret, administrator)
 
 
 def _administrator_of(gateway: Gateway, owner: str) -> Administrator | None:
@@ -97,14 +97,14 @@ def token(gateway: Gateway, session: Session) -> str:
     return gateway.state().sessions.mark(f"csrf {session.secret}")
 
 
-def check_token(gateway: Gateway, session: Session, request: Request, sent: str = "") -> None:
+def check_token(gateway: Gateway, session: Session, request: Request, form_token: str = "") -> None:
     """Raise ``forbidden`` for a request that would change something without the session's token.
 
-    The token is in the header ``x-csrf-token`` or ``sent`` (a form field)."""
+    The token is in the header ``x-csrf-token``, or is ``form_token``, the field of a form."""
     if request.method in _SAFE:
         return
-    shown = request.headers.get(TOKEN_HEADER, "") or sent
-    if not gateway.state().sessions.is_mark(shown, f"csrf {session.secret}"):
+    token = request.headers.get(TOKEN_HEADER) or form_token
+    if not gateway.state().sessions.is_mark(token, f"csrf {session.secret}"):
         raise GatewayError(
             "forbidden",
             "This page is of an older session; reload it and try again."
@@ -114,8 +114,7 @@ def check_token(gateway: Gateway, session: Session, request: Request, sent: str 
 
 def check_origin(request: Request) -> None:
     """Raise ``forbidden`` for a request from another site's page."""
-    site = request.headers.get("Sec-Fetch-Site")
-    origin = request.headers.get("Origin")
+    site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
     own = site in ("same-origin", "none") if site else origin in (None, request.host_url.rstrip("/"))
     if not own:
         raise GatewayError("forbidden", "A page of another site may not ask for this.")
@@ -137,7 +136,3 @@ def write_cookie(request: Request, response: Response, secret: str) -> None:
 def cookie_path(request: Request) -> str:
     """Return the path of the whole server, since the API below ``/admin`` takes the cookie too."""
     return request.script_root.removesuffix("/ui") or "/"
-
-
-def _is_equal(one: str, other: str) -> bool:
-    return hmac.compare_digest(one.encode(), other.encode("utf-8", "surrogateescape"))

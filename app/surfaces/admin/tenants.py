@@ -22,8 +22,8 @@ def index() -> Response:
 
 def create() -> Response:
     """Create a tenant."""
-    members = requests.checked_body(_NEW)
-    return requests.creation_response(requests.owners().create_tenant(requests.actor(), members))
+    tenant = requests.owners().create_tenant(requests.actor(), requests.checked_body(_NEW))
+    return requests.creation_response(tenant)
 
 
 def get(name: str) -> Response:

@@ -22,15 +22,12 @@ _NAMES: Final = (*_TIMES, *(name for name in GROUPS if name != "metadata"))
 
 def sum_usage() -> Response:
     """Sum the calls of whole hours, grouped by the query."""
-    names = _group_names()
+    names, filters = _group_names(), requests.filters(FILTERS)
     groups: dict[tuple[Any, ...], Sums] = {}
-    detailed = any(name == "user" or name.startswith(_METADATA) for name in names)
-    sought = {name: request.args[name] for name in FILTERS if request.args.get(name)}
-    for hour, members, sums in _sums(names, sought, detailed=detailed):
-        if any(members.get(name) != value for name, value in sought.items()):
-            continue
-        label = tuple(_member(name, hour, members) for name in names)
-        groups.setdefault(label, Sums()).add(sums)
+    for hour, members, sums in _sums(names, filters):
+        if all(members.get(name) == value for name, value in filters.items()):
+            label = tuple(_member(name, hour, members) for name in names)
+            groups.setdefault(label, Sums()).add(sums)
     ordered = sorted(groups.items(), key=lambda pair: [str(part or "") for part in pair[0]])
     data = [{**dict(zip(names, label, strict=True)), **_show_sums(sums)} for label, sums in ordered]
     return json_response(
@@ -38,18 +35,17 @@ def sum_usage() -> Response:
     )
 
 
-def _sums(
-    names: Sequence[str], sought: Mapping[str, str], *, detailed: bool
-) -> Iterator[tuple[int, Members, Sums]]:
-    """Yield hour or day, members and sums: those of one member, or of none, from what is joined of them."""
-    log, span = requests.gateway().state().call_log, requests.span()
-    members = {*names, *sought} - set(_TIMES)
+def _sums(names: Sequence[str], filters: Mapping[str, str]) -> Iterator[tuple[int, Members, Sums]]:
+    """Yield hour or day, members and sums; if at most one member is asked for, from the rollups of that member."""
+    log, span = requests.state().call_log, requests.span()
+    members = {*names, *filters} - set(_TIMES)
     if len(members) > 1 or not members <= set(rollups.MEMBERS):
+        detailed = any(name == "user" or name.startswith(_METADATA) for name in names)
         yield from log.usage(span, detailed=detailed)
         return
     unit = HOUR if "hour" in names else rollups.DAY if "day" in names else None
     member = next(iter(members), rollups.WHOLE)
-    for start, value, sums in log.usage_by(span, member, unit=unit, only=sought.get(member)):
+    for start, value, sums in log.usage_by(span, member, unit=unit, only=filters.get(member)):
         yield start, {member: value}, sums
 
 
@@ -88,5 +84,5 @@ def _show_sums(sums: Sums) -> dict[str, Any]:
 
 
 def _percentiles(times: int) -> dict[str, int | None]:
-    found = histogram.percentiles(times, _SHARES)
-    return {f"p{share}": milliseconds for share, milliseconds in zip(_SHARES, found, strict=True)}
+    values = histogram.percentiles(times, _SHARES)
+    return {f"p{share}": milliseconds for share, milliseconds in zip(_SHARES, values, strict=True)}

@@ -1,8 +1,7 @@
 """Decompress a client's body: gzip (RFC 1952) and Zstandard (RFC 8878), up to a limit.
 
-Work is linear in what comes in and goes out: the members of a body are few, and a window is of
-8 MiB at most, which RFC 8878 (3.1.1.1.2) asks every decoder for. Tests:
-tests/behaviour/test_compressed_bodies.py.
+The work is linear in the sizes of input and output: a body has at most 1,000 members, and a Zstandard window at most
+8 MiB, which every decoder must support (RFC 8878, 3.1.1.1.2). Tests: tests/behaviour/test_compressed_bodies.py.
 """
 
 from __future__ import annotations
@@ -19,19 +18,15 @@ from app.errors import GatewayError
 
 _CHUNK: Final = 65536
 _MAX_MEMBERS: Final = 1000
-_WINDOW_LOG: Final = 23
+_WINDOW_LOG: Final = 23  # 8 MiB
 
 
 @record
 class _Coding:
-    """A coding: what opens a stream of it, and bytes of which each of its members holds some."""
+    """A content coding: what opens a stream of it, and the byte sequences one of which begins each member."""
 
     open: Callable[[BytesIO], Any]
     marks: tuple[bytes, ...]
-
-
-def _open_gzip(data: BytesIO) -> Any:
-    return gzip.GzipFile(fileobj=data, mode="rb")
 
 
 def _open_zstd(data: BytesIO) -> Any:
@@ -40,7 +35,7 @@ def _open_zstd(data: BytesIO) -> Any:
 
 
 def _zstd() -> Any:
-    """Return the library, part of Python from 3.14 on."""
+    """Return the module, which is part of Python from 3.14 on."""
     if sys.version_info >= (3, 14):
         from compression import zstd
     else:
@@ -48,7 +43,7 @@ def _zstd() -> Any:
     return zstd
 
 
-_GZIP: Final = _Coding(_open_gzip, (b"\x1f\x8b\x08",))
+_GZIP: Final = _Coding(lambda data: gzip.GzipFile(fileobj=data, mode="rb"), (b"\x1f\x8b\x08",))
 _CODINGS: Final[Mapping[str, _Coding]] = {
     "gzip": _GZIP,
     "x-gzip": _GZIP,
@@ -57,21 +52,21 @@ _CODINGS: Final[Mapping[str, _Coding]] = {
 
 
 def inflate(data: bytes, coding: str, limit: int) -> bytes | None:
-    """Return the content of ``data``, None where it is larger than ``limit`` bytes.
+    """Return the content of ``data``, or None if it is larger than ``limit`` bytes.
 
-    Raises GatewayError ``unsupported_media`` for a coding that is not read, ``bad_request`` for
-    what is not of its coding, not whole, or made of very many members.
+    Raises GatewayError ``unsupported_media`` for an unknown coding, ``bad_request`` for data that is invalid, cut off
+    or made of more than 1,000 members.
     """
-    found = _CODINGS.get(coding.strip().lower())
-    if found is None:
+    known = _CODINGS.get(coding.strip().lower())
+    if known is None:
         raise GatewayError(
             "unsupported_media",
             f"Content-Encoding '{coding[:64]}' is not supported; send the body plain, or as gzip or zstd.",
         )
-    if sum(map(data.count, found.marks)) > _MAX_MEMBERS:
+    if sum(map(data.count, known.marks)) > _MAX_MEMBERS:
         raise GatewayError("bad_request", f"The {coding} body has more than {_MAX_MEMBERS} members.")
     try:
-        return _content(found.open(BytesIO(data)), limit)
+        return _content(known.open(BytesIO(data)), limit)
     except (OSError, EOFError, zlib.error, _zstd().ZstdError) as error:
         raise GatewayError(
             "bad_request",
@@ -80,11 +75,11 @@ def inflate(data: bytes, coding: str, limit: int) -> bytes | None:
 
 
 def _content(stream: Any, limit: int) -> bytes | None:
-    pieces: list[bytes] = []
+    chunks: list[bytes] = []
     left = limit
-    while piece := stream.read(min(_CHUNK, left + 1)):
-        left -= len(piece)
+    while chunk := stream.read(min(_CHUNK, left + 1)):
+        left -= len(chunk)
         if left < 0:
             return None
-        pieces.append(piece)
-    return b"".join(pieces)
+        chunks.append(chunk)
+    return b"".join(chunks)

@@ -1,8 +1,7 @@
 """Members that would redirect or authorise a call; they are never forwarded.
 
-SDKs and other gateways accept a URL, a credential or a header by these names. Here they come
-from the operator only (contract/reliability.md 2, A4): they are left out with a warning,
-for every dialect, and their values are never shown.
+SDKs and other gateways accept URLs, credentials and headers under these names. Here only the operator sets them
+(contract/reliability.md 2, A4): every dialect drops them with a warning, and their values are never shown.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from typing import Any, Final
 from app.dialects.shared.losses import Loss
 from app.errors import GatewayError
 
-STEERING: Final = frozenset(
+FORBIDDEN: Final = frozenset(
     {
         *("base_url", "api_base", "api_key", "api_version", "api_type", "azure_endpoint", "azure_ad_token"),
         *("headers", "default_headers", "extra_headers", "extra_body", "extra_query"),
@@ -27,13 +26,13 @@ STEERING: Final = frozenset(
 
 def is_forbidden(name: str) -> bool:
     """Tell whether a member is forbidden; a form may also write ``headers[name]``."""
-    return name in STEERING or name.partition("[")[0] in STEERING
+    return name in FORBIDDEN or name.partition("[")[0] in FORBIDDEN
 
 
 def without_forbidden(body: Mapping[str, Any], *, strict: bool) -> tuple[Mapping[str, Any], tuple[Loss, ...]]:
     """Return ``body`` without forbidden members, and a warning for each.
 
-    Raises GatewayError ``unsupported_parameter`` when ``strict``.
+    If ``strict``, raises GatewayError ``unsupported_parameter`` instead.
     """
     found = {name for name in body if is_forbidden(name)}
     if not found:

@@ -1,4 +1,4 @@
-"""Multipart bodies: fields and files, with a size limit and a deadline."""
+"""Multipart bodies (RFC 7578): fields and files, with a size limit and a deadline."""
 
 from __future__ import annotations
 
@@ -25,31 +25,29 @@ _LOG: Final = logging.getLogger(__name__)
 _CODINGS: Final = frozenset({"HTTP_CONTENT_ENCODING", "HTTP_TRANSFER_ENCODING", "werkzeug.request"})
 _FORM_ROOM: Final = 1024 * 1024  # bytes of a form without its file
 _FIELDS: Final = 1_000  # with the file
-_GOVERNING: Final = ("model", "stream")  # one is expected
+_SINGLE: Final = ("model", "stream")  # fields that may occur once
 
 
 def read_form(limit: int, deadline: float) -> tuple[list[tuple[str, str]], Upload | None]:
-    """Return the fields in order and the file of a multipart form, as ``open_form`` does."""
+    """Return the fields in order and the file of a multipart form; raise what ``open_form`` raises."""
     fields, file = open_form(limit, deadline)
-    if file is None:
-        return fields, None
-    return fields, _upload(file)
+    return fields, None if file is None else _read_file(file)
 
 
 def read_files(
     limit: int, deadline: float, *, most: int
 ) -> tuple[list[tuple[str, str]], list[tuple[str, Upload]]]:
-    """Return the fields in order, and all files by the names of their fields, of a multipart form.
+    """Return the fields in order, and up to ``most`` files with their fields' names, of a multipart form.
 
-    Raises what ``open_form`` raises; ``most`` bounds the number of the files."""
-    form, fields = _read(limit, deadline)
+    Raises what ``open_form`` raises, and ``too_large`` for more files."""
+    form, fields = _parse_form(limit, deadline)
     files = list(form.files.items(multi=True))
     if len(files) > most:
         raise GatewayError("too_large", f"The form has more than {most} files.")
-    return fields, [(name, _upload(file)) for name, file in files]
+    return fields, [(name, _read_file(file)) for name, file in files]
 
 
-def _upload(file: FileStorage) -> Upload:
+def _read_file(file: FileStorage) -> Upload:
     return Upload(file.filename or "file", file.mimetype or "application/octet-stream", file.read())
 
 
@@ -59,21 +57,21 @@ def open_form(limit: int, deadline: float) -> tuple[list[tuple[str, str]], FileS
     Raises GatewayError: ``unsupported_media`` for another content type, ``too_large`` past
     ``limit`` bytes of files, ``bad_request`` when it does not arrive within ``deadline`` seconds.
     """
-    form, fields = _read(limit, deadline)
+    form, fields = _parse_form(limit, deadline)
     files = form.files.getlist("file")
     if len(files) > 1:
         raise GatewayError("bad_request", "The form has more than one file; send one.", param="file")
     return fields, files[0] if files else None
 
 
-def _read(limit: int, deadline: float) -> tuple[Request, list[tuple[str, str]]]:
-    """Return the request whose form was read, and its fields in order; claim it where it has an idempotency key."""
+def _parse_form(limit: int, deadline: float) -> tuple[Request, list[tuple[str, str]]]:
+    """Return the request with its form parsed, and the fields in order; claim its idempotency key, if it has one."""
     if request.mimetype != "multipart/form-data":
-        shown = request.mimetype or "none"
         raise GatewayError(
-            "unsupported_media", f"Content-Type '{shown}' is not supported here; send multipart/form-data."
+            "unsupported_media",
+            f"Content-Type '{request.mimetype or 'none'}' is not supported here; send multipart/form-data.",
         )
-    form = _decompressed(request, limit + _FORM_ROOM, deadline)
+    form = _decompress(request, limit + _FORM_ROOM, deadline)
     form.max_content_length = limit + _FORM_ROOM
     form.max_form_memory_size = _FORM_ROOM
     form.max_form_parts = _FIELDS
@@ -93,7 +91,7 @@ def _read(limit: int, deadline: float) -> tuple[Request, list[tuple[str, str]]]:
         raise GatewayError("bad_request", f"The form cannot be parsed: {error}.") from error
     if None in form.form or None in form.files:
         raise GatewayError("bad_request", "The form has a part without a name.")
-    for name in _GOVERNING:
+    for name in _SINGLE:
         if sum(field == name for field, _ in fields) > 1:
             raise GatewayError(
                 "bad_request", f"The field '{name}' occurs more than once in the form.", param=name
@@ -112,7 +110,7 @@ def size_of_file(file: FileStorage) -> int:
 
 
 def _too_large(length: int | None, limit: int) -> GatewayError:
-    """Return the error for a form that is too long or has too large fields."""
+    """Return the error for a form that is too long or whose fields are too large."""
     if length is None or length > limit + _FORM_ROOM:
         return too_large(limit)
     return GatewayError(
@@ -121,17 +119,17 @@ def _too_large(length: int | None, limit: int) -> GatewayError:
     )
 
 
-def _decompressed(sent: Request, limit: int, deadline: float) -> Request:
+def _decompress(request: Request, limit: int, deadline: float) -> Request:
     """Return the request with its body decompressed."""
-    if not is_encoded(sent):
-        return sent
-    data = read_body(sent, limit=limit, deadline=deadline)
-    environ = {**sent.environ, "wsgi.input": BytesIO(data), "CONTENT_LENGTH": str(len(data))}
+    if not is_encoded(request):
+        return request
+    data = read_body(request, limit=limit, deadline=deadline)
+    environ = {**request.environ, "wsgi.input": BytesIO(data), "CONTENT_LENGTH": str(len(data))}
     return Request({name: value for name, value in environ.items() if name not in _CODINGS})
 
 
 def _read_error(error: OSError) -> GatewayError:
-    """Return the error for an unread form: the client's fault, or this machine's disk."""
+    """Return the error for a form that could not be read: the client's fault, or a full disk here."""
     if error.errno is None or isinstance(error, ConnectionError):
         return GatewayError("bad_request", "The request body could not be read to its end.")
     _LOG.error("an upload cannot be kept in the folder for temporary files: %s", error.strerror)
@@ -139,18 +137,18 @@ def _read_error(error: OSError) -> GatewayError:
 
 
 def members(fields: list[tuple[str, str]]) -> dict[str, Any]:
-    """Return the single fields as members, and ``fallbacks`` as a list."""
+    """Return the fields as the members of a body; ``fallbacks`` is a list."""
     body: dict[str, Any] = {name: value for name, value in fields if name not in _LISTS}
-    models = [one for name, value in fields if name in _LISTS for one in _models(value)]
+    models = [model for name, value in fields if name in _LISTS for model in _models(value)]
     return {**body, "fallbacks": models} if models else body
 
 
 def _models(value: str) -> list[Any]:
     """Return the models of a form field: a JSON array or comma-separated names."""
     if value.lstrip().startswith("["):
-        listed = loads(value.encode(), strict=True)
-        return listed if isinstance(listed, list) else [listed]
-    return [one.strip() for one in value.split(",") if one.strip()]
+        models = loads(value.encode(), strict=True)
+        return models if isinstance(models, list) else [models]
+    return [model.strip() for model in value.split(",") if model.strip()]
 
 
 _LISTS: Final = frozenset({"fallbacks", "fallbacks[]"})

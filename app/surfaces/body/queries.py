@@ -1,4 +1,4 @@
-"""Typed query members: an invalid one is a 400 that names it, even if it is unused."""
+"""Typed query parameters; an invalid one is a 400 that names it, even if the view ignores it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Final
 
 from flask import Request, request
-from werkzeug.datastructures import MultiDict
 
 from app.errors import GatewayError
 from app.state.records import PageQuery
@@ -15,13 +14,14 @@ from app.state.records import PageQuery
 _INCLUDE: Final = re.compile(r"include(\[\d*\])?")
 _INTEGER: Final = re.compile(r"-?\d{1,18}")
 _MAX_CURSOR: Final = 512
+_LIMIT: Final = 20
 
 
-def refuse_nul(asked: Request) -> None:
-    """Refuse a query with a NUL in one of its values: PostgreSQL takes none."""
-    if "%00" not in asked.environ.get("QUERY_STRING", ""):
+def refuse_nul(request: Request) -> None:
+    """Raise ``bad_request`` for a query with a NUL character, which PostgreSQL cannot store."""
+    if "%00" not in request.environ.get("QUERY_STRING", ""):
         return
-    for name, value in asked.args.items(multi=True):
+    for name, value in request.args.items(multi=True):
         if "\0" in value:
             raise GatewayError(
                 "bad_request",
@@ -32,7 +32,7 @@ def refuse_nul(asked: Request) -> None:
 
 
 def boolean(name: str, default: bool) -> bool:
-    """Return a query member that is ``true`` or ``false``."""
+    """Return a parameter that is ``true`` or ``false``."""
     text = request.args.get(name)
     if text is None:
         return default
@@ -47,7 +47,7 @@ def boolean(name: str, default: bool) -> bool:
 
 
 def integer(name: str, default: int | None, *, least: int | None = None) -> int | None:
-    """Return a query member that is a decimal integer."""
+    """Return a parameter that is a decimal integer."""
     text = request.args.get(name)
     if text is None:
         return default
@@ -70,28 +70,27 @@ def integer(name: str, default: int | None, *, least: int | None = None) -> int 
     return value
 
 
-def bounded(name: str, default: int, most: int) -> int:
-    """Return a query member that is an integer from 1 to ``most``."""
-    value = integer(name, default, least=1)
-    if value is not None and value > most:
+def limit(default: int, most: int) -> int:
+    """Return the parameter ``limit``, an integer from 1 to ``most``."""
+    value = integer("limit", default, least=1) or default
+    if value > most:
         raise GatewayError(
             "bad_request",
-            f"Invalid '{name}': integer above maximum value. Expected a value <= {most}, "
-            f"but got {value} instead.",
-            param=name,
+            f"Invalid 'limit': integer above maximum value. Expected a value <= {most}, but got {value} instead.",
+            param="limit",
             code="integer_above_max_value",
         )
-    return default if value is None else value
+    return value
 
 
 def choice(name: str, choices: Sequence[str]) -> str:
-    """Return a query member that is one of ``choices``, by default the first."""
+    """Return a parameter that is one of ``choices``, by default the first."""
     value = request.args.get(name, choices[0])
     if value not in choices:
-        listed = " and ".join(f"'{one}'" for one in choices)
+        supported = " and ".join(f"'{choice}'" for choice in choices)
         raise GatewayError(
             "bad_request",
-            f"Invalid value: '{value[:64]}'. Supported values are: {listed}.",
+            f"Invalid value: '{value[:64]}'. Supported values are: {supported}.",
             param=name,
             code="invalid_value",
         )
@@ -99,18 +98,17 @@ def choice(name: str, choices: Sequence[str]) -> str:
 
 
 def include() -> list[str]:
-    """Return the ``include`` list in any spelling: repeated, ``include[]``,
-    ``include[0]``, comma lists; empty values are ignored."""
-    args: MultiDict[str, str] = request.args
-    values = [value for name in args if _INCLUDE.fullmatch(name) for value in args.getlist(name)]
+    """Return the list ``include`` in any form: repeated, ``include[]``, ``include[0]`` or with commas, without
+    empty values."""
+    values = [value for name, value in request.args.items(multi=True) if _INCLUDE.fullmatch(name)]
     return [word.strip() for value in values for word in value.split(",") if word.strip()]
 
 
 def page(default_order: str = "desc") -> PageQuery:
-    """Return ``limit``, ``order``, ``after`` and ``before``."""
-    limit = integer("limit", 20)
+    """Return ``limit``, ``order``, ``after`` and ``before``; the store checks ``limit`` and ``order``."""
+    limit = integer("limit", _LIMIT)
     return PageQuery(
-        limit=20 if limit is None else limit,
+        limit=_LIMIT if limit is None else limit,
         order=request.args.get("order", default_order),
         after=cursor("after"),
         before=cursor("before"),
@@ -118,10 +116,8 @@ def page(default_order: str = "desc") -> PageQuery:
 
 
 def cursor(name: str) -> str | None:
-    """Return the id after or before which a list continues, or None."""
-    value = request.args.get(name)
-    if value is None or value == "":
-        return None
-    if len(value) > _MAX_CURSOR:
+    """Return the id after or before which a list continues, or None at its beginning."""
+    value = request.args.get(name) or None
+    if value is not None and len(value) > _MAX_CURSOR:
         raise GatewayError("bad_request", f"Invalid '{name}': too long.", param=name, code="invalid_value")
     return value

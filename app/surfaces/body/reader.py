@@ -19,14 +19,14 @@ _CHUNK: Final = 65536
 _FILE: Final = FILE.encode()
 _NAMES_FILES: Final = "sluice.names_files"
 _SMALL: Final = 4096  # bytes of a compressed body that is inflated inline
+_KINDS: Final = {list: "an array", str: "a string", bool: "a boolean", int: "a number", float: "a number"}
 
 
 def read_body(request: Request, *, limit: int, deadline: float) -> bytes:
-    """Return the body's bytes, inflated where it came compressed.
+    """Return the body's bytes, decompressed.
 
-    Raises GatewayError: ``too_large`` past ``limit`` bytes, sent or inflated, ``unsupported_media``
-    for a content encoding that is not read, ``bad_request`` for one that is broken and when the
-    body did not arrive within ``deadline`` seconds.
+    Raises GatewayError: ``too_large`` past ``limit`` bytes, compressed or not; ``unsupported_media`` for an unknown
+    content coding; ``bad_request`` for invalid data, or a body that does not arrive within ``deadline`` seconds.
     """
     data = _read_bytes(request, limit=limit, deadline=deadline)
     if not is_encoded(request):
@@ -45,17 +45,17 @@ def is_encoded(request: Request) -> bool:
 
 
 def size_of(request: Request) -> int:
-    """Return the body's size in bytes from its headers, ``LARGE`` if they do not say."""
+    """Return the body's size in bytes by its headers, or ``LARGE`` if they do not say."""
     if is_encoded(request) or "HTTP_TRANSFER_ENCODING" in request.environ:
         return LARGE
     return _length_of(request) or 0
 
 
 def _length_of(request: Request) -> int | None:
-    """Return the length that a request tells; Werkzeug looks up the headers of all that it may depend on."""
-    told = request.environ.get("CONTENT_LENGTH", "")
-    plain = told.isdecimal() and told.isascii() and "HTTP_TRANSFER_ENCODING" not in request.environ
-    return int(told) if plain else request.content_length
+    """Return the body's length in bytes, None if it is chunked; a plain header needs none of Werkzeug's look-ups."""
+    text = request.environ.get("CONTENT_LENGTH", "")
+    is_plain = text.isdecimal() and text.isascii() and "HTTP_TRANSFER_ENCODING" not in request.environ
+    return int(text) if is_plain else request.content_length
 
 
 def _read_bytes(request: Request, *, limit: int, deadline: float) -> bytes:
@@ -63,20 +63,17 @@ def _read_bytes(request: Request, *, limit: int, deadline: float) -> bytes:
     if length is not None and length > limit:
         raise too_large(limit)
     stream = request.environ["wsgi.input"]
-    if length and getattr(stream, "arrived", 0) >= length:  # nothing to wait for, so no deadline
+    if length and getattr(stream, "arrived", 0) >= length:  # all is here, so no deadline is needed
         return stream.read(length)
-    pieces: list[bytes] = []
+    chunks: list[bytes] = []
     total = 0
     try:
         with gevent.Timeout(deadline):
-            while length is None or total < length:
-                piece = stream.read(_CHUNK if length is None else min(_CHUNK, length - total))
-                if not piece:
-                    break
-                total += len(piece)
+            while chunk := stream.read(_CHUNK if length is None else min(_CHUNK, length - total)):
+                total += len(chunk)
                 if total > limit:
                     raise too_large(limit)
-                pieces.append(piece)
+                chunks.append(chunk)
     except gevent.Timeout as late:
         raise GatewayError(
             "bad_request", f"The request body did not arrive within {deadline:g} seconds.", status=408
@@ -85,11 +82,11 @@ def _read_bytes(request: Request, *, limit: int, deadline: float) -> bytes:
         raise GatewayError("bad_request", "The request body could not be read to its end.") from broken
     if length is not None and total < length:
         raise GatewayError("bad_request", f"The request body ended after {total} of {length} bytes.")
-    return b"".join(pieces)
+    return b"".join(chunks)
 
 
 def json_body(request: Request, *, limit: int, deadline: float, optional: bool = False) -> dict[str, Any]:
-    """Return the body as a JSON object; ``optional`` takes an empty body for ``{}``.
+    """Return the body as a JSON object; if ``optional``, an empty body counts as ``{}``.
 
     Raises GatewayError ``bad_request`` for anything but one strict JSON object, and
     ``unsupported_media`` for another content type.
@@ -104,28 +101,24 @@ def json_body(request: Request, *, limit: int, deadline: float, optional: bool =
         if optional:
             return {}
         raise GatewayError("bad_request", "The request body is empty; send a JSON object.")
-    look_for_files(request, data)
+    note_file_ids(request, data)
     value = loads(data, strict=True)
     if not isinstance(value, dict):
-        raise GatewayError("bad_request", f"The request body must be a JSON object, not {_name(value)}.")
+        kind = _KINDS.get(type(value), "null")
+        raise GatewayError("bad_request", f"The request body must be a JSON object, not {kind}.")
     return value
 
 
-def look_for_files(request: Request, data: bytes) -> None:
-    """Record whether a body may name files, for ``names_files``."""
+def note_file_ids(request: Request, data: bytes) -> None:
+    """Note whether a body may contain ids of our files, for ``names_files``."""
     request.environ[_NAMES_FILES] = _FILE in data
 
 
 def names_files(request: Request) -> bool:
-    """Tell whether the body read last may name files."""
+    """Tell whether the body may contain ids of our files."""
     return bool(request.environ.get(_NAMES_FILES))
 
 
 def too_large(limit: int) -> GatewayError:
     """Return the error for a body of more than ``limit`` bytes."""
     return GatewayError("too_large", f"The request body is larger than {limit} bytes.")
-
-
-def _name(value: Any) -> str:
-    names = {list: "an array", str: "a string", bool: "a boolean", int: "a number", float: "a number"}
-    return names.get(type(value), "null")

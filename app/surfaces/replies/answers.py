@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from flask import Response, g
+from werkzeug.exceptions import HTTPException
 
 from app.dialects import dialect
 from app.dialects.shared.losses import Loss
@@ -102,12 +103,22 @@ def no_websocket() -> GatewayError:
     )
 
 
+def retry_header(error: GatewayError) -> dict[str, str]:
+    """Return ``retry-after`` in seconds for an error that says when to retry, and for every 503."""
+    if error.retry_after is None and error.status != 503:
+        return {}
+    return {"retry-after": str(error.retry_after or 1)}
+
+
+def allow_header(error: HTTPException) -> dict[str, str]:
+    """Return the header ``Allow`` of a 405, with the methods of its path."""
+    return {name: value for name, value in error.get_headers() if name.lower() == "allow"}
+
+
 def error_response(error: GatewayError, call: Call | None = None) -> Response:
     """Return the JSON error of the door that the current request came to."""
     mount, operation = current_mount(), call.operation if call else current_operation()
-    headers = {"cache-control": "no-store"}
-    if error.retry_after is not None or error.status == 503:
-        headers["retry-after"] = str(error.retry_after or 1)
+    headers = {"cache-control": "no-store", **retry_header(error)}
     if error.kind.should_retry is not None:
         headers["x-should-retry"] = "true" if error.kind.should_retry else "false"
     elif call is not None and len(call.attempts) > 1 and error.status >= 500:

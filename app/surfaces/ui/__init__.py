@@ -1,6 +1,6 @@
 """The window: pages for administrators at ``/ui``, the first client of the admin API.
 
-``routes`` are its addresses, ``application`` who may come in, ``login`` how, ``requests`` how a page asks the
-API, ``rendering`` how it is written; ``pages`` has a module for each page, ``templates`` its HTML. A page
-holds no script and no style of its own. Tests: tests/surfaces/test_window.py, tests/surfaces/test_browser.py.
+``routes`` lists its paths, ``application`` checks the session, ``login`` starts and ends sessions, ``requests`` calls the
+admin API, ``rendering`` writes pages; ``pages`` has a module for each page, ``templates`` its HTML. Pages have no inline
+script and no inline style. Tests: tests/surfaces/test_window.py, tests/surfaces/test_browser.py.
 """

@@ -1,4 +1,4 @@
-"""Numbers, moments and amounts as people read them; what is unknown is a dash."""
+"""The filters of the templates: numbers, times and amounts for people; an unknown value is a dash."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from app.wire.json import loads_lenient
 
 _NONE: Final = "–"
 _THIN: Final = "\u202f"
-"""A narrow space at which no line ends."""
+"""A narrow space at which no line breaks."""
 _UNITS: Final = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
 
@@ -21,7 +21,7 @@ def number(value: float | None) -> str:
 
 
 def dollars(value: float | None) -> str:
-    """Return an amount: two places, more where it is small and they say something."""
+    """Return an amount in dollars with two decimal places, or up to six if it is small."""
     if value is None:
         return _NONE
     places = 2 if value == 0 or abs(value) >= 1 else 4 if abs(value) >= 0.01 else 6
@@ -30,7 +30,7 @@ def dollars(value: float | None) -> str:
 
 
 def milliseconds(value: float | None) -> str:
-    """Return a time, its unit on the same line: 340 ms, 2.3 s."""
+    """Return a duration: 340 ms, 2.3 s; no line breaks before the unit."""
     if value is None:
         return _NONE
     return f"{value:.0f}{_THIN}ms" if value < 1_000 else f"{value / 1_000:.1f}{_THIN}s"
@@ -47,12 +47,12 @@ def stamp(value: float) -> str:
 
 
 def ago(value: float | None) -> str:
-    """Return how long ago Unix seconds were."""
+    """Return how long ago a time in Unix seconds was."""
     return _NONE if value is None else f"{span(max(0.0, time.time() - value))} ago"
 
 
 def span(seconds: float) -> str:
-    """Return a length of time in its largest unit: 3 min."""
+    """Return a duration in its largest unit: 3 min."""
     for length, unit in _UNITS:
         if seconds >= length:
             return f"{int(seconds // length)} {unit}"
@@ -60,12 +60,12 @@ def span(seconds: float) -> str:
 
 
 def share(part: float, whole: float) -> str:
-    """Return a part of a whole in percent."""
+    """Return ``part`` as a percentage of ``whole``."""
     return _NONE if not whole else f"{100 * part / whole:.1f} %"
 
 
 def or_dash(value: Any) -> str:
-    """Return a member as it is, a dash for none."""
+    """Return a value as text, a dash for None and for an empty one."""
     return _NONE if value is None or value == "" else str(value)
 
 
@@ -74,24 +74,20 @@ def limit(row: Mapping[str, Any]) -> str:
     kind = next((name for name in ("requests", "tokens", "concurrent", "usd") if name in row), None)
     if kind is None:
         return _NONE
-    amount = (
-        dollars(row[kind])
-        if kind == "usd"
-        else f"{number(row[kind])} {kind if kind != 'concurrent' else 'at once'}"
-    )
+    unit = {"concurrent": "at once"}.get(kind, kind)
+    amount = dollars(row[kind]) if kind == "usd" else f"{number(row[kind])} {unit}"
     per = f" in {row['per']}" if row.get("per") == "total" else f" a {row['per']}" if row.get("per") else ""
     return f"{amount}{per}" + (f" of {row['models']}" if row.get("models") else "")
 
 
 def lines(values: Sequence[Any] | None, nothing: str) -> str:
-    """Return texts, limits or budgets side by side; ``nothing`` where there are none."""
-    shown_rows = [limit(one) if isinstance(one, Mapping) else str(one) for one in values or ()]
-    return ", ".join(shown_rows) or nothing
+    """Return texts, limits or budgets, separated by commas; ``nothing`` if there are none."""
+    return ", ".join(limit(one) if isinstance(one, Mapping) else str(one) for one in values or ()) or nothing
 
 
 def by(value: float | None, kind: str) -> str:
-    """Return a figure of a chart: ``number``, ``dollars`` or ``milliseconds``."""
-    return {"number": number, "dollars": dollars, "milliseconds": milliseconds}[kind](value)
+    """Return a value of a chart, formatted as ``number``, ``dollars`` or ``milliseconds``."""
+    return FILTERS[kind](value)
 
 
 def indented(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Requests that a page puts to the doors of this process, on the connection of its own request."""
+"""Requests of a page to the surfaces of this process, on the connection of its own request."""
 
 from __future__ import annotations
 
@@ -13,37 +13,35 @@ from app.gateway.call import Principal
 from app.surfaces.credentials import PRINCIPAL
 from app.surfaces.ui import requests
 
-DOORS: Final = "sluice_doors"
-_OWN: Final = "window"
-_TENANT: Final = "default"
-_LASTING: Final = ("wsgi.", "gunicorn.", "REMOTE_", "SERVER_")
-"""Members of the environment that belong to the connection, not to the request."""
+SURFACES: Final = "sluice_surfaces"
+"""Extension name of the WSGI application of the surfaces."""
+_CONNECTION: Final = ("wsgi.", "gunicorn.", "REMOTE_", "SERVER_")
+"""Prefixes of the members of an environ that belong to the connection, not to the request."""
 
 
 def ask(method: str, path: str, principal: Principal, body: bytes = b"") -> Response:
-    """Return what a door answers ``principal``, streamed as it comes."""
+    """Return a surface's answer to ``principal``, streamed as it comes."""
     environ = _environ(method, path, principal, body)
-    pieces, status, headers = run_wsgi_app(current_app.extensions[DOORS], environ)
-    return Response(pieces, status, headers, direct_passthrough=True)
+    chunks, status, headers = run_wsgi_app(current_app.extensions[SURFACES], environ)
+    return Response(chunks, status, headers, direct_passthrough=True)
 
 
-def own() -> Principal:
-    """Return the caller that stands for an administrator."""
-    return requests.gateway().keys.keyless(_OWN, _TENANT, admin=True)
+def administrator() -> Principal:
+    """Return the caller for requests without a client key."""
+    return requests.gateway().keys.keyless("window", "default", admin=True)
 
 
-def holder(tenant: str, name: str) -> Principal:
-    """Return the holder of a client key; raises ``bad_request`` for one that is not in force."""
-    found = requests.gateway().keys.of_name(tenant, name)
-    if found is None:
+def key_holder(tenant: str, name: str) -> Principal:
+    """Return the caller for a client key; raise ``bad_request`` for an unknown, disabled or expired one."""
+    principal = requests.gateway().keys.of_name(tenant, name)
+    if principal is None:
         raise GatewayError("bad_request", "There is no such key, or it is not in force.", param="key")
-    return found
+    return principal
 
 
 def _environ(method: str, path: str, principal: Principal, body: bytes) -> dict[str, Any]:
-    lasting = {name: value for name, value in request.environ.items() if name.startswith(_LASTING)}
     return {
-        **lasting,
+        **{name: value for name, value in request.environ.items() if name.startswith(_CONNECTION)},
         "REQUEST_METHOD": method,
         "SCRIPT_NAME": request.script_root.removesuffix("/ui"),
         "PATH_INFO": path,

@@ -1,6 +1,6 @@
-"""Logging in and out: with an administrator's key, or by the link that the start printed.
+"""Logging in and out: with an administrator's key, or by the link that the server printed when it started.
 
-Tries are counted by address, in Redis where there is one. Tests: tests/surfaces/test_window.py.
+Attempts are limited by address, for all processes together if Redis is configured. Tests: tests/surfaces/test_window.py.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Final
 from urllib.parse import quote
 
-from flask import Response, current_app, g, redirect, request
+from flask import Response, current_app, g, request
 
 from app import master_key
 from app.config import Limit
@@ -23,13 +23,13 @@ from app.surfaces.admin import sessions
 from app.surfaces.ui import rendering, requests
 
 _LOG: Final = logging.getLogger(__name__)
-_TRIES: Final = Limit("requests", 10, "minute")
+_ATTEMPTS: Final = Limit("requests", 10, "minute")
 _LONGEST_KEY: Final = 1_024
 _BACK: Final = re.compile(r"/(?![/\\])[!-\[\]-~]{0,500}")
 
 
 def address(back: str = "") -> str:
-    """Return the address of the log-in, which leads ``back`` to a page below ``/ui``."""
+    """Return the URL of the log-in, which then leads ``back`` to a page below ``/ui``."""
     query = f"?back={quote(back, safe='')}" if _BACK.fullmatch(back) and back != "/" else ""
     return f"{request.script_root}/login{query}"
 
@@ -41,77 +41,75 @@ def form() -> Response | str:
 
 def log_in() -> Response:
     """Begin a session for an administrator's key."""
-    tried = _count()
-    fields = requests.form()
+    hold, fields, gateway = _count_attempt(), requests.form(), gateway_of(current_app)
     key, back = fields.get("key", "").strip(), fields.get("back", "")
-    gateway = gateway_of(current_app)
-    known = sessions.administrator(gateway, key) if 0 < len(key) <= _LONGEST_KEY else None
-    if known is None:
+    administrator = sessions.administrator(gateway, key) if 0 < len(key) <= _LONGEST_KEY else None
+    if administrator is None:
         _LOG.warning("a log-in to the window from %s was refused", request.remote_addr)
         return _form(back, "This is not an administrator key.", 401)
-    _LOG.info("%s logged in to the window from %s", known.name, request.remote_addr)
-    gateway.limits.end(tried, [0])
-    secret = gateway.state().sessions.begin(known.owner, sessions.SECONDS)
-    response = redirect(_target(back), 303)
-    sessions.write_cookie(request, response, secret)  # type: ignore[arg-type]
-    return response  # type: ignore[return-value]
+    _LOG.info("%s logged in to the window from %s", administrator.name, request.remote_addr)
+    gateway.limits.end(hold, [0])
+    secret = gateway.state().sessions.begin(administrator.owner, sessions.SECONDS)
+    return _redirect(request.script_root + (back if _BACK.fullmatch(back) and back != "/" else ""), secret)
 
 
 def follow(token: str) -> Response:
-    """Begin a session by the link of the start, once.
+    """Begin a session by the link that the server printed; it works once.
 
-    The answer is a page that leads on: a cookie that is SameSite=Strict would not go with a redirect of a
-    link on another page."""
-    tried = _count()
-    gateway = gateway_of(current_app)
-    made = gateway.settings.generated_key
-    if request.method == "HEAD" or made is None or not master_key.is_link(made.reveal(), token):
+    The answer is a page with a link, not a redirect: browsers send no SameSite=Strict cookie along a redirect that
+    began on another site's page."""
+    hold, gateway = _count_attempt(), gateway_of(current_app)
+    key = gateway.settings.generated_key
+    if request.method == "HEAD" or key is None or not master_key.is_link(key.reveal(), token):
         return _form("", "This link is not valid or has expired. Restart Sluice for a new one.", 401)
-    known = sessions.master_of(gateway, made)
+    administrator = sessions.master_of(gateway, key)
     try:
         secret = gateway.state().sessions.begin(
-            known.owner, sessions.SECONDS, link=(token, master_key.LINK_SECONDS)
+            administrator.owner, sessions.SECONDS, link=(token, master_key.LINK_SECONDS)
         )
     except GatewayError as error:
         if error.kind.name != "conflict":
             raise
         return _form("", "This link was already used. Restart Sluice for a new one.", 401)
-    _LOG.info("%s logged in to the window by the link, from %s", known.name, request.remote_addr)
-    gateway.limits.end(tried, [0])
+    _LOG.info("%s logged in to the window by the link, from %s", administrator.name, request.remote_addr)
+    gateway.limits.end(hold, [0])
     response = Response(rendering.page("welcome"))
     sessions.write_cookie(request, response, secret)
     return response
 
 
 def log_out() -> Response:
-    """End this session, or all of this administrator's."""
-    running, kept = g.session, gateway_of(current_app).state().sessions
+    """End this session, or all sessions of this administrator."""
+    store = gateway_of(current_app).state().sessions
     if requests.form().get("everywhere") == "yes":
-        kept.end_all(running.administrator.owner)
+        store.end_all(g.session.administrator.owner)
     else:
-        kept.end(running.secret)
-    response = redirect(address(), 303)
-    sessions.write_cookie(request, response, "")  # type: ignore[arg-type]
-    return response  # type: ignore[return-value]
+        store.end(g.session.secret)
+    return _redirect(address(), "")
+
+
+def _redirect(target: str, secret: str) -> Response:
+    """Redirect to ``target`` and set the session cookie."""
+    response = Response(status=303, headers={"location": target})
+    sessions.write_cookie(request, response, secret)
+    return response
 
 
 def _form(back: str, fault: str = "", status: int = 200) -> Response:
     settings = gateway_of(current_app).settings
-    opens = sessions.master_key(settings) is not None
     text = rendering.page(
-        "login", back=back, fault=fault, has_master=opens, made=settings.generated_key is not None
+        "login",
+        back=back,
+        fault=fault,
+        has_master=sessions.master_key(settings) is not None,
+        has_link=settings.generated_key is not None,
     )
     return Response(text, status)
 
 
-def _target(back: str) -> str:
-    below = back if _BACK.fullmatch(back) else "/"
-    return request.script_root + ("" if below == "/" else below)
-
-
-def _count() -> Hold:
-    """Count a try until it succeeds; raises ``rate_limited`` when there were too many."""
-    touch = Touch("login", _network(request.remote_addr or ""), "this address", _TRIES)
+def _count_attempt() -> Hold:
+    """Count an attempt until it succeeds; raise ``rate_limited`` after too many."""
+    touch = Touch("login", _network(request.remote_addr or ""), "this address", _ATTEMPTS)
     hold = gateway_of(current_app).limits.admit([touch], 0)
     if hold.refused is not None:
         wait = max(1, round(hold.verdict.wait))
@@ -120,11 +118,9 @@ def _count() -> Hold:
 
 
 def _network(text: str) -> str:
-    """Return what one machine has: an IPv4 address, or the network of an IPv6 address."""
+    """Return the addresses that one machine may have: an IPv4 address, or the /64 network of an IPv6 address."""
     try:
-        found = ip_address(text)
+        address = ip_address(text)
     except ValueError:
         return "unknown"
-    if isinstance(found, IPv6Address):
-        return str(ip_network(f"{found}/64", strict=False))
-    return str(found)
+    return str(ip_network(f"{address}/64", strict=False) if isinstance(address, IPv6Address) else address)

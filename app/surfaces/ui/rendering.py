@@ -1,4 +1,4 @@
-"""How pages are written: Jinja templates that escape all they show, and the files that pages load."""
+"""Pages from Jinja templates, which escape every value, and the files that pages load."""
 
 from __future__ import annotations
 
@@ -16,11 +16,10 @@ from app.surfaces.ui.routes import PLACES
 from app.version import __version__
 
 ASSETS: Final = "sluice_window_assets"
-_PART: Final = "hx-request"
 
 
 def prepare(app: Flask) -> None:
-    """Give the templates of ``app`` what they all use."""
+    """Set up the templates of ``app``: their filters and global names."""
     environment = app.jinja_env
     environment.undefined = StrictUndefined
     environment.trim_blocks = environment.lstrip_blocks = True
@@ -34,10 +33,10 @@ def url(path: str) -> str:
 
 
 def page(template: str, **values: Any) -> str:
-    """Return a whole page; its session and who looks are known to every template."""
-    running = g.get("session")
-    who = None if running is None else running.administrator
-    token = "" if running is None else sessions.token(gateway_of(current_app), running)
+    """Return a page; every template knows the administrator and the token of the session."""
+    session = g.get("session")
+    who = None if session is None else session.administrator
+    token = "" if session is None else sessions.token(gateway_of(current_app), session)
     return render_template(
         f"{template}.html",
         who=who,
@@ -49,29 +48,28 @@ def page(template: str, **values: Any) -> str:
 
 
 def part(template: str, **values: Any) -> str:
-    """Return a part of a page, written as the whole is."""
+    """Return a part of a page."""
     return page(f"parts/{template}", **values)
 
 
 def wants_part() -> bool:
-    """Tell whether a part of a page is asked for, not a whole one."""
-    return _PART in request.headers
+    """Tell whether htmx requests a part of a page."""
+    return "hx-request" in request.headers
 
 
 def error(status: int, message: str) -> Response:
-    """Return what went wrong, as a page, or as a part of one."""
-    template = "parts/error" if wants_part() else "error"
-    return Response(page(template, status=status, message=message), status)
+    """Return an error as a page, or as a part of one."""
+    write = part if wants_part() else page
+    return Response(write("error", status=status, message=message), status)
 
 
 def asset(mark: str, name: str) -> Response:
     """Serve a file that pages load."""
-    found: Asset | None = current_app.extensions[ASSETS].get(name)
-    if found is None or found.mark != mark:
+    asset: Asset | None = current_app.extensions[ASSETS].get(name)
+    if asset is None or asset.mark != mark:
         raise NotFound
-    return Response(found.body, 200, dict(found.headers))
+    return Response(asset.body, 200, dict(asset.headers))
 
 
 def _address(name: str) -> str:
-    found: Asset = current_app.extensions[ASSETS][name]
-    return url(f"/static/{found.mark}/{name}")
+    return url(f"/static/{current_app.extensions[ASSETS][name].mark}/{name}")

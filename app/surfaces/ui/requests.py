@@ -1,9 +1,10 @@
-"""How a page asks: the admin API in this process, as the administrator whose session it is; forms."""
+"""What pages request: the admin API of this process, as the administrator of the session. And the forms they send."""
 
 from __future__ import annotations
 
-from typing import Any, Final, NoReturn
-from urllib.parse import parse_qsl
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import parse_qsl, urlencode
 
 from flask import current_app, g, request
 
@@ -19,44 +20,49 @@ _FORM: Final = "application/x-www-form-urlencoded"
 
 
 class Refusal(Exception):
-    """What the admin API refused, with its status and its words."""
+    """An error of the admin API: its status and its message."""
 
     def __init__(self, status: int, error: Any) -> None:
+        members = error if isinstance(error, dict) else {}
         self.status = status
-        self.message = str(error.get("message", "")) if isinstance(error, dict) else ""
-        self.param = error.get("param") if isinstance(error, dict) else None
+        self.message = str(members.get("message", ""))
         super().__init__(self.message)
 
 
 def gateway() -> Gateway:
-    """Return the gateway that is shown."""
+    """Return the gateway of this application."""
     return gateway_of(current_app)
 
 
 def get(path: str, **query: Any) -> Any:
-    """Return what ``path`` below ``/admin`` answers; members of the query that are empty are left out.
-
-    Raises Refusal."""
-    members = {name: value for name, value in query.items() if value not in (None, "")}
-    return _ask("GET", path, query_string=members)
+    """Return the JSON of ``GET path``, which is below ``/admin``; raise what ``ask`` raises."""
+    return ask("GET", path, **query)
 
 
-def change(method: str, path: str, body: Any = None, **query: Any) -> Any:
-    """Change something; raises Refusal."""
-    members = {name: value for name, value in query.items() if value not in (None, "")}
-    return _ask(method, path, query_string=members, **({} if body is None else {"json": body}))
+def ask(method: str, path: str, body: Any = None, **query: Any) -> Any:
+    """Return the JSON of an answer of the admin API; raise Refusal for an error.
 
-
-def _ask(method: str, path: str, **sent: Any) -> Any:
+    ``path`` is below ``/admin``, ``body`` is sent as JSON, and parameters of ``query`` that are empty are left out."""
     admin_client: AdminClient = current_app.extensions[ADMIN_CLIENT]
-    status, answer = admin_client.ask(g.actor, method, path, **sent)
+    content = {} if body is None else {"json": body}
+    status, answer = admin_client.ask(g.actor, method, path, query_string=without_empty(query), **content)
     if status >= 400:
         raise Refusal(status, answer.get("error"))
     return answer
 
 
+def without_empty(members: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the members that are neither None nor empty."""
+    return {name: value for name, value in members.items() if value not in (None, "")}
+
+
+def older_rows(page: Mapping[str, Any], filters: Mapping[str, Any]) -> str | None:
+    """Return the query for the rows after those of ``page``, with the same filters; None for the last page."""
+    return urlencode({**without_empty(filters), "after": page["last_id"]}) if page["has_more"] else None
+
+
 def form() -> dict[str, str]:
-    """Return the fields of a form that was sent, read once; the last of a name counts."""
+    """Return the fields of the form that was sent; the last of a name counts."""
     if "form" not in g:
         g.form = _read_form()
     fields: dict[str, str] = g.form
@@ -64,7 +70,7 @@ def form() -> dict[str, str]:
 
 
 def has_form() -> bool:
-    """Tell whether the request brings the fields of a form."""
+    """Tell whether the request has a form as its body."""
     return request.mimetype == _FORM
 
 
@@ -73,11 +79,6 @@ def _read_form() -> dict[str, str]:
         raise GatewayError("unsupported_media", f"Send the form as {_FORM}.")
     body = read_body(request, limit=_LARGEST_FORM, deadline=gateway().settings.body_deadline)
     try:
-        pairs = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_FIELDS, errors="strict")
+        return dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_FIELDS, errors="strict"))
     except ValueError as error:
-        _refuse_form(error)
-    return dict(pairs)
-
-
-def _refuse_form(error: ValueError) -> NoReturn:
-    raise GatewayError("bad_request", "The form cannot be read.") from error
+        raise GatewayError("bad_request", "The form cannot be read.") from error

@@ -1,4 +1,4 @@
-"""The addresses below ``/ui``: one row each. A row that is not public asks for a session."""
+"""The paths below ``/ui``: one row each. A row that is not public requires a session."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from app.canonical.record import record
 
 @record
 class WindowRoute:
-    """One address; ``view`` is a function below ``app.surfaces.ui``."""
+    """One path; ``view`` is a function below ``app.surfaces.ui``."""
 
     method: str
     path: str

@@ -50,7 +50,7 @@ def create(mount: Mount, deployment: str | None = None) -> Response:
 
 def listed(mount: Mount, deployment: str | None = None) -> Response:
     """List batches: those of the tenant, the newest first."""
-    limit = queries.bounded("limit", _LISTED, _MOST_LISTED)
+    limit = queries.limit(_LISTED, _MOST_LISTED)
     page = current_gateway().state().batches.page(g.principal.tenant, limit, queries.cursor("after"))
     body = as_list([one.object for one in page.rows], page.has_more)
     return json_response(seal_bare(mount, "batch_list", body))

@@ -99,7 +99,7 @@ def listed(mount: Mount, deployment: str | None = None) -> Response:
         .state()
         .files.page(
             g.principal.tenant,
-            queries.bounded("limit", _MOST_LISTED, _MOST_LISTED),
+            queries.limit(_MOST_LISTED, _MOST_LISTED),
             queries.cursor("after"),
             purpose=request.args.get("purpose") or None,
             oldest_first=queries.choice("order", ("desc", "asc")) == "asc",

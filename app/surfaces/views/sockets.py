@@ -20,7 +20,7 @@ from app.gateway.run import Run
 from app.gateway.stored_turn import wants_store
 from app.gateway.websocket_turn import Memory, SocketHost
 from app.state.ids import new_request_id
-from app.surfaces.body.reader import look_for_files
+from app.surfaces.body.reader import note_file_ids
 from app.surfaces.body.validation import check_shape
 from app.surfaces.calls import current_gateway, make_call
 from app.surfaces.credentials import KEY_IN_PROTOCOL, SUBPROTOCOLS, KeyRing, check_operation
@@ -290,7 +290,7 @@ class Session:
 
 def _turn_body(message: bytes) -> dict[str, Any]:
     """Return the body of the turn that a message asks for; raises ``bad_request``."""
-    look_for_files(request, message)
+    note_file_ids(request, message)
     value = aside(len(message), partial(loads, message, strict=True))
     if not isinstance(value, dict):
         raise GatewayError("bad_request", "A message must be a JSON object with 'type': 'response.create'.")

@@ -1,4 +1,4 @@
-"""Background responses: what waits, what runs, and where."""
+"""The page of background responses: how many wait, how many run, and where."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ def index() -> str:
 
 
 def figures() -> str:
-    """Show the part that changes."""
+    """Show the part that is updated."""
     return rendering.part("background_figures", queue=requests.get("/background"))

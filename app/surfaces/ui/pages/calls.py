@@ -1,4 +1,4 @@
-"""The calls: a table with filters, and one call with its attempts, its cost and its rows of the ledger."""
+"""The pages of calls: a table with filters, and one call with its attempts, its cost and its rows of the ledger."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FILTERS: Final = (
     ("from", "From"),
     ("to", "To"),
 )
-"""Members of the query that the admin API takes, and their labels."""
+"""Parameters of the admin API, and their labels."""
 _ROWS: Final = 50
 _CALL: Final = re.compile(r"call_[0-9A-Za-z]+")
 _RESPONSE: Final = re.compile(r"(resp|msg|cmpl)_?[0-9A-Za-z_-]+")
@@ -30,37 +30,38 @@ _LANE: Final = 22
 
 
 def index() -> str | Response:
-    """List the calls that the filters of the query let through, the newest first."""
+    """List the calls that match the filters of the query, the newest first."""
     sought = request.args.get("id", "").strip()
     if _CALL.fullmatch(sought):
         return redirect(rendering.url(f"/calls/{sought}"), 303)  # type: ignore[return-value]
     filters, query = _filters(sought)
-    page = requests.get("/calls", limit=_ROWS, after=request.args.get("after"), **query)
-    older = {name: value for name, value in {**filters, "id": sought}.items() if value}
+    after = request.args.get("after")
+    page = requests.get("/calls", limit=_ROWS, after=after, **query)
+    older = requests.older_rows(page, {**filters, "id": sought})
     return rendering.page(
         "calls",
         rows=page["data"],
         filters=[(name, label, filters[name]) for name, label in FILTERS],
         sought=sought,
-        older=f"?{urlencode({**older, 'after': page['last_id']})}" if page["has_more"] else None,
-        export=urlencode({name: value for name, value in query.items() if value}),
-        filtered=bool(older),
-        paged=bool(request.args.get("after")),
+        older=None if older is None else f"?{older}",
+        export=urlencode(requests.without_empty(query)),
+        filtered=any(query.values()),
+        paged=bool(after),
     )
 
 
 def newest() -> str:
-    """Show the part that changes: the newest rows that the filters let through."""
-    filters, query = _filters("")
-    sought = {name: request.args.get(name) for name in ("request_id", "response_id")}
-    rows = requests.get("/calls", limit=_ROWS, **{**query, **sought})["data"]
-    return rendering.part("calls_rows", rows=rows, filtered=any(filters.values()) or any(sought.values()))
+    """Show the part that is updated: the newest rows that match the filters."""
+    ids = {name: request.args.get(name) for name in ("request_id", "response_id")}
+    query = {**_filters("")[0], **ids}
+    rows = requests.get("/calls", limit=_ROWS, **query)["data"]
+    return rendering.part("calls_rows", rows=rows, filtered=any(query.values()))
 
 
 def _filters(sought: str) -> tuple[dict[str, str], dict[str, str]]:
-    """Return the filters of the form, and the query of the admin API, with the id that is ``sought``."""
+    """Return the filters of the form, and the query of the admin API, which also has the id ``sought``."""
     filters = {name: request.args.get(name, "").strip() for name, _ in FILTERS}
-    return filters, {**filters, _member_of(sought): sought}
+    return filters, {**filters, "response_id" if _RESPONSE.fullmatch(sought) else "request_id": sought}
 
 
 def show(call_id: str) -> str:
@@ -72,13 +73,8 @@ def show(call_id: str) -> str:
     )
 
 
-def _member_of(sought: str) -> str:
-    """Return the filter for an id: of a response, else of a request."""
-    return "response_id" if _RESPONSE.fullmatch(sought) else "request_id"
-
-
 def _attempt_bars(call: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return a bar for each attempt: they come one after another, and the call's own time is the scale."""
+    """Return a bar for each attempt, one after another; the scale is the duration of the call."""
     attempts: Sequence[Mapping[str, Any]] = call["attempts"]
     whole = max(1, call["latency"], sum(one.get("latency") or 0 for one in attempts))
     bars, begin = [], 0
@@ -98,7 +94,7 @@ def _attempt_bars(call: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _costs(call: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """Return the parts of the cost that are amounts, the whole last."""
+    """Return the parts of the cost that are amounts, the total last."""
     parts: Mapping[str, Any] = call["cost_details"] or {}
     rows = [
         (name.replace("_", " "), value) for name, value in parts.items() if isinstance(value, int | float)

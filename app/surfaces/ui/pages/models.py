@@ -1,4 +1,4 @@
-"""The operator's models: where each name leads, in which order, with what, and at which price."""
+"""The page of the operator's models: the targets of each name, in order, with their settings and prices."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The overview: what went through in a span of time, how fast, over time and by whom."""
+"""The overview: calls, tokens, costs and latencies of a span, over time and by group."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from app.surfaces.ui import rendering, requests
 _HOUR: Final = 3_600
 _DAY: Final = 24 * _HOUR
 SPANS: Final = (("24h", "24 hours", _DAY), ("7d", "7 days", 7 * _DAY), ("30d", "30 days", 30 * _DAY))
-"""Names in the query, words and seconds."""
+"""Name in the query, label and seconds."""
 GROUPS: Final = (("provider", "Provider"), ("model", "Model"), ("key", "Key"), ("tenant", "Tenant"))
-"""What the tables, and by choice the charts, are split by."""
+"""Members that the tables are split by, and the charts if the user chooses one."""
 _ROWS: Final = 15
 _LINES: Final = 4
 _OTHERS: Final = "others"
@@ -24,21 +24,20 @@ _SHARES: Final = ("p50", "p95", "p99")
 
 Row = Mapping[str, Any]
 Points = Sequence[Row | None]
-"""The sums of each moment; None where nothing was called."""
+"""The sums of each hour or day; None for one without calls."""
 
 
 def index() -> str:
     """Show the overview."""
     name, _, seconds = _span()
-    tables = _tables(_since(seconds))
+    tables = [_table(member, title, _since(seconds)) for member, title in GROUPS]
     figures = _figures(seconds, tables)
     return rendering.page("overview", spans=SPANS, span=name, groups=GROUPS, tables=tables, **figures)
 
 
 def figures() -> str:
-    """Show the part that changes."""
-    name, _, seconds = _span()
-    by = _split()
+    """Show the part that is updated."""
+    (name, _, seconds), by = _span(), _group()
     tables = [_table(by, "", _since(seconds))] if by else []
     return rendering.part("overview_figures", span=name, **_figures(seconds, tables))
 
@@ -48,8 +47,8 @@ def _span() -> tuple[str, str, int]:
     return next((one for one in SPANS if one[0] == name), SPANS[0])
 
 
-def _split() -> str:
-    """Return the member that the charts are split by; empty where they are not."""
+def _group() -> str:
+    """Return the member that the charts are split by, or ""."""
     name = request.args.get("by", "")
     return name if name in dict(GROUPS) else ""
 
@@ -63,12 +62,12 @@ def _figures(seconds: int, tables: Sequence[Row]) -> dict[str, Any]:
     step = _HOUR if unit == "hour" else _DAY
     labels = list(range(since // step * step, int(time.time()) + 1, step))
 
-    def points(**narrowed: str) -> Points:
-        rows = requests.get("/usage", **{"from": since}, group_by=unit, **narrowed)["data"]
-        found = {_seconds(row[unit]): row for row in rows}
-        return [found.get(label) for label in labels]
+    def points(**filters: str) -> Points:
+        rows = requests.get("/usage", **{"from": since}, group_by=unit, **filters)["data"]
+        by_start = {_seconds(row[unit]): row for row in rows}
+        return [by_start.get(label) for label in labels]
 
-    by = _split()
+    by = _group()
     whole = requests.get("/usage", **{"from": since})["data"]
     return {
         "total": whole[0] if whole else None,
@@ -84,60 +83,57 @@ def _seconds(label: str) -> int:
 
 
 def _charts(points: Points) -> list[dict[str, Any]]:
-    def sums(member: str) -> list[Any]:
-        return _sums(points, lambda point: point[member])
-
-    def times(member: str) -> dict[str, list[Any]]:
-        return {share: _times(points, member, share) for share in _SHARES}
-
-    calls = {"Calls": sums("calls"), "Cached": sums("cache_hits")}
-    tokens = {"Input": sums("input_tokens"), "Output": sums("output_tokens")}
-    return [
-        _chart("calls", "Calls", "number", calls),
-        _chart("errors", "Errors", "number", {"Errors": sums("errors")}),
-        _chart("tokens", "Tokens", "number", tokens),
-        _chart("cost", "Cost", "dollars", {"Cost": sums("cost")}),
-        _chart("latency", "Latency", "milliseconds", times("latency")),
-        _chart("first", "First content", "milliseconds", times("first_content")),
+    charts = [
+        _chart(name, title, kind, {label: _sums(points, member) for label, member in lines.items()})
+        for name, title, kind, lines in _SUMS
     ]
-
-
-_SPLIT_SUMS: Final = (
-    ("calls", "Calls", "number", lambda point: point["calls"]),
-    ("errors", "Errors", "number", lambda point: point["errors"]),
-    ("cached", "Cache hits", "number", lambda point: point["cache_hits"]),
-    ("input", "Input tokens", "number", lambda point: point["input_tokens"]),
-    ("output", "Output tokens", "number", lambda point: point["output_tokens"]),
-    ("cost", "Cost", "dollars", lambda point: point["cost"]),
-)
-_SPLIT_TIMES: Final = (
-    ("latency", "Latency, p95,", "latency"),
-    ("first", "First content, p95,", "first_content"),
-)
-
-
-def _split_charts(by: str, tables: Sequence[Row], points: Callable[..., Points]) -> list[dict[str, Any]]:
-    """Return a chart for each figure, with a line for each of the groups with most calls; the others are one line
-    where they can be summed."""
-    table = next(one for one in tables if one["member"] == by)
-    named = [row[by] for row in table["rows"] if row[by]]
-    lines = {name: points(**{by: name}) for name in named[: _LINES - 1]}
-    whole = points() if len(table["rows"]) + table["more"] > len(lines) else None
-    charts = []
-    for label, title, kind, figure in _SPLIT_SUMS:
-        values = {name: _sums(line, figure) for name, line in lines.items()}
-        if whole is not None:
-            rest = zip(_sums(whole, figure), *values.values(), strict=True)
-            values[_OTHERS] = [max(0, total - sum(parts)) for total, *parts in rest]
-        charts.append(_chart(label, title, kind, values))
-    for label, title, member in _SPLIT_TIMES:
-        values = {name: _times(line, member, "p95") for name, line in lines.items()}
-        charts.append(_chart(label, title, "milliseconds", values))
+    for name, title, member in _TIMES:
+        lines = {share: _times(points, member, share) for share in _SHARES}
+        charts.append(_chart(name, title, "milliseconds", lines))
     return charts
 
 
-def _sums(points: Points, figure: Callable[[Row], Any]) -> list[Any]:
-    return [0 if point is None else figure(point) for point in points]
+_SUMS: Final = (
+    ("calls", "Calls", "number", {"Calls": "calls", "Cached": "cache_hits"}),
+    ("errors", "Errors", "number", {"Errors": "errors"}),
+    ("tokens", "Tokens", "number", {"Input": "input_tokens", "Output": "output_tokens"}),
+    ("cost", "Cost", "dollars", {"Cost": "cost"}),
+)
+"""Charts of sums: name, title, kind, and the member of each line."""
+_SPLIT_SUMS: Final = (
+    ("calls", "Calls", "number", "calls"),
+    ("errors", "Errors", "number", "errors"),
+    ("cached", "Cache hits", "number", "cache_hits"),
+    ("input", "Input tokens", "number", "input_tokens"),
+    ("output", "Output tokens", "number", "output_tokens"),
+    ("cost", "Cost", "dollars", "cost"),
+)
+_TIMES: Final = (("latency", "Latency", "latency"), ("first", "First content", "first_content"))
+"""Charts of latencies: name, title and member."""
+
+
+def _split_charts(by: str, tables: Sequence[Row], points: Callable[..., Points]) -> list[dict[str, Any]]:
+    """Return a chart for each figure, with a line for each of the groups with most calls. Sums also have a line for
+    all other groups together."""
+    table = next(table for table in tables if table["member"] == by)
+    names = [row[by] for row in table["rows"] if row[by]]
+    groups = {name: points(**{by: name}) for name in names[: _LINES - 1]}
+    whole = points() if len(table["rows"]) + table["more"] > len(groups) else None
+    charts = []
+    for name, title, kind, member in _SPLIT_SUMS:
+        lines = {group: _sums(values, member) for group, values in groups.items()}
+        if whole is not None:
+            rest = zip(_sums(whole, member), *lines.values(), strict=True)
+            lines[_OTHERS] = [max(0, total - sum(parts)) for total, *parts in rest]
+        charts.append(_chart(name, title, kind, lines))
+    for name, title, member in _TIMES:
+        lines = {group: _times(values, member, "p95") for group, values in groups.items()}
+        charts.append(_chart(name, f"{title}, p95,", "milliseconds", lines))
+    return charts
+
+
+def _sums(points: Points, member: str) -> list[Any]:
+    return [0 if point is None else point[member] for point in points]
 
 
 def _times(points: Points, member: str, share: str) -> list[Any]:
@@ -149,12 +145,8 @@ def _chart(name: str, title: str, kind: str, lines: Mapping[str, list[Any]]) -> 
     return {"id": f"chart-{name}", "title": title, "kind": kind, "series": series}
 
 
-def _tables(since: int) -> list[dict[str, Any]]:
-    return [_table(member, title, since) for member, title in GROUPS]
-
-
 def _table(member: str, title: str, since: int) -> dict[str, Any]:
-    """Return the groups with most calls; what is beyond is counted."""
+    """Return the groups with most calls; ``more`` counts the others."""
     rows = requests.get("/usage", **{"from": since}, group_by=member)["data"]
     rows.sort(key=lambda row: row["calls"], reverse=True)
     return {"member": member, "title": title, "rows": rows[:_ROWS], "more": max(0, len(rows) - _ROWS)}

@@ -1,7 +1,7 @@
-"""The playground: one prompt at two targets side by side, streamed as a door streams it.
+"""The playground: one prompt to two targets side by side, streamed.
 
-A request goes through the doors of this process, as a key that the administrator picks or as the administrator's
-own. Tests: tests/surfaces/test_playground.py, tests/surfaces/test_browser.py.
+Requests go to the surfaces of this process, with a client key that the administrator chooses or as the administrator.
+Tests: tests/surfaces/test_playground.py, tests/surfaces/test_browser.py.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ def index() -> str:
 
 
 def run() -> Response:
-    """Put a request to a door: ``{"api", "body", "key"}``; the answer is the door's own.
+    """Send the request ``{"api", "body", "key"}`` to a surface, and return its answer.
 
-    ``key`` is ``tenant/name`` of a client key, whose limits and budgets then count; empty: the administrator's own."""
+    ``key`` is ``tenant/name`` of a client key, whose limits and budgets then count; without one the administrator calls."""
     if g.actor.role != "admin":
         raise GatewayError("forbidden", "A viewer may not ask models.")
     settings = requests.gateway().settings
-    order = json_body(request, limit=settings.max_body_bytes, deadline=settings.body_deadline)
-    path, body = PATHS.get(str(order.get("api"))), order.get("body")
+    form = json_body(request, limit=settings.max_body_bytes, deadline=settings.body_deadline)
+    path, body = PATHS.get(str(form.get("api"))), form.get("body")
     if path is None or not isinstance(body, dict):
         raise GatewayError("bad_request", "Send 'api' (chat or responses) and 'body', an object.")
-    tenant, _, name = str(order.get("key") or "").partition("/")
-    principal = gateway_client.holder(tenant, name) if tenant else gateway_client.own()
+    tenant, _, name = str(form.get("key") or "").partition("/")
+    principal = gateway_client.key_holder(tenant, name) if tenant else gateway_client.administrator()
     return gateway_client.ask("POST", path, principal, dumps(body))

@@ -1,4 +1,4 @@
-"""The providers: how each fares in the process that was asked, its keys by name, and a check."""
+"""The page of providers: the state of each in this process, its keys by name, and a check."""
 
 from __future__ import annotations
 
@@ -11,17 +11,13 @@ _PAGE: Final = 100
 _STATES: Final = {"ready": "good", "resting": "mild", "incomplete": "bad"}
 
 
-def index() -> str:
-    """List the providers."""
-    return _page(None)
-
-
 def check(name: str) -> str:
-    """Ask a provider how it is; as a part where htmx asks, else on the whole page."""
-    outcome = requests.change("POST", f"/providers/{quote(name, safe='')}/check")
-    return rendering.part("provider_check", outcome=outcome) if rendering.wants_part() else _page(outcome)
+    """Check a provider; the answer is a part of the page for htmx, else the whole page."""
+    outcome = requests.ask("POST", f"/providers/{quote(name, safe='')}/check")
+    return rendering.part("provider_check", outcome=outcome) if rendering.wants_part() else index(outcome)
 
 
-def _page(outcome: Any) -> str:
+def index(outcome: Any = None) -> str:
+    """List the providers, with the ``outcome`` of a check."""
     rows = requests.get("/providers", limit=_PAGE)["data"]
     return rendering.page("providers", rows=rows, states=_STATES, outcome=outcome)

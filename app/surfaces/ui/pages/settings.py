@@ -1,4 +1,4 @@
-"""The settings as they were understood, and the versions that run."""
+"""The page of the loaded settings, the doctor's findings and the versions."""
 
 from __future__ import annotations
 
@@ -13,23 +13,20 @@ _STATES: Final = {
     "warn": ("doubt", "mild"),
     "fail": ("fault", "bad"),
 }
-"""States of the doctor's findings, in words, and their colours."""
-
-
-def index() -> str:
-    """Show the settings; secrets are ``***``."""
-    return _page(None)
+"""Labels and colours of the doctor's findings, by their state."""
+_WORDS: Final = {None: "–", True: "on", False: "off"}
 
 
 def examine() -> str:
-    """Have the doctor look; as a part where htmx asks, else on the whole page."""
-    found = requests.change("POST", "/doctor")
-    if rendering.wants_part():
-        return rendering.part("findings", found=found, states=_STATES)
-    return _page(found)
+    """Run the doctor; the answer is a part of the page for htmx, else the whole page."""
+    report = requests.ask("POST", "/doctor")
+    return (
+        rendering.part("findings", found=report, states=_STATES) if rendering.wants_part() else index(report)
+    )
 
 
-def _page(found: Any) -> str:
+def index(report: Any = None) -> str:
+    """Show the settings, secrets as ``***``, with the doctor's ``report``."""
     settings = requests.get("/settings")
     members = {name: _text(value) for name, value in settings["server"].items()}
     return rendering.page(
@@ -37,17 +34,14 @@ def _page(found: Any) -> str:
         members=members,
         models=settings["models"],
         doubts=settings["doubts"],
-        found=found,
+        found=report,
         states=_STATES,
         versions=requests.get("/version"),
     )
 
 
-_WORDS: Final = {None: "–", True: "on", False: "off"}
-
-
 def _text(value: object) -> str:
-    """Return a value as one reads it: a dash for none, on or off, lists and tables as JSON."""
+    """Return a value for people: a dash for None, on or off, lists and tables as JSON."""
     if value is None or isinstance(value, bool):
         return _WORDS[value]
     return value if isinstance(value, str) else dumps(value).decode()

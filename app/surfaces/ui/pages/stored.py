@@ -1,10 +1,10 @@
-"""Stored responses and conversations: a table, one response with its thread as a tree, its items and events."""
+"""The pages of stored responses and conversations: tables, and one response with its thread as a tree."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 from flask import request
 
@@ -35,7 +35,7 @@ def conversations() -> str:
 
 
 def response(response_id: str) -> str:
-    """Show one response, and the thread that it belongs to."""
+    """Show one response and its thread."""
     shown = requests.get(f"/responses/{quote(response_id, safe='')}")
     thread = requests.get("/responses", thread=shown["thread"], limit=_TURNS)
     return rendering.page(
@@ -44,41 +44,44 @@ def response(response_id: str) -> str:
 
 
 def conversation(conversation_id: str) -> str:
-    """Show one conversation with its items and its turns."""
+    """Show one conversation with its items and its responses."""
     path = f"/conversations/{quote(conversation_id, safe='')}"
-    shown = requests.get(path)
     items = requests.get(f"{path}/items", limit=_ITEMS, order="asc")
     turns = requests.get("/responses", conversation=conversation_id, limit=_TURNS)["data"]
     return rendering.page(
-        "conversation", one=shown, items=items["data"], more=items["has_more"], turns=_tree(turns)
+        "conversation",
+        one=requests.get(path),
+        items=items["data"],
+        more=items["has_more"],
+        turns=_tree(turns),
     )
 
 
 def _table(name: str, path: str, filters: Sequence[tuple[str, str]]) -> str:
     values = {name: request.args.get(name, "").strip() for name, _ in filters}
-    page = requests.get(path, limit=_ROWS, after=request.args.get("after"), **values)
-    older = {name: value for name, value in values.items() if value}
+    after = request.args.get("after")
+    page = requests.get(path, limit=_ROWS, after=after, **values)
     return rendering.page(
         name,
         rows=page["data"],
         filters=[(name, label, values[name]) for name, label in filters],
-        filtered=bool(older),
-        paged=bool(request.args.get("after")),
-        older=urlencode({**older, "after": page["last_id"]}) if page["has_more"] else None,
+        filtered=any(values.values()),
+        paged=bool(after),
+        older=requests.older_rows(page, values),
     )
 
 
 def _tree(rows: Sequence[Mapping[str, Any]]) -> list[tuple[int, Mapping[str, Any]]]:
-    """Return the turns of a thread with their depth, each below the one that it goes on from, the oldest first."""
+    """Return the responses of a thread with their depth, each below the one that it continues, the oldest first."""
     known = {row["id"] for row in rows}
     children: dict[str | None, list[Mapping[str, Any]]] = {}
     for row in reversed(rows):
         parent = row["previous_response_id"]
         children.setdefault(parent if parent in known else None, []).append(row)
-    found: list[tuple[int, Mapping[str, Any]]] = []
+    tree: list[tuple[int, Mapping[str, Any]]] = []
     waiting = [(0, row) for row in reversed(children.get(None, []))]
     while waiting:
         depth, row = waiting.pop()
-        found.append((depth, row))
+        tree.append((depth, row))
         waiting += [(depth + 1, child) for child in reversed(children.get(row["id"], []))]
-    return found
+    return tree
