@@ -456,7 +456,7 @@ from contextlib import contextmanager
 
 from app.errors import GatewayError
 from app.gateway.call import Attempt
-from app.gateway.driver import AttemptLayer
+from app.gateway.attempt_scope import AttemptLayer
 from app.gateway.layers.base import Services
 from app.gateway.layers.log import log_line
 

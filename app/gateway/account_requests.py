@@ -18,7 +18,7 @@ from app.errors import GatewayError
 from app.gateway.call import Attempt
 from app.gateway.exchange import Sent
 from app.gateway.translation import parse_upstream
-from app.gateway.upstreams import open_upstream
+from app.gateway.upstreams import OpenRequest
 from app.providers.base import Wire
 from app.wire.upstream import Upstream
 
@@ -35,7 +35,7 @@ class AccountRequests:
         """Send one step of an upload; return what was answered."""
         headers = {**request.headers, "content-length": str(len(request.body))}
         sent = Sent(request.body, headers, wire=self._resolve_path(request))
-        with open_upstream(self._settings, self._attempt, self, sent, stream=False) as upstream:
+        with OpenRequest(self._settings, self._attempt, self, sent, stream=False) as upstream:
             body = upstream.read()
             return FileAnswer(upstream.headers, parse_upstream(body) if body.strip() else None)
 
@@ -45,7 +45,7 @@ class AccountRequests:
     ) -> Iterator[Upstream]:
         """Open the answer of a request at a path."""
         wire = replace(self.wire, method=method, path=path, query=query or {})
-        with open_upstream(
+        with OpenRequest(
             self._settings, self._attempt, self, Sent(body, wire=wire), stream=False
         ) as upstream:
             yield upstream

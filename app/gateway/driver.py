@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
 from typing import Any, Final
 
@@ -18,6 +17,7 @@ from app.canonical.response import Response, Usage
 from app.config import Settings
 from app.dialects.base import Frame
 from app.errors import GatewayError
+from app.gateway.attempt_scope import AttemptLayer, AttemptScope
 from app.gateway.call import Attempt, Call
 from app.gateway.cost import PriceList
 from app.gateway.exchange import Answer, Exchange, Received, Sent, Translator
@@ -27,13 +27,10 @@ from app.gateway.plan import Planned, Route, no_target
 from app.gateway.redaction import Redactor
 from app.gateway.retries import RetryBudget, goes_on
 from app.gateway.run import Batch, Run
-from app.gateway.upstreams import json_of, open_upstream
+from app.gateway.upstreams import OpenRequest, json_of
 from app.providers.base import Wire
 from app.wire.offload import LARGE, aside
 from app.wire.upstream import Upstream
-
-AttemptLayer = Callable[[Attempt], AbstractContextManager[Any]]
-"""Entered before an attempt is made, left when it is over, whatever it ended in."""
 
 SHAPE_FAULTS: Final = (AttributeError, IndexError, KeyError, TypeError, ValueError, RecursionError)
 """What reading an answer of an unforeseen shape may raise."""
@@ -106,34 +103,15 @@ class Driver:
                     break
                 yield step
 
-    @contextmanager
-    def _attempt(self, run: Run, planned: Planned) -> Iterator[Attempt]:
-        """Record one attempt within its layers, which hear of its end when it is closed."""
+    def _attempt(self, run: Run, planned: Planned) -> AttemptScope:
+        """Return what records one attempt within its layers, which hear of its end when it is left."""
         call = run.call
         call.abort.check()
         attempt = Attempt(call, planned.target, refused=True)  # until its layers let it through
         call.attempts.append(attempt)
         call.progress.last_error = None
         self._prices.expect(attempt.target)
-        try:
-            with ExitStack() as entered:
-                for layer in self._layers:
-                    entered.enter_context(layer(attempt))
-                attempt.refused = False
-                try:
-                    yield attempt
-                except GatewayError as error:
-                    _tell_of_path(error, attempt)
-                    attempt.fail(self._redactor.error(error))
-                    raise
-                finally:
-                    call.abort.watch(None)
-                    attempt.close()
-        except GatewayError as error:
-            if attempt.refused:
-                attempt.fail(self._redactor.error(error))
-                attempt.close()
-            raise
+        return AttemptScope(attempt, self._layers, self._redactor)
 
     def _go_out(self, run: Run, attempt: Attempt) -> None:
         """Tell that ``attempt`` goes out. What forbids it ends the call, and the attempt is none."""
@@ -156,7 +134,7 @@ class Driver:
             if received is None:
                 self._go_out(run, attempt)
             self._note_request(run, sent)
-            with open_upstream(self._settings, attempt, exchange, sent, stream=False) as upstream:
+            with OpenRequest(self._settings, attempt, exchange, sent, stream=False) as upstream:
                 received = Received(upstream.status, upstream.headers, upstream.read())
             attempt.maybe_charged = True  # whatever becomes of the answer
             return received
@@ -183,7 +161,7 @@ class Driver:
         self._note_request(run, sent)
         self._go_out(run, attempt)
         reading = _Reading(run, exchange)
-        with open_upstream(self._settings, attempt, exchange, sent, stream=True) as upstream:
+        with OpenRequest(self._settings, attempt, exchange, sent, stream=True) as upstream:
             translator = reading.open(upstream)
             run.outcome.media_type = reading.media_type
             run.failing = partial(self._fail, reading, attempt)
@@ -318,14 +296,6 @@ def _first_bytes(upstream: Upstream, run: Run) -> Generator[list[Frame], None, b
         else:
             lead = chunk.lstrip()
     return lead
-
-
-def _tell_of_path(error: GatewayError, attempt: Attempt) -> None:
-    """Say what a base URL may lack, where the provider has nothing at the path that was asked for."""
-    if attempt.status not in (404, 405):
-        return
-    if path := attempt.target.provider.missing_path():
-        error.message += f" (The provider's base URL has no path; such an API mostly stands below '{path}'.)"
 
 
 class _Reading:

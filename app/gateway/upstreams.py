@@ -6,8 +6,7 @@ Tests: tests/behaviour/test_faults_of_connections.py, tests/behaviour/test_timin
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final, Protocol
 
@@ -34,37 +33,51 @@ class Asking(Protocol):
         ...
 
 
-@contextmanager
-def open_upstream(
-    settings: Settings, attempt: Attempt, exchange: Asking, sent: Sent, *, stream: bool
-) -> Iterator[Upstream]:
-    """Open one upstream request and check its status; closes it at the end.
+class OpenRequest:
+    """One request to a provider, open within a ``with`` block, which gives its answer. The attempt notes the seconds.
 
-    Raises the exchange's error for a status other than 2xx.
-    """
-    call, target = attempt.call, attempt.target
-    wire = sent.wire or exchange.wire
-    headers = client_headers(call, target, sent, wire)
-    if attempt.trace_parent is not None:
-        headers["traceparent"] = attempt.trace_parent
-    stream = stream and wire.streams
-    outgoing = target.provider.outgoing(
-        wire,
-        target.key,
-        target.model,
-        sent.body,
-        stream=stream,
-        headers=headers,
-    )
-    began = time.monotonic()
-    try:
-        with closing(_open(settings, attempt, outgoing, stream=stream)) as upstream:
+    Entering raises the exchange's error for a status other than 2xx."""
+
+    __slots__ = ("_attempt", "_began", "_exchange", "_sent", "_settings", "_stream", "_upstream")
+
+    def __init__(
+        self, settings: Settings, attempt: Attempt, exchange: Asking, sent: Sent, *, stream: bool
+    ) -> None:
+        self._settings = settings
+        self._attempt = attempt
+        self._exchange = exchange
+        self._sent = sent
+        self._stream = stream
+        self._upstream: Upstream | None = None
+        self._began = 0.0
+
+    def __enter__(self) -> Upstream:
+        attempt, exchange, sent = self._attempt, self._exchange, self._sent
+        wire = sent.wire or exchange.wire
+        headers = client_headers(attempt.call, attempt.target, sent, wire)
+        if attempt.trace_parent is not None:
+            headers["traceparent"] = attempt.trace_parent
+        target, stream = attempt.target, self._stream and wire.streams
+        outgoing = target.provider.outgoing(
+            wire, target.key, target.model, sent.body, stream=stream, headers=headers
+        )
+        self._began = time.monotonic()
+        try:
+            self._upstream = upstream = _open(self._settings, attempt, outgoing, stream=stream)
             attempt.status = upstream.status
             if not 200 <= upstream.status < 300:
                 raise exchange.error(upstream.status, _error_body(upstream), _with_date(upstream.headers))
-            yield upstream
-    finally:
-        attempt.away += time.monotonic() - began
+        except BaseException:
+            self.__exit__()
+            raise
+        return upstream
+
+    def __exit__(self, *raised: object) -> None:
+        try:
+            if self._upstream is not None:
+                self._upstream.close()
+        finally:
+            self._attempt.away += time.monotonic() - self._began
 
 
 def _open(settings: Settings, attempt: Attempt, outgoing: Outgoing, *, stream: bool) -> Upstream:

@@ -48,7 +48,8 @@ class Answer:
             raise AssertionError("the answer has headers already")
         if exc_info is not None and self.headers_sent:
             raise exc_info[1].with_traceback(exc_info[2])
-        if HEADER_VALUE_RE.fullmatch("".join([value for _, value in headers])) is None:
+        values = "".join([value for _, value in headers])
+        if not (values.isascii() and values.isprintable()) and HEADER_VALUE_RE.fullmatch(values) is None:
             raise InvalidHeader("a header's value")
         place = _place_of_length(tuple([name for name, _ in headers]))
         if place is None:

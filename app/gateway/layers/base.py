@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Protocol
 from app.config import Settings
 from app.dialects.base import Frame
 from app.errors import GatewayError
+from app.gateway.attempt_scope import AttemptLayer
 from app.gateway.breaker import Breaker
 from app.gateway.budgets.accounts import Accounts
 from app.gateway.cache.store import CacheStore
 from app.gateway.call import Call, Principal
 from app.gateway.cost import PriceList
-from app.gateway.driver import AttemptLayer
 from app.gateway.key_cooldowns import KeyCooldowns
 from app.gateway.layers.metrics import Metrics
 from app.gateway.layers.traces import Traces

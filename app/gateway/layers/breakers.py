@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from app.errors import GatewayError
+from app.gateway.attempt_scope import AttemptLayer
 from app.gateway.breaker import Breaker
 from app.gateway.call import Attempt
-from app.gateway.driver import AttemptLayer
 from app.gateway.key_cooldowns import KeyCooldowns
 from app.gateway.layers.base import Listener, Services
 from app.gateway.outcome import Outcome

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
+from app.gateway.attempt_scope import AttemptLayer
 from app.gateway.budgets.accounts import FREE, Accounts
 from app.gateway.budgets.charges import Touch
 from app.gateway.call import Attempt
-from app.gateway.driver import AttemptLayer
 from app.gateway.layers.base import Services
 
 

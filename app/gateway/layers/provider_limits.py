@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from app.errors import GatewayError
+from app.gateway.attempt_scope import AttemptLayer
 from app.gateway.call import Attempt, Call
-from app.gateway.driver import AttemptLayer
 from app.gateway.estimates import tokens_of_body
 from app.gateway.layers.base import Services
 from app.gateway.limits.charges import Touch, tokens_of, touches_of_target

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 
+from app.gateway.attempt_scope import AttemptLayer
 from app.gateway.call import Attempt
-from app.gateway.driver import AttemptLayer
 from app.gateway.layers.base import Services
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from app.gateway.attempt_scope import AttemptLayer
 from app.gateway.call import Attempt
-from app.gateway.driver import AttemptLayer
 from app.gateway.layers.base import Listener, Services
 from app.gateway.outcome import Outcome
 

@@ -18,8 +18,8 @@ from typing import Any, Final, Protocol
 
 from app.canonical.response import Usage
 from app.errors import GatewayError
+from app.gateway.attempt_scope import AttemptLayer
 from app.gateway.call import Attempt, Call
-from app.gateway.driver import AttemptLayer
 from app.gateway.outcome import Outcome
 from app.gateway.redaction import Redactor
 from app.version import __version__
