@@ -196,6 +196,11 @@ def error_status(error: GatewayError) -> int:
     return error.status
 
 
+def status_of_error(error: GatewayError) -> int:
+    """Return the HTTP status of an error for APIs that answer 404 for a model that does not exist."""
+    return 404 if error.kind.name == "model_not_found" else error.status
+
+
 def _is_never(frame: Frame) -> bool:
     return False
 

@@ -1,18 +1,17 @@
-"""Cohere's v2 chat, both halves."""
+"""Cohere's v2 chat API, server and client half."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
-from app.dialects.base import Dialect
+from app.dialects.base import Dialect, status_of_error
 from app.dialects.chat.opening import call_ids
-from app.dialects.cohere.opening import is_opening
 from app.dialects.cohere.options import NAME
 from app.dialects.cohere.patch import CoherePatch
 from app.dialects.cohere.request_in import decode_request
 from app.dialects.cohere.request_out import encode_count, encode_request
 from app.dialects.cohere.response_in import decode_error, decode_response
-from app.dialects.cohere.response_out import encode_error, encode_response, encode_usage, error_status
+from app.dialects.cohere.response_out import encode_error, encode_response, encode_usage
 from app.dialects.cohere.stream_in import CohereDecoder
 from app.dialects.cohere.stream_out import CohereEncoder
 from app.dialects.shared.lenient_json import as_dict
@@ -20,7 +19,10 @@ from app.errors import GatewayError
 
 
 def decode_count(body: Any) -> int:
-    """Return the number of tokens; ``upstream_invalid`` when the answer lists none."""
+    """Return the number of tokens in a response of ``/v1/tokenize``.
+
+    Raises ``upstream_invalid`` if the response has no list of tokens.
+    """
     tokens = as_dict(body).get("tokens")
     if not isinstance(tokens, list):
         raise GatewayError("upstream_invalid", "The provider's answer has no tokens.", raw=body)
@@ -34,14 +36,14 @@ DIALECT: Final = Dialect(
     stream_encoder=CohereEncoder,
     reports_cost=False,
     encode_error=encode_error,
-    error_status=error_status,
+    error_status=status_of_error,
     encode_request=encode_request,
     decode_response=decode_response,
     stream_decoder=CohereDecoder,
     decode_error=decode_error,
     encode_count=encode_count,
     decode_count=decode_count,
-    is_opening=is_opening,
+    is_opening=lambda frame: frame.event == "message-start",
     call_ids=call_ids,
     write_usage=encode_usage,
     patch=CoherePatch,

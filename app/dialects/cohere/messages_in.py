@@ -1,4 +1,4 @@
-"""The messages of a Cohere v2 chat body, read into canonical messages (server half)."""
+"""Decode the messages of a Cohere v2 chat request (server half)."""
 
 from __future__ import annotations
 
@@ -17,32 +17,23 @@ from app.canonical.request import (
 )
 from app.dialects.cohere.options import NAME, PLAN
 from app.dialects.shared.lenient_json import json_text, split_data_url
-from app.dialects.shared.strict_json import ClientObject, missing, wrong_type, wrong_value
+from app.dialects.shared.strict_json import ClientObject, missing, wrong_type
 
 
-def read_message(entry: ClientObject) -> Message:
-    """Return one message; raises ``bad_request`` with its path for a shape the API does not have."""
-    role = entry.required_text("role")
-    reader = _ROLES.get(role)
-    if reader is None:
-        raise wrong_value(entry.at("role"), role, "'user', 'assistant', 'system' and 'tool'")
-    return reader(entry)
+def decode_message(entry: ClientObject) -> Message:
+    """Return one message; raises ``bad_request`` with the path of a member that Cohere's API would refuse."""
+    return _ROLES[entry.required_word("role", _ROLES, "'user', 'assistant', 'system' and 'tool'")](entry)
 
 
 def document_text(document: Any, path: str) -> str:
-    """Return what a document says as plain text: its own, or its fields line by line."""
-    if isinstance(document, str):
-        return document
-    data = document.get("data", document)
+    """Return a document as plain text: its own text, or its fields one per line."""
+    data = document if isinstance(document, str) else document.get("data", document)
     if isinstance(data, str):
         return data
     if not isinstance(data, dict):
         raise wrong_type(f"{path}.data", "a string or an object", data)
-    return "\n".join(f"{name}: {_plain(value)}" for name, value in data.items())
-
-
-def _plain(value: Any) -> str:
-    return value if isinstance(value, str) else json_text(value)
+    texts = {name: value if isinstance(value, str) else json_text(value) for name, value in data.items()}
+    return "\n".join(f"{name}: {text}" for name, text in texts.items())
 
 
 def _message(entry: ClientObject) -> Message:
@@ -55,7 +46,7 @@ def _assistant(entry: ClientObject) -> Message:
     if plan := entry.text("tool_plan"):
         parts.append(ReasoningPart(plan, native=PLAN))
     if entry.members.get("content") is not None:
-        parts += _content(entry, _ANSWERED)
+        parts += _content(entry, _READERS["assistant"])
     parts = _with_citations(parts, entry)
     parts += [_call(call) for call in entry.objects("tool_calls")]
     if not parts and entry.members.get("content") is None:
@@ -64,7 +55,7 @@ def _assistant(entry: ClientObject) -> Message:
 
 
 def _with_citations(parts: list[Part], entry: ClientObject) -> list[Part]:
-    """Return the parts, the message's citations on its first text."""
+    """Attach the message's citations to its first text."""
     citations = [dict(citation.members) for citation in entry.objects("citations")]
     for at, part in enumerate(parts):
         if citations and isinstance(part, TextPart):
@@ -74,16 +65,14 @@ def _with_citations(parts: list[Part], entry: ClientObject) -> list[Part]:
 
 
 def _call(call: ClientObject) -> ToolCallPart:
-    function = call.object("function")
-    if function is None:
-        raise missing(call.at("function"))
+    function = call.required_object("function")
     arguments = function.text("arguments") or "{}"
     return ToolCallPart(call.required_text("id"), function.required_text("name"), arguments)
 
 
 def _result(entry: ClientObject) -> Message:
     call_id = entry.required_text("tool_call_id")
-    return Message("tool", (ToolResultPart(call_id, _content(entry, _RESULT_READERS)),))
+    return Message("tool", (ToolResultPart(call_id, _content(entry, _READERS["tool"])),))
 
 
 _ROLES: Final[Mapping[str, Callable[[ClientObject], Message]]] = {
@@ -107,14 +96,7 @@ def _content(entry: ClientObject, readers: Mapping[str, _Reader]) -> tuple[Part,
         return (TextPart(value),)
     if not isinstance(value, list):
         raise wrong_type(entry.at("content"), "a string or an array", value)
-    return tuple(_block(block, readers) for block in entry.objects("content"))
-
-
-def _block(block: ClientObject, readers: Mapping[str, _Reader]) -> Part:
-    kind = block.required_text("type")
-    if kind not in readers:
-        raise wrong_value(block.at("type"), kind, ", ".join(f"'{name}'" for name in readers))
-    return readers[kind](block)
+    return tuple(readers[block.required_word("type", readers)](block) for block in entry.objects("content"))
 
 
 def _text(block: ClientObject) -> Part:
@@ -126,9 +108,7 @@ def _thinking(block: ClientObject) -> Part:
 
 
 def _image(block: ClientObject) -> Part:
-    image = block.object("image_url")
-    if image is None:
-        raise missing(block.at("image_url"))
+    image = block.required_object("image_url")
     url, detail = image.required_text("url"), image.text("detail")
     inline = split_data_url(url)
     if inline is None:
@@ -137,9 +117,7 @@ def _image(block: ClientObject) -> Part:
 
 
 def _document(block: ClientObject) -> Part:
-    document = block.object("document")
-    if document is None:
-        raise missing(block.at("document"))
+    document = block.required_object("document")
     text = document_text(document.members, document.path)
     return TextPart(text, native=(NAME, {"as_document": dict(document.members)}))
 
@@ -147,6 +125,7 @@ def _document(block: ClientObject) -> Part:
 _READERS: Final[Mapping[str, Mapping[str, _Reader]]] = {
     "system": {"text": _text},
     "user": {"text": _text, "image_url": _image},
+    "assistant": {"text": _text, "thinking": _thinking},
+    "tool": {"text": _text, "document": _document},
 }
-_ANSWERED: Final[Mapping[str, _Reader]] = {"text": _text, "thinking": _thinking}
-_RESULT_READERS: Final[Mapping[str, _Reader]] = {"text": _text, "document": _document}
+"""The content blocks that a message of each role may hold."""

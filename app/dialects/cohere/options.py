@@ -1,4 +1,4 @@
-"""Names and model facts of the Cohere wire."""
+"""The name of the Cohere dialect, and what its models support."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ from typing import Final
 NAME: Final = "cohere"
 
 PLAN: Final = (NAME, {"plan": True})
-"""Marks reasoning that this wire calls a tool plan."""
+"""Marks reasoning that Cohere sends as ``tool_plan``."""
 
-_THINKERS: Final = (
-    # a piece of the model id and the tokens it may write
+_OUTPUT_LIMITS: Final = (
+    # part of the model id, output limit in tokens
     ("reasoning", 32_768),
     ("command-a-plus", 32_768),
 )
 
 
-def max_thinking(model: str) -> int | None:
-    """Return the output limit that shares of thinking are taken from, None for a model that
-    does not think."""
-    return next((limit for text, limit in _THINKERS if text in model.lower()), None)
+def output_limit(model: str) -> int | None:
+    """Return the output limit, in tokens, of a model that can think; None for any other model."""
+    return next((limit for text, limit in _OUTPUT_LIMITS if text in model.lower()), None)

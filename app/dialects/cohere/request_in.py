@@ -1,8 +1,8 @@
-"""A Cohere v2 chat body to the canonical request (server half).
+"""Decode a Cohere v2 chat request (server half).
 
 ``documents`` become text of the last user message, so that every model can read them; a
-Cohere target is given them as they came. Members that only this API has stay in
-``extra``. Source of the shapes: the request types of the cohere SDK's ``V2Client.chat``.
+Cohere target still receives them unchanged. Members that only this API has go into
+``extra``. Source: the request types of the cohere SDK's ``V2Client.chat``.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from app.canonical.request import (
     ToolChoice,
 )
 from app.dialects.base import ServerContext
-from app.dialects.cohere.messages_in import document_text, read_message
+from app.dialects.cohere.messages_in import decode_message, document_text
 from app.dialects.cohere.options import NAME
 from app.dialects.shared.lenient_json import as_dict, opt_str, rest
-from app.dialects.shared.strict_json import ClientObject, missing, wrong_type, wrong_value
+from app.dialects.shared.strict_json import ClientObject, wrong_type
 
-_READ: Final = frozenset(
+_CANONICAL: Final = frozenset(
     {
         "model",
         "messages",
@@ -48,22 +48,22 @@ _READ: Final = frozenset(
         "logprobs",
         "thinking",
         "stream",
-        "fallbacks",  # the gateway's own: consumed by the router
+        "fallbacks",  # the gateway's own member, read by the router
     }
 )
+_FORMS: Final = ("text", "json_object")
 _MODES: Final = {"REQUIRED": ToolChoice("required"), "NONE": ToolChoice("none")}
 
 
 def decode_request(body: Mapping[str, Any], context: ServerContext) -> Request:
-    """Return what a v2 chat body asks for.
+    """Return the canonical request of a v2 chat body.
 
-    Raises ``bad_request`` that names the member (``messages[0].content``) for any shape
-    that the API does not have.
+    Raises ``bad_request`` with the path (``messages[0].content``) of a member that
+    Cohere's API would refuse.
     """
     members = ClientObject(body)
-    if members.items("messages") is None:
-        raise missing("messages")
-    messages = [read_message(entry) for entry in members.objects("messages")]
+    members.required_items("messages")
+    messages = [decode_message(entry) for entry in members.objects("messages")]
     return Request(
         model=members.text("model") or "",
         messages=tuple(_with_documents(messages, members)),
@@ -73,15 +73,14 @@ def decode_request(body: Mapping[str, Any], context: ServerContext) -> Request:
         output=_output(members),
         reasoning=_reasoning(members),
         stream=members.flag("stream") or False,
-        extra=rest(body, _READ),
+        extra=rest(body, _CANONICAL),
         origin=Origin(NAME, body),
     )
 
 
 def _with_documents(messages: list[Message], members: ClientObject) -> list[Message]:
-    """Return the messages, the documents in front of what the last user message says."""
-    documents = members.items("documents") or []
-    parts = tuple(_document(entry, index) for index, entry in enumerate(documents))
+    """Return the messages, with the documents at the beginning of the last user message."""
+    parts = tuple(_document(entry, index) for index, entry in enumerate(members.items("documents") or []))
     if not parts:
         return messages
     for at in range(len(messages) - 1, -1, -1):
@@ -105,11 +104,8 @@ def _tools(members: ClientObject) -> tuple[Tool, ...]:
 
 
 def _tool(entry: ClientObject, strict: bool | None) -> Tool:
-    if (kind := entry.text("type") or "function") != "function":
-        raise wrong_value(entry.at("type"), kind, "'function'")
-    function = entry.object("function")
-    if function is None:
-        raise missing(entry.at("function"))
+    entry.word("type", ("function", ""), "'function'")
+    function = entry.required_object("function")
     return Tool(
         "function",
         function.required_text("name"),
@@ -120,9 +116,7 @@ def _tool(entry: ClientObject, strict: bool | None) -> Tool:
 
 
 def _tool_choice(members: ClientObject) -> ToolChoice | None:
-    mode = members.text("tool_choice")
-    if mode is not None and mode not in _MODES:
-        raise wrong_value("tool_choice", mode, "'REQUIRED' and 'NONE'")
+    mode = members.word("tool_choice", _MODES, "'REQUIRED' and 'NONE'")
     return _MODES[mode] if mode else None
 
 
@@ -142,11 +136,8 @@ def _sampling(members: ClientObject) -> Sampling:
 
 def _output(members: ClientObject) -> Output:
     form = members.object("response_format")
-    kind = "text" if form is None else form.text("type") or "text"
-    if form is None or kind == "text":
+    if form is None or form.word("type", ("", *_FORMS), "'text' and 'json_object'") in (None, "", "text"):
         return Output()
-    if kind != "json_object":
-        raise wrong_value(form.at("type"), kind, "'text' and 'json_object'")
     schema = form.mapping("json_schema") or form.mapping("schema")
     return Output("json") if schema is None else Output("schema", schema=schema)
 
@@ -155,9 +146,7 @@ def _reasoning(members: ClientObject) -> Reasoning | None:
     thinking = members.object("thinking")
     if thinking is None:
         return None
-    kind = thinking.text("type") or "enabled"
-    if kind not in {"enabled", "disabled"}:
-        raise wrong_value(thinking.at("type"), kind, "'enabled' and 'disabled'")
+    kind = thinking.word("type", ("enabled", "disabled", ""), "'enabled' and 'disabled'")
     budget = thinking.integer("token_budget")
     if kind == "disabled":
         return Reasoning("none")

@@ -1,12 +1,12 @@
-"""Canonical request to a Cohere v2 chat body.
+"""Encode a canonical request as a Cohere v2 chat request (client half).
 
-Sources: contract/providers.md (top section and 3.7), the request of the cohere SDK's
-``V2Client.chat``, the recorded exchanges.
+Sources: contract/providers.md (top section and 3.7), the request types of the cohere SDK's
+``V2Client.chat``, recorded traffic.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from app.canonical.request import (
@@ -26,13 +26,13 @@ from app.canonical.request import (
     ToolResultPart,
 )
 from app.dialects.base import ClientContext, EncodedRequest
-from app.dialects.cohere.options import NAME, max_thinking
+from app.dialects.cohere.options import NAME, output_limit
 from app.dialects.shared.alternation import merge_turns
 from app.dialects.shared.claude_thinking import with_thinking
 from app.dialects.shared.effort import budget_of
 from app.dialects.shared.lenient_json import as_dict, data_url, without_nulls
 from app.dialects.shared.losses import Losses
-from app.dialects.shared.members import report_members
+from app.dialects.shared.members import own_members, report_members
 from app.dialects.shared.tool_forms import (
     ANSWER_DESCRIPTION,
     ANSWER_TOOL,
@@ -52,7 +52,7 @@ from app.dialects.shared.unmapped_members import (
 Members = dict[str, Any]
 
 _OWN: Final = frozenset({"citation_options", "documents", "priority", "safety_mode", "thinking"})
-"""Members of this API alone that a client of another may send beside the standard ones."""
+"""Members of Cohere's API that clients of other APIs may add to their requests."""
 
 _SUPPORTED: Final = frozenset(
     {"seed", "presence_penalty", "frequency_penalty", "logprobs", "top_k", "parallel_tool_calls"}
@@ -62,13 +62,12 @@ _SUPPORTED: Final = frozenset(
 def encode_request(request: Request, context: ClientContext) -> EncodedRequest:
     """Return the body of ``/v2/chat``; losses are reported to the context.
 
-    Raises GatewayError ``unsupported_parameter`` where leaving something out would change
-    the answer.
+    Raises ``unsupported_parameter`` where leaving something out would change the response.
     """
     losses = context.losses
     request = pair_results(request, losses)
     own = "thinking" in request.extra and "budget_tokens" not in as_dict(request.extra["thinking"])
-    request = with_thinking(request, foreign=not own)  # this wire has a member of that name, too
+    request = with_thinking(request, foreign=not own)  # Cohere also has a member of that name
     report_members(request, NAME, {}, losses)
     body: Members = {
         **sendable_extras(request, NAME, _OWN, losses),
@@ -87,9 +86,9 @@ def encode_request(request: Request, context: ClientContext) -> EncodedRequest:
 
 
 def encode_count(request: Request, context: ClientContext) -> EncodedRequest:
-    """Return the body that has a prompt's words cut into tokens (``/v1/tokenize``).
+    """Return the body of ``/v1/tokenize``, which counts the tokens of a prompt.
 
-    The wire counts plain text alone: instructions and all texts, one a line.
+    It takes plain text: the instructions and all texts, one per line.
     """
     texts = [request.instructions] if request.instructions else []
     texts += [
@@ -103,53 +102,52 @@ def encode_count(request: Request, context: ClientContext) -> EncodedRequest:
 
 def _messages(request: Request, context: ClientContext) -> list[Members]:
     opening = [Message("system", (TextPart(request.instructions),))] if request.instructions else []
-    written: list[Members] = []
+    encoded: list[Members] = []
     for message in merge_turns([*opening, *request.messages], roles={"developer": "system"}):
         if message.name is not None and message.role != "tool":
             context.losses.report("message_name", "Messages have no names here; the name was left out")
-        written += _ROLES[message.role](message, context.losses)
-    return written
+        encoded += _ROLES[message.role](message, context.losses)
+    return encoded
 
 
 def _documents(request: Request) -> Members:
-    """Return the documents that a client of this wire gave beside its messages."""
-    spoken = (part for message in request.messages if message.role == "user" for part in message.parts)
-    found = [document for part in spoken if (document := _own_document(part)) is not None]
+    """Return the documents that a Cohere client sent beside its messages."""
+    parts = (part for message in request.messages if message.role == "user" for part in message.parts)
+    found = [document for part in parts if (document := _own_document(part)) is not None]
     return {"documents": found} if found else {}
 
 
 def _plain_messages(message: Message, losses: Losses) -> list[Members]:
-    """A system's or user's message: plain text, or a list when it holds images."""
-    parts = [block for part in message.parts if (block := _block(part, message.role, losses)) is not None]
-    if not parts:
-        return []
-    if len(parts) == 1 and parts[0]["type"] == "text":
-        return [{"role": message.role, "content": parts[0]["text"]}]
-    return [{"role": message.role, "content": parts}]
+    """Return a system or user message: plain text, or a list of blocks; none if it is empty."""
+    content = _content(message.parts, message.role, losses)
+    return [{"role": message.role, "content": content}] if content else []
+
+
+def _content(parts: Iterable[Part], role: str, losses: Losses) -> str | list[Members]:
+    blocks = [block for part in parts if (block := _block(part, role, losses)) is not None]
+    return blocks[0]["text"] if [block["type"] for block in blocks] == ["text"] else blocks
 
 
 def _assistant(message: Message, losses: Losses) -> list[Members]:
+    """Return an assistant message: with tool calls its reasoning is the plan, else thinking blocks."""
     calls = [_call(part, losses) for part in message.parts if isinstance(part, ToolCallPart)]
-    thoughts = [
-        t for part in message.parts if isinstance(part, ReasoningPart) if (t := _thought(part, losses))
-    ]
-    spoken = [part for part in message.parts if not isinstance(part, ToolCallPart | ReasoningPart)]
-    content = [block for part in spoken if (block := _block(part, "assistant", losses)) is not None]
-    written: Members = {"role": "assistant"}
-    if calls:
-        written["tool_calls"] = calls
-        if thoughts:
-            written["tool_plan"] = "".join(thoughts)
-    else:
+    reasoning = [part for part in message.parts if isinstance(part, ReasoningPart)]
+    thoughts = [text for part in reasoning if (text := _reasoning_text(part, losses))]
+    others = [part for part in message.parts if not isinstance(part, ToolCallPart | ReasoningPart)]
+    content = [block for part in others if (block := _block(part, "assistant", losses)) is not None]
+    if not calls:
         content = [{"type": "thinking", "thinking": thought} for thought in thoughts] + content
-    if content:
-        written["content"] = content
-    if cited := [citation for part in spoken for citation in _citations(part)]:
-        written["citations"] = cited
-    return [written] if len(written) > 1 else []
+    optional = {
+        "tool_calls": calls,
+        "tool_plan": "".join(thoughts) if calls else "",
+        "content": content,
+        "citations": [citation for part in others for citation in _own(part).get("citations") or ()],
+    }
+    members = {name: value for name, value in optional.items() if value}
+    return [{"role": "assistant", **members}] if members else []
 
 
-def _thought(part: ReasoningPart, losses: Losses) -> str:
+def _reasoning_text(part: ReasoningPart, losses: Losses) -> str:
     if not part.text:
         losses.report("reasoning_signature", "Earlier reasoning that only its maker can read was left out")
     elif part.signature is not None:
@@ -157,9 +155,9 @@ def _thought(part: ReasoningPart, losses: Losses) -> str:
     return part.text
 
 
-def _citations(part: Part) -> list[Any]:
-    native = part.native if isinstance(part, TextPart) else None
-    return list(native[1].get("citations") or ()) if native is not None and native[0] == NAME else []
+def _own(part: Part) -> Mapping[str, Any]:
+    """Return the members that a Cohere client wrote on a text."""
+    return own_members(part.native, NAME) if isinstance(part, TextPart) else {}
 
 
 def _call(part: ToolCallPart, losses: Losses) -> Members:
@@ -169,16 +167,14 @@ def _call(part: ToolCallPart, losses: Losses) -> Members:
 
 
 def _results(message: Message, losses: Losses) -> list[Members]:
-    """Each result is a message of its own."""
+    """Return a message for each result."""
     return [_result(part, losses) for part in message.parts if isinstance(part, ToolResultPart)]
 
 
 def _result(part: ToolResultPart, losses: Losses) -> Members:
     if part.is_error:
         losses.report("tool_result", "That a tool failed cannot be marked here; only its words were sent")
-    content = [block for inner in part.content if (block := _block(inner, "tool", losses)) is not None]
-    if len(content) == 1 and content[0]["type"] == "text":
-        return {"role": "tool", "tool_call_id": part.call_id, "content": content[0]["text"]}
+    content = _content(part.content, "tool", losses)
     return {"role": "tool", "tool_call_id": part.call_id, "content": content or ""}
 
 
@@ -208,9 +204,8 @@ def _text(part: TextPart | RefusalPart, role: str, losses: Losses) -> Members | 
 
 
 def _own_document(part: Part) -> Any:
-    """Return the document that a text stands for, as this wire's client wrote it, or None."""
-    native = part.native if isinstance(part, TextPart) else None
-    return native[1].get("as_document") if native is not None and native[0] == NAME else None
+    """Return the document that a text was made of, as the Cohere client wrote it, or None."""
+    return _own(part).get("as_document")
 
 
 def _image(part: ImagePart, role: str, losses: Losses) -> Members | None:
@@ -222,7 +217,7 @@ def _image(part: ImagePart, role: str, losses: Losses) -> Members | None:
 
 
 def _file(part: FilePart, role: str, losses: Losses) -> Members | None:
-    """A tool may answer with documents; elsewhere they go in the member ``documents``."""
+    """Return a tool result's document; in other messages files are refused."""
     if role != "tool" or part.text is None:
         losses.report("file", "Files are not read here; send their text, or 'documents' beside the messages")
     data = {"text": part.text or "", **({"title": part.filename} if part.filename else {})}
@@ -262,7 +257,7 @@ def _sampling(request: Request, losses: Losses) -> Members:
         temperature = 1
     if sampling.top_logprobs:
         losses.report("top_logprobs", "Only the chosen tokens have log probabilities here")
-    wanted = {
+    members = {
         "max_tokens": sampling.max_tokens,
         "temperature": temperature,
         "p": sampling.top_p,
@@ -273,14 +268,14 @@ def _sampling(request: Request, losses: Losses) -> Members:
         "presence_penalty": sampling.presence_penalty,
         "logprobs": sampling.logprobs or None,
     }
-    return without_nulls(wanted)
+    return without_nulls(members)
 
 
 def _thinking(request: Request, context: ClientContext) -> Members:
     reasoning, losses = request.reasoning, context.losses
     if reasoning is None or (reasoning.effort is None and reasoning.budget is None):
         return {}
-    limit = max_thinking(context.model)
+    limit = output_limit(context.model)
     off = reasoning.budget == 0 or (reasoning.budget is None and reasoning.effort == "none")
     if limit is None:
         if not off:
@@ -294,22 +289,22 @@ def _thinking(request: Request, context: ClientContext) -> Members:
     return {"thinking": {"type": "enabled", **({"token_budget": budget} if budget > 0 else {})}}
 
 
-# tools and the form of the answer
+# tools and the output format
 
 
 def _tools_and_form(request: Request, losses: Losses) -> Members:
     choice = request.tool_choice or ToolChoice("auto")
     tools = [
-        written
+        encoded
         for tool in request.tools
-        if _is_offered(tool, choice) and (written := _KINDS[tool.kind](tool, losses)) is not None
+        if _is_offered(tool, choice) and (encoded := _KINDS[tool.kind](tool, losses)) is not None
     ]
     if request.parallel_tool_calls is False and tools:
         losses.report("parallel_tool_calls")
     mode = _mode(choice, bool(tools), losses)
-    output, sent = request.output, Members()
+    output, body = request.output, Members()
     if output.format == "schema" and tools and mode != "REQUIRED":
-        # the wire takes no response_format beside tools, so that a tool stands for the schema
+        # Cohere takes no response_format beside tools: a tool that must be called has the schema instead
         tools = tools if mode is None else []
         warning = "The schema stands as a tool that must be called: there is no JSON form beside tools here"
         losses.report("output_json", warning)
@@ -319,21 +314,21 @@ def _tools_and_form(request: Request, losses: Losses) -> Members:
         losses.report("output_json", "A JSON answer cannot be asked for beside tools; it was left out")
     elif output.format != "text":
         schema = {"json_schema": dict(output.schema)} if output.schema else {}
-        sent["response_format"] = {"type": "json_object", **schema}
-    if tools:
-        sent["tools"] = tools
-        sent.update(_strict(request, losses))
-        if mode is not None:
-            sent["tool_choice"] = mode
-    return sent
+        body["response_format"] = {"type": "json_object", **schema}
+    if not tools:
+        return body
+    return {**body, "tools": tools, **_strict(request, losses), **({"tool_choice": mode} if mode else {})}
 
 
-def _mode(choice: ToolChoice, offered: bool, losses: Losses) -> str | None:
-    """``auto`` is said by omission; a named tool is the only one offered, and required."""
-    if choice.mode == "named" and not offered:
+def _mode(choice: ToolChoice, has_tools: bool, losses: Losses) -> str | None:
+    """Return ``tool_choice``, None for ``auto``, which is the default.
+
+    A named tool is required, and the only one offered.
+    """
+    if choice.mode == "named" and not has_tools:
         losses.report("forced_tool", f"The tool '{choice.name}' cannot be offered")
     required = choice.mode in {"required", "named"} or (choice.mode == "allowed" and choice.required)
-    if required and not offered:
+    if required and not has_tools:
         losses.report("tool_choice", "No tool can be offered, so no call is required")
         return None
     return "REQUIRED" if required else "NONE" if choice.mode == "none" else None
@@ -355,13 +350,11 @@ def _strict(request: Request, losses: Losses) -> Members:
 
 
 def _function(name: str, description: str | None, schema: Mapping[str, Any]) -> Members:
-    function: Members = {"name": name}
-    if description:
-        function["description"] = description
-    return {"type": "function", "function": {**function, "parameters": dict(schema)}}
+    described = {"description": description} if description else {}
+    return {"type": "function", "function": {"name": name, **described, "parameters": dict(schema)}}
 
 
-def _write_hosted(tool: Tool, losses: Losses) -> Members | None:
+def _hosted(tool: Tool, losses: Losses) -> Members | None:
     losses.report("hosted_tool", f"The hosted tool '{tool.name}' is not run by this model")
     return None
 
@@ -369,5 +362,5 @@ def _write_hosted(tool: Tool, losses: Losses) -> Members | None:
 _KINDS: Final[Mapping[str, Callable[[Tool, Losses], Members | None]]] = {
     "function": lambda tool, losses: _function(tool.name, tool.description, object_schema(tool.parameters)),
     "custom": lambda tool, losses: _function(tool.name, tool.description, custom_schema(tool, losses)),
-    "hosted": _write_hosted,
+    "hosted": _hosted,
 }

@@ -1,7 +1,6 @@
-"""Whole Cohere v2 chat answers: content, plans, calls, citations, usage, errors.
+"""Decode a Cohere v2 chat response (client half): content, plans, calls, citations, usage, errors.
 
-Sources: contract/providers.md 3.7, the cohere SDK's ``V2ChatResponse``, the recorded
-exchanges.
+Sources: contract/providers.md 3.7, the cohere SDK's ``V2ChatResponse``, recorded traffic.
 """
 
 from __future__ import annotations
@@ -10,11 +9,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from app.canonical.request import OpaquePart, Part, ReasoningPart, TextPart
-from app.canonical.response import Choice, Finish, FinishReason, Response, Usage
+from app.canonical.response import Choice, FinishReason, Response, Usage
 from app.dialects.base import ClientContext
 from app.dialects.cohere.options import NAME, PLAN
-from app.dialects.shared import decoder_parts
-from app.dialects.shared.decoder_parts import call_part, counts_at, items_of, native_rest
+from app.dialects.shared.decoder_parts import call_part, counts_at, finish_of, items_of, native_rest
 from app.dialects.shared.failures import upstream_failure
 from app.dialects.shared.lenient_json import as_dict, as_list, as_str, count, dicts, label, number, opt_str
 from app.dialects.shared.tool_forms import custom_tool_names
@@ -41,7 +39,7 @@ _DETAILS: Final[Mapping[tuple[str, str], str]] = {
 
 
 def decode_response(body: Any, context: ClientContext) -> Response:
-    """Return the answer that a body is; raises ``upstream_invalid`` for one without message."""
+    """Return the canonical response of a body; raises ``upstream_invalid`` if it has no message."""
     answer = as_dict(body)
     if not isinstance(answer.get("message"), dict):
         raise GatewayError("upstream_invalid", "The provider's answer has no message.", raw=body)
@@ -49,7 +47,7 @@ def decode_response(body: Any, context: ClientContext) -> Response:
     return Response(
         opt_str(answer.get("id")),
         None,
-        (Choice(0, items_of(parts), finish_of(answer.get("finish_reason"), parts)),),
+        (Choice(0, items_of(parts), finish_of(answer.get("finish_reason"), FINISHES, parts)),),
         decode_usage(answer.get("usage")),
         native=native_rest(NAME, answer, _KNOWN),
     )
@@ -63,24 +61,25 @@ def _parts(answer: Mapping[str, Any], context: ClientContext) -> list[Part]:
     content = as_list(message.get("content"))
     texts = [i for i, block in enumerate(content) if as_dict(block).get("type", "text") == "text"]
     for index, block in enumerate(content):
-        cited = [c for c in dicts(message.get("citations")) if _cites(c, index, texts)]
-        parts.append(_block(as_dict(block), cited, answer if index in texts[:1] else {}))
+        citations = [c for c in dicts(message.get("citations")) if _cites(c, index, texts)]
+        parts.append(_part(as_dict(block), citations, answer if index in texts[:1] else {}))
     for call in dicts(message.get("tool_calls")):
         function = as_dict(call.get("function"))
-        identity = opt_str(call.get("id")) or context.new_id("call")
+        call_id = opt_str(call.get("id")) or context.new_id("call")
         name, arguments = as_str(function.get("name")), as_str(function.get("arguments"))
-        parts.append(call_part(identity, name, arguments, custom_tool_names(context.request)))
+        parts.append(call_part(call_id, name, arguments, custom_tool_names(context.request)))
     return parts
 
 
 def _cites(citation: Mapping[str, Any], index: int, texts: list[int]) -> bool:
-    """A citation names its block; where it does not, it is the first text's."""
-    named = count(citation.get("content_index"))
-    target = named if named in texts else texts[0] if texts else None
+    """Tell whether a citation belongs to the block at ``index``: it names its block, else the first text."""
+    target = count(citation.get("content_index"))
+    if target not in texts:
+        target = texts[0] if texts else None
     return index == target
 
 
-def _block(block: Members, citations: list[Members], answer: Mapping[str, Any]) -> Part:
+def _part(block: Members, citations: list[Members], answer: Mapping[str, Any]) -> Part:
     kind = block.get("type", "text")
     if kind == "thinking":
         return ReasoningPart(as_str(block.get("thinking")))
@@ -92,8 +91,8 @@ def _block(block: Members, citations: list[Members], answer: Mapping[str, Any]) 
 
 
 def annotations_of(citation: Mapping[str, Any]) -> Iterator[Members]:
-    """Yield a flat OpenAI annotation for each source: ``url_citation`` where it has an
-    address, else ``file_citation`` of the document or tool output."""
+    """Yield a flat OpenAI annotation for each source of a citation: ``url_citation`` if it has a
+    URL, else ``file_citation`` of the document or tool output."""
     start, end = count(citation.get("start")) or 0, count(citation.get("end")) or 0
     for index, source in enumerate(dicts(citation.get("sources"))):
         data = as_dict(source.get("document")) or as_dict(source.get("tool_output"))
@@ -110,43 +109,45 @@ def annotations_of(citation: Mapping[str, Any]) -> Iterator[Members]:
 
 
 def logprobs_of(value: Any) -> tuple[Members, ...] | None:
-    """Return OpenAI token objects; a piece of several tokens has the sum of their logarithms."""
-    if not isinstance(value, list | dict):
+    """Return OpenAI token objects, None without any.
+
+    An entry of several tokens gets the sum of their log probabilities.
+    """
+    if value is None:
         return None
-    made = []
-    for piece in dicts(value if isinstance(value, list) else [value]):
-        numbers = [n for n in map(number, as_list(piece.get("logprobs"))) if n is not None]
-        text = as_str(piece.get("text"))
+    tokens = []
+    for entry in dicts(value if isinstance(value, list) else [value]):
+        numbers = [n for n in map(number, as_list(entry.get("logprobs"))) if n is not None]
+        text = as_str(entry.get("text"))
         if numbers:
-            row = {"token": text, "logprob": sum(numbers), "bytes": list(text.encode()), "top_logprobs": []}
-            made.append(row)
-    return tuple(made) or None
-
-
-def finish_of(raw: Any, parts: list[Part]) -> Finish:
-    """Return why the answer ended; a TOOL_CALL of the answer's own tool is a plain stop."""
-    return decoder_parts.finish_of(raw, FINISHES, parts)
+            tokens.append(
+                {"token": text, "logprob": sum(numbers), "bytes": list(text.encode()), "top_logprobs": []}
+            )
+    return tuple(tokens) or None
 
 
 def decode_usage(value: Any) -> Usage | None:
-    """Return the usage by the tokens that the model saw; what is billed is in the details."""
+    """Return the usage: the tokens that the model processed, with the billed ones in the details.
+
+    None if the response reports neither input nor output tokens.
+    """
     raw = as_dict(value)
-    counted = as_dict(raw.get("tokens")) or as_dict(raw.get("billed_units"))
-    before, after = count(counted.get("input_tokens")), count(counted.get("output_tokens"))
-    if before is None and after is None:
+    tokens = as_dict(raw.get("tokens")) or as_dict(raw.get("billed_units"))
+    input_tokens, output_tokens = count(tokens.get("input_tokens")), count(tokens.get("output_tokens"))
+    if input_tokens is None and output_tokens is None:
         return None
     return Usage(
-        input_tokens=before or 0,
-        output_tokens=after or 0,
+        input_tokens=input_tokens or 0,
+        output_tokens=output_tokens or 0,
         cached_tokens=count(raw.get("cached_tokens")) or 0,
-        reasoning_tokens=count(counted.get("reasoning_tokens")) or 0,
+        reasoning_tokens=count(tokens.get("reasoning_tokens")) or 0,
         details=counts_at(raw, _DETAILS),
         native=native_usage(NAME, raw),
     )
 
 
 def decode_error(status: int, body: Any, headers: Mapping[str, str]) -> GatewayError:
-    """Read Cohere's error body: ``message`` and sometimes ``error_type``."""
+    """Return the error of a response with status 400 or above: ``message`` and, at times, ``error_type``."""
     error = as_dict(body)
     return upstream_failure(
         status,

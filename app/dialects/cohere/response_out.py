@@ -1,8 +1,8 @@
-"""Canonical answers as Cohere v2 chat answers (server half): content, plans, calls,
+"""Encode a canonical response as a Cohere v2 chat response (server half): content, plans, calls,
 citations, usage, errors.
 
-This wire has no slot for signatures and no media; they are left out. Source of the
-shapes: the cohere SDK's ``V2ChatResponse`` and the recorded exchanges.
+The format has no place for signatures or media; they are left out. Sources: the cohere
+SDK's ``V2ChatResponse``, recorded traffic.
 """
 
 from __future__ import annotations
@@ -24,15 +24,17 @@ from app.canonical.response import Choice, Finish, FinishReason, Response, Usage
 from app.dialects.base import ServerContext
 from app.dialects.cohere.options import NAME
 from app.dialects.cohere.response_in import FINISHES
+from app.dialects.shared import block_encoder
 from app.dialects.shared.lenient_json import as_str, count, dicts
+from app.dialects.shared.members import own_members
 from app.dialects.shared.tool_forms import object_text
 from app.errors import GatewayError
 
 Members = dict[str, Any]
 
-# Of what v2's enum has (cohere 7.3.1: COMPLETE, STOP_SEQUENCE, MAX_TOKENS, TOOL_CALL, ERROR, TIMEOUT) no word
-# fits filtered content; ERROR would say that the call failed. Cohere's own word is v1's ERROR_TOXIC, and its
-# SDK hands on words that it does not know (read 2026-11-28).
+# v2's enum (cohere 7.3.1: COMPLETE, STOP_SEQUENCE, MAX_TOKENS, TOOL_CALL, ERROR, TIMEOUT) has no value for
+# filtered content; ERROR would mean that the call failed. v1's ERROR_TOXIC is used: Cohere's SDK passes on
+# values that it does not know (read 2026-11-28).
 _FINISH_REASONS: Final[Mapping[FinishReason, str]] = {
     "stop": "COMPLETE",
     "length": "MAX_TOKENS",
@@ -44,35 +46,29 @@ _FINISH_REASONS: Final[Mapping[FinishReason, str]] = {
 
 
 def encode_response(response: Response, request: Request, context: ServerContext) -> Members:
-    """Return a v2 chat answer; of several choices the first."""
+    """Return a v2 chat response with the first choice."""
     choice = response.choices[0] if response.choices else Choice(0, ())
     parts = [part for message in choice.messages for part in message.parts]
     answer: Members = {
-        **own_members(response.native),
+        **own_members(response.native, NAME),
         "id": answer_id(response.id, context),
         "message": _message(parts),
         "finish_reason": finish_word(choice.finish, refused=any(isinstance(p, RefusalPart) for p in parts)),
     }
     if response.usage is not None:
         answer["usage"] = encode_usage(response.usage)
-    rows = [row for part in parts if isinstance(part, TextPart) for row in part.logprobs or ()]
-    if rows and request.sampling.logprobs:
-        answer["logprobs"] = [logprob_item([row]) for row in rows]
+    tokens = [token for part in parts if isinstance(part, TextPart) for token in part.logprobs or ()]
+    if tokens and request.sampling.logprobs:
+        answer["logprobs"] = [logprob_item([token]) for token in tokens]
     return answer
 
 
 def answer_id(upstream: str | None, context: ServerContext) -> str:
-    """Return the id of the answer as the client sees it."""
+    """Return the id of the response as the client sees it."""
     return context.response_id or upstream or context.new_id("chat")
 
 
-def own_members(native: Native | None) -> Mapping[str, Any]:
-    """Return native members of this dialect, else none."""
-    return native[1] if native is not None and native[0] == NAME else {}
-
-
 def _message(parts: Sequence[Part]) -> Members:
-    message: Members = {"role": "assistant"}
     content: list[Members] = []
     citations: list[Members] = []
     for part in parts:
@@ -80,31 +76,26 @@ def _message(parts: Sequence[Part]) -> Members:
         if block is None:
             continue
         if isinstance(part, TextPart):
-            cited = citations_of(part.native, part.annotations, part.text)
-            citations += citations_at(cited, len(content), first=_first_text(content))
+            found = citations_of(part.native, part.annotations, part.text)
+            is_first = not any(block["type"] == "text" for block in content)
+            citations += citations_at(found, len(content), first=is_first)
         content.append(block)
-    if plan := "".join(part.text for part in parts if is_plan(part) and isinstance(part, ReasoningPart)):
-        message["tool_plan"] = plan
-    if calls := [encode_call(part) for part in parts if isinstance(part, ToolCallPart)]:
-        message["tool_calls"] = calls
-    if content:
-        message["content"] = content
-    if citations:
-        message["citations"] = citations
-    return message
-
-
-def _first_text(content: Iterable[Members]) -> bool:
-    return not any(block["type"] == "text" for block in content)
+    optional = {
+        "tool_plan": "".join(p.text for p in parts if isinstance(p, ReasoningPart) and is_plan(p)),
+        "tool_calls": [encode_call(part) for part in parts if isinstance(part, ToolCallPart)],
+        "content": content,
+        "citations": citations,
+    }
+    return {"role": "assistant", **{name: value for name, value in optional.items() if value}}
 
 
 def is_plan(part: Part) -> bool:
-    """Tell whether a part is what this wire calls a tool plan."""
-    return isinstance(part, ReasoningPart) and bool(own_members(part.native).get("plan"))
+    """Tell whether a part is sent as ``tool_plan``."""
+    return isinstance(part, ReasoningPart) and bool(own_members(part.native, NAME).get("plan"))
 
 
 def content_block(part: Part) -> Members | None:
-    """Return a part as a block of ``content``, None for what is none."""
+    """Return a part as a block of ``content``, None if it has no place there."""
     if isinstance(part, TextPart | RefusalPart):
         return {"type": "text", "text": part.text}
     if isinstance(part, ReasoningPart) and part.form != "hidden" and not is_plan(part):
@@ -115,20 +106,20 @@ def content_block(part: Part) -> Members | None:
 
 
 def encode_call(part: ToolCallPart) -> Members:
-    """Return a tool call."""
+    """Return a tool call; a function's arguments are empty at the beginning of a stream."""
     is_opening = part.kind == "function" and not part.arguments
     function = {"name": part.name, "arguments": "" if is_opening else object_text(part)}
     return {"id": part.id, "type": "function", "function": function}
 
 
 def citations_of(native: Native | None, notes: Sequence[Mapping[str, Any]], text: str) -> list[Members]:
-    """Return a text's citations: this wire's own, else what annotations of others stand for."""
-    own = dicts(own_members(native).get("citations"))
+    """Return a text's citations: Cohere's own, else those made of another API's annotations ``notes``."""
+    own = dicts(own_members(native, NAME).get("citations"))
     return own or [_citation(note, text) for note in notes]
 
 
 def citations_at(citations: Iterable[Members], index: int, *, first: bool) -> list[Members]:
-    """Return citations that name their block, as all must but those of the first text."""
+    """Return citations with the index of their block, which only those of the first text may omit."""
     return [
         {**citation, "content_index": index} if "content_index" in citation or not first else citation
         for citation in citations
@@ -137,21 +128,20 @@ def citations_at(citations: Iterable[Members], index: int, *, first: bool) -> li
 
 def _citation(note: Mapping[str, Any], text: str) -> Members:
     url, title = as_str(note.get("url")), as_str(note.get("title")) or as_str(note.get("filename"))
-    start, end = count(note.get("start_index")), count(note.get("end_index"))
-    start, end = start or 0, len(text) if end is None else end
-    identity = url or as_str(note.get("file_id"))
-    document = {"id": identity, "title": title, **({"url": url} if url else {})}
+    start, end = count(note.get("start_index")) or 0, count(note.get("end_index"))
+    source_id = url or as_str(note.get("file_id"))
+    document = {"id": source_id, "title": title, **({"url": url} if url else {})}
     return {
         "start": start,
-        "end": end,
+        "end": len(text) if end is None else end,
         "text": text[start:end],
-        "sources": [{"type": "document", "id": identity, "document": document}],
+        "sources": [{"type": "document", "id": source_id, "document": document}],
         "type": "TEXT_CONTENT",
     }
 
 
 def logprob_item(rows: Sequence[Mapping[str, Any]]) -> Members:
-    """Return OpenAI token objects as one piece; ids of tokens are known to their maker alone."""
+    """Return OpenAI token objects as one entry; ``token_ids`` is empty since OpenAI's objects have no ids."""
     return {
         "text": "".join(as_str(row.get("token")) for row in rows),
         "token_ids": [],
@@ -160,35 +150,23 @@ def logprob_item(rows: Sequence[Mapping[str, Any]]) -> Members:
 
 
 def finish_word(finish: Finish | None, *, refused: bool = False) -> str:
-    """Return the finish reason, the wire's own word where it is one of this wire; a refusal is
-    what filtered content is."""
-    if finish is None:
-        return "COMPLETE"
-    if refused and finish.reason == "stop":
-        return _FINISH_REASONS["content_filter"]
-    if finish.raw is not None and FINISHES.get(finish.raw) == finish.reason:
-        return finish.raw
-    return "STOP_SEQUENCE" if finish.stop_sequence else _FINISH_REASONS[finish.reason]
+    """Return the value of ``finish_reason``."""
+    return block_encoder.finish_word(finish, _FINISH_REASONS, FINISHES, "STOP_SEQUENCE", refused=refused)
 
 
 def encode_usage(usage: Usage) -> Members:
-    """Return the usage: billed units and tokens are one where the upstream tells no bill."""
-    if usage.native is not None and usage.native[0] == NAME:
-        return dict(usage.native[1])
-    counted = {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}
-    thought = {"reasoning_tokens": usage.reasoning_tokens} if usage.reasoning_tokens else {}
+    """Return the usage; billed units are the token counts where the upstream is not Cohere."""
+    if own := own_members(usage.native, NAME):
+        return dict(own)
+    tokens = {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}
+    reasoning = {"reasoning_tokens": usage.reasoning_tokens} if usage.reasoning_tokens else {}
     return {
-        "billed_units": counted,
-        "tokens": {**counted, **thought},
+        "billed_units": tokens,
+        "tokens": {**tokens, **reasoning},
         "cached_tokens": usage.cached_tokens,
     }
 
 
-def error_status(error: GatewayError) -> int:
-    """Return the HTTP status of an error at this door: a model that is not there is 404."""
-    return 404 if error.kind.name == "model_not_found" else error.status
-
-
 def encode_error(error: GatewayError, *, request_id: str | None = None) -> Members:
-    """Return Cohere's error body; ``id`` is the request's, where it is given."""
+    """Return Cohere's error body, with the ``id`` of the request if there is one."""
     return {"message": error.message, **({"id": request_id} if request_id else {})}
