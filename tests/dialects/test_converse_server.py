@@ -421,7 +421,7 @@ ERRORS = [
 def test_an_error_is_an_exception_of_the_service(
     error: GatewayError, status: int, name: str, in_stream: str
 ) -> None:
-    assert (response_out.error_status(error), response_out.error_name(error)) == (status, name)
+    assert (DIALECT.error_status(error), response_out.error_name(error)) == (status, name)
     assert response_out.encode_error(error) == {"message": "No."}
     encoder = ConverseEncoder(Request("m"), generic.server_context())
     frames = served.written(encoder, [Started("id"), Failed(error)])

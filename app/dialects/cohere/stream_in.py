@@ -75,7 +75,7 @@ class CohereDecoder(TerminalDecoder):
         if key in self._blocks:
             self._ended.add(key)
         events = [*self._message_start({}), *self._close_ended()]
-        return [*events, self._blocks.open(key, part).started()]
+        return [*events, self._blocks.open(key, part).start_event()]
 
     def _close_ended(self) -> list[Event]:
         """Close the blocks that have ended.

@@ -1,12 +1,11 @@
-"""Canonical parts to Converse content blocks.
+"""Encode canonical parts as content blocks of a Converse request (client half).
 
-Bytes travel as base64 text. Source: contract/providers.md 3.5 and botocore's service
-model of ``bedrock-runtime``.
+Bytes are base64 text. Sources: contract/providers.md 3.5, botocore's service model of
+``bedrock-runtime``.
 """
 
 from __future__ import annotations
 
-import base64
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
@@ -26,11 +25,12 @@ from app.canonical.request import (
     ToolResultPart,
 )
 from app.dialects.base import ClientContext
-from app.dialects.converse.options import NAME, ConverseOptions
+from app.dialects.converse.options import IMAGE_FORMATS, NAME, ConverseOptions
 from app.dialects.shared.alternation import PLACEHOLDER_TEXT, merge_blank_texts
+from app.dialects.shared.base64_text import encode_base64
 from app.dialects.shared.claude import OMITTED
 from app.dialects.shared.media_types import media_type_of
-from app.dialects.shared.members import CACHE_MARKS, MemberTable, cache_mark, flat_members, pick_members
+from app.dialects.shared.members import CACHE_MARKS, MemberTable, cache_mark, own_members, pick_members
 from app.dialects.shared.tool_forms import call_input
 from app.dialects.shared.tool_ids import CONVERSE_ID, fit_tool_id
 from app.dialects.shared.tool_values import faithful_value
@@ -38,13 +38,6 @@ from app.dialects.shared.unmapped_members import own_block, own_signature, repor
 
 Block = dict[str, Any]
 
-_IMAGE_FORMATS: Final = {
-    "image/png": "png",
-    "image/jpeg": "jpeg",
-    "image/jpg": "jpeg",
-    "image/gif": "gif",
-    "image/webp": "webp",
-}
 _DOCUMENT_FORMATS: Final = {
     "application/pdf": "pdf",
     "text/csv": "csv",
@@ -57,26 +50,16 @@ _DOCUMENT_FORMATS: Final = {
     "application/json": "txt",
     "application/xml": "txt",
 }
-_MAX_NAME: Final = 200
-_FORBIDDEN_IN_NAME: Final = re.compile(r"[^A-Za-z0-9\s()\[\]-]+")
+_MAX_NAME: Final = 200  # characters
+_NAME_SEPARATORS: Final = re.compile(r"[^A-Za-z0-9\s()\[\]-]+")
 _THINKING: Final = "reasoningContent"
 
-
-TAKES: Final[MemberTable] = {object: CACHE_MARKS, FilePart: frozenset({"citations", "context"})}
-"""Members of this wire's own that clients of others write on parts."""
-
-
-def cache_point(native: Native | None) -> Block | None:
-    """Return the cache point that follows a part with a cache mark of any dialect."""
-    mark = cache_mark(native)
-    if mark is None:
-        return None
-    ttl = mark.get("ttl")
-    return {"cachePoint": {"type": "default", **({"ttl": ttl} if ttl in ("5m", "1h") else {})}}
+PART_MEMBERS: Final[MemberTable] = {object: CACHE_MARKS, FilePart: frozenset({"citations", "context"})}
+"""Converse's own members that clients of other APIs write on parts."""
 
 
 class BlockWriter:
-    """Writes the blocks of one request; remembers the names its documents have taken."""
+    """Write the content blocks of one request. Documents get different names."""
 
     def __init__(self, context: ClientContext, options: ConverseOptions) -> None:
         self.context = context
@@ -84,25 +67,22 @@ class BlockWriter:
         self._names: set[str] = set()
 
     def turn(self, message: Message) -> Block:
-        """Return one turn; it may hold no block. The wire wants words beside a document."""
+        """Return one turn, which may be empty. Converse requires a text beside a document."""
         content = self.blocks(message.parts, message.role)
-        if message.role == "user" and _needs_words(content):
+        kinds = {kind for block in content for kind in block}
+        if message.role == "user" and "document" in kinds and "text" not in kinds:
             content.append({"text": PLACEHOLDER_TEXT})
             warning = f"A document without words is not taken here; '{PLACEHOLDER_TEXT}' was sent beside it"
             self._report("message_text", warning)
         return {"role": message.role, "content": content}
 
     def blocks(self, parts: Iterable[Part], role: str) -> list[Block]:
-        """Return the blocks of one turn: results first in a user's, thinking first in an assistant's."""
-        spoken = merge_blank_texts(parts, self.context.losses)
-        groups = [group for part in spoken if (group := self._with_cache_point(part, role))]
+        """Return the blocks of one turn: tool results first in a user's, thinking first in an assistant's."""
+        kept = merge_blank_texts(parts, self.context.losses)
+        groups = [group for part in kept if (group := self._with_cache_point(part, role))]
         if role == "user":
             groups.sort(key=lambda group: "toolResult" not in group[0])
-        elif (
-            not any(isinstance(part, OpaquePart) for part in spoken)
-            and groups
-            and _THINKING not in groups[0][0]
-        ):
+        elif groups and _THINKING not in groups[0][0] and not any(isinstance(p, OpaquePart) for p in kept):
             groups.sort(key=lambda group: _THINKING not in group[0])
         return [block for group in groups for block in group]
 
@@ -110,31 +90,31 @@ class BlockWriter:
         if isinstance(part, ImagePart) and role == "assistant":
             self._report("hosted_item", "Pictures that a model made cannot be shown to this one")
             return []
-        block = self._opaque(part, role) if isinstance(part, OpaquePart) else _WRITERS[type(part)](self, part)
-        if block is None:
-            return []
-        return [block, *self.cache_points(_cache_mark(part))]
+        block = self._block(part, role)
+        return [] if block is None else [block, *self.cache_points(_marked_native(part))]
+
+    def _block(self, part: Part, role: str) -> Block | None:
+        if isinstance(part, OpaquePart):
+            return own_block(part, role, NAME, self.context.losses)
+        return _WRITERS[type(part)](self, part)
 
     def cache_points(self, native: Native | None) -> list[Block]:
-        """Return the cache point that a mark asks for, reported where the model has none."""
-        point = cache_point(native)
-        if point is None:
+        """Return the cache point for a cache mark of any dialect; reported if the model caches nothing."""
+        mark = cache_mark(native)
+        if mark is None:
             return []
         if not self.options.caches:
             self._report("cache_control", "This model caches no prompts; the mark was left out")
             return []
-        return [point]
+        ttl = mark.get("ttl")
+        return [{"cachePoint": {"type": "default", **({"ttl": ttl} if ttl in ("5m", "1h") else {})}}]
 
     def _report(self, feature: str, message: str | None = None) -> None:
         self.context.losses.report(feature, message)
 
-    def _opaque(self, part: OpaquePart, role: str) -> Block | None:
-        return own_block(part, role, NAME, self.context.losses)
-
     def _text(self, part: TextPart) -> Block | None:
-        if part.native is not None and part.native[0] == NAME and part.native[1].get("citations"):
-            cited = part.native[1]["citations"]
-            return {"citationsContent": {"content": [{"text": part.text}], "citations": cited}}
+        if citations := own_members(part.native, NAME).get("citations"):
+            return {"citationsContent": {"content": [{"text": part.text}], "citations": citations}}
         return {"text": part.text}
 
     def _refusal(self, part: RefusalPart) -> Block | None:
@@ -149,7 +129,7 @@ class BlockWriter:
     def _image(self, part: ImagePart) -> Block | None:
         if part.detail not in (None, "auto"):
             self._report("image_detail", "The image is sent as it is; there is no detail to choose")
-        kind = _IMAGE_FORMATS.get(part.media_type or media_type_of(part.url) or "image/png")
+        kind = IMAGE_FORMATS.get(part.media_type or media_type_of(part.url) or "image/png")
         source = self._source(part.data, part.url, part.file_id, "image")
         if kind is None:
             self._report(
@@ -158,7 +138,7 @@ class BlockWriter:
         return {"image": {"format": kind, "source": source}}
 
     def _source(self, data: str | None, url: str | None, file_id: str | None, feature: str) -> Block:
-        """Content itself or a place in S3: addresses of others are not fetched."""
+        """Return the content itself or its address in S3; Converse fetches no other URL."""
         if data is not None:
             return {"bytes": data}
         if url is not None and url.startswith("s3://"):
@@ -171,20 +151,19 @@ class BlockWriter:
         media_type = part.media_type or media_type_of(part.filename) or media_type_of(part.url)
         if part.text is not None:
             kind: str | None = "txt"
-            source: Block = {"bytes": base64.b64encode(part.text.encode()).decode()}
+            source: Block = {"bytes": encode_base64(part.text)}
         else:
-            kind = _format_of(media_type, part.data)
+            kind = _document_format(media_type, part.data)
             source = self._source(part.data, part.url, part.file_id, "file")
         if kind is None:
             self._report("file", f"Documents of type '{media_type}' are not supported")
-        mine = part.native is not None and part.native[0] == NAME
-        own = flat_members(part.native) if mine else pick_members(part.native, TAKES[FilePart])
-        return {"document": {**own, "format": kind, "name": self._name(part.filename), "source": source}}
+        members = own_members(part.native, NAME) or pick_members(part.native, PART_MEMBERS[FilePart])
+        return {"document": {**members, "format": kind, "name": self._name(part.filename), "source": source}}
 
     def _name(self, filename: str | None) -> str:
-        """Return a name the wire takes, not yet used: letters, digits, single blanks, -()[]."""
+        """Return a document name that is not used yet: letters, digits, single spaces, -()[]."""
         stem = (filename or "document").rpartition(".")[0] or filename or "document"
-        clean = " ".join(_FORBIDDEN_IN_NAME.sub(" ", stem).split()) or "document"
+        clean = " ".join(_NAME_SEPARATORS.sub(" ", stem).split()) or "document"
         name, number = clean[:_MAX_NAME], 2
         while name in self._names:
             suffix = f" ({number})"
@@ -204,13 +183,12 @@ class BlockWriter:
     def _tool_call(self, part: ToolCallPart) -> Block | None:
         report_call_signature(part, self.context.losses)
         arguments = call_input(part, self.context.losses)
-        return {
-            "toolUse": {"toolUseId": fit_tool_id(part.id, CONVERSE_ID), "name": part.name, "input": arguments}
-        }
+        call_id = fit_tool_id(part.id, CONVERSE_ID)
+        return {"toolUse": {"toolUseId": call_id, "name": part.name, "input": arguments}}
 
     def _tool_result(self, part: ToolResultPart) -> Block | None:
-        inside = merge_blank_texts(part.content, self.context.losses)
-        content = [block for inner in inside for block in self._result_blocks(inner)]
+        parts = merge_blank_texts(part.content, self.context.losses)
+        content = [block for inner in parts if (block := self._result_block(inner)) is not None]
         if not content:
             content = [{"text": PLACEHOLDER_TEXT}]
             self._report("tool_result", f"A tool's result without content was sent as '{PLACEHOLDER_TEXT}'")
@@ -219,13 +197,8 @@ class BlockWriter:
             result["status"] = "error"
         return {"toolResult": result}
 
-    def _result_blocks(self, part: Part) -> list[Block]:
-        if isinstance(part, TextPart):
-            return [_result_text(part.text)]
-        block = (
-            self._opaque(part, "tool") if isinstance(part, OpaquePart) else _WRITERS[type(part)](self, part)
-        )
-        return [block] if block is not None else []
+    def _result_block(self, part: Part) -> Block | None:
+        return _result_text(part.text) if isinstance(part, TextPart) else self._block(part, "tool")
 
 
 _WRITERS: Final[Mapping[type, Callable[[BlockWriter, Any], Block | None]]] = {
@@ -240,22 +213,18 @@ _WRITERS: Final[Mapping[type, Callable[[BlockWriter, Any], Block | None]]] = {
 }
 
 
-def _cache_mark(part: Part) -> Native | None:
-    """Return the remainder with a part's cache mark: its own, or that of something inside a result."""
-    if isinstance(part, OpaquePart):
-        return None
-    inside = part.content if isinstance(part, ToolResultPart) else ()
-    natives = [part.native, *(inner.native for inner in inside if not isinstance(inner, OpaquePart))]
-    return next((native for native in natives if cache_mark(native) is not None), part.native)
-
-
-def _needs_words(content: list[Block]) -> bool:
-    return any("document" in block for block in content) and not any("text" in block for block in content)
+def _marked_native(part: Part) -> Native | None:
+    """Return the native members that hold a part's cache mark: its own, or those of a part in a tool result."""
+    parts = [part, *(part.content if isinstance(part, ToolResultPart) else ())]
+    natives = (one.native for one in parts if not isinstance(one, OpaquePart))
+    return next((native for native in natives if cache_mark(native) is not None), None)
 
 
 def _result_text(text: str) -> Block:
-    """A tool's answer that is JSON goes as JSON, which the wire wants to be an object; what
-    would not come out as it was written goes as text."""
+    """Return a tool's result as JSON if it is JSON that survives unchanged, else as text.
+
+    Converse requires an object: other JSON values are put into one.
+    """
     value = faithful_value(text)
     if value is None or isinstance(value, str):
         return {"text": text}
@@ -264,7 +233,7 @@ def _result_text(text: str) -> Block:
     return {"json": {"results": value} if isinstance(value, list) else {"value": value}}
 
 
-def _format_of(media_type: str | None, data: str | None) -> str | None:
+def _document_format(media_type: str | None, data: str | None) -> str | None:
     if media_type is None:
         return "pdf" if data is not None and data.startswith("JVBERi") else None
     plain = "txt" if media_type.startswith("text/") else None

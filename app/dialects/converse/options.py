@@ -1,8 +1,8 @@
-"""What the model families on Bedrock's Converse take, by the id they are called with.
+"""What the model families on Bedrock's Converse support, by model id.
 
-Converse is one wire for many vendors' models; what each takes of it is data here.
-Sources: contract/providers.md 3.5, botocore's service model, the recorded exchanges,
-Amazon's lists of models with structured output, caching and system tools.
+Converse is one format for models of many vendors. Sources: contract/providers.md 3.5,
+botocore's service model, recorded traffic, Amazon's lists of models with structured
+output, prompt caching and system tools.
 """
 
 from __future__ import annotations
@@ -17,23 +17,32 @@ from app.dialects.shared.claude import Family, family_of
 
 NAME: Final = "converse"
 
-Thinker = Literal["none", "claude", "nova", "effort", "gpt"]
+IMAGE_FORMATS: Final = {
+    "image/png": "png",
+    "image/jpeg": "jpeg",
+    "image/jpg": "jpeg",
+    "image/gif": "gif",
+    "image/webp": "webp",
+}
+"""Converse's ``ImageFormat`` of a media type (botocore's service model)."""
+
+Thinking = Literal["none", "claude", "nova", "effort", "gpt"]
 
 
 @record
 class ConverseOptions:
     """The row of one model family.
 
-    ``thinks``: how thinking is asked for (Claude's ``thinking``, Nova's ``reasoningConfig``,
-    a ``reasoning_effort`` field, a ``reasoning`` object as GPT has it, or not at all). ``schemas``: structured output is native.
-    ``caches``: takes cache points. ``system``: takes a system prompt. ``strict_tools``:
-    enforces tool schemas. ``top_k``: path of that member below
-    ``additionalModelRequestFields``. ``system_tools``: the wire's names of hosted tools.
-    ``plain_schemas``: takes tools' schemas of ``type``, ``properties`` and ``required`` only.
-    ``off``: thinking can be turned off. ``claude``: the family of a Claude.
+    ``thinking``: how thinking is requested (Claude's ``thinking``, Nova's ``reasoningConfig``,
+    a ``reasoning_effort`` field, GPT's ``reasoning`` object, or not at all). ``schemas``: has
+    structured output. ``caches``: takes cache points. ``system``: takes a system prompt.
+    ``strict_tools``: enforces tool schemas. ``top_k``: path of that member below
+    ``additionalModelRequestFields``. ``system_tools``: Converse's names of hosted tools.
+    ``plain_schemas``: tool schemas may have ``type``, ``properties`` and ``required`` only.
+    ``off``: thinking can be turned off. ``claude``: the family of a Claude model.
     """
 
-    thinks: Thinker = "none"
+    thinking: Thinking = "none"
     schemas: bool = False
     caches: bool = False
     system: bool = True
@@ -45,14 +54,14 @@ class ConverseOptions:
     claude: Family | None = None
 
     @property
-    def forces(self) -> bool:
-        """True when the model can be made to call a tool."""
+    def can_force_tools(self) -> bool:
+        """True when the model can be forced to call a tool."""
         return self.claude is None or self.claude.can_force_tools
 
 
 _NOVA: Final = ConverseOptions(caches=True, top_k=("inferenceConfig", "topK"), plain_schemas=True)
 _NOVA_2: Final = ConverseOptions(
-    thinks="nova",
+    thinking="nova",
     caches=True,
     plain_schemas=True,
     top_k=("inferenceConfig", "topK"),
@@ -72,9 +81,9 @@ _ROWS: Final = (
     ("mistral.mixtral", ConverseOptions(system=False, top_k=("top_k",))),
     ("mistral.mistral-large-24", ConverseOptions(top_k=("top_k",))),
     ("mistral.", _OPEN_WEIGHT),
-    ("openai.gpt-oss", ConverseOptions(thinks="effort", schemas=True, strict_tools=True)),
-    ("openai.gpt-6-astra", ConverseOptions(thinks="gpt", off=False)),
-    ("openai.gpt-", ConverseOptions(thinks="gpt")),
+    ("openai.gpt-oss", ConverseOptions(thinking="effort", schemas=True, strict_tools=True)),
+    ("openai.gpt-6-astra", ConverseOptions(thinking="gpt", off=False)),
+    ("openai.gpt-", ConverseOptions(thinking="gpt")),
     ("qwen.", _OPEN_WEIGHT),
     ("deepseek.v3", _OPEN_WEIGHT),
     ("google.gemma", _OPEN_WEIGHT),
@@ -87,7 +96,7 @@ _ROWS: Final = (
 
 
 def options_of(options: Any, model: str) -> ConverseOptions:
-    """Return the row given by the provider, else that of the model's id."""
+    """Return the provider's row, else that of the model's id."""
     if isinstance(options, ConverseOptions):
         return options
     name = model.lower()
@@ -97,10 +106,10 @@ def options_of(options: Any, model: str) -> ConverseOptions:
 
 
 def _claude(family: Family) -> ConverseOptions:
-    # on Bedrock structured output begins with the 4-5 generation (opus-4-1 is not served it)
+    # on Bedrock structured output begins with the 4-5 generation (opus-4-1 does not have it)
     modern = family.schemas and family.max_tokens >= 64_000
     return ConverseOptions(
-        thinks="claude" if family.can_think else "none",
+        thinking="claude" if family.can_think else "none",
         schemas=modern,
         caches=family.can_think or family.max_tokens > 4096,
         strict_tools=modern,

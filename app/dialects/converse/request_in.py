@@ -1,8 +1,8 @@
-"""A Converse or ConverseStream body to the canonical request (server half).
+"""Decode a Converse or ConverseStream request (server half).
 
-The model and whether to stream are in the URL: the view puts them into ``model`` and
-``stream`` of the body, which AWS's clients leave out. Members that only this API has stay
-in ``extra``. Source of the shapes: botocore's service model of ``bedrock-runtime``.
+Model and streaming are part of the URL: the view puts them into ``model`` and ``stream``
+of the body. Members that only Converse has go into ``extra``. Source: botocore's service
+model of ``bedrock-runtime``.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from app.dialects.converse.options import NAME
 from app.dialects.converse.tools_in import decode_choice, decode_tools
 from app.dialects.shared.claude_thinking import decode_thinking
 from app.dialects.shared.lenient_json import parse, rest
-from app.dialects.shared.strict_json import ClientObject, missing, wrong_type, wrong_value
+from app.dialects.shared.strict_json import ClientObject, missing, wrong_type
 
-_READ: Final = frozenset(
+_CANONICAL: Final = frozenset(
     {
         "model",
         "stream",
@@ -30,21 +30,20 @@ _READ: Final = frozenset(
         "additionalModelRequestFields",
         "outputConfig",
         "serviceTier",
-        "fallbacks",  # the gateway's own: consumed by the router
+        "fallbacks",  # the gateway's own member, read by the router
     }
 )
 _ROLES: Final = frozenset({"user", "assistant", "system"})
 
 
 def decode_request(body: Mapping[str, Any], context: ServerContext) -> Request:
-    """Return what a Converse body asks for.
+    """Return the canonical request of a Converse body.
 
-    Raises ``bad_request`` that names the member (``messages[0].content[0]``) for any shape
-    that the API does not have.
+    Raises ``bad_request`` with the path (``messages[0].content[0]``) of a member that
+    Bedrock would refuse.
     """
     members = ClientObject(body)
-    if members.items("messages") is None:
-        raise missing("messages")
+    members.required_items("messages")
     reader = BlockReader(context.unwrap)
     fields = _Fields(members)
     output = members.object("outputConfig")
@@ -58,7 +57,7 @@ def decode_request(body: Mapping[str, Any], context: ServerContext) -> Request:
         reasoning=_reasoning(fields, output),
         stream=members.flag("stream") or False,
         hints=_hints(members),
-        extra={**rest(body, _READ), **fields.further},
+        extra={**rest(body, _CANONICAL), **fields.extra},
         origin=Origin(NAME, body),
     )
 
@@ -71,11 +70,8 @@ def _system(members: ClientObject, reader: BlockReader) -> list[Message]:
 def _messages(members: ClientObject, reader: BlockReader) -> list[Message]:
     messages: list[Message] = []
     for entry in members.objects("messages"):
-        role = entry.required_text("role")
-        if role not in _ROLES:
-            raise wrong_value(entry.at("role"), role, "'user' and 'assistant'")
-        if entry.items("content") is None:
-            raise missing(entry.at("content"))
+        role = entry.required_word("role", _ROLES, "'user' and 'assistant'")
+        entry.required_items("content")
         messages += reader.turns(role, entry.objects("content"))
     return messages
 
@@ -96,24 +92,23 @@ def _output(config: ClientObject | None) -> Output:
     if form is None:
         return Output()
     structure = form.object("structure")
-    described = structure.object("jsonSchema") if structure is not None else None
-    if described is None:
+    named = structure.object("jsonSchema") if structure is not None else None
+    if named is None:
         raise missing(f"{form.at('structure')}.jsonSchema")
-    schema = parse(described.required_text("schema"))
+    schema = parse(named.required_text("schema"))
     if not isinstance(schema, dict):
-        raise wrong_type(described.at("schema"), "the text of a JSON object", schema)
-    return Output(
-        "schema", schema=schema, name=described.text("name"), description=described.text("description")
-    )
+        raise wrong_type(named.at("schema"), "the text of a JSON object", schema)
+    return Output("schema", schema=schema, name=named.text("name"), description=named.text("description"))
 
 
 _NESTED: Final = {"output_config": "effort", "reasoning": "effort", "inferenceConfig": "topK"}
+"""Objects of ``additionalModelRequestFields``, and the member of each that is read."""
 
 
 class _Fields:
-    """``additionalModelRequestFields``: what of a model's own members is known, and the rest.
+    """A model's own members, ``additionalModelRequestFields``: those that are read, and ``extra``.
 
-    Known are Claude's ``thinking``, ``output_config.effort`` and ``top_k``, Nova's
+    Read are Claude's ``thinking``, ``output_config.effort`` and ``top_k``, Nova's
     ``reasoningConfig`` and ``inferenceConfig.topK``, ``reasoning_effort`` and ``reasoning.effort``.
     """
 
@@ -126,15 +121,15 @@ class _Fields:
             if config is not None:
                 self.effort = config.text("effort") or self.effort
         inference = fields.object("inferenceConfig")
-        nova_k = inference.integer("topK") if inference is not None else None
-        own_k = fields.integer("top_k")
-        self.top_k = own_k if own_k is not None else nova_k
-        left = rest(fields.members, frozenset({"thinking", "reasoningConfig", "reasoning_effort", "top_k"}))
-        for name, known in _NESTED.items():
+        nova_top_k = inference.integer("topK") if inference is not None else None
+        top_k = fields.integer("top_k")
+        self.top_k = top_k if top_k is not None else nova_top_k
+        extra = rest(fields.members, frozenset({"thinking", "reasoningConfig", "reasoning_effort", "top_k"}))
+        for name, member in _NESTED.items():
             nested = fields.object(name)
-            if nested is not None and set(nested.members) <= {known}:
-                del left[name]
-        self.further = {"additionalModelRequestFields": left} if left else {}
+            if nested is not None and set(nested.members) <= {member}:
+                del extra[name]
+        self.extra = {"additionalModelRequestFields": extra} if extra else {}
 
 
 def _reasoning(fields: _Fields, output: ClientObject | None) -> Reasoning | None:

@@ -1,6 +1,6 @@
-"""Whole Converse answers: content blocks, stop reasons, usage, errors.
+"""Decode a Converse response (client half): content blocks, stop reasons, usage, errors.
 
-Sources: contract/providers.md 3.5, botocore's service model, the recorded exchanges.
+Sources: contract/providers.md 3.5, botocore's service model, recorded traffic.
 """
 
 from __future__ import annotations
@@ -18,12 +18,11 @@ from app.canonical.request import (
     Signature,
     TextPart,
 )
-from app.canonical.response import Choice, Finish, FinishReason, Response, Usage
+from app.canonical.response import Choice, FinishReason, Response, Usage
 from app.dialects.base import ClientContext
 from app.dialects.converse.options import NAME
-from app.dialects.shared import decoder_parts
 from app.dialects.shared.claude import OMITTED
-from app.dialects.shared.decoder_parts import call_part, items_of, native_rest
+from app.dialects.shared.decoder_parts import call_part, finish_of, items_of, native_rest
 from app.dialects.shared.failures import upstream_failure
 from app.dialects.shared.lenient_json import as_dict, as_str, count, dicts, json_text, opt_str
 from app.dialects.shared.tool_forms import custom_tool_names
@@ -44,7 +43,7 @@ FINISHES: Final[Mapping[str, FinishReason]] = {
     "malformed_tool_use": "fault",
 }
 _EXCEPTIONS: Final[Mapping[str, int]] = {
-    # name of the exception, lower case and without "exception": HTTP status
+    # exception's name in lower case without "exception": HTTP status
     "throttling": 429,
     "servicequotaexceeded": 429,
     "serviceunavailable": 503,
@@ -57,22 +56,28 @@ _EXCEPTIONS: Final[Mapping[str, int]] = {
     "accessdenied": 403,
     "resourcenotfound": 404,
 }
-_ANSWER_MEMBERS: Final = frozenset({"output", "stopReason", "usage", "serviceTier"})
+_CANONICAL: Final = frozenset({"output", "stopReason", "usage", "serviceTier"})
 _IMAGE_TYPES: Final = {"png": "image/png", "jpeg": "image/jpeg", "gif": "image/gif", "webp": "image/webp"}
 
 
 @record
 class BlockReader:
-    """Reads content blocks: ``realm`` goes on signatures, ``customs`` names free-text tools,
-    ``mint`` makes an id for a call that came without one."""
+    """Decode content blocks.
+
+    ``realm`` is that of signatures, ``customs`` are the names of free-text tools, ``new_id`` makes
+    the id of a call without one.
+    """
 
     realm: str | None
     customs: frozenset[str]
-    mint: Callable[[str], str]
+    new_id: Callable[[str], str]
 
     def parts(self, blocks: list[Members]) -> list[Part]:
-        """Return the parts of an answer. Citations that stand alone are of the text before them, as
-        Nova's web grounding writes them (AWS, Nova 2 user guide, "Web Grounding", read 2026-11-28)."""
+        """Return the parts of a response.
+
+        Citations without a text belong to the text before them, as Nova's web grounding sends
+        them (AWS, Nova 2 user guide, "Web Grounding", read 2026-11-28).
+        """
         parts: list[Part] = []
         for block in blocks:
             part, before = self.part(block), parts[-1] if parts else None
@@ -83,18 +88,18 @@ class BlockReader:
         return parts
 
     def part(self, block: Mapping[str, Any]) -> Part:
-        """Return the part that one block is; a kind we do not know is opaque."""
+        """Return the part of one block; unknown kinds are opaque."""
         for kind, reader in _READERS.items():
             if kind in block:
                 return reader(self, block)
         return opaque(block)
 
     def sign(self, value: str) -> Signature:
-        """Return a signature of this target's making."""
+        """Return a signature that the target made."""
         return Signature(value, NAME, self.realm)
 
     def reasoning(self, text: str, signature: str, redacted: str) -> ReasoningPart:
-        """Return a thought; one that was withheld is marked in its signature's value."""
+        """Return a thought; if its text was withheld, the signature's value begins with ``OMITTED``."""
         if redacted:
             return ReasoningPart("", "hidden", self.sign(redacted))
         if not signature:
@@ -102,17 +107,17 @@ class BlockReader:
         return ReasoningPart(text, signature=self.sign(signature if text else OMITTED + signature))
 
     def tool_call(self, call_id: str | None, name: str, arguments: str) -> Part:
-        """Return a call from its input as JSON text, undoing what stood for something else."""
-        return call_part(call_id or self.mint("tooluse"), name, arguments, self.customs)
+        """Return a call with its input as JSON text; a call that stands for a JSON answer is its text."""
+        return call_part(call_id or self.new_id("tooluse"), name, arguments, self.customs)
 
     def _text(self, block: Mapping[str, Any]) -> Part:
         return TextPart(as_str(block.get("text")))
 
     def _reasoning(self, block: Mapping[str, Any]) -> Part:
         thought = as_dict(block.get("reasoningContent"))
-        shown = as_dict(thought.get("reasoningText"))
+        text = as_dict(thought.get("reasoningText"))
         return self.reasoning(
-            as_str(shown.get("text")), as_str(shown.get("signature")), as_str(thought.get("redactedContent"))
+            as_str(text.get("text")), as_str(text.get("signature")), as_str(thought.get("redactedContent"))
         )
 
     def _tool_use(self, block: Mapping[str, Any]) -> Part:
@@ -123,10 +128,10 @@ class BlockReader:
             opt_str(call.get("toolUseId")), as_str(call.get("name")), json_text(as_dict(call.get("input")))
         )
 
-    def _cited_text(self, block: Mapping[str, Any]) -> Part:
-        cited = as_dict(block.get("citationsContent"))
-        text = "".join(as_str(piece.get("text")) for piece in dicts(cited.get("content")))
-        return with_citations(TextPart(text), dicts(cited.get("citations")))
+    def _text_with_citations(self, block: Mapping[str, Any]) -> Part:
+        content = as_dict(block.get("citationsContent"))
+        text = "".join(as_str(piece.get("text")) for piece in dicts(content.get("content")))
+        return with_citations(TextPart(text), dicts(content.get("citations")))
 
     def _image(self, block: Mapping[str, Any]) -> Part:
         image = as_dict(block.get("image"))
@@ -140,23 +145,23 @@ _READERS: Final[Mapping[str, Callable[[BlockReader, Mapping[str, Any]], Part]]] 
     "text": BlockReader._text,
     "reasoningContent": BlockReader._reasoning,
     "toolUse": BlockReader._tool_use,
-    "citationsContent": BlockReader._cited_text,
+    "citationsContent": BlockReader._text_with_citations,
     "image": BlockReader._image,
 }
 
 
 def reader_of(context: ClientContext) -> BlockReader:
-    """Return a reader for the answer to the context's request."""
+    """Return a reader for the response to the context's request."""
     return BlockReader(context.realm, custom_tool_names(context.request), context.new_id)
 
 
 def opaque(block: Mapping[str, Any]) -> OpaquePart:
-    """Return a block as an opaque part; its one member names its type."""
+    """Return a block as an opaque part; the name of its one member is the type."""
     return OpaquePart(next(iter(block), "unknown"), (NAME, dict(block)))
 
 
 def with_citations(part: TextPart, citations: list[Members]) -> TextPart:
-    """Return a text with its citations, as annotations and native."""
+    """Return a text with its citations, as annotations and as native members."""
     if not citations:
         return part
     notes = tuple(note for citation in citations if (note := annotation_of(citation, part.text)) is not None)
@@ -166,8 +171,8 @@ def with_citations(part: TextPart, citations: list[Members]) -> TextPart:
 
 
 def annotation_of(citation: Mapping[str, Any], text: str) -> Members | None:
-    """Return a flat OpenAI annotation over the whole of ``text``: ``url_citation`` for the
-    web, ``file_citation`` for a place in a document."""
+    """Return a flat OpenAI annotation of the whole ``text``: ``url_citation`` for a web page,
+    ``file_citation`` for a place in a document, None for any other citation."""
     location = as_dict(citation.get("location"))
     web = as_dict(location.get("web"))
     title = as_str(citation.get("title"))
@@ -191,8 +196,7 @@ def annotation_of(citation: Mapping[str, Any], text: str) -> Members | None:
 
 
 def decode_response(body: Any, context: ClientContext) -> Response:
-    """Return the answer that a Converse body is; raises ``upstream_invalid`` for a body
-    without a message."""
+    """Return the canonical response of a body; raises ``upstream_invalid`` if it has no message."""
     answer = as_dict(body)
     message = as_dict(as_dict(answer.get("output")).get("message"))
     if not isinstance(message.get("content"), list):
@@ -202,16 +206,11 @@ def decode_response(body: Any, context: ClientContext) -> Response:
     return Response(
         context.new_id("msg"),
         None,
-        (Choice(0, items_of(parts), finish_of(answer.get("stopReason"), parts)),),
+        (Choice(0, items_of(parts), finish_of(answer.get("stopReason"), FINISHES, parts)),),
         decode_usage(answer.get("usage")),
         service_tier=tier_of(answer),
-        native=native_of(answer, _ANSWER_MEMBERS),
+        native=native_rest(NAME, answer, _CANONICAL),
     )
-
-
-def native_of(members: Mapping[str, Any], known: frozenset[str]) -> tuple[str, Members] | None:
-    """Return the members beside ``known`` (metrics, trace, the model's own fields) as native."""
-    return native_rest(NAME, members, known)
 
 
 def tier_of(members: Mapping[str, Any]) -> str | None:
@@ -219,22 +218,19 @@ def tier_of(members: Mapping[str, Any]) -> str | None:
     return opt_str(as_dict(members.get("serviceTier")).get("type"))
 
 
-def finish_of(raw: Any, parts: list[Part]) -> Finish:
-    """Return why the answer ended; a ``tool_use`` of the answer's own tool is a plain stop."""
-    return decoder_parts.finish_of(raw, FINISHES, parts)
-
-
 def decode_usage(value: Any) -> Usage | None:
-    """Return the usage; the wire's input excludes what the cache read and wrote, its total
-    includes them."""
+    """Return the usage, None if neither input nor output tokens are reported.
+
+    ``inputTokens`` excludes tokens read from and written to the cache; ``totalTokens`` includes them.
+    """
     raw = as_dict(value)
-    fresh, output = count(raw.get("inputTokens")), count(raw.get("outputTokens"))
-    if fresh is None and output is None:
+    uncached, output = count(raw.get("inputTokens")), count(raw.get("outputTokens"))
+    if uncached is None and output is None:
         return None
     cached = count(raw.get("cacheReadInputTokens")) or 0
     written = count(raw.get("cacheWriteInputTokens")) or 0
     return Usage(
-        input_tokens=(fresh or 0) + cached + written,
+        input_tokens=(uncached or 0) + cached + written,
         output_tokens=output or 0,
         total_tokens=count(raw.get("totalTokens")),
         cached_tokens=cached,
@@ -252,7 +248,10 @@ def _writes_by_ttl(raw: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
 
 
 def decode_error(status: int, body: Any, headers: Mapping[str, str]) -> GatewayError:
-    """Read AWS's error body: ``message`` and, in a header, the exception's name."""
+    """Return the error of a response with status 400 or above.
+
+    AWS's error body has a ``message``; the exception's name is in the header ``x-amzn-errortype``.
+    """
     error = as_dict(body)
     text = opt_str(error.get("message")) or opt_str(error.get("Message"))
     name = headers.get("x-amzn-errortype", "").partition(":")[0] or opt_str(error.get("__type"))
@@ -261,13 +260,9 @@ def decode_error(status: int, body: Any, headers: Mapping[str, str]) -> GatewayE
 
 def exception_error(name: str, payload: Any) -> GatewayError:
     """Return the error of an exception message inside a stream (``throttlingException`` …)."""
-    word = name.lower().removesuffix("exception")
     error = as_dict(payload)
-    original_status = count(error.get("originalStatusCode"))
-    status = (
-        original_status
-        if original_status is not None and 400 <= original_status <= 599
-        else _EXCEPTIONS.get(word, 500)
-    )
+    status = count(error.get("originalStatusCode"))
+    if status is None or not 400 <= status <= 599:
+        status = _EXCEPTIONS.get(name.lower().removesuffix("exception"), 500)
     text = opt_str(error.get("originalMessage")) or opt_str(error.get("message"))
     return upstream_failure(status, text, type=name, raw=payload)

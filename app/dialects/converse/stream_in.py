@@ -1,6 +1,6 @@
-"""ConverseStream's messages to canonical events.
+"""Decode the messages of ConverseStream (client half).
 
-The gateway unwraps the AWS event stream; a frame's event is ``:event-type``, or
+The gateway decodes the AWS event stream before; a frame's event is ``:event-type``, or
 ``exception:`` and the exception's name. Texts and thoughts have no start event: their
 first delta opens them.
 """
@@ -24,18 +24,27 @@ from app.canonical.request import ImagePart, OpaquePart, Part, ReasoningPart, Te
 from app.dialects.base import ClientContext
 from app.dialects.converse.options import NAME
 from app.dialects.converse.response_in import (
+    FINISHES,
     annotation_of,
     decode_usage,
     exception_error,
-    finish_of,
-    native_of,
     opaque,
     reader_of,
     tier_of,
 )
+from app.dialects.shared.base64_text import encode_base64
 from app.dialects.shared.blocks import OpenBlock, OpenBlocks
-from app.dialects.shared.decoder_parts import TerminalDecoder
-from app.dialects.shared.lenient_json import as_dict, as_list, as_str, count, dicts, parse
+from app.dialects.shared.decoder_parts import TerminalDecoder, finish_of, native_rest
+from app.dialects.shared.lenient_json import (
+    as_dict,
+    as_list,
+    as_str,
+    count,
+    dicts,
+    parse,
+    rest,
+    without_nulls,
+)
 from app.dialects.shared.tool_forms import ANSWER_TOOL
 
 Members = dict[str, Any]
@@ -46,73 +55,59 @@ _STOP: Final = frozenset({"stopReason", "p"})
 
 
 class ConverseDecoder(TerminalDecoder):
-    """Messages of a ConverseStream to events."""
+    """Decode the messages of one stream. Usage may come in ``metadata`` before or after ``messageStop``."""
 
     def __init__(self, context: ClientContext) -> None:
         super().__init__()
         self._reader = reader_of(context)
         self._new_id = context.new_id
         self._blocks = OpenBlocks()
-        self._begun = False
+        self._started = False
         self._finished = False
         self._metadata: Members = {}
 
     def feed(self, event: str | None, data: Any) -> list[Event]:
-        """Take one message. Unknown events are ignored on purpose."""
+        """Take one message. Unknown events are ignored."""
         name = event or ""
         if self._over:
             return []
         if name.startswith(_EXCEPTION):
             return self._fail(exception_error(name[len(_EXCEPTION) :], data))
-        taker = _TAKERS.get(name)
-        return [] if taker is None else taker(self, as_dict(data))
+        method = _METHODS.get(name)
+        return [] if method is None else method(self, as_dict(data))
 
     def eof(self) -> list[Event]:
-        """Take the end of the body: after ``messageStop`` the answer is whole, without usage."""
-        return self._end({}) if self._finished and not self._over else super().eof()
-
-    def _end(self, metadata: Members) -> list[Event]:
-        self._over = True
-        self._metadata.update(metadata)
-        return [
-            Ended(
-                decode_usage(self._metadata.get("usage")),
-                native_of(self._metadata, _METADATA),
-                tier_of(self._metadata),
-            )
-        ]
+        """Take the end of the body: after ``messageStop`` the response is complete, without usage."""
+        return self._take_metadata({}) if self._finished and not self._over else super().eof()
 
     def _message_start(self, data: Members) -> list[Event]:
-        if self._begun:
+        if self._started:
             return []
-        self._begun = True
+        self._started = True
         return [Started(self._new_id("msg"))]
 
     def _block_start(self, data: Members) -> list[Event]:
         start = as_dict(data.get("start"))
-        part = self._opening(start)
-        again = self._block_stop(data)  # a number that is used again ends its first block
-        return [*again, *self._begin(count(data.get("contentBlockIndex")), part, start)]
+        part = self._empty_part(start)
+        ended = self._block_stop(data)  # a start with the index of an open block ends that block
+        return [*ended, *self._open(count(data.get("contentBlockIndex")), part, start)]
 
-    def _opening(self, start: Members) -> Part:
+    def _empty_part(self, start: Members) -> Part:
         if "image" in start:
             return ImagePart()
         call = as_dict(start.get("toolUse"))
-        if not call or call.get("type") == "server_tool_use":
-            return self._reader.part(start) if call else opaque(start)
-        if call.get("name") == ANSWER_TOOL:
+        if not call:
+            return opaque(start)
+        if call.get("name") == ANSWER_TOOL and call.get("type") != "server_tool_use":
             return TextPart("")
-        made = self._reader.part(start)
-        if isinstance(made, ToolCallPart):
-            return ToolCallPart(made.id, made.name, "", made.kind)
-        return made
+        part = self._reader.part(start)
+        return ToolCallPart(part.id, part.name, "", part.kind) if isinstance(part, ToolCallPart) else part
 
-    def _begin(self, index: Any, part: Part, start: Members) -> list[Event]:
+    def _open(self, index: Any, part: Part, start: Members) -> list[Event]:
+        """Open a block; an image starts and ends with all its data at its end."""
         block = self._blocks.open(index, part, start)
-        opening: list[Event] = self._message_start({})
-        if isinstance(part, ImagePart):
-            return opening  # comes whole at its end
-        return [*opening, block.start_event()]
+        started = [] if isinstance(part, ImagePart) else [block.start_event()]
+        return [*self._message_start({}), *started]
 
     def _block_delta(self, data: Members) -> list[Event]:
         index, delta = count(data.get("contentBlockIndex")), as_dict(data.get("delta"))
@@ -123,13 +118,13 @@ class ConverseDecoder(TerminalDecoder):
                 continue
             block = self._blocks.get(index)
             if block is None:
-                events += self._begin(index, _first_part(kind, value), {})
+                events += self._open(index, _first_part(kind, value), {})
                 block = self._blocks.get(index)
             events += grow(block, value) if block is not None else []
         return events
 
     def _image(self, block: OpenBlock) -> list[Event]:
-        """A picture, whole: its pieces are bytes, each in base64 of its own."""
+        """Return an image; each of its deltas has its bytes in base64 of their own."""
         image = {**as_dict(block.start.get("image")), "source": _join_source(block.extras)}
         part = self._reader.part({"image": image})
         return [BlockStarted(block.number, block.item, part), BlockEnded(block.number)]
@@ -139,22 +134,20 @@ class ConverseDecoder(TerminalDecoder):
         return [] if block is None else self._close(block)
 
     def _close(self, block: OpenBlock) -> list[Event]:
-        number, part, whole = block.number, block.part, block.text
+        number, part, text = block.number, block.part, block.text
         if isinstance(part, ImagePart):
             return self._image(block)
         if isinstance(part, OpaquePart):
-            return [BlockEnded(number, part=OpaquePart(part.type, (NAME, _finished_block(block))))]
+            return [BlockEnded(number, part=OpaquePart(part.type, (NAME, _complete_block(block))))]
         if isinstance(part, ReasoningPart):
-            made = self._reader.reasoning(whole, block.signature, "".join(block.redacted))
-            return [BlockEnded(number, signature=made.signature)]
+            thought = self._reader.reasoning(text, block.signature, "".join(block.redacted))
+            return [BlockEnded(number, signature=thought.signature)]
         events: list[Event] = []
-        if isinstance(part, ToolCallPart) and (block.is_buffered or not whole):
-            made_call = self._reader.tool_call(part.id, part.name, whole or "{}")
-            text = made_call.arguments if isinstance(made_call, ToolCallPart) else ""
-            events.append(BlockDelta(number, text))
-        for citation in block.extras:
-            if (note := annotation_of(citation, whole)) is not None:
-                events.append(BlockDelta(number, annotation=note))
+        if isinstance(part, ToolCallPart) and (block.is_buffered or not text):
+            call = self._reader.tool_call(part.id, part.name, text or "{}")
+            events.append(BlockDelta(number, call.arguments if isinstance(call, ToolCallPart) else ""))
+        notes = (annotation_of(citation, text) for citation in block.extras)
+        events += [BlockDelta(number, annotation=note) for note in notes if note is not None]
         native = (NAME, {"citations": block.extras}) if block.extras else None
         return [*events, BlockEnded(number, native=native)]
 
@@ -163,28 +156,27 @@ class ConverseDecoder(TerminalDecoder):
             return []
         self._finished = True
         events = [event for block in self._blocks.take_all() for event in self._close(block)]
-        native = native_of(data, _STOP)
-        self._metadata.update(native[1] if native else {})
-        return [
-            *self._message_start({}),
-            *events,
-            Finished(finish_of(data.get("stopReason"), self._blocks.parts)),
-        ]
+        self._metadata.update(without_nulls(rest(data, _STOP)))
+        finish = finish_of(data.get("stopReason"), FINISHES, self._blocks.parts)
+        return [*self._message_start({}), *events, Finished(finish)]
 
-    def _store_metadata(self, data: Members) -> list[Event]:
-        if not self._finished:
-            self._metadata.update(data)
+    def _take_metadata(self, data: Members) -> list[Event]:
+        """Take usage, service tier and metrics; they end the stream if it has finished."""
+        self._metadata.update(data)
+        self._over = self._finished
+        if not self._over:
             return []
-        return self._end(data)
+        usage = decode_usage(self._metadata.get("usage"))
+        return [Ended(usage, native_rest(NAME, self._metadata, _METADATA), tier_of(self._metadata))]
 
 
-_TAKERS: Final[Mapping[str, Callable[[ConverseDecoder, Members], list[Event]]]] = {
+_METHODS: Final[Mapping[str, Callable[[ConverseDecoder, Members], list[Event]]]] = {
     "messageStart": ConverseDecoder._message_start,
     "contentBlockStart": ConverseDecoder._block_start,
     "contentBlockDelta": ConverseDecoder._block_delta,
     "contentBlockStop": ConverseDecoder._block_stop,
     "messageStop": ConverseDecoder._message_stop,
-    "metadata": ConverseDecoder._store_metadata,
+    "metadata": ConverseDecoder._take_metadata,
 }
 
 
@@ -229,14 +221,14 @@ _DELTAS: Final[Mapping[str, Callable[[OpenBlock, Any], list[Event]]]] = {
 
 
 def _join_source(pieces: list[Members]) -> Members:
+    """Return the source of an image from those of its deltas."""
     texts = [as_str(piece.get("bytes")) for piece in pieces if piece.get("bytes")]
     if len(texts) < 2:
         return next((piece for piece in pieces if piece), {})
     try:
-        data = b"".join(base64.b64decode(text) for text in texts)
+        return {"bytes": encode_base64(b"".join(base64.b64decode(text) for text in texts))}
     except ValueError:
         return {}
-    return {"bytes": base64.b64encode(data).decode()}
 
 
 def _first_part(kind: str, value: Any) -> Part:
@@ -250,15 +242,14 @@ def _first_part(kind: str, value: Any) -> Part:
     return opaque({kind: {}})
 
 
-def _finished_block(opened: OpenBlock) -> Members:
-    """Return an opaque block with what its deltas brought."""
-    kind = next(iter(opened.start), None)
+def _complete_block(block: OpenBlock) -> Members:
+    """Return an opaque block with the content of its deltas."""
+    kind = next(iter(block.start), None)
     if kind is None:
         return {}
-    block = dict(as_dict(opened.start[kind]))
+    members = dict(as_dict(block.start[kind]))
     if kind == "toolUse":
-        text = opened.text
-        block["input"] = parse(text or "{}", text)
+        members["input"] = parse(block.text or "{}", block.text)
     elif kind == "toolResult":
-        block["content"] = dicts(opened.extras)
-    return {kind: block}
+        members["content"] = dicts(block.extras)
+    return {kind: members}

@@ -1,13 +1,13 @@
-"""Canonical events to ConverseStream's messages (server half).
+"""Encode canonical events as ConverseStream's messages (server half).
 
 A frame's event is ``:event-type``; one that begins with ``exception:`` is an exception
-message. ``app/wire/eventstream.py`` writes both. Texts and thoughts have no start event.
+message. ``app/wire/eventstream.py`` encodes both. Texts and thoughts have no start event.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, Final
 
 from app.canonical.events import (
@@ -15,7 +15,6 @@ from app.canonical.events import (
     BlockEnded,
     BlockStarted,
     Ended,
-    Event,
     Failed,
     Finished,
     Started,
@@ -23,69 +22,49 @@ from app.canonical.events import (
 from app.canonical.request import (
     ImagePart,
     OpaquePart,
-    Part,
     ReasoningPart,
     RefusalPart,
     Request,
     TextPart,
     ToolCallPart,
 )
-from app.canonical.response import Finish
 from app.dialects.base import Frame, ServerContext
+from app.dialects.converse.options import NAME
 from app.dialects.converse.response_out import (
     citation_of,
     encode_part,
     encode_usage,
     exception_of,
-    own_members,
     reasoning_content,
     stop_word,
     tier_members,
 )
-from app.dialects.shared.block_sequence import CallSequence
-from app.dialects.shared.lenient_json import as_dict, as_list, dicts, json_text
+from app.dialects.shared.block_encoder import BlockEncoder, StreamBlock
+from app.dialects.shared.lenient_json import as_dict, as_list, dicts, json_text, rest
+from app.dialects.shared.members import own_members
 
 Members = dict[str, Any]
 
 
-@dataclass(slots=True)
-class _Block:
-    """The open block: its number on the wire (None: nothing of it went out yet)."""
-
-    part: Part
-    index: int | None = None
-    pieces: list[str] = field(default_factory=list)
-    notes: list[Mapping[str, Any]] = field(default_factory=list)
-
-
-class ConverseEncoder:
-    """Events of one answer to messages."""
+class ConverseEncoder(BlockEncoder):
+    """Encode the events of one response."""
 
     def __init__(self, request: Request, context: ServerContext) -> None:
-        self._context = context
-        self._sequence = CallSequence()
-        self._blocks: dict[int, _Block] = {}
-        self._count = 0
-        self._refused = False
-        self._finish: Finish | None = None
+        super().__init__(request, context)
         self._native: Members = {}
         self._tier: str | None = None
 
-    def feed(self, event: Event) -> list[Frame]:
-        """Return the messages that the event makes."""
-        return [frame for one in self._sequence.feed(event) for frame in _TAKERS[type(one)](self, one)]
-
     def _start(self, event: Started) -> list[Frame]:
-        self._native, self._tier = dict(own_members(event.native)), event.service_tier
+        self._native, self._tier = dict(own_members(event.native, NAME)), event.service_tier
         return [Frame("messageStart", {"role": "assistant"})]
 
     def _block_started(self, event: BlockStarted) -> list[Frame]:
-        block = self._blocks[event.block] = _Block(event.part)
-        self._refused = self._refused or isinstance(event.part, RefusalPart)
-        if not isinstance(event.part, ToolCallPart):
+        part = event.part
+        block = self._blocks[event.block] = StreamBlock(part)
+        self._refused = self._refused or isinstance(part, RefusalPart)
+        if not isinstance(part, ToolCallPart):
             return []
-        start = {"toolUse": {"toolUseId": event.part.id, "name": event.part.name}}
-        return [self._opening(block, start)]
+        return [self._block_start(block, {"toolUse": {"toolUseId": part.id, "name": part.name}})]
 
     def _block_delta(self, event: BlockDelta) -> list[Frame]:
         block = self._blocks[event.block]
@@ -106,51 +85,41 @@ class ConverseEncoder:
             return frames
         return [*frames, Frame("contentBlockStop", {"contentBlockIndex": block.index})]
 
-    def _close_text(self, block: _Block, event: BlockEnded) -> list[Frame]:
-        native = own_members(event.native) or own_members(getattr(block.part, "native", None))
+    def _close_text(self, block: StreamBlock, event: BlockEnded) -> list[Frame]:
+        native = own_members(event.native, NAME) or own_members(getattr(block.part, "native", None), NAME)
         text = "".join(block.pieces) if block.notes else ""
         citations = dicts(native.get("citations")) or [citation_of(note, text) for note in block.notes]
         return [self._delta(block, {"citation": citation}) for citation in citations]
 
-    def _close_reasoning(self, block: _Block, event: BlockEnded) -> list[Frame]:
+    def _close_reasoning(self, block: StreamBlock, event: BlockEnded) -> list[Frame]:
         part = block.part
         if not isinstance(part, ReasoningPart):
             return []
         content = reasoning_content(replace(part, signature=event.signature or part.signature), self._context)
-        if content is None:
-            return []
-        if "redactedContent" in content:
-            return [self._delta(block, {"reasoningContent": content})]
-        signature = content["reasoningText"].get("signature")
-        return [self._delta(block, {"reasoningContent": {"signature": signature}})] if signature else []
+        if content is not None and "reasoningText" in content:
+            signature = content["reasoningText"].get("signature")
+            content = {"signature": signature} if signature else None
+        return [self._delta(block, {"reasoningContent": content})] if content else []
 
-    def _close_whole(self, block: _Block, event: BlockEnded) -> list[Frame]:
-        """Blocks that come whole: an image, and what only this wire knows."""
+    def _close_whole(self, block: StreamBlock, event: BlockEnded) -> list[Frame]:
+        """Return the frames of a block that is sent at its end: an image, or one that only Converse knows."""
         frames: list[Frame] = []
-        for whole in encode_part(event.part or block.part, self._context):
-            kind = next(iter(whole))
-            value = as_dict(whole[kind])
-            start, delta = _WHOLE_BLOCKS.get(kind, _unknown)(value)
-            frames.append(self._opening(block, {kind: start}))
+        for members in encode_part(event.part or block.part, self._context):
+            kind, value = next(iter(members.items()))
+            start, delta = _WHOLE_BLOCKS.get(kind, _unknown)(as_dict(value))
+            frames.append(self._block_start(block, {kind: start}))
             if delta:
                 frames.append(self._delta(block, {kind: delta}))
         return frames
 
-    def _opening(self, block: _Block, start: Members) -> Frame:
-        block.index, self._count = self._count, self._count + 1
-        return Frame("contentBlockStart", {"start": start, "contentBlockIndex": block.index})
+    def _block_start(self, block: StreamBlock, start: Members) -> Frame:
+        return Frame("contentBlockStart", {"start": start, "contentBlockIndex": self._number(block)})
 
-    def _delta(self, block: _Block, delta: Members) -> Frame:
-        if block.index is None:
-            block.index, self._count = self._count, self._count + 1
-        return Frame("contentBlockDelta", {"contentBlockIndex": block.index, "delta": delta})
-
-    def _finished(self, event: Finished) -> list[Frame]:
-        self._finish = event.finish
-        return []
+    def _delta(self, block: StreamBlock, delta: Members) -> Frame:
+        return Frame("contentBlockDelta", {"contentBlockIndex": self._number(block), "delta": delta})
 
     def _ended(self, event: Ended) -> list[Frame]:
-        native = {"metrics": {"latencyMs": 0}, **self._native, **own_members(event.native)}
+        native = {"metrics": {"latencyMs": 0}, **self._native, **own_members(event.native, NAME)}
         fields = native.pop("additionalModelResponseFields", None)
         stop: Members = {"stopReason": stop_word(self._finish, refused=self._refused)}
         if fields is not None:
@@ -163,16 +132,16 @@ class ConverseEncoder:
         name, body = exception_of(event.error)
         return [Frame(f"exception:{name}", body)]
 
+    _METHODS = {
+        Started: _start,
+        BlockStarted: _block_started,
+        BlockDelta: _block_delta,
+        BlockEnded: _block_ended,
+        Finished: BlockEncoder._finished,
+        Ended: _ended,
+        Failed: _failed,
+    }
 
-_TAKERS: Final[Mapping[type, Callable[[ConverseEncoder, Any], list[Frame]]]] = {
-    Started: ConverseEncoder._start,
-    BlockStarted: ConverseEncoder._block_started,
-    BlockDelta: ConverseEncoder._block_delta,
-    BlockEnded: ConverseEncoder._block_ended,
-    Finished: ConverseEncoder._finished,
-    Ended: ConverseEncoder._ended,
-    Failed: ConverseEncoder._failed,
-}
 
 _DELTAS: Final[Mapping[type, Callable[[str], Members]]] = {
     TextPart: lambda text: {"text": text},
@@ -181,12 +150,15 @@ _DELTAS: Final[Mapping[type, Callable[[str], Members]]] = {
     ToolCallPart: lambda text: {"toolUse": {"input": text}},
 }
 
-_CLOSERS: Final[Mapping[type, Callable[[ConverseEncoder, _Block, BlockEnded], list[Frame]]]] = {
+_CLOSERS: Final[Mapping[type, Callable[[ConverseEncoder, StreamBlock, BlockEnded], list[Frame]]]] = {
     TextPart: ConverseEncoder._close_text,
     ReasoningPart: ConverseEncoder._close_reasoning,
     ImagePart: ConverseEncoder._close_whole,
     OpaquePart: ConverseEncoder._close_whole,
 }
+
+
+# start and delta of a block that is sent at its end
 
 
 def _image(value: Members) -> tuple[Members, Any]:
@@ -195,12 +167,12 @@ def _image(value: Members) -> tuple[Members, Any]:
 
 def _server_call(value: Members) -> tuple[Members, Any]:
     arguments = value.get("input")
-    start = {name: item for name, item in value.items() if name != "input"}
-    return start, {"input": arguments if isinstance(arguments, str) else json_text(arguments or {})}
+    text = arguments if isinstance(arguments, str) else json_text(arguments or {})
+    return rest(value, frozenset({"input"})), {"input": text}
 
 
 def _server_result(value: Members) -> tuple[Members, Any]:
-    return {name: item for name, item in value.items() if name != "content"}, as_list(value.get("content"))
+    return rest(value, frozenset({"content"})), as_list(value.get("content"))
 
 
 def _unknown(value: Members) -> tuple[Members, Any]:

@@ -1,4 +1,4 @@
-"""Tools and tool choice of Converse."""
+"""Encode tools and tool choice for Converse (client half)."""
 
 from __future__ import annotations
 
@@ -24,8 +24,11 @@ Members = dict[str, Any]
 
 
 class ToolWriter:
-    """Writes ``toolConfig`` of one request. ``forced`` tells afterwards whether the model has
-    to call something."""
+    """Write ``toolConfig`` of one request.
+
+    ``answer`` is the JSON schema of the output if a tool stands for it. After ``config``, ``forced``
+    is True if the model has to call a tool.
+    """
 
     def __init__(self, writer: BlockWriter, answer: Mapping[str, Any] | None = None) -> None:
         self._writer = writer
@@ -33,14 +36,13 @@ class ToolWriter:
         self._answer = answer
         self.forced = False
         self._expansion = Expansion()
-        self._native = False  # a client of this wire writes the schemas that its model takes
+        self._native = False  # a Converse client's schemas are sent unchanged
 
     def config(self, request: Request, turns: Iterable[Message]) -> Members | None:
-        """Return ``toolConfig``, or None when there is no tool to speak of.
+        """Return ``toolConfig``, None without tools.
 
-        The wire demands tools where the history holds calls: they are made up from the
-        calls then. It has no word for "none": without calls in the history the tools stay
-        away instead.
+        Converse requires tools if the history has calls: missing ones are added, without a
+        schema. It has no choice "none": the tools are left out instead, unless the history has calls.
         """
         self._native = request.origin is not None and request.origin.dialect == NAME
         choice = request.tool_choice or ToolChoice("auto")
@@ -48,9 +50,8 @@ class ToolWriter:
         if choice.mode == "none" and not called:
             return self._with_answer([], ToolChoice("auto"))
         tools = [entry for tool in request.tools if is_allowed(tool, choice) for entry in self._tool(tool)]
-        names = {as_dict(entry.get("toolSpec")).get("name") for entry in tools}
         if not tools or choice.mode == "allowed":
-            tools += [_placeholder(name) for name in called if name not in names]
+            tools += [_spec(name, None, EMPTY_SCHEMA) for name in called if name not in _names(tools)]
         if choice.mode == "none":
             self._losses.report("tool_choice", "This API cannot forbid tools that the history calls")
             choice = ToolChoice("auto")
@@ -60,25 +61,24 @@ class ToolWriter:
         mode = self._mode(choice, tools)
         if self._answer is not None and choice.mode not in {"required", "named"}:
             mode = {"any": {}} if tools else {"tool": {"name": ANSWER_TOOL}}
-            tools = [*tools, _answer_tool(self._fit(self._answer)[0])]
+            tools = [*tools, _spec(ANSWER_TOOL, ANSWER_DESCRIPTION, self._fit(self._answer)[0])]
         if not tools:
             return None
         self.forced = mode is not None and "auto" not in mode
         return {"tools": tools} if mode is None else {"tools": tools, "toolChoice": mode}
 
     def _tool(self, tool: Tool) -> list[Members]:
-        written = _KINDS[tool.kind](self, tool)
-        return [] if written is None else [written, *self._writer.cache_points(tool.native)]
+        encoded = _KINDS[tool.kind](self, tool)
+        return [] if encoded is None else [encoded, *self._writer.cache_points(tool.native)]
 
     def _function(self, tool: Tool) -> Members:
         schema = self._schema(tool)
-        spec = _spec(tool.name, tool.description, schema)
-        if tool.strict:
-            if self._writer.options.strict_tools and schema.get("additionalProperties") is False:
-                spec["strict"] = True
-            else:
-                self._losses.report("tool_strict", "Strict tool schemas are not enforced by this model")
-        return {"toolSpec": spec}
+        encoded = _spec(tool.name, tool.description, schema)
+        if tool.strict and self._writer.options.strict_tools and schema.get("additionalProperties") is False:
+            encoded["toolSpec"]["strict"] = True
+        elif tool.strict:
+            self._losses.report("tool_strict", "Strict tool schemas are not enforced by this model")
+        return encoded
 
     def _schema(self, tool: Tool) -> Members:
         schema, combined = self._fit(tool.parameters or {})
@@ -98,11 +98,11 @@ class ToolWriter:
         return plain, [*combined, *dropped]
 
     def _custom(self, tool: Tool) -> Members:
-        return {"toolSpec": _spec(tool.name, tool.description, custom_schema(tool, self._losses))}
+        return _spec(tool.name, tool.description, custom_schema(tool, self._losses))
 
-    def _write_hosted(self, tool: Tool) -> Members | None:
-        known = self._writer.options.system_tools
-        name = next((ours for kind, ours in known.items() if tool.name.startswith(kind)), None)
+    def _hosted(self, tool: Tool) -> Members | None:
+        names = self._writer.options.system_tools.items()
+        name = next((name for kind, name in names if tool.name.startswith(kind)), None)
         if name is not None:
             return {"systemTool": {"name": name}}
         self._losses.report("hosted_tool", f"The hosted tool '{tool.name}' is not run by this model")
@@ -110,8 +110,9 @@ class ToolWriter:
 
     def _mode(self, choice: ToolChoice, tools: list[Members]) -> Members | None:
         if choice.mode == "named":
-            named = self._write_named(choice, tools)
-            return named if self._can_force() else None
+            if choice.name not in _names(tools):
+                self._losses.report("forced_tool", f"The tool '{choice.name}' cannot be forced")
+            return {"tool": {"name": choice.name}} if self._can_force() else None
         required = choice.mode == "required" or (choice.mode == "allowed" and choice.required)
         if required and not tools:
             self._losses.report("tool_choice", "No tool can be offered, so no call is required")
@@ -119,41 +120,30 @@ class ToolWriter:
         return {"any": {}} if required and self._can_force() else None
 
     def _can_force(self) -> bool:
-        if not self._writer.options.forces:
+        if not self._writer.options.can_force_tools:
             warning = "This model cannot be made to call a tool; the choice is left to it"
             self._losses.report("tool_choice", warning)
-        return self._writer.options.forces
-
-    def _write_named(self, choice: ToolChoice, tools: list[Members]) -> Members:
-        if not any(as_dict(entry.get("toolSpec")).get("name") == choice.name for entry in tools):
-            self._losses.report("forced_tool", f"The tool '{choice.name}' cannot be forced")
-        return {"tool": {"name": choice.name}}
+        return self._writer.options.can_force_tools
 
 
 _KINDS: Final[Mapping[str, Callable[[ToolWriter, Tool], Members | None]]] = {
     "function": ToolWriter._function,
     "custom": ToolWriter._custom,
-    "hosted": ToolWriter._write_hosted,
+    "hosted": ToolWriter._hosted,
 }
 
 
 def _spec(name: str, description: str | None, schema: Mapping[str, Any]) -> Members:
-    spec: Members = {"name": name}
-    if description:
-        spec["description"] = description
-    return {**spec, "inputSchema": {"json": dict(schema)}}
+    described = {"description": description} if description else {}
+    return {"toolSpec": {"name": name, **described, "inputSchema": {"json": dict(schema)}}}
 
 
-def _answer_tool(schema: Mapping[str, Any]) -> Members:
-    return {"toolSpec": _spec(ANSWER_TOOL, ANSWER_DESCRIPTION, schema)}
-
-
-def _placeholder(name: str) -> Members:
-    return {"toolSpec": _spec(name, None, EMPTY_SCHEMA)}
+def _names(tools: Iterable[Members]) -> set[Any]:
+    return {as_dict(entry.get("toolSpec")).get("name") for entry in tools}
 
 
 def _called_names(turns: Iterable[Message]) -> list[str]:
-    """Return the names of the tools that the history calls or answers for, each once."""
+    """Return the names of the tools that the history calls, else of those whose results it has, each once."""
     parts = [part for message in turns for part in message.parts]
     names = [part.name for part in parts if isinstance(part, ToolCallPart)]
     if not names:

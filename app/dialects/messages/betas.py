@@ -1,7 +1,7 @@
-"""Which beta flags a Messages body needs, read off the body itself.
+"""The beta flags that a Messages body needs, found from its members.
 
-Flags and what they switch on: the anthropic SDK's list of betas and the recorded
-requests. Features that have left beta need no flag.
+Sources of the flags: the anthropic SDK's list of betas, recorded requests. Features that
+have left beta need no flag.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ _MEMBERS: Final[Mapping[str, str]] = {
     "output_format": "structured-outputs-2025-11-13",
 }
 _EDITS: Final[Mapping[str, str]] = {"compact_20260112": "compact-2026-01-12"}
-_MCP_BY_SERVER: Final = "mcp-client-2025-04-04"  # the server's own entry says which of its tools
-_MCP_BY_TOOLSET: Final = "mcp-client-2025-11-20"  # a tool of type mcp_toolset does
+_MCP_BY_SERVER: Final = "mcp-client-2025-04-04"  # the server's entry lists its tools
+_MCP_BY_TOOLSET: Final = "mcp-client-2025-11-20"  # a tool of type mcp_toolset lists them
 _TOOLS: Final = (
-    # the beginning of a tool's type
+    # beginning of a tool's type, flag
     ("computer_20241022", "computer-use-2024-10-22"),
     ("computer_20250124", "computer-use-2025-01-24"),
     ("computer_20251124", "computer-use-2025-11-24"),
@@ -37,32 +37,26 @@ _TOOLS: Final = (
 
 
 def betas_of(body: Mapping[str, Any]) -> list[str]:
-    """Return the flags that the body's features need, each once, in a fixed order."""
+    """Return the flags of the body's features, each once, in a fixed order."""
     return list(dict.fromkeys(_flags(body)))
 
 
 def _flags(body: Mapping[str, Any]) -> Iterator[str]:
-    for member, flag in _MEMBERS.items():
-        if body.get(member):
-            yield flag
-    for edit in dicts(as_dict(body.get("context_management")).get("edits")):
-        if edit.get("type") in _EDITS:
-            yield _EDITS[edit["type"]]
-    toolset = any(tool.get("type") == "mcp_toolset" for tool in dicts(body.get("tools")))
-    if body.get("mcp_servers") and not toolset:
+    tools = [as_str(tool.get("type")) for tool in dicts(body.get("tools"))]
+    yield from (flag for member, flag in _MEMBERS.items() if body.get(member))
+    edits = [edit.get("type") for edit in dicts(as_dict(body.get("context_management")).get("edits"))]
+    yield from (flag for kind, flag in _EDITS.items() if kind in edits)
+    if body.get("mcp_servers") and "mcp_toolset" not in tools:
         yield _MCP_BY_SERVER
     if body.get("speed") == "fast":
         yield "fast-mode-2026-02-01"
-    for tool in dicts(body.get("tools")):
-        kind = as_str(tool.get("type"))
-        yield from (flag for start, flag in _TOOLS if kind.startswith(start))
-    if any(
-        _names_file(block) for turn in dicts(body.get("messages")) for block in dicts(turn.get("content"))
-    ):
+    yield from (flag for kind in tools for start, flag in _TOOLS if kind.startswith(start))
+    if any(map(_has_file, dicts(body.get("messages")))):
         yield _FILES
 
 
-def _names_file(block: Mapping[str, Any]) -> bool:
+def _has_file(block: Mapping[str, Any]) -> bool:
+    """Tell whether a message or block refers to an uploaded file, at any depth."""
     if as_dict(block.get("source")).get("type") == "file" or block.get("type") == "container_upload":
         return True
-    return any(_names_file(inner) for inner in dicts(block.get("content")))
+    return any(map(_has_file, dicts(block.get("content"))))

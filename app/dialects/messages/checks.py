@@ -1,7 +1,7 @@
-"""The shape of a Messages body as a client writes it: every member that we read, by its path.
+"""Check the types of all members of a Messages request that the gateway reads.
 
-Blocks and tools of kinds that we do not know pass: only Anthropic can judge them. Source of the
-shapes: the request types of the anthropic SDK.
+Blocks and tools of unknown types are not checked: only Anthropic knows them. Source: the request
+types of the anthropic SDK.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from app.dialects.shared.strict_json import ClientObject, missing, wrong_type, wrong_value
+from app.dialects.shared.strict_json import ClientObject, missing, wrong_type
 from app.errors import GatewayError
 
 _ROLES: Final = frozenset({"user", "assistant", "system"})
@@ -17,7 +17,7 @@ _CHOICES: Final = ("auto", "any", "tool", "none")
 
 
 def check_request(body: Mapping[str, Any]) -> None:
-    """Raise ``bad_request`` that names the first member whose shape the API does not have."""
+    """Raise ``bad_request`` with the path of the first member that Anthropic would refuse."""
     members = ClientObject(body)
     for name in ("model", "service_tier"):
         members.text(name)
@@ -25,7 +25,7 @@ def check_request(body: Mapping[str, Any]) -> None:
         members.number(name)
     for name in ("max_tokens", "top_k"):
         members.integer(name)
-    _least(members, "max_tokens", 1)
+    _check_minimum(members, "max_tokens", 1)
     members.flag("stream")
     members.texts("stop_sequences")
     metadata = members.object("metadata")
@@ -39,21 +39,18 @@ def check_request(body: Mapping[str, Any]) -> None:
     _output(members)
 
 
-def _least(members: ClientObject, name: str, least: int) -> None:
+def _check_minimum(members: ClientObject, name: str, minimum: int) -> None:
     value = members.integer(name)
-    if value is not None and value < least:
+    if value is not None and value < minimum:
         path = members.at(name)
-        message = f"Invalid '{path}': expected at least {least}, but got {value}."
+        message = f"Invalid '{path}': expected at least {minimum}, but got {value}."
         raise GatewayError("bad_request", message, param=path, code="integer_below_min_value")
 
 
 def _messages(members: ClientObject) -> None:
-    if members.items("messages") is None:
-        raise missing("messages")
+    members.required_items("messages")
     for entry in members.objects("messages"):
-        role = entry.required_text("role")
-        if role not in _ROLES:
-            raise wrong_value(entry.at("role"), role, "'user', 'assistant' and 'system'")
+        entry.required_word("role", _ROLES, "'user', 'assistant' and 'system'")
         _content(entry, "content")
 
 
@@ -76,9 +73,7 @@ def _content(holder: ClientObject, name: str, *, required: bool = True) -> None:
 
 
 def _source(block: ClientObject) -> None:
-    source = block.object("source")
-    if source is None:
-        raise missing(block.at("source"))
+    source = block.required_object("source")
     for name in _SOURCES.get(source.required_text("type"), ()):
         source.required_text(name)
     if source.members["type"] == "content":
@@ -89,8 +84,7 @@ def _source(block: ClientObject) -> None:
 def _tool_use(block: ClientObject) -> None:
     block.required_text("id")
     block.required_text("name")
-    if block.object("input") is None:
-        raise missing(block.at("input"))
+    block.required_object("input")
 
 
 def _tool_result(block: ClientObject) -> None:
@@ -135,10 +129,7 @@ def _tool_choice(members: ClientObject) -> None:
     choice = members.object("tool_choice")
     if choice is None:
         return
-    kind = choice.required_text("type")
-    if kind not in _CHOICES:
-        raise wrong_value(choice.at("type"), kind, ", ".join(f"'{known}'" for known in _CHOICES))
-    if kind == "tool":
+    if choice.required_word("type", _CHOICES) == "tool":
         choice.required_text("name")
     choice.flag("disable_parallel_tool_use")
 
@@ -157,5 +148,5 @@ def _output(members: ClientObject) -> None:
     if config is not None:
         config.text("effort")
     for form in (config.object("format") if config is not None else None, members.object("output_format")):
-        if form is not None and form.required_text("type") == "json_schema" and form.object("schema") is None:
-            raise missing(form.at("schema"))
+        if form is not None and form.required_text("type") == "json_schema":
+            form.required_object("schema")

@@ -1,12 +1,12 @@
-"""Bedrock's InvokeModel for Claude as a server speaks it: Messages bodies in AWS's clothes.
+"""Bedrock's InvokeModel for Claude (server half): Messages bodies with AWS's framing.
 
-Bodies and answers are those of Messages; a stream's events are wrapped in base64 inside
-``chunk`` messages, the last with the invocation's counts; errors are AWS's.
+Bodies and responses are those of Messages. A stream's events are base64 in ``chunk``
+messages, the last with the token counts; errors are AWS's. Source: botocore's service model
+of ``bedrock-runtime``.
 """
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
@@ -14,30 +14,25 @@ from typing import Any, Final
 from app.canonical.response import Usage
 from app.dialects.base import Frame
 from app.dialects.messages.betas import BETA_HEADER
-from app.dialects.shared.lenient_json import as_dict, as_str
+from app.dialects.shared.base64_text import encode_base64
+from app.dialects.shared.lenient_json import as_dict, as_str, rest
 from app.errors import GatewayError
 
-EXCEPTION: Final = "exception:"  # begins the name of a frame that is an exception message
 METRICS: Final = "amazon-bedrock-invocationMetrics"
 
-_FAMILIES: Final = (
-    # member of the body, dialect that reads it
-    ("anthropic_version", "messages"),
-    ("inputText", "embeddings_bedrock"),
-    ("texts", "embeddings_bedrock"),
-    ("inputs", "embeddings_bedrock"),
-    ("images", "embeddings_bedrock"),
-)
+_EMBEDDINGS: Final = frozenset({"inputText", "texts", "inputs", "images"})
+"""Members of Titan's and Cohere's embedding requests."""
 
 
 def family_of_body(body: Mapping[str, Any]) -> str:
-    """Return the dialect that reads a body of InvokeModel: ``messages`` or ``embeddings_bedrock``.
+    """Return the dialect of an InvokeModel body: ``messages`` or ``embeddings_bedrock``.
 
-    Raises ``bad_request`` for a body of a family that is not served.
+    Raises ``bad_request`` for the body of another model family.
     """
-    for member, dialect in _FAMILIES:
-        if member in body:
-            return dialect
+    if "anthropic_version" in body:
+        return "messages"
+    if not _EMBEDDINGS.isdisjoint(body):
+        return "embeddings_bedrock"
     if "messages" in body and "max_tokens" in body:
         return "messages"
     raise GatewayError(
@@ -49,19 +44,18 @@ def family_of_body(body: Mapping[str, Any]) -> str:
 
 
 def lead_betas(body: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return a body without ``anthropic_beta``, and the header that says the same to Claude's own API."""
+    """Return a body without ``anthropic_beta``, and the header that replaces it on Anthropic's own API."""
     flags = body.get("anthropic_beta")
     if not isinstance(flags, list):
         return dict(body), {}
-    listed = ",".join(flag for flag in flags if isinstance(flag, str))
-    others = {name: value for name, value in body.items() if name != "anthropic_beta"}
-    return others, {BETA_HEADER: listed} if listed else {}
+    header = ",".join(flag for flag in flags if isinstance(flag, str))
+    return rest(body, frozenset({"anthropic_beta"})), {BETA_HEADER: header} if header else {}
 
 
 def wrap_frames(frames: Iterable[Frame], usage: Usage | None) -> list[Frame]:
     """Return the events of a Messages stream as messages of InvokeModelWithResponseStream.
 
-    ``usage`` is told with the last one; an error is the exception that its type means.
+    The last one has the token counts of ``usage``; an error becomes an exception by its type.
     """
     return [_wrap_frame(frame.data, usage) for frame in frames if isinstance(frame.data, dict)]
 
@@ -71,11 +65,13 @@ def _wrap_frame(data: Mapping[str, Any], usage: Usage | None) -> Frame:
     if kind == "error":
         error = as_dict(data.get("error"))
         name = _EXCEPTIONS.get(as_str(error.get("type")), "modelStreamErrorException")
-        return Frame(f"{EXCEPTION}{name}", {"message": as_str(error.get("message"))})
+        return Frame(f"exception:{name}", {"message": as_str(error.get("message"))})
     if kind == "message_stop" and METRICS not in data:
-        data = {**data, METRICS: _metrics(usage or Usage())}
-    text = json.dumps(data, separators=(",", ":"))  # escaped, so that half a character is no fault
-    return Frame("chunk", {"bytes": base64.b64encode(text.encode()).decode("ascii")})
+        total = usage or Usage()
+        counts = {"inputTokenCount": total.input_tokens, "outputTokenCount": total.output_tokens}
+        data = {**data, METRICS: counts}
+    text = json.dumps(data, separators=(",", ":"))  # ASCII only: UTF-8 has no lone surrogates
+    return Frame("chunk", {"bytes": encode_base64(text)})
 
 
 _EXCEPTIONS: Final = {
@@ -85,8 +81,4 @@ _EXCEPTIONS: Final = {
     "timeout_error": "modelTimeoutException",
     "api_error": "internalServerException",
 }
-"""Types of Messages' errors as the exceptions that the service model knows in this stream."""
-
-
-def _metrics(usage: Usage) -> dict[str, int]:
-    return {"inputTokenCount": usage.input_tokens, "outputTokenCount": usage.output_tokens}
+"""The exceptions of this stream (botocore's service model) by the type of a Messages error."""

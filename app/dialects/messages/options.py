@@ -1,4 +1,4 @@
-"""What one host of Claude models deviates in, and the names this dialect reserves."""
+"""The name of the Messages dialect, and how the hosts of Claude models deviate from Anthropic's API."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ NAME: Final = "messages"
 class MessagesOptions:
     """Deviations of one host.
 
-    ``model_in_body`` and ``stream_in_body``: False where the URL says them (Vertex, Bedrock).
-    ``anthropic_version``: sent as a body member where the host has no such header.
-    ``native_schema``: False where structured output is not served (then a tool stands for
-    the schema). ``excluded_betas``: beta flags the host refuses; None excludes all of them.
-    ``url_sources`` and ``files``: whether images and documents may be given by URL or file
-    id. ``hosted_tools``: tools of ours that the host runs. ``family``: the model's family
-    where an alias hides it.
+    ``model_in_body`` and ``stream_in_body``: False if they are part of the URL (Vertex, Bedrock).
+    ``anthropic_version``: sent as a member of the body if the host has no such header.
+    ``native_schema``: False without structured output (a tool has the schema instead).
+    ``excluded_betas``: beta flags that the host refuses; None excludes all.
+    ``url_sources`` and ``files``: images and documents may be given by URL, by file id.
+    ``hosted_tools``: hosted tools that the host runs. ``family``: the family of a model whose
+    id does not show it.
     """
 
     model_in_body: bool = True
@@ -34,7 +34,7 @@ class MessagesOptions:
     family: Family | None = None
 
     def family_for(self, model: str) -> Family:
-        """Return the rules of the model that is asked."""
+        """Return the family of the model."""
         return self.family or family_of(model)
 
 
@@ -42,5 +42,5 @@ DEFAULTS: Final = MessagesOptions()
 
 
 def options_of(options: Any) -> MessagesOptions:
-    """Return the context's options, or those of Anthropic's own API."""
+    """Return the context's options, by default those of Anthropic's own API."""
     return options if isinstance(options, MessagesOptions) else DEFAULTS

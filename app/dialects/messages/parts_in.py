@@ -1,7 +1,7 @@
-"""Content blocks of Anthropic Messages to canonical parts, for requests and answers alike.
+"""Decode content blocks of Anthropic's Messages, in requests and in responses.
 
-Members that no canonical part has stay with it as native members; a block of a kind we
-do not know is opaque. Source of the shapes: the content block types of the anthropic SDK.
+Members that no canonical part has become its native members; a block of an unknown type is
+opaque. Source: the content block types of the anthropic SDK.
 """
 
 from __future__ import annotations
@@ -26,31 +26,33 @@ from app.dialects.messages.citations import annotations_of
 from app.dialects.messages.options import NAME
 from app.dialects.shared.claude import OMITTED
 from app.dialects.shared.decoder_parts import call_part, native_rest
-from app.dialects.shared.lenient_json import as_dict, as_str, dicts, json_text, opt_str
-from app.dialects.shared.tool_forms import ANSWER_TOOL
+from app.dialects.shared.lenient_json import as_dict, as_str, dicts, json_text, opt_str, rest
 
 Block = Mapping[str, Any]
 Sign = Callable[[str], Signature]
 
 
 def sign_native(text: str, realm: str | None = None) -> Signature:
-    """Return a signature as this wire's own models make it."""
+    """Return a signature that a Claude made."""
     return Signature(text, NAME, realm)
 
 
 def block_native(block: Block, *known: str) -> Native | None:
-    """Return the block's members beside ``known`` and null ones as native, or None."""
+    """Return the block's members that are not ``known`` and not null as native members, or None."""
     return native_rest(NAME, block, frozenset(known))
 
 
 @record
 class BlockReader:
-    """Reads blocks: ``sign`` makes a signature of its text, ``customs`` names free-text tools,
-    ``mint`` makes an id for a call that came without one."""
+    """Decode blocks.
+
+    ``sign`` makes a signature of its text, ``customs`` are the names of free-text tools,
+    ``new_id`` makes the id of a call without one.
+    """
 
     sign: Sign = sign_native
     customs: frozenset[str] = frozenset()
-    mint: Callable[[str], str] = str
+    new_id: Callable[[str], str] = str
 
     def parts(self, content: Any) -> list[Part]:
         """Return the parts of a content member: a string, or a list of blocks."""
@@ -59,23 +61,19 @@ class BlockReader:
         return [self.part(block) for block in dicts(content)]
 
     def part(self, block: Block) -> Part:
-        """Return the part that one block is."""
+        """Return the part of one block."""
         reader = _READERS.get(as_str(block.get("type")))
         part = reader(self, block) if reader is not None else None
         return part if part is not None else opaque(block)
 
     def thinking(self, text: str, signature: str) -> ReasoningPart:
-        """Return shown thinking; withheld thinking is marked in its signature's value."""
+        """Return thinking; if its text was withheld, the signature's value begins with ``OMITTED``."""
         if not signature:
             return ReasoningPart(text)
-        signed = self.sign(signature)
-        if not text and signed.dialect == NAME and not signed.value.startswith(OMITTED):
-            signed = replace(signed, value=OMITTED + signed.value)
-        return ReasoningPart(text, signature=signed)
-
-    def stands_for_text(self, block: Block) -> bool:
-        """Tell whether a started block is the tool that stands for a JSON answer."""
-        return block.get("type") == "tool_use" and block.get("name") == ANSWER_TOOL
+        made = self.sign(signature)
+        if not text and made.dialect == NAME and not made.value.startswith(OMITTED):
+            made = replace(made, value=OMITTED + made.value)
+        return ReasoningPart(text, signature=made)
 
     def _text(self, block: Block) -> Part:
         text = as_str(block.get("text"))
@@ -85,43 +83,38 @@ class BlockReader:
 
     def _image(self, block: Block) -> Part | None:
         source = as_dict(block.get("source"))
+        field = _IMAGE_SOURCES.get(as_str(source.get("type")))
+        if field is None:
+            return None
+        media_type = opt_str(source.get("media_type")) if field == "data" else None
         native = block_native(block, "type", "source")
-        kind = source.get("type")
-        if kind == "base64":
-            return ImagePart(as_str(source.get("data")), opt_str(source.get("media_type")), native=native)
-        if kind == "url":
-            return ImagePart(url=as_str(source.get("url")), native=native)
-        if kind == "file":
-            return ImagePart(file_id=as_str(source.get("file_id")), native=native)
-        return None
+        return ImagePart(media_type=media_type, native=native, **{field: as_str(source.get(field))})
 
     def _document(self, block: Block) -> Part | None:
         source = as_dict(block.get("source"))
-        member = _DOCUMENT_MEMBERS.get(as_str(source.get("type")))
-        if member is None:
+        members = _DOCUMENT_SOURCES.get(as_str(source.get("type")))
+        if members is None:
             return self._text_document(block, source)
-        wire, ours = member
+        member, field = members
         return FilePart(
             filename=opt_str(block.get("title")),
             media_type=opt_str(source.get("media_type")),
             native=block_native(block, "type", "source", "title"),
-            **{ours: as_str(source.get(wire))},
+            **{field: as_str(source.get(member))},
         )
 
     def _text_document(self, block: Block, source: Block) -> Part | None:
-        """Return a document given in pieces as its text; its source goes back to a Claude."""
+        """Return a document of text blocks as their text; its source is sent back to a Claude unchanged."""
         content = source.get("content")
-        texts = (
-            [content] if isinstance(content, str) else [as_str(piece.get("text")) for piece in dicts(content)]
-        )
+        blocks = [{"text": content}] if isinstance(content, str) else dicts(content)
+        texts = [as_str(inner.get("text")) for inner in blocks]
         if source.get("type") != "content" or not all(texts):
             return None
-        own = {name: value for name, value in block.items() if name not in {"type", "title", "source"}}
         return FilePart(
             text="\n".join(texts),
             filename=opt_str(block.get("title")),
             media_type="text/plain",
-            native=(NAME, {**own, "as_source": source}),
+            native=(NAME, {**rest(block, frozenset({"type", "title", "source"})), "as_source": source}),
         )
 
     def _thinking(self, block: Block) -> Part:
@@ -132,23 +125,26 @@ class BlockReader:
 
     def _tool_use(self, block: Block) -> Part:
         native = block_native(block, "type", "id", "name", "input")
-        input_value = block.get("input")
-        arguments = input_value if isinstance(input_value, str) else json_text(as_dict(input_value))
-        call_id = opt_str(block.get("id")) or self.mint("toolu")
+        value = block.get("input")
+        arguments = value if isinstance(value, str) else json_text(as_dict(value))
+        call_id = opt_str(block.get("id")) or self.new_id("toolu")
         return call_part(call_id, as_str(block.get("name")), arguments, self.customs, native)
 
     def _tool_result(self, block: Block) -> Part:
+        error = ("is_error",) if block.get("is_error") else ()
         return ToolResultPart(
             as_str(block.get("tool_use_id")),
             tuple(self.parts(block.get("content"))),
             is_error=block.get("is_error") is True,
-            native=block_native(
-                block, "type", "tool_use_id", "content", *(["is_error"] if block.get("is_error") else [])
-            ),
+            native=block_native(block, "type", "tool_use_id", "content", *error),
         )
 
 
-_DOCUMENT_MEMBERS: Final[Mapping[str, tuple[str, str]]] = {
+_IMAGE_SOURCES: Final = {"base64": "data", "url": "url", "file": "file_id"}
+"""The member that holds an image, which has the same name in ``ImagePart``, by type of source."""
+
+_DOCUMENT_SOURCES: Final[Mapping[str, tuple[str, str]]] = {
+    # type of source: its member, the field of FilePart
     "base64": ("data", "data"),
     "text": ("data", "text"),
     "url": ("url", "url"),

@@ -1,14 +1,11 @@
-"""Canonical parts to content blocks of a Messages request (client half).
+"""Encode canonical parts as content blocks of a Messages request (client half).
 
-What a Claude cannot be shown is reported; what it can is sent in a form that the wire
-takes. Source of the rules: contract/providers.md 3.4 and the block types of the
-anthropic SDK.
+What a Claude does not take is reported. Sources: contract/providers.md 3.4, the block types
+of the anthropic SDK.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
@@ -31,9 +28,10 @@ from app.canonical.request import (
 from app.dialects.base import ClientContext
 from app.dialects.messages.options import NAME, MessagesOptions
 from app.dialects.shared.alternation import merge_blank_texts
+from app.dialects.shared.base64_text import decode_base64
 from app.dialects.shared.claude import OMITTED
 from app.dialects.shared.media_types import media_type_of
-from app.dialects.shared.members import CACHE_MARKS, cache_mark, pick_members
+from app.dialects.shared.members import CACHE_MARKS, cache_mark, own_members, pick_members
 from app.dialects.shared.tool_forms import call_input
 from app.dialects.shared.tool_ids import ANTHROPIC_ID, fit_tool_id
 from app.dialects.shared.unmapped_members import own_block, own_signature, report_call_signature
@@ -51,51 +49,50 @@ _TEXT_TYPES: Final = frozenset({"application/json", "application/xml", "applicat
 _PDF: Final = "application/pdf"
 _PDF_START: Final = "JVBERi"
 
-
-TAKES: Final = {
+PART_MEMBERS: Final = {
     object: CACHE_MARKS,
     FilePart: frozenset({"citations", "context"}),
     Tool: frozenset({"defer_loading", "eager_input_streaming", "input_examples", "allowed_callers"}),
 }
-"""Members of this wire's own that clients of others write on parts and tools."""
+"""Members of Anthropic's API that clients of other APIs write on parts and tools."""
 
 
 def native_members(native: Native | None, kind: type = object) -> Block:
-    """Return what a native remainder says to this wire: its own members, or those of them
-    (``TAKES``) that a client wrote in another dialect."""
-    if native is None:
-        return {}
-    if native[0] == NAME:
+    """Return the members to send of a part or tool of ``kind``.
+
+    All those of a Messages client; of another API's client those in ``PART_MEMBERS``.
+    """
+    if native is not None and native[0] == NAME:
         return dict(native[1])
-    taken = pick_members(native, TAKES[kind]) if kind is not object else {}
+    members = pick_members(native, PART_MEMBERS[kind]) if kind is not object else {}
     mark = cache_mark(native)
-    return taken if mark is None else {**taken, "cache_control": mark}
+    return members if mark is None else {**members, "cache_control": mark}
 
 
 @record
 class BlockWriter:
-    """Writes the blocks of one request."""
+    """Write the content blocks of one request."""
 
     context: ClientContext
     options: MessagesOptions
 
     def turn(self, message: Message) -> Block:
-        """Return one turn of the conversation; it may hold no block."""
+        """Return one turn of the conversation, which may be empty."""
         return {"role": message.role, "content": self.blocks(message.parts, message.role)}
 
     def blocks(self, parts: Iterable[Part], role: str) -> list[Block]:
-        """Return the blocks of one turn: results first in a user's, thinking first in an assistant's."""
-        spoken = merge_blank_texts(parts, self.context.losses)
-        written = [block for part in spoken if (block := self._block(part, role)) is not None]
+        """Return the blocks of one turn: tool results first in a user's, thinking first in an assistant's."""
+        kept = merge_blank_texts(parts, self.context.losses)
+        blocks = [block for part in kept if (block := self._block(part, role)) is not None]
         if role == "user":
-            return sorted(written, key=lambda block: block["type"] != "tool_result")
-        if any(block["type"] not in _MOVABLE for block in written) or _starts_thinking(written):
-            return written
-        return sorted(written, key=lambda block: block["type"] not in _THINKING)
+            return sorted(blocks, key=lambda block: block["type"] != "tool_result")
+        if any(block["type"] not in _SORTABLE for block in blocks) or starts_with_thinking(blocks):
+            return blocks
+        return sorted(blocks, key=lambda block: block["type"] not in _THINKING)
 
     def _block(self, part: Part, role: str) -> Block | None:
         if isinstance(part, OpaquePart):
-            return self._opaque(part, role)
+            return own_block(part, role, NAME, self.context.losses)
         if isinstance(part, ImagePart) and role == "assistant":
             self._report("hosted_item", "Pictures that a model made cannot be shown to this one")
             return None
@@ -104,17 +101,12 @@ class BlockWriter:
     def _report(self, feature: str, message: str | None = None) -> None:
         self.context.losses.report(feature, message)
 
-    def _opaque(self, part: OpaquePart, role: str) -> Block | None:
-        return own_block(part, role, NAME, self.context.losses)
-
-    def _text(self, part: TextPart) -> Block:
+    def _text(self, part: TextPart | RefusalPart) -> Block:
         return {**native_members(part.native), "type": "text", "text": part.text}
 
     def _refusal(self, part: RefusalPart) -> Block | None:
-        """A refusal's own words; what only explains one was never the model's."""
-        if part.native is not None and part.native[0] == NAME:
-            return None
-        return {**native_members(part.native), "type": "text", "text": part.text}
+        """Return the model's own words; the text of ``stop_details`` is not sent back."""
+        return None if own_members(part.native, NAME) else self._text(part)
 
     def _audio(self, part: AudioPart) -> Block | None:
         if part.transcript and not part.data:
@@ -125,31 +117,25 @@ class BlockWriter:
     def _image(self, part: ImagePart) -> Block | None:
         if part.detail not in (None, "auto"):
             self._report("image_detail", "Claude has no image detail; the image is sent as it is")
-        source = self._image_source(part)
-        if source is None:
-            return None
-        return {**native_members(part.native), "type": "image", "source": source}
+        return {**native_members(part.native), "type": "image", "source": self._image_source(part)}
 
-    def _image_source(self, part: ImagePart) -> Block | None:
+    def _image_source(self, part: ImagePart) -> Block:
         if part.data is None:
-            return self._remote(part.url, part.file_id, "image")
-        media_type = part.media_type or _sniff(part.data)
+            return self._reference(part.url, part.file_id, "image")
+        media_type = part.media_type or _detect_type(part.data)
         if media_type == "image/jpg":
             media_type = "image/jpeg"
         if media_type not in _IMAGE_TYPES:
-            self._report(
-                "image", f"Images of type '{media_type}' are not supported (JPEG, PNG, GIF, WebP are)"
-            )
+            warning = f"Images of type '{media_type}' are not supported (JPEG, PNG, GIF, WebP are)"
+            self._report("image", warning)
         return {"type": "base64", "media_type": media_type, "data": part.data}
 
-    def _remote(self, url: str | None, file_id: str | None, feature: str) -> Block | None:
-        if file_id is not None:
-            if not self.options.files:
-                self._report("file_id", "Files by id are not supported here; send the content itself")
-            return {"type": "file", "file_id": file_id}
-        if not self.options.url_sources:
+    def _reference(self, url: str | None, file_id: str | None, feature: str) -> Block:
+        if file_id is None and not self.options.url_sources:
             self._report(feature, "Content by URL is not supported here; send the content itself")
-        return {"type": "url", "url": url or ""}
+        if file_id is not None and not self.options.files:
+            self._report("file_id", "Files by id are not supported here; send the content itself")
+        return {"type": "url", "url": url or ""} if file_id is None else {"type": "file", "file_id": file_id}
 
     def _file(self, part: FilePart) -> Block | None:
         title = {"title": part.filename} if part.filename else {}
@@ -157,18 +143,18 @@ class BlockWriter:
         source = own.pop("as_source", None) or self._document_source(part)
         return {**own, "type": "document", "source": source, **title}
 
-    def _document_source(self, part: FilePart) -> Block | None:
-        if part.text is not None:
-            return _text_block(part.text)
-        if part.data is None:
-            return self._remote(part.url, part.file_id, "file")
-        media_type = part.media_type or media_type_of(part.filename)
-        if media_type == _PDF or part.data.startswith(_PDF_START):
-            return {"type": "base64", "media_type": _PDF, "data": part.data}
-        text = _decode_text(part.data) if _may_be_text(media_type) else None
-        if text is None:
-            self._report("file", f"Documents of type '{media_type}' are not supported (PDF and text are)")
-        return _text_block(text or "")
+    def _document_source(self, part: FilePart) -> Block:
+        text = part.text
+        if text is None and part.data is None:
+            return self._reference(part.url, part.file_id, "file")
+        if text is None and part.data is not None:
+            media_type = part.media_type or media_type_of(part.filename)
+            if media_type == _PDF or part.data.startswith(_PDF_START):
+                return {"type": "base64", "media_type": _PDF, "data": part.data}
+            text = decode_base64(part.data) if _may_be_text(media_type) else None
+            if text is None:
+                self._report("file", f"Documents of type '{media_type}' are not supported (PDF and text are)")
+        return {"type": "text", "media_type": "text/plain", "data": text or ""}
 
     def _reasoning(self, part: ReasoningPart) -> Block | None:
         signature = own_signature(part, NAME, self.context)
@@ -208,7 +194,7 @@ class BlockWriter:
 
 
 _THINKING: Final = frozenset({"thinking", "redacted_thinking"})
-_MOVABLE: Final = _THINKING | {"text", "tool_use"}
+_SORTABLE: Final = _THINKING | {"text", "tool_use"}
 
 _WRITERS: Final[Mapping[type, Callable[[BlockWriter, Any], Block | None]]] = {
     TextPart: BlockWriter._text,
@@ -222,29 +208,14 @@ _WRITERS: Final[Mapping[type, Callable[[BlockWriter, Any], Block | None]]] = {
 }
 
 
-def _starts_thinking(blocks: list[Block]) -> bool:
+def starts_with_thinking(blocks: list[Block]) -> bool:
+    """Tell whether the blocks of a turn begin with thinking."""
     return bool(blocks) and blocks[0]["type"] in _THINKING
 
 
-def starts_with_thinking(turn: Mapping[str, Any]) -> bool:
-    """Tell whether an assistant turn begins with thinking."""
-    return _starts_thinking(turn["content"])
-
-
-def _text_block(text: str) -> Block:
-    return {"type": "text", "media_type": "text/plain", "data": text}
-
-
-def _sniff(data: str) -> str | None:
+def _detect_type(data: str) -> str | None:
     return next((kind for start, kind in _IMAGE_STARTS if data.startswith(start)), None)
 
 
 def _may_be_text(media_type: str | None) -> bool:
     return media_type is None or media_type.startswith("text/") or media_type in _TEXT_TYPES
-
-
-def _decode_text(data: str) -> str | None:
-    try:
-        return base64.b64decode(data, validate=True).decode("utf-8")
-    except (binascii.Error, UnicodeDecodeError):
-        return None

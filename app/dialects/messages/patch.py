@@ -1,8 +1,7 @@
-"""Pass: a Messages body on its way to a host of Claude."""
+"""Changes to a Messages body that passes through to a host of Claude."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, Final
 
 from app.canonical.request import Sampling
@@ -13,18 +12,18 @@ from app.dialects.messages.response import decode_usage, encode_usage, head, sto
 from app.dialects.shared.claude import OMITTED
 from app.dialects.shared.claude_thinking import sampling_of
 from app.dialects.shared.lenient_json import as_dict, count, number, opt_str
-from app.dialects.shared.plain_patch import Body, Opener, PlainPatch
+from app.dialects.shared.plain_patch import Body, Opener, PlainPatch, open_messages
 from app.dialects.shared.usage_repair import counts_only
 
-_SLOTS: Final = {"thinking": "signature", "redacted_thinking": "data"}
+_SIGNATURES: Final = {"thinking": "signature", "redacted_thinking": "data"}
 _SAMPLING: Final = ("temperature", "top_p", "top_k")
 _THINKING_TYPES: Final = frozenset({"enabled", "adaptive"})
 
 
-def fit(body: Body, passage: PassThrough) -> Body:
-    """Return a body for the target: its model and version, what its family takes of sampling, and
-    the signatures of its own making."""
-    target, options = passage.client, options_of(passage.client.options)
+def fit(body: Body, passed: PassThrough) -> Body:
+    """Return a body for the target: with its model and version, the sampling that its family takes,
+    and the signatures that it made."""
+    target, options = passed.client, options_of(passed.client.options)
     body = {name: value for name, value in body.items() if name not in {"model", "anthropic_version"}}
     if options.model_in_body:
         body = {"model": target.model, **body}
@@ -32,78 +31,66 @@ def fit(body: Body, passage: PassThrough) -> Body:
         body["anthropic_version"] = options.anthropic_version
     if not options.stream_in_body:
         body.pop("stream", None)
-    _fit_sampling(body, passage)
+    _fit_sampling(body, passed)
     if isinstance(body.get("messages"), list):
-        opener = Opener(passage, NAME, "messages")
-        body["messages"] = [fitted for message in body["messages"] for fitted in _message(message, opener)]
+        open_messages(body, Opener(passed, NAME, "messages"), _open_block)
     return body
 
 
-def _fit_sampling(body: Body, passage: PassThrough) -> None:
-    """Take out, with its warning, what the family does not take."""
+def _fit_sampling(body: Body, passed: PassThrough) -> None:
+    """Remove the sampling parameters that the family does not take, with a warning."""
     wanted = Sampling(
         temperature=number(body.get("temperature")),
         top_p=number(body.get("top_p")),
         top_k=count(body.get("top_k")),
     )
-    family = options_of(passage.client.options).family_for(passage.client.model)
+    family = options_of(passed.client.options).family_for(passed.client.model)
     thinks = as_dict(body.get("thinking")).get("type") in _THINKING_TYPES
-    sent = sampling_of(wanted, family, thinks, passage.client.losses)
+    sent = sampling_of(wanted, family, thinks, passed.client.losses)
     for name in _SAMPLING:
         if getattr(wanted, name) is not None and name not in sent:
             del body[name]
 
 
-def _message(message: Any, opener: Opener) -> Iterator[Any]:
-    """Yield a message with its signatures opened; one of which nothing is left is left out."""
-    content = as_dict(message).get("content")
-    if not isinstance(content, list):
-        yield message
-        return
-    blocks = [block for block in (_block(block, opener) for block in content) if block is not None]
-    if blocks or not content:
-        yield {**message, "content": blocks}
-
-
-def _block(block: Any, opener: Opener) -> Any:
-    slot = _SLOTS.get(str(as_dict(block).get("type")))
-    if slot is None:
+def _open_block(block: Any, opener: Opener) -> Any:
+    member = _SIGNATURES.get(str(as_dict(block).get("type")))
+    if member is None:
         return block
-    ours, value = opener.open(block.get(slot))
+    ours, value = opener.open(block.get(member))
     if not ours:
         return block
-    return None if value is None else {**block, slot: value.removeprefix(OMITTED)}
+    return None if value is None else {**block, member: value.removeprefix(OMITTED)}
 
 
-def _is_told(usage: Any) -> bool:
+def _is_valid(usage: Any) -> bool:
     return decode_usage(usage) is not None and counts_only(usage)
 
 
 class MessagesPatch(PlainPatch):
-    """The patch of this wire. Its clients add up what they read: a member they need is there."""
+    """The patch of a Messages body. Anthropic's SDK requires some members: missing ones are added."""
 
-    def __init__(self, passage: PassThrough) -> None:
-        super().__init__(passage, fit)
+    def __init__(self, passed: PassThrough) -> None:
+        super().__init__(passed, fit)
 
     def answer(self, body: Body) -> Body:
-        """Return the answer, and whatever a message must have."""
+        """Return the response with the members that a message must have."""
         self._fill(body, {**head(None, None, self._passage.server), **stop_members(None)})
         return body
 
     def frames(self, event: str | None, data: Body) -> list[Frame]:
-        """Return a frame, named by its type, and whatever a message must have."""
+        """Return a frame, named by its type; a ``message_start`` gets the members that a message must have."""
         kind = data.get("type")
         if kind == "message_start":
             data["message"] = message = as_dict(data.get("message"))
             self._fill(message, {**head(None, None, self._passage.server), "content": []})
             self._fill(message, stop_members(None))
-            if not _is_told(message.get("usage")):
+            if not _is_valid(message.get("usage")):
                 message["usage"] = encode_usage(decode_usage(message.get("usage")))
-        lacks = kind == "message_delta" and not _is_told(data.get("usage"))
+        lacks = kind == "message_delta" and not _is_valid(data.get("usage"))
         return self._forward(Frame(event or opt_str(kind), data), lacks_usage=lacks)
 
     def _write_usage(self, data: Body, usage: Usage) -> None:
         data["usage"] = encode_usage(usage)
 
-    def _fill(self, holder: Body, wanted: Body) -> None:
-        holder |= {name: value for name, value in wanted.items() if holder.get(name) is None}
+    def _fill(self, holder: Body, members: Body) -> None:
+        holder |= {name: value for name, value in members.items() if holder.get(name) is None}

@@ -1,12 +1,12 @@
-"""A Messages body to the canonical request (server half).
+"""Decode a Messages request (server half).
 
-Members that only this API has stay in ``extra`` and go out again to a target that speaks
-it. Any JSON is read or refused with ``bad_request``, never a crash.
+Members that only Anthropic's API has go into ``extra``, and from there to a target with the
+same format. Source: the request types of the anthropic SDK.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -17,18 +17,27 @@ from app.canonical.request import (
     Reasoning,
     Request,
     Sampling,
-    TextPart,
-    ToolResultPart,
 )
 from app.dialects.base import ServerContext
 from app.dialects.messages.checks import check_request
 from app.dialects.messages.options import NAME
 from app.dialects.messages.parts_in import BlockReader, sign_native
 from app.dialects.messages.tools import decode_choice, decode_tools
+from app.dialects.shared.alternation import split_results
 from app.dialects.shared.claude_thinking import decode_thinking
-from app.dialects.shared.lenient_json import as_dict, as_list, as_str, count, dicts, number, opt_str, rest
+from app.dialects.shared.lenient_json import (
+    as_dict,
+    as_list,
+    as_str,
+    count,
+    dicts,
+    number,
+    opt_str,
+    rest,
+    without_nulls,
+)
 
-_KNOWN: Final = frozenset(
+_CANONICAL: Final = frozenset(
     {
         "model",
         "messages",
@@ -53,10 +62,10 @@ _TIERS: Final = {"auto": "auto", "standard_only": "default"}
 
 
 def decode_request(body: Mapping[str, Any], context: ServerContext) -> Request:
-    """Return what a Messages body asks for.
+    """Return the canonical request of a Messages body.
 
-    Raises GatewayError ``bad_request`` with the member's path (``messages[0].content``) for a
-    shape that the API does not have.
+    Raises ``bad_request`` with the path (``messages[0].content``) of a member that Anthropic
+    would refuse.
     """
     check_request(body)
     reader = BlockReader(lambda text: context.unwrap(text) or sign_native(text))
@@ -64,15 +73,15 @@ def decode_request(body: Mapping[str, Any], context: ServerContext) -> Request:
     choice, parallel = decode_choice(body.get("tool_choice"), tools)
     config = as_dict(body.get("output_config"))
     metadata = as_dict(body.get("metadata"))
-    extra = rest(body, _KNOWN)
+    extra = rest(body, _CANONICAL)
     names = extra.get("fallbacks")
     if isinstance(names, list) and all(isinstance(name, str) for name in names):
-        del extra["fallbacks"]  # a list of names is the gateway's own: consumed by the router
-    if further := rest(config, frozenset({"effort", "format"})):
-        extra["output_config"] = further
+        del extra["fallbacks"]  # a list of names is the gateway's own member, read by the router
+    if extra_config := rest(config, frozenset({"effort", "format"})):
+        extra["output_config"] = extra_config
     return Request(
         model=as_str(body.get("model")),
-        messages=(*_system(body.get("system"), reader), *_messages(body.get("messages"), reader)),
+        messages=tuple(_messages(body, reader)),
         tools=tools,
         tool_choice=choice,
         parallel_tool_calls=parallel,
@@ -87,24 +96,12 @@ def decode_request(body: Mapping[str, Any], context: ServerContext) -> Request:
     )
 
 
-def _system(value: Any, reader: BlockReader) -> list[Message]:
-    parts = reader.parts(value)
-    return [Message("system", tuple(parts))] if parts else []
-
-
-def _messages(value: Any, reader: BlockReader) -> list[Message]:
-    return [message for entry in dicts(value) for message in _turns(entry, reader)]
-
-
-def _turns(entry: Mapping[str, Any], reader: BlockReader) -> list[Message]:
-    """Return one turn as messages: a user's tool results are a message of their own."""
-    parts = reader.parts(entry.get("content"))
-    results = tuple(part for part in parts if isinstance(part, ToolResultPart))
-    others = tuple(part for part in parts if not isinstance(part, ToolResultPart))
-    split: list[Message] = [Message("tool", results)] if results else []
-    if others or not results:
-        split.append(Message(entry["role"], others or (TextPart(""),)))
-    return split
+def _messages(body: Mapping[str, Any], reader: BlockReader) -> Iterator[Message]:
+    """Yield the system prompt and the turns; tool results are a message of their own."""
+    if system := reader.parts(body.get("system")):
+        yield Message("system", tuple(system))
+    for entry in dicts(body.get("messages")):
+        yield from split_results(entry["role"], reader.parts(entry.get("content")))
 
 
 def _sampling(body: Mapping[str, Any]) -> Sampling:
@@ -123,17 +120,13 @@ def _output(form: Any) -> Output:
 
 
 def _reasoning(thinking: Mapping[str, Any], effort: str | None) -> Reasoning | None:
-    """Return how much to think; thoughts are shown unless the client wants them omitted."""
-    wish = decode_thinking(thinking, effort)
-    if wish is None or wish.budget is None or thinking.get("display") == "omitted":
-        return wish
-    return replace(wish, summary="auto")
+    """Return the requested thinking; a client with a budget sees summaries unless its display is ``omitted``."""
+    reasoning = decode_thinking(thinking, effort)
+    if reasoning is None or reasoning.budget is None or thinking.get("display") == "omitted":
+        return reasoning
+    return replace(reasoning, summary="auto")
 
 
 def _hints(body: Mapping[str, Any], metadata: Mapping[str, Any]) -> dict[str, Any]:
-    hints: dict[str, Any] = {}
-    if user := opt_str(metadata.get("user_id")):
-        hints["user"] = user
-    if tier := opt_str(body.get("service_tier")):
-        hints["service_tier"] = _TIERS.get(tier, tier)
-    return hints
+    user, tier = opt_str(metadata.get("user_id")), opt_str(body.get("service_tier"))
+    return without_nulls({"user": user, "service_tier": _TIERS.get(tier, tier) if tier else None})

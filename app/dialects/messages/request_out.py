@@ -1,7 +1,7 @@
-"""Canonical request to a Messages body (client half).
+"""Encode a canonical request as a Messages body (client half).
 
-Order of decisions: what the conversation and the tools are, then whether the model may
-think, then what sampling is left. Sources: contract/providers.md 3.4, contract/responses.md
+Thinking depends on the conversation and the tools, and sampling on thinking; this is the
+order in which they are encoded. Sources: contract/providers.md 3.4, contract/responses.md
 5.4, the request types of the anthropic SDK.
 """
 
@@ -14,8 +14,8 @@ from app.canonical.request import Output, Request
 from app.dialects.base import ClientContext, EncodedRequest
 from app.dialects.messages.betas import BETA_HEADER, betas_of
 from app.dialects.messages.options import NAME, MessagesOptions, options_of
-from app.dialects.messages.parts_out import TAKES, Block, BlockWriter, starts_with_thinking
-from app.dialects.messages.schema import close_objects, is_open
+from app.dialects.messages.parts_out import PART_MEMBERS, Block, BlockWriter, starts_with_thinking
+from app.dialects.messages.schema import enforceable_schema, is_open, schema_in_words
 from app.dialects.messages.tools import ToolWriter
 from app.dialects.shared.alternation import PLACEHOLDER_TEXT, alternate_turns, fit_prefill, split_conversation
 from app.dialects.shared.claude import Family
@@ -26,13 +26,12 @@ from app.dialects.shared.claude_thinking import (
     thinking_of,
     with_thinking,
 )
-from app.dialects.shared.lenient_json import as_dict, json_text
+from app.dialects.shared.lenient_json import as_dict, dicts, without_nulls
 from app.dialects.shared.losses import Losses
-from app.dialects.shared.members import report_members
+from app.dialects.shared.members import own_members, report_members
 from app.dialects.shared.tool_results import pair_results
 from app.dialects.shared.unmapped_members import report_unsupported, sendable_extras
 
-_JSON_ONLY: Final = "Answer with one valid JSON object and nothing else: no words around it, no code fence."
 _BLANK: Final = {"type": "text", "text": PLACEHOLDER_TEXT}
 _MAX_MARKS: Final = 4
 _OWN: Final = frozenset(
@@ -46,12 +45,12 @@ _OWN: Final = frozenset(
         "speed",
     }
 )
-"""Members of this API alone that a client of another may send beside the standard ones."""
+"""Members of Anthropic's API that clients of other APIs may add to their requests."""
 
 _SUPPORTED: Final = frozenset(
     {"parallel_tool_calls", "safety_identifier", "top_k", "user", "web_search_options"}
 )
-"""What is written, or reported, with the metadata, the sampling and the tools."""
+"""What is encoded, or reported, with the metadata, the sampling and the tools."""
 
 _TIERS: Final = {
     "auto": "auto",
@@ -61,7 +60,7 @@ _TIERS: Final = {
 }
 
 
-_COUNTED: Final = frozenset(
+_PROMPT_MEMBERS: Final = frozenset(
     {
         "anthropic_version",
         "cache_control",
@@ -80,55 +79,53 @@ _COUNTED: Final = frozenset(
 
 
 def encode_request(request: Request, context: ClientContext) -> EncodedRequest:
-    """Return the body and the ``anthropic-beta`` header that its features need.
+    """Return the body, and the ``anthropic-beta`` header that its features need.
 
-    Raises GatewayError ``unsupported_parameter`` where leaving something out would change
-    the answer; smaller losses are reported to the context.
+    Losses are reported to the context. Raises ``unsupported_parameter`` where leaving something
+    out would change the response.
     """
     request = pair_results(request, context.losses)
     options = options_of(context.options)
     family = options.family_for(context.model)
     request = with_thinking(request)
-    report_members(request, NAME, TAKES, context.losses)
+    report_members(request, NAME, PART_MEMBERS, context.losses)
     writer = BlockWriter(context, options)
     own = sendable_extras(request, NAME, _OWN, context.losses)
     body: dict[str, Any] = {**own, **_head(request, context, options, family)}
     system, turns = _conversation(request, writer, family)
-    native = _native_schema(request.output, family, options)
-    by_tool = request.output.format == "schema" and not native and family.can_force_tools
+    has_schema = _has_schema(request.output, family, options)
+    by_tool = request.output.format == "schema" and not has_schema and family.can_force_tools
     answer = (request.output.schema or {}) if by_tool else None
     tools = ToolWriter(context, options, family, answer)
     body.update(tools.members(request))
-    around = ThinkingContext(body["max_tokens"], tools.forced, _is_bare(turns))
+    around = ThinkingContext(body["max_tokens"], tools.forced, _lacks_thinking(turns))
     thinking = thinking_of(request.reasoning, family, around, context.losses)
-    body.update(_output(request, own, thinking, context.losses, native))
+    body.update(_thinking_and_output(request, own, thinking, context.losses, has_schema))
     body.update(sampling_of(request.sampling, family, thinking.on, context.losses))
-    if request.output.format != "text" and not native and not by_tool:
-        system.append({"type": "text", "text": _in_words(request.output)})
-        warning = "JSON is asked for in words; this model has no such mode"
-        context.losses.report("output_json", warning)
+    if request.output.format != "text" and not has_schema and not by_tool:
+        system.append({"type": "text", "text": schema_in_words(request.output.schema)})
+        context.losses.report("output_json", "JSON is asked for in words; this model has no such mode")
     if system:
-        body["system"] = system[0]["text"] if _is_plain(system) else system
+        is_plain = len(system) == 1 and system[0].keys() == {"type", "text"}
+        body["system"] = system[0]["text"] if is_plain else system
     body["messages"] = turns
     body.update(_hints(request, context.losses))
     if request.origin is not None and request.origin.dialect != NAME:
-        _fit_marks(body, context.losses)
+        _limit_marks(body, context.losses)
     return EncodedRequest(body, _headers(body, options))
 
 
 def encode_count(request: Request, context: ClientContext) -> EncodedRequest:
-    """Return the body that has a prompt's tokens counted (``/v1/messages/count_tokens``)."""
+    """Return the body of ``/v1/messages/count_tokens``."""
     encoded = encode_request(request, context)
-    return EncodedRequest(
-        {name: encoded.body[name] for name in encoded.body if name in _COUNTED}, encoded.headers
-    )
+    members = {name: value for name, value in encoded.body.items() if name in _PROMPT_MEMBERS}
+    return EncodedRequest(members, encoded.headers)
 
 
-def _fit_marks(body: Mapping[str, Any], losses: Losses) -> None:
-    """Take off the oldest cache marks of turns where there are more than the API takes."""
+def _limit_marks(body: Mapping[str, Any], losses: Losses) -> None:
+    """Remove the oldest cache marks if there are more than the API takes."""
     turns = [block for turn in body["messages"] for block in _all_blocks(turn["content"])]
-    system = body.get("system") if isinstance(body.get("system"), list) else []
-    holders = [*turns, *(system or []), *body.get("tools", [])]
+    holders = [*turns, *dicts(body.get("system")), *body.get("tools", [])]
     marked = [holder for holder in holders if "cache_control" in holder]
     for holder in marked[: max(0, len(marked) - _MAX_MARKS)]:
         del holder["cache_control"]
@@ -167,7 +164,7 @@ def _headers(body: Mapping[str, Any], options: MessagesOptions) -> dict[str, str
     return {BETA_HEADER: ",".join(flags)} if flags else {}
 
 
-# the conversation
+# conversation
 
 
 def _conversation(request: Request, writer: BlockWriter, family: Family) -> tuple[list[Block], list[Block]]:
@@ -184,84 +181,71 @@ def _conversation(request: Request, writer: BlockWriter, family: Family) -> tupl
     return system, turns
 
 
-def _is_plain(system: list[Block]) -> bool:
-    return len(system) == 1 and system[0].keys() == {"type", "text"}
+def _lacks_thinking(turns: list[Block]) -> bool:
+    """Tell whether the model continues an assistant turn that does not begin with thinking.
 
-
-def _is_bare(turns: list[Block]) -> bool:
-    """Tell whether the last assistant turn is to be continued after its tool calls, or by
-    prefill, and does not begin with thinking (then the wire refuses a thinking budget)."""
+    It does after a prefill, or after tool results; then the API refuses a thinking budget.
+    """
     last = next((turn for turn in reversed(turns) if turn["role"] == "assistant"), None)
-    if last is None or starts_with_thinking(last):
+    if last is None or starts_with_thinking(last["content"]):
         return False
-    called = any(block["type"] == "tool_use" for block in last["content"])
-    return turns[-1] is last or (called and turns[-1]["role"] == "user" and _has_results(turns[-1]))
+    if turns[-1] is last:
+        return True
+    has_results = any(block["type"] == "tool_result" for block in turns[-1]["content"])
+    return has_results and any(block["type"] == "tool_use" for block in last["content"])
 
 
-def _has_results(turn: Block) -> bool:
-    return any(block["type"] == "tool_result" for block in turn["content"])
+# thinking and output format
 
 
-# the answer's form
+def _has_schema(output: Output, family: Family, options: MessagesOptions) -> bool:
+    """Tell whether structured output is used.
 
-
-def _native_schema(output: Output, family: Family, options: MessagesOptions) -> bool:
-    """Tell whether the wire enforces the schema itself. A host whose models are made to call a
-    tool instead serves it too for those that cannot be made to."""
+    A host without it offers a tool instead, but not to models that cannot be forced to call one.
+    """
     served = family.schemas and (options.native_schema or not family.can_force_tools)
     return output.format == "schema" and served and not is_open(output.schema)
 
 
-def _in_words(output: Output) -> str:
-    schema = f" It must fit this JSON schema: {json_text(output.schema)}" if output.schema else ""
-    return _JSON_ONLY + schema
-
-
-def _output(
-    request: Request, own: Mapping[str, Any], thinking: Thinking, losses: Losses, native: bool
+def _thinking_and_output(
+    request: Request, own: Mapping[str, Any], thinking: Thinking, losses: Losses, has_schema: bool
 ) -> dict[str, Any]:
-    sent: dict[str, Any] = {}
+    """Return ``thinking`` and ``output_config``."""
+    members: dict[str, Any] = {}
     config = dict(as_dict(own.get("output_config")))
     if thinking.config is not None:
         own_config = _own_thinking(request, thinking.config)
         display = {"display": own_config["display"]} if "display" in own_config else {}
-        sent["thinking"] = {**own_config, **thinking.config, **display}
+        members["thinking"] = {**own_config, **thinking.config, **display}
     if thinking.effort is not None:
         config["effort"] = thinking.effort
-    if native:
-        lost: set[str] = set()
-        config["format"] = {"type": "json_schema", "schema": close_objects(request.output.schema, lost)}
-        if lost:
-            names = ", ".join(sorted(lost))
-            losses.report("output_constraint", f"Bounds in the schema are only described: {names}")
+    if has_schema:
+        config["format"] = {
+            "type": "json_schema",
+            "schema": enforceable_schema(request.output.schema, losses),
+        }
     elif (
         request.output.format == "schema" and as_dict(request.output.schema).get("type", "object") != "object"
     ):
         losses.report("output_schema", "The schema of the answer must be an object for this model")
-    if config:
-        sent["output_config"] = config
-    return sent
+    return {**members, "output_config": config} if config else members
 
 
 def _own_thinking(request: Request, config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The client's own further members of ``thinking`` (display), if the kind is still the same."""
+    """Return the client's own ``thinking`` (it may have a display), if its type is still the same."""
     native = request.reasoning.native if request.reasoning is not None else None
-    thinking = as_dict(native[1].get("thinking")) if native is not None and native[0] == NAME else {}
+    thinking = as_dict(own_members(native, NAME).get("thinking"))
     return thinking if thinking.get("type") == config["type"] else {}
 
 
-# members of other APIs
+# hints
 
 
 def _hints(request: Request, losses: Losses) -> dict[str, Any]:
-    sent: dict[str, Any] = {}
     own = request.metadata if request.origin is not None and request.origin.dialect == NAME else None
-    user = request.hints.get("safety_identifier") or request.hints.get("user")
-    if own or user:
-        sent["metadata"] = {**(own or {}), **({"user_id": user} if user else {})}
-    tier = request.hints.get("service_tier")
-    if tier in _TIERS:
-        sent["service_tier"] = _TIERS[tier]
-    taken = _SUPPORTED | {"service_tier"} if tier in _TIERS else _SUPPORTED
-    report_unsupported(request, taken, losses)
-    return sent
+    user, tier = request.hints.get("safety_identifier") or request.hints.get("user"), None
+    if request.hints.get("service_tier") in _TIERS:
+        tier = _TIERS[request.hints["service_tier"]]
+    report_unsupported(request, _SUPPORTED | {"service_tier"} if tier else _SUPPORTED, losses)
+    metadata = {**(own or {}), **({"user_id": user} if user else {})}
+    return without_nulls({"metadata": metadata or None, "service_tier": tier})

@@ -1,6 +1,6 @@
-"""Whole Messages answers, both ways: content, stop reasons, usage, errors.
+"""Decode and encode Messages responses: content, stop reasons, usage, errors.
 
-Sources: contract/providers.md 3.4; the ``Message`` and ``Usage`` types of the anthropic SDK.
+Sources: contract/providers.md 3.4, the ``Message`` and ``Usage`` types of the anthropic SDK.
 """
 
 from __future__ import annotations
@@ -12,8 +12,6 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from app.canonical.request import (
-    FilePart,
-    ImagePart,
     OpaquePart,
     Part,
     ReasoningPart,
@@ -23,7 +21,7 @@ from app.canonical.request import (
     ToolCallPart,
 )
 from app.canonical.response import Billing, Choice, Finish, FinishReason, Response, Usage
-from app.dialects.base import ClientContext, ServerContext
+from app.dialects.base import ClientContext, ServerContext, status_of_error
 from app.dialects.messages.citations import citations_of
 from app.dialects.messages.options import NAME
 from app.dialects.messages.parts_in import BlockReader, sign_native
@@ -32,6 +30,7 @@ from app.dialects.shared.claude import OMITTED
 from app.dialects.shared.decoder_parts import counts_at, items_of, native_rest
 from app.dialects.shared.failures import status_of_code, upstream_failure
 from app.dialects.shared.lenient_json import as_dict, as_str, count, dicts, label, opt_str
+from app.dialects.shared.members import own_members
 from app.dialects.shared.rate_limits import LimitState
 from app.dialects.shared.tool_forms import call_object, custom_tool_names
 from app.dialects.shared.usage_repair import native_usage
@@ -42,7 +41,7 @@ Members = dict[str, Any]
 _FINISHES: Final[Mapping[str, FinishReason]] = {
     "end_turn": "stop",
     "stop_sequence": "stop",
-    "pause_turn": "stop",  # a long turn of hosted tools rests; what there is, is whole
+    "pause_turn": "stop",  # a long turn of hosted tools pauses; its blocks are complete
     "compaction": "stop",
     "max_tokens": "length",
     "model_context_window_exceeded": "length",
@@ -58,23 +57,22 @@ _STOPS: Final[Mapping[FinishReason, str]] = {
     "error": "end_turn",
 }
 _TIERS: Final = {"standard": "default", "priority": "priority", "batch": "batch"}
-_KNOWN: Final = frozenset(
+_CANONICAL: Final = frozenset(
     {"id", "type", "role", "model", "content", "stop_reason", "stop_sequence", "usage", "request_id"}
 )
 
 
 def reader_of(context: ClientContext) -> BlockReader:
-    """Return a reader that signs with the target's realm and knows the custom tools asked for."""
+    """Return a reader for the response to the context's request."""
     return BlockReader(
         lambda text: sign_native(text, context.realm), custom_tool_names(context.request), context.new_id
     )
 
 
 def decode_response(body: Any, context: ClientContext) -> Response:
-    """Return the answer that a Messages body is.
+    """Return the canonical response of a body.
 
-    Raises GatewayError ``upstream_invalid`` for a body without content, and the body's own
-    error where a 200 holds one.
+    Raises ``upstream_invalid`` for a body without content, and the error of a body of type ``error``.
     """
     message = as_dict(body)
     if message.get("type") == "error":
@@ -95,13 +93,15 @@ def decode_response(body: Any, context: ClientContext) -> Response:
 
 
 def native_of(message: Mapping[str, Any]) -> tuple[str, Members] | None:
-    """Return the top-level members that no canonical answer has, null ones left out."""
-    return native_rest(NAME, message, _KNOWN)
+    """Return the top-level members that a canonical response does not have, without null ones."""
+    return native_rest(NAME, message, _CANONICAL)
 
 
 def finish_of(message: Mapping[str, Any], parts: list[Part]) -> Finish:
-    """Return why the answer ended, by its ``stop_…`` members. A ``tool_use`` of nothing but the
-    tool that stands for a JSON answer, or of none, is a plain stop."""
+    """Return why the response ended, from its ``stop_…`` members.
+
+    ``tool_use`` without a call of a client's tool is a plain stop.
+    """
     finish = decoder_parts.finish_of(
         message.get("stop_reason"), _FINISHES, parts, message.get("stop_sequence")
     )
@@ -109,8 +109,8 @@ def finish_of(message: Mapping[str, Any], parts: list[Part]) -> Finish:
 
 
 def refusal_of(finish: Finish) -> list[RefusalPart]:
-    """Return the refusal that ``stop_details`` explains (``RefusalStopDetails`` of the anthropic
-    SDK 2.14), for wires that show a refusal; this one shows the details themselves."""
+    """Return the explanation in ``stop_details`` as a refusal, for formats that have refusals
+    (``RefusalStopDetails`` of the anthropic SDK 2.14)."""
     details = finish.details or {}
     text = as_str(details.get("explanation"))
     if not text and details.get("category"):
@@ -119,15 +119,18 @@ def refusal_of(finish: Finish) -> list[RefusalPart]:
 
 
 def decode_usage(value: Any) -> Usage | None:
-    """Return the usage, cached and written tokens added to the input; None without counts."""
+    """Return the usage, None if neither input nor output tokens are reported.
+
+    ``input_tokens`` excludes tokens read from and written to the cache.
+    """
     raw = as_dict(value)
-    fresh, output = count(raw.get("input_tokens")), count(raw.get("output_tokens"))
-    if fresh is None and output is None:
+    uncached, output = count(raw.get("input_tokens")), count(raw.get("output_tokens"))
+    if uncached is None and output is None:
         return None
     cached = count(raw.get("cache_read_input_tokens")) or 0
     written = count(raw.get("cache_creation_input_tokens")) or 0
     return Usage(
-        input_tokens=(fresh or 0) + cached + written,
+        input_tokens=(uncached or 0) + cached + written,
         output_tokens=output or 0,
         cached_tokens=cached,
         cache_write_tokens=written,
@@ -139,24 +142,26 @@ def decode_usage(value: Any) -> Usage | None:
 
 
 def _billing(raw: Members) -> Billing:
-    """Return what the usage tells of the price: searches, speed and place, and the runs of a
-    model that the counts leave out (recorded: their sum is that of the ``message`` entries)."""
+    """Return what affects the price: searches, speed, region, and runs that the counts leave out.
+
+    Recorded traffic: the counts are the sum of the ``message`` entries of ``iterations``.
+    """
     searches = count(as_dict(raw.get("server_tool_use")).get("web_search_requests"))
     terms = {name: word for name in ("speed", "inference_geo") if (word := opt_str(raw.get(name)))}
     further = [
         (opt_str(entry.get("model")), usage)
         for entry in dicts(raw.get("iterations"))
-        if entry.get("type") in _APART and (usage := decode_usage(entry)) is not None
+        if entry.get("type") in _SEPARATE_RUNS and (usage := decode_usage(entry)) is not None
     ]
     return Billing(
         {"web_searches": searches} if searches else {},
-        {name: word for name, word in terms.items() if word not in _USUAL_TERMS},
+        {name: word for name, word in terms.items() if word not in _DEFAULT_TERMS},
         tuple(further),
     )
 
 
-_APART: Final = frozenset({"compaction", "advisor_message"})
-_USUAL_TERMS: Final = frozenset({"standard", "global", "not_available"})
+_SEPARATE_RUNS: Final = frozenset({"compaction", "advisor_message"})
+_DEFAULT_TERMS: Final = frozenset({"standard", "global", "not_available"})
 
 _DETAILS: Final[Mapping[tuple[str, str], str]] = {
     ("cache_creation", "ephemeral_5m_input_tokens"): "input.cache_write_5m_tokens",
@@ -173,10 +178,13 @@ def tier_of(usage: Any) -> str | None:
 
 
 def decode_error(status: int, body: Any, headers: Mapping[str, str]) -> GatewayError:
-    """Read any error body seen on a host of Claude: Anthropic's own, Google's list, AWS's
-    bare ``message``, plain text."""
-    holder = dicts(body)[0] if dicts(body) else as_dict(body)
-    error = holder.get("error", holder)
+    """Return the error of a response with status 400 or above.
+
+    Hosts of Claude send Anthropic's error body, Google's list, AWS's bare ``message`` or plain text
+    (recorded traffic).
+    """
+    members = next(iter(dicts(body)), as_dict(body))
+    error = members.get("error", members)
     if not isinstance(error, dict):
         return upstream_failure(status, opt_str(error), headers=headers, raw=body)
     message = opt_str(error.get("message")) or opt_str(error.get("Message"))
@@ -194,12 +202,11 @@ def decode_error(status: int, body: Any, headers: Mapping[str, str]) -> GatewayE
 
 
 def encode_response(response: Response, request: Request, context: ServerContext) -> Members:
-    """Return a Messages answer; of several choices the first."""
+    """Return a Messages response with the first choice."""
     choice = response.choices[0] if response.choices else Choice(0, ())
     parts = [part for message in choice.messages for part in message.parts]
-    native = response.native[1] if response.native and response.native[0] == NAME else {}
     return {
-        **native,
+        **own_members(response.native, NAME),
         **head(response.id, response.model, context),
         "content": [block for part in parts if (block := encode_part(part, context)) is not None],
         **stop_members(choice.finish, refused=any(isinstance(part, RefusalPart) for part in parts)),
@@ -208,7 +215,7 @@ def encode_response(response: Response, request: Request, context: ServerContext
 
 
 def head(answer_id: str | None, model: str | None, context: ServerContext) -> Members:
-    """Return the members that open an answer."""
+    """Return the first members of a response."""
     return {
         "id": context.response_id or answer_id or context.new_id("msg"),
         "type": "message",
@@ -218,59 +225,55 @@ def head(answer_id: str | None, model: str | None, context: ServerContext) -> Me
 
 
 def stop_members(finish: Finish | None, *, refused: bool = False) -> Members:
-    """Return ``stop_reason`` and ``stop_sequence``, the wire's own word where it is one of ours.
+    """Return ``stop_reason`` and ``stop_sequence``; Claude's own stop reason is kept.
 
-    A refusal in words, which other makers tell by a part, is a reason of its own here.
+    A stop with a refusal has the reason ``refusal``.
     """
     if finish is None:
         return {"stop_reason": None, "stop_sequence": None}
     if refused and finish.reason == "stop":
         return {"stop_reason": "refusal", "stop_sequence": None}
     own = finish.raw if finish.raw in _FINISHES else None
-    met = "stop_sequence" if finish.stop_sequence else None
-    members = {"stop_reason": own or met or _STOPS[finish.reason], "stop_sequence": finish.stop_sequence}
+    reason = own or ("stop_sequence" if finish.stop_sequence else _STOPS[finish.reason])
+    members = {"stop_reason": reason, "stop_sequence": finish.stop_sequence}
     return {**members, "stop_details": dict(finish.details)} if finish.details else members
 
 
 def encode_usage(usage: Usage | None, tier: str | None = None) -> Members:
-    """Return the usage in this wire's sense: ``input_tokens`` without cached and written ones."""
+    """Return the usage; ``input_tokens`` excludes tokens read from and written to the cache."""
     if usage is None:
         return {"input_tokens": 0, "output_tokens": 0}
-    if usage.native is not None and usage.native[0] == NAME:
-        return dict(usage.native[1])
-    cached = min(usage.cached_tokens, usage.input_tokens)  # xAI tells more than the whole prompt
-    stored = min(usage.cache_write_tokens, usage.input_tokens - cached)
-    written: Members = {
-        "input_tokens": usage.input_tokens - cached - stored,
-        "cache_creation_input_tokens": stored,
+    if own := own_members(usage.native, NAME):
+        return dict(own)
+    cached = min(usage.cached_tokens, usage.input_tokens)  # xAI reports more than the whole input
+    written = min(usage.cache_write_tokens, usage.input_tokens - cached)
+    members: Members = {
+        "input_tokens": usage.input_tokens - cached - written,
+        "cache_creation_input_tokens": written,
         "cache_read_input_tokens": cached,
         "output_tokens": usage.output_tokens,
     }
     if usage.reasoning_tokens:
-        written["output_tokens_details"] = {"thinking_tokens": usage.reasoning_tokens}
-    words = {ours: theirs for theirs, ours in _TIERS.items()}
-    return {**written, "service_tier": words[tier]} if tier in words else written
+        members["output_tokens_details"] = {"thinking_tokens": usage.reasoning_tokens}
+    word = next((word for word, canonical in _TIERS.items() if canonical == tier), None)
+    return {**members, "service_tier": word} if word else members
 
 
 def encode_part(part: Part, context: ServerContext) -> Members | None:
-    """Return the block of an answer's part, None for what this wire cannot say."""
-    writer = _WRITERS.get(type(part))
-    return writer(part, context) if writer is not None else None
-
-
-def _native(part: Any) -> Members:
-    return dict(part.native[1]) if part.native is not None and part.native[0] == NAME else {}
+    """Return the block of a response's part, None if Messages has no block for it."""
+    encoder = _ENCODERS.get(type(part))
+    return encoder(part, context) if encoder is not None else None
 
 
 def _text(part: TextPart, context: ServerContext) -> Members:
-    block = {**_native(part), "type": "text", "text": part.text}
+    block = {**own_members(part.native, NAME), "type": "text", "text": part.text}
     if "citations" not in block and (citations := citations_of(part.annotations, part.text)):
         block["citations"] = citations
     return block
 
 
 def _refusal(part: RefusalPart, context: ServerContext) -> Members | None:
-    return None if _native(part) else {"type": "text", "text": part.text}
+    return None if own_members(part.native, NAME) else {"type": "text", "text": part.text}
 
 
 def _reasoning(part: ReasoningPart, context: ServerContext) -> Members:
@@ -283,7 +286,7 @@ def _reasoning(part: ReasoningPart, context: ServerContext) -> Members:
 
 def _tool_call(part: ToolCallPart, context: ServerContext) -> Members:
     return {
-        **_native(part),
+        **own_members(part.native, NAME),
         "type": "tool_use",
         "id": part.id,
         "name": part.name,
@@ -295,27 +298,23 @@ def _opaque(part: OpaquePart, context: ServerContext) -> Members | None:
     return dict(part.native[1]) if part.native[0] == NAME else None
 
 
-_WRITERS: Final[Mapping[type, Callable[[Any, ServerContext], Members | None]]] = {
+_ENCODERS: Final[Mapping[type, Callable[[Any, ServerContext], Members | None]]] = {
     TextPart: _text,
     RefusalPart: _refusal,
     ReasoningPart: _reasoning,
     ToolCallPart: _tool_call,
     OpaquePart: _opaque,
-    ImagePart: lambda part, context: None,  # a Messages answer holds no media
-    FilePart: lambda part, context: None,
 }
 
 
 def error_status(error: GatewayError) -> int:
-    """Return the HTTP status of an error at this door: a model that is not there is 404, and an
-    overload 529."""
-    if error.kind.name == "model_not_found":
-        return 404
-    return _OVERLOADED if error.status == 503 else error.status
+    """Return the HTTP status of an error: an overload is 529, a model that does not exist 404."""
+    status = status_of_error(error)
+    return _OVERLOADED if status == 503 else status
 
 
 def encode_error(error: GatewayError, *, request_id: str | None = None) -> Members:
-    """Return Anthropic's error body; ``request_id`` is the request's, where it is given."""
+    """Return Anthropic's error body, with the ``request_id`` if there is one."""
     status = error_status(error)
     kind = _ERRORS.get(status, "api_error" if status >= 500 else "invalid_request_error")
     body: Members = {"type": "error", "error": {"type": kind, "message": error.message}}
@@ -323,12 +322,12 @@ def encode_error(error: GatewayError, *, request_id: str | None = None) -> Membe
 
 
 def limit_headers(kind: str, state: LimitState, now: float) -> dict[str, str]:
-    """Return Anthropic's headers of a limit; it resets at a moment (RFC 3339)."""
-    moment = datetime.fromtimestamp(math.ceil(now + state.reset), UTC)
+    """Return Anthropic's headers of a limit; the time of its reset is RFC 3339."""
+    reset = datetime.fromtimestamp(math.ceil(now + state.reset), UTC)
     return {
         f"anthropic-ratelimit-{kind}-limit": str(state.limit),
         f"anthropic-ratelimit-{kind}-remaining": str(state.remaining),
-        f"anthropic-ratelimit-{kind}-reset": moment.isoformat().replace("+00:00", "Z"),
+        f"anthropic-ratelimit-{kind}-reset": reset.isoformat().replace("+00:00", "Z"),
     }
 
 

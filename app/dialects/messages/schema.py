@@ -1,8 +1,8 @@
-"""Fits a JSON schema to what Claude's structured output enforces.
+"""Adapt a JSON schema to what Claude's structured output enforces.
 
-Objects must be closed and the bounds of numbers, strings and arrays are not enforced
-(Anthropic's published limits of structured outputs); a bound is moved into the
-description, where the model still reads it. Key order is kept.
+Objects must be closed, and bounds of numbers, strings and arrays are not enforced
+(Anthropic's published limits of structured outputs): they are moved into the description,
+where the model still reads them. Key order is kept.
 """
 
 from __future__ import annotations
@@ -11,7 +11,10 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-_UNENFORCED: Final = frozenset(
+from app.dialects.shared.lenient_json import json_text
+from app.dialects.shared.losses import Losses
+
+_BOUNDS: Final = frozenset(
     {
         "minimum",
         "maximum",
@@ -30,7 +33,7 @@ _SCHEMA_MAPS: Final = frozenset({"properties", "$defs", "definitions"})
 
 
 def is_open(schema: Any) -> bool:
-    """Tell whether a schema asks for objects with members of any name (a map)."""
+    """Tell whether a schema allows objects with members of any name."""
     if isinstance(schema, list):
         return any(is_open(item) for item in schema)
     if not isinstance(schema, Mapping):
@@ -40,35 +43,48 @@ def is_open(schema: Any) -> bool:
     return any(is_open(value) for name, value in schema.items() if name not in {"enum", "const", "default"})
 
 
-def close_objects(schema: Any, lost: set[str]) -> Any:
-    """Return the schema with every object closed and unenforced bounds told in words.
+def enforceable_schema(schema: Any, losses: Losses) -> Any:
+    """Return a copy of the schema with closed objects and its bounds in the descriptions; reports the bounds."""
+    bounds: set[str] = set()
+    closed = _close(schema, bounds)
+    if bounds:
+        names = ", ".join(sorted(bounds))
+        losses.report("output_constraint", f"Bounds in the schema are only described: {names}")
+    return closed
 
-    The names of such bounds are added to ``lost``. The input is not changed.
-    """
+
+def schema_in_words(schema: Mapping[str, Any] | None) -> str:
+    """Return an instruction to answer with JSON, for models without structured output."""
+    instruction = "Answer with one valid JSON object and nothing else: no words around it, no code fence."
+    return f"{instruction} It must fit this JSON schema: {json_text(schema)}" if schema else instruction
+
+
+def _close(schema: Any, names: set[str]) -> Any:
+    """Return a schema with closed objects; the names of its bounds are added to ``names``."""
     if isinstance(schema, list):
-        return [close_objects(item, lost) for item in schema]
+        return [_close(item, names) for item in schema]
     if not isinstance(schema, Mapping):
         return schema
     bounds = {name: value for name, value in schema.items() if _is_bound(name, value)}
-    lost.update(bounds)
-    fitted = {name: _member(name, value, lost) for name, value in schema.items() if name not in bounds}
+    names.update(bounds)
+    closed = {name: _member(name, value, names) for name, value in schema.items() if name not in bounds}
     if bounds:
         note = ", ".join(f"{name}: {json.dumps(value)}" for name, value in bounds.items())
-        fitted["description"] = f"{schema.get('description', '')} ({note})".strip()
+        closed["description"] = f"{schema.get('description', '')} ({note})".strip()
     if schema.get("type") == "object" or "properties" in schema:
-        fitted["additionalProperties"] = False
-    return fitted
+        closed["additionalProperties"] = False
+    return closed
 
 
-def _member(name: str, value: Any, lost: set[str]) -> Any:
+def _member(name: str, value: Any, names: set[str]) -> Any:
     if name in {"enum", "const", "default", "required"}:
         return value
     if name in _SCHEMA_MAPS and isinstance(value, Mapping):
-        return {key: close_objects(item, lost) for key, item in value.items()}
-    return close_objects(value, lost)
+        return {key: _close(item, names) for key, item in value.items()}
+    return _close(value, names)
 
 
 def _is_bound(name: str, value: Any) -> bool:
     if isinstance(value, Mapping | list):
         return False
-    return name in _UNENFORCED or (name == "minItems" and value not in (0, 1))
+    return name in _BOUNDS or (name == "minItems" and value not in (0, 1))

@@ -1,8 +1,8 @@
-"""The event stream of Messages to canonical events (client half).
+"""Decode the event stream of Messages (client half).
 
-Content blocks map one to one to canonical blocks. Hosted tools' blocks are opaque and
-grow outside the canonical stream; they are handed on whole when they end. Source:
-contract/providers.md 3.4 and the recorded streams.
+Each content block is a canonical block. Blocks of hosted tools are opaque: their deltas are
+collected and the complete block comes with its end. Sources: contract/providers.md 3.4,
+recorded traffic.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from app.canonical.events import (
     Finished,
     Started,
 )
-from app.canonical.request import OpaquePart, Part, ReasoningPart, TextPart, ToolCallPart
+from app.canonical.request import OpaquePart, Part, ReasoningPart, Signature, TextPart, ToolCallPart
 from app.canonical.response import Usage
 from app.dialects.base import ClientContext
 from app.dialects.messages.citations import annotations_of
@@ -47,14 +47,16 @@ from app.dialects.shared.lenient_json import (
     label,
     opt_str,
     parse,
+    rest,
     without_nulls,
 )
+from app.dialects.shared.tool_forms import ANSWER_TOOL
 
 Members = dict[str, Any]
 
 
 class MessagesDecoder(TerminalDecoder):
-    """Frames of a Messages stream to events."""
+    """Decode the frames of one stream."""
 
     def __init__(self, context: ClientContext) -> None:
         super().__init__()
@@ -64,12 +66,10 @@ class MessagesDecoder(TerminalDecoder):
         self._late: Members = {}
 
     def feed(self, event: str | None, data: Any) -> list[Event]:
-        """Take one frame. Unknown events are ignored, as the wire's own rules ask."""
+        """Take one frame. Unknown events are ignored, as Anthropic's documentation of streaming requires."""
         frame = as_dict(data)
-        taker = _TAKERS.get(as_str(frame.get("type")) or as_str(event))
-        if taker is None or self._over:
-            return []
-        return taker(self, frame)
+        method = _METHODS.get(as_str(frame.get("type")) or as_str(event))
+        return [] if method is None or self._over else method(self, frame)
 
     def _usage_so_far(self) -> Usage | None:
         return decode_usage(self._usage)
@@ -80,25 +80,18 @@ class MessagesDecoder(TerminalDecoder):
 
     def _message_start(self, frame: Members) -> list[Event]:
         message = as_dict(frame.get("message"))
-        self._count(message.get("usage"))
-        return [
-            Started(
-                opt_str(message.get("id")),
-                opt_str(message.get("model")),
-                service_tier=tier_of(message.get("usage")),
-                native=native_of(message),
-            )
-        ]
+        _merge_counts(self._usage, as_dict(message.get("usage")))
+        tier, native = tier_of(message.get("usage")), native_of(message)
+        return [Started(opt_str(message.get("id")), opt_str(message.get("model")), None, tier, native)]
 
     def _block_start(self, frame: Members) -> list[Event]:
         start = as_dict(frame.get("content_block"))
-        part = _opening(self._reader, start)
-        events = self._block_stop(frame)  # a number that is used again ends its first block
+        part = _empty_part(self._reader, start)
+        ended = self._block_stop(frame)  # a start with the index of an open block ends that block
         block = self._blocks.open(count(frame.get("index")), part, start)
         block.extras = dicts(start.get("citations"))
-        first = as_str(start.get("text")) or as_str(start.get("thinking"))
-        deltas = [] if isinstance(part, OpaquePart) else block.grow(first)
-        return [*events, block.start_event(), *deltas]
+        text = as_str(start.get("text")) or as_str(start.get("thinking"))
+        return [*ended, block.start_event(), *([] if isinstance(part, OpaquePart) else block.grow(text))]
 
     def _block_delta(self, frame: Members) -> list[Event]:
         block = self._blocks.get(count(frame.get("index")))
@@ -113,37 +106,33 @@ class MessagesDecoder(TerminalDecoder):
     def _close(self, block: OpenBlock) -> list[Event]:
         number, part = block.number, block.part
         if isinstance(part, OpaquePart):
-            return [BlockEnded(number, part=opaque(_finished_block(block)))]
+            return [BlockEnded(number, part=opaque(_complete_block(block)))]
         if isinstance(part, ReasoningPart):
             return [BlockEnded(number, signature=self._signature(block))]
-        whole = block.text
-        events: list[Event] = []
-        if text := self._last_text(block, whole):
-            events.append(BlockDelta(number, text))
-        events += [BlockDelta(number, annotation=a) for a in annotations_of(block.extras, whole)]
+        text = block.text
+        last = self._last_text(block, text)
+        events: list[Event] = [BlockDelta(number, last)] if last else []
+        events += [BlockDelta(number, annotation=note) for note in annotations_of(block.extras, text)]
         native = (NAME, {"citations": block.extras}) if block.extras else None
         return [*events, BlockEnded(number, native=native)]
 
-    def _signature(self, block: OpenBlock) -> Any:
+    def _signature(self, block: OpenBlock) -> Signature | None:
         signature = block.signature or as_str(block.start.get("signature"))
         if block.start.get("type") == "redacted_thinking":
             return self._reader.sign(as_str(block.start.get("data")))
         return self._reader.thinking(block.text, signature).signature
 
-    def _last_text(self, block: OpenBlock, whole: str) -> str:
-        """What is still to be said of a block: held text, or input that came with the start."""
-        if block.start.get("type") != "tool_use" or (whole and not block.is_buffered):
+    def _last_text(self, block: OpenBlock, text: str) -> str:
+        """Return the input of a call that no delta had: a free-text tool's, or that of the block's start."""
+        if block.start.get("type") != "tool_use" or (text and not block.is_buffered):
             return ""
-        arguments = whole or json_text(as_dict(block.start.get("input")))
-        name = as_str(block.start.get("name"))
-        made = call_part("", name, arguments, self._reader.customs)
-        return made.arguments if isinstance(made, ToolCallPart) else arguments
+        arguments = text or json_text(as_dict(block.start.get("input")))
+        call = call_part("", as_str(block.start.get("name")), arguments, self._reader.customs)
+        return call.arguments if isinstance(call, ToolCallPart) else arguments
 
     def _message_delta(self, frame: Members) -> list[Event]:
-        self._count(frame.get("usage"))
-        further = {name: value for name, value in frame.items() if name not in _FRAME_MEMBERS}
-        delta = {**as_dict(frame.get("delta")), **further}
-        self._late.update(without_nulls(delta))
+        _merge_counts(self._usage, as_dict(frame.get("usage")))
+        self._late.update(without_nulls({**as_dict(frame.get("delta")), **rest(frame, _FRAME_MEMBERS)}))
         return []
 
     def _message_stop(self, frame: Members) -> list[Event]:
@@ -151,19 +140,15 @@ class MessagesDecoder(TerminalDecoder):
         events = [event for block in self._blocks.take_all() for event in self._close(block)]
         finish = finish_of(self._late, self._blocks.parts)
         for number, part in enumerate(refusal_of(finish), len(self._blocks.parts)):
-            events += [BlockStarted(number, self._blocks.item + 1, replace(part, text=""))]
-            events += [BlockDelta(number, part.text), BlockEnded(number)]
+            started = BlockStarted(number, self._blocks.item + 1, replace(part, text=""))
+            events += [started, BlockDelta(number, part.text), BlockEnded(number)]
         usage = decode_usage(self._usage)
         return [*events, Finished(finish), Ended(usage, native_of(self._late), tier_of(self._usage))]
-
-    def _count(self, usage: Any) -> None:
-        """Merge a usage: the wire repeats counts cumulatively, so the larger one holds."""
-        _merge_counts(self._usage, as_dict(usage))
 
 
 _FRAME_MEMBERS: Final = frozenset({"type", "delta", "usage"})
 
-_TAKERS: Final[Mapping[str, Callable[[MessagesDecoder, Members], list[Event]]]] = {
+_METHODS: Final[Mapping[str, Callable[[MessagesDecoder, Members], list[Event]]]] = {
     "message_start": MessagesDecoder._message_start,
     "content_block_start": MessagesDecoder._block_start,
     "content_block_delta": MessagesDecoder._block_delta,
@@ -174,7 +159,7 @@ _TAKERS: Final[Mapping[str, Callable[[MessagesDecoder, Members], list[Event]]]] 
 }
 
 
-def _grows_by(member: str) -> Callable[[OpenBlock, Members], list[Event]]:
+def _text_delta(member: str) -> Callable[[OpenBlock, Members], list[Event]]:
     return lambda block, delta: block.grow(as_str(delta.get(member)))
 
 
@@ -189,36 +174,30 @@ def _add_citation(block: OpenBlock, delta: Members) -> list[Event]:
 
 
 _DELTAS: Final[Mapping[str, Callable[[OpenBlock, Members], list[Event]]]] = {
-    "text_delta": _grows_by("text"),
-    "thinking_delta": _grows_by("thinking"),
-    "input_json_delta": _grows_by("partial_json"),
-    "compaction_delta": _grows_by("content"),
+    "text_delta": _text_delta("text"),
+    "thinking_delta": _text_delta("thinking"),
+    "input_json_delta": _text_delta("partial_json"),
+    "compaction_delta": _text_delta("content"),
     "signature_delta": _add_signature,
     "citations_delta": _add_citation,
 }
 
 
-def _opening(reader: BlockReader, start: Members) -> Part:
-    """Return the empty part that a started block will fill."""
+def _empty_part(reader: BlockReader, start: Members) -> Part:
+    """Return the part of a block at its start, without text."""
     kind = start.get("type")
-    if kind == "text" or reader.stands_for_text(start):
+    if kind == "text" or (kind == "tool_use" and start.get("name") == ANSWER_TOOL):
         return TextPart("")
-    if kind == "thinking":
-        return ReasoningPart("")
-    if kind == "redacted_thinking":
-        return ReasoningPart("", "hidden")
-    if kind == "tool_use":
-        part = reader.part({**start, "input": {}})
-        return (
-            ToolCallPart(part.id, part.name, "", part.kind, native=part.native)
-            if isinstance(part, ToolCallPart)
-            else part
-        )
-    return opaque(start)
+    if kind in ("thinking", "redacted_thinking"):
+        return ReasoningPart("", "text" if kind == "thinking" else "hidden")
+    if kind != "tool_use":
+        return opaque(start)
+    part = reader.part({**start, "input": {}})
+    return replace(part, arguments="") if isinstance(part, ToolCallPart) else part
 
 
-def _finished_block(block: OpenBlock) -> Members:
-    """Return an opaque block with what its deltas brought."""
+def _complete_block(block: OpenBlock) -> Members:
+    """Return an opaque block with the content of its deltas."""
     members, text = dict(block.start), block.text
     if not text:
         return members
@@ -228,6 +207,7 @@ def _finished_block(block: OpenBlock) -> Members:
 
 
 def _merge_counts(into: Members, usage: Members) -> None:
+    """Merge the counts of a frame: they are cumulative, so the larger one is kept."""
     for name, value in usage.items():
         known = into.get(name)
         if isinstance(value, dict) and isinstance(known, dict):

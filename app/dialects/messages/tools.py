@@ -1,4 +1,4 @@
-"""Tools and tool choice of Anthropic Messages, both ways."""
+"""Encode and decode tools and tool choice of Anthropic's Messages."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from app.dialects.messages.schema import is_open
 from app.dialects.shared.claude import Family
 from app.dialects.shared.flat_schema import flatten
 from app.dialects.shared.lenient_json import as_dict, as_str, dicts, opt_str
+from app.dialects.shared.members import own_members
 from app.dialects.shared.schema_expansion import Expansion
 from app.dialects.shared.tool_forms import (
     ANSWER_DESCRIPTION,
@@ -26,24 +27,23 @@ from app.dialects.shared.tool_forms import (
 
 Members = dict[str, Any]
 
-_DATED: Final = re.compile(r"[a-z_]+_20\d{6}")
-"""The form of the types of Anthropic's own tools (``bash_20250124``)."""
+_OWN_TYPE: Final = re.compile(r"[a-z_]+_20\d{6}")
+"""The types of Anthropic's own tools, which end with a date (``bash_20250124``)."""
 
 _WEB_SEARCH: Final = "web_search_20250305"
+"""The version that all families with web search take (recorded up to Opus 4.8)."""
+
+_SEARCH_MEMBERS: Final = ("allowed_domains", "blocked_domains", "max_uses", "cache_control")
 _SEARCH_SETTINGS: Final = frozenset(
-    """
-    allowed_domains blocked_domains cache_control filters max_uses name search_context_size type
-    user_location
-    """.split()
+    {*_SEARCH_MEMBERS, "filters", "name", "search_context_size", "type", "user_location"}
 )
-"""The version that every searching family takes (recorded up to Opus 4.8)."""
 
 
 class ToolWriter:
-    """Writes the tools and the choice of one request (client half).
+    """Write the tools and the tool choice of one request (client half).
 
-    ``answer`` is the schema for which a tool must stand, or None. ``forced`` tells
-    afterwards whether the model has to call something.
+    ``answer`` is the JSON schema of the output if a tool stands for it. After ``members``, ``forced``
+    is True if the model has to call a tool.
     """
 
     def __init__(
@@ -61,42 +61,31 @@ class ToolWriter:
         self._expansion = Expansion()
 
     def members(self, request: Request) -> Members:
-        """Return ``tools`` and ``tool_choice``, as far as there are any."""
+        """Return ``tools`` and ``tool_choice``, without those that are empty."""
         choice = request.tool_choice or ToolChoice("auto")
         offered = [tool for tool in request.tools if is_allowed(tool, choice)]
-        tools = [written for tool in offered if (written := self._tool(tool)) is not None]
-        tools += self._with_search(request, tools)
+        tools = [encoded for tool in offered if (encoded := _KINDS[tool.kind](self, tool)) is not None]
+        tools += self._search_of_chat(request, tools)
         mode = self._mode(choice, tools)
-        if self._answer is not None and mode["type"] not in {"tool"} and choice.mode != "required":
-            mode = {"type": "any"} if tools and mode["type"] == "auto" else _choose(ANSWER_TOOL)
-            tools.append(_answer_tool(flatten(self._answer, self._expansion)[0]))
+        if self._answer is not None and mode["type"] != "tool" and choice.mode != "required":
+            is_choice = bool(tools) and mode["type"] == "auto"
+            mode = {"type": "any"} if is_choice else {"type": "tool", "name": ANSWER_TOOL}
+            schema = object_schema(flatten(self._answer, self._expansion)[0])
+            tools.append({"name": ANSWER_TOOL, "description": ANSWER_DESCRIPTION, "input_schema": schema})
         self.forced = mode["type"] in {"any", "tool"}
         if not tools:
             return {}
-        sent = self._parallel(request, mode)
-        if request.tool_choice is None and sent == {"type": "auto"}:
-            return {"tools": tools}
-        return {"tools": tools, "tool_choice": sent}
-
-    def _tool(self, tool: Tool) -> Members | None:
-        if tool.kind == "hosted" and tool.native is not None and self._is_own(tool):
-            return dict(tool.native[1])
-        return _KINDS[tool.kind](self, tool)
-
-    def _is_own(self, tool: Tool) -> bool:
-        """Tell whether a hosted tool is of this API: read from its wire, or by its dated type."""
-        own = tool.native is not None and tool.native[0] == NAME
-        searches = tool.name.startswith("web_search") and not self._can_search()
-        return own or (_DATED.fullmatch(tool.name) is not None and not searches)
+        if request.parallel_tool_calls is False and mode["type"] != "none":
+            mode = {**mode, "disable_parallel_tool_use": True}
+        is_default = request.tool_choice is None and mode == {"type": "auto"}
+        return {"tools": tools, **({} if is_default else {"tool_choice": mode})}
 
     def _function(self, tool: Tool) -> Members:
-        written: Members = {**native_members(tool.native, Tool), "name": tool.name}
-        if tool.description is not None:
-            written["description"] = tool.description
-        written["input_schema"] = self._schema(tool)
-        if tool.strict:
-            written.update(self._strict(written["input_schema"]))
-        return written
+        schema = self._schema(tool)
+        described = {} if tool.description is None else {"description": tool.description}
+        strict = self._strict(schema) if tool.strict else {}
+        own = native_members(tool.native, Tool)
+        return {**own, "name": tool.name, **described, "input_schema": schema, **strict}
 
     def _schema(self, tool: Tool) -> Members:
         schema, combined = flatten(tool.parameters or {}, self._expansion)
@@ -113,12 +102,18 @@ class ToolWriter:
 
     def _custom(self, tool: Tool) -> Members:
         schema = custom_schema(tool, self._context.losses)
-        written: Members = {**native_members(tool.native, Tool), "name": tool.name, "input_schema": schema}
-        return {**written, "description": tool.description} if tool.description else written
+        described = {"description": tool.description} if tool.description else {}
+        return {**native_members(tool.native, Tool), "name": tool.name, "input_schema": schema, **described}
 
-    def _write_hosted(self, tool: Tool) -> Members | None:
+    def _hosted(self, tool: Tool) -> Members | None:
+        """Return a tool of Anthropic's own unchanged, and another API's web search as Anthropic's."""
+        if own := own_members(tool.native, NAME):
+            return dict(own)
         settings = tool.native[1] if tool.native is not None else {}
-        if tool.name.startswith("web_search") and self._can_search():
+        is_search = tool.name.startswith("web_search")
+        if settings and _OWN_TYPE.fullmatch(tool.name) and (not is_search or self._can_search()):
+            return dict(settings)
+        if is_search and self._can_search():
             return self._web_search(settings)
         self._context.losses.report("hosted_tool", f"The hosted tool '{tool.name}' is not run by this model")
         return None
@@ -126,98 +121,77 @@ class ToolWriter:
     def _can_search(self) -> bool:
         return self._family.has_web_search and "web_search" in self._options.hosted_tools
 
-    def _with_search(self, request: Request, tools: list[Members]) -> list[Members]:
-        """Chat asks for a search by a member of its own; any value of it, ``{}`` too, does."""
-        wish = request.hints.get("web_search_options")
-        if wish is None or any(tool.get("name") == "web_search" for tool in tools):
+    def _search_of_chat(self, request: Request, tools: list[Members]) -> list[Members]:
+        """Return the web search of a chat request, which has ``web_search_options`` (also ``{}``)."""
+        options = request.hints.get("web_search_options")
+        if options is None or any(tool.get("name") == "web_search" for tool in tools):
             return []
         if not self._can_search():
             self._context.losses.report("web_search_options")
             return []
-        place = as_dict(wish).get("user_location")
-        return [
-            self._web_search({**as_dict(wish), "user_location": as_dict(place).get("approximate", place)})
-        ]
+        settings = as_dict(options)
+        place = settings.get("user_location")
+        return [self._web_search({**settings, "user_location": as_dict(place).get("approximate", place)})]
 
     def _web_search(self, settings: Mapping[str, Any]) -> Members:
-        written: Members = {"type": _WEB_SEARCH, "name": "web_search"}
-        filters = as_dict(settings.get("filters"))
-        for name in ("allowed_domains", "blocked_domains", "max_uses", "cache_control"):
-            if value := settings.get(name) or filters.get(name):
-                written[name] = value
-        if "allowed_domains" in written and written.pop("blocked_domains", None):
+        filters, losses = as_dict(settings.get("filters")), self._context.losses
+        values = {name: settings.get(name) or filters.get(name) for name in _SEARCH_MEMBERS}
+        tool = {"type": _WEB_SEARCH, "name": "web_search", **{k: v for k, v in values.items() if v}}
+        if "allowed_domains" in tool and tool.pop("blocked_domains", None):
             warning = (
                 "A web search has allowed or blocked domains; with allowed ones the blocked are left out"
             )
-            self._context.losses.report("blocked_domains", warning)
+            losses.report("blocked_domains", warning)
         place = {name: value for name, value in as_dict(settings.get("user_location")).items() if value}
         if place:
-            written["user_location"] = {"type": "approximate", **place}
+            tool["user_location"] = {"type": "approximate", **place}
         if settings.get("search_context_size") not in (None, "medium"):
-            self._context.losses.report("search_context_size")
+            losses.report("search_context_size")
         for name, value in [*settings.items(), *filters.items()]:
             if name not in _SEARCH_SETTINGS and value not in (None, [], {}, ""):
                 warning = f"'{name}' of the web search is not known to this API and was left out"
-                self._context.losses.report("search_setting", warning, param=name)
-        return written
+                losses.report("search_setting", warning, param=name)
+        return tool
 
     def _mode(self, choice: ToolChoice, tools: list[Members]) -> Members:
-        wanted = as_str(choice.name)
-        if choice.mode == "named" and choice.kind == "hosted" and wanted.startswith("web_search"):
-            wanted = "web_search"
+        is_named, name = choice.mode == "named", as_str(choice.name)
+        if is_named and choice.kind == "hosted" and name.startswith("web_search"):
+            name = "web_search"
         required = choice.mode == "required" or (choice.mode == "allowed" and choice.required)
-        if choice.mode == "named" and not any(tool.get("name") == wanted for tool in tools):
+        if is_named and not any(tool.get("name") == name for tool in tools):
             self._context.losses.report("forced_tool", f"The tool '{choice.name}' cannot be offered")
         if required and not tools:
             self._context.losses.report("tool_choice", "No tool can be offered, so no call is required")
             required = False
-        if (choice.mode == "named" or required) and not self._family.can_force_tools:
+        if (is_named or required) and not self._family.can_force_tools:
             warning = "This model cannot be made to call a tool; the choice is left to it"
             self._context.losses.report("tool_choice", warning)
             return {"type": "auto"}
-        if choice.mode == "named":
-            return {**native_members(choice.native), **_choose(wanted)}
         word = "any" if required else "none" if choice.mode == "none" else "auto"
-        return {**native_members(choice.native), "type": word}
-
-    def _parallel(self, request: Request, mode: Members) -> Members:
-        if request.parallel_tool_calls is False and mode["type"] != "none":
-            return {**mode, "disable_parallel_tool_use": True}
-        return mode
+        mode = {"type": "tool", "name": name} if is_named else {"type": word}
+        return {**native_members(choice.native), **mode}
 
 
 _KINDS: Final[Mapping[str, Callable[[ToolWriter, Tool], Members | None]]] = {
     "function": ToolWriter._function,
     "custom": ToolWriter._custom,
-    "hosted": ToolWriter._write_hosted,
+    "hosted": ToolWriter._hosted,
 }
 
 
-def _choose(name: str) -> Members:
-    return {"type": "tool", "name": name}
-
-
-def _answer_tool(schema: Mapping[str, Any]) -> Members:
-    return {
-        "name": ANSWER_TOOL,
-        "description": ANSWER_DESCRIPTION,
-        "input_schema": object_schema(schema),
-    }
-
-
 _HOSTED: Final = {"web_search_": "web_search", "code_execution_": "code_interpreter"}
-"""Anthropic's tools, whose types end with a date, under the names that other dialects know."""
+"""The names that other dialects use for Anthropic's tools, by the beginning of their type."""
 
 
 def decode_tools(value: Any) -> tuple[Tool, ...]:
-    """Return the tools of a request (server half); typed ones other than custom are hosted."""
+    """Return the tools of a request (server half); those of a type other than ``custom`` are hosted."""
     return tuple(_decode_tool(tool) for tool in dicts(value))
 
 
 def _decode_tool(tool: Mapping[str, Any]) -> Tool:
     kind = opt_str(tool.get("type"))
     if kind not in (None, "custom"):
-        name = next((ours for start, ours in _HOSTED.items() if kind.startswith(start)), kind)
+        name = next((name for start, name in _HOSTED.items() if kind.startswith(start)), kind)
         return Tool("hosted", name, native=(NAME, dict(tool)))
     strict = tool.get("strict")
     return Tool(
@@ -231,7 +205,10 @@ def _decode_tool(tool: Mapping[str, Any]) -> Tool:
 
 
 def decode_choice(value: Any, tools: tuple[Tool, ...]) -> tuple[ToolChoice | None, bool | None]:
-    """Return the tool choice of a request and whether parallel calls are allowed (server half)."""
+    """Return the tool choice of a request, and whether parallel calls are allowed (server half).
+
+    Each is None if the request does not say.
+    """
     choice = as_dict(value)
     kind = _CHOICES.get(as_str(choice.get("type")))
     if kind is None:

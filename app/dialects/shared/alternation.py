@@ -6,7 +6,7 @@ docs/contract/providers.md.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -20,6 +20,7 @@ from app.canonical.request import (
     Request,
     Role,
     TextPart,
+    ToolResultPart,
 )
 from app.dialects.shared.losses import Losses
 from app.dialects.shared.members import cache_mark
@@ -58,6 +59,14 @@ def _merge(role: Role, run: list[Message]) -> Message:
         parts = tuple(part for message in run for part in message.parts)
         return Message(role, parts, name=first.name, native=first.native)
     return first if first.role == role else Message(role, first.parts, first.item, first.name, first.native)
+
+
+def split_results(role: Role, parts: Sequence[Part]) -> list[Message]:
+    """Return one turn as messages: tool results become a message of role ``tool`` before the rest."""
+    results = tuple(part for part in parts if isinstance(part, ToolResultPart))
+    others = tuple(part for part in parts if not isinstance(part, ToolResultPart))
+    messages = [Message("tool", results)] if results else []
+    return [*messages, Message(role, others or (TextPart(""),))] if others or not results else messages
 
 
 def split_conversation(

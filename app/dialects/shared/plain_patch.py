@@ -12,6 +12,7 @@ from typing import Any, Final
 from app.canonical.request import Signature
 from app.canonical.response import Response, Usage
 from app.dialects.base import Frame, PassThrough
+from app.dialects.shared.lenient_json import as_dict, as_list
 from app.errors import GatewayError
 
 Body = dict[str, Any]
@@ -39,6 +40,23 @@ class Opener:
             return True, signature.value
         self._passage.client.losses.report("reasoning_signature", FOREIGN_REASONING_LOST, param=self._param)
         return True, None
+
+
+def open_messages(body: Body, opener: Opener, open_block: Callable[[Any, Opener], Any]) -> None:
+    """Open the signatures in the blocks of a body's ``messages``.
+
+    ``open_block`` returns a block for the target, None to leave it out; a message that loses all its
+    blocks is left out, too.
+    """
+    messages = []
+    for message in body["messages"]:
+        content = as_dict(message).get("content")
+        blocks = [opened for block in as_list(content) if (opened := open_block(block, opener)) is not None]
+        if not content or not isinstance(content, list):
+            messages.append(message)
+        elif blocks:
+            messages.append({**message, "content": blocks})
+    body["messages"] = messages
 
 
 class PlainPatch:
