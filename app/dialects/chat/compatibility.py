@@ -1,8 +1,8 @@
-"""A chat body that passes, made to fit what its target's published type has.
+"""A chat body that passes, adapted to the request type of its target.
 
-A member of some other API that the target lacks is mapped, or left out with a warning; what no API
-we know defines stays as it came. The door's tolerances (flat tools, ``any``) are written as the
-wire has them. Everything else of the body is left alone.
+A member of another API that the target does not have is mapped, or dropped with a warning; a member that
+no known API defines is passed on. Variants that the gateway accepts (flat tools, the tool choice
+``any``) are written in OpenAI's form. Everything else stays unchanged.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from app.dialects.chat.options import (
     ChatOptions,
 )
 from app.dialects.shared.effort import ASSUMED_LIMIT, effort_of
-from app.dialects.shared.lenient_json import as_dict, count, dicts, opt_str
+from app.dialects.shared.lenient_json import as_dict, count, dicts, opt_str, rest
 from app.dialects.shared.losses import Losses
 from app.dialects.shared.tool_results import pair_chat
 
@@ -27,21 +27,21 @@ Json = dict[str, Any]
 
 _THOUGHTS: Final = frozenset({"reasoning", "reasoning_content", "reasoning_details"})
 _CALLABLE: Final = ("function", "custom")
-_OFFERED_WITH: Final = ("tools", "tool_choice", "parallel_tool_calls")
+_TOOL_MEMBERS: Final = frozenset({"tools", "tool_choice", "parallel_tool_calls"})
 _EVERYWHERE: Final = frozenset({"role", "content", "name", "tool_calls", "tool_call_id"})
-"""Members of a message that every wire takes."""
+"""Members of a message that all providers have."""
 _MODES: Final[Mapping[str, str]] = {"any": "required", "tool": "required"}
 
 
 def fit(body: Mapping[str, Any], options: ChatOptions, losses: Losses) -> Json:
-    """Return a copy of ``body`` as the wire of ``options`` takes it; what is lost is reported.
+    """Return a copy of ``body`` adapted to a provider's ``options``; losses are reported.
 
-    Raises GatewayError ``unsupported_parameter`` when a loss would change the answer.
+    Raises GatewayError ``unsupported_parameter`` if a loss would change the answer.
     """
-    return _Fitting(options, losses).body(body)
+    return _Adapter(options, losses).body(body)
 
 
-class _Fitting:
+class _Adapter:
     def __init__(self, options: ChatOptions, losses: Losses) -> None:
         self._options = options
         self._losses = losses
@@ -66,17 +66,16 @@ class _Fitting:
         return sent
 
     def _fit_limits(self, sent: Json) -> None:
-        """Of both names of the limit the newer goes out, and to models that refuse the older
-        only that."""
+        """Send one member for the output limit: the newer name if it is set or the model needs it."""
         older, newer = sent.get("max_tokens"), sent.get("max_completion_tokens")
-        if newer is None and self._options.wants_newer_limit(str(sent.get("model"))):
+        if newer is None and self._options.needs_newer_limit(str(sent.get("model"))):
             newer = older
         if newer is not None:
             sent["max_completion_tokens"] = newer
             sent.pop("max_tokens", None)
 
     def _effort(self, reasoning: Json, body: Mapping[str, Any]) -> Json:
-        """Return ``reasoning_effort`` for a ``reasoning`` object; the client's own word wins."""
+        """Return ``reasoning_effort`` for a ``reasoning`` object, ``{}`` if the client set both."""
         effort, budget = opt_str(reasoning.get("effort")), count(reasoning.get("max_tokens"))
         for name, value in reasoning.items():
             if name not in {"effort", "max_tokens"} and value not in (None, False):
@@ -105,38 +104,36 @@ class _Fitting:
     def _without_reasoning(self, message: Json) -> Json:
         if any(message.get(name) for name in _THOUGHTS):
             report(self._losses, "reasoning_history")
-        return {name: value for name, value in message.items() if name not in _THOUGHTS}
+        return rest(message, _THOUGHTS)
 
     def _part(self, part: Any) -> Any:
-        if not isinstance(part, dict):
-            return part
-        return self._filter(part, KNOWN_PART_MEMBERS, self._options.part_members)
+        members = self._options.part_members
+        return self._filter(part, KNOWN_PART_MEMBERS, members) if isinstance(part, dict) else part
 
     def _call(self, call: Any) -> Any:
         if not isinstance(call, dict) or "extra_content" not in call:
             return call
         report(self._losses, "reasoning_signature")
-        return {name: value for name, value in call.items() if name != "extra_content"}
+        return rest(call, frozenset({"extra_content"}))
 
-    def _filter(self, members: Json, known: frozenset[str], allowed: frozenset[str]) -> Json:
-        lacking = known - allowed if not self._options.open_members else frozenset()
-        for name in sorted(lacking & members.keys()):
+    def _filter(self, members: Json, known: frozenset[str], supported: frozenset[str]) -> Json:
+        unsupported = known - supported if not self._options.open_members else frozenset()
+        for name in sorted(unsupported & members.keys()):
             if members[name]:
                 self._losses.report(name)
-        return {name: value for name, value in members.items() if name not in lacking}
+        return rest(members, unsupported)
 
     def _fit_tools(self, sent: Json) -> None:
-        offered = dicts(sent["tools"])
-        tools = [self._tool(tool) for tool in offered if self._is_taken(tool)]
-        if tools or not offered:
+        tools = [self._tool(tool) for tool in dicts(sent["tools"]) if self._is_supported(tool)]
+        if tools or not dicts(sent["tools"]):
             sent["tools"] = tools
             return
         if _forces(sent.get("tool_choice")):
             report(self._losses, "forced_tool")
-        for name in _OFFERED_WITH:
-            sent.pop(name, None)
+        for name in _TOOL_MEMBERS & sent.keys():
+            del sent[name]
 
-    def _is_taken(self, tool: Json) -> bool:
+    def _is_supported(self, tool: Json) -> bool:
         kind = _kind(tool)
         if kind in _CALLABLE or self._options.runs(kind):
             return True
@@ -148,14 +145,14 @@ class _Fitting:
         if kind not in _CALLABLE:
             return tool
         if not isinstance(tool.get(kind), dict):
-            tool = {"type": kind, kind: {name: value for name, value in tool.items() if name != "type"}}
+            tool = {"type": kind, kind: rest(tool, frozenset({"type"}))}
         inner = self._filter(tool[kind], KNOWN_TOOL_MEMBERS, self._options.tool_members)
         outer = self._filter(tool, KNOWN_TOOL_MEMBERS, self._options.tool_members)
         return {"type": kind, **outer, kind: inner}
 
 
 def _is_plain(message: Json) -> bool:
-    """Tell whether a message is text and calls alone, as most of a history are: no wire lacks any of it."""
+    """Tell whether a message has only members that all providers have, as most messages of a history do."""
     calls = message.get("tool_calls")
     return (
         message.keys() <= _EVERYWHERE
@@ -169,7 +166,7 @@ def _kind(tool: Mapping[str, Any]) -> str:
 
 
 def _choice(choice: Any) -> Any:
-    """Return a tool choice in chat's own words."""
+    """Return a tool choice in OpenAI's form."""
     if isinstance(choice, str):
         return _MODES.get(choice, choice)
     members = as_dict(choice)

@@ -1,7 +1,7 @@
-"""Chat messages as a client writes them, read into canonical messages.
+"""Chat messages of a client's request, decoded as canonical messages.
 
-Every role and part type of the API is known, and the forms that vendors added: reasoning
-on assistant messages, documents by URL, cache marks (which stay native members).
+All roles and part types of OpenAI's API are decoded, and vendors' additions: reasoning in assistant
+messages, documents by URL, and cache marks (which stay native members).
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from typing import Final
 from app.canonical.request import (
     AudioPart,
     FilePart,
-    ImagePart,
     Message,
     Native,
     OpaquePart,
@@ -26,6 +25,7 @@ from app.canonical.request import (
     ToolResultPart,
 )
 from app.dialects.chat.annotations import annotations_of
+from app.dialects.chat.images import image_of
 from app.dialects.chat.native import as_native
 from app.dialects.chat.reasoning import Sign, decode_reasoning, sign_calls, thought_signature
 from app.dialects.shared.lenient_json import rest, split_data_url, without_nulls
@@ -46,71 +46,60 @@ _ASSISTANT: Final = _TEXT_MEMBERS | {
     "images",
     "tool_call_id",
 }
+_PLAIN: Final = _TEXT_MEMBERS | {"refusal", "reasoning", "annotations", "tool_calls", "tool_call_id"}
 _TOOL: Final = _TEXT_MEMBERS | {"tool_call_id"}
 _CALL: Final = frozenset({"id", "call_id", "type", "function", "index", "name", "arguments"})
 
 
 class MessageReader:
-    """Read the ``messages`` of one body in order, remembering the calls for their results.
+    """Decodes the ``messages`` of one body in order; results get the name and kind of their call.
 
-    ``unwrap`` reads back what a server half wrapped (``ServerContext.unwrap``).
+    ``unwrap`` opens the gateway's own sealed signatures (``ServerContext.unwrap``).
     """
 
     def __init__(self, unwrap: Callable[[str], Signature | None]) -> None:
         self._unwrap = unwrap
         self._calls: dict[str, ToolCallPart] = {}
-        self._open: list[str] = []
+        self._pending: list[str] = []  # ids of ``function_call`` without a result yet
 
     def read(self, message: ClientObject) -> Message:
-        """Return one message. Raises ``bad_request`` for a shape that is none."""
+        """Return one message; raises ``bad_request`` with the path of a wrong member."""
         role = message.required_text("role")
         reader = _READERS.get(role)
         if reader is None:
             raise wrong_value(message.at("role"), role, _ROLES)
         return reader(self, message)
 
-    def _system(self, message: ClientObject) -> Message:
-        return self._message(message, "system")
-
-    def _developer(self, message: ClientObject) -> Message:
-        return self._message(message, "developer")
-
-    def _user(self, message: ClientObject) -> Message:
-        return self._message(message, "user")
-
-    @staticmethod
-    def _message(message: ClientObject, role: Role) -> Message:
-        native = _native(
-            message, _TEXT_MEMBERS | {"refusal", "reasoning", "annotations", "tool_calls", "tool_call_id"}
-        )
+    def _message(self, message: ClientObject) -> Message:
+        role: Role = message.members["role"]
+        native = _native(message, _PLAIN)
         return Message(role, decode_content(message), name=message.text("name"), native=native)
 
     def _assistant(self, message: ClientObject) -> Message:
         sign = self.sign
         calls = [decode_call(call, sign) for call in message.objects("tool_calls")]
-        calls += self._legacy_call(message)
-        calls = sign_calls(calls, message.members, sign)
+        calls = sign_calls([*calls, *self._legacy_call(message)], message.members, sign)
         self._calls.update((call.id, call) for call in calls)
         pictures = _pictures(message, sign)
         parts = (
             *(part for part in self._reasoning(message, sign) if not _signs(part, pictures)),
             *_with_annotations(message),
-            *_refusal_parts(message),
-            *_audio(message),
+            *(RefusalPart(text) for text in [message.text("refusal")] if text),
+            *(AudioPart(audio_id=audio.required_text("id")) for audio in [message.object("audio")] if audio),
             *pictures,
             *calls,
         )
         return Message("assistant", parts, name=message.text("name"), native=_native(message, _ASSISTANT))
 
     def sign(self, text: str) -> Signature:
-        """Return the signature that ``text`` stands for: ours unwrapped, or a native one."""
+        """Return the signature that is sealed in ``text``, or ``text`` itself as a native signature."""
         return self._unwrap(text) or Signature(text, "chat")
 
     @staticmethod
     def _reasoning(message: ClientObject, sign: Sign) -> list[Part]:
         for name in ("reasoning", "reasoning_content"):
             value = message.members.get(name)
-            if isinstance(value, list):  # text parts are allowed by one vendor's type
+            if isinstance(value, list):  # a request type of one vendor allows text parts
                 text = "".join(piece.text("text") or "" for piece in message.objects(name))
                 return [ReasoningPart(text)] if text else []
             message.text(name)
@@ -121,12 +110,12 @@ class MessageReader:
         return parts
 
     def _legacy_call(self, message: ClientObject) -> list[ToolCallPart]:
-        """The old ``function_call`` has no id: give it one that its result will find."""
+        """Return the call of the deprecated ``function_call``, with an id that its result will also get."""
         call = message.object("function_call")
         if call is None:
             return []
         identifier = f"call_function_{len(self._calls)}"
-        self._open.append(identifier)
+        self._pending.append(identifier)
         return [ToolCallPart(identifier, call.required_text("name"), call.text("arguments") or "{}")]
 
     def _tool(self, message: ClientObject) -> Message:
@@ -142,14 +131,14 @@ class MessageReader:
 
     def _function(self, message: ClientObject) -> Message:
         name = message.required_text("name")
-        call_id = self._open.pop(0) if self._open else f"call_function_{name}"
+        call_id = self._pending.pop(0) if self._pending else f"call_function_{name}"
         return Message("tool", (ToolResultPart(call_id, decode_content(message), name),))
 
 
 _READERS: Final[Mapping[str, Callable[[MessageReader, ClientObject], Message]]] = {
-    "system": MessageReader._system,
-    "developer": MessageReader._developer,
-    "user": MessageReader._user,
+    "system": MessageReader._message,
+    "developer": MessageReader._message,
+    "user": MessageReader._message,
     "assistant": MessageReader._assistant,
     "tool": MessageReader._tool,
     "function": MessageReader._function,
@@ -157,8 +146,8 @@ _READERS: Final[Mapping[str, Callable[[MessageReader, ClientObject], Message]]] 
 
 
 def decode_call(call: ClientObject, sign: Sign) -> ToolCallPart:
-    """Return a tool call of an assistant message, function or custom, with the thought
-    signature that Google's compatible wire puts into ``extra_content``."""
+    """Return a function or custom tool call of an assistant message, with the thought signature that
+    Gemini's OpenAI-compatible API has in ``extra_content``."""
     secret = thought_signature(call.members)
     signature = sign(secret) if secret else None
     custom = call.object("custom")
@@ -167,7 +156,7 @@ def decode_call(call: ClientObject, sign: Sign) -> ToolCallPart:
         native = _native(call, frozenset({"id", "type", "custom", "index"}))
         name, text = custom.required_text("name"), custom.text("input") or ""
         return ToolCallPart(call.required_text("id"), name, text, "custom", native=native)
-    function = call.object("function") or call  # the flat Responses form is taken too
+    function = call.object("function") or call  # the flat form of Responses is accepted, too
     own = _CALL | {"extra_content"} if signature else _CALL
     identifier = call.text("id") or call.text("call_id") or call.required_text("id")
     arguments = function.text("arguments") or "{}"
@@ -177,7 +166,7 @@ def decode_call(call: ClientObject, sign: Sign) -> ToolCallPart:
 
 
 def decode_content(message: ClientObject, name: str = "content") -> tuple[Part, ...]:
-    """Return the parts of a message's content: a string is one text part."""
+    """Return the parts of a message's ``content``, which may be null, a string or an array of parts."""
     value = message.members.get(name)
     if value is None:
         return ()
@@ -189,7 +178,7 @@ def decode_content(message: ClientObject, name: str = "content") -> tuple[Part, 
 
 
 def decode_part(part: ClientObject) -> Part:
-    """Return one content part; a type that is none of the API's stays opaque."""
+    """Return one content part; an unknown type becomes an opaque part."""
     kind = part.required_text("type")
     reader = _PARTS.get(kind)
     return OpaquePart(kind, ("chat", dict(part.members))) if reader is None else reader(part)
@@ -210,10 +199,7 @@ def _image(part: ClientObject) -> Part:
     else:
         image = ClientObject.of(value, part.at("image_url"))
     native = _native(part, frozenset({"type", "image_url", "detail"}))
-    url, detail = image.required_text("url"), image.text("detail")
-    if (inline := split_data_url(url)) is not None:
-        return ImagePart(inline[1], inline[0], detail=detail, native=native)
-    return ImagePart(url=url, detail=detail, native=native)
+    return image_of(image.required_text("url"), detail=image.text("detail"), native=native)
 
 
 def _sound(part: ClientObject) -> Part:
@@ -237,7 +223,7 @@ def _file(part: ClientObject) -> Part:
 
 
 def _document(source: str, name: str | None, native: Native | None) -> FilePart:
-    """A document given as a data URL, an address or bare base64 text."""
+    """Return a document by its data URL, URL or base64 text."""
     if (inline := split_data_url(source)) is not None:
         return FilePart(inline[1], media_type=inline[0], filename=name, native=native)
     if source.startswith(("http://", "https://")):
@@ -258,7 +244,7 @@ def _document_url(member: str, name_member: str) -> Callable[[ClientObject], Par
 
 
 def _thinking(part: ClientObject) -> Part:
-    """Mistral's thinking part: a list of text pieces, and a signature."""
+    """Return Mistral's thinking part: a list of text parts, and a signature."""
     text = "".join(piece.text("text") or "" for piece in part.objects("thinking"))
     secret = part.text("signature")
     native = _native(part, frozenset({"type", "thinking", "signature"}))
@@ -281,7 +267,7 @@ _PARTS: Final[Mapping[str, Callable[[ClientObject], Part]]] = {
 
 
 def _with_annotations(message: ClientObject) -> tuple[Part, ...]:
-    """The content of an assistant message, with its annotations on the last text."""
+    """Return the content of an assistant message, with the annotations of the message on its last text."""
     parts = list(decode_content(message))
     annotations = annotations_of(message.members)
     for index in range(len(parts) - 1, -1, -1):
@@ -292,33 +278,22 @@ def _with_annotations(message: ClientObject) -> tuple[Part, ...]:
     return tuple(parts)
 
 
-def _refusal_parts(message: ClientObject) -> tuple[Part, ...]:
-    text = message.text("refusal")
-    return (RefusalPart(text),) if text else ()
-
-
-def _audio(message: ClientObject) -> tuple[Part, ...]:
-    audio = message.object("audio")
-    return () if audio is None else (AudioPart(audio_id=audio.required_text("id")),)
-
-
 def _pictures(message: ClientObject, sign: Sign) -> list[Part]:
-    """The pictures that a model made (``images``), each behind its own thought signature."""
+    """Return the generated images of an assistant message (``images``), each behind its thought signature."""
     parts: list[Part] = []
     for entry in message.objects("images"):
         secret = thought_signature(entry.members)
         if secret:
             parts.append(ReasoningPart("", "hidden", sign(secret)))
-        url = ClientObject.of(entry.members.get("image_url"), entry.at("image_url")).required_text("url")
-        inline = split_data_url(url)
-        parts.append(ImagePart(url=url) if inline is None else ImagePart(inline[1], inline[0]))
+        image = ClientObject.of(entry.members.get("image_url"), entry.at("image_url"))
+        parts.append(image_of(image.required_text("url")))
     return parts
 
 
 def _signs(part: Part, pictures: list[Part]) -> bool:
-    """Tell whether a thought is the signature that stands with a picture, too."""
-    signed = [other.signature for other in pictures if isinstance(other, ReasoningPart)]
-    return isinstance(part, ReasoningPart) and part.form == "hidden" and part.signature in signed
+    """Tell whether a reasoning part is a signature that one of the images has as well."""
+    signatures = [other.signature for other in pictures if isinstance(other, ReasoningPart)]
+    return isinstance(part, ReasoningPart) and part.form == "hidden" and part.signature in signatures
 
 
 def _native(members: ClientObject, own: frozenset[str]) -> Native | None:

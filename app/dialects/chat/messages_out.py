@@ -1,8 +1,8 @@
-"""Canonical messages written for a chat-completions wire, by its ``ChatOptions``.
+"""Canonical messages encoded for a chat-completions provider, by its ``ChatOptions``.
 
-Items of one assistant turn (reasoning, text, calls) become one message, since the wire
-wants the results right after the calls. What a tool returned as pictures or files follows
-in a user message, because tool messages hold text alone.
+The items of one assistant turn (reasoning, text, calls) become one message, because results must follow
+the message with their calls directly. Images and files in a tool result follow in a user message,
+because tool messages hold only text.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from app.canonical.request import (
 from app.dialects.base import ClientContext
 from app.dialects.chat.annotations import nested_annotation
 from app.dialects.chat.losses import report
-from app.dialects.chat.native import own_members
+from app.dialects.chat.native import as_native, own_members
 from app.dialects.chat.options import KNOWN_MESSAGE_MEMBERS, ChatOptions
 from app.dialects.chat.order import alternate, separate_tool_turns
-from app.dialects.chat.parts_out import PartWriter, admitted
+from app.dialects.chat.parts_out import PartWriter, filter_native, is_plain_text
 from app.dialects.chat.reasoning import call_entry, encode_entries
-from app.dialects.shared.lenient_json import data_url
+from app.dialects.shared.lenient_json import data_url, rest, without_nulls
 from app.dialects.shared.tool_forms import call_text
 
 _SHORT_ID: Final = re.compile(r"[A-Za-z0-9]{9}\Z")
@@ -44,8 +44,10 @@ Json = dict[str, Any]
 
 
 def short_id(identifier: str) -> str:
-    """Return a tool call id of nine letters or digits: the id itself when it is one, else
-    one made of its hash, so that call and result keep meeting."""
+    """Return a tool call id of nine letters or digits (Mistral's rule, docs/contract/tools.md).
+
+    Another id is replaced by one derived from its hash, so that calls and results still match.
+    """
     if _SHORT_ID.match(identifier):
         return identifier
     number = int.from_bytes(hashlib.sha256(identifier.encode()).digest()[:8], "big")
@@ -57,34 +59,34 @@ def short_id(identifier: str) -> str:
 
 
 class MessageWriter:
-    """Write the messages of one request."""
+    """Encodes the messages of one request."""
 
     def __init__(self, context: ClientContext, options: ChatOptions) -> None:
         self._context = context
         self._options = options
         self._parts = PartWriter(context, options)
-        self._attached: list[Json] = []
+        self._attachments: list[Json] = []  # content of tool results for the next user message
 
     def write(self, request: Request) -> list[Json]:
-        """Return the wire's messages; instructions come first as a system message."""
+        """Return the messages, with the instructions in front as a system message."""
         messages = list(request.messages)
         if request.instructions:
             messages.insert(0, Message("system", (TextPart(request.instructions),)))
         if request.origin is None or request.origin.dialect != "chat":
-            messages = joined_turns(messages)
-        written: list[Json] = []
+            messages = join_turns(messages)
+        result: list[Json] = []
         for message in messages:
             if message.role != "tool":
-                written += self._attachments()
-            written += self._message(message)
-        written += self._attachments()
+                result += self._take_attachments()
+            result += self._message(message)
+        result += self._take_attachments()
         if self._options.alternates:
-            written = alternate(written, self._context.losses)
+            result = alternate(result, self._context.losses)
         if self._options.answers_tools:
-            written = separate_tool_turns(written, self._context.losses)
-        if self._options.prefix and written and written[-1]["role"] == "assistant":
-            written[-1]["prefix"] = True
-        return written
+            result = separate_tool_turns(result, self._context.losses)
+        if self._options.prefix and result and result[-1]["role"] == "assistant":
+            result[-1]["prefix"] = True
+        return result
 
     def _message(self, message: Message) -> Iterable[Json]:
         if message.role == "tool":
@@ -92,19 +94,21 @@ class MessageWriter:
         if message.role == "assistant":
             return self._assistant(message)
         role = "system" if message.role == "developer" and not self._options.developer_role else message.role
-        content = self._parts.content(message.parts)
-        return [{"role": role, "content": "" if content is None else content, **self._name_members(message)}]
+        return [{"role": role, "content": self._parts.content(message.parts) or "", **self._native(message)}]
 
-    def _name_members(self, message: Message) -> Json:
-        """The name and the native members that the wire takes on a message."""
-        members = admitted(
-            message.native, self._options.message_members, KNOWN_MESSAGE_MEMBERS, self._context, self._options
-        )
+    def _native(self, message: Message) -> Json:
+        """Return the name and the native members of a message, as far as the provider has them."""
+        members = self._message_members(message)
         if message.name is not None and self._options.names:
             return {"name": message.name, **members}
         if message.name is not None:
             report(self._context.losses, "message_name")
         return members
+
+    def _message_members(self, message: Message) -> Json:
+        return filter_native(
+            message.native, self._options.message_members, KNOWN_MESSAGE_MEMBERS, self._context, self._options
+        )
 
     def _result(self, message: Message, result: ToolResultPart) -> Json:
         texts = [part for part in result.content if isinstance(part, TextPart)]
@@ -112,37 +116,36 @@ class MessageWriter:
         if others:
             warning = "pictures and files of a tool result were sent in a user message after it"
             self._context.losses.report("tool_result", warning)
-            self._attached += self._parts.pieces(others)
+            self._attachments += self._parts.pieces(others)
         if result.is_error:
             self._context.losses.report("tool_result", "the error mark of a tool result was left out")
-        content = self._parts.content(texts)
-        identifier = short_id(result.call_id) if self._options.short_ids else result.call_id
-        body: Json = {
+        body = {
             "role": "tool",
-            "tool_call_id": identifier,
-            "content": "" if content is None else content,
+            "tool_call_id": short_id(result.call_id) if self._options.short_ids else result.call_id,
+            "content": self._parts.content(texts) or "",
+            "name": message.name,
         }
-        if message.name is not None:
-            body["name"] = message.name
-        members = admitted(
-            message.native, self._options.message_members, KNOWN_MESSAGE_MEMBERS, self._context, self._options
-        )
-        return {**body, **members}
+        return {**without_nulls(body), **self._message_members(message)}
 
-    def _attachments(self) -> list[Json]:
-        attached, self._attached = self._attached, []
-        return [{"role": "user", "content": attached}] if attached else []
+    def _take_attachments(self) -> list[Json]:
+        content, self._attachments = self._attachments, []
+        return [{"role": "user", "content": content}] if content else []
 
     def _assistant(self, message: Message) -> Iterable[Json]:
         parts = message.parts
         thoughts = [part for part in parts if isinstance(part, ReasoningPart)]
         calls = [part for part in parts if isinstance(part, ToolCallPart)]
-        body: Json = {"role": "assistant", "content": self._content(parts, thoughts)}
-        body |= self._refusal(parts) | self._audio(parts) | self._annotations(parts) | self._pictures(parts)
-        body |= self._reasoning(thoughts, calls, parts)
-        if calls:
-            body["tool_calls"] = [self._call(call) for call in calls]
-        body |= self._name_members(message)
+        body: Json = {
+            "role": "assistant",
+            "content": self._content(parts, thoughts),
+            **self._refusal(parts),
+            **self._audio(parts),
+            **self._annotations(parts),
+            **self._pictures(parts),
+            **_SLOTS[self._options.history](self, thoughts, calls, parts),
+            **({"tool_calls": [self._call(call) for call in calls]} if calls else {}),
+            **self._native(message),
+        }
         return [body] if body["content"] is not None or len(body) > 2 else []
 
     def _content(self, parts: Sequence[Part], thoughts: Sequence[ReasoningPart]) -> Any:
@@ -150,7 +153,7 @@ class MessageWriter:
         if self._options.history == "thinking" and thoughts:
             return self._thinking(thoughts) + self._parts.pieces(content)
         pieces = self._parts.pieces(content)
-        if pieces and all(piece.keys() == {"type", "text"} and piece["type"] == "text" for piece in pieces):
+        if pieces and all(map(is_plain_text, pieces)):
             return "".join(piece["text"] for piece in pieces)
         return pieces or None
 
@@ -164,7 +167,7 @@ class MessageWriter:
         return not isinstance(part, OpaquePart) or self._own_opaque(part)
 
     def _own_opaque(self, part: OpaquePart) -> bool:
-        """A hosted tool's item of another dialect has no place in this history."""
+        """Tell whether an opaque part is of this dialect; a hosted tool's item of another one is reported."""
         own = own_members(part.native)
         if own:
             return "reasoning_details" not in own
@@ -176,26 +179,24 @@ class MessageWriter:
         return {"refusal": "".join(texts)} if texts and self._options.refusals else {}
 
     def _audio(self, parts: Sequence[Part]) -> Json:
-        spoken = next((part for part in parts if isinstance(part, AudioPart) and part.audio_id), None)
-        if spoken is None:
-            return {}
-        if not self._options.takes("audio"):
+        ids = [part.audio_id for part in parts if isinstance(part, AudioPart) and part.audio_id]
+        if ids and not self._options.takes("audio"):
             report(self._context.losses, "audio")
-        return {"audio": {"id": spoken.audio_id}}
+        return {"audio": {"id": ids[0]}} if ids else {}
 
     def _pictures(self, parts: Sequence[Part]) -> Json:
-        """Pictures that a model made go back where the wire has them on its messages."""
-        made = [part for part in parts if isinstance(part, ImagePart)]
-        if not made:
+        """Return the images that the model generated, for providers that have them in messages."""
+        images = [part for part in parts if isinstance(part, ImagePart)]
+        if not images:
             return {}
         if "images" not in self._options.message_members and not self._options.open_members:
             report(self._context.losses, "hosted_item")
             return {}
-        urls = [part.url if part.data is None else data_url(part.media_type, part.data) for part in made]
+        urls = [part.url if part.data is None else data_url(part.media_type, part.data) for part in images]
         return {"images": [{"type": "image_url", "image_url": {"url": url}} for url in urls]}
 
     def _annotations(self, parts: Sequence[Part]) -> Json:
-        """Annotations tell the model nothing; they go back only where a router reads them."""
+        """Return the annotations of the texts, for routers that read them in messages."""
         if "annotations" not in self._options.message_members:
             return {}
         flat = [row for part in parts if isinstance(part, TextPart) for row in part.annotations]
@@ -203,31 +204,24 @@ class MessageWriter:
         return {"annotations": nested} if nested else {}
 
     def _thinking(self, thoughts: Sequence[ReasoningPart]) -> list[Json]:
-        written = []
+        pieces: list[Json] = []
         for part in thoughts:
             secret = self._secret(part)
-            if not part.text:
-                continue
-            own = own_members(part.native)
-            signed = {"signature": secret} if secret else {}
-            own.pop("format", None)
-            piece = {"type": "thinking", "thinking": [{"type": "text", "text": part.text}], **own, **signed}
-            written.append({name: value for name, value in piece.items() if name in _THINKING})
-        return written
-
-    def _reasoning(
-        self, thoughts: Sequence[ReasoningPart], calls: Sequence[ToolCallPart], parts: Sequence[Part]
-    ) -> Json:
-        return _SLOTS[self._options.history](self, thoughts, calls, parts)
+            if part.text:
+                own = own_members(part.native)
+                if secret:
+                    own["signature"] = secret
+                text = [{"type": "text", "text": part.text}]
+                members = {**own, "type": "thinking", "thinking": text}
+                pieces.append({name: members[name] for name in _THINKING if name in members})
+        return pieces
 
     def _no_slot(
-        self, thoughts: Sequence[ReasoningPart], calls: Sequence[ToolCallPart], _: Sequence[Part]
+        self, thoughts: Sequence[ReasoningPart], calls: Sequence[ToolCallPart], parts: Sequence[Part]
     ) -> Json:
         if thoughts:
             report(self._context.losses, "reasoning_history")
-        for call in calls:
-            self._secret(call)
-        return {}
+        return self._thinking_slot(thoughts, calls, parts)
 
     def _text_slot(
         self, thoughts: Sequence[ReasoningPart], calls: Sequence[ToolCallPart], _: Sequence[Part]
@@ -235,10 +229,9 @@ class MessageWriter:
         if any(part.signature for part in thoughts) or any(call.signature for call in calls):
             report(self._context.losses, "reasoning_signature")
         text = "".join(part.text for part in thoughts)
-        if not text:
-            return {}
-        newer = {"reasoning": text} if self._options.also_reasoning else {}
-        return {self._options.history: text, **newer}
+        names: list[str] = [self._options.history, *(["reasoning"] if self._options.also_reasoning else [])]
+        body: Json = dict.fromkeys(names, text)
+        return body if text else {}
 
     def _details_slot(
         self, thoughts: Sequence[ReasoningPart], calls: Sequence[ToolCallPart], parts: Sequence[Part]
@@ -249,9 +242,9 @@ class MessageWriter:
             if part.signature is None or secret is not None:
                 entries += encode_entries(part, len(entries), secret)
         entries += [
-            dict(own_members(part.native)["reasoning_details"])
-            for part in parts
-            if isinstance(part, OpaquePart) and "reasoning_details" in own_members(part.native)
+            dict(own["reasoning_details"])
+            for own in (own_members(part.native) for part in parts if isinstance(part, OpaquePart))
+            if "reasoning_details" in own
         ]
         for call in calls:
             if (secret := self._secret(call)) is not None:
@@ -274,7 +267,7 @@ class MessageWriter:
         return {"extra_content": {"google": {"thought_signature": secrets[-1]}}} if secrets else {}
 
     def _secret(self, part: ReasoningPart | ToolCallPart) -> str | None:
-        """Return the signature's text if this target made it; else the loss is noted."""
+        """Return the text of a signature if the target accepts it; otherwise report its loss."""
         if part.signature is None:
             return None
         if self._options.history in _SIGNED and self._context.accepts(part.signature, "chat"):
@@ -285,25 +278,28 @@ class MessageWriter:
     def _call(self, call: ToolCallPart) -> Json:
         identifier = short_id(call.id) if self._options.short_ids else call.id
         if call.kind == "custom" and self._options.custom_tools:
-            called: Json = {"type": "custom", "custom": {"name": call.name, "input": call.arguments}}
+            body: Json = {
+                "id": identifier,
+                "type": "custom",
+                "custom": {"name": call.name, "input": call.arguments},
+            }
         else:
-            read = call.kind == "custom" or self._options.reads_arguments
-            arguments = call_text(call, self._context.losses) if read else call.arguments or "{}"
-            called = {"type": "function", "function": {"name": call.name, "arguments": arguments}}
-        body: Json = {"id": identifier, **called}
+            parses = call.kind == "custom" or self._options.reads_arguments
+            arguments = call_text(call, self._context.losses) if parses else call.arguments or "{}"
+            function = {"name": call.name, "arguments": arguments}
+            body = {"id": identifier, "type": "function", "function": function}
         if self._options.history == "extra_content" and (secret := self._secret(call)):
             body["extra_content"] = {"google": {"thought_signature": secret}}
-        native = call.native
-        if native is not None and "reasoning_details" in native[1]:
-            native = (native[0], {k: v for k, v in native[1].items() if k != "reasoning_details"})
-        return body | admitted(
+        native = as_native(rest(own_members(call.native), frozenset({"reasoning_details"})))
+        return body | filter_native(
             native, self._options.part_members, _KNOWN_CALL_MEMBERS, self._context, self._options
         )
 
 
 _APART: Final = (ReasoningPart, ToolCallPart, ToolResultPart)
 _SIGNED: Final = frozenset({"reasoning_details", "thinking", "extra_content"})
-_THINKING: Final = frozenset({"type", "thinking", "signature", "closed"})
+_THINKING: Final = ("type", "thinking", "signature", "closed")
+"""Members of Mistral's thinking part (``ThinkChunk`` of its SDK)."""
 _KNOWN_CALL_MEMBERS: Final = frozenset({"cache_control", "extra_content", "caller", "namespace"})
 
 _Slot = Callable[[MessageWriter, Sequence[ReasoningPart], Sequence[ToolCallPart], Sequence[Part]], Json]
@@ -318,26 +314,25 @@ _SLOTS: Final[Mapping[str, _Slot]] = {
 }
 
 
-def joined_turns(messages: Iterable[Message]) -> list[Message]:
+def join_turns(messages: Iterable[Message]) -> list[Message]:
     """Join the items of one assistant turn into one message.
 
-    Two texts stay two messages unless a call stands before the second: the results must
-    follow the message that holds the calls.
+    Two texts remain two messages, unless a tool call precedes the second: the results must follow
+    the message with the calls.
     """
-    joined: list[Message] = []
+    result: list[Message] = []
     for message in messages:
-        last = joined[-1] if joined else None
-        if last is not None and last.role == message.role == "assistant" and _fits(last, message):
-            joined[-1] = replace(last, parts=last.parts + message.parts, item=None)
+        last = result[-1] if result else None
+        if last is not None and last.role == message.role == "assistant" and _may_join(last, message):
+            result[-1] = replace(last, parts=last.parts + message.parts, item=None)
         else:
-            joined.append(message)
-    return joined
+            result.append(message)
+    return result
 
 
-def _fits(last: Message, message: Message) -> bool:
-    if any(isinstance(part, ToolCallPart) for part in last.parts):
-        return True
-    return not (_has_content(last.parts) and _has_content(message.parts))
+def _may_join(last: Message, message: Message) -> bool:
+    has_call = any(isinstance(part, ToolCallPart) for part in last.parts)
+    return has_call or not (_has_content(last.parts) and _has_content(message.parts))
 
 
 def _has_content(parts: Iterable[Part]) -> bool:

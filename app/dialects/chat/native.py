@@ -1,20 +1,13 @@
-"""The native members of the chat wire: what only it understands of a part or an answer."""
+"""Native members of chat completions: those of a part or an answer that only this dialect understands."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final
+from functools import partial
+from typing import Final
 
-from app.canonical.request import Native
+from app.dialects.shared import native
 
 NAME: Final = "chat"
 
-
-def own_members(native: Native | None) -> dict[str, Any]:
-    """Return a copy of the members that this wire made; ``{}`` for another's or none."""
-    return dict(native[1]) if native is not None and native[0] == NAME else {}
-
-
-def as_native(members: Mapping[str, Any]) -> Native | None:
-    """Return ``members`` as this wire's own, None when there are none."""
-    return (NAME, members) if members else None
+own_members: Final = partial(native.own_members, NAME)
+as_native: Final = partial(native.as_native, NAME)

@@ -1,8 +1,8 @@
-"""How chat-completion wires differ from one another, as data.
+"""The differences between chat-completions providers, as data.
 
-``ChatOptions`` says which members of the request a wire's published type has and in what
-form it wants the rest; the rows themselves belong to the providers. The member tables
-were read in the vendors' SDK types of November 2026.
+``ChatOptions`` lists the members of a provider's published request type and the forms of their values; the
+rows themselves are in ``app/providers``. The tables of members come from the vendors' SDK types of
+November 2026.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ COMMON_MEMBERS: Final = frozenset(
         "user",
     }
 )
-"""What nearly every chat-completion server takes, beside model, messages and stream."""
+"""Members that nearly all chat-completions servers have, beside model, messages and stream."""
 
 PLATFORM_MEMBERS: Final = frozenset(
     {
@@ -53,7 +53,7 @@ PLATFORM_MEMBERS: Final = frozenset(
         "web_search_options",
     }
 )
-"""What the original API has beyond the common members."""
+"""Further members of OpenAI's own API."""
 
 _VENDOR_MEMBERS: Final = frozenset(
     """
@@ -88,7 +88,7 @@ _OTHER_APIS: Final = frozenset(
 )
 
 KNOWN_MEMBERS: Final = COMMON_MEMBERS | PLATFORM_MEMBERS | _VENDOR_MEMBERS | _OTHER_APIS
-"""Members that some API we know defines: sent only where the target's own type has them."""
+"""Members that some known API defines. They are sent only to providers whose request type has them."""
 
 KNOWN_MESSAGE_MEMBERS: Final = frozenset(
     """
@@ -102,7 +102,7 @@ KNOWN_PART_MEMBERS: Final = frozenset({"cache_control", "prompt_cache_breakpoint
 KNOWN_TOOL_MEMBERS: Final = frozenset({"cache_control", "defer_loading", "allowed_callers", "input_examples"})
 
 ANY_TOOL: Final = frozenset({"*"})
-"""The hosted tools of a server that we know nothing of."""
+"""The hosted tools of a server about which nothing is known."""
 
 History = Literal["none", "reasoning", "reasoning_content", "reasoning_details", "thinking", "extra_content"]
 FileForm = Literal["file", "document_url", "file_url"]
@@ -110,29 +110,37 @@ FileForm = Literal["file", "document_url", "file_url"]
 
 @record
 class ChatOptions:
-    """One wire's row. The defaults fit an unknown OpenAI-like server.
+    """One provider's variant. The defaults suit an unknown OpenAI-like server.
 
-    ``members``: request members of its published type. ``open_members``: it may take any
-    vendor's (self-hosted servers). ``max_tokens`` and ``seed`` name the members that carry
-    those. ``reasoning``: by ``reasoning_effort``, by a ``reasoning`` object, or not at all;
-    ``efforts`` are those it knows, from least to most; others become the nearest.
-    ``history``: the slot in which an assistant's earlier reasoning goes back.
-    ``part_types``: content parts it takes of text, image_url, input_audio, file;
-    ``file_form`` how a document is written; ``file_ids`` and ``file_urls`` whether files
-    may be named so; ``refusals`` whether a refusal has a member of its own. ``message_members``, ``part_members``, ``tool_members``: vendor
-    members it takes there. ``formats``: response_format types. ``tool_choices``: modes
-    it understands. ``hosted_tools``: tool types it runs itself (``ANY_TOOL``: not known).
-    ``image_detail``: pictures may say how closely to look. ``image_urls``: pictures may be given by
-    their address. ``effort_rows``: efforts of models by a part of their id, first match wins.
-    ``also_reasoning``: earlier reasoning goes back under its newer name, too. ``alternates``: system
-    messages come first, then users' and assistants' by turns. ``answers_tools``: an assistant's
-    message follows a tool's. ``service_tiers``: those it has (None: any).
-    ``web_search``: a hosted
-    web search is asked for by ``web_search_options``. ``prefix``: a last assistant message
-    is marked as the beginning of the answer. ``short_ids``: tool call ids are nine letters
-    or digits. ``reads_arguments``: the server parses the arguments of earlier calls, and refuses
-    what is no JSON. ``text_lists``: content may be a list of texts, not
-    one string only. ``newer_limit`` matches models that refuse ``max_tokens``.
+    Members of the request:
+
+    - ``members``: those of its published type; ``open_members``: it may have any vendor's (self-hosted).
+    - ``max_tokens``, ``seed``: the names of these members; ``newer_limit`` matches models that refuse
+      ``max_tokens`` and have ``max_completion_tokens``.
+    - ``formats``: types of ``response_format``; ``service_tiers``: its tiers (None: any).
+    - ``reasoning``: requested by ``reasoning_effort``, by a ``reasoning`` object, or not at all;
+      ``efforts``: its efforts from lowest to highest; ``effort_rows``: those of models by a part of their id,
+      the first match wins.
+
+    Messages:
+
+    - ``history``: the member in which the reasoning of earlier turns is sent; ``also_reasoning``: it is sent
+      in ``reasoning``, too.
+    - ``message_members``, ``part_members``, ``tool_members``: vendor members that it has there.
+    - ``part_types``: its content parts; ``text_lists``: content may be a list of texts; ``refusals``: refusals
+      have a part and a member of their own.
+    - ``file_form``: the form of a document; ``file_ids``, ``file_urls``: files may be ids or URLs.
+    - ``image_urls``: images may be URLs; ``image_detail``: images have ``detail``.
+    - ``prefix``: a last assistant message must be marked as the beginning of the answer.
+    - ``alternates``: system messages come first, then user and assistant alternate; ``answers_tools``: an
+      assistant message must stand between a tool's message and a user's.
+
+    Tools:
+
+    - ``tool_choices``: its modes; ``hosted_tools``: the types it runs (``ANY_TOOL``: unknown).
+    - ``web_search``: its web search is requested by ``web_search_options``.
+    - ``short_ids``: tool call ids are nine letters or digits.
+    - ``reads_arguments``: the server parses the arguments of earlier calls and refuses invalid JSON.
     """
 
     members: frozenset[str] = COMMON_MEMBERS
@@ -170,24 +178,23 @@ class ChatOptions:
     also_reasoning: bool = False
     alternates: bool = False
     answers_tools: bool = False
-
-    def efforts_for(self, model: str) -> tuple[str, ...]:
-        """Return the efforts that a model knows, from least to most."""
-        name = model.lower()
-        return next((efforts for part, efforts in self.effort_rows if part in name), self.efforts)
-
     reads_arguments: bool = True
     text_lists: bool = True
     newer_limit: re.Pattern[str] | None = None
 
-    def wants_newer_limit(self, model: str) -> bool:
-        """Tell whether ``model`` refuses ``max_tokens`` and takes ``max_completion_tokens``."""
+    def efforts_for(self, model: str) -> tuple[str, ...]:
+        """Return the efforts of a model, from lowest to highest."""
+        name = model.lower()
+        return next((efforts for part, efforts in self.effort_rows if part in name), self.efforts)
+
+    def needs_newer_limit(self, model: str) -> bool:
+        """Tell whether ``model`` refuses ``max_tokens`` and has ``max_completion_tokens``."""
         return self.newer_limit is not None and self.newer_limit.search(model) is not None
 
     def runs(self, kind: str) -> bool:
-        """Tell whether a tool of the hosted type ``kind`` may be sent."""
+        """Tell whether the provider may run hosted tools of the type ``kind``."""
         return not self.hosted_tools.isdisjoint({"*", kind, kind.partition(":")[0]})
 
     def takes(self, member: str) -> bool:
-        """Tell whether the request member ``member`` may be sent."""
+        """Tell whether the provider may have the request member ``member``."""
         return member in self.members or (self.open_members and member not in PLATFORM_MEMBERS)

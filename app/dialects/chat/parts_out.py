@@ -1,4 +1,4 @@
-"""Content parts written for a chat-completions wire, by its ``ChatOptions``."""
+"""Content parts encoded for a chat-completions provider, by its ``ChatOptions``."""
 
 from __future__ import annotations
 
@@ -19,60 +19,60 @@ from app.dialects.base import ClientContext
 from app.dialects.chat.losses import refuse_part, report
 from app.dialects.chat.native import own_members
 from app.dialects.chat.options import KNOWN_PART_MEMBERS, ChatOptions
-from app.dialects.shared.lenient_json import data_url
+from app.dialects.shared.lenient_json import data_url, without_nulls
 
 Json = dict[str, Any]
 
 
-def admitted(
+def filter_native(
     native: Native | None,
-    allowed: frozenset[str],
+    supported: frozenset[str],
     known: frozenset[str],
     context: ClientContext,
     options: ChatOptions,
 ) -> Json:
-    """Return the native members that may go out: those the wire takes, and those no API
-    defines. A known member that it lacks is reported, unless it says nothing."""
+    """Return the native members to send: those that are ``supported``, and those that no API defines.
+
+    ``known`` are the members that some API defines; one that is not supported is reported, unless
+    its value is empty.
+    """
     members: Json = {}
     for name, value in own_members(native).items():
-        if name in allowed or options.open_members or name not in known:
+        if name in supported or options.open_members or name not in known:
             members[name] = value
         elif value:
             context.losses.report(name)
     return members
 
 
+def is_plain_text(piece: Json) -> bool:
+    """Tell whether a content object is a text without further members."""
+    return piece.keys() == {"type", "text"} and piece["type"] == "text"
+
+
 class PartWriter:
-    """Write content parts; what the wire does not take is refused or reported."""
+    """Encodes content parts; parts that the provider does not support are refused or reported."""
 
     def __init__(self, context: ClientContext, options: ChatOptions) -> None:
         self._context = context
         self._options = options
 
-    def content(self, parts: Iterable[Part]) -> str | list[Json] | None:
-        """Return content as the wire has it: one plain text as a string, else a list;
-        several texts are one string where the server knows no lists."""
-        pieces = self.pieces(parts)
-        if not pieces:
-            return None
-        if len(pieces) == 1 and pieces[0].keys() == {"type", "text"} and pieces[0]["type"] == "text":
-            text: str = pieces[0]["text"]
-            return text
-        if not self._options.text_lists and all(piece["type"] == "text" for piece in pieces):
-            return self._one_text(pieces)
-        return pieces
+    def content(self, parts: Iterable[Part]) -> Any:
+        """Return the ``content`` of a message: a string for one plain text, otherwise a list, None for no parts.
 
-    def _one_text(self, pieces: Iterable[Json]) -> str:
-        """Return the texts as one; what a string has no place for is reported."""
-        texts: list[str] = []
-        for piece in pieces:
-            texts.append(piece["text"])
-            for name in piece.keys() - {"type", "text"}:
-                self._context.losses.report(name)
-        return "\n".join(texts)
+        Several texts become one string if the server does not accept lists.
+        """
+        pieces = self.pieces(parts)
+        if not pieces or (len(pieces) == 1 and is_plain_text(pieces[0])):
+            return pieces[0]["text"] if pieces else None
+        if self._options.text_lists or not all(piece["type"] == "text" for piece in pieces):
+            return pieces
+        for name in (name for piece in pieces for name in piece.keys() - {"type", "text"}):
+            self._context.losses.report(name)
+        return "\n".join(piece["text"] for piece in pieces)
 
     def pieces(self, parts: Iterable[Part]) -> list[Json]:
-        """Return one content object for each part that has a form here."""
+        """Return a content object for each part that can be encoded."""
         return [piece for part in parts if (piece := self._piece(part)) is not None]
 
     def _piece(self, part: Part) -> Json | None:
@@ -80,13 +80,13 @@ class PartWriter:
         piece = None if writer is None else writer(self, part)
         if piece is None or isinstance(part, OpaquePart):
             return piece
-        members = admitted(
+        members = filter_native(
             part.native, self._options.part_members, KNOWN_PART_MEMBERS, self._context, self._options
         )
         return {**piece, **members}
 
-    def _refuse(self, kind: str, feature: str, part: Part) -> None:
-        """Report a part of a kind that the wire does not take: it would change the answer."""
+    def _check(self, kind: str, feature: str, part: Part) -> None:
+        """Report a part of a type that the provider does not support, which refuses the request."""
         if kind not in self._options.part_types:
             refuse_part(self._context.losses, feature, part)
 
@@ -94,12 +94,11 @@ class PartWriter:
         return {"type": "text", "text": part.text}
 
     def _refusal(self, part: RefusalPart) -> Json:
-        if self._options.refusals:
-            return {"type": "refusal", "refusal": part.text}
-        return {"type": "text", "text": part.text}
+        kind = "refusal" if self._options.refusals else "text"
+        return {"type": kind, kind: part.text}
 
     def _image(self, part: ImagePart) -> Json:
-        self._refuse("image_url", "image", part)
+        self._check("image_url", "image", part)
         if part.file_id is not None:
             report(self._context.losses, "file_id")
         if part.data is None and not self._options.image_urls:
@@ -113,7 +112,7 @@ class PartWriter:
         return {"type": "image_url", "image_url": image}
 
     def _audio(self, part: AudioPart) -> Json:
-        self._refuse("input_audio", "audio", part)
+        self._check("input_audio", "audio", part)
         if part.data is None:
             report(self._context.losses, "audio")
         return {"type": "input_audio", "input_audio": {"data": part.data, "format": part.format or "wav"}}
@@ -121,41 +120,42 @@ class PartWriter:
     def _file(self, part: FilePart) -> Json:
         if part.text is not None:
             return {"type": "text", "text": part.text}
-        self._refuse("file", "file", part)
+        self._check("file", "file", part)
         if part.file_id is not None and not self._options.file_ids:
             report(self._context.losses, "file_id")
         return _FILES[self._options.file_form](self, part)
 
     def _plain_file(self, part: FilePart) -> Json:
         if part.file_id is not None:
-            named = {} if part.filename is None else {"filename": part.filename}
-            return {"type": "file", "file": {"file_id": part.file_id, **named}}
+            file = without_nulls({"file_id": part.file_id, "filename": part.filename})
+            return {"type": "file", "file": file}
         if part.url is not None and not self._options.file_urls:
             self._context.losses.report("file", "a document given by URL is not supported by this model")
-        data = part.url if part.data is None else data_url(part.media_type or "application/pdf", part.data)
-        return {"type": "file", "file": {"filename": part.filename or "document.pdf", "file_data": data}}
+        file = {"filename": part.filename or "document.pdf", "file_data": _document_source(part)}
+        return {"type": "file", "file": file}
 
     def _document_url(self, part: FilePart) -> Json:
+        """Return Mistral's ``document_url``."""
         if part.file_id is not None:
             return {"type": "file", "file_id": part.file_id}
-        url = part.url if part.data is None else data_url(part.media_type or "application/pdf", part.data)
-        named = {} if part.filename is None else {"document_name": part.filename}
-        return {"type": "document_url", "document_url": url, **named}
+        members = {"document_url": _document_source(part), "document_name": part.filename}
+        return {"type": "document_url", **without_nulls(members)}
 
     def _file_url(self, part: FilePart) -> Json:
-        """Address, or bare base64 text, as the one vendor with ``file_url`` documents it."""
-        named = {} if part.filename is None else {"file_name": part.filename}
-        return {
-            "type": "file_url",
-            "file_url": {"url": part.url if part.data is None else part.data},
-            **named,
-        }
+        """Return Perplexity's ``file_url``: a URL, or base64 text that is not a data URL (its API reference)."""
+        url = {"url": part.url if part.data is None else part.data}
+        return without_nulls({"type": "file_url", "file_url": url, "file_name": part.filename})
 
     def _opaque(self, part: OpaquePart) -> Json | None:
         own = own_members(part.native)
         if not own:
             report(self._context.losses, "opaque_input")
         return own or None
+
+
+def _document_source(part: FilePart) -> str | None:
+    """Return the URL of a document, a data URL for one with its content."""
+    return part.url if part.data is None else data_url(part.media_type or "application/pdf", part.data)
 
 
 _WRITERS: Final[Mapping[type, Callable[[PartWriter, Any], Json | None]]] = {

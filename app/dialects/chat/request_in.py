@@ -1,8 +1,7 @@
-"""A chat-completions request as a client writes it, read into the canonical Request.
+"""A client's chat-completions request decoded as the canonical Request.
 
-MemberTable every member of the API's own schema (its edition of 2026), the forms of seed page
-003, tools in chat nesting and in the flat Responses form, and the old ``functions``.
-Members that are none of these stay in ``extra``.
+Decodes all members of OpenAI's API description (2026 edition), TrueFoundry's variants, tools nested as in
+chat or flat as in Responses, and the deprecated ``functions``. Other members remain in ``extra``.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ _HINTS: Final = (
     "web_search_options",
     "moderation",
 )
-_READ: Final = frozenset(
+_KNOWN: Final = frozenset(
     {
         *_HINTS,
         "model",
@@ -73,7 +72,7 @@ _READ: Final = frozenset(
         "stream_options",
         "metadata",
         "store",
-        "fallbacks",  # the gateway's own: consumed by the router
+        "fallbacks",  # the gateway's own, for its router
     }
 )
 _CHOICE_MODES: Final = {
@@ -88,13 +87,11 @@ _CHOICE_MODES: Final = {
 def decode_request(body: Mapping[str, Any], context: ServerContext) -> Request:
     """Return the canonical request of a chat-completions body.
 
-    Raises ``bad_request`` that names the member (``messages[0].content``) for any shape
-    that the API does not have.
+    Raises ``bad_request`` with the path of a member whose type is wrong, e.g. ``messages[0].content``.
     """
     members = ClientObject(body)
     reader = MessageReader(context.unwrap)
-    if members.items("messages") is None:
-        raise missing("messages")
+    members.required_items("messages")
     output, native = _output(members)
     return Request(
         model=members.text("model") or "",
@@ -109,7 +106,7 @@ def decode_request(body: Mapping[str, Any], context: ServerContext) -> Request:
         metadata=members.mapping("metadata"),
         state=State(store=members.flag("store")),
         hints={name: body[name] for name in _HINTS if body.get(name) is not None},
-        extra={**native, **_stream_options(members), **rest(body, _READ)},
+        extra={**native, **_stream_options(members), **rest(body, _KNOWN)},
         origin=Origin("chat", body),
     )
 
@@ -126,22 +123,19 @@ def _sampling(members: ClientObject) -> Sampling:
 
 
 def _output(members: ClientObject) -> tuple[Output, dict[str, Any]]:
-    """Return the form of the answer, and response_format itself where its type is a vendor's."""
+    """Return the output options, and ``{"response_format": …}`` if its type is a vendor's."""
     shared: dict[str, Any] = {
         "verbosity": members.text("verbosity"),
         "modalities": members.texts("modalities"),
         "audio": members.mapping("audio"),
     }
-    wanted = members.object("response_format")
-    if wanted is None:
-        return Output(**shared), {}
-    kind = wanted.text("type") or "text"
-    if kind == "json_schema":
-        nested = wanted.object("json_schema") or wanted  # the flat Responses form is taken too
+    form = members.object("response_format")
+    kind = form and (form.text("type") or "text")
+    if form is not None and kind == "json_schema":
+        nested = form.object("json_schema") or form  # the flat form of Responses is accepted, too
         return _schema(nested, shared), {}
-    if kind in {"json_object", "text"}:
-        return Output("json" if kind == "json_object" else "text", **shared), {}
-    return Output(**shared), {"response_format": dict(wanted.members)}
+    extra = {} if form is None or kind in {"json_object", "text"} else {"response_format": dict(form.members)}
+    return Output("json" if kind == "json_object" else "text", **shared), extra
 
 
 def _schema(members: ClientObject, shared: Mapping[str, Any]) -> Output:
@@ -157,19 +151,18 @@ def _schema(members: ClientObject, shared: Mapping[str, Any]) -> Output:
 
 def _reasoning(members: ClientObject) -> Reasoning | None:
     effort = members.text("reasoning_effort")
-    wanted = members.object("reasoning")
-    if wanted is None:
+    reasoning = members.object("reasoning")
+    if reasoning is None:
         return None if effort is None else Reasoning(effort)
-    remainder = rest(wanted.members, frozenset({"effort", "max_tokens", "summary"}))
-    effort = wanted.text("effort") or effort
-    if effort is None and remainder.get("enabled") is False:
+    extras = rest(reasoning.members, frozenset({"effort", "max_tokens", "summary"}))
+    effort = reasoning.text("effort") or effort
+    if effort is None and extras.get("enabled") is False:
         effort = "none"
-    return Reasoning(effort, wanted.integer("max_tokens"), wanted.text("summary"), as_native(remainder))
+    return Reasoning(effort, reasoning.integer("max_tokens"), reasoning.text("summary"), as_native(extras))
 
 
 def _stream_options(members: ClientObject) -> dict[str, Any]:
-    """Return the stream options beside ``include_usage``, which the encoder of the stream
-    reads in the origin's body."""
+    """Return the stream options except ``include_usage``, which the stream encoder reads from the original body."""
     options = members.mapping("stream_options") or {}
     ClientObject(options, "stream_options").flag("include_usage")
     options.pop("include_usage", None)
@@ -177,9 +170,8 @@ def _stream_options(members: ClientObject) -> dict[str, Any]:
 
 
 def _tools(members: ClientObject) -> tuple[Tool, ...]:
-    tools = [_tool(tool) for tool in members.objects("tools")]
-    tools += [_function(function, None) for function in members.objects("functions")]
-    return tuple(tools)
+    functions = (_function(function, None) for function in members.objects("functions"))
+    return (*map(_tool, members.objects("tools")), *functions)
 
 
 def _tool(tool: ClientObject) -> Tool:
@@ -189,7 +181,7 @@ def _tool(tool: ClientObject) -> Tool:
 
 
 def _nested_object(holder: ClientObject, kind: str) -> ClientObject | None:
-    """Return the object that chat nests a tool in; None for the flat form, which has a name."""
+    """Return the object that is nested under the tool's type; None for the flat form, which has a ``name``."""
     nested = holder.object(kind)
     if nested is None and "name" not in holder.members:
         raise missing(holder.at(kind))
@@ -202,7 +194,7 @@ def _function_tool(tool: ClientObject) -> Tool:
         return _function(tool, as_native(without_nulls(rest(tool.members, _FUNCTION | {"type", "function"}))))
     members = without_nulls(rest(tool.members, frozenset({"type", "function", "custom"})))
     if inner := without_nulls(rest(nested.members, _FUNCTION)):
-        members["function"] = inner  # a vendor's, written beside the function's own
+        members["function"] = inner
     return _function(nested, as_native(members))
 
 
@@ -226,14 +218,12 @@ def _custom_tool(tool: ClientObject) -> Tool:
 
 
 def _format(custom: ClientObject) -> dict[str, Any] | None:
-    """Return a custom tool's format in the flat form that Responses has."""
-    wanted = custom.object("format")
-    if wanted is None:
-        return None
-    grammar = wanted.object("grammar")
-    if grammar is None:
-        return dict(wanted.members)
-    return {"type": "grammar", **grammar.members}
+    """Return the format of a custom tool in the flat form of Responses."""
+    form = custom.object("format")
+    grammar = form and form.object("grammar")
+    if grammar is not None:
+        return {"type": "grammar", **grammar.members}
+    return None if form is None else dict(form.members)
 
 
 _TOOLS: Final[Mapping[str, Callable[[ClientObject], Tool]]] = {
@@ -243,9 +233,9 @@ _TOOLS: Final[Mapping[str, Callable[[ClientObject], Tool]]] = {
 
 
 def _tool_choice(members: ClientObject) -> ToolChoice | None:
-    value = members.members.get("tool_choice")
-    if value is None:
-        value = _legacy_choice(members)
+    value, legacy = members.members.get("tool_choice"), members.members.get("function_call")
+    if value is None:  # the deprecated member: a mode, or {"name": …}
+        value = {"type": "function", **legacy} if isinstance(legacy, Mapping) else legacy
     if value is None:
         return None
     if isinstance(value, str):
@@ -254,16 +244,10 @@ def _tool_choice(members: ClientObject) -> ToolChoice | None:
         return ToolChoice(_CHOICE_MODES[value])  # type: ignore[arg-type]
     if not isinstance(value, Mapping):
         raise wrong_type("tool_choice", "a string or an object", value)
-    return _chosen(ClientObject(value, "tool_choice"))
+    return _object_choice(ClientObject(value, "tool_choice"))
 
 
-def _legacy_choice(members: ClientObject) -> Any:
-    """The old ``function_call``: a mode, or ``{"name": …}``."""
-    value = members.members.get("function_call")
-    return {"type": "function", **value} if isinstance(value, Mapping) else value
-
-
-def _chosen(choice: ClientObject) -> ToolChoice:
+def _object_choice(choice: ClientObject) -> ToolChoice:
     kind = choice.text("type") or "function"
     if kind in {"function", "custom"}:
         nested = _nested_object(choice, kind) or choice
@@ -280,7 +264,4 @@ def _chosen(choice: ClientObject) -> ToolChoice:
 def _flat_tool(tool: ClientObject) -> dict[str, Any]:
     kind = tool.text("type") or "function"
     nested = tool.object(kind)
-    return {
-        "type": kind,
-        **(nested.members if nested is not None else rest(tool.members, frozenset({"type"}))),
-    }
+    return {"type": kind, **(rest(tool.members, frozenset({"type"})) if nested is None else nested.members)}

@@ -1,7 +1,7 @@
-"""The canonical Request written for a chat-completions wire, by its ``ChatOptions``.
+"""The canonical Request encoded for a chat-completions provider, by its ``ChatOptions``.
 
-Each canonical feature becomes the member that the wire has for it; what it lacks is
-reported through the losses, whose table says whether that is a warning or a refusal.
+Each canonical feature becomes the provider's own member for it. Features without one are reported as
+losses; their class decides whether that is a warning or a refusal.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from app.dialects.chat.losses import report
 from app.dialects.chat.messages_out import MessageWriter
 from app.dialects.chat.native import NAME, as_native, own_members
 from app.dialects.chat.options import KNOWN_MEMBERS, KNOWN_TOOL_MEMBERS, ChatOptions
-from app.dialects.chat.parts_out import admitted
+from app.dialects.chat.parts_out import filter_native
 from app.dialects.shared.effort import ASSUMED_LIMIT, effort_of, nearest_effort
-from app.dialects.shared.lenient_json import as_dict, rest
+from app.dialects.shared.lenient_json import as_dict, rest, without_nulls
 from app.dialects.shared.members import CACHE_MARKS, report_marks, report_members
 from app.dialects.shared.sampling import sampling_members
 from app.dialects.shared.tool_forms import custom_schema
@@ -27,21 +27,19 @@ Json = dict[str, Any]
 
 _DEFAULTS: Final = ChatOptions()
 _ANY_OBJECT: Final = {"type": "object", "properties": {}}
-_UNSAID: Final = "default"
-"""The effort that asks for none in particular: a word of Groq's."""
+_NO_PREFERENCE: Final = "default"
+"""The effort by which Groq's clients express no preference."""
 _QUIET_INCLUDES: Final = frozenset({"reasoning.encrypted_content", "message.output_text.logprobs"})
 _WEB_SEARCH: Final = "web_search"
-_SUMMARIZED: Final = frozenset({"chat", "responses"})  # dialects that ask for summaries by name
-_TAKES: Final[Mapping[type, frozenset[str]]] = {object: CACHE_MARKS}  # told by ``report_marks``, once
+_SUMMARY_DIALECTS: Final = frozenset({"chat", "responses"})  # those with a member for summaries
+_MEMBERS: Final[Mapping[type, frozenset[str]]] = {object: CACHE_MARKS}  # ``report_marks`` reports these
 _LIMIT_AND_SEED: Final = frozenset({"max_tokens", "seed"})
-"""Sampling whose member has another name on some wires."""
+"""Sampling parameters whose member has another name at some providers."""
 
 
 def encode_request(request: Request, context: ClientContext) -> EncodedRequest:
-    """Return the body of a chat-completions call for the target of ``context``.
-
-    Raises ``unsupported_parameter`` where a loss would change the answer.
-    """
+    """Return the body for the target of ``context``; raises ``unsupported_parameter`` if a loss would
+    change the answer."""
     return EncodedRequest(_RequestWriter(pair_results(request, context.losses), context).write())
 
 
@@ -55,30 +53,30 @@ class _RequestWriter:
     def write(self) -> Json:
         request = self._request
         report_marks(request, NAME, self._context.losses)
-        report_members(request, NAME, _TAKES, self._context.losses)
-        body: Json = {"model": self._context.model}
-        body["messages"] = MessageWriter(self._context, self._options).write(request)
-        body |= self._sampling()
-        body |= self._tools()
-        body |= self._output(request.output)
-        body |= self._reasoning(request.reasoning)
-        body |= self._hints()
-        body |= self._stream()
-        for name, value in self._extra().items():
-            body.setdefault(name, value)
-        return body
+        report_members(request, NAME, _MEMBERS, self._context.losses)
+        body = {
+            "model": self._context.model,
+            "messages": MessageWriter(self._context, self._options).write(request),
+            **self._sampling(),
+            **self._tools(),
+            **self._output(request.output),
+            **self._reasoning(request.reasoning),
+            **self._hints(),
+            **self._stream(),
+        }
+        return {**body, **rest(self._extra(), frozenset(body))}
 
-    def _take(self, members: Mapping[str, Any]) -> Json:
-        """Return the members that are given and known to the wire; report the others."""
-        taken: Json = {}
+    def _supported(self, members: Mapping[str, Any]) -> Json:
+        """Return the members that are set and that the provider has; report the others that are set."""
+        sent: Json = {}
         for name, value in members.items():
             if value is None or value == ():
                 continue
             if self._options.takes(name):
-                taken[name] = value
+                sent[name] = value
             else:
                 self._context.losses.report(name, param=name if self._own else None)
-        return taken
+        return sent
 
     def _sampling(self) -> Json:
         sampling, options = self._request.sampling, self._options
@@ -89,20 +87,17 @@ class _RequestWriter:
             body[options.seed] = sampling.seed
         elif sampling.seed is not None:
             self._context.losses.report("seed")
-        others = rest(sampling_members(sampling), _LIMIT_AND_SEED)
-        others["temperature"] = self._temperature()
-        if (sampling.top_k or 0) < 0 and not options.open_members:
-            others["top_k"] = None  # vLLM's word for no limit, which is the others' default
-        # a default that the wire does not know is no loss
-        silent = {
-            "logprobs": not sampling.logprobs,
-            "top_logprobs": not sampling.logprobs,
-            "n": sampling.n == 1,
+        others = rest(sampling_members(sampling), _LIMIT_AND_SEED) | {"temperature": self._temperature()}
+        unlimited = (sampling.top_k or 0) < 0 and not options.open_members  # vLLM's -1, the default elsewhere
+        defaults = {  # to drop a default value is no loss
+            "top_k": unlimited,
+            "logprobs": not sampling.logprobs and not options.takes("logprobs"),
+            "top_logprobs": not sampling.logprobs and not options.takes("top_logprobs"),
+            "n": sampling.n == 1 and not options.takes("n"),
         }
-        for name, is_default in silent.items():
-            if is_default and not options.takes(name):
-                others[name] = None
-        return body | self._take(others)
+        return body | self._supported(
+            {name: value for name, value in others.items() if not defaults.get(name)}
+        )
 
     def _temperature(self) -> float | None:
         value, most = self._request.sampling.temperature, self._options.temperature_max
@@ -112,57 +107,43 @@ class _RequestWriter:
         return most
 
     def _tools(self) -> Json:
+        request, losses = self._request, self._context.losses
         choice = self._choice()
-        tools = [written for tool in self._offered_tools() if (written := self._tool(tool)) is not None]
-        body = self._take({"web_search_options": self._search_options()})
+        tools = [
+            body for tool in self._selected_tools() if (body := _TOOLS[tool.kind](self, tool)) is not None
+        ]
+        search = self._supported({"web_search_options": self._search_options()})
         if not tools:
-            self._refuse_forced()
-            return body
-        body["tools"] = tools
-        if choice is not None:
-            body["tool_choice"] = choice
-        return body | self._take({"parallel_tool_calls": self._request.parallel_tool_calls})
+            if request.tools and request.tool_choice is not None and _forces_call(request.tool_choice):
+                report(losses, "forced_tool")
+            return search
+        members = without_nulls({"tools": tools, "tool_choice": choice})
+        return search | members | self._supported({"parallel_tool_calls": request.parallel_tool_calls})
 
-    def _refuse_forced(self) -> None:
-        """A call that must be made of tools that were all left out."""
+    def _selected_tools(self) -> Iterable[Tool]:
+        """Return the tools to send: all, or those of the tool choice if the provider does not have its mode."""
         choice = self._request.tool_choice
-        must = choice is not None and (choice.mode in {"required", "named"} or choice.required)
-        if must and self._request.tools:
-            report(self._context.losses, "forced_tool")
-
-    def _offered_tools(self) -> Iterable[Tool]:
-        """The tools to send: all, or those that the choice leaves where the wire cannot say it."""
-        choice, known = self._request.tool_choice, self._options.tool_choices
-        if choice is None or choice.mode in known:
+        if choice is None or choice.mode in self._options.tool_choices:
             return self._request.tools
-        if choice.mode == "none":
-            return ()
         names = {choice.name} if choice.mode == "named" else {tool.get("name") for tool in choice.allowed}
-        return (
-            [tool for tool in self._request.tools if tool.name in names]
-            if names != {None}
-            else self._request.tools
-        )
+        selects = choice.mode == "none" or names != {None}
+        return [tool for tool in self._request.tools if tool.name in names or not selects]
 
     def _choice(self) -> Any:
         choice = self._request.tool_choice
-        if choice is None:
-            return None
-        known = self._options.tool_choices
-        if choice.mode not in known:
-            return self._replace_choice(choice, known)
-        return self._write_choice(choice)
+        if choice is None or choice.mode in self._options.tool_choices:
+            return None if choice is None else self._write_choice(choice)
+        return self._replace_choice(choice)
 
-    def _replace_choice(self, choice: ToolChoice, known: frozenset[str]) -> str | None:
-        """Say with ``required`` (over fewer tools) what the wire has no word for."""
-        must = choice.mode in {"required", "named"} or choice.required
-        if must and "required" not in known:
-            report(self._context.losses, "forced_tool")
-        if choice.mode == "named" and choice.kind == "hosted":
+    def _replace_choice(self, choice: ToolChoice) -> str | None:
+        """Return ``required``, with fewer tools, for a mode that the provider does not have."""
+        forces = _forces_call(choice)
+        has_required = "required" in self._options.tool_choices
+        if (forces and not has_required) or (choice.mode == "named" and choice.kind == "hosted"):
             report(self._context.losses, "forced_tool")
         if choice.mode == "named":
             self._context.losses.report("tool_choice", "the forced tool was offered alone and made required")
-        return "required" if must else None
+        return "required" if forces else None
 
     def _write_choice(self, choice: ToolChoice) -> Any:
         if choice.mode == "allowed":
@@ -175,7 +156,7 @@ class _RequestWriter:
             kind = choice.kind if self._options.custom_tools else "function"
             return {"type": kind, kind: {"name": choice.name}}
         own = own_members(choice.native)
-        if not own or not self._runs(choice.name or ""):
+        if not own or not self._options.runs(choice.name or ""):
             report(self._context.losses, "forced_tool")
         return own
 
@@ -183,71 +164,57 @@ class _RequestWriter:
         free = tool.get("type") == "custom" and not self._options.custom_tools
         return {**tool, "type": "function"} if free else tool
 
-    def _tool(self, tool: Tool) -> Json | None:
-        writer = _TOOLS[tool.kind]
-        return writer(self, tool)
-
     def _function(self, tool: Tool) -> Json:
-        function: Json = {"name": tool.name}
-        if tool.description is not None or self._options.tool_description_required:
-            function["description"] = tool.description or ""
-        if tool.parameters is not None:
-            function["parameters"] = dict(tool.parameters)
-        elif self._options.tool_parameters_required:
-            function["parameters"] = dict(_ANY_OBJECT)
-        if tool.strict is not None and self._options.strict_tools:
-            function["strict"] = tool.strict
-        elif tool.strict:
+        options = self._options
+        if tool.strict and not options.strict_tools:
             report(self._context.losses, "tool_strict")
+        description, parameters = tool.description, tool.parameters
+        if description is None and options.tool_description_required:
+            description = ""
+        if parameters is None and options.tool_parameters_required:
+            parameters = _ANY_OBJECT
+        strict = tool.strict if options.strict_tools else None
+        function = {"name": tool.name, "description": description, "parameters": parameters, "strict": strict}
         members = own_members(tool.native)
-        function |= self._tool_members(as_dict(members.pop("function", None)))
-        return {"type": "function", "function": function, **self._tool_members(members)}
+        own = self._tool_members(as_dict(members.pop("function", None)))
+        return {"type": "function", "function": without_nulls(function) | own, **self._tool_members(members)}
 
     def _tool_members(self, members: Mapping[str, Any]) -> Json:
         native = as_native(members)
-        return admitted(native, self._options.tool_members, KNOWN_TOOL_MEMBERS, self._context, self._options)
+        return filter_native(
+            native, self._options.tool_members, KNOWN_TOOL_MEMBERS, self._context, self._options
+        )
 
     def _custom(self, tool: Tool) -> Json:
         if not self._options.custom_tools:
             schema = custom_schema(tool, self._context.losses)
             return self._function(Tool("function", tool.name, tool.description, schema))
-        custom: Json = {"name": tool.name}
-        if tool.description is not None:
-            custom["description"] = tool.description
-        if tool.format is not None:
-            custom["format"] = _nest_format(tool.format)
-        return {"type": "custom", "custom": custom}
+        form = None if tool.format is None else _nest_format(tool.format)
+        members = {"name": tool.name, "description": tool.description, "format": form}
+        return {"type": "custom", "custom": without_nulls(members)}
 
     def _write_hosted(self, tool: Tool) -> Json | None:
         own = own_members(tool.native)
-        if own and self._runs(tool.name):
+        if own and self._options.runs(tool.name):
             return own
         if not (self._options.web_search and tool.name.startswith(_WEB_SEARCH)):
             self._context.losses.report("hosted_tool", f"the hosted tool '{tool.name}' was left out")
         return None
 
-    def _runs(self, kind: str) -> bool:
-        return self._options.runs(kind)
-
     def _search_options(self) -> Json | None:
-        """What a hosted web search asks for, where the wire searches by itself."""
+        """Return ``web_search_options`` for a hosted web search, for providers that search by themselves."""
         if not self._options.web_search or "web_search_options" in self._request.hints:
             return None
         for tool in self._request.tools:
             if tool.kind == "hosted" and tool.name.startswith(_WEB_SEARCH) and tool.native is not None:
-                members = tool.native[1]  # the same two words in every dialect that has the tool
-                wanted = ("search_context_size", "user_location")
-                return {name: members[name] for name in wanted if members.get(name)} or None
+                members = tool.native[1]  # all dialects with this tool have these two members
+                names = ("search_context_size", "user_location")
+                return {name: members[name] for name in names if members.get(name)} or None
         return None
 
     def _output(self, output: Output) -> Json:
-        body = self._take(
-            {
-                "verbosity": output.verbosity,
-                "modalities": self._modalities(output),
-                "audio": self._audio(output),
-            }
-        )
+        modalities, audio = self._modalities(output), self._audio(output)
+        body = self._supported({"verbosity": output.verbosity, "modalities": modalities, "audio": audio})
         if output.format == "json":
             body["response_format"] = self._json_format()
         elif output.format == "schema":
@@ -255,25 +222,26 @@ class _RequestWriter:
         return body
 
     def _modalities(self, output: Output) -> list[str] | None:
-        """Text alone is what every wire gives, so it need not be said."""
-        wanted = list(output.modalities)
-        if wanted == ["audio"] and not self._own:
-            wanted = ["text", "audio"]  # sound comes with its transcript here
-        return None if wanted == ["text"] and not self._options.takes("modalities") else wanted or None
+        """Return the modalities, None for text alone if the provider does not have the member."""
+        modalities = list(output.modalities)
+        if modalities == ["audio"] and not self._own:
+            modalities = ["text", "audio"]  # audio has a transcript here
+        is_default = modalities == ["text"] and not self._options.takes("modalities")
+        return None if is_default else modalities or None
 
     def _audio(self, output: Output) -> Json | None:
-        """Return ``audio``; of another API's request with the voice and format that it must have here.
+        """Return ``audio``. For a request of another API, voice and format are filled in, which are required here.
 
-        Source: ``ChatCompletionAudioParam`` of openai 3.51, read 2026-11-28; a stream is pcm16 only.
+        Source: ``ChatCompletionAudioParam`` of openai 3.51, read 2026-11-28. A stream must be pcm16.
         """
         if self._own or "audio" not in output.modalities:
             return dict(output.audio) if output.audio and self._own else None
-        wanted, losses = output.audio or {}, self._context.losses
-        if wanted.get("speakers"):
+        audio, losses = output.audio or {}, self._context.losses
+        if audio.get("speakers"):
             losses.report("speakers", "this model speaks with one voice")
-        if not wanted.get("voice"):
+        if not audio.get("voice"):
             losses.report("voice", f"this model must be told a voice; '{_VOICE}' was asked for")
-        return {"voice": wanted.get("voice") or _VOICE, "format": wanted.get("format") or "pcm16"}
+        return {"voice": audio.get("voice") or _VOICE, "format": audio.get("format") or "pcm16"}
 
     def _json_format(self) -> Json:
         if "json_object" in self._options.formats:
@@ -284,14 +252,13 @@ class _RequestWriter:
     def _schema_format(self, output: Output) -> Json:
         if "json_schema" not in self._options.formats:
             report(self._context.losses, "output_schema")
-        schema: Json = {"name": output.name or "response"}
-        if output.description is not None:
-            schema["description"] = output.description
-        if output.schema is not None:
-            schema["schema"] = dict(output.schema)
-        if output.strict is not None:
-            schema["strict"] = output.strict
-        return {"type": "json_schema", "json_schema": schema}
+        members = {
+            "name": output.name or "response",
+            "description": output.description,
+            "schema": output.schema,
+            "strict": output.strict,
+        }
+        return {"type": "json_schema", "json_schema": without_nulls(members)}
 
     def _reasoning(self, reasoning: Reasoning | None) -> Json:
         return {} if reasoning is None else _REASONINGS[self._options.reasoning](self, reasoning)
@@ -304,87 +271,82 @@ class _RequestWriter:
         return self._no_summary(reasoning)
 
     def _no_summary(self, reasoning: Reasoning) -> Json:
-        """A summary is lost where it was asked for by that name; thoughts are shown as they are."""
+        """Report a summary if the client's dialect has a member for it; reasoning is shown in full anyway."""
         origin = self._request.origin
-        if reasoning.summary is not None and (origin is None or origin.dialect in _SUMMARIZED):
+        if reasoning.summary is not None and (origin is None or origin.dialect in _SUMMARY_DIALECTS):
             self._context.losses.report("reasoning_summary")
         return {}
 
     def _effort(self, reasoning: Reasoning) -> Json:
         self._no_summary(reasoning)
-        effort = self._effort_word(reasoning)
-        return {} if effort is None else {"reasoning_effort": effort}
+        return without_nulls({"reasoning_effort": self._effort_name(reasoning)})
 
-    def _effort_word(self, reasoning: Reasoning) -> str | None:
-        wanted = reasoning.effort
+    def _effort_name(self, reasoning: Reasoning) -> str | None:
+        """Return the effort to send: the client's own, that of its budget, or the nearest one."""
+        requested, losses = reasoning.effort, self._context.losses
         efforts = self._options.efforts_for(self._context.model)
         if not efforts:
             if reasoning.budget:
-                self._context.losses.report("reasoning_budget")
-            if wanted not in (None, "none", _UNSAID):
-                self._context.losses.report("reasoning_effort")
+                losses.report("reasoning_budget")
+            if requested not in (None, "none", _NO_PREFERENCE):
+                losses.report("reasoning_effort")
             return None
-        if wanted is None and reasoning.budget is not None and reasoning.budget >= 0:
-            wanted = effort_of(reasoning.budget, self._request.sampling.max_tokens or ASSUMED_LIMIT)
-            warning = f"the reasoning budget was asked for as effort '{wanted}'"
-            self._context.losses.report("reasoning_budget", warning)
-        if wanted is None or wanted in efforts or self._options.open_members:
-            return wanted
-        if wanted == _UNSAID:
+        if requested is None and reasoning.budget is not None and reasoning.budget >= 0:
+            requested = effort_of(reasoning.budget, self._request.sampling.max_tokens or ASSUMED_LIMIT)
+            losses.report("reasoning_budget", f"the reasoning budget was asked for as effort '{requested}'")
+        if requested is None or requested in efforts or self._options.open_members:
+            return requested
+        if requested == "none":
+            losses.report("reasoning_effort", "reasoning cannot be turned off here")
+        if requested in ("none", _NO_PREFERENCE):
             return None
-        if wanted == "none":
-            self._context.losses.report("reasoning_effort", "reasoning cannot be turned off here")
-            return None
-        effort = nearest_effort(wanted, [name for name in efforts if name != "none"])
-        self._context.losses.report("reasoning_effort", f"the effort '{wanted}' was asked for as '{effort}'")
+        effort = nearest_effort(requested, [name for name in efforts if name != "none"])
+        losses.report("reasoning_effort", f"the effort '{requested}' was asked for as '{effort}'")
         return effort
 
     def _object(self, reasoning: Reasoning) -> Json:
         own = own_members(reasoning.native)
-        effort = None if reasoning.effort is None else self._effort_word(reasoning)
-        members = {"effort": effort, "max_tokens": reasoning.budget, "summary": reasoning.summary}
-        if reasoning.budget == -1:
-            members["max_tokens"] = None
+        effort = None if reasoning.effort is None else self._effort_name(reasoning)
+        budget = reasoning.budget
+        if budget == -1:
+            budget = None
             own.setdefault("enabled", True)
-        value = {**own, **{name: item for name, item in members.items() if item is not None}}
+        members = {"effort": effort, "max_tokens": budget, "summary": reasoning.summary}
+        value = {**own, **without_nulls(members)}
         return {"reasoning": value} if value else {}
 
     def _hints(self) -> Json:
         request = self._request
         hints = {name: value for name, value in request.hints.items() if name not in _GATEWAY_HINTS}
-        for name, asks in _GATEWAY_HINTS.items():
-            if asks(request.hints.get(name)):
+        for name, has_effect in _GATEWAY_HINTS.items():
+            if has_effect(request.hints.get(name)):
                 self._context.losses.report(name)
         tiers, tier = self._options.service_tiers, hints.get("service_tier")
         if tier is not None and tiers is not None and tier not in tiers:
             self._context.losses.report("service_tier")
             del hints["service_tier"]
         if not self._own:
-            return self._take(hints)
-        stored = request.state.store if request.state.store or self._options.takes("store") else None
+            return self._supported(hints)
+        store = request.state.store if request.state.store or self._options.takes("store") else None
         metadata = dict(request.metadata) if request.metadata is not None else None
-        return self._take({**hints, "metadata": metadata, "store": stored})
+        return self._supported({**hints, "metadata": metadata, "store": store})
 
     def _stream(self) -> Json:
-        options = dict(self._request.extra.get("stream_options") or {}) if self._own else {}
         if not self._request.stream:
             return {}
-        if not self._options.takes("stream_options"):
-            return {"stream": True}
-        return {"stream": True, "stream_options": {**options, "include_usage": True}}
+        own = self._request.extra.get("stream_options") if self._own else None
+        options = {"stream_options": {**(own or {}), "include_usage": True}}
+        return {"stream": True, **(options if self._options.takes("stream_options") else {})}
 
     def _extra(self) -> Json:
-        """Members of the origin that no API defines go out verbatim on the same wire."""
+        """Return unknown members unchanged if the client's body is a chat body; otherwise report them."""
         sent: Json = {}
-        for name, value in self._request.extra.items():
-            foreign = name in KNOWN_MEMBERS and not self._options.takes(name)
-            if name == "stream_options" or value is None:
-                continue
-            if self._own and not foreign:
+        for name, value in rest(self._request.extra, frozenset({"stream_options"})).items():
+            if self._own and (name not in KNOWN_MEMBERS or self._options.takes(name)):
                 sent[name] = value
-            else:
+            elif value is not None:
                 self._context.losses.report(name)
-        return sent
+        return without_nulls(sent)
 
 
 _TOOLS: Final[Mapping[str, Callable[[_RequestWriter, Tool], Json | None]]] = {
@@ -402,7 +364,7 @@ _REASONINGS: Final[Mapping[str, Callable[[_RequestWriter, Reasoning], Json]]] = 
 _VOICE: Final = "alloy"
 
 _GATEWAY_HINTS: Final[Mapping[str, Callable[[Any], bool]]] = {
-    # hints that no chat wire has: told only when they ask for something
+    # hints that chat completions do not have, with a test for values that have an effect
     "truncation": lambda value: value not in (None, "disabled"),
     "include": lambda value: bool(set(value or ()) - _QUIET_INCLUDES),
     "max_tool_calls": lambda value: value is not None,
@@ -411,16 +373,20 @@ _GATEWAY_HINTS: Final[Mapping[str, Callable[[Any], bool]]] = {
 }
 
 
+def _forces_call(choice: ToolChoice) -> bool:
+    return choice.mode in {"required", "named"} or choice.required
+
+
+_TYPE: Final = frozenset({"type"})
+
+
 def _nest(tool: Mapping[str, Any]) -> Json:
-    """Return a tool reference of ``allowed_tools`` in chat nesting."""
+    """Return an entry of ``allowed_tools``, nested as in chat completions."""
     kind = tool.get("type", "function")
-    if kind not in {"function", "custom"}:
-        return dict(tool)
-    return {"type": kind, kind: {name: value for name, value in tool.items() if name != "type"}}
+    return {"type": kind, kind: rest(tool, _TYPE)} if kind in {"function", "custom"} else dict(tool)
 
 
 def _nest_format(flat: Mapping[str, Any]) -> Json:
-    """Return a custom tool's format in chat nesting."""
-    if flat.get("type") != "grammar" or "grammar" in flat:
-        return dict(flat)
-    return {"type": "grammar", "grammar": {name: value for name, value in flat.items() if name != "type"}}
+    """Return the format of a custom tool, nested as in chat completions."""
+    is_flat = flat.get("type") == "grammar" and "grammar" not in flat
+    return {"type": "grammar", "grammar": rest(flat, _TYPE)} if is_flat else dict(flat)

@@ -1,8 +1,7 @@
-"""The canonical Response written as a genuine ``chat.completion`` object.
+"""The canonical Response encoded as a ``chat.completion`` object.
 
-All items of a choice become its one message. What chat has no place for (hosted tools'
-items) is left out; reasoning stands in ``reasoning`` and ``reasoning_details``, whose
-entries carry wrapped signatures back to us on the next turn.
+All items of a choice become its one message; items of hosted tools are left out. Reasoning is in
+``reasoning`` and ``reasoning_details``, whose entries contain sealed signatures for the next turn.
 """
 
 from __future__ import annotations
@@ -27,26 +26,23 @@ from app.dialects.chat.annotations import nested_annotation
 from app.dialects.chat.native import own_members
 from app.dialects.chat.reasoning import call_entry, encode_entries
 from app.dialects.chat.usage import encode_finish, encode_usage
-from app.dialects.shared.lenient_json import as_dict, count, data_url, dicts
+from app.dialects.shared.lenient_json import as_dict, count, data_url, dicts, rest
 
 Json = dict[str, Any]
 
-_ITEM_KEY: Final = "choices"
-_CALL_SLOTS: Final = frozenset({"reasoning_details"})
-
 
 def encode_response(response: Response, request: Request, context: ServerContext) -> Json:
-    """Return the ``chat.completion`` object of a whole answer.
+    """Return the ``chat.completion`` object of an answer.
 
-    A request that used the old ``functions`` is answered with ``function_call``.
+    A request with the deprecated ``functions`` is answered with ``function_call``.
     """
     top, rows = native_members(response)
     legacy = uses_functions(request)
     choices = [encode_choice(choice, context, legacy) for choice in response.choices]
     for choice in choices:
-        choice |= {name: value for name, value in rows.get(choice["index"], {}).items() if name not in choice}
+        choice |= rest(rows.get(choice["index"], {}), frozenset(choice))
     body: Json = {
-        "id": answer_id(response.id, context),
+        "id": context.response_id or response.id or context.new_id("chatcmpl-"),
         "object": "chat.completion",
         "created": response.created if response.created is not None else context.now,
         "model": response.model or context.model or request.model,
@@ -57,36 +53,37 @@ def encode_response(response: Response, request: Request, context: ServerContext
     if response.service_tier is not None:
         body["service_tier"] = response.service_tier
     body.setdefault("system_fingerprint", top.pop("system_fingerprint", None))
-    return {**body, **{name: value for name, value in top.items() if name not in body}}
-
-
-def answer_id(upstream: str | None, context: ServerContext) -> str:
-    """Return the id the client sees: the gateway's, else the upstream's, else a new one."""
-    return context.response_id or upstream or context.new_id("chatcmpl-")
+    return {**body, **rest(top, frozenset(body))}
 
 
 def uses_functions(request: Request) -> bool:
-    """Tell whether the client wrote the old ``functions``, and so reads ``function_call``."""
+    """Tell whether the client's request has the deprecated ``functions``, so that it expects ``function_call``."""
     body = request.origin.body if request.origin is not None and request.origin.dialect == "chat" else {}
     return bool(body.get("functions")) and not body.get("tools")
 
 
 def native_members(response: Response) -> tuple[Json, dict[int, Json]]:
-    """Return the top-level members that this wire made, and each choice's own by index."""
+    """Return the native members of the answer, and those of each choice by its index."""
     top = own_members(response.native)
-    rows = dicts(top.pop(_ITEM_KEY, None))
-    return top, {count(row.get("index")) or 0: {k: v for k, v in row.items() if k != "index"} for row in rows}
+    rows = dicts(top.pop("choices", None))
+    return top, {count(row.get("index")) or 0: rest(row, frozenset({"index"})) for row in rows}
 
 
 def encode_choice(choice: Choice, context: ServerContext, legacy: bool = False) -> Json:
-    """Return one choice: its items joined into the message of role assistant."""
+    """Return one choice, with its items joined into one assistant message."""
     parts = [part for message in choice.messages for part in message.parts]
     calls = [part for part in parts if isinstance(part, ToolCallPart)]
-    message: Json = {"role": "assistant", "content": _content(parts), "refusal": _refusal(parts)}
-    message |= _annotations(parts) | _reasoning(parts, calls, context) | _media(parts, context)
-    message |= _calls(calls, legacy)
+    message = {
+        "role": "assistant",
+        "content": _content(parts),
+        "refusal": "".join(part.text for part in parts if isinstance(part, RefusalPart)) or None,
+        **_annotations(parts),
+        **_reasoning(parts, calls, context),
+        **_media(parts, context),
+        **_calls(calls, legacy),
+    }
     for item in choice.messages:
-        message |= {name: value for name, value in own_members(item.native).items() if name not in message}
+        message |= rest(own_members(item.native), frozenset(message))
     return {
         "index": choice.index,
         "message": message,
@@ -97,13 +94,13 @@ def encode_choice(choice: Choice, context: ServerContext, legacy: bool = False) 
 
 
 def stop_details(finish: Finish | None) -> Json:
-    """Return what the provider told of a refusal, as a member of the choice; ``{}`` without."""
+    """Return the provider's details of a refusal as a member of the choice, ``{}`` if it gave none."""
     details = finish.details if finish is not None else None
     return {"stop_details": dict(details)} if details else {}
 
 
 def _content(parts: Iterable[Part]) -> str | None:
-    """Texts in order; null where there is none but a call, a refusal or audio."""
+    """Return the text of the message; null if it has no text but a call, a refusal or audio."""
     texts = [part.text for part in parts if isinstance(part, TextPart)]
     if texts:
         return "".join(texts)
@@ -111,10 +108,6 @@ def _content(parts: Iterable[Part]) -> str | None:
 
 
 _INSTEAD: Final = (ToolCallPart, RefusalPart, AudioPart)
-
-
-def _refusal(parts: Iterable[Part]) -> str | None:
-    return "".join(part.text for part in parts if isinstance(part, RefusalPart)) or None
 
 
 def _annotations(parts: Iterable[Part]) -> Json:
@@ -137,19 +130,18 @@ def _reasoning(parts: Sequence[Part], calls: Sequence[ToolCallPart], context: Se
     for call in calls:
         if call.signature is not None:
             entries.append(call_entry(call, context.wrap(call.signature), len(entries)))
-    text = shown_reasoning(thoughts)
-    body: Json = {"reasoning": text} if text else {}
-    return {**body, "reasoning_details": entries} if entries else body
+    members = {"reasoning": reasoning_text(thoughts), "reasoning_details": entries}
+    return {name: value for name, value in members.items() if value}
 
 
 def opaque_entry(part: Part) -> Json:
-    """Return the ``reasoning_details`` entry that this wire brought and did not understand."""
+    """Return the ``reasoning_details`` entry of an opaque part of this dialect, ``{}`` for any other part."""
     own = own_members(part.native) if isinstance(part, OpaquePart) else {}
     return as_dict(own.get("reasoning_details"))
 
 
-def shown_reasoning(thoughts: Iterable[ReasoningPart]) -> str:
-    """Return the reasoning in one text: open thought joined as it is, summaries by blank lines."""
+def reasoning_text(thoughts: Iterable[ReasoningPart]) -> str:
+    """Return the reasoning as one text, with a blank line before each summary but the first."""
     text = ""
     for part in thoughts:
         gap = "\n\n" if text and part.text and part.form == "summary" else ""
@@ -164,27 +156,25 @@ def _media(parts: Sequence[Part], context: ServerContext) -> Json:
             body["audio"] = _audio(part)
         elif isinstance(part, ImagePart):
             before = parts[at - 1] if at else None
-            signed = (
-                before.signature if isinstance(before, ReasoningPart) and before.form == "hidden" else None
-            )
-            secret = context.wrap(signed) if signed is not None else None
+            hidden = isinstance(before, ReasoningPart) and before.form == "hidden"
+            signature = getattr(before, "signature", None) if hidden else None
+            secret = context.wrap(signature) if signature is not None else None
             body.setdefault("images", []).append(encode_image(part, secret))
     return body
 
 
 def encode_image(part: ImagePart, secret: str | None) -> Json:
-    """Return the entry of a picture that the model made, with the signature that came with it."""
+    """Return the entry of a generated image, with the text of its signature if it has one."""
     url = part.url if part.data is None else data_url(part.media_type or "image/png", part.data)
     entry: Json = {"type": "image_url", "image_url": {"url": url}}
     return {**entry, "extra_content": {"google": {"thought_signature": secret}}} if secret else entry
 
 
 def _audio(part: AudioPart) -> Json:
-    own = own_members(part.native)
     return {
         "id": part.audio_id,
         "data": part.data or "",
-        "expires_at": own.get("expires_at", 0),
+        "expires_at": own_members(part.native).get("expires_at", 0),
         "transcript": part.transcript or "",
     }
 
@@ -198,17 +188,12 @@ def _calls(calls: Sequence[ToolCallPart], legacy: bool) -> Json:
 
 
 def encode_call(call: ToolCallPart) -> Json:
-    """Return a tool call of an answer, with what this wire had on it besides."""
-    own = {k: v for k, v in own_members(call.native).items() if k not in _CALL_SLOTS}
-    if call.kind == "custom":
-        return {
-            "id": call.id,
-            "type": "custom",
-            "custom": {"name": call.name, "input": call.arguments},
-            **own,
-        }
-    function = {"name": call.name, "arguments": call.arguments or "{}"}
-    return {"id": call.id, "type": "function", "function": function, **own}
+    """Return a tool call of an answer, with its native members."""
+    own = rest(own_members(call.native), frozenset({"reasoning_details"}))
+    member = {"name": call.name, "input": call.arguments}
+    if call.kind == "function":
+        member = {"name": call.name, "arguments": call.arguments or "{}"}
+    return {"id": call.id, "type": call.kind, call.kind: member, **own}
 
 
 def _logprobs(parts: Iterable[Part]) -> Json | None:

@@ -1,8 +1,7 @@
-"""Canonical events written as ``chat.completion.chunk`` frames.
+"""Canonical events encoded as ``chat.completion.chunk`` frames.
 
-Each choice begins with a chunk that carries the role. Usage rides on a chunk of its own
-with no choices, only when the client asked for it; ``[DONE]`` ends a stream that did not
-fail.
+Each choice begins with a chunk that has the role. Usage has a chunk of its own without choices, only if
+the client requested it. ``[DONE]`` ends a stream that did not fail.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from app.canonical.events import BlockDelta, BlockEnded, BlockStarted, Ended, Event, Failed, Finished, Started
+from app.canonical.events import BlockDelta, BlockEnded, BlockStarted, Ended, Failed, Finished, Started
 from app.canonical.request import (
     AudioPart,
     ImagePart,
@@ -21,261 +20,216 @@ from app.canonical.request import (
     TextPart,
     ToolCallPart,
 )
-from app.dialects.base import DONE, Frame, ServerContext
+from app.dialects.base import Frame, ServerContext
 from app.dialects.chat.annotations import nested_annotation
+from app.dialects.chat.chunks import ChunkEncoder
 from app.dialects.chat.native import own_members
 from app.dialects.chat.reasoning import call_entry, encode_entry
-from app.dialects.chat.response_out import answer_id, encode_image, opaque_entry, stop_details, uses_functions
-from app.dialects.chat.usage import encode_finish, encode_usage
+from app.dialects.chat.response_out import encode_image, opaque_entry, stop_details, uses_functions
+from app.dialects.chat.usage import encode_finish
+from app.dialects.shared.lenient_json import rest
 
 Json = dict[str, Any]
 
-_STICKY: Final = frozenset({"system_fingerprint", "citations", "search_results", "videos", "provider"})
-"""Native top-level members that the wires which have them send on every chunk."""
+_REPEATED: Final = frozenset({"system_fingerprint", "citations", "search_results", "videos", "provider"})
+"""Native top-level members that providers send in every chunk."""
 
 _CHUNK: Final = frozenset({"id", "object", "created", "model", "choices", "usage", "service_tier"})
 
 
-class ChatStreamEncoder:
-    """Events to chunks. One for each stream."""
+class ChatStreamEncoder(ChunkEncoder):
+    """Encodes the events of one stream as chunks."""
+
+    object_type = "chat.completion.chunk"
+    id_prefix = "chatcmpl-"
 
     def __init__(self, request: Request, context: ServerContext) -> None:
         body = request.origin.body if request.origin is not None else {}
         options = body.get("stream_options")
-        self._include_usage = isinstance(options, Mapping) and options.get("include_usage") is True
+        include_usage = isinstance(options, Mapping) and options.get("include_usage") is True
+        super().__init__(context, request.model, include_usage=include_usage)
         self._legacy = uses_functions(request)
-        self._context = context
-        self._base: Json = {
-            "id": "",
-            "object": "chat.completion.chunk",
-            "created": context.now,
-            "model": context.model or request.model,
-        }
-        self._shown: Json = {}
+        self._native: Json = {}  # of the first chunk
         self._blocks: dict[int, BlockStarted] = {}
-        self._places: dict[int, int] = {}
-        self._counts: dict[int, int] = {}
-        self._entries: dict[tuple[int, str], int] = {}  # those of each choice's lists, by member
-        self._spoke: set[int] = set()
-        self._wrote: set[int] = set()
-        self._thought: set[int] = set()  # choices whose reasoning said something
-        self._said: dict[int, int] = {}  # characters of each choice's content
-        self._text_offsets: dict[int, int] = {}  # those before each text block
-        self._secrets: dict[int, str] = {}  # a signature that just ended, which may be a picture's
-
-    def feed(self, event: Event) -> list[Frame]:
-        """Return the frames of ``event``, in order; may be none."""
-        return _WRITERS[type(event)](self, event)
+        self._indexes: dict[int, int] = {}  # of each block in its list
+        self._counts: dict[tuple[int, str], int] = {}  # entries of each choice's lists, by member
+        self._choices: set[int] = set()  # that have their role
+        self._blocks_with_text: set[int] = set()
+        self._choices_with_reasoning: set[int] = set()
+        self._lengths: dict[int, int] = {}  # characters of each choice's content
+        self._text_offsets: dict[int, int] = {}  # characters before each text block
+        self._secrets: dict[int, str] = {}  # the signature that ended last, in case an image follows
 
     def _started(self, event: Started) -> list[Frame]:
-        native = own_members(event.native)
-        self._base["id"] = answer_id(event.id, self._context)
-        self._base["model"] = event.model or self._base["model"]
-        self._base["created"] = event.created if event.created is not None else self._context.now
+        native = self._native = own_members(event.native)
+        self._identify(event)
         if event.service_tier is not None:
             self._base["service_tier"] = event.service_tier
-        self._shown = dict(native)
-        self._base |= {name: native.pop(name) for name in list(native) if name in _STICKY}
+        self._base |= {name: value for name, value in native.items() if name in _REPEATED}
         frames = self._role(0)
-        frames[0].data.update((name, value) for name, value in native.items() if name not in frames[0].data)
+        frames[0].data.update(rest(native, _REPEATED | frames[0].data.keys()))
         return frames
 
     def _role(self, choice: int) -> list[Frame]:
-        """The chunk that opens a choice; nothing when it is open."""
-        if choice in self._spoke:
+        """Return the chunk that opens a choice, nothing if it is already open."""
+        if choice in self._choices:
             return []
-        self._spoke.add(choice)
+        self._choices.add(choice)
         return [self._chunk(choice, {"role": "assistant", "content": "", "refusal": None})]
 
     def _chunk(self, choice: int, delta: Json, finish: str | None = None, logprobs: Any = None) -> Frame:
-        row = {"index": choice, "delta": delta, "logprobs": logprobs, "finish_reason": finish}
-        data: Json = {**self._base, "choices": [row]}
-        if self._include_usage:
-            data["usage"] = None
-        return Frame(None, data)
+        return self._frame({"index": choice, "delta": delta, "logprobs": logprobs, "finish_reason": finish})
 
     def _block_started(self, event: BlockStarted) -> list[Frame]:
         self._blocks[event.block] = event
-        self._text_offsets[event.block] = self._said.get(event.choice, 0)
+        self._text_offsets[event.block] = self._lengths.get(event.choice, 0)
         frames = self._role(event.choice)
         opener = _OPENERS.get(type(event.part))
-        delta = None if opener is None else opener(self, event)
+        delta = None if opener is None else opener(self, event, event.part)
         self._secrets.pop(event.choice, None)
         if delta:
             frames.append(self._chunk(event.choice, delta))
         return frames
 
-    def _open_call(self, event: BlockStarted) -> Json:
-        call = event.part
-        assert isinstance(call, ToolCallPart)
-        place = self._counts.get(event.choice, 0)
-        self._counts[event.choice] = place + 1
-        self._places[event.block] = place
+    def _open_call(self, event: BlockStarted, call: ToolCallPart) -> Json:
+        index = self._indexes[event.block] = self._next_index(event.choice, "tool_calls")
         if self._legacy:
-            return {} if place else {"function_call": {"name": call.name, "arguments": ""}}
+            return {} if index else {"function_call": {"name": call.name, "arguments": ""}}
         member = {"name": call.name, "input" if call.kind == "custom" else "arguments": ""}
-        return {"tool_calls": [{"index": place, "id": call.id, "type": call.kind, call.kind: member}]}
+        return {"tool_calls": [{"index": index, "id": call.id, "type": call.kind, call.kind: member}]}
 
-    def _open_thought(self, event: BlockStarted) -> Json:
-        """Number the entry; a summary that follows another begins with a blank line."""
-        self._places[event.block] = self._next(event.choice, "reasoning_details")
-        follows, part = event.choice in self._thought, event.part
-        return (
-            {"reasoning": "\n\n"}
-            if follows and isinstance(part, ReasoningPart) and part.form == "summary"
-            else {}
-        )
+    def _open_thought(self, event: BlockStarted, part: ReasoningPart) -> Json:
+        """Number the entry; a summary that follows other reasoning begins with a blank line."""
+        self._indexes[event.block] = self._next_index(event.choice, "reasoning_details")
+        needs_gap = part.form == "summary" and event.choice in self._choices_with_reasoning
+        return {"reasoning": "\n\n"} if needs_gap else {}
 
-    def _next(self, choice: int, member: str) -> int:
-        """Number the next entry of a list that grows over chunks: the SDKs' accumulators join by ``index``."""
-        number = self._entries.get((choice, member), 0)
-        self._entries[choice, member] = number + 1
-        return number
+    def _next_index(self, choice: int, member: str) -> int:
+        """Return the ``index`` of the next entry of a list; OpenAI's SDKs merge the entries of chunks by it."""
+        index = self._counts.get((choice, member), 0)
+        self._counts[choice, member] = index + 1
+        return index
 
-    def _open_audio(self, event: BlockStarted) -> Json:
-        part = event.part
-        assert isinstance(part, AudioPart)
+    def _open_audio(self, _: BlockStarted, part: AudioPart) -> Json:
         return {"audio": {"id": part.audio_id}} if part.audio_id else {}
 
-    def _open_image(self, event: BlockStarted) -> Json:
-        part = event.part
-        assert isinstance(part, ImagePart)
-        number = self._next(event.choice, "images")
-        return {"images": [{**encode_image(part, self._secrets.get(event.choice)), "index": number}]}
+    def _open_image(self, event: BlockStarted, part: ImagePart) -> Json:
+        image = encode_image(part, self._secrets.get(event.choice))
+        return {"images": [{**image, "index": self._next_index(event.choice, "images")}]}
 
-    def _open_opaque(self, event: BlockStarted) -> Json:
-        entry = opaque_entry(event.part)
+    def _open_opaque(self, _: BlockStarted, part: OpaquePart) -> Json:
+        entry = opaque_entry(part)
         return {"reasoning_details": [entry]} if entry else {}
 
     def _block_delta(self, event: BlockDelta) -> list[Frame]:
         started = self._blocks[event.block]
-        delta = _GROWERS.get(type(started.part), _grow_nothing)(self, started, event)
+        grower = _GROWERS.get(type(started.part))
+        delta = {} if grower is None else grower(self, started, started.part, event)
         logprobs = None
         if event.logprobs is not None:
             logprobs = {"content": [dict(row) for row in event.logprobs], "refusal": None}
         if event.text:
-            self._wrote.add(event.block)
-            if isinstance(started.part, ReasoningPart):
-                self._thought.add(started.choice)
+            self._blocks_with_text.add(event.block)
         if not delta and logprobs is None:
             return []
         return [self._chunk(started.choice, delta, logprobs=logprobs)]
 
-    def _grow_text(self, started: BlockStarted, event: BlockDelta) -> Json:
+    def _grow_text(self, started: BlockStarted, _: TextPart, event: BlockDelta) -> Json:
         delta: Json = {"content": event.text} if event.text else {}
-        self._said[started.choice] = self._said.get(started.choice, 0) + len(event.text)
-        if event.annotation is None:
-            return delta
-        nested = nested_annotation(event.annotation, self._text_offsets[event.block])
-        if nested is None:
-            return delta
-        return {**delta, "annotations": [{**nested, "index": self._next(started.choice, "annotations")}]}
+        self._lengths[started.choice] = self._lengths.get(started.choice, 0) + len(event.text)
+        if event.annotation is not None:
+            nested = nested_annotation(event.annotation, self._text_offsets[event.block])
+            if nested is not None:
+                nested["index"] = self._next_index(started.choice, "annotations")
+                delta["annotations"] = [nested]
+        return delta
 
-    def _grow_refusal(self, _: BlockStarted, event: BlockDelta) -> Json:
+    def _grow_refusal(self, _: BlockStarted, __: RefusalPart, event: BlockDelta) -> Json:
         return {"refusal": event.text} if event.text else {}
 
-    def _grow_thought(self, started: BlockStarted, event: BlockDelta) -> Json:
-        part = started.part
-        assert isinstance(part, ReasoningPart)
+    def _grow_thought(self, started: BlockStarted, part: ReasoningPart, event: BlockDelta) -> Json:
         if not event.text or part.form == "hidden":
             return {}
+        self._choices_with_reasoning.add(started.choice)
         piece = ReasoningPart(event.text, part.form, native=part.native)
-        entry = encode_entry(piece, self._places[started.block], None)
+        entry = encode_entry(piece, self._indexes[started.block], None)
         return {"reasoning": event.text, "reasoning_details": [entry]}
 
-    def _grow_call(self, started: BlockStarted, event: BlockDelta) -> Json:
-        return self._arguments(started, event.text) if event.text else {}
+    def _grow_call(self, started: BlockStarted, call: ToolCallPart, event: BlockDelta) -> Json:
+        return self._arguments(started, call, event.text) if event.text else {}
 
-    def _arguments(self, started: BlockStarted, text: str) -> Json:
-        call, place = started.part, self._places[started.block]
-        assert isinstance(call, ToolCallPart)
+    def _arguments(self, started: BlockStarted, call: ToolCallPart, text: str) -> Json:
+        index = self._indexes[started.block]
         if self._legacy:
-            return {} if place else {"function_call": {"arguments": text}}
+            return {} if index else {"function_call": {"arguments": text}}
         member = {"input" if call.kind == "custom" else "arguments": text}
-        return {"tool_calls": [{"index": place, call.kind: member}]}
+        return {"tool_calls": [{"index": index, call.kind: member}]}
 
-    def _grow_audio(self, _: BlockStarted, event: BlockDelta) -> Json:
-        data = {"data": event.text} if event.text else {}
-        spoken = {"transcript": event.transcript} if event.transcript else {}
-        return {"audio": {**data, **spoken}} if data or spoken else {}
+    def _grow_audio(self, _: BlockStarted, __: AudioPart, event: BlockDelta) -> Json:
+        members = {"data": event.text, "transcript": event.transcript}
+        audio = {name: text for name, text in members.items() if text}
+        return {"audio": audio} if audio else {}
 
     def _block_ended(self, event: BlockEnded) -> list[Frame]:
         started = self._blocks[event.block]
         closer = _CLOSERS.get(type(started.part))
-        delta = {} if closer is None else closer(self, started, event)
+        delta = {} if closer is None else closer(self, started, started.part, event)
         return [self._chunk(started.choice, delta)] if delta else []
 
-    def _close_thought(self, started: BlockStarted, event: BlockEnded) -> Json:
-        part = started.part
-        assert isinstance(part, ReasoningPart)
+    def _close_thought(self, started: BlockStarted, part: ReasoningPart, event: BlockEnded) -> Json:
         signature = event.signature or part.signature
         if signature is None:
             return {}
-        secret, number = self._context.wrap(signature), self._places[started.block]
-        native = event.native or part.native
-        if part.form == "summary":
-            entry = encode_entry(ReasoningPart("", "hidden"), number, secret)
-        else:
-            entry = encode_entry(ReasoningPart("", part.form, native=native), number, secret)
+        secret = self._context.wrap(signature)
+        ending = ReasoningPart("", part.form, native=event.native or part.native)
+        if part.form == "summary":  # has no place for a signature
+            ending = ReasoningPart("", "hidden")
+        entry = encode_entry(ending, self._indexes[started.block], secret)
         if part.form == "text":
             del entry["text"]
         if part.form == "hidden":
             self._secrets[started.choice] = secret
         return {"reasoning_details": [entry]}
 
-    def _close_call(self, started: BlockStarted, event: BlockEnded) -> Json:
-        call = started.part
-        assert isinstance(call, ToolCallPart)
-        if event.block not in self._wrote and call.kind == "function":
-            delta = self._arguments(started, "{}")
-        else:
-            delta = {}
+    def _close_call(self, started: BlockStarted, call: ToolCallPart, event: BlockEnded) -> Json:
+        lacks_arguments = event.block not in self._blocks_with_text and call.kind == "function"
+        delta = self._arguments(started, call, "{}") if lacks_arguments else {}
         signature = event.signature or call.signature
         if signature is not None:
             signed = ToolCallPart(call.id, call.name, native=event.native or call.native)
-            number = self._next(started.choice, "reasoning_details")
-            delta["reasoning_details"] = [call_entry(signed, self._context.wrap(signature), number)]
+            index = self._next_index(started.choice, "reasoning_details")
+            delta["reasoning_details"] = [call_entry(signed, self._context.wrap(signature), index)]
         return delta
 
-    def _close_audio(self, _: BlockStarted, event: BlockEnded) -> Json:
+    def _close_audio(self, _: BlockStarted, __: AudioPart, event: BlockEnded) -> Json:
         own = own_members(event.native)
         return {"audio": {"expires_at": own["expires_at"]}} if "expires_at" in own else {}
 
     def _finished(self, event: Finished) -> list[Frame]:
-        calls = self._counts.get(event.choice, 0) > 0
+        calls = (event.choice, "tool_calls") in self._counts
         word = encode_finish(event.finish, calls=calls, legacy=self._legacy)
         last = self._chunk(event.choice, {}, word)
         last.data["choices"][0] |= stop_details(event.finish)
         return [*self._role(event.choice), last]
 
     def _ended(self, event: Ended) -> list[Frame]:
-        if not self._include_usage or event.usage is None:
-            return [DONE]
-        native = own_members(event.native)
-        native.pop("choices", None)
-        own = {k: v for k, v in native.items() if k not in _CHUNK and self._shown.get(k) != v}
-        return [Frame(None, {**self._base, "choices": [], "usage": encode_usage(event.usage), **own}), DONE]
+        native = rest(own_members(event.native), _CHUNK)
+        return self._end(event, {k: v for k, v in native.items() if self._native.get(k) != v})
 
-    def _failed(self, event: Failed) -> list[Frame]:
-        return [Frame(None, {"error": event.error.body()})]
-
-
-def _grow_nothing(_: ChatStreamEncoder, __: BlockStarted, ___: BlockDelta) -> Json:
-    """Blocks without a form here (hosted tools' items) show nothing."""
-    return {}
+    methods = {
+        Started: _started,
+        BlockStarted: _block_started,
+        BlockDelta: _block_delta,
+        BlockEnded: _block_ended,
+        Finished: _finished,
+        Ended: _ended,
+        Failed: ChunkEncoder._fail,
+    }
 
 
-_WRITERS: Final[Mapping[type, Callable[[ChatStreamEncoder, Any], list[Frame]]]] = {
-    Started: ChatStreamEncoder._started,
-    BlockStarted: ChatStreamEncoder._block_started,
-    BlockDelta: ChatStreamEncoder._block_delta,
-    BlockEnded: ChatStreamEncoder._block_ended,
-    Finished: ChatStreamEncoder._finished,
-    Ended: ChatStreamEncoder._ended,
-    Failed: ChatStreamEncoder._failed,
-}
+# parts without a row (hosted tools' items) are not written
 
-_OPENERS: Final[Mapping[type, Callable[[ChatStreamEncoder, BlockStarted], Json]]] = {
+_OPENERS: Final[Mapping[type, Callable[[ChatStreamEncoder, BlockStarted, Any], Json]]] = {
     ToolCallPart: ChatStreamEncoder._open_call,
     ReasoningPart: ChatStreamEncoder._open_thought,
     AudioPart: ChatStreamEncoder._open_audio,
@@ -283,7 +237,7 @@ _OPENERS: Final[Mapping[type, Callable[[ChatStreamEncoder, BlockStarted], Json]]
     OpaquePart: ChatStreamEncoder._open_opaque,
 }
 
-_GROWERS: Final[Mapping[type, Callable[[ChatStreamEncoder, BlockStarted, BlockDelta], Json]]] = {
+_GROWERS: Final[Mapping[type, Callable[[ChatStreamEncoder, BlockStarted, Any, BlockDelta], Json]]] = {
     TextPart: ChatStreamEncoder._grow_text,
     RefusalPart: ChatStreamEncoder._grow_refusal,
     ReasoningPart: ChatStreamEncoder._grow_thought,
@@ -291,7 +245,7 @@ _GROWERS: Final[Mapping[type, Callable[[ChatStreamEncoder, BlockStarted, BlockDe
     AudioPart: ChatStreamEncoder._grow_audio,
 }
 
-_CLOSERS: Final[Mapping[type, Callable[[ChatStreamEncoder, BlockStarted, BlockEnded], Json]]] = {
+_CLOSERS: Final[Mapping[type, Callable[[ChatStreamEncoder, BlockStarted, Any, BlockEnded], Json]]] = {
     ReasoningPart: ChatStreamEncoder._close_thought,
     ToolCallPart: ChatStreamEncoder._close_call,
     AudioPart: ChatStreamEncoder._close_audio,

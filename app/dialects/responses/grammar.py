@@ -91,7 +91,7 @@ class _Item:
 
 
 class Grammar:
-    """MemberTable a provider's events and returns those that the grammar asks for. ``new_id`` makes an
+    """Takes a provider's events and returns those that the grammar asks for. ``new_id`` makes an
     id of a prefix."""
 
     def __init__(self, new_id: Callable[[str], str]) -> None:
