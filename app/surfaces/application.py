@@ -25,7 +25,7 @@ from app.surfaces.idempotency import REPLAYED, Replay, replay, settle
 from app.surfaces.minimal_flask import SessionlessFlask
 from app.surfaces.mounts import KEYLESS, Mount
 from app.surfaces.replies.answers import allow_header, error_response, finish_headers, no_websocket
-from app.surfaces.rules import DoorRule, current_mount, current_operation, matched_rule
+from app.surfaces.rules import SurfaceRule, current_mount, current_operation, matched_rule
 from app.surfaces.views import operators
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
@@ -41,15 +41,15 @@ _API_VERSION: Final = re.compile(r"v1|preview|\d{4}-\d{2}-\d{2}(-preview)?")
 
 def build(settings: Settings) -> Flask:
     """Return the WSGI application for ``settings``."""
-    app = build_doors(Gateway(settings))
-    app.wsgi_app = mount_admin(app, build_doors)  # type: ignore[method-assign, assignment]
+    app = build_surfaces(Gateway(settings))
+    app.wsgi_app = mount_admin(app, build_surfaces)  # type: ignore[method-assign, assignment]
     if settings.proxy_hops:
         hops = settings.proxy_hops
         app.wsgi_app = ProxyFix(app.wsgi_app, hops, hops, hops, x_prefix=hops)  # type: ignore[method-assign]
     return app
 
 
-def build_doors(gateway: Gateway) -> Flask:
+def build_surfaces(gateway: Gateway) -> Flask:
     """Return the application of the doors alone, over ``gateway``."""
     settings = gateway.settings
     app = SessionlessFlask("sluice")
@@ -157,7 +157,7 @@ def _set_write_timeouts(response: Response, asked: Request, times: Timeouts) -> 
     sock, rule = asked.environ.get("gunicorn.socket"), asked.url_rule
     if sock is None:
         return
-    keyless = not isinstance(rule, DoorRule) or rule.credentials.keyless
+    keyless = not isinstance(rule, SurfaceRule) or rule.credentials.keyless
     sock.settimeout(min(_NO_PROGRESS_KEYLESS if keyless else _NO_PROGRESS, times.idle, times.total))
     pieces = response.response
     if isinstance(pieces, list) and any(len(piece) > _PIECE for piece in pieces):

@@ -17,7 +17,7 @@ from werkzeug.datastructures import Headers
 from werkzeug.routing import Map, MapAdapter, Rule, RuleFactory
 
 from app.surfaces.mounts import Credentials
-from app.surfaces.rules import DoorRule
+from app.surfaces.rules import SurfaceRule
 
 _SESSION: Final = NullSession()  # never read, never written: one does for all
 
@@ -63,7 +63,7 @@ class SessionlessFlask(Flask):
     """Routes without parameters are looked up; the others go through Werkzeug's matcher."""
 
     session_interface = _NoSession()
-    url_rule_class: type[Rule] = DoorRule
+    url_rule_class: type[Rule] = SurfaceRule
     url_map_class: type[Map] = LateMap
     url_map: LateMap
 

@@ -23,7 +23,7 @@ class MatchedRule(Rule):
         return _no_url
 
 
-class DoorRule(MatchedRule):
+class SurfaceRule(MatchedRule):
     """A rule with its route, the operation and door that it belongs to (None for health and the
     like), and where a caller's key is looked for."""
 
@@ -44,6 +44,12 @@ class DoorRule(MatchedRule):
         self.credentials = credentials
 
     @property
+    def body(self) -> str | None:
+        """The place of the schema for bodies at this path, or None."""
+        takes_chat = self.mount is not None and self.mount.chat_shaped
+        return (self.route.chat_body if takes_chat else None) or self.route.body
+
+    @property
     def served(self) -> Operation:
         """The operation that the rule's view serves; RuntimeError for a rule of none."""
         if self.operation is None:
@@ -55,13 +61,13 @@ def _no_url(rule: Rule, **values: Any) -> NoReturn:
     raise RuntimeError("URLs are never made from routes here")
 
 
-def matched_rule() -> DoorRule | None:
+def matched_rule() -> SurfaceRule | None:
     """Return the rule that the current request matched, None for one that matched none."""
     rule = request_context().request.url_rule
-    return rule if isinstance(rule, DoorRule) else None
+    return rule if isinstance(rule, SurfaceRule) else None
 
 
-def current_rule() -> DoorRule:
+def current_rule() -> SurfaceRule:
     """Return the rule whose view is running."""
     rule = matched_rule()
     if rule is None:
@@ -74,7 +80,7 @@ def current_mount() -> Mount | None:
     else the one that its path lies below."""
     request = request_context().request
     rule = request.url_rule or _other_method(request)
-    return rule.mount if isinstance(rule, DoorRule) else mount_of(request.path)
+    return rule.mount if isinstance(rule, SurfaceRule) else mount_of(request.path)
 
 
 def _other_method(asked: Request) -> Rule | None:

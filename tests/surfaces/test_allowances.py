@@ -16,8 +16,8 @@ from app.config import Alias, Secret, Settings, VirtualKey
 from app.gateway.core import gateway_of
 from app.providers.sandbox.mosaic import draw
 from app.surfaces.admin.routes import ROUTES
-from app.surfaces.openapi.document import door_rules
-from app.surfaces.rules import DoorRule
+from app.surfaces.openapi.document import surface_rules
+from app.surfaces.rules import SurfaceRule
 
 MODEL = "sandbox/echo"
 OF_NO_OPERATION = {"/v1/key"}
@@ -73,7 +73,7 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
     gateway_of(made).close()
 
 
-def ask(app: Flask, rule: DoorRule, key: str, model: str = MODEL, **members: Any) -> TestResponse:
+def ask(app: Flask, rule: SurfaceRule, key: str, model: str = MODEL, **members: Any) -> TestResponse:
     verbs = rule.rule.endswith("/models/<path:deployment>")  # Google's, where the path ends in a verb
 
     def value(found: re.Match[str]) -> str:
@@ -96,28 +96,32 @@ def ask(app: Flask, rule: DoorRule, key: str, model: str = MODEL, **members: Any
 
 def test_every_rule_is_an_operations_or_says_why_not(app: Flask) -> None:
     without = {
-        rule.rule for rule in door_rules(app) if rule.operation is None and not rule.credentials.keyless
+        rule.rule for rule in surface_rules(app) if rule.operation is None and not rule.credentials.keyless
     }
     assert without == OF_NO_OPERATION
 
 
 def test_every_route_refuses_an_operation_that_the_key_may_not_use(app: Flask) -> None:
-    rules = [rule for rule in door_rules(app) if rule.operation is not None]
+    rules = [rule for rule in surface_rules(app) if rule.operation is not None]
     statuses = {rule.rule: ask(app, rule, "sk-idle").status_code for rule in rules}
     assert {path: status for path, status in statuses.items() if status != 403} == {}
 
 
 def test_every_route_refuses_a_model_that_the_key_may_not_use(app: Flask) -> None:
-    rules = [rule for rule in door_rules(app) if rule.operation is not None and rule.route.method == "POST"]
+    rules = [
+        rule for rule in surface_rules(app) if rule.operation is not None and rule.route.method == "POST"
+    ]
     rules = [rule for rule in rules if rule.route.view.rpartition(".")[0] not in STORED]
     answers = {rule.rule: ask(app, rule, "sk-narrow") for rule in rules}
     bad = {path: (a.status_code, a.text[:200]) for path, a in answers.items() if a.status_code != 403}
     assert bad == {}
 
 
-def generating(app: Flask) -> list[DoorRule]:
+def generating(app: Flask) -> list[SurfaceRule]:
     """The rules at which a model is asked for by name, in the path or in the body."""
-    rules = [rule for rule in door_rules(app) if rule.operation is not None and rule.route.method == "POST"]
+    rules = [
+        rule for rule in surface_rules(app) if rule.operation is not None and rule.route.method == "POST"
+    ]
     return [
         rule
         for rule in rules
@@ -157,7 +161,7 @@ def test_a_clients_key_opens_nothing_of_the_admin_application(app: Flask) -> Non
 
 def test_no_rule_is_left_to_flask_alone(app: Flask) -> None:
     """A rule that is no door's says nothing of keys."""
-    assert {rule.rule for rule in app.url_map.iter_rules() if not isinstance(rule, DoorRule)} == set()
+    assert {rule.rule for rule in app.url_map.iter_rules() if not isinstance(rule, SurfaceRule)} == set()
 
 
 @pytest.mark.parametrize(("model", "status"), [("fast", 200), (MODEL, 403), ("slow", 403)])

@@ -12,7 +12,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from app import create_app
 from app.config import Settings
 from app.operations import OPERATIONS as ROWS
-from app.surfaces.openapi.document import describe, door_rules
+from app.surfaces.openapi.document import describe, surface_rules
 from tests.behaviour.world import World, running_world
 from tests.surfaces.test_doors import OPERATIONS, PREFIXES, _wants_model, ids_for
 
@@ -33,7 +33,7 @@ def test_every_route_of_the_map_is_described_and_every_row_is_used(document: dic
     rules = list(app.url_map.iter_rules())
     paths = {re.sub(r"<(?:[a-z]+:)?([a-z_]+)>", r"{\1}", rule.rule) for rule in rules}
     assert set(document["paths"]) == paths
-    served = [rule.route for rule in door_rules(app)]
+    served = [rule.route for rule in surface_rules(app)]
     assert len(served) == len(rules)
     assert all(route in served for row in ROWS.values() for route in row.routes)
 

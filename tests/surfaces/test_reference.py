@@ -15,7 +15,7 @@ from app import create_app
 from app.config import Settings
 from app.surfaces.mounts import MOUNTS
 from app.surfaces.openapi import page
-from app.surfaces.openapi.document import describe, door_rules, path_of
+from app.surfaces.openapi.document import describe, path_of, surface_rules
 from app.surfaces.openapi.examples import EXAMPLES, argument
 from app.surfaces.openapi.reference import reference
 from tests.behaviour.world import World
@@ -28,7 +28,7 @@ NOT_ALONE = frozenset({"ConversationItemsBody", "ConversationUpdateBody", "Batch
 def shown() -> dict[str, Any]:
     """The document that the page shows."""
     app = create_app(Settings())
-    return reference(describe(app), door_rules(app))
+    return reference(describe(app), surface_rules(app))
 
 
 def operations(document: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
@@ -72,7 +72,7 @@ def test_what_the_page_reads_is_a_valid_document(shown: dict[str, Any]) -> None:
 
 
 def test_each_operation_is_shown_once_and_names_its_other_paths(shown: dict[str, Any]) -> None:
-    rules = [rule for rule in door_rules(create_app(Settings())) if rule.route.method != "OPTIONS"]
+    rules = [rule for rule in surface_rules(create_app(Settings())) if rule.route.method != "OPTIONS"]
     every = {(rule.route.method, rule.route.view, rule.route.answer) for rule in rules}
     assert len(operations(shown)) == len(every)
     named = set(shown["paths"])

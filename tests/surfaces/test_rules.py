@@ -16,7 +16,7 @@ from app.providers.registry import make_provider
 from app.surfaces.credentials import KeyRing
 from app.surfaces.minimal_flask import SessionlessFlask
 from app.surfaces.mounts import KEYLESS, MOUNTS, Credentials
-from app.surfaces.openapi.document import door_rules
+from app.surfaces.openapi.document import surface_rules
 from app.wire.egress import Egress
 
 NOTHING = Route("GET", "/x", "operations.alive", "Health")
@@ -32,7 +32,7 @@ def test_a_rule_that_declares_no_credentials_is_refused_when_the_application_is_
 
 
 def test_only_what_operators_ask_for_is_without_a_key() -> None:
-    rules = door_rules(create_app(Settings()))
+    rules = surface_rules(create_app(Settings()))
     keyless = {rule.rule for rule in rules if rule.credentials.keyless}
     assert keyless == {
         *("/health", "/health/liveness", "/health/liveliness", "/health/readiness", "/healthz", "/readyz"),

@@ -32,9 +32,6 @@ def read_body() -> dict[str, Any]:
 
 def check_shape(body: dict[str, Any], size: int) -> None:
     """Validate a body of ``size`` bytes by the schema of the matched route; raise ``bad_request``."""
-    rule = current_rule()
-    route, mount = rule.route, rule.mount
-    chat_shaped = mount is not None and mount.chat_shaped
-    place = route.chat_body if chat_shaped and route.chat_body else route.body
+    place = current_rule().body
     if place is not None:
         aside(size, partial(check, place, body))

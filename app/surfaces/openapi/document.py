@@ -1,7 +1,7 @@
-"""The description of the API (OpenAPI 3.1), made from what serves it.
+"""The description of the API (OpenAPI 3.1), built from what serves it.
 
-Paths come from the URL map, request bodies from the schemas that check them at the door,
-answers from ``shapes``, as the routes of operations say. It is made at the first request and kept.
+Paths come from the URL map, request bodies from the schemas that check them, answers from ``shapes``, as the routes of
+operations say.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from app.surfaces.body.schemas import schemas
 from app.surfaces.body.schemas.base import Array, Body, Either, Flag, Number, Strict, Table, Text, Whole
 from app.surfaces.body.schemas.batches import Endpoint, Window
 from app.surfaces.body.schemas.parts import string
-from app.surfaces.mounts import Credentials, Mount
+from app.surfaces.mounts import Mount
 from app.surfaces.openapi.examples import EXAMPLES, argument
-from app.surfaces.openapi.shapes import FLAG, SHAPES, TEXT, TEXT_OR_NULL, WHOLE, Shape, record, ref
-from app.surfaces.rules import DoorRule
+from app.surfaces.openapi.shapes import FLAG, SHAPES, TEXT, TEXT_OR_NULL, WHOLE, Shape, array_of, record, ref
+from app.surfaces.rules import SurfaceRule
 from app.version import __version__
 
 _ARGUMENT: Final = re.compile(r"<(?:[^:<>]+:)?([^<>]+)>")
@@ -52,10 +52,14 @@ _QUERY: Final[Mapping[str, Shape]] = {
 
 _MODEL: Final[Shape] = {**TEXT, "example": "sandbox/echo"}
 
-_FORM: Final[Shape] = {
-    "type": "object",
-    "properties": {
-        "file": {"type": "string", "contentMediaType": "application/octet-stream"},
+
+def _form_shape(fields: Mapping[str, Shape], required: tuple[str, ...] = ("file",)) -> Shape:
+    file = {"type": "string", "contentMediaType": "application/octet-stream"}
+    return {"type": "object", "properties": {"file": file, **fields}, "required": [*required]}
+
+
+_FORM: Final = _form_shape(
+    {
         "model": _MODEL,
         "language": TEXT,
         "prompt": TEXT,
@@ -64,37 +68,30 @@ _FORM: Final[Shape] = {
         "stream": FLAG,
         "timestamp_granularities[]": {"type": "array", "items": {"enum": ["word", "segment"]}},
         "fallbacks": {"type": "array", "items": TEXT},
-    },
-    "required": ["file"],
+    }
+)
+_FORMS: Final[Mapping[str, Shape]] = {
+    "File": _form_shape(
+        {
+            "purpose": {**TEXT, "example": "batch"},
+            "expires_after[anchor]": {"enum": ["created_at"]},
+            "expires_after[seconds]": WHOLE,
+            "provider": TEXT,
+            "model": TEXT,
+        },
+        ("file", "purpose"),
+    ),
+    "Translation": _form_shape(
+        {
+            "model": _MODEL,
+            "prompt": TEXT,
+            "response_format": {"enum": ["json", "text", "srt", "verbose_json", "vtt"]},
+            "temperature": {"type": "number"},
+            "fallbacks": {"type": "array", "items": TEXT},
+        }
+    ),
 }
-
-_TRANSLATION_FORM: Final[Shape] = {
-    "type": "object",
-    "properties": {
-        "file": {"type": "string", "contentMediaType": "application/octet-stream"},
-        "model": _MODEL,
-        "prompt": TEXT,
-        "response_format": {"enum": ["json", "text", "srt", "verbose_json", "vtt"]},
-        "temperature": {"type": "number"},
-        "fallbacks": {"type": "array", "items": TEXT},
-    },
-    "required": ["file"],
-}
-
-_FILE_FORM: Final[Shape] = {
-    "type": "object",
-    "properties": {
-        "file": {"type": "string", "contentMediaType": "application/octet-stream"},
-        "purpose": {**TEXT, "example": "batch"},
-        "expires_after[anchor]": {"enum": ["created_at"]},
-        "expires_after[seconds]": WHOLE,
-        "provider": TEXT,
-        "model": TEXT,
-    },
-    "required": ["file", "purpose"],
-}
-_FORMS: Final[Mapping[str, Shape]] = {"File": _FILE_FORM, "Translation": _TRANSLATION_FORM}
-"""Multipart bodies by the component that they are answered with, where that is no transcription."""
+"""Multipart bodies by the component of their answer; any other answer has ``_FORM``, that of transcription."""
 
 _MEDIA: Final[Mapping[str, Mapping[str, Any]]] = {
     "Speech": {"audio/*": {"schema": {"type": "string", "contentMediaType": "audio/*"}}},
@@ -103,7 +100,7 @@ _MEDIA: Final[Mapping[str, Mapping[str, Any]]] = {
     "Content": {"application/octet-stream": {"schema": {"type": "string"}}},
     "Document": {_JSON: {"schema": {"type": "object"}}},
 }
-"""Answers that are no component."""
+"""Answers without a component, by media type."""
 _UPGRADED: Final = {
     "description": "A WebSocket. Each message of the client is a body of POST with type response.create; "
     "the events of its stream come back, one JSON object a message."
@@ -111,7 +108,7 @@ _UPGRADED: Final = {
 
 
 def body_shape(body: Body) -> Shape:
-    """Return a body's JSON Schema; unknown members are welcome."""
+    """Return the JSON Schema of a body; unknown members are allowed."""
     fields: Mapping[str, Any] = body.fields
     shape: dict[str, Any] = {
         "type": "object",
@@ -165,88 +162,87 @@ def describe(app: Flask) -> dict[str, Any]:
         title="Sluice",
         version=__version__,
         openapi_version="3.1.0",
-        info={"description": "One LLM gateway, many doors.", "license": {"name": "Apache-2.0"}},
+        info={"description": "One LLM gateway, many APIs.", "license": {"name": "Apache-2.0"}},
     )
-    rules = door_rules(app)
-    for name, shape in _shapes(rules).items():
+    rules = surface_rules(app)
+    bodies = {name: body_shape(body) for name, body in schemas().items()}
+    for name, shape in {**_shapes(rules), **bodies}.items():
         spec.components.schema(name, dict(shape))
-    for name, body in schemas().items():
-        spec.components.schema(name, dict(body_shape(body)))
     for name, scheme in _schemes(rules).items():
         spec.components.security_scheme(name, scheme)
-    for path, served in _by_path(rules).items():
+    for path, by_method in _by_path(rules).items():
         spec.path(
             path,
-            operations={method: _operation(rule) for method, rule in served.items()},
+            operations={method: _operation(rule) for method, rule in by_method.items()},
             parameters=[_argument(path, name) for name in _ARGUMENT_NAME.findall(path)],
         )
     document: dict[str, Any] = spec.to_dict()
     return document
 
 
-def door_rules(app: Flask) -> list[DoorRule]:
+def surface_rules(app: Flask) -> list[SurfaceRule]:
     """Return the rules of the URL map in the order of their paths."""
-    rules = (rule for rule in app.url_map.iter_rules() if isinstance(rule, DoorRule))
+    rules = (rule for rule in app.url_map.iter_rules() if isinstance(rule, SurfaceRule))
     return sorted(rules, key=lambda rule: rule.rule)
 
 
-def path_of(rule: DoorRule) -> str:
-    """Return a rule's path as the description spells it: ``/models/{model_id}``."""
+def path_of(rule: SurfaceRule) -> str:
+    """Return a rule's path in OpenAPI's form: ``/models/{model_id}``."""
     return _ARGUMENT.sub(r"{\1}", rule.rule)
 
 
-def _by_path(rules: Iterable[DoorRule]) -> dict[str, dict[str, DoorRule]]:
+def methods_of(rule: SurfaceRule) -> list[str]:
+    """Return the methods that the description shows for a rule, in lower case."""
+    return sorted(method.lower() for method in (rule.methods or set()) - {"HEAD", "OPTIONS"})
+
+
+def _by_path(rules: Iterable[SurfaceRule]) -> dict[str, dict[str, SurfaceRule]]:
     """Return the rules by path and method."""
-    found: dict[str, dict[str, DoorRule]] = {}
+    paths: dict[str, dict[str, SurfaceRule]] = {}
     for rule in rules:
-        methods = (rule.methods or set()) - {"HEAD", "OPTIONS"}
-        found.setdefault(path_of(rule), {}).update((method.lower(), rule) for method in sorted(methods))
-    return found
+        paths.setdefault(path_of(rule), {}).update(dict.fromkeys(methods_of(rule), rule))
+    return paths
 
 
-def _operation(rule: DoorRule) -> dict[str, Any]:
-    route, mount = rule.route, rule.mount
-    versioned = mount is not None and mount.versioned
-    names = [*route.query, *(["api-version"] if versioned else [])]
-    described: dict[str, Any] = {
+def _operation(rule: SurfaceRule) -> dict[str, Any]:
+    route, mount, places = rule.route, rule.mount, rule.credentials
+    parameters = [*route.query, *(["api-version"] if mount is not None and mount.versioned else [])]
+    keys = ("bearer", *places.headers, *([places.query] if places.query else []))
+    operation: dict[str, Any] = {
         "operationId": rule.endpoint.replace(".", "_"),
         "tags": [rule.endpoint.partition(".")[0]],
         "summary": _summary(resolve("surfaces", route.view)),
-        "security": [] if rule.credentials.keyless else _security(rule.credentials),
-        "parameters": [_member("query", name, _QUERY[name]) for name in names],
+        "security": [] if places.keyless else [{name: []} for name in keys],
+        "parameters": [_parameter("query", name, _QUERY[name]) for name in parameters],
         "responses": {"101": _UPGRADED} if route.upgrades else {"200": _answer(route, mount)},
     }
     if mount:
-        described["responses"]["default"] = _response("An error.", ref(mount.error))
+        error = {_JSON: {"schema": ref(mount.error)}}
+        operation["responses"]["default"] = {"description": "An error.", "content": error}
     if (route.body is not None or route.form) and not route.upgrades:
-        described["requestBody"] = _request(route, mount)
-    return described
+        operation["requestBody"] = _request(rule)
+    return operation
 
 
-def _security(places: Credentials) -> list[dict[str, list[str]]]:
-    return [{name: []} for name in ("bearer", *places.headers, *([places.query] if places.query else []))]
-
-
-def _request(route: Route, mount: Mount | None) -> dict[str, Any]:
+def _request(rule: SurfaceRule) -> dict[str, Any]:
+    route = rule.route
     if route.form:
         content: dict[str, Any] = {"multipart/form-data": {"schema": _form(route)}}
     else:
-        chat_shaped = mount is not None and mount.chat_shaped
-        place = (route.chat_body if chat_shaped else None) or route.body or ""
-        name = _component(place)
+        name = _component(rule.body or "")
         example = {"example": EXAMPLES[name]} if name in EXAMPLES else {}
         content = {_JSON: {"schema": ref(name), **example}}
     return {"required": not route.optional_body, "content": content}
 
 
 def _form(route: Route) -> Shape:
-    """Return the schema of a form: a table, or the fields of its body with its pictures."""
+    """Return the schema of a form: a row of ``_FORMS``, or the members of its body with image files."""
     if route.body is None:
         return _FORMS.get(route.answer, _FORM)
     file = {"type": "string", "contentMediaType": "image/*"}
-    image = {"anyOf": [file, {"type": "array", "items": file}]}
-    pictures = record({"image": image, "mask": file, "model": _MODEL}, ("mask", "model"))
-    return {"allOf": [ref(_component(route.body)), pictures]}
+    image = {"anyOf": [file, array_of(file)]}
+    files = record({"image": image, "mask": file, "model": _MODEL}, ("mask", "model"))
+    return {"allOf": [ref(_component(route.body)), files]}
 
 
 def _answer(route: Route, mount: Mount | None) -> dict[str, Any]:
@@ -263,42 +259,37 @@ def _envelope_schema(route: Route, mount: Mount | None) -> Shape:
         return shape
     if mount.envelope == "provider":
         return {"allOf": [shape, record({"provider": TEXT_OR_NULL})]}
-    has_page = mount.page_members and route.answer == "Response"
-    added = [ref("PageMembers")] if has_page else []
-    return {"allOf": [shape, record({"extra_fields": ref("ExtraFields")}), *added]}
+    page = [ref("PageMembers")] if mount.page_members and route.answer == "Response" else []
+    return {"allOf": [shape, record({"extra_fields": ref("ExtraFields")}), *page]}
 
 
-def _response(description: str, shape: Shape) -> dict[str, Any]:
-    return {"description": description, "content": {_JSON: {"schema": shape}}}
-
-
-def _member(place: str, name: str, shape: Shape) -> dict[str, Any]:
+def _parameter(place: str, name: str, shape: Shape) -> dict[str, Any]:
     return {"in": place, "name": name, "required": place == "path", "schema": shape}
 
 
 def _argument(path: str, name: str) -> dict[str, Any]:
     example = argument(path, name)
-    return {**_member("path", name, TEXT), **({} if example is None else {"example": example})}
+    return {**_parameter("path", name, TEXT), **({} if example is None else {"example": example})}
 
 
 def _summary(view: Any) -> str:
-    """Return the first sentence of a view's docstring, without its ticks."""
-    lines = (getattr(view, "func", view).__doc__ or "").strip().split("\n\n")[0]
-    return " ".join(lines.replace("``", "").split())
+    """Return the first paragraph of a view's docstring, without backticks."""
+    paragraph = (getattr(view, "func", view).__doc__ or "").strip().split("\n\n")[0]
+    return " ".join(paragraph.replace("``", "").split())
 
 
 def _component(place: str) -> str:
-    """Return the component's name of a schema or shape at ``place``: the last of its words."""
+    """Return the name of the component for the schema or shape at ``place``: its last word."""
     return place.rpartition(".")[2]
 
 
-def _shapes(rules: Iterable[DoorRule]) -> dict[str, Shape]:
-    """Return the shapes of answers: those of every API, then those that lie beside a schema."""
+def _shapes(rules: Iterable[SurfaceRule]) -> dict[str, Shape]:
+    """Return the shapes of answers: those of ``shapes``, then those that routes name by their place."""
     places = dict.fromkeys(rule.route.answer for rule in rules if "." in rule.route.answer)
     return {**SHAPES, **{_component(place): resolve("surfaces", place) for place in places}}
 
 
-def _schemes(rules: Iterable[DoorRule]) -> dict[str, dict[str, str]]:
+def _schemes(rules: Iterable[SurfaceRule]) -> dict[str, dict[str, str]]:
     schemes = {"bearer": {"type": "http", "scheme": "bearer"}}
     for rule in rules:
         places = rule.credentials

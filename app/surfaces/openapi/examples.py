@@ -1,4 +1,4 @@
-"""Bodies to try, by the schema that checks them: each is answered by the sandbox, without a provider's key.
+"""Example bodies by the name of their schema; the sandbox answers each without a provider's key.
 
 Tests: tests/surfaces/test_reference.py sends every one.
 """
@@ -8,18 +8,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-_ASK: Final = "say exactly: Hello"
-_CHAT: Final = {"model": "sandbox/echo", "messages": [{"role": "user", "content": _ASK}]}
+_PROMPT: Final = "say exactly: Hello"
+_CHAT: Final = {"model": "sandbox/echo", "messages": [{"role": "user", "content": _PROMPT}]}
 _MESSAGES: Final = {**_CHAT, "max_tokens": 100}
-_CONTENTS: Final = [{"role": "user", "parts": [{"text": _ASK}]}]
+_CONTENTS: Final = [{"role": "user", "parts": [{"text": _PROMPT}]}]
 _VECTOR: Final = {"content": {"parts": [{"text": "Hello"}]}}
 
 EXAMPLES: Final[Mapping[str, Mapping[str, Any]]] = {
-    "ResponsesBody": {"model": "sandbox/echo", "input": _ASK},
-    "CompactBody": {"model": "sandbox/echo", "input": _ASK},
-    "InputTokensBody": {"model": "sandbox/echo", "input": _ASK},
+    "ResponsesBody": {"model": "sandbox/echo", "input": _PROMPT},
+    "CompactBody": {"model": "sandbox/echo", "input": _PROMPT},
+    "InputTokensBody": {"model": "sandbox/echo", "input": _PROMPT},
     "ChatBody": _CHAT,
-    "CompletionBody": {"model": "sandbox/echo", "prompt": _ASK},
+    "CompletionBody": {"model": "sandbox/echo", "prompt": _PROMPT},
     "RerankBody": {"model": "sandbox/echo", "query": "red fruit", "documents": ["a red apple", "a blue car"]},
     "ModerationBody": {"model": "sandbox/echo", "input": ["a quiet walk", "I will kill you"]},
     "EmbeddingBody": {"model": "sandbox/echo", "input": "Hello"},
@@ -51,19 +51,19 @@ EXAMPLES: Final[Mapping[str, Mapping[str, Any]]] = {
         "model": "sandbox/echo",
         "anthropic_version": "vertex-2023-10-16",
         "max_tokens": 100,
-        "messages": [{"role": "user", "content": _ASK}],
+        "messages": [{"role": "user", "content": _PROMPT}],
     },
-    "ConverseBody": {"messages": [{"role": "user", "content": [{"text": _ASK}]}]},
+    "ConverseBody": {"messages": [{"role": "user", "content": [{"text": _PROMPT}]}]},
     "BedrockCountBody": {
-        "input": {"converse": {"messages": [{"role": "user", "content": [{"text": _ASK}]}]}}
+        "input": {"converse": {"messages": [{"role": "user", "content": [{"text": _PROMPT}]}]}}
     },
     "InvokeBody": {
         "anthropic_version": "bedrock-2023-05-31",
         "max_tokens": 100,
-        "messages": [{"role": "user", "content": _ASK}],
+        "messages": [{"role": "user", "content": _PROMPT}],
     },
 }
-"""By the name of the component. Where the URL names the model, ``sandbox/echo`` stands there."""
+"""By the name of the component. Bodies whose URL names the model have none."""
 
 _ARGUMENTS: Final[Mapping[str, str]] = {
     "publisher": "sandbox",
@@ -75,6 +75,6 @@ _ARGUMENTS: Final[Mapping[str, str]] = {
 
 
 def argument(path: str, name: str) -> str | None:
-    """Return what to try for an argument of a path, None for an id that only an answer tells."""
+    """Return an example for an argument of a path; None for an id, which only an earlier answer has."""
     value = _ARGUMENTS.get(name)
     return value.rpartition("/")[2] if value is not None and "{publisher}" in path else value

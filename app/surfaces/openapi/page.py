@@ -1,7 +1,7 @@
-"""The page of ``/docs``: a viewer from npm, served from here, that reads ``/docs/openapi.json``.
+"""The page of ``/docs``: a viewer from npm, served from here, that shows ``/docs/openapi.json``.
 
-No script stands in the page and nothing comes from another host. The viewer writes styles into
-its own elements, so inline styles are allowed, for this page alone.
+The page has no inline script and loads nothing from other hosts. The viewer writes styles into its elements, so this
+page alone allows inline styles.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ HEADERS: Final[Mapping[str, str]] = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
 }
-"""What goes with the page."""
+"""Headers of the page."""
 _ATTRIBUTES: Final[Mapping[str, str]] = {
     "render-style": "view",
     "load-fonts": "false",
@@ -53,7 +53,7 @@ _STYLE: Final = (
 
 
 def render(root: str, title: str) -> str:
-    """Return the page; ``root`` is the path that the server is mounted below."""
+    """Return the page; ``root`` is the path below which the server is mounted."""
     below = escape(root, quote=True)
     attributes = " ".join(f'{name}="{value}"' for name, value in _ATTRIBUTES.items())
     return (
@@ -70,5 +70,5 @@ def render(root: str, title: str) -> str:
 
 @lru_cache(maxsize=1)
 def viewer() -> Asset:
-    """Return the viewer's script; its address names its version."""
+    """Return the viewer's script; its URL contains its version."""
     return read_asset(_VIEWER)

@@ -1,7 +1,7 @@
-"""The description as people read it: the unified door first, then door by door, each operation once.
+"""The description for people: the unified surface first, then the others, with each operation once.
 
-The same operation stands at many paths. The first door that serves it shows it, and names the others. A key is asked for
-once, as a bearer; a door's introduction names the other headers that take it.
+Many paths serve the same operation. The first surface that serves it shows it, and lists its other paths. The key is
+entered once, as a bearer token; the introduction of a surface lists its other headers for the key.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from app.operations import OPERATIONS
-from app.surfaces.mounts import MOUNTS, Mount
-from app.surfaces.openapi.document import path_of
-from app.surfaces.rules import DoorRule
+from app.surfaces.mounts import MOUNTS
+from app.surfaces.openapi.document import methods_of, path_of
+from app.surfaces.rules import SurfaceRule
 from app.version import __version__
 
 _TITLES: Final[Mapping[str, str]] = {
@@ -32,78 +32,73 @@ _INFO: Final[Mapping[str, str]] = {
     "title": "API reference",
     "version": __version__,
     "description": (
-        "Each operation stands here once, at the door that serves it first; its other paths are named below it. "
-        "The examples ask `sandbox/echo`, which answers without any provider's key: open one and press *Try*. "
-        "Where the server asks for a key, set it under *Authentication* once."
+        "Each operation is listed once, at the first surface that serves it, with its other paths. "
+        "The examples use `sandbox/echo`, which needs no provider: open one and press *Try*. "
+        "If the server requires a key, set it once under *Authentication*."
     ),
 }
 
 
-def reference(document: Mapping[str, Any], rules: Iterable[DoorRule]) -> dict[str, Any]:
-    """Return ``document`` with each operation at one path alone, grouped by the door that shows it."""
+def reference(document: Mapping[str, Any], rules: Iterable[SurfaceRule]) -> dict[str, Any]:
+    """Return ``document`` with each operation at one path only, grouped by the surface that shows it."""
     paths: dict[str, dict[str, Any]] = {}
-    groups: dict[str, list[DoorRule]] = {}
+    groups: dict[str, list[SurfaceRule]] = {}
     for same in _operations(rules):
         first = same[0]
-        path, group = path_of(first), _group(first.mount)
-        (method,) = _methods(first)
-        described = document["paths"][path]
-        member = {**described[method], "tags": [_title(group)], "description": _other_paths(same)}
-        member["security"] = member["security"][:1]
-        member["parameters"] = [*described.get("parameters", ()), *described[method]["parameters"]]
-        paths.setdefault(path, {})[method] = member
+        path, group = path_of(first), "operations" if first.mount is None else first.mount.name
+        (method,) = methods_of(first)
+        item, operation = document["paths"][path], document["paths"][path][method]
+        paths.setdefault(path, {})[method] = {
+            **operation,
+            "tags": [_title(group)],
+            "description": _other_paths(same),
+            "security": operation["security"][:1],
+            "parameters": [*item.get("parameters", ()), *operation["parameters"]],
+        }
         groups.setdefault(group, []).extend(same)
     tags = [{"name": _title(group), "description": _introduction(groups[group])} for group in groups]
-    schemes = {_BEARER: document["components"]["securitySchemes"][_BEARER]}
-    components = {**document["components"], "securitySchemes": schemes}
+    components = dict(document["components"])
+    components["securitySchemes"] = {_BEARER: components["securitySchemes"][_BEARER]}
     return {**document, "info": _INFO, "tags": tags, "paths": paths, "components": components}
 
 
-def _operations(rules: Iterable[DoorRule]) -> list[list[DoorRule]]:
-    """Return the rules of each operation, the one that is shown first; doors in their order."""
-    found: dict[tuple[str, str, str], list[DoorRule]] = {}
+def _operations(rules: Iterable[SurfaceRule]) -> list[list[SurfaceRule]]:
+    """Return the rules of each operation, the shown one first, in the order of the mounts."""
+    operations: dict[tuple[str, str, str], list[SurfaceRule]] = {}
     for rule in sorted(rules, key=_sort_key):
         route = rule.route
         if route.method != "OPTIONS":
-            found.setdefault((route.method, route.view, route.answer), []).append(rule)
-    return list(found.values())
+            operations.setdefault((route.method, route.view, route.answer), []).append(rule)
+    return list(operations.values())
 
 
-def _sort_key(rule: DoorRule) -> tuple[int, int, int]:
-    """Return where a rule stands: by its door, then by the door's prefix, then by its operation."""
+def _sort_key(rule: SurfaceRule) -> tuple[int, int, int]:
+    """Return the position of a rule: by its mount, then by the mount's prefix, then by its operation."""
     mount = rule.mount
     if mount is None:
         return _LAST, 0, 0
     operation = _OPERATIONS.index(rule.operation.name) if rule.operation else len(_OPERATIONS)
-    begun = (number for number, prefix in enumerate(mount.prefixes) if rule.rule.startswith(prefix))
-    return _ORDER[mount.name], next(begun, len(mount.prefixes)), operation
-
-
-def _methods(rule: DoorRule) -> set[str]:
-    return {method.lower() for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}}
-
-
-def _group(mount: Mount | None) -> str:
-    return "operations" if mount is None else mount.name
+    prefixes = (number for number, prefix in enumerate(mount.prefixes) if rule.rule.startswith(prefix))
+    return _ORDER[mount.name], next(prefixes, len(mount.prefixes)), operation
 
 
 def _title(group: str) -> str:
     return _TITLES.get(group, group)
 
 
-def _other_paths(same: Sequence[DoorRule]) -> str:
+def _other_paths(same: Sequence[SurfaceRule]) -> str:
     """Return a sentence that names the other paths of an operation, in Markdown."""
     paths = [f"`{path_of(rule)}`" for rule in same[1:]]
     return f"Also at {', '.join(paths)}." if paths else ""
 
 
-def _introduction(rules: Sequence[DoorRule]) -> str:
-    """Return what is to be known of a group's doors, in Markdown: their prefixes, and where else a key may stand."""
+def _introduction(rules: Sequence[SurfaceRule]) -> str:
+    """Return the prefixes of a group and its headers for the key, in Markdown."""
     prefixes = {prefix for rule in rules if rule.mount is not None for prefix in rule.mount.prefixes}
     shown = [
         f"`{prefix.replace('<path:', '{').replace('<', '{').replace('>', '}')}`"
         for prefix in sorted(prefixes)
     ]
     headers = sorted({f"`{name}`" for rule in rules for name in rule.credentials.headers})
-    key = f" The key may stand in {' or '.join(headers)}, too." if headers else ""
-    return f"Served below {', '.join(shown)}.{key}" if shown else "Asked without a key."
+    key = f" The key may also be in {' or '.join(headers)}." if headers else ""
+    return f"Served below {', '.join(shown)}.{key}" if shown else "Served without a key."

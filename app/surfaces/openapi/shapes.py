@@ -1,7 +1,7 @@
-"""The JSON of answers as OpenAPI schemas: data only.
+"""The JSON of answers as OpenAPI schemas.
 
-They say what a client may rely on; the objects hold more, which is why nothing is closed.
-Sources: contract of the Responses API (OpenAI's published description) and the five pages.
+They list the members on which a client can rely; objects may have more, so no schema is closed.
+Sources: OpenAI's published description of the Responses API, and pages 000 to 004.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def array_of(item: Shape) -> Shape:
 
 
 def record(properties: Mapping[str, Shape], optional: Sequence[str] = ()) -> Shape:
-    """Return an object whose members are all there but the ``optional`` ones."""
+    """Return an object that has all ``properties`` but the ``optional`` ones."""
     required = [name for name in properties if name not in optional]
     return {"type": "object", "properties": properties, "required": required}
 
@@ -153,13 +153,6 @@ _LIST: Final[Mapping[str, Shape]] = {
     "last_id": TEXT_OR_NULL,
     "has_more": FLAG,
 }
-FILE_SHAPES: Final[Mapping[str, Shape]] = {
-    "File": _FILE,
-    "FileList": record({**_LIST, "data": array_of(ref("File"))}),
-    "DeletedFile": record({"id": TEXT, "object": always("file"), "deleted": FLAG}),
-    "Batch": _BATCH,
-    "BatchList": record({**_LIST, "data": array_of(ref("Batch"))}),
-}
 
 SHAPES: Final[Mapping[str, Shape]] = {
     "Error": record(
@@ -254,15 +247,7 @@ SHAPES: Final[Mapping[str, Shape]] = {
     ),
     "Item": _ITEM,
     "Response": _RESPONSE,
-    "ItemList": record(
-        {
-            "object": always("list"),
-            "data": array_of(ref("Item")),
-            "first_id": TEXT_OR_NULL,
-            "last_id": TEXT_OR_NULL,
-            "has_more": FLAG,
-        }
-    ),
+    "ItemList": record({**_LIST, "data": array_of(ref("Item"))}),
     "DeletedResponse": record({"id": TEXT, "object": always("response"), "deleted": FLAG}),
     "InputTokens": record({"object": always("response.input_tokens"), "input_tokens": WHOLE}),
     "Compaction": record(
@@ -419,6 +404,10 @@ SHAPES: Final[Mapping[str, Shape]] = {
         ),
     ),
     "Health": record({"status": TEXT}),
-    **FILE_SHAPES,
+    "File": _FILE,
+    "FileList": record({**_LIST, "data": array_of(ref("File"))}),
+    "DeletedFile": record({"id": TEXT, "object": always("file"), "deleted": FLAG}),
+    "Batch": _BATCH,
+    "BatchList": record({**_LIST, "data": array_of(ref("Batch"))}),
 }
 """Components by name."""

@@ -62,7 +62,7 @@ def _header_value(text: str) -> str:
     return "".join(c if " " <= c <= "~" else "?" for c in text)
 
 
-def door_headers(mount: Mount, outcome: Outcome) -> dict[str, str]:
+def surface_headers(mount: Mount, outcome: Outcome) -> dict[str, str]:
     """Return what a door tells in headers that others tell in bodies: warnings and the model that answered."""
     if mount.envelope not in ("headers", "provider"):
         return {}

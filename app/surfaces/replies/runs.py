@@ -15,7 +15,7 @@ from app.gateway.run import Run
 from app.surfaces.calls import current_gateway
 from app.surfaces.idempotency import record
 from app.surfaces.mounts import Mount
-from app.surfaces.replies.answers import door_headers, json_response, outcome_headers
+from app.surfaces.replies.answers import json_response, outcome_headers, surface_headers
 from app.surfaces.replies.envelope import FrameEnvelope, seal_answer
 from app.surfaces.replies.framing import Events, Framing
 from app.surfaces.replies.stream_writer import Pace, StreamWriter
@@ -26,7 +26,7 @@ def answer_whole(mount: Mount, outcome: Outcome) -> Response:
     headers = outcome_headers(outcome)
     if outcome.media_type is not None:
         return Response(outcome.body, 200, {**headers, "content-type": outcome.media_type})
-    headers |= door_headers(mount, outcome)
+    headers |= surface_headers(mount, outcome)
     return json_response(seal_answer(mount, outcome, outcome.body), headers=headers, parsed=True)
 
 
@@ -72,5 +72,5 @@ def answer_stream(
         silence=framing.silence,
     )
     writer.open()
-    headers = {**framing.headers, **outcome_headers(run.outcome), **door_headers(mount, run.outcome)}
+    headers = {**framing.headers, **outcome_headers(run.outcome), **surface_headers(mount, run.outcome)}
     return Response(writer.chunks(), 200, headers, direct_passthrough=True)

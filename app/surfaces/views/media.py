@@ -24,7 +24,7 @@ from app.surfaces.body.validation import read_body
 from app.surfaces.calls import current_gateway, make_call
 from app.surfaces.idempotency import record
 from app.surfaces.mounts import Mount
-from app.surfaces.replies.answers import door_headers, outcome_headers
+from app.surfaces.replies.answers import outcome_headers, surface_headers
 from app.surfaces.replies.runs import answer_stream, answer_whole, pace
 from app.surfaces.replies.stream_writer import StreamWriter
 
@@ -106,7 +106,7 @@ def _audio(mount: Mount, call: Call) -> Response:
         lambda error: gateway.fault(error, call.id),
     )
     writer.open()
-    headers = outcome_headers(run.outcome) | door_headers(mount, run.outcome)
+    headers = outcome_headers(run.outcome) | surface_headers(mount, run.outcome)
     media_type = run.outcome.media_type or "application/octet-stream"
     return Response(writer.chunks(), 200, {**headers, "content-type": media_type}, direct_passthrough=True)
 

@@ -130,11 +130,11 @@ def docs_viewer() -> Response:
 def docs_reference() -> Response:
     """Describe all operations as this reference shows them: each once, grouped by door."""
     _check_docs()
-    from app.surfaces.openapi.document import door_rules
+    from app.surfaces.openapi.document import surface_rules
     from app.surfaces.openapi.reference import reference
 
     servers = [{"url": f"{request.script_root}/"}]
-    return json_response({**reference(_description(), door_rules(current_app)), "servers": servers})
+    return json_response({**reference(_description(), surface_rules(current_app)), "servers": servers})
 
 
 def _check_docs() -> None:
