@@ -136,7 +136,7 @@ def _read_error(error: OSError) -> GatewayError:
     return GatewayError("overloaded", "The gateway has no room for this upload now; try again later.")
 
 
-def members(fields: list[tuple[str, str]]) -> dict[str, Any]:
+def to_members(fields: list[tuple[str, str]]) -> dict[str, Any]:
     """Return the fields as the members of a body; ``fallbacks`` is a list."""
     body: dict[str, Any] = {name: value for name, value in fields if name not in _LISTS}
     models = [model for name, value in fields if name in _LISTS for model in _models(value)]

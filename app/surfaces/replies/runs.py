@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from functools import partial
+from typing import Any
 
 from flask import Response
 
 from app.config import Settings
 from app.dialects.base import Frame
 from app.errors import GatewayError
+from app.gateway.call import Call
+from app.gateway.exchange import Answer
 from app.gateway.outcome import Outcome
-from app.gateway.run import Run
+from app.gateway.run import Batch, Run
 from app.surfaces.calls import current_gateway
 from app.surfaces.idempotency import record
 from app.surfaces.mounts import Mount
@@ -28,6 +31,18 @@ def answer_whole(mount: Mount, outcome: Outcome) -> Response:
         return Response(outcome.body, 200, {**headers, "content-type": outcome.media_type})
     headers |= surface_headers(mount, outcome)
     return json_response(seal_answer(mount, outcome, outcome.body), headers=headers, parsed=True)
+
+
+def answer_object(mount: Mount, call: Call, make: Callable[[Run], dict[str, Any]]) -> Response:
+    """Return the HTTP answer of a call without a model: the object that ``make`` returns.
+
+    Errors of ``make`` and the answer end the call, so that log and metrics count it."""
+    gateway = current_gateway()
+
+    def source(run: Run) -> Generator[Batch, None, None]:
+        yield Batch([], last=True, answer=Answer(make(run)))
+
+    return answer_whole(mount, gateway.answer(call, source).result())
 
 
 def pace(settings: Settings, *, patient: bool = False) -> Pace:

@@ -1,8 +1,7 @@
-"""The views of batches: made, looked at, listed and cancelled by their tenant."""
+"""The views of batches: create, list, retrieve and cancel those of the caller's tenant (OpenAI's Batch API)."""
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from typing import Any, Final
 
 from flask import Response, g
@@ -10,8 +9,7 @@ from flask import Response, g
 from app.errors import GatewayError
 from app.gateway.batch_lines import endpoint_of, lines_of
 from app.gateway.core import Gateway
-from app.gateway.exchange import Answer
-from app.gateway.run import Batch, Run
+from app.gateway.run import Run
 from app.state.batches import NewBatch
 from app.state.ids import new_id
 from app.state.pagination import as_list
@@ -24,35 +22,34 @@ from app.surfaces.idempotency import claim_json
 from app.surfaces.mounts import Mount
 from app.surfaces.replies.answers import json_response
 from app.surfaces.replies.envelope import seal_bare
-from app.surfaces.replies.runs import answer_whole
+from app.surfaces.replies.runs import answer_object
 from app.wire.fairness import Turns
 
 _INPUT: Final = "input_file_id"
-_MOST_LISTED: Final = 100
+_MOST_ROWS: Final = 100
+_ROWS: Final = 20  # without ``limit``
 _MOST_LINES: Final = (
-    1_000_000  # each of 100 bytes, and none that means anything is shorter, they fill the largest file
+    1_000_000  # so many of 100 bytes, which no useful line is shorter than, fill the largest file
 )
-_LISTED: Final = 20
 
 
 def create(mount: Mount, deployment: str | None = None) -> Response:
     """Create a batch: the lines of a file, to be answered within a window."""
     body = read_body()
     gateway = current_gateway()
-    call = g.call = make_call(mount, body, nameless=True)
+    g.call = make_call(mount, body, nameless=True)
 
-    def source(run: Run) -> Generator[Batch, None, None]:
-        made = gateway.state().batches.create(_new(gateway, mount, body))
-        yield Batch([], last=True, answer=Answer(made.object))
+    def create(run: Run) -> dict[str, Any]:
+        return gateway.state().batches.create(_new(gateway, mount, body)).object
 
-    return answer_whole(mount, gateway.answer(call, source).result())
+    return answer_object(mount, g.call, create)
 
 
 def listed(mount: Mount, deployment: str | None = None) -> Response:
     """List batches: those of the tenant, the newest first."""
-    limit = queries.limit(_LISTED, _MOST_LISTED)
-    page = current_gateway().state().batches.page(g.principal.tenant, limit, queries.cursor("after"))
-    body = as_list([one.object for one in page.rows], page.has_more)
+    limit, after = queries.limit(_ROWS, _MOST_ROWS), queries.cursor("after")
+    page = current_gateway().state().batches.page(g.principal.tenant, limit, after)
+    body = as_list([batch.object for batch in page.rows], page.has_more)
     return json_response(seal_bare(mount, "batch_list", body))
 
 
@@ -67,14 +64,15 @@ def retrieve(mount: Mount, batch_id: str, deployment: str | None = None) -> Resp
 
 def cancel(mount: Mount, batch_id: str, deployment: str | None = None) -> Response:
     """Cancel a batch: lines in flight end; a body, if any, is ignored."""
-    claim_json(current_gateway(), None, 0)
-    stored = current_gateway().state().batches.cancel(g.principal.tenant, batch_id)
+    gateway = current_gateway()
+    claim_json(gateway, None, 0)
+    stored = gateway.state().batches.cancel(g.principal.tenant, batch_id)
     return json_response(seal_bare(mount, "batch_cancel", stored.object, stored.provider))
 
 
 def _new(gateway: Gateway, mount: Mount, body: dict[str, Any]) -> NewBatch:
-    """Return the batch that a body asks for; raises 404 for a file that is not the tenant's."""
-    stored = _input(gateway, body[_INPUT])
+    """Return the batch that a body describes; raise 404 for a file that is not the tenant's."""
+    stored = _input_file(gateway, body[_INPUT])
     expires = body.get("output_expires_after") or {}
     return NewBatch(
         id=new_id("batch"),
@@ -87,13 +85,13 @@ def _new(gateway: Gateway, mount: Mount, body: dict[str, Any]) -> NewBatch:
             "endpoint": endpoint_of(body["endpoint"]),
             "completion_window": body["completion_window"],
             "metadata": body.get("metadata"),
-            "total": _lines(gateway, stored),
+            "total": _count_lines(gateway, stored),
             "output_keeps": expires.get("seconds"),
         },
     )
 
 
-def _input(gateway: Gateway, file_id: str) -> StoredFile:
+def _input_file(gateway: Gateway, file_id: str) -> StoredFile:
     try:
         stored = gateway.state().files.get(g.principal.tenant, file_id)
     except GatewayError as error:
@@ -103,11 +101,10 @@ def _input(gateway: Gateway, file_id: str) -> StoredFile:
     return stored
 
 
-def _lines(gateway: Gateway, stored: StoredFile) -> int:
-    """Count the lines of a file; raises 400 for one that has none, or too many."""
-    content = gateway.state().files.content(stored)
+def _count_lines(gateway: Gateway, stored: StoredFile) -> int:
+    """Return the number of lines of a file; raise 400 for none or too many."""
     count, turns = 0, Turns()
-    for _ in lines_of(content, longest=gateway.settings.max_body_bytes):
+    for _ in lines_of(gateway.state().files.content(stored), longest=gateway.settings.max_body_bytes):
         turns.take()
         count += 1
         if count > _MOST_LINES:

@@ -8,6 +8,7 @@ from typing import Any
 from flask import Response, g
 
 from app.dialects.responses.echo import strip_encrypted
+from app.state.conversations import Conversations
 from app.surfaces.body import queries
 from app.surfaces.body.validation import read_body
 from app.surfaces.calls import current_gateway
@@ -15,7 +16,7 @@ from app.surfaces.mounts import Mount
 from app.surfaces.replies.answers import json_response
 
 
-def _conversations() -> Any:
+def _conversations() -> Conversations:
     return current_gateway().state().conversations
 
 
@@ -27,10 +28,10 @@ def _resolve(items: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 def create(mount: Mount, deployment: str | None = None) -> Response:
     """Create a conversation; the body may be absent."""
     body = read_body()
-    made = _conversations().create(
-        g.principal.tenant, metadata=body.get("metadata"), items=_resolve(body.get("items") or ())
+    items = _resolve(body.get("items") or ())
+    return json_response(
+        _conversations().create(g.principal.tenant, metadata=body.get("metadata"), items=items)
     )
-    return json_response(made)
 
 
 def get(mount: Mount, conversation_id: str, deployment: str | None = None) -> Response:
@@ -40,10 +41,8 @@ def get(mount: Mount, conversation_id: str, deployment: str | None = None) -> Re
 
 def update(mount: Mount, conversation_id: str, deployment: str | None = None) -> Response:
     """Update a conversation: its metadata is replaced."""
-    body = read_body()
-    return json_response(
-        _conversations().update(g.principal.tenant, conversation_id, body.get("metadata") or {})
-    )
+    metadata = read_body().get("metadata") or {}
+    return json_response(_conversations().update(g.principal.tenant, conversation_id, metadata))
 
 
 def delete(mount: Mount, conversation_id: str, deployment: str | None = None) -> Response:
@@ -53,17 +52,16 @@ def delete(mount: Mount, conversation_id: str, deployment: str | None = None) ->
 
 def add_items(mount: Mount, conversation_id: str, deployment: str | None = None) -> Response:
     """Add items to a conversation."""
-    include = queries.include()
-    body = read_body()
-    added = _conversations().add_items(g.principal.tenant, conversation_id, _resolve(body["items"]))
-    return json_response(strip_encrypted(added, include))
+    include, items = queries.include(), _resolve(read_body()["items"])
+    page = _conversations().add_items(g.principal.tenant, conversation_id, items)
+    return json_response(strip_encrypted(page, include))
 
 
 def list_items(mount: Mount, conversation_id: str, deployment: str | None = None) -> Response:
     """List a conversation's items."""
-    include = queries.include()
-    listed = _conversations().list_items(g.principal.tenant, conversation_id, queries.page())
-    return json_response(strip_encrypted(listed, include))
+    include, query = queries.include(), queries.page()
+    page = _conversations().list_items(g.principal.tenant, conversation_id, query)
+    return json_response(strip_encrypted(page, include))
 
 
 def get_item(mount: Mount, conversation_id: str, item_id: str, deployment: str | None = None) -> Response:

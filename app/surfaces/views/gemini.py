@@ -1,4 +1,4 @@
-"""The views of Google's API: Gemini's paths and Vertex's, where the URL says model and verb."""
+"""The views of Google's API, on the paths of Gemini and of Vertex; the URL names the model and the verb."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from app.surfaces.replies.framing import Events, Framing, GrowingArray
 from app.surfaces.views import generation, media, token_counts
 
 _GOOGLE = "google"
-_SILENCE = b"\n"  # Google's SDKs take a comment for the beginning of an error
+_SILENCE = b"\n"  # Google's SDKs read a comment as the beginning of an error
 
 
 def generate_content(mount: Mount, deployment: str, **place: str) -> Response:
@@ -31,12 +31,12 @@ def stream_generate_content(mount: Mount, deployment: str, **place: str) -> Resp
 
 
 def raw_predict(mount: Mount, deployment: str, **place: str) -> Response:
-    """Create a message of Claude's by a Messages body."""
+    """Create a message by Claude from a Messages body."""
     return _generate(mount, deployment, place)
 
 
 def stream_raw_predict(mount: Mount, deployment: str, **place: str) -> Response:
-    """Create a message of Claude's by a Messages body, streamed."""
+    """Create a message by Claude from a Messages body, streamed."""
     return _generate(mount, deployment, place, Events())
 
 
@@ -58,8 +58,8 @@ def count_raw(mount: Mount, **place: str) -> Response:
     """Count the tokens of a Messages body that names its model."""
     body = read_body()
     model = body.get("model")
-    named = _model(model, place) if isinstance(model, str) else None
-    return token_counts.answer(mount, {**body, "model": named}, None)
+    body["model"] = _model(model, place) if isinstance(model, str) else None
+    return token_counts.answer(mount, body, None)
 
 
 def embed_content(mount: Mount, deployment: str, **place: str) -> Response:
@@ -73,7 +73,7 @@ def batch_embed_contents(mount: Mount, deployment: str, **place: str) -> Respons
 
 
 def predict(mount: Mount, deployment: str, **place: str) -> Response:
-    """Create embeddings by the body of the older families."""
+    """Create embeddings from a body of the older model families."""
     return _embed(mount, deployment, place)
 
 
@@ -104,12 +104,12 @@ def unknown_verb(mount: Mount, **place: str) -> NoReturn:
 
 
 def _model(deployment: str, place: dict[str, str]) -> str:
-    """Return the model string of a path: a publisher but Google is a provider."""
+    """Return the model string of a path; any publisher but Google is the name of a provider."""
     model = deployment.removeprefix("models/")
     publisher = place.get("publisher", _GOOGLE)
     return model if publisher == _GOOGLE else f"{publisher}/{model}"
 
 
 def _provider(mount: Mount, publisher: str) -> str | None:
-    """Return whose models a publisher's are: Google's are those of the door's own provider."""
+    """Return the provider of a publisher's models; for Google it is the surface's own provider."""
     return mount.default_provider if publisher == _GOOGLE else publisher

@@ -1,4 +1,4 @@
-"""The views of pictures: a prompt as JSON, edits and variations as forms."""
+"""The views of image operations: generations take JSON, edits and variations take forms."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from app.dialects import dialect_of
 from app.dialects.media.audio import error_frames
 from app.dialects.media.images import MAX_IMAGES, Files, ImageDialect
 from app.gateway.translation import server_context
-from app.surfaces.body.forms import members, read_files
+from app.surfaces.body.forms import read_files, to_members
 from app.surfaces.body.validation import check_shape, read_body
 from app.surfaces.calls import current_gateway, make_call
 from app.surfaces.mounts import Mount
@@ -30,24 +30,24 @@ def image_generation(mount: Mount, deployment: str | None = None) -> Response:
 
 def image_edit(mount: Mount, deployment: str | None = None) -> Response:
     """Edit images: a multipart form with ``image`` files, perhaps a ``mask``."""
-    return _of_form(mount, deployment, "edit")
+    return _answer_form(mount, deployment, "edit")
 
 
 def image_variation(mount: Mount, deployment: str | None = None) -> Response:
     """Vary an image: a multipart form with one ``image``."""
-    return _of_form(mount, deployment, "variation")
+    return _answer_form(mount, deployment, "variation")
 
 
-def _of_form(mount: Mount, deployment: str | None, kind: ImageKind) -> Response:
+def _answer_form(mount: Mount, deployment: str | None, kind: ImageKind) -> Response:
     settings = current_gateway().settings
     fields, files = read_files(settings.max_upload_bytes, settings.body_deadline, most=2 * MAX_IMAGES)
-    body = {name: _value(name, value) for name, value in members(fields).items()}
+    body = {name: _value(name, value) for name, value in to_members(fields).items()}
     check_shape(body, 0)
     return _answer(mount, deployment, kind, body, files)
 
 
 def _value(name: str, value: Any) -> Any:
-    """Return a form's field as JSON has it; what is none stays text, which the schema refuses."""
+    """Return the JSON value of a form's field; invalid numbers and flags stay text, which the schema refuses."""
     if name in _WHOLE and isinstance(value, str) and value.isdecimal() and len(value) < 10:
         return int(value)
     return _FLAGS.get(str(value).lower(), value) if name == "stream" else value
@@ -56,11 +56,10 @@ def _value(name: str, value: Any) -> Any:
 def _answer(
     mount: Mount, deployment: str | None, kind: ImageKind, body: dict[str, Any], files: Files
 ) -> Response:
-    """Answer a body; ``image`` in the call stands for each picture that came, for estimates of its tokens."""
-    shown = {**body, **({"image": [{"type": "image"}] * len(files)} if files else {})}
+    """Answer a body. The call's ``image`` has an entry for each file, so that estimates count its tokens."""
+    images = {"image": [{"type": "image"}] * len(files)} if files else {}
     stream = body.get("stream") is True and kind != "variation"
-    call = make_call(mount, shown, deployment=deployment, stream=stream)
-    g.call = call
+    g.call = call = make_call(mount, {**body, **images}, deployment=deployment, stream=stream)
     server = dialect_of(ImageDialect, call.dialect)
     image_request = server.decode_request(kind, call.body, files, server_context(call, call.model))
     run = current_gateway().run(replace(call, request=image_request))

@@ -1,4 +1,4 @@
-"""What a key asks about itself."""
+"""The view of ``GET /v1/key``: what a key may read about itself."""
 
 from __future__ import annotations
 
@@ -14,19 +14,14 @@ from app.surfaces.replies.answers import json_response
 
 
 def own() -> Response:
-    """Describe the key that asks, without secrets, and how the limits stand
-    that hold it at every level."""
-    principal, gateway = g.principal, current_gateway()
-    found = Owners(gateway.settings, gateway.state).key_of(principal.tenant, principal.key)
-    shown = found or _keyless(principal.key, principal.tenant)
+    """Describe the caller's key without secrets, with its limits and budgets at every level."""
+    principal, gateway, accounts = g.principal, current_gateway(), current_gateway().accounts
+    name, tenant = principal.key, principal.tenant
+    key = Owners(gateway.settings, gateway.state).key_of(tenant, name)
+    if key is None:  # the master key, or a caller of an open gateway
+        key = {"object": "key", "name": name, "tenant": tenant, "source": "config", "enabled": True}
     touches = lowest_of_each(touches_of_caller(principal, gateway.settings.limits))
     limits = standing_rows(gateway.limits.peek(touches)) if touches else []
-    owed = touches_of_budgets(principal, gateway.settings.budgets)
-    accounts = gateway.accounts
-    budgets = budget_rows(owed, accounts.standings(owed), accounts.clock())
-    return json_response({**shown, "limits": limits, "budgets": budgets})
-
-
-def _keyless(name: str, tenant: str) -> dict[str, object]:
-    """Return what stands for the master key, and for whoever calls an open gateway."""
-    return {"object": "key", "name": name, "tenant": tenant, "source": "config", "enabled": True}
+    budgets = touches_of_budgets(principal, gateway.settings.budgets)
+    rows = budget_rows(budgets, accounts.standings(budgets), accounts.clock())
+    return json_response({**key, "limits": limits, "budgets": rows})

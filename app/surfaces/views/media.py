@@ -19,7 +19,7 @@ from app.errors import GatewayError
 from app.gateway.call import Call
 from app.gateway.translation import server_context
 from app.surfaces.body.forbidden_members import is_forbidden
-from app.surfaces.body.forms import members, read_form
+from app.surfaces.body.forms import read_form, to_members
 from app.surfaces.body.validation import read_body
 from app.surfaces.calls import current_gateway, make_call
 from app.surfaces.idempotency import record
@@ -133,7 +133,7 @@ def translation(mount: Mount, deployment: str | None = None) -> Response:
 def _answer_transcript(mount: Mount, deployment: str | None, *, streams: bool) -> Response:
     gateway = current_gateway()
     fields, file = read_form(gateway.settings.max_upload_bytes, gateway.settings.body_deadline)
-    body = members(fields)
+    body = to_members(fields)
     stream = streams and body.get("stream") == "true"
     call = make_call(mount, body, deployment=deployment, stream=stream)
     g.call = call

@@ -1,4 +1,4 @@
-"""The views of the model list, in the form of each door."""
+"""The views of the model list, in the form of each surface."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from typing import Final
 
 from flask import Response, g, request
 
-from app.canonical.media import ModelEntry
 from app.dialects.model_forms import MODEL_FORMS, ModelForm
 from app.dialects.models import DIALECT, page
 from app.surfaces.body import queries
@@ -15,27 +14,28 @@ from app.surfaces.mounts import Mount
 from app.surfaces.replies.answers import json_response
 from app.surfaces.replies.envelope import bare_fields
 
-_SIGNS: Final = (("anthropic-version", "messages"), ("x-goog-api-client", "gemini"))
-"""Headers that only one API's clients send, with the form that they read, for doors of all."""
+_CLIENT_HEADERS: Final = (("anthropic-version", "messages"), ("x-goog-api-client", "gemini"))
+"""Headers that only the clients of one API send, with the form that they read; the unified surface looks at them."""
 
 
 def listed(mount: Mount, deployment: str | None = None) -> Response:
     """List models: all of them, or a page."""
-    models = current_gateway().catalogue.models(g.principal, request.args.get("provider") or None)
-    form = _form(mount)
+    form, provider = _form(mount), request.args.get("provider") or None
+    models = current_gateway().catalogue.models(g.principal, provider)
     if form is not None:
         return json_response(form.encode_list(models, request.args))
     limit = queries.integer("limit", None, least=1)
     shown, more = page(models, limit, request.args.get("after") or None)
     body = DIALECT.encode_list(shown, has_more=more)
     if mount.envelope == "extra_fields":
-        body["extra_fields"] = bare_fields("models", request.args.get("provider") or None)
+        body["extra_fields"] = bare_fields("models", provider)
     return json_response(body)
 
 
 def one(mount: Mount, model_id: str, deployment: str | None = None) -> Response:
     """Retrieve a model; its id may hold slashes."""
-    form, model = _form(mount), _entry_of(mount, model_id)
+    form, gateway = _form(mount), current_gateway()
+    model = gateway.catalogue.model(g.principal, model_id, mount.bare_means(gateway.registry.configured))
     if form is not None:
         return json_response(form.encode_model(model))
     body = DIALECT.encode_model(model)
@@ -46,13 +46,7 @@ def one(mount: Mount, model_id: str, deployment: str | None = None) -> Response:
 
 
 def _form(mount: Mount) -> ModelForm | None:
-    """Return the form of the door, or of the client; None for OpenAI's."""
+    """Return the form of the surface, or of the client; None for OpenAI's."""
     if mount.dialect is not None:
         return MODEL_FORMS[mount.dialect]
-    return next((MODEL_FORMS[form] for header, form in _SIGNS if header in request.headers), None)
-
-
-def _entry_of(mount: Mount, model: str) -> ModelEntry:
-    """Return the model that a model string means at this door, bare names included."""
-    gateway = current_gateway()
-    return gateway.catalogue.model(g.principal, model, mount.bare_means(gateway.registry.configured))
+    return next((MODEL_FORMS[form] for header, form in _CLIENT_HEADERS if header in request.headers), None)

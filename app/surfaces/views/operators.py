@@ -1,4 +1,4 @@
-"""Health, metrics and the description of the API: what operators and tools ask for, without a key."""
+"""Health, metrics and the description of the API, for operators and tools; these paths need no key."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _DESCRIPTION: Final = "sluice_openapi"
 _PAGES: Final = "sluice_pages"
 _WINDOW: Final = "/ui"
 MOST_PAGES: Final = 16
-"""Pages that one process writes at once to clients without keys; they could leave them unread."""
+"""Pages that one process writes at a time, since clients without a key might not read them."""
 
 
-def page(view: Callable[[], Response]) -> Callable[[], Response]:
-    """Let ``view`` write a few answers at once; raises ``overloaded`` for more."""
+def limit_pages(view: Callable[[], Response]) -> Callable[[], Response]:
+    """Let ``view`` write a few answers at a time; raise ``overloaded`` for more."""
 
     @wraps(view)
     def limited() -> Response:
@@ -40,73 +40,62 @@ def page(view: Callable[[], Response]) -> Callable[[], Response]:
 
 
 def blueprint() -> Blueprint:
-    """Return the blueprint of the operations surface; no key is asked for."""
-    made = Blueprint("operations", __name__)
+    """Return the blueprint of these paths."""
+    operations = Blueprint("operations", __name__)
     for number, (path, view, answer) in enumerate(_ROUTES):
-        made.add_url_rule(
-            path,
-            f"{view.__name__}_{number}",
-            view,
-            methods=["GET"],
-            provide_automatic_options=False,
-            route=Route("GET", path, f"views.operators.{view.__name__}", answer),
-            credentials=KEYLESS,
+        routes = (
+            (view, Route("GET", path, f"views.operators.{view.__name__}", answer)),
+            (allowed, Route("OPTIONS", path, "operations.allowed", "Plain")),
         )
-        made.add_url_rule(
-            path,
-            f"allowed_{number}",
-            allowed,
-            methods=["OPTIONS"],
-            provide_automatic_options=False,
-            route=Route("OPTIONS", path, "operations.allowed", "Plain"),
-            credentials=KEYLESS,
-        )
-    return made
+        for function, route in routes:
+            operations.add_url_rule(
+                path,
+                f"{function.__name__}_{number}",
+                function,
+                methods=[route.method],
+                provide_automatic_options=False,
+                route=route,
+                credentials=KEYLESS,
+            )
+    return operations
 
 
 def root() -> Response:
-    """Tell what runs here, and where to read on; a browser is led to the window."""
+    """Describe this server and link to its pages; a browser is redirected to the window."""
     if "text/html" in request.headers.get("accept", ""):
-        headers = {"location": f"{request.script_root}{_WINDOW}", "vary": "accept"}
-        return Response(status=302, headers=headers)
-    document = {
-        "name": "sluice",
-        "version": __version__,
-        "docs": "/docs",
-        "openapi": "/openapi.json",
-        "window": _WINDOW,
-    }
-    return json_response(document, headers={"vary": "accept"})
+        location = f"{request.script_root}{_WINDOW}"
+        return Response(status=302, headers={"location": location, "vary": "accept"})
+    links = {"docs": "/docs", "openapi": "/openapi.json", "window": _WINDOW}
+    return json_response({"name": "sluice", "version": __version__, **links}, headers={"vary": "accept"})
 
 
 def allowed() -> Response:
-    """Answer load balancers that ask by OPTIONS."""
+    """Answer load balancers that probe with OPTIONS."""
     return Response(status=204, headers={"allow": "GET, HEAD, OPTIONS"})
 
 
 def alive() -> Response:
-    """Tell that the process answers."""
+    """Confirm that the process answers."""
     return json_response({"status": "ok", "version": __version__})
 
 
-@page
+@limit_pages
 def metrics() -> Response:
-    """Expose Prometheus metrics, where the operator turned them on."""
-    counted = gateway_of(current_app).metrics
-    if counted is None:
+    """Expose Prometheus metrics, if the operator turned them on."""
+    metrics = gateway_of(current_app).metrics
+    if metrics is None:
         raise NotFound
-    page, content_type = counted.page()
+    page, content_type = metrics.page()
     return Response(page, 200, {"content-type": content_type})
 
 
-@page
+@limit_pages
 def description() -> Response:
     """Describe all operations as an OpenAPI document."""
-    servers = [{"url": f"{request.script_root}/"}]
-    return json_response({**_description(), "servers": servers})
+    return json_response(_with_servers(_description()))
 
 
-@page
+@limit_pages
 def docs() -> Response:
     """Show this reference, unless the operator turned it off."""
     _check_docs()
@@ -116,25 +105,27 @@ def docs() -> Response:
     return Response(render(request.script_root, f"{info['title']} {info['version']}"), 200, dict(HEADERS))
 
 
-@page
+@limit_pages
 def docs_viewer() -> Response:
-    """Return the script that draws this reference."""
+    """Return the script that shows this reference."""
     _check_docs()
     from app.surfaces.openapi.page import viewer
 
-    script = viewer()
-    return Response(script.body, 200, dict(script.headers))
+    return Response(viewer().body, 200, dict(viewer().headers))
 
 
-@page
+@limit_pages
 def docs_reference() -> Response:
-    """Describe all operations as this reference shows them: each once, grouped by door."""
+    """Describe all operations for this reference: each once, grouped by surface."""
     _check_docs()
     from app.surfaces.openapi.document import surface_rules
     from app.surfaces.openapi.reference import reference
 
-    servers = [{"url": f"{request.script_root}/"}]
-    return json_response({**reference(_description(), surface_rules(current_app)), "servers": servers})
+    return json_response(_with_servers(reference(_description(), surface_rules(current_app))))
+
+
+def _with_servers(document: dict[str, Any]) -> dict[str, Any]:
+    return {**document, "servers": [{"url": f"{request.script_root}/"}]}
 
 
 def _check_docs() -> None:
@@ -153,7 +144,7 @@ def _description() -> dict[str, Any]:
 
 
 def ready() -> Response:
-    """Tell whether new calls are welcome: 503 while draining."""
+    """Tell whether the process accepts new calls: 503 while draining."""
     gateway = gateway_of(current_app)
     draining = gateway.draining.is_set()
     body = {"status": "draining" if draining else "ready", "open_calls": len(gateway.open_calls)}

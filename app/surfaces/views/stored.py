@@ -1,4 +1,4 @@
-"""The views of stored responses: retrieve, stream again, delete, cancel, list input items."""
+"""The views of stored responses: retrieve, replay as a stream, delete, cancel, list input items."""
 
 from __future__ import annotations
 
@@ -23,24 +23,23 @@ from app.surfaces.replies.framing import Events
 from app.wire.json import dumps_ascii
 from app.wire.sse import comment, encode_frame
 
-_POLL_SECONDS: Final = 1.0  # seconds between looks of a reader at its own abort
+_POLL_SECONDS: Final = 1.0  # seconds after which a reader without events checks its abort
 
 
 def retrieve(mount: Mount, response_id: str, deployment: str | None = None) -> Response:
     """Retrieve a response, whole or as a stream of its events."""
     include = queries.include()
-    wants_stream = queries.boolean("stream", False) and request.method != "HEAD"  # whose body nobody reads
+    wants_stream = queries.boolean("stream", False) and request.method != "HEAD"
     after = queries.integer("starting_after", None, least=0)
     queries.boolean("include_obfuscation", True)
     gateway = current_gateway()
     if wants_stream:
         return follow(gateway, response_id, -1 if after is None else after)
-    stored = gateway.state().responses.get(g.principal.tenant, response_id)
-    return json_response(show(mount, stored, include))
+    return json_response(show(mount, gateway.state().responses.get(g.principal.tenant, response_id), include))
 
 
 def show(mount: Mount, stored: StoredResponse, include: Any) -> dict[str, Any]:
-    """Return a stored response as ``mount`` shows it."""
+    """Return a stored response in the form of ``mount``."""
     body = strip_encrypted(stored.object, include)
     if mount.envelope == "provider":
         return {**body, "provider": stored.provider}
@@ -50,22 +49,20 @@ def show(mount: Mount, stored: StoredResponse, include: Any) -> dict[str, Any]:
 
 
 def _extra_fields(stored: StoredResponse) -> dict[str, Any]:
-    """Return what the enveloped surface tells of a stored response beside its object."""
+    """Return the ``extra_fields`` of a stored response; a failed one names the provider of its last attempt."""
     requested = stored.extra.get("model")
-    resolved = stored.model if stored.provider is not None else None
+    attempts = current_gateway().attempts_of(stored)
+    provider, model = stored.provider, stored.model
+    if provider is None:
+        provider, model = (attempts[-1]["provider"], attempts[-1]["model"]) if attempts else (None, None)
     fields: dict[str, Any] = {
         "request_type": "responses",
-        "provider": stored.provider,
+        "provider": provider,
         "model_requested": requested,
         "original_model_requested": requested,
-        "model_deployment": resolved,
-        "resolved_model_used": resolved,
+        "model_deployment": model,
+        "resolved_model_used": model,
     }
-    attempts = current_gateway().attempts_of(stored)
-    if stored.provider is None and attempts:
-        last = attempts[-1]
-        fields |= {"provider": last["provider"], "resolved_model_used": last["model"]}
-        fields["model_deployment"] = fields["resolved_model_used"]
     if len(attempts) > 1:
         fields["attempts"] = attempts
     if stored.extra.get("warnings"):
@@ -83,24 +80,24 @@ def delete(mount: Mount, response_id: str, deployment: str | None = None) -> Res
 
 def cancel(mount: Mount, response_id: str, deployment: str | None = None) -> Response:
     """Cancel a background response; a body, if any, is ignored."""
-    claim_json(current_gateway(), None, 0)
-    stored = current_gateway().state().responses.cancel(g.principal.tenant, response_id)
-    return json_response(show(mount, stored, ()))
+    gateway = current_gateway()
+    claim_json(gateway, None, 0)
+    return json_response(show(mount, gateway.state().responses.cancel(g.principal.tenant, response_id), ()))
 
 
 def input_items(mount: Mount, response_id: str, deployment: str | None = None) -> Response:
     """List a response's input items."""
-    include = queries.include()
-    listed = current_gateway().state().responses.input_items(g.principal.tenant, response_id, queries.page())
-    return json_response(strip_encrypted(listed, include))
+    include, query = queries.include(), queries.page()
+    page = current_gateway().state().responses.input_items(g.principal.tenant, response_id, query)
+    return json_response(strip_encrypted(page, include))
 
 
 def follow(
     gateway: Gateway, response_id: str, after: int, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """Return the log of a background response above number ``after`` as a stream.
+    """Return a stream of the events of a background response whose numbers are above ``after``.
 
-    Raises before the status for a response that is missing or has no log.
+    Raises GatewayError for an unknown response, or one without a log of events.
     """
     batches = gateway.state().events.follow(g.principal.tenant, response_id, after, idle=_POLL_SECONDS)
     abort = Abort()
@@ -116,7 +113,7 @@ def follow(
 def _read(
     batches: Iterator[list[dict[str, Any]]], abort: Abort, comment_every: float, end: Any
 ) -> Iterator[bytes]:
-    """Yield the bytes of each batch; a drain ends the stream with an unnumbered error event."""
+    """Yield the bytes of each batch; when the server shuts down, an error event without a number ends the stream."""
     quiet_since = time.monotonic()
     try:
         yield comment("open")

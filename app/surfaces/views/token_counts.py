@@ -1,4 +1,4 @@
-"""The views that look at a prompt without answering it: token counts and compaction."""
+"""The views that count or compact a prompt instead of answering it."""
 
 from __future__ import annotations
 
@@ -27,6 +27,6 @@ def compact(mount: Mount, deployment: str | None = None) -> Response:
 
 
 def answer(mount: Mount, body: dict[str, Any], deployment: str | None = None, **more: Any) -> Response:
-    """Answer a call that looks at the prompt of ``body``."""
+    """Answer a call that counts or compacts the prompt of ``body``."""
     g.call = make_call(mount, body, deployment=deployment, **more)
     return answer_whole(mount, current_gateway().run(g.call).result())

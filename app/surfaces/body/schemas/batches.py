@@ -23,7 +23,7 @@ _MOST_DAYS: Final = 365
 class Window(Text):
     """A completion window: a number of hours or days, such as ``24h``."""
 
-    def bound(self, value: Any) -> None:
+    def check_bounds(self, value: Any) -> None:
         """Check the form and the length."""
         if not 0 < window_seconds(value) <= _MOST_DAYS * _SECONDS["d"]:
             raise fault(
@@ -36,7 +36,7 @@ class Window(Text):
 class Endpoint(Text):
     """The endpoint of the lines of a batch."""
 
-    def bound(self, value: Any) -> None:
+    def check_bounds(self, value: Any) -> None:
         """Check that batches of it are served."""
         if endpoint_of(value) is None:
             raise ValidationError([unsupported(value, ", ".join(f"'{one}'" for one in ENDPOINTS))])
