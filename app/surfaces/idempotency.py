@@ -158,7 +158,7 @@ def _claim(gateway: Gateway, digest: str) -> None:
             code="invalid_value",
         )
     owner = g.principal
-    name = _digest_of_json([owner.tenant, owner.key, request.path, key])
+    name = _digest_of_json([owner.tenant, owner.id or owner.key, request.path, key])
     query = sorted((name, value) for name, value in request.args.items(multi=True) if name != "key")
     answer = gateway.state().first_answers.claim(name, owner.tenant, _digest_of_json([digest, query]))
     if answer is not None:

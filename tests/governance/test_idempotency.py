@@ -16,7 +16,7 @@ import pytest
 
 from tests.behaviour.world import Answer, chat_body, chat_stream
 from tests.governance.city import CHAT, PROMPT, City, good, running_city
-from tests.lifecycle.house import children_of, eventually, kill
+from tests.lifecycle.house import Client, children_of, eventually, kill
 from tests.services import new_postgres
 from tests.traffic.replay import Reply, Request
 
@@ -145,6 +145,20 @@ def test_the_order_of_members_does_not_matter(city: City, key: str) -> None:
 def test_a_key_is_its_callers_own(city: City, key: str, who: str) -> None:
     assert replays(post(city, key), post(city, key, who=who)) == [None, None]
     assert city.served == 2
+
+
+def test_a_new_client_key_of_an_old_name_gets_no_answer_of_the_old_one(city: City, key: str) -> None:
+    answers = []
+    for models in (["groq/*"], ["groq/x"]):
+        made = (
+            city.client("master")
+            .post("/admin/keys", {"tenant": "red", "name": "again", "models": models})
+            .json
+        )
+        client = Client(city.gateways[0].port, made["key"])
+        answers += [client.send("POST", CHAT, PROMPT, {"idempotency-key": key}) for _ in range(2)]
+        assert city.client("master").send("DELETE", f"/admin/keys/{made['id']}").status == 200
+    assert replays(*answers) == [None, "true", None, "true"]
 
 
 def test_a_key_belongs_to_one_path(city: City, key: str) -> None:
