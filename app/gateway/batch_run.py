@@ -4,7 +4,7 @@ Lines are begun in order, so many at once, each as a call of its own that is hel
 tenant; one that is refused there waits, without a place, until the batch's window ends. What is done is
 written in order, results and cursor in one transaction. That a line is sent is written down first, so
 that one which was in flight at a crash is begun once more, and no more than that.
-Tests: tests/lifecycle/test_batches.py.
+Tests: tests/lifecycle/test_batches.py, tests/gateway/test_batch_run.py.
 """
 
 from __future__ import annotations
@@ -42,6 +42,9 @@ T = TypeVar("T")
 _LOG: Final = logging.getLogger(__name__)
 _POLL_SECONDS: Final = 1.0  # seconds between two looks at the clock, or at a database that is away
 _LONGEST_WAIT: Final = 10.0  # seconds at a limit, which may be raised meanwhile
+_LONGEST_AT_BUDGET: Final = (
+    60.0  # seconds at a budget: each try is a request of the key, and a row of the call log
+)
 _MOST_BEGUN: Final = 2
 _AT_ONCE: Final = 500  # lines that are written off in one transaction
 _MAX_SLOTS_FACTOR: Final = 4  # times as many lines as may be in flight: so many may wait for one before them
@@ -212,6 +215,7 @@ class BatchRun:
             return _bad(error_line(request.custom_id, request.fault))
         if self._counts.get(line.number, 0) >= _MOST_BEGUN:
             return _bad(error_line(request.custom_id, _lost_twice_error()))
+        refusals = 0
         while not self._ending:
             if not self._slots.take(self._work.tenant, self._stop.is_set):
                 break
@@ -219,13 +223,14 @@ class BatchRun:
                 result = self._ask(line, request)
             finally:
                 self._slots.give(self._work.tenant)
-            if not isinstance(result, float):
+            if not isinstance(result, GatewayError):
                 return result
-            self._stop.wait(min(result, _LONGEST_WAIT))
+            self._stop.wait(pause_after(result, refusals))
+            refusals += 1
         return None
 
-    def _ask(self, line: Line, request: Request) -> Result | float | None:
-        """Return the result of a line's call, or the seconds to wait for where it is at a limit."""
+    def _ask(self, line: Line, request: Request) -> Result | GatewayError | None:
+        """Return the result of a line's call, or the refusal after which it waits."""
         call: Call | None = None
         call_id, abort = new_id("req"), Abort()
         self._open.add(abort)
@@ -239,7 +244,7 @@ class BatchRun:
             if abort.reason is not None:
                 return None
             if _is_retryable(error, call):
-                return float(error.retry_after or 1)
+                return error
             self._services.refuse(error, call)
             return _bad(_error_line(self._work.endpoint, request.custom_id, call_id, error))
         finally:
@@ -364,6 +369,13 @@ class BatchRun:
 
 
 _ENDINGS: Final = {"cancelled": "cancelled", "server_lost": "lost", "server_shutdown": "left"}
+
+
+def pause_after(refusal: GatewayError, before: int) -> float:
+    """Return the seconds that a line waits which was refused, so many times before, too."""
+    if refusal.kind.name == "budget_exceeded":
+        return min(2.0 ** min(before, 6), _LONGEST_AT_BUDGET)
+    return min(float(refusal.retry_after or 1), _LONGEST_WAIT)
 
 
 def _is_retryable(error: GatewayError, call: Call | None) -> bool:

@@ -20,6 +20,7 @@ from websockets.exceptions import WebSocketException
 from tests.behaviour.world import CHAT_DONE, ROLE, chat_body, chat_text
 from tests.governance.city import CHAT, City, running_city
 from tests.governance.test_budgets_of_many import check
+from tests.lifecycle.batches import form, jsonl, line
 from tests.lifecycle.house import Client, children_of, eventually, kill
 from tests.services import new_postgres, own_redis
 from tests.traffic.replay import Reply, Request
@@ -60,6 +61,7 @@ class Crowd:
 
     def __init__(self, city: City, key: str) -> None:
         self.city, self.key = city, key
+        self.batches: list[str] = []
         self._kinds = (
             self._chat,
             self._stream,
@@ -68,6 +70,7 @@ class Crowd:
             self._queued,
             self._media,
             self._socket,
+            self._batch,
         )
 
     def call(self, number: int) -> None:
@@ -106,6 +109,14 @@ class Crowd:
             socket.send(json.dumps(turn))
             while json.loads(socket.recv(timeout=20))["type"] not in ("error", "response.completed"):
                 continue
+
+    def _batch(self, client: Client) -> None:
+        body, headers = form(jsonl(line(str(number), self._asked()) for number in range(3)), purpose="batch")
+        file = client.send("POST", "/v1/files", body, headers)
+        if file.status == 200:
+            asked = {"input_file_id": file.json["id"], "endpoint": CHAT, "completion_window": "24h"}
+            made = client.post("/v1/batches", asked)
+            self.batches += [made.json["id"]] if made.status == 200 else []
 
     def _asked(self, **more: Any) -> dict[str, Any]:
         messages = [{"role": "user", "content": WORDS}]
@@ -156,6 +167,20 @@ def test_whatever_happens_to_calls_nothing_stays_held_and_the_ledger_is_sound(to
     def places() -> list[int]:
         return [row["remaining"] for row in own()["limits"] if "concurrent" in row]
 
+    def is_over(batch_id: str) -> bool:
+        """Tell whether a batch has ended; one whose lines wait for a budget is ended."""
+        with suppress(OSError):
+            client = Client(city.gateways[0].port, crowd.key)
+            batch = client.get(f"/v1/batches/{batch_id}").json
+            counts = batch["request_counts"]
+            if batch["status"] == "in_progress":
+                client.post(f"/v1/batches/{batch_id}/cancel", {})
+            done = counts["completed"] + counts["failed"]
+            return batch["status"] == "cancelled" or (batch["status"] == "completed" and done == 3)
+        return False
+
+    assert crowd.batches
+    eventually(lambda: all(map(is_over, crowd.batches)), 60)
     eventually(lambda: not any(row["reserved"] for row in own()["budgets"]), 60)
     eventually(lambda: places() == [5], 60)
     assert all(row["spent"] <= MOST for row in own()["budgets"] if row["level"] == "key")
