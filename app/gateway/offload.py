@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from app.gateway.call import Call
 from app.wire.offload import LARGE, aside
@@ -16,10 +16,7 @@ T = TypeVar("T")
 def aside_for(call: Call, work: Callable[[], T]) -> T:
     """Do ``work`` on the whole body of ``call``, its history included."""
     size = call.size
-    if size < LARGE and any(_is_long(value) for value in call.full_body.values()):
-        size = LARGE
+    for value in call.full_body.values():
+        if isinstance(value, list) and len(value) > _MANY:
+            size = max(size, LARGE)
     return aside(size, work)
-
-
-def _is_long(value: Any) -> bool:
-    return isinstance(value, list) and len(value) > _MANY

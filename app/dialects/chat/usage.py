@@ -9,12 +9,12 @@ canonical Usage has it; where the total says that the reasoning was counted besi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from app.canonical.response import Finish, FinishReason, Usage
 from app.dialects.chat.native import as_native, own_members
-from app.dialects.shared.lenient_json import as_dict, as_str, count, opt_str, rest
+from app.dialects.shared.lenient_json import MAX_COUNT, as_dict, as_str, count, opt_str, rest
 from app.dialects.shared.reported_cost import decode_cost
 
 _COUNTED: Final = frozenset(
@@ -33,6 +33,8 @@ _COUNTED: Final = frozenset(
         "num_search_queries",
     }
 )
+_DETAILS: Final = frozenset({"prompt_tokens_details", "completion_tokens_details"})
+_PLAIN: Final = frozenset({"prompt_tokens", "completion_tokens", "total_tokens"})
 _INPUT_OWN: Final = frozenset({"cached_tokens", "cache_write_tokens"})
 _OUTPUT_OWN: Final = frozenset({"reasoning_tokens"})
 _CACHED: Final = ("num_cached_tokens", "prompt_cache_hit_tokens", "cached_tokens")
@@ -72,6 +74,8 @@ def decode_usage(raw: Any) -> Usage | None:
     if not raw:  # most chunks of a stream say null
         return None
     members = as_dict(raw)
+    if has_plain_counts(members):
+        return _plain_usage(members)
     prompt, completion = count(members.get("prompt_tokens")), count(members.get("completion_tokens"))
     total = count(members.get("total_tokens"))
     if prompt is None and completion is None and total is None:
@@ -97,6 +101,42 @@ def decode_usage(raw: Any) -> Usage | None:
         details=details,
         cost=decode_cost(members),
         native=as_native(remainder),
+    )
+
+
+def has_plain_counts(usage: Mapping[str, Any]) -> bool:
+    """Tell whether a usage is of the API's own form, as most are: the three counts, of which the third is the sum of
+    the others, and no details but whole numbers."""
+    prompt, completion = usage.get("prompt_tokens"), usage.get("completion_tokens")
+    if not (type(prompt) is type(completion) is type(usage.get("total_tokens")) is int):
+        return False
+    if not (0 <= prompt <= MAX_COUNT >= completion >= 0 and prompt + completion == usage["total_tokens"]):
+        return False
+    for name, value in usage.items():
+        if name in _DETAILS:
+            if value is not None and not (type(value) is dict and _are_counts(value.values())):
+                return False
+        elif name not in _PLAIN:
+            return False
+    return True
+
+
+def _are_counts(values: Iterable[Any]) -> bool:
+    return all(type(value) is int and 0 <= value <= MAX_COUNT for value in values)
+
+
+def _plain_usage(usage: Mapping[str, Any]) -> Usage:
+    """Return a usage that has plain counts; tests/dialects/test_chat_plain.py holds it to the reading of any other."""
+    before, after = usage.get("prompt_tokens_details") or {}, usage.get("completion_tokens_details") or {}
+    reasoning = after.get("reasoning_tokens", 0)
+    return Usage(
+        input_tokens=usage["prompt_tokens"],
+        output_tokens=usage["completion_tokens"],
+        total_tokens=usage["total_tokens"],
+        cached_tokens=before.get("cached_tokens", 0),
+        cache_write_tokens=before.get("cache_write_tokens", 0),
+        reasoning_tokens=reasoning,
+        details={**_counts("input", before, _INPUT_OWN), **_counts("output", after, _OUTPUT_OWN)},
     )
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
-_MAX_COUNT: Final = 2**53
+MAX_COUNT: Final = 2**53
 MAX_DEPTH: Final = 100
 """Deepest nesting of JSON that is parsed, here and in clients' bodies."""
 
@@ -66,7 +66,7 @@ def count(value: Any) -> int | None:
         value = int(value) if math.isfinite(value) and value.is_integer() else None
     if type(value) is not int:  # excludes booleans
         return None
-    return value if 0 <= value <= _MAX_COUNT else None
+    return value if 0 <= value <= MAX_COUNT else None
 
 
 def number(value: Any) -> float | None:

@@ -246,6 +246,8 @@ def _change(message: Message, index: int, arrangement: Arrangement) -> Message |
 
 def pair_chat(messages: Sequence[Any], losses: Losses) -> list[Any]:
     """Return the ``messages`` of a chat body, paired as by ``pair_results``."""
+    if not any(isinstance(message, dict) and message.get("role") == "tool" for message in messages):
+        return list(messages)
     return _pair_body(messages, _chat_entry, losses, joined=False)
 
 

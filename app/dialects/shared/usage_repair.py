@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from app.canonical.response import Usage
-from app.dialects.chat.usage import reasons_beside
+from app.dialects.chat.usage import has_plain_counts, reasons_beside
 from app.dialects.shared.lenient_json import as_dict, count
 
 _COUNTS: Final = ("tokens", "tokencount")
@@ -40,6 +40,8 @@ def is_valid(usage: Any) -> bool:
     and no invalid count."""
     if not isinstance(usage, dict):
         return False
+    if has_plain_counts(usage):
+        return True
     has_counts = any(all(count(usage.get(name)) is not None for name in pair) for pair in _MAIN)
     return has_counts and counts_only(usage) and not reasons_beside(usage)
 
