@@ -142,7 +142,7 @@ class Accounts:
 
     def note(self, attempt: Attempt, began: float) -> None:
         """Write the row of an attempt that no budget was charged for, soon."""
-        self.writer.add(entries.settle(entries.draft_of(attempt, began), attempt, self._prices))
+        self.writer.add(entries.entry_of(attempt, began, self._prices))
 
     # --- for whoever only asks -----------------------------------------------------------------
 

@@ -5,6 +5,9 @@ Tests: tests/governance/test_budgets.py, tests/gateway/test_budgets.py.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from app.canonical.response import Usage
 from app.gateway.budgets.estimates import Estimate, cost_of
 from app.gateway.call import Attempt, Call
@@ -12,11 +15,20 @@ from app.gateway.cost import PriceList
 from app.gateway.estimates import tokens_of_body
 from app.operations import request_type
 from app.state.ids import new_id
-from app.state.ledger_rows import COUNTS, Entry, State, row_id
+from app.state.ledger_rows import COUNTS, Entry, row_id
 
 
 def draft_of(attempt: Attempt, began: float, estimate: Estimate | None = None) -> Entry:
     """Return the row of an attempt that goes out at ``began``: as it stands when nobody hears of its end."""
+    return _row(attempt, began, {"state": "lost", "cost": None if estimate is None else estimate.cost})
+
+
+def entry_of(attempt: Attempt, began: float, prices: PriceList) -> Entry:
+    """Return the row of an attempt that is over, for which nothing was reserved."""
+    return _row(attempt, began, _end_of(attempt, prices, None))
+
+
+def _row(attempt: Attempt, began: float, end: Mapping[str, Any]) -> Entry:
     call = attempt.call
     return Entry(
         id=row_id(attempt.id),
@@ -30,30 +42,34 @@ def draft_of(attempt: Attempt, began: float, estimate: Estimate | None = None) -
         model=attempt.model,
         provider_key=attempt.key,
         request_type=request_type(call.operation, call.stream),
-        state="lost",
-        cost=None if estimate is None else estimate.cost,
+        **end,
     )
 
 
 def settle(draft: Entry, attempt: Attempt, prices: PriceList) -> Entry:
-    """Return the row of an attempt that is over; ``draft`` knows what was reserved.
+    """Return the row of an attempt that is over; ``draft`` knows what was reserved."""
+    return draft._replace(**_end_of(attempt, prices, draft.cost))
+
+
+def _end_of(attempt: Attempt, prices: PriceList, reserved: int | None) -> dict[str, Any]:
+    """Return state, cost and usage of an attempt that is over.
 
     What a provider counted is settled. What broke off unheard is estimated: its input, and what it sent so far, never above
     what was reserved. What cost nothing is settled with 0, an unknown price with None."""
     usage = attempt.usage
     if attempt.complete or (usage is not None and not usage.estimated):
-        state: State = "estimated" if usage is not None and usage.estimated else "settled"
+        state = "estimated" if usage is not None and usage.estimated else "settled"
         cost = cost_of(attempt.cost)
-        return draft._replace(state=state, cost=cost, usage=counts(usage), cost_details=attempt.cost)
+        return {"state": state, "cost": cost, "usage": counts(usage), "cost_details": attempt.cost}
     if not _may_have_cost(attempt):
-        return draft._replace(state="settled", cost=0, usage=counts(usage))
+        return {"state": "settled", "cost": 0, "usage": counts(usage)}
     sent = usage.output_tokens if usage is not None else 0
     guess = Usage(tokens_of_body(attempt.call.full_body), sent, estimated=True)
     details = prices.cost(attempt.target, guess)
-    cost, most = cost_of(details), draft.cost
-    if cost is not None and most is not None and cost > most:
-        cost = most
-    return draft._replace(state="estimated", cost=cost, usage=counts(guess), cost_details=details)
+    cost = cost_of(details)
+    if cost is not None and reserved is not None:
+        cost = min(cost, reserved)
+    return {"state": "estimated", "cost": cost, "usage": counts(guess), "cost_details": details}
 
 
 def cached_entry(call: Call, provider: str, model: str, usage: Usage | None, now: float) -> Entry:

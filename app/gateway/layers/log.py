@@ -30,26 +30,26 @@ _BREAKING: Final = re.compile("[\x7f-\x9f\u2028\u2029]")
 """What a viewer may take for a line's end or a terminal's command; JSON escapes the rest."""
 
 
-def _as_json(fields: Mapping[str, Any]) -> str:
-    text = dumps_ascii(fields).decode()
-    if text.isascii() and "\x7f" not in text:
-        return text
-    return _BREAKING.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+def _as_json(fields: Mapping[str, Any]) -> bytes:
+    line = dumps_ascii(fields)
+    if line.isascii() and b"\x7f" not in line:
+        return line
+    return _BREAKING.sub(lambda found: f"\\u{ord(found[0]):04x}", line.decode()).encode()
 
 
 class _Log:
     """Where lines go and what they look like, in this process."""
 
     def __init__(self) -> None:
-        self.form: Callable[[Mapping[str, Any]], str] = _as_json
+        self.form: Callable[[Mapping[str, Any]], bytes] = _as_json
         self.mute = False
         self._writer = LineWriter()
 
     def write(self, fields: Mapping[str, Any]) -> None:
         if not self.mute:
-            self._writer.write((self.form(fields) + "\n").encode("utf-8", "backslashreplace"))
+            self._writer.write(self.form(fields) + b"\n")
         elif fields.get("event") == "fault":
-            print(self.form(fields), file=sys.stderr)
+            print(self.form(fields).decode(), file=sys.stderr)
 
 
 _LOG: Final = _Log()
@@ -57,7 +57,11 @@ _LOG: Final = _Log()
 
 def log_line(**fields: Any) -> None:
     """Write one line; a log that cannot be written never fails a request."""
-    _LOG.write({"time": round(time.time(), 3), **fields})
+    _LOG.write({"time": _now(), **fields})
+
+
+def _now() -> float:
+    return round(time.time(), 3)
 
 
 def mute() -> None:
@@ -107,7 +111,8 @@ def take_notes(redact: Redact, form: str = "json") -> None:
     ``form`` is ``json``, ``console`` or ``auto``: ``console`` where standard error is a terminal."""
     terminal = sys.stderr.isatty()
     if form == "console" or (form == "auto" and terminal):
-        _LOG.form = console.form(coloured=terminal and not os.environ.get("NO_COLOR"))
+        form_line = console.form(coloured=terminal and not os.environ.get("NO_COLOR"))
+        _LOG.form = lambda fields: form_line(fields).encode("utf-8", "backslashreplace")
     logger = logging.getLogger("app")
     logger.handlers = [LogLines(redact)]
     logger.propagate = False
@@ -121,6 +126,7 @@ def log_call(outcome: Outcome, redact: Redact) -> None:
         return
     call, usage, error = outcome.call, outcome.usage, outcome.error
     line: dict[str, Any] = {
+        "time": _now(),
         "level": "info" if error is None else "warning",
         "event": "call",
         "request_id": call.id,
@@ -146,7 +152,7 @@ def log_call(outcome: Outcome, redact: Redact) -> None:
         line["cost"] = outcome.cost.get("total_cost") if outcome.cost else None
     if call.log_metadata:
         line["metadata"] = dict(call.log_metadata)
-    log_line(**line)
+    _LOG.write(line)
 
 
 def _failure(call: Call, error: GatewayError, redact: Redact) -> dict[str, Any]:
