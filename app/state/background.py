@@ -19,7 +19,7 @@ from app.state import event_rows, rows
 from app.state.items import pack
 from app.state.leased_rows import LeasedRows, Queued, is_held
 from app.state.leases import LEASE_SECONDS, MAX_ATTEMPTS
-from app.state.records import JSON, Fence, NewResponse
+from app.state.records import JSON, Fence, LeasedWork, NewResponse
 from app.state.signals import Signals
 from app.state.store import insert_new_response
 from app.state.tables import RUNNING, AnyRow, db_now, response
@@ -32,16 +32,13 @@ _RETRY_AFTER: Final = 10
 
 
 @record
-class Work:
+class Work(LeasedWork):
     """A claimed background response: all that is needed to run it for its owner.
 
     The next event of its log has the number ``next_number``; ``started`` says that an earlier attempt
     wrote ``response.in_progress`` already. ``object`` is the response object as it was stored.
     """
 
-    id: str
-    tenant: str
-    fence: Fence
     request: JSON
     headers: dict[str, str]
     object: JSON

@@ -16,7 +16,7 @@ from app.canonical.record import record
 from app.state import file_chunks, files
 from app.state.leased_rows import LeasedRows, Queued, is_held
 from app.state.leases import LEASE_SECONDS
-from app.state.records import JSON, Fence, NewFile
+from app.state.records import JSON, Fence, LeasedWork, NewFile
 from app.state.remote_batches import PARKED, RemoteBatch, lease_conditions, remote_batch_of
 from app.state.signals import Signals
 from app.state.tables import BATCH_RUNNING, AnyRow, batch, db_now
@@ -43,7 +43,7 @@ class Lookahead:
 
 
 @record
-class BatchWork:
+class BatchWork(LeasedWork):
     """A claimed batch.
 
     ``line`` and ``position`` are the cursor: the number of lines that are done, and the byte at which the next one
@@ -52,9 +52,6 @@ class BatchWork:
     gateway runs it, or may; ``is_local`` says that this is decided.
     """
 
-    id: str
-    tenant: str
-    fence: Fence
     key_id: str | None
     mount: str
     endpoint: str

@@ -1,10 +1,9 @@
-"""Large data URLs live beside the items, once per tenant.
+"""Large data URLs are stored beside the items, once for each tenant.
 
-A string ``data:…`` past 64 KiB is taken out of an item before it is stored and put
-back, character for character, when it is read. In its place stands a mark, an object with
-the member ``sluice:blob``. A client's own member of that name is stored with a shield
-before it, so that whatever a client sends is never taken for a mark. The table `blob_use`
-says who needs a blob; a blob that nobody uses is deleted with its last user.
+A string ``data:…`` of more than 64 KiB is taken out of an item before the item is stored, and put back character for
+character when it is read. Its place takes a mark, an object with the member ``sluice:blob``. A client's own member of
+that name is stored with a prefix, so that nothing a client sends is taken for a mark. The table `blob_use` says who needs
+a blob; a blob is deleted with its last user.
 """
 
 from __future__ import annotations
@@ -25,8 +24,8 @@ from app.state.upserts import insert_new
 
 LARGE: Final = 64 * 1024
 _MARK: Final = "sluice:blob"
-_SHIELD: Final = "sluice:"
-_SHIELDED: Final = re.compile(r"(?:sluice:)+blob")
+_PREFIX: Final = "sluice:"
+_PREFIXED: Final = re.compile(r"(?:sluice:)+blob")
 _TRACE: Final = b'sluice:blob"'
 _MARKED: Final = re.compile(rb'"sluice:blob":\s?"([0-9a-f]{64})"')
 
@@ -55,14 +54,14 @@ def detach(value: Any, found: dict[str, Blob]) -> Any:
 
 
 def holds_marks(body: bytes) -> bool:
-    """Say whether a stored body must go through `attach` to be what its client sent."""
+    """Tell whether a stored body must go through `attach` to be what its client sent."""
     return _TRACE in body
 
 
 def attach(value: Any, blobs: Mapping[str, bytes]) -> Any:
-    """Return ``value`` with the marks replaced by the data URLs they stand for, shields taken off.
+    """Return ``value`` with its marks replaced by their data URLs, and without the prefixes.
 
-    A mark without its blob stays: rows of old hold what clients made up.
+    A mark without a blob stays: rows from before the prefix hold what clients sent.
     """
     if isinstance(value, dict):
         digest = value.get(_MARK)
@@ -74,22 +73,15 @@ def attach(value: Any, blobs: Mapping[str, bytes]) -> Any:
     return value
 
 
-def keep(connection: Connection, tenant: str, owner_id: str, blobs: Iterable[Blob]) -> None:
+def keep(connection: Connection, tenant: str, owner_id: str, blobs: Sequence[Blob]) -> None:
     """Store ``blobs`` and note that ``owner_id`` (a response or conversation) needs them."""
-    for one in blobs:
-        insert_new(
-            connection,
-            blob,
-            [
-                {
-                    "tenant": tenant,
-                    "sha256": one.sha256,
-                    "media_type": one.media_type,
-                    "bytes": one.data,
-                }
-            ],
-        )
-        use(connection, tenant, owner_id, [one.sha256])
+    rows = [
+        {"tenant": tenant, "sha256": one.sha256, "media_type": one.media_type, "bytes": one.data}
+        for one in blobs
+    ]
+    if rows:
+        insert_new(connection, blob, rows)
+        use(connection, tenant, owner_id, [one.sha256 for one in blobs])
 
 
 def use(connection: Connection, tenant: str, owner_id: str, digests: Iterable[str]) -> None:
@@ -129,7 +121,7 @@ def fetch(connection: Connection, tenant: str, bodies: Sequence[bytes]) -> dict[
 
 
 def release(connection: Connection, owner_ids: Sequence[str]) -> None:
-    """Forget what ``owner_ids`` needed, and delete the blobs that nobody needs now."""
+    """Delete the uses of blobs by ``owner_ids``, and the blobs that nobody uses then."""
     needed = connection.execute(
         select(blob_use.c.tenant, blob_use.c.sha256).where(blob_use.c.owner_id.in_(owner_ids))
     ).all()
@@ -147,11 +139,11 @@ def release(connection: Connection, owner_ids: Sequence[str]) -> None:
 
 
 def _escape(name: str) -> str:
-    return _SHIELD + name if _SHIELDED.fullmatch(name) else name
+    return _PREFIX + name if _PREFIXED.fullmatch(name) else name
 
 
 def _unescape(name: str) -> str:
-    return name.removeprefix(_SHIELD) if name != _MARK and _SHIELDED.fullmatch(name) else name
+    return name.removeprefix(_PREFIX) if name != _MARK and _PREFIXED.fullmatch(name) else name
 
 
 def _is_large_url(text: str) -> bool:

@@ -1,4 +1,8 @@
-"""The call log: a row for each call, as plain JSON that an administrator sees; its sums are in ``sums``."""
+"""The call log: a row for each call, as plain JSON for administrators; its sums are in ``sums``.
+
+Request and answer of a call may be stored beside its row, for some days. They are sealed whatever ``SLUICE_ENCRYPT``
+says, under the key of the state. Tests: tests/state/test_call_log.py, tests/surfaces/test_bodies.py.
+"""
 
 from __future__ import annotations
 
@@ -6,21 +10,21 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Column, Connection, Double, Index, Table, Text, insert, select
 
 from app.errors import GatewayError
-from app.state import call_bodies, rollups, sums
-from app.state.call_bodies import CallBodies
+from app.state import rollups, sums
 from app.state.crypto import Sealer
 from app.state.deletion import delete_all
+from app.state.ids import storable
 from app.state.listing import Page, Span, read_page, within
 from app.state.live_events import topics_of
 from app.state.lookup import require_row
 from app.state.signals import Signals
 from app.state.sums import Sums
-from app.state.tables import CALL_FILTERS, call_log
+from app.state.tables import CALL_FILTERS, call_log, metadata
 from app.state.upserts import run_all
-from app.wire.json import dumps_ascii, loads_lenient
+from app.wire.json import dumps, dumps_ascii, loads_lenient
 
 Members = Mapping[str, Any]
 
@@ -28,16 +32,28 @@ FILTERS: Final = (*CALL_FILTERS, "response_id", "request_id")
 _COLUMNS: Final = ("id", "created_at", *FILTERS)
 _INSERT: Final = insert(call_log)
 _EXPORT_PAGE: Final = 500
-_PURGED_AT_ONCE: Final = 5_000
+_ROWS_AT_ONCE: Final = 5_000
+_BODIES_AT_ONCE: Final = 500
+
+call_body = Table(
+    "call_body",
+    metadata,
+    Column("call_id", Text, primary_key=True),
+    Column("created_at", Double, nullable=False),
+    Column("tenant", Text, nullable=False),
+    Column("sealed", Text, nullable=False),
+    Index("call_body_created_at", "created_at"),
+    Index("call_body_tenant", "tenant"),
+)
 
 
 class CallLog:
-    """Writes, lists, sums and purges the rows."""
+    """Writes, lists, sums and purges the rows of all tenants."""
 
     def __init__(self, signals: Signals, sealer: Sealer) -> None:
         self._signals = signals
         self._db = signals.db
-        self._bodies = CallBodies(signals.db, sealer)
+        self._sealer = sealer
         self._recent = rollups.Recent()
 
     def write(self, rows: Sequence[Members], bodies: Mapping[str, Members] | None = None) -> None:
@@ -46,11 +62,21 @@ class CallLog:
         ``bodies`` are requests and answers of some of the calls, by call id."""
         values = [{**{n: row.get(n) for n in _COLUMNS}, "body": dumps_ascii(row)} for row in rows]
         added = sums.of(rows)
-        body_rows = self._bodies.rows({row["id"]: row for row in rows}, bodies) if bodies else []
+        body_rows = [
+            {
+                "call_id": row["id"],
+                "created_at": row["created_at"],
+                "tenant": row["tenant"],
+                "sealed": self._sealer.seal(dumps(dict(bodies[row["id"]])), row["id"].encode()),
+            }
+            for row in rows
+            if bodies and row["id"] in bodies
+        ]
 
         def work(connection: Connection) -> None:
             run_all(connection, _INSERT, values)
-            call_bodies.add(connection, body_rows)
+            if body_rows:
+                connection.execute(insert(call_body), body_rows)
             sums.add(connection, added)
             rollups.mark(connection, {hour for _, hour, _, _ in added}, time.time())
 
@@ -88,8 +114,12 @@ class CallLog:
         return rollups.read(self._db, self._recent, span, member, unit=unit, only=only)
 
     def bodies(self, call_id: str) -> Members | None:
-        """Return request and answer of a call; None where they are not stored."""
-        return self._bodies.get(call_id)
+        """Return request and answer of a call; None where they are not stored, or the key that sealed them is gone."""
+        if not storable(call_id):
+            return None
+        sealed = self._db.fetch_value(select(call_body.c.sealed).where(call_body.c.call_id == call_id))
+        opened = None if sealed is None else self._sealer.unseal(sealed, call_id.encode())
+        return None if opened is None else loads_lenient(opened)
 
     def purge(self, older_than: float, most: int, bodies_older_than: float) -> int:
         """Delete rows older than ``older_than`` seconds, and the oldest rows beyond ``most``; return how many.
@@ -97,8 +127,9 @@ class CallLog:
         Bodies are deleted with their row, or when they are older than ``bodies_older_than`` seconds."""
         beyond = select(call_log.c.created_at).order_by(call_log.c.created_at.desc()).offset(most).limit(1)
         limit = max(time.time() - older_than, self._db.fetch_value(beyond) or 0)
-        self._bodies.purge(bodies_older_than, limit)
-        return delete_all(self._db, call_log, call_log.c.created_at <= limit, _PURGED_AT_ONCE)
+        bodies_limit = max(time.time() - bodies_older_than, limit)
+        delete_all(self._db, call_body, call_body.c.created_at <= bodies_limit, _BODIES_AT_ONCE)
+        return delete_all(self._db, call_log, call_log.c.created_at <= limit, _ROWS_AT_ONCE)
 
 
 def _members(row: Any) -> Members:

@@ -1,9 +1,9 @@
-"""Content at rest: columns that a database holds sealed, where the operator asks for it.
+"""Encryption at rest: columns that the database holds sealed, where the operator asks for it.
 
-AES-256-GCM by the keys of ``SLUICE_SECRET_KEY``: a mark, the key's id, a fresh nonce, then the
-sealed bytes. What is not sealed reads as it is, and what an older key sealed reads with that key, so the setting and the
-first key may change at any time; ``sluice db reencrypt`` rewrites what lies there. Ids, times,
-tenants, states, names of models and the digests of files stay readable: the database works with them.
+AES-256-GCM with keys from ``SLUICE_SECRET_KEY``. A sealed value is a mark, the key's id, a fresh nonce, then the sealed
+bytes. A value that is not sealed is read as it is, and a value that an older key sealed is read with that key; so the
+setting and the first key may change at any time, and ``sluice db reencrypt`` rewrites the stored values. Ids, times,
+tenants, statuses, names of models and digests of files stay readable, because the database works with them.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from app.errors import GatewayError
+from app.state.crypto import derive_key
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -22,11 +23,12 @@ if TYPE_CHECKING:
 _MARK: Final = b"\x00sluice\x01"
 _ID: Final = 8
 _NONCE: Final = 12
+_PURPOSE: Final = b"sluice at rest 1"
 _HEAD: Final = len(_MARK) + _ID
 
 
 class Unreadable(GatewayError):
-    """A stored value that none of our keys opens."""
+    """A stored value that no key of the operator opens."""
 
 
 class Cipher:
@@ -35,16 +37,16 @@ class Cipher:
     The library is loaded when something is sealed or opened.
     """
 
-    def __init__(self, keys: Sequence[str], *, seals: bool) -> None:
+    def __init__(self, operator_secrets: Sequence[str], *, seals: bool) -> None:
         self.seals = seals
-        self._keys = tuple(keys)
+        self._secrets = tuple(operator_secrets)
 
     @cached_property
     def _by_id(self) -> dict[bytes, AESGCM]:
         """The keys by id, the sealing one first."""
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-        derived = [_derive(key) for key in self._keys]
+        derived = [derive_key(secret, _PURPOSE) for secret in self._secrets]
         return {hashlib.sha256(key).digest()[:_ID]: AESGCM(key) for key in derived}
 
     def write(self, data: bytes) -> bytes:
@@ -56,7 +58,7 @@ class Cipher:
         return head + nonce + key.encrypt(nonce, data, head)
 
     def read(self, stored: bytes) -> bytes:
-        """Return what was stored; raises ``store_unavailable`` where its key is not among ours."""
+        """Return what was stored; raises ``store_unavailable`` when no key of the operator opens it."""
         if not stored.startswith(_MARK):
             return stored
         from cryptography.exceptions import InvalidTag
@@ -71,7 +73,7 @@ class Cipher:
             raise _unreadable("and was changed since") from error
 
     def is_current(self, stored: bytes) -> bool:
-        """Say whether stored bytes are as `write` would store them now."""
+        """Tell whether stored bytes are as `write` would store them now."""
         sealed = stored.startswith(_MARK)
         if not self.seals:
             return not sealed or self.read(stored).startswith(_MARK)
@@ -84,10 +86,3 @@ def _unreadable(how: str) -> Unreadable:
         "The response store is not available at the moment. Please try again.",
         raw=f"a stored value was sealed {how}",
     )
-
-
-def _derive(key: str) -> bytes:
-    from cryptography.hazmat.primitives.hashes import SHA256
-    from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-
-    return HKDF(algorithm=SHA256(), length=32, salt=None, info=b"sluice at rest 1").derive(key.encode())

@@ -1,9 +1,8 @@
-"""Sealing what clients carry for us and what lies at rest: compaction, wrapped reasoning.
+"""The operator's secrets, and sealing by them what clients carry for the gateway: compaction, wrapped reasoning.
 
-Keys come from ``SLUICE_SECRET_KEY``, a comma list: the first seals, all unseal, so a key
-can be rotated. Any text serves: a Fernet key is derived from it by HKDF. Without the
-variable a random secret is kept in a 0600 file beside the SQLite file; several machines
-(PostgreSQL) must be given one.
+``SLUICE_SECRET_KEY`` is a list with commas: the first secret seals, all of them unseal, so a secret can be replaced. Any
+text serves, because keys are derived from it by HKDF. Without the variable a random secret is stored in a file beside the
+SQLite file, with mode 0600; several machines (PostgreSQL) must be given one.
 """
 
 from __future__ import annotations
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
 
 VARIABLE: Final = "SLUICE_SECRET_KEY"
 _DIGEST: Final = hashlib.sha256().digest_size
+_PURPOSE: Final = b"sluice sealer 1"
 
 
 class Sealer:
@@ -32,16 +32,17 @@ class Sealer:
     The library, 10 MiB of a worker's memory, is loaded when something is sealed.
     """
 
-    def __init__(self, keys: Sequence[str]) -> None:
-        if not keys:
+    def __init__(self, operator_secrets: Sequence[str]) -> None:
+        if not operator_secrets:
             raise ValueError(f"{VARIABLE} holds no key")
-        self._keys = tuple(keys)
+        self._secrets = tuple(operator_secrets)
 
     @cached_property
     def _fernet(self) -> MultiFernet:
         from cryptography.fernet import Fernet, MultiFernet
 
-        return MultiFernet([Fernet(_derive(key)) for key in self._keys])
+        keys = (derive_key(secret, _PURPOSE) for secret in self._secrets)
+        return MultiFernet([Fernet(base64.urlsafe_b64encode(key)) for key in keys])
 
     def seal(self, data: bytes, aad: bytes = b"") -> str:
         """Return ``data`` as a URL-safe token that only opens with the same ``aad``."""
@@ -103,9 +104,9 @@ def _publish(draft: Path, path: Path) -> None:
         draft.unlink()
 
 
-def _derive(key: str) -> bytes:
+def derive_key(secret: str, purpose: bytes) -> bytes:
+    """Return the 32-byte key that HKDF derives from a secret for one purpose."""
     from cryptography.hazmat.primitives.hashes import SHA256
     from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-    hkdf = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"sluice sealer 1")
-    return base64.urlsafe_b64encode(hkdf.derive(key.encode()))
+    return HKDF(algorithm=SHA256(), length=32, salt=None, info=purpose).derive(secret.encode())

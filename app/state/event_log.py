@@ -1,9 +1,8 @@
-"""The event log of background responses: appended by the one who runs, read by anyone.
+"""The event log of background responses: the process that runs one appends, and any process reads.
 
-Numbered events go in by batches. An append is also a heartbeat and a fence: it renews
-the lease, and it is refused once the response was cancelled or another process runs it.
-Readers start after any number and get exactly the rest, from any process: woken by a
-bell, looking by themselves anyway.
+Numbered events are appended in batches. An append renews the lease as well, and it is refused once the response was
+cancelled or another process runs it. A reader starts after any number and gets exactly the rest, in any process: it is
+woken by a notification and looks by itself anyway.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ from typing import Any, Final
 
 from sqlalchemy import Boolean, Connection, bindparam, or_, update
 
-from app.canonical.record import record
 from app.errors import GatewayError
 from app.responses_form.events import shows_output
 from app.state import event_rows, rows
@@ -33,14 +31,6 @@ _RENEW: Final = (
 )
 
 
-@record
-class _Seen:
-    """One look at a log: the batches after a number, and whether more may come."""
-
-    bodies: list[bytes]
-    ended: bool
-
-
 class EventLog:
     """The logs of all background responses."""
 
@@ -49,49 +39,32 @@ class EventLog:
         self._lease = lease
 
     def append(self, response_id: str, fence: Fence, events: Sequence[Mapping[str, Any]]) -> bool:
-        """Store one batch of events, numbered on from the last; renew the lease.
+        """Store one batch of events, whose numbers follow the last one's, and renew the lease.
 
-        Returns false when this fence may no longer write: the response was cancelled,
-        or its lease went to another process. The caller then stops.
+        Returns false when the fence no longer holds: the response was cancelled, or another process has its lease. The
+        caller must then stop.
         """
-        return self._signals.write(
-            lambda connection: self._append(connection, response_id, fence, events),
-            [response_id],
-            idempotent=True,
-        )
+
+        def work(connection: Connection) -> bool:
+            values = {"renewed_id": response_id, "lease_seconds": self._lease, **rows.fence_parameters(fence)}
+            renewed = connection.execute(_RENEW, values | {"shows_output": shows_output(events)})
+            if renewed.rowcount != 1:
+                return False
+            event_rows.append(connection, response_id, events)
+            return True
+
+        return self._signals.write(work, [response_id], idempotent=True)
 
     def follow(
         self, tenant: str, response_id: str, after: int = -1, *, idle: float = 15.0
     ) -> Iterator[list[JSON]]:
         """Return an iterator over batches of events numbered above ``after``, until the log ends.
 
-        An empty batch means that nothing came for ``idle`` seconds (time for a
-        keep-alive). Raises at once, before the first batch: 404, 400 for a response
-        that has no log, 400 for a log no longer kept.
+        An empty batch means that no event came for ``idle`` seconds (time for a keep-alive). Raises at once, before the
+        first batch: ``not_found``, and ``bad_request`` for a response that never had a log or whose log was deleted.
         """
         self._signals.db.read(lambda connection: _check_readable(connection, tenant, response_id))
         return self._follow(tenant, response_id, after, idle)
-
-    def _append(
-        self,
-        connection: Connection,
-        response_id: str,
-        fence: Fence,
-        events: Sequence[Mapping[str, Any]],
-    ) -> bool:
-        renewed = connection.execute(
-            _RENEW,
-            {
-                "renewed_id": response_id,
-                "lease_seconds": self._lease,
-                "shows_output": shows_output(events),
-                **rows.fence_parameters(fence),
-            },
-        )
-        if renewed.rowcount != 1:
-            return False
-        event_rows.append(connection, response_id, events)
-        return True
 
     def _follow(self, tenant: str, response_id: str, after: int, idle: float) -> Iterator[list[JSON]]:
         quiet_since = time.monotonic()
@@ -99,12 +72,12 @@ class EventLog:
         with self._signals.wakeups.subscribed(response_id) as wakeup:
             while True:
                 wakeup.clear()
-                seen = self._read_new(tenant, response_id, after)
-                events = event_rows.parse(seen.bodies, after=after)
+                bodies, ended = self._read_new(tenant, response_id, after)
+                events = event_rows.parse(bodies, after=after)
                 if events:
                     after = events[-1]["sequence_number"]
                     yield events
-                if seen.ended:
+                if ended:
                     return
                 now = time.monotonic()
                 if events:
@@ -115,13 +88,15 @@ class EventLog:
                 wakeup.wait(min(pause, idle))
                 pause = self._signals.longer(pause)
 
-    def _read_new(self, tenant: str, response_id: str, after: int) -> _Seen:
-        def work(connection: Connection) -> _Seen:
+    def _read_new(self, tenant: str, response_id: str, after: int) -> tuple[list[bytes], bool]:
+        """Return the batches after a number, and whether the log has ended."""
+
+        def work(connection: Connection) -> tuple[list[bytes], bool]:
             status = rows.status_of(connection, tenant, response_id)
-            if status is None:  # deleted meanwhile
-                return _Seen([], ended=True)
+            if status is None:  # it was deleted meanwhile
+                return [], True
             bodies = event_rows.read_bodies(connection, response_id, after=after)
-            return _Seen(bodies, ended=status not in rows.RUNNING_STATUSES)
+            return bodies, status not in rows.RUNNING_STATUSES
 
         return self._signals.db.read(work)
 

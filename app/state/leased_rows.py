@@ -14,13 +14,13 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from sqlalchemy import ColumnElement, Connection, Table, and_, case, func, select, update
 
 from app.state.leases import LEASE_SECONDS, renew_leases
-from app.state.records import Fence
+from app.state.records import Fence, LeasedWork
 from app.state.rows import chunks
 from app.state.signals import Signals
 from app.state.tables import AnyRow, db_now
 from app.state.upserts import run
 
-W = TypeVar("W")
+W = TypeVar("W", bound=LeasedWork)
 
 
 class Queued(NamedTuple):
@@ -43,6 +43,14 @@ class LeasedRows(ABC, Generic[W]):
         self._queued = queued
         self._lease = lease
         self._first_due = select(queued.table.c.id).where(queued.due).limit(1)
+
+    @abstractmethod
+    def release(self, work_id: str, fence: Fence, /) -> None:
+        """Hand work over, so that any process may claim it at once."""
+
+    @abstractmethod
+    def fail(self, work_id: str, fence: Fence, /) -> object:
+        """End work whose runner had an error of its own."""
 
     @abstractmethod
     def _begin(self, connection: Connection, row: AnyRow) -> W:

@@ -261,9 +261,10 @@ def _detect_early_death(last: bool) -> Iterator[None]:
         raise
 
 
-def notify(connection: Connection, topic: str) -> None:
-    """Send ``topic`` to every process's listener when the transaction commits."""
-    connection.execute(_NOTIFY, {"channel": CHANNEL, "topic": topic})
+def notify(connection: Connection, topics: Sequence[str]) -> None:
+    """Send topics to the listeners of all processes when the transaction commits."""
+    for topic in topics:
+        connection.execute(_NOTIFY, {"channel": CHANNEL, "topic": topic})
 
 
 _NOTIFY: Final = text("SELECT pg_notify(:channel, :topic)")

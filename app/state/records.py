@@ -1,4 +1,4 @@
-"""The values that callers hand to the store and get from it."""
+"""The values that callers pass to the state and get from it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ JSON = dict[str, Any]
 
 @record
 class Fence:
-    """Who may write to a running response: the lease's owner and the attempt it was given.
+    """A fencing token: the owner of a lease, and the number of the claim. It guards every write to a running row.
 
     A process that lost its lease holds an old fence, and its writes change nothing.
     """
@@ -25,8 +25,17 @@ class Fence:
 
 
 @record
+class LeasedWork:
+    """A claimed row: its id, its tenant, and the fence that guards every write to it."""
+
+    id: str
+    tenant: str
+    fence: Fence
+
+
+@record
 class Source:
-    """Where a stored item came from: dispatch puts secrets of a realm back only there."""
+    """Where a stored item came from: secrets of a realm go back to that realm only."""
 
     response_id: str | None
     direction: str
@@ -36,12 +45,12 @@ class Source:
 
 @record
 class NewResponse:
-    """A response about to run.
+    """A response that is about to run.
 
-    ``input``: this turn's own items, references resolved (`Expansion.own`).
-    ``object``: the response object as it would be shown now; its ``output`` is not
-    read. ``store`` False: it is kept for a while after its end, and not continued. ``request`` and ``headers`` are what a background run needs later; ``key_id``
-    names the caller's key, for whom it acts.
+    ``input`` are this turn's own items, their references resolved (`Expansion.own`). ``object`` is the response object as
+    it would be shown now; its ``output`` is not read. ``store`` False: the response can be fetched for a while after its
+    end, and no turn may continue it. ``request`` and ``headers`` are what a background run needs later; ``key_id`` names
+    the caller's key.
     """
 
     id: str
@@ -67,12 +76,11 @@ class NewResponse:
 
 @record
 class Ending:
-    """How a response ended: one of completed, incomplete, failed, cancelled.
+    """How a response ended: ``status`` is completed, incomplete, failed or cancelled.
 
-    ``object`` is the terminal response object; its ``output`` is stored as items.
-    ``events`` is what the log still lacks: the last batch, or, for background without
-    stream, all events from number 2 (`response.in_progress`) on. ``extra`` joins what the
-    row's own holds.
+    ``object`` is the terminal response object; its ``output`` is stored as items. ``events`` are those that the log does
+    not have yet: the last batch, or, for background without stream, all events from number 2 (`response.in_progress`)
+    on. ``extra`` is merged into the row's own.
     """
 
     status: str
@@ -82,7 +90,6 @@ class Ending:
     provider: str | None = None
     model: str | None = None
     upstream_id: str | None = None
-    upstream_state: bytes | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -95,27 +102,18 @@ class StoredResponse:
     status: str
     object: JSON
     background: bool
-    stream: bool
     attempt: int
-    key_id: str | None
-    mount: str | None
-    api_version: str | None
-    realm: str | None
     provider: str | None
     model: str | None
-    parent_id: str | None
-    conversation_id: str | None
     extra: JSON
-    created_at: float
-    completed_at: float | None
 
 
 @record
 class NewAttempt:
-    """A try about to be made; ``target`` is ``provider/model``, ``realm`` the account's.
+    """An attempt that is about to begin; ``target`` is ``provider/model``, ``realm`` that of the account.
 
-    ``run`` counts the times a background response's work was begun, from 1; ``key_name``
-    names the provider's key, never its value.
+    ``run`` counts from 1 how often the work of a background response was begun; ``key_name`` is the name of the
+    provider's key, never its value.
     """
 
     id: str
@@ -133,11 +131,10 @@ EXPANDED_MAX: Final = 32 * 1024 * 1024
 
 @record
 class Expansion:
-    """A request's input with everything it refers to.
+    """A request's input with everything that it refers to.
 
-    ``input``: history first, then this turn's items. ``sources`` runs beside it, None for
-    items the client sent itself. ``own``: this turn's items alone, to be stored. ``changed``: what the
-    client sent itself was put otherwise.
+    ``input`` is the history, then this turn's items; ``sources`` has the source of each, None for items that the client
+    sent. ``own`` are this turn's items alone, to be stored. ``changed`` says that items of the client were rewritten.
     """
 
     input: list[JSON]
@@ -150,7 +147,7 @@ class Expansion:
 
     @property
     def refers(self) -> bool:
-        """Say whether the request referred to anything stored, so that ``input`` replaces its own."""
+        """Tell whether the request refers to anything stored, so that ``input`` replaces its own input."""
         named = self.parent_id is not None or self.conversation_id is not None
         return named or any(source is not None for source in self.sources)
 
@@ -160,7 +157,10 @@ _MAX: Final = 100
 
 @record
 class PageQuery:
-    """What a caller asked of a list: ``limit`` 1 to 100, ``order`` asc or desc, cursors by item id."""
+    """A query for one page of a list: ``limit`` 1 to 100, ``order`` asc or desc, cursors by item id.
+
+    Raises ``bad_request`` for any other value.
+    """
 
     limit: int = 20
     order: str = "desc"
@@ -188,9 +188,11 @@ def _bad_limit(how: str, bound: str, limit: int, code: str) -> GatewayError:
 
 @record
 class NewFile:
-    """A file about to be written. ``members`` are its name and what else is known of its contents;
-    ``keeps`` the seconds after which it goes, None for as long as the operator keeps such things.
-    ``provider``, ``realm`` and ``upstream_id`` say where its bytes are, where that is not here."""
+    """A file that is about to be written. ``members`` are its name and what else is known of its contents.
+
+    ``keeps`` are the seconds until it expires, None for as long as the operator keeps files. ``provider``, ``realm`` and
+    ``upstream_id`` name the file at a provider that has its bytes; None: they are stored here.
+    """
 
     id: str
     tenant: str
@@ -204,7 +206,7 @@ class NewFile:
 
 @record
 class StoredFile:
-    """A file of a tenant; ``provider`` is None where its bytes are here."""
+    """A file of a tenant; ``provider`` is None where its bytes are stored here. Times are Unix seconds."""
 
     id: str
     purpose: str
@@ -218,12 +220,12 @@ class StoredFile:
 
 
 LARGEST: Final = 1024 * 1024
-"""Bytes of the largest answer that is kept."""
+"""The size in bytes of the largest first answer that is kept."""
 
 
 @record
 class FirstAnswer:
-    """An answer as it went out. ``response_id`` is that of a background response whose events are the body."""
+    """An answer as it was sent; ``response_id`` is set where the body is the events of that background response."""
 
     status: int
     headers: Mapping[str, str]
@@ -232,7 +234,7 @@ class FirstAnswer:
 
 
 def missing(file_id: str, param: str = "file_id") -> GatewayError:
-    """Return the error for a file that there is not, for this caller."""
+    """Return the 404 for a file that is missing or another tenant's."""
     return GatewayError("not_found", f"No such File object: {file_id[:80]}", param=param)
 
 
@@ -253,5 +255,5 @@ class Cursor(NamedTuple):
 
 
 def ended_at(body: Mapping[str, Any]) -> float:
-    """Return when a call of the log ended, in Unix seconds."""
+    """Return when a call of the call log ended, in Unix seconds."""
     return float(body["created_at"] + body["latency"] / 1000)

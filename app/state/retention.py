@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Connection, and_, delete, exists, not_, se
 
 from app.errors import GatewayError
 from app.state import blobs, cache, files, live_events
-from app.state.call_bodies import call_body
+from app.state.call_log import call_body
 from app.state.database import Database
 from app.state.deletion import delete_all, repeat
 from app.state.idempotency import first_answer

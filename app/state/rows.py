@@ -59,7 +59,7 @@ _LOST_OF_FENCE: Final = (
     response.c.lease_owner == bindparam("fence_owner"),
     response.c.attempt == bindparam("fence_attempt"),
 )
-_LEARNED: Final = ("realm", "provider", "model", "upstream_id", "upstream_state")
+_LEARNED: Final = ("realm", "provider", "model", "upstream_id")
 _ENDED: Final = (
     update(response)
     .where(response.c.id == bindparam("ended_id"))
@@ -219,13 +219,14 @@ def _values_of(
     response_id: str, ending: Ending, *, cancelled: bool = False, extra: bytes | None = None
 ) -> dict[str, Any]:
     """Return the parameters of an end."""
-    values = {f"new_{name}": getattr(ending, name) for name in _LEARNED}
-    values["ended_id"] = response_id
-    values["new_status"] = ending.status
-    values["new_object"] = dumps({**ending.object, "status": ending.status, "output": None})
-    values["new_cancelled"] = cancelled
-    values["new_extra"] = extra
-    return values
+    return {
+        "ended_id": response_id,
+        "new_status": ending.status,
+        "new_object": dumps({**ending.object, "status": ending.status, "output": None}),
+        "new_cancelled": cancelled,
+        "new_extra": extra,
+        **{f"new_{name}": getattr(ending, name) for name in _LEARNED},
+    }
 
 
 def item_rows(connection: Connection, response_id: str, direction: str) -> list[ItemRow]:

@@ -1,68 +1,38 @@
-"""The runner: claims leased work and keeps its leases while an injected function does it.
+"""The runner: claims the work of one queue and renews its leases while a function does the work.
 
-The work of one queue: background responses, or batches. ``execute(job)`` runs one piece in a greenlet of its own and stores the end itself
-with ``job.work.fence``; after an abort it stores nothing. The runner wakes at a bell, at a NOTIFY, and
-every second anyway. A job is told to stop by ``job.abort(reason)``: cancelled by its
-owner, lease lost (``server_lost``), or this process is leaving (``server_shutdown``). Before that last one
-``job.leave()`` asks it to begin nothing new.
+``execute(job)`` runs one piece of work in a greenlet of its own and stores the end itself, under ``job.work.fence``; after
+an abort it stores nothing. The runner looks for work when it is notified, and every second anyway. ``job.abort(reason)``
+ends a job: it was cancelled, its lease was lost (``server_lost``), or this process leaves (``server_shutdown``). Before
+the last of these, ``job.leave()`` asks it to begin nothing new.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Final, Generic, Protocol, TypeVar
+from collections.abc import Callable
+from typing import Final, Generic, TypeVar
 
 import gevent
 
 from app.errors import GatewayError
+from app.state.leased_rows import LeasedRows
 from app.state.leases import LEASE_SECONDS
 from app.state.loops import Loop
-from app.state.records import Fence
+from app.state.records import LeasedWork
 from app.state.signals import Signals
 from app.state.wakeups import QUEUE
 
 _LOG: Final = logging.getLogger(__name__)
 
 CONCURRENCY: Final = 32
-_SPARE: Final = 8  # one place for newcomers beside so many
+_SPARE: Final = 8  # one more job for tenants without any, for each so many
 _TURN_SECONDS: Final = 1.0
 _HAND_OVER_SECONDS: Final = 2.0
 _RENEW_AT: Final = 0.3  # of the lease: two renewals may fail before it is lost
 
 
-class Leased(Protocol):
-    """A claimed piece of work: its row's id, whose it is, and the fence that guards its writes."""
-
-    @property
-    def id(self) -> str: ...
-
-    @property
-    def tenant(self) -> str: ...
-
-    @property
-    def fence(self) -> Fence: ...
-
-
-W = TypeVar("W", bound=Leased)
-
-
-W_co = TypeVar("W_co", bound=Leased, covariant=True)
-
-
-class LeasedQueue(Protocol[W_co]):
-    """Where work is claimed from, and given back to."""
-
-    def claim(self, limit: int, *, but_for: Collection[str] = ()) -> Sequence[W_co]: ...
-
-    def renew(self, fences: Mapping[str, Fence]) -> None: ...
-
-    def lost(self, fences: Mapping[str, Fence]) -> dict[str, str]: ...
-
-    def release(self, work_id: str, fence: Fence, /) -> None: ...
-
-    def fail(self, work_id: str, fence: Fence, /) -> None: ...
+W = TypeVar("W", bound=LeasedWork)
 
 
 class Job(Generic[W]):
@@ -75,13 +45,13 @@ class Job(Generic[W]):
         self._leave: Callable[[], None] | None = None
 
     def on_abort(self, stop: Callable[[str], None]) -> None:
-        """Have ``stop(reason)`` called when the work must end; at once when it must already."""
+        """Call ``stop(reason)`` when the work must end; call it now if it must already."""
         self._stop = stop
         if self.aborted is not None:
             stop(self.aborted)
 
     def abort(self, reason: str) -> None:
-        """Tell the work to end; the first reason wins."""
+        """End the work; only the first reason counts."""
         if self.aborted is not None:
             return
         self.aborted = reason
@@ -89,7 +59,7 @@ class Job(Generic[W]):
             self._stop(reason)
 
     def on_leave(self, leave: Callable[[], None]) -> None:
-        """Have ``leave()`` called when this process is about to go, before anything is aborted."""
+        """Call ``leave()`` when this process is about to leave, before anything is aborted."""
         self._leave = leave
 
     def leave(self) -> None:
@@ -104,7 +74,7 @@ class Runner(Generic[W]):
     def __init__(
         self,
         signals: Signals,
-        queue: LeasedQueue[W],
+        queue: LeasedRows[W],
         execute: Callable[[Job[W]], None],
         *,
         concurrency: int = CONCURRENCY,
@@ -117,7 +87,7 @@ class Runner(Generic[W]):
         self._lease = lease
         self._turn_seconds = min(_TURN_SECONDS, lease * _RENEW_AT)
         self._jobs: dict[Job[W], gevent.Greenlet[..., None]] = {}
-        self._kept_until = 0.0
+        self._leased_until = 0.0
         self._renew_at = 0.0
         self._loop = Loop(self._run)
 
@@ -137,7 +107,7 @@ class Runner(Generic[W]):
         for job in list(self._jobs):
             job.leave()
         while self._jobs and time.monotonic() < deadline:
-            self._attend()
+            self._check_leases()
             gevent.joinall(list(self._jobs.values()), timeout=self._turn_seconds, count=1)
         left = dict(self._jobs)
         for job in left:
@@ -151,25 +121,25 @@ class Runner(Generic[W]):
             while True:
                 wakeup.clear()
                 try:
-                    self._attend()
-                    self._take()
+                    self._check_leases()
+                    self._claim()
                 except Exception:  # noqa: BLE001 - the loop must outlive any fault, or work would wait for ever
-                    _LOG.exception("the runner stumbled")
+                    _LOG.exception("the runner could not look for work")
                 wakeup.wait(self._turn_seconds)
 
-    def _take(self) -> None:
-        """Claim as much as there is room for; the rest waits for a job to end.
+    def _claim(self) -> None:
+        """Claim as much work as there is room for.
 
-        A full services still takes a few from tenants that have nothing running in it, so that
-        nobody's long work shuts the others out.
+        A full runner still claims a few pieces of tenants that have no job in it, so that nobody's long work keeps the
+        others out.
         """
         room = self._concurrency - len(self._jobs)
-        here = {job.work.tenant for job in self._jobs} if room <= 0 else set()
+        served = {job.work.tenant for job in self._jobs} if room <= 0 else set()
         room = room if room > 0 else room + max(1, self._concurrency // _SPARE)
         if room <= 0:
             return
         try:
-            claimed = self._queue.claim(room, but_for=here)
+            claimed = self._queue.claim(room, but_for=served)
         except GatewayError as error:
             _LOG.warning("no work claimed: %s", error.raw or error.message)
             return
@@ -179,8 +149,8 @@ class Runner(Generic[W]):
             job = Job(work)
             self._jobs[job] = gevent.spawn(self._work_on, job)
 
-    def _attend(self) -> None:
-        """Renew the leases in time, and stop the jobs that are not ours any more."""
+    def _check_leases(self) -> None:
+        """Renew the leases in time, and abort the jobs that were cancelled or lost."""
         if not self._jobs:
             return
         fences = {job.work.id: job.work.fence for job in self._jobs}
@@ -191,7 +161,7 @@ class Runner(Generic[W]):
             reasons = self._queue.lost(fences)
         except GatewayError as error:
             _LOG.warning("leases not renewed: %s", error.raw or error.message)
-            over = time.monotonic() >= self._kept_until
+            over = time.monotonic() >= self._leased_until
             reasons = dict.fromkeys(fences, "server_lost") if over else {}
         for job in list(self._jobs):
             if job.work.id in reasons:
@@ -199,7 +169,7 @@ class Runner(Generic[W]):
 
     def _schedule_renewal(self) -> None:
         now = time.monotonic()
-        self._kept_until = now + self._lease
+        self._leased_until = now + self._lease
         self._renew_at = now + self._lease * _RENEW_AT
 
     def _work_on(self, job: Job[W]) -> None:

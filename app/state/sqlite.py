@@ -25,7 +25,7 @@ from sqlalchemy.pool import StaticPool
 
 from app.state.cipher import Cipher
 from app.state.encryption import use_cipher
-from app.state.threads import Job, Lane, original
+from app.state.threads import Job, WorkerThreads, original
 
 BUSY_SECONDS: Final = 15.0  # an index of a million rows is built in less
 _BATCH: Final = 256
@@ -99,8 +99,8 @@ class SQLiteBackend:
         self._writer = use_cipher(open_engine(path, write=True), cipher)
         self._readers = [use_cipher(open_engine(path, write=False), cipher) for _ in range(readers)]
         self._idle = list(self._readers)
-        self._writes = Lane(self._serve_writes, threads=1, batch=_BATCH)
-        self._reads = Lane(self._serve_read, threads=readers, batch=1)
+        self._writes = WorkerThreads(self._serve_writes, threads=1, batch=_BATCH)
+        self._reads = WorkerThreads(self._serve_read, threads=readers, batch=1)
 
     def write(self, run: Callable[[Connection], Any], timeout: float, *, single: bool = False) -> Any:
         if self._writes.waiting > _WAITING_MAX:

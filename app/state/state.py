@@ -9,8 +9,7 @@ state.stop(grace=20.0)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -53,41 +52,45 @@ from app.state.vault import Vault
 from app.state.wakeups import Wakeups
 
 
-@dataclass(slots=True)
 class State:
-    """The parts of the state, each of all tenants."""
+    """The parts of the state, each of all tenants, over one database."""
 
-    db: Database
-    cipher: Cipher
-    sealer: Sealer
-    signals: Signals
-    lease_renewer: LeaseRenewer
-    responses: Responses
-    conversations: Conversations
-    history: History
-    events: EventLog
-    queue: Queue
-    attempts: Attempts
-    vault: Vault
-    keys: Keys
-    call_log: CallLog
-    tenants: Tenants
-    admins: Admins
-    sessions: Sessions
-    audit: Audit
-    budgets: Budgets
-    alerts: Alerts
-    live_events: LiveEvents
-    ledger: Ledger
-    files: Files
-    batches: Batches
-    batch_queue: BatchQueue
-    remote_batches: RemoteBatches
-    first_answers: FirstAnswers
-    admin_queries: AdminQueries
-    answers: SharedAnswers
-    runners: list[Runner[Any]] = field(default_factory=list)
-    tasks: list[PeriodicTask] = field(default_factory=list)
+    def __init__(
+        self, db: Database, operator_secrets: Sequence[str], expanded_max: int, *, seals: bool
+    ) -> None:
+        self.db = db
+        self.cipher = Cipher(operator_secrets, seals=seals)
+        self.sealer = Sealer(operator_secrets)
+        self.signals = Signals(db, Wakeups())
+        self.lease_renewer = LeaseRenewer(self.signals)
+        self.responses = Responses(self.signals, self.lease_renewer)
+        self.conversations = Conversations(db)
+        self.history = History(db, limit=expanded_max)
+        self.events = EventLog(self.signals)
+        self.queue = Queue(self.signals)
+        self.attempts = Attempts(db)
+        self.vault = Vault(db)
+        hasher = Hasher(operator_secrets)
+        self.keys = Keys(self.signals, hasher)
+        self.tenants = Tenants(self.signals)
+        self.admins = Admins(self.signals, hasher)
+        self.sessions = Sessions(db, hasher)
+        self.audit = Audit(db)
+        self.call_log = CallLog(self.signals, self.sealer)
+        self.budgets = Budgets(db)
+        self.alerts = Alerts(db)
+        self.ledger = Ledger(db)
+        self.live_events = LiveEvents(self.signals)
+        self.files = Files(db)
+        self.batches = Batches(self.signals)
+        self.batch_queue = BatchQueue(self.signals)
+        self.remote_batches = RemoteBatches(self.signals)
+        self.first_answers = FirstAnswers(db)
+        self.admin_queries = AdminQueries(db)
+        self.answers = SharedAnswers(self.signals)
+        self.runners: list[Runner[Any]] = []
+        self.tasks: list[PeriodicTask] = []
+        db.seal(self.cipher)
 
     def start(
         self,
@@ -160,40 +163,4 @@ def open_state(
     and ``store_unavailable`` when the database does not answer.
     """
     db = Database.open(database_url, access)
-    secrets = load_keys(environ, db.url)
-    cipher = Cipher(secrets, seals=encrypt)
-    db.seal(cipher)
-    sealer, hasher = Sealer(secrets), Hasher(secrets)
-    signals = Signals(db, Wakeups())
-    renewer = LeaseRenewer(signals)
-    return State(
-        db=db,
-        cipher=cipher,
-        sealer=sealer,
-        signals=signals,
-        lease_renewer=renewer,
-        responses=Responses(signals, renewer),
-        conversations=Conversations(db),
-        history=History(db, limit=expanded_max),
-        events=EventLog(signals),
-        queue=Queue(signals),
-        attempts=Attempts(db),
-        vault=Vault(db),
-        keys=Keys(signals, hasher),
-        call_log=CallLog(signals, sealer),
-        tenants=Tenants(signals),
-        admins=Admins(signals, hasher),
-        sessions=Sessions(db, hasher),
-        audit=Audit(db),
-        budgets=Budgets(db),
-        alerts=Alerts(db),
-        live_events=LiveEvents(signals),
-        ledger=Ledger(db),
-        files=Files(db),
-        batches=Batches(signals),
-        batch_queue=BatchQueue(signals),
-        remote_batches=RemoteBatches(signals),
-        first_answers=FirstAnswers(db),
-        admin_queries=AdminQueries(db),
-        answers=SharedAnswers(signals),
-    )
+    return State(db, load_keys(environ, db.url), expanded_max, seals=encrypt)

@@ -1,12 +1,11 @@
-"""Native threads that greenlets may wait for without stopping the hub.
+"""Native threads that greenlets can wait for without blocking the hub.
 
-A blocking C library (sqlite3) must run outside gevent's thread. Its native
-thread takes jobs from a native queue; the caller, a greenlet or, in a plain
-script, an ordinary thread, sleeps on a `Reply`. Never ``hub.threadpool``: its ten
-threads also resolve DNS names.
+A blocking C library (sqlite3) must run outside gevent's thread. A native thread takes jobs from a native queue; the
+caller, a greenlet or, in a plain script, an ordinary thread, waits for the job. gevent's ``hub.threadpool`` does not serve:
+its ten threads also resolve DNS names.
 
-A caller that gives up (time-out, kill) merely stops looking: its job still runs.
-Jobs must not touch gevent, locks of other modules, or anything that yields.
+When a caller gives up (time-out, kill), its job still runs. Jobs must not touch gevent, locks of other modules, or
+anything that yields.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ import importlib
 import logging
 import sys
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 _LOG: Final = logging.getLogger(__name__)
 _MOMENT: Final = 0.001  # seconds; a commit takes longer
@@ -30,95 +29,58 @@ def original(module: str, name: str) -> Any:
 
 
 def cooperative() -> bool:
-    """Say whether this process runs on greenlets."""
+    """Tell whether this process runs on greenlets."""
     monkey = sys.modules.get("gevent.monkey")
     return monkey is not None and bool(monkey.is_module_patched("threading"))
 
 
-class Reply(Protocol):
-    """Where a job's end is announced (from the native thread) and awaited (by the caller)."""
+def new_reply() -> tuple[Callable[[], object], Callable[[float], object]]:
+    """Return how to announce the end of a job, from any thread, and how the calling greenlet or thread waits for it.
 
-    def announce(self) -> None: ...
+    Waiting takes a time-out in seconds and returns whether the end was announced.
+    """
+    if not cooperative():
+        lock = original("_thread", "allocate_lock")()
+        lock.acquire()
+        return lock.release, lambda timeout: lock.acquire(timeout=timeout)
+    from gevent import get_hub
+    from gevent.event import Event
 
-    def wait(self, timeout: float) -> bool: ...
-
-
-class _GreenletReply:
-    """Awaited by a greenlet; announced through its own hub's loop, the one thread-safe way."""
-
-    __slots__ = ("_event", "_loop")
-
-    def __init__(self) -> None:
-        from gevent import get_hub
-        from gevent.event import Event
-
-        self._loop = get_hub().loop
-        self._event = Event()
-
-    def announce(self) -> None:
-        self._loop.run_callback_threadsafe(self._event.set)
-
-    def wait(self, timeout: float) -> bool:
-        return bool(self._event.wait(timeout))
-
-
-class _ThreadReply:
-    """Awaited by an ordinary thread."""
-
-    __slots__ = ("_lock",)
-
-    def __init__(self) -> None:
-        self._lock = original("_thread", "allocate_lock")()
-        self._lock.acquire()
-
-    def announce(self) -> None:
-        self._lock.release()
-
-    def wait(self, timeout: float) -> bool:
-        return bool(self._lock.acquire(timeout=timeout))
-
-
-def new_reply() -> Reply:
-    """Make the kind of reply that suits the calling thread."""
-    return _GreenletReply() if cooperative() else _ThreadReply()
+    loop, event = get_hub().loop, Event()
+    return lambda: loop.run_callback_threadsafe(event.set), event.wait
 
 
 class Job:
-    """A function to run in a native thread, and what became of it."""
+    """A function to run in a native thread, and its result or error; ``finish()`` wakes the caller."""
 
-    __slots__ = ("error", "result", "run", "_reply")
+    __slots__ = ("error", "finish", "result", "run", "_wait")
 
     def __init__(self, run: Callable[..., Any]) -> None:
         self.run = run
         self.result: Any = None
         self.error: BaseException | None = None
-        self._reply = new_reply()
-
-    def finish(self) -> None:
-        """Wake the caller."""
-        self._reply.announce()
+        self.finish, self._wait = new_reply()
 
     def wait(self, timeout: float) -> Any:
         """Return the result or raise the job's error; ``TimeoutError`` after ``timeout`` seconds."""
-        if not self._reply.wait(timeout):
+        if not self._wait(timeout):
             raise TimeoutError(f"no answer from the database thread within {timeout:g} s")
         if self.error is not None:
             raise self.error
         return self.result
 
 
-class Lane:
-    """A queue of jobs and the native threads that serve it.
+class WorkerThreads:
+    """A queue of jobs and the native threads that run them.
 
-    ``serve(jobs)`` is called in a native thread with every job that was waiting, at
-    most ``batch`` of them; it sets results and errors, and must not raise. After several that
-    came together it waits a moment for the next: what is served at once costs little more than one.
+    ``serve(jobs)`` is called in a native thread with all waiting jobs, at most ``batch``; it sets results and errors, and
+    must not raise. After several jobs at once, a thread waits a moment for the next ones: a batch costs little more than
+    one job.
     """
 
     def __init__(self, serve: Callable[[list[Job]], None], *, threads: int, batch: int) -> None:
         self._serve = serve
         self._batch = batch
-        self._threads = threads
         self._is_crowded = False
         self._sleep = original("time", "sleep")
         self._queue = original("queue", "SimpleQueue")()
@@ -135,7 +97,7 @@ class Lane:
 
     @property
     def waiting(self) -> int:
-        """How many jobs nobody has taken yet."""
+        """How many jobs no thread has taken yet."""
         return int(self._queue.qsize())
 
     def close(self, timeout: float = 5.0) -> None:

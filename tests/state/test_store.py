@@ -44,7 +44,8 @@ def test_a_finished_response_comes_back_whole(state: State) -> None:
     expected = snapshot(response_id, "completed", output=output, usage={"total_tokens": 3})
     assert stored.object == expected
     assert list(stored.object) == list(expected)
-    assert (stored.key_id, stored.mount, stored.realm, stored.provider) == ("k1", "/v1", "r", "p")
+    row = state.db.fetch_first(select(response).where(response.c.id == response_id))
+    assert (row.key_id, row.mount, row.realm, stored.provider) == ("k1", "/v1", "r", "p")
 
 
 def test_a_running_synchronous_response_does_not_exist_yet(state: State) -> None:
