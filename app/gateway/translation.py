@@ -171,7 +171,7 @@ class TranslateExchange:
 class Reopening(Protocol):
     """An encoder that remembers its end, and can be told that it never went out."""
 
-    def take_back_end(self) -> None:
+    def discard_end(self) -> None:
         """Forget the terminal frames."""
         ...
 
@@ -197,7 +197,7 @@ class TranslateStream(EventStream[Event]):
     def fail(self, error: GatewayError) -> list[Frame]:
         """Return the frames that end the stream in ``error``."""
         if self.ended and isinstance(self._encoder, Reopening):
-            self._encoder.take_back_end()
+            self._encoder.discard_end()
         failed = Failed(error, self.usage)
         self._fold.feed(failed)
         self.ended = True

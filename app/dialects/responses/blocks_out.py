@@ -1,23 +1,23 @@
-"""How each kind of block grows on a Responses stream: its start, delta and done events.
+"""The events of each kind of block in a Responses stream: start, deltas and end.
 
-A writer returns payloads, ``(event type, members)``; the encoder numbers them. It also
-folds its block, so that what is said at the end is what was said on the way.
+A writer returns payloads, ``(event type, members)``, which the encoder numbers. It also folds the deltas
+of its block, so that the final part is equal to what the deltas said.
 
-Events and members: contract/responses.md 4.2; order: 4.3.
+Source: the event types and their order in OpenAI's API description and recorded streams
+(docs/contract/streams.md).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Generic, TypeVar
 
 from app.canonical.events import BlockDelta, BlockEnded
 from app.canonical.request import (
     AudioPart,
     ImagePart,
     Item,
-    Native,
     OpaquePart,
     Part,
     ReasoningPart,
@@ -28,21 +28,26 @@ from app.canonical.request import (
 from app.dialects.responses.items_out import ItemWriter, whole_annotation, whole_logprob
 from app.dialects.responses.tool_origins import Place
 from app.dialects.shared.lenient_json import as_str
+from app.dialects.shared.native import own_members
 
 Payload = tuple[str, dict[str, Any]]
+P = TypeVar("P", bound=Part)
 
 
 @dataclass(slots=True)
 class WireItem:
-    """One output item as it grows: its index on the wire, the canonical item it stands for,
-    its kind (``part_kind``) and the writers of its blocks. ``value`` is the finished item."""
+    """One output item of the stream.
+
+    ``index`` is its index on the wire, ``number`` that of the canonical item, ``kind`` is its
+    ``part_kind``. ``value`` is the final item, None until it is closed.
+    """
 
     index: int
     number: int
     kind: str
     part: Part
     info: Item
-    blocks: list[BlockWriter] = field(default_factory=list)
+    blocks: list[BlockWriter[Any]] = field(default_factory=list)
     status: str | None = None
     closed: bool = False
     value: dict[str, Any] | None = None
@@ -53,12 +58,12 @@ class WireItem:
 
     @property
     def is_search(self) -> bool:
-        """Whether it is a call of the client's own search for tools, whose arguments come whole."""
+        """True for a call of the client's own tool search, whose arguments are not streamed."""
         return self.place is not None and self.place.search
 
     @property
     def type(self) -> str:
-        """The item's type on the wire."""
+        """The type of the item on the wire."""
         if isinstance(self.part, OpaquePart):
             return self.part.type if self.kind == "opaque" else "message"
         if self.is_search:
@@ -69,52 +74,58 @@ class WireItem:
 
     @property
     def all_ended(self) -> bool:
-        """Whether every block that began has ended."""
+        """True if every block that began has ended."""
         return not self._open
 
-    def add(self, writer: BlockWriter) -> None:
-        """Take one more block."""
+    def add(self, writer: BlockWriter[Any]) -> None:
+        """Add a block."""
         self.blocks.append(writer)
         self._open += 1
         self._counts[type(writer)] = self.count(type(writer)) + 1
 
     def count(self, kind: Any) -> int:
-        """Return how many blocks have just this class of writer."""
+        """Return the number of blocks whose writer has exactly this class."""
         return self._counts.get(kind, 0)
 
     def end_block(self, part: Part) -> None:
-        """Note that a block ended, as ``part``."""
+        """Record the end of a block; ``part`` is its final part."""
         self._open -= 1
         self._signed = self._signed or (isinstance(part, ReasoningPart) and bool(part.signature))
 
     @property
     def id(self) -> str:
-        """The item's id."""
+        """The id of the item, empty before it has one."""
         return self.info.id or ""
 
-    def mint(self, item_id: str) -> None:
-        """Take an id of our own; a hosted item keeps the one it came with."""
+    def set_id(self, item_id: str) -> None:
+        """Set the id; an item of a hosted tool keeps its own."""
         own = as_str(self.part.native[1].get("id")) if isinstance(self.part, OpaquePart) else ""
         self.info = replace(self.info, id=own or item_id)
 
     def takes(self, kind: str) -> bool:
-        """Whether one more block of ``kind`` belongs into this item: message content and
-        reasoning collect, until the item is closed or its reasoning was signed."""
-        if self.closed or kind not in ("content", "reasoning"):
-            return False
-        return not self._signed
+        """Tell whether a further block of ``kind`` belongs to this item.
 
-    def is_whole(self, later: bool) -> bool:
-        """Whether the item can be closed: all ended, and a later one began. The last item
-        waits for the finish, which may make it incomplete; a hosted one does not."""
-        return self.all_ended and (later or self.kind == "opaque")
+        Only messages and reasoning have several blocks, until they are closed or signed.
+        """
+        return kind in ("content", "reasoning") and not (self.closed or self._signed)
+
+    def may_close(self, *, is_last: bool) -> bool:
+        """Tell whether the item can be closed: all its blocks ended.
+
+        The last item is closed with the finish, which may make it incomplete; this does not
+        concern hosted tools.
+        """
+        return self.all_ended and (not is_last or self.kind == "opaque")
 
     def closing_status(self, cut: str | None) -> str | None:
-        """Return the status of the finished item; reasoning has one only where its wire gave it."""
+        """Return the status of the final item; reasoning has one only if its provider gave it.
+
+        ``cut`` is the status for an item that was cut off, None for others.
+        """
         if self.kind == "opaque":
             return None
-        own_status = self.status or self.info.status
-        return own_status if self.kind == "reasoning" else own_status or cut or "completed"
+        status = self.status or self.info.status
+        return status if self.kind == "reasoning" else status or cut or "completed"
 
     def added(self) -> dict[str, Any]:
         """Return the members of ``output_item.added``."""
@@ -144,10 +155,10 @@ class WireItem:
 _TYPES: Final[Mapping[str, str]] = {"reasoning": "reasoning", "image": "image_generation_call"}
 
 
-class BlockWriter:
-    """One block on the wire; the base writes nothing but folds its text."""
+class BlockWriter(Generic[P]):
+    """Writes one block. This base class writes nothing and folds the text."""
 
-    def __init__(self, item: WireItem, part: Part, writer: ItemWriter) -> None:
+    def __init__(self, item: WireItem, part: P, writer: ItemWriter) -> None:
         self.part = part
         self.ended = False
         self._item = item
@@ -156,51 +167,45 @@ class BlockWriter:
         self._at = {"item_id": item.id, "output_index": item.index}
 
     def start(self) -> list[Payload]:
-        """Return what opens the block; text that the part already holds is its first delta."""
+        """Return the payloads that open the block."""
         return []
 
     def delta(self, event: BlockDelta) -> list[Payload]:
-        """Return what grows the block."""
+        """Return the payloads of a delta."""
         self._texts.append(event.text)
         return []
 
     def end(self, event: BlockEnded | None) -> list[Payload]:
-        """Fold the block and return what closes it; None when it was cut."""
+        """Fold the block and return the payloads that close it; ``event`` is None if it was cut off."""
         self.ended = True
         if event is not None and event.part is not None:
-            self.part = event.part
+            self.part = event.part  # type: ignore[assignment]
         else:
-            self.part = self._fold("".join(self._texts))
-            if event is not None:
-                self.part = _with_end(self.part, event)
+            part = self._fold("".join(self._texts))
+            self.part = part if event is None else _with_end(part, event)
         self._item.end_block(self.part)
         return self._done()
 
-    def _fold(self, text: str) -> Part:
+    def _fold(self, text: str) -> P:
         return self.part
 
     def _done(self) -> list[Payload]:
         return []
 
 
-def _with_end(part: Part, event: BlockEnded) -> Part:
+def _with_end(part: P, event: BlockEnded) -> P:
     if event.signature is not None and isinstance(part, ReasoningPart):
         part = replace(part, signature=event.signature)
     if event.native is None:
         return part
-    return replace(part, native=_merge_native(part.native, event.native))
+    dialect, members = event.native
+    return replace(part, native=(dialect, {**own_members(dialect, part.native), **members}))
 
 
-def _merge_native(old: Native | None, new: Native) -> Native:
-    if old is None or old[0] != new[0]:
-        return new
-    return new[0], {**old[1], **new[1]}
+class _Content(BlockWriter[P]):
+    """A part of a message; its content index is its position among the item's blocks."""
 
-
-class _Content(BlockWriter):
-    """A part of a message: its content index is its place among the item's blocks."""
-
-    def __init__(self, item: WireItem, part: Part, writer: ItemWriter) -> None:
+    def __init__(self, item: WireItem, part: P, writer: ItemWriter) -> None:
         super().__init__(item, part, writer)
         self._at = {**self._at, "content_index": len(item.blocks)}
 
@@ -211,36 +216,31 @@ class _Content(BlockWriter):
         return [("response.content_part.done", {**self._at, "part": self._writer.part(self.part, True)})]
 
 
-class _Text(_Content):
-    def __init__(self, item: WireItem, part: Part, writer: ItemWriter) -> None:
+class _Text(_Content[P]):
+    def __init__(self, item: WireItem, part: P, writer: ItemWriter) -> None:
         super().__init__(item, part, writer)
         self._annotations: list[Mapping[str, Any]] = []
-        self._logprobs: list[Mapping[str, Any]] | None = None
+        self._logprobs: list[Mapping[str, Any]] = []
 
     def delta(self, event: BlockDelta) -> list[Payload]:
         payloads: list[Payload] = []
         if event.text or event.logprobs:
             self._texts.append(event.text)
             logprobs = [whole_logprob(entry) for entry in event.logprobs or ()]
-            if logprobs:
-                self._logprobs = self._logprobs or []
-                self._logprobs += logprobs
-            payloads.append(
-                ("response.output_text.delta", {**self._at, "delta": event.text, "logprobs": logprobs})
-            )
+            self._logprobs += logprobs
+            members = {**self._at, "delta": event.text, "logprobs": logprobs}
+            payloads.append(("response.output_text.delta", members))
         if event.annotation is not None:
-            place = {
-                "annotation_index": len(self._annotations),
-                "annotation": whole_annotation(event.annotation),
-            }
+            index, annotation = len(self._annotations), whole_annotation(event.annotation)
             self._annotations.append(event.annotation)
-            payloads.append(("response.output_text.annotation.added", {**self._at, **place}))
+            members = {**self._at, "annotation_index": index, "annotation": annotation}
+            payloads.append(("response.output_text.annotation.added", members))
         return payloads
 
-    def _fold(self, text: str) -> Part:
-        assert isinstance(self.part, TextPart)
-        logprobs = tuple(self._logprobs) if self._logprobs is not None else None
-        return replace(self.part, text=text, annotations=tuple(self._annotations), logprobs=logprobs)
+    def _fold(self, text: str) -> P:
+        part: Any = self.part
+        annotations, logprobs = tuple(self._annotations), tuple(self._logprobs) or None
+        return replace(part, text=text, annotations=annotations, logprobs=logprobs)
 
     def _done(self) -> list[Payload]:
         part = self._writer.part(self.part, True)
@@ -248,23 +248,22 @@ class _Text(_Content):
         return [("response.output_text.done", done), *super()._done()]
 
 
-class _Refusal(_Content):
+class _Refusal(_Content[RefusalPart]):
     def delta(self, event: BlockDelta) -> list[Payload]:
         self._texts.append(event.text)
         return [("response.refusal.delta", {**self._at, "delta": event.text})] if event.text else []
 
-    def _fold(self, text: str) -> Part:
+    def _fold(self, text: str) -> RefusalPart:
         return RefusalPart(text, self.part.native)
 
     def _done(self) -> list[Payload]:
-        assert isinstance(self.part, RefusalPart)
         return [("response.refusal.done", {**self._at, "refusal": self.part.text}), *super()._done()]
 
 
-class _Audio(_Text):
-    """Spoken output: its transcript streams as text, the sound comes whole with the part."""
+class _Audio(_Text[AudioPart]):
+    """Speech: its transcript is streamed as text, its sound is in the final part."""
 
-    def __init__(self, item: WireItem, part: Part, writer: ItemWriter) -> None:
+    def __init__(self, item: WireItem, part: AudioPart, writer: ItemWriter) -> None:
         super().__init__(item, part, writer)
         self._sound: list[str] = []
 
@@ -272,20 +271,19 @@ class _Audio(_Text):
         self._sound.append(event.text)
         return super().delta(BlockDelta(event.block, event.transcript))
 
-    def _fold(self, text: str) -> Part:
-        assert isinstance(self.part, AudioPart)
+    def _fold(self, text: str) -> AudioPart:
         return replace(self.part, data="".join(self._sound) or None, transcript=text)
 
 
-class _Reasoning(BlockWriter):
-    """Visible reasoning: open text as content parts, summaries as summary parts."""
+class _Reasoning(BlockWriter[ReasoningPart]):
+    """Visible reasoning: full text as content parts, summaries as summary parts."""
 
     index: ClassVar[str] = "content_index"
     kind: ClassVar[str] = "reasoning_text"
     part_event: ClassVar[str] = "response.content_part"
     text_event: ClassVar[str] = "response.reasoning_text"
 
-    def __init__(self, item: WireItem, part: Part, writer: ItemWriter) -> None:
+    def __init__(self, item: WireItem, part: ReasoningPart, writer: ItemWriter) -> None:
         super().__init__(item, part, writer)
         self._at = {**self._at, self.index: item.count(type(self))}
 
@@ -298,12 +296,10 @@ class _Reasoning(BlockWriter):
         self._texts.append(event.text)
         return [(f"{self.text_event}.delta", {**self._at, "delta": event.text})]
 
-    def _fold(self, text: str) -> Part:
-        assert isinstance(self.part, ReasoningPart)
+    def _fold(self, text: str) -> ReasoningPart:
         return replace(self.part, text=text)
 
     def _done(self) -> list[Payload]:
-        assert isinstance(self.part, ReasoningPart)
         text = self.part.text
         return [
             (f"{self.text_event}.done", {**self._at, "text": text}),
@@ -318,8 +314,8 @@ class _Summary(_Reasoning):
     text_event = "response.reasoning_summary_text"
 
 
-class _Call(BlockWriter):
-    """A call of a client's tool: function arguments or free input."""
+class _Call(BlockWriter[ToolCallPart]):
+    """A call of a client's tool: the arguments of a function, or the input of a custom tool."""
 
     event: ClassVar[str] = "response.function_call_arguments"
     slot: ClassVar[str] = "arguments"
@@ -330,19 +326,16 @@ class _Call(BlockWriter):
         self._texts.append(event.text)
         return [(f"{self.event}.delta", {**self._at, "delta": event.text})]
 
-    def _fold(self, text: str) -> Part:
-        assert isinstance(self.part, ToolCallPart)
+    def _fold(self, text: str) -> ToolCallPart:
         return replace(self.part, arguments=text)
 
     def _done(self) -> list[Payload]:
-        assert isinstance(self.part, ToolCallPart)
         return [(f"{self.event}.done", {**self._at, self.slot: self.part.arguments})]
 
 
 class _Function(_Call):
     def _done(self) -> list[Payload]:
-        """An empty text is ``{}``, said as a delta too, so that deltas and item agree."""
-        assert isinstance(self.part, ToolCallPart)
+        """Write empty arguments as ``{}``, in a delta, too, so that deltas and item agree."""
         if self.part.arguments:
             return super()._done()
         self.part = replace(self.part, arguments="{}")
@@ -351,7 +344,7 @@ class _Function(_Call):
 
 class _Search(_Call):
     def delta(self, event: BlockDelta) -> list[Payload]:
-        """Nothing is said of the arguments before the item is done."""
+        """Return nothing: the arguments are only in the final item."""
         return BlockWriter.delta(self, event)
 
     def _done(self) -> list[Payload]:
@@ -363,11 +356,11 @@ class _Custom(_Call):
     slot = "input"
 
 
-class _Hosted(BlockWriter):
-    """A provider's own tool at work: its item is whole, its life cycle is told by type."""
+class _Hosted(BlockWriter[OpaquePart | ImagePart]):
+    """A call of a hosted tool: its item arrives whole, with events that depend on its type."""
 
     def start(self) -> list[Payload]:
-        return self._steps(_OPENING)
+        return self._steps(_OPENING.get(self._item.type, ()))
 
     def end(self, event: BlockEnded | None) -> list[Payload]:
         if event is not None:
@@ -379,17 +372,15 @@ class _Hosted(BlockWriter):
         return []
 
     def _done(self) -> list[Payload]:
-        return [*self._hosted_text(), *self._steps(_CLOSING)]
+        steps = _CLOSING.get(self._item.type, ())
+        steps = ("failed",) if steps and self._member("error") else steps
+        return [*self._text_events(), *self._steps(steps)]
 
-    def _steps(self, table: Mapping[str, tuple[str, ...]]) -> list[Payload]:
-        kind = self._item.type
-        steps = table.get(kind, ())
-        if table is _CLOSING and steps and self._member("error"):
-            steps = ("failed",)
-        return [(f"response.{kind}.{step}", dict(self._at)) for step in steps]
+    def _steps(self, steps: Iterable[str]) -> list[Payload]:
+        return [(f"response.{self._item.type}.{step}", dict(self._at)) for step in steps]
 
-    def _hosted_text(self) -> list[Payload]:
-        """Return the text that a hosted call streams on real wires, in one delta."""
+    def _text_events(self) -> list[Payload]:
+        """Return the events of a text that OpenAI streams for the call, with one delta."""
         name, event = _HOSTED_TEXTS.get(self._item.type, ("", ""))
         text = self._member(name)
         if not isinstance(text, str) or not text:
@@ -426,9 +417,9 @@ _HOSTED_TEXTS: Final[Mapping[str, tuple[str, str]]] = {
 
 
 class _SummarizedReasoning(_Reasoning):
-    """Open text that is told as a summary, too, because one was asked for."""
+    """Full reasoning text that is also written as a summary, because the client requested one."""
 
-    def __init__(self, item: WireItem, part: Part, writer: ItemWriter) -> None:
+    def __init__(self, item: WireItem, part: ReasoningPart, writer: ItemWriter) -> None:
         super().__init__(item, part, writer)
         self._summary = _Summary(item, part, writer)
         self._summary._at["summary_index"] = self._at[self.index]
@@ -444,26 +435,26 @@ class _SummarizedReasoning(_Reasoning):
         return [*super()._done(), *self._summary._done()]
 
 
-def block_writer(item: WireItem, part: Part, writer: ItemWriter) -> BlockWriter:
+def block_writer(item: WireItem, part: Part, writer: ItemWriter) -> BlockWriter[Any]:
     """Return the writer of a block that begins with ``part`` in ``item``."""
+    return _writer_class(item, part, writer)(item, part, writer)
+
+
+def _writer_class(item: WireItem, part: Part, writer: ItemWriter) -> type[BlockWriter[Any]]:
     if isinstance(part, ReasoningPart):
         is_summary = writer.summarises and part.form == "text"
-        return (_SummarizedReasoning if is_summary else _REASONING[part.form])(item, part, writer)
+        return _SummarizedReasoning if is_summary else _REASONING[part.form]
     if isinstance(part, ToolCallPart):
-        if item.is_search:
-            return _Search(item, part, writer)
-        return (_Custom if part.kind == "custom" else _Function)(item, part, writer)
-    if item.kind in ("opaque", "image"):
-        return _Hosted(item, part, writer)
-    return _CONTENT.get(type(part), _Content)(item, part, writer)
+        return _Search if item.is_search else _Custom if part.kind == "custom" else _Function
+    return _Hosted if item.kind in ("opaque", "image") else _CONTENT.get(type(part), _Content)
 
 
-_REASONING: Final[Mapping[str, type[BlockWriter]]] = {
+_REASONING: Final[Mapping[str, type[BlockWriter[Any]]]] = {
     "text": _Reasoning,
     "summary": _Summary,
     "hidden": BlockWriter,
 }
-_CONTENT: Final[Mapping[type, type[BlockWriter]]] = {
+_CONTENT: Final[Mapping[type, type[BlockWriter[Any]]]] = {
     TextPart: _Text,
     RefusalPart: _Refusal,
     AudioPart: _Audio,

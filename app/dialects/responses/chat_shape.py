@@ -1,10 +1,8 @@
-"""A chat-shaped body on a Responses door, rewritten as the Responses body it stands for.
+"""A chat-shaped body of a Responses request, rewritten as the equivalent Responses body.
 
-One surface (TrueFoundry, seed page 002) takes ``messages`` where others take ``input``.
-The rewritten body is then read like any other; members of chat that no Responses body has
-(stop, seed, logit_bias …) stay in it and keep their meaning for targets that speak chat.
-
-Rules: contract/surfaces.md 3 ("TrueFoundry surface") and contract/responses.md 5.1.
+TrueFoundry's surface accepts ``messages`` in place of ``input``. The result is decoded like any other
+body. Members of chat completions that Responses does not have (stop, seed, logit_bias …) stay in it, for
+targets that are called by chat completions.
 """
 
 from __future__ import annotations
@@ -13,12 +11,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from app.canonical.request import Message, OpaquePart, Part, Signature, ToolResultPart
+from app.canonical.request import OpaquePart, Part, Signature, ToolResultPart
 from app.dialects.chat.messages_in import MessageReader
 from app.dialects.responses.echo import flat_tool
 from app.dialects.responses.items_in import NAME
 from app.dialects.responses.items_out import ItemWriter
-from app.dialects.shared.lenient_json import as_dict, as_list, as_str, dicts
+from app.dialects.shared.lenient_json import as_dict, as_list, as_str, dicts, rest, without_nulls
 from app.dialects.shared.strict_json import ClientObject, wrong_type
 from app.errors import GatewayError
 
@@ -32,9 +30,9 @@ MAY_BE_LEFT_OUT: Final = (
     "top_logprobs",
     "n",
 )
-"""Members of chat that are left out, and named, where a target cannot take them."""
+"""Members of chat completions that are dropped with a warning if the target does not support them."""
 
-_CONSUMED: Final = frozenset(
+_REPLACED: Final = frozenset(
     {
         "messages",
         "input",
@@ -51,27 +49,28 @@ _CONSUMED: Final = frozenset(
 
 
 def is_chat_shaped(body: Mapping[str, Any]) -> bool:
-    """Tell whether a body brings ``messages``."""
+    """Tell whether a body has ``messages``."""
     return "messages" in body
 
 
 def to_responses_body(body: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """Return the Responses body of a chat-shaped one, and the names of its members that may
-    be left out with a warning.
+    """Return the Responses body of a chat-shaped one, and its members that may be dropped with a warning.
 
-    Responses members beside ``messages`` stay and win over their chat twins; ``input``
-    beside them follows the messages. Raises GatewayError ``bad_request`` for messages that
-    are none, and for ``n`` above 1.
+    Members of Responses win over equivalent ones of chat; ``input`` follows the messages. Raises
+    GatewayError ``bad_request`` for invalid messages, and for ``n`` above 1.
     """
     _refuse_several(body.get("n"))
-    shaped = {name: value for name, value in body.items() if name not in _CONSUMED}
-    shaped["input"] = _input(body)
     tools = _tools(body)
-    if tools:
-        shaped["tools"] = tools
-    for rewrite in (_limit, _legacy_choice, _text, _effort):
-        rewrite(body, shaped)
-    return shaped, [name for name in MAY_BE_LEFT_OUT if body.get(name) is not None]
+    members = {
+        "input": _input(body),
+        "tools": tools or None,
+        "max_output_tokens": _limit(body),
+        "tool_choice": _choice(body),
+        "text": {**_text(body), **as_dict(body.get("text"))} or body.get("text"),
+        "reasoning": _reasoning(body),
+    }
+    result = {**rest(body, _REPLACED), **without_nulls(members)}
+    return result, [name for name in MAY_BE_LEFT_OUT if body.get(name) is not None]
 
 
 def _refuse_several(n: Any) -> None:
@@ -96,39 +95,29 @@ def _input(body: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def input_items(messages: Any) -> list[dict[str, Any]]:
-    """Return the input items of chat messages: a system message stays an item, an
-    assistant's tool calls become items of their own."""
+    """Return the input items of chat messages; the tool calls of an assistant message become separate items."""
     if not isinstance(messages, list):
         raise wrong_type("messages", "an array", messages)
     reader = MessageReader(_no_unwrap)
     writer = ItemWriter(_unwrap_nothing)
     items: list[dict[str, Any]] = []
     for message in ClientObject({"messages": messages}).objects("messages"):
-        read = _rename(reader.read(message))
-        items += _with_name(list(writer.split(read)), _name(message))
+        decoded = reader.read(message)
+        parts = tuple(map(_with_members, decoded.parts))
+        name = None if decoded.role == "tool" else decoded.name
+        for item in writer.split(replace(decoded, parts=parts)):
+            # chat targets have the name of a message, others report its loss
+            items.append({**item, "name": name} if name and item["type"] == "message" else item)
     return items
 
 
-def _rename(message: Message) -> Message:
-    """Keep what parts carry beside their own (cache marks) as members of the new parts."""
-    return replace(message, parts=tuple(_with_members(part) for part in message.parts))
-
-
 def _with_members(part: Part) -> Part:
+    """Return a part whose native members, such as cache marks, become members of the Responses part."""
     if isinstance(part, ToolResultPart):
-        part = replace(part, content=tuple(_with_members(piece) for piece in part.content))
+        part = replace(part, content=tuple(map(_with_members, part.content)))
     if isinstance(part, OpaquePart) or part.native is None:
         return part
     return replace(part, native=(NAME, part.native[1]))
-
-
-def _name(message: ClientObject) -> str | None:
-    return message.text("name") if message.members.get("role") not in ("tool", "function") else None
-
-
-def _with_name(items: list[dict[str, Any]], name: str | None) -> list[dict[str, Any]]:
-    """Keep a speaker's name on the message item: chat targets have it, others say it is lost."""
-    return [{**item, "name": name} if name and item["type"] == "message" else item for item in items]
 
 
 def _no_unwrap(text: str) -> None:
@@ -136,23 +125,22 @@ def _no_unwrap(text: str) -> None:
 
 
 def _unwrap_nothing(signature: Signature) -> str:
-    """Leave a reasoning secret as the client sent it; reading the body will unwrap it."""
+    """Return a signature as the client sent it; it is opened when the result is decoded."""
     return signature.value
 
 
 # --- the other members -----------------------------------------------------------------
 
 
-def _limit(body: Mapping[str, Any], shaped: dict[str, Any]) -> None:
-    for name in ("max_completion_tokens", "max_tokens"):
-        if body.get(name) is not None and shaped.get("max_output_tokens") is None:
-            shaped["max_output_tokens"] = body[name]
+def _limit(body: Mapping[str, Any]) -> Any:
+    names = ("max_output_tokens", "max_completion_tokens", "max_tokens")
+    return next((body[name] for name in names if body.get(name) is not None), None)
 
 
 def _tools(body: Mapping[str, Any]) -> list[Any]:
-    """Return the tools in flat form; ``strict`` is said, because chat's default is the other."""
-    tools = [*as_list(body.get("tools"))]
-    tools += [{"type": "function", "function": function} for function in dicts(body.get("functions"))]
+    """Return the tools in flat form, with ``strict``, whose default differs in Responses."""
+    functions = [{"type": "function", "function": function} for function in dicts(body.get("functions"))]
+    tools = [*as_list(body.get("tools")), *functions]
     return [_tool(tool) if isinstance(tool, dict) else tool for tool in tools]
 
 
@@ -165,31 +153,25 @@ def _tool(tool: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _grammar(form: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a custom tool's format flat: chat nests ``grammar`` once more."""
+    """Return the format of a custom tool in flat form; chat completions nest ``grammar``."""
     return {"type": form.get("type"), **as_dict(form.get("grammar"))}
 
 
-def _legacy_choice(body: Mapping[str, Any], shaped: dict[str, Any]) -> None:
-    choice = body.get("function_call")
-    if choice is None or shaped.get("tool_choice") is not None:
-        return
-    shaped["tool_choice"] = {"type": "function", **choice} if isinstance(choice, dict) else choice
+def _choice(body: Mapping[str, Any]) -> Any:
+    """Return the tool choice, otherwise the one of the deprecated ``function_call``."""
+    choice, legacy = body.get("tool_choice"), body.get("function_call")
+    if choice is not None:
+        return choice
+    return {"type": "function", **legacy} if isinstance(legacy, dict) else legacy
 
 
-def _text(body: Mapping[str, Any], shaped: dict[str, Any]) -> None:
-    text: dict[str, Any] = {}
+def _text(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the members of ``text`` that chat completions have at the top level."""
     form = as_dict(body.get("response_format"))
-    if form:
-        nested = as_dict(form.get("json_schema"))
-        flat = {name: value for name, value in form.items() if name != "json_schema"}
-        text["format"] = {**flat, **nested}
-    if body.get("verbosity") is not None:
-        text["verbosity"] = body["verbosity"]
-    text_options = as_dict(shaped.get("text"))
-    if text:
-        shaped["text"] = {**text, **text_options}
+    flat = {**rest(form, frozenset({"json_schema"})), **as_dict(form.get("json_schema"))}
+    return without_nulls({"format": flat or None, "verbosity": body.get("verbosity")})
 
 
-def _effort(body: Mapping[str, Any], shaped: dict[str, Any]) -> None:
-    if body.get("reasoning_effort") is not None:
-        shaped["reasoning"] = {"effort": body["reasoning_effort"], **as_dict(shaped.get("reasoning"))}
+def _reasoning(body: Mapping[str, Any]) -> Any:
+    effort, reasoning = body.get("reasoning_effort"), body.get("reasoning")
+    return reasoning if effort is None else {"effort": effort, **as_dict(reasoning)}

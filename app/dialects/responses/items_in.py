@@ -1,12 +1,10 @@
-"""Responses items and their content parts, read as canonical messages.
+"""Responses items and their content parts, decoded as canonical messages; ``items_out`` is the inverse.
 
-One item is one message. Reading is tolerant (a wrong shape reads as nothing); what a
-client must have given is checked by ``request_in``. Members that we do not model
-ride in ``native``: a part's own at its top level, its item's under ``"item"`` on the
-item's last part, a content part of an unknown type whole under ``"content_part"``.
-``items_out`` is the way back.
+One item is one message. A member of a wrong type reads as absent; ``request_in`` checks what a client must
+send. Members without a canonical place become native: those of a part directly, those of its item
+under ``item`` on the last part of the item, a content part of an unknown type under ``content_part``.
 
-Item and part types: contract/responses.md 2.1 and 3.
+Source: the types of items and parts in OpenAI's API description.
 """
 
 from __future__ import annotations
@@ -33,18 +31,21 @@ from app.canonical.request import (
     ToolResultPart,
 )
 from app.dialects.shared.lenient_json import as_dict, as_list, as_str, dicts, opt_str, rest, split_data_url
+from app.dialects.shared.native import as_native, own_members
 from app.responses_form.items import item_type
 
 NAME: Final = "responses"
 OPEN: Final = "open"
-"""The ``dialect`` of a cipher that holds open thoughts: nobody's proof, the text itself."""
+"""The ``dialect`` of a sealed text that is no signature but the reasoning itself."""
 
 Sign = Callable[[str], Signature]
-"""Turns an ``encrypted_content`` into a signature."""
+"""Returns the signature in an ``encrypted_content``."""
 
 _COMMON: Final = frozenset({"type", "id", "status"})
 _MESSAGE: Final = _COMMON | {"role", "content", "phase", "name"}
 _REASONING: Final = _COMMON | {"summary", "content", "encrypted_content"}
+_CALL: Final = _COMMON | {"call_id", "name", "arguments", "input"}
+_RESULT: Final = _COMMON | {"call_id", "output"}
 _ROLES: Final[Mapping[str, Role]] = {
     "user": "user",
     "assistant": "assistant",
@@ -54,40 +55,34 @@ _ROLES: Final[Mapping[str, Role]] = {
 
 
 def decode_item(item: Mapping[str, Any], sign: Sign) -> Message:
-    """Return the message that ``item`` is; hosted and unknown items become opaque."""
+    """Return the message of an item; hosted and unknown items become opaque parts."""
     return _ITEM_DECODERS.get(item_type(item), _decode_opaque)(item, sign)
 
 
 def identity(item: Mapping[str, Any]) -> Item | None:
-    """Return the id, status and phase that ``item`` carries, None when it has none of them."""
-    found = Item(opt_str(item.get("id")), opt_str(item.get("status")), opt_str(item.get("phase")))
-    return found if found != Item() else None
+    """Return the id, status and phase of an item, None if it has none of them."""
+    info = Item(opt_str(item.get("id")), opt_str(item.get("status")), opt_str(item.get("phase")))
+    return info if info != Item() else None
 
 
-def item_native(item: Mapping[str, Any], known: frozenset[str]) -> Native | None:
-    """Return an item's unmodelled members as the native of its last part."""
+def _item_native(item: Mapping[str, Any], known: frozenset[str]) -> Native | None:
+    """Return the members of an item that are not ``known`` as native members of its last part."""
     extras = rest(item, known)
     return (NAME, {"item": extras}) if extras else None
 
 
-def with_item_native(part: Part, native: Native | None) -> Part:
-    """Return ``part`` with its item's native members joined to its own."""
-    if native is None or isinstance(part, OpaquePart):
-        return part
-    own = part.native[1] if part.native is not None and part.native[0] == NAME else {}
-    return replace(part, native=(NAME, {**own, **native[1]}))
-
-
-def _with_last(parts: Sequence[Part], native: Native | None) -> tuple[Part, ...]:
-    if not parts:
-        return ()
-    return (*parts[:-1], with_item_native(parts[-1], native))
+def _with_native(parts: Sequence[Part], native: Native | None) -> tuple[Part, ...]:
+    """Return the parts of an item with its native members on the last one."""
+    if native is None or not parts or isinstance(parts[-1], OpaquePart):
+        return tuple(parts)
+    members = {**own_members(NAME, parts[-1].native), **native[1]}
+    return (*parts[:-1], replace(parts[-1], native=(NAME, members)))
 
 
 def _decode_message(item: Mapping[str, Any], sign: Sign) -> Message:
     role = _ROLES.get(as_str(item.get("role")), "user")
-    native = message_native(item)
-    parts = _with_last(decode_content(item.get("content")), native)
+    native = _item_native(item, _MESSAGE)
+    parts = _with_native(decode_content(item.get("content")), native)
     name = opt_str(item.get("name"))
     return Message(role, parts, identity(item), name, native=None if parts else native)
 
@@ -100,19 +95,19 @@ def _decode_reasoning(item: Mapping[str, Any], sign: Sign) -> Message:
     if signature is not None and signature.dialect == OPEN:
         parts = parts or [ReasoningPart(signature.value)]
         signature, summaries = None, []
-    if [part.text for part in parts] != [part.text for part in summaries]:  # else said twice
+    if [part.text for part in parts] != [part.text for part in summaries]:  # equal ones repeat the text
         parts += summaries
     if not parts:
         parts.append(ReasoningPart("", "hidden"))
     if signature is not None:
         parts[-1] = replace(parts[-1], signature=signature)
-    return Message("assistant", _with_last(parts, reasoning_native(item)), item=identity(item))
+    parts_with_native = _with_native(parts, _item_native(item, _REASONING))
+    return Message("assistant", parts_with_native, item=identity(item))
 
 
 def _reasoning_part(part: Mapping[str, Any], form: Any) -> ReasoningPart:
-    return ReasoningPart(
-        as_str(part.get("text")), form, native=_part_native(part, frozenset({"type", "text"}))
-    )
+    native = as_native(NAME, rest(part, frozenset({"type", "text"})))
+    return ReasoningPart(as_str(part.get("text")), form, native=native)
 
 
 def _decode_call(item: Mapping[str, Any], sign: Sign) -> Message:
@@ -120,33 +115,34 @@ def _decode_call(item: Mapping[str, Any], sign: Sign) -> Message:
 
 
 def call_part(item: Mapping[str, Any]) -> ToolCallPart:
-    """Return the whole call that a function_call or custom_tool_call item is."""
+    """Return the call of a ``function_call`` or ``custom_tool_call`` item.
+
+    Its other members (``namespace``, ``caller``) are native.
+    """
     custom = item.get("type") == "custom_tool_call"
-    slot = "input" if custom else "arguments"
     return ToolCallPart(
         id=as_str(item.get("call_id")) or as_str(item.get("id")),
         name=as_str(item.get("name")),
-        arguments=as_str(item.get(slot)),
+        arguments=as_str(item.get("input" if custom else "arguments")),
         kind="custom" if custom else "function",
-        native=call_native(item),
+        native=_item_native(item, _CALL),
     )
 
 
 def _decode_result(item: Mapping[str, Any], sign: Sign) -> Message:
-    output = item.get("output")
     part = ToolResultPart(
         call_id=as_str(item.get("call_id")),
-        content=decode_content(output),
+        content=decode_content(item.get("output")),
         name=opt_str(item.get("name")),
         kind="custom" if item.get("type") == "custom_tool_call_output" else "function",
-        native=item_native(item, _COMMON | {"call_id", "output"}),
+        native=_item_native(item, _RESULT),
     )
     return Message("tool", (part,), item=identity(item))
 
 
 def _decode_opaque(item: Mapping[str, Any], sign: Sign) -> Message:
-    """A hosted item, also one that a client made (an approval, a result): part of the model's own
-    doings, so that a wire without that tool leaves the whole of them out with one warning."""
+    """Return a hosted item as an assistant message, even one that the client sent (an approval, a result):
+    so a provider without that tool drops all items of the tool with one warning."""
     part = OpaquePart(item_type(item), (NAME, item))
     return Message("assistant", (part,), item=identity(item))
 
@@ -161,43 +157,21 @@ _ITEM_DECODERS: Final[Mapping[str, Callable[[Mapping[str, Any], Sign], Message]]
 }
 
 MODELLED: Final = frozenset(_ITEM_DECODERS)
-"""Item types that have canonical parts of their own; all others are opaque."""
-
-
-def message_native(item: Mapping[str, Any]) -> Native | None:
-    """Return a message item's unmodelled members."""
-    return item_native(item, _MESSAGE)
-
-
-def reasoning_native(item: Mapping[str, Any]) -> Native | None:
-    """Return a reasoning item's unmodelled members (OpenRouter's ``format`` …)."""
-    return item_native(item, _REASONING)
-
-
-def call_native(item: Mapping[str, Any]) -> Native | None:
-    """Return a call item's unmodelled members (``namespace``, ``caller``)."""
-    return item_native(item, _COMMON | {"call_id", "name", "arguments", "input"})
+"""Types of items that have canonical parts; all others become opaque parts."""
 
 
 def decode_content(content: Any) -> tuple[Part, ...]:
-    """Return the parts of a content or output member: one text, or a list of parts."""
+    """Return the parts of a ``content`` or ``output`` member: a string or an array of parts."""
     if isinstance(content, str):
         return (TextPart(content),)
     return tuple(decode_part(part) for part in as_list(content) if isinstance(part, dict))
 
 
 def decode_part(part: Mapping[str, Any]) -> Part:
-    """Return one content part; one of an unknown type is opaque."""
+    """Return one content part; an unknown type becomes an opaque part."""
     kind = as_str(part.get("type"))
     decoder = _PART_DECODERS.get(kind)
-    if decoder is None:
-        return OpaquePart(kind, (NAME, {"content_part": part}))
-    return decoder(part)
-
-
-def _part_native(part: Mapping[str, Any], known: frozenset[str]) -> Native | None:
-    extras = rest(part, known)
-    return (NAME, extras) if extras else None
+    return OpaquePart(kind, (NAME, {"content_part": part})) if decoder is None else decoder(part)
 
 
 _TEXT: Final = frozenset({"type", "text", "annotations", "logprobs"})
@@ -212,38 +186,37 @@ def _decode_text(part: Mapping[str, Any]) -> Part:
         as_str(part.get("text")),
         annotations=tuple(dicts(part.get("annotations"))),
         logprobs=tuple(dicts(part.get("logprobs"))) or None,
-        native=_part_native(part, _TEXT),
+        native=as_native(NAME, rest(part, _TEXT)),
     )
 
 
 def _decode_refusal(part: Mapping[str, Any]) -> Part:
-    return RefusalPart(as_str(part.get("refusal")), native=_part_native(part, _REFUSAL))
+    return RefusalPart(as_str(part.get("refusal")), native=as_native(NAME, rest(part, _REFUSAL)))
 
 
 def _decode_image(part: Mapping[str, Any]) -> Part:
-    url = opt_str(part.get("image_url"))
-    found = split_data_url(url) if url is not None else None
-    detail = opt_str(part.get("detail"))
+    url, detail = opt_str(part.get("image_url")), opt_str(part.get("detail"))
+    inline = split_data_url(url or "")
     return ImagePart(
-        data=found[1] if found else None,
-        media_type=found[0] if found else None,
-        url=None if found else url,
+        data=inline[1] if inline else None,
+        media_type=inline[0] if inline else None,
+        url=None if inline else url,
         file_id=opt_str(part.get("file_id")),
         detail=None if detail == "auto" else detail,
-        native=_part_native(part, _IMAGE),
+        native=as_native(NAME, rest(part, _IMAGE)),
     )
 
 
 def _decode_file(part: Mapping[str, Any]) -> Part:
     data = opt_str(part.get("file_data"))
-    found = split_data_url(data) if data is not None else None
+    inline = split_data_url(data or "")
     return FilePart(
-        data=found[1] if found else data,
-        media_type=found[0] if found else None,
+        data=inline[1] if inline else data,
+        media_type=inline[0] if inline else None,
         url=opt_str(part.get("file_url")),
         file_id=opt_str(part.get("file_id")),
         filename=opt_str(part.get("filename")),
-        native=_part_native(part, _FILE),
+        native=as_native(NAME, rest(part, _FILE)),
     )
 
 
@@ -252,7 +225,7 @@ def _decode_audio(part: Mapping[str, Any]) -> Part:
     return AudioPart(
         data=opt_str(audio.get("data")),
         format=opt_str(audio.get("format")),
-        native=_part_native(part, _AUDIO),
+        native=as_native(NAME, rest(part, _AUDIO)),
     )
 
 

@@ -1,16 +1,16 @@
-"""A Responses stream of a provider, read as canonical events (client half).
+"""A provider's Responses stream decoded as canonical events (client half).
 
-State is kept by ``output_index``, because items may overlap and some servers change an
-item's id between its first and last event. What the deltas left out is taken from the
-``done`` events, what those left out from the finished item, so servers that skip steps
-lose nothing. A block is ended when the next one of its item begins or the item is done:
-only then are signature, status and native members known.
+Items are found by ``output_index``, because they may overlap and some servers change the id of an item
+within a stream. Text that the deltas lack is taken from ``done`` events, and what those lack from the
+final item, so nothing is lost if a server skips events. A block ends when the next block of its item
+begins or the item is done: only then are its signature, status and native members known.
 
-Events and their order: contract/responses.md 4.2 and 4.3.
+Source: the event types in OpenAI's API description, and the deviations in docs/contract/streams.md.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -58,7 +58,7 @@ from app.dialects.shared.lenient_json import as_dict, as_str, count, dicts, opt_
 from app.responses_form.items import item_type
 
 Key = tuple[str, int]
-"""A block's place in its item: ``content``, ``summary``, ``call`` or ``hidden``, and its index."""
+"""A block within its item: ``content``, ``summary``, ``call``, ``hidden`` or ``opaque``, and its index."""
 
 
 @dataclass(slots=True)
@@ -69,6 +69,15 @@ class _Block:
     annotations: int = 0
     native: Native | None = None
     signature: Signature | None = None
+
+    def grow(self, data: Mapping[str, Any]) -> list[Event]:
+        """Add the text and log probabilities of a delta event."""
+        text, logprobs = as_str(data.get("delta")), tuple(dicts(data.get("logprobs"))) or None
+        if not (text or logprobs):
+            return []
+        self.texts.append(text)
+        self.size += len(text)
+        return [BlockDelta(self.number, text, logprobs)]
 
 
 @dataclass(slots=True)
@@ -84,7 +93,7 @@ class _Item:
 
 
 class ResponsesDecoder(TerminalDecoder):
-    """Frames of a Responses stream to canonical events; unknown event types are ignored."""
+    """Decodes the frames of a Responses stream; unknown event types are ignored."""
 
     def __init__(self, context: ClientContext) -> None:
         super().__init__()
@@ -97,7 +106,7 @@ class ResponsesDecoder(TerminalDecoder):
         self._started = False
 
     def feed(self, event: str | None, data: Any) -> list[Event]:
-        """Take one frame."""
+        """Return the events of one frame."""
         if self._over or not isinstance(data, dict):
             return []
         reader = _READERS.get(as_str(data.get("type")) or event or "")
@@ -114,13 +123,8 @@ class ResponsesDecoder(TerminalDecoder):
             return []
         self._started = True
         response = as_dict(data.get("response"))
-        return [
-            Started(
-                id=opt_str(response.get("id")),
-                model=opt_str(response.get("model")),
-                created=count(response.get("created_at")),
-            )
-        ]
+        created = count(response.get("created_at"))
+        return [Started(opt_str(response.get("id")), opt_str(response.get("model")), created)]
 
     def _terminal(self, data: Mapping[str, Any]) -> list[Event]:
         response = as_dict(data.get("response"))
@@ -139,7 +143,7 @@ class ResponsesDecoder(TerminalDecoder):
         ]
 
     def _late_items(self, response: Mapping[str, Any]) -> list[Event]:
-        """Take what only the terminal object tells, and end what no event ended."""
+        """Decode items that only the terminal object has, and end those that no event ended."""
         events: list[Event] = []
         output = dicts(response.get("output"))
         known = {item.id for item in self._items.values()}
@@ -164,15 +168,17 @@ class ResponsesDecoder(TerminalDecoder):
     # items
 
     def _item(self, data: Mapping[str, Any], kind: str) -> _Item:
-        """Return the item an event belongs to; one never announced begins here."""
-        index = self._index(data, opt_str(data.get("item_id")), kind)
-        if index not in self._items:
-            self._begin_item(index, opt_str(data.get("item_id")), kind, {"type": kind})
-        return self._items[index]
+        """Return the item of an event, which begins here if no event announced it."""
+        item_id = opt_str(data.get("item_id"))
+        index = self._index(data, item_id, kind)
+        return self._items.get(index) or self._begin_item(index, item_id, kind, {"type": kind})
 
     def _index(self, data: Mapping[str, Any], item_id: str | None, kind: str | None) -> int:
-        """Return the index of an event's item. Where none is told: that of its id, else that of
-        the last item if it is open and of this kind, else the next one."""
+        """Return the index of an event's item.
+
+        Without ``output_index`` it is the index of its id, otherwise that of the last item if it is
+        open and of this ``kind``, otherwise the next one.
+        """
         index = count(data.get("output_index"))
         if index is not None:
             return index
@@ -201,7 +207,7 @@ class ResponsesDecoder(TerminalDecoder):
         return self._open_call(state, item)
 
     def _open_call(self, state: _Item, item: Mapping[str, Any]) -> list[Event]:
-        """Begin a call once its name is known; before that its item's end brings it whole."""
+        """Open the block of a call if its name is known; otherwise the final item has all of it."""
         if not state.type.endswith("_call") or not opt_str(item.get("name")):
             return []
         part = call_part(item)
@@ -213,23 +219,25 @@ class ResponsesDecoder(TerminalDecoder):
 
     def _done_item(self, index: int, item: Mapping[str, Any]) -> list[Event]:
         state = self._items.get(index)
-        events: list[Event] = []
         if state is None:
             state = self._begin_item(index, opt_str(item.get("id")), item_type(item), item)
         if state.done:
             return []
         state.done = True
-        status = opt_str(item.get("status"))
+        events = self._final_events(state, item)
+        return [*events, *self._end_all(state, opt_str(item.get("status")))]
+
+    def _final_events(self, state: _Item, item: Mapping[str, Any]) -> list[Event]:
+        """Return the events that bring the blocks of an item to their final form."""
         if state.type not in MODELLED:
-            return [*self._whole_opaque(state, item), *self._end_all(state, status)]
+            return self._final_opaque(state, item)
+        events: list[Event] = []
         parts = self._final_parts(state, item)
         for key, part in parts:
             events += self._complete(state, key, part)
-        if parts:
-            events += self._place_signature(state, parts[-1][1])
-        return [*events, *self._end_all(state, status)]
+        return [*events, *self._place_signature(state, parts[-1][1])] if parts else events
 
-    def _whole_opaque(self, state: _Item, item: Mapping[str, Any]) -> list[Event]:
+    def _final_opaque(self, state: _Item, item: Mapping[str, Any]) -> list[Event]:
         part = OpaquePart(state.type, (NAME, item))
         if not state.open:
             return self._open(state, ("opaque", 0), part)
@@ -237,25 +245,20 @@ class ResponsesDecoder(TerminalDecoder):
         return [BlockEnded(block.number, part=part, status=opt_str(item.get("status")))]
 
     def _final_parts(self, state: _Item, item: Mapping[str, Any]) -> list[tuple[Key, Part]]:
-        """Return the parts of a finished item with their places."""
-        parts = list(decode_item({**item, "type": state.type}, self._sign).parts)
+        """Return the parts of a final item with their keys."""
+        parts = decode_item({**item, "type": state.type}, self._sign).parts
         if state.type == "message":
             return [(("content", at), part) for at, part in enumerate(parts or [TextPart("")])]
         if state.type != "reasoning":
             return [(("call", 0), part) for part in parts]
-        keyed: list[tuple[Key, Part]] = []
-        seen = {"text": 0, "summary": 0, "hidden": 0}
-        for part in parts:
-            form = part.form if isinstance(part, ReasoningPart) else "hidden"
-            keyed.append(((_LISTS[form], seen[form]), part))
-            seen[form] += 1
-        if parts and isinstance(parts[-1], ReasoningPart) and parts[-1].form == "hidden" and state.open:
-            last = next(reversed(state.open))
-            keyed = [(last, parts[-1])]
-        return keyed
+        lists = [_LISTS[part.form if isinstance(part, ReasoningPart) else "hidden"] for part in parts]
+        if lists[-1:] == ["hidden"] and state.open:
+            return [(next(reversed(state.open)), parts[-1])]
+        indexes = {name: itertools.count() for name in lists}
+        return [((name, next(indexes[name])), part) for name, part in zip(lists, parts, strict=True)]
 
     def _complete(self, state: _Item, key: Key, part: Part) -> list[Event]:
-        """Bring a block up to its final part: open it if it never was, add what is missing."""
+        """Return the events that bring a block to its final part: opened if it is not, with the missing text."""
         if key in state.ended:
             return []
         events: list[Event] = []
@@ -272,7 +275,7 @@ class ResponsesDecoder(TerminalDecoder):
         return events
 
     def _place_signature(self, state: _Item, part: Part) -> list[Event]:
-        """Put a finished item's signature on its last open block (a hidden one if there is none)."""
+        """Record the signature of a final item on its last open block, which is opened here if there is none."""
         if not isinstance(part, ReasoningPart) or part.signature is None:
             return []
         events = [] if state.open else self._open(state, ("hidden", 0), ReasoningPart("", "hidden"))
@@ -289,36 +292,29 @@ class ResponsesDecoder(TerminalDecoder):
         return [*events, BlockStarted(block.number, state.number, part, info=info)]
 
     def _end_whole(self, state: _Item) -> list[Event]:
-        """End the blocks whose part is done; the item's next block begins."""
-        blocks = [state.open.pop(key) for key in state.whole]
+        """End the blocks whose part is done, because the next block of the item begins."""
+        blocks = sorted((state.open.pop(key) for key in state.whole), key=lambda block: block.number)
         state.ended |= state.whole
         state.whole.clear()
-        blocks.sort(key=lambda block: block.number)
         return [BlockEnded(block.number, native=block.native) for block in blocks]
 
     def _end_all(self, state: _Item, status: str | None) -> list[Event]:
-        events: list[Event] = []
-        for key, block in state.open.items():
-            state.ended.add(key)
-            events.append(BlockEnded(block.number, block.signature, block.native, status=status))
+        blocks = list(state.open.values())
+        state.ended |= state.open.keys()
         state.open.clear()
         state.whole.clear()
-        return events
+        return [BlockEnded(block.number, block.signature, block.native, status=status) for block in blocks]
 
     def _part_added(self, data: Mapping[str, Any]) -> list[Event]:
         part = decode_part(as_dict(data.get("part")))
-        state = self._item(data, _list_name(data))
-        key = ("content", count(data.get("content_index")) or 0)
+        state = self._item(data, _part_owner(data))
         if state.type == "reasoning":
             part = ReasoningPart(_text_of(part), "text")
-        return self._begin(state, key, part)
+        return self._begin(state, _key("content", data), part)
 
     def _summary_added(self, data: Mapping[str, Any]) -> list[Event]:
-        state = self._item(data, "reasoning")
-        text = as_str(as_dict(data.get("part")).get("text"))
-        return self._begin(
-            state, ("summary", count(data.get("summary_index")) or 0), ReasoningPart(text, "summary")
-        )
+        part = ReasoningPart(as_str(as_dict(data.get("part")).get("text")), "summary")
+        return self._begin(self._item(data, "reasoning"), _key("summary", data), part)
 
     def _begin(self, state: _Item, key: Key, part: Part) -> list[Event]:
         if state.done or key in state.open or key in state.ended:
@@ -327,63 +323,34 @@ class ResponsesDecoder(TerminalDecoder):
         return [*events, *self._remainder(state.open[key], _text_of(part))]
 
     def _part_done(self, data: Mapping[str, Any]) -> list[Event]:
-        return self._mark_whole(data, ("content", count(data.get("content_index")) or 0))
+        return self._mark_whole(data, _key("content", data))
 
     def _summary_done(self, data: Mapping[str, Any]) -> list[Event]:
-        return self._mark_whole(data, ("summary", count(data.get("summary_index")) or 0))
+        return self._mark_whole(data, _key("summary", data))
 
     def _mark_whole(self, data: Mapping[str, Any], key: Key) -> list[Event]:
-        state = self._item(data, _list_name(data))
+        state = self._item(data, _part_owner(data))
         block = state.open.get(key)
         if block is None:
             return []
         part = decode_part(as_dict(data.get("part")))
         state.whole.add(key)
-        block.native = part.native if not isinstance(part, OpaquePart) else None
-        return self._remainder(block, _text_of(part)) if not isinstance(part, OpaquePart) else []
+        block.native = None if isinstance(part, OpaquePart) else part.native
+        return self._remainder(block, _text_of(part))
 
     def _grow(self, data: Mapping[str, Any], key: Key, kind: str, empty: Part) -> list[Event]:
         state = self._item(data, kind)
         events = self._begin(state, key, empty)
         block = state.open.get(key)
-        delta = as_str(data.get("delta"))
-        logprobs = tuple(dicts(data.get("logprobs"))) or None
-        if block is None or not (delta or logprobs):
-            return events
-        block.texts.append(delta)
-        block.size += len(delta)
-        events.append(BlockDelta(block.number, delta, logprobs))
-        return events
-
-    def _text_delta(self, data: Mapping[str, Any]) -> list[Event]:
-        return self._grow(data, ("content", count(data.get("content_index")) or 0), "message", TextPart(""))
-
-    def _refusal_delta(self, data: Mapping[str, Any]) -> list[Event]:
-        return self._grow(
-            data, ("content", count(data.get("content_index")) or 0), "message", RefusalPart("")
-        )
-
-    def _reasoning_delta(self, data: Mapping[str, Any]) -> list[Event]:
-        key = ("content", count(data.get("content_index")) or 0)
-        return self._grow(data, key, "reasoning", ReasoningPart("", "text"))
-
-    def _summary_delta(self, data: Mapping[str, Any]) -> list[Event]:
-        key = ("summary", count(data.get("summary_index")) or 0)
-        return self._grow(data, key, "reasoning", ReasoningPart("", "summary"))
+        return events if block is None else events + block.grow(data)
 
     def _call_delta(self, data: Mapping[str, Any]) -> list[Event]:
         custom = self._last is not None and self._last.type == "custom_tool_call"
         block = self._item(data, "custom_tool_call" if custom else "function_call").open.get(("call", 0))
-        delta = as_str(data.get("delta"))
-        if block is None or not delta:
-            return []
-        block.texts.append(delta)
-        block.size += len(delta)
-        return [BlockDelta(block.number, delta)]
+        return [] if block is None else block.grow(data)
 
     def _annotation(self, data: Mapping[str, Any]) -> list[Event]:
-        key = ("content", count(data.get("content_index")) or 0)
-        block = self._item(data, "message").open.get(key)
+        block = self._item(data, "message").open.get(_key("content", data))
         annotation = data.get("annotation")
         if block is None or not isinstance(annotation, dict):
             return []
@@ -392,7 +359,7 @@ class ResponsesDecoder(TerminalDecoder):
 
     @staticmethod
     def _remainder(block: _Block, text: str) -> list[Event]:
-        """Return what ``text`` holds beyond the deltas; nothing where the two disagree."""
+        """Return the rest of ``text`` after the deltas so far, nothing if they are not its beginning."""
         if len(text) <= block.size or not text.startswith("".join(block.texts)):
             return []
         rest = text[block.size :]
@@ -403,8 +370,18 @@ class ResponsesDecoder(TerminalDecoder):
 _LISTS: Final = {"text": "content", "summary": "summary", "hidden": "hidden"}
 
 
-def _list_name(data: Mapping[str, Any]) -> str:
-    """Return the type of item that a part's event belongs to."""
+def _key(name: str, data: Mapping[str, Any]) -> Key:
+    """Return the key of the ``name`` part (content or summary) that an event is about."""
+    return name, count(data.get(f"{name}_index")) or 0
+
+
+def _grower(name: str, kind: str, empty: Part) -> _Reader:
+    """Return the reader of deltas for the ``name`` parts of items of ``kind``, which begin as ``empty``."""
+    return lambda decoder, data: decoder._grow(data, _key(name, data), kind, empty)
+
+
+def _part_owner(data: Mapping[str, Any]) -> str:
+    """Return the type of the item that the part of an event belongs to."""
     kind = as_str(as_dict(data.get("part")).get("type"))
     return "reasoning" if kind in ("reasoning_text", "summary_text") else "message"
 
@@ -416,7 +393,7 @@ def _text_of(part: Part) -> str:
 
 
 def _empty(part: Part) -> Part:
-    """Return ``part`` as a block begins: no text, no signature, no native members yet."""
+    """Return ``part`` as its block begins: without text, signature and native members."""
     if isinstance(part, TextPart):
         return replace(part, text="", annotations=(), logprobs=part.logprobs, native=None)
     if isinstance(part, ReasoningPart):
@@ -444,12 +421,12 @@ _READERS: Final[Mapping[str, _Reader]] = {
     "response.content_part.done": ResponsesDecoder._part_done,
     "response.reasoning_summary_part.added": ResponsesDecoder._summary_added,
     "response.reasoning_summary_part.done": ResponsesDecoder._summary_done,
-    "response.output_text.delta": ResponsesDecoder._text_delta,
+    "response.output_text.delta": _grower("content", "message", TextPart("")),
     "response.output_text.annotation.added": ResponsesDecoder._annotation,
-    "response.refusal.delta": ResponsesDecoder._refusal_delta,
-    "response.reasoning_text.delta": ResponsesDecoder._reasoning_delta,
-    "response.reasoning.delta": ResponsesDecoder._reasoning_delta,
-    "response.reasoning_summary_text.delta": ResponsesDecoder._summary_delta,
+    "response.refusal.delta": _grower("content", "message", RefusalPart("")),
+    "response.reasoning_text.delta": _grower("content", "reasoning", ReasoningPart("", "text")),
+    "response.reasoning.delta": _grower("content", "reasoning", ReasoningPart("", "text")),
+    "response.reasoning_summary_text.delta": _grower("summary", "reasoning", ReasoningPart("", "summary")),
     "response.function_call_arguments.delta": ResponsesDecoder._call_delta,
     "response.custom_tool_call_input.delta": ResponsesDecoder._call_delta,
 }

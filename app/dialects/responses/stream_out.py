@@ -1,10 +1,9 @@
-"""Canonical events written as a Responses stream (server half).
+"""Canonical events encoded as a Responses stream (server half).
 
-The encoder owns the numbering, the items' order and the response snapshots; how one kind
-of block looks on the wire is in ``blocks_out``. What the deltas say, the ``done``
-events repeat, the items hold and ``final`` stores are the same values.
+The encoder numbers the events, orders the items and writes the response snapshots; ``blocks_out`` has the
+events of each kind of block. Deltas, ``done`` events, items and ``final`` agree in their values.
 
-Events and their order: contract/responses.md 4.2, 4.3, 4.5 and 4.6.
+Source: the event types in OpenAI's API description and the order in recorded streams.
 """
 
 from __future__ import annotations
@@ -43,8 +42,10 @@ from app.responses_form.items import item_prefix
 
 
 class ResponsesEncoder:
-    """Events to frames, numbered from 0. Only choice 0 is written. After the terminal frames
-    ``final`` is the response object in them, ``encrypted_content`` included."""
+    """Encodes events as frames, numbered from 0. Only choice 0 is written.
+
+    After the terminal frame ``final`` is its response object, including ``encrypted_content``.
+    """
 
     def __init__(self, request: Request, context: ServerContext) -> None:
         self.final: dict[str, Any] | None = None
@@ -58,19 +59,19 @@ class ResponsesEncoder:
         self._started = Started()
         self._items: list[WireItem] = []
         self._current: dict[tuple[int, str], WireItem] = {}
-        self._blocks: dict[int, tuple[WireItem, BlockWriter]] = {}
+        self._blocks: dict[int, tuple[WireItem, BlockWriter[Any]]] = {}
         self._finish = Finish("stop")
 
     def feed(self, event: Event) -> list[Frame]:
-        """Return the frames that ``event`` makes; [] after the terminal ones."""
-        return [] if self.final is not None else _FEEDS[type(event)](self, event)
+        """Return the frames of ``event``, none after the terminal frame."""
+        return [] if self.final is not None else _METHODS[type(event)](self, event)
 
-    def take_back_end(self) -> None:
-        """Forget the terminal frames, which never went out: another end follows."""
+    def discard_end(self) -> None:
+        """Discard the terminal frames, which were not sent; another end follows."""
         self.final = None
 
     def _open(self) -> list[Frame]:
-        """Return the opening snapshots, once."""
+        """Return the opening snapshots, nothing after the first call."""
         if self._opened:
             return []
         self._opened = True
@@ -106,23 +107,23 @@ class ResponsesEncoder:
         if isinstance(event.part, ToolCallPart):
             item.place = self._writer.place(event.part)
         if item.info.id is None:
-            item.mint(self._context.new_id(item_prefix(item.type)))
+            item.set_id(self._context.new_id(item_prefix(item.type)))
         self._items.append(item)
         self._current[event.item, kind] = self._current[event.item, "any"] = item
         return item
 
     def _block_delta(self, event: BlockDelta) -> list[Frame]:
-        found = self._blocks.get(event.block)
-        return self._frames(found[1].delta(event)) if found is not None else []
+        entry = self._blocks.get(event.block)
+        return self._frames(entry[1].delta(event)) if entry is not None else []
 
     def _block_ended(self, event: BlockEnded) -> list[Frame]:
-        found = self._blocks.get(event.block)
-        if found is None or found[1].ended:
+        entry = self._blocks.get(event.block)
+        if entry is None or entry[1].ended:
             return []
-        item, writer = found
+        item, writer = entry
         frames = self._frames(writer.end(event))
         item.status = event.status or item.status
-        if item.is_whole(later=self._items[-1] is not item):
+        if item.may_close(is_last=self._items[-1] is item):
             frames += self._close(item)
         return frames
 
@@ -137,7 +138,7 @@ class ResponsesEncoder:
         frames = self._open() + self._close_all(status == "completed")
         error = GatewayError("upstream_error", BROKEN_OFF["message"], code=BROKEN_OFF["code"])
         if status == "failed":
-            frames.append(self._error_frame(error))
+            frames.append(self._frame("error", event_of_error(error)))
         shell = self._shell(
             status,
             usage=event.usage,
@@ -153,7 +154,7 @@ class ResponsesEncoder:
         cancelled = event.error.kind.name == "cancelled"
         frames = self._open() + self._close_all(False)
         if not cancelled:
-            frames.append(self._error_frame(event.error))
+            frames.append(self._frame("error", event_of_error(event.error)))
         shell = self._shell(
             "cancelled" if cancelled else "failed", usage=event.usage, error=failure_body(event.error)
         )
@@ -162,16 +163,15 @@ class ResponsesEncoder:
     # items
 
     def _close_ended(self) -> list[Frame]:
-        """Close the last item if it is whole, now that another begins; those before closed with their
-        last block."""
+        """Close the last item if all its blocks ended, because another item begins. Earlier items are closed
+        with their last block."""
         last = self._items[-1] if self._items else None
         return self._close(last) if last is not None and not last.closed and last.all_ended else []
 
     def _close_all(self, completed: bool) -> list[Frame]:
-        """Close every item in order; the last one is ``incomplete`` unless all went well."""
+        """Close all open items in order; the last item is ``incomplete`` unless ``completed``."""
         frames: list[Frame] = []
-        open_items = [item for item in self._items if not item.closed]
-        for item in open_items:
+        for item in [item for item in self._items if not item.closed]:
             for writer in item.blocks:
                 frames += [] if writer.ended else self._frames(writer.end(None))
             cut = not completed and item is self._items[-1]
@@ -182,7 +182,7 @@ class ResponsesEncoder:
         item.closed = True
         info = Item(item.info.id, item.closing_status(status), item.info.phase)
         message = Message("assistant", tuple(writer.part for writer in item.blocks), item=info)
-        item.blocks = []  # its writers hold it
+        item.blocks = []  # breaks a reference cycle with the writers
         item.value = next(self._writer.split(message))
         return [self._frame("response.output_item.done", {"output_index": item.index, "item": item.value})]
 
@@ -195,9 +195,6 @@ class ResponsesEncoder:
         frame = Frame(name, {"type": name, "sequence_number": self._next_number, **members})
         self._next_number += 1
         return frame
-
-    def _error_frame(self, error: GatewayError) -> Frame:
-        return self._frame("error", event_of_error(error))
 
     def _terminal(self, status: str, shell: dict[str, Any]) -> Frame:
         self.final = shell
@@ -227,7 +224,7 @@ class ResponsesEncoder:
         )
 
 
-_FEEDS: Final[Mapping[type, Any]] = {
+_METHODS: Final[Mapping[type, Any]] = {
     BlockDelta: ResponsesEncoder._block_delta,
     BlockStarted: ResponsesEncoder._block_started,
     BlockEnded: ResponsesEncoder._block_ended,
