@@ -19,7 +19,7 @@ from sqlalchemy.engine import Engine
 from app import create_app
 from app.config_loading import load
 from app.gateway.limits import gate
-from tests.behaviour.world import CHAT_DONE, ROLE, chat_body, chat_text, received
+from tests.behaviour.world import CHAT_DONE, ROLE, Answer, chat_body, chat_text, received
 from tests.governance.city import CHAT, PROMPT, City, good, keys, running_city
 from tests.lifecycle.house import children_of, eventually, kill
 from tests.services import new_postgres, own_redis
@@ -208,6 +208,23 @@ def test_a_redis_that_is_stopped_slow_and_back(policy: str, statuses: list[int])
             page = city.client("bob").get("/metrics").body.decode()
             assert "sluice_limits_away_total 0.0" not in page
             assert "sluice_limits_away_total" in page
+
+
+def test_the_share_of_a_process_has_what_it_was_admitted_before_redis_stopped() -> None:
+    limits = keys(
+        ann=f"{{ requests = 4, {HOUR} }}, {{ tokens = 24, {HOUR} }}", bob=f"{{ requests = 6, {HOUR} }}"
+    )
+    with own_redis() as (url, process), running_city(limits, env={"REDIS_URL": url}) as city:
+        eventually(lambda: _left(city.ask("bob")))
+        assert [_left(city.ask("ann")) for _ in range(3)] == ["3", "2", "1"]  # of five tokens each
+        process.kill()
+        process.wait()
+        assert [city.ask("ann").status for _ in range(2)] == [FREE, REFUSED]
+        assert "Redis does not answer" in city.gateways[0].log
+
+
+def _left(answer: Answer) -> str | None:
+    return answer.headers.get("x-ratelimit-remaining-requests")
 
 
 def test_what_ends_while_redis_does_not_answer_is_charged_when_it_does() -> None:

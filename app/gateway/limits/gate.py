@@ -99,6 +99,7 @@ class Gate:
                 self._settling.spawn(self._settle, places, holder)
             return self._without_redis(touches, charges, holder)
         if verdict.refused is None:
+            self._memory.note(charges, holder)  # the share of this process, should Redis go
             self._keep((one.key, holder) for one in charges if not one.seconds and one.amount)
         return Hold(touches, charges, verdict, windows, holder)
 
@@ -114,10 +115,9 @@ class Gate:
             self._held.difference_update((charge.key, hold.holder) for charge in hold.charges)
         if not settlements:
             return
-        if hold.windows is self._memory:
-            self._memory.settle(settlements, hold.holder)
-            return
-        self._settling.spawn(self._settle, settlements, hold.holder)
+        self._memory.settle(settlements, hold.holder)
+        if hold.windows is not self._memory:
+            self._settling.spawn(self._settle, settlements, hold.holder)
 
     def close(self) -> None:
         """Let what ended last be charged, and close the connections to Redis."""

@@ -149,6 +149,13 @@ class MemoryWindows:
         standings = [Standing(window.used(part), window.reset(now), part) for window, part in found]
         return Verdict(standings, refused, wait)
 
+    def note(self, charges: Sequence[Charge], holder: str) -> None:
+        """Charge all, whatever the limits say: another back end admitted them."""
+        now = self._clock()
+        self._sweep(now)
+        for charge in charges:
+            self._window(charge).charge(charge, part_at(now, charge.seconds), holder)
+
     def settle(self, settlements: Sequence[Settlement], holder: str) -> None:
         """Charge what is left, whatever the limits say, and let ``holder`` go."""
         now = self._clock()
