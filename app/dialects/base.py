@@ -115,11 +115,15 @@ class Patch(Protocol):
     """What is changed in bodies of one dialect when they pass, for one attempt.
 
     ``breaks_fail``: an answer that its server broke off is an error, since the dialect's own
-    words for a finish do not say so.
+    words for a finish do not say so. ``is_steady``: a frame that differs from the last one by its
+    text alone makes just what that made, with its own text.
     """
 
     @property
     def breaks_fail(self) -> bool: ...
+
+    @property
+    def is_steady(self) -> bool: ...
 
     def request(self) -> dict[str, Any]:
         """Return the body to send."""

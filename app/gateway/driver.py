@@ -25,6 +25,7 @@ from app.gateway.framing import FrameReader, frame_reader, is_event_stream
 from app.gateway.operations import encode, exchange
 from app.gateway.plan import Planned, Route, no_target
 from app.gateway.redaction import Redactor
+from app.gateway.repetitions import Repetition, RepetitionReader
 from app.gateway.retries import RetryBudget, goes_on
 from app.gateway.run import Batch, Run
 from app.gateway.upstreams import OpenRequest, json_of
@@ -59,7 +60,7 @@ class Driver:
         self._fault = fault
         self._budget = RetryBudget()
 
-    def drive(self, run: Run) -> Generator[Batch, None, None]:
+    def drive(self, run: Run) -> Generator[Batch | Repetition, None, None]:
         """Feed ``run`` from the first target that answers; raises the first error when none does."""
         call = run.call
         first: GatewayError | None = None
@@ -154,7 +155,7 @@ class Driver:
 
     def _stream(
         self, run: Run, attempt: Attempt, exchange: Exchange, sent: Sent
-    ) -> Generator[Batch, None, None]:
+    ) -> Generator[Batch | Repetition, None, None]:
         """Yield the batches of one attempt, up to the end that its stream tells."""
         started = time.monotonic()
         self._note_target(run, attempt, exchange, None)
@@ -167,6 +168,9 @@ class Driver:
             run.failing = partial(self._fail, reading, attempt)
             try:
                 for frames in self._read(upstream, sent.wire or exchange.wire, reading):
+                    if isinstance(frames, Repetition):
+                        yield frames
+                        continue
                     if translator.ended or not run.content:
                         self._note_target(run, attempt, exchange, started)
                     if translator.ended:
@@ -215,7 +219,7 @@ class Driver:
         answer.cost = self._charge(attempt, answer.usage, answer.response)
         return answer
 
-    def _read(self, upstream: Upstream, wire: Wire, reading: _Reading) -> Iterator[list[Frame]]:
+    def _read(self, upstream: Upstream, wire: Wire, reading: _Reading) -> Iterator[list[Frame] | Repetition]:
         """Yield the frames of each upstream read; raises where the stream failed."""
         content_type = upstream.headers.get("content-type", "")
         if content_type.startswith(_HTML):
@@ -228,6 +232,7 @@ class Driver:
                 yield reading.checked(self._read_whole(reading, lead + upstream.read()))
                 return
         frames = frame_reader(wire.framing, content_type)
+        repetitions = RepetitionReader(frames, translator)
         while not translator.ended:
             chunk, lead = lead or upstream.read_within(run.patience), b""
             if chunk is None:
@@ -235,7 +240,13 @@ class Driver:
                 continue
             if reading.raw is not None:
                 reading.raw += chunk
+            told: list[Frame] | Repetition | None = repetitions.read(chunk)
+            if told is not None:
+                upstream.progress()
+                yield told
+                continue
             told = self._translate(upstream, frames, reading, chunk)
+            repetitions.follow(chunk, told)
             yield told if translator.failure is None else reading.checked(told)
 
     def _read_whole(self, reading: _Reading, body: bytes) -> list[Frame]:

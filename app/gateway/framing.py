@@ -37,6 +37,11 @@ class SSEReader:
         self._decoder = SSEDecoder()
         self._halves = Halves()
 
+    @property
+    def is_between(self) -> bool:
+        """Whether all that was fed is read, so that the next byte begins an event."""
+        return self._decoder.is_between and not self._halves.waiting
+
     def feed(self, chunk: bytes) -> Iterable[tuple[str | None, Any]]:
         """Return the frames that ``chunk`` completes; raises upstream_invalid for bad JSON.
 

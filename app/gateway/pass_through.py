@@ -9,7 +9,7 @@ Tests: tests/replay, tests/behaviour/test_odd_shapes.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from app.canonical.events import (
@@ -26,12 +26,14 @@ from app.canonical.request import OpaquePart, Request, ToolCallPart
 from app.canonical.response import Finish, Response, Usage
 from app.dialects.base import ClientContext, Dialect, Frame, PassThrough, Patch, ServerContext, StreamEncoder
 from app.dialects.shared.losses import Losses
+from app.dialects.shared.repeats import Repeats, fill
 from app.dialects.shared.usage_repair import repair_usage
 from app.errors import GatewayError
 from app.gateway.call import Call, Target
 from app.gateway.estimates import estimated_usage
 from app.gateway.exchange import Answer, Fetch, Sent
 from app.gateway.offload import aside_for
+from app.gateway.repetitions import Original, Repetition, original_of
 from app.gateway.translation import client_context, parse_upstream, server_context
 from app.gateway.truncation import Breaks, check_whole
 from app.providers.base import Wire
@@ -116,6 +118,8 @@ class PassStream:
         self._decoder = exchange.dialect.stream_decoder(exchange.context)
         self._fold = Accumulator()
         self._breaks = Breaks() if exchange.patch.breaks_fail else None
+        self.repeats: Repeats | None = getattr(self._decoder, "repeats", None)
+        self._original: Original | None = None
 
     def feed(self, event: str | None, data: Any) -> list[Frame]:
         """Take one upstream frame."""
@@ -133,6 +137,21 @@ class PassStream:
         if ended is not None and self.usage is not None:
             repair_usage(ended, self.usage, self._exchange.dialect.write_usage)
         return self._close(frames)
+
+    def repeat(self, strings: Sequence[str]) -> list[Frame] | Repetition:
+        """Take the last frame with other ``strings`` at the places of ``repeats``."""
+        repeats, original = self.repeats, self._original
+        assert repeats is not None
+        self._fold.grow(repeats.repeat(strings[0]))
+        if original is not None:
+            return Repetition(original, strings)
+        return self._patch.frames(None, fill(repeats.latest, repeats.places, strings))
+
+    def keep_original(self, frames: Sequence[Frame]) -> None:
+        """Keep the last frame where one that repeats it goes out alike."""
+        repeats, self._original = self.repeats, None
+        if repeats is not None and self._patch.is_steady:
+            self._original = original_of(frames[0], repeats)
 
     def done(self) -> list[Frame]:
         """Take ``[DONE]``."""

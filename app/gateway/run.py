@@ -23,6 +23,7 @@ from app.gateway.call import Attempt, Call
 from app.gateway.cost import put_cost
 from app.gateway.exchange import Answer
 from app.gateway.outcome import Outcome
+from app.gateway.repetitions import Repetition
 from app.wire.fairness import Turns
 
 _AT_ONCE: Final = 256  # frames that are written before others get their turn
@@ -41,7 +42,7 @@ class Batch(NamedTuple):
     answer: Answer | None = None
 
 
-Source = Callable[["Run"], Generator[Batch, None, None]]
+Source = Callable[["Run"], Generator[Batch | Repetition, None, None]]
 """What feeds a run; it may note what it learns in the run's outcome."""
 
 Terminal = Callable[[Outcome, list[Frame]], None]
@@ -111,7 +112,7 @@ class Run:
             continue
         return self.outcome
 
-    def batches(self) -> Iterator[Batch]:
+    def batches(self) -> Iterator[Batch | Repetition]:
         """Yield batches; one without frames means "nothing to be shown yet".
 
         Raises the GatewayError of a call of which nothing was or could be said yet; once
@@ -124,7 +125,7 @@ class Run:
                     passed = self._pass_on(batch)
                     if self.outcome.capture is not None:
                         self._capture(passed.frames)
-                    if len(passed.frames) <= _AT_ONCE:
+                    if isinstance(passed, Repetition) or len(passed.frames) <= _AT_ONCE:
                         yield passed
                     else:
                         yield from _in_turns(passed)
@@ -174,11 +175,13 @@ class Run:
             self.outcome.capture.add(frames)
         return frames
 
-    def _pass_on(self, batch: Batch) -> Batch:
+    def _pass_on(self, batch: Batch | Repetition) -> Batch | Repetition:
         """Hold frames until content, then give all that was held with them."""
         if self.content and not batch.last:
-            self._number(batch.frames)
-            if self.outcome.gaps is not None and batch.frames:
+            is_repetition = isinstance(batch, Repetition)
+            if self._identity or not is_repetition:  # what repeats has no number
+                self._number(batch.frames)
+            if self.outcome.gaps is not None and (is_repetition or batch.frames):
                 self.outcome.gaps.note()
             return batch
         frames = batch.frames

@@ -8,7 +8,7 @@ Tests: tests/golden, tests/replay.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
@@ -27,6 +27,7 @@ from app.canonical.response import Response, Usage
 from app.dialects import dialect
 from app.dialects.base import ClientContext, Frame, ServerContext, StreamDecoder, StreamEncoder
 from app.dialects.shared.losses import Losses
+from app.dialects.shared.repeats import Repeats
 from app.errors import GatewayError
 from app.gateway.call import Call, Target
 from app.gateway.estimates import estimated_usage
@@ -34,6 +35,7 @@ from app.gateway.event_streams import EventStream
 from app.gateway.exchange import Answer, Fetch, Received, Sent
 from app.gateway.id_generation import mint
 from app.gateway.offload import aside_for
+from app.gateway.repetitions import Repetition
 from app.gateway.truncation import Breaks, check_whole
 from app.providers.base import Wire
 from app.wire.json import dumps, loads_lenient
@@ -193,6 +195,17 @@ class TranslateStream(EventStream[Event]):
         self._encoder = encoder
         self._estimate = estimate
         self._fold = Accumulator()
+        self.repeats: Repeats | None = getattr(decoder, "repeats", None)
+
+    def repeat(self, strings: Sequence[str]) -> list[Frame] | Repetition:
+        """Take the last frame with other ``strings`` at the places of ``repeats``."""
+        assert self.repeats is not None
+        delta = self.repeats.repeat(strings[0])
+        self._fold.grow(delta)
+        return self._encoder.feed(delta)
+
+    def keep_original(self, frames: Sequence[Frame]) -> None:
+        """Do nothing: frames are made of events."""
 
     def fail(self, error: GatewayError) -> list[Frame]:
         """Return the frames that end the stream in ``error``."""

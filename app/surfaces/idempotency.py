@@ -18,10 +18,10 @@ from typing import Any, Final
 import gevent
 from flask import Response, g, request
 
-from app.dialects.base import Frame
 from app.errors import GatewayError
 from app.gateway.core import Gateway
-from app.gateway.run import Run
+from app.gateway.repetitions import Repetition
+from app.gateway.run import Batch, Run
 from app.state.records import LARGEST, FirstAnswer
 from app.surfaces.context import request_context
 from app.wire.offload import aside
@@ -35,7 +35,7 @@ _REPEATABLE: Final = frozenset({400, 404, 413, 422})
 _OF_ONE_REQUEST: Final = ("content-length", "server-timing", "vary", "connection", "transfer-encoding")
 _OF_ONE_MOMENT: Final = ("x-ratelimit-", "anthropic-ratelimit-", "access-control-")
 
-Write = Callable[[list[Frame], bool], bytes]
+Write = Callable[[Batch | Repetition], bytes]
 
 
 class Replay(Exception):
@@ -117,10 +117,10 @@ def record(run: Run, write: Write) -> Write:
     if claim is None:
         return write
 
-    def write_and_record(frames: list[Frame], last: bool) -> bytes:
-        piece = write(frames, last)
+    def write_and_record(batch: Batch | Repetition) -> bytes:
+        piece = write(batch)
         claim.record(piece)
-        if last and run.outcome.error is None:
+        if batch.last and run.outcome.error is None:
             claim.keep()
         return piece
 

@@ -89,6 +89,12 @@ def loads_lenient(data: bytes, *, halves: bool = False) -> Any:
     return value if halves else _without_lone(value)
 
 
+def loads_string(text: bytes) -> str:
+    """Return the string that ``text`` is between two quotes; raises ``ValueError`` where it is none, or holds half a character."""
+    value: str = _parse(b'"%b"' % text)
+    return value
+
+
 def dumps(value: Any, *, parsed: bool = False) -> bytes:
     """Return ``value`` as compact UTF-8 JSON. In one that was ``parsed`` from JSON no NaN is looked for.
 

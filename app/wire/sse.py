@@ -46,7 +46,8 @@ class SSEDecoder:
         self._data: list[bytes] = []
         self._data_size = 0
         self._fault: GatewayError | None = None
-        self._between = False  # the next byte begins an event
+        self.is_between = False
+        """Whether the next byte begins an event."""
 
     @property
     def pending(self) -> bool:
@@ -62,7 +63,7 @@ class SSEDecoder:
         """
         if self._fault is not None:
             raise self._fault
-        if self._between and (whole := self._one_event(chunk)) is not None:
+        if self.is_between and (whole := self._one_event(chunk)) is not None:
             return [whole]
         frames: list[RawFrame] = []
         try:
@@ -75,7 +76,9 @@ class SSEDecoder:
                     self._read_field(line)
         except GatewayError as fault:
             self._fault = fault
-        self._between = not (self.pending or self._after_cr or self._at_start or self._event or self._id)
+        self.is_between = not (
+            self.pending or self._after_cr or self._at_start or self._event or self._id or self._fault
+        )
         if self._fault is not None and not frames:
             raise self._fault
         return frames

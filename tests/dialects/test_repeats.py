@@ -71,7 +71,7 @@ def test_repetitions_are_read_as_if_they_were_none(runs: list[tuple[dict[str, An
     chunks = [json.loads(json.dumps(chunk)) for chunk, times in runs for _ in range(times)]
     quick = DIALECT.stream_decoder(generic.client_context())
     slow: Any = DIALECT.stream_decoder(generic.client_context())
-    slow._repeats.delta_of = lambda chunk: None
+    slow.repeats.delta_of = lambda chunk: None
     quick_fold, slow_fold = Accumulator(), Accumulator()
     for chunk in chunks:
         quick_events = quick.feed(None, copy.deepcopy(chunk))
@@ -133,7 +133,7 @@ def _frames_of(wire: str) -> list[Frame]:
 def test_every_order_of_frames_is_read_alike_by_both_ways(wire: str, data: st.DataObject) -> None:
     block = next(block for block in BLOCKS if block.wire == wire)
     quick, slow = block.decoder(), cast(Any, block.decoder())
-    slow._repeats.delta_of = lambda frame: None
+    slow.repeats.delta_of = lambda frame: None
     for event, frame in data.draw(st.lists(st.sampled_from(_frames_of(wire)), max_size=25)):
         if frame is not None:
             assert repr(quick.feed(event, copy.deepcopy(frame))) == repr(slow.feed(event, frame))

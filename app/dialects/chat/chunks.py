@@ -32,18 +32,18 @@ class ChunkDecoder(ABC):
         self._usage: Usage | None = None
         self._started = False
         self._over = False
-        self._repeats = Repeats(*self.growing, free=_FREE)
+        self.repeats = Repeats(*self.growing, free=_FREE)
 
     def feed(self, event: str | None, data: Any) -> list[Event]:
         """Decode one frame. An error frame ends the stream with Failed."""
         if self._over:
             return []
-        if event is None and (delta := self._repeats.delta_of(data)) is not None:
+        if event is None and (delta := self.repeats.delta_of(data)) is not None:
             return [delta]
         events = self._read(event, data)
         only = events[0] if len(events) == 1 and event is None else None
         grow = self._grow_of(data, only.block) if isinstance(only, BlockDelta) else None
-        self._repeats.learn(data, events, grow)
+        self.repeats.learn(data, events, grow)
         return events
 
     def _read(self, event: str | None, data: Any) -> list[Event]:

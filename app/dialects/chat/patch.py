@@ -50,6 +50,7 @@ class ChatPatch:
     breaks_fail: Final = True
 
     def __init__(self, passage: PassThrough) -> None:
+        self.is_steady = False
         self._passage = passage
         self._target = passage.client
         options = passage.body.get("stream_options")
@@ -83,9 +84,12 @@ class ChatPatch:
         if self._asks_usage:
             data["usage"] = None
         before, self._last = self._last, data
-        if usage is None and _is_more_text(data.get("choices")):
-            if not self._required.is_filled(data, data["choices"][0]):
-                self._required.fill_chunk(data)
+        is_more_text = usage is None and _is_more_text(data.get("choices"))
+        self.is_steady = is_more_text and self._required.is_filled(data, data["choices"][0])
+        if self.is_steady:
+            return [Frame(None, data)]
+        if is_more_text:
+            self._required.fill_chunk(data)
             return [Frame(None, data)]
         if not self._required.fill_chunk(data) and usage is None:
             self._last = before

@@ -239,7 +239,7 @@ class GeminiStreamDecoder:
         self._usage: Usage | None = None
         self._tier: str | None = None
         self._native: dict[str, Any] = {}
-        self._repeats = Repeats(_TEXT, free=("usageMetadata",))
+        self.repeats = Repeats(_TEXT, free=("usageMetadata",))
 
     def feed(self, event: str | None, data: Any) -> list[Event]:
         """Take one chunk, or the list of chunks that a stream without ``alt=sse`` is."""
@@ -248,14 +248,14 @@ class GeminiStreamDecoder:
         if isinstance(data, list):
             return [made for chunk in data for made in self.feed(event, chunk)]
         chunk = as_dict(data)
-        if (delta := self._repeats.delta_of(chunk)) is not None:
+        if (delta := self.repeats.delta_of(chunk)) is not None:
             self._note_usage(chunk)
             return [delta]
         if chunk.get("error") is not None:
             self._over = True
             return [Failed(decode_error_body(chunk), self._usage)]
         events = self._chunk(chunk)
-        self._repeats.learn(chunk, events, self._grow_of(chunk))
+        self.repeats.learn(chunk, events, self._grow_of(chunk))
         return events
 
     def done(self) -> list[Event]:

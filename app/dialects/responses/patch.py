@@ -150,6 +150,7 @@ class ResponsesPatch:
     """
 
     breaks_fail: ClassVar[bool] = False  # a response says "failed" by itself
+    is_steady: ClassVar[bool] = False  # each frame has its number
 
     caller_body: Mapping[str, Any]
     id: str

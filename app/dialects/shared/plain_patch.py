@@ -67,6 +67,7 @@ class PlainPatch:
     """
 
     breaks_fail: Final = False
+    is_steady: Final = False
 
     def __init__(self, passage: PassThrough, fit: Callable[[Body, PassThrough], Body]) -> None:
         self._passage = passage

@@ -7,7 +7,7 @@ wire's own to say. Tests: tests/dialects/test_repeats.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 from app.canonical.events import BlockDelta, Event
@@ -37,6 +37,26 @@ class Repeats:
         self._block = 0
         self._grow: Grow = str
         self._misses = 0
+        self.version = 0
+        """Grows whenever another frame is remembered, or none."""
+        self.is_repeated = False
+        """Whether the frame that is remembered came again."""
+
+    @property
+    def latest(self) -> Any:
+        """The frame that is remembered, with the strings that came last."""
+        return self._last
+
+    @property
+    def places(self) -> list[Place]:
+        """The places of the strings in ``latest`` that may differ, that of its text first."""
+        last = self._last
+        return [self._place, *((name,) for name in self._free if isinstance(last[name], str))]
+
+    def repeat(self, text: str) -> BlockDelta:
+        """Take the frame that is remembered with another ``text``: keep that text, and return what it says."""
+        self._grow(text)
+        return BlockDelta(self._block, text)
 
     def delta_of(self, frame: Any) -> BlockDelta | None:
         """Return what a frame says that differs from the last one by its text alone, and keep that
@@ -57,14 +77,16 @@ class Repeats:
         if frame != last:
             return None
         self._misses = 0
-        self._grow(text)
-        return BlockDelta(self._block, text)
+        self.is_repeated = True
+        return self.repeat(text)
 
     def learn(self, frame: Any, events: Sequence[Event], grow: Grow | None) -> None:
         """Remember a frame that was read as ``events``; ``grow`` is all that reading its text does
         beside the event, None where it does more."""
         self._misses += self._last is not None
         self._last = None
+        self.version += 1
+        self.is_repeated = False
         delta = events[0] if len(events) == 1 else None
         if grow is None or self._misses > _MAX_MISSES or not isinstance(delta, BlockDelta):
             return
@@ -77,6 +99,14 @@ class Repeats:
                 self._block, self._grow = delta.block, grow
                 self._free = [name for name in self._may_differ if name in frame]
                 return
+
+
+def fill(frame: Any, places: Sequence[Place], strings: Iterable[str]) -> Any:
+    """Return a copy of ``frame`` that has ``strings`` at ``places``; the rest of it is shared."""
+    for place, text in zip(places, strings, strict=True):
+        frame, holder = _copied(frame, place)
+        holder[place[-1]] = text
+    return frame
 
 
 def _copied(frame: Any, place: Place) -> tuple[Any, Any]:

@@ -7,7 +7,7 @@ one member ``provider``. Nothing here decides anything; it shows what the outcom
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from app.canonical.response import Finish, Usage
@@ -236,25 +236,41 @@ class FrameEnvelope:
                 self._seal_one(frame.data, last=frame is ending)
         return frames
 
-    def _seal_one(self, data: dict[str, Any], *, last: bool) -> None:
+    @property
+    def numbers(self) -> int:
+        """How many numbers differ from frame to frame."""
+        return 2 if self._mount.envelope == "extra_fields" else 0
+
+    def next_numbers(self) -> tuple[int, ...]:
+        """Count one more frame; return its numbers: milliseconds since the last one, and its place."""
+        if self._mount.envelope != "extra_fields":
+            return ()
+        now, before, index = time.monotonic(), self._last, self._index
+        self._last, self._index = now, index + 1
+        return round((now - before) * 1000), index
+
+    def seal_with(self, data: dict[str, Any], numbers: Sequence[Any]) -> None:
+        """Add the envelope to a frame that is not the last, with ``numbers`` for those of ``next_numbers``."""
         outcome = self._outcome
-        if data.get("usage") is not None:
-            _form_cost(self._mount, outcome, data)
         if self._mount.envelope == "provider":
             response = data.get("response", data)
             if isinstance(response, dict) and "object" in response:
                 response["provider"] = outcome.target.provider.name if outcome.target else None
-            return
-        if last:
+        elif self._mount.envelope == "extra_fields":
+            if not self._base or outcome.target is not self._target:  # another one may have taken over
+                self._base, self._target = base_fields(outcome.call, outcome), outcome.target
+            latency, index = numbers
+            data["extra_fields"] = {**self._base, "latency": latency, "chunk_index": index}
+
+    def _seal_one(self, data: dict[str, Any], *, last: bool) -> None:
+        outcome = self._outcome
+        if data.get("usage") is not None:
+            _form_cost(self._mount, outcome, data)
+        if last and self._mount.envelope == "extra_fields":
             latency = outcome.upstream_ms if outcome.upstream_ms is not None else 0
             data["extra_fields"] = extra_fields(outcome, latency=latency, chunk_index=self._index)
             return
-        if not self._base or outcome.target is not self._target:  # another one may have taken over
-            self._base, self._target = base_fields(outcome.call, outcome), outcome.target
-        now = time.monotonic()
-        fields = {**self._base, "latency": round((now - self._last) * 1000), "chunk_index": self._index}
-        if self._index == 0:
-            fields |= _outcome_members(outcome)
-        data["extra_fields"] = fields
-        self._last = now
-        self._index += 1
+        is_first = self._index == 0
+        self.seal_with(data, self.next_numbers())
+        if is_first and self._mount.envelope == "extra_fields":
+            data["extra_fields"] |= _outcome_members(outcome)

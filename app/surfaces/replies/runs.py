@@ -14,6 +14,7 @@ from app.errors import GatewayError
 from app.gateway.call import Call
 from app.gateway.exchange import Answer
 from app.gateway.outcome import Outcome
+from app.gateway.repetitions import Repetition
 from app.gateway.run import Batch, Run
 from app.surfaces.calls import current_gateway
 from app.surfaces.idempotency import record
@@ -21,6 +22,7 @@ from app.surfaces.mounts import Mount
 from app.surfaces.replies.answers import json_response, outcome_headers, surface_headers
 from app.surfaces.replies.envelope import FrameEnvelope, seal_answer
 from app.surfaces.replies.framing import Events, Framing
+from app.surfaces.replies.repetition_writer import RepetitionWriter
 from app.surfaces.replies.stream_writer import Pace, StreamWriter
 
 
@@ -71,10 +73,14 @@ def answer_stream(
     gateway = current_gateway()
     settings, framing = gateway.settings, framing or Events()
     envelope = FrameEnvelope(mount, run.outcome)
+    repetitions = RepetitionWriter(envelope) if shape is None and isinstance(framing, Events) else None
 
-    def write(frames: list[Frame], last: bool) -> bytes:
-        shaped = frames if shape is None else shape(frames)
-        return framing.write(envelope.seal(shaped, last=last), last=last)
+    def write(batch: Batch | Repetition) -> bytes:
+        if repetitions is not None and isinstance(batch, Repetition):
+            if (event := repetitions.write(batch)) is not None:
+                return event
+        shaped = batch.frames if shape is None else shape(batch.frames)
+        return framing.write(envelope.seal(shaped, last=batch.last), last=batch.last)
 
     call = run.call
     failed = fail or partial(gateway.failure_frames, call)

@@ -20,14 +20,15 @@ from gevent.queue import Empty, Queue
 from app.canonical.record import record
 from app.dialects.base import Frame
 from app.errors import GatewayError
+from app.gateway.repetitions import Repetition
 from app.gateway.run import Batch, Run
 from app.wire.client_socket import is_closed
 
 _DEPTH: Final = 16  # upstream reads that may wait for a slow client before content
 _HANGING: Final = 1.0  # seconds that a write may still take once its call is aborted
 
-Write = Callable[[list[Frame], bool], bytes]
-"""Turns frames into the bytes of one write; the flag marks the last ones."""
+Write = Callable[[Batch | Repetition], bytes]
+"""Turns a batch into the bytes of one write."""
 
 
 @record
@@ -41,7 +42,7 @@ class Pace:
     comment_every: float | None
 
 
-_Item = Batch | GatewayError | None
+_Item = Batch | Repetition | GatewayError | None
 
 
 class StreamWriter:
@@ -67,7 +68,7 @@ class StreamWriter:
         self._channel: Queue[_Item] = Queue(_DEPTH)
         self._handed_over = False  # the writer reads for itself
         self._over = False
-        self._first: Batch | None = None
+        self._first: Batch | Repetition | None = None
         self._writes = 0
         self._writing = False
         run.call.abort.listen(self._unblock)
@@ -140,9 +141,9 @@ class StreamWriter:
             return b""
         if isinstance(item, GatewayError):
             self._over = True
-            return self._write(self._fail(item), True)
-        if item.frames or item.last:  # an end may have no frames of its own, and still be written
-            return self._write(item.frames, item.last)
+            return self._write(Batch(self._fail(item), last=True))
+        if isinstance(item, Repetition) or item.frames or item.last:
+            return self._write(item)  # an end may have no frames of its own, and is written
         every = self._pace.comment_every
         due = every is not None and time.monotonic() - spoken >= every
         return self._silent() if item is _SILENCE or (self._handed_over and due) else b""
@@ -178,8 +179,8 @@ class StreamWriter:
             return self._encode(Batch(self._run.take_held(), last=False))
         return self._silence if self._pace.comment_every is not None else b""
 
-    def _encode(self, batch: Batch) -> bytes:
-        return self._write(batch.frames, batch.last) if batch.frames else b""
+    def _encode(self, batch: Batch | Repetition) -> bytes:
+        return self._write(batch) if batch.frames else b""
 
     def _next(self, seconds: float | None) -> _Item:
         try:
@@ -200,7 +201,7 @@ class StreamWriter:
         writer has left before."""
         for item in self._source:
             self._channel.put(item)
-            shown = isinstance(item, Batch) and item.frames
+            shown = isinstance(item, Batch | Repetition) and item.frames
             if shown and self._run.content and not self._over:
                 self._run.patience = self._pace.comment_every
                 self._handed_over = True

@@ -17,6 +17,8 @@ from app.dialects.media.moderations import DEFAULT_MODEL, ModerationDialect
 from app.dialects.media.rerank import RerankDialect
 from app.errors import GatewayError
 from app.gateway.call import Call
+from app.gateway.repetitions import Repetition
+from app.gateway.run import Batch
 from app.gateway.translation import server_context
 from app.surfaces.body.forbidden_members import is_forbidden
 from app.surfaces.body.forms import read_form, to_members
@@ -111,8 +113,8 @@ def _audio(mount: Mount, call: Call) -> Response:
     return Response(writer.chunks(), 200, {**headers, "content-type": media_type}, direct_passthrough=True)
 
 
-def _join(frames: list[Frame], last: bool) -> bytes:
-    return b"".join(frame.data for frame in frames)
+def _join(batch: Batch | Repetition) -> bytes:
+    return b"".join(frame.data for frame in batch.frames)
 
 
 def _cut(error: GatewayError) -> list[Frame]:

@@ -13,10 +13,10 @@ from typing import Any, Final, NoReturn
 import gevent
 from flask import Response, current_app, g, request
 
-from app.dialects.base import Frame
 from app.errors import GatewayError
 from app.gateway.call import Abort
-from app.gateway.run import Run
+from app.gateway.repetitions import Repetition
+from app.gateway.run import Batch, Run
 from app.gateway.stored_turn import wants_store
 from app.gateway.websocket_turn import Memory, SocketHost
 from app.state.ids import new_request_id
@@ -240,15 +240,13 @@ class Session:
             require_prompt(body)
         return self._gateway.run(call)
 
-    def _encode(
-        self, run: Run, envelope: FrameEnvelope, shape: Any, frames: list[Frame], last: bool
-    ) -> bytes:
+    def _encode(self, run: Run, envelope: FrameEnvelope, shape: Any, batch: Batch | Repetition) -> bytes:
         """Return the messages of one write; with the last one the client may go on."""
-        shown = [frame.data for frame in envelope.seal(shape(frames), last=last) if frame.data]
+        shown = [frame.data for frame in envelope.seal(shape(batch.frames), last=batch.last) if frame.data]
         for data in shown:
             if data.get("type") == "error" and run.outcome.error is not None:
                 data["status"] = run.outcome.error.status
-        self._answered = self._answered or last
+        self._answered = self._answered or batch.last
         return b"".join(text_frame(dumps_ascii(data)) for data in shown)
 
     def _refuse(self, error: GatewayError) -> None:

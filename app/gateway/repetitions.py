@@ -1,0 +1,156 @@
+"""Reads of a stream that are the last event again but for its text, as nearly all are: they are not taken apart.
+
+Once an event was read and came again, a further one of the same bytes but for the text is known by these bytes
+(``app.wire.json_template``); neither JSON nor events are made of it. What it stands for is what reading it would have
+made. Tests: tests/gateway/test_repetitions.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, Protocol
+
+from app.canonical.record import record
+from app.dialects.base import Frame
+from app.dialects.shared.repeats import Place, Repeats, fill
+from app.errors import GatewayError
+from app.gateway.framing import FrameReader, SSEReader
+from app.wire.json_template import JsonTemplate, template_of
+from app.wire.offload import LARGE
+
+_MAX_MISSES: Final = 4  # templates in a row that no further read filled, before none is made any more
+
+
+@record
+class Original:
+    """The data of a frame that goes out again and again, with other strings at ``places``, the text first."""
+
+    data: dict[str, Any]
+    places: Sequence[Place]
+
+
+class Repetition:
+    """A batch (``app.gateway.run``) of one frame: ``original`` with ``strings``. It is made when it is asked for."""
+
+    __slots__ = ("original", "strings", "_frames")
+
+    last = False
+    content = True
+    answer = None
+
+    def __init__(self, original: Original, strings: Sequence[str]) -> None:
+        self.original = original
+        self.strings = strings
+        self._frames: list[Frame] | None = None
+
+    @property
+    def frames(self) -> list[Frame]:
+        """The frame; who changes it changes what goes out."""
+        if self._frames is None:
+            self._frames = [Frame(None, fill(self.original.data, self.original.places, self.strings))]
+        return self._frames
+
+    @property
+    def is_untouched(self) -> bool:
+        """Whether nobody asked for the frame, so that it goes out as the original says."""
+        return self._frames is None
+
+
+class Repeating(Protocol):
+    """A translator that can take what repeats."""
+
+    repeats: Repeats | None
+
+    def repeat(self, strings: Sequence[str]) -> list[Frame] | Repetition:
+        """Take the last frame with other ``strings`` at the places of ``repeats``."""
+        ...
+
+    def keep_original(self, frames: Sequence[Frame]) -> None:
+        """Keep what the last frame made, where one that repeats it makes the same but for the strings."""
+        ...
+
+
+class RepetitionReader:
+    """Reads what repeats in one stream of server-sent events; ``reader`` and ``translator`` take all other reads.
+
+    Of a translator that has no ``repeats``, or another ``reader``, it reads nothing.
+    """
+
+    def __init__(self, reader: FrameReader, translator: Any) -> None:
+        self._reader = reader
+        self._translator: Repeating = translator
+        self._repeats: Repeats | None = None
+        if isinstance(reader, SSEReader):
+            self._repeats = getattr(translator, "repeats", None)
+        self._template: JsonTemplate | None = None
+        self._next: JsonTemplate | None = None  # the template, where the next byte begins an event
+        self._version = 0
+        self._shape: Any = None
+        self._misses = 0
+
+    def read(self, chunk: bytes) -> list[Frame] | Repetition | None:
+        """Return what a read brings that repeats the last event; None for any other, of which nothing is kept."""
+        if self._next is None or len(chunk) >= LARGE:
+            return None
+        strings = self._next.strings(chunk)
+        if strings is None or not strings[0]:
+            return None
+        self._misses = 0
+        return self._translator.repeat(strings)
+
+    def follow(self, chunk: bytes, frames: Sequence[Frame]) -> None:
+        """Learn from a read that was taken apart, and made ``frames``."""
+        self._next, repeats = None, self._repeats
+        if repeats is None or not repeats.is_repeated or not self._is_between():
+            return
+        if len(frames) == 1 and self._misses <= _MAX_MISSES and len(chunk) < LARGE:
+            self._misses += 1
+            self._template = _template_of(chunk, repeats)
+            self._version, self._shape = repeats.version, _shape_of(repeats)
+            if self._template is not None:
+                self._translator.keep_original(frames)
+            self._next = self._template
+        elif self._template is not None and self._version == repeats.version:
+            self._next = self._template if self._shape == _shape_of(repeats) else None
+
+    def _is_between(self) -> bool:
+        return isinstance(self._reader, SSEReader) and self._reader.is_between
+
+
+def _string_at(frame: Any, place: Place) -> Any:
+    """Return what a frame holds at ``place``; None where it has no such place."""
+    try:
+        for step in place:
+            frame = frame[step]
+    except (KeyError, IndexError, TypeError):
+        return None
+    return frame
+
+
+def original_of(frame: Frame, repeats: Repeats) -> Original | None:
+    """Return a frame that went out for the one that ``repeats`` remembers; None where it lacks one of its strings."""
+    latest, places = repeats.latest, repeats.places
+    strings = [_string_at(latest, place) for place in places]
+    if frame.event is not None or strings != [_string_at(frame.data, place) for place in places]:
+        return None
+    return Original(fill(frame.data, places, strings), places)
+
+
+def _shape_of(repeats: Repeats) -> Any:
+    """Return the frame that ``repeats`` remembers, without its strings."""
+    return fill(repeats.latest, repeats.places, [""] * len(repeats.places))
+
+
+def _template_of(chunk: bytes, repeats: Repeats) -> JsonTemplate | None:
+    """Return the template of a read that is just the frame that ``repeats`` remembers; None where it is not."""
+    frame, places = repeats.latest, repeats.places
+    strings = [_string_at(frame, place) for place in places]
+    template = template_of(chunk, strings)
+    if template is None:
+        return None
+    others = [f"{text}?" for text in strings]
+    try:
+        found = list(SSEReader().feed(template.filled(others)))
+    except GatewayError:
+        return None
+    return template if found == [(None, fill(frame, places, others))] else None

@@ -1,0 +1,69 @@
+"""Bytes that come again and again but for a few JSON strings in them.
+
+Where the strings stand is found once; from then on a comparison of the bytes around them, and one short parse for each
+string, stand for reading all of it. Tests: tests/wire/test_json_template.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from app.wire.json import dumps, loads_string
+
+
+class JsonTemplate:
+    """``parts`` are the bytes before, between and after the strings, with the quotes around each of them.
+
+    ``order`` holds, for each string as the caller counts them, its number in the bytes."""
+
+    def __init__(self, parts: Sequence[bytes], order: Sequence[int]) -> None:
+        self._head, *self._between, self._tail = parts
+        self._least = len(self._head) + len(self._tail)
+        self._order = order
+
+    def strings(self, data: bytes) -> list[str] | None:
+        """Return the strings in ``data``; None where it is anything but this template with strings in its gaps.
+
+        What parses as a string between two quotes cannot end it, so the bytes around keep their meaning.
+        """
+        head, tail = self._head, self._tail
+        if len(data) < self._least or not data.startswith(head) or not data.endswith(tail):
+            return None
+        rest = data[len(head) : len(data) - len(tail)]
+        try:
+            if not self._between:
+                return [loads_string(rest)]
+            found = []
+            for part in self._between:
+                text, gap, rest = rest.partition(part)
+                if not gap:
+                    return None
+                found.append(loads_string(text))
+            found.append(loads_string(rest))
+        except ValueError:
+            return None
+        return [found[number] for number in self._order]
+
+    def filled(self, strings: Sequence[str]) -> bytes:
+        """Return the bytes with ``strings`` in the gaps."""
+        pieces = [self._head]
+        for number, part in enumerate((*self._between, self._tail)):
+            pieces += (dumps(strings[self._order.index(number)])[1:-1], part)
+        return b"".join(pieces)
+
+
+def template_of(data: bytes, strings: Sequence[str]) -> JsonTemplate | None:
+    """Return ``data`` as a template with a gap for each of ``strings``; None where one does not stand there just once.
+
+    Whether a gap is at the right place is the caller's to try: the same string may be written in another way elsewhere.
+    """
+    quoted = [dumps(text) for text in strings]
+    if any(data.count(text) != 1 for text in quoted):
+        return None
+    starts = [data.find(text) + 1 for text in quoted]
+    order = sorted(range(len(strings)), key=starts.__getitem__)
+    parts, at = [], 0
+    for number in order:
+        parts.append(data[at : starts[number]])
+        at = starts[number] + len(quoted[number]) - 2
+    return JsonTemplate([*parts, data[at:]], [order.index(number) for number in range(len(strings))])

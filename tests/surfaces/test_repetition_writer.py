@@ -1,0 +1,70 @@
+"""An event that is written from its form has the bytes that writing its frame makes."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.gateway.repetitions import Original, Repetition
+from app.surfaces.replies import envelope as envelopes
+from app.surfaces.replies.envelope import FrameEnvelope
+from app.surfaces.replies.framing import Events
+from app.surfaces.replies.repetition_writer import RepetitionWriter
+
+_PLACES = (("choices", 0, "delta", "content"), ("obfuscation",))
+
+
+def _original(*places: Any, **members: Any) -> Original:
+    choice = {"index": 0, "delta": {"content": "a"}, "finish_reason": None}
+    data = {
+        "id": "c %d",
+        "object": "chat.completion.chunk",
+        "choices": [choice],
+        "obfuscation": "x",
+        **members,
+    }
+    return Original(data, places)
+
+
+def _envelope(kind: str, monkeypatch: pytest.MonkeyPatch) -> FrameEnvelope:
+    """Return an envelope whose first frame was written."""
+    monkeypatch.setattr(envelopes, "time", SimpleNamespace(monotonic=lambda: 12.5))
+    call = SimpleNamespace(
+        started=12.0, operation="chat", stream=True, shown_stream=True, model="a/m", attempts=[None]
+    )
+    call.progress, call.keep_raw = SimpleNamespace(cache_debug=None), ()
+    target = SimpleNamespace(provider=SimpleNamespace(name="a"), model="m")
+    outcome: Any = SimpleNamespace(call=call, target=target, losses=(), upstream_ms=1)
+    mount: Any = SimpleNamespace(envelope=kind, cost_object=False, page_members=False)
+    envelope = FrameEnvelope(mount, outcome)
+    envelope.seal(Repetition(_original(*_PLACES), ["first", "f"]).frames, last=False)
+    return envelope
+
+
+@pytest.mark.parametrize("kind", ["extra_fields", "provider", "headers"])
+@pytest.mark.parametrize("places", [_PLACES[:1], _PLACES, _PLACES[::-1]])
+@given(texts=st.lists(st.text(max_size=4) | st.sampled_from(["%b", '"', "\u2028"]), max_size=4))
+def test_repetitions_are_written_as_frames_are(kind: str, places: Any, texts: list[str]) -> None:
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        quick, slow = _envelope(kind, monkeypatch), _envelope(kind, monkeypatch)
+        writer, originals = RepetitionWriter(quick), [_original(*places), _original(*places, model="é%")]
+        for original in originals:
+            for text in texts:
+                strings = [text, *["pad"] * (len(places) - 1)]
+                frames = Repetition(original, strings).frames
+                written = writer.write(Repetition(original, strings))
+                assert written == Events().write(slow.seal(frames, last=False), last=False)
+
+
+def test_a_frame_that_somebody_changed_is_not_written_from_the_form(monkeypatch: pytest.MonkeyPatch) -> None:
+    repetition = Repetition(_original(*_PLACES), ["a", "b"])
+    repetition.frames[0].data["id"] = "of another attempt"
+    assert RepetitionWriter(_envelope("headers", monkeypatch)).write(repetition) is None
+
+
+def test_a_frame_that_holds_what_marks_a_gap_has_no_form(monkeypatch: pytest.MonkeyPatch) -> None:
+    original = _original(*_PLACES, model="a gap that Sluice fills, 0")
+    writer = RepetitionWriter(_envelope("headers", monkeypatch))
+    assert writer.write(Repetition(original, ["a", "b"])) is None

@@ -1,0 +1,61 @@
+"""A template finds the strings of bytes that repeat, and takes nothing else for a repetition."""
+
+import json
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from app.wire.json_template import JsonTemplate, template_of
+
+_TEXTS = st.text(st.sampled_from('ab"\\{}:,\n\u2028é\U0001f600 '), max_size=6)
+
+
+def _body(text: str, padding: str, ascii_only: bool) -> bytes:
+    value = {"id": 1, "padding": padding, "delta": {"text": text, "logprobs": None}}
+    return json.dumps(value, ensure_ascii=ascii_only).encode()
+
+
+def _template() -> JsonTemplate:
+    template = template_of(_body("some text", "xyz", True), ["some text", "xyz"])
+    assert template is not None
+    return template
+
+
+@given(_TEXTS, _TEXTS, st.booleans())
+@example('","delta', "", True)
+@example("\\", '", "x": "', False)
+def test_strings_are_found_however_they_are_written(text: str, padding: str, ascii_only: bool) -> None:
+    found = _template().strings(_body(text, padding, ascii_only))
+    assert found in (None, [text, padding])
+    assert found is not None or '"' in text + padding or "\U0001f600" in text + padding
+    again = _template().filled([text, padding])
+    assert json.loads(again) == json.loads(_body(text, padding, ascii_only))
+
+
+@given(st.lists(st.sampled_from([b'"', b"\\", b"a", b",", b'"delta": ', b"\n", b"\xff", b'", "x": "'])))
+def test_what_is_found_is_what_all_of_the_bytes_say(pieces: list[bytes]) -> None:
+    template = template_of(b'{"id": 1, "text": "one"}', ["one"])
+    assert template is not None
+    data = b'{"id": 1, "text": "%b"}' % b"".join(pieces)
+    found = template.strings(data)
+    if found is not None:
+        assert json.loads(data) == {"id": 1, "text": found[0]}
+
+
+@pytest.mark.parametrize("data", [b'{"a": 1}', b"", b'{"id": 1, "text": "one"', b'{"id": 2, "text": "one"}'])
+def test_other_bytes_are_no_repetition(data: bytes) -> None:
+    template = template_of(b'{"id": 1, "text": "one"}', ["one"])
+    assert template is not None
+    assert template.strings(data) is None
+
+
+def test_half_a_character_is_left_to_those_who_join_them() -> None:
+    template = template_of(b'{"text": "one"}', ["one"])
+    assert template is not None
+    assert template.strings(b'{"text": "\\ud83d"}') is None
+
+
+@pytest.mark.parametrize("data", [b'{"id": "one", "text": "one"}', b'{"text": "\\u006fne"}'])
+def test_a_string_whose_place_is_not_plain_makes_no_template(data: bytes) -> None:
+    assert template_of(data, ["one"]) is None
